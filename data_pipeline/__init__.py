@@ -1,0 +1,1 @@
+"""Raw question-and-answer text to a packed dataset."""

@@ -1,0 +1,42 @@
+"""How every program of this project starts and fails: one error, never a traceback."""
+
+import collections.abc
+import sys
+
+from absl import app, flags
+
+from hax_jax import config
+
+
+def run(main: collections.abc.Callable[[], int | None]) -> None:
+    """Parses absl flags, runs `main` and exits with what it returns (None is 0).
+
+    What the user got wrong (`InputError`, or a file the system refuses) is printed as
+    one `error:` and exits with 2, Ctrl-C with 130. Anything else is a defect of ours
+    and keeps its traceback.
+    """
+
+    def guarded(argv: list[str]) -> int | None:
+        try:
+            if len(argv) > 1:
+                raise config.InputError(
+                    f'{argv[1]!r} is not a flag; every argument is given as --name=value.'
+                )
+            return main()
+        except (config.InputError, OSError) as error:
+            print(f'error: {error}', file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            print('stopped by Ctrl-C', file=sys.stderr)
+            return 130
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """absl's own parser, with an unknown or ill-typed flag reported in one line."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f'error: {error}\nTry --help.', file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,88 @@
+"""Files and folders written whole or not at all: beside, fsync, rename."""
+
+import collections.abc
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from typing import Any
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Replaces the text file at `path`; after a crash it is the old or the new.
+
+    A folder that is missing is made.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    try:
+        with open(temporary, 'w', encoding='utf-8', newline='') as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes indented JSON for people to read, keys in the order given."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + '\n')
+
+
+def write_json_lines(
+    path: str | os.PathLike[str], rows: collections.abc.Iterable[Any]
+) -> None:
+    """Writes one JSON value a line."""
+    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
+    write_text(path, ''.join(line + '\n' for line in lines))
+
+
+@contextlib.contextmanager
+def new_folder(
+    path: str | os.PathLike[str], *, replace: bool = False
+) -> collections.abc.Iterator[pathlib.Path]:
+    """Yields a folder to fill, which becomes `path` when the block ends well.
+
+    When the block raises, nothing of it stays and `path` is as it was.
+
+    Raises:
+      FileExistsError: `path` exists and `replace` is false.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not replace:
+        raise FileExistsError(f'{path} exists already.')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob('*'):
+            _fsync_folder(file)
+        if path.exists():
+            old = _beside(path)
+            path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+        _fsync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
+
+
+def _fsync_folder(path: pathlib.Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
