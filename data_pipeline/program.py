@@ -20,7 +20,7 @@ def run(main: collections.abc.Callable[[], int | None]) -> None:
         try:
             if len(argv) > 1:
                 raise config.InputError(
-                    f'{argv[1]!r} is not a flag; every argument is given as --name=value.'
+                    f'{argv[1]!r} is not a flag; give arguments as --name=value.'
                 )
             return main()
         except (config.InputError, OSError) as error:
