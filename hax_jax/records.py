@@ -3,6 +3,7 @@
 A packed cache is one folder, `<data>/packed/<key>/`, written whole or not at all:
 
     meta.json                 what made it, the counts that add up, a fingerprint
+    tokenizer/                the files of the tokenizer whose ids these are
     <split>/inputs.npy        [R, T] token ids
     <split>/targets.npy       [R, T] token ids, shifted once, before packing
     <split>/loss_weights.npy  [R, T] float32, 0.0 where nothing is learned
@@ -14,11 +15,15 @@ A packed cache is one folder, `<data>/packed/<key>/`, written whole or not at al
 import dataclasses
 import hashlib
 import json
+import pathlib
 from typing import Any
 
 import numpy as np
 
+from hax_jax import config, files
+
 SPLITS = ('train', 'validation', 'test')
+CACHE_SCHEMA = 1
 FEATURES = ('inputs', 'targets', 'loss_weights', 'segment_ids', 'positions')
 
 
@@ -111,3 +116,104 @@ def canonical_json(value: Any) -> str:
 def sha256(value: Any) -> str:
     """Hex sha256 over `canonical_json(value)`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedCache:
+    """An opened packed cache; `meta` is its meta.json."""
+
+    path: pathlib.Path
+    meta: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 over every row and segment: equal data, equal fingerprint."""
+        return self.meta['fingerprint']
+
+    @property
+    def seq_len(self) -> int:
+        return self.meta['seq_len']
+
+    def num_rows(self, split: str) -> int:
+        return self.meta['splits'][split]['rows']
+
+    def features(self, split: str) -> dict[str, np.ndarray]:
+        """The five features, each [R, T], memory-mapped."""
+        folder = self.path / split
+        shape = (self.num_rows(split), self.seq_len)
+        features = {}
+        for name in FEATURES:
+            try:
+                features[name] = np.load(folder / f'{name}.npy', mmap_mode='r')
+            except (OSError, ValueError) as error:
+                raise self._damaged(f'{split}/{name}.npy: {error}') from error
+            if features[name].shape != shape:
+                raise self._damaged(
+                    f'{split}/{name}.npy has shape {features[name].shape}, '
+                    f'meta.json says {shape}'
+                )
+        return features
+
+    def segments(self, split: str) -> list[Segment]:
+        path = self.path / split / 'segments.jsonl'
+        try:
+            with open(path, encoding='utf-8') as file:
+                segments = [Segment(**json.loads(line)) for line in file]
+        except (OSError, ValueError, TypeError) as error:
+            raise self._damaged(f'{split}/segments.jsonl: {error}') from error
+        expected = self.meta['splits'][split]['segments']
+        if len(segments) != expected:
+            raise self._damaged(
+                f'{split}/segments.jsonl has {len(segments)} lines, '
+                f'meta.json says {expected}'
+            )
+        return segments
+
+    def _damaged(self, what: str) -> config.InputError:
+        return config.InputError(
+            f'packed cache {self.path} is damaged: {what}. Delete that folder; '
+            'launch.train makes it again from the dataset.'
+        )
+
+
+def write_cache(
+    folder: pathlib.Path, splits: dict[str, PackedSplit], meta: dict[str, Any]
+) -> None:
+    """Fills a folder of `files.new_folder` with a cache; adds meta's fingerprint."""
+    digest = hashlib.sha256()
+    for name, split in splits.items():
+        (folder / name).mkdir()
+        for feature, array in split.features.items():
+            # 16 bits hold any id under 65,536 and any place in a row.
+            small = feature != 'loss_weights' and array.max(initial=0) < 2**16
+            array = array.astype(np.uint16) if small else array
+            np.save(folder / name / f'{feature}.npy', array)
+            digest.update(f'{name}/{feature}/{array.dtype}/{array.shape}\n'.encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        rows = [dataclasses.asdict(segment) for segment in split.segments]
+        files.write_json_lines(folder / name / 'segments.jsonl', rows)
+        digest.update(canonical_json(rows).encode())
+    meta = {**meta, 'schema': CACHE_SCHEMA, 'fingerprint': digest.hexdigest()}
+    files.write_json(folder / 'meta.json', meta)
+
+
+def open_cache(path: str | pathlib.Path) -> PackedCache:
+    """Opens a packed cache.
+
+    Raises:
+      InputError: there is none at `path`, or it was made by another version.
+    """
+    path = pathlib.Path(path)
+    try:
+        meta = json.loads((path / 'meta.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise config.InputError(
+            f'{path} is not a packed cache ({error}); '
+            'launch.train makes one from a dataset folder.'
+        ) from error
+    if meta.get('schema') != CACHE_SCHEMA:
+        raise config.InputError(
+            f'packed cache {path} has schema {meta.get("schema")}, this version reads '
+            f'{CACHE_SCHEMA}; delete that folder and run launch.train again.'
+        )
+    return PackedCache(path, meta)

@@ -1,0 +1,266 @@
+"""GPT-2 in Flax NNX, with its KV cache.
+
+Axis letters, here and wherever a shape is written: B batch, T query time, S key time,
+D embed, N heads, H head_dim, F mlp, V vocab.
+
+Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embedding`,
+`h.0.attn.c_attn.kernel`, `ln_f.scale`.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from hax_jax import attention, config, mesh
+
+_ACTIVATIONS = {
+    'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
+    'gelu': functools.partial(jax.nn.gelu, approximate=False),
+    'relu': jax.nn.relu,
+}
+_INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=['keys', 'values', 'segment_ids', 'length'],
+    meta_fields=[],
+)
+@dataclasses.dataclass
+class Cache:
+    """Keys and values of the tokens so far: one array a layer.
+
+    `length` is the number of places that are filled, the same for each row; rows of
+    shorter prompts begin with places of segment 0, which no token of segment 1 sees.
+    """
+
+    keys: list[Float[Array, 'B S N H']]
+    values: list[Float[Array, 'B S N H']]
+    segment_ids: Int[Array, 'B S']
+    length: Int[Array, '']
+
+
+def make_cache(
+    model: config.ModelConfig, *, batch_size: int, length: int, dtype: jnp.dtype
+) -> Cache:
+    """An empty cache with room for `length` tokens a row."""
+    head_dim = model.n_embd // model.n_head
+    shape = (batch_size, length, model.n_head, head_dim)
+    return Cache(
+        keys=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
+        values=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
+        segment_ids=jnp.zeros((batch_size, length), jnp.int32),
+        length=jnp.zeros((), jnp.int32),
+    )
+
+
+class Gpt2(nnx.Module):
+    """The transformer without its head: token ids to hidden states.
+
+    The head is `output_table()`: logits = hidden @ output_table().T, which loss.py
+    never makes whole.
+    """
+
+    def __init__(
+        self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        """A fresh model. `dtype` is what it computes in; parameters are float32."""
+        self.model = model
+        normal = nnx.initializers.normal(_INIT_STDDEV)
+        embed = functools.partial(
+            nnx.Embed, dtype=dtype, embedding_init=normal, rngs=rngs
+        )
+        self.wte = embed(model.vocab_size, model.n_embd)
+        self.wpe = embed(model.n_positions, model.n_embd)
+        self.h = nnx.List(
+            [Block(model, dtype=dtype, rngs=rngs) for _ in range(model.n_layer)]
+        )
+        self.ln_f = _layer_norm(model, dtype, rngs)
+        if not model.tie_embeddings:
+            shape = (model.vocab_size, model.n_embd)
+            self.lm_head = nnx.Param(normal(rngs.params(), shape))
+
+    def __call__(
+        self,
+        inputs: Int[Array, 'B T'],
+        positions: Int[Array, 'B T'],
+        segment_ids: Int[Array, 'B T'],
+        *,
+        dropout_key: Key[Array, ''] | None = None,
+    ) -> Float[Array, 'B T D']:
+        """Hidden states after the last norm. Dropout acts only with a `dropout_key`."""
+        hidden, _ = self._run(inputs, positions, segment_ids, None, dropout_key)
+        return hidden
+
+    def decode(
+        self,
+        inputs: Int[Array, 'B T'],
+        positions: Int[Array, 'B T'],
+        segment_ids: Int[Array, 'B T'],
+        cache: Cache,
+    ) -> tuple[Float[Array, 'B T D'], Cache]:
+        """As a call, for T tokens that follow those in the cache, which they join."""
+        return self._run(inputs, positions, segment_ids, cache, None)
+
+    def output_table(self) -> Float[Array, 'V D']:
+        """The head's rows: wte itself where the head is tied to it."""
+        if self.model.tie_embeddings:
+            return self.wte.embedding[...]
+        return self.lm_head[...]
+
+    def _run(
+        self,
+        inputs: jax.Array,
+        positions: jax.Array,
+        segment_ids: jax.Array,
+        cache: Cache | None,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, Cache | None]:
+        keys, values, start, kv_segment_ids = [], [], 0, segment_ids
+        if cache is not None:
+            start = cache.length
+            kv_segment_ids = jax.lax.dynamic_update_slice(
+                cache.segment_ids, segment_ids, (0, start)
+            )
+        x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
+        x = _dropout(x, self.model.embd_pdrop, key, 0)
+        for i, block in enumerate(self.h):
+            x = mesh.constrain(x, 'batch', None, None)
+            past = None if cache is None else (cache.keys[i], cache.values[i])
+            layer_key = None if key is None else jax.random.fold_in(key, i + 1)
+            x, (k, v) = block(x, segment_ids, kv_segment_ids, past, start, layer_key)
+            keys.append(k)
+            values.append(v)
+        x = mesh.constrain(self.ln_f(x), 'batch', None, None)
+        if cache is None:
+            return x, None
+        length = start + inputs.shape[1]
+        return x, Cache(keys, values, kv_segment_ids, length)
+
+
+class Block(nnx.Module):
+    def __init__(
+        self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        self.resid_pdrop = model.resid_pdrop
+        self.ln_1 = _layer_norm(model, dtype, rngs)
+        self.attn = Attention(model, dtype=dtype, rngs=rngs)
+        self.ln_2 = _layer_norm(model, dtype, rngs)
+        self.mlp = Mlp(model, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        segment_ids: jax.Array,
+        kv_segment_ids: jax.Array,
+        past: tuple[jax.Array, jax.Array] | None,
+        start: jax.Array | int,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        attended, kept = self.attn(
+            self.ln_1(x), segment_ids, kv_segment_ids, past, start, key
+        )
+        x = x + _dropout(attended, self.resid_pdrop, key, 1)
+        return x + _dropout(self.mlp(self.ln_2(x), key), self.resid_pdrop, key, 2), kept
+
+
+class Attention(nnx.Module):
+    def __init__(
+        self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        self.n_head = model.n_head
+        self.pdrop = model.attn_pdrop
+        self.implementation = model.attention
+        self.c_attn = _linear(model.n_embd, 3 * model.n_embd, _INIT_STDDEV, dtype, rngs)
+        stddev = _INIT_STDDEV / (2 * model.n_layer) ** 0.5
+        self.c_proj = _linear(model.n_embd, model.n_embd, stddev, dtype, rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        segment_ids: jax.Array,
+        kv_segment_ids: jax.Array,
+        past: tuple[jax.Array, jax.Array] | None,
+        start: jax.Array | int,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        B, T, D = x.shape
+        qkv = self.c_attn(x, _fold(key, 3)).reshape(B, T, 3, self.n_head, -1)
+        q, k, v = (  # each [B, T, N, H]
+            mesh.constrain(qkv[:, :, i], 'batch', None, 'heads', None) for i in range(3)
+        )
+        implementation = self.implementation
+        if past is not None:
+            k = jax.lax.dynamic_update_slice(past[0], k, (0, start, 0, 0))
+            v = jax.lax.dynamic_update_slice(past[1], v, (0, start, 0, 0))
+            implementation = 'xla'  # few queries, at any place: nothing to save
+        out = attention.attend(
+            q,
+            k,
+            v,
+            q_segment_ids=segment_ids,
+            kv_segment_ids=kv_segment_ids,
+            q_start=start,
+            implementation=implementation,
+            dropout_rate=self.pdrop,
+            dropout_key=_fold(key, 4),
+        )
+        return self.c_proj(out.reshape(B, T, D), _fold(key, 5)), (k, v)
+
+
+class Mlp(nnx.Module):
+    def __init__(
+        self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        self.activation = _ACTIVATIONS[model.activation]
+        self.c_fc = _linear(model.n_embd, 4 * model.n_embd, _INIT_STDDEV, dtype, rngs)
+        stddev = _INIT_STDDEV / (2 * model.n_layer) ** 0.5
+        self.c_proj = _linear(4 * model.n_embd, model.n_embd, stddev, dtype, rngs)
+
+    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        x = self.activation(self.c_fc(x, _fold(key, 6)))  # [B, T, F]
+        x = mesh.constrain(x, 'batch', None, 'mlp')
+        return self.c_proj(x, _fold(key, 7))
+
+
+class Linear(nnx.Linear):
+    """nnx.Linear; `lora.LoraLinear`, which may replace it, uses the key."""
+
+    def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        del key
+        return super().__call__(x)
+
+
+def _linear(
+    size_in: int, size_out: int, stddev: float, dtype: jnp.dtype, rngs: nnx.Rngs
+) -> Linear:
+    init = nnx.initializers.normal(stddev)
+    return Linear(size_in, size_out, dtype=dtype, kernel_init=init, rngs=rngs)
+
+
+def _layer_norm(
+    model: config.ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs
+) -> nnx.LayerNorm:
+    return nnx.LayerNorm(
+        model.n_embd,
+        epsilon=model.layer_norm_epsilon,
+        dtype=dtype,
+        use_fast_variance=False,
+        rngs=rngs,
+    )
+
+
+def _fold(key: jax.Array | None, data: int) -> jax.Array | None:
+    return None if key is None else jax.random.fold_in(key, data)
+
+
+def _dropout(x: jax.Array, rate: float, key: jax.Array | None, data: int) -> jax.Array:
+    """Zeroes a share `rate` of x and scales up the rest, if there is a key."""
+    if rate == 0 or key is None:
+        return x
+    keep = jax.random.bernoulli(jax.random.fold_in(key, data), 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), 0)
