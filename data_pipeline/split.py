@@ -26,7 +26,8 @@ def assign(
     The groups stand in the order of sha256(salt, name). Validation picks first, then
     test, each in three steps; what they leave is train's:
 
-    1. of each source apart, groups up to its share of that source's pairs;
+    1. of each kind of source apart ('reddit:advice' is of kind 'reddit'), groups up to
+       its share of that kind's pairs;
     2. of all that is left, groups up to its share of all pairs;
     3. if it is still empty, the smallest group.
 
@@ -35,9 +36,8 @@ def assign(
     The last group left is train's. Inside a split the groups keep their order and their
     pairs stand by file, line and id.
 
-    100 groups of 1 pair and 3 of 20, at 0.05 for validation (8 of 160 pairs): 5 single
-    pairs for the first source, nothing for the second (20 is not nearer to 3 than 0
-    is), then 3 more single pairs.
+    100 posts of 1 pair and 3 chats of 20, at 0.05 for validation (8 of 160 pairs): 5
+    posts; no chat (20 is not nearer to 3 than 0 is); then 3 posts more.
 
     Raises:
       InputError: a share is out of range, or validation or train would be empty.
@@ -46,9 +46,9 @@ def assign(
     groups = _by_group(pairs)
     order = sorted(groups, key=lambda name: _place(name, salt))
     size = {name: len(groups[name]) for name in order}
-    by_source = collections.defaultdict(list)
+    by_kind = collections.defaultdict(list)
     for name in order:
-        by_source[groups[name][0].source].append(name)
+        by_kind[_kind(groups[name][0])].append(name)
     if len(order) < 2:
         raise config.InputError(
             f'{sum(size.values())} pairs in {len(order)} group(s) cannot be split: a '
@@ -58,7 +58,7 @@ def assign(
 
     home: dict[str, str] = {}
     for split in HELD_OUT:
-        for candidates in [*by_source.values(), order]:
+        for candidates in [*by_kind.values(), order]:
             room = shares[split] * sum(size[name] for name in candidates)
             room -= sum(size[name] for name in candidates if home.get(name) == split)
             for name in candidates:
@@ -106,9 +106,9 @@ def notes(
 ) -> list[str]:
     """What about these splits is other than their shares asked for, a sentence each."""
     everything = [pair for pairs in splits.values() for pair in pairs]
-    by_source = collections.defaultdict(list)
+    by_kind = collections.defaultdict(list)
     for pair in everything:
-        by_source[pair.source].append(pair)
+        by_kind[_kind(pair)].append(pair)
     found = []
     for split in HELD_OUT:
         count, target = len(splits[split]), shares[split] * len(everything)
@@ -122,27 +122,29 @@ def notes(
                 f'asked for {target:.1f}: groups stay whole. Give more files'
                 + (', or --test_share=0.' if split == 'test' else '.')
             )
-        there = {pair.source for pair in splits[split]}
-        for source in sorted(by_source.keys() - there):
-            if shares[split] > 0:
-                found.append(_none_of(source, by_source[source], split, shares[split]))
-    there = {pair.source for pair in splits['train']}
-    for source in sorted(by_source.keys() - there):
-        found.append(f'train has no pair of {source}: give more files of it.')
+        if shares[split] > 0:
+            for kind in sorted(by_kind.keys() - set(map(_kind, splits[split]))):
+                found.append(_none_of(kind, by_kind[kind], split, shares[split]))
+    for kind in sorted(by_kind.keys() - set(map(_kind, splits['train']))):
+        found.append(f'train has no pair of {kind}: give more files of it.')
     return found
 
 
-def _none_of(source: str, pairs: list[records.QaPair], split: str, share: float) -> str:
+def _none_of(kind: str, pairs: list[records.QaPair], split: str, share: float) -> str:
     sizes = collections.Counter(pair.group for pair in pairs)
     smallest = min(sizes.values())
     if len(sizes) == 1 or smallest < 2 * share * len(pairs):
-        return f'{split} has no pair of {source}: give more files of it.'
+        return f'{split} has no pair of {kind}: give more files of it.'
     enough = (math.floor(50 * smallest / len(pairs)) + 1) / 100
     return (
-        f'{split} has no pair of {source}: its smallest group is {smallest} of '
+        f'{split} has no pair of {kind}: its smallest group is {smallest} of '
         f'{len(pairs)} pairs, too many for a share of {share:g}; '
         f'--{split}_share={enough:g} would take it.'
     )
+
+
+def _kind(pair: records.QaPair) -> str:
+    return pair.source.partition(':')[0]
 
 
 def _by_group(

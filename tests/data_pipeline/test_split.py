@@ -133,6 +133,20 @@ def test_the_share_that_a_note_names_brings_the_source_in() -> None:
     assert count(splits, 'reddit') == {'train': 38, 'validation': 9, 'test': 5}
 
 
+def test_forums_of_one_kind_are_split_together() -> None:
+    pairs = [
+        pair
+        for forum in range(40)
+        for pair in make_pairs(f'reddit:{forum}', groups=3, size=1)
+    ]
+    pairs += make_pairs('chat', groups=10, size=4)
+    shares = make_shares(0.1, 0.1)
+    splits = split.assign(pairs, shares=shares)
+    assert count(splits, 'chat') == {'train': 32, 'validation': 4, 'test': 4}
+    assert count(splits) == {'train': 128, 'validation': 16, 'test': 16}
+    assert split.notes(splits, shares=shares) == []
+
+
 def test_three_groups_make_three_splits_and_it_is_said() -> None:
     pairs = make_pairs('chat', groups=3, size=20)
     shares = make_shares(0.05, 0.05)
