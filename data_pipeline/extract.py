@@ -1,0 +1,51 @@
+"""Raw chats, Reddit Markdown and merged files to one JSON object a pair.
+
+    python -m data_pipeline.extract --input='chats/*.md' --input='reddit/*.md' \\
+        --output=pairs.jsonl
+
+Exact duplicates are dropped, the highest score kept. Every line that no rule explains
+is printed with its file and number, and where its text went.
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+from absl import flags
+
+from data_pipeline import dedupe, program, sources
+from hax_jax import config, files, records
+
+_INPUT = flags.DEFINE_multi_string(
+    'input', [], 'Files to read: a path or a quoted pattern; repeat for more.'
+)
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
+)
+
+
+def main() -> None:
+    """Reads, deduplicates, writes and prints what was found."""
+    if not _OUTPUT.value:
+        raise config.InputError('--output is not given; give a .jsonl file.')
+    pairs, report = sources.read(_INPUT.value)
+    kept, duplicates = dedupe.exact(pairs)
+    files.write_json_lines(_OUTPUT.value, [record(pair) for pair in kept])
+    for warning in report.warnings:
+        print(f'warning: {warning}', file=sys.stderr)
+    for line in report.unknown_lines:
+        print(f'unknown line: {line}')
+    for duplicate in duplicates:
+        print(f'duplicate: {duplicate.id} of {duplicate.kept_id}: {duplicate.reason}')
+    print(report.summary())
+    print(f'{len(duplicates):>10,}  duplicates dropped')
+    print(f'{len(kept):>10,}  pairs written to {_OUTPUT.value}')
+
+
+def record(pair: records.QaPair) -> dict[str, Any]:
+    """The pair as the JSON object that stands for it."""
+    return dataclasses.asdict(pair)
+
+
+if __name__ == '__main__':
+    program.run(main)

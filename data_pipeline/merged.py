@@ -1,0 +1,175 @@
+"""Merged training files to pairs: QUESTION: and ANSWER: with nothing between pairs.
+
+QUESTION: text
+Marian Vale                              residue of the chat that it came from
+Advice Columnist
+ANSWER: text
+In the doghouse                          the next topic, glued below the answer
+QUESTION: text
+OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        a mark of the old trainer
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import re
+
+from data_pipeline import chat_lines, clean, parsed
+from hax_jax import records
+
+SOURCE = 'merged'
+
+_MARK = re.compile(r'(?:OVERSAMPLE_WEIGHT: *[\d.]+)? *(?:<END_OF_SET>)?')
+_ROLE = re.compile(r'(?:[A-Z][\w&\'’-]* ){0,2}Columnist')
+_NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){0,3}')
+_TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
+_LONGEST_TOPIC = 100  # characters
+
+
+@dataclasses.dataclass
+class _Pair:
+    """One question with its answer, still as pieces."""
+
+    question: list[parsed.Piece]
+    answer: list[parsed.Piece] | None = None
+    topic: str = ''
+    topic_was_glued: bool = False
+
+
+def parse(text: str, *, file: str) -> parsed.Parsed:
+    """The pairs of one merged file; `file` names it in the records."""
+    pieces = chat_lines.split_furniture(parsed.raw_lines(text))
+    _mark_residue(pieces)
+    result = parsed.Parsed(pieces=[])
+    pairs = _split(pieces, result)
+    _split_topics(pairs)
+    for pair in pairs:
+        _add(pair, file=file, result=result)
+    return result
+
+
+def _mark_residue(pieces: list[parsed.Piece]) -> None:
+    """Gives name, role and old trainer's lines, and numbers below footers, a kind."""
+    lines = [clean.line(piece.text) for piece in pieces]
+    filled = [i for i, line in enumerate(lines) if line]
+    for number, i in enumerate(filled):
+        piece, above = pieces[i], filled[max(number - 2, 0) : number]
+        if piece.kind != parsed.UNKNOWN:
+            continue
+        below_furniture = above and pieces[above[-1]].kind in ('footer', 'tally')
+        if _MARK.fullmatch(lines[i]):
+            piece.kind = 'trainer mark'
+        elif below_furniture and chat_lines.is_number(lines[i]):
+            piece.kind = 'tally'
+        elif _ROLE.fullmatch(lines[i]):
+            piece.kind = 'name and role'
+            if above and _NAME.fullmatch(lines[above[-1]]):
+                pieces[above[-1]].kind = 'name and role'
+                if lines[above[0]].lower() == 'avatar':
+                    pieces[above[0]].kind = 'name and role'
+
+
+def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:
+    """The pairs by their labels; every piece goes to `result.pieces` with its kind."""
+    pairs: list[_Pair] = []
+    answering = False
+    for piece in pieces:
+        label = chat_lines.label(piece.text) if piece.kind == parsed.UNKNOWN else ''
+        if label == 'QUESTION':
+            parts = chat_lines.split_label(piece, parsed.QUESTION)
+            pairs.append(_Pair(question=[parts[1]]))
+            answering = False
+        elif label == 'ANSWER' and pairs and not answering:
+            parts = chat_lines.split_label(piece, parsed.ANSWER)
+            pairs[-1].answer = [parts[1]]
+            answering = True
+        else:
+            parts = [piece]
+            if piece.kind == parsed.UNKNOWN:
+                _continue(piece, pairs, result)
+            if label:
+                where = f'kept in the {piece.kind}' if pairs else 'left out'
+                result.unknown.append((piece.line, piece.text, where))
+        result.pieces += parts
+    return pairs
+
+
+def _continue(piece: parsed.Piece, pairs: list[_Pair], result: parsed.Parsed) -> None:
+    """Adds a line to the running text, or reports it where none runs."""
+    if not pairs:
+        if not piece.text.strip():
+            piece.kind = 'blank'
+        elif not chat_lines.label(piece.text):
+            result.unknown.append((piece.line, piece.text, 'left out'))
+    elif pairs[-1].answer is None:
+        piece.kind = parsed.QUESTION
+        pairs[-1].question.append(piece)
+    else:
+        piece.kind = parsed.ANSWER
+        pairs[-1].answer.append(piece)
+
+
+def _split_topics(pairs: list[_Pair]) -> None:
+    """Takes the next post's topic off the answers, in a file where most have one.
+
+    One such line could be the answer's own last line; where most answers end so, it
+    is the layout.
+    """
+    answered = [
+        (pair, following)
+        for pair, following in itertools.pairwise(pairs)
+        if pair.answer is not None
+    ]
+    ending = [
+        (pair.answer[-1], following)
+        for pair, following in answered
+        if pair.answer is not None and _ends_like_topic(pair.answer)
+    ]
+    if len(ending) < max(2, _TOPIC_SHARE * len(answered)):
+        return
+    for piece, following in ending:
+        piece.kind = 'topic'
+        following.topic = piece.text
+        following.topic_was_glued = True
+
+
+def _ends_like_topic(answer: list[parsed.Piece]) -> bool:
+    """A short last line with no blank line on either side and no full stop."""
+    if len(answer) < 2:
+        return False
+    last, above = clean.line(answer[-1].text), clean.line(answer[-2].text)
+    return bool(last and above) and len(last) <= _LONGEST_TOPIC and last[-1] not in '.,'
+
+
+def _add(pair: _Pair, *, file: str, result: parsed.Parsed) -> None:
+    result.counts['merged questions'] += 1
+    question = clean.text(parsed.join(pair.question, parsed.QUESTION))
+    answer = clean.text(parsed.join(pair.answer or [], parsed.ANSWER))
+    if pair.topic_was_glued:
+        result.counts['merged topics taken off answers'] += 1
+    if not question or not answer:
+        if not question:
+            kind = 'answers without question text'
+        elif pair.answer is None:
+            kind = 'questions unanswered'
+        else:
+            kind = 'questions with an empty answer'
+        result.counts[f'merged {kind}'] += 1
+        return
+    result.counts['merged questions answered'] += 1
+    stem = pathlib.PurePath(file).stem
+    pair_id = f'merged:{stem}:{parsed.content_hash(question, answer)}'
+    result.pairs.append(
+        records.QaPair(
+            id=pair_id,
+            group=pair_id,
+            source=SOURCE,
+            file=file,
+            line=pair.question[0].line,
+            topic=clean.text(pair.topic),
+            time='',
+            question=question,
+            answer=answer,
+            flags=('topic taken off an answer',) if pair.topic_was_glued else (),
+        )
+    )
