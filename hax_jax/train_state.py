@@ -1,0 +1,158 @@
+"""The train state, created already sharded."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from hax_jax import config, gpt2, lora
+from hax_jax import mesh as mesh_lib
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=['step', 'params', 'frozen', 'opt_state'],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """All that a step changes, and the frozen parameters that it reads.
+
+    `params` and `frozen` are disjoint `nnx.State`s of one model; `step` counts updates.
+    """
+
+    step: Any
+    params: Any
+    frozen: Any
+    opt_state: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Blueprint:
+    """A state's shapes and places, before anything of it exists."""
+
+    graphdef: Any
+    abstract: TrainState
+    shardings: TrainState
+
+
+def make_blueprint(
+    model: config.ModelConfig,
+    lora_config: config.LoraConfig,
+    tx: optax.GradientTransformation,
+    *,
+    compute_dtype: str,
+    mesh: Mesh,
+) -> Blueprint:
+    """The blueprint of a model's state; runs nothing and allocates nothing.
+
+    Raises:
+      InputError: a LoRA target matches no layer.
+    """
+    build = functools.partial(_build, model, lora_config, compute_dtype)
+    graphdef, params, frozen = nnx.split(
+        nnx.eval_shape(build), lora.trainable_filter(lora_config), ...
+    )
+    opt_state = jax.eval_shape(tx.init, params)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    abstract = TrainState(step, params, frozen, opt_state)
+    shardings = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: mesh_lib.parameter_sharding(mesh, dotted(path), leaf.shape),
+        abstract,
+    )
+    return Blueprint(graphdef, abstract, shardings)
+
+
+def create(
+    blueprint: Blueprint,
+    model: config.ModelConfig,
+    lora_config: config.LoraConfig,
+    tx: optax.GradientTransformation,
+    *,
+    compute_dtype: str,
+    seed: int,
+    base: dict[str, np.ndarray] | None = None,
+) -> TrainState:
+    """A state at step 0: `base`'s parameters, the rest drawn from `seed`.
+
+    `base` maps a dotted path to an array; each device is given its own part alone, and
+    what `base` has is never drawn.
+    """
+    base = base or {}
+    both = (blueprint.abstract.params, blueprint.abstract.frozen)
+    places = (blueprint.shardings.params, blueprint.shardings.frozen)
+    paths = [dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path(both)]
+    flat_places = jax.tree.leaves(places)
+    drawn = [i for i, path in enumerate(paths) if path not in base]
+
+    def draw(key: jax.Array) -> list[jax.Array]:
+        built = _build(model, lora_config, compute_dtype, key)
+        _, *states = nnx.split(built, lora.trainable_filter(lora_config), ...)
+        leaves = jax.tree.leaves(tuple(states))
+        return [leaves[i] for i in drawn]  # XLA drops the work for the others
+
+    fresh = jax.jit(draw, out_shardings=[flat_places[i] for i in drawn])(
+        jax.random.key(seed)
+    )
+    leaves = dict(zip(drawn, fresh, strict=True))
+    for i, path in enumerate(paths):
+        if path in base:
+            leaves[i] = place(base[path], flat_places[i])
+    params, frozen = jax.tree.unflatten(
+        jax.tree.structure(both), [leaves[i] for i in range(len(paths))]
+    )
+    opt_state = jax.jit(tx.init, out_shardings=blueprint.shardings.opt_state)(params)
+    step = place(np.zeros((), np.int32), blueprint.shardings.step)
+    return TrainState(step, params, frozen, opt_state)
+
+
+def place(value: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
+    """A host array as a device array; each device receives its own part alone."""
+    return jax.make_array_from_callback(
+        value.shape, sharding, lambda index: np.asarray(value[index])
+    )
+
+
+def dotted(path: tuple[Any, ...]) -> str:
+    """A parameter's path in a state: `h.0.attn.c_attn.kernel`.
+
+    What stands before the parameter's own path (a position in the optimizer's chain,
+    `mu`) stays in front; the `.value` that a Variable may add at the end does not.
+    """
+    names = []
+    for entry in path:
+        for attribute in ('key', 'idx', 'name'):
+            if hasattr(entry, attribute):
+                names.append(str(getattr(entry, attribute)))
+                break
+    if names and names[-1] in ('value', 'raw_value'):
+        names.pop()
+    # (params, frozen) and TrainState's own fields are not part of a parameter's path.
+    while names and (names[0] in ('params', 'frozen') or names[0].isdigit()):
+        names.pop(0)
+    return '.'.join(names)
+
+
+def named(state: Any) -> dict[str, Any]:
+    """Dotted path -> leaf, of an `nnx.State` or any tree of parameters."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {dotted(path): leaf for path, leaf in leaves}
+
+
+def _build(
+    model: config.ModelConfig,
+    lora_config: config.LoraConfig,
+    compute_dtype: str,
+    key: jax.Array | None = None,
+) -> gpt2.Gpt2:
+    rngs = nnx.Rngs(jax.random.key(0) if key is None else key)
+    built = gpt2.Gpt2(model, dtype=jnp.dtype(compute_dtype), rngs=rngs)
+    if lora_config.rank:
+        lora.add_lora(built, lora_config, rngs=rngs)
+    return built
