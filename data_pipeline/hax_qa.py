@@ -18,6 +18,7 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from absl import logging
 
 from hax_jax import records
 
@@ -88,8 +89,8 @@ def write(
 ) -> None:
     """Writes the splits to `folder`/tfds, without network and without a word."""
     tfds.disable_progress_bar()
-    builder = HaxQa(splits, data_dir=folder / 'tfds')
-    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
+    with _quiet():
+        builder = HaxQa(splits, data_dir=folder / 'tfds')
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(
                 try_download_gcs=False, compute_stats='skip'
@@ -99,8 +100,10 @@ def write(
 
 def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.QaPair]:
     """The pairs of a split that is not empty, in the order they were written."""
-    builder = tfds.builder_from_directory(folder / FOLDER)
-    for example in builder.as_dataset(split=split).as_numpy_iterator():
+    with _quiet():
+        builder = tfds.builder_from_directory(folder / FOLDER)
+        examples = builder.as_dataset(split=split)
+    for example in examples.as_numpy_iterator():
         values = {}
         for field in dataclasses.fields(records.QaPair):
             value = example[field.name]
@@ -111,3 +114,18 @@ def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.Q
             else:
                 values[field.name] = tuple(text.decode() for text in value)
         yield records.QaPair(**values)
+
+
+@contextlib.contextmanager
+def _quiet() -> collections.abc.Iterator[None]:
+    """TFDS prints and logs of downloads and of temporary folders; warnings still show.
+
+    Its progress bars are off for good: they too name temporary folders.
+    """
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,269 @@
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from data_pipeline import build, dataset, dedupe, sources
+from hax_jax import config, records
+
+ROOT = pathlib.Path(__file__).parents[2]
+SAMPLE = ROOT / 'data_pipeline' / 'sample_corpus'
+SHARED = ROOT.parent / 'shared' / 'data'
+
+
+def reddit_markdown(*, first: int, last: int) -> str:
+    rule = '=' * 80
+    return '\n'.join(
+        f'{rule}\n# Reddit Post {number}\n# Score: {number} | Date: 2025-11-17\n'
+        f'# URL: https://www.reddit.com/r/relationships/comments/p{number}/title/\n'
+        f'{rule}\n\nQUESTION: Title {number}\n\nMy friend number {number} 😀?\n\n'
+        f'ANSWER: Talk to friend number {number}.\n\n'
+        for number in range(first, last + 1)
+    )
+
+
+def chat_markdown(*, name: str, posts: int) -> str:
+    return ''.join(
+        f'Topic {number}\nGuest Apr 4, 12:05 p.m.\n'
+        f'QUESTION: Question {number} of {name}?\navatar\nCarolyn Hax\n'
+        f'Advice Columnist\nANSWER: Answer {number} of {name}.\n'
+        'Post has 0 replies and 3 Likes\n3Press Enter to expand\n'
+        for number in range(posts)
+    )
+
+
+def write_corpus(folder: pathlib.Path) -> list[str]:
+    """38 Reddit posts, 2 of them twice, and 4 chats of 3 pairs; returns patterns."""
+    (folder / 'reddit').mkdir(parents=True)
+    (folder / 'chats').mkdir()
+    (folder / 'reddit' / 'a.md').write_text(reddit_markdown(first=1, last=20))
+    (folder / 'reddit' / 'b.md').write_text(reddit_markdown(first=19, last=38))
+    for name in ('c1', 'c2', 'c3', 'c4'):
+        text = chat_markdown(name=name, posts=3)
+        (folder / 'chats' / f'{name}.md').write_text(text)
+    return [str(folder / 'chats' / '*.md'), str(folder / 'reddit' / '*.md')]
+
+
+def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    output = tmp_path / 'advice'
+    manifest = build.build(
+        patterns, output=output, validation_share=0.2, test_share=0.1
+    )
+    counts = {name: split['pairs'] for name, split in manifest['splits'].items()}
+    # Of 12 chat pairs 0.2 is 2.4, nearest to a chat of 3; of 38 posts 7.6, so 8.
+    # Of 12 chat pairs 0.1 is 1.2, nearest to none; of all 50 pairs 5, so 5 posts.
+    assert counts == {'train': 34, 'validation': 11, 'test': 5}
+    assert manifest == dataset.read_manifest(output)
+    pairs = {name: list(dataset.read_pairs(output, name)) for name in records.SPLITS}
+    assert {name: len(part) for name, part in pairs.items()} == counts
+    assert [each['file'] for each in manifest['sources']] == [
+        'chats/c1.md',
+        'chats/c2.md',
+        'chats/c3.md',
+        'chats/c4.md',
+        'reddit/a.md',
+        'reddit/b.md',
+    ]
+    assert manifest['split_rule']['shares'] == {
+        'train': 0.7,
+        'validation': 0.2,
+        'test': 0.1,
+    }
+
+    ledger = json.loads((output / 'ledger.json').read_text())
+    assert ledger['pairs'] == {'read': 52, 'dropped': 2, 'kept': 50}
+    assert ledger['read']['by_file'] == {
+        'chats/c1.md': 3,
+        'chats/c2.md': 3,
+        'chats/c3.md': 3,
+        'chats/c4.md': 3,
+        'reddit/a.md': 20,
+        'reddit/b.md': 20,
+    }
+    assert ledger['dropped'] == {
+        'same id': {
+            'pairs': 2,
+            'ids': [
+                {'id': 'reddit:p19', 'kept_id': 'reddit:p19'},
+                {'id': 'reddit:p20', 'kept_id': 'reddit:p20'},
+            ],
+        }
+    }
+    assert ledger['kept']['validation'] == {
+        'pairs': 11,
+        'by_source': {'chat': 3, 'reddit:relationships': 8},
+    }
+    assert str(tmp_path) not in (output / 'ledger.json').read_text()
+    assert str(tmp_path) not in (output / 'manifest.json').read_text()
+
+    printed = capsys.readouterr().out
+    for line in (
+        'read 52 pairs (12 chat, 40 reddit)',
+        'dropped 2 pairs (2 same id)',
+        'validation 11 pairs (3 chat, 8 reddit)',
+        f'wrote {output} (sha256 {manifest["sha256"][:12]})',
+        f'--config.data.path={output}',
+    ):
+        assert line in printed
+
+
+def test_a_corpus_makes_the_same_dataset_wherever_it_lies(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.build(write_corpus(tmp_path / 'here'), output=tmp_path / 'one')
+    write_corpus(tmp_path / 'there' / 'below')
+    monkeypatch.chdir(tmp_path / 'there')
+    build.build(
+        ['below/chats/*.md', 'below/reddit/*.md'],
+        output='two',
+    )
+    for name in ('manifest.json', 'ledger.json'):
+        one = (tmp_path / 'one' / name).read_bytes()
+        assert (tmp_path / 'there' / 'two' / name).read_bytes() == one
+
+
+def test_the_sample_corpus_has_both_kinds_in_validation(
+    tmp_path: pathlib.Path,
+) -> None:
+    output = tmp_path / 'sample'
+    manifest = build.build([str(SAMPLE / '*.md')], output=output, validation_share=0.2)
+    by_source = manifest['splits']['validation']['by_source']
+    assert by_source['chat'] >= 10
+    assert sum(by_source.values()) - by_source['chat'] >= 8
+    assert manifest['splits']['train']['pairs'] >= 60
+
+
+def test_real_files_are_built_and_accounted_for(tmp_path: pathlib.Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip('the real files are not here: ../shared/data is absent')
+    output = tmp_path / 'real'
+    manifest = build.build(
+        [str(SHARED / 'chats' / '*.md'), str(SHARED / 'reddit' / '*.md')],
+        output=output,
+        validation_share=0.1,
+    )
+    ledger = json.loads((output / 'ledger.json').read_text())
+    assert ledger['pairs']['read'] >= 100
+    kept = sum(split['pairs'] for split in manifest['splits'].values())
+    assert ledger['pairs']['read'] == kept + ledger['pairs']['dropped']
+    homes: dict[str, str] = {}
+    for name in records.SPLITS:
+        for pair in dataset.read_pairs(output, name):
+            assert homes.setdefault(pair.group, name) == name
+    assert set(manifest['splits']['validation']['by_source']) > {'chat'}
+
+
+@pytest.mark.parametrize(
+    ('texts', 'flags', 'message'),
+    [
+        ({}, {}, "none.md' does not exist"),
+        ({'a.md': ''}, {}, 'corpus without pairs'),
+        ({'a.md': 'Dear diary,\n'}, {}, 'corpus without pairs'),
+        (
+            {'a.md': chat_markdown(name='a', posts=4)},
+            {},
+            '4 pairs in 1 group(s) cannot be split',
+        ),
+        ({}, {'validation_share': 1.5}, '--validation_share=1.5 is not accepted'),
+        ({}, {'validation_share': 0.0}, '--validation_share=0 is not accepted'),
+        ({}, {'test_share': -1.0}, '--test_share=-1 is not accepted'),
+        ({}, {'test_share': 0.95}, 'leave nothing to train on'),
+    ],
+)
+def test_bad_input_is_named_and_nothing_is_made(
+    texts: dict[str, str],
+    flags: dict[str, float],
+    message: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    before = sorted(tmp_path.iterdir())
+    patterns = [str(tmp_path / name) for name in texts or ['none.md']]
+    with pytest.raises(config.InputError) as caught:
+        build.build(patterns, output=tmp_path / 'advice', **flags)
+    assert message in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_output_that_exists_is_an_error_before_anything_is_read(
+    tmp_path: pathlib.Path,
+) -> None:
+    with pytest.raises(config.InputError, match='exists already'):
+        build.build([str(tmp_path / 'none.md')], output=tmp_path)
+
+
+def test_missing_flags_are_asked_for() -> None:
+    for patterns, output in (([], 'advice'), (['a.md'], '')):
+        with pytest.raises(config.InputError, match='give the files with --input='):
+            build.build(patterns, output=output)
+
+
+def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect() -> None:
+    pairs = [
+        records.QaPair(f'p{i}', f'p{i}', 'chat', 'a.md', i, '', '', 'Q', 'A')
+        for i in range(3)
+    ]
+    report = sources.ReadReport(files={'a.md': 3})
+    splits = {'train': pairs[:1], 'validation': pairs[1:2], 'test': []}
+    with pytest.raises(ValueError, match='3 pairs were read, 2 kept and 0 dropped'):
+        build.account(pairs, report, [], splits=splits, notes=[])
+    gone = [dedupe.Duplicate('p2', 'p0', 'same text')]
+    ledger = build.account(pairs, report, gone, splits=splits, notes=[])
+    assert ledger['pairs'] == {'read': 3, 'dropped': 1, 'kept': 2}
+
+
+def test_the_program_prints_one_error_and_exits_with_2(tmp_path: pathlib.Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, '-m', 'data_pipeline.build'),
+            f'--input={tmp_path / "*.md"}',
+            f'--output={tmp_path / "advice"}',
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: ')
+    assert 'matches no file' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_build_that_is_killed_leaves_no_dataset(tmp_path: pathlib.Path) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    output = tmp_path / 'advice'
+    # A stand-in for TFDS, which takes seconds to import, kills the program in the
+    # middle of the write.
+    code = (
+        'import os, signal, sys, types\n'
+        'def kill(folder, splits):\n'
+        '    (folder / "tfds").mkdir()\n'
+        '    os.kill(os.getpid(), signal.SIGKILL)\n'
+        'stand_in = types.ModuleType("data_pipeline.hax_qa")\n'
+        'stand_in.FOLDER, stand_in.TFDS_VERSION, stand_in.write = "f", "v", kill\n'
+        'import data_pipeline\n'
+        'data_pipeline.hax_qa = stand_in\n'
+        'sys.modules["data_pipeline.hax_qa"] = stand_in\n'
+        'from data_pipeline import build\n'
+        f'build.build({patterns!r}, output={str(output)!r})\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert not output.exists()
+    build.build(patterns, output=output)
+    assert dataset.read_manifest(output)['splits']['train']['pairs']
