@@ -64,6 +64,12 @@ def build(
     dataset.check_output(output, overwrite=overwrite)
 
     found, report = sources.read(patterns)
+    for path in report.files:
+        if pathlib.Path(path).resolve().is_relative_to(pathlib.Path(output).resolve()):
+            raise config.InputError(
+                f'{path} lies in --output={output}, which would be replaced with all '
+                'that is in it; move the file or give another --output.'
+            )
     names = portable_names(report.files)
     found = [dataclasses.replace(pair, file=names[pair.file]) for pair in found]
     pairs, duplicates = dedupe.exact(found)

@@ -199,6 +199,14 @@ def test_an_output_that_exists_is_an_error_before_anything_is_read(
         build.build([str(tmp_path / 'none.md')], output=tmp_path)
 
 
+def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) -> None:
+    patterns = write_corpus(tmp_path / 'advice')
+    (tmp_path / 'advice' / 'manifest.json').write_text('{}')
+    with pytest.raises(config.InputError, match='lies in --output='):
+        build.build(patterns, output=tmp_path / 'advice', overwrite=True)
+    assert (tmp_path / 'advice' / 'chats' / 'c1.md').is_file()
+
+
 def test_missing_flags_are_asked_for() -> None:
     for patterns, output in (([], 'advice'), (['a.md'], '')):
         with pytest.raises(config.InputError, match='give the files with --input='):
