@@ -47,12 +47,12 @@ _ROLE_WORDS = (
     r'|Engineer|Manager|Director|Intern|Assistant|Author)'
 )
 _NAME_AND_ROLE = re.compile(rf'{_NAME}[\s,|·-]*[\w,/&\' -]*?{_ROLE_WORDS}')
-_ANSWERING_ROLE = re.compile(r'columnist|advice|advisor|host|author|critic', re.I)
 _HELPING_ROLE = re.compile(
     r'producer|editor|moderator|staff|reporter|engineer|manager|director|intern'
     r'|assistant|team',
     re.IGNORECASE,
 )
+_ANSWERING_ROLE = re.compile(r'advice|advisor|adviser|host|author|critic|writer', re.I)
 _LABEL = re.compile(r'\s*(QUESTION|ANSWER)\s*:')
 
 
@@ -142,6 +142,8 @@ def is_number(line: str) -> bool:
 
 def role_answers(role: str) -> bool | None:
     """True for a columnist's role, False for a producer's, None where it is neither."""
-    if _ANSWERING_ROLE.search(role):
+    if 'columnist' in role.lower():
         return True
-    return False if _HELPING_ROLE.search(role) else None
+    if _HELPING_ROLE.search(role):
+        return False
+    return True if _ANSWERING_ROLE.search(role) else None

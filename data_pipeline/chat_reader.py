@@ -169,20 +169,26 @@ class Reader:
         return None
 
     def _people(self) -> tuple[set[str], str]:
-        """The name and role lines under avatars, joined, and the commonest name."""
+        """The name and role lines under avatars, joined, and the host's name.
+
+        The host is the commonest name whose role is a columnist's; where no role is,
+        the commonest name.
+        """
         names: collections.Counter[str] = collections.Counter()
+        columnists: collections.Counter[str] = collections.Counter()
         joined = set()
         for i, line in enumerate(self.lines):
             if line.lower() == 'avatar' and (header := self._header(i)):
                 people = [self.lines[p] for p in header[0]]
                 names[people[0]] += 1
+                columnists[people[0]] += bool(chat_lines.role_answers(people[-1]))
                 joined.update((people[0], ''.join(people)))
-        return joined, names.most_common(1)[0][0] if names else ''
+        commonest = (+columnists or names).most_common(1)
+        return joined, commonest[0][0] if commonest else ''
 
     def _is_columnist(self, people: list[str]) -> bool:
-        """Whether the role answers; where the role is strange, the host does."""
-        answers = chat_lines.role_answers(' '.join(people[1:]))
-        return people[0] == self.host if answers is None else answers
+        """Whether the role answers; the host does, whatever the role."""
+        return people[0] == self.host or bool(chat_lines.role_answers(people[-1]))
 
     def _staff_post(self, piece: parsed.Piece, line: str) -> None:
         self._drop_pending()

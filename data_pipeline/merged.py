@@ -9,6 +9,7 @@ QUESTION: text
 OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        a mark of the old trainer
 """
 
+import collections
 import dataclasses
 import itertools
 import pathlib
@@ -20,8 +21,8 @@ from hax_jax import records
 SOURCE = 'merged'
 
 _MARK = re.compile(r'(?:OVERSAMPLE_WEIGHT: *[\d.]+)? *(?:<END_OF_SET>)?')
-_ROLE = re.compile(r'(?:[A-Z][\w&\'’-]* ){0,2}Columnist')
-_NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){0,3}')
+_ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]* ?){0,5}Columnist')
+_NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){1,3}')
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
 
@@ -50,23 +51,37 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
 
 def _mark_residue(pieces: list[parsed.Piece]) -> None:
     """Gives name, role and old trainer's lines, and numbers below footers, a kind."""
-    lines = [clean.line(piece.text) for piece in pieces]
-    filled = [i for i, line in enumerate(lines) if line]
-    for number, i in enumerate(filled):
-        piece, above = pieces[i], filled[max(number - 2, 0) : number]
+    filled = [
+        (clean.line(piece.text), piece) for piece in pieces if clean.line(piece.text)
+    ]
+    signing = _signing_names(filled)
+    for i, (line, piece) in enumerate(filled):
+        above = filled[i - 1] if i else ('', piece)
+        below = filled[i + 1] if i + 1 < len(filled) else ('', piece)
         if piece.kind != parsed.UNKNOWN:
             continue
-        below_furniture = above and pieces[above[-1]].kind in ('footer', 'tally')
-        if _MARK.fullmatch(lines[i]):
+        if _MARK.fullmatch(line):
             piece.kind = 'trainer mark'
-        elif below_furniture and chat_lines.is_number(lines[i]):
+        elif above[1].kind in ('footer', 'tally') and chat_lines.is_number(line):
             piece.kind = 'tally'
-        elif _ROLE.fullmatch(lines[i]):
+        elif (
+            _ROLE.fullmatch(line)
+            or (_NAME.fullmatch(line) and _ROLE.fullmatch(below[0]))
+            or (line in signing and chat_lines.label(below[1].text) == 'ANSWER')
+        ):
             piece.kind = 'name and role'
-            if above and _NAME.fullmatch(lines[above[-1]]):
-                pieces[above[-1]].kind = 'name and role'
-                if lines[above[0]].lower() == 'avatar':
-                    pieces[above[0]].kind = 'name and role'
+            if above[0].lower() == 'avatar':
+                above[1].kind = 'name and role'
+
+
+def _signing_names(filled: list[tuple[str, parsed.Piece]]) -> set[str]:
+    """Names that stand alone above ANSWER: three times or more."""
+    names = collections.Counter(
+        line
+        for (line, _), (_, below) in itertools.pairwise(filled)
+        if chat_lines.label(below.text) == 'ANSWER' and _NAME.fullmatch(line)
+    )
+    return {name for name, times in names.items() if times >= 3}
 
 
 def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:

@@ -25,7 +25,7 @@ from hax_jax import records
 _RULE = re.compile(r'={20,}')
 _POST = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
 _SCORE = re.compile(r'Score: *(-?[\d,.]+)([kKmM]?)')
-_DATE = re.compile(r'Date: *([^|]*[^|\s])')
+_DATE = re.compile(r'Date: *([^|\n]*[^|\s])')
 _POST_URL = re.compile(r'/comments/(\w+)|redd\.it/(\w+)')
 _SUBREDDIT = re.compile(r'/r/(\w+)')
 _KNOWN_HEADER = re.compile(

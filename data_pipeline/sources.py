@@ -134,7 +134,7 @@ def decode(raw: bytes, name: str, *, warnings: list[str]) -> str:
     try:
         return raw.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        where = f'byte {error.start} ({raw[error.start]:#04x})'
+        where = f'byte {error.start}, {raw[error.start]:#04x}'
     try:
         text = raw.decode('cp1252')
     except UnicodeDecodeError as error:

@@ -1,0 +1,68 @@
+"""The program that writes pairs as JSON Lines."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+CHAT = (
+    'Hello there.\nThe ladder\nGuest Apr 4, 11:05 a.m.\nQUESTION: Why?\navatar\n'
+    'Marian Vale\nAdvice Columnist\nANSWER: Because 👏.\n'
+    'Post has 0 replies and 3 Likes\n3\n'
+)
+
+
+def _extract(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'data_pipeline.extract', *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+def test_one_object_a_pair_is_written_and_all_is_reported(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'a.md').write_text(CHAT, encoding='utf-8')
+    (tmp_path / 'b.md').write_text(CHAT, encoding='utf-8')
+    output = tmp_path / 'new' / 'pairs.jsonl'
+    done = _extract(f'--input={tmp_path}/*.md', f'--output={output}')
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in output.read_text('utf-8').splitlines()]
+    assert len(rows) == 1
+    row = rows[0]
+    assert row.pop('id').startswith('chat:a:')
+    assert row == {
+        'group': 'a.md',
+        'source': 'chat',
+        'file': f'{tmp_path}/a.md',
+        'line': 4,
+        'topic': 'The ladder',
+        'time': 'Apr 4, 11:05 a.m.',
+        'question': 'Why?',
+        'answer': 'Because 👏.',
+        'score': 0,
+        'flags': [],
+    }
+    assert f'unknown line: {tmp_path}/b.md:1: Hello there. (left out)' in done.stdout
+    assert 'duplicate: chat:b:' in done.stdout
+    assert '         1  duplicates dropped' in done.stdout
+    assert f'         1  pairs written to {output}' in done.stdout
+
+
+def test_bad_input_is_one_error_and_writes_nothing(tmp_path: pathlib.Path) -> None:
+    output = tmp_path / 'pairs.jsonl'
+    output.write_text('as it was')
+    done = _extract('--input=no/such/*.md', f'--output={output}')
+    assert done.returncode == 2
+    assert done.stderr == "error: 'no/such/*.md' matches no file; check the path.\n"
+    assert output.read_text() == 'as it was'
+
+
+def test_the_output_has_to_be_given() -> None:
+    done = _extract('--input=a.md')
+    assert done.returncode == 2
+    assert done.stderr == 'error: --output is not given; give a .jsonl file.\n'
