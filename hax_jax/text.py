@@ -16,7 +16,7 @@ import hashlib
 import io
 import json
 import pathlib
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import sentencepiece
 
@@ -32,6 +32,7 @@ _TOKENIZER_FILES = ['tokenizer*.json', 'tokenizer.model', 'vocab.json', 'merges.
 _SPACE_MARK = '\u2581'  # SentencePiece's own sign for a space
 
 
+@runtime_checkable
 class Tokenizer(Protocol):
     """What the two tokenizers share. `decode(encode(s)) == s` for any Unicode text.
 

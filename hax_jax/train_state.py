@@ -87,7 +87,7 @@ def create(
     base = base or {}
     both = (blueprint.abstract.params, blueprint.abstract.frozen)
     places = (blueprint.shardings.params, blueprint.shardings.frozen)
-    paths = [dotted(path) for path, _ in jax.tree_util.tree_leaves_with_path(both)]
+    paths = [path for state in both for path in named(state)]
     flat_places = jax.tree.leaves(places)
     drawn = [i for i, path in enumerate(paths) if path not in base]
 
@@ -120,10 +120,9 @@ def place(value: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
 
 
 def dotted(path: tuple[Any, ...]) -> str:
-    """A parameter's path in a state: `h.0.attn.c_attn.kernel`.
+    """A leaf's path as one name: `h.0.attn.c_attn.kernel`, `1.0.mu.ln_f.scale`.
 
-    What stands before the parameter's own path (a position in the optimizer's chain,
-    `mu`) stays in front; the `.value` that a Variable may add at the end does not.
+    The `.value` that a Variable may add at the end is left out.
     """
     names = []
     for entry in path:
@@ -133,14 +132,11 @@ def dotted(path: tuple[Any, ...]) -> str:
                 break
     if names and names[-1] in ('value', 'raw_value'):
         names.pop()
-    # (params, frozen) and TrainState's own fields are not part of a parameter's path.
-    while names and (names[0] in ('params', 'frozen') or names[0].isdigit()):
-        names.pop(0)
     return '.'.join(names)
 
 
 def named(state: Any) -> dict[str, Any]:
-    """Dotted path -> leaf, of an `nnx.State` or any tree of parameters."""
+    """Dotted path -> leaf, of an `nnx.State` or any other tree."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {dotted(path): leaf for path, leaf in leaves}
 

@@ -1,0 +1,162 @@
+"""A dataset's pairs to the packed rows that a run reads, made once and kept.
+
+`<data>/packed/<key>/` is found by its key, which follows from the manifest, the
+tokenizer, the template and the lengths: no TensorFlow and no TFDS file is needed where
+the folder was carried to.
+"""
+
+import collections.abc
+import contextlib
+import fcntl
+import pathlib
+from typing import Any
+
+from data_pipeline import dataset
+from hax_jax import config, files, packing, records, text
+
+_NAMED = 5  # ids printed of each kind; the cache's meta.json has all
+
+
+def load_tokenizer(
+    data: config.DataConfig, settings: config.TokenizerConfig, *, path: str
+) -> text.Tokenizer:
+    """The tokenizer at `path`, or for 'train' the dataset's own, trained once.
+
+    That is SentencePiece on the train split, kept in `<data>/tokenizers/<key>/`.
+    """
+    if path != 'train':
+        return text.load_tokenizer(path)
+    manifest = dataset.read_manifest(data.path)
+    key = records.sha256(
+        {
+            'train': manifest['splits']['train']['sha256'],
+            'vocab_size': settings.vocab_size,
+            'model_type': settings.model_type,
+        }
+    )[:16]
+    folder = pathlib.Path(data.path) / 'tokenizers' / key
+    with _locked(folder):
+        if not folder.exists():
+            print(f'training a SentencePiece tokenizer: {folder}', flush=True)
+            texts = (
+                part
+                for pair in dataset.read_pairs(data.path, 'train')
+                for part in (text.HEAD + pair.question + text.TAIL, pair.answer)
+            )
+            model = text.train_sentencepiece(
+                texts,
+                vocab_size=settings.vocab_size,
+                model_type=settings.model_type,
+            )
+            with files.new_folder(folder) as new:
+                (new / text.SENTENCEPIECE_FILE).write_bytes(model)
+    return text.load_tokenizer(str(folder))
+
+
+def ensure_packed(data: config.DataConfig, tokenizer: text.Tokenizer) -> pathlib.Path:
+    """The packed cache of a dataset, made now if its key is not there yet.
+
+    Of several processes that share a filesystem one packs, the others wait.
+
+    Raises:
+      InputError: there is no dataset, or a split came out empty.
+    """
+    manifest = dataset.read_manifest(data.path)
+    what = {
+        'dataset': manifest['sha256'],
+        'tokenizer': tokenizer.fingerprint,
+        'template': text.TEMPLATE_VERSION,
+        'packing': packing.PACKING_VERSION,
+        'schema': records.CACHE_SCHEMA,
+        'seq_len': data.seq_len,
+        'question_weight': data.question_weight,
+        'long_answers': data.long_answers,
+    }
+    folder = pathlib.Path(data.path) / 'packed' / records.sha256(what)[:16]
+    with _locked(folder):
+        if not folder.exists():
+            _write(folder, data, tokenizer, what)
+    return folder
+
+
+def _write(
+    folder: pathlib.Path,
+    data: config.DataConfig,
+    tokenizer: text.Tokenizer,
+    what: dict[str, Any],
+) -> None:
+    print(f'packing {data.path} into rows of {data.seq_len}: {folder}', flush=True)
+    packed, counts, ledgers = {}, {}, {}
+    for split in records.SPLITS:
+        tokenized = packing.tokenize(
+            dataset.read_pairs(data.path, split),
+            tokenizer,
+            seq_len=data.seq_len,
+            long_answers=data.long_answers,
+        )
+        packed[split] = packing.pack(
+            tokenized.pairs,
+            seq_len=data.seq_len,
+            question_weight=data.question_weight,
+        )
+        counts[split] = packing.count_positions(packed[split])
+        ledgers[split] = {
+            'tokens': tokenized.counts,
+            'dropped_ids': tokenized.dropped_ids,
+            'shortened_ids': tokenized.shortened_ids,
+            'split_ids': tokenized.split_ids,
+        }
+        print(_summary(split, tokenized, counts[split]), flush=True)
+    for split in ('train', 'validation'):
+        if not packed[split].num_rows:
+            raise config.InputError(
+                f'no pair of the {split} split of {data.path} fits in data.seq_len='
+                f'{data.seq_len}; raise it, or keep long answers with '
+                "data.long_answers='split'."
+            )
+    meta = {**what, 'splits': counts, 'ledger': ledgers, 'eos_id': tokenizer.eos_id}
+    meta['vocab_size'] = tokenizer.vocab_size
+    with files.new_folder(folder) as new:
+        (new / 'tokenizer').mkdir()
+        tokenizer.save(new / 'tokenizer')
+        records.write_cache(new, packed, meta)
+
+
+def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -> str:
+    tokens = tokenized.counts
+    positions = max(counts['positions'], 1)
+    lines = [
+        f'  {split}: {tokens["pairs_read"]} pairs, {counts["segments"]} segments in '
+        f'{counts["rows"]} rows; {1 - counts["padding"] / positions:.1%} of positions '
+        f'filled, {counts["answer"] / positions:.1%} answers'
+    ]
+    for ids, what in (
+        (tokenized.dropped_ids, 'dropped: the answer leaves no room for a question'),
+        (tokenized.shortened_ids, 'shortened: the question lost text from its middle'),
+        (tokenized.split_ids, 'split: the answer goes over several segments'),
+    ):
+        if ids:
+            named = ', '.join(ids[:_NAMED]) + (', ...' if len(ids) > _NAMED else '')
+            lines.append(f'    {len(ids)} {what} ({named})')
+    if tokens['dropped'] or tokens['shortened'] or tokens['added']:
+        lines.append(
+            f'    tokens: {tokens["read"]} read, {tokens["dropped"]} dropped, '
+            f'{tokens["shortened"]} cut from questions, {tokens["added"]} added (cut '
+            'marks, repeated context)'
+        )
+    if tokens['replaced_characters']:
+        lines.append(f'    {tokens["replaced_characters"]} characters U+2581 became _')
+    return '\n'.join(lines)
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path) -> collections.abc.Iterator[None]:
+    """One process at a time per filesystem; a killed one frees the lock."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f'{folder.name}.lock', 'w') as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f'waiting for another process to finish {folder}', flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
