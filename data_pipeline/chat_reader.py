@@ -70,7 +70,7 @@ class Reader:
             return self._question_label(i)
         if line.lower() == 'avatar' and (taken := self._reply(i)):
             return taken
-        if not self.kind and chat_lines.is_number(line) and self._after_furniture():
+        if not self.kind and chat_lines.is_number(line) and self._tally_is_due():
             self._take(piece, 'tally')
             return 1
         self._text(piece)
@@ -259,11 +259,12 @@ class Reader:
             self.lines[i], self.names
         )
 
-    def _after_furniture(self) -> bool:
-        """Whether nothing but blanks stands between here and a footer or a tally."""
+    def _tally_is_due(self) -> bool:
+        """Whether a footer stands above, with no number of its own below it yet."""
         for piece in reversed(self.out):
             if piece.text.strip():
-                return piece.kind in ('footer', 'tally')
+                counted = any(sign.isdigit() for sign in piece.text)
+                return piece.kind == 'footer' or (piece.kind == 'tally' and not counted)
         return False
 
     def _next(self, i: int) -> int | None:

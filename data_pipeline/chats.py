@@ -63,10 +63,12 @@ def _add(post: chat_reader.Post, *, file: str, result: parsed.Parsed) -> None:
         else:
             kind = 'unanswered'
         result.counts[f'chat posts {kind}'] += 1
+        result.dropped.append((post.line, clean.text(post.topic), f'chat posts {kind}'))
         return
     if not question:
-        result.counts['chat posts without question text'] += 1
-        result.unknown.append((post.line, answer, 'answer without question, left out'))
+        kind = 'chat posts without question text'
+        result.counts[kind] += 1
+        result.dropped.append((post.line, clean.text(post.topic), kind))
         return
     result.counts['chat posts answered'] += 1
     if len([a for a in answers if a]) > 1:

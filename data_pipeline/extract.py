@@ -33,6 +33,8 @@ def main() -> None:
     files.write_json_lines(_OUTPUT.value, [record(pair) for pair in kept])
     for warning in report.warnings:
         print(f'warning: {warning}', file=sys.stderr)
+    for post in report.dropped:
+        print(f'no pair: {post}')
     for line in report.unknown_lines:
         print(f'unknown line: {line}')
     for duplicate in duplicates:

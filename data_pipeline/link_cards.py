@@ -16,7 +16,10 @@ from data_pipeline import clean, parsed
 
 _MOST_LINES = 4  # of one preview, the longest seen has three
 _LONGEST_LINE = 300  # characters; beyond it, it is somebody's paragraph
-_SECTION_TITLE = re.compile(r'[A-Z][\w’\'& -]{2,30} \| \S.*[^.]')
+# One or two words for the section, three or more for the title.
+_SECTION_TITLE = re.compile(
+    r'[A-Z][\w’\'&-]{2,20}(?: [\w’\'&-]{1,20})? \| \S+(?: \S+)+ \S*[^.\s]'
+)
 _SITE = re.compile(r'(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?', re.IGNORECASE)
 _CONTROLS = ('(click for more)', 'click for more')
 
@@ -89,12 +92,13 @@ def _looks_like_preview(lines: list[parsed.Piece]) -> bool:
 
 
 def _mark_titles(pieces: list[parsed.Piece]) -> list[Card]:
-    """Marks section titles that close a text with no `image` above them."""
+    """Marks section titles that open or close a text with no `image` above them."""
     cards = []
-    while len(filled := _filled(pieces)) > 1:
-        if not _SECTION_TITLE.fullmatch(clean.line(filled[-1].text)):
-            break
-        cards.append(_take([filled[-1]], 'link card'))
+    for end in (0, -1):
+        while len(filled := _filled(pieces)) > 1:
+            if not _SECTION_TITLE.fullmatch(clean.line(filled[end].text)):
+                break
+            cards.append(_take([filled[end]], 'link card'))
     return cards
 
 

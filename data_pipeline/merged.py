@@ -170,6 +170,7 @@ def _add(pair: _Pair, *, file: str, result: parsed.Parsed) -> None:
         else:
             kind = 'questions with an empty answer'
         result.counts[f'merged {kind}'] += 1
+        result.dropped.append((pair.question[0].line, '', f'merged {kind}'))
         return
     result.counts['merged questions answered'] += 1
     stem = pathlib.PurePath(file).stem

@@ -25,7 +25,8 @@ class Parsed:
     """The outcome of one file.
 
     `pieces` is the whole file in its order: nothing of it is in no piece.
-    `unknown` holds (line, text, where the text went) for what no rule explains.
+    `unknown` holds (line, text, where the text went) for what no rule explains,
+    `dropped` (line, name, kind) for each post that made no pair.
     """
 
     pieces: list[Piece]
@@ -34,6 +35,7 @@ class Parsed:
         default_factory=collections.Counter
     )
     unknown: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
+    dropped: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
 
 
 def raw_lines(text: str) -> list[Piece]:

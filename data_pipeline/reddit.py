@@ -41,7 +41,9 @@ _REMOVED = ('[deleted]', '[removed]', '[ removed by reddit ]', '[deleted by user
 # How moderation bots sign, and how they open, in any of the forums.
 _BOT_SIGNATURE = re.compile(
     r"\W*(?:i am|i'm) a bot,? and this (?:action|comment) was (?:performed|posted)"
-    r' automatically',
+    r' automatically'
+    r'|[^>].*\bi am a bot, and this action was performed automatically\W+'
+    r'please \W*contact the moderators',
     re.IGNORECASE,
 )
 _BOT_OPENING = re.compile(
@@ -60,6 +62,11 @@ class _Header:
     date: str = ''
     post_id: str = ''
     subreddit: str = ''
+
+    @property
+    def name(self) -> str:
+        """The post in reports, '' where its header has no URL."""
+        return f'reddit:{self.post_id}' if self.post_id else ''
 
 
 def has_header(text: str) -> bool:
@@ -98,6 +105,7 @@ def _add(
         filled = any(piece.text.strip() for piece in body)
         kind = 'posts without QUESTION:' if filled else 'headers without a body'
         result.counts[f'reddit {kind}'] += 1
+        result.dropped.append((header.start + 1, header.name, f'reddit {kind}'))
         _leave_out(body, result)
         return
     result.pieces += post
@@ -116,6 +124,7 @@ def _add(
     missing = _why_unanswered(question, answer, post)
     if missing:
         result.counts[f'reddit {missing}'] += 1
+        result.dropped.append((texts[0].line, header.name, f'reddit {missing}'))
         return
     result.counts['reddit posts answered'] += 1
     post_id = header.post_id or parsed.content_hash(question, answer)
@@ -154,9 +163,12 @@ def is_bot(answer: str) -> bool:
 
     A person who quotes or plays a bot within a paragraph is not taken for one.
     """
-    last = answer.rstrip().split('\n\n')[-1]
-    signed = _BOT_SIGNATURE.match(last) and not last.lstrip().startswith('>')
-    return bool(signed or _BOT_OPENING.match(answer))
+    last = [line for line in answer.split('\n') if line.strip()][-2:]
+    signed = any(
+        _BOT_SIGNATURE.match(line) and not line.lstrip().startswith('>')
+        for line in last
+    )
+    return signed or bool(_BOT_OPENING.match(answer))
 
 
 def _sections(

@@ -17,14 +17,16 @@ _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class ReadReport:
     """What was read: `counts` by kind, pairs by file, and every line left unknown.
 
-    An unknown line is `file:line: text (where it went)`. `counts` ends with the words
-    of all files by kind; together they are all the words that there are.
+    An unknown line is `file:line: text (where it went)`; `dropped` names in the same
+    way each post that made no pair. `counts` ends with the words of all files by kind;
+    together they are all the words that there are.
     """
 
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     files: dict[str, int] = dataclasses.field(default_factory=dict)
     unknown_lines: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
+    dropped: list[str] = dataclasses.field(default_factory=list)
 
     def summary(self) -> str:
         """A table of all counts and of the pairs by file, for people."""
@@ -78,6 +80,9 @@ def read(
         report.unknown_lines += [
             f'{name}:{line}: {text.strip()} ({where})'
             for line, text, where in found.unknown
+        ]
+        report.dropped += [
+            f'{name}:{line}: {post} ({kind})' for line, post, kind in found.dropped
         ]
         if not found.pairs:
             report.warnings.append(f'{name} has no answered question.')

@@ -110,6 +110,21 @@ def test_every_post_is_counted_by_its_kind() -> None:
     }
 
 
+def test_posts_without_a_pair_are_named() -> None:
+    assert chats.parse(CHAT, file='chat.md').dropped == [
+        (21, 'Re: ladder', 'chat posts unanswered'),
+        (26, 'Broken link', 'chat posts answered by a producer alone'),
+        (35, 'Silence', 'chat posts with an empty answer'),
+    ]
+
+
+def test_a_topic_may_be_a_number() -> None:
+    footer = 'Post has 0 replies and 9 Likes\n9\n'
+    text = f'Guest11:05 a.m.\nQUESTION: Why?\n{ANSWERED}{footer}2020\n'
+    text += f'Guest11:06 a.m.\nQUESTION: How?\n{ANSWERED}{footer}'
+    assert [topic for topic, _, _, _ in _pairs(text)] == ['', '2020']
+
+
 def test_a_record_says_where_its_pair_stands() -> None:
     first = chats.parse(CHAT, file='a/chat.md').pairs[0]
     assert (first.file, first.line, first.group, first.source) == (
@@ -264,8 +279,9 @@ def test_the_columnists_words_below_a_picture_stay() -> None:
     assert found.unknown == [(9, 'And dry.', 'kept in the text')]
 
 
-def test_a_section_title_that_closes_an_answer_is_a_link_card() -> None:
+def test_section_titles_around_an_answer_are_link_cards() -> None:
     text = f'Guest11:05 a.m.\nQUESTION: Why?\n{ANSWERED}Review | A long winter\n'
+    text = text.replace('Because.', 'Column | Why it never rains\n\nBecause.')
     found = chats.parse(text, file='chat.md')
     assert found.pairs[0].answer == 'Because.'
     assert found.pairs[0].flags == ('link card',)

@@ -141,6 +141,8 @@ def test_a_file_may_break_off_within_a_header() -> None:
         'Read the rules.\n\n*I am a bot, and this action was performed automatically.'
         ' Please [contact the moderators](/message) if you have any questions.*',
         'Welcome to /r/work. Please make sure you [read our rules here.](/rules)',
+        'No links.\n\n^(Beep. I am a bot, and this action was performed automatically.'
+        ' Please [contact the moderators](/m).)',
         '^^^^AUTOMOD  ***Thanks for posting! This is a copy of your post.***',
     ],
 )
@@ -149,6 +151,7 @@ def test_a_moderation_bot_answers_nothing(comment: str) -> None:
     found = reddit.parse(text, file='p.md')
     assert found.pairs == []
     assert found.counts['reddit AutoModerator answers'] == 1
+    assert found.dropped == [(6, 'reddit:a', 'reddit AutoModerator answers')]
 
 
 def test_a_person_who_quotes_a_bot_is_a_person() -> None:
