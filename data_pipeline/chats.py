@@ -1,6 +1,6 @@
 """Raw live chats to pairs: a guest's question and the columnist's answer to it.
 
-    In the doghouse                          topic
+    The spare ladder                         topic
     Guest Apr 4, 12:05 p.m.                  stamp, or glued, undated: Guest12:05 p.m.
     QUESTION: text                           the question, over many lines
     avatar                                   alone opens an answer

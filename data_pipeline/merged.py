@@ -4,7 +4,7 @@ QUESTION: text
 Marian Vale                              residue of the chat that it came from
 Advice Columnist
 ANSWER: text
-In the doghouse                          the next topic, glued below the answer
+The spare ladder                         the next topic, glued below the answer
 QUESTION: text
 OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        a mark of the old trainer
 """
