@@ -2,8 +2,8 @@
 
     ==== (80 of them)
     # Reddit Post 1
-    # Score: 167 | Date: 2025-11-17
-    # URL: https://www.reddit.com/r/relationships/comments/1ozb4u1/the_title/
+    # Score: 12 | Date: 2025-03-01
+    # URL: https://www.reddit.com/r/relationships/comments/abc123/the_title/
     ====
                                              blank lines may be missing or many
     QUESTION: title
