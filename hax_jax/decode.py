@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int32, UInt32
+from jaxtyping import Array, Bool, Float, Int32
 
 from hax_jax import config, gpt2, sampling
 from hax_jax import mesh as mesh_lib
@@ -25,7 +25,7 @@ from hax_jax import mesh as mesh_lib
 )
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """A batch on the device. A row of limit 0 only fills it up."""
+    """A batch. A row of limit 0 only fills it up."""
 
     inputs: Any  # [B, T] prompts, padded on the left
     lengths: Any  # [B] of the prompts
@@ -33,6 +33,11 @@ class Rows:
     seeds: Any  # [B] and the next two: what a row's random bits follow
     prompt_numbers: Any
     samples: Any
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def cast_matrices(params: Any, dtype: jnp.dtype) -> Any:
+    return jax.tree.map(lambda x: x.astype(dtype) if x.ndim == 2 else x, params)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -156,16 +161,11 @@ def _draw(
     vocab_size: int,
 ) -> tuple[jax.Array, jax.Array]:
     """New token `number` of each row from its hidden state [B, D]; logits finite?"""
-    table = model.output_table()
-    if vocab_size < table.shape[0]:
-        table = table[:vocab_size]  # ids that only round the model's size up
-    logits = jnp.einsum(
-        'bd,vd->bv',
-        hidden,
-        table.astype(hidden.dtype),
-        preferred_element_type=jnp.float32,
-    )
+    table = model.output_table().astype(hidden.dtype)
+    logits = jnp.einsum('bd,vd->bv', hidden, table, preferred_element_type=jnp.float32)
     logits = mesh_lib.constrain(logits, 'batch', None)
+    if vocab_size < table.shape[0]:  # ids that only round the model's size up
+        logits = jnp.where(jnp.arange(table.shape[0]) < vocab_size, logits, -jnp.inf)
     keys = sampling.row_keys(rows.seeds, rows.prompt_numbers, rows.samples)
     tokens = sampling.next_tokens(
         logits,

@@ -1,24 +1,19 @@
-"""Batched prefill and decode: questions to answers.
+"""Questions to answers: prompts that fit, batches of like length, samples in order.
 
-A batch's prompts are padded on the left, so all rows write one cache slot a step; the
-padding is of segment 0, which no token of a prompt sees, and positions begin at 0 with
-a prompt's first token. Prompt and cache lengths come from a few buckets: a run compiles
-a few shapes, once each, whatever the number of batches.
+Prompt and cache lengths come from a few buckets, so a run compiles a few shapes, once
+each, whatever the number of its batches.
 """
 
 import collections.abc
 import dataclasses
-import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, Int32
 
-from hax_jax import config, gpt2, prompts, sampling, text
+from hax_jax import config, decode, gpt2, prompts, sampling, text
 from hax_jax import mesh as mesh_lib
 
 _SHORTEST_BUCKET = 32  # prompt tokens; each next bucket is twice as long
@@ -155,13 +150,14 @@ class Generator:
         devices = set(mesh.devices.flat)
         whole = mesh_lib.replicated(mesh)
         self._params = jax.tree.map(
-            lambda x: x if x.sharding.device_set == devices else _put(x, whole), params
+            lambda x: (
+                x if x.sharding.device_set == devices else jax.device_put(x, whole)
+            ),
+            params,
         )
         if self._dtype != jnp.float32:
             # Each use would cast them; once is enough, to the same bits.
-            self._params = jax.jit(_cast_matrices, static_argnums=1)(
-                self._params, self._dtype
-            )
+            self._params = decode.cast_matrices(self._params, self._dtype)
 
     def samples(
         self,
@@ -196,7 +192,8 @@ class Generator:
         for indices in _batches([len(row.prompt.ids) for row in rows], size):
             answers = self._batch([rows[i] for i in indices], settings, size)
             done.update(zip(indices, answers, strict=True))
-            on_batch(len(answers), sum(answer.num_tokens for answer in answers))
+            if on_batch is not None:
+                on_batch(len(answers), sum(answer.num_tokens for answer in answers))
             while next_index in done:
                 yield done.pop(next_index)
                 next_index += 1
@@ -213,7 +210,7 @@ class Generator:
         new_places += -new_places % _NEW_TOKENS_BUCKET
         cache = self._take_cache(size, places + new_places)
         on_rows = mesh_lib.batch_sharding(self._mesh)
-        batch = jax.tree.map(lambda x: _put(x, on_rows), batch)
+        batch = jax.device_put(batch, on_rows)
         greedy = settings.temperature == 0
         drawing = {
             'temperature': None if greedy else jnp.float32(settings.temperature),
@@ -327,14 +324,6 @@ def _prompt_bucket(length: int, longest: int) -> int:
     while bucket < length:
         bucket *= 2
     return max(length, min(bucket, longest))
-
-
-def _put(x: Any, sharding: jax.sharding.Sharding) -> jax.Array:
-    return jax.device_put(x, sharding)
-
-
-def _cast_matrices(params: Any, dtype: jnp.dtype) -> Any:
-    return jax.tree.map(lambda x: x.astype(dtype) if x.ndim == 2 else x, params)
 
 
 def _counted(number: int, noun: str) -> str:
