@@ -139,26 +139,24 @@ def _from_letters(text: str, name: str) -> Questions:
     notes = []
     if len(letters) == 1:
         notes.append(f'{name} has no line {SEPARATOR}: it is read as one letter.')
+    blank_letters = [not ''.join(lines).strip() for _, lines in letters]
+    if all(blank_letters):
+        raise config.InputError(
+            f'{name} has lines {SEPARATOR} and no letters; write letters between them.'
+        )
     # A separator before the first letter or after the last separates nothing.
-    if not ''.join(letters[0][1]).strip():
-        letters = letters[1:]
-    if letters and not ''.join(letters[-1][1]).strip():
-        letters = letters[:-1]
+    letters = letters[blank_letters[0] : len(letters) - blank_letters[-1]]
     found, problems = [], []
     for start, lines in letters:
-        blank = next((i for i, line in enumerate(lines) if line.strip()), None)
-        if blank is None:
+        first = next((i for i, line in enumerate(lines) if line.strip()), None)
+        if first is None:
             problems.append(
                 f'{name}:{start}: an empty letter between two lines {SEPARATOR}; '
                 'write one or remove a line.'
             )
         else:
-            place = f'{name}:{start + blank}'
+            place = f'{name}:{start + first}'
             found.append(Question('', '\n'.join(lines).strip(), place))
-    if not letters:
-        problems.append(
-            f'{name} has lines {SEPARATOR} and no letters; write letters between them.'
-        )
     return _checked(found, problems, notes)
 
 
