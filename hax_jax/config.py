@@ -130,8 +130,11 @@ class SamplingConfig:
 
 
 def draft() -> ml_collections.ConfigDict:
-    """The default `Config` as a ConfigDict, which flags and config files edit."""
-    return ml_collections.ConfigDict(dataclasses.asdict(Config()))
+    """The default `Config` as a ConfigDict, which flags and config files edit.
+
+    It is locked: a field of another name can't be added to it.
+    """
+    return ml_collections.ConfigDict(dataclasses.asdict(Config())).lock()
 
 
 def freeze(draft: ml_collections.ConfigDict) -> Config:
