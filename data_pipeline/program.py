@@ -8,8 +8,14 @@ from absl import app, flags
 from hax_jax import config
 
 
-def run(main: collections.abc.Callable[[], int | None]) -> None:
+def run(
+    main: collections.abc.Callable[[], int | None],
+    *,
+    prepare: collections.abc.Callable[[list[str]], list[str]] = list,
+) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
+
+    `prepare` sees the command line first; what it returns is parsed in its place.
 
     What the user got wrong (`InputError`, or a file the system refuses) is printed as
     one `error:` and exits with 2, Ctrl-C with 130. Anything else is a defect of ours
@@ -30,13 +36,17 @@ def run(main: collections.abc.Callable[[], int | None]) -> None:
             print('stopped by Ctrl-C', file=sys.stderr)
             return 130
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=lambda argv: _parse(prepare, argv))
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(
+    prepare: collections.abc.Callable[[list[str]], list[str]], argv: list[str]
+) -> list[str]:
     """absl's own parser, with an unknown or ill-typed flag reported in one line."""
     try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
+        # ml_collections reads the overrides of a config from sys.argv itself.
+        sys.argv[:] = prepare(argv)
+        return flags.FLAGS(sys.argv)
+    except (flags.Error, config.InputError) as error:
         print(f'error: {error}\nTry --help.', file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,1 @@
+"""Programs that people start, and how they are started on machines."""

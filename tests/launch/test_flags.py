@@ -1,0 +1,275 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+
+from data_pipeline import program
+from hax_jax import config
+from launch import flags as launch_flags
+
+ROOT = pathlib.Path(__file__).parents[2]
+LORA = str(ROOT / 'configs' / 'gpt2_lora.py')
+
+
+def make_values() -> flags.FlagValues:
+    values = flags.FlagValues()
+    flags.DEFINE_string('workdir', '', 'Where.', flag_values=values)
+    flags.DEFINE_boolean('dry_run', False, 'Plan alone.', flag_values=values)
+    flags.DEFINE_boolean('help', False, 'Help.', flag_values=values)
+    flags.DEFINE_string('flagfile', '', 'A file of flags.', flag_values=values)
+    return values
+
+
+def check(*arguments: str) -> list[str]:
+    argv = ['train', f'--config={LORA}', '--config.data.path=data/advice', *arguments]
+    return launch_flags.check(argv, values=make_values())[3:]
+
+
+def problems(*arguments: str) -> list[str]:
+    with pytest.raises(config.InputError) as caught:
+        check(*arguments)
+    return str(caught.value).split('\n')
+
+
+@pytest.mark.parametrize(
+    ('given', 'handed_on'),
+    [
+        (['--config.optimizer.learning_rate=1e-4'], 'optimizer.learning_rate=0.0001'),
+        (['--config.optimizer.learning_rate', '1'], 'optimizer.learning_rate=1.0'),
+        (['-config.train.batch_size=16'], 'train.batch_size=16'),
+        (['--config.mesh.data', '-1'], 'mesh.data=-1'),
+        (['--noconfig.model.tie_embeddings'], 'model.tie_embeddings=False'),
+        (['--config.model.tie_embeddings'], 'model.tie_embeddings=True'),
+        (['--config.model.tie_embeddings=f'], 'model.tie_embeddings=False'),
+        (['--config.model.tie_embeddings', 'false'], 'model.tie_embeddings=False'),
+        (['--config.model.pretrained=a b=c'], 'model.pretrained=a b=c'),
+        (['--config.lora.targets=a.b,c.d'], "lora.targets=('a.b', 'c.d')"),
+        (["--config.lora.targets=('a.b', 'c.d')"], "lora.targets=('a.b', 'c.d')"),
+        (["--config.lora.targets=['a.b']"], "lora.targets=('a.b',)"),
+        (
+            ['--config.lora.targets=a.b', '--config.lora.targets', 'c.d'],
+            "lora.targets=('a.b', 'c.d')",
+        ),
+        (['--config.train.seed=1', '--config.train.seed=2'], 'train.seed=2'),
+    ],
+)
+def test_each_way_to_write_an_override_is_handed_on_in_one_form(
+    given: list[str], handed_on: str
+) -> None:
+    assert check(*given) == [f'--config.{handed_on}']
+
+
+def test_the_config_comes_first_wherever_it_stood_and_other_flags_stay() -> None:
+    argv = ['train', '--workdir', 'runs/a', '--config.data.path=d', '--dry_run']
+    argv += ['--config', LORA, 'left', 'over']
+    assert launch_flags.check(argv, values=make_values()) == [
+        'train',
+        f'--config={LORA}',
+        '--config.data.path=d',
+        '--workdir',
+        'runs/a',
+        '--dry_run',
+        'left',
+        'over',
+    ]
+
+
+def test_everything_wrong_is_reported_at_once() -> None:
+    assert problems(
+        '--wrkdir=runs/a',
+        '--config.optimizer.learnin_rate=1e-4',
+        '--config.lr=1e-4',
+        '--config.train.batch_size=1e3',
+        '--config.optimizer.b1',
+        'high',
+        '--config.model.tie_embeddings=maybe',
+        '--config.lora.targets=(1, 2)',
+        '--noconfig.lora.rank',
+        '--config.data.seq_len',
+        '--config.optimizer.eps=nan',
+        '--config.lora.alpha=-1',
+    ) == [
+        '--wrkdir is not a flag; did you mean --workdir?',
+        '--config.optimizer.learnin_rate is not a field; did you mean '
+        '--config.optimizer.learning_rate?',
+        '--config.lr is not a field; did you mean --config.optimizer.learning_rate?',
+        '--config.train.batch_size=1e3 is not an int; give a whole number such as 8.',
+        '--config.optimizer.b1=high is not a float; give a number such as 0.1 or 1e-4.',
+        '--config.model.tie_embeddings=maybe is not a bool; give true or false.',
+        '--config.lora.targets=(1, 2) is not a tuple; give names joined by commas such '
+        'as attn.c_attn,mlp.c_fc.',
+        '--noconfig.lora.rank is for true or false; give --config.lora.rank=VALUE, a '
+        'whole number such as 8.',
+        '--config.data.seq_len has no value; give a whole number such as 8.',
+        '--config.optimizer.eps=nan is not a float; give a number such as 0.1 or 1e-4.',
+        'lora.alpha=-1.0 is not accepted; use over 0.0.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'right'),
+    [
+        ('train.lr', 'optimizer.learning_rate'),
+        ('optimizer.wd', 'optimizer.weight_decay'),
+        ('batch_size', 'train.batch_size'),
+        ('train.num_step', 'train.num_steps'),
+        ('lora.targts', 'lora.targets'),
+        ('data.seq-len', 'data.seq_len'),
+    ],
+)
+def test_an_unknown_field_gets_the_nearest_name(wrong: str, right: str) -> None:
+    assert problems(f'--config.{wrong}=1') == [
+        f'--config.{wrong} is not a field; did you mean --config.{right}?'
+    ]
+
+
+def test_a_section_is_not_a_field() -> None:
+    assert problems("--config.mesh={'data': 1}") == [
+        '--config.mesh is a section; set its fields one by one: --config.mesh.data, '
+        '--config.mesh.fsdp, --config.mesh.tensor.'
+    ]
+
+
+def test_what_a_mistake_leads_to_is_not_reported_beside_it() -> None:
+    # With the steps unread, num_epochs=0 would leave the run without a length.
+    assert problems('--config.train.num_steps=1k', '--config.train.num_epochs=0') == [
+        '--config.train.num_steps=1k is not an int; give a whole number such as 8.'
+    ]
+
+
+def test_values_out_of_range_are_reported_together() -> None:
+    assert problems('--config.lora.dropout=1', '--config.train.batch_size=0') == [
+        'lora.dropout=1.0 is not accepted; use from 0.0 to under 1.0.',
+        'train.batch_size=0 is not accepted; use 1 or more.',
+    ]
+
+
+def test_help_is_asked_for_alone() -> None:
+    argv = ['train', '--config=missing.py', '--config.no=1', '--help']
+    assert launch_flags.check(argv, values=make_values()) == ['train', '--help']
+
+
+def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'flags.txt'
+    path.write_text('--config.train.seeed=1\n')
+    assert problems(f'--flagfile={path}') == [
+        '--config.train.seeed is not a field; did you mean --config.train.seed?'
+    ]
+    assert 'missing.txt' in problems(f'--flagfile={tmp_path}/missing.txt')[0]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('def get_config(:', 'does not load: SyntaxError: '),
+        ('import nothing_of_that_name', 'does not load: line 1: ModuleNotFoundError: '),
+        ('\ndef get_config():\n  return 1 / 0', 'does not load: line 3: ZeroDivision'),
+        ('draft = 1', 'has no function get_config()'),
+        ('def get_config():\n  return {}', 'get_config() returns a dict'),
+        ('def get_config():\n  pass', 'get_config() returns a NoneType'),
+        (
+            'import ml_collections\ndef get_config():\n'
+            "  return ml_collections.ConfigDict({'lr': 1})",
+            'lr of get_config() is not a section',
+        ),
+        (
+            'from hax_jax import config\ndef get_config():\n'
+            '  draft = config.draft()\n  draft.train.momentum = 1\n  return draft',
+            'does not load: line 4: AttributeError',
+        ),
+        ('\0', 'does not load: '),
+    ],
+)
+def test_a_file_that_gives_no_config_says_why(
+    tmp_path: pathlib.Path, text: str, message: str
+) -> None:
+    path = tmp_path / 'mine.py'
+    path.write_text(text)
+    with pytest.raises(config.InputError) as caught:
+        launch_flags.check(
+            ['train', f'--config={path}', '--config.lr=1'], values=make_values()
+        )
+    first, *_, last = str(caught.value).split('\n')
+    assert first.startswith(f'--config={path}')
+    assert message in first
+    # A broken file hides no other mistake.
+    assert last == (
+        '--config.lr is not a field; did you mean --config.optimizer.learning_rate?'
+    )
+
+
+def test_a_missing_config_names_those_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(config.InputError, match=r'configs/gpt2_lora\.py'):
+        launch_flags.check(['train', '--config=configs/gpt3.py'], values=make_values())
+    with pytest.raises(config.InputError, match='--config is missing'):
+        launch_flags.check(['train', '--workdir=runs/a'], values=make_values())
+
+
+PROGRAM = """
+from absl import flags
+from data_pipeline import program
+from launch import flags as launch_flags
+
+CONFIG = launch_flags.define()
+flags.DEFINE_string('workdir', '', 'Where.')
+
+
+def main():
+    run = launch_flags.frozen(CONFIG)
+    print(run.lora.targets, run.optimizer.learning_rate, flags.FLAGS.workdir)
+
+
+program.run(main, prepare=launch_flags.check)
+"""
+
+
+def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-c', PROGRAM, *arguments],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_program_gets_the_config_with_its_overrides() -> None:
+    done = run_program(
+        '--workdir=w',
+        '--config.data.path=d',
+        '--config=configs/gpt2_lora.py',
+        '--config.lora.targets=attn.c_attn,mlp.c_fc',
+        '--config.optimizer.learning_rate',
+        '1e-4',
+    )
+    assert done.stderr == ''
+    assert done.stdout == "('attn.c_attn', 'mlp.c_fc') 0.0001 w\n"
+    assert done.returncode == 0
+
+
+def test_a_program_prints_an_error_and_exits_with_2() -> None:
+    done = run_program('--config=configs/gpt2_lora.py', '--config.lora.rnk=1')
+    assert done.stderr == (
+        'error: --config.lora.rnk is not a field; did you mean --config.lora.rank?\n'
+        'Try --help.\n'
+    )
+    assert done.stdout == ''
+    assert done.returncode == 2
+
+
+def test_help_names_every_field() -> None:
+    text = ' '.join(run_program('--help').stdout.split())
+    assert '--config.SECTION.FIELD=VALUE' in text
+    assert 'lora: rank alpha dropout targets' in text
+    assert 'mesh: data fsdp tensor' in text
+
+
+def test_a_program_without_a_config_parses_its_flags_as_they_are() -> None:
+    assert program.run.__kwdefaults__ == {'prepare': list}
