@@ -5,9 +5,6 @@ tokenizer, the template and the lengths: no TensorFlow and no TFDS file is neede
 the folder was carried to.
 """
 
-import collections.abc
-import contextlib
-import fcntl
 import pathlib
 from typing import Any
 
@@ -35,7 +32,7 @@ def load_tokenizer(
         }
     )[:16]
     folder = pathlib.Path(data.path) / 'tokenizers' / key
-    with _locked(folder):
+    with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
             print(f'training a SentencePiece tokenizer: {folder}', flush=True)
             texts = (
@@ -73,7 +70,7 @@ def ensure_packed(data: config.DataConfig, tokenizer: text.Tokenizer) -> pathlib
         'long_answers': data.long_answers,
     }
     folder = pathlib.Path(data.path) / 'packed' / records.sha256(what)[:16]
-    with _locked(folder):
+    with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
             _write(folder, data, tokenizer, what)
     return folder
@@ -147,16 +144,3 @@ def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -
     if tokens['replaced_characters']:
         lines.append(f'    {tokens["replaced_characters"]} characters U+2581 became _')
     return '\n'.join(lines)
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> collections.abc.Iterator[None]:
-    """One process at a time per filesystem; a killed one frees the lock."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.parent / f'{folder.name}.lock', 'w') as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f'waiting for another process to finish {folder}', flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

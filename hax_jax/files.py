@@ -2,6 +2,7 @@
 
 import collections.abc
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -74,6 +75,31 @@ def new_folder(
         _fsync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+class LockedError(Exception):
+    """Another process holds the lock."""
+
+
+@contextlib.contextmanager
+def locked(
+    path: str | os.PathLike[str], *, wait: bool
+) -> collections.abc.Iterator[None]:
+    """Holds the lock of the file at `path`, which one process at a time can.
+
+    A killed process frees it. Raises LockedError if another has it and `wait` is false.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if not wait:
+                raise LockedError(path) from error
+            print(f'waiting for another process: {path}', flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _beside(path: pathlib.Path) -> pathlib.Path:

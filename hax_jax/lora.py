@@ -4,6 +4,7 @@ import fnmatch
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from hax_jax import config, gpt2
@@ -43,70 +44,74 @@ class LoraLinear(nnx.Module):
         return x @ kernel + bias + (adapted @ a) @ b * self.scale
 
 
-def targets(model: gpt2.Gpt2, settings: config.LoraConfig) -> list[str]:
-    """The paths of the linear layers that `settings.targets` name, e.g. 'h.0.mlp.c_fc'.
+def adapter_shapes(
+    shapes: dict[str, tuple[int, ...]], settings: config.LoraConfig
+) -> dict[str, tuple[int, ...]]:
+    """The adapters' names and shapes, for a base of these names and shapes.
 
-    A target is a path's end, and may hold * and ?: 'attn.c_attn', 'h.1?.mlp.*'.
+    A target is a layer's path or the end of one, and may hold * and ?: 'attn.c_attn',
+    'h.1?.mlp.*'.
 
     Raises:
       InputError: lists each target that matches no layer.
     """
-    paths = [
-        '.'.join(map(str, path))
-        for path, module in nnx.iter_modules(model)
-        if isinstance(module, gpt2.Linear | LoraLinear)
-    ]
-    chosen, unmatched = set(), []
+    layers = [name.removesuffix('.kernel') for name in shapes if '.kernel' in name]
+    adapters: dict[str, tuple[int, ...]] = {}
+    unmatched = []
     for target in settings.targets:
         matched = [
-            path
-            for path in paths
-            if fnmatch.fnmatch(path, target) or fnmatch.fnmatch(path, f'*.{target}')
+            layer
+            for layer in layers
+            if fnmatch.fnmatch(layer, target) or fnmatch.fnmatch(layer, f'*.{target}')
         ]
-        chosen.update(matched)
+        for layer in matched:
+            size_in, size_out = shapes[f'{layer}.kernel']
+            adapters[f'{layer}.lora_a'] = (size_in, settings.rank)
+            adapters[f'{layer}.lora_b'] = (settings.rank, size_out)
         if not matched:
             unmatched.append(target)
     if unmatched:
-        kinds = sorted({path.split('.', 2)[-1] for path in paths})
+        kinds = sorted({layer.split('.', 2)[-1] for layer in layers})
         raise config.InputError(
             f'lora.targets: {", ".join(map(repr, unmatched))} match no layer; this '
-            f'model has {", ".join(map(repr, kinds))} in h.0 to '
-            f'h.{len(model.h) - 1}.'
+            f'model has {", ".join(map(repr, kinds))} in each block h.0, h.1, ...'
         )
-    return [path for path in paths if path in chosen]
+    return adapters
 
 
 def add_lora(model: gpt2.Gpt2, settings: config.LoraConfig, *, rngs: nnx.Rngs) -> None:
     """Replaces the layers that `settings.targets` name by adapted ones, in place."""
-    for path in targets(model, settings):
+    shapes = {
+        f'{".".join(map(str, path))}.kernel': module.kernel.shape
+        for path, module in nnx.iter_modules(model)
+        if isinstance(module, gpt2.Linear)
+    }
+    for name in adapter_shapes(shapes, settings):
+        path, _, kind = name.rpartition('.')
+        if kind != 'lora_a':
+            continue
         parent, name = _parent(model, path)
         setattr(parent, name, LoraLinear(getattr(parent, name), settings, rngs=rngs))
 
 
-def merge_lora(model: gpt2.Gpt2) -> None:
-    """Adds each adapter into its kernel and makes the layer plain again, in place.
+def merge(
+    base: dict[str, np.ndarray],
+    adapter: dict[str, np.ndarray],
+    settings: config.LoraConfig,
+) -> dict[str, np.ndarray]:
+    """The base's parameters with each adapter added into its kernel, in float32.
 
-    The sum is float32, whatever the model computes in.
+    Both are dotted path -> array; `h.0.mlp.c_fc.lora_a` [in, r] and `.lora_b` [r, out]
+    go into `h.0.mlp.c_fc.kernel` [in, out].
     """
-    adapted = [
-        ('.'.join(map(str, path)), module)
-        for path, module in nnx.iter_modules(model)
-        if isinstance(module, LoraLinear)
-    ]
-    for path, layer in adapted:
-        update = jnp.matmul(
-            layer.lora_a[...], layer.lora_b[...], precision=jax.lax.Precision.HIGHEST
-        )
-        size_in, size_out = layer.kernel.shape
-        plain = nnx.eval_shape(
-            lambda size_in=size_in, size_out=size_out, dtype=layer.dtype: gpt2.Linear(
-                size_in, size_out, dtype=dtype, rngs=nnx.Rngs(0)
-            )
-        )
-        plain.kernel = nnx.Param(layer.kernel[...] + layer.scale * update)
-        plain.bias = layer.bias
-        parent, name = _parent(model, path)
-        setattr(parent, name, plain)
+    merged = dict(base)
+    for name, a in adapter.items():
+        if name.endswith('.lora_a'):
+            layer = name.removesuffix('.lora_a')
+            update = a.astype(np.float32) @ adapter[f'{layer}.lora_b']
+            scale = np.float32(settings.alpha / settings.rank)
+            merged[f'{layer}.kernel'] = base[f'{layer}.kernel'] + scale * update
+    return merged
 
 
 def trainable_filter(settings: config.LoraConfig) -> nnx.filterlib.Filter:

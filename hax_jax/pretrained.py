@@ -16,6 +16,17 @@ _FILES += ['vocab.json', 'merges.txt']
 _BUFFER = re.compile(r'h\.\d+\.attn\.(bias|masked_bias)$')  # masks, not parameters
 
 
+@dataclasses.dataclass(frozen=True)
+class Base:
+    """A model to start from; `step` is None unless `path` is a run's workdir."""
+
+    path: str
+    step: int | None
+    model: config.ModelConfig
+    parameters: dict[str, np.ndarray]
+    hash: str
+
+
 def local_folder(path: str) -> pathlib.Path:
     """The folder at `path`, or of the hub name `path`; InputError if there is none."""
     return hub.local_folder(path, field='model.pretrained', patterns=_FILES)
@@ -178,13 +189,3 @@ def _our_name(name: str) -> str:
     kinds = {'wte': 'embedding', 'wpe': 'embedding'}
     kind = 'scale' if last.startswith('ln_') else kinds.get(last, 'kernel')
     return f'{module}.{kind}'
-
-
-@dataclasses.dataclass(frozen=True)
-class Base:
-    """A model to start from: its sizes and parameters, and where they came from."""
-
-    path: str
-    model: config.ModelConfig
-    parameters: dict[str, np.ndarray]
-    hash: str

@@ -1,0 +1,75 @@
+"""Verdicts as pure functions over numbers, in plain words."""
+
+import math
+
+import numpy as np
+
+from hax_jax import records
+
+
+def shift_problem(rows: dict[str, np.ndarray]) -> str:
+    """'' if each target is the next input, exactly once; else what is wrong, and where.
+
+    `rows` holds records.FEATURES, each [R, T]. Within a segment the target at a place
+    must be the input at the next place. Shifted twice, it would be the one after that:
+    the loss then stays near 5 and nothing else looks wrong.
+    """
+    inputs, targets = rows['inputs'], rows['targets']
+    same = rows['segment_ids'][:, :-1] == rows['segment_ids'][:, 1:]
+    same &= rows['segment_ids'][:, :-1] > 0
+    wrong = same & (targets[:, :-1] != inputs[:, 1:])
+    if not wrong.any():
+        return ''
+    row, place = (int(i) for i in np.argwhere(wrong)[0])
+    twice = same[:, :-1] & same[:, 1:]
+    doubled = twice.any() and (targets[:, :-2] == inputs[:, 2:])[twice].mean() > 0.9
+    return (
+        f'targets are not the next inputs at {int(wrong.sum())} of {int(same.sum())} '
+        f'places, first in row {row} at place {place}'
+        + ('; they are shifted twice' if doubled else '')
+    )
+
+
+def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
+    """What the loss before training says; `loss` in nats per token.
+
+    Untrained weights know nothing: ln(vocab_size), give or take. GPT-2 scores 3 to 4.5
+    on English advice; over 6 it is reading something else than its own tokens.
+    """
+    uniform = math.log(vocab_size)
+    if not math.isfinite(loss):
+        return f'BAD: the loss before training is {loss}; the weights are damaged.'
+    if not pretrained:
+        if abs(loss - uniform) < 0.15 * uniform:
+            return (
+                f'good: near ln(vocabulary) = {uniform:.2f}, as untrained weights are.'
+            )
+        return (
+            f'SUSPECT: untrained weights score near ln(vocabulary) = {uniform:.2f}; '
+            'far from it, they are not untrained or too large.'
+        )
+    if loss > 0.9 * uniform:
+        return (
+            f'BAD: a trained model scores far below ln(vocabulary) = {uniform:.2f}; '
+            'this one knows nothing of this text. The tokenizer is of another model, '
+            'the weights are damaged, or the labels are shifted wrongly.'
+        )
+    if loss > 6.0:
+        return (
+            'SUSPECT: GPT-2 scores 3 to 4.5 on plain English; is the text English, and '
+            'the tokenizer the one that the model was trained with?'
+        )
+    return 'good: what a trained model scores on text that it has not seen.'
+
+
+def unigram_entropy(cache: records.PackedCache) -> float:
+    """Nats per token that word frequencies alone would cost on the train split.
+
+    It is the entropy of the tokens that carry loss; a model over it has learned nothing
+    of their order.
+    """
+    rows = cache.features('train')
+    learned = np.asarray(rows['targets'])[np.asarray(rows['loss_weights']) > 0]
+    counts = np.bincount(learned.astype(np.int64))
+    p = counts[counts > 0] / counts.sum()
+    return float(-(p * np.log(p)).sum())

@@ -1,0 +1,209 @@
+"""What a run reports: JSON lines on disk, progress on the terminal."""
+
+import json
+import math
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import tqdm
+
+from hax_jax import files
+
+StepMetrics = dict[str, jax.Array]  # of train_step.py
+
+
+class MetricsFile:
+    """`metrics.jsonl`: one object a line, each with `step` and `kind`."""
+
+    def __init__(self, path: pathlib.Path, *, start_step: int) -> None:
+        """Opens the file to append; lines of steps after `start_step` are removed.
+
+        They are of a run that was killed past its last checkpoint, and come again.
+        """
+        if path.exists():
+            files.write_text(path, ''.join(_kept(path, start_step)))
+        self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (kept open)
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        row = {'step': step, 'kind': kind, **values}
+        self._file.write(json.dumps(row, allow_nan=False) + '\n')
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _kept(path: pathlib.Path, start_step: int) -> list[str]:
+    kept = []
+    for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
+        try:
+            if json.loads(line)['step'] <= start_step:
+                kept.append(line)
+        except (ValueError, KeyError):
+            continue  # cut short by the kill
+    return kept
+
+
+class Progress:
+    """A bar with rate and ETA on a terminal, plain lines in a log."""
+
+    def __init__(self, *, start: int, total: int, unit: str = 'step') -> None:
+        self._terminal = sys.stderr.isatty()
+        self._start, self._total, self._unit = start, total, unit
+        self._begun = time.monotonic()
+        self._bar = tqdm.tqdm(
+            initial=start, total=total, unit=unit, disable=not self._terminal
+        )
+        self._done = start
+
+    def advance(self) -> None:
+        self._done += 1
+        self._bar.update()
+
+    def show(self, text: str) -> None:
+        """The latest figures: beside the bar, or as a line with rate and ETA."""
+        if self._terminal:
+            self._bar.set_postfix_str(text)
+            return
+        seconds = time.monotonic() - self._begun
+        rate = (self._done - self._start) / max(seconds, 1e-9)
+        left = (self._total - self._done) / rate if rate > 0 else 0
+        print(
+            f'{self._unit} {self._done}/{self._total} {text} | {rate:.2f} '
+            f'{self._unit}s/s | ETA {duration(left)}',
+            flush=True,
+        )
+
+    def note(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self._terminal:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class Throughput:
+    """Tokens per second of the steps since the last call of `read`."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._paused = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Takes out seconds that were no training (evaluation, a blocking save)."""
+        self._paused += seconds
+
+    def read(self, *, tokens: float, weight: float) -> dict[str, float]:
+        now = time.monotonic()
+        seconds = max(now - self._since - self._paused, 1e-9)
+        self._since, self._paused = now, 0.0
+        return {
+            'tokens_per_second': tokens / seconds,
+            'trained_tokens_per_second': weight / seconds,
+        }
+
+
+class Report:
+    """Collects metrics on the devices and reads them one log interval late."""
+
+    def __init__(self, workdir: pathlib.Path, *, start: int, num_steps: int) -> None:
+        self._main = jax.process_index() == 0
+        self._file = None
+        if self._main:
+            path = workdir / 'metrics.jsonl'
+            self._file = MetricsFile(path, start_step=start)
+        self._progress = Progress(start=start, total=num_steps)
+        self._throughput = Throughput()
+        self._steps: list[StepMetrics] = []
+        self._late: tuple[int, list[StepMetrics]] | None = None
+
+    def step(self, step_metrics: StepMetrics) -> None:
+        self._steps.append(step_metrics)
+        self._progress.advance()
+
+    def interval(self, step: int) -> None:
+        late, self._late = self._late, (step, self._steps)
+        self._steps = []
+        self._write(late)
+
+    def flush(self) -> None:
+        """Reads all that is outstanding; a partial interval stays for its own line."""
+        late, self._late = self._late, None
+        self._write(late)
+        for step_metrics in self._steps:
+            _require_finite(float(step_metrics['loss']), 'in this interval')
+
+    def _write(self, late: tuple[int, list[StepMetrics]] | None) -> None:
+        if late is None:
+            return
+        step, collected = late
+        read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
+        weight = sum(m['weight'] for m in read)
+        tokens = sum(m['tokens'] for m in read)
+        values = {
+            'loss': sum(m['loss'] * m['weight'] for m in read) / max(weight, 1e-6),
+            'grad_norm': max(m['grad_norm'] for m in read),
+            'learning_rate': read[-1]['learning_rate'],
+            'steps': len(read),
+            'tokens': tokens,
+            'weight': weight,
+        }
+        _require_finite(values['loss'], f'in the steps up to {step}')
+        values |= self._throughput.read(tokens=tokens, weight=weight)
+        if self._main:
+            self._file.write('train', step, values)
+            self._progress.show(
+                f'[{step}] loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
+                f'grad {values["grad_norm"]:.2f} {values["tokens_per_second"]:,.0f} '
+                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained)'
+            )
+
+    def evaluation(
+        self, step: int, loss: float, by: dict[str, Any], seconds: float
+    ) -> None:
+        self.pause(seconds)
+        if not self._main:
+            return
+        self._file.write('evaluation', step, {'loss': loss, 'by': by})
+        answers = by['all']['answer']
+        self.note(
+            f'[{step}] validation loss {loss:.4f}; answers: perplexity '
+            f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
+        )
+
+    def note(self, text: str) -> None:
+        if self._main:
+            self._progress.note(text)
+
+    def pause(self, seconds: float) -> None:
+        self._throughput.pause(seconds)
+
+    def close(self) -> None:
+        self._progress.close()
+        if self._file:
+            self._file.close()
+
+
+def _require_finite(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f'the loss is {loss} {where}; nothing of it was saved. Lower '
+            'optimizer.learning_rate or set optimizer.clip_norm, and run the same '
+            'command again: it goes on from the last checkpoint.'
+        )
+
+
+def duration(seconds: float) -> str:
+    """3725 -> '1h02m'; 65 -> '1m05s'; 9 -> '9s'."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f'{seconds}s'
+    if seconds < 3600:
+        return f'{seconds // 60}m{seconds % 60:02d}s'
+    return f'{seconds // 3600}h{seconds % 3600 // 60:02d}m'

@@ -1,0 +1,378 @@
+"""The training loop, written out: data, step, evaluation, checkpoint, report, stop."""
+
+import collections.abc
+import contextlib
+import dataclasses
+import math
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from hax_jax import (
+    attention,
+    checkpoint,
+    checks,
+    config,
+    evaluate,
+    files,
+    input_pipeline,
+    metrics,
+    optimizer,
+    pretrained,
+    records,
+    runs,
+    runtime,
+    stopping,
+    train_step,
+)
+from hax_jax import mesh as mesh_lib
+from hax_jax import train_state as ts
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """How a call of `train` ended; `stopped_by` is a signal's number, 0 if none."""
+
+    step: int
+    num_steps: int
+    best_step: int
+    best_validation_loss: float
+    unigram_entropy: float
+    stopped_by: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A run before its first step: all that is known without touching a weight."""
+
+    run: config.Config
+    cache: records.PackedCache
+    mesh: Mesh
+    tx: optax.GradientTransformation
+    schedule: optax.Schedule
+    blueprint: ts.Blueprint
+    num_steps: int
+    compute_dtype: str
+    attention: str
+
+
+def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
+    """Checks a config (sizes resolved) against the cache and the devices.
+
+    Raises:
+      InputError: what can't be trained, before anything slow starts.
+    """
+    mesh = mesh_lib.make_mesh(run.mesh)
+    rows = run.train.batch_size // run.train.grad_accum_steps
+    mesh_lib.check_batch_size(
+        mesh, rows, field='train.batch_size / train.grad_accum_steps'
+    )
+    if run.data.seq_len != cache.seq_len:
+        raise config.InputError(
+            f'data.seq_len={run.data.seq_len}, but {cache.path} has rows of '
+            f'{cache.seq_len}; pack the dataset again.'
+        )
+    _same_everywhere(cache)
+    num_steps = run.train.num_steps or math.ceil(
+        run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
+    )
+    dtype = runs.compute_dtype(run)
+    implementation = attention.resolve(
+        run.model.attention,
+        seq_len=run.data.seq_len,
+        attn_pdrop=run.model.attn_pdrop,
+        compute_dtype=dtype,
+    )
+    tx = optimizer.make_optimizer(run.optimizer, num_steps=num_steps)
+    blueprint = ts.make_blueprint(
+        dataclasses.replace(run.model, attention=implementation),
+        run.lora,
+        tx,
+        compute_dtype=dtype,
+        mesh=mesh,
+    )
+    return Setup(
+        run=run,
+        cache=cache,
+        mesh=mesh,
+        tx=tx,
+        schedule=optimizer.schedule(run.optimizer, num_steps=num_steps),
+        blueprint=blueprint,
+        num_steps=num_steps,
+        compute_dtype=dtype,
+        attention=implementation,
+    )
+
+
+def train(
+    setup: Setup, workdir: pathlib.Path, *, allow_change: list[str], base: str = ''
+) -> Summary:
+    """Starts the run in `workdir`, or goes on with the one that is there.
+
+    Raises:
+      InputError: the run there is another one, or its base is gone.
+      FloatingPointError: the loss is no longer finite; the last checkpoint is good.
+    """
+    with (
+        contextlib.ExitStack() as stack,
+        jax.set_mesh(setup.mesh),
+        stopping.Signals() as signals,
+    ):
+        if jax.process_index() == 0:
+            stack.enter_context(_only_writer(workdir))
+        old = (workdir / 'run.json').is_file()
+        source = _source(setup, workdir, old=old, base=base)
+        _claim(setup, workdir, source, old=old, allow_change=allow_change)
+        checkpoints = stack.enter_context(
+            checkpoint.Checkpoints(
+                workdir / runs.CHECKPOINTS,
+                keep_last=setup.run.train.keep_last,
+                keep_best=setup.run.train.keep_best,
+            )
+        )
+        state = ts.create(
+            setup.blueprint,
+            setup.run.model,
+            setup.run.lora,
+            setup.tx,
+            compute_dtype=setup.compute_dtype,
+            seed=setup.run.train.seed,
+            base=source.parameters if source else None,
+        )
+        saved = checkpoints.steps()
+        if saved:
+            state = _restore(state, saved[-1].step, checkpoints, setup)
+        return _loop(state, setup, workdir, checkpoints, signals)
+
+
+def _loop(
+    state: ts.TrainState,
+    setup: Setup,
+    workdir: pathlib.Path,
+    checkpoints: checkpoint.Checkpoints,
+    signals: stopping.Signals,
+) -> Summary:
+    run, mesh, num_steps = setup.run, setup.mesh, setup.num_steps
+    start = int(state.step)
+    rows = mesh_lib.batch_sharding(mesh)
+    step_function = train_step.make_train_step(
+        setup.blueprint,
+        setup.tx,
+        setup.schedule,
+        mesh=mesh,
+        grad_accum_steps=run.train.grad_accum_steps,
+        seed=run.train.seed,
+    )
+    eval_step = train_step.make_eval_step(setup.blueprint, mesh=mesh)
+    entropy = checks.unigram_entropy(setup.cache)
+    report = metrics.Report(workdir, start=start, num_steps=num_steps)
+    batches = input_pipeline.train_batches(
+        setup.cache,
+        sharding=rows,
+        batch_size=run.train.batch_size,
+        seed=run.train.seed,
+        start_step=start,
+        num_steps=num_steps,
+        reader=run.data.reader,
+    )
+    # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
+    wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
+
+    def evaluated(state: ts.TrainState) -> float:
+        begun = time.monotonic()
+        result = evaluate.evaluate(
+            lambda batch: eval_step(state.params, state.frozen, batch),
+            setup.cache,
+            'validation',
+            sharding=rows,
+            batch_size=run.train.batch_size // run.train.grad_accum_steps,
+        )
+        seconds = time.monotonic() - begun
+        report.evaluation(int(state.step), result.loss, result.by, seconds)
+        return result.loss
+
+    def save(state: ts.TrainState, validation_loss: float | None) -> None:
+        begun = time.monotonic()
+        report.flush()  # raises if the loss is not finite: never save such a state
+        checkpoints.save(
+            state,
+            validation_loss=validation_loss,
+            metadata={'environment': environment(setup), 'num_steps': num_steps},
+        )
+        report.pause(time.monotonic() - begun)
+
+    try:
+        if start == 0:
+            loss = evaluated(state)
+            verdict = checks.step_0_verdict(
+                loss,
+                vocab_size=run.model.vocab_size,
+                pretrained=bool(run.model.pretrained),
+            )
+            report.note(f'loss before training {loss:.4f}: {verdict}')
+        best = min(
+            (s.validation_loss for s in checkpoints.steps() if s.validation_loss),
+            default=math.inf,
+        )
+        done = start
+        for batch in batches:
+            if done == start:
+                _check_shift(batch)
+            state, step_metrics = step_function(state, batch)
+            done += 1
+            if wait:
+                jax.block_until_ready(step_metrics)
+            report.step(step_metrics)
+            if done % run.train.log_every_steps == 0 or done == num_steps:
+                report.interval(done)
+            stop = signals.received(done, every=run.train.log_every_steps)
+            validation_loss = None
+            if done % run.train.eval_every_steps == 0 or done == num_steps:
+                validation_loss = evaluated(state)
+            is_best = validation_loss is not None and validation_loss < best
+            if is_best:
+                best = validation_loss
+            due = done % run.train.checkpoint_every_steps == 0 or done == num_steps
+            if due or stop or (is_best and run.train.keep_best):
+                save(state, validation_loss)
+            if stop:
+                break
+        report.flush()
+        checkpoints.wait()
+    finally:
+        report.close()
+    best_step, _ = runs.choose_step(checkpoints.steps())
+    return Summary(
+        step=done,
+        num_steps=num_steps,
+        best_step=best_step,
+        best_validation_loss=best,
+        unigram_entropy=entropy,
+        stopped_by=signals.number,
+    )
+
+
+def environment(setup: Setup) -> dict[str, Any]:
+    """What must be the same for a bit-equal continuation; each checkpoint has it."""
+    return {
+        **runtime.environment(),
+        'compute_dtype': setup.compute_dtype,
+        'attention': setup.attention,
+        'mesh': dict(setup.mesh.shape),
+    }
+
+
+def _source(
+    setup: Setup, workdir: pathlib.Path, *, old: bool, base: str
+) -> pretrained.Base | None:
+    """The pretrained parameters that the run starts, or started, from."""
+    if not setup.run.model.pretrained:
+        return None
+    if old and runs.read_run(workdir)['base']:
+        return runs.load_run_base(workdir, base=base or setup.run.model.pretrained)
+    return runs.load_base(setup.run.model.pretrained)
+
+
+def _claim(
+    setup: Setup,
+    workdir: pathlib.Path,
+    source: pretrained.Base | None,
+    *,
+    old: bool,
+    allow_change: list[str],
+) -> None:
+    """Makes `workdir` this run's folder, or checks that it is already."""
+    now = runs.identity(setup.run, setup.cache, source)
+    if old:
+        then = runs.read_run(workdir)
+        changed = runs.changes(
+            then,
+            now,
+            runs.read_config(workdir),
+            setup.run,
+            allow_change=allow_change,
+        )
+        for line in changed:
+            print(f'changed: {line}', flush=True)
+        now = {**then, 'changes': then['changes'] + changed}
+    if jax.process_index() == 0:
+        folder = workdir / 'tokenizer'
+        if not folder.exists():
+            shutil.copytree(setup.cache.path / 'tokenizer', folder)
+        runs.write(workdir, setup.run, now)
+
+
+def _restore(
+    state: ts.TrainState,
+    step: int,
+    checkpoints: checkpoint.Checkpoints,
+    setup: Setup,
+) -> ts.TrainState:
+    then = checkpoints.metadata(step)
+    print(f'continuing from step {step} of {setup.num_steps}', flush=True)
+    if then['num_steps'] != setup.num_steps:
+        print(
+            f'the run is now {setup.num_steps} steps long, not {then["num_steps"]}: '
+            'the learning rate follows the new length from here on',
+            flush=True,
+        )
+    differences = runtime.differences(then['environment'], environment(setup))
+    for line in differences:
+        print(f'environment differs: {line}', flush=True)
+    if differences:
+        print(
+            'so what follows equals an uninterrupted run up to float noise, not bit '
+            'for bit',
+            flush=True,
+        )
+    params, opt_state = checkpoints.restore(step, setup.blueprint)
+    placed = ts.place(np.asarray(step, np.int32), setup.blueprint.shardings.step)
+    return ts.TrainState(placed, params, state.frozen, opt_state)
+
+
+def _same_everywhere(cache: records.PackedCache) -> None:
+    """Raises InputError if another process has other packed rows."""
+    if jax.process_count() == 1:
+        return
+    mine = np.frombuffer(bytes.fromhex(cache.fingerprint), np.uint32)
+    all_of_them = multihost_utils.process_allgather(mine)
+    different = np.flatnonzero((all_of_them != all_of_them[0]).any(axis=1))
+    if different.size:
+        raise config.InputError(
+            f'processes {different.tolist()} have other packed rows than process 0 '
+            f'(here {cache.path}); carry the same data folder to each machine.'
+        )
+
+
+def _check_shift(batch: dict[str, jax.Array]) -> None:
+    """The very first batch: is each target the next input, once?"""
+    local = {
+        name: np.concatenate([np.asarray(s.data) for s in array.addressable_shards])
+        for name, array in batch.items()
+    }
+    problem = checks.shift_problem(local)
+    if problem:
+        raise config.InputError(
+            f'the packed rows are wrong: {problem}. Nothing was trained. Delete the '
+            'packed folder of the dataset and run again.'
+        )
+
+
+@contextlib.contextmanager
+def _only_writer(workdir: pathlib.Path) -> collections.abc.Iterator[None]:
+    """Refuses a workdir that another process is writing."""
+    try:
+        with files.locked(workdir / 'lock', wait=False):
+            yield
+    except files.LockedError as error:
+        raise config.InputError(
+            f'another launch.train is writing {workdir}; wait for it, stop it, or use '
+            'another --workdir.'
+        ) from error

@@ -1,0 +1,89 @@
+"""Trains a model as a config file says, or goes on with the run in --workdir.
+
+    python -m launch.train --config=configs/gpt2_lora.py \
+        --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \
+        --workdir=runs/lora
+
+Stopped by Ctrl-C or SIGTERM it saves first; the same command goes on from there.
+"""
+
+import dataclasses
+import pathlib
+
+from absl import flags
+
+from data_pipeline import pack, program
+from hax_jax import config, planner, records, runs, runtime, trainer
+from launch import flags as launch_flags
+
+_CONFIG = launch_flags.define()
+_WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
+_DRY_RUN = flags.DEFINE_bool(
+    'dry_run', False, 'Print what the run would be and cost, and stop.'
+)
+_QUICK = flags.DEFINE_bool(
+    'quick', False, 'A test of the whole path: 10 steps, evaluated and saved at 5.'
+)
+_ALLOW_CHANGE = flags.DEFINE_list(
+    'allow_change', [], 'Fields that may differ from the run in --workdir.'
+)
+_BASE = flags.DEFINE_string(
+    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
+)
+
+
+def main() -> int:
+    if not _WORKDIR.value and not _DRY_RUN.value:
+        raise config.InputError('--workdir is missing; give the folder of the run.')
+    run = launch_flags.frozen(_CONFIG)
+    if _QUICK.value:
+        run = _quick(run)
+    runtime.start()
+    run, tokenizer_path = runs.resolve(run)
+    tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
+    run = runs.with_vocab(run, tokenizer)
+    cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
+    setup = trainer.prepare(run, cache)
+    print(planner.render(planner.make_plan(setup)), flush=True)
+    if _DRY_RUN.value:
+        return 0
+    workdir = pathlib.Path(_WORKDIR.value)
+    summary = trainer.train(
+        setup, workdir, allow_change=_ALLOW_CHANGE.value, base=_BASE.value
+    )
+    if summary.stopped_by:
+        print(
+            f'stopped by signal {summary.stopped_by} at step {summary.step} of '
+            f'{summary.num_steps}, saved; the same command goes on from there',
+            flush=True,
+        )
+        return 128 + summary.stopped_by
+    print(
+        f'done: {summary.step} steps; best validation loss '
+        f'{summary.best_validation_loss:.4f} at step {summary.best_step} '
+        f'(token frequencies alone: {summary.unigram_entropy:.4f} nats per token)\n'
+        f'next: python -m launch.sample --workdir={workdir} --prompt="..."',
+        flush=True,
+    )
+    return 0
+
+
+def _quick(run: config.Config) -> config.Config:
+    """The config cut to 10 steps, with everything else as it is."""
+    train = dataclasses.replace(
+        run.train,
+        num_steps=10,
+        num_epochs=0.0,
+        log_every_steps=1,
+        eval_every_steps=5,
+        checkpoint_every_steps=5,
+    )
+    optimizer = dataclasses.replace(
+        run.optimizer, warmup_steps=min(run.optimizer.warmup_steps, 2)
+    )
+    print('--quick: 10 steps, logged at each, evaluated and saved every 5', flush=True)
+    return dataclasses.replace(run, train=train, optimizer=optimizer)
+
+
+if __name__ == '__main__':
+    program.run(main, prepare=launch_flags.check)
