@@ -88,27 +88,6 @@ class Progress:
         self._bar.close()
 
 
-class Throughput:
-    """Tokens per second of the steps since the last call of `read`."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._paused = 0.0
-
-    def pause(self, seconds: float) -> None:
-        """Takes out seconds that were no training (evaluation, a blocking save)."""
-        self._paused += seconds
-
-    def read(self, *, tokens: float, weight: float) -> dict[str, float]:
-        now = time.monotonic()
-        seconds = max(now - self._since - self._paused, 1e-9)
-        self._since, self._paused = now, 0.0
-        return {
-            'tokens_per_second': tokens / seconds,
-            'trained_tokens_per_second': weight / seconds,
-        }
-
-
 class Report:
     """Collects metrics on the devices and reads them one log interval late."""
 
@@ -119,30 +98,44 @@ class Report:
             path = workdir / 'metrics.jsonl'
             self._file = MetricsFile(path, start_step=start)
         self._progress = Progress(start=start, total=num_steps)
-        self._throughput = Throughput()
+        self._lap_began = time.monotonic()
         self._steps: list[StepMetrics] = []
-        self._late: tuple[int, list[StepMetrics]] | None = None
+        self._late: tuple[int, list[StepMetrics], float] | None = None
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
         self._progress.advance()
 
     def interval(self, step: int) -> None:
-        late, self._late = self._late, (step, self._steps)
-        self._steps = []
-        self._write(late)
+        """Ends an interval at `step`, and writes the one before."""
+        self._write_late()  # waits for it, so that laps follow the devices
+        now = time.monotonic()
+        self._late = (step, self._steps, now - self._lap_began)
+        self._steps, self._lap_began = [], now
 
     def flush(self) -> None:
-        """Reads all that is outstanding; a partial interval stays for its own line."""
-        late, self._late = self._late, None
-        self._write(late)
-        for step_metrics in self._steps:
-            _require_finite(float(step_metrics['loss']), 'in this interval')
+        """Waits for the steps so far and writes each interval that is complete.
 
-    def _write(self, late: tuple[int, list[StepMetrics]] | None) -> None:
-        if late is None:
+        Call it before what is no training, and `pause` after it.
+
+        Raises:
+          FloatingPointError: a loss is not finite.
+        """
+        self._write_late()
+        for step_metrics in self._steps:
+            _require_finite(float(step_metrics['loss']), 'since the last log line')
+        if not self._steps:
+            self._lap_began = time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        """Takes seconds that were no training out of the current interval."""
+        self._lap_began += seconds
+
+    def _write_late(self) -> None:
+        if self._late is None:
             return
-        step, collected = late
+        step, collected, seconds = self._late
+        self._late = None
         read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
         weight = sum(m['weight'] for m in read)
         tokens = sum(m['tokens'] for m in read)
@@ -155,7 +148,8 @@ class Report:
             'weight': weight,
         }
         _require_finite(values['loss'], f'in the steps up to {step}')
-        values |= self._throughput.read(tokens=tokens, weight=weight)
+        values['tokens_per_second'] = tokens / max(seconds, 1e-9)
+        values['trained_tokens_per_second'] = weight / max(seconds, 1e-9)
         if self._main:
             self._file.write('train', step, values)
             self._progress.show(
@@ -177,12 +171,13 @@ class Report:
             f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
         )
 
+    def summary(self, step: int, values: dict[str, Any]) -> None:
+        if self._main:
+            self._file.write('summary', step, values)
+
     def note(self, text: str) -> None:
         if self._main:
             self._progress.note(text)
-
-    def pause(self, seconds: float) -> None:
-        self._throughput.pause(seconds)
 
     def close(self) -> None:
         self._progress.close()

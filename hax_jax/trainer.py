@@ -171,7 +171,6 @@ def _loop(
         seed=run.train.seed,
     )
     eval_step = train_step.make_eval_step(setup.blueprint, mesh=mesh)
-    entropy = checks.unigram_entropy(setup.cache)
     report = metrics.Report(workdir, start=start, num_steps=num_steps)
     batches = input_pipeline.train_batches(
         setup.cache,
@@ -186,6 +185,7 @@ def _loop(
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
 
     def evaluated(state: ts.TrainState) -> float:
+        report.flush()
         begun = time.monotonic()
         result = evaluate.evaluate(
             lambda batch: eval_step(state.params, state.frozen, batch),
@@ -199,8 +199,8 @@ def _loop(
         return result.loss
 
     def save(state: ts.TrainState, validation_loss: float | None) -> None:
-        begun = time.monotonic()
         report.flush()  # raises if the loss is not finite: never save such a state
+        begun = time.monotonic()
         checkpoints.save(
             state,
             validation_loss=validation_loss,
@@ -246,17 +246,20 @@ def _loop(
                 break
         report.flush()
         checkpoints.wait()
+        best_step, _ = runs.choose_step(checkpoints.steps())
+        summary = Summary(
+            step=done,
+            num_steps=num_steps,
+            best_step=best_step,
+            best_validation_loss=best,
+            unigram_entropy=checks.unigram_entropy(setup.cache),
+            stopped_by=signals.number,
+        )
+        if done > start:
+            report.summary(done, dataclasses.asdict(summary))
     finally:
         report.close()
-    best_step, _ = runs.choose_step(checkpoints.steps())
-    return Summary(
-        step=done,
-        num_steps=num_steps,
-        best_step=best_step,
-        best_validation_loss=best,
-        unigram_entropy=entropy,
-        stopped_by=signals.number,
-    )
+    return summary
 
 
 def environment(setup: Setup) -> dict[str, Any]:
