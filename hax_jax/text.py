@@ -30,6 +30,10 @@ MIN_QUESTION_TOKENS = 32
 SENTENCEPIECE_FILE = 'tokenizer.model'
 _TOKENIZER_FILES = ['tokenizer*.json', 'tokenizer.model', 'vocab.json', 'merges.txt']
 _SPACE_MARK = '\u2581'  # SentencePiece's own sign for a space
+# Outer and double spaces, a newline, and every byte that occurs in UTF-8.
+_PROBE = 'Two  spaces,\nnew line ' + ''.join(
+    map(chr, [*range(0x801), *range(0x1000, 0x110000, 0x1000), 0x20])
+)
 
 
 @runtime_checkable
@@ -90,13 +94,22 @@ class Gpt2Tokenizer:
         self.vocab_size = len(self._fast)
         self.eos_id = self._fast.eos_token_id
         self.num_replaced = 0
-        model = json.loads(self._backend.to_str())['model']
+        backend = json.loads(self._backend.to_str())
+        model = backend['model']
+        added = [token['content'] for token in backend['added_tokens']]
+        probes = [_PROBE, *added, *(f'a {token} b' for token in added)]
+        if [self.decode(ids) for ids in self.encode(probes)] != probes:
+            raise config.InputError(
+                f'{folder} holds a tokenizer that loses text (spaces, rare characters, '
+                f"or one of its own tokens {added}); give GPT-2's own vocab.json and "
+                'merges.txt alone.'
+            )
         merges = [m if isinstance(m, str) else ' '.join(m) for m in model['merges']]
-        self.fingerprint = records.sha256(
-            {'vocab': model['vocab'], 'merges': merges, 'eos_id': self.eos_id}
-        )
+        made_of = {'vocab': model['vocab'], 'merges': merges, 'added': added}
+        self.fingerprint = records.sha256(made_of | {'eos_id': self.eos_id})
 
     def encode(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
+        _require_unicode(texts)
         encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
@@ -129,14 +142,14 @@ class SentencePieceTokenizer:
                 f'{path} has no EOS piece, which ends each answer; '
                 "train one with tokenizer.path='train'."
             )
-        probe = 'Two  spaces,\nnew line \u00e9\U0001f642 '
-        if self.decode(self.encode([probe])[0]) != probe:
+        if self.decode(self.encode([_PROBE])[0]) != _PROBE:
             raise config.InputError(
                 f'{path} loses text (newlines, double spaces or rare characters); '
                 "train one with tokenizer.path='train', which keeps them."
             )
 
     def encode(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
+        _require_unicode(texts)
         self.num_replaced += sum(text.count(_SPACE_MARK) for text in texts)
         return self._pieces.encode([text.replace(_SPACE_MARK, '_') for text in texts])
 
@@ -167,32 +180,56 @@ def train_sentencepiece(
     """The bytes of a SentencePiece model of at most `vocab_size` pieces.
 
     Lines are the sentences; the newline itself is a piece of its own.
+
+    Raises:
+      InputError: there is no text, or `vocab_size` is too small for its characters.
     """
     lines = (line for text in texts for line in text.split('\n') if line)
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=lines,
-        model_writer=model,
-        vocab_size=vocab_size,
-        model_type=model_type,
-        user_defined_symbols=['\n'],
-        normalization_rule_name='identity',
-        byte_fallback=True,
-        remove_extra_whitespaces=False,
-        add_dummy_prefix=False,
-        allow_whitespace_only_pieces=True,
-        hard_vocab_limit=False,
-        max_sentence_length=2**20,
-        input_sentence_size=1_000_000,
-        shuffle_input_sentence=False,
-        bos_id=-1,
-        pad_id=-1,
-        unk_id=0,
-        eos_id=1,
-        num_threads=1,
-        minloglevel=2,
-    )
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            vocab_size=vocab_size,
+            model_type=model_type,
+            user_defined_symbols=['\n'],
+            normalization_rule_name='identity',
+            byte_fallback=True,
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            allow_whitespace_only_pieces=True,
+            hard_vocab_limit=False,
+            max_sentence_length=2**20,
+            input_sentence_size=1_000_000,
+            shuffle_input_sentence=False,
+            bos_id=-1,
+            pad_id=-1,
+            unk_id=0,
+            eos_id=1,
+            num_threads=1,
+            minloglevel=2,
+        )
+        made = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+        if made.decode(made.encode(_PROBE)) != _PROBE:
+            raise RuntimeError('pieces of single bytes found no place')
+    except RuntimeError as error:
+        raise config.InputError(
+            f'tokenizer.vocab_size={vocab_size} is too small for the characters of the '
+            f'text ({model_type}; or there is no text): {error}. Raise it.'
+        ) from error
     return model.getvalue()
+
+
+def _require_unicode(texts: collections.abc.Sequence[str]) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            around = ascii(text[max(error.start - 20, 0) : error.end + 20])
+            raise config.InputError(
+                f'{around} holds half of a surrogate pair, which is no Unicode text; '
+                'mend it where it comes from.'
+            ) from error
 
 
 @dataclasses.dataclass(frozen=True)
