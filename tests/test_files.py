@@ -1,0 +1,152 @@
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from hax_jax import files
+
+
+def names(folder: pathlib.Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_text_is_written_as_it_is_into_folders_that_are_made(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'a' / 'b' / 'text.txt'
+    files.write_text(path, 'one\r\ntwo\né\u2028\x00')
+    assert path.read_bytes() == b'one\r\ntwo\n\xc3\xa9\xe2\x80\xa8\x00'
+    assert names(path.parent) == ['text.txt']
+
+
+def test_a_write_that_fails_leaves_the_old_text_and_nothing_beside_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'text.txt'
+    files.write_text(path, 'old')
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text(path, 'new \ud800')
+    assert path.read_text() == 'old'
+    assert names(tmp_path) == ['text.txt']
+
+
+def test_a_write_that_cannot_replace_leaves_the_old_text(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'text.txt'
+    files.write_text(path, 'old')
+
+    def full(_: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='No space left'):
+        files.write_text(path, 'new')
+    assert path.read_text() == 'old'
+    assert names(tmp_path) == ['text.txt']
+
+
+def test_json_keeps_its_order_and_its_letters(tmp_path: pathlib.Path) -> None:
+    files.write_json(tmp_path / 'a.json', {'b': 'é', 'a': [1, 2.5, None]})
+    assert (tmp_path / 'a.json').read_text(encoding='utf-8') == (
+        '{\n  "b": "é",\n  "a": [\n    1,\n    2.5,\n    null\n  ]\n}\n'
+    )
+
+
+def test_json_has_no_number_that_json_lacks(tmp_path: pathlib.Path) -> None:
+    for write in (files.write_json, files.write_json_lines):
+        with pytest.raises(ValueError, match='JSON compliant'):
+            write(tmp_path / 'a.json', [float('nan')])
+    assert names(tmp_path) == []
+
+
+def test_json_lines_are_one_value_a_line_whatever_breaks_it_holds(
+    tmp_path: pathlib.Path,
+) -> None:
+    rows = [{'a': 'one\ntwo\r'}, {'a': 'three\u2028four'}]
+    files.write_json_lines(tmp_path / 'a.jsonl', rows)
+    with open(tmp_path / 'a.jsonl', encoding='utf-8') as file:
+        assert [json.loads(line) for line in file] == rows
+    files.write_json_lines(tmp_path / 'none.jsonl', [])
+    assert (tmp_path / 'none.jsonl').read_bytes() == b''
+
+
+def test_a_new_folder_is_there_only_when_the_block_has_ended(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'parent' / 'made'
+    with files.new_folder(path) as folder:
+        (folder / 'sub').mkdir()
+        (folder / 'sub' / 'file').write_text('text')
+        assert not path.exists()
+    assert (path / 'sub' / 'file').read_text() == 'text'
+    assert names(path.parent) == ['made']
+
+
+def test_a_folder_whose_block_raises_never_was(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(KeyError), files.new_folder(tmp_path / 'made') as folder:
+        (folder / 'file').write_text('half')
+        raise KeyError
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_replaced_only_when_asked(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'made'
+    path.mkdir()
+    (path / 'old').touch()
+    with pytest.raises(FileExistsError, match='made exists'), files.new_folder(path):
+        raise AssertionError('the block must not run')
+    assert names(path) == ['old']
+    with files.new_folder(path, replace=True) as folder:
+        (folder / 'new').touch()
+    assert names(path) == ['new']
+    assert names(tmp_path) == ['made']
+
+
+def test_a_replacement_that_raises_leaves_the_old_folder(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'made'
+    path.mkdir()
+    (path / 'old').touch()
+    with pytest.raises(KeyError), files.new_folder(path, replace=True) as folder:
+        (folder / 'new').touch()
+        raise KeyError
+    assert names(path) == ['old']
+    assert names(tmp_path) == ['made']
+
+
+HOLDER = """
+import sys, time
+from hax_jax import files
+with files.locked(sys.argv[1], wait=True):
+    print('held', flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_is_for_one_process_and_a_killed_one_frees_it(
+    tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / 'locks' / 'a.lock'
+    holder = subprocess.Popen(
+        [sys.executable, '-c', HOLDER, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == 'held\n'
+        with pytest.raises(files.LockedError, match=r'a\.lock'):  # noqa: SIM117
+            with files.locked(path, wait=False):
+                raise AssertionError('the block must not run')
+    finally:
+        holder.kill()
+        holder.wait()
+    with files.locked(path, wait=False):
+        pass
+    with files.locked(path, wait=True):
+        assert capfd.readouterr().out == ''  # waits for nobody, says nothing
