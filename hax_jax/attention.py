@@ -127,7 +127,8 @@ def _blockwise(
 ) -> jax.Array:
     """A block of queries against the keys up to its end; the backward pass does again.
 
-    Temporary memory is [B, N, QUERY_BLOCK, S], not [B, N, T, S].
+    Temporary memory is [B, N, QUERY_BLOCK, S], not [B, N, T, S]; on a CPU only with the
+    flag that runtime.py sets, as XLA's own schedule runs all blocks at the same time.
     """
 
     @functools.partial(jax.checkpoint, static_argnums=(5,))
@@ -193,7 +194,9 @@ def _splash(
     )  # [B, N, T, H]
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.empty:
-        heads = PartitionSpec(mesh_lib.BATCH, mesh_lib.RULES['heads'])
+        axis = mesh_lib.RULES['heads']
+        whole = q.shape[1] % mesh.shape[axis]  # 25 heads on tensor=2: all on each
+        heads = PartitionSpec(mesh_lib.BATCH, None if whole else axis)
         rows = PartitionSpec(mesh_lib.BATCH)
         local = jax.shard_map(
             local,
