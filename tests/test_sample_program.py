@@ -1,0 +1,298 @@
+"""launch.sample on a small run that was trained here."""
+
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import types
+from typing import Any
+
+import pytest
+import tiny_runs
+from absl import flags
+from absl.testing import flagsaver
+
+from hax_jax import config, files, packing, records, runs, runtime, text, trainer
+from launch import sample
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_FAST = ('--max_new_tokens=8', '--batch_size=2')
+_LETTERS = ['My mother visits.\n\nWhy?', 'Is it rude?', 'Who pays?']
+_SETTINGS = {
+    'template': text.TEMPLATE_VERSION,
+    'max_new_tokens': 8,
+    'temperature': 0.7,
+    'top_k': 50,
+    'top_p': 0.9,
+    'num_samples': 1,
+    'batch_size': 2,
+}
+
+
+@pytest.fixture(scope='module')
+def workdir(
+    tmp_path_factory: pytest.TempPathFactory, sentencepiece_folder: pathlib.Path
+) -> pathlib.Path:
+    """A run of four steps, evaluated at 2 and 4, whose model has 96 positions."""
+    folder = tmp_path_factory.mktemp('run')
+    tokenizer = text.load_tokenizer(str(sentencepiece_folder))
+    pairs = [
+        records.QaPair(
+            id=f'{i}',
+            group=f'{i}',
+            source='chat',
+            file='a.md',
+            line=1,
+            topic='',
+            time='',
+            question=_LETTERS[i % 3],
+            answer='Ask her once, kindly, to call first.',
+        )
+        for i in range(12)
+    ]
+    tokenized = packing.tokenize(pairs, tokenizer, seq_len=96, long_answers='drop')
+    split = packing.pack(tokenized.pairs, seq_len=96, question_weight=0.0)
+    meta = {
+        'tokenizer': tokenizer.fingerprint,
+        'template': text.TEMPLATE_VERSION,
+        'seq_len': 96,
+        'splits': dict.fromkeys(records.SPLITS, packing.count_positions(split)),
+        'vocab_size': tokenizer.vocab_size,
+    }
+    with files.new_folder(folder / 'cache') as new:
+        (new / 'tokenizer').mkdir()
+        tokenizer.save(new / 'tokenizer')
+        records.write_cache(new, dict.fromkeys(records.SPLITS, split), meta)
+    run = tiny_runs.make_config(
+        data__seq_len=96,
+        model__n_positions=96,
+        model__vocab_size=tokenizer.vocab_size,
+        train__num_steps=4,
+        train__batch_size=2,
+        train__eval_every_steps=2,
+        train__checkpoint_every_steps=2,
+        optimizer__warmup_steps=0,
+    )
+    cache = records.open_cache(folder / 'cache')
+    trainer.train(trainer.prepare(run, cache), folder / 'run', allow_change=[])
+    return folder / 'run'
+
+
+@pytest.fixture(autouse=True)
+def _keep_this_process_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, 'start', lambda: None)
+
+
+def run_here(*arguments: object) -> None:
+    with flagsaver.flagsaver():
+        flags.FLAGS(['sample', *map(str, arguments)])
+        sample.main()
+
+
+def run_command(*arguments: object, given: str = '') -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, '-m', 'launch.sample', *map(str, arguments)],
+        cwd=_ROOT,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+
+
+def message(*arguments: object) -> str:
+    with pytest.raises(config.InputError) as error:
+        run_here(*arguments)
+    return str(error.value)
+
+
+def test_a_file_of_letters_becomes_json_lines(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    letters, output = tmp_path / 'questions.txt', tmp_path / 'new' / 'samples.jsonl'
+    letters.write_text('\n---\n'.join(_LETTERS))
+    result = run_command(
+        f'--workdir={workdir}', f'--prompts={letters}', f'--output={output}', *_FAST
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'sample 3/3' in result.stdout
+    loaded = runs.load(str(workdir))
+    assert f'{workdir} at step {loaded.step} ({loaded.why})' in result.stderr
+    assert f'wrote 3 samples to {output}' in result.stderr
+    assert 'Traceback' not in result.stderr
+    rows = read_lines(output)
+    assert [row['prompt'] for row in rows] == _LETTERS
+    for row in rows:
+        assert {name: row[name] for name in _SETTINGS} == _SETTINGS
+        assert (row['step'], row['step_reason']) == (loaded.step, loaded.why)
+        assert row['workdir'] == str(workdir)
+        assert (row['sample'], row['seed'], row['prompt_tokens_cut']) == (0, 0, 0)
+        assert row['finish_reason'] in ('eos', 'length')
+        assert 1 <= row['num_tokens'] <= 8
+        assert row['prompt_tokens'] > 10
+        assert isinstance(row['text'], str)
+        assert len(row['id']) == 12
+
+
+def test_an_answer_is_printed_alone_on_standard_output(workdir: pathlib.Path) -> None:
+    by_flag = run_command(f'--workdir={workdir}', f'--prompt={_LETTERS[1]}', *_FAST)
+    assert by_flag.returncode == 0, by_flag.stderr
+    assert by_flag.stdout.startswith('--- --prompt (id ')
+    assert str(workdir) not in by_flag.stdout
+    assert f'{workdir} at step ' in by_flag.stderr
+    by_pipe = run_command(f'--workdir={workdir}', *_FAST, given=_LETTERS[1])
+    assert by_pipe.returncode == 0, by_pipe.stderr
+    assert by_pipe.stdout.split('\n')[1:] == by_flag.stdout.split('\n')[1:]
+
+
+def test_mistakes_are_one_error_and_no_traceback(workdir: pathlib.Path) -> None:
+    result = run_command(f'--workdir={workdir}', '--prompt=Why?', '--top_p=2')
+    assert result.returncode == 2
+    assert result.stderr == (
+        'error: top_p=2.0 is not accepted; use over 0.0 and up to 1.0 (off).\n'
+    )
+    assert result.stdout == ''
+
+
+def test_tensorflow_is_not_imported() -> None:
+    code = 'import sys, launch.sample; print("tensorflow" in sys.modules)'
+    result = subprocess.run(
+        [sys.executable, '-c', code], cwd=_ROOT, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == 'False', result.stderr
+
+
+def test_several_samples_follow_their_seeds_whatever_the_batch(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    letters = tmp_path / 'letters.jsonl'
+    rows = [
+        {'id': 'a', 'question': _LETTERS[0]},
+        {'id': 'b', 'question': _LETTERS[1], 'seed': 5},
+    ]
+    letters.write_text('\n'.join(map(json.dumps, rows)))
+    arguments = (
+        f'--workdir={workdir}',
+        f'--output={tmp_path / "samples.jsonl"}',
+        '--max_new_tokens=8',
+        '--temperature=2.0',
+        '--top_k=0',
+        '--top_p=1.0',
+    )
+    run_here(*arguments, f'--prompts={letters}', '--num_samples=3', '--seed=1')
+    found = read_lines(tmp_path / 'samples.jsonl')
+    keys = [(row['id'], row['sample'], row['seed']) for row in found]
+    assert keys == [(name, i, s) for name, s in (('a', 1), ('b', 5)) for i in range(3)]
+    assert len({row['text'] for row in found}) == 6
+    letters.write_text(json.dumps(rows[1]))
+    run_here(*arguments, f'--prompts={letters}')
+    [alone] = read_lines(tmp_path / 'samples.jsonl')
+    assert alone['text'] == found[3]['text']
+
+
+def test_the_step_that_was_asked_for_is_used_and_said(
+    workdir: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / 'samples.jsonl'
+    arguments = (f'--workdir={workdir}', '--prompt=Why?', f'--output={output}', *_FAST)
+    for step in (2, 4):
+        run_here(*arguments, f'--step={step}')
+        assert read_lines(output)[0]['step'] == step
+        assert f'{workdir} at step {step} (as asked)' in capsys.readouterr().err
+    assert '3' in message(*arguments, '--step=3')
+
+
+def test_what_is_cut_or_cleaned_is_said(
+    workdir: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / 'samples.jsonl'
+    run_here(
+        f'--workdir={workdir}',
+        '--prompt=Is\u00a0it rude,&amp; why?\u200b',
+        '--prompt=' + 'Is it rude? ' * 60,
+        f'--output={output}',
+        '--max_new_tokens=300',
+    )
+    error = capsys.readouterr().err
+    assert '1 of 2 questions shortened to leave room' in error
+    assert 'max_new_tokens=300 does not fit beside 2 of 2 questions' in error
+    assert '1 of 2 letters cleaned of odd spaces' in error
+    short, long = read_lines(output)
+    assert short['prompt'] == 'Is it rude,& why?'
+    assert short['prompt_tokens_cut'] == 0
+    assert long['prompt_tokens_cut'] > 0
+    assert long['finish_reason'] in ('eos', 'n_positions')
+
+
+def test_all_wrong_flags_are_named_at_once_before_anything_is_read(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'file').touch()
+    lines = message(
+        '--prompt=Why?',
+        '--prompts=missing.txt',
+        '--num_samples=0',
+        '--batch_size=-1',
+        '--max_new_tokens=0',
+        '--temperature=nan',
+        '--top_k=-1',
+        '--seed=-1',
+        f'--output={tmp_path / "file" / "samples.jsonl"}',
+    ).split('\n')
+    starts = [
+        '--workdir is missing',
+        '--prompt and --prompts are both given',
+        'num_samples=0 is not accepted',
+        'batch_size=-1 is not accepted',
+        'max_new_tokens=0 is not accepted',
+        'temperature=nan is not accepted',
+        'top_k=-1 is not accepted',
+        'seed=-1 is not accepted',
+        f'--output={tmp_path / "file" / "samples.jsonl"}: {tmp_path / "file"} is not',
+    ]
+    assert len(lines) == len(starts)
+    for line, start in zip(lines, starts, strict=True):
+        assert line.startswith(start)
+
+
+def test_each_other_mistake_is_one_error(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = f'--workdir={tmp_path}'
+    assert 'is a folder' in message(here, '--prompt=Why?', f'--output={tmp_path}')
+    assert 'same answer num_samples=2 times' in message(
+        here, '--prompt=Why?', '--temperature=0', '--num_samples=2'
+    )
+    assert 'does not exist' in message(here, f'--prompts={tmp_path / "no.txt"}')
+    assert 'invisible' in message(here, '--prompt=\u200b', '--prompt=Why?')
+    assert 'is not a run' in message(here, '--prompt=Why?')
+    stdin = types.SimpleNamespace(buffer=io.BytesIO(b''), isatty=lambda: False)
+    monkeypatch.setattr('sys.stdin', stdin)
+    assert 'standard input is empty' in message(here)
+    stdin.isatty = lambda: True
+    assert 'there is no letter to answer; give --prompt' in message(here)
+
+
+def test_a_failed_run_leaves_the_old_output(
+    workdir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / 'samples.jsonl'
+    output.write_text('old\n')
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.os, 'fsync', stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(f'--workdir={workdir}', '--prompt=Why?', f'--output={output}', *_FAST)
+    assert output.read_text() == 'old\n'
+    assert list(tmp_path.iterdir()) == [output]
