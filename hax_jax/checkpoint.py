@@ -9,7 +9,7 @@ import collections.abc
 import contextlib
 import dataclasses
 import pathlib
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -62,7 +62,7 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> 'Checkpoints':
         return self
 
     def __exit__(self, *_: object) -> None:

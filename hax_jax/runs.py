@@ -254,8 +254,9 @@ def load_run_base(folder: pathlib.Path, *, base: str = '') -> pretrained.Base:
         found = load_base(path, step=then['step'])
     except config.InputError as error:
         raise config.InputError(
-            f'{folder} was started from the base {then["path"]}, which cannot be read: '
-            f'{error}\nIf it moved, say where with --base=PATH.'
+            f'{folder} was started from the base {then["path"]}, which must be read '
+            f'again (looked at {path}): {error}\n'
+            'If it moved, say where with --base=PATH.'
         ) from error
     if found.hash != then['hash']:
         raise config.InputError(

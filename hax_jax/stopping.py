@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ class Signals:
         self._seen = 0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> 'Signals':
         for number in (signal.SIGTERM, signal.SIGINT):
             # Only the main thread may set handlers; elsewhere the caller handles them.
             with contextlib.suppress(ValueError):

@@ -63,7 +63,7 @@ def make_train_step(
             'loss': total * scale,
             'weight': weight,
             'tokens': jnp.sum(batch['segment_ids'] > 0).astype(jnp.float32),
-            'grad_norm': optax.global_norm(grads),
+            'grad_norm': optax.tree.norm(grads),
             'learning_rate': jnp.asarray(schedule(state.step), jnp.float32),
         }
         return ts.TrainState(state.step + 1, params, state.frozen, opt_state), metrics

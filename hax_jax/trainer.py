@@ -38,12 +38,15 @@ from hax_jax import train_state as ts
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """How a call of `train` ended; `stopped_by` is a signal's number, 0 if none."""
+    """How a call of `train` ended; `stopped_by` is a signal's number, 0 if none.
+
+    `best_validation_loss` is None if no checkpoint was evaluated.
+    """
 
     step: int
     num_steps: int
     best_step: int
-    best_validation_loss: float
+    best_validation_loss: float | None
     unigram_entropy: float
     stopped_by: int
 
@@ -218,7 +221,11 @@ def _loop(
             )
             report.note(f'loss before training {loss:.4f}: {verdict}')
         best = min(
-            (s.validation_loss for s in checkpoints.steps() if s.validation_loss),
+            [
+                s.validation_loss
+                for s in checkpoints.steps()
+                if s.validation_loss is not None
+            ],
             default=math.inf,
         )
         done = start
@@ -251,7 +258,7 @@ def _loop(
             step=done,
             num_steps=num_steps,
             best_step=best_step,
-            best_validation_loss=best,
+            best_validation_loss=best if best < math.inf else None,
             unigram_entropy=checks.unigram_entropy(setup.cache),
             stopped_by=signals.number,
         )
@@ -304,7 +311,8 @@ def _claim(
         )
         for line in changed:
             print(f'changed: {line}', flush=True)
-        now = {**then, 'changes': then['changes'] + changed}
+        changed = then['changes'] + changed
+        now = {**then, 'base': now['base'], 'changes': changed}
     if jax.process_index() == 0:
         folder = workdir / 'tokenizer'
         if not folder.exists():
