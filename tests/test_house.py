@@ -1,0 +1,152 @@
+"""The import arrows of the house, read from the source of every file."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# Who may import whom: a module of hax_jax imports from rows above its own, and in its
+# own row from the left.
+ROWS = [
+    'config files hub',
+    'records text prompts runtime stopping mesh optimizer sampling metrics loss '
+    'attention checks',
+    'packing gpt2',
+    'lora pretrained export input_pipeline decode generate',
+    'train_state',
+    'train_step checkpoint',
+    'runs',
+    'evaluate',
+    'trainer',
+    'planner doctor report',
+]
+NOT_YET = {'export', 'doctor', 'report'}
+PLACES = {
+    name: (row, column)
+    for row, names in enumerate(ROWS)
+    for column, name in enumerate(names.split())
+}
+# Folder -> what of the project it may import, beside itself.
+HAX_JAX_FOR_DATA = {'config', 'files', 'hub', 'text', 'records', 'packing'}
+TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}
+ONLY_WITH_TENSORFLOW = {'input_pipeline'}
+
+FILES = [
+    path
+    for folder in ('hax_jax', 'data_pipeline', 'configs', 'launch')
+    for path in sorted((ROOT / folder).rglob('*.py'))
+]
+
+
+def name_of(path: pathlib.Path) -> str:
+    """hax_jax/lora.py -> 'hax_jax.lora'."""
+    return '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+
+
+def imports(tree: ast.Module) -> list[tuple[str, bool]]:
+    """(dotted name, whether it is inside a function) of each import.
+
+    `from hax_jax import lora` is hax_jax.lora, `from a.b import c` is a.b.c.
+    """
+    found = []
+
+    def visit(node: ast.AST, inside: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'line {node.lineno}: a relative import'
+            found.extend((f'{node.module}.{a.name}', inside) for a in node.names)
+        inside = inside or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for child in ast.iter_child_nodes(node):
+            visit(child, inside)
+
+    visit(tree, False)
+    return found
+
+
+def room(dotted: str) -> str:
+    """'hax_jax.lora' or 'hax_jax.lora.add_lora' -> 'lora'."""
+    return dotted.split('.')[1]
+
+
+def problems(path: pathlib.Path) -> list[str]:
+    package, *_ = path.relative_to(ROOT).parts
+    out = []
+    for dotted, inside in imports(ast.parse(path.read_text(encoding='utf-8'))):
+        root = dotted.split('.')[0]
+        if root in ('launch', 'configs') and not package == root == 'launch':
+            out.append(f'{dotted}: nothing imports launch or configs')
+        if root == 'data_pipeline' and package not in ('data_pipeline', 'launch'):
+            out.append(f'{dotted}: only launch composes both packages')
+        if root == 'hax_jax':
+            allowed = {
+                'hax_jax': set(PLACES),
+                'data_pipeline': HAX_JAX_FOR_DATA,
+                'configs': {'config'},
+                'launch': set(PLACES),
+            }[package]
+            if room(dotted) not in allowed:
+                out.append(f'{dotted}: {package} does not import that room')
+            elif package == 'hax_jax' and PLACES[room(dotted)] >= PLACES[path.stem]:
+                out.append(f'{dotted}: against the arrows')
+        if package == 'hax_jax' and root in TENSORFLOW:
+            if path.stem not in ONLY_WITH_TENSORFLOW:
+                out.append(f'{dotted}: only input_pipeline imports TensorFlow')
+            if not inside:
+                out.append(f'{dotted}: TensorFlow is imported inside a function')
+        if package == 'hax_jax' and root == 'absl' and dotted != 'absl.logging':
+            out.append(f'{dotted}: the library takes no flags')
+        if path.stem == 'config' and root in ('jax', 'flax', 'optax'):
+            out.append(f'{dotted}: the config imports no JAX')
+    return out
+
+
+def test_every_room_of_hax_jax_has_its_place_in_the_table() -> None:
+    there = {path.stem for path in (ROOT / 'hax_jax').glob('*.py')} - {'__init__'}
+    assert there - set(PLACES) == set()
+    assert set(PLACES) - there <= NOT_YET
+    assert not [path for path in (ROOT / 'hax_jax').iterdir() if is_package(path)]
+
+
+def is_package(path: pathlib.Path) -> bool:
+    return path.is_dir() and any(path.glob('*.py'))
+
+
+@pytest.mark.parametrize('path', FILES, ids=name_of)
+def test_imports_go_one_way(path: pathlib.Path) -> None:
+    if path.stem != '__init__':
+        assert problems(path) == []
+
+
+@pytest.mark.parametrize(
+    ('file', 'line', 'message'),
+    [
+        ('hax_jax/mesh.py', 'from hax_jax import attention', 'against the arrows'),
+        ('hax_jax/loss.py', 'import hax_jax.trainer', 'against the arrows'),
+        ('hax_jax/lora.py', 'from hax_jax.generate import f', 'against the arrows'),
+        ('hax_jax/lora.py', 'from hax_jax import lora', 'against the arrows'),
+        ('hax_jax/text.py', 'from hax_jax import utils', 'does not import that room'),
+        ('hax_jax/text.py', 'import data_pipeline.pack', 'composes both'),
+        ('hax_jax/text.py', 'import launch.train', 'nothing imports launch'),
+        ('hax_jax/text.py', 'from absl import flags', 'takes no flags'),
+        (
+            'hax_jax/loss.py',
+            'def f():\n  import tensorflow as tf',
+            'only input_pipeline',
+        ),
+        ('hax_jax/input_pipeline.py', 'import tensorflow.data', 'inside a function'),
+        ('hax_jax/config.py', 'import jax.numpy', 'no JAX'),
+        ('data_pipeline/pack.py', 'from hax_jax import gpt2', 'that room'),
+        ('data_pipeline/pack.py', 'def f():\n  import configs.a', 'nothing imports'),
+        ('configs/a.py', 'from hax_jax import optimizer', 'that room'),
+        ('launch/train.py', 'from configs import gpt2_full', 'nothing imports'),
+    ],
+)
+def test_a_wrong_import_is_found(
+    file: str, line: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pathlib.Path, 'read_text', lambda *_, **__: line)
+    (problem,) = problems(ROOT / file)
+    assert message in problem
