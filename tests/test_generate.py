@@ -249,17 +249,18 @@ def test_an_answer_does_not_depend_on_its_batch(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     model = make_model(tokenizer)
-    letters = questions(LETTERS)
+    letters = questions([*LETTERS[:5], 'Help! ' * 20])
     together = answers(model, tokenizer, letters, DRAWN, num_samples=2)
     by_key = {(sample.id, sample.sample): sample for sample in together}
-    backwards = answers(
-        model, tokenizer, letters[::-1], DRAWN, num_samples=2, batch_size=3
-    )
+    assert len({sample.text for sample in together}) == 12
+    backwards = answers(model, tokenizer, letters[::-1], DRAWN, num_samples=2)
+    assert [sample.id for sample in backwards[::2]] == [x.id for x in letters[::-1]]
     for sample in backwards:
         assert sample == by_key[sample.id, sample.sample]
-    for letter in letters[:3]:
-        [alone] = answers(model, tokenizer, [letter], DRAWN)
-        assert alone == by_key[letter.id, 0]
+    [alone] = answers(model, tokenizer, letters[2:3], DRAWN)
+    assert alone == by_key[letters[2].id, 0]
+    two = answers(model, tokenizer, letters[:2], DRAWN, batch_size=2)
+    assert two == [by_key[letter.id, 0] for letter in letters[:2]]
 
 
 def test_samples_and_seeds_and_prompts_differ(
@@ -316,14 +317,10 @@ def test_batches_of_one_shape_compile_once(
         )
         assert batches == [2, 2, 2, 2, 1]
     # Another Generator of the same sizes, as a trainer makes at each evaluation.
-    list(generate.Generator(model, tokenizer, mesh=one_device()).samples(fitted, DRAWN))
-    list(
-        generate.Generator(model, tokenizer, mesh=one_device()).samples(
-            fitted, DRAWN, batch_size=2
-        )
-    )
+    generator = generate.Generator(model, tokenizer, mesh=one_device())
+    list(generator.samples(fitted, settings, batch_size=2))
     after = [function._cache_size() for function in compiled]
-    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 2, 2]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
 
 
 def test_batches_hold_rows_of_like_length_the_longest_first() -> None:
@@ -369,8 +366,9 @@ def test_ids_that_the_tokenizer_has_not_are_never_drawn(
 ) -> None:
     model = make_model(tokenizer, extra_ids=100)
     settings = dataclasses.replace(DRAWN, temperature=100.0, top_k=0, top_p=1.0)
-    answers(model, tokenizer, questions(LETTERS), settings, num_samples=4)  # decodes
-    check_against_slow(model, tokenizer, GREEDY)
+    # SentencePiece refuses to decode an id that it has not.
+    found = answers(model, tokenizer, questions(LETTERS[:4]), settings, num_samples=4)
+    assert sum(sample.num_tokens for sample in found) > 200  # a fifth would be such
 
 
 def test_an_untied_head_is_used(tokenizer: text.SentencePieceTokenizer) -> None:
