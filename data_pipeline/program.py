@@ -3,7 +3,7 @@
 import collections.abc
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from hax_jax import config
 
@@ -17,9 +17,9 @@ def run(
 
     `prepare` sees the command line first; what it returns is parsed in its place.
 
-    What the user got wrong (`InputError`, or a file the system refuses) is printed as
-    one `error:` and exits with 2, Ctrl-C with 130. Anything else is a defect of ours
-    and keeps its traceback.
+    What the user got wrong (`InputError`, a loss that is not finite, or a file the
+    system refuses) is printed as one `error:` and exits with 2, Ctrl-C with 130.
+    Anything else is a defect of ours and keeps its traceback.
     """
 
     def guarded(argv: list[str]) -> int | None:
@@ -28,8 +28,10 @@ def run(
                 raise config.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'
                 )
+            if not flags.FLAGS['verbosity'].present:
+                logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             return main()
-        except (config.InputError, OSError) as error:
+        except (config.InputError, FloatingPointError, OSError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 2
         except KeyboardInterrupt:

@@ -1,0 +1,245 @@
+"""launch.train as its user meets it: in a process of its own."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
+_CONFIG = """
+from hax_jax import config
+
+def get_config():
+    draft = config.draft()
+    draft.tokenizer.path = 'train'
+    draft.tokenizer.vocab_size = 400
+    draft.model.update(n_layer=2, n_head=2, n_embd=32, n_positions=128)
+    draft.data.update(seq_len=64, reader='numpy')
+    draft.train.update(num_steps=6, batch_size=4, log_every_steps=1)
+    draft.train.update(eval_every_steps=3, checkpoint_every_steps=3)
+    draft.optimizer.learning_rate = 1e-3
+    return draft
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', *arguments],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A dataset of made-up pairs at data/ and a config of a tiny model."""
+    root = tmp_path_factory.mktemp('program')
+    rng = random.Random(0)
+    lines = []
+    for _ in range(60):
+        question, answer = (' '.join(rng.choices(_WORDS, k=12)) for _ in range(2))
+        lines.append(f'QUESTION: {question}?\n\nANSWER: {answer}.\n')
+    (root / 'pairs.md').write_text('\n'.join(lines))
+    (root / 'tiny.py').write_text(_CONFIG)
+    done = run(
+        'data_pipeline.build',
+        f'--input={root}/pairs.md',
+        f'--output={root}/data',
+        '--validation_share=0.2',
+    )
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def train(
+    folder: pathlib.Path, workdir: pathlib.Path, *more: str
+) -> subprocess.CompletedProcess[str]:
+    return run(*command(folder, workdir), *more)
+
+
+def command(folder: pathlib.Path, workdir: pathlib.Path) -> list[str]:
+    return [
+        'launch.train',
+        f'--config={folder}/tiny.py',
+        f'--config.data.path={folder}/data',
+        f'--workdir={workdir}',
+    ]
+
+
+@pytest.fixture(scope='module')
+def done(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
+    """A finished run and what it printed."""
+    result = train(folder, folder / 'run')
+    assert result.returncode == 0, result.stderr
+    return folder / 'run', result.stdout
+
+
+def test_a_run_says_what_it_will_be_and_how_it_ended(
+    done: tuple[pathlib.Path, str],
+) -> None:
+    workdir, printed = done
+    assert 'training a SentencePiece tokenizer' in printed
+    assert 'loss before training' in printed
+    assert 'done: 6 steps; best validation loss' in printed
+    assert (workdir / 'tokenizer' / 'tokenizer.model').is_file()
+    steps = sorted(int(path.name) for path in (workdir / 'checkpoints').iterdir())
+    assert steps == [3, 6]
+
+
+def test_the_same_command_again_has_nothing_to_do(
+    folder: pathlib.Path, done: tuple[pathlib.Path, str]
+) -> None:
+    again = train(folder, done[0])
+    assert again.returncode == 0, again.stderr
+    assert 'continuing from step 6 of 6' in again.stdout
+    assert 'packing' not in again.stdout
+
+
+def test_the_cache_is_enough_without_tensorflow_and_tfds(
+    folder: pathlib.Path, done: tuple[pathlib.Path, str], tmp_path: pathlib.Path
+) -> None:
+    blocked = tmp_path / 'blocked'
+    for name in ('tensorflow', 'tensorflow_datasets'):
+        (blocked / name).mkdir(parents=True)
+        (blocked / name / '__init__.py').write_text('raise ImportError("not here")')
+    path = os.pathsep.join([str(blocked), str(_ROOT)])
+    result = subprocess.run(
+        [sys.executable, '-m', *command(folder, tmp_path / 'run')],
+        cwd=_ROOT,
+        env={**os.environ, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_dry_run_prints_the_plan_and_makes_no_run(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    result = train(folder, tmp_path / 'never', '--dry_run')
+    assert result.returncode == 0, result.stderr
+    for word in (
+        'trained',
+        'frozen',
+        'tokens per step',
+        'epochs',
+        'padding',
+        'checkpoint',
+    ):
+        assert word in result.stdout
+    assert not (tmp_path / 'never').exists()
+
+
+def test_quick_cuts_the_run_to_ten_steps(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    result = train(folder, tmp_path, '--quick', '--config.train.num_steps=5000')
+    assert result.returncode == 0, result.stderr
+    assert '--quick: 10 steps' in result.stdout
+    assert 'done: 10 steps' in result.stdout
+
+
+def test_every_wrong_override_is_named_at_once(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    result = train(
+        folder,
+        tmp_path / 'never',
+        '--config.optimizer.learning_rat=1',
+        '--config.train.num_steps=many',
+    )
+    assert result.returncode == 2
+    assert 'did you mean --config.optimizer.learning_rate' in result.stderr
+    assert '--config.train.num_steps=many' in result.stderr
+    assert 'Traceback' not in result.stderr
+    assert not (tmp_path / 'never').exists()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--config.data.path=nowhere'], 'nowhere is not a dataset'),
+        (['--config.data.seq_len=256'], 'model.n_positions'),
+        (['--config.model.pretrained=nowhere/at/all'], 'nowhere/at/all'),
+        (['--config.lora.rank=2', '--config.lora.targets=c_nothing'], "'c_nothing'"),
+        (['--config.tokenizer.path=/nowhere/at/all'], '/nowhere/at/all'),
+        (['--config.model.vocab_size=300'], 'model.vocab_size=300'),
+    ],
+)
+def test_bad_input_gives_one_error_that_names_it(
+    folder: pathlib.Path, tmp_path: pathlib.Path, arguments: list[str], message: str
+) -> None:
+    result = train(folder, tmp_path / 'never', *arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith('error: ')
+    assert message in result.stderr
+    assert 'Traceback' not in result.stderr
+    assert not (tmp_path / 'never').exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    folder: pathlib.Path, done: tuple[pathlib.Path, str]
+) -> None:
+    result = train(folder, done[0], '--config.model.n_layer=3')
+    assert result.returncode == 2
+    assert 'model.n_layer: 2 -> 3' in result.stderr
+
+
+def test_lora_on_the_run_and_a_base_that_moved(
+    folder: pathlib.Path, done: tuple[pathlib.Path, str], tmp_path: pathlib.Path
+) -> None:
+    lora = [
+        '--config.lora.rank=2',
+        '--config.tokenizer.path=',
+        *(f'--config.model.{size}=0' for size in ('n_layer', 'n_head')),
+    ]
+    base = tmp_path / 'base'
+    base.symlink_to(done[0])
+    first = train(folder, tmp_path / 'lora', f'--config.model.pretrained={base}', *lora)
+    assert first.returncode == 0, first.stderr
+    base.unlink()
+    sample = ['launch.sample', f'--workdir={tmp_path}/lora', '--prompt=Why?']
+    sample += ['--max_new_tokens=4']
+    gone = run(*sample)
+    assert gone.returncode == 2
+    assert '--base' in gone.stderr
+    found = run(*sample, f'--base={done[0]}')
+    assert found.returncode == 0, found.stderr
+
+
+def test_sigterm_ends_a_run_that_the_same_command_goes_on_with(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    endless = [*command(folder, tmp_path), '--config.train.num_steps=1000000']
+    child = subprocess.Popen(
+        [sys.executable, '-m', *endless], cwd=_ROOT, stdout=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / 'metrics.jsonl'
+    while child.poll() is None and not (
+        metrics.exists() and len(metrics.read_text().splitlines()) > 5
+    ):
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    printed, _ = child.communicate(timeout=120)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert 'the same command goes on from there' in printed
+    stopped = max(int(path.name) for path in (tmp_path / 'checkpoints').iterdir())
+    more = stopped + 2
+    again = run(*command(folder, tmp_path), f'--config.train.num_steps={more}')
+    assert again.returncode == 0, again.stderr
+    assert f'continuing from step {stopped} of {more}' in again.stdout
+    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+    steps = [row['step'] for row in rows if row['kind'] == 'train']
+    assert steps == list(range(1, more + 1))
