@@ -145,7 +145,7 @@ class PackedCache:
         for name in FEATURES:
             try:
                 features[name] = np.load(folder / f'{name}.npy', mmap_mode='r')
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise self._damaged(f'{split}/{name}.npy: {error}') from error
             if features[name].shape != shape:
                 raise self._damaged(
@@ -211,9 +211,10 @@ def open_cache(path: str | pathlib.Path) -> PackedCache:
             f'{path} is not a packed cache ({error}); '
             'launch.train makes one from a dataset folder.'
         ) from error
-    if meta.get('schema') != CACHE_SCHEMA:
+    schema = meta.get('schema') if isinstance(meta, dict) else None
+    if schema != CACHE_SCHEMA:
         raise config.InputError(
-            f'packed cache {path} has schema {meta.get("schema")}, this version reads '
+            f'packed cache {path} has schema {schema}, this version reads '
             f'{CACHE_SCHEMA}; delete that folder and run launch.train again.'
         )
     return PackedCache(path, meta)
