@@ -164,8 +164,8 @@ def from_dict(values: dict[str, Any]) -> Config:
                 given[name] = float(value)
             elif type(value) is not type(default):
                 problems.append(
-                    f'{section.name}.{name}={value!r} is a {type(value).__name__}; '
-                    f'give a {type(default).__name__}.'
+                    f'{section.name}.{name}={value!r} is of type '
+                    f'{type(value).__name__}; it must be {type(default).__name__}.'
                 )
                 given[name] = default
         sections[section.name] = section.type(**given)

@@ -1,0 +1,193 @@
+import json
+import subprocess
+import sys
+
+import ml_collections
+import pytest
+
+from hax_jax import config
+
+
+def make_draft() -> ml_collections.ConfigDict:
+    """A draft of a run from scratch, with nothing wrong in it."""
+    draft = config.draft()
+    draft.data.path = 'data/advice'
+    draft.data.seq_len = 64
+    draft.tokenizer.path = 'train'
+    draft.model.update(n_layer=2, n_head=4, n_embd=32, n_positions=64)
+    draft.train.num_steps = 10
+    return draft
+
+
+def problems(**sections: dict[str, object]) -> list[str]:
+    draft = make_draft()
+    for section, values in sections.items():
+        draft[section].update(values)
+    with pytest.raises(config.InputError) as caught:
+        config.freeze(draft)
+    return str(caught.value).split('\n')
+
+
+def test_a_draft_freezes_into_the_schema() -> None:
+    draft = make_draft()
+    draft.optimizer.learning_rate = 1e-3
+    run = config.freeze(draft)
+    assert run.optimizer.learning_rate == 1e-3
+    assert run.optimizer.b2 == 0.95
+    assert run.lora.targets == (
+        'attn.c_attn',
+        'attn.c_proj',
+        'mlp.c_fc',
+        'mlp.c_proj',
+    )
+    with pytest.raises(AttributeError):
+        run.train.seed = 1
+
+
+def test_a_draft_takes_no_field_of_another_name() -> None:
+    with pytest.raises(AttributeError, match='num_stpes'):
+        make_draft().train.num_stpes = 1
+
+
+def test_a_config_survives_json() -> None:
+    run = config.freeze(make_draft())
+    text = json.dumps(config.to_dict(run))
+    assert config.from_dict(json.loads(text)) == run
+
+
+def test_a_whole_number_is_taken_for_a_float_and_for_nothing_else() -> None:
+    values = config.to_dict(config.freeze(make_draft()))
+    values['optimizer']['clip_norm'] = 2
+    values['lora']['alpha'] = 16
+    run = config.from_dict(values)
+    assert (run.optimizer.clip_norm, run.lora.alpha) == (2.0, 16.0)
+    assert isinstance(run.optimizer.clip_norm, float)
+    values['train']['seed'] = 1.0
+    values['model']['tie_embeddings'] = 1
+    with pytest.raises(config.InputError) as caught:
+        config.from_dict(values)
+    assert str(caught.value).split('\n') == [
+        'model.tie_embeddings=1 is of type int; it must be bool.',
+        'train.seed=1.0 is of type float; it must be int.',
+    ]
+
+
+def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
+    values = config.to_dict(config.freeze(make_draft()))
+    values['train']['momentum'] = 0.9
+    values['lora']['bias'] = True
+    values['wandb'] = {'project': 'x'}
+    with pytest.raises(config.InputError) as caught:
+        config.from_dict(values)
+    assert str(caught.value).split('\n') == [
+        'lora.bias is not a field; remove it.',
+        'train.momentum is not a field; remove it.',
+        'wandb is not a section of the config; remove it.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'accepted'),
+    [
+        ('data.seq_len', 7, '8 or more'),
+        ('data.question_weight', 1.5, 'from 0.0 to 1.0'),
+        ('data.long_answers', 'keep', "one of ('drop', 'split')"),
+        ('data.reader', 'torch', "one of ('tf_data', 'numpy')"),
+        ('tokenizer.model_type', 'word', "one of ('bpe', 'unigram', 'char')"),
+        ('model.attention', 'flash', 'one of (' + "'auto', 'xla', 'blockwise'"),
+        ('model.activation', 'silu', "one of ('gelu_new', 'gelu', 'relu')"),
+        ('model.resid_pdrop', 1.0, 'from 0.0 to under 1.0'),
+        ('lora.rank', -1, '0 (off) or more'),
+        ('lora.alpha', 0.0, 'over 0.0'),
+        ('optimizer.learning_rate', 0.0, 'over 0.0'),
+        ('optimizer.final_learning_rate', 1.0, 'from 0.0 to optimizer.learning_rate'),
+        ('optimizer.b2', 1.0, 'from 0.0 to under 1.0'),
+        ('optimizer.clip_norm', -1.0, '0.0 (off) or more'),
+        ('train.batch_size', 0, '1 or more'),
+        ('train.seed', 2**32, 'from 0 to 2**32 - 1'),
+        ('train.log_every_steps', 0, '1 or more'),
+        ('train.keep_last', 0, '1 or more'),
+        ('train.compute_dtype', 'float16', "one of ('auto', 'float32', 'bfloat16')"),
+        ('mesh.data', 0, '-1 (the rest) or 1 or more'),
+    ],
+)
+def test_a_value_out_of_range_says_what_is_accepted(
+    name: str, value: object, accepted: str
+) -> None:
+    section, field = name.split('.')
+    said = [p for p in problems(**{section: {field: value}}) if p.startswith(name)]
+    assert said[0].startswith(f'{name}={value!r} is not accepted; use {accepted}')
+
+
+def test_nan_is_in_no_range() -> None:
+    assert problems(optimizer={'learning_rate': float('nan'), 'eps': float('nan')})
+
+
+@pytest.mark.parametrize(
+    ('steps', 'epochs'), [(0, 0.0), (10, 1.0)], ids=['neither', 'both']
+)
+def test_a_run_has_exactly_one_length(steps: int, epochs: float) -> None:
+    assert problems(train={'num_steps': steps, 'num_epochs': epochs}) == [
+        f'train.num_steps={steps} and train.num_epochs={epochs}: set exactly one of '
+        'them, leave the other 0.'
+    ]
+
+
+def test_fields_that_do_not_fit_each_other_are_named_together() -> None:
+    assert problems(
+        data={'path': '', 'seq_len': 128},
+        model={'n_head': 5},
+        train={'batch_size': 8, 'grad_accum_steps': 3},
+        lora={'rank': 4, 'targets': ()},
+    ) == [
+        "data.path='' names no dataset; make one with data_pipeline.build and give its "
+        'folder.',
+        'train.batch_size=8 is not divisible by train.grad_accum_steps=3; use a '
+        'multiple of it.',
+        'data.seq_len=128 is over model.n_positions=64; lower the first or raise the '
+        'second.',
+        'model.n_embd=32 is not divisible by model.n_head=5; use a multiple of it.',
+        'lora.targets=() adapts nothing; name modules or set lora.rank=0.',
+    ]
+
+
+def test_a_model_from_scratch_needs_its_sizes_and_a_tokenizer() -> None:
+    found = problems(tokenizer={'path': ''}, model={'n_layer': 0, 'n_embd': 0})
+    assert [problem.split(' ')[0] for problem in found] == [
+        'model.n_layer=0',
+        'model.n_embd=0',
+        "tokenizer.path=''",
+    ]
+
+
+def test_a_pretrained_model_brings_sizes_and_tokenizer() -> None:
+    draft = config.draft()
+    draft.data.path = 'data/advice'
+    draft.model.pretrained = 'gpt2'
+    draft.train.num_epochs = 1.5
+    assert config.freeze(draft).model.n_layer == 0
+
+
+def test_sampling_settings_are_checked_together() -> None:
+    config.check_sampling(config.SamplingConfig(temperature=0.0, top_k=0, top_p=1.0))
+    with pytest.raises(config.InputError) as caught:
+        config.check_sampling(
+            config.SamplingConfig(max_new_tokens=0, temperature=-1.0, top_p=0.0)
+        )
+    assert str(caught.value).split('\n') == [
+        'max_new_tokens=0 is not accepted; use an integer from 1 on.',
+        'temperature=-1.0 is not accepted; use 0.0 (greedy) or more.',
+        'top_p=0.0 is not accepted; use over 0.0 and up to 1.0 (off).',
+    ]
+
+
+def test_flatten_joins_names_by_dots() -> None:
+    assert config.flatten({'train': {'seed': 0}, 'mesh': {'data': -1}}) == {
+        'train.seed': 0,
+        'mesh.data': -1,
+    }
+
+
+def test_the_config_imports_no_jax() -> None:
+    code = "import sys, hax_jax.config; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0
