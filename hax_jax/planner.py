@@ -86,7 +86,7 @@ def make_plan(setup: trainer.Setup) -> Plan:
     best = len(evaluated - due) if train.keep_best else 0
     rows = train.batch_size // train.grad_accum_steps // mesh_lib.num_batch_shards(mesh)
     platform = mesh.devices.flat[0].platform
-    shapes = jax.tree_util.tree_leaves_with_path((abstract.params, abstract.frozen))
+    parameters = ts.named(abstract.params) | ts.named(abstract.frozen)
     sizes = {
         'rows': rows,
         'seq_len': run.data.seq_len,
@@ -133,7 +133,7 @@ def make_plan(setup: trainer.Setup) -> Plan:
         attention=setup.attention,
         compute_dtype=setup.compute_dtype,
         undivided=mesh_lib.undivided(
-            mesh, {ts.dotted(path): leaf.shape for path, leaf in shapes}
+            mesh, {name: leaf.shape for name, leaf in parameters.items()}
         ),
     )
 
