@@ -40,9 +40,10 @@ def _kept(path: pathlib.Path, start_step: int) -> list[str]:
     kept = []
     for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
         try:
-            if json.loads(line)['step'] <= start_step:
+            whole = line.endswith('\n')  # else the next line would be glued to it
+            if whole and json.loads(line)['step'] <= start_step:
                 kept.append(line)
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, TypeError):
             continue  # cut short by the kill
     return kept
 
@@ -70,7 +71,7 @@ class Progress:
             return
         seconds = time.monotonic() - self._begun
         rate = (self._done - self._start) / max(seconds, 1e-9)
-        left = (self._total - self._done) / rate if rate > 0 else 0
+        left = (self._total - self._done) / rate if rate > 0 else 0.0
         print(
             f'{self._unit} {self._done}/{self._total} {text} | {rate:.2f} '
             f'{self._unit}s/s | ETA {duration(left)}',
