@@ -64,8 +64,8 @@ class Progress:
         self._done += 1
         self._bar.update()
 
-    def show(self, text: str) -> None:
-        """The latest figures: beside the bar, or as a line with rate and ETA."""
+    def show(self, step: int, text: str) -> None:
+        """A step's figures: beside the bar, or as a line with rate and ETA."""
         if self._terminal:
             self._bar.set_postfix_str(text)
             return
@@ -73,7 +73,7 @@ class Progress:
         rate = (self._done - self._start) / max(seconds, 1e-9)
         left = (self._total - self._done) / rate if rate > 0 else 0.0
         print(
-            f'{self._unit} {self._done}/{self._total} {text} | {rate:.2f} '
+            f'{self._unit} {step}/{self._total} {text} | {rate:.2f} '
             f'{self._unit}s/s | ETA {duration(left)}',
             flush=True,
         )
@@ -92,16 +92,20 @@ class Progress:
 class Report:
     """Collects metrics on the devices and reads them one log interval late."""
 
-    def __init__(self, workdir: pathlib.Path, *, start: int, num_steps: int) -> None:
+    def __init__(
+        self, workdir: pathlib.Path, *, start: int, num_steps: int, late: bool
+    ) -> None:
+        """`late` false reads at once: for a loop that waits for each step anyway."""
         self._main = jax.process_index() == 0
         self._file = None
         if self._main:
             path = workdir / 'metrics.jsonl'
             self._file = MetricsFile(path, start_step=start)
         self._progress = Progress(start=start, total=num_steps)
-        self._lap_began = time.monotonic()
+        self._is_late = late
         self._steps: list[StepMetrics] = []
-        self._late: tuple[int, list[StepMetrics], float] | None = None
+        self._unread: tuple[int, list[StepMetrics]] | None = None
+        self._read_until = time.monotonic()
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
@@ -109,10 +113,11 @@ class Report:
 
     def interval(self, step: int) -> None:
         """Ends an interval at `step`, and writes the one before."""
-        self._write_late()  # waits for it, so that laps follow the devices
-        now = time.monotonic()
-        self._late = (step, self._steps, now - self._lap_began)
-        self._steps, self._lap_began = [], now
+        if self._is_late:
+            self._write_unread()
+        self._unread, self._steps = (step, self._steps), []
+        if not self._is_late:
+            self._write_unread()
 
     def flush(self) -> None:
         """Waits for the steps so far and writes each interval that is complete.
@@ -122,22 +127,22 @@ class Report:
         Raises:
           FloatingPointError: a loss is not finite.
         """
-        self._write_late()
+        self._write_unread()
         for step_metrics in self._steps:
             _require_finite(float(step_metrics['loss']), 'since the last log line')
-        if not self._steps:
-            self._lap_began = time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Takes seconds that were no training out of the current interval."""
-        self._lap_began += seconds
+        self._read_until += seconds
 
-    def _write_late(self) -> None:
-        if self._late is None:
+    def _write_unread(self) -> None:
+        if self._unread is None:
             return
-        step, collected, seconds = self._late
-        self._late = None
+        (step, collected), self._unread = self._unread, None
         read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
+        # The devices have just ended the interval's last step: reading waited for it.
+        now = time.monotonic()
+        seconds, self._read_until = max(now - self._read_until, 1e-9), now
         weight = sum(m['weight'] for m in read)
         tokens = sum(m['tokens'] for m in read)
         values = {
@@ -149,14 +154,15 @@ class Report:
             'weight': weight,
         }
         _require_finite(values['loss'], f'in the steps up to {step}')
-        values['tokens_per_second'] = tokens / max(seconds, 1e-9)
-        values['trained_tokens_per_second'] = weight / max(seconds, 1e-9)
+        values['tokens_per_second'] = tokens / seconds
+        values['trained_tokens_per_second'] = weight / seconds
         if self._main:
             self._file.write('train', step, values)
             self._progress.show(
-                f'[{step}] loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
+                step,
+                f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
                 f'grad {values["grad_norm"]:.2f} {values["tokens_per_second"]:,.0f} '
-                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained)'
+                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained)',
             )
 
     def evaluation(
@@ -168,7 +174,7 @@ class Report:
         self._file.write('evaluation', step, {'loss': loss, 'by': by})
         answers = by['all']['answer']
         self.note(
-            f'[{step}] validation loss {loss:.4f}; answers: perplexity '
+            f'step {step} validation loss {loss:.4f}; answers: perplexity '
             f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
         )
 

@@ -174,7 +174,6 @@ def _loop(
         seed=run.train.seed,
     )
     eval_step = train_step.make_eval_step(setup.blueprint, mesh=mesh)
-    report = metrics.Report(workdir, start=start, num_steps=num_steps)
     batches = input_pipeline.train_batches(
         setup.cache,
         sharding=rows,
@@ -186,6 +185,7 @@ def _loop(
     )
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
+    report = metrics.Report(workdir, start=start, num_steps=num_steps, late=not wait)
 
     def evaluated(state: ts.TrainState) -> float:
         report.flush()

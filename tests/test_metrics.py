@@ -81,7 +81,7 @@ def test_a_log_gets_plain_lines(
     progress = metrics.Progress(start=5, total=10)
     progress.advance()
     progress.advance()
-    progress.show('loss 2.5')
+    progress.show(7, 'loss 2.5')
     progress.note('validation')
     progress.close()
     out, err = capsys.readouterr()
@@ -97,7 +97,7 @@ def test_a_terminal_gets_a_bar(
     terminal(monkeypatch, yes=True)
     progress = metrics.Progress(start=5, total=10)
     progress.advance()
-    progress.show('loss 2.5')
+    progress.show(7, 'loss 2.5')
     progress.note('validation')
     progress.close()
     out, err = capsys.readouterr()
@@ -111,7 +111,7 @@ def test_a_line_before_the_first_step_divides_by_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     terminal(monkeypatch, yes=False)
-    metrics.Progress(start=5, total=10).show('loss')
+    metrics.Progress(start=5, total=10).show(5, 'loss')
     assert capsys.readouterr().out.startswith('step 5/10 loss | 0.00 steps/s')
 
 
@@ -146,7 +146,7 @@ def step_metrics(loss: float, weight: float) -> metrics.StepMetrics:
 def test_a_report_weighs_losses_and_comes_one_interval_late(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = metrics.Report(tmp_path, start=0, num_steps=4)
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True)
     path = tmp_path / 'metrics.jsonl'
     report.step(step_metrics(1.0, 10.0))
     report.step(step_metrics(4.0, 30.0))
@@ -164,14 +164,22 @@ def test_a_report_weighs_losses_and_comes_one_interval_late(
     assert first['steps'] == 2
     assert (second['step'], second['loss']) == (3, 2.0)
     report.close()
-    assert '[2] loss 3.2500' in capsys.readouterr().out
+    assert 'step 2/4 loss 3.2500' in capsys.readouterr().out
+
+
+def test_a_report_that_is_not_late_reads_at_once(tmp_path: pathlib.Path) -> None:
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=False)
+    report.step(step_metrics(1.0, 10.0))
+    report.interval(1)
+    assert [row['step'] for row in read(tmp_path / 'metrics.jsonl')] == [1]
+    report.close()
 
 
 @pytest.mark.parametrize('loss', [float('nan'), float('inf')])
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_remedy(
     tmp_path: pathlib.Path, loss: float
 ) -> None:
-    report = metrics.Report(tmp_path, start=0, num_steps=4)
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True)
     report.step(step_metrics(loss, 10.0))
     with pytest.raises(FloatingPointError, match=r'Lower optimizer\.learning_rate'):
         report.flush()
