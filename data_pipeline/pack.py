@@ -8,6 +8,8 @@ the folder was carried to.
 import pathlib
 from typing import Any
 
+import tqdm
+
 from data_pipeline import dataset
 from hax_jax import config, files, packing, records, text
 
@@ -84,9 +86,17 @@ def _write(
 ) -> None:
     print(f'packing {data.path} into rows of {data.seq_len}: {folder}', flush=True)
     packed, counts, ledgers = {}, {}, {}
+    described = dataset.read_manifest(data.path)['splits']
     for split in records.SPLITS:
         tokenized = packing.tokenize(
-            dataset.read_pairs(data.path, split),
+            tqdm.tqdm(  # a bar on a terminal; a log has the lines above and below
+                dataset.read_pairs(data.path, split),
+                total=described[split]['pairs'],
+                unit='pair',
+                desc=f'  {split}',
+                leave=False,
+                disable=None,
+            ),
             tokenizer,
             seq_len=data.seq_len,
             long_answers=data.long_answers,
