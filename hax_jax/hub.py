@@ -31,5 +31,5 @@ def local_folder(path: str, *, field: str, patterns: list[str]) -> pathlib.Path:
         raise config.InputError(
             f'{field}={path!r} is not a folder here, and the hub gave nothing of that '
             'name; check the spelling, or copy the files to a folder and give that. '
-            f'The hub said: {str(error).splitlines()[0]}'
+            f'The hub said: {(str(error) or repr(error)).splitlines()[0]}'
         ) from error

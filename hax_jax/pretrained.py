@@ -41,6 +41,8 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
     path = folder / 'config.json'
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(values, dict):
+            raise ValueError(f'a {type(values).__name__}, not an object')
     except (OSError, ValueError) as error:
         raise config.InputError(
             f'model.pretrained: {path} is not readable JSON ({error}); give a Hugging '
@@ -61,8 +63,19 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
     ):
         if values.get(name, only) != only:
             problems.append(f'{name}={values[name]!r}, not {only}')
-    n_embd = values.get('n_embd', 768)
-    if values.get('n_inner') not in (None, 4 * n_embd):
+    sizes = {
+        'n_layer': values.get('n_layer', 12),
+        'n_head': values.get('n_head', 12),
+        'n_embd': values.get('n_embd', 768),
+        'n_positions': values.get('n_positions', values.get('n_ctx', 1024)),
+        'vocab_size': values.get('vocab_size', 50257),
+    }
+    wrong = {n: v for n, v in sizes.items() if type(v) is not int or v < 1}
+    problems += [f'{n}={v!r}, not an integer from 1 on' for n, v in wrong.items()]
+    n_embd, n_head = sizes['n_embd'], sizes['n_head']
+    if not wrong and n_embd % n_head:
+        problems.append(f'n_embd={n_embd} is not divisible by n_head={n_head}')
+    if not wrong and values.get('n_inner') not in (None, 4 * n_embd):
         problems.append(f'n_inner={values["n_inner"]}, not 4 * n_embd')
     if problems:
         raise config.InputError(
@@ -71,11 +84,7 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
             + '.'
         )
     return config.ModelConfig(
-        n_layer=values.get('n_layer', 12),
-        n_head=values.get('n_head', 12),
-        n_embd=n_embd,
-        n_positions=values.get('n_positions', values.get('n_ctx', 1024)),
-        vocab_size=values.get('vocab_size', 50257),
+        **sizes,
         activation=activation,
         layer_norm_epsilon=float(values.get('layer_norm_epsilon', 1e-5)),
         tie_embeddings=values.get('tie_word_embeddings', True),
@@ -90,7 +99,7 @@ def load_parameters(
     A head that equals the embeddings is the tied head; buffers are left out.
 
     Raises:
-      InputError: lists every tensor that is missing, extra or misshapen.
+      InputError: lists every tensor that is missing, extra, misshapen or there twice.
     """
     files = sorted(folder.glob('*.safetensors'))
     if not files:
@@ -99,11 +108,15 @@ def load_parameters(
             "transformers' save_pretrained, which writes one."
         )
     stored: dict[str, np.ndarray] = {}
+    problems = []
     for file in files:
         try:
             with safetensors.safe_open(file, framework='numpy') as tensors:
-                for name in tensors.keys():  # noqa: SIM118 (not a dict)
-                    stored[name.removeprefix('transformer.')] = tensors.get_tensor(name)
+                for key in tensors.keys():  # noqa: SIM118 (not a dict)
+                    name = key.removeprefix('transformer.')
+                    if name in stored:
+                        problems.append(f'twice: {name}, again in {file.name}')
+                    stored[name] = tensors.get_tensor(key)
         except (safetensors.SafetensorError, OSError) as error:
             raise config.InputError(
                 f'model.pretrained: {file} is damaged or cut short: {error}; copy it '
@@ -127,7 +140,7 @@ def load_parameters(
         if not _BUFFER.search(name)
     }
     expected = parameter_shapes(model)
-    problems = [f'missing: {name}' for name in sorted(expected.keys() - found.keys())]
+    problems += [f'missing: {name}' for name in sorted(expected.keys() - found.keys())]
     problems += [f'extra: {name}' for name in sorted(found.keys() - expected.keys())]
     problems += [
         f'{name} has shape {found[name].shape}, config.json says {shape}'
