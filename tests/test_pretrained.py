@@ -1,0 +1,323 @@
+"""Hugging Face folders in: each tensor accounted for, each bad folder named."""
+
+import collections.abc
+import json
+import pathlib
+import shutil
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from hax_jax import config, pretrained
+
+GOLDEN = pathlib.Path(__file__).parent / 'golden' / 'gpt2'
+Tensors = dict[str, np.ndarray]
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of what transformers' save_pretrained wrote."""
+    return shutil.copytree(GOLDEN, tmp_path / 'gpt2')
+
+
+def stored() -> Tensors:
+    return safetensors.numpy.load_file(GOLDEN / 'model.safetensors')
+
+
+def load(folder: pathlib.Path) -> Tensors:
+    return pretrained.load_parameters(folder, pretrained.read_model_config(folder))
+
+
+def rewrite(
+    folder: pathlib.Path, change: collections.abc.Callable[[Tensors], Tensors]
+) -> None:
+    tensors = change(stored())
+    safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
+
+
+def edit_config(folder: pathlib.Path, **values: object) -> None:
+    path = folder / 'config.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def same(found: Tensors, expected: Tensors) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+        assert found[name].dtype == np.float32
+
+
+def test_the_sizes_are_those_of_config_json() -> None:
+    assert pretrained.read_model_config(GOLDEN) == config.ModelConfig(
+        n_layer=2, n_head=4, n_embd=32, n_positions=24, vocab_size=64
+    )
+
+
+def test_sizes_that_config_json_leaves_out_are_gpt2s(folder: pathlib.Path) -> None:
+    (folder / 'config.json').write_text('{"model_type": "gpt2"}')
+    assert pretrained.read_model_config(folder) == config.ModelConfig(
+        n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
+    )
+
+
+def test_n_ctx_stands_for_n_positions_where_that_is_absent(
+    folder: pathlib.Path,
+) -> None:
+    (folder / 'config.json').write_text('{"model_type": "gpt2", "n_ctx": 77}')
+    assert pretrained.read_model_config(folder).n_positions == 77
+
+
+def test_each_tensor_lies_under_its_name_bit_for_bit() -> None:
+    theirs, ours = stored(), load(GOLDEN)
+    assert len(theirs) == len(ours) == 2 + 2 * 12 + 2
+    for name, expected in (
+        ('wte.embedding', 'wte.weight'),
+        ('wpe.embedding', 'wpe.weight'),
+        ('ln_f.scale', 'ln_f.weight'),
+        ('ln_f.bias', 'ln_f.bias'),
+        ('h.1.ln_2.scale', 'h.1.ln_2.weight'),
+        ('h.0.attn.c_attn.kernel', 'h.0.attn.c_attn.weight'),
+        ('h.0.attn.c_attn.bias', 'h.0.attn.c_attn.bias'),
+        ('h.1.mlp.c_proj.kernel', 'h.1.mlp.c_proj.weight'),
+    ):
+        np.testing.assert_array_equal(ours[name], theirs[f'transformer.{expected}'])
+
+
+def test_names_without_the_prefix_give_the_same(folder: pathlib.Path) -> None:
+    rewrite(folder, lambda t: {n.removeprefix('transformer.'): v for n, v in t.items()})
+    same(load(folder), load(GOLDEN))
+
+
+def test_mask_buffers_are_left_out(folder: pathlib.Path) -> None:
+    mask = np.tril(np.ones((1, 1, 24, 24), np.uint8))
+    rewrite(
+        folder,
+        lambda t: (
+            t
+            | {
+                'transformer.h.0.attn.bias': mask,
+                'transformer.h.1.attn.masked_bias': np.float32([-1e4]),
+            }
+        ),
+    )
+    same(load(folder), load(GOLDEN))
+
+
+def test_a_tied_head_that_is_present_is_left_out(folder: pathlib.Path) -> None:
+    rewrite(folder, lambda t: t | {'lm_head.weight': t['transformer.wte.weight']})
+    same(load(folder), load(GOLDEN))
+
+
+def test_a_head_that_differs_from_the_table_that_config_json_ties_is_refused(
+    folder: pathlib.Path,
+) -> None:
+    rewrite(folder, lambda t: t | {'lm_head.weight': t['transformer.wte.weight'] + 1})
+    with pytest.raises(config.InputError, match='tie_word_embeddings to false'):
+        load(folder)
+
+
+def test_an_untied_head_is_kept_even_where_it_equals_the_embeddings(
+    folder: pathlib.Path,
+) -> None:
+    edit_config(folder, tie_word_embeddings=False)
+    for offset in (0, 1):
+        head = stored()['transformer.wte.weight'] + np.float32(offset)
+        rewrite(folder, lambda t, head=head: t | {'lm_head.weight': head})
+        same(load(folder), load(GOLDEN) | {'lm_head': head})
+
+
+def test_an_untied_head_that_is_absent_is_missing(folder: pathlib.Path) -> None:
+    edit_config(folder, tie_word_embeddings=False)
+    with pytest.raises(config.InputError, match='missing: lm_head'):
+        load(folder)
+
+
+@pytest.mark.parametrize('dtype', [np.float16, ml_dtypes.bfloat16, np.float64])
+def test_weights_stored_in_another_precision_become_float32(
+    folder: pathlib.Path, dtype: type
+) -> None:
+    rewrite(folder, lambda t: {name: v.astype(dtype) for name, v in t.items()})
+    rounded = {n: v.astype(dtype).astype(np.float32) for n, v in load(GOLDEN).items()}
+    same(load(folder), rounded)
+
+
+def test_sharded_files_with_an_index_give_the_same(folder: pathlib.Path) -> None:
+    tensors = stored()
+    (folder / 'model.safetensors').unlink()
+    names = sorted(tensors)
+    index = {}
+    for i, part in enumerate((names[:9], names[9:20], names[20:]), start=1):
+        file = f'model-{i:05}-of-00003.safetensors'
+        safetensors.numpy.save_file({n: tensors[n] for n in part}, folder / file)
+        index |= dict.fromkeys(part, file)
+    (folder / 'model.safetensors.index.json').write_text(
+        json.dumps({'metadata': {}, 'weight_map': index})
+    )
+    same(load(folder), load(GOLDEN))
+    assert pretrained.fingerprint(load(folder)) == pretrained.fingerprint(load(GOLDEN))
+    # A shard that was not copied.
+    (folder / 'model-00002-of-00003.safetensors').unlink()
+    with pytest.raises(config.InputError, match=r'missing: h\.') as error:
+        load(folder)
+    assert str(error.value).count('missing: ') == 11
+
+
+def test_a_tensor_that_lies_there_twice_is_named(folder: pathlib.Path) -> None:
+    safetensors.numpy.save_file(
+        {'wpe.weight': stored()['transformer.wpe.weight'] + 1},
+        folder / 'old.safetensors',
+    )
+    with pytest.raises(config.InputError, match=r'wpe\.weight.*old\.safetensors'):
+        load(folder)
+
+
+def test_all_that_is_missing_extra_and_misshapen_is_listed_at_once(
+    folder: pathlib.Path,
+) -> None:
+    def change(tensors: Tensors) -> Tensors:
+        del tensors['transformer.ln_f.bias'], tensors['transformer.wpe.weight']
+        kernel = 'transformer.h.0.attn.c_attn.weight'
+        tensors[kernel] = np.ascontiguousarray(tensors[kernel].T)
+        zero = np.zeros((), np.float32)
+        return tensors | {'score.weight': zero, 'transformer.h.2.ln_1.bias': zero}
+
+    rewrite(folder, change)
+    with pytest.raises(config.InputError) as error:
+        load(folder)
+    assert str(error.value).splitlines()[1:] == [
+        'missing: ln_f.bias',
+        'missing: wpe.embedding',
+        'extra: h.2.ln_1.bias',
+        'extra: score.kernel',
+        'h.0.attn.c_attn.kernel has shape (96, 32), config.json says (32, 96)',
+    ]
+    assert str(folder) in str(error.value)
+
+
+def cut(folder: pathlib.Path) -> None:
+    path = folder / 'model.safetensors'
+    path.write_bytes(path.read_bytes()[:50_000])
+
+
+def cut_in_the_header(folder: pathlib.Path) -> None:
+    path = folder / 'model.safetensors'
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def emptied(folder: pathlib.Path) -> None:
+    (folder / 'model.safetensors').write_bytes(b'')
+
+
+def another_kind_of_file(folder: pathlib.Path) -> None:
+    (folder / 'model.safetensors').write_text('version https://git-lfs.github.com/spec')
+
+
+@pytest.mark.parametrize(
+    'damage', [cut, cut_in_the_header, emptied, another_kind_of_file]
+)
+def test_a_damaged_file_is_named(
+    folder: pathlib.Path, damage: collections.abc.Callable[[pathlib.Path], None]
+) -> None:
+    damage(folder)
+    with pytest.raises(config.InputError, match=r'model\.safetensors is damaged'):
+        load(folder)
+
+
+def test_a_folder_without_safetensors_names_the_remedy(folder: pathlib.Path) -> None:
+    (folder / 'model.safetensors').rename(folder / 'pytorch_model.bin')
+    with pytest.raises(config.InputError, match=r'no \.safetensors.*save_pretrained'):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ('values', 'named'),
+    [
+        ({'model_type': 'llama'}, "model_type='llama'"),
+        ({'model_type': None}, 'model_type=None'),
+        ({'activation_function': 'silu'}, "activation_function='silu'"),
+        ({'scale_attn_weights': False}, 'scale_attn_weights=False'),
+        ({'scale_attn_by_inverse_layer_idx': True}, 'inverse_layer_idx=True'),
+        ({'add_cross_attention': True}, 'add_cross_attention=True'),
+        ({'n_inner': 100}, 'n_inner=100'),
+        ({'n_layer': '2'}, "n_layer='2'"),
+        ({'n_embd': 0}, 'n_embd=0'),
+        ({'vocab_size': None}, 'vocab_size=None'),
+        ({'n_head': 5}, 'n_embd=32 is not divisible by n_head=5'),
+    ],
+)
+def test_a_model_that_gpt2_py_cannot_compute_is_refused_by_name(
+    folder: pathlib.Path, values: dict[str, object], named: str
+) -> None:
+    edit_config(folder, **values)
+    with pytest.raises(config.InputError) as error:
+        pretrained.read_model_config(folder)
+    assert named in str(error.value)
+    assert str(folder / 'config.json') in str(error.value)
+
+
+def test_all_that_it_cannot_compute_is_named_at_once(folder: pathlib.Path) -> None:
+    edit_config(folder, model_type='opt', activation_function='silu', n_inner=7)
+    with pytest.raises(config.InputError, match=r"'opt'.*'silu'.*n_inner=7"):
+        pretrained.read_model_config(folder)
+
+
+@pytest.mark.parametrize('activation', config.ACTIVATIONS)
+def test_an_activation_that_gpt2_py_has_is_honoured(
+    folder: pathlib.Path, activation: str
+) -> None:
+    edit_config(folder, activation_function=activation, layer_norm_epsilon=1e-3)
+    model = pretrained.read_model_config(folder)
+    assert model.activation == activation
+    assert model.layer_norm_epsilon == 1e-3
+
+
+@pytest.mark.parametrize('content', [None, b'', b'{"model_type"', b'\xff\xfe', b'[]'])
+def test_a_config_json_that_is_absent_or_no_json_object_is_refused(
+    folder: pathlib.Path, content: bytes | None
+) -> None:
+    (folder / 'config.json').unlink()
+    if content is not None:
+        (folder / 'config.json').write_bytes(content)
+    with pytest.raises(config.InputError, match=r'config\.json is not readable JSON'):
+        pretrained.read_model_config(folder)
+
+
+@pytest.mark.parametrize('path', ['./nowhere', '/no/such/gpt2', 'a/b/c', 'gpt 2'])
+def test_a_path_that_is_no_folder_and_no_hub_name_is_refused(path: str) -> None:
+    with pytest.raises(
+        config.InputError, match=r'model\.pretrained=.* is not a folder'
+    ):
+        pretrained.local_folder(path)
+
+
+@pytest.mark.parametrize('message', ['offline\nand more', ''])
+def test_a_hub_name_that_gives_nothing_is_named(
+    monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    import huggingface_hub
+
+    def refuse(name: str, **_: object) -> str:
+        raise OSError(message)
+
+    monkeypatch.setattr(huggingface_hub, 'snapshot_download', refuse)
+    with pytest.raises(config.InputError, match=r"model\.pretrained='gpt3'"):
+        pretrained.local_folder('gpt3')
+
+
+def test_the_fingerprint_is_of_names_shapes_and_values_alone() -> None:
+    parameters = load(GOLDEN)
+    digest = pretrained.fingerprint(parameters)
+    backwards = {
+        name: np.asfortranarray(parameters[name]) for name in reversed(parameters)
+    }
+    assert pretrained.fingerprint(backwards) == digest
+    one_value = parameters | {'ln_f.bias': parameters['ln_f.bias'].copy()}
+    one_value['ln_f.bias'][3] = np.nextafter(one_value['ln_f.bias'][3], 1)
+    other_name = dict(parameters)
+    other_name['ln_g.bias'] = other_name.pop('ln_f.bias')
+    other_shape = dict(parameters)
+    other_shape['ln_f.bias'] = parameters['ln_f.bias'].reshape(2, 16)
+    digests = {pretrained.fingerprint(p) for p in (one_value, other_name, other_shape)}
+    assert len(digests | {digest}) == 4
