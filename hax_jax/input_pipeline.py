@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from hax_jax import records
+from hax_jax import config, records
 
 Rows = dict[str, np.ndarray]  # records.FEATURES, each [rows, T]
 PREFETCH = 2  # batches on their way to the devices
@@ -137,14 +137,20 @@ def _with_tf_data(
     read: collections.abc.Callable[[int], Rows], start: int, stop: int, seq_len: int
 ) -> collections.abc.Iterator[Rows]:
     """The same rows, read ahead by tf.data's threads."""
-    import tensorflow as tf  # 12 s; the numpy reader needs none of it
+    try:
+        import tensorflow as tf  # 12 s; the numpy reader needs none of it
+    except ImportError as error:
+        raise config.InputError(
+            f"data.reader='tf_data' needs TensorFlow ({error}); install "
+            "requirements.txt, or read the same batches with data.reader='numpy'."
+        ) from error
 
     tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
     dtypes = [
         tf.float32 if name == 'loss_weights' else tf.int32 for name in records.FEATURES
     ]
 
-    def read_list(step: np.ndarray) -> list[np.ndarray]:
+    def read_list(step: np.integer) -> list[np.ndarray]:
         rows = read(int(step))
         return [rows[name] for name in records.FEATURES]
 
