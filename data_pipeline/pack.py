@@ -88,15 +88,16 @@ def _write(
     packed, counts, ledgers = {}, {}, {}
     described = dataset.read_manifest(data.path)['splits']
     for split in records.SPLITS:
+        pairs = tqdm.tqdm(  # a bar on a terminal; a log has the lines above and below
+            dataset.read_pairs(data.path, split),
+            total=described[split]['pairs'],
+            unit='pair',
+            desc=f'  {split}',
+            leave=False,
+            disable=None,
+        )
         tokenized = packing.tokenize(
-            tqdm.tqdm(  # a bar on a terminal; a log has the lines above and below
-                dataset.read_pairs(data.path, split),
-                total=described[split]['pairs'],
-                unit='pair',
-                desc=f'  {split}',
-                leave=False,
-                disable=None,
-            ),
+            iter(pairs),  # a tqdm itself looks as if it could be read twice
             tokenizer,
             seq_len=data.seq_len,
             long_answers=data.long_answers,
