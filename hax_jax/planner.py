@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from hax_jax import attention, loss, trainer
+from hax_jax import attention, loss, preflight
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
@@ -72,7 +72,7 @@ class Plan:
         )
 
 
-def make_plan(setup: trainer.Setup) -> Plan:
+def make_plan(setup: preflight.Setup) -> Plan:
     """The plan of a run; computes nothing on a device."""
     run, mesh, train = setup.run, setup.mesh, setup.run.train
     abstract, places = setup.blueprint.abstract, setup.blueprint.shardings

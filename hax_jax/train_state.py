@@ -83,6 +83,9 @@ def create(
 
     `base` maps a dotted path to an array; each device is given its own part alone, and
     what `base` has is never drawn.
+
+    Raises:
+      ValueError: `base` has a name or a shape that the model has not.
     """
     base = base or {}
     both = (blueprint.abstract.params, blueprint.abstract.frozen)
@@ -90,6 +93,10 @@ def create(
     paths = [path for state in both for path in named(state)]
     flat_places = jax.tree.leaves(places)
     drawn = [i for i, path in enumerate(paths) if path not in base]
+    shapes = {path: leaf.shape for state in both for path, leaf in named(state).items()}
+    wrong = [name for name in base if base[name].shape != shapes.get(name)]
+    if wrong:
+        raise ValueError(f'base holds {wrong}, which the model has not, or not so.')
 
     def draw(key: jax.Array) -> list[jax.Array]:
         built = _build(model, lora_config, compute_dtype, key)

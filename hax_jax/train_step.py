@@ -55,9 +55,11 @@ def make_train_step(
                 grad_accum_steps,
             )
         weight = jnp.sum(batch['loss_weights'])
-        scale = 1 / jnp.maximum(weight, 1e-6)  # a batch without weights moves nothing
+        scale = 1 / jnp.maximum(weight, 1e-6)
         grads = jax.tree.map(lambda grad: grad * scale, grads)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        # A batch without weights moves nothing: not by decay or momentum either.
+        updates = jax.tree.map(lambda update: update * (weight > 0), updates)
         params = optax.apply_updates(state.params, updates)
         metrics = {
             'loss': total * scale,

@@ -7,16 +7,11 @@ import math
 import pathlib
 import shutil
 import time
-from typing import Any
 
 import jax
 import numpy as np
-import optax
-from jax.experimental import multihost_utils
-from jax.sharding import Mesh
 
 from hax_jax import (
-    attention,
     checkpoint,
     checks,
     config,
@@ -24,9 +19,9 @@ from hax_jax import (
     files,
     input_pipeline,
     metrics,
-    optimizer,
+    preflight,
     pretrained,
-    records,
+    resume,
     runs,
     runtime,
     stopping,
@@ -51,71 +46,12 @@ class Summary:
     stopped_by: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Setup:
-    """A run before its first step: all that is known without touching a weight."""
-
-    run: config.Config
-    cache: records.PackedCache
-    mesh: Mesh
-    tx: optax.GradientTransformation
-    schedule: optax.Schedule
-    blueprint: ts.Blueprint
-    num_steps: int
-    compute_dtype: str
-    attention: str
-
-
-def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
-    """Checks a config (sizes resolved) against the cache and the devices.
-
-    Raises:
-      InputError: what can't be trained, before anything slow starts.
-    """
-    mesh = mesh_lib.make_mesh(run.mesh)
-    rows = run.train.batch_size // run.train.grad_accum_steps
-    mesh_lib.check_batch_size(
-        mesh, rows, field='train.batch_size / train.grad_accum_steps'
-    )
-    if run.data.seq_len != cache.seq_len:
-        raise config.InputError(
-            f'data.seq_len={run.data.seq_len}, but {cache.path} has rows of '
-            f'{cache.seq_len}; pack the dataset again.'
-        )
-    _same_everywhere(cache)
-    num_steps = run.train.num_steps or math.ceil(
-        run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
-    )
-    dtype = runs.compute_dtype(run)
-    implementation = attention.resolve(
-        run.model.attention,
-        seq_len=run.data.seq_len,
-        attn_pdrop=run.model.attn_pdrop,
-        compute_dtype=dtype,
-    )
-    tx = optimizer.make_optimizer(run.optimizer, num_steps=num_steps)
-    blueprint = ts.make_blueprint(
-        dataclasses.replace(run.model, attention=implementation),
-        run.lora,
-        tx,
-        compute_dtype=dtype,
-        mesh=mesh,
-    )
-    return Setup(
-        run=run,
-        cache=cache,
-        mesh=mesh,
-        tx=tx,
-        schedule=optimizer.schedule(run.optimizer, num_steps=num_steps),
-        blueprint=blueprint,
-        num_steps=num_steps,
-        compute_dtype=dtype,
-        attention=implementation,
-    )
-
-
 def train(
-    setup: Setup, workdir: pathlib.Path, *, allow_change: list[str], base: str = ''
+    setup: preflight.Setup,
+    workdir: pathlib.Path,
+    *,
+    allow_change: list[str],
+    base: str = '',
 ) -> Summary:
     """Starts the run in `workdir`, or goes on with the one that is there.
 
@@ -157,7 +93,7 @@ def train(
 
 def _loop(
     state: ts.TrainState,
-    setup: Setup,
+    setup: preflight.Setup,
     workdir: pathlib.Path,
     checkpoints: checkpoint.Checkpoints,
     signals: stopping.Signals,
@@ -207,7 +143,10 @@ def _loop(
         checkpoints.save(
             state,
             validation_loss=validation_loss,
-            metadata={'environment': environment(setup), 'num_steps': num_steps},
+            metadata={
+                'environment': preflight.environment(setup),
+                'num_steps': num_steps,
+            },
         )
         report.pause(time.monotonic() - begun)
 
@@ -269,18 +208,8 @@ def _loop(
     return summary
 
 
-def environment(setup: Setup) -> dict[str, Any]:
-    """What must be the same for a bit-equal continuation; each checkpoint has it."""
-    return {
-        **runtime.environment(),
-        'compute_dtype': setup.compute_dtype,
-        'attention': setup.attention,
-        'mesh': dict(setup.mesh.shape),
-    }
-
-
 def _source(
-    setup: Setup, workdir: pathlib.Path, *, old: bool, base: str
+    setup: preflight.Setup, workdir: pathlib.Path, *, old: bool, base: str
 ) -> pretrained.Base | None:
     """The pretrained parameters that the run starts, or started, from."""
     if not setup.run.model.pretrained:
@@ -291,7 +220,7 @@ def _source(
 
 
 def _claim(
-    setup: Setup,
+    setup: preflight.Setup,
     workdir: pathlib.Path,
     source: pretrained.Base | None,
     *,
@@ -302,7 +231,7 @@ def _claim(
     now = runs.identity(setup.run, setup.cache, source)
     if old:
         then = runs.read_run(workdir)
-        changed = runs.changes(
+        changed = resume.changes(
             then,
             now,
             runs.read_config(workdir),
@@ -324,7 +253,7 @@ def _restore(
     state: ts.TrainState,
     step: int,
     checkpoints: checkpoint.Checkpoints,
-    setup: Setup,
+    setup: preflight.Setup,
 ) -> ts.TrainState:
     then = checkpoints.metadata(step)
     print(f'continuing from step {step} of {setup.num_steps}', flush=True)
@@ -334,7 +263,7 @@ def _restore(
             'the learning rate follows the new length from here on',
             flush=True,
         )
-    differences = runtime.differences(then['environment'], environment(setup))
+    differences = runtime.differences(then['environment'], preflight.environment(setup))
     for line in differences:
         print(f'environment differs: {line}', flush=True)
     if differences:
@@ -346,20 +275,6 @@ def _restore(
     params, opt_state = checkpoints.restore(step, setup.blueprint)
     placed = ts.place(np.asarray(step, np.int32), setup.blueprint.shardings.step)
     return ts.TrainState(placed, params, state.frozen, opt_state)
-
-
-def _same_everywhere(cache: records.PackedCache) -> None:
-    """Raises InputError if another process has other packed rows."""
-    if jax.process_count() == 1:
-        return
-    mine = np.frombuffer(bytes.fromhex(cache.fingerprint), np.uint32)
-    all_of_them = multihost_utils.process_allgather(mine)
-    different = np.flatnonzero((all_of_them != all_of_them[0]).any(axis=1))
-    if different.size:
-        raise config.InputError(
-            f'processes {different.tolist()} have other packed rows than process 0 '
-            f'(here {cache.path}); carry the same data folder to each machine.'
-        )
 
 
 def _check_shift(batch: dict[str, jax.Array]) -> None:

@@ -13,7 +13,7 @@ import pathlib
 from absl import flags
 
 from data_pipeline import pack, program
-from hax_jax import config, planner, records, runs, runtime, trainer
+from hax_jax import config, planner, preflight, records, runs, runtime, trainer
 from launch import flags as launch_flags
 
 _CONFIG = launch_flags.define()
@@ -43,7 +43,7 @@ def main() -> int:
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
     run = runs.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
-    setup = trainer.prepare(run, cache)
+    setup = preflight.prepare(run, cache)
     print(planner.render(planner.make_plan(setup)), flush=True)
     if _DRY_RUN.value:
         return 0

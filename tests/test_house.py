@@ -17,10 +17,10 @@ ROWS = [
     'lora pretrained export input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',
-    'runs',
-    'evaluate',
-    'trainer',
-    'planner doctor report',
+    'runs resume',
+    'evaluate preflight',
+    'planner trainer',
+    'doctor report',
 ]
 NOT_YET = {'export', 'doctor', 'report'}
 PLACES = {

@@ -20,11 +20,12 @@ sys.path.insert(0, 'tests')
 import jax
 import numpy as np
 import tiny_runs
-from hax_jax import input_pipeline, mesh, records, runtime, trainer
+from hax_jax import input_pipeline, mesh, preflight, records, runtime, trainer
 runtime.start()
 cache = records.open_cache(sys.argv[1])
 workdir, out = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-setup = trainer.prepare(tiny_runs.make_config(train__num_steps=int(sys.argv[4])), cache)
+run = tiny_runs.make_config(train__num_steps=int(sys.argv[4]))
+setup = preflight.prepare(run, cache)
 shard = mesh.batch_sharding(setup.mesh)
 for step, batch in enumerate(input_pipeline.train_batches(
     cache, sharding=shard, batch_size=8, seed=0, start_step=0, num_steps=40,

@@ -8,7 +8,7 @@ import sys
 import jax
 import pytest
 
-from hax_jax import config, planner, records, train_step, trainer
+from hax_jax import config, planner, preflight, records, train_step
 
 ROOT = pathlib.Path(__file__).parents[1]
 # 2 layers of width 32, 4 heads, 64 places, 64 ids. Parameters by hand:
@@ -48,7 +48,7 @@ def make_cache(seq_len: int) -> records.PackedCache:
 
 def make_plan(**sections: dict[str, object]) -> planner.Plan:
     run = make_run(**sections)
-    return planner.make_plan(trainer.prepare(run, make_cache(run.data.seq_len)))
+    return planner.make_plan(preflight.prepare(run, make_cache(run.data.seq_len)))
 
 
 def test_parameters_are_counted_by_hand() -> None:
@@ -113,7 +113,7 @@ def test_temporaries_are_near_what_the_compiler_asks_for(
         data={'seq_len': 256},
         model={'n_embd': size, 'n_positions': 256, 'attention': attention},
     )
-    setup = trainer.prepare(run, make_cache(256))
+    setup = preflight.prepare(run, make_cache(256))
     step = train_step.make_train_step(
         setup.blueprint,
         setup.tx,

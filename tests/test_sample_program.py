@@ -13,7 +13,17 @@ import tiny_runs
 from absl import flags
 from absl.testing import flagsaver
 
-from hax_jax import config, files, packing, records, runs, runtime, text, trainer
+from hax_jax import (
+    config,
+    files,
+    packing,
+    preflight,
+    records,
+    runs,
+    runtime,
+    text,
+    trainer,
+)
 from launch import sample
 
 _ROOT = pathlib.Path(__file__).parents[1]
@@ -75,7 +85,7 @@ def workdir(
         optimizer__warmup_steps=0,
     )
     cache = records.open_cache(folder / 'cache')
-    trainer.train(trainer.prepare(run, cache), folder / 'run', allow_change=[])
+    trainer.train(preflight.prepare(run, cache), folder / 'run', allow_change=[])
     return folder / 'run'
 
 

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from hax_jax import checkpoint, config, records, runs, trainer
+from hax_jax import checkpoint, config, preflight, records, runs, trainer
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CHILD = """
 import pathlib, sys
 sys.path.insert(0, 'tests')
 import tiny_runs
-from hax_jax import records, runtime, trainer
+from hax_jax import preflight, records, runtime, trainer
 runtime.start()
 cache, workdir, changes = sys.argv[1], pathlib.Path(sys.argv[2]), eval(sys.argv[3])
-setup = trainer.prepare(tiny_runs.make_config(**changes), records.open_cache(cache))
+setup = preflight.prepare(tiny_runs.make_config(**changes), records.open_cache(cache))
 summary = trainer.train(setup, workdir, allow_change=[])
 sys.exit(128 + summary.stopped_by if summary.stopped_by else 0)
 """
@@ -45,7 +45,7 @@ def train(
     allow_change: list[str] | None = None,
     **changes: object,
 ) -> trainer.Summary:
-    setup = trainer.prepare(run or tiny_runs.make_config(**changes), cache)
+    setup = preflight.prepare(run or tiny_runs.make_config(**changes), cache)
     return trainer.train(setup, workdir, allow_change=allow_change or [])
 
 
@@ -348,7 +348,7 @@ def test_the_last_checkpoints_and_the_best_are_kept(
 
 
 def test_num_epochs_counts_the_rows(cache: records.PackedCache) -> None:
-    setup = trainer.prepare(
+    setup = preflight.prepare(
         tiny_runs.make_config(train__num_steps=0, train__num_epochs=2.5), cache
     )
     rows = cache.num_rows('train')

@@ -1,0 +1,102 @@
+"""A run before its first step: checked against its rows and its devices."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from hax_jax import attention, config, optimizer, records, runs, runtime
+from hax_jax import mesh as mesh_lib
+from hax_jax import train_state as ts
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A run before its first step: all that is known without touching a weight."""
+
+    run: config.Config
+    cache: records.PackedCache
+    mesh: Mesh
+    tx: optax.GradientTransformation
+    schedule: optax.Schedule
+    blueprint: ts.Blueprint
+    num_steps: int
+    compute_dtype: str
+    attention: str
+
+
+def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
+    """Checks a config (sizes resolved) against the cache and the devices.
+
+    Raises:
+      InputError: what can't be trained, before anything slow starts.
+    """
+    mesh = mesh_lib.make_mesh(run.mesh)
+    rows = run.train.batch_size // run.train.grad_accum_steps
+    mesh_lib.check_batch_size(
+        mesh, rows, field='train.batch_size / train.grad_accum_steps'
+    )
+    if run.data.seq_len != cache.seq_len:
+        raise config.InputError(
+            f'data.seq_len={run.data.seq_len}, but {cache.path} has rows of '
+            f'{cache.seq_len}; pack the dataset again.'
+        )
+    _same_everywhere(cache)
+    num_steps = run.train.num_steps or math.ceil(
+        run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
+    )
+    dtype = runs.compute_dtype(run)
+    implementation = attention.resolve(
+        run.model.attention,
+        seq_len=run.data.seq_len,
+        attn_pdrop=run.model.attn_pdrop,
+        compute_dtype=dtype,
+    )
+    tx = optimizer.make_optimizer(run.optimizer, num_steps=num_steps)
+    blueprint = ts.make_blueprint(
+        dataclasses.replace(run.model, attention=implementation),
+        run.lora,
+        tx,
+        compute_dtype=dtype,
+        mesh=mesh,
+    )
+    return Setup(
+        run=run,
+        cache=cache,
+        mesh=mesh,
+        tx=tx,
+        schedule=optimizer.schedule(run.optimizer, num_steps=num_steps),
+        blueprint=blueprint,
+        num_steps=num_steps,
+        compute_dtype=dtype,
+        attention=implementation,
+    )
+
+
+def environment(setup: Setup) -> dict[str, Any]:
+    """What must be the same for a bit-equal continuation; each checkpoint has it."""
+    return {
+        **runtime.environment(),
+        'compute_dtype': setup.compute_dtype,
+        'attention': setup.attention,
+        'mesh': dict(setup.mesh.shape),
+    }
+
+
+def _same_everywhere(cache: records.PackedCache) -> None:
+    """Raises InputError if another process has other packed rows."""
+    if jax.process_count() == 1:
+        return
+    mine = np.frombuffer(bytes.fromhex(cache.fingerprint), np.uint32)
+    all_of_them = multihost_utils.process_allgather(mine)
+    different = np.flatnonzero((all_of_them != all_of_them[0]).any(axis=1))
+    if different.size:
+        raise config.InputError(
+            f'processes {different.tolist()} have other packed rows than process 0 '
+            f'(here {cache.path}); carry the same data folder to each machine.'
+        )

@@ -1,0 +1,91 @@
+"""What a run may change when it goes on, and what would make it another run."""
+
+import difflib
+from typing import Any
+
+from hax_jax import config, runs
+
+# May change when a run goes on: how long, how often, where.
+FREE = {
+    'train.num_steps',
+    'train.num_epochs',
+    'train.log_every_steps',
+    'train.eval_every_steps',
+    'train.checkpoint_every_steps',
+    'train.keep_last',
+    'train.keep_best',
+    'data.path',
+    'data.reader',
+    'model.pretrained',
+    'tokenizer.path',
+}
+# May never change: another value is another run. data and base are held by their hash.
+FIXED = {
+    *(f'model.{name}' for name in runs.SIZES),
+    'lora.rank',
+    'lora.alpha',
+    'lora.targets',
+    'data.seq_len',
+    'data.question_weight',
+    'data.long_answers',
+}
+
+
+def changes(
+    then: dict[str, Any],
+    now: dict[str, Any],
+    config_then: config.Config,
+    config_now: config.Config,
+    *,
+    allow_change: list[str],
+) -> list[str]:
+    """What a run that goes on changes, a line each; configs have sizes resolved.
+
+    Raises:
+      InputError: names everything that would make it another run, and every field that
+        needs --allow_change.
+    """
+    old = config.flatten(config.to_dict(config_then))
+    new = config.flatten(config.to_dict(config_now))
+    problems, out = [], []
+    for name in allow_change:
+        if name not in new:
+            near = difflib.get_close_matches(name, new, 1)
+            hint = f'; did you mean {near[0]}?' if near else '.'
+            problems.append(f'--allow_change={name} is not a field of the config{hint}')
+        elif name in FIXED:
+            problems.append(f'--allow_change={name}: this may never change in a run.')
+    for name, value in new.items():
+        if old.get(name, value) == value:
+            continue
+        change = f'{name}: {old[name]!r} -> {value!r}'
+        if name in FIXED:
+            problems.append(f'{change}: another value is another run.')
+        elif name in FREE or name in allow_change:
+            out.append(change)
+        else:
+            problems.append(f'{change}: say --allow_change={name} if you mean it.')
+    for name, what in (
+        ('tokenizer', 'the tokenizer'),
+        ('template', 'the prompt template'),
+        ('dataset', 'the dataset'),
+    ):
+        if then[name] != now[name] and not problems:
+            problems.append(
+                f'{what} is not the one that the run was started with '
+                f'({then[name][:16]} then, {now[name][:16]} now).'
+            )
+    if then['base'].get('hash') != now['base'].get('hash'):
+        problems.append(
+            f'the base {now["base"].get("path")!r} is not the model that the run was '
+            f'started from, {then["base"].get("path")!r} (by its hash); if that one '
+            'moved, set model.pretrained to where it is.'
+        )
+    if problems:
+        raise config.InputError(
+            'this workdir holds a run that differs:\n'
+            + '\n'.join(problems)
+            + '\nFor another run use another --workdir; to start from the parameters '
+            'of this one, give its workdir as model.pretrained.'
+        )
+    return out
