@@ -1,9 +1,11 @@
-"""Trains a small GPT-2 (3.7M) from scratch, with a tokenizer of its own.
+"""Trains a small GPT-2 (3.8M) from scratch, with a tokenizer of its own.
 
-On: about 100 pairs (17,000 words), the sample corpus; packed into rows of 256 tokens of
+On: about 100 pairs (17,000 words), the sample corpus; packed into rows of 512 tokens of
 a SentencePiece model that is trained on the train split. It downloads nothing.
-How long: 300 steps, made for two cores in about a minute and a half.
-Loss to expect: not yet measured.
+How long: 120 steps, 13 epochs; 180 CPU seconds from start to end, so about 90 seconds
+on two cores that do nothing else.
+Loss to expect: on validation 7.66 before training, 5.49 after 60 steps, 5.28 at the end
+(token frequencies alone: 6.17). Twice as many steps learn the letters by heart.
 
     python -m launch.train --config=configs/scratch_small.py \\
         --config.data.path=data/sample --workdir=runs/sample
@@ -25,18 +27,18 @@ def get_config() -> ml_collections.ConfigDict:
     draft.model.n_layer = 4
     draft.model.n_head = 4
     draft.model.n_embd = 256
-    draft.model.n_positions = 512  # room for an answer after a long question
+    draft.model.n_positions = 512
     draft.model.embd_pdrop = 0.1
     draft.model.attn_pdrop = 0.1
     draft.model.resid_pdrop = 0.1
-    draft.data.seq_len = 256
+    draft.data.seq_len = 512  # at 256, three questions of four would be shortened
     # With so little text, questions teach the language too.
     draft.data.question_weight = 0.5
-    draft.train.batch_size = 8  # 8 * 256 = 2,048 positions per step
-    draft.train.num_steps = 300
+    draft.train.batch_size = 4  # 4 * 512 = 2,048 positions per step
+    draft.train.num_steps = 120
     draft.train.log_every_steps = 10
-    draft.train.eval_every_steps = 50
-    draft.train.checkpoint_every_steps = 100
+    draft.train.eval_every_steps = 30
+    draft.train.checkpoint_every_steps = 60
     draft.optimizer.learning_rate = 1e-3
     draft.optimizer.final_learning_rate = 1e-4
     draft.optimizer.warmup_steps = 20
