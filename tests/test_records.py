@@ -62,7 +62,7 @@ def test_canonical_json_is_one_text_whatever_the_order() -> None:
         records.canonical_json(float('inf'))
 
 
-@pytest.mark.parametrize('high', [100, 2**16, 2**16 + 50_000])
+@pytest.mark.parametrize('high', [100, 2**16, 2**16 + 1, 2**16 + 50_000])
 def test_a_cache_gives_back_what_was_written(tmp_path: pathlib.Path, high: int) -> None:
     splits = {'train': make_split(high=high), 'validation': make_split(rows=1)}
     splits['train'].features['inputs'][0, 0] = high - 1
