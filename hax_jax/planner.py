@@ -198,11 +198,11 @@ def render(plan: Plan) -> str:
         (
             'a step',
             f'{plan.batch_size} rows of {plan.seq_len:,}: {plan.positions_per_step:,} '
-            f'positions, {plan.tokens_per_step:,.0f} tokens',
+            f'positions, {plan.tokens_per_step:,.0f} tokens per step',
         ),
         (
             'the run',
-            f'{plan.num_steps:,} steps; {plan.steps_per_epoch:.1f} steps an epoch, '
+            f'{plan.num_steps:,} steps; {plan.steps_per_epoch:.1f} steps per epoch, '
             f'{plan.num_epochs:.2f} epochs of {plan.num_rows:,} rows',
         ),
         (
