@@ -52,3 +52,5 @@ def _parse(
     except (flags.Error, config.InputError) as error:
         print(f'error: {error}\nTry --help.', file=sys.stderr)
         sys.exit(2)
+    except SystemExit:  # after --help, which absl ends with 1
+        sys.exit(0)

@@ -72,12 +72,9 @@ def tokenize(
             shortened.append(pair.id)
         counts['shortened'] += parts[0][0].num_cut
         sequences = [_sequence(tokenizer, ordinal, pair, *part) for part in parts]
-        counts['added'] += (
-            sum(len(sequence.ids) for sequence in sequences)
-            - length
-            + parts[0][0].num_cut
-        )
         out += sequences
+        counts['added'] += len(pieces.cut) if parts[0][0].num_cut else 0
+        counts['added'] += sum(sequence.prompt_length for sequence in sequences[1:])
     counts['replaced_characters'] = tokenizer.num_replaced - replaced
     total = sum(len(sequence.ids) for sequence in out)
     accounted = counts['read'] - counts['dropped'] - counts['shortened']

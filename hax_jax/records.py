@@ -169,6 +169,14 @@ class PackedCache:
             )
         return segments
 
+    def verify(self) -> None:
+        """Raises InputError if a row or a segment is not what was written."""
+        digest = hashlib.sha256()
+        for name in sorted(self.meta['splits']):
+            _digest_split(digest, name, self.features(name), self.segments(name))
+        if digest.hexdigest() != self.fingerprint:
+            raise self._damaged('its rows do not have the fingerprint in meta.json')
+
     def _damaged(self, what: str) -> config.InputError:
         return config.InputError(
             f'packed cache {self.path} is damaged: {what}. Delete that folder; '
@@ -181,20 +189,34 @@ def write_cache(
 ) -> None:
     """Fills a folder of `files.new_folder` with a cache; adds meta's fingerprint."""
     digest = hashlib.sha256()
-    for name, split in splits.items():
+    for name, split in sorted(splits.items()):
         (folder / name).mkdir()
-        for feature, array in split.features.items():
-            # 16 bits hold any id under 65,536 and any place in a row.
-            small = feature != 'loss_weights' and array.max(initial=0) < 2**16
-            array = array.astype(np.uint16) if small else array
+        stored = {feature: _small(array) for feature, array in split.features.items()}
+        for feature, array in stored.items():
             np.save(folder / name / f'{feature}.npy', array)
-            digest.update(f'{name}/{feature}/{array.dtype}/{array.shape}\n'.encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
         rows = [dataclasses.asdict(segment) for segment in split.segments]
         files.write_json_lines(folder / name / 'segments.jsonl', rows)
-        digest.update(canonical_json(rows).encode())
+        _digest_split(digest, name, stored, split.segments)
     meta = {**meta, 'schema': CACHE_SCHEMA, 'fingerprint': digest.hexdigest()}
     files.write_json(folder / 'meta.json', meta)
+
+
+def _small(array: np.ndarray) -> np.ndarray:
+    """In 16 bits where they do: any id under 65,536 and any place in a row."""
+    if array.dtype.kind == 'f' or array.max(initial=0) >= 2**16:
+        return array
+    return array.astype(np.uint16)
+
+
+def _digest_split(
+    digest: Any, name: str, features: dict[str, np.ndarray], segments: list[Segment]
+) -> None:
+    for feature in FEATURES:
+        array = features[feature]
+        digest.update(f'{name}/{feature}/{array.dtype}/{array.shape}\n'.encode())
+        digest.update(np.ascontiguousarray(array).data)
+    rows = [dataclasses.asdict(segment) for segment in segments]
+    digest.update(canonical_json(rows).encode())
 
 
 def open_cache(path: str | pathlib.Path) -> PackedCache:

@@ -43,6 +43,7 @@ def main() -> int:
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
     run = runs.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
+    cache.verify()
     setup = preflight.prepare(run, cache)
     print(planner.render(planner.make_plan(setup)), flush=True)
     if _DRY_RUN.value:

@@ -107,6 +107,16 @@ def test_equal_rows_have_an_equal_fingerprint_and_a_change_of_any_shows(
     assert len(set(seen)) == len(seen) == 8
 
 
+def test_one_changed_value_on_disk_is_found(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path / 'cache', {'train': make_split(), 'test': make_split()})
+    records.open_cache(path).verify()
+    targets = np.load(path / 'train' / 'targets.npy')
+    targets[1, 3] += 1
+    np.save(path / 'train' / 'targets.npy', targets)
+    with pytest.raises(config.InputError, match='fingerprint in meta'):
+        records.open_cache(path).verify()
+
+
 def cut_array(path: pathlib.Path) -> None:
     file = path / 'train' / 'inputs.npy'
     file.write_bytes(file.read_bytes()[:-8])
