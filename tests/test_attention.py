@@ -239,15 +239,18 @@ def test_dropout_keeps_the_expectation(implementation: str) -> None:
     assert np.abs(error).max() < 0.5
 
 
-def test_blockwise_drops_other_places_in_each_block() -> None:
-    # All scores equal, v constant: an output differs from v by its dropped share alone.
-    q = k = jnp.zeros((1, 256, 1, 4))
-    ids = jnp.arange(256)[None] // 64 + 1  # the four segments see the same
-    out = attend(
-        q, k, jnp.ones((1, 256, 1, 4)), ids, 'blockwise', 0.5, jax.random.key(0)
+def test_blockwise_draws_bits_anew_in_each_block() -> None:
+    # Scores are equal and v is 0 but at key 0, the first place that the first query of
+    # a block draws a bit for: an output is 0 where that was dropped.
+    q = k = jnp.zeros((1, 256, 1, 1))
+    v = jnp.zeros((1, 256, 1, 1)).at[0, 0].set(1)
+    ids = jnp.ones((1, 256), jnp.int32)
+    out = jax.vmap(lambda key: attend(q, k, v, ids, 'blockwise', 0.5, key))(
+        jax.random.split(jax.random.key(0), 64)
     )
-    first, second = out[0, :64], out[0, 128:192]  # one is in each block
+    first, second = (np.asarray(out[:, 0, t, 0, 0] > 0) for t in (0, 128))
     assert not np.array_equal(first, second)
+    assert 10 < first.sum() < 54
 
 
 @pytest.mark.parametrize('name', ['cudnn', 'splash'])
