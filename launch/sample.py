@@ -202,7 +202,7 @@ def _write(
         now = time.monotonic()
         if now - shown >= _LINE_EVERY_SECONDS or num_done == total:
             shown = now
-            progress.show(f'{num_tokens / (now - begun):,.0f} tokens/s')
+            progress.show(num_done, f'{num_tokens / (now - begun):,.0f} tokens/s')
 
     rows = []
     try:

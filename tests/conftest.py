@@ -1,12 +1,22 @@
-"""Fixtures that several test files share: tokenizers that need no network."""
+"""What several test files share: tokenizers that need no network, compiled programs."""
 
+import atexit
 import importlib.util
+import os
 import pathlib
 import shutil
+import tempfile
 
 import pytest
 
-from hax_jax import text
+from hax_jax import text  # which imports no JAX
+
+# Tests compile the same tiny programs over and over, in child processes too. Set before
+# JAX is imported, which reads them.
+_COMPILED = tempfile.mkdtemp(prefix='hax_jax_compiled_')
+atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',
