@@ -29,7 +29,6 @@ def get_config() -> ml_collections.ConfigDict:
     draft.model.n_embd = 256
     draft.model.n_positions = 512
     draft.model.embd_pdrop = 0.1
-    draft.model.attn_pdrop = 0.1
     draft.model.resid_pdrop = 0.1
     draft.data.seq_len = 512  # at 256, three questions of four would be shortened
     # With so little text, questions teach the language too.
