@@ -95,8 +95,8 @@ def build(
     print(
         f'wrote {output} (sha256 {manifest["sha256"][:12]}); what became of each pair '
         f'is in its {dataset.LEDGER}.\n'
-        'next: python -m launch.train --config=configs/gpt2_lora.py --workdir=runs/lora '
-        f'--config.data.path={output}'
+        'next: python -m launch.train --config=configs/gpt2_lora.py '
+        f'--config.data.path={output} --workdir=runs/lora'
     )
     return manifest
 

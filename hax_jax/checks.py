@@ -63,13 +63,14 @@ def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
 
 
 def unigram_entropy(cache: records.PackedCache) -> float:
-    """Nats per token that word frequencies alone would cost on the train split.
+    """Nats per token that token frequencies alone would cost on the train split.
 
-    It is the entropy of the tokens that carry loss; a model over it has learned nothing
-    of their order.
+    Tokens count by their loss weight, as in the loss; a model over it has learned
+    nothing of their order.
     """
     rows = cache.features('train')
-    learned = np.asarray(rows['targets'])[np.asarray(rows['loss_weights']) > 0]
-    counts = np.bincount(learned.astype(np.int64))
+    weights = np.asarray(rows['loss_weights'], np.float64).ravel()
+    targets = np.asarray(rows['targets'], np.int64).ravel()
+    counts = np.bincount(targets, weights)
     p = counts[counts > 0] / counts.sum()
     return float(-(p * np.log(p)).sum())

@@ -50,15 +50,20 @@ def summary(run):
 
 
 scratch, adapted = summary('sample'), summary('sample_lora')
+answers = pathlib.Path('runs/sample_lora/samples.jsonl').read_text(encoding='utf-8')
+first = json.loads(answers.splitlines()[0])
 print(f"""
 Done in {int(sys.argv[1])} s.
   dataset   data/sample            (from data_pipeline/sample_corpus)
   run       runs/sample            validation loss {scratch['best_validation_loss']:.3f}
   with LoRA runs/sample_lora       validation loss {adapted['best_validation_loss']:.3f}
   answers   runs/sample_lora/samples.jsonl
-Nats per token that word frequencies alone would cost (the corpus' unigram entropy): {scratch['unigram_entropy']:.3f}.
+Nats per token that token frequencies alone would cost (the corpus' unigram entropy):
+{scratch['unigram_entropy']:.3f}. The first answer:
 
-The model has learned the shape of an answer, not to give advice: 3.7 million parameters
+{first['text'].strip()}
+
+The model has learned the shape of an answer, not to give advice: 3.8 million parameters
 and 17,000 words are too few to be fluent. What would make it so is a pretrained GPT-2
 (--config=configs/gpt2_lora.py) and some thousand real questions and answers; README.md
 says how.""")
