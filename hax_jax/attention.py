@@ -72,7 +72,14 @@ def attend(
 
     Query t stands at place `q_start` + t of the S keys; it sees the keys of its own
     segment at that place and before. `q_start` other than 0 (decoding) is for 'xla'.
+
+    Raises:
+      ValueError: `implementation` is none of them; `resolve` says what 'auto' means.
     """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(
+            f'implementation={implementation!r}: not in {IMPLEMENTATIONS}.'
+        )
     if implementation == 'blockwise':
         return _blockwise(
             q, k, v, q_segment_ids, kv_segment_ids, dropout_rate, dropout_key

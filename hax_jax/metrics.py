@@ -21,10 +21,12 @@ class MetricsFile:
     def __init__(self, path: pathlib.Path, *, start_step: int) -> None:
         """Opens the file to append; lines of steps after `start_step` are removed.
 
-        They are of a run that was killed past its last checkpoint, and come again.
+        They are of a run that was killed past its last checkpoint, and come again; at
+        step 0 all of them do.
         """
         if path.exists():
-            files.write_text(path, ''.join(_kept(path, start_step)))
+            kept = _kept(path, start_step) if start_step else []
+            files.write_text(path, ''.join(kept))
         self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (kept open)
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:

@@ -152,7 +152,8 @@ def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
     run = read_run(folder)
     parameters, step, why = _run_parameters(folder, step=step, base=base)
     run_config = read_config(folder)
-    model_config = config.ModelConfig(**run['model'])
+    # Decoding takes 'xla' anyway: the implementation that trained may not run here.
+    model_config = config.ModelConfig(**{**run['model'], 'attention': 'xla'})
     dtype = compute_dtype(run_config)
     model = nnx.eval_shape(
         lambda: gpt2.Gpt2(model_config, dtype=jax.numpy.dtype(dtype), rngs=nnx.Rngs(0))

@@ -6,4 +6,5 @@ source launch/environment.sh tests/requirements.txt
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
-.venv/bin/python -m pytest "$@"
+# Two files at a time: compiling, which takes most of the time, uses one core.
+.venv/bin/python -m pytest -n 2 --dist loadfile "$@"

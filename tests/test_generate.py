@@ -43,6 +43,7 @@ def make_model(
 ) -> gpt2.Gpt2:
     """A tiny model; parameters so large that its choices are far from ties."""
     sizes = config.ModelConfig(
+        attention='xla',
         n_layer=2,
         n_head=2,
         n_embd=32,

@@ -130,6 +130,7 @@ def in_numpy(
 def golden() -> tuple[config.ModelConfig, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(sizes, parameters, what transformers computed) of the golden model."""
     model = pretrained.read_model_config(GOLDEN / 'gpt2')
+    model = dataclasses.replace(model, attention='xla')
     parameters = pretrained.load_parameters(GOLDEN / 'gpt2', model)
     with np.load(GOLDEN / 'gpt2.npz') as computed:
         return model, parameters, dict(computed)

@@ -95,7 +95,12 @@ def test_the_packed_loss_is_the_cross_entropy_of_each_sequence_alone(
 
 def test_the_loss_of_gpt2_on_packed_rows_is_that_of_each_sequence_alone() -> None:
     sizes = config.ModelConfig(
-        n_layer=2, n_head=2, n_embd=WIDTH, n_positions=LENGTH, vocab_size=VOCAB
+        attention='xla',
+        n_layer=2,
+        n_head=2,
+        n_embd=WIDTH,
+        n_positions=LENGTH,
+        vocab_size=VOCAB,
     )
     graphdef, state = nnx.split(
         nnx.eval_shape(

@@ -167,6 +167,15 @@ def test_a_report_weighs_losses_and_comes_one_interval_late(
     assert 'step 2/4 loss 3.2500' in capsys.readouterr().out
 
 
+def test_a_run_that_begins_again_at_step_0_begins_its_file_again(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text('{"step": 0, "kind": "evaluation"}\n')
+    metrics.MetricsFile(path, start_step=0).close()
+    assert read(path) == []
+
+
 def test_a_report_that_is_not_late_reads_at_once(tmp_path: pathlib.Path) -> None:
     report = metrics.Report(tmp_path, start=0, num_steps=4, late=False)
     report.step(step_metrics(1.0, 10.0))
