@@ -95,7 +95,12 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     path = pathlib.Path(path)
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
+        raise config.InputError(
+            f'{path / MANIFEST} is damaged ({error}); build the dataset again with '
+            'python -m data_pipeline.build --overwrite.'
+        ) from error
+    except OSError as error:
         raise config.InputError(
             f'{path} is not a dataset ({error}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'

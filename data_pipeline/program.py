@@ -31,8 +31,15 @@ def run(
             if not flags.FLAGS['verbosity'].present:
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             return main()
-        except (config.InputError, FloatingPointError, OSError) as error:
+        except (config.InputError, FloatingPointError) as error:
             print(f'error: {error}', file=sys.stderr)
+            return 2
+        except OSError as error:
+            print(
+                f'error: {error}; give a path that this user may read or write, on a '
+                'disk that has room.',
+                file=sys.stderr,
+            )
             return 2
         except KeyboardInterrupt:
             print('stopped by Ctrl-C', file=sys.stderr)

@@ -201,6 +201,7 @@ def _named_failure(folder: pathlib.Path, step: int) -> collections.abc.Iterator[
         yield
     except Exception as error:  # Orbax raises many kinds
         raise config.InputError(
-            f'checkpoint {path} cannot be read: {error}. Delete that folder to go on '
-            'from the checkpoint before it, or name another --step.'
+            f'checkpoint {path} is damaged: delete that folder to go on from the '
+            'checkpoint before it, or name another --step. Orbax said: '
+            + str(error).split('\n')[0][:200]
         ) from error

@@ -48,13 +48,6 @@ def changes(
     old = config.flatten(config.to_dict(config_then))
     new = config.flatten(config.to_dict(config_now))
     problems, out = [], []
-    for name in allow_change:
-        if name not in new:
-            near = difflib.get_close_matches(name, new, 1)
-            hint = f'; did you mean {near[0]}?' if near else '.'
-            problems.append(f'--allow_change={name} is not a field of the config{hint}')
-        elif name in FIXED:
-            problems.append(f'--allow_change={name}: this may never change in a run.')
     for name, value in new.items():
         if old.get(name, value) == value:
             continue
@@ -89,3 +82,18 @@ def changes(
             'of this one, give its workdir as model.pretrained.'
         )
     return out
+
+
+def check_names(allow_change: list[str], run: config.Config) -> None:
+    """Raises InputError for each name that is no field, or may never change."""
+    fields = config.flatten(config.to_dict(run))
+    problems = []
+    for name in allow_change:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f'; did you mean {near[0]}?' if near else '.'
+            problems.append(f'--allow_change={name} is not a field of the config{hint}')
+        elif name in FIXED:
+            problems.append(f'--allow_change={name}: this may never change in a run.')
+    if problems:
+        raise config.InputError('\n'.join(problems))

@@ -292,7 +292,12 @@ def write(folder: pathlib.Path, run: config.Config, identity: dict[str, Any]) ->
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise config.InputError(
             f'{path.parent} is not a run of launch.train ({error}); give its --workdir.'
+        ) from error
+    except ValueError as error:
+        raise config.InputError(
+            f'{path} is damaged ({error}). Its checkpoints may be whole: copy the file '
+            'from a backup, or start another run.'
         ) from error

@@ -59,6 +59,7 @@ def train(
       InputError: the run there is another one, or its base is gone.
       FloatingPointError: the loss is no longer finite; the last checkpoint is good.
     """
+    resume.check_names(allow_change, setup.run)
     with (
         contextlib.ExitStack() as stack,
         jax.set_mesh(setup.mesh),
@@ -238,6 +239,7 @@ def _claim(
             setup.run,
             allow_change=allow_change,
         )
+        _check_length(workdir, setup.num_steps, changed, allow_change)
         for line in changed:
             print(f'changed: {line}', flush=True)
         changed = then['changes'] + changed
@@ -247,6 +249,25 @@ def _claim(
         if not folder.exists():
             shutil.copytree(setup.cache.path / 'tokenizer', folder)
         runs.write(workdir, setup.run, now)
+
+
+def _check_length(
+    workdir: pathlib.Path, num_steps: int, changed: list[str], allow_change: list[str]
+) -> None:
+    """Raises InputError if the run is past its new end, or changes after its end."""
+    folders = (workdir / runs.CHECKPOINTS).glob('*')
+    done = max((int(path.name) for path in folders if path.name.isdigit()), default=0)
+    if done > num_steps:
+        raise config.InputError(
+            f'{workdir} has done {done} steps already, and the config asks for '
+            f'{num_steps}; give train.num_steps={done} or more.'
+        )
+    allowed = [line for line in changed if line.split(':')[0] in allow_change]
+    if done == num_steps and allowed:
+        raise config.InputError(
+            f'{workdir} has done all its {done} steps, so nothing would be trained '
+            f'with {"; ".join(allowed)}; raise train.num_steps too.'
+        )
 
 
 def _restore(

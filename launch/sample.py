@@ -1,7 +1,7 @@
 """Answers letters with a run's model.
 
     python -m launch.sample --workdir=runs/lora --prompt='My mother-in-law ...'
-    python -m launch.sample --workdir=runs/lora --prompts=questions.txt \
+    python -m launch.sample --workdir=runs/lora --prompts=questions.txt \\
         --output=samples.jsonl
 
 Letters come from --prompt, from a text file (separated by a line ---), from JSONL

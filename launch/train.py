@@ -1,7 +1,7 @@
 """Trains a model as a config file says, or goes on with the run in --workdir.
 
-    python -m launch.train --config=configs/gpt2_lora.py \
-        --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \
+    python -m launch.train --config=configs/gpt2_lora.py \\
+        --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \\
         --workdir=runs/lora
 
 Stopped by Ctrl-C or SIGTERM it saves first; the same command goes on from there.
@@ -9,11 +9,21 @@ Stopped by Ctrl-C or SIGTERM it saves first; the same command goes on from there
 
 import dataclasses
 import pathlib
+import sys
 
 from absl import flags
 
 from data_pipeline import pack, program
-from hax_jax import config, planner, preflight, records, runs, runtime, trainer
+from hax_jax import (
+    config,
+    planner,
+    preflight,
+    records,
+    resume,
+    runs,
+    runtime,
+    trainer,
+)
 from launch import flags as launch_flags
 
 _CONFIG = launch_flags.define()
@@ -38,6 +48,7 @@ def main() -> int:
     run = launch_flags.frozen(_CONFIG)
     if _QUICK.value:
         run = _quick(run)
+    resume.check_names(_ALLOW_CHANGE.value, run)
     runtime.start()
     run, tokenizer_path = runs.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
@@ -69,16 +80,29 @@ def main() -> int:
     return 0
 
 
+_QUICK_TRAIN = {
+    'num_steps': 10,
+    'num_epochs': 0.0,
+    'log_every_steps': 1,
+    'eval_every_steps': 5,
+    'checkpoint_every_steps': 5,
+}
+
+
 def _quick(run: config.Config) -> config.Config:
-    """The config cut to 10 steps, with everything else as it is."""
-    train = dataclasses.replace(
-        run.train,
-        num_steps=10,
-        num_epochs=0.0,
-        log_every_steps=1,
-        eval_every_steps=5,
-        checkpoint_every_steps=5,
-    )
+    """The config cut to 10 steps, with everything else as it is.
+
+    Raises:
+      InputError: the command line sets one of the fields that --quick sets.
+    """
+    given = {argument.split('=')[0] for argument in sys.argv}
+    twice = [f'--config.train.{name}' for name in _QUICK_TRAIN]
+    twice = [name for name in twice if name in given]
+    if twice:
+        raise config.InputError(
+            f'--quick sets {", ".join(twice)} itself; leave it or --quick out.'
+        )
+    train = dataclasses.replace(run.train, **_QUICK_TRAIN)
     optimizer = dataclasses.replace(
         run.optimizer, warmup_steps=min(run.optimizer.warmup_steps, 2)
     )

@@ -145,6 +145,17 @@ def test_a_finished_run_can_be_made_longer(
     assert changed == ['train.num_steps: 10 -> 15']
 
 
+def test_a_run_is_not_made_shorter_than_it_is(
+    cache: records.PackedCache, whole: pathlib.Path
+) -> None:
+    before = tree(whole)
+    with pytest.raises(config.InputError, match='has done 30 steps already'):
+        train(cache, whole, train__num_steps=20)
+    with pytest.raises(config.InputError, match=r'raise train\.num_steps too'):
+        train(cache, whole, train__seed=1, allow_change=['train.seed'])
+    assert tree(whole) == before
+
+
 def test_evaluation_does_not_disturb_training(
     cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -145,7 +145,10 @@ def test_a_dry_run_prints_the_plan_and_makes_no_run(
 def test_quick_cuts_the_run_to_ten_steps(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    result = train(folder, tmp_path, '--quick', '--config.train.num_steps=5000')
+    both = train(folder, tmp_path, '--quick', '--config.train.num_steps=5000')
+    assert both.returncode == 2
+    assert '--quick sets --config.train.num_steps itself' in both.stderr
+    result = train(folder, tmp_path, '--quick')
     assert result.returncode == 0, result.stderr
     assert '--quick: 10 steps' in result.stdout
     assert 'done: 10 steps' in result.stdout
@@ -176,6 +179,7 @@ def test_every_wrong_override_is_named_at_once(
         (['--config.lora.rank=2', '--config.lora.targets=c_nothing'], "'c_nothing'"),
         (['--config.tokenizer.path=/nowhere/at/all'], '/nowhere/at/all'),
         (['--config.model.vocab_size=300'], 'model.vocab_size=300'),
+        (['--allow_change=train.batchsize'], 'did you mean train.batch_size'),
     ],
 )
 def test_bad_input_gives_one_error_that_names_it(
