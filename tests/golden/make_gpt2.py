@@ -2,8 +2,8 @@
 
 A development tool: needs torch, which the tests don't. Run from the checkout's root:
 
-    python -m venv /tmp/vt && /tmp/vt/bin/pip install torch transformers safetensors
-    /tmp/vt/bin/python tests/golden/make_gpt2.py
+    python -m venv .torch && .torch/bin/pip install torch transformers safetensors
+    .torch/bin/python tests/golden/make_gpt2.py
 
 Made with torch 2.13.0 and transformers 5.23.0.
 """
