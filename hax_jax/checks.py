@@ -34,7 +34,8 @@ def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
     """What the loss before training says; `loss` in nats per token.
 
     Untrained weights know nothing: ln(vocab_size), give or take. GPT-2 scores 3 to 4.5
-    on English advice; over 6 it is reading something else than its own tokens.
+    on English advice; over 6 it is reading something else than its own tokens. With
+    labels shifted twice it scored 9.4 to 9.6, 0.87 to 0.89 of ln(50257).
     """
     uniform = math.log(vocab_size)
     if not math.isfinite(loss):
@@ -48,7 +49,7 @@ def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
             f'SUSPECT: untrained weights score near ln(vocabulary) = {uniform:.2f}; '
             'far from it, they are not untrained or too large.'
         )
-    if loss > 0.9 * uniform:
+    if loss > 0.8 * uniform:
         return (
             f'BAD: a trained model scores far below ln(vocabulary) = {uniform:.2f}; '
             'this one knows nothing of this text. The tokenizer is of another model, '

@@ -192,8 +192,7 @@ class Generator:
         for indices in _batches([len(row.prompt.ids) for row in rows], size):
             answers = self._batch([rows[i] for i in indices], settings, size)
             done.update(zip(indices, answers, strict=True))
-            if on_batch is not None:
-                on_batch(len(answers), sum(answer.num_tokens for answer in answers))
+            on_batch(len(answers), sum(answer.num_tokens for answer in answers))
             while next_index in done:
                 yield done.pop(next_index)
                 next_index += 1

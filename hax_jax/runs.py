@@ -1,6 +1,6 @@
-"""A run's folder: what it is, what it may become, and the model in it.
+"""A run's folder: what it is, and the model in it.
 
-config.json       the config as it was given, with all overrides
+config.json       the config with all overrides, its sizes resolved
 run.json          what must not change: model, tokenizer, template, data, base, LoRA
 tokenizer/        the tokenizer's files
 checkpoints/      Orbax, by step
@@ -146,10 +146,17 @@ def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
     """The model of a run: at `step`, else at its best step, else at its latest.
 
     Raises:
-      InputError: there is no such run or step, or its base is not what it was.
+      InputError: there is no such run or step, its base is not what it was, or it knows
+        another prompt template.
     """
     folder = pathlib.Path(workdir)
     run = read_run(folder)
+    if run['template'] != text.TEMPLATE_VERSION:
+        raise config.InputError(
+            f'{folder} was trained with the prompt template {run["template"]!r}, and '
+            f'this version writes {text.TEMPLATE_VERSION!r}; use the version that '
+            'trained it.'
+        )
     parameters, step, why = _run_parameters(folder, step=step, base=base)
     run_config = read_config(folder)
     # Decoding takes 'xla' anyway: the implementation that trained may not run here.

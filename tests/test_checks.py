@@ -109,7 +109,8 @@ def test_the_first_loss_is_judged(loss: float, pretrained: bool, verdict: str) -
 def test_each_first_loss_of_the_predecessor_is_found_out(loss: float) -> None:
     # They come from PREDECESSOR.md: GPT-2 124M with labels shifted twice.
     said = checks.step_0_verdict(loss, vocab_size=50257, pretrained=True)
-    assert not said.startswith('good')
+    assert said.startswith('BAD')
+    assert 'labels are shifted' in said
 
 
 def test_the_unigram_entropy_is_of_the_tokens_that_carry_loss(

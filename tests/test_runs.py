@@ -92,10 +92,17 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
         runs.load(str(tmp_path))
 
 
-def test_a_run_without_a_checkpoint_is_named(tmp_path: pathlib.Path) -> None:
+def test_a_run_of_another_template_or_without_a_checkpoint_is_named(
+    tmp_path: pathlib.Path,
+) -> None:
     model = dataclasses.asdict(config.ModelConfig(**_SIZES, vocab_size=300))
     lora = {**dataclasses.asdict(config.LoraConfig()), 'targets': []}
     run = {'schema': runs.SCHEMA, 'model': model, 'lora': lora, 'base': {}}
+    run['template'] = 'question-answer-0'
+    (tmp_path / 'run.json').write_text(json.dumps(run))
+    with pytest.raises(config.InputError, match="template 'question-answer-0'"):
+        runs.load(str(tmp_path))
+    run['template'] = text.TEMPLATE_VERSION
     (tmp_path / 'run.json').write_text(json.dumps(run))
     with pytest.raises(config.InputError, match='has no checkpoint yet'):
         runs.load(str(tmp_path))
