@@ -58,14 +58,22 @@ class ModelConfig:
     attn_pdrop: float = 0.0
     resid_pdrop: float = 0.0
     attention: str = 'auto'  # one of ATTENTIONS
+    pad_vocab_to_multiple_of: int = 1  # 128 suits accelerators; export undoes it
+
+    @property
+    def num_table_rows(self) -> int:
+        """Rows of the embedding table: vocab_size rounded up to that multiple."""
+        return self.vocab_size + -self.vocab_size % self.pad_vocab_to_multiple_of
 
 
 @dataclasses.dataclass(frozen=True)
 class LoraConfig:
     rank: int = 0  # 0 disables: every parameter is trained
     alpha: float = 32.0  # the update is scaled by alpha / rank
+    rslora: bool = False  # scaled by alpha / sqrt(rank) instead, arXiv:2312.03732
+    dora: bool = False  # learns each output's magnitude apart, arXiv:2402.09353
     dropout: float = 0.0
-    targets: tuple[str, ...] = (
+    targets: tuple[str, ...] = (  # a module's path or its end; 'lm_head' too
         'attn.c_attn',
         'attn.c_proj',
         'mlp.c_fc',
@@ -215,6 +223,10 @@ def _problems(run: Config) -> list[str]:
         'model.activation': (model.activation in ACTIVATIONS, ACTIVATIONS),
         'model.attention': (model.attention in ATTENTIONS, ATTENTIONS),
         'model.layer_norm_epsilon': (model.layer_norm_epsilon > 0, 'over 0.0'),
+        'model.pad_vocab_to_multiple_of': (
+            model.pad_vocab_to_multiple_of >= 1,
+            '1 (off) or more',
+        ),
         'lora.rank': (lora.rank >= 0, '0 (off) or more'),
         'lora.alpha': (lora.alpha > 0, 'over 0.0'),
         'lora.dropout': (0 <= lora.dropout < 1, 'from 0.0 to under 1.0'),

@@ -161,8 +161,11 @@ def _draw(
     vocab_size: int,
 ) -> tuple[jax.Array, jax.Array]:
     """New token `number` of each row from its hidden state [B, D]; logits finite?"""
-    table = model.output_table().astype(hidden.dtype)
-    logits = jnp.einsum('bd,vd->bv', hidden, table, preferred_element_type=jnp.float32)
+    features, table = model.head(hidden)
+    table = table.astype(hidden.dtype)
+    logits = jnp.einsum(
+        'bd,vd->bv', features, table, preferred_element_type=jnp.float32
+    )
     logits = mesh_lib.constrain(logits, 'batch', None)
     if vocab_size < table.shape[0]:  # ids that only round the model's size up
         logits = jnp.where(jnp.arange(table.shape[0]) < vocab_size, logits, -jnp.inf)

@@ -61,8 +61,7 @@ def make_cache(
 class Gpt2(nnx.Module):
     """The transformer without its head: token ids to hidden states.
 
-    The head is `output_table()`: logits = hidden @ output_table().T, which loss.py
-    never makes whole.
+    `head()` gives what the logits are the product of; loss.py never makes them whole.
     """
 
     def __init__(
@@ -74,15 +73,13 @@ class Gpt2(nnx.Module):
         embed = functools.partial(
             nnx.Embed, dtype=dtype, embedding_init=normal, rngs=rngs
         )
-        self.wte = embed(model.vocab_size, model.n_embd)
+        self.wte = embed(model.num_table_rows, model.n_embd)
         self.wpe = embed(model.n_positions, model.n_embd)
         self.h = nnx.List(
             [Block(model, dtype=dtype, rngs=rngs) for _ in range(model.n_layer)]
         )
         self.ln_f = _layer_norm(model, dtype, rngs)
-        if not model.tie_embeddings:
-            shape = (model.vocab_size, model.n_embd)
-            self.lm_head = nnx.Param(normal(rngs.params(), shape))
+        self.lm_head = Head(model, rngs=rngs)
 
     def __call__(
         self,
@@ -106,11 +103,18 @@ class Gpt2(nnx.Module):
         """As a call, for T tokens that follow those in the cache, which they join."""
         return self._run(inputs, positions, segment_ids, cache, None)
 
-    def output_table(self) -> Float[Array, 'V D']:
-        """The head's rows: wte itself where the head is tied to it."""
-        if self.model.tie_embeddings:
-            return self.wte.embedding[...]
-        return self.lm_head[...]
+    def head(
+        self,
+        hidden: Float[Array, '*B D'],
+        *,
+        dropout_key: Key[Array, ''] | None = None,
+    ) -> tuple[Float[Array, '*B K'], Float[Array, 'V K']]:
+        """Features and a table: logits = features @ table.T.
+
+        They are `hidden` and wte itself, or the head's own table where it is not tied;
+        an adapter of the head makes both wider (lora.py).
+        """
+        return self.lm_head(hidden, self.wte.embedding[...], _fold(dropout_key, 0))
 
     def _run(
         self,
@@ -140,6 +144,25 @@ class Gpt2(nnx.Module):
             return x, None
         length = start + inputs.shape[1]
         return x, Cache(keys, values, kv_segment_ids, length)
+
+
+class Head(nnx.Module):
+    """The output table: the token embeddings, or one of its own where not tied."""
+
+    def __init__(self, model: config.ModelConfig, *, rngs: nnx.Rngs) -> None:
+        if not model.tie_embeddings:
+            init = nnx.initializers.normal(_INIT_STDDEV)
+            shape = (model.num_table_rows, model.n_embd)
+            self.embedding = nnx.Param(init(rngs.params(), shape))
+
+    def __call__(
+        self, hidden: jax.Array, wte: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        del key  # `lora.LoraHead`, which may replace it, uses it
+        return hidden, self.table(wte)
+
+    def table(self, wte: jax.Array) -> jax.Array:
+        return self.embedding[...] if hasattr(self, 'embedding') else wte
 
 
 class Block(nnx.Module):

@@ -23,7 +23,7 @@ RULES = {
 # Parameter path -> the logical axis of each dimension; the first match holds. A LoRA
 # pair A [in, r], B [r, out] lies as the kernel [in, out] that it adapts.
 PARAMETERS = (
-    (r'(wte\.embedding|lm_head)$', ('vocab', 'embed')),
+    (r'(wte|lm_head)\.embedding$', ('vocab', 'embed')),
     (r'wpe\.embedding$', (None, 'embed')),
     (r'c_attn\.kernel$', ('embed', 'heads')),
     (r'attn\.c_proj\.kernel$', ('heads', 'embed')),

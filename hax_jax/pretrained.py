@@ -9,7 +9,7 @@ import re
 import numpy as np
 import safetensors
 
-from hax_jax import config, hub
+from hax_jax import config, hub, layouts
 
 _FILES = ['config.json', '*.safetensors', '*.safetensors.index.json', 'tokenizer*']
 _FILES += ['vocab.json', 'merges.txt']
@@ -135,11 +135,11 @@ def load_parameters(
             )
         stored['lm_head.weight'] = head
     found = {
-        _our_name(name): tensor
+        layouts.ours(name): tensor
         for name, tensor in stored.items()
         if not _BUFFER.search(name)
     }
-    expected = parameter_shapes(model)
+    expected = layouts.parameter_shapes(model)
     problems += [f'missing: {name}' for name in sorted(expected.keys() - found.keys())]
     problems += [f'extra: {name}' for name in sorted(found.keys() - expected.keys())]
     problems += [
@@ -155,32 +155,6 @@ def load_parameters(
     return {name: np.asarray(found[name], np.float32) for name in expected}
 
 
-def parameter_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Dotted path -> shape, of every parameter of a GPT-2 of these sizes."""
-    d, v = model.n_embd, model.vocab_size
-    shapes: dict[str, tuple[int, ...]] = {
-        'wte.embedding': (v, d),
-        'wpe.embedding': (model.n_positions, d),
-        'ln_f.scale': (d,),
-        'ln_f.bias': (d,),
-    }
-    if not model.tie_embeddings:
-        shapes['lm_head'] = (v, d)
-    for i in range(model.n_layer):
-        for norm in ('ln_1', 'ln_2'):
-            shapes[f'h.{i}.{norm}.scale'] = (d,)
-            shapes[f'h.{i}.{norm}.bias'] = (d,)
-        for layer, size_in, size_out in (
-            ('attn.c_attn', d, 3 * d),
-            ('attn.c_proj', d, d),
-            ('mlp.c_fc', d, 4 * d),
-            ('mlp.c_proj', 4 * d, d),
-        ):
-            shapes[f'h.{i}.{layer}.kernel'] = (size_in, size_out)
-            shapes[f'h.{i}.{layer}.bias'] = (size_out,)
-    return shapes
-
-
 def fingerprint(parameters: dict[str, np.ndarray]) -> str:
     """Sha256 over names, shapes and float32 values: the same model, the same hash."""
     digest = hashlib.sha256()
@@ -189,16 +163,3 @@ def fingerprint(parameters: dict[str, np.ndarray]) -> str:
         digest.update(f'{name} {array.shape}\n'.encode())
         digest.update(array.data)
     return digest.hexdigest()
-
-
-def _our_name(name: str) -> str:
-    """`h.0.ln_1.weight` -> `h.0.ln_1.scale`; kernels are [in, out] on both sides."""
-    if name == 'lm_head.weight':
-        return 'lm_head'
-    module, _, kind = name.rpartition('.')
-    if kind != 'weight':
-        return name
-    last = module.rpartition('.')[2]
-    kinds = {'wte': 'embedding', 'wpe': 'embedding'}
-    kind = 'scale' if last.startswith('ln_') else kinds.get(last, 'kernel')
-    return f'{module}.{kind}'

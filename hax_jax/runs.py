@@ -16,7 +16,17 @@ import jax
 import numpy as np
 from flax import nnx
 
-from hax_jax import checkpoint, config, files, gpt2, lora, pretrained, records, text
+from hax_jax import (
+    checkpoint,
+    config,
+    files,
+    gpt2,
+    layouts,
+    lora,
+    pretrained,
+    records,
+    text,
+)
 from hax_jax import train_state as ts
 
 SCHEMA = 1
@@ -202,7 +212,7 @@ def _run_parameters(
     run = read_run(folder)
     model = config.ModelConfig(**run['model'])
     settings = lora_config(run)
-    shapes = pretrained.parameter_shapes(model)
+    shapes = layouts.parameter_shapes(model)
     if settings.rank:
         shapes = lora.adapter_shapes(shapes, settings)
     if not (folder / CHECKPOINTS).is_dir():

@@ -105,7 +105,10 @@ def _nll(
     hidden = model(
         batch['inputs'], batch['positions'], batch['segment_ids'], dropout_key=key
     )
-    nll, _ = loss.token_nll(hidden, model.output_table(), batch['targets'])
+    features, table = model.head(hidden, dropout_key=key)
+    nll, _ = loss.token_nll(
+        features, table, batch['targets'], vocab_size=model.model.vocab_size
+    )
     return nll
 
 

@@ -99,7 +99,8 @@ def full_logits(
     model = nnx.merge(graphdef, params)
     positions = jnp.arange(ids.shape[0])[None]
     hidden = model(ids[None], positions, jnp.ones_like(positions))
-    return hidden[0, place] @ model.output_table().T
+    features, table = model.head(hidden[0, place])
+    return features @ table.T
 
 
 @functools.partial(jax.jit, static_argnums=2)

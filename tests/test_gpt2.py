@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hax_jax import config, gpt2, loss, pretrained
+from hax_jax import config, gpt2, layouts, loss, pretrained
 from hax_jax import train_state as ts
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
@@ -52,7 +52,7 @@ def random_parameters(
         name: (name.endswith('.scale') + 0.2 * rng.normal(size=shape)).astype(
             np.float32
         )
-        for name, shape in pretrained.parameter_shapes(model).items()
+        for name, shape in layouts.parameter_shapes(model).items()
     }
 
 
@@ -64,7 +64,7 @@ def _hidden(
     key: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array]:
     model = nnx.merge(graphdef, state)
-    return model(*rows, dropout_key=key), model.output_table()
+    return model.head(model(*rows, dropout_key=key))
 
 
 def hidden_of(
@@ -123,7 +123,7 @@ def in_numpy(
         x = x + linear(np.concatenate(heads, -1), f'h.{i}.attn.c_proj')
         wide = activation(linear(norm(x, f'h.{i}.ln_2'), f'h.{i}.mlp.c_fc'))
         x = x + linear(wide, f'h.{i}.mlp.c_proj')
-    table = p['wte.embedding'] if model.tie_embeddings else p['lm_head']
+    table = p['wte.embedding'] if model.tie_embeddings else p['lm_head.embedding']
     return norm(x, 'ln_f') @ table.T
 
 
@@ -138,7 +138,8 @@ def golden() -> tuple[config.ModelConfig, dict[str, np.ndarray], dict[str, np.nd
 
 def shifted_loss(model: gpt2.Gpt2, ids: np.ndarray) -> jax.Array:
     hidden = model(*map(jnp.asarray, whole_rows(ids[:, :-1])))
-    nll, _ = loss.token_nll(hidden, model.output_table(), jnp.asarray(ids[:, 1:]))
+    features, table = model.head(hidden)
+    nll, _ = loss.token_nll(features, table, jnp.asarray(ids[:, 1:]))
     return jnp.mean(nll)
 
 
@@ -224,7 +225,7 @@ def test_a_model_has_the_parameters_that_parameter_shapes_lists(
     model = dataclasses.replace(TINY, tie_embeddings=tie_embeddings)
     leaves = ts.named(skeleton(model, 'bfloat16')[1])
     found = {name: leaf.shape for name, leaf in leaves.items()}
-    assert found == pretrained.parameter_shapes(model)
+    assert found == layouts.parameter_shapes(model)
     assert {leaf.dtype for leaf in leaves.values()} == {jnp.dtype('float32')}
 
 
@@ -232,7 +233,7 @@ def test_the_124m_has_124439808_parameters() -> None:
     model = config.ModelConfig(
         n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
     )
-    shapes = pretrained.parameter_shapes(model).values()
+    shapes = layouts.parameter_shapes(model).values()
     assert sum(math.prod(shape) for shape in shapes) == 124_439_808
 
 
@@ -422,7 +423,8 @@ def test_decoding_in_pieces_equals_the_full_pass_also_for_left_padded_rows(
         hidden.append(out)
         start += size
         assert int(cache.length) == start
-    logits = jnp.concatenate(hidden, axis=1) @ built.output_table().T
+    features, table = built.head(jnp.concatenate(hidden, axis=1))
+    logits = features @ table.T
     for row, start in enumerate(padding):
         expected = in_numpy(TINY, parameters, tokens[row, start:])
         np.testing.assert_allclose(logits[row, start:], expected, atol=1e-4, rtol=0)

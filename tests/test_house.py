@@ -13,7 +13,7 @@ ROWS = [
     'config files hub',
     'records text prompts runtime stopping mesh optimizer sampling metrics loss '
     'attention checks',
-    'packing gpt2',
+    'layouts packing gpt2',
     'lora pretrained export input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hax_jax import config, gpt2, lora, mesh, optimizer, pretrained, train_step
+from hax_jax import config, gpt2, layouts, lora, mesh, optimizer, train_step
 from hax_jax import train_state as ts
 
 TINY = config.ModelConfig(
     n_layer=2, n_head=4, n_embd=32, n_positions=24, vocab_size=64, attention='xla'
 )
-SHAPES = pretrained.parameter_shapes(TINY)
+SHAPES = layouts.parameter_shapes(TINY)
 LORA = config.LoraConfig(rank=4, alpha=6.0)
 LAYERS = ['attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj']
 

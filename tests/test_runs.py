@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from hax_jax import checkpoint, config, pretrained, runs, text
+from hax_jax import checkpoint, config, layouts, runs, text
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
 
@@ -119,6 +119,6 @@ def test_parameter_shapes_count_gpt2_right() -> None:
     model = config.ModelConfig(
         n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
     )
-    shapes = pretrained.parameter_shapes(model).values()
+    shapes = layouts.parameter_shapes(model).values()
     total = sum(int(a) if len(s) == 1 else a * s[1] for s in shapes for a in s[:1])
     assert total == 124_439_808

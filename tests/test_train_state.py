@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding
 
-from hax_jax import config, lora, mesh, optimizer, pretrained
+from hax_jax import config, layouts, lora, mesh, optimizer
 from hax_jax import train_state as ts
 
 TINY = config.ModelConfig(
@@ -50,12 +50,12 @@ def random_base() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(7)
     return {
         name: rng.normal(size=shape).astype(np.float32)
-        for name, shape in pretrained.parameter_shapes(TINY).items()
+        for name, shape in layouts.parameter_shapes(TINY).items()
     }
 
 
 def test_a_full_state_trains_every_parameter_and_a_lora_state_the_adapters() -> None:
-    shapes = pretrained.parameter_shapes(TINY)
+    shapes = layouts.parameter_shapes(TINY)
     full = blueprint_of(FULL).abstract
     assert {n: x.shape for n, x in ts.named(full.params).items()} == shapes
     assert ts.named(full.frozen) == {}
@@ -158,8 +158,10 @@ def test_a_full_state_from_a_whole_base_draws_nothing() -> None:
 def test_a_base_of_another_model_is_refused_by_name() -> None:
     base = random_base()
     base['h.0.attn.c_attn.kernel'] = base['h.0.attn.c_attn.kernel'].T
-    base['lm_head'] = base['wte.embedding']
-    with pytest.raises(ValueError, match=r"'h\.0\.attn\.c_attn\.kernel', 'lm_head'"):
+    base['lm_head.embedding'] = base['wte.embedding']
+    with pytest.raises(
+        ValueError, match=r"'h\.0\.attn\.c_attn\.kernel', 'lm_head.embedding'"
+    ):
         create(FULL, base=base)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hax_jax import checkpoint, config, mesh, optimizer, pretrained, train_step
+from hax_jax import checkpoint, config, layouts, mesh, optimizer, train_step
 from hax_jax import train_state as ts
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
@@ -61,7 +61,7 @@ def trainer(
         name: (name.endswith('.scale') + 0.1 * rng.normal(size=shape)).astype(
             np.float32
         )
-        for name, shape in pretrained.parameter_shapes(model).items()
+        for name, shape in layouts.parameter_shapes(model).items()
     }
 
     made = ts.create(
@@ -105,7 +105,8 @@ def loss_by_hand(
     """Weighted cross-entropy over the sum of weights, of whole logits."""
     model = nnx.merge(graphdef, params, frozen)
     hidden = model(batch['inputs'], batch['positions'], batch['segment_ids'])
-    logits = hidden @ model.output_table().T
+    features, table = model.head(hidden)
+    logits = features @ table.T
     chosen = jax.nn.log_softmax(logits) * jax.nn.one_hot(batch['targets'], 64)
     weights = batch['loss_weights']
     return -jnp.sum(chosen.sum(-1) * weights) / jnp.sum(weights)
