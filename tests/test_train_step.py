@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hax_jax import checkpoint, config, layouts, mesh, optimizer, train_step
+from hax_jax import (
+    checkpoint,
+    config,
+    layouts,
+    mesh,
+    optimizer,
+    pretrained,
+    train_step,
+)
 from hax_jax import train_state as ts
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
