@@ -14,7 +14,8 @@ ROWS = [
     'records text prompts tensor_files runtime stopping mesh optimizer sampling metrics '
     'loss attention checks',
     'layouts packing gpt2',
-    'lora pretrained input_pipeline decode generate',
+    'lora pretrained torch_file peft_adapter old_checkpoint input_pipeline decode '
+    'generate',
     'train_state',
     'train_step checkpoint',
     'runs resume',

@@ -1,0 +1,332 @@
+"""PEFT's adapter folders, in and out, without peft.
+
+What peft stores, and what it is here:
+
+    base_model.model.transformer.h.0.attn.c_attn.lora_A.weight  [r, in]
+        h.0.attn.c_attn.lora_a                                  [in, r]
+    base_model.model.transformer.h.0.attn.c_attn.lora_B.weight  [out, r]
+        h.0.attn.c_attn.lora_b                                  [r, out]
+    base_model.model.transformer.h.0.attn.c_attn.lora_magnitude_vector  [out]
+        h.0.attn.c_attn.lora_magnitude                                  [out]
+    base_model.model.lm_head.lora_A.weight  [r, D]
+        lm_head.lora_a                      [D, r]
+
+`fan_in_fan_out` tells peft how the base's kernels lie; A and B lie the same for both.
+
+Source: peft 0.21, utils/save_and_load.py, tuners/lora/config.py and layer.py.
+"""
+
+import collections.abc
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from hax_jax import config, files, layouts, lora, tensor_files
+
+CONFIG = 'adapter_config.json'
+SAFETENSORS = 'adapter_model.safetensors'
+TORCH = 'adapter_model.bin'
+_HASH = 'base_hash'  # in the metadata of the safetensors file, which peft leaves alone
+_PREFIX = 'base_model.model.'
+_KINDS = {
+    'lora_a': 'lora_A.weight',
+    'lora_b': 'lora_B.weight',
+    'lora_magnitude': 'lora_magnitude_vector',
+}
+_LINEAR = ('attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj')
+_HEAD = 'lm_head'
+# peft stores the frozen head itself beside an adapter of it.
+_FROZEN_HEAD = f'{_PREFIX}lm_head.base_layer.weight'
+# Ways to begin that leave the base as it is. The others (pissa, olora, corda, loftq,
+# lora_ga) change it, so that their adapter does not fit the base that the folder names.
+_INITIALISATIONS = (True, False, 'gaussian', 'eva', 'orthogonal', 'mica')
+# Fields that change nothing which the tensors do not tell, and those that are read.
+_KNOWN = (
+    'auto_mapping corda_config ensure_weight_tying eva_config exclude_modules '
+    'fan_in_fan_out inference_mode layers_pattern layers_to_transform loftq_config '
+    'lora_ga_config megatron_config megatron_core peft_version qalora_group_size '
+    'revision runtime_config target_modules task_type '
+    'alpha_pattern base_model_name_or_path bias init_lora_weights lora_alpha '
+    'lora_dropout peft_type r rank_pattern use_dora use_rslora'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PeftAdapter:
+    """An adapter and what its folder says of its base.
+
+    `base_hash` is '' unless `write` made the folder. `head` [V, D] is the base's head
+    where peft stored it beside an adapter of the head: it must be that of the base.
+    """
+
+    settings: config.LoraConfig
+    parameters: dict[str, np.ndarray]
+    base_name: str
+    base_hash: str
+    head: np.ndarray | None
+
+
+def target_names(
+    layers: collections.abc.Collection[str], *, num_layers: int
+) -> tuple[str, ...]:
+    """The shortest targets that name these layers alone, in hax_jax and in peft.
+
+    ['h.0.mlp.c_proj', 'h.1.mlp.c_proj', 'h.1.attn.c_attn'] of 2 blocks ->
+    ('h.1.attn.c_attn', 'mlp.c_proj'). A bare 'c_proj' would name two layers a block.
+    """
+    targets = []
+    for kind in _LINEAR:
+        paths = [f'h.{i}.{kind}' for i in range(num_layers)]
+        there = [path for path in paths if path in layers]
+        targets += [kind] if there == paths else there
+    return (*targets, _HEAD) if _HEAD in layers else tuple(targets)
+
+
+def write(
+    folder: pathlib.Path,
+    settings: config.LoraConfig,
+    adapter: dict[str, np.ndarray],
+    model: config.ModelConfig,
+    *,
+    base_name: str,
+    base_hash: str,
+) -> None:
+    """Writes the two files that peft loads into `folder`, which is there.
+
+    `adapter` is dotted path -> array; rows that pad the vocabulary are left out.
+    `base_name` is where peft looks for the base; `base_hash` is `read`'s to give back.
+
+    Raises:
+      ValueError: `adapter` is not what `settings` says, tensor by tensor.
+    """
+    expected = lora.adapter_shapes(layouts.parameter_shapes(model), settings)
+    found = {name: array.shape for name, array in adapter.items()}
+    if found != expected:
+        raise ValueError(
+            f'the adapter has {sorted(found.items() - expected.items())}, its settings '
+            f'say {sorted(expected.items() - found.items())}.'
+        )
+    tensors = {}
+    for name, array in adapter.items():
+        array = np.asarray(array, np.float32)
+        if _is_padded(name):
+            array = array[..., : model.vocab_size]
+        tensors[_theirs(name)] = np.ascontiguousarray(array.T)
+    layers = {name.rpartition('.')[0] for name in adapter}
+    alpha = settings.alpha
+    values = {
+        'peft_type': 'LORA',
+        'task_type': 'CAUSAL_LM',
+        'base_model_name_or_path': base_name or None,
+        'inference_mode': True,
+        'r': settings.rank,
+        'lora_alpha': int(alpha) if alpha == int(alpha) else alpha,
+        'lora_dropout': settings.dropout,
+        'target_modules': list(target_names(layers, num_layers=model.n_layer)),
+        'fan_in_fan_out': layers != {_HEAD},  # blocks are Conv1D, the head is Linear
+        'bias': 'none',
+        'use_rslora': settings.rslora,
+        'use_dora': settings.dora,
+        'init_lora_weights': True,
+        'modules_to_save': None,
+        'rank_pattern': {},
+        'alpha_pattern': {},
+    }
+    metadata = {'format': 'pt', _HASH: base_hash}
+    try:
+        safetensors.numpy.save_file(tensors, folder / SAFETENSORS, metadata)
+    except safetensors.SafetensorError as error:  # the disk is full
+        raise OSError(
+            f'{folder / SAFETENSORS} could not be written: {error}'
+        ) from error
+    files.write_json(folder / CONFIG, values)
+
+
+def read(folder: pathlib.Path, model: config.ModelConfig) -> PeftAdapter:
+    """The adapter in a folder that peft or `write` made, for a base of these sizes.
+
+    The layers are those whose tensors are there, whatever `target_modules` says.
+
+    Raises:
+      InputError: lists all that this model can't take over, field by field and tensor
+        by tensor.
+    """
+    values = _read_config(folder / CONFIG)
+    problems = _unrepresentable(values)
+    stored, base_hash = _read_tensors(folder)
+    head = stored.pop(_FROZEN_HEAD, None)
+    found: dict[str, tuple[str, np.ndarray]] = {}
+    shapes = layouts.parameter_shapes(model)
+    for name, tensor in stored.items():
+        ours = _ours(name, shapes)
+        if not ours:
+            problems.append(f'extra: {name}{_why_extra(name)}')
+        elif ours in found:
+            problems.append(f'twice: {name}, also as {found[ours][0]}')
+        else:
+            found[ours] = name, tensor
+    layers = {name.rpartition('.')[0] for name in found}
+    if not layers:
+        problems.append('no lora_A or lora_B of a layer of this model')
+    if problems:
+        raise _refused(folder, problems)
+    settings = config.LoraConfig(
+        rank=values['r'],
+        alpha=float(values['lora_alpha']),
+        rslora=values.get('use_rslora') or False,
+        dora=values.get('use_dora') or False,
+        dropout=float(values.get('lora_dropout') or 0.0),
+        targets=target_names(layers, num_layers=model.n_layer),
+    )
+    expected = lora.adapter_shapes(shapes, settings)
+    problems += [
+        f'missing: {_theirs(n)}' for n in sorted(expected.keys() - found.keys())
+    ]
+    problems += [
+        f'extra: {found[n][0]}' for n in sorted(found.keys() - expected.keys())
+    ]
+    parameters = {}
+    for name, shape in expected.items():
+        if name not in found:
+            continue
+        theirs, tensor = found[name]
+        there = (*shape[:-1], model.vocab_size) if _is_padded(name) else shape
+        if tensor.shape != there[::-1]:
+            problems.append(f'{theirs} has shape {tensor.shape}, wanted {there[::-1]}')
+        elif not np.issubdtype(tensor.dtype, np.floating):
+            problems.append(f'{theirs} holds {tensor.dtype}, not floats')
+        else:
+            rows = [(0, size - has) for size, has in zip(shape, there, strict=True)]
+            array = np.asarray(tensor, np.float32).T
+            parameters[name] = np.ascontiguousarray(np.pad(array, rows))
+    if head is not None and head.shape != (model.vocab_size, model.n_embd):
+        problems.append(
+            f'{_FROZEN_HEAD} has shape {head.shape}, the base has '
+            f'{(model.vocab_size, model.n_embd)}'
+        )
+    if problems:
+        raise _refused(folder, problems)
+    return PeftAdapter(
+        settings=settings,
+        parameters=parameters,
+        base_name=values.get('base_model_name_or_path') or '',
+        base_hash=base_hash,
+        head=None if head is None else np.asarray(head, np.float32),
+    )
+
+
+def _refused(folder: pathlib.Path, problems: list[str]) -> config.InputError:
+    return config.InputError(
+        f'{folder} is not an adapter that hax_jax can take over on this base:\n'
+        + '\n'.join(problems)
+        + '\nMerge it into its base with peft (merge_and_unload, save_pretrained) and '
+        'give that folder as model.pretrained, or give the base that it was trained on.'
+    )
+
+
+def _theirs(name: str) -> str:
+    """`h.0.attn.c_attn.lora_a` -> peft's name of it."""
+    layer, _, kind = name.rpartition('.')
+    transformer = '' if layer == _HEAD else 'transformer.'
+    return f'{_PREFIX}{transformer}{layer}.{_KINDS[kind]}'
+
+
+def _ours(name: str, shapes: collections.abc.Collection[str]) -> str:
+    """The inverse of `_theirs`; '' where the model has no such layer.
+
+    An adapter of a GPT2Model, which has no head, lacks the `transformer.`.
+    """
+    for ours, theirs in _KINDS.items():
+        if name.startswith(_PREFIX) and name.endswith(f'.{theirs}'):
+            layer = name.removeprefix(_PREFIX).removesuffix(f'.{theirs}')
+            layer = layer.removeprefix('transformer.')
+            if layer == _HEAD or f'{layer}.kernel' in shapes:
+                return f'{layer}.{ours}'
+    return ''
+
+
+def _why_extra(name: str) -> str:
+    if '.lora_embedding_' in name:
+        return ' (an adapter of the embeddings, which hax_jax does not have)'
+    if name.endswith('.bias'):
+        return ' (biases are not part of an adapter of hax_jax)'
+    return ''
+
+
+def _is_padded(name: str) -> bool:
+    """Whether the last axis of one of our tensors is the vocabulary."""
+    return name in (f'{_HEAD}.lora_b', f'{_HEAD}.lora_magnitude')
+
+
+def _unrepresentable(values: dict[str, Any]) -> list[str]:
+    """What an adapter_config.json says that no `config.LoraConfig` can."""
+    rank, alpha = values.get('r'), values.get('lora_alpha')
+    dropout = values.get('lora_dropout') or 0.0
+    initialisation = values.get('init_lora_weights', True)
+    problems = []
+    if values.get('peft_type') != 'LORA':
+        problems.append(f"peft_type={values.get('peft_type')!r}, not 'LORA'")
+    if type(rank) is not int or rank < 1:
+        problems.append(f'r={rank!r}, not an integer from 1 on')
+    if type(alpha) not in (int, float) or not alpha > 0:
+        problems.append(f'lora_alpha={alpha!r}, not a number over 0')
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        problems.append(f'lora_dropout={dropout!r}, not from 0.0 to under 1.0')
+    if values.get('bias', 'none') != 'none':
+        problems.append(f"bias={values['bias']!r}, not 'none': biases were trained too")
+    if initialisation not in _INITIALISATIONS:
+        problems.append(
+            f'init_lora_weights={initialisation!r} changed the base as it began; save '
+            'it with path_initial_model_for_weight_conversion, or merge it'
+        )
+    for name, default in (('rank_pattern', rank), ('alpha_pattern', alpha)):
+        patterns = values.get(name) or {}
+        problems += [
+            f'{name}: {pattern!r} has {value!r}, the other layers {default!r}'
+            for pattern, value in patterns.items()
+            if value != default
+        ]
+    for name in ('use_dora', 'use_rslora'):
+        if not isinstance(values.get(name), bool | None):
+            problems.append(f'{name}={values[name]!r}, not true or false')
+    problems += [
+        f'{name}={values[name]!r}, which hax_jax does not have'
+        for name in sorted(values.keys() - set(_KNOWN.split()))
+        if values[name]
+    ]
+    return problems
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding='utf-8'))
+        if not isinstance(values, dict):
+            raise ValueError(f'a {type(values).__name__}, not an object')
+    except (OSError, ValueError) as error:
+        raise config.InputError(
+            f'{path} is not readable JSON ({error}); give a folder that peft '
+            'saved with save_pretrained.'
+        ) from error
+    return values
+
+
+def _read_tensors(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
+    """(tensors by their stored names, the base's hash or '')."""
+    for name in (SAFETENSORS, TORCH):
+        path = folder / name
+        if not path.is_file():
+            continue
+        stored = tensor_files.read_file(path, field='adapter')
+        if name == TORCH:
+            return stored, ''
+        with safetensors.safe_open(path, framework='numpy') as file:
+            return stored, (file.metadata() or {}).get(_HASH, '')
+    raise config.InputError(
+        f'{folder} has neither {SAFETENSORS} nor {TORCH}; give a folder that peft '
+        'saved with save_pretrained.'
+    )
