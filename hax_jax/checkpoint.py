@@ -90,11 +90,30 @@ class Checkpoints:
 
         The state may be donated as soon as this returns.
         """
-        step = int(state.step)
+        trees = {
+            'params': ts.named(state.params),
+            'optimizer': ts.named(state.opt_state),
+        }
+        self._save(int(state.step), trees, validation_loss, metadata)
+
+    def save_parameters(
+        self, step: int, parameters: dict[str, np.ndarray], *, metadata: dict[str, Any]
+    ) -> None:
+        """Saves parameters that came from elsewhere, without an optimizer state."""
+        self._save(step, {'params': parameters}, None, metadata)
+        self.wait()
+
+    def _save(
+        self,
+        step: int,
+        trees: dict[str, dict[str, Any]],
+        validation_loss: float | None,
+        metadata: dict[str, Any],
+    ) -> None:
         self.wait()
         response = self._checkpointer.save_checkpointables_async(
             step,
-            {'params': ts.named(state.params), 'optimizer': ts.named(state.opt_state)},
+            trees,
             force=True,
             metrics=None if validation_loss is None else {_LOSS: validation_loss},
             custom_metadata=metadata,
@@ -114,22 +133,27 @@ class Checkpoints:
         with _named_failure(self.folder, step):
             return self._checkpointer.checkpointables_metadata(step).custom_metadata
 
-    def restore(self, step: int, blueprint: ts.Blueprint) -> tuple[Any, Any]:
+    def restore(
+        self, step: int, blueprint: ts.Blueprint, *, with_optimizer: bool = True
+    ) -> tuple[Any, Any]:
         """(params, opt_state) of a step, each device reading its own part.
+
+        opt_state is None if `with_optimizer` is false, as after `save_parameters`.
 
         Raises:
           InputError: names every tensor that is missing, extra or misshapen.
         """
         abstract, places = blueprint.abstract, blueprint.shardings
-        wanted = {
-            'params': _abstract(abstract.params, places.params),
-            'optimizer': _abstract(abstract.opt_state, places.opt_state),
-        }
+        wanted = {'params': _abstract(abstract.params, places.params)}
+        if with_optimizer:
+            wanted['optimizer'] = _abstract(abstract.opt_state, places.opt_state)
         loaded = self._load(step, wanted)
         params = jax.tree.unflatten(
             jax.tree.structure(abstract.params),
             [loaded['params'][name] for name in ts.named(abstract.params)],
         )
+        if not with_optimizer:
+            return params, None
         opt_state = jax.tree.unflatten(
             jax.tree.structure(abstract.opt_state),
             [loaded['optimizer'][name] for name in ts.named(abstract.opt_state)],

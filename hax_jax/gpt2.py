@@ -114,7 +114,8 @@ class Gpt2(nnx.Module):
         They are `hidden` and wte itself, or the head's own table where it is not tied;
         an adapter of the head makes both wider (lora.py).
         """
-        return self.lm_head(hidden, self.wte.embedding[...], _fold(dropout_key, 0))
+        key = _fold(dropout_key, self.model.n_layer + 1)  # 1 to n_layer are the blocks'
+        return self.lm_head(hidden, self.wte.embedding[...], key)
 
     def _run(
         self,

@@ -13,6 +13,13 @@ from hax_jax import config
 
 _FLOATS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 _BUFFER = re.compile(r'h\.\d+\.attn\.(bias|masked_bias)$')  # masks, not parameters
+# What has a row or column for each id of the vocabulary, and which axis that is.
+_VOCAB_AXIS = {
+    'wte.embedding': 0,
+    'lm_head.embedding': 0,
+    'lm_head.lora_b': 1,
+    'lm_head.lora_magnitude': 0,
+}
 
 
 def parameter_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -42,6 +49,32 @@ def parameter_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
             shapes[f'h.{i}.{layer}.kernel'] = (size_in, size_out)
             shapes[f'h.{i}.{layer}.bias'] = (size_out,)
     return shapes
+
+
+def pad_vocab(
+    parameters: dict[str, np.ndarray], model: config.ModelConfig
+) -> dict[str, np.ndarray]:
+    """The parameters with zeros after the vocabulary, up to `num_table_rows`."""
+    padded = dict(parameters)
+    for name, axis in _VOCAB_AXIS.items():
+        if name in parameters:
+            array = parameters[name]
+            missing = model.num_table_rows - array.shape[axis]
+            if missing > 0:
+                widths = [(0, missing * (i == axis)) for i in range(array.ndim)]
+                padded[name] = np.pad(array, widths)
+    return padded
+
+
+def unpad_vocab(
+    parameters: dict[str, np.ndarray], model: config.ModelConfig
+) -> dict[str, np.ndarray]:
+    """The parameters of `vocab_size` ids alone: what `pad_vocab` undoes."""
+    cut = dict(parameters)
+    for name, axis in _VOCAB_AXIS.items():
+        if name in parameters:
+            cut[name] = parameters[name].take(range(model.vocab_size), axis)
+    return cut
 
 
 def ours(name: str) -> str:

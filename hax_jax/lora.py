@@ -1,20 +1,37 @@
-"""LoRA adapters: add, select, merge. Source: Hu et al. 2021, arXiv:2106.09685, 4.1."""
+"""Low-rank adapters: add, select, merge.
 
+LoRA: Hu et al. 2021, arXiv:2106.09685, 4.1. rsLoRA's scale: Kalajdzievski 2023,
+arXiv:2312.03732. DoRA: Liu et al. 2024, arXiv:2402.09353, 4.1 to 4.3.
+"""
+
+import dataclasses
 import fnmatch
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hax_jax import config, gpt2
+from hax_jax import config, gpt2, layouts
+
+HEAD = 'lm_head'
+_TINY = 1e-30  # a column of zeros has no direction; it stays zero
+
+
+def scale(settings: config.LoraConfig) -> float:
+    """What multiplies A @ B: alpha / rank, or alpha / sqrt(rank) with rslora."""
+    return settings.alpha / (
+        math.sqrt(settings.rank) if settings.rslora else settings.rank
+    )
 
 
 class LoraLinear(nnx.Module):
-    """y = x @ kernel + bias + (alpha / rank) * dropout(x) @ lora_a @ lora_b.
+    """y = x @ kernel + bias + scale * dropout(x) @ lora_a @ lora_b.
 
     `kernel` and `bias` keep the paths that they had in the plain layer. `lora_b` begins
-    at zero, so the layer begins as the one that it replaces.
+    at zero, so the layer begins as the one that it replaces. With DoRA, each column of
+    kernel + scale * lora_a @ lora_b has the length that `lora_magnitude` [out] says.
     """
 
     def __init__(
@@ -23,25 +40,69 @@ class LoraLinear(nnx.Module):
         self.kernel = base.kernel
         self.bias = base.bias
         self.dtype = base.dtype
-        self.scale = settings.alpha / settings.rank
+        self.scale = scale(settings)
         self.dropout = settings.dropout
-        size_in, size_out = base.in_features, base.out_features
-        # Uniform within 1 / sqrt(in), as the paper's own code and peft have it.
-        init = nnx.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
-        a = init(rngs.params(), (size_in, settings.rank))
-        self.lora_a = nnx.LoRAParam(a)
-        self.lora_b = nnx.LoRAParam(jnp.zeros((settings.rank, size_out)))
+        self.dora = settings.dora
+        self.lora_a, self.lora_b = _pair(
+            base.in_features, base.out_features, settings.rank, rngs
+        )
+        if self.dora:
+            lengths = jnp.linalg.norm(base.kernel[...], axis=0)
+            self.lora_magnitude = nnx.LoRAParam(lengths)
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
-        x, kernel, bias, a, b = nnx.nn.dtypes.promote_dtype(
-            (x, self.kernel[...], self.bias[...], self.lora_a[...], self.lora_b[...]),
-            dtype=self.dtype,
+        a, b = self.lora_a[...], self.lora_b[...]
+        x, kernel, bias, low_a, low_b = nnx.nn.dtypes.promote_dtype(
+            (x, self.kernel[...], self.bias[...], a, b), dtype=self.dtype
         )
-        adapted = x
-        if self.dropout > 0 and key is not None:
-            keep = jax.random.bernoulli(key, 1 - self.dropout, x.shape)
-            adapted = jnp.where(keep, x / (1 - self.dropout), 0)
-        return x @ kernel + bias + (adapted @ a) @ b * self.scale
+        adapted = _dropout(x, self.dropout, key)
+        y = x @ kernel + (adapted @ low_a) @ low_b * self.scale
+        if self.dora:
+            adapted_kernel = self.kernel[...] + self.scale * a @ b  # [in, out]
+            factor = _stretch(self.lora_magnitude[...], adapted_kernel, axis=0)
+            y = y * factor.astype(y.dtype)
+        return y + bias
+
+
+class LoraHead(gpt2.Head):
+    """The head with an adapter, in the form of a wider product.
+
+    [hidden, scale * dropout(hidden) @ lora_a] @ [table, lora_b.T].T is what a
+    LoraLinear on table.T gives, so the loss needs no second path. The table stays tied
+    to wte, which the adapter does not touch.
+    """
+
+    def __init__(
+        self,
+        base: gpt2.Head,
+        wte: jax.Array,
+        settings: config.LoraConfig,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        if hasattr(base, 'embedding'):
+            self.embedding = base.embedding
+        table = base.table(wte)
+        self.scale = scale(settings)
+        self.dropout = settings.dropout
+        self.dora = settings.dora
+        rows, size = table.shape
+        self.lora_a, self.lora_b = _pair(size, rows, settings.rank, rngs)
+        if self.dora:
+            self.lora_magnitude = nnx.LoRAParam(jnp.linalg.norm(table, axis=1))
+
+    def __call__(
+        self, hidden: jax.Array, wte: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        a, b, table = self.lora_a[...], self.lora_b[...], self.table(wte)
+        adapted = _dropout(hidden, self.dropout, key) @ a.astype(hidden.dtype)
+        features = jnp.concatenate([hidden, adapted * self.scale], -1)  # [.., D + r]
+        wide = jnp.concatenate([table, b.T], axis=1)  # [V, D + r]
+        if self.dora:
+            adapted_table = table + self.scale * (a @ b).T  # [V, D]
+            factor = _stretch(self.lora_magnitude[...], adapted_table, axis=1)
+            wide = wide * factor[:, None]
+        return features, wide
 
 
 def adapter_shapes(
@@ -50,48 +111,70 @@ def adapter_shapes(
     """The adapters' names and shapes, for a base of these names and shapes.
 
     A target is a layer's path or the end of one, and may hold * and ?: 'attn.c_attn',
-    'h.1?.mlp.*'.
+    'h.1?.mlp.*'. The head is meant by 'lm_head' alone.
 
     Raises:
       InputError: lists each target that matches no layer.
     """
-    layers = [name.removesuffix('.kernel') for name in shapes if '.kernel' in name]
+    sizes = {
+        name.removesuffix('.kernel'): shape
+        for name, shape in shapes.items()
+        if name.endswith('.kernel')
+    }
     adapters: dict[str, tuple[int, ...]] = {}
     unmatched = []
     for target in settings.targets:
-        matched = [
-            layer
-            for layer in layers
+        matched = {
+            layer: size
+            for layer, size in sizes.items()
             if fnmatch.fnmatch(layer, target) or fnmatch.fnmatch(layer, f'*.{target}')
-        ]
-        for layer in matched:
-            size_in, size_out = shapes[f'{layer}.kernel']
+        }
+        if target == HEAD:
+            rows, size = shapes.get('lm_head.embedding', shapes['wte.embedding'])
+            matched = {HEAD: (size, rows)}
+        for layer, (size_in, size_out) in matched.items():
             adapters[f'{layer}.lora_a'] = (size_in, settings.rank)
             adapters[f'{layer}.lora_b'] = (settings.rank, size_out)
+            if settings.dora:
+                adapters[f'{layer}.lora_magnitude'] = (size_out,)
         if not matched:
             unmatched.append(target)
     if unmatched:
-        kinds = sorted({layer.split('.', 2)[-1] for layer in layers})
+        kinds = sorted({layer.split('.', 2)[-1] for layer in sizes})
         raise config.InputError(
             f'lora.targets: {", ".join(map(repr, unmatched))} match no layer; this '
-            f'model has {", ".join(map(repr, kinds))} in each block h.0, h.1, ...'
+            f'model has {", ".join(map(repr, kinds))} in each block h.0, h.1, ..., '
+            f'and {HEAD!r}.'
         )
     return adapters
 
 
 def add_lora(model: gpt2.Gpt2, settings: config.LoraConfig, *, rngs: nnx.Rngs) -> None:
     """Replaces the layers that `settings.targets` name by adapted ones, in place."""
-    shapes = {
-        f'{".".join(map(str, path))}.kernel': module.kernel.shape
-        for path, module in nnx.iter_modules(model)
-        if isinstance(module, gpt2.Linear)
-    }
-    for name in adapter_shapes(shapes, settings):
+    for name in adapter_shapes(layouts.parameter_shapes(model.model), settings):
         path, _, kind = name.rpartition('.')
         if kind != 'lora_a':
             continue
+        if path == HEAD:
+            wte = model.wte.embedding[...]
+            model.lm_head = LoraHead(model.lm_head, wte, settings, rngs=rngs)
+            continue
         parent, name = _parent(model, path)
         setattr(parent, name, LoraLinear(getattr(parent, name), settings, rngs=rngs))
+
+
+def initial_magnitudes(
+    base: dict[str, np.ndarray], settings: config.LoraConfig
+) -> dict[str, np.ndarray]:
+    """The lengths that DoRA's magnitudes begin with: those of the base's columns."""
+    if not settings.dora:
+        return {}
+    shapes = {name: array.shape for name, array in base.items()}
+    return {
+        name: np.linalg.norm(_kernel(base, name.rpartition('.')[0]), axis=0)
+        for name in adapter_shapes(shapes, settings)
+        if name.endswith('.lora_magnitude')
+    }
 
 
 def merge(
@@ -102,21 +185,114 @@ def merge(
     """The base's parameters with each adapter added into its kernel, in float32.
 
     Both are dotted path -> array; `h.0.mlp.c_fc.lora_a` [in, r] and `.lora_b` [r, out]
-    go into `h.0.mlp.c_fc.kernel` [in, out].
+    go into `h.0.mlp.c_fc.kernel` [in, out]. An adapter of the head makes
+    `lm_head.embedding`, a head of its own (`merged_model`); wte stays as it is.
     """
     merged = dict(base)
-    for name, a in adapter.items():
-        if name.endswith('.lora_a'):
-            layer = name.removesuffix('.lora_a')
-            update = a.astype(np.float32) @ adapter[f'{layer}.lora_b']
-            scale = np.float32(settings.alpha / settings.rank)
-            merged[f'{layer}.kernel'] = base[f'{layer}.kernel'] + scale * update
+    for layer in _adapted_layers(adapter):
+        kernel = _kernel(base, layer) + _update(adapter, layer, settings)
+        if settings.dora:
+            lengths = np.maximum(np.linalg.norm(kernel, axis=0), _TINY)
+            kernel = kernel * (adapter[f'{layer}.lora_magnitude'] / lengths)
+        _set_kernel(merged, layer, kernel)
     return merged
+
+
+def unmerge(
+    merged: dict[str, np.ndarray],
+    adapter: dict[str, np.ndarray],
+    settings: config.LoraConfig,
+    *,
+    tie_embeddings: bool,
+) -> dict[str, np.ndarray]:
+    """The base that `merge` made `merged` of, up to float noise.
+
+    `tie_embeddings` says whether that base's head was tied to wte.
+
+    Raises:
+      InputError: a DoRA, which forgets the lengths of the base's columns.
+    """
+    if settings.dora:
+        raise config.InputError(
+            'lora.dora=True: a merged DoRA can not be taken apart again, because the '
+            "lengths of the base's columns are lost in it; load the base itself."
+        )
+    base = dict(merged)
+    for layer in _adapted_layers(adapter):
+        kernel = _kernel(merged, layer) - _update(adapter, layer, settings)
+        _set_kernel(base, layer, kernel)
+    if tie_embeddings and HEAD in _adapted_layers(adapter):
+        del base['lm_head.embedding']
+    return base
+
+
+def merged_model(
+    model: config.ModelConfig, settings: config.LoraConfig
+) -> config.ModelConfig:
+    """The sizes after `merge`: an adapted head is no longer tied."""
+    if settings.rank and HEAD in settings.targets:
+        return dataclasses.replace(model, tie_embeddings=False)
+    return model
 
 
 def trainable_filter(settings: config.LoraConfig) -> nnx.filterlib.Filter:
     """What is trained, has moments and is checkpointed: adapters, or all parameters."""
     return nnx.LoRAParam if settings.rank else nnx.Param
+
+
+def _pair(
+    size_in: int, size_out: int, rank: int, rngs: nnx.Rngs
+) -> tuple[nnx.LoRAParam, nnx.LoRAParam]:
+    """A [in, r], uniform within 1 / sqrt(in) as the paper's code has it; B zero."""
+    init = nnx.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
+    a = nnx.LoRAParam(init(rngs.params(), (size_in, rank)))
+    return a, nnx.LoRAParam(jnp.zeros((rank, size_out)))
+
+
+def _dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+    if rate == 0 or key is None:
+        return x
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), 0)
+
+
+def _stretch(magnitude: jax.Array, kernel: jax.Array, *, axis: int) -> jax.Array:
+    """magnitude / length of the kernel's vectors along `axis`.
+
+    The length has no gradient of its own (DoRA's paper, 4.3): it costs little quality
+    and saves the memory of a second backward pass.
+    """
+    lengths = jnp.linalg.norm(jax.lax.stop_gradient(kernel), axis=axis)
+    return magnitude / jnp.maximum(lengths, _TINY)
+
+
+def _adapted_layers(adapter: dict[str, np.ndarray]) -> list[str]:
+    ending = '.lora_a'
+    return [name.removesuffix(ending) for name in adapter if name.endswith(ending)]
+
+
+def _update(
+    adapter: dict[str, np.ndarray], layer: str, settings: config.LoraConfig
+) -> np.ndarray:
+    """scale * A @ B [in, out], in float32."""
+    a = np.asarray(adapter[f'{layer}.lora_a'], np.float32)
+    return np.float32(scale(settings)) * (a @ adapter[f'{layer}.lora_b'])
+
+
+def _kernel(parameters: dict[str, np.ndarray], layer: str) -> np.ndarray:
+    """A layer's kernel [in, out]; the head's is its table's transpose."""
+    if layer == HEAD:
+        return parameters.get('lm_head.embedding', parameters['wte.embedding']).T
+    return parameters[f'{layer}.kernel']
+
+
+def _set_kernel(
+    parameters: dict[str, np.ndarray], layer: str, kernel: np.ndarray
+) -> None:
+    if layer == HEAD:
+        parameters['lm_head.embedding'] = np.ascontiguousarray(kernel.T)
+    else:
+        parameters[f'{layer}.kernel'] = kernel
 
 
 def _parent(model: gpt2.Gpt2, path: str) -> tuple[nnx.Module, str]:

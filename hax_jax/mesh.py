@@ -29,6 +29,8 @@ PARAMETERS = (
     (r'attn\.c_proj\.kernel$', ('heads', 'embed')),
     (r'c_fc\.kernel$', ('embed', 'mlp')),
     (r'mlp\.c_proj\.kernel$', ('mlp', 'embed')),
+    (r'lm_head\.lora_a$', ('embed', None)),
+    (r'lm_head\.lora_b$', (None, 'vocab')),
     (r'c_attn\.lora_a$', ('embed', None)),
     (r'c_attn\.lora_b$', (None, 'heads')),
     (r'attn\.c_proj\.lora_a$', ('heads', None)),

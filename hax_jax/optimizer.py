@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from hax_jax import config
@@ -33,6 +34,22 @@ def schedule(settings: config.OptimizerConfig, *, num_steps: int) -> optax.Sched
 def decay_mask(params: Any) -> Any:
     """True for matrices, False for biases and norms: the same tree as `params`."""
     return jax.tree.map(lambda param: param.ndim > 1, params)
+
+
+def starting_at(opt_state: Any, step: int) -> Any:
+    """A fresh optimizer state whose learning rate is that of `step`.
+
+    Adam's own count stays 0: it corrects the bias of moments that begin at zero.
+    """
+    kind = optax.ScaleByScheduleState
+
+    def move(state: Any) -> Any:
+        if not isinstance(state, kind):
+            return state
+        count = jax.device_put(jnp.full_like(state.count, step), state.count.sharding)
+        return kind(count=count)
+
+    return jax.tree.map(move, opt_state, is_leaf=lambda x: isinstance(x, kind))
 
 
 def make_optimizer(

@@ -126,7 +126,7 @@ def make_plan(setup: preflight.Setup) -> Plan:
             if setup.compute_dtype == 'bfloat16' and platform != 'cpu'
             else 4,
         ),
-        logits_bytes=logits_bytes(**sizes, vocab_size=run.model.vocab_size),
+        logits_bytes=logits_bytes(**sizes, num_table_rows=run.model.num_table_rows),
         num_devices=mesh.size,
         platform=platform,
         mesh=dict(mesh.shape),
@@ -171,10 +171,10 @@ def activation_bytes(
     return int(rows * seq_len * n_layer * itemsize * (width + scores) + once)
 
 
-def logits_bytes(*, rows: int, seq_len: int, tensor: int, vocab_size: int) -> int:
+def logits_bytes(*, rows: int, seq_len: int, tensor: int, num_table_rows: int) -> int:
     """Float32 logits of a chunk and their gradient: [rows, chunk, V / tensor] each."""
     chunk = min(seq_len, loss.CHUNK)
-    return _LOGITS * 4 * rows * chunk * math.ceil(vocab_size / tensor)
+    return _LOGITS * 4 * rows * chunk * math.ceil(num_table_rows / tensor)
 
 
 def render(plan: Plan) -> str:

@@ -22,8 +22,11 @@ FREE = {
 # May never change: another value is another run. data and base are held by their hash.
 FIXED = {
     *(f'model.{name}' for name in runs.SIZES),
+    'model.pad_vocab_to_multiple_of',
     'lora.rank',
     'lora.alpha',
+    'lora.rslora',
+    'lora.dora',
     'lora.targets',
     'data.seq_len',
     'data.question_weight',
@@ -47,6 +50,9 @@ def changes(
     """
     old = config.flatten(config.to_dict(config_then))
     new = config.flatten(config.to_dict(config_now))
+    if not then['dataset']:  # imported: nothing but the model is settled yet
+        old = {name: old[name] for name in FIXED if not name.startswith('data.')}
+        then = {**then, 'dataset': now['dataset']}
     problems, out = [], []
     for name, value in new.items():
         if old.get(name, value) == value:

@@ -5,6 +5,7 @@ run.json          what must not change: model, tokenizer, template, data, base, 
 tokenizer/        the tokenizer's files
 checkpoints/      Orbax, by step
 metrics.jsonl     what happened
+base/             what an imported adapter stands on, where no other copy of it is known
 """
 
 import dataclasses
@@ -14,23 +15,21 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
 
 from hax_jax import (
     checkpoint,
     config,
     files,
-    gpt2,
-    layouts,
     lora,
     pretrained,
     records,
     text,
 )
-from hax_jax import train_state as ts
 
 SCHEMA = 1
 CHECKPOINTS = 'checkpoints'
+TOKENIZER = 'tokenizer'
+OWN_BASE = 'base'
 _VOCAB_PADDING = 128  # a model's table may be padded up to a multiple of this
 # Of config.ModelConfig: what a pretrained model brings along.
 SIZES = (
@@ -63,8 +62,10 @@ def find_source(path: str) -> Source:
     """
     folder = pathlib.Path(path).expanduser()
     if (folder / 'run.json').is_file():
-        model = config.ModelConfig(**read_run(folder)['model'])
-        return Source(folder, True, model, str(folder / 'tokenizer'))
+        run = read_run(folder)
+        model = lora.merged_model(model_config(run), lora_config(run))
+        model = dataclasses.replace(model, pad_vocab_to_multiple_of=1)
+        return Source(folder, True, model, str(folder / TOKENIZER))
     folder = pretrained.local_folder(path)
     return Source(folder, False, pretrained.read_model_config(folder), str(folder))
 
@@ -126,69 +127,6 @@ def with_vocab(run: config.Config, tokenizer: text.Tokenizer) -> config.Config:
     return dataclasses.replace(run, model=model)
 
 
-def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
-    """The model at `path`: a Hugging Face folder or hub name, or a run.
-
-    A run gives its parameters at `step`, else at its best step, adapters merged.
-    """
-    source = find_source(path)
-    if source.is_run:
-        parameters, step, _ = _run_parameters(source.path, step=step, base='')
-    else:
-        parameters = pretrained.load_parameters(source.path, source.model)
-    digest = pretrained.fingerprint(parameters)
-    return pretrained.Base(path, step, source.model, parameters, digest)
-
-
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """A run's model, adapters merged, on the first device, in the run's dtype."""
-
-    model: gpt2.Gpt2
-    model_config: config.ModelConfig
-    tokenizer: text.Tokenizer
-    step: int
-    why: str
-    run_config: config.Config
-
-
-def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
-    """The model of a run: at `step`, else at its best step, else at its latest.
-
-    Raises:
-      InputError: there is no such run or step, its base is not what it was, or it knows
-        another prompt template.
-    """
-    folder = pathlib.Path(workdir)
-    run = read_run(folder)
-    if run['template'] != text.TEMPLATE_VERSION:
-        raise config.InputError(
-            f'{folder} was trained with the prompt template {run["template"]!r}, and '
-            f'this version writes {text.TEMPLATE_VERSION!r}; use the version that '
-            'trained it.'
-        )
-    parameters, step, why = _run_parameters(folder, step=step, base=base)
-    run_config = read_config(folder)
-    # Decoding takes 'xla' anyway: the implementation that trained may not run here.
-    model_config = config.ModelConfig(**{**run['model'], 'attention': 'xla'})
-    dtype = compute_dtype(run_config)
-    model = nnx.eval_shape(
-        lambda: gpt2.Gpt2(model_config, dtype=jax.numpy.dtype(dtype), rngs=nnx.Rngs(0))
-    )
-    graphdef, state = nnx.split(model)
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    leaves = [ts.place(parameters[name], device) for name in ts.named(state)]
-    state = jax.tree.unflatten(jax.tree.structure(state), leaves)
-    return Loaded(
-        model=nnx.merge(graphdef, state),
-        model_config=model_config,
-        tokenizer=text.load_tokenizer(str(folder / 'tokenizer')),
-        step=step,
-        why=why,
-        run_config=run_config,
-    )
-
-
 def compute_dtype(run: config.Config) -> str:
     """What 'auto' means here: bfloat16 on accelerators, float32 on a CPU."""
     if run.train.compute_dtype != 'auto':
@@ -205,77 +143,83 @@ def choose_step(steps: list[checkpoint.StepInfo]) -> tuple[int, str]:
     return steps[-1].step, 'the latest; none was evaluated'
 
 
-def _run_parameters(
-    folder: pathlib.Path, *, step: int | None, base: str
-) -> tuple[dict[str, np.ndarray], int, str]:
-    """(parameters with the adapter merged in, step, why that step)."""
-    run = read_run(folder)
-    model = config.ModelConfig(**run['model'])
-    settings = lora_config(run)
-    shapes = layouts.parameter_shapes(model)
-    if settings.rank:
-        shapes = lora.adapter_shapes(shapes, settings)
-    if not (folder / CHECKPOINTS).is_dir():
-        raise config.InputError(
-            f'{folder} has no checkpoint yet; let launch.train reach one.'
-        )
-    with checkpoint.Checkpoints(folder / CHECKPOINTS, read_only=True) as checkpoints:
-        steps = checkpoints.steps()
-        if not steps:
-            raise config.InputError(
-                f'{folder} has no whole checkpoint yet; let launch.train reach one.'
-            )
-        why = 'as asked'
-        if step is None:
-            step, why = choose_step(steps)
-        parameters = checkpoints.load_parameters(step, shapes)
-    if settings.rank:
-        loaded = load_run_base(folder, base=base)
-        parameters = lora.merge(loaded.parameters, parameters, settings)
-    return parameters, step, why
-
-
-def load_run_base(folder: pathlib.Path, *, base: str = '') -> pretrained.Base:
-    """The base that a run was started from, checked by its hash.
-
-    Raises:
-      InputError: it is gone, or another model lies there now.
-    """
-    then = read_run(folder)['base']
-    path = base or then['path']
-    try:
-        found = load_base(path, step=then['step'])
-    except config.InputError as error:
-        raise config.InputError(
-            f'{folder} was started from the base {then["path"]}, which must be read '
-            f'again (looked at {path}): {error}\n'
-            'If it moved, say where with --base=PATH.'
-        ) from error
-    if found.hash != then['hash']:
-        raise config.InputError(
-            f'{path} is not the base that {folder} was started from: its parameters '
-            f'hash to {found.hash[:16]}, the run has {then["hash"][:16]}; give the '
-            'right one with --base=PATH.'
-        )
-    return found
-
-
 def identity(
     run: config.Config, cache: records.PackedCache, base: pretrained.Base | None
 ) -> dict[str, Any]:
     """What a run is, as run.json keeps it. `run` has its sizes resolved."""
+    return _identity(
+        run,
+        tokenizer=cache.meta['tokenizer'],
+        template=cache.meta['template'],
+        dataset=cache.fingerprint,
+        base=base,
+    )
+
+
+def write_imported(
+    folder: pathlib.Path,
+    *,
+    model: config.ModelConfig,
+    lora_settings: config.LoraConfig,
+    parameters: dict[str, np.ndarray],
+    base: pretrained.Base | None,
+    tokenizer: text.Tokenizer,
+    step: int,
+    origin: str,
+) -> None:
+    """Fills an empty folder with a run made elsewhere, at `step`, without moments.
+
+    `parameters` are all of the model's, or the adapter's, which stands on `base`.
+    launch.train goes on with it, on whatever dataset it is given first.
+    """
+    run = config.Config(
+        data=config.DataConfig(
+            path=f'unknown: imported from {origin}', seq_len=model.n_positions
+        ),
+        tokenizer=config.TokenizerConfig(path=TOKENIZER),
+        model=dataclasses.replace(model, pretrained=base.path if base else ''),
+        lora=lora_settings,
+        train=config.TrainConfig(num_steps=max(step, 1)),
+    )
+    (folder / TOKENIZER).mkdir()
+    tokenizer.save(folder / TOKENIZER)
+    with checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
+        checkpoints.save_parameters(step, parameters, metadata={'imported': origin})
+    made = _identity(
+        run,
+        tokenizer=tokenizer.fingerprint,
+        template=text.TEMPLATE_VERSION,
+        dataset='',
+        base=base,
+    )
+    write(folder, run, {**made, 'imported': origin})
+
+
+def _identity(
+    run: config.Config,
+    *,
+    tokenizer: str,
+    template: str,
+    dataset: str,
+    base: pretrained.Base | None,
+) -> dict[str, Any]:
     return {
         'schema': SCHEMA,
         'model': dataclasses.asdict(run.model),
         'lora': config.to_dict(run)['lora'],
-        'tokenizer': cache.meta['tokenizer'],
-        'template': cache.meta['template'],
-        'dataset': cache.fingerprint,
+        'tokenizer': tokenizer,
+        'template': template,
+        'dataset': dataset,
         'base': {'path': base.path, 'step': base.step, 'hash': base.hash}
         if base
         else {},
         'changes': [],
     }
+
+
+def model_config(run: dict[str, Any]) -> config.ModelConfig:
+    """The model in a run.json: as it is trained, its vocabulary perhaps padded."""
+    return config.ModelConfig(**run['model'])
 
 
 def lora_config(run: dict[str, Any]) -> config.LoraConfig:

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import config, gpt2, lora
+from hax_jax import config, gpt2, layouts, lora
 from hax_jax import mesh as mesh_lib
 
 
@@ -82,12 +82,13 @@ def create(
     """A state at step 0: `base`'s parameters, the rest drawn from `seed`.
 
     `base` maps a dotted path to an array; each device is given its own part alone, and
-    what `base` has is never drawn.
+    what `base` has is never drawn. Its vocabulary is padded here, if the model's is.
 
     Raises:
       ValueError: `base` has a name or a shape that the model has not.
     """
-    base = base or {}
+    base = layouts.pad_vocab(base or {}, model)
+    base = {**base, **lora.initial_magnitudes(base, lora_config)} if base else {}
     both = (blueprint.abstract.params, blueprint.abstract.frozen)
     places = (blueprint.shardings.params, blueprint.shardings.frozen)
     paths = [path for state in both for path in named(state)]

@@ -19,8 +19,10 @@ from hax_jax import (
     files,
     input_pipeline,
     metrics,
+    optimizer,
     preflight,
     pretrained,
+    restore,
     resume,
     runs,
     runtime,
@@ -215,9 +217,12 @@ def _source(
     """The pretrained parameters that the run starts, or started, from."""
     if not setup.run.model.pretrained:
         return None
-    if old and runs.read_run(workdir)['base']:
-        return runs.load_run_base(workdir, base=base or setup.run.model.pretrained)
-    return runs.load_base(setup.run.model.pretrained)
+    then = runs.read_run(workdir) if old else {}
+    if then.get('base'):
+        return restore.load_run_base(workdir, base=base or setup.run.model.pretrained)
+    if then.get('imported'):
+        return None  # its parameters are in its checkpoints
+    return restore.load_base(setup.run.model.pretrained)
 
 
 def _claim(
@@ -243,11 +248,16 @@ def _claim(
         for line in changed:
             print(f'changed: {line}', flush=True)
         changed = then['changes'] + changed
-        now = {**then, 'base': now['base'], 'changes': changed}
+        now = {
+            **then,
+            'base': now['base'],
+            'dataset': now['dataset'],
+            'changes': changed,
+        }
     if jax.process_index() == 0:
-        folder = workdir / 'tokenizer'
+        folder = workdir / runs.TOKENIZER
         if not folder.exists():
-            shutil.copytree(setup.cache.path / 'tokenizer', folder)
+            shutil.copytree(setup.cache.path / runs.TOKENIZER, folder)
         runs.write(workdir, setup.run, now)
 
 
@@ -278,6 +288,16 @@ def _restore(
 ) -> ts.TrainState:
     then = checkpoints.metadata(step)
     print(f'continuing from step {step} of {setup.num_steps}', flush=True)
+    if 'imported' in then:
+        print(
+            f'the parameters are those of {then["imported"]}; the moments begin at '
+            f'zero and the learning rate is that of step {step}',
+            flush=True,
+        )
+        params, _ = checkpoints.restore(step, setup.blueprint, with_optimizer=False)
+        opt_state = optimizer.starting_at(state.opt_state, step)
+        placed = ts.place(np.asarray(step, np.int32), setup.blueprint.shardings.step)
+        return ts.TrainState(placed, params, state.frozen, opt_state)
     if then['num_steps'] != setup.num_steps:
         print(
             f'the run is now {setup.num_steps} steps long, not {then["num_steps"]}: '

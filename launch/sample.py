@@ -20,7 +20,17 @@ from typing import Any
 from absl import flags
 
 from data_pipeline import clean, program
-from hax_jax import config, files, generate, mesh, metrics, prompts, runs, runtime, text
+from hax_jax import (
+    config,
+    files,
+    generate,
+    mesh,
+    metrics,
+    prompts,
+    restore,
+    runtime,
+    text,
+)
 
 _DEFAULTS = config.SamplingConfig()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
@@ -74,7 +84,7 @@ def main() -> None:
     _check(settings)
     found = _questions()
     runtime.start()
-    loaded = runs.load(_WORKDIR.value, step=_STEP.value, base=_BASE.value)
+    loaded = restore.load(_WORKDIR.value, step=_STEP.value, base=_BASE.value)
     _say(f'{_WORKDIR.value} at step {loaded.step} ({loaded.why})')
     fitted = generate.fit(
         found,

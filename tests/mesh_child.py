@@ -49,7 +49,8 @@ def train(
         )
     else:
         mesh = mesh_lib.make_mesh(config.MeshConfig(*shape))
-    lora = config.LoraConfig(rank=rank)
+    targets = (*config.LoraConfig().targets, 'lm_head')
+    lora = config.LoraConfig(rank=rank, dora=True, targets=targets)
     tx = optimizer.make_optimizer(OPTIMIZER, num_steps=NUM_STEPS)
     schedule = optimizer.schedule(OPTIMIZER, num_steps=NUM_STEPS)
     rows = mesh_lib.batch_sharding(mesh)

@@ -18,7 +18,7 @@ ROWS = [
     'generate',
     'train_state',
     'train_step checkpoint',
-    'runs resume',
+    'runs restore resume',
     'evaluate preflight fast_tokenizer model_card export',
     'planner trainer',
     'doctor report',

@@ -75,7 +75,7 @@ def held(fsdp: int, tensor: int) -> dict[str, tuple[int, ...]]:
 
 
 def held_adapters(fsdp: int, tensor: int) -> dict[str, tuple[int, ...]]:
-    """Of adapters of rank 2: A lies as its kernel's inputs, B as its outputs."""
+    """Of DoRA of rank 2: A lies as its kernel's inputs, B as its outputs."""
     return {
         'h.0.attn.c_attn.lora_a': (32 // fsdp, 2),
         'h.0.attn.c_attn.lora_b': (2, 96 // tensor),
@@ -85,6 +85,13 @@ def held_adapters(fsdp: int, tensor: int) -> dict[str, tuple[int, ...]]:
         'h.0.mlp.c_fc.lora_b': (2, 128 // tensor),
         'h.0.mlp.c_proj.lora_a': (128 // tensor, 2),
         'h.0.mlp.c_proj.lora_b': (2, 32 // fsdp),
+        'lm_head.lora_a': (32 // fsdp, 2),
+        'lm_head.lora_b': (2, 64 // tensor),
+        'h.0.attn.c_attn.lora_magnitude': (96,),
+        'h.0.attn.c_proj.lora_magnitude': (32,),
+        'h.0.mlp.c_fc.lora_magnitude': (128,),
+        'h.0.mlp.c_proj.lora_magnitude': (32,),
+        'lm_head.lora_magnitude': (64,),
     }
 
 

@@ -84,31 +84,6 @@ def test_the_best_step_is_chosen_if_one_was_evaluated_else_the_latest() -> None:
     assert (chosen, why) == (5, 'the best validation loss, 2.5000')
 
 
-def test_a_folder_that_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(config.InputError, match=r'is not a run of launch\.train'):
-        runs.load(str(tmp_path))
-    (tmp_path / 'run.json').write_text('{"schema": 99}')
-    with pytest.raises(config.InputError, match='has schema 99'):
-        runs.load(str(tmp_path))
-
-
-def test_a_run_of_another_template_or_without_a_checkpoint_is_named(
-    tmp_path: pathlib.Path,
-) -> None:
-    model = dataclasses.asdict(config.ModelConfig(**_SIZES, vocab_size=300))
-    lora = {**dataclasses.asdict(config.LoraConfig()), 'targets': []}
-    run = {'schema': runs.SCHEMA, 'model': model, 'lora': lora, 'base': {}}
-    run['template'] = 'question-answer-0'
-    (tmp_path / 'run.json').write_text(json.dumps(run))
-    with pytest.raises(config.InputError, match="template 'question-answer-0'"):
-        runs.load(str(tmp_path))
-    run['template'] = text.TEMPLATE_VERSION
-    (tmp_path / 'run.json').write_text(json.dumps(run))
-    with pytest.raises(config.InputError, match='has no checkpoint yet'):
-        runs.load(str(tmp_path))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['run.json']
-
-
 def test_a_path_that_is_nothing_is_refused_by_its_field() -> None:
     with pytest.raises(config.InputError, match=r"model\.pretrained='/no/such'"):
         runs.find_source('/no/such')

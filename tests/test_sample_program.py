@@ -19,7 +19,6 @@ from hax_jax import (
     packing,
     preflight,
     records,
-    runs,
     runtime,
     text,
     trainer,
@@ -131,7 +130,7 @@ def test_a_file_of_letters_becomes_json_lines(
     )
     assert result.returncode == 0, result.stderr
     assert 'sample 3/3' in result.stdout
-    loaded = runs.load(str(workdir))
+    loaded = restore.load(str(workdir))
     assert f'{workdir} at step {loaded.step} ({loaded.why})' in result.stderr
     assert f'wrote 3 samples to {output}' in result.stderr
     assert 'Traceback' not in result.stderr

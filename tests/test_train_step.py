@@ -69,7 +69,9 @@ def trainer(
         name: (name.endswith('.scale') + 0.1 * rng.normal(size=shape)).astype(
             np.float32
         )
-        for name, shape in layouts.parameter_shapes(model).items()
+        for name, shape in layouts.parameter_shapes(
+            dataclasses.replace(model, pad_vocab_to_multiple_of=1)
+        ).items()
     }
 
     made = ts.create(
@@ -81,6 +83,27 @@ def trainer(
         return jax.tree.map(ts.place, on_host, blueprint.shardings)
 
     return Trainer(blueprint, step, fresh)
+
+
+@pytest.mark.parametrize('tie_embeddings', [True, False])
+def test_a_padded_vocabulary_changes_no_loss_and_its_rows_never_move(
+    tie_embeddings: bool,
+) -> None:
+    model = dataclasses.replace(TINY, tie_embeddings=tie_embeddings)
+    plain = trainer(model=model)
+    padded = trainer(model=dataclasses.replace(model, pad_vocab_to_multiple_of=100))
+    one, other = plain.fresh(), padded.fresh()
+    for number in range(3):
+        one, expected = plain.step(one, batch_of(seed=number))
+        other, found = padded.step(other, batch_of(seed=number))
+        np.testing.assert_allclose(found['loss'], expected['loss'], atol=1e-6)
+        np.testing.assert_allclose(found['grad_norm'], expected['grad_norm'], rtol=1e-5)
+    one, other = ts.named(one.params), ts.named(other.params)
+    tables = ['wte.embedding'] + ['lm_head.embedding'] * (not tie_embeddings)
+    for name in tables:
+        assert other[name].shape == (100, 32)
+        np.testing.assert_array_equal(other[name][64:], 0)
+        np.testing.assert_allclose(other[name][:64], one[name], atol=1e-6)
 
 
 def batch_of(rows: int = 8, length: int = 16, seed: int = 0) -> Batch:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from hax_jax import checkpoint, config, preflight, records, runs, trainer
+from hax_jax import checkpoint, config, preflight, records, restore, runs, trainer
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CHILD = """
@@ -59,7 +59,7 @@ def losses(workdir: pathlib.Path) -> list[tuple[int, float, float]]:
 
 
 def parameters(workdir: pathlib.Path) -> dict[str, np.ndarray]:
-    return runs.load_base(str(workdir), step=30).parameters
+    return restore.load_base(str(workdir), step=30).parameters
 
 
 @pytest.fixture(scope='module')
@@ -186,7 +186,7 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
     run, _ = runs.resolve(run)
     train(cache, tmp_path, run)
     best, _ = runs.choose_step(steps(whole))
-    base = runs.load_base(str(whole), step=best)
+    base = restore.load_base(str(whole), step=best)
     assert runs.read_run(tmp_path)['base'] == {
         'path': str(whole),
         'step': best,
@@ -196,7 +196,7 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
     assert lines(tmp_path, 'evaluation')[0]['loss'] == pytest.approx(
         min(s.validation_loss for s in steps(whole) if s.validation_loss), abs=1e-6
     )
-    merged = runs.load_base(str(tmp_path)).parameters
+    merged = restore.load_base(str(tmp_path)).parameters
     changed = {n for n in merged if not np.array_equal(merged[n], base.parameters[n])}
     assert changed == {
         f'h.{i}.{layer}.kernel'
@@ -218,8 +218,8 @@ def test_a_lora_run_goes_on_bit_for_bit(
     train(cache, tmp_path / 'cut', run)
     assert losses(tmp_path / 'cut') == losses(tmp_path / 'whole')
     assert bit_equal(
-        runs.load_base(str(tmp_path / 'cut'), step=10).parameters,
-        runs.load_base(str(tmp_path / 'whole'), step=10).parameters,
+        restore.load_base(str(tmp_path / 'cut'), step=10).parameters,
+        restore.load_base(str(tmp_path / 'whole'), step=10).parameters,
     )
 
 
@@ -299,11 +299,11 @@ def test_another_base_is_refused_and_a_moved_one_found(
     moved = tmp_path / 'moved'
     (tmp_path / 'base').rename(moved)
     with pytest.raises(config.InputError, match='--base=PATH'):
-        runs.load_base(str(tmp_path / 'lora'))
-    runs.load_run_base(tmp_path / 'lora', base=str(moved))
+        restore.load_base(str(tmp_path / 'lora'))
+    restore.load_run_base(tmp_path / 'lora', base=str(moved))
     resolved, _ = runs.resolve(tiny_runs.lora(run, moved))
     assert train(cache, tmp_path / 'lora', resolved).step == 6
-    runs.load_base(str(tmp_path / 'lora'))  # the new place is recorded
+    restore.load_base(str(tmp_path / 'lora'))  # the new place is recorded
 
 
 def test_targets_shifted_twice_stop_the_run_before_its_first_step(
@@ -330,7 +330,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(
             optimizer__warmup_steps=0,
         )
     for info in steps(tmp_path):
-        values = runs.load_base(str(tmp_path), step=info.step).parameters.values()
+        values = restore.load_base(str(tmp_path), step=info.step).parameters.values()
         assert all(np.isfinite(value).all() for value in values)
 
 

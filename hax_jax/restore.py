@@ -1,0 +1,221 @@
+"""What a run has learned, from its checkpoints: parameters, adapters, whole models.
+
+from hax_jax import restore
+parameters = restore.parameters('runs/lora')                  # adapters merged
+adapter = restore.parameters('runs/lora', adapter_only=True)  # lora_a, lora_b
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from hax_jax import checkpoint, config, gpt2, layouts, lora, pretrained, runs, text
+from hax_jax import mesh as mesh_lib
+from hax_jax import train_state as ts
+
+
+def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
+    """The model at `path`: a Hugging Face folder or hub name, or a run.
+
+    A run gives its parameters at `step`, else at its best step, adapters merged.
+    """
+    source = runs.find_source(path)
+    if source.is_run:
+        found = parts(str(source.path), step=step)
+        parameters, step = found.merged(), found.step
+    else:
+        parameters = pretrained.load_parameters(source.path, source.model)
+    digest = pretrained.fingerprint(parameters)
+    return pretrained.Base(path, step, source.model, parameters, digest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a run has learned, on the host, the vocabulary's padding taken off.
+
+    `parameters` are all of the model's, or the adapter's, which stands on `base`; both
+    are dotted path -> float32 array. `model` has the base's sizes.
+    """
+
+    model: config.ModelConfig
+    lora: config.LoraConfig
+    base: pretrained.Base | None
+    parameters: dict[str, np.ndarray]
+    step: int
+    why: str
+    validation_loss: float | None
+
+    def merged(self) -> dict[str, np.ndarray]:
+        """All parameters of `lora.merged_model(model, lora)`."""
+        if self.base is None:
+            return self.parameters
+        return lora.merge(self.base.parameters, self.parameters, self.lora)
+
+
+def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
+    """What a run has learned: at `step`, else at its best step, else at its latest.
+
+    Raises:
+      InputError: there is no such run or step, or its base is not what it was.
+    """
+    folder = pathlib.Path(workdir)
+    run = runs.read_run(folder)
+    model, settings = runs.model_config(run), runs.lora_config(run)
+    shapes = layouts.parameter_shapes(model)
+    if settings.rank:
+        shapes = lora.adapter_shapes(shapes, settings)
+    path = folder / runs.CHECKPOINTS
+    if not path.is_dir():
+        raise config.InputError(
+            f'{folder} has no checkpoint yet; let launch.train reach one.'
+        )
+    with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+        steps = checkpoints.steps()
+        if not steps:
+            raise config.InputError(
+                f'{folder} has no whole checkpoint yet; let launch.train reach one.'
+            )
+        why = 'as asked'
+        if step is None:
+            step, why = runs.choose_step(steps)
+        parameters = checkpoints.load_parameters(step, shapes)
+    (validation_loss,) = [s.validation_loss for s in steps if s.step == step]
+    return Parts(
+        model=dataclasses.replace(model, pad_vocab_to_multiple_of=1),
+        lora=settings,
+        base=load_run_base(folder, base=base) if settings.rank else None,
+        parameters=layouts.unpad_vocab(parameters, model),
+        step=step,
+        why=why,
+        validation_loss=validation_loss,
+    )
+
+
+def parameters(
+    workdir: str,
+    *,
+    step: int | None = None,
+    base: str = '',
+    adapter_only: bool = False,
+    mesh: Mesh | None = None,
+) -> dict[str, Any]:
+    """A run's parameters for use elsewhere: dotted path -> float32 array.
+
+    All of them, adapters merged, or the adapter alone; numpy arrays, or jax Arrays that
+    lie on `mesh` as in training, each device holding its own part.
+
+    Raises:
+      InputError: as `parts`; or `adapter_only`, and the run has no adapter.
+    """
+    found = parts(workdir, step=step, base=base)
+    if adapter_only and not found.lora.rank:
+        raise config.InputError(
+            f'{workdir} trained all parameters and has no adapter; leave out '
+            'adapter_only.'
+        )
+    arrays = found.parameters if adapter_only else found.merged()
+    if mesh is None:
+        return arrays
+    return {
+        name: ts.place(array, mesh_lib.parameter_sharding(mesh, name, array.shape))
+        for name, array in arrays.items()
+    }
+
+
+def build(
+    model: config.ModelConfig,
+    parameters: dict[str, np.ndarray],
+    *,
+    lora_settings: config.LoraConfig | None = None,
+    dtype: str,
+) -> gpt2.Gpt2:
+    """A model of these parameters on the first device, to sample or to compare with.
+
+    With adapters they are the base's and the adapter's, which is not merged. Attention
+    is 'xla': the implementation that trained may not run here.
+    """
+    model = dataclasses.replace(model, attention='xla')
+
+    def make() -> gpt2.Gpt2:
+        rngs = nnx.Rngs(0)
+        made = gpt2.Gpt2(model, dtype=jax.numpy.dtype(dtype), rngs=rngs)
+        if lora_settings is not None and lora_settings.rank:
+            lora.add_lora(made, lora_settings, rngs=rngs)
+        return made
+
+    graphdef, state = nnx.split(nnx.eval_shape(make))
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    leaves = [ts.place(parameters[name], device) for name in ts.named(state)]
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves))
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A run's model, adapters merged, on the first device, in the run's dtype."""
+
+    model: gpt2.Gpt2
+    model_config: config.ModelConfig
+    tokenizer: text.Tokenizer
+    step: int
+    why: str
+    run_config: config.Config
+
+
+def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
+    """The model of a run: at `step`, else at its best step, else at its latest.
+
+    Raises:
+      InputError: there is no such run or step, its base is not what it was, or it knows
+        another prompt template.
+    """
+    folder = pathlib.Path(workdir)
+    run = runs.read_run(folder)
+    if run['template'] != text.TEMPLATE_VERSION:
+        raise config.InputError(
+            f'{folder} was trained with the prompt template {run["template"]!r}, and '
+            f'this version writes {text.TEMPLATE_VERSION!r}; use the version that '
+            'trained it.'
+        )
+    found = parts(workdir, step=step, base=base)
+    run_config = runs.read_config(folder)
+    sizes = lora.merged_model(found.model, found.lora)
+    model = build(sizes, found.merged(), dtype=runs.compute_dtype(run_config))
+    return Loaded(
+        model=model,
+        model_config=model.model,
+        tokenizer=text.load_tokenizer(str(folder / runs.TOKENIZER)),
+        step=found.step,
+        why=found.why,
+        run_config=run_config,
+    )
+
+
+def load_run_base(folder: pathlib.Path, *, base: str = '') -> pretrained.Base:
+    """The base that a run was started from, checked by its hash.
+
+    Raises:
+      InputError: it is gone, or another model lies there now.
+    """
+    then = runs.read_run(folder)['base']
+    own = folder / runs.OWN_BASE
+    path = base or (str(own) if own.is_dir() else then['path'])
+    try:
+        found = load_base(path, step=then['step'])
+    except config.InputError as error:
+        raise config.InputError(
+            f'{folder} was started from the base {then["path"]}, which must be read '
+            f'again (looked at {path}): {error}\n'
+            'If it moved, say where with --base=PATH.'
+        ) from error
+    if found.hash != then['hash']:
+        raise config.InputError(
+            f'{path} is not the base that {folder} was started from: its parameters '
+            f'hash to {found.hash[:16]}, the run has {then["hash"][:16]}; give the '
+            'right one with --base=PATH.'
+        )
+    return found
