@@ -1,5 +1,7 @@
 """A folder, or a Hugging Face hub name, to a folder on this machine."""
 
+import collections.abc
+import fnmatch
 import pathlib
 import re
 
@@ -8,8 +10,18 @@ from hax_jax import config
 _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
 
 
-def local_folder(path: str, *, field: str, patterns: list[str]) -> pathlib.Path:
+def local_folder(
+    path: str,
+    *,
+    field: str,
+    patterns: list[str],
+    one_of: collections.abc.Sequence[list[str]] = (),
+) -> pathlib.Path:
     """The folder at `path`; else the hub's files of that name that match `patterns`.
+
+    Of `one_of`, groups of patterns, the first is added that the hub has a file of: a
+    model lies there in many formats, each as large as the model. A hub that can't be
+    reached is no error where it gave the files before.
 
     Raises:
       InputError: neither is there; the message names the config's `field`.
@@ -21,15 +33,58 @@ def local_folder(path: str, *, field: str, patterns: list[str]) -> pathlib.Path:
         raise config.InputError(
             f'{field}={path!r} is not a folder, nor a hub name; give one or the other.'
         )
-    import huggingface_hub  # asked only when a name is not a folder
-
     try:
-        return pathlib.Path(
-            huggingface_hub.snapshot_download(path, allow_patterns=patterns)
-        )
+        return pathlib.Path(_download(path, patterns, one_of))
     except Exception as error:  # many kinds for one cause: nothing came
         raise config.InputError(
             f'{field}={path!r} is not a folder here, and the hub gave nothing of that '
             'name; check the spelling, or copy the files to a folder and give that. '
             f'The hub said: {(str(error) or repr(error)).splitlines()[0]}'
         ) from error
+
+
+def _download(
+    name: str, patterns: list[str], one_of: collections.abc.Sequence[list[str]]
+) -> str:
+    import huggingface_hub  # asked only when a name is not a folder
+
+    if not one_of:  # snapshot_download looks into its cache by itself
+        return huggingface_hub.snapshot_download(name, allow_patterns=patterns)
+    try:
+        # Not list_repo_files: without a network it tries for 24 s.
+        siblings = huggingface_hub.model_info(name).siblings or []
+    except Exception as error:
+        folder = _cached(name, patterns, one_of)
+        if not folder:
+            raise
+        print(
+            f'{name}: using the files in {folder}; the hub can not be asked '
+            f'({(str(error) or repr(error)).splitlines()[0]})',
+            flush=True,
+        )
+        return folder
+    there = [file.rfilename for file in siblings]
+    chosen = next((group for group in one_of if _any_match(there, group)), [])
+    return huggingface_hub.snapshot_download(name, allow_patterns=patterns + chosen)
+
+
+def _cached(
+    name: str, patterns: list[str], one_of: collections.abc.Sequence[list[str]]
+) -> str:
+    """The folder of an earlier download that has a whole group of `one_of`; else ''."""
+    import huggingface_hub
+
+    for group in one_of:
+        try:
+            folder = huggingface_hub.snapshot_download(
+                name, allow_patterns=patterns + group, local_files_only=True
+            )
+        except OSError:  # there is none, or it is known to lack one of these files
+            continue
+        if _any_match([file.name for file in pathlib.Path(folder).iterdir()], group):
+            return folder
+    return ''
+
+
+def _any_match(names: list[str], patterns: list[str]) -> bool:
+    return any(fnmatch.filter(names, pattern) for pattern in patterns)

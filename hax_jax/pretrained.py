@@ -4,16 +4,21 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import re
 
 import numpy as np
-import safetensors
 
-from hax_jax import config, hub, layouts
+from hax_jax import config, hub, layouts, tensor_files
 
-_FILES = ['config.json', '*.safetensors', '*.safetensors.index.json', 'tokenizer*']
-_FILES += ['vocab.json', 'merges.txt']
-_BUFFER = re.compile(r'h\.\d+\.attn\.(bias|masked_bias)$')  # masks, not parameters
+_FILES = ['config.json', 'tokenizer*', 'vocab.json', 'merges.txt']
+# Other names in transformers of what gpt2.py computes. `gelu_fast` has sqrt(2 / pi) to
+# ten digits, which is the same float32.
+_ACTIVATIONS = {
+    'gelu_pytorch_tanh': 'gelu_new',
+    'gelu_python_tanh': 'gelu_new',
+    'gelu_fast': 'gelu_new',
+    'gelu_accurate': 'gelu_new',
+    'gelu_python': 'gelu',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +34,12 @@ class Base:
 
 def local_folder(path: str) -> pathlib.Path:
     """The folder at `path`, or of the hub name `path`; InputError if there is none."""
-    return hub.local_folder(path, field='model.pretrained', patterns=_FILES)
+    return hub.local_folder(
+        path,
+        field='model.pretrained',
+        patterns=_FILES,
+        one_of=tensor_files.HUB_PATTERNS,
+    )
 
 
 def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
@@ -52,10 +62,9 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
     if values.get('model_type') != 'gpt2':
         problems.append(f"model_type={values.get('model_type')!r}, not 'gpt2'")
     activation = values.get('activation_function', 'gelu_new')
-    if activation not in config.ACTIVATIONS:
-        problems.append(
-            f'activation_function={activation!r}, not one of {config.ACTIVATIONS}'
-        )
+    accepted = (*config.ACTIVATIONS, *_ACTIVATIONS)
+    if activation not in accepted:
+        problems.append(f'activation_function={activation!r}, not one of {accepted}')
     for name, only in (
         ('scale_attn_weights', True),
         ('scale_attn_by_inverse_layer_idx', False),
@@ -72,6 +81,12 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
     }
     wrong = {n: v for n, v in sizes.items() if type(v) is not int or v < 1}
     problems += [f'{n}={v!r}, not an integer from 1 on' for n, v in wrong.items()]
+    epsilon = values.get('layer_norm_epsilon', 1e-5)
+    if type(epsilon) not in (int, float) or epsilon <= 0:
+        problems.append(f'layer_norm_epsilon={epsilon!r}, not a number over 0')
+    tied = values.get('tie_word_embeddings', True)
+    if type(tied) is not bool:
+        problems.append(f'tie_word_embeddings={tied!r}, not true or false')
     n_embd, n_head = sizes['n_embd'], sizes['n_head']
     if not wrong and n_embd % n_head:
         problems.append(f'n_embd={n_embd} is not divisible by n_head={n_head}')
@@ -85,74 +100,25 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
         )
     return config.ModelConfig(
         **sizes,
-        activation=activation,
-        layer_norm_epsilon=float(values.get('layer_norm_epsilon', 1e-5)),
-        tie_embeddings=values.get('tie_word_embeddings', True),
+        activation=_ACTIVATIONS.get(activation, activation),
+        layer_norm_epsilon=float(epsilon),
+        tie_embeddings=tied,
     )
 
 
 def load_parameters(
     folder: pathlib.Path, model: config.ModelConfig
 ) -> dict[str, np.ndarray]:
-    """Dotted path -> float32 array, of a folder's safetensors.
+    """Dotted path -> float32 array, of a folder's safetensors, .bin or .msgpack.
 
     A head that equals the embeddings is the tied head; buffers are left out.
 
     Raises:
-      InputError: lists every tensor that is missing, extra, misshapen or there twice.
+      InputError: a file is absent or damaged, or a tensor is there twice; else lists
+        every tensor that is missing, extra or misshapen, by the file's names.
     """
-    files = sorted(folder.glob('*.safetensors'))
-    if not files:
-        raise config.InputError(
-            f'model.pretrained: {folder} has no .safetensors file; save the model with '
-            "transformers' save_pretrained, which writes one."
-        )
-    stored: dict[str, np.ndarray] = {}
-    problems = []
-    for file in files:
-        try:
-            with safetensors.safe_open(file, framework='numpy') as tensors:
-                for key in tensors.keys():  # noqa: SIM118 (not a dict)
-                    name = key.removeprefix('transformer.')
-                    if name in stored:
-                        problems.append(f'twice: {name}, again in {file.name}')
-                    stored[name] = tensors.get_tensor(key)
-        except (safetensors.SafetensorError, OSError) as error:
-            raise config.InputError(
-                f'model.pretrained: {file} is damaged or cut short: {error}; copy it '
-                'again.'
-            ) from error
-    head = stored.pop('lm_head.weight', None)
-    if head is not None and (
-        not model.tie_embeddings
-        or not np.array_equal(head, stored.get('wte.weight', head))
-    ):
-        if model.tie_embeddings:
-            raise config.InputError(
-                f'model.pretrained: {folder}: lm_head.weight differs from wte.weight, '
-                'but config.json ties them; set tie_word_embeddings to false there if '
-                'the head is its own.'
-            )
-        stored['lm_head.weight'] = head
-    found = {
-        layouts.ours(name): tensor
-        for name, tensor in stored.items()
-        if not _BUFFER.search(name)
-    }
-    expected = layouts.parameter_shapes(model)
-    problems += [f'missing: {name}' for name in sorted(expected.keys() - found.keys())]
-    problems += [f'extra: {name}' for name in sorted(found.keys() - expected.keys())]
-    problems += [
-        f'{name} has shape {found[name].shape}, config.json says {shape}'
-        for name, shape in expected.items()
-        if name in found and found[name].shape != shape
-    ]
-    if problems:
-        raise config.InputError(
-            f'model.pretrained: {folder} does not hold the model of its config.json:\n'
-            + '\n'.join(problems)
-        )
-    return {name: np.asarray(found[name], np.float32) for name in expected}
+    tensors = tensor_files.read_folder(folder, field='model.pretrained')
+    return layouts.accounted(tensors, model, what=f'model.pretrained: {folder}')
 
 
 def fingerprint(parameters: dict[str, np.ndarray]) -> str:
