@@ -39,7 +39,6 @@ _KINDS = {
     'lora_magnitude': 'lora_magnitude_vector',
 }
 _LINEAR = ('attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj')
-_HEAD = 'lm_head'
 # peft stores the frozen head itself beside an adapter of it.
 _FROZEN_HEAD = f'{_PREFIX}lm_head.base_layer.weight'
 # Ways to begin that leave the base as it is. The others (pissa, olora, corda, loftq,
@@ -84,7 +83,7 @@ def target_names(
         paths = [f'h.{i}.{kind}' for i in range(num_layers)]
         there = [path for path in paths if path in layers]
         targets += [kind] if there == paths else there
-    return (*targets, _HEAD) if _HEAD in layers else tuple(targets)
+    return (*targets, lora.HEAD) if lora.HEAD in layers else tuple(targets)
 
 
 def write(
@@ -98,8 +97,8 @@ def write(
 ) -> None:
     """Writes the two files that peft loads into `folder`, which is there.
 
-    `adapter` is dotted path -> array; rows that pad the vocabulary are left out.
-    `base_name` is where peft looks for the base; `base_hash` is `read`'s to give back.
+    `adapter` is dotted path -> array, of a vocabulary without padding. `base_name` is
+    where peft looks for the base; `base_hash` is `read`'s to give back.
 
     Raises:
       ValueError: `adapter` is not what `settings` says, tensor by tensor.
@@ -113,10 +112,7 @@ def write(
         )
     tensors = {}
     for name, array in adapter.items():
-        array = np.asarray(array, np.float32)
-        if _is_padded(name):
-            array = array[..., : model.vocab_size]
-        tensors[_theirs(name)] = np.ascontiguousarray(array.T)
+        tensors[_theirs(name)] = np.ascontiguousarray(array.T, np.float32)
     layers = {name.rpartition('.')[0] for name in adapter}
     alpha = settings.alpha
     values = {
@@ -128,7 +124,8 @@ def write(
         'lora_alpha': int(alpha) if alpha == int(alpha) else alpha,
         'lora_dropout': settings.dropout,
         'target_modules': list(target_names(layers, num_layers=model.n_layer)),
-        'fan_in_fan_out': layers != {_HEAD},  # blocks are Conv1D, the head is Linear
+        'fan_in_fan_out': layers
+        != {lora.HEAD},  # blocks are Conv1D, the head is Linear
         'bias': 'none',
         'use_rslora': settings.rslora,
         'use_dora': settings.dora,
@@ -195,15 +192,12 @@ def read(folder: pathlib.Path, model: config.ModelConfig) -> PeftAdapter:
         if name not in found:
             continue
         theirs, tensor = found[name]
-        there = (*shape[:-1], model.vocab_size) if _is_padded(name) else shape
-        if tensor.shape != there[::-1]:
-            problems.append(f'{theirs} has shape {tensor.shape}, wanted {there[::-1]}')
+        if tensor.shape != shape[::-1]:
+            problems.append(f'{theirs} has shape {tensor.shape}, wanted {shape[::-1]}')
         elif not np.issubdtype(tensor.dtype, np.floating):
             problems.append(f'{theirs} holds {tensor.dtype}, not floats')
         else:
-            rows = [(0, size - has) for size, has in zip(shape, there, strict=True)]
-            array = np.asarray(tensor, np.float32).T
-            parameters[name] = np.ascontiguousarray(np.pad(array, rows))
+            parameters[name] = np.ascontiguousarray(tensor.T, np.float32)
     if head is not None and head.shape != (model.vocab_size, model.n_embd):
         problems.append(
             f'{_FROZEN_HEAD} has shape {head.shape}, the base has '
@@ -232,7 +226,7 @@ def _refused(folder: pathlib.Path, problems: list[str]) -> config.InputError:
 def _theirs(name: str) -> str:
     """`h.0.attn.c_attn.lora_a` -> peft's name of it."""
     layer, _, kind = name.rpartition('.')
-    transformer = '' if layer == _HEAD else 'transformer.'
+    transformer = '' if layer == lora.HEAD else 'transformer.'
     return f'{_PREFIX}{transformer}{layer}.{_KINDS[kind]}'
 
 
@@ -245,7 +239,7 @@ def _ours(name: str, shapes: collections.abc.Collection[str]) -> str:
         if name.startswith(_PREFIX) and name.endswith(f'.{theirs}'):
             layer = name.removeprefix(_PREFIX).removesuffix(f'.{theirs}')
             layer = layer.removeprefix('transformer.')
-            if layer == _HEAD or f'{layer}.kernel' in shapes:
+            if layer == lora.HEAD or f'{layer}.kernel' in shapes:
                 return f'{layer}.{ours}'
     return ''
 
@@ -256,11 +250,6 @@ def _why_extra(name: str) -> str:
     if name.endswith('.bias'):
         return ' (biases are not part of an adapter of hax_jax)'
     return ''
-
-
-def _is_padded(name: str) -> bool:
-    """Whether the last axis of one of our tensors is the vocabulary."""
-    return name in (f'{_HEAD}.lora_b', f'{_HEAD}.lora_magnitude')
 
 
 def _unrepresentable(values: dict[str, Any]) -> list[str]:
