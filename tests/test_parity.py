@@ -151,11 +151,11 @@ def test_five_steps_are_those_of_torch_adamw_on_transformers_own_loss(
         attention=attention,
         grad_accum_steps=grad_accum_steps,
     )
+    losses = [step['loss'] for step in metrics]
+    np.testing.assert_allclose(losses, theirs['losses'], atol=1e-5, rtol=0)
     for name, key in (('learning_rate', 'rates'), ('grad_norm', 'norms')):
         found = [step[name] for step in metrics]
         np.testing.assert_allclose(found, theirs[key], rtol=1e-5, err_msg=name)
-    losses = [step['loss'] for step in metrics]
-    np.testing.assert_allclose(losses, theirs['losses'], atol=1e-5, rtol=0)
     assert len(after) == sum(key.startswith('moved ') for key in theirs)
     for name, key in torch_names(theirs, 'moved ').items():
         ours, moved = after[name] - before[name], theirs[key].astype(np.float32)
