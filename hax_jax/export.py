@@ -1,6 +1,7 @@
-"""Runs out: full Hugging Face folders and PEFT adapters, each compared with the run."""
+"""Hugging Face's GPT-2 folders out: all that transformers loads, in one folder."""
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -14,6 +15,18 @@ WEIGHTS = 'model.safetensors'
 
 class MismatchError(Exception):
     """What was written is not what was to be written; a defect, not a user's error."""
+
+
+def output_problems(path: pathlib.Path) -> list[str]:
+    """Why a folder can't be made at `path`, in words; empty if it can."""
+    if os.path.lexists(path):
+        return [f'--output={path} exists; give a new name, or move it away.']
+    folder = path.parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return [f'--output={path}: {folder} is not a folder that can be written to.']
+    return []
 
 
 def write_hugging_face(

@@ -36,7 +36,8 @@ pieces = [{head}, question, {tail}]
 ids = [i for piece in pieces for i in tokenizer(piece).input_ids]
 ids = torch.tensor([ids])
 out = model.generate(
-    input_ids=ids, attention_mask=torch.ones_like(ids){settings}
+    input_ids=ids,
+    attention_mask=torch.ones_like(ids){settings}
 )
 print(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 """
@@ -79,8 +80,8 @@ def make(
         comment = '  # where the base model lies'
         load = _ADAPTER.format(base=f'{base_name!r}{comment}')
         settings = _settings(sampling)
-    else:  # generation_config.json says the rest
-        load, settings = _FULL, ''
+    else:  # generation_config.json says how
+        load, settings = _FULL, ','
     ask = _ASK.format(
         head=repr(text.HEAD),
         tail=repr(text.TAIL),
@@ -117,7 +118,12 @@ def run_facts(
 ) -> dict[str, str]:
     """What a run.json and a config.json tell of a model; none of the dataset's text."""
     data, train = run_config.data, run_config.train
-    facts = {'base': 'none: trained from random weights'}
+    model = run['model']
+    facts = {
+        'model': f'GPT-2 of {model["n_layer"]} blocks, width {model["n_embd"]}; a '
+        f'prompt and its answer have {model["n_positions"]} positions together',
+        'base': 'none: trained from random weights',
+    }
     base = run['base']
     if base:
         is_run = base['step'] is not None
@@ -168,11 +174,10 @@ def _lora(settings: config.LoraConfig) -> str:
 
 def _settings(sampling: config.SamplingConfig) -> str:
     return (
-        ',\n    do_sample=True, eos_token_id=tokenizer.eos_token_id, '
-        'pad_token_id=tokenizer.eos_token_id,\n    '
-        f'max_new_tokens={sampling.max_new_tokens}, '
-        f'temperature={sampling.temperature}, top_k={sampling.top_k}, '
-        f'top_p={sampling.top_p},'
+        f',\n    max_new_tokens={sampling.max_new_tokens},\n    do_sample=True,\n'
+        f'    temperature={sampling.temperature},\n    top_k={sampling.top_k},\n'
+        f'    top_p={sampling.top_p},\n    eos_token_id=tokenizer.eos_token_id,\n'
+        '    pad_token_id=tokenizer.eos_token_id,'
     )
 
 

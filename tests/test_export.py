@@ -1,6 +1,7 @@
 """Hugging Face folders that are written, and what is refused."""
 
 import json
+import os
 import pathlib
 import re
 import resource
@@ -319,3 +320,23 @@ def test_the_example_of_a_card_runs(
     pieces = text.template(tokenizer)
     prompt = text.prompt(pieces, question, max_length=256)
     assert names['ids'].tolist() == [prompt.ids]
+
+
+def test_an_output_that_cant_be_made_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / 'file'
+    file.write_text('')
+    (tmp_path / 'link').symlink_to('nowhere')
+    assert export.output_problems(tmp_path / 'new' / 'deep') == []
+    for path, message in (
+        (tmp_path, 'exists; give a new name'),
+        (tmp_path / 'link', 'exists; give a new name'),
+        (file, 'exists; give a new name'),
+        (file / 'in' / 'it', f'{file} is not a folder that can be written to'),
+    ):
+        (problem,) = export.output_problems(path)
+        assert message in problem and f'--output={path}' in problem
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    (problem,) = export.output_problems(tmp_path / 'new')
+    assert f'{tmp_path} is not a folder that can be written to' in problem

@@ -1,0 +1,101 @@
+"""Writes a run's model as a folder for other software.
+
+    python -m launch.export --workdir=runs/full --format=hf --output=exported
+    python -m launch.export --workdir=runs/lora --format=merged --output=exported
+    python -m launch.export --workdir=runs/lora --format=peft --output=adapter
+
+hf is the full Hugging Face folder of a run that trained every parameter; merged is that
+of a LoRA run, its adapters merged into the base; peft is the LoRA run's adapter alone.
+The folder is read back and its logits are compared with the run's own before it gets
+its name; if they differ it is kept as OUTPUT.mismatch, and the exit code is 1.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import flags
+
+from data_pipeline import program
+from hax_jax import config, export, run_export, runtime
+
+_WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
+_FORMAT = flags.DEFINE_string(
+    'format',
+    '',
+    'hf: a full folder of a run that trained every parameter. merged: a full folder of '
+    'a LoRA run. peft: the adapter of a LoRA run.',
+)
+_OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
+_STEP = flags.DEFINE_integer(
+    'step', None, 'Which checkpoint; the best by validation loss, else the latest.'
+)
+_BASE = flags.DEFINE_string(
+    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
+)
+_NEXT = {
+    'peft': """\
+  in Python: peft.PeftModel.from_pretrained(base, {output!r}), as in its README.md
+  a base that is a run of hax_jax is exported first, with --format=hf""",
+    'full': """\
+  in Python: transformers.AutoModelForCausalLM.from_pretrained({output!r}), as in its
+  README.md
+  as the base of another run: python -m launch.train \
+--config.model.pretrained={output} ...""",
+}
+
+
+def main() -> int:
+    _check()
+    runtime.start()
+    try:
+        written = run_export.write(
+            _WORKDIR.value,
+            _OUTPUT.value,
+            format=_FORMAT.value,
+            step=_STEP.value,
+            base=_BASE.value,
+        )
+    except export.MismatchError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'{_WORKDIR.value} at step {written.parts.step} ({written.parts.why})')
+    output = pathlib.Path(_OUTPUT.value).expanduser()
+    print(f'wrote {output}:')
+    for file in sorted(output.iterdir()):
+        print(f'  {file.stat().st_size:>13,} bytes  {file.name}')
+    print(
+        "largest difference of its logits from the run's own: "
+        f'{written.comparison.largest:.2g} (up to {written.comparison.tolerance:.2g} '
+        'is accepted)'
+    )
+    for note in written.notes:
+        print(f'note: {note.splitlines()[0]} (see README.md there)')
+    kind = 'peft' if _FORMAT.value == 'peft' else 'full'
+    print('next:\n' + _NEXT[kind].format(output=str(output)))
+    return 0
+
+
+def _check() -> None:
+    """Raises InputError, naming every flag that is wrong, before anything is read."""
+    problems = []
+    if not _WORKDIR.value:
+        problems.append('--workdir is missing; give the folder of a run.')
+    if _FORMAT.value not in run_export.FORMATS:
+        problems.append(
+            f'--format={_FORMAT.value!r} is not accepted; use one of '
+            f'{", ".join(run_export.FORMATS)}.'
+        )
+    if not _OUTPUT.value:
+        problems.append('--output is missing; give the folder to make.')
+    else:
+        path = pathlib.Path(_OUTPUT.value).expanduser()
+        problems += export.output_problems(path)
+    if problems:
+        raise config.InputError('\n'.join(problems))
+
+
+if __name__ == '__main__':
+    # transformers would say at its import that without PyTorch it has no models.
+    os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
+    program.run(main)

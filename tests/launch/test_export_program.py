@@ -1,0 +1,315 @@
+"""launch.export as its user meets it: real runs in, folders of other software out."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from hax_jax import layouts, peft_adapter, pretrained, records, restore, text
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
+_CONFIG = """
+from hax_jax import config
+
+def get_config():
+    draft = config.draft()
+    draft.tokenizer.path = 'train'
+    draft.tokenizer.vocab_size = 400
+    draft.model.update(n_layer=2, n_head=2, n_embd=32, n_positions=128)
+    draft.model.pad_vocab_to_multiple_of = 128
+    draft.data.update(seq_len=64, reader='numpy')
+    draft.train.update(num_steps=3, batch_size=4, eval_every_steps=3)
+    draft.optimizer.learning_rate = 1e-2
+    return draft
+"""
+_LORA = [
+    '--config.tokenizer.path=',
+    '--config.model.n_layer=0',
+    '--config.model.n_head=0',
+    '--config.lora.rank=2',
+    '--config.lora.targets=attn.c_attn,mlp.c_proj,lm_head',
+    '--config.lora.dora=true',
+    '--config.lora.rslora=true',
+]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=_ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def export(workdir: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return run('-m', 'launch.export', f'--workdir={workdir}', *more)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A run at full/, of a padded vocabulary, and a LoRA run on it at lora/."""
+    root = tmp_path_factory.mktemp('program')
+    rng = random.Random(0)
+    lines = []
+    for _ in range(60):
+        question, answer = (' '.join(rng.choices(_WORDS, k=12)) for _ in range(2))
+        lines.append(f'QUESTION: {question}?\n\nANSWER: {answer}.\n')
+    (root / 'pairs.md').write_text('\n'.join(lines))
+    (root / 'tiny.py').write_text(_CONFIG)
+    train = [
+        '-m',
+        'launch.train',
+        f'--config={root}/tiny.py',
+        f'--config.data.path={root}/data',
+    ]
+    for command in (
+        [
+            '-m',
+            'data_pipeline.build',
+            f'--input={root}/pairs.md',
+            f'--output={root}/data',
+            '--validation_share=0.2',
+        ],
+        [*train, f'--workdir={root}/full'],
+        [
+            *train,
+            f'--workdir={root}/lora',
+            f'--config.model.pretrained={root}/full',
+            *_LORA,
+        ],
+    ):
+        done = run(*command)
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name]) for name in one
+    )
+
+
+def check_card(card: str, folder: pathlib.Path, *, library: str) -> None:
+    """What each card says, and what none does."""
+    assert card.startswith(f'---\nlibrary_name: {library}\n')
+    assert 'QUESTION:\n{question}\n\nANSWER:\n{answer}<EOS>' in card
+    (cache,) = (p for p in (folder / 'data' / 'packed').iterdir() if p.is_dir())
+    assert records.open_cache(cache).fingerprint in card
+    assert 'step 3 (the best validation loss' in card
+    assert re.search(r'\| validation loss \| \d\.\d{4} nats', card)
+    assert str(folder) not in card and '/tmp' not in card
+    assert not any(word in card.lower() for word in ('quarrel', 'garden', 'supper'))
+
+
+def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    out = tmp_path / 'deep' / 'out'
+    done = export(folder / 'full', '--format=hf', f'--output={out}')
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    assert 'at step 3 (the best validation loss' in done.stdout
+    assert "largest difference of its logits from the run's own: 0 " in done.stdout
+    size = (out / 'model.safetensors').stat().st_size
+    assert f'{size:,} bytes  model.safetensors' in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == [
+        'README.md',
+        'config.json',
+        'generation_config.json',
+        'model.safetensors',
+        'tokenizer.json',
+        'tokenizer.model',
+        'tokenizer_config.json',
+    ]
+    tokenizer = text.load_tokenizer(str(folder / 'full' / 'tokenizer'))
+    model = pretrained.read_model_config(out)
+    assert model.vocab_size == tokenizer.vocab_size  # no padding
+    read = pretrained.load_parameters(out, model)
+    assert same(read, restore.parts(str(folder / 'full')).parameters)
+    check_card((out / 'README.md').read_text(), folder, library='transformers')
+    assert 'none: trained from random weights' in (out / 'README.md').read_text()
+    again = run(
+        '-m',
+        'launch.train',
+        f'--config={folder}/tiny.py',
+        f'--config.data.path={folder}/data',
+        f'--config.model.pretrained={out}',
+        *_LORA[:3],
+        f'--workdir={tmp_path}/again',
+    )
+    assert again.returncode == 0, again.stderr
+    begun = json.loads((tmp_path / 'again' / 'run.json').read_text())
+    ended = json.loads((folder / 'full' / 'run.json').read_text())
+    assert begun['tokenizer'] == ended['tokenizer']
+
+
+def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    parts = restore.parts(str(folder / 'lora'))
+    done = export(folder / 'lora', '--format=merged', f'--output={tmp_path}/merged')
+    assert done.returncode == 0, done.stderr
+    merged = tmp_path / 'merged'
+    values = json.loads((merged / 'config.json').read_text())
+    assert values['tie_word_embeddings'] is False  # the head was adapted
+    tensors = safetensors.numpy.load_file(merged / 'model.safetensors')
+    for name, before in parts.base.parameters.items():
+        changed = re.search(r'c_attn\.kernel|mlp\.c_proj\.kernel', name)
+        equal = np.array_equal(tensors[layouts.hugging_face(name)], before)
+        assert equal != bool(changed), name
+    wte, head = tensors['transformer.wte.weight'], tensors['lm_head.weight']
+    assert wte.shape == head.shape and not np.array_equal(wte, head)
+    check_card((merged / 'README.md').read_text(), folder, library='transformers')
+
+    done = export(folder / 'lora', '--format=peft', f'--output={tmp_path}/adapter')
+    assert done.returncode == 0, done.stderr
+    adapter = tmp_path / 'adapter'
+    assert sorted(path.name for path in adapter.iterdir()) == [
+        'README.md',
+        'adapter_config.json',
+        'adapter_model.safetensors',
+        'tokenizer.json',
+        'tokenizer.model',
+        'tokenizer_config.json',
+    ]
+    values = json.loads((adapter / 'adapter_config.json').read_text())
+    assert values['base_model_name_or_path'] == 'full'  # no path of this machine
+    assert (values['r'], values['use_dora'], values['use_rslora']) == (2, True, True)
+    assert same(peft_adapter.read(adapter, parts.model).parameters, parts.parameters)
+    card = (adapter / 'README.md').read_text()
+    check_card(card, folder, library='peft')
+    assert 'base_model: "full"' in card
+    assert 'rank 2, alpha 32, scaled by alpha / sqrt(rank), DoRA' in card
+
+
+def test_a_format_that_is_not_for_the_run_is_refused_by_the_one_that_is(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    out = f'--output={tmp_path}/out'
+    lora = export(folder / 'lora', '--format=hf', out)
+    assert lora.returncode == 2
+    assert 'use --format=merged' in lora.stderr and '--format=peft' in lora.stderr
+    for format_ in ('merged', 'peft'):
+        full = export(folder / 'full', f'--format={format_}', out)
+        assert full.returncode == 2
+        assert 'use --format=hf' in full.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_wrong_flag_is_named_at_once_before_anything_is_read(
+    tmp_path: pathlib.Path,
+) -> None:
+    there = tmp_path / 'there'
+    there.mkdir()
+    (there / 'file').write_text('mine')
+    done = export(pathlib.Path(), '--workdir=', '--format=gguf', f'--output={there}')
+    assert done.returncode == 2
+    assert '--workdir is missing' in done.stderr
+    assert "--format='gguf' is not accepted; use one of hf, merged, peft" in done.stderr
+    assert f'--output={there} exists' in done.stderr
+    assert (there / 'file').read_text() == 'mine'
+    done = export(tmp_path, '--format=hf', f'--output={there}/file/out')
+    assert done.returncode == 2
+    assert f'{there}/file is not a folder' in done.stderr
+    done = export(tmp_path, '--format=hf', f'--output={tmp_path}/out')
+    assert done.returncode == 2
+    assert f'{tmp_path} is not a run of launch.train' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_step_that_is_not_there_is_refused(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    out = tmp_path / 'out'
+    done = export(folder / 'full', '--format=hf', f'--output={out}', '--step=2')
+    assert done.returncode == 2
+    assert 'error: ' in done.stderr and '3' in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+_BROKEN = """
+import runpy, sys
+import safetensors.numpy
+
+save = safetensors.numpy.save_file
+
+def broken(tensors, path, metadata):
+    for name, tensor in tensors.items():
+        if name.endswith({name!r}):
+            tensors[name] = {change}
+    save(tensors, path, metadata)
+
+safetensors.numpy.save_file = broken
+sys.argv = ['launch.export', *sys.argv[1:]]
+runpy.run_module('launch.export', run_name='__main__')
+"""
+
+
+@pytest.mark.parametrize(
+    ('workdir', 'format_', 'name', 'change', 'message'),
+    [
+        ('full', 'hf', 'h.1.ln_2.bias', 'tensor + 0.01', 'the logits of the folder'),
+        ('full', 'hf', 'h.1.ln_2.bias', 'tensor[:5]', "can't be read back"),
+        ('lora', 'merged', 'c_attn.weight', 'tensor * 1.01', 'the logits of the'),
+        ('lora', 'peft', 'lora_B.weight', 'tensor * 2', 'the logits of the folder'),
+    ],
+)
+def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
+    folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    workdir: str,
+    format_: str,
+    name: str,
+    change: str,
+    message: str,
+) -> None:
+    (tmp_path / 'out.mismatch').mkdir()  # of an earlier export
+    done = run(
+        '-c',
+        _BROKEN.format(name=name, change=change),
+        f'--workdir={folder / workdir}',
+        f'--format={format_}',
+        f'--output={tmp_path}/out',
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: ') and message in done.stderr
+    if 'logits' in message:
+        assert re.search(r'by \d\S* at row \d, place \d+ of the probe', done.stderr)
+    assert f'kept in {tmp_path}/out.mismatch2' in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        'out.mismatch',
+        'out.mismatch2',
+    ]
+    assert not list((tmp_path / 'out.mismatch').iterdir())
+    weights = 'adapter_model' if format_ == 'peft' else 'model'
+    assert (tmp_path / 'out.mismatch2' / f'{weights}.safetensors').is_file()
+
+
+def test_a_base_that_moved_is_named_with_base(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    workdir = tmp_path / 'run'
+    workdir.mkdir()
+    for path in (folder / 'lora').iterdir():
+        (workdir / path.name).symlink_to(path)
+    (workdir / 'run.json').unlink()
+    values = json.loads((folder / 'lora' / 'run.json').read_text())
+    values['base']['path'] = str(tmp_path / 'gone')
+    (workdir / 'run.json').write_text(json.dumps(values))
+    flags = ['--format=merged', f'--output={tmp_path}/out']
+    gone = export(workdir, *flags)
+    assert gone.returncode == 2 and '--base' in gone.stderr
+    found = export(workdir, *flags, f'--base={folder}/full')
+    assert found.returncode == 0, found.stderr
