@@ -5,8 +5,8 @@
 
 One call, no data, no network, about 6 minutes on two cores and 8 GB of memory.
 Random weights of GPT-2's own sizes go through save_pretrained and `pretrained`, then
-both train on the same tokens in float32. Prints a table; exits with 1 if a figure is
-over its limit.
+both compute on the same tokens, ours in float32, torch's steps in float64. Prints a
+table; exits with 1 if a figure is over its limit.
 """
 
 import dataclasses
