@@ -208,7 +208,8 @@ def _flax_array(code: int, data: bytes) -> np.ndarray:
     start = len(data) - math.prod(shape) * dtype.itemsize  # the bytes are the last
     if start - head.tell() not in (2, 3, 5):  # what announces them
         raise ValueError(f'an array of shape {tuple(shape)} has other bytes')
-    return _float32(np.frombuffer(data, dtype, offset=start).reshape(shape))
+    array = _float32(np.frombuffer(data, dtype, offset=start).reshape(shape))
+    return np.require(array, requirements=['ALIGNED', 'WRITEABLE'])
 
 
 def _flatten(tree: dict[str, Any], path: str, tensors: dict[str, np.ndarray]) -> None:

@@ -87,6 +87,9 @@ def test_a_file_gives_what_was_written(tmp_path: pathlib.Path, kind: str) -> Non
     write(path, tensors())
     same(read(path), tensors())
     same(read(tmp_path), tensors())
+    for value in read(tmp_path).values():
+        assert value.flags.aligned
+        assert value.flags.writeable
 
 
 @pytest.mark.parametrize('kind', ['safetensors', 'msgpack'])
@@ -189,6 +192,16 @@ def test_an_index_that_is_none_is_named(tmp_path: pathlib.Path, content: str) ->
     shard(tmp_path, 'safetensors')
     (tmp_path / 'model.safetensors.index.json').write_text(content)
     assert 'model.safetensors.index.json is no index' in refused(tmp_path)
+
+
+def test_shards_of_other_names_are_read_where_the_index_names_them(
+    tmp_path: pathlib.Path,
+) -> None:
+    index = tmp_path / 'flax_model.msgpack.index.json'
+    for i, file in enumerate(shard(tmp_path, 'msgpack')):
+        (tmp_path / file).rename(tmp_path / f'part{i}.msgpack')
+        index.write_text(index.read_text().replace(file, f'part{i}.msgpack'))
+    same(read(tmp_path), tensors())
 
 
 def test_shards_without_their_index_are_read(tmp_path: pathlib.Path) -> None:
