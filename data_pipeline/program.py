@@ -9,13 +9,16 @@ from hax_jax import config
 
 
 def run(
-    main: collections.abc.Callable[[], int | None],
+    main: collections.abc.Callable[..., int | None],
     *,
     prepare: collections.abc.Callable[[list[str]], list[str]] = list,
+    positional: bool = False,
 ) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
 
     `prepare` sees the command line first; what it returns is parsed in its place.
+    With `positional`, `main` is given the list of arguments that are no flags, which
+    may stand among the flags; without, there may be none.
 
     What the user got wrong (`InputError`, a loss that is not finite, or a file the
     system refuses) is printed as one `error:` and exits with 2, Ctrl-C with 130.
@@ -24,13 +27,13 @@ def run(
 
     def guarded(argv: list[str]) -> int | None:
         try:
-            if len(argv) > 1:
+            if len(argv) > 1 and not positional:
                 raise config.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'
                 )
             if not flags.FLAGS['verbosity'].present:
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
-            return main()
+            return main(argv[1:]) if positional else main()
         except (config.InputError, FloatingPointError) as error:
             print(f'error: {error}', file=sys.stderr)
             return 2

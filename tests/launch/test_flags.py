@@ -267,9 +267,9 @@ def test_a_program_prints_an_error_and_exits_with_2() -> None:
 def test_help_names_every_field() -> None:
     text = ' '.join(run_program('--help').stdout.split())
     assert '--config.SECTION.FIELD=VALUE' in text
-    assert 'lora: rank alpha dropout targets' in text
+    assert 'lora: rank alpha rslora dora dropout targets' in text
     assert 'mesh: data fsdp tensor' in text
 
 
 def test_a_program_without_a_config_parses_its_flags_as_they_are() -> None:
-    assert program.run.__kwdefaults__ == {'prepare': list}
+    assert program.run.__kwdefaults__ == {'prepare': list, 'positional': False}

@@ -1,0 +1,60 @@
+"""How a program takes arguments that are no flags, in a process of its own."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_PROGRAM = """
+from absl import flags
+from data_pipeline import program
+
+OUTPUT = flags.DEFINE_string('output', '', 'Where.')
+
+
+def main(arguments=None):
+    print(arguments, OUTPUT.value)
+
+
+program.run(main, positional={})
+"""
+
+
+def run(*arguments: str, positional: bool) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-c', _PROGRAM.format(positional), *arguments],
+        cwd=_ROOT,
+        env={**os.environ, 'PYTHONPATH': str(_ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_arguments_may_stand_before_between_and_after_flags() -> None:
+    for arguments in (
+        ['a.pt', 'b', '--output=o'],
+        ['--output=o', 'a.pt', 'b'],
+        ['a.pt', '--output', 'o', 'b'],
+    ):
+        done = run(*arguments, positional=True)
+        assert (done.stdout, done.stderr) == ("['a.pt', 'b'] o\n", '')
+        assert done.returncode == 0
+    assert run(positional=True).stdout == '[] \n'
+
+
+def test_a_misspelt_flag_behind_an_argument_is_an_error() -> None:
+    done = run('a.pt', '--ouput=o', positional=True)
+    assert done.returncode == 2
+    assert "Unknown command line flag 'ouput'" in done.stderr
+    assert done.stdout == ''
+
+
+def test_a_program_that_takes_none_says_so() -> None:
+    done = run('a.pt', '--output=o', positional=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: 'a.pt' is not a flag; give arguments as --name=value.\n"
+    )
+    assert run('--output=o', positional=False).stdout == 'None o\n'
