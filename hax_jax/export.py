@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import safetensors
@@ -64,6 +65,8 @@ def write_hugging_face(
         safetensors.numpy.save_file(tensors, folder / WEIGHTS, {'format': 'pt'})
     except safetensors.SafetensorError as error:  # the disk is full
         raise OSError(f'{folder / WEIGHTS} could not be written: {error}') from error
+    # safetensors lets only its own user read it.
+    shutil.copymode(folder / 'config.json', folder / WEIGHTS)
     notes = write_tokenizer(folder, tokenizer, n_positions=model.n_positions)
     files.write_text(folder / model_card.FILE, model_card.with_notes(card, notes))
     return notes

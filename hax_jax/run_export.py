@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import jax
@@ -137,10 +138,11 @@ def compare(
 ) -> Comparison:
     """Compares logits to 1e-4, or of larger ones to 1e-5 of the largest.
 
-    float32 keeps 24 bits, 6e-8 of a value, and merging adds other roundings in each
-    layer: two right computations of logits of -100, as GPT-2 has, differ by 1e-4 and
-    more. What is wrong (a layout, a scale, a lost adapter) differs by far more than a
-    hundred-thousandth. What is not finite agrees with nothing.
+    float32 keeps 24 bits, and merging rounds otherwise in each layer, in proportion to
+    what is computed: with GPT-2's 124M sizes, rank 16, random numbers, logits up to 7
+    differed by 1.6e-5 and logits up to 88, as GPT-2 has, by 2.0e-4. What is wrong (a
+    layout, a scale, a lost adapter) differs by far more. What is not finite agrees with
+    nothing.
     """
     difference = np.abs(own - written)
     difference = np.where(np.isfinite(difference), difference, np.inf)
@@ -220,6 +222,8 @@ def _fill(
         base_name=base_name,
         base_hash=parts.base.hash,
     )
+    # As in write_hugging_face: others may read what they may read beside it.
+    shutil.copymode(new / peft_adapter.CONFIG, new / peft_adapter.SAFETENSORS)
     notes = export.write_tokenizer(new, tokenizer, n_positions=parts.model.n_positions)
     files.write_text(new / model_card.FILE, model_card.with_notes(card, notes))
     return notes

@@ -1,5 +1,6 @@
 """launch.export as its user meets it: real runs in, folders of other software out."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,7 +13,17 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from hax_jax import layouts, peft_adapter, pretrained, records, restore, text
+from hax_jax import (
+    config,
+    layouts,
+    peft_adapter,
+    pretrained,
+    records,
+    restore,
+    run_export,
+    text,
+)
+from hax_jax import export as hax_export
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
@@ -139,6 +150,7 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
     read = pretrained.load_parameters(out, model)
     assert same(read, restore.parts(str(folder / 'full')).parameters)
     check_card((out / 'README.md').read_text(), folder, library='transformers')
+    assert len({path.stat().st_mode for path in out.iterdir()}) == 1
     assert 'none: trained from random weights' in (out / 'README.md').read_text()
     again = run(
         '-m',
@@ -184,6 +196,7 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
         'tokenizer.model',
         'tokenizer_config.json',
     ]
+    assert len({path.stat().st_mode for path in adapter.iterdir()}) == 1
     values = json.loads((adapter / 'adapter_config.json').read_text())
     assert values['base_model_name_or_path'] == 'full'  # no path of this machine
     assert (values['r'], values['use_dora'], values['use_rslora']) == (2, True, True)
@@ -295,6 +308,40 @@ def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
     assert not list((tmp_path / 'out.mismatch').iterdir())
     weights = 'adapter_model' if format_ == 'peft' else 'model'
     assert (tmp_path / 'out.mismatch2' / f'{weights}.safetensors').is_file()
+
+
+def test_an_adapter_that_tells_another_scale_is_found(
+    folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = peft_adapter.write
+
+    def broken(new, settings, *rest, **names):  # noqa: ANN001, ANN002, ANN003, ANN202
+        settings = dataclasses.replace(settings, alpha=settings.alpha * 1.1)
+        write(new, settings, *rest, **names)
+
+    monkeypatch.setattr(peft_adapter, 'write', broken)
+    with pytest.raises(hax_export.MismatchError, match='the logits of the folder'):
+        run_export.write(
+            str(folder / 'lora'), str(tmp_path / 'out'), format='peft', step=3
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
+
+
+def test_a_run_of_another_template_or_without_numbers_is_refused(
+    folder: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = str(tmp_path / 'out')
+    nothing = np.full((1, 1, 1), np.nan, np.float32)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_export, 'probe_logits', lambda _: nothing)
+        with pytest.raises(config.InputError, match='at step 3 gives logits that are'):
+            run_export.write(str(folder / 'full'), out, format='hf')
+    monkeypatch.setattr(text, 'TEMPLATE_VERSION', 'question-answer-2')
+    with pytest.raises(config.InputError) as error:
+        run_export.write(str(folder / 'full'), out, format='peft')
+    for message in ("template 'question-answer-1'", 'use --format=hf'):
+        assert message in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_base_that_moved_is_named_with_base(
