@@ -210,14 +210,12 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
 def test_a_format_that_is_not_for_the_run_is_refused_by_the_one_that_is(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    out = f'--output={tmp_path}/out'
-    lora = export(folder / 'lora', '--format=hf', out)
-    assert lora.returncode == 2
-    assert 'use --format=merged' in lora.stderr and '--format=peft' in lora.stderr
+    out = str(tmp_path / 'out')
+    with pytest.raises(config.InputError, match=r'=merged .*--format=peft'):
+        run_export.write(str(folder / 'lora'), out, format='hf')
     for format_ in ('merged', 'peft'):
-        full = export(folder / 'full', f'--format={format_}', out)
-        assert full.returncode == 2
-        assert 'use --format=hf' in full.stderr
+        with pytest.raises(config.InputError, match=r'lora\.rank=0\); use --format=hf'):
+            run_export.write(str(folder / 'full'), out, format=format_)
     assert not list(tmp_path.iterdir())
 
 
@@ -233,22 +231,16 @@ def test_every_wrong_flag_is_named_at_once_before_anything_is_read(
     assert "--format='gguf' is not accepted; use one of hf, merged, peft" in done.stderr
     assert f'--output={there} exists' in done.stderr
     assert (there / 'file').read_text() == 'mine'
-    done = export(tmp_path, '--format=hf', f'--output={there}/file/out')
-    assert done.returncode == 2
-    assert f'{there}/file is not a folder' in done.stderr
-    done = export(tmp_path, '--format=hf', f'--output={tmp_path}/out')
-    assert done.returncode == 2
-    assert f'{tmp_path} is not a run of launch.train' in done.stderr
-    assert 'Traceback' not in done.stderr
 
 
-def test_a_step_that_is_not_there_is_refused(
+def test_what_is_no_run_or_no_step_of_it_is_refused(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    out = tmp_path / 'out'
-    done = export(folder / 'full', '--format=hf', f'--output={out}', '--step=2')
-    assert done.returncode == 2
-    assert 'error: ' in done.stderr and '3' in done.stderr
+    out = str(tmp_path / 'out')
+    with pytest.raises(config.InputError, match=r'is not a run of launch\.train'):
+        run_export.write(str(tmp_path), out, format='hf')
+    with pytest.raises(config.InputError, match=r'/2; the steps .* \[3\]'):
+        run_export.write(str(folder / 'full'), out, format='hf', step=2)
     assert not list(tmp_path.iterdir())
 
 
@@ -259,9 +251,8 @@ import safetensors.numpy
 save = safetensors.numpy.save_file
 
 def broken(tensors, path, metadata):
-    for name, tensor in tensors.items():
-        if name.endswith({name!r}):
-            tensors[name] = {change}
+    name = 'transformer.h.1.ln_2.bias'
+    tensors[name] = tensors[name] + 0.01
     save(tensors, path, metadata)
 
 safetensors.numpy.save_file = broken
@@ -270,44 +261,58 @@ runpy.run_module('launch.export', run_name='__main__')
 """
 
 
-@pytest.mark.parametrize(
-    ('workdir', 'format_', 'name', 'change', 'message'),
-    [
-        ('full', 'hf', 'h.1.ln_2.bias', 'tensor + 0.01', 'the logits of the folder'),
-        ('full', 'hf', 'h.1.ln_2.bias', 'tensor[:5]', "can't be read back"),
-        ('lora', 'merged', 'c_attn.weight', 'tensor * 1.01', 'the logits of the'),
-        ('lora', 'peft', 'lora_B.weight', 'tensor * 2', 'the logits of the folder'),
-    ],
-)
 def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
-    folder: pathlib.Path,
-    tmp_path: pathlib.Path,
-    workdir: str,
-    format_: str,
-    name: str,
-    change: str,
-    message: str,
+    folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / 'out.mismatch').mkdir()  # of an earlier export
     done = run(
         '-c',
-        _BROKEN.format(name=name, change=change),
-        f'--workdir={folder / workdir}',
-        f'--format={format_}',
+        _BROKEN,
+        f'--workdir={folder}/full',
+        '--format=hf',
         f'--output={tmp_path}/out',
     )
     assert done.returncode == 1
-    assert done.stderr.startswith('error: ') and message in done.stderr
-    if 'logits' in message:
-        assert re.search(r'by \d\S* at row \d, place \d+ of the probe', done.stderr)
+    assert done.stderr.startswith('error: the logits of the folder differ from')
+    assert re.search(r'by \d\S* at row \d, place \d+ of the probe', done.stderr)
     assert f'kept in {tmp_path}/out.mismatch2' in done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        'out.mismatch',
-        'out.mismatch2',
-    ]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ['out.mismatch', 'out.mismatch2']
     assert not list((tmp_path / 'out.mismatch').iterdir())
-    weights = 'adapter_model' if format_ == 'peft' else 'model'
-    assert (tmp_path / 'out.mismatch2' / f'{weights}.safetensors').is_file()
+    assert (tmp_path / 'out.mismatch2' / 'model.safetensors').is_file()
+
+
+@pytest.mark.parametrize(
+    ('workdir', 'format_', 'name', 'rows', 'factor', 'message'),
+    [
+        ('full', 'hf', 'h.1.ln_2.bias', 5, 1, "can't be read back"),
+        ('lora', 'merged', 'c_attn.weight', None, 1.01, 'the logits of the folder'),
+        ('lora', 'peft', 'lora_B.weight', None, 2, 'the logits of the folder'),
+    ],
+)
+def test_wrong_tensors_of_every_format_are_found(
+    folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workdir: str,
+    format_: str,
+    name: str,
+    rows: int | None,
+    factor: float,
+    message: str,
+) -> None:
+    save = safetensors.numpy.save_file
+
+    def broken(tensors: dict, path: pathlib.Path, metadata: dict) -> None:
+        for key, tensor in tensors.items():
+            if key.endswith(name):
+                tensors[key] = tensor[:rows] * np.float32(factor)
+        save(tensors, path, metadata)
+
+    monkeypatch.setattr(safetensors.numpy, 'save_file', broken)
+    with pytest.raises(hax_export.MismatchError, match=message):
+        run_export.write(str(folder / workdir), str(tmp_path / 'out'), format=format_)
+    assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
 
 def test_an_adapter_that_tells_another_scale_is_found(
@@ -355,8 +360,9 @@ def test_a_base_that_moved_is_named_with_base(
     values = json.loads((folder / 'lora' / 'run.json').read_text())
     values['base']['path'] = str(tmp_path / 'gone')
     (workdir / 'run.json').write_text(json.dumps(values))
-    flags = ['--format=merged', f'--output={tmp_path}/out']
-    gone = export(workdir, *flags)
-    assert gone.returncode == 2 and '--base' in gone.stderr
-    found = export(workdir, *flags, f'--base={folder}/full')
-    assert found.returncode == 0, found.stderr
+    out = str(tmp_path / 'out')
+    with pytest.raises(config.InputError, match='--base=PATH'):
+        run_export.write(str(workdir), out, format='merged')
+    assert not (tmp_path / 'out').exists()
+    run_export.write(str(workdir), out, format='merged', base=str(folder / 'full'))
+    assert (tmp_path / 'out' / 'model.safetensors').is_file()
