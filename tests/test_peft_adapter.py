@@ -103,7 +103,10 @@ def test_names_shapes_and_fields_are_those_of_peft(tmp_path: pathlib.Path) -> No
     chosen = settings(dora=True, dropout=0.1, targets=('h.1.mlp.c_fc', 'lm_head'))
     tensors = adapter(['h.1.mlp.c_fc', 'lm_head'], dora=True)
     write(tmp_path, chosen, tensors)
-    stored = safetensors.numpy.load_file(tmp_path / 'adapter_model.safetensors')
+    path = tmp_path / 'adapter_model.safetensors'
+    with safetensors.safe_open(path, framework='numpy') as file:
+        assert file.metadata() == {'format': 'pt', 'base_hash': 'abc123'}
+    stored = safetensors.numpy.load_file(path)
     layer = 'base_model.model.transformer.h.1.mlp.c_fc'
     head = 'base_model.model.lm_head'
     assert {name: tensor.shape for name, tensor in stored.items()} == {
