@@ -50,6 +50,7 @@ class ModelConfig:
     n_head: int = 0
     n_embd: int = 0
     n_positions: int = 0
+    n_inner: int = 0  # width of the MLP; 0: the pretrained model's, else 4 * n_embd
     vocab_size: int = 0  # 0 takes the pretrained model's, else the tokenizer's
     activation: str = 'gelu_new'
     layer_norm_epsilon: float = 1e-5
@@ -59,6 +60,10 @@ class ModelConfig:
     resid_pdrop: float = 0.0
     attention: str = 'auto'  # one of ATTENTIONS
     pad_vocab_to_multiple_of: int = 1  # 128 suits accelerators; export undoes it
+
+    @property
+    def mlp_width(self) -> int:
+        return self.n_inner or 4 * self.n_embd
 
     @property
     def num_table_rows(self) -> int:
@@ -253,7 +258,7 @@ def _problems(run: Config) -> list[str]:
         'mesh.fsdp': (mesh.fsdp >= 1, '1 or more'),
         'mesh.tensor': (mesh.tensor >= 1, '1 or more'),
     }
-    for name in ('n_layer', 'n_head', 'n_embd', 'n_positions', 'vocab_size'):
+    for name in ('n_layer', 'n_head', 'n_embd', 'n_positions', 'n_inner', 'vocab_size'):
         accepted[f'model.{name}'] = (getattr(model, name) >= 0, '0 (unset) or more')
     for name in ('embd_pdrop', 'attn_pdrop', 'resid_pdrop'):
         in_range = 0 <= getattr(model, name) < 1

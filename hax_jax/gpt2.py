@@ -241,9 +241,10 @@ class Mlp(nnx.Module):
         self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
     ) -> None:
         self.activation = _ACTIVATIONS[model.activation]
-        self.c_fc = _linear(model.n_embd, 4 * model.n_embd, _INIT_STDDEV, dtype, rngs)
+        width = model.mlp_width
+        self.c_fc = _linear(model.n_embd, width, _INIT_STDDEV, dtype, rngs)
         stddev = _INIT_STDDEV / (2 * model.n_layer) ** 0.5
-        self.c_proj = _linear(4 * model.n_embd, model.n_embd, stddev, dtype, rngs)
+        self.c_proj = _linear(width, model.n_embd, stddev, dtype, rngs)
 
     def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
         x = self.activation(self.c_fc(x, _fold(key, 6)))  # [B, T, F]

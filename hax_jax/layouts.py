@@ -27,7 +27,7 @@ def parameter_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
 
     A vocabulary that is padded has its padded rows.
     """
-    d, v = model.n_embd, model.num_table_rows
+    d, f, v = model.n_embd, model.mlp_width, model.num_table_rows
     shapes: dict[str, tuple[int, ...]] = {
         'wte.embedding': (v, d),
         'wpe.embedding': (model.n_positions, d),
@@ -43,8 +43,8 @@ def parameter_shapes(model: config.ModelConfig) -> dict[str, tuple[int, ...]]:
         for layer, size_in, size_out in (
             ('attn.c_attn', d, 3 * d),
             ('attn.c_proj', d, d),
-            ('mlp.c_fc', d, 4 * d),
-            ('mlp.c_proj', 4 * d, d),
+            ('mlp.c_fc', d, f),
+            ('mlp.c_proj', f, d),
         ):
             shapes[f'h.{i}.{layer}.kernel'] = (size_in, size_out)
             shapes[f'h.{i}.{layer}.bias'] = (size_out,)

@@ -167,7 +167,7 @@ def initial_magnitudes(
     base: dict[str, np.ndarray], settings: config.LoraConfig
 ) -> dict[str, np.ndarray]:
     """The lengths that DoRA's magnitudes begin with: those of the base's columns."""
-    if not settings.dora:
+    if not (settings.rank and settings.dora):
         return {}
     shapes = {name: array.shape for name, array in base.items()}
     return {

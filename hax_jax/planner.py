@@ -14,6 +14,7 @@ from hax_jax import train_state as ts
 # compiler asked for with jaxlib 0.10.2. Of them the norms' and the residual stream's
 # are whole on each device, the others are split over the mesh's tensor axis.
 _WHOLE, _SPLIT = 8, 17
+_MLP = 3  # of those that are split, as many as are MLP's width, 4 * n_embd: 12
 _DROPOUT = 4  # more of them with dropout on the residual stream
 _SCORES = 2  # arrays [B, N, T, T] a layer that 'xla' attention keeps
 _BLOCK_SCORES = 8  # arrays [B, N, QUERY_BLOCK, T] that 'blockwise' needs at a time
@@ -119,6 +120,7 @@ def make_plan(setup: preflight.Setup) -> Plan:
             n_layer=run.model.n_layer,
             n_head=run.model.n_head,
             n_embd=run.model.n_embd,
+            mlp_width=run.model.mlp_width,
             implementation=setup.attention,
             dropout=run.model.resid_pdrop > 0,
             # XLA's CPU compiler keeps bfloat16 values as float32.
@@ -146,6 +148,7 @@ def activation_bytes(
     n_layer: int,
     n_head: int,
     n_embd: int,
+    mlp_width: int,
     implementation: str,
     dropout: bool,
     itemsize: int,
@@ -153,14 +156,16 @@ def activation_bytes(
     """What the forward pass keeps for the backward pass, on one device.
 
     rows * seq_len * n_layer * itemsize * (width + scores), where width is n_embd times
-    8 + 17 / tensor (4 more with dropout), and scores are those of the attention:
-    'xla' keeps 2 * n_head * seq_len / tensor; 'blockwise' keeps its keys and values as
-    the blocks saw them, n_embd * (seq_len / 128 + 1) / tensor, and needs once, for the
+    8 + 17 / tensor (4 more with dropout; 12 of the 17 are an MLP of 4 * n_embd), and
+    scores are those of the attention: 'xla' keeps 2 * n_head * seq_len / tensor;
+    'blockwise' keeps its keys and values as the blocks saw them,
+    n_embd * (seq_len / 128 + 1) / tensor, and needs once, for the
     block in work, 8 * rows * n_head * 128 * seq_len * 4 / tensor; fused ones nothing.
     Within 15% of what XLA's CPU compiler asked for, from 4 layers of 256 to GPT-2; on
     accelerators, not yet compared.
     """
     width = n_embd * (_WHOLE + _SPLIT / tensor + _DROPOUT * dropout)
+    width += _MLP * (mlp_width - 4 * n_embd) / tensor
     scores, once = 0.0, 0.0
     if implementation == 'xla':
         scores = _SCORES * n_head * seq_len / tensor

@@ -79,6 +79,9 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
         'n_positions': values.get('n_positions', values.get('n_ctx', 1024)),
         'vocab_size': values.get('vocab_size', 50257),
     }
+    # The file may leave it to be 4 * n_embd, as every published GPT-2 does.
+    if values.get('n_inner') not in (None, 4 * sizes['n_embd']):
+        sizes['n_inner'] = values['n_inner']
     wrong = {n: v for n, v in sizes.items() if type(v) is not int or v < 1}
     problems += [f'{n}={v!r}, not an integer from 1 on' for n, v in wrong.items()]
     epsilon = values.get('layer_norm_epsilon', 1e-5)
@@ -90,8 +93,6 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
     n_embd, n_head = sizes['n_embd'], sizes['n_head']
     if not wrong and n_embd % n_head:
         problems.append(f'n_embd={n_embd} is not divisible by n_head={n_head}')
-    if not wrong and values.get('n_inner') not in (None, 4 * n_embd):
-        problems.append(f'n_inner={values["n_inner"]}, not 4 * n_embd')
     if problems:
         raise config.InputError(
             f'model.pretrained: {path} is not of a GPT-2 that this trains: '

@@ -37,6 +37,7 @@ SIZES = (
     'n_head',
     'n_embd',
     'n_positions',
+    'n_inner',
     'vocab_size',
     'activation',
     'layer_norm_epsilon',

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hax_jax import config, optimizer, train_step
+from hax_jax import config, layouts, optimizer, train_step
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
@@ -34,6 +34,14 @@ def batch(step: int) -> dict[str, np.ndarray]:
         'loss_weights': weights,
         'segment_ids': np.tile(segments, (ROWS, 1)),
         'positions': np.tile(positions, (ROWS, 1)),
+    }
+
+
+def random_base() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in layouts.parameter_shapes(MODEL).items()
     }
 
 
@@ -80,7 +88,17 @@ def train(
             {k: ts.place(v, rows) for k, v in batch(9).items()},
         )
         evaluated = np.asarray(jax.block_until_ready(evaluated))
+    base = random_base()
+    placed_base = ts.create(
+        blueprint, MODEL, lora, tx, compute_dtype='float32', seed=0, base=base
+    )
+    leaves = ts.named(placed_base.params) | ts.named(placed_base.frozen)
     return {
+        'each_shard_is_its_part_of_the_base': all(
+            np.array_equal(shard.data, array[shard.index])
+            for name, array in base.items()
+            for shard in leaves[name].addressable_shards
+        ),
         'metrics': seen,
         'compiled': step._cache_size(),
         'nll': evaluated.tolist(),

@@ -198,15 +198,16 @@ def theirs_to_ours(name: str) -> str:
     return re.sub(r'\.weight$', '.kernel', name)
 
 
-@pytest.mark.parametrize('tie_embeddings', [True, False])
+@pytest.mark.parametrize(('tie_embeddings', 'n_inner'), [(True, 0), (False, 50)])
 @pytest.mark.parametrize('activation', config.ACTIVATIONS)
 def test_logits_are_those_of_the_formulas_in_numpy(
-    activation: str, tie_embeddings: bool
+    activation: str, tie_embeddings: bool, n_inner: int
 ) -> None:
     model = dataclasses.replace(
         TINY,
         activation=activation,
         tie_embeddings=tie_embeddings,
+        n_inner=n_inner,
         layer_norm_epsilon=1e-2,
     )
     parameters = random_parameters(model)

@@ -107,6 +107,13 @@ def test_each_device_holds_its_share_of_each_parameter(
     assert measured['runs'][name]['shards'] == as_lists(held(fsdp, tensor))
 
 
+@pytest.mark.parametrize('name', RUNS)
+def test_each_device_is_given_its_part_of_a_base(
+    measured: dict[str, Any], name: str
+) -> None:
+    assert measured['runs'][name]['each_shard_is_its_part_of_the_base']
+
+
 def test_adapters_lie_as_the_kernels_that_they_adapt(measured: dict[str, Any]) -> None:
     expected = held(2, 2) | held_adapters(2, 2)
     assert measured['runs']['LoRA on 2x2x2']['shards'] == as_lists(expected)

@@ -69,6 +69,14 @@ def test_sizes_that_config_json_leaves_out_are_gpt2s(folder: pathlib.Path) -> No
     )
 
 
+@pytest.mark.parametrize(('n_inner', 'expected'), [(None, 0), (128, 0), (100, 100)])
+def test_the_width_of_the_mlp_is_kept_where_it_is_not_4_n_embd(
+    folder: pathlib.Path, n_inner: int | None, expected: int
+) -> None:
+    edit_config(folder, n_inner=n_inner)
+    assert pretrained.read_model_config(folder).n_inner == expected
+
+
 def test_n_ctx_stands_for_n_positions_where_that_is_absent(
     folder: pathlib.Path,
 ) -> None:
@@ -302,7 +310,8 @@ def test_a_folder_without_weights_names_the_remedy(folder: pathlib.Path) -> None
         ({'scale_attn_weights': False}, 'scale_attn_weights=False'),
         ({'scale_attn_by_inverse_layer_idx': True}, 'inverse_layer_idx=True'),
         ({'add_cross_attention': True}, 'add_cross_attention=True'),
-        ({'n_inner': 100}, 'n_inner=100'),
+        ({'n_inner': 0}, 'n_inner=0'),
+        ({'n_inner': '128'}, "n_inner='128'"),
         ({'layer_norm_epsilon': '1e-5'}, "layer_norm_epsilon='1e-5'"),
         ({'layer_norm_epsilon': 0}, 'layer_norm_epsilon=0'),
         ({'tie_word_embeddings': 'no'}, "tie_word_embeddings='no'"),
@@ -324,8 +333,8 @@ def test_a_model_that_gpt2_py_cannot_compute_is_refused_by_name(
 
 
 def test_all_that_it_cannot_compute_is_named_at_once(folder: pathlib.Path) -> None:
-    edit_config(folder, model_type='opt', activation_function='silu', n_inner=7)
-    with pytest.raises(config.InputError, match=r"'opt'.*'silu'.*n_inner=7"):
+    edit_config(folder, model_type='opt', activation_function='silu', n_inner=-7)
+    with pytest.raises(config.InputError, match=r"'opt'.*'silu'.*n_inner=-7"):
         pretrained.read_model_config(folder)
 
 
