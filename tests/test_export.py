@@ -67,7 +67,13 @@ def tokenizer(sentencepiece_folder: pathlib.Path) -> text.Tokenizer:
 def test_a_folder_has_the_names_of_save_pretrained_and_reads_back_bit_equal(
     tmp_path: pathlib.Path, tokenizer: text.Tokenizer, tie: bool
 ) -> None:
-    model = make_model(tie_embeddings=tie, activation='relu', layer_norm_epsilon=1e-6)
+    width = 32 if tie else 20
+    model = make_model(
+        tie_embeddings=tie,
+        n_inner=0 if tie else width,
+        activation='relu',
+        layer_norm_epsilon=1e-6,
+    )
     parameters = random_parameters(model)
     notes = export.write_hugging_face(tmp_path, model, parameters, tokenizer, card='')
     assert notes == []
@@ -85,9 +91,9 @@ def test_a_folder_has_the_names_of_save_pretrained_and_reads_back_bit_equal(
         'transformer.h.0.attn.c_proj.bias': [8],
         'transformer.h.0.ln_2.weight': [8],
         'transformer.h.0.ln_2.bias': [8],
-        'transformer.h.0.mlp.c_fc.weight': [8, 32],
-        'transformer.h.0.mlp.c_fc.bias': [32],
-        'transformer.h.0.mlp.c_proj.weight': [32, 8],
+        'transformer.h.0.mlp.c_fc.weight': [8, width],
+        'transformer.h.0.mlp.c_fc.bias': [width],
+        'transformer.h.0.mlp.c_proj.weight': [width, 8],
         'transformer.h.0.mlp.c_proj.bias': [8],
         'transformer.ln_f.weight': [8],
         'transformer.ln_f.bias': [8],
