@@ -117,7 +117,7 @@ def _write_configs(
         n_embd=model.n_embd,
         n_layer=model.n_layer,
         n_head=model.n_head,
-        n_inner=None,
+        n_inner=model.n_inner or None,
         activation_function=model.activation,
         resid_pdrop=model.resid_pdrop,
         embd_pdrop=model.embd_pdrop,
