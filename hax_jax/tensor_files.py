@@ -102,7 +102,7 @@ def read_file(path: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
             '`pip install torch`, or save the model where torch is, with '
             "transformers' save_pretrained, which writes model.safetensors."
         ) from error
-    except _NotTensorsError as error:
+    except NotTensorsError as error:
         raise config.InputError(
             f'{field}: {path} holds {error}, and tensors by name are all that is read; '
             "save the model with transformers' save_pretrained."
@@ -114,7 +114,7 @@ def read_file(path: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
         ) from error
 
 
-class _NotTensorsError(Exception):
+class NotTensorsError(Exception):
     """The file is whole, but not what it should be; says what it holds."""
 
 
@@ -145,34 +145,50 @@ def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+def load_torch(path: pathlib.Path, *, mmap: bool) -> Any:
+    """What torch.save wrote into a file, none of its code run.
+
+    With `mmap` tensors are read when they are used; files older than torch 1.6 can't
+    be.
+
+    Raises:
+      NotTensorsError: it holds objects of classes, which code would have to make.
+      ImportError: torch is absent.
+      Exception: torch's own, of many kinds: the file is damaged or another thing.
+    """
     import torch  # only this format needs it
 
     try:
-        # Not mmap=True: its pages would stay in memory beside the copies, and files
-        # older than torch 1.6, GPT-2's own on the hub among them, can't be mapped.
-        stored = torch.load(path, map_location='cpu', weights_only=True)
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except Exception as error:
         refused = re.search(r'GLOBAL (\S+)', str(error))
         if refused:
-            raise _NotTensorsError(f'a pickled {refused[1]}') from error
+            raise NotTensorsError(f'a pickled {refused[1]}') from error
         if 'Weights only' in str(error):  # what follows advises to lift the guard
             raise ValueError('torch.save has not written it') from error
         raise
+
+
+def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
+    import torch
+
+    # Mapped pages would stay in memory beside the copies, and GPT-2's own file on the
+    # hub is too old to be mapped.
+    stored = load_torch(path, mmap=False)
     if not isinstance(stored, dict):
-        raise _NotTensorsError(f'an object of type {type(stored).__name__}')
+        raise NotTensorsError(f'an object of type {type(stored).__name__}')
     tensors = {}
     for name in list(stored):
         tensor = stored.pop(name)
         if not isinstance(tensor, torch.Tensor):
-            raise _NotTensorsError(f'{name!r} of type {type(tensor).__name__}')
+            raise NotTensorsError(f'{name!r} of type {type(tensor).__name__}')
         # numpy has no bfloat16; a float32 tensor stays where it is.
         if tensor.dtype in (torch.float16, torch.bfloat16, torch.float64):
             tensor = tensor.float()
         try:
             tensors[name] = tensor.detach().numpy()
         except (TypeError, RuntimeError) as error:
-            raise _NotTensorsError(f'{name!r} of type {tensor.dtype}') from error
+            raise NotTensorsError(f'{name!r} of type {tensor.dtype}') from error
     return tensors
 
 
@@ -189,7 +205,7 @@ def _msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
 
         tree = msgpack.unpackb(content, ext_hook=array)
     if not isinstance(tree, dict):
-        raise _NotTensorsError(f'an object of type {type(tree).__name__}')
+        raise NotTensorsError(f'an object of type {type(tree).__name__}')
     tensors: dict[str, np.ndarray] = {}
     _flatten(tree, '', tensors)
     return tensors
@@ -198,7 +214,7 @@ def _msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
 def _flax_array(code: int, data: bytes) -> np.ndarray:
     """An array of flax.serialization: msgpack of [shape, dtype's name, bytes]."""
     if code != _FLAX_ARRAY:
-        raise _NotTensorsError(f"Flax's type {code}")
+        raise NotTensorsError(f"Flax's type {code}")
     head = msgpack.Unpacker()
     head.feed(data[:1024])
     if head.read_array_header() != 3:
@@ -225,7 +241,7 @@ def _flatten(tree: dict[str, Any], path: str, tensors: dict[str, np.ndarray]) ->
         elif isinstance(value, np.ndarray):
             tensors[name] = value
         else:
-            raise _NotTensorsError(f'{name!r} of type {type(value).__name__}')
+            raise NotTensorsError(f'{name!r} of type {type(value).__name__}')
 
 
 def _float32(tensor: np.ndarray) -> np.ndarray:

@@ -1,15 +1,12 @@
 """A file of torch.save: its dictionary, with numpy arrays for tensors, unread."""
 
 import pathlib
-import re
 import zipfile
 from typing import Any
 
 import ml_dtypes
 
-from hax_jax import config
-
-_REFUSED_CLASS = re.compile(r'GLOBAL (\S+) was not an allowed')  # torch's words
+from hax_jax import config, tensor_files
 
 
 def load(file: pathlib.Path) -> dict[Any, Any]:
@@ -23,23 +20,19 @@ def load(file: pathlib.Path) -> dict[Any, Any]:
     """
     _check_zip(file)
     try:
-        import torch  # 2 s to import, 200 MB to install; only such files need it
+        stored = tensor_files.load_torch(file, mmap=True)
     except ImportError as error:
         raise config.InputError(
             f'{file} needs torch to be read: pip install torch (its CPU version will '
             f'do; {error}).'
         ) from error
-    try:
-        stored = torch.load(file, weights_only=True, mmap=True, map_location='cpu')
+    except tensor_files.NotTensorsError as error:
+        raise config.InputError(
+            f'{file} holds {error}, and reading that would run code of the file, which '
+            'is never done; save it again where it was made, of numbers, texts, lists, '
+            'dictionaries and tensors alone.'
+        ) from error
     except Exception as error:  # torch raises many kinds
-        found = _REFUSED_CLASS.search(str(error))
-        if found:
-            raise config.InputError(
-                f'{file} holds a {found[1]}, and reading that would run code of the '
-                'file; where you trust it, load it with torch.load(..., '
-                'weights_only=False), turn what is not a number, text, list, '
-                'dictionary or tensor into one, and save it again.'
-            ) from error
         raise config.InputError(
             f'{file} is a zip, but not of torch.save '
             f'({str(error).splitlines()[0][:200]}); give the right file.'
@@ -49,6 +42,8 @@ def load(file: pathlib.Path) -> dict[Any, Any]:
             f'{file} holds a {type(stored).__name__}, not a dictionary; give a '
             'checkpoint.'
         )
+
+    import torch  # which has just read it
 
     def convert(value: Any) -> Any:
         if isinstance(value, dict):

@@ -11,11 +11,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 # own row from the left.
 ROWS = [
     'config files hub',
-    'records text prompts tensor_files runtime stopping mesh optimizer sampling '
-    'metrics loss attention checks',
+    'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
+    'sampling metrics loss attention checks',
     'layouts packing gpt2',
-    'lora pretrained torch_file peft_adapter old_checkpoint input_pipeline decode '
-    'generate',
+    'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
