@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from hax_jax import records, runs
+from hax_jax import records, restore
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CHILD = """
@@ -128,7 +128,7 @@ def test_two_processes_train_as_one_does(two_ways: pathlib.Path) -> None:
         two = losses(two_ways / 'two', kind)
         assert one.keys() == two.keys()
         np.testing.assert_allclose(list(two.values()), list(one.values()), rtol=1e-5)
-    one = runs.load_base(str(two_ways / 'one')).parameters
-    two = runs.load_base(str(two_ways / 'two')).parameters
+    one = restore.load_base(str(two_ways / 'one')).parameters
+    two = restore.load_base(str(two_ways / 'two')).parameters
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, atol=2e-4, err_msg=name)

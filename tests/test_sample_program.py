@@ -19,6 +19,7 @@ from hax_jax import (
     packing,
     preflight,
     records,
+    restore,
     runtime,
     text,
     trainer,
