@@ -1,6 +1,7 @@
 """How every program of this project starts and fails: one error, never a traceback."""
 
 import collections.abc
+import signal
 import sys
 
 from absl import app, flags, logging
@@ -24,6 +25,9 @@ def run(
     system refuses) is printed as one `error:` and exits with 2, Ctrl-C with 130.
     Anything else is a defect of ours and keeps its traceback.
     """
+
+    # Ends as Ctrl-C does, so that what is half-written goes; training saves first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     def guarded(argv: list[str]) -> int | None:
         try:

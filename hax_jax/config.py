@@ -289,6 +289,12 @@ def _problems(run: Config) -> list[str]:
             f'model.n_embd={model.n_embd} is not divisible by '
             f'model.n_head={model.n_head}; use a multiple of it.'
         )
+    for name in ('rslora', 'dora'):
+        if getattr(lora, name) and not lora.rank:
+            problems.append(
+                f'lora.{name}=True with lora.rank=0, which trains every parameter; '
+                f'give a rank, or leave lora.{name} out.'
+            )
     if lora.rank and not lora.targets:
         problems.append(
             'lora.targets=() adapts nothing; name modules or set lora.rank=0.'

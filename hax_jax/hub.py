@@ -29,6 +29,11 @@ def local_folder(
     folder = pathlib.Path(path).expanduser()
     if folder.is_dir():
         return folder
+    if folder.is_file():
+        raise config.InputError(
+            f'{field}={path!r} is a file; give the folder that it lies in '
+            '(launch.import_checkpoint takes over a .pt file of the old project).'
+        )
     if not _HUB_NAME.fullmatch(path) or path.startswith('.'):
         raise config.InputError(
             f'{field}={path!r} is not a folder, nor a hub name; give one or the other.'

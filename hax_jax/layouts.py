@@ -127,7 +127,8 @@ def accounted(
 
     Raises:
       InputError: begins with `what` ("model.pretrained: /a/b"), then lists, by the
-        file's names, every tensor that is missing, extra, misshapen or no float.
+        file's names, every tensor that is missing, extra, misshapen, no float or not
+        finite.
     """
     naming = stored_name or _naming(stored)
     shapes = parameter_shapes(model)
@@ -154,9 +155,12 @@ def accounted(
             )
         elif tensor.dtype not in _FLOATS:
             problems.append(f'{found[name]} holds {tensor.dtype}, not floats')
+        elif not np.isfinite(tensor).all():
+            problems.append(f'{found[name]} holds numbers that are not finite')
     if problems:
         raise config.InputError(
-            f'{what} does not hold the model that it should:\n' + '\n'.join(problems)
+            f'{what} does not hold the model that it should; copy it again with the '
+            'config that belongs to it, or give another:\n' + '\n'.join(problems)
         )
     return {
         name: np.asarray(_here(found[name], stored[found[name]]), np.float32)

@@ -171,6 +171,7 @@ class Report:
         self, step: int, loss: float, by: dict[str, Any], seconds: float
     ) -> None:
         self.pause(seconds)
+        _require_finite(loss, f'on validation at step {step}')
         if not self._main:
             return
         self._file.write('evaluation', step, {'loss': loss, 'by': by})

@@ -27,6 +27,7 @@ _ADAPTED = re.compile(r'(.*)\.(base_layer\.(weight|bias)|lora_A|lora_B)')
 _BLOCK = re.compile(r'model\.transformer\.h\.(\d+)\.')
 _EMBEDDINGS = ('model.transformer.wte.weight', 'model.transformer.wpe.weight')
 _KINDS = {'lora_a': 'lora_A', 'lora_b': 'lora_B'}
+_SHOWN = 8  # keys of a file that is something else
 _HEAD_DIM = 64  # of each model of GPT-2's family
 _FAMILY = (768, 1024, 1280, 1600)  # their n_embd
 # How hyperparameters may name a number, in lower case.
@@ -123,16 +124,26 @@ def _refused(file: pathlib.Path, problems: list[str]) -> config.InputError:
     return config.InputError(
         f'{file} is not a checkpoint of the old project that can be taken over:\n'
         + '\n'.join(problems)
+        + '\nGive another file, or copy it again if it should be whole.'
     )
 
 
 def _problems_of_keys(stored: dict[str, Any]) -> list[str]:
     problems = []
+    missing = [key for key in _KEYS if key not in stored]
+    if missing:
+        have = [str(key) for key in stored]
+        shown = ', '.join(have[:_SHOWN]) or 'nothing'
+        shown += f' and {len(have) - _SHOWN} more' * (len(have) > _SHOWN)
+        problems.append(
+            f'missing: the keys {", ".join(missing)} (the file has {shown}). Weights '
+            'that transformers saved are not imported: put them beside their '
+            'config.json and give that folder as model.pretrained'
+        )
     for key, kind in _KEYS.items():
-        if key not in stored:
-            have = ', '.join(map(str, stored)) or 'nothing'
-            problems.append(f'missing: the key {key!r} (the file has {have})')
-        elif not isinstance(stored[key], kind) or isinstance(stored[key], bool):
+        if key in missing:
+            continue
+        if not isinstance(stored[key], kind) or isinstance(stored[key], bool):
             has = type(stored[key]).__name__
             problems.append(f'{key!r} is of type {has}, not {kind.__name__}')
     tensors = stored.get('model_state_dict')
@@ -217,7 +228,7 @@ def _stated(
         found[f'--{what}'] = given
     if len(set(found.values())) > 1:
         both = ', '.join(f'{key}={value}' for key, value in found.items())
-        problems.append(f'contradictory: {both}')
+        problems.append(f'contradictory: {both}; leave out the one that is wrong')
     return next(iter(found.values()), None)
 
 

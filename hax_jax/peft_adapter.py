@@ -196,6 +196,8 @@ def read(folder: pathlib.Path, model: config.ModelConfig) -> PeftAdapter:
             problems.append(f'{theirs} has shape {tensor.shape}, wanted {shape[::-1]}')
         elif not np.issubdtype(tensor.dtype, np.floating):
             problems.append(f'{theirs} holds {tensor.dtype}, not floats')
+        elif not np.isfinite(tensor).all():
+            problems.append(f'{theirs} holds numbers that are not finite')
         else:
             parameters[name] = np.ascontiguousarray(tensor.T, np.float32)
     if head is not None and head.shape != (model.vocab_size, model.n_embd):
@@ -218,8 +220,9 @@ def _refused(folder: pathlib.Path, problems: list[str]) -> config.InputError:
     return config.InputError(
         f'{folder} is not an adapter that hax_jax can take over on this base:\n'
         + '\n'.join(problems)
-        + '\nMerge it into its base with peft (merge_and_unload, save_pretrained) and '
-        'give that folder as model.pretrained, or give the base that it was trained on.'
+        + '\nGive the base that it was trained on; or merge it into that with peft '
+        '(merge_and_unload, save_pretrained; with an adapter of the head, untie the '
+        "base's head first) and give the merged folder as model.pretrained."
     )
 
 

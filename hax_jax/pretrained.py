@@ -49,6 +49,11 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
       InputError: there is none, or it is not of a model that gpt2.py can compute.
     """
     path = folder / 'config.json'
+    if not path.exists():
+        raise config.InputError(
+            f'model.pretrained: {folder} has no config.json; give a Hugging Face GPT-2 '
+            'folder or a run of launch.train.'
+        )
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
         if not isinstance(values, dict):
@@ -97,7 +102,7 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
         raise config.InputError(
             f'model.pretrained: {path} is not of a GPT-2 that this trains: '
             + '; '.join(problems)
-            + '.'
+            + '. Give a folder of another model.'
         )
     return config.ModelConfig(
         **sizes,

@@ -66,6 +66,11 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
     folder = pathlib.Path(workdir)
     run = runs.read_run(folder)
     model, settings = runs.model_config(run), runs.lora_config(run)
+    if base and not settings.rank:
+        raise config.InputError(
+            f'--base={base}: {folder} trained every parameter and stands on no base; '
+            'leave it out.'
+        )
     shapes = layouts.parameter_shapes(model)
     if settings.rank:
         shapes = lora.adapter_shapes(shapes, settings)

@@ -225,6 +225,12 @@ def _fill(
     # As in write_hugging_face: others may read what they may read beside it.
     shutil.copymode(new / peft_adapter.CONFIG, new / peft_adapter.SAFETENSORS)
     notes = export.write_tokenizer(new, tokenizer, n_positions=parts.model.n_positions)
+    if lora.HEAD in parts.lora.targets and parts.model.tie_embeddings:
+        notes.append(
+            "this adapter is of the head too, and the base's head is its token "
+            "embeddings: peft's merge_and_unload would change both and make another "
+            'model. Use the adapter unmerged, or export the run with --format=merged.'
+        )
     files.write_text(new / model_card.FILE, model_card.with_notes(card, notes))
     return notes
 

@@ -62,6 +62,8 @@ def load(file: pathlib.Path) -> dict[Any, Any]:
 def _check_zip(file: pathlib.Path) -> None:
     if not file.is_file():
         raise config.InputError(f'{file} is not a file; give one of torch.save.')
+    if not file.stat().st_size:
+        raise config.InputError(f'{file} is empty; copy it again.')
     with open(file, 'rb') as opened:
         begins = opened.read(4)
     if not zipfile.is_zipfile(file):

@@ -343,3 +343,8 @@ def _only_writer(workdir: pathlib.Path) -> collections.abc.Iterator[None]:
             f'another launch.train is writing {workdir}; wait for it, stop it, or use '
             'another --workdir.'
         ) from error
+    finally:
+        if not (workdir / 'run.json').exists():  # refused before it became a run
+            (workdir / 'lock').unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what else is there is not ours
+                workdir.rmdir()

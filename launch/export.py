@@ -12,6 +12,7 @@ its name; if they differ it is kept as OUTPUT.mismatch, and the exit code is 1.
 
 import os
 import pathlib
+import shlex
 import sys
 
 from absl import flags
@@ -35,11 +36,11 @@ _BASE = flags.DEFINE_string(
 )
 _NEXT = {
     'peft': """\
-  in Python: peft.PeftModel.from_pretrained(base, {output!r}), as in its README.md
+  in Python: peft.PeftModel.from_pretrained(base, ...), as in its README.md
   a base that is a run of hax_jax is exported first, with --format=hf""",
     'full': """\
-  in Python: transformers.AutoModelForCausalLM.from_pretrained({output!r}), as in its
-  README.md
+  in Python: transformers.AutoModelForCausalLM.from_pretrained(...),
+  as in its README.md
   as the base of another run: python -m launch.train \
 --config.model.pretrained={output} ...""",
 }
@@ -72,7 +73,7 @@ def main() -> int:
     for note in written.notes:
         print(f'note: {note.splitlines()[0]} (see README.md there)')
     kind = 'peft' if _FORMAT.value == 'peft' else 'full'
-    print('next:\n' + _NEXT[kind].format(output=str(output)))
+    print('next:\n' + _NEXT[kind].format(output=shlex.quote(str(output))))
     return 0
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 
 import numpy as np
 from absl import flags
@@ -111,7 +112,14 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             f'--format={_FORMAT.value!r} is not accepted; use one of '
             f'{", ".join(_FORMATS)}.'
         )
-    if path.is_dir():
+    if not path.exists():
+        problems.append(f'{path} does not exist; give a .pt file or a folder of peft.')
+    elif path.is_dir() and not (path / peft_adapter.CONFIG).exists():
+        problems.append(
+            f'{path} has no {peft_adapter.CONFIG}, so it is no adapter of peft; a '
+            'whole model is not imported: give it as model.pretrained.'
+        )
+    elif path.is_dir():
         if not _BASE.value:
             problems.append(
                 f'{path} is a folder, of an adapter alone; give the model that it was '
@@ -313,11 +321,15 @@ def _next(found: Imported, output: pathlib.Path) -> str:
     )
     command = [f'python -m launch.train --config=configs/{name}.py']
     if _FORMAT.value == 'hf':
-        command += [f'--config.model.pretrained={output}', '--workdir=...']
+        command += [
+            f'--config.model.pretrained={shlex.quote(str(output))}',
+            '--workdir=...',
+        ]
         return ' '.join([*command, '--config.data.path=...'])
     settings = found.settings
-    path = output if found.base is None else found.base.path
-    command += [f'--workdir={output}', f'--config.model.pretrained={path}']
+    path = shlex.quote(str(output if found.base is None else found.base.path))
+    workdir = shlex.quote(str(output))
+    command += [f'--workdir={workdir}', f'--config.model.pretrained={path}']
     if settings.rank:
         command += [
             f'--config.lora.{name}={value}'

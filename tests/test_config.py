@@ -151,6 +151,15 @@ def test_fields_that_do_not_fit_each_other_are_named_together() -> None:
     ]
 
 
+def test_kinds_of_lora_without_a_rank_are_refused() -> None:
+    assert problems(lora={'rank': 0, 'dora': True, 'rslora': True}) == [
+        'lora.rslora=True with lora.rank=0, which trains every parameter; give a rank, '
+        'or leave lora.rslora out.',
+        'lora.dora=True with lora.rank=0, which trains every parameter; give a rank, '
+        'or leave lora.dora out.',
+    ]
+
+
 def test_a_model_from_scratch_needs_its_sizes_and_a_tokenizer() -> None:
     found = problems(tokenizer={'path': ''}, model={'n_layer': 0, 'n_embd': 0})
     assert [problem.split(' ')[0] for problem in found] == [

@@ -379,13 +379,11 @@ def test_another_name_of_an_activation_is_of_the_same_function(
     )
 
 
-@pytest.mark.parametrize('content', [None, b'', b'{"model_type"', b'\xff\xfe', b'[]'])
-def test_a_config_json_that_is_absent_or_no_json_object_is_refused(
-    folder: pathlib.Path, content: bytes | None
+@pytest.mark.parametrize('content', [b'', b'{"model_type"', b'\xff\xfe', b'[]'])
+def test_a_config_json_that_is_no_json_object_is_refused(
+    folder: pathlib.Path, content: bytes
 ) -> None:
-    (folder / 'config.json').unlink()
-    if content is not None:
-        (folder / 'config.json').write_bytes(content)
+    (folder / 'config.json').write_bytes(content)
     with pytest.raises(config.InputError, match=r'config\.json is not readable JSON'):
         pretrained.read_model_config(folder)
 
@@ -413,3 +411,24 @@ def test_the_fingerprint_is_of_names_shapes_and_values_alone() -> None:
     other_shape['ln_f.bias'] = parameters['ln_f.bias'].reshape(2, 16)
     digests = {pretrained.fingerprint(p) for p in (one_value, other_name, other_shape)}
     assert len(digests | {digest}) == 4
+
+
+def test_a_tensor_that_is_not_finite_is_named(folder: pathlib.Path) -> None:
+    name = 'transformer.h.1.mlp.c_fc.weight'
+    for value in (np.nan, np.inf):
+        rewrite(folder, lambda t, value=value: t | {name: t[name] * np.float32(value)})
+        with pytest.raises(
+            config.InputError, match=f'{name} holds numbers that are not'
+        ):
+            load(folder)
+
+
+def test_a_folder_without_config_json_and_a_file_are_told_apart(
+    tmp_path: pathlib.Path,
+) -> None:
+    with pytest.raises(config.InputError, match=r'has no config\.json'):
+        pretrained.read_model_config(tmp_path)
+    file = tmp_path / 'model.safetensors'
+    file.touch()
+    with pytest.raises(config.InputError, match='is a file; give the folder'):
+        pretrained.local_folder(str(file))

@@ -114,7 +114,9 @@ def test_parameters_come_onto_a_mesh(full: pathlib.Path) -> None:
     )
 
 
-def test_a_full_run_has_no_adapter(full: pathlib.Path) -> None:
+def test_a_full_run_has_no_adapter_and_no_base(full: pathlib.Path) -> None:
+    with pytest.raises(config.InputError, match='stands on no base; leave it out'):
+        restore.parts(str(full), base='elsewhere')
     with pytest.raises(config.InputError, match='leave out adapter_only'):
         restore.parameters(str(full), adapter_only=True)
 

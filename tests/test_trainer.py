@@ -296,6 +296,11 @@ def test_another_base_is_refused_and_a_moved_one_found(
     stranger, _ = runs.resolve(tiny_runs.lora(run, tmp_path / 'other'))
     with pytest.raises(config.InputError, match='is not the base that'):
         train(cache, tmp_path / 'lora', stranger)
+    # A run that is refused before it began leaves no folder.
+    gone = dataclasses.replace(run.model, pretrained=str(tmp_path / 'none'))
+    with pytest.raises(config.InputError, match='not a folder'):
+        train(cache, tmp_path / 'new', dataclasses.replace(run, model=gone))
+    assert not (tmp_path / 'new').exists()
     moved = tmp_path / 'moved'
     (tmp_path / 'base').rename(moved)
     with pytest.raises(config.InputError, match='--base=PATH'):

@@ -2,8 +2,11 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+
+import pytest
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _PROGRAM = """
@@ -58,3 +61,40 @@ def test_a_program_that_takes_none_says_so() -> None:
         "error: 'a.pt' is not a flag; give arguments as --name=value.\n"
     )
     assert run('--output=o', positional=False).stdout == 'None o\n'
+
+
+_SLOW = """
+import pathlib, sys, time
+from data_pipeline import program
+from hax_jax import files
+
+
+def main(arguments):
+    with files.new_folder(arguments[0]) as new:
+        (new / 'part').touch()
+        print('begun', flush=True)
+        time.sleep(60)
+
+
+program.run(main, positional=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ('sent', 'code'), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 130)]
+)
+def test_a_program_that_is_ended_leaves_nothing_half_written(
+    tmp_path: pathlib.Path, sent: signal.Signals, code: int
+) -> None:
+    child = subprocess.Popen(
+        [sys.executable, '-c', _SLOW, str(tmp_path / 'out')],
+        cwd=_ROOT,
+        env={**os.environ, 'PYTHONPATH': str(_ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline() == 'begun\n'
+    child.send_signal(sent)
+    assert child.wait(timeout=30) == code
+    child.stdout.close()
+    assert list(tmp_path.iterdir()) == []

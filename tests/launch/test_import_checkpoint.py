@@ -343,6 +343,7 @@ def test_all_wrong_flags_are_named_at_once(
         '--n_head is for a .pt file',
     ):
         assert part in said
+    (tmp_path / 'old.pt').touch()
     said = refusal(str(tmp_path / 'old.pt'), '--base=gpt2')
     assert '--output is missing' in said
     assert '--base=gpt2 is for the adapter folder that peft saved' in said
@@ -352,7 +353,7 @@ def test_one_input_is_asked_for(tmp_path: pathlib.Path) -> None:
     said = refusal('a.pt', 'b.pt', f'--output={tmp_path}/out')
     assert '2 inputs are given (a.pt, b.pt)' in said
     said = refusal(f'{tmp_path}/a.pt', f'--output={tmp_path}/out')
-    assert f'{tmp_path}/a.pt is not a file' in said
+    assert f'{tmp_path}/a.pt does not exist' in said
 
 
 def test_a_full_checkpoint_becomes_a_hugging_face_folder(
