@@ -1,0 +1,213 @@
+"""Times each part of a run on synthetic packed rows, and prints one JSON line each.
+
+    python -m launch.benchmark --config=configs/benchmark_124m.py
+    python -m launch.benchmark --config=configs/benchmark_124m.py --only=train \\
+        --config.data.seq_len=1024 --config.train.batch_size=2
+
+Weights and tokens are random, so any config whose sizes are known can be timed:
+model.pretrained gives sizes alone. The first line says what machine it is.
+"""
+
+import dataclasses
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import jax
+from absl import flags
+
+from data_pipeline import program
+from hax_jax import benchmark, config, preflight, records, runs, runtime
+from launch import flags as launch_flags
+
+PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
+
+_CONFIG = launch_flags.define()
+_ONLY = flags.DEFINE_list('only', [], f'Parts to time, of {", ".join(PARTS)}; all.')
+_REPEATS = flags.DEFINE_integer('repeats', 10, 'Timed runs of each part, after one.')
+_WHOLE_ROWS = flags.DEFINE_bool(
+    'whole_rows', False, 'Rows of one segment each, instead of packed letters.'
+)
+_BATCH_SIZES = flags.DEFINE_list(
+    'generation_batch_sizes', ['1', '8'], 'For generation.'
+)
+_PROMPT = flags.DEFINE_integer('prompt_tokens', 64, 'Of each prompt in generation.')
+_NEW = flags.DEFINE_integer('new_tokens', 128, 'Of each answer in generation.')
+_FIRST_STEP = flags.DEFINE_string(
+    'first_step', '', 'What the startup part runs in processes of its own; a cache.'
+)
+
+
+def main() -> None:
+    batch_sizes = _check()
+    run = launch_flags.frozen(_CONFIG)
+    runtime.start()
+    run, _ = runs.resolve(run)
+    run = _with_random_weights(run)
+    if _FIRST_STEP.value:
+        _first_step(run, pathlib.Path(_FIRST_STEP.value))
+        return
+    _print('machine', runtime.environment() | {'config': config.to_dict(run)})
+    wanted = _ONLY.value or list(PARTS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        cache = benchmark.synthetic_cache(
+            folder / 'cache',
+            run,
+            num_rows=4 * run.train.batch_size,
+            whole_rows=_WHOLE_ROWS.value,
+        )
+        setup = preflight.prepare(run, cache)
+        if {'train', 'evaluation', 'checkpoint'} & set(wanted):
+            _training(setup, folder, wanted)
+        if 'generation' in wanted:
+            _generation(run, batch_sizes)
+        if 'input' in wanted:
+            for reader in config.READERS:
+                rate = benchmark.time_input(setup, reader=reader, num_batches=200)
+                _print('input', {'reader': reader, 'batches_per_second': rate})
+        if 'startup' in wanted:
+            _startup(cache.path)
+
+
+def _check() -> list[int]:
+    """The batch sizes of generation. Raises InputError for each flag that is wrong."""
+    problems = [
+        f'--only={name} is not a part; use some of {", ".join(PARTS)}.'
+        for name in _ONLY.value
+        if name not in PARTS
+    ]
+    problems += [
+        f'--{flag.name}={flag.value} is not accepted; use an integer from 1 on.'
+        for flag in (_REPEATS, _PROMPT, _NEW)
+        if flag.value < 1
+    ]
+    sizes = _BATCH_SIZES.value
+    problems += [
+        f'--generation_batch_sizes: {size!r} is not an integer from 1 on.'
+        for size in sizes
+        if not size.isdigit() or int(size) < 1
+    ]
+    if problems:
+        raise config.InputError('\n'.join(problems))
+    return [int(size) for size in sizes]
+
+
+def _with_random_weights(run: config.Config) -> config.Config:
+    if not run.model.vocab_size:
+        raise config.InputError(
+            'model.vocab_size=0: no tokenizer is read here that would give it; set '
+            '--config.model.vocab_size=50257, say.'
+        )
+    model = dataclasses.replace(run.model, pretrained='')
+    return dataclasses.replace(run, model=model)
+
+
+def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -> None:
+    run, repeats = setup.run, _REPEATS.value
+    positions = run.train.batch_size * run.data.seq_len
+    training = benchmark.Training(setup)
+    if 'train' in wanted:
+        size = 2048 if jax.default_backend() == 'cpu' else 8192
+        peak = benchmark.matmul_flops(setup.compute_dtype, size=size, repeats=repeats)
+        peak *= setup.mesh.size
+        step = benchmark.Spread.of([training.step() for _ in range(repeats)])
+        flops = benchmark.step_flops(
+            run.model, rows=run.train.batch_size, seq_len=run.data.seq_len
+        )
+        values = {
+            'step_seconds': dataclasses.asdict(step),
+            'positions_per_second': positions / step.median,
+            'compile_seconds': training.compile_seconds - step.median,
+            'matmul_flops_per_second': peak,
+            'peak_memory_bytes': benchmark.peak_memory(),
+        }
+        if not run.lora.rank:  # its backward pass is another sum
+            values['share_of_matmul_peak'] = flops / step.median / peak
+        _print('train', values)
+    if 'evaluation' in wanted:
+        seconds, compiled = benchmark.time_evaluation(training, repeats=repeats)
+        rows = setup.cache.num_rows('validation')
+        _print(
+            'evaluation',
+            {
+                'seconds': dataclasses.asdict(seconds),
+                'positions_per_second': rows * run.data.seq_len / seconds.median,
+                'compile_seconds': compiled,
+            },
+        )
+    if 'checkpoint' in wanted:
+        size = sum(x.nbytes for x in jax.tree.leaves(training.state.params))
+        times = benchmark.time_checkpoint(
+            training, folder / 'checkpoints', repeats=min(repeats, 3)
+        )
+        _print(
+            'checkpoint',
+            {name: dataclasses.asdict(spread) for name, spread in times.items()}
+            | {'parameter_bytes': size},
+        )
+
+
+def _generation(run: config.Config, batch_sizes: list[int]) -> None:
+    model = benchmark.random_model(run.model, dtype=runs.compute_dtype(run))
+    for batch_size in batch_sizes:
+        generation = benchmark.Generation(
+            model,
+            batch_size=batch_size,
+            prompt_tokens=_PROMPT.value,
+            new_tokens=_NEW.value,
+        )
+        repeats = min(_REPEATS.value, 5)
+        seconds = benchmark.Spread.of([generation.run() for _ in range(repeats)])
+        _print(
+            'generation',
+            {
+                'batch_size': batch_size,
+                'prompt_tokens': _PROMPT.value,
+                'new_tokens': _NEW.value,
+                'seconds': dataclasses.asdict(seconds),
+                'new_tokens_per_second': batch_size * _NEW.value / seconds.median,
+                'compile_seconds': generation.compile_seconds - seconds.median,
+            },
+        )
+
+
+def _first_step(run: config.Config, cache: pathlib.Path) -> None:
+    """From a start to a finished step, as launch.train does it."""
+    setup = preflight.prepare(run, records.open_cache(cache))
+    training = benchmark.Training(setup, reader=run.data.reader)
+    _print('first_step', {'seconds_of_the_step': training.compile_seconds})
+
+
+def _startup(cache: pathlib.Path) -> None:
+    """Wall clock of processes that do one step: the first fills the compile cache."""
+    for reader in config.READERS:
+        seconds = []
+        for _ in range(3):
+            begun = time.monotonic()
+            subprocess.run(
+                [
+                    sys.executable,
+                    '-m',
+                    'launch.benchmark',
+                    *[a for a in sys.argv[1:] if a.startswith('--config')],
+                    f'--config.data.reader={reader}',
+                    f'--first_step={cache}',
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            seconds.append(time.monotonic() - begun)
+        _print('startup', {'reader': reader, 'cold': seconds[0], 'warm': seconds[1:]})
+
+
+def _print(part: str, values: dict[str, Any]) -> None:
+    print(json.dumps({'benchmark': part, **values}), flush=True)
+
+
+if __name__ == '__main__':
+    program.run(main, prepare=launch_flags.check)

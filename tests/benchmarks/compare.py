@@ -1,0 +1,138 @@
+"""Times our side and torch's in turn, A B A B, and prints their ratios.
+
+    PYTHONPATH=. python tests/benchmarks/compare.py              # every workload
+    PYTHONPATH=. python tests/benchmarks/compare.py 'train 8x128' --pairs=7
+
+Both sides stay loaded, each in a process of its own, and wait while the other works: a
+machine that drifts drifts for both. A ratio over 1 says that ours is faster; it is the
+median over pairs. Of torch's variants the fastest counts. Needs torch, transformers
+and, for LoRA, peft; nothing of it is a requirement of users or of the tests.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+_FOLDER = pathlib.Path(__file__).parent
+_124M = {'layers': 12, 'width': 768, 'heads': 12, 'vocab': 50257}
+_TINY = {'layers': 2, 'width': 64, 'heads': 2, 'vocab': 512}
+_EAGER = ['eager', 'sdpa', 'nano']
+
+
+def train(batch: int, length: int, **more: Any) -> dict[str, Any]:
+    return {
+        'kind': 'train',
+        'sizes': _124M,
+        'batch': batch,
+        'length': length,
+        'dtype': 'float32',
+        'lora': 0,
+        'variants': _EAGER,
+        'runs': 1,
+        **more,
+    }
+
+
+def generate(batch: int) -> dict[str, Any]:
+    return {
+        'kind': 'generate',
+        'sizes': _124M,
+        'batch': batch,
+        'prompt': 64,
+        'new': 128,
+        'dtype': 'float32',
+        'variants': ['eager', 'sdpa'],
+        'runs': 1,
+    }
+
+
+# The goals are medians of pairs against torch's fastest eager variant, on 2 CPU cores.
+WORKLOADS = {
+    'train 8x128': (train(8, 128), 1.15),
+    'train 4x512': (train(4, 512), 1.2),
+    'train 2x1024': (train(2, 1024), 1.35),
+    'train 8x128 bfloat16': (train(8, 128, dtype='bfloat16'), 1.1),
+    'train 8x128 compiled': (train(8, 128, variants=['nano compiled']), None),
+    'lora 8x128': (train(8, 128, lora=8, variants=['eager', 'sdpa']), 1.15),
+    'generate 1': (generate(1), 1.8),
+    'generate 8': (generate(8), 2.0),
+    'tiny': (train(2, 32, sizes=_TINY), None),
+}
+
+
+class Worker:
+    def __init__(self, script: str, work: dict[str, Any]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, str(_FOLDER / script), json.dumps(work)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, times: int) -> dict[str, float]:
+        print(times, file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f'a worker ended: {self._process.args}')
+        return json.loads(line)
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+
+def compare(name: str, num_pairs: int) -> None:
+    work, goal = WORKLOADS[name]
+    ours = Worker('worker_ours.py', work)
+    theirs = {
+        variant: Worker('worker_torch.py', {**work, 'variant': variant})
+        for variant in work['variants']
+    }
+    everyone = {'ours': ours, **theirs}
+    for worker in everyone.values():
+        worker.run(2)  # compiles, warms up
+    rounds = [
+        {who: worker.run(work['runs']) for who, worker in everyone.items()}
+        for _ in range(num_pairs)
+    ]
+    for worker in everyone.values():
+        worker.close()
+    seconds = {who: [r[who]['seconds'] for r in rounds] for who in everyone}
+    medians = {who: statistics.median(times) for who, times in seconds.items()}
+    fastest = min(theirs, key=medians.get)
+    ratios = sorted(
+        b / a for a, b in zip(seconds['ours'], seconds[fastest], strict=True)
+    )
+    row = {
+        'workload': name,
+        'ratio': round(statistics.median(ratios), 3),
+        'ratios': [round(ratio, 3) for ratio in ratios],
+        'goal': goal,
+        'against': fastest,
+        'seconds': {who: round(value, 4) for who, value in medians.items()},
+        'peak_memory_gb': {
+            who: round(rounds[-1][who]['memory'] / 1e9, 2) for who in everyone
+        },
+    }
+    print(json.dumps(row), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('workloads', nargs='*', help=', '.join(WORKLOADS))
+    parser.add_argument('--pairs', type=int, default=5)
+    given = parser.parse_args()
+    unknown = [name for name in given.workloads if name not in WORKLOADS]
+    if unknown or given.pairs < 1:
+        parser.error(f'{unknown or given.pairs}: give some of {", ".join(WORKLOADS)}')
+    for name in given.workloads or [name for name in WORKLOADS if name != 'tiny']:
+        compare(name, given.pairs)
+
+
+if __name__ == '__main__':
+    main()

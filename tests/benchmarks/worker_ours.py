@@ -1,0 +1,70 @@
+"""Our side of compare.py: one workload, a timed run for each line it is sent."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+import tempfile
+import time
+from typing import Any
+
+import jax
+
+from hax_jax import benchmark, config, preflight, runtime
+
+
+def run_config(work: dict[str, Any]) -> config.Config:
+    sizes = work['sizes']
+    return config.Config(
+        data=config.DataConfig(
+            path='synthetic', seq_len=work.get('length', 64), reader='numpy'
+        ),
+        tokenizer=config.TokenizerConfig(path='none'),
+        model=config.ModelConfig(
+            n_layer=sizes['layers'],
+            n_embd=sizes['width'],
+            n_head=sizes['heads'],
+            n_positions=1024,
+            vocab_size=sizes['vocab'],
+        ),
+        lora=dataclasses.replace(config.LoraConfig(), rank=work.get('lora', 0)),
+        train=config.TrainConfig(
+            num_steps=1000, batch_size=work['batch'], compute_dtype=work['dtype']
+        ),
+    )
+
+
+def main() -> None:
+    work = json.loads(sys.argv[1])
+    runtime.start()
+    run = run_config(work)
+    with tempfile.TemporaryDirectory() as name:
+        if work['kind'] == 'generate':
+            model = benchmark.random_model(run.model, dtype=work['dtype'])
+            generation = benchmark.Generation(
+                model,
+                batch_size=work['batch'],
+                prompt_tokens=work['prompt'],
+                new_tokens=work['new'],
+            )
+            go = generation.run
+        else:
+            cache = benchmark.synthetic_cache(
+                pathlib.Path(name) / 'cache',
+                run,
+                num_rows=4 * work['batch'],
+                whole_rows=True,
+            )
+            with jax.default_matmul_precision('default'):
+                go = benchmark.Training(preflight.prepare(run, cache)).step
+        for line in sys.stdin:
+            begun = time.monotonic()
+            for _ in range(int(line)):
+                go()
+            seconds = time.monotonic() - begun
+            memory = benchmark.peak_memory()
+            print(json.dumps({'seconds': seconds, 'memory': memory}), flush=True)
+
+
+if __name__ == '__main__':
+    main()

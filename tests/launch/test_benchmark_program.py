@@ -1,0 +1,89 @@
+"""launch.benchmark as its user meets it, and the formula that it divides by."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from hax_jax import benchmark, config
+
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            '-m',
+            'launch.benchmark',
+            '--config=configs/benchmark_124m.py',
+            '--config.model.n_layer=1',
+            '--config.model.n_head=2',
+            '--config.model.n_embd=16',
+            '--config.model.vocab_size=64',
+            '--config.data.seq_len=16',
+            '--config.train.batch_size=2',
+            *arguments,
+        ],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_each_part_prints_a_line_of_json() -> None:
+    done = run(
+        '--only=train,evaluation,generation,checkpoint',
+        '--repeats=2',
+        '--generation_batch_sizes=1,3',
+        '--prompt_tokens=8',
+        '--new_tokens=4',
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line.pop('benchmark') for line in lines] == [
+        'machine',
+        'train',
+        'evaluation',
+        'checkpoint',
+        'generation',
+        'generation',
+    ]
+    assert lines[0]['config']['model']['n_embd'] == 16
+    step = lines[1]['step_seconds']
+    assert 0 < step['minimum'] <= step['median'] <= step['maximum']
+    assert lines[1]['positions_per_second'] == pytest.approx(32 / step['median'])
+    assert 0 < lines[1]['share_of_matmul_peak'] < 1
+    # 1 layer of 16: 12 * 16 * 16 + 208, tables of 64 and 1024, the last norm.
+    assert lines[3]['parameter_bytes'] == 4 * (3072 + 208 + 1088 * 16 + 32)
+    assert [line['batch_size'] for line in lines[4:]] == [1, 3]
+
+
+@pytest.mark.parametrize(
+    ('flag', 'named'),
+    [
+        ('--only=trian', '--only=trian is not a part; use some of train, evaluation'),
+        ('--repeats=0', '--repeats=0 is not accepted'),
+        ('--generation_batch_sizes=1,two', "'two' is not an integer"),
+        ('--config.model.vocab_size=0', 'model.vocab_size=0'),
+    ],
+)
+def test_a_wrong_flag_is_named(flag: str, named: str) -> None:
+    done = run(flag)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_the_flops_of_a_step_are_those_of_the_formula() -> None:
+    # Source: nanoGPT's estimate_mfu counts 6N + 12LHQT a token, N without positions.
+    model = config.ModelConfig(
+        n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
+    )
+    matrices = 12 * 12 * 768**2 + 50257 * 768
+    expected = 8 * 1024 * (6 * matrices + 12 * 12 * 12 * 64 * 1024)
+    assert benchmark.step_flops(model, rows=8, seq_len=1024) == expected
