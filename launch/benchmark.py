@@ -1,7 +1,7 @@
 """Times each part of a run on synthetic packed rows, and prints one JSON line each.
 
-    python -m launch.benchmark --config=configs/benchmark_124m.py
-    python -m launch.benchmark --config=configs/benchmark_124m.py --only=train \\
+    python -m launch.benchmark --config=tests/benchmarks/gpt2_124m.py
+    python -m launch.benchmark --config=tests/benchmarks/gpt2_124m.py --only=train \\
         --config.data.seq_len=1024 --config.train.batch_size=2
 
 Weights and tokens are random, so any config whose sizes are known can be timed:

@@ -18,7 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             sys.executable,
             '-m',
             'launch.benchmark',
-            '--config=configs/benchmark_124m.py',
+            '--config=tests/benchmarks/gpt2_124m.py',
             '--config.model.n_layer=1',
             '--config.model.n_head=2',
             '--config.model.n_embd=16',

@@ -1,6 +1,6 @@
 """GPT-2 (124M) with random weights, for launch.benchmark: nothing is downloaded.
 
-python -m launch.benchmark --config=configs/benchmark_124m.py
+python -m launch.benchmark --config=tests/benchmarks/gpt2_124m.py
 """
 
 import ml_collections
