@@ -7,8 +7,10 @@ Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embeddi
 `h.0.attn.c_attn.kernel`, `ln_f.scale`.
 """
 
+import collections.abc
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,11 @@ _ACTIVATIONS = {
     'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
     'gelu': functools.partial(jax.nn.gelu, approximate=False),
     'relu': jax.nn.relu,
+}
+_POLICIES = {
+    'block': jax.checkpoint_policies.nothing_saveable,
+    # Products of two activations (attention's scores) have batch dimensions.
+    'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 
@@ -65,10 +72,19 @@ class Gpt2(nnx.Module):
     """
 
     def __init__(
-        self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+        self,
+        model: config.ModelConfig,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        remat: str = 'none',
     ) -> None:
-        """A fresh model. `dtype` is what it computes in; parameters are float32."""
+        """A fresh model. `dtype` is what it computes in; parameters are float32.
+
+        `remat` is one of config.REMATS: what the backward pass computes again.
+        """
         self.model = model
+        self.remat = remat
         normal = nnx.initializers.normal(_INIT_STDDEV)
         embed = functools.partial(
             nnx.Embed, dtype=dtype, embedding_init=normal, rngs=rngs
@@ -135,8 +151,11 @@ class Gpt2(nnx.Module):
         x = _dropout(x, self.model.embd_pdrop, key, 0)
         for i, block in enumerate(self.h):
             x = mesh.constrain(x, 'batch', None, None)
-            past = None if cache is None else (cache.keys[i], cache.values[i])
             layer_key = None if key is None else jax.random.fold_in(key, i + 1)
+            if cache is None:
+                x = _without_cache(block, self.remat)(x, segment_ids, layer_key)
+                continue
+            past = (cache.keys[i], cache.values[i])
             x, (k, v) = block(x, segment_ids, kv_segment_ids, past, start, layer_key)
             keys.append(k)
             values.append(v)
@@ -190,6 +209,28 @@ class Block(nnx.Module):
         )
         x = x + _dropout(attended, self.resid_pdrop, key, 1)
         return x + _dropout(self.mlp(self.ln_2(x), key), self.resid_pdrop, key, 2), kept
+
+
+def _without_cache(
+    block: Block, remat: str
+) -> collections.abc.Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
+    """The block as a function (x, segment_ids, key) -> x.
+
+    For the backward pass 'none' keeps all that it needs; 'block' the block's input
+    alone; 'dots' that and what the products with kernels gave.
+    """
+    graphdef, state = nnx.split(block)
+
+    def run(
+        state: Any, x: jax.Array, segment_ids: jax.Array, key: jax.Array | None
+    ) -> jax.Array:
+        made = nnx.merge(graphdef, state)
+        x, _ = made(x, segment_ids, segment_ids, None, 0, key)
+        return x
+
+    if remat != 'none':
+        run = jax.checkpoint(run, policy=_POLICIES[remat])
+    return functools.partial(run, state)
 
 
 class Attention(nnx.Module):

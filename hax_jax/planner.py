@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from hax_jax import attention, loss, preflight
+from hax_jax import attention, loss, optimizer, preflight
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
@@ -57,6 +57,7 @@ class Plan:
     attention: str
     compute_dtype: str
     undivided: list[str]  # parameters that a mesh axis should split and can't
+    multipliers: list[tuple[optimizer.Multiplier, int]]  # and how many parameters
 
     @property
     def positions_per_step(self) -> int:
@@ -80,7 +81,9 @@ def make_plan(setup: preflight.Setup) -> Plan:
     counts = setup.cache.meta['splits']['train']
     positions = counts['positions']
     prompt = counts['prompt'] if run.data.question_weight > 0 else 0
-    trained_bytes = _local_bytes(abstract.params, places.params)
+    moving, held = setup.blueprint.split_held(abstract.params)
+    moving_places, _ = setup.blueprint.split_held(places.params)
+    trained_bytes = _local_bytes(moving, moving_places)
     moment_bytes = _local_bytes(abstract.opt_state, places.opt_state)
     due = _multiples(train.checkpoint_every_steps, setup.num_steps)
     evaluated = _multiples(train.eval_every_steps, setup.num_steps)
@@ -94,8 +97,8 @@ def make_plan(setup: preflight.Setup) -> Plan:
         'tensor': mesh.shape['tensor'],
     }
     return Plan(
-        trainable_parameters=_count(abstract.params),
-        frozen_parameters=_count(abstract.frozen),
+        trainable_parameters=_count(moving),
+        frozen_parameters=_count(held) + _count(abstract.frozen),
         num_rows=counts['rows'],
         batch_size=train.batch_size,
         seq_len=run.data.seq_len,
@@ -111,7 +114,8 @@ def make_plan(setup: preflight.Setup) -> Plan:
         best_checkpoints=best,
         kept_checkpoints=min(train.keep_last + train.keep_best, len(due) + best),
         checkpoint_bytes=_bytes(abstract.params) + _bytes(abstract.opt_state),
-        parameter_bytes=trained_bytes + _local_bytes(abstract.frozen, places.frozen),
+        parameter_bytes=_local_bytes(abstract.params, places.params)
+        + _local_bytes(abstract.frozen, places.frozen),
         moment_bytes=moment_bytes,
         # While microbatches are summed, the sum and the newest exist.
         gradient_bytes=trained_bytes * (1 if train.grad_accum_steps == 1 else 2),
@@ -137,6 +141,10 @@ def make_plan(setup: preflight.Setup) -> Plan:
         undivided=mesh_lib.undivided(
             mesh, {name: leaf.shape for name, leaf in parameters.items()}
         ),
+        multipliers=[
+            (row, sum(math.prod(parameters[name].shape) for name in row.names))
+            for row in setup.blueprint.multipliers
+        ],
     )
 
 
@@ -200,6 +208,7 @@ def render(plan: Plan) -> str:
             'parameters',
             f'{plan.trainable_parameters:,} trained, {plan.frozen_parameters:,} frozen',
         ),
+        *_multiplier_lines(plan),
         (
             'a step',
             f'{plan.batch_size} rows of {plan.seq_len:,}: {plan.positions_per_step:,} '
@@ -228,6 +237,23 @@ def render(plan: Plan) -> str:
         *(('not split', line) for line in plan.undivided),
     ]
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
+
+
+def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
+    """What each pattern of `optimizer.lr_multipliers` takes; none if there is none."""
+    if len(plan.multipliers) == 1:
+        return []
+    width = max(len(row.pattern) for row, _ in plan.multipliers)
+    width = max(width, len('all others'))
+    return [
+        (
+            '' if i else 'learning rate',
+            f'{row.pattern or "all others":<{width}} times {row.factor:g}'
+            + ' (frozen)' * (row.factor == 0)
+            + f': {len(row.names)} tensors, {count:,} parameters',
+        )
+        for i, (row, count) in enumerate(plan.multipliers)
+    ]
 
 
 def _multiples(every: int, num_steps: int) -> set[int]:

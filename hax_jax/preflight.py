@@ -64,6 +64,9 @@ def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
         tx,
         compute_dtype=dtype,
         mesh=mesh,
+        param_dtype=run.train.param_dtype,
+        remat=run.train.remat,
+        lr_multipliers=run.optimizer.lr_multipliers,
     )
     return Setup(
         run=run,

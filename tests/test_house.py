@@ -19,7 +19,7 @@ ROWS = [
     'train_step checkpoint',
     'runs restore resume',
     'evaluate preflight fast_tokenizer model_card export run_export',
-    'planner trainer',
+    'planner schedule_plot trainer',
     'doctor report',
 ]
 NOT_YET = {'doctor', 'report'}
