@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling metrics loss attention checks',
+    'sampling checks metrics loss attention',
     'layouts packing gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
