@@ -64,6 +64,7 @@ class ModelConfig:
     resid_pdrop: float = 0.0
     attention: str = 'auto'  # one of ATTENTIONS
     pad_vocab_to_multiple_of: int = 1  # 128 suits accelerators; export undoes it
+    scan_layers: bool = False  # one block compiled and looped over; generation never is
 
     @property
     def mlp_width(self) -> int:

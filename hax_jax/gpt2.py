@@ -7,27 +7,20 @@ Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embeddi
 `h.0.attn.c_attn.kernel`, `ln_f.scale`.
 """
 
-import collections.abc
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from hax_jax import attention, config, mesh
+from hax_jax import attention, config, layer_loop, mesh
 
 _ACTIVATIONS = {
     'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
     'gelu': functools.partial(jax.nn.gelu, approximate=False),
     'relu': jax.nn.relu,
-}
-_POLICIES = {
-    'block': jax.checkpoint_policies.nothing_saveable,
-    # Products of two activations (attention's scores) have batch dimensions.
-    'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 
@@ -141,29 +134,30 @@ class Gpt2(nnx.Module):
         cache: Cache | None,
         key: jax.Array | None,
     ) -> tuple[jax.Array, Cache | None]:
-        keys, values, start, kv_segment_ids = [], [], 0, segment_ids
-        if cache is not None:
-            start = cache.length
-            kv_segment_ids = jax.lax.dynamic_update_slice(
-                cache.segment_ids, segment_ids, (0, start)
-            )
         x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
         x = _dropout(x, self.model.embd_pdrop, key, 0)
-        for i, block in enumerate(self.h):
+        if cache is None:
+
+            def call(block: Block, x: jax.Array, i: jax.Array | int) -> jax.Array:
+                x = mesh.constrain(x, 'batch', None, None)
+                layer_key = None if key is None else jax.random.fold_in(key, i + 1)
+                return block(x, segment_ids, segment_ids, None, 0, layer_key)[0]
+
+            x = layer_loop.run(
+                self.h, call, x, scan=self.model.scan_layers, remat=self.remat
+            )
+            return mesh.constrain(self.ln_f(x), 'batch', None, None), None
+        keys, values, start = [], [], cache.length
+        kv_segment_ids = jax.lax.dynamic_update_slice(
+            cache.segment_ids, segment_ids, (0, start)
+        )
+        for block, *past in zip(self.h, cache.keys, cache.values, strict=True):
             x = mesh.constrain(x, 'batch', None, None)
-            layer_key = None if key is None else jax.random.fold_in(key, i + 1)
-            if cache is None:
-                x = _without_cache(block, self.remat)(x, segment_ids, layer_key)
-                continue
-            past = (cache.keys[i], cache.values[i])
-            x, (k, v) = block(x, segment_ids, kv_segment_ids, past, start, layer_key)
+            x, (k, v) = block(x, segment_ids, kv_segment_ids, tuple(past), start, None)
             keys.append(k)
             values.append(v)
         x = mesh.constrain(self.ln_f(x), 'batch', None, None)
-        if cache is None:
-            return x, None
-        length = start + inputs.shape[1]
-        return x, Cache(keys, values, kv_segment_ids, length)
+        return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
 
 
 class Head(nnx.Module):
@@ -209,28 +203,6 @@ class Block(nnx.Module):
         )
         x = x + _dropout(attended, self.resid_pdrop, key, 1)
         return x + _dropout(self.mlp(self.ln_2(x), key), self.resid_pdrop, key, 2), kept
-
-
-def _without_cache(
-    block: Block, remat: str
-) -> collections.abc.Callable[[jax.Array, jax.Array, jax.Array | None], jax.Array]:
-    """The block as a function (x, segment_ids, key) -> x.
-
-    For the backward pass 'none' keeps all that it needs; 'block' the block's input
-    alone; 'dots' that and what the products with kernels gave.
-    """
-    graphdef, state = nnx.split(block)
-
-    def run(
-        state: Any, x: jax.Array, segment_ids: jax.Array, key: jax.Array | None
-    ) -> jax.Array:
-        made = nnx.merge(graphdef, state)
-        x, _ = made(x, segment_ids, segment_ids, None, 0, key)
-        return x
-
-    if remat != 'none':
-        run = jax.checkpoint(run, policy=_POLICIES[remat])
-    return functools.partial(run, state)
 
 
 class Attention(nnx.Module):

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import config, gpt2, layouts, lora, optimizer
+from hax_jax import config, gpt2, layer_loop, layouts, lora, optimizer
 from hax_jax import mesh as mesh_lib
 
 
@@ -75,12 +75,14 @@ def make_blueprint(
     """The blueprint of a model's state; runs nothing and allocates nothing.
 
     Raises:
-      InputError: a LoRA target matches no layer, or a multiplier no parameter.
+      InputError: a LoRA target matches no layer, or a multiplier no parameter, or the
+        blocks are to be looped over and differ.
     """
     build = functools.partial(_build, model, lora_config, compute_dtype, remat=remat)
-    graphdef, *states = nnx.split(
-        nnx.eval_shape(build), lora.trainable_filter(lora_config), ...
-    )
+    made = nnx.eval_shape(build)
+    if model.scan_layers:
+        layer_loop.check_alike(made.h)
+    graphdef, *states = nnx.split(made, lora.trainable_filter(lora_config), ...)
     params, frozen = _in_dtype(states, param_dtype)
     table = optimizer.multipliers(lr_multipliers, named(params))
     moving, _ = _split_held(params, table)

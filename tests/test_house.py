@@ -13,7 +13,7 @@ ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
     'sampling checks metrics loss attention',
-    'layouts packing gpt2',
+    'layouts packing layer_loop gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',
