@@ -63,6 +63,21 @@ def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
     return 'good: what a trained model scores on text that it has not seen.'
 
 
+def lost_updates_problem(share: float) -> str:
+    """'' unless most updates leave their parameter as it was; then what to do.
+
+    A bfloat16 has 8 bits: a parameter near 0.1 lies 0.0005 from the next, and an update
+    of under half of that is rounded away, at each step anew.
+    """
+    if share <= 0.5:
+        return ''
+    return (
+        f'WARNING: {share:.0%} of the updates are too small for bfloat16 parameters '
+        'and are lost. Set train.param_dtype=float32 (compute_dtype may stay bfloat16) '
+        'or raise optimizer.learning_rate.'
+    )
+
+
 def unigram_entropy(cache: records.PackedCache) -> float:
     """Nats per token that token frequencies alone would cost on the train split.
 

@@ -8,6 +8,7 @@ The draft that flags edit is an `ml_collections.ConfigDict` of the same fields:
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import ml_collections
@@ -16,6 +17,9 @@ LONG_ANSWERS = ('drop', 'split')
 READERS = ('tf_data', 'numpy')
 ATTENTIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'splash')
 DTYPES = ('auto', 'float32', 'bfloat16')
+STORED_DTYPES = ('float32', 'bfloat16')
+SCHEDULES = ('constant', 'linear', 'cosine', 'inverse_sqrt', 'wsd')
+REMATS = ('none', 'block', 'dots')
 ACTIVATIONS = ('gelu_new', 'gelu', 'relu')
 SENTENCEPIECE_TYPES = ('bpe', 'unigram', 'char')
 
@@ -60,6 +64,7 @@ class ModelConfig:
     resid_pdrop: float = 0.0
     attention: str = 'auto'  # one of ATTENTIONS
     pad_vocab_to_multiple_of: int = 1  # 128 suits accelerators; export undoes it
+    scan_layers: bool = False  # one block compiled and looped over; generation never is
 
     @property
     def mlp_width(self) -> int:
@@ -88,14 +93,21 @@ class LoraConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
+    schedule: str = 'cosine'  # one of SCHEDULES
     learning_rate: float = 5e-5  # the peak, after warm-up
-    final_learning_rate: float = 0.0  # where the cosine ends
+    final_learning_rate: float = 0.0  # the floor: after warm-up it is never lower
     warmup_steps: int = 0
+    warmup_share: float = 0.0  # of the run's steps, in the place of warmup_steps
+    decay_share: float = 0.1  # of the run's steps, at its end; of 'wsd' alone
+    # 'PATTERN=FACTOR' of the learning rate; the first that matches a parameter's path
+    # or its end holds, such as 'wte.*=0', 'h.?.*=0.1'. 0 freezes; no match is 1.
+    lr_multipliers: tuple[str, ...] = ()
     b1: float = 0.9
     b2: float = 0.95
     eps: float = 1e-8
     weight_decay: float = 0.1  # on matrices; never on biases and norms
     clip_norm: float = 1.0  # 0.0 disables
+    moment_dtype: str = 'float32'  # or bfloat16: Adam's two moments in half the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +123,13 @@ class TrainConfig:
     keep_last: int = 2  # checkpoints
     keep_best: int = 1  # checkpoints with the lowest validation loss
     compute_dtype: str = 'auto'  # bfloat16 on accelerators, float32 on CPU
+    # Of the parameters in memory: float32, or bfloat16, which loses small updates (they
+    # are counted). Adapters stay float32.
+    param_dtype: str = 'float32'
+    z_loss: float = 0.0  # times logsumexp(logits)**2, weighted as the loss; 0.0 is off
+    # What the backward pass computes again: nothing, whole blocks, or all but what the
+    # kernels' matrix products gave.
+    remat: str = 'none'  # one of REMATS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +212,7 @@ def to_dict(run: Config) -> dict[str, dict[str, Any]]:
     """Nested plain dictionaries, JSON's types alone; `from_dict` takes them back."""
     values = dataclasses.asdict(run)
     values['lora']['targets'] = list(run.lora.targets)
+    values['optimizer']['lr_multipliers'] = list(run.optimizer.lr_multipliers)
     return values
 
 
@@ -240,12 +260,25 @@ def _problems(run: Config) -> list[str]:
             0 <= optimizer.final_learning_rate <= optimizer.learning_rate,
             'from 0.0 to optimizer.learning_rate',
         ),
+        'optimizer.schedule': (optimizer.schedule in SCHEDULES, SCHEDULES),
         'optimizer.warmup_steps': (optimizer.warmup_steps >= 0, '0 or more'),
+        'optimizer.warmup_share': (
+            0 <= optimizer.warmup_share < 1,
+            'from 0.0 (off) to under 1.0',
+        ),
+        'optimizer.decay_share': (
+            0 < optimizer.decay_share <= 1,
+            'over 0.0 and up to 1.0',
+        ),
         'optimizer.b1': (0 <= optimizer.b1 < 1, 'from 0.0 to under 1.0'),
         'optimizer.b2': (0 <= optimizer.b2 < 1, 'from 0.0 to under 1.0'),
         'optimizer.eps': (optimizer.eps > 0, 'over 0.0'),
         'optimizer.weight_decay': (optimizer.weight_decay >= 0, '0.0 or more'),
         'optimizer.clip_norm': (optimizer.clip_norm >= 0, '0.0 (off) or more'),
+        'optimizer.moment_dtype': (
+            optimizer.moment_dtype in STORED_DTYPES,
+            STORED_DTYPES,
+        ),
         'train.num_steps': (train.num_steps >= 0, '0 (unset) or more'),
         'train.num_epochs': (train.num_epochs >= 0, '0.0 (unset) or more'),
         'train.batch_size': (train.batch_size >= 1, '1 or more'),
@@ -254,6 +287,9 @@ def _problems(run: Config) -> list[str]:
         'train.keep_last': (train.keep_last >= 1, '1 or more'),
         'train.keep_best': (train.keep_best >= 0, '0 (off) or more'),
         'train.compute_dtype': (train.compute_dtype in DTYPES, DTYPES),
+        'train.param_dtype': (train.param_dtype in STORED_DTYPES, STORED_DTYPES),
+        'train.z_loss': (train.z_loss >= 0, '0.0 (off) or more'),
+        'train.remat': (train.remat in REMATS, REMATS),
         'mesh.data': (mesh.data == -1 or mesh.data >= 1, '-1 (the rest) or 1 or more'),
         'mesh.fsdp': (mesh.fsdp >= 1, '1 or more'),
         'mesh.tensor': (mesh.tensor >= 1, '1 or more'),
@@ -282,6 +318,7 @@ def _problems(run: Config) -> list[str]:
             f'train.batch_size={train.batch_size} is not divisible by '
             f'train.grad_accum_steps={train.grad_accum_steps}; use a multiple of it.'
         )
+    problems += _problems_of_optimizer(optimizer)
     if not model.pretrained:
         problems += _problems_from_scratch(run)
     if model.n_head and model.n_embd % model.n_head:
@@ -299,6 +336,43 @@ def _problems(run: Config) -> list[str]:
         problems.append(
             'lora.targets=() adapts nothing; name modules or set lora.rank=0.'
         )
+    return problems
+
+
+def lr_multiplier(entry: str) -> tuple[str, float] | None:
+    """'h.0.*=0.5' -> ('h.0.*', 0.5); None where it is not of that form, or under 0."""
+    pattern, equals, number = entry.rpartition('=')
+    try:
+        factor = float(number)
+    except ValueError:
+        return None
+    if not (pattern and equals and math.isfinite(factor) and factor >= 0):
+        return None
+    return pattern.strip(), factor
+
+
+def _problems_of_optimizer(optimizer: OptimizerConfig) -> list[str]:
+    problems = [
+        f'optimizer.lr_multipliers: {entry!r} is not PATTERN=FACTOR, such as wte.*=0 '
+        'or h.0.*=0.5, with a factor of 0 (frozen) or more.'
+        for entry in optimizer.lr_multipliers
+        if not isinstance(entry, str) or lr_multiplier(entry) is None
+    ]
+    if optimizer.warmup_steps and optimizer.warmup_share:
+        problems.append(
+            f'optimizer.warmup_steps={optimizer.warmup_steps} and optimizer.'
+            f'warmup_share={optimizer.warmup_share}: set one of them, leave the other '
+            '0.'
+        )
+    for name in ('b1', 'b2'):
+        # A bfloat16 has 8 bits: it is rounded back to itself where it should lose less
+        # than 2**-8 of its size, so such a moment would never fall again.
+        value = getattr(optimizer, name)
+        if optimizer.moment_dtype == 'bfloat16' and 0.99 < value < 1:
+            problems.append(
+                f'optimizer.{name}={value} with optimizer.moment_dtype=bfloat16: such '
+                'a moment would never fall again; use 0.99 or less, or float32.'
+            )
     return problems
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from hax_jax import attention, config, mesh
+from hax_jax import attention, config, layer_loop, mesh
 
 _ACTIVATIONS = {
     'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
@@ -65,10 +65,19 @@ class Gpt2(nnx.Module):
     """
 
     def __init__(
-        self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+        self,
+        model: config.ModelConfig,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        remat: str = 'none',
     ) -> None:
-        """A fresh model. `dtype` is what it computes in; parameters are float32."""
+        """A fresh model. `dtype` is what it computes in; parameters are float32.
+
+        `remat` is one of config.REMATS: what the backward pass computes again.
+        """
         self.model = model
+        self.remat = remat
         normal = nnx.initializers.normal(_INIT_STDDEV)
         embed = functools.partial(
             nnx.Embed, dtype=dtype, embedding_init=normal, rngs=rngs
@@ -125,26 +134,30 @@ class Gpt2(nnx.Module):
         cache: Cache | None,
         key: jax.Array | None,
     ) -> tuple[jax.Array, Cache | None]:
-        keys, values, start, kv_segment_ids = [], [], 0, segment_ids
-        if cache is not None:
-            start = cache.length
-            kv_segment_ids = jax.lax.dynamic_update_slice(
-                cache.segment_ids, segment_ids, (0, start)
-            )
         x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
         x = _dropout(x, self.model.embd_pdrop, key, 0)
-        for i, block in enumerate(self.h):
+        if cache is None:
+
+            def call(block: Block, x: jax.Array, i: jax.Array | int) -> jax.Array:
+                x = mesh.constrain(x, 'batch', None, None)
+                layer_key = None if key is None else jax.random.fold_in(key, i + 1)
+                return block(x, segment_ids, segment_ids, None, 0, layer_key)[0]
+
+            x = layer_loop.run(
+                self.h, call, x, scan=self.model.scan_layers, remat=self.remat
+            )
+            return mesh.constrain(self.ln_f(x), 'batch', None, None), None
+        keys, values, start = [], [], cache.length
+        kv_segment_ids = jax.lax.dynamic_update_slice(
+            cache.segment_ids, segment_ids, (0, start)
+        )
+        for block, *past in zip(self.h, cache.keys, cache.values, strict=True):
             x = mesh.constrain(x, 'batch', None, None)
-            past = None if cache is None else (cache.keys[i], cache.values[i])
-            layer_key = None if key is None else jax.random.fold_in(key, i + 1)
-            x, (k, v) = block(x, segment_ids, kv_segment_ids, past, start, layer_key)
+            x, (k, v) = block(x, segment_ids, kv_segment_ids, tuple(past), start, None)
             keys.append(k)
             values.append(v)
         x = mesh.constrain(self.ln_f(x), 'batch', None, None)
-        if cache is None:
-            return x, None
-        length = start + inputs.shape[1]
-        return x, Cache(keys, values, kv_segment_ids, length)
+        return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
 
 
 class Head(nnx.Module):

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import tqdm
 
-from hax_jax import files
+from hax_jax import checks, files
 
 StepMetrics = dict[str, jax.Array]  # of train_step.py
 
@@ -108,6 +108,7 @@ class Report:
         self._steps: list[StepMetrics] = []
         self._unread: tuple[int, list[StepMetrics]] | None = None
         self._read_until = time.monotonic()
+        self._warned = False
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
@@ -156,6 +157,15 @@ class Report:
             'weight': weight,
         }
         _require_finite(values['loss'], f'in the steps up to {step}')
+        if 'z_loss' in read[-1]:
+            values['z_loss'] = sum(m['z_loss'] * m['weight'] for m in read)
+            values['z_loss'] /= max(weight, 1e-6)
+        if 'lost_updates' in read[-1]:
+            values['lost_updates'] = read[-1]['lost_updates']
+            problem = checks.lost_updates_problem(values['lost_updates'])
+            if problem and not self._warned:
+                self.note(f'step {step}: {problem}')
+            self._warned = self._warned or bool(problem)
         values['tokens_per_second'] = tokens / seconds
         values['trained_tokens_per_second'] = weight / seconds
         if self._main:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from hax_jax import attention, loss, preflight
+from hax_jax import attention, loss, optimizer, preflight
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
@@ -18,6 +18,7 @@ _MLP = 3  # of those that are split, as many as are MLP's width, 4 * n_embd: 12
 _DROPOUT = 4  # more of them with dropout on the residual stream
 _SCORES = 2  # arrays [B, N, T, T] a layer that 'xla' attention keeps
 _BLOCK_SCORES = 8  # arrays [B, N, QUERY_BLOCK, T] that 'blockwise' needs at a time
+_LOOPED = 14  # more arrays of width D a layer where XLA loops over layers
 _LOGITS = 2  # arrays [B, chunk, V] alive at one time
 
 
@@ -57,6 +58,7 @@ class Plan:
     attention: str
     compute_dtype: str
     undivided: list[str]  # parameters that a mesh axis should split and can't
+    multipliers: list[tuple[optimizer.Multiplier, int]]  # and how many parameters
 
     @property
     def positions_per_step(self) -> int:
@@ -80,7 +82,9 @@ def make_plan(setup: preflight.Setup) -> Plan:
     counts = setup.cache.meta['splits']['train']
     positions = counts['positions']
     prompt = counts['prompt'] if run.data.question_weight > 0 else 0
-    trained_bytes = _local_bytes(abstract.params, places.params)
+    moving, held = setup.blueprint.split_held(abstract.params)
+    moving_places, _ = setup.blueprint.split_held(places.params)
+    trained_bytes = _local_bytes(moving, moving_places)
     moment_bytes = _local_bytes(abstract.opt_state, places.opt_state)
     due = _multiples(train.checkpoint_every_steps, setup.num_steps)
     evaluated = _multiples(train.eval_every_steps, setup.num_steps)
@@ -94,8 +98,8 @@ def make_plan(setup: preflight.Setup) -> Plan:
         'tensor': mesh.shape['tensor'],
     }
     return Plan(
-        trainable_parameters=_count(abstract.params),
-        frozen_parameters=_count(abstract.frozen),
+        trainable_parameters=_count(moving),
+        frozen_parameters=_count(held) + _count(abstract.frozen),
         num_rows=counts['rows'],
         batch_size=train.batch_size,
         seq_len=run.data.seq_len,
@@ -111,7 +115,8 @@ def make_plan(setup: preflight.Setup) -> Plan:
         best_checkpoints=best,
         kept_checkpoints=min(train.keep_last + train.keep_best, len(due) + best),
         checkpoint_bytes=_bytes(abstract.params) + _bytes(abstract.opt_state),
-        parameter_bytes=trained_bytes + _local_bytes(abstract.frozen, places.frozen),
+        parameter_bytes=_local_bytes(abstract.params, places.params)
+        + _local_bytes(abstract.frozen, places.frozen),
         moment_bytes=moment_bytes,
         # While microbatches are summed, the sum and the newest exist.
         gradient_bytes=trained_bytes * (1 if train.grad_accum_steps == 1 else 2),
@@ -123,6 +128,9 @@ def make_plan(setup: preflight.Setup) -> Plan:
             mlp_width=run.model.mlp_width,
             implementation=setup.attention,
             dropout=run.model.resid_pdrop > 0,
+            scan_layers=run.model.scan_layers,
+            remat=run.train.remat,
+            stacked_bytes=_block_bytes(abstract, places),
             # XLA's CPU compiler keeps bfloat16 values as float32.
             itemsize=2
             if setup.compute_dtype == 'bfloat16' and platform != 'cpu'
@@ -137,6 +145,10 @@ def make_plan(setup: preflight.Setup) -> Plan:
         undivided=mesh_lib.undivided(
             mesh, {name: leaf.shape for name, leaf in parameters.items()}
         ),
+        multipliers=[
+            (row, sum(math.prod(parameters[name].shape) for name in row.names))
+            for row in setup.blueprint.multipliers
+        ],
     )
 
 
@@ -152,6 +164,9 @@ def activation_bytes(
     implementation: str,
     dropout: bool,
     itemsize: int,
+    scan_layers: bool,
+    remat: str,
+    stacked_bytes: int,
 ) -> int:
     """What the forward pass keeps for the backward pass, on one device.
 
@@ -161,11 +176,16 @@ def activation_bytes(
     'blockwise' keeps its keys and values as the blocks saw them,
     n_embd * (seq_len / 128 + 1) / tensor, and needs once, for the
     block in work, 8 * rows * n_head * 128 * seq_len * 4 / tensor; fused ones nothing.
-    Within 15% of what XLA's CPU compiler asked for, from 4 layers of 256 to GPT-2; on
-    accelerators, not yet compared.
+    With remat 'block' each layer keeps its input, n_embd, and one layer at a time the
+    rest; with 'dots' each keeps the products too, n_embd * (2 + 3 / tensor) +
+    mlp_width / tensor. With `scan_layers` there is a copy of all blocks' parameters,
+    `stacked_bytes`, and without remat 14 * n_embd more a layer.
+    Within 15% of what XLA's CPU compiler asked for, from 4 layers of 256 to GPT-2
+    (looped over: 6 layers of 256 and 512); on accelerators, not yet compared.
     """
     width = n_embd * (_WHOLE + _SPLIT / tensor + _DROPOUT * dropout)
     width += _MLP * (mlp_width - 4 * n_embd) / tensor
+    products = n_embd * (2 + 3 / tensor) + mlp_width / tensor
     scores, once = 0.0, 0.0
     if implementation == 'xla':
         scores = _SCORES * n_head * seq_len / tensor
@@ -173,7 +193,16 @@ def activation_bytes(
         block = min(seq_len, attention.QUERY_BLOCK)
         scores = n_embd * (math.ceil(seq_len / block) + 1) / tensor
         once = _BLOCK_SCORES * 4 * rows * n_head * block * seq_len / tensor
-    return int(rows * seq_len * n_layer * itemsize * (width + scores) + once)
+    layer = width + scores
+    if scan_layers:
+        once += stacked_bytes
+        layer += _LOOPED * n_embd * (remat == 'none')
+    kept, in_work = {
+        'none': (layer, 0.0),
+        'block': (n_embd, layer),
+        'dots': (products, layer - products + n_embd),
+    }[remat]
+    return int(rows * seq_len * itemsize * (n_layer * kept + in_work) + once)
 
 
 def logits_bytes(*, rows: int, seq_len: int, tensor: int, num_table_rows: int) -> int:
@@ -200,6 +229,7 @@ def render(plan: Plan) -> str:
             'parameters',
             f'{plan.trainable_parameters:,} trained, {plan.frozen_parameters:,} frozen',
         ),
+        *_multiplier_lines(plan),
         (
             'a step',
             f'{plan.batch_size} rows of {plan.seq_len:,}: {plan.positions_per_step:,} '
@@ -230,6 +260,23 @@ def render(plan: Plan) -> str:
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
 
 
+def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
+    """What each pattern of `optimizer.lr_multipliers` takes; none if there is none."""
+    if len(plan.multipliers) == 1:
+        return []
+    width = max(len(row.pattern) for row, _ in plan.multipliers)
+    width = max(width, len('all others'))
+    return [
+        (
+            '' if i else 'learning rate',
+            f'{row.pattern or "all others":<{width}} times {row.factor:g}'
+            + ' (frozen)' * (row.factor == 0)
+            + f': {len(row.names)} tensors, {count:,} parameters',
+        )
+        for i, (row, count) in enumerate(plan.multipliers)
+    ]
+
+
 def _multiples(every: int, num_steps: int) -> set[int]:
     """The steps at which something is due that is due every so often and at the end."""
     return {*range(every, num_steps + 1, every), num_steps}
@@ -252,6 +299,14 @@ def _local_bytes(tree: Any, places: Any) -> int:
         math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize
         for leaf, place in leaves
     )
+
+
+def _block_bytes(abstract: ts.TrainState, places: ts.TrainState) -> int:
+    """The bytes of the blocks' parameters that one device holds."""
+    leaves = ts.named(abstract.params) | ts.named(abstract.frozen)
+    where = ts.named(places.params) | ts.named(places.frozen)
+    inside = [name for name in leaves if name.startswith('h.')]
+    return _local_bytes([leaves[n] for n in inside], [where[n] for n in inside])
 
 
 def _size(count: int) -> str:

@@ -47,6 +47,13 @@ def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
             f'{cache.seq_len}; pack the dataset again.'
         )
     _same_everywhere(cache)
+    on_cpu = mesh.devices.flat[0].platform == 'cpu'
+    if on_cpu and run.train.remat != 'none' and not run.model.scan_layers:
+        raise config.InputError(
+            f'train.remat={run.train.remat!r} has no effect on a CPU where layers are '
+            'unrolled, as XLA merges what is computed again with the first; set '
+            'model.scan_layers=true, or train.remat=none.'
+        )
     num_steps = run.train.num_steps or math.ceil(
         run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
     )
@@ -64,6 +71,9 @@ def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
         tx,
         compute_dtype=dtype,
         mesh=mesh,
+        param_dtype=run.train.param_dtype,
+        remat=run.train.remat,
+        lr_multipliers=run.optimizer.lr_multipliers,
     )
     return Setup(
         run=run,

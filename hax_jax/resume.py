@@ -28,6 +28,7 @@ FIXED = {
     'lora.rslora',
     'lora.dora',
     'lora.targets',
+    'optimizer.lr_multipliers',  # what is frozen has no moments to go on with
     'data.seq_len',
     'data.question_weight',
     'data.long_answers',
@@ -51,7 +52,8 @@ def changes(
     old = config.flatten(config.to_dict(config_then))
     new = config.flatten(config.to_dict(config_now))
     if not then['dataset']:  # imported: nothing but the model is settled yet
-        old = {name: old[name] for name in FIXED if not name.startswith('data.')}
+        settled = ('model.', 'lora.')
+        old = {name: old[name] for name in FIXED if name.startswith(settled)}
         then = {**then, 'dataset': now['dataset']}
     problems, out = [], []
     for name, value in new.items():

@@ -26,48 +26,69 @@ def make_train_step(
     mesh: Mesh,
     grad_accum_steps: int,
     seed: int,
+    z_loss: float = 0.0,
 ) -> collections.abc.Callable[[ts.TrainState, Batch], tuple[ts.TrainState, Metrics]]:
     """The compiled update: (state, batch) -> (state, metrics). The state is donated.
 
     The loss is the sum of weighted nll over the sum of weights of the whole batch, also
-    with several microbatches and on several devices. Metrics: `loss` (nats per unit of
-    weight), `weight` (the sum of weights), `tokens` (positions that are no padding),
-    `grad_norm` (before clipping), `learning_rate`.
+    with several microbatches and on several devices; `z_loss` times logsumexp squared
+    is weighted as nll is (Chowdhery et al. 2022, arXiv:2204.02311, 5). Metrics: `loss`
+    (nats per unit of weight, without the z-loss), `weight` (the sum of weights),
+    `tokens` (positions that are no padding), `grad_norm` (before clipping),
+    `learning_rate`; `z_loss` (what it adds to the loss) if there is one; and
+    `lost_updates` (the share of updates that left their parameter as it was, of those
+    not 0) where a trained parameter is bfloat16.
     """
+    factors = blueprint.factors
+    multiplied = any(factor != 1 for factor in factors.values())
+    moving_leaves = jax.tree.leaves(blueprint.split_held(blueprint.abstract.params)[0])
+    rounded = any(leaf.dtype == jnp.bfloat16 for leaf in moving_leaves)
 
-    def weighted_nll(
-        params: Any, frozen: Any, batch: Batch, key: jax.Array
-    ) -> jax.Array:
-        nll = _nll(blueprint.graphdef, params, frozen, batch, key)
-        return jnp.sum(nll * batch['loss_weights'])
+    def objective(
+        moving: Any, held: Any, frozen: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        params = nnx.merge_state(moving, held)
+        nll, logsumexp = _nll(blueprint.graphdef, params, frozen, batch, key)
+        total = jnp.sum(nll * batch['loss_weights'])
+        if z_loss == 0:
+            return total, {'loss': total}
+        extra = z_loss * jnp.sum(logsumexp**2 * batch['loss_weights'])
+        return total + extra, {'loss': total, 'z_loss': extra}
 
     def step(state: ts.TrainState, batch: Batch) -> tuple[ts.TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        value_and_grad = jax.value_and_grad(weighted_nll)
+        moving, held = blueprint.split_held(state.params)
+        value_and_grad = functools.partial(
+            jax.value_and_grad(objective, has_aux=True), moving, held, state.frozen
+        )
         if grad_accum_steps == 1:
-            total, grads = value_and_grad(state.params, state.frozen, batch, key)
+            (_, sums), grads = value_and_grad(batch, key)
         else:
-            total, grads = _accumulate(
-                functools.partial(value_and_grad, state.params, state.frozen),
-                (jnp.zeros(()), jax.tree.map(jnp.zeros_like, state.params)),
-                batch,
-                key,
-                grad_accum_steps,
+            no_sums = (0.0, dict.fromkeys(['loss'] + ['z_loss'] * bool(z_loss), 0.0))
+            (_, sums), grads = _accumulate(
+                value_and_grad, (no_sums, moving), batch, key, grad_accum_steps
             )
         weight = jnp.sum(batch['loss_weights'])
         scale = 1 / jnp.maximum(weight, 1e-6)
-        grads = jax.tree.map(lambda grad: grad * scale, grads)
-        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        grads = jax.tree.map(lambda grad: grad.astype(jnp.float32) * scale, grads)
+        updates, opt_state = tx.update(grads, state.opt_state, moving)
+        if multiplied:  # decay too, as it is times the learning rate
+            updates = jax.tree_util.tree_map_with_path(
+                lambda path, update: update * factors[ts.dotted(path)], updates
+            )
         # A batch without weights moves nothing: not by decay or momentum either.
         updates = jax.tree.map(lambda update: update * (weight > 0), updates)
-        params = optax.apply_updates(state.params, updates)
+        moved = optax.apply_updates(moving, updates)
         metrics = {
-            'loss': total * scale,
+            **{name: total * scale for name, total in sums.items()},
             'weight': weight,
             'tokens': jnp.sum(batch['segment_ids'] > 0).astype(jnp.float32),
             'grad_norm': optax.tree.norm(grads),
             'learning_rate': jnp.asarray(schedule(state.step), jnp.float32),
         }
+        if rounded:
+            metrics['lost_updates'] = _lost_updates(moving, updates, moved)
+        params = nnx.merge_state(moved, held)
         return ts.TrainState(state.step + 1, params, state.frozen, opt_state), metrics
 
     rows = mesh_lib.batch_sharding(mesh)
@@ -85,7 +106,8 @@ def make_eval_step(
     """The compiled evaluation: (params, frozen, batch) -> nll [B, T], no dropout."""
 
     def step(params: Any, frozen: Any, batch: Batch) -> jax.Array:
-        return _nll(blueprint.graphdef, params, frozen, batch, None)
+        nll, _ = _nll(blueprint.graphdef, params, frozen, batch, None)
+        return nll
 
     return jax.jit(
         step,
@@ -100,27 +122,38 @@ def make_eval_step(
 
 def _nll(
     graphdef: Any, params: Any, frozen: Any, batch: Batch, key: jax.Array | None
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
     model = nnx.merge(graphdef, params, frozen)
     hidden = model(
         batch['inputs'], batch['positions'], batch['segment_ids'], dropout_key=key
     )
     features, table = model.head(hidden, dropout_key=key)
-    nll, _ = loss.token_nll(
+    return loss.token_nll(
         features, table, batch['targets'], vocab_size=model.model.vocab_size
     )
-    return nll
+
+
+def _lost_updates(before: Any, updates: Any, after: Any) -> jax.Array:
+    """The share of updates, of those not 0, that left their parameter as it was."""
+    leaves = zip(*map(jax.tree.leaves, (before, updates, after)), strict=True)
+    given, lost = jnp.zeros(()), jnp.zeros(())
+    for old, update, new in leaves:
+        meant = update != 0
+        given += jnp.sum(meant, dtype=jnp.float32)
+        lost += jnp.sum(meant & (old == new), dtype=jnp.float32)
+    return lost / jnp.maximum(given, 1)
 
 
 def _accumulate(
     value_and_grad: collections.abc.Callable[[Batch, jax.Array], Any],
-    zero: Any,
+    like: Any,
     batch: Batch,
     key: jax.Array,
     num_microbatches: int,
 ) -> Any:
-    """The sum of `value_and_grad` over microbatches of the rows.
+    """The sum of `value_and_grad` over microbatches of the rows, in float32.
 
+    It gives a tree of the shapes of `like`.
     Microbatch i takes rows i, i + k, i + 2k, ..., so each device keeps its own rows.
     """
 
@@ -135,5 +168,6 @@ def _accumulate(
         return jax.tree.map(jnp.add, total, out), None
 
     xs = (jnp.arange(num_microbatches), jax.tree.map(split, batch))
+    zero = jax.tree.map(lambda leaf: jnp.zeros(jnp.shape(leaf), jnp.float32), like)
     total, _ = jax.lax.scan(add, zero, xs)
     return total

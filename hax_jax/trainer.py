@@ -111,6 +111,7 @@ def _loop(
         mesh=mesh,
         grad_accum_steps=run.train.grad_accum_steps,
         seed=run.train.seed,
+        z_loss=run.train.z_loss,
     )
     eval_step = train_step.make_eval_step(setup.blueprint, mesh=mesh)
     batches = input_pipeline.train_batches(

@@ -22,6 +22,7 @@ from hax_jax import (
     resume,
     runs,
     runtime,
+    schedule_plot,
     trainer,
 )
 from launch import flags as launch_flags
@@ -58,6 +59,11 @@ def main() -> int:
     setup = preflight.prepare(run, cache)
     print(planner.render(planner.make_plan(setup)), flush=True)
     if _DRY_RUN.value:
+        plain = not sys.stdout.isatty()
+        plot = schedule_plot.draw(
+            setup.schedule, num_steps=setup.num_steps, plain=plain
+        )
+        print(f'learning rate by step ({run.optimizer.schedule}):\n{plot}', flush=True)
         return 0
     workdir = pathlib.Path(_WORKDIR.value)
     summary = trainer.train(

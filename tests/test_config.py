@@ -3,6 +3,8 @@ import subprocess
 import sys
 
 import ml_collections
+import ml_dtypes
+import numpy as np
 import pytest
 
 from hax_jax import config
@@ -47,6 +49,39 @@ def test_a_draft_freezes_into_the_schema() -> None:
 def test_a_draft_takes_no_field_of_another_name() -> None:
     with pytest.raises(AttributeError, match='num_stpes'):
         make_draft().train.num_stpes = 1
+
+
+def test_warm_up_is_in_steps_or_a_share_not_both() -> None:
+    (said,) = problems(optimizer={'warmup_steps': 3, 'warmup_share': 0.1})
+    assert said == (
+        'optimizer.warmup_steps=3 and optimizer.warmup_share=0.1: set one of them, '
+        'leave the other 0.'
+    )
+
+
+def test_a_multiplier_is_a_pattern_and_a_factor() -> None:
+    assert config.lr_multiplier('h.[01].*=0.5') == ('h.[01].*', 0.5)
+    assert config.lr_multiplier('wte.*=0') == ('wte.*', 0.0)
+    wrong = ('wte.*', '=0', 'wte.*=', 'h.*=-1', 'h.*=nan', 'h.*=half')
+    said = problems(optimizer={'lr_multipliers': (*wrong, 'h.*=2')})
+    assert len(said) == len(wrong)
+    for line, entry in zip(said, wrong, strict=True):
+        assert line.startswith(f'optimizer.lr_multipliers: {entry!r} is not PATTERN=')
+
+
+def test_bfloat16_moments_that_would_never_fall_are_refused() -> None:
+    said = problems(optimizer={'moment_dtype': 'bfloat16', 'b1': 0.995, 'b2': 0.999})
+    assert [line.split(' ')[0] for line in said] == [
+        'optimizer.b1=0.995',
+        'optimizer.b2=0.999',
+    ]
+    # What the message says of bfloat16, by numpy: 0.99 always falls, 0.999 need not.
+    values = np.arange(1, 2, 2**-7).astype(ml_dtypes.bfloat16)  # all of one power of 2
+    after = {
+        b: (values.astype(np.float32) * b).astype(values.dtype) for b in (0.99, 0.999)
+    }
+    assert np.all(after[0.99] < values)
+    assert np.any(after[0.999] == values)
 
 
 def test_a_config_survives_json() -> None:
@@ -101,6 +136,13 @@ def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
         ('lora.alpha', 0.0, 'over 0.0'),
         ('optimizer.learning_rate', 0.0, 'over 0.0'),
         ('optimizer.final_learning_rate', 1.0, 'from 0.0 to optimizer.learning_rate'),
+        ('optimizer.schedule', 'step', "one of ('constant', 'linear', 'cosine', "),
+        ('optimizer.warmup_share', 1.0, 'from 0.0 (off) to under 1.0'),
+        ('optimizer.decay_share', 0.0, 'over 0.0 and up to 1.0'),
+        ('optimizer.moment_dtype', 'float16', "one of ('float32', 'bfloat16')"),
+        ('train.param_dtype', 'auto', "one of ('float32', 'bfloat16')"),
+        ('train.z_loss', -1e-4, '0.0 (off) or more'),
+        ('train.remat', 'full', "one of ('none', 'block', 'dots')"),
         ('optimizer.b2', 1.0, 'from 0.0 to under 1.0'),
         ('optimizer.clip_norm', -1.0, '0.0 (off) or more'),
         ('train.batch_size', 0, '1 or more'),

@@ -12,14 +12,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling metrics loss attention checks',
-    'layouts packing gpt2',
+    'sampling checks metrics loss attention',
+    'layouts packing layer_loop gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
     'evaluate preflight fast_tokenizer model_card export run_export',
-    'planner trainer benchmark',
+    'planner schedule_plot trainer benchmark',
     'doctor report',
 ]
 NOT_YET = {'doctor', 'report'}

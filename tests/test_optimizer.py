@@ -72,6 +72,143 @@ def test_a_warm_up_one_step_shorter_than_the_run_is_accepted() -> None:
     assert float(schedule(11)) == pytest.approx(1.0)
 
 
+def by_formula(
+    settings: config.OptimizerConfig, *, warmup: int, num_steps: int
+) -> np.ndarray:
+    """The rate at each step of the run and the three after it, in numpy."""
+    s = np.arange(num_steps + 3)
+    peak, floor = settings.learning_rate, settings.final_learning_rate
+    share = np.clip((s - warmup) / (num_steps - warmup), 0, 1)
+    decay = settings.decay_share * num_steps
+    left = np.clip((num_steps - s) / decay, 0, 1)
+    after = {
+        'constant': np.full(len(s), peak),
+        'linear': peak + (floor - peak) * share,
+        'cosine': floor + (peak - floor) * (1 + np.cos(np.pi * share)) / 2,
+        'inverse_sqrt': np.maximum(floor, peak * np.sqrt((warmup + 1) / (s + 1))),
+        'wsd': floor + (peak - floor) * left,
+    }[settings.schedule]
+    return np.where(s < warmup, peak * (s + 1) / (warmup + 1), after)
+
+
+@pytest.mark.parametrize('kind', config.SCHEDULES)
+@pytest.mark.parametrize('warmup', [0, 1, 10])
+@pytest.mark.parametrize('floor', [0.0, 0.4])
+def test_each_schedule_is_its_formula(kind: str, warmup: int, floor: float) -> None:
+    settings = config.OptimizerConfig(
+        schedule=kind,
+        learning_rate=1.0,
+        final_learning_rate=floor,
+        warmup_steps=warmup,
+        decay_share=0.3,
+    )
+    schedule = optimizer.schedule(settings, num_steps=40)
+    found = np.array([schedule(step) for step in range(43)])
+    expected = by_formula(settings, warmup=warmup, num_steps=40)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(schedule(jnp.arange(43)), expected, atol=1e-6)
+    assert np.all(found[warmup:] >= floor - 1e-6)
+    assert np.all(found[:40] > 0)
+
+
+def test_wsd_is_stable_and_then_falls_over_the_share_at_its_end() -> None:
+    settings = config.OptimizerConfig(
+        schedule='wsd', learning_rate=1.0, warmup_steps=2, decay_share=0.2
+    )
+    schedule = optimizer.schedule(settings, num_steps=20)
+    rates = [float(schedule(step)) for step in range(21)]
+    assert rates[2:17] == [1.0] * 15  # the decay's first step still has the peak
+    assert rates[17:] == pytest.approx([0.75, 0.5, 0.25, 0.0])
+
+
+def test_a_share_of_warm_up_is_that_share_of_the_steps() -> None:
+    steps = dataclasses.replace(SETTINGS, warmup_steps=10)
+    share = dataclasses.replace(SETTINGS, warmup_steps=0, warmup_share=0.1)
+    for num_steps in (96, 100, 104):
+        one = optimizer.schedule(steps, num_steps=num_steps)
+        other = optimizer.schedule(share, num_steps=num_steps)
+        assert [one(s) for s in range(num_steps)] == [
+            other(s) for s in range(num_steps)
+        ]
+    says = r'optimizer\.warmup_share=0\.96 \(12 steps\) is not under the 12 steps'
+    with pytest.raises(config.InputError, match=says):
+        optimizer.schedule(dataclasses.replace(share, warmup_share=0.96), num_steps=12)
+
+
+def test_a_warm_up_that_meets_the_decay_is_refused() -> None:
+    settings = dataclasses.replace(SETTINGS, schedule='wsd', decay_share=0.75)
+    says = r'warmup_steps=4 and optimizer\.decay_share=0\.75 \(9 steps\) are more than'
+    with pytest.raises(config.InputError, match=says):
+        optimizer.schedule(settings, num_steps=12)
+    settings = dataclasses.replace(settings, decay_share=8 / 12)
+    optimizer.schedule(settings, num_steps=12)
+
+
+NAMES = ['wte.embedding', 'h.0.ln_1.bias', 'h.0.attn.c_attn.kernel', 'h.10.ln_1.bias']
+
+
+def test_the_first_pattern_that_matches_holds_and_every_parameter_is_in_one() -> None:
+    table = optimizer.multipliers(('h.0.*=0.5', 'ln_1.bias=0', 'wte.*=1e-2'), NAMES)
+    row = optimizer.Multiplier
+    assert table == [
+        row('h.0.*', 0.5, ('h.0.ln_1.bias', 'h.0.attn.c_attn.kernel')),
+        row('ln_1.bias', 0.0, ('h.10.ln_1.bias',)),  # a path's end
+        row('wte.*', 0.01, ('wte.embedding',)),
+        row('', 1.0, ()),
+    ]
+    assert optimizer.multipliers((), NAMES) == [row('', 1.0, tuple(NAMES))]
+
+
+def test_patterns_without_effect_are_refused_together_with_the_nearest_names() -> None:
+    entries = ('h.*=0.5', 'wte.embeding=0', 'ln_1.*=2')
+    with pytest.raises(config.InputError) as caught:
+        optimizer.multipliers(entries, NAMES)
+    first, second = str(caught.value).split('\n')
+    assert first.startswith(
+        "optimizer.lr_multipliers: 'wte.embeding' matches none of the 4 trained "
+        'parameters; the nearest are wte.embedding, '
+    )
+    assert "all that 'ln_1.*' matches is matched by a pattern before it" in second
+
+
+def test_to_freeze_everything_is_refused() -> None:
+    with pytest.raises(config.InputError, match='freezes every trained parameter'):
+        optimizer.multipliers(('wte.*=0', '*=0'), NAMES)
+    optimizer.multipliers(('wte.*=0', 'h.1*=0'), NAMES)
+
+
+def test_moments_lie_in_their_dtype_and_are_computed_in_float32() -> None:
+    settings = dataclasses.replace(SETTINGS, moment_dtype='bfloat16', clip_norm=0.0)
+    tx = optimizer.make_optimizer(settings, num_steps=12)
+    params = {'kernel': jnp.ones((2, 3), jnp.bfloat16)}
+    state = tx.init(params)
+    rng = np.random.default_rng(2)
+    first, second = np.zeros((2, 3)), np.zeros((2, 3))
+    for step in range(3):
+        g = rng.normal(size=(2, 3)).astype(np.float32)
+        updates, state = tx.update({'kernel': jnp.asarray(g)}, state, params)
+        first = 0.9 * first + 0.1 * g
+        second = 0.95 * second + 0.05 * g.astype(np.float64) ** 2
+        m, v = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.95 ** (step + 1))
+        rate = 0.2 * (step + 1)
+        np.testing.assert_allclose(
+            updates['kernel'], -rate * (m / (np.sqrt(v) + 1e-8) + 0.1), rtol=1e-4
+        )
+        assert updates['kernel'].dtype == jnp.float32
+        # What is kept is rounded: so is the reference's.
+        first, second = (
+            np.asarray(jnp.asarray(x, jnp.bfloat16), np.float64)
+            for x in (first, second)
+        )
+    adam = next(s for s in state if isinstance(s, optax.ScaleByAdamState))
+    assert adam.count.dtype == jnp.int32
+    for kept, moment in ((adam.mu, first), (adam.nu, second)):
+        assert kept['kernel'].dtype == jnp.bfloat16
+        np.testing.assert_allclose(
+            np.asarray(kept['kernel'], np.float64), moment, rtol=2**-8
+        )
+
+
 def make_params() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {

@@ -105,13 +105,28 @@ def test_microbatches_keep_two_gradients_and_fewer_activations() -> None:
     assert parts.logits_bytes * 4 == whole.logits_bytes == 2 * 4 * 8 * 32 * 64
 
 
-@pytest.mark.parametrize(('size', 'attention'), [(64, 'xla'), (256, 'blockwise')])
+@pytest.mark.parametrize(
+    ('size', 'attention', 'scan', 'remat'),
+    [
+        (64, 'xla', False, 'none'),
+        (256, 'blockwise', False, 'none'),
+        (128, 'xla', True, 'block'),
+        (128, 'xla', True, 'dots'),
+    ],
+)
 def test_temporaries_are_near_what_the_compiler_asks_for(
-    size: int, attention: str
+    size: int, attention: str, scan: bool, remat: str
 ) -> None:
     run = make_run(
         data={'seq_len': 256},
-        model={'n_embd': size, 'n_positions': 256, 'attention': attention},
+        model={
+            'n_layer': 6 if scan else 2,
+            'n_embd': size,
+            'n_positions': 256,
+            'attention': attention,
+            'scan_layers': scan,
+        },
+        train={'remat': remat},
     )
     setup = preflight.prepare(run, make_cache(256))
     step = train_step.make_train_step(
@@ -134,6 +149,12 @@ def test_temporaries_are_near_what_the_compiler_asks_for(
     plan = planner.make_plan(setup)
     planned = plan.gradient_bytes + plan.activation_bytes + plan.logits_bytes
     assert 0.75 < planned / asked < 1.33
+    if remat != 'none':  # and that is what it is for
+        kept = dataclasses.replace(
+            run, train=dataclasses.replace(run.train, remat='none')
+        )
+        whole = planner.make_plan(preflight.prepare(kept, make_cache(256)))
+        assert asked < 0.6 * whole.device_bytes
 
 
 def test_each_number_stands_in_the_table() -> None:
@@ -148,6 +169,35 @@ def test_each_number_stands_in_the_table() -> None:
     for name in ('parameters', 'moments', 'gradients', 'activations', 'logits'):
         assert f'\n  {name}' in text
     assert len(text.split('\n')) == 12
+
+
+def test_the_table_says_what_each_pattern_takes() -> None:
+    plan = make_plan(optimizer={'lr_multipliers': ('wte.*=0', 'ln_1.*=0.5', 'bias=2')})
+    # wte 64 * 32; ln_1 has 2 * 32 in each layer; the biases that are not ln_1's: in a
+    # layer 96 + 32 + 128 + 32 and ln_2's 32, and ln_f's 32.
+    biases = 2 * (96 + 32 + 128 + 32 + 32) + 32
+    rest = PARAMETERS - 2048 - 128 - biases
+    moving = PARAMETERS - 2048
+    assert (plan.trainable_parameters, plan.frozen_parameters) == (moving, 2048)
+    assert plan.moment_bytes == 8 * moving + 8
+    assert plan.gradient_bytes == 4 * moving
+    assert plan.parameter_bytes == 4 * PARAMETERS
+    # The checkpoint holds all parameters, and the moments of those that move.
+    assert plan.checkpoint_bytes == 4 * PARAMETERS + 8 * moving + 8
+    assert (
+        'learning rate wte.*      times 0 (frozen): 1 tensors, 2,048 parameters\n'
+        '              ln_1.*     times 0.5: 4 tensors, 128 parameters\n'
+        f'              bias       times 2: 11 tensors, {biases} parameters\n'
+        f'              all others times 1: 12 tensors, {rest:,} parameters\n'
+    ) in planner.render(plan)
+
+
+def test_bfloat16_halves_parameters_and_moments_alike() -> None:
+    plan = make_plan(
+        train={'param_dtype': 'bfloat16'}, optimizer={'moment_dtype': 'bfloat16'}
+    )
+    assert plan.parameter_bytes == 2 * PARAMETERS
+    assert plan.moment_bytes == 4 * PARAMETERS + 8
 
 
 def test_gpt2_has_124_million_parameters_and_their_sizes() -> None:

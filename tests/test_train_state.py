@@ -119,7 +119,7 @@ def test_a_blueprint_allocates_nothing() -> None:
     blueprint = ts.make_blueprint(
         wide, config.LoraConfig(rank=8), TX, compute_dtype='bfloat16', mesh=here
     )
-    assert len(jax.live_arrays()) == before
+    assert len(jax.live_arrays()) <= before  # what others left may go meanwhile
     frozen = ts.named(blueprint.abstract.frozen).values()
     assert sum(leaf.size for leaf in frozen) > 3.9e9
 
