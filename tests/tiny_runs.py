@@ -55,6 +55,7 @@ def write_cache(
         'seq_len': SEQ_LEN,
         'splits': counts,
         'vocab_size': VOCAB,
+        'eos_id': 0,  # which no sequence has
     }
     with files.new_folder(folder) as new:
         (new / 'tokenizer').mkdir()
