@@ -18,7 +18,7 @@ ROWS = [
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
-    'evaluate preflight fast_tokenizer model_card export run_export',
+    'evaluate paired scorer preflight fast_tokenizer model_card export run_export',
     'planner trainer',
     'doctor report',
 ]
