@@ -12,13 +12,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling metrics loss attention checks',
+    'sampling metrics loss attention checks diversity',
     'layouts packing gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
-    'evaluate paired scorer preflight fast_tokenizer model_card export run_export',
+    'evaluate paired scorer preflight run_samples fast_tokenizer model_card export '
+    'run_export',
     'planner trainer',
     'doctor report',
 ]
