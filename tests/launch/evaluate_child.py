@@ -10,14 +10,26 @@ import io
 import json
 import pathlib
 import random
+import shutil
 import sys
 
+import numpy as np
 import tiny_runs
 from absl import flags
 from absl.testing import flagsaver
 
 from data_pipeline import dataset, pack
-from hax_jax import config, preflight, records, run_export, runs, runtime, trainer
+from hax_jax import (
+    config,
+    files,
+    layouts,
+    preflight,
+    records,
+    run_export,
+    runs,
+    runtime,
+    trainer,
+)
 from launch import evaluate
 
 WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
@@ -68,6 +80,37 @@ def train(data: pathlib.Path, workdir: pathlib.Path, **changes: object) -> None:
     trainer.train(preflight.prepare(run, cache), workdir, allow_change=[])
 
 
+def write_imported(workdir: pathlib.Path, data: pathlib.Path) -> None:
+    """A run made elsewhere: random weights, 48 positions, a tokenizer of its own."""
+    tokenizer = pack.load_tokenizer(
+        config.DataConfig(path=str(data)),
+        config.TokenizerConfig(vocab_size=330),
+        path='train',
+    )
+    model = config.ModelConfig(
+        n_layer=1,
+        n_head=2,
+        n_embd=32,
+        n_positions=48,
+        vocab_size=tokenizer.vocab_size,
+    )
+    rng = np.random.default_rng(0)
+    with files.new_folder(workdir) as folder:
+        runs.write_imported(
+            folder,
+            model=model,
+            lora_settings=config.LoraConfig(),
+            parameters={
+                name: rng.normal(0, 0.1, shape).astype(np.float32)
+                for name, shape in layouts.parameter_shapes(model).items()
+            },
+            base=None,
+            tokenizer=tokenizer,
+            step=0,
+            origin='a test',
+        )
+
+
 def call(*arguments: object) -> str:
     out = io.StringIO()
     with flagsaver.flagsaver(), contextlib.redirect_stdout(out):
@@ -93,12 +136,11 @@ def main(root: pathlib.Path) -> dict[str, str]:
         tokenizer__path='',
         model__pad_vocab_to_multiple_of=32,
     )
-    train(
-        root / 'other',
-        small,
-        tokenizer__vocab_size=330,
-        data__seq_len=48,
-    )
+    write_imported(small, root / 'other')
+    shutil.copytree(full, root / 'elsewhere')
+    settings = json.loads((full / 'config.json').read_text())
+    settings['data']['path'] = str(root / 'other')
+    (root / 'elsewhere' / 'config.json').write_text(json.dumps(settings))
     run_export.write(str(full), str(root / 'hf'), format='hf', step=6, base='')
     data = f'--data={root / "data"}'
     run, out = f'--workdir={full}', f'--output={root}'
@@ -109,7 +151,8 @@ def main(root: pathlib.Path) -> dict[str, str]:
             f'--workdir={lora}', f'--pretrained={root / "hf"}', f'{out}/base.json'
         ),
         'tokenizers': call(run, f'--workdir={small}', data, f'{out}/tokenizers.json'),
-        'different': call(run, f'--workdir={small}'),
+        'different': call(run, f'--workdir={root / "elsewhere"}'),
+        'imported': call(f'--workdir={small}'),
         'empty': call(run, '--split=test'),
         'no step': call(run, '--step=4'),
         'a run as pretrained': call(f'--pretrained={full}', data),
