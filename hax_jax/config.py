@@ -119,6 +119,8 @@ class TrainConfig:
     seed: int = 0
     log_every_steps: int = 10
     eval_every_steps: int = 100
+    num_sample_questions: int = 3  # answered at each evaluation; 0 disables
+    sample_max_new_tokens: int = 256  # of those answers
     checkpoint_every_steps: int = 500
     keep_last: int = 2  # checkpoints
     keep_best: int = 1  # checkpoints with the lowest validation loss
@@ -284,6 +286,11 @@ def _problems(run: Config) -> list[str]:
         'train.batch_size': (train.batch_size >= 1, '1 or more'),
         'train.grad_accum_steps': (train.grad_accum_steps >= 1, '1 or more'),
         'train.seed': (0 <= train.seed < 2**32, 'from 0 to 2**32 - 1'),
+        'train.num_sample_questions': (
+            train.num_sample_questions >= 0,
+            '0 (off) or more',
+        ),
+        'train.sample_max_new_tokens': (train.sample_max_new_tokens >= 1, '1 or more'),
         'train.keep_last': (train.keep_last >= 1, '1 or more'),
         'train.keep_best': (train.keep_best >= 0, '0 (off) or more'),
         'train.compute_dtype': (train.compute_dtype in DTYPES, DTYPES),

@@ -191,6 +191,10 @@ class Report:
             f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
         )
 
+    def samples(self, step: int, values: dict[str, Any]) -> None:
+        if self._main:
+            self._file.write('samples', step, values)
+
     def summary(self, step: int, values: dict[str, Any]) -> None:
         if self._main:
             self._file.write('summary', step, values)

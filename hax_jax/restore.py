@@ -74,6 +74,36 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
     shapes = layouts.parameter_shapes(model)
     if settings.rank:
         shapes = lora.adapter_shapes(shapes, settings)
+    chosen = find_step(folder, step)
+    path = folder / runs.CHECKPOINTS
+    with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+        parameters = checkpoints.load_parameters(chosen.step, shapes)
+    return Parts(
+        model=dataclasses.replace(model, pad_vocab_to_multiple_of=1),
+        lora=settings,
+        base=load_run_base(folder, base=base) if settings.rank else None,
+        parameters=layouts.unpad_vocab(parameters, model),
+        step=chosen.step,
+        why=chosen.why,
+        validation_loss=chosen.validation_loss,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A checkpoint of a run, and why this one; its loss is None if not evaluated."""
+
+    step: int
+    why: str
+    validation_loss: float | None
+
+
+def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
+    """The checkpoint at `step`, else the best, else the latest.
+
+    Raises:
+      InputError: the run has no checkpoint, or none at `step`.
+    """
     path = folder / runs.CHECKPOINTS
     if not path.is_dir():
         raise config.InputError(
@@ -81,24 +111,20 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
         )
     with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
         steps = checkpoints.steps()
-        if not steps:
-            raise config.InputError(
-                f'{folder} has no whole checkpoint yet; let launch.train reach one.'
-            )
-        why = 'as asked'
-        if step is None:
-            step, why = runs.choose_step(steps)
-        parameters = checkpoints.load_parameters(step, shapes)
-    (validation_loss,) = [s.validation_loss for s in steps if s.step == step]
-    return Parts(
-        model=dataclasses.replace(model, pad_vocab_to_multiple_of=1),
-        lora=settings,
-        base=load_run_base(folder, base=base) if settings.rank else None,
-        parameters=layouts.unpad_vocab(parameters, model),
-        step=step,
-        why=why,
-        validation_loss=validation_loss,
-    )
+    if not steps:
+        raise config.InputError(
+            f'{folder} has no whole checkpoint yet; let launch.train reach one.'
+        )
+    losses = {saved.step: saved.validation_loss for saved in steps}
+    why = 'as asked'
+    if step is None:
+        step, why = runs.choose_step(steps)
+    elif step not in losses:
+        raise config.InputError(
+            f'there is no checkpoint {path / str(step)}; the steps of this run are '
+            f'{list(losses)}.'
+        )
+    return Chosen(step, why, losses[step])
 
 
 def parameters(
@@ -180,12 +206,7 @@ def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
     """
     folder = pathlib.Path(workdir)
     run = runs.read_run(folder)
-    if run['template'] != text.TEMPLATE_VERSION:
-        raise config.InputError(
-            f'{folder} was trained with the prompt template {run["template"]!r}, and '
-            f'this version writes {text.TEMPLATE_VERSION!r}; use the version that '
-            'trained it.'
-        )
+    check_template(folder, run)
     found = parts(workdir, step=step, base=base)
     run_config = runs.read_config(folder)
     sizes = lora.merged_model(found.model, found.lora)
@@ -198,6 +219,16 @@ def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
         why=found.why,
         run_config=run_config,
     )
+
+
+def check_template(folder: pathlib.Path, run: dict[str, Any]) -> None:
+    """Raises InputError if a run.json names another prompt template than this one."""
+    if run['template'] != text.TEMPLATE_VERSION:
+        raise config.InputError(
+            f'{folder} was trained with the prompt template {run["template"]!r}, and '
+            f'this version writes {text.TEMPLATE_VERSION!r}; use the version that '
+            'trained it.'
+        )
 
 
 def load_run_base(folder: pathlib.Path, *, base: str = '') -> pretrained.Base:

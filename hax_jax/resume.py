@@ -11,6 +11,8 @@ FREE = {
     'train.num_epochs',
     'train.log_every_steps',
     'train.eval_every_steps',
+    'train.num_sample_questions',
+    'train.sample_max_new_tokens',
     'train.checkpoint_every_steps',
     'train.keep_last',
     'train.keep_best',

@@ -5,6 +5,7 @@ run.json          what must not change: model, tokenizer, template, data, base, 
 tokenizer/        the tokenizer's files
 checkpoints/      Orbax, by step
 metrics.jsonl     what happened
+samples.jsonl     answers to a few questions of the validation split, by step
 base/             what an imported adapter stands on, where no other copy of it is known
 """
 

@@ -102,12 +102,20 @@ def make_train_step(
 
 def make_eval_step(
     blueprint: ts.Blueprint, *, mesh: Mesh
-) -> collections.abc.Callable[[Any, Any, Batch], jax.Array]:
-    """The compiled evaluation: (params, frozen, batch) -> nll [B, T], no dropout."""
+) -> collections.abc.Callable[[Any, Any, Batch], Batch]:
+    """The compiled evaluation: (params, frozen, batch) -> scores, without dropout.
 
-    def step(params: Any, frozen: Any, batch: Batch) -> jax.Array:
-        nll, _ = _nll(blueprint.graphdef, params, frozen, batch, None)
-        return nll
+    They are `nll` and `is_likeliest` (no other id is likelier than the target), [B, T].
+    """
+
+    def step(params: Any, frozen: Any, batch: Batch) -> Batch:
+        features, table, vocab_size = _head(
+            blueprint.graphdef, params, frozen, batch, None
+        )
+        nll, is_likeliest = loss.token_scores(
+            features, table, batch['targets'], vocab_size=vocab_size
+        )
+        return {'nll': nll, 'is_likeliest': is_likeliest}
 
     return jax.jit(
         step,
@@ -123,14 +131,21 @@ def make_eval_step(
 def _nll(
     graphdef: Any, params: Any, frozen: Any, batch: Batch, key: jax.Array | None
 ) -> tuple[jax.Array, jax.Array]:
+    """nll and logsumexp, each [B, T]."""
+    features, table, vocab_size = _head(graphdef, params, frozen, batch, key)
+    return loss.token_nll(features, table, batch['targets'], vocab_size=vocab_size)
+
+
+def _head(
+    graphdef: Any, params: Any, frozen: Any, batch: Batch, key: jax.Array | None
+) -> tuple[jax.Array, jax.Array, int]:
+    """Features [B, T, K] and a table [V, K], whose first rows are the vocabulary."""
     model = nnx.merge(graphdef, params, frozen)
     hidden = model(
         batch['inputs'], batch['positions'], batch['segment_ids'], dropout_key=key
     )
     features, table = model.head(hidden, dropout_key=key)
-    return loss.token_nll(
-        features, table, batch['targets'], vocab_size=model.model.vocab_size
-    )
+    return features, table, model.model.vocab_size
 
 
 def _lost_updates(before: Any, updates: Any, after: Any) -> jax.Array:

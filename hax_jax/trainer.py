@@ -24,6 +24,7 @@ from hax_jax import (
     pretrained,
     restore,
     resume,
+    run_samples,
     runs,
     runtime,
     stopping,
@@ -126,6 +127,7 @@ def _loop(
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
     report = metrics.Report(workdir, start=start, num_steps=num_steps, late=not wait)
+    samples = run_samples.RunSamples(setup, workdir, start=start)
 
     def evaluated(state: ts.TrainState) -> float:
         report.flush()
@@ -137,6 +139,7 @@ def _loop(
             sharding=rows,
             batch_size=run.train.batch_size // run.train.grad_accum_steps,
         )
+        samples.write(state, report)
         seconds = time.monotonic() - begun
         report.evaluation(int(state.step), result.loss, result.by, seconds)
         return result.loss

@@ -87,7 +87,7 @@ def train(
             state.frozen,
             {k: ts.place(v, rows) for k, v in batch(9).items()},
         )
-        evaluated = np.asarray(jax.block_until_ready(evaluated))
+        evaluated = np.asarray(jax.block_until_ready(evaluated['nll']))
     base = random_base()
     placed_base = ts.create(
         blueprint, MODEL, lora, tx, compute_dtype='float32', seed=0, base=base

@@ -12,13 +12,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling checks metrics loss attention',
+    'sampling checks metrics loss attention diversity',
     'layouts packing layer_loop gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
-    'evaluate preflight fast_tokenizer model_card export run_export',
+    'evaluate paired scorer preflight run_samples fast_tokenizer model_card export '
+    'run_export',
     'planner schedule_plot trainer benchmark',
     'doctor report',
 ]

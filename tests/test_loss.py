@@ -221,3 +221,39 @@ def test_whole_logits_are_never_made() -> None:
     visit(jax.make_jaxpr(jax.grad(total, argnums=(0, 1)))(hidden, table).jaxpr)
     assert (2, 8, VOCAB) in shapes
     assert not [shape for shape in shapes if np.prod(shape) >= 2 * 40 * VOCAB]
+
+
+@pytest.mark.parametrize('chunk', [5, 128])
+def test_the_likeliest_id_is_numpys_argmax_in_any_chunk_and_nll_is_the_same(
+    chunk: int,
+) -> None:
+    rng = np.random.default_rng(chunk)
+    hidden = rng.normal(size=(3, LENGTH, WIDTH)).astype(np.float32)
+    table = rng.normal(size=(VOCAB, WIDTH)).astype(np.float32)
+    logits = numpy_logits(hidden, table)
+    # The likeliest of the first 50 ids at every other place; the rest is padding.
+    best = logits[..., :50].argmax(-1)
+    targets = np.where(np.arange(LENGTH) % 2, best, (best + 1) % 50)
+    nll, is_likeliest = loss.token_scores(
+        jnp.asarray(hidden),
+        jnp.asarray(table),
+        jnp.asarray(targets),
+        vocab_size=50,
+        chunk=chunk,
+    )
+    np.testing.assert_array_equal(is_likeliest, targets == best)
+    assert is_likeliest.sum() == 3 * LENGTH / 2
+    expected, _ = loss.token_nll(
+        jnp.asarray(hidden),
+        jnp.asarray(table),
+        jnp.asarray(targets),
+        vocab_size=50,
+        chunk=chunk,
+    )
+    np.testing.assert_allclose(nll, expected, atol=1e-6, rtol=0)
+
+
+def test_logits_that_tie_are_each_the_likeliest() -> None:
+    hidden, table = jnp.ones((1, 2, 4)), jnp.ones((3, 4))
+    _, is_likeliest = loss.token_scores(hidden, table, jnp.array([[0, 2]]))
+    assert is_likeliest.all()

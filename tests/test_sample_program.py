@@ -69,6 +69,7 @@ def workdir(
         'seq_len': 96,
         'splits': dict.fromkeys(records.SPLITS, packing.count_positions(split)),
         'vocab_size': tokenizer.vocab_size,
+        'eos_id': tokenizer.eos_id,
     }
     with files.new_folder(folder / 'cache') as new:
         (new / 'tokenizer').mkdir()

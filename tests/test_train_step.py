@@ -250,7 +250,9 @@ def test_law_1_the_loss_is_that_of_transformers_shifted_once() -> None:
     )
     begun = state()
     found = evaluate(begun.params, begun.frozen, weighted)
-    np.testing.assert_allclose(found, nll, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(found['nll'], nll, atol=1e-4, rtol=0)
+    likeliest = logits.argmax(-1) == ids[:, 1:]
+    np.testing.assert_array_equal(found['is_likeliest'], likeliest)
 
 
 @pytest.mark.parametrize(
@@ -396,4 +398,4 @@ def test_dropout_is_a_function_of_seed_step_and_microbatch() -> None:
         )(state.params, state.frozen, batch)
         for one in (dropping, plain)
     ]
-    np.testing.assert_array_equal(*evaluations)
+    np.testing.assert_array_equal(*(found['nll'] for found in evaluations))

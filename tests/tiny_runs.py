@@ -55,6 +55,7 @@ def write_cache(
         'seq_len': SEQ_LEN,
         'splits': counts,
         'vocab_size': VOCAB,
+        'eos_id': 0,  # which no sequence has
     }
     with files.new_folder(folder) as new:
         (new / 'tokenizer').mkdir()
@@ -76,6 +77,7 @@ def make_config(**changes: object) -> config.Config:
         batch_size=8,
         log_every_steps=1,
         eval_every_steps=10,
+        num_sample_questions=0,  # there is no tokenizer to write an answer with
         checkpoint_every_steps=5,
     )
     for name, value in changes.items():
