@@ -10,12 +10,12 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import loss
+from hax_jax import layer_metrics, loss
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
 Batch = dict[str, jax.Array]  # records.FEATURES, each [B, T]
-Metrics = dict[str, jax.Array]  # scalars, float32
+Metrics = dict[str, jax.Array]  # float32 scalars, and `layers` [layers, 3]
 
 
 def make_train_step(
@@ -26,13 +26,15 @@ def make_train_step(
     mesh: Mesh,
     grad_accum_steps: int,
     seed: int,
+    with_layers: bool = False,
 ) -> collections.abc.Callable[[ts.TrainState, Batch], tuple[ts.TrainState, Metrics]]:
     """The compiled update: (state, batch) -> (state, metrics). The state is donated.
 
     The loss is the sum of weighted nll over the sum of weights of the whole batch, also
     with several microbatches and on several devices. Metrics: `loss` (nats per unit of
     weight), `weight` (the sum of weights), `tokens` (positions that are no padding),
-    `grad_norm` (before clipping), `learning_rate`.
+    `grad_norm` (before clipping), `learning_rate`; `with_layers` also `layers`, the
+    norms of layer_metrics.py.
     """
 
     def weighted_nll(
@@ -68,6 +70,8 @@ def make_train_step(
             'grad_norm': optax.tree.norm(grads),
             'learning_rate': jnp.asarray(schedule(state.step), jnp.float32),
         }
+        if with_layers:
+            metrics['layers'] = layer_metrics.norms(grads, updates, state.params)
         return ts.TrainState(state.step + 1, params, state.frozen, opt_state), metrics
 
     rows = mesh_lib.batch_sharding(mesh)

@@ -12,14 +12,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling metrics loss attention checks',
+    'sampling stopwatch throughput tracking profiling history loss attention '
+    'checks',
     'layouts packing gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
-    'train_step checkpoint',
+    'layer_metrics metrics train_step checkpoint',
     'runs restore resume',
     'evaluate preflight fast_tokenizer model_card export run_export',
-    'planner trainer',
+    'planner run_start outcome trainer',
     'doctor report',
 ]
 NOT_YET = {'doctor', 'report'}

@@ -90,7 +90,7 @@ def test_a_run_says_what_it_will_be_and_how_it_ended(
     workdir, printed = done
     assert 'training a SentencePiece tokenizer' in printed
     assert 'loss before training' in printed
-    assert 'done: 6 steps; best validation loss' in printed
+    assert 'done: 6 steps\nbest validation loss' in printed
     assert (workdir / 'tokenizer' / 'tokenizer.model').is_file()
     steps = sorted(int(path.name) for path in (workdir / 'checkpoints').iterdir())
     assert steps == [3, 6]
