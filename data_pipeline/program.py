@@ -1,10 +1,12 @@
 """How every program of this project starts and fails: one error, never a traceback."""
 
 import collections.abc
+import signal
 import sys
 
 from absl import app, flags, logging
 
+import data_pipeline
 from hax_jax import config
 
 
@@ -27,6 +29,8 @@ def run(
 
     def guarded(argv: list[str]) -> int | None:
         try:
+            if signal.getsignal(signal.SIGINT) is data_pipeline.stop_at_once:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             if len(argv) > 1 and not positional:
                 raise config.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'

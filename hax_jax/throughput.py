@@ -14,7 +14,8 @@ PEAK_FLOPS = {
     'TPU v4': 275e12,
     'TPU v5 lite': 197e12,  # v5e
     'TPU v5e': 197e12,
-    'TPU v5': 459e12,  # v5p
+    'TPU v5': 459e12,  # v5p, by either name
+    'TPU v5p': 459e12,
     'TPU v6 lite': 918e12,  # v6e
     'TPU v6e': 918e12,
     'NVIDIA A100': 312e12,
@@ -29,7 +30,14 @@ PEAK_FLOPS = {
     'NVIDIA GeForce RTX 3090': 71e12,
     'NVIDIA GeForce RTX 4090': 165.2e12,
 }
-_NOT_THAT = {'TPU v4 lite', 'NVIDIA GeForce RTX 4090 D', 'NVIDIA GeForce RTX 3090 Ti'}
+# What begins as one of these and is another device, whose peak is not here.
+_OTHERS = (
+    'TPU v4 lite',
+    'NVIDIA GeForce RTX 3090 Ti',
+    'NVIDIA GeForce RTX 3090 Laptop',
+    'NVIDIA GeForce RTX 4090 D',
+    'NVIDIA GeForce RTX 4090 Laptop',
+)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -41,7 +49,7 @@ def peak_flops(device_kind: str) -> float:
     """
     fitting = [
         kind
-        for kind in (*PEAK_FLOPS, *_NOT_THAT)
+        for kind in (*PEAK_FLOPS, *_OTHERS)
         if device_kind == kind or device_kind.startswith((f'{kind} ', f'{kind}-'))
     ]
     return PEAK_FLOPS.get(max(fitting, key=len), 0.0) if fitting else 0.0

@@ -4,10 +4,12 @@ import importlib.util
 import json
 import os
 import pathlib
+import time
 import uuid
 from typing import Any
 
-import tensorboardX
+from tensorboardX import record_writer
+from tensorboardX.proto import event_pb2, summary_pb2
 
 from hax_jax import config, files
 
@@ -39,20 +41,16 @@ class Trackers:
         if run.train.wandb_project:
             self._wandb = _start_wandb(workdir, run)
         if run.train.tensorboard:
-            # TensorBoard forgets what earlier files have from purge_step on. A run that
-            # begins anew has written nothing that counts, not at step 0 either.
-            self._tensorboard = tensorboardX.SummaryWriter(
-                str(workdir / TENSORBOARD),
-                purge_step=start_step + 1 if start_step else 0,
+            # A run that begins anew has written nothing that counts, not at step 0.
+            self._tensorboard = EventFile(
+                workdir / TENSORBOARD, first_step=start_step + 1 if start_step else 0
             )
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         """Writes the numbers among the values, as `kind/name` and `kind/outer/name`."""
         numbers = scalars(kind, values)
         if self._tensorboard:
-            for tag, number in numbers.items():
-                self._tensorboard.add_scalar(tag, number, step)
-            self._tensorboard.flush()  # so that a killed run has it
+            self._tensorboard.write(step, numbers)
         if self._wandb:
             # Steps that it has already, of a run that was killed past its last
             # checkpoint, it leaves as they are: they come again bit for bit.
@@ -63,6 +61,43 @@ class Trackers:
             self._tensorboard.close()
         if self._wandb:
             self._wandb.finish()
+
+
+class EventFile:
+    """TensorBoard's own format; what is written is on disk at once.
+
+    tensorboardX's SummaryWriter hands events to a thread, whose flush does not wait for
+    them: the last ones before a kill would be missing. So its records are used alone.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, first_step: int) -> None:
+        """A new file, on whose account TensorBoard forgets the steps from first_step.
+
+        Source: event_accumulator.py of TensorBoard, a session that starts.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time_ns()  # files are read in the order of their names
+        path = folder / f'events.out.tfevents.{now // 10**9}.{now % 10**9:09d}.hax_jax'
+        self._records = record_writer.RecordWriter(str(path))
+        self._add(event_pb2.Event(file_version='brain.Event:2'))
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add(event_pb2.Event(step=first_step, session_log=start))
+
+    def write(self, step: int, numbers: dict[str, float]) -> None:
+        values = [
+            summary_pb2.Summary.Value(tag=tag, simple_value=number)
+            for tag, number in numbers.items()
+        ]
+        self._add(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=values)))
+        self._records.flush()
+
+    def _add(self, event: event_pb2.Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def close(self) -> None:
+        self._records.flush()
+        self._records.close()
 
 
 def scalars(prefix: str, values: dict[str, Any]) -> dict[str, float]:
