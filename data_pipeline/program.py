@@ -6,6 +6,7 @@ import sys
 
 from absl import app, flags, logging
 
+import data_pipeline
 from hax_jax import config
 
 
@@ -31,6 +32,8 @@ def run(
 
     def guarded(argv: list[str]) -> int | None:
         try:
+            if signal.getsignal(signal.SIGINT) is data_pipeline.stop_at_once:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             if len(argv) > 1 and not positional:
                 raise config.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'

@@ -9,6 +9,7 @@ The draft that flags edit is an `ml_collections.ConfigDict` of the same fields:
 
 import dataclasses
 import math
+import re
 from typing import Any
 
 import ml_collections
@@ -132,6 +133,12 @@ class TrainConfig:
     # What the backward pass computes again: nothing, whole blocks, or all but what the
     # kernels' matrix products gave.
     remat: str = 'none'  # one of REMATS
+    patience: int = 0  # stop after so many evaluations without a better one; 0 disables
+    max_minutes: float = 0.0  # of one call; then it saves and exits 75; 0.0 disables
+    tensorboard: bool = True  # scalars in <workdir>/tensorboard
+    wandb_project: str = ''  # Weights & Biases; '' disables
+    layer_metrics_every_steps: int = 100  # norms by layer; 0 disables
+    profile_steps: str = ''  # '10:13' traces from step 10 to step 13; '' disables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +225,14 @@ def to_dict(run: Config) -> dict[str, dict[str, Any]]:
     return values
 
 
+def profile_range(text: str) -> tuple[int, int] | None:
+    """'10:13' -> (10, 13); None if it is written otherwise or holds no step."""
+    match = re.fullmatch(r'(\d+):(\d+)', text)
+    if not match or int(match[1]) >= int(match[2]):
+        return None
+    return int(match[1]), int(match[2])
+
+
 def check_sampling(sampling: SamplingConfig) -> None:
     """Raises InputError, naming every setting that is out of range."""
     problems = _out_of_range(
@@ -297,6 +312,16 @@ def _problems(run: Config) -> list[str]:
         'train.param_dtype': (train.param_dtype in STORED_DTYPES, STORED_DTYPES),
         'train.z_loss': (train.z_loss >= 0, '0.0 (off) or more'),
         'train.remat': (train.remat in REMATS, REMATS),
+        'train.patience': (train.patience >= 0, '0 (off) or more'),
+        'train.max_minutes': (train.max_minutes >= 0, '0.0 (off) or more'),
+        'train.layer_metrics_every_steps': (
+            train.layer_metrics_every_steps >= 0,
+            '0 (off) or more',
+        ),
+        'train.profile_steps': (
+            not train.profile_steps or profile_range(train.profile_steps) is not None,
+            "'' (off) or two steps, the first under the last, such as '10:13'",
+        ),
         'mesh.data': (mesh.data == -1 or mesh.data >= 1, '-1 (the rest) or 1 or more'),
         'mesh.fsdp': (mesh.fsdp >= 1, '1 or more'),
         'mesh.tensor': (mesh.tensor >= 1, '1 or more'),

@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import jax
+import numpy as np
 import tqdm
 
-from hax_jax import checks, files
+from hax_jax import checks, files, layer_metrics, stopwatch, tracking
 
 StepMetrics = dict[str, jax.Array]  # of train_step.py
 
@@ -92,27 +93,54 @@ class Progress:
 
 
 class Report:
-    """Collects metrics on the devices and reads them one log interval late."""
+    """Collects metrics on the devices and reads them late, without making them wait."""
 
     def __init__(
-        self, workdir: pathlib.Path, *, start: int, num_steps: int, late: bool
+        self,
+        workdir: pathlib.Path,
+        *,
+        start: int,
+        num_steps: int,
+        late: bool,
+        watch: stopwatch.Stopwatch,
+        trackers: tracking.Trackers | None = None,
+        flops_per_token: float = 0.0,
+        peak_flops: float = 0.0,
     ) -> None:
-        """`late` false reads at once: for a loop that waits for each step anyway."""
+        """`late` false reads at once: for a loop that waits for each step anyway.
+
+        `trackers` get each line too. With `peak_flops` (of all devices; 0.0 is not
+        known) each line has `mfu`.
+        """
         self._main = jax.process_index() == 0
-        self._file = None
+        self._file, self._trackers = None, trackers
         if self._main:
             path = workdir / 'metrics.jsonl'
             self._file = MetricsFile(path, start_step=start)
         self._progress = Progress(start=start, total=num_steps)
         self._is_late = late
+        self._watch = watch
+        self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
         self._steps: list[StepMetrics] = []
+        self._layers: list[tuple[int, list[str], jax.Array]] = []
         self._unread: tuple[int, list[StepMetrics]] | None = None
-        self._read_until = time.monotonic()
         self._warned = False
+        watch.take()
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
         self._progress.advance()
+        # Devices that wait for data have long ended the interval before.
+        if self._unread and self._unread[1][-1]['loss'].is_ready():
+            self._write_unread()
+
+    def layers(self, step: int, names: list[str], values: jax.Array) -> None:
+        """Keeps `layer_metrics.measure`'s norms, to be written with the interval."""
+        self._layers.append((step, names, values))
+
+    def devices_work(self) -> bool:
+        """Whether the newest step is still being computed."""
+        return bool(self._steps) and not self._steps[-1]['loss'].is_ready()
 
     def interval(self, step: int) -> None:
         """Ends an interval at `step`, and writes the one before."""
@@ -125,7 +153,7 @@ class Report:
     def flush(self) -> None:
         """Waits for the steps so far and writes each interval that is complete.
 
-        Call it before what is no training, and `pause` after it.
+        Call it before what is no training.
 
         Raises:
           FloatingPointError: a loss is not finite.
@@ -133,10 +161,7 @@ class Report:
         self._write_unread()
         for step_metrics in self._steps:
             _require_finite(float(step_metrics['loss']), 'since the last log line')
-
-    def pause(self, seconds: float) -> None:
-        """Takes seconds that were no training out of the current interval."""
-        self._read_until += seconds
+        self._watch.lap('step')
 
     def _write_unread(self) -> None:
         if self._unread is None:
@@ -144,8 +169,9 @@ class Report:
         (step, collected), self._unread = self._unread, None
         read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
         # The devices have just ended the interval's last step: reading waited for it.
-        now = time.monotonic()
-        seconds, self._read_until = max(now - self._read_until, 1e-9), now
+        self._watch.lap('step')
+        parts = self._watch.take()
+        seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
         weight = sum(m['weight'] for m in read)
         tokens = sum(m['tokens'] for m in read)
         values = {
@@ -156,7 +182,9 @@ class Report:
             'tokens': tokens,
             'weight': weight,
         }
-        _require_finite(values['loss'], f'in the steps up to {step}')
+        where = f'in the steps up to {step}'
+        _require_finite(values['loss'], where)
+        _require_finite(values['grad_norm'], where, what='gradient norm')
         if 'z_loss' in read[-1]:
             values['z_loss'] = sum(m['z_loss'] * m['weight'] for m in read)
             values['z_loss'] /= max(weight, 1e-6)
@@ -168,23 +196,37 @@ class Report:
             self._warned = self._warned or bool(problem)
         values['tokens_per_second'] = tokens / seconds
         values['trained_tokens_per_second'] = weight / seconds
+        words = ''
+        if self._peak_flops:
+            flops = self._flops_per_token * tokens / seconds
+            values['mfu'] = flops / self._peak_flops
+            words = f' mfu {values["mfu"]:.1%}'
+        values['seconds'] = parts
+        self._write_layers(step)
+        self._write('train', step, values)
         if self._main:
-            self._file.write('train', step, values)
             self._progress.show(
                 step,
                 f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
                 f'grad {values["grad_norm"]:.2f} {values["tokens_per_second"]:,.0f} '
-                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained)',
+                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained){words}',
             )
 
-    def evaluation(
-        self, step: int, loss: float, by: dict[str, Any], seconds: float
-    ) -> None:
-        self.pause(seconds)
+    def _write_layers(self, until: int) -> None:
+        while self._layers and self._layers[0][0] <= until:
+            step, names, values = self._layers.pop(0)
+            norms = layer_metrics.by_layer(names, np.asarray(values))
+            self._write('layers', step, {'by': norms})
+
+    def _write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        if self._main:
+            self._file.write(kind, step, values)
+            if self._trackers:
+                self._trackers.write(kind, step, values)
+
+    def evaluation(self, step: int, loss: float, by: dict[str, Any]) -> None:
         _require_finite(loss, f'on validation at step {step}')
-        if not self._main:
-            return
-        self._file.write('evaluation', step, {'loss': loss, 'by': by})
+        self._write('evaluation', step, {'loss': loss, 'by': by})
         answers = by['all']['answer']
         self.note(
             f'step {step} validation loss {loss:.4f}; answers: perplexity '
@@ -192,27 +234,28 @@ class Report:
         )
 
     def samples(self, step: int, values: dict[str, Any]) -> None:
-        if self._main:
-            self._file.write('samples', step, values)
+        self._write('samples', step, values)
 
     def summary(self, step: int, values: dict[str, Any]) -> None:
-        if self._main:
-            self._file.write('summary', step, values)
+        self._write('summary', step, values)
 
     def note(self, text: str) -> None:
-        if self._main:
+        """A line that stays; '' is none."""
+        if self._main and text:
             self._progress.note(text)
 
     def close(self) -> None:
         self._progress.close()
         if self._file:
             self._file.close()
+        if self._trackers:
+            self._trackers.close()
 
 
-def _require_finite(loss: float, where: str) -> None:
-    if not math.isfinite(loss):
+def _require_finite(value: float, where: str, *, what: str = 'loss') -> None:
+    if not math.isfinite(value):
         raise FloatingPointError(
-            f'the loss is {loss} {where}; nothing of it was saved. Lower '
+            f'the {what} is {value} {where}; nothing of it was saved. Lower '
             'optimizer.learning_rate or set optimizer.clip_norm, and run the same '
             'command again: it goes on from the last checkpoint.'
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 from hax_jax import config, runs
 
-# May change when a run goes on: how long, how often, where.
+# May change when a run goes on: how long, how often, where, what is watched.
 FREE = {
     'train.num_steps',
     'train.num_epochs',
@@ -16,6 +16,12 @@ FREE = {
     'train.checkpoint_every_steps',
     'train.keep_last',
     'train.keep_best',
+    'train.patience',
+    'train.max_minutes',
+    'train.tensorboard',
+    'train.wandb_project',
+    'train.layer_metrics_every_steps',
+    'train.profile_steps',
     'data.path',
     'data.reader',
     'model.pretrained',

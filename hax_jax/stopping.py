@@ -1,7 +1,8 @@
-"""SIGTERM (preemption) and Ctrl-C: finish the step, save, then stop."""
+"""SIGTERM (preemption), Ctrl-C and the end of a call's time: finish, save, stop."""
 
 import contextlib
 import signal
+import time
 from typing import Any
 
 import jax
@@ -12,11 +13,15 @@ from jax.experimental import multihost_utils
 class Signals:
     """While entered, a signal is remembered; `received` says that it came.
 
-    `number` is the signal's number once all processes stop for it, else 0.
+    `number` is the signal's number once all processes stop for it, else 0; `time_is_up`
+    says that they stop because `max_minutes` are over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_minutes: float = 0.0) -> None:
+        """`max_minutes` count from here; 0 is without end."""
         self.number = 0
+        self.time_is_up = False
+        self._end = time.monotonic() + 60 * max_minutes if max_minutes else None
         self._seen = 0
         self._before: dict[int, Any] = {}
 
@@ -38,9 +43,10 @@ class Signals:
 
     def received(self, step: int, *, every: int) -> bool:
         """Whether to stop after this step; all processes give the same answer."""
+        late = self._end is not None and time.monotonic() >= self._end
         if jax.process_count() == 1:
-            self.number = self._seen
+            self.number, self.time_is_up = self._seen, late
         elif step % every == 0:
-            seen = multihost_utils.process_allgather(np.int32(self._seen))
-            self.number = int(seen.max())
-        return self.number > 0
+            seen = multihost_utils.process_allgather(np.array([self._seen, late]))
+            self.number, self.time_is_up = int(seen[:, 0].max()), bool(seen[:, 1].any())
+        return self.number > 0 or self.time_is_up

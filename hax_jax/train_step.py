@@ -10,12 +10,12 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import loss
+from hax_jax import layer_metrics, loss
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
 Batch = dict[str, jax.Array]  # records.FEATURES, each [B, T]
-Metrics = dict[str, jax.Array]  # scalars, float32
+Metrics = dict[str, jax.Array]  # float32 scalars, and `layers` [layers, 3]
 
 
 def make_train_step(
@@ -27,6 +27,7 @@ def make_train_step(
     grad_accum_steps: int,
     seed: int,
     z_loss: float = 0.0,
+    with_layers: bool = False,
 ) -> collections.abc.Callable[[ts.TrainState, Batch], tuple[ts.TrainState, Metrics]]:
     """The compiled update: (state, batch) -> (state, metrics). The state is donated.
 
@@ -37,7 +38,8 @@ def make_train_step(
     `tokens` (positions that are no padding), `grad_norm` (before clipping),
     `learning_rate`; `z_loss` (what it adds to the loss) if there is one; and
     `lost_updates` (the share of updates that left their parameter as it was, of those
-    not 0) where a trained parameter is bfloat16.
+    not 0) where a trained parameter is bfloat16; `with_layers` also `layers`, the norms
+    of layer_metrics.py, of what moves.
     """
     factors = blueprint.factors
     multiplied = any(factor != 1 for factor in factors.values())
@@ -88,6 +90,8 @@ def make_train_step(
         }
         if rounded:
             metrics['lost_updates'] = _lost_updates(moving, updates, moved)
+        if with_layers:
+            metrics['layers'] = layer_metrics.norms(grads, updates, moving)
         params = nnx.merge_state(moved, held)
         return ts.TrainState(state.step + 1, params, state.frozen, opt_state), metrics
 

@@ -1,12 +1,8 @@
 """The training loop, written out: data, step, evaluation, checkpoint, report, stop."""
 
-import collections.abc
 import contextlib
 import dataclasses
-import math
 import pathlib
-import shutil
-import time
 
 import jax
 import numpy as np
@@ -16,37 +12,27 @@ from hax_jax import (
     checks,
     config,
     evaluate,
-    files,
+    history,
     input_pipeline,
+    layer_metrics,
     metrics,
-    optimizer,
+    outcome,
     preflight,
-    pretrained,
-    restore,
+    profiling,
     resume,
     run_samples,
+    run_start,
     runs,
-    runtime,
     stopping,
+    stopwatch,
+    throughput,
+    tracking,
     train_step,
 )
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """How a call of `train` ended; `stopped_by` is a signal's number, 0 if none.
-
-    `best_validation_loss` is None if no checkpoint was evaluated.
-    """
-
-    step: int
-    num_steps: int
-    best_step: int
-    best_validation_loss: float | None
-    unigram_entropy: float
-    stopped_by: int
+Summary = outcome.Summary
 
 
 def train(
@@ -63,16 +49,18 @@ def train(
       FloatingPointError: the loss is no longer finite; the last checkpoint is good.
     """
     resume.check_names(allow_change, setup.run)
+    tracking.check(setup.run.train)
     with (
         contextlib.ExitStack() as stack,
         jax.set_mesh(setup.mesh),
-        stopping.Signals() as signals,
+        stopwatch.Stopwatch() as watch,
+        stopping.Signals(max_minutes=setup.run.train.max_minutes) as signals,
     ):
         if jax.process_index() == 0:
-            stack.enter_context(_only_writer(workdir))
+            stack.enter_context(run_start.only_writer(workdir))
         old = (workdir / 'run.json').is_file()
-        source = _source(setup, workdir, old=old, base=base)
-        _claim(setup, workdir, source, old=old, allow_change=allow_change)
+        source = run_start.find_base(setup, workdir, old=old, base=base)
+        run_start.claim(setup, workdir, source, old=old, allow_change=allow_change)
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
                 workdir / runs.CHECKPOINTS,
@@ -89,237 +77,197 @@ def train(
             seed=setup.run.train.seed,
             base=source.parameters if source else None,
         )
+        past = history.History()
         saved = checkpoints.steps()
         if saved:
-            state = _restore(state, saved[-1].step, checkpoints, setup)
-        return _loop(state, setup, workdir, checkpoints, signals)
+            step = saved[-1].step
+            state = run_start.restored(state, step, checkpoints, setup)
+            past = history.read(
+                checkpoints.metadata(step), [(s.step, s.validation_loss) for s in saved]
+            )
+        return _loop(state, past, setup, workdir, checkpoints, signals, watch)
 
 
 def _loop(
     state: ts.TrainState,
+    past: history.History,
     setup: preflight.Setup,
     workdir: pathlib.Path,
     checkpoints: checkpoint.Checkpoints,
     signals: stopping.Signals,
+    watch: stopwatch.Stopwatch,
 ) -> Summary:
     run, mesh, num_steps = setup.run, setup.mesh, setup.num_steps
-    start = int(state.step)
+    settings = run.train
+    start = done = int(state.step)
     rows = mesh_lib.batch_sharding(mesh)
     step_function = train_step.make_train_step(
         setup.blueprint,
         setup.tx,
         setup.schedule,
         mesh=mesh,
-        grad_accum_steps=run.train.grad_accum_steps,
-        seed=run.train.seed,
-        z_loss=run.train.z_loss,
+        grad_accum_steps=settings.grad_accum_steps,
+        seed=settings.seed,
+        with_layers=settings.layer_metrics_every_steps > 0,
+        z_loss=settings.z_loss,
     )
     eval_step = train_step.make_eval_step(setup.blueprint, mesh=mesh)
-    batches = input_pipeline.train_batches(
-        setup.cache,
-        sharding=rows,
-        batch_size=run.train.batch_size,
-        seed=run.train.seed,
-        start_step=start,
-        num_steps=num_steps,
-        reader=run.data.reader,
-    )
+    moving, _ = setup.blueprint.split_held(setup.blueprint.abstract.params)
+    layers = list(layer_metrics.groups(moving))
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
-    report = metrics.Report(workdir, start=start, num_steps=num_steps, late=not wait)
+    profiler = profiling.Profiler(settings.profile_steps, workdir / profiling.FOLDER)
     samples = run_samples.RunSamples(setup, workdir, start=start)
 
     def evaluated(state: ts.TrainState) -> float:
         report.flush()
-        begun = time.monotonic()
         result = evaluate.evaluate(
             lambda batch: eval_step(state.params, state.frozen, batch),
             setup.cache,
             'validation',
             sharding=rows,
-            batch_size=run.train.batch_size // run.train.grad_accum_steps,
+            batch_size=settings.batch_size // settings.grad_accum_steps,
         )
         samples.write(state, report)
-        seconds = time.monotonic() - begun
-        report.evaluation(int(state.step), result.loss, result.by, seconds)
+        watch.lap('evaluation')
+        report.evaluation(int(state.step), result.loss, result.by)
         return result.loss
 
     def save(state: ts.TrainState, validation_loss: float | None) -> None:
         report.flush()  # raises if the loss is not finite: never save such a state
-        begun = time.monotonic()
         checkpoints.save(
             state,
             validation_loss=validation_loss,
             metadata={
                 'environment': preflight.environment(setup),
                 'num_steps': num_steps,
+                'history': past.to_dict(),
             },
         )
-        report.pause(time.monotonic() - begun)
+        watch.lap('checkpoint')
 
+    def why_stop() -> str:
+        """'' to go on. The same for all processes, and when started again."""
+        if done >= num_steps:
+            return 'finished'
+        return 'patience' if past.out_of_patience(settings.patience) else ''
+
+    reason = why_stop()
+    report = _report(
+        setup, workdir, start=start, late=not wait, watch=watch, track=not reason
+    )
     try:
+        watch.lap('start')
         if start == 0:
             loss = evaluated(state)
+            past = dataclasses.replace(past, loss_before=loss)
             verdict = checks.step_0_verdict(
                 loss,
                 vocab_size=run.model.vocab_size,
                 pretrained=bool(run.model.pretrained),
             )
             report.note(f'loss before training {loss:.4f}: {verdict}')
-        best = min(
-            [
-                s.validation_loss
-                for s in checkpoints.steps()
-                if s.validation_loss is not None
-            ],
-            default=math.inf,
-        )
-        done = start
-        for batch in batches:
+        if not reason:
+            batches = input_pipeline.train_batches(
+                setup.cache,
+                sharding=rows,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                start_step=start,
+                num_steps=num_steps,
+                reader=run.data.reader,
+            )
+            watch.lap('start')
+            profiler.at(start, state.step)
+        while not reason:
+            batch = next(batches)
+            # A batch that comes while the devices still compute cost no time.
+            watch.lap('step' if report.devices_work() else 'data')
             if done == start:
                 _check_shift(batch)
             state, step_metrics = step_function(state, batch)
             done += 1
             if wait:
                 jax.block_until_ready(step_metrics)
+            norms = step_metrics.pop('layers', None)
+            if norms is not None and done % settings.layer_metrics_every_steps == 0:
+                report.layers(done, layers, norms)
             report.step(step_metrics)
-            if done % run.train.log_every_steps == 0 or done == num_steps:
+            report.note(profiler.at(done, step_metrics))
+            if done % settings.log_every_steps == 0 or done == num_steps:
                 report.interval(done)
-            stop = signals.received(done, every=run.train.log_every_steps)
+            watch.lap('step')
+            stop = signals.received(done, every=settings.log_every_steps)
             validation_loss = None
-            if done % run.train.eval_every_steps == 0 or done == num_steps:
+            if done % settings.eval_every_steps == 0 or done == num_steps:
                 validation_loss = evaluated(state)
-            is_best = validation_loss is not None and validation_loss < best
-            if is_best:
-                best = validation_loss
-            due = done % run.train.checkpoint_every_steps == 0 or done == num_steps
-            if due or stop or (is_best and run.train.keep_best):
+                past = past.evaluated(done, validation_loss)
+            is_best = validation_loss is not None and past.best_step == done
+            reason = why_stop()
+            if stop and not reason:
+                reason = 'signal' if signals.number else 'max_minutes'
+            due = done % settings.checkpoint_every_steps == 0
+            if due or reason or (is_best and settings.keep_best):
                 save(state, validation_loss)
-            if stop:
-                break
         report.flush()
+        report.note(profiler.close())
         checkpoints.wait()
+        watch.lap('checkpoint')
+        saved = {s.step: s.validation_loss for s in checkpoints.steps()}
         best_step, _ = runs.choose_step(checkpoints.steps())
         summary = Summary(
             step=done,
             num_steps=num_steps,
+            reason=reason,
+            stopped_by=signals.number if reason == 'signal' else 0,
+            trained_steps=done - start,
             best_step=best_step,
-            best_validation_loss=best if best < math.inf else None,
+            best_validation_loss=saved[best_step],
             unigram_entropy=checks.unigram_entropy(setup.cache),
-            stopped_by=signals.number,
+            history=past,
+            patience=settings.patience,
+            seconds=watch.total(),
         )
         if done > start:
             report.summary(done, dataclasses.asdict(summary))
     finally:
+        profiler.close()
         report.close()
     return summary
 
 
-def _source(
-    setup: preflight.Setup, workdir: pathlib.Path, *, old: bool, base: str
-) -> pretrained.Base | None:
-    """The pretrained parameters that the run starts, or started, from."""
-    if not setup.run.model.pretrained:
-        return None
-    then = runs.read_run(workdir) if old else {}
-    if then.get('base'):
-        return restore.load_run_base(workdir, base=base or setup.run.model.pretrained)
-    if then.get('imported'):
-        return None  # its parameters are in its checkpoints
-    return restore.load_base(setup.run.model.pretrained)
-
-
-def _claim(
+def _report(
     setup: preflight.Setup,
     workdir: pathlib.Path,
-    source: pretrained.Base | None,
     *,
-    old: bool,
-    allow_change: list[str],
-) -> None:
-    """Makes `workdir` this run's folder, or checks that it is already."""
-    now = runs.identity(setup.run, setup.cache, source)
-    if old:
-        then = runs.read_run(workdir)
-        changed = resume.changes(
-            then,
-            now,
-            runs.read_config(workdir),
-            setup.run,
-            allow_change=allow_change,
-        )
-        _check_length(workdir, setup.num_steps, changed, allow_change)
-        for line in changed:
-            print(f'changed: {line}', flush=True)
-        changed = then['changes'] + changed
-        now = {
-            **then,
-            'base': now['base'],
-            'dataset': now['dataset'],
-            'changes': changed,
-        }
-    if jax.process_index() == 0:
-        folder = workdir / runs.TOKENIZER
-        if not folder.exists():
-            shutil.copytree(setup.cache.path / runs.TOKENIZER, folder)
-        runs.write(workdir, setup.run, now)
-
-
-def _check_length(
-    workdir: pathlib.Path, num_steps: int, changed: list[str], allow_change: list[str]
-) -> None:
-    """Raises InputError if the run is past its new end, or changes after its end."""
-    folders = (workdir / runs.CHECKPOINTS).glob('*')
-    done = max((int(path.name) for path in folders if path.name.isdigit()), default=0)
-    if done > num_steps:
-        raise config.InputError(
-            f'{workdir} has done {done} steps already, and the config asks for '
-            f'{num_steps}; give train.num_steps={done} or more.'
-        )
-    allowed = [line for line in changed if line.split(':')[0] in allow_change]
-    if done == num_steps and allowed:
-        raise config.InputError(
-            f'{workdir} has done all its {done} steps, so nothing would be trained '
-            f'with {"; ".join(allowed)}; raise train.num_steps too.'
-        )
-
-
-def _restore(
-    state: ts.TrainState,
-    step: int,
-    checkpoints: checkpoint.Checkpoints,
-    setup: preflight.Setup,
-) -> ts.TrainState:
-    then = checkpoints.metadata(step)
-    print(f'continuing from step {step} of {setup.num_steps}', flush=True)
-    if 'imported' in then:
-        print(
-            f'the parameters are those of {then["imported"]}; the moments begin at '
-            f'zero and the learning rate is that of step {step}',
-            flush=True,
-        )
-        params, _ = checkpoints.restore(step, setup.blueprint, with_optimizer=False)
-        opt_state = optimizer.starting_at(state.opt_state, step)
-        placed = ts.place(np.asarray(step, np.int32), setup.blueprint.shardings.step)
-        return ts.TrainState(placed, params, state.frozen, opt_state)
-    if then['num_steps'] != setup.num_steps:
-        print(
-            f'the run is now {setup.num_steps} steps long, not {then["num_steps"]}: '
-            'the learning rate follows the new length from here on',
-            flush=True,
-        )
-    differences = runtime.differences(then['environment'], preflight.environment(setup))
-    for line in differences:
-        print(f'environment differs: {line}', flush=True)
-    if differences:
-        print(
-            'so what follows equals an uninterrupted run up to float noise, not bit '
-            'for bit',
-            flush=True,
-        )
-    params, opt_state = checkpoints.restore(step, setup.blueprint)
-    placed = ts.place(np.asarray(step, np.int32), setup.blueprint.shardings.step)
-    return ts.TrainState(placed, params, state.frozen, opt_state)
+    start: int,
+    late: bool,
+    watch: stopwatch.Stopwatch,
+    track: bool,
+) -> metrics.Report:
+    trackers = None
+    if track and jax.process_index() == 0:
+        trackers = tracking.Trackers(workdir, setup.run, start_step=start)
+    abstract = setup.blueprint.abstract
+    trained, frozen = (
+        {name: tuple(leaf.shape) for name, leaf in ts.named(tree).items()}
+        for tree in (abstract.params, abstract.frozen)
+    )
+    return metrics.Report(
+        workdir,
+        start=start,
+        num_steps=setup.num_steps,
+        late=late,
+        watch=watch,
+        trackers=trackers,
+        flops_per_token=throughput.flops_per_token(
+            trained,
+            frozen,
+            n_embd=setup.run.model.n_embd,
+            seq_len=setup.run.data.seq_len,
+        ),
+        peak_flops=throughput.peak_of_all_devices(),
+    )
 
 
 def _check_shift(batch: dict[str, jax.Array]) -> None:
@@ -334,21 +282,3 @@ def _check_shift(batch: dict[str, jax.Array]) -> None:
             f'the packed rows are wrong: {problem}. Nothing was trained. Delete the '
             'packed folder of the dataset and run again.'
         )
-
-
-@contextlib.contextmanager
-def _only_writer(workdir: pathlib.Path) -> collections.abc.Iterator[None]:
-    """Refuses a workdir that another process is writing."""
-    try:
-        with files.locked(workdir / 'lock', wait=False):
-            yield
-    except files.LockedError as error:
-        raise config.InputError(
-            f'another launch.train is writing {workdir}; wait for it, stop it, or use '
-            'another --workdir.'
-        ) from error
-    finally:
-        if not (workdir / 'run.json').exists():  # refused before it became a run
-            (workdir / 'lock').unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # what else is there is not ours
-                workdir.rmdir()

@@ -1,1 +1,3 @@
 """Programs that people start, and how they are started on machines."""
+
+import data_pipeline  # noqa: F401 (Ctrl-C while libraries load)

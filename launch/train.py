@@ -4,7 +4,9 @@
         --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \\
         --workdir=runs/lora
 
-Stopped by Ctrl-C or SIGTERM it saves first; the same command goes on from there.
+Stopped by Ctrl-C (exit code 130) or SIGTERM (143), or when train.max_minutes are over
+(75), it saves first, and the same command goes on from there. 0: the run has ended, at
+its last step or by train.patience.
 """
 
 import dataclasses
@@ -16,6 +18,7 @@ from absl import flags
 from data_pipeline import pack, program
 from hax_jax import (
     config,
+    outcome,
     planner,
     preflight,
     records,
@@ -69,21 +72,8 @@ def main() -> int:
     summary = trainer.train(
         setup, workdir, allow_change=_ALLOW_CHANGE.value, base=_BASE.value
     )
-    if summary.stopped_by:
-        print(
-            f'stopped by signal {summary.stopped_by} at step {summary.step} of '
-            f'{summary.num_steps}, saved; the same command goes on from there',
-            flush=True,
-        )
-        return 128 + summary.stopped_by
-    print(
-        f'done: {summary.step} steps; best validation loss '
-        f'{summary.best_validation_loss:.4f} at step {summary.best_step} '
-        f'(token frequencies alone: {summary.unigram_entropy:.4f} nats per token)\n'
-        f'next: python -m launch.sample --workdir={workdir} --prompt="..."',
-        flush=True,
-    )
-    return 0
+    print(outcome.render(summary, workdir), flush=True)
+    return outcome.exit_code(summary)
 
 
 _QUICK_TRAIN = {

@@ -12,15 +12,16 @@ ROOT = pathlib.Path(__file__).parents[1]
 ROWS = [
     'config files hub',
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling checks metrics loss attention diversity',
+    'sampling checks stopwatch throughput tracking profiling history loss attention '
+    'diversity',
     'layouts packing layer_loop gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
     'train_state',
-    'train_step checkpoint',
+    'layer_metrics metrics train_step checkpoint',
     'runs restore resume',
     'evaluate paired scorer preflight run_samples fast_tokenizer model_card export '
     'run_export',
-    'planner schedule_plot trainer benchmark',
+    'planner schedule_plot run_start outcome trainer benchmark',
     'doctor report',
 ]
 NOT_YET = {'doctor', 'report'}

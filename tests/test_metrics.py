@@ -1,3 +1,4 @@
+import collections.abc
 import json
 import pathlib
 import re
@@ -5,7 +6,7 @@ import re
 import jax.numpy as jnp
 import pytest
 
-from hax_jax import metrics
+from hax_jax import metrics, stopwatch
 
 
 def read(path: pathlib.Path) -> list[dict[str, object]]:
@@ -132,6 +133,12 @@ def test_durations_are_in_words_of_people(seconds: float, shown: str) -> None:
     assert metrics.duration(seconds) == shown
 
 
+@pytest.fixture
+def watch() -> collections.abc.Iterator[stopwatch.Stopwatch]:
+    with stopwatch.Stopwatch() as watch:
+        yield watch
+
+
 def step_metrics(loss: float, weight: float) -> metrics.StepMetrics:
     values = {
         'loss': loss,
@@ -144,9 +151,11 @@ def step_metrics(loss: float, weight: float) -> metrics.StepMetrics:
 
 
 def test_a_report_weighs_losses_and_comes_one_interval_late(
-    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    watch: stopwatch.Stopwatch,
 ) -> None:
-    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True)
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True, watch=watch)
     path = tmp_path / 'metrics.jsonl'
     report.step(step_metrics(1.0, 10.0))
     report.step(step_metrics(4.0, 30.0))
@@ -176,8 +185,10 @@ def test_a_run_that_begins_again_at_step_0_begins_its_file_again(
     assert read(path) == []
 
 
-def test_a_report_that_is_not_late_reads_at_once(tmp_path: pathlib.Path) -> None:
-    report = metrics.Report(tmp_path, start=0, num_steps=4, late=False)
+def test_a_report_that_is_not_late_reads_at_once(
+    tmp_path: pathlib.Path, watch: stopwatch.Stopwatch
+) -> None:
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=False, watch=watch)
     report.step(step_metrics(1.0, 10.0))
     report.interval(1)
     assert [row['step'] for row in read(tmp_path / 'metrics.jsonl')] == [1]
@@ -186,9 +197,9 @@ def test_a_report_that_is_not_late_reads_at_once(tmp_path: pathlib.Path) -> None
 
 @pytest.mark.parametrize('loss', [float('nan'), float('inf')])
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_remedy(
-    tmp_path: pathlib.Path, loss: float
+    tmp_path: pathlib.Path, loss: float, watch: stopwatch.Stopwatch
 ) -> None:
-    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True)
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True, watch=watch)
     report.step(step_metrics(loss, 10.0))
     with pytest.raises(FloatingPointError, match=r'Lower optimizer\.learning_rate'):
         report.flush()

@@ -90,7 +90,7 @@ def test_a_run_says_what_it_will_be_and_how_it_ended(
     workdir, printed = done
     assert 'training a SentencePiece tokenizer' in printed
     assert 'loss before training' in printed
-    assert 'done: 6 steps; best validation loss' in printed
+    assert 'done: 6 steps\nbest validation loss' in printed
     assert (workdir / 'tokenizer' / 'tokenizer.model').is_file()
     steps = sorted(int(path.name) for path in (workdir / 'checkpoints').iterdir())
     assert steps == [3, 6]
@@ -247,3 +247,35 @@ def test_sigterm_ends_a_run_that_the_same_command_goes_on_with(
     rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     steps = [row['step'] for row in rows if row['kind'] == 'train']
     assert steps == list(range(1, more + 1))
+
+
+def test_a_run_out_of_time_exits_75_and_the_same_command_goes_on(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    result = train(folder, tmp_path, '--config.train.max_minutes=0.0001')
+    assert result.returncode == 75, result.stderr
+    assert 'stopped at step 1 of 6: train.max_minutes are over; saved' in result.stdout
+    assert 'next: the same command goes on from there' in result.stdout
+
+
+def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: pathlib.Path) -> None:
+    # A library that loads for ever, and says when it has begun.
+    (tmp_path / 'absl.py').write_text(
+        "import sys, time\nprint('loading', flush=True)\ntime.sleep(60)\n"
+    )
+    for program in ('launch.train', 'launch.sample', 'data_pipeline.build'):
+        child = subprocess.Popen(
+            [sys.executable, '-m', program],
+            cwd=_ROOT,
+            env={
+                **os.environ,
+                'PYTHONPATH': os.pathsep.join([str(tmp_path), str(_ROOT)]),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout.readline() == 'loading\n'
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+        assert (child.returncode, said) == (130, 'stopped by Ctrl-C\n')

@@ -1,0 +1,49 @@
+"""A trace of a few steps by JAX's profiler: what the devices did, and when."""
+
+import pathlib
+from typing import Any
+
+import jax
+
+from hax_jax import config
+
+FOLDER = 'profile'  # in the workdir
+
+
+class Profiler:
+    """Traces the steps that `text` names ('' none) into `folder`."""
+
+    def __init__(self, text: str, folder: pathlib.Path) -> None:
+        """Of '10:13', the three updates that lead from step 10 to step 13."""
+        self._first, self._last = config.profile_range(text) or (-1, -1)
+        self._folder = folder
+        self._running = False
+
+    def at(self, step: int, computed: Any) -> str:
+        """Call it after each step and before the first; says what it wrote, or ''.
+
+        `computed` is what the step gave: the trace begins and ends when that is done,
+        so it holds the named steps and no others.
+        """
+        if step == self._first:
+            jax.block_until_ready(computed)
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+        elif step == self._last and self._running:
+            jax.block_until_ready(computed)
+            return self.close()
+        return ''
+
+    def close(self) -> str:
+        """Ends a trace that is running, whole or not; says where it lies, or ''."""
+        if not self._running:
+            return ''
+        self._running = False
+        jax.profiler.stop_trace()
+        traces = sorted(self._folder.rglob('*.trace.json.gz'))
+        where = traces[-1] if traces else self._folder
+        return (
+            f'profile of the steps from {self._first} on: open {where} at '
+            f'https://ui.perfetto.dev, or `pip install xprof` and run '
+            f'`xprof --logdir={self._folder}`'
+        )
