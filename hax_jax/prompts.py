@@ -33,13 +33,17 @@ _KEYS = ('id', 'question', 'prompt', 'seed')
 class Question:
     """One letter to answer. `place` says where it stands; `seed` None takes the run's.
 
-    The random bits of its answers follow `id`, not its place.
+    The random bits of its answers follow `id`, not its place. An answer begins with
+    `stem`; `title` and `look_for` are for the people who read the answers.
     """
 
     id: str
     text: str
     place: str
     seed: int | None = None
+    stem: str = ''
+    title: str = ''
+    look_for: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ ROWS = [
     'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
     'sampling metrics loss attention checks',
     'layouts packing gpt2',
-    'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
+    'lora pretrained peft_adapter old_checkpoint input_pipeline decode batching '
+    'stops engine generate',
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
