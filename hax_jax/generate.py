@@ -274,7 +274,9 @@ class Generator:
                 if not going:
                     break
         self._engine.finish(state)
-        nats = jax.device_get(state.logprobs) if logprobs else [[]] * len(rows)
+        nats = [[]] * len(rows)
+        if logprobs:
+            nats = jax.device_get(state.logprobs).tolist()
         return [
             self._sample(row, settings, new[i], nats[i], found.get(i), going)
             for i, row in enumerate(rows)
@@ -301,7 +303,7 @@ class Generator:
         row: batching.Row,
         settings: config.SamplingConfig,
         ids: list[int],
-        logprobs: collections.abc.Sequence[float],
+        logprobs: list[float],
         stop: tuple[int, str] | None,
         going: bool,
     ) -> Sample:
@@ -327,7 +329,7 @@ class Generator:
             prompt_tokens_cut=row.prompt.num_cut,
             seed=row.seed(settings),
             token_ids=ids,
-            logprobs=[float(x) for x in logprobs[: len(ids)]],
+            logprobs=logprobs[: len(ids)],
         )
 
 

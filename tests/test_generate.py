@@ -290,23 +290,23 @@ def test_a_stop_string_ends_its_row_and_disturbs_no_other(
     letters = questions(LETTERS)
     settings = dataclasses.replace(DRAWN, max_new_tokens=40)
     free = answers(model, tokenizer, letters, settings)
-    # The end of one token and the beginning of the next, in the middle of an answer.
-    ids = free[2].token_ids
-    before = [tokenizer.decode(ids[:n]) for n in range(len(ids) + 1)]
-    at = next(
-        n
-        for n in range(20, 39)
-        if before[n].isascii()
-        and len(before[n - 1]) < len(before[n]) < len(before[n + 1])
-        and (stop := before[n][-1] + before[n + 1][len(before[n])])
-        and stop not in before[n]
+    # The end of one token and the beginning of the next, somewhere in an answer.
+    which, at, stop = next(
+        (i, n, before[n][-1] + after[len(before[n])])
+        for i, sample in enumerate(free)
+        for before in [[tokenizer.decode(sample.token_ids[:n]) for n in range(41)]]
+        for n in range(3, sample.num_tokens - 1)
+        for after in [before[n + 1]]
+        if len(before[n - 1]) < len(before[n]) < len(after)
+        and '\ufffd' not in after
+        and before[n][-1] + after[len(before[n])] not in before[n]
     )
-    stop = before[at][-1] + before[at + 1][len(before[at])]
+    before = tokenizer.decode(free[which].token_ids[:at])
     settings = dataclasses.replace(settings, stop=(stop, 'never in any answer'))
     found = answers(model, tokenizer, letters, settings)
-    assert found[2].text == before[at][:-1]
-    assert (found[2].finish_reason, found[2].num_tokens) == ('stop', at + 1)
-    assert found[2].token_ids == ids[: at + 1]
+    assert found[which].text == before[:-1]
+    assert (found[which].finish_reason, found[which].num_tokens) == ('stop', at + 1)
+    assert found[which].token_ids == free[which].token_ids[: at + 1]
     reasons = set()
     for one, other in zip(found, free, strict=True):
         reasons.add(one.finish_reason)
@@ -389,7 +389,7 @@ def test_a_streamed_answer_is_the_same_and_comes_piece_by_piece(
 
         assert generator.stream(row, settings, on_text=keep) == expected
         assert ''.join(pieces) == expected.text
-        assert sum(bool(piece) for piece in pieces) > 3
+        assert sum(bool(piece) for piece in pieces) >= 3
     cut = generator.stream(row, DRAWN, on_text=lambda piece: False)
     assert (cut.finish_reason, cut.num_tokens) == ('interrupted', 2)
     assert expected.text.startswith(cut.text.rstrip('\ufffd'))
@@ -760,9 +760,11 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
             settings = dataclasses.replace(
                 t.DRAWN, repetition_penalty=1.3, no_repeat_ngram=2, min_p=0.05,
                 min_new_tokens=4, stop=('e', 'a'))
-            before = decode.decode._cache_size()
+            compiled = (decode.prefill, decode.decode)
+            before = [function._cache_size() for function in compiled]
             found = list(generator.samples(fitted, settings, batch_size=6))
-            assert decode.decode._cache_size() == before + 1
+            grown = [f._cache_size() - b for f, b in zip(compiled, before)]
+            assert grown[0] == grown[1] >= 1  # once a shape, though called often
             assert any(s.finish_reason == 'stop' for s in found)
             return plain + found
 

@@ -11,11 +11,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 # own row from the left.
 ROWS = [
     'config files hub',
-    'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
+    'records text prompt_markdown prompts prompt_names answer_file answer_table '
+    'chat_settings '
+    'tensor_files torch_file runtime stopping mesh optimizer '
     'sampling metrics loss attention checks',
     'layouts packing gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode batching '
-    'stops engine generate',
+    'stops engine generate chat',
     'train_state',
     'train_step checkpoint',
     'runs restore resume',
