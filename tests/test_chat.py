@@ -5,16 +5,12 @@ import io
 import os
 import pathlib
 import signal
-from collections.abc import Iterator
 
 import pytest
 import test_generate
-from absl import flags
-from absl.testing import flagsaver
 
 from hax_jax import chat, chat_settings, config, generate, text
-from launch import chat as chat_program
-from launch import models
+from launch import chat_session, models
 
 SETTINGS = config.SamplingConfig(
     max_new_tokens=6, temperature=1.5, top_k=10, top_p=0.95, seed=3
@@ -129,14 +125,12 @@ def give(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
 
 
 @pytest.fixture
-def session(model: models.Model) -> Iterator[chat_program.Session]:
-    with flagsaver.flagsaver():
-        flags.FLAGS(['chat'])
-        yield chat_program.Session(model, SETTINGS)
+def session(model: models.Model, tmp_path: pathlib.Path) -> chat_session.Session:
+    return chat_session.Session(model, SETTINGS, transcript=str(tmp_path / 'all.md'))
 
 
 def test_a_session_reads_questions_and_commands_from_a_pipe(
-    session: chat_program.Session,
+    session: chat_session.Session,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: pathlib.Path,
@@ -165,6 +159,7 @@ def test_a_session_reads_questions_and_commands_from_a_pipe(
     # Greedy: asked again, the answer is the same.
     assert shown.out == f'{turns[0].answer}\n{turns[1].answer}\n{turns[1].answer}\n'
     assert file.read_text() == session.conversation.transcript()
+    assert (tmp_path / 'all.md').read_text() == session.conversation.transcript()
     for part in (
         'temperature is 0.0',
         'error: /top_p two: give a number.',
@@ -183,7 +178,7 @@ def test_a_session_reads_questions_and_commands_from_a_pipe(
 
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(
-    session: chat_program.Session,
+    session: chat_session.Session,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -111,10 +111,13 @@ def run_here(*arguments: object) -> None:
 
 
 def run_command(
-    *arguments: object, given: str = '', environment: dict[str, str] | None = None
+    *arguments: object,
+    given: str = '',
+    environment: dict[str, str] | None = None,
+    program: str = 'launch.sample',
 ) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, '-m', 'launch.sample', *map(str, arguments)],
+        [sys.executable, '-m', program, *map(str, arguments)],
         cwd=_ROOT,
         input=given,
         capture_output=True,
@@ -490,3 +493,25 @@ def test_all_devices_share_the_rows_and_the_model(
     result = run_command(*arguments, '--tensor=3')
     assert result.returncode == 2
     assert 'do not use up the 1 devices' in result.stderr
+
+
+def test_a_conversation_through_a_pipe(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    talk = tmp_path / 'talk.md'
+    result = run_command(
+        f'--workdir={workdir}@4',
+        '--max_new_tokens=8',
+        f'--transcript={talk}',
+        given='Why?\n/temperature 0\nWho?\n',
+        program='launch.chat',
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'temperature is 0.0' in result.stderr
+    assert talk.read_text().count('## Answer ') == 2
+    for part in talk.read_text().split('## Answer ')[1:]:
+        assert part.split('\n\n')[1].strip() in result.stdout
+    assert 'Traceback' not in result.stderr
+    result = run_command('--stop=', program='launch.chat')
+    assert (result.returncode, result.stdout) == (2, '')
+    assert result.stderr.startswith("error: stop=('',) is not accepted; use texts")
