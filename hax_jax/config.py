@@ -168,6 +168,11 @@ class SamplingConfig:
     top_k: int = 50
     top_p: float = 0.9
     seed: int = 0
+    min_p: float = 0.0  # least share of the likeliest token's probability; 0.0 disables
+    repetition_penalty: float = 1.0  # on tokens of prompt and answer; 1.0 disables
+    no_repeat_ngram: int = 0  # so many tokens in a row never occur twice; 0 disables
+    min_new_tokens: int = 0  # neither EOS nor a stop string ends it sooner; 0 disables
+    stop: tuple[str, ...] = ()  # the text ends before the first of these
 
 
 def draft() -> ml_collections.ConfigDict:
@@ -242,6 +247,20 @@ def check_sampling(sampling: SamplingConfig) -> None:
             'top_k': (sampling.top_k >= 0, '0 (off) or more'),
             'top_p': (0.0 < sampling.top_p <= 1.0, 'over 0.0 and up to 1.0 (off)'),
             'seed': (0 <= sampling.seed < 2**32, 'from 0 to 2**32 - 1'),
+            'min_p': (0.0 <= sampling.min_p <= 1.0, '0.0 (off) and up to 1.0'),
+            'repetition_penalty': (
+                0.0 < sampling.repetition_penalty < math.inf,
+                'over 0.0; 1.0 is off, more discourages repetition',
+            ),
+            'no_repeat_ngram': (sampling.no_repeat_ngram >= 0, '0 (off) or more'),
+            'min_new_tokens': (
+                0 <= sampling.min_new_tokens <= max(sampling.max_new_tokens, 1),
+                '0 (off) and up to max_new_tokens',
+            ),
+            'stop': (
+                all(stop and '\ufffd' not in stop for stop in sampling.stop),
+                'texts that are not empty and hold no U+FFFD',
+            ),
         },
         dataclasses.asdict(sampling),
     )

@@ -1,5 +1,8 @@
 """The compiled half of sampling: prefill and decode of one batch.
 
+`decode` may be called again and again, a few tokens at a time: between two calls there
+is a `State`, and the tokens are the same as those of one call.
+
 Prompts are padded on the left, so all rows write one cache slot a step; the padding is
 of segment 0, which no token of a prompt sees, and positions begin at 0 with a prompt's
 first token.
@@ -12,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Int32
 
 from hax_jax import config, gpt2, sampling
 from hax_jax import mesh as mesh_lib
@@ -35,6 +38,38 @@ class Rows:
     samples: Any
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=[
+        'number',
+        'last',
+        'done',
+        'finite',
+        'counts',
+        'tokens',
+        'logprobs',
+        'context',
+        'cache',
+    ],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class State:
+    """A batch after some of its new tokens."""
+
+    number: Any  # new tokens so far, those of rows that are done among them
+    last: Any  # [B] the newest token
+    done: Any  # [B] met EOS, its limit, or was stopped
+    finite: Any  # [B] whether all logits were
+    counts: Any  # [B] new tokens that count
+    tokens: Any  # [B, M]
+    logprobs: Any  # [B, M] of `tokens`, or None
+    context: (
+        Any  # [B, T + M] prompt and new tokens, if a setting looks at them, or None
+    )
+    cache: Any  # gpt2.Cache
+
+
 @functools.partial(jax.jit, static_argnums=1)
 def cast_matrices(params: Any, dtype: jnp.dtype) -> Any:
     return jax.tree.map(lambda x: x.astype(dtype) if x.ndim == 2 else x, params)
@@ -44,12 +79,14 @@ def cast_matrices(params: Any, dtype: jnp.dtype) -> Any:
 def empty_cache(
     model: config.ModelConfig, size: int, length: int, dtype: jnp.dtype
 ) -> gpt2.Cache:
-    return _spread(gpt2.make_cache(model, batch_size=size, length=length, dtype=dtype))
+    return _spread_cache(
+        gpt2.make_cache(model, batch_size=size, length=length, dtype=dtype)
+    )
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=('graphdef', 'top_k', 'vocab_size'),
+    static_argnames=('graphdef', 'new_places', 'eos_id', 'vocab_size', 'logprobs'),
     donate_argnames='cache',
 )
 def prefill(
@@ -58,12 +95,13 @@ def prefill(
     rows: Rows,
     cache: gpt2.Cache,
     *,
-    temperature: Float[Array, ''] | None,
-    top_k: int,
-    top_p: Float[Array, ''] | None,
+    drawing: sampling.Drawing,
+    new_places: int,
+    eos_id: int,
     vocab_size: int,
-) -> tuple[Int32[Array, 'B'], Bool[Array, 'B'], gpt2.Cache]:
-    """The first new token of each row, whether its logits are finite, and the cache.
+    logprobs: bool,
+) -> State:
+    """The batch after the first new token of each row.
 
     What an earlier batch left in the cache is overwritten or lies behind `length`,
     where no query looks.
@@ -87,80 +125,121 @@ def prefill(
         segment_ids=write(jnp.zeros_like(cache.segment_ids), segment_ids),
         length=own.length,
     )
-    tokens, finite = _draw(
-        model, hidden[:, -1], rows, 0, temperature, top_k, top_p, vocab_size
+    context = None
+    if drawing.needs_context:
+        context = jnp.full((B, T + new_places), sampling.NO_TOKEN, jnp.int32)
+        context = write(context, jnp.where(place >= 0, rows.inputs, sampling.NO_TOKEN))
+    state = State(
+        number=jnp.int32(0),
+        last=jnp.zeros(B, jnp.int32),
+        done=rows.limits < 1,
+        finite=jnp.ones(B, bool),
+        counts=jnp.zeros(B, jnp.int32),
+        tokens=jnp.zeros((B, new_places), jnp.int32),
+        logprobs=jnp.zeros((B, new_places)) if logprobs else None,
+        context=context,
+        cache=cache,
     )
-    return tokens, finite, _spread(cache)
+    return _spread(
+        _next(model, hidden[:, -1], rows, state, drawing, eos_id, vocab_size)
+    )
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=('graphdef', 'eos_id', 'new_places', 'top_k', 'vocab_size'),
-    donate_argnames='cache',
+    static_argnames=('graphdef', 'eos_id', 'vocab_size'),
+    donate_argnames='state',
 )
 def decode(
     graphdef: Any,
     params: Any,
     rows: Rows,
-    first: Int32[Array, 'B'],
-    finite: Bool[Array, 'B'],
-    cache: gpt2.Cache,
+    state: State,
+    stopped: Bool[Array, 'B'],
+    until: Int32[Array, ''],
     *,
+    drawing: sampling.Drawing,
     eos_id: int,
-    new_places: int,
-    temperature: Float[Array, ''] | None,
-    top_k: int,
-    top_p: Float[Array, ''] | None,
     vocab_size: int,
-) -> tuple[Int32[Array, 'B M'], Int32[Array, 'B'], Bool[Array, 'B'], gpt2.Cache]:
-    """Each row's new tokens, how many of them count, whether all logits were finite.
+) -> State:
+    """The batch after `until` new tokens, or once every row is done.
 
-    Runs until every row has met EOS or its limit. The cache comes back so that its
-    memory can serve the next batch.
+    A row is done at EOS, at its limit, and where `stopped` says so.
     """
     model = nnx.merge(graphdef, params)
-    B = first.shape[0]
-    tokens = jnp.zeros((B, new_places), jnp.int32).at[:, 0].set(first)
-    counts = jnp.minimum(rows.limits, 1)
-    done = (first == eos_id) | (rows.limits <= 1)
+    B = rows.lengths.shape[0]
+    state = dataclasses.replace(state, done=state.done | stopped)
 
-    def unfinished(state: tuple[Any, ...]) -> jax.Array:
-        return ~jnp.all(state[2])
+    def unfinished(state: State) -> jax.Array:
+        return ~jnp.all(state.done) & (state.number < until)
 
-    def step(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        number, last, done, finite, counts, tokens, cache = state
+    def step(state: State) -> State:
         # A row that is done runs on beside the others, at any position that exists.
-        positions = rows.lengths + number - 1
+        positions = rows.lengths + state.number - 1
         positions = jnp.minimum(positions, model.model.n_positions - 1)[:, None]
         hidden, cache = model.decode(
-            last[:, None], positions, jnp.ones((B, 1), jnp.int32), cache
+            state.last[:, None], positions, jnp.ones((B, 1), jnp.int32), state.cache
         )  # [B, 1, D]
-        last, good = _draw(
-            model, hidden[:, 0], rows, number, temperature, top_k, top_p, vocab_size
+        state = dataclasses.replace(state, cache=cache)
+        return _spread(
+            _next(model, hidden[:, 0], rows, state, drawing, eos_id, vocab_size)
         )
-        tokens = jax.lax.dynamic_update_slice(tokens, last[:, None], (0, number))
-        counts = counts + ~done
-        finite = finite & (good | done)
-        done = done | (last == eos_id) | (counts >= rows.limits)
-        return number + 1, last, done, finite, counts, tokens, _spread(cache)
 
-    start = (jnp.int32(1), first, done, finite, counts, tokens, cache)
-    _, _, _, finite, counts, tokens, cache = jax.lax.while_loop(unfinished, step, start)
-    whole = [mesh_lib.constrain(x, *[None] * x.ndim) for x in (tokens, counts, finite)]
-    return *whole, cache
+    return _spread(jax.lax.while_loop(unfinished, step, state))
 
 
-def _draw(
+def _next(
     model: gpt2.Gpt2,
     hidden: jax.Array,
     rows: Rows,
-    number: jax.Array | int,
-    temperature: jax.Array | None,
-    top_k: int,
-    top_p: jax.Array | None,
+    state: State,
+    drawing: sampling.Drawing,
+    eos_id: int,
     vocab_size: int,
-) -> tuple[jax.Array, jax.Array]:
-    """New token `number` of each row from its hidden state [B, D]; logits finite?"""
+) -> State:
+    """The state after one more token of each row, from its hidden state [B, D]."""
+    logits = _logits(model, hidden, vocab_size)
+    number = state.number
+    end = rows.inputs.shape[1] + number  # the place of the new token in `context`
+    tokens = sampling.next_tokens(
+        sampling.processed(
+            logits, state.context, end, number, drawing=drawing, eos_id=eos_id
+        ),
+        sampling.row_keys(rows.seeds, rows.prompt_numbers, rows.samples),
+        rows.lengths + number,
+        temperature=drawing.temperature,
+        top_k=drawing.top_k,
+        top_p=drawing.top_p,
+        min_p=drawing.min_p,
+    )
+
+    def put(whole: jax.Array, column: jax.Array, place: jax.Array) -> jax.Array:
+        return jax.lax.dynamic_update_slice(whole, column[:, None], (0, place))
+
+    logprobs, context = state.logprobs, state.context
+    if logprobs is not None:
+        chosen = jnp.take_along_axis(logits, tokens[:, None], axis=-1)[:, 0]
+        chosen -= jax.nn.logsumexp(logits, axis=-1)
+        logprobs = put(logprobs, chosen, number)
+    if context is not None:
+        context = put(context, tokens, end)
+    counts = state.counts + ~state.done
+    good = jnp.isfinite(jnp.max(logits, axis=-1))
+    return State(
+        number=number + 1,
+        last=tokens,
+        done=state.done | (tokens == eos_id) | (counts >= rows.limits),
+        finite=state.finite & (good | state.done),
+        counts=counts,
+        tokens=put(state.tokens, tokens, number),
+        logprobs=logprobs,
+        context=context,
+        cache=state.cache,
+    )
+
+
+def _logits(model: gpt2.Gpt2, hidden: jax.Array, vocab_size: int) -> jax.Array:
+    """Logits [B, V] of hidden states [B, D]; -inf for ids that no tokenizer has."""
     features, table = model.head(hidden)
     table = table.astype(hidden.dtype)
     logits = jnp.einsum(
@@ -169,20 +248,20 @@ def _draw(
     logits = mesh_lib.constrain(logits, 'batch', None)
     if vocab_size < table.shape[0]:  # ids that only round the model's size up
         logits = jnp.where(jnp.arange(table.shape[0]) < vocab_size, logits, -jnp.inf)
-    keys = sampling.row_keys(rows.seeds, rows.prompt_numbers, rows.samples)
-    tokens = sampling.next_tokens(
-        logits,
-        keys,
-        rows.lengths + number,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-    )
-    return tokens, jnp.isfinite(jnp.max(logits, axis=-1))
+    return logits
 
 
-def _spread(cache: gpt2.Cache) -> gpt2.Cache:
-    """Pins the cache's places on the mesh, the same before and after each step."""
+def _spread(state: State) -> State:
+    """Pins a state's arrays on the mesh, the same before and after each step."""
+
+    def rows(x: jax.Array) -> jax.Array:
+        return mesh_lib.constrain(x, *('batch', None)[: x.ndim])
+
+    spread = jax.tree.map(rows, dataclasses.replace(state, cache=None))
+    return dataclasses.replace(spread, cache=_spread_cache(state.cache))
+
+
+def _spread_cache(cache: gpt2.Cache) -> gpt2.Cache:
     return gpt2.Cache(
         keys=[mesh_lib.constrain(x, 'batch', None, 'heads', None) for x in cache.keys],
         values=[

@@ -1,60 +1,53 @@
-"""Questions to answers: prompts that fit, batches of like length, samples in order.
-
-Prompt and cache lengths come from a few buckets, so a run compiles a few shapes, once
-each, whatever the number of its batches.
-"""
+"""Questions to answers: prompts that fit, and all samples of a list of them."""
 
 import collections.abc
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import config, decode, gpt2, prompts, sampling, text
+from hax_jax import batching, config, engine, gpt2, prompts, sampling, stops, text
 from hax_jax import mesh as mesh_lib
 
-_SHORTEST_BUCKET = 32  # prompt tokens; each next bucket is twice as long
-_NEW_TOKENS_BUCKET = 64  # room for new tokens is a multiple of it
-_WINDOW = 16  # batches whose rows are sorted by length together
+_CHECK_EVERY_TOKENS = 16  # between two looks for stop strings
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One answer. `num_tokens` counts its tokens, with EOS where it ended itself.
+    """One answer; `text` begins with the question's stem and has no stop string.
 
-    `finish_reason` is 'eos', 'length' (max_new_tokens) or 'n_positions' (the model's
-    positions were used up before that). `prompt_tokens` is the prompt's length after
-    `prompt_tokens_cut` tokens of the question's middle were left out.
+    `num_tokens` counts its new tokens, with EOS where it ended itself, and with those
+    of a stop string. `finish_reason` is 'eos', 'stop' (a stop string), 'length'
+    (max_new_tokens), 'n_positions' (the model's positions were used up before that) or
+    'interrupted'. `prompt_tokens` is the length of prompt and stem after
+    `prompt_tokens_cut` tokens of the question's middle were left out. `logprobs` are
+    nats of `token_ids`, the new tokens, in the model's own distribution: before
+    penalties, temperature and what else changes it; empty unless asked for.
     """
 
     id: str
     sample: int
     prompt: str
+    stem: str
     text: str
     finish_reason: str
     num_tokens: int
     prompt_tokens: int
     prompt_tokens_cut: int
     seed: int
+    token_ids: list[int]
+    logprobs: list[float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """Questions with their prompts' ids, and what was cut, in words."""
+    """Questions, the ids of their prompts and stems, and what was cut, in words."""
 
     questions: list[prompts.Question]
     prompts: list[text.Prompt]
+    stems: list[list[int]]
     notes: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    question: prompts.Question
-    prompt: text.Prompt
-    sample: int
 
 
 def fit(
@@ -64,7 +57,8 @@ def fit(
     n_positions: int,
     max_new_tokens: int,
 ) -> Fitted:
-    """The prompt of each question, with room for `max_new_tokens` where that can be.
+    """The prompt of each question, with room for its stem and, where that can be,
+    `max_new_tokens` behind it.
 
     A sequence has room for n_positions + 1 tokens: the last one is never read. A long
     question loses its middle. If even its shortest form leaves less room than
@@ -77,27 +71,31 @@ def fit(
     pieces = text.template(tokenizer)
     num_replaced = tokenizer.num_replaced
     encoded = tokenizer.encode([question.text for question in questions])
+    stems = tokenizer.encode([question.stem for question in questions])
     room = n_positions + 1 - max_new_tokens
     fixed = len(pieces.head) + len(pieces.tail)
     fitted: list[text.Prompt] = []
     shortest_forms, new_tokens, problems = [0], [max_new_tokens], []
-    for question, ids in zip(questions, encoded, strict=True):
-        shortest = fixed + min(len(ids), len(pieces.cut) + text.MIN_QUESTION_TOKENS)
+    for question, ids, stem in zip(questions, encoded, stems, strict=True):
+        shortest = min(len(ids), len(pieces.cut) + text.MIN_QUESTION_TOKENS)
+        shortest += fixed + len(stem)
         shortest_forms.append(shortest)
         if shortest > n_positions:
+            with_stem = f' with the {len(stem)} of its stem' if stem else ''
             problems.append(
                 f'{question.place}: the question has {len(ids)} tokens and its prompt, '
-                f'shortened as far as it may be, {shortest}; n_positions={n_positions} '
+                f'shortened as far as it may be, {shortest}{with_stem}; '
+                f'n_positions={n_positions} '
                 f'leaves no room for max_new_tokens={max_new_tokens}, nor for 1. Ask '
-                f'in at most {max(n_positions - fixed, 0)} tokens, or take a model of '
-                'more positions.'
+                f'in at most {max(n_positions - fixed - len(stem), 0)} tokens, or take '
+                'a model of more positions.'
             )
             continue
-        prompt = text.prompt(pieces, ids, max_length=room)
+        prompt = text.prompt(pieces, ids, max_length=room - len(stem))
         if prompt is None:
-            more_room = max(shortest, (n_positions + 1) // 2)
+            more_room = max(shortest, (n_positions + 1) // 2) - len(stem)
             prompt = text.prompt(pieces, ids, max_length=more_room)
-            new_tokens.append(n_positions + 1 - len(prompt.ids))
+            new_tokens.append(n_positions + 1 - len(prompt.ids) - len(stem))
         fitted.append(prompt)
     if problems:
         raise config.InputError('\n'.join(problems))
@@ -121,43 +119,19 @@ def fit(
     replaced = tokenizer.num_replaced - num_replaced
     if replaced:
         notes.append(f'{_counted(replaced, "character")} U+2581 read as "_".')
-    return Fitted(list(questions), fitted, notes)
+    return Fitted(list(questions), fitted, stems, notes)
 
 
 class Generator:
-    """A model made ready to sample; holds its parameters and one cache.
-
-    The model may hold unmerged adapters and lie sharded on `mesh`; parameters that lie
-    elsewhere are copied to each of its devices.
-    """
+    """Answers with one model; see `engine.Engine` for where it may lie."""
 
     def __init__(
         self, model: gpt2.Gpt2, tokenizer: text.Tokenizer, *, mesh: Mesh
     ) -> None:
         """Raises InputError if the tokenizer has ids that the model has not."""
-        self.config = model.model
+        self._engine = engine.Engine(model, tokenizer, mesh=mesh)
         self._tokenizer = tokenizer
-        self._mesh = mesh
-        self._dtype = model.wte.dtype
-        self._cache: gpt2.Cache | None = None
-        if tokenizer.vocab_size > self.config.vocab_size:
-            raise config.InputError(
-                f'the tokenizer has {tokenizer.vocab_size} ids and the model '
-                f'vocab_size={self.config.vocab_size}; give the tokenizer that the '
-                'model was trained with.'
-            )
-        self._graphdef, params = nnx.split(model)
-        devices = set(mesh.devices.flat)
-        whole = mesh_lib.replicated(mesh)
-        self._params = jax.tree.map(
-            lambda x: (
-                x if x.sharding.device_set == devices else jax.device_put(x, whole)
-            ),
-            params,
-        )
-        if self._dtype != jnp.float32:
-            # Each use would cast them; once is enough, to the same bits.
-            self._params = decode.cast_matrices(self._params, self._dtype)
+        self.config = model.model
 
     def samples(
         self,
@@ -166,6 +140,7 @@ class Generator:
         *,
         num_samples: int = 1,
         batch_size: int = 8,
+        logprobs: bool = False,
         on_batch: collections.abc.Callable[[int, int], None] = lambda rows, tokens: (
             None
         ),
@@ -178,151 +153,194 @@ class Generator:
         Raises:
           InputError: the model's logits are not finite.
         """
-        rows = [
-            _Row(question, prompt, sample)
-            for question, prompt in zip(fitted.questions, fitted.prompts, strict=True)
-            for sample in range(num_samples)
-        ]
-        # A few rows get a small batch; every batch of a run has one size.
-        size = min(batch_size, 1 << max(len(rows) - 1, 0).bit_length())
-        shards = mesh_lib.num_batch_shards(self._mesh)
-        size += -size % shards
+        rows = _rows(fitted, num_samples)
+        size = self._batch_size(batch_size, len(rows))
         done: dict[int, Sample] = {}
         next_index = 0
-        for indices in _batches([len(row.prompt.ids) for row in rows], size):
-            answers = self._batch([rows[i] for i in indices], settings, size)
+        for indices in batching.in_windows([row.length for row in rows], size):
+            answers = self._run(
+                [rows[i] for i in indices], settings, size, logprobs=logprobs
+            )
             done.update(zip(indices, answers, strict=True))
             on_batch(len(answers), sum(answer.num_tokens for answer in answers))
             while next_index in done:
                 yield done.pop(next_index)
                 next_index += 1
 
-    def _batch(
-        self, rows: list[_Row], settings: config.SamplingConfig, size: int
-    ) -> list[Sample]:
-        longest = max(len(row.prompt.ids) for row in rows)
-        places = _prompt_bucket(
-            longest, self.config.n_positions + 1 - settings.max_new_tokens
+    def batches(
+        self,
+        fitted: Fitted,
+        settings: config.SamplingConfig,
+        *,
+        num_samples: int = 1,
+        batch_size: int = 8,
+        logprobs: bool = False,
+        have: collections.abc.Set[tuple[str, int]] = frozenset(),
+    ) -> collections.abc.Iterator[list[Sample]]:
+        """The same answers, a list as soon as its batch is done, the longest first.
+
+        The whole list is sorted by length. Answers (question id, sample) that `have`
+        holds are not made.
+
+        Raises:
+          InputError: the model's logits are not finite.
+        """
+        rows = [
+            row
+            for row in _rows(fitted, num_samples)
+            if (row.question.id, row.sample) not in have
+        ]
+        size = self._batch_size(batch_size, len(rows))
+        for indices in batching.by_length([row.length for row in rows], size):
+            chosen = [rows[i] for i in indices]
+            yield self._run(chosen, settings, size, logprobs=logprobs)
+
+    def stream(
+        self,
+        row: batching.Row,
+        settings: config.SamplingConfig,
+        *,
+        on_text: collections.abc.Callable[[str], bool],
+    ) -> Sample:
+        """One answer, given to `on_text` piece by piece as its tokens are drawn.
+
+        A piece is text that no later token takes back: whole characters, and no
+        beginning of a stop string. `on_text` returns whether to go on.
+        """
+        given = 0
+
+        def show(ids: list[int]) -> bool:
+            nonlocal given
+            whole = self._tokenizer.decode(row.stem + ids)
+            piece = stops.certain(whole, settings.stop)[given:]
+            given += len(piece)
+            return on_text(piece)
+
+        [sample] = self._run(
+            [row], settings, self._batch_size(1, 1), chunk=1, on_tokens=show
         )
-        batch = self._rows(rows, settings, size, places)
-        new_places = int(batch.limits.max())
-        new_places += -new_places % _NEW_TOKENS_BUCKET
-        cache = self._take_cache(size, places + new_places)
-        on_rows = mesh_lib.batch_sharding(self._mesh)
-        batch = jax.device_put(batch, on_rows)
-        greedy = settings.temperature == 0
-        drawing = {
-            'temperature': None if greedy else jnp.float32(settings.temperature),
-            'top_k': settings.top_k,
-            'top_p': None if settings.top_p == 1 else jnp.float32(settings.top_p),
-            'vocab_size': self._tokenizer.vocab_size,
-        }
-        with jax.set_mesh(self._mesh):
-            first, finite, cache = decode.prefill(
-                self._graphdef, self._params, batch, cache, **drawing
+        on_text(sample.text[given:])
+        return sample
+
+    def _batch_size(self, batch_size: int, num_rows: int) -> int:
+        """A few rows get a small batch; every batch of a run has one size."""
+        size = min(batch_size, 1 << max(num_rows - 1, 0).bit_length())
+        return size + -size % mesh_lib.num_batch_shards(self._engine.mesh)
+
+    def _run(
+        self,
+        rows: list[batching.Row],
+        settings: config.SamplingConfig,
+        size: int,
+        *,
+        logprobs: bool = False,
+        chunk: int = _CHECK_EVERY_TOKENS,
+        on_tokens: collections.abc.Callable[[list[int]], bool] | None = None,
+    ) -> list[Sample]:
+        """One batch; without stop strings and `on_tokens`, in one call of decode."""
+        batch = batching.arrays(rows, settings, size, self.config.n_positions)
+        places = batching.new_places(batch)
+        if not settings.stop and on_tokens is None:
+            chunk = places
+        drawing = sampling.drawing(settings)
+        batch, state = self._engine.start(
+            batch, drawing, new_places=places, logprobs=logprobs
+        )
+        stopped, going, number = np.zeros(size, bool), True, 1
+        found: dict[int, tuple[int, str]] = {}  # row -> where a stop string ended it
+        seen = [0] * len(rows)
+        while True:
+            number = min(number + chunk, places)
+            state = self._engine.go_on(
+                batch, state, drawing, stopped=stopped, until=number
             )
-            tokens, counts, finite, self._cache = decode.decode(
-                self._graphdef,
-                self._params,
-                batch,
-                first,
-                finite,
-                cache,
-                eos_id=self._tokenizer.eos_id,
-                new_places=new_places,
-                **drawing,
+            tokens, counts, done = jax.device_get(
+                (state.tokens, state.counts, state.done)
             )
-        tokens, counts, finite = jax.device_get((tokens, counts, finite))
-        if not finite[: len(rows)].all():
-            raise config.InputError(
-                'the model gives logits that are not finite: its parameters are '
-                'damaged, or its training diverged. Choose an earlier --step.'
-            )
+            new = [
+                ids[:count].tolist()
+                for ids, count in zip(tokens[: len(rows)], counts, strict=False)
+            ]
+            for i in range(len(rows)) if settings.stop else ():
+                if i not in found and len(new[i]) > seen[i]:
+                    hit = self._stop(rows[i], settings, new[i], seen[i])
+                    seen[i] = len(new[i])
+                    if hit is not None:
+                        found[i], stopped[i] = hit, True
+            if (done | stopped).all() or number == places:
+                break
+            if on_tokens is not None:
+                going = on_tokens(new[0])
+                if not going:
+                    break
+        self._engine.finish(state)
+        nats = [[]] * len(rows)
+        if logprobs:
+            nats = jax.device_get(state.logprobs).tolist()
         return [
-            self._sample(row, settings, ids[:count].tolist())
-            for row, ids, count in zip(rows, tokens, counts, strict=False)
+            self._sample(row, settings, new[i], nats[i], found.get(i), going)
+            for i, row in enumerate(rows)
         ]
 
-    def _rows(
-        self, rows: list[_Row], settings: config.SamplingConfig, size: int, places: int
-    ) -> decode.Rows:
-        batch = decode.Rows(
-            inputs=np.zeros((size, places), np.int32),
-            lengths=np.zeros(size, np.int32),
-            limits=np.zeros(size, np.int32),
-            seeds=np.zeros(size, np.uint32),
-            prompt_numbers=np.zeros(size, np.uint32),
-            samples=np.zeros(size, np.uint32),
+    def _stop(
+        self,
+        row: batching.Row,
+        settings: config.SamplingConfig,
+        ids: list[int],
+        seen: int,
+    ) -> tuple[int, str] | None:
+        return stops.find(
+            self._tokenizer,
+            ids,
+            settings.stop,
+            stem=row.stem,
+            seen=seen,
+            min_new_tokens=settings.min_new_tokens,
         )
-        for i, row in enumerate(rows):
-            length = len(row.prompt.ids)
-            batch.inputs[i, places - length :] = row.prompt.ids
-            batch.lengths[i] = length
-            batch.limits[i] = self._limit(row, settings)
-            batch.seeds[i] = _seed(row, settings)
-            batch.prompt_numbers[i] = sampling.prompt_number(row.question.id)
-            batch.samples[i] = row.sample
-        return batch
-
-    def _limit(self, row: _Row, settings: config.SamplingConfig) -> int:
-        room = self.config.n_positions + 1 - len(row.prompt.ids)
-        return min(settings.max_new_tokens, room)
-
-    def _take_cache(self, size: int, length: int) -> gpt2.Cache:
-        """The last batch's cache if it has this shape: its memory is written again."""
-        cache, self._cache = self._cache, None
-        if cache is not None and cache.segment_ids.shape == (size, length):
-            return cache
-        del cache  # its memory is free before the new one's is taken
-        with jax.set_mesh(self._mesh):
-            return decode.empty_cache(self.config, size, length, self._dtype)
 
     def _sample(
-        self, row: _Row, settings: config.SamplingConfig, ids: list[int]
+        self,
+        row: batching.Row,
+        settings: config.SamplingConfig,
+        ids: list[int],
+        logprobs: list[float],
+        stop: tuple[int, str] | None,
+        going: bool,
     ) -> Sample:
-        if ids[-1] == self._tokenizer.eos_id:
+        whole = self._tokenizer.decode(row.stem + ids)
+        if stop is not None:
+            count, whole = stop
+            ids, finish_reason = ids[:count], 'stop'
+        elif ids[-1] == self._tokenizer.eos_id:
             finish_reason = 'eos'
         elif len(ids) == settings.max_new_tokens:
             finish_reason = 'length'
         else:
-            finish_reason = 'n_positions'
+            finish_reason = 'n_positions' if going else 'interrupted'
         return Sample(
             id=row.question.id,
             sample=row.sample,
             prompt=row.question.text,
-            text=self._tokenizer.decode(ids),
+            stem=row.question.stem,
+            text=whole,
             finish_reason=finish_reason,
             num_tokens=len(ids),
-            prompt_tokens=len(row.prompt.ids),
+            prompt_tokens=row.length,
             prompt_tokens_cut=row.prompt.num_cut,
-            seed=_seed(row, settings),
+            seed=row.seed(settings),
+            token_ids=ids,
+            logprobs=logprobs[: len(ids)],
         )
 
 
-def _seed(row: _Row, settings: config.SamplingConfig) -> int:
-    return settings.seed if row.question.seed is None else row.question.seed
-
-
-def _batches(lengths: list[int], size: int) -> list[list[int]]:
-    """Row numbers, batch by batch, rows of like length together, the longest first.
-
-    _batches([5, 9, 4, 8, 6], 2) -> [[1, 3], [4, 0], [2]]. Only `_WINDOW` batches are
-    sorted together, so that answers to a long list come soon.
-    """
-    batches = []
-    for start in range(0, len(lengths), _WINDOW * size):
-        window = range(start, min(start + _WINDOW * size, len(lengths)))
-        by_length = sorted(window, key=lambda i: -lengths[i])
-        batches += [by_length[i : i + size] for i in range(0, len(by_length), size)]
-    return batches
-
-
-def _prompt_bucket(length: int, longest: int) -> int:
-    """The places that prompts of `length` get: 32, 64, 128, ..., `longest` at most."""
-    bucket = _SHORTEST_BUCKET
-    while bucket < length:
-        bucket *= 2
-    return max(length, min(bucket, longest))
+def _rows(fitted: Fitted, num_samples: int) -> list[batching.Row]:
+    return [
+        batching.Row(question, prompt, stem, sample)
+        for question, prompt, stem in zip(
+            fitted.questions, fitted.prompts, fitted.stems, strict=True
+        )
+        for sample in range(num_samples)
+    ]
 
 
 def _counted(number: int, noun: str) -> str:

@@ -1,12 +1,14 @@
-"""Prompts from flags, standard input, text files and JSONL.
+"""Prompts from flags, standard input, text files, JSONL and Markdown prompt files.
 
 Text: letters of any number of lines, separated by a line `---`; a text without such a
 line is one letter. JSONL: one object a line,
 
     {"question": "My mother-in-law ...", "id": "garden", "seed": 7}
 
-where "prompt" may stand for "question", and id and seed may be missing. A prompt
-without an id gets one from its text, so it has the same one in any file and order.
+where "prompt" may stand for "question", id and seed may be missing, and "stem" may say
+what the answer begins with. A prompt without an id gets one from its text, so it has
+the same one in any file and order. Markdown is of the form that prompt_markdown.py
+shows; any other `.md` is read as text.
 """
 
 import codecs
@@ -19,27 +21,32 @@ import pathlib
 import sys
 from typing import Any
 
-from hax_jax import config
+from hax_jax import config, prompt_markdown
 
 SEPARATOR = '---'
 STANDARD_INPUT = '-'
 JSON_SUFFIXES = ('.jsonl', '.ndjson', '.json')
+MARKDOWN_SUFFIXES = ('.md', '.markdown')
 _MAX_PROBLEMS = 50  # lines of one message
 _ID_DIGITS = 12
-_KEYS = ('id', 'question', 'prompt', 'seed')
+_KEYS = ('id', 'question', 'prompt', 'seed', 'stem')
 
 
 @dataclasses.dataclass(frozen=True)
 class Question:
     """One letter to answer. `place` says where it stands; `seed` None takes the run's.
 
-    The random bits of its answers follow `id`, not its place.
+    The random bits of its answers follow `id`, not its place. An answer begins with
+    `stem`; `title` and `look_for` are for the people who read the answers.
     """
 
     id: str
     text: str
     place: str
     seed: int | None = None
+    stem: str = ''
+    title: str = ''
+    look_for: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +76,8 @@ def from_texts(texts: collections.abc.Sequence[str]) -> Questions:
 def read(path: str) -> Questions:
     """The prompts of a file; '-' is standard input.
 
-    A name that ends in one of `JSON_SUFFIXES` is JSONL, any other is text. Standard
-    input is JSONL if it begins with '{'.
+    A name that ends in one of `JSON_SUFFIXES` is JSONL, any other is text, but for a
+    Markdown prompt file. Standard input is JSONL if it begins with '{'.
 
     Raises:
       InputError: the file is missing, empty or not text, or names each bad line.
@@ -82,10 +89,12 @@ def read(path: str) -> Questions:
             f'{name} is empty; give letters separated by a line {SEPARATOR}, or JSONL '
             'with a question in each line.'
         )
+    suffix = pathlib.Path(path).suffix.lower()
+    is_json = suffix in JSON_SUFFIXES
     if path == STANDARD_INPUT:
         is_json = text.lstrip().startswith('{')
-    else:
-        is_json = pathlib.Path(path).suffix.lower() in JSON_SUFFIXES
+    if suffix in MARKDOWN_SUFFIXES and prompt_markdown.is_prompt_file(text):
+        return _from_markdown(text, name)
     return _from_json_lines(text, name) if is_json else _from_letters(text, name)
 
 
@@ -160,6 +169,22 @@ def _from_letters(text: str, name: str) -> Questions:
     return _checked(found, problems, notes)
 
 
+def _from_markdown(text: str, name: str) -> Questions:
+    entries, problems, notes = prompt_markdown.parse(text, name)
+    found = [
+        Question(
+            id=entry.shorthand,
+            text=entry.question,
+            place=entry.place,
+            stem=entry.stem,
+            title=entry.title,
+            look_for=entry.look_for,
+        )
+        for entry in entries
+    ]
+    return _checked(found, problems, notes)
+
+
 def _from_json_lines(text: str, name: str) -> Questions:
     found, problems = [], []
     ignored: collections.Counter[str] = collections.Counter()
@@ -187,7 +212,10 @@ def _from_json_lines(text: str, name: str) -> Questions:
                 'differ, or be left out.'
             )
         places.setdefault(own_id, place)
-        found.append(Question(own_id, question.strip(), place, row.get('seed')))
+        stem = (row.get('stem') or '').strip()
+        found.append(
+            Question(own_id, question.strip(), place, row.get('seed'), stem=stem)
+        )
     notes = []
     if ignored:
         notes.append(f'{name}: ignored the fields {", ".join(sorted(ignored))}.')
@@ -216,6 +244,9 @@ def _row_problems(row: Any) -> list[str]:
     seed = row.get('seed')
     if seed is not None and (type(seed) is not int or not 0 <= seed < 2**32):
         problems.append(f'seed {seed!r} is not a whole number from 0 to 2**32 - 1.')
+    stem = row.get('stem')
+    if not isinstance(stem, str | None) or _text_problem(f'.{stem}'):
+        problems.append(f'stem {stem!r} is not a text; write it in quotes.')
     return problems
 
 

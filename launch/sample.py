@@ -1,13 +1,16 @@
-"""Answers letters with a run's model.
+"""Answers letters with the models of one or more runs.
 
     python -m launch.sample --workdir=runs/lora --prompt='My mother-in-law ...'
     python -m launch.sample --workdir=runs/lora --prompts=questions.txt \\
         --output=samples.jsonl
+    python -m launch.sample --workdir=runs/lora@500 --workdir=runs/full \\
+        --prompts=prompts.md --name='easy 1' --table=answers.md
 
 Letters come from --prompt, from a text file (separated by a line ---), from JSONL
-({"question": ..., "id": ..., "seed": ...}) or from standard input (--prompts=-, or a
-pipe). With --output, answers go there as JSONL, whole or not at all; without, they are
-printed and everything else goes to standard error.
+({"question": ..., "id": ..., "seed": ..., "stem": ...}), from a Markdown prompt file or
+from standard input (--prompts=-, or a pipe). With --output, answers are appended to
+JSONL as they come, and the same command goes on after a kill; without it and without
+--table, they are printed and everything else goes to standard error.
 """
 
 import dataclasses
@@ -21,108 +24,138 @@ from absl import flags
 
 from data_pipeline import clean, program
 from hax_jax import (
+    answer_file,
+    answer_table,
     config,
     files,
     generate,
     mesh,
     metrics,
+    prompt_names,
     prompts,
-    restore,
     runtime,
     text,
 )
+from launch import models, sampling_flags
 
-_DEFAULTS = config.SamplingConfig()
-_WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."
+)
 _PROMPT = flags.DEFINE_multi_string(
     'prompt', [], 'A letter to answer. May be repeated.'
 )
 _PROMPTS = flags.DEFINE_string(
-    'prompts', '', 'A text file of letters or a JSONL file; - for standard input.'
+    'prompts', '', 'A text, JSONL or Markdown prompt file; - for standard input.'
 )
-_OUTPUT = flags.DEFINE_string('output', '', 'JSONL file to write; replaced if there.')
+_NAME = flags.DEFINE_multi_string(
+    'name', [], 'Answer only the prompt of this name, or nearly. May be repeated.'
+)
+_LIST = flags.DEFINE_bool('list', False, 'List the names of the prompts and stop.')
+_STEM = flags.DEFINE_string(
+    'stem', None, "What each answer begins with, in place of the prompts' own stems."
+)
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'JSONL file to append to; what it has already is not made again.'
+)
+_TABLE = flags.DEFINE_string(
+    'table', '', 'Markdown file to write, with room for scores; replaced if there.'
+)
 _STEP = flags.DEFINE_integer(
     'step', None, 'Which checkpoint; the best by validation loss, else the latest.'
 )
 _BASE = flags.DEFINE_string(
     'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
 )
-_MAX_NEW_TOKENS = flags.DEFINE_integer(
-    'max_new_tokens', _DEFAULTS.max_new_tokens, 'The longest answer, in tokens.'
-)
-_TEMPERATURE = flags.DEFINE_float(
-    'temperature', _DEFAULTS.temperature, '0.0 takes the likeliest token each time.'
-)
-_TOP_K = flags.DEFINE_integer(
-    'top_k', _DEFAULTS.top_k, 'Draw from so many of the likeliest tokens; 0 from all.'
-)
-_TOP_P = flags.DEFINE_float(
-    'top_p',
-    _DEFAULTS.top_p,
-    'Draw from the likeliest tokens that have this probability together; 1.0 from all.',
-)
-_SEED = flags.DEFINE_integer(
-    'seed',
-    _DEFAULTS.seed,
-    'An answer follows from its letter and this seed, whatever else is in the file.',
+_LOGPROBS = flags.DEFINE_bool(
+    'logprobs',
+    False,
+    "Write each token's id and log probability (nats, in the model's distribution "
+    'before penalties and temperature) too; needs --output.',
 )
 _NUM_SAMPLES = flags.DEFINE_integer('num_samples', 1, 'Answers to each letter.')
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 8, 'Answers at a time; more is faster on accelerators.'
 )
+_TENSOR = flags.DEFINE_integer(
+    'tensor', 1, 'Devices that share one copy of the model; the others share rows.'
+)
 _LINE_EVERY_SECONDS = 5.0
+# Fields of a row that may differ between two commands that fill one file.
+_MAY_DIFFER = {'step_reason', 'num_samples', 'batch_size'}
 
 
 def main() -> None:
-    settings = config.SamplingConfig(
-        max_new_tokens=_MAX_NEW_TOKENS.value,
-        temperature=_TEMPERATURE.value,
-        top_k=_TOP_K.value,
-        top_p=_TOP_P.value,
-        seed=_SEED.value,
-    )
+    settings = sampling_flags.settings()
     _check(settings)
-    found = _questions()
+    questions = _questions()
+    if _LIST.value:
+        print(prompt_names.listing(questions))
+        return
     runtime.start()
-    loaded = restore.load(_WORKDIR.value, step=_STEP.value, base=_BASE.value)
-    _say(f'{_WORKDIR.value} at step {loaded.step} ({loaded.why})')
-    fitted = generate.fit(
-        found,
-        loaded.tokenizer,
-        n_positions=loaded.model_config.n_positions,
-        max_new_tokens=settings.max_new_tokens,
-    )
-    for note in fitted.notes:
-        _say(f'note: {note}')
-    generator = generate.Generator(
-        loaded.model, loaded.tokenizer, mesh=mesh.make_mesh(config.MeshConfig())
-    )
-    settings_of_all = {
-        'step': loaded.step,
-        'step_reason': loaded.why,
-        'workdir': _WORKDIR.value,
-        'template': text.TEMPLATE_VERSION,
-        'max_new_tokens': settings.max_new_tokens,
-        'temperature': settings.temperature,
-        'top_k': settings.top_k,
-        'top_p': settings.top_p,
-        'num_samples': _NUM_SAMPLES.value,
-        'batch_size': _BATCH_SIZE.value,
-    }
+    chosen = models.choose(_WORKDIR.value, _STEP.value)
+    on = mesh.make_mesh(config.MeshConfig(tensor=_TENSOR.value))
+    output = None
     if _OUTPUT.value:
-        _write(generator, fitted, settings, settings_of_all)
-    else:
-        _print(generator, fitted, settings)
+        output = _open_output(chosen, questions, settings)
+    rows: list[dict[str, Any]] = []
+    try:
+        for which in chosen:
+            _say(f'{which.workdir} at step {which.step} ({which.why})')
+            num_wanted = len(questions) * _NUM_SAMPLES.value
+            if output is not None and len(_have(output, which)) == num_wanted:
+                continue
+            model = models.load(which, base=_BASE.value, on=on)
+            fitted = generate.fit(
+                questions,
+                model.tokenizer,
+                n_positions=model.n_positions,
+                max_new_tokens=settings.max_new_tokens,
+            )
+            for note in fitted.notes:
+                _say(f'note: {note}')
+            more = _settings_of_all(which, settings)
+            if output is not None:
+                have = _have(output, which)
+                _append(output, model.generator, fitted, settings, more, have)
+            else:
+                rows += _print(model.generator, fitted, settings, more)
+            del model  # its memory is free before the next one's is taken
+    except KeyboardInterrupt:
+        if output is not None:
+            _say(f'the same command goes on with {_OUTPUT.value}')
+        raise
+    finally:
+        if output is not None:
+            output.close()
+    if output is not None:
+        order = _expected(chosen, questions, settings)
+        rows = answer_file.put_in_order(output.path, order)
+        reasons = [row['finish_reason'] for row in rows]
+        counts = ', '.join(f'{reasons.count(n)} {n}' for n in sorted(set(reasons)))
+        _say(f'wrote {len(rows)} samples to {_OUTPUT.value} (ended by: {counts})')
+    if _TABLE.value:
+        page = answer_table.page(
+            questions,
+            [answer_table.Checkpoint(which.workdir, which.step) for which in chosen],
+            rows,
+            {
+                name: value
+                for name, value in _settings_of_all(chosen[0], settings).items()
+                if name not in {'workdir', 'step', *_MAY_DIFFER}
+            },
+        )
+        files.write_text(_TABLE.value, page)
+        _say(f'wrote {len(rows)} samples to {_TABLE.value}')
 
 
 def _check(settings: config.SamplingConfig) -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
     problems = []
-    if not _WORKDIR.value:
+    if not _WORKDIR.value and not _LIST.value:
         problems.append('--workdir is missing; give the folder of a run.')
     if _PROMPT.value and _PROMPTS.value:
         problems.append('--prompt and --prompts are both given; give one of them.')
-    for flag in (_NUM_SAMPLES, _BATCH_SIZE):
+    for flag in (_NUM_SAMPLES, _BATCH_SIZE, _TENSOR):
         if flag.value < 1:
             problems.append(
                 f'{flag.name}={flag.value} is not accepted; use an integer from 1 on.'
@@ -136,21 +169,24 @@ def _check(settings: config.SamplingConfig) -> None:
             f'temperature=0.0 gives the same answer num_samples={_NUM_SAMPLES.value} '
             'times; use a temperature over 0.0 or num_samples=1.'
         )
-    if _OUTPUT.value:
-        problems += _output_problems(pathlib.Path(_OUTPUT.value))
+    if _LOGPROBS.value and not _OUTPUT.value:
+        problems.append('--logprobs are written to --output alone; give a file there.')
+    for name, value in (('output', _OUTPUT.value), ('table', _TABLE.value)):
+        if value:
+            problems += _output_problems(name, pathlib.Path(value))
     if problems:
         raise config.InputError('\n'.join(problems))
 
 
-def _output_problems(path: pathlib.Path) -> list[str]:
+def _output_problems(name: str, path: pathlib.Path) -> list[str]:
     """Why the file can't be written when all is sampled: better known before."""
     if path.is_dir():
-        return [f'--output={path} is a folder; give the name of a file in it.']
+        return [f'--{name}={path} is a folder; give the name of a file in it.']
     folder = path.parent
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        return [f'--output={path}: {folder} is not a folder that can be written to.']
+        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
     return []
 
 
@@ -168,10 +204,18 @@ def _questions() -> list[prompts.Question]:
             'there is no letter to answer; give --prompt="...", --prompts=FILE, or '
             '--prompts=- for standard input.'
         )
+    if _NAME.value:
+        found = prompt_names.choose(found, _NAME.value)
+    if _STEM.value is not None:
+        found = prompt_names.with_stem(found, _STEM.value)
     for note in found.notes:
         _say(f'note: {note}')
     cleaned = [
-        dataclasses.replace(question, text=clean.text(question.text).strip())
+        dataclasses.replace(
+            question,
+            text=clean.text(question.text).strip(),
+            stem=clean.text(question.stem).strip(),
+        )
         for question in found.questions
     ]
     empty = [question.place for question in cleaned if not question.text]
@@ -181,7 +225,7 @@ def _questions() -> list[prompts.Question]:
             'letter.'
         )
     num_changed = sum(
-        before.text != after.text
+        (before.text, before.stem) != (after.text, after.stem)
         for before, after in zip(found.questions, cleaned, strict=True)
     )
     if num_changed:
@@ -192,64 +236,144 @@ def _questions() -> list[prompts.Question]:
     return cleaned
 
 
-def _write(
+def _settings_of_all(
+    which: models.Chosen, settings: config.SamplingConfig
+) -> dict[str, Any]:
+    """What each row says of the command that made it."""
+    said = dataclasses.asdict(settings)
+    del said['seed']  # a row has its own
+    said['stop'] = list(settings.stop)
+    return {
+        'step': which.step,
+        'step_reason': which.why,
+        'workdir': which.workdir,
+        'template': text.TEMPLATE_VERSION,
+        **said,
+        'num_samples': _NUM_SAMPLES.value,
+        'batch_size': _BATCH_SIZE.value,
+        'logprobs_of': 'model' if _LOGPROBS.value else '',
+    }
+
+
+def _expected(
+    chosen: list[models.Chosen],
+    questions: list[prompts.Question],
+    settings: config.SamplingConfig,
+) -> dict[answer_file.Key, dict[str, Any]]:
+    """The answers to make, in order, with what is known of each before it is made."""
+    expected = {}
+    for which in chosen:
+        known = {
+            name: value
+            for name, value in _settings_of_all(which, settings).items()
+            if name not in _MAY_DIFFER
+        }
+        for question in questions:
+            seed = settings.seed if question.seed is None else question.seed
+            own = {'prompt': question.text, 'stem': question.stem, 'seed': seed}
+            for sample in range(_NUM_SAMPLES.value):
+                key = (which.workdir, which.step, question.id, sample)
+                expected[key] = known | own
+    return expected
+
+
+def _open_output(
+    chosen: list[models.Chosen],
+    questions: list[prompts.Question],
+    settings: config.SamplingConfig,
+) -> answer_file.AnswerFile:
+    """The output, if what it has already is of this command."""
+    output = answer_file.AnswerFile(pathlib.Path(_OUTPUT.value))
+    expected = _expected(chosen, questions, settings)
+    try:
+        output.check(expected)
+    except config.InputError:
+        output.close()
+        raise
+    if output.torn:
+        _say(f'note: {_OUTPUT.value}: removed the last line, torn by a kill')
+    output.remove_torn()
+    if output.rows:
+        _say(f'{len(output.rows)} of {len(expected)} samples are in {_OUTPUT.value}')
+    return output
+
+
+def _append(
+    output: answer_file.AnswerFile,
     generator: generate.Generator,
     fitted: generate.Fitted,
     settings: config.SamplingConfig,
-    settings_of_all: dict[str, Any],
+    more: dict[str, Any],
+    have: set[tuple[str, int]],
 ) -> None:
     total = len(fitted.prompts) * _NUM_SAMPLES.value
-    progress = metrics.Progress(start=0, total=total, unit='sample')
+    progress = metrics.Progress(start=len(have), total=total, unit='sample')
     begun = shown = time.monotonic()
-    num_done = num_tokens = 0
-
-    def on_batch(rows: int, tokens: int) -> None:
-        nonlocal shown, num_done, num_tokens
-        num_done += rows
-        num_tokens += tokens
-        for _ in range(rows):
-            progress.advance()
-        now = time.monotonic()
-        if now - shown >= _LINE_EVERY_SECONDS or num_done == total:
-            shown = now
-            progress.show(num_done, f'{num_tokens / (now - begun):,.0f} tokens/s')
-
-    rows = []
+    num_done, num_tokens = len(have), 0
     try:
-        for sample in generator.samples(
+        for samples in generator.batches(
             fitted,
             settings,
             num_samples=_NUM_SAMPLES.value,
             batch_size=_BATCH_SIZE.value,
-            on_batch=on_batch,
+            logprobs=_LOGPROBS.value,
+            have=have,
         ):
-            rows.append({**dataclasses.asdict(sample), **settings_of_all})
+            output.append([_row(sample, more) for sample in samples])
+            num_done += len(samples)
+            num_tokens += sum(sample.num_tokens for sample in samples)
+            for _ in samples:
+                progress.advance()
+            now = time.monotonic()
+            if now - shown >= _LINE_EVERY_SECONDS or num_done == total:
+                shown = now
+                progress.show(num_done, f'{num_tokens / (now - begun):,.0f} tokens/s')
     finally:
         progress.close()
-    files.write_json_lines(_OUTPUT.value, rows)
-    reasons = [row['finish_reason'] for row in rows]
-    counts = ', '.join(f'{reasons.count(name)} {name}' for name in sorted(set(reasons)))
-    _say(f'wrote {len(rows)} samples to {_OUTPUT.value} (ended by: {counts})')
+
+
+def _row(sample: generate.Sample, more: dict[str, Any]) -> dict[str, Any]:
+    row = dataclasses.asdict(sample) | more
+    if not _LOGPROBS.value:
+        del row['logprobs'], row['token_ids']
+    return row
+
+
+def _have(output: answer_file.AnswerFile, which: models.Chosen) -> set[tuple[str, int]]:
+    """(question id, sample) of the answers that a checkpoint has in the output."""
+    return {
+        (row['id'], row['sample'])
+        for row in output.rows
+        if (row['workdir'], row['step']) == (which.workdir, which.step)
+    }
 
 
 def _print(
     generator: generate.Generator,
     fitted: generate.Fitted,
     settings: config.SamplingConfig,
-) -> None:
+    more: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """The rows, printed too unless a table is asked for."""
     places = {question.id: question.place for question in fitted.questions}
+    rows = []
     for sample in generator.samples(
         fitted,
         settings,
         num_samples=_NUM_SAMPLES.value,
         batch_size=_BATCH_SIZE.value,
     ):
+        rows.append(_row(sample, more))
+        if _TABLE.value:
+            continue
+        run = f' {more["workdir"]}@{more["step"]}' if len(_WORKDIR.value) > 1 else ''
         which = f' sample {sample.sample}' if _NUM_SAMPLES.value > 1 else ''
         print(
-            f'--- {places[sample.id]} (id {sample.id}){which}: {sample.num_tokens} '
-            f'tokens, {sample.finish_reason}\n{sample.text}\n',
+            f'---{run} {places[sample.id]} (id {sample.id}){which}: '
+            f'{sample.num_tokens} tokens, {sample.finish_reason}\n{sample.text}\n',
             flush=True,
         )
+    return rows
 
 
 def _say(line: str) -> None:

@@ -11,7 +11,20 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hax_jax import config, decode, generate, gpt2, lora, mesh, prompts, sampling, text
+from hax_jax import (
+    batching,
+    config,
+    decode,
+    engine,
+    generate,
+    gpt2,
+    lora,
+    mesh,
+    prompts,
+    sampling,
+    stops,
+    text,
+)
 
 LETTERS = [
     'My mother-in-law visits.',
@@ -112,12 +125,34 @@ def draw_one(
         temperature=settings.temperature,
         top_k=settings.top_k,
         top_p=settings.top_p,
+        min_p=settings.min_p,
     )
     noise = [
         jax.random.gumbel(jax.random.fold_in(key, ids[0, i]))
         for i in range(settings.top_k)
     ]
     return ids[0, jnp.argmax(scores[0] + jnp.stack(noise))]
+
+
+def processed(
+    logits: np.ndarray,
+    ids: list[int],
+    num_new: int,
+    settings: config.SamplingConfig,
+    eos_id: int,
+) -> np.ndarray:
+    """Penalty, n-grams, minimum length of one row, written out by their definitions."""
+    for token in set(ids):
+        factor = np.float32(settings.repetition_penalty)
+        logits[token] *= factor if logits[token] < 0 else 1 / factor
+    size = settings.no_repeat_ngram
+    for start in range(len(ids) - size + 1 if size else 0):
+        window = ids[start : start + size]
+        if window[:-1] == ids[len(ids) - size + 1 :]:
+            logits[window[-1]] = -np.inf
+    if num_new < settings.min_new_tokens:
+        logits[eos_id] = -np.inf
+    return logits
 
 
 def slowly(
@@ -136,7 +171,7 @@ def slowly(
         n_positions=n_positions,
         max_new_tokens=settings.max_new_tokens,
     )
-    prompt = fitted.prompts[0].ids
+    prompt = fitted.prompts[0].ids + fitted.stems[0]
     ids = list(prompt)
     key = jax.random.key(settings.seed, impl='threefry2x32')
     key = jax.random.fold_in(key, sampling.prompt_number(question.id))
@@ -147,7 +182,13 @@ def slowly(
         padded = np.zeros(n_positions, np.int32)
         padded[: len(ids)] = ids
         logits = full_logits(graphdef, params, padded, len(ids) - 1)
-        logits = logits[: tokenizer.vocab_size]
+        logits = processed(
+            np.array(logits[: tokenizer.vocab_size]),
+            ids,
+            len(ids) - len(prompt),
+            settings,
+            tokenizer.eos_id,
+        )
         if settings.temperature == 0:
             token = int(np.argmax(logits))
         else:
@@ -196,6 +237,219 @@ def test_drawn_tokens_equal_those_of_full_passes(
 ) -> None:
     settings = dataclasses.replace(DRAWN, max_new_tokens=6)
     check_against_slow(make_model(tokenizer), tokenizer, settings, batch_size=7)
+
+
+@pytest.mark.parametrize('settings', [GREEDY, DRAWN], ids=['greedy', 'drawn'])
+def test_processors_see_each_row_s_own_prompt_and_answer(
+    tokenizer: text.SentencePieceTokenizer, settings: config.SamplingConfig
+) -> None:
+    settings = dataclasses.replace(
+        settings, max_new_tokens=8, repetition_penalty=1.3, no_repeat_ngram=2, min_p=0.1
+    )
+    model = make_model(tokenizer)
+    # A token that some answers end with at once: the minimum keeps them from it.
+    first = slowly(model, tokenizer, questions(LETTERS)[0], settings)[0]
+    tokenizer.eos_id = first[1]
+    settings = dataclasses.replace(settings, min_new_tokens=6)
+    found = check_against_slow(model, tokenizer, settings, more=('Help! ' * 40,))
+    assert min(sample.num_tokens for sample in found) >= 6
+    for sample in found:
+        pairs = list(zip(sample.token_ids, sample.token_ids[1:], strict=False))
+        assert len(set(pairs)) == len(pairs)
+
+
+def test_logprobs_are_those_of_the_model_whatever_the_settings(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    model = make_model(tokenizer, extra_ids=9)
+    settings = dataclasses.replace(DRAWN, max_new_tokens=5, repetition_penalty=2.0)
+    letters = questions(LETTERS[:3])
+    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=5)
+    generator = generate.Generator(model, tokenizer, mesh=one_device())
+    graphdef, params = nnx.split(model)
+    for sample, prompt in zip(
+        generator.samples(fitted, settings, logprobs=True), fitted.prompts, strict=True
+    ):
+        ids = np.zeros(128, np.int32)
+        whole = prompt.ids + sample.token_ids
+        ids[: len(whole)] = whole
+        expected = []
+        for place, token in enumerate(sample.token_ids, start=len(prompt.ids)):
+            logits = full_logits(graphdef, params, ids, place - 1)
+            logits = np.asarray(logits[: tokenizer.vocab_size], np.float64)
+            nats = logits[token] - np.log(np.exp(logits - logits.max()).sum())
+            expected.append(nats - logits.max())
+        np.testing.assert_allclose(sample.logprobs, expected, atol=2e-5)
+    assert next(generator.samples(fitted, settings)).logprobs == []
+
+
+def test_a_stop_string_ends_its_row_and_disturbs_no_other(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    model = make_model(tokenizer)
+    letters = questions(LETTERS)
+    settings = dataclasses.replace(DRAWN, max_new_tokens=40)
+    free = answers(model, tokenizer, letters, settings)
+    # The end of one token and the beginning of the next, somewhere in an answer.
+    which, at, stop = next(
+        (i, n, before[n][-1] + after[len(before[n])])
+        for i, sample in enumerate(free)
+        for before in [[tokenizer.decode(sample.token_ids[:n]) for n in range(41)]]
+        for n in range(3, sample.num_tokens - 1)
+        for after in [before[n + 1]]
+        if len(before[n - 1]) < len(before[n]) < len(after)
+        and '\ufffd' not in after
+        and before[n][-1] + after[len(before[n])] not in before[n]
+    )
+    before = tokenizer.decode(free[which].token_ids[:at])
+    settings = dataclasses.replace(settings, stop=(stop, 'never in any answer'))
+    found = answers(model, tokenizer, letters, settings)
+    assert found[which].text == before[:-1]
+    assert (found[which].finish_reason, found[which].num_tokens) == ('stop', at + 1)
+    assert found[which].token_ids == free[which].token_ids[: at + 1]
+    reasons = set()
+    for one, other in zip(found, free, strict=True):
+        reasons.add(one.finish_reason)
+        if stop in other.text:
+            assert one.text == other.text[: other.text.index(stop)]
+            assert one.finish_reason == 'stop'
+        else:
+            assert one == other
+    assert len(reasons) > 1
+
+
+def test_a_batch_ends_when_all_of_its_rows_have_stopped(
+    tokenizer: text.SentencePieceTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(tokenizer)
+    letters = questions(['Why?'])
+    settings = dataclasses.replace(GREEDY, max_new_tokens=60)
+    [free] = answers(model, tokenizer, letters, settings)
+    until = []
+    go_on = engine.Engine.go_on
+
+    def spy(*arguments: object, **named: object) -> decode.State:
+        until.append(named['until'])
+        return go_on(*arguments, **named)
+
+    monkeypatch.setattr(engine.Engine, 'go_on', spy)
+    stop = tokenizer.decode(free.token_ids[18:20])
+    settings = dataclasses.replace(settings, stop=(stop,))
+    [found] = answers(model, tokenizer, letters, settings)
+    assert found.finish_reason == 'stop'
+    # Looked at after 17 tokens and after 33, by when the stop string had come.
+    assert until in ([17], [17, 33])
+    until.clear()
+    answers(model, tokenizer, letters, GREEDY)
+    assert until == [64]  # in one call
+
+
+def test_a_stop_string_does_not_count_before_the_minimum(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    ids = tokenizer.encode(['ask her, ask her, ask them'])[0]
+    stem = tokenizer.encode(['I ask'])[0]
+
+    def find(stops_: tuple[str, ...], minimum: int, *, seen: int = 0) -> str | None:
+        found = stops.find(
+            tokenizer, ids, stops_, stem=stem, seen=seen, min_new_tokens=minimum
+        )
+        assert found is None or tokenizer.decode(stem + ids[: found[0]]).startswith(
+            found[1]
+        )
+        return found and found[1]
+
+    assert find(('ask',), 0) == 'I ask'  # not the stem's own
+    assert find(('kask',), 0) == 'I as'  # but one that reaches beyond it
+    assert find((', ask h', 'her'), 0) == 'I askask '
+    late = len(tokenizer.encode(['ask her, ask'])[0])
+    assert find(('ask h', 'her'), late) == 'I askask her, '
+    assert find(('her',), len(ids)) is None
+    assert find(('them',), len(ids)) == 'I askask her, ask her, ask '
+
+
+def test_a_streamed_answer_is_the_same_and_comes_piece_by_piece(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    model = make_model(tokenizer)
+    settings = dataclasses.replace(DRAWN, max_new_tokens=30)
+    letters = [dataclasses.replace(questions(['Why?'])[0], stem='I say')]
+    [expected] = answers(model, tokenizer, letters, settings)
+    for stop in ((), (expected.text[12:15],)):
+        settings = dataclasses.replace(settings, stop=stop)
+        [expected] = answers(model, tokenizer, letters, settings)
+        fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=30)
+        generator = generate.Generator(model, tokenizer, mesh=one_device())
+        row = batching.Row(letters[0], fitted.prompts[0], fitted.stems[0], 0)
+        pieces: list[str] = []
+
+        def keep(piece: str, pieces: list[str] = pieces) -> bool:
+            pieces.append(piece)
+            return True
+
+        assert generator.stream(row, settings, on_text=keep) == expected
+        assert ''.join(pieces) == expected.text
+        assert sum(bool(piece) for piece in pieces) >= 3
+    cut = generator.stream(row, DRAWN, on_text=lambda piece: False)
+    assert (cut.finish_reason, cut.num_tokens) == ('interrupted', 2)
+    assert expected.text.startswith(cut.text.rstrip('\ufffd'))
+
+
+def test_text_that_may_begin_a_stop_string_is_held_back() -> None:
+    assert stops.certain('Ask her. QUES', ('QUESTION:', 'x')) == 'Ask her. '
+    assert stops.certain('Ask her. QUES', ('ANSWER',)) == 'Ask her. QUES'
+    assert stops.certain('aab', ('abab', 'bb')) == 'a'
+    assert stops.certain('caf\ufffd\ufffd', ()) == 'caf'
+
+
+def test_an_answer_begins_with_its_stem(tokenizer: text.SentencePieceTokenizer) -> None:
+    model = make_model(tokenizer)
+    stems = ['', 'Ask her once, ', 'No.']
+    letters = [
+        dataclasses.replace(letter, stem=stem)
+        for letter, stem in zip(questions(LETTERS[:3]), stems, strict=True)
+    ]
+    found = answers(model, tokenizer, letters, GREEDY)
+    for sample, letter in zip(found, letters, strict=True):
+        ids, reason = slowly(model, tokenizer, letter, GREEDY)
+        stem = tokenizer.encode([letter.stem])[0]
+        assert sample.text == tokenizer.decode(stem + ids)
+        assert sample.text.startswith(letter.stem)
+        assert (sample.num_tokens, sample.finish_reason) == (len(ids), reason)
+    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=20)
+    assert fitted.stems[1] == tokenizer.encode(['Ask her once, '])[0]
+
+
+def test_a_long_question_leaves_room_for_its_stem_too(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    [letter] = questions([' '.join(f'word{i}' for i in range(200))])
+    letter = dataclasses.replace(letter, stem='Ask her once.')
+    stem = tokenizer.encode([letter.stem])[0]
+    fitted = generate.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
+    assert len(fitted.prompts[0].ids) + len(stem) + 30 == 129
+    letter = dataclasses.replace(letter, stem='Help! ' * 60)
+    with pytest.raises(config.InputError, match='of its stem; n_positions=128'):
+        generate.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
+
+
+def test_batches_come_the_longest_first_and_skip_what_is_there(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    letters = questions([f'Why {i}? ' * (1 + i * 7 % 40) for i in range(80)])
+    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=3)
+    generator = generate.Generator(make_model(tokenizer), tokenizer, mesh=one_device())
+    settings = dataclasses.replace(DRAWN, max_new_tokens=3)
+    have = {(letters[0].id, 0), (letters[3].id, 0)}
+    batches = list(generator.batches(fitted, settings, batch_size=4, have=have))
+    assert [len(batch) for batch in batches] == [4] * 19 + [2]
+    lengths = [sample.prompt_tokens for batch in batches for sample in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    made = {(s.id, s.sample): s for batch in batches for s in batch}
+    assert made.keys() == {(letter.id, 0) for letter in letters} - have
+    expected = answers(make_model(tokenizer), tokenizer, letters[:8], settings)
+    for sample in expected:
+        assert made.get((sample.id, 0), sample) == sample
 
 
 def test_rows_of_one_batch_end_at_eos_length_and_n_positions(
@@ -326,9 +580,9 @@ def test_batches_of_one_shape_compile_once(
 
 
 def test_batches_hold_rows_of_like_length_the_longest_first() -> None:
-    assert generate._batches([5, 9, 4, 8, 6], 2) == [[1, 3], [4, 0], [2]]
+    assert batching.in_windows([5, 9, 4, 8, 6], 2) == [[1, 3], [4, 0], [2]]
     lengths = [i % 7 for i in range(100)]
-    batches = generate._batches(lengths, 3)
+    batches = batching.in_windows(lengths, 3)
     assert sorted(i for batch in batches for i in batch) == list(range(100))
     assert [len(batch) for batch in batches] == [3] * 33 + [1]
     # No row waits for more than a window of 16 batches.
@@ -489,10 +743,11 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
 ) -> None:
     """Parameters whole on each of 4 devices, then sharded; 6 rows a batch, asked."""
     script = f"""
+        import dataclasses
         import jax
         from flax import nnx
         import test_generate as t
-        from hax_jax import config, generate, mesh, text
+        from hax_jax import config, decode, generate, mesh, text
         from hax_jax import train_state as ts
 
         tokenizer = text.load_tokenizer({str(sentencepiece_folder)!r})
@@ -501,7 +756,17 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
 
         def run(model, mesh):
             generator = generate.Generator(model, tokenizer, mesh=mesh)
-            return list(generator.samples(fitted, t.DRAWN, batch_size=6))
+            plain = list(generator.samples(fitted, t.DRAWN, batch_size=6))
+            settings = dataclasses.replace(
+                t.DRAWN, repetition_penalty=1.3, no_repeat_ngram=2, min_p=0.05,
+                min_new_tokens=4, stop=('e', 'a'))
+            compiled = (decode.prefill, decode.decode)
+            before = [function._cache_size() for function in compiled]
+            found = list(generator.samples(fitted, settings, batch_size=6))
+            grown = [f._cache_size() - b for f, b in zip(compiled, before)]
+            assert grown[0] == grown[1] >= 1  # once a shape, though called often
+            assert any(s.finish_reason == 'stop' for s in found)
+            return plain + found
 
         alone = run(t.make_model(tokenizer), jax.make_mesh(
             (1, 1, 1), mesh.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3,

@@ -11,11 +11,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 # own row from the left.
 ROWS = [
     'config files hub',
-    'records text prompts tensor_files torch_file runtime stopping mesh optimizer '
-    'sampling checks stopwatch throughput tracking profiling history loss attention '
-    'diversity',
+    'records text prompt_markdown prompts prompt_names answer_file answer_table '
+    'chat_settings tensor_files torch_file runtime stopping mesh optimizer sampling '
+    'checks stopwatch throughput tracking profiling history loss attention diversity',
     'layouts packing layer_loop gpt2',
-    'lora pretrained peft_adapter old_checkpoint input_pipeline decode generate',
+    'lora pretrained peft_adapter old_checkpoint input_pipeline decode batching '
+    'stops engine generate chat',
     'train_state',
     'layer_metrics metrics train_step checkpoint',
     'runs restore resume',

@@ -2,10 +2,12 @@
 
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +16,11 @@ from absl import flags
 from absl.testing import flagsaver
 
 from hax_jax import (
+    answer_file,
+    answer_table,
     config,
     files,
+    generate,
     packing,
     preflight,
     records,
@@ -35,6 +40,11 @@ _SETTINGS = {
     'temperature': 0.7,
     'top_k': 50,
     'top_p': 0.9,
+    'min_p': 0.0,
+    'repetition_penalty': 1.0,
+    'no_repeat_ngram': 0,
+    'min_new_tokens': 0,
+    'stop': [],
     'num_samples': 1,
     'batch_size': 2,
 }
@@ -101,14 +111,20 @@ def run_here(*arguments: object) -> None:
         sample.main()
 
 
-def run_command(*arguments: object, given: str = '') -> subprocess.CompletedProcess:
+def run_command(
+    *arguments: object,
+    given: str = '',
+    environment: dict[str, str] | None = None,
+    program: str = 'launch.sample',
+) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, '-m', 'launch.sample', *map(str, arguments)],
+        [sys.executable, '-m', program, *map(str, arguments)],
         cwd=_ROOT,
         input=given,
         capture_output=True,
         text=True,
         timeout=240,
+        env=dict(os.environ) | (environment or {}),
     )
 
 
@@ -189,20 +205,26 @@ def test_several_samples_follow_their_seeds_whatever_the_batch(
     letters.write_text('\n'.join(map(json.dumps, rows)))
     arguments = (
         f'--workdir={workdir}',
-        f'--output={tmp_path / "samples.jsonl"}',
         '--max_new_tokens=8',
         '--temperature=2.0',
         '--top_k=0',
         '--top_p=1.0',
     )
-    run_here(*arguments, f'--prompts={letters}', '--num_samples=3', '--seed=1')
-    found = read_lines(tmp_path / 'samples.jsonl')
+    three, one = tmp_path / 'three.jsonl', tmp_path / 'one.jsonl'
+    run_here(
+        *arguments,
+        f'--prompts={letters}',
+        '--num_samples=3',
+        '--seed=1',
+        f'--output={three}',
+    )
+    found = read_lines(three)
     keys = [(row['id'], row['sample'], row['seed']) for row in found]
     assert keys == [(name, i, s) for name, s in (('a', 1), ('b', 5)) for i in range(3)]
     assert len({row['text'] for row in found}) == 6
     letters.write_text(json.dumps(rows[1]))
-    run_here(*arguments, f'--prompts={letters}')
-    [alone] = read_lines(tmp_path / 'samples.jsonl')
+    run_here(*arguments, f'--prompts={letters}', f'--output={one}')
+    [alone] = read_lines(one)
     assert alone['text'] == found[3]['text']
 
 
@@ -211,13 +233,23 @@ def test_the_step_that_was_asked_for_is_used_and_said(
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = tmp_path / 'samples.jsonl'
-    arguments = (f'--workdir={workdir}', '--prompt=Why?', f'--output={output}', *_FAST)
-    for step in (2, 4):
-        run_here(*arguments, f'--step={step}')
+    arguments = ('--prompt=Why?', *_FAST)
+    here = f'--workdir={workdir}'
+    for step, ask in ((2, (here, '--step=2')), (4, (f'{here}@4',))):
+        output = tmp_path / f'{step}.jsonl'
+        run_here(*arguments, *ask, f'--output={output}')
         assert read_lines(output)[0]['step'] == step
         assert f'{workdir} at step {step} (as asked)' in capsys.readouterr().err
-    assert '3' in message(*arguments, '--step=3')
+    assert 'no checkpoint of step 3; it has 2, 4.' in message(
+        *arguments, here, '--step=3'
+    )
+    lines = message(*arguments, f'{here}@4', '--step=2').split('\n')
+    assert lines == [f'--workdir={workdir}@4 and --step=2 both name a step; give one.']
+    lines = message(*arguments, f'{here}@4', f'{here}@4', f'{here}@5').split('\n')
+    assert lines == [
+        f'--workdir={workdir}@4 is step 4 again; leave it.',
+        f'{workdir} has no checkpoint of step 5; it has 2, 4.',
+    ]
 
 
 def test_what_is_cut_or_cleaned_is_said(
@@ -293,17 +325,194 @@ def test_each_other_mistake_is_one_error(
     assert 'there is no letter to answer; give --prompt' in message(here)
 
 
-def test_a_failed_run_leaves_the_old_output(
-    workdir: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+def answers_of(path: pathlib.Path) -> list[tuple[int, str, int, str]]:
+    rows = read_lines(path)
+    return [(row['step'], row['id'], row['sample'], row['text']) for row in rows]
+
+
+def test_a_killed_run_goes_on_to_the_very_same_file(
+    workdir: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [f'--workdir={workdir}@2', f'--workdir={workdir}@4', *_FAST]
+    arguments += [f'--prompt={letter}' for letter in _LETTERS]
+    arguments += ['--num_samples=2', '--temperature=2', '--logprobs']
+    whole, killed = tmp_path / 'whole.jsonl', tmp_path / 'killed.jsonl'
+    run_here(*arguments, f'--output={whole}')
+    append = answer_file.AnswerFile.append
+    batches = []
+
+    def stop(self: answer_file.AnswerFile, rows: list[dict[str, Any]]) -> None:
+        if len(batches) == 4:  # one batch of two of the second checkpoint is there
+            raise KeyboardInterrupt
+        batches.append(rows)
+        append(self, rows)
+
+    monkeypatch.setattr(answer_file.AnswerFile, 'append', stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_here(*arguments, f'--output={killed}')
+    assert f'the same command goes on with {killed}' in capsys.readouterr().err
+    assert len(read_lines(killed)) == 8
+    with open(killed, 'a') as file:
+        file.write('{"workdir": "torn')
+    monkeypatch.setattr(answer_file.AnswerFile, 'append', append)
+    made = []
+    stream = generate.Generator.batches
+
+    def spy(*given: object, **named: object) -> Iterator[list[generate.Sample]]:
+        for batch in stream(*given, **named):
+            made.extend(batch)
+            yield batch
+
+    monkeypatch.setattr(generate.Generator, 'batches', spy)
+    run_here(*arguments, f'--output={killed}')
+    error = capsys.readouterr().err
+    assert f'{killed}: removed the last line, torn by a kill' in error
+    assert f'8 of 12 samples are in {killed}' in error
+    assert len(made) == 4
+    assert killed.read_bytes() == whole.read_bytes()
+    keys = [(step, sample) for step, _, sample, _ in answers_of(whole)]
+    assert keys == [
+        (step, sample) for step in (2, 4) for _ in range(3) for sample in (0, 1)
+    ]
+    row = read_lines(whole)[0]
+    assert len(row['token_ids']) == len(row['logprobs']) == row['num_tokens']
+    assert max(row['logprobs']) < 0
+    assert row['logprobs_of'] == 'model'
+
+
+def test_answers_of_other_settings_are_not_mixed(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     output = tmp_path / 'samples.jsonl'
-    output.write_text('old\n')
+    arguments = (f'--workdir={workdir}@4', f'--output={output}', *_FAST)
+    run_here(*arguments, '--prompt=Why?', '--prompt=Who?')
+    before = output.read_bytes()
+    lines = message(
+        *arguments, '--prompt=Why?', '--stem=No.', '--top_k=9', '--stop=x', '--seed=1'
+    ).split('\n')
+    assert lines[0].startswith(f'{output} holds answers of another command')
+    changes = [
+        'top_k was 50, is now 9',
+        "stop was [], is now ['x']",
+        "stem was '', is now 'No.'",
+        'seed was 0, is now 1',
+    ]
+    asked = [line for line in lines[1:] if 'is not asked for' in line]
+    assert len(asked) == 1
+    assert sorted(set(lines[1:]) - set(asked)) == sorted(
+        f'  {change} (answers: 1)' for change in changes
+    )
+    other = tmp_path / 'other.jsonl'
+    other.write_text('old\n')
+    assert f'{other}:1 is no answer' in message(
+        f'--workdir={workdir}', '--prompt=Why?', f'--output={other}', *_FAST
+    )
+    assert (output.read_bytes(), other.read_text()) == (before, 'old\n')
+    # More letters and more samples are the same command, only longer.
+    run_here(
+        *arguments,
+        '--prompt=Why?',
+        '--prompt=Who?',
+        '--prompt=When?',
+        '--num_samples=2',
+    )
+    assert len(read_lines(output)) == 6
 
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.os, 'fsync', stop)
-    with pytest.raises(KeyboardInterrupt):
-        run_here(f'--workdir={workdir}', '--prompt=Why?', f'--output={output}', *_FAST)
-    assert output.read_text() == 'old\n'
-    assert list(tmp_path.iterdir()) == [output]
+def test_a_file_that_another_process_writes_is_refused(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    output = tmp_path / 'samples.jsonl'
+    held = answer_file.AnswerFile(output)
+    arguments = (f'--workdir={workdir}', '--prompt=Why?', f'--output={output}', *_FAST)
+    assert 'is being written by another process' in message(*arguments)
+    held.close()
+    assert not output.exists()
+
+
+def test_prompts_of_markdown_become_a_table_of_two_checkpoints(
+    workdir: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, table = tmp_path / 'prompts.md', tmp_path / 'new' / 'answers.md'
+    file.write_text(
+        '### Easy 1 \u2013 Visits\n\nSHORTHAND: visits\n\nQUESTION: Why | how?\n\n'
+        'STEM:\nAsk her. \n\nWhat to look for:\n\nCalm.\n\n'
+        '### Hard 1 - Debts\n\nSHORTHAND: debts\n\nPROMPT: Who pays?\n'
+    )
+    run_here(f'--prompts={file}', '--list')
+    lines = capsys.readouterr().out.split('\n')
+    assert lines[0] == 'visits  Easy 1 - Visits  (stem of 8 characters)'
+    assert lines[1] == 'debts   Hard 1 - Debts'
+    arguments = (
+        f'--workdir={workdir}@2',
+        f'--workdir={workdir}@4',
+        f'--prompts={file}',
+    )
+    run_here(*arguments, f'--table={table}', '--num_samples=2', *_FAST)
+    page = table.read_text()
+    names = [answer_table.cell(f'{workdir}@{step}') for step in (2, 4)]
+    assert f'| prompt | sample | {names[0]} | {names[1]} | notes |' in page
+    assert '| Easy 1 - Visits | 1 |  |  |  |' in page
+    assert '> Why | how?' in page
+    assert 'What to look for:\n\n> Calm.' in page
+    answers = [line for line in page.split('\n') if line.startswith('| 1 | Ask her.')]
+    assert len(answers) == 1
+    assert answers[0].count(' | Ask her.') == 2
+    assert page.count('| score |  |  |') == 4
+    capsys.readouterr()
+    run_here(
+        f'--workdir={workdir}',
+        f'--prompts={file}',
+        '--name=dept',
+        '--stem=I do',
+        *_FAST,
+    )
+    shown = capsys.readouterr()
+    assert "--name='dept' read as 'debts' (the nearest name)" in shown.err
+    assert shown.out.split('\n')[1].startswith('I do')
+    assert shown.out.count('--- ') == 1
+
+
+def test_all_devices_share_the_rows_and_the_model(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    arguments = [f'--workdir={workdir}@4', '--max_new_tokens=8', '--temperature=2']
+    arguments += [f'--prompt={letter}' for letter in _LETTERS]
+    alone, spread = tmp_path / 'alone.jsonl', tmp_path / 'spread.jsonl'
+    run_here(*arguments, f'--output={alone}')
+    flag = '--xla_force_host_platform_device_count=4'
+    result = run_command(
+        *arguments, f'--output={spread}', '--tensor=2', environment={'XLA_FLAGS': flag}
+    )
+    assert result.returncode == 0, result.stderr
+    assert spread.read_bytes() == alone.read_bytes()
+    result = run_command(*arguments, '--tensor=3')
+    assert result.returncode == 2
+    assert 'do not use up the 1 devices' in result.stderr
+
+
+def test_a_conversation_through_a_pipe(
+    workdir: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    talk = tmp_path / 'talk.md'
+    result = run_command(
+        f'--workdir={workdir}@4',
+        '--max_new_tokens=8',
+        f'--transcript={talk}',
+        given='Why?\n/temperature 0\nWho?\n',
+        program='launch.chat',
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'temperature is 0.0' in result.stderr
+    assert talk.read_text().count('## Answer ') == 2
+    for part in talk.read_text().split('## Answer ')[1:]:
+        assert part.split('\n\n')[1].strip() in result.stdout
+    assert 'Traceback' not in result.stderr
+    result = run_command('--stop=', program='launch.chat')
+    assert (result.returncode, result.stdout) == (2, '')
+    assert result.stderr.startswith("error: stop=('',) is not accepted; use texts")

@@ -1,5 +1,9 @@
+import functools
 import hashlib
 import itertools
+import json
+import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hax_jax import sampling
+from hax_jax import config, sampling
 
 LOGITS = np.log(np.array([[0.1, 0.4, 0.2, 0.3]], np.float32))
 
@@ -243,3 +247,122 @@ def test_another_temperature_or_top_p_compiles_nothing_anew() -> None:
     for temperature, top_p in ((0.5, 0.9), (0.7, 0.3), (1.3, 0.99)):
         draw(jnp.asarray(LOGITS), jnp.float32(temperature), jnp.float32(top_p))
     assert len(traces) == 1
+
+
+@functools.cache
+def golden() -> dict[str, np.ndarray]:
+    return dict(np.load(pathlib.Path(__file__).parent / 'golden' / 'processors.npz'))
+
+
+CASES = json.loads(str(golden()['cases']))
+
+
+def settings_of(case: dict[str, Any]) -> config.SamplingConfig:
+    """Ours of the arguments that transformers was given."""
+    return config.SamplingConfig(
+        temperature=case.get('temperature', 1.0)
+        if case.get('do_sample', True)
+        else 0.0,
+        top_k=case.get('top_k', 0),
+        top_p=case.get('top_p', 1.0),
+        min_p=case.get('min_p', 0.0),
+        repetition_penalty=case.get('repetition_penalty', 1.0),
+        no_repeat_ngram=case.get('no_repeat_ngram_size', 0),
+        min_new_tokens=case.get('min_new_tokens', 0),
+    )
+
+
+def left_padded(rows: list[int], room: int) -> tuple[np.ndarray, int, int]:
+    """The golden contexts of rows of as many new tokens; where they end; how many."""
+    contexts = [golden()[f'context {i}'] for i in rows]
+    end = max(map(len, contexts))
+    out = np.full((len(rows), end + room), sampling.NO_TOKEN, np.int32)
+    for row, context in zip(out, contexts, strict=True):
+        row[end - len(context) : end] = context
+    [number] = {int(golden()['lengths'][i, 1]) for i in rows}
+    return out, end, number
+
+
+@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize(('rows', 'room'), [([0], 3), ([1, 2, 3], 0), ([3, 1, 2], 9)])
+def test_processors_give_what_those_of_transformers_give(
+    name: str, rows: list[int], room: int
+) -> None:
+    settings = settings_of(CASES[name])
+    drawing = sampling.drawing(settings)
+    context, end, number = left_padded(rows, room)
+    logits = sampling.processed(
+        jnp.asarray(golden()['logits'][rows]),
+        jnp.asarray(context) if drawing.needs_context else None,
+        end,
+        number,
+        drawing=drawing,
+        eos_id=7,
+    )
+    expected = golden()[f'scores {name}'][rows]
+    if settings.temperature == 0:
+        np.testing.assert_allclose(logits, expected, rtol=1e-6)
+        return
+    scores, ids = sampling.candidates(
+        logits,
+        temperature=drawing.temperature,
+        top_k=drawing.top_k,
+        top_p=drawing.top_p,
+        min_p=drawing.min_p,
+    )
+    ours = np.full(expected.shape, -np.inf, np.float32)
+    np.put_along_axis(ours, np.asarray(ids), np.asarray(scores), axis=1)
+    np.testing.assert_array_equal(np.isinf(ours), np.isinf(expected))
+    # Ours are shifted so that the likeliest has 0, which changes no draw.
+    expected = expected - expected.max(-1, keepdims=True)
+    np.testing.assert_allclose(ours, expected, atol=2e-6)
+
+
+def test_a_context_after_its_end_is_not_looked_at() -> None:
+    # 1 2 | 1 is the prompt; a token after `end` stands only in a wrong computation.
+    drawing = sampling.drawing(
+        config.SamplingConfig(no_repeat_ngram=2, repetition_penalty=2.0)
+    )
+    logits = jnp.asarray([[1.0, 2.0, 3.0, -4.0]])
+    context = jnp.asarray([[-1, 1, 2, 1, -1, -1]])
+    found = sampling.processed(logits, context, 4, 1, drawing=drawing, eos_id=0)
+    np.testing.assert_array_equal(found, [[1.0, 1.0, -np.inf, -4.0]])
+
+
+def test_eos_is_let_through_where_nothing_else_is_left() -> None:
+    drawing = sampling.drawing(
+        config.SamplingConfig(no_repeat_ngram=1, min_new_tokens=9)
+    )
+    logits = jnp.asarray([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    context = jnp.asarray([[1, 2], [-1, 2]])
+    found = sampling.processed(logits, context, 2, 1, drawing=drawing, eos_id=0)
+    expected = [[1.0, -np.inf, -np.inf], [-np.inf, 2.0, -np.inf]]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_settings_that_are_off_are_no_part_of_the_computation() -> None:
+    off = sampling.drawing(config.SamplingConfig(temperature=0.0, min_p=0.5))
+    assert jax.tree.leaves(off) == []
+    logits = jnp.zeros((2, 3))
+    assert sampling.processed(logits, None, 5, 1, drawing=off, eos_id=0) is logits
+    changed = [
+        sampling.drawing(config.SamplingConfig(min_p=p, repetition_penalty=1 + p))
+        for p in (0.2, 0.3)
+    ]
+    first, second = (jax.tree.structure(x) for x in changed)
+    assert first == second
+
+
+def test_min_p_keeps_what_has_that_share_of_the_likeliest() -> None:
+    def kept(min_p: float) -> list[int]:
+        scores, _ = sampling.candidates(
+            jnp.asarray(LOGITS), temperature=1.0, top_k=0, top_p=None, min_p=min_p
+        )
+        return np.flatnonzero(np.isfinite(scores[0])).tolist()
+
+    # Of 0.1 0.4 0.2 0.3 the shares are 1/4, 1, 1/2 and 3/4.
+    assert kept(0.24) == [0, 1, 2, 3]
+    assert kept(0.26) == [1, 2, 3]
+    assert kept(0.51) == [1, 3]
+    assert kept(0.76) == [1]
+    assert kept(1.0) == [1]

@@ -1,0 +1,176 @@
+"""One conversation at a terminal or through a pipe: lines in, answers streamed."""
+
+import contextlib
+import pathlib
+import signal
+import sys
+import types
+from collections.abc import Iterator
+
+from data_pipeline import clean
+from hax_jax import chat, chat_settings, config, files, generate
+from launch import models
+
+_HELP = """\
+/help           this
+/settings       all settings; /NAME VALUE changes one: /temperature 0.9
+/stop TEXT      one more stop string; /stop off has none
+/reset          forget the conversation
+/retry          answer the last question again, with other random bits
+/save FILE      write the conversation to a Markdown file
+/quit           end (so does Ctrl-D); Ctrl-C stops an answer"""
+
+
+class Session:
+    """One conversation and the settings of its next answer."""
+
+    def __init__(
+        self, model: models.Model, settings: config.SamplingConfig, *, transcript: str
+    ) -> None:
+        """`transcript` is a file that is written after each answer; '' is none."""
+        self._model = model
+        self._transcript = transcript
+        self.settings = settings
+        self._start()
+
+    def _start(self) -> None:
+        self.conversation = chat.Conversation(
+            self._model.tokenizer, n_positions=self._model.n_positions
+        )
+        self._num_answers = 0
+
+    def run(self) -> None:
+        """Reads until /quit or the end of input. What is wrong is said; it goes on."""
+        for line in _lines():
+            try:
+                if line.startswith('/'):
+                    if not self._command(line[1:]):
+                        return
+                elif line.strip():
+                    self._ask(line)
+            except (config.InputError, OSError) as error:
+                say(f'error: {error}')
+
+    def _command(self, line: str) -> bool:
+        """Does a command; whether to go on."""
+        name, _, value = line.strip().partition(' ')
+        name, value = name.lower(), value.strip()
+        if name in ('quit', 'exit'):
+            return False
+        if name == 'help':
+            say(_HELP)
+        elif name == 'settings':
+            say(chat_settings.listing(self.settings))
+        elif name == 'reset':
+            say(f'forgot {len(self.conversation.turns)} turns')
+            self._start()
+        elif name == 'retry':
+            self._retry()
+        elif name == 'save':
+            self._save(value)
+        else:
+            self.settings = chat_settings.change(self.settings, name, value)
+            say(f'{name} is {getattr(self.settings, name)!r}')
+        return True
+
+    def _retry(self) -> None:
+        if not self.conversation.turns:
+            raise config.InputError('there is no question yet to answer again.')
+        question = self.conversation.turns.pop().question
+        self._ask(question)
+
+    def _ask(self, line: str) -> None:
+        question = clean.text(line).strip()
+        if question != line.strip():
+            say('note: cleaned of odd spaces, entities or invisible characters')
+        prepared = self.conversation.prepare(
+            question, self.settings, sample=self._num_answers
+        )
+        if prepared.num_forgotten:
+            say(
+                f'note: {prepared.num_forgotten} earliest of '
+                f'{len(self.conversation.turns)} turns left out: no room in '
+                f'n_positions={self._model.n_positions}'
+            )
+        if prepared.question_tokens_cut:
+            say(
+                f'note: {prepared.question_tokens_cut} tokens cut from the middle of '
+                'the question'
+            )
+        self._num_answers += 1
+        with _interruptible() as interrupted:
+
+            def show(piece: str) -> bool:
+                print(piece, end='', flush=True)
+                return not interrupted
+
+            sample = self.conversation.answer(
+                self._model.generator, prepared, self.settings, on_text=show
+            )
+        print(flush=True)
+        self._tell(sample)
+        if self._transcript:
+            files.write_text(self._transcript, self.conversation.transcript())
+
+    def _tell(self, sample: generate.Sample) -> None:
+        """How an answer ended, unless it ended itself."""
+        if sample.finish_reason in ('length', 'n_positions', 'interrupted'):
+            say(f'({sample.finish_reason} after {sample.num_tokens} tokens)')
+
+    def _save(self, value: str) -> None:
+        if not value:
+            raise config.InputError('/save needs the name of a file.')
+        path = pathlib.Path(value).expanduser()
+        files.write_text(path, self.conversation.transcript())
+        say(f'wrote {len(self.conversation.turns)} turns to {path}')
+
+
+def _lines() -> Iterator[str]:
+    """The lines of the terminal or a pipe; Ctrl-C drops the one that is being typed."""
+    begun = ''
+    if sys.stdin.isatty():
+        with contextlib.suppress(ImportError):
+            import readline  # noqa: F401 (gives input() its history and editing)
+    while True:
+        try:
+            if sys.stdin.isatty():
+                line = input('... ' if begun else '> ')
+            else:
+                line = sys.stdin.readline()
+                if not line:
+                    raise EOFError
+                line = line.rstrip('\n')
+        except KeyboardInterrupt:
+            begun = ''
+            say('\n/quit or Ctrl-D ends')
+            continue
+        except EOFError:
+            if begun:
+                yield begun
+            return
+        if line.endswith('\\'):
+            begun += line[:-1] + '\n'
+            continue
+        yield begun + line
+        begun = ''
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """A list that Ctrl-C fills, in place of ending the program; twice, it does that."""
+    received: list[int] = []
+
+    def handle(number: int, _: types.FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

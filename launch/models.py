@@ -1,0 +1,121 @@
+"""Which checkpoints a program was asked for, and each as a Generator on all devices."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import re
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+
+from hax_jax import checkpoint, config, generate, gpt2, mesh, restore, runs, text
+from hax_jax import train_state as ts
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A run's checkpoint, and why it is this one."""
+
+    workdir: str
+    step: int
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    generator: generate.Generator
+    tokenizer: text.Tokenizer
+    n_positions: int
+
+
+def choose(workdirs: collections.abc.Sequence[str], step: int | None) -> list[Chosen]:
+    """The checkpoint of each `PATH` or `PATH@STEP`; `step` is that of a sole PATH.
+
+    Raises:
+      InputError: names all that are no runs, have no checkpoint, or are there twice.
+    """
+    chosen: list[Chosen] = []
+    problems = []
+    if not workdirs:
+        problems.append('--workdir is missing; give the folder of a run.')
+    if step is not None and len(workdirs) > 1:
+        problems.append(
+            f'--step={step} does not say which of {len(workdirs)} runs; write '
+            '--workdir=PATH@STEP.'
+        )
+    for given in workdirs if not problems else ():
+        path, own_step = _split(given)
+        if step is not None and own_step is not None:
+            problems.append(
+                f'--workdir={given} and --step={step} both name a step; give one.'
+            )
+            continue
+        try:
+            found = _find(path, own_step if step is None else step)
+        except config.InputError as error:
+            problems.append(str(error))
+            continue
+        if (path, found.step) in [(c.workdir, c.step) for c in chosen]:
+            problems.append(f'--workdir={given} is step {found.step} again; leave it.')
+        chosen.append(found)
+    if problems:
+        raise config.InputError('\n'.join(problems))
+    return chosen
+
+
+def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
+    """The checkpoint's model: whole on each device, or its parts where tensor > 1.
+
+    Raises:
+      InputError: as `restore.load`.
+    """
+    loaded = restore.load(chosen.workdir, step=chosen.step, base=base)
+    model = _spread(loaded.model, on) if on.shape['tensor'] > 1 else loaded.model
+    return Model(
+        generator=generate.Generator(model, loaded.tokenizer, mesh=on),
+        tokenizer=loaded.tokenizer,
+        n_positions=loaded.model_config.n_positions,
+    )
+
+
+def _split(given: str) -> tuple[str, int | None]:
+    """'runs/a@200' -> ('runs/a', 200), unless a folder has that whole name."""
+    match = re.fullmatch(r'(.+)@(\d+)', given)
+    if match is None or pathlib.Path(given).exists():
+        return given, None
+    return match[1], int(match[2])
+
+
+def _find(workdir: str, step: int | None) -> Chosen:
+    folder = pathlib.Path(workdir)
+    runs.read_run(folder)
+    path = folder / runs.CHECKPOINTS
+    steps = []
+    if path.is_dir():
+        with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+            steps = checkpoints.steps()
+    if not steps:
+        raise config.InputError(
+            f'{folder} has no checkpoint yet; let launch.train reach one.'
+        )
+    if step is None:
+        return Chosen(workdir, *runs.choose_step(steps))
+    there = sorted(s.step for s in steps)
+    if step not in there:
+        raise config.InputError(
+            f'{folder} has no checkpoint of step {step}; it has '
+            f'{", ".join(map(str, there))}.'
+        )
+    return Chosen(workdir, step, 'as asked')
+
+
+def _spread(model: gpt2.Gpt2, on: Mesh) -> gpt2.Gpt2:
+    graphdef, params = nnx.split(model)
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, x: jax.device_put(
+            x, mesh.parameter_sharding(on, ts.dotted(path), x.shape)
+        ),
+        params,
+    )
+    return nnx.merge(graphdef, params)
