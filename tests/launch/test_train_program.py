@@ -137,8 +137,12 @@ def test_a_dry_run_prints_the_plan_and_makes_no_run(
         'epochs',
         'padding',
         'checkpoint',
+        'learning rate by step (cosine):',
     ):
         assert word in result.stdout
+    plot = result.stdout.partition('learning rate by step')[2]
+    assert plot.isascii()  # as in a log
+    assert '1.00e-03 | **' in plot
     assert not (tmp_path / 'never').exists()
 
 
