@@ -201,7 +201,7 @@ class Report:
             flops = self._flops_per_token * tokens / seconds
             values['mfu'] = flops / self._peak_flops
             words = f' mfu {values["mfu"]:.1%}'
-        values['seconds'] = parts
+        values['seconds'] = {part: round(value, 4) for part, value in parts.items()}
         self._write_layers(step)
         self._write('train', step, values)
         if self._main:

@@ -77,4 +77,4 @@ class Stopwatch:
 
 
 def _ordered(seconds: dict[str, float]) -> dict[str, float]:
-    return {part: round(seconds[part], 3) for part in PARTS if part in seconds}
+    return {part: seconds[part] for part in PARTS if part in seconds}

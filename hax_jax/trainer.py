@@ -226,7 +226,7 @@ def _loop(
             unigram_entropy=checks.unigram_entropy(setup.cache),
             history=past,
             patience=settings.patience,
-            seconds=watch.total(),
+            seconds={part: round(value, 4) for part, value in watch.total().items()},
         )
         if done > start:
             report.summary(done, dataclasses.asdict(summary))

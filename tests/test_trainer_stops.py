@@ -92,16 +92,15 @@ def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
 
 def test_time_layers_and_profile_are_written_and_change_no_loss(
     cache: records.PackedCache,
+    whole: pathlib.Path,
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    plain = {'train__num_steps': 7, 'train__eval_every_steps': 4}
-    test_trainer.train(cache, tmp_path / 'plain', **plain)
-    capfd.readouterr()
+    run = tmp_path
     summary = test_trainer.train(
         cache,
-        tmp_path / 'run',
-        **plain,
+        run,
+        **SHORT,
         train__layer_metrics_every_steps=3,
         train__log_every_steps=2,
         train__profile_steps='2:4',
