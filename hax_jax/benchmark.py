@@ -30,6 +30,7 @@ from hax_jax import (
     prompts,
     records,
     text,
+    throughput,
     train_step,
 )
 from hax_jax import mesh as mesh_lib
@@ -91,6 +92,7 @@ def synthetic_cache(
         'seq_len': length,
         'splits': dict.fromkeys(splits, packing.count_positions(split)),
         'vocab_size': vocab,
+        'eos_id': 0,
     }
     with files.new_folder(folder) as new:
         (new / 'tokenizer').mkdir()
@@ -107,18 +109,18 @@ def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
     return 2 * size**3 / min(seconds)
 
 
-def step_flops(model: config.ModelConfig, *, rows: int, seq_len: int) -> float:
-    """FLOPs of a full train step without recomputation.
-
-    6 for each parameter that multiplies and each position (the embeddings' look-up is
-    none, the head is), and 12 * layers * width * length for attention scores and their
-    product with the values. Source: Chowdhery et al. 2022 (PaLM), appendix B.
-    """
-    d, f = model.n_embd, model.mlp_width
-    block = 3 * d * d + d * d + 2 * d * f
-    matrices = model.n_layer * block + model.vocab_size * d
-    attention = 12 * model.n_layer * d * seq_len
-    return rows * seq_len * (6.0 * matrices + attention)
+def step_flops(setup: preflight.Setup) -> float:
+    """FLOPs of a train step on whole rows (throughput.py), padding counted too."""
+    abstract, run = setup.blueprint.abstract, setup.run
+    trained, frozen = (
+        {name: tuple(leaf.shape) for name, leaf in ts.named(tree).items()}
+        for tree in (abstract.params, abstract.frozen)
+    )
+    length = run.data.seq_len
+    each = throughput.flops_per_token(
+        trained, frozen, n_embd=run.model.n_embd, seq_len=length
+    )
+    return run.train.batch_size * length * each
 
 
 class Training:
@@ -282,6 +284,7 @@ class Generation:
         self._fitted = generate.Fitted(
             [prompts.Question(str(i), '', str(i)) for i in range(batch_size)],
             [text.Prompt(row, 0) for row in ids],
+            [[] for _ in ids],
             [],
         )
         self._settings = config.SamplingConfig(

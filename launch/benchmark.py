@@ -116,18 +116,15 @@ def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -
         peak = benchmark.matmul_flops(setup.compute_dtype, size=size, repeats=repeats)
         peak *= setup.mesh.size
         step = benchmark.Spread.of([training.step() for _ in range(repeats)])
-        flops = benchmark.step_flops(
-            run.model, rows=run.train.batch_size, seq_len=run.data.seq_len
-        )
+        flops = benchmark.step_flops(setup)
         values = {
             'step_seconds': dataclasses.asdict(step),
             'positions_per_second': positions / step.median,
             'compile_seconds': training.compile_seconds - step.median,
             'matmul_flops_per_second': peak,
+            'share_of_matmul_peak': flops / step.median / peak,
             'peak_memory_bytes': benchmark.peak_memory(),
         }
-        if not run.lora.rank:  # its backward pass is another sum
-            values['share_of_matmul_peak'] = flops / step.median / peak
         _print('train', values)
     if 'evaluation' in wanted:
         seconds, compiled = benchmark.time_evaluation(training, repeats=repeats)
