@@ -64,7 +64,9 @@ def test_a_program_that_takes_none_says_so() -> None:
 
 
 _SLOW = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
+# A shell starts what is in its background without SIGINT, and its children too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from data_pipeline import program
 from hax_jax import files
 
