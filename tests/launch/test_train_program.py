@@ -278,6 +278,8 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: pathlib.Path) -> None
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell starts what is in its background without SIGINT.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         assert child.stdout.readline() == 'loading\n'
         child.send_signal(signal.SIGINT)
