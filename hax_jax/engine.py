@@ -1,9 +1,12 @@
 """A model made ready to sample: its parameters and one cache on the devices."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from hax_jax import config, decode, gpt2, sampling, text
@@ -102,7 +105,7 @@ class Engine:
           InputError: the model's logits are not finite.
         """
         self._cache = state.cache
-        if not np.all(jax.device_get(state.finite)):
+        if not np.all(on_host(state.finite)):
             raise config.InputError(
                 'the model gives logits that are not finite: its parameters are '
                 'damaged, or its training diverged. Choose an earlier --step.'
@@ -116,3 +119,10 @@ class Engine:
         del cache  # its memory is free before the new one's is taken
         with jax.set_mesh(self.mesh):
             return decode.empty_cache(self.config, size, length, self._dtype)
+
+
+def on_host(arrays: Any) -> Any:
+    """The arrays whole, in every process, wherever their parts lie."""
+    if jax.process_count() == 1:
+        return jax.device_get(arrays)
+    return multihost_utils.process_allgather(arrays, tiled=True)

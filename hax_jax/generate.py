@@ -3,7 +3,6 @@
 import collections.abc
 import dataclasses
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -254,7 +253,7 @@ class Generator:
             state = self._engine.go_on(
                 batch, state, drawing, stopped=stopped, until=number
             )
-            tokens, counts, done = jax.device_get(
+            tokens, counts, done = engine.on_host(
                 (state.tokens, state.counts, state.done)
             )
             new = [
@@ -276,7 +275,7 @@ class Generator:
         self._engine.finish(state)
         nats = [[]] * len(rows)
         if logprobs:
-            nats = jax.device_get(state.logprobs).tolist()
+            nats = engine.on_host(state.logprobs).tolist()
         return [
             self._sample(row, settings, new[i], nats[i], found.get(i), going)
             for i, row in enumerate(rows)

@@ -122,7 +122,7 @@ def questions(
         place_in_words = f'pair {segment.id} of the validation split'
         chosen.append(prompts.Question(segment.id, letter, place_in_words))
         fitted.append(text.Prompt(ids, 0))
-    return generate.Fitted(chosen, fitted, [])
+    return generate.Fitted(chosen, fitted, [[] for _ in chosen], [])
 
 
 def _prompt_tokens(segment: records.Segment) -> int:

@@ -33,14 +33,16 @@ import pathlib, sys
 sys.path.insert(0, 'tests')
 import answered_runs
 import jax
-from hax_jax import metrics, preflight, records, run_samples, runtime, train_state
+from hax_jax import metrics, preflight, records, run_samples, runtime, stopwatch
+from hax_jax import train_state
 runtime.start()
 run = answered_runs.make_config(mesh__fsdp=2, mesh__tensor=2)
 setup = preflight.prepare(run, records.open_cache(sys.argv[1]))
 workdir = pathlib.Path(sys.argv[2])
 workdir.mkdir(exist_ok=True)
-report = metrics.Report(workdir, start=0, num_steps=1, late=False)
-with jax.set_mesh(setup.mesh):
+watch = stopwatch.Stopwatch()
+report = metrics.Report(workdir, start=0, num_steps=1, late=False, watch=watch)
+with jax.set_mesh(setup.mesh), watch:
     state = train_state.create(
         setup.blueprint, run.model, run.lora, setup.tx,
         compute_dtype='float32', seed=run.train.seed,
