@@ -36,7 +36,7 @@ echo
 echo '4 of 4: answers to five questions'
 run -m launch.sample --workdir=runs/sample_lora \
   --prompts=data_pipeline/sample_corpus/questions.txt \
-  --max_new_tokens=120 --output=runs/sample_lora/samples.jsonl
+  --max_new_tokens=120 --output=runs/sample_lora/answers.jsonl
 
 .venv/bin/python - "$((SECONDS - begun))" <<'END'
 import json
@@ -50,14 +50,14 @@ def summary(run):
 
 
 scratch, adapted = summary('sample'), summary('sample_lora')
-answers = pathlib.Path('runs/sample_lora/samples.jsonl').read_text(encoding='utf-8')
+answers = pathlib.Path('runs/sample_lora/answers.jsonl').read_text(encoding='utf-8')
 first = json.loads(answers.splitlines()[0])
 print(f"""
 Done in {int(sys.argv[1])} s.
   dataset   data/sample            (from data_pipeline/sample_corpus)
   run       runs/sample            validation loss {scratch['best_validation_loss']:.3f}
   with LoRA runs/sample_lora       validation loss {adapted['best_validation_loss']:.3f}
-  answers   runs/sample_lora/samples.jsonl
+  answers   runs/sample_lora/answers.jsonl
 Nats per token that token frequencies alone would cost (the corpus' unigram entropy):
 {scratch['unigram_entropy']:.3f}. The first answer:
 
