@@ -6,17 +6,14 @@ pass: long rows. `cudnn` is NVIDIA's fused kernel, `splash` the TPU's. In all of
 token attends to itself and to what stands before it in its own segment, never further.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from hax_jax import config
+from hax_jax import blockwise, config
 
 IMPLEMENTATIONS = ('xla', 'blockwise', 'cudnn', 'splash')
-QUERY_BLOCK = 128
-LONG_ROW = 1024  # from this length on, 'auto' takes blockwise on a CPU
+LONG_ROW = 512  # from this length on, 'auto' takes blockwise on a CPU
 
 
 def resolve(name: str, *, seq_len: int, attn_pdrop: float, compute_dtype: str) -> str:
@@ -81,9 +78,7 @@ def attend(
             f'implementation={implementation!r}: not in {IMPLEMENTATIONS}.'
         )
     if implementation == 'blockwise':
-        return _blockwise(
-            q, k, v, q_segment_ids, kv_segment_ids, dropout_rate, dropout_key
-        )
+        return blockwise.attend(q, k, v, q_segment_ids, dropout_rate, dropout_key)
     if implementation == 'splash':
         return _splash(q, k, v, q_segment_ids, kv_segment_ids)
     mask = _mask(q_segment_ids, kv_segment_ids, q_start)  # [B, T, S]
@@ -121,50 +116,6 @@ def _softmax_attention(
         keep = jax.random.bernoulli(dropout_key, 1 - dropout_rate, weights.shape)
         weights = jnp.where(keep, weights / (1 - dropout_rate), 0)
     return jnp.einsum('bnts,bsnh->btnh', weights, v)
-
-
-def _blockwise(
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
-    q_segment_ids: jax.Array,
-    kv_segment_ids: jax.Array,
-    dropout_rate: float,
-    dropout_key: jax.Array | None,
-) -> jax.Array:
-    """A block of queries against the keys up to its end; the backward pass does again.
-
-    Temporary memory is [B, N, QUERY_BLOCK, S], not [B, N, T, S]; on a CPU only with the
-    flag that runtime.py sets, as XLA's own schedule runs all blocks at the same time.
-    """
-
-    @functools.partial(jax.checkpoint, static_argnums=(5,))
-    def block(
-        q: jax.Array,
-        k: jax.Array,
-        v: jax.Array,
-        q_segment_ids: jax.Array,
-        kv_segment_ids: jax.Array,
-        start: int,
-    ) -> jax.Array:
-        mask = _mask(q_segment_ids, kv_segment_ids, start)
-        key = None if dropout_key is None else jax.random.fold_in(dropout_key, start)
-        return _softmax_attention(q, k, v, mask, dropout_rate, key)
-
-    blocks = []
-    for start in range(0, q.shape[1], QUERY_BLOCK):
-        end = min(start + QUERY_BLOCK, q.shape[1])
-        blocks.append(
-            block(
-                q[:, start:end],
-                k[:, :end],
-                v[:, :end],
-                q_segment_ids[:, start:end],
-                kv_segment_ids[:, :end],
-                start,
-            )
-        )
-    return jnp.concatenate(blocks, axis=1)
 
 
 def _splash(

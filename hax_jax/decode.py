@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Int32
 
-from hax_jax import config, gpt2, sampling
+from hax_jax import config, gpt2, linear, sampling
 from hax_jax import mesh as mesh_lib
 
 
@@ -241,10 +241,7 @@ def _next(
 def _logits(model: gpt2.Gpt2, hidden: jax.Array, vocab_size: int) -> jax.Array:
     """Logits [B, V] of hidden states [B, D]; -inf for ids that no tokenizer has."""
     features, table = model.head(hidden)
-    table = table.astype(hidden.dtype)
-    logits = jnp.einsum(
-        'bd,vd->bv', features, table, preferred_element_type=jnp.float32
-    )
+    logits = linear.product_by_rows(features, table)
     logits = mesh_lib.constrain(logits, 'batch', None)
     if vocab_size < table.shape[0]:  # ids that only round the model's size up
         logits = jnp.where(jnp.arange(table.shape[0]) < vocab_size, logits, -jnp.inf)

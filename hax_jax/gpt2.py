@@ -15,13 +15,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from hax_jax import attention, config, layer_loop, mesh
+from hax_jax import activations, attention, config, layer_loop, linear, mesh
 
-_ACTIVATIONS = {
-    'gelu_new': functools.partial(jax.nn.gelu, approximate=True),
-    'gelu': functools.partial(jax.nn.gelu, approximate=False),
-    'relu': jax.nn.relu,
-}
 _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 
 
@@ -228,7 +223,8 @@ class Attention(nnx.Module):
         B, T, D = x.shape
         qkv = self.c_attn(x, _fold(key, 3)).reshape(B, T, 3, self.n_head, -1)
         q, k, v = (  # each [B, T, N, H]
-            mesh.constrain(qkv[:, :, i], 'batch', None, 'heads', None) for i in range(3)
+            mesh.constrain(part[:, :, 0], 'batch', None, 'heads', None)
+            for part in jnp.split(qkv, 3, axis=2)
         )
         implementation = self.implementation
         if past is not None:
@@ -253,7 +249,7 @@ class Mlp(nnx.Module):
     def __init__(
         self, model: config.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
     ) -> None:
-        self.activation = _ACTIVATIONS[model.activation]
+        self.activation = activations.BY_NAME[model.activation]
         width = model.mlp_width
         self.c_fc = _linear(model.n_embd, width, _INIT_STDDEV, dtype, rngs)
         stddev = _INIT_STDDEV / (2 * model.n_layer) ** 0.5
@@ -270,7 +266,8 @@ class Linear(nnx.Linear):
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         del key
-        return super().__call__(x)
+        x = x.astype(self.dtype)
+        return linear.affine(x, self.kernel[...], self.bias[...])
 
 
 def _linear(

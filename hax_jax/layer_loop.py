@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from hax_jax import config
+from hax_jax import config, linear
 
 _POLICIES = {
     'block': jax.checkpoint_policies.nothing_saveable,
-    # Products of two activations (attention's scores) have batch dimensions.
-    'dots': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    'dots': jax.checkpoint_policies.save_only_these_names(linear.PRODUCT),
 }
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hax_jax import config, gpt2, layouts
+from hax_jax import config, gpt2, layouts, linear
 
 HEAD = 'lm_head'
 _TINY = 1e-30  # a column of zeros has no direction; it stays zero
@@ -52,16 +52,14 @@ class LoraLinear(nnx.Module):
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         a, b = self.lora_a[...], self.lora_b[...]
-        x, kernel, bias, low_a, low_b = nnx.nn.dtypes.promote_dtype(
-            (x, self.kernel[...], self.bias[...], a, b), dtype=self.dtype
-        )
-        adapted = _dropout(x, self.dropout, key)
-        y = x @ kernel + (adapted @ low_a) @ low_b * self.scale
+        x = x.astype(self.dtype)
+        low = linear.product(_dropout(x, self.dropout, key), a) * self.scale
+        y = linear.product(x, self.kernel[...]) + linear.product(low, b)
         if self.dora:
             adapted_kernel = self.kernel[...] + self.scale * a @ b  # [in, out]
             factor = _stretch(self.lora_magnitude[...], adapted_kernel, axis=0)
             y = y * factor.astype(y.dtype)
-        return y + bias
+        return linear.add_bias(y, self.bias[...])
 
 
 class LoraHead(gpt2.Head):

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hax_jax import linear
+
 CHUNK = 128  # positions whose logits exist at one time, per row
 
 
@@ -104,12 +106,7 @@ def _chunk_scores(
 
 
 def _logits(hidden: jax.Array, table: jax.Array, vocab_size: int | None) -> jax.Array:
-    logits = jnp.einsum(
-        'btd,vd->btv',
-        hidden,
-        table.astype(hidden.dtype),
-        preferred_element_type=jnp.float32,
-    )
+    logits = linear.product_by_rows(hidden, table)
     if vocab_size is not None and vocab_size < table.shape[0]:
         real = jnp.arange(table.shape[0]) < vocab_size
         logits = jnp.where(real, logits, -jnp.inf)

@@ -289,11 +289,11 @@ def test_cudnn_refuses_float32_and_splash_rows_that_are_no_multiple_of_128(
 @pytest.mark.parametrize(
     ('backend', 'seq_len', 'attn_pdrop', 'compute_dtype', 'expected'),
     [
-        ('cpu', 512, 0.0, 'float32', 'xla'),
+        ('cpu', 512, 0.0, 'float32', 'blockwise'),
         ('cpu', 1024, 0.0, 'float32', 'blockwise'),
         ('cpu', 1024, 0.1, 'bfloat16', 'blockwise'),
         ('gpu', 512, 0.0, 'bfloat16', 'cudnn'),
-        ('gpu', 512, 0.1, 'bfloat16', 'xla'),
+        ('gpu', 512, 0.1, 'bfloat16', 'blockwise'),
         ('gpu', 1024, 0.1, 'bfloat16', 'blockwise'),
         ('gpu', 1024, 0.0, 'float32', 'blockwise'),
         ('tpu', 1024, 0.0, 'bfloat16', 'splash'),

@@ -13,7 +13,8 @@ ROWS = [
     'config files hub',
     'records text prompt_markdown prompts prompt_names answer_file answer_table '
     'chat_settings tensor_files torch_file runtime stopping mesh optimizer sampling '
-    'checks stopwatch throughput tracking profiling history loss attention diversity',
+    'checks stopwatch throughput tracking profiling history linear activations loss '
+    'blockwise attention diversity',
     'layouts packing layer_loop gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode batching '
     'stops engine generate chat',

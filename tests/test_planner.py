@@ -244,8 +244,9 @@ def test_a_device_of_a_mesh_holds_its_share() -> None:
     whole = PARAMETERS - kernels - 2 * 2048
     held = 4 * (whole + 2048 // 2 + (2048 + kernels) // 4)
     rows = 4  # of 8, over two shards
-    width = 32 * (8 + 17 / 2) + 2 * 4 * 32 / 2
-    activations = math.floor(rows * 32 * 2 * 4 * width)
+    scores = 2 * 4 * 32 / 2
+    width = 32 * (7 + 12 / 2) + scores
+    activations = math.floor(rows * 32 * 4 * (2 * width + scores + 8 * 32))
     logits = 2 * 4 * rows * 32 * 64 // 2
     mesh = {'data': 1, 'fsdp': 2, 'tensor': 2}
     assert done.stdout == f'{mesh} {held} {activations} {logits}\n'

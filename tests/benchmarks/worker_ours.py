@@ -8,8 +8,6 @@ import tempfile
 import time
 from typing import Any
 
-import jax
-
 from hax_jax import benchmark, config, preflight, runtime
 
 
@@ -55,8 +53,7 @@ def main() -> None:
                 num_rows=4 * work['batch'],
                 whole_rows=True,
             )
-            with jax.default_matmul_precision('default'):
-                go = benchmark.Training(preflight.prepare(run, cache)).step
+            go = benchmark.Training(preflight.prepare(run, cache)).step
         for line in sys.stdin:
             begun = time.monotonic()
             for _ in range(int(line)):
