@@ -1,5 +1,7 @@
 """What must be set before JAX's backend starts; programs call `start` first.
 
+The memory allocator must be told earlier still: allocator.py.
+
 Importing JAX starts no backend, the first array or question about devices does: a
 program may import what it likes, and calls `start` before it uses it.
 """

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # Who may import whom: a module of hax_jax imports from rows above its own, and in its
 # own row from the left.
 ROWS = [
-    'config files hub',
+    'config files hub allocator',
     'records text prompt_markdown prompts prompt_names answer_file answer_table '
     'chat_settings tensor_files torch_file runtime stopping mesh optimizer sampling '
     'checks stopwatch throughput tracking profiling history linear activations loss '

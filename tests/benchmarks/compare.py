@@ -11,11 +11,14 @@ and, for LoRA, peft; nothing of it is a requirement of users or of the tests.
 
 import argparse
 import json
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
 from typing import Any
+
+from hax_jax import allocator
 
 _FOLDER = pathlib.Path(__file__).parent
 _124M = {'layers': 12, 'width': 768, 'heads': 12, 'vocab': 50257}
@@ -65,13 +68,16 @@ WORKLOADS = {
 
 
 class Worker:
-    def __init__(self, script: str, work: dict[str, Any]) -> None:
+    def __init__(
+        self, script: str, work: dict[str, Any], environment: dict[str, str]
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(_FOLDER / script), json.dumps(work)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=environment,
         )
 
     def run(self, times: int) -> dict[str, float]:
@@ -88,9 +94,9 @@ class Worker:
 
 def compare(name: str, num_pairs: int) -> None:
     work, goal = WORKLOADS[name]
-    ours = Worker('worker_ours.py', work)
+    ours = Worker('worker_ours.py', work, allocator.for_a_child())
     theirs = {
-        variant: Worker('worker_torch.py', {**work, 'variant': variant})
+        variant: Worker('worker_torch.py', {**work, 'variant': variant}, {**os.environ})
         for variant in work['variants']
     }
     everyone = {'ours': ours, **theirs}
