@@ -22,6 +22,7 @@ from hax_jax import (
     config,
     evaluate,
     files,
+    fitting,
     generate,
     gpt2,
     input_pipeline,
@@ -281,7 +282,7 @@ class Generation:
         self._generator = generate.Generator(
             model, _Ids(vocab), mesh=mesh_lib.make_mesh(config.MeshConfig())
         )
-        self._fitted = generate.Fitted(
+        self._fitted = fitting.Fitted(
             [prompts.Question(str(i), '', str(i)) for i in range(batch_size)],
             [text.Prompt(row, 0) for row in ids],
             [[] for _ in ids],

@@ -28,6 +28,7 @@ from hax_jax import (
     answer_table,
     config,
     files,
+    fitting,
     generate,
     mesh,
     metrics,
@@ -105,7 +106,7 @@ def main() -> None:
             if output is not None and len(_have(output, which)) == num_wanted:
                 continue
             model = models.load(which, base=_BASE.value, on=on)
-            fitted = generate.fit(
+            fitted = fitting.fit(
                 questions,
                 model.tokenizer,
                 n_positions=model.n_positions,
@@ -301,7 +302,7 @@ def _open_output(
 def _append(
     output: answer_file.AnswerFile,
     generator: generate.Generator,
-    fitted: generate.Fitted,
+    fitted: fitting.Fitted,
     settings: config.SamplingConfig,
     more: dict[str, Any],
     have: set[tuple[str, int]],
@@ -350,7 +351,7 @@ def _have(output: answer_file.AnswerFile, which: models.Chosen) -> set[tuple[str
 
 def _print(
     generator: generate.Generator,
-    fitted: generate.Fitted,
+    fitted: fitting.Fitted,
     settings: config.SamplingConfig,
     more: dict[str, Any],
 ) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ ROWS = [
     'checks stopwatch throughput tracking profiling history loss attention diversity',
     'layouts packing layer_loop gpt2',
     'lora pretrained peft_adapter old_checkpoint input_pipeline decode batching '
-    'stops engine generate chat',
+    'stops engine fitting generate chat',
     'train_state',
     'layer_metrics metrics train_step checkpoint',
     'runs restore resume',

@@ -15,6 +15,7 @@ import pytest
 from hax_jax import (
     config,
     decode,
+    fitting,
     generate,
     mesh,
     preflight,
@@ -112,7 +113,7 @@ def test_answers_are_those_that_the_model_of_that_step_samples(
     questions = [
         prompts.Question(f'p{i}', answered_runs.QUESTIONS[i], '') for i in (0, 1)
     ]
-    fitted = generate.fit(questions, tokenizer, n_positions=96, max_new_tokens=12)
+    fitted = fitting.fit(questions, tokenizer, n_positions=96, max_new_tokens=12)
     loaded = restore.load(str(whole), step=4)
     generator = generate.Generator(
         loaded.model, tokenizer, mesh=mesh.make_mesh(config.MeshConfig())
