@@ -15,6 +15,7 @@ from hax_jax import (
     layouts,
     lora,
     optimizer,
+    outcome,
     preflight,
     pretrained,
     records,
@@ -74,7 +75,7 @@ def imported(workdir: pathlib.Path) -> pathlib.Path:
 
 def train(
     cache: records.PackedCache, workdir: pathlib.Path, run: config.Config
-) -> trainer.Summary:
+) -> outcome.Summary:
     resolved, _ = runs.resolve(run)
     setup = preflight.prepare(resolved, cache)
     return trainer.train(setup, workdir, allow_change=[])

@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from hax_jax import checkpoint, config, preflight, records, restore, runs, trainer
+from hax_jax import (
+    checkpoint,
+    config,
+    outcome,
+    preflight,
+    records,
+    restore,
+    runs,
+    trainer,
+)
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CHILD = """
@@ -44,7 +53,7 @@ def train(
     *,
     allow_change: list[str] | None = None,
     **changes: object,
-) -> trainer.Summary:
+) -> outcome.Summary:
     setup = preflight.prepare(run or tiny_runs.make_config(**changes), cache)
     return trainer.train(setup, workdir, allow_change=allow_change or [])
 
