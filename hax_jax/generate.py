@@ -43,7 +43,7 @@ class Generator:
     """Answers with one model; see `engine.Engine` for where it may lie."""
 
     def __init__(
-        self, model: gpt2.Gpt2, tokenizer: text.Tokenizer, *, mesh: Mesh
+        self, model: gpt2.Gpt2, tokenizer: text.Decoder, *, mesh: Mesh
     ) -> None:
         """Raises InputError if the tokenizer has ids that the model has not."""
         self._engine = engine.Engine(model, tokenizer, mesh=mesh)

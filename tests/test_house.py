@@ -22,7 +22,7 @@ ROWS = [
     'runs restore resume',
     'evaluate paired scorer preflight run_samples fast_tokenizer model_card export '
     'run_export',
-    'planner schedule_plot run_start outcome between_steps trainer benchmark',
+    'planner schedule_plot run_start outcome between_steps trainer timing benchmark',
     'doctor report',
 ]
 NOT_YET = {'doctor', 'report'}
