@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
+import programs
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _CONFIG = """
 from hax_jax import config
@@ -30,14 +30,7 @@ def get_config():
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-m', *arguments],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return programs.run('-m', *arguments)
 
 
 @pytest.fixture(scope='module')
@@ -112,16 +105,8 @@ def test_the_cache_is_enough_without_tensorflow_and_tfds(
     for name in ('tensorflow', 'tensorflow_datasets'):
         (blocked / name).mkdir(parents=True)
         (blocked / name / '__init__.py').write_text('raise ImportError("not here")')
-    path = os.pathsep.join([str(blocked), str(_ROOT)])
-    result = subprocess.run(
-        [sys.executable, '-m', *command(folder, tmp_path / 'run')],
-        cwd=_ROOT,
-        env={**os.environ, 'PYTHONPATH': path},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    path = os.pathsep.join([str(blocked), str(programs.ROOT)])
+    result = programs.run('-m', *command(folder, tmp_path / 'run'), PYTHONPATH=path)
     assert result.returncode == 0, result.stderr
 
 
@@ -232,7 +217,10 @@ def test_sigterm_ends_a_run_that_the_same_command_goes_on_with(
 ) -> None:
     endless = [*command(folder, tmp_path), '--config.train.num_steps=1000000']
     child = subprocess.Popen(
-        [sys.executable, '-m', *endless], cwd=_ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, '-m', *endless],
+        cwd=programs.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     metrics = tmp_path / 'metrics.jsonl'
     while child.poll() is None and not (
@@ -270,10 +258,10 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: pathlib.Path) -> None
     for program in ('launch.train', 'launch.sample', 'data_pipeline.build'):
         child = subprocess.Popen(
             [sys.executable, '-m', program],
-            cwd=_ROOT,
+            cwd=programs.ROOT,
             env={
                 **os.environ,
-                'PYTHONPATH': os.pathsep.join([str(tmp_path), str(_ROOT)]),
+                'PYTHONPATH': os.pathsep.join([str(tmp_path), str(programs.ROOT)]),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
