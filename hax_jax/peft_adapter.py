@@ -18,7 +18,6 @@ Source: peft 0.21, utils/save_and_load.py, tuners/lora/config.py and layer.py.
 
 import collections.abc
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -296,15 +295,12 @@ def _unrepresentable(values: dict[str, Any]) -> list[str]:
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(values, dict):
-            raise ValueError(f'a {type(values).__name__}, not an object')
+        return files.read_json_object(path)
     except (OSError, ValueError) as error:
         raise config.InputError(
             f'{path} is not readable JSON ({error}); give a folder that peft '
             'saved with save_pretrained.'
         ) from error
-    return values
 
 
 def _read_tensors(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:

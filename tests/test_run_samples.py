@@ -11,6 +11,7 @@ from typing import Any
 
 import answered_runs
 import pytest
+import tiny_runs
 
 from hax_jax import (
     config,
@@ -76,13 +77,10 @@ def samples(workdir: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in open(workdir / 'samples.jsonl', 'rb')]
 
 
-def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, Any]]:
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [row for row in map(json.loads, rows) if row['kind'] == kind]
-
-
 def losses(workdir: pathlib.Path) -> list[tuple[float, float]]:
-    return [(row['loss'], row['grad_norm']) for row in lines(workdir, 'train')]
+    return [
+        (row['loss'], row['grad_norm']) for row in tiny_runs.lines(workdir, 'train')
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -130,7 +128,7 @@ def test_answers_are_those_that_the_model_of_that_step_samples(
 
 
 def test_metrics_have_the_figures_of_the_answers(whole: pathlib.Path) -> None:
-    figures = lines(whole, 'samples')
+    figures = tiny_runs.lines(whole, 'samples')
     assert [row['step'] for row in figures] == [0, 2, 4]
     found = samples(whole)
     for row in figures:
@@ -148,8 +146,10 @@ def test_answering_does_not_disturb_training(
 ) -> None:
     train(cache, tmp_path, train__num_sample_questions=0)
     assert losses(tmp_path) == losses(whole)
-    assert lines(tmp_path, 'evaluation') == lines(whole, 'evaluation')
-    assert lines(tmp_path, 'samples') == []
+    assert tiny_runs.lines(tmp_path, 'evaluation') == tiny_runs.lines(
+        whole, 'evaluation'
+    )
+    assert tiny_runs.lines(tmp_path, 'samples') == []
     assert not (tmp_path / 'samples.jsonl').exists()
 
 

@@ -1,7 +1,6 @@
 """The loop: it learns, it goes on where it was, it refuses what is another run."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import random
@@ -58,13 +57,11 @@ def train(
     return trainer.train(setup, workdir, allow_change=allow_change or [])
 
 
-def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, Any]]:
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [row for row in map(json.loads, rows) if row['kind'] == kind]
-
-
 def losses(workdir: pathlib.Path) -> list[tuple[int, float, float]]:
-    return [(r['step'], r['loss'], r['grad_norm']) for r in lines(workdir, 'train')]
+    return [
+        (r['step'], r['loss'], r['grad_norm'])
+        for r in tiny_runs.lines(workdir, 'train')
+    ]
 
 
 def parameters(workdir: pathlib.Path) -> dict[str, np.ndarray]:
@@ -176,14 +173,17 @@ def test_evaluation_is_bit_equal_when_repeated(
     cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     train(cache, tmp_path)
-    first, second = lines(whole, 'evaluation'), lines(tmp_path, 'evaluation')
+    first, second = (
+        tiny_runs.lines(whole, 'evaluation'),
+        tiny_runs.lines(tmp_path, 'evaluation'),
+    )
     assert first == second
 
 
 def test_the_step_before_training_scores_as_untrained_weights_do(
     whole: pathlib.Path,
 ) -> None:
-    first = lines(whole, 'evaluation')[0]
+    first = tiny_runs.lines(whole, 'evaluation')[0]
     assert first['step'] == 0
     assert abs(first['loss'] - np.log(tiny_runs.VOCAB)) < 0.3
 
@@ -202,7 +202,7 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
         'hash': base.hash,
     }
     # The first evaluation is of the base: an adapter begins as the identity.
-    assert lines(tmp_path, 'evaluation')[0]['loss'] == pytest.approx(
+    assert tiny_runs.lines(tmp_path, 'evaluation')[0]['loss'] == pytest.approx(
         min(s.validation_loss for s in steps(whole) if s.validation_loss), abs=1e-6
     )
     merged = restore.load_base(str(tmp_path)).parameters
@@ -367,7 +367,9 @@ def test_the_last_checkpoints_and_the_best_are_kept(
 ) -> None:
     train(cache, tmp_path, train__keep_last=2, train__keep_best=1)
     kept = steps(tmp_path)
-    evaluated = {r['step']: r['loss'] for r in lines(tmp_path, 'evaluation')[1:]}
+    evaluated = {
+        r['step']: r['loss'] for r in tiny_runs.lines(tmp_path, 'evaluation')[1:]
+    }
     best = min(evaluated, key=evaluated.get)
     assert {s.step for s in kept} == {25, 30, best}
 
