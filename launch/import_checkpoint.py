@@ -23,7 +23,7 @@ from hax_jax import (
     files,
     lora,
     model_card,
-    peft_adapter,
+    peft_config,
     pretrained,
     restore,
     runs,
@@ -100,9 +100,9 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
         )
     if not path.exists():
         problems.append(f'{path} does not exist; give a .pt file or a folder of peft.')
-    elif path.is_dir() and not (path / peft_adapter.CONFIG).exists():
+    elif path.is_dir() and not (path / peft_config.FILE).exists():
         problems.append(
-            f'{path} has no {peft_adapter.CONFIG}, so it is no adapter of peft; a '
+            f'{path} has no {peft_config.FILE}, so it is no adapter of peft; a '
             'whole model is not imported: give it as model.pretrained.'
         )
     elif path.is_dir():

@@ -15,14 +15,15 @@ ROWS = [
     'chat_settings tensor_files torch_file runtime stopping mesh optimizer sampling '
     'checks stopwatch throughput tracking profiling history loss attention diversity',
     'layouts packing layer_loop gpt2',
-    'lora pretrained peft_adapter old_checkpoint input_pipeline decode batching '
-    'stops engine fitting generate chat',
+    'lora pretrained peft_config peft_adapter old_checkpoint input_pipeline decode '
+    'batching stops engine fitting generate chat',
     'train_state',
     'layer_metrics metrics train_step checkpoint',
     'runs restore resume',
     'evaluate paired scorer preflight run_samples fast_tokenizer model_card export '
     'run_export',
-    'planner schedule_plot run_start outcome between_steps trainer timing benchmark',
+    'memory planner schedule_plot run_start outcome between_steps trainer timing '
+    'benchmark',
     'doctor report',
 ]
 NOT_YET = {'doctor', 'report'}
