@@ -37,6 +37,8 @@ def get_config():
     draft.model.pad_vocab_to_multiple_of = 128
     draft.data.update(seq_len=64, reader='numpy')
     draft.train.update(num_steps=3, batch_size=4, eval_every_steps=3)
+    # They take seconds to compile.
+    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
     draft.optimizer.learning_rate = 1e-2
     return draft
 """

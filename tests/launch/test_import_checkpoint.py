@@ -38,6 +38,8 @@ def get_config():
     draft = config.draft()
     draft.data.update(seq_len=128, reader='numpy', path={data!r})
     draft.train.update(num_steps=23, batch_size=4, eval_every_steps=3)
+    # They take seconds to compile.
+    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
     draft.optimizer.learning_rate = 1e-3
     return draft
 """

@@ -24,9 +24,17 @@ def get_config():
     draft.data.update(seq_len=64, reader='numpy')
     draft.train.update(num_steps=6, batch_size=4, log_every_steps=1)
     draft.train.update(eval_every_steps=3, checkpoint_every_steps=3)
+    # They take seconds to compile.
+    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
     draft.optimizer.learning_rate = 1e-3
     return draft
 """
+# What the config leaves out, in one run of these.
+_ALL = (
+    '--config.train.num_sample_questions=2',
+    '--config.train.sample_max_new_tokens=8',
+    '--config.train.layer_metrics_every_steps=2',
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -72,7 +80,7 @@ def command(folder: pathlib.Path, workdir: pathlib.Path) -> list[str]:
 @pytest.fixture(scope='module')
 def done(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
     """A finished run and what it printed."""
-    result = train(folder, folder / 'run')
+    result = train(folder, folder / 'run', *_ALL)
     assert result.returncode == 0, result.stderr
     return folder / 'run', result.stdout
 
@@ -87,12 +95,15 @@ def test_a_run_says_what_it_will_be_and_how_it_ended(
     assert (workdir / 'tokenizer' / 'tokenizer.model').is_file()
     steps = sorted(int(path.name) for path in (workdir / 'checkpoints').iterdir())
     assert steps == [3, 6]
+    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
+    kinds = {json.loads(row)['kind'] for row in rows}
+    assert kinds == {'train', 'evaluation', 'samples', 'layers', 'summary'}
 
 
 def test_the_same_command_again_has_nothing_to_do(
     folder: pathlib.Path, done: tuple[pathlib.Path, str]
 ) -> None:
-    again = train(folder, done[0])
+    again = train(folder, done[0], *_ALL)
     assert again.returncode == 0, again.stderr
     assert 'continuing from step 6 of 6' in again.stdout
     assert 'packing' not in again.stdout
