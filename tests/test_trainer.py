@@ -309,16 +309,14 @@ def test_other_data_tokenizer_or_template_is_refused_by_name(
 
 
 def test_another_base_is_refused_and_a_moved_one_found(
-    cache: records.PackedCache,
-    short: pathlib.Path,
-    whole: pathlib.Path,
-    tmp_path: pathlib.Path,
+    cache: records.PackedCache, short: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     shutil.copytree(short, tmp_path / 'base')
+    train(cache, tmp_path / 'other', train__num_steps=10, train__seed=1)
     run = tiny_runs.make_config(train__num_steps=6)
     resolved, _ = runs.resolve(tiny_runs.lora(run, tmp_path / 'base'))
     train(cache, tmp_path / 'lora', resolved)
-    stranger, _ = runs.resolve(tiny_runs.lora(run, whole))
+    stranger, _ = runs.resolve(tiny_runs.lora(run, tmp_path / 'other'))
     with pytest.raises(config.InputError, match='is not the base that'):
         train(cache, tmp_path / 'lora', stranger)
     # A run that is refused before it began leaves no folder.
