@@ -50,6 +50,7 @@ def tokenizer(sentencepiece_folder: pathlib.Path) -> text.SentencePieceTokenizer
 def make_model(
     tokenizer: text.Tokenizer,
     *,
+    n_layer: int = 2,
     n_positions: int = 128,
     extra_ids: int = 0,
     tie_embeddings: bool = True,
@@ -58,7 +59,7 @@ def make_model(
     """A tiny model; parameters so large that its choices are far from ties."""
     sizes = config.ModelConfig(
         attention='xla',
-        n_layer=2,
+        n_layer=n_layer,
         n_head=2,
         n_embd=32,
         n_positions=n_positions,
@@ -760,6 +761,7 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
 
         tokenizer = text.load_tokenizer({str(sentencepiece_folder)!r})
         letters = t.questions(t.LETTERS)
+        make = lambda: t.make_model(tokenizer, n_layer=1)
         fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=20)
 
         def run(model, mesh):
@@ -775,15 +777,15 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
             assert any(s.finish_reason == 'stop' for s in found)
             return found
 
-        alone = run(t.make_model(tokenizer), jax.make_mesh(
+        alone = run(make(), jax.make_mesh(
             (1, 1, 1), mesh.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3,
             devices=jax.devices()[:1]))
         whole = mesh.make_mesh(config.MeshConfig())
         assert whole.shape['data'] == 4
-        assert run(t.make_model(tokenizer), whole) == alone
+        assert run(make(), whole) == alone
 
         both = mesh.make_mesh(config.MeshConfig(data=1, fsdp=2, tensor=2))
-        graphdef, params = nnx.split(t.make_model(tokenizer))
+        graphdef, params = nnx.split(make())
         params = jax.tree_util.tree_map_with_path(
             lambda path, x: jax.device_put(
                 x, mesh.parameter_sharding(both, ts.dotted(path), x.shape)), params)
