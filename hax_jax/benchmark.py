@@ -1,14 +1,12 @@
-"""What a config costs on this machine: each part of a run timed on synthetic rows.
+"""Runs without data, to be timed: synthetic rows to train on, random prompts to answer.
 
-Each function gives plain numbers; launch/benchmark.py prints them. Times are of the
-wall clock, the devices waited for.
+launch/benchmark.py prints what they and `timing` measure.
 """
 
 import collections.abc
 import dataclasses
 import pathlib
 import resource
-import statistics
 import time
 from typing import Any
 
@@ -18,19 +16,17 @@ import numpy as np
 from flax import nnx
 
 from hax_jax import (
-    checkpoint,
     config,
-    evaluate,
     files,
+    fitting,
     generate,
     gpt2,
-    input_pipeline,
     packing,
     preflight,
     prompts,
     records,
     text,
-    throughput,
+    timing,
     train_step,
 )
 from hax_jax import mesh as mesh_lib
@@ -39,19 +35,6 @@ from hax_jax import train_state as ts
 _MEDIAN_LENGTH = 300  # tokens of a pair, near that of real letters and answers
 _SPREAD = 0.8  # of the lengths' logarithm
 _NO_TOKENIZER = 'synthetic'
-
-
-@dataclasses.dataclass(frozen=True)
-class Spread:
-    """Seconds of repeated runs."""
-
-    median: float
-    minimum: float
-    maximum: float
-
-    @classmethod
-    def of(cls, seconds: collections.abc.Sequence[float]) -> 'Spread':
-        return cls(statistics.median(seconds), min(seconds), max(seconds))
 
 
 def synthetic_cache(
@@ -100,29 +83,6 @@ def synthetic_cache(
     return records.open_cache(folder)
 
 
-def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
-    """FLOP/s of square matrix products in `dtype`: what a step can at most reach."""
-    a = jnp.ones((size, size), dtype)
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
-    jax.block_until_ready(product(a, a))
-    seconds = [_seconds(lambda: product(a, a)) for _ in range(repeats)]
-    return 2 * size**3 / min(seconds)
-
-
-def step_flops(setup: preflight.Setup) -> float:
-    """FLOPs of a train step on whole rows (throughput.py), padding counted too."""
-    abstract, run = setup.blueprint.abstract, setup.run
-    trained, frozen = (
-        {name: tuple(leaf.shape) for name, leaf in ts.named(tree).items()}
-        for tree in (abstract.params, abstract.frozen)
-    )
-    length = run.data.seq_len
-    each = throughput.flops_per_token(
-        trained, frozen, n_embd=run.model.n_embd, seq_len=length
-    )
-    return run.train.batch_size * length * each
-
-
 class Training:
     """A run's compiled step and its state, on batches of its cache."""
 
@@ -146,7 +106,7 @@ class Training:
                 grad_accum_steps=run.train.grad_accum_steps,
                 seed=0,
             )
-            self._batches = batches(setup, reader=reader)
+            self._batches = timing.batches(setup, reader=reader)
             jax.block_until_ready(self.state)
             self.compile_seconds = self.step()
 
@@ -159,77 +119,7 @@ class Training:
             return metrics
 
         with jax.set_mesh(self.setup.mesh):
-            return _seconds(go)
-
-
-def batches(
-    setup: preflight.Setup, *, reader: str
-) -> collections.abc.Iterator[dict[str, jax.Array]]:
-    return iter(
-        input_pipeline.train_batches(
-            setup.cache,
-            sharding=mesh_lib.batch_sharding(setup.mesh),
-            batch_size=setup.run.train.batch_size,
-            seed=0,
-            start_step=0,
-            num_steps=10**9,
-            reader=reader,
-        )
-    )
-
-
-def time_evaluation(training: Training, *, repeats: int) -> tuple[Spread, float]:
-    """(seconds of a whole validation split, its compile time)."""
-    setup = training.setup
-    step = train_step.make_eval_step(setup.blueprint, mesh=setup.mesh)
-    run = setup.run.train
-
-    def go() -> evaluate.Evaluation:
-        return evaluate.evaluate(
-            lambda batch: step(training.state.params, training.state.frozen, batch),
-            setup.cache,
-            'validation',
-            sharding=mesh_lib.batch_sharding(setup.mesh),
-            batch_size=run.batch_size // run.grad_accum_steps,
-        )
-
-    with jax.set_mesh(setup.mesh):
-        first = _seconds(go)
-        times = Spread.of([_seconds(go) for _ in range(repeats)])
-    return times, max(first - times.median, 0.0)
-
-
-def time_input(setup: preflight.Setup, *, reader: str, num_batches: int) -> float:
-    """Batches a second that a reader gives, when nothing else is done."""
-    stream = batches(setup, reader=reader)
-    next(stream)
-    begun = time.monotonic()
-    for _ in range(num_batches):
-        jax.block_until_ready(next(stream))
-    return num_batches / (time.monotonic() - begun)
-
-
-def time_checkpoint(
-    training: Training, folder: pathlib.Path, *, repeats: int
-) -> dict[str, Spread]:
-    """Seconds to copy a state off the devices, to have it whole on disk, to restore."""
-    blocked, whole, restored = [], [], []
-    blueprint, step = training.setup.blueprint, int(training.state.step)
-    for number in range(repeats):
-        with checkpoint.Checkpoints(folder / str(number), keep_last=1) as checkpoints:
-            begun = time.monotonic()
-            checkpoints.save(training.state, validation_loss=None, metadata={})
-            blocked.append(time.monotonic() - begun)
-            checkpoints.wait()
-            whole.append(time.monotonic() - begun)
-            begun = time.monotonic()
-            jax.block_until_ready(checkpoints.restore(step, blueprint))
-            restored.append(time.monotonic() - begun)
-    return {
-        'blocked': Spread.of(blocked),
-        'saved': Spread.of(whole),
-        'restored': Spread.of(restored),
-    }
+            return timing.seconds_of(go)
 
 
 def random_model(model: config.ModelConfig, *, dtype: str) -> gpt2.Gpt2:
@@ -248,20 +138,12 @@ class _Ids:
     """Stands for a tokenizer where nothing is text, and no token ends an answer."""
 
     eos_id = -1
-    num_replaced = 0
-    fingerprint = _NO_TOKENIZER
 
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size = vocab_size
 
-    def encode(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
-        raise NotImplementedError
-
     def decode(self, ids: collections.abc.Sequence[int]) -> str:
-        return str(len(ids))
-
-    def save(self, folder: pathlib.Path) -> None:
-        raise NotImplementedError
+        return ' '.join(map(str, ids))
 
 
 class Generation:
@@ -281,7 +163,7 @@ class Generation:
         self._generator = generate.Generator(
             model, _Ids(vocab), mesh=mesh_lib.make_mesh(config.MeshConfig())
         )
-        self._fitted = generate.Fitted(
+        self._fitted = fitting.Fitted(
             [prompts.Question(str(i), '', str(i)) for i in range(batch_size)],
             [text.Prompt(row, 0) for row in ids],
             [[] for _ in ids],
@@ -313,9 +195,3 @@ def peak_memory() -> int:
     if 'peak_bytes_in_use' in stats:
         return int(stats['peak_bytes_in_use'])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _seconds(go: collections.abc.Callable[[], Any]) -> float:
-    begun = time.monotonic()
-    jax.block_until_ready(go())
-    return time.monotonic() - begun

@@ -12,7 +12,7 @@ documents of GPT-2's own training. Penalties and n-grams look at all turns.
 import collections.abc
 import dataclasses
 
-from hax_jax import batching, config, generate, prompts, text
+from hax_jax import batching, config, fitting, generate, prompts, text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Conversation:
         """
         [asked] = prompts.from_texts([question]).questions
         most = min(settings.max_new_tokens, (self._n_positions + 1) // 2)
-        fitted = generate.fit(
+        fitted = fitting.fit(
             [asked],
             self._tokenizer,
             n_positions=self._n_positions,

@@ -21,7 +21,7 @@ class Engine:
     """
 
     def __init__(
-        self, model: gpt2.Gpt2, tokenizer: text.Tokenizer, *, mesh: Mesh
+        self, model: gpt2.Gpt2, tokenizer: text.Decoder, *, mesh: Mesh
     ) -> None:
         """Raises InputError if the tokenizer has ids that the model has not."""
         self.config = model.model

@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all: beside, fsync, rename."""
+"""Files and folders written whole or not at all: beside, fsync, rename. JSON read."""
 
 import collections.abc
 import contextlib
@@ -42,6 +42,19 @@ def write_json_lines(
     """Writes one JSON value a line."""
     lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
     write_text(path, ''.join(line + '\n' for line in lines))
+
+
+def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+      OSError: the file can't be read.
+      ValueError: it is no JSON, or a value of another kind.
+    """
+    value = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+    if not isinstance(value, dict):
+        raise ValueError(f'a {type(value).__name__}, not an object')
+    return value
 
 
 @contextlib.contextmanager

@@ -18,17 +18,14 @@ Source: peft 0.21, utils/save_and_load.py, tuners/lora/config.py and layer.py.
 
 import collections.abc
 import dataclasses
-import json
 import pathlib
-from typing import Any
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hax_jax import config, files, layouts, lora, tensor_files
+from hax_jax import config, files, layouts, lora, peft_config, tensor_files
 
-CONFIG = 'adapter_config.json'
 SAFETENSORS = 'adapter_model.safetensors'
 TORCH = 'adapter_model.bin'
 _HASH = 'base_hash'  # in the metadata of the safetensors file, which peft leaves alone
@@ -41,18 +38,6 @@ _KINDS = {
 _LINEAR = ('attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj')
 # peft stores the frozen head itself beside an adapter of it.
 _FROZEN_HEAD = f'{_PREFIX}lm_head.base_layer.weight'
-# Ways to begin that leave the base as it is. The others (pissa, olora, corda, loftq,
-# lora_ga) change it, so that their adapter does not fit the base that the folder names.
-_INITIALISATIONS = (True, False, 'gaussian', 'eva', 'orthogonal', 'mica')
-# Fields that change nothing which the tensors do not tell, and those that are read.
-_KNOWN = (
-    'auto_mapping corda_config ensure_weight_tying eva_config exclude_modules '
-    'fan_in_fan_out inference_mode layers_pattern layers_to_transform loftq_config '
-    'lora_ga_config megatron_config megatron_core peft_version qalora_group_size '
-    'revision runtime_config target_modules task_type '
-    'alpha_pattern base_model_name_or_path bias init_lora_weights lora_alpha '
-    'lora_dropout peft_type r rank_pattern use_dora use_rslora'
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +126,7 @@ def write(
         raise OSError(
             f'{folder / SAFETENSORS} could not be written: {error}'
         ) from error
-    files.write_json(folder / CONFIG, values)
+    files.write_json(folder / peft_config.FILE, values)
 
 
 def read(folder: pathlib.Path, model: config.ModelConfig) -> PeftAdapter:
@@ -153,8 +138,8 @@ def read(folder: pathlib.Path, model: config.ModelConfig) -> PeftAdapter:
       InputError: lists all that this model can't take over, field by field and tensor
         by tensor.
     """
-    values = _read_config(folder / CONFIG)
-    problems = _unrepresentable(values)
+    values = peft_config.read(folder)
+    problems = peft_config.problems(values)
     stored, base_hash = _read_tensors(folder)
     head = stored.pop(_FROZEN_HEAD, None)
     found: dict[str, tuple[str, np.ndarray]] = {}
@@ -253,58 +238,6 @@ def _why_extra(name: str) -> str:
     if name.endswith('.bias'):
         return ' (biases are not part of an adapter of hax_jax)'
     return ''
-
-
-def _unrepresentable(values: dict[str, Any]) -> list[str]:
-    """What an adapter_config.json says that no `config.LoraConfig` can."""
-    rank, alpha = values.get('r'), values.get('lora_alpha')
-    dropout = values.get('lora_dropout') or 0.0
-    initialisation = values.get('init_lora_weights', True)
-    problems = []
-    if values.get('peft_type') != 'LORA':
-        problems.append(f"peft_type={values.get('peft_type')!r}, not 'LORA'")
-    if type(rank) is not int or rank < 1:
-        problems.append(f'r={rank!r}, not an integer from 1 on')
-    if type(alpha) not in (int, float) or not alpha > 0:
-        problems.append(f'lora_alpha={alpha!r}, not a number over 0')
-    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
-        problems.append(f'lora_dropout={dropout!r}, not from 0.0 to under 1.0')
-    if values.get('bias', 'none') != 'none':
-        problems.append(f"bias={values['bias']!r}, not 'none': biases were trained too")
-    if initialisation not in _INITIALISATIONS:
-        problems.append(
-            f'init_lora_weights={initialisation!r} changed the base as it began; save '
-            'it with path_initial_model_for_weight_conversion, or merge it'
-        )
-    for name, default in (('rank_pattern', rank), ('alpha_pattern', alpha)):
-        patterns = values.get(name) or {}
-        problems += [
-            f'{name}: {pattern!r} has {value!r}, the other layers {default!r}'
-            for pattern, value in patterns.items()
-            if value != default
-        ]
-    for name in ('use_dora', 'use_rslora'):
-        if not isinstance(values.get(name), bool | None):
-            problems.append(f'{name}={values[name]!r}, not true or false')
-    problems += [
-        f'{name}={values[name]!r}, which hax_jax does not have'
-        for name in sorted(values.keys() - set(_KNOWN.split()))
-        if values[name]
-    ]
-    return problems
-
-
-def _read_config(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(values, dict):
-            raise ValueError(f'a {type(values).__name__}, not an object')
-    except (OSError, ValueError) as error:
-        raise config.InputError(
-            f'{path} is not readable JSON ({error}); give a folder that peft '
-            'saved with save_pretrained.'
-        ) from error
-    return values
 
 
 def _read_tensors(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:

@@ -2,12 +2,11 @@
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 
 import numpy as np
 
-from hax_jax import config, hub, layouts, tensor_files
+from hax_jax import config, files, hub, layouts, tensor_files
 
 _FILES = ['config.json', 'tokenizer*', 'vocab.json', 'merges.txt']
 # Other names in transformers of what gpt2.py computes. `gelu_fast` has sqrt(2 / pi) to
@@ -55,9 +54,7 @@ def read_model_config(folder: pathlib.Path) -> config.ModelConfig:
             'folder or a run of launch.train.'
         )
     try:
-        values = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(values, dict):
-            raise ValueError(f'a {type(values).__name__}, not an object')
+        values = files.read_json_object(path)
     except (OSError, ValueError) as error:
         raise config.InputError(
             f'model.pretrained: {path} is not readable JSON ({error}); give a Hugging '

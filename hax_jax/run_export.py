@@ -20,6 +20,7 @@ from hax_jax import (
     lora,
     model_card,
     peft_adapter,
+    peft_config,
     pretrained,
     restore,
     runs,
@@ -223,7 +224,7 @@ def _fill(
         base_hash=parts.base.hash,
     )
     # As in write_hugging_face: others may read what they may read beside it.
-    shutil.copymode(new / peft_adapter.CONFIG, new / peft_adapter.SAFETENSORS)
+    shutil.copymode(new / peft_config.FILE, new / peft_adapter.SAFETENSORS)
     notes = export.write_tokenizer(new, tokenizer, n_positions=parts.model.n_positions)
     if lora.HEAD in parts.lora.targets and parts.model.tie_embeddings:
         notes.append(

@@ -18,6 +18,7 @@ from hax_jax import (
     config,
     diversity,
     files,
+    fitting,
     generate,
     metrics,
     preflight,
@@ -94,7 +95,7 @@ class RunSamples:
 
 def questions(
     cache: records.PackedCache, tokenizer: text.Tokenizer, *, number: int, room: int
-) -> generate.Fitted:
+) -> fitting.Fitted:
     """The first `number` questions of the validation split, source by source in turn.
 
     Those whose prompts have at most `room` tokens come first; their ids are the rows'
@@ -122,7 +123,7 @@ def questions(
         place_in_words = f'pair {segment.id} of the validation split'
         chosen.append(prompts.Question(segment.id, letter, place_in_words))
         fitted.append(text.Prompt(ids, 0))
-    return generate.Fitted(chosen, fitted, [[] for _ in chosen], [])
+    return fitting.Fitted(chosen, fitted, [[] for _ in chosen], [])
 
 
 def _prompt_tokens(segment: records.Segment) -> int:

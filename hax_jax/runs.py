@@ -10,7 +10,6 @@ base/             what an imported adapter stands on, where no other copy of it 
 """
 
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -254,7 +253,7 @@ def write(folder: pathlib.Path, run: config.Config, identity: dict[str, Any]) ->
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return files.read_json_object(path)
     except OSError as error:
         raise config.InputError(
             f'{path.parent} is not a run of launch.train ({error}); give its --workdir.'

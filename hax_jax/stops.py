@@ -8,7 +8,7 @@ _BROKEN = '\ufffd'  # what a decoder shows for the first bytes of a character
 
 
 def find(
-    tokenizer: text.Tokenizer,
+    tokenizer: text.Decoder,
     ids: list[int],
     stops: collections.abc.Sequence[str],
     *,

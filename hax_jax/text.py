@@ -37,24 +37,30 @@ _PROBE = 'Two  spaces,\nnew line ' + ''.join(
 
 
 @runtime_checkable
-class Tokenizer(Protocol):
+class Decoder(Protocol):
+    """What it takes to end and to read a model's answer: less than a tokenizer."""
+
+    vocab_size: int
+    eos_id: int
+
+    def decode(self, ids: collections.abc.Sequence[int]) -> str:
+        """The text of the ids; EOS decodes to nothing."""
+        ...
+
+
+@runtime_checkable
+class Tokenizer(Decoder, Protocol):
     """What the two tokenizers share. `decode(encode(s)) == s` for any Unicode text.
 
     `num_replaced` counts the characters that `encode` could not keep: U+2581 alone, in
     SentencePiece alone, which reads it as a space.
     """
 
-    vocab_size: int
-    eos_id: int
     fingerprint: str
     num_replaced: int
 
     def encode(self, texts: collections.abc.Sequence[str]) -> list[list[int]]:
         """The ids of each text; text that looks like a special token is plain text."""
-        ...
-
-    def decode(self, ids: collections.abc.Sequence[int]) -> str:
-        """The text of the ids; EOS decodes to nothing."""
         ...
 
     def save(self, folder: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 """The training loop, written out: data, step, evaluation, checkpoint, report, stop."""
 
+import collections.abc
 import contextlib
 import dataclasses
 import pathlib
@@ -8,13 +9,12 @@ import jax
 import numpy as np
 
 from hax_jax import (
+    between_steps,
     checkpoint,
     checks,
     config,
-    evaluate,
     history,
     input_pipeline,
-    layer_metrics,
     metrics,
     outcome,
     preflight,
@@ -32,8 +32,6 @@ from hax_jax import (
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
-Summary = outcome.Summary
-
 
 def train(
     setup: preflight.Setup,
@@ -41,7 +39,7 @@ def train(
     *,
     allow_change: list[str],
     base: str = '',
-) -> Summary:
+) -> outcome.Summary:
     """Starts the run in `workdir`, or goes on with the one that is there.
 
     Raises:
@@ -96,87 +94,25 @@ def _loop(
     checkpoints: checkpoint.Checkpoints,
     signals: stopping.Signals,
     watch: stopwatch.Stopwatch,
-) -> Summary:
-    run, mesh, num_steps = setup.run, setup.mesh, setup.num_steps
-    settings = run.train
+) -> outcome.Summary:
+    settings, num_steps = setup.run.train, setup.num_steps
     start = done = int(state.step)
-    rows = mesh_lib.batch_sharding(mesh)
-    step_function = train_step.make_train_step(
-        setup.blueprint,
-        setup.tx,
-        setup.schedule,
-        mesh=mesh,
-        grad_accum_steps=settings.grad_accum_steps,
-        seed=settings.seed,
-        with_layers=settings.layer_metrics_every_steps > 0,
-        z_loss=settings.z_loss,
-    )
-    eval_step = train_step.make_eval_step(setup.blueprint, mesh=mesh)
-    moving, _ = setup.blueprint.split_held(setup.blueprint.abstract.params)
-    layers = list(layer_metrics.groups(moving))
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
+    step_function = _step_function(setup)
     profiler = profiling.Profiler(settings.profile_steps, workdir / profiling.FOLDER)
     samples = run_samples.RunSamples(setup, workdir, start=start)
-
-    def evaluated(state: ts.TrainState) -> float:
-        report.flush()
-        result = evaluate.evaluate(
-            lambda batch: eval_step(state.params, state.frozen, batch),
-            setup.cache,
-            'validation',
-            sharding=rows,
-            batch_size=settings.batch_size // settings.grad_accum_steps,
-        )
-        samples.write(state, report)
-        watch.lap('evaluation')
-        report.evaluation(int(state.step), result.loss, result.by)
-        return result.loss
-
-    def save(state: ts.TrainState, validation_loss: float | None) -> None:
-        report.flush()  # raises if the loss is not finite: never save such a state
-        checkpoints.save(
-            state,
-            validation_loss=validation_loss,
-            metadata={
-                'environment': preflight.environment(setup),
-                'num_steps': num_steps,
-                'history': past.to_dict(),
-            },
-        )
-        watch.lap('checkpoint')
-
-    def why_stop() -> str:
-        """'' to go on. The same for all processes, and when started again."""
-        if done >= num_steps:
-            return 'finished'
-        return 'patience' if past.out_of_patience(settings.patience) else ''
-
-    reason = why_stop()
+    reason = _why_stop(done, past, setup)
     report = _report(
         setup, workdir, start=start, late=not wait, watch=watch, track=not reason
     )
     try:
+        between = between_steps.BetweenSteps(setup, checkpoints, samples, report, watch)
         watch.lap('start')
         if start == 0:
-            loss = evaluated(state)
-            past = dataclasses.replace(past, loss_before=loss)
-            verdict = checks.step_0_verdict(
-                loss,
-                vocab_size=run.model.vocab_size,
-                pretrained=bool(run.model.pretrained),
-            )
-            report.note(f'loss before training {loss:.4f}: {verdict}')
+            past = between.before_training(state, past)
         if not reason:
-            batches = input_pipeline.train_batches(
-                setup.cache,
-                sharding=rows,
-                batch_size=settings.batch_size,
-                seed=settings.seed,
-                start_step=start,
-                num_steps=num_steps,
-                reader=run.data.reader,
-            )
+            batches = _batches(setup, start=start)
             watch.lap('start')
             profiler.at(start, state.step)
         while not reason:
@@ -189,10 +125,7 @@ def _loop(
             done += 1
             if wait:
                 jax.block_until_ready(step_metrics)
-            norms = step_metrics.pop('layers', None)
-            if norms is not None and done % settings.layer_metrics_every_steps == 0:
-                report.layers(done, layers, norms)
-            report.step(step_metrics)
+            between.report_step(done, step_metrics)
             report.note(profiler.at(done, step_metrics))
             if done % settings.log_every_steps == 0 or done == num_steps:
                 report.interval(done)
@@ -200,33 +133,28 @@ def _loop(
             stop = signals.received(done, every=settings.log_every_steps)
             validation_loss = None
             if done % settings.eval_every_steps == 0 or done == num_steps:
-                validation_loss = evaluated(state)
+                validation_loss = between.evaluated(state)
                 past = past.evaluated(done, validation_loss)
             is_best = validation_loss is not None and past.best_step == done
-            reason = why_stop()
+            reason = _why_stop(done, past, setup)
             if stop and not reason:
                 reason = 'signal' if signals.number else 'max_minutes'
             due = done % settings.checkpoint_every_steps == 0
             if due or reason or (is_best and settings.keep_best):
-                save(state, validation_loss)
+                between.save(state, validation_loss, past)
         report.flush()
         report.note(profiler.close())
         checkpoints.wait()
         watch.lap('checkpoint')
-        saved = {s.step: s.validation_loss for s in checkpoints.steps()}
-        best_step, _ = runs.choose_step(checkpoints.steps())
-        summary = Summary(
+        summary = _summary(
+            setup,
+            checkpoints.steps(),
+            past,
             step=done,
-            num_steps=num_steps,
+            trained_steps=done - start,
             reason=reason,
             stopped_by=signals.number if reason == 'signal' else 0,
-            trained_steps=done - start,
-            best_step=best_step,
-            best_validation_loss=saved[best_step],
-            unigram_entropy=checks.unigram_entropy(setup.cache),
-            history=past,
-            patience=settings.patience,
-            seconds={part: round(value, 4) for part, value in watch.total().items()},
+            seconds=watch.total(),
         )
         if done > start:
             report.summary(done, dataclasses.asdict(summary))
@@ -234,6 +162,74 @@ def _loop(
         profiler.close()
         report.close()
     return summary
+
+
+def _why_stop(done: int, past: history.History, setup: preflight.Setup) -> str:
+    """'' to go on. The same for all processes, and when started again."""
+    if done >= setup.num_steps:
+        return 'finished'
+    return 'patience' if past.out_of_patience(setup.run.train.patience) else ''
+
+
+def _step_function(
+    setup: preflight.Setup,
+) -> collections.abc.Callable[
+    [ts.TrainState, train_step.Batch], tuple[ts.TrainState, train_step.Metrics]
+]:
+    settings = setup.run.train
+    return train_step.make_train_step(
+        setup.blueprint,
+        setup.tx,
+        setup.schedule,
+        mesh=setup.mesh,
+        grad_accum_steps=settings.grad_accum_steps,
+        seed=settings.seed,
+        with_layers=settings.layer_metrics_every_steps > 0,
+        z_loss=settings.z_loss,
+    )
+
+
+def _batches(
+    setup: preflight.Setup, *, start: int
+) -> collections.abc.Iterator[train_step.Batch]:
+    settings = setup.run.train
+    return input_pipeline.train_batches(
+        setup.cache,
+        sharding=mesh_lib.batch_sharding(setup.mesh),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        start_step=start,
+        num_steps=setup.num_steps,
+        reader=setup.run.data.reader,
+    )
+
+
+def _summary(
+    setup: preflight.Setup,
+    saved: list[checkpoint.StepInfo],
+    past: history.History,
+    *,
+    step: int,
+    trained_steps: int,
+    reason: str,
+    stopped_by: int,
+    seconds: dict[str, float],
+) -> outcome.Summary:
+    best_step, _ = runs.choose_step(saved)
+    losses = {s.step: s.validation_loss for s in saved}
+    return outcome.Summary(
+        step=step,
+        num_steps=setup.num_steps,
+        reason=reason,
+        stopped_by=stopped_by,
+        trained_steps=trained_steps,
+        best_step=best_step,
+        best_validation_loss=losses[best_step],
+        unigram_entropy=checks.unigram_entropy(setup.cache),
+        history=past,
+        patience=setup.run.train.patience,
+        seconds={part: round(value, 4) for part, value in seconds.items()},
+    )
 
 
 def _report(

@@ -21,7 +21,7 @@ import jax
 from absl import flags
 
 from data_pipeline import program
-from hax_jax import benchmark, config, preflight, records, runs, runtime
+from hax_jax import benchmark, config, preflight, records, runs, runtime, timing
 from launch import flags as launch_flags
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
@@ -68,7 +68,7 @@ def main() -> None:
             _generation(run, batch_sizes)
         if 'input' in wanted:
             for reader in config.READERS:
-                rate = benchmark.time_input(setup, reader=reader, num_batches=200)
+                rate = timing.input_rate(setup, reader=reader, num_batches=200)
                 _print('input', {'reader': reader, 'batches_per_second': rate})
         if 'startup' in wanted:
             _startup(cache.path)
@@ -113,10 +113,10 @@ def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -
     training = benchmark.Training(setup)
     if 'train' in wanted:
         size = 2048 if jax.default_backend() == 'cpu' else 8192
-        peak = benchmark.matmul_flops(setup.compute_dtype, size=size, repeats=repeats)
+        peak = timing.matmul_flops(setup.compute_dtype, size=size, repeats=repeats)
         peak *= setup.mesh.size
-        step = benchmark.Spread.of([training.step() for _ in range(repeats)])
-        flops = benchmark.step_flops(setup)
+        step = timing.Spread.of([training.step() for _ in range(repeats)])
+        flops = timing.step_flops(setup)
         values = {
             'step_seconds': dataclasses.asdict(step),
             'positions_per_second': positions / step.median,
@@ -127,7 +127,7 @@ def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -
         }
         _print('train', values)
     if 'evaluation' in wanted:
-        seconds, compiled = benchmark.time_evaluation(training, repeats=repeats)
+        seconds, compiled = timing.evaluation(setup, training.state, repeats=repeats)
         rows = setup.cache.num_rows('validation')
         _print(
             'evaluation',
@@ -139,8 +139,8 @@ def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -
         )
     if 'checkpoint' in wanted:
         size = sum(x.nbytes for x in jax.tree.leaves(training.state.params))
-        times = benchmark.time_checkpoint(
-            training, folder / 'checkpoints', repeats=min(repeats, 3)
+        times = timing.checkpointing(
+            setup, training.state, folder / 'checkpoints', repeats=min(repeats, 3)
         )
         _print(
             'checkpoint',
@@ -159,7 +159,7 @@ def _generation(run: config.Config, batch_sizes: list[int]) -> None:
             new_tokens=_NEW.value,
         )
         repeats = min(_REPEATS.value, 5)
-        seconds = benchmark.Spread.of([generation.run() for _ in range(repeats)])
+        seconds = timing.Spread.of([generation.run() for _ in range(repeats)])
         _print(
             'generation',
             {

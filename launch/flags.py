@@ -50,8 +50,8 @@ def define() -> flags.FlagHolder[ml_collections.ConfigDict]:
         'config',
         help_string='The file that says what to train, e.g. configs/gpt2_full.py. '
         'Any field of it is set by --config.SECTION.FIELD=VALUE, e.g. '
-        '--config.optimizer.learning_rate=1e-4 (their meaning: hax_jax/config.py):\n'
-        + sections,
+        '--config.optimizer.learning_rate=1e-4 (their meaning: '
+        'hax_jax/config_schema.py):\n' + sections,
     )
 
 

@@ -9,8 +9,6 @@ transformers take; or, with --format=run, a run that launch.train goes on with. 
 read back and compared before it gets its name: written whole or not at all.
 """
 
-import dataclasses
-import json
 import os
 import pathlib
 import shlex
@@ -25,14 +23,14 @@ from hax_jax import (
     files,
     lora,
     model_card,
-    old_checkpoint,
-    peft_adapter,
+    peft_config,
     pretrained,
     restore,
     runs,
     runtime,
     text,
 )
+from launch import import_sources
 
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
 _FORMAT = flags.DEFINE_string(
@@ -51,34 +49,22 @@ _BASE = flags.DEFINE_string(
     'base', '', 'Of an adapter: folder, hub name or run that it was trained on.'
 )
 _FORMATS = ('hf', 'run')
-_GPT2_VOCAB = 50257
-_VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
-
-
-@dataclasses.dataclass(frozen=True)
-class Imported:
-    """What was read: all `parameters`, or those of an `adapter` and its `base`.
-
-    `own_base` says that the base is in no other file that hax_jax reads.
-    """
-
-    model: config.ModelConfig
-    parameters: dict[str, np.ndarray]
-    settings: config.LoraConfig
-    base: pretrained.Base | None
-    own_base: bool
-    tokenizer: str
-    step: int
-    origin: str
-    facts: dict[str, str]
-    notes: list[str]
 
 
 def main(arguments: list[str]) -> int:
     path, output = _checked(arguments)
     runtime.start()
-    found = _peft(path) if path.is_dir() else _old(path, output)
-    tokenizer = _tokenizer(found)
+    if path.is_dir():
+        found = import_sources.peft(path, base=_BASE.value, tokenizer=_TOKENIZER.value)
+    else:
+        found = import_sources.old(
+            path,
+            alpha=_ALPHA.value,
+            n_head=_N_HEAD.value,
+            tokenizer=_TOKENIZER.value,
+            own_base=output / runs.OWN_BASE,
+        )
+    tokenizer = import_sources.load_tokenizer(found)
     with files.new_folder(output) as new:
         if _FORMAT.value == 'hf':
             notes = _write_merged(new, found, tokenizer)
@@ -114,9 +100,9 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
         )
     if not path.exists():
         problems.append(f'{path} does not exist; give a .pt file or a folder of peft.')
-    elif path.is_dir() and not (path / peft_adapter.CONFIG).exists():
+    elif path.is_dir() and not (path / peft_config.FILE).exists():
         problems.append(
-            f'{path} has no {peft_adapter.CONFIG}, so it is no adapter of peft; a '
+            f'{path} has no {peft_config.FILE}, so it is no adapter of peft; a '
             'whole model is not imported: give it as model.pretrained.'
         )
     elif path.is_dir():
@@ -140,107 +126,8 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     return path, output
 
 
-def _old(path: pathlib.Path, output: pathlib.Path) -> Imported:
-    """What a .pt file holds."""
-    found = old_checkpoint.read(str(path), alpha=_ALPHA.value, n_head=_N_HEAD.value)
-    if not _TOKENIZER.value and found.model.vocab_size != _GPT2_VOCAB:
-        raise config.InputError(
-            f'{path} has a vocabulary of {found.model.vocab_size}, not that of GPT-2; '
-            'give the tokenizer that it was trained with as --tokenizer=FOLDER.'
-        )
-    numbers = {
-        name: value
-        for name, value in found.hyperparameters.items()
-        if isinstance(value, int | float)  # no texts, which may be paths of a machine
-    }
-    base = None
-    if found.adapter:
-        base = pretrained.Base(
-            path=str(output / runs.OWN_BASE),
-            step=None,
-            model=found.model,
-            parameters=found.parameters,
-            hash=pretrained.fingerprint(found.parameters),
-        )
-    return Imported(
-        model=found.model,
-        parameters=found.adapter or found.parameters,
-        settings=found.lora,
-        base=base,
-        own_base=bool(found.adapter),
-        tokenizer=_TOKENIZER.value or 'gpt2',
-        step=found.step,
-        origin=path.name,
-        facts={
-            'imported from': f'{path.name}, a checkpoint of the old project',
-            'training': f'step {found.step}; {json.dumps(numbers)}',
-            'template in training': '`QUESTION: ...` and `ANSWER: ...`, with no EOS: '
-            'until it is trained further, its answers do not end',
-        },
-        notes=found.notes,
-    )
-
-
-def _peft(folder: pathlib.Path) -> Imported:
-    """What an adapter folder holds, and the base that --base names.
-
-    Raises:
-      InputError: the base shows not to be the adapter's own.
-    """
-    base = restore.load_base(_BASE.value)
-    found = peft_adapter.read(folder, base.model)
-    if found.base_hash and found.base_hash != base.hash:
-        raise config.InputError(
-            f'{_BASE.value} is not the base of {folder}: its parameters hash to '
-            f'{base.hash[:16]}, the adapter says {found.base_hash[:16]} '
-            f'({found.base_name}); give that one as --base.'
-        )
-    table = 'wte' if base.model.tie_embeddings else 'lm_head'
-    own_head = base.parameters[f'{table}.embedding']
-    if found.head is not None and not np.array_equal(found.head, own_head):
-        raise config.InputError(
-            f'{folder} stores a head that is not that of {_BASE.value}: the adapter '
-            f'was trained on another model ({found.base_name}); give that as --base.'
-        )
-    notes = []
-    if not found.base_hash:
-        notes.append(
-            f'the adapter has no hash of its base ({found.base_name or "not named"}): '
-            f'that it is {_BASE.value} is taken on your word'
-        )
-    source = runs.find_source(_BASE.value)
-    name = model_card.short_name(_BASE.value, is_run=source.is_run)
-    return Imported(
-        model=base.model,
-        parameters=found.parameters,
-        settings=found.settings,
-        base=base,
-        own_base=False,
-        tokenizer=_TOKENIZER.value or source.tokenizer,
-        step=0,
-        origin=folder.name,
-        facts={
-            'imported from': f'{folder.name}, an adapter of peft',
-            'base': f'{name} (its parameters hash to {base.hash})',
-        },
-        notes=notes,
-    )
-
-
-def _tokenizer(found: Imported) -> text.Tokenizer:
-    """The tokenizer, if it can be the model's."""
-    tokenizer = text.load_tokenizer(found.tokenizer)
-    if not 0 <= found.model.vocab_size - tokenizer.vocab_size < _VOCAB_PADDING:
-        raise config.InputError(
-            f'the tokenizer {found.tokenizer} has {tokenizer.vocab_size} ids, the '
-            f'model {found.model.vocab_size}; give the one that it was trained with as '
-            '--tokenizer=FOLDER.'
-        )
-    return tokenizer
-
-
 def _write_merged(
-    new: pathlib.Path, found: Imported, tokenizer: text.Tokenizer
+    new: pathlib.Path, found: import_sources.Imported, tokenizer: text.Tokenizer
 ) -> list[str]:
     """Fills the folder with the whole model, and reads it back; returns notes."""
     parameters = found.parameters
@@ -251,7 +138,7 @@ def _write_merged(
 
 
 def _write_run(
-    new: pathlib.Path, found: Imported, tokenizer: text.Tokenizer
+    new: pathlib.Path, found: import_sources.Imported, tokenizer: text.Tokenizer
 ) -> list[str]:
     """Fills the folder with a run, and reads it back; returns notes."""
     notes = []
@@ -279,7 +166,7 @@ def _write_hugging_face(
     model: config.ModelConfig,
     parameters: dict[str, np.ndarray],
     tokenizer: text.Tokenizer,
-    found: Imported,
+    found: import_sources.Imported,
 ) -> list[str]:
     facts = dict(found.facts)
     if found.settings.rank:
@@ -314,7 +201,7 @@ def _lora(settings: config.LoraConfig) -> str:
     )
 
 
-def _next(found: Imported, output: pathlib.Path) -> str:
+def _next(found: import_sources.Imported, output: pathlib.Path) -> str:
     """The command that goes on with what was written."""
     name = (
         'gpt2_lora' if found.settings.rank and _FORMAT.value == 'run' else 'gpt2_full'

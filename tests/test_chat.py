@@ -9,7 +9,7 @@ import signal
 import pytest
 import test_generate
 
-from hax_jax import chat, chat_settings, config, generate, text
+from hax_jax import chat, chat_settings, config, fitting, generate, text
 from launch import chat_session, models
 
 SETTINGS = config.SamplingConfig(
@@ -85,7 +85,7 @@ def test_an_answer_is_streamed_and_becomes_a_turn(model: models.Model) -> None:
     assert talk.turns == [chat.Turn('Why?', sample.text, sample.finish_reason)]
     # It is what launch.sample answers to the same letter.
     [letter] = test_generate.questions(['Why?'])
-    fitted = generate.fit([letter], model.tokenizer, n_positions=128, max_new_tokens=6)
+    fitted = fitting.fit([letter], model.tokenizer, n_positions=128, max_new_tokens=6)
     assert list(model.generator.samples(fitted, SETTINGS)) == [sample]
     expected = f'## Question 1\n\nWhy?\n\n## Answer 1 ({sample.finish_reason})\n\n'
     assert talk.transcript() == expected + sample.text + '\n'

@@ -184,12 +184,12 @@ def test_fields_that_do_not_fit_each_other_are_named_together() -> None:
     ) == [
         "data.path='' names no dataset; make one with data_pipeline.build and give its "
         'folder.',
+        'model.n_embd=32 is not divisible by model.n_head=5; use a multiple of it.',
+        'lora.targets=() adapts nothing; name modules or set lora.rank=0.',
         'train.batch_size=8 is not divisible by train.grad_accum_steps=3; use a '
         'multiple of it.',
         'data.seq_len=128 is over model.n_positions=64; lower the first or raise the '
         'second.',
-        'model.n_embd=32 is not divisible by model.n_head=5; use a multiple of it.',
-        'lora.targets=() adapts nothing; name modules or set lora.rank=0.',
     ]
 
 

@@ -150,3 +150,16 @@ def test_a_lock_is_for_one_process_and_a_killed_one_frees_it(
         pass
     with files.locked(path, wait=True):
         assert capfd.readouterr().out == ''  # waits for nobody, says nothing
+
+
+@pytest.mark.parametrize(
+    ('written', 'named'), [('[1]', 'a list, not an object'), ('{"a": ', 'Expecting')]
+)
+def test_what_is_no_json_object_is_named(
+    tmp_path: pathlib.Path, written: str, named: str
+) -> None:
+    (tmp_path / 'a.json').write_text('{"b": "ä"}', encoding='utf-8')
+    assert files.read_json_object(tmp_path / 'a.json') == {'b': 'ä'}
+    (tmp_path / 'a.json').write_text(written)
+    with pytest.raises(ValueError, match=named):
+        files.read_json_object(tmp_path / 'a.json')

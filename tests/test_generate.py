@@ -16,6 +16,7 @@ from hax_jax import (
     config,
     decode,
     engine,
+    fitting,
     generate,
     gpt2,
     lora,
@@ -49,6 +50,7 @@ def tokenizer(sentencepiece_folder: pathlib.Path) -> text.SentencePieceTokenizer
 def make_model(
     tokenizer: text.Tokenizer,
     *,
+    n_layer: int = 2,
     n_positions: int = 128,
     extra_ids: int = 0,
     tie_embeddings: bool = True,
@@ -57,7 +59,7 @@ def make_model(
     """A tiny model; parameters so large that its choices are far from ties."""
     sizes = config.ModelConfig(
         attention='xla',
-        n_layer=2,
+        n_layer=n_layer,
         n_head=2,
         n_embd=32,
         n_positions=n_positions,
@@ -90,7 +92,7 @@ def answers(
     batch_size: int = 4,
     num_samples: int = 1,
 ) -> list[generate.Sample]:
-    fitted = generate.fit(
+    fitted = fitting.fit(
         letters,
         tokenizer,
         n_positions=model.model.n_positions,
@@ -165,7 +167,7 @@ def slowly(
 ) -> tuple[list[int], str]:
     """New tokens and finish reason, a full forward pass for each token."""
     n_positions = model.model.n_positions
-    fitted = generate.fit(
+    fitted = fitting.fit(
         [question],
         tokenizer,
         n_positions=n_positions,
@@ -271,7 +273,7 @@ def test_logprobs_are_those_of_the_model_whatever_the_settings(
     model = make_model(tokenizer)
     settings = dataclasses.replace(DRAWN, max_new_tokens=5, repetition_penalty=2.0)
     letters = questions(LETTERS[:3])
-    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=5)
+    fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=5)
     generator = generate.Generator(model, tokenizer, mesh=one_device())
     graphdef, params = nnx.split(model)
     for sample, prompt in zip(
@@ -385,7 +387,7 @@ def test_a_streamed_answer_is_the_same_and_comes_piece_by_piece(
     for stop in ((), (expected.text[12:15],)):
         settings = dataclasses.replace(settings, stop=stop)
         [expected] = answers(model, tokenizer, letters, settings)
-        fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=30)
+        fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=30)
         generator = generate.Generator(model, tokenizer, mesh=one_device())
         row = batching.Row(letters[0], fitted.prompts[0], fitted.stems[0], 0)
         pieces: list[str] = []
@@ -423,7 +425,7 @@ def test_an_answer_begins_with_its_stem(tokenizer: text.SentencePieceTokenizer) 
         assert sample.text == tokenizer.decode(stem + ids)
         assert sample.text.startswith(letter.stem)
         assert (sample.num_tokens, sample.finish_reason) == (len(ids), reason)
-    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=20)
+    fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=20)
     assert fitted.stems[1] == tokenizer.encode(['Ask her once, '])[0]
 
 
@@ -433,18 +435,18 @@ def test_a_long_question_leaves_room_for_its_stem_too(
     [letter] = questions([' '.join(f'word{i}' for i in range(200))])
     letter = dataclasses.replace(letter, stem='Ask her once.')
     stem = tokenizer.encode([letter.stem])[0]
-    fitted = generate.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
+    fitted = fitting.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
     assert len(fitted.prompts[0].ids) + len(stem) + 30 == 129
     letter = dataclasses.replace(letter, stem='Help! ' * 60)
     with pytest.raises(config.InputError, match='of its stem; n_positions=128'):
-        generate.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
+        fitting.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
 
 
 def test_batches_come_the_longest_first_and_skip_what_is_there(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     letters = questions([f'Why {i}? ' * (1 + i * 7 % 5) for i in range(80)])
-    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=3)
+    fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=3)
     generator = generate.Generator(make_model(tokenizer), tokenizer, mesh=one_device())
     settings = dataclasses.replace(DRAWN, max_new_tokens=3)
     have = {(letters[0].id, 0), (letters[3].id, 0)}
@@ -556,7 +558,7 @@ def test_batches_of_one_shape_compile_once(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     model = make_model(tokenizer, n_positions=120)  # a shape of this test alone
-    fitted = generate.fit(
+    fitted = fitting.fit(
         questions([f'Why {i}?' for i in range(9)]),
         tokenizer,
         n_positions=120,
@@ -600,7 +602,7 @@ def test_samples_come_in_the_questions_order_and_progress_adds_up(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     letters = questions([f'Why {i}? ' * (1 + i * 7 % 5) for i in range(11)])
-    fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=3)
+    fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=3)
     generator = generate.Generator(make_model(tokenizer), tokenizer, mesh=one_device())
     settings = dataclasses.replace(DRAWN, max_new_tokens=3)
     progress: list[tuple[int, int]] = []
@@ -683,7 +685,7 @@ def test_a_long_question_loses_its_middle_to_leave_room(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     long = ' '.join(f'word{i}' for i in range(200))
-    fitted = generate.fit(
+    fitted = fitting.fit(
         questions(['Why?', long]), tokenizer, n_positions=128, max_new_tokens=40
     )
     pieces = text.template(tokenizer)
@@ -703,7 +705,7 @@ def test_too_many_new_tokens_become_fewer_and_a_note_says_so(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     long = ' '.join(f'word{i}' for i in range(200))
-    fitted = generate.fit(
+    fitted = fitting.fit(
         questions(['Why?', long]), tokenizer, n_positions=128, max_new_tokens=300
     )
     pieces = text.template(tokenizer)
@@ -717,7 +719,7 @@ def test_too_many_new_tokens_become_fewer_and_a_note_says_so(
         "'n_positions'. The largest max_new_tokens that fits beside all is "
         f'{129 - shortest}.'
     )
-    fits = generate.fit(
+    fits = fitting.fit(
         questions(['Why?', long]),
         tokenizer,
         n_positions=128,
@@ -732,7 +734,7 @@ def test_a_question_that_fits_in_no_form_is_an_error(
     pieces = text.template(tokenizer)
     fixed = len(pieces.head) + len(pieces.tail)
     with pytest.raises(config.InputError) as error:
-        generate.fit(
+        fitting.fit(
             questions(['Why?', 'xyz ' * 100, 'zyx ' * 100]),
             tokenizer,
             n_positions=fixed + 8,
@@ -754,12 +756,13 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
         import jax
         from flax import nnx
         import test_generate as t
-        from hax_jax import config, decode, generate, mesh, text
+        from hax_jax import config, decode, fitting, generate, mesh, text
         from hax_jax import train_state as ts
 
         tokenizer = text.load_tokenizer({str(sentencepiece_folder)!r})
         letters = t.questions(t.LETTERS)
-        fitted = generate.fit(letters, tokenizer, n_positions=128, max_new_tokens=20)
+        make = lambda: t.make_model(tokenizer, n_layer=1)
+        fitted = fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=20)
 
         def run(model, mesh):
             generator = generate.Generator(model, tokenizer, mesh=mesh)
@@ -774,15 +777,15 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
             assert any(s.finish_reason == 'stop' for s in found)
             return found
 
-        alone = run(t.make_model(tokenizer), jax.make_mesh(
+        alone = run(make(), jax.make_mesh(
             (1, 1, 1), mesh.AXES, axis_types=(jax.sharding.AxisType.Auto,) * 3,
             devices=jax.devices()[:1]))
         whole = mesh.make_mesh(config.MeshConfig())
         assert whole.shape['data'] == 4
-        assert run(t.make_model(tokenizer), whole) == alone
+        assert run(make(), whole) == alone
 
         both = mesh.make_mesh(config.MeshConfig(data=1, fsdp=2, tensor=2))
-        graphdef, params = nnx.split(t.make_model(tokenizer))
+        graphdef, params = nnx.split(make())
         params = jax.tree_util.tree_map_with_path(
             lambda path, x: jax.device_put(
                 x, mesh.parameter_sharding(both, ts.dotted(path), x.shape)), params)

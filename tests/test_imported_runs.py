@@ -1,9 +1,7 @@
 """A run whose parameters were made elsewhere goes on here as any other."""
 
 import dataclasses
-import json
 import pathlib
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from hax_jax import (
     layouts,
     lora,
     optimizer,
+    outcome,
     preflight,
     pretrained,
     records,
@@ -74,15 +73,10 @@ def imported(workdir: pathlib.Path) -> pathlib.Path:
 
 def train(
     cache: records.PackedCache, workdir: pathlib.Path, run: config.Config
-) -> trainer.Summary:
+) -> outcome.Summary:
     resolved, _ = runs.resolve(run)
     setup = preflight.prepare(resolved, cache)
     return trainer.train(setup, workdir, allow_change=[])
-
-
-def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, Any]]:
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [row for row in map(json.loads, rows) if row['kind'] == kind]
 
 
 def same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> bool:
@@ -118,7 +112,7 @@ def test_training_goes_on_from_the_imported_step(
     printed = capsys.readouterr().out
     assert 'continuing from step 7 of 12' in printed
     assert 'those of old.pt; the moments begin at zero' in printed
-    steps = lines(workdir, 'train')
+    steps = tiny_runs.lines(workdir, 'train')
     assert [row['step'] for row in steps] == [8, 9, 10, 11, 12]
     schedule = optimizer.schedule(run.optimizer, num_steps=12)
     for row in steps:

@@ -1,11 +1,9 @@
 import json
-import os
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -32,21 +30,11 @@ MISTAKES = [
 @pytest.fixture(scope='module')
 def measured() -> dict[str, Any]:
     """What mesh_child.py measured on 8 virtual CPU devices."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / 'tests' / 'mesh_child.py'),
-            json.dumps({'runs': RUNS, 'mistakes': MISTAKES}),
-        ],
-        env={
-            **os.environ,
-            'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
-            'JAX_PLATFORMS': 'cpu',
-            'PYTHONPATH': str(ROOT),
-        },
-        capture_output=True,
-        text=True,
-        timeout=240,
+    done = programs.run(
+        'tests/mesh_child.py',
+        json.dumps({'runs': RUNS, 'mistakes': MISTAKES}),
+        XLA_FLAGS='--xla_force_host_platform_device_count=8',
+        JAX_PLATFORMS='cpu',
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -1,6 +1,5 @@
 """Frozen, multiplied and bfloat16 parameters in runs: saved, restored, gone on with."""
 
-import json
 import pathlib
 import shutil
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from hax_jax import config, layouts, preflight, records, restore, runs, trainer
+from hax_jax import config, layouts, preflight, records, restore, runs
 
 FROZEN = ('wte.*=0', 'h.0.*=0', 'h.1.*=0.5')
 
@@ -19,30 +18,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
     return tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'cache')
 
 
-def train(
-    cache: records.PackedCache, workdir: pathlib.Path, run: config.Config
-) -> pathlib.Path:
-    trainer.train(preflight.prepare(run, cache), workdir, allow_change=[])
-    return workdir
-
-
 def train_cut_and_go_on(
     cache: records.PackedCache, folder: pathlib.Path, run: config.Config
 ) -> pathlib.Path:
     """A run of 6 steps; in the folder `cut` beside it the same, its last 3 redone."""
-    whole = train(cache, folder / 'whole', run)
+    whole = tiny_runs.train(cache, folder / 'whole', run)
     shutil.copytree(whole, folder / 'cut')
     shutil.rmtree(folder / 'cut' / 'checkpoints' / '6')
-    train(cache, folder / 'cut', run)
+    tiny_runs.train(cache, folder / 'cut', run)
     one, other = (restore.parameters(str(folder / n), step=6) for n in ('whole', 'cut'))
     for name, value in one.items():
         np.testing.assert_array_equal(value, other[name], err_msg=name)
     return whole
-
-
-def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, float]]:
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [row for row in map(json.loads, rows) if row['kind'] == kind]
 
 
 SHORT = {
@@ -78,7 +65,7 @@ def test_what_is_frozen_makes_the_run(
 ) -> None:
     run = tiny_runs.make_config(**SHORT, optimizer__lr_multipliers=('wte.*=0',))
     with pytest.raises(config.InputError) as caught:
-        train(cache, frozen, run)
+        tiny_runs.train(cache, frozen, run)
     assert "lr_multipliers: ['wte.*=0', 'h.0.*=0', 'h.1.*=0.5'] -> ['wte.*=0']: " in (
         str(caught.value)
     )
@@ -100,7 +87,7 @@ def test_a_run_of_bfloat16_goes_on_bit_for_bit_and_is_read_as_float32(
     for value in restore.parameters(str(workdir)).values():
         assert value.dtype == np.float32
         np.testing.assert_array_equal(value, value.astype(ml_dtypes.bfloat16))
-    rows = lines(workdir, 'train')
+    rows = tiny_runs.lines(workdir, 'train')
     assert all(row['lost_updates'] > 0.5 for row in rows)
     whole, again = capsys.readouterr().out.split('continuing from step 3')
     for printed in (whole, again):
@@ -115,13 +102,13 @@ def test_a_base_in_bfloat16_is_held_by_the_hash_of_its_float32(
         **SHORT, train__param_dtype='bfloat16', train__z_loss=1e-3
     )
     run, _ = runs.resolve(tiny_runs.lora(run, frozen))
-    train(cache, tmp_path / 'lora', run)
+    tiny_runs.train(cache, tmp_path / 'lora', run)
     base = restore.load_base(str(frozen))
     assert runs.read_run(tmp_path / 'lora')['base']['hash'] == base.hash
     merged = restore.parameters(str(tmp_path / 'lora'))
     for name in ('wte.embedding', 'ln_f.scale'):  # which the adapters left as it was
         np.testing.assert_array_equal(merged[name], base.parameters[name])
-    rows = lines(tmp_path / 'lora', 'train')
+    rows = tiny_runs.lines(tmp_path / 'lora', 'train')
     assert all(row['z_loss'] > 0 and 'lost_updates' not in row for row in rows)
 
 

@@ -24,6 +24,7 @@ from hax_jax import (  # noqa: E402
     config,
     export,
     files,
+    fitting,
     generate,
     layouts,
     lora,
@@ -138,7 +139,7 @@ def our_logits(workdir: pathlib.Path, ids: np.ndarray) -> np.ndarray:
 
 def our_greedy(workdir: pathlib.Path) -> str:
     loaded = restore.load(str(workdir))
-    fitted = generate.fit(
+    fitted = fitting.fit(
         prompts.from_texts([_LETTER]).questions,
         loaded.tokenizer,
         n_positions=loaded.model_config.n_positions,

@@ -1,11 +1,9 @@
 import dataclasses
 import math
-import os
 import pathlib
-import subprocess
-import sys
 
 import jax
+import programs
 import pytest
 
 from hax_jax import config, planner, preflight, records, train_step
@@ -226,16 +224,8 @@ print(plan.mesh, plan.parameter_bytes, plan.activation_bytes, plan.logits_bytes)
 
 def test_a_device_of_a_mesh_holds_its_share() -> None:
     code = MESH.replace('tests_planner', pathlib.Path(__file__).stem)
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        env={
-            **os.environ,
-            'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
-            'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}',
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
+    done = programs.run(
+        '-c', code, XLA_FLAGS='--xla_force_host_platform_device_count=4'
     )
     assert done.returncode == 0, done.stderr
     # Whole on each device: the norms and biases. In halves: wpe. In quarters: wte and

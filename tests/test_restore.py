@@ -16,12 +16,10 @@ from hax_jax import (
     layouts,
     lora,
     mesh,
-    preflight,
     records,
     restore,
     runs,
     text,
-    trainer,
 )
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
@@ -32,20 +30,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
     return tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'cache')
 
 
-def train(
-    cache: records.PackedCache, workdir: pathlib.Path, run: config.Config
-) -> pathlib.Path:
-    trainer.train(preflight.prepare(run, cache), workdir, allow_change=[])
-    return workdir
-
-
 @pytest.fixture(scope='module')
 def full(
     cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
     """A run of all parameters, its vocabulary of 16 padded to 24."""
     run = tiny_runs.make_config(train__num_steps=10, model__pad_vocab_to_multiple_of=12)
-    return train(cache, tmp_path_factory.mktemp('runs') / 'full', run)
+    return tiny_runs.train(cache, tmp_path_factory.mktemp('runs') / 'full', run)
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +46,7 @@ def adapted(cache: records.PackedCache, full: pathlib.Path) -> pathlib.Path:
     settings = dataclasses.replace(run.lora, targets=('attn.c_attn', 'lm_head'))
     model = dataclasses.replace(run.model, pad_vocab_to_multiple_of=12)
     run, _ = runs.resolve(dataclasses.replace(run, lora=settings, model=model))
-    return train(cache, full.parent / 'adapted', run)
+    return tiny_runs.train(cache, full.parent / 'adapted', run)
 
 
 def test_parameters_come_as_plain_numpy_without_the_padding(
@@ -156,7 +147,7 @@ def test_the_base_of_a_run_may_itself_be_an_adapted_run(
     run = tiny_runs.lora(tiny_runs.make_config(train__num_steps=10), adapted)
     run, _ = runs.resolve(run)
     assert not run.model.tie_embeddings
-    train(cache, tmp_path, run)
+    tiny_runs.train(cache, tmp_path, run)
     first = json.loads((tmp_path / 'metrics.jsonl').read_text().splitlines()[0])
     best = restore.parts(str(adapted)).validation_loss
     assert first['loss'] == pytest.approx(best, abs=1e-5)

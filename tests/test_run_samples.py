@@ -11,10 +11,12 @@ from typing import Any
 
 import answered_runs
 import pytest
+import tiny_runs
 
 from hax_jax import (
     config,
     decode,
+    fitting,
     generate,
     mesh,
     preflight,
@@ -75,13 +77,10 @@ def samples(workdir: pathlib.Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in open(workdir / 'samples.jsonl', 'rb')]
 
 
-def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, Any]]:
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [row for row in map(json.loads, rows) if row['kind'] == kind]
-
-
 def losses(workdir: pathlib.Path) -> list[tuple[float, float]]:
-    return [(row['loss'], row['grad_norm']) for row in lines(workdir, 'train')]
+    return [
+        (row['loss'], row['grad_norm']) for row in tiny_runs.lines(workdir, 'train')
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -112,7 +111,7 @@ def test_answers_are_those_that_the_model_of_that_step_samples(
     questions = [
         prompts.Question(f'p{i}', answered_runs.QUESTIONS[i], '') for i in (0, 1)
     ]
-    fitted = generate.fit(questions, tokenizer, n_positions=96, max_new_tokens=12)
+    fitted = fitting.fit(questions, tokenizer, n_positions=96, max_new_tokens=12)
     loaded = restore.load(str(whole), step=4)
     generator = generate.Generator(
         loaded.model, tokenizer, mesh=mesh.make_mesh(config.MeshConfig())
@@ -129,7 +128,7 @@ def test_answers_are_those_that_the_model_of_that_step_samples(
 
 
 def test_metrics_have_the_figures_of_the_answers(whole: pathlib.Path) -> None:
-    figures = lines(whole, 'samples')
+    figures = tiny_runs.lines(whole, 'samples')
     assert [row['step'] for row in figures] == [0, 2, 4]
     found = samples(whole)
     for row in figures:
@@ -147,8 +146,10 @@ def test_answering_does_not_disturb_training(
 ) -> None:
     train(cache, tmp_path, train__num_sample_questions=0)
     assert losses(tmp_path) == losses(whole)
-    assert lines(tmp_path, 'evaluation') == lines(whole, 'evaluation')
-    assert lines(tmp_path, 'samples') == []
+    assert tiny_runs.lines(tmp_path, 'evaluation') == tiny_runs.lines(
+        whole, 'evaluation'
+    )
+    assert tiny_runs.lines(tmp_path, 'samples') == []
     assert not (tmp_path / 'samples.jsonl').exists()
 
 

@@ -2,14 +2,13 @@
 
 import io
 import json
-import os
 import pathlib
 import subprocess
-import sys
 import types
 from collections.abc import Iterator
 from typing import Any
 
+import programs
 import pytest
 import tiny_runs
 from absl import flags
@@ -31,7 +30,6 @@ from hax_jax import (
 )
 from launch import sample
 
-_ROOT = pathlib.Path(__file__).parents[1]
 _FAST = ('--max_new_tokens=8', '--batch_size=2')
 _LETTERS = ['My mother visits.\n\nWhy?', 'Is it rude?', 'Who pays?']
 _SETTINGS = {
@@ -117,15 +115,7 @@ def run_command(
     environment: dict[str, str] | None = None,
     program: str = 'launch.sample',
 ) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, '-m', program, *map(str, arguments)],
-        cwd=_ROOT,
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=dict(os.environ) | (environment or {}),
-    )
+    return programs.run('-m', program, *arguments, given=given, **(environment or {}))
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -188,9 +178,7 @@ def test_mistakes_are_one_error_and_no_traceback(workdir: pathlib.Path) -> None:
 
 def test_tensorflow_is_not_imported() -> None:
     code = 'import sys, launch.sample; print("tensorflow" in sys.modules)'
-    result = subprocess.run(
-        [sys.executable, '-c', code], cwd=_ROOT, capture_output=True, text=True
-    )
+    result = programs.run('-c', code)
     assert result.stdout.strip() == 'False', result.stderr
 
 

@@ -9,9 +9,10 @@ import ml_dtypes
 import numpy as np
 import optax
 import pytest
+import tiny_steps
 from flax import nnx
 
-from hax_jax import config, layouts, mesh, optimizer, train_step
+from hax_jax import config, mesh, optimizer, train_step
 from hax_jax import train_state as ts
 
 TINY = config.ModelConfig(
@@ -23,7 +24,6 @@ LORA = config.LoraConfig(rank=2, targets=('attn.c_attn', 'mlp.c_fc'))
 SETTINGS = config.OptimizerConfig(
     schedule='constant', learning_rate=1e-2, weight_decay=0.3, clip_norm=0.0, eps=1e-3
 )
-Batch = dict[str, jax.Array]
 
 
 @dataclasses.dataclass
@@ -33,7 +33,7 @@ class Run:
     step: object
 
     def parameters(self) -> dict[str, np.ndarray]:
-        return named(self.state.params)
+        return tiny_steps.named(self.state.params)
 
     def train(self, num_steps: int) -> list[dict[str, float]]:
         out = []
@@ -73,22 +73,18 @@ def make(
         z_loss=z_loss,
     )
     state = ts.create(
-        made, model, lora, tx, compute_dtype='float32', seed=0, base=base_of(model)
+        made,
+        model,
+        lora,
+        tx,
+        compute_dtype='float32',
+        seed=0,
+        base=tiny_steps.random_parameters(model, scale=0.3),
     )
     return Run(made, state, step)
 
 
-def base_of(model: config.ModelConfig) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(5)
-    return {
-        name: (name.endswith('.scale') + 0.3 * rng.normal(size=shape)).astype(
-            np.float32
-        )
-        for name, shape in layouts.parameter_shapes(model).items()
-    }
-
-
-def batch_of(*, rows: int = 4, length: int = 12, seed: int = 0) -> Batch:
+def batch_of(*, rows: int = 4, length: int = 12, seed: int = 0) -> train_step.Batch:
     rng = np.random.default_rng(seed)
     sizes = np.linspace(4, length, rows).astype(int)
     real = np.arange(length) < sizes[:, None]
@@ -99,14 +95,7 @@ def batch_of(*, rows: int = 4, length: int = 12, seed: int = 0) -> Batch:
         'segment_ids': real,
         'positions': np.arange(length) * real,
     }
-    return {
-        name: jnp.asarray(x, jnp.float32 if name == 'loss_weights' else jnp.int32)
-        for name, x in batch.items()
-    }
-
-
-def named(tree: object) -> dict[str, np.ndarray]:
-    return {name: np.array(leaf) for name, leaf in ts.named(tree).items()}
+    return tiny_steps.batch(batch)
 
 
 def with_multipliers(*entries: str, **changes: object) -> config.OptimizerConfig:
@@ -135,7 +124,7 @@ def test_what_is_frozen_has_no_moments_and_is_bit_equal_after_steps(
     assert moments(run.state) == before.keys() - held
     # The gradient's norm, and so clipping, is of what moves alone.
     moving, still = run.blueprint.split_held(run.state.params)
-    assert named(still).keys() == held
+    assert tiny_steps.named(still).keys() == held
 
     def loss_of(moving: nnx.State, still: nnx.State, frozen: nnx.State) -> jax.Array:
         params = nnx.merge_state(moving, still)
@@ -182,7 +171,7 @@ def by_hand(
     graphdef: nnx.GraphDef,
     params: nnx.State,
     frozen: nnx.State,
-    batch: Batch,
+    batch: train_step.Batch,
     z_loss: float,
 ) -> jax.Array:
     """The objective of whole logits: nll + z_loss logsumexp**2, weighted."""
@@ -209,7 +198,7 @@ def test_z_loss_is_the_square_of_logsumexp_and_has_its_gradient(
     plain, _ = grad(run.state.params, run.state.frozen, batch, 0.0)
     both, grads = grad(run.state.params, run.state.frozen, batch, z_loss)
     assert float(both) > 1.02 * float(plain)
-    grads, before = named(grads), run.parameters()
+    grads, before = tiny_steps.named(grads), run.parameters()
     run.state, metrics = run.step(run.state, batch)
     np.testing.assert_allclose(metrics['loss'], plain, rtol=1e-5)
     np.testing.assert_allclose(metrics['z_loss'], both - plain, rtol=1e-4)
@@ -223,6 +212,15 @@ def test_z_loss_is_the_square_of_logsumexp_and_has_its_gradient(
         )
 
 
+@functools.cache
+def after_two_steps(
+    model: config.ModelConfig, lora: config.LoraConfig, remat: str
+) -> tuple[list[dict[str, float]], dict[str, np.ndarray]]:
+    """(metrics, parameters); plain layers are what two of the cases compare with."""
+    run = make(model=model, lora=lora, remat=remat)
+    return run.train(2), run.parameters()
+
+
 @pytest.mark.parametrize(
     ('remat', 'lora'), [('none', FULL), ('block', FULL), ('dots', LORA)]
 )
@@ -233,12 +231,11 @@ def test_layers_in_a_loop_and_computed_again_are_the_same_layers(
     model = dataclasses.replace(TINY, n_layer=2, resid_pdrop=0.2, attn_pdrop=0.2)
     lora = dataclasses.replace(lora, dropout=0.2 if lora.rank else 0.0)
     looped = dataclasses.replace(model, scan_layers=True)
-    plain = make(model=model, lora=lora)
-    again = make(model=looped, lora=lora, remat=remat)
-    for expected, found in zip(plain.train(2), again.train(2), strict=True):
-        assert found['loss'] == pytest.approx(expected['loss'], rel=1e-6)
-        assert found['grad_norm'] == pytest.approx(expected['grad_norm'], rel=1e-5)
-    expected, found = plain.parameters(), again.parameters()
+    plain_metrics, expected = after_two_steps(model, lora, 'none')
+    again_metrics, found = after_two_steps(looped, lora, remat)
+    for plain, again in zip(plain_metrics, again_metrics, strict=True):
+        assert again['loss'] == pytest.approx(plain['loss'], rel=1e-6)
+        assert again['grad_norm'] == pytest.approx(plain['grad_norm'], rel=1e-5)
     assert found.keys() == expected.keys()  # h.0, h.1: checkpoints are the same
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name], atol=2e-6, err_msg=name)
@@ -256,7 +253,7 @@ SMALL = dataclasses.replace(SETTINGS, learning_rate=1e-3)
 
 def test_bfloat16_parameters_lose_updates_that_are_small_and_it_is_counted() -> None:
     run = make(settings=SMALL, param_dtype='bfloat16')
-    before, exact = run.parameters(), base_of(TINY)
+    before, exact = run.parameters(), tiny_steps.random_parameters(TINY, scale=0.3)
     for name, value in before.items():
         np.testing.assert_array_equal(value, exact[name].astype(ml_dtypes.bfloat16))
     grads = jax.jit(jax.grad(functools.partial(by_hand, run.blueprint.graphdef)))(
@@ -264,7 +261,7 @@ def test_bfloat16_parameters_lose_updates_that_are_small_and_it_is_counted() -> 
     )
     (metrics,) = run.train(1)
     lost = given = 0
-    for name, g in named(grads).items():
+    for name, g in tiny_steps.named(grads).items():
         g, old = g.astype(np.float32), before[name].astype(np.float32)
         update = 1e-3 * (g / (np.abs(g) + 1e-3) + 0.3 * old * (old.ndim > 1))
         new = (old - update).astype(ml_dtypes.bfloat16)
@@ -286,7 +283,7 @@ def test_each_option_reports_its_own_and_adapters_lose_nothing() -> None:
     adapted = make(lora=LORA, param_dtype='bfloat16')
     assert reported(adapted) == always
     assert {v.dtype for v in adapted.parameters().values()} == {np.dtype(np.float32)}
-    frozen = named(adapted.state.frozen).values()
+    frozen = tiny_steps.named(adapted.state.frozen).values()
     assert {v.dtype for v in frozen} == {np.dtype(ml_dtypes.bfloat16)}
 
 

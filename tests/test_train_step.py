@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_steps
 from flax import nnx
 
 from hax_jax import (
     checkpoint,
     config,
-    layouts,
     mesh,
     optimizer,
     pretrained,
@@ -32,14 +32,13 @@ SETTINGS = config.OptimizerConfig(
     learning_rate=1e-2, warmup_steps=2, weight_decay=0.3, clip_norm=0.0, eps=1e-3
 )
 NUM_STEPS = 4
-Batch = dict[str, jax.Array]
 
 
 @dataclasses.dataclass
 class Trainer:
     blueprint: ts.Blueprint
     step: collections.abc.Callable[
-        [ts.TrainState, Batch], tuple[ts.TrainState, train_step.Metrics]
+        [ts.TrainState, train_step.Batch], tuple[ts.TrainState, train_step.Metrics]
     ]
     fresh: collections.abc.Callable[[], ts.TrainState]
 
@@ -64,16 +63,9 @@ def trainer(
         grad_accum_steps=grad_accum_steps,
         seed=seed,
     )
-    rng = np.random.default_rng(5)
-    base = {
-        name: (name.endswith('.scale') + 0.1 * rng.normal(size=shape)).astype(
-            np.float32
-        )
-        for name, shape in layouts.parameter_shapes(
-            dataclasses.replace(model, pad_vocab_to_multiple_of=1)
-        ).items()
-    }
-
+    base = tiny_steps.random_parameters(
+        dataclasses.replace(model, pad_vocab_to_multiple_of=1), scale=0.1
+    )
     made = ts.create(
         blueprint, model, lora, tx, compute_dtype='float32', seed=0, base=base
     )
@@ -106,7 +98,7 @@ def test_a_padded_vocabulary_changes_no_loss_and_its_rows_never_move(
         np.testing.assert_allclose(other[name][:64], one[name], atol=1e-6)
 
 
-def batch_of(rows: int = 8, length: int = 16, seed: int = 0) -> Batch:
+def batch_of(rows: int = 8, length: int = 16, seed: int = 0) -> train_step.Batch:
     """Rows with 1 to `length` tokens, the rest padding; a third of weights are 0."""
     rng = np.random.default_rng(seed)
     sizes = np.linspace(1, length, rows).astype(int)
@@ -120,18 +112,14 @@ def batch_of(rows: int = 8, length: int = 16, seed: int = 0) -> Batch:
         'segment_ids': real,
         'positions': np.arange(length) * real,
     }
-    return {
-        name: jnp.asarray(x, jnp.float32 if name == 'loss_weights' else jnp.int32)
-        for name, x in batch.items()
-    }
-
-
-def named(tree: object) -> dict[str, np.ndarray]:
-    return {name: np.array(leaf) for name, leaf in ts.named(tree).items()}
+    return tiny_steps.batch(batch)
 
 
 def loss_by_hand(
-    graphdef: nnx.GraphDef, params: nnx.State, frozen: nnx.State, batch: Batch
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    frozen: nnx.State,
+    batch: train_step.Batch,
 ) -> jax.Array:
     """Weighted cross-entropy over the sum of weights, of whole logits."""
     model = nnx.merge(graphdef, params, frozen)
@@ -151,14 +139,14 @@ def learning_rate(step: int) -> float:
 def adamw(
     settings: config.OptimizerConfig,
     trained: Trainer,
-    batches: list[Batch],
+    batches: list[train_step.Batch],
 ) -> tuple[dict[str, np.ndarray], list[float], list[float]]:
     """(parameters, losses, gradient norms) of the same run, in numpy."""
     state = trained.fresh()
     grad = jax.jit(
         jax.value_and_grad(functools.partial(loss_by_hand, trained.blueprint.graphdef))
     )
-    params = named(state.params)
+    params = tiny_steps.named(state.params)
     first = {name: np.zeros_like(p) for name, p in params.items()}
     second = {name: np.zeros_like(p) for name, p in params.items()}
     losses, norms = [], []
@@ -167,7 +155,7 @@ def adamw(
             jax.tree.structure(state.params), [jnp.asarray(p) for p in params.values()]
         )
         loss, grads = grad(tree, state.frozen, batch)
-        grads = named(grads)
+        grads = tiny_steps.named(grads)
         norm = np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in grads.values()))
         losses.append(float(loss))
         norms.append(float(norm))
@@ -197,7 +185,7 @@ def test_steps_are_those_of_adamw_in_numpy(
     expected, losses, norms = adamw(settings, trained, batches)
     assert min(norms) > 0.05  # so that all are clipped where clip_norm is 0.05
     state = trained.fresh()
-    begun = named(state.params)
+    begun = tiny_steps.named(state.params)
     for t, batch in enumerate(batches):
         state, metrics = trained.step(state, batch)
         np.testing.assert_allclose(metrics['loss'], losses[t], rtol=1e-5)
@@ -206,7 +194,7 @@ def test_steps_are_those_of_adamw_in_numpy(
             metrics['learning_rate'], learning_rate(t), rtol=1e-6
         )
         assert int(state.step) == t + 1
-    for name, value in named(state.params).items():
+    for name, value in tiny_steps.named(state.params).items():
         moved = np.linalg.norm(expected[name] - begun[name])
         assert moved > 0
         assert np.linalg.norm(value - expected[name]) < 1e-3 * moved + 1e-6, name
@@ -270,8 +258,8 @@ def test_law_8_accumulation_equals_one_big_batch_with_unequal_token_counts(
     found, metrics = split.step(split.fresh(), batch)
     for name, value in expected_metrics.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
-    wanted = named(expected.params)
-    for name, value in named(found.params).items():
+    wanted = tiny_steps.named(expected.params)
+    for name, value in tiny_steps.named(found.params).items():
         np.testing.assert_allclose(value, wanted[name], atol=1e-6, err_msg=name)
 
 
@@ -298,8 +286,8 @@ def test_law_9_the_step_compiles_once_also_from_a_restored_state(
     assert {n: float(m) for n, m in metrics.items()} == {
         n: float(m) for n, m in again.items()
     }
-    expected = named(state)
-    for name, value in named(restored).items():
+    expected = tiny_steps.named(state)
+    for name, value in tiny_steps.named(restored).items():
         np.testing.assert_array_equal(value, expected[name])
 
 
@@ -315,9 +303,9 @@ def test_the_state_is_donated_and_the_batch_is_not(lora: config.LoraConfig) -> N
 def test_training_does_not_write_into_the_arrays_that_a_state_was_placed_from() -> None:
     # A CPU's device array may be the host array itself, and the state is donated.
     trained = trainer()
-    expected = named(trained.fresh().params)
+    expected = tiny_steps.named(trained.fresh().params)
     trained.step(trained.fresh(), batch_of())
-    for name, value in named(trained.fresh().params).items():
+    for name, value in tiny_steps.named(trained.fresh().params).items():
         np.testing.assert_array_equal(value, expected[name])
 
 
@@ -336,10 +324,10 @@ def test_metrics_count_tokens_and_weights() -> None:
 def test_a_batch_of_no_weight_moves_nothing(grad_accum_steps: int) -> None:
     trained = trainer(grad_accum_steps=grad_accum_steps)
     state, _ = trained.step(trained.fresh(), batch_of())  # so that there is momentum
-    before = named(state.params)
+    before = tiny_steps.named(state.params)
     empty = batch_of() | {'loss_weights': jnp.zeros((8, 16))}
     state, metrics = trained.step(state, empty)
-    for name, value in named(state.params).items():
+    for name, value in tiny_steps.named(state.params).items():
         np.testing.assert_array_equal(value, before[name])
     assert float(metrics['loss']) == float(metrics['grad_norm']) == 0
     assert int(state.step) == 2
@@ -351,8 +339,8 @@ def test_a_position_of_no_weight_has_no_say() -> None:
     other = jnp.where(unweighted, (batch['targets'] + 9) % 64, batch['targets'])
     expected, _ = trained.step(trained.fresh(), batch)
     found, _ = trained.step(trained.fresh(), batch | {'targets': other})
-    wanted = named(expected.params)
-    for name, value in named(found.params).items():
+    wanted = tiny_steps.named(expected.params)
+    for name, value in tiny_steps.named(found.params).items():
         np.testing.assert_array_equal(value, wanted[name])
 
 
@@ -368,7 +356,7 @@ def test_dropout_is_a_function_of_seed_step_and_microbatch() -> None:
     model = dataclasses.replace(small, resid_pdrop=0.3)
     batch = jax.tree.map(lambda x: jnp.tile(x[-1:], (2, 1)), batch_of())  # equal rows
 
-    def loss_of(trained: Trainer, batch: Batch, step: int = 0) -> float:
+    def loss_of(trained: Trainer, batch: train_step.Batch, step: int = 0) -> float:
         state = trained.fresh()
         at = ts.place(np.asarray(step, np.int32), trained.blueprint.shardings.step)
         _, metrics = trained.step(dataclasses.replace(state, step=at), batch)

@@ -1,10 +1,10 @@
 """The loop: it learns, it goes on where it was, it refuses what is another run."""
 
 import dataclasses
-import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +16,16 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from hax_jax import checkpoint, config, preflight, records, restore, runs, trainer
+from hax_jax import (
+    checkpoint,
+    config,
+    outcome,
+    preflight,
+    records,
+    restore,
+    runs,
+    trainer,
+)
 
 _ROOT = pathlib.Path(__file__).parents[1]
 _CHILD = """
@@ -44,18 +53,16 @@ def train(
     *,
     allow_change: list[str] | None = None,
     **changes: object,
-) -> trainer.Summary:
+) -> outcome.Summary:
     setup = preflight.prepare(run or tiny_runs.make_config(**changes), cache)
     return trainer.train(setup, workdir, allow_change=allow_change or [])
 
 
-def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, Any]]:
-    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
-    return [row for row in map(json.loads, rows) if row['kind'] == kind]
-
-
 def losses(workdir: pathlib.Path) -> list[tuple[int, float, float]]:
-    return [(r['step'], r['loss'], r['grad_norm']) for r in lines(workdir, 'train')]
+    return [
+        (r['step'], r['loss'], r['grad_norm'])
+        for r in tiny_runs.lines(workdir, 'train')
+    ]
 
 
 def parameters(workdir: pathlib.Path) -> dict[str, np.ndarray]:
@@ -72,11 +79,25 @@ def whole(
     return workdir
 
 
+@pytest.fixture(scope='module')
+def short(
+    cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """A run of 10 steps; tests that go on with it copy it."""
+    workdir = tmp_path_factory.mktemp('runs') / 'short'
+    train(cache, workdir, train__num_steps=10)
+    return workdir
+
+
 def test_a_planted_regularity_is_learned(
     cache: records.PackedCache, tmp_path: pathlib.Path
 ) -> None:
     summary = train(
-        cache, tmp_path, train__num_steps=300, train__checkpoint_every_steps=300
+        cache,
+        tmp_path,
+        train__num_steps=300,
+        train__eval_every_steps=100,
+        train__checkpoint_every_steps=300,
     )
     # Who sees only the token before cannot do better than this on the same split.
     bound = tiny_runs.bigram_entropy(cache, 'validation')
@@ -137,11 +158,11 @@ def test_a_finished_run_does_nothing_more(
 
 
 def test_a_finished_run_can_be_made_longer(
-    cache: records.PackedCache, tmp_path: pathlib.Path
+    cache: records.PackedCache, short: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    train(cache, tmp_path, train__num_steps=10)
-    assert train(cache, tmp_path, train__num_steps=15).step == 15
-    changed = runs.read_run(tmp_path)['changes']
+    workdir = shutil.copytree(short, tmp_path / 'longer')
+    assert train(cache, workdir, train__num_steps=15).step == 15
+    changed = runs.read_run(workdir)['changes']
     assert changed == ['train.num_steps: 10 -> 15']
 
 
@@ -167,14 +188,17 @@ def test_evaluation_is_bit_equal_when_repeated(
     cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     train(cache, tmp_path)
-    first, second = lines(whole, 'evaluation'), lines(tmp_path, 'evaluation')
+    first, second = (
+        tiny_runs.lines(whole, 'evaluation'),
+        tiny_runs.lines(tmp_path, 'evaluation'),
+    )
     assert first == second
 
 
 def test_the_step_before_training_scores_as_untrained_weights_do(
     whole: pathlib.Path,
 ) -> None:
-    first = lines(whole, 'evaluation')[0]
+    first = tiny_runs.lines(whole, 'evaluation')[0]
     assert first['step'] == 0
     assert abs(first['loss'] - np.log(tiny_runs.VOCAB)) < 0.3
 
@@ -193,7 +217,7 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
         'hash': base.hash,
     }
     # The first evaluation is of the base: an adapter begins as the identity.
-    assert lines(tmp_path, 'evaluation')[0]['loss'] == pytest.approx(
+    assert tiny_runs.lines(tmp_path, 'evaluation')[0]['loss'] == pytest.approx(
         min(s.validation_loss for s in steps(whole) if s.validation_loss), abs=1e-6
     )
     merged = restore.load_base(str(tmp_path)).parameters
@@ -212,9 +236,8 @@ def test_a_lora_run_goes_on_bit_for_bit(
     run, _ = runs.resolve(tiny_runs.lora(run, whole))
     train(cache, tmp_path / 'whole', run)
     # A run of 10 steps that lost what came after step 5.
-    train(cache, tmp_path / 'cut', run)
-    for step in (10,):
-        remove_checkpoint(tmp_path / 'cut', step)
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'cut')
+    remove_checkpoint(tmp_path / 'cut', 10)
     train(cache, tmp_path / 'cut', run)
     assert losses(tmp_path / 'cut') == losses(tmp_path / 'whole')
     assert bit_equal(
@@ -246,17 +269,17 @@ def test_going_on_as_another_run_is_refused_by_name(
 
 
 def test_a_change_that_is_allowed_is_recorded(
-    cache: records.PackedCache, tmp_path: pathlib.Path
+    cache: records.PackedCache, short: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    train(cache, tmp_path, train__num_steps=10)
+    workdir = shutil.copytree(short, tmp_path / 'changed')
     train(
         cache,
-        tmp_path,
+        workdir,
         train__num_steps=12,
         train__batch_size=16,
         allow_change=['train.batch_size'],
     )
-    assert runs.read_run(tmp_path)['changes'] == [
+    assert runs.read_run(workdir)['changes'] == [
         'train.num_steps: 10 -> 12',
         'train.batch_size: 8 -> 16',
     ]
@@ -286,10 +309,10 @@ def test_other_data_tokenizer_or_template_is_refused_by_name(
 
 
 def test_another_base_is_refused_and_a_moved_one_found(
-    cache: records.PackedCache, tmp_path: pathlib.Path
+    cache: records.PackedCache, short: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    train(cache, tmp_path / 'base', train__num_steps=6)
-    train(cache, tmp_path / 'other', train__num_steps=6, train__seed=1)
+    shutil.copytree(short, tmp_path / 'base')
+    train(cache, tmp_path / 'other', train__num_steps=10, train__seed=1)
     run = tiny_runs.make_config(train__num_steps=6)
     resolved, _ = runs.resolve(tiny_runs.lora(run, tmp_path / 'base'))
     train(cache, tmp_path / 'lora', resolved)
@@ -353,12 +376,11 @@ def test_two_programs_do_not_write_one_run(
         child.wait(timeout=60)
 
 
-def test_the_last_checkpoints_and_the_best_are_kept(
-    cache: records.PackedCache, tmp_path: pathlib.Path
-) -> None:
-    train(cache, tmp_path, train__keep_last=2, train__keep_best=1)
-    kept = steps(tmp_path)
-    evaluated = {r['step']: r['loss'] for r in lines(tmp_path, 'evaluation')[1:]}
+def test_the_last_checkpoints_and_the_best_are_kept(whole: pathlib.Path) -> None:
+    settings = tiny_runs.make_config().train
+    assert (settings.keep_last, settings.keep_best) == (2, 1)
+    kept = steps(whole)
+    evaluated = {r['step']: r['loss'] for r in tiny_runs.lines(whole, 'evaluation')[1:]}
     best = min(evaluated, key=evaluated.get)
     assert {s.step for s in kept} == {25, 30, best}
 
@@ -376,7 +398,7 @@ def test_dropout_follows_the_step_so_a_cut_run_is_bit_equal(
 ) -> None:
     changes = {'train__num_steps': 10, 'model__resid_pdrop': 0.1}
     train(cache, tmp_path / 'whole', **changes)
-    train(cache, tmp_path / 'cut', **changes)
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'cut')
     remove_checkpoint(tmp_path / 'cut', 10)
     train(cache, tmp_path / 'cut', **changes)
     assert losses(tmp_path / 'cut') == losses(tmp_path / 'whole')

@@ -47,7 +47,7 @@ def test_patience_counts_over_the_whole_run_and_can_be_raised(
     assert '--config.train.patience=4' in outcome.render(ended, tmp_path)
     longer = test_trainer.train(cache, tmp_path, **{**changes, 'train__patience': 3})
     assert (longer.step, longer.reason) == (20, 'patience')
-    rows = test_trainer.lines(tmp_path, 'evaluation')
+    rows = tiny_runs.lines(tmp_path, 'evaluation')
     assert [row['step'] for row in rows] == [0, 5, 10, 15, 20]
     # TensorBoard shows each step of each curve once.
     seen = [(tag, step) for tag, step, _ in test_tracking.shown(tmp_path)]
@@ -111,17 +111,17 @@ def test_time_layers_and_profile_are_written_and_change_no_loss(
         restore.load_base(str(whole), step=7).parameters,
     )
     assert set(summary.seconds) == set(stopwatch.PARTS)
-    rows = test_trainer.lines(run, 'train')
+    rows = tiny_runs.lines(run, 'train')
     assert [row['step'] for row in rows] == [2, 4, 6, 7]
     for row in rows:
         assert 'step' in row['seconds']
         assert 'mfu' not in row  # a CPU's peak is not known
     for part in ('compile', 'evaluation'):
         assert sum(row['seconds'].get(part, 0.0) for row in rows) > 0
-    (last,) = test_trainer.lines(run, 'summary')
+    (last,) = tiny_runs.lines(run, 'summary')
     assert last['reason'] == 'finished'
     assert last['history']['best_loss'] == summary.history.best_loss
-    layers = test_trainer.lines(run, 'layers')
+    layers = tiny_runs.lines(run, 'layers')
     assert [row['step'] for row in layers] == [3, 6]
     assert set(layers[0]['by']) == {'wte', 'wpe', 'h.0', 'h.1', 'ln_f'}
     assert layers[0]['by']['h.0']['update_ratio'] > 0
@@ -146,5 +146,5 @@ def test_the_share_of_the_peak_is_that_of_the_tokens_that_are_no_padding(
         report.step(test_metrics.step_metrics(2.0, 25.0))
         report.interval(1)
         report.close()
-    (row,) = test_trainer.lines(tmp_path, 'train')
+    (row,) = tiny_runs.lines(tmp_path, 'train')
     assert math.isclose(row['mfu'], row['tokens_per_second'] * 1e6 / 1e12)

@@ -1,4 +1,4 @@
-"""A packed cache with a planted regularity, and a config that learns it in seconds.
+"""A packed cache with a planted regularity, and runs that learn it in seconds.
 
 Each pair is three random tokens (the question), then the same three over and over
 (the answer). Token frequencies tell nothing of it, nor do pairs of neighbours: only who
@@ -6,11 +6,13 @@ looks three tokens back knows what comes.
 """
 
 import dataclasses
+import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
-from hax_jax import config, files, packing, records
+from hax_jax import config, files, packing, preflight, records, trainer
 
 VOCAB = 16
 SEQ_LEN = 32
@@ -85,6 +87,20 @@ def make_config(**changes: object) -> config.Config:
         section, _, field = name.partition('__')
         draft[section][field] = value
     return config.freeze(draft)
+
+
+def train(
+    cache: records.PackedCache, workdir: pathlib.Path, run: config.Config
+) -> pathlib.Path:
+    """The workdir, after the run has been trained in it, or gone on with."""
+    trainer.train(preflight.prepare(run, cache), workdir, allow_change=[])
+    return workdir
+
+
+def lines(workdir: pathlib.Path, kind: str) -> list[dict[str, Any]]:
+    """The rows of a kind in the run's metrics.jsonl."""
+    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
+    return [row for row in map(json.loads, rows) if row['kind'] == kind]
 
 
 def bigram_entropy(cache: records.PackedCache, split: str) -> float:

@@ -1,9 +1,8 @@
 import json
 import pathlib
 import signal
-import subprocess
-import sys
 
+import programs
 import pytest
 
 from data_pipeline import build, dataset, dedupe, sources
@@ -228,17 +227,11 @@ def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect() -> None:
 
 
 def test_the_program_prints_one_error_and_exits_with_2(tmp_path: pathlib.Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'data_pipeline.build'),
-            f'--input={tmp_path / "*.md"}',
-            f'--output={tmp_path / "advice"}',
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = programs.run(
+        '-m',
+        'data_pipeline.build',
+        f'--input={tmp_path / "*.md"}',
+        f'--output={tmp_path / "advice"}',
     )
     assert done.returncode == 2
     assert done.stderr.startswith('error: ')
@@ -264,13 +257,7 @@ def test_a_build_that_is_killed_leaves_no_dataset(tmp_path: pathlib.Path) -> Non
         'from data_pipeline import build\n'
         f'build.build({patterns!r}, output={str(output)!r})\n'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
+    done = programs.run('-c', code)
     assert done.returncode == -signal.SIGKILL
     assert not output.exists()
     build.build(patterns, output=output)

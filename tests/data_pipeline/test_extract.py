@@ -3,7 +3,8 @@
 import json
 import pathlib
 import subprocess
-import sys
+
+import programs
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHAT = (
@@ -14,13 +15,7 @@ CHAT = (
 
 
 def _extract(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-m', 'data_pipeline.extract', *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    return programs.run('-m', 'data_pipeline.extract', *arguments)
 
 
 def test_one_object_a_pair_is_written_and_all_is_reported(

@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 
+import programs
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _PROGRAM = """
 from absl import flags
 from data_pipeline import program
@@ -25,14 +25,7 @@ program.run(main, positional={})
 
 
 def run(*arguments: str, positional: bool) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-c', _PROGRAM.format(positional), *arguments],
-        cwd=_ROOT,
-        env={**os.environ, 'PYTHONPATH': str(_ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return programs.run('-c', _PROGRAM.format(positional), *arguments)
 
 
 def test_arguments_may_stand_before_between_and_after_flags() -> None:
@@ -90,8 +83,8 @@ def test_a_program_that_is_ended_leaves_nothing_half_written(
 ) -> None:
     child = subprocess.Popen(
         [sys.executable, '-c', _SLOW, str(tmp_path / 'out')],
-        cwd=_ROOT,
-        env={**os.environ, 'PYTHONPATH': str(_ROOT)},
+        cwd=programs.ROOT,
+        env={**os.environ, 'PYTHONPATH': str(programs.ROOT)},
         stdout=subprocess.PIPE,
         text=True,
     )

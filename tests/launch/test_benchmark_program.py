@@ -1,35 +1,24 @@
 """launch.benchmark as its user meets it."""
 
 import json
-import pathlib
 import subprocess
-import sys
 
+import programs
 import pytest
-
-_ROOT = pathlib.Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            '-m',
-            'launch.benchmark',
-            '--config=tests/benchmarks/gpt2_124m.py',
-            '--config.model.n_layer=1',
-            '--config.model.n_head=2',
-            '--config.model.n_embd=16',
-            '--config.model.vocab_size=64',
-            '--config.data.seq_len=16',
-            '--config.train.batch_size=2',
-            *arguments,
-        ],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
+    return programs.run(
+        '-m',
+        'launch.benchmark',
+        '--config=tests/benchmarks/gpt2_124m.py',
+        '--config.model.n_layer=1',
+        '--config.model.n_head=2',
+        '--config.model.n_embd=16',
+        '--config.model.vocab_size=64',
+        '--config.data.seq_len=16',
+        '--config.train.batch_size=2',
+        *arguments,
     )
 
 

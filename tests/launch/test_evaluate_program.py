@@ -1,28 +1,12 @@
 """launch.evaluate on runs that were trained here, and on an export of one."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
-
-_ROOT = pathlib.Path(__file__).parents[2]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=_ROOT,
-        env={**os.environ, 'PYTHONPATH': f'{_ROOT}:{_ROOT / "tests"}'},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 @pytest.fixture(scope='module')
@@ -33,7 +17,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope='module')
 def printed(folder: pathlib.Path) -> dict[str, str]:
     """What each call of evaluate_child.py printed."""
-    done = run('tests/launch/evaluate_child.py', str(folder))
+    done = programs.run('tests/launch/evaluate_child.py', str(folder))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -53,7 +37,7 @@ def test_a_run_gets_the_numbers_of_its_training_bit_for_bit(
 ) -> None:
     output = folder / 'full.json'
     command = ('-m', 'launch.evaluate', f'--workdir={folder / "full"}')
-    done = run(*command, f'--output={output}')
+    done = programs.run(*command, f'--output={output}')
     assert done.returncode == 0, done.stderr
     assert 'Traceback' not in done.stderr
     assert f'wrote {output}' in done.stderr

@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import random
 import re
 import subprocess
-import sys
 
 import numpy as np
+import programs
 import pytest
 import safetensors.numpy
 
@@ -38,6 +37,8 @@ def get_config():
     draft.model.pad_vocab_to_multiple_of = 128
     draft.data.update(seq_len=64, reader='numpy')
     draft.train.update(num_steps=3, batch_size=4, eval_every_steps=3)
+    # They take seconds to compile.
+    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
     draft.optimizer.learning_rate = 1e-2
     return draft
 """
@@ -52,20 +53,8 @@ _LORA = [
 ]
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=_ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-
-
 def export(workdir: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return run('-m', 'launch.export', f'--workdir={workdir}', *more)
+    return programs.run('-m', 'launch.export', f'--workdir={workdir}', *more)
 
 
 @pytest.fixture(scope='module')
@@ -101,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
             *_LORA,
         ],
     ):
-        done = run(*command)
+        done = programs.run(*command)
         assert done.returncode == 0, done.stderr
     return root
 
@@ -152,7 +141,7 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
     check_card((out / 'README.md').read_text(), folder, library='transformers')
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1
     assert 'none: trained from random weights' in (out / 'README.md').read_text()
-    again = run(
+    again = programs.run(
         '-m',
         'launch.train',
         f'--config={folder}/tiny.py',
@@ -265,7 +254,7 @@ def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / 'out.mismatch').mkdir()  # of an earlier export
-    done = run(
+    done = programs.run(
         '-c',
         _BROKEN,
         f'--workdir={folder}/full',

@@ -1,8 +1,7 @@
-import os
 import pathlib
 import subprocess
-import sys
 
+import programs
 import pytest
 from absl import flags
 
@@ -230,14 +229,7 @@ program.run(main, prepare=launch_flags.check)
 
 
 def run_program(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-c', PROGRAM, *arguments],
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return programs.run('-c', PROGRAM, *arguments)
 
 
 def test_a_program_gets_the_config_with_its_overrides() -> None:

@@ -1,14 +1,13 @@
 """launch.import_checkpoint as its user meets it, and what goes on from its folders."""
 
 import dataclasses
-import os
 import pathlib
 import random
 import subprocess
-import sys
 from typing import Any
 
 import numpy as np
+import programs
 import pytest
 
 from hax_jax import (
@@ -22,7 +21,6 @@ from hax_jax import (
     text,
 )
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _NEEDS_TORCH = 'torch makes and reads .pt files, a development tool: not installed'
 _STEP = 20
@@ -40,6 +38,8 @@ def get_config():
     draft = config.draft()
     draft.data.update(seq_len=128, reader='numpy', path={data!r})
     draft.train.update(num_steps=23, batch_size=4, eval_every_steps=3)
+    # They take seconds to compile.
+    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
     draft.optimizer.learning_rate = 1e-3
     return draft
 """
@@ -47,15 +47,7 @@ Tensors = dict[str, np.ndarray]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-m', *arguments],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-        env={**os.environ, 'COLUMNS': '80'},
-    )
+    return programs.run('-m', *arguments, COLUMNS='80')
 
 
 def convert(*arguments: str) -> str:

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
+import programs
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _CONFIG = """
 from hax_jax import config
@@ -24,20 +24,21 @@ def get_config():
     draft.data.update(seq_len=64, reader='numpy')
     draft.train.update(num_steps=6, batch_size=4, log_every_steps=1)
     draft.train.update(eval_every_steps=3, checkpoint_every_steps=3)
+    # They take seconds to compile.
+    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
     draft.optimizer.learning_rate = 1e-3
     return draft
 """
+# What the config leaves out, in one run of these.
+_ALL = (
+    '--config.train.num_sample_questions=2',
+    '--config.train.sample_max_new_tokens=8',
+    '--config.train.layer_metrics_every_steps=2',
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, '-m', *arguments],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    return programs.run('-m', *arguments)
 
 
 @pytest.fixture(scope='module')
@@ -79,7 +80,7 @@ def command(folder: pathlib.Path, workdir: pathlib.Path) -> list[str]:
 @pytest.fixture(scope='module')
 def done(folder: pathlib.Path) -> tuple[pathlib.Path, str]:
     """A finished run and what it printed."""
-    result = train(folder, folder / 'run')
+    result = train(folder, folder / 'run', *_ALL)
     assert result.returncode == 0, result.stderr
     return folder / 'run', result.stdout
 
@@ -94,12 +95,15 @@ def test_a_run_says_what_it_will_be_and_how_it_ended(
     assert (workdir / 'tokenizer' / 'tokenizer.model').is_file()
     steps = sorted(int(path.name) for path in (workdir / 'checkpoints').iterdir())
     assert steps == [3, 6]
+    rows = (workdir / 'metrics.jsonl').read_text().splitlines()
+    kinds = {json.loads(row)['kind'] for row in rows}
+    assert kinds == {'train', 'evaluation', 'samples', 'layers', 'summary'}
 
 
 def test_the_same_command_again_has_nothing_to_do(
     folder: pathlib.Path, done: tuple[pathlib.Path, str]
 ) -> None:
-    again = train(folder, done[0])
+    again = train(folder, done[0], *_ALL)
     assert again.returncode == 0, again.stderr
     assert 'continuing from step 6 of 6' in again.stdout
     assert 'packing' not in again.stdout
@@ -112,16 +116,8 @@ def test_the_cache_is_enough_without_tensorflow_and_tfds(
     for name in ('tensorflow', 'tensorflow_datasets'):
         (blocked / name).mkdir(parents=True)
         (blocked / name / '__init__.py').write_text('raise ImportError("not here")')
-    path = os.pathsep.join([str(blocked), str(_ROOT)])
-    result = subprocess.run(
-        [sys.executable, '-m', *command(folder, tmp_path / 'run')],
-        cwd=_ROOT,
-        env={**os.environ, 'PYTHONPATH': path},
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
+    path = os.pathsep.join([str(blocked), str(programs.ROOT)])
+    result = programs.run('-m', *command(folder, tmp_path / 'run'), PYTHONPATH=path)
     assert result.returncode == 0, result.stderr
 
 
@@ -232,7 +228,10 @@ def test_sigterm_ends_a_run_that_the_same_command_goes_on_with(
 ) -> None:
     endless = [*command(folder, tmp_path), '--config.train.num_steps=1000000']
     child = subprocess.Popen(
-        [sys.executable, '-m', *endless], cwd=_ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, '-m', *endless],
+        cwd=programs.ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     metrics = tmp_path / 'metrics.jsonl'
     while child.poll() is None and not (
@@ -270,10 +269,10 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: pathlib.Path) -> None
     for program in ('launch.train', 'launch.sample', 'data_pipeline.build'):
         child = subprocess.Popen(
             [sys.executable, '-m', program],
-            cwd=_ROOT,
+            cwd=programs.ROOT,
             env={
                 **os.environ,
-                'PYTHONPATH': os.pathsep.join([str(tmp_path), str(_ROOT)]),
+                'PYTHONPATH': os.pathsep.join([str(tmp_path), str(programs.ROOT)]),
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

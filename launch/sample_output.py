@@ -1,0 +1,214 @@
+"""Where the answers of launch.sample go: a JSONL file, a table, the terminal.
+
+A JSONL file is filled as answers come and continued by the same command; at the end its
+rows stand in the order asked.
+"""
+
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+from typing import Any
+
+from hax_jax import (
+    answer_file,
+    answer_table,
+    config,
+    files,
+    fitting,
+    generate,
+    metrics,
+    prompts,
+    text,
+)
+from launch import models
+
+_LINE_EVERY_SECONDS = 5.0
+# Fields of a row that may differ between two commands that fill one file.
+_MAY_DIFFER = {'step_reason', 'num_samples', 'batch_size'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a command asks of each of its checkpoints."""
+
+    questions: list[prompts.Question]
+    settings: config.SamplingConfig
+    num_samples: int  # answers to each question
+    batch_size: int
+    logprobs: bool  # whether rows have each token's id and log probability
+
+    @property
+    def num_answers(self) -> int:
+        return len(self.questions) * self.num_samples
+
+
+def output_problems(name: str, path: pathlib.Path) -> list[str]:
+    """Why the file can't be written when all is sampled: better known before."""
+    if path.is_dir():
+        return [f'--{name}={path} is a folder; give the name of a file in it.']
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
+    return []
+
+
+def open_output(
+    path: str, chosen: list[models.Chosen], asked: Asked
+) -> answer_file.AnswerFile:
+    """The file at `path`, if what it has already is of this command.
+
+    Raises:
+      InputError: it has other answers, or answers of other settings.
+    """
+    output = answer_file.AnswerFile(pathlib.Path(path))
+    expected = _expected(chosen, asked)
+    try:
+        output.check(expected)
+    except config.InputError:
+        output.close()
+        raise
+    if output.torn:
+        say(f'note: {path}: removed the last line, torn by a kill')
+    output.remove_torn()
+    if output.rows:
+        say(f'{len(output.rows)} of {len(expected)} samples are in {path}')
+    return output
+
+
+def have(output: answer_file.AnswerFile, which: models.Chosen) -> set[tuple[str, int]]:
+    """(question id, sample) of the answers that a checkpoint has in the output."""
+    return {
+        (row['id'], row['sample'])
+        for row in output.rows
+        if (row['workdir'], row['step']) == (which.workdir, which.step)
+    }
+
+
+def append(
+    output: answer_file.AnswerFile,
+    generator: generate.Generator,
+    fitted: fitting.Fitted,
+    asked: Asked,
+    which: models.Chosen,
+) -> None:
+    """Makes the answers that the file has not yet, and writes each batch of them."""
+    already = have(output, which)
+    total = asked.num_answers
+    progress = metrics.Progress(start=len(already), total=total, unit='sample')
+    begun = shown = time.monotonic()
+    num_done, num_tokens = len(already), 0
+    try:
+        for samples in generator.batches(
+            fitted,
+            asked.settings,
+            num_samples=asked.num_samples,
+            batch_size=asked.batch_size,
+            logprobs=asked.logprobs,
+            have=already,
+        ):
+            output.append([as_row(sample, which, asked) for sample in samples])
+            num_done += len(samples)
+            num_tokens += sum(sample.num_tokens for sample in samples)
+            for _ in samples:
+                progress.advance()
+            now = time.monotonic()
+            if now - shown >= _LINE_EVERY_SECONDS or num_done == total:
+                shown = now
+                progress.show(num_done, f'{num_tokens / (now - begun):,.0f} tokens/s')
+    finally:
+        progress.close()
+
+
+def put_in_order(
+    output: answer_file.AnswerFile, chosen: list[models.Chosen], asked: Asked
+) -> list[dict[str, Any]]:
+    """All rows of a file that is filled and closed, as it has them from now on."""
+    rows = answer_file.put_in_order(output.path, _expected(chosen, asked))
+    reasons = [row['finish_reason'] for row in rows]
+    counts = ', '.join(f'{reasons.count(n)} {n}' for n in sorted(set(reasons)))
+    say(f'wrote {len(rows)} samples to {output.path} (ended by: {counts})')
+    return rows
+
+
+def write_table(
+    path: str, chosen: list[models.Chosen], asked: Asked, rows: list[dict[str, Any]]
+) -> None:
+    """Writes the rows as Markdown, with room for scores."""
+    page = answer_table.page(
+        asked.questions,
+        [answer_table.Checkpoint(which.workdir, which.step) for which in chosen],
+        rows,
+        {
+            name: value
+            for name, value in _settings_of_all(chosen[0], asked).items()
+            if name not in {'workdir', 'step', *_MAY_DIFFER}
+        },
+    )
+    files.write_text(path, page)
+    say(f'wrote {len(rows)} samples to {path}')
+
+
+def as_row(
+    sample: generate.Sample, which: models.Chosen, asked: Asked
+) -> dict[str, Any]:
+    """An answer as a row: what it is, and of which checkpoint and settings."""
+    values = dataclasses.asdict(sample) | _settings_of_all(which, asked)
+    if not asked.logprobs:
+        del values['logprobs'], values['token_ids']
+    return values
+
+
+def in_words(sample: generate.Sample, asked: Asked, *, run: str) -> str:
+    """An answer for the terminal; `run` ('' if there is one alone) is of which run."""
+    place = {question.id: question.place for question in asked.questions}[sample.id]
+    number = f' sample {sample.sample}' if asked.num_samples > 1 else ''
+    return (
+        f'---{" " * bool(run)}{run} {place} (id {sample.id}){number}: '
+        f'{sample.num_tokens} tokens, {sample.finish_reason}\n{sample.text}\n'
+    )
+
+
+def say(line: str) -> None:
+    """Prints to standard error, where no answer goes."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _settings_of_all(which: models.Chosen, asked: Asked) -> dict[str, Any]:
+    """What each row says of the command that made it."""
+    said = dataclasses.asdict(asked.settings)
+    del said['seed']  # a row has its own
+    said['stop'] = list(asked.settings.stop)
+    return {
+        'step': which.step,
+        'step_reason': which.why,
+        'workdir': which.workdir,
+        'template': text.TEMPLATE_VERSION,
+        **said,
+        'num_samples': asked.num_samples,
+        'batch_size': asked.batch_size,
+        'logprobs_of': 'model' if asked.logprobs else '',
+    }
+
+
+def _expected(
+    chosen: list[models.Chosen], asked: Asked
+) -> dict[answer_file.Key, dict[str, Any]]:
+    """The answers to make, in order, with what is known of each before it is made."""
+    expected = {}
+    for which in chosen:
+        known = {
+            name: value
+            for name, value in _settings_of_all(which, asked).items()
+            if name not in _MAY_DIFFER
+        }
+        for question in asked.questions:
+            seed = asked.settings.seed if question.seed is None else question.seed
+            own = {'prompt': question.text, 'stem': question.stem, 'seed': seed}
+            for sample in range(asked.num_samples):
+                key = (which.workdir, which.step, question.id, sample)
+                expected[key] = known | own
+    return expected
