@@ -1,6 +1,8 @@
 """A trace of a few steps by JAX's profiler: what the devices did, and when."""
 
+import collections
 import pathlib
+import re
 from typing import Any
 
 import jax
@@ -47,3 +49,22 @@ class Profiler:
             f'https://ui.perfetto.dev, or `pip install xprof` and run '
             f'`xprof --logdir={self._folder}`'
         )
+
+
+def costliest(folder: pathlib.Path, *, count: int) -> dict[str, float]:
+    """What the devices spent most of a trace's time on: operation -> its share of it.
+
+    Operations are XLA's, those that differ by their number alone taken together:
+    fusion.12 and fusion.7 are 'fusion'. Of several traces in `folder`, the last.
+    """
+    (*_, path) = sorted(folder.rglob('*.xplane.pb'))
+    spent: collections.Counter[str] = collections.Counter()
+    for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
+        for line in plane.lines:
+            for event in line.events:
+                operation = dict(event.stats).get('hlo_op')
+                if operation:
+                    name = re.sub(r'[.\d]+$', '', str(operation))
+                    spent[name] += event.duration_ns
+    total = sum(spent.values())
+    return {name: time / total for name, time in spent.most_common(count)}

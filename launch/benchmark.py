@@ -21,7 +21,16 @@ import jax
 from absl import flags
 
 from data_pipeline import program
-from hax_jax import benchmark, config, preflight, records, runs, runtime, timing
+from hax_jax import (
+    benchmark,
+    config,
+    preflight,
+    profiling,
+    records,
+    runs,
+    runtime,
+    timing,
+)
 from launch import flags as launch_flags
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
@@ -37,6 +46,11 @@ _BATCH_SIZES = flags.DEFINE_list(
 )
 _PROMPT = flags.DEFINE_integer('prompt_tokens', 64, 'Of each prompt in generation.')
 _NEW = flags.DEFINE_integer('new_tokens', 128, 'Of each answer in generation.')
+_PROFILE = flags.DEFINE_string(
+    'profile',
+    '',
+    'A folder for a trace of 3 steps; what they spend most on is printed.',
+)
 _FIRST_STEP = flags.DEFINE_string(
     'first_step', '', 'What the startup part runs in processes of its own; a cache.'
 )
@@ -62,7 +76,7 @@ def main() -> None:
             whole_rows=_WHOLE_ROWS.value,
         )
         setup = preflight.prepare(run, cache)
-        if {'train', 'evaluation', 'checkpoint'} & set(wanted):
+        if {'train', 'evaluation', 'checkpoint'} & set(wanted) or _PROFILE.value:
             _training(setup, folder, wanted)
         if 'generation' in wanted:
             _generation(run, batch_sizes)
@@ -126,6 +140,8 @@ def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -
             'peak_memory_bytes': benchmark.peak_memory(),
         }
         _print('train', values)
+    if _PROFILE.value:
+        _profile(training, pathlib.Path(_PROFILE.value))
     if 'evaluation' in wanted:
         seconds, compiled = timing.evaluation(setup, training.state, repeats=repeats)
         rows = setup.cache.num_rows('validation')
@@ -147,6 +163,14 @@ def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -
             {name: dataclasses.asdict(spread) for name, spread in times.items()}
             | {'parameter_bytes': size},
         )
+
+
+def _profile(training: benchmark.Training, folder: pathlib.Path) -> None:
+    with jax.profiler.trace(str(folder)):
+        for _ in range(3):
+            training.step()
+    shares = profiling.costliest(folder, count=25)
+    _print('profile', {'folder': str(folder), 'share_of_device_time': shares})
 
 
 def _generation(run: config.Config, batch_sizes: list[int]) -> None:

@@ -67,6 +67,10 @@ WORKLOADS = {
 }
 
 
+class WorkerEnded(Exception):
+    """A side of the comparison is gone, most often for want of memory."""
+
+
 class Worker:
     def __init__(
         self, script: str, work: dict[str, Any], environment: dict[str, str]
@@ -84,12 +88,27 @@ class Worker:
         print(times, file=self._process.stdin, flush=True)
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f'a worker ended: {self._process.args}')
+            raise WorkerEnded(self._process.args)
         return json.loads(line)
 
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait(timeout=60)
+
+
+def in_turn(
+    everyone: dict[str, Worker], num_rounds: int, runs: int
+) -> list[dict[str, dict[str, float]]]:
+    """What each said in each round, of `runs` runs, after two to warm up; ends them."""
+    for worker in everyone.values():
+        worker.run(2)  # compiles
+    rounds = [
+        {who: worker.run(runs) for who, worker in everyone.items()}
+        for _ in range(num_rounds)
+    ]
+    for worker in everyone.values():
+        worker.close()
+    return rounds
 
 
 def compare(name: str, num_pairs: int) -> None:
@@ -100,14 +119,7 @@ def compare(name: str, num_pairs: int) -> None:
         for variant in work['variants']
     }
     everyone = {'ours': ours, **theirs}
-    for worker in everyone.values():
-        worker.run(2)  # compiles, warms up
-    rounds = [
-        {who: worker.run(work['runs']) for who, worker in everyone.items()}
-        for _ in range(num_pairs)
-    ]
-    for worker in everyone.values():
-        worker.close()
+    rounds = in_turn(everyone, num_pairs, work['runs'])
     seconds = {who: [r[who]['seconds'] for r in rounds] for who in everyone}
     medians = {who: statistics.median(times) for who, times in seconds.items()}
     fastest = min(theirs, key=medians.get)

@@ -24,6 +24,7 @@ def run_config(work: dict[str, Any]) -> config.Config:
             n_head=sizes['heads'],
             n_positions=1024,
             vocab_size=sizes['vocab'],
+            pad_vocab_to_multiple_of=work.get('pad_vocab', 1),
         ),
         lora=dataclasses.replace(config.LoraConfig(), rank=work.get('lora', 0)),
         train=config.TrainConfig(
@@ -51,7 +52,7 @@ def main() -> None:
                 pathlib.Path(name) / 'cache',
                 run,
                 num_rows=4 * work['batch'],
-                whole_rows=True,
+                whole_rows=work.get('whole_rows', True),
             )
             go = benchmark.Training(preflight.prepare(run, cache)).step
         for line in sys.stdin:

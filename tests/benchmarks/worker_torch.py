@@ -85,8 +85,8 @@ def make_train(work: dict[str, Any], device: str) -> Any:
             )
 
         def loss() -> torch.Tensor:
-            # labels=ids: shifted by the model itself, over `length` positions.
-            return model(input_ids=ids, labels=ids).loss
+            # `length` positions go in; the model itself shifts the labels.
+            return model(input_ids=ids[:, 1:], labels=ids[:, 1:]).loss
 
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -146,6 +146,7 @@ def hf_config(work: dict[str, Any]) -> transformers.GPT2Config:
 def main() -> None:
     work = json.loads(sys.argv[1])
     torch.manual_seed(0)
+    torch.set_float32_matmul_precision('high')  # nanoGPT's; on a CPU no difference
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     make = make_generate if work['kind'] == 'generate' else make_train
     go = make(work, device)

@@ -1,6 +1,7 @@
 """launch.benchmark as its user meets it."""
 
 import json
+import pathlib
 import subprocess
 
 import programs
@@ -22,8 +23,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_each_part_prints_a_line_of_json() -> None:
+def test_each_part_prints_a_line_of_json(tmp_path: pathlib.Path) -> None:
     done = run(
+        f'--profile={tmp_path}',
         '--only=train,evaluation,generation,checkpoint',
         '--repeats=2',
         '--generation_batch_sizes=1,3',
@@ -35,6 +37,7 @@ def test_each_part_prints_a_line_of_json() -> None:
     assert [line.pop('benchmark') for line in lines] == [
         'machine',
         'train',
+        'profile',
         'evaluation',
         'checkpoint',
         'generation',
@@ -45,9 +48,13 @@ def test_each_part_prints_a_line_of_json() -> None:
     assert 0 < step['minimum'] <= step['median'] <= step['maximum']
     assert lines[1]['positions_per_second'] == pytest.approx(32 / step['median'])
     assert 0 < lines[1]['share_of_matmul_peak'] < 1
+    shares = lines[2]['share_of_device_time']
+    assert 0.5 < sum(shares.values()) < 1.001
+    assert any('dot' in name or 'fusion' in name for name in shares)
+    assert list(tmp_path.rglob('*.xplane.pb'))
     # 1 layer of 16: 12 * 16 * 16 + 208, tables of 64 and 1024, the last norm.
-    assert lines[3]['parameter_bytes'] == 4 * (3072 + 208 + 1088 * 16 + 32)
-    assert [line['batch_size'] for line in lines[4:]] == [1, 3]
+    assert lines[4]['parameter_bytes'] == 4 * (3072 + 208 + 1088 * 16 + 32)
+    assert [line['batch_size'] for line in lines[5:]] == [1, 3]
 
 
 @pytest.mark.parametrize(
