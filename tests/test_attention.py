@@ -239,6 +239,27 @@ def test_dropout_keeps_the_expectation(implementation: str) -> None:
     assert np.abs(error).max() < 0.5
 
 
+@pytest.mark.parametrize('which', [0, 1, 2])
+def test_gradients_of_blockwise_with_dropout_are_the_slopes_of_its_outputs(
+    which: int,
+) -> None:
+    ids, key = segments(300), jax.random.key(3)
+    given = list(tensors(300))
+    towards, direction = tensors(300, seed=1)[0], tensors(300, seed=2)[0]
+
+    @jax.jit
+    def total(moved: jax.Array) -> jax.Array:
+        q, k, v = [*given[:which], moved, *given[which + 1 :]]
+        return jnp.sum(attend(q, k, v, ids, 'blockwise', 0.3, key) * towards)
+
+    step = 1e-2
+    rise = total(given[which] + step * direction) - total(
+        given[which] - step * direction
+    )
+    slope = jnp.sum(jax.grad(total)(given[which]) * direction)
+    np.testing.assert_allclose(slope, rise / (2 * step), rtol=5e-3, atol=5e-2)
+
+
 def test_blockwise_draws_bits_anew_in_each_block() -> None:
     # Scores are equal and v is 0 but at key 0, the first place that the first query of
     # a block draws a bit for: an output is 0 where that was dropped.
