@@ -33,11 +33,14 @@ _SHARED = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
 
 def models(quick: bool) -> dict[str, dict[str, Any]]:
     """The training that is timed: name -> a workload without its batch."""
-    common = {'dtype': 'bfloat16', 'length': 128 if quick else 1024, 'runs': 5}
-    if quick:
-        common['runs'] = 1
-    full = compare.train(0, common['length'], **common, sizes=_TINY if quick else _124M)
-    full['variants'] = ['sdpa', 'nano'] if quick else ['sdpa', 'nano', 'nano compiled']
+    full = compare.train(
+        0,
+        128 if quick else 1024,
+        sizes=_TINY if quick else _124M,
+        dtype='bfloat16',
+        runs=1 if quick else 5,
+        variants=['sdpa', 'nano'] + ['nano compiled'] * (not quick),
+    )
     lora = {**full, 'sizes': _TINY if quick else _XL, 'lora': 8, 'variants': ['sdpa']}
     return {'124M full': full, '1.5B LoRA': lora}
 
