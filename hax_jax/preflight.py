@@ -57,6 +57,12 @@ def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
     num_steps = run.train.num_steps or math.ceil(
         run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
     )
+    traced = config.profile_range(run.train.profile_steps)
+    if traced and traced[1] > num_steps:
+        raise config.InputError(
+            f'train.profile_steps={run.train.profile_steps!r} reaches past the '
+            f'{num_steps} steps of the run; name steps of it, or train longer.'
+        )
     dtype = runs.compute_dtype(run)
     implementation = attention.resolve(
         run.model.attention,
