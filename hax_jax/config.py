@@ -11,6 +11,7 @@ The rest of the house asks this module alone: the sections are defined in
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import ml_collections
@@ -104,6 +105,12 @@ def from_dict(values: dict[str, Any]) -> Config:
                 given[name] = tuple(value)
             elif isinstance(default, float) and type(value) is int:
                 given[name] = float(value)
+            elif isinstance(value, float) and not math.isfinite(value):
+                problems.append(
+                    f'{section.name}.{name}={value!r} is not a finite number; give one '
+                    'such as 0.1 or 1e-4.'
+                )
+                given[name] = default
             elif type(value) is not type(default):
                 problems.append(
                     f'{section.name}.{name}={value!r} is of type '

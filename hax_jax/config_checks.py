@@ -33,7 +33,10 @@ def sampling(settings: schema.SamplingConfig) -> list[str]:
         settings,
         {
             'max_new_tokens': (settings.max_new_tokens >= 1, 'an integer from 1 on'),
-            'temperature': (settings.temperature >= 0.0, '0.0 (greedy) or more'),
+            'temperature': (
+                0.0 <= settings.temperature < math.inf,
+                '0.0 (greedy) or more',
+            ),
             'top_k': (settings.top_k >= 0, '0 (off) or more'),
             'top_p': (0.0 < settings.top_p <= 1.0, 'over 0.0 and up to 1.0 (off)'),
             'seed': (0 <= settings.seed < 2**32, 'from 0 to 2**32 - 1'),

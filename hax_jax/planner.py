@@ -74,9 +74,10 @@ def make_plan(setup: preflight.Setup) -> Plan:
     moving_places, _ = setup.blueprint.split_held(places.params)
     trained_bytes = _local_bytes(moving, moving_places)
     moment_bytes = _local_bytes(abstract.opt_state, places.opt_state)
-    due = _multiples(train.checkpoint_every_steps, setup.num_steps)
-    evaluated = _multiples(train.eval_every_steps, setup.num_steps)
-    best = len(evaluated - due) if train.keep_best else 0
+    saves, evaluations = train.checkpoint_every_steps, train.eval_every_steps
+    due = _times(saves, setup.num_steps)
+    both = _times(math.lcm(saves, evaluations), setup.num_steps)
+    best = _times(evaluations, setup.num_steps) - both if train.keep_best else 0
     rows = train.batch_size // train.grad_accum_steps // mesh_lib.num_batch_shards(mesh)
     platform = mesh.devices.flat[0].platform
     parameters = ts.named(abstract.params) | ts.named(abstract.frozen)
@@ -99,9 +100,9 @@ def make_plan(setup: preflight.Setup) -> Plan:
         num_steps=setup.num_steps,
         padding_share=counts['padding'] / positions,
         loss_share=(counts['answer'] + prompt) / positions,
-        scheduled_checkpoints=len(due),
+        scheduled_checkpoints=due,
         best_checkpoints=best,
-        kept_checkpoints=min(train.keep_last + train.keep_best, len(due) + best),
+        kept_checkpoints=min(train.keep_last + train.keep_best, due + best),
         checkpoint_bytes=_bytes(abstract.params) + _bytes(abstract.opt_state),
         parameter_bytes=_local_bytes(abstract.params, places.params)
         + _local_bytes(abstract.frozen, places.frozen),
@@ -208,9 +209,12 @@ def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _multiples(every: int, num_steps: int) -> set[int]:
-    """The steps at which something is due that is due every so often and at the end."""
-    return {*range(every, num_steps + 1, every), num_steps}
+def _times(every: int, num_steps: int) -> int:
+    """How often in a run what is due every so many steps, and at the last, is done.
+
+    _times(4, 10) -> 3: at 4, 8 and 10.
+    """
+    return -(-num_steps // every)
 
 
 def _count(tree: Any) -> int:

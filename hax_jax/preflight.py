@@ -14,6 +14,8 @@ from hax_jax import attention, config, optimizer, records, runs, runtime
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
+_MOST_STEPS = 2**31 - 1  # a state counts them in an int32
+
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
@@ -57,6 +59,18 @@ def prepare(run: config.Config, cache: records.PackedCache) -> Setup:
     num_steps = run.train.num_steps or math.ceil(
         run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
     )
+    if num_steps > _MOST_STEPS:
+        raise config.InputError(
+            f'train.num_steps={run.train.num_steps} and train.num_epochs='
+            f'{run.train.num_epochs} make {num_steps} steps; use {_MOST_STEPS} at '
+            'most.'
+        )
+    traced = config.profile_range(run.train.profile_steps)
+    if traced and traced[1] > num_steps:
+        raise config.InputError(
+            f'train.profile_steps={run.train.profile_steps!r} reaches past the '
+            f'{num_steps} steps of the run; name steps of it, or train longer.'
+        )
     dtype = runs.compute_dtype(run)
     implementation = attention.resolve(
         run.model.attention,

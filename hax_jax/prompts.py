@@ -109,10 +109,10 @@ def _read_bytes(path: str) -> bytes:
             f'{STANDARD_INPUT} for standard input (--prompt takes the text of a letter '
             'itself).'
         ) from error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~NAME of no user
+        reason = error.strerror if isinstance(error, OSError) else error
         raise config.InputError(
-            f'prompt file {path} can not be read: {error.strerror}; give a text or '
-            'JSONL file.'
+            f'prompt file {path} can not be read: {reason}; give a text or JSONL file.'
         ) from error
 
 

@@ -8,11 +8,13 @@ streamed. Ctrl-C stops an answer, not the program; Ctrl-D or /quit ends it. /hel
 the commands. A follow-up sees the earlier turns, as far as the model's positions reach.
 """
 
+import pathlib
+
 from absl import flags
 
 from data_pipeline import program
 from hax_jax import config, mesh, runtime
-from launch import chat_session, models, sampling_flags
+from launch import chat_session, models, output_file, sampling_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
 _STEP = flags.DEFINE_integer(
@@ -22,17 +24,19 @@ _BASE = flags.DEFINE_string(
     'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
 )
 _TRANSCRIPT = flags.DEFINE_string(
-    'transcript', '', 'Markdown file of the conversation, written after each answer.'
+    'transcript',
+    '',
+    'Markdown file of the conversation, written after each answer; what a file that is '
+    'there holds stays before it.',
 )
 _TENSOR = flags.DEFINE_integer('tensor', 1, 'Devices that share the model.')
 
 
 def main() -> None:
     settings = sampling_flags.settings()
-    config.check_sampling(settings)
+    _check(settings)
     runtime.start()
-    workdirs = [_WORKDIR.value] if _WORKDIR.value else []
-    [chosen] = models.choose(workdirs, _STEP.value)
+    [chosen] = models.choose([_WORKDIR.value], _STEP.value)
     on = mesh.make_mesh(config.MeshConfig(tensor=_TENSOR.value))
     model = models.load(chosen, base=_BASE.value, on=on)
     chat_session.say(
@@ -40,6 +44,26 @@ def main() -> None:
     )
     session = chat_session.Session(model, settings, transcript=_TRANSCRIPT.value)
     session.run()
+
+
+def _check(settings: config.SamplingConfig) -> None:
+    """Raises InputError, naming every flag that is wrong, before anything is read."""
+    problems = []
+    try:
+        config.check_sampling(settings)
+    except config.InputError as error:
+        problems.append(str(error))
+    if not _WORKDIR.value:
+        problems.append('--workdir is missing; give the folder of a run.')
+    if _TENSOR.value < 1:
+        problems.append(
+            f'tensor={_TENSOR.value} is not accepted; use an integer from 1 on.'
+        )
+    if _TRANSCRIPT.value:
+        path = pathlib.Path(_TRANSCRIPT.value)
+        problems += output_file.problems('transcript', path)
+    if problems:
+        raise config.InputError('\n'.join(problems))
 
 
 if __name__ == '__main__':

@@ -27,9 +27,17 @@ class Session:
     def __init__(
         self, model: models.Model, settings: config.SamplingConfig, *, transcript: str
     ) -> None:
-        """`transcript` is a file that is written after each answer; '' is none."""
+        """`transcript` is a file that is written after each answer; '' is none.
+
+        What the file holds already, and conversations before a /reset, stay in it.
+
+        Raises:
+          InputError: it holds something else than text.
+        """
         self._model = model
         self._transcript = transcript
+        self._before = _read(transcript) if transcript else ''
+        self._saved: set[pathlib.Path] = set()
         self.settings = settings
         self._start()
 
@@ -63,6 +71,8 @@ class Session:
             say(chat_settings.listing(self.settings))
         elif name == 'reset':
             say(f'forgot {len(self.conversation.turns)} turns')
+            if self.conversation.turns:
+                self._before = self._whole_transcript()
             self._start()
         elif name == 'retry':
             self._retry()
@@ -76,8 +86,12 @@ class Session:
     def _retry(self) -> None:
         if not self.conversation.turns:
             raise config.InputError('there is no question yet to answer again.')
-        question = self.conversation.turns.pop().question
-        self._ask(question)
+        last = self.conversation.turns.pop()
+        try:
+            self._ask(last.question)
+        except config.InputError:
+            self.conversation.turns.append(last)
+            raise
 
     def _ask(self, line: str) -> None:
         question = clean.text(line).strip()
@@ -110,7 +124,12 @@ class Session:
         print(flush=True)
         self._tell(sample)
         if self._transcript:
-            files.write_text(self._transcript, self.conversation.transcript())
+            files.write_text(self._transcript, self._whole_transcript())
+
+    def _whole_transcript(self) -> str:
+        """The conversation, after what stays before it."""
+        between = '\n---\n\n' if self._before else ''
+        return self._before + between + self.conversation.transcript()
 
     def _tell(self, sample: generate.Sample) -> None:
         """How an answer ended, unless it ended itself."""
@@ -120,13 +139,40 @@ class Session:
     def _save(self, value: str) -> None:
         if not value:
             raise config.InputError('/save needs the name of a file.')
-        path = pathlib.Path(value).expanduser()
+        try:
+            path = pathlib.Path(value).expanduser().resolve()
+        except RuntimeError as error:  # ~NAME of no user
+            raise config.InputError(f'/save {value}: {error}; give a path.') from error
+        if path.exists() and path not in self._saved:
+            raise config.InputError(f'{path} is there already; give another name.')
         files.write_text(path, self.conversation.transcript())
+        self._saved.add(path)
         say(f'wrote {len(self.conversation.turns)} turns to {path}')
 
 
+def _read(transcript: str) -> str:
+    """What the file holds, or '' where there is none."""
+    path = pathlib.Path(transcript)
+    if not path.exists():
+        return ''
+    try:
+        before = path.read_text('utf-8')
+    except UnicodeDecodeError as error:
+        raise config.InputError(
+            f'--transcript={transcript} holds something else than UTF-8 text; give '
+            'another file.'
+        ) from error
+    if before:
+        say(f'note: {transcript} is there already; this conversation goes to its end')
+    return before
+
+
 def _lines() -> Iterator[str]:
-    """The lines of the terminal or a pipe; Ctrl-C drops the one that is being typed."""
+    """The lines of the terminal or a pipe; Ctrl-C drops the one that is being typed.
+
+    Raises:
+      InputError: what comes is not text.
+    """
     begun = ''
     if sys.stdin.isatty():
         with contextlib.suppress(ImportError):
@@ -144,6 +190,11 @@ def _lines() -> Iterator[str]:
             begun = ''
             say('\n/quit or Ctrl-D ends')
             continue
+        except UnicodeDecodeError as error:
+            raise config.InputError(
+                f'standard input is not {error.encoding} text '
+                f'({error.reason}); save it as UTF-8.'
+            ) from error
         except EOFError:
             if begun:
                 yield begun

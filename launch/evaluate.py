@@ -21,7 +21,7 @@ from absl import flags
 
 from data_pipeline import dataset, pack, program
 from hax_jax import config, evaluate, files, paired, records, runtime, scorer
-from launch import score_table
+from launch import output_file, score_table
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."
@@ -108,10 +108,8 @@ def _check() -> None:
             '--data is missing: a Hugging Face folder has no dataset of its own; give '
             'a folder that data_pipeline.build made.'
         )
-    if _OUTPUT.value and pathlib.Path(_OUTPUT.value).is_dir():
-        problems.append(
-            f'--output={_OUTPUT.value} is a folder; give the name of a file in it.'
-        )
+    if _OUTPUT.value:
+        problems += output_file.problems('output', pathlib.Path(_OUTPUT.value))
     if problems:
         raise config.InputError('\n'.join(problems))
 

@@ -30,7 +30,7 @@ from hax_jax import (
     prompts,
     runtime,
 )
-from launch import models, sample_output, sampling_flags
+from launch import models, output_file, sample_output, sampling_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."
@@ -185,7 +185,10 @@ def _check(settings: config.SamplingConfig) -> None:
         problems.append('--logprobs are written to --output alone; give a file there.')
     for name, value in (('output', _OUTPUT.value), ('table', _TABLE.value)):
         if value:
-            problems += sample_output.output_problems(name, pathlib.Path(value))
+            problems += output_file.problems(name, pathlib.Path(value))
+    problems += output_file.one_file(
+        {'prompts': _PROMPTS.value, 'output': _OUTPUT.value, 'table': _TABLE.value}
+    )
     if problems:
         raise config.InputError('\n'.join(problems))
 

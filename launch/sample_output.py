@@ -5,7 +5,6 @@ rows stand in the order asked.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 import time
@@ -42,18 +41,6 @@ class Asked:
     @property
     def num_answers(self) -> int:
         return len(self.questions) * self.num_samples
-
-
-def output_problems(name: str, path: pathlib.Path) -> list[str]:
-    """Why the file can't be written when all is sampled: better known before."""
-    if path.is_dir():
-        return [f'--{name}={path} is a folder; give the name of a file in it.']
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
-    return []
 
 
 def open_output(

@@ -7,15 +7,16 @@ from hax_jax import evaluate
 
 def lines(by: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     """`evaluate.Evaluation.by` as a table, and a line for the ends of answers."""
+    width = max(20, *map(len, by))
     out = [
-        f'{"source":<20} {"part":<9}{"tokens":>9}{"nll":>9}{"perplexity":>12}'
+        f'{"source":<{width}} {"part":<9}{"tokens":>9}{"nll":>9}{"perplexity":>12}'
         f'{"bits/byte":>11}{"accuracy":>10}'
     ]
     for source, parts in by.items():
         for part in evaluate.PARTS:
             found = parts[part]
             out.append(
-                f'{source:<20} {part:<9}{found["tokens"]:>9,}{found["nll"]:>9.4f}'
+                f'{source:<{width}} {part:<9}{found["tokens"]:>9,}{found["nll"]:>9.4f}'
                 f'{found["perplexity"]:>12.2f}{found["bits_per_byte"]:>11.4f}'
                 f'{found["accuracy"]:>10.1%}'
             )
@@ -23,7 +24,7 @@ def lines(by: dict[str, dict[str, dict[str, float]]]) -> list[str]:
         if 'eos' in parts:
             eos = parts['eos']
             out.append(
-                f'{source:<20} EOS at the end of {eos["answers"]:,} answers: '
+                f'{source:<{width}} EOS at the end of {eos["answers"]:,} answers: '
                 f'probability {eos["probability"]:.4f}, nll {eos["nll"]:.4f}, '
                 f'likeliest in {eos["likeliest"]:.1%}'
             )

@@ -177,6 +177,80 @@ def test_a_session_reads_questions_and_commands_from_a_pipe(
     assert 'error: there is no question yet to answer again.' in error
 
 
+def test_a_transcript_loses_nothing_that_was_in_its_file(
+    model: models.Model,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: pathlib.Path,
+) -> None:
+    file = tmp_path / 'talk.md'
+    file.write_text('My notes.\n')
+    talk = chat_session.Session(model, SETTINGS, transcript=str(file))
+    assert 'goes to its end' in capsys.readouterr().err
+    give(monkeypatch, 'Why?', '/reset', '/reset', 'Who?', 'Where?')
+    talk.run()
+    written = file.read_text()
+    assert written.startswith('My notes.\n\n---\n\n## Question 1\n\nWhy?\n')
+    assert written.endswith('\n---\n\n' + talk.conversation.transcript())
+    assert written.count('## Answer 1 ') == 2
+    assert written.count('## Answer 2 ') == 1
+    file.write_bytes(b'\xff')
+    with pytest.raises(config.InputError, match='something else than UTF-8'):
+        chat_session.Session(model, SETTINGS, transcript=str(file))
+
+
+def test_save_replaces_only_what_it_wrote(
+    session: chat_session.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: pathlib.Path,
+) -> None:
+    old, new = tmp_path / 'letters.txt', tmp_path / 'talk.md'
+    old.write_text('My letters.')
+    give(
+        monkeypatch,
+        'Why?',
+        f'/save {old}',
+        f'/save {new}',
+        'Who?',
+        f'/save {new}',
+        '/save ~no_such_user/talk.md',
+    )
+    session.run()
+    assert old.read_text() == 'My letters.'
+    assert new.read_text() == session.conversation.transcript()
+    said = capsys.readouterr().err
+    assert f'error: {old} is there already; give another name.' in said
+    assert 'error: /save ~no_such_user/talk.md: ' in said
+
+
+def test_a_retry_that_is_refused_keeps_the_turn(
+    session: chat_session.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    turn = chat.Turn('word ' * 200, 'No.', 'eos')
+    session.conversation.turns = [turn]
+    session.settings = dataclasses.replace(SETTINGS, max_new_tokens=6)
+    refuse = config.InputError('no room')
+    monkeypatch.setattr(
+        session.conversation, 'prepare', lambda *_, **__: (_ for _ in ()).throw(refuse)
+    )
+    give(monkeypatch, '/retry')
+    session.run()
+    assert session.conversation.turns == [turn]
+    assert 'error: no room' in capsys.readouterr().err
+
+
+def test_standard_input_that_is_no_text_is_one_error(
+    session: chat_session.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.TextIOWrapper(io.BytesIO(b'caf\xe9?\n'), encoding='utf-8')
+    monkeypatch.setattr('sys.stdin', raw)
+    with pytest.raises(config.InputError, match='standard input is not utf-8 text'):
+        session.run()
+
+
 def test_ctrl_c_stops_the_answer_and_not_the_program(
     session: chat_session.Session,
     monkeypatch: pytest.MonkeyPatch,

@@ -51,6 +51,24 @@ def test_a_draft_takes_no_field_of_another_name() -> None:
         make_draft().train.num_stpes = 1
 
 
+def test_a_config_file_gives_finite_numbers() -> None:
+    said = problems(
+        optimizer={'clip_norm': float('inf'), 'weight_decay': float('nan')},
+        train={'max_minutes': float('inf')},
+    )
+    assert said == [
+        'optimizer.clip_norm=inf is not a finite number; give one such as 0.1 or 1e-4.',
+        'optimizer.weight_decay=nan is not a finite number; give one such as 0.1 or '
+        '1e-4.',
+        'train.max_minutes=inf is not a finite number; give one such as 0.1 or 1e-4.',
+    ]
+
+
+def test_a_temperature_without_end_is_refused() -> None:
+    with pytest.raises(config.InputError, match='temperature=inf is not accepted'):
+        config.check_sampling(config.SamplingConfig(temperature=float('inf')))
+
+
 def test_warm_up_is_in_steps_or_a_share_not_both() -> None:
     (said,) = problems(optimizer={'warmup_steps': 3, 'warmup_share': 0.1})
     assert said == (

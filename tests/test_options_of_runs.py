@@ -118,3 +118,18 @@ def test_recomputation_that_would_do_nothing_is_refused(
     run = tiny_runs.make_config(train__remat='block')
     with pytest.raises(config.InputError, match=r'set model\.scan_layers=true'):
         preflight.prepare(run, cache)
+
+
+def test_a_trace_past_the_end_of_the_run_is_refused(cache: records.PackedCache) -> None:
+    run = tiny_runs.make_config(train__profile_steps='28:31')
+    with pytest.raises(config.InputError, match='reaches past the 30 steps of the run'):
+        preflight.prepare(run, cache)
+    preflight.prepare(tiny_runs.make_config(train__profile_steps='28:30'), cache)
+
+
+def test_a_run_of_more_steps_than_a_state_can_count_is_refused(
+    cache: records.PackedCache,
+) -> None:
+    run = tiny_runs.make_config(train__num_steps=2**31)
+    with pytest.raises(config.InputError, match='make 2147483648 steps; use'):
+        preflight.prepare(run, cache)

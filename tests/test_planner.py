@@ -240,3 +240,21 @@ def test_a_device_of_a_mesh_holds_its_share() -> None:
     logits = 2 * 4 * rows * 32 * 64 // 2
     mesh = {'data': 1, 'fsdp': 2, 'tensor': 2}
     assert done.stdout == f'{mesh} {held} {activations} {logits}\n'
+
+
+@pytest.mark.parametrize(('saves', 'evaluations'), [(4, 3), (4, 6), (7, 7), (50, 3)])
+def test_checkpoints_are_counted_as_they_come_due(saves: int, evaluations: int) -> None:
+    plan = make_plan(
+        train={'checkpoint_every_steps': saves, 'eval_every_steps': evaluations}
+    )
+    steps = range(1, 11)
+    due = {s for s in steps if s % saves == 0 or s == 10}
+    evaluated = {s for s in steps if s % evaluations == 0 or s == 10}
+    found = (plan.scheduled_checkpoints, plan.best_checkpoints)
+    assert found == (len(due), len(evaluated - due))
+
+
+def test_the_longest_run_is_planned_at_once() -> None:
+    # 2**31 - 1 steps of a checkpoint each would not fit into memory as a list.
+    plan = make_plan(train={'num_steps': 2**31 - 1, 'checkpoint_every_steps': 1})
+    assert (plan.scheduled_checkpoints, plan.best_checkpoints) == (2**31 - 1, 0)

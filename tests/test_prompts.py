@@ -196,6 +196,7 @@ def test_a_file_without_text_is_one_error(
 def test_a_missing_file_and_a_folder_are_one_error(tmp_path: pathlib.Path) -> None:
     assert 'does not exist; give a text or JSONL file' in message(str(tmp_path / 'no'))
     assert 'can not be read' in message(str(tmp_path))
+    assert 'can not be read' in message('~no_such_user/letters.txt')
 
 
 def test_each_empty_prompt_flag_is_named() -> None:

@@ -303,6 +303,13 @@ def test_each_other_mistake_is_one_error(
     assert 'same answer num_samples=2 times' in message(
         here, '--prompt=Why?', '--temperature=0', '--num_samples=2'
     )
+    letters = tmp_path / 'letters.md'
+    assert '--prompts and --table are the same file' in message(
+        here, f'--prompts={letters}', f'--table={letters}'
+    )
+    assert '--output and --table are the same file' in message(
+        here, '--prompt=Why?', f'--output={letters}', f'--table={letters}'
+    )
     assert 'does not exist' in message(here, f'--prompts={tmp_path / "no.txt"}')
     assert 'invisible' in message(here, '--prompt=\u200b', '--prompt=Why?')
     assert 'is not a run' in message(here, '--prompt=Why?')
@@ -499,6 +506,14 @@ def test_a_conversation_through_a_pipe(
     for part in talk.read_text().split('## Answer ')[1:]:
         assert part.split('\n\n')[1].strip() in result.stdout
     assert 'Traceback' not in result.stderr
-    result = run_command('--stop=', program='launch.chat')
+    result = run_command(
+        '--stop=', '--tensor=0', f'--transcript={tmp_path}', program='launch.chat'
+    )
     assert (result.returncode, result.stdout) == (2, '')
-    assert result.stderr.startswith("error: stop=('',) is not accepted; use texts")
+    for said in (
+        "error: stop=('',) is not accepted; use texts",
+        '\n--workdir is missing; give the folder of a run.\n',
+        '\ntensor=0 is not accepted; use an integer from 1 on.\n',
+        f'\n--transcript={tmp_path} is a folder; give the name of a file in it.\n',
+    ):
+        assert said in result.stderr

@@ -1,0 +1,43 @@
+"""Whether the file that a flag names can be written: better known before the work."""
+
+import os
+import pathlib
+
+
+def problems(name: str, path: pathlib.Path) -> list[str]:
+    """What is wrong with `--name=path`; [] for a new file or a regular one.
+
+    A device or a pipe is refused: a file that is written whole takes its place, and
+    --output=/dev/null would leave the machine without one.
+    """
+    if path.is_dir():
+        return [f'--{name}={path} is a folder; give the name of a file in it.']
+    if path.exists() and not path.is_file():
+        return [f'--{name}={path} is a device or a pipe; give the name of a file.']
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
+    if path.exists() and not os.access(path, os.W_OK):
+        return [f'--{name}={path} can not be written to; give another.']
+    return []
+
+
+def one_file(given: dict[str, str]) -> list[str]:
+    """What is wrong where two flags of a program name one file; '' is not given.
+
+    one_file({'prompts': 'a.md', 'table': './a.md'}) tells of both by name: what one
+    writes would take the place of what the other reads or writes.
+    """
+    found = []
+    names: dict[str, str] = {}  # resolved path -> the flag that named it first
+    for name, path in given.items():
+        if not path:
+            continue
+        first = names.setdefault(str(pathlib.Path(path).resolve()), name)
+        if first != name:
+            found.append(
+                f'--{first} and --{name} are the same file, {path}; give each its own.'
+            )
+    return found
