@@ -44,3 +44,13 @@ class QualitySettings:
     drop_title_only: bool = False  # a title can be the whole question
     drop_bots: bool = True
     min_score: int = 0  # of Reddit's posts alone; 0 disables
+
+
+@dataclasses.dataclass(frozen=True)
+class DuplicateSettings:
+    """Near duplicates, and quotes of the question in an answer."""
+
+    near: bool = True
+    threshold: float = 0.7  # share of three-word sequences, in question AND answer
+    num_perm: int = 128  # hashes a signature; more estimate the share better
+    quote_words: int = 12  # words in a row that make a quote; 0 disables

@@ -1,0 +1,35 @@
+"""Which language a text is in, by a small model that needs no network."""
+
+import functools
+
+from py3langid import langid
+
+NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
+
+
+@functools.cache
+def _identifier() -> langid.LanguageIdentifier:
+    """py3langid's own model of 5 MB; read once, in about a second."""
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+
+
+def known() -> list[str]:
+    """The codes (ISO 639) of the languages that are told apart."""
+    return sorted(_identifier().labels)
+
+
+def identify(text: str) -> tuple[str, float]:
+    """The likeliest language of a text and its probability among all that are known."""
+    code, probability = _identifier().classify(text)
+    return code, probability
+
+
+def is_foreign(text: str, accepted: tuple[str, ...], *, confidence: float) -> str:
+    """The code of the text's language if it surely is none of those accepted, else ''.
+
+    Sure is: `confidence` or more, from `NEVER_JUDGED_UNDER` words on.
+    """
+    if not accepted or len(text.split()) < NEVER_JUDGED_UNDER:
+        return ''
+    code, probability = identify(text)
+    return code if code not in accepted and probability >= confidence else ''
