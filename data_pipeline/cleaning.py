@@ -4,7 +4,7 @@ Entities, zero-width characters and kinds of spaces are clean.text's, which ever
 calls once: unescaped a second time, `&amp;lt;` would no longer be what was typed.
 """
 
-from data_pipeline import asides, encoding, markdown_text, settings, stages
+from data_pipeline import asides, encoding, markdown_text, outcomes, settings, stages
 from hax_jax import records
 
 STAGE = 'clean'
@@ -25,7 +25,7 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
     if not chosen.keep_summaries:
         cuts.append(stages.TextRule('summaries cut', asides.without_summaries))
 
-    def apply(pair: records.QaPair) -> stages.Outcome:
+    def apply(pair: records.QaPair) -> outcomes.Outcome:
         return stages.rewrite(pair, (reddit if _of_reddit(pair) else everywhere) + cuts)
 
     return stages.Stage(STAGE, apply)

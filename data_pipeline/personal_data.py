@@ -10,6 +10,7 @@ import re
 import phonenumbers
 
 from data_pipeline import settings, stages
+from hax_jax import config
 
 STAGE = 'personal data'
 EMAIL, PHONE, USER, URL = '[EMAIL]', '[PHONE]', '[USER]', '[URL]'
@@ -39,7 +40,17 @@ _CURRENCY = tuple('$£€¥#')
 
 
 def stage(chosen: settings.PersonalDataSettings) -> stages.Stage:
-    """The stage that replaces personal data in the texts of one pair."""
+    """The stage that replaces personal data in the texts of one pair.
+
+    Raises:
+      InputError: a region is unknown.
+    """
+    unknown = sorted(set(chosen.phone_regions) - phonenumbers.SUPPORTED_REGIONS)
+    if unknown:
+        raise config.InputError(
+            f'personal_data.phone_regions has {", ".join(unknown)}, no region; give '
+            'codes of ISO 3166 such as US,GB.'
+        )
     rules = []
     if chosen.urls:
         rules.append(stages.TextRule(f'links to {URL}', without_urls))

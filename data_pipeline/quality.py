@@ -6,8 +6,8 @@ Most rules are off, or drop only what no person wrote: a short answer can be a g
 import collections.abc
 import re
 
-from data_pipeline import language, personal_data, reddit, settings, stages
-from hax_jax import records, text
+from data_pipeline import language, outcomes, personal_data, reddit, settings, stages
+from hax_jax import config, records, text
 
 STAGE = 'quality'
 _TEXTS = ('question', 'answer')
@@ -26,14 +26,20 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
     """The stage that drops a pair for the first rule that it breaks.
 
     Raises:
-      InputError: `chosen.tokenizer` can't be loaded.
+      InputError: `chosen.tokenizer` can't be loaded, or a language is unknown.
     """
+    unknown = sorted(set(chosen.languages).difference(language.known()))
+    if unknown:
+        raise config.InputError(
+            f'quality.languages has {", ".join(unknown)}, which is not known; give '
+            f'{", ".join(language.known())}, or none to take all.'
+        )
     count, unit = _counter(chosen.tokenizer)
 
-    def apply(pair: records.QaPair) -> stages.Outcome:
+    def apply(pair: records.QaPair) -> outcomes.Outcome:
         for dropped in _broken(pair, chosen, count, unit):
             return dropped
-        return stages.Kept(pair)
+        return outcomes.Kept(pair)
 
     return stages.Stage(STAGE, apply)
 
@@ -51,36 +57,36 @@ def _broken(
     chosen: settings.QualitySettings,
     count: collections.abc.Callable[[str], int],
     unit: str,
-) -> collections.abc.Iterator[stages.Dropped]:
+) -> collections.abc.Iterator[outcomes.Dropped]:
     """Each rule that the pair breaks, the cheap ones first."""
     if chosen.drop_title_only and 'title only' in pair.flags:
-        yield stages.Dropped('title only')
+        yield outcomes.Dropped('title only')
     of_reddit = pair.source.partition(':')[0] == 'reddit'
     if chosen.min_score and of_reddit and pair.score < chosen.min_score:
-        yield stages.Dropped(f'score under {chosen.min_score}', str(pair.score))
+        yield outcomes.Dropped(f'score under {chosen.min_score}', str(pair.score))
     if chosen.drop_bots and is_bot(pair.answer):
-        yield stages.Dropped('answer by a bot')
+        yield outcomes.Dropped('answer by a bot')
     for field in _TEXTS:
         value = getattr(pair, field)
         if chosen.drop_link_only and is_link_only(value):
-            yield stages.Dropped(f'{field} of links alone', value)
+            yield outcomes.Dropped(f'{field} of links alone', value)
         least = getattr(chosen, f'min_{field}_tokens')
         most = getattr(chosen, f'max_{field}_tokens')
         length = count(value) if least or most else 0
         if least and length < least:
-            yield stages.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
+            yield outcomes.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
         if most and length > most:
-            yield stages.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
+            yield outcomes.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
         share = repetition(value) if chosen.max_repetition < 1 else 0.0
         if share > chosen.max_repetition:
             reason = f'{field} repeats itself'
-            yield stages.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
+            yield outcomes.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
         code = language.is_foreign(
             value, chosen.languages, confidence=chosen.language_confidence
         )
         if code:
             accepted = ', '.join(chosen.languages)
-            yield stages.Dropped(f'{field} in another language than {accepted}', code)
+            yield outcomes.Dropped(f'{field} in another language than {accepted}', code)
 
 
 def is_bot(answer: str) -> bool:

@@ -3,7 +3,7 @@
 Nothing is dropped: who answers may quote. Many long quotes would teach a model to copy.
 """
 
-from data_pipeline import dedupe, settings, stages
+from data_pipeline import dedupe, outcomes, settings, stages
 from hax_jax import records
 
 STAGE = 'quotes'
@@ -13,10 +13,10 @@ NOTE = 'answer quotes the question'
 def stage(chosen: settings.DuplicateSettings) -> stages.Stage:
     """The stage that notes a run of `quote_words` words or more; 0 notes none."""
 
-    def apply(pair: records.QaPair) -> stages.Kept:
+    def apply(pair: records.QaPair) -> outcomes.Kept:
         least = chosen.quote_words
         quote = longest(pair.question, pair.answer, least=least) if least else ''
-        return stages.Kept(pair, notes=(stages.Note(NOTE, quote),) if quote else ())
+        return outcomes.Kept(pair, notes=(outcomes.Note(NOTE, quote),) if quote else ())
 
     return stages.Stage(STAGE, apply)
 

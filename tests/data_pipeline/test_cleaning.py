@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from data_pipeline import chats, cleaning, parsed, settings, sources, stages
+from data_pipeline import chats, cleaning, outcomes, parsed, settings, sources
 from hax_jax import records
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
@@ -16,7 +16,7 @@ def pair(source: str, question: str, answer: str = 'Yes.') -> records.QaPair:
     return records.QaPair('p', 'p', source, 'a.md', 1, '', '', question, answer)
 
 
-def cleaned(given: records.QaPair, **chosen: bool) -> stages.Outcome:
+def cleaned(given: records.QaPair, **chosen: bool) -> outcomes.Outcome:
     return cleaning.stage(settings.CleanSettings(**chosen)).apply(given)
 
 
@@ -34,14 +34,14 @@ def test_markdown_is_reddits_alone() -> None:
     ]
     from_chat = cleaned(pair('chat', text))
     assert from_chat.pair.question == 'I *do* don’t'
-    assert cleaned(pair('chat', text), mojibake=False) == stages.Kept(
+    assert cleaned(pair('chat', text), mojibake=False) == outcomes.Kept(
         pair('chat', text)
     )
 
 
 def test_edits_and_summaries_are_kept_unless_told_otherwise() -> None:
     text = 'Why?\n\nEdit: thanks\n\nTL;DR: why'
-    assert cleaned(pair('reddit', text)) == stages.Kept(pair('reddit', text))
+    assert cleaned(pair('reddit', text)) == outcomes.Kept(pair('reddit', text))
     cut = cleaned(pair('reddit', text), keep_edits=False, keep_summaries=False)
     assert cut.pair.question == 'Why?'
     assert [change.name for change in cut.changes] == ['edits cut', 'summaries cut']
@@ -61,7 +61,7 @@ def test_no_word_of_a_real_chat_is_lost() -> None:
         after = collections.Counter()
         for each in found.pairs:
             outcome = clean.apply(each)
-            assert isinstance(outcome, stages.Kept)
+            assert isinstance(outcome, outcomes.Kept)
             for field in FIELDS:
                 assert words(getattr(outcome.pair, field)) == words(
                     getattr(each, field)

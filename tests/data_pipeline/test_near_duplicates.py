@@ -4,7 +4,15 @@ import random
 
 import pytest
 
-from data_pipeline import dedupe, near_duplicates, quotes, settings, stages
+from data_pipeline import (
+    dedupe,
+    near_duplicates,
+    outcomes,
+    quotes,
+    settings,
+    stage_ledger,
+    stages,
+)
 from hax_jax import records
 
 CHOSEN = settings.DuplicateSettings()
@@ -143,11 +151,11 @@ def test_the_longest_quote_is_found(
 def test_a_quote_is_noted_and_nothing_is_dropped() -> None:
     quoting = pair('a', story(1), 'You say: ' + ' '.join(story(1).split()[:12]))
     other = pair('b', story(1), 'You say: ' + ' '.join(story(1).split()[:11]))
-    ledger = stages.Ledger()
+    ledger = stage_ledger.Ledger()
     kept = list(stages.run([quoting, other], [quotes.stage(CHOSEN)], ledger))
     assert kept == [quoting, other]
     noted = ledger.as_json()[0]['noted']['answer quotes the question']
     assert noted['pairs'] == 1
     assert noted['examples'][0]['text'] == ' '.join(story(1).split()[:12])
     off = settings.DuplicateSettings(quote_words=0)
-    assert quotes.stage(off).apply(quoting) == stages.Kept(quoting)
+    assert quotes.stage(off).apply(quoting) == outcomes.Kept(quoting)

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from data_pipeline import personal_data, settings, sources, stages
+from data_pipeline import personal_data, settings, sources, stage_ledger, stages
 from hax_jax import records
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
@@ -124,7 +124,7 @@ def test_each_kind_is_counted_as_often_as_it_occurs() -> None:
         'p', 'p', 'chat', 'a.md', 1, 'u/bob', '', '@ann @cas a@b.org', 'u/bob'
     )
     outcome = personal_data.stage(settings.PersonalDataSettings()).apply(pair)
-    ledger = stages.Ledger()
+    ledger = stage_ledger.Ledger()
     ledger.record('x', pair, outcome)
     changed = ledger.as_json()[0]['changed']
     assert {name: (row['pairs'], row['times']) for name, row in changed.items()} == {
@@ -139,7 +139,7 @@ def test_real_texts_lose_nothing_but_what_was_replaced() -> None:
     patterns = [str(SHARED / kind / '*.md') for kind in ('chats', 'reddit')]
     pairs, _ = sources.read(patterns)
     stage = personal_data.stage(settings.PersonalDataSettings())
-    ledger = stages.Ledger()
+    ledger = stage_ledger.Ledger()
     kept = list(stages.run(pairs, [stage], ledger))
     assert len(kept) == len(pairs)
     (row,) = ledger.as_json()

@@ -3,7 +3,15 @@ import pathlib
 
 import pytest
 
-from data_pipeline import language, quality, settings, sources, stages
+from data_pipeline import (
+    language,
+    outcomes,
+    quality,
+    settings,
+    sources,
+    stage_ledger,
+    stages,
+)
 from hax_jax import records
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
@@ -16,7 +24,7 @@ SPANISH = (
 )
 
 
-def outcome(chosen: dict[str, object], **fields: object) -> stages.Outcome:
+def outcome(chosen: dict[str, object], **fields: object) -> outcomes.Outcome:
     stage = quality.stage(settings.QualitySettings(**chosen))
     return stage.apply(dataclasses.replace(PAIR, **fields))
 
@@ -50,7 +58,7 @@ def test_a_broken_rule_drops_the_pair_with_its_reason(
     chosen: dict[str, object], fields: dict[str, object], reason: str
 ) -> None:
     dropped = outcome(chosen, **fields)
-    assert isinstance(dropped, stages.Dropped)
+    assert isinstance(dropped, outcomes.Dropped)
     assert dropped.reason == reason
 
 
@@ -85,7 +93,9 @@ OFF = {
 def test_a_pair_that_breaks_no_rule_stays_as_it_is(
     chosen: dict[str, object], fields: dict[str, object]
 ) -> None:
-    assert outcome(chosen, **fields) == stages.Kept(dataclasses.replace(PAIR, **fields))
+    assert outcome(chosen, **fields) == outcomes.Kept(
+        dataclasses.replace(PAIR, **fields)
+    )
 
 
 def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
@@ -93,9 +103,9 @@ def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
 ) -> None:
     # Unlike words, GPT-2's tokens count a full stop: 'Ask', ' him', '.' are three.
     chosen = {'tokenizer': str(gpt2_tokenizer_folder), 'max_answer_tokens': 2}
-    assert outcome(chosen) == stages.Dropped('answer over 2 tokens', '3 tokens')
+    assert outcome(chosen) == outcomes.Dropped('answer over 2 tokens', '3 tokens')
     chosen['max_answer_tokens'] = 3
-    assert outcome(chosen) == stages.Kept(PAIR)
+    assert outcome(chosen) == outcomes.Kept(PAIR)
 
 
 def test_repetition_is_the_share_of_ngrams_that_were_there_before() -> None:
@@ -115,4 +125,4 @@ def test_no_real_pair_is_dropped() -> None:
     patterns = [str(SHARED / kind / '*.md') for kind in ('chats', 'reddit')]
     pairs, _ = sources.read(patterns)
     stage = quality.stage(settings.QualitySettings())
-    assert list(stages.run(pairs, [stage], stages.Ledger())) == pairs
+    assert list(stages.run(pairs, [stage], stage_ledger.Ledger())) == pairs

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from data_pipeline import stages
+from data_pipeline import outcomes, stage_ledger, stages
 from hax_jax import records
 
 
@@ -15,10 +15,10 @@ def pair(
     )
 
 
-def drop_thirds(each: records.QaPair) -> stages.Outcome:
+def drop_thirds(each: records.QaPair) -> outcomes.Outcome:
     if each.line % 3 == 0:
-        return stages.Dropped('a third', f'line {each.line}')
-    return stages.Kept(each)
+        return outcomes.Dropped('a third', f'line {each.line}')
+    return outcomes.Kept(each)
 
 
 def shout(text: str) -> tuple[str, int]:
@@ -34,8 +34,10 @@ SEQUENCE = (
 )
 
 
-def ran(pairs: list[records.QaPair]) -> tuple[list[records.QaPair], stages.Ledger]:
-    ledger = stages.Ledger()
+def ran(
+    pairs: list[records.QaPair],
+) -> tuple[list[records.QaPair], stage_ledger.Ledger]:
+    ledger = stage_ledger.Ledger()
     return list(stages.run(pairs, SEQUENCE, ledger)), ledger
 
 
@@ -105,7 +107,7 @@ def test_rules_that_leave_nothing_of_an_answer_drop_the_pair() -> None:
         return text.replace('Because.', ' '), 1
 
     outcome = stages.rewrite(pair(1), [stages.TextRule('emptied', empty)])
-    assert outcome == stages.Dropped('nothing is left of the answer', 'Because.')
+    assert outcome == outcomes.Dropped('nothing is left of the answer', 'Because.')
 
 
 def test_who_is_dropped_is_told_as_it_came_in() -> None:
@@ -114,10 +116,13 @@ def test_who_is_dropped_is_told_as_it_came_in() -> None:
     pairs = [pair(3), pair(4)]
     list(
         stages.run(
-            pairs, sequence, stages.Ledger(), on_drop=lambda *each: gone.append(each)
+            pairs,
+            sequence,
+            stage_ledger.Ledger(),
+            on_drop=lambda *each: gone.append(each),
         )
     )
-    assert gone == [(pair(3), stages.Dropped('a third', 'line 3'))]
+    assert gone == [(pair(3), 'thirds', outcomes.Dropped('a third', 'line 3'))]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +141,7 @@ def test_who_is_dropped_is_told_as_it_came_in() -> None:
 def test_an_example_shows_where_the_texts_differ(
     before: str, after: str, shown: tuple[str, str]
 ) -> None:
-    assert stages.difference(before, after) == shown
+    assert outcomes.difference(before, after) == shown
 
 
 def test_the_summary_names_each_stage_and_reason() -> None:
