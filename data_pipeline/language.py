@@ -4,6 +4,7 @@ import functools
 
 from py3langid import langid
 
+_ENOUGH = 600  # characters; a whole long text would take most of the stages' time
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
 
 
@@ -27,9 +28,14 @@ def identify(text: str) -> tuple[str, float]:
 def is_foreign(text: str, accepted: tuple[str, ...], *, confidence: float) -> str:
     """The code of the text's language if it surely is none of those accepted, else ''.
 
-    Sure is: `confidence` or more, from `NEVER_JUDGED_UNDER` words on.
+    Sure is: `confidence` or more, at its beginning and its end (who quotes goes on
+    in another language), from `NEVER_JUDGED_UNDER` words on.
     """
     if not accepted or len(text.split()) < NEVER_JUDGED_UNDER:
         return ''
-    code, probability = identify(text)
-    return code if code not in accepted and probability >= confidence else ''
+    code = ''
+    for part in (text[:_ENOUGH], text[-_ENOUGH:]):
+        code, probability = identify(part)
+        if code in accepted or probability < confidence:
+            return ''
+    return code

@@ -25,6 +25,7 @@ _TARGET = re.compile(
 _HEADING = re.compile(r'#{1,6}[ \t]+$')
 _FENCE_ALONE = re.compile(r'[\s>]*(?:`{3,}|~{3,})\s*')
 _CENSORED = re.compile(r'(?<![\w*])[^\W\d_]{1,3}$')
+_FAR = 500  # characters; a run of f*** must not be compared with all before it
 _OPENS_THREE = re.compile(r'(?<![\w*])\*{3}(?=[^\s*])')
 
 
@@ -111,7 +112,7 @@ def _emphasis(state: state_inline.StateInline, silent: bool) -> bool:
         marker == '*'
         and scanned.length >= 3
         and _CENSORED.search(state.src, max(0, start - 5), start)
-        and not _OPENS_THREE.search(state.src, 0, start)
+        and not _OPENS_THREE.search(state.src, max(0, start - _FAR), start)
     )
     if within_word or censored:
         state.append_pending(state.src[start:end])

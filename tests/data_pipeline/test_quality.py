@@ -119,6 +119,23 @@ def test_languages_are_told_apart() -> None:
     assert {'en', 'es', 'fr', 'de'} < set(language.known())
 
 
+def test_a_foreign_quotation_before_somebodys_own_words_is_no_foreign_text() -> None:
+    english = (
+        'That is what my mother used to say whenever my father came home late, and she '
+        'was right about most of it. I have thought about her a great deal since your '
+        'letter arrived. You should not wait for him to change, because people who are '
+        'comfortable rarely do; instead, decide what you would like your own evenings '
+        'to look like, tell him once, kindly, and then begin without him. Call your '
+        'sister, take that pottery class, eat at seven. If he notices, good. If he '
+        'does not, you will have learned something, and you will know how to make a '
+        'bowl. Either way nobody will be standing by the window with a cold dinner.'
+    )
+    quoting = SPANISH * 5 + ' ' + english
+    assert language.is_foreign(SPANISH * 5, ('en',), confidence=0.95) == 'es'
+    assert language.is_foreign(quoting, ('en',), confidence=0.95) == ''
+    assert language.is_foreign(english, ('es',), confidence=0.95) == 'en'
+
+
 def test_no_real_pair_is_dropped() -> None:
     if not SHARED.is_dir():
         pytest.skip('the real files are not here: ../shared/data is absent')
