@@ -10,6 +10,7 @@ import collections.abc
 import datetime
 import email.utils
 import logging
+import re
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from hax_jax import config
 LOG = logging.getLogger('collect')
 TIMEOUTS_SECONDS = (10.0, 60.0)  # to connect; between two packets of an answer
 _EPOCH_FROM = 1e8  # an X-Ratelimit-Reset above this is a time, not a span
+_BUSY = re.compile(r'time(?:d )?-?out|slow down', re.IGNORECASE)
 _SHOWN = 200  # characters of an answer that an error shows
 
 
@@ -145,7 +147,7 @@ class Client:
             raise _PassingError(f'{status} {_shown(response)}', wait_seconds)
         if _remaining(response) < 1:
             self._not_before = self._clock() + wait_seconds
-        if status == 422 and 'timeout' in response.text.lower():
+        if status == 422 and _BUSY.search(response.text):
             # Arctic Shift's way to say that it is busy.
             raise _PassingError(f'{status} {_shown(response)}', wait_seconds)
         what = f'{url} answered {status}: {_shown(response)}'

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import sys
 
 import hypothesis
@@ -92,7 +93,7 @@ def test_equal_scores_go_to_the_earlier_then_to_the_lower_id() -> None:
 
 
 def test_the_number_of_answers_is_bounded_and_a_repeated_comment_counts_once() -> None:
-    comments = [comment(name, score=score) for name, score in zip('abcd', range(4))]
+    comments = [comment(name, score=score) for score, name in enumerate('abcd')]
     assert best(*comments, *comments, max_answers_per_post=2) == ['d', 'c']
     assert best(*comments, *comments, max_answers_per_post=0) == list('dcba')
 
@@ -191,7 +192,9 @@ def test_lone_surrogates_which_no_file_holds_become_the_replacement_sign() -> No
     assert post(selftext='half \ud83d a face').body == 'half \ufffd a face'
 
 
-def test_a_wrong_line_is_refused_with_all_that_is_wrong(tmp_path) -> None:
+def test_a_wrong_line_is_refused_with_all_that_is_wrong(
+    tmp_path: pathlib.Path,
+) -> None:
     values = json.loads(raw_thread.to_line(thread()))
     del values['title']
     values |= {'score': '7', 'more': 1}

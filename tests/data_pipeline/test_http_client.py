@@ -112,7 +112,7 @@ def test_patience_ends() -> None:
         client = http_client.Client(
             user_agent='test', attempts=3, sleep=clock.sleep, clock=clock
         )
-        with pytest.raises(http_client.SourceError, match='failed 3 times.*500'):
+        with pytest.raises(http_client.SourceError, match=r'failed 3 times.*500'):
             client.get_json(url, {}, problem=no_problem)
     assert (len(script.requests), len(clock.sleeps)) == (3, 2)
 
