@@ -106,7 +106,12 @@ def _run(
         for what, count in source.counts.items():
             if count:
                 print(f'{what}: {count:,}')
-        if ended and output.kept < given.limit:
+        if ended and not output.kept and not output.skipped:
+            print(
+                f'note: no post of r/{chosen.subreddit} was listed; check --subreddit, '
+                '--after and --before'
+            )
+        elif ended and output.kept < given.limit:
             print(f'note: the source has no more; --limit={given.limit} is not reached')
     if markdown is not None:
         count = collect_markdown.write(markdown, raw_thread.read(path))

@@ -160,6 +160,8 @@ class Output:
             for name in {**there, **now}
             if there.get(name) != now.get(name)
         ]
+        if differences and not (_size(self.path) or _size(self._skipped_path)):
+            return {}  # nothing was collected: it may become another
         if differences:
             raise config.InputError(
                 f'{self.path} is another collection:\n'

@@ -58,7 +58,7 @@ def test_a_subreddit_is_collected_through_bad_days_and_accounted_for(
     tmp_path: pathlib.Path,
 ) -> None:
     posts = mixed(40)
-    server = fake_arctic_shift.FakeArcticShift(posts, bad_every=9, page=11)
+    server = fake_arctic_shift.FakeArcticShift(posts, bad_every=13, page=11)
     server.trees['p0011'] = []
     server.trees['p0012'] = [
         reddit_objects.node(reddit_objects.comment(12, 'd', body='[deleted]'))

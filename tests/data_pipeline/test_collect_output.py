@@ -153,3 +153,17 @@ def test_a_damaged_cursor_is_named_and_deleting_it_costs_nothing(
     cursor.unlink()
     fill(path, range(6))
     assert reddit_objects.ids(path) == expected(range(6))
+
+
+def test_a_collection_of_nothing_may_become_another(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl'
+    for about in (ABOUT, {'subreddit': 'cats'}):
+        output = collect_output.Output(path, collecting=about)
+        output.save()
+        output.close()
+    output = collect_output.Output(path, collecting={'subreddit': 'cats'})
+    output.skip('a', 'poor')
+    output.save()
+    output.close()
+    with pytest.raises(config.InputError, match='is another collection'):
+        collect_output.Output(path, collecting=ABOUT)
