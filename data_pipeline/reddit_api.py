@@ -84,7 +84,9 @@ class RedditApi:
                 more.count for more in folded
             )
             return [
-                reddit_shapes.comment(_values(each, _COMMENT), depth=each.depth)
+                reddit_shapes.comment(
+                    _values(each, _COMMENT), depth=getattr(each, 'depth', -1)
+                )
                 for each in submission.comments.list()
             ]
 
