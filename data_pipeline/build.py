@@ -1,7 +1,10 @@
-"""Raw corpus files to a dataset: read, drop exact duplicates, split, write.
+"""Raw corpus files to a dataset: read, prepare, drop duplicates, split, write.
 
     python -m data_pipeline.build --input='chats/*.md' --input='reddit/*.md' \\
-        --output=data/advice
+        --output=data/advice --config=configs/data/advice.py
+
+Without --config it does as that file says. What each stage changed and dropped is
+printed, and stands in the dataset's ledger with examples.
 """
 
 import collections
@@ -11,10 +14,23 @@ import os
 import pathlib
 from typing import Any
 
+import ml_collections
 from absl import flags
+from ml_collections import config_flags
 
-from data_pipeline import dataset, dedupe, program, sources, split
+from data_pipeline import (
+    config_file,
+    dataset,
+    overrides,
+    preparation,
+    program,
+    settings,
+    sources,
+    split,
+)
 from hax_jax import config, records
+
+_DEFAULT_FILE = pathlib.Path(__file__).parents[1] / 'configs' / 'data' / 'advice.py'
 
 
 def define_flags() -> None:
@@ -25,6 +41,36 @@ def define_flags() -> None:
     flags.DEFINE_float('validation_share', 0.05, "Validation's share of the pairs.")
     flags.DEFINE_float('test_share', 0.05, "Test's share of the pairs; 0 for none.")
     flags.DEFINE_bool('overwrite', False, 'Replace the dataset at --output.')
+    sections = '\n'.join(
+        f'{section.name}: {" ".join(f.name for f in dataclasses.fields(section.type))}'
+        for section in dataclasses.fields(settings.Settings)
+    )
+    config_flags.DEFINE_config_file(
+        'config',
+        help_string='The file that says how pairs are prepared; without it, '
+        'configs/data/advice.py. --config.SECTION.FIELD=VALUE sets any field, e.g. '
+        '--config.quality.min_score=5 (their meaning: data_pipeline/settings.py):\n'
+        + sections,
+    )
+
+
+def check(
+    argv: collections.abc.Sequence[str], *, values: flags.FlagValues = flags.FLAGS
+) -> list[str]:
+    """As `overrides.check`, of a config that says how pairs are prepared."""
+    schema = overrides.Schema(
+        settings.draft, settings.freeze, _load, default_file=str(_DEFAULT_FILE)
+    )
+    return overrides.check(argv, schema, values=values)
+
+
+def _load(file: str) -> ml_collections.ConfigDict:
+    return config_file.load(
+        file,
+        what='how pairs are prepared',
+        example='configs/data/advice.py',
+        draft='settings.draft',
+    )
 
 
 def main() -> None:
@@ -34,6 +80,7 @@ def main() -> None:
         validation_share=flags.FLAGS.validation_share,
         test_share=flags.FLAGS.test_share,
         overwrite=flags.FLAGS.overwrite,
+        chosen=settings.freeze(flags.FLAGS.config),
     )
 
 
@@ -44,6 +91,7 @@ def build(
     validation_share: float = 0.05,
     test_share: float = 0.05,
     overwrite: bool = False,
+    chosen: settings.Settings = settings.Settings(),  # noqa: B008
 ) -> dict[str, Any]:
     """Makes the dataset, prints what became of each pair and returns its manifest.
 
@@ -62,6 +110,7 @@ def build(
     }
     split.check_shares(shares)
     dataset.check_output(output, overwrite=overwrite)
+    sequence = preparation.sequence(chosen)
 
     found, report = sources.read(patterns)
     for path in report.files:
@@ -72,13 +121,15 @@ def build(
             )
     names = portable_names(report.files)
     found = [dataclasses.replace(pair, file=names[pair.file]) for pair in found]
-    pairs, duplicates = dedupe.exact(found)
-    splits = split.assign(pairs, shares=shares)
-    notes = split.notes(splits, shares=shares)
-    ledger = account(found, report, duplicates, splits=splits, notes=notes)
+    prepared = preparation.prepare(found, sequence, chosen)
     print(report.summary())
     for warning in report.warnings:
         print(f'warning: {warning}')
+    print(prepared.ledger.summary())
+    splits = split.assign(prepared.pairs, shares=shares)
+    notes = split.notes(splits, shares=shares)
+    ledger = account(found, report, prepared, splits=splits, notes=notes)
+    ledger['settings'] = settings.to_dict(chosen)
     print(summary(ledger))
     print(f'writing {output} ...', flush=True)
     manifest = dataset.write(
@@ -118,7 +169,7 @@ def portable_names(paths: collections.abc.Iterable[str]) -> dict[str, str]:
 def account(
     found: collections.abc.Sequence[records.QaPair],
     report: sources.ReadReport,
-    duplicates: collections.abc.Sequence[dedupe.Duplicate],
+    prepared: preparation.Prepared,
     *,
     splits: collections.abc.Mapping[str, list[records.QaPair]],
     notes: collections.abc.Sequence[str],
@@ -129,7 +180,7 @@ def account(
       ValueError: it does not add up, which is a defect of ours.
     """
     kept = [pair.id for name in records.SPLITS for pair in splits[name]]
-    gone = [duplicate.id for duplicate in duplicates]
+    gone = [row.id for row in [*prepared.gone, *prepared.duplicates]]
     read_ids = collections.Counter(pair.id for pair in found)
     if read_ids != collections.Counter(kept + gone):
         raise ValueError(
@@ -149,9 +200,12 @@ def account(
         return line
 
     dropped: dict[str, list[dict[str, str]]] = {}
-    for duplicate in sorted(duplicates, key=lambda each: (each.reason, each.id)):
+    by_reason = sorted(prepared.duplicates, key=lambda each: (each.reason, each.id))
+    for duplicate in by_reason:
         row = {'id': duplicate.id, 'kept_id': duplicate.kept_id}
         dropped.setdefault(duplicate.reason, []).append(row)
+    for each in sorted(prepared.gone, key=lambda each: (each.reason, each.id)):
+        dropped.setdefault(each.reason, []).append({'id': each.id})
     return {
         'schema': dataset.SCHEMA,
         'pairs': {'read': len(found), 'dropped': len(gone), 'kept': len(kept)},
@@ -166,6 +220,7 @@ def account(
             reason: {'pairs': len(rows), 'ids': rows}
             for reason, rows in dropped.items()
         },
+        'stages': prepared.ledger.as_json(),
         'kept': {
             name: {
                 'pairs': len(splits[name]),
@@ -206,4 +261,4 @@ def _counted(total: int, parts: dict[str, int]) -> str:
 
 if __name__ == '__main__':
     define_flags()
-    program.run(main)
+    program.run(main, prepare=check)

@@ -3,6 +3,8 @@
 import html
 import re
 
+from data_pipeline import encoding
+
 # With its semicolon only: html.unescape alone reads '&copy=2' of a link as '©=2'.
 _ENTITY = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});')
 _ZERO_WIDTH = re.compile(
@@ -14,6 +16,15 @@ _SPACES = re.compile('[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]')
 _BREAKS = re.compile('\r\n|[\r\x0b\x0c\x85\u2028\u2029]')
 _CONTROLS = re.compile('[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]')
 _SURROGATES = re.compile('[\ud800-\udfff]')
+# UTF-8 that was read as latin-1 holds these: without them it is beyond repair.
+_LATIN_1 = re.compile('[\x80-\x84\x86-\x9f]')
+_KINDS = {
+    'entities unescaped': _ENTITY,
+    'zero-width characters removed': _ZERO_WIDTH,
+    'no-break and other spaces made spaces': re.compile(_SPACES.pattern + r'(?<!\t)'),
+    'control characters removed': _CONTROLS,
+    'lone surrogates replaced': _SURROGATES,
+}
 
 
 def text(raw: str) -> str:
@@ -26,6 +37,8 @@ def text(raw: str) -> str:
     >>> text('Fish &amp;amp; chips&#x200B;\\r\\n\\r\\n\\r\\nfor\\xa0two ')
     'Fish &amp; chips\\n\\nfor two'
     """
+    if _LATIN_1.search(raw):
+        raw, _ = encoding.repair(raw)
     unescaped = _ENTITY.sub(lambda match: html.unescape(match[0]), raw)
     broken = _BREAKS.sub('\n', _SURROGATES.sub('\ufffd', unescaped))
     plain = _SPACES.sub(' ', _CONTROLS.sub('', _ZERO_WIDTH.sub('', broken)))
@@ -36,3 +49,13 @@ def text(raw: str) -> str:
 def line(raw: str) -> str:
     """One raw line as the parsers compare it: cleaned, on one line, no outer blanks."""
     return ' '.join(text(raw).split())
+
+
+def census(raw: str) -> dict[str, int]:
+    """How much of each kind `text` would change in a raw text; only what is there.
+
+    >>> census('Fish &amp; chips&#x200B; for\xa0two')
+    {'entities unescaped': 2, 'no-break and other spaces made spaces': 1}
+    """
+    counts = {name: len(kind.findall(raw)) for name, kind in _KINDS.items()}
+    return {name: count for name, count in counts.items() if count}

@@ -56,6 +56,8 @@ def read(
         name = _shown(path)
         text = decode(pathlib.Path(path).read_bytes(), name, warnings=report.warnings)
         counts['files'] += 1
+        for kind, number in clean.census(text).items():
+            counts[f'characters: {kind}'] += number
         report.files[name] = 0
         if not clean.text(text):
             counts['files empty'] += 1

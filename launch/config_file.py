@@ -1,74 +1,17 @@
-"""A config file: Python with a function `get_config()` that returns the draft."""
-
-import importlib.machinery
-import importlib.util
-import pathlib
-import traceback
-from typing import Any
+"""The config files that say what to train."""
 
 import ml_collections
 
-from hax_jax import config
+from data_pipeline import config_file
 
 
 def load(file: str) -> ml_collections.ConfigDict:
-    """What `get_config()` of a config file returns; `file.py:text` gives it `text`.
+    """What `get_config()` of the file returns.
 
     Raises:
       InputError: none is given or there, it does not run, or it returns another
         thing.
     """
-    if not file:
-        raise config.InputError(
-            '--config is missing; give the file that says what to train, e.g. '
-            '--config=configs/gpt2_full.py.'
-        )
-    path, colon, text = file.partition(':')
-    if not pathlib.Path(path).is_file():
-        there = sorted(str(p) for p in pathlib.Path('configs').glob('*.py'))
-        raise config.InputError(
-            f'--config={path} is not a file; give one such as '
-            f'{", ".join(there) or "configs/gpt2_full.py"}.'
-        )
-    spec = importlib.util.spec_from_loader(
-        'config_file', importlib.machinery.SourceFileLoader('config_file', path)
+    return config_file.load(
+        file, what='what to train', example='configs/gpt2_full.py', draft='config.draft'
     )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        if not callable(getattr(module, 'get_config', None)):
-            raise config.InputError(
-                f'--config={path} has no function get_config(); give it one that '
-                'returns config.draft() with its changes.'
-            )
-        draft = module.get_config(*([text] if colon else []))
-    except config.InputError:
-        raise
-    except Exception as error:  # whatever a file may raise: the cause is in that file
-        raise config.InputError(
-            f'--config={path} does not load: {_place(error, path)}'
-            f'{type(error).__name__}: {error}. Mend the file.'
-        ) from error
-    if not isinstance(draft, ml_collections.ConfigDict):
-        raise config.InputError(
-            f'--config={path}: get_config() returns a {type(draft).__name__}; it must '
-            'return config.draft() with its changes.'
-        )
-    strange = [name for name, section in draft.items() if not _is_section(section)]
-    if strange:
-        raise config.InputError(
-            f'--config={path}: {", ".join(strange)} of get_config() is not a section; '
-            'start from config.draft() and change its fields.'
-        )
-    return draft
-
-
-def _is_section(value: Any) -> bool:
-    return isinstance(value, ml_collections.ConfigDict)
-
-
-def _place(error: Exception, path: str) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == path]
-    return f'line {lines[-1]}: ' if lines else ''

@@ -1,15 +1,27 @@
 import json
 import pathlib
 import signal
+from collections.abc import Sequence
 
 import programs
 import pytest
+from absl import flags
 
-from data_pipeline import build, dataset, dedupe, sources
+from data_pipeline import (
+    build,
+    config_file,
+    dataset,
+    dedupe,
+    preparation,
+    settings,
+    sources,
+    stage_ledger,
+)
 from hax_jax import config, records
 
 ROOT = pathlib.Path(__file__).parents[2]
 SAMPLE = ROOT / 'data_pipeline' / 'sample_corpus'
+LOAD = {'what': 'x', 'example': 'configs/data/advice.py', 'draft': 'x'}
 SHARED = ROOT.parent / 'shared' / 'data'
 
 
@@ -220,10 +232,111 @@ def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect() -> None:
     report = sources.ReadReport(files={'a.md': 3})
     splits = {'train': pairs[:1], 'validation': pairs[1:2], 'test': []}
     with pytest.raises(ValueError, match='3 pairs were read, 2 kept and 0 dropped'):
-        build.account(pairs, report, [], splits=splits, notes=[])
-    gone = [dedupe.Duplicate('p2', 'p0', 'same text')]
-    ledger = build.account(pairs, report, gone, splits=splits, notes=[])
-    assert ledger['pairs'] == {'read': 3, 'dropped': 1, 'kept': 2}
+        build.account(pairs, report, prepared(), splits=splits, notes=[])
+    for gone in (
+        {'duplicates': [dedupe.Duplicate('p2', 'p0', 'same text')]},
+        {'gone': [preparation.Gone('p2', 'quality: title only')]},
+    ):
+        ledger = build.account(pairs, report, prepared(**gone), splits=splits, notes=[])
+        assert ledger['pairs'] == {'read': 3, 'dropped': 1, 'kept': 2}
+
+
+def prepared(
+    *,
+    gone: Sequence[preparation.Gone] = (),
+    duplicates: Sequence[dedupe.Duplicate] = (),
+) -> preparation.Prepared:
+    return preparation.Prepared([], [*gone], [*duplicates], stage_ledger.Ledger())
+
+
+def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = reddit_markdown(first=1, last=24)
+    text = text.replace('Talk to friend number 3.', '[this](https://a.org) *helps*')
+    text = text.replace('Talk to friend number 4.', 'https://a.org/b')
+    text = text.replace('Talk to friend number 5.', 'Ask u/ann_b, 202-456-1111.')
+    (tmp_path / 'a.md').write_text(text)
+    manifest = build.build([str(tmp_path / 'a.md')], output=tmp_path / 'advice')
+    ledger = json.loads((tmp_path / 'advice' / 'ledger.json').read_text())
+    rows = {row['stage']: row for row in ledger['stages']}
+    assert list(rows) == [
+        'clean',
+        'personal data',
+        'quality',
+        'quotes',
+        'exact duplicates',
+        'near duplicates',
+    ]
+    counts = [(row['in'], row['out']) for row in ledger['stages']]
+    assert counts == [(24, 24), (24, 24), (24, 23), (23, 23), (23, 23), (23, 23)]
+    assert rows['clean']['changed']['Markdown made plain text']['pairs'] == 1
+    assert {
+        name: row['pairs'] for name, row in rows['personal data']['changed'].items()
+    } == {
+        'links to [URL]': 1,
+        'phone numbers to [PHONE]': 1,
+        'user names to [USER]': 1,
+    }
+    assert ledger['dropped'] == {
+        'quality: answer of links alone': {'pairs': 1, 'ids': [{'id': 'reddit:p4'}]}
+    }
+    assert ledger['settings'] == settings.to_dict(settings.Settings())
+    answers = {
+        pair.id: pair.answer
+        for name in records.SPLITS
+        for pair in dataset.read_pairs(tmp_path / 'advice', name)
+    }
+    assert answers['reddit:p3'] == 'this helps'
+    assert answers['reddit:p5'] == 'Ask [USER], [PHONE].'
+    assert len(answers) == sum(each['pairs'] for each in manifest['splits'].values())
+    printed = capsys.readouterr().out
+    assert 'quality: 24 in, 23 out (0 changed, 1 dropped)' in printed
+    assert '1 dropped: answer of links alone' in printed
+
+
+def test_the_program_takes_the_default_config_and_its_overrides(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'a.md').write_text(reddit_markdown(first=1, last=24))
+    done = programs.run(
+        '-m',
+        'data_pipeline.build',
+        f'--input={tmp_path / "a.md"}',
+        f'--output={tmp_path / "advice"}',
+        '--config.quality.min_score=5',
+        '--config.quality.languages=',
+    )
+    assert done.returncode == 0, done.stderr
+    assert '4 dropped: score under 5' in done.stdout
+    ledger = json.loads((tmp_path / 'advice' / 'ledger.json').read_text())
+    assert ledger['settings']['quality']['languages'] == []
+
+
+def test_every_wrong_override_is_named_at_once(tmp_path: pathlib.Path) -> None:
+    done = programs.run(
+        '-m',
+        'data_pipeline.build',
+        '--input=a.md',
+        f'--output={tmp_path / "advice"}',
+        '--config.quality.min_skore=5',
+        '--config.quality.max_repetition=high',
+        '--config.duplicates.threshold=2',
+    )
+    assert done.returncode == 2
+    for problem in (
+        'did you mean --config.quality.min_score?',
+        '--config.quality.max_repetition=high is not a float',
+        'duplicates.threshold=2.0 is not accepted',
+    ):
+        assert problem in done.stderr
+
+
+def test_the_shipped_config_is_what_is_done_without_one() -> None:
+    argv = build.check(['build'], values=flags.FlagValues())
+    assert argv == ['build', f'--config={ROOT / "configs" / "data" / "advice.py"}']
+    draft = config_file.load(argv[1].removeprefix('--config='), **LOAD)
+    assert settings.freeze(draft) == settings.Settings()
 
 
 def test_the_program_prints_one_error_and_exits_with_2(tmp_path: pathlib.Path) -> None:

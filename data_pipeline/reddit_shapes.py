@@ -1,0 +1,193 @@
+"""Reddit's JSON objects, as its API, its archives and the dumps of them have them.
+
+Nothing of a source reaches the rest of the collector but `Post` and `Comment`. Years
+differ: `created_utc` is a number or a string, scores and texts may be null, names may
+have a prefix (`t3_`).
+"""
+
+import collections.abc
+import dataclasses
+import re
+from typing import Any
+
+SITE = 'https://www.reddit.com'
+DELETED = '[deleted]'
+# What stands where a text was.
+GONE = frozenset(
+    {
+        '[deleted]',
+        '[removed]',
+        '[ removed by reddit ]',
+        '[deleted by user]',
+        '[ removed by reddit in response to a copyright notice. ]',
+    }
+)
+_SURROGATES = re.compile('[\ud800-\udfff]')
+
+
+@dataclasses.dataclass(frozen=True)
+class Post:
+    """A post; `author` is '[deleted]' where the account is gone."""
+
+    id: str
+    subreddit: str
+    title: str
+    body: str
+    flair: str
+    author: str
+    score: int
+    num_comments: int
+    created_utc: int
+    url: str
+    stickied: bool
+    gone: bool  # deleted by its author, or removed
+
+
+@dataclasses.dataclass(frozen=True)
+class Comment:
+    """A comment; `parent_id` keeps its prefix: t3_ the post, t1_ a comment."""
+
+    id: str
+    parent_id: str
+    author: str
+    body: str
+    score: int
+    depth: int
+    created_utc: int
+    stickied: bool
+    gone: bool
+
+
+def bare_id(name: Any) -> str:
+    """'t3_1abc' or '1abc' -> '1abc'; '' for what is no id."""
+    text = str(name or '').strip()
+    return text[3:] if re.match(r't[0-9]_', text) else text
+
+
+def post(values: collections.abc.Mapping[str, Any]) -> Post:
+    """The post that an object stands for.
+
+    Raises:
+      ValueError: it has no id, title or time.
+    """
+    post_id = bare_id(values.get('id'))
+    title = ' '.join(_text(values.get('title')).split())
+    created = _integer(values.get('created_utc'), default=0)
+    missing = [
+        name
+        for name, value in (
+            ('id', post_id),
+            ('title', title),
+            ('created_utc', created),
+        )
+        if not value
+    ]
+    if missing:
+        raise ValueError(f'a post without {" and ".join(missing)}')
+    body = _text(values.get('selftext'))
+    subreddit = _text(values.get('subreddit'))
+    permalink = _text(values.get('permalink'))
+    return Post(
+        id=post_id,
+        subreddit=subreddit,
+        title=title,
+        body=body,
+        flair=_text(values.get('link_flair_text')),
+        author=_author(values),
+        score=_integer(values.get('score'), default=0),
+        num_comments=_integer(values.get('num_comments'), default=-1),
+        created_utc=created,
+        url=SITE + (permalink or f'/r/{subreddit}/comments/{post_id}/'),
+        stickied=bool(values.get('stickied')),
+        gone=_is_gone(body, values) or title.lower() in GONE,
+    )
+
+
+def comment(values: collections.abc.Mapping[str, Any], *, depth: int) -> Comment:
+    """The comment that an object stands for; `depth` as in RawAnswer.
+
+    Raises:
+      ValueError: it has no id.
+    """
+    comment_id = bare_id(values.get('id'))
+    if not comment_id:
+        raise ValueError('a comment without id')
+    body = _text(values.get('body'))
+    return Comment(
+        id=comment_id,
+        parent_id=str(values.get('parent_id') or ''),
+        author=_author(values),
+        body=body,
+        score=_integer(values.get('score'), default=0),
+        depth=depth,
+        created_utc=_integer(values.get('created_utc'), default=0),
+        stickied=bool(values.get('stickied')),
+        gone=_is_gone(body, values),
+    )
+
+
+def tree(nodes: Any) -> tuple[list[Comment], list[str], int]:
+    """The comments of a tree, depth first; ids it folds away; nodes that are neither.
+
+    A node is {'kind': 't1', 'data': {…, 'replies': '' or a listing}}, or
+    {'kind': 'more', 'data': {'children': [ids]}}. A stack, not recursion: threads
+    nest deeper than Python does.
+    """
+    comments, folded, malformed = [], [], 0
+    stack = [(node, 0) for node in reversed(children(nodes))]
+    while stack:
+        node, depth = stack.pop()
+        data = node.get('data') if isinstance(node, dict) else None
+        if not isinstance(data, dict):
+            malformed += 1
+            continue
+        if node.get('kind') == 'more':
+            folded += [bare_id(name) for name in data.get('children') or []]
+            continue
+        try:
+            comments.append(comment(data, depth=depth))
+        except ValueError:
+            malformed += 1
+        stack += [
+            (below, depth + 1) for below in reversed(children(data.get('replies')))
+        ]
+    return comments, folded, malformed
+
+
+def children(listing: Any) -> list[Any]:
+    """What a listing holds: of {'data': {'children': […]}}, or a bare list."""
+    if isinstance(listing, dict):
+        data = listing.get('data')
+        listing = data.get('children') if isinstance(data, dict) else data
+    return listing if isinstance(listing, list) else []
+
+
+def _author(values: collections.abc.Mapping[str, Any]) -> str:
+    return _text(values.get('author')) or DELETED
+
+
+def _is_gone(text: str, values: collections.abc.Mapping[str, Any]) -> bool:
+    """Whether its author deleted it or it was removed, then or later.
+
+    Archives keep texts that were deleted later, and say so in `_meta`.
+    """
+    meta = values.get('_meta')
+    later = isinstance(meta, dict) and bool(
+        meta.get('was_deleted_later') or meta.get('removal_type')
+    )
+    return (
+        text.strip().lower() in GONE or later or bool(values.get('removed_by_category'))
+    )
+
+
+def _text(value: Any) -> str:
+    """A string that UTF-8 can hold: lone surrogates become U+FFFD."""
+    return _SURROGATES.sub('\ufffd', value) if isinstance(value, str) else ''
+
+
+def _integer(value: Any, *, default: int) -> int:
+    """'1700000000', 1.7e9 or 3 as an int; `default` for null and what is no number."""
+    try:
+        return int(float(value)) if value is not None else default
+    except (TypeError, ValueError, OverflowError):
+        return default
