@@ -9,8 +9,8 @@ import re
 
 import phonenumbers
 
-from data_pipeline import settings, stages
-from hax_jax import config
+from data_pipeline import outcomes, settings, stages
+from hax_jax import config, records
 
 STAGE = 'personal data'
 EMAIL, PHONE, USER, URL = '[EMAIL]', '[PHONE]', '[USER]', '[URL]'
@@ -65,7 +65,22 @@ def stage(chosen: settings.PersonalDataSettings) -> stages.Stage:
         )
     if chosen.users:
         rules.append(stages.TextRule(f'user names to {USER}', without_users))
-    return stages.Stage(STAGE, lambda pair: stages.rewrite(pair, rules))
+    return stages.Stage(STAGE, lambda pair: _rewritten(pair, rules))
+
+
+def _rewritten(pair: records.QaPair, rules: list[stages.TextRule]) -> outcomes.Outcome:
+    """The pair after the rules, again and again until none finds anything.
+
+    What one of them replaced may part what another did not tell apart before.
+    """
+    changes: tuple[outcomes.Change, ...] = ()
+    while True:
+        outcome = stages.rewrite(pair, rules)
+        if isinstance(outcome, outcomes.Dropped):
+            return outcome
+        if not outcome.changes:
+            return outcomes.Kept(pair, changes)
+        pair, changes = outcome.pair, changes + outcome.changes
 
 
 def without_urls(text: str) -> tuple[str, int]:
