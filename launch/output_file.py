@@ -41,3 +41,16 @@ def one_file(given: dict[str, str]) -> list[str]:
                 f'--{first} and --{name} are the same file, {path}; give each its own.'
             )
     return found
+
+
+def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
+    """Where the file that `text` is to replace lies now; None if nothing would be lost.
+
+    A table whose scores were filled in becomes answers.1.md, or the next free number.
+    """
+    if not path.exists() or path.read_bytes() == text.encode():
+        return None
+    number = 1
+    while (aside := path.with_suffix(f'.{number}{path.suffix}')).exists():
+        number += 1
+    return path.rename(aside)

@@ -52,7 +52,10 @@ _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSONL file to append to; what it has already is not made again.'
 )
 _TABLE = flags.DEFINE_string(
-    'table', '', 'Markdown file to write, with room for scores; replaced if there.'
+    'table',
+    '',
+    'Markdown file to write, with room for scores; another that is there is kept '
+    'under a new name.',
 )
 _STEP = flags.DEFINE_integer(
     'step', None, 'Which checkpoint; the best by validation loss, else the latest.'

@@ -21,7 +21,7 @@ from hax_jax import (
     prompts,
     text,
 )
-from launch import models
+from launch import models, output_file
 
 _LINE_EVERY_SECONDS = 5.0
 # Fields of a row that may differ between two commands that fill one file.
@@ -135,6 +135,9 @@ def write_table(
             if name not in {'workdir', 'step', *_MAY_DIFFER}
         },
     )
+    aside = output_file.set_aside(pathlib.Path(path), page)
+    if aside:
+        say(f'note: the {path} that was there, which differs, is {aside} now')
     files.write_text(path, page)
     say(f'wrote {len(rows)} samples to {path}')
 

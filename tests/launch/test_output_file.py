@@ -36,3 +36,16 @@ def test_two_flags_do_not_share_a_file(tmp_path: pathlib.Path) -> None:
     ]
     assert output_file.one_file({'prompts': same, 'table': f'{same}.table'}) == []
     assert output_file.one_file({'prompts': '', 'table': ''}) == []
+
+
+def test_a_table_with_scores_is_kept_beside_the_new_one(tmp_path: pathlib.Path) -> None:
+    table = tmp_path / 'answers.md'
+    assert output_file.set_aside(table, 'blank') is None
+    table.write_text('blank')
+    assert output_file.set_aside(table, 'blank') is None
+    for number, scored in ((1, 'first scores'), (2, 'second scores')):
+        table.write_text(scored)
+        aside = output_file.set_aside(table, 'blank')
+        assert aside == tmp_path / f'answers.{number}.md'
+        assert aside.read_text() == scored
+        assert not table.exists()
