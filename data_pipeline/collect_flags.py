@@ -36,6 +36,13 @@ PERIODS_SECONDS = {
 }
 _BOOLEANS = ('skip_duplicates', 'skip_bots', 'skip_stickied', 'skip_asker')
 _SUBREDDIT = re.compile(r'[A-Za-z0-9_]{2,30}')
+_LEAST = {
+    'limit': 0,
+    'start_at': 1,
+    'min_comment_length': 0,
+    'max_answers_per_post': 0,
+    'save_interval': 1,
+}
 
 
 def define() -> None:
@@ -150,19 +157,7 @@ def settings() -> Settings:
         )
     if given.time_filter != 'all' and given.after:
         problems.append('--time_filter and --after both say how old; give one.')
-    minima = {
-        'limit': 0,
-        'start_at': 1,
-        'min_comment_length': 0,
-        'max_answers_per_post': 0,
-        'save_interval': 1,
-    }
-    problems += [
-        f'--{name}={given[name].value} is under {least}; give {least} or more.'
-        for name, least in minima.items()
-        if given[name].value < least
-    ]
-    problems += _source_problems(sort)
+    problems += _number_problems() + _source_problems(sort)
     if problems:
         raise config.InputError('\n'.join(problems))
     delay, batch_delay = DELAYS[given.source]
@@ -178,6 +173,14 @@ def settings() -> Settings:
         if given.batch_delay >= 0
         else batch_delay,
     )
+
+
+def _number_problems() -> list[str]:
+    return [
+        f'--{name}={flags.FLAGS[name].value} is under {least}; give {least} or more.'
+        for name, least in _LEAST.items()
+        if flags.FLAGS[name].value < least
+    ]
 
 
 def _source_problems(sort: str) -> list[str]:
