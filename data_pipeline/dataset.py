@@ -21,7 +21,7 @@ from typing import Any
 
 from hax_jax import config, files, records, text
 
-SCHEMA = 1
+SCHEMA = 2  # 2: pairs have a weight
 MANIFEST = 'manifest.json'
 LEDGER = 'ledger.json'
 

@@ -79,6 +79,8 @@ class HaxQa(tfds.core.GeneratorBasedBuilder):
 def _feature(kind: type) -> tfds.features.FeatureConnector:
     if kind is int:
         return tfds.features.Scalar(tf.int64)
+    if kind is float:
+        return tfds.features.Scalar(tf.float64)
     if kind is str:
         return tfds.features.Text()
     return tfds.features.Sequence(tfds.features.Text())
@@ -107,8 +109,8 @@ def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.Q
         values = {}
         for field in dataclasses.fields(records.QaPair):
             value = example[field.name]
-            if field.type is int:
-                values[field.name] = int(value)
+            if field.type in (int, float):
+                values[field.name] = field.type(value)
             elif field.type is str:
                 values[field.name] = value.decode()
             else:

@@ -34,6 +34,7 @@ class QaPair:
     `group` is what the split keeps together (a Reddit post's id, a chat file's name).
     `score` is the source's vote count, 0 where it has none; `time` is the source's own
     time stamp as text, '' where it has none; `flags` name what is unusual about it.
+    `weight` is how often its source wants it seen in training, 1.0 unless it says so.
     """
 
     id: str
@@ -47,6 +48,7 @@ class QaPair:
     answer: str
     score: int = 0
     flags: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

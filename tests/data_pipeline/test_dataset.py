@@ -123,7 +123,7 @@ def test_the_manifest_counts_and_hashes_the_canonical_records(
     canonical = (
         '{"answer":"{\\"a\\": [1]}","file":"chat.md","flags":[],"group":"chat.md",'
         '"id":"chat-1","line":1,"question":"","score":0,"source":"chat","time":"",'
-        '"topic":"Ångström"}\n'
+        '"topic":"Ångström","weight":1.0}\n'
     )
     first = records.canonical_json({**vars(PAIRS[0]), 'flags': ['update', 'título']})
     assert manifest['splits']['validation'] == {
@@ -245,7 +245,7 @@ def test_what_is_no_dataset_is_named_with_the_way_to_make_one(
         dataset.read_manifest(tmp_path / 'none')
     assert 'python -m data_pipeline.build' in str(caught.value)
     (tmp_path / 'manifest.json').write_text('{"schema": 99}')
-    with pytest.raises(config.InputError, match='has schema 99, this version reads 1'):
+    with pytest.raises(config.InputError, match='has schema 99, this version reads 2'):
         dataset.read_manifest(tmp_path)
     with pytest.raises(config.InputError, match="'dev' is not a split"):
         list(dataset.read_pairs(tmp_path, 'dev'))

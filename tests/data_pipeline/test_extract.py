@@ -41,6 +41,7 @@ def test_one_object_a_pair_is_written_and_all_is_reported(
         'answer': 'Because 👏.',
         'score': 0,
         'flags': [],
+        'weight': 1.0,
     }
     assert f'unknown line: {tmp_path}/b.md:1: Hello there. (left out)' in done.stdout
     assert 'duplicate: chat:b:' in done.stdout
