@@ -140,7 +140,7 @@ def test_the_manifest_counts_and_hashes_the_canonical_records(
         'by_source': {},
         'sha256': empty,
     }
-    assert manifest['schema'] == 1
+    assert manifest['schema'] == 2
     assert manifest['template_version']
     assert manifest['sources'] == [{'file': 'posts.md', 'sha256': '00', 'pairs': 41}]
     assert manifest['split_rule'] == {'salt': 'x'}
