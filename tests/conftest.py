@@ -11,11 +11,12 @@ import pytest
 
 from hax_jax import text  # which imports no JAX
 
-# Tests compile the same tiny programs over and over, in child processes too. Set before
-# JAX is imported, which reads them.
-_COMPILED = tempfile.mkdtemp(prefix='hax_jax_compiled_')
-atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED
+# Tests compile the same tiny programs over and over, in child processes too; workers of
+# pytest-xdist share them. Set before JAX is imported, which reads them.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+    _COMPILED = tempfile.mkdtemp(prefix='hax_jax_compiled_')
+    atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 
 LETTERS = [
