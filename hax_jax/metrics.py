@@ -57,7 +57,7 @@ class Progress:
     def __init__(self, *, start: int, total: int, unit: str = 'step') -> None:
         self._terminal = sys.stderr.isatty()
         self._start, self._total, self._unit = start, total, unit
-        self._begun = time.monotonic()
+        self._begun, self._left_out = time.monotonic(), 0.0
         self._bar = tqdm.tqdm(
             initial=start, total=total, unit=unit, disable=not self._terminal
         )
@@ -67,12 +67,16 @@ class Progress:
         self._done += 1
         self._bar.update()
 
+    def leave_out(self, seconds: float) -> None:
+        """Seconds that will not come again, such as compiling, slow no rate."""
+        self._left_out += seconds
+
     def show(self, step: int, text: str) -> None:
         """A step's figures: beside the bar, or as a line with rate and ETA."""
         if self._terminal:
             self._bar.set_postfix_str(text)
             return
-        seconds = time.monotonic() - self._begun
+        seconds = time.monotonic() - self._begun - self._left_out
         rate = (self._done - self._start) / max(seconds, 1e-9)
         left = (self._total - self._done) / rate if rate > 0 else 0.0
         print(
@@ -201,6 +205,7 @@ class Report:
             flops = self._flops_per_token * tokens / seconds
             values['mfu'] = flops / self._peak_flops
             words = f' mfu {values["mfu"]:.1%}'
+        self._progress.leave_out(parts.get('start', 0.0) + parts.get('compile', 0.0))
         values['seconds'] = {part: round(value, 4) for part, value in parts.items()}
         self._write_layers(step)
         self._write('train', step, values)

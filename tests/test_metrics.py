@@ -92,6 +92,22 @@ def test_a_log_gets_plain_lines(
     assert err == ''
 
 
+def test_compiling_slows_no_rate_and_delays_no_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=False)
+    now = [100.0]
+    monkeypatch.setattr(metrics.time, 'monotonic', lambda: now[0])
+    progress = metrics.Progress(start=5, total=105)
+    now[0] += 50
+    progress.advance()
+    progress.advance()
+    progress.leave_out(46.0)
+    progress.show(7, 'loss')
+    # Two steps in 50 - 46 seconds; 98 are left.
+    assert capsys.readouterr().out == 'step 7/105 loss | 0.50 steps/s | ETA 3m16s\n'
+
+
 def test_a_terminal_gets_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
