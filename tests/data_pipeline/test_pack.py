@@ -54,7 +54,11 @@ def write_dataset(
         described[name] = {'pairs': len(pairs), 'sha256': records.sha256(rows)}
         lines = [json.dumps(row) + '\n' for row in rows]
         (path / f'{name}.jsonl').write_text(''.join(lines))
-    manifest = {'schema': 1, 'sha256': records.sha256(described), 'splits': described}
+    manifest = {
+        'schema': dataset.SCHEMA,
+        'sha256': records.sha256(described),
+        'splits': described,
+    }
     (path / 'manifest.json').write_text(json.dumps(manifest))
     return path
 
