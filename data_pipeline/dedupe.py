@@ -27,8 +27,8 @@ def exact(
     """The pairs without exact duplicates, in their order, and what was dropped.
 
     Two pairs are the same where their ids are (a Reddit id is its post's), or where
-    both texts are, but for case, blanks and punctuation. The highest score is kept;
-    which of equals does not depend on the order of the input.
+    both texts are, but for case, blanks and punctuation. The highest score is kept, of
+    equals the longest answer; what is kept does not depend on the order of the input.
     """
     best_first = sorted(range(len(pairs)), key=lambda i: _rank(pairs[i]))
     by_id: dict[str, str] = {}
@@ -55,5 +55,6 @@ def folded(text: str) -> str:
     return _FOLDED.sub(' ', text.casefold()).strip() or text.strip()
 
 
-def _rank(pair: records.QaPair) -> tuple[int, str, str, int, str, str]:
-    return (-pair.score, pair.id, pair.file, pair.line, pair.question, pair.answer)
+def _rank(pair: records.QaPair) -> tuple[int, int, str, str, int, str, str]:
+    answer = (-len(pair.answer), pair.id, pair.file, pair.line)
+    return (-pair.score, *answer, pair.question, pair.answer)

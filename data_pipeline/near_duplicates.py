@@ -1,133 +1,151 @@
-"""Near duplicates: pairs whose question and answer are almost those of another.
+"""Near texts: found by bands of their signatures, out of core, then compared.
 
-A repost of a question with another answer is none: its answer is somebody's own. Texts
-are compared as sets of three words that follow each other, without case and
-punctuation; what is kept of a text is its MinHash signature alone.
+Two pairs are near duplicates where question and answer are almost the other's; a repost
+of a question with another answer is none, as its answer is somebody's own, but both
+stay on one side of a split.
 
-    index = near_duplicates.Index(chosen)
-    for ordinal, pair in enumerate(pairs): index.add(ordinal, pair)
-    index.duplicates()     # {ordinal that goes: ordinal kept in its place}
-
-Source: Broder, On the resemblance and containment of documents (1997).
+Source: Broder, On the resemblance and containment of documents (1997); Leskovec et al.,
+Mining of Massive Datasets, 3.4 (bands).
 """
 
 import collections
 import collections.abc
-import dataclasses
 
-import datasketch
 import numpy as np
+import pyarrow as pa
 
-from data_pipeline import dedupe, settings
-from hax_jax import records
+from data_pipeline import facts, pair_store, settings, union
 
 REASON = 'near duplicate'
-_SHINGLE = 3  # words
-_SEED = 1
-_SCHEME = 'affine32'
-# Missing a duplicate costs more than a comparison too many: those are checked.
-_WEIGHTS = (0.2, 0.8)  # of false positives and negatives, as the bands are chosen
+_LARGE = 64  # texts that share a band and are all compared with one another
+_LEAST_WORDS = 8  # of a text that says where its pair must go
 
 
-@dataclasses.dataclass(frozen=True)
-class _Entry:
-    """What is remembered of a pair: its rank in a cluster and its signatures."""
+def find(
+    store: pair_store.PairStore, chosen: settings.DuplicateSettings
+) -> dict[str, int]:
+    """Makes the store's table `near`: (one, other, question, answer), which are near.
 
-    rank: tuple[int, int, str, str, int]
-    question: np.ndarray  # [num_perm] uint32
-    answer: np.ndarray  # [num_perm] uint32
-
-
-class Index:
-    """The signatures of the pairs so far and which of them are near one another."""
-
-    def __init__(self, chosen: settings.DuplicateSettings) -> None:
-        self._threshold = chosen.threshold
-        self._blank = datasketch.MinHash(
-            num_perm=chosen.num_perm, seed=_SEED, scheme=_SCHEME
-        )
-        self._lsh = datasketch.MinHashLSH(
-            threshold=chosen.threshold, num_perm=chosen.num_perm, weights=_WEIGHTS
-        )
-        self._entries: dict[int, _Entry] = {}
-        self._parents: dict[int, int] = {}
-
-    def add(self, ordinal: int, pair: records.QaPair) -> None:
-        """Compares a pair with all before it; `ordinal` is any number of its own."""
-        question, answer = self._signature(pair.question), self._signature(pair.answer)
-        entry = _Entry(
-            (-pair.score, -len(pair.answer), pair.id, pair.file, pair.line),
-            question.hashvalues,
-            answer.hashvalues,
-        )
-        self._parents[ordinal] = ordinal
-        for other in self._lsh.query(question):
-            near = self._entries[other]
-            if (
-                np.mean(near.question == entry.question) >= self._threshold
-                and np.mean(near.answer == entry.answer) >= self._threshold
-            ):
-                self._join(ordinal, other)
-        self._lsh.insert(ordinal, question)
-        self._entries[ordinal] = entry
-
-    def clusters(self) -> list[list[int]]:
-        """The clusters of two or more, best pair first: score, then length, then id.
-
-        If a is near b and b near c, all three are one cluster.
-        """
-        members = collections.defaultdict(list)
-        for ordinal in self._parents:
-            members[self._root(ordinal)].append(ordinal)
-        found = [
-            sorted(cluster, key=lambda each: self._entries[each].rank)
-            for cluster in members.values()
-            if len(cluster) > 1
-        ]
-        return sorted(found, key=lambda cluster: self._entries[cluster[0]].rank)
-
-    def duplicates(self) -> dict[int, int]:
-        """Each ordinal that goes, and the one kept in its place."""
-        return {gone: cluster[0] for cluster in self.clusters() for gone in cluster[1:]}
-
-    def _signature(self, text: str) -> datasketch.MinHash:
-        words = dedupe.folded(text).split()
-        shingles = {
-            ' '.join(words[i : i + _SHINGLE])
-            for i in range(max(1, len(words) - _SHINGLE + 1))
-        }
-        signature = self._blank.copy()
-        signature.update_batch([each.encode() for each in sorted(shingles)])
-        return signature
-
-    def _root(self, ordinal: int) -> int:
-        root = ordinal
-        while self._parents[root] != root:
-            root = self._parents[root]
-        while self._parents[ordinal] != root:
-            self._parents[ordinal], ordinal = root, self._parents[ordinal]
-        return root
-
-    def _join(self, one: int, other: int) -> None:
-        low, high = sorted((self._root(one), self._root(other)))
-        self._parents[high] = low
-
-
-def near(
-    pairs: collections.abc.Sequence[records.QaPair],
-    chosen: settings.DuplicateSettings,
-) -> tuple[list[records.QaPair], list[dedupe.Duplicate]]:
-    """The pairs without near duplicates, in their order, and what was dropped.
-
-    Neither depends on the order of the pairs.
+    Of a bucket of over 64 texts, each is compared with the best of them alone: with
+    'Help!' ten thousand times, all pairs would be too many. Such pairs are still found
+    where their other text tells them apart. Returns how many were compared so.
     """
+    store.sql.execute(
+        'CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);'
+        'CREATE TABLE bands (bucket UBIGINT, ordinal BIGINT, field TINYINT)'
+    )
     if not chosen.near:
-        return list(pairs), []
-    index = Index(chosen)
-    for ordinal, pair in enumerate(pairs):
-        index.add(ordinal, pair)
-    gone = index.duplicates()
-    kept = [pair for i, pair in enumerate(pairs) if i not in gone]
-    return kept, [
-        dedupe.Duplicate(pairs[i].id, pairs[gone[i]].id, REASON) for i in sorted(gone)
-    ]
+        return {'compared': 0, 'large buckets': 0}
+    fields = ('question_signature', 'answer_signature')
+    query = f'SELECT ordinal, {", ".join(fields)} FROM kept'
+    for batch in store.batches(query):
+        ordinals = batch.column('ordinal').to_numpy()
+        for number, field in enumerate(fields):
+            values = facts.bands(batch.column(field).to_pylist(), chosen)
+            count = values.shape[1]
+            # The band's number is part of its bucket.
+            places = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            store.insert(
+                'bands',
+                pa.table(
+                    {
+                        'bucket': (values ^ places).reshape(-1),
+                        'ordinal': np.repeat(ordinals, count),
+                        'field': np.full(values.size, number, np.int8),
+                    }
+                ),
+            )
+    store.sql.execute(
+        'CREATE TABLE buckets AS SELECT bucket, field, count(*) AS size '
+        'FROM bands GROUP BY ALL HAVING count(*) > 1;'
+        'CREATE TABLE ranked AS SELECT bands.*, buckets.size, row_number() OVER ('
+        ' PARTITION BY bands.bucket, bands.field ORDER BY r.rank) AS place'
+        ' FROM bands JOIN buckets USING (bucket, field) JOIN ('
+        f' SELECT ordinal, row_number() OVER (ORDER BY {pair_store.RANK}) AS rank'
+        ' FROM (SELECT ordinal, score, answer, id, file, line FROM kept)) AS r'
+        ' USING (ordinal);'
+        'CREATE TABLE candidates AS SELECT DISTINCT'
+        ' least(a.ordinal, b.ordinal) AS one, greatest(a.ordinal, b.ordinal) AS other'
+        ' FROM ranked AS a JOIN ranked AS b USING (bucket, field)'
+        f' WHERE a.place < b.place AND (a.size <= {_LARGE} OR a.place = 1);'
+    )
+    _compare(store, chosen)
+    counts = {
+        'compared': store.number('SELECT count(*) FROM candidates'),
+        'large buckets': store.number(
+            f'SELECT count(*) FROM buckets WHERE size > {_LARGE}'
+        ),
+    }
+    store.sql.execute(
+        'DROP TABLE bands; DROP TABLE buckets; DROP TABLE ranked; DROP TABLE candidates'
+    )
+    return counts
+
+
+def drop(store: pair_store.PairStore) -> None:
+    """Drops all but the best of each cluster: score, then length, then id.
+
+    If a is near b and b near c, all three are one cluster.
+    """
+    clusters = union.Union()
+    for one, other in store.rows(
+        'SELECT one, other FROM near WHERE question AND answer'
+    ):
+        clusters.join(one, other)
+    roots = clusters.roots()
+    table = pa.table(
+        {
+            'ordinal': pa.array(roots.keys(), pa.int64()),
+            'root': pa.array(roots.values(), pa.int64()),
+        }
+    )
+    store.sql.execute('CREATE TABLE clusters (ordinal BIGINT, root BIGINT)')
+    store.insert('clusters', table)
+    store.sql.execute(
+        f"INSERT INTO gone SELECT ordinal, '{REASON}', best FROM ("
+        ' SELECT ordinal, first_value(ordinal) OVER (PARTITION BY root ORDER BY '
+        f' {pair_store.RANK}) AS best FROM (SELECT ordinal, root, score, answer, id,'
+        ' file, line FROM kept JOIN clusters USING (ordinal))) WHERE ordinal != best'
+    )
+
+
+def sides(store: pair_store.PairStore) -> collections.abc.Iterator[tuple[str, str]]:
+    """Two groups each that hold near questions, or near answers, of eight words or more.
+
+    Dropped pairs count: their groups' other pairs are of the same story.
+    """
+    enough = ' AND '.join(
+        f'(NOT near.{field} OR (a.{field}_words >= {_LEAST_WORDS} AND '
+        f'b.{field}_words >= {_LEAST_WORDS}))'
+        for field in ('question', 'answer')
+    )
+    yield from store.rows(
+        'SELECT DISTINCT a.grp, b.grp FROM near JOIN pairs AS a ON a.ordinal = one '
+        f'JOIN pairs AS b ON b.ordinal = other WHERE a.grp != b.grp AND ({enough}'
+        ' OR (near.question AND near.answer)) ORDER BY ALL'
+    )
+
+
+def _compare(store: pair_store.PairStore, chosen: settings.DuplicateSettings) -> None:
+    """Keeps the candidates of which a text's signatures agree as often as asked."""
+    query = (
+        'SELECT one, other, a.question_signature, b.question_signature, '
+        'a.answer_signature, b.answer_signature FROM candidates '
+        'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other'
+    )
+    for batch in store.batches(query, size=20_000):
+        one, other, *signatures = (column for column in batch.columns)
+        matrices = [
+            np.frombuffer(b''.join(column.to_pylist()), np.uint32).reshape(
+                -1, chosen.num_perm
+            )
+            for column in signatures
+        ]
+        alike = [
+            np.mean(matrices[i] == matrices[i + 1], axis=1) >= chosen.threshold
+            for i in (0, 2)
+        ]
+        near = pa.table(
+            {'one': one, 'other': other, 'question': alike[0], 'answer': alike[1]}
+        )
+        store.insert('near', near.filter(pa.array(alike[0] | alike[1])))

@@ -1,41 +1,41 @@
-"""The one sequence of stages: pairs as they were read to pairs worth training on."""
+"""The one sequence of stages: pairs as they were read to pairs worth training on.
+
+`each` does what a pair needs by itself, anywhere; `gather` what needs all of them.
+"""
 
 import collections.abc
 import dataclasses
+from typing import Any
 
 from data_pipeline import (
     cleaning,
-    dedupe,
+    exact_duplicates,
+    facts,
+    groups,
+    mix,
     near_duplicates,
     outcomes,
+    overlap,
+    pair_store,
     personal_data,
     quality,
     quotes,
     settings,
+    split,
     stage_ledger,
     stages,
 )
-from hax_jax import records
+from hax_jax import config, records
 
 EXACT, NEAR = 'exact duplicates', 'near duplicates'
 
 
 @dataclasses.dataclass(frozen=True)
-class Gone:
-    """A pair that a stage dropped; the reason opens with the stage's name."""
+class Gathered:
+    """What was found in all pairs together, in JSON's types, and what to say of it."""
 
-    id: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What is left, what went and why, and the account of every stage."""
-
-    pairs: list[records.QaPair]
-    gone: list[Gone]
-    duplicates: list[dedupe.Duplicate]
-    ledger: stage_ledger.Ledger
+    account: dict[str, Any]
+    notes: list[str]
 
 
 def sequence(chosen: settings.Settings) -> list[stages.Stage]:
@@ -55,41 +55,89 @@ def sequence(chosen: settings.Settings) -> list[stages.Stage]:
     ]
 
 
-def prepare(
+def each(
     pairs: collections.abc.Iterable[records.QaPair],
     each_pair: collections.abc.Sequence[stages.Stage],
     chosen: settings.Settings,
-) -> Prepared:
-    """Runs the stages of `sequence`, then drops exact and near duplicates."""
-    ledger = stage_ledger.Ledger()
-    gone: list[Gone] = []
+    ledger: stage_ledger.Ledger,
+) -> tuple[list[facts.Row], list[pair_store.Gone]]:
+    """The rows of the pairs that pass the stages of `sequence`, and those that don't."""
+    rows, gone = [], []
 
     def drop(pair: records.QaPair, stage: str, dropped: outcomes.Dropped) -> None:
-        gone.append(Gone(pair.id, f'{stage}: {dropped.reason}'))
+        gone.append(pair_store.Gone(pair.id, f'{stage}: {dropped.reason}'))
 
-    alone = list(stages.run(pairs, each_pair, ledger, on_drop=drop))
-    unique, same = dedupe.exact(alone)
-    _record(ledger, EXACT, alone, unique, same)
-    kept, near = near_duplicates.near(unique, chosen.duplicates)
-    _record(ledger, NEAR, unique, kept, near)
-    return Prepared(kept, gone, [*same, *near], ledger)
+    for raw in pairs:
+        for pair in stages.run([raw], each_pair, ledger, on_drop=drop):
+            rows.append(facts.row(raw, pair, chosen.duplicates))
+    return rows, gone
 
 
-def _record(
+def gather(
+    store: pair_store.PairStore,
+    chosen: settings.Settings,
+    ledger: stage_ledger.Ledger,
+    *,
+    shares: collections.abc.Mapping[str, float],
+) -> Gathered:
+    """Drops duplicates and what is over a cap, splits, checks the splits, weighs train.
+
+    Raises:
+      InputError: nothing is left, a source that is named is not there, the pairs can't
+        be split, or the splits share too much.
+    """
+    mix.check(store, chosen.mix)
+    if not store.number('SELECT count(*) FROM kept'):
+        raise config.InputError(
+            f'no pair is left of {store.number("SELECT count(*) FROM never")}: the '
+            'stages dropped them all, as their counts say.'
+        )
+    _counted(store, ledger, EXACT, lambda: exact_duplicates.drop(store))
+    found = near_duplicates.find(store, chosen.duplicates)
+    _counted(store, ledger, NEAR, lambda: near_duplicates.drop(store))
+    if chosen.mix.caps:
+        _counted(store, ledger, mix.CAPS, lambda: mix.cap(store, chosen.mix))
+    joined, notes = groups.join(store)
+    notes = notes + split.assign(store, shares=shares)
+    shared = overlap.check(store, limit=chosen.split.max_shared_ngrams)
+    weighed: dict[str, dict[str, int]] = {}
+
+    def weigh() -> None:
+        weighed.update(mix.weigh(store, chosen.mix))
+
+    _counted(store, ledger, mix.WEIGHTS, weigh)
+    return Gathered(
+        {
+            'near': found,
+            'groups': joined,
+            'shared_ngrams': {
+                name: dataclasses.asdict(each) | {'share': round(each.share, 6)}
+                for name, each in shared.items()
+            },
+            'train_by_weight': weighed,
+        },
+        notes,
+    )
+
+
+def _counted(
+    store: pair_store.PairStore,
     ledger: stage_ledger.Ledger,
     stage: str,
-    before: collections.abc.Sequence[records.QaPair],
-    kept: collections.abc.Sequence[records.QaPair],
-    dropped: collections.abc.Sequence[dedupe.Duplicate],
+    act: collections.abc.Callable[[], None],
 ) -> None:
-    """Counts what became of each pair; kept and dropped ones stand in their order."""
-    ledger.open(stage)
-    left = {id(pair) for pair in kept}
-    why = iter(dropped)
-    for pair in before:
-        outcome: outcomes.Outcome = outcomes.Kept(pair)
-        if id(pair) not in left:
-            duplicate = next(why)
-            detail = f'of {duplicate.kept_id}'
-            outcome = outcomes.Dropped(duplicate.reason, detail)
-        ledger.record(stage, pair, outcome)
+    """Acts, and counts what that drops."""
+    before = store.number('SELECT count(*) FROM kept')
+    known = store.number('SELECT count(*) FROM gone')
+    store.sql.execute('CREATE TABLE seen AS SELECT ordinal FROM gone')
+    act()
+    ledger.passed(stage, before - store.number('SELECT count(*) FROM gone') + known)
+    query = (
+        'SELECT {pair}, gone.reason, other.id FROM gone ANTI JOIN seen USING (ordinal) '
+        'JOIN pairs ON pairs.ordinal = gone.ordinal '
+        'LEFT JOIN pairs AS other ON other.ordinal = gone.kept'
+    )
+    for pair, reason, kept_id in store.found(query):
+        detail = f'of {kept_id}' if kept_id else ''
+        ledger.record(stage, pair, outcomes.Dropped(reason, detail))
+    store.sql.execute('DROP TABLE seen')

@@ -6,6 +6,7 @@ chosen = settings.freeze(draft)      # validated `Settings`
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import ml_collections
@@ -67,6 +68,24 @@ class DuplicateSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class SplitSettings:
+    """What the splits may have in common; their shares are flags of their own."""
+
+    # Of validation's (and test's) distinct runs of eight words, the share that may
+    # stand in train too; 1.0 disables.
+    max_shared_ngrams: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class MixSettings:
+    """How much of each source: 'reddit:advice=2.5', or 'reddit=2.5' of all forums."""
+
+    caps: tuple[str, ...] = ()  # 'reddit=5000': pairs at most, of all splits together
+    weights: tuple[str, ...] = ()  # 'chat=3': copies in train; under 1, a part of them
+    oversample: bool = True  # a merged file's OVERSAMPLE_WEIGHT counts too
+
+
+@dataclasses.dataclass(frozen=True)
 class Settings:
     """All of them, a section a stage."""
 
@@ -74,6 +93,8 @@ class Settings:
     personal_data: PersonalDataSettings = PersonalDataSettings()
     quality: QualitySettings = QualitySettings()
     duplicates: DuplicateSettings = DuplicateSettings()
+    split: SplitSettings = SplitSettings()
+    mix: MixSettings = MixSettings()
 
 
 def draft() -> ml_collections.ConfigDict:
@@ -126,6 +147,32 @@ def to_dict(chosen: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
+def by_source(given: tuple[str, ...]) -> dict[str, float]:
+    """('chat=3', 'reddit:advice=0.5') -> {'chat': 3.0, 'reddit:advice': 0.5}
+
+    Raises:
+      ValueError: one is no name with a number, or names a source again.
+    """
+    found: dict[str, float] = {}
+    for each in given:
+        name, sign, number = each.rpartition('=')
+        if not sign or not name.strip() or name.strip() in found:
+            raise ValueError(each)
+        found[name.strip()] = float(number)
+    return found
+
+
+def _is_by_source(given: tuple[str, ...], *, whole: bool) -> bool:
+    try:
+        numbers = by_source(given).values()
+    except ValueError:
+        return False
+    return all(
+        math.isfinite(number) and number >= 0 and (not whole or number % 1 == 0)
+        for number in numbers
+    )
+
+
 def _out_of_range(chosen: Settings) -> list[str]:
     """A sentence for each field whose value is not accepted."""
     quality, duplicates = chosen.quality, chosen.duplicates
@@ -149,6 +196,18 @@ def _out_of_range(chosen: Settings) -> list[str]:
         'duplicates.quote_words': (
             duplicates.quote_words >= 0,
             '0 (off) or a number of words',
+        ),
+        'split.max_shared_ngrams': (
+            0 <= chosen.split.max_shared_ngrams <= 1,
+            'a share from 0 to 1 (off), such as 0.01',
+        ),
+        'mix.caps': (
+            _is_by_source(chosen.mix.caps, whole=True),
+            "each source once with a number of pairs, such as ('reddit=5000',)",
+        ),
+        'mix.weights': (
+            _is_by_source(chosen.mix.weights, whole=False),
+            "each source once with a number, such as ('chat=3', 'reddit:advice=0.5')",
         ),
     }
     for field in ('question', 'answer'):

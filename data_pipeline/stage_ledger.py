@@ -57,6 +57,13 @@ class Ledger:
             reason = counts.noted.setdefault(note.name, _Reason())
             reason.add(f'{stage}\nnoted\n{note.name}', pair, 1, _note_example, note)
 
+    def passed(self, stage: str, pairs: int) -> None:
+        """Counts pairs that a stage gave as they were, without looking at them."""
+        self.open(stage)
+        counts = self._stages[stage]
+        counts.num_in += pairs
+        counts.num_out += pairs
+
     def merge(self, other: 'Ledger') -> None:
         """Adds the counts and examples of another part of the same run."""
         for name, theirs in other._stages.items():
@@ -70,13 +77,31 @@ class Ledger:
                 for reason, counts in getattr(theirs, kind).items():
                     reasons.setdefault(reason, _Reason()).merge(counts)
 
-    def as_json(self) -> list[dict[str, Any]]:
+    def as_json(self, *, keys: bool = False) -> list[dict[str, Any]]:
         """A dictionary a stage, in their order, of JSON's types.
+
+        With `keys`, examples have the keys that merging needs.
 
         Raises:
           ValueError: a stage does not add up, which is a defect of ours.
         """
-        return [counts.as_json(name) for name, counts in self._stages.items()]
+        return [
+            counts.as_json(name, keys=keys) for name, counts in self._stages.items()
+        ]
+
+    @classmethod
+    def from_json(cls, stages: list[dict[str, Any]]) -> 'Ledger':
+        """The ledger that wrote itself with `as_json(keys=True)`."""
+        ledger = cls()
+        for row in stages:
+            ledger.open(row['stage'])
+            counts = ledger._stages[row['stage']]
+            counts.num_in, counts.num_out = row['in'], row['out']
+            counts.num_changed = row['changed_pairs']
+            for kind in ('dropped', 'changed', 'noted'):
+                for name, values in row[kind].items():
+                    getattr(counts, kind)[name] = _Reason.from_json(values)
+        return ledger
 
     def summary(self) -> str:
         """A line a stage, and one below it for each reason, for people."""
@@ -134,9 +159,22 @@ class _Reason:
         bisect.insort(self.examples, entry, key=lambda each: each[:2])
         del self.examples[NUM_EXAMPLES:]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, *, keys: bool) -> dict[str, Any]:
         examples = [example for _, _, example in self.examples]
-        return {'pairs': self.pairs, 'times': self.times, 'examples': examples}
+        values = {'pairs': self.pairs, 'times': self.times, 'examples': examples}
+        return (
+            {**values, 'keys': [key for key, _, _ in self.examples]} if keys else values
+        )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> '_Reason':
+        reason = cls()
+        reason.pairs, reason.times = values['pairs'], values['times']
+        reason.examples = [
+            (key, records.canonical_json(example), example)
+            for key, example in zip(values['keys'], values['examples'], strict=True)
+        ]
+        return reason
 
 
 @dataclasses.dataclass
@@ -148,7 +186,7 @@ class _StageCounts:
     changed: dict[str, _Reason] = dataclasses.field(default_factory=dict)
     noted: dict[str, _Reason] = dataclasses.field(default_factory=dict)
 
-    def as_json(self, name: str) -> dict[str, Any]:
+    def as_json(self, name: str, *, keys: bool) -> dict[str, Any]:
         num_dropped = sum(reason.pairs for reason in self.dropped.values())
         if self.num_in != self.num_out + num_dropped:
             raise ValueError(
@@ -160,14 +198,14 @@ class _StageCounts:
             'in': self.num_in,
             'out': self.num_out,
             'changed_pairs': self.num_changed,
-            'dropped': _sorted(self.dropped),
-            'changed': _sorted(self.changed),
-            'noted': _sorted(self.noted),
+            'dropped': _sorted(self.dropped, keys=keys),
+            'changed': _sorted(self.changed, keys=keys),
+            'noted': _sorted(self.noted, keys=keys),
         }
 
 
-def _sorted(reasons: dict[str, _Reason]) -> dict[str, Any]:
-    return {name: reasons[name].as_json() for name in sorted(reasons)}
+def _sorted(reasons: dict[str, _Reason], *, keys: bool) -> dict[str, Any]:
+    return {name: reasons[name].as_json(keys=keys) for name in sorted(reasons)}
 
 
 def _drop_example(pair: records.QaPair, dropped: outcomes.Dropped) -> dict[str, str]:
