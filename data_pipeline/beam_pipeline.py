@@ -61,7 +61,9 @@ def parsed(options: Options) -> Any:
         runner = 'FnApiRunner'
     arguments = [f'--runner={runner}', *options.arguments]
     try:
-        return beam.options.pipeline_options.PipelineOptions(arguments)
+        found = beam.options.pipeline_options.PipelineOptions(arguments)
+        found.get_all_options()  # reads the arguments, which is not done before
+        return found
     except SystemExit as error:  # argparse has printed what is wrong
         raise config.InputError(
             f'Apache Beam does not take {" ".join(options.arguments)}; --beam_options '

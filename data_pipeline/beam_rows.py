@@ -4,6 +4,7 @@ A worker can't read what this process alone has open (a DuckDB file, a generator
 """
 
 import collections.abc
+import dataclasses
 import itertools
 import json
 from typing import Any
@@ -14,30 +15,40 @@ from hax_jax import records
 _ROWS = 5000  # in a file: what one worker reads at a time, about 12 MB of advice
 
 
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The files that hold rows, each with the ordinal of its first one."""
+
+    files: list[tuple[int, str]]
+    num_bytes: int
+
+
 def write(
     folder: str, name: str, rows: collections.abc.Iterable[dict[str, Any]]
-) -> list[tuple[int, str]]:
-    """The files that now hold the rows, each with the ordinal of its first one."""
+) -> Rows:
+    """Writes the rows to files in `folder` whose names begin with `name`."""
     file_systems = beam_pipeline.imported().io.filesystems.FileSystems
     rows = iter(rows)
-    chunks = []
+    chunks, num_bytes = [], 0
     for first in itertools.count(0, _ROWS):
         chunk = list(itertools.islice(rows, _ROWS))
         if not chunk:
-            return chunks
+            break
         path = file_systems.join(folder, f'{name}-{first:010}.jsonl')
         with file_systems.create(path) as file:
             for row in chunk:
-                file.write(records.canonical_json(row).encode() + b'\n')
+                line = records.canonical_json(row).encode() + b'\n'
+                file.write(line)
+                num_bytes += len(line)
         chunks.append((first, path))
-    raise AssertionError('itertools.count does not end')
+    return Rows(chunks, num_bytes)
 
 
-def read(chunks: list[tuple[int, str]]) -> Any:
+def read(rows: Rows) -> Any:
     """The transform that gives (ordinal, row) of each row in the files."""
     beam = beam_pipeline.imported()
     return (
-        'Files' >> beam.Create(chunks)
+        'Files' >> beam.Create(rows.files)
         | 'Spread' >> beam.Reshuffle()
         | 'Rows' >> beam.FlatMap(_rows)
     )

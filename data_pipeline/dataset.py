@@ -28,7 +28,6 @@ from data_pipeline import (
     chat_export,
     dropped_file,
     report_facts,
-    report_page,
     split_facts,
 )
 from hax_jax import config, files, records, text
@@ -69,7 +68,8 @@ def write(
     """
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
-    from data_pipeline import hax_qa  # TensorFlow: only when a dataset is written
+    # TensorFlow and Jinja: only when a dataset is written.
+    from data_pipeline import hax_qa, report_page
 
     facts = {name: split_facts.SplitFacts() for name in records.SPLITS}
     with files.new_folder(path, replace=overwrite) as folder:
@@ -82,10 +82,10 @@ def write(
             for name in records.SPLITS:
                 watchers = [facts[name].add, report.of(name)]
                 if chat:
-                    path = folder / chat_export.FOLDER / f'{name}.jsonl'
-                    path.parent.mkdir(exist_ok=True)
+                    lines = folder / chat_export.FOLDER / f'{name}.jsonl'
+                    lines.parent.mkdir(exist_ok=True)
                     file = opened.enter_context(
-                        open(path, 'w', encoding='utf-8', newline='')
+                        open(lines, 'w', encoding='utf-8', newline='')
                     )
                     watchers.append(functools.partial(_write_chat, file, system))
                 watched[name] = _watched(splits[name], watchers)

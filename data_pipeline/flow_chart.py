@@ -7,8 +7,8 @@ and the reasons for which pairs were dropped.
 import collections.abc
 import dataclasses
 
-WIDTH = 760
-_COLUMNS = (170, 370, 560)  # left edges of the three columns
+WIDTH = 860
+_COLUMNS = (230, 390, 545)  # left edges of the three columns
 _BAR = 14  # width of a node
 _GAP = 24  # between two nodes of a column, which leaves room for a line of text
 _TALL = 300  # of all pairs
