@@ -1,69 +1,127 @@
 """The dataset's folder: the pairs of each split, what they are, where the rest went.
 
     manifest.json         what is in it: sources, counts, hashes, how it was split
-    ledger.json           each pair that was read: kept where, or dropped why
+    ledger.json           what became of the pairs that were read, stage by stage
+    dropped.jsonl         each pair that was dropped: id, kept_id, reason
+    report.html           all of it as one page for people
+    chat/<split>.jsonl    the pairs as chat messages, if the build was asked for them
     tfds/hax_qa/1.0.0/    the pairs, for `tfds.builder_from_directory`
     packed/<key>/         packed rows, made later (hax_jax/records.py)
     tokenizers/           SentencePiece models, made later
 
 The hashes are over the pairs' canonical JSON, never over TFDS's files, whose bytes
-differ from build to build. Equal input gives an equal manifest and ledger, byte for
-byte: no clock and no path of a machine is in them.
+differ from build to build. Equal input gives equal files otherwise, byte for byte: no
+clock and no path of a machine is in them.
 """
 
 import collections
 import collections.abc
-import dataclasses
+import contextlib
+import functools
 import hashlib
 import json
 import pathlib
-from typing import Any
+from typing import Any, TextIO
 
+from data_pipeline import (
+    beam_pipeline,
+    chat_export,
+    dropped_file,
+    report_facts,
+    split_facts,
+)
 from hax_jax import config, files, records, text
 
 SCHEMA = 2  # 2: pairs have a weight
 MANIFEST = 'manifest.json'
 LEDGER = 'ledger.json'
+REPORT = 'report.html'
+
+Pairs = collections.abc.Iterable[records.QaPair]
 
 
 def write(
     path: str | pathlib.Path,
-    splits: collections.abc.Mapping[str, list[records.QaPair]],
+    splits: collections.abc.Mapping[str, Pairs | collections.abc.Callable[[], Pairs]],
     *,
     sources: list[dict[str, Any]],
     split_rule: dict[str, Any],
     ledger: dict[str, Any],
+    dropped: collections.abc.Iterable[dict[str, Any]] = (),
+    tokenizer: text.Tokenizer | None = None,
+    chat: bool = False,
+    system: str = '',
+    beam: beam_pipeline.Options | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Writes a dataset's folder whole or not at all and returns its manifest.
 
-    `sources` and `split_rule` are recorded in the manifest as they are.
+    Each split is an iterable of pairs, or gives one when it is called; it is read once,
+    in its order, and never held. `sources` and `split_rule` are recorded in the
+    manifest as they are, `ledger` in its file; `dropped` are rows of dropped.jsonl.
+    With a `tokenizer` the report tells of tokens and of packed rows. `chat` adds the
+    chat messages, which begin with `system`, if that is given. With `beam`, Apache Beam
+    writes the TFDS files.
 
     Raises:
-      InputError: as `check_output`.
+      InputError: as `check_output`, or `beam` is given and its pipeline fails.
     """
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
-    _check_groups(splits)
-    from data_pipeline import hax_qa  # TensorFlow: only when a dataset is written
+    # TensorFlow and Jinja: only when a dataset is written.
+    from data_pipeline import hax_qa, report_page
 
-    manifest = {
-        'schema': SCHEMA,
-        'sha256': '',
-        'template_version': text.TEMPLATE_VERSION,
-        'splits': {name: _describe(splits[name]) for name in records.SPLITS},
-        'sources': sources,
-        'split_rule': split_rule,
-        'tfds': {'folder': hax_qa.FOLDER, 'version': hax_qa.TFDS_VERSION},
-    }
-    manifest['sha256'] = records.sha256(
-        {name: split['sha256'] for name, split in manifest['splits'].items()}
-    )
+    facts = {name: split_facts.SplitFacts() for name in records.SPLITS}
     with files.new_folder(path, replace=overwrite) as folder:
-        hax_qa.write(folder, splits)
+        tally = dropped_file.write(folder / dropped_file.NAME, dropped)
+        report = report_facts.Collector(
+            tokenizer=tokenizer, wanted=[each.kept_id for each in tally.clusters]
+        )
+        with contextlib.ExitStack() as opened:
+            watched = {}
+            for name in records.SPLITS:
+                watchers = [facts[name].add, report.of(name)]
+                if chat:
+                    lines = folder / chat_export.FOLDER / f'{name}.jsonl'
+                    lines.parent.mkdir(exist_ok=True)
+                    file = opened.enter_context(
+                        open(lines, 'w', encoding='utf-8', newline='')
+                    )
+                    watchers.append(functools.partial(_write_chat, file, system))
+                watched[name] = _watched(splits[name], watchers)
+            hax_qa.write(folder, watched, beam=beam)
+        split_facts.check(facts, lambda name: hax_qa.read(folder, name))
+        manifest = {
+            'schema': SCHEMA,
+            'sha256': '',
+            'template_version': text.TEMPLATE_VERSION,
+            'splits': {name: each.as_json() for name, each in facts.items()},
+            'sources': sources,
+            'split_rule': split_rule,
+            'tfds': {'folder': hax_qa.FOLDER, 'version': hax_qa.TFDS_VERSION},
+        }
+        manifest['sha256'] = records.sha256(
+            {name: split['sha256'] for name, split in manifest['splits'].items()}
+        )
+        page = report_page.render(manifest, ledger, report.facts(), tally)
+        files.write_text(folder / REPORT, page)
         files.write_json(folder / LEDGER, ledger)
         files.write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _watched(
+    pairs: Pairs | collections.abc.Callable[[], Pairs],
+    watchers: list[collections.abc.Callable[[records.QaPair], None]],
+) -> collections.abc.Iterator[records.QaPair]:
+    for pair in pairs() if callable(pairs) else pairs:
+        for watch in watchers:
+            watch(pair)
+        yield pair
+
+
+def _write_chat(file: TextIO, system: str, pair: records.QaPair) -> None:
+    file.write(chat_export.line(pair, system=system) + '\n')
 
 
 def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
@@ -135,7 +193,7 @@ def read_pairs(
 
     digest, count = hashlib.sha256(), 0
     for pair in hax_qa.read(path, split):
-        digest.update(_line(pair))
+        digest.update(split_facts.line(pair))
         count += 1
         yield pair
     if digest.hexdigest() != expected['sha256']:
@@ -152,41 +210,8 @@ def source_of(path: str | pathlib.Path, name: str, *, pairs: int) -> dict[str, A
     return {'file': name, 'sha256': digest, 'pairs': pairs}
 
 
-def _describe(pairs: list[records.QaPair]) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for pair in pairs:
-        digest.update(_line(pair))
-    return {
-        'pairs': len(pairs),
-        'groups': len({pair.group for pair in pairs}),
-        'by_source': count_by_source(pairs),
-        'sha256': digest.hexdigest(),
-    }
-
-
 def count_by_source(
     pairs: collections.abc.Iterable[records.QaPair],
 ) -> dict[str, int]:
     """{'chat': 51, 'reddit': 52}, sorted by name."""
     return dict(sorted(collections.Counter(pair.source for pair in pairs).items()))
-
-
-def _line(pair: records.QaPair) -> bytes:
-    return records.canonical_json(dataclasses.asdict(pair)).encode() + b'\n'
-
-
-def _check_groups(
-    splits: collections.abc.Mapping[str, list[records.QaPair]],
-) -> None:
-    """Raises ValueError (a defect of ours) if a pair or a group is in two splits."""
-    home = {}
-    seen = set()
-    for name, pairs in splits.items():
-        for pair in pairs:
-            if home.setdefault(pair.group, name) != name:
-                raise ValueError(
-                    f'group {pair.group!r} is in {home[pair.group]} and in {name}.'
-                )
-            if pair.id in seen:
-                raise ValueError(f'pair {pair.id!r} is there twice.')
-            seen.add(pair.id)

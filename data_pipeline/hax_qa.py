@@ -9,8 +9,10 @@ import collections.abc
 import contextlib
 import dataclasses
 import io
+import itertools
 import os
 import pathlib
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # errors only
 # Nothing is computed here; when it is on, TensorFlow says so in four lines.
@@ -20,16 +22,23 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
+from data_pipeline import beam_pipeline, beam_rows
 from hax_jax import records
 
 tf.config.set_visible_devices([], 'GPU')  # the GPU's memory is JAX's
 
 FOLDER = 'tfds/hax_qa/1.0.0'  # under the dataset's folder
 TFDS_VERSION = tfds.__version__
+_SHARD = 65_536  # pairs in a file, about 150 MB of advice
+_BEAM_SHARD_BYTES = 2**28  # TFDS holds a shard in a worker's memory
+_BATCH = 1024  # pairs held at a time; TFDS writes its metadata after each batch
 
 
 class HaxQa(tfds.core.GeneratorBasedBuilder):
-    """The splits of `records.QaPair`, a feature for each of its fields, in order."""
+    """The splits of `records.QaPair`, a feature for each of its fields, in order.
+
+    `splits` are transforms of Apache Beam, one a split, that give (ordinal, example).
+    """
 
     VERSION = tfds.core.Version('1.0.0')
     RELEASE_NOTES = {'1.0.0': 'Question, answer and where they come from.'}  # noqa: RUF012
@@ -38,10 +47,7 @@ class HaxQa(tfds.core.GeneratorBasedBuilder):
     code_path = None
 
     def __init__(
-        self,
-        splits: collections.abc.Mapping[str, list[records.QaPair]],
-        *,
-        data_dir: pathlib.Path,
+        self, splits: collections.abc.Mapping[str, Any], *, data_dir: str | pathlib.Path
     ) -> None:
         self._splits = splits
         super().__init__(data_dir=data_dir)
@@ -60,44 +66,103 @@ class HaxQa(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, collections.abc.Iterator[tuple[int, dict[str, object]]]]:
+    ) -> dict[str, Any]:
         del dl_manager  # nothing is downloaded
-        # TFDS refuses a split without examples: an empty one is left out.
-        return {
-            name: self._generate_examples(pairs)
-            for name, pairs in self._splits.items()
-            if pairs
-        }
+        return dict(self._splits)
 
-    def _generate_examples(
-        self, pairs: list[records.QaPair]
-    ) -> collections.abc.Iterator[tuple[int, dict[str, object]]]:
-        for ordinal, pair in enumerate(pairs):
-            yield ordinal, {**dataclasses.asdict(pair), 'flags': list(pair.flags)}
+    def _generate_examples(self) -> None:
+        raise NotImplementedError('each split has its own transform')
 
 
 def _feature(kind: type) -> tfds.features.FeatureConnector:
     if kind is int:
         return tfds.features.Scalar(tf.int64)
     if kind is float:
-        return tfds.features.Scalar(tf.float64)
+        # As bytes: the floats of a tf.Example have 32 bits, and 0.1 would come back as
+        # 0.10000000149.
+        return tfds.features.Tensor(shape=(), dtype=tf.float64, encoding='bytes')
     if kind is str:
         return tfds.features.Text()
     return tfds.features.Sequence(tfds.features.Text())
 
 
 def write(
-    folder: pathlib.Path, splits: collections.abc.Mapping[str, list[records.QaPair]]
+    folder: pathlib.Path,
+    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+    *,
+    beam: beam_pipeline.Options | None = None,
 ) -> None:
-    """Writes the splits to `folder`/tfds, without network and without a word."""
+    """Writes the splits to `folder`/tfds in their order, each read once.
+
+    With `beam`, Apache Beam writes them; the records and their order are the same, the
+    files are not. A split without pairs is left out, as TFDS knows none.
+
+    Raises:
+      InputError: `beam` is given and Apache Beam is not there, or its pipeline fails.
+    """
     tfds.disable_progress_bar()
     with _quiet():
-        builder = HaxQa(splits, data_dir=folder / 'tfds')
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                try_download_gcs=False, compute_stats='skip'
-            )
+        if beam is None:
+            _write_in_order(folder, splits)
+        else:
+            _write_with_beam(folder, splits, beam)
+
+
+def _write_in_order(
+    folder: pathlib.Path,
+    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+) -> None:
+    """Through TFDS's sequential writer, which holds no more than a batch of pairs.
+
+    Its shuffler keeps up to 1 GB, and what it spills of an ordered dataset it reads
+    back whole: keys that are ordinals all fall into the first of its 1,000 buckets.
+    """
+    builder = HaxQa({}, data_dir=folder / 'tfds')
+    (folder / FOLDER).mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(builder.info, max_examples_per_shard=_SHARD)
+    for name, pairs in splits.items():
+        examples = map(example, pairs)
+        while batch := list(itertools.islice(examples, _BATCH)):
+            writer.initialize_splits([name], fail_if_exists=False)
+            writer.add_examples({name: batch})
+    writer.close_all()
+
+
+def _write_with_beam(
+    folder: pathlib.Path,
+    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+    options: beam_pipeline.Options,
+) -> None:
+    """Through the builder's Beam path; the pairs reach the workers as JSON lines."""
+    with beam_pipeline.work_folder(options, beside=folder) as work:
+        rows = {
+            name: beam_rows.write(work, name, map(dataclasses.asdict, pairs))
+            for name, pairs in splits.items()
+        }
+        biggest = max((each.num_bytes for each in rows.values()), default=0)
+        builder = HaxQa(
+            {name: beam_rows.read(each) for name, each in rows.items() if each.files},
+            data_dir=f'{work}/tfds',
         )
+        with beam_pipeline.errors('writing the dataset'):
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    try_download_gcs=False,
+                    compute_stats='skip',
+                    beam_options=beam_pipeline.parsed(options),
+                    # One number for all splits: TFDS 4.9.10 takes no notice of a
+                    # largest size. Shards without examples are left out.
+                    num_shards=biggest // _BEAM_SHARD_BYTES + 1,
+                )
+            )
+        (folder / FOLDER).mkdir(parents=True)
+        for name in tf.io.gfile.listdir(f'{work}/{FOLDER}'):
+            tf.io.gfile.copy(f'{work}/{FOLDER}/{name}', str(folder / FOLDER / name))
+
+
+def example(pair: records.QaPair) -> dict[str, object]:
+    """The pair as TFDS takes it."""
+    return {**dataclasses.asdict(pair), 'flags': list(pair.flags)}
 
 
 def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.QaPair]:

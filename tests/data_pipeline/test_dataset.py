@@ -1,8 +1,12 @@
+import collections.abc
+import functools
 import hashlib
 import json
 import pathlib
 import subprocess
 import sys
+import weakref
+from typing import Any
 
 import pytest
 
@@ -33,6 +37,7 @@ PAIRS = [
         time='',
         question='',
         answer='{"a": [1]}',
+        weight=0.1,  # no sum of powers of two, in 32 bits or in 64
     ),
 ]
 
@@ -57,7 +62,7 @@ def make_splits(num_train: int = 40) -> dict[str, list[records.QaPair]]:
 
 def write(
     path: pathlib.Path,
-    splits: dict[str, list[records.QaPair]],
+    splits: dict[str, Any],
     *,
     overwrite: bool = False,
 ) -> dict[str, object]:
@@ -104,12 +109,14 @@ def test_plain_tfds_reads_the_dataset(written: pathlib.Path) -> None:
     assert list(examples[1]['flags']) == []
 
 
-def test_the_folder_holds_the_manifest_the_ledger_and_the_tfds_files(
+def test_the_folder_holds_the_manifest_the_accounts_and_the_tfds_files(
     written: pathlib.Path,
 ) -> None:
     assert sorted(path.name for path in written.iterdir()) == [
+        'dropped.jsonl',
         'ledger.json',
         'manifest.json',
+        'report.html',
         'tfds',
     ]
     assert list(written.parent.iterdir()) == [written]
@@ -123,7 +130,7 @@ def test_the_manifest_counts_and_hashes_the_canonical_records(
     canonical = (
         '{"answer":"{\\"a\\": [1]}","file":"chat.md","flags":[],"group":"chat.md",'
         '"id":"chat-1","line":1,"question":"","score":0,"source":"chat","time":"",'
-        '"topic":"Ångström","weight":1.0}\n'
+        '"topic":"Ångström","weight":0.1}\n'
     )
     first = records.canonical_json({**vars(PAIRS[0]), 'flags': ['update', 'título']})
     assert manifest['splits']['validation'] == {
@@ -214,7 +221,7 @@ def test_a_build_that_fails_leaves_what_was_there(
     before = (tmp_path / 'advice' / 'manifest.json').read_bytes()
     write_tfds = hax_qa.write
 
-    def fail(folder: pathlib.Path, splits: dict[str, list[records.QaPair]]) -> None:
+    def fail(folder: pathlib.Path, splits: Any, *, beam: None) -> None:
         write_tfds(folder, splits)
         raise error
 
@@ -270,3 +277,143 @@ def test_a_manifest_is_read_without_tensorflow(written: pathlib.Path) -> None:
         'assert not {"tensorflow", "tensorflow_datasets"} & sys.modules.keys()\n'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
+
+
+def test_all_files_but_those_of_tfds_are_the_same_bytes_each_time(
+    tmp_path: pathlib.Path,
+) -> None:
+    dropped = [
+        {'id': 'x2', 'kept_id': 't1', 'reason': 'same text'},
+        {'id': 'x1', 'kept_id': '', 'reason': 'no answer'},
+    ]
+    made = []
+    for name in ('a', 'b'):
+        dataset.write(
+            tmp_path / name,
+            make_splits(),
+            sources=[],
+            split_rule={},
+            ledger={'read': {'by_source': {'reddit': 43, 'chat': 1}}, 'notes': ['x']},
+            dropped=dropped,
+            chat=True,
+            system='Be kind.',
+        )
+        files = [path for path in (tmp_path / name).rglob('*') if path.is_file()]
+        made.append(
+            {
+                path.relative_to(tmp_path / name).as_posix(): path.read_bytes()
+                for path in files
+                if 'tfds' not in path.parts
+            }
+        )
+    assert sorted(made[0]) == [
+        'chat/test.jsonl',
+        'chat/train.jsonl',
+        'chat/validation.jsonl',
+        'dropped.jsonl',
+        'ledger.json',
+        'manifest.json',
+        'report.html',
+    ]
+    assert made[0] == made[1]
+    assert str(tmp_path).encode() not in b''.join(made[0].values())
+    lines = made[0]['dropped.jsonl'].decode().splitlines()
+    assert [json.loads(line) for line in lines] == dropped
+    first = json.loads(made[0]['chat/validation.jsonl'].decode().split('\n')[0])
+    assert first == {
+        'messages': [
+            {'role': 'system', 'content': 'Be kind.'},
+            {'role': 'user', 'content': PAIRS[0].question},
+            {'role': 'assistant', 'content': PAIRS[0].answer},
+        ]
+    }
+    assert made[0]['chat/train.jsonl'].count(b'\n') == 40
+    assert made[0]['chat/test.jsonl'] == b''
+
+
+def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow_datasets as tfds
+
+    from data_pipeline import hax_qa
+
+    monkeypatch.setattr(hax_qa, '_SHARD', 7)
+    monkeypatch.setattr(hax_qa, '_BATCH', 3)
+    splits = make_splits(40)
+    write(tmp_path / 'advice', splits)
+    folder = tmp_path / 'advice' / 'tfds/hax_qa/1.0.0'
+    assert len(list(folder.glob('hax_qa-train.*'))) == 6
+    assert list(dataset.read_pairs(tmp_path / 'advice', 'train')) == splits['train']
+    builder = tfds.builder_from_directory(folder)
+    assert builder.info.splits['train'].shard_lengths == [7, 7, 7, 7, 7, 5]
+    plain = tfds.as_numpy(builder.as_dataset(split='train'))
+    assert [each['line'] for each in plain] == list(range(40))
+
+
+def test_pairs_are_read_once_and_not_held(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data_pipeline import hax_qa
+
+    monkeypatch.setattr(hax_qa, '_BATCH', 20)
+    monkeypatch.setattr(hax_qa, '_SHARD', 100)
+    alive: weakref.WeakSet[records.QaPair] = weakref.WeakSet()
+    most = starts = written_at_900 = 0
+
+    def stream(first: int, count: int) -> collections.abc.Iterator[records.QaPair]:
+        nonlocal most, starts, written_at_900
+        starts += 1
+        for number in range(first, first + count):
+            pair = records.QaPair(
+                id=str(number),
+                group=str(number // 2),
+                source='chat',
+                file='a.md',
+                line=number,
+                topic='',
+                time='',
+                question=f'Question {number}?',
+                answer=f'Answer {number}.',
+            )
+            alive.add(pair)
+            most = max(most, len(alive))
+            if number == 900:
+                written_at_900 = len(list(tmp_path.rglob('hax_qa-train*')))
+            yield pair
+
+    manifest = write(
+        tmp_path / 'advice',
+        {
+            'train': functools.partial(stream, 0, 1000),  # a callable
+            'validation': stream(1000, 50),  # or an iterator
+            'test': [],
+        },
+    )
+    assert starts == 2
+    assert manifest['splits']['train']['pairs'] == 1000
+    assert manifest['splits']['train']['groups'] == 500
+    # The pair in flight and the one before; the report keeps copies of its own.
+    assert most <= 3
+    assert written_at_900 == 9  # what came before is on disk already
+
+
+def test_the_manifest_of_a_stream_is_that_of_a_list(
+    written: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    streams = {name: iter(pairs) for name, pairs in make_splits().items()}
+    assert write(tmp_path / 'streamed', streams) == dataset.read_manifest(written)
+
+
+def test_two_hashes_that_are_equal_by_chance_are_no_error(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data_pipeline import split_facts
+
+    monkeypatch.setattr(split_facts, '_hash', lambda name: len(name))
+    manifest = write(tmp_path / 'advice', make_splits(5))
+    assert manifest['splits']['train']['pairs'] == 5
+    splits = make_splits(5)
+    splits['test'] = [splits['train'][3]]
+    with pytest.raises(ValueError, match="group 't3' is in train and in test"):
+        write(tmp_path / 'twice', splits)

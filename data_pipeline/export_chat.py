@@ -1,0 +1,52 @@
+"""A split of a dataset to chat JSON lines, for other trainers.
+
+    python -m data_pipeline.export_chat --data=data/advice --split=train \\
+        --output=train.jsonl --system='You are a kind advice columnist.'
+"""
+
+import pathlib
+
+import tqdm
+from absl import flags
+
+from data_pipeline import chat_export, dataset, program
+from hax_jax import config, records
+
+_DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
+_SPLIT = flags.DEFINE_string('split', 'train', f'One of {", ".join(records.SPLITS)}.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'JSON Lines file to write, whole or not at all.'
+)
+_SYSTEM = flags.DEFINE_string('system', '', 'A system message for each line.')
+
+
+def main() -> None:
+    """Writes the file and prints how many lines it has."""
+    missing = [flag.name for flag in (_DATA, _OUTPUT) if not flag.value]
+    if missing:
+        raise config.InputError(
+            ' and '.join(f'--{name}' for name in missing) + ' not given; give '
+            '--data=FOLDER, a dataset of data_pipeline.build, and --output=FILE.jsonl.'
+        )
+    output = pathlib.Path(_OUTPUT.value)
+    if output.exists() and not output.is_file():
+        raise config.InputError(f'--output={output} is no file; give a name of one.')
+    if _SPLIT.value not in records.SPLITS:
+        raise config.InputError(
+            f'--split={_SPLIT.value} is not a split; use one of {records.SPLITS}.'
+        )
+    described = dataset.read_manifest(_DATA.value)['splits'][_SPLIT.value]
+    pairs = tqdm.tqdm(
+        dataset.read_pairs(_DATA.value, _SPLIT.value),
+        total=described['pairs'],
+        unit='pair',
+        desc=_SPLIT.value,
+        leave=False,
+        disable=None,
+    )
+    count = chat_export.write(output, iter(pairs), system=_SYSTEM.value)
+    print(f'wrote {output}: {count:,} lines')
+
+
+if __name__ == '__main__':
+    program.run(main)

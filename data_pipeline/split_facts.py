@@ -1,0 +1,95 @@
+"""What the manifest says of a split, gathered as its pairs pass by.
+
+A pair leaves 16 bytes behind: a hash of its id and one of its group (8 bytes less where
+the pair before is of the same group); the checks at the end hold 24 for a while.
+"""
+
+import array
+import collections
+import collections.abc
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from hax_jax import records
+
+Reread = collections.abc.Callable[[str], collections.abc.Iterator[records.QaPair]]
+
+
+class SplitFacts:
+    """The counts, the hash and the identities of the pairs of one split, in order."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self._by_source: collections.Counter[str] = collections.Counter()
+        self._ids = array.array('Q')
+        self._groups = array.array('Q')
+
+    def add(self, pair: records.QaPair) -> None:
+        self._digest.update(line(pair))
+        self._by_source[pair.source] += 1
+        self._ids.append(_hash(pair.id))
+        group = _hash(pair.group)
+        if not self._groups or self._groups[-1] != group:
+            self._groups.append(group)
+
+    def ids(self) -> np.ndarray:
+        """[pairs] uint64, a hash an id."""
+        return np.array(self._ids, np.uint64)
+
+    def groups(self) -> np.ndarray:
+        """[groups] uint64, a hash a group, each once."""
+        return np.unique(np.array(self._groups, np.uint64))
+
+    def as_json(self) -> dict[str, Any]:
+        """The split's entry in the manifest."""
+        return {
+            'pairs': len(self._ids),
+            'groups': len(self.groups()),
+            'by_source': dict(sorted(self._by_source.items())),
+            'sha256': self._digest.hexdigest(),
+        }
+
+
+def line(pair: records.QaPair) -> bytes:
+    """What of a pair goes into its split's sha256."""
+    return records.canonical_json(dataclasses.asdict(pair)).encode() + b'\n'
+
+
+def check(facts: collections.abc.Mapping[str, SplitFacts], reread: Reread) -> None:
+    """Raises ValueError (a defect of ours) if a pair or a group is in two splits.
+
+    `reread` gives the pairs of a split once more, if hashes are equal: whether what was
+    hashed is equal too, and what it is.
+    """
+    ids = _twice([each.ids() for each in facts.values()])
+    groups = _twice([each.groups() for each in facts.values()])
+    if not ids and not groups:
+        return
+    home: dict[str, str] = {}
+    seen = set()
+    for name, each in facts.items():
+        if not each.as_json()['pairs']:
+            continue
+        for pair in reread(name):
+            suspect = _hash(pair.group) in groups
+            if suspect and home.setdefault(pair.group, name) != name:
+                raise ValueError(
+                    f'group {pair.group!r} is in {home[pair.group]} and in {name}.'
+                )
+            if _hash(pair.id) in ids:
+                if pair.id in seen:
+                    raise ValueError(f'pair {pair.id!r} is there twice.')
+                seen.add(pair.id)
+
+
+def _twice(hashes: list[np.ndarray]) -> set[int]:
+    together = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
+    together.sort()
+    return set(together[1:][together[1:] == together[:-1]].tolist())
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())

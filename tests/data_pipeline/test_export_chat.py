@@ -1,0 +1,106 @@
+import json
+import pathlib
+
+import programs
+import pytest
+
+from data_pipeline import dataset, line_file
+from hax_jax import records
+
+
+def pair(number: int, *, question: str) -> records.QaPair:
+    return records.QaPair(
+        id=str(number),
+        group=str(number),
+        source='chat',
+        file='a.md',
+        line=number,
+        topic='',
+        time='',
+        question=question,
+        answer=f'"Answer"\n\n{number} 😀\u2028',
+    )
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    path = tmp_path_factory.mktemp('data') / 'advice'
+    train = [pair(i, question=f'Why,\t{i}?') for i in range(30)]
+    dataset.write(
+        path,
+        {'train': train, 'validation': [pair(99, question='Ö?')], 'test': []},
+        sources=[],
+        split_rule={},
+        ledger={},
+    )
+    return path
+
+
+def test_a_split_becomes_a_line_a_pair_in_order(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    output = tmp_path / 'new' / 'train.jsonl'
+    done = programs.run(
+        '-m', 'data_pipeline.export_chat', f'--data={data}', f'--output={output}'
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f'wrote {output}: 30 lines\n'
+    lines = output.read_text(encoding='utf-8').split('\n')
+    assert lines.pop() == ''
+    assert [json.loads(line) for line in lines] == [
+        {
+            'messages': [
+                {'role': 'user', 'content': f'Why,\t{i}?'},
+                {'role': 'assistant', 'content': f'"Answer"\n\n{i} 😀\u2028'},
+            ]
+        }
+        for i in range(30)
+    ]
+    again = programs.run(
+        '-m',
+        'data_pipeline.export_chat',
+        f'--data={data}',
+        '--split=validation',
+        '--system=Be kind.',
+        f'--output={output}',
+    )
+    assert again.returncode == 0, again.stderr
+    (line,) = output.read_text(encoding='utf-8').splitlines()[:1]
+    assert json.loads(output.read_text(encoding='utf-8'))['messages'] == [
+        {'role': 'system', 'content': 'Be kind.'},
+        {'role': 'user', 'content': 'Ö?'},
+        {'role': 'assistant', 'content': '"Answer"\n\n99 😀\u2028'},
+    ]
+    assert line.startswith('{"messages":[')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([], '--data and --output not given'),
+        (['--data=nowhere', '--output=x.jsonl'], 'nowhere is not a dataset'),
+        (['--data=x', '--output=x.jsonl', '--split=dev'], '--split=dev is not a split'),
+        (['--data=x', '--output=/tmp'], '--output=/tmp is no file'),
+    ],
+)
+def test_what_is_wrong_is_one_error_line(arguments: list[str], message: str) -> None:
+    done = programs.run('-m', 'data_pipeline.export_chat', *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ''
+    assert done.stderr.startswith('error: ') and message in done.stderr
+    assert not pathlib.Path('x.jsonl').exists()
+
+
+def test_a_file_whose_lines_fail_stays_as_it_was(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl'
+    assert line_file.write(path, ['one', 'two']) == 2
+    assert path.read_text() == 'one\ntwo\n'
+
+    def fail():  # noqa: ANN202
+        yield 'three'
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        line_file.write(path, fail())
+    assert path.read_text() == 'one\ntwo\n'
+    assert list(tmp_path.iterdir()) == [path]
