@@ -24,14 +24,13 @@ _LEAST_WORDS = 8  # of a text that says where its pair must go
 def find(
     store: pair_store.PairStore, chosen: settings.DuplicateSettings
 ) -> dict[str, int]:
-    """Makes the store's table `near`: (one, other, question, answer), which are near.
+    """Fills the store's table `near`: which texts of two pairs are near.
 
     Of a bucket of over 64 texts, each is compared with the best of them alone: with
     'Help!' ten thousand times, all pairs would be too many. Such pairs are still found
     where their other text tells them apart. Returns how many were compared so.
     """
     store.sql.execute(
-        'CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);'
         'CREATE TABLE bands (bucket UBIGINT, ordinal BIGINT, field TINYINT)'
     )
     if not chosen.near:
@@ -120,7 +119,8 @@ def sides(store: pair_store.PairStore) -> collections.abc.Iterator[tuple[str, st
         for field in ('question', 'answer')
     )
     yield from store.rows(
-        'SELECT DISTINCT a.grp, b.grp FROM near JOIN pairs AS a ON a.ordinal = one '
+        'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM near '
+        'JOIN pairs AS a ON a.ordinal = one '
         f'JOIN pairs AS b ON b.ordinal = other WHERE a.grp != b.grp AND ({enough}'
         ' OR (near.question AND near.answer)) ORDER BY ALL'
     )

@@ -72,7 +72,12 @@ class PairStore:
         """`folder` None keeps all in memory, for tests."""
         settings: dict[str, Any] = {
             'memory_limit': f'{memory_mb}MB',
+            'threads': 2,  # each more would take a share of that memory for itself
             'preserve_insertion_order': False,
+            # The database is thrown away: nothing has to be on the disk in order.
+            'checkpoint_threshold': '1TB',
+            'autoinstall_known_extensions': False,
+            'autoload_known_extensions': False,
         }
         where = ':memory:'
         if folder is not None:
@@ -87,6 +92,8 @@ class PairStore:
             # Where a pair goes: a split with a number of copies, or out.
             'CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);'
             'CREATE TABLE never (id VARCHAR, reason VARCHAR);'
+            'CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN,'
+            ' answer BOOLEAN);'
             'CREATE TABLE home (grp VARCHAR, component VARCHAR, split VARCHAR,'
             ' place BIGINT);'
             'CREATE TABLE copies (ordinal BIGINT, copies BIGINT);'

@@ -115,6 +115,31 @@ def locked(
         yield
 
 
+@contextlib.contextmanager
+def work_folder(
+    path: str | os.PathLike[str],
+) -> collections.abc.Iterator[pathlib.Path]:
+    """Yields an empty hidden folder beside `path`, which goes when the block ends.
+
+    What a killed process left in it goes first. Raises LockedError if another process
+    works on the same `path`.
+    """
+    path = pathlib.Path(path)
+    folder = path.with_name(f'.{path.name}.work')
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / 'lock'
+    with locked(lock, wait=False):
+        for left in folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left != lock:
+                left.unlink()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _beside(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f'.{path.name}.{uuid.uuid4().hex[:8]}.tmp')
 
