@@ -105,3 +105,170 @@ def run(
             overwrite=options.overwrite,
         )
     return manifest
+
+
+def portable_names(paths: collections.abc.Iterable[str]) -> dict[str, str]:
+    """Each file's path below the folder that all of them share.
+
+    ['/home/ann/corpus/chats/a.md', '/home/ann/corpus/reddit/b.md'] -> chats/a.md,
+    reddit/b.md: a corpus has the same records and hashes wherever it lies.
+    """
+    here = pathlib.Path.cwd()
+    absolute = {path: pathlib.Path(os.path.normpath(here / path)) for path in paths}
+    if not absolute:
+        return {}
+    shared = os.path.commonpath([path.parent for path in absolute.values()])
+    return {
+        path: whole.relative_to(shared).as_posix() for path, whole in absolute.items()
+    }
+
+
+def summary(ledger: dict[str, Any]) -> str:
+    """What was read, dropped and kept, for people."""
+    lines = []
+    pairs = ledger['pairs']
+    lines.append(f'read {_counted(pairs["read"], ledger["read"]["by_source"])}')
+    reasons = {reason: row['pairs'] for reason, row in ledger['dropped'].items()}
+    lines.append(f'dropped {_counted(pairs["dropped"], reasons)}')
+    for name, row in ledger['kept'].items():
+        lines.append(f'{name} {_counted(row["pairs"], row["by_source"])}')
+    lines += [f'note: {note}' for note in ledger['notes']]
+    return '\n'.join(lines)
+
+
+def _prepare(
+    batches: collections.abc.Iterable[sources.Batch],
+    work: batch_work.Work,
+    store: pair_store.PairStore,
+    account: Account,
+    *,
+    options: Options,
+    folder: pathlib.Path,
+    small: bool,
+) -> None:
+    """Reads and prepares every batch, and puts what comes of it into the store."""
+    taken: collections.deque[sources.Batch] = collections.deque()
+
+    def noted() -> collections.abc.Iterator[sources.Batch]:
+        for batch in batches:
+            taken.append(batch)
+            yield batch
+
+    if options.beam is not None:
+        results = beam_map.ordered(
+            work,
+            noted(),
+            options=options.beam,
+            beside=folder,
+            encode=batch_work.to_json,
+            decode=batch_work.from_json,
+        )
+    else:
+        cores = 1 if small else len(os.sched_getaffinity(0))
+        results = worker_map.ordered(
+            work, noted(), num_workers=options.num_workers or cores
+        )
+    with tqdm.tqdm(unit='pair', desc='preparing', disable=None, leave=False) as bar:
+        for done in results:
+            account.report.add(taken.popleft(), done.read)
+            account.by_source += done.by_source
+            account.ledger.merge(done.ledger)
+            store.add(done.rows)
+            store.leave_out(done.gone)
+            bar.update(len(done.rows) + len(done.gone))
+
+
+def _ledger(
+    account: Account,
+    store: pair_store.PairStore,
+    gathered: preparation.Gathered,
+    names: dict[str, str],
+    chosen: settings.Settings,
+) -> dict[str, Any]:
+    """The ledger: every pair that was read is in one split or dropped with its reason.
+
+    Raises:
+      ValueError: it does not add up, which is a defect of ours.
+    """
+    report = account.report
+    dropped = {
+        reason: {'pairs': count}
+        for reason, count in store.rows(
+            'SELECT reason, count(*) FROM (SELECT reason FROM never UNION ALL '
+            'SELECT reason FROM gone) GROUP BY reason ORDER BY reason'
+        )
+    }
+    kept: dict[str, dict[str, Any]] = {
+        name: {'pairs': 0, 'by_source': {}} for name in records.SPLITS
+    }
+    for name, source, count in store.rows(
+        'SELECT split, source, count(*) FROM kept JOIN home USING (grp) GROUP BY ALL '
+        'ORDER BY ALL'
+    ):
+        kept[name]['pairs'] += count
+        kept[name]['by_source'][source] = count
+    num_read = account.by_source.total()
+    num_dropped = sum(row['pairs'] for row in dropped.values())
+    num_kept = sum(split['pairs'] for split in kept.values())
+    if num_read != num_dropped + num_kept or num_read != sum(report.files.values()):
+        raise ValueError(
+            f'{num_read} pairs were read (the files are said to hold '
+            f'{sum(report.files.values())}), {num_kept} kept and {num_dropped} dropped.'
+        )
+
+    def without_paths(line: str) -> str:
+        for path in sorted(names, key=len, reverse=True):
+            line = line.replace(path, names[path])
+        return line
+
+    return {
+        'schema': dataset.SCHEMA,
+        'pairs': {'read': num_read, 'dropped': num_dropped, 'kept': num_kept},
+        'read': {
+            'by_source': dict(sorted(account.by_source.items())),
+            'by_file': {
+                names.get(path, path): count for path, count in report.files.items()
+            },
+            'counts': report.counts,
+            'unknown_lines': [without_paths(line) for line in report.unknown_lines],
+            'warnings': [without_paths(line) for line in report.warnings],
+        },
+        'dropped': dropped,
+        'stages': account.ledger.as_json(),
+        'gathered': gathered.account,
+        'kept': kept,
+        'notes': gathered.notes,
+        'settings': settings.to_dict(chosen),
+    }
+
+
+def _tokenizer(chosen: settings.Settings) -> text.Tokenizer | None:
+    """The tokenizer that lengths are counted in, for the report."""
+    name = chosen.quality.tokenizer
+    return text.load_tokenizer(name) if name else None
+
+
+@contextlib.contextmanager
+def _work_folder(output: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
+    try:
+        with files.work_folder(output) as folder:
+            yield folder
+    except files.LockedError as error:
+        raise config.InputError(
+            f'another build of --output={output} is running; wait for it or give '
+            'another --output.'
+        ) from error
+
+
+def _counted(total: int, parts: dict[str, int]) -> str:
+    """Counts in words, forums of one kind of source together.
+
+    3, {'chat': 1, 'reddit:a': 1, 'reddit:b': 1} -> '3 pairs (1 chat, 2 reddit)'
+    """
+    kinds: collections.Counter[str] = collections.Counter()
+    for name, count in parts.items():
+        kinds[name.partition(':')[0]] += count
+    words = f'{total:,} pair' + 's' * (total != 1)
+    if kinds:
+        words += f' ({", ".join(f"{count:,} {kind}" for kind, count in kinds.items())})'
+    return words
