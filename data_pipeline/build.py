@@ -7,10 +7,8 @@ Without --config it does as that file says. What each stage changed and dropped 
 printed, and stands in the dataset's ledger with examples.
 """
 
-import collections
 import collections.abc
 import dataclasses
-import os
 import pathlib
 from typing import Any
 
@@ -19,28 +17,48 @@ from absl import flags
 from ml_collections import config_flags
 
 from data_pipeline import (
+    beam_pipeline,
+    build_run,
     config_file,
     dataset,
     overrides,
-    preparation,
     program,
     settings,
-    sources,
-    split,
 )
-from hax_jax import config, records
+from hax_jax import config
 
 _DEFAULT_FILE = pathlib.Path(__file__).parents[1] / 'configs' / 'data' / 'advice.py'
 
 
 def define_flags() -> None:
     flags.DEFINE_multi_string(
-        'input', [], 'Files to read: a path or a pattern in quotes. May be repeated.'
+        'input',
+        [],
+        'What to read: a path, a pattern in quotes, tfds:NAME or hf:NAME; '
+        "'threads:', 'messages:', 'pairs:', 'csv:', 'chat:', 'reddit:' or 'merged:' "
+        'before a path says what it is. May be repeated.',
+    )
+    flags.DEFINE_multi_string(
+        'fields',
+        [],
+        "Which columns are what: 'question=title+body, answer=comment, score=ups'.",
     )
     flags.DEFINE_string('output', '', 'The folder to make.')
     flags.DEFINE_float('validation_share', 0.05, "Validation's share of the pairs.")
     flags.DEFINE_float('test_share', 0.05, "Test's share of the pairs; 0 for none.")
     flags.DEFINE_bool('overwrite', False, 'Replace the dataset at --output.')
+    flags.DEFINE_integer(
+        'num_workers', 0, 'Processes that prepare pairs; 0: as many as it is worth.'
+    )
+    flags.DEFINE_bool('chat_messages', False, 'Write chat/<split>.jsonl too.')
+    flags.DEFINE_string('system', '', 'What the chat messages begin with.')
+    flags.DEFINE_string(
+        'beam_runner', '', 'Prepare and write by Apache Beam: DirectRunner, …'
+    )
+    flags.DEFINE_multi_string('beam_options', [], "Beam's own, '--region=…'.")
+    flags.DEFINE_string(
+        'beam_folder', '', "A folder that Beam's workers share with this process."
+    )
     sections = '\n'.join(
         f'{section.name}: {" ".join(f.name for f in dataclasses.fields(section.type))}'
         for section in dataclasses.fields(settings.Settings)
@@ -74,13 +92,30 @@ def _load(file: str) -> ml_collections.ConfigDict:
 
 
 def main() -> None:
+    values = flags.FLAGS
+    beam = None
+    if values.beam_runner:
+        beam = beam_pipeline.Options(
+            values.beam_runner, tuple(values.beam_options), values.beam_folder
+        )
+    elif values.beam_options or values.beam_folder:
+        raise config.InputError(
+            '--beam_options and --beam_folder need --beam_runner, such as DirectRunner.'
+        )
     build(
-        flags.FLAGS.input,
-        output=flags.FLAGS.output,
-        validation_share=flags.FLAGS.validation_share,
-        test_share=flags.FLAGS.test_share,
-        overwrite=flags.FLAGS.overwrite,
-        chosen=settings.freeze(flags.FLAGS.config),
+        values.input,
+        output=values.output,
+        validation_share=values.validation_share,
+        test_share=values.test_share,
+        chosen=settings.freeze(values.config),
+        options=build_run.Options(
+            fields=tuple(values.fields),
+            num_workers=values.num_workers,
+            beam=beam,
+            chat=values.chat_messages,
+            system=values.system,
+            overwrite=values.overwrite,
+        ),
     )
 
 
@@ -90,8 +125,8 @@ def build(
     output: str | pathlib.Path,
     validation_share: float = 0.05,
     test_share: float = 0.05,
-    overwrite: bool = False,
     chosen: settings.Settings = settings.Settings(),  # noqa: B008
+    options: build_run.Options = build_run.Options(),  # noqa: B008
 ) -> dict[str, Any]:
     """Makes the dataset, prints what became of each pair and returns its manifest.
 
@@ -108,155 +143,16 @@ def build(
         'validation': validation_share,
         'test': test_share,
     }
-    split.check_shares(shares)
-    dataset.check_output(output, overwrite=overwrite)
-    sequence = preparation.sequence(chosen)
-
-    found, report = sources.read(patterns)
-    for path in report.files:
-        if pathlib.Path(path).resolve().is_relative_to(pathlib.Path(output).resolve()):
-            raise config.InputError(
-                f'{path} lies in --output={output}, which would be replaced with all '
-                'that is in it; move the file or give another --output.'
-            )
-    names = portable_names(report.files)
-    found = [dataclasses.replace(pair, file=names[pair.file]) for pair in found]
-    prepared = preparation.prepare(found, sequence, chosen)
-    print(report.summary())
-    for warning in report.warnings:
-        print(f'warning: {warning}')
-    print(prepared.ledger.summary())
-    splits = split.assign(prepared.pairs, shares=shares)
-    notes = split.notes(splits, shares=shares)
-    ledger = account(found, report, prepared, splits=splits, notes=notes)
-    ledger['settings'] = settings.to_dict(chosen)
-    print(summary(ledger))
-    print(f'writing {output} ...', flush=True)
-    manifest = dataset.write(
-        output,
-        splits,
-        sources=[
-            dataset.source_of(path, names[path], pairs=count)
-            for path, count in report.files.items()
-        ],
-        split_rule={'shares': shares, 'salt': split.SALT},
-        ledger=ledger,
-        overwrite=overwrite,
+    manifest = build_run.run(
+        patterns, pathlib.Path(output), chosen, shares=shares, options=options
     )
     print(
         f'wrote {output} (sha256 {manifest["sha256"][:12]}); what became of each pair '
-        f'is in its {dataset.LEDGER}.\n'
+        f'is in its {dataset.REPORT} and {dataset.LEDGER}.\n'
         'next: python -m launch.train --config=configs/gpt2_lora.py '
         f'--config.data.path={output} --workdir=runs/lora'
     )
     return manifest
-
-
-def portable_names(paths: collections.abc.Iterable[str]) -> dict[str, str]:
-    """Each file's path below the folder that all of them share.
-
-    ['/home/ann/corpus/chats/a.md', '/home/ann/corpus/reddit/b.md'] -> chats/a.md,
-    reddit/b.md: a corpus has the same records and hashes wherever it lies.
-    """
-    here = pathlib.Path.cwd()
-    absolute = {path: pathlib.Path(os.path.normpath(here / path)) for path in paths}
-    shared = os.path.commonpath([path.parent for path in absolute.values()])
-    return {
-        path: whole.relative_to(shared).as_posix() for path, whole in absolute.items()
-    }
-
-
-def account(
-    found: collections.abc.Sequence[records.QaPair],
-    report: sources.ReadReport,
-    prepared: preparation.Prepared,
-    *,
-    splits: collections.abc.Mapping[str, list[records.QaPair]],
-    notes: collections.abc.Sequence[str],
-) -> dict[str, Any]:
-    """The ledger: every pair that was read is in one split or dropped with its reason.
-
-    Raises:
-      ValueError: it does not add up, which is a defect of ours.
-    """
-    kept = [pair.id for name in records.SPLITS for pair in splits[name]]
-    gone = [row.id for row in [*prepared.gone, *prepared.duplicates]]
-    read_ids = collections.Counter(pair.id for pair in found)
-    if read_ids != collections.Counter(kept + gone):
-        raise ValueError(
-            f'{len(found)} pairs were read, {len(kept)} kept and {len(gone)} dropped: '
-            'they are not the same pairs.'
-        )
-    if sum(report.files.values()) != len(found):
-        raise ValueError(
-            f'the files are said to hold {sum(report.files.values())} pairs, '
-            f'{len(found)} were read.'
-        )
-    names = portable_names(report.files)
-
-    def without_paths(line: str) -> str:
-        for path in sorted(names, key=len, reverse=True):
-            line = line.replace(path, names[path])
-        return line
-
-    dropped: dict[str, list[dict[str, str]]] = {}
-    by_reason = sorted(prepared.duplicates, key=lambda each: (each.reason, each.id))
-    for duplicate in by_reason:
-        row = {'id': duplicate.id, 'kept_id': duplicate.kept_id}
-        dropped.setdefault(duplicate.reason, []).append(row)
-    for each in sorted(prepared.gone, key=lambda each: (each.reason, each.id)):
-        dropped.setdefault(each.reason, []).append({'id': each.id})
-    return {
-        'schema': dataset.SCHEMA,
-        'pairs': {'read': len(found), 'dropped': len(gone), 'kept': len(kept)},
-        'read': {
-            'by_source': dataset.count_by_source(found),
-            'by_file': {names[path]: count for path, count in report.files.items()},
-            'counts': report.counts,
-            'unknown_lines': [without_paths(line) for line in report.unknown_lines],
-            'warnings': [without_paths(line) for line in report.warnings],
-        },
-        'dropped': {
-            reason: {'pairs': len(rows), 'ids': rows}
-            for reason, rows in dropped.items()
-        },
-        'stages': prepared.ledger.as_json(),
-        'kept': {
-            name: {
-                'pairs': len(splits[name]),
-                'by_source': dataset.count_by_source(splits[name]),
-            }
-            for name in records.SPLITS
-        },
-        'notes': list(notes),
-    }
-
-
-def summary(ledger: dict[str, Any]) -> str:
-    """What was read, dropped and kept, for people."""
-    lines = []
-    pairs = ledger['pairs']
-    lines.append(f'read {_counted(pairs["read"], ledger["read"]["by_source"])}')
-    reasons = {reason: row['pairs'] for reason, row in ledger['dropped'].items()}
-    lines.append(f'dropped {_counted(pairs["dropped"], reasons)}')
-    for name, row in ledger['kept'].items():
-        lines.append(f'{name} {_counted(row["pairs"], row["by_source"])}')
-    lines += [f'note: {note}' for note in ledger['notes']]
-    return '\n'.join(lines)
-
-
-def _counted(total: int, parts: dict[str, int]) -> str:
-    """Counts in words, forums of one kind of source together.
-
-    3, {'chat': 1, 'reddit:a': 1, 'reddit:b': 1} -> '3 pairs (1 chat, 2 reddit)'
-    """
-    kinds: collections.Counter[str] = collections.Counter()
-    for name, count in parts.items():
-        kinds[name.partition(':')[0]] += count
-    text = f'{total:,} pair' + 's' * (total != 1)
-    if kinds:
-        text += f' ({", ".join(f"{count:,} {kind}" for kind, count in kinds.items())})'
-    return text
 
 
 if __name__ == '__main__':
