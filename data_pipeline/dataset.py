@@ -89,7 +89,10 @@ def write(
                     )
                     watchers.append(functools.partial(_write_chat, file, system))
                 watched[name] = _watched(splits[name], watchers)
-            hax_qa.write(folder, watched, beam=beam)
+            if beam is None:
+                hax_qa.write(folder, watched)
+            else:
+                hax_qa.write_with_beam(folder, watched, beam)
         split_facts.check(facts, lambda name: hax_qa.read(folder, name))
         manifest = {
             'schema': SCHEMA,

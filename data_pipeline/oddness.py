@@ -4,13 +4,14 @@ The measures are the logarithms (base 2) of the words of the question, of the an
 and of their ratio, the share of characters that are neither letter nor space, and the
 share of words that were there before. z is the distance from the median in units of
 1.4826 MAD (the median distance), which is a standard deviation where values are normal.
-The two shares are of the first 2,000 characters and the first 200 words of each text.
+The two shares are of the first 1,000 characters of each text.
 
 Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993).
 """
 
 import collections
 import math
+import re
 from typing import Any
 
 from data_pipeline import report_text, stream_counts
@@ -25,8 +26,8 @@ NAMES = (
 )
 _GRID = 100  # steps to a unit, in which medians are found
 _LEAST = 0.05  # unit of z where most values are the same
-_CHARACTERS = 2000
-_WORDS = 200
+_CHARACTERS = 1000
+_NEITHER = re.compile(r'(?:[^\w\s]|[\d_])+')
 CANDIDATES = 40  # of each measure, highest and lowest
 
 
@@ -92,14 +93,13 @@ def measures(
 ) -> tuple[float, ...]:
     """The five of `NAMES`."""
     question, answer = (len(each) for each in words)
-    start = pair.question[:_CHARACTERS] + pair.answer[:_CHARACTERS]
-    plain = sum(map(str.isalpha, start)) + sum(map(str.isspace, start))
-    first = [word.lower() for each in words for word in each[:_WORDS]]
+    start = f'{pair.question[:_CHARACTERS]} {pair.answer[:_CHARACTERS]}'
+    first = start.lower().split()
     return (
         math.log2(1 + question),
         math.log2(1 + answer),
         math.log2((1 + answer) / (1 + question)),
-        1 - plain / max(len(start), 1),
+        sum(map(len, _NEITHER.findall(start))) / len(start),
         1 - len(set(first)) / max(len(first), 1),
     )
 

@@ -221,7 +221,7 @@ def test_a_build_that_fails_leaves_what_was_there(
     before = (tmp_path / 'advice' / 'manifest.json').read_bytes()
     write_tfds = hax_qa.write
 
-    def fail(folder: pathlib.Path, splits: Any, *, beam: None) -> None:
+    def fail(folder: pathlib.Path, splits: Any) -> None:
         write_tfds(folder, splits)
         raise error
 

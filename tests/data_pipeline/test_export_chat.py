@@ -4,7 +4,7 @@ import pathlib
 import programs
 import pytest
 
-from data_pipeline import dataset, line_file
+from data_pipeline import chat_export, dataset, line_file
 from hax_jax import records
 
 
@@ -56,22 +56,19 @@ def test_a_split_becomes_a_line_a_pair_in_order(
         }
         for i in range(30)
     ]
-    again = programs.run(
-        '-m',
-        'data_pipeline.export_chat',
-        f'--data={data}',
-        '--split=validation',
-        '--system=Be kind.',
-        f'--output={output}',
-    )
-    assert again.returncode == 0, again.stderr
-    (line,) = output.read_text(encoding='utf-8').splitlines()[:1]
-    assert json.loads(output.read_text(encoding='utf-8'))['messages'] == [
+
+
+def test_a_system_message_comes_first(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl'
+    pairs = [pair(99, question='Ö?')]
+    assert chat_export.write(path, iter(pairs), system='Be kind.') == 1
+    text = path.read_text(encoding='utf-8')
+    assert text.startswith('{"messages":[{"role":"system"') and 'Ö?' in text
+    assert json.loads(text)['messages'] == [
         {'role': 'system', 'content': 'Be kind.'},
         {'role': 'user', 'content': 'Ö?'},
         {'role': 'assistant', 'content': '"Answer"\n\n99 😀\u2028'},
     ]
-    assert line.startswith('{"messages":[')
 
 
 @pytest.mark.parametrize(

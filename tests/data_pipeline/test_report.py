@@ -353,9 +353,10 @@ def test_the_oddest_pair_is_found_and_its_score_follows_the_formula() -> None:
 def test_what_is_measured_of_a_pair() -> None:
     pair = make_pair(0, question='one one', answer='two 33 four')
     words = pair.question.split(), pair.answer.split()
-    # 3 and 4 of 1 + words; of 18 characters 2 are digits; of 5 words 4 are different.
+    # 3 and 4 of 1 + words; of 19 characters, a space between the
+    # texts among them, 2 are digits; of 5 words 4 are different.
     assert oddness.measures(pair, words=words) == pytest.approx(
-        (1.5849625, 2.0, 0.4150375, 2 / 18, 1 / 5)
+        (1.5849625, 2.0, 0.4150375, 2 / 19, 1 / 5)
     )
 
 
