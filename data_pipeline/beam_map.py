@@ -7,7 +7,6 @@ share with this process; `worker_map` does the same in processes of this machine
 import collections.abc
 import json
 import pathlib
-import pickle
 import uuid
 from typing import Any, TypeVar
 
@@ -16,7 +15,6 @@ from hax_jax import config, records
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
-_INLINE = 2**16  # bytes of an item that travels in the pipeline's own description
 
 
 def ordered(
@@ -31,7 +29,8 @@ def ordered(
     """`function` of each item, computed by Beam, in the order of the items.
 
     The pipeline has run to its end before the first result is given. `function` and the
-    items are pickled; `encode` gives a result as JSON's types, `decode` gives it back.
+    items travel in the pipeline's own description, all of them; `encode` gives a result
+    as JSON's types, `decode` gives it back.
     Each result is read when it is asked for, so one is in memory at a time.
 
     Raises:
@@ -41,15 +40,7 @@ def ordered(
     beam = beam_pipeline.imported()
     file_systems = beam.io.filesystems.FileSystems
     with beam_pipeline.work_folder(options, beside=beside) as folder:
-        elements = []
-        for ordinal, item in enumerate(items):
-            pickled: bytes | str = pickle.dumps(item)
-            if len(pickled) > _INLINE:
-                path = file_systems.join(folder, f'item-{ordinal:08}.pickle')
-                with file_systems.create(path) as file:
-                    file.write(pickled)
-                pickled = path
-            elements.append((ordinal, pickled))
+        elements = list(enumerate(items))
         if not elements:
             return
         task = _Task(function, encode, folder)
@@ -80,14 +71,11 @@ class _Task:
         self._encode = encode
         self._folder = folder
 
-    def __call__(self, element: tuple[int, bytes | str]) -> int:
-        ordinal, pickled = element
+    def __call__(self, element: tuple[int, Any]) -> int:
+        ordinal, item = element
         file_systems = beam_pipeline.imported().io.filesystems.FileSystems
-        if isinstance(pickled, str):
-            with file_systems.open(pickled) as file:
-                pickled = file.read()
         try:
-            result = {'value': self._encode(self._function(pickle.loads(pickled)))}
+            result = {'value': self._encode(self._function(item))}
         except config.InputError as error:
             # What the user got wrong is no failure of the pipeline, to be tried again.
             result = {'error': str(error)}

@@ -71,8 +71,8 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
     notes = []
     if roots and largest > max(_LARGE_SHARE * whole, 10):
         notes.append(
-            f'{largest:,} of {whole:,} pairs are one story by their near texts, updates '
-            'or titles, and stay on one side; if they are not, raise '
+            f'{largest:,} of {whole:,} pairs are one story by their near texts, '
+            'updates or titles, and stay on one side; if they are not, raise '
             'duplicates.threshold.'
         )
     return account, notes

@@ -109,7 +109,7 @@ def drop(store: pair_store.PairStore) -> None:
 
 
 def sides(store: pair_store.PairStore) -> collections.abc.Iterator[tuple[str, str]]:
-    """Two groups each that hold near questions, or near answers, of eight words or more.
+    """Two groups each that hold near questions, or near answers, of eight words.
 
     Dropped pairs count: their groups' other pairs are of the same story.
     """

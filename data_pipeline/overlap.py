@@ -7,6 +7,7 @@ this looks whether that was enough.
 import collections
 import collections.abc
 import dataclasses
+import hashlib
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from hax_jax import config, records
 _LENGTH = 8  # words
 _MOST_WORDS = 1_000_000  # whose hashes are remembered
 _NAMED = 10
+_NONE = np.zeros(0, np.uint64)
+_FACTORS = np.random.Philox(11).random_raw(_LENGTH) | np.uint64(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +38,15 @@ def measure(store: pair_store.PairStore) -> dict[str, Shared]:
 
     Held in memory: eight bytes a run of the held-out splits.
     """
-    held = _held_out(store)
+    held = {
+        split: np.unique(
+            np.concatenate([_NONE, *(runs for _, runs, _ in _runs(store, split))])
+        )
+        for split in records.SPLITS
+        if split != 'train'
+    }
     found = {split: np.zeros(len(runs), bool) for split, runs in held.items()}
-    for _, runs in _runs(store, ['train']):
+    for _, runs, _ in _runs(store, 'train'):
         for split, known in held.items():
             places, same = _look_up(known, runs)
             found[split][places[same]] = True
@@ -76,32 +85,21 @@ def check(store: pair_store.PairStore, *, limit: float) -> dict[str, Shared]:
 
 def _pairs(store: pair_store.PairStore, split: str) -> list[tuple[str, str, int]]:
     """(id there, id in train, runs in common) of the pairs that share most."""
-    owners: dict[int, list[str]] = collections.defaultdict(list)
-    for pair, runs in _runs(store, [split]):
-        for run in runs.tolist():
-            owners[run].append(pair.id)
-    known = np.array(sorted(owners), np.uint64)
+    holders: dict[int, set[str]] = collections.defaultdict(set)
+    for ids, runs, owners in _runs(store, split):
+        for run, owner in zip(runs.tolist(), owners.tolist(), strict=True):
+            holders[run].add(ids[owner])
+    known = np.array(sorted(holders), np.uint64)
     common: collections.Counter[tuple[str, str]] = collections.Counter()
-    for pair, runs in _runs(store, ['train']):
+    for ids, runs, owners in _runs(store, 'train'):
         _, same = _look_up(known, runs)
-        for run in runs[same].tolist():
-            for owner in owners[run][:_NAMED]:
-                common[owner, pair.id] += 1
+        shared = set(zip(runs[same].tolist(), owners[same].tolist(), strict=True))
+        for run, owner in shared:
+            # Of a phrase that very many have, some stand for all.
+            for holder in sorted(holders[run])[:_NAMED]:
+                common[holder, ids[owner]] += 1
     ranked = sorted(common.items(), key=lambda item: (-item[1], item[0]))
     return [(one, other, count) for (one, other), count in ranked]
-
-
-def _held_out(store: pair_store.PairStore) -> dict[str, np.ndarray]:
-    """The distinct runs of each held-out split, sorted."""
-    return {
-        split: np.unique(
-            np.concatenate(
-                [np.zeros(0, np.uint64), *(runs for _, runs in _runs(store, [split]))]
-            )
-        )
-        for split in records.SPLITS
-        if split != 'train'
-    }
 
 
 def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,34 +111,41 @@ def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _runs(
-    store: pair_store.PairStore, splits: collections.abc.Sequence[str]
-) -> collections.abc.Iterator[tuple[records.QaPair, np.ndarray]]:
-    """Each pair of the splits with the 64-bit hashes of its distinct runs, sorted."""
-    numbers: dict[str, int] = {}
-    factors = np.random.Philox(11).random_raw(_LENGTH) | np.uint64(1)
-    wanted = ', '.join(f"'{split}'" for split in splits)
+    store: pair_store.PairStore, split: str
+) -> collections.abc.Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+    """(ids, runs, owners) of some pairs of a split at a time.
+
+    `runs` holds a 64-bit hash of each run, `owners` which of the ids it is of.
+    """
+    numbers = _Numbers()
     query = (
-        'SELECT {pair} FROM kept AS pairs JOIN home ON home.grp = pairs.grp '
-        f'WHERE home.split IN ({wanted})'
+        'SELECT id, question, answer FROM kept JOIN home USING (grp) '
+        f"WHERE home.split = '{split}'"
     )
-    for (pair,) in store.found(query):
-        runs = []
-        for text in (pair.question, pair.answer):
-            words = dedupe.folded(text).split()
-            if len(words) < _LENGTH:
-                continue
-            if len(numbers) > _MOST_WORDS:
-                numbers.clear()
-            ids = np.array([_number(word, numbers) for word in words], np.uint64)
-            windows = np.lib.stride_tricks.sliding_window_view(ids, _LENGTH)
-            runs.append((windows * factors).sum(axis=1, dtype=np.uint64))
-        yield pair, np.unique(np.concatenate([np.zeros(0, np.uint64), *runs]))
+    for batch in store.batches(query):
+        ids, questions, answers = (column.to_pylist() for column in batch.columns)
+        words, owners = [], []
+        for owner, texts in enumerate(zip(questions, answers, strict=True)):
+            for text in texts:
+                folded = dedupe.folded(text).split()
+                # Runs end where a text does.
+                words += [*folded, '']
+                owners += [owner] * (len(folded) + 1)
+        if len(words) < _LENGTH:
+            continue
+        if len(numbers) > _MOST_WORDS:
+            numbers = _Numbers()
+        hashes = np.fromiter(map(numbers.__getitem__, words), np.uint64, len(words))
+        windows = np.lib.stride_tricks.sliding_window_view(hashes, _LENGTH)
+        whole = (windows != 0).all(axis=1)
+        runs = sum(windows[:, i] * _FACTORS[i] for i in range(_LENGTH))
+        yield ids, runs[whole], np.array(owners[: len(runs)])[whole]
 
 
-def _number(word: str, numbers: dict[str, int]) -> int:
-    """64 bits of a word's hash; `numbers` remembers."""
-    found = numbers.get(word)
-    if found is None:
-        digest = records.sha256(word)[:16]
-        found = numbers[word] = int(digest, 16)
-    return found
+class _Numbers(dict[str, int]):
+    """64 bits of a word's hash; 0 of none."""
+
+    def __missing__(self, word: str) -> int:
+        digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+        self[word] = int.from_bytes(digest, 'little') if word else 0
+        return self[word]

@@ -167,11 +167,17 @@ class PairStore:
 
         Copies of a pair follow it; the second's id ends in '#2'.
         """
+        # Joined first, then sorted: at once, the joins' memory is missing to the sort.
+        self.sql.execute(
+            'CREATE OR REPLACE TABLE chosen AS SELECT pairs.* EXCLUDE'
+            ' (question_signature, answer_signature, links), home.place,'
+            ' coalesce(copies.copies, 1) AS copies FROM kept AS pairs JOIN home USING'
+            ' (grp) LEFT JOIN copies USING (ordinal) WHERE home.split = ?',
+            [split],
+        )
         query = (
-            'SELECT {pair}, coalesce(copies.copies, 1) FROM kept AS pairs '
-            f"JOIN home ON home.grp = pairs.grp AND home.split = '{split}' "
-            'LEFT JOIN copies ON copies.ordinal = pairs.ordinal '
-            'ORDER BY home.place, home.component, pairs.file, pairs.line, pairs.id'
+            'SELECT {pair}, copies FROM chosen AS pairs '
+            'ORDER BY pairs.place, pairs.file, pairs.line, pairs.id'
         )
         for pair, copies in self.found(query):
             for number in range(1, copies + 1):

@@ -61,7 +61,7 @@ def each(
     chosen: settings.Settings,
     ledger: stage_ledger.Ledger,
 ) -> tuple[list[facts.Row], list[pair_store.Gone]]:
-    """The rows of the pairs that pass the stages of `sequence`, and those that don't."""
+    """The rows of the pairs that pass the stages, and the pairs that don't."""
     rows, gone = [], []
 
     def drop(pair: records.QaPair, stage: str, dropped: outcomes.Dropped) -> None:
