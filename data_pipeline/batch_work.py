@@ -52,7 +52,7 @@ class Work:
             pairs, _sequence(self.chosen), self.chosen, ledger
         )
         return Done(
-            read.without_pairs(),
+            read,
             collections.Counter(pair.source for pair in pairs),
             rows,
             gone,

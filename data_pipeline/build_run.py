@@ -23,6 +23,7 @@ from data_pipeline import (
     stage_ledger,
     worker_map,
 )
+from data_pipeline.inputs import sha256 as inputs_sha
 from hax_jax import config, files, records, text
 
 
@@ -71,30 +72,27 @@ def run(
     """
     split.check_shares(shares)
     dataset.check_output(output, overwrite=options.overwrite)
-    stages_known = preparation.sequence(chosen)  # what it can't load is said at once
-    found = sources.inputs(patterns, fields=options.fields)
-    names = portable_names([each.path for each in found.files])
-    for path in names:
-        if pathlib.Path(path).resolve().is_relative_to(output.resolve()):
-            raise config.InputError(
-                f'{path} lies in --output={output}, which would be replaced with all '
-                'that is in it; move the file or give another --output.'
-            )
+    found = sources.find(patterns)
+    names = portable_names({each.name: each.path for each in found if each.path})
+    _check_places(found, output)
     account = Account()
-    for stage in stages_known:
+    for stage in preparation.sequence(chosen):  # what it can't load is said at once
         account.ledger.open(stage.name)
     with _work_folder(output) as folder, pair_store.PairStore(folder) as store:
-        _prepare(found, names, chosen, store, account, options=options, output=output)
-        _say(account)
+        _prepare(found, names, chosen, store, account, options=options, folder=folder)
+        sources.check_pairs(account.report)
+        print(account.report.summary())
+        for warning in account.report.warnings:
+            print(f'warning: {warning}')
         gathered = preparation.gather(store, chosen, account.ledger, shares=shares)
         print(account.ledger.summary())
         ledger = _ledger(account, store, gathered, names, chosen)
         print(summary(ledger))
         print(f'writing {output} ...', flush=True)
-        manifest = dataset.write(
+        return dataset.write(
             output,
-            {name: lambda name=name: store.pairs(name) for name in records.SPLITS},
-            sources=[each.described(names) for each in found.described(account.report)],
+            {name: store.pairs(name) for name in records.SPLITS},
+            sources=[_described(each, names, account.report) for each in found],
             split_rule={'shares': dict(shares), 'salt': split.SALT},
             ledger=ledger,
             dropped=(dataclasses.asdict(each) for each in store.gone()),
@@ -104,22 +102,24 @@ def run(
             beam=options.beam,
             overwrite=options.overwrite,
         )
-    return manifest
 
 
-def portable_names(paths: collections.abc.Iterable[str]) -> dict[str, str]:
-    """Each file's path below the folder that all of them share.
+def portable_names(paths: collections.abc.Mapping[str, str]) -> dict[str, str]:
+    """For each file's name its path below the folder that all of them share.
 
-    ['/home/ann/corpus/chats/a.md', '/home/ann/corpus/reddit/b.md'] -> chats/a.md,
+    /home/ann/corpus/chats/a.md and /home/ann/corpus/reddit/b.md -> chats/a.md and
     reddit/b.md: a corpus has the same records and hashes wherever it lies.
     """
     here = pathlib.Path.cwd()
-    absolute = {path: pathlib.Path(os.path.normpath(here / path)) for path in paths}
+    absolute = {
+        name: pathlib.Path(os.path.normpath(here / path))
+        for name, path in paths.items()
+    }
     if not absolute:
         return {}
     shared = os.path.commonpath([path.parent for path in absolute.values()])
     return {
-        path: whole.relative_to(shared).as_posix() for path, whole in absolute.items()
+        name: whole.relative_to(shared).as_posix() for name, whole in absolute.items()
     }
 
 
@@ -136,21 +136,32 @@ def summary(ledger: dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
+def _check_places(found: list[sources.Input], output: pathlib.Path) -> None:
+    for each in found:
+        path = pathlib.Path(each.path)
+        if each.path and path.resolve().is_relative_to(output.resolve()):
+            raise config.InputError(
+                f'{path} lies in --output={output}, which would be replaced with all '
+                'that is in it; move the file or give another --output.'
+            )
+
+
 def _prepare(
-    batches: collections.abc.Iterable[sources.Batch],
-    work: batch_work.Work,
+    found: list[sources.Input],
+    names: dict[str, str],
+    chosen: settings.Settings,
     store: pair_store.PairStore,
     account: Account,
     *,
     options: Options,
     folder: pathlib.Path,
-    small: bool,
 ) -> None:
     """Reads and prepares every batch, and puts what comes of it into the store."""
     taken: collections.deque[sources.Batch] = collections.deque()
+    work = batch_work.Work(chosen, tuple(sorted(names.items())))
 
     def noted() -> collections.abc.Iterator[sources.Batch]:
-        for batch in batches:
+        for batch in sources.batches(found):
             taken.append(batch)
             yield batch
 
@@ -164,9 +175,8 @@ def _prepare(
             decode=batch_work.from_json,
         )
     else:
-        cores = 1 if small else len(os.sched_getaffinity(0))
         results = worker_map.ordered(
-            work, noted(), num_workers=options.num_workers or cores
+            work, noted(), num_workers=options.num_workers or _worth(found)
         )
     with tqdm.tqdm(unit='pair', desc='preparing', disable=None, leave=False) as bar:
         for done in results:
@@ -176,6 +186,24 @@ def _prepare(
             store.add(done.rows)
             store.leave_out(done.gone)
             bar.update(len(done.rows) + len(done.gone))
+
+
+def _worth(found: list[sources.Input]) -> int:
+    """One worker for little, else one for each core."""
+    paths = [pathlib.Path(each.path) for each in found]
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    return 1 if size < _SMALL_BYTES else os.cpu_count() or 1
+
+
+def _described(
+    each: sources.Input, names: dict[str, str], report: sources.ReadReport
+) -> dict[str, Any]:
+    """What the manifest says of an input."""
+    return {
+        'file': names.get(each.name, each.name),
+        'sha256': inputs_sha(each.path),
+        'pairs': report.files.get(each.name, 0),
+    }
 
 
 def _ledger(
