@@ -1,6 +1,12 @@
-"""Text that was read in the wrong encoding once, put right."""
+"""Bytes to text: UTF-8, else cp1252 with a warning. Text read wrong once, put right."""
+
+import codecs
 
 import ftfy
+
+from hax_jax import config
+
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # Only the repair of mojibake: ftfy can do more, which is clean.text's, or would change
 # what people typed (quotes, wide letters) or lose letters (lossy sequences).
@@ -31,6 +37,57 @@ def repair(text: str) -> tuple[str, int]:
     repaired = [_repaired(line) for line in lines]
     times = sum(a != b for a, b in zip(lines, repaired, strict=True))
     return '\n'.join(repaired), times
+
+
+def check_text(raw: bytes, name: str) -> None:
+    """Raises InputError where a file's bytes, or its first ones, are no text."""
+    if raw.startswith(_UTF16_BOMS):
+        raise config.InputError(f'{name} is UTF-16; save it as UTF-8.')
+    if b'\0' in raw:
+        raise config.InputError(
+            f'{name} is a binary file (a zero byte at {raw.index(0)}); give text files.'
+        )
+
+
+def decode(raw: bytes, name: str, *, warnings: list[str]) -> str:
+    """The text of a file in UTF-8, or else in cp1252, which adds a warning.
+
+    Raises:
+      InputError: the bytes are no text.
+    """
+    check_text(raw, name)
+    try:
+        return raw.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        where = f'byte {error.start}, {raw[error.start]:#04x}'
+    try:
+        text = raw.decode('cp1252')
+    except UnicodeDecodeError as error:
+        raise config.InputError(
+            f'{name} is neither UTF-8 ({where}) nor cp1252 (byte {error.start}, '
+            f'{raw[error.start]:#04x}); save it as UTF-8.'
+        ) from None
+    warnings.append(f'{name} is not UTF-8 ({where}); it was read as cp1252.')
+    return text
+
+
+def decode_part(raw: bytes) -> tuple[str, str]:
+    """A line's or a field's text and what had to be done for it, '' where nothing.
+
+    What is neither UTF-8 nor cp1252 becomes U+FFFD: one line spoils no file.
+
+    >>> decode_part(b'caf\\xe9')
+    ('café', 'is not UTF-8 (byte 3, 0xe9); it was read as cp1252')
+    """
+    try:
+        return raw.decode('utf-8'), ''
+    except UnicodeDecodeError as error:
+        where = f'is not UTF-8 (byte {error.start}, {raw[error.start]:#04x})'
+    try:
+        return raw.decode('cp1252'), f'{where}; it was read as cp1252'
+    except UnicodeDecodeError:
+        text = raw.decode('utf-8', errors='replace')
+        return text, f'{where} nor cp1252; what is no text became U+FFFD'
 
 
 def _repaired(line: str) -> str:

@@ -63,7 +63,15 @@ def from_line(line: str | bytes) -> RawThread:
       ValueError: the line is no JSON object, or fields are missing, unknown or of
         another type; it names all of them.
     """
-    values = json.loads(line)
+    return from_values(json.loads(line))
+
+
+def from_values(values: Any) -> RawThread:
+    """The thread that a line's JSON value stands for.
+
+    Raises:
+      ValueError: as `from_line`.
+    """
     problems = _problems(values, RawThread, 'thread')
     if not problems:
         for i, answer in enumerate(values['answers']):

@@ -171,6 +171,16 @@ def is_bot(answer: str) -> bool:
     return signed or bool(_BOT_OPENING.match(answer))
 
 
+def is_update(title: str) -> bool:
+    """Whether a title says that its post goes on from an earlier one."""
+    return bool(_UPDATE.search(title))
+
+
+def is_removed(cleaned: str) -> bool:
+    """Whether a text is only the mark that Reddit leaves of a removed one."""
+    return cleaned.lower() in _REMOVED
+
+
 def _sections(
     body: list[parsed.Piece], result: parsed.Parsed
 ) -> list[parsed.Piece] | None:

@@ -1,0 +1,26 @@
+"""A batch of the input to its pairs and the account of it: what each worker does."""
+
+from data_pipeline import batch_types, inputs, thread_pairs, whole_files
+
+
+def read_batch(batch: batch_types.Batch) -> batch_types.BatchRead:
+    """The pairs of a batch, and where everything in it went.
+
+    Depends on the batch, and on the file that it names, alone.
+
+    Raises:
+      InputError: the file is no text.
+    """
+    if batch.layout == '' or batch.layout in inputs.WHOLE:
+        result = whole_files.read(batch)
+    else:
+        result = batch_types.BatchRead(warnings=list(batch.warnings))
+        _READERS[batch.layout](batch, result)
+        if batch.first:
+            result.counts[f'files of layout {batch.layout}'] += 1
+    if batch.first:
+        result.counts['files'] += 1
+    return result
+
+
+_READERS = {'threads': thread_pairs.read}

@@ -1,0 +1,131 @@
+"""What was given to be read: files and data sets, each with its layout."""
+
+import collections.abc
+import dataclasses
+import hashlib
+import pathlib
+
+from data_pipeline import encoding, json_lines
+from hax_jax import config
+
+# A layout that is named before an input: 'threads:raw/*.jsonl'.
+WHOLE = ('chat', 'reddit', 'merged')
+LINES = ('threads', 'messages', 'pairs')
+PREFIXES = (*WHOLE, *LINES)
+_HEAD_BYTES = 2**16
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One file. `layout` is '' where only its whole text tells."""
+
+    name: str
+    path: str
+    layout: str
+
+
+def find(patterns: collections.abc.Sequence[str]) -> list[Input]:
+    """Every input in the order of the patterns, sorted within each, each once.
+
+    Raises:
+      InputError: names every pattern that matches nothing, and a file that is no text.
+    """
+    found: dict[object, Input] = {}
+    problems = []
+    if not [pattern for pattern in patterns if pattern.strip()]:
+        problems.append("no input is given; give files, such as --input='chats/*.md'.")
+    for pattern in patterns:
+        layout, rest = split_prefix(pattern)
+        for path in _files(rest, problems) if rest.strip() else []:
+            key = path.resolve()
+            if key not in found:
+                found[key] = Input(shown(path), str(path), layout)
+    if problems:
+        raise config.InputError('\n'.join(problems))
+    return [_with_layout(each) for each in found.values()]
+
+
+def expand(patterns: collections.abc.Sequence[str]) -> list[str]:
+    """The files that the patterns match, each once; no pattern names a layout.
+
+    Raises:
+      InputError: names every pattern that matches no file.
+    """
+    problems: list[str] = []
+    paths: dict[pathlib.Path, str] = {}
+    if not [pattern for pattern in patterns if pattern.strip()]:
+        problems.append("no input is given; give files, such as --input='chats/*.md'.")
+    for pattern in patterns:
+        for path in _files(pattern, problems) if pattern.strip() else []:
+            paths.setdefault(path.resolve(), str(path))
+    if problems:
+        raise config.InputError('\n'.join(problems))
+    return list(paths.values())
+
+
+def split_prefix(pattern: str) -> tuple[str, str]:
+    """A named layout and what follows it; '' and all of it where none is named.
+
+    A file of that whole name comes first: a path may hold a colon.
+
+    'threads:raw/*.jsonl' -> ('threads', 'raw/*.jsonl')
+    """
+    prefix, colon, rest = pattern.strip().partition(':')
+    if colon and prefix in PREFIXES and not pathlib.Path(pattern).exists():
+        return prefix, rest
+    return '', pattern
+
+
+def sha256(path: str) -> str:
+    """Hex sha256 of a file, read block by block."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def shown(path: pathlib.Path) -> str:
+    """The path below the current folder where it is there, else as it was given."""
+    folder = pathlib.Path.cwd()
+    if path.is_relative_to(folder):
+        path = path.relative_to(folder)
+    return path.as_posix()
+
+
+def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
+    path = pathlib.Path(pattern).expanduser()
+    if path.is_dir():
+        problems.append(f"{pattern!r} is a folder; give '{pattern}/*.md'.")
+        return []
+    files = [path] if path.is_file() else _matches(path)
+    if not files:
+        wild = any(sign in pattern for sign in '*?[')
+        what = 'matches no file' if wild else 'does not exist'
+        problems.append(f'{pattern!r} {what}; check the path.')
+    return files
+
+
+def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
+    """The files that a pattern matches, sorted, without hidden ones."""
+    anchor = pattern.anchor
+    found = pathlib.Path(anchor).glob(str(pattern.relative_to(anchor)))
+    return sorted(p for p in found if p.is_file() and not p.name.startswith('.'))
+
+
+def _with_layout(each: Input) -> Input:
+    """The input with the layout that its first lines show, if they show one."""
+    if each.layout in WHOLE:
+        return each
+    with open(each.path, 'rb') as file:
+        first = file.read(_HEAD_BYTES)
+    encoding.check_text(first, each.name)
+    if each.layout:
+        return each
+    objects = json_lines.head(each.path)
+    return dataclasses.replace(each, layout=_of_objects(objects)) if objects else each
+
+
+def _of_objects(objects: list[dict[str, object]]) -> str:
+    """'threads', 'messages' or 'pairs', by the fields of the first object."""
+    keys = set(objects[0])
+    if {'title', 'body', 'answers', 'subreddit'} <= keys:
+        return 'threads'
+    return 'messages' if keys & {'messages', 'conversations'} else 'pairs'
