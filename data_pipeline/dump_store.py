@@ -201,7 +201,7 @@ class Store:
         )
 
     def _drop_repeated(self, table: str) -> list[tuple[int]]:
-        """Deletes all rows of an id but that with the lowest seq; returns their seqs."""
+        """Deletes all rows of an id but the first; returns their seqs."""
         repeated = self._run(
             f'SELECT seq FROM {table} JOIN (SELECT id, min(seq) AS first FROM {table} '
             'GROUP BY id HAVING count(*) > 1) USING (id) WHERE seq > first'
