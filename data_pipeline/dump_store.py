@@ -1,4 +1,4 @@
-"""Posts and comments of a dump on the disk, joined there by DuckDB.
+"""Posts and comments of a dump, joined by DuckDB, which lays on the disk what is much.
 
 Rows go in by batches, numbered by `seq` in the files' order; posts come out by windows
 of that order, each with its best comments. However many there are, memory holds a
@@ -10,7 +10,6 @@ import collections.abc
 import dataclasses
 import logging
 import pathlib
-import shutil
 from typing import Any
 
 import duckdb
@@ -23,7 +22,7 @@ LOG = logging.getLogger('collect')
 _MEMORY = '500MB'
 _THREADS = 2  # each more would take a share of that memory for itself
 _WINDOW = 1_024  # posts that are taken out at a time
-_DATABASE, _SPILL = 'join.duckdb', 'spill'
+_SPILLED = 'duckdb_temp*'  # DuckDB's own names for what is on the disk
 
 _ARROW = {str: pyarrow.string(), int: pyarrow.int64(), bool: pyarrow.bool_()}
 _SQL = {str: 'VARCHAR', int: 'BIGINT', bool: 'BOOLEAN'}
@@ -50,29 +49,28 @@ _FIELDS: dict[str, dict[str, type]] = {
 
 
 class Store:
-    """A database in a folder of its own, which `close` removes.
+    """A database whose overflow is in a folder, which `close` removes.
 
     Call `add_posts` and `end_posts`, then `askers`, `add_comments` and `end_comments`,
-    then perhaps `choose`, then `threads`.
+    then perhaps `choose`, then `threads`. Every method may find that the disk is full,
+    which is an InputError.
 
     Raises:
-      InputError: from any method: the disk is full, or the folder can't be written.
+      OSError: the folder can't be made.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        if _clear(folder):
+        if clear(folder):
             LOG.info('%s was left by a call that was killed: it is removed', folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
+        # Not a file: such a database writes all to its log first, then again in place.
         self._connection = duckdb.connect(
-            folder / _DATABASE,
+            ':memory:',
             config={
                 'memory_limit': _MEMORY,
                 'threads': _THREADS,
-                'temp_directory': str(folder / _SPILL),
-                # The database is thrown away: there is nothing to bring to the disk
-                # before it has to go there.
-                'checkpoint_threshold': '1TB',
+                'temp_directory': str(folder),
                 'autoinstall_known_extensions': False,
                 'autoload_known_extensions': False,
             },
@@ -83,9 +81,9 @@ class Store:
         self._num_seqs = 0
 
     def close(self) -> None:
-        """Ends what runs and removes the folder; again does nothing."""
+        """Gives up what it holds and removes the folder; again does nothing."""
         self._connection.close()
-        _clear(self._folder)
+        clear(self._folder)
 
     def add_posts(self, rows: list[tuple[Any, ...]]) -> None:
         """(seq, wanted, *the fields of Post) of each."""
@@ -243,13 +241,15 @@ def _depth(name: str, parent: str, parents: dict[str, str]) -> int:
     return depth
 
 
-def _clear(folder: pathlib.Path) -> bool:
-    """Removes what a store has in a folder, and the folder if it then is empty."""
+def clear(folder: pathlib.Path) -> bool:
+    """Removes what DuckDB left in a folder, and the folder; False where none is.
+
+    Raises:
+      OSError: it has something else in it.
+    """
     if not folder.exists():
         return False
-    shutil.rmtree(folder / _SPILL, ignore_errors=True)
-    for path in folder.glob(f'{_DATABASE}*'):
+    for path in folder.glob(_SPILLED):
         path.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    folder.rmdir()
     return True

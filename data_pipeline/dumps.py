@@ -92,7 +92,6 @@ class Dumps:
           InputError: a file is damaged, or the disk is full.
         """
         del position
-        self.close()
         self._store = store = dump_store.Store(self._work)
         progress = dump_progress.Progress([*self._posts, *self._comments])
         with contextlib.closing(progress):
@@ -114,6 +113,7 @@ class Dumps:
         if self._store is not None:
             self._store.close()
             self._store = None
+        dump_store.clear(self._work)  # of a store, too, that was stopped half made
 
     def _read_posts(
         self, store: dump_store.Store, progress: dump_progress.Progress

@@ -18,7 +18,17 @@ COMMENTS_PER_POST = 24
 # Of these posts, the latest, each comment takes one: so far do they mingle.
 _OPEN_POSTS = 400
 _BEGIN = 1_640_995_200  # 2022-01-01
-_WORDS = ['I', 'you', 'he', 'she', 'we', 'they', 'told', 'asked', 'wanted', 'never', 'always', 'just', 'really', 'honestly', 'maybe', 'partner', 'husband', 'wife', 'boyfriend', 'girlfriend', 'mother', 'sister', 'friend', 'family', 'house', 'job', 'money', 'years', 'months', 'talk', 'listen', 'leave', 'stay', 'trust', 'respect', 'boundary', 'therapy', 'feel', 'think', 'know', 'need', 'should', 'could', 'would', 'about', 'with', 'without', 'after', 'before', 'because', 'and', 'but', 'so', 'if', 'when', 'the', 'a', 'an', 'this', 'that', 'their', 'our', 'my', 'your', 'not', 'more', 'less', 'again', 'still', 'happy', 'angry', 'tired', 'alone', 'wrong', 'right', 'better', 'worse', 'phone', 'text', 'night', 'morning', 'week', "don't", "can't", "it's", 'that’s', 'café', '💔', '"fine"']
+_WORDS = [
+    *('I', 'you', 'he', 'she', 'they', 'told', 'asked', 'wanted', 'never', 'always'),
+    *('just', 'really', 'honestly', 'maybe', 'partner', 'husband', 'wife', 'mother'),
+    *('sister', 'friend', 'family', 'house', 'job', 'money', 'years', 'months', 'talk'),
+    *('listen', 'leave', 'stay', 'trust', 'respect', 'boundary', 'therapy', 'feel'),
+    *('think', 'know', 'need', 'should', 'would', 'about', 'with', 'without', 'after'),
+    *('because', 'and', 'but', 'so', 'if', 'when', 'the', 'a', 'this', 'that', 'my'),
+    *('your', 'not', 'more', 'less', 'again', 'still', 'happy', 'angry', 'tired'),
+    *('alone', 'wrong', 'right', 'better', 'worse', 'phone', 'night', 'week', "don't"),
+    *("can't", "it's", 'that\u2019s', 'caf\u00e9', '\U0001f494', '"fine"'),
+]
 _BOTS = ('AutoModerator', 'HelpfulBot', 'haiku-detector', 'RemindMeBot')
 
 # What real objects have beside what is collected (names of 2022).
