@@ -7,6 +7,7 @@ batch, a window, and what DuckDB is allowed.
 
 import collections
 import collections.abc
+import concurrent.futures
 import dataclasses
 import logging
 import pathlib
@@ -75,6 +76,9 @@ class Store:
                 'autoload_known_extensions': False,
             },
         )
+        # Statements run in a thread beside ours, where a signal is not heard: DuckDB
+        # turns what its handler raises into errors of its own.
+        self._worker = concurrent.futures.ThreadPoolExecutor(1)
         for table, fields in _FIELDS.items():
             columns = ', '.join(f'{name} {_SQL[kind]}' for name, kind in fields.items())
             self._run(f'CREATE TABLE {table} ({columns})')
@@ -82,6 +86,7 @@ class Store:
 
     def close(self) -> None:
         """Gives up what it holds and removes the folder; again does nothing."""
+        self._worker.shutdown()
         self._connection.close()
         clear(self._folder)
 
@@ -213,19 +218,27 @@ class Store:
 
     def _run(self, sql: str, *, given: pyarrow.Table | None = None) -> list[tuple]:
         """The rows of a statement, which may name a table that it is given."""
+        running = self._worker.submit(self._execute, sql, given)
         try:
-            if given is None:
-                return self._connection.execute(sql).fetchall()
-            with_table = self._connection.register('given', given)
-            try:
-                return with_table.execute(sql).fetchall()
-            finally:
-                self._connection.unregister('given')
+            return running.result()
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise config.InputError(
-                f'{self._folder}, where the dump is joined, does not do: {error}; give '
-                'an --output on a disk with room for the texts of the subreddit.'
+                f'{self._folder}, where the dump is joined, is full: {error}; '
+                'give an --output on a disk with room for the texts of the subreddit.'
             ) from None
+        finally:
+            if not running.done():  # Ctrl-C or SIGTERM
+                self._connection.interrupt()
+                concurrent.futures.wait([running])
+
+    def _execute(self, sql: str, given: pyarrow.Table | None) -> list[tuple]:
+        if given is None:
+            return self._connection.execute(sql).fetchall()
+        self._connection.register('given', given)
+        try:
+            return self._connection.execute(sql).fetchall()
+        finally:
+            self._connection.unregister('given')
 
 
 def _depth(name: str, parent: str, parents: dict[str, str]) -> int:

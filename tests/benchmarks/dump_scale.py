@@ -11,7 +11,9 @@ all its threads computed. With --folder dumps are kept, and those of before are 
 """
 
 import argparse
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -63,8 +65,13 @@ def _made(folder: pathlib.Path, num_bytes: int, suffix: str, others: float) -> i
     done = folder / 'size.json'
     if not done.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _, size = dump_synthesis.write(folder, num_bytes, suffix=suffix, others=others)
-        done.write_text(json.dumps(size))
+        # In a process of its own: a child's peak counts its parent's memory, too.
+        context = multiprocessing.get_context('spawn')
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            made = pool.submit(
+                dump_synthesis.write, folder, num_bytes, suffix=suffix, others=others
+            )
+        done.write_text(json.dumps(made.result()[1]))
     return json.loads(done.read_text())
 
 
