@@ -74,7 +74,8 @@ def _run(
         repeat=not given.skip_duplicates,
         save_interval=given.save_interval,
     )
-    with contextlib.closing(output):
+    with contextlib.ExitStack() as stack:
+        stack.callback(output.close)
         for note in output.notes:
             print(f'note: {note}')
         if output.kept:
@@ -90,6 +91,8 @@ def _run(
                 time.sleep(seconds)
 
         source = _source(chosen, rules, paths=paths, output=output, pause=pause)
+        if isinstance(source, dumps.Dumps):
+            stack.callback(source.close)
         passed_over, ended = collect_run.collect(
             source,
             output,
@@ -174,6 +177,7 @@ def _source(
             sort=chosen.sort,
             limit=max(0, given.limit - output.kept),
             knows=output.knows,
+            work=collect_output.work(output.path),
         )
     if chosen.source == 'reddit':
         return reddit_api.RedditApi(

@@ -1,4 +1,4 @@
-"""The lines of dump files: .jsonl and .ndjson, .zst, .zst_blocks, one at a time.
+"""What dump files hold: .jsonl and .ndjson, .zst, .zst_blocks, some lines at a time.
 
 Source: https://github.com/ArthurHeitmann/zst_blocks_format and arctic_shift/scripts.
 Dumps are compressed with windows of up to 2 GiB, which zstd must be told to allow; one
@@ -13,15 +13,24 @@ from hax_jax import config
 
 SUFFIXES = ('.jsonl', '.ndjson', '.json', '.zst', '.zst_blocks')
 _MAX_WINDOW_BYTES = 2**31
+_MAX_LINE_BYTES = 2**26  # Reddit's longest objects have some hundred kilobytes
 _CHUNK = 2**20
+# JSON shrinks to a tenth or less: as much as this becomes a chunk or some.
+_COMPRESSED_CHUNK = 2**16
 
 
-def lines(path: str | pathlib.Path) -> collections.abc.Iterator[bytes]:
-    """Each line that is not blank, without its newline, of a file by its suffix.
+def blocks(
+    path: str | pathlib.Path,
+    *,
+    on_read: collections.abc.Callable[[int], object] = lambda size: None,
+) -> collections.abc.Iterator[bytes]:
+    """Whole lines, some at a time, without the newline of the last of them.
+
+    `on_read` is told of each number of bytes that is read of the file.
 
     Raises:
       InputError: the suffix is another, or the file is damaged or cut short: after
-        the lines that it still has.
+        the lines that it still has; or it has a line of over 64 MiB.
     """
     path = pathlib.Path(path)
     if path.suffix not in SUFFIXES:
@@ -30,38 +39,58 @@ def lines(path: str | pathlib.Path) -> collections.abc.Iterator[bytes]:
             f'{", ".join(SUFFIXES)}.'
         )
     if path.suffix == '.zst_blocks':
-        rows = _block_rows(path)
+        yield from _zst_blocks(path, on_read)
     elif path.suffix == '.zst':
-        rows = _split(_zst_chunks(path))
+        yield from _whole_lines(_zst_chunks(path, on_read), path)
     else:
-        rows = _split(_chunks(path))
-    for row in rows:
-        if row.strip():
-            yield row
+        yield from _whole_lines(_chunks(path, on_read), path)
 
 
-def _split(
-    chunks: collections.abc.Iterable[bytes],
+def lines(path: str | pathlib.Path) -> collections.abc.Iterator[bytes]:
+    """Each line that is not blank, without its newline. Raises as `blocks` does."""
+    for block in blocks(path):
+        for line in block.split(b'\n'):
+            if line.strip():
+                yield line
+
+
+def _whole_lines(
+    chunks: collections.abc.Iterable[bytes], path: pathlib.Path
 ) -> collections.abc.Iterator[bytes]:
-    rest = b''
+    """[b'a\\nb', b'c\\nd'] -> b'a', b'bc', b'd'"""
+    begun: list[bytes] = []
+    size = 0
     for chunk in chunks:
-        first, newline, others = chunk.partition(b'\n')
-        if not newline:
-            rest += chunk
+        end = chunk.rfind(b'\n')
+        if end < 0:
+            begun.append(chunk)
+            size += len(chunk)
+            if size > _MAX_LINE_BYTES:
+                raise config.InputError(
+                    f'{path} has a line of over {_MAX_LINE_BYTES:,} bytes; give a dump '
+                    'with an object a line.'
+                )
             continue
-        yield rest + first
-        *whole, rest = others.split(b'\n')
-        yield from whole
-    yield rest
+        yield b''.join((*begun, chunk[:end]))
+        begun = [chunk[end + 1 :]]
+        size = len(begun[0])
+    yield b''.join(begun)
 
 
-def _chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
+def _chunks(
+    path: pathlib.Path,
+    on_read: collections.abc.Callable[[int], object],
+    size: int = _CHUNK,
+) -> collections.abc.Iterator[bytes]:
     with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(size):
+            on_read(len(chunk))
             yield chunk
 
 
-def _zst_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
+def _zst_chunks(
+    path: pathlib.Path, on_read: collections.abc.Callable[[int], object]
+) -> collections.abc.Iterator[bytes]:
     """What the frames of a file decompress to, one after the other."""
     import zstandard
 
@@ -69,7 +98,7 @@ def _zst_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
     frame = decompressor.decompressobj()
     begun = False
     try:
-        for chunk in _chunks(path):
+        for chunk in _chunks(path, on_read, _COMPRESSED_CHUNK):
             while chunk:
                 begun = True
                 yield frame.decompress(chunk)
@@ -84,7 +113,9 @@ def _zst_chunks(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
         raise _cut_short(path)
 
 
-def _block_rows(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
+def _zst_blocks(
+    path: pathlib.Path, on_read: collections.abc.Callable[[int], object]
+) -> collections.abc.Iterator[bytes]:
     """The rows of each block: [size][zstd: count, (offset, size) * count, rows]."""
     import zstandard
 
@@ -106,8 +137,12 @@ def _block_rows(path: pathlib.Path) -> collections.abc.Iterator[bytes]:
                 raise config.InputError(
                     f'{path} is damaged ({error}); download it again.'
                 ) from None
-            for offset, length in spans:
-                yield block[begin + offset : begin + offset + length]
+            on_read(4 + size)
+            # A newline in a row stands between JSON's own signs: a blank is the same.
+            yield b'\n'.join(
+                block[begin + offset : begin + offset + length].replace(b'\n', b' ')
+                for offset, length in spans
+            )
 
 
 def _cut_short(path: pathlib.Path) -> config.InputError:

@@ -1,26 +1,39 @@
-"""Posts and comments from dumps of Arctic Shift or Pushshift, joined in three passes.
+"""Posts and comments from dumps of Arctic Shift or Pushshift, each file read once.
 
-1. posts: which of the subreddit's are wanted, by id
-2. comments: the best of each wanted post, and who answers whom
-3. posts: each again, with what was found
+1. posts: all of the subreddit, to the disk; which of them are wanted, by the rules
+2. comments: those of wanted posts, to the disk; the best of each, by the rules
+3. posts again, from the disk, each with what was found
 
-Held in memory: the ids of wanted posts, their best comments, and, for the depth of an
-answer, the parent of each of their comments; never all texts.
+The join is the disk's (`dump_store`): memory does not grow with the dump.
 """
 
 import collections
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import logging
+import operator
 import pathlib
 from typing import Any
 
-from data_pipeline import collect_rules, dump_files, reddit_shapes
+from data_pipeline import (
+    collect_rules,
+    dump_files,
+    dump_objects,
+    dump_progress,
+    dump_store,
+    reddit_shapes,
+)
 from hax_jax import config
 
 LOG = logging.getLogger('collect')
 _RANKS = {'top': 'score', 'new': 'created_utc'}
+_BATCH_BYTES = 2**25  # of JSON, whose rows go to the store together
+_POST_ROW = operator.attrgetter(
+    *(field.name for field in dataclasses.fields(reddit_shapes.Post))
+)
+_COUNTED = range(-(2**63), 2**63)  # what the store can hold
 
 
 class Dumps:
@@ -28,6 +41,7 @@ class Dumps:
 
     `sort` 'old' is the files' own order; 'top' and 'new' choose, in that order, the
     best `limit` (0: all) that have an answer. `knows` says which posts are done with.
+    `work` is a folder for the join, made by `posts` and removed by `close`.
     A position is None: files are read from their beginning.
     """
 
@@ -43,12 +57,13 @@ class Dumps:
         sort: str,
         limit: int,
         knows: collections.abc.Callable[[str], bool],
+        work: pathlib.Path,
     ) -> None:
-        self._subreddit = subreddit.lower()
-        self._needle = self._subreddit.encode()
+        self._subreddit = subreddit
         self._rules = rules
         self._sort, self._limit = sort, limit
         self._knows = knows
+        self._work = work
         self.counts: collections.Counter[str] = collections.Counter()
         self.passed_over: collections.Counter[str] = collections.Counter()
         kinds = {path: kind(path) for path in paths}
@@ -65,118 +80,120 @@ class Dumps:
                 f'{", ".join(paths)}; a dump is two files, one of posts (RS_… or '
                 '…_submissions) and one of comments (RC_… or …_comments).'
             )
-        self._best: dict[str, list[reddit_shapes.Comment]] = {}
+        self._store: dump_store.Store | None = None
+        self._best: list[reddit_shapes.Comment] = []
 
     def posts(
         self, position: None
     ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, None]]:
-        """(post, None) of each post of the subreddit that is not known.
+        """(post, None) of each post of the subreddit, but those that `limit` leaves.
 
         Raises:
-          InputError: a file is damaged.
+          InputError: a file is damaged, or the disk is full.
         """
         del position
-        askers, ranks = self._wanted()
-        parents = self._read_comments(askers)
-        chosen = self._chosen(ranks)
-        seen = set()
-        for post in self._read_posts():
-            if post.id in seen:
-                self.counts['posts listed twice'] += 1
-                continue
-            seen.add(post.id)
-            if chosen is not None and post.id in self._best and post.id not in chosen:
-                continue
-            if best := self._best.get(post.id):
-                self._best[post.id] = [
-                    _with_depth(comment, parents) for comment in best
-                ]
+        self._store = store = dump_store.Store(self._work)
+        progress = dump_progress.Progress([*self._posts, *self._comments])
+        with contextlib.closing(progress):
+            self._read_posts(store, progress)
+            self._read_comments(store, progress)
+        if self._sort != 'old' and self._limit:
+            store.choose(_RANKS[self._sort], self._limit)
+        for post, self._best in store.threads():
             yield post, None
-            self._best.pop(post.id, None)
+        self.close()
 
     def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]:
-        """The best comments of a post that `posts` gave last."""
-        return self._best.get(post.id, [])
+        """The best comments of the post that `posts` gave last."""
+        del post
+        return self._best
 
-    def _wanted(self) -> tuple[dict[str, str], dict[str, int]]:
-        """Who asked and how it ranks, of each post that is neither known nor out."""
-        askers, ranks = {}, {}
-        for post in self._read_posts(counted=False):
-            if self._knows(post.id) or collect_rules.why_not_post(post, self._rules):
-                continue
-            askers[post.id] = post.author
-            ranks[post.id] = getattr(post, _RANKS.get(self._sort, 'score'))
-        LOG.info('%d posts are wanted', len(askers))
-        return askers, ranks
-
-    def _read_comments(self, askers: dict[str, str]) -> dict[str, str]:
-        """Fills `_best`; returns the parent's name of each comment of wanted posts."""
-        most = self._rules.max_answers_per_post
-        parents: dict[str, str] = {}
-        for values in self._objects(self._comments):
-            post_id = reddit_shapes.bare_id(values.get('link_id'))
-            if post_id not in askers:
-                continue
-            try:
-                comment = reddit_shapes.comment(values, depth=-1)
-            except ValueError:
-                self.counts['malformed comments'] += 1
-                continue
-            if comment.id in parents:
-                self.counts['comments listed twice'] += 1
-                continue
-            parents[comment.id] = comment.parent_id
-            reason = collect_rules.why_not_comment(
-                comment, self._rules, asker=askers[post_id]
-            )
-            if reason:
-                self.passed_over[reason] += 1
-                continue
-            best = self._best.setdefault(post_id, [])
-            best.append(comment)
-            if most and len(best) > most:
-                best.sort(key=_rank)
-                best.pop()
-        return parents
-
-    def _chosen(self, ranks: dict[str, int]) -> set[str] | None:
-        """The posts to give, None for all: those of highest rank that have answers."""
-        if self._sort == 'old' or not self._limit:
-            return None
-        answered = sorted(
-            (post_id for post_id in ranks if post_id in self._best),
-            key=lambda post_id: (-ranks[post_id], post_id),
-        )
-        return set(answered[: self._limit])
+    def close(self) -> None:
+        """Removes what was put on the disk."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        dump_store.clear(self._work)  # of a store, too, that was stopped half made
 
     def _read_posts(
-        self, *, counted: bool = True
-    ) -> collections.abc.Iterator[reddit_shapes.Post]:
-        for values in self._objects(self._posts, counted=counted):
-            try:
-                yield reddit_shapes.post(values)
-            except ValueError:
-                self.counts['malformed posts'] += counted
-
-    def _objects(
-        self, paths: list[str], *, counted: bool = True
-    ) -> collections.abc.Iterator[dict[str, Any]]:
-        """The subreddit's objects, in the files' order."""
-        for path in paths:
-            for line in dump_files.lines(path):
-                # Most lines of a month of all Reddit are dropped here, unparsed.
-                if self._needle not in line.lower():
-                    continue
+        self, store: dump_store.Store, progress: dump_progress.Progress
+    ) -> None:
+        reader = dump_objects.Reader(self._subreddit, dump_objects.PostFields)
+        seq = num_wanted = 0
+        for batch in _batches(self._posts, reader, progress):
+            rows = []
+            for values in batch:
                 try:
-                    values = json.loads(line)
+                    post = reddit_shapes.post(values)
                 except ValueError:
-                    self.counts['lines that are no JSON'] += counted
-                    continue
-                if (
-                    isinstance(values, dict)
-                    and str(values.get('subreddit')).lower() == self._subreddit
+                    post = None
+                if post is None or not _is_counted(
+                    post.score, post.num_comments, post.created_utc
                 ):
-                    yield values
+                    self.counts['malformed posts'] += 1
+                    continue
+                wanted = not (
+                    self._knows(post.id)
+                    or collect_rules.why_not_post(post, self._rules)
+                )
+                rows.append((seq, wanted, *_POST_ROW(post)))
+                num_wanted += wanted
+                seq += 1
+            if rows:
+                store.add_posts(rows)
+        self.counts += reader.counts
+        self.counts['posts listed twice'] += store.end_posts()
+        LOG.info('%d posts, of which %d are wanted', seq, num_wanted)
+
+    def _read_comments(
+        self, store: dump_store.Store, progress: dump_progress.Progress
+    ) -> None:
+        reader = dump_objects.Reader(self._subreddit, dump_objects.CommentFields)
+        seq = 0
+        for batch in _batches(self._comments, reader, progress):
+            names = [reddit_shapes.bare_id(values.get('link_id')) for values in batch]
+            askers = store.askers(set(names))
+            rows = []
+            for name, values in zip(names, batch, strict=True):
+                if name not in askers:
+                    continue
+                post, asker = askers[name]
+                try:
+                    row = self._comment_row(values, asker=asker)
+                except ValueError:
+                    self.counts['malformed comments'] += 1
+                    continue
+                rows.append((seq, post, *row))
+                seq += 1
+            if rows:
+                store.add_comments(rows)
+        self.counts += reader.counts
+        LOG.info('%d comments of wanted posts: ranking them', seq)
+        repeated, reasons = store.end_comments(self._rules.max_answers_per_post)
+        self.counts['comments listed twice'] += repeated
+        self.passed_over += reasons
+
+    def _comment_row(self, values: dict[str, Any], *, asker: str) -> tuple[Any, ...]:
+        """(why it is no answer or '', id, parent, author, body, score, time).
+
+        Raises:
+          ValueError: it is malformed.
+        """
+        comment = reddit_shapes.comment(values, depth=-1)
+        reason = collect_rules.why_not_comment(comment, self._rules, asker=asker)
+        if reason:
+            return (reason, comment.id, comment.parent_id, None, None, None, None)
+        if not _is_counted(comment.score, comment.created_utc):
+            raise ValueError('a number that no counter holds')
+        return (
+            '',
+            comment.id,
+            comment.parent_id,
+            comment.author,
+            comment.body,
+            comment.score,
+            comment.created_utc,
+        )
 
 
 def kind(path: str | pathlib.Path) -> str:
@@ -201,21 +218,24 @@ def kind(path: str | pathlib.Path) -> str:
     )
 
 
-def _rank(comment: reddit_shapes.Comment) -> tuple[int, int, str]:
-    return -comment.score, comment.created_utc, comment.id
+def _batches(
+    paths: list[str], reader: dump_objects.Reader, progress: dump_progress.Progress
+) -> collections.abc.Iterator[list[dict[str, Any]]]:
+    """The subreddit's objects in the files' order, those of some bytes at a time."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for path in paths:
+        for block in dump_files.blocks(path, on_read=progress.read):
+            for num_bytes, values in reader.objects(block):
+                batch.append(values)
+                size += num_bytes
+            progress.decoded(len(block) + 1)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    yield batch
 
 
-def _with_depth(
-    comment: reddit_shapes.Comment, parents: dict[str, str]
-) -> reddit_shapes.Comment:
-    """The comment with its depth, -1 where a comment above it is not in the files."""
-    depth, parent, climbed = 0, comment.parent_id, {comment.id}
-    while not parent.startswith('t3_'):
-        above = reddit_shapes.bare_id(parent)
-        if above not in parents or above in climbed:
-            depth = -1
-            break
-        climbed.add(above)
-        depth += 1
-        parent = parents[above]
-    return dataclasses.replace(comment, depth=depth)
+def _is_counted(*numbers: int) -> bool:
+    """Whether 64 bits hold them: dumps may have 1e300 where a score should be."""
+    return all(number in _COUNTED for number in numbers)

@@ -50,6 +50,8 @@ _BOT_OPENING = re.compile(
     r'[\W_]*automod\b|\W*welcome to /?r/\w+\W+please make sure you \W*read our rules',
     re.IGNORECASE,
 )
+# One of these is in all that either finds.
+_BOT_WORDS = ('a bot', 'automod', 'welcome to')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +165,10 @@ def is_bot(answer: str) -> bool:
 
     A person who quotes or plays a bot within a paragraph is not taken for one.
     """
+    # Dumps ask of each comment: most have none of the words that the patterns need.
+    lowered = answer.lower()
+    if not any(word in lowered for word in _BOT_WORDS):
+        return False
     last = [line for line in answer.split('\n') if line.strip()][-2:]
     signed = any(
         _BOT_SIGNATURE.match(line) and not line.lstrip().startswith('>')

@@ -23,6 +23,7 @@ GONE = frozenset(
     }
 )
 _SURROGATES = re.compile('[\ud800-\udfff]')
+_PREFIX = re.compile('t[0-9]_')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Comment:
 def bare_id(name: Any) -> str:
     """'t3_1abc' or '1abc' -> '1abc'; '' for what is no id."""
     text = str(name or '').strip()
-    return text[3:] if re.match(r't[0-9]_', text) else text
+    return text[3:] if _PREFIX.match(text) else text
 
 
 def post(values: collections.abc.Mapping[str, Any]) -> Post:
