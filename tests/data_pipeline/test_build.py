@@ -1,23 +1,23 @@
+import dataclasses
 import json
 import pathlib
 import signal
-from collections.abc import Sequence
 
 import programs
 import pytest
 from absl import flags
 
 from data_pipeline import (
+    beam_pipeline,
     build,
+    build_run,
     config_file,
     dataset,
-    dedupe,
-    preparation,
+    facts,
+    pair_store,
     settings,
-    sources,
-    stage_ledger,
 )
-from hax_jax import config, records
+from hax_jax import config, files, records
 
 ROOT = pathlib.Path(__file__).parents[2]
 SAMPLE = ROOT / 'data_pipeline' / 'sample_corpus'
@@ -97,15 +97,12 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
         'reddit/a.md': 20,
         'reddit/b.md': 20,
     }
-    assert ledger['dropped'] == {
-        'same id': {
-            'pairs': 2,
-            'ids': [
-                {'id': 'reddit:p19', 'kept_id': 'reddit:p19'},
-                {'id': 'reddit:p20', 'kept_id': 'reddit:p20'},
-            ],
-        }
-    }
+    assert ledger['dropped'] == {'same id': {'pairs': 2}}
+    dropped = (output / 'dropped.jsonl').read_text().splitlines()
+    assert [json.loads(line) for line in dropped] == [
+        {'id': name, 'kept_id': name, 'reason': 'same id'}
+        for name in ('reddit:p19', 'reddit:p20')
+    ]
     assert ledger['kept']['validation'] == {
         'pairs': 11,
         'by_source': {'chat': 3, 'reddit:relationships': 8},
@@ -214,7 +211,11 @@ def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) ->
     patterns = write_corpus(tmp_path / 'advice')
     (tmp_path / 'advice' / 'manifest.json').write_text('{}')
     with pytest.raises(config.InputError, match='lies in --output='):
-        build.build(patterns, output=tmp_path / 'advice', overwrite=True)
+        build.build(
+            patterns,
+            output=tmp_path / 'advice',
+            options=build_run.Options(overwrite=True),
+        )
     assert (tmp_path / 'advice' / 'chats' / 'c1.md').is_file()
 
 
@@ -224,29 +225,89 @@ def test_missing_flags_are_asked_for() -> None:
             build.build(patterns, output=output)
 
 
-def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect() -> None:
-    pairs = [
-        records.QaPair(f'p{i}', f'p{i}', 'chat', 'a.md', i, '', '', 'Q', 'A')
-        for i in range(3)
+def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(store: pair_store.PairStore, rows: list[facts.Row]) -> None:
+        add(store, rows[1:])
+
+    add = pair_store.PairStore.add
+    monkeypatch.setattr(pair_store.PairStore, 'add', forgetful)
+    patterns = write_corpus(tmp_path / 'corpus')
+    # One pair of each of the six files is lost.
+    with pytest.raises(ValueError, match=r'52 pairs were read .* 4[4-6] kept'):
+        build.build(patterns, output=tmp_path / 'advice')
+    assert not (tmp_path / 'advice').exists()
+
+
+@pytest.mark.parametrize('num_workers', [2, 3])
+def test_any_number_of_workers_makes_the_same_files(
+    tmp_path: pathlib.Path, num_workers: int
+) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    chat = build_run.Options(chat=True, system='Be kind.', num_workers=1)
+    build.build(patterns, output=tmp_path / 'one', options=chat)
+    many = dataclasses.replace(chat, num_workers=num_workers)
+    build.build(patterns, output=tmp_path / 'many', options=many)
+    names = [
+        path.relative_to(tmp_path / 'one')
+        for path in (tmp_path / 'one').rglob('*')
+        if path.is_file() and 'tfds' not in path.parts
     ]
-    report = sources.ReadReport(files={'a.md': 3})
-    splits = {'train': pairs[:1], 'validation': pairs[1:2], 'test': []}
-    with pytest.raises(ValueError, match='3 pairs were read, 2 kept and 0 dropped'):
-        build.account(pairs, report, prepared(), splits=splits, notes=[])
-    for gone in (
-        {'duplicates': [dedupe.Duplicate('p2', 'p0', 'same text')]},
-        {'gone': [preparation.Gone('p2', 'quality: title only')]},
+    assert {path.name for path in names} > {
+        'manifest.json',
+        'report.html',
+        'train.jsonl',
+    }
+    for name in names:
+        one = (tmp_path / 'one' / name).read_bytes()
+        assert (tmp_path / 'many' / name).read_bytes() == one, name
+
+
+def test_apache_beam_makes_the_same_records(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip('apache_beam', reason='apache-beam is not installed')
+    patterns = write_corpus(tmp_path / 'corpus')
+    one = build.build(patterns, output=tmp_path / 'one')
+    options = build_run.Options(beam=beam_pipeline.Options())
+    other = build.build(patterns, output=tmp_path / 'beam', options=options)
+    assert other == one
+    for name in ('ledger.json', 'dropped.jsonl', 'report.html'):
+        expected = (tmp_path / 'one' / name).read_bytes()
+        assert (tmp_path / 'beam' / name).read_bytes() == expected, name
+    assert [
+        list(dataset.read_pairs(tmp_path / 'beam', name)) for name in records.SPLITS
+    ] == [list(dataset.read_pairs(tmp_path / 'one', name)) for name in records.SPLITS]
+
+
+def test_two_builds_of_one_output_do_not_run_at_once(tmp_path: pathlib.Path) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    with (
+        files.work_folder(tmp_path / 'advice'),
+        pytest.raises(config.InputError, match='another build'),
     ):
-        ledger = build.account(pairs, report, prepared(**gone), splits=splits, notes=[])
-        assert ledger['pairs'] == {'read': 3, 'dropped': 1, 'kept': 2}
+        build.build(patterns, output=tmp_path / 'advice')
+    left = tmp_path / '.advice.work'
+    (left / 'spilled').mkdir(parents=True)  # as a build that was killed leaves it
+    (left / 'pairs.duckdb').write_text('half')
+    build.build(patterns, output=tmp_path / 'advice')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['advice', 'corpus']
 
 
-def prepared(
-    *,
-    gone: Sequence[preparation.Gone] = (),
-    duplicates: Sequence[dedupe.Duplicate] = (),
-) -> preparation.Prepared:
-    return preparation.Prepared([], [*gone], [*duplicates], stage_ledger.Ledger())
+def test_caps_weights_and_a_strict_overlap_come_from_flags(
+    tmp_path: pathlib.Path,
+) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    chosen = settings.Settings(
+        mix=settings.MixSettings(caps=('reddit=20',), weights=('chat=2',))
+    )
+    manifest = build.build(patterns, output=tmp_path / 'advice', chosen=chosen)
+    by_source = [split['by_source'] for split in manifest['splits'].values()]
+    assert sum(each.get('reddit:relationships', 0) for each in by_source) == 20
+    assert manifest['splits']['train']['by_source']['chat'] % 2 == 0
+    ledger = json.loads((tmp_path / 'advice' / 'ledger.json').read_text())
+    assert ledger['dropped']['over the cap of reddit'] == {'pairs': 18}
+    weighed = ledger['gathered']['train_by_weight']['chat']
+    assert weighed['after'] == 2 * weighed['before'] > 0
 
 
 def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
@@ -267,9 +328,10 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
         'quotes',
         'exact duplicates',
         'near duplicates',
+        'weights',
     ]
     counts = [(row['in'], row['out']) for row in ledger['stages']]
-    assert counts == [(24, 24), (24, 24), (24, 23), (23, 23), (23, 23), (23, 23)]
+    assert counts == [(24, 24), (24, 24), (24, 23), *[(23, 23)] * 4]
     assert rows['clean']['changed']['Markdown made plain text']['pairs'] == 1
     assert {
         name: row['pairs'] for name, row in rows['personal data']['changed'].items()
@@ -278,8 +340,11 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
         'phone numbers to [PHONE]': 1,
         'user names to [USER]': 1,
     }
-    assert ledger['dropped'] == {
-        'quality: answer of links alone': {'pairs': 1, 'ids': [{'id': 'reddit:p4'}]}
+    assert ledger['dropped'] == {'quality: answer of links alone': {'pairs': 1}}
+    assert json.loads((tmp_path / 'advice' / 'dropped.jsonl').read_text()) == {
+        'id': 'reddit:p4',
+        'kept_id': '',
+        'reason': 'quality: answer of links alone',
     }
     assert ledger['settings'] == settings.to_dict(settings.Settings())
     answers = {
@@ -306,11 +371,14 @@ def test_the_program_takes_the_default_config_and_its_overrides(
         f'--output={tmp_path / "advice"}',
         '--config.quality.min_score=5',
         '--config.quality.languages=',
+        '--config.mix.weights=reddit=2,reddit:relationships=3',
     )
     assert done.returncode == 0, done.stderr
     assert '4 dropped: score under 5' in done.stdout
     ledger = json.loads((tmp_path / 'advice' / 'ledger.json').read_text())
     assert ledger['settings']['quality']['languages'] == []
+    weights = ledger['settings']['mix']['weights']
+    assert weights == ['reddit=2', 'reddit:relationships=3']
 
 
 def test_every_wrong_override_is_named_at_once(tmp_path: pathlib.Path) -> None:
