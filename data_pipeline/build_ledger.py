@@ -9,6 +9,7 @@ from typing import Any
 
 from data_pipeline import (
     dataset,
+    inputs,
     pair_store,
     preparation,
     settings,
@@ -131,7 +132,7 @@ def described(
     """What the manifest says of an input."""
     return {
         'file': names.get(each.name, each.name),
-        'sha256': inputs_sha(each.path),
+        'sha256': inputs.sha256(each.path),
         'pairs': report.files.get(each.name, 0),
     }
 

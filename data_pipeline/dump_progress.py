@@ -23,6 +23,9 @@ class Progress:
             unit='B',
             unit_scale=True,
             desc='dump',
+            # The time to go is the files'; the rate is the JSON's, in the postfix.
+            bar_format='{l_bar}{bar}| {n_fmt}/{total_fmt} '
+            '[{elapsed}<{remaining}{postfix}]',
             disable=None,
             leave=False,
         )
@@ -30,7 +33,6 @@ class Progress:
     def read(self, size: int) -> None:
         """As many bytes of the files were read."""
         self._read += size
-        self._bar.update(size)
 
     def decoded(self, size: int) -> None:
         """As many bytes of JSON came of what was read."""
@@ -40,13 +42,14 @@ class Progress:
             self._logged = now
             LOG.info('%s', self.line(now - self._begun))
         self._bar.set_postfix_str(self._rate(now - self._begun), refresh=False)
+        self._bar.update(self._read - self._bar.n)
 
     def line(self, seconds: float) -> str:
-        """'read 1.2 of 4.8 GB, 25%: 12.0 GB of JSON at 60 MB/s, 600 s to go'"""
+        """'read 1,200 of 4,800 MB, 25%: 12,000 MB of JSON at 60 MB/s, 600 s to go'"""
         left = seconds * (self._total / max(1, self._read) - 1)
         return (
-            f'read {self._read / 1e9:.1f} of {self._total / 1e9:.1f} GB, '
-            f'{self._read / max(1, self._total):.0%}: {self._decoded / 1e9:.1f} GB of '
+            f'read {self._read / 1e6:,.0f} of {self._total / 1e6:,.0f} MB, '
+            f'{self._read / max(1, self._total):.0%}: {self._decoded / 1e6:,.0f} MB of '
             f'{self._rate(seconds)}, {max(0, left):.0f} s to go'
         )
 

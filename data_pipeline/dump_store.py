@@ -22,7 +22,7 @@ from hax_jax import config
 LOG = logging.getLogger('collect')
 _MEMORY = '500MB'
 _THREADS = 2  # each more would take a share of that memory for itself
-_WINDOW = 1_024  # posts that are taken out at a time
+_WINDOW = 512  # posts that are taken out at a time
 _SPILLED = 'duckdb_temp*'  # DuckDB's own names for what is on the disk
 
 _ARROW = {str: pyarrow.string(), int: pyarrow.int64(), bool: pyarrow.bool_()}
@@ -97,7 +97,7 @@ class Store:
 
     def end_posts(self) -> int:
         """Leaves of each id the first post; returns how many are left out."""
-        return len(self._drop_repeated('posts'))
+        return self._drop_repeated('posts')
 
     def askers(self, ids: collections.abc.Iterable[str]) -> dict[str, tuple[int, str]]:
         """{id: (seq, author)} of those ids that are wanted posts'."""
@@ -143,7 +143,7 @@ class Store:
         )
         self._run('DROP TABLE ranked')
         self._run('DROP TABLE comments')
-        return len(repeated), collections.Counter(dict(reasons))
+        return repeated, collections.Counter(dict(reasons))
 
     def choose(self, column: str, limit: int) -> None:
         """Of the posts with answers, leaves the `limit` with most in the column."""
@@ -203,18 +203,18 @@ class Store:
             f'INSERT INTO {table} SELECT * FROM given', given=pyarrow.table(columns)
         )
 
-    def _drop_repeated(self, table: str) -> list[tuple[int]]:
-        """Deletes all rows of an id but the first; returns their seqs."""
-        repeated = self._run(
-            f'SELECT seq FROM {table} JOIN (SELECT id, min(seq) AS first FROM {table} '
-            'GROUP BY id HAVING count(*) > 1) USING (id) WHERE seq > first'
+    def _drop_repeated(self, table: str) -> int:
+        """Deletes all rows of an id but the first; returns how many."""
+        self._run(
+            f'CREATE TABLE repeated AS SELECT seq FROM {table} JOIN (SELECT id, '
+            f'min(seq) AS first FROM {table} GROUP BY id HAVING count(*) > 1) '
+            'USING (id) WHERE seq > first'
         )
-        if repeated:
-            seqs = pyarrow.table({'seq': [seq for (seq,) in repeated]})
-            self._run(
-                f'DELETE FROM {table} WHERE seq IN (SELECT seq FROM given)', given=seqs
-            )
-        return repeated
+        ((count,),) = self._run('SELECT count(*) FROM repeated')
+        if count:
+            self._run(f'DELETE FROM {table} WHERE seq IN (SELECT seq FROM repeated)')
+        self._run('DROP TABLE repeated')
+        return count
 
     def _run(self, sql: str, *, given: pyarrow.Table | None = None) -> list[tuple]:
         """The rows of a statement, which may name a table that it is given."""

@@ -342,6 +342,6 @@ def test_progress_is_of_the_files_and_its_rate_of_what_they_hold(
     progress.read(1_000_000_000)
     progress.decoded(9_000_000_000)
     assert progress.line(100.0) == (
-        'read 1.0 of 4.0 GB, 25%: 9.0 GB of JSON at 90 MB/s, 300 s to go'
+        'read 1,000 of 4,000 MB, 25%: 9,000 MB of JSON at 90 MB/s, 300 s to go'
     )
     progress.close()
