@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import json
+import pathlib
 from typing import Any
 
 from data_pipeline import clean, field_map
@@ -17,10 +18,10 @@ class Batch:
     """A piece of one input, the same whatever the number of workers; small to pickle.
 
     A batch of JSON Lines is the bytes [start, end) of the file, whose first line is
-    number `line`; one of CSV or of a named dataset has its `rows`, each with its
-    number; any other is the whole file, in a `layout` that is '' until it is read.
-    `ordinal` counts all batches, `first` and `last` are within the input.
-    `header` names the columns of CSV rows; `fields` says what rows are made of.
+    number `line`; one of CSV or of a named data set has its `rows`; any other is the
+    whole file, in a `layout` that is '' until it is read. `ordinal` counts all batches,
+    `first` and `last` are within the input. `columns` names the cells of CSV rows;
+    `fields` says which of a row's fields make a pair.
     """
 
     ordinal: int
@@ -32,10 +33,24 @@ class Batch:
     start: int = 0
     end: int = 0
     line: int = 1
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[int, Any], ...] = ()
+    columns: tuple[str, ...] = ()
+    rows: tuple[Any, ...] = ()
     fields: field_map.FieldMap | None = None
-    warnings: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The layout, as counts and ids have it."""
+        return self.layout
+
+    @property
+    def prefix(self) -> str:
+        """What ids of the batch begin with: 'pairs:a' of a.jsonl."""
+        return f'{self.layout}:{pathlib.PurePath(self.name).stem}'
+
+    @property
+    def source(self) -> str:
+        """The source of pairs that name none."""
+        return self.layout
 
 
 @dataclasses.dataclass

@@ -1,6 +1,14 @@
 """A batch of the input to its pairs and the account of it: what each worker does."""
 
-from data_pipeline import batch_types, inputs, thread_pairs, whole_files
+from data_pipeline import (
+    batch_types,
+    csv_rows,
+    inputs,
+    message_rows,
+    pair_rows,
+    thread_pairs,
+    whole_files,
+)
 
 
 def read_batch(batch: batch_types.Batch) -> batch_types.BatchRead:
@@ -14,7 +22,7 @@ def read_batch(batch: batch_types.Batch) -> batch_types.BatchRead:
     if batch.layout == '' or batch.layout in inputs.WHOLE:
         result = whole_files.read(batch)
     else:
-        result = batch_types.BatchRead(warnings=list(batch.warnings))
+        result = batch_types.BatchRead()
         _READERS[batch.layout](batch, result)
         if batch.first:
             result.counts[f'files of layout {batch.layout}'] += 1
@@ -23,4 +31,9 @@ def read_batch(batch: batch_types.Batch) -> batch_types.BatchRead:
     return result
 
 
-_READERS = {'threads': thread_pairs.read}
+_READERS = {
+    'threads': thread_pairs.read,
+    'pairs': pair_rows.read_lines,
+    'messages': message_rows.read,
+    'csv': csv_rows.read,
+}

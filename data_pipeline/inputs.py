@@ -4,31 +4,43 @@ import collections.abc
 import dataclasses
 import hashlib
 import pathlib
+from typing import Any
 
-from data_pipeline import encoding, json_lines
+from data_pipeline import csv_rows, encoding, field_map, json_lines
 from hax_jax import config
 
 # A layout that is named before an input: 'threads:raw/*.jsonl'.
 WHOLE = ('chat', 'reddit', 'merged')
 LINES = ('threads', 'messages', 'pairs')
-PREFIXES = (*WHOLE, *LINES)
+PREFIXES = (*WHOLE, *LINES, 'csv')
 _HEAD_BYTES = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """One file. `layout` is '' where only its whole text tells."""
+    """One file. `layout` is '' where only its whole text tells.
+
+    `fields` is what pairs are made of, where rows may have fields of any names.
+    """
 
     name: str
     path: str
     layout: str
+    fields: field_map.FieldMap | None = None
 
 
-def find(patterns: collections.abc.Sequence[str]) -> list[Input]:
+def find(
+    patterns: collections.abc.Sequence[str],
+    *,
+    fields: collections.abc.Sequence[str] = (),
+) -> list[Input]:
     """Every input in the order of the patterns, sorted within each, each once.
 
+    `fields` are the texts of --fields (field_map).
+
     Raises:
-      InputError: names every pattern that matches nothing, and a file that is no text.
+      InputError: names every pattern that matches nothing, a file that is no text, and
+        inputs whose fields fit nothing.
     """
     found: dict[object, Input] = {}
     problems = []
@@ -42,7 +54,7 @@ def find(patterns: collections.abc.Sequence[str]) -> list[Input]:
                 found[key] = Input(shown(path), str(path), layout)
     if problems:
         raise config.InputError('\n'.join(problems))
-    return [_with_layout(each) for each in found.values()]
+    return _with_fields([_with_layout(each) for each in found.values()], fields)
 
 
 def expand(patterns: collections.abc.Sequence[str]) -> list[str]:
@@ -74,6 +86,20 @@ def split_prefix(pattern: str) -> tuple[str, str]:
     if colon and prefix in PREFIXES and not pathlib.Path(pattern).exists():
         return prefix, rest
     return '', pattern
+
+
+def describe(found: collections.abc.Iterable[Input]) -> list[str]:
+    """For people: which fields pairs are made of, a line for each different choice."""
+    chosen: dict[str, list[str]] = {}
+    for each in found:
+        if each.fields and not each.fields.is_ours:
+            chosen.setdefault(str(each.fields), []).append(each.name)
+    return [
+        f'fields of {names[0]}'
+        + (f' and {len(names) - 1:,} more' if len(names) > 1 else '')
+        + f': {fields} (--fields changes them)'
+        for fields, names in chosen.items()
+    ]
 
 
 def sha256(path: str) -> str:
@@ -120,12 +146,54 @@ def _with_layout(each: Input) -> Input:
     if each.layout:
         return each
     objects = json_lines.head(each.path)
-    return dataclasses.replace(each, layout=_of_objects(objects)) if objects else each
+    if objects:
+        return dataclasses.replace(each, layout=_of_objects(objects))
+    suffix = pathlib.PurePath(each.path).suffix.lower()
+    if first.strip() and (suffix in ('.csv', '.tsv') or csv_rows.looks_like(each.path)):
+        return dataclasses.replace(each, layout='csv')
+    return each
 
 
-def _of_objects(objects: list[dict[str, object]]) -> str:
+def _of_objects(objects: list[dict[str, Any]]) -> str:
     """'threads', 'messages' or 'pairs', by the fields of the first object."""
     keys = set(objects[0])
     if {'title', 'body', 'answers', 'subreddit'} <= keys:
         return 'threads'
     return 'messages' if keys & {'messages', 'conversations'} else 'pairs'
+
+
+def _with_fields(
+    found: list[Input], given: collections.abc.Sequence[str]
+) -> list[Input]:
+    """The inputs, those with rows of any fields with what a pair is made of.
+
+    Raises:
+      InputError: names each input whose fields fit nothing, and each --fields that
+        fits no input.
+    """
+    specs = field_map.parse(given)
+    problems, made, used = [], [], []
+    for each in found:
+        if each.layout == 'pairs':
+            rows: Any = json_lines.head(each.path)
+        elif each.layout == 'csv':
+            table = csv_rows.head(each.path)
+            rows = table.rows if table else []
+        else:
+            made.append(each)
+            continue
+        names = [each.name, each.path]
+        fields, spec, problem = field_map.resolve(names, rows, specs)
+        problems += [problem] if problem and rows else []
+        used.append(spec)
+        made.append(dataclasses.replace(each, fields=fields))
+    unused = [
+        f'--fields for {spec.where or "any input"!r}: no input with fields is such.'
+        for spec in specs
+        if spec not in used
+    ]
+    if problems:
+        raise config.InputError(field_map.remedy([*unused, *problems]))
+    if unused:
+        raise config.InputError('\n'.join(unused))
+    return made

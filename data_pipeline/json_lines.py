@@ -1,6 +1,7 @@
 """JSON Lines: cut into spans of bytes by the parent, decoded in a worker."""
 
 import collections.abc
+import itertools
 import json
 from typing import Any
 
@@ -15,25 +16,21 @@ _HEAD_BYTES = 2**20
 def head(path: str) -> list[Any]:
     """The objects among the first lines; [] where the file is no JSON Lines.
 
-    A file of JSON Lines opens with an object that ends in its line, or, where that line
-    is damaged, has one among the following.
+    Its lines open with braces; a few may be damaged before one is an object.
     """
-    objects = []
+    objects, size = [], 0
     with open(path, 'rb') as file:
-        read = 0
-        for _ in range(_HEAD_LINES):
-            line = file.readline()
-            if not read:
-                line = line.removeprefix(_BOM)
-                if not line.strip():
-                    line = b'{'  # blank lines may stand above
-                elif not line.lstrip().startswith(b'{'):
-                    return []
-            read += len(line)
+        for line in itertools.islice(file, _HEAD_LINES):
+            line = line if size else line.removeprefix(_BOM)
+            size += len(line)
+            if not line.strip():
+                continue
+            if not objects and not line.lstrip().startswith(b'{'):
+                return []
             value, _ = parse(encoding.decode_part(line)[0])
             if isinstance(value, dict):
                 objects.append(value)
-            if read > _HEAD_BYTES:
+            if size > _HEAD_BYTES:
                 break
     return objects
 
@@ -116,6 +113,11 @@ def parse(text: str) -> tuple[Any, str]:
         return None, 'its brackets are nested too deep'
     except ValueError as error:
         return None, f'no JSON: {error}'
+
+
+def as_line(value: Any) -> str:
+    """A JSON value as the line that would have held it, for people."""
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def num_words(value: Any) -> int:

@@ -10,8 +10,9 @@ sources.check_pairs(report)
 
 import collections.abc
 import dataclasses
+from typing import Any
 
-from data_pipeline import batch_types, inputs, json_lines, read_report
+from data_pipeline import batch_types, csv_rows, inputs, json_lines, read_report
 from data_pipeline import batches as batch_reading
 from hax_jax import config, records
 
@@ -21,11 +22,14 @@ ReadReport = read_report.ReadReport
 Input = inputs.Input
 read_batch = batch_reading.read_batch
 find = inputs.find
+describe = inputs.describe
 expand = inputs.expand
 
 
 def read(
     patterns: collections.abc.Sequence[str],
+    *,
+    fields: collections.abc.Sequence[str] = (),
 ) -> tuple[list[records.QaPair], read_report.ReadReport]:
     """Every pair of the inputs, duplicates included, as one list.
 
@@ -34,7 +38,7 @@ def read(
     """
     report = read_report.ReadReport()
     pairs: list[records.QaPair] = []
-    for batch in batches(find(patterns)):
+    for batch in batches(find(patterns, fields=fields)):
         result = read_batch(batch)
         report.add(batch, result)
         pairs += result.pairs
@@ -72,19 +76,33 @@ def check_pairs(report: read_report.ReadReport) -> None:
 def _of_input(
     each: inputs.Input, *, span_bytes: int
 ) -> collections.abc.Iterator[batch_types.Batch]:
-    whole = batch_types.Batch(
-        ordinal=0, name=each.name, path=each.path, layout=each.layout
+    """The input's batches, at least one, without their ordinals."""
+    batch = batch_types.Batch(
+        ordinal=0,
+        name=each.name,
+        path=each.path,
+        layout=each.layout,
+        fields=each.fields,
     )
+    pieces: collections.abc.Iterable[dict[str, Any]] = []
     if each.layout in inputs.LINES:
-        first = True
-        for start, end, line in json_lines.spans(each.path, span_bytes=span_bytes):
-            yield dataclasses.replace(
-                whole, first=first, start=start, end=end, line=line
+        pieces = (
+            {'start': start, 'end': end, 'line': line}
+            for start, end, line in json_lines.spans(each.path, span_bytes=span_bytes)
+        )
+    elif each.layout == 'csv' and (table := csv_rows.head(each.path)):
+        pieces = (
+            {'columns': table.columns, 'rows': rows}
+            for rows in csv_rows.spans(
+                each.path, delimiter=table.delimiter, batch_characters=span_bytes // 4
             )
-            first = False
-        if not first:
-            return
-    yield whole
+        )
+    is_first = True
+    for piece in pieces:
+        yield dataclasses.replace(batch, first=is_first, **piece)
+        is_first = False
+    if is_first:
+        yield batch
 
 
 def _marking_last(

@@ -1,0 +1,112 @@
+"""Chats as JSON Lines to pairs, in both spellings."""
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from data_pipeline import sources
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(*rows: Any) -> tuple:
+    text = ''.join(json.dumps(row) + '\n' for row in rows)
+    pathlib.Path('a.jsonl').write_text(text, encoding='utf-8')
+    return sources.read(['a.jsonl'])
+
+
+def chat(*turns: str, **fields: Any) -> dict[str, Any]:
+    """'user: text' -> {'role': 'user', 'content': 'text'}"""
+    split = [turn.partition(': ') for turn in turns]
+    messages = [{'role': role, 'content': text} for role, _, text in split]
+    return {'messages': messages, **fields}
+
+
+def test_the_first_question_and_answer_are_the_pair() -> None:
+    pairs, report = read(
+        chat('system: Be kind now.', 'user: Why?', 'assistant: So.', id='x', weight=3),
+        chat('user: A?', 'user: And B?', 'assistant: C.', 'user: D?', 'assistant: E.'),
+        chat('assistant: Hello!', 'user: Q', 'assistant: ', 'tool: T', 'assistant: R'),
+    )
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('Why?', 'So.'),
+        ('A?\n\nAnd B?', 'C.'),
+        ('Q', 'R'),
+    ]
+    assert (pairs[0].id, pairs[0].weight) == ('messages:a:x', 3.0)
+    assert pairs[0].source == 'messages'
+    counts = report.counts
+    assert counts['messages system turns left out'] == 1
+    assert counts['messages turns after the first answer'] == 2
+    assert counts['messages user turns joined to the one before'] == 1
+    assert counts['messages turns before the first question'] == 1
+    assert counts['messages turns of other roles left out'] == 1
+    assert counts['messages empty turns'] == 1
+    assert counts['words: in turns and fields not read'] > 0
+
+
+def test_the_other_spelling_is_read() -> None:
+    row = {
+        'conversations': [
+            {'from': 'human', 'value': 'Why?'},
+            {'from': 'gpt', 'value': 'So.'},
+        ]
+    }
+    pairs, report = read(row)
+    assert [(p.question, p.answer) for p in pairs] == [('Why?', 'So.')]
+    assert report.counts['files of layout messages'] == 1
+
+
+def test_a_text_may_be_in_parts() -> None:
+    row = chat('assistant: So.')
+    parts = [{'type': 'text', 'text': 'Why'}, {'type': 'text', 'text': 'me?'}]
+    row['messages'].insert(0, {'role': 'user', 'content': parts})
+    assert read(row)[0][0].question == 'Why\n\nme?'
+
+
+def test_lines_that_are_no_chats_are_named() -> None:
+    good = chat('user: Why?', 'assistant: So.')
+    image = {'role': 'user', 'content': [{'type': 'image_url', 'image_url': {}}]}
+    pairs, report = read(
+        good,
+        {'messages': 'text'},
+        {'other': 1},
+        {'messages': [image]},
+        {'messages': [{'content': 'x'}]},
+        7,
+        chat('user: Anyone?'),
+        chat(),
+    )
+    assert len(pairs) == 1
+    why = [line.partition(' (left out: ')[2] for line in report.unknown_lines]
+    assert why == [
+        "'messages' is a str, not a list)",
+        "it has no 'messages' and no 'conversations')",
+        'turn 1 is not {"role": "user", "content": "…"})',
+        'a int, not an object)',
+    ]
+    assert report.counts['messages parts of turns that are no text'] == 1
+    assert report.dropped == [
+        'a.jsonl:4:  (messages rows without text)',
+        'a.jsonl:7:  (messages rows without answer)',
+        'a.jsonl:8:  (messages rows without text)',
+    ]
+
+
+def test_every_word_of_the_texts_is_counted_once() -> None:
+    _, report = read(
+        chat('user: one two', 'assistant: three', 'user: four five', topic='six'),
+        chat('system: seven', 'user: eight', note='nine ten'),
+    )
+    words = {k: n for k, n in report.counts.items() if k.startswith('words')}
+    roles = 5  # 'user', 'assistant', … are texts too
+    assert sum(words.values()) == 10 + roles
+    assert words['words: question'] == 2
+    assert words['words: question without pair'] == 1
