@@ -16,6 +16,7 @@ from data_pipeline import (
     beam_pipeline,
     build_ledger,
     dataset,
+    inputs,
     pair_store,
     preparation,
     progress,
@@ -61,7 +62,9 @@ def run(
     """
     split.check_shares(shares)
     dataset.check_output(output, overwrite=options.overwrite)
-    found = sources.find(patterns)
+    found = sources.find(patterns, fields=options.fields)
+    for line in inputs.describe(found):
+        print(line)
     names = build_ledger.portable_names(
         {each.name: each.path for each in found if each.path}
     )

@@ -16,7 +16,7 @@ from typing import Any
 import datasketch
 import numpy as np
 
-from data_pipeline import dedupe, settings
+from data_pipeline import dedupe, settings, word_runs
 from hax_jax import records
 
 _POST_LINK = re.compile(r'(?:reddit\.com/(?:r/\w+/)?comments/|redd\.it/)(\w+)')
@@ -37,8 +37,9 @@ class Row:
     `links` are the groups ('reddit:abc123') of posts that an update names, `title` its
     first line without case, signs and the word update; both are '' or empty elsewhere.
     `text` is 16 hex digits of the two texts but for case, blanks and punctuation. The
-    signatures are of the words in threes, each [num_perm] uint32 as bytes, and `words`
-    how many words question and answer have.
+    signatures are of the words in threes, each [num_perm] uint32 as bytes, `runs` a
+    sample of the runs of eight words (word_runs.py), and `words` how many words
+    question and answer have.
     """
 
     pair: records.QaPair
@@ -48,6 +49,7 @@ class Row:
     text: str
     question_signature: bytes
     answer_signature: bytes
+    runs: tuple[int, ...]
     words: tuple[int, int]
 
 
@@ -73,6 +75,7 @@ def row(
             _signature(question, chosen.num_perm),
             _signature(answer, chosen.num_perm),
         )
+    texts = [question.split(), answer.split()]
     same = f'{question}\n{answer}'.encode('utf-8', 'surrogatepass')
     return Row(
         pair,
@@ -81,7 +84,8 @@ def row(
         is_update,
         hashlib.blake2b(same, digest_size=8).hexdigest(),
         *signatures,
-        (len(question.split()), len(answer.split())),
+        word_runs.sample(texts),
+        (len(texts[0]), len(texts[1])),
     )
 
 
@@ -101,6 +105,7 @@ def from_json(values: dict[str, Any]) -> Row:
             **values,
             'pair': records.QaPair(**pair),
             'links': tuple(values['links']),
+            'runs': tuple(values['runs']),
             'words': tuple(values['words']),
             'question_signature': bytes.fromhex(values['question_signature']),
             'answer_signature': bytes.fromhex(values['answer_signature']),

@@ -15,8 +15,11 @@ from data_pipeline import near_duplicates, pair_store, union
 _LEAST_TITLE_WORDS = 4  # 'Help please' is no story's name
 _LARGE_SHARE = 0.1  # of all pairs, joined: then it is said
 _NUM_EXAMPLES = 5
-REPOSTS, SAME, LINKED, TITLED = (
+_SHARED_RUNS = 3  # in the sample: about 12, nineteen words in a row
+_LARGE = 64  # pairs that have a run: then it is a phrase, and says nothing
+REPOSTS, COPIED, SAME, LINKED, TITLED = (
     'near texts',
+    'runs of words in common',
     'duplicates',
     'an update links the other',
     'an update has the other title',
@@ -31,6 +34,7 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
     for reason, edges in (
         (SAME, _same(store)),
         (REPOSTS, near_duplicates.sides(store)),
+        (COPIED, _copied(store)),
         (LINKED, _linked(store)),
         (TITLED, _titled(store)),
     ):
@@ -76,6 +80,20 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
             'duplicates.threshold.'
         )
     return account, notes
+
+
+def _copied(store: pair_store.PairStore) -> collections.abc.Iterator[tuple[str, str]]:
+    """Groups of pairs with a passage in common, such as a body below a new title."""
+    yield from store.rows(
+        'WITH runs AS (SELECT ordinal, unnest(runs) AS run FROM kept), rare AS '
+        '(SELECT run FROM runs GROUP BY run HAVING count(*) BETWEEN 2 AND '
+        f'{_LARGE}), shared AS (SELECT a.ordinal AS one, b.ordinal AS other FROM '
+        'runs AS a JOIN rare USING (run) JOIN runs AS b USING (run) WHERE '
+        f'a.ordinal < b.ordinal GROUP BY ALL HAVING count(*) >= {_SHARED_RUNS}) '
+        'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM shared '
+        'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other '
+        'WHERE a.grp != b.grp ORDER BY ALL'
+    )
 
 
 def _same(store: pair_store.PairStore) -> collections.abc.Iterator[tuple[str, str]]:

@@ -7,18 +7,14 @@ this looks whether that was enough.
 import collections
 import collections.abc
 import dataclasses
-import hashlib
 
 import numpy as np
 
-from data_pipeline import dedupe, pair_store
+from data_pipeline import dedupe, pair_store, word_runs
 from hax_jax import config, records
 
-_LENGTH = 8  # words
-_MOST_WORDS = 1_000_000  # whose hashes are remembered
 _NAMED = 10
 _NONE = np.zeros(0, np.uint64)
-_FACTORS = np.random.Philox(11).random_raw(_LENGTH) | np.uint64(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,18 +63,20 @@ def check(store: pair_store.PairStore, *, limit: float) -> dict[str, Shared]:
     for split in over:
         each = measured[split]
         lines.append(
-            f'{split} shares {each.shared:,} of its {each.runs:,} runs of {_LENGTH} '
-            f'words with train ({each.share:.1%}; split.max_shared_ngrams={limit:g}):'
+            f'{split} shares {each.shared:,} of its {each.runs:,} runs of '
+            f'{word_runs.LENGTH} words with train ({each.share:.1%}; '
+            f'split.max_shared_ngrams={limit:g}):'
         )
         lines += [
             f'  {one} has {count} of them in common with {other}'
             for one, other, count in _pairs(store, split)[:_NAMED]
         ]
     lines.append(
-        'A loss on such pairs says little. They are copies that were not known as '
-        'such: lower duplicates.threshold (--config.duplicates.threshold=0.5), take '
-        'the files that hold them twice out of --input, or raise '
-        '--config.split.max_shared_ngrams.'
+        'A loss on such pairs says little. Where they have many in common, they are '
+        'copies that were not known as such: lower duplicates.threshold '
+        '(--config.duplicates.threshold=0.5) or take the files that hold them twice '
+        'out of --input. Where they have few, they are phrases of a large corpus: '
+        'raise --config.split.max_shared_ngrams.'
     )
     raise config.InputError('\n'.join(lines))
 
@@ -117,35 +115,16 @@ def _runs(
 
     `runs` holds a 64-bit hash of each run, `owners` which of the ids it is of.
     """
-    numbers = _Numbers()
     query = (
         'SELECT id, question, answer FROM kept JOIN home USING (grp) '
         f"WHERE home.split = '{split}'"
     )
     for batch in store.batches(query):
         ids, questions, answers = (column.to_pylist() for column in batch.columns)
-        words, owners = [], []
-        for owner, texts in enumerate(zip(questions, answers, strict=True)):
-            for text in texts:
-                folded = dedupe.folded(text).split()
-                # Runs end where a text does.
-                words += [*folded, '']
-                owners += [owner] * (len(folded) + 1)
-        if len(words) < _LENGTH:
-            continue
-        if len(numbers) > _MOST_WORDS:
-            numbers = _Numbers()
-        hashes = np.fromiter(map(numbers.__getitem__, words), np.uint64, len(words))
-        windows = np.lib.stride_tricks.sliding_window_view(hashes, _LENGTH)
-        whole = (windows != 0).all(axis=1)
-        runs = sum(windows[:, i] * _FACTORS[i] for i in range(_LENGTH))
-        yield ids, runs[whole], np.array(owners[: len(runs)])[whole]
-
-
-class _Numbers(dict[str, int]):
-    """64 bits of a word's hash; 0 of none."""
-
-    def __missing__(self, word: str) -> int:
-        digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-        self[word] = int.from_bytes(digest, 'little') if word else 0
-        return self[word]
+        texts = [
+            dedupe.folded(text).split()
+            for both in zip(questions, answers, strict=True)
+            for text in both
+        ]
+        runs, owners = word_runs.of(texts)
+        yield ids, runs, owners // 2

@@ -45,6 +45,7 @@ _SCHEMA = pa.schema(
         ('text', pa.string()),
         ('question_signature', pa.binary()),
         ('answer_signature', pa.binary()),
+        ('runs', pa.list_(pa.uint64())),
         ('question_words', pa.int32()),
         ('answer_words', pa.int32()),
     ]
@@ -170,7 +171,7 @@ class PairStore:
         # Joined first, then sorted: at once, the joins' memory is missing to the sort.
         self.sql.execute(
             'CREATE OR REPLACE TABLE chosen AS SELECT pairs.* EXCLUDE'
-            ' (question_signature, answer_signature, links), home.place,'
+            ' (question_signature, answer_signature, links, runs), home.place,'
             ' coalesce(copies.copies, 1) AS copies FROM kept AS pairs JOIN home USING'
             ' (grp) LEFT JOIN copies USING (ordinal) WHERE home.split = ?',
             [split],

@@ -4,11 +4,14 @@ Sentences are drawn from a small grammar, so that a model can learn their words 
 their order, and share few runs of eight words.
 """
 
+import collections.abc
 import random
 import re
 from typing import Any
 
 import reddit_objects
+
+from data_pipeline import raw_thread
 
 _WORDS = {
     'people': 'sisters brothers cousins neighbors bosses mothers uncles friends aunts',
@@ -68,3 +71,28 @@ def make(
             tree = [reddit_objects.node(other), reddit_objects.node(best)]
         trees[posts[-1]['id']] = tree
     return posts, trees
+
+
+def raw(
+    number: int, *, seed: int = 0
+) -> collections.abc.Iterator[raw_thread.RawThread]:
+    """As many threads as a collector writes them; each tenth asks as the one before."""
+    rng = random.Random(seed)
+    asked = ''
+    for i in range(number):
+        if i % 10 != 9:
+            asked = _text(rng, _EVENT, 3, 9)
+        answer = raw_thread.RawAnswer(f'c{i}', _text(rng, _ADVICE, 3, 9), 7, 0, 0)
+        yield raw_thread.RawThread(
+            id=f'p{i}',
+            source='made up',
+            subreddit=f'advice{i % 3}',
+            title=f'Why do {_sentence(rng, _EVENT)[:-1].lower()}?',
+            body=asked,
+            flair='',
+            score=i % 50,
+            num_comments=1,
+            created_utc=1_700_000_000 + i,
+            url=f'https://www.reddit.com/r/advice{i % 3}/comments/p{i}/',
+            answers=(answer,),
+        )

@@ -84,11 +84,24 @@ def test_an_update_goes_with_the_post_that_it_links() -> None:
 )
 def test_an_update_goes_with_the_post_of_its_title(title: str, together: bool) -> None:
     pairs = [
-        pair(1, question=f'My boss reads all my mail\n\n{story(1)}'),
-        pair(2, question=f'{title}\n\n{story(2)}', flags=('update',)),
-        pair(3, source='reddit:other', question=f'{title}\n\n{story(3)}'),
+        pair(1, question=f'My boss reads all my mail\n\n{story(1001)}'),
+        pair(2, question=f'{title}\n\n{story(1002)}', flags=('update',)),
+        pair(3, source='reddit:other', question=f'{title}\n\n{story(1003)}'),
     ]
     assert joined(pairs) == ([{'reddit:p1', 'reddit:p2'}] if together else [])
+
+
+def test_a_body_below_a_new_title_goes_with_the_old_one() -> None:
+    body = story(77, length=30)
+    pairs = [
+        pair(1, question=f'{story(78, length=20)}\n\n{body}'),
+        pair(2, question=f'{story(79, length=20)}\n\n{body}'),
+        pair(3, question=f'{story(80, length=20)}\n\n{" ".join(body.split()[:10])}'),
+    ]
+    assert joined(pairs) == [{'reddit:p1', 'reddit:p2'}]
+    # What a hundred pairs have is a phrase.
+    pairs = [pair(i, question=f'{story(1000 + i)} {body}') for i in range(100)]
+    assert joined(pairs) == []
 
 
 def test_titles_of_few_words_join_nothing() -> None:
