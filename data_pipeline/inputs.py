@@ -31,11 +31,6 @@ class Input:
     given: str = ''
     version: str = ''
 
-    def sha256(self) -> str:
-        """Hex sha256 of the file, read block by block."""
-        with open(self.path, 'rb') as file:
-            return hashlib.file_digest(file, 'sha256').hexdigest()
-
 
 def find(
     patterns: collections.abc.Sequence[str],
@@ -111,6 +106,12 @@ def describe(found: collections.abc.Iterable[Input]) -> list[str]:
         + f': {fields} (--fields changes them)'
         for fields, names in chosen.items()
     ]
+
+
+def sha256(path: str) -> str:
+    """Hex sha256 of a file, read block by block."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def shown(path: pathlib.Path) -> str:

@@ -43,9 +43,16 @@ def read(
     Raises:
       InputError: a pattern matches nothing, a file is unreadable, or no pair came out.
     """
+    return read_all(find(patterns, fields=fields))
+
+
+def read_all(
+    found: collections.abc.Iterable[inputs.Input],
+) -> tuple[list[records.QaPair], read_report.ReadReport]:
+    """As `read`, of what `find` found."""
     report = read_report.ReadReport()
     pairs: list[records.QaPair] = []
-    for batch in batches(find(patterns, fields=fields)):
+    for batch in batches(found):
         result = read_batch(batch)
         report.add(batch, result)
         pairs += result.pairs
