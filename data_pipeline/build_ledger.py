@@ -129,12 +129,15 @@ def summary(ledger: dict[str, Any]) -> str:
 def described(
     each: sources.Input, names: dict[str, str], report: sources.ReadReport
 ) -> dict[str, Any]:
-    """What the manifest says of an input."""
-    return {
-        'file': names.get(each.name, each.name),
-        'sha256': inputs.sha256(each.path),
-        'pairs': report.files.get(each.name, 0),
-    }
+    """What the manifest says of an input: its bytes, or the version of a data set."""
+    facts: dict[str, Any] = {'file': names.get(each.name, each.name)}
+    if each.path:
+        facts['sha256'] = inputs.sha256(each.path)
+    else:
+        facts['version'] = each.version
+    if each.fields is not None:
+        facts['fields'] = str(each.fields)
+    return {**facts, 'pairs': report.files.get(each.name, 0)}
 
 
 def _counted(total: int, parts: dict[str, int]) -> str:

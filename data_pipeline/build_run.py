@@ -16,7 +16,6 @@ from data_pipeline import (
     beam_pipeline,
     build_ledger,
     dataset,
-    inputs,
     pair_store,
     preparation,
     progress,
@@ -63,7 +62,7 @@ def run(
     split.check_shares(shares)
     dataset.check_output(output, overwrite=options.overwrite)
     found = sources.find(patterns, fields=options.fields)
-    for line in inputs.describe(found):
+    for line in sources.describe(found):
         print(line)
     names = build_ledger.portable_names(
         {each.name: each.path for each in found if each.path}
