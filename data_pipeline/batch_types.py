@@ -21,11 +21,11 @@ class Batch:
     """A piece of one input, the same whatever the number of workers; small to pickle.
 
     A batch of JSON Lines is the bytes [start, end) of the file, whose first line is
-    number `line`; one of CSV has its `rows` too, and one of a named data set only them;
-    any other is the whole file, in a `layout` that is '' until it is read. `ordinal`
-    counts all batches, `first` and `last` are within the input. `source` is that of pairs whose rows name
-    none. A named data set has no `path`. `columns` names the cells of CSV rows;
-    `fields` says which of a row's fields make a pair.
+    number `line`; one of CSV has its `rows` too, and one of a named data set only them,
+    as it has no `path`; any other is the whole file, in a `layout` that is '' until it
+    is read. `ordinal` counts all batches, `first` and `last` are within the input.
+    `source` is that of pairs whose rows name none, '' for the layout. `columns` names
+    the cells of CSV rows; `fields` says which of a row's fields make a pair.
     """
 
     ordinal: int
