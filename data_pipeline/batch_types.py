@@ -20,7 +20,8 @@ class Batch:
     A batch of JSON Lines is the bytes [start, end) of the file, whose first line is
     number `line`; one of CSV or of a named data set has its `rows`; any other is the
     whole file, in a `layout` that is '' until it is read. `ordinal` counts all batches,
-    `first` and `last` are within the input. `columns` names the cells of CSV rows;
+    `first` and `last` are within the input. `source` is that of pairs whose rows name
+    none. A named data set has no `path`. `columns` names the cells of CSV rows;
     `fields` says which of a row's fields make a pair.
     """
 
@@ -28,6 +29,7 @@ class Batch:
     name: str
     path: str
     layout: str
+    source: str = ''
     first: bool = True
     last: bool = True
     start: int = 0
@@ -38,19 +40,11 @@ class Batch:
     fields: field_map.FieldMap | None = None
 
     @property
-    def kind(self) -> str:
-        """The layout, as counts and ids have it."""
-        return self.layout
-
-    @property
     def prefix(self) -> str:
-        """What ids of the batch begin with: 'pairs:a' of a.jsonl."""
+        """What ids begin with: 'pairs:a' of a.jsonl, a named data set's own name."""
+        if not self.path:
+            return self.name
         return f'{self.layout}:{pathlib.PurePath(self.name).stem}'
-
-    @property
-    def source(self) -> str:
-        """The source of pairs that name none."""
-        return self.layout
 
 
 @dataclasses.dataclass

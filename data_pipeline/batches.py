@@ -5,6 +5,7 @@ from data_pipeline import (
     csv_rows,
     inputs,
     message_rows,
+    named_datasets,
     pair_rows,
     thread_pairs,
     whole_files,
@@ -24,10 +25,10 @@ def read_batch(batch: batch_types.Batch) -> batch_types.BatchRead:
     else:
         result = batch_types.BatchRead()
         _READERS[batch.layout](batch, result)
-        if batch.first:
+        if batch.first and batch.path:
             result.counts[f'files of layout {batch.layout}'] += 1
     if batch.first:
-        result.counts['files'] += 1
+        result.counts['files' if batch.path else 'named data sets'] += 1
     return result
 
 
@@ -36,4 +37,6 @@ _READERS = {
     'pairs': pair_rows.read_lines,
     'messages': message_rows.read,
     'csv': csv_rows.read,
+    'tfds': named_datasets.read,
+    'hf': named_datasets.read,
 }

@@ -1,6 +1,7 @@
-"""Raw chats, Reddit Markdown and merged files to one JSON object a pair.
+"""Raw files of every layout, and named data sets, to one JSON object a pair.
 
-    python -m data_pipeline.extract --input='chats/*.md' --input='reddit/*.md' \\
+    python -m data_pipeline.extract --input='chats/*.md' --input='raw/*.jsonl' \\
+        --input=tfds:reddit_tifu/long --fields='question=documents, answer=tldr' \\
         --output=pairs.jsonl
 
 Exact duplicates are dropped, the highest score kept. Every line that no rule explains
@@ -17,7 +18,17 @@ from data_pipeline import dedupe, program, sources
 from hax_jax import config, files, records
 
 _INPUT = flags.DEFINE_multi_string(
-    'input', [], 'Files to read: a path or a quoted pattern; repeat for more.'
+    'input',
+    [],
+    'What to read: a path or a quoted pattern, with its layout before it where that is '
+    'not to be found out (threads: messages: pairs: csv: chat: reddit: merged:), or '
+    'tfds:NAME or hf:OWNER/NAME; repeat for more.',
+)
+_FIELDS = flags.DEFINE_multi_string(
+    'fields',
+    [],
+    "What rows' fields make a pair: 'question=title+selftext, answer=comment, id=id'; "
+    "for some inputs alone: 'raw/*.csv: question=…'. See data_pipeline/field_map.py.",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
@@ -28,7 +39,10 @@ def main() -> None:
     """Reads, deduplicates, writes and prints what was found."""
     if not _OUTPUT.value:
         raise config.InputError('--output is not given; give a .jsonl file.')
-    pairs, report = sources.read(_INPUT.value)
+    found = sources.find(_INPUT.value, fields=_FIELDS.value)
+    for line in sources.describe(found):
+        print(line)
+    pairs, report = sources.read_all(found)
     kept, duplicates = dedupe.exact(pairs)
     files.write_json_lines(_OUTPUT.value, [record(pair) for pair in kept])
     for warning in report.warnings:

@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 from typing import Any
 
-from data_pipeline import csv_rows, encoding, field_map, json_lines
+from data_pipeline import csv_rows, encoding, field_map, json_lines, named_datasets
 from hax_jax import config
 
 # A layout that is named before an input: 'threads:raw/*.jsonl'.
@@ -18,15 +18,18 @@ _HEAD_BYTES = 2**16
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """One file. `layout` is '' where only its whole text tells.
+    """One file or named data set. `layout` is '' where only a file's whole text tells.
 
-    `fields` is what pairs are made of, where rows may have fields of any names.
+    A data set has no `path`, but what it was `given` as, and a version. `fields` is
+    what pairs are made of, where rows may have fields of any names.
     """
 
     name: str
     path: str
     layout: str
     fields: field_map.FieldMap | None = None
+    given: str = ''
+    version: str = ''
 
 
 def find(
@@ -47,6 +50,9 @@ def find(
     if not [pattern for pattern in patterns if pattern.strip()]:
         problems.append("no input is given; give files, such as --input='chats/*.md'.")
     for pattern in patterns:
+        if named_datasets.is_named(pattern):
+            found.setdefault(pattern.strip(), _named(pattern.strip()))
+            continue
         layout, rest = split_prefix(pattern)
         for path in _files(rest, problems) if rest.strip() else []:
             key = path.resolve()
@@ -136,9 +142,15 @@ def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
     return sorted(p for p in found if p.is_file() and not p.name.startswith('.'))
 
 
+def _named(given: str) -> Input:
+    name, version = named_datasets.identify(given)
+    kind = given.partition(':')[0]
+    return Input(name, '', kind, given=given, version=version)
+
+
 def _with_layout(each: Input) -> Input:
     """The input with the layout that its first lines show, if they show one."""
-    if each.layout in WHOLE:
+    if each.layout in WHOLE or not each.path:
         return each
     with open(each.path, 'rb') as file:
         first = file.read(_HEAD_BYTES)
@@ -179,10 +191,12 @@ def _with_fields(
         elif each.layout == 'csv':
             table = csv_rows.head(each.path)
             rows = table.rows if table else []
+        elif each.layout in named_datasets.KINDS:
+            rows = named_datasets.head(each.given)
         else:
             made.append(each)
             continue
-        names = [each.name, each.path]
+        names = [each.name, *filter(None, [each.path, each.given])]
         fields, spec, problem = field_map.resolve(names, rows, specs)
         problems += [problem] if problem and rows else []
         used.append(spec)

@@ -34,7 +34,7 @@ def add(
     An id begins with the batch's kind and name; without one it is a hash of the texts.
     """
     fields = batch.fields or _NO_FIELDS
-    kind, counts, at = batch.kind, result.counts, f'{batch.name}:{line}'
+    kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     texts = [_text(row, asked), _text(row, answered)]
@@ -64,7 +64,7 @@ def add(
         records.QaPair(
             id=pair_id,
             group=_label(row, fields, 'group') or pair_id,
-            source=_label(row, fields, 'source') or batch.source,
+            source=_label(row, fields, 'source') or batch.source or kind,
             file=batch.name,
             line=line,
             topic=_label(row, fields, 'topic'),

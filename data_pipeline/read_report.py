@@ -44,7 +44,7 @@ class ReadReport:
     def add(self, batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
         """Adds what came of a batch; batches come in their order."""
         if batch.first:
-            self.files[batch.name] = 0
+            self.files.setdefault(batch.name, 0)
             self._explained = False
         self.files[batch.name] += len(result.pairs)
         self._kinds.update(result.counts)

@@ -12,7 +12,14 @@ import collections.abc
 import dataclasses
 from typing import Any
 
-from data_pipeline import batch_types, csv_rows, inputs, json_lines, read_report
+from data_pipeline import (
+    batch_types,
+    csv_rows,
+    inputs,
+    json_lines,
+    named_datasets,
+    read_report,
+)
 from data_pipeline import batches as batch_reading
 from hax_jax import config, records
 
@@ -36,9 +43,16 @@ def read(
     Raises:
       InputError: a pattern matches nothing, a file is unreadable, or no pair came out.
     """
+    return read_all(find(patterns, fields=fields))
+
+
+def read_all(
+    found: collections.abc.Iterable[inputs.Input],
+) -> tuple[list[records.QaPair], read_report.ReadReport]:
+    """As `read`, of what `find` found."""
     report = read_report.ReadReport()
     pairs: list[records.QaPair] = []
-    for batch in batches(find(patterns, fields=fields)):
+    for batch in batches(found):
         result = read_batch(batch)
         report.add(batch, result)
         pairs += result.pairs
@@ -83,6 +97,7 @@ def _of_input(
         path=each.path,
         layout=each.layout,
         fields=each.fields,
+        source=named_datasets.source_of(each.name) if each.given else '',
     )
     pieces: collections.abc.Iterable[dict[str, Any]] = []
     if each.layout in inputs.LINES:
@@ -97,6 +112,8 @@ def _of_input(
                 each.path, delimiter=table.delimiter, batch_characters=span_bytes // 4
             )
         )
+    elif each.layout in named_datasets.KINDS:
+        pieces = ({'rows': rows} for rows in named_datasets.spans(each.given))
     is_first = True
     for piece in pieces:
         yield dataclasses.replace(batch, first=is_first, **piece)

@@ -49,6 +49,43 @@ def test_one_object_a_pair_is_written_and_all_is_reported(
     assert f'         1  pairs written to {output}' in done.stdout
 
 
+def test_rows_of_any_fields_are_mapped_and_what_was_chosen_is_said(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'a.csv').write_text('id,ask,reply\n1,"Why,\n""me""?",So.\n')
+    (tmp_path / 'b.jsonl').write_text('{"prompt": "Who?", "response": "You."}\n')
+    output = tmp_path / 'pairs.jsonl'
+    done = _extract(
+        f'--input={tmp_path}/*.csv',
+        f'--input=pairs:{tmp_path}/b.jsonl',
+        f'--fields={tmp_path}/*.csv: question=ask, answer=reply, id=id',
+        f'--output={output}',
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in output.read_text('utf-8').splitlines()]
+    assert [(row['question'], row['answer']) for row in rows] == [
+        ('Why,\n"me"?', 'So.'),
+        ('Who?', 'You.'),
+    ]
+    assert rows[0]['id'] == 'csv:a:1'
+    assert (
+        f'fields of {tmp_path}/b.jsonl: question=prompt, answer=response '
+        '(--fields changes them)\n'
+    ) in done.stdout
+
+
+def test_what_was_extracted_is_read_back_as_it_is(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'a.md').write_text(CHAT, encoding='utf-8')
+    once, twice = tmp_path / 'once.jsonl', tmp_path / 'twice.jsonl'
+    assert _extract(f'--input={tmp_path}/a.md', f'--output={once}').returncode == 0
+    assert _extract(f'--input={once}', f'--output={twice}').returncode == 0
+    (first,), (second,) = (
+        [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+        for path in (once, twice)
+    )
+    assert second == {**first, 'file': str(once), 'line': 1}
+
+
 def test_bad_input_is_one_error_and_writes_nothing(tmp_path: pathlib.Path) -> None:
     output = tmp_path / 'pairs.jsonl'
     output.write_text('as it was')
