@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 import pathlib
+import re
 from typing import Any
 
 from data_pipeline import clean, field_map
@@ -11,6 +12,8 @@ from hax_jax import records
 
 # Of what is shown to people of one odd line.
 _LONGEST_SHOWN = 200
+# Cleaning may change a text that has any other character.
+_MAY_CHANGE = re.compile("[^\t\n\r -%'-~\u00c0-\u024f\u2010-\u2027]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +21,11 @@ class Batch:
     """A piece of one input, the same whatever the number of workers; small to pickle.
 
     A batch of JSON Lines is the bytes [start, end) of the file, whose first line is
-    number `line`; one of CSV or of a named data set has its `rows`; any other is the
-    whole file, in a `layout` that is '' until it is read. `ordinal` counts all batches,
-    `first` and `last` are within the input. `source` is that of pairs whose rows name
-    none. A named data set has no `path`. `columns` names the cells of CSV rows;
-    `fields` says which of a row's fields make a pair.
+    number `line`; one of CSV has its `rows` too, and one of a named data set only them,
+    as it has no `path`; any other is the whole file, in a `layout` that is '' until it
+    is read. `ordinal` counts all batches, `first` and `last` are within the input.
+    `source` is that of pairs whose rows name none, '' for the layout. `columns` names
+    the cells of CSV rows; `fields` says which of a row's fields make a pair.
     """
 
     ordinal: int
@@ -93,6 +96,6 @@ def shown(text: str) -> str:
 
 def count_changes(result: BatchRead, *raw: str) -> None:
     """Counts what cleaning will change of the characters of raw texts."""
-    for text in raw:
+    for text in filter(_MAY_CHANGE.search, raw):
         for kind, number in clean.census(text).items():
             result.counts[f'characters: {kind}'] += number

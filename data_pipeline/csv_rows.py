@@ -20,10 +20,12 @@ _LONGEST_FIELD = 2**23
 class Row:
     """A record, the line it begins at, its text, what is wrong with it, if anything.
 
-    `notes` are warnings on the encoding of its lines, each with its number.
+    It ends before byte `end` of the file. `notes` are warnings on the encoding of its
+    lines, each with its number.
     """
 
     line: int
+    end: int
     cells: tuple[str, ...]
     text: str
     problem: str = ''
@@ -120,14 +122,14 @@ def records(path: str, *, delimiter: str) -> collections.abc.Iterator[Row]:
             problem = _if_unclosed(lines.pending, delimiter)
         if problem or ''.join(cells).strip():
             begin = lines.number - len(lines.pending) + 1
-            yield Row(begin, tuple(cells), text, problem, tuple(lines.notes))
+            yield Row(begin, lines.end, tuple(cells), text, problem, tuple(lines.notes))
 
 
 class _Lines:
     """The decoded lines of a file, and those that the record now being read is of."""
 
     def __init__(self, path: str) -> None:
-        self.number = 0
+        self.number = self.end = 0
         self.pending: list[str] = []
         self.notes: list[tuple[int, str]] = []
         self._lines = self._read(path)
@@ -144,6 +146,7 @@ class _Lines:
         with open(path, 'rb') as file:
             for raw in file:
                 text, note = encoding.decode_part(raw)
+                self.end += len(raw)
                 if not self.number:
                     text = text.removeprefix(_BOM)
                 if note:

@@ -105,13 +105,8 @@ def _of_input(
             {'start': start, 'end': end, 'line': line}
             for start, end, line in json_lines.spans(each.path, span_bytes=span_bytes)
         )
-    elif each.layout == 'csv' and (table := csv_rows.head(each.path)):
-        pieces = (
-            {'columns': table.columns, 'rows': rows}
-            for rows in csv_rows.spans(
-                each.path, delimiter=table.delimiter, batch_characters=span_bytes // 4
-            )
-        )
+    elif each.layout == 'csv':
+        pieces = _csv_pieces(each.path, batch_characters=span_bytes // 4)
     elif each.layout in named_datasets.KINDS:
         pieces = ({'rows': rows} for rows in named_datasets.spans(each.given))
     is_first = True
@@ -120,6 +115,21 @@ def _of_input(
         is_first = False
     if is_first:
         yield batch
+
+
+def _csv_pieces(
+    path: str, *, batch_characters: int
+) -> collections.abc.Iterator[dict[str, Any]]:
+    table = csv_rows.head(path)
+    if table is None:
+        return
+    start = 0
+    for rows in csv_rows.spans(
+        path, delimiter=table.delimiter, batch_characters=batch_characters
+    ):
+        end = rows[-1].end
+        yield {'columns': table.columns, 'rows': rows, 'start': start, 'end': end}
+        start = end
 
 
 def _marking_last(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import json_lines, read_report, sources
+from data_pipeline import batch_types, clean, json_lines, read_report, sources
 from hax_jax import config, records
 
 THREAD = {
@@ -189,3 +189,19 @@ def test_a_batch_is_small_and_frozen() -> None:
     assert len(pickle.dumps(batch)) < 1_000
     with pytest.raises(dataclasses.FrozenInstanceError):
         batch.start = 1
+
+
+@given(st.text(st.characters(max_codepoint=0x2100), max_size=20))
+def test_every_change_of_a_character_is_counted(raw: str) -> None:
+    result = sources.BatchRead()
+    batch_types.count_changes(result, raw, 'a b’')
+    assert result.counts == {
+        f'characters: {k}': n for k, n in clean.census(raw).items()
+    }
+
+
+def test_each_character_that_cleaning_changes_is_counted() -> None:
+    for code in range(0x11000):
+        result = sources.BatchRead()
+        batch_types.count_changes(result, chr(code))
+        assert bool(result.counts) == bool(clean.census(chr(code))), hex(code)

@@ -363,3 +363,16 @@ def test_a_weight_is_a_number_above_zero() -> None:
     assert pair_rows.weight('2', 'x', result) == 2.0
     assert pair_rows.weight('', 'x', result) == 1.0
     assert not result.counts
+
+
+def test_batches_of_csv_cover_the_file() -> None:
+    text = 'question,answer\n' + '"caf\u00e9\n?",b\n' * 50
+    pathlib.Path('a.csv').write_text(text, encoding='utf-8')
+    found = sources.find(['a.csv'])
+    batches = list(sources.batches(found, span_bytes=400))
+    assert len(batches) > 3
+    assert batches[0].start == 0
+    assert batches[-1].end == len(text.encode())
+    assert [b.start for b in batches[1:]] == [b.end for b in batches[:-1]]
+    lines = [p.line for batch in batches for p in sources.read_batch(batch).pairs]
+    assert lines == list(range(2, 102, 2))
