@@ -6,6 +6,11 @@ import ftfy
 
 from hax_jax import config
 
+_COMPRESSED = {
+    b'\x1f\x8b': 'gunzip',
+    b'\x28\xb5\x2f\xfd': 'zstd -d',
+    b'PK\3\4': 'unzip',
+}
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # Only the repair of mojibake: ftfy can do more, which is clean.text's, or would change
@@ -43,6 +48,11 @@ def check_text(raw: bytes, name: str) -> None:
     """Raises InputError where a file's bytes, or its first ones, are no text."""
     if raw.startswith(_UTF16_BOMS):
         raise config.InputError(f'{name} is UTF-16; save it as UTF-8.')
+    for magic, program in _COMPRESSED.items():
+        if raw.startswith(magic):
+            raise config.InputError(
+                f'{name} is compressed; unpack it with {program}, and give what it has.'
+            )
     if b'\0' in raw:
         raise config.InputError(
             f'{name} is a binary file (a zero byte at {raw.index(0)}); give text files.'

@@ -152,14 +152,15 @@ def _with_layout(each: Input) -> Input:
     """The input with the layout that its first lines show, if they show one."""
     if each.layout in WHOLE or not each.path:
         return each
+    # Zero bytes below a first line of JSON are what a crash leaves, and no other file.
+    objects = [] if each.layout == 'csv' else json_lines.head(each.path)
+    if objects:
+        return dataclasses.replace(each, layout=each.layout or _of_objects(objects))
     with open(each.path, 'rb') as file:
         first = file.read(_HEAD_BYTES)
     encoding.check_text(first, each.name)
     if each.layout:
         return each
-    objects = json_lines.head(each.path)
-    if objects:
-        return dataclasses.replace(each, layout=_of_objects(objects))
     suffix = pathlib.PurePath(each.path).suffix.lower()
     if first.strip() and (suffix in ('.csv', '.tsv') or csv_rows.looks_like(each.path)):
         return dataclasses.replace(each, layout='csv')

@@ -205,3 +205,67 @@ def test_each_character_that_cleaning_changes_is_counted() -> None:
         result = sources.BatchRead()
         batch_types.count_changes(result, chr(code))
         assert bool(result.counts) == bool(clean.census(chr(code))), hex(code)
+
+
+PAIR = {'question': 'Q', 'answer': 'A'}
+CHAT = {'messages': [{'role': 'user', 'content': 'Q'}]}
+
+
+@pytest.mark.parametrize(
+    ('raw', 'layout'),
+    [
+        (as_line(THREAD), 'threads'),
+        (as_line(CHAT), 'messages'),
+        (as_line({'conversations': []}), 'messages'),
+        (as_line(PAIR), 'pairs'),
+        (b'\xef\xbb\xbf\r\n \n' + as_line(THREAD), 'threads'),
+        (b'{"torn": \n' + as_line(CHAT), 'messages'),
+        (as_line(PAIR)[:-1], 'pairs'),
+        (as_line(PAIR) + b'\0' * 99, 'pairs'),
+        (b'question,answer\nQ,A\n', 'csv'),
+        (b'\xef\xbb\xbf"Answer"\t"The Question"\tPrompt\n', 'csv'),
+        (b'question and, so, answer\n', ''),
+        (b'QUESTION: {"a": 1}\nANSWER: b\n', ''),
+        (b'{\n"question": "Q",\n"answer": "A"\n}\n', ''),
+        (b'[' + as_line(PAIR)[:-1] + b']\n', ''),
+        (b'{not json}\n', ''),
+        (b'', ''),
+    ],
+)
+def test_the_layout_is_found_in_the_first_lines(raw: bytes, layout: str) -> None:
+    pathlib.Path('a.txt').write_bytes(raw)
+    (found,) = sources.find(['a.txt'])
+    assert found.layout == layout
+
+
+def test_json_that_is_not_a_line_each_is_a_warning_with_the_remedy() -> None:
+    pathlib.Path('a.json').write_text(json.dumps([PAIR], indent=1))
+    pathlib.Path('b.jsonl').write_bytes(as_line(PAIR))
+    _, report = read_all('*.json*')
+    assert report.warnings == [
+        'a.json is JSON over many lines or in one list; give one object a line, such '
+        "as jq -c '.[]' writes; nothing of it was read."
+    ]
+
+
+@pytest.mark.parametrize(
+    ('raw', 'what'),
+    [
+        (as_line(PAIR).decode().encode('utf-16'), 'is UTF-16; save it as UTF-8'),
+        (b'\x1f\x8b\x08\0', 'is compressed; unpack it with gunzip'),
+        (b'\x28\xb5\x2f\xfd\0', 'is compressed; unpack it with zstd -d'),
+        (b'question,answer\n\0', r'is a binary file \(a zero byte at 16\)'),
+    ],
+)
+@pytest.mark.parametrize('prefix', ['', 'pairs:', 'csv:'])
+def test_what_is_no_text_is_one_error(raw: bytes, what: str, prefix: str) -> None:
+    pathlib.Path('a.csv').write_bytes(raw)
+    with pytest.raises(config.InputError, match=f'^a.csv {what}'):
+        sources.find([f'{prefix}a.csv'])
+
+
+def test_zeros_that_a_crash_left_below_the_lines_are_a_torn_line() -> None:
+    pathlib.Path('a.jsonl').write_bytes(as_line(THREAD) + b'\0' * 99)
+    pairs, report = read_all('a.jsonl')
+    assert len(pairs) == 1
+    assert report.counts['torn last lines'] == 1

@@ -55,3 +55,15 @@ def test_what_reading_changes_is_counted() -> None:
         'lone surrogates replaced': 1,
     }
     assert clean.census(clean.text('Plain.\n\ttext')) == {}
+
+
+def test_a_part_is_read_in_the_encoding_that_it_is_in() -> None:
+    assert encoding.decode_part('café'.encode()) == ('café', '')
+    assert encoding.decode_part(b'caf\xe9') == (
+        'café',
+        'is not UTF-8 (byte 3, 0xe9); it was read as cp1252',
+    )
+    assert encoding.decode_part(b'a\x81') == (
+        'a\ufffd',
+        'is not UTF-8 (byte 1, 0x81) nor cp1252; what is no text became U+FFFD',
+    )
