@@ -8,13 +8,24 @@ Exact duplicates are dropped, the highest score kept. Every line that no rule ex
 is printed with its file and number, and where its text went.
 """
 
+import collections.abc
 import dataclasses
+import json
+import pathlib
 import sys
 from typing import Any
 
 from absl import flags
 
-from data_pipeline import dedupe, program, sources
+from data_pipeline import (
+    exact_duplicates,
+    facts,
+    line_file,
+    pair_store,
+    program,
+    settings,
+    sources,
+)
 from hax_jax import config, files, records
 
 _INPUT = flags.DEFINE_multi_string(
@@ -33,6 +44,7 @@ _FIELDS = flags.DEFINE_multi_string(
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
 )
+_EXACT_ALONE = settings.DuplicateSettings(near=False)
 
 
 def main() -> None:
@@ -42,20 +54,34 @@ def main() -> None:
     found = sources.find(_INPUT.value, fields=_FIELDS.value)
     for line in sources.describe(found):
         print(line)
-    pairs, report = sources.read_all(found)
-    kept, duplicates = dedupe.exact(pairs)
-    files.write_json_lines(_OUTPUT.value, [record(pair) for pair in kept])
-    for warning in report.warnings:
-        print(f'warning: {warning}', file=sys.stderr)
-    for post in report.dropped:
-        print(f'no pair: {post}')
-    for line in report.unknown_lines:
-        print(f'unknown line: {line}')
-    for duplicate in duplicates:
-        print(f'duplicate: {duplicate.id} of {duplicate.kept_id}: {duplicate.reason}')
-    print(report.summary())
-    print(f'{len(duplicates):>10,}  duplicates dropped')
-    print(f'{len(kept):>10,}  pairs written to {_OUTPUT.value}')
+    report = sources.ReadReport()
+    path = pathlib.Path(_OUTPUT.value)
+    with files.work_folder(path) as folder, pair_store.PairStore(folder) as store:
+        for batch in sources.batches(found):
+            read = sources.read_batch(batch)
+            report.add(batch, read)
+            store.add([facts.row(pair, pair, _EXACT_ALONE) for pair in read.pairs])
+        sources.check_pairs(report)
+        exact_duplicates.drop(store)
+        kept = line_file.write(path, _lines(store))
+        for warning in report.warnings:
+            print(f'warning: {warning}', file=sys.stderr)
+        for post in report.dropped:
+            print(f'no pair: {post}')
+        for line in report.unknown_lines:
+            print(f'unknown line: {line}')
+        for gone in store.gone():
+            print(f'duplicate: {gone.id} of {gone.kept_id}: {gone.reason}')
+        print(report.summary())
+        print(f'{store.count - kept:>10,}  duplicates dropped')
+        print(f'{kept:>10,}  pairs written to {path}')
+
+
+def _lines(store: pair_store.PairStore) -> collections.abc.Iterator[str]:
+    """Each pair that is kept as a line of JSON, in the order they were read."""
+    query = 'SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal'
+    for pair, _ in store.found(query):
+        yield json.dumps(record(pair), ensure_ascii=False, allow_nan=False)
 
 
 def record(pair: records.QaPair) -> dict[str, Any]:
