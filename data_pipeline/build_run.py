@@ -2,13 +2,10 @@
 
 import collections
 import collections.abc
-import contextlib
 import dataclasses
 import os
 import pathlib
 from typing import Any
-
-import duckdb
 
 from data_pipeline import (
     batch_work,
@@ -24,7 +21,7 @@ from data_pipeline import (
     split,
     worker_map,
 )
-from hax_jax import config, files, records, text
+from hax_jax import config, records, text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +68,8 @@ def run(
     account = build_ledger.Account()
     for stage in preparation.sequence(chosen):  # what it can't load is said at once
         account.ledger.open(stage.name)
-    with _work_folder(output) as folder, pair_store.PairStore(folder) as store:
-        _prepare(found, names, chosen, store, account, options=options, folder=folder)
+    with pair_store.beside(output) as store:
+        _prepare(found, names, chosen, store, account, options=options)
         sources.check_pairs(account.report)
         print(account.report.summary())
         for warning in account.report.warnings:
@@ -118,7 +115,6 @@ def _prepare(
     account: build_ledger.Account,
     *,
     options: Options,
-    folder: pathlib.Path,
 ) -> None:
     """Reads and prepares every batch, and puts what comes of it into the store."""
     taken: collections.deque[sources.Batch] = collections.deque()
@@ -134,7 +130,7 @@ def _prepare(
             work,
             noted(),
             options=options.beam,
-            beside=folder,
+            beside=store.folder,
             encode=batch_work.to_json,
             decode=batch_work.from_json,
         )
@@ -183,20 +179,3 @@ def _tokenizer(chosen: settings.Settings) -> text.Tokenizer | None:
     """The tokenizer that lengths are counted in, for the report."""
     name = chosen.quality.tokenizer
     return text.load_tokenizer(name) if name else None
-
-
-@contextlib.contextmanager
-def _work_folder(output: pathlib.Path) -> collections.abc.Iterator[pathlib.Path]:
-    try:
-        with files.work_folder(output) as folder:
-            yield folder
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise config.InputError(
-            f'the pairs could not be compared on the disk of --output={output} '
-            f'({error}); about four times the size of the inputs is needed beside it.'
-        ) from error
-    except files.LockedError as error:
-        raise config.InputError(
-            f'another build of --output={output} is running; wait for it or give '
-            'another --output.'
-        ) from error

@@ -26,7 +26,7 @@ from data_pipeline import (
     settings,
     sources,
 )
-from hax_jax import config, files, records
+from hax_jax import config, records
 
 _INPUT = flags.DEFINE_multi_string(
     'input',
@@ -56,7 +56,7 @@ def main() -> None:
         print(line)
     report = sources.ReadReport()
     path = pathlib.Path(_OUTPUT.value)
-    with files.work_folder(path) as folder, pair_store.PairStore(folder) as store:
+    with pair_store.beside(path) as store:
         for batch in sources.batches(found):
             read = sources.read_batch(batch)
             report.add(batch, read)

@@ -16,7 +16,7 @@ from typing import Any
 import datasketch
 import numpy as np
 
-from data_pipeline import dedupe, settings, word_runs
+from data_pipeline import folding, settings, word_runs
 from hax_jax import records
 
 _POST_LINK = re.compile(r'(?:reddit\.com/(?:r/\w+/)?comments/|redd\.it/)(\w+)')
@@ -64,11 +64,11 @@ def row(
     links: tuple[str, ...] = ()
     if raw.source.partition(':')[0] == 'reddit':
         first = raw.question.split('\n', 1)[0]
-        title = dedupe.folded(_UPDATE_MARK.sub(' ', first) if is_update else first)
+        title = folding.folded(_UPDATE_MARK.sub(' ', first) if is_update else first)
         if is_update:
             named = _POST_LINK.findall(f'{raw.question}\n{raw.answer}')
             links = tuple(sorted({f'reddit:{post}' for post in named} - {raw.group}))
-    question, answer = dedupe.folded(pair.question), dedupe.folded(pair.answer)
+    question, answer = folding.folded(pair.question), folding.folded(pair.answer)
     signatures = (b'', b'')
     if chosen.near:
         signatures = (

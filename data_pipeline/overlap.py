@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from data_pipeline import dedupe, pair_store, word_runs
+from data_pipeline import folding, pair_store, word_runs
 from hax_jax import config, records
 
 _NAMED = 10
@@ -122,7 +122,7 @@ def _runs(
     for batch in store.batches(query):
         ids, questions, answers = (column.to_pylist() for column in batch.columns)
         texts = [
-            dedupe.folded(text).split()
+            folding.folded(text).split()
             for both in zip(questions, answers, strict=True)
             for text in both
         ]

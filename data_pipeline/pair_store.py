@@ -10,6 +10,7 @@ limit and spills to `folder`; nothing else here holds more than a batch.
 """
 
 import collections.abc
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -19,7 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from data_pipeline import facts
-from hax_jax import records
+from hax_jax import config, files, records
 
 _BATCH = 2_000  # pairs
 # The best of several first, down to the last tie.
@@ -71,6 +72,7 @@ class PairStore:
         self, folder: pathlib.Path | None = None, *, memory_mb: int = 512
     ) -> None:
         """`folder` None keeps all in memory, for tests."""
+        self.folder = folder
         settings: dict[str, Any] = {
             'memory_limit': f'{memory_mb}MB',
             'threads': 2,  # each more would take a share of that memory for itself
@@ -219,6 +221,28 @@ class PairStore:
         values['question_words'], values['answer_words'] = values.pop('words')
         del values['pair']
         return values
+
+
+@contextlib.contextmanager
+def beside(output: pathlib.Path) -> collections.abc.Iterator[PairStore]:
+    """A store in a hidden folder beside what is being made, which goes with it.
+
+    Raises:
+      InputError: another process makes the same output, or the disk is full.
+    """
+    try:
+        with files.work_folder(output) as folder, PairStore(folder) as store:
+            yield store
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise config.InputError(
+            f'the pairs could not be compared on the disk of --output={output} '
+            f'({error}); about four times the size of the inputs is needed beside it.'
+        ) from error
+    except files.LockedError as error:
+        raise config.InputError(
+            f'another program is making --output={output}; wait for it or give '
+            'another --output.'
+        ) from error
 
 
 def _pair(values: tuple[Any, ...]) -> records.QaPair:

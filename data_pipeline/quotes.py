@@ -3,7 +3,7 @@
 Nothing is dropped: who answers may quote. Many long quotes would teach a model to copy.
 """
 
-from data_pipeline import dedupe, outcomes, settings, stages
+from data_pipeline import folding, outcomes, settings, stages
 from hax_jax import records
 
 STAGE = 'quotes'
@@ -26,7 +26,7 @@ def longest(question: str, answer: str, *, least: int) -> str:
 
     Without case and punctuation; '' if it has under `least` words, the first of equals.
     """
-    asked, said = dedupe.folded(question).split(), dedupe.folded(answer).split()
+    asked, said = folding.folded(question).split(), folding.folded(answer).split()
     places: dict[tuple[str, ...], list[int]] = {}
     for i in range(len(asked) - least + 1):
         places.setdefault(tuple(asked[i : i + least]), []).append(i)

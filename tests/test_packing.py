@@ -7,7 +7,15 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from data_pipeline import dedupe, sources, split
+from data_pipeline import (
+    exact_duplicates,
+    facts,
+    groups,
+    pair_store,
+    settings,
+    sources,
+    split,
+)
 from hax_jax import checks, packing, records, text
 
 SHARED = pathlib.Path(__file__).parents[2] / 'shared' / 'data'
@@ -490,10 +498,14 @@ def shared_train_pairs() -> list[records.QaPair]:
     found, _ = sources.read(
         [str(SHARED / 'chats' / '*.md'), str(SHARED / 'reddit/*.md')]
     )
-    pairs, _ = dedupe.exact(found)
-    return split.assign(pairs, shares={'train': 0.9, 'validation': 0.05, 'test': 0.05})[
-        'train'
-    ]
+    shares = {'train': 0.9, 'validation': 0.05, 'test': 0.05}
+    with pair_store.PairStore() as store:
+        off = settings.DuplicateSettings(near=False)
+        store.add([facts.row(pair, pair, off) for pair in found])
+        exact_duplicates.drop(store)
+        groups.join(store)
+        split.assign(store, shares=shares)
+        return list(store.pairs('train'))
 
 
 @pytest.mark.parametrize('seq_len', [512, 1024])

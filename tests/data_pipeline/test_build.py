@@ -283,7 +283,7 @@ def test_two_builds_of_one_output_do_not_run_at_once(tmp_path: pathlib.Path) -> 
     patterns = write_corpus(tmp_path / 'corpus')
     with (
         files.work_folder(tmp_path / 'advice'),
-        pytest.raises(config.InputError, match='another build'),
+        pytest.raises(config.InputError, match='another program'),
     ):
         build.build(patterns, output=tmp_path / 'advice')
     left = tmp_path / '.advice.work'

@@ -1,9 +1,22 @@
 """Exact duplicates: which pairs are the same, and which of them stays."""
 
+import collections.abc
 import itertools
 
-from data_pipeline import dedupe
+import stores
+
+from data_pipeline import exact_duplicates
 from hax_jax import records
+
+
+def exact(
+    pairs: collections.abc.Sequence[records.QaPair],
+) -> tuple[list[records.QaPair], list[tuple[str, str, str]]]:
+    """The pairs that stay, in their order, and (id, kept_id, reason) of the others."""
+    with stores.filled(pairs) as store:
+        exact_duplicates.drop(store)
+        kept = store.found('SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal')
+        return [pair for pair, _ in kept], stores.gone(store)
 
 
 def _pair(
@@ -31,22 +44,22 @@ def _pair(
 def test_of_one_post_the_highest_score_stays() -> None:
     low, high = _pair('p', score=1, answer='x'), _pair('p', score=9, answer='y')
     other = _pair('q', answer='z')
-    kept, dropped = dedupe.exact([low, other, high])
+    kept, dropped = exact([low, other, high])
     assert kept == [other, high]
-    assert dropped == [dedupe.Duplicate('p', 'p', 'same id')]
+    assert dropped == [('p', 'p', 'same id')]
 
 
 def test_case_blanks_and_punctuation_do_not_tell_texts_apart() -> None:
     first = _pair('p', question='Well -- REALLY?', answer='No.', score=2)
     second = _pair('q', question='well,\nreally', answer='no')
-    kept, dropped = dedupe.exact([second, first])
+    kept, dropped = exact([second, first])
     assert kept == [first]
-    assert dropped == [dedupe.Duplicate('q', 'p', 'same text')]
+    assert dropped == [('q', 'p', 'same text')]
 
 
 def test_the_same_question_with_another_answer_stays() -> None:
     pairs = [_pair('p', question='Why?', answer='x'), _pair('q', question='Why?')]
-    assert dedupe.exact(pairs) == (pairs, [])
+    assert exact(pairs) == (pairs, [])
 
 
 def test_texts_of_signs_alone_are_told_apart() -> None:
@@ -54,7 +67,7 @@ def test_texts_of_signs_alone_are_told_apart() -> None:
         _pair('p', question='?', answer='👏'),
         _pair('q', question='?', answer='🙄'),
     ]
-    assert dedupe.exact(pairs) == (pairs, [])
+    assert exact(pairs) == (pairs, [])
 
 
 def test_what_stays_does_not_depend_on_the_order() -> None:
@@ -65,9 +78,9 @@ def test_what_stays_does_not_depend_on_the_order() -> None:
         _pair('r', score=-1, question='p', answer='y'),
     ]
     for order in itertools.permutations(pairs):
-        kept, dropped = dedupe.exact(order)
+        kept, dropped = exact(order)
         assert kept == [pairs[1]]
-        assert sorted((d.id, d.kept_id) for d in dropped) == [
+        assert [(name, kept_id) for name, kept_id, _ in sorted(dropped)] == [
             ('p', 'p'),
             ('q', 'p'),
             ('r', 'p'),
@@ -75,4 +88,4 @@ def test_what_stays_does_not_depend_on_the_order() -> None:
 
 
 def test_nothing_in_gives_nothing_out() -> None:
-    assert dedupe.exact([]) == ([], [])
+    assert exact([]) == ([], [])
