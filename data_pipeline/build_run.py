@@ -79,6 +79,7 @@ def run(
         print(account.ledger.summary())
         ledger = build_ledger.make(account, store, gathered, names, chosen)
         print(build_ledger.summary(ledger))
+        store.shrink()
         print(f'writing {output} ...', flush=True)
         return dataset.write(
             output,

@@ -61,7 +61,7 @@ def find(
         ' PARTITION BY bands.bucket, bands.field ORDER BY r.rank) AS place'
         ' FROM bands JOIN buckets USING (bucket, field) JOIN ('
         f' SELECT ordinal, row_number() OVER (ORDER BY {pair_store.RANK}) AS rank'
-        ' FROM (SELECT ordinal, score, answer, id, file, line FROM kept)) AS r'
+        ' FROM kept) AS r'
         ' USING (ordinal);'
         'CREATE TABLE candidates AS SELECT DISTINCT'
         ' least(a.ordinal, b.ordinal) AS one, greatest(a.ordinal, b.ordinal) AS other'
@@ -103,8 +103,8 @@ def drop(store: pair_store.PairStore) -> None:
     store.sql.execute(
         f"INSERT INTO gone SELECT ordinal, '{REASON}', best FROM ("
         ' SELECT ordinal, first_value(ordinal) OVER (PARTITION BY root ORDER BY '
-        f' {pair_store.RANK}) AS best FROM (SELECT ordinal, root, score, answer, id,'
-        ' file, line FROM kept JOIN clusters USING (ordinal))) WHERE ordinal != best'
+        f' {pair_store.RANK}) AS best FROM kept JOIN clusters USING (ordinal))'
+        ' WHERE ordinal != best'
     )
 
 

@@ -7,6 +7,7 @@ this looks whether that was enough.
 import collections
 import collections.abc
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from data_pipeline import folding, pair_store, word_runs
 from hax_jax import config, records
 
 _NAMED = 10
+_BATCH = 1_000  # pairs
 _NONE = np.zeros(0, np.uint64)
 
 
@@ -116,15 +118,15 @@ def _runs(
     `runs` holds a 64-bit hash of each run, `owners` which of the ids it is of.
     """
     query = (
-        'SELECT id, question, answer FROM kept JOIN home USING (grp) '
-        f"WHERE home.split = '{split}'"
+        'SELECT {pair} FROM kept AS pairs JOIN home USING (grp) '
+        f"WHERE home.split = '{split}' ORDER BY ordinal"
     )
-    for batch in store.batches(query):
-        ids, questions, answers = (column.to_pylist() for column in batch.columns)
+    found = (pair for (pair,) in store.found(query))
+    while batch := list(itertools.islice(found, _BATCH)):
         texts = [
             folding.folded(text).split()
-            for both in zip(questions, answers, strict=True)
-            for text in both
+            for pair in batch
+            for text in (pair.question, pair.answer)
         ]
         runs, owners = word_runs.of(texts)
-        yield ids, runs, owners // 2
+        yield [pair.id for pair in batch], runs, owners // 2

@@ -1,30 +1,30 @@
-"""The pairs of one build, on disk, in an embedded database.
+"""The pairs of one build: their texts in a file, what compares them in a database.
 
-    with pair_store.PairStore(folder) as store:
+    with pair_store.beside(output) as store:
         store.add(rows)                # in any number of calls, in order
-        store.drop(near, reason=...)   # a table of (ordinal, kept)
+        exact_duplicates.drop(store)   # SQL over `store.sql`
         for pair in store.pairs('train'): ...
 
 A pair is known by its ordinal, as ids may come twice. DuckDB keeps within its memory
-limit and spills to `folder`; nothing else here holds more than a batch.
+limit and spills to `folder`; nothing else here holds more than a batch. Texts are no
+part of it: it does not sort rows of many times its limit.
 """
 
 import collections.abc
 import contextlib
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from data_pipeline import facts
+from data_pipeline import facts, pair_file
 from hax_jax import config, files, records
 
 _BATCH = 2_000  # pairs
 # The best of several first, down to the last tie.
-RANK = 'score DESC, length(answer) DESC, id, file, line, ordinal'
+RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
 _SCHEMA = pa.schema(
     [
         ('ordinal', pa.int64()),
@@ -33,13 +33,11 @@ _SCHEMA = pa.schema(
         ('source', pa.string()),
         ('file', pa.string()),
         ('line', pa.int64()),
-        ('topic', pa.string()),
-        ('time', pa.string()),
-        ('question', pa.string()),
-        ('answer', pa.string()),
+        ('start', pa.int64()),
+        ('size', pa.int64()),
         ('score', pa.int64()),
-        ('flags', pa.string()),
         ('weight', pa.float64()),
+        ('answer_length', pa.int64()),
         ('links', pa.list_(pa.string())),
         ('title', pa.string()),
         ('is_update', pa.bool_()),
@@ -50,9 +48,6 @@ _SCHEMA = pa.schema(
         ('question_words', pa.int32()),
         ('answer_words', pa.int32()),
     ]
-)
-_PAIR = (
-    'id, grp, source, file, line, topic, time, question, answer, score, flags, weight'
 )
 
 
@@ -69,10 +64,11 @@ class PairStore:
     """A context manager; what is in `folder` is the caller's to delete."""
 
     def __init__(
-        self, folder: pathlib.Path | None = None, *, memory_mb: int = 512
+        self, folder: pathlib.Path | None = None, *, memory_mb: int = 384
     ) -> None:
         """`folder` None keeps all in memory, for tests."""
         self.folder = folder
+        self._texts = pair_file.PairFile(folder)
         settings: dict[str, Any] = {
             'memory_limit': f'{memory_mb}MB',
             'threads': 2,  # each more would take a share of that memory for itself
@@ -108,6 +104,7 @@ class PairStore:
 
     def __exit__(self, *_: object) -> None:
         self.sql.close()
+        self._texts.close()
 
     def add(self, rows: collections.abc.Sequence[facts.Row]) -> None:
         """Takes the next rows."""
@@ -138,6 +135,10 @@ class PairStore:
         self.sql.execute(f'INSERT INTO {table} SELECT * FROM incoming')
         self.sql.unregister('incoming')
 
+    def shrink(self, *, memory_mb: int = 192) -> None:
+        """Gives memory back, for what comes beside: TensorFlow takes 600 MB."""
+        self.sql.execute(f"SET memory_limit = '{memory_mb}MB'")
+
     def rows(self, query: str) -> collections.abc.Iterator[tuple[Any, ...]]:
         """The rows of a query, a batch in memory at a time, beside other queries."""
         for batch in self.batches(query):
@@ -156,31 +157,24 @@ class PairStore:
         return int(value or 0)
 
     def found(self, query: str) -> collections.abc.Iterator[tuple[Any, ...]]:
-        """(ordinal, pair, ...) of a query that joins `pairs`, by what it adds.
+        """(pair, *what else is selected) of each row of a query that has `pairs`.
 
-        `{pair}` in the query stands for a pair's columns.
+        `{pair}` opens what the query selects.
         """
-        width = len(_PAIR.split(','))
-        columns = ', '.join(f'pairs.{name.strip()}' for name in _PAIR.split(','))
-        for values in self.rows(query.replace('{pair}', columns)):
-            yield _pair(values[:width]), *values[width:]
+        columns = 'pairs.start, pairs.size'
+        for start, size, *more in self.rows(query.replace('{pair}', columns)):
+            yield self._texts.read(start, size), *more
 
     def pairs(self, split: str) -> collections.abc.Iterator[records.QaPair]:
         """The pairs of a split: groups by the hash of their names, in each by place.
 
         Copies of a pair follow it; the second's id ends in '#2'.
         """
-        # Joined first, then sorted: at once, the joins' memory is missing to the sort.
-        self.sql.execute(
-            'CREATE OR REPLACE TABLE chosen AS SELECT pairs.* EXCLUDE'
-            ' (question_signature, answer_signature, links, runs), home.place,'
-            ' coalesce(copies.copies, 1) AS copies FROM kept AS pairs JOIN home USING'
-            ' (grp) LEFT JOIN copies USING (ordinal) WHERE home.split = ?',
-            [split],
-        )
         query = (
-            'SELECT {pair}, copies FROM chosen AS pairs '
-            'ORDER BY pairs.place, pairs.file, pairs.line, pairs.id'
+            'SELECT {pair}, coalesce(copies.copies, 1) FROM kept AS pairs '
+            f"JOIN home ON home.grp = pairs.grp AND home.split = '{split}' "
+            'LEFT JOIN copies ON copies.ordinal = pairs.ordinal '
+            'ORDER BY home.place, pairs.file, pairs.line, pairs.id'
         )
         for pair, copies in self.found(query):
             for number in range(1, copies + 1):
@@ -215,12 +209,24 @@ class PairStore:
             yield Gone(*values)
 
     def _values(self, ordinal: int, each: facts.Row) -> dict[str, Any]:
-        values = {**vars(each.pair), **vars(each), 'ordinal': ordinal}
-        values['grp'] = values.pop('group')
-        values['flags'] = json.dumps(each.pair.flags)
-        values['question_words'], values['answer_words'] = values.pop('words')
-        del values['pair']
-        return values
+        pair = each.pair
+        start, size = self._texts.add(pair)
+        return {
+            **vars(each),
+            'ordinal': ordinal,
+            'id': pair.id,
+            'grp': pair.group,
+            'source': pair.source,
+            'file': pair.file,
+            'line': pair.line,
+            'start': start,
+            'size': size,
+            'score': pair.score,
+            'weight': pair.weight,
+            'answer_length': len(pair.answer),
+            'question_words': each.words[0],
+            'answer_words': each.words[1],
+        }
 
 
 @contextlib.contextmanager
@@ -243,10 +249,3 @@ def beside(output: pathlib.Path) -> collections.abc.Iterator[PairStore]:
             f'another program is making --output={output}; wait for it or give '
             'another --output.'
         ) from error
-
-
-def _pair(values: tuple[Any, ...]) -> records.QaPair:
-    *rest, flags, weight = values
-    names = [field.name for field in dataclasses.fields(records.QaPair)]
-    pair = dict(zip(names, rest, strict=False))
-    return records.QaPair(**pair, flags=tuple(json.loads(flags)), weight=weight)
