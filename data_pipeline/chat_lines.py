@@ -179,12 +179,17 @@ def is_staff_stamp(
     if found is None or not found[0] or found[0] == 'Guest':
         return False
     name, time = found
-    if within_text and not _DIGIT.search(time):
+    if within_text and not has_digit(time):
         return False
     if any(name.replace(' ', '') == other.replace(' ', '') for other in known):
         return True
     glued = line.startswith(name + time)
     return bool(_NAME_AND_ROLE.fullmatch(name)) and (glued or not within_text)
+
+
+def has_digit(time: str) -> bool:
+    """Whether a time is more than a word such as 'today'."""
+    return bool(_DIGIT.search(time))
 
 
 def is_number(line: str) -> bool:
