@@ -1,6 +1,7 @@
 """The line grammar of a live chat: which line can be what, seen alone."""
 
 import collections.abc
+import functools
 import re
 
 from data_pipeline import clean, parsed
@@ -30,6 +31,7 @@ _TALLY = re.compile(
 # capital begins what was glued below the footer.
 _SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
 _GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
+_OWN_TALLY = re.compile(r'Likes?\W*\d', re.IGNORECASE)
 _NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
 
 _MONTH = (
@@ -67,6 +69,7 @@ _HELPING_ROLE = re.compile(
 )
 _ANSWERING_ROLE = re.compile(r'advice|advisor|adviser|host|author|critic|writer', re.I)
 _DIGIT = re.compile(r'\d')
+_LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
 _LABEL = re.compile(r'[\s*_#]{0,9}(QUESTION|ANSWER)[\s*_]{0,9}:', re.IGNORECASE)
 
 
@@ -99,13 +102,12 @@ def _furniture(piece: parsed.Piece) -> list[parsed.Piece]:
         opens = not text[at : match.start()].strip()
         goes_on = _SENTENCE_GOES_ON.match(text, match.end())
         if goes_on and not (opens and _GLUED_BELOW.match(text, match.end())):
-            break
+            continue
         if not opens:
             add(match.start(), piece.kind)
         add(match.end(), 'footer')
-    else:
-        if match := _TALLY.match(text, at):
-            add(match.end(), 'tally')
+    if tally := _TALLY.match(text, at):
+        add(tally.end(), 'tally')
     if not parts or text[at:].strip():
         add(len(text), piece.kind)
     else:
@@ -127,9 +129,10 @@ def label(text: str, *, any_case: bool = False) -> str:
 
     Only where a label is due can it be in small letters: people begin so too.
     """
-    if ':' not in text:
-        return ''
-    match = _LABEL.match(clean.text(text[:200]))
+    head = text[:200]
+    if ':' not in head or not _LABEL_WORD.search(head):
+        return ''  # as almost every line: cleaning is slow
+    match = _LABEL.match(clean.text(head))
     if not match or not (any_case or match[1].isupper()):
         return ''
     return match[1].upper()
@@ -147,6 +150,7 @@ def split_label(piece: parsed.Piece, kind: str) -> list[parsed.Piece]:
     ]
 
 
+@functools.lru_cache(maxsize=1024)  # each line is asked about several times
 def stamp(line: str) -> tuple[str, str] | None:
     """(name, time) of a cleaned line that ends in a time, None where none does.
 
@@ -190,6 +194,11 @@ def is_staff_stamp(
 def has_digit(time: str) -> bool:
     """Whether a time is more than a word such as 'today'."""
     return bool(_DIGIT.search(time))
+
+
+def has_own_tally(footer: str) -> bool:
+    """Whether a footer ends in its number: '0 Likes21Post comments expanded'."""
+    return bool(_OWN_TALLY.search(footer))
 
 
 def is_number(line: str) -> bool:

@@ -262,6 +262,7 @@ class Reader:
         """Whether a footer stands above, with no number of its own below it yet."""
         for piece in reversed(self.out):
             if piece.text.strip():
-                counted = any(sign.isdigit() for sign in piece.text)
-                return piece.kind == 'footer' or (piece.kind == 'tally' and not counted)
+                if piece.kind == 'footer':
+                    return not chat_lines.has_own_tally(piece.text)
+                return piece.kind == 'tally' and not chat_lines.has_digit(piece.text)
         return False

@@ -16,6 +16,7 @@ Only such a header separates posts: `#`, `---`, `====`, QUESTION: and ANSWER: ar
 found in what people write.
 """
 
+import itertools
 import re
 
 from data_pipeline import chat_lines, clean, merged, parsed, reddit_headers, set_marks
@@ -23,8 +24,8 @@ from hax_jax import records
 
 # Possessive where two runs meet: both could take an apostrophe.
 _UPDATE = re.compile(
-    r'^\W*+(?:[\w’\']++\W++){0,2}update\b|[\[(]\W{0,5}(?:\w+ )?update\b|\bupdate\W{0,9}$'
-    r'|\b(?-i:UPDATE)\b|\bupdate:',
+    r'^\W*+(?:[\w’\']++\W++){0,2}update\b|[\[(]\W{0,5}(?:\w+ )?update\b'
+    r'|\bupdate\W{0,9}$|\b(?-i:UPDATE)\b|\bupdate:',
     re.IGNORECASE,
 )
 _REMOVED = re.compile(
@@ -60,7 +61,7 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
     first = headers[0].start if headers else len(pieces)
     # What stands above the first header may be pairs that were merged in without any.
     result = merged.read(pieces[:first], file=file)
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
+    for header, following in itertools.zip_longest(headers, headers[1:]):
         end = len(pieces) if following is None else following.start
         for i in range(header.start, header.end):
             pieces[i].kind = 'header'
