@@ -1,6 +1,7 @@
 """The line grammar of a live chat: which line can be what, seen alone."""
 
 import collections.abc
+import functools
 import re
 
 from data_pipeline import clean, parsed
@@ -9,14 +10,28 @@ _NUMBER = r'(?:undefined|\d[\d.,]*[KkMm]?)'
 _TAIL = (
     r'(?:Press Enter to (?:expand|collapse)|Post (?:comments )?(?:expanded|collapsed))'
 )
+# Blanks are bounded: two open runs of them side by side take quadratic time to fail.
+_GAP, _OPEN_GAP = r'\s{1,9}', r'\s{0,9}'
+_COUNT = rf'(?:(?:{_NUMBER}|no){_GAP})?'
 _FOOTER = re.compile(
-    rf'Post has\s+(?:{_NUMBER}|no)\s+repl(?:y|ies)\s+and\s+(?:{_NUMBER}|no)\s+Likes?'
-    rf'(?:\s*(?:\d[\d.,]*[KkMm]?)?\s*{_TAIL})?',
+    rf'Post has{_GAP}{_COUNT}(?:repl(?:y|ies)|comments?){_GAP}and{_GAP}{_COUNT}Likes?'
+    rf'(?:{_OPEN_GAP}(?:\d[\d.,]*[KkMm]?)?{_OPEN_GAP}{_TAIL})?',
     re.IGNORECASE,
 )
-_TALLY = re.compile(rf'\s*(?:{_NUMBER}\s*{_TAIL}|{_TAIL}\s*$)', re.IGNORECASE)
-# Somebody who quotes a footer goes on in the same line.
-_SENTENCE_GOES_ON = re.compile(r'\s+\D|[^\w\s]')
+# A footer at which the file breaks off, glued to a text or on a line of its own.
+_BROKEN_FOOTER = re.compile(
+    rf'(?:^\s{{0,9}}|(?<=\S))Post has(?:{_GAP}{_NUMBER})?'
+    rf'(?:{_GAP}(?:replies|replie|repli|reply|repl|rep|re|r)'
+    rf'(?:{_GAP}(?:and|an|a)(?:{_GAP}{_NUMBER}(?:{_GAP}(?:Lik|Li|L))?)?)?)?{_OPEN_GAP}$'
+)
+_TALLY = re.compile(
+    rf'{_OPEN_GAP}(?:{_NUMBER}{_OPEN_GAP}{_TAIL}|{_TAIL}\s*$)', re.IGNORECASE
+)
+# Somebody who quotes a footer goes on in the same line; at the beginning of a line, a
+# capital begins what was glued below the footer.
+_SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
+_GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
+_OWN_TALLY = re.compile(r'Likes?\W*\d', re.IGNORECASE)
 _NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
 
 _MONTH = (
@@ -53,7 +68,9 @@ _HELPING_ROLE = re.compile(
     re.IGNORECASE,
 )
 _ANSWERING_ROLE = re.compile(r'advice|advisor|adviser|host|author|critic|writer', re.I)
-_LABEL = re.compile(r'\s*(QUESTION|ANSWER)\s*:')
+_DIGIT = re.compile(r'\d')
+_LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
+_LABEL = re.compile(r'[\s*_#]{0,9}(QUESTION|ANSWER)[\s*_]{0,9}:', re.IGNORECASE)
 
 
 def split_furniture(
@@ -63,46 +80,77 @@ def split_furniture(
 
     'Thanks.Post has 1 reply and 1 Like' -> 'Thanks.', 'Post has 1 reply and 1 Like'
     """
-    pieces = []
+    pieces: list[parsed.Piece] = []
     for piece in lines:
-        rest = piece.text
-        while match := _FOOTER.search(rest):
-            if _SENTENCE_GOES_ON.match(rest[match.end() :].rstrip()):
-                pieces.append(parsed.Piece(piece.line, rest, piece.kind))
-                break
-            if rest[: match.start()].strip():
-                pieces.append(
-                    parsed.Piece(piece.line, rest[: match.start()], piece.kind)
-                )
-            pieces.append(parsed.Piece(piece.line, match[0], 'footer'))
-            rest = rest[match.end() :]
-            if not rest.strip():
-                break
-        else:
-            if match := _TALLY.match(rest):
-                pieces.append(parsed.Piece(piece.line, match[0], 'tally'))
-                rest = rest[match.end() :]
-                if not rest.strip():
-                    continue
-            pieces.append(parsed.Piece(piece.line, rest, piece.kind))
+        pieces += _furniture(piece) if piece.kind == parsed.UNKNOWN else [piece]
+    last = max((i for i, p in enumerate(pieces) if p.text.strip()), default=-1)
+    if last >= 0 and pieces[last].kind == parsed.UNKNOWN:
+        pieces[last : last + 1] = _broken_off(pieces[last])
     return pieces
 
 
-def label(text: str) -> str:
-    """'QUESTION' or 'ANSWER' where the line opens with that label, else ''."""
-    match = _LABEL.match(clean.text(text[:200]))
-    return match[1] if match else ''
+def _furniture(piece: parsed.Piece) -> list[parsed.Piece]:
+    parts: list[parsed.Piece] = []
+    text, at = piece.text, 0
+
+    def add(end: int, kind: str) -> None:
+        nonlocal at
+        parts.append(parsed.Piece(piece.line, text[at:end], kind))
+        at = end
+
+    for match in _FOOTER.finditer(text):
+        opens = not text[at : match.start()].strip()
+        goes_on = _SENTENCE_GOES_ON.match(text, match.end())
+        if goes_on and not (opens and _GLUED_BELOW.match(text, match.end())):
+            continue
+        if not opens:
+            add(match.start(), piece.kind)
+        add(match.end(), 'footer')
+    if tally := _TALLY.match(text, at):
+        add(tally.end(), 'tally')
+    if not parts or text[at:].strip():
+        add(len(text), piece.kind)
+    else:
+        parts[-1].text += text[at:]
+    return parts
+
+
+def _broken_off(piece: parsed.Piece) -> list[parsed.Piece]:
+    match = _BROKEN_FOOTER.search(piece.text)
+    if not match:
+        return [piece]
+    before = piece.text[: match.start()]
+    parts = [parsed.Piece(piece.line, before, piece.kind)] if before.strip() else []
+    return [*parts, parsed.Piece(piece.line, piece.text[match.start() :], 'footer')]
+
+
+def label(text: str, *, any_case: bool = False) -> str:
+    """'QUESTION' or 'ANSWER' where the line opens with that label, else ''.
+
+    Only where a label is due can it be in small letters: people begin so too.
+    """
+    head = text[:200]
+    if ':' not in head or not _LABEL_WORD.search(head):
+        return ''  # as almost every line: cleaning is slow
+    match = _LABEL.match(clean.text(head))
+    if not match or not (any_case or match[1].isupper()):
+        return ''
+    return match[1].upper()
 
 
 def split_label(piece: parsed.Piece, kind: str) -> list[parsed.Piece]:
     """A labelled line as its label and the text after it, which is of `kind`."""
-    before, colon, after = piece.text.partition(':')
+    end = piece.text.index(':') + 1
+    if '*' in piece.text[:end] or '_' in piece.text[:end]:
+        end += len(piece.text[end:]) - len(piece.text[end:].lstrip('*_'))
+    end += piece.text[end : end + 1] == ' '
     return [
-        parsed.Piece(piece.line, before + colon, 'label'),
-        parsed.Piece(piece.line, after.removeprefix(' '), kind),
+        parsed.Piece(piece.line, piece.text[:end], 'label'),
+        parsed.Piece(piece.line, piece.text[end:], kind),
     ]
 
 
+@functools.lru_cache(maxsize=1024)  # each line is asked about several times
 def stamp(line: str) -> tuple[str, str] | None:
     """(name, time) of a cleaned line that ends in a time, None where none does.
 
@@ -111,7 +159,7 @@ def stamp(line: str) -> tuple[str, str] | None:
     if len(line) > 120:
         return None
     match = _STAMPED.fullmatch(line)
-    return (match['name'].rstrip(' ,'), match['time']) if match else None
+    return (match['name'].rstrip(' ,·•|–—:-'), match['time']) if match else None
 
 
 def is_guest_stamp(line: str) -> bool:
@@ -120,19 +168,37 @@ def is_guest_stamp(line: str) -> bool:
     return found is not None and found[0] == 'Guest'
 
 
-def is_staff_stamp(line: str, known: collections.abc.Collection[str]) -> bool:
+def is_staff_stamp(
+    line: str, known: collections.abc.Collection[str], *, within_text: bool = False
+) -> bool:
     """Whether a cleaned line opens a post of the host's or a producer's own.
 
     `known` holds the name and role lines that stand under an avatar in this file.
+    Within somebody's text, a name and role that are not among them count only where
+    the time is glued to them: 'I met the Director today' is a sentence.
 
     'Marian ValeAdvice Columnist11:03 a.m.' -> True
     """
     found = stamp(line)
     if found is None or not found[0] or found[0] == 'Guest':
         return False
-    return any(
-        found[0].replace(' ', '') == name.replace(' ', '') for name in known
-    ) or bool(_NAME_AND_ROLE.fullmatch(found[0]))
+    name, time = found
+    if within_text and not has_digit(time):
+        return False
+    if any(name.replace(' ', '') == other.replace(' ', '') for other in known):
+        return True
+    glued = line.startswith(name + time)
+    return bool(_NAME_AND_ROLE.fullmatch(name)) and (glued or not within_text)
+
+
+def has_digit(time: str) -> bool:
+    """Whether a time is more than a word such as 'today'."""
+    return bool(_DIGIT.search(time))
+
+
+def has_own_tally(footer: str) -> bool:
+    """Whether a footer ends in its number: '0 Likes21Post comments expanded'."""
+    return bool(_OWN_TALLY.search(footer))
 
 
 def is_number(line: str) -> bool:

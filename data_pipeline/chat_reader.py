@@ -3,7 +3,9 @@
 import collections
 import dataclasses
 
-from data_pipeline import chat_lines, clean, parsed
+from data_pipeline import chat_lines, chat_script, clean, parsed, set_marks
+
+_LONGEST_TOPIC = 200  # characters; beyond it, it is somebody's paragraph
 
 
 @dataclasses.dataclass
@@ -23,8 +25,8 @@ class Reader:
     """Walks a chat once; `out` is the same text again, each piece with its kind."""
 
     def __init__(self, pieces: list[parsed.Piece]) -> None:
-        self.pieces = pieces
-        self.lines = [clean.line(piece.text) for piece in pieces]
+        self.script = chat_script.Script(pieces)
+        self.pieces, self.lines = pieces, self.script.lines
         self.out: list[parsed.Piece] = []
         self.posts: list[Post] = []
         self.unknown: list[tuple[int, str, str]] = []
@@ -34,7 +36,8 @@ class Reader:
         self.target: list[parsed.Piece] = []
         # Text between two posts: the last line of it may prove to be a topic.
         self.pending: list[parsed.Piece] = []
-        self.names, self.host = self._people()
+        self.posts_with_topic = 0
+        self.posts_without_topic = 0
 
     def read(self) -> None:
         i = 0
@@ -45,9 +48,12 @@ class Reader:
     def _step(self, i: int) -> int:
         """Takes the piece at i, and those that belong to it; how many were taken."""
         piece, line = self.pieces[i], self.lines[i]
-        if piece.kind in ('footer', 'tally'):
+        if piece.kind in ('footer', 'tally', set_marks.MARK):
             self._take(piece, piece.kind)
             self._close()
+            return 1
+        if piece.kind == chat_script.CONTROL:
+            self._take(piece, piece.kind)
             return 1
         if not line:
             self._text(piece)
@@ -61,14 +67,14 @@ class Reader:
             time = found[1] if found else joined.removeprefix('Guest').strip()
             self._open(piece.line, topic=topic, time=time)
             return length + self._question_label(i + length)
-        if chat_lines.is_staff_stamp(line, self.names):
+        if self._staff_stamp(i):
             self._staff_post(piece, line)
             return 1
-        if chat_lines.label(piece.text) == 'QUESTION' and not self.kind:
+        if self.script.label(i) == 'QUESTION' and not self.kind:
             # Between two posts only a post can open: its stamp is missing or odd.
             self._open(piece.line, topic=self._topic(), time='')
             return self._question_label(i)
-        if line.lower() == 'avatar' and (taken := self._reply(i)):
+        if taken := self._reply(i):
             return taken
         if not self.kind and chat_lines.is_number(line) and self._tally_is_due():
             self._take(piece, 'tally')
@@ -79,19 +85,35 @@ class Reader:
     def _guest_stamp(self, i: int) -> int:
         """How many pieces at i are the stamp of a guest's post; 0 where none is."""
         line = self.lines[i]
-        following = self._next(i)
+        following = self.script.next(i)
+        found = chat_lines.stamp(line)
         if line == 'Guest' and following is not None:
-            found = chat_lines.stamp(self.lines[following])
-            if found is not None and not found[0]:
+            below = chat_lines.stamp(self.lines[following])
+            if below is not None and not below[0]:
                 return following - i + 1
-        if chat_lines.is_guest_stamp(line):
-            return 1
-        opens = (
-            following is not None
-            and chat_lines.label(self.pieces[following].text) == 'QUESTION'
+        opens = self.script.label(following) == 'QUESTION'
+        if found is not None and found[0] == 'Guest':
+            return int(opens or not self.kind or chat_lines.has_digit(found[1]))
+        if opens:
+            odd = line.startswith('Guest') and len(line) <= 60 and not self.kind
+            return int(odd or found is not None)
+        # Where nobody is called Guest, and nothing is labelled, posters have names.
+        named = not self.script.has_guests and not self.kind and found is not None
+        return int(
+            named
+            and found is not None
+            and bool(found[0])
+            and chat_lines.has_digit(found[1])
+            and not self._staff_stamp(i)
+            and (following is None or chat_lines.stamp(self.lines[following]) is None)
         )
-        odd = line.startswith('Guest') and len(line) <= 60 and not self.kind
-        return int(opens and (odd or chat_lines.stamp(line) is not None))
+
+    def _staff_stamp(self, i: int) -> bool:
+        return chat_lines.is_staff_stamp(
+            self.lines[i],
+            self.script.names,
+            within_text=self.kind not in ('', 'staff post'),
+        )
 
     def _open(self, line: int, *, topic: str, time: str) -> None:
         self.posts.append(Post(line=line, topic=topic, time=time, labelled=False))
@@ -99,8 +121,10 @@ class Reader:
 
     def _question_label(self, i: int) -> int:
         """Takes the label QUESTION: of the post just opened, and blanks before it."""
-        at = i if i < len(self.lines) and self.lines[i] else self._next(i)
-        if at is None or chat_lines.label(self.pieces[at].text) != 'QUESTION':
+        at = self.script.next(i - 1)
+        if at is None or self.pieces[at].kind != parsed.UNKNOWN:
+            return 0
+        if chat_lines.label(self.pieces[at].text, any_case=True) != 'QUESTION':
             return 0
         for blank in self.pieces[i:at]:
             self._take(blank, 'blank')
@@ -116,85 +140,48 @@ class Reader:
 
     def _reply(self, i: int) -> int:
         """Takes avatar, name, role and label at i; 0 where they do not stand there."""
-        header = self._header(i)
-        if header is None:
-            following = self._next(i)
-            if following is not None and self._opens_post(following):
-                self._take(self.pieces[i], 'avatar')
-                return 1
-            self._note(self.pieces[i])
-            return 0
-        people, label = header
+        if self.script.has_avatars:
+            if not self.script.is_avatar(i):
+                return 0
+            found = self.script.header(i)
+        else:
+            found = self.script.bare_header(i) if self.kind == parsed.QUESTION else None
+        if found is None:
+            return self._stray_avatar(i) if self.script.is_avatar(i) else 0
         if not self.posts or self.kind == 'staff post':
             self._note(self.pieces[i])
             return 0
-        end = people[-1] + 1 if label is None else label
+        end = found.people[-1] + 1 if found.label is None else found.label
         for piece in self.pieces[i:end]:
             self._take(piece, 'name and role')
-        if self._is_columnist([self.lines[p] for p in people]):
+        if self.script.answers(found.people):
             self.kind, self.target = parsed.ANSWER, []
             self.posts[-1].answers.append(self.target)
         else:
             self.kind, self.target = 'producer reply', []
             self.posts[-1].producer_replies += 1
-        if label is None:
+        if found.label is None:
             return end - i
-        self._labelled(self.pieces[label])
-        return label - i + 1
+        self._labelled(self.pieces[found.label])
+        return found.label - i + 1
 
-    def _header(self, i: int) -> tuple[list[int], int | None] | None:
-        """Where the name, the role and ANSWER: of the avatar at i stand.
-
-        Name and role are enough where the role is known to be one; the label is enough
-        where a name stands before it.
-        """
-        people: list[int] = []
-        at = self._next(i)
-        while at is not None and len(people) < 3:
-            if self.pieces[at].kind in ('footer', 'tally'):
-                break
-            if chat_lines.label(self.pieces[at].text) == 'ANSWER':
-                return (people, at) if people else None
-            if len(self.lines[at]) > 60:
-                break
-            people.append(at)
-            at = self._next(at)
-        else:
-            if at is not None and chat_lines.label(self.pieces[at].text) == 'ANSWER':
-                return people, at
-        if len(people) >= 2 and (
-            chat_lines.role_answers(self.lines[people[1]]) is not None
+    def _stray_avatar(self, i: int) -> int:
+        """Takes an avatar without a name where a post follows; else it is text."""
+        following = self.script.next(i)
+        if following is not None and (
+            self._guest_stamp(following) or self._staff_stamp(following)
         ):
-            return people[:2], None
-        return None
-
-    def _people(self) -> tuple[set[str], str]:
-        """The name and role lines under avatars, joined, and the host's name.
-
-        The host is the commonest name whose role is a columnist's; where no role is,
-        the commonest name.
-        """
-        names: collections.Counter[str] = collections.Counter()
-        columnists: collections.Counter[str] = collections.Counter()
-        joined = set()
-        for i, line in enumerate(self.lines):
-            if line.lower() == 'avatar' and (header := self._header(i)):
-                people = [self.lines[p] for p in header[0]]
-                names[people[0]] += 1
-                columnists[people[0]] += bool(chat_lines.role_answers(people[-1]))
-                joined.update((people[0], ''.join(people)))
-        commonest = (+columnists or names).most_common(1)
-        return joined, commonest[0][0] if commonest else ''
-
-    def _is_columnist(self, people: list[str]) -> bool:
-        """Whether the role answers; the host does, whatever the role."""
-        return people[0] == self.host or bool(chat_lines.role_answers(people[-1]))
+            self._take(self.pieces[i], 'avatar')
+            return 1
+        self._note(self.pieces[i])
+        return 0
 
     def _staff_post(self, piece: parsed.Piece, line: str) -> None:
         self._drop_pending()
         found = chat_lines.stamp(line)
         name = found[0] if found else ''
-        helper = not (self.host and name.startswith(self.host)) and (
+        host = self.script.host
+        helper = not (host and name.startswith(host)) and (
             chat_lines.role_answers(name) is False
         )
         self.staff_posts['producer' if helper else 'host'] += 1
@@ -215,23 +202,39 @@ class Reader:
     def _topic(self) -> str:
         """The line before a stamp, taken back from where it waits or was put."""
         if self.kind:
-            # No footer closed the post above, so the topic ended up in its text.
-            while self.target and not self.target[-1].text.strip():
-                self.target.pop()
-            first = bool(self.target) and self.target[-1] is self.target[0]
-            if first and self.kind in (parsed.QUESTION, parsed.ANSWER):
-                return ''  # all that this text has
-            if not self.target:
-                return ''
-            piece = self.target.pop()
-            piece.kind = 'topic'
+            piece = self._topic_within_text()
             self._close()
-            return piece.text
+            return piece.text if piece else ''
         waiting = [piece for piece in self.pending if piece.text.strip()]
         if waiting:
             waiting[-1].kind = 'topic'
+        self.posts_with_topic += bool(waiting)
+        # A chat may begin with its first stamp.
+        self.posts_without_topic += not waiting and bool(self.posts)
         self._drop_pending()
         return waiting[-1].text if waiting else ''
+
+    def _topic_within_text(self) -> parsed.Piece | None:
+        """The topic at the end of a text that no footer closed, None where none is.
+
+        Nor is one expected in a chat whose posts have had none so far.
+        """
+        target = self.target
+        while target and not target[-1].text.strip():
+            target.pop()
+        if not target or len(target[-1].text) > _LONGEST_TOPIC:
+            return None
+        if self.posts_without_topic > self.posts_with_topic:
+            return None
+        if len(target) == 1 and self.kind in (parsed.QUESTION, parsed.ANSWER):
+            return None  # all that this text has
+        piece = target.pop()
+        piece.kind = 'topic'
+        if self.unknown and self.unknown[-1][:2] == (piece.line, piece.text):
+            self.unknown.pop()
+        if len(target) > 1 and chat_lines.is_number(clean.line(target[-1].text)):
+            target.pop().kind = 'tally'
+        return piece
 
     def _drop_pending(self) -> None:
         """Reports the text that stood between two posts and was no topic."""
@@ -251,25 +254,15 @@ class Reader:
         self.kind, self.target = '', []
 
     def _note(self, piece: parsed.Piece) -> None:
-        where = f'kept in the {self.kind}' if self.kind else 'left out'
-        self.unknown.append((piece.line, piece.text, where))
-
-    def _opens_post(self, i: int) -> bool:
-        return bool(self._guest_stamp(i)) or chat_lines.is_staff_stamp(
-            self.lines[i], self.names
-        )
+        """Reports a line kept as text; what stands between posts is reported later."""
+        if self.kind:
+            self.unknown.append((piece.line, piece.text, f'kept in the {self.kind}'))
 
     def _tally_is_due(self) -> bool:
         """Whether a footer stands above, with no number of its own below it yet."""
         for piece in reversed(self.out):
             if piece.text.strip():
-                counted = any(sign.isdigit() for sign in piece.text)
-                return piece.kind == 'footer' or (piece.kind == 'tally' and not counted)
+                if piece.kind == 'footer':
+                    return not chat_lines.has_own_tally(piece.text)
+                return piece.kind == 'tally' and not chat_lines.has_digit(piece.text)
         return False
-
-    def _next(self, i: int) -> int | None:
-        """The next piece after i that is not blank."""
-        for j in range(i + 1, len(self.lines)):
-            if self.lines[j]:
-                return j
-        return None

@@ -15,7 +15,7 @@ The host's own posts open with a name, a role and a time on one line.
 
 import pathlib
 
-from data_pipeline import chat_lines, chat_reader, clean, link_cards, parsed
+from data_pipeline import chat_lines, chat_reader, clean, link_cards, parsed, set_marks
 from hax_jax import records
 
 SOURCE = 'chat'
@@ -23,7 +23,8 @@ SOURCE = 'chat'
 
 def parse(text: str, *, file: str) -> parsed.Parsed:
     """The pairs of one chat; `file` names it in the records."""
-    reader = chat_reader.Reader(chat_lines.split_furniture(parsed.raw_lines(text)))
+    lines = set_marks.split(parsed.raw_lines(text))
+    reader = chat_reader.Reader(chat_lines.split_furniture(lines))
     reader.read()
     result = parsed.Parsed(pieces=reader.out, unknown=reader.unknown)
     result.counts.update(
@@ -34,6 +35,7 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
     )
     for post in reader.posts:
         _add(post, file=file, result=result)
+    set_marks.weigh(result, layout='chat')
     result.unknown.sort()
     return result
 
@@ -55,20 +57,12 @@ def _add(post: chat_reader.Post, *, file: str, result: parsed.Parsed) -> None:
     answer = '\n\n'.join(a for a in answers if a)
     result.counts['chat guest posts'] += 1
     result.counts['chat producer replies'] += post.producer_replies
-    if not answer:
-        if post.answers:
-            kind = 'with an empty answer'
-        elif post.producer_replies:
-            kind = 'answered by a producer alone'
-        else:
-            kind = 'unanswered'
-        result.counts[f'chat posts {kind}'] += 1
-        result.dropped.append((post.line, clean.text(post.topic), f'chat posts {kind}'))
-        return
-    if not question:
-        kind = 'chat posts without question text'
-        result.counts[kind] += 1
-        result.dropped.append((post.line, clean.text(post.topic), kind))
+    missing = _why_no_pair(post, question=question, answer=answer)
+    if missing:
+        result.counts[missing] += 1
+        result.dropped.append((post.line, clean.text(post.topic), missing))
+        for pieces in (post.question, *post.answers):
+            parsed.leave_without_pair(pieces)
         return
     result.counts['chat posts answered'] += 1
     if len([a for a in answers if a]) > 1:
@@ -88,3 +82,14 @@ def _add(post: chat_reader.Post, *, file: str, result: parsed.Parsed) -> None:
             flags=tuple(dict.fromkeys(flags)),
         )
     )
+
+
+def _why_no_pair(post: chat_reader.Post, *, question: str, answer: str) -> str:
+    """What keeps a post from being a pair, '' where nothing does."""
+    if answer:
+        return '' if question else 'chat posts without question text'
+    if post.answers:
+        return 'chat posts with an empty answer'
+    if post.producer_replies:
+        return 'chat posts answered by a producer alone'
+    return 'chat posts unanswered'

@@ -13,6 +13,8 @@ _ZERO_WIDTH = re.compile(
     '|(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7f])'
 )
 _SPACES = re.compile('[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]')
+# What cleaning leaves as it is, but for its blanks.
+_PLAIN = re.compile(r"[\t\n\r -%'-~]*")
 _BREAKS = re.compile('\r\n|[\r\x0b\x0c\x85\u2028\u2029]')
 _CONTROLS = re.compile('[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]')
 _SURROGATES = re.compile('[\ud800-\udfff]')
@@ -48,7 +50,7 @@ def text(raw: str) -> str:
 
 def line(raw: str) -> str:
     """One raw line as the parsers compare it: cleaned, on one line, no outer blanks."""
-    return ' '.join(text(raw).split())
+    return ' '.join((raw if _PLAIN.fullmatch(raw) else text(raw)).split())
 
 
 def census(raw: str) -> dict[str, int]:

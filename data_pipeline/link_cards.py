@@ -9,18 +9,22 @@ mostly below such a line:
     example.com
 """
 
+import bisect
+import collections
 import dataclasses
 import re
 
 from data_pipeline import clean, parsed
 
 _MOST_LINES = 4  # of one preview, the longest seen has three
+_TOO_MANY = _MOST_LINES + 1
 _LONGEST_LINE = 300  # characters; beyond it, it is somebody's paragraph
-# One or two words for the section, three or more for the title.
+# Up to three words for the section, three or more for the title.
 _SECTION_TITLE = re.compile(
-    r'[A-Z][\w’\'&-]{2,20}(?: [\w’\'&-]{1,20})? \| \S+(?: \S+)+ \S*[^.\s]'
+    r'(?=.{1,200}$)[A-Z][\w’\'&.-]{2,20}(?: [\w’\'&.-]{1,20}){0,2} \| \S+(?: \S+){2,}'
 )
 _SITE = re.compile(r'(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?', re.IGNORECASE)
+_KINDS = (parsed.QUESTION, parsed.ANSWER)
 _CONTROLS = ('(click for more)', 'click for more')
 
 
@@ -41,16 +45,16 @@ def mark_in_question(pieces: list[parsed.Piece]) -> list[Card]:
     to be one.
     """
     cards = []
-    for i, piece in enumerate(pieces):
-        if clean.line(piece.text) != 'image':
-            continue
-        cards.append(_take([piece], 'image'))
-        below = _filled(pieces[i + 1 :])
-        previews = [p for p in below if clean.line(p.text) != 'image']
-        if _is_preview(previews):
-            cards.append(_take(previews, 'link card'))
-        elif previews:
-            cards.append(_kept(previews[0]))
+    images = _images(pieces)
+    others = [i for i in _filled(pieces) if i not in images]
+    for i in sorted(images):
+        cards.append(_take([pieces[i]], 'image'))
+        below = [pieces[at] for at in others[bisect.bisect(others, i) :][:_TOO_MANY]]
+        if _is_preview(below):
+            cards.append(_take(below, 'link card'))
+            others = []
+        elif below:
+            cards.append(_kept(below[0]))
     return cards + _mark_titles(pieces)
 
 
@@ -61,19 +65,22 @@ def mark_in_answer(pieces: list[parsed.Piece]) -> list[Card]:
     a preview by themselves are taken for one.
     """
     cards = []
-    for i, piece in enumerate(pieces):
-        if clean.line(piece.text) != 'image':
-            continue
-        above, below = _filled(pieces[:i]), _filled(pieces[i + 1 :])
-        cards.append(_take([piece], 'image'))
-        if above and _is_preview(below) and _looks_like_preview(below):
+    filled, images = _filled(pieces), _images(pieces)
+    first = next((i for i in filled if i not in images), len(pieces))
+    for i in sorted(images):
+        if pieces[i].kind not in _KINDS:
+            continue  # it closed the card of an image above
+        cards.append(_take([pieces[i]], 'image'))
+        at = bisect.bisect(filled, i)
+        below = [pieces[j] for j in filled[at : at + _TOO_MANY]]
+        if first < i and _is_preview(below) and _looks_like_preview(below):
             cards.append(_take(below, 'link card'))
-        elif above and below and clean.line(below[0].text) != 'image':
+        elif first < i and below and filled[at] not in images:
             cards.append(_kept(below[0]))
     cards += _mark_titles(pieces)
-    filled = _filled(pieces)
-    if len(filled) > 1 and clean.line(filled[-1].text).lower() in _CONTROLS:
-        cards.append(_take([filled[-1]], 'click for more line'))
+    left = _filled(pieces)
+    if len(left) > 1 and clean.line(pieces[left[-1]].text).lower() in _CONTROLS:
+        cards.append(_take([pieces[left[-1]]], 'click for more line'))
     return cards
 
 
@@ -93,18 +100,23 @@ def _looks_like_preview(lines: list[parsed.Piece]) -> bool:
 
 def _mark_titles(pieces: list[parsed.Piece]) -> list[Card]:
     """Marks section titles that open or close a text with no `image` above them."""
+    filled = collections.deque(_filled(pieces))
     cards = []
-    for end in (0, -1):
-        while len(filled := _filled(pieces)) > 1:
-            if not _SECTION_TITLE.fullmatch(clean.line(filled[end].text)):
+    for end, pop in ((0, filled.popleft), (-1, filled.pop)):
+        while len(filled) > 1:
+            if not _SECTION_TITLE.fullmatch(clean.line(pieces[filled[end]].text)):
                 break
-            cards.append(_take([filled[end]], 'link card'))
+            cards.append(_take([pieces[pop()]], 'link card'))
     return cards
 
 
-def _filled(pieces: list[parsed.Piece]) -> list[parsed.Piece]:
-    kinds = (parsed.QUESTION, parsed.ANSWER)
-    return [p for p in pieces if p.text.strip() and p.kind in kinds]
+def _filled(pieces: list[parsed.Piece]) -> list[int]:
+    """Where text stands that is still the question's or the answer's."""
+    return [i for i, p in enumerate(pieces) if p.kind in _KINDS and p.text.strip()]
+
+
+def _images(pieces: list[parsed.Piece]) -> set[int]:
+    return {i for i in _filled(pieces) if clean.line(pieces[i].text) == 'image'}
 
 
 def _take(pieces: list[parsed.Piece], kind: str) -> Card:

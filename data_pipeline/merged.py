@@ -6,7 +6,7 @@ Advice Columnist
 ANSWER: text
 The spare ladder                         the next topic, glued below the answer
 QUESTION: text
-OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        a mark of the old trainer
+OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        the weight of all pairs above (set_marks)
 """
 
 import collections
@@ -15,13 +15,12 @@ import itertools
 import pathlib
 import re
 
-from data_pipeline import chat_lines, clean, parsed
+from data_pipeline import chat_lines, clean, parsed, set_marks
 from hax_jax import records
 
 SOURCE = 'merged'
 
-_MARK = re.compile(r'(?:OVERSAMPLE_WEIGHT: *[\d.]+)? *(?:<END_OF_SET>)?')
-_ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]* ?){0,5}Columnist')
+_ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){1,3}')
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
@@ -39,7 +38,14 @@ class _Pair:
 
 def parse(text: str, *, file: str) -> parsed.Parsed:
     """The pairs of one merged file; `file` names it in the records."""
-    pieces = chat_lines.split_furniture(parsed.raw_lines(text))
+    result = read(set_marks.split(parsed.raw_lines(text)), file=file)
+    set_marks.weigh(result, layout=SOURCE)
+    return result
+
+
+def read(lines: list[parsed.Piece], *, file: str) -> parsed.Parsed:
+    """The pairs of a file's lines, or of some of them, before sets have weights."""
+    pieces = chat_lines.split_furniture(lines)
     _mark_residue(pieces)
     result = parsed.Parsed(pieces=[])
     pairs = _split(pieces, result)
@@ -50,7 +56,7 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
 
 
 def _mark_residue(pieces: list[parsed.Piece]) -> None:
-    """Gives name, role and old trainer's lines, and numbers below footers, a kind."""
+    """Gives names, roles and stamps, and numbers below footers, a kind."""
     filled = [
         (clean.line(piece.text), piece) for piece in pieces if clean.line(piece.text)
     ]
@@ -60,10 +66,10 @@ def _mark_residue(pieces: list[parsed.Piece]) -> None:
         below = filled[i + 1] if i + 1 < len(filled) else ('', piece)
         if piece.kind != parsed.UNKNOWN:
             continue
-        if _MARK.fullmatch(line):
-            piece.kind = 'trainer mark'
-        elif above[1].kind in ('footer', 'tally') and chat_lines.is_number(line):
+        if above[1].kind in ('footer', 'tally') and chat_lines.is_number(line):
             piece.kind = 'tally'
+        elif chat_lines.is_guest_stamp(line):
+            piece.kind = 'stamp'
         elif (
             _ROLE.fullmatch(line)
             or (_NAME.fullmatch(line) and _ROLE.fullmatch(below[0]))
@@ -85,43 +91,61 @@ def _signing_names(filled: list[tuple[str, parsed.Piece]]) -> set[str]:
 
 
 def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:
-    """The pairs by their labels; every piece goes to `result.pieces` with its kind."""
+    """The pairs by their labels; every piece goes to `result.pieces` with its kind.
+
+    A footer and a set's mark close a pair: below them stands the next one's topic.
+    """
     pairs: list[_Pair] = []
-    answering = False
+    answering, closed = False, True
+    between: list[parsed.Piece] = []
     for piece in pieces:
+        parts = [piece]
         label = chat_lines.label(piece.text) if piece.kind == parsed.UNKNOWN else ''
         if label == 'QUESTION':
             parts = chat_lines.split_label(piece, parsed.QUESTION)
-            pairs.append(_Pair(question=[parts[1]]))
-            answering = False
+            topic = _topic_between(between) if pairs else ''
+            _leave_out(between, result)
+            pairs.append(_Pair(question=[parts[1]], topic=topic))
+            answering, closed, between = False, False, []
         elif label == 'ANSWER' and pairs and not answering:
             parts = chat_lines.split_label(piece, parsed.ANSWER)
             pairs[-1].answer = [parts[1]]
-            answering = True
-        else:
-            parts = [piece]
-            if piece.kind == parsed.UNKNOWN:
-                _continue(piece, pairs, result)
+            _leave_out(between, result)
+            answering, closed, between = True, False, []
+        elif piece.kind in ('footer', 'tally', set_marks.MARK):
+            closed = True
+        elif piece.kind == parsed.UNKNOWN and closed:
+            between.append(piece)
+        elif piece.kind == parsed.UNKNOWN:
+            running = pairs[-1].question if not answering else pairs[-1].answer
+            piece.kind = parsed.ANSWER if answering else parsed.QUESTION
+            (running or []).append(piece)
             if label:
-                where = f'kept in the {piece.kind}' if pairs else 'left out'
-                result.unknown.append((piece.line, piece.text, where))
+                result.unknown.append(
+                    (piece.line, piece.text, f'kept in the {piece.kind}')
+                )
         result.pieces += parts
+    _leave_out(between, result)
+    result.unknown.sort()
     return pairs
 
 
-def _continue(piece: parsed.Piece, pairs: list[_Pair], result: parsed.Parsed) -> None:
-    """Adds a line to the running text, or reports it where none runs."""
-    if not pairs:
+def _topic_between(between: list[parsed.Piece]) -> str:
+    """The last line between two pairs."""
+    filled = [piece for piece in between if piece.text.strip()]
+    if not filled:
+        return ''
+    filled[-1].kind = 'topic'
+    return filled[-1].text
+
+
+def _leave_out(pieces: list[parsed.Piece], result: parsed.Parsed) -> None:
+    """Reports what stands between two pairs and is no topic."""
+    for piece in pieces:
         if not piece.text.strip():
             piece.kind = 'blank'
-        elif not chat_lines.label(piece.text):
+        elif piece.kind == parsed.UNKNOWN:
             result.unknown.append((piece.line, piece.text, 'left out'))
-    elif pairs[-1].answer is None:
-        piece.kind = parsed.QUESTION
-        pairs[-1].question.append(piece)
-    else:
-        piece.kind = parsed.ANSWER
-        pairs[-1].answer.append(piece)
 
 
 def _split_topics(pairs: list[_Pair]) -> None:
@@ -171,6 +195,7 @@ def _add(pair: _Pair, *, file: str, result: parsed.Parsed) -> None:
             kind = 'questions with an empty answer'
         result.counts[f'merged {kind}'] += 1
         result.dropped.append((pair.question[0].line, '', f'merged {kind}'))
+        parsed.leave_without_pair([*pair.question, *(pair.answer or [])])
         return
     result.counts['merged questions answered'] += 1
     stem = pathlib.PurePath(file).stem

@@ -8,6 +8,11 @@ from hax_jax import records
 
 # The kinds of text that stand in a pair; every other kind is left out, and counted.
 QUESTION, ANSWER = 'question', 'answer'
+# What such text becomes where its post makes no pair.
+WITHOUT_PAIR = {
+    QUESTION: 'question without pair',
+    ANSWER: 'answer without pair',
+}
 UNKNOWN = 'unknown'
 
 
@@ -24,7 +29,8 @@ class Piece:
 class Parsed:
     """The outcome of one file.
 
-    `pieces` is the whole file in its order: nothing of it is in no piece.
+    `pieces` is the whole file in its order: nothing of it is in no piece, and the words
+    of the pairs are those of the pieces of kind question and answer.
     `unknown` holds (line, text, where the text went) for what no rule explains,
     `dropped` (line, name, kind) for each post that made no pair.
     """
@@ -47,6 +53,12 @@ def raw_lines(text: str) -> list[Piece]:
 def join(pieces: collections.abc.Iterable[Piece], kind: str) -> str:
     """The raw text of the pieces of one kind, a line each."""
     return '\n'.join(piece.text for piece in pieces if piece.kind == kind)
+
+
+def leave_without_pair(pieces: collections.abc.Iterable[Piece]) -> None:
+    """Says of a post's questions and answers that they stand in no pair."""
+    for piece in pieces:
+        piece.kind = WITHOUT_PAIR.get(piece.kind, piece.kind)
 
 
 def words(pieces: collections.abc.Iterable[Piece]) -> collections.Counter[str]:

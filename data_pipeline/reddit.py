@@ -16,31 +16,26 @@ Only such a header separates posts: `#`, `---`, `====`, QUESTION: and ANSWER: ar
 found in what people write.
 """
 
-import dataclasses
+import itertools
 import re
 
-from data_pipeline import chat_lines, clean, merged, parsed
+from data_pipeline import chat_lines, clean, merged, parsed, reddit_headers, set_marks
 from hax_jax import records
 
-_RULE = re.compile(r'={20,}')
-_POST = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
-_SCORE = re.compile(r'Score: *(-?[\d,.]+)([kKmM]?)')
-_DATE = re.compile(r'Date: *([^|\n]*[^|\s])')
-_POST_URL = re.compile(r'/comments/(\w+)|redd\.it/(\w+)')
-_SUBREDDIT = re.compile(r'/r/(\w+)')
-_KNOWN_HEADER = re.compile(
-    r'#+ *(?:Reddit Post\b|Score:|Date:|URL:|$).*', re.IGNORECASE
-)
-
+# Possessive where two runs meet: both could take an apostrophe.
 _UPDATE = re.compile(
-    r'^\W*(?:[\w’\']+\W+){0,2}update\b|[\[(]\W*(?:\w+ )?update\b|\bupdate\W*$'
-    r'|\b(?-i:UPDATE)\b|\bupdate:',
+    r'^\W*+(?:[\w’\']++\W++){0,2}update\b|[\[(]\W{0,5}(?:\w+ )?update\b'
+    r'|\bupdate\W{0,9}$|\b(?-i:UPDATE)\b|\bupdate:',
     re.IGNORECASE,
 )
-_REMOVED = ('[deleted]', '[removed]', '[ removed by reddit ]', '[deleted by user]')
+_REMOVED = re.compile(
+    r'[*_\\]{0,3}\[ ?(?:(?:comment|post) )?(?:deleted|removed)(?: by [\w ]{1,20})? ?'
+    r'\\?\][*_]{0,3}',
+    re.IGNORECASE,
+)
 # How moderation bots sign, and how they open, in any of the forums.
 _BOT_SIGNATURE = re.compile(
-    r"\W*(?:i am|i'm) a bot,? and this (?:action|comment) was (?:performed|posted)"
+    r"\W*+(?:i am|i'm) a bot,? and this (?:action|comment) was (?:performed|posted)"
     r' automatically'
     r'|[^>].*\bi am a bot, and this action was performed automatically\W+'
     r'please \W*contact the moderators',
@@ -54,66 +49,62 @@ _BOT_OPENING = re.compile(
 _BOT_WORDS = ('a bot', 'automod', 'welcome to')
 
 
-@dataclasses.dataclass(frozen=True)
-class _Header:
-    """One post's header block: lines [start, end) of the file."""
-
-    start: int
-    end: int
-    score: int = 0
-    date: str = ''
-    post_id: str = ''
-    subreddit: str = ''
-
-    @property
-    def name(self) -> str:
-        """The post in reports, '' where its header has no URL."""
-        return f'reddit:{self.post_id}' if self.post_id else ''
-
-
 def has_header(text: str) -> bool:
     """Whether a post's header block stands in the text."""
     pieces = parsed.raw_lines(text)
-    return bool(_headers([clean.line(piece.text) for piece in pieces]))
+    return bool(reddit_headers.find([clean.line(piece.text) for piece in pieces]))
 
 
 def parse(text: str, *, file: str) -> parsed.Parsed:
     """The pairs of one file of posts; `file` names it in the records."""
-    pieces = parsed.raw_lines(text)
+    pieces = set_marks.split(parsed.raw_lines(text))
     lines = [clean.line(piece.text) for piece in pieces]
-    headers = _headers(lines)
+    headers = reddit_headers.find(lines)
     first = headers[0].start if headers else len(pieces)
     # What stands above the first header may be pairs that were merged in without any.
-    above = '\n'.join(piece.text for piece in pieces[:first])
-    result = merged.parse(above, file=file) if first else parsed.Parsed(pieces=[])
-    for header, following in zip(headers, [*headers[1:], None], strict=True):
+    result = merged.read(pieces[:first], file=file)
+    for header, following in itertools.zip_longest(headers, headers[1:]):
         end = len(pieces) if following is None else following.start
         for i in range(header.start, header.end):
             pieces[i].kind = 'header'
-            if not _KNOWN_HEADER.fullmatch(lines[i]) and not _RULE.fullmatch(lines[i]):
-                result.unknown.append((i + 1, pieces[i].text, 'left out of the header'))
+            if not reddit_headers.explains(lines[i]):
+                where = (pieces[i].line, pieces[i].text, 'left out of the header')
+                result.unknown.append(where)
         result.pieces += pieces[header.start : header.end]
-        _add(header, pieces[header.end : end], file=file, result=result)
+        line = pieces[min(header.start + 1, header.end - 1)].line
+        body = pieces[header.end : end]
+        _add(header, body, line=line, file=file, result=result)
+    set_marks.weigh(result, layout='reddit')
     return result
 
 
 def _add(
-    header: _Header, body: list[parsed.Piece], *, file: str, result: parsed.Parsed
+    header: reddit_headers.Header,
+    body: list[parsed.Piece],
+    *,
+    line: int,
+    file: str,
+    result: parsed.Parsed,
 ) -> None:
-    """Counts one post and, where it has both texts, adds its pair."""
+    """Counts the post that its header names at `line`, and adds its pair, if any."""
     result.counts['reddit posts'] += 1
     post = _sections(body, result)
     if post is None:
         filled = any(piece.text.strip() for piece in body)
         kind = 'posts without QUESTION:' if filled else 'headers without a body'
         result.counts[f'reddit {kind}'] += 1
-        result.dropped.append((header.start + 1, header.name, f'reddit {kind}'))
+        result.dropped.append((line, header.name, f'reddit {kind}'))
         _leave_out(body, result)
         return
     result.pieces += post
     texts = [piece for piece in post if piece.kind == parsed.QUESTION]
     title = clean.text(texts[0].text)
-    rest = clean.text('\n'.join(piece.text for piece in texts[1:]))
+    rest = clean.text(parsed.join(texts[1:], parsed.QUESTION))
+    if _REMOVED.fullmatch(rest):
+        for piece in texts[1:]:
+            piece.kind = 'removed body'
+        result.counts['reddit removed bodies'] += 1
+        rest = ''
     question = f'{title}\n\n{rest}'.strip()
     answer = clean.text(parsed.join(post, parsed.ANSWER))
     flags = []
@@ -127,6 +118,7 @@ def _add(
     if missing:
         result.counts[f'reddit {missing}'] += 1
         result.dropped.append((texts[0].line, header.name, f'reddit {missing}'))
+        parsed.leave_without_pair(post)
         return
     result.counts['reddit posts answered'] += 1
     post_id = header.post_id or parsed.content_hash(question, answer)
@@ -157,7 +149,7 @@ def _why_unanswered(question: str, answer: str, post: list[parsed.Piece]) -> str
         return 'posts without question text'
     if is_bot(answer):
         return 'AutoModerator answers'
-    return 'removed answers' if answer.lower() in _REMOVED else ''
+    return 'removed answers' if _REMOVED.fullmatch(answer) else ''
 
 
 def is_bot(answer: str) -> bool:
@@ -195,7 +187,10 @@ def _sections(
     The answer opens at the first ANSWER: below a blank line, as it is written; at the
     first one at all where no blank line stands before any.
     """
-    labels = [chat_lines.label(piece.text) for piece in body]
+    labels = [
+        chat_lines.label(piece.text) if piece.kind == parsed.UNKNOWN else ''
+        for piece in body
+    ]
     if 'QUESTION' not in labels:
         return None
     opens = labels.index('QUESTION')
@@ -206,6 +201,9 @@ def _sections(
     post = []
     for i, piece in enumerate(body[opens:], start=opens):
         kind = parsed.QUESTION if i < answer else parsed.ANSWER
+        if piece.kind != parsed.UNKNOWN:
+            post.append(piece)  # a set's mark
+            continue
         if i in (opens, answer):
             post += chat_lines.split_label(piece, kind)
             continue
@@ -218,53 +216,8 @@ def _sections(
 
 def _leave_out(pieces: list[parsed.Piece], result: parsed.Parsed) -> None:
     for piece in pieces:
-        piece.kind = parsed.UNKNOWN if piece.text.strip() else 'blank'
-        if piece.kind == parsed.UNKNOWN:
+        if not piece.text.strip():
+            piece.kind = 'blank'
+        elif piece.kind == parsed.UNKNOWN:
             result.unknown.append((piece.line, piece.text, 'left out'))
     result.pieces += pieces
-
-
-def _headers(lines: list[str]) -> list[_Header]:
-    """Every header block: a rule, `# Reddit Post N`, `#` lines and a closing rule.
-
-    A file that breaks off within its last header ends it. Two headers may share a rule.
-    """
-    headers: list[_Header] = []
-    i = 0
-    while i + 1 < len(lines):
-        end = _header_end(lines, i)
-        if end is None:
-            i += 1
-            continue
-        start = max(i, headers[-1].end) if headers else i
-        headers.append(_header(lines, start=start, end=end))
-        i = end - 1  # the closing rule may open the next header
-    return headers
-
-
-def _header_end(lines: list[str], i: int) -> int | None:
-    """The line after the header whose opening rule is at i, None where none opens."""
-    if not (_RULE.fullmatch(lines[i]) and _POST.fullmatch(lines[i + 1])):
-        return None
-    at = i + 2
-    while at < len(lines) and (not lines[at] or lines[at].startswith('#')):
-        at += 1
-    if at == len(lines):
-        return at
-    return at + 1 if _RULE.fullmatch(lines[at]) else None
-
-
-def _header(lines: list[str], *, start: int, end: int) -> _Header:
-    text = '\n'.join(lines[start:end])
-    score, date, url = _SCORE.search(text), _DATE.search(text), _POST_URL.search(text)
-    forum = _SUBREDDIT.search(text)
-    factor = {'': 1, 'k': 1_000, 'm': 1_000_000}[score[2].lower()] if score else 1
-    number = score[1].replace(',', '').rstrip('.') if score else '0'
-    return _Header(
-        start=start,
-        end=end,
-        score=round(float(number) * factor),
-        date=date[1] if date else '',
-        post_id=(url[1] or url[2]).lower() if url else '',
-        subreddit=forum[1] if forum else '',
-    )

@@ -153,9 +153,11 @@ def test_every_word_of_a_chat_is_accounted_for_once() -> None:
         'topic': 12,
         'stamp': 16,
         'label': 11,
-        'question': 26,
+        'question': 15,
+        'question without pair': 11,
         'name and role': 25,
         'answer': 13,
+        'answer without pair': 0,  # the blank one
         'producer reply': 4,
         'footer': 41,
         'image': 2,

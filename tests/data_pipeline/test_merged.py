@@ -87,5 +87,6 @@ def test_every_word_of_a_merged_file_is_accounted_for_once() -> None:
         'answer': 9,
         'topic': 5,
         'trainer mark': 3,
+        'blank': 0,
     }
     assert found.unknown == [(1, 'Stray words', 'left out')]
