@@ -176,7 +176,7 @@ def is_update(title: str) -> bool:
 
 def is_removed(cleaned: str) -> bool:
     """Whether a text is only the mark that Reddit leaves of a removed one."""
-    return cleaned.lower() in _REMOVED
+    return bool(_REMOVED.fullmatch(cleaned))
 
 
 def _sections(

@@ -1,5 +1,6 @@
 """The header blocks that separate the posts of a Reddit Markdown file."""
 
+import collections.abc
 import dataclasses
 import re
 
@@ -43,12 +44,20 @@ def find(lines: list[str]) -> list[Header]:
     """Every header block: a rule, `# Reddit Post N`, `#` lines and a closing rule.
 
     A file that breaks off within its last header ends it. Two headers may share a rule.
-    Without both rules, a number and a field below it make a header.
+    In a file where none has both rules, a number and a field below it make a header;
+    elsewhere somebody has quoted one.
     """
+    return _find(lines, _ruled_header) or _find(lines, _bare_header)
+
+
+def _find(
+    lines: list[str],
+    header_at: collections.abc.Callable[[list[str], int], tuple[int, int] | None],
+) -> list[Header]:
     headers: list[Header] = []
     i = 0
     while i < len(lines):
-        found = _ruled_header(lines, i) or _bare_header(lines, i)
+        found = header_at(lines, i)
         if found is None:
             i += 1
             continue

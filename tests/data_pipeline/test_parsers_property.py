@@ -7,7 +7,15 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from data_pipeline import chats, clean, merged, parsed, reddit, sources
+from data_pipeline import (
+    chats,
+    clean,
+    encoding,
+    merged,
+    parsed,
+    reddit,
+    whole_files,
+)
 from hax_jax import config
 
 PARSERS = {'chat': chats.parse, 'reddit': reddit.parse, 'merged': merged.parse}
@@ -169,10 +177,10 @@ def test_every_post_is_a_pair_or_is_named(text: str) -> None:
 @hypothesis.settings(max_examples=500, derandomize=True, deadline=None, database=None)
 def test_no_bytes_crash_a_parser(raw: bytes) -> None:
     try:
-        text = sources.decode(raw, 'f.md', warnings=[])
+        text = encoding.decode(raw, 'f.md', warnings=[])
     except config.InputError:
         return
-    sources.detect(text)
+    whole_files.detect(text)
     for parse in PARSERS.values():
         assert problems(text, parse(text, file='f.md')) == []
 
