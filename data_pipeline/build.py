@@ -16,15 +16,8 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from data_pipeline import (
-    beam_pipeline,
-    build_run,
-    config_file,
-    dataset,
-    overrides,
-    program,
-    settings,
-)
+from data_pipeline import build_run, config_file, dataset, overrides, program, settings
+from data_pipeline.preparing import beam_pipeline
 from hax_jax import config
 
 _DEFAULT_FILE = pathlib.Path(__file__).parents[1] / 'configs' / 'data' / 'advice.py'

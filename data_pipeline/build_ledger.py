@@ -7,15 +7,9 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipeline import (
-    dataset,
-    inputs,
-    pair_store,
-    preparation,
-    settings,
-    sources,
-    stage_ledger,
-)
+from data_pipeline import dataset, settings
+from data_pipeline.preparing import pair_store, preparation, stage_ledger
+from data_pipeline.reading import inputs, sources
 from hax_jax import records
 
 

@@ -7,20 +7,17 @@ import os
 import pathlib
 from typing import Any
 
-from data_pipeline import (
+from data_pipeline import build_ledger, dataset, progress, settings
+from data_pipeline.preparing import (
     batch_work,
     beam_map,
     beam_pipeline,
-    build_ledger,
-    dataset,
     pair_store,
     preparation,
-    progress,
-    settings,
-    sources,
     split,
     worker_map,
 )
+from data_pipeline.reading import sources
 from hax_jax import config, records, text
 
 

@@ -19,7 +19,8 @@ import time
 
 from absl import flags
 
-from data_pipeline import (
+from data_pipeline import program
+from data_pipeline.collecting import (
     arctic_shift,
     best_first,
     collect_flags,
@@ -29,12 +30,10 @@ from data_pipeline import (
     collect_run,
     dumps,
     http_client,
-    program,
-    raw_thread,
     reddit_api,
     reddit_json,
-    sources,
 )
+from data_pipeline.reading import raw_thread, sources
 from hax_jax import config, files
 
 LOG = logging.getLogger('collect')

@@ -23,13 +23,8 @@ import json
 import pathlib
 from typing import Any, TextIO
 
-from data_pipeline import (
-    beam_pipeline,
-    chat_export,
-    dropped_file,
-    report_facts,
-    split_facts,
-)
+from data_pipeline.preparing import beam_pipeline
+from data_pipeline.writing import chat_export, dropped_file, report_facts, split_facts
 from hax_jax import config, files, records, text
 
 SCHEMA = 2  # 2: pairs have a weight
@@ -69,7 +64,7 @@ def write(
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
     # TensorFlow and Jinja: only when a dataset is written.
-    from data_pipeline import hax_qa, report_page
+    from data_pipeline.writing import hax_qa, report_page
 
     facts = {name: split_facts.SplitFacts() for name in records.SPLITS}
     with files.new_folder(path, replace=overwrite) as folder:
@@ -192,7 +187,7 @@ def read_pairs(
     expected = read_manifest(path)['splits'][split]
     if not expected['pairs']:
         return
-    from data_pipeline import hax_qa  # TensorFlow: only when a dataset is read
+    from data_pipeline.writing import hax_qa  # TensorFlow: only when a dataset is read
 
     digest, count = hashlib.sha256(), 0
     for pair in hax_qa.read(path, split):

@@ -9,7 +9,8 @@ import pathlib
 import tqdm
 from absl import flags
 
-from data_pipeline import chat_export, dataset, program
+from data_pipeline import dataset, program
+from data_pipeline.writing import chat_export
 from hax_jax import config, records
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")

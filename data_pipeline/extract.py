@@ -17,15 +17,10 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline import (
-    exact_duplicates,
-    facts,
-    line_file,
-    pair_store,
-    program,
-    settings,
-    sources,
-)
+from data_pipeline import program, settings
+from data_pipeline.preparing import exact_duplicates, facts, pair_store
+from data_pipeline.reading import sources
+from data_pipeline.writing import line_file
 from hax_jax import config, records
 
 _INPUT = flags.DEFINE_multi_string(
@@ -39,7 +34,7 @@ _FIELDS = flags.DEFINE_multi_string(
     'fields',
     [],
     "What rows' fields make a pair: 'question=title+selftext, answer=comment, id=id'; "
-    "for some inputs alone: 'raw/*.csv: question=…'. See data_pipeline/field_map.py.",
+    "for some inputs alone: 'raw/*.csv: question=…' (data_pipeline/reading/field_map.py).",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'

@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 
-from data_pipeline import clean
+from data_pipeline.reading import clean
 from hax_jax import chat, chat_settings, config, files, generate
 from launch import models
 

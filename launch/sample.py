@@ -21,7 +21,8 @@ from typing import Any
 from absl import flags
 from jax.sharding import Mesh
 
-from data_pipeline import clean, program
+from data_pipeline import program
+from data_pipeline.reading import clean
 from hax_jax import (
     config,
     fitting,

@@ -11,7 +11,7 @@ from typing import Any
 
 import reddit_objects
 
-from data_pipeline import raw_thread
+from data_pipeline.reading import raw_thread
 
 _WORDS = {
     'people': 'sisters brothers cousins neighbors bosses mothers uncles friends aunts',

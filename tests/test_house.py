@@ -35,6 +35,10 @@ PLACES = {
 }
 # Folder -> what of the project it may import, beside itself.
 HAX_JAX_FOR_DATA = {'config', 'files', 'hub', 'text', 'records', 'packing'}
+# Folders of data_pipeline, each importing from those before it; its top is last, but
+# for what all of them share.
+DATA_FOLDERS = ['reading', 'collecting', 'preparing', 'writing']
+DATA_SHARED = {'settings', 'quiet_tfds'}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}
 NO_JAX = {'config', 'config_checks', 'config_schema'}
 ONLY_WITH_TENSORFLOW = {'input_pipeline'}
@@ -92,6 +96,11 @@ def problems(path: pathlib.Path) -> list[str]:
             and not drafts
         ):
             out.append(f'{dotted}: only launch composes both packages')
+        if root == 'data_pipeline' and path.parent.name in DATA_FOLDERS:
+            of = room(dotted) if '.' in dotted else ''
+            before = DATA_FOLDERS[: DATA_FOLDERS.index(path.parent.name) + 1]
+            if of not in before and of not in DATA_SHARED:
+                out.append(f'{dotted}: {path.parent.name} does not import that')
         if root == 'hax_jax':
             allowed = {
                 'hax_jax': set(PLACES),
@@ -152,6 +161,12 @@ def test_imports_go_one_way(path: pathlib.Path) -> None:
         ('hax_jax/config.py', 'import jax.numpy', 'no JAX'),
         ('data_pipeline/pack.py', 'from hax_jax import gpt2', 'that room'),
         ('data_pipeline/pack.py', 'def f():\n  import configs.a', 'nothing imports'),
+        (
+            'data_pipeline/reading/chats.py',
+            'from data_pipeline.preparing import facts',
+            'reading does not import that',
+        ),
+        ('data_pipeline/writing/a.py', 'from data_pipeline import build', 'not import'),
         ('configs/a.py', 'from hax_jax import optimizer', 'that room'),
         ('configs/data/a.py', 'from data_pipeline import build', 'composes both'),
         ('launch/train.py', 'from configs import gpt2_full', 'nothing imports'),

@@ -7,15 +7,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from data_pipeline import (
-    exact_duplicates,
-    facts,
-    groups,
-    pair_store,
-    settings,
-    sources,
-    split,
-)
+from data_pipeline import settings
+from data_pipeline.preparing import exact_duplicates, facts, groups, pair_store, split
+from data_pipeline.reading import sources
 from hax_jax import checks, packing, records, text
 
 SHARED = pathlib.Path(__file__).parents[2] / 'shared' / 'data'

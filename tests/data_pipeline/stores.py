@@ -2,7 +2,8 @@
 
 import collections.abc
 
-from data_pipeline import facts, pair_store, settings
+from data_pipeline import settings
+from data_pipeline.preparing import facts, pair_store
 from hax_jax import records
 
 CHOSEN = settings.DuplicateSettings()

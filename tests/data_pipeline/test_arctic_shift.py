@@ -7,7 +7,12 @@ import loopback
 import pytest
 import reddit_objects
 
-from data_pipeline import arctic_shift, best_first, collect_rules, http_client
+from data_pipeline.collecting import (
+    arctic_shift,
+    best_first,
+    collect_rules,
+    http_client,
+)
 
 START = reddit_objects.post(0)['created_utc']
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import batch_types, clean, json_lines, read_report, sources
+from data_pipeline.reading import batch_types, clean, json_lines, read_report, sources
 from hax_jax import config, records
 
 THREAD = {

@@ -5,7 +5,9 @@ import pathlib
 import pytest
 import squares
 
-from data_pipeline import beam_map, beam_pipeline, beam_rows, dataset
+from data_pipeline import dataset
+from data_pipeline.preparing import beam_map, beam_pipeline
+from data_pipeline.writing import beam_rows
 from hax_jax import config, records
 
 pytest.importorskip(
@@ -140,7 +142,7 @@ def test_a_dataset_that_beam_writes_is_the_one_that_this_process_writes(
 ) -> None:
     import tensorflow_datasets as tfds
 
-    from data_pipeline import hax_qa
+    from data_pipeline.writing import hax_qa
 
     monkeypatch.setattr(beam_rows, '_ROWS', 9)  # 12 files of train
     monkeypatch.setattr(hax_qa, '_BEAM_SHARD_BYTES', 8000)

@@ -7,16 +7,8 @@ import programs
 import pytest
 from absl import flags
 
-from data_pipeline import (
-    beam_pipeline,
-    build,
-    build_run,
-    config_file,
-    dataset,
-    facts,
-    pair_store,
-    settings,
-)
+from data_pipeline import build, build_run, config_file, dataset, settings
+from data_pipeline.preparing import beam_pipeline, facts, pair_store
 from hax_jax import config, files, records
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -430,11 +422,11 @@ def test_a_build_that_is_killed_leaves_no_dataset(tmp_path: pathlib.Path) -> Non
         'def kill(folder, splits):\n'
         '    (folder / "tfds").mkdir()\n'
         '    os.kill(os.getpid(), signal.SIGKILL)\n'
-        'stand_in = types.ModuleType("data_pipeline.hax_qa")\n'
+        'stand_in = types.ModuleType("data_pipeline.writing.hax_qa")\n'
         'stand_in.FOLDER, stand_in.TFDS_VERSION, stand_in.write = "f", "v", kill\n'
-        'import data_pipeline\n'
-        'data_pipeline.hax_qa = stand_in\n'
-        'sys.modules["data_pipeline.hax_qa"] = stand_in\n'
+        'import data_pipeline.writing\n'
+        'data_pipeline.writing.hax_qa = stand_in\n'
+        'sys.modules["data_pipeline.writing.hax_qa"] = stand_in\n'
         'from data_pipeline import build\n'
         f'build.build({patterns!r}, output={str(output)!r})\n'
     )

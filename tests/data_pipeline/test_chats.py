@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from data_pipeline import chat_lines, chats, clean, parsed
+from data_pipeline.reading import chat_lines, chats, clean, parsed
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'chats'
 

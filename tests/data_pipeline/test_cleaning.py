@@ -5,7 +5,9 @@ import re
 
 import pytest
 
-from data_pipeline import chats, cleaning, outcomes, parsed, settings, sources
+from data_pipeline import settings
+from data_pipeline.preparing import cleaning, outcomes
+from data_pipeline.reading import chats, parsed, sources
 from hax_jax import records
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'

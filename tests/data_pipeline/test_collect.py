@@ -15,7 +15,8 @@ import programs
 import pytest
 import reddit_objects
 
-from data_pipeline import collect_flags, raw_thread
+from data_pipeline.collecting import collect_flags
+from data_pipeline.reading import raw_thread
 
 
 def collect(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

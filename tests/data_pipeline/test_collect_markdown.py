@@ -9,15 +9,8 @@ import pytest
 import reddit_objects
 from hypothesis import strategies
 
-from data_pipeline import (
-    clean,
-    collect_markdown,
-    collect_rules,
-    raw_thread,
-    reddit,
-    reddit_shapes,
-    sources,
-)
+from data_pipeline.collecting import collect_markdown, collect_rules, reddit_shapes
+from data_pipeline.reading import clean, raw_thread, reddit, sources
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'reddit'
 

@@ -6,7 +6,8 @@ import pathlib
 import pytest
 import reddit_objects
 
-from data_pipeline import collect_output, collect_rules, raw_thread, reddit_shapes
+from data_pipeline.collecting import collect_output, collect_rules, reddit_shapes
+from data_pipeline.reading import raw_thread
 from hax_jax import config
 
 ABOUT = {'subreddit': 'advice', 'min_upvotes': 10}

@@ -10,7 +10,8 @@ import pytest
 import reddit_objects
 from hypothesis import strategies
 
-from data_pipeline import collect_rules, raw_thread, reddit_shapes
+from data_pipeline.collecting import collect_rules, reddit_shapes
+from data_pipeline.reading import raw_thread
 
 RULES = collect_rules.Rules()
 

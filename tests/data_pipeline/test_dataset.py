@@ -215,7 +215,7 @@ def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> Non
 def test_a_build_that_fails_leaves_what_was_there(
     error: BaseException, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline import hax_qa
+    from data_pipeline.writing import hax_qa
 
     write(tmp_path / 'advice', make_splits(2))
     before = (tmp_path / 'advice' / 'manifest.json').read_bytes()
@@ -336,7 +336,7 @@ def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
 ) -> None:
     import tensorflow_datasets as tfds
 
-    from data_pipeline import hax_qa
+    from data_pipeline.writing import hax_qa
 
     monkeypatch.setattr(hax_qa, '_SHARD', 7)
     monkeypatch.setattr(hax_qa, '_BATCH', 3)
@@ -354,7 +354,7 @@ def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
 def test_pairs_are_read_once_and_not_held(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline import hax_qa
+    from data_pipeline.writing import hax_qa
 
     monkeypatch.setattr(hax_qa, '_BATCH', 20)
     monkeypatch.setattr(hax_qa, '_SHARD', 100)
@@ -408,7 +408,7 @@ def test_the_manifest_of_a_stream_is_that_of_a_list(
 def test_two_hashes_that_are_equal_by_chance_are_no_error(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline import split_facts
+    from data_pipeline.writing import split_facts
 
     monkeypatch.setattr(split_facts, '_hash', lambda name: len(name))
     manifest = write(tmp_path / 'advice', make_splits(5))

@@ -18,15 +18,15 @@ import pytest
 import zstandard
 from hypothesis import strategies
 
-from data_pipeline import (
+from data_pipeline.collecting import (
     collect_rules,
     dump_objects,
     dump_progress,
     dump_store,
     dumps,
-    raw_thread,
     reddit_shapes,
 )
+from data_pipeline.reading import raw_thread
 from hax_jax import config
 
 RULES = collect_rules.Rules(min_upvotes=5, min_comment_length=10)

@@ -12,7 +12,8 @@ import reddit_objects
 import zstandard
 from hypothesis import strategies
 
-from data_pipeline import dump_files, dumps, raw_thread
+from data_pipeline.collecting import dump_files, dumps
+from data_pipeline.reading import raw_thread
 from hax_jax import config
 
 POSTS = [

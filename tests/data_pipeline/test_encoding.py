@@ -2,7 +2,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from data_pipeline import clean, encoding
+from data_pipeline.reading import clean, encoding
 
 
 @pytest.mark.parametrize('encoded_as', ['cp1252', 'latin-1'])

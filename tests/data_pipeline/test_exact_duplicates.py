@@ -5,7 +5,7 @@ import itertools
 
 import stores
 
-from data_pipeline import exact_duplicates
+from data_pipeline.preparing import exact_duplicates
 from hax_jax import records
 
 

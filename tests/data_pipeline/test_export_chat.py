@@ -4,7 +4,8 @@ import pathlib
 import programs
 import pytest
 
-from data_pipeline import chat_export, dataset, line_file
+from data_pipeline import dataset
+from data_pipeline.writing import chat_export, line_file
 from hax_jax import records
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline import field_map
+from data_pipeline.reading import field_map
 from hax_jax import config
 
 

@@ -9,7 +9,8 @@ import random
 import pytest
 import stores
 
-from data_pipeline import (
+from data_pipeline import settings
+from data_pipeline.preparing import (
     exact_duplicates,
     facts,
     groups,
@@ -17,7 +18,6 @@ from data_pipeline import (
     overlap,
     pair_store,
     preparation,
-    settings,
     split,
     stage_ledger,
 )

@@ -6,7 +6,7 @@ import logging
 import loopback
 import pytest
 
-from data_pipeline import http_client
+from data_pipeline.collecting import http_client
 
 GOOD = loopback.Reply({'data': [1, 2, 3], 'padding': 'x' * 500})
 NOW = 1_700_000_000.0

@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from data_pipeline import asides, markdown_text
+from data_pipeline.preparing import asides, markdown_text
 
 
 @pytest.mark.parametrize(

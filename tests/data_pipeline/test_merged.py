@@ -1,6 +1,6 @@
 """Merged training files: pairs without separators, and their residue."""
 
-from data_pipeline import merged, parsed
+from data_pipeline.reading import merged, parsed
 
 MERGED = """\
 QUESTION: Where is my ladder?

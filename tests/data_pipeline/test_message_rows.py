@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline import sources
+from data_pipeline.reading import sources
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline import inputs, named_datasets, sources
+from data_pipeline.reading import inputs, named_datasets, sources
 from hax_jax import config
 
 ROWS = {
@@ -23,7 +23,7 @@ FIELDS = 'question=title+text.0, answer=best.body, score=ups'
 @pytest.fixture(scope='module')
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The folder of a tiny TFDS data set, `tiny_advice/plain/1.2.0`."""
-    from data_pipeline import hax_qa  # before TensorFlow is used
+    from data_pipeline.writing import hax_qa  # before TensorFlow is used
 
     tfds, tf = hax_qa.tfds, hax_qa.tf
 

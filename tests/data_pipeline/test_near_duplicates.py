@@ -5,11 +5,11 @@ import random
 import pytest
 import stores
 
-from data_pipeline import (
+from data_pipeline import settings
+from data_pipeline.preparing import (
     near_duplicates,
     outcomes,
     quotes,
-    settings,
     stage_ledger,
     stages,
 )

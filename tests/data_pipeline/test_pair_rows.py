@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import csv_rows, pair_rows, parsed, sources
+from data_pipeline.reading import csv_rows, pair_rows, parsed, sources
 from hax_jax import config, records
 
 

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from data_pipeline import (
+from data_pipeline.reading import (
     chats,
     clean,
     encoding,

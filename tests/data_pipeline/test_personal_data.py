@@ -4,7 +4,9 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from data_pipeline import personal_data, settings, sources, stage_ledger, stages
+from data_pipeline import settings
+from data_pipeline.preparing import personal_data, stage_ledger, stages
+from data_pipeline.reading import sources
 from hax_jax import records
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'

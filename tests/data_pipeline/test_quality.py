@@ -3,15 +3,9 @@ import pathlib
 
 import pytest
 
-from data_pipeline import (
-    language,
-    outcomes,
-    quality,
-    settings,
-    sources,
-    stage_ledger,
-    stages,
-)
+from data_pipeline import settings
+from data_pipeline.preparing import language, outcomes, quality, stage_ledger, stages
+from data_pipeline.reading import sources
 from hax_jax import records
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'

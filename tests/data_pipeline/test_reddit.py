@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from data_pipeline import clean, parsed, reddit
+from data_pipeline.reading import clean, parsed, reddit
 
 REAL = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'reddit'
 RULE = '=' * 80

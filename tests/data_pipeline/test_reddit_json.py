@@ -7,7 +7,7 @@ import loopback
 import programs
 import reddit_objects
 
-from data_pipeline import http_client, reddit_json, reddit_shapes
+from data_pipeline.collecting import http_client, reddit_json, reddit_shapes
 
 
 class FakeReddit:

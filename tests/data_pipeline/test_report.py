@@ -8,7 +8,7 @@ import statistics
 
 import pytest
 
-from data_pipeline import (
+from data_pipeline.writing import (
     dropped_file,
     flow_chart,
     oddness,

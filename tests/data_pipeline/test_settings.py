@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 
-from data_pipeline import personal_data, quality, settings
+from data_pipeline import settings
+from data_pipeline.preparing import personal_data, quality
 from hax_jax import config
 
 

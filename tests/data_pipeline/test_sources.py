@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from data_pipeline import clean, sources
+from data_pipeline.reading import clean, sources
 from hax_jax import config
 
 CHAT = (

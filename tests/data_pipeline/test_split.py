@@ -3,7 +3,8 @@ import random
 import pytest
 import stores
 
-from data_pipeline import groups, settings, split
+from data_pipeline import settings
+from data_pipeline.preparing import groups, split
 from hax_jax import config, records
 
 

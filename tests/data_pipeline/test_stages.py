@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from data_pipeline import outcomes, stage_ledger, stages
+from data_pipeline.preparing import outcomes, stage_ledger, stages
 from hax_jax import records
 
 

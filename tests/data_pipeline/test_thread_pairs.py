@@ -7,14 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline import (
-    batch_types,
-    collect_markdown,
-    raw_thread,
-    reddit,
-    sources,
-    thread_pairs,
-)
+from data_pipeline.collecting import collect_markdown
+from data_pipeline.reading import batch_types, raw_thread, reddit, sources, thread_pairs
 from hax_jax import records
 
 

@@ -9,7 +9,7 @@ import time
 import pytest
 import squares
 
-from data_pipeline import worker_map
+from data_pipeline.preparing import worker_map
 from hax_jax import config
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -74,7 +74,8 @@ def test_no_worker_outlives_the_program(
         'import sys\n'
         f'sys.path[:0] = [{str(ROOT)!r}, {HERE!r}]\n'
         'import squares\n'
-        'from data_pipeline import program, worker_map\n'
+        'from data_pipeline import program\n'
+        'from data_pipeline.preparing import worker_map\n'
         'def main():\n'
         f'    list(worker_map.ordered(squares.{{}}, {[str(tmp_path)] * 6}, '
         'num_workers=2))\n'

@@ -1,0 +1,1 @@
+"""Threads from archives, APIs and dumps to a file of raw threads."""

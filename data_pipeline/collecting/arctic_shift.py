@@ -1,0 +1,196 @@
+"""Posts and comments from Arctic Shift, an open archive of Reddit: no account needed.
+
+Source: https://github.com/ArthurHeitmann/arctic_shift/blob/master/api/README.md
+
+    /api/posts/search?subreddit=…&after=…&before=…&sort=asc&limit=100
+        -> {"data": [posts]}
+    /api/comments/tree?link_id=t3_…&limit=25000 -> {"data": [nodes]}, as Reddit nests
+    /api/comments/ids?ids=…,… -> {"data": [comments]}, 500 at most
+
+It lists by time alone, and for 36 hours a score there is that of the first minute.
+"""
+
+import collections
+import collections.abc
+import logging
+from typing import Any
+
+from data_pipeline.collecting import http_client, reddit_shapes
+
+LOG = logging.getLogger('collect')
+BASE_URL = 'https://arctic-shift.photon-reddit.com'
+SCORES_SETTLE_SECONDS = 36 * 3600
+_PAGE = 100
+_ALL_COMMENTS = 25_000  # the most that a tree may be asked for
+_IDS = 500  # the most that may be looked up at once
+_PATIENCE = 3  # pages without anything new before that is believed, or an error
+
+
+class ArcticShift:
+    """One subreddit's posts by time, newest or oldest first, in [after, before).
+
+    Times are seconds since 1970, 0 no bound. `pause(what)` is called before each
+    request but the first: 'page' or 'comments'.
+    """
+
+    name = 'arctic_shift'
+
+    def __init__(
+        self,
+        client: http_client.Client,
+        *,
+        base_url: str,
+        subreddit: str,
+        oldest_first: bool,
+        after: int,
+        before: int,
+        pause: collections.abc.Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip('/')
+        self._subreddit = subreddit
+        self._oldest_first = oldest_first
+        self._after, self._before = after, before
+        self._pause = pause
+        self.counts: collections.Counter[str] = collections.Counter()
+        # At the end of time there may be more tomorrow; at its beginning there is not.
+        self.goes_on_at_end = oldest_first
+
+    def posts(
+        self, position: dict[str, int] | None
+    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, dict[str, int]]]:
+        """(post, position after it) from `position`, each post once.
+
+        A position is a second, which is listed again when it is gone on from: several
+        posts may share one, so the caller knows which of them it had.
+
+        Raises:
+          SourceError: the API fails, or can't page on.
+        """
+        edge = position['created_utc'] if position else None
+        seen: set[str] = set()
+        fruitless = 0
+        limit: int | str = _PAGE
+        while True:
+            page = self._page(edge, limit=limit)
+            found = self._within(page)
+            fresh = [post for post in found if post.id not in seen]
+            self.counts['posts listed twice'] += len(found) - len(fresh)
+            if not fresh:
+                fruitless += 1
+                full = len(page) >= _PAGE
+                if not full and fruitless > 1:  # an end is believed when told twice
+                    return
+                if fruitless > _PATIENCE:
+                    raise http_client.SourceError(
+                        f'{self._base_url} lists the same {len(page)} posts again and '
+                        f'again at second {edge}; start again later, or give '
+                        '--after or --before beyond it.'
+                    )
+                limit = 'auto' if full else _PAGE  # up to 1,000, where it has room
+                self._pause('page')
+                continue
+            fruitless, limit = 0, _PAGE
+            for post in fresh:
+                seen.add(post.id)
+                edge = post.created_utc
+                yield post, {'created_utc': edge}
+            self._pause('page')
+
+    def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]:
+        """All comments of a post, at any depth."""
+        nodes = self._data(
+            '/api/comments/tree',
+            {'link_id': f't3_{post.id}', 'limit': _ALL_COMMENTS},
+        )
+        comments, folded, malformed = reddit_shapes.tree(nodes)
+        self.counts['malformed comments'] += malformed
+        if folded:
+            comments += self._unfold(folded, comments)
+        return comments
+
+    def _unfold(
+        self, ids: list[str], known: list[reddit_shapes.Comment]
+    ) -> list[reddit_shapes.Comment]:
+        """The comments that a tree folded away, looked up by id."""
+        depths = {comment.id: comment.depth for comment in known}
+        found: list[reddit_shapes.Comment] = []
+        for begin in range(0, len(ids), _IDS):
+            self._pause('comments')
+            asked = ','.join(ids[begin : begin + _IDS])
+            for values in self._data('/api/comments/ids', {'ids': asked}):
+                parent = str(values.get('parent_id') or '')
+                above = depths.get(reddit_shapes.bare_id(parent), -2)
+                depth = 0 if parent.startswith('t3_') else max(-1, above + 1)
+                try:
+                    comment = reddit_shapes.comment(values, depth=depth)
+                except ValueError:
+                    self.counts['malformed comments'] += 1
+                    continue
+                depths[comment.id] = depth
+                found.append(comment)
+        self.counts['comments not in the archive'] += len(ids) - len(found)
+        return found
+
+    def _page(self, edge: int | None, *, limit: int | str) -> list[Any]:
+        """The posts from `edge` on, that second included, or from the beginning."""
+        params: dict[str, Any] = {
+            'subreddit': self._subreddit,
+            'sort': 'asc' if self._oldest_first else 'desc',
+            'limit': limit,
+        }
+        after, before = self._after, self._before
+        if edge is not None and self._oldest_first:
+            after = edge
+        elif edge is not None:
+            before = edge + 1
+        # Whether the bounds themselves are in is not documented: ask for a second more
+        # and drop what is outside.
+        if after:
+            params['after'] = after - 1
+        if before:
+            params['before'] = before
+        return self._data('/api/posts/search', params)
+
+    def _within(self, page: list[Any]) -> list[reddit_shapes.Post]:
+        """The page's posts, in order, without what is outside of the bounds."""
+        posts = {}
+        for values in page:
+            try:
+                post = reddit_shapes.post(values)
+            except (ValueError, AttributeError):
+                self.counts['malformed posts'] += 1
+                LOG.warning('a post without id, title or time is left out')
+                continue
+            after_it = self._before and post.created_utc >= self._before
+            if post.created_utc >= self._after and not after_it:
+                posts[post.id] = post
+        if page and not posts and not self._is_outside(page):
+            raise http_client.SourceError(
+                f'{self._base_url} lists {len(page)} posts without id, title or time; '
+                'is it Arctic Shift? Check --base_url.'
+            )
+        return sorted(
+            posts.values(),
+            key=lambda post: (post.created_utc, post.id),
+            reverse=not self._oldest_first,
+        )
+
+    @staticmethod
+    def _is_outside(page: list[Any]) -> bool:
+        """Whether some of it could be read: then all of that was out of bounds."""
+        return any(isinstance(p, dict) and p.get('created_utc') for p in page)
+
+    def _data(self, path: str, params: dict[str, Any]) -> list[Any]:
+        answer = self._client.get_json(
+            self._base_url + path, params, problem=_why_not_data
+        )
+        return answer['data']
+
+
+def _why_not_data(answer: Any) -> str:
+    if not isinstance(answer, dict):
+        return f'a {type(answer).__name__} in place of an object'
+    if answer.get('error'):
+        return f'error {answer["error"]!r}'
+    return '' if isinstance(answer.get('data'), list) else 'no list of data'

@@ -1,0 +1,137 @@
+"""The loop of a collection: posts of a source, their answers, the output."""
+
+import collections
+import collections.abc
+import logging
+from typing import Any, Protocol
+
+import tqdm
+
+from data_pipeline.collecting import (
+    collect_output,
+    collect_rules,
+    http_client,
+    reddit_shapes,
+)
+
+LOG = logging.getLogger('collect')
+
+
+class Source(Protocol):
+    """What the loop asks of a source; each has a module of its own.
+
+    `posts` goes on from a position that it gave before: each post comes with the
+    position from which all that follow it are listed, itself perhaps too.
+    `goes_on_at_end` says that a listing that ended may be longer another day.
+    """
+
+    name: str
+    counts: collections.Counter[str]
+    goes_on_at_end: bool
+
+    def posts(
+        self, position: Any
+    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, Any]]: ...
+
+    def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]: ...
+
+
+def collect(
+    source: Source,
+    output: collect_output.Output,
+    rules: collect_rules.Rules,
+    *,
+    limit: int,
+    start_at: int,
+    pause: collections.abc.Callable[[str], None],
+) -> tuple[collections.Counter[str], bool]:
+    """Fills the output up to `limit` threads (0: all that there are).
+
+    The first `start_at` - 1 posts that pass are skipped. Returns why comments
+    were passed over, and whether the listing came to its end. Whatever ends it, what
+    was collected is saved.
+    """
+    passed_over: collections.Counter[str] = collections.Counter()
+    bar = tqdm.tqdm(
+        total=limit or None, initial=output.kept, unit='thread', disable=None
+    )
+    ended, whole = False, False
+    try:
+        ended = not (limit and output.kept >= limit) and _fill(
+            source,
+            output,
+            rules,
+            limit=limit,
+            start_at=start_at,
+            pause=pause,
+            bar=bar,
+            passed_over=passed_over,
+        )
+        if ended and not source.goes_on_at_end:
+            output.at(None)
+        whole = True
+    finally:
+        bar.close()
+        output.save(finished=whole)
+    return passed_over, ended
+
+
+def _fill(
+    source: Source,
+    output: collect_output.Output,
+    rules: collect_rules.Rules,
+    *,
+    limit: int,
+    start_at: int,
+    pause: collections.abc.Callable[[str], None],
+    bar: tqdm.tqdm,
+    passed_over: collections.Counter[str],
+) -> bool:
+    """Whether the listing came to its end before the limit was reached."""
+    before_start = f'before --start_at={start_at}'
+    for post, position in source.posts(output.position):
+        if not output.knows(post.id):
+            reason = collect_rules.why_not_post(post, rules)
+            if not reason and output.skipped[before_start] < start_at - 1:
+                reason = before_start
+            if not reason:
+                pause('comments')
+                reason = _keep(source, post, output, rules, passed_over)
+            if reason:
+                output.skip(post.id, reason)
+                LOG.info('post %s is skipped: %s', post.id, reason)
+            else:
+                LOG.info('post %s is kept', post.id)
+                bar.update()
+            bar.set_postfix_str(shown(output.skipped), refresh=False)
+        output.at(position)
+        if limit and output.kept >= limit:
+            return False
+    return True
+
+
+def _keep(
+    source: Source,
+    post: reddit_shapes.Post,
+    output: collect_output.Output,
+    rules: collect_rules.Rules,
+    passed_over: collections.Counter[str],
+) -> str:
+    """Keeps the thread of a post, or says why it has none."""
+    try:
+        comments = source.comments(post)
+    except http_client.NotFoundError:
+        return 'comments not found'
+    answers, reasons = collect_rules.best_answers(comments, rules, asker=post.author)
+    passed_over += reasons
+    if not answers:
+        return 'no eligible answer' if comments else 'no comments'
+    output.keep(collect_rules.thread(post, answers, source=source.name))
+    return ''
+
+
+def shown(skipped: collections.Counter[str]) -> str:
+    """{'a': 2, 'b': 1} -> 'skipped 3: 2 a, 1 b'"""
+    parts = [f'{count:,} {reason}' for reason, count in skipped.most_common()]
+    total = f'skipped {skipped.total():,}'
+    return f'{total}: {", ".join(parts)}' if parts else total

@@ -1,0 +1,124 @@
+"""Posts and comments from Reddit's own pages in JSON, without an account.
+
+    /r/SUBREDDIT/top.json?limit=100&t=all&after=t3_… -> a listing of posts
+    /comments/ID.json?limit=500&sort=top -> [a listing of the post, one of comments]
+
+Reddit has closed them (403 with a page of HTML, since mid-2026); they are here for
+those whom it still lets in.
+"""
+
+import collections
+import collections.abc
+from typing import Any
+
+from data_pipeline.collecting import http_client, reddit_shapes
+
+BASE_URL = 'https://www.reddit.com'
+OTHERS = (
+    'give --source=arctic_shift (an archive, no account), --source=reddit (an account '
+    'and an app: REDDIT_CLIENT_ID, REDDIT_CLIENT_SECRET, REDDIT_USER_AGENT) or '
+    '--source=dump (downloaded files, --input)'
+)
+
+
+class RedditJson:
+    """One subreddit's listing; `pause` as in ArcticShift."""
+
+    name = 'reddit_json'
+    goes_on_at_end = False  # a listing begins anew with what is new or hot then
+
+    def __init__(
+        self,
+        client: http_client.Client,
+        *,
+        base_url: str,
+        subreddit: str,
+        sort: str,
+        time_filter: str,
+        pause: collections.abc.Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip('/')
+        self._subreddit = subreddit
+        self._sort, self._time_filter = sort, time_filter
+        self._pause = pause
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def posts(
+        self, position: dict[str, str] | None
+    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, dict[str, str]]]:
+        """(post, position after it); a position is the name of the page's first.
+
+        Raises:
+          SourceError: Reddit refuses, or fails.
+        """
+        after = position['after'] if position else ''
+        resumed = bool(after)
+        asked = set()
+        while True:
+            asked.add(after)
+            listing = self._get(
+                f'/r/{self._subreddit}/{self._sort}.json',
+                {'t': self._time_filter, **({'after': after} if after else {})},
+                problem=_why_no_listing,
+            )
+            page = reddit_shapes.children(listing)
+            if resumed and not page:
+                after = ''  # what it went on from has left the listing
+            for node in page:
+                try:
+                    post = reddit_shapes.post(node['data'])
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    self.counts['malformed posts'] += 1
+                    continue
+                yield post, {'after': after}
+            if not (resumed and not page):
+                after = listing['data'].get('after') or ''
+                if not after or after in asked:
+                    return
+            resumed = False
+            self._pause('page')
+
+    def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]:
+        """The comments that Reddit shows, best first: up to 500 or so."""
+        listings = self._get(
+            f'/comments/{post.id}.json',
+            {'sort': 'top', 'threaded': 'true'},
+            problem=_why_no_comments,
+        )
+        comments, folded, malformed = reddit_shapes.tree(listings[1])
+        self.counts['malformed comments'] += malformed
+        self.counts['comments folded away by Reddit'] += len(folded)
+        return comments
+
+    def _get(
+        self,
+        path: str,
+        params: dict[str, Any],
+        *,
+        problem: collections.abc.Callable[[Any], str],
+    ) -> Any:
+        limit = 500 if path.startswith('/comments/') else 100
+        try:
+            return self._client.get_json(
+                self._base_url + path,
+                {'limit': limit, 'raw_json': 1, **params},
+                problem=problem,
+            )
+        except http_client.RefusedError as error:
+            raise http_client.RefusedError(
+                f'{error} Reddit has closed its JSON pages to programs without an '
+                f'account; {OTHERS}.'
+            ) from None
+
+
+def _why_no_listing(answer: Any) -> str:
+    if isinstance(answer, dict) and isinstance(answer.get('data'), dict):
+        return '' if isinstance(answer['data'].get('children'), list) else 'no children'
+    return 'no listing'
+
+
+def _why_no_comments(answer: Any) -> str:
+    if isinstance(answer, list) and len(answer) == 2:
+        return _why_no_listing(answer[1])
+    return 'no pair of listings'

@@ -1,0 +1,1 @@
+"""Pairs as they were read to pairs worth training on."""

@@ -1,0 +1,143 @@
+"""The one sequence of stages: pairs as they were read to pairs worth training on.
+
+`each` does what a pair needs by itself, anywhere; `gather` what needs all of them.
+"""
+
+import collections.abc
+import dataclasses
+from typing import Any
+
+from data_pipeline import settings
+from data_pipeline.preparing import (
+    cleaning,
+    exact_duplicates,
+    facts,
+    groups,
+    mix,
+    near_duplicates,
+    outcomes,
+    overlap,
+    pair_store,
+    personal_data,
+    quality,
+    quotes,
+    split,
+    stage_ledger,
+    stages,
+)
+from hax_jax import config, records
+
+EXACT, NEAR = 'exact duplicates', 'near duplicates'
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """What was found in all pairs together, in JSON's types, and what to say of it."""
+
+    account: dict[str, Any]
+    notes: list[str]
+
+
+def sequence(chosen: settings.Settings) -> list[stages.Stage]:
+    """The stages of one pair, in their order.
+
+    Cleaning comes first, as it shows which links were only targets; quality looks at
+    what is left of a text.
+
+    Raises:
+      InputError: a setting names a tokenizer, region or language that there is not.
+    """
+    return [
+        cleaning.stage(chosen.clean),
+        personal_data.stage(chosen.personal_data),
+        quality.stage(chosen.quality),
+        quotes.stage(chosen.duplicates),
+    ]
+
+
+def each(
+    pairs: collections.abc.Iterable[records.QaPair],
+    each_pair: collections.abc.Sequence[stages.Stage],
+    chosen: settings.Settings,
+    ledger: stage_ledger.Ledger,
+) -> tuple[list[facts.Row], list[pair_store.Gone]]:
+    """The rows of the pairs that pass the stages, and the pairs that don't."""
+    rows, gone = [], []
+
+    def drop(pair: records.QaPair, stage: str, dropped: outcomes.Dropped) -> None:
+        gone.append(pair_store.Gone(pair.id, f'{stage}: {dropped.reason}'))
+
+    for raw in pairs:
+        for pair in stages.run([raw], each_pair, ledger, on_drop=drop):
+            rows.append(facts.row(raw, pair, chosen.duplicates))
+    return rows, gone
+
+
+def gather(
+    store: pair_store.PairStore,
+    chosen: settings.Settings,
+    ledger: stage_ledger.Ledger,
+    *,
+    shares: collections.abc.Mapping[str, float],
+) -> Gathered:
+    """Drops duplicates and what is over a cap, splits, checks the splits, weighs train.
+
+    Raises:
+      InputError: nothing is left, a source that is named is not there, the pairs can't
+        be split, or the splits share too much.
+    """
+    mix.check(store, chosen.mix)
+    if not store.number('SELECT count(*) FROM kept'):
+        raise config.InputError(
+            f'no pair is left of {store.number("SELECT count(*) FROM never")}: the '
+            'stages dropped them all, as their counts say.'
+        )
+    _counted(store, ledger, EXACT, lambda: exact_duplicates.drop(store))
+    found = near_duplicates.find(store, chosen.duplicates)
+    _counted(store, ledger, NEAR, lambda: near_duplicates.drop(store))
+    if chosen.mix.caps:
+        _counted(store, ledger, mix.CAPS, lambda: mix.cap(store, chosen.mix))
+    joined, notes = groups.join(store)
+    notes = notes + split.assign(store, shares=shares)
+    shared = overlap.check(store, limit=chosen.split.max_shared_ngrams)
+    weighed: dict[str, dict[str, int]] = {}
+
+    def weigh() -> None:
+        weighed.update(mix.weigh(store, chosen.mix))
+
+    _counted(store, ledger, mix.WEIGHTS, weigh)
+    return Gathered(
+        {
+            'near': found,
+            'groups': joined,
+            'shared_ngrams': {
+                name: dataclasses.asdict(each) | {'share': round(each.share, 6)}
+                for name, each in shared.items()
+            },
+            'train_by_weight': weighed,
+        },
+        notes,
+    )
+
+
+def _counted(
+    store: pair_store.PairStore,
+    ledger: stage_ledger.Ledger,
+    stage: str,
+    act: collections.abc.Callable[[], None],
+) -> None:
+    """Acts, and counts what that drops."""
+    before = store.number('SELECT count(*) FROM kept')
+    known = store.number('SELECT count(*) FROM gone')
+    store.sql.execute('CREATE TABLE seen AS SELECT ordinal FROM gone')
+    act()
+    ledger.passed(stage, before - store.number('SELECT count(*) FROM gone') + known)
+    query = (
+        'SELECT {pair}, gone.reason, other.id FROM gone ANTI JOIN seen USING (ordinal) '
+        'JOIN pairs ON pairs.ordinal = gone.ordinal '
+        'LEFT JOIN pairs AS other ON other.ordinal = gone.kept'
+    )
+    for pair, reason, kept_id in store.found(query):
+        detail = f'of {kept_id}' if kept_id else ''
+        ledger.record(stage, pair, outcomes.Dropped(reason, detail))
+    store.sql.execute('DROP TABLE seen')

@@ -1,0 +1,101 @@
+"""A piece of the input that one worker reads, and what came of it."""
+
+import collections
+import dataclasses
+import json
+import pathlib
+import re
+from typing import Any
+
+from data_pipeline.reading import clean, field_map
+from hax_jax import records
+
+# Of what is shown to people of one odd line.
+_LONGEST_SHOWN = 200
+# Cleaning may change a text that has any other character.
+_MAY_CHANGE = re.compile("[^\t\n\r -%'-~\u00c0-\u024f\u2010-\u2027]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A piece of one input, the same whatever the number of workers; small to pickle.
+
+    A batch of JSON Lines is the bytes [start, end) of the file, whose first line is
+    number `line`; one of CSV has its `rows` too, and one of a named data set only them,
+    as it has no `path`; any other is the whole file, in a `layout` that is '' until it
+    is read. `ordinal` counts all batches, `first` and `last` are within the input.
+    `source` is that of pairs whose rows name none, '' for the layout. `columns` names
+    the cells of CSV rows; `fields` says which of a row's fields make a pair.
+    """
+
+    ordinal: int
+    name: str
+    path: str
+    layout: str
+    source: str = ''
+    first: bool = True
+    last: bool = True
+    start: int = 0
+    end: int = 0
+    line: int = 1
+    columns: tuple[str, ...] = ()
+    rows: tuple[Any, ...] = ()
+    fields: field_map.FieldMap | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What ids begin with: 'pairs:a' of a.jsonl, a named data set's own name."""
+        if not self.path:
+            return self.name
+        return f'{self.layout}:{pathlib.PurePath(self.name).stem}'
+
+
+@dataclasses.dataclass
+class BatchRead:
+    """What came of one batch: its pairs and the account of all that is in it.
+
+    `unknown`, `dropped` and `warnings` are lines for people that name file and line.
+    """
+
+    pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
+    counts: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    words: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    unknown: list[str] = dataclasses.field(default_factory=list)
+    dropped: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    def to_json(self) -> str:
+        """All of it as one line of JSON, in ASCII."""
+        pairs = [dataclasses.asdict(pair) for pair in self.pairs]
+        return json.dumps({**vars(self), 'pairs': pairs}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> 'BatchRead':
+        """What `to_json` was called on."""
+        values = json.loads(text)
+        pairs = [
+            records.QaPair(**{**pair, 'flags': tuple(pair['flags'])})
+            for pair in values.pop('pairs')
+        ]
+        counts = collections.Counter(values.pop('counts'))
+        words = collections.Counter(values.pop('words'))
+        return cls(pairs=pairs, counts=counts, words=words, **values)
+
+
+def shown(text: str) -> str:
+    """An odd line as it is shown: stripped, cut where it is long."""
+    text = text.strip()
+    if len(text) <= _LONGEST_SHOWN:
+        return text
+    return f'{text[:_LONGEST_SHOWN]}… ({len(text):,} characters)'
+
+
+def count_changes(result: BatchRead, *raw: str) -> None:
+    """Counts what cleaning will change of the characters of raw texts."""
+    for text in filter(_MAY_CHANGE.search, raw):
+        for kind, number in clean.census(text).items():
+            result.counts[f'characters: {kind}'] += number

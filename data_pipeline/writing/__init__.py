@@ -1,0 +1,1 @@
+"""The dataset's folder, its report and other ways out."""

@@ -1,0 +1,36 @@
+"""Pairs as chat JSON lines, which TRL, Axolotl and OpenAI's fine-tuning read.
+
+{"messages":[{"role":"system","content":"You are kind."},
+             {"role":"user","content":"My aunt ..."},
+             {"role":"assistant","content":"Dear reader, ..."}]}
+"""
+
+import collections.abc
+import json
+import pathlib
+
+from data_pipeline.writing import line_file
+from hax_jax import records
+
+FOLDER = 'chat'  # of a dataset, if its build was asked for it
+
+
+def line(pair: records.QaPair, *, system: str = '') -> str:
+    """The pair as one line of JSON; without `system` there is no system message."""
+    messages = [
+        {'role': 'user', 'content': pair.question},
+        {'role': 'assistant', 'content': pair.answer},
+    ]
+    if system:
+        messages.insert(0, {'role': 'system', 'content': system})
+    return json.dumps({'messages': messages}, ensure_ascii=False, separators=(',', ':'))
+
+
+def write(
+    path: pathlib.Path,
+    pairs: collections.abc.Iterable[records.QaPair],
+    *,
+    system: str = '',
+) -> int:
+    """Writes the file whole or not at all and returns how many lines it has."""
+    return line_file.write(path, (line(pair, system=system) for pair in pairs))

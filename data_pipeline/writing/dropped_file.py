@@ -1,0 +1,63 @@
+"""dropped.jsonl: a line for each pair that was dropped, and what stands out in it."""
+
+import collections
+import collections.abc
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from data_pipeline.writing import line_file, stream_counts
+
+NAME = 'dropped.jsonl'
+_CLUSTERS = 5
+_NAMED = 6  # ids named of a cluster
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A kept pair, how many were dropped in its favour, and the first of their ids."""
+
+    kept_id: str
+    num_dropped: int
+    ids: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """How many were dropped for each reason, and the biggest clusters of duplicates."""
+
+    total: int
+    by_reason: dict[str, int]
+    clusters: list[Cluster]
+
+
+def write(path: pathlib.Path, rows: collections.abc.Iterable[dict[str, Any]]) -> Tally:
+    """Writes the rows as they come: {'id': ..., 'kept_id': ..., 'reason': ...} each.
+
+    Of pairs that no other was kept for, kept_id is '' or left out.
+    """
+    reasons: collections.Counter[str] = collections.Counter()
+    kept = stream_counts.TopCounts()
+
+    def counted() -> collections.abc.Iterator[dict[str, Any]]:
+        for row in rows:
+            reasons[row['reason']] += 1
+            if row.get('kept_id'):
+                kept.add(row['kept_id'])
+            yield row
+
+    total = line_file.write(path, line_file.json_lines(counted()))
+    biggest = kept.top(_CLUSTERS)
+    ids: dict[str, list[str]] = {kept_id: [] for kept_id, _ in biggest}
+    with open(path, encoding='utf-8') as file:
+        for line in file:
+            row = json.loads(line)
+            of = ids.get(row.get('kept_id', ''))
+            if of is not None and len(of) < _NAMED:
+                of.append(row['id'])
+    return Tally(
+        total,
+        dict(sorted(reasons.items())),
+        [Cluster(name, count, ids[name]) for name, count in biggest],
+    )

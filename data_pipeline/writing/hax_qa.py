@@ -1,0 +1,196 @@
+"""The TFDS builder `hax_qa`. It imports TensorFlow: import it only where it is used.
+
+What is written here reads with plain TFDS:
+
+    tfds.builder_from_directory('data/advice/tfds/hax_qa/1.0.0').as_dataset('train')
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import io
+import itertools
+import pathlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from data_pipeline.preparing import beam_pipeline
+from data_pipeline.quiet_tfds import tf, tfds
+from data_pipeline.writing import beam_rows
+from hax_jax import records
+
+FOLDER = 'tfds/hax_qa/1.0.0'  # under the dataset's folder
+TFDS_VERSION = tfds.__version__
+_SHARD = 65_536  # pairs in a file, about 150 MB of advice
+_BEAM_SHARD_BYTES = 2**28  # TFDS holds a shard in a worker's memory
+_READ = 256  # examples read at a time
+_BATCH = 1024  # pairs held at a time; TFDS writes its metadata after each batch
+
+
+class HaxQa(tfds.core.GeneratorBasedBuilder):
+    """The splits of `records.QaPair`, a feature for each of its fields, in order.
+
+    `splits` are transforms of Apache Beam, one a split, that give (ordinal, example).
+    """
+
+    VERSION = tfds.core.Version('1.0.0')
+    RELEASE_NOTES = {'1.0.0': 'Question, answer and where they come from.'}  # noqa: RUF012
+    # TFDS 4.9.10 looks for checksums of downloads beside this file, and for that needs
+    # importlib_resources, which it does not declare. There are no downloads.
+    code_path = None
+
+    def __init__(
+        self, splits: collections.abc.Mapping[str, Any], *, data_dir: str | pathlib.Path
+    ) -> None:
+        self._splits = splits
+        super().__init__(data_dir=data_dir)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            field.name: _feature(field.type)
+            for field in dataclasses.fields(records.QaPair)
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description='Questions put to an advice columnist, with the answers.',
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,  # the order is the one that was given
+        )
+
+    def _split_generators(
+        self, dl_manager: tfds.download.DownloadManager
+    ) -> dict[str, Any]:
+        del dl_manager  # nothing is downloaded
+        return dict(self._splits)
+
+    def _generate_examples(self) -> None:
+        raise NotImplementedError('each split has its own transform')
+
+
+def _feature(kind: type) -> tfds.features.FeatureConnector:
+    if kind is int:
+        return tfds.features.Scalar(tf.int64)
+    if kind is float:
+        # As bytes: the floats of a tf.Example have 32 bits, and 0.1 would come back as
+        # 0.10000000149.
+        return tfds.features.Tensor(shape=(), dtype=tf.float64, encoding='bytes')
+    if kind is str:
+        return tfds.features.Text()
+    return tfds.features.Sequence(tfds.features.Text())
+
+
+def write(
+    folder: pathlib.Path,
+    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+) -> None:
+    """Writes the splits to `folder`/tfds in their order, each read once.
+
+    A split without pairs is left out, as TFDS knows none. TFDS's sequential writer
+    holds no more than a batch of pairs. Its shuffler keeps up to 1 GB, and what it
+    spills of an ordered dataset it reads back whole: keys that are ordinals all fall
+    into the first of its 1,000 buckets.
+    """
+    with _quiet():
+        builder = HaxQa({}, data_dir=folder / 'tfds')
+    (folder / FOLDER).mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(builder.info, max_examples_per_shard=_SHARD)
+    for name, pairs in splits.items():
+        examples = map(example, pairs)
+        while batch := list(itertools.islice(examples, _BATCH)):
+            writer.initialize_splits([name], fail_if_exists=False)
+            writer.add_examples({name: batch})
+    writer.close_all()
+
+
+def write_with_beam(
+    folder: pathlib.Path,
+    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+    options: beam_pipeline.Options,
+) -> None:
+    """As `write`, by Apache Beam: the same records in the same order, in other files.
+
+    The pairs reach its workers as JSON lines, and the builder's Beam path writes them.
+
+    Raises:
+      InputError: Apache Beam is not there, or its pipeline fails.
+    """
+    tfds.disable_progress_bar()
+    with beam_pipeline.work_folder(options, beside=folder) as work:
+        rows = {
+            name: beam_rows.write(work, name, map(vars, pairs))
+            for name, pairs in splits.items()
+        }
+        biggest = max((each.num_bytes for each in rows.values()), default=0)
+        builder = HaxQa(
+            {name: beam_rows.read(each) for name, each in rows.items() if each.files},
+            data_dir=f'{work}/tfds',
+        )
+        with beam_pipeline.errors('writing the dataset'), _quiet():
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    try_download_gcs=False,
+                    compute_stats='skip',
+                    beam_options=beam_pipeline.parsed(options),
+                    # One number for all splits: TFDS 4.9.10 takes no notice of a
+                    # largest size. Shards without examples are left out.
+                    num_shards=biggest // _BEAM_SHARD_BYTES + 1,
+                )
+            )
+        (folder / FOLDER).mkdir(parents=True)
+        for name in tf.io.gfile.listdir(f'{work}/{FOLDER}'):
+            tf.io.gfile.copy(f'{work}/{FOLDER}/{name}', str(folder / FOLDER / name))
+
+
+def example(pair: records.QaPair) -> dict[str, object]:
+    """The pair as TFDS takes it."""
+    return {**vars(pair), 'flags': list(pair.flags)}
+
+
+def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.QaPair]:
+    """The pairs of a split that is not empty, in the order they were written.
+
+    TFDS says which files they are in; the examples are parsed here, as TFDS does it
+    through tf.data in four times as long.
+    """
+    with _quiet():
+        builder = tfds.builder_from_directory(folder / FOLDER)
+    paths = [str(path) for path in builder.info.splits[split].filepaths]
+    for batch in tf.data.TFRecordDataset(paths).batch(_READ).as_numpy_iterator():
+        for serialized in batch:
+            yield _pair(tf.train.Example.FromString(serialized).features.feature)
+
+
+def _pair(features: collections.abc.Mapping[str, Any]) -> records.QaPair:
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(records.QaPair):
+        feature = features[field.name]
+        if field.type is int:
+            (values[field.name],) = feature.int64_list.value
+        elif field.type is float:
+            (stored,) = feature.bytes_list.value
+            values[field.name] = float(np.frombuffer(stored, np.float64)[0])
+        elif field.type is str:
+            (stored,) = feature.bytes_list.value
+            values[field.name] = stored.decode()
+        else:
+            values[field.name] = tuple(
+                each.decode() for each in feature.bytes_list.value
+            )
+    return records.QaPair(**values)
+
+
+@contextlib.contextmanager
+def _quiet() -> collections.abc.Iterator[None]:
+    """TFDS prints and logs of downloads and of temporary folders; warnings still show.
+
+    Its progress bars are off for good: they too name temporary folders.
+    """
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

@@ -1,0 +1,114 @@
+"""How unlike the others a pair is: five measures, each as a robust z-score, added up.
+
+The measures are the logarithms (base 2) of the words of the question, of the answer
+and of their ratio, the share of characters that are neither letter nor space, and the
+share of words that were there before. z is the distance from the median in units of
+1.4826 MAD (the median distance), which is a standard deviation where values are normal.
+The two shares are of the first 1,000 characters of each text.
+
+Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993).
+"""
+
+import collections
+import math
+import re
+from typing import Any
+
+from data_pipeline.writing import report_text, stream_counts
+from hax_jax import records
+
+NAMES = (
+    'words of the question',
+    'words of the answer',
+    'answer to question',
+    'neither letter nor space',
+    'repeated words',
+)
+_GRID = 100  # steps to a unit, in which medians are found
+_LEAST = 0.05  # unit of z where most values are the same
+_CHARACTERS = 1000
+_NEITHER = re.compile(r'(?:[^\w\s]|[\d_])+')
+CANDIDATES = 40  # of each measure, highest and lowest
+
+
+class Odd:
+    """The oddest pairs of a stream.
+
+    Medians are known only at its end, so the candidates are the 40 highest and the 40
+    lowest of each measure; a pair that is a little odd in each is passed over.
+    """
+
+    def __init__(self) -> None:
+        self._counts = [collections.Counter[int]() for _ in NAMES]
+        self._ends = [
+            (
+                stream_counts.Lowest[dict[str, Any]](CANDIDATES),
+                stream_counts.Lowest[dict[str, Any]](CANDIDATES),
+            )
+            for _ in NAMES
+        ]
+
+    def add(
+        self, pair: records.QaPair, *, words: tuple[list[str], list[str]], split: str
+    ) -> None:
+        """Measures a pair; `words` are its question's and its answer's."""
+        values = measures(pair, words=words)
+        name = f'{split}\n{pair.id}'
+        entry = None
+        for value, counts, ends in zip(values, self._counts, self._ends, strict=True):
+            counts[round(value * _GRID)] += 1
+            for sign, end in zip((1, -1), ends, strict=True):
+                if end.wants(sign * value, name):
+                    entry = entry or {
+                        'name': name,
+                        'split': split,
+                        'pair': report_text.shortened(pair),
+                        'values': values,
+                    }
+                    end.add(sign * value, name, entry)
+
+    def oddest(self, count: int) -> list[dict[str, Any]]:
+        """The pairs with the highest scores, with `score` and a z for each measure."""
+        if not self._counts[0]:
+            return []
+        centres = [_centre(counts) for counts in self._counts]
+        found = {}
+        for ends in self._ends:
+            for end in ends:
+                for entry in end.values():
+                    found[entry['name']] = entry
+        scored = []
+        for entry in found.values():
+            z = [
+                (value - middle) / unit
+                for value, (middle, unit) in zip(entry['values'], centres, strict=True)
+            ]
+            scored.append(entry | {'z': z, 'score': sum(map(abs, z))})
+        scored.sort(key=lambda entry: (-entry['score'], entry['name']))
+        return scored[:count]
+
+
+def measures(
+    pair: records.QaPair, *, words: tuple[list[str], list[str]]
+) -> tuple[float, ...]:
+    """The five of `NAMES`."""
+    question, answer = (len(each) for each in words)
+    start = f'{pair.question[:_CHARACTERS]} {pair.answer[:_CHARACTERS]}'
+    first = start.lower().split()
+    return (
+        math.log2(1 + question),
+        math.log2(1 + answer),
+        math.log2((1 + answer) / (1 + question)),
+        sum(map(len, _NEITHER.findall(start))) / len(start),
+        1 - len(set(first)) / max(len(first), 1),
+    )
+
+
+def _centre(counts: collections.Counter[int]) -> tuple[float, float]:
+    """The median and the unit of z, of values on the grid."""
+    middle = stream_counts.quantile(counts, 0.5)
+    away: collections.Counter[int] = collections.Counter()
+    for value, count in counts.items():
+        away[abs(value - middle)] += count
+    spread = stream_counts.quantile(away, 0.5)
+    return middle / _GRID, max(1.4826 * spread / _GRID, _LEAST)

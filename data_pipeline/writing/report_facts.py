@@ -1,0 +1,200 @@
+"""What the report tells of the pairs themselves, gathered in one pass over them.
+
+Memory does not grow with the number of pairs: counts of lengths, the most frequent
+topics, and samples that follow from the pairs' ids, not from chance.
+"""
+
+import collections
+import collections.abc
+import itertools
+import re
+from typing import Any
+
+from data_pipeline.writing import oddness, report_text, stream_counts
+from hax_jax import packing, records, text
+
+NUM_PAIRS = 5  # shown at random, and of the oddest
+TOKEN_SAMPLE = 20_000  # pairs a split whose tokens are counted
+ROWS = (512, 1024)  # lengths of packed rows
+NUM_TOPICS = 20
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+_SALT = 'report'
+_TITLE = 300  # characters of a first line that may be a title
+_WORD = re.compile(r"[^\W\d_][\w']{3,}")
+# Frequent in any English title, and so of no use here; shorter words are left out.
+_COMMON = (
+    'about after again also always another because been before being between both '
+    "could doing don't down during each even ever feel feeling find from gets "
+    "getting give going have having hers into it's just keep know like made make "
+    'makes making more most much need never once only other over really said same '
+    "should since some still such take tell than that that's their them then "
+    'there these they thing things think this those through time told under until '
+    'very want wanted wants week were what when where which while will with '
+    "without won't would wouldn't your can't doesn't didn't isn't years year "
+    'update '
+)
+TextCounts = dict[str, collections.Counter[int]]
+
+
+class Collector:
+    """Takes each pair of each split and gives what the report says of them.
+
+    `wanted` are ids of pairs to be shown as they are (the kept ones of big clusters).
+    """
+
+    def __init__(
+        self,
+        *,
+        tokenizer: text.Tokenizer | None = None,
+        wanted: collections.abc.Collection[str] = (),
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._wanted: dict[str, records.QaPair | None] = dict.fromkeys(wanted)
+        self._words: dict[str, TextCounts] = {}
+        self._tokens: dict[str, stream_counts.Lowest[tuple[int, int]]] = {}
+        self._topics = stream_counts.TopCounts()
+        self._title_words = stream_counts.TopCounts()
+        self._random = stream_counts.Lowest[tuple[str, records.QaPair]](NUM_PAIRS)
+        self._odd = oddness.Odd()
+        self._common = frozenset(_COMMON.split())
+
+    def of(self, split: str) -> collections.abc.Callable[[records.QaPair], None]:
+        """What takes the pairs of `split`."""
+        counts: TextCounts = {
+            'question': collections.Counter(),
+            'answer': collections.Counter(),
+        }
+        sample = stream_counts.Lowest[tuple[int, int]](TOKEN_SAMPLE)
+        self._words[split] = counts
+        self._tokens[split] = sample
+
+        def add(pair: records.QaPair) -> None:
+            words = pair.question.split(), pair.answer.split()
+            counts['question'][len(words[0])] += 1
+            counts['answer'][len(words[1])] += 1
+            key = stream_counts.draw(_SALT, pair.id)
+            if self._tokenizer is not None and sample.wants(key, pair.id):
+                encoded = self._tokenizer.encode([pair.question, pair.answer])
+                question, answer = map(len, encoded)
+                sample.add(key, pair.id, (question, answer))
+            if self._random.wants(key, pair.id):
+                self._random.add(key, pair.id, (split, report_text.shortened(pair)))
+            if pair.id in self._wanted:
+                self._wanted[pair.id] = report_text.shortened(pair)
+            self._odd.add(pair, words=words, split=split)
+            self._add_topics(pair)
+
+        return add
+
+    def _add_topics(self, pair: records.QaPair) -> None:
+        if pair.topic:
+            self._topics.add(pair.topic)
+        title, _, rest = pair.question.partition('\n')
+        if rest and len(title) <= _TITLE:
+            for word in (
+                set(_WORD.findall(title.lower().replace('’', "'"))) - self._common
+            ):
+                self._title_words.add(word)
+
+    def facts(self) -> dict[str, Any]:
+        """All of it; lengths of splits without pairs are left out."""
+        lengths = [
+            {'split': split, 'field': field, 'unit': 'words', **_spread(counts)}
+            for split, fields in self._words.items()
+            for field, counts in fields.items()
+            if counts
+        ]
+        tokens = {split: sample.values() for split, sample in self._tokens.items()}
+        lengths += [
+            {
+                'split': split,
+                'field': field,
+                'unit': 'tokens',
+                **_spread(collections.Counter(each[i] for each in sample)),
+            }
+            for split, sample in tokens.items()
+            for i, field in enumerate(('question', 'answer'))
+            if sample
+        ]
+        fill = []
+        if self._tokenizer is not None:
+            fill = [
+                {'split': split, 'row': row, **fill_of(sample, self._tokenizer, row)}
+                for split, sample in tokens.items()
+                if sample
+                for row in ROWS
+            ]
+        return {
+            'lengths': lengths,
+            'tokenizer': self._tokenizer is not None,
+            'sampled': {split: len(sample) for split, sample in tokens.items()},
+            'fill': fill,
+            'topics': _top(self._topics),
+            'title_words': _top(self._title_words),
+            'random': [
+                {'split': split, 'pair': pair} for split, pair in self._random.values()
+            ],
+            'oddest': self._odd.oddest(NUM_PAIRS),
+            'wanted': {
+                name: pair for name, pair in self._wanted.items() if pair is not None
+            },
+        }
+
+
+def fill_of(
+    lengths: collections.abc.Sequence[tuple[int, int]],
+    tokenizer: text.Tokenizer,
+    row: int,
+) -> dict[str, Any]:
+    """How rows of `row` tokens would be filled by pairs of these lengths.
+
+    A length is (question tokens, answer tokens) without the template's. As in packing
+    with long_answers='drop': a question that is too long is cut, and a pair whose
+    answer leaves no room is dropped. Its ids are not looked at.
+    """
+    pieces = text.template(tokenizer)
+    placed, num_shortened = [], 0
+    for question, answer in lengths:
+        prompt = text.prompt(pieces, [0] * question, max_length=row - answer)
+        if prompt is None:
+            continue
+        num_shortened += prompt.num_cut > 0
+        placed.append(len(prompt.ids) + answer)  # and EOS, less one by the shift
+    rows = packing.best_fit(placed, row)
+    return {
+        'pairs': len(lengths),
+        'rows': len(rows),
+        'filled': sum(placed) / max(len(rows) * row, 1),
+        'shortened': num_shortened,
+        'dropped': len(lengths) - len(placed),
+    }
+
+
+def _spread(counts: collections.Counter[int]) -> dict[str, Any]:
+    """Quantiles, mean and a histogram whose bins grow with the lengths."""
+    total = sum(counts.values())
+    edges = [0, 1, 2, 4]
+    while edges[-1] <= max(counts):
+        edges += [edges[-1] * 3 // 2, edges[-1] * 2]
+    bins = []
+    for low, high in itertools.pairwise(edges):
+        inside = sum(count for n, count in counts.items() if low <= n < high)
+        bins.append({'low': low, 'high': high - 1, 'count': inside})
+    while bins and not bins[-1]['count']:
+        bins.pop()
+    while len(bins) > 1 and not bins[0]['count']:
+        bins.pop(0)
+    return {
+        'total': total,
+        'quantiles': [stream_counts.quantile(counts, share) for share in QUANTILES],
+        'mean': sum(n * count for n, count in counts.items()) / total,
+        'histogram': bins,
+    }
+
+
+def _top(counts: stream_counts.TopCounts) -> dict[str, Any]:
+    return {
+        'rows': counts.top(NUM_TOPICS),
+        'different': len(counts),
+        'exact': counts.exact,
+    }
