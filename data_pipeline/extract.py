@@ -34,7 +34,7 @@ _FIELDS = flags.DEFINE_multi_string(
     'fields',
     [],
     "What rows' fields make a pair: 'question=title+selftext, answer=comment, id=id'; "
-    "for some inputs alone: 'raw/*.csv: question=…' (data_pipeline/reading/field_map.py).",
+    "for some inputs alone: 'raw/*.csv: question=…' (reading/field_map.py).",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
