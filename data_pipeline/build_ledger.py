@@ -126,7 +126,7 @@ def described(
     """What the manifest says of an input: its bytes, or the version of a data set."""
     facts: dict[str, Any] = {'file': names.get(each.name, each.name)}
     if each.path:
-        facts['sha256'] = inputs.sha256(each.path)
+        facts['sha256'] = inputs.sha256(each)
     else:
         facts['version'] = each.version
     if each.fields is not None:

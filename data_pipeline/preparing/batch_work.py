@@ -46,7 +46,7 @@ class Work:
             pairs, _sequence(self.chosen), self.chosen, ledger
         )
         return Done(
-            read,
+            read.without_pairs(),
             collections.Counter(pair.source for pair in pairs),
             rows,
             gone,

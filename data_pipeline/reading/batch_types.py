@@ -12,6 +12,8 @@ from hax_jax import records
 
 # Of what is shown to people of one odd line.
 _LONGEST_SHOWN = 200
+# Of the lines for people that a batch gives, of each kind; the others are counted.
+_MOST = {'unknown': 1_000, 'dropped': 1_000, 'warnings': 20}
 # Cleaning may change a text that has any other character.
 _MAY_CHANGE = re.compile("[^\t\n\r -%'-~\u00c0-\u024f\u2010-\u2027]")
 
@@ -54,7 +56,9 @@ class Batch:
 class BatchRead:
     """What came of one batch: its pairs and the account of all that is in it.
 
-    `unknown`, `dropped` and `warnings` are lines for people that name file and line.
+    `unknown`, `dropped` and `warnings` are lines for people that name file and line;
+    `more` counts those that `capped` left out, by kind. Without its pairs, `num_pairs`,
+    `sources` and `flags` still tell of them.
     """
 
     pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
@@ -67,6 +71,33 @@ class BatchRead:
     unknown: list[str] = dataclasses.field(default_factory=list)
     dropped: list[str] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
+    more: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    num_pairs: int = 0
+    sources: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    flags: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+
+    def capped(self) -> 'BatchRead':
+        """The same with the first lines of each kind, and with its pairs counted."""
+        kept = {kind: getattr(self, kind)[:most] for kind, most in _MOST.items()}
+        more = {kind: len(getattr(self, kind)) - len(kept[kind]) for kind in kept}
+        return dataclasses.replace(
+            self,
+            **kept,
+            more=collections.Counter({kind: n for kind, n in more.items() if n}),
+            num_pairs=len(self.pairs),
+            sources=collections.Counter(pair.source for pair in self.pairs),
+            flags=collections.Counter(f for pair in self.pairs for f in pair.flags),
+        )
+
+    def without_pairs(self) -> 'BatchRead':
+        """The account alone."""
+        return dataclasses.replace(self, pairs=[])
 
     def to_json(self) -> str:
         """All of it as one line of JSON, in ASCII."""
@@ -81,9 +112,9 @@ class BatchRead:
             records.QaPair(**{**pair, 'flags': tuple(pair['flags'])})
             for pair in values.pop('pairs')
         ]
-        counts = collections.Counter(values.pop('counts'))
-        words = collections.Counter(values.pop('words'))
-        return cls(pairs=pairs, counts=counts, words=words, **values)
+        for name in ('counts', 'words', 'more', 'sources', 'flags'):
+            values[name] = collections.Counter(values[name])
+        return cls(pairs=pairs, **values)
 
 
 def shown(text: str) -> str:

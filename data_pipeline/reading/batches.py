@@ -29,7 +29,7 @@ def read_batch(batch: batch_types.Batch) -> batch_types.BatchRead:
             result.counts[f'files of layout {batch.layout}'] += 1
     if batch.first:
         result.counts['files' if batch.path else 'named data sets'] += 1
-    return result
+    return result.capped()
 
 
 _READERS = {

@@ -27,7 +27,8 @@ class Input:
     """One file or named data set. `layout` is '' where only a file's whole text tells.
 
     A data set has no `path`, but what it was `given` as, and a version. `fields` is
-    what pairs are made of, where rows may have fields of any names.
+    what pairs are made of, where rows may have fields of any names; `size` a file's
+    bytes when it was found, as a collector may be at work on it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Input:
     layout: str
     fields: field_map.FieldMap | None = None
     given: str = ''
+    size: int = 0
     version: str = ''
 
 
@@ -63,10 +65,22 @@ def find(
         for path in _files(rest, problems) if rest.strip() else []:
             key = path.resolve()
             if key not in found:
-                found[key] = Input(shown(path), str(path), layout)
+                size = path.stat().st_size
+                found[key] = Input(shown(path), str(path.absolute()), layout, size=size)
+            elif layout != found[key].layout:
+                problems.append(
+                    f'{path} is given as {layout or "any layout"} and as '
+                    f'{found[key].layout or "any layout"}; give it once.'
+                )
+    made = []
+    for each in found.values():
+        try:
+            made.append(_with_layout(each))
+        except config.InputError as error:
+            problems.append(str(error))
     if problems:
         raise config.InputError('\n'.join(problems))
-    return _with_fields([_with_layout(each) for each in found.values()], fields)
+    return _with_fields(made, fields)
 
 
 def expand(patterns: collections.abc.Sequence[str]) -> list[str]:
@@ -114,10 +128,14 @@ def describe(found: collections.abc.Iterable[Input]) -> list[str]:
     ]
 
 
-def sha256(path: str) -> str:
-    """Hex sha256 of a file, read block by block."""
-    with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+def sha256(each: Input) -> str:
+    """Hex sha256 of a file's bytes as they were found, read block by block."""
+    digest, left = hashlib.sha256(), each.size
+    with open(each.path, 'rb') as file:
+        while left > 0 and (block := file.read(min(left, 2**20))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
 
 
 def shown(path: pathlib.Path) -> str:

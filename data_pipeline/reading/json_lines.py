@@ -36,16 +36,13 @@ def head(path: str) -> list[Any]:
 
 
 def spans(
-    path: str, *, span_bytes: int = SPAN_BYTES
+    path: str, *, size: int, span_bytes: int = SPAN_BYTES
 ) -> collections.abc.Iterator[tuple[int, int, int]]:
     """(start, end, first line's number) of each span, cut behind newlines.
 
-    What is appended to the file meanwhile is not read.
+    `size` bytes are read: what is appended to the file meanwhile is not.
     """
     with open(path, 'rb') as file:
-        file.seek(0, 2)
-        size = file.tell()
-        file.seek(0)
         start, line = 0, 1
         while start < size:
             end = min(start + span_bytes, size)
@@ -81,10 +78,10 @@ def rows(
             continue
         at = f'{batch.name}:{batch.line + number - 1}'
         text, note = encoding.decode_part(line)
-        if note:
+        value, problem = parse(text)
+        if note and not (problem and number == torn):
             result.counts['lines that are not UTF-8'] += 1
             result.warnings.append(f'{at} {note}.')
-        value, problem = parse(text)
         if not problem:
             result.counts['JSON lines'] += 1
             yield batch.line + number - 1, value, text

@@ -8,6 +8,7 @@ import collections.abc
 import dataclasses
 import json
 import os
+import reprlib
 from typing import Any
 
 
@@ -108,6 +109,7 @@ def _problems(values: Any, record: type, what: str) -> list[str]:
         expected = kind if isinstance(kind, type) and kind in (str, int, bool) else list
         if name in values and type(values[name]) is not expected:
             problems.append(
-                f'{what}: {name} is {values[name]!r}, not of type {expected.__name__}'
+                f'{what}: {name} is {reprlib.repr(values[name])}, not of type '
+                f'{expected.__name__}'
             )
     return problems

@@ -46,15 +46,20 @@ class ReadReport:
         if batch.first:
             self.files.setdefault(batch.name, 0)
             self._explained = False
-        self.files[batch.name] += len(result.pairs)
+        self.files[batch.name] += result.num_pairs
         self._kinds.update(result.counts)
         self._words.update(result.words)
-        self._sources.update(pair.source for pair in result.pairs)
-        self._flags.update(flag for pair in result.pairs for flag in pair.flags)
-        self._num_unknown += len(result.unknown)
-        self._hold('unknown lines', self.unknown_lines, result.unknown)
-        self._hold('posts without a pair', self.dropped, result.dropped)
-        self._hold('warnings', self.warnings, result.warnings)
+        self._sources.update(result.sources)
+        self._flags.update(result.flags)
+        self._num_unknown += len(result.unknown) + result.more['unknown']
+        for kind, name, held in (
+            ('unknown', 'unknown lines', self.unknown_lines),
+            ('dropped', 'posts without a pair', self.dropped),
+            ('warnings', 'warnings', self.warnings),
+        ):
+            self._hold(name, held, getattr(result, kind))
+            if result.more[kind]:
+                self.not_held[name] += result.more[kind]
         if result.counts['files empty'] or result.counts['files of unknown layout']:
             self._explained = True
         if batch.last and not self.files[batch.name] and not self._explained:

@@ -103,7 +103,9 @@ def _of_input(
     if each.layout in inputs.LINES:
         pieces = (
             {'start': start, 'end': end, 'line': line}
-            for start, end, line in json_lines.spans(each.path, span_bytes=span_bytes)
+            for start, end, line in json_lines.spans(
+                each.path, size=each.size, span_bytes=span_bytes
+            )
         )
     elif each.layout == 'csv':
         pieces = _csv_pieces(each.path, batch_characters=span_bytes // 4)

@@ -6,7 +6,14 @@ thread's Markdown: the same texts, id, source, score, date and flags.
 
 import datetime
 
-from data_pipeline.reading import batch_types, clean, json_lines, raw_thread, reddit
+from data_pipeline.reading import (
+    batch_types,
+    clean,
+    json_lines,
+    parsed,
+    raw_thread,
+    reddit,
+)
 from hax_jax import records
 
 
@@ -32,7 +39,6 @@ def add(
     """Counts one thread and its words, and adds its pairs."""
     counts, words = result.counts, result.words
     counts['reddit posts'] += 1
-    name = f'reddit:{clean.line(thread.id).lower()}'
     forum = clean.line(thread.subreddit)
     title, body = clean.text(thread.title), clean.text(thread.body)
     batch_types.count_changes(result, thread.title, thread.body)
@@ -43,6 +49,9 @@ def add(
         asked -= len(thread.body.split())
         body = ''
     question = f'{title}\n\n{body}'.strip()
+    best = clean.text(thread.answers[0].body) if thread.answers else ''
+    post_id = clean.line(thread.id).lower() or parsed.content_hash(question, best)
+    name = f'reddit:{post_id}'
     flags = []
     if not body:
         flags.append('title only')

@@ -1,6 +1,7 @@
 """Batches: cut anywhere, read anywhere, they add up to the same report."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import pickle
@@ -10,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.reading import batch_types, clean, json_lines, read_report, sources
+from data_pipeline.reading import (
+    batch_types,
+    clean,
+    inputs,
+    json_lines,
+    read_report,
+    sources,
+)
 from hax_jax import config, records
 
 THREAD = {
@@ -89,7 +97,8 @@ def test_spans_of_any_size_give_what_the_whole_file_gives(
         path.write_bytes(LINES[0] + b''.join(lines) + torn)
         one = read_all(str(path))
         many = read_all(str(path), span_bytes=span_bytes)
-        spans = list(json_lines.spans(str(path), span_bytes=span_bytes))
+        size = path.stat().st_size
+        spans = list(json_lines.spans(str(path), size=size, span_bytes=span_bytes))
         raw = path.read_bytes()
     assert one[0] == many[0]
     assert one[1] == many[1]
@@ -174,13 +183,42 @@ def test_a_layout_is_named_before_a_path_that_may_hold_colons() -> None:
 def test_no_span_reads_what_is_appended_meanwhile() -> None:
     path = pathlib.Path('a.jsonl')
     path.write_bytes(LINES[0] * 3)
-    spans = json_lines.spans('a.jsonl', span_bytes=len(LINES[0]))
-    first = next(spans)
+    (found,) = sources.find(['a.jsonl'])
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
     with open(path, 'ab') as file:
         file.write(LINES[0])
-    assert [first, *spans] == [
+    cut = sources.batches([found], span_bytes=len(LINES[0]))
+    assert [(batch.start, batch.end, batch.line) for batch in cut] == [
         (i * len(LINES[0]), (i + 1) * len(LINES[0]), i + 1) for i in range(3)
     ]
+    # The manifest tells of what was read.
+    assert inputs.sha256(found) == before
+
+
+def test_lines_for_people_are_few_and_the_rest_are_counted() -> None:
+    pathlib.Path('a.jsonl').write_bytes(LINES[0] + b'{"caf\xe9": \n' * 3_000)
+    (found,) = sources.find(['threads:a.jsonl'])
+    report = sources.ReadReport()
+    for batch in sources.batches([found]):
+        report.add(batch, sources.read_batch(batch))
+    assert len(report.unknown_lines) == 1_000
+    assert report.counts['unknown lines'] == 3_000
+    assert len(report.warnings) == 20
+    assert report.not_held == {'unknown lines': 2_000, 'warnings': 2_980}
+
+
+def test_one_file_is_not_read_in_two_ways() -> None:
+    pathlib.Path('a.jsonl').write_bytes(LINES[0])
+    with pytest.raises(config.InputError, match='as pairs and as any layout'):
+        sources.find(['*.jsonl', 'pairs:a.jsonl'])
+
+
+def test_all_files_that_are_no_text_are_named_at_once() -> None:
+    pathlib.Path('a.md').write_bytes(b'\xff\xfea\0')
+    pathlib.Path('b.md').write_bytes(b'a\0b')
+    with pytest.raises(config.InputError, match=r'a\.md is UTF-16') as caught:
+        sources.find(['*.md'])
+    assert 'b.md is a binary file' in str(caught.value)
 
 
 def test_a_batch_is_small_and_frozen() -> None:

@@ -197,7 +197,7 @@ def test_a_file_of_such_a_name_comes_first(
     monkeypatch.chdir(tmp_path)
     pathlib.Path('hf:a.md').write_text('QUESTION: a\nANSWER: b\n')
     (found,) = inputs.find(['hf:a.md'])
-    assert (found.layout, found.path) == ('', 'hf:a.md')
+    assert (found.layout, found.name) == ('', 'hf:a.md')
 
 
 def test_bytes_of_another_encoding_are_named() -> None:
