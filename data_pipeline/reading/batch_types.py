@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import json
-import pathlib
 import re
 from typing import Any
 
@@ -26,14 +25,16 @@ class Batch:
     number `line`; one of CSV has its `rows` too, and one of a named data set only them,
     as it has no `path`; any other is the whole file, in a `layout` that is '' until it
     is read. `ordinal` counts all batches, `first` and `last` are within the input.
-    `source` is that of pairs whose rows name none, '' for the layout. `columns` names
-    the cells of CSV rows; `fields` says which of a row's fields make a pair.
+    `stem` is the file's name in ids, `source` that of pairs whose rows name none, ''
+    for the layout. `columns` names the cells of CSV rows; `fields` says which of a
+    row's fields make a pair.
     """
 
     ordinal: int
     name: str
     path: str
     layout: str
+    stem: str = ''
     source: str = ''
     first: bool = True
     last: bool = True
@@ -47,9 +48,7 @@ class Batch:
     @property
     def prefix(self) -> str:
         """What ids begin with: 'pairs:a' of a.jsonl, a named data set's own name."""
-        if not self.path:
-            return self.name
-        return f'{self.layout}:{pathlib.PurePath(self.name).stem}'
+        return f'{self.layout}:{self.stem}' if self.path else self.name
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
 """What was given to be read: files and data sets, each with its layout."""
 
+import collections
 import collections.abc
 import dataclasses
 import hashlib
@@ -28,7 +29,8 @@ class Input:
 
     A data set has no `path`, but what it was `given` as, and a version. `fields` is
     what pairs are made of, where rows may have fields of any names; `size` a file's
-    bytes when it was found, as a collector may be at work on it.
+    bytes when it was found, as a collector may be at work on it; `stem` its name in
+    ids, which no other file of its layout has.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Input:
     fields: field_map.FieldMap | None = None
     given: str = ''
     size: int = 0
+    stem: str = ''
     version: str = ''
 
 
@@ -80,7 +83,7 @@ def find(
             problems.append(str(error))
     if problems:
         raise config.InputError('\n'.join(problems))
-    return _with_fields(made, fields)
+    return _with_fields(_with_stems(made), fields)
 
 
 def expand(patterns: collections.abc.Sequence[str]) -> list[str]:
@@ -197,6 +200,33 @@ def _of_objects(objects: list[dict[str, Any]]) -> str:
     if {'title', 'body', 'answers', 'subreddit'} <= keys:
         return 'threads'
     return 'messages' if keys & {'messages', 'conversations'} else 'pairs'
+
+
+def _with_stems(found: list[Input]) -> list[Input]:
+    """The inputs with the shortest end of their path that is theirs alone.
+
+    one/train.jsonl and two/train.jsonl -> 'one/train', 'two/train'
+    """
+    ends: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
+    for each in found:
+        for end in _ends(each.path):
+            ends[each.layout, end].add(each.path)
+    return [
+        dataclasses.replace(
+            each,
+            stem=next(
+                (end for end in _ends(each.path) if len(ends[each.layout, end]) == 1),
+                each.path,
+            ),
+        )
+        for each in found
+    ]
+
+
+def _ends(path: str) -> list[str]:
+    """'/a/b/c.md' -> ['c', 'b/c', 'a/b/c']"""
+    parts = pathlib.PurePath(path).with_suffix('').parts if path else ()
+    return ['/'.join(parts[i:]) for i in range(len(parts) - 1, 0, -1)]
 
 
 def _with_fields(

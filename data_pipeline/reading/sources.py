@@ -96,6 +96,7 @@ def _of_input(
         name=each.name,
         path=each.path,
         layout=each.layout,
+        stem=each.stem,
         fields=each.fields,
         source=named_datasets.source_of(each.name) if each.given else '',
     )

@@ -213,6 +213,20 @@ def test_one_file_is_not_read_in_two_ways() -> None:
         sources.find(['*.jsonl', 'pairs:a.jsonl'])
 
 
+def test_ids_of_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    row = b'{"question": "Why?", "answer": "Because.", "id": 1}\n'
+    for folder in ('one', 'two'):
+        pathlib.Path(folder).mkdir()
+        pathlib.Path(folder, 'train.jsonl').write_bytes(row)
+    pathlib.Path('other.jsonl').write_bytes(row)
+    pairs, _ = sources.read(['*/train.jsonl', 'other.jsonl'])
+    assert [pair.id for pair in pairs] == [
+        'pairs:one/train:1',
+        'pairs:two/train:1',
+        'pairs:other:1',
+    ]
+
+
 def test_all_files_that_are_no_text_are_named_at_once() -> None:
     pathlib.Path('a.md').write_bytes(b'\xff\xfea\0')
     pathlib.Path('b.md').write_bytes(b'a\0b')
