@@ -262,7 +262,7 @@ class Reader:
         """Whether a footer stands above, with no number of its own below it yet."""
         for piece in reversed(self.out):
             if piece.text.strip():
-                if piece.kind == 'footer':
-                    return not chat_lines.has_own_tally(piece.text)
-                return piece.kind == 'tally' and not chat_lines.has_digit(piece.text)
+                _, _, below = piece.text.rpartition('Like')
+                counted = any(sign.isdigit() for sign in below)
+                return piece.kind in ('footer', 'tally') and not counted
         return False

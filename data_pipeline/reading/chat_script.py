@@ -152,13 +152,15 @@ class Script:
         return commonest[0][0] if commonest else ''
 
     def _recurring_names(self) -> set[str]:
-        """Names that stand alone above ANSWER: three times or more."""
-        names = collections.Counter(
+        """Names above half of the answers, three of them or more."""
+        above = [
             self.lines[above]
             for above, below in itertools.pairwise(self._all_filled())
-            if self.label(below) == 'ANSWER' and _NAME.fullmatch(self.lines[above])
-        )
-        return {name for name, times in names.items() if times >= 3}
+            if self.label(below) == 'ANSWER'
+        ]
+        names = collections.Counter(line for line in above if _NAME.fullmatch(line))
+        fewest = max(3, len(above) / 2)
+        return {name for name, times in names.items() if times >= fewest}
 
     def _mark_controls(self) -> None:
         """Gives advertisements and lines that stand above most footers their kind."""

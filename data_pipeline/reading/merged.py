@@ -81,13 +81,18 @@ def _mark_residue(pieces: list[parsed.Piece]) -> None:
 
 
 def _signing_names(filled: list[tuple[str, parsed.Piece]]) -> set[str]:
-    """Names that stand alone above ANSWER: three times or more."""
-    names = collections.Counter(
+    """Names alone above a tenth of the answers, three of them or more.
+
+    The rest of a merged file may have come without names.
+    """
+    above = [
         line
         for (line, _), (_, below) in itertools.pairwise(filled)
-        if chat_lines.label(below.text) == 'ANSWER' and _NAME.fullmatch(line)
-    )
-    return {name for name, times in names.items() if times >= 3}
+        if chat_lines.label(below.text) == 'ANSWER'
+    ]
+    names = collections.Counter(line for line in above if _NAME.fullmatch(line))
+    fewest = max(3, len(above) / 10)
+    return {name for name, times in names.items() if times >= fewest}
 
 
 def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:

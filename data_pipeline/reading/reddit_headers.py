@@ -121,7 +121,7 @@ def _number(score: re.Match[str]) -> int:
 
 def explains(line: str) -> bool:
     """Whether a header's cleaned line is one that headers have."""
-    return any(
+    return not line or any(
         known.fullmatch(line)
         for known in (_KNOWN_HEADER, _RULE, _ANY_RULE, _FIELD, _NUMBERED)
     )

@@ -90,3 +90,25 @@ def test_every_word_of_a_merged_file_is_accounted_for_once() -> None:
         'blank': 0,
     }
     assert found.unknown == [(1, 'Stray words', 'left out')]
+
+
+def test_a_closing_phrase_of_few_questions_is_no_name() -> None:
+    closing = 'QUESTION: a\n\nThank You\nANSWER: Yes.\n\n' * 3
+    text = closing + 'QUESTION: b\nANSWER: No.\n\n' * 40
+    assert _pairs(text)[0] == ('', 'a\n\nThank You', 'Yes.')
+
+
+def test_below_a_footer_stands_the_next_topic() -> None:
+    text = (
+        'QUESTION: a\nANSWER: One.\nPost has 0 replies and 4 Likes\n'
+        '4Press Enter to expand\nThe ladder\nQUESTION: b\nANSWER: Two.\n'
+    )
+    assert _pairs(text) == [('', 'a', 'One.'), ('The ladder', 'b', 'Two.')]
+
+
+def test_stamps_left_in_a_merged_file_are_no_text() -> None:
+    text = 'QUESTION: a\nANSWER: One.\n' * 3 + 'Guest Apr 4, 12:05 p.m.\n'
+    assert _pairs(text + 'QUESTION: b\nANSWER: Two.')[2:] == [
+        ('', 'a', 'One.'),
+        ('', 'b', 'Two.'),
+    ]

@@ -249,3 +249,114 @@ def _real(name: str) -> str:
     if not path.exists():
         pytest.skip('the real posts are not beside this checkout')
     return path.read_text(encoding='utf-8')
+
+
+FIELDS = '# Score: 12 | Date: 2025-03-01'
+URL = '# URL: https://www.reddit.com/r/work/comments/ab1/a_title/'
+BODY = '\nQUESTION: Who?\n\nHe ate.\n\nANSWER: You.\n\n\n'
+
+
+@pytest.mark.parametrize(
+    'header',
+    [
+        f'# Reddit Post 12 of 100\n{FIELDS}\n{URL}',
+        f'## Reddit Post #12\n{URL}\n{FIELDS}',
+        f'Reddit Post 12\n\n{FIELDS[2:]}\n{URL[2:]}',
+        f'---\n# Reddit Post 12\n{FIELDS}\n{URL}\n---',
+        f'{"=" * 40}\n# Reddit Post 12\n{FIELDS}\n{URL}\n{"=" * 40}',
+        f'{RULE}\n# Reddit Post 12\n{FIELDS}\n{URL}',
+        f'# Reddit Post 12\n{FIELDS}\n{URL}\n{RULE}',
+    ],
+)
+def test_a_number_and_a_field_make_a_header_without_its_rules(header: str) -> None:
+    found = reddit.parse((header + BODY) * 2, file='p.md')
+    assert [(p.question, p.answer, p.score) for p in found.pairs] == [
+        ('Who?\n\nHe ate.', 'You.', 12)
+    ] * 2
+    assert [pair.id for pair in found.pairs] == ['reddit:ab1'] * 2
+    assert found.unknown == []
+
+
+@pytest.mark.parametrize(
+    ('score', 'value'),
+    [
+        ('-3', -3),
+        ('−3', -3),
+        ('1.2K', 1200),
+        ('12,345', 12345),
+        ('hidden', 0),
+        ('[score hidden]', 0),
+        (',', 0),
+        ('.', 0),
+        ('9' * 400, 0),
+    ],
+)
+def test_no_score_is_too_odd(score: str, value: int) -> None:
+    found = reddit.parse(_header('a', score=score) + BODY, file='p.md')
+    assert found.pairs[0].score == value
+
+
+@pytest.mark.parametrize(
+    ('url', 'post_id'),
+    [
+        ('https://old.reddit.com/r/work/comments/AB1/a_title/', 'ab1'),
+        ('https://np.reddit.com/r/work/comments/ab1', 'ab1'),
+        ('https://redd.it/ab1', 'ab1'),
+        ('https://www.reddit.com/gallery/ab1', 'ab1'),
+        ('https://i.redd.it/xyz.jpg', None),
+        ('https://www.reddit.com/r/work/s/AbCdEf', None),
+    ],
+)
+def test_a_posts_id_is_in_most_forms_of_its_address(
+    url: str, post_id: str | None
+) -> None:
+    header = f'{RULE}\n# Reddit Post 1\n{FIELDS}\n# URL: {url}\n{RULE}\n'
+    found = reddit.parse(header + BODY, file='p.md').pairs[0].id
+    expected = re.escape(f'reddit:{post_id}') if post_id else r'reddit:[0-9a-f]{12}'
+    assert re.fullmatch(expected, found)
+
+
+def test_a_removed_body_leaves_the_title() -> None:
+    text = _header('a') + 'QUESTION: Who?\n\n[removed]\n\nANSWER: You.'
+    found = reddit.parse(text, file='p.md')
+    assert found.pairs[0].question == 'Who?'
+    assert found.pairs[0].flags == ('title only',)
+    assert found.counts['reddit removed bodies'] == 1
+    assert parsed.words(found.pieces)['removed body'] == 1
+
+
+@pytest.mark.parametrize(
+    'answer',
+    ['[deleted]', '*[removed]*', '[ Removed by Reddit ]', '[removed by moderator]'],
+)
+def test_a_removed_comment_is_no_answer(answer: str) -> None:
+    text = _header('a') + f'QUESTION: Who?\n\nANSWER: {answer}\n'
+    assert reddit.parse(text, file='p.md').pairs == []
+
+
+def test_a_comment_may_speak_of_what_was_removed() -> None:
+    text = _header('a') + 'QUESTION: Who?\n\nANSWER: [removed] it myself.\n'
+    assert _texts(text) == [('Who?', '[removed] it myself.')]
+
+
+def test_a_file_without_posts_is_merged_pairs_alone() -> None:
+    found = reddit.parse('QUESTION: Why?\nANSWER: So.', file='p.md')
+    assert [(p.question, p.answer) for p in found.pairs] == [('Why?', 'So.')]
+
+
+def test_sets_have_weights_across_layouts() -> None:
+    mark = 'OVERSAMPLE_WEIGHT: {} <END_OF_SET>\n'
+    merged_in = 'QUESTION: Why?\nANSWER: Because.\n'
+    text = (
+        f'{merged_in}{mark.format(3)}{merged_in}{_header("a")}{BODY}{mark.format(0.5)}'
+        f'{_header("b")}{BODY}'
+    )
+    found = reddit.parse(text, file='p.md')
+    assert [(p.source, p.answer, p.weight) for p in found.pairs] == [
+        ('merged', 'Because.', 3.0),
+        ('merged', 'Because.', 0.5),
+        ('reddit:work', 'You.', 0.5),
+        ('reddit:work', 'You.', 1.0),
+    ]
+    assert found.counts['reddit pairs weighted'] == 3
+    assert found.unknown == []
