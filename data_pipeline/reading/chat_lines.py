@@ -31,7 +31,6 @@ _TALLY = re.compile(
 # capital begins what was glued below the footer.
 _SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
 _GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
-_OWN_TALLY = re.compile(r'Likes?\W*\d', re.IGNORECASE)
 _NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
 
 _MONTH = (
@@ -194,11 +193,6 @@ def is_staff_stamp(
 def has_digit(time: str) -> bool:
     """Whether a time is more than a word such as 'today'."""
     return bool(_DIGIT.search(time))
-
-
-def has_own_tally(footer: str) -> bool:
-    """Whether a footer ends in its number: '0 Likes21Post comments expanded'."""
-    return bool(_OWN_TALLY.search(footer))
 
 
 def is_number(line: str) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline import chats, parsed
+from data_pipeline.reading import chats, parsed
 
 REPLY = 'avatar\nMarian Vale\nAdvice Columnist\nANSWER: Because.\n'
 FOOTER = 'Post has 0 replies and 9 Likes\n9Press Enter to expand\n'

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline import merged, parsed
+from data_pipeline.reading import merged, parsed
 
 PAIR = 'QUESTION: Why?\nANSWER: Because.\n'
 
