@@ -158,7 +158,11 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
     if not files:
         wild = any(sign in pattern for sign in '*?[')
         what = 'matches no file' if wild else 'does not exist'
-        problems.append(f'{pattern!r} {what}; check the path.')
+        prefix, colon, _ = pattern.partition(':')
+        remedy = 'check the path'
+        if colon and prefix.isalpha() and prefix not in PREFIXES:
+            remedy += f' (before a path, a layout is one of {", ".join(PREFIXES)})'
+        problems.append(f'{pattern!r} {what}; {remedy}.')
     return files
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipeline.reading import batch_types, encoding
 
-SPAN_BYTES = 8 * 2**20  # a batch's, and then to the end of its last line
+SPAN_BYTES = 2**20  # a batch's and the rest of its last line: seconds of work
 _BOM = b'\xef\xbb\xbf'
 _HEAD_LINES = 100
 _HEAD_BYTES = 2**20

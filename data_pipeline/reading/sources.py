@@ -23,6 +23,8 @@ from data_pipeline.reading import (
 from data_pipeline.reading import batches as batch_reading
 from hax_jax import config, records
 
+_SHOWN = 5  # lines of why nothing came out
+
 Batch = batch_types.Batch
 BatchRead = batch_types.BatchRead
 ReadReport = read_report.ReadReport
@@ -80,11 +82,16 @@ def batches(
 def check_pairs(report: read_report.ReadReport) -> None:
     """Raises InputError if there is no pair at all."""
     if not report.num_pairs:
-        files = ', '.join(report.files)
-        raise config.InputError(
-            f'corpus without pairs: no answered question in {files}; give chats, '
-            'Reddit Markdown or merged QUESTION:/ANSWER: files.'
-        )
+        found = [*report.unknown_lines, *report.dropped, *report.warnings]
+        lines = [
+            f'corpus without pairs: no answered question in {", ".join(report.files)}; '
+            'give chats, Reddit Markdown, merged QUESTION:/ANSWER: files, or threads, '
+            'messages or pairs as JSON lines or CSV.',
+            *[f'  {line}' for line in found[:_SHOWN]],
+        ]
+        if len(found) > _SHOWN:
+            lines.append(f'  … and {len(found) - _SHOWN:,} more such')
+        raise config.InputError('\n'.join(lines))
 
 
 def _of_input(

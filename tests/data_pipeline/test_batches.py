@@ -227,6 +227,17 @@ def test_ids_of_files_of_one_name_are_told_apart_by_their_folders() -> None:
     ]
 
 
+def test_an_input_without_pairs_says_what_was_met() -> None:
+    pathlib.Path('a.jsonl').write_bytes(b'{"question": "Why?"}\n' * 9)
+    with pytest.raises(config.InputError) as caught:
+        sources.read(['threads:a.jsonl'])
+    message = str(caught.value)
+    assert 'a.jsonl:1: {"question": "Why?"} (left out: no thread: ' in message
+    assert '… and 5 more such' in message  # with the warning that there is no pair
+    with pytest.raises(config.InputError, match='is one of chat, reddit, merged'):
+        sources.find(['thread:a.jsonl'])
+
+
 def test_all_files_that_are_no_text_are_named_at_once() -> None:
     pathlib.Path('a.md').write_bytes(b'\xff\xfea\0')
     pathlib.Path('b.md').write_bytes(b'a\0b')

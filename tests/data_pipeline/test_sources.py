@@ -124,7 +124,8 @@ def test_bad_input_is_named() -> None:
     )
     assert _error('empty.md') == (
         'corpus without pairs: no answered question in empty.md; give chats, Reddit '
-        'Markdown or merged QUESTION:/ANSWER: files.'
+        'Markdown, merged QUESTION:/ANSWER: files, or threads, messages or pairs as '
+        'JSON lines or CSV.\n  empty.md is empty.'
     )
     assert _error('binary.md') == (
         'binary.md is a binary file (a zero byte at 11); give text files.'
