@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import pathlib
 
 import hypothesis
 import pytest
@@ -294,3 +295,18 @@ def test_a_reddit_file_gives_the_pairs_that_were_written_into_it(
     found = reddit.parse(text, file='f.md')
     assert [(p.question, p.answer) for p in found.pairs] == pairs
     assert found.unknown == []
+
+
+SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
+
+
+@pytest.mark.parametrize('folder', ['chats', 'reddit'])
+def test_no_word_of_a_real_file_is_lost(folder: str) -> None:
+    files = sorted((SHARED / folder).glob('*.md'))
+    if not files:
+        pytest.skip('the real files are not beside this checkout')
+    for file in files:
+        text = sources.decode(file.read_bytes(), file.name, warnings=[])
+        found = PARSERS[folder.rstrip('s')](text, file=file.name)
+        assert problems(text, found) == []
+        assert lost_words(found) == {'question': {}, 'answer': {}}
