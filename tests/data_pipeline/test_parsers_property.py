@@ -306,7 +306,7 @@ def test_no_word_of_a_real_file_is_lost(folder: str) -> None:
     if not files:
         pytest.skip('the real files are not beside this checkout')
     for file in files:
-        text = sources.decode(file.read_bytes(), file.name, warnings=[])
+        text = encoding.decode(file.read_bytes(), file.name, warnings=[])
         found = PARSERS[folder.rstrip('s')](text, file=file.name)
         assert problems(text, found) == []
         assert lost_words(found) == {'question': {}, 'answer': {}}
