@@ -95,6 +95,15 @@ def main() -> None:
         raise config.InputError(
             '--beam_options and --beam_folder need --beam_runner, such as DirectRunner.'
         )
+    if values.num_workers < 0:
+        raise config.InputError(
+            f'--num_workers={values.num_workers} is not accepted; use 0 (as many as it '
+            'is worth) or a number of processes.'
+        )
+    if values.system and not values.chat_messages:
+        raise config.InputError(
+            '--system begins chat messages; give --chat_messages too, or leave it out.'
+        )
     build(
         values.input,
         output=values.output,

@@ -239,4 +239,5 @@ def _log(path: pathlib.Path) -> collections.abc.Iterator[None]:
 
 if __name__ == '__main__':
     collect_flags.define()
+    flags.adopt_module_key_flags(collect_flags)  # which --help lists
     program.run(main, prepare=collect_flags.spell)

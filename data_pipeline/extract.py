@@ -51,6 +51,13 @@ def main() -> None:
         print(line)
     report = sources.ReadReport()
     path = pathlib.Path(_OUTPUT.value)
+    if path.is_dir():
+        raise config.InputError(f'--output={path} is a folder; give a .jsonl file.')
+    if path.resolve() in [pathlib.Path(each.path).resolve() for each in found]:
+        raise config.InputError(
+            f'--output={path} is one of the inputs, which it would replace; give '
+            'another file.'
+        )
     with pair_store.beside(path) as store:
         for batch in sources.batches(found):
             read = sources.read_batch(batch)

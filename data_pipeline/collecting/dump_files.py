@@ -57,7 +57,7 @@ def lines(path: str | pathlib.Path) -> collections.abc.Iterator[bytes]:
 def _whole_lines(
     chunks: collections.abc.Iterable[bytes], path: pathlib.Path
 ) -> collections.abc.Iterator[bytes]:
-    """[b'a\\nb', b'c\\nd'] -> b'a', b'bc', b'd'"""
+    """[b'a\\nb', b'c\\nd}'] -> b'a', b'bc', b'd}'"""
     begun: list[bytes] = []
     size = 0
     for chunk in chunks:
@@ -74,7 +74,10 @@ def _whole_lines(
         yield b''.join((*begun, chunk[:end]))
         begun = [chunk[end + 1 :]]
         size = len(begun[0])
-    yield b''.join(begun)
+    last = b''.join(begun)
+    yield last
+    if last.lstrip().startswith(b'{') and not last.rstrip().endswith(b'}'):
+        raise _cut_short(path)
 
 
 def _chunks(

@@ -88,9 +88,13 @@ def gather(
     """
     mix.check(store, chosen.mix)
     if not store.number('SELECT count(*) FROM kept'):
+        reasons = store.rows(
+            'SELECT reason, count(*) FROM never GROUP BY reason ORDER BY 2 DESC, 1'
+        )
+        why = '; '.join(f'{count:,} {reason}' for reason, count in reasons)
         raise config.InputError(
-            f'no pair is left of {store.number("SELECT count(*) FROM never")}: the '
-            'stages dropped them all, as their counts say.'
+            f'no pair is left: {why}. Loosen what dropped them (--config.quality...., '
+            'see data_pipeline/settings.py), or give other files.'
         )
     _counted(store, ledger, EXACT, lambda: exact_duplicates.drop(store))
     found = near_duplicates.find(store, chosen.duplicates)

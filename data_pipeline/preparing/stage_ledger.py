@@ -160,7 +160,8 @@ class _Reason:
         del self.examples[NUM_EXAMPLES:]
 
     def as_json(self, *, keys: bool) -> dict[str, Any]:
-        examples = [example for _, _, example in self.examples]
+        # In one order of names, whichever way the example came here.
+        examples = [dict(sorted(example.items())) for _, _, example in self.examples]
         values = {'pairs': self.pairs, 'times': self.times, 'examples': examples}
         return (
             {**values, 'keys': [key for key, _, _ in self.examples]} if keys else values

@@ -373,6 +373,13 @@ def test_the_program_takes_the_default_config_and_its_overrides(
     assert weights == ['reddit=2', 'reddit:relationships=3']
 
 
+def test_rules_that_drop_every_pair_are_named(tmp_path: pathlib.Path) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    chosen = settings.Settings(quality=settings.QualitySettings(min_answer_tokens=5000))
+    with pytest.raises(config.InputError, match=r'no pair is left: 52 quality: ans'):
+        build.build(patterns, output=tmp_path / 'advice', chosen=chosen)
+
+
 def test_every_wrong_override_is_named_at_once(tmp_path: pathlib.Path) -> None:
     done = programs.run(
         '-m',

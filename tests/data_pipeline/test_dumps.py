@@ -119,7 +119,11 @@ def test_a_file_that_is_cut_short_or_damaged_is_named(
         list(dump_files.lines(path))
 
 
-@hypothesis.given(strategies.lists(strategies.binary(), max_size=9))
+@hypothesis.given(
+    strategies.lists(
+        strategies.binary().map(lambda raw: raw.replace(b'{', b'')), max_size=9
+    )
+)
 def test_lines_do_not_depend_on_where_they_are_cut_into_chunks(
     chunks: list[bytes],
 ) -> None:
@@ -156,3 +160,12 @@ def test_broken_lines_are_counted_once(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stderr
     assert 'lines that are no JSON: 1\n' in done.stdout
     assert answers(output) == BEST
+
+
+def test_a_plain_dump_that_breaks_off_is_cut_short(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'RC_cut.jsonl'
+    path.write_bytes(b'{"a": 1}\n{"b": "tor')
+    lines = dump_files.lines(path)
+    assert next(lines) == b'{"a": 1}'
+    with pytest.raises(config.InputError, match='ends in the middle'):
+        list(lines)

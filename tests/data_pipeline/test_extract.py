@@ -99,3 +99,14 @@ def test_the_output_has_to_be_given() -> None:
     done = _extract('--input=a.md')
     assert done.returncode == 2
     assert done.stderr == 'error: --output is not given; give a .jsonl file.\n'
+
+
+def test_an_input_is_never_replaced(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'a.md').write_text(CHAT, encoding='utf-8')
+    done = _extract(f'--input={tmp_path}/a.md', f'--output={tmp_path}/a.md')
+    assert done.returncode == 2
+    assert 'is one of the inputs, which it would replace' in done.stderr
+    assert (tmp_path / 'a.md').read_text('utf-8') == CHAT
+    done = _extract(f'--input={tmp_path}/a.md', f'--output={tmp_path}')
+    assert done.returncode == 2
+    assert 'is a folder; give a .jsonl file' in done.stderr
