@@ -141,7 +141,7 @@ def _counted(total: int, parts: dict[str, int]) -> str:
     """
     kinds: collections.Counter[str] = collections.Counter()
     for name, count in parts.items():
-        kinds[name.partition(':')[0]] += count
+        kinds[records.kind(name)] += count
     words = f'{total:,} pair' + 's' * (total != 1)
     if kinds:
         words += f' ({", ".join(f"{count:,} {kind}" for kind, count in kinds.items())})'

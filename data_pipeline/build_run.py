@@ -71,6 +71,7 @@ def run(
         print(account.report.summary())
         for warning in account.report.warnings:
             print(f'warning: {warning}')
+        _say_unscored(account, chosen)
         print(f'comparing {store.count:,} pairs ...', flush=True)
         gathered = preparation.gather(store, chosen, account.ledger, shares=shares)
         print(account.ledger.summary())
@@ -148,6 +149,20 @@ def _prepare(
             # A batch of lines is a part of its file, any other all of it.
             size = batch.end - batch.start or sizes[batch.name]
             shown.add(size, f'{account.by_source.total():,} pairs')
+
+
+def _say_unscored(account: build_ledger.Account, chosen: settings.Settings) -> None:
+    """Says how many pairs a least score is not asked of: they have no votes."""
+    others = sum(
+        count
+        for source, count in account.by_source.items()
+        if records.kind(source) != 'reddit'
+    )
+    if chosen.quality.min_score and others:
+        print(
+            f'note: quality.min_score is asked of Reddit alone, not of {others:,} '
+            'pairs of other sources (source="reddit" in --fields makes rows Reddit\'s).'
+        )
 
 
 def _size(each: sources.Input) -> int:

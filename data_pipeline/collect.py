@@ -19,7 +19,7 @@ import time
 
 from absl import flags
 
-from data_pipeline import program
+from data_pipeline import output_file, program
 from data_pipeline.collecting import (
     arctic_shift,
     best_first,
@@ -46,6 +46,11 @@ def main() -> None:
     chosen = collect_flags.settings()
     paths = sources.expand(given.input) if given.input else []
     path, markdown = _outputs()
+    problems = output_file.problems('output', path)
+    if markdown is not None:
+        problems += output_file.problems('markdown', markdown)
+    if problems:
+        raise config.InputError('\n'.join(problems))
     lock = collect_output.beside(path, 'lock')
     with contextlib.ExitStack() as stack:
         try:
@@ -115,7 +120,7 @@ def _run(
             )
         elif ended and output.kept < given.limit:
             print(f'note: the source has no more; --limit={given.limit} is not reached')
-    if markdown is not None:
+    if markdown is not None and path.exists():
         count = collect_markdown.write(markdown, raw_thread.read(path))
         print(f'{markdown}: {count:,} threads in Markdown')
 

@@ -9,7 +9,7 @@ import pathlib
 import tqdm
 from absl import flags
 
-from data_pipeline import dataset, program
+from data_pipeline import dataset, output_file, program
 from data_pipeline.writing import chat_export
 from hax_jax import config, records
 
@@ -30,8 +30,8 @@ def main() -> None:
             '--data=FOLDER, a dataset of data_pipeline.build, and --output=FILE.jsonl.'
         )
     output = pathlib.Path(_OUTPUT.value)
-    if output.exists() and not output.is_file():
-        raise config.InputError(f'--output={output} is no file; give a name of one.')
+    if problems := output_file.problems('output', output):
+        raise config.InputError('\n'.join(problems))
     if _SPLIT.value not in records.SPLITS:
         raise config.InputError(
             f'--split={_SPLIT.value} is not a split; use one of {records.SPLITS}.'
@@ -45,8 +45,9 @@ def main() -> None:
         leave=False,
         disable=None,
     )
+    replaced = ', in place of what it held' if output.exists() else ''
     count = chat_export.write(output, iter(pairs), system=_SYSTEM.value)
-    print(f'wrote {output}: {count:,} lines')
+    print(f'wrote {output}: {count:,} lines{replaced}')
 
 
 if __name__ == '__main__':

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline import program, settings
+from data_pipeline import output_file, program, settings
 from data_pipeline.preparing import exact_duplicates, facts, pair_store
 from data_pipeline.reading import sources
 from data_pipeline.writing import line_file
@@ -46,13 +46,13 @@ def main() -> None:
     """Reads, deduplicates, writes and prints what was found."""
     if not _OUTPUT.value:
         raise config.InputError('--output is not given; give a .jsonl file.')
+    path = pathlib.Path(_OUTPUT.value)
+    if problems := output_file.problems('output', path):
+        raise config.InputError('\n'.join(problems))
     found = sources.find(_INPUT.value, fields=_FIELDS.value)
     for line in sources.describe(found):
         print(line)
     report = sources.ReadReport()
-    path = pathlib.Path(_OUTPUT.value)
-    if path.is_dir():
-        raise config.InputError(f'--output={path} is a folder; give a .jsonl file.')
     if path.resolve() in [pathlib.Path(each.path).resolve() for each in found]:
         raise config.InputError(
             f'--output={path} is one of the inputs, which it would replace; give '
@@ -65,6 +65,7 @@ def main() -> None:
             store.add([facts.row(pair, pair, _EXACT_ALONE) for pair in read.pairs])
         sources.check_pairs(report)
         exact_duplicates.drop(store)
+        replaced = ', in place of what it held' if path.exists() else ''
         kept = line_file.write(path, _lines(store))
         for warning in report.warnings:
             print(f'warning: {warning}', file=sys.stderr)
@@ -76,7 +77,7 @@ def main() -> None:
             print(f'duplicate: {gone.id} of {gone.kept_id}: {gone.reason}')
         print(report.summary())
         print(f'{store.count - kept:>10,}  duplicates dropped')
-        print(f'{kept:>10,}  pairs written to {path}')
+        print(f'{kept:>10,}  pairs written to {path}{replaced}')
 
 
 def _lines(store: pair_store.PairStore) -> collections.abc.Iterator[str]:

@@ -51,6 +51,11 @@ class QaPair:
     weight: float = 1.0
 
 
+def kind(source: str) -> str:
+    """What a source is one of: 'reddit:relationships' -> 'reddit', 'chat' -> 'chat'."""
+    return source.partition(':')[0]
+
+
 @dataclasses.dataclass(frozen=True)
 class TokenizedPair:
     """One training sequence: prompt, answer, then EOS unless a later part follows.

@@ -12,9 +12,9 @@ import pathlib
 
 from absl import flags
 
-from data_pipeline import program
+from data_pipeline import output_file, program
 from hax_jax import config, mesh, runtime
-from launch import chat_session, models, output_file, sampling_flags
+from launch import chat_session, models, sampling_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
 _STEP = flags.DEFINE_integer(

@@ -19,9 +19,9 @@ import jax
 import tqdm
 from absl import flags
 
-from data_pipeline import dataset, pack, program
+from data_pipeline import dataset, output_file, pack, program
 from hax_jax import config, evaluate, files, paired, records, runtime, scorer
-from launch import output_file, score_table
+from launch import score_table
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."

@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 from jax.sharding import Mesh
 
-from data_pipeline import program
+from data_pipeline import output_file, program
 from data_pipeline.reading import clean
 from hax_jax import (
     config,
@@ -31,7 +31,7 @@ from hax_jax import (
     prompts,
     runtime,
 )
-from launch import models, output_file, sample_output, sampling_flags
+from launch import models, sample_output, sampling_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."

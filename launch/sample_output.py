@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from data_pipeline import output_file
 from hax_jax import (
     answer_file,
     answer_table,
@@ -21,7 +22,7 @@ from hax_jax import (
     prompts,
     text,
 )
-from launch import models, output_file
+from launch import models
 
 _LINE_EVERY_SECONDS = 5.0
 # Fields of a row that may differ between two commands that fill one file.

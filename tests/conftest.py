@@ -12,12 +12,15 @@ import pytest
 from hax_jax import text  # which imports no JAX
 
 # Tests compile the same tiny programs over and over, in child processes too; workers of
-# pytest-xdist share them. Set before JAX is imported, which reads them.
+# pytest-xdist share them. Set before JAX is imported, which reads them. What is left to
+# compile goes to machine code unoptimised, which takes half the time: programs, buffers
+# and collectives are the same, and parity and speed are measured outside the suite.
 if 'PYTEST_XDIST_WORKER' not in os.environ:
     _COMPILED = tempfile.mkdtemp(prefix='hax_jax_compiled_')
     atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
     os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',

@@ -124,9 +124,12 @@ class Output:
         self._since_saved = 0
 
     def close(self) -> None:
-        """Closes the files, which is safe at any moment."""
+        """Closes the files, which is safe at any moment; none stays of nothing."""
         self._kept_file.close()
         self._skipped_file.close()
+        if not _size(self.path) and not _size(self._skipped_path):
+            for path in (self.path, self._skipped_path, self._cursor_path):
+                path.unlink(missing_ok=True)
 
     @staticmethod
     def _append(file: Any, line: str) -> None:

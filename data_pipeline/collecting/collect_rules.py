@@ -57,7 +57,7 @@ class Rules:
 def why_not_post(post: reddit_shapes.Post, rules: Rules) -> str:
     """What keeps a post out whatever its comments are; '' where nothing does."""
     if rules.after and post.created_utc < rules.after:
-        return 'before --after'
+        return 'before --after or --time_filter'
     if rules.before and post.created_utc >= rules.before:
         return 'not before --before'
     if post.gone:

@@ -34,4 +34,4 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
 
 
 def _of_reddit(pair: records.QaPair) -> bool:
-    return pair.source.partition(':')[0] == 'reddit'
+    return records.kind(pair.source) == 'reddit'

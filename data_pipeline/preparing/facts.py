@@ -63,7 +63,7 @@ def row(
     is_update = 'update' in raw.flags
     title = ''
     links: tuple[str, ...] = ()
-    if raw.source.partition(':')[0] == 'reddit':
+    if records.kind(raw.source) == 'reddit':
         first = raw.question.split('\n', 1)[0]
         title = folding.folded(_UPDATE_MARK.sub(' ', first) if is_update else first)
         if is_update:

@@ -8,7 +8,7 @@ import difflib
 
 from data_pipeline import settings
 from data_pipeline.preparing import pair_store
-from hax_jax import config
+from hax_jax import config, records
 
 CAPS, WEIGHTS = 'caps', 'weights'
 UNDER_ONE = 'weight under 1'
@@ -18,7 +18,7 @@ _UNIT = 2.0**-32
 def check(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
     """Raises InputError if a cap or a weight is of a source that no pair has."""
     sources = {name for (name,) in store.rows('SELECT DISTINCT source FROM pairs')}
-    known = sorted(sources | {_kind(name) for name in sources})
+    known = sorted(sources | {records.kind(name) for name in sources})
     problems = []
     for field in ('caps', 'weights'):
         for name in settings.by_source(getattr(chosen, field)):
@@ -95,7 +95,3 @@ def _is(name: str) -> str:
     """SQL that says whether a pair is of the source or kind; names were checked."""
     quoted = name.replace("'", "''")
     return f"(source = '{quoted}' OR split_part(source, ':', 1) = '{quoted}')"
-
-
-def _kind(source: str) -> str:
-    return source.partition(':')[0]

@@ -63,7 +63,7 @@ def _broken(
     """Each rule that the pair breaks, the cheap ones first."""
     if chosen.drop_title_only and 'title only' in pair.flags:
         yield outcomes.Dropped('title only')
-    of_reddit = pair.source.partition(':')[0] == 'reddit'
+    of_reddit = records.kind(pair.source) == 'reddit'
     if chosen.min_score and of_reddit and pair.score < chosen.min_score:
         yield outcomes.Dropped(f'score under {chosen.min_score}', str(pair.score))
     if chosen.drop_bots and is_bot(pair.answer):

@@ -127,7 +127,7 @@ def _homes(
     by_kind = collections.defaultdict(list)
     for i, source in enumerate(sources):
         by_source[source].append(i)
-        by_kind[_kind(source)].append(i)
+        by_kind[records.kind(source)].append(i)
     everything = list(range(len(sources)))
     homes = np.zeros(len(sources), np.int8)
     left = len(sources)
@@ -154,7 +154,7 @@ def _notes(
 ) -> list[str]:
     """What about these splits is other than their shares asked for, a sentence each."""
     total = int(sizes.sum())
-    kinds = np.array([_kind(source) for source in sources])
+    kinds = np.array([records.kind(source) for source in sources])
     found = []
     for split in HELD_OUT:
         mine = homes == records.SPLITS.index(split)
@@ -187,10 +187,6 @@ def _none_of(kind: str, sizes: np.ndarray, split: str, share: float) -> str:
         f'{total} pairs, too many for a share of {share:g}; '
         f'--{split}_share={enough:g} would take it.'
     )
-
-
-def _kind(source: str) -> str:
-    return source.partition(':')[0]
 
 
 def _place(name: str, salt: str) -> str:

@@ -152,7 +152,7 @@ def shown(path: pathlib.Path) -> str:
 def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
-        problems.append(f"{pattern!r} is a folder; give '{pattern}/*.md'.")
+        problems.append(f'{pattern!r} is a folder; {_of_folder(path)}.')
         return []
     files = [path] if path.is_file() else _matches(path)
     if not files:
@@ -164,6 +164,15 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
             remedy += f' (before a path, a layout is one of {", ".join(PREFIXES)})'
         problems.append(f'{pattern!r} {what}; {remedy}.')
     return files
+
+
+def _of_folder(folder: pathlib.Path) -> str:
+    """What to give in place of a folder: a pattern of the files that it has most of."""
+    if named_datasets.is_folder(folder):
+        return f"for the dataset in it give 'tfds:{folder}'"
+    suffixes = collections.Counter(path.suffix for path in _matches(folder / '*.*'))
+    suffix = suffixes.most_common(1)[0][0] if suffixes else '.md'
+    return f"give '{folder}/*{suffix}'"
 
 
 def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:

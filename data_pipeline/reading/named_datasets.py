@@ -98,6 +98,12 @@ def read(batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
         pair_rows.add(row, text=text, line=line, batch=batch, result=result)
 
 
+def is_folder(path: pathlib.Path) -> bool:
+    """Whether a prepared data set lies at a folder, or where its name puts it below."""
+    places = ('features.json', '*/features.json', '*/*/features.json')
+    return any(any(path.glob(place)) for place in places)
+
+
 def _tfds_builder(rest: str) -> tuple[Any, str]:
     """(the builder of a data set that is prepared, the split that is named or '')."""
     name, _, split = rest.partition('@')

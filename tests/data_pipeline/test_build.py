@@ -380,6 +380,16 @@ def test_rules_that_drop_every_pair_are_named(tmp_path: pathlib.Path) -> None:
         build.build(patterns, output=tmp_path / 'advice', chosen=chosen)
 
 
+def test_a_least_score_is_asked_of_reddit_and_who_it_spares_is_counted(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    chosen = settings.Settings(quality=settings.QualitySettings(min_score=5))
+    build.build(patterns, output=tmp_path / 'advice', chosen=chosen)
+    printed = capsys.readouterr().out
+    assert 'min_score is asked of Reddit alone, not of 12 pairs' in printed
+
+
 def test_every_wrong_override_is_named_at_once(tmp_path: pathlib.Path) -> None:
     done = programs.run(
         '-m',

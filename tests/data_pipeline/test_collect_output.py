@@ -168,3 +168,14 @@ def test_a_collection_of_nothing_may_become_another(tmp_path: pathlib.Path) -> N
     output.close()
     with pytest.raises(config.InputError, match='is another collection'):
         collect_output.Output(path, collecting=ABOUT)
+
+
+def test_a_collection_of_nothing_leaves_no_file(tmp_path: pathlib.Path) -> None:
+    output = collect_output.Output(tmp_path / 'a.jsonl', collecting=ABOUT)
+    output.at(7)
+    output.save()
+    output.close()
+    assert list(tmp_path.iterdir()) == []
+    fill(tmp_path / 'a.jsonl', range(2))
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ['a.jsonl', 'a.jsonl.cursor', 'a.jsonl.skipped']

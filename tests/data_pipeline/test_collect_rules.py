@@ -129,7 +129,7 @@ def test_the_askers_own_comments_are_marked_and_can_be_skipped() -> None:
         ({'author': 'AutoModerator'}, {}, 'by a bot'),
         ({}, {'flairs': ('infidelity',)}, 'another flair'),
         ({'link_flair_text': 'Infidelity '}, {'flairs': ('infidelity',)}, ''),
-        ({'created_utc': 999}, {'after': 1000}, 'before --after'),
+        ({'created_utc': 999}, {'after': 1000}, 'before --after or --time_filter'),
         ({'created_utc': 1000}, {'after': 1000}, ''),
         ({'created_utc': 1000}, {'before': 1000}, 'not before --before'),
         ({'created_utc': 999}, {'before': 1000}, ''),

@@ -57,6 +57,10 @@ def test_a_split_becomes_a_line_a_pair_in_order(
         }
         for i in range(30)
     ]
+    again = programs.run(
+        '-m', 'data_pipeline.export_chat', f'--data={data}', f'--output={output}'
+    )
+    assert again.stdout == f'wrote {output}: 30 lines, in place of what it held\n'
 
 
 def test_a_system_message_comes_first(tmp_path: pathlib.Path) -> None:
@@ -78,7 +82,7 @@ def test_a_system_message_comes_first(tmp_path: pathlib.Path) -> None:
         ([], '--data and --output not given'),
         (['--data=nowhere', '--output=x.jsonl'], 'nowhere is not a dataset'),
         (['--data=x', '--output=x.jsonl', '--split=dev'], '--split=dev is not a split'),
-        (['--data=x', '--output=/tmp'], '--output=/tmp is no file'),
+        (['--data=x', '--output=/tmp'], '--output=/tmp is a folder'),
     ],
 )
 def test_what_is_wrong_is_one_error_line(arguments: list[str], message: str) -> None:

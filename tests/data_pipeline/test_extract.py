@@ -109,4 +109,4 @@ def test_an_input_is_never_replaced(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / 'a.md').read_text('utf-8') == CHAT
     done = _extract(f'--input={tmp_path}/a.md', f'--output={tmp_path}')
     assert done.returncode == 2
-    assert 'is a folder; give a .jsonl file' in done.stderr
+    assert 'is a folder; give the name of a file in it' in done.stderr

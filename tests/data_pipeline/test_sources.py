@@ -122,6 +122,12 @@ def test_bad_input_is_named() -> None:
         "'gone.md' does not exist; check the path.\n"
         "'a' is a folder; give 'a/*.md'."
     )
+    _write('b/x.jsonl', '{}')
+    _write('c/hax_qa/1.0.0/features.json', '{}')
+    assert _error('b', 'c') == (
+        "'b' is a folder; give 'b/*.jsonl'.\n"
+        "'c' is a folder; for the dataset in it give 'tfds:c'."
+    )
     assert _error('empty.md') == (
         'corpus without pairs: no answered question in empty.md; give chats, Reddit '
         'Markdown, merged QUESTION:/ANSWER: files, or threads, messages or pairs as '

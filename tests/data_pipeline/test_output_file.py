@@ -1,7 +1,7 @@
 import os
 import pathlib
 
-from launch import output_file
+from data_pipeline import output_file
 
 
 def test_a_new_file_and_a_regular_one_can_be_written(tmp_path: pathlib.Path) -> None:
