@@ -20,8 +20,7 @@ from absl import flags
 from data_pipeline import output_file, program, settings
 from data_pipeline.preparing import exact_duplicates, facts, pair_store
 from data_pipeline.reading import sources
-from data_pipeline.writing import line_file
-from hax_jax import config, records
+from hax_jax import config, files, records
 
 _INPUT = flags.DEFINE_multi_string(
     'input',
@@ -66,7 +65,7 @@ def main() -> None:
         sources.check_pairs(report)
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''
-        kept = line_file.write(path, _lines(store))
+        kept = files.write_lines(path, _lines(store))
         for warning in report.warnings:
             print(f'warning: {warning}', file=sys.stderr)
         for post in report.dropped:

@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import uuid
-from typing import Any
+from typing import Any, TextIO
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -16,18 +16,23 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
     A folder that is missing is made.
     """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(path)
-    try:
-        with open(temporary, 'w', encoding='utf-8', newline='') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _fsync_folder(path.parent)
+    with _replacing(path) as file:
+        file.write(text)
+
+
+def write_lines(
+    path: str | os.PathLike[str], lines: collections.abc.Iterable[str]
+) -> int:
+    """As `write_text`, a line at a time, and returns how many there were.
+
+    If `lines` raises, `path` is as it was.
+    """
+    count = 0
+    with _replacing(path) as file:
+        for line in lines:
+            file.write(line + '\n')
+            count += 1
+    return count
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -40,8 +45,9 @@ def write_json_lines(
     path: str | os.PathLike[str], rows: collections.abc.Iterable[Any]
 ) -> None:
     """Writes one JSON value a line."""
-    lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-    write_text(path, ''.join(line + '\n' for line in lines))
+    write_lines(
+        path, (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    )
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -138,6 +144,25 @@ def work_folder(
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _replacing(
+    path: str | os.PathLike[str],
+) -> collections.abc.Iterator[TextIO]:
+    """Yields a text file to write, which becomes `path` when the block ends well."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    try:
+        with open(temporary, 'w', encoding='utf-8', newline='') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
 
 
 def _beside(path: pathlib.Path) -> pathlib.Path:

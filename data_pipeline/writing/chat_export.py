@@ -9,8 +9,7 @@ import collections.abc
 import json
 import pathlib
 
-from data_pipeline.writing import line_file
-from hax_jax import records
+from hax_jax import files, records
 
 FOLDER = 'chat'  # of a dataset, if its build was asked for it
 
@@ -33,4 +32,4 @@ def write(
     system: str = '',
 ) -> int:
     """Writes the file whole or not at all and returns how many lines it has."""
-    return line_file.write(path, (line(pair, system=system) for pair in pairs))
+    return files.write_lines(path, (line(pair, system=system) for pair in pairs))

@@ -7,7 +7,8 @@ import json
 import pathlib
 from typing import Any
 
-from data_pipeline.writing import line_file, stream_counts
+from data_pipeline.writing import stream_counts
+from hax_jax import files, records
 
 NAME = 'dropped.jsonl'
 _CLUSTERS = 5
@@ -47,7 +48,7 @@ def write(path: pathlib.Path, rows: collections.abc.Iterable[dict[str, Any]]) ->
                 kept.add(row['kept_id'])
             yield row
 
-    total = line_file.write(path, line_file.json_lines(counted()))
+    total = files.write_lines(path, map(records.canonical_json, counted()))
     biggest = kept.top(_CLUSTERS)
     ids: dict[str, list[str]] = {kept_id: [] for kept_id, _ in biggest}
     with open(path, encoding='utf-8') as file:

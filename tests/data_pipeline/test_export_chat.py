@@ -5,8 +5,8 @@ import programs
 import pytest
 
 from data_pipeline import dataset
-from data_pipeline.writing import chat_export, line_file
-from hax_jax import records
+from data_pipeline.writing import chat_export
+from hax_jax import files, records
 
 
 def pair(number: int, *, question: str) -> records.QaPair:
@@ -95,7 +95,7 @@ def test_what_is_wrong_is_one_error_line(arguments: list[str], message: str) -> 
 
 def test_a_file_whose_lines_fail_stays_as_it_was(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'a.jsonl'
-    assert line_file.write(path, ['one', 'two']) == 2
+    assert files.write_lines(path, ['one', 'two']) == 2
     assert path.read_text() == 'one\ntwo\n'
 
     def fail():  # noqa: ANN202
@@ -103,6 +103,6 @@ def test_a_file_whose_lines_fail_stays_as_it_was(tmp_path: pathlib.Path) -> None
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        line_file.write(path, fail())
+        files.write_lines(path, fail())
     assert path.read_text() == 'one\ntwo\n'
     assert list(tmp_path.iterdir()) == [path]
