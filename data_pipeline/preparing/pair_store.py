@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from data_pipeline.preparing import facts, pair_file
+from data_pipeline.reading import reddit
 from hax_jax import config, files, records
 
 _BATCH = 2_000  # pairs
@@ -38,6 +39,7 @@ _SCHEMA = pa.schema(
         ('score', pa.int64()),
         ('weight', pa.float64()),
         ('answer_length', pa.int64()),
+        ('body_removed', pa.bool_()),
         ('links', pa.list_(pa.string())),
         ('title', pa.string()),
         ('is_update', pa.bool_()),
@@ -224,6 +226,7 @@ class PairStore:
             'score': pair.score,
             'weight': pair.weight,
             'answer_length': len(pair.answer),
+            'body_removed': reddit.BODY_REMOVED in pair.flags,
             'question_words': each.words[0],
             'answer_words': each.words[1],
         }

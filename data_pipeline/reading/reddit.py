@@ -29,6 +29,8 @@ from data_pipeline.reading import (
 )
 from hax_jax import records
 
+BODY_REMOVED = 'body removed'  # the flag of a post whose text is gone
+
 # Possessive where two runs meet: both could take an apostrophe.
 _UPDATE = re.compile(
     r'^\W*+(?:[\w’\']++\W++){0,2}update\b|[\[(]\W{0,5}(?:\w+ )?update\b'
@@ -48,6 +50,7 @@ _BOT_SIGNATURE = re.compile(
     r'please \W*contact the moderators',
     re.IGNORECASE,
 )
+_EMPHASIS = re.compile(r'[*_]+')
 _BOT_OPENING = re.compile(
     r'[\W_]*automod\b|\W*welcome to /?r/\w+\W+please make sure you \W*read our rules',
     re.IGNORECASE,
@@ -80,6 +83,11 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
         result.pieces += pieces[header.start : header.end]
         line = pieces[min(header.start + 1, header.end - 1)].line
         body = pieces[header.end : end]
+        for i in reddit_headers.other_blocks(lines[header.end : end]):
+            body[i].kind = 'header'
+            if body[i].text.strip():
+                where = (body[i].line, body[i].text, 'left out, a block of no post')
+                result.unknown.append(where)
         _add(header, body, line=line, file=file, result=result)
     set_marks.weigh(result, layout='reddit')
     return result
@@ -107,14 +115,15 @@ def _add(
     texts = [piece for piece in post if piece.kind == parsed.QUESTION]
     title = clean.text(texts[0].text)
     rest = clean.text(parsed.join(texts[1:], parsed.QUESTION))
+    flags = []
     if _REMOVED.fullmatch(rest):
         for piece in texts[1:]:
             piece.kind = 'removed body'
         result.counts['reddit removed bodies'] += 1
+        flags.append(BODY_REMOVED)
         rest = ''
     question = f'{title}\n\n{rest}'.strip()
     answer = clean.text(parsed.join(post, parsed.ANSWER))
-    flags = []
     if not rest:
         flags.append('title only')
         result.counts['reddit title-only posts'] += 1
@@ -170,7 +179,8 @@ def is_bot(answer: str) -> bool:
         return False
     last = [line for line in answer.split('\n') if line.strip()][-2:]
     signed = any(
-        _BOT_SIGNATURE.match(line) and not line.lstrip().startswith('>')
+        _BOT_SIGNATURE.match(_EMPHASIS.sub('', line))
+        and not line.lstrip().startswith('>')
         for line in last
     )
     return signed or bool(_BOT_OPENING.match(answer))
@@ -192,7 +202,8 @@ def _sections(
     """The body with its labels split off and each piece given its kind.
 
     The answer opens at the first ANSWER: below a blank line, as it is written; at the
-    first one at all where no blank line stands before any.
+    first one at all where no blank line stands before any. One that is indented or in
+    bold is a person's, unless there is no other.
     """
     labels = [
         chat_lines.label(piece.text) if piece.kind == parsed.UNKNOWN else ''
@@ -202,6 +213,8 @@ def _sections(
         return None
     opens = labels.index('QUESTION')
     candidates = [i for i in range(opens, len(body)) if labels[i] == 'ANSWER']
+    plain = [i for i in candidates if body[i].text.startswith('ANSWER')]
+    candidates = plain or candidates
     below_blank = [i for i in candidates if not body[i - 1].text.strip()]
     answer = next(iter(below_blank or candidates), len(body))
     _leave_out(body[:opens], result)

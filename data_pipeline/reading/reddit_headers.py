@@ -5,6 +5,8 @@ import dataclasses
 import re
 
 _RULE = re.compile(r'={20,}')
+_OTHER_RULE = re.compile(r'={20,}|#{20,}')
+_OTHER_LINE = re.compile(r'(?!#{20,}$)#.*|')
 _ANY_RULE = re.compile(r'={3,}|-{3,}|_{3,}|\*{3,}')
 _POST = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
 _NUMBERED = re.compile(r'#* *Reddit Post *#? *\d+\b.{0,20}', re.IGNORECASE)
@@ -48,6 +50,28 @@ def find(lines: list[str]) -> list[Header]:
     elsewhere somebody has quoted one.
     """
     return _find(lines, _ruled_header) or _find(lines, _bare_header)
+
+
+def other_blocks(lines: list[str]) -> list[int]:
+    """The lines of blocks between two rules in which every line begins with `#`.
+
+    `lines` are a post's, below its header: who merged files put such blocks there.
+    """
+    found: list[int] = []
+    i = 0
+    while i < len(lines):
+        if not _OTHER_RULE.fullmatch(lines[i]):
+            i += 1
+            continue
+        end = i + 1
+        while end < len(lines) and _OTHER_LINE.fullmatch(lines[end]):
+            end += 1
+        closed = end < len(lines) and _OTHER_RULE.fullmatch(lines[end])
+        if closed and any(lines[i + 1 : end]):
+            found += range(i, end + 1)
+            end += 1
+        i = end
+    return found
 
 
 def _find(

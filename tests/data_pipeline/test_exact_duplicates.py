@@ -1,11 +1,13 @@
 """Exact duplicates: which pairs are the same, and which of them stays."""
 
 import collections.abc
+import dataclasses
 import itertools
 
 import stores
 
 from data_pipeline.preparing import exact_duplicates
+from data_pipeline.reading import reddit
 from hax_jax import records
 
 
@@ -46,6 +48,14 @@ def test_of_one_post_the_highest_score_stays() -> None:
     other = _pair('q', answer='z')
     kept, dropped = exact([low, other, high])
     assert kept == [other, high]
+    assert dropped == [('p', 'p', 'same id')]
+
+
+def test_a_post_whose_body_was_removed_does_not_take_the_place_of_the_whole() -> None:
+    gone = dataclasses.replace(_pair('p', score=9), flags=(reddit.BODY_REMOVED,))
+    whole = _pair('p', score=1, question='Who?\n\nHe ate, I paid.')
+    kept, dropped = exact([gone, whole])
+    assert kept == [whole]
     assert dropped == [('p', 'p', 'same id')]
 
 

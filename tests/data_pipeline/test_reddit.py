@@ -95,6 +95,38 @@ def test_an_answer_directly_below_the_body_is_found() -> None:
     ]
 
 
+@pytest.mark.parametrize('label', [' ANSWER:', '**ANSWER:**', '# ANSWER:'])
+def test_a_decorated_label_is_the_askers_where_there_is_a_plain_one(label: str) -> None:
+    asked = f'Odd lamp?\n\nWhy?\n{label} no one.\n\nMore.'
+    text = _header('a') + f'QUESTION: {asked}\n\nANSWER: Leave him.\n'
+    assert _texts(text) == [(asked, 'Leave him.')]
+    alone = _header('a') + f'QUESTION: Odd lamp?\n\n{label} Leave him.\n'
+    assert _texts(alone) == [('Odd lamp?', 'Leave him.')]
+
+
+@pytest.mark.parametrize(
+    'block',
+    [
+        f'{RULE}\n# Source: other.md\n#\n# Posts: 3\n{RULE}',
+        f'{"#" * 80}\n# PART TWO\n{"#" * 80}',
+    ],
+)
+def test_a_block_of_no_post_is_left_out_and_reported(block: str) -> None:
+    post = 'QUESTION: Why?\n\nANSWER: Glue it.\n\n'
+    text = _header('a') + post + block
+    found = reddit.parse(text, file='p.md')
+    assert [(p.question, p.answer) for p in found.pairs] == [('Why?', 'Glue it.')]
+    assert [text for _, text, _ in found.unknown] == [*filter(None, block.split('\n'))]
+    more = text + f'\n\n{_header("b")}QUESTION: Who?\n\nANSWER: You.\n\n# Not one\n'
+    assert _texts(more) == [('Why?', 'Glue it.'), ('Who?', 'You.\n\n# Not one')]
+
+
+def test_rules_and_headings_of_a_comment_are_its_own() -> None:
+    answer = f'{RULE}\n# One\nTwo\n{RULE}\n\n# Three'
+    text = _header('a') + f'QUESTION: Why?\n\nANSWER: {answer}'
+    assert _texts(text) == [('Why?', answer)]
+
+
 def test_headers_without_bodies_are_counted() -> None:
     text = _header('a') + '\n\n' + _header('b') + _header('b')
     text += '\nQUESTION: Who?\n\nANSWER: You.\n\n' + _header('c')
@@ -320,7 +352,7 @@ def test_a_removed_body_leaves_the_title() -> None:
     text = _header('a') + 'QUESTION: Who?\n\n[removed]\n\nANSWER: You.'
     found = reddit.parse(text, file='p.md')
     assert found.pairs[0].question == 'Who?'
-    assert found.pairs[0].flags == ('title only',)
+    assert found.pairs[0].flags == (reddit.BODY_REMOVED, 'title only')
     assert found.counts['reddit removed bodies'] == 1
     assert parsed.words(found.pieces)['removed body'] == 1
 

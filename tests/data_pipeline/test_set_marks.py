@@ -68,6 +68,24 @@ def test_an_end_without_a_weight_ends_a_set_of_weight_1() -> None:
     assert _weights(PAIR + '<END_OF_SET>\n' + PAIR + _mark('2')) == [1.0, 2.0]
 
 
+def test_marks_above_the_first_pair_and_none_below_the_last_lead_their_sets() -> None:
+    assert _weights(_mark('3') + PAIR * 2 + _mark('2') + PAIR) == [3.0, 3.0, 2.0]
+    glued = _mark('3').rstrip() + PAIR + _mark('2').rstrip() + PAIR
+    assert _weights(glued) == [3.0, 2.0]
+
+
+def test_a_weight_is_for_the_pairs_up_to_its_end() -> None:
+    text = 'OVERSAMPLE_WEIGHT: 3\n' + PAIR * 2 + '<END_OF_SET>\n' + PAIR
+    assert _weights(text) == [3.0, 3.0, 1.0]
+    assert merged.parse(text, file='m.md').unknown == []
+
+
+def test_a_mark_without_pairs_is_reported() -> None:
+    found = merged.parse(_mark('3') + PAIR + _mark('2'), file='m.md')
+    assert [pair.weight for pair in found.pairs] == [2.0]
+    assert found.unknown == [(1, _mark('3').strip(), 'left out, no pair is of it')]
+
+
 def test_below_a_mark_stands_the_next_topic() -> None:
     text = f'{PAIR}{_mark("3")}Left over\nThe ladder\n{PAIR}'
     found = merged.parse(text, file='m.md')
