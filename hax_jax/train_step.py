@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import layer_metrics, loss
+from hax_jax import allocator, layer_metrics, loss
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
 
@@ -102,6 +102,13 @@ def make_train_step(
         out_shardings=(blueprint.shardings, mesh_lib.replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
+    """The train step compiled for such a state and batch, before it takes memory."""
+    ready = step.lower(state, batch).compile()
+    allocator.give_back()
+    return ready
 
 
 def make_eval_step(

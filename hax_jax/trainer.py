@@ -121,6 +121,7 @@ def _loop(
             watch.lap('step' if report.devices_work() else 'data')
             if done == start:
                 _check_shift(batch)
+                step_function = train_step.compiled(step_function, state, batch)
             state, step_metrics = step_function(state, batch)
             done += 1
             if wait:

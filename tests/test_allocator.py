@@ -1,4 +1,5 @@
 import os
+import pathlib
 import sys
 
 import pytest
@@ -56,3 +57,25 @@ def test_a_program_begins_again_once_with_its_own_arguments(
     monkeypatch.setenv('GLIBC_TUNABLES', environment['GLIBC_TUNABLES'])
     allocator.begin_again()
     assert len(begun) == 1
+
+
+def _resident_bytes() -> int:
+    pages = pathlib.Path('/proc/self/statm').read_text().split()[1]
+    return int(pages) * os.sysconf('SC_PAGE_SIZE')
+
+
+def test_what_is_free_is_given_back_where_the_library_is_glibc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not allocator._libc().startswith('glibc '):
+        pytest.skip('the C library is not glibc')
+    held = [bytes(1000) for _ in range(200_000)]
+    scattered = held[::100]  # what is freed lies between them
+    del held
+    before = _resident_bytes()
+    allocator.give_back()
+    assert before - _resident_bytes() > 50e6
+    assert len(scattered) == 2000
+    monkeypatch.setattr(allocator, '_libc', lambda: '')
+    monkeypatch.setattr(allocator.ctypes, 'CDLL', None)
+    allocator.give_back()  # another library's is not asked
