@@ -25,10 +25,12 @@ from hax_jax import (
     preflight,
     prompts,
     records,
+    runs,
     stopwatch,
     text,
     timing,
     train_step,
+    trainer,
 )
 from hax_jax import mesh as mesh_lib
 from hax_jax import train_state as ts
@@ -36,6 +38,43 @@ from hax_jax import train_state as ts
 _MEDIAN_LENGTH = 300  # tokens of a pair, near that of real letters and answers
 _SPREAD = 0.8  # of the lengths' logarithm
 _NO_TOKENIZER = 'synthetic'
+
+
+# Layers, width and heads of what OpenAI and Hugging Face published: no hub is asked.
+_PUBLISHED = {
+    'distilgpt2': (6, 768, 12),
+    'gpt2': (12, 768, 12),
+    'gpt2-medium': (24, 1024, 16),
+    'gpt2-large': (36, 1280, 20),
+    'gpt2-xl': (48, 1600, 25),
+}
+
+
+def with_sizes(run: config.Config) -> config.Config:
+    """The run with random weights of its model's sizes, and no pretrained model.
+
+    Raises:
+      InputError: nothing says how large the vocabulary is.
+    """
+    name = run.model.pretrained
+    model = run.model
+    if name in _PUBLISHED and not pathlib.Path(name).exists():
+        layers, width, heads = _PUBLISHED[name]
+        model = dataclasses.replace(
+            model, n_layer=layers, n_embd=width, n_head=heads, vocab_size=50257
+        )
+    elif name:
+        model = runs.resolve(run)[0].model
+    # A tokenizer that is trained with the run has the size that is asked of it.
+    trained = run.tokenizer.vocab_size if run.tokenizer.path == 'train' else 0
+    vocab = model.vocab_size or trained
+    if not vocab:
+        raise config.InputError(
+            'model.vocab_size=0: no tokenizer is read here that would give it; set '
+            '--config.model.vocab_size=50257, say.'
+        )
+    model = dataclasses.replace(model, vocab_size=vocab, pretrained='')
+    return dataclasses.replace(run, model=model)
 
 
 def synthetic_cache(
@@ -99,14 +138,7 @@ class Training:
                 compute_dtype=setup.compute_dtype,
                 seed=0,
             )
-            self._step = train_step.make_train_step(
-                setup.blueprint,
-                setup.tx,
-                setup.schedule,
-                mesh=setup.mesh,
-                grad_accum_steps=run.train.grad_accum_steps,
-                seed=0,
-            )
+            self._step = trainer.step_function(setup)
             self._batches = timing.batches(setup, reader=reader)
         with stopwatch.Stopwatch() as watch, jax.set_mesh(setup.mesh):
             # It is traced while the devices still make the state.

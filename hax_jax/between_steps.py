@@ -80,7 +80,11 @@ class BetweenSteps:
         validation_loss: float | None,
         past: history.History,
     ) -> None:
-        """Begins to save; FloatingPointError if the loss is not finite: never saved."""
+        """Begins to save; FloatingPointError if the loss is not finite: never saved.
+
+        An interval ends here: whoever goes on from this checkpoint reports from it on.
+        """
+        self._report.interval(int(state.step))
         self._report.flush()  # which raises it
         self._checkpoints.save(
             state,

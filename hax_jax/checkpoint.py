@@ -43,6 +43,7 @@ class Checkpoints:
         """Opens `folder`. To write, it is made, and what a killed save left goes."""
         policies = ocp.training.preservation_policies
         self.folder = folder
+        self._keep_best = keep_best
         self._running: Any = None
         self._checkpointer = ocp.training.Checkpointer(
             folder.absolute(),
@@ -78,6 +79,13 @@ class Checkpoints:
             StepInfo(saved.step, (saved.metrics or {}).get(_LOSS))
             for saved in self._checkpointer.checkpoints
         ]
+
+    def among_best(self, validation_loss: float) -> bool:
+        """Whether a checkpoint of this loss would be one of the `keep_best` kept."""
+        self.wait()
+        known = [saved.validation_loss for saved in self.steps()]
+        better = sum(loss is not None and loss <= validation_loss for loss in known)
+        return better < self._keep_best
 
     def save(
         self,

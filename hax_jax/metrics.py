@@ -129,6 +129,7 @@ class Report:
         self._layers: list[tuple[int, list[str], jax.Array]] = []
         self._unread: tuple[int, list[StepMetrics]] | None = None
         self._warned = False
+        watch.lap('start')  # which is none of the first interval's
         watch.take()
 
     def step(self, step_metrics: StepMetrics) -> None:
@@ -147,7 +148,9 @@ class Report:
         return bool(self._steps) and not self._steps[-1]['loss'].is_ready()
 
     def interval(self, step: int) -> None:
-        """Ends an interval at `step`, and writes the one before."""
+        """Ends an interval at `step`, if a step is in it, and writes the one before."""
+        if not self._steps:
+            return
         if self._is_late:
             self._write_unread()
         self._unread, self._steps = (step, self._steps), []

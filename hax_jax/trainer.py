@@ -99,7 +99,7 @@ def _loop(
     start = done = int(state.step)
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
-    step_function = _step_function(setup)
+    train = step_function(setup)
     profiler = profiling.Profiler(settings.profile_steps, workdir / profiling.FOLDER)
     samples = run_samples.RunSamples(setup, workdir, start=start)
     reason = _why_stop(done, past, setup)
@@ -121,8 +121,8 @@ def _loop(
             watch.lap('step' if report.devices_work() else 'data')
             if done == start:
                 _check_shift(batch)
-                step_function = train_step.compiled(step_function, state, batch)
-            state, step_metrics = step_function(state, batch)
+                train = train_step.compiled(train, state, batch)
+            state, step_metrics = train(state, batch)
             done += 1
             if wait:
                 jax.block_until_ready(step_metrics)
@@ -136,12 +136,14 @@ def _loop(
             if done % settings.eval_every_steps == 0 or done == num_steps:
                 validation_loss = between.evaluated(state)
                 past = past.evaluated(done, validation_loss)
-            is_best = validation_loss is not None and past.best_step == done
+            is_best = validation_loss is not None and checkpoints.among_best(
+                validation_loss
+            )
             reason = _why_stop(done, past, setup)
             if stop and not reason:
                 reason = 'signal' if signals.number else 'max_minutes'
             due = done % settings.checkpoint_every_steps == 0
-            if due or reason or (is_best and settings.keep_best):
+            if due or reason or is_best:
                 between.save(state, validation_loss, past)
         report.flush()
         report.note(profiler.close())
@@ -172,11 +174,12 @@ def _why_stop(done: int, past: history.History, setup: preflight.Setup) -> str:
     return 'patience' if past.out_of_patience(setup.run.train.patience) else ''
 
 
-def _step_function(
+def step_function(
     setup: preflight.Setup,
 ) -> collections.abc.Callable[
     [ts.TrainState, train_step.Batch], tuple[ts.TrainState, train_step.Metrics]
 ]:
+    """The train step that the run's settings ask for, not yet compiled."""
     settings = setup.run.train
     return train_step.make_train_step(
         setup.blueprint,

@@ -10,6 +10,7 @@ model.pretrained gives sizes alone. The first line says what machine it is.
 
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -35,6 +36,8 @@ from launch import flags as launch_flags
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
 
+_NO_DATA = '--config.data.path=synthetic'
+
 _CONFIG = launch_flags.define()
 _ONLY = flags.DEFINE_list('only', [], f'Parts to time, of {", ".join(PARTS)}; all.')
 _REPEATS = flags.DEFINE_integer('repeats', 10, 'Timed runs of each part, after one.')
@@ -58,10 +61,9 @@ _FIRST_STEP = flags.DEFINE_string(
 
 def main() -> None:
     batch_sizes = _check()
-    run = launch_flags.frozen(_CONFIG)
+    run = benchmark.with_sizes(launch_flags.frozen(_CONFIG))
+    _check_room(run)
     runtime.start()
-    run, _ = runs.resolve(run)
-    run = _with_random_weights(run)
     if _FIRST_STEP.value:
         _first_step(run, pathlib.Path(_FIRST_STEP.value))
         return
@@ -108,17 +110,24 @@ def _check() -> list[int]:
     ]
     if problems:
         raise config.InputError('\n'.join(problems))
+    if _PROFILE.value:  # which JAX would say after the timing
+        pathlib.Path(_PROFILE.value).mkdir(parents=True, exist_ok=True)
     return [int(size) for size in sizes]
 
 
-def _with_random_weights(run: config.Config) -> config.Config:
-    if not run.model.vocab_size:
+def _prepare(argv: list[str]) -> list[str]:
+    """As `launch_flags.check`; no dataset is read, so none has to be named."""
+    named = any(a.lstrip('-').startswith('config.data.path') for a in argv)
+    return launch_flags.check(argv if named else [*argv, _NO_DATA])
+
+
+def _check_room(run: config.Config) -> None:
+    asked, room = _PROMPT.value + _NEW.value, run.model.n_positions
+    if asked > room and 'generation' in (_ONLY.value or PARTS):
         raise config.InputError(
-            'model.vocab_size=0: no tokenizer is read here that would give it; set '
-            '--config.model.vocab_size=50257, say.'
+            f'--prompt_tokens={_PROMPT.value} and --new_tokens={_NEW.value} are over '
+            f'the {room} positions of the model; lower them.'
         )
-    model = dataclasses.replace(run.model, pretrained='')
-    return dataclasses.replace(run, model=model)
 
 
 def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -> None:
@@ -205,24 +214,25 @@ def _first_step(run: config.Config, cache: pathlib.Path) -> None:
 
 
 def _startup(cache: pathlib.Path) -> None:
-    """Wall clock of processes that do one step: the first fills the compile cache."""
+    """Wall clock of processes that do one step: the first fills a compile cache."""
     for reader in config.READERS:
+        command = [
+            sys.executable,
+            '-m',
+            'launch.benchmark',
+            *[a for a in sys.argv[1:] if a.startswith('--config')],
+            f'--config.data.reader={reader}',
+            f'--first_step={cache}',
+        ]
         seconds = []
-        for _ in range(3):
-            begun = time.monotonic()
-            subprocess.run(
-                [
-                    sys.executable,
-                    '-m',
-                    'launch.benchmark',
-                    *[a for a in sys.argv[1:] if a.startswith('--config')],
-                    f'--config.data.reader={reader}',
-                    f'--first_step={cache}',
-                ],
-                check=True,
-                stdout=subprocess.DEVNULL,
-            )
-            seconds.append(time.monotonic() - begun)
+        with tempfile.TemporaryDirectory() as compiled:
+            environment = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': compiled}
+            for _ in range(3):
+                begun = time.monotonic()
+                subprocess.run(
+                    command, check=True, stdout=subprocess.DEVNULL, env=environment
+                )
+                seconds.append(time.monotonic() - begun)
         _print('startup', {'reader': reader, 'cold': seconds[0], 'warm': seconds[1:]})
 
 
@@ -231,4 +241,4 @@ def _print(part: str, values: dict[str, Any]) -> None:
 
 
 if __name__ == '__main__':
-    program.run(main, prepare=launch_flags.check)
+    program.run(main, prepare=_prepare)

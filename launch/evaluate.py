@@ -109,22 +109,47 @@ def _check() -> None:
             'a folder that data_pipeline.build made.'
         )
     if _OUTPUT.value:
-        problems += output_file.problems('output', pathlib.Path(_OUTPUT.value))
+        output = pathlib.Path(_OUTPUT.value)
+        problems += output_file.problems('output', output) or _replacing(output)
     if problems:
         raise config.InputError('\n'.join(problems))
+
+
+def _replacing(output: pathlib.Path) -> list[str]:
+    """What is wrong with replacing a file: it is no earlier report."""
+    if not output.exists():
+        return []
+    try:
+        earlier = {'split', 'models'} <= set(files.read_json_object(output))
+    except (OSError, ValueError):
+        earlier = False
+    if earlier:
+        return []
+    return [
+        f'--output={output} is there and holds something else than a report of '
+        'launch.evaluate; give another name.'
+    ]
 
 
 def _candidates() -> list[scorer.Candidate]:
     """The models, A first, before a weight is read."""
     steps = _STEP.value or [None] * len(_WORKDIR.value)
     workdirs = _WORKDIR.value * (len(steps) if len(_WORKDIR.value) == 1 else 1)
-    return [
+    candidates = [
         scorer.of_pretrained(path, batch_size=_BATCH_SIZE.value or 8)
         for path in _PRETRAINED.value
     ] + [
         scorer.of_run(path, step=step, base=_BASE.value)
         for path, step in zip(workdirs, steps, strict=True)
     ]
+    named = {(pathlib.Path(c.path).resolve(), c.step) for c in candidates}
+    if len(named) < len(candidates):
+        raise config.InputError(
+            f'both models are {candidates[0].path}'
+            + (f' at step {candidates[0].step}' if candidates[0].step else '')
+            + ', which differs in nothing from itself; give another, or another --step.'
+        )
+    return candidates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,6 +191,7 @@ def _with_rows(candidates: list[scorer.Candidate]) -> list[_WithRows]:
             long_answers=own.long_answers,
         )
         cache = records.open_cache(pack.ensure_packed(data, candidate.tokenizer))
+        cache.verify()
         evaluate.require_rows(cache, _SPLIT.value)
         notes = []
         if not _DATA.value and candidate.dataset not in ('', cache.fingerprint):

@@ -56,7 +56,7 @@ def choose(workdirs: collections.abc.Sequence[str], step: int | None) -> list[Ch
         except config.InputError as error:
             problems.append(str(error))
             continue
-        if (path, found.step) in [(c.workdir, c.step) for c in chosen]:
+        if _key(found) in map(_key, chosen):
             problems.append(f'--workdir={given} is step {found.step} again; leave it.')
         chosen.append(found)
     if problems:
@@ -85,6 +85,11 @@ def _split(given: str) -> tuple[str, int | None]:
     if match is None or pathlib.Path(given).exists():
         return given, None
     return match[1], int(match[2])
+
+
+def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:
+    """The same for a folder however it is written."""
+    return pathlib.Path(chosen.workdir).resolve(), chosen.step
 
 
 def _find(workdir: str, step: int | None) -> Chosen:

@@ -134,7 +134,8 @@ def write_table(
             name: value
             for name, value in _settings_of_all(chosen[0], asked).items()
             if name not in {'workdir', 'step', *_MAY_DIFFER}
-        },
+        }
+        | {'seed': asked.settings.seed},
     )
     aside = output_file.set_aside(pathlib.Path(path), page)
     if aside:

@@ -108,6 +108,26 @@ def test_compiling_slows_no_rate_and_delays_no_end(
     assert capsys.readouterr().out == 'step 7/105 loss | 0.50 steps/s | ETA 3m16s\n'
 
 
+def test_what_came_before_the_report_is_in_no_rate(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal(monkeypatch, yes=False)
+    now = [100.0]
+    monkeypatch.setattr(metrics.time, 'monotonic', lambda: now[0])
+    first = step_metrics(2.0, 25.0)
+    with stopwatch.Stopwatch() as watch:
+        now[0] += 50  # imports, weights
+        report = metrics.Report(tmp_path, start=0, num_steps=3, late=False, watch=watch)
+        now[0] += 4
+        report.step(first)
+        report.interval(1)
+        report.close()
+    shown = capsys.readouterr().out
+    assert '0.25 steps/s | ETA 8s' in shown
+
+
 def test_a_terminal_gets_a_bar(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -385,6 +385,28 @@ def test_the_last_checkpoints_and_the_best_are_kept(whole: pathlib.Path) -> None
     assert {s.step for s in kept} == {25, 30, best}
 
 
+def test_the_best_are_kept_wherever_they_lie(
+    cache: records.PackedCache, tmp_path: pathlib.Path
+) -> None:
+    train(
+        cache,
+        tmp_path,
+        train__num_steps=9,
+        train__eval_every_steps=1,
+        train__checkpoint_every_steps=100,
+        train__keep_last=1,
+        train__keep_best=3,
+        optimizer__schedule='constant',
+        optimizer__learning_rate=0.5,  # so that losses go up and down
+    )
+    rows = tiny_runs.lines(tmp_path, 'evaluation')[1:]
+    assert len(rows) == 9
+    ranked = sorted(rows, key=lambda row: (row['loss'], row['step']))
+    assert [row['step'] for row in ranked[:3]] != [7, 8, 9]
+    best = {row['step'] for row in ranked[:3]}
+    assert {s.step for s in steps(tmp_path)} == best | {9}
+
+
 def test_num_epochs_counts_the_rows(cache: records.PackedCache) -> None:
     setup = preflight.prepare(
         tiny_runs.make_config(train__num_steps=0, train__num_epochs=2.5), cache

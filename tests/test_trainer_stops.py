@@ -75,6 +75,10 @@ def test_a_run_that_is_out_of_time_is_saved_and_goes_on_bit_for_bit(
     last = test_trainer.train(cache, tmp_path, **SHORT, train__max_minutes=60.0)
     assert (last.step, last.reason, outcome.exit_code(last)) == (7, 'finished', 0)
     assert test_trainer.losses(tmp_path) == test_trainer.losses(whole)
+    # No step is missing in what is logged: what came before the end has a line too.
+    covered = tiny_runs.lines(tmp_path, 'train')
+    assert sum(row['steps'] for row in covered) == 7
+    assert covered[0]['step'] == covered[0]['steps'] == 1
 
 
 def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
@@ -112,7 +116,8 @@ def test_time_layers_and_profile_are_written_and_change_no_loss(
     )
     assert set(summary.seconds) == set(stopwatch.PARTS)
     rows = tiny_runs.lines(run, 'train')
-    assert [row['step'] for row in rows] == [2, 4, 6, 7]
+    # A checkpoint at 5 ends an interval too.
+    assert [row['step'] for row in rows] == [2, 4, 5, 6, 7]
     for row in rows:
         assert 'step' in row['seconds']
         assert 'mfu' not in row  # a CPU's peak is not known

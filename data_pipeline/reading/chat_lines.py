@@ -18,9 +18,10 @@ _FOOTER = re.compile(
     rf'(?:{_OPEN_GAP}(?:\d[\d.,]*[KkMm]?)?{_OPEN_GAP}{_TAIL})?',
     re.IGNORECASE,
 )
+_BROKEN_NUMBER = r'(?:undefine|undefin|undefi|undef|unde|und|un|u)'
 # A footer at which the file breaks off, glued to a text or on a line of its own.
 _BROKEN_FOOTER = re.compile(
-    rf'(?:^\s{{0,9}}|(?<=\S))Post has(?:{_GAP}{_NUMBER})?'
+    rf'(?:^\s{{0,9}}|(?<=\S))Post has(?:{_GAP}(?:{_NUMBER}|{_BROKEN_NUMBER}))?'
     rf'(?:{_GAP}(?:replies|replie|repli|reply|repl|rep|re|r)'
     rf'(?:{_GAP}(?:and|an|a)(?:{_GAP}{_NUMBER}(?:{_GAP}(?:Lik|Li|L))?)?)?)?{_OPEN_GAP}$'
 )

@@ -148,6 +148,8 @@ class Reader:
             found = self.script.bare_header(i) if self.kind == parsed.QUESTION else None
         if found is None:
             return self._stray_avatar(i) if self.script.is_avatar(i) else 0
+        if taken := self._spread_staff_post(i, found):
+            return taken
         if not self.posts or self.kind == 'staff post':
             self._note(self.pieces[i])
             return 0
@@ -164,6 +166,20 @@ class Reader:
             return end - i
         self._labelled(self.pieces[found.label])
         return found.label - i + 1
+
+    def _spread_staff_post(self, i: int, found: chat_script.Header) -> int:
+        """Takes avatar, name, role and a time, a line each, which open a post."""
+        at = self.script.next(found.people[-1]) if found.people else None
+        if found.label is not None or at is None:
+            return 0
+        time = chat_lines.stamp(self.lines[at])
+        if time is None or time[0] or not chat_lines.has_digit(time[1]):
+            return 0
+        for piece in self.pieces[i:at]:
+            self._take(piece, 'name and role')
+        name = ' '.join(self.lines[person] for person in found.people)
+        self._staff_post(self.pieces[at], f'{name} {time[1]}')
+        return at - i + 1
 
     def _stray_avatar(self, i: int) -> int:
         """Takes an avatar without a name where a post follows; else it is text."""

@@ -220,3 +220,73 @@ def test_a_line_between_posts_is_reported_once() -> None:
     found = chats.parse(f'{FIRST}avatar\nStray\n{FIRST}', file='chat.md')
     assert [text for _, text, _ in found.unknown] == ['avatar', 'Stray']
     assert parsed.words(found.pieces)['unknown'] == 2
+
+
+@pytest.mark.parametrize(
+    ('said', 'kept'),
+    [
+        # A preview ends at a blank line; what stands below is the columnist's.
+        (
+            'Long.\nimage\nAdvice | Whose fence?\n\nHere is Ned.',
+            'Long.\n\nHere is Ned.',
+        ),
+        ('Long.\n\nReview | A very long winter\n\nMore.', 'Long.\n\nMore.'),
+        ('Long.\nReview | A very long winter\nOpinions', 'Long.'),
+        ('Long.\nimage\nWhose fence?\nBy Robin Tadesse\nOctober 3, 2025', 'Long.'),
+        (
+            'Long.\nimage\nThis is Ned.\nAnd his hat.',
+            'Long.\nThis is Ned.\nAnd his hat.',
+        ),
+        ('image\nThis is Ned\nAnd his hat', 'This is Ned\nAnd his hat'),
+    ],
+)
+def test_a_preview_in_an_answer_ends_where_the_columnist_goes_on(
+    said: str, kept: str
+) -> None:
+    text = FIRST + f'Bells\nGuest11:06 a.m.\nQUESTION: How?\n{REPLY}{FOOTER}'
+    found = _pairs(text.replace('Because.', said).replace(said, 'Because.', 1))
+    assert found == [START, ('Bells', 'How?', kept)]
+
+
+@pytest.mark.parametrize(
+    'said',
+    [
+        'Advice | Who owns a fence',
+        'image\nAdvice | Sheds',
+        '\nimage\nOpinion | Sheds\nAdvice',
+    ],
+)
+def test_an_answer_of_a_preview_alone_is_none(said: str) -> None:
+    text = FIRST + f'Bells\nGuest11:06 a.m.\nQUESTION: How?\n{REPLY}{FOOTER}'
+    assert _pairs(text.replace('Because.', said).replace(said, 'Because.', 1)) == [
+        START
+    ]
+
+
+@pytest.mark.parametrize(
+    ('asked', 'kept'),
+    [
+        ('image\nHere is my shed', 'Here is my shed'),
+        ('Look:\nimage\nHere is my shed. Rate it?', 'Look:\nHere is my shed. Rate it?'),
+        ('Look:\nimage\nA shed fell\nAdvice\n\nimage\nA fence fell\nAdvice', 'Look:'),
+        ('Look:\n\nColumn | Why the shed fell\n\nWhy?', 'Look:\n\nWhy?'),
+    ],
+)
+def test_what_a_guest_says_below_a_picture_stays(asked: str, kept: str) -> None:
+    text = FIRST + f'Bells\nGuest11:06 a.m.\nQUESTION: {asked}\n{REPLY}'
+    assert _pairs(text) == [START, ('Bells', kept, 'Because.')]
+
+
+def test_a_hosts_post_may_be_spread_over_lines() -> None:
+    host = 'avatar\nMarian Vale\nAdvice Columnist\nOct 3, 11:33 a.m.\nBack soon.\n'
+    asked = 'Bells\nGuest11:06 a.m.\nQUESTION: How?\n'
+    assert _pairs(FIRST + host + FOOTER + asked + REPLY)[1][2] == 'Because.'
+    assert _pairs(FIRST + asked + FOOTER + host) == [START]
+    assert _kinds(FIRST + host, 'staff post') == ['Back soon.', '']
+
+
+@pytest.mark.parametrize(
+    'cut', ['Post has u', 'Post has undefin', 'Post has undefined']
+)
+def test_a_footer_may_break_off_within_its_number(cut: str) -> None:
+    assert _pairs(FIRST.partition('Post has')[0] + cut) == [START]

@@ -122,6 +122,14 @@ def call(*arguments: object) -> str:
     return out.getvalue()
 
 
+def damaged(workdir: pathlib.Path, data: pathlib.Path, copy: pathlib.Path) -> str:
+    """What is said of a dataset whose packed rows were shifted once more."""
+    shutil.copytree(data, copy)
+    for path in copy.rglob('validation/targets.npy'):
+        np.save(path, np.roll(np.load(path), 1, axis=1))
+    return call(f'--workdir={workdir}', f'--data={copy}')
+
+
 def main(root: pathlib.Path) -> dict[str, str]:
     runtime.start()
     runtime.start = lambda: None
@@ -160,6 +168,10 @@ def main(root: pathlib.Path) -> dict[str, str]:
         'moved': call(run, f'--data={root / "gone"}'),
         'flags': call('--step=1', '--seq_len=3', '--batch_size=-1', '--seed=-1'),
         'too many': call(run, run, run, '--step=1', out),
+        'twice': call(run, f'--workdir={full}/../full'),
+        'not ours': call(run, f'--output={full / "run.json"}'),
+        'again': call(f'--workdir={lora}', '--step=3', f'{out}/lora.json'),
+        'damaged': damaged(full, root / 'data', root / 'damaged'),
         'no data': call(f'--pretrained={root / "hf"}'),
     }
 

@@ -7,6 +7,8 @@ import subprocess
 import programs
 import pytest
 
+from hax_jax import benchmark, config
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return programs.run(
@@ -57,6 +59,31 @@ def test_each_part_prints_a_line_of_json(tmp_path: pathlib.Path) -> None:
     assert [line['batch_size'] for line in lines[5:]] == [1, 3]
 
 
+def test_a_config_needs_no_dataset_and_no_hub(tmp_path: pathlib.Path) -> None:
+    small = ['n_layer=1', 'n_head=2', 'n_embd=16']
+    done = programs.run(
+        '-m',
+        'launch.benchmark',
+        '--config=configs/scratch_small.py',
+        *[f'--config.model.{each}' for each in small],
+        '--config.data.seq_len=16',
+        '--only=generation',
+        '--repeats=1',
+        '--prompt_tokens=4',
+        '--new_tokens=2',
+        '--generation_batch_sizes=1',
+    )
+    assert done.returncode == 0, done.stderr
+    asked = json.loads(done.stdout.splitlines()[0])['config']
+    assert asked['model']['vocab_size'] == asked['tokenizer']['vocab_size'] > 0
+    published = config.draft()
+    published.train.num_steps = 1
+    published.data.path, published.model.pretrained = 'synthetic', 'gpt2-medium'
+    sizes = benchmark.with_sizes(config.freeze(published)).model
+    assert (sizes.n_layer, sizes.n_embd, sizes.n_head) == (24, 1024, 16)
+    assert (sizes.vocab_size, sizes.pretrained) == (50257, '')
+
+
 @pytest.mark.parametrize(
     ('flag', 'named'),
     [
@@ -64,6 +91,7 @@ def test_each_part_prints_a_line_of_json(tmp_path: pathlib.Path) -> None:
         ('--repeats=0', '--repeats=0 is not accepted'),
         ('--generation_batch_sizes=1,two', "'two' is not an integer"),
         ('--config.model.vocab_size=0', 'model.vocab_size=0'),
+        ('--prompt_tokens=1000', 'are over the 1024 positions of the model'),
     ],
 )
 def test_a_wrong_flag_is_named(flag: str, named: str) -> None:

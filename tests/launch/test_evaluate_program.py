@@ -153,6 +153,9 @@ def test_other_tokenizers_are_compared_in_bits_per_byte_on_rows_of_one_length(
             ],
         ),
         ('too many', ['3 models are given', '--step is given 1 times', 'is a folder']),
+        ('twice', ['both models are', 'at step 6, which differs in nothing']),
+        ('not ours', ['run.json is there and holds something else than a report']),
+        ('damaged', ['is damaged: its rows do not have the fingerprint']),
         ('no data', ['--data is missing: a Hugging Face folder has no dataset']),
     ],
 )
