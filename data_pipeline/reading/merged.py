@@ -22,6 +22,7 @@ SOURCE = 'merged'
 
 _ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){1,3}')
+_GLUED_QUESTION = re.compile(r'(?<=[^\s*_#"“‘\'(])QUESTION:')
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
 
@@ -45,7 +46,7 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
 
 def read(lines: list[parsed.Piece], *, file: str) -> parsed.Parsed:
     """The pairs of a file's lines, or of some of them, before sets have weights."""
-    pieces = chat_lines.split_furniture(lines)
+    pieces = _split_lines(chat_lines.split_furniture(lines))
     _mark_residue(pieces)
     result = parsed.Parsed(pieces=[])
     pairs = _split(pieces, result)
@@ -55,29 +56,80 @@ def read(lines: list[parsed.Piece], *, file: str) -> parsed.Parsed:
     return result
 
 
+def _split_lines(lines: list[parsed.Piece]) -> list[parsed.Piece]:
+    """The lines, cut before labels that stand within them.
+
+    Before a QUESTION: glued to a word, and before the ANSWER: of a question that has
+    no other: people write neither so.
+    """
+    parts = []
+    for piece in lines:
+        ends = [len(piece.text)]
+        if piece.kind == parsed.UNKNOWN and 'QUESTION:' in piece.text:
+            found = _GLUED_QUESTION.finditer(piece.text)
+            ends = [*(match.start() for match in found), *ends]
+        for start, end in itertools.pairwise([0, *ends]):
+            parts.append(parsed.Piece(piece.line, piece.text[start:end], piece.kind))
+    out = []
+    following = ''  # the next label below
+    for piece in reversed(parts):
+        label = chat_lines.label(piece.text) if piece.kind == parsed.UNKNOWN else ''
+        at = piece.text.find(' ANSWER: ') + 1 if label == 'QUESTION' else 0
+        if at and following != 'ANSWER':
+            out.append(parsed.Piece(piece.line, piece.text[at:], piece.kind))
+            piece = parsed.Piece(piece.line, piece.text[:at], piece.kind)
+        out.append(piece)
+        following = label or following
+    return out[::-1]
+
+
 def _mark_residue(pieces: list[parsed.Piece]) -> None:
-    """Gives names, roles and stamps, and numbers below footers, a kind."""
+    """Gives names, roles, stamps and pictures, and numbers below footers, a kind.
+
+    So too a topic between the name and role that close an answer and a QUESTION:.
+    """
     filled = [
         (clean.line(piece.text), piece) for piece in pieces if clean.line(piece.text)
     ]
-    signing = _signing_names(filled)
+    bylines = {
+        line
+        for (line, _), (below, _) in itertools.pairwise(filled)
+        if _NAME.fullmatch(line) and _ROLE.fullmatch(below)
+    }
+    signing = _signing_names(filled) | bylines
+    in_answer = answered = False  # whether below ANSWER:, and below text of it
     for i, (line, piece) in enumerate(filled):
         above = filled[i - 1] if i else ('', piece)
         below = filled[i + 1] if i + 1 < len(filled) else ('', piece)
         if piece.kind != parsed.UNKNOWN:
             continue
-        if above[1].kind in ('footer', 'tally') and chat_lines.is_number(line):
+        next_label = chat_lines.label(below[1].text)
+        if label := chat_lines.label(piece.text):
+            in_answer = label == 'ANSWER'
+            answered = in_answer and not line.endswith(':')
+        elif above[1].kind in ('footer', 'tally') and chat_lines.is_number(line):
             piece.kind = 'tally'
         elif chat_lines.is_guest_stamp(line):
             piece.kind = 'stamp'
+        elif line == 'image' and next_label:
+            piece.kind = 'image'
         elif (
             _ROLE.fullmatch(line)
             or (_NAME.fullmatch(line) and _ROLE.fullmatch(below[0]))
-            or (line in signing and chat_lines.label(below[1].text) == 'ANSWER')
+            or (line in signing and next_label)
         ):
             piece.kind = 'name and role'
             if above[0].lower() == 'avatar':
                 above[1].kind = 'name and role'
+        elif (
+            answered
+            and above[1].kind == 'name and role'
+            and next_label == 'QUESTION'
+            and len(line) <= _LONGEST_TOPIC
+        ):
+            piece.kind = 'topic'
+        else:
+            answered = in_answer
 
 
 def _signing_names(filled: list[tuple[str, parsed.Piece]]) -> set[str]:
@@ -102,6 +154,7 @@ def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:
     """
     pairs: list[_Pair] = []
     answering, closed = False, True
+    closing_topic = ''
     between: list[parsed.Piece] = []
     for piece in pieces:
         parts = [piece]
@@ -109,6 +162,7 @@ def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:
         if label == 'QUESTION':
             parts = chat_lines.split_label(piece, parsed.QUESTION)
             topic = _topic_between(between) if pairs else ''
+            topic, closing_topic = topic or closing_topic, ''
             _leave_out(between, result)
             pairs.append(_Pair(question=[parts[1]], topic=topic))
             answering, closed, between = False, False, []
@@ -119,6 +173,8 @@ def _split(pieces: list[parsed.Piece], result: parsed.Parsed) -> list[_Pair]:
             answering, closed, between = True, False, []
         elif piece.kind in ('footer', 'tally', set_marks.MARK):
             closed = True
+        elif piece.kind == 'topic':
+            closing_topic = piece.text
         elif piece.kind == parsed.UNKNOWN and closed:
             between.append(piece)
         elif piece.kind == parsed.UNKNOWN:

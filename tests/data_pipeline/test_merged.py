@@ -75,6 +75,43 @@ def test_a_name_without_its_role_goes_where_it_recurs() -> None:
     assert _pairs(one.format(0))[0][1] == 'a0\n\nThank You\nMarian Vale'
 
 
+def test_a_name_that_has_a_role_elsewhere_goes_where_a_label_follows() -> None:
+    text = MERGED.partition('OVERSAMPLE')[0] + (
+        'QUESTION: Whose?\nMarian Vale\nANSWER: Marian Vale\nhas one.\n'
+        'Marian Vale\nQUESTION: Is it?\nimage\nANSWER: Yes.\n'
+    )
+    assert _pairs(text)[3:] == [
+        ('', 'Whose?', 'Marian Vale\nhas one.'),
+        ('', 'Is it?', 'Yes.'),
+    ]
+
+
+def test_between_a_closing_name_and_the_next_question_stands_a_topic() -> None:
+    role = 'Marian Vale\nAdvice Columnist\n'
+    text = (
+        f'QUESTION: a\nANSWER: One.\nTwo.\n{role}The ladder\nQUESTION: b\n'
+        f'ANSWER:\n{role}Three.\nQUESTION: c\nANSWER: Four.\n'
+    )
+    assert _pairs(text) == [
+        ('', 'a', 'One.\nTwo.'),
+        ('The ladder', 'b', 'Three.'),
+        ('', 'c', 'Four.'),
+    ]
+
+
+def test_labels_may_stand_within_a_line() -> None:
+    text = (
+        'QUESTION: a ANSWER: One.\nQUESTION: b\nANSWER: Two.QUESTION: Say ANSWER: or '
+        'not?\nANSWER: "QUESTION: what?" is one. (QUESTION: so?)\nQUESTION: d ANSWER: 4'
+    )
+    assert [(question, answer) for _, question, answer in _pairs(text)] == [
+        ('a', 'One.'),
+        ('b', 'Two.'),
+        ('Say ANSWER: or not?', '"QUESTION: what?" is one. (QUESTION: so?)'),
+        ('d', '4'),
+    ]
+
+
 def test_every_word_of_a_merged_file_is_accounted_for_once() -> None:
     text = 'Stray words\n' + MERGED
     found = merged.parse(text, file='m.md')
