@@ -19,9 +19,9 @@ import jax
 import tqdm
 from absl import flags
 
-from data_pipeline import dataset, output_file, pack, program
-from hax_jax import config, evaluate, files, paired, records, runtime, scorer
-from launch import score_table
+from data_pipeline import output_file, program
+from hax_jax import config, files, paired, records, runtime, scorer
+from launch import evaluation_rows, score_table
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."
@@ -63,7 +63,12 @@ _NAMED = 5  # ids printed of each kind; --output has all
 def main() -> None:
     _check()
     runtime.start()
-    candidates = _with_rows(_candidates())
+    candidates = evaluation_rows.pack_for(
+        _candidates(),
+        data=_DATA.value,
+        split=_SPLIT.value,
+        seq_len=_SEQ_LEN.value,
+    )
     scored = [_score(candidate) for candidate in candidates]
     letters = 'AB' if len(candidates) > 1 else ' '
     for letter, candidate, one in zip(letters, candidates, scored, strict=True):
@@ -152,78 +157,7 @@ def _candidates() -> list[scorer.Candidate]:
     return candidates
 
 
-@dataclasses.dataclass(frozen=True)
-class _WithRows:
-    """A model and the packed rows that it is evaluated on."""
-
-    candidate: scorer.Candidate
-    data: config.DataConfig
-    cache: records.PackedCache
-    notes: list[str]
-
-
-def _with_rows(candidates: list[scorer.Candidate]) -> list[_WithRows]:
-    """Packs the dataset for each: the same pairs and lengths, each its own tokens.
-
-    Raises:
-      InputError: there is no dataset, or the runs have not the same one, or it has no
-        rows.
-    """
-    owns = [c.run.data for c in candidates if c.step is not None]
-    own = owns[0] if owns else candidates[0].run.data
-    path = _DATA.value or _own_dataset(owns)
-    lengths = [c.run.data.seq_len for c in candidates]
-    seq_len = _SEQ_LEN.value or min(lengths)
-    if seq_len != max(lengths) and not _SEQ_LEN.value:
-        _say(f'note: rows of {seq_len} for both, the smaller of {lengths}')
-    out = []
-    for candidate in candidates:
-        n_positions = candidate.run.model.n_positions
-        if seq_len > n_positions:
-            raise config.InputError(
-                f'--seq_len={seq_len} is over the {n_positions} positions of '
-                f'{candidate.path}; lower it.'
-            )
-        data = dataclasses.replace(
-            candidate.run.data,
-            path=path,
-            seq_len=seq_len,
-            long_answers=own.long_answers,
-        )
-        cache = records.open_cache(pack.ensure_packed(data, candidate.tokenizer))
-        cache.verify()
-        evaluate.require_rows(cache, _SPLIT.value)
-        notes = []
-        if not _DATA.value and candidate.dataset not in ('', cache.fingerprint):
-            notes.append(
-                f'these are not the rows that the run was trained with: {path}, '
-                'data.seq_len or data.long_answers differs now, so its metrics.jsonl '
-                'has other numbers'
-            )
-        out.append(_WithRows(candidate, data, cache, notes))
-    return out
-
-
-def _own_dataset(owns: list[config.DataConfig]) -> str:
-    """The one dataset of the runs."""
-    hashes = {}
-    for own in owns:
-        try:
-            hashes[own.path] = dataset.read_manifest(own.path)['sha256']
-        except config.InputError as error:
-            raise config.InputError(
-                f"the run's own dataset is not where it was: {error}\n"
-                'If it moved, or for another, give --data=FOLDER.'
-            ) from error
-    if len(set(hashes.values())) > 1:
-        raise config.InputError(
-            f'the runs were trained on different datasets ({", ".join(hashes)}), whose '
-            'pairs differ; say with --data=FOLDER on which to compare them.'
-        )
-    return owns[0].path
-
-
-def _score(rows: _WithRows) -> scorer.Scored:
+def _score(rows: evaluation_rows.WithRows) -> scorer.Scored:
     total = scorer.num_batches(
         rows.candidate, rows.cache, _SPLIT.value, batch_size=_BATCH_SIZE.value
     )
@@ -238,7 +172,7 @@ def _score(rows: _WithRows) -> scorer.Scored:
         )
 
 
-def _print(letter: str, rows: _WithRows, scored: scorer.Scored) -> None:
+def _print(letter: str, rows: evaluation_rows.WithRows, scored: scorer.Scored) -> None:
     """The table of one model."""
     candidate, cache = rows.candidate, rows.cache
     counts = cache.meta['splits'][_SPLIT.value]
@@ -256,14 +190,16 @@ def _print(letter: str, rows: _WithRows, scored: scorer.Scored) -> None:
     print('\n'.join(score_table.lines(scored.evaluation.by)) + '\n', flush=True)
 
 
-def _compare(rows: list[_WithRows], scored: list[scorer.Scored]) -> paired.Comparison:
+def _compare(
+    rows: list[evaluation_rows.WithRows], scored: list[scorer.Scored]
+) -> paired.Comparison:
     same = len({row.candidate.tokenizer.fingerprint for row in rows}) == 1
     if not same:
         print(
             'the tokenizers differ, so tokens are not the same things: compared in '
             'bits per byte'
         )
-    groups = _groups(rows[0].data.path)
+    groups = evaluation_rows.groups(rows[0].data.path, _SPLIT.value)
     a, b = (one.evaluation.pairs for one in scored)
     found = paired.compare(a, b, same_tokenizer=same, groups=groups, seed=_SEED.value)
     for ids, what in (
@@ -288,20 +224,8 @@ def _compare(rows: list[_WithRows], scored: list[scorer.Scored]) -> paired.Compa
     return found
 
 
-def _groups(path: str) -> dict[str, str]:
-    """Pair id -> group, where the dataset's own files are there."""
-    if not (pathlib.Path(path) / 'tfds').is_dir():
-        print(f'note: {path} has packed rows alone, so each pair is its own group')
-        return {}
-    try:
-        return {pair.id: pair.group for pair in dataset.read_pairs(path, _SPLIT.value)}
-    except ImportError as error:
-        print(f'note: {error}, so each pair is its own group')
-        return {}
-
-
 def _report(
-    rows: list[_WithRows],
+    rows: list[evaluation_rows.WithRows],
     scored: list[scorer.Scored],
     comparison: paired.Comparison | None,
 ) -> dict[str, Any]:

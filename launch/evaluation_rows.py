@@ -1,0 +1,101 @@
+"""The packed rows that launch.evaluate scores models on: the same pairs for each."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import sys
+
+from data_pipeline import dataset, pack
+from hax_jax import config, evaluate, records, scorer
+
+
+@dataclasses.dataclass(frozen=True)
+class WithRows:
+    """A model and the packed rows that it is evaluated on."""
+
+    candidate: scorer.Candidate
+    data: config.DataConfig
+    cache: records.PackedCache
+    notes: list[str]
+
+
+def pack_for(
+    candidates: collections.abc.Sequence[scorer.Candidate],
+    *,
+    data: str,
+    split: str,
+    seq_len: int,
+) -> list[WithRows]:
+    """Packs the dataset for each: the same pairs and lengths, each its own tokens.
+
+    `data` '' is the runs' own, `seq_len` 0 the smaller of theirs.
+
+    Raises:
+      InputError: there is no dataset, or the runs have not the same one, or it has no
+        rows, or damaged ones.
+    """
+    owns = [c.run.data for c in candidates if c.step is not None]
+    own = owns[0] if owns else candidates[0].run.data
+    path = data or _own_dataset(owns)
+    lengths = [c.run.data.seq_len for c in candidates]
+    if not seq_len and len(set(lengths)) > 1:
+        smaller = f'note: rows of {min(lengths)} for both, the smaller of {lengths}'
+        print(smaller, file=sys.stderr, flush=True)
+    seq_len = seq_len or min(lengths)
+    out = []
+    for candidate in candidates:
+        n_positions = candidate.run.model.n_positions
+        if seq_len > n_positions:
+            raise config.InputError(
+                f'--seq_len={seq_len} is over the {n_positions} positions of '
+                f'{candidate.path}; lower it.'
+            )
+        packed_as = dataclasses.replace(
+            candidate.run.data,
+            path=path,
+            seq_len=seq_len,
+            long_answers=own.long_answers,
+        )
+        cache = records.open_cache(pack.ensure_packed(packed_as, candidate.tokenizer))
+        cache.verify()
+        evaluate.require_rows(cache, split)
+        notes = []
+        if not data and candidate.dataset not in ('', cache.fingerprint):
+            notes.append(
+                f'these are not the rows that the run was trained with: {path}, '
+                'data.seq_len or data.long_answers differs now, so its metrics.jsonl '
+                'has other numbers'
+            )
+        out.append(WithRows(candidate, packed_as, cache, notes))
+    return out
+
+
+def _own_dataset(owns: list[config.DataConfig]) -> str:
+    """The one dataset of the runs."""
+    hashes = {}
+    for own in owns:
+        try:
+            hashes[own.path] = dataset.read_manifest(own.path)['sha256']
+        except config.InputError as error:
+            raise config.InputError(
+                f"the run's own dataset is not where it was: {error}\n"
+                'If it moved, or for another, give --data=FOLDER.'
+            ) from error
+    if len(set(hashes.values())) > 1:
+        raise config.InputError(
+            f'the runs were trained on different datasets ({", ".join(hashes)}), whose '
+            'pairs differ; say with --data=FOLDER on which to compare them.'
+        )
+    return owns[0].path
+
+
+def groups(path: str, split: str) -> dict[str, str]:
+    """Pair id -> group, where the dataset's own files are there."""
+    if not (pathlib.Path(path) / 'tfds').is_dir():
+        print(f'note: {path} has packed rows alone, so each pair is its own group')
+        return {}
+    try:
+        return {pair.id: pair.group for pair in dataset.read_pairs(path, split)}
+    except ImportError as error:
+        print(f'note: {error}, so each pair is its own group')
+        return {}
