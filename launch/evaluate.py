@@ -55,7 +55,7 @@ _BASE = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer('seed', 0, "Of the bootstrap's resamples.")
 _OUTPUT = flags.DEFINE_string(
-    'output', '', 'JSON file to write, with the scores of each pair; replaced if there.'
+    'output', '', "JSON file to write, with each pair's scores; an earlier one goes."
 )
 _NAMED = 5  # ids printed of each kind; --output has all
 

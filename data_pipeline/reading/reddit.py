@@ -84,10 +84,8 @@ def parse(text: str, *, file: str) -> parsed.Parsed:
         line = pieces[min(header.start + 1, header.end - 1)].line
         body = pieces[header.end : end]
         for i in reddit_headers.other_blocks(lines[header.end : end]):
-            body[i].kind = 'header'
-            if body[i].text.strip():
-                where = (body[i].line, body[i].text, 'left out, a block of no post')
-                result.unknown.append(where)
+            where = 'kept in the text, a block of no post'
+            result.unknown.append((body[i].line, body[i].text, where))
         _add(header, body, line=line, file=file, result=result)
     set_marks.weigh(result, layout='reddit')
     return result

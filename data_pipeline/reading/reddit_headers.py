@@ -6,7 +6,7 @@ import re
 
 _RULE = re.compile(r'={20,}')
 _OTHER_RULE = re.compile(r'={20,}|#{20,}')
-_OTHER_LINE = re.compile(r'(?!#{20,}$)#.*|')
+_OTHER_LINE = re.compile(r'(?!#{20,}$)#.*')
 _ANY_RULE = re.compile(r'={3,}|-{3,}|_{3,}|\*{3,}')
 _POST = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
 _NUMBERED = re.compile(r'#* *Reddit Post *#? *\d+\b.{0,20}', re.IGNORECASE)
@@ -55,7 +55,8 @@ def find(lines: list[str]) -> list[Header]:
 def other_blocks(lines: list[str]) -> list[int]:
     """The lines of blocks between two rules in which every line begins with `#`.
 
-    `lines` are a post's, below its header: who merged files put such blocks there.
+    `lines` are a post's, below its header: who merged files puts such blocks between
+    posts, but people write them too.
     """
     found: list[int] = []
     i = 0
@@ -66,8 +67,7 @@ def other_blocks(lines: list[str]) -> list[int]:
         end = i + 1
         while end < len(lines) and _OTHER_LINE.fullmatch(lines[end]):
             end += 1
-        closed = end < len(lines) and _OTHER_RULE.fullmatch(lines[end])
-        if closed and any(lines[i + 1 : end]):
+        if end > i + 1 and end < len(lines) and _OTHER_RULE.fullmatch(lines[end]):
             found += range(i, end + 1)
             end += 1
         i = end

@@ -253,7 +253,7 @@ def test_a_damaged_file_ends_the_call_and_leaves_nothing_behind(
     done = collect(tmp_path / 'R*.zst', output)
     assert done.returncode == 2
     assert f'{comments} ends in the middle' in done.stderr
-    assert output.read_bytes() == b''
+    assert not output.exists()
     assert not list(tmp_path.glob('.*.work'))
     comments.write_bytes(whole)
     done = collect(tmp_path / 'R*.zst', output)

@@ -71,7 +71,9 @@ def test_no_worker_outlives_the_program(
     how: signal.Signals, tmp_path: pathlib.Path
 ) -> None:
     code = (
-        'import sys\n'
+        'import signal\nimport sys\n'
+        # A shell starts what is in its background without SIGINT, and its children too.
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
         f'sys.path[:0] = [{str(ROOT)!r}, {HERE!r}]\n'
         'import squares\n'
         'from data_pipeline import program\n'
