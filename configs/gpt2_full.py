@@ -12,11 +12,11 @@ on advice letters and their answers; 9 or more means a defect, not hard data.
 
 import ml_collections
 
-from hax_jax import config
+from hax_jax.config import convert
 
 
 def get_config() -> ml_collections.ConfigDict:
-    draft = config.draft()
+    draft = convert.draft()
     draft.model.pretrained = 'gpt2'
     draft.data.seq_len = 1024
     draft.train.batch_size = 8  # 8 * 1024 = 8,192 positions per step

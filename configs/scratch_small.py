@@ -15,11 +15,11 @@ not to give advice: for that, start from a pretrained model (configs/gpt2_lora.p
 
 import ml_collections
 
-from hax_jax import config
+from hax_jax.config import convert
 
 
 def get_config() -> ml_collections.ConfigDict:
-    draft = config.draft()
+    draft = convert.draft()
     draft.tokenizer.path = 'train'
     draft.tokenizer.vocab_size = 2048
     draft.tokenizer.model_type = 'bpe'

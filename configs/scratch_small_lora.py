@@ -13,11 +13,11 @@ end: the run has already learned these letters. It shows the way, not a gain.
 
 import ml_collections
 
-from hax_jax import config
+from hax_jax.config import convert
 
 
 def get_config() -> ml_collections.ConfigDict:
-    draft = config.draft()
+    draft = convert.draft()
     draft.model.pretrained = 'runs/sample'
     draft.data.seq_len = 512
     draft.data.question_weight = 0.5  # as in the run: its packed rows serve again

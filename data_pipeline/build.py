@@ -7,18 +7,19 @@ Without --config it does as that file says. What each stage changed and dropped 
 printed, and stands in the dataset's ledger with examples.
 """
 
-import collections.abc
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from data_pipeline import build_run, config_file, dataset, overrides, program, settings
+from data_pipeline import build_run, dataset, settings
 from data_pipeline.preparing import beam_pipeline
-from hax_jax import config
+from hax_jax import errors
+from hax_jax.program import config_file, entry, overrides
 
 _DEFAULT_FILE = pathlib.Path(__file__).parents[1] / 'configs' / 'data' / 'advice.py'
 
@@ -65,9 +66,7 @@ def define_flags() -> None:
     )
 
 
-def check(
-    argv: collections.abc.Sequence[str], *, values: flags.FlagValues = flags.FLAGS
-) -> list[str]:
+def check(argv: Sequence[str], *, values: flags.FlagValues = flags.FLAGS) -> list[str]:
     """As `overrides.check`, of a config that says how pairs are prepared."""
     schema = overrides.Schema(
         settings.draft, settings.freeze, _load, default_file=str(_DEFAULT_FILE)
@@ -92,16 +91,16 @@ def main() -> None:
             values.beam_runner, tuple(values.beam_options), values.beam_folder
         )
     elif values.beam_options or values.beam_folder:
-        raise config.InputError(
+        raise errors.InputError(
             '--beam_options and --beam_folder need --beam_runner, such as DirectRunner.'
         )
     if values.num_workers < 0:
-        raise config.InputError(
+        raise errors.InputError(
             f'--num_workers={values.num_workers} is not accepted; use 0 (as many as it '
             'is worth) or a number of processes.'
         )
     if values.system and not values.chat_messages:
-        raise config.InputError(
+        raise errors.InputError(
             '--system begins chat messages; give --chat_messages too, or leave it out.'
         )
     build(
@@ -122,7 +121,7 @@ def main() -> None:
 
 
 def build(
-    patterns: collections.abc.Sequence[str],
+    patterns: Sequence[str],
     *,
     output: str | pathlib.Path,
     validation_share: float = 0.05,
@@ -136,7 +135,7 @@ def build(
       InputError: what was given cannot be read, split or written; nothing is made.
     """
     if not patterns or not str(output):
-        raise config.InputError(
+        raise errors.InputError(
             'give the files with --input=PATTERN and the folder to make with '
             '--output=FOLDER.'
         )
@@ -159,4 +158,4 @@ def build(
 
 if __name__ == '__main__':
     define_flags()
-    program.run(main, prepare=check)
+    entry.run(main, prepare=check)

@@ -1,16 +1,18 @@
 """The account of a build: what was read, what became of it, in words and in JSON."""
 
 import collections
-import collections.abc
 import dataclasses
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from data_pipeline import dataset, settings
-from data_pipeline.preparing import pair_store, preparation, stage_ledger
+from data_pipeline.all_pairs import pair_store
+from data_pipeline.pair_stages import stage_ledger
+from data_pipeline.preparing import preparation
 from data_pipeline.reading import inputs, sources
-from hax_jax import records
+from hax_jax.data import records
 
 
 @dataclasses.dataclass
@@ -24,7 +26,7 @@ class Account:
     ledger: stage_ledger.Ledger = dataclasses.field(default_factory=stage_ledger.Ledger)
 
 
-def portable_names(paths: collections.abc.Mapping[str, str]) -> dict[str, str]:
+def portable_names(paths: Mapping[str, str]) -> dict[str, str]:
     """For each file's name its path below the folder that all of them share.
 
     /home/ann/corpus/chats/a.md and /home/ann/corpus/reddit/b.md -> chats/a.md and

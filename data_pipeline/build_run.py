@@ -1,24 +1,25 @@
 """A build: inputs read in batches, prepared anywhere, gathered, written."""
 
 import collections
-import collections.abc
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from data_pipeline import build_ledger, dataset, progress, settings
+from data_pipeline import build_ledger, dataset, settings
+from data_pipeline.all_pairs import pair_store, split
 from data_pipeline.preparing import (
     batch_work,
     beam_map,
     beam_pipeline,
-    pair_store,
     preparation,
-    split,
     worker_map,
 )
 from data_pipeline.reading import sources
-from hax_jax import config, records, text
+from hax_jax import errors
+from hax_jax.data import records, text
+from hax_jax.program import progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +42,11 @@ _SMALL_BYTES = 20 * 2**20  # a worker takes seconds to start
 
 
 def run(
-    patterns: collections.abc.Sequence[str],
+    patterns: Sequence[str],
     output: pathlib.Path,
     chosen: settings.Settings,
     *,
-    shares: collections.abc.Mapping[str, float],
+    shares: Mapping[str, float],
     options: Options,
 ) -> dict[str, Any]:
     """Makes the dataset, prints what became of each pair and returns its manifest.
@@ -100,7 +101,7 @@ def _check_places(found: list[sources.Input], output: pathlib.Path) -> None:
     for each in found:
         path = pathlib.Path(each.path)
         if each.path and path.resolve().is_relative_to(output.resolve()):
-            raise config.InputError(
+            raise errors.InputError(
                 f'{path} lies in --output={output}, which would be replaced with all '
                 'that is in it; move the file or give another --output.'
             )
@@ -119,7 +120,7 @@ def _prepare(
     taken: collections.deque[sources.Batch] = collections.deque()
     work = batch_work.Work(chosen, tuple(sorted(names.items())))
 
-    def noted() -> collections.abc.Iterator[sources.Batch]:
+    def noted() -> Iterator[sources.Batch]:
         for batch in sources.batches(found):
             taken.append(batch)
             yield batch
@@ -178,8 +179,8 @@ def _worth(found: list[sources.Input]) -> int:
 
 
 def _shown(
-    pairs: collections.abc.Iterable[records.QaPair], name: str, ledger: dict[str, Any]
-) -> collections.abc.Iterator[records.QaPair]:
+    pairs: Iterable[records.QaPair], name: str, ledger: dict[str, Any]
+) -> Iterator[records.QaPair]:
     """The pairs, while it is shown how many of a split are written."""
     total = ledger['kept'][name]['pairs']
     with progress.Progress(f'writing {name}', total, 'pair') as shown:

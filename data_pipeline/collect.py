@@ -8,7 +8,6 @@ arctic_shift (an open archive, the default), dump (downloaded files, with --inpu
 reddit (an account's app, through PRAW), reddit_json (pages that Reddit has closed).
 """
 
-import collections.abc
 import contextlib
 import dataclasses
 import datetime
@@ -16,10 +15,10 @@ import logging
 import os
 import pathlib
 import time
+from collections.abc import Callable, Iterator
 
 from absl import flags
 
-from data_pipeline import output_file, program
 from data_pipeline.collecting import (
     arctic_shift,
     best_first,
@@ -28,13 +27,15 @@ from data_pipeline.collecting import (
     collect_output,
     collect_rules,
     collect_run,
-    dumps,
     http_client,
     reddit_api,
     reddit_json,
 )
-from data_pipeline.reading import raw_thread, sources
-from hax_jax import config, files
+from data_pipeline.dumps import dumps
+from data_pipeline.reading import sources
+from data_pipeline.rows import raw_thread
+from hax_jax import errors, files
+from hax_jax.program import entry, output_file
 
 LOG = logging.getLogger('collect')
 _USER_AGENT = 'hax_jax data_pipeline.collect (personal, one request at a time)'
@@ -50,13 +51,13 @@ def main() -> None:
     if markdown is not None:
         problems += output_file.problems('markdown', markdown)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     lock = collect_output.beside(path, 'lock')
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(files.locked(lock, wait=False))
         except files.LockedError:
-            raise config.InputError(
+            raise errors.InputError(
                 f'another program is collecting to {path}; wait for it, or give '
                 'another --output.'
             ) from None
@@ -170,7 +171,7 @@ def _source(
     *,
     paths: list[str],
     output: collect_output.Output,
-    pause: collections.abc.Callable[[str], None],
+    pause: Callable[[str], None],
 ) -> collect_run.Source:
     given = flags.FLAGS
     if chosen.source == 'dump':
@@ -216,7 +217,7 @@ def _source(
 
 
 @contextlib.contextmanager
-def _log(path: pathlib.Path) -> collections.abc.Iterator[None]:
+def _log(path: pathlib.Path) -> Iterator[None]:
     """Logs to a file, and warnings to the terminal, while the block runs."""
     given = flags.FLAGS
     warnings = logging.StreamHandler()
@@ -245,4 +246,4 @@ def _log(path: pathlib.Path) -> collections.abc.Iterator[None]:
 if __name__ == '__main__':
     collect_flags.define()
     flags.adopt_module_key_flags(collect_flags)  # which --help lists
-    program.run(main, prepare=collect_flags.spell)
+    entry.run(main, prepare=collect_flags.spell)

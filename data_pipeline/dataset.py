@@ -15,34 +15,35 @@ clock and no path of a machine is in them.
 """
 
 import collections
-import collections.abc
 import contextlib
 import functools
 import hashlib
 import json
 import pathlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import chat_export, dropped_file, report_facts, split_facts
-from hax_jax import config, files, records, text
+from hax_jax import errors, files
+from hax_jax.data import records, text
 
 SCHEMA = 2  # 2: pairs have a weight
 MANIFEST = 'manifest.json'
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
 
-Pairs = collections.abc.Iterable[records.QaPair]
+Pairs = Iterable[records.QaPair]
 
 
 def write(
     path: str | pathlib.Path,
-    splits: collections.abc.Mapping[str, Pairs | collections.abc.Callable[[], Pairs]],
+    splits: Mapping[str, Pairs | Callable[[], Pairs]],
     *,
     sources: list[dict[str, Any]],
     split_rule: dict[str, Any],
     ledger: dict[str, Any],
-    dropped: collections.abc.Iterable[dict[str, Any]] = (),
+    dropped: Iterable[dict[str, Any]] = (),
     tokenizer: text.Tokenizer | None = None,
     chat: bool = False,
     system: str = '',
@@ -109,9 +110,9 @@ def write(
 
 
 def _watched(
-    pairs: Pairs | collections.abc.Callable[[], Pairs],
-    watchers: list[collections.abc.Callable[[records.QaPair], None]],
-) -> collections.abc.Iterator[records.QaPair]:
+    pairs: Pairs | Callable[[], Pairs],
+    watchers: list[Callable[[records.QaPair], None]],
+) -> Iterator[records.QaPair]:
     for pair in pairs() if callable(pairs) else pairs:
         for watch in watchers:
             watch(pair)
@@ -131,12 +132,12 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
     if not path.exists():
         return
     if not overwrite:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path} exists already; give another --output, or --overwrite to replace '
             'it with all that was made from it (packed rows, tokenizers).'
         )
     if not path.is_dir() or (any(path.iterdir()) and not (path / MANIFEST).is_file()):
-        raise config.InputError(
+        raise errors.InputError(
             f'{path} is not a dataset (it has no {MANIFEST}), so --overwrite does not '
             'replace it; give another --output.'
         )
@@ -152,27 +153,25 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding='utf-8'))
     except ValueError as error:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path / MANIFEST} is damaged ({error}); build the dataset again with '
             'python -m data_pipeline.build --overwrite.'
         ) from error
     except OSError as error:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path} is not a dataset ({error}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'
         ) from error
     schema = manifest.get('schema') if isinstance(manifest, dict) else None
     if schema != SCHEMA:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path / MANIFEST} has schema {schema}, this version reads {SCHEMA}; '
             'build the dataset again with python -m data_pipeline.build --overwrite.'
         )
     return manifest
 
 
-def read_pairs(
-    path: str | pathlib.Path, split: str
-) -> collections.abc.Iterator[records.QaPair]:
+def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]:
     """The pairs of a split, one by one, always in the order they were written.
 
     Raises:
@@ -180,7 +179,7 @@ def read_pairs(
         that the manifest was written for.
     """
     if split not in records.SPLITS:
-        raise config.InputError(
+        raise errors.InputError(
             f'{split!r} is not a split; use one of {records.SPLITS}.'
         )
     path = pathlib.Path(path)
@@ -195,7 +194,7 @@ def read_pairs(
         count += 1
         yield pair
     if digest.hexdigest() != expected['sha256']:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path} is damaged: the {count} pairs of its {split} split are not the '
             f'{expected["pairs"]} that {MANIFEST} was written for. Build it again.'
         )
@@ -209,7 +208,7 @@ def source_of(path: str | pathlib.Path, name: str, *, pairs: int) -> dict[str, A
 
 
 def count_by_source(
-    pairs: collections.abc.Iterable[records.QaPair],
+    pairs: Iterable[records.QaPair],
 ) -> dict[str, int]:
     """{'chat': 51, 'reddit': 52}, sorted by name."""
     return dict(sorted(collections.Counter(pair.source for pair in pairs).items()))

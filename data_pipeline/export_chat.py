@@ -9,9 +9,11 @@ import pathlib
 import tqdm
 from absl import flags
 
-from data_pipeline import dataset, output_file, program
+from data_pipeline import dataset
 from data_pipeline.writing import chat_export
-from hax_jax import config, records
+from hax_jax import errors
+from hax_jax.data import records
+from hax_jax.program import entry, output_file
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
 _SPLIT = flags.DEFINE_string('split', 'train', f'One of {", ".join(records.SPLITS)}.')
@@ -25,15 +27,15 @@ def main() -> None:
     """Writes the file and prints how many lines it has."""
     missing = [flag.name for flag in (_DATA, _OUTPUT) if not flag.value]
     if missing:
-        raise config.InputError(
+        raise errors.InputError(
             ' and '.join(f'--{name}' for name in missing) + ' not given; give '
             '--data=FOLDER, a dataset of data_pipeline.build, and --output=FILE.jsonl.'
         )
     output = pathlib.Path(_OUTPUT.value)
     if problems := output_file.problems('output', output):
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     if _SPLIT.value not in records.SPLITS:
-        raise config.InputError(
+        raise errors.InputError(
             f'--split={_SPLIT.value} is not a split; use one of {records.SPLITS}.'
         )
     described = dataset.read_manifest(_DATA.value)['splits'][_SPLIT.value]
@@ -51,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    program.run(main)
+    entry.run(main)

@@ -8,19 +8,21 @@ Exact duplicates are dropped, the highest score kept. Every line that no rule ex
 is printed with its file and number, and where its text went.
 """
 
-import collections.abc
 import dataclasses
 import json
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from absl import flags
 
-from data_pipeline import output_file, program, settings
-from data_pipeline.preparing import exact_duplicates, facts, pair_store
+from data_pipeline import settings
+from data_pipeline.all_pairs import exact_duplicates, facts, pair_store
 from data_pipeline.reading import sources
-from hax_jax import config, files, records
+from hax_jax import errors, files
+from hax_jax.data import records
+from hax_jax.program import entry, output_file
 
 _INPUT = flags.DEFINE_multi_string(
     'input',
@@ -44,16 +46,16 @@ _EXACT_ALONE = settings.DuplicateSettings(near=False)
 def main() -> None:
     """Reads, deduplicates, writes and prints what was found."""
     if not _OUTPUT.value:
-        raise config.InputError('--output is not given; give a .jsonl file.')
+        raise errors.InputError('--output is not given; give a .jsonl file.')
     path = pathlib.Path(_OUTPUT.value)
     if problems := output_file.problems('output', path):
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     found = sources.find(_INPUT.value, fields=_FIELDS.value)
     for line in sources.describe(found):
         print(line)
     report = sources.ReadReport()
     if path.resolve() in [pathlib.Path(each.path).resolve() for each in found]:
-        raise config.InputError(
+        raise errors.InputError(
             f'--output={path} is one of the inputs, which it would replace; give '
             'another file.'
         )
@@ -79,7 +81,7 @@ def main() -> None:
         print(f'{kept:>10,}  pairs written to {path}{replaced}')
 
 
-def _lines(store: pair_store.PairStore) -> collections.abc.Iterator[str]:
+def _lines(store: pair_store.PairStore) -> Iterator[str]:
     """Each pair that is kept as a line of JSON, in the order they were read."""
     query = 'SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal'
     for pair, _ in store.found(query):
@@ -92,4 +94,4 @@ def record(pair: records.QaPair) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-    program.run(main)
+    entry.run(main)

@@ -11,13 +11,15 @@ from typing import Any
 import tqdm
 
 from data_pipeline import dataset
-from hax_jax import config, files, packing, records, text
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import packing, records, text
 
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
 
 def load_tokenizer(
-    data: config.DataConfig, settings: config.TokenizerConfig, *, path: str
+    data: schema.DataConfig, settings: schema.TokenizerConfig, *, path: str
 ) -> text.Tokenizer:
     """The tokenizer at `path`, or for 'train' the dataset's own, trained once.
 
@@ -52,7 +54,7 @@ def load_tokenizer(
     return text.load_tokenizer(str(folder))
 
 
-def ensure_packed(data: config.DataConfig, tokenizer: text.Tokenizer) -> pathlib.Path:
+def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib.Path:
     """The packed cache of a dataset, made now if its key is not there yet.
 
     Of several processes that share a filesystem one packs, the others wait.
@@ -80,7 +82,7 @@ def ensure_packed(data: config.DataConfig, tokenizer: text.Tokenizer) -> pathlib
 
 def _write(
     folder: pathlib.Path,
-    data: config.DataConfig,
+    data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     what: dict[str, Any],
 ) -> None:
@@ -117,7 +119,7 @@ def _write(
         print(_summary(split, tokenized, counts[split]), flush=True)
     for split in ('train', 'validation'):
         if not packed[split].num_rows:
-            raise config.InputError(
+            raise errors.InputError(
                 f'no pair of the {split} split of {data.path} fits in data.seq_len='
                 f'{data.seq_len}; raise it, or keep long answers with '
                 "data.long_answers='split'."

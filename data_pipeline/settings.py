@@ -11,7 +11,8 @@ from typing import Any
 
 import ml_collections
 
-from hax_jax import config
+from hax_jax import errors
+from hax_jax.config import convert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ def freeze(edited: ml_collections.ConfigDict) -> Settings:
     chosen = Settings(**sections)
     problems += _out_of_range(chosen)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     return chosen
 
 
@@ -218,7 +219,7 @@ def _out_of_range(chosen: Settings) -> list[str]:
             most == 0 or most >= max(least, 1),
             f'0 (off) or {max(least, 1)} or more',
         )
-    flat = config.flatten(to_dict(chosen))
+    flat = convert.flatten(to_dict(chosen))
     return [
         f'{field}={flat[field]} is not accepted; give {needed}.'
         for field, (good, needed) in accepted.items()

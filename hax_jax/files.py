@@ -1,6 +1,5 @@
 """Files and folders written whole or not at all: beside, fsync, rename. JSON read."""
 
-import collections.abc
 import contextlib
 import fcntl
 import json
@@ -8,6 +7,7 @@ import os
 import pathlib
 import shutil
 import uuid
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 
@@ -20,9 +20,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         file.write(text)
 
 
-def write_lines(
-    path: str | os.PathLike[str], lines: collections.abc.Iterable[str]
-) -> int:
+def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> int:
     """As `write_text`, a line at a time, and returns how many there were.
 
     If `lines` raises, `path` is as it was.
@@ -41,9 +39,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, text + '\n')
 
 
-def write_json_lines(
-    path: str | os.PathLike[str], rows: collections.abc.Iterable[Any]
-) -> None:
+def write_json_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
     """Writes one JSON value a line."""
     write_lines(
         path, (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
@@ -66,7 +62,7 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 @contextlib.contextmanager
 def new_folder(
     path: str | os.PathLike[str], *, replace: bool = False
-) -> collections.abc.Iterator[pathlib.Path]:
+) -> Iterator[pathlib.Path]:
     """Yields a folder to fill, which becomes `path` when the block ends well.
 
     When the block raises, nothing of it stays and `path` is as it was.
@@ -101,9 +97,7 @@ class LockedError(Exception):
 
 
 @contextlib.contextmanager
-def locked(
-    path: str | os.PathLike[str], *, wait: bool
-) -> collections.abc.Iterator[None]:
+def locked(path: str | os.PathLike[str], *, wait: bool) -> Iterator[None]:
     """Holds the lock of the file at `path`, which one process at a time can.
 
     A killed process frees it. Raises LockedError if another has it and `wait` is false.
@@ -124,7 +118,7 @@ def locked(
 @contextlib.contextmanager
 def work_folder(
     path: str | os.PathLike[str],
-) -> collections.abc.Iterator[pathlib.Path]:
+) -> Iterator[pathlib.Path]:
     """Yields an empty hidden folder beside `path`, which goes when the block ends.
 
     What a killed process left in it goes first. Raises LockedError if another process
@@ -149,7 +143,7 @@ def work_folder(
 @contextlib.contextmanager
 def _replacing(
     path: str | os.PathLike[str],
-) -> collections.abc.Iterator[TextIO]:
+) -> Iterator[TextIO]:
     """Yields a text file to write, which becomes `path` when the block ends well."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

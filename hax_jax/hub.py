@@ -1,11 +1,11 @@
 """A folder, or a Hugging Face hub name, to a folder on this machine."""
 
-import collections.abc
 import fnmatch
 import pathlib
 import re
+from collections.abc import Sequence
 
-from hax_jax import config
+from hax_jax import errors
 
 _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
 
@@ -15,7 +15,7 @@ def local_folder(
     *,
     field: str,
     patterns: list[str],
-    one_of: collections.abc.Sequence[list[str]] = (),
+    one_of: Sequence[list[str]] = (),
 ) -> pathlib.Path:
     """The folder at `path`; else the hub's files of that name that match `patterns`.
 
@@ -30,27 +30,25 @@ def local_folder(
     if folder.is_dir():
         return folder
     if folder.is_file():
-        raise config.InputError(
+        raise errors.InputError(
             f'{field}={path!r} is a file; give the folder that it lies in '
             '(launch.import_checkpoint takes over a .pt file of the old project).'
         )
     if not _HUB_NAME.fullmatch(path) or path.startswith('.'):
-        raise config.InputError(
+        raise errors.InputError(
             f'{field}={path!r} is not a folder, nor a hub name; give one or the other.'
         )
     try:
         return pathlib.Path(_download(path, patterns, one_of))
     except Exception as error:  # many kinds for one cause: nothing came
-        raise config.InputError(
+        raise errors.InputError(
             f'{field}={path!r} is not a folder here, and the hub gave nothing of that '
             'name; check the spelling, or copy the files to a folder and give that. '
             f'The hub said: {(str(error) or repr(error)).splitlines()[0]}'
         ) from error
 
 
-def _download(
-    name: str, patterns: list[str], one_of: collections.abc.Sequence[list[str]]
-) -> str:
+def _download(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
     import huggingface_hub  # asked only when a name is not a folder
 
     if not one_of:  # snapshot_download looks into its cache by itself
@@ -73,9 +71,7 @@ def _download(
     return huggingface_hub.snapshot_download(name, allow_patterns=patterns + chosen)
 
 
-def _cached(
-    name: str, patterns: list[str], one_of: collections.abc.Sequence[list[str]]
-) -> str:
+def _cached(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
     """The folder of an earlier download that has a whole group of `one_of`; else ''."""
     import huggingface_hub
 

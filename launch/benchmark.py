@@ -21,17 +21,15 @@ from typing import Any
 import jax
 from absl import flags
 
-from data_pipeline import program
-from hax_jax import (
-    benchmark,
-    config,
-    preflight,
-    profiling,
-    records,
-    runs,
-    runtime,
-    timing,
-)
+from hax_jax import errors
+from hax_jax.benchmark import benchmark, timing
+from hax_jax.config import convert, schema
+from hax_jax.data import records
+from hax_jax.devices import runtime
+from hax_jax.program import entry
+from hax_jax.runs import run_folder
+from hax_jax.training import run_setup
+from hax_jax.watch import profiling
 from launch import flags as launch_flags
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
@@ -67,7 +65,7 @@ def main() -> None:
     if _FIRST_STEP.value:
         _first_step(run, pathlib.Path(_FIRST_STEP.value))
         return
-    _print('machine', runtime.environment() | {'config': config.to_dict(run)})
+    _print('machine', runtime.environment() | {'config': convert.to_dict(run)})
     wanted = _ONLY.value or list(PARTS)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -77,13 +75,13 @@ def main() -> None:
             num_rows=4 * run.train.batch_size,
             whole_rows=_WHOLE_ROWS.value,
         )
-        setup = preflight.prepare(run, cache)
+        setup = run_setup.prepare(run, cache)
         if {'train', 'evaluation', 'checkpoint'} & set(wanted) or _PROFILE.value:
             _training(setup, folder, wanted)
         if 'generation' in wanted:
             _generation(run, batch_sizes)
         if 'input' in wanted:
-            for reader in config.READERS:
+            for reader in schema.READERS:
                 rate = timing.input_rate(setup, reader=reader, num_batches=200)
                 _print('input', {'reader': reader, 'batches_per_second': rate})
         if 'startup' in wanted:
@@ -109,7 +107,7 @@ def _check() -> list[int]:
         if not size.isdigit() or int(size) < 1
     ]
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     if _PROFILE.value:  # which JAX would say after the timing
         pathlib.Path(_PROFILE.value).mkdir(parents=True, exist_ok=True)
     return [int(size) for size in sizes]
@@ -121,16 +119,16 @@ def _prepare(argv: list[str]) -> list[str]:
     return launch_flags.check(argv if named else [*argv, _NO_DATA])
 
 
-def _check_room(run: config.Config) -> None:
+def _check_room(run: schema.Config) -> None:
     asked, room = _PROMPT.value + _NEW.value, run.model.n_positions
     if asked > room and 'generation' in (_ONLY.value or PARTS):
-        raise config.InputError(
+        raise errors.InputError(
             f'--prompt_tokens={_PROMPT.value} and --new_tokens={_NEW.value} are over '
             f'the {room} positions of the model; lower them.'
         )
 
 
-def _training(setup: preflight.Setup, folder: pathlib.Path, wanted: list[str]) -> None:
+def _training(setup: run_setup.Setup, folder: pathlib.Path, wanted: list[str]) -> None:
     run, repeats = setup.run, _REPEATS.value
     positions = run.train.batch_size * run.data.seq_len
     training = benchmark.Training(setup)
@@ -182,8 +180,8 @@ def _profile(training: benchmark.Training, folder: pathlib.Path) -> None:
     _print('profile', {'folder': str(folder), 'share_of_device_time': shares})
 
 
-def _generation(run: config.Config, batch_sizes: list[int]) -> None:
-    model = benchmark.random_model(run.model, dtype=runs.compute_dtype(run))
+def _generation(run: schema.Config, batch_sizes: list[int]) -> None:
+    model = benchmark.random_model(run.model, dtype=run_folder.compute_dtype(run))
     for batch_size in batch_sizes:
         generation = benchmark.Generation(
             model,
@@ -206,16 +204,16 @@ def _generation(run: config.Config, batch_sizes: list[int]) -> None:
         )
 
 
-def _first_step(run: config.Config, cache: pathlib.Path) -> None:
+def _first_step(run: schema.Config, cache: pathlib.Path) -> None:
     """From a start to a finished step, as launch.train does it."""
-    setup = preflight.prepare(run, records.open_cache(cache))
+    setup = run_setup.prepare(run, records.open_cache(cache))
     training = benchmark.Training(setup, reader=run.data.reader)
     _print('first_step', {'compile_seconds': training.compile_seconds})
 
 
 def _startup(cache: pathlib.Path) -> None:
     """Wall clock of processes that do one step: the first fills a compile cache."""
-    for reader in config.READERS:
+    for reader in schema.READERS:
         command = [
             sys.executable,
             '-m',
@@ -241,4 +239,4 @@ def _print(part: str, values: dict[str, Any]) -> None:
 
 
 if __name__ == '__main__':
-    program.run(main, prepare=_prepare)
+    entry.run(main, prepare=_prepare)

@@ -12,8 +12,10 @@ import pathlib
 
 from absl import flags
 
-from data_pipeline import output_file, program
-from hax_jax import config, mesh, runtime
+from hax_jax import errors
+from hax_jax.config import convert, schema
+from hax_jax.devices import mesh, runtime
+from hax_jax.program import entry, output_file
 from launch import chat_session, models, sampling_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
@@ -37,7 +39,7 @@ def main() -> None:
     _check(settings)
     runtime.start()
     [chosen] = models.choose([_WORKDIR.value], _STEP.value)
-    on = mesh.make_mesh(config.MeshConfig(tensor=_TENSOR.value))
+    on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
     model = models.load(chosen, base=_BASE.value, on=on)
     chat_session.say(
         f'{chosen.workdir} at step {chosen.step} ({chosen.why}); /help shows commands'
@@ -46,12 +48,12 @@ def main() -> None:
     session.run()
 
 
-def _check(settings: config.SamplingConfig) -> None:
+def _check(settings: schema.SamplingConfig) -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
     problems = []
     try:
-        config.check_sampling(settings)
-    except config.InputError as error:
+        convert.check_sampling(settings)
+    except errors.InputError as error:
         problems.append(str(error))
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
@@ -63,8 +65,8 @@ def _check(settings: config.SamplingConfig) -> None:
         path = pathlib.Path(_TRANSCRIPT.value)
         problems += output_file.problems('transcript', path)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
 
 
 if __name__ == '__main__':
-    program.run(main)
+    entry.run(main)

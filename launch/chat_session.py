@@ -7,8 +7,10 @@ import sys
 import types
 from collections.abc import Iterator
 
-from data_pipeline.reading import clean
-from hax_jax import chat, chat_settings, config, files, generate
+from data_pipeline.pages import clean
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.sampling import chat, chat_settings, generation
 from launch import models
 
 _HELP = """\
@@ -25,7 +27,7 @@ class Session:
     """One conversation and the settings of its next answer."""
 
     def __init__(
-        self, model: models.Model, settings: config.SamplingConfig, *, transcript: str
+        self, model: models.Model, settings: schema.SamplingConfig, *, transcript: str
     ) -> None:
         """`transcript` is a file that is written after each answer; '' is none.
 
@@ -56,7 +58,7 @@ class Session:
                         return
                 elif line.strip():
                     self._ask(line)
-            except (config.InputError, OSError) as error:
+            except (errors.InputError, OSError) as error:
                 say(f'error: {error}')
 
     def _command(self, line: str) -> bool:
@@ -85,11 +87,11 @@ class Session:
 
     def _retry(self) -> None:
         if not self.conversation.turns:
-            raise config.InputError('there is no question yet to answer again.')
+            raise errors.InputError('there is no question yet to answer again.')
         last = self.conversation.turns.pop()
         try:
             self._ask(last.question)
-        except config.InputError:
+        except errors.InputError:
             self.conversation.turns.append(last)
             raise
 
@@ -131,20 +133,20 @@ class Session:
         between = '\n---\n\n' if self._before else ''
         return self._before + between + self.conversation.transcript()
 
-    def _tell(self, sample: generate.Sample) -> None:
+    def _tell(self, sample: generation.Sample) -> None:
         """How an answer ended, unless it ended itself."""
         if sample.finish_reason in ('length', 'n_positions', 'interrupted'):
             say(f'({sample.finish_reason} after {sample.num_tokens} tokens)')
 
     def _save(self, value: str) -> None:
         if not value:
-            raise config.InputError('/save needs the name of a file.')
+            raise errors.InputError('/save needs the name of a file.')
         try:
             path = pathlib.Path(value).expanduser().resolve()
         except RuntimeError as error:  # ~NAME of no user
-            raise config.InputError(f'/save {value}: {error}; give a path.') from error
+            raise errors.InputError(f'/save {value}: {error}; give a path.') from error
         if path.exists() and path not in self._saved:
-            raise config.InputError(f'{path} is there already; give another name.')
+            raise errors.InputError(f'{path} is there already; give another name.')
         files.write_text(path, self.conversation.transcript())
         self._saved.add(path)
         say(f'wrote {len(self.conversation.turns)} turns to {path}')
@@ -158,7 +160,7 @@ def _read(transcript: str) -> str:
     try:
         before = path.read_text('utf-8')
     except UnicodeDecodeError as error:
-        raise config.InputError(
+        raise errors.InputError(
             f'--transcript={transcript} holds something else than UTF-8 text; give '
             'another file.'
         ) from error
@@ -191,7 +193,7 @@ def _lines() -> Iterator[str]:
             say('\n/quit or Ctrl-D ends')
             continue
         except UnicodeDecodeError as error:
-            raise config.InputError(
+            raise errors.InputError(
                 f'standard input is not {error.encoding} text '
                 f'({error.reason}); save it as UTF-8.'
             ) from error

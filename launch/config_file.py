@@ -2,7 +2,7 @@
 
 import ml_collections
 
-from data_pipeline import config_file
+from hax_jax.program import config_file
 
 
 def load(file: str) -> ml_collections.ConfigDict:

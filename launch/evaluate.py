@@ -19,8 +19,11 @@ import jax
 import tqdm
 from absl import flags
 
-from data_pipeline import output_file, program
-from hax_jax import config, files, paired, records, runtime, scorer
+from hax_jax import errors, files
+from hax_jax.data import records
+from hax_jax.devices import runtime
+from hax_jax.evaluation import paired, scorer
+from hax_jax.program import entry, output_file
 from launch import evaluation_rows, score_table
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -117,7 +120,7 @@ def _check() -> None:
         output = pathlib.Path(_OUTPUT.value)
         problems += output_file.problems('output', output) or _replacing(output)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
 
 
 def _replacing(output: pathlib.Path) -> list[str]:
@@ -149,7 +152,7 @@ def _candidates() -> list[scorer.Candidate]:
     ]
     named = {(pathlib.Path(c.path).resolve(), c.step) for c in candidates}
     if len(named) < len(candidates):
-        raise config.InputError(
+        raise errors.InputError(
             f'both models are {candidates[0].path}'
             + (f' at step {candidates[0].step}' if candidates[0].step else '')
             + ', which differs in nothing from itself; give another, or another --step.'
@@ -211,7 +214,7 @@ def _compare(
             named = ', '.join(ids[:_NAMED]) + (', ...' if len(ids) > _NAMED else '')
             print(f'note: {len(ids)} pairs are {what}, not compared ({named})')
     if not found.by:
-        raise config.InputError(
+        raise errors.InputError(
             'the models have no pair in common to compare; give a larger --seq_len.'
         )
     for source, difference in found.by.items():
@@ -258,4 +261,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == '__main__':
-    program.run(main)
+    entry.run(main)

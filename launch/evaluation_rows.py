@@ -1,12 +1,15 @@
 """The packed rows that launch.evaluate scores models on: the same pairs for each."""
 
-import collections.abc
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from data_pipeline import dataset, pack
-from hax_jax import config, evaluate, records, scorer
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import records
+from hax_jax.evaluation import evaluate, scorer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,13 +17,13 @@ class WithRows:
     """A model and the packed rows that it is evaluated on."""
 
     candidate: scorer.Candidate
-    data: config.DataConfig
+    data: schema.DataConfig
     cache: records.PackedCache
     notes: list[str]
 
 
 def pack_for(
-    candidates: collections.abc.Sequence[scorer.Candidate],
+    candidates: Sequence[scorer.Candidate],
     *,
     data: str,
     split: str,
@@ -46,7 +49,7 @@ def pack_for(
     for candidate in candidates:
         n_positions = candidate.run.model.n_positions
         if seq_len > n_positions:
-            raise config.InputError(
+            raise errors.InputError(
                 f'--seq_len={seq_len} is over the {n_positions} positions of '
                 f'{candidate.path}; lower it.'
             )
@@ -70,19 +73,19 @@ def pack_for(
     return out
 
 
-def _own_dataset(owns: list[config.DataConfig]) -> str:
+def _own_dataset(owns: list[schema.DataConfig]) -> str:
     """The one dataset of the runs."""
     hashes = {}
     for own in owns:
         try:
             hashes[own.path] = dataset.read_manifest(own.path)['sha256']
-        except config.InputError as error:
-            raise config.InputError(
+        except errors.InputError as error:
+            raise errors.InputError(
                 f"the run's own dataset is not where it was: {error}\n"
                 'If it moved, or for another, give --data=FOLDER.'
             ) from error
     if len(set(hashes.values())) > 1:
-        raise config.InputError(
+        raise errors.InputError(
             f'the runs were trained on different datasets ({", ".join(hashes)}), whose '
             'pairs differ; say with --data=FOLDER on which to compare them.'
         )

@@ -17,8 +17,11 @@ import sys
 
 from absl import flags
 
-from data_pipeline import program
-from hax_jax import config, export, run_export, runtime
+from hax_jax import errors
+from hax_jax.devices import runtime
+from hax_jax.formats import hf_folder
+from hax_jax.program import entry
+from hax_jax.runs import export
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
 _FORMAT = flags.DEFINE_string(
@@ -50,14 +53,14 @@ def main() -> int:
     _check()
     runtime.start()
     try:
-        written = run_export.write(
+        written = export.write(
             _WORKDIR.value,
             _OUTPUT.value,
             format=_FORMAT.value,
             step=_STEP.value,
             base=_BASE.value,
         )
-    except export.MismatchError as error:
+    except hf_folder.MismatchError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(f'{_WORKDIR.value} at step {written.parts.step} ({written.parts.why})')
@@ -82,21 +85,21 @@ def _check() -> None:
     problems = []
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    if _FORMAT.value not in run_export.FORMATS:
+    if _FORMAT.value not in export.FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
-            f'{", ".join(run_export.FORMATS)}.'
+            f'{", ".join(export.FORMATS)}.'
         )
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')
     else:
         path = pathlib.Path(_OUTPUT.value).expanduser()
-        problems += export.output_problems(path)
+        problems += hf_folder.output_problems(path)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
 
 
 if __name__ == '__main__':
     # transformers would say at its import that without PyTorch it has no models.
     os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
-    program.run(main)
+    entry.run(main)

@@ -8,27 +8,27 @@ def main() -> None:
 program.run(main, prepare=launch_flags.check)
 """
 
-import collections.abc
 import dataclasses
+from collections.abc import Sequence
 
 import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from data_pipeline import overrides
-from hax_jax import config
+from hax_jax.config import convert, schema
+from hax_jax.program import overrides
 from launch import config_file
 
 flags.disclaim_key_flags()  # --config is shown in the --help of the program
 
-_SCHEMA = overrides.Schema(config.draft, config.freeze, config_file.load)
+_SCHEMA = overrides.Schema(convert.draft, convert.freeze, config_file.load)
 
 
 def define() -> flags.FlagHolder[ml_collections.ConfigDict]:
     """Defines `--config` for the program that calls it."""
     sections = '\n'.join(
         f'{section.name}: {" ".join(f.name for f in dataclasses.fields(section.type))}'
-        for section in dataclasses.fields(config.Config)
+        for section in dataclasses.fields(schema.Config)
     )
     return config_flags.DEFINE_config_file(
         'config',
@@ -39,17 +39,15 @@ def define() -> flags.FlagHolder[ml_collections.ConfigDict]:
     )
 
 
-def frozen(holder: flags.FlagHolder[ml_collections.ConfigDict]) -> config.Config:
+def frozen(holder: flags.FlagHolder[ml_collections.ConfigDict]) -> schema.Config:
     """The validated config of the parsed command line.
 
     Raises:
       InputError: names every field that is out of range.
     """
-    return config.freeze(holder.value)
+    return convert.freeze(holder.value)
 
 
-def check(
-    argv: collections.abc.Sequence[str], *, values: flags.FlagValues = flags.FLAGS
-) -> list[str]:
+def check(argv: Sequence[str], *, values: flags.FlagValues = flags.FLAGS) -> list[str]:
     """As `overrides.check`, of a config that says what to train."""
     return overrides.check(argv, _SCHEMA, values=values)

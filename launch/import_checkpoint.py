@@ -16,20 +16,14 @@ import shlex
 import numpy as np
 from absl import flags
 
-from data_pipeline import program
-from hax_jax import (
-    config,
-    export,
-    files,
-    lora,
-    model_card,
-    peft_config,
-    pretrained,
-    restore,
-    runs,
-    runtime,
-    text,
-)
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.devices import runtime
+from hax_jax.formats import hf_folder, model_card, peft_config, pretrained
+from hax_jax.model import lora
+from hax_jax.program import entry
+from hax_jax.runs import restore, run_folder
 from launch import import_sources
 
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
@@ -62,7 +56,7 @@ def main(arguments: list[str]) -> int:
             alpha=_ALPHA.value,
             n_head=_N_HEAD.value,
             tokenizer=_TOKENIZER.value,
-            own_base=output / runs.OWN_BASE,
+            own_base=output / run_folder.OWN_BASE,
         )
     tokenizer = import_sources.load_tokenizer(found)
     with files.new_folder(output) as new:
@@ -83,7 +77,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     """
     problems = []
     if len(arguments) != 1:
-        raise config.InputError(
+        raise errors.InputError(
             f'{len(arguments)} inputs are given ({", ".join(arguments) or "none"}); '
             'give one .pt file of the old project, or one folder that peft saved.'
         )
@@ -92,7 +86,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')
     else:
-        problems += export.output_problems(output)
+        problems += hf_folder.output_problems(output)
     if _FORMAT.value not in _FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
@@ -122,7 +116,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             'is none, and a .pt file holds its base: leave --base out.'
         )
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     return path, output
 
 
@@ -143,11 +137,11 @@ def _write_run(
     """Fills the folder with a run, and reads it back; returns notes."""
     notes = []
     if found.own_base:
-        own = new / runs.OWN_BASE
+        own = new / run_folder.OWN_BASE
         own.mkdir()
         parameters = found.base.parameters
         notes = _write_hugging_face(own, found.model, parameters, tokenizer, found)
-    runs.write_imported(
+    run_folder.write_imported(
         new,
         model=found.model,
         lora_settings=found.settings,
@@ -163,7 +157,7 @@ def _write_run(
 
 def _write_hugging_face(
     folder: pathlib.Path,
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     parameters: dict[str, np.ndarray],
     tokenizer: text.Tokenizer,
     found: import_sources.Imported,
@@ -177,9 +171,11 @@ def _write_hugging_face(
     card = model_card.make(
         f'{found.origin}, taken over by hax_jax',
         facts,
-        max_new_tokens=export.max_new_tokens(model),
+        max_new_tokens=hf_folder.max_new_tokens(model),
     )
-    notes = export.write_hugging_face(folder, model, parameters, tokenizer, card=card)
+    notes = hf_folder.write_hugging_face(
+        folder, model, parameters, tokenizer, card=card
+    )
     again = pretrained.load_parameters(folder, pretrained.read_model_config(folder))
     _require_same(again, parameters)
     return notes
@@ -189,10 +185,10 @@ def _require_same(
     found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
 ) -> None:
     if pretrained.fingerprint(found) != pretrained.fingerprint(expected):
-        raise export.MismatchError('other parameters were read back than written.')
+        raise hf_folder.MismatchError('other parameters were read back than written.')
 
 
-def _lora(settings: config.LoraConfig) -> str:
+def _lora(settings: schema.LoraConfig) -> str:
     kind = 'DoRA' if settings.dora else 'LoRA'
     root = 'sqrt(rank)' if settings.rslora else 'rank'
     return (
@@ -239,4 +235,4 @@ def _next(found: import_sources.Imported, output: pathlib.Path) -> str:
 if __name__ == '__main__':
     # transformers would say at its import that without PyTorch it has no models.
     os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
-    program.run(main, positional=True)
+    entry.run(main, positional=True)

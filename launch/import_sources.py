@@ -6,16 +6,11 @@ import pathlib
 
 import numpy as np
 
-from hax_jax import (
-    config,
-    model_card,
-    old_checkpoint,
-    peft_adapter,
-    pretrained,
-    restore,
-    runs,
-    text,
-)
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.formats import model_card, old_checkpoint, peft_adapter, pretrained
+from hax_jax.runs import restore, run_folder
 
 _GPT2_VOCAB = 50257
 _VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
@@ -28,9 +23,9 @@ class Imported:
     `own_base` says that the base is in no other file that hax_jax reads.
     """
 
-    model: config.ModelConfig
+    model: schema.ModelConfig
     parameters: dict[str, np.ndarray]
-    settings: config.LoraConfig
+    settings: schema.LoraConfig
     base: pretrained.Base | None
     own_base: bool
     tokenizer: str
@@ -58,7 +53,7 @@ def old(
     """
     found = old_checkpoint.read(str(path), alpha=alpha, n_head=n_head)
     if not tokenizer and found.model.vocab_size != _GPT2_VOCAB:
-        raise config.InputError(
+        raise errors.InputError(
             f'{path} has a vocabulary of {found.model.vocab_size}, not that of GPT-2; '
             'give the tokenizer that it was trained with as --tokenizer=FOLDER.'
         )
@@ -104,7 +99,7 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
     own = restore.load_base(base)
     found = peft_adapter.read(folder, own.model)
     if found.base_hash and found.base_hash != own.hash:
-        raise config.InputError(
+        raise errors.InputError(
             f'{base} is not the base of {folder}: its parameters hash to '
             f'{own.hash[:16]}, the adapter says {found.base_hash[:16]} '
             f'({found.base_name}); give that one as --base.'
@@ -112,7 +107,7 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
     table = 'wte' if own.model.tie_embeddings else 'lm_head'
     own_head = own.parameters[f'{table}.embedding']
     if found.head is not None and not np.array_equal(found.head, own_head):
-        raise config.InputError(
+        raise errors.InputError(
             f'{folder} stores a head that is not that of {base}: the adapter '
             f'was trained on another model ({found.base_name}); give that as --base.'
         )
@@ -122,7 +117,7 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
             f'the adapter has no hash of its base ({found.base_name or "not named"}): '
             f'that it is {base} is taken on your word'
         )
-    source = runs.find_source(base)
+    source = run_folder.find_source(base)
     name = model_card.short_name(base, is_run=source.is_run)
     return Imported(
         model=own.model,
@@ -145,7 +140,7 @@ def load_tokenizer(found: Imported) -> text.Tokenizer:
     """The tokenizer, if it can be the model's."""
     tokenizer = text.load_tokenizer(found.tokenizer)
     if not 0 <= found.model.vocab_size - tokenizer.vocab_size < _VOCAB_PADDING:
-        raise config.InputError(
+        raise errors.InputError(
             f'the tokenizer {found.tokenizer} has {tokenizer.vocab_size} ids, the '
             f'model {found.model.vocab_size}; give the one that it was trained with as '
             '--tokenizer=FOLDER.'

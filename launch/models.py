@@ -1,16 +1,20 @@
 """Which checkpoints a program was asked for, and each as a Generator on all devices."""
 
-import collections.abc
 import dataclasses
 import pathlib
 import re
+from collections.abc import Sequence
 
 import jax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import checkpoint, config, generate, gpt2, mesh, restore, runs, text
-from hax_jax import train_state as ts
+from hax_jax import errors
+from hax_jax.data import text
+from hax_jax.devices import mesh
+from hax_jax.model import gpt2, param_tree
+from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.sampling import generation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +28,12 @@ class Chosen:
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    generator: generate.Generator
+    generator: generation.Generator
     tokenizer: text.Tokenizer
     n_positions: int
 
 
-def choose(workdirs: collections.abc.Sequence[str], step: int | None) -> list[Chosen]:
+def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
     """The checkpoint of each `PATH` or `PATH@STEP`; `step` is that of a sole PATH.
 
     Raises:
@@ -53,14 +57,14 @@ def choose(workdirs: collections.abc.Sequence[str], step: int | None) -> list[Ch
             continue
         try:
             found = _find(path, own_step if step is None else step)
-        except config.InputError as error:
+        except errors.InputError as error:
             problems.append(str(error))
             continue
         if _key(found) in map(_key, chosen):
             problems.append(f'--workdir={given} is step {found.step} again; leave it.')
         chosen.append(found)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     return chosen
 
 
@@ -73,7 +77,7 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
     loaded = restore.load(chosen.workdir, step=chosen.step, base=base)
     model = _spread(loaded.model, on) if on.shape['tensor'] > 1 else loaded.model
     return Model(
-        generator=generate.Generator(model, loaded.tokenizer, mesh=on),
+        generator=generation.Generator(model, loaded.tokenizer, mesh=on),
         tokenizer=loaded.tokenizer,
         n_positions=loaded.model_config.n_positions,
     )
@@ -94,21 +98,21 @@ def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:
 
 def _find(workdir: str, step: int | None) -> Chosen:
     folder = pathlib.Path(workdir)
-    runs.read_run(folder)
-    path = folder / runs.CHECKPOINTS
+    run_folder.read_run(folder)
+    path = folder / run_folder.CHECKPOINTS
     steps = []
     if path.is_dir():
         with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
             steps = checkpoints.steps()
     if not steps:
-        raise config.InputError(
+        raise errors.InputError(
             f'{folder} has no checkpoint yet; let launch.train reach one.'
         )
     if step is None:
-        return Chosen(workdir, *runs.choose_step(steps))
+        return Chosen(workdir, *run_folder.choose_step(steps))
     there = sorted(s.step for s in steps)
     if step not in there:
-        raise config.InputError(
+        raise errors.InputError(
             f'{folder} has no checkpoint of step {step}; it has '
             f'{", ".join(map(str, there))}.'
         )
@@ -119,7 +123,7 @@ def _spread(model: gpt2.Gpt2, on: Mesh) -> gpt2.Gpt2:
     graphdef, params = nnx.split(model)
     params = jax.tree_util.tree_map_with_path(
         lambda path, x: jax.device_put(
-            x, mesh.parameter_sharding(on, ts.dotted(path), x.shape)
+            x, mesh.parameter_sharding(on, param_tree.dotted(path), x.shape)
         ),
         params,
     )

@@ -21,16 +21,12 @@ from typing import Any
 from absl import flags
 from jax.sharding import Mesh
 
-from data_pipeline import output_file, program
-from data_pipeline.reading import clean
-from hax_jax import (
-    config,
-    fitting,
-    mesh,
-    prompt_names,
-    prompts,
-    runtime,
-)
+from data_pipeline.pages import clean
+from hax_jax import errors
+from hax_jax.config import convert, schema
+from hax_jax.devices import mesh, runtime
+from hax_jax.program import entry, output_file
+from hax_jax.sampling import prompt_fitting, prompt_names, prompts
 from launch import models, sample_output, sampling_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -103,7 +99,7 @@ def _to_file(
     chosen: list[models.Chosen], asked: sample_output.Asked
 ) -> list[dict[str, Any]]:
     """Fills --output with what it has not yet; all its rows, in order."""
-    on = mesh.make_mesh(config.MeshConfig(tensor=_TENSOR.value))
+    on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
     output = sample_output.open_output(_OUTPUT.value, chosen, asked)
     try:
         for which in chosen:
@@ -125,7 +121,7 @@ def _to_terminal(
     chosen: list[models.Chosen], asked: sample_output.Asked
 ) -> list[dict[str, Any]]:
     """The rows, printed as they come unless they are for a table."""
-    on = mesh.make_mesh(config.MeshConfig(tensor=_TENSOR.value))
+    on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
     rows: list[dict[str, Any]] = []
     for which in chosen:
         _say_which(which)
@@ -146,10 +142,10 @@ def _to_terminal(
 
 def _ready(
     which: models.Chosen, asked: sample_output.Asked, on: Mesh
-) -> tuple[models.Model, fitting.Fitted]:
+) -> tuple[models.Model, prompt_fitting.Fitted]:
     """The model, and the letters as it can read them."""
     model = models.load(which, base=_BASE.value, on=on)
-    fitted = fitting.fit(
+    fitted = prompt_fitting.fit(
         asked.questions,
         model.tokenizer,
         n_positions=model.n_positions,
@@ -164,7 +160,7 @@ def _say_which(which: models.Chosen) -> None:
     sample_output.say(f'{which.workdir} at step {which.step} ({which.why})')
 
 
-def _check(settings: config.SamplingConfig) -> None:
+def _check(settings: schema.SamplingConfig) -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
     problems = []
     if not _WORKDIR.value and not _LIST.value:
@@ -177,8 +173,8 @@ def _check(settings: config.SamplingConfig) -> None:
                 f'{flag.name}={flag.value} is not accepted; use an integer from 1 on.'
             )
     try:
-        config.check_sampling(settings)
-    except config.InputError as error:
+        convert.check_sampling(settings)
+    except errors.InputError as error:
         problems.append(str(error))
     if settings.temperature == 0 and _NUM_SAMPLES.value > 1:
         problems.append(
@@ -194,7 +190,7 @@ def _check(settings: config.SamplingConfig) -> None:
         {'prompts': _PROMPTS.value, 'output': _OUTPUT.value, 'table': _TABLE.value}
     )
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
 
 
 def _questions() -> list[prompts.Question]:
@@ -207,7 +203,7 @@ def _questions() -> list[prompts.Question]:
         sample_output.say('reading letters from standard input')
         found = prompts.read(prompts.STANDARD_INPUT)
     else:
-        raise config.InputError(
+        raise errors.InputError(
             'there is no letter to answer; give --prompt="...", --prompts=FILE, or '
             '--prompts=- for standard input.'
         )
@@ -227,7 +223,7 @@ def _questions() -> list[prompts.Question]:
     ]
     empty = [question.place for question in cleaned if not question.text]
     if empty:
-        raise config.InputError(
+        raise errors.InputError(
             f'{", ".join(empty)}: nothing to read but invisible characters; write a '
             'letter.'
         )
@@ -244,4 +240,4 @@ def _questions() -> list[prompts.Question]:
 
 
 if __name__ == '__main__':
-    program.run(main)
+    entry.run(main)

@@ -10,18 +10,18 @@ import sys
 import time
 from typing import Any
 
-from data_pipeline import output_file
-from hax_jax import (
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.program import output_file
+from hax_jax.sampling import (
     answer_file,
     answer_table,
-    config,
-    files,
-    fitting,
-    generate,
-    metrics,
+    generation,
+    prompt_fitting,
     prompts,
-    text,
 )
+from hax_jax.watch import metrics
 from launch import models
 
 _LINE_EVERY_SECONDS = 5.0
@@ -34,7 +34,7 @@ class Asked:
     """What a command asks of each of its checkpoints."""
 
     questions: list[prompts.Question]
-    settings: config.SamplingConfig
+    settings: schema.SamplingConfig
     num_samples: int  # answers to each question
     batch_size: int
     logprobs: bool  # whether rows have each token's id and log probability
@@ -56,7 +56,7 @@ def open_output(
     expected = _expected(chosen, asked)
     try:
         output.check(expected)
-    except config.InputError:
+    except errors.InputError:
         output.close()
         raise
     if output.torn:
@@ -78,8 +78,8 @@ def have(output: answer_file.AnswerFile, which: models.Chosen) -> set[tuple[str,
 
 def append(
     output: answer_file.AnswerFile,
-    generator: generate.Generator,
-    fitted: fitting.Fitted,
+    generator: generation.Generator,
+    fitted: prompt_fitting.Fitted,
     asked: Asked,
     which: models.Chosen,
 ) -> None:
@@ -145,7 +145,7 @@ def write_table(
 
 
 def as_row(
-    sample: generate.Sample, which: models.Chosen, asked: Asked
+    sample: generation.Sample, which: models.Chosen, asked: Asked
 ) -> dict[str, Any]:
     """An answer as a row: what it is, and of which checkpoint and settings."""
     values = dataclasses.asdict(sample) | _settings_of_all(which, asked)
@@ -154,7 +154,7 @@ def as_row(
     return values
 
 
-def in_words(sample: generate.Sample, asked: Asked, *, run: str) -> str:
+def in_words(sample: generation.Sample, asked: Asked, *, run: str) -> str:
     """An answer for the terminal; `run` ('' if there is one alone) is of which run."""
     place = {question.id: question.place for question in asked.questions}[sample.id]
     number = f' sample {sample.sample}' if asked.num_samples > 1 else ''

@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from hax_jax import config
+from hax_jax.config import schema
 
 _HELP = {
     'max_new_tokens': 'The longest answer, in tokens.',
@@ -33,11 +33,11 @@ _FLAGS = {
     field.name: _DEFINE[type(field.default)](
         field.name, field.default, _HELP[field.name]
     )
-    for field in dataclasses.fields(config.SamplingConfig)
+    for field in dataclasses.fields(schema.SamplingConfig)
 }
 
 
-def settings() -> config.SamplingConfig:
+def settings() -> schema.SamplingConfig:
     """What the flags say, not yet checked."""
     values = {name: flag.value for name, flag in _FLAGS.items()}
-    return config.SamplingConfig(**values | {'stop': tuple(values['stop'])})
+    return schema.SamplingConfig(**values | {'stop': tuple(values['stop'])})

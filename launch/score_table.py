@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hax_jax import evaluate
+from hax_jax.evaluation import evaluate
 
 
 def lines(by: dict[str, dict[str, dict[str, float]]]) -> list[str]:

@@ -15,19 +15,15 @@ import sys
 
 from absl import flags
 
-from data_pipeline import pack, program
-from hax_jax import (
-    config,
-    outcome,
-    planner,
-    preflight,
-    records,
-    resume,
-    runs,
-    runtime,
-    schedule_plot,
-    trainer,
-)
+from data_pipeline import pack
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import records
+from hax_jax.devices import runtime
+from hax_jax.program import entry
+from hax_jax.runs import run_folder
+from hax_jax.training import planner, resume, run_setup, run_summary, train_loop
+from hax_jax.watch import schedule_plot
 from launch import flags as launch_flags
 
 _CONFIG = launch_flags.define()
@@ -48,18 +44,18 @@ _BASE = flags.DEFINE_string(
 
 def main() -> int:
     if not _WORKDIR.value and not _DRY_RUN.value:
-        raise config.InputError('--workdir is missing; give the folder of the run.')
+        raise errors.InputError('--workdir is missing; give the folder of the run.')
     run = launch_flags.frozen(_CONFIG)
     if _QUICK.value:
         run = _quick(run)
     resume.check_names(_ALLOW_CHANGE.value, run)
     runtime.start()
-    run, tokenizer_path = runs.resolve(run)
+    run, tokenizer_path = run_folder.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
-    run = runs.with_vocab(run, tokenizer)
+    run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
-    setup = preflight.prepare(run, cache)
+    setup = run_setup.prepare(run, cache)
     print(planner.render(planner.make_plan(setup)), flush=True)
     if _DRY_RUN.value:
         plain = not sys.stdout.isatty()
@@ -69,11 +65,11 @@ def main() -> int:
         print(f'learning rate by step ({run.optimizer.schedule}):\n{plot}', flush=True)
         return 0
     workdir = pathlib.Path(_WORKDIR.value)
-    summary = trainer.train(
+    summary = train_loop.train(
         setup, workdir, allow_change=_ALLOW_CHANGE.value, base=_BASE.value
     )
-    print(outcome.render(summary, workdir), flush=True)
-    return outcome.exit_code(summary)
+    print(run_summary.render(summary, workdir), flush=True)
+    return run_summary.exit_code(summary)
 
 
 _QUICK_TRAIN = {
@@ -85,7 +81,7 @@ _QUICK_TRAIN = {
 }
 
 
-def _quick(run: config.Config) -> config.Config:
+def _quick(run: schema.Config) -> schema.Config:
     """The config cut to 10 steps, with everything else as it is.
 
     Raises:
@@ -95,7 +91,7 @@ def _quick(run: config.Config) -> config.Config:
     twice = [f'--config.train.{name}' for name in _QUICK_TRAIN]
     twice = [name for name in twice if name in given]
     if twice:
-        raise config.InputError(
+        raise errors.InputError(
             f'--quick sets {", ".join(twice)} itself; leave it or --quick out.'
         )
     train = dataclasses.replace(run.train, **_QUICK_TRAIN)
@@ -107,4 +103,4 @@ def _quick(run: config.Config) -> config.Config:
 
 
 if __name__ == '__main__':
-    program.run(main, prepare=launch_flags.check)
+    entry.run(main, prepare=launch_flags.check)

@@ -21,19 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hax_jax import (
-    attention,
-    config,
-    mesh,
-    optimizer,
-    records,
-    runtime,
-    train_state,
-    train_step,
-)
+from hax_jax.config import schema
+from hax_jax.data import records
+from hax_jax.devices import mesh, runtime
+from hax_jax.model import attention
+from hax_jax.training import optimizer, train_state, train_step
 
 _FUSED = {'gpu': 'cudnn', 'tpu': 'splash'}
-_GPT2 = config.ModelConfig(
+_GPT2 = schema.ModelConfig(
     n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
 )
 
@@ -92,11 +87,11 @@ def compare(name: str) -> bool:
 def time_step(name: str, *, batch_size: int = 8, num_steps: int = 20) -> dict[str, Any]:
     """Tokens per second of the 124M's step, and its compile time."""
     model = dataclasses.replace(_GPT2, attention=name)
-    settings = config.OptimizerConfig()
+    settings = schema.OptimizerConfig()
     tx = optimizer.make_optimizer(settings, num_steps=1000)
-    devices = mesh.make_mesh(config.MeshConfig())
+    devices = mesh.make_mesh(schema.MeshConfig())
     batch_size *= mesh.num_batch_shards(devices)
-    lora = config.LoraConfig()
+    lora = schema.LoraConfig()
     with jax.set_mesh(devices):
         blueprint = train_state.make_blueprint(
             model, lora, tx, compute_dtype='bfloat16', mesh=devices

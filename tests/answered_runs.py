@@ -4,7 +4,9 @@ import pathlib
 
 import tiny_runs
 
-from hax_jax import config, files, packing, records, text
+from hax_jax import files
+from hax_jax.config import schema
+from hax_jax.data import packing, records, text
 
 SEQ_LEN = 96
 QUESTIONS = ['My mother visits.\n\nWhy?', 'Is it rude?', 'Who pays?', 'May I go home?']
@@ -52,7 +54,7 @@ def write_cache(
     return records.open_cache(folder)
 
 
-def make_config(**changes: object) -> config.Config:
+def make_config(**changes: object) -> schema.Config:
     """4 steps, evaluated at 0, 2 and 4, two questions answered in 12 tokens."""
     settings = {
         'data__seq_len': SEQ_LEN,

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from hax_jax import text  # which imports no JAX
+from hax_jax.data import text
 
 # Tests compile the same tiny programs over and over, in child processes too; workers of
 # pytest-xdist share them. Set before JAX is imported, which reads them. What is left to

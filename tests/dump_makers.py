@@ -1,9 +1,9 @@
 """Dump files as Arctic Shift and Pushshift make them."""
 
-import collections.abc
 import json
 import pathlib
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import zstandard
@@ -11,7 +11,7 @@ import zstandard
 
 def write(
     path: pathlib.Path,
-    objects: collections.abc.Iterable[dict[str, Any]],
+    objects: Iterable[dict[str, Any]],
     *,
     frames: int = 1,
     window_log: int = 0,

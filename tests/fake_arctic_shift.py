@@ -1,7 +1,7 @@
 """Arctic Shift on loopback: its endpoints, bounds and shapes, and its bad days."""
 
-import collections.abc
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import loopback
@@ -18,7 +18,7 @@ class FakeArcticShift:
 
     def __init__(
         self,
-        posts: collections.abc.Sequence[dict[str, Any]],
+        posts: Sequence[dict[str, Any]],
         *,
         trees: dict[str, list[dict[str, Any]]] | None = None,
         inclusive: bool = False,

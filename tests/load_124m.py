@@ -20,9 +20,11 @@ import numpy as np
 import safetensors.numpy
 from flax import serialization
 
-from hax_jax import config, layouts, pretrained
+from hax_jax.config import schema
+from hax_jax.formats import pretrained
+from hax_jax.model import naming
 
-SIZES = config.ModelConfig(
+SIZES = schema.ModelConfig(
     n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
 )
 DTYPES = {'float32': np.float32, 'float16': np.float16, 'bfloat16': ml_dtypes.bfloat16}
@@ -37,19 +39,19 @@ def write(file: pathlib.Path, dtype: type) -> None:
     rng = np.random.default_rng(0)
     arrays = {
         name: rng.normal(0, 0.1, shape).astype(dtype)
-        for name, shape in layouts.parameter_shapes(SIZES).items()
+        for name, shape in naming.parameter_shapes(SIZES).items()
     }
     if file.suffix == '.msgpack':
         tree: dict[str, object] = {}
         for name, array in arrays.items():
-            *path, last = layouts.hugging_face_flax(name).split('/')
+            *path, last = naming.hugging_face_flax(name).split('/')
             inner = tree
             for key in path:
                 inner = inner.setdefault(key, {})
             inner[last] = array.T if last == 'kernel' else array
         file.write_bytes(serialization.msgpack_serialize(tree))
         return
-    arrays = {layouts.hugging_face(name): array for name, array in arrays.items()}
+    arrays = {naming.hugging_face(name): array for name, array in arrays.items()}
     if file.suffix == '.safetensors':
         safetensors.numpy.save_file(arrays, file)
         return

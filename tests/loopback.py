@@ -1,6 +1,5 @@
 """Servers on loopback that answer as a test says, in order to fail as real ones do."""
 
-import collections.abc
 import contextlib
 import dataclasses
 import http.server
@@ -8,6 +7,7 @@ import json
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable, Iterator
 from typing import Any
 
 HTML = '<!DOCTYPE html><html><body>You are blocked</body></html>'
@@ -29,11 +29,11 @@ class Reply:
     late: float = 0.0
 
 
-Answer = collections.abc.Callable[[str, dict[str, str]], Reply]
+Answer = Callable[[str, dict[str, str]], Reply]
 
 
 @contextlib.contextmanager
-def serve(answer: Answer) -> collections.abc.Iterator[str]:
+def serve(answer: Answer) -> Iterator[str]:
     """The base URL of a server; `answer` gets the path and the query of each request.
 
     A POST's form is in the query.

@@ -4,14 +4,14 @@ Sentences are drawn from a small grammar, so that a model can learn their words 
 their order, and share few runs of eight words.
 """
 
-import collections.abc
 import random
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import reddit_objects
 
-from data_pipeline.reading import raw_thread
+from data_pipeline.rows import raw_thread
 
 _WORDS = {
     'people': 'sisters brothers cousins neighbors bosses mothers uncles friends aunts',
@@ -73,9 +73,7 @@ def make(
     return posts, trees
 
 
-def raw(
-    number: int, *, seed: int = 0
-) -> collections.abc.Iterator[raw_thread.RawThread]:
+def raw(number: int, *, seed: int = 0) -> Iterator[raw_thread.RawThread]:
     """As many threads as a collector writes them; each tenth asks as the one before."""
     rng = random.Random(seed)
     asked = ''

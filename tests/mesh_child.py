@@ -10,14 +10,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from hax_jax import config, layouts, optimizer, train_step
-from hax_jax import mesh as mesh_lib
-from hax_jax import train_state as ts
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.model import naming, param_tree
+from hax_jax.training import optimizer, train_step
+from hax_jax.training import train_state as ts
 
-MODEL = config.ModelConfig(
+MODEL = schema.ModelConfig(
     n_layer=1, n_head=4, n_embd=32, n_positions=16, vocab_size=64, attention='xla'
 )
-OPTIMIZER = config.OptimizerConfig(learning_rate=1e-2)
+OPTIMIZER = schema.OptimizerConfig(learning_rate=1e-2)
 NUM_STEPS, ROWS, LENGTH = 3, 8, 16
 
 
@@ -41,7 +44,7 @@ def random_base() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(3)
     return {
         name: rng.normal(size=shape).astype(np.float32)
-        for name, shape in layouts.parameter_shapes(MODEL).items()
+        for name, shape in naming.parameter_shapes(MODEL).items()
     }
 
 
@@ -56,9 +59,9 @@ def train(
             devices=jax.devices()[:1],
         )
     else:
-        mesh = mesh_lib.make_mesh(config.MeshConfig(*shape))
-    targets = (*config.LoraConfig().targets, 'lm_head')
-    lora = config.LoraConfig(rank=rank, dora=True, targets=targets)
+        mesh = mesh_lib.make_mesh(schema.MeshConfig(*shape))
+    targets = (*schema.LoraConfig().targets, 'lm_head')
+    lora = schema.LoraConfig(rank=rank, dora=True, targets=targets)
     tx = optimizer.make_optimizer(OPTIMIZER, num_steps=NUM_STEPS)
     schedule = optimizer.schedule(OPTIMIZER, num_steps=NUM_STEPS)
     rows = mesh_lib.batch_sharding(mesh)
@@ -77,7 +80,7 @@ def train(
         )
         seen = []
         for number in range(NUM_STEPS):
-            placed = {k: ts.place(v, rows) for k, v in batch(number).items()}
+            placed = {k: param_tree.place(v, rows) for k, v in batch(number).items()}
             state, metrics = step(state, placed)
             # Several steps in flight deadlock in the CPU's collectives.
             jax.block_until_ready(state)
@@ -85,14 +88,14 @@ def train(
         evaluated = train_step.make_eval_step(blueprint, mesh=mesh)(
             state.params,
             state.frozen,
-            {k: ts.place(v, rows) for k, v in batch(9).items()},
+            {k: param_tree.place(v, rows) for k, v in batch(9).items()},
         )
         evaluated = np.asarray(jax.block_until_ready(evaluated['nll']))
     base = random_base()
     placed_base = ts.create(
         blueprint, MODEL, lora, tx, compute_dtype='float32', seed=0, base=base
     )
-    leaves = ts.named(placed_base.params) | ts.named(placed_base.frozen)
+    leaves = param_tree.named(placed_base.params) | param_tree.named(placed_base.frozen)
     return {
         'each_shard_is_its_part_of_the_base': all(
             np.array_equal(shard.data, array[shard.index])
@@ -104,15 +107,17 @@ def train(
         'nll': evaluated.tolist(),
         'params': {
             name: np.asarray(leaf).ravel().tolist()
-            for name, leaf in ts.named(state.params).items()
+            for name, leaf in param_tree.named(state.params).items()
         },
         'shards': {
             name: sorted({s.data.shape for s in leaf.addressable_shards})
-            for name, leaf in (ts.named(state.params) | ts.named(state.frozen)).items()
+            for name, leaf in (
+                param_tree.named(state.params) | param_tree.named(state.frozen)
+            ).items()
         },
         'moments': {
             name: sorted({s.data.shape for s in leaf.addressable_shards})
-            for name, leaf in ts.named(state.opt_state).items()
+            for name, leaf in param_tree.named(state.opt_state).items()
         },
         'rows_held': sorted(
             {s.data.shape for s in placed['inputs'].addressable_shards}
@@ -123,16 +128,16 @@ def train(
 def message(shape: tuple[int, int, int], *, batch_size: int) -> str:
     """The error of a mesh, or of a batch on it; '' if both are right."""
     try:
-        mesh = mesh_lib.make_mesh(config.MeshConfig(*shape))
+        mesh = mesh_lib.make_mesh(schema.MeshConfig(*shape))
         mesh_lib.check_batch_size(mesh, batch_size, field='train.batch_size')
-    except config.InputError as error:
+    except errors.InputError as error:
         return str(error)
     return ''
 
 
 def undivided() -> list[str]:
     """What is said of two parameters, one of which a mesh of tensor=2 can't split."""
-    mesh = mesh_lib.make_mesh(config.MeshConfig(2, 2, 2))
+    mesh = mesh_lib.make_mesh(schema.MeshConfig(2, 2, 2))
     shapes = {'wte.embedding': (65, 32), 'wpe.embedding': (16, 32)}
     place = mesh_lib.parameter_sharding(mesh, 'wte.embedding', (65, 32))
     return [*mesh_lib.undivided(mesh, shapes), str(place.shard_shape((65, 32)))]

@@ -26,19 +26,15 @@ import torch
 import transformers
 from flax import nnx
 
-from hax_jax import (
-    config,
-    layouts,
-    loss,
-    mesh,
-    optimizer,
-    pretrained,
-    train_step,
-)
-from hax_jax import train_state as ts
+from hax_jax.config import schema
+from hax_jax.devices import mesh
+from hax_jax.formats import pretrained
+from hax_jax.model import loss, naming, param_tree
+from hax_jax.training import optimizer, train_step
+from hax_jax.training import train_state as ts
 
 BATCH_SIZE, SEQ_LEN, NUM_STEPS = 2, 256, 5
-SETTINGS = config.OptimizerConfig(learning_rate=3e-4, warmup_steps=2)
+SETTINGS = schema.OptimizerConfig(learning_rate=3e-4, warmup_steps=2)
 LIMITS = {  # absolute; of gradients, the difference's norm over the norm
     'logits': 1e-4,
     'loss': 1e-5,
@@ -108,7 +104,7 @@ def by_torch(folder: pathlib.Path, ids: np.ndarray) -> Computed:
     out.loss.backward()
     logits, total = out.logits.detach().numpy(), out.loss.item()
     grads = {
-        layouts.ours(name.removeprefix('transformer.')): tensor.grad.numpy()
+        naming.ours(name.removeprefix('transformer.')): tensor.grad.numpy()
         for name, tensor in model.named_parameters()
     }
     del model, out
@@ -151,7 +147,7 @@ def by_hax_jax(folder: pathlib.Path, ids: np.ndarray, attention: str) -> Compute
     """The same by the model, the loss and the train step that training uses."""
     model = pretrained.read_model_config(folder)
     model = dataclasses.replace(model, attention=attention)
-    here, lora = mesh.make_mesh(config.MeshConfig()), config.LoraConfig()
+    here, lora = mesh.make_mesh(schema.MeshConfig()), schema.LoraConfig()
     tx = optimizer.make_optimizer(SETTINGS, num_steps=NUM_STEPS)
     blueprint = ts.make_blueprint(model, lora, tx, compute_dtype='float32', mesh=here)
     state = ts.create(
@@ -183,7 +179,7 @@ def by_hax_jax(folder: pathlib.Path, ids: np.ndarray, attention: str) -> Compute
     first = jnp.asarray(ids[0], jnp.int32)
     logits = np.asarray(logits_of(state.params, first))
     total, grads = loss_of(state.params, first)
-    grads = {name: np.asarray(grad) for name, grad in ts.named(grads).items()}
+    grads = {name: np.asarray(grad) for name, grad in param_tree.named(grads).items()}
 
     step = train_step.make_train_step(
         blueprint,

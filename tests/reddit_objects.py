@@ -3,7 +3,7 @@
 import pathlib
 from typing import Any
 
-from data_pipeline.reading import raw_thread
+from data_pipeline.rows import raw_thread
 
 LONG = 'Tell him what you told us, in one sentence, and then wait. ' * 3
 

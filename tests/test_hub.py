@@ -1,15 +1,16 @@
 """A hub name to a folder: weights in one format, and from the cache when offline."""
 
-import collections.abc
 import fnmatch
 import pathlib
 import types
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from hax_jax import config, pretrained
+from hax_jax import errors
+from hax_jax.formats import pretrained
 
-Hub = collections.abc.Callable[..., None]
+Hub = Callable[..., None]
 
 
 @pytest.fixture
@@ -22,9 +23,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Hub:
     import huggingface_hub
 
     def make(
-        files: collections.abc.Iterable[str],
+        files: Iterable[str],
         *,
-        cached: collections.abc.Iterable[str] = (),
+        cached: Iterable[str] = (),
         offline: Exception | None = None,
     ) -> None:
         folder = tmp_path / 'cache'
@@ -117,7 +118,7 @@ def test_a_hub_name_that_gives_nothing_is_named(
     hub: Hub, message: str, cached: list[str]
 ) -> None:
     hub(REPO, cached=cached, offline=OSError(message))
-    with pytest.raises(config.InputError, match=r"model\.pretrained='gpt3'") as error:
+    with pytest.raises(errors.InputError, match=r"model\.pretrained='gpt3'") as error:
         pretrained.local_folder('gpt3')
     said = 'offline' if message else "OSError('')"
     assert str(error.value).endswith(f'The hub said: {said}')

@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax import config, files, packing, preflight, records, trainer
+from hax_jax import files
+from hax_jax.config import convert, schema
+from hax_jax.data import packing, records
+from hax_jax.training import run_setup, train_loop
 
 VOCAB = 16
 SEQ_LEN = 32
@@ -65,9 +68,9 @@ def write_cache(
     return records.open_cache(folder)
 
 
-def make_config(**changes: object) -> config.Config:
+def make_config(**changes: object) -> schema.Config:
     """A config of two layers, width 32; `changes` are `section__field=value`."""
-    draft = config.draft()
+    draft = convert.draft()
     draft.data.update(path='planted', seq_len=SEQ_LEN, reader='numpy')
     draft.tokenizer.path = 'none'
     draft.model.update(
@@ -86,14 +89,14 @@ def make_config(**changes: object) -> config.Config:
     for name, value in changes.items():
         section, _, field = name.partition('__')
         draft[section][field] = value
-    return config.freeze(draft)
+    return convert.freeze(draft)
 
 
 def train(
-    cache: records.PackedCache, workdir: pathlib.Path, run: config.Config
+    cache: records.PackedCache, workdir: pathlib.Path, run: schema.Config
 ) -> pathlib.Path:
     """The workdir, after the run has been trained in it, or gone on with."""
-    trainer.train(preflight.prepare(run, cache), workdir, allow_change=[])
+    train_loop.train(run_setup.prepare(run, cache), workdir, allow_change=[])
     return workdir
 
 
@@ -115,7 +118,7 @@ def bigram_entropy(cache: records.PackedCache, split: str) -> float:
     return float(-(p[seen] * np.log((joint / given)[seen])).sum())
 
 
-def lora(run: config.Config, base: pathlib.Path) -> config.Config:
+def lora(run: schema.Config, base: pathlib.Path) -> schema.Config:
     """The config as a LoRA run on the run at `base`."""
     return dataclasses.replace(
         run,

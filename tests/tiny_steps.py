@@ -3,12 +3,13 @@
 import jax.numpy as jnp
 import numpy as np
 
-from hax_jax import config, layouts, train_step
-from hax_jax import train_state as ts
+from hax_jax.config import schema
+from hax_jax.model import naming, param_tree
+from hax_jax.training import train_step
 
 
 def random_parameters(
-    model: config.ModelConfig, *, scale: float
+    model: schema.ModelConfig, *, scale: float
 ) -> dict[str, np.ndarray]:
     """Normal numbers of deviation `scale`, around 1 for the norms' scales, else 0."""
     rng = np.random.default_rng(5)
@@ -16,7 +17,7 @@ def random_parameters(
         name: (name.endswith('.scale') + scale * rng.normal(size=shape)).astype(
             np.float32
         )
-        for name, shape in layouts.parameter_shapes(model).items()
+        for name, shape in naming.parameter_shapes(model).items()
     }
 
 
@@ -30,4 +31,4 @@ def batch(arrays: dict[str, np.ndarray]) -> train_step.Batch:
 
 def named(tree: object) -> dict[str, np.ndarray]:
     """Dotted path -> array, copied off the devices."""
-    return {name: np.array(leaf) for name, leaf in ts.named(tree).items()}
+    return {name: np.array(leaf) for name, leaf in param_tree.named(tree).items()}

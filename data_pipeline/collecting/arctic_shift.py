@@ -11,8 +11,8 @@ It lists by time alone, and for 36 hours a score there is that of the first minu
 """
 
 import collections
-import collections.abc
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from data_pipeline.collecting import http_client, reddit_shapes
@@ -44,7 +44,7 @@ class ArcticShift:
         oldest_first: bool,
         after: int,
         before: int,
-        pause: collections.abc.Callable[[str], None],
+        pause: Callable[[str], None],
     ) -> None:
         self._client = client
         self._base_url = base_url.rstrip('/')
@@ -58,7 +58,7 @@ class ArcticShift:
 
     def posts(
         self, position: dict[str, int] | None
-    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, dict[str, int]]]:
+    ) -> Iterator[tuple[reddit_shapes.Post, dict[str, int]]]:
         """(post, position after it) from `position`, each post once.
 
         A position is a second, which is listed again when it is gone on from: several

@@ -1,8 +1,7 @@
 """The best posts of an archive that lists by time alone: list all, then rank."""
 
-import collections
-import collections.abc
 import logging
+from collections.abc import Callable, Iterator
 
 from data_pipeline.collecting import arctic_shift, collect_rules, reddit_shapes
 
@@ -23,15 +22,13 @@ class BestFirst:
         source: arctic_shift.ArcticShift,
         *,
         rules: collect_rules.Rules,
-        knows: collections.abc.Callable[[str], bool],
+        knows: Callable[[str], bool],
     ) -> None:
         self._source, self._rules, self._knows = source, rules, knows
         self.name = source.name
         self.counts = source.counts
 
-    def posts(
-        self, position: None
-    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, None]]:
+    def posts(self, position: None) -> Iterator[tuple[reddit_shapes.Post, None]]:
         """(post, None); of equal scores the earlier first."""
         del position
         held = []

@@ -1,14 +1,14 @@
 """The flags of data_pipeline.collect, in absl's spelling and in the old program's."""
 
-import collections.abc
 import dataclasses
 import datetime
 import re
+from collections.abc import Sequence
 
 from absl import flags
 
 from data_pipeline.collecting import collect_rules
-from hax_jax import config
+from hax_jax import errors
 
 SOURCES = ('arctic_shift', 'dump', 'reddit', 'reddit_json')
 # The orders that each source has; the first is its default.
@@ -159,7 +159,7 @@ def settings() -> Settings:
         problems.append('--time_filter and --after both say how old; give one.')
     problems += _number_problems() + _source_problems(sort)
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     delay, batch_delay = DELAYS[given.source]
     return Settings(
         source=given.source,
@@ -226,9 +226,7 @@ def rules(chosen: Settings) -> collect_rules.Rules:
     )
 
 
-def collecting(
-    chosen: Settings, paths: collections.abc.Sequence[str]
-) -> dict[str, object]:
+def collecting(chosen: Settings, paths: Sequence[str]) -> dict[str, object]:
     """What makes a collection this one: what a call that goes on with it must share."""
     given = flags.FLAGS
     names = (

@@ -5,12 +5,13 @@ with `# Reddit Post` below it a header, whoever wrote them. Where a text has suc
 a zero-width space, which its readers drop, is put where the blank must be.
 """
 
-import collections.abc
 import datetime
 import os
 import re
+from collections.abc import Iterable
 
-from data_pipeline.reading import chat_lines, clean, raw_thread
+from data_pipeline.pages import chat_lines, clean
+from data_pipeline.rows import raw_thread
 from hax_jax import files
 
 _RULE = '=' * 80
@@ -21,7 +22,7 @@ _LOOKS_LIKE_HEADER = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
 
 def write(
     path: str | os.PathLike[str],
-    threads: collections.abc.Iterable[raw_thread.RawThread],
+    threads: Iterable[raw_thread.RawThread],
 ) -> int:
     """Writes the file, whole or not at all; returns how many posts it holds."""
     blocks = [block(thread, number=i) for i, thread in enumerate(threads, start=1)]

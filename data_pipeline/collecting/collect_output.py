@@ -12,14 +12,14 @@ cut off. The names end so that `*.jsonl` finds the threads alone.
 """
 
 import collections
-import collections.abc
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.reading import raw_thread
-from hax_jax import config, files
+from data_pipeline.rows import raw_thread
+from hax_jax import errors, files
 
 SCHEMA = 1
 
@@ -148,12 +148,12 @@ class Output:
         try:
             cursor = files.read_json_object(self._cursor_path)
         except ValueError as error:
-            raise config.InputError(
+            raise errors.InputError(
                 f'{self._cursor_path} is no cursor ({error}); delete it (nothing is '
                 f'collected twice without it), or {remedy}.'
             ) from None
         if cursor.get('schema') != SCHEMA:
-            raise config.InputError(
+            raise errors.InputError(
                 f'{self._cursor_path} has schema {cursor.get("schema")!r}, not '
                 f'{SCHEMA}; {remedy}.'
             )
@@ -166,7 +166,7 @@ class Output:
         if differences and not (_size(self.path) or _size(self._skipped_path)):
             return {}  # nothing was collected: it may become another
         if differences:
-            raise config.InputError(
+            raise errors.InputError(
                 f'{self.path} is another collection:\n'
                 + '\n'.join(differences)
                 + f'\nGive the same values to go on with it, or {remedy}.'
@@ -178,7 +178,7 @@ class Output:
             try:
                 thread = raw_thread.from_line(line)
             except ValueError as error:
-                raise config.InputError(
+                raise errors.InputError(
                     f'{self.path} at byte {offset:,}: {error}; it is not the output of '
                     'a collection: give another --output.'
                 ) from None
@@ -192,7 +192,7 @@ class Output:
                 row = json.loads(line)
                 post_id, reason = row['id'], row['reason']
             except (ValueError, TypeError, KeyError):
-                raise config.InputError(
+                raise errors.InputError(
                     f'{self._skipped_path} at byte {offset:,} is no skipped post; '
                     'delete it: its posts are then looked at again.'
                 ) from None
@@ -220,9 +220,7 @@ def _size(path: pathlib.Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _whole_lines(
-    path: pathlib.Path, *, begins: bytes
-) -> collections.abc.Iterator[tuple[int, bytes]]:
+def _whole_lines(path: pathlib.Path, *, begins: bytes) -> Iterator[tuple[int, bytes]]:
     """(offset, line) of each line, once a last one without its newline is mended.
 
     Such a line is cut off, or, where only the newline is missing, given it. It is left

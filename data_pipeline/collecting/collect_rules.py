@@ -1,12 +1,13 @@
 """Which posts are collected and which comments answer them: pure functions."""
 
 import collections
-import collections.abc
 import dataclasses
 import re
+from collections.abc import Iterable
 
 from data_pipeline.collecting import reddit_shapes
-from data_pipeline.reading import raw_thread, reddit
+from data_pipeline.pages import reddit
+from data_pipeline.rows import raw_thread
 
 # Accounts that post by themselves and whose names need not say so; lower case.
 KNOWN_BOTS = frozenset(
@@ -103,7 +104,7 @@ def is_bot(author: str, body: str, *, skip_bots: bool) -> bool:
 
 
 def best_answers(
-    comments: collections.abc.Iterable[reddit_shapes.Comment],
+    comments: Iterable[reddit_shapes.Comment],
     rules: Rules,
     *,
     asker: str,

@@ -1,8 +1,8 @@
 """The loop of a collection: posts of a source, their answers, the output."""
 
 import collections
-import collections.abc
 import logging
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import tqdm
@@ -29,9 +29,7 @@ class Source(Protocol):
     counts: collections.Counter[str]
     goes_on_at_end: bool
 
-    def posts(
-        self, position: Any
-    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, Any]]: ...
+    def posts(self, position: Any) -> Iterator[tuple[reddit_shapes.Post, Any]]: ...
 
     def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]: ...
 
@@ -43,7 +41,7 @@ def collect(
     *,
     limit: int,
     start_at: int,
-    pause: collections.abc.Callable[[str], None],
+    pause: Callable[[str], None],
 ) -> tuple[collections.Counter[str], bool]:
     """Fills the output up to `limit` threads (0: all that there are).
 
@@ -83,7 +81,7 @@ def _fill(
     *,
     limit: int,
     start_at: int,
-    pause: collections.abc.Callable[[str], None],
+    pause: Callable[[str], None],
     bar: tqdm.tqdm,
     passed_over: collections.Counter[str],
 ) -> bool:

@@ -6,18 +6,18 @@ Reset). What does not (403, 404, a page of HTML) fails at once. No header is log
 shown; `Redaction` keeps given secrets out of any log.
 """
 
-import collections.abc
 import datetime
 import email.utils
 import logging
 import re
 import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import requests
 import tenacity
 
-from hax_jax import config
+from hax_jax import errors
 
 LOG = logging.getLogger('collect')
 TIMEOUTS_SECONDS = (10.0, 60.0)  # to connect; between two packets of an answer
@@ -26,7 +26,7 @@ _BUSY = re.compile(r'time(?:d )?-?out|slow down', re.IGNORECASE)
 _SHOWN = 200  # characters of an answer that an error shows
 
 
-class SourceError(config.InputError):
+class SourceError(errors.InputError):
     """A source can't be read now; the message says what it answered and what to do."""
 
 
@@ -61,8 +61,8 @@ class Client:
         first_wait_seconds: float = 1.0,
         longest_wait_seconds: float = 900.0,
         timeouts_seconds: tuple[float, float] = TIMEOUTS_SECONDS,
-        sleep: collections.abc.Callable[[float], None] = time.sleep,
-        clock: collections.abc.Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._session = requests.Session()
         self._session.headers.update(
@@ -81,9 +81,9 @@ class Client:
     def get_json(
         self,
         url: str,
-        params: collections.abc.Mapping[str, Any],
+        params: Mapping[str, Any],
         *,
-        problem: collections.abc.Callable[[Any], str],
+        problem: Callable[[Any], str],
     ) -> Any:
         """The JSON value that the server answers with.
 
@@ -115,7 +115,7 @@ class Client:
         self,
         url: str,
         params: dict[str, Any],
-        problem: collections.abc.Callable[[Any], str],
+        problem: Callable[[Any], str],
     ) -> Any:
         self._wait_for_allowance()
         started = self._clock()
@@ -221,7 +221,7 @@ class Client:
 class Redaction(logging.Filter):
     """Puts *** in the place of secrets, in whatever is logged."""
 
-    def __init__(self, secrets: collections.abc.Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
         self._secrets = [secret for secret in secrets if secret]
 

@@ -5,13 +5,13 @@ which other users of a machine can read. https://www.reddit.com/prefs/apps makes
 """
 
 import collections
-import collections.abc
 import contextlib
 import os
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from data_pipeline.collecting import http_client, reddit_shapes
-from hax_jax import config
+from hax_jax import errors
 
 VARIABLES = ('REDDIT_CLIENT_ID', 'REDDIT_CLIENT_SECRET', 'REDDIT_USER_AGENT')
 _POST = (
@@ -48,7 +48,7 @@ class RedditApi:
         subreddit: str,
         sort: str,
         time_filter: str,
-        pause: collections.abc.Callable[[str], None],
+        pause: Callable[[str], None],
     ) -> None:
         self._reddit = _connect(base_url)
         self._subreddit = subreddit
@@ -58,7 +58,7 @@ class RedditApi:
 
     def posts(
         self, position: dict[str, str] | None
-    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, dict[str, str]]]:
+    ) -> Iterator[tuple[reddit_shapes.Post, dict[str, str]]]:
         """(post, position after it); a position is the name of the post.
 
         Raises:
@@ -90,7 +90,7 @@ class RedditApi:
                 for each in submission.comments.list()
             ]
 
-    def _listing(self, after: str) -> collections.abc.Iterator[reddit_shapes.Post]:
+    def _listing(self, after: str) -> Iterator[reddit_shapes.Post]:
         params = {'after': after} if after else {}
         with _errors():
             subreddit = self._reddit.subreddit(self._subreddit)
@@ -113,7 +113,7 @@ def _connect(base_url: str) -> Any:
     """A read-only session; `base_url` '' is Reddit's own."""
     missing = missing_variables()
     if missing:
-        raise config.InputError(
+        raise errors.InputError(
             f'--source=reddit needs {", ".join(missing)} in the environment; make an '
             'app of type script at https://www.reddit.com/prefs/apps and export its '
             'id, its secret and a user agent such as "linux:advice:1 (by u/NAME)", '
@@ -122,7 +122,7 @@ def _connect(base_url: str) -> Any:
     try:
         import praw
     except ImportError:
-        raise config.InputError(
+        raise errors.InputError(
             '--source=reddit needs PRAW; pip install "praw>=7.8", or give '
             '--source=arctic_shift.'
         ) from None
@@ -149,7 +149,7 @@ def _values(item: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _errors() -> collections.abc.Iterator[None]:
+def _errors() -> Iterator[None]:
     """PRAW's errors as ours."""
     import prawcore
 

@@ -8,7 +8,7 @@ those whom it still lets in.
 """
 
 import collections
-import collections.abc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from data_pipeline.collecting import http_client, reddit_shapes
@@ -35,7 +35,7 @@ class RedditJson:
         subreddit: str,
         sort: str,
         time_filter: str,
-        pause: collections.abc.Callable[[str], None],
+        pause: Callable[[str], None],
     ) -> None:
         self._client = client
         self._base_url = base_url.rstrip('/')
@@ -46,7 +46,7 @@ class RedditJson:
 
     def posts(
         self, position: dict[str, str] | None
-    ) -> collections.abc.Iterator[tuple[reddit_shapes.Post, dict[str, str]]]:
+    ) -> Iterator[tuple[reddit_shapes.Post, dict[str, str]]]:
         """(post, position after it); a position is the name of the page's first.
 
         Raises:
@@ -96,7 +96,7 @@ class RedditJson:
         path: str,
         params: dict[str, Any],
         *,
-        problem: collections.abc.Callable[[Any], str],
+        problem: Callable[[Any], str],
     ) -> Any:
         limit = 500 if path.startswith('/comments/') else 100
         try:

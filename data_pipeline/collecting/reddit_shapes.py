@@ -5,9 +5,9 @@ differ: `created_utc` is a number or a string, scores and texts may be null, nam
 have a prefix (`t3_`).
 """
 
-import collections.abc
 import dataclasses
 import re
+from collections.abc import Mapping
 from typing import Any
 
 SITE = 'https://www.reddit.com'
@@ -65,7 +65,7 @@ def bare_id(name: Any) -> str:
     return text[3:] if _PREFIX.match(text) else text
 
 
-def post(values: collections.abc.Mapping[str, Any]) -> Post:
+def post(values: Mapping[str, Any]) -> Post:
     """The post that an object stands for.
 
     Raises:
@@ -104,7 +104,7 @@ def post(values: collections.abc.Mapping[str, Any]) -> Post:
     )
 
 
-def comment(values: collections.abc.Mapping[str, Any], *, depth: int) -> Comment:
+def comment(values: Mapping[str, Any], *, depth: int) -> Comment:
     """The comment that an object stands for; `depth` as in RawAnswer.
 
     Raises:
@@ -163,11 +163,11 @@ def children(listing: Any) -> list[Any]:
     return listing if isinstance(listing, list) else []
 
 
-def _author(values: collections.abc.Mapping[str, Any]) -> str:
+def _author(values: Mapping[str, Any]) -> str:
     return _text(values.get('author')) or DELETED
 
 
-def _is_gone(text: str, values: collections.abc.Mapping[str, Any]) -> bool:
+def _is_gone(text: str, values: Mapping[str, Any]) -> bool:
     """Whether its author deleted it or it was removed, then or later.
 
     Archives keep texts that were deleted later, and say so in `_meta`.

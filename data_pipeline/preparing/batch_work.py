@@ -12,7 +12,9 @@ import functools
 from typing import Any
 
 from data_pipeline import settings
-from data_pipeline.preparing import facts, pair_store, preparation, stage_ledger, stages
+from data_pipeline.all_pairs import facts, pair_store
+from data_pipeline.pair_stages import stage_ledger, stages
+from data_pipeline.preparing import preparation
 from data_pipeline.reading import sources
 
 

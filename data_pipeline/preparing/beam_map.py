@@ -4,28 +4,29 @@ Results come back as one JSON file an item, written whole, in a folder that the 
 share with this process; `worker_map` does the same in processes of this machine.
 """
 
-import collections.abc
 import json
 import pathlib
 import uuid
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from data_pipeline.preparing import beam_pipeline
-from hax_jax import config, records
+from hax_jax import errors
+from hax_jax.data import records
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
 def ordered(
-    function: collections.abc.Callable[[Item], Result],
-    items: collections.abc.Iterable[Item],
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
     *,
     options: beam_pipeline.Options,
     beside: pathlib.Path,
-    encode: collections.abc.Callable[[Result], Any],
-    decode: collections.abc.Callable[[Any], Result],
-) -> collections.abc.Iterator[Result]:
+    encode: Callable[[Result], Any],
+    decode: Callable[[Any], Result],
+) -> Iterator[Result]:
     """`function` of each item, computed by Beam, in the order of the items.
 
     The pipeline has run to its end before the first result is given. `function` and the
@@ -45,7 +46,7 @@ def ordered(
             return
         task = _Task(function, encode, folder)
         with (
-            beam_pipeline.errors('preparing the pairs'),
+            beam_pipeline.named_errors('preparing the pairs'),
             beam.Pipeline(options=beam_pipeline.parsed(options)) as pipeline,
         ):
             _ = (
@@ -63,8 +64,8 @@ class _Task:
 
     def __init__(
         self,
-        function: collections.abc.Callable[[Any], Any],
-        encode: collections.abc.Callable[[Any], Any],
+        function: Callable[[Any], Any],
+        encode: Callable[[Any], Any],
         folder: str,
     ) -> None:
         self._function = function
@@ -76,7 +77,7 @@ class _Task:
         file_systems = beam_pipeline.imported().io.filesystems.FileSystems
         try:
             result = {'value': self._encode(self._function(item))}
-        except config.InputError as error:
+        except errors.InputError as error:
             # What the user got wrong is no failure of the pipeline, to be tried again.
             result = {'error': str(error)}
         # A runner may give one element to two workers: each writes a file of its own,
@@ -100,12 +101,12 @@ def _read(file_systems: Any, path: str) -> Any:
       InputError: it is not there, or what it holds is an error of the function's.
     """
     if not file_systems.exists(path):
-        raise config.InputError(
+        raise errors.InputError(
             f'the Beam pipeline ended without {path}; give --beam_folder a folder that '
             'this machine and all workers share, or look in the log of the runner.'
         )
     with file_systems.open(path) as file:
         result = json.loads(file.read())
     if 'error' in result:
-        raise config.InputError(result['error'])
+        raise errors.InputError(result['error'])
     return result['value']

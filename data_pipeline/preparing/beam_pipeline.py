@@ -3,15 +3,15 @@
 apache-beam is an optional requirement, imported where a pipeline is made.
 """
 
-import collections.abc
 import contextlib
 import dataclasses
 import pathlib
 import tempfile
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
-from hax_jax import config
+from hax_jax import errors
 
 INSTALL = "pip install 'apache-beam>=2.70'"
 _CAUSES = 20  # of an error that a runner wraps
@@ -40,7 +40,7 @@ def imported() -> Any:
     try:
         import apache_beam
     except ImportError as error:
-        raise config.InputError(
+        raise errors.InputError(
             f'a Beam runner needs Apache Beam ({error}); {INSTALL}, or leave '
             '--beam_runner out to use the processes of this machine.'
         ) from error
@@ -65,16 +65,14 @@ def parsed(options: Options) -> Any:
         found.get_all_options()  # reads the arguments, which is not done before
         return found
     except SystemExit as error:  # argparse has printed what is wrong
-        raise config.InputError(
+        raise errors.InputError(
             f'Apache Beam does not take {" ".join(options.arguments)}; --beam_options '
             "are its own, such as '--direct_num_workers=2'."
         ) from error
 
 
 @contextlib.contextmanager
-def work_folder(
-    options: Options, *, beside: pathlib.Path
-) -> collections.abc.Iterator[str]:
+def work_folder(options: Options, *, beside: pathlib.Path) -> Iterator[str]:
     """A new folder for one pipeline, deleted at the end with what is in it.
 
     Raises:
@@ -92,7 +90,7 @@ def work_folder(
     try:
         file_systems.mkdirs(folder)
     except (OSError, ValueError) as error:
-        raise config.InputError(
+        raise errors.InputError(
             f'--beam_folder={options.folder} can not be written to ({error}); give a '
             'folder that this machine and the workers share, such as '
             'gs://BUCKET/FOLDER.'
@@ -104,7 +102,7 @@ def work_folder(
 
 
 @contextlib.contextmanager
-def errors(what: str) -> collections.abc.Iterator[None]:
+def named_errors(what: str) -> Iterator[None]:
     """Turns the failure of a pipeline into one InputError that names its first cause.
 
     Raises:
@@ -112,14 +110,14 @@ def errors(what: str) -> collections.abc.Iterator[None]:
     """
     try:
         yield
-    except config.InputError:
+    except errors.InputError:
         raise
     except Exception as error:  # a runner raises what it likes
         first: BaseException = error
         for _ in range(_CAUSES):
             first = first.__cause__ or first
         told = str(first).strip().splitlines() or [type(first).__name__]
-        raise config.InputError(
+        raise errors.InputError(
             f'the Beam pipeline failed ({what}): {type(first).__name__}: {told[-1]}. '
             'Its whole error stands in the log of the runner; --beam_runner left out '
             'does the same on this machine.'

@@ -3,29 +3,32 @@
 `each` does what a pair needs by itself, anywhere; `gather` what needs all of them.
 """
 
-import collections.abc
 import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from data_pipeline import settings
-from data_pipeline.preparing import (
-    cleaning,
+from data_pipeline.all_pairs import (
     exact_duplicates,
     facts,
     groups,
     mix,
     near_duplicates,
-    outcomes,
     overlap,
     pair_store,
+    split,
+)
+from data_pipeline.pair_stages import (
+    cleaning,
+    outcomes,
     personal_data,
     quality,
     quotes,
-    split,
     stage_ledger,
     stages,
 )
-from hax_jax import config, records
+from hax_jax import errors
+from hax_jax.data import records
 
 EXACT, NEAR = 'exact duplicates', 'near duplicates'
 
@@ -56,8 +59,8 @@ def sequence(chosen: settings.Settings) -> list[stages.Stage]:
 
 
 def each(
-    pairs: collections.abc.Iterable[records.QaPair],
-    each_pair: collections.abc.Sequence[stages.Stage],
+    pairs: Iterable[records.QaPair],
+    each_pair: Sequence[stages.Stage],
     chosen: settings.Settings,
     ledger: stage_ledger.Ledger,
 ) -> tuple[list[facts.Row], list[pair_store.Gone]]:
@@ -78,7 +81,7 @@ def gather(
     chosen: settings.Settings,
     ledger: stage_ledger.Ledger,
     *,
-    shares: collections.abc.Mapping[str, float],
+    shares: Mapping[str, float],
 ) -> Gathered:
     """Drops duplicates and what is over a cap, splits, checks the splits, weighs train.
 
@@ -92,7 +95,7 @@ def gather(
             'SELECT reason, count(*) FROM never GROUP BY reason ORDER BY 2 DESC, 1'
         )
         why = '; '.join(f'{count:,} {reason}' for reason, count in reasons)
-        raise config.InputError(
+        raise errors.InputError(
             f'no pair is left: {why}. Loosen what dropped them (--config.quality...., '
             'see data_pipeline/settings.py), or give other files.'
         )
@@ -128,7 +131,7 @@ def _counted(
     store: pair_store.PairStore,
     ledger: stage_ledger.Ledger,
     stage: str,
-    act: collections.abc.Callable[[], None],
+    act: Callable[[], None],
 ) -> None:
     """Acts, and counts what that drops."""
     before = store.number('SELECT count(*) FROM kept')

@@ -5,16 +5,16 @@ TensorFlow, unless that module does.
 """
 
 import collections
-import collections.abc
 import concurrent.futures
 import concurrent.futures.process
 import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from hax_jax import config
+from hax_jax import errors
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
@@ -22,11 +22,11 @@ _AHEAD = 2  # items for each worker: one that it has and one that waits
 
 
 def ordered(
-    function: collections.abc.Callable[[Item], Result],
-    items: collections.abc.Iterable[Item],
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
     *,
     num_workers: int,
-) -> collections.abc.Iterator[Result]:
+) -> Iterator[Result]:
     """`function` of each item, in the order of the items.
 
     With one worker, here; with more, in as many processes, which are spawned: function,
@@ -41,7 +41,7 @@ def ordered(
       InputError: num_workers is not positive, or a worker was killed.
     """
     if num_workers < 1:
-        raise config.InputError(
+        raise errors.InputError(
             f'--num_workers={num_workers} is not accepted; use 1 (this process alone) '
             'or more.'
         )
@@ -51,10 +51,10 @@ def ordered(
 
 
 def _in_processes(
-    function: collections.abc.Callable[[Item], Result],
-    items: collections.abc.Iterable[Item],
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
     num_workers: int,
-) -> collections.abc.Iterator[Result]:
+) -> Iterator[Result]:
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers,
         # Not forked: threads of DuckDB or Arrow in this process would be lost.
@@ -70,7 +70,7 @@ def _in_processes(
         while waiting:
             yield waiting.popleft().result()
     except concurrent.futures.process.BrokenProcessPool as error:
-        raise config.InputError(
+        raise errors.InputError(
             f'a worker process was killed, most likely for want of memory with '
             f'--num_workers={num_workers}; use fewer.'
         ) from error

@@ -1,14 +1,12 @@
 """A batch of the input to its pairs and the account of it: what each worker does."""
 
-from data_pipeline.reading import (
+from data_pipeline.reading import inputs, named_datasets, whole_files
+from data_pipeline.rows import (
     batch_types,
     csv_rows,
-    inputs,
     message_rows,
-    named_datasets,
     pair_rows,
     thread_pairs,
-    whole_files,
 )
 
 

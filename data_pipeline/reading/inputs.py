@@ -1,20 +1,16 @@
 """What was given to be read: files and data sets, each with its layout."""
 
 import collections
-import collections.abc
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_pipeline.reading import (
-    csv_rows,
-    encoding,
-    field_map,
-    json_lines,
-    named_datasets,
-)
-from hax_jax import config
+from data_pipeline.pages import encoding
+from data_pipeline.reading import named_datasets
+from data_pipeline.rows import csv_rows, field_map, json_lines
+from hax_jax import errors
 
 # A layout that is named before an input: 'threads:raw/*.jsonl'.
 WHOLE = ('chat', 'reddit', 'merged')
@@ -44,9 +40,9 @@ class Input:
 
 
 def find(
-    patterns: collections.abc.Sequence[str],
+    patterns: Sequence[str],
     *,
-    fields: collections.abc.Sequence[str] = (),
+    fields: Sequence[str] = (),
 ) -> list[Input]:
     """Every input in the order of the patterns, sorted within each, each once.
 
@@ -79,14 +75,14 @@ def find(
     for each in found.values():
         try:
             made.append(_with_layout(each))
-        except config.InputError as error:
+        except errors.InputError as error:
             problems.append(str(error))
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     return _with_fields(_with_stems(made), fields)
 
 
-def expand(patterns: collections.abc.Sequence[str]) -> list[str]:
+def expand(patterns: Sequence[str]) -> list[str]:
     """The files that the patterns match, each once; no pattern names a layout.
 
     Raises:
@@ -100,7 +96,7 @@ def expand(patterns: collections.abc.Sequence[str]) -> list[str]:
         for path in _files(pattern, problems) if pattern.strip() else []:
             paths.setdefault(path.resolve(), str(path))
     if problems:
-        raise config.InputError('\n'.join(problems))
+        raise errors.InputError('\n'.join(problems))
     return list(paths.values())
 
 
@@ -117,7 +113,7 @@ def split_prefix(pattern: str) -> tuple[str, str]:
     return '', pattern
 
 
-def describe(found: collections.abc.Iterable[Input]) -> list[str]:
+def describe(found: Iterable[Input]) -> list[str]:
     """For people: which fields pairs are made of, a line for each different choice."""
     chosen: dict[str, list[str]] = {}
     for each in found:
@@ -242,9 +238,7 @@ def _ends(path: str) -> list[str]:
     return ['/'.join(parts[i:]) for i in range(len(parts) - 1, 0, -1)]
 
 
-def _with_fields(
-    found: list[Input], given: collections.abc.Sequence[str]
-) -> list[Input]:
+def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
     """The inputs, those with rows of any fields with what a pair is made of.
 
     Raises:
@@ -275,7 +269,7 @@ def _with_fields(
         if spec not in used
     ]
     if problems:
-        raise config.InputError(field_map.remedy([*unused, *problems]))
+        raise errors.InputError(field_map.remedy([*unused, *problems]))
     if unused:
-        raise config.InputError('\n'.join(unused))
+        raise errors.InputError('\n'.join(unused))
     return made

@@ -8,14 +8,15 @@ Without a split all of them are read, in the order that the data set has them in
 code of a data set's own is ever run: there is no trust_remote_code.
 """
 
-import collections.abc
 import importlib
 import itertools
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.reading import batch_types, encoding, json_lines, pair_rows
-from hax_jax import config
+from data_pipeline.pages import encoding
+from data_pipeline.rows import batch_types, json_lines, pair_rows
+from hax_jax import errors
 
 KINDS = ('tfds', 'hf')
 BATCH_ROWS = 1_000
@@ -61,7 +62,7 @@ def head(given: str) -> list[dict[str, Any]]:
     return [_decoded(row)[0] for row in itertools.islice(rows(given), _HEAD_ROWS)]
 
 
-def rows(given: str) -> collections.abc.Iterator[dict[str, Any]]:
+def rows(given: str) -> Iterator[dict[str, Any]]:
     """Every row as plain Python values; texts of TFDS are still bytes.
 
     Raises:
@@ -73,7 +74,7 @@ def rows(given: str) -> collections.abc.Iterator[dict[str, Any]]:
 
 def spans(
     given: str,
-) -> collections.abc.Iterator[tuple[tuple[int, dict[str, Any]], ...]]:
+) -> Iterator[tuple[tuple[int, dict[str, Any]], ...]]:
     """The rows with their numbers in pieces of fixed size."""
     held: list[tuple[int, dict[str, Any]]] = []
     size = 0
@@ -114,11 +115,11 @@ def _tfds_builder(rest: str) -> tuple[Any, str]:
     if path.is_dir():
         return tfds.builder_from_directory(_prepared_folder(path)), split
     if name.startswith(('/', '.', '~')):
-        raise config.InputError(f"'tfds:{rest}': there is no folder {name}.")
+        raise errors.InputError(f"'tfds:{rest}': there is no folder {name}.")
     try:
         builder = tfds.builder(name)
     except Exception as error:  # its own, of many kinds: unknown names, versions, …
-        raise config.InputError(
+        raise errors.InputError(
             f"'tfds:{rest}' is no folder, and no data set of TFDS "
             f'{tfds.__version__}: {_first_line(error)}'
         ) from error
@@ -128,7 +129,7 @@ def _tfds_builder(rest: str) -> tuple[Any, str]:
         try:
             builder.download_and_prepare()
         except Exception as error:  # of the network, of a host, of a script
-            raise config.InputError(
+            raise errors.InputError(
                 f"'tfds:{rest}' could not be downloaded ({_first_line(error)}); "
                 f'prepare it where that works (tfds build {name}) and give its '
                 'folder: tfds:FOLDER.'
@@ -147,7 +148,7 @@ def _prepared_folder(path: pathlib.Path) -> pathlib.Path:
         has = 'holds no prepared data set (no features.json)'
         if found:
             has = f'holds {len(found)}: {", ".join(map(str, found[:5]))}'
-        raise config.InputError(f"'tfds:{path}' {has}; give the folder of one.")
+        raise errors.InputError(f"'tfds:{path}' {has}; give the folder of one.")
     return found[0]
 
 
@@ -155,11 +156,11 @@ def _config_name(builder: Any) -> str:
     return builder.builder_config.name if builder.builder_config else ''
 
 
-def _tfds_rows(rest: str) -> collections.abc.Iterator[dict[str, Any]]:
+def _tfds_rows(rest: str) -> Iterator[dict[str, Any]]:
     builder, split = _tfds_builder(rest)
     names = list(builder.info.splits)
     if split and split.partition('[')[0] not in names:
-        raise config.InputError(
+        raise errors.InputError(
             f"'tfds:{rest}' has no split {split!r}; it has {', '.join(names)}."
         )
     from data_pipeline.quiet_tfds import tfds
@@ -178,13 +179,13 @@ def _hugging_face(rest: str) -> tuple[Any, list[str]]:
     try:
         datasets = importlib.import_module('datasets')
     except ImportError as error:
-        raise config.InputError(
+        raise errors.InputError(
             f"'hf:{rest}' needs a package that is not installed ({error}); "
             'pip install datasets'
         ) from error
     parts = rest.split(':')
     if len(parts) > 3:
-        raise config.InputError(f"'hf:{rest}' is not hf:owner/name[:CONFIG][:SPLIT].")
+        raise errors.InputError(f"'hf:{rest}' is not hf:owner/name[:CONFIG][:SPLIT].")
     return datasets, [*parts, '', ''][:3]
 
 
@@ -196,7 +197,7 @@ def _open_hugging_face(rest: str) -> dict[str, Any]:
             name, chosen or None, split=split or None, streaming=True
         )
     except Exception as error:  # its own, of many kinds: names, configs, the network
-        raise config.InputError(
+        raise errors.InputError(
             f"'hf:{rest}' cannot be opened: {_first_line(error)}"
         ) from error
     return {split: opened} if split else dict(opened)
@@ -207,7 +208,7 @@ def _hugging_face_version(rest: str) -> str:
     return str(getattr(getattr(first, 'info', None), 'version', None) or '')
 
 
-def _hugging_face_rows(rest: str) -> collections.abc.Iterator[dict[str, Any]]:
+def _hugging_face_rows(rest: str) -> Iterator[dict[str, Any]]:
     for rows_of_split in _open_hugging_face(rest).values():
         iterator = iter(rows_of_split)
         while True:
@@ -216,7 +217,7 @@ def _hugging_face_rows(rest: str) -> collections.abc.Iterator[dict[str, Any]]:
             except StopIteration:
                 break
             except Exception as error:  # of the network, or of a damaged file
-                raise config.InputError(
+                raise errors.InputError(
                     f"'hf:{rest}' cannot be read on: {_first_line(error)}"
                 ) from error
             yield _plain(row)

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 
-from data_pipeline.reading import batch_types
+from data_pipeline.rows import batch_types
 
 # Of each kind of line that is shown to people; the rest are counted.
 MAX_HELD = 10_000

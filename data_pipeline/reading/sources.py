@@ -8,20 +8,15 @@ for batch in sources.batches(found):
 sources.check_pairs(report)
 """
 
-import collections.abc
 import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data_pipeline.reading import (
-    batch_types,
-    csv_rows,
-    inputs,
-    json_lines,
-    named_datasets,
-    read_report,
-)
 from data_pipeline.reading import batches as batch_reading
-from hax_jax import config, records
+from data_pipeline.reading import inputs, named_datasets, read_report
+from data_pipeline.rows import batch_types, csv_rows, json_lines
+from hax_jax import errors
+from hax_jax.data import records
 
 _SHOWN = 5  # lines of why nothing came out
 
@@ -36,9 +31,9 @@ expand = inputs.expand
 
 
 def read(
-    patterns: collections.abc.Sequence[str],
+    patterns: Sequence[str],
     *,
-    fields: collections.abc.Sequence[str] = (),
+    fields: Sequence[str] = (),
 ) -> tuple[list[records.QaPair], read_report.ReadReport]:
     """Every pair of the inputs, duplicates included, as one list.
 
@@ -49,7 +44,7 @@ def read(
 
 
 def read_all(
-    found: collections.abc.Iterable[inputs.Input],
+    found: Iterable[inputs.Input],
 ) -> tuple[list[records.QaPair], read_report.ReadReport]:
     """As `read`, of what `find` found."""
     report = read_report.ReadReport()
@@ -63,10 +58,10 @@ def read_all(
 
 
 def batches(
-    found: collections.abc.Iterable[inputs.Input],
+    found: Iterable[inputs.Input],
     *,
     span_bytes: int = json_lines.SPAN_BYTES,
-) -> collections.abc.Iterator[batch_types.Batch]:
+) -> Iterator[batch_types.Batch]:
     """The batches of all inputs in their order, each made when it is asked for.
 
     They depend on the inputs alone, not on who reads them.
@@ -91,12 +86,10 @@ def check_pairs(report: read_report.ReadReport) -> None:
         ]
         if len(found) > _SHOWN:
             lines.append(f'  … and {len(found) - _SHOWN:,} more such')
-        raise config.InputError('\n'.join(lines))
+        raise errors.InputError('\n'.join(lines))
 
 
-def _of_input(
-    each: inputs.Input, *, span_bytes: int
-) -> collections.abc.Iterator[batch_types.Batch]:
+def _of_input(each: inputs.Input, *, span_bytes: int) -> Iterator[batch_types.Batch]:
     """The input's batches, at least one, without their ordinals."""
     batch = batch_types.Batch(
         ordinal=0,
@@ -107,7 +100,7 @@ def _of_input(
         fields=each.fields,
         source=named_datasets.source_of(each.name) if each.given else '',
     )
-    pieces: collections.abc.Iterable[dict[str, Any]] = []
+    pieces: Iterable[dict[str, Any]] = []
     if each.layout in inputs.LINES:
         pieces = (
             {'start': start, 'end': end, 'line': line}
@@ -127,9 +120,7 @@ def _of_input(
         yield batch
 
 
-def _csv_pieces(
-    path: str, *, batch_characters: int
-) -> collections.abc.Iterator[dict[str, Any]]:
+def _csv_pieces(path: str, *, batch_characters: int) -> Iterator[dict[str, Any]]:
     table = csv_rows.head(path)
     if table is None:
         return
@@ -143,8 +134,8 @@ def _csv_pieces(
 
 
 def _marking_last(
-    made: collections.abc.Iterator[batch_types.Batch],
-) -> collections.abc.Iterator[tuple[batch_types.Batch, bool]]:
+    made: Iterator[batch_types.Batch],
+) -> Iterator[tuple[batch_types.Batch, bool]]:
     """Each batch, and whether none follows."""
     held = next(made)
     for batch in made:

@@ -2,8 +2,7 @@
 
 import pathlib
 
-from data_pipeline.reading import (
-    batch_types,
+from data_pipeline.pages import (
     chat_lines,
     chats,
     clean,
@@ -12,6 +11,7 @@ from data_pipeline.reading import (
     parsed,
     reddit,
 )
+from data_pipeline.rows import batch_types
 
 PARSERS = {'reddit': reddit.parse, 'chat': chats.parse, 'merged': merged.parse}
 

@@ -3,14 +3,14 @@
 A worker can't read what this process alone has open (a DuckDB file, a generator).
 """
 
-import collections.abc
 import dataclasses
 import itertools
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
-from hax_jax import records
+from hax_jax.data import records
 
 _ROWS = 5000  # in a file: what one worker reads at a time, about 12 MB of advice
 
@@ -23,9 +23,7 @@ class Rows:
     num_bytes: int
 
 
-def write(
-    folder: str, name: str, rows: collections.abc.Iterable[dict[str, Any]]
-) -> Rows:
+def write(folder: str, name: str, rows: Iterable[dict[str, Any]]) -> Rows:
     """Writes the rows to files in `folder` whose names begin with `name`."""
     file_systems = beam_pipeline.imported().io.filesystems.FileSystems
     rows = iter(rows)
@@ -56,7 +54,7 @@ def read(rows: Rows) -> Any:
 
 def _rows(
     chunk: tuple[int, str],
-) -> collections.abc.Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[tuple[int, dict[str, Any]]]:
     first, path = chunk
     with beam_pipeline.imported().io.filesystems.FileSystems.open(path) as file:
         for ordinal, line in enumerate(file, first):

@@ -5,11 +5,12 @@
              {"role":"assistant","content":"Dear reader, ..."}]}
 """
 
-import collections.abc
 import json
 import pathlib
+from collections.abc import Iterable
 
-from hax_jax import files, records
+from hax_jax import files
+from hax_jax.data import records
 
 FOLDER = 'chat'  # of a dataset, if its build was asked for it
 
@@ -27,7 +28,7 @@ def line(pair: records.QaPair, *, system: str = '') -> str:
 
 def write(
     path: pathlib.Path,
-    pairs: collections.abc.Iterable[records.QaPair],
+    pairs: Iterable[records.QaPair],
     *,
     system: str = '',
 ) -> int:

@@ -1,14 +1,15 @@
 """dropped.jsonl: a line for each pair that was dropped, and what stands out in it."""
 
 import collections
-import collections.abc
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data_pipeline.writing import stream_counts
-from hax_jax import files, records
+from hax_jax import files
+from hax_jax.data import records
 
 NAME = 'dropped.jsonl'
 _CLUSTERS = 5
@@ -33,7 +34,7 @@ class Tally:
     clusters: list[Cluster]
 
 
-def write(path: pathlib.Path, rows: collections.abc.Iterable[dict[str, Any]]) -> Tally:
+def write(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> Tally:
     """Writes the rows as they come: {'id': ..., 'kept_id': ..., 'reason': ...} each.
 
     Of pairs that no other was kept for, kept_id is '' or left out.
@@ -41,7 +42,7 @@ def write(path: pathlib.Path, rows: collections.abc.Iterable[dict[str, Any]]) ->
     reasons: collections.Counter[str] = collections.Counter()
     kept = stream_counts.TopCounts()
 
-    def counted() -> collections.abc.Iterator[dict[str, Any]]:
+    def counted() -> Iterator[dict[str, Any]]:
         for row in rows:
             reasons[row['reason']] += 1
             if row.get('kept_id'):

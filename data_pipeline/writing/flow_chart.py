@@ -4,8 +4,8 @@ Three columns, all to one scale: sources, what was read, and on the right the sp
 and the reasons for which pairs were dropped.
 """
 
-import collections.abc
 import dataclasses
+from collections.abc import Mapping
 
 WIDTH = 860
 _COLUMNS = (230, 390, 545)  # left edges of the three columns
@@ -45,9 +45,9 @@ class Chart:
 
 
 def chart(
-    sources: collections.abc.Mapping[str, int],
-    kept: collections.abc.Mapping[str, int],
-    dropped: collections.abc.Mapping[str, int],
+    sources: Mapping[str, int],
+    kept: Mapping[str, int],
+    dropped: Mapping[str, int],
 ) -> Chart:
     """The diagram of counts by source, by split and by reason."""
     left = _most([(name, count, 'source') for name, count in sources.items()])

@@ -5,12 +5,12 @@ What is written here reads with plain TFDS:
     tfds.builder_from_directory('data/advice/tfds/hax_qa/1.0.0').as_dataset('train')
 """
 
-import collections.abc
 import contextlib
 import dataclasses
 import io
 import itertools
 import pathlib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from absl import logging
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.quiet_tfds import tf, tfds
 from data_pipeline.writing import beam_rows
-from hax_jax import records
+from hax_jax.data import records
 
 FOLDER = 'tfds/hax_qa/1.0.0'  # under the dataset's folder
 TFDS_VERSION = tfds.__version__
@@ -42,7 +42,7 @@ class HaxQa(tfds.core.GeneratorBasedBuilder):
     code_path = None
 
     def __init__(
-        self, splits: collections.abc.Mapping[str, Any], *, data_dir: str | pathlib.Path
+        self, splits: Mapping[str, Any], *, data_dir: str | pathlib.Path
     ) -> None:
         self._splits = splits
         super().__init__(data_dir=data_dir)
@@ -83,7 +83,7 @@ def _feature(kind: type) -> tfds.features.FeatureConnector:
 
 def write(
     folder: pathlib.Path,
-    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+    splits: Mapping[str, Iterable[records.QaPair]],
 ) -> None:
     """Writes the splits to `folder`/tfds in their order, each read once.
 
@@ -106,7 +106,7 @@ def write(
 
 def write_with_beam(
     folder: pathlib.Path,
-    splits: collections.abc.Mapping[str, collections.abc.Iterable[records.QaPair]],
+    splits: Mapping[str, Iterable[records.QaPair]],
     options: beam_pipeline.Options,
 ) -> None:
     """As `write`, by Apache Beam: the same records in the same order, in other files.
@@ -127,7 +127,7 @@ def write_with_beam(
             {name: beam_rows.read(each) for name, each in rows.items() if each.files},
             data_dir=f'{work}/tfds',
         )
-        with beam_pipeline.errors('writing the dataset'), _quiet():
+        with beam_pipeline.named_errors('writing the dataset'), _quiet():
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
                     try_download_gcs=False,
@@ -148,7 +148,7 @@ def example(pair: records.QaPair) -> dict[str, object]:
     return {**vars(pair), 'flags': list(pair.flags)}
 
 
-def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.QaPair]:
+def read(folder: pathlib.Path, split: str) -> Iterator[records.QaPair]:
     """The pairs of a split that is not empty, in the order they were written.
 
     TFDS says which files they are in; the examples are parsed here, as TFDS does it
@@ -162,7 +162,7 @@ def read(folder: pathlib.Path, split: str) -> collections.abc.Iterator[records.Q
             yield _pair(tf.train.Example.FromString(serialized).features.feature)
 
 
-def _pair(features: collections.abc.Mapping[str, Any]) -> records.QaPair:
+def _pair(features: Mapping[str, Any]) -> records.QaPair:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(records.QaPair):
         feature = features[field.name]
@@ -182,7 +182,7 @@ def _pair(features: collections.abc.Mapping[str, Any]) -> records.QaPair:
 
 
 @contextlib.contextmanager
-def _quiet() -> collections.abc.Iterator[None]:
+def _quiet() -> Iterator[None]:
     """TFDS prints and logs of downloads and of temporary folders; warnings still show.
 
     Its progress bars are off for good: they too name temporary folders.

@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from data_pipeline.writing import report_text, stream_counts
-from hax_jax import records
+from hax_jax.data import records
 
 NAMES = (
     'words of the question',

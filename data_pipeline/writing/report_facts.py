@@ -5,13 +5,13 @@ topics, and samples that follow from the pairs' ids, not from chance.
 """
 
 import collections
-import collections.abc
 import itertools
 import re
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from data_pipeline.writing import oddness, report_text, stream_counts
-from hax_jax import packing, records, text
+from hax_jax.data import packing, records, text
 
 NUM_PAIRS = 5  # shown at random, and of the oddest
 TOKEN_SAMPLE = 20_000  # pairs a split whose tokens are counted
@@ -46,7 +46,7 @@ class Collector:
         self,
         *,
         tokenizer: text.Tokenizer | None = None,
-        wanted: collections.abc.Collection[str] = (),
+        wanted: Collection[str] = (),
     ) -> None:
         self._tokenizer = tokenizer
         self._wanted: dict[str, records.QaPair | None] = dict.fromkeys(wanted)
@@ -58,7 +58,7 @@ class Collector:
         self._odd = oddness.Odd()
         self._common = frozenset(_COMMON.split())
 
-    def of(self, split: str) -> collections.abc.Callable[[records.QaPair], None]:
+    def of(self, split: str) -> Callable[[records.QaPair], None]:
         """What takes the pairs of `split`."""
         counts: TextCounts = {
             'question': collections.Counter(),
@@ -142,7 +142,7 @@ class Collector:
 
 
 def fill_of(
-    lengths: collections.abc.Sequence[tuple[int, int]],
+    lengths: Sequence[tuple[int, int]],
     tokenizer: text.Tokenizer,
     row: int,
 ) -> dict[str, Any]:

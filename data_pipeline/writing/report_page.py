@@ -4,9 +4,9 @@ Every text of the corpus is data: the template escapes all that it prints, and n
 is marked as safe. Charts are SVG and bars of the template's own.
 """
 
-import collections.abc
 import dataclasses
 import pathlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jinja2
@@ -96,7 +96,7 @@ def _first(rows: list[Any]) -> _First:
 
 
 def _by_source(
-    read: collections.abc.Mapping[str, int], manifest: dict[str, Any]
+    read: Mapping[str, int], manifest: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """A row a source: pairs read, and pairs in each split."""
     splits = {name: split['by_source'] for name, split in manifest['splits'].items()}
@@ -145,7 +145,7 @@ def _stage(stage: dict[str, Any]) -> dict[str, Any]:
     return stage | {'reasons': reasons, 'share': share}
 
 
-def _flat(value: Any, name: str = '') -> collections.abc.Iterator[tuple[str, str]]:
+def _flat(value: Any, name: str = '') -> Iterator[tuple[str, str]]:
     """{'a': {'b': 1}} -> ('a.b', '1'): a nested object as rows of a table."""
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -3,7 +3,7 @@
 import dataclasses
 import unicodedata
 
-from hax_jax import records
+from hax_jax.data import records
 
 LONGEST = 1200  # characters shown of a text
 _KEPT = '\n\t'

@@ -6,15 +6,15 @@ the pair before is of the same group); the checks at the end hold 24 for a while
 
 import array
 import collections
-import collections.abc
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from hax_jax import records
+from hax_jax.data import records
 
-Reread = collections.abc.Callable[[str], collections.abc.Iterator[records.QaPair]]
+Reread = Callable[[str], Iterator[records.QaPair]]
 
 
 class SplitFacts:
@@ -57,7 +57,7 @@ def line(pair: records.QaPair) -> bytes:
     return records.canonical_json(vars(pair)).encode() + b'\n'
 
 
-def check(facts: collections.abc.Mapping[str, SplitFacts], reread: Reread) -> None:
+def check(facts: Mapping[str, SplitFacts], reread: Reread) -> None:
     """Raises ValueError (a defect of ours) if a pair or a group is in two splits.
 
     `reread` gives the pairs of a split once more, if hashes are equal: whether what was

@@ -19,7 +19,7 @@ import time
 
 import made_up_threads
 
-from data_pipeline.reading import raw_thread
+from data_pipeline.rows import raw_thread
 
 _ROOT = pathlib.Path(__file__).parents[2]
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from typing import Any
 
-from hax_jax import allocator
+from hax_jax.devices import allocator
 
 _FOLDER = pathlib.Path(__file__).parent
 _124M = {'layers': 12, 'width': 768, 'heads': 12, 'vocab': 50257}

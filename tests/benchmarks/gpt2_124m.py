@@ -5,11 +5,11 @@ python -m launch.benchmark --config=tests/benchmarks/gpt2_124m.py
 
 import ml_collections
 
-from hax_jax import config
+from hax_jax.config import convert
 
 
 def get_config() -> ml_collections.ConfigDict:
-    draft = config.draft()
+    draft = convert.draft()
     draft.model.update(n_layer=12, n_head=12, n_embd=768, n_positions=1024)
     draft.model.vocab_size = 50257
     draft.tokenizer.path = 'none'  # ids are drawn, nothing is encoded

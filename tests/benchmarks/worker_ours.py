@@ -8,17 +8,20 @@ import tempfile
 import time
 from typing import Any
 
-from hax_jax import benchmark, config, preflight, runtime
+from hax_jax.benchmark import benchmark
+from hax_jax.config import schema
+from hax_jax.devices import runtime
+from hax_jax.training import run_setup
 
 
-def run_config(work: dict[str, Any]) -> config.Config:
+def run_config(work: dict[str, Any]) -> schema.Config:
     sizes = work['sizes']
-    return config.Config(
-        data=config.DataConfig(
+    return schema.Config(
+        data=schema.DataConfig(
             path='synthetic', seq_len=work.get('length', 64), reader='numpy'
         ),
-        tokenizer=config.TokenizerConfig(path='none'),
-        model=config.ModelConfig(
+        tokenizer=schema.TokenizerConfig(path='none'),
+        model=schema.ModelConfig(
             n_layer=sizes['layers'],
             n_embd=sizes['width'],
             n_head=sizes['heads'],
@@ -26,8 +29,8 @@ def run_config(work: dict[str, Any]) -> config.Config:
             vocab_size=sizes['vocab'],
             pad_vocab_to_multiple_of=work.get('pad_vocab', 1),
         ),
-        lora=dataclasses.replace(config.LoraConfig(), rank=work.get('lora', 0)),
-        train=config.TrainConfig(
+        lora=dataclasses.replace(schema.LoraConfig(), rank=work.get('lora', 0)),
+        train=schema.TrainConfig(
             num_steps=1000, batch_size=work['batch'], compute_dtype=work['dtype']
         ),
     )
@@ -54,7 +57,7 @@ def main() -> None:
                 num_rows=4 * work['batch'],
                 whole_rows=work.get('whole_rows', True),
             )
-            go = benchmark.Training(preflight.prepare(run, cache)).step
+            go = benchmark.Training(run_setup.prepare(run, cache)).step
         for line in sys.stdin:
             begun = time.monotonic()
             for _ in range(int(line)):

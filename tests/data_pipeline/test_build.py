@@ -7,9 +7,12 @@ import programs
 import pytest
 from absl import flags
 
-from data_pipeline import build, build_run, config_file, dataset, settings
-from data_pipeline.preparing import beam_pipeline, facts, pair_store
-from hax_jax import config, files, records
+from data_pipeline import build, build_run, dataset, settings
+from data_pipeline.all_pairs import facts, pair_store
+from data_pipeline.preparing import beam_pipeline
+from hax_jax import errors, files
+from hax_jax.data import records
+from hax_jax.program import config_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 SAMPLE = ROOT / 'data_pipeline' / 'sample_corpus'
@@ -186,7 +189,7 @@ def test_bad_input_is_named_and_nothing_is_made(
         (tmp_path / name).write_text(text)
     before = sorted(tmp_path.iterdir())
     patterns = [str(tmp_path / name) for name in texts or ['none.md']]
-    with pytest.raises(config.InputError) as caught:
+    with pytest.raises(errors.InputError) as caught:
         build.build(patterns, output=tmp_path / 'advice', **flags)
     assert message in str(caught.value)
     assert sorted(tmp_path.iterdir()) == before
@@ -195,14 +198,14 @@ def test_bad_input_is_named_and_nothing_is_made(
 def test_an_output_that_exists_is_an_error_before_anything_is_read(
     tmp_path: pathlib.Path,
 ) -> None:
-    with pytest.raises(config.InputError, match='exists already'):
+    with pytest.raises(errors.InputError, match='exists already'):
         build.build([str(tmp_path / 'none.md')], output=tmp_path)
 
 
 def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) -> None:
     patterns = write_corpus(tmp_path / 'advice')
     (tmp_path / 'advice' / 'manifest.json').write_text('{}')
-    with pytest.raises(config.InputError, match='lies in --output='):
+    with pytest.raises(errors.InputError, match='lies in --output='):
         build.build(
             patterns,
             output=tmp_path / 'advice',
@@ -213,7 +216,7 @@ def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) ->
 
 def test_missing_flags_are_asked_for() -> None:
     for patterns, output in (([], 'advice'), (['a.md'], '')):
-        with pytest.raises(config.InputError, match='give the files with --input='):
+        with pytest.raises(errors.InputError, match='give the files with --input='):
             build.build(patterns, output=output)
 
 
@@ -275,7 +278,7 @@ def test_two_builds_of_one_output_do_not_run_at_once(tmp_path: pathlib.Path) -> 
     patterns = write_corpus(tmp_path / 'corpus')
     with (
         files.work_folder(tmp_path / 'advice'),
-        pytest.raises(config.InputError, match='another program'),
+        pytest.raises(errors.InputError, match='another program'),
     ):
         build.build(patterns, output=tmp_path / 'advice')
     left = tmp_path / '.advice.work'
@@ -376,7 +379,7 @@ def test_the_program_takes_the_default_config_and_its_overrides(
 def test_rules_that_drop_every_pair_are_named(tmp_path: pathlib.Path) -> None:
     patterns = write_corpus(tmp_path / 'corpus')
     chosen = settings.Settings(quality=settings.QualitySettings(min_answer_tokens=5000))
-    with pytest.raises(config.InputError, match=r'no pair is left: 52 quality: ans'):
+    with pytest.raises(errors.InputError, match=r'no pair is left: 52 quality: ans'):
         build.build(patterns, output=tmp_path / 'advice', chosen=chosen)
 
 

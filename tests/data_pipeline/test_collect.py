@@ -16,7 +16,7 @@ import pytest
 import reddit_objects
 
 from data_pipeline.collecting import collect_flags
-from data_pipeline.reading import raw_thread
+from data_pipeline.rows import raw_thread
 
 
 def collect(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,3 @@
-import collections.abc
 import functools
 import hashlib
 import json
@@ -6,12 +5,14 @@ import pathlib
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from data_pipeline import dataset
-from hax_jax import config, records
+from hax_jax import errors
+from hax_jax.data import records
 
 PAIRS = [
     records.QaPair(
@@ -190,7 +191,7 @@ def test_an_output_that_exists_is_kept_unless_it_may_be_overwritten(
     (path / 'manifest.json').write_text('{}')
     (path / 'packed').mkdir()
     with pytest.raises(
-        config.InputError, match='exists already; give another'
+        errors.InputError, match='exists already; give another'
     ) as caught:
         write(path, make_splits())
     assert '--overwrite' in str(caught.value)
@@ -203,10 +204,10 @@ def test_an_output_that_exists_is_kept_unless_it_may_be_overwritten(
 def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'letters').mkdir()
     (tmp_path / 'letters' / 'mother.txt').write_text('Dear')
-    with pytest.raises(config.InputError, match='is not a dataset'):
+    with pytest.raises(errors.InputError, match='is not a dataset'):
         write(tmp_path / 'letters', make_splits(), overwrite=True)
     (tmp_path / 'file').write_text('Dear')
-    with pytest.raises(config.InputError, match='is not a dataset'):
+    with pytest.raises(errors.InputError, match='is not a dataset'):
         write(tmp_path / 'file', make_splits(), overwrite=True)
     assert (tmp_path / 'letters' / 'mother.txt').read_text() == 'Dear'
 
@@ -241,20 +242,20 @@ def test_pairs_that_are_not_the_manifests_are_an_error(
     manifest = json.loads((path / 'manifest.json').read_text())
     manifest['splits']['train']['sha256'] = '0' * 64
     (path / 'manifest.json').write_text(json.dumps(manifest))
-    with pytest.raises(config.InputError, match='the 3 pairs of its train split are'):
+    with pytest.raises(errors.InputError, match='the 3 pairs of its train split are'):
         list(dataset.read_pairs(path, 'train'))
 
 
 def test_what_is_no_dataset_is_named_with_the_way_to_make_one(
     tmp_path: pathlib.Path,
 ) -> None:
-    with pytest.raises(config.InputError, match='is not a dataset') as caught:
+    with pytest.raises(errors.InputError, match='is not a dataset') as caught:
         dataset.read_manifest(tmp_path / 'none')
     assert 'python -m data_pipeline.build' in str(caught.value)
     (tmp_path / 'manifest.json').write_text('{"schema": 99}')
-    with pytest.raises(config.InputError, match='has schema 99, this version reads 2'):
+    with pytest.raises(errors.InputError, match='has schema 99, this version reads 2'):
         dataset.read_manifest(tmp_path)
-    with pytest.raises(config.InputError, match="'dev' is not a split"):
+    with pytest.raises(errors.InputError, match="'dev' is not a split"):
         list(dataset.read_pairs(tmp_path, 'dev'))
 
 
@@ -361,7 +362,7 @@ def test_pairs_are_read_once_and_not_held(
     alive: weakref.WeakSet[records.QaPair] = weakref.WeakSet()
     most = starts = written_at_900 = 0
 
-    def stream(first: int, count: int) -> collections.abc.Iterator[records.QaPair]:
+    def stream(first: int, count: int) -> Iterator[records.QaPair]:
         nonlocal most, starts, written_at_900
         starts += 1
         for number in range(first, first + count):

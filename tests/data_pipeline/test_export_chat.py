@@ -6,7 +6,8 @@ import pytest
 
 from data_pipeline import dataset
 from data_pipeline.writing import chat_export
-from hax_jax import files, records
+from hax_jax import files
+from hax_jax.data import records
 
 
 def pair(number: int, *, question: str) -> records.QaPair:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from data_pipeline import dataset, pack
-from hax_jax import checks, config, packing, records, text
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import packing, records, shift_check, text
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOPICS = ['mother', 'brother', 'friend', 'boss', 'wedding', 'garden', 'money']
@@ -71,10 +73,10 @@ def read_lines(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
 
 
 @pytest.fixture
-def data(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> config.DataConfig:
+def data(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> schema.DataConfig:
     monkeypatch.setattr(dataset, 'read_pairs', read_lines)
     path = write_dataset(tmp_path / 'advice', make_splits())
-    return config.DataConfig(path=str(path), seq_len=160)
+    return schema.DataConfig(path=str(path), seq_len=160)
 
 
 @pytest.fixture(scope='module')
@@ -82,7 +84,7 @@ def tokenizer(sentencepiece_folder: pathlib.Path) -> text.Tokenizer:
     return text.load_tokenizer(str(sentencepiece_folder))
 
 
-def left_over(data: config.DataConfig) -> list[str]:
+def left_over(data: schema.DataConfig) -> list[str]:
     folder = pathlib.Path(data.path) / 'packed'
     return sorted(p.name for p in folder.iterdir() if p.suffix != '.lock')
 
@@ -91,7 +93,7 @@ def left_over(data: config.DataConfig) -> list[str]:
 
 
 def test_a_cache_holds_the_packed_pairs_and_the_account_of_them(
-    data: config.DataConfig, tokenizer: text.Tokenizer
+    data: schema.DataConfig, tokenizer: text.Tokenizer
 ) -> None:
     folder = pack.ensure_packed(data, tokenizer)
     assert folder.parent == pathlib.Path(data.path) / 'packed'
@@ -104,7 +106,7 @@ def test_a_cache_holds_the_packed_pairs_and_the_account_of_them(
             np.testing.assert_array_equal(array, packed.features[name])
         assert cache.meta['splits'][split] == packing.count_positions(packed)
         assert cache.meta['ledger'][split]['tokens'] == made.counts
-    assert checks.shift_problem(cache.features('train')) == ''
+    assert shift_check.shift_problem(cache.features('train')) == ''
     assert cache.meta['tokenizer'] == tokenizer.fingerprint
     assert cache.meta['template'] == text.TEMPLATE_VERSION
     assert cache.meta['eos_id'] == tokenizer.eos_id
@@ -114,7 +116,7 @@ def test_a_cache_holds_the_packed_pairs_and_the_account_of_them(
 
 
 def test_each_target_is_the_token_after_its_input_in_the_pair(
-    data: config.DataConfig, tokenizer: text.Tokenizer
+    data: schema.DataConfig, tokenizer: text.Tokenizer
 ) -> None:
     cache = records.open_cache(pack.ensure_packed(data, tokenizer))
     pairs = make_splits()['train']
@@ -136,7 +138,7 @@ def test_each_target_is_the_token_after_its_input_in_the_pair(
 
 
 def test_a_cache_is_made_once(
-    data: config.DataConfig,
+    data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -149,7 +151,7 @@ def test_a_cache_is_made_once(
 
 
 def test_a_cache_made_again_is_the_same_in_every_byte(
-    data: config.DataConfig, tokenizer: text.Tokenizer
+    data: schema.DataConfig, tokenizer: text.Tokenizer
 ) -> None:
     folder = pack.ensure_packed(data, tokenizer)
     first = {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()}
@@ -159,7 +161,7 @@ def test_a_cache_made_again_is_the_same_in_every_byte(
 
 
 def test_whatever_the_rows_follow_from_changes_the_key(
-    data: config.DataConfig,
+    data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -198,7 +200,7 @@ def test_whatever_the_rows_follow_from_changes_the_key(
 
 
 def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
-    data: config.DataConfig,
+    data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
@@ -254,7 +256,7 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_a_split_of_which_nothing_fits_is_an_error_with_its_remedy(
-    data: config.DataConfig,
+    data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     tmp_path: pathlib.Path,
     split: str,
@@ -265,7 +267,7 @@ def test_a_split_of_which_nothing_fits_is_an_error_with_its_remedy(
     says = (
         f"no pair of the {split} split .* fits in data.seq_len=160; raise it.*'split'"
     )
-    with pytest.raises(config.InputError, match=says):
+    with pytest.raises(errors.InputError, match=says):
         pack.ensure_packed(data, tokenizer)
     assert left_over(data) == []
 
@@ -273,9 +275,9 @@ def test_a_split_of_which_nothing_fits_is_an_error_with_its_remedy(
 def test_a_folder_that_is_no_dataset_is_named(
     tokenizer: text.Tokenizer, tmp_path: pathlib.Path
 ) -> None:
-    data = config.DataConfig(path=str(tmp_path / 'none'))
+    data = schema.DataConfig(path=str(tmp_path / 'none'))
     with pytest.raises(
-        config.InputError, match=r'none is not a dataset.*data_pipeline'
+        errors.InputError, match=r'none is not a dataset.*data_pipeline'
     ):
         pack.ensure_packed(data, tokenizer)
     assert not (tmp_path / 'none').exists()
@@ -288,7 +290,8 @@ import pathlib, sys, time
 sys.path.insert(0, 'tests/data_pipeline')
 import test_pack
 from data_pipeline import dataset, pack
-from hax_jax import config, records, text
+from hax_jax.config import schema
+from hax_jax.data import records, text
 
 path, tokenizer, where = sys.argv[1:]
 go = pathlib.Path(path, 'go')
@@ -312,14 +315,14 @@ def write_cache(folder, splits, meta, whole=records.write_cache):
 dataset.read_pairs = read_pairs
 if where == 'writing':
     records.write_cache = write_cache
-data = config.DataConfig(path=path, seq_len=160)
+data = schema.DataConfig(path=path, seq_len=160)
 folder = pack.ensure_packed(data, text.load_tokenizer(tokenizer))
 print(records.open_cache(folder).fingerprint, flush=True)
 """
 
 
 def start(
-    data: config.DataConfig, tokenizer_folder: pathlib.Path, where: str
+    data: schema.DataConfig, tokenizer_folder: pathlib.Path, where: str
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, '-c', CHILD, data.path, str(tokenizer_folder), where],
@@ -339,7 +342,7 @@ def wait_for(child: subprocess.Popen[str], says: str) -> None:
 
 
 def test_processes_that_pack_at_one_time_make_one_cache(
-    data: config.DataConfig, sentencepiece_folder: pathlib.Path
+    data: schema.DataConfig, sentencepiece_folder: pathlib.Path
 ) -> None:
     first = start(data, sentencepiece_folder, 'reading')
     children = [first]
@@ -363,7 +366,7 @@ def test_processes_that_pack_at_one_time_make_one_cache(
 
 @pytest.mark.parametrize('where', ['reading', 'writing'])
 def test_a_killed_packing_leaves_nothing_that_the_next_trips_over(
-    data: config.DataConfig,
+    data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     sentencepiece_folder: pathlib.Path,
     where: str,
@@ -386,9 +389,9 @@ def test_a_killed_packing_leaves_nothing_that_the_next_trips_over(
 
 @pytest.mark.parametrize('model_type', ['bpe', 'unigram', 'char'])
 def test_the_tokenizer_of_a_dataset_is_trained_once_on_its_train_split(
-    data: config.DataConfig, model_type: str, capfd: pytest.CaptureFixture[str]
+    data: schema.DataConfig, model_type: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    settings = config.TokenizerConfig(vocab_size=320, model_type=model_type)
+    settings = schema.TokenizerConfig(vocab_size=320, model_type=model_type)
     first = pack.load_tokenizer(data, settings, path='train')
     assert 'training a SentencePiece tokenizer' in capfd.readouterr().out
     again = pack.load_tokenizer(data, settings, path='train')
@@ -405,7 +408,7 @@ def test_the_tokenizer_of_a_dataset_is_trained_once_on_its_train_split(
 
 
 def test_other_settings_or_other_text_make_another_tokenizer(
-    data: config.DataConfig, tmp_path: pathlib.Path
+    data: schema.DataConfig, tmp_path: pathlib.Path
 ) -> None:
     path = write_dataset(
         tmp_path / 'more',
@@ -415,25 +418,25 @@ def test_other_settings_or_other_text_make_another_tokenizer(
     made = [
         pack.load_tokenizer(of, settings, path='train').fingerprint
         for of, settings in (
-            (data, config.TokenizerConfig(vocab_size=320)),
-            (data, config.TokenizerConfig(vocab_size=310)),
-            (data, config.TokenizerConfig(vocab_size=320, model_type='unigram')),
-            (more, config.TokenizerConfig(vocab_size=320)),
+            (data, schema.TokenizerConfig(vocab_size=320)),
+            (data, schema.TokenizerConfig(vocab_size=310)),
+            (data, schema.TokenizerConfig(vocab_size=320, model_type='unigram')),
+            (more, schema.TokenizerConfig(vocab_size=320)),
         )
     ]
     assert len(set(made)) == 4
 
 
 def test_a_vocabulary_that_is_too_small_is_an_error_and_nothing_is_made(
-    data: config.DataConfig, tmp_path: pathlib.Path
+    data: schema.DataConfig, tmp_path: pathlib.Path
 ) -> None:
     letters = ''.join(chr(0x4E00 + n) for n in range(100))
     splits = make_splits() | {'train': make_pairs('t', 2, answer=letters)}
     data = dataclasses.replace(data, path=str(write_dataset(tmp_path / 'b', splits)))
     with pytest.raises(
-        config.InputError, match=r'tokenizer\.vocab_size=300 .*Raise it'
+        errors.InputError, match=r'tokenizer\.vocab_size=300 .*Raise it'
     ):
-        pack.load_tokenizer(data, config.TokenizerConfig(vocab_size=300), path='train')
+        pack.load_tokenizer(data, schema.TokenizerConfig(vocab_size=300), path='train')
     kept = (pathlib.Path(data.path) / 'tokenizers').iterdir()
     assert [p.suffix for p in kept] == ['.lock']
 
@@ -444,9 +447,10 @@ CARRIED = """
 import sys
 sys.modules['tensorflow'] = sys.modules['tensorflow_datasets'] = None
 from data_pipeline import pack
-from hax_jax import config, records, text
-data = config.DataConfig(path=sys.argv[1], seq_len=160)
-settings = config.TokenizerConfig(vocab_size=320)
+from hax_jax.config import schema
+from hax_jax.data import records, text
+data = schema.DataConfig(path=sys.argv[1], seq_len=160)
+settings = schema.TokenizerConfig(vocab_size=320)
 cache = records.open_cache(
     pack.ensure_packed(data, pack.load_tokenizer(data, settings, path='train'))
 )
@@ -460,8 +464,8 @@ def test_a_carried_cache_opens_without_tensorflow_and_without_the_dataset(
     pytest.importorskip('tensorflow_datasets')
     path = tmp_path / 'advice'
     dataset.write(path, make_splits(), sources=[], split_rule={}, ledger={})
-    data = config.DataConfig(path=str(path), seq_len=160)
-    settings = config.TokenizerConfig(vocab_size=320)
+    data = schema.DataConfig(path=str(path), seq_len=160)
+    settings = schema.TokenizerConfig(vocab_size=320)
     tokenizer = pack.load_tokenizer(data, settings, path='train')
     cache = records.open_cache(pack.ensure_packed(data, tokenizer))
     moved = tmp_path / 'moved'

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from data_pipeline import settings
-from data_pipeline.preparing import personal_data, quality
-from hax_jax import config
+from data_pipeline.pair_stages import personal_data, quality
+from hax_jax import errors
 
 
 def test_the_draft_becomes_the_defaults_and_what_was_set() -> None:
@@ -25,7 +25,7 @@ def test_every_wrong_field_is_named_at_once() -> None:
     draft.unlock()
     draft.duplicates.nearly = True
     draft.mixture = {}
-    with pytest.raises(config.InputError) as caught:
+    with pytest.raises(errors.InputError) as caught:
         settings.freeze(draft)
     assert str(caught.value).split('\n') == [
         'duplicates.nearly is not a field; remove it.',
@@ -44,7 +44,7 @@ def test_every_field_is_of_a_kind_that_flags_can_set() -> None:
 
 
 def test_unknown_regions_and_languages_are_named() -> None:
-    with pytest.raises(config.InputError, match='phone_regions has UK, no region'):
+    with pytest.raises(errors.InputError, match='phone_regions has UK, no region'):
         personal_data.stage(settings.PersonalDataSettings(phone_regions=('US', 'UK')))
-    with pytest.raises(config.InputError, match='languages has english, which is not'):
+    with pytest.raises(errors.InputError, match='languages has english, which is not'):
         quality.stage(settings.QualitySettings(languages=('english',)))

@@ -19,17 +19,13 @@ from absl import flags
 from absl.testing import flagsaver
 
 from data_pipeline import dataset, pack
-from hax_jax import (
-    config,
-    files,
-    layouts,
-    preflight,
-    records,
-    run_export,
-    runs,
-    runtime,
-    trainer,
-)
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import records
+from hax_jax.devices import runtime
+from hax_jax.model import naming
+from hax_jax.runs import export, run_folder
+from hax_jax.training import run_setup, train_loop
 from launch import evaluate
 
 WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
@@ -73,21 +69,21 @@ def train(data: pathlib.Path, workdir: pathlib.Path, **changes: object) -> None:
     run = tiny_runs.make_config(**(settings | changes))
     if run.model.pretrained:
         run = tiny_runs.lora(run, pathlib.Path(run.model.pretrained))
-    run, path = runs.resolve(run)
+    run, path = run_folder.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=path)
-    run = runs.with_vocab(run, tokenizer)
+    run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
-    trainer.train(preflight.prepare(run, cache), workdir, allow_change=[])
+    train_loop.train(run_setup.prepare(run, cache), workdir, allow_change=[])
 
 
 def write_imported(workdir: pathlib.Path, data: pathlib.Path) -> None:
     """A run made elsewhere: random weights, 48 positions, a tokenizer of its own."""
     tokenizer = pack.load_tokenizer(
-        config.DataConfig(path=str(data)),
-        config.TokenizerConfig(vocab_size=330),
+        schema.DataConfig(path=str(data)),
+        schema.TokenizerConfig(vocab_size=330),
         path='train',
     )
-    model = config.ModelConfig(
+    model = schema.ModelConfig(
         n_layer=1,
         n_head=2,
         n_embd=32,
@@ -96,13 +92,13 @@ def write_imported(workdir: pathlib.Path, data: pathlib.Path) -> None:
     )
     rng = np.random.default_rng(0)
     with files.new_folder(workdir) as folder:
-        runs.write_imported(
+        run_folder.write_imported(
             folder,
             model=model,
-            lora_settings=config.LoraConfig(),
+            lora_settings=schema.LoraConfig(),
             parameters={
                 name: rng.normal(0, 0.1, shape).astype(np.float32)
-                for name, shape in layouts.parameter_shapes(model).items()
+                for name, shape in naming.parameter_shapes(model).items()
             },
             base=None,
             tokenizer=tokenizer,
@@ -117,7 +113,7 @@ def call(*arguments: object) -> str:
         flags.FLAGS(['evaluate', *map(str, arguments)])
         try:
             evaluate.main()
-        except config.InputError as error:
+        except errors.InputError as error:
             return f'error: {error}'
     return out.getvalue()
 
@@ -149,7 +145,7 @@ def main(root: pathlib.Path) -> dict[str, str]:
     settings = json.loads((full / 'config.json').read_text())
     settings['data']['path'] = str(root / 'other')
     (root / 'elsewhere' / 'config.json').write_text(json.dumps(settings))
-    run_export.write(str(full), str(root / 'hf'), format='hf', step=6, base='')
+    export.write(str(full), str(root / 'hf'), format='hf', step=6, base='')
     data = f'--data={root / "data"}'
     run, out = f'--workdir={full}', f'--output={root}'
     return {

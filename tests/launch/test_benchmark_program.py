@@ -7,7 +7,8 @@ import subprocess
 import programs
 import pytest
 
-from hax_jax import benchmark, config
+from hax_jax.benchmark import benchmark
+from hax_jax.config import convert
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,10 +77,10 @@ def test_a_config_needs_no_dataset_and_no_hub(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 0, done.stderr
     asked = json.loads(done.stdout.splitlines()[0])['config']
     assert asked['model']['vocab_size'] == asked['tokenizer']['vocab_size'] > 0
-    published = config.draft()
+    published = convert.draft()
     published.train.num_steps = 1
     published.data.path, published.model.pretrained = 'synthetic', 'gpt2-medium'
-    sizes = benchmark.with_sizes(config.freeze(published)).model
+    sizes = benchmark.with_sizes(convert.freeze(published)).model
     assert (sizes.n_layer, sizes.n_embd, sizes.n_head) == (24, 1024, 16)
     assert (sizes.vocab_size, sizes.pretrained) == (50257, '')
 

@@ -12,25 +12,21 @@ import programs
 import pytest
 import safetensors.numpy
 
-from hax_jax import (
-    config,
-    layouts,
-    peft_adapter,
-    pretrained,
-    records,
-    restore,
-    run_export,
-    text,
-)
-from hax_jax import export as hax_export
+from hax_jax import errors
+from hax_jax.data import records, text
+from hax_jax.formats import hf_folder as hax_export
+from hax_jax.formats import peft_adapter, pretrained
+from hax_jax.model import naming
+from hax_jax.runs import export as run_export
+from hax_jax.runs import restore
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _CONFIG = """
-from hax_jax import config
+from hax_jax.config import convert
 
 def get_config():
-    draft = config.draft()
+    draft = convert.draft()
     draft.tokenizer.path = 'train'
     draft.tokenizer.vocab_size = 400
     draft.model.update(n_layer=2, n_head=2, n_embd=32, n_positions=128)
@@ -168,7 +164,7 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
     tensors = safetensors.numpy.load_file(merged / 'model.safetensors')
     for name, before in parts.base.parameters.items():
         changed = re.search(r'c_attn\.kernel|mlp\.c_proj\.kernel', name)
-        equal = np.array_equal(tensors[layouts.hugging_face(name)], before)
+        equal = np.array_equal(tensors[naming.hugging_face(name)], before)
         assert equal != bool(changed), name
     wte, head = tensors['transformer.wte.weight'], tensors['lm_head.weight']
     assert wte.shape == head.shape and not np.array_equal(wte, head)
@@ -200,10 +196,10 @@ def test_a_format_that_is_not_for_the_run_is_refused_by_the_one_that_is(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     out = str(tmp_path / 'out')
-    with pytest.raises(config.InputError, match=r'=merged .*--format=peft'):
+    with pytest.raises(errors.InputError, match=r'=merged .*--format=peft'):
         run_export.write(str(folder / 'lora'), out, format='hf')
     for format_ in ('merged', 'peft'):
-        with pytest.raises(config.InputError, match=r'lora\.rank=0\); use --format=hf'):
+        with pytest.raises(errors.InputError, match=r'lora\.rank=0\); use --format=hf'):
             run_export.write(str(folder / 'full'), out, format=format_)
     assert not list(tmp_path.iterdir())
 
@@ -226,9 +222,9 @@ def test_what_is_no_run_or_no_step_of_it_is_refused(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     out = str(tmp_path / 'out')
-    with pytest.raises(config.InputError, match=r'is not a run of launch\.train'):
+    with pytest.raises(errors.InputError, match=r'is not a run of launch\.train'):
         run_export.write(str(tmp_path), out, format='hf')
-    with pytest.raises(config.InputError, match=r'/2; the steps .* \[3\]'):
+    with pytest.raises(errors.InputError, match=r'/2; the steps .* \[3\]'):
         run_export.write(str(folder / 'full'), out, format='hf', step=2)
     assert not list(tmp_path.iterdir())
 
@@ -327,11 +323,11 @@ def test_a_run_of_another_template_or_without_numbers_is_refused(
     out = str(tmp_path / 'out')
     nothing = np.full((1, 1, 1), np.nan, np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr(run_export, 'probe_logits', lambda _: nothing)
-        with pytest.raises(config.InputError, match='at step 3 gives logits that are'):
+        patch.setattr(export, 'probe_logits', lambda _: nothing)
+        with pytest.raises(errors.InputError, match='at step 3 gives logits that are'):
             run_export.write(str(folder / 'full'), out, format='hf')
     monkeypatch.setattr(text, 'TEMPLATE_VERSION', 'question-answer-2')
-    with pytest.raises(config.InputError) as error:
+    with pytest.raises(errors.InputError) as error:
         run_export.write(str(folder / 'full'), out, format='peft')
     for message in ("template 'question-answer-1'", 'use --format=hf'):
         assert message in str(error.value)
@@ -350,7 +346,7 @@ def test_a_base_that_moved_is_named_with_base(
     values['base']['path'] = str(tmp_path / 'gone')
     (workdir / 'run.json').write_text(json.dumps(values))
     out = str(tmp_path / 'out')
-    with pytest.raises(config.InputError, match='--base=PATH'):
+    with pytest.raises(errors.InputError, match='--base=PATH'):
         run_export.write(str(workdir), out, format='merged')
     assert not (tmp_path / 'out').exists()
     run_export.write(str(workdir), out, format='merged', base=str(folder / 'full'))

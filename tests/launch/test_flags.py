@@ -5,8 +5,8 @@ import programs
 import pytest
 from absl import flags
 
-from data_pipeline import program
-from hax_jax import config
+from hax_jax import errors
+from hax_jax.program import entry
 from launch import flags as launch_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def check(*arguments: str) -> list[str]:
 
 
 def problems(*arguments: str) -> list[str]:
-    with pytest.raises(config.InputError) as caught:
+    with pytest.raises(errors.InputError) as caught:
         check(*arguments)
     return str(caught.value).split('\n')
 
@@ -175,8 +175,8 @@ def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None
             'lr of get_config() is not a section',
         ),
         (
-            'from hax_jax import config\ndef get_config():\n'
-            '  draft = config.draft()\n  draft.train.momentum = 1\n  return draft',
+            'from hax_jax.config import convert\ndef get_config():\n'
+            '  draft = convert.draft()\n  draft.train.momentum = 1\n  return draft',
             'does not load: line 4: AttributeError',
         ),
         ('\0', 'does not load: '),
@@ -187,7 +187,7 @@ def test_a_file_that_gives_no_config_says_why(
 ) -> None:
     path = tmp_path / 'mine.py'
     path.write_text(text)
-    with pytest.raises(config.InputError) as caught:
+    with pytest.raises(errors.InputError) as caught:
         launch_flags.check(
             ['train', f'--config={path}', '--config.lr=1'], values=make_values()
         )
@@ -204,15 +204,15 @@ def test_a_missing_config_names_those_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(config.InputError, match=r'configs/gpt2_lora\.py'):
+    with pytest.raises(errors.InputError, match=r'configs/gpt2_lora\.py'):
         launch_flags.check(['train', '--config=configs/gpt3.py'], values=make_values())
-    with pytest.raises(config.InputError, match='--config is missing'):
+    with pytest.raises(errors.InputError, match='--config is missing'):
         launch_flags.check(['train', '--workdir=runs/a'], values=make_values())
 
 
 PROGRAM = """
 from absl import flags
-from data_pipeline import program
+from hax_jax.program import entry
 from launch import flags as launch_flags
 
 CONFIG = launch_flags.define()
@@ -224,7 +224,7 @@ def main():
     print(run.lora.targets, run.optimizer.learning_rate, flags.FLAGS.workdir)
 
 
-program.run(main, prepare=launch_flags.check)
+entry.run(main, prepare=launch_flags.check)
 """
 
 
@@ -264,4 +264,4 @@ def test_help_names_every_field() -> None:
 
 
 def test_a_program_without_a_config_parses_its_flags_as_they_are() -> None:
-    assert program.run.__kwdefaults__ == {'prepare': list, 'positional': False}
+    assert entry.run.__kwdefaults__ == {'prepare': list, 'positional': False}

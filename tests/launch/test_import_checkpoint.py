@@ -10,16 +10,11 @@ import numpy as np
 import programs
 import pytest
 
-from hax_jax import (
-    config,
-    export,
-    layouts,
-    peft_adapter,
-    pretrained,
-    restore,
-    runs,
-    text,
-)
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.formats import hf_folder, peft_adapter, pretrained
+from hax_jax.model import naming
+from hax_jax.runs import restore, run_folder
 
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _NEEDS_TORCH = 'torch makes and reads .pt files, a development tool: not installed'
@@ -32,10 +27,10 @@ _LINEAR = {
     'mlp.c_proj': (128, 32),
 }
 _CONFIG = """
-from hax_jax import config
+from hax_jax.config import convert
 
 def get_config():
-    draft = config.draft()
+    draft = convert.draft()
     draft.data.update(seq_len=128, reader='numpy', path={data!r})
     draft.train.update(num_steps=23, batch_size=4, eval_every_steps=3)
     # They take seconds to compile.
@@ -71,8 +66,8 @@ def tokenizer(sentencepiece_folder: pathlib.Path) -> text.Tokenizer:
 
 
 @pytest.fixture(scope='module')
-def model(tokenizer: text.Tokenizer) -> config.ModelConfig:
-    return config.ModelConfig(
+def model(tokenizer: text.Tokenizer) -> schema.ModelConfig:
+    return schema.ModelConfig(
         n_layer=2,
         n_head=4,
         n_embd=32,
@@ -82,16 +77,16 @@ def model(tokenizer: text.Tokenizer) -> config.ModelConfig:
 
 
 @pytest.fixture(scope='module')
-def parameters(model: config.ModelConfig) -> Tensors:
+def parameters(model: schema.ModelConfig) -> Tensors:
     rng = np.random.default_rng(0)
     return {
         name: rng.normal(0, 0.1, shape).astype(np.float32)
-        for name, shape in layouts.parameter_shapes(model).items()
+        for name, shape in naming.parameter_shapes(model).items()
     }
 
 
 @pytest.fixture(scope='module')
-def adapter(model: config.ModelConfig) -> Tensors:
+def adapter(model: schema.ModelConfig) -> Tensors:
     """An adapter of each layer and the head."""
     rng = np.random.default_rng(1)
     sizes = {
@@ -122,20 +117,20 @@ def merged(parameters: Tensors, adapter: Tensors) -> Tensors:
 
 @pytest.fixture(scope='module')
 def base(
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     parameters: Tensors,
     tokenizer: text.Tokenizer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> pathlib.Path:
     """The base as a Hugging Face folder."""
     folder = tmp_path_factory.mktemp('base')
-    export.write_hugging_face(folder, model, parameters, tokenizer, card='')
+    hf_folder.write_hugging_face(folder, model, parameters, tokenizer, card='')
     return folder
 
 
 @pytest.fixture(scope='module')
 def adapter_folder(
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     parameters: Tensors,
     adapter: Tensors,
     tmp_path_factory: pytest.TempPathFactory,
@@ -143,7 +138,7 @@ def adapter_folder(
     folder = tmp_path_factory.mktemp('adapter')
     peft_adapter.write(
         folder,
-        config.LoraConfig(rank=_RANK, alpha=_ALPHA, targets=(*_LINEAR, 'lm_head')),
+        schema.LoraConfig(rank=_RANK, alpha=_ALPHA, targets=(*_LINEAR, 'lm_head')),
         adapter,
         model,
         base_name='some/base',
@@ -155,7 +150,7 @@ def adapter_folder(
 def write_old(
     path: pathlib.Path,
     parameters: Tensors,
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     adapter: Tensors | None = None,
     **said: Any,
 ) -> pathlib.Path:
@@ -165,7 +160,7 @@ def write_old(
     adapted = {name.rpartition('.')[0] for name in adapter}
     state = {}
     for name, array in parameters.items():
-        module, _, kind = layouts.hugging_face(name).rpartition('.')
+        module, _, kind = naming.hugging_face(name).rpartition('.')
         end = '.base_layer' if module.removeprefix('transformer.') in adapted else ''
         state[f'model.{module}{end}.{kind}'] = torch.tensor(array)
     head = 'lm_head.base_layer' if 'lm_head' in adapted else 'lm_head'
@@ -221,7 +216,7 @@ def go_on(printed: str, train_config: pathlib.Path) -> str:
     return done.stdout
 
 
-def read(folder: pathlib.Path) -> tuple[Tensors, config.ModelConfig]:
+def read(folder: pathlib.Path) -> tuple[Tensors, schema.ModelConfig]:
     model = pretrained.read_model_config(folder)
     return pretrained.load_parameters(folder, model), model
 
@@ -278,14 +273,14 @@ def test_an_adapter_folder_becomes_a_run_that_training_goes_on_with(
 
 def test_another_base_is_refused_by_its_hash(
     adapter_folder: pathlib.Path,
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     parameters: Tensors,
     tokenizer: text.Tokenizer,
     tmp_path: pathlib.Path,
 ) -> None:
     other = parameters | {'ln_f.bias': parameters['ln_f.bias'] + 1}
     (tmp_path / 'other').mkdir()
-    export.write_hugging_face(tmp_path / 'other', model, other, tokenizer, card='')
+    hf_folder.write_hugging_face(tmp_path / 'other', model, other, tokenizer, card='')
     out = tmp_path / 'out'
     said = refusal(str(adapter_folder), f'--base={tmp_path}/other', f'--output={out}')
     assert 'is not the base of' in said
@@ -350,7 +345,7 @@ def test_one_input_is_asked_for(tmp_path: pathlib.Path) -> None:
 
 def test_a_full_checkpoint_becomes_a_hugging_face_folder(
     parameters: Tensors,
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     sentencepiece_folder: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
@@ -370,7 +365,7 @@ def test_a_full_checkpoint_becomes_a_hugging_face_folder(
 
 def test_a_full_checkpoint_becomes_a_run_that_training_goes_on_with(
     parameters: Tensors,
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     sentencepiece_folder: pathlib.Path,
     train_config: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -395,7 +390,7 @@ def test_a_lora_checkpoint_is_merged_or_goes_on_as_an_adapter(
     parameters: Tensors,
     adapter: Tensors,
     merged: Tensors,
-    model: config.ModelConfig,
+    model: schema.ModelConfig,
     sentencepiece_folder: pathlib.Path,
     train_config: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -415,7 +410,7 @@ def test_a_lora_checkpoint_is_merged_or_goes_on_as_an_adapter(
     same(restore.parameters(str(out), adapter_only=True), adapter)
     close(restore.parameters(str(out)), merged)
     same(read(out / 'base')[0], parameters)
-    assert runs.lora_config(runs.read_run(out)) == config.LoraConfig(
+    assert run_folder.lora_config(run_folder.read_run(out)) == schema.LoraConfig(
         rank=_RANK, alpha=_ALPHA, targets=(*_LINEAR, 'lm_head')
     )
     said = go_on(printed, train_config)

@@ -14,10 +14,10 @@ import pytest
 
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _CONFIG = """
-from hax_jax import config
+from hax_jax.config import convert
 
 def get_config():
-    draft = config.draft()
+    draft = convert.draft()
     draft.tokenizer.path = 'train'
     draft.tokenizer.vocab_size = 400
     draft.model.update(n_layer=2, n_head=2, n_embd=32, n_positions=128)

@@ -1,0 +1,118 @@
+"""Which groups go to one side of a split together, and why.
+
+A chat's pairs, and a post's, have one group as they are read. Here groups are joined
+that tell one story: reposts, updates and the posts that they follow.
+"""
+
+import collections
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from data_pipeline.all_pairs import near_duplicates, pair_store, union
+
+_LEAST_TITLE_WORDS = 4  # 'Help please' is no story's name
+_LARGE_SHARE = 0.1  # of all pairs, joined: then it is said
+_NUM_EXAMPLES = 5
+_SHARED_RUNS = 3  # in the sample: about 12, nineteen words in a row
+_LARGE = 64  # pairs that have a run: then it is a phrase, and says nothing
+REPOSTS, COPIED, SAME, LINKED, TITLED = (
+    'near texts',
+    'runs of words in common',
+    'duplicates',
+    'an update links the other',
+    'an update has the other title',
+)
+
+
+def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
+    """Fills the store's `home` with components; returns what was joined, and notes."""
+    groups = union.Union()
+    reasons: collections.Counter[str] = collections.Counter()
+    examples: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
+    for reason, edges in (
+        (SAME, _same(store)),
+        (REPOSTS, near_duplicates.sides(store)),
+        (COPIED, _copied(store)),
+        (LINKED, _linked(store)),
+        (TITLED, _titled(store)),
+    ):
+        for edge in edges:
+            if groups.join(*edge):
+                reasons[reason] += 1
+                if len(examples[reason]) < _NUM_EXAMPLES:
+                    examples[reason].append(edge)
+    roots = groups.roots()
+    store.sql.execute('CREATE TABLE joined (grp VARCHAR, component VARCHAR)')
+    store.insert(
+        'joined',
+        pa.table(
+            {
+                'grp': pa.array(roots.keys(), pa.string()),
+                'component': pa.array(roots.values(), pa.string()),
+            }
+        ),
+    )
+    store.sql.execute(
+        'INSERT INTO home SELECT grp, coalesce(component, grp), NULL, NULL FROM '
+        '(SELECT DISTINCT grp FROM kept) LEFT JOIN joined USING (grp)'
+    )
+    whole = store.number('SELECT count(*) FROM kept')
+    largest = store.number(
+        'SELECT max(pairs) FROM (SELECT count(*) AS pairs FROM kept JOIN home '
+        'USING (grp) GROUP BY component)'
+    )
+    account = {
+        'groups': store.number('SELECT count(*) FROM home'),
+        'components': store.number('SELECT count(DISTINCT component) FROM home'),
+        'joined': {
+            reason: {'times': reasons[reason], 'examples': examples[reason]}
+            for reason in sorted(reasons)
+        },
+        'largest_component': {'pairs': largest},
+    }
+    notes = []
+    if roots and largest > max(_LARGE_SHARE * whole, 10):
+        notes.append(
+            f'{largest:,} of {whole:,} pairs are one story by their near texts, '
+            'updates or titles, and stay on one side; if they are not, raise '
+            'duplicates.threshold.'
+        )
+    return account, notes
+
+
+def _copied(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    """Groups of pairs with a passage in common, such as a body below a new title."""
+    yield from store.rows(
+        'WITH runs AS (SELECT ordinal, unnest(runs) AS run FROM kept), rare AS '
+        '(SELECT run FROM runs GROUP BY run HAVING count(*) BETWEEN 2 AND '
+        f'{_LARGE}), shared AS (SELECT a.ordinal AS one, b.ordinal AS other FROM '
+        'runs AS a JOIN rare USING (run) JOIN runs AS b USING (run) WHERE '
+        f'a.ordinal < b.ordinal GROUP BY ALL HAVING count(*) >= {_SHARED_RUNS}) '
+        'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM shared '
+        'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other '
+        'WHERE a.grp != b.grp ORDER BY ALL'
+    )
+
+
+def _same(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    yield from store.rows(
+        'SELECT DISTINCT a.grp, b.grp FROM gone JOIN pairs AS a USING (ordinal) '
+        'JOIN pairs AS b ON b.ordinal = gone.kept WHERE a.grp != b.grp ORDER BY ALL'
+    )
+
+
+def _linked(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    yield from store.rows(
+        'SELECT DISTINCT grp, link FROM (SELECT grp, unnest(links) AS link FROM pairs) '
+        'WHERE link IN (SELECT grp FROM pairs) AND link != grp ORDER BY ALL'
+    )
+
+
+def _titled(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    yield from store.rows(
+        'SELECT DISTINCT a.grp, b.grp FROM pairs AS a JOIN pairs AS b '
+        'USING (source, title) WHERE a.is_update AND a.grp != b.grp AND '
+        f"len(string_split(a.title, ' ')) >= {_LEAST_TITLE_WORDS} ORDER BY ALL"
+    )

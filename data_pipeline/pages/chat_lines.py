@@ -1,0 +1,210 @@
+"""The line grammar of a live chat: which line can be what, seen alone."""
+
+import functools
+import re
+from collections.abc import Collection, Iterable
+
+from data_pipeline.pages import clean, parsed
+
+_NUMBER = r'(?:undefined|\d[\d.,]*[KkMm]?)'
+_TAIL = (
+    r'(?:Press Enter to (?:expand|collapse)|Post (?:comments )?(?:expanded|collapsed))'
+)
+# Blanks are bounded: two open runs of them side by side take quadratic time to fail.
+_GAP, _OPEN_GAP = r'\s{1,9}', r'\s{0,9}'
+_COUNT = rf'(?:(?:{_NUMBER}|no){_GAP})?'
+_FOOTER = re.compile(
+    rf'Post has{_GAP}{_COUNT}(?:repl(?:y|ies)|comments?){_GAP}and{_GAP}{_COUNT}Likes?'
+    rf'(?:{_OPEN_GAP}(?:\d[\d.,]*[KkMm]?)?{_OPEN_GAP}{_TAIL})?',
+    re.IGNORECASE,
+)
+_BROKEN_NUMBER = r'(?:undefine|undefin|undefi|undef|unde|und|un|u)'
+# A footer at which the file breaks off, glued to a text or on a line of its own.
+_BROKEN_FOOTER = re.compile(
+    rf'(?:^\s{{0,9}}|(?<=\S))Post has(?:{_GAP}(?:{_NUMBER}|{_BROKEN_NUMBER}))?'
+    rf'(?:{_GAP}(?:replies|replie|repli|reply|repl|rep|re|r)'
+    rf'(?:{_GAP}(?:and|an|a)(?:{_GAP}{_NUMBER}(?:{_GAP}(?:Lik|Li|L))?)?)?)?{_OPEN_GAP}$'
+)
+_TALLY = re.compile(
+    rf'{_OPEN_GAP}(?:{_NUMBER}{_OPEN_GAP}{_TAIL}|{_TAIL}\s*$)', re.IGNORECASE
+)
+# Somebody who quotes a footer goes on in the same line; at the beginning of a line, a
+# capital begins what was glued below the footer.
+_SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
+_GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
+_NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
+
+_MONTH = (
+    r'(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?'
+    r'|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\.?'
+)
+_WEEKDAY = r'(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*\.?'
+_DATE = (
+    rf'(?:{_MONTH}\s*\d{{1,2}}(?:,?\s*\d{{4}})?|\d{{1,2}}\s+{_MONTH}(?:\s+\d{{4}})?'
+    r'|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}(?:/\d{2,4})?|today|yesterday)'
+)
+_CLOCK = (
+    r'(?:\d{1,2}(?:[:.]\d{2}){0,2}\s*(?:[ap]\.?\s?m\.?|noon|midnight)'
+    r'|\d{1,2}:\d{2}(?::\d{2})?|noon|midnight)'
+    r'(?:\s*\(?(?:E[SD]?T|C[SD]?T|M[SD]?T|P[SD]?T|UTC|GMT|Eastern)\)?)?'
+)
+_AGO = (
+    r'(?:\d+|an?)\s*(?:s|sec|m|min|h|hr|hour|minute|second|day|d|week|w|month)s?\s+ago'
+)
+_STAMP = (
+    rf'(?:(?:{_WEEKDAY},?\s*)?(?:{_DATE},?\s*(?:at\s+)?)?{_CLOCK}'
+    rf'|(?:{_WEEKDAY},?\s*)?{_DATE}|{_AGO}|just now)'
+)
+_STAMPED = re.compile(rf'(?P<name>.*?)\s*(?P<time>{_STAMP})', re.IGNORECASE)
+_NAME = r'[A-Z][\w.’\'-]*(?: (?:[a-z]{2,3} )?[A-Z][\w.’\'-]*){0,3}'
+_ROLE_WORDS = (
+    r'(?:Columnist|Producer|Editor|Host|Reporter|Moderator|Writer|Staff|Critic|Team'
+    r'|Engineer|Manager|Director|Intern|Assistant|Author)'
+)
+_NAME_AND_ROLE = re.compile(rf'{_NAME}[\s,|·-]*[\w,/&\' -]*?{_ROLE_WORDS}')
+_HELPING_ROLE = re.compile(
+    r'producer|editor|moderator|staff|reporter|engineer|manager|director|intern'
+    r'|assistant|team',
+    re.IGNORECASE,
+)
+_ANSWERING_ROLE = re.compile(r'advice|advisor|adviser|host|author|critic|writer', re.I)
+_DIGIT = re.compile(r'\d')
+_LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
+_LABEL = re.compile(r'[\s*_#]{0,9}(QUESTION|ANSWER)[\s*_]{0,9}:', re.IGNORECASE)
+
+
+def split_furniture(
+    lines: Iterable[parsed.Piece],
+) -> list[parsed.Piece]:
+    """The lines, with glued footers and tallies in pieces of their own.
+
+    'Thanks.Post has 1 reply and 1 Like' -> 'Thanks.', 'Post has 1 reply and 1 Like'
+    """
+    pieces: list[parsed.Piece] = []
+    for piece in lines:
+        pieces += _furniture(piece) if piece.kind == parsed.UNKNOWN else [piece]
+    last = max((i for i, p in enumerate(pieces) if p.text.strip()), default=-1)
+    if last >= 0 and pieces[last].kind == parsed.UNKNOWN:
+        pieces[last : last + 1] = _broken_off(pieces[last])
+    return pieces
+
+
+def _furniture(piece: parsed.Piece) -> list[parsed.Piece]:
+    parts: list[parsed.Piece] = []
+    text, at = piece.text, 0
+
+    def add(end: int, kind: str) -> None:
+        nonlocal at
+        parts.append(parsed.Piece(piece.line, text[at:end], kind))
+        at = end
+
+    for match in _FOOTER.finditer(text):
+        opens = not text[at : match.start()].strip()
+        goes_on = _SENTENCE_GOES_ON.match(text, match.end())
+        if goes_on and not (opens and _GLUED_BELOW.match(text, match.end())):
+            continue
+        if not opens:
+            add(match.start(), piece.kind)
+        add(match.end(), 'footer')
+    if tally := _TALLY.match(text, at):
+        add(tally.end(), 'tally')
+    if not parts or text[at:].strip():
+        add(len(text), piece.kind)
+    else:
+        parts[-1].text += text[at:]
+    return parts
+
+
+def _broken_off(piece: parsed.Piece) -> list[parsed.Piece]:
+    match = _BROKEN_FOOTER.search(piece.text)
+    if not match:
+        return [piece]
+    before = piece.text[: match.start()]
+    parts = [parsed.Piece(piece.line, before, piece.kind)] if before.strip() else []
+    return [*parts, parsed.Piece(piece.line, piece.text[match.start() :], 'footer')]
+
+
+def label(text: str, *, any_case: bool = False) -> str:
+    """'QUESTION' or 'ANSWER' where the line opens with that label, else ''.
+
+    Only where a label is due can it be in small letters: people begin so too.
+    """
+    head = text[:200]
+    if ':' not in head or not _LABEL_WORD.search(head):
+        return ''  # as almost every line: cleaning is slow
+    match = _LABEL.match(clean.text(head))
+    if not match or not (any_case or match[1].isupper()):
+        return ''
+    return match[1].upper()
+
+
+def split_label(piece: parsed.Piece, kind: str) -> list[parsed.Piece]:
+    """A labelled line as its label and the text after it, which is of `kind`."""
+    end = piece.text.index(':') + 1
+    if '*' in piece.text[:end] or '_' in piece.text[:end]:
+        end += len(piece.text[end:]) - len(piece.text[end:].lstrip('*_'))
+    end += piece.text[end : end + 1] == ' '
+    return [
+        parsed.Piece(piece.line, piece.text[:end], 'label'),
+        parsed.Piece(piece.line, piece.text[end:], kind),
+    ]
+
+
+@functools.lru_cache(maxsize=1024)  # each line is asked about several times
+def stamp(line: str) -> tuple[str, str] | None:
+    """(name, time) of a cleaned line that ends in a time, None where none does.
+
+    'Guest Jun 6, 11:05 a.m.' -> ('Guest', 'Jun 6, 11:05 a.m.')
+    """
+    if len(line) > 120:
+        return None
+    match = _STAMPED.fullmatch(line)
+    return (match['name'].rstrip(' ,·•|–—:-'), match['time']) if match else None
+
+
+def is_guest_stamp(line: str) -> bool:
+    """Whether a cleaned line is a guest's stamp whatever stands below it."""
+    found = stamp(line)
+    return found is not None and found[0] == 'Guest'
+
+
+def is_staff_stamp(
+    line: str, known: Collection[str], *, within_text: bool = False
+) -> bool:
+    """Whether a cleaned line opens a post of the host's or a producer's own.
+
+    `known` holds the name and role lines that stand under an avatar in this file.
+    Within somebody's text, a name and role that are not among them count only where
+    the time is glued to them: 'I met the Director today' is a sentence.
+
+    'Marian ValeAdvice Columnist11:03 a.m.' -> True
+    """
+    found = stamp(line)
+    if found is None or not found[0] or found[0] == 'Guest':
+        return False
+    name, time = found
+    if within_text and not has_digit(time):
+        return False
+    if any(name.replace(' ', '') == other.replace(' ', '') for other in known):
+        return True
+    glued = line.startswith(name + time)
+    return bool(_NAME_AND_ROLE.fullmatch(name)) and (glued or not within_text)
+
+
+def has_digit(time: str) -> bool:
+    """Whether a time is more than a word such as 'today'."""
+    return bool(_DIGIT.search(time))
+
+
+def is_number(line: str) -> bool:
+    """Whether a cleaned line can be a count of likes standing alone: '147', '1.2K'."""
+    return bool(_NUMBER_ALONE.fullmatch(line))
+
+
+def role_answers(role: str) -> bool | None:
+    """True for a columnist's role, False for a producer's, None where it is neither."""
+    if 'columnist' in role.lower():
+        return True
+    if _HELPING_ROLE.search(role):
+        return False
+    return True if _ANSWERING_ROLE.search(role) else None

@@ -1,0 +1,105 @@
+"""Bytes to text: UTF-8, else cp1252 with a warning. Text read wrong once, put right."""
+
+import codecs
+
+import ftfy
+
+from hax_jax import errors
+
+_COMPRESSED = {
+    b'\x1f\x8b': 'gunzip',
+    b'\x28\xb5\x2f\xfd': 'zstd -d',
+    b'PK\3\4': 'unzip',
+}
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+# Only the repair of mojibake: ftfy can do more, which is clean.text's, or would change
+# what people typed (quotes, wide letters) or lose letters (lossy sequences).
+_MOJIBAKE_ALONE = ftfy.TextFixerConfig(
+    unescape_html=False,
+    remove_terminal_escapes=False,
+    replace_lossy_sequences=False,
+    fix_c1_controls=False,
+    fix_latin_ligatures=False,
+    fix_character_width=False,
+    uncurl_quotes=False,
+    fix_line_breaks=False,
+    fix_surrogates=False,
+    remove_control_chars=False,
+    normalization=None,
+)
+
+
+def repair(text: str) -> tuple[str, int]:
+    """The text without mojibake, and how many lines were changed.
+
+    >>> repair('donâ€™t be naïve')
+    ('don’t be naïve', 1)
+    """
+    if text.isascii():
+        return text, 0
+    lines = text.split('\n')
+    repaired = [_repaired(line) for line in lines]
+    times = sum(a != b for a, b in zip(lines, repaired, strict=True))
+    return '\n'.join(repaired), times
+
+
+def check_text(raw: bytes, name: str) -> None:
+    """Raises InputError where a file's bytes, or its first ones, are no text."""
+    if raw.startswith(_UTF16_BOMS):
+        raise errors.InputError(f'{name} is UTF-16; save it as UTF-8.')
+    for magic, program in _COMPRESSED.items():
+        if raw.startswith(magic):
+            raise errors.InputError(
+                f'{name} is compressed; unpack it with {program}, and give what it has.'
+            )
+    if b'\0' in raw:
+        raise errors.InputError(
+            f'{name} is a binary file (a zero byte at {raw.index(0)}); give text files.'
+        )
+
+
+def decode(raw: bytes, name: str, *, warnings: list[str]) -> str:
+    """The text of a file in UTF-8, or else in cp1252, which adds a warning.
+
+    Raises:
+      InputError: the bytes are no text.
+    """
+    check_text(raw, name)
+    try:
+        return raw.decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        where = f'byte {error.start}, {raw[error.start]:#04x}'
+    try:
+        text = raw.decode('cp1252')
+    except UnicodeDecodeError as error:
+        raise errors.InputError(
+            f'{name} is neither UTF-8 ({where}) nor cp1252 (byte {error.start}, '
+            f'{raw[error.start]:#04x}); save it as UTF-8.'
+        ) from None
+    warnings.append(f'{name} is not UTF-8 ({where}); it was read as cp1252.')
+    return text
+
+
+def decode_part(raw: bytes) -> tuple[str, str]:
+    """A line's or a field's text and what had to be done for it, '' where nothing.
+
+    What is neither UTF-8 nor cp1252 becomes U+FFFD: one line spoils no file.
+
+    >>> decode_part(b'caf\\xe9')
+    ('café', 'is not UTF-8 (byte 3, 0xe9); it was read as cp1252')
+    """
+    try:
+        return raw.decode('utf-8'), ''
+    except UnicodeDecodeError as error:
+        where = f'is not UTF-8 (byte {error.start}, {raw[error.start]:#04x})'
+    try:
+        return raw.decode('cp1252'), f'{where}; it was read as cp1252'
+    except UnicodeDecodeError:
+        text = raw.decode('utf-8', errors='replace')
+        return text, f'{where} nor cp1252; what is no text became U+FFFD'
+
+
+def _repaired(line: str) -> str:
+    fixed = line if line.isascii() else ftfy.fix_encoding(line, _MOJIBAKE_ALONE)
+    return line if '\n' in fixed else fixed  # a line stays one

@@ -1,0 +1,123 @@
+"""Stage `quality`: pairs that teach nothing, each rule with a flag and a reason.
+
+Most rules are off, or drop only what no person wrote: a short answer can be a good one.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from data_pipeline import settings
+from data_pipeline.pages import reddit
+from data_pipeline.pair_stages import language, outcomes, personal_data, stages
+from hax_jax import errors
+from hax_jax.data import records, text
+
+STAGE = 'quality'
+_TEXTS = ('question', 'answer')
+_FEWEST_WORDS = 50  # of a text whose repetition is judged
+_NGRAM = 5  # words
+# Bots that sign otherwise than moderators' (reddit.is_bot knows those).
+_BOT_SIGNATURE = re.compile(
+    r'[\W_]*(?:b(?:l?ee|li)p\W+b(?:l?oo|lo)p\b'
+    r"|i(?: am|['’]m) (?:just )?a (?:ro)?bot\b,?.{0,20}\bthis"
+    r' (?:action|comment|message|reply) (?:was|is)\b)',
+    re.IGNORECASE,
+)
+
+
+def stage(chosen: settings.QualitySettings) -> stages.Stage:
+    """The stage that drops a pair for the first rule that it breaks.
+
+    Raises:
+      InputError: `chosen.tokenizer` can't be loaded, or a language is unknown.
+    """
+    unknown = sorted(set(chosen.languages).difference(language.known()))
+    if unknown:
+        raise errors.InputError(
+            f'quality.languages has {", ".join(unknown)}, which is not known; give '
+            f'{", ".join(language.known())}, or none to take all.'
+        )
+    count, unit = _counter(chosen.tokenizer)
+
+    def apply(pair: records.QaPair) -> outcomes.Outcome:
+        for dropped in _broken(pair, chosen, count, unit):
+            return dropped
+        return outcomes.Kept(pair)
+
+    return stages.Stage(STAGE, apply)
+
+
+def _counter(tokenizer: str) -> tuple[Callable[[str], int], str]:
+    """How lengths are counted, and in what."""
+    if not tokenizer:
+        return lambda words: len(words.split()), 'words'
+    loaded = text.load_tokenizer(tokenizer)
+    return lambda words: len(loaded.encode([words])[0]), 'tokens'
+
+
+def _broken(
+    pair: records.QaPair,
+    chosen: settings.QualitySettings,
+    count: Callable[[str], int],
+    unit: str,
+) -> Iterator[outcomes.Dropped]:
+    """Each rule that the pair breaks, the cheap ones first."""
+    if chosen.drop_title_only and 'title only' in pair.flags:
+        yield outcomes.Dropped('title only')
+    of_reddit = records.kind(pair.source) == 'reddit'
+    if chosen.min_score and of_reddit and pair.score < chosen.min_score:
+        yield outcomes.Dropped(f'score under {chosen.min_score}', str(pair.score))
+    if chosen.drop_bots and is_bot(pair.answer):
+        yield outcomes.Dropped('answer by a bot')
+    for field in _TEXTS:
+        value = getattr(pair, field)
+        if chosen.drop_link_only and is_link_only(value):
+            yield outcomes.Dropped(f'{field} of links alone', value)
+        least = getattr(chosen, f'min_{field}_tokens')
+        most = getattr(chosen, f'max_{field}_tokens')
+        length = count(value) if least or most else 0
+        if least and length < least:
+            yield outcomes.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
+        if most and length > most:
+            yield outcomes.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
+        share = repetition(value) if chosen.max_repetition < 1 else 0.0
+        if share > chosen.max_repetition:
+            reason = f'{field} repeats itself'
+            yield outcomes.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
+        code = language.is_foreign(
+            value, chosen.languages, confidence=chosen.language_confidence
+        )
+        if code:
+            accepted = ', '.join(chosen.languages)
+            yield outcomes.Dropped(f'{field} in another language than {accepted}', code)
+
+
+def is_bot(answer: str) -> bool:
+    """Whether a bot wrote the answer: its opening, or its signature in the last lines.
+
+    Who quotes a bot (`>`) or speaks of one within a paragraph is none.
+    """
+    last = [line for line in answer.split('\n') if line.strip()][-2:]
+    return reddit.is_bot(answer) or any(
+        _BOT_SIGNATURE.match(line) for line in last if not line.lstrip().startswith('>')
+    )
+
+
+def is_link_only(value: str) -> bool:
+    """Whether nothing is said but where to look: links, or their placeholders."""
+    without, times = personal_data.without_urls(value)
+    times += without.count(personal_data.URL)
+    rest = without.replace(personal_data.URL, '')
+    return bool(times) and not re.search(r'[^\W_]', rest)
+
+
+def repetition(value: str) -> float:
+    """The share of a text's 5-grams of words that stood in it before.
+
+    'no ' * 50 has 46 of them, 45 seen before: 0.98. 0.0 where it has under 50 words.
+    """
+    words = value.casefold().split()
+    if len(words) < _FEWEST_WORDS:
+        return 0.0
+    total = len(words) - _NGRAM + 1
+    return 1 - len({tuple(words[i : i + _NGRAM]) for i in range(total)}) / total

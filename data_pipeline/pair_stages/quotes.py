@@ -1,0 +1,49 @@
+"""Stage `quotes`: notes where an answer repeats words of its question.
+
+Nothing is dropped: who answers may quote. Many long quotes would teach a model to copy.
+"""
+
+from data_pipeline import settings
+from data_pipeline.pair_stages import folding, outcomes, stages
+from hax_jax.data import records
+
+STAGE = 'quotes'
+NOTE = 'answer quotes the question'
+
+
+def stage(chosen: settings.DuplicateSettings) -> stages.Stage:
+    """The stage that notes a run of `quote_words` words or more; 0 notes none."""
+
+    def apply(pair: records.QaPair) -> outcomes.Kept:
+        least = chosen.quote_words
+        quote = longest(pair.question, pair.answer, least=least) if least else ''
+        return outcomes.Kept(pair, notes=(outcomes.Note(NOTE, quote),) if quote else ())
+
+    return stages.Stage(STAGE, apply)
+
+
+def longest(question: str, answer: str, *, least: int) -> str:
+    """The longest run of words of the answer that stands in the question too.
+
+    Without case and punctuation; '' if it has under `least` words, the first of equals.
+    """
+    asked, said = folding.folded(question).split(), folding.folded(answer).split()
+    places: dict[tuple[str, ...], list[int]] = {}
+    for i in range(len(asked) - least + 1):
+        places.setdefault(tuple(asked[i : i + least]), []).append(i)
+    start = length = at = 0
+    while at + least <= len(said):
+        here = 0
+        for place in places.get(tuple(said[at : at + least]), []):
+            run = least
+            while (
+                place + run < len(asked)
+                and at + run < len(said)
+                and asked[place + run] == said[at + run]
+            ):
+                run += 1
+            here = max(here, run)
+        if here > length:
+            start, length = at, here
+        at += max(1, here - least + 1)
+    return ' '.join(said[start : start + length])

@@ -1,0 +1,139 @@
+"""How long a part of a run takes, and what a machine can do at most.
+
+Times are of the wall clock, the devices waited for.
+"""
+
+import dataclasses
+import pathlib
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hax_jax.data import input_pipeline
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.evaluation import evaluate
+from hax_jax.model import param_tree
+from hax_jax.runs import checkpoint
+from hax_jax.training import run_setup, train_step
+from hax_jax.training import train_state as ts
+from hax_jax.watch import throughput
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Seconds of repeated runs."""
+
+    median: float
+    minimum: float
+    maximum: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> 'Spread':
+        return cls(statistics.median(seconds), min(seconds), max(seconds))
+
+
+def seconds_of(go: Callable[[], Any]) -> float:
+    """The time of one call of `go`, whose result is waited for."""
+    begun = time.monotonic()
+    jax.block_until_ready(go())
+    return time.monotonic() - begun
+
+
+def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
+    """FLOP/s of square matrix products in `dtype`: what a step can at most reach."""
+    a = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
+    jax.block_until_ready(product(a, a))
+    seconds = [seconds_of(lambda: product(a, a)) for _ in range(repeats)]
+    return 2 * size**3 / min(seconds)
+
+
+def step_flops(setup: run_setup.Setup) -> float:
+    """FLOPs of a train step on whole rows (throughput.py), padding counted too."""
+    abstract, run = setup.blueprint.abstract, setup.run
+    trained, frozen = (
+        {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
+        for tree in (abstract.params, abstract.frozen)
+    )
+    length = run.data.seq_len
+    each = throughput.flops_per_token(
+        trained, frozen, n_embd=run.model.n_embd, seq_len=length
+    )
+    return run.train.batch_size * length * each
+
+
+def batches(setup: run_setup.Setup, *, reader: str) -> Iterator[dict[str, jax.Array]]:
+    return iter(
+        input_pipeline.train_batches(
+            setup.cache,
+            sharding=mesh_lib.batch_sharding(setup.mesh),
+            batch_size=setup.run.train.batch_size,
+            seed=0,
+            start_step=0,
+            num_steps=10**9,
+            reader=reader,
+        )
+    )
+
+
+def evaluation(
+    setup: run_setup.Setup, state: ts.TrainState, *, repeats: int
+) -> tuple[Spread, float]:
+    """(seconds of a whole validation split, its compile time)."""
+    step = train_step.make_eval_step(setup.blueprint, mesh=setup.mesh)
+    run = setup.run.train
+
+    def go() -> evaluate.Evaluation:
+        return evaluate.evaluate(
+            lambda batch: step(state.params, state.frozen, batch),
+            setup.cache,
+            'validation',
+            sharding=mesh_lib.batch_sharding(setup.mesh),
+            batch_size=run.batch_size // run.grad_accum_steps,
+        )
+
+    with jax.set_mesh(setup.mesh):
+        first = seconds_of(go)
+        times = Spread.of([seconds_of(go) for _ in range(repeats)])
+    return times, max(first - times.median, 0.0)
+
+
+def input_rate(setup: run_setup.Setup, *, reader: str, num_batches: int) -> float:
+    """Batches a second that a reader gives, when nothing else is done."""
+    stream = batches(setup, reader=reader)
+    next(stream)
+    begun = time.monotonic()
+    for _ in range(num_batches):
+        jax.block_until_ready(next(stream))
+    return num_batches / (time.monotonic() - begun)
+
+
+def checkpointing(
+    setup: run_setup.Setup,
+    state: ts.TrainState,
+    folder: pathlib.Path,
+    *,
+    repeats: int,
+) -> dict[str, Spread]:
+    """Seconds to copy a state off the devices, to have it whole on disk, to restore."""
+    blocked, whole, restored = [], [], []
+    blueprint, step = setup.blueprint, int(state.step)
+    for number in range(repeats):
+        with checkpoint.Checkpoints(folder / str(number), keep_last=1) as checkpoints:
+            begun = time.monotonic()
+            checkpoints.save(state, validation_loss=None, metadata={})
+            blocked.append(time.monotonic() - begun)
+            checkpoints.wait()
+            whole.append(time.monotonic() - begun)
+            begun = time.monotonic()
+            jax.block_until_ready(checkpoints.restore(step, blueprint))
+            restored.append(time.monotonic() - begun)
+    return {
+        'blocked': Spread.of(blocked),
+        'saved': Spread.of(whole),
+        'restored': Spread.of(restored),
+    }

@@ -1,0 +1,166 @@
+"""Packed rows to sharded device batches. TensorFlow is imported here alone.
+
+Row r of the training stream is `perm(seed, r // n)[r % n]` and batch s is rows s * B to
+(s + 1) * B, so a batch is a function of (seed, step) alone: nothing is dropped at an
+epoch's end, resuming is arithmetic, and any number of processes makes the same batch.
+"""
+
+import collections
+import functools
+from collections.abc import Callable, Iterable, Iterator
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from hax_jax import errors
+from hax_jax.data import records
+
+Rows = dict[str, np.ndarray]  # records.FEATURES, each [rows, T]
+PREFETCH = 2  # batches on their way to the devices
+
+
+@functools.lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
+    """The order of rows in an epoch; the same with every numpy (Philox's raw bits)."""
+    bits = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(num_rows)
+    return np.argsort(bits, kind='stable')
+
+
+def train_rows(*, seed: int, step: int, batch_size: int, num_rows: int) -> np.ndarray:
+    """The rows [B] of the cache that batch `step` holds."""
+    places = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = np.unique(places // num_rows)
+    orders = {int(e): permutation(seed, int(e), num_rows) for e in epochs}
+    return np.array([orders[int(p // num_rows)][p % num_rows] for p in places])
+
+
+def train_batches(
+    cache: records.PackedCache,
+    *,
+    sharding: NamedSharding,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    num_steps: int,
+    reader: str,
+) -> Iterator[dict[str, jax.Array]]:
+    """The batches of steps `start_step` to `num_steps`, each [B, T] on its devices."""
+    features = cache.features('train')
+    num_rows = cache.num_rows('train')
+    local = _local_places(sharding, batch_size)
+
+    def read(step: int) -> Rows:
+        rows = train_rows(
+            seed=seed, step=step, batch_size=batch_size, num_rows=num_rows
+        )
+        return _take(features, rows[local])
+
+    source = _with_tf_data if reader == 'tf_data' else _with_numpy
+    batches = source(read, start_step, num_steps, cache.seq_len)
+    return _prefetched(_on_devices(rows, sharding, batch_size) for rows in batches)
+
+
+def eval_batches(
+    cache: records.PackedCache,
+    split: str,
+    *,
+    sharding: NamedSharding,
+    batch_size: int,
+) -> Iterator[dict[str, jax.Array]]:
+    """Every row of a split once, in order; the last batch is filled with empty rows.
+
+    Empty rows have weight 0 and segment 0, as padding has. Read by numpy: the split is
+    small, and TensorFlow would add nothing.
+    """
+    features = cache.features(split)
+    num_rows = cache.num_rows(split)
+    local = _local_places(sharding, batch_size)
+    for start in range(0, num_rows, batch_size):
+        places = start + local
+        rows = _take(features, np.minimum(places, num_rows - 1))
+        empty = places >= num_rows
+        for array in rows.values():
+            array[empty] = 0
+        yield _on_devices(rows, sharding, batch_size)
+
+
+def _take(features: dict[str, np.ndarray], rows: np.ndarray) -> Rows:
+    taken = {name: features[name][rows] for name in records.FEATURES}
+    return {
+        name: array.astype(np.float32 if name == 'loss_weights' else np.int32)
+        for name, array in taken.items()
+    }
+
+
+def _local_places(sharding: NamedSharding, batch_size: int) -> np.ndarray:
+    """The places in a batch of B rows that this process's devices hold, ascending."""
+    parts = sharding.addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[part] for part in parts]))
+
+
+def _on_devices(
+    rows: Rows, sharding: NamedSharding, batch_size: int
+) -> dict[str, jax.Array]:
+    local = _local_places(sharding, batch_size)
+
+    def put(array: np.ndarray) -> jax.Array:
+        def part(index: tuple[slice, ...]) -> np.ndarray:
+            wanted = np.arange(batch_size)[index[0]]
+            return array[np.searchsorted(local, wanted)]
+
+        shape = (batch_size, *array.shape[1:])
+        return jax.make_array_from_callback(shape, sharding, part)
+
+    return {name: put(array) for name, array in rows.items()}
+
+
+def _prefetched(
+    batches: Iterable[dict[str, jax.Array]],
+) -> Iterator[dict[str, jax.Array]]:
+    """Starts the copy of the next batches while the devices work on this one."""
+    queue: collections.deque[dict[str, jax.Array]] = collections.deque()
+    for batch in batches:
+        queue.append(batch)
+        if len(queue) > PREFETCH:
+            yield queue.popleft()
+    yield from queue
+
+
+def _with_numpy(
+    read: Callable[[int], Rows], start: int, stop: int, seq_len: int
+) -> Iterator[Rows]:
+    del seq_len
+    return (read(step) for step in range(start, stop))
+
+
+def _with_tf_data(
+    read: Callable[[int], Rows], start: int, stop: int, seq_len: int
+) -> Iterator[Rows]:
+    """The same rows, read ahead by tf.data's threads."""
+    try:
+        import tensorflow as tf  # 12 s; the numpy reader needs none of it
+    except ImportError as error:
+        raise errors.InputError(
+            f"data.reader='tf_data' needs TensorFlow ({error}); install "
+            "requirements.txt, or read the same batches with data.reader='numpy'."
+        ) from error
+
+    tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
+    dtypes = [
+        tf.float32 if name == 'loss_weights' else tf.int32 for name in records.FEATURES
+    ]
+
+    def read_list(step: np.integer) -> list[np.ndarray]:
+        rows = read(int(step))
+        return [rows[name] for name in records.FEATURES]
+
+    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        arrays = tf.numpy_function(read_list, [step], dtypes, stateful=False)
+        for array in arrays:
+            array.set_shape([None, seq_len])
+        return dict(zip(records.FEATURES, arrays, strict=True))
+
+    dataset = tf.data.Dataset.range(start, stop)
+    dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()

@@ -1,0 +1,243 @@
+"""Pairs to packed rows, in numpy: deterministic, and every token accounted for."""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from hax_jax.data import records, text
+
+PACKING_VERSION = 1
+_BATCH = 1024  # pairs encoded at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenized:
+    """A split's sequences and the ledger of its tokens.
+
+    `counts` has, in tokens unless it says pairs: what was `read`, what of it was
+    `dropped` with its pair or `shortened` away, and what was `added` (cut marks, and
+    the context that the later parts of a split answer repeat). They add up:
+    read - dropped - shortened + added = the tokens in `pairs`.
+    `dropped_ids`, `shortened_ids` and `split_ids` name the pairs.
+    """
+
+    pairs: list[records.TokenizedPair]
+    counts: dict[str, int]
+    dropped_ids: list[str]
+    shortened_ids: list[str]
+    split_ids: list[str]
+
+
+def tokenize(
+    pairs: Iterable[records.QaPair],
+    tokenizer: text.Tokenizer,
+    *,
+    seq_len: int,
+    long_answers: str,
+) -> Tokenized:
+    """Each pair as prompt, answer and EOS, in at most `seq_len` + 1 tokens.
+
+    A pair that is too long loses question text from its middle, never answer text. An
+    answer that leaves no room even so is dropped, or split into parts that fit, as
+    `long_answers` ('drop' or 'split') says.
+    """
+    pieces = text.template(tokenizer)
+    replaced = tokenizer.num_replaced
+    counts = collections.Counter(
+        {name: 0 for name in ('pairs_read', 'read', 'dropped', 'shortened', 'added')}
+    )
+    out: list[records.TokenizedPair] = []
+    dropped, shortened, split = [], [], []
+    for ordinal, (pair, question, answer) in enumerate(_encode(pairs, tokenizer)):
+        length = len(pieces.head) + len(question) + len(pieces.tail) + len(answer)
+        counts['pairs_read'] += 1
+        counts['read'] += length
+        room = seq_len + 1 - len(answer)
+        prompt = text.prompt(pieces, question, max_length=room)
+        if prompt is not None:
+            parts = [(prompt, [], answer)]
+        elif long_answers == 'split':
+            parts = _split(pieces, question, answer, seq_len=seq_len)
+        else:
+            parts = []
+        if not parts:
+            counts['dropped'] += length
+            dropped.append(pair.id)
+            continue
+        if len(parts) > 1:
+            split.append(pair.id)
+        if parts[0][0].num_cut:
+            shortened.append(pair.id)
+        counts['shortened'] += parts[0][0].num_cut
+        sequences = [_sequence(tokenizer, ordinal, pair, *part) for part in parts]
+        out += sequences
+        counts['added'] += len(pieces.cut) if parts[0][0].num_cut else 0
+        counts['added'] += sum(sequence.prompt_length for sequence in sequences[1:])
+    counts['replaced_characters'] = tokenizer.num_replaced - replaced
+    total = sum(len(sequence.ids) for sequence in out)
+    accounted = counts['read'] - counts['dropped'] - counts['shortened']
+    assert accounted + counts['added'] == total, counts
+    return Tokenized(out, dict(counts), dropped, shortened, split)
+
+
+def _encode(
+    pairs: Iterable[records.QaPair], tokenizer: text.Tokenizer
+) -> Iterator[tuple[records.QaPair, list[int], list[int]]]:
+    """Each pair with its question's ids and its answer's, EOS at the latter's end."""
+    batch: list[records.QaPair] = []
+
+    def flush() -> Iterator[tuple[records.QaPair, list[int], list[int]]]:
+        questions = tokenizer.encode([pair.question for pair in batch])
+        answers = tokenizer.encode([pair.answer for pair in batch])
+        for pair, question, answer in zip(batch, questions, answers, strict=True):
+            yield pair, question, [*answer, tokenizer.eos_id]
+
+    for pair in pairs:
+        batch.append(pair)
+        if len(batch) == _BATCH:
+            yield from flush()
+            batch.clear()
+    yield from flush()
+
+
+def _split(
+    pieces: text.Template, question: list[int], answer: list[int], *, seq_len: int
+) -> list[tuple[text.Prompt, list[int], list[int]]]:
+    """(prompt, context, part) for each part of an answer; [] if no part would fit.
+
+    The question takes as little room as it may. A later part is preceded by the end of
+    the part before, a quarter of the room, as context that carries no loss.
+    """
+    least = text.MIN_QUESTION_TOKENS + sum(
+        len(piece) for piece in (pieces.head, pieces.cut, pieces.tail)
+    )
+    prompt = text.prompt(pieces, question, max_length=least)
+    assert prompt is not None
+    room = seq_len + 1 - len(prompt.ids)
+    overlap = room // 4
+    if room < 8:
+        return []
+    parts = [(prompt, [], answer[:room])]
+    start = room
+    while start < len(answer):
+        context = answer[start - overlap : start]
+        end = start + room - overlap
+        parts.append((prompt, context, answer[start:end]))
+        start = end
+    return parts
+
+
+def _sequence(
+    tokenizer: text.Tokenizer,
+    ordinal: int,
+    pair: records.QaPair,
+    prompt: text.Prompt,
+    context: list[int],
+    answer: list[int],
+) -> records.TokenizedPair:
+    before = prompt.ids + context
+    return records.TokenizedPair(
+        ordinal=ordinal,
+        id=pair.id,
+        source=pair.source,
+        ids=np.array(before + answer, np.int32),
+        prompt_length=len(before),
+        question_bytes=len(tokenizer.decode(before[1:]).encode()),
+        answer_bytes=len(tokenizer.decode(answer).encode()),
+    )
+
+
+def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+    """Rows of indices whose lengths fit in `capacity`: longest first, tightest row.
+
+    Ties go to the lower index and the older row, so the result is a function of the
+    lengths alone. [2, 1, 3] in 4 -> [[2, 1], [0]].
+    """
+    rows: list[list[int]] = []
+    by_room: list[collections.deque[int]] = [
+        collections.deque() for _ in range(capacity + 1)
+    ]
+    open_rooms = 0  # bit r is set when a row with r free places exists
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        length = lengths[index]
+        if not 0 < length <= capacity:
+            raise ValueError(f'lengths[{index}]={length} is not in 1 to {capacity}.')
+        fitting = open_rooms >> length
+        if fitting:
+            room = length + (fitting & -fitting).bit_length() - 1  # lowest set bit
+            row = by_room[room].popleft()
+            if not by_room[room]:
+                open_rooms &= ~(1 << room)
+            rows[row].append(index)
+        else:
+            room, row = capacity, len(rows)
+            rows.append([index])
+        if room > length:
+            by_room[room - length].append(row)
+            open_rooms |= 1 << (room - length)
+    return rows
+
+
+def pack(
+    pairs: Sequence[records.TokenizedPair],
+    *,
+    seq_len: int,
+    question_weight: float,
+) -> records.PackedSplit:
+    """Packs best-fit, longest first, each pair shifted once before it is placed.
+
+    [8, 7, 1] + [2, 3] at seq_len 4 -> inputs [8, 7, 2, 0], targets [7, 1, 3, 0],
+    segment_ids [1, 1, 2, 0], positions [0, 1, 0, 0].
+    """
+    rows = best_fit([len(pair.ids) - 1 for pair in pairs], seq_len)
+    shape = (len(rows), seq_len)
+    features = {name: np.zeros(shape, np.int32) for name in records.FEATURES}
+    features['loss_weights'] = np.zeros(shape, np.float32)
+    segments = []
+    for row, indices in enumerate(rows):
+        start = 0
+        for segment_id, index in enumerate(indices, start=1):
+            pair = pairs[index]
+            end = start + len(pair.ids) - 1
+            # The target at position p is the token after it: the first answer token is
+            # the target of the prompt's last token.
+            prompt_end = start + pair.prompt_length - 1
+            place = (row, slice(start, end))
+            features['inputs'][place] = pair.ids[:-1]
+            features['targets'][place] = pair.ids[1:]
+            features['loss_weights'][row, start:prompt_end] = question_weight
+            features['loss_weights'][row, prompt_end:end] = 1.0
+            features['segment_ids'][place] = segment_id
+            features['positions'][place] = np.arange(end - start)
+            segments.append(
+                records.Segment(
+                    ordinal=pair.ordinal,
+                    id=pair.id,
+                    source=pair.source,
+                    row=row,
+                    start=start,
+                    prompt_end=prompt_end,
+                    end=end,
+                    question_bytes=pair.question_bytes,
+                    answer_bytes=pair.answer_bytes,
+                )
+            )
+            start = end
+    return records.PackedSplit(features, segments)
+
+
+def count_positions(split: records.PackedSplit) -> dict[str, int]:
+    """Where each position went: prompt, answer or padding. They add up to the rows."""
+    prompt = sum(s.prompt_end - s.start for s in split.segments)
+    answer = sum(s.end - s.prompt_end for s in split.segments)
+    positions = split.num_rows * split.length
+    return {
+        'rows': split.num_rows,
+        'segments': len(split.segments),
+        'positions': positions,
+        'prompt': prompt,
+        'answer': answer,
+        'padding': positions - prompt - answer,
+    }

@@ -1,0 +1,249 @@
+"""Every record that passes between the rooms, and the packed cache's schema on disk.
+
+A packed cache is one folder, `<data>/packed/<key>/`, written whole or not at all:
+
+    meta.json                 what made it, the counts that add up, a fingerprint
+    tokenizer/                the files of the tokenizer whose ids these are
+    <split>/inputs.npy        [R, T] token ids
+    <split>/targets.npy       [R, T] token ids, shifted once, before packing
+    <split>/loss_weights.npy  [R, T] float32, 0.0 where nothing is learned
+    <split>/segment_ids.npy   [R, T] 1, 2, ... within a row, 0 is padding
+    <split>/positions.npy     [R, T] restart at 0 in each segment
+    <split>/segments.jsonl    one `Segment` a line, in row order
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from hax_jax import errors, files
+
+SPLITS = ('train', 'validation', 'test')
+CACHE_SCHEMA = 1
+FEATURES = ('inputs', 'targets', 'loss_weights', 'segment_ids', 'positions')
+
+
+@dataclasses.dataclass(frozen=True)
+class QaPair:
+    """One cleaned question with its answer, as it stands in the dataset.
+
+    `group` is what the split keeps together (a Reddit post's id, a chat file's name).
+    `score` is the source's vote count, 0 where it has none; `time` is the source's own
+    time stamp as text, '' where it has none; `flags` name what is unusual about it.
+    `weight` is how often its source wants it seen in training, 1.0 unless it says so.
+    """
+
+    id: str
+    group: str
+    source: str
+    file: str
+    line: int
+    topic: str
+    time: str
+    question: str
+    answer: str
+    score: int = 0
+    flags: tuple[str, ...] = ()
+    weight: float = 1.0
+
+
+def kind(source: str) -> str:
+    """What a source is one of: 'reddit:relationships' -> 'reddit', 'chat' -> 'chat'."""
+    return source.partition(':')[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizedPair:
+    """One training sequence: prompt, answer, then EOS unless a later part follows.
+
+    `ids[:prompt_length]` is context that teaches nothing about answers: the prompt and,
+    in the later parts of a split answer, the end of the part before.
+    """
+
+    ordinal: int
+    id: str
+    source: str
+    ids: np.ndarray
+    prompt_length: int
+    question_bytes: int
+    answer_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Where one `TokenizedPair` lies in the packed rows.
+
+    Targets at [start, prompt_end) are prompt tokens, those at [prompt_end, end) are
+    answer tokens and EOS, all within row `row`. `question_bytes` and `answer_bytes` are
+    the UTF-8 lengths of the texts that those targets spell.
+    """
+
+    ordinal: int
+    id: str
+    source: str
+    row: int
+    start: int
+    prompt_end: int
+    end: int
+    question_bytes: int
+    answer_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedSplit:
+    """A split's packed rows: the five `FEATURES`, each [R, T], and its segments."""
+
+    features: dict[str, np.ndarray]
+    segments: list[Segment]
+
+    @property
+    def num_rows(self) -> int:
+        return self.features['inputs'].shape[0]
+
+    @property
+    def length(self) -> int:
+        return self.features['inputs'].shape[1]
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, UTF-8 left as it is."""
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(',', ':'),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def sha256(value: Any) -> str:
+    """Hex sha256 over `canonical_json(value)`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedCache:
+    """An opened packed cache; `meta` is its meta.json."""
+
+    path: pathlib.Path
+    meta: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 over every row and segment: equal data, equal fingerprint."""
+        return self.meta['fingerprint']
+
+    @property
+    def seq_len(self) -> int:
+        return self.meta['seq_len']
+
+    def num_rows(self, split: str) -> int:
+        return self.meta['splits'][split]['rows']
+
+    def features(self, split: str) -> dict[str, np.ndarray]:
+        """The five features, each [R, T], memory-mapped."""
+        folder = self.path / split
+        shape = (self.num_rows(split), self.seq_len)
+        features = {}
+        for name in FEATURES:
+            try:
+                features[name] = np.load(folder / f'{name}.npy', mmap_mode='r')
+            except (OSError, ValueError, EOFError) as error:
+                raise self._damaged(f'{split}/{name}.npy: {error}') from error
+            if features[name].shape != shape:
+                raise self._damaged(
+                    f'{split}/{name}.npy has shape {features[name].shape}, '
+                    f'meta.json says {shape}'
+                )
+        return features
+
+    def segments(self, split: str) -> list[Segment]:
+        path = self.path / split / 'segments.jsonl'
+        try:
+            with open(path, encoding='utf-8') as file:
+                segments = [Segment(**json.loads(line)) for line in file]
+        except (OSError, ValueError, TypeError) as error:
+            raise self._damaged(f'{split}/segments.jsonl: {error}') from error
+        expected = self.meta['splits'][split]['segments']
+        if len(segments) != expected:
+            raise self._damaged(
+                f'{split}/segments.jsonl has {len(segments)} lines, '
+                f'meta.json says {expected}'
+            )
+        return segments
+
+    def verify(self) -> None:
+        """Raises InputError if a row or a segment is not what was written."""
+        digest = hashlib.sha256()
+        for name in sorted(self.meta['splits']):
+            _digest_split(digest, name, self.features(name), self.segments(name))
+        if digest.hexdigest() != self.fingerprint:
+            raise self._damaged('its rows do not have the fingerprint in meta.json')
+
+    def _damaged(self, what: str) -> errors.InputError:
+        return errors.InputError(
+            f'packed cache {self.path} is damaged: {what}. Delete that folder; '
+            'launch.train makes it again from the dataset.'
+        )
+
+
+def write_cache(
+    folder: pathlib.Path, splits: dict[str, PackedSplit], meta: dict[str, Any]
+) -> None:
+    """Fills a folder of `files.new_folder` with a cache; adds meta's fingerprint."""
+    digest = hashlib.sha256()
+    for name, split in sorted(splits.items()):
+        (folder / name).mkdir()
+        stored = {feature: _small(array) for feature, array in split.features.items()}
+        for feature, array in stored.items():
+            np.save(folder / name / f'{feature}.npy', array)
+        rows = [dataclasses.asdict(segment) for segment in split.segments]
+        files.write_json_lines(folder / name / 'segments.jsonl', rows)
+        _digest_split(digest, name, stored, split.segments)
+    meta = {**meta, 'schema': CACHE_SCHEMA, 'fingerprint': digest.hexdigest()}
+    files.write_json(folder / 'meta.json', meta)
+
+
+def _small(array: np.ndarray) -> np.ndarray:
+    """In 16 bits where they do: any id under 65,536 and any place in a row."""
+    if array.dtype.kind == 'f' or array.max(initial=0) >= 2**16:
+        return array
+    return array.astype(np.uint16)
+
+
+def _digest_split(
+    digest: Any, name: str, features: dict[str, np.ndarray], segments: list[Segment]
+) -> None:
+    for feature in FEATURES:
+        array = features[feature]
+        digest.update(f'{name}/{feature}/{array.dtype}/{array.shape}\n'.encode())
+        digest.update(np.ascontiguousarray(array).data)
+    rows = [dataclasses.asdict(segment) for segment in segments]
+    digest.update(canonical_json(rows).encode())
+
+
+def open_cache(path: str | pathlib.Path) -> PackedCache:
+    """Opens a packed cache.
+
+    Raises:
+      InputError: there is none at `path`, or it was made by another version.
+    """
+    path = pathlib.Path(path)
+    try:
+        meta = json.loads((path / 'meta.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise errors.InputError(
+            f'{path} is not a packed cache ({error}); '
+            'launch.train makes one from a dataset folder.'
+        ) from error
+    schema = meta.get('schema') if isinstance(meta, dict) else None
+    if schema != CACHE_SCHEMA:
+        raise errors.InputError(
+            f'packed cache {path} has schema {schema}, this version reads '
+            f'{CACHE_SCHEMA}; delete that folder and run launch.train again.'
+        )
+    return PackedCache(path, meta)

@@ -1,0 +1,277 @@
+"""Tokenizers, lossless both, and the one prompt template.
+
+    QUESTION:
+    {question}
+
+    ANSWER:
+    {answer}<EOS>
+
+The pieces are encoded apart and their ids joined, so a prompt's ids are a prefix of the
+ids that training saw, whatever a tokenizer would merge across the border.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+import sentencepiece
+
+from hax_jax import errors, hub
+from hax_jax.data import records
+
+TEMPLATE_VERSION = 'question-answer-1'
+HEAD = 'QUESTION:\n'
+TAIL = '\n\nANSWER:\n'
+CUT = '\n[...]\n'  # stands for the text that a shortened question lost
+MIN_QUESTION_TOKENS = 32
+SENTENCEPIECE_FILE = 'tokenizer.model'
+_TOKENIZER_FILES = ['tokenizer*.json', 'tokenizer.model', 'vocab.json', 'merges.txt']
+_SPACE_MARK = '\u2581'  # SentencePiece's own sign for a space
+# Outer and double spaces, a newline, and every byte that occurs in UTF-8.
+_PROBE = 'Two  spaces,\nnew line ' + ''.join(
+    map(chr, [*range(0x801), *range(0x1000, 0x110000, 0x1000), 0x20])
+)
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What it takes to end and to read a model's answer: less than a tokenizer."""
+
+    vocab_size: int
+    eos_id: int
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids; EOS decodes to nothing."""
+        ...
+
+
+@runtime_checkable
+class Tokenizer(Decoder, Protocol):
+    """What the two tokenizers share. `decode(encode(s)) == s` for any Unicode text.
+
+    `num_replaced` counts the characters that `encode` could not keep: U+2581 alone, in
+    SentencePiece alone, which reads it as a space.
+    """
+
+    fingerprint: str
+    num_replaced: int
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text; text that looks like a special token is plain text."""
+        ...
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes the files that `load_tokenizer` reads."""
+        ...
+
+
+class Gpt2Tokenizer:
+    """Byte-level BPE through a transformers fast tokenizer."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        import transformers  # 1 s to import; only this tokenizer needs it
+
+        have = {file.name for file in folder.iterdir()}
+        if not ('tokenizer.json' in have or {'vocab.json', 'merges.txt'} <= have):
+            raise errors.InputError(
+                f'{folder} holds no tokenizer: it needs {SENTENCEPIECE_FILE}, '
+                'tokenizer.json, or vocab.json and merges.txt.'
+            )
+        try:
+            self._fast = transformers.GPT2TokenizerFast.from_pretrained(
+                folder, local_files_only=True
+            )
+        except Exception as error:  # transformers raises many kinds for one cause
+            raise errors.InputError(
+                f'{folder} holds no GPT-2 tokenizer that transformers can read: {error}'
+            ) from error
+        if self._fast.eos_token_id is None:
+            raise errors.InputError(
+                f'{folder} has no EOS token, which ends each answer; '
+                'name it as eos_token in tokenizer_config.json.'
+            )
+        self._backend = self._fast.backend_tokenizer
+        self._backend.encode_special_tokens = True
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.vocab_size = len(self._fast)
+        self.eos_id = self._fast.eos_token_id
+        self.num_replaced = 0
+        backend = json.loads(self._backend.to_str())
+        model = backend['model']
+        added = [token['content'] for token in backend['added_tokens']]
+        probes = [_PROBE, *added, *(f'a {token} b' for token in added)]
+        if [self.decode(ids) for ids in self.encode(probes)] != probes:
+            raise errors.InputError(
+                f'{folder} holds a tokenizer that loses text (spaces, rare characters, '
+                f"or one of its own tokens {added}); give GPT-2's own vocab.json and "
+                'merges.txt alone.'
+            )
+        merges = [m if isinstance(m, str) else ' '.join(m) for m in model['merges']]
+        made_of = {'vocab': model['vocab'], 'merges': merges, 'added': added}
+        self.fingerprint = records.sha256(made_of | {'eos_id': self.eos_id})
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        _require_unicode(texts)
+        encodings = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        ids = [int(i) for i in ids if i != self.eos_id]
+        return self._backend.decode(ids, skip_special_tokens=False)
+
+    def save(self, folder: pathlib.Path) -> None:
+        self._fast.save_pretrained(folder)
+
+
+class SentencePieceTokenizer:
+    """A SentencePiece model that keeps newlines, double spaces and any character."""
+
+    def __init__(self, path: str | pathlib.Path) -> None:
+        path = pathlib.Path(path)
+        self._proto = path.read_bytes()
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=self._proto)
+        except RuntimeError as error:
+            raise errors.InputError(
+                f'{path} is not a SentencePiece model: {error}'
+            ) from error
+        self.vocab_size = self._pieces.vocab_size()
+        self.eos_id = self._pieces.eos_id()
+        self.num_replaced = 0
+        self.fingerprint = hashlib.sha256(self._proto).hexdigest()
+        if self.eos_id < 0:
+            raise errors.InputError(
+                f'{path} has no EOS piece, which ends each answer; '
+                "train one with tokenizer.path='train'."
+            )
+        if self.decode(self.encode([_PROBE])[0]) != _PROBE:
+            raise errors.InputError(
+                f'{path} loses text (newlines, double spaces or rare characters); '
+                "train one with tokenizer.path='train', which keeps them."
+            )
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        _require_unicode(texts)
+        self.num_replaced += sum(text.count(_SPACE_MARK) for text in texts)
+        return self._pieces.encode([text.replace(_SPACE_MARK, '_') for text in texts])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self._pieces.decode([int(i) for i in ids if i != self.eos_id])
+
+    def save(self, folder: pathlib.Path) -> None:
+        (folder / SENTENCEPIECE_FILE).write_bytes(self._proto)
+
+
+def load_tokenizer(path: str) -> Tokenizer:
+    """The tokenizer in a folder, of a `.model` file, or of a hub name.
+
+    Raises:
+      InputError: nothing at `path` is a tokenizer, or it would lose text.
+    """
+    if pathlib.Path(path).is_file():
+        return SentencePieceTokenizer(path)
+    folder = hub.local_folder(path, field='tokenizer.path', patterns=_TOKENIZER_FILES)
+    if (folder / SENTENCEPIECE_FILE).is_file():
+        return SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
+    return Gpt2Tokenizer(folder)
+
+
+def train_sentencepiece(
+    texts: Iterable[str], *, vocab_size: int, model_type: str
+) -> bytes:
+    """The bytes of a SentencePiece model of at most `vocab_size` pieces.
+
+    Lines are the sentences; the newline itself is a piece of its own.
+
+    Raises:
+      InputError: there is no text, or `vocab_size` is too small for its characters.
+    """
+    lines = (line for text in texts for line in text.split('\n') if line)
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=lines,
+            model_writer=model,
+            vocab_size=vocab_size,
+            model_type=model_type,
+            user_defined_symbols=['\n'],
+            normalization_rule_name='identity',
+            byte_fallback=True,
+            remove_extra_whitespaces=False,
+            add_dummy_prefix=False,
+            allow_whitespace_only_pieces=True,
+            hard_vocab_limit=False,
+            max_sentence_length=2**20,
+            input_sentence_size=1_000_000,
+            shuffle_input_sentence=False,
+            bos_id=-1,
+            pad_id=-1,
+            unk_id=0,
+            eos_id=1,
+            num_threads=1,
+            minloglevel=2,
+        )
+        made = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+        if made.decode(made.encode(_PROBE)) != _PROBE:
+            raise RuntimeError('pieces of single bytes found no place')
+    except RuntimeError as error:
+        raise errors.InputError(
+            f'tokenizer.vocab_size={vocab_size} is too small for the characters of the '
+            f'text ({model_type}; or there is no text): {error}. Raise it.'
+        ) from error
+    return model.getvalue()
+
+
+def _require_unicode(texts: Sequence[str]) -> None:
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            around = ascii(text[max(error.start - 20, 0) : error.end + 20])
+            raise errors.InputError(
+                f'{around} holds half of a surrogate pair, which is no Unicode text; '
+                'mend it where it comes from.'
+            ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Template:
+    """The template's pieces in one tokenizer's ids."""
+
+    head: list[int]
+    tail: list[int]
+    cut: list[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A prompt's ids, and how many question tokens were cut from its middle."""
+
+    ids: list[int]
+    num_cut: int
+
+
+def template(tokenizer: Tokenizer) -> Template:
+    return Template(*tokenizer.encode([HEAD, TAIL, CUT]))
+
+
+def prompt(pieces: Template, question: list[int], *, max_length: int) -> Prompt | None:
+    """The prompt of a question's ids in at most `max_length` tokens.
+
+    A question that is too long loses its middle, which the cut mark replaces, down to
+    `MIN_QUESTION_TOKENS`; None if even that does not fit.
+    """
+    room = max_length - len(pieces.head) - len(pieces.tail)
+    if len(question) <= room:
+        return Prompt(pieces.head + question + pieces.tail, 0)
+    room -= len(pieces.cut)
+    if room < MIN_QUESTION_TOKENS:
+        return None
+    start, end = room - room // 2, len(question) - room // 2
+    ids = pieces.head + question[:start] + pieces.cut + question[end:] + pieces.tail
+    return Prompt(ids, end - start)

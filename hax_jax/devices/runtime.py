@@ -1,0 +1,250 @@
+"""What must be set before JAX's backend starts; programs call `start` first.
+
+The memory allocator must be told earlier still: allocator.py.
+
+Importing JAX starts no backend, the first array or question about devices does: a
+program may import what it likes, and calls `start` before it uses it.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import os
+import pathlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jaxlib
+
+from hax_jax import errors
+
+# XLA flag -> the jaxlib versions that it was tried on. An unknown flag aborts the
+# process, so with any other version the flag is left out.
+_XLA_FLAGS = {
+    # On two CPU cores a step takes 1.13 to 1.18 times less time, and a quarter less
+    # temporary memory. Other platforms know the flag and have no use for it.
+    '--xla_cpu_enable_concurrency_optimized_scheduler=false': ('0.10.2',),
+}
+_QUIET = {
+    'TF_CPP_MIN_LOG_LEVEL': '2',  # errors alone, of XLA and TensorFlow
+    'GRPC_VERBOSITY': 'ERROR',
+    'TF_ENABLE_ONEDNN_OPTS': '0',  # else it says so; TensorFlow only feeds rows here
+    'TRANSFORMERS_VERBOSITY': 'error',
+    'TRANSFORMERS_NO_ADVISORY_WARNINGS': '1',  # that it finds no PyTorch
+}
+_CACHE_BYTES = 2**30  # programs that were not used for longest go first
+_CACHED_FROM_SECONDS = 0.2  # what compiles faster is compiled each time
+_TOLD = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+
+
+def start() -> None:
+    """Sets up JAX: XLA flags, quiet logs, the compilation cache, other hosts.
+
+    What the user has set in the environment stays as it is. Calling it again changes
+    nothing.
+
+    Raises:
+      InputError: the other processes of the run can't be joined.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    if not _has_tpu():  # a TPU's own compiler reads XLA_FLAGS as well
+        given = os.environ.get('XLA_FLAGS', '')
+        os.environ['XLA_FLAGS'] = xla_flags(given, jaxlib.__version__)
+    _use_compilation_cache()
+    reason = multihost_reason(os.environ, tpu=_has_tpu())
+    if reason and not jax.distributed.is_initialized():
+        _join(reason)
+
+
+def xla_flags(given: str, jaxlib_version: str) -> str:
+    """XLA_FLAGS with ours behind those `given`, where they do not set the same.
+
+    '--xla_a=1' with 0.10.2 -> '--xla_a=1 --xla_cpu_enable_…=false'
+    """
+    if given.strip() and not given.lstrip().startswith('-'):
+        return given  # the name of a file of flags
+    names = {flag.split('=')[0] for flag in given.split()}
+    ours = [
+        flag
+        for flag, versions in _XLA_FLAGS.items()
+        if jaxlib_version in versions and flag.split('=')[0] not in names
+    ]
+    return ' '.join([*given.split(), *ours])
+
+
+def cache_folder(
+    environment: Mapping[str, str], *, home: pathlib.Path, cpu: str
+) -> pathlib.Path:
+    """The user's folder of compiled programs for machines with this `cpu`.
+
+    A program that was compiled on one CPU may use instructions that another lacks, and
+    home folders are shared between machines: each kind of CPU has a folder.
+    """
+    base = pathlib.Path(environment.get('XDG_CACHE_HOME', ''))
+    if not base.is_absolute():  # unset, empty or relative: the XDG rules ignore it
+        base = home / '.cache'
+    return base / 'hax_jax' / 'compiled' / _digest(cpu)
+
+
+def multihost_reason(environment: Mapping[str, str], *, tpu: bool) -> str:
+    """Why this process is one of several, in words; '' if it is alone.
+
+    'told' by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; several
+    tasks of 'SLURM' (one a GPU) or of 'Open MPI'; a 'TPU' machine, which asks its pod.
+    """
+
+    def several(name: str) -> bool:
+        return environment.get(name, '1') not in ('', '0', '1')
+
+    if any(environment.get(name) for name in _TOLD):
+        return 'told'
+    # SLURM_NTASKS alone is set in an allocation too; a step that srun began has more.
+    if several('SLURM_NTASKS') and 'SLURM_STEP_NODELIST' in environment:
+        return 'SLURM'
+    if several('OMPI_COMM_WORLD_SIZE') and 'OMPI_MCA_orte_hnp_uri' in environment:
+        return 'Open MPI'
+    if not tpu:
+        return ''
+    if several('MEGASCALE_NUM_SLICES'):
+        return 'TPU'
+    workers = environment.get('TPU_PROCESS_ADDRESSES') or environment.get(
+        'TPU_WORKER_HOSTNAMES'
+    )
+    if workers:
+        return 'TPU' if ',' in workers else ''
+    # Elsewhere the machine's metadata knows, which this variable says there is none of.
+    return '' if 'TPU_SKIP_MDS_QUERY' in environment else 'TPU'
+
+
+def environment() -> dict[str, Any]:
+    """Where this process computes, in JSON's types; starts the backend.
+
+    Equal environments give bit-equal runs; `differences` names what is not equal.
+    """
+    device = jax.devices()[0]
+    return {
+        'jax': jax.__version__,
+        'jaxlib': jaxlib.__version__,
+        'platform': device.platform,
+        'device_kind': _cpu_kind() if device.platform == 'cpu' else device.device_kind,
+        'num_devices': jax.device_count(),
+        'num_processes': jax.process_count(),
+        'cpu_cores': _num_cores(),
+        'xla_flags': sorted(os.environ.get('XLA_FLAGS', '').split()),
+    }
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two environments, a line each.
+
+    {'jaxlib': '0.10.2'}, {'jaxlib': '0.11.0'} -> ["jaxlib was '0.10.2', is '0.11.0'"].
+    The number of CPU cores is left out where another device computes.
+    """
+    lines = []
+    for name in [*then, *(name for name in now if name not in then)]:
+        if name == 'cpu_cores' and 'cpu' not in (then.get('platform'), now['platform']):
+            continue
+        was = repr(then[name]) if name in then else 'not recorded'
+        is_now = repr(now[name]) if name in now else 'not recorded'
+        if was != is_now:
+            lines.append(f'{name} was {was}, is {is_now}')
+    return lines
+
+
+def _use_compilation_cache() -> None:
+    """Keeps compiled programs on disk; where is jax_compilation_cache_dir's to say."""
+    if jax.config.jax_compilation_cache_dir:
+        return
+    try:
+        folder = cache_folder(os.environ, home=pathlib.Path.home(), cpu=_cpu_kind())
+        # What lies here is run as it is: nobody else may write it.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        usable = os.access(folder, os.W_OK)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        logging.warning('no compilation cache, so each start compiles anew: %s', error)
+        return
+    if not usable:
+        logging.warning('no compilation cache: %s is read-only', folder)
+        return
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    for variable, name, value in (
+        (
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS',
+            'jax_persistent_cache_min_compile_time_secs',
+            _CACHED_FROM_SECONDS,
+        ),
+        (
+            'JAX_COMPILATION_CACHE_MAX_SIZE',
+            'jax_compilation_cache_max_size',
+            _CACHE_BYTES,
+        ),
+    ):
+        if variable not in os.environ:
+            jax.config.update(name, value)
+
+
+def _join(reason: str) -> None:
+    address, number, own = (os.environ.get(name) for name in _TOLD)
+    if reason == 'told' and address and bool(number) != bool(own):
+        missing = _TOLD[2] if number else _TOLD[1]
+        raise errors.InputError(
+            f'{missing} is not set, and the other variables of several processes are; '
+            f'set {", ".join(_TOLD)}, or none of them.'
+        )
+    try:
+        jax.distributed.initialize(
+            coordinator_address=address or None,
+            num_processes=int(number) if number else None,
+            process_id=int(own) if own else None,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise errors.InputError(
+            f'the other processes of this run cannot be joined ({reason}): {error}. '
+            f'Set {", ".join(_TOLD)} in each of them.'
+        ) from error
+
+
+def _has_tpu() -> bool:
+    """Whether JAX will find a TPU: its library and its device files are here."""
+    platforms = jax.config.jax_platforms or 'tpu'
+    if 'tpu' not in platforms or not importlib.util.find_spec('libtpu'):
+        return False
+    devices = pathlib.Path('/dev')
+    return any(devices.glob('accel[0-9]*')) or any(devices.glob('vfio/[0-9]*'))
+
+
+def _num_cores() -> int:
+    """The cores that this process may use, which is how many XLA uses."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu_kind() -> str:
+    """The CPU's name, and a digest of the instructions that it has.
+
+    A virtual machine's CPU may hide its name, and have any instructions.
+    """
+    name = _cpuinfo('model name') or platform.processor() or platform.machine()
+    features = _cpuinfo('flags') or _cpuinfo('Features')
+    return f'{name} ({platform.machine()}, {_digest(features)})'
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value of a key in /proc/cpuinfo; '' where there is none."""
+    try:
+        text = pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8')
+    except OSError:
+        return ''
+    for line in text.splitlines():
+        name, _, value = line.partition(':')
+        if name.strip() == key:
+            return value.strip()
+    return ''

@@ -1,0 +1,218 @@
+"""A model to evaluate alone, placed as training places it: the same bits come out."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+from jax.sharding import Mesh
+
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import records, text
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.devices import runtime
+from hax_jax.evaluation import evaluate
+from hax_jax.model import attention, naming, param_tree
+from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.training import train_state as ts
+from hax_jax.training import train_step
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """What is to be evaluated, before a weight is read.
+
+    `run` has the model's sizes, and the data settings that its rows are packed with.
+    `step` is None for a Hugging Face folder. `dataset` is the fingerprint of the rows
+    that a run was trained on, '' where there are none.
+    """
+
+    path: str
+    step: int | None
+    why: str
+    run: schema.Config
+    tokenizer: text.Tokenizer
+    dataset: str
+    base: str = ''
+
+    @property
+    def name(self) -> str:
+        return self.path if self.step is None else f'{self.path} at step {self.step}'
+
+
+def of_run(workdir: str, *, step: int | None = None, base: str = '') -> Candidate:
+    """A run at `step`, else at its best step, else at its latest.
+
+    Raises:
+      InputError: there is no such run or step, or it knows another prompt template.
+    """
+    folder = pathlib.Path(workdir)
+    identity = run_folder.read_run(folder)
+    restore.check_template(folder, identity)
+    chosen = restore.find_step(folder, step)
+    return Candidate(
+        path=workdir,
+        step=chosen.step,
+        why=chosen.why,
+        run=run_folder.read_config(folder),
+        tokenizer=text.load_tokenizer(str(folder / run_folder.TOKENIZER)),
+        dataset=identity['dataset'],
+        base=base,
+    )
+
+
+def of_pretrained(path: str, *, batch_size: int) -> Candidate:
+    """A Hugging Face folder or hub name, with its own tokenizer.
+
+    Raises:
+      InputError: there is none at `path`, it is a run, or it lacks its tokenizer.
+    """
+    source = run_folder.find_source(path)
+    if source.is_run:
+        raise errors.InputError(
+            f'--pretrained={path} is a run of launch.train; give it as --workdir.'
+        )
+    run = schema.Config(
+        data=schema.DataConfig(seq_len=min(1024, source.model.n_positions)),
+        model=schema.ModelConfig(pretrained=path),
+        train=schema.TrainConfig(batch_size=batch_size),
+    )
+    run, tokenizer_path = run_folder.resolve(run)
+    tokenizer = text.load_tokenizer(tokenizer_path)
+    run = run_folder.with_vocab(run, tokenizer)
+    return Candidate(path, None, 'as it is', run, tokenizer, '')
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """An evaluation, and in words what about its making is worth a line."""
+
+    evaluation: evaluate.Evaluation
+    notes: list[str]
+
+
+def score(
+    candidate: Candidate,
+    cache: records.PackedCache,
+    split: str,
+    *,
+    batch_size: int = 0,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Scored:
+    """Evaluates a split; `cache` has the rows of the candidate's tokenizer.
+
+    Computed as in training, by the same program on rows in the same batches, adapters
+    unmerged: on the same machine it gives a run's own numbers to the last bit. Where
+    the run's mesh, attention or batch can't be had here, what is done instead is noted.
+    `batch_size` 0 is the run's own. `on_batch` is called after each batch.
+    """
+    run, notes = candidate.run, []
+    mesh = _mesh(run, notes)
+    if not batch_size:
+        batch_size = run.train.batch_size // run.train.grad_accum_steps
+    shards = mesh_lib.num_batch_shards(mesh)
+    if batch_size % shards:
+        rounded = batch_size + -batch_size % shards
+        notes.append(f'batches of {rounded} rows, not {batch_size}: {shards} devices')
+        batch_size = rounded
+    implementation = _attention(run, cache.seq_len, notes)
+    dtype = run_folder.compute_dtype(run)
+    with jax.set_mesh(mesh):
+        blueprint = ts.make_blueprint(
+            dataclasses.replace(run.model, attention=implementation),
+            run.lora,
+            optax.identity(),
+            compute_dtype=dtype,
+            mesh=mesh,
+        )
+        eval_step = train_step.make_eval_step(blueprint, mesh=mesh)
+        params, frozen = _placed(blueprint, candidate)
+
+        def score_step(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            scores = jax.device_get(eval_step(params, frozen, batch))
+            on_batch()
+            return scores
+
+        evaluation = evaluate.evaluate(
+            score_step,
+            cache,
+            split,
+            sharding=mesh_lib.batch_sharding(mesh),
+            batch_size=batch_size,
+        )
+    now = {
+        **runtime.environment(),
+        'compute_dtype': dtype,
+        'attention': implementation,
+        'mesh': dict(mesh.shape),
+    }
+    different = runtime.differences(_environment(candidate, now), now)
+    if different:
+        notes.append(
+            'evaluated elsewhere than trained, so equal to metrics.jsonl up to float '
+            'noise: ' + '; '.join(different)
+        )
+    return Scored(evaluation, notes)
+
+
+def num_batches(
+    candidate: Candidate, cache: records.PackedCache, split: str, *, batch_size: int
+) -> int:
+    """About how many batches `score` makes, for a progress bar."""
+    train = candidate.run.train
+    size = batch_size or train.batch_size // train.grad_accum_steps
+    return -(-cache.num_rows(split) // size)
+
+
+def _mesh(run: schema.Config, notes: list[str]) -> Mesh:
+    try:
+        return mesh_lib.make_mesh(run.mesh)
+    except errors.InputError as error:
+        notes.append(f"on all devices as mesh.data=-1, not on the run's mesh: {error}")
+        return mesh_lib.make_mesh(schema.MeshConfig())
+
+
+def _attention(run: schema.Config, seq_len: int, notes: list[str]) -> str:
+    settings = {
+        'seq_len': seq_len,
+        'attn_pdrop': run.model.attn_pdrop,
+        'compute_dtype': run_folder.compute_dtype(run),
+    }
+    try:
+        return attention.resolve(run.model.attention, **settings)
+    except errors.InputError as error:
+        chosen = attention.resolve('auto', **settings)
+        notes.append(f"model.attention={chosen!r} instead of the run's: {error}")
+        return chosen
+
+
+def _placed(blueprint: ts.Blueprint, candidate: Candidate) -> tuple[Any, Any]:
+    """(params, frozen) on their devices, each of which gets its own part alone."""
+    if candidate.step is None:
+        arrays = restore.load_base(candidate.path).parameters
+    else:
+        found = restore.parts(candidate.path, step=candidate.step, base=candidate.base)
+        arrays = found.parameters
+        if found.base is not None:
+            arrays = {**found.base.parameters, **arrays}
+    arrays = naming.pad_vocab(arrays, candidate.run.model)
+    both = (blueprint.abstract.params, blueprint.abstract.frozen)
+    places = (blueprint.shardings.params, blueprint.shardings.frozen)
+    names = [name for state in both for name in param_tree.named(state)]
+    leaves = [
+        param_tree.place(arrays[name], place)
+        for name, place in zip(names, jax.tree.leaves(places), strict=True)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(both), leaves)
+
+
+def _environment(candidate: Candidate, now: dict[str, Any]) -> dict[str, Any]:
+    """Where a run was at its step; `now` itself where that is not recorded."""
+    if candidate.step is None:
+        return now
+    folder = pathlib.Path(candidate.path) / run_folder.CHECKPOINTS
+    with checkpoint.Checkpoints(folder, read_only=True) as checkpoints:
+        return checkpoints.metadata(candidate.step).get('environment', now)

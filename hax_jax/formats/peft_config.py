@@ -1,0 +1,74 @@
+"""peft's adapter_config.json: which of its fields an adapter of hax_jax can have.
+
+Source: peft 0.21, tuners/lora/config.py.
+"""
+
+import pathlib
+from typing import Any
+
+from hax_jax import errors, files
+
+FILE = 'adapter_config.json'
+# Ways to begin that leave the base as it is. The others (pissa, olora, corda, loftq,
+# lora_ga) change it, so that their adapter does not fit the base that the folder names.
+_INITIALISATIONS = (True, False, 'gaussian', 'eva', 'orthogonal', 'mica')
+# Fields that change nothing which the tensors do not tell, and those that are read.
+_KNOWN = (
+    'auto_mapping corda_config ensure_weight_tying eva_config exclude_modules '
+    'fan_in_fan_out inference_mode layers_pattern layers_to_transform loftq_config '
+    'lora_ga_config megatron_config megatron_core peft_version qalora_group_size '
+    'revision runtime_config target_modules task_type '
+    'alpha_pattern base_model_name_or_path bias init_lora_weights lora_alpha '
+    'lora_dropout peft_type r rank_pattern use_dora use_rslora'
+)
+
+
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """Its fields; InputError if there is none, or it is damaged."""
+    path = folder / FILE
+    try:
+        return files.read_json_object(path)
+    except (OSError, ValueError) as error:
+        raise errors.InputError(
+            f'{path} is not readable JSON ({error}); give a folder that peft '
+            'saved with save_pretrained.'
+        ) from error
+
+
+def problems(values: dict[str, Any]) -> list[str]:
+    """What an adapter_config.json says that no `config.LoraConfig` can."""
+    rank, alpha = values.get('r'), values.get('lora_alpha')
+    dropout = values.get('lora_dropout') or 0.0
+    initialisation = values.get('init_lora_weights', True)
+    found = []
+    if values.get('peft_type') != 'LORA':
+        found.append(f"peft_type={values.get('peft_type')!r}, not 'LORA'")
+    if type(rank) is not int or rank < 1:
+        found.append(f'r={rank!r}, not an integer from 1 on')
+    if type(alpha) not in (int, float) or not alpha > 0:
+        found.append(f'lora_alpha={alpha!r}, not a number over 0')
+    if type(dropout) not in (int, float) or not 0 <= dropout < 1:
+        found.append(f'lora_dropout={dropout!r}, not from 0.0 to under 1.0')
+    if values.get('bias', 'none') != 'none':
+        found.append(f"bias={values['bias']!r}, not 'none': biases were trained too")
+    if initialisation not in _INITIALISATIONS:
+        found.append(
+            f'init_lora_weights={initialisation!r} changed the base as it began; save '
+            'it with path_initial_model_for_weight_conversion, or merge it'
+        )
+    for name, default in (('rank_pattern', rank), ('alpha_pattern', alpha)):
+        patterns = values.get(name) or {}
+        found += [
+            f'{name}: {pattern!r} has {value!r}, the other layers {default!r}'
+            for pattern, value in patterns.items()
+            if value != default
+        ]
+    for name in ('use_dora', 'use_rslora'):
+        if not isinstance(values.get(name), bool | None):
+            found.append(f'{name}={values[name]!r}, not true or false')
+    found += [
+        f'{name}={values[name]!r}, which hax_jax does not have'
+        for name in sorted(values.keys() - set(_KNOWN.split()))
+        if values[name]
+    ]
+    return found

@@ -1,0 +1,83 @@
+"""A file of torch.save: its dictionary, with numpy arrays for tensors, unread."""
+
+import pathlib
+import zipfile
+from typing import Any
+
+import ml_dtypes
+
+from hax_jax import errors
+from hax_jax.formats import tensor_files
+
+
+def load(file: pathlib.Path) -> dict[Any, Any]:
+    """The dictionary in a file. Arrays are views of the file: copy what shall stay.
+
+    No code of the file is run. bfloat16 is as ml_dtypes has it.
+
+    Raises:
+      InputError: it is not such a file, is damaged or cut short, holds something else
+        than a dictionary or objects of Python's classes; or there is no torch.
+    """
+    _check_zip(file)
+    try:
+        stored = tensor_files.load_torch(file, mmap=True)
+    except ImportError as error:
+        raise errors.InputError(
+            f'{file} needs torch to be read: pip install torch (its CPU version will '
+            f'do; {error}).'
+        ) from error
+    except tensor_files.NotTensorsError as error:
+        raise errors.InputError(
+            f'{file} holds {error}, and reading that would run code of the file, which '
+            'is never done; save it again where it was made, of numbers, texts, lists, '
+            'dictionaries and tensors alone.'
+        ) from error
+    except Exception as error:  # torch raises many kinds
+        raise errors.InputError(
+            f'{file} is a zip, but not of torch.save '
+            f'({str(error).splitlines()[0][:200]}); give the right file.'
+        ) from error
+    if not isinstance(stored, dict):
+        raise errors.InputError(
+            f'{file} holds a {type(stored).__name__}, not a dictionary; give a '
+            'checkpoint.'
+        )
+
+    import torch  # which has just read it
+
+    def convert(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: convert(inner) for key, inner in value.items()}
+        dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
+        if not dense or value.is_quantized:
+            return value
+        if value.dtype == torch.bfloat16:  # which numpy lacks
+            bits = value.detach().view(torch.int16).numpy()
+            return bits.view(ml_dtypes.bfloat16)
+        return value.detach().numpy()
+
+    return convert(stored)
+
+
+def _check_zip(file: pathlib.Path) -> None:
+    if not file.is_file():
+        raise errors.InputError(f'{file} is not a file; give one of torch.save.')
+    if not file.stat().st_size:
+        raise errors.InputError(f'{file} is empty; copy it again.')
+    with open(file, 'rb') as opened:
+        begins = opened.read(4)
+    if not zipfile.is_zipfile(file):
+        if begins == b'PK\x03\x04':
+            raise errors.InputError(f'{file} is cut short; copy it again.')
+        raise errors.InputError(
+            f'{file} is not a zip, as torch.save writes since torch 1.6; if torch.load '
+            'reads it, save it again.'
+        )
+    try:
+        with zipfile.ZipFile(file) as opened:
+            damaged = opened.testzip()
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        damaged = str(error)
+    if damaged:
+        raise errors.InputError(f'{file} is damaged ({damaged}); copy it again.')

@@ -1,0 +1,303 @@
+"""GPT-2 in Flax NNX, with its KV cache.
+
+Axis letters, here and wherever a shape is written: B batch, T query time, S key time,
+D embed, N heads, H head_dim, F mlp, V vocab.
+
+Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embedding`,
+`h.0.attn.c_attn.kernel`, `ln_f.scale`.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from hax_jax.config import schema
+from hax_jax.devices import mesh
+from hax_jax.model import activations, attention, layer_loop, linear
+
+_INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=['keys', 'values', 'segment_ids', 'length'],
+    meta_fields=[],
+)
+@dataclasses.dataclass
+class Cache:
+    """Keys and values of the tokens so far: one array a layer.
+
+    `length` is the number of places that are filled, the same for each row; rows of
+    shorter prompts begin with places of segment 0, which no token of segment 1 sees.
+    """
+
+    keys: list[Float[Array, 'B S N H']]
+    values: list[Float[Array, 'B S N H']]
+    segment_ids: Int[Array, 'B S']
+    length: Int[Array, '']
+
+
+def make_cache(
+    model: schema.ModelConfig, *, batch_size: int, length: int, dtype: jnp.dtype
+) -> Cache:
+    """An empty cache with room for `length` tokens a row."""
+    head_dim = model.n_embd // model.n_head
+    shape = (batch_size, length, model.n_head, head_dim)
+    return Cache(
+        keys=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
+        values=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
+        segment_ids=jnp.zeros((batch_size, length), jnp.int32),
+        length=jnp.zeros((), jnp.int32),
+    )
+
+
+class Gpt2(nnx.Module):
+    """The transformer without its head: token ids to hidden states.
+
+    `head()` gives what the logits are the product of; loss.py never makes them whole.
+    """
+
+    def __init__(
+        self,
+        model: schema.ModelConfig,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        remat: str = 'none',
+    ) -> None:
+        """A fresh model. `dtype` is what it computes in; parameters are float32.
+
+        `remat` is one of config.REMATS: what the backward pass computes again.
+        """
+        self.model = model
+        self.remat = remat
+        normal = nnx.initializers.normal(_INIT_STDDEV)
+        embed = functools.partial(
+            nnx.Embed, dtype=dtype, embedding_init=normal, rngs=rngs
+        )
+        self.wte = embed(model.num_table_rows, model.n_embd)
+        self.wpe = embed(model.n_positions, model.n_embd)
+        self.h = nnx.List(
+            [Block(model, dtype=dtype, rngs=rngs) for _ in range(model.n_layer)]
+        )
+        self.ln_f = _layer_norm(model, dtype, rngs)
+        self.lm_head = Head(model, rngs=rngs)
+
+    def __call__(
+        self,
+        inputs: Int[Array, 'B T'],
+        positions: Int[Array, 'B T'],
+        segment_ids: Int[Array, 'B T'],
+        *,
+        dropout_key: Key[Array, ''] | None = None,
+    ) -> Float[Array, 'B T D']:
+        """Hidden states after the last norm. Dropout acts only with a `dropout_key`."""
+        hidden, _ = self._run(inputs, positions, segment_ids, None, dropout_key)
+        return hidden
+
+    def decode(
+        self,
+        inputs: Int[Array, 'B T'],
+        positions: Int[Array, 'B T'],
+        segment_ids: Int[Array, 'B T'],
+        cache: Cache,
+    ) -> tuple[Float[Array, 'B T D'], Cache]:
+        """As a call, for T tokens that follow those in the cache, which they join."""
+        return self._run(inputs, positions, segment_ids, cache, None)
+
+    def head(
+        self,
+        hidden: Float[Array, '*B D'],
+        *,
+        dropout_key: Key[Array, ''] | None = None,
+    ) -> tuple[Float[Array, '*B K'], Float[Array, 'V K']]:
+        """Features and a table: logits = features @ table.T.
+
+        They are `hidden` and wte itself, or the head's own table where it is not tied;
+        an adapter of the head makes both wider (lora.py).
+        """
+        key = _fold(dropout_key, self.model.n_layer + 1)  # 1 to n_layer are the blocks'
+        return self.lm_head(hidden, self.wte.embedding[...], key)
+
+    def _run(
+        self,
+        inputs: jax.Array,
+        positions: jax.Array,
+        segment_ids: jax.Array,
+        cache: Cache | None,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, Cache | None]:
+        x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
+        x = _dropout(x, self.model.embd_pdrop, key, 0)
+        if cache is None:
+
+            def call(block: Block, x: jax.Array, i: jax.Array | int) -> jax.Array:
+                x = mesh.constrain(x, 'batch', None, None)
+                layer_key = None if key is None else jax.random.fold_in(key, i + 1)
+                return block(x, segment_ids, segment_ids, None, 0, layer_key)[0]
+
+            x = layer_loop.run(
+                self.h, call, x, scan=self.model.scan_layers, remat=self.remat
+            )
+            return mesh.constrain(self.ln_f(x), 'batch', None, None), None
+        keys, values, start = [], [], cache.length
+        kv_segment_ids = jax.lax.dynamic_update_slice(
+            cache.segment_ids, segment_ids, (0, start)
+        )
+        for block, *past in zip(self.h, cache.keys, cache.values, strict=True):
+            x = mesh.constrain(x, 'batch', None, None)
+            x, (k, v) = block(x, segment_ids, kv_segment_ids, tuple(past), start, None)
+            keys.append(k)
+            values.append(v)
+        x = mesh.constrain(self.ln_f(x), 'batch', None, None)
+        return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
+
+
+class Head(nnx.Module):
+    """The output table: the token embeddings, or one of its own where not tied."""
+
+    def __init__(self, model: schema.ModelConfig, *, rngs: nnx.Rngs) -> None:
+        if not model.tie_embeddings:
+            init = nnx.initializers.normal(_INIT_STDDEV)
+            shape = (model.num_table_rows, model.n_embd)
+            self.embedding = nnx.Param(init(rngs.params(), shape))
+
+    def __call__(
+        self, hidden: jax.Array, wte: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array]:
+        del key  # `lora.LoraHead`, which may replace it, uses it
+        return hidden, self.table(wte)
+
+    def table(self, wte: jax.Array) -> jax.Array:
+        return self.embedding[...] if hasattr(self, 'embedding') else wte
+
+
+class Block(nnx.Module):
+    def __init__(
+        self, model: schema.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        self.resid_pdrop = model.resid_pdrop
+        self.ln_1 = _layer_norm(model, dtype, rngs)
+        self.attn = Attention(model, dtype=dtype, rngs=rngs)
+        self.ln_2 = _layer_norm(model, dtype, rngs)
+        self.mlp = Mlp(model, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        segment_ids: jax.Array,
+        kv_segment_ids: jax.Array,
+        past: tuple[jax.Array, jax.Array] | None,
+        start: jax.Array | int,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        attended, kept = self.attn(
+            self.ln_1(x), segment_ids, kv_segment_ids, past, start, key
+        )
+        x = x + _dropout(attended, self.resid_pdrop, key, 1)
+        return x + _dropout(self.mlp(self.ln_2(x), key), self.resid_pdrop, key, 2), kept
+
+
+class Attention(nnx.Module):
+    def __init__(
+        self, model: schema.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        self.n_head = model.n_head
+        self.pdrop = model.attn_pdrop
+        self.implementation = model.attention
+        self.c_attn = _linear(model.n_embd, 3 * model.n_embd, _INIT_STDDEV, dtype, rngs)
+        stddev = _INIT_STDDEV / (2 * model.n_layer) ** 0.5
+        self.c_proj = _linear(model.n_embd, model.n_embd, stddev, dtype, rngs)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        segment_ids: jax.Array,
+        kv_segment_ids: jax.Array,
+        past: tuple[jax.Array, jax.Array] | None,
+        start: jax.Array | int,
+        key: jax.Array | None,
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        B, T, D = x.shape
+        qkv = self.c_attn(x, _fold(key, 3)).reshape(B, T, 3, self.n_head, -1)
+        q, k, v = (  # each [B, T, N, H]
+            mesh.constrain(part[:, :, 0], 'batch', None, 'heads', None)
+            for part in jnp.split(qkv, 3, axis=2)
+        )
+        implementation = self.implementation
+        if past is not None:
+            k = jax.lax.dynamic_update_slice(past[0], k, (0, start, 0, 0))
+            v = jax.lax.dynamic_update_slice(past[1], v, (0, start, 0, 0))
+            implementation = 'xla'  # few queries, at any place: nothing to save
+        out = attention.attend(
+            q,
+            k,
+            v,
+            q_segment_ids=segment_ids,
+            kv_segment_ids=kv_segment_ids,
+            q_start=start,
+            implementation=implementation,
+            dropout_rate=self.pdrop,
+            dropout_key=_fold(key, 4),
+        )
+        return self.c_proj(out.reshape(B, T, D), _fold(key, 5)), (k, v)
+
+
+class Mlp(nnx.Module):
+    def __init__(
+        self, model: schema.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+    ) -> None:
+        self.activation = activations.BY_NAME[model.activation]
+        width = model.mlp_width
+        self.c_fc = _linear(model.n_embd, width, _INIT_STDDEV, dtype, rngs)
+        stddev = _INIT_STDDEV / (2 * model.n_layer) ** 0.5
+        self.c_proj = _linear(width, model.n_embd, stddev, dtype, rngs)
+
+    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        x = self.activation(self.c_fc(x, _fold(key, 6)))  # [B, T, F]
+        x = mesh.constrain(x, 'batch', None, 'mlp')
+        return self.c_proj(x, _fold(key, 7))
+
+
+class Linear(nnx.Linear):
+    """nnx.Linear; `lora.LoraLinear`, which may replace it, uses the key."""
+
+    def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        del key
+        x = x.astype(self.dtype)
+        return linear.affine(x, self.kernel[...], self.bias[...])
+
+
+def _linear(
+    size_in: int, size_out: int, stddev: float, dtype: jnp.dtype, rngs: nnx.Rngs
+) -> Linear:
+    init = nnx.initializers.normal(stddev)
+    return Linear(size_in, size_out, dtype=dtype, kernel_init=init, rngs=rngs)
+
+
+def _layer_norm(
+    model: schema.ModelConfig, dtype: jnp.dtype, rngs: nnx.Rngs
+) -> nnx.LayerNorm:
+    return nnx.LayerNorm(
+        model.n_embd,
+        epsilon=model.layer_norm_epsilon,
+        dtype=dtype,
+        use_fast_variance=False,
+        rngs=rngs,
+    )
+
+
+def _fold(key: jax.Array | None, data: int) -> jax.Array | None:
+    return None if key is None else jax.random.fold_in(key, data)
+
+
+def _dropout(x: jax.Array, rate: float, key: jax.Array | None, data: int) -> jax.Array:
+    """Zeroes a share `rate` of x and scales up the rest, if there is a key."""
+    if rate == 0 or key is None:
+        return x
+    keep = jax.random.bernoulli(jax.random.fold_in(key, data), 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), 0)

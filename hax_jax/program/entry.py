@@ -1,0 +1,71 @@
+"""How every program of this project starts and fails: one error, never a traceback."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+import data_pipeline
+from hax_jax import errors
+
+
+def run(
+    main: Callable[..., int | None],
+    *,
+    prepare: Callable[[list[str]], list[str]] = list,
+    positional: bool = False,
+) -> None:
+    """Parses absl flags, runs `main` and exits with what it returns (None is 0).
+
+    `prepare` sees the command line first; what it returns is parsed in its place.
+    With `positional`, `main` is given the list of arguments that are no flags, which
+    may stand among the flags; without, there may be none.
+
+    What the user got wrong (`InputError`, a loss that is not finite, or a file the
+    system refuses) is printed as one `error:` and exits with 2, Ctrl-C with 130.
+    Anything else is a defect of ours and keeps its traceback.
+    """
+
+    # Ends as Ctrl-C does, so that what is half-written goes; training saves first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+    def guarded(argv: list[str]) -> int | None:
+        try:
+            if signal.getsignal(signal.SIGINT) is data_pipeline.stop_at_once:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if len(argv) > 1 and not positional:
+                raise errors.InputError(
+                    f'{argv[1]!r} is not a flag; give arguments as --name=value.'
+                )
+            if not flags.FLAGS['verbosity'].present:
+                logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
+            return main(argv[1:]) if positional else main()
+        except (errors.InputError, FloatingPointError) as error:
+            print(f'error: {error}', file=sys.stderr)
+            return 2
+        except OSError as error:
+            print(
+                f'error: {error}; give a path that this user may read or write, on a '
+                'disk that has room.',
+                file=sys.stderr,
+            )
+            return 2
+        except KeyboardInterrupt:
+            print('stopped by Ctrl-C', file=sys.stderr)
+            return 130
+
+    app.run(guarded, flags_parser=lambda argv: _parse(prepare, argv))
+
+
+def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
+    """absl's own parser, with an unknown or ill-typed flag reported in one line."""
+    try:
+        # ml_collections reads the overrides of a config from sys.argv itself.
+        sys.argv[:] = prepare(argv)
+        return flags.FLAGS(sys.argv)
+    except (flags.Error, errors.InputError) as error:
+        print(f'error: {error}\nTry --help.', file=sys.stderr)
+        sys.exit(2)
+    except SystemExit:  # after --help, which absl ends with 1
+        sys.exit(0)

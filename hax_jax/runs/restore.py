@@ -1,0 +1,265 @@
+"""What a run has learned, from its checkpoints: parameters, adapters, whole models.
+
+from hax_jax import restore
+parameters = restore.parameters('runs/lora')                  # adapters merged
+adapter = restore.parameters('runs/lora', adapter_only=True)  # lora_a, lora_b
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.formats import pretrained
+from hax_jax.model import gpt2, lora, naming, param_tree
+from hax_jax.runs import checkpoint, run_folder
+
+
+def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
+    """The model at `path`: a Hugging Face folder or hub name, or a run.
+
+    A run gives its parameters at `step`, else at its best step, adapters merged.
+    """
+    source = run_folder.find_source(path)
+    if source.is_run:
+        found = parts(str(source.path), step=step)
+        parameters, step = found.merged(), found.step
+    else:
+        parameters = pretrained.load_parameters(source.path, source.model)
+    digest = pretrained.fingerprint(parameters)
+    return pretrained.Base(path, step, source.model, parameters, digest)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a run has learned, on the host, the vocabulary's padding taken off.
+
+    `parameters` are all of the model's, or the adapter's, which stands on `base`; both
+    are dotted path -> float32 array. `model` has the base's sizes.
+    """
+
+    model: schema.ModelConfig
+    lora: schema.LoraConfig
+    base: pretrained.Base | None
+    parameters: dict[str, np.ndarray]
+    step: int
+    why: str
+    validation_loss: float | None
+
+    def merged(self) -> dict[str, np.ndarray]:
+        """All parameters of `lora.merged_model(model, lora)`."""
+        if self.base is None:
+            return self.parameters
+        return lora.merge(self.base.parameters, self.parameters, self.lora)
+
+
+def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
+    """What a run has learned: at `step`, else at its best step, else at its latest.
+
+    Raises:
+      InputError: there is no such run or step, or its base is not what it was.
+    """
+    folder = pathlib.Path(workdir)
+    run = run_folder.read_run(folder)
+    model, settings = run_folder.model_config(run), run_folder.lora_config(run)
+    if base and not settings.rank:
+        raise errors.InputError(
+            f'--base={base}: {folder} trained every parameter and stands on no base; '
+            'leave it out.'
+        )
+    shapes = naming.parameter_shapes(model)
+    if settings.rank:
+        shapes = lora.adapter_shapes(shapes, settings)
+    chosen = find_step(folder, step)
+    path = folder / run_folder.CHECKPOINTS
+    with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+        parameters = checkpoints.load_parameters(chosen.step, shapes)
+    return Parts(
+        model=dataclasses.replace(model, pad_vocab_to_multiple_of=1),
+        lora=settings,
+        base=load_run_base(folder, base=base) if settings.rank else None,
+        parameters=naming.unpad_vocab(parameters, model),
+        step=chosen.step,
+        why=chosen.why,
+        validation_loss=chosen.validation_loss,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """A checkpoint of a run, and why this one; its loss is None if not evaluated."""
+
+    step: int
+    why: str
+    validation_loss: float | None
+
+
+def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
+    """The checkpoint at `step`, else the best, else the latest.
+
+    Raises:
+      InputError: the run has no checkpoint, or none at `step`.
+    """
+    path = folder / run_folder.CHECKPOINTS
+    if not path.is_dir():
+        raise errors.InputError(
+            f'{folder} has no checkpoint yet; let launch.train reach one.'
+        )
+    with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+        steps = checkpoints.steps()
+    if not steps:
+        raise errors.InputError(
+            f'{folder} has no whole checkpoint yet; let launch.train reach one.'
+        )
+    losses = {saved.step: saved.validation_loss for saved in steps}
+    why = 'as asked'
+    if step is None:
+        step, why = run_folder.choose_step(steps)
+    elif step not in losses:
+        raise errors.InputError(
+            f'there is no checkpoint {path / str(step)}; the steps of this run are '
+            f'{list(losses)}.'
+        )
+    return Chosen(step, why, losses[step])
+
+
+def parameters(
+    workdir: str,
+    *,
+    step: int | None = None,
+    base: str = '',
+    adapter_only: bool = False,
+    mesh: Mesh | None = None,
+) -> dict[str, Any]:
+    """A run's parameters for use elsewhere: dotted path -> float32 array.
+
+    All of them, adapters merged, or the adapter alone; numpy arrays, or jax Arrays that
+    lie on `mesh` as in training, each device holding its own part.
+
+    Raises:
+      InputError: as `parts`; or `adapter_only`, and the run has no adapter.
+    """
+    found = parts(workdir, step=step, base=base)
+    if adapter_only and not found.lora.rank:
+        raise errors.InputError(
+            f'{workdir} trained all parameters and has no adapter; leave out '
+            'adapter_only.'
+        )
+    arrays = found.parameters if adapter_only else found.merged()
+    if mesh is None:
+        return arrays
+    return {
+        name: param_tree.place(
+            array, mesh_lib.parameter_sharding(mesh, name, array.shape)
+        )
+        for name, array in arrays.items()
+    }
+
+
+def build(
+    model: schema.ModelConfig,
+    parameters: dict[str, np.ndarray],
+    *,
+    lora_settings: schema.LoraConfig | None = None,
+    dtype: str,
+) -> gpt2.Gpt2:
+    """A model of these parameters on the first device, to sample or to compare with.
+
+    With adapters they are the base's and the adapter's, which is not merged. Attention
+    is 'xla': the implementation that trained may not run here.
+    """
+    model = dataclasses.replace(model, attention='xla')
+
+    def make() -> gpt2.Gpt2:
+        rngs = nnx.Rngs(0)
+        made = gpt2.Gpt2(model, dtype=jax.numpy.dtype(dtype), rngs=rngs)
+        if lora_settings is not None and lora_settings.rank:
+            lora.add_lora(made, lora_settings, rngs=rngs)
+        return made
+
+    graphdef, state = nnx.split(nnx.eval_shape(make))
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    leaves = [
+        param_tree.place(parameters[name], device) for name in param_tree.named(state)
+    ]
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves))
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """A run's model, adapters merged, on the first device, in the run's dtype."""
+
+    model: gpt2.Gpt2
+    model_config: schema.ModelConfig
+    tokenizer: text.Tokenizer
+    step: int
+    why: str
+    run_config: schema.Config
+
+
+def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
+    """The model of a run: at `step`, else at its best step, else at its latest.
+
+    Raises:
+      InputError: there is no such run or step, its base is not what it was, or it knows
+        another prompt template.
+    """
+    folder = pathlib.Path(workdir)
+    run = run_folder.read_run(folder)
+    check_template(folder, run)
+    found = parts(workdir, step=step, base=base)
+    run_config = run_folder.read_config(folder)
+    sizes = lora.merged_model(found.model, found.lora)
+    model = build(sizes, found.merged(), dtype=run_folder.compute_dtype(run_config))
+    return Loaded(
+        model=model,
+        model_config=model.model,
+        tokenizer=text.load_tokenizer(str(folder / run_folder.TOKENIZER)),
+        step=found.step,
+        why=found.why,
+        run_config=run_config,
+    )
+
+
+def check_template(folder: pathlib.Path, run: dict[str, Any]) -> None:
+    """Raises InputError if a run.json names another prompt template than this one."""
+    if run['template'] != text.TEMPLATE_VERSION:
+        raise errors.InputError(
+            f'{folder} was trained with the prompt template {run["template"]!r}, and '
+            f'this version writes {text.TEMPLATE_VERSION!r}; use the version that '
+            'trained it.'
+        )
+
+
+def load_run_base(folder: pathlib.Path, *, base: str = '') -> pretrained.Base:
+    """The base that a run was started from, checked by its hash.
+
+    Raises:
+      InputError: it is gone, or another model lies there now.
+    """
+    then = run_folder.read_run(folder)['base']
+    own = folder / run_folder.OWN_BASE
+    path = base or (str(own) if own.is_dir() else then['path'])
+    try:
+        found = load_base(path, step=then['step'])
+    except errors.InputError as error:
+        raise errors.InputError(
+            f'{folder} was started from the base {then["path"]}, which must be read '
+            f'again (looked at {path}): {error}\n'
+            'If it moved, say where with --base=PATH.'
+        ) from error
+    if found.hash != then['hash']:
+        raise errors.InputError(
+            f'{path} is not the base that {folder} was started from: its parameters '
+            f'hash to {found.hash[:16]}, the run has {then["hash"][:16]}; give the '
+            'right one with --base=PATH.'
+        )
+    return found

@@ -1,0 +1,262 @@
+"""A run's folder: what it is, and the model in it.
+
+config.json       the config with all overrides, its sizes resolved
+run.json          what must not change: model, tokenizer, template, data, base, LoRA
+tokenizer/        the tokenizer's files
+checkpoints/      Orbax, by step
+metrics.jsonl     what happened
+samples.jsonl     answers to a few questions of the validation split, by step
+base/             what an imported adapter stands on, where no other copy of it is known
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from hax_jax import errors, files
+from hax_jax.config import convert, schema
+from hax_jax.data import records, text
+from hax_jax.formats import pretrained
+from hax_jax.model import lora
+from hax_jax.runs import checkpoint
+
+SCHEMA = 1
+CHECKPOINTS = 'checkpoints'
+TOKENIZER = 'tokenizer'
+OWN_BASE = 'base'
+_VOCAB_PADDING = 128  # a model's table may be padded up to a multiple of this
+# Of config.ModelConfig: what a pretrained model brings along.
+SIZES = (
+    'n_layer',
+    'n_head',
+    'n_embd',
+    'n_positions',
+    'n_inner',
+    'vocab_size',
+    'activation',
+    'layer_norm_epsilon',
+    'tie_embeddings',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What `model.pretrained` names, before its weights are read."""
+
+    path: pathlib.Path
+    is_run: bool
+    model: schema.ModelConfig
+    tokenizer: str
+
+
+def find_source(path: str) -> Source:
+    """Looks at a run's workdir, or at a Hugging Face folder or hub name.
+
+    Raises:
+      InputError: there is nothing of either kind at `path`.
+    """
+    folder = pathlib.Path(path).expanduser()
+    if (folder / 'run.json').is_file():
+        run = read_run(folder)
+        model = lora.merged_model(model_config(run), lora_config(run))
+        model = dataclasses.replace(model, pad_vocab_to_multiple_of=1)
+        return Source(folder, True, model, str(folder / TOKENIZER))
+    folder = pretrained.local_folder(path)
+    return Source(folder, False, pretrained.read_model_config(folder), str(folder))
+
+
+def resolve(run: schema.Config) -> tuple[schema.Config, str]:
+    """The config with the pretrained model's sizes in it, and the tokenizer's path.
+
+    Raises:
+      InputError: the config asks for sizes that the pretrained model does not have.
+    """
+    if not run.model.pretrained:
+        return run, run.tokenizer.path
+    source = find_source(run.model.pretrained)
+    defaults = schema.ModelConfig()
+    problems, sizes = [], {}
+    for name in SIZES:
+        given, has = getattr(run.model, name), getattr(source.model, name)
+        sizes[name] = has
+        if given not in (has, getattr(defaults, name)):
+            problems.append(
+                f'model.{name}={given!r}, but {run.model.pretrained} has {has!r}; '
+                'leave it out of the config.'
+            )
+    if run.data.seq_len > source.model.n_positions:
+        problems.append(
+            f'data.seq_len={run.data.seq_len} is over the {source.model.n_positions} '
+            f'positions of {run.model.pretrained}; lower it.'
+        )
+    if problems:
+        raise errors.InputError('\n'.join(problems))
+    model = dataclasses.replace(run.model, **sizes)
+    resolved = dataclasses.replace(run, model=model)
+    return resolved, run.tokenizer.path or source.tokenizer
+
+
+def with_vocab(run: schema.Config, tokenizer: text.Tokenizer) -> schema.Config:
+    """The config with `model.vocab_size` known: the tokenizer's, where it is 0.
+
+    Raises:
+      InputError: the tokenizer is not the model's.
+    """
+    has, size = tokenizer.vocab_size, run.model.vocab_size or tokenizer.vocab_size
+    problem = ''
+    if run.model.pretrained:
+        source = find_source(run.model.pretrained)
+        trained = read_run(source.path)['tokenizer'] if source.is_run else ''
+        if trained and trained != tokenizer.fingerprint:
+            problem = f'is not the one in {source.tokenizer}'
+        elif not 0 <= size - has < _VOCAB_PADDING:
+            problem = f'has {has} ids and {run.model.pretrained} has {size}'
+    elif size < has:
+        problem = f'has {has} ids and model.vocab_size={size} leaves no room for all'
+    if problem:
+        raise errors.InputError(
+            f'the tokenizer {problem}; use the one that the model was trained with '
+            "(tokenizer.path='' takes it), or leave model.vocab_size=0."
+        )
+    model = dataclasses.replace(run.model, vocab_size=size)
+    return dataclasses.replace(run, model=model)
+
+
+def compute_dtype(run: schema.Config) -> str:
+    """What 'auto' means here: bfloat16 on accelerators, float32 on a CPU."""
+    if run.train.compute_dtype != 'auto':
+        return run.train.compute_dtype
+    return 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
+
+
+def choose_step(steps: list[checkpoint.StepInfo]) -> tuple[int, str]:
+    """The step with the lowest validation loss, else the latest; and why, in words."""
+    evaluated = [s for s in steps if s.validation_loss is not None]
+    if evaluated:
+        best = min(evaluated, key=lambda s: (s.validation_loss, -s.step))
+        return best.step, f'the best validation loss, {best.validation_loss:.4f}'
+    return steps[-1].step, 'the latest; none was evaluated'
+
+
+def identity(
+    run: schema.Config, cache: records.PackedCache, base: pretrained.Base | None
+) -> dict[str, Any]:
+    """What a run is, as run.json keeps it. `run` has its sizes resolved."""
+    return _identity(
+        run,
+        tokenizer=cache.meta['tokenizer'],
+        template=cache.meta['template'],
+        dataset=cache.fingerprint,
+        base=base,
+    )
+
+
+def write_imported(
+    folder: pathlib.Path,
+    *,
+    model: schema.ModelConfig,
+    lora_settings: schema.LoraConfig,
+    parameters: dict[str, np.ndarray],
+    base: pretrained.Base | None,
+    tokenizer: text.Tokenizer,
+    step: int,
+    origin: str,
+) -> None:
+    """Fills an empty folder with a run made elsewhere, at `step`, without moments.
+
+    `parameters` are all of the model's, or the adapter's, which stands on `base`.
+    launch.train goes on with it, on whatever dataset it is given first.
+    """
+    run = schema.Config(
+        data=schema.DataConfig(
+            path=f'unknown: imported from {origin}', seq_len=model.n_positions
+        ),
+        tokenizer=schema.TokenizerConfig(path=TOKENIZER),
+        model=dataclasses.replace(model, pretrained=base.path if base else ''),
+        lora=lora_settings,
+        train=schema.TrainConfig(num_steps=max(step, 1)),
+    )
+    (folder / TOKENIZER).mkdir()
+    tokenizer.save(folder / TOKENIZER)
+    with checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
+        checkpoints.save_parameters(step, parameters, metadata={'imported': origin})
+    made = _identity(
+        run,
+        tokenizer=tokenizer.fingerprint,
+        template=text.TEMPLATE_VERSION,
+        dataset='',
+        base=base,
+    )
+    write(folder, run, {**made, 'imported': origin})
+
+
+def _identity(
+    run: schema.Config,
+    *,
+    tokenizer: str,
+    template: str,
+    dataset: str,
+    base: pretrained.Base | None,
+) -> dict[str, Any]:
+    return {
+        'schema': SCHEMA,
+        'model': dataclasses.asdict(run.model),
+        'lora': convert.to_dict(run)['lora'],
+        'tokenizer': tokenizer,
+        'template': template,
+        'dataset': dataset,
+        'base': {'path': base.path, 'step': base.step, 'hash': base.hash}
+        if base
+        else {},
+        'changes': [],
+    }
+
+
+def model_config(run: dict[str, Any]) -> schema.ModelConfig:
+    """The model in a run.json: as it is trained, its vocabulary perhaps padded."""
+    return schema.ModelConfig(**run['model'])
+
+
+def lora_config(run: dict[str, Any]) -> schema.LoraConfig:
+    """The LoRA settings in a run.json."""
+    return schema.LoraConfig(
+        **{**run['lora'], 'targets': tuple(run['lora']['targets'])}
+    )
+
+
+def read_run(folder: pathlib.Path) -> dict[str, Any]:
+    """A run's run.json; InputError if `folder` is no run."""
+    run = _read_json(folder / 'run.json')
+    if run.get('schema') != SCHEMA:
+        raise errors.InputError(
+            f'{folder}/run.json has schema {run.get("schema")}, this version reads '
+            f'{SCHEMA}; use the version that wrote it.'
+        )
+    return run
+
+
+def read_config(folder: pathlib.Path) -> schema.Config:
+    return convert.from_dict(_read_json(folder / 'config.json'))
+
+
+def write(folder: pathlib.Path, run: schema.Config, identity: dict[str, Any]) -> None:
+    """Writes config.json, then run.json, which makes the folder a run."""
+    files.write_json(folder / 'config.json', convert.to_dict(run))
+    files.write_json(folder / 'run.json', identity)
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        return files.read_json_object(path)
+    except OSError as error:
+        raise errors.InputError(
+            f'{path.parent} is not a run of launch.train ({error}); give its --workdir.'
+        ) from error
+    except ValueError as error:
+        raise errors.InputError(
+            f'{path} is damaged ({error}). Its checkpoints may be whole: copy the file '
+            'from a backup, or start another run.'
+        ) from error

@@ -1,0 +1,162 @@
+"""A run's answers to the same few questions at each evaluation, in samples.jsonl.
+
+Questions are those of the validation split, as its packed rows have them. Random bits
+follow the seed and the pair's id alone, the same at each step: what changes between two
+steps is the model's doing. Nothing of it reaches the training state.
+"""
+
+import collections
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import jax
+from flax import nnx
+
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import records, text
+from hax_jax.runs import run_folder
+from hax_jax.sampling import diversity, generation, prompt_fitting, prompts
+from hax_jax.training import run_setup
+from hax_jax.training import train_state as ts
+from hax_jax.watch import metrics
+
+FILE = 'samples.jsonl'
+
+
+class RunSamples:
+    """samples.jsonl of a run that begins, or goes on, at step `start`."""
+
+    def __init__(
+        self, setup: run_setup.Setup, workdir: pathlib.Path, *, start: int
+    ) -> None:
+        """Takes from the file what a killed run wrote past `start`: it comes again."""
+        self._setup = setup
+        self._path = workdir / FILE
+        self._is_main = jax.process_index() == 0
+        self._lines = _kept(self._path, start) if self._is_main else []
+        if self._is_main and self._path.exists():
+            files.write_text(self._path, ''.join(self._lines))
+        train = setup.run.train
+        if not train.num_sample_questions:
+            return
+        self._tokenizer = text.load_tokenizer(
+            str(setup.cache.path / run_folder.TOKENIZER)
+        )
+        self._settings = schema.SamplingConfig(
+            max_new_tokens=train.sample_max_new_tokens
+        )
+        self._fitted = questions(
+            setup.cache,
+            self._tokenizer,
+            number=train.num_sample_questions,
+            room=setup.run.model.n_positions + 1 - train.sample_max_new_tokens,
+        )
+
+    def write(self, state: ts.TrainState, report: metrics.Report) -> None:
+        """Answers the questions with the state's parameters, and reports on them.
+
+        Every process of a run takes part; the first one writes.
+        """
+        if not self._setup.run.train.num_sample_questions:
+            return
+        step = int(state.step)
+        model = nnx.merge(self._setup.blueprint.graphdef, state.params, state.frozen)
+        # Made anew each time, so that it keeps no parameters that a step gives away.
+        generator = generation.Generator(model, self._tokenizer, mesh=self._setup.mesh)
+        count = len(self._fitted.questions)
+        samples = list(
+            generator.samples(self._fitted, self._settings, batch_size=count)
+        )
+        figures = diversity.describe(
+            [diversity.words(sample.text) for sample in samples],
+            [sample.finish_reason == 'eos' for sample in samples],
+            lengths=[sample.num_tokens for sample in samples],
+        )
+        report.samples(step, figures)
+        report.note(in_words(step, figures))
+        self._lines += [
+            _line({'step': step, **dataclasses.asdict(sample), **self._drawn()})
+            for sample in samples
+        ]
+        if self._is_main:
+            files.write_text(self._path, ''.join(self._lines))
+
+    def _drawn(self) -> dict[str, Any]:
+        settings = dataclasses.asdict(self._settings)
+        return {k: v for k, v in settings.items() if k != 'seed'}
+
+
+def questions(
+    cache: records.PackedCache, tokenizer: text.Tokenizer, *, number: int, room: int
+) -> prompt_fitting.Fitted:
+    """The first `number` questions of the validation split, source by source in turn.
+
+    Those whose prompts have at most `room` tokens come first; their ids are the rows'
+    own, cut where packing cut them.
+    """
+    inputs = cache.features('validation')['inputs']
+    shortest: dict[int, records.Segment] = {}
+    for segment in cache.segments('validation'):
+        best = shortest.setdefault(segment.ordinal, segment)
+        # A later part of a split answer has the end of the one before in its prompt.
+        if _prompt_tokens(segment) < _prompt_tokens(best):
+            shortest[segment.ordinal] = segment
+    ranks: collections.Counter[tuple[bool, str]] = collections.Counter()
+    ranked = []
+    for ordinal, segment in sorted(shortest.items()):
+        too_long = _prompt_tokens(segment) > room
+        rank = ranks[too_long, segment.source]
+        ranks[too_long, segment.source] += 1
+        ranked.append((too_long, rank, ordinal, segment))
+    chosen, fitted = [], []
+    for _, _, _, segment in sorted(ranked, key=lambda entry: entry[:3])[:number]:
+        place = slice(segment.start, segment.start + _prompt_tokens(segment))
+        ids = [int(i) for i in inputs[segment.row, place]]
+        letter = tokenizer.decode(ids).removeprefix(text.HEAD).removesuffix(text.TAIL)
+        place_in_words = f'pair {segment.id} of the validation split'
+        chosen.append(prompts.Question(segment.id, letter, place_in_words))
+        fitted.append(text.Prompt(ids, 0))
+    return prompt_fitting.Fitted(chosen, fitted, [[] for _ in chosen], [])
+
+
+def _prompt_tokens(segment: records.Segment) -> int:
+    # The prompt's last token is the input whose target is the answer's first.
+    return segment.prompt_end - segment.start + 1
+
+
+def in_words(step: int, figures: dict[str, float]) -> str:
+    """'step 100 samples: 2 of 3 ended by EOS, 181 tokens each, ...'."""
+    ended = round(figures['eos_share'] * figures['answers'])
+    return (
+        f'step {step} samples: {ended} of {figures["answers"]} ended by EOS, '
+        f'{figures["mean_length"]:.0f} tokens each, repetition '
+        f'{figures["repetition_4"]:.2f}, distinct-2 {figures["distinct_2"]:.2f} '
+        f'({FILE})'
+    )
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + '\n'
+
+
+def _kept(path: pathlib.Path, start: int) -> list[str]:
+    """The file's lines of steps up to `start`; at step 0 none: all come again."""
+    if not path.exists() or start == 0:
+        return []
+    kept = []
+    for number, line in enumerate(path.read_text('utf-8').split('\n'), start=1):
+        if not line:
+            continue
+        try:
+            step = json.loads(line)['step']
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.InputError(
+                f'{path}, line {number}, is no sample ({error}); the file is written '
+                'whole, so something else changed it. Move it away to go on.'
+            ) from error
+        if step <= start:
+            kept.append(line + '\n')
+    return kept

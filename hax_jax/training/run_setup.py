@@ -1,0 +1,132 @@
+"""A run before its first step: checked against its rows and its devices."""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import records
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.devices import runtime
+from hax_jax.model import attention
+from hax_jax.runs import run_folder
+from hax_jax.training import optimizer
+from hax_jax.training import train_state as ts
+
+_MOST_STEPS = 2**31 - 1  # a state counts them in an int32
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A run before its first step: all that is known without touching a weight."""
+
+    run: schema.Config
+    cache: records.PackedCache
+    mesh: Mesh
+    tx: optax.GradientTransformation
+    schedule: optax.Schedule
+    blueprint: ts.Blueprint
+    num_steps: int
+    compute_dtype: str
+    attention: str
+
+
+def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
+    """Checks a config (sizes resolved) against the cache and the devices.
+
+    Raises:
+      InputError: what can't be trained, before anything slow starts.
+    """
+    mesh = mesh_lib.make_mesh(run.mesh)
+    rows = run.train.batch_size // run.train.grad_accum_steps
+    mesh_lib.check_batch_size(
+        mesh, rows, field='train.batch_size / train.grad_accum_steps'
+    )
+    if run.data.seq_len != cache.seq_len:
+        raise errors.InputError(
+            f'data.seq_len={run.data.seq_len}, but {cache.path} has rows of '
+            f'{cache.seq_len}; pack the dataset again.'
+        )
+    _same_everywhere(cache)
+    on_cpu = mesh.devices.flat[0].platform == 'cpu'
+    if on_cpu and run.train.remat != 'none' and not run.model.scan_layers:
+        raise errors.InputError(
+            f'train.remat={run.train.remat!r} has no effect on a CPU where layers are '
+            'unrolled, as XLA merges what is computed again with the first; set '
+            'model.scan_layers=true, or train.remat=none.'
+        )
+    num_steps = run.train.num_steps or math.ceil(
+        run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
+    )
+    if num_steps > _MOST_STEPS:
+        raise errors.InputError(
+            f'train.num_steps={run.train.num_steps} and train.num_epochs='
+            f'{run.train.num_epochs} make {num_steps} steps; use {_MOST_STEPS} at '
+            'most.'
+        )
+    traced = schema.profile_range(run.train.profile_steps)
+    if traced and traced[1] > num_steps:
+        raise errors.InputError(
+            f'train.profile_steps={run.train.profile_steps!r} reaches past the '
+            f'{num_steps} steps of the run; name steps of it, or train longer.'
+        )
+    dtype = run_folder.compute_dtype(run)
+    implementation = attention.resolve(
+        run.model.attention,
+        seq_len=run.data.seq_len,
+        attn_pdrop=run.model.attn_pdrop,
+        compute_dtype=dtype,
+    )
+    tx = optimizer.make_optimizer(run.optimizer, num_steps=num_steps)
+    blueprint = ts.make_blueprint(
+        dataclasses.replace(run.model, attention=implementation),
+        run.lora,
+        tx,
+        compute_dtype=dtype,
+        mesh=mesh,
+        param_dtype=run.train.param_dtype,
+        remat=run.train.remat,
+        lr_multipliers=run.optimizer.lr_multipliers,
+    )
+    return Setup(
+        run=run,
+        cache=cache,
+        mesh=mesh,
+        tx=tx,
+        schedule=optimizer.schedule(run.optimizer, num_steps=num_steps),
+        blueprint=blueprint,
+        num_steps=num_steps,
+        compute_dtype=dtype,
+        attention=implementation,
+    )
+
+
+def environment(setup: Setup) -> dict[str, Any]:
+    """What must be the same for a bit-equal continuation; each checkpoint has it."""
+    return {
+        **runtime.environment(),
+        'compute_dtype': setup.compute_dtype,
+        'attention': setup.attention,
+        'mesh': dict(setup.mesh.shape),
+    }
+
+
+def _same_everywhere(cache: records.PackedCache) -> None:
+    """Raises InputError if another process has other packed rows."""
+    if jax.process_count() == 1:
+        return
+    mine = np.frombuffer(bytes.fromhex(cache.fingerprint), np.uint32)
+    all_of_them = multihost_utils.process_allgather(mine)
+    different = np.flatnonzero((all_of_them != all_of_them[0]).any(axis=1))
+    if different.size:
+        raise errors.InputError(
+            f'processes {different.tolist()} have other packed rows than process 0 '
+            f'(here {cache.path}); carry the same data folder to each machine.'
+        )

@@ -1,0 +1,124 @@
+"""How a call of the trainer ended, and what that means, in words."""
+
+import dataclasses
+import pathlib
+
+from hax_jax.training import history
+from hax_jax.watch import metrics
+
+UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, come again
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """How a call of `train` ended.
+
+    `reason` is 'finished', 'patience', 'max_minutes' or 'signal', of which `stopped_by`
+    is the number (else 0). `best_step` is the best checkpoint on disk, with its loss;
+    `best_validation_loss` is None if no checkpoint was evaluated. `seconds` is this
+    call's time by stopwatch.PARTS.
+    """
+
+    step: int
+    num_steps: int
+    reason: str
+    stopped_by: int
+    trained_steps: int  # of this call
+    best_step: int
+    best_validation_loss: float | None
+    unigram_entropy: float
+    history: history.History
+    patience: int
+    seconds: dict[str, float]
+
+
+def exit_code(summary: Summary) -> int:
+    """0 when the run has ended, 75 after max_minutes, 128 + its number for a signal."""
+    if summary.reason == 'signal':
+        return 128 + summary.stopped_by
+    return UNFINISHED if summary.reason == 'max_minutes' else 0
+
+
+def render(summary: Summary, workdir: pathlib.Path) -> str:
+    """Why it ended, the best step, the time and what to do next, a line each."""
+    lines = [_why(summary), *_best(summary)]
+    if summary.seconds:
+        lines.append(f'time: {time_split(summary.seconds)}')
+    lines.append(f'next: {_next(summary, workdir)}')
+    return '\n'.join(lines)
+
+
+def time_split(seconds: dict[str, float]) -> str:
+    """{'data': 1.0, 'step': 3.0} -> '4s: data 25%, step 75%'; under 0.5% is out."""
+    total = max(sum(seconds.values()), 1e-9)
+    shares = [
+        f'{part} {value / total:.0%}'
+        for part, value in seconds.items()
+        if value / total >= 0.005
+    ]
+    return f'{metrics.duration(total)}: {", ".join(shares)}'
+
+
+def _why(summary: Summary) -> str:
+    at = f'at step {summary.step} of {summary.num_steps}'
+    if summary.reason == 'signal':
+        return f'stopped by signal {summary.stopped_by} {at}, saved'
+    if summary.reason == 'max_minutes':
+        return f'stopped {at}: train.max_minutes are over; saved'
+    if summary.reason == 'patience':
+        then = '' if summary.trained_steps else '; nothing more was trained now'
+        return (
+            f'stopped early {at}: {summary.history.since_best} evaluations in a row '
+            'without a better validation loss '
+            f'(train.patience={summary.patience}){then}'
+        )
+    return f'done: {summary.step} steps'
+
+
+def _best(summary: Summary) -> list[str]:
+    past, loss = summary.history, summary.best_validation_loss
+    if past.best_loss is None:
+        return ['no validation loss yet: no evaluation was due']
+    lines = []
+    if loss is not None:
+        lines.append(f'best validation loss {loss:.4f} at step {summary.best_step}')
+    if loss is None or past.best_loss < loss:
+        lines.append(
+            f'the best of all, {past.best_loss:.4f} at step {past.best_step}, was not '
+            'kept; set train.keep_best=1'
+        )
+    before = past.loss_before
+    if before is not None:
+        lines.append(f'before training it was {before:.4f}')
+    lines.append(
+        f'token frequencies alone cost {summary.unigram_entropy:.4f} nats per token'
+    )
+    if before is not None and past.best_loss >= before:
+        lines.append(
+            'NOTHING GAINED: no step was better than the start; lower '
+            'optimizer.learning_rate or look at the data'
+        )
+    elif past.best_loss >= summary.unigram_entropy:
+        lines.append(
+            'NOTHING LEARNED of the order of tokens yet: raise '
+            'optimizer.learning_rate, or train longer'
+        )
+    return lines
+
+
+def _next(summary: Summary, workdir: pathlib.Path) -> str:
+    if summary.reason in ('signal', 'max_minutes'):
+        return 'the same command goes on from there'
+    sample = f'python -m launch.sample --workdir={workdir} --prompt="..."'
+    past = summary.history
+    if summary.reason == 'patience':
+        return (
+            f'{sample}\n      or the same command with --config.train.patience='
+            f'{past.since_best + summary.patience} (0: never) goes on from there'
+        )
+    if past.best_loss is not None and past.best_step == summary.step:
+        return (
+            f'{sample}\n      the last evaluation was the best: a larger '
+            'train.num_steps may gain more'
+        )
+    return sample

@@ -1,0 +1,280 @@
+"""What a run reports: JSON lines on disk, progress on the terminal."""
+
+import json
+import math
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+
+from hax_jax import files
+from hax_jax.watch import layer_metrics, stopwatch, tracking, verdicts
+
+StepMetrics = dict[str, jax.Array]  # of train_step.py
+
+
+class MetricsFile:
+    """`metrics.jsonl`: one object a line, each with `step` and `kind`."""
+
+    def __init__(self, path: pathlib.Path, *, start_step: int) -> None:
+        """Opens the file to append; lines of steps after `start_step` are removed.
+
+        They are of a run that was killed past its last checkpoint, and come again; at
+        step 0 all of them do.
+        """
+        if path.exists():
+            kept = _kept(path, start_step) if start_step else []
+            files.write_text(path, ''.join(kept))
+        self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (kept open)
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        row = {'step': step, 'kind': kind, **values}
+        self._file.write(json.dumps(row, allow_nan=False) + '\n')
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _kept(path: pathlib.Path, start_step: int) -> list[str]:
+    kept = []
+    for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
+        try:
+            whole = line.endswith('\n')  # else the next line would be glued to it
+            if whole and json.loads(line)['step'] <= start_step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue  # cut short by the kill
+    return kept
+
+
+class Progress:
+    """A bar with rate and ETA on a terminal, plain lines in a log."""
+
+    def __init__(self, *, start: int, total: int, unit: str = 'step') -> None:
+        self._terminal = sys.stderr.isatty()
+        self._start, self._total, self._unit = start, total, unit
+        self._begun, self._left_out = time.monotonic(), 0.0
+        self._bar = tqdm.tqdm(
+            initial=start, total=total, unit=unit, disable=not self._terminal
+        )
+        self._done = start
+
+    def advance(self) -> None:
+        self._done += 1
+        self._bar.update()
+
+    def leave_out(self, seconds: float) -> None:
+        """Seconds that will not come again, such as compiling, slow no rate."""
+        self._left_out += seconds
+
+    def show(self, step: int, text: str) -> None:
+        """A step's figures: beside the bar, or as a line with rate and ETA."""
+        if self._terminal:
+            self._bar.set_postfix_str(text)
+            return
+        seconds = time.monotonic() - self._begun - self._left_out
+        rate = (self._done - self._start) / max(seconds, 1e-9)
+        left = (self._total - self._done) / rate if rate > 0 else 0.0
+        print(
+            f'{self._unit} {step}/{self._total} {text} | {rate:.2f} '
+            f'{self._unit}s/s | ETA {duration(left)}',
+            flush=True,
+        )
+
+    def note(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self._terminal:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class Report:
+    """Collects metrics on the devices and reads them late, without making them wait."""
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        start: int,
+        num_steps: int,
+        late: bool,
+        watch: stopwatch.Stopwatch,
+        trackers: tracking.Trackers | None = None,
+        flops_per_token: float = 0.0,
+        peak_flops: float = 0.0,
+    ) -> None:
+        """`late` false reads at once: for a loop that waits for each step anyway.
+
+        `trackers` get each line too. With `peak_flops` (of all devices; 0.0 is not
+        known) each line has `mfu`.
+        """
+        self._main = jax.process_index() == 0
+        self._file, self._trackers = None, trackers
+        if self._main:
+            path = workdir / 'metrics.jsonl'
+            self._file = MetricsFile(path, start_step=start)
+        self._progress = Progress(start=start, total=num_steps)
+        self._is_late = late
+        self._watch = watch
+        self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
+        self._steps: list[StepMetrics] = []
+        self._layers: list[tuple[int, list[str], jax.Array]] = []
+        self._unread: tuple[int, list[StepMetrics]] | None = None
+        self._warned = False
+        watch.lap('start')  # which is none of the first interval's
+        watch.take()
+
+    def step(self, step_metrics: StepMetrics) -> None:
+        self._steps.append(step_metrics)
+        self._progress.advance()
+        # Devices that wait for data have long ended the interval before.
+        if self._unread and self._unread[1][-1]['loss'].is_ready():
+            self._write_unread()
+
+    def layers(self, step: int, names: list[str], values: jax.Array) -> None:
+        """Keeps `layer_metrics.measure`'s norms, to be written with the interval."""
+        self._layers.append((step, names, values))
+
+    def devices_work(self) -> bool:
+        """Whether the newest step is still being computed."""
+        return bool(self._steps) and not self._steps[-1]['loss'].is_ready()
+
+    def interval(self, step: int) -> None:
+        """Ends an interval at `step`, if a step is in it, and writes the one before."""
+        if not self._steps:
+            return
+        if self._is_late:
+            self._write_unread()
+        self._unread, self._steps = (step, self._steps), []
+        if not self._is_late:
+            self._write_unread()
+
+    def flush(self) -> None:
+        """Waits for the steps so far and writes each interval that is complete.
+
+        Call it before what is no training.
+
+        Raises:
+          FloatingPointError: a loss is not finite.
+        """
+        self._write_unread()
+        for step_metrics in self._steps:
+            _require_finite(float(step_metrics['loss']), 'since the last log line')
+        self._watch.lap('step')
+
+    def _write_unread(self) -> None:
+        if self._unread is None:
+            return
+        (step, collected), self._unread = self._unread, None
+        read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
+        # The devices have just ended the interval's last step: reading waited for it.
+        self._watch.lap('step')
+        parts = self._watch.take()
+        seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
+        weight = sum(m['weight'] for m in read)
+        tokens = sum(m['tokens'] for m in read)
+        values = {
+            'loss': sum(m['loss'] * m['weight'] for m in read) / max(weight, 1e-6),
+            'grad_norm': max(m['grad_norm'] for m in read),
+            'learning_rate': read[-1]['learning_rate'],
+            'steps': len(read),
+            'tokens': tokens,
+            'weight': weight,
+        }
+        where = f'in the steps up to {step}'
+        _require_finite(values['loss'], where)
+        _require_finite(values['grad_norm'], where, what='gradient norm')
+        if 'z_loss' in read[-1]:
+            values['z_loss'] = sum(m['z_loss'] * m['weight'] for m in read)
+            values['z_loss'] /= max(weight, 1e-6)
+        if 'lost_updates' in read[-1]:
+            values['lost_updates'] = read[-1]['lost_updates']
+            problem = verdicts.lost_updates_problem(values['lost_updates'])
+            if problem and not self._warned:
+                self.note(f'step {step}: {problem}')
+            self._warned = self._warned or bool(problem)
+        values['tokens_per_second'] = tokens / seconds
+        values['trained_tokens_per_second'] = weight / seconds
+        words = ''
+        if self._peak_flops:
+            flops = self._flops_per_token * tokens / seconds
+            values['mfu'] = flops / self._peak_flops
+            words = f' mfu {values["mfu"]:.1%}'
+        self._progress.leave_out(parts.get('start', 0.0) + parts.get('compile', 0.0))
+        values['seconds'] = {part: round(value, 4) for part, value in parts.items()}
+        self._write_layers(step)
+        self._write('train', step, values)
+        if self._main:
+            self._progress.show(
+                step,
+                f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
+                f'grad {values["grad_norm"]:.2f} {values["tokens_per_second"]:,.0f} '
+                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained){words}',
+            )
+
+    def _write_layers(self, until: int) -> None:
+        while self._layers and self._layers[0][0] <= until:
+            step, names, values = self._layers.pop(0)
+            norms = layer_metrics.by_layer(names, np.asarray(values))
+            self._write('layers', step, {'by': norms})
+
+    def _write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        if self._main:
+            self._file.write(kind, step, values)
+            if self._trackers:
+                self._trackers.write(kind, step, values)
+
+    def evaluation(self, step: int, loss: float, by: dict[str, Any]) -> None:
+        _require_finite(loss, f'on validation at step {step}')
+        self._write('evaluation', step, {'loss': loss, 'by': by})
+        answers = by['all']['answer']
+        self.note(
+            f'step {step} validation loss {loss:.4f}; answers: perplexity '
+            f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
+        )
+
+    def samples(self, step: int, values: dict[str, Any]) -> None:
+        self._write('samples', step, values)
+
+    def summary(self, step: int, values: dict[str, Any]) -> None:
+        self._write('summary', step, values)
+
+    def note(self, text: str) -> None:
+        """A line that stays; '' is none."""
+        if self._main and text:
+            self._progress.note(text)
+
+    def close(self) -> None:
+        self._progress.close()
+        if self._file:
+            self._file.close()
+        if self._trackers:
+            self._trackers.close()
+
+
+def _require_finite(value: float, where: str, *, what: str = 'loss') -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f'the {what} is {value} {where}; nothing of it was saved. Lower '
+            'optimizer.learning_rate or set optimizer.clip_norm, and run the same '
+            'command again: it goes on from the last checkpoint.'
+        )
+
+
+def duration(seconds: float) -> str:
+    """3725 -> '1h02m'; 65 -> '1m05s'; 9 -> '9s'."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f'{seconds}s'
+    if seconds < 3600:
+        return f'{seconds // 60}m{seconds % 60:02d}s'
+    return f'{seconds // 3600}h{seconds % 3600 // 60:02d}m'

@@ -1,0 +1,70 @@
+"""A trace of a few steps by JAX's profiler: what the devices did, and when."""
+
+import collections
+import pathlib
+import re
+from typing import Any
+
+import jax
+
+from hax_jax.config import schema
+
+FOLDER = 'profile'  # in the workdir
+
+
+class Profiler:
+    """Traces the steps that `text` names ('' none) into `folder`."""
+
+    def __init__(self, text: str, folder: pathlib.Path) -> None:
+        """Of '10:13', the three updates that lead from step 10 to step 13."""
+        self._first, self._last = schema.profile_range(text) or (-1, -1)
+        self._folder = folder
+        self._running = False
+
+    def at(self, step: int, computed: Any) -> str:
+        """Call it after each step and before the first; says what it wrote, or ''.
+
+        `computed` is what the step gave: the trace begins and ends when that is done,
+        so it holds the named steps and no others.
+        """
+        if step == self._first:
+            jax.block_until_ready(computed)
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+        elif step == self._last and self._running:
+            jax.block_until_ready(computed)
+            return self.close()
+        return ''
+
+    def close(self) -> str:
+        """Ends a trace that is running, whole or not; says where it lies, or ''."""
+        if not self._running:
+            return ''
+        self._running = False
+        jax.profiler.stop_trace()
+        traces = sorted(self._folder.rglob('*.trace.json.gz'))
+        where = traces[-1] if traces else self._folder
+        return (
+            f'profile of the steps from {self._first} on: open {where} at '
+            f'https://ui.perfetto.dev, or `pip install xprof` and run '
+            f'`xprof --logdir={self._folder}`'
+        )
+
+
+def costliest(folder: pathlib.Path, *, count: int) -> dict[str, float]:
+    """What the devices spent most of a trace's time on: operation -> its share of it.
+
+    Operations are XLA's, those that differ by their number alone taken together:
+    fusion.12 and fusion.7 are 'fusion'. Of several traces in `folder`, the last.
+    """
+    (*_, path) = sorted(folder.rglob('*.xplane.pb'))
+    spent: collections.Counter[str] = collections.Counter()
+    for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
+        for line in plane.lines:
+            for event in line.events:
+                operation = dict(event.stats).get('hlo_op')
+                if operation:
+                    name = re.sub(r'[.\d]+$', '', str(operation))
+                    spent[name] += event.duration_ns
+    total = sum(spent.values())
+    return {name: time / total for name, time in spent.most_common(count)}

@@ -1,0 +1,147 @@
+"""The lines of metrics.jsonl again, where people look at curves."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import time
+import uuid
+from typing import Any
+
+from tensorboardX import record_writer
+from tensorboardX.proto import event_pb2, summary_pb2
+
+from hax_jax import errors, files
+from hax_jax.config import convert, schema
+
+TENSORBOARD = 'tensorboard'  # this and the next lie in the workdir
+WANDB = 'wandb.json'
+
+
+def check(train: schema.TrainConfig) -> None:
+    """Raises InputError if Weights & Biases is asked for and not installed."""
+    if train.wandb_project and importlib.util.find_spec('wandb') is None:
+        raise errors.InputError(
+            f'train.wandb_project={train.wandb_project!r} needs the package wandb, '
+            "which is not here; pip install wandb, or leave train.wandb_project=''."
+        )
+
+
+class Trackers:
+    """TensorBoard and Weights & Biases, each if the config says so."""
+
+    def __init__(
+        self, workdir: pathlib.Path, run: schema.Config, *, start_step: int
+    ) -> None:
+        """What was written of steps after `start_step` gives way to what comes.
+
+        Raises:
+          InputError: Weights & Biases does not start.
+        """
+        self._tensorboard = self._wandb = None
+        if run.train.wandb_project:
+            self._wandb = _start_wandb(workdir, run)
+        if run.train.tensorboard:
+            # A run that begins anew has written nothing that counts, not at step 0.
+            self._tensorboard = EventFile(
+                workdir / TENSORBOARD, first_step=start_step + 1 if start_step else 0
+            )
+
+    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+        """Writes the numbers among the values, as `kind/name` and `kind/outer/name`."""
+        numbers = scalars(kind, values)
+        if self._tensorboard:
+            self._tensorboard.write(step, numbers)
+        if self._wandb:
+            # Steps that it has already, of a run that was killed past its last
+            # checkpoint, it leaves as they are: they come again bit for bit.
+            self._wandb.log(numbers, step=step)
+
+    def close(self) -> None:
+        if self._tensorboard:
+            self._tensorboard.close()
+        if self._wandb:
+            self._wandb.finish()
+
+
+class EventFile:
+    """TensorBoard's own format; what is written is on disk at once.
+
+    tensorboardX's SummaryWriter hands events to a thread, whose flush does not wait for
+    them: the last ones before a kill would be missing. So its records are used alone.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, first_step: int) -> None:
+        """A new file, on whose account TensorBoard forgets the steps from first_step.
+
+        Source: event_accumulator.py of TensorBoard, a session that starts.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        now = time.time_ns()  # files are read in the order of their names
+        path = folder / f'events.out.tfevents.{now // 10**9}.{now % 10**9:09d}.hax_jax'
+        self._records = record_writer.RecordWriter(str(path))
+        self._add(event_pb2.Event(file_version='brain.Event:2'))
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add(event_pb2.Event(step=first_step, session_log=start))
+
+    def write(self, step: int, numbers: dict[str, float]) -> None:
+        values = [
+            summary_pb2.Summary.Value(tag=tag, simple_value=number)
+            for tag, number in numbers.items()
+        ]
+        self._add(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=values)))
+        self._records.flush()
+
+    def _add(self, event: event_pb2.Event) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def close(self) -> None:
+        self._records.flush()
+        self._records.close()
+
+
+def scalars(prefix: str, values: dict[str, Any]) -> dict[str, float]:
+    """'a', {'b': {'c': 1, 'd': 'text'}, 'e': None} -> {'a/b/c': 1.0}."""
+    out: dict[str, float] = {}
+    for name, value in values.items():
+        tag = f'{prefix}/{name}'
+        if isinstance(value, dict):
+            out |= scalars(tag, value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            out[tag] = float(value)
+    return out
+
+
+def _start_wandb(workdir: pathlib.Path, run: schema.Config) -> Any:
+    """A run there that has the same id each time this workdir goes on."""
+    import wandb
+
+    project = run.train.wandb_project
+    path = workdir / WANDB
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if project not in known:
+        known[project] = uuid.uuid4().hex[:12]
+        files.write_json(path, known)
+    try:
+        return wandb.init(
+            project=project,
+            id=known[project],
+            name=workdir.resolve().name,
+            dir=str(workdir),
+            config=convert.to_dict(run),
+            resume='allow',
+        )
+    except Exception as error:  # it raises many kinds
+        raise errors.InputError(
+            f'Weights & Biases does not start ({_without_key(str(error))}); run `wandb '
+            'login`, or set WANDB_MODE=offline (`wandb sync` sends it later), or leave '
+            "train.wandb_project=''."
+        ) from None
+
+
+def _without_key(message: str) -> str:
+    """The first line of an error, without the key that may stand in it."""
+    key = os.environ.get('WANDB_API_KEY', '')
+    line = message.strip().split('\n')[0][:200]
+    return line.replace(key, '***') if key else line

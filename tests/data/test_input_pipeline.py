@@ -1,0 +1,348 @@
+"""Batches as a function of (seed, step); two real processes: test_multihost.py."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import unittest.mock
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import input_pipeline, records
+from hax_jax.devices import mesh
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def make_cache(
+    path: pathlib.Path, *, num_rows: int = 7, seq_len: int = 5
+) -> records.PackedCache:
+    """Rows of distinct numbers: inputs of row r are 1000 r, 1000 r + 1, ..."""
+    inputs = 1000 * np.arange(num_rows)[:, None] + np.arange(seq_len)
+    features = {
+        'inputs': inputs.astype(np.int32),
+        'targets': (inputs + 1).astype(np.int32),
+        'loss_weights': (1 / (1 + inputs)).astype(np.float32),
+        'segment_ids': np.ones((num_rows, seq_len), np.int32),
+        'positions': np.tile(np.arange(seq_len, dtype=np.int32), (num_rows, 1)),
+    }
+    splits = {
+        name: records.PackedSplit(features, []) for name in ('train', 'validation')
+    }
+    counts = {'rows': num_rows, 'segments': 0}
+    meta = {'seq_len': seq_len, 'splits': {name: counts for name in splits}}
+    with files.new_folder(path) as folder:
+        records.write_cache(folder, splits, meta)
+    return records.open_cache(path)
+
+
+@pytest.fixture
+def cache(tmp_path: pathlib.Path) -> records.PackedCache:
+    return make_cache(tmp_path / 'cache')
+
+
+def one_device() -> NamedSharding:
+    return mesh.batch_sharding(mesh.make_mesh(schema.MeshConfig(data=1)))
+
+
+def train(
+    cache: records.PackedCache,
+    *,
+    start_step: int = 0,
+    num_steps: int = 6,
+    batch_size: int = 4,
+    seed: int = 0,
+    reader: str = 'numpy',
+    sharding: NamedSharding | None = None,
+) -> list[dict[str, np.ndarray]]:
+    batches = input_pipeline.train_batches(
+        cache,
+        sharding=sharding or one_device(),
+        batch_size=batch_size,
+        seed=seed,
+        start_step=start_step,
+        num_steps=num_steps,
+        reader=reader,
+    )
+    return [{k: np.asarray(v) for k, v in batch.items()} for batch in batches]
+
+
+def assert_equal(
+    a: list[dict[str, np.ndarray]], b: list[dict[str, np.ndarray]]
+) -> None:
+    assert len(a) == len(b)
+    for one, other in zip(a, b, strict=True):
+        assert list(one) == list(other) == list(records.FEATURES)
+        for name in records.FEATURES:
+            assert one[name].dtype == other[name].dtype
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+# The order of rows
+
+
+def philox(key: tuple[int, int], num: int) -> list[int]:
+    """Philox4x64-10. Source: Salmon et al. 2011, "Parallel Random Numbers"."""
+    mask = 2**64 - 1
+    drawn: list[int] = []
+    for counter in range(1, num // 4 + 2):
+        x = [counter, 0, 0, 0]
+        k = list(key)
+        for _ in range(10):
+            p0, p1 = 0xD2E7470EE14C6C93 * x[0], 0xCA5A826395121157 * x[2]
+            x = [
+                (p1 >> 64) ^ x[1] ^ k[0],
+                p1 & mask,
+                (p0 >> 64) ^ x[3] ^ k[1],
+                p0 & mask,
+            ]
+            k = [(k[0] + 0x9E3779B97F4A7C15) & mask, (k[1] + 0xBB67AE8584CAA73B) & mask]
+        drawn += x
+    return drawn[:num]
+
+
+@pytest.mark.parametrize(('seed', 'epoch'), [(0, 0), (0, 3), (2**32 - 1, 1)])
+def test_an_epoch_is_in_the_order_of_philoxs_bits(seed: int, epoch: int) -> None:
+    bits = philox((seed, epoch), 50)
+    expected = sorted(range(50), key=lambda row: bits[row])
+    assert input_pipeline.permutation(seed, epoch, 50).tolist() == expected
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
+    orders = {
+        tuple(input_pipeline.permutation(seed, epoch, 20).tolist())
+        for seed in range(5)
+        for epoch in range(5)
+    }
+    assert len(orders) == 25
+    assert all(sorted(order) == list(range(20)) for order in orders)
+
+
+@pytest.mark.parametrize(('batch_size', 'num_rows'), [(4, 7), (8, 3), (5, 5), (3, 1)])
+def test_the_stream_is_one_permutation_after_the_other(
+    batch_size: int, num_rows: int
+) -> None:
+    stream = [
+        int(row)
+        for step in range(7 * num_rows)
+        for row in input_pipeline.train_rows(
+            seed=3, step=step, batch_size=batch_size, num_rows=num_rows
+        )
+    ]
+    expected = [
+        int(row)
+        for epoch in range(7 * batch_size)
+        for row in input_pipeline.permutation(3, epoch, num_rows)
+    ]
+    assert stream == expected
+    for epoch in range(7 * batch_size):  # nothing is dropped at an epoch's end
+        rows = stream[epoch * num_rows : (epoch + 1) * num_rows]
+        assert sorted(rows) == list(range(num_rows))
+
+
+def test_a_step_far_along_is_as_good_as_the_first() -> None:
+    step = 10**8
+    rows = input_pipeline.train_rows(seed=0, step=step, batch_size=4, num_rows=6)
+    places = range(4 * step, 4 * step + 4)
+    expected = [input_pipeline.permutation(0, p // 6, 6)[p % 6] for p in places]
+    assert rows.tolist() == expected
+
+
+# Batches
+
+
+def test_batches_are_the_rows_of_the_cache(cache: records.PackedCache) -> None:
+    features = cache.features('train')
+    for step, batch in enumerate(train(cache)):
+        rows = input_pipeline.train_rows(seed=0, step=step, batch_size=4, num_rows=7)
+        for name in records.FEATURES:
+            np.testing.assert_array_equal(batch[name], features[name][rows])
+            wanted = np.float32 if name == 'loss_weights' else np.int32
+            assert batch[name].dtype == wanted
+
+
+@pytest.mark.parametrize('start_step', [0, 1, 3, 5, 6])
+def test_resuming_gives_the_batches_of_the_run_that_was_never_stopped(
+    cache: records.PackedCache, start_step: int
+) -> None:
+    assert_equal(train(cache, start_step=start_step), train(cache)[start_step:])
+
+
+def test_another_seed_gives_other_batches(cache: records.PackedCache) -> None:
+    one, other = train(cache, seed=0), train(cache, seed=1)
+    assert any(
+        (a['inputs'] != b['inputs']).any() for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.parametrize('batch_size', [4, 20])
+@pytest.mark.parametrize('start_step', [0, 2])
+def test_tf_data_and_numpy_read_the_same_batches(
+    cache: records.PackedCache, batch_size: int, start_step: int
+) -> None:
+    pytest.importorskip('tensorflow')
+    made = [
+        train(cache, batch_size=batch_size, start_step=start_step, reader=reader)
+        for reader in ('numpy', 'tf_data')
+    ]
+    assert len(made[0]) == 6 - start_step
+    assert_equal(*made)
+
+
+def process(places: list[slice]) -> NamedSharding:
+    """A sharding of which this process has the devices that hold `places`."""
+    sharding = unittest.mock.create_autospec(NamedSharding, instance=True)
+    sharding.addressable_devices_indices_map.return_value = {
+        f'device {number}': (place,) for number, place in enumerate(places)
+    }
+    return sharding
+
+
+PROCESSES = {
+    '1 process': [[slice(None)]],
+    '2 processes': [[slice(0, 4)], [slice(4, 8)]],
+    '4 processes of 2 devices': [
+        [slice(2 * n, 2 * n + 1), slice(2 * n + 1, 2 * n + 2)] for n in range(4)
+    ],
+    '8 processes': [[slice(n, n + 1)] for n in range(8)],
+    'devices in another order, each row on two': [
+        [slice(6, 8), slice(0, 2), slice(0, 2), slice(6, 8)],
+        [slice(4, 6), slice(2, 4), slice(2, 4), slice(4, 6)],
+    ],
+}
+
+
+@pytest.mark.parametrize('processes', PROCESSES.values(), ids=PROCESSES)
+def test_any_number_of_processes_reads_the_same_global_batch(
+    cache: records.PackedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: list[list[slice]],
+) -> None:
+    alone = train(cache, batch_size=8)
+    alone_eval = list(eval_rows(cache, 8, one_device()))
+    # Each process keeps what it read, in place of handing it to its devices.
+    monkeypatch.setattr(input_pipeline, '_on_devices', lambda rows, *_: rows)
+    whole = [{k: np.full_like(v, -1) for k, v in batch.items()} for batch in alone]
+    whole_eval = [{k: np.full_like(v, -1) for k, v in b.items()} for b in alone_eval]
+    for places in processes:
+        sharding = process(places)
+        local = sorted({p for place in places for p in range(8)[place]})
+        parts = train(cache, batch_size=8, sharding=sharding)
+        assert parts[0]['inputs'].shape == (len(local), 5)  # no more than its own
+        for batch, part in zip(whole, parts, strict=True):
+            for name in batch:
+                batch[name][local] = part[name]
+        for batch, part in zip(whole_eval, eval_rows(cache, 8, sharding), strict=True):
+            for name in batch:
+                batch[name][local] = part[name]
+    assert_equal(whole, alone)
+    assert_equal(whole_eval, alone_eval)
+
+
+# Evaluation
+
+
+def eval_rows(
+    cache: records.PackedCache, batch_size: int, sharding: NamedSharding
+) -> Iterator[dict[str, np.ndarray]]:
+    for batch in input_pipeline.eval_batches(
+        cache, 'validation', sharding=sharding, batch_size=batch_size
+    ):
+        yield {name: np.asarray(array) for name, array in batch.items()}
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 7, 8, 20])
+def test_evaluation_gives_each_row_once_then_rows_that_are_empty(
+    cache: records.PackedCache, batch_size: int
+) -> None:
+    batches = list(eval_rows(cache, batch_size, one_device()))
+    assert all(batch['inputs'].shape == (batch_size, 5) for batch in batches)
+    assert len(batches) == -(-7 // batch_size)
+    features = cache.features('validation')
+    for name in records.FEATURES:
+        rows = np.concatenate([batch[name] for batch in batches])
+        np.testing.assert_array_equal(rows[:7], features[name])
+        assert not rows[7:].any()  # of weight 0 and segment 0 among them
+    assert cache.features('validation')['segment_ids'].all()  # the cache is as it was
+
+
+# Without TensorFlow, on several devices
+
+CHILD = """
+import json, sys
+sys.modules['tensorflow'] = None  # importing it is an ImportError
+import jax, numpy as np
+from hax_jax.config import schema
+from hax_jax.data import input_pipeline, records
+from hax_jax.devices import mesh
+shape = schema.MeshConfig(data=2, fsdp=2, tensor=2)
+batches = input_pipeline.train_batches(
+    records.open_cache(sys.argv[1]),
+    sharding=mesh.batch_sharding(mesh.make_mesh(shape)),
+    batch_size=8, seed=0, start_step=0, num_steps=6, reader='numpy',
+)
+out = []
+for batch in batches:
+    assert len(batch['inputs'].sharding.device_set) == 8
+    assert {s.data.shape for s in batch['inputs'].addressable_shards} == {(2, 5)}
+    out.append({name: np.asarray(array).tolist() for name, array in batch.items()})
+json.dump(out, sys.stdout)
+"""
+
+
+def test_numpy_reads_on_eight_devices_where_there_is_no_tensorflow(
+    cache: records.PackedCache,
+) -> None:
+    env = os.environ | {
+        'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
+        'JAX_PLATFORMS': 'cpu',
+    }
+    child = subprocess.run(
+        [sys.executable, '-c', CHILD, str(cache.path)],
+        cwd=ROOT,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert child.returncode == 0, child.stderr
+    made = [
+        {name: np.array(value, here[name].dtype) for name, value in batch.items()}
+        for batch, here in zip(
+            json.loads(child.stdout), train(cache, batch_size=8), strict=True
+        )
+    ]
+    assert_equal(made, train(cache, batch_size=8))
+
+
+def test_the_reader_that_needs_tensorflow_says_so_where_it_is_not(
+    cache: records.PackedCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'tensorflow', None)
+    with pytest.raises(errors.InputError, match=r"data\.reader='numpy'"):
+        train(cache, reader='tf_data')
+
+
+def test_batches_are_on_their_devices(cache: records.PackedCache) -> None:
+    sharding = one_device()
+    batch = next(
+        input_pipeline.train_batches(
+            cache,
+            sharding=sharding,
+            batch_size=4,
+            seed=0,
+            start_step=0,
+            num_steps=2,
+            reader='numpy',
+        )
+    )
+    for array in batch.values():
+        assert isinstance(array, jax.Array)
+        assert array.sharding == sharding

@@ -1,0 +1,28 @@
+"""Pairs in a store, and what is in it after something was done there."""
+
+from collections.abc import Sequence
+
+from data_pipeline import settings
+from data_pipeline.all_pairs import facts, pair_store
+from hax_jax.data import records
+
+CHOSEN = settings.DuplicateSettings()
+
+
+def filled(
+    pairs: Sequence[records.QaPair],
+    chosen: settings.DuplicateSettings = CHOSEN,
+) -> pair_store.PairStore:
+    """A store in memory that holds the pairs as they are."""
+    store = pair_store.PairStore()
+    store.add([facts.row(pair, pair, chosen) for pair in pairs])
+    return store
+
+
+def kept_ids(store: pair_store.PairStore) -> list[str]:
+    return [name for (name,) in store.rows('SELECT id FROM kept ORDER BY id')]
+
+
+def gone(store: pair_store.PairStore) -> list[tuple[str, str, str]]:
+    """(id, kept_id, reason), by reason and id."""
+    return [(each.id, each.kept_id, each.reason) for each in store.gone()]

@@ -1,0 +1,151 @@
+"""Merged training files: pairs without separators, and their residue."""
+
+from data_pipeline.pages import merged, parsed
+
+MERGED = """\
+QUESTION: Where is my ladder?
+Marian Vale
+Advice Columnist
+ANSWER: Next door.
+
+Ring the bell.
+The second ladder
+QUESTION: Which bell?
+ANSWER: The loud one.
+Re: bells
+QUESTION: Are there two?
+
+I counted two.
+ANSWER: Three.
+OVERSAMPLE_WEIGHT: 3 <END_OF_SET>
+"""
+
+
+def _pairs(text: str) -> list[tuple[str, str, str]]:
+    found = merged.parse(text, file='merged.md').pairs
+    return [(pair.topic, pair.question, pair.answer) for pair in found]
+
+
+def test_labels_separate_pairs_and_residue_goes() -> None:
+    assert _pairs(MERGED) == [
+        ('', 'Where is my ladder?', 'Next door.\n\nRing the bell.'),
+        ('The second ladder', 'Which bell?', 'The loud one.'),
+        ('Re: bells', 'Are there two?\n\nI counted two.', 'Three.'),
+    ]
+
+
+def test_a_topic_is_taken_off_only_where_most_answers_end_in_one() -> None:
+    text = 'QUESTION: a\nANSWER: One.\nYours ever\n' + 'QUESTION: b\nANSWER: Two.\n' * 3
+    assert _pairs(text)[0] == ('', 'a', 'One.\nYours ever')
+
+
+def test_records_name_their_line_and_are_groups_of_their_own() -> None:
+    pairs = merged.parse(MERGED, file='m/merged.md').pairs
+    assert [pair.line for pair in pairs] == [1, 8, 11]
+    assert [pair.group for pair in pairs] == [pair.id for pair in pairs]
+    assert pairs[0].id.startswith('merged:merged:')
+    assert pairs[1].flags == ('topic taken off an answer',)
+
+
+def test_questions_without_answers_are_counted() -> None:
+    text = (
+        'QUESTION: a\nQUESTION: b\nANSWER: Post has 0 replies and 4 Likes\n4\n'
+        'QUESTION: c\nANSWER: C.'
+    )
+    found = merged.parse(text, file='m.md')
+    assert [(p.question, p.answer) for p in found.pairs] == [('c', 'C.')]
+    assert found.counts == {
+        'merged questions': 3,
+        'merged questions unanswered': 1,
+        'merged questions with an empty answer': 1,
+        'merged questions answered': 1,
+    }
+
+
+def test_a_second_answer_label_is_text_and_is_reported() -> None:
+    found = merged.parse('QUESTION: a\nANSWER: b\nANSWER: c', file='m.md')
+    assert found.pairs[0].answer == 'b\nANSWER: c'
+    assert found.unknown == [(3, 'ANSWER: c', 'kept in the answer')]
+
+
+def test_a_name_without_its_role_goes_where_it_recurs() -> None:
+    one = 'QUESTION: a{0}\n\nThank You\nMarian Vale\nANSWER: Yes.\n\n'
+    text = ''.join(one.format(i) for i in range(3))
+    assert _pairs(text)[2] == ('', 'a2\n\nThank You', 'Yes.')
+    assert _pairs(one.format(0))[0][1] == 'a0\n\nThank You\nMarian Vale'
+
+
+def test_a_name_that_has_a_role_elsewhere_goes_where_a_label_follows() -> None:
+    text = MERGED.partition('OVERSAMPLE')[0] + (
+        'QUESTION: Whose?\nMarian Vale\nANSWER: Marian Vale\nhas one.\n'
+        'Marian Vale\nQUESTION: Is it?\nimage\nANSWER: Yes.\n'
+    )
+    assert _pairs(text)[3:] == [
+        ('', 'Whose?', 'Marian Vale\nhas one.'),
+        ('', 'Is it?', 'Yes.'),
+    ]
+
+
+def test_between_a_closing_name_and_the_next_question_stands_a_topic() -> None:
+    role = 'Marian Vale\nAdvice Columnist\n'
+    text = (
+        f'QUESTION: a\nANSWER: One.\nTwo.\n{role}The ladder\nQUESTION: b\n'
+        f'ANSWER:\n{role}Three.\nQUESTION: c\nANSWER: Four.\n'
+    )
+    assert _pairs(text) == [
+        ('', 'a', 'One.\nTwo.'),
+        ('The ladder', 'b', 'Three.'),
+        ('', 'c', 'Four.'),
+    ]
+
+
+def test_labels_may_stand_within_a_line() -> None:
+    text = (
+        'QUESTION: a ANSWER: One.\nQUESTION: b\nANSWER: Two.QUESTION: Say ANSWER: or '
+        'not?\nANSWER: "QUESTION: what?" is one. (QUESTION: so?)\nQUESTION: d ANSWER: 4'
+    )
+    assert [(question, answer) for _, question, answer in _pairs(text)] == [
+        ('a', 'One.'),
+        ('b', 'Two.'),
+        ('Say ANSWER: or not?', '"QUESTION: what?" is one. (QUESTION: so?)'),
+        ('d', '4'),
+    ]
+
+
+def test_every_word_of_a_merged_file_is_accounted_for_once() -> None:
+    text = 'Stray words\n' + MERGED
+    found = merged.parse(text, file='m.md')
+    assert [w for p in found.pieces for w in p.text.split()] == text.split()
+    assert parsed.words(found.pieces) == {
+        'unknown': 2,
+        'label': 6,
+        'question': 12,
+        'name and role': 4,
+        'answer': 9,
+        'topic': 5,
+        'trainer mark': 3,
+        'blank': 0,
+    }
+    assert found.unknown == [(1, 'Stray words', 'left out')]
+
+
+def test_a_closing_phrase_of_few_questions_is_no_name() -> None:
+    closing = 'QUESTION: a\n\nThank You\nANSWER: Yes.\n\n' * 3
+    text = closing + 'QUESTION: b\nANSWER: No.\n\n' * 40
+    assert _pairs(text)[0] == ('', 'a\n\nThank You', 'Yes.')
+
+
+def test_below_a_footer_stands_the_next_topic() -> None:
+    text = (
+        'QUESTION: a\nANSWER: One.\nPost has 0 replies and 4 Likes\n'
+        '4Press Enter to expand\nThe ladder\nQUESTION: b\nANSWER: Two.\n'
+    )
+    assert _pairs(text) == [('', 'a', 'One.'), ('The ladder', 'b', 'Two.')]
+
+
+def test_stamps_left_in_a_merged_file_are_no_text() -> None:
+    text = 'QUESTION: a\nANSWER: One.\n' * 3 + 'Guest Apr 4, 12:05 p.m.\n'
+    assert _pairs(text + 'QUESTION: b\nANSWER: Two.')[2:] == [
+        ('', 'a', 'One.'),
+        ('', 'b', 'Two.'),
+    ]

@@ -1,0 +1,139 @@
+import dataclasses
+import pathlib
+
+import pytest
+
+from data_pipeline import settings
+from data_pipeline.pair_stages import language, outcomes, quality, stage_ledger, stages
+from data_pipeline.reading import sources
+from hax_jax.data import records
+
+SHARED = pathlib.Path(__file__).parents[4] / 'shared' / 'data'
+PAIR = records.QaPair(
+    'p', 'p', 'reddit:advice', 'a.md', 1, '', '', 'Why is he late?', 'Ask him.', score=3
+)
+SPANISH = (
+    'Hola, mi novio y yo llevamos tres años juntos y no sé qué hacer con su madre, que '
+    'siempre está en casa y no nos deja en paz ni un solo día.'
+)
+
+
+def outcome(chosen: dict[str, object], **fields: object) -> outcomes.Outcome:
+    stage = quality.stage(settings.QualitySettings(**chosen))
+    return stage.apply(dataclasses.replace(PAIR, **fields))
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'fields', 'reason'),
+    [
+        ({'min_question_tokens': 5}, {}, 'question under 5 words'),
+        ({'max_question_tokens': 3}, {}, 'question over 3 words'),
+        ({'min_answer_tokens': 3}, {}, 'answer under 3 words'),
+        ({'max_answer_tokens': 1}, {}, 'answer over 1 words'),
+        ({}, {'question': SPANISH}, 'question in another language than en'),
+        ({}, {'answer': SPANISH}, 'answer in another language than en'),
+        ({}, {'answer': 'no ' * 60}, 'answer repeats itself'),
+        ({}, {'answer': 'https://www.a.org/b.'}, 'answer of links alone'),
+        ({}, {'answer': '[URL]\n- [URL]'}, 'answer of links alone'),
+        ({'drop_title_only': True}, {'flags': ('title only',)}, 'title only'),
+        ({'min_score': 4}, {}, 'score under 4'),
+        (
+            {},
+            {
+                'answer': 'Rules.\n\nI am a bot, and this action was performed '
+                'automatically. Please contact the moderators.'
+            },
+            'answer by a bot',
+        ),
+        ({}, {'answer': 'He is 30.\n\n^(Beep boop! I count ages)'}, 'answer by a bot'),
+    ],
+)
+def test_a_broken_rule_drops_the_pair_with_its_reason(
+    chosen: dict[str, object], fields: dict[str, object], reason: str
+) -> None:
+    dropped = outcome(chosen, **fields)
+    assert isinstance(dropped, outcomes.Dropped)
+    assert dropped.reason == reason
+
+
+OFF = {
+    'languages': (),
+    'max_repetition': 1.0,
+    'drop_link_only': False,
+    'drop_bots': False,
+}
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'fields'),
+    [
+        ({}, {}),
+        ({'min_question_tokens': 4, 'max_question_tokens': 4}, {}),
+        ({'min_answer_tokens': 2, 'max_answer_tokens': 2}, {}),
+        ({'min_score': 3}, {}),
+        ({'min_score': 9}, {'source': 'chat', 'score': 0}),
+        ({}, {'flags': ('title only',)}),
+        ({'languages': ('en', 'es')}, {'answer': SPANISH}),
+        ({}, {'answer': 'Muchas gracias!'}),  # too few words to be sure
+        ({}, {'answer': 'Look here: https://a.org/b'}),
+        ({}, {'answer': 'He wrote "I am a bot" and left, beep boop.'}),
+        ({}, {'answer': '> I am a bot, and this action was performed automatically'}),
+        (OFF, {'answer': SPANISH}),
+        (OFF, {'answer': 'no ' * 60}),
+        (OFF, {'answer': 'https://www.a.org/b.'}),
+        (OFF, {'answer': 'I am a bot, and this action was performed automatically.'}),
+    ],
+)
+def test_a_pair_that_breaks_no_rule_stays_as_it_is(
+    chosen: dict[str, object], fields: dict[str, object]
+) -> None:
+    assert outcome(chosen, **fields) == outcomes.Kept(
+        dataclasses.replace(PAIR, **fields)
+    )
+
+
+def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
+    gpt2_tokenizer_folder: pathlib.Path,
+) -> None:
+    # Unlike words, GPT-2's tokens count a full stop: 'Ask', ' him', '.' are three.
+    chosen = {'tokenizer': str(gpt2_tokenizer_folder), 'max_answer_tokens': 2}
+    assert outcome(chosen) == outcomes.Dropped('answer over 2 tokens', '3 tokens')
+    chosen['max_answer_tokens'] = 3
+    assert outcome(chosen) == outcomes.Kept(PAIR)
+
+
+def test_repetition_is_the_share_of_ngrams_that_were_there_before() -> None:
+    assert quality.repetition('no ' * 50) == pytest.approx(45 / 46)
+    assert quality.repetition('no ' * 49) == 0.0
+    assert quality.repetition(' '.join(map(str, range(60)))) == 0.0
+
+
+def test_languages_are_told_apart() -> None:
+    assert language.identify(SPANISH)[0] == 'es'
+    assert {'en', 'es', 'fr', 'de'} < set(language.known())
+
+
+def test_a_foreign_quotation_before_somebodys_own_words_is_no_foreign_text() -> None:
+    english = (
+        'That is what my mother used to say whenever my father came home late, and she '
+        'was right about most of it. I have thought about her a great deal since your '
+        'letter arrived. You should not wait for him to change, because people who are '
+        'comfortable rarely do; instead, decide what you would like your own evenings '
+        'to look like, tell him once, kindly, and then begin without him. Call your '
+        'sister, take that pottery class, eat at seven. If he notices, good. If he '
+        'does not, you will have learned something, and you will know how to make a '
+        'bowl. Either way nobody will be standing by the window with a cold dinner.'
+    )
+    quoting = SPANISH * 5 + ' ' + english
+    assert language.is_foreign(SPANISH * 5, ('en',), confidence=0.95) == 'es'
+    assert language.is_foreign(quoting, ('en',), confidence=0.95) == ''
+    assert language.is_foreign(english, ('es',), confidence=0.95) == 'en'
+
+
+def test_no_real_pair_is_dropped() -> None:
+    if not SHARED.is_dir():
+        pytest.skip('the real files are not here: ../shared/data is absent')
+    patterns = [str(SHARED / kind / '*.md') for kind in ('chats', 'reddit')]
+    pairs, _ = sources.read(patterns)
+    stage = quality.stage(settings.QualitySettings())
+    assert list(stages.run(pairs, [stage], stage_ledger.Ledger())) == pairs

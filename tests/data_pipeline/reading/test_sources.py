@@ -1,0 +1,179 @@
+"""Corpus files: patterns, encodings, layouts, and the report on all of them."""
+
+import pathlib
+
+import pytest
+
+from data_pipeline.pages import clean
+from data_pipeline.reading import sources
+from hax_jax import errors
+
+CHAT = (
+    'The ladder\nGuest11:05 a.m.\nQUESTION: Why?\navatar\nMarian Vale\n'
+    'Advice Columnist\nANSWER: Because.\nPost has 0 replies and 3 Likes\n3\n'
+)
+RULE = '=' * 80
+REDDIT = (
+    f'{RULE}\n# Reddit Post 1\n# Score: 4 | Date: 2025-03-01\n'
+    f'# URL: https://www.reddit.com/r/work/comments/ab1/x/\n{RULE}\n'
+    'QUESTION: Who?\n\nANSWER: You.\n'
+)
+MERGED = 'QUESTION: How?\nANSWER: So.\n'
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _write(name: str, text: str | bytes) -> pathlib.Path:
+    path = pathlib.Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def _error(*patterns: str) -> str:
+    with pytest.raises(errors.InputError) as raised:
+        sources.read(patterns)
+    return str(raised.value)
+
+
+def test_files_of_every_layout_are_read_in_order() -> None:
+    _write('b/chat.md', CHAT)
+    _write('b/am.md', MERGED)
+    _write('a.md', REDDIT)
+    pairs, report = sources.read(['b/*.md', '**/*.md'])
+    assert [(p.file, p.source, p.question, p.answer) for p in pairs] == [
+        ('b/am.md', 'merged', 'How?', 'So.'),
+        ('b/chat.md', 'chat', 'Why?', 'Because.'),
+        ('a.md', 'reddit:work', 'Who?', 'You.'),
+    ]
+    assert report.files == {'b/am.md': 1, 'b/chat.md': 1, 'a.md': 1}
+    assert report.counts['pairs'] == 3
+    assert report.counts['pairs from chat'] == 1
+    assert report.warnings == []
+
+
+def test_the_words_of_all_kinds_are_all_the_words() -> None:
+    texts = [CHAT, REDDIT, MERGED, 'Some words of nothing known.\n']
+    for i, text in enumerate(texts):
+        _write(f'{i}.md', text)
+    _, report = sources.read(['*.md'])
+    words = {k: v for k, v in report.counts.items() if k.startswith('words')}
+    assert sum(words.values()) == sum(len(text.split()) for text in texts)
+    assert words['words: in files of unknown layout'] == 5
+
+
+def test_a_path_within_the_current_folder_is_relative() -> None:
+    path = _write('a/chat.md', CHAT).resolve()
+    pairs, _ = sources.read([str(path)])
+    assert pairs[0].file == 'a/chat.md'
+
+
+def test_a_path_elsewhere_stays_as_it_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = _write('a/chat.md', CHAT).resolve()
+    _write('b/x.md', CHAT)
+    monkeypatch.chdir('b')
+    assert sources.read([str(path)])[0][0].file == path.as_posix()
+    assert sources.read(['../a/*.md'])[0][0].file == '../a/chat.md'
+
+
+def test_a_name_with_signs_of_patterns_is_a_name_first() -> None:
+    _write('chat [1].md', CHAT)
+    assert sources.read(['chat [1].md'])[0][0].file == 'chat [1].md'
+
+
+def test_an_empty_file_among_others_is_a_note() -> None:
+    _write('a.md', b'')
+    _write('b.md', ' \r\n\n')
+    _write('c.md', CHAT)
+    pairs, report = sources.read(['*.md'])
+    assert len(pairs) == 1
+    assert report.counts['files empty'] == 2
+    assert report.warnings == ['a.md is empty.', 'b.md is empty.']
+    assert report.files == {'a.md': 0, 'b.md': 0, 'c.md': 1}
+
+
+def test_a_file_without_pairs_among_others_is_a_note() -> None:
+    _write('a.md', 'Dear diary.\n')
+    _write('b.md', 'QUESTION: Anyone?\n')
+    _write('c.md', CHAT)
+    _, report = sources.read(['*.md'])
+    assert report.warnings == [
+        'a.md has no QUESTION: line, no footer and no Reddit header; nothing of it '
+        'was read.',
+        'b.md has no answered question.',
+    ]
+
+
+def test_bad_input_is_named() -> None:
+    _write('a/x.md', CHAT)
+    _write('empty.md', b'')
+    _write('binary.md', b'QUESTION: a\0b')
+    _write('utf16.md', CHAT.encode('utf-16'))
+    _write('neither.md', b'QUESTION: caf\x8f')
+    assert _error() == "no input is given; give files, such as --input='chats/*.md'."
+    assert _error('none*.md', 'gone.md', 'a') == (
+        "'none*.md' matches no file; check the path.\n"
+        "'gone.md' does not exist; check the path.\n"
+        "'a' is a folder; give 'a/*.md'."
+    )
+    _write('b/x.jsonl', '{}')
+    _write('c/hax_qa/1.0.0/features.json', '{}')
+    assert _error('b', 'c') == (
+        "'b' is a folder; give 'b/*.jsonl'.\n"
+        "'c' is a folder; for the dataset in it give 'tfds:c'."
+    )
+    assert _error('empty.md') == (
+        'corpus without pairs: no answered question in empty.md; give chats, Reddit '
+        'Markdown, merged QUESTION:/ANSWER: files, or threads, messages or pairs as '
+        'JSON lines or CSV.\n  empty.md is empty.'
+    )
+    assert _error('binary.md') == (
+        'binary.md is a binary file (a zero byte at 11); give text files.'
+    )
+    assert _error('utf16.md') == 'utf16.md is UTF-16; save it as UTF-8.'
+    assert _error('neither.md') == (
+        'neither.md is neither UTF-8 (byte 13, 0x8f) nor cp1252 (byte 13, 0x8f); '
+        'save it as UTF-8.'
+    )
+
+
+def test_a_byte_order_mark_is_no_text() -> None:
+    _write('a.md', b'\xef\xbb\xbf' + MERGED.encode())
+    pairs, report = sources.read(['a.md'])
+    assert pairs[0].question == 'How?'
+    assert report.warnings == []
+
+
+def test_cp1252_is_read_with_a_warning() -> None:
+    _write('a.md', b'QUESTION: How\x92s that?\nANSWER: So \x97 so.\n')
+    pairs, report = sources.read(['a.md'])
+    assert (pairs[0].question, pairs[0].answer) == ('How’s that?', 'So — so.')
+    assert report.warnings == [
+        'a.md is not UTF-8 (byte 13, 0x92); it was read as cp1252.'
+    ]
+
+
+def test_unknown_lines_carry_file_and_line() -> None:
+    _write('a.md', 'Hello there.\n' + CHAT)
+    _, report = sources.read(['a.md'])
+    assert report.unknown_lines == ['a.md:1: Hello there. (left out)']
+    assert report.counts['unknown lines'] == 1
+    assert '         1  unknown lines\n' in report.summary()
+    assert report.summary().endswith('         1  pairs in a.md')
+
+
+def test_cleaning_changes_characters_and_no_words() -> None:
+    assert clean.text('Fish &amp;amp; chips&#x200B;\r\n\r\n\r\nfor\xa0two ') == (
+        'Fish &amp; chips\n\nfor two'
+    )
+    assert clean.text('see ?a=1&copy=2 &copy; AT&T') == 'see ?a=1&copy=2 © AT&T'
+    assert clean.text('a\ud800b\u200bc\x07') == 'a\ufffdbc'
+    assert clean.text('👩\u200d🔧 o\u200dk') == '👩\u200d🔧 ok'
+    assert clean.text('one\u2028two\x0cthree\rfour') == 'one\ntwo\nthree\nfour'

@@ -1,0 +1,113 @@
+"""What --fields may say, and what is chosen where nothing is said."""
+
+import pytest
+
+from data_pipeline.rows import field_map
+from hax_jax import errors
+
+
+def resolve(row: dict, *texts: str, name: str = 'raw/a.csv') -> tuple:
+    return field_map.resolve([name], [row], field_map.parse(texts))
+
+
+def error(*texts: str) -> str:
+    with pytest.raises(errors.InputError) as raised:
+        field_map.parse(texts)
+    return str(raised.value)
+
+
+def test_fields_are_joined_named_and_constant() -> None:
+    (spec,) = field_map.parse(
+        ['question = title + self text,answer=c.0.text, source="a, b+c"']
+    )
+    assert spec.where == ''
+    assert spec.fields.parts == {
+        'question': ('title', 'self text'),
+        'answer': ('c.0.text',),
+        'source': ('"a, b+c"',),
+    }
+
+
+def test_fields_of_some_inputs_come_before_those_of_any() -> None:
+    row = {'a': '', 'b': '', 'c': ''}
+    texts = ['question=a, answer=b', 'tfds:x/long: question=a, answer=c']
+    assert resolve(row, *texts)[0].parts['answer'] == ('b',)
+    assert resolve(row, *texts, name='tfds:x/long')[0].parts['answer'] == ('c',)
+    there = resolve(row, 'raw/*.csv: question=a, answer=c', name='raw/b.csv')
+    assert there[0].parts['answer'] == ('c',)
+    assert resolve(row, 'b/*.csv: question=a, answer=c')[1] is None
+
+
+@pytest.mark.parametrize(
+    ('names', 'question', 'answer'),
+    [
+        ('question answer', 'question', 'answer'),
+        ('title selftext comment ups', 'title+selftext', 'comment'),
+        ('title body answer question', 'question', 'answer'),
+        ('instruction input output', 'instruction+input', 'output'),
+        ('prompt completion', 'prompt', 'completion'),
+        ('Question Best-Answer Best_Answer', 'Question', 'Best_Answer'),
+        ('PROMPT Response', 'PROMPT', 'Response'),
+    ],
+)
+def test_common_names_are_chosen(names: str, question: str, answer: str) -> None:
+    fields, spec, problem = resolve(dict.fromkeys(names.split(), ''))
+    assert (spec, problem) == (None, '')
+    assert '+'.join(fields.parts['question']) == question
+    assert '+'.join(fields.parts['answer']) == answer
+
+
+def test_a_row_without_such_names_is_a_problem_that_names_them() -> None:
+    fields, _, problem = resolve({'left': '', 'x' * 90: ''})
+    assert fields is None
+    assert problem == (
+        "raw/a.csv: which of its fields 'left', '" + 'x' * 40 + "…' are question and "
+        'answer?'
+    )
+    assert field_map.remedy([problem]).endswith(
+        "such as --fields='question=title+selftext, answer=comment'."
+    )
+
+
+def test_a_field_that_is_not_there_is_a_problem() -> None:
+    texts = ['question=title+boddy, answer=left, score=ups']
+    _, spec, problem = resolve({'title': '', 'left': ''}, *texts)
+    assert spec is not None
+    assert problem == "raw/a.csv has no 'boddy', 'ups'; it has 'title', 'left'."
+
+
+def test_a_field_that_is_null_is_there() -> None:
+    fields, _, problem = resolve(
+        {'q': None, 'a': {'b': [None]}}, 'question=q,answer=a.b.0'
+    )
+    assert problem == ''
+    assert fields.parts['answer'] == ('a.b.0',)
+
+
+def test_values_within_values() -> None:
+    row = {'a': {'b': ['x', {'c': 'y'}]}, 'a.b': 'z', 't': ('u',)}
+    assert field_map.value_at(row, 'a.b') == 'z'
+    assert field_map.value_at(row['a'], 'b.1.c') == 'y'
+    assert field_map.value_at(row, 't.0') == 'u'
+    for name in ('a.b.2', 't.1', 't.-1', 't.x', 't.0.0', 'none', 't.²', ''):
+        assert field_map.value_at(row, name) is field_map.MISSING
+
+
+def test_wrong_texts_are_named_together() -> None:
+    assert error('title', 'question=a', 'question=,answer=b') == (
+        "--fields='title' names none of question, answer, id, group, source, topic, "
+        "time, score, weight; such as --fields='question=title+selftext, "
+        "answer=comment'.\n"
+        "--fields='question=a': 'answer' is missing; such as "
+        "--fields='question=title+selftext, answer=comment'.\n"
+        "--fields='question=,answer=b': 'question=' is not NAME=FIELD.\n"
+        "--fields is given twice for 'any input'; give it once, or name the inputs "
+        "that each is for: --fields='a/*.csv: question=…'."
+    )
+    assert error('question=a, answer=b, answer=c, title=d, b') == (
+        "--fields='question=a, answer=b, answer=c, title=d, b': 'answer' is given "
+        'twice.\n'
+        "--fields='question=a, answer=b, answer=c, title=d, b': 'title' is none of "
+        'question, answer, id, group, source, topic, time, score, weight.\n'
+        "--fields='question=a, answer=b, answer=c, title=d, b': 'b' is not NAME=FIELD."
+    )

@@ -1,0 +1,381 @@
+"""Rows with fields of any names, in JSON Lines and CSV, to pairs."""
+
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_pipeline.pages import parsed
+from data_pipeline.reading import sources
+from data_pipeline.rows import csv_rows, pair_rows
+from hax_jax import errors
+from hax_jax.data import records
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(
+    name: str, text: str | bytes, *fields: str, prefix: str = ''
+) -> tuple[list[records.QaPair], sources.ReadReport]:
+    pathlib.Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return sources.read([prefix + name], fields=fields)
+
+
+def lines(*rows: Any) -> str:
+    return ''.join(json.dumps(row) + '\n' for row in rows)
+
+
+def error(name: str, text: str | bytes, *fields: str, prefix: str = '') -> str:
+    with pytest.raises(errors.InputError) as raised:
+        read(name, text, *fields, prefix=prefix)
+    return str(raised.value)
+
+
+FULL = {
+    'title': 'Who?',
+    'text': 'I ask.',
+    'comment': 'You &amp; me.',
+    'n': 17,
+    'ups': '12.0',
+    'tag': 'Work\nlife',
+    'when': 1_740_787_200.5,
+    'thread': 't9',
+    'w': 2.5,
+}
+FULL_FIELDS = (
+    'question=title+text, answer=comment, id=n, score=ups, topic=tag, time=when, '
+    'group=thread, weight=w, source="my+own"'
+)
+
+
+def test_every_field_can_be_mapped() -> None:
+    pairs, report = read('a.jsonl', lines(FULL), FULL_FIELDS)
+    assert pairs == [
+        records.QaPair(
+            id='pairs:a:17',
+            group='t9',
+            source='my+own',
+            file='a.jsonl',
+            line=1,
+            topic='Work life',
+            time='2025-03-01',
+            question='Who?\n\nI ask.',
+            answer='You & me.',
+            score=12,
+            weight=2.5,
+        )
+    ]
+    assert report.counts['characters: entities unescaped'] == 1
+    assert report.counts['files of layout pairs'] == 1
+
+
+def test_without_an_id_it_is_the_hash_of_the_texts() -> None:
+    (pair,), _ = read('a.jsonl', lines({'prompt': 'Q', 'response': 'A'}))
+    expected = f'pairs:a:{parsed.content_hash("Q", "A")}'
+    assert (pair.id, pair.group, pair.source) == (expected, expected, 'pairs')
+
+
+def test_pairs_of_this_project_keep_their_ids_and_flags() -> None:
+    made = records.QaPair(
+        'reddit:x',
+        'reddit:x',
+        'reddit:w',
+        'f.md',
+        9,
+        't',
+        '2025',
+        'Q',
+        'A',
+        3,
+        ('u',),
+        2.0,
+    )
+    (pair,), _ = read('a.jsonl', lines(dataclasses.asdict(made)))
+    assert pair == dataclasses.replace(made, file='a.jsonl', line=1)
+
+
+def test_what_was_chosen_is_said_once_for_each_choice() -> None:
+    for name in ('a', 'b'):
+        pathlib.Path(f'{name}.jsonl').write_text(lines({'prompt': 'Q', 'output': 'A'}))
+    pathlib.Path('c.csv').write_text('question,answer\nQ,A\n')
+    assert sources.describe(sources.find(['*.jsonl', '*.csv'])) == [
+        'fields of a.jsonl and 1 more: question=prompt, answer=output '
+        '(--fields changes them)',
+        'fields of c.csv: question=question, answer=answer (--fields changes them)',
+    ]
+
+
+def test_inputs_that_fit_no_names_are_one_error() -> None:
+    pathlib.Path('b.csv').write_text('left,right\n1,2\n')
+    pathlib.Path('a.jsonl').write_text(lines({'x': 1}))
+    with pytest.raises(errors.InputError) as raised:
+        sources.find(['a.jsonl', 'b.csv'])
+    assert str(raised.value) == (
+        "a.jsonl: which of its fields 'x' are question and answer?\n"
+        "b.csv: which of its fields 'left', 'right' are question and answer?\n"
+        "Say what a pair is made of, such as --fields='question=title+selftext, "
+        "answer=comment'."
+    )
+
+
+def test_fields_for_inputs_that_are_not_there_are_an_error() -> None:
+    fields = 'b/*.csv: question=x, answer=y'
+    assert error('a.jsonl', lines({'prompt': '', 'answer': ''}), fields) == (
+        "--fields for 'b/*.csv': no input with fields is such."
+    )
+    assert error('a.md', 'QUESTION: a\nANSWER: b\n', 'question=x, answer=y') == (
+        "--fields for 'any input': no input with fields is such."
+    )
+
+
+def test_rows_that_make_no_pair_are_named_and_their_words_counted() -> None:
+    rows = [
+        {'question': 'Why is it?', 'answer': 'So be it.', 'more': ['x y', {'z': 'u'}]},
+        {'question': 'Just me', 'answer': None},
+        {'question': '', 'answer': 'Only an answer'},
+        {'question': 'No answer'},
+        {'question': ['a', 'list'], 'answer': 'A'},
+        ['no', 'object'],
+    ]
+    text = lines(*rows) + 'no json here\n'
+    pairs, report = read('a.jsonl', text)
+    assert len(pairs) == 1
+    assert report.dropped == [
+        'a.jsonl:2:  (pairs rows without answer)',
+        'a.jsonl:3:  (pairs rows without question)',
+    ]
+    assert report.unknown_lines == [
+        'a.jsonl:4: {"question": "No answer"} (left out: it has no \'answer\')',
+        'a.jsonl:5: {"question": ["a", "list"], "answer": "A"} (left out: '
+        "'question' is a list, not a text)",
+        'a.jsonl:6: ["no", "object"] (left out: a list, not an object)',
+        'a.jsonl:7: no json here (left out: no JSON: Expecting value: line 1 column 1 '
+        '(char 0))',
+    ]
+    words = {k[7:]: n for k, n in report.counts.items() if k.startswith('words: ')}
+    raw = sum(len(line.split()) for line in text.splitlines()[3:])
+    assert words == {
+        'question': 3,
+        'answer': 3,
+        'in fields not read': 3,
+        'question without pair': 2,
+        'answer without pair': 3,
+        'in lines left out': raw,
+    }
+
+
+def test_numbers_that_are_none_are_counted() -> None:
+    row = {'question': 'Q', 'answer': 'A'}
+    pairs, report = read(
+        'a.jsonl',
+        lines(
+            {**row, 'score': 'many', 'weight': 0},
+            {**row, 'score': 1e400, 'weight': 'nan'},
+            {**row, 'score': '-3.6', 'weight': '1e-3'},
+            {**row, 'score': None, 'weight': ''},
+        ),
+    )
+    assert [(pair.score, pair.weight) for pair in pairs] == [
+        (0, 1.0),
+        (0, 1.0),
+        (-4, 0.001),
+        (0, 1.0),
+    ]
+    assert report.counts['pairs scores that are no number'] == 2
+    assert report.counts['pairs weights that are no number above 0'] == 2
+
+
+def test_half_a_surrogate_is_replaced_and_counted() -> None:
+    row = (
+        '{"question": "a\\ud800b", "answer": "A", '
+        '"topic": "\\udfff", "id": "\\ud83d"}\n'
+    )
+    (pair,), report = read('a.jsonl', row)
+    assert (pair.question, pair.topic, pair.id) == (
+        'a\ufffdb',
+        '\ufffd',
+        'pairs:a:\ufffd',
+    )
+    assert report.counts['characters: lone surrogates replaced'] == 1
+    records.sha256(dataclasses.asdict(pair))
+
+
+def test_lines_of_another_encoding_are_named() -> None:
+    good = lines({'prompt': 'Q', 'response': 'A'}).encode()
+    bad = b'{"prompt": "caf\xe9", "response": "\x93A\x94"}\n'
+    for name, prefix in (('a.jsonl', b''), ('b.jsonl', b'\xef\xbb\xbf')):
+        pairs, report = read(name, prefix + good + bad)
+        assert [(p.question, p.answer) for p in pairs] == [('Q', 'A'), ('café', '“A”')]
+        assert report.warnings == [
+            f'{name}:2 is not UTF-8 (byte 15, 0xe9); it was read as cp1252.'
+        ]
+
+
+def test_csv_has_quoted_newlines_and_a_byte_order_mark() -> None:
+    text = (
+        '\ufeffid,Question,Answer\r\n'
+        '1,"Who, then?\r\n\r\n""You""?",A\r\n'
+        '\r\n'
+        '2,Why,"B\n"\r\n'
+    )
+    pairs, report = read('a.csv', text)
+    assert [(p.id, p.line, p.question, p.answer) for p in pairs] == [
+        ('csv:a:1', 2, 'Who, then?\n\n"You"?', 'A'),
+        ('csv:a:2', 6, 'Why', 'B'),
+    ]
+    assert report.unknown_lines == report.warnings == []
+    assert pairs[0].source == 'csv'
+
+
+@pytest.mark.parametrize('delimiter', [',', '\t', ';', '|'])
+def test_the_delimiter_and_the_layout_are_found(delimiter: str) -> None:
+    text = f'prompt{delimiter}response\n"a,;|\tb"{delimiter}c\n'
+    pairs, _ = read('a.txt', text)
+    assert [(p.question, p.answer) for p in pairs] == [('a,;| b', 'c')]
+
+
+def test_a_table_with_other_columns_is_named_csv() -> None:
+    text = 'left,right\n1,2\n'
+    pairs, _ = read('a.txt', text, 'question=left, answer=right', prefix='csv:')
+    assert [(p.question, p.answer) for p in pairs] == [('1', '2')]
+    assert 'corpus without pairs' in error('a.txt', text)
+
+
+def test_csv_rows_that_do_not_fit_are_named() -> None:
+    text = 'question,answer,x\na,b,c\nd,e\nf,g,h,i\nj,k,"open\nand on\n'
+    pairs, report = read('a.csv', text)
+    assert len(pairs) == 1
+    assert report.unknown_lines == [
+        'a.csv:3: d,e (left out: 2 cells, the header has 3)',
+        'a.csv:4: f,g,h,i (left out: 4 cells, the header has 3)',
+        'a.csv:5: j,k,"open\nand on (left out: the quote that opens in it is not '
+        'closed in 2 lines)',
+    ]
+
+
+def test_a_field_that_lost_its_quote_does_not_swallow_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(csv_rows, '_LONGEST_FIELD', 100)
+    text = 'question,answer\na,"b\n' + 'c,d\n' * 60
+    pairs, report = read('a.csv', text)
+    assert report.unknown_lines[0].startswith('a.csv:2: a,"b\nc,d\n')
+    assert 'field larger than field limit (100)' in report.unknown_lines[0]
+    lost = report.unknown_lines[0].count('\n')
+    assert len(pairs) > 0
+    assert len(report.unknown_lines) == 1
+    assert lost > 0
+
+
+def test_csv_of_another_encoding_and_old_line_ends() -> None:
+    pairs, report = read('a.csv', b'question,answer\rcaf\xe9,"b\rc"\rd,e\x81\xff\r')
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('caf\ufffd', 'b\nc'),
+        ('d', 'e\ufffd\ufffd'),
+    ]
+    assert report.counts['lines that are not UTF-8'] == 1
+    pairs, report = read('b.csv', b'question,answer\nd,e\ncaf\xe9,b\n')
+    assert pairs[1].question == 'café'
+    assert report.warnings == [
+        'b.csv:3 is not UTF-8 (byte 3, 0xe9); it was read as cp1252.'
+    ]
+
+
+def test_columns_of_one_name_or_none_are_kept_apart() -> None:
+    fields = 'question=q, answer=q_2, topic=column_3'
+    (pair,), _ = read('a.csv', 'q,q,\na,b,c\n', fields)
+    assert (pair.question, pair.answer, pair.topic) == ('a', 'b', 'c')
+
+
+_CELL = st.text(st.characters(codec='utf-8', exclude_characters='\0'), max_size=12)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=st.lists(st.tuples(_CELL, _CELL), min_size=1, max_size=8),
+    size=st.integers(1, 60),
+)
+def test_what_csv_writes_is_read_whatever_the_batches(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple], size: int
+) -> None:
+    file = io.StringIO(newline='')
+    csv.writer(file).writerows([('question', 'answer'), ('first', 'row'), *rows])
+    path = tmp_path_factory.mktemp('csv') / 'a.csv'
+    path.write_text(file.getvalue(), encoding='utf-8', newline='')
+    pieces = list(csv_rows.spans(str(path), delimiter=',', batch_characters=size))
+    found = [row.cells for piece in pieces for row in piece]
+    assert found == [('first', 'row')] + [row for row in rows if ''.join(row).strip()]
+    assert all(not row.problem for piece in pieces for row in piece)
+    assert all(sum(len(r.text) for r in piece[:-1]) < size for piece in pieces)
+
+
+_PIECES = [
+    *b'{ } " question answer , : [ ] 1e999 \\ud800 \xff null \0'.split(),
+    *(b'\n', b'\r', b' '),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    raw=st.one_of(
+        st.binary(max_size=80),
+        st.lists(
+            st.sampled_from(_PIECES),
+            max_size=30,
+        ).map(b''.join),
+    ),
+    suffix=st.sampled_from(['jsonl', 'csv', 'tsv']),
+    prefix=st.sampled_from(['', 'pairs:', 'csv:', 'threads:', 'messages:']),
+)
+def test_any_bytes_are_read_or_one_error(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes, suffix: str, prefix: str
+) -> None:
+    folder = tmp_path_factory.mktemp('any')
+    (folder / f'a.{suffix}').write_bytes(
+        b'question,answer\n' * (suffix != 'jsonl') + raw
+    )
+    try:
+        pairs, _ = sources.read([f'{prefix}{folder}/a.{suffix}'])
+    except errors.InputError:
+        return
+    for pair in pairs:
+        records.sha256(dataclasses.asdict(pair))
+
+
+def test_a_word_of_a_text_is_counted_in_one_place() -> None:
+    row = {'a': 'one two', 'b': {'c': 'three'}, 'd': 4}
+    fields = 'question=a+b.c, answer=d+a'
+    _, report = read('a.jsonl', lines(row), fields)
+    assert report.counts['words: question'] == 3
+    assert sum(n for k, n in report.counts.items() if k.startswith('words')) == 3
+
+
+def test_a_weight_is_a_number_above_zero() -> None:
+    result = sources.BatchRead()
+    assert pair_rows.weight('2', 'x', result) == 2.0
+    assert pair_rows.weight('', 'x', result) == 1.0
+    assert not result.counts
+
+
+def test_batches_of_csv_cover_the_file() -> None:
+    text = 'question,answer\n' + '"caf\u00e9\n?",b\n' * 50
+    pathlib.Path('a.csv').write_text(text, encoding='utf-8')
+    found = sources.find(['a.csv'])
+    batches = list(sources.batches(found, span_bytes=400))
+    assert len(batches) > 3
+    assert batches[0].start == 0
+    assert batches[-1].end == len(text.encode())
+    assert [b.start for b in batches[1:]] == [b.end for b in batches[:-1]]
+    lines = [p.line for batch in batches for p in sources.read_batch(batch).pairs]
+    assert lines == list(range(2, 102, 2))

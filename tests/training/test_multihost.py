@@ -1,0 +1,137 @@
+"""Two real processes, one device each: the same batches, the same run."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tiny_runs
+
+from hax_jax.data import records
+from hax_jax.runs import restore
+
+_ROOT = pathlib.Path(__file__).parents[2]
+_CHILD = """
+import pathlib, sys
+sys.path.insert(0, 'tests')
+import jax
+import numpy as np
+import tiny_runs
+from hax_jax.data import input_pipeline, records
+from hax_jax.devices import mesh, runtime
+from hax_jax.training import run_setup, train_loop
+runtime.start()
+cache = records.open_cache(sys.argv[1])
+workdir, out = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+run = tiny_runs.make_config(train__num_steps=int(sys.argv[4]))
+setup = run_setup.prepare(run, cache)
+shard = mesh.batch_sharding(setup.mesh)
+for step, batch in enumerate(input_pipeline.train_batches(
+    cache, sharding=shard, batch_size=8, seed=0, start_step=0, num_steps=40,
+    reader='numpy',
+)):
+    parts = {
+        f'{step}.{name}.{part.index[0].start or 0}': np.asarray(part.data)
+        for name, array in batch.items() for part in array.addressable_shards
+    }
+    np.savez(out / f'{step}.{jax.process_index()}.npz', **parts)
+train_loop.train(setup, workdir, allow_change=[])
+"""
+
+
+def launch(
+    cache: records.PackedCache,
+    workdir: pathlib.Path,
+    out: pathlib.Path,
+    *,
+    num_processes: int,
+    num_steps: int,
+) -> None:
+    """Trains with so many processes and waits for them to end well."""
+    out.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    children = []
+    for index in range(num_processes):
+        env = {**os.environ, 'PYTHONPATH': str(_ROOT)}
+        if num_processes > 1:
+            env |= {
+                'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}',
+                'JAX_NUM_PROCESSES': str(num_processes),
+                'JAX_PROCESS_ID': str(index),
+            }
+        command = [sys.executable, '-c', _CHILD, str(cache.path), str(workdir)]
+        command += [str(out), str(num_steps)]
+        children.append(
+            subprocess.Popen(
+                command,
+                cwd=_ROOT,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    try:
+        outputs = [child.communicate(timeout=150)[0] for child in children]
+    finally:
+        for child in children:
+            child.kill()
+    for child, output in zip(children, outputs, strict=True):
+        assert child.returncode == 0, output
+
+
+def batches(out: pathlib.Path) -> dict[str, np.ndarray]:
+    """'step.feature' -> the global batch, its parts put together by their rows."""
+    parts: dict[str, dict[int, np.ndarray]] = {}
+    for path in out.glob('*.npz'):
+        for name, array in np.load(path).items():
+            step_and_feature, _, start = name.rpartition('.')
+            parts.setdefault(step_and_feature, {})[int(start)] = array
+    return {
+        name: np.concatenate([rows[start] for start in sorted(rows)])
+        for name, rows in parts.items()
+    }
+
+
+def losses(workdir: pathlib.Path, kind: str) -> dict[int, float]:
+    rows = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+    return {row['step']: row['loss'] for row in rows if row['kind'] == kind}
+
+
+@pytest.fixture(scope='module')
+def two_ways(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """10 steps with one process, and with two."""
+    root = tmp_path_factory.mktemp('multihost')
+    cache = tiny_runs.write_cache(root / 'cache')
+    launch(cache, root / 'one', root / 'batches1', num_processes=1, num_steps=10)
+    launch(cache, root / 'two', root / 'batches2', num_processes=2, num_steps=10)
+    return root
+
+
+def test_the_global_batch_does_not_depend_on_the_number_of_processes(
+    two_ways: pathlib.Path,
+) -> None:
+    one, two = batches(two_ways / 'batches1'), batches(two_ways / 'batches2')
+    assert len(one) == 40 * len(records.FEATURES)
+    assert one.keys() == two.keys()
+    for name, rows in one.items():
+        assert rows.shape == (8, tiny_runs.SEQ_LEN)
+        np.testing.assert_array_equal(rows, two[name])
+
+
+def test_two_processes_train_as_one_does(two_ways: pathlib.Path) -> None:
+    for kind in ('train', 'evaluation'):
+        one = losses(two_ways / 'one', kind)
+        two = losses(two_ways / 'two', kind)
+        assert one.keys() == two.keys()
+        np.testing.assert_allclose(list(two.values()), list(one.values()), rtol=1e-5)
+    one = restore.load_base(str(two_ways / 'one')).parameters
+    two = restore.load_base(str(two_ways / 'two')).parameters
+    for name, array in one.items():
+        np.testing.assert_allclose(two[name], array, atol=2e-4, err_msg=name)

@@ -1,0 +1,262 @@
+import dataclasses
+import math
+import pathlib
+
+import jax
+import programs
+import pytest
+
+from hax_jax.config import convert, schema
+from hax_jax.data import records
+from hax_jax.training import planner, run_setup, train_step
+
+ROOT = pathlib.Path(__file__).parents[2]
+# 2 layers of width 32, 4 heads, 64 places, 64 ids. Parameters by hand:
+# wte 64 * 32 and wpe 64 * 32; a layer has norms 4 * 32, c_attn 32 * 96 + 96,
+# attn.c_proj 32 * 32 + 32, c_fc 32 * 128 + 128, mlp.c_proj 128 * 32 + 32; ln_f 2 * 32.
+LAYER = 128 + (3072 + 96) + (1024 + 32) + (4096 + 128) + (4096 + 32)
+PARAMETERS = 2048 + 2048 + 2 * LAYER + 64
+
+
+def make_run(**sections: dict[str, object]) -> schema.Config:
+    draft = convert.draft()
+    draft.data.path = 'data'
+    draft.data.seq_len = 32
+    draft.tokenizer.path = 'train'
+    draft.model.update(
+        n_layer=2, n_head=4, n_embd=32, n_positions=64, vocab_size=64, attention='xla'
+    )
+    draft.train.update(num_steps=10, checkpoint_every_steps=4, eval_every_steps=3)
+    draft.train.compute_dtype = 'float32'
+    for section, values in sections.items():
+        draft[section].update(values)
+    return convert.freeze(draft)
+
+
+def make_cache(seq_len: int) -> records.PackedCache:
+    counts = {
+        'rows': 20,
+        'segments': 40,
+        'positions': 20 * seq_len,
+        'prompt': 4 * seq_len,
+        'answer': 11 * seq_len,
+        'padding': 5 * seq_len,
+    }
+    meta = {'seq_len': seq_len, 'fingerprint': '0', 'splits': {'train': counts}}
+    return records.PackedCache(pathlib.Path('data'), meta)
+
+
+def make_plan(**sections: dict[str, object]) -> planner.Plan:
+    run = make_run(**sections)
+    return planner.make_plan(run_setup.prepare(run, make_cache(run.data.seq_len)))
+
+
+def test_parameters_are_counted_by_hand() -> None:
+    plan = make_plan()
+    assert PARAMETERS == 29_568
+    assert (plan.trainable_parameters, plan.frozen_parameters) == (PARAMETERS, 0)
+    # float32; two moments and two counters of int32.
+    assert plan.parameter_bytes == 4 * PARAMETERS
+    assert plan.moment_bytes == 8 * PARAMETERS + 8
+    assert plan.gradient_bytes == 4 * PARAMETERS
+    assert plan.checkpoint_bytes == 12 * PARAMETERS + 8
+
+
+def test_adapters_alone_are_trained_and_saved_with_lora() -> None:
+    plan = make_plan(lora={'rank': 2, 'targets': ('attn.c_attn',)})
+    adapters = 2 * (32 * 2 + 2 * 96)  # two layers
+    assert (plan.trainable_parameters, plan.frozen_parameters) == (adapters, PARAMETERS)
+    assert plan.parameter_bytes == 4 * (adapters + PARAMETERS)
+    assert plan.checkpoint_bytes == 12 * adapters + 8
+
+
+def test_steps_epochs_and_positions() -> None:
+    plan = make_plan(train={'batch_size': 4})
+    assert plan.positions_per_step == 4 * 32
+    assert plan.tokens_per_step == 4 * 32 * 15 / 20
+    assert plan.steps_per_epoch == 5.0
+    assert (plan.num_steps, plan.num_epochs) == (10, 2.0)
+    assert plan.padding_share == 5 / 20
+    assert plan.loss_share == 11 / 20
+
+
+def test_questions_carry_loss_where_they_have_a_weight() -> None:
+    plan = make_plan(data={'question_weight': 0.5})
+    assert plan.loss_share == 15 / 20
+
+
+def test_checkpoints_are_counted() -> None:
+    # Due at 4, 8 and 10; evaluated at 3, 6, 9 and 10, so the best may be at 3, 6, 9.
+    plan = make_plan()
+    assert (plan.scheduled_checkpoints, plan.best_checkpoints) == (3, 3)
+    assert plan.kept_checkpoints == 3  # two of the last, one of the best
+    plan = make_plan(train={'keep_best': 0})
+    assert (plan.best_checkpoints, plan.kept_checkpoints) == (0, 2)
+    plan = make_plan(train={'checkpoint_every_steps': 5})
+    assert plan.scheduled_checkpoints == 2
+    plan = make_plan(train={'checkpoint_every_steps': 500, 'eval_every_steps': 100})
+    assert (plan.scheduled_checkpoints, plan.kept_checkpoints) == (1, 1)
+
+
+def test_microbatches_keep_two_gradients_and_fewer_activations() -> None:
+    whole, parts = make_plan(), make_plan(train={'grad_accum_steps': 4})
+    assert parts.gradient_bytes == 2 * whole.gradient_bytes
+    assert parts.activation_bytes * 4 == whole.activation_bytes
+    assert parts.logits_bytes * 4 == whole.logits_bytes == 2 * 4 * 8 * 32 * 64
+
+
+@pytest.mark.parametrize(
+    ('size', 'attention', 'scan', 'remat'),
+    [
+        (64, 'xla', False, 'none'),
+        (256, 'blockwise', False, 'none'),
+        (128, 'xla', True, 'block'),
+        (128, 'xla', True, 'dots'),
+    ],
+)
+def test_temporaries_are_near_what_the_compiler_asks_for(
+    size: int, attention: str, scan: bool, remat: str
+) -> None:
+    run = make_run(
+        data={'seq_len': 256},
+        model={
+            'n_layer': 6 if scan else 2,
+            'n_embd': size,
+            'n_positions': 256,
+            'attention': attention,
+            'scan_layers': scan,
+        },
+        train={'remat': remat},
+    )
+    setup = run_setup.prepare(run, make_cache(256))
+    step = train_step.make_train_step(
+        setup.blueprint,
+        setup.tx,
+        setup.schedule,
+        mesh=setup.mesh,
+        grad_accum_steps=1,
+        seed=0,
+    )
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            (8, 256), 'float32' if name == 'loss_weights' else 'int32'
+        )
+        for name in records.FEATURES
+    }
+    with jax.set_mesh(setup.mesh):
+        compiled = step.lower(setup.blueprint.abstract, batch).compile()
+    asked = compiled.memory_analysis().temp_size_in_bytes
+    plan = planner.make_plan(setup)
+    planned = plan.gradient_bytes + plan.activation_bytes + plan.logits_bytes
+    assert 0.75 < planned / asked < 1.33
+    if remat != 'none':  # and that is what it is for
+        kept = dataclasses.replace(
+            run, train=dataclasses.replace(run.train, remat='none')
+        )
+        whole = planner.make_plan(run_setup.prepare(kept, make_cache(256)))
+        assert asked < 0.6 * whole.device_bytes
+
+
+def test_each_number_stands_in_the_table() -> None:
+    plan = make_plan(train={'batch_size': 4})
+    text = planner.render(plan)
+    assert f'{PARAMETERS:,} trained, 0 frozen' in text
+    assert '4 rows of 32: 128 positions, 96 tokens per step' in text
+    assert '10 steps; 5.0 steps per epoch, 2.00 epochs of 20 rows' in text
+    assert '25.0% padding, 55.0% carry loss' in text
+    assert '3 and up to 3 where an evaluation is the best so far' in text
+    assert '3 of them kept at most, 354.8 kB each' in text
+    for name in ('parameters', 'moments', 'gradients', 'activations', 'logits'):
+        assert f'\n  {name}' in text
+    assert len(text.split('\n')) == 12
+
+
+def test_the_table_says_what_each_pattern_takes() -> None:
+    plan = make_plan(optimizer={'lr_multipliers': ('wte.*=0', 'ln_1.*=0.5', 'bias=2')})
+    # wte 64 * 32; ln_1 has 2 * 32 in each layer; the biases that are not ln_1's: in a
+    # layer 96 + 32 + 128 + 32 and ln_2's 32, and ln_f's 32.
+    biases = 2 * (96 + 32 + 128 + 32 + 32) + 32
+    rest = PARAMETERS - 2048 - 128 - biases
+    moving = PARAMETERS - 2048
+    assert (plan.trainable_parameters, plan.frozen_parameters) == (moving, 2048)
+    assert plan.moment_bytes == 8 * moving + 8
+    assert plan.gradient_bytes == 4 * moving
+    assert plan.parameter_bytes == 4 * PARAMETERS
+    # The checkpoint holds all parameters, and the moments of those that move.
+    assert plan.checkpoint_bytes == 4 * PARAMETERS + 8 * moving + 8
+    assert (
+        'learning rate wte.*      times 0 (frozen): 1 tensors, 2,048 parameters\n'
+        '              ln_1.*     times 0.5: 4 tensors, 128 parameters\n'
+        f'              bias       times 2: 11 tensors, {biases} parameters\n'
+        f'              all others times 1: 12 tensors, {rest:,} parameters\n'
+    ) in planner.render(plan)
+
+
+def test_bfloat16_halves_parameters_and_moments_alike() -> None:
+    plan = make_plan(
+        train={'param_dtype': 'bfloat16'}, optimizer={'moment_dtype': 'bfloat16'}
+    )
+    assert plan.parameter_bytes == 2 * PARAMETERS
+    assert plan.moment_bytes == 4 * PARAMETERS + 8
+
+
+def test_gpt2_has_124_million_parameters_and_their_sizes() -> None:
+    sizes = dataclasses.asdict(schema.ModelConfig()) | {
+        'n_layer': 12,
+        'n_head': 12,
+        'n_embd': 768,
+        'n_positions': 1024,
+        'vocab_size': 50257,
+    }
+    plan = make_plan(model=sizes, data={'seq_len': 1024})
+    assert plan.trainable_parameters == 124_439_808
+    assert plan.checkpoint_bytes == 12 * 124_439_808 + 8
+    lora = make_plan(model=sizes, data={'seq_len': 1024}, lora={'rank': 16})
+    # Rank 16 on kernels [768, 2304], [768, 768], [768, 3072] and [3072, 768].
+    adapters = 12 * 16 * (768 + 2304 + 768 + 768 + 768 + 3072 + 3072 + 768)
+    assert lora.trainable_parameters == adapters == 2_359_296
+
+
+MESH = """
+from tests_planner import make_plan, PARAMETERS
+plan = make_plan(mesh={'fsdp': 2, 'tensor': 2})
+print(plan.mesh, plan.parameter_bytes, plan.activation_bytes, plan.logits_bytes)
+"""
+
+
+def test_a_device_of_a_mesh_holds_its_share() -> None:
+    code = MESH.replace('tests_planner', pathlib.Path(__file__).stem)
+    done = programs.run(
+        '-c', code, XLA_FLAGS='--xla_force_host_platform_device_count=4'
+    )
+    assert done.returncode == 0, done.stderr
+    # Whole on each device: the norms and biases. In halves: wpe. In quarters: wte and
+    # the kernels.
+    kernels = 2 * (3072 + 1024 + 4096 + 4096)
+    whole = PARAMETERS - kernels - 2 * 2048
+    held = 4 * (whole + 2048 // 2 + (2048 + kernels) // 4)
+    rows = 4  # of 8, over two shards
+    scores = 2 * 4 * 32 / 2
+    width = 32 * (7 + 12 / 2) + scores
+    activations = math.floor(rows * 32 * 4 * (2 * width + scores + 8 * 32))
+    logits = 2 * 4 * rows * 32 * 64 // 2
+    mesh = {'data': 1, 'fsdp': 2, 'tensor': 2}
+    assert done.stdout == f'{mesh} {held} {activations} {logits}\n'
+
+
+@pytest.mark.parametrize(('saves', 'evaluations'), [(4, 3), (4, 6), (7, 7), (50, 3)])
+def test_checkpoints_are_counted_as_they_come_due(saves: int, evaluations: int) -> None:
+    plan = make_plan(
+        train={'checkpoint_every_steps': saves, 'eval_every_steps': evaluations}
+    )
+    steps = range(1, 11)
+    due = {s for s in steps if s % saves == 0 or s == 10}
+    evaluated = {s for s in steps if s % evaluations == 0 or s == 10}
+    found = (plan.scheduled_checkpoints, plan.best_checkpoints)
+    assert found == (len(due), len(evaluated - due))
+
+
+def test_the_longest_run_is_planned_at_once() -> None:
+    # 2**31 - 1 steps of a checkpoint each would not fit into memory as a list.
+    plan = make_plan(train={'num_steps': 2**31 - 1, 'checkpoint_every_steps': 1})
+    assert (plan.scheduled_checkpoints, plan.best_checkpoints) == (2**31 - 1, 0)

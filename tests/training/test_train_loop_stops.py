@@ -1,0 +1,158 @@
+"""Why a run ends, where its time goes, and what it writes besides its loss."""
+
+import math
+import pathlib
+import signal
+
+import pytest
+import test_metrics
+import test_tracking
+import test_train_loop
+import tiny_runs
+
+from hax_jax.data import records
+from hax_jax.runs import restore
+from hax_jax.training import run_summary, stopping
+from hax_jax.watch import metrics, stopwatch
+
+# Nothing moves, so the first evaluation stays the best one.
+STILL = {
+    'optimizer__learning_rate': 1e-30,
+    'train__eval_every_steps': 5,
+    'train__checkpoint_every_steps': 5,
+}
+SHORT = {'train__num_steps': 7, 'train__eval_every_steps': 4}
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
+    return tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'cache')
+
+
+def test_patience_counts_over_the_whole_run_and_can_be_raised(
+    cache: records.PackedCache, tmp_path: pathlib.Path
+) -> None:
+    changes = {**STILL, 'train__patience': 2}
+    first = test_train_loop.train(cache, tmp_path, **changes)
+    assert (first.step, first.reason) == (15, 'patience')
+    assert (first.history.best_step, first.history.since_best) == (5, 2)
+    assert math.isclose(first.history.loss_before, first.history.best_loss)
+    # Killed before that step was saved: the evaluation at 10 still counts.
+    test_train_loop.remove_checkpoint(tmp_path, 15)
+    again = test_train_loop.train(cache, tmp_path, **changes)
+    assert (again.step, again.reason, again.trained_steps) == (15, 'patience', 5)
+    assert again.history == first.history
+    # Started once more it has nothing to do, says so, and writes nothing.
+    before = test_train_loop.tree(tmp_path)
+    ended = test_train_loop.train(cache, tmp_path, **changes)
+    assert (ended.step, ended.reason, ended.trained_steps) == (15, 'patience', 0)
+    assert test_train_loop.tree(tmp_path) == before
+    assert '--config.train.patience=4' in run_summary.render(ended, tmp_path)
+    longer = test_train_loop.train(cache, tmp_path, **{**changes, 'train__patience': 3})
+    assert (longer.step, longer.reason) == (20, 'patience')
+    rows = tiny_runs.lines(tmp_path, 'evaluation')
+    assert [row['step'] for row in rows] == [0, 5, 10, 15, 20]
+    # TensorBoard shows each step of each curve once.
+    seen = [(tag, step) for tag, step, _ in test_tracking.shown(tmp_path)]
+    assert len(seen) == len(set(seen))
+    steps = [step for tag, step in seen if tag == 'train/loss']
+    assert steps == list(range(1, 21))
+
+
+@pytest.fixture(scope='module')
+def whole(
+    cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """A run of 7 steps that nothing stopped and that writes nothing more."""
+    workdir = tmp_path_factory.mktemp('runs') / 'whole'
+    test_train_loop.train(cache, workdir, **SHORT)
+    return workdir
+
+
+def test_a_run_that_is_out_of_time_is_saved_and_goes_on_bit_for_bit(
+    cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    # Less than it takes to start, and yet the call makes a step.
+    cut = test_train_loop.train(cache, tmp_path, **SHORT, train__max_minutes=1e-9)
+    assert (cut.step, cut.reason, run_summary.exit_code(cut)) == (1, 'max_minutes', 75)
+    last = test_train_loop.train(cache, tmp_path, **SHORT, train__max_minutes=60.0)
+    assert (last.step, last.reason, run_summary.exit_code(last)) == (7, 'finished', 0)
+    assert test_train_loop.losses(tmp_path) == test_train_loop.losses(whole)
+    # No step is missing in what is logged: what came before the end has a line too.
+    covered = tiny_runs.lines(tmp_path, 'train')
+    assert sum(row['steps'] for row in covered) == 7
+    assert covered[0]['step'] == covered[0]['steps'] == 1
+
+
+def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
+    with stopping.Signals() as signals:
+        assert not signals.received(1, every=1)
+    with stopping.Signals(max_minutes=60.0) as signals:
+        assert not signals.received(1, every=1)
+    with stopping.Signals(max_minutes=1e-9) as signals:
+        assert signals.received(1, every=1)
+        assert (signals.number, signals.time_is_up) == (0, True)
+        signal.raise_signal(signal.SIGTERM)
+        assert signals.received(2, every=1)
+        assert (signals.number, signals.time_is_up) == (signal.SIGTERM, True)
+
+
+def test_time_layers_and_profile_are_written_and_change_no_loss(
+    cache: records.PackedCache,
+    whole: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path
+    summary = test_train_loop.train(
+        cache,
+        run,
+        **SHORT,
+        train__layer_metrics_every_steps=3,
+        train__log_every_steps=2,
+        train__profile_steps='2:4',
+    )
+    printed = capfd.readouterr().out
+    assert test_train_loop.bit_equal(
+        restore.load_base(str(run), step=7).parameters,
+        restore.load_base(str(whole), step=7).parameters,
+    )
+    assert set(summary.seconds) == set(stopwatch.PARTS)
+    rows = tiny_runs.lines(run, 'train')
+    # A checkpoint at 5 ends an interval too.
+    assert [row['step'] for row in rows] == [2, 4, 5, 6, 7]
+    for row in rows:
+        assert 'step' in row['seconds']
+        assert 'mfu' not in row  # a CPU's peak is not known
+    for part in ('compile', 'evaluation'):
+        assert sum(row['seconds'].get(part, 0.0) for row in rows) > 0
+    (last,) = tiny_runs.lines(run, 'summary')
+    assert last['reason'] == 'finished'
+    assert last['history']['best_loss'] == summary.history.best_loss
+    layers = tiny_runs.lines(run, 'layers')
+    assert [row['step'] for row in layers] == [3, 6]
+    assert set(layers[0]['by']) == {'wte', 'wpe', 'h.0', 'h.1', 'ln_f'}
+    assert layers[0]['by']['h.0']['update_ratio'] > 0
+    traces = list((run / 'profile').rglob('*.xplane.pb'))
+    assert len(traces) == 1
+    assert f'--logdir={run}/profile' in printed
+
+
+def test_the_share_of_the_peak_is_that_of_the_tokens_that_are_no_padding(
+    tmp_path: pathlib.Path,
+) -> None:
+    with stopwatch.Stopwatch() as watch:
+        report = metrics.Report(
+            tmp_path,
+            start=0,
+            num_steps=1,
+            late=False,
+            watch=watch,
+            flops_per_token=1e6,
+            peak_flops=1e12,
+        )
+        report.step(test_metrics.step_metrics(2.0, 25.0))
+        report.interval(1)
+        report.close()
+    (row,) = tiny_runs.lines(tmp_path, 'train')
+    assert math.isclose(row['mfu'], row['tokens_per_second'] * 1e6 / 1e12)

@@ -1,0 +1,245 @@
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import pytest
+
+from hax_jax.watch import metrics, stopwatch
+
+
+def read(path: pathlib.Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().split('\n')[:-1]]
+
+
+def write_steps(path: pathlib.Path, steps: list[int], *, start_step: int = 0) -> None:
+    file = metrics.MetricsFile(path, start_step=start_step)
+    for step in steps:
+        file.write('train', step, {'loss': step / 10})
+    file.close()
+
+
+def test_each_line_is_an_object_that_is_there_at_once(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'metrics.jsonl'
+    file = metrics.MetricsFile(path, start_step=0)
+    file.write('train', 10, {'loss': 2.5})
+    file.write('evaluation', 10, {'by': {'all': 'é\u2028'}})
+    assert path.read_text() == (
+        '{"step": 10, "kind": "train", "loss": 2.5}\n'
+        '{"step": 10, "kind": "evaluation", "by": {"all": "\\u00e9\\u2028"}}\n'
+    )
+    file.close()
+
+
+def test_going_on_keeps_the_lines_up_to_the_restored_step(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'metrics.jsonl'
+    write_steps(path, [10, 20, 30, 40])
+    write_steps(path, [30, 35], start_step=20)
+    assert [row['step'] for row in read(path)] == [10, 20, 30, 35]
+    write_steps(path, [40], start_step=100)
+    assert [row['step'] for row in read(path)] == [10, 20, 30, 35, 40]
+    write_steps(path, [], start_step=0)
+    assert read(path) == []
+
+
+@pytest.mark.parametrize('kept', range(1, len('{"step": 20, "kind": "train"}') + 1))
+def test_a_last_line_that_was_cut_goes_wherever_it_was_cut(
+    tmp_path: pathlib.Path, kept: int
+) -> None:
+    path = tmp_path / 'metrics.jsonl'
+    whole = '{"step": 10, "kind": "train"}\n'
+    path.write_text(whole + '{"step": 20, "kind": "train"}'[:kept])
+    write_steps(path, [30], start_step=20)
+    assert [row['step'] for row in read(path)] == [10, 30]
+
+
+def test_a_line_that_holds_no_step_goes(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text('{"kind": "train"}\n\x00\x00\n\n12\n{"step": 1, "kind": "train"}\n')
+    write_steps(path, [], start_step=20)
+    assert read(path) == [{'step': 1, 'kind': 'train'}]
+
+
+def test_a_number_that_json_lacks_is_an_error(tmp_path: pathlib.Path) -> None:
+    file = metrics.MetricsFile(tmp_path / 'metrics.jsonl', start_step=0)
+    with pytest.raises(ValueError, match='JSON compliant'):
+        file.write('train', 1, {'loss': float('nan')})
+    file.close()
+    assert (tmp_path / 'metrics.jsonl').read_text() == ''
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, *, yes: bool) -> None:
+    monkeypatch.setattr('sys.stderr.isatty', lambda: yes, raising=False)
+
+
+def test_a_log_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=False)
+    progress = metrics.Progress(start=5, total=10)
+    progress.advance()
+    progress.advance()
+    progress.show(7, 'loss 2.5')
+    progress.note('validation')
+    progress.close()
+    out, err = capsys.readouterr()
+    shown, noted = out.splitlines()
+    assert re.fullmatch(r'step 7/10 loss 2\.5 \| [\d.]+ steps/s \| ETA \w+', shown)
+    assert noted == 'validation'
+    assert err == ''
+
+
+def test_compiling_slows_no_rate_and_delays_no_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=False)
+    now = [100.0]
+    monkeypatch.setattr(metrics.time, 'monotonic', lambda: now[0])
+    progress = metrics.Progress(start=5, total=105)
+    now[0] += 50
+    progress.advance()
+    progress.advance()
+    progress.leave_out(46.0)
+    progress.show(7, 'loss')
+    # Two steps in 50 - 46 seconds; 98 are left.
+    assert capsys.readouterr().out == 'step 7/105 loss | 0.50 steps/s | ETA 3m16s\n'
+
+
+def test_what_came_before_the_report_is_in_no_rate(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal(monkeypatch, yes=False)
+    now = [100.0]
+    monkeypatch.setattr(metrics.time, 'monotonic', lambda: now[0])
+    first = step_metrics(2.0, 25.0)
+    with stopwatch.Stopwatch() as watch:
+        now[0] += 50  # imports, weights
+        report = metrics.Report(tmp_path, start=0, num_steps=3, late=False, watch=watch)
+        now[0] += 4
+        report.step(first)
+        report.interval(1)
+        report.close()
+    shown = capsys.readouterr().out
+    assert '0.25 steps/s | ETA 8s' in shown
+
+
+def test_a_terminal_gets_a_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=True)
+    progress = metrics.Progress(start=5, total=10)
+    progress.advance()
+    progress.show(7, 'loss 2.5')
+    progress.note('validation')
+    progress.close()
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert '6/10' in err
+    assert 'loss 2.5' in err
+    assert 'validation' in err
+
+
+def test_a_line_before_the_first_step_divides_by_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=False)
+    metrics.Progress(start=5, total=10).show(5, 'loss')
+    assert capsys.readouterr().out.startswith('step 5/10 loss | 0.00 steps/s')
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'shown'),
+    [
+        (0.0, '0s'),
+        (59.4, '59s'),
+        (59.6, '1m00s'),
+        (65.0, '1m05s'),
+        (3599.0, '59m59s'),
+        (3600.0, '1h00m'),
+        (3725.0, '1h02m'),
+        (360000.0, '100h00m'),
+    ],
+)
+def test_durations_are_in_words_of_people(seconds: float, shown: str) -> None:
+    assert metrics.duration(seconds) == shown
+
+
+@pytest.fixture
+def watch() -> Iterator[stopwatch.Stopwatch]:
+    with stopwatch.Stopwatch() as watch:
+        yield watch
+
+
+def step_metrics(loss: float, weight: float) -> metrics.StepMetrics:
+    values = {
+        'loss': loss,
+        'weight': weight,
+        'tokens': 2 * weight,
+        'grad_norm': loss / 2,
+        'learning_rate': 0.5,
+    }
+    return {name: jnp.float32(value) for name, value in values.items()}
+
+
+def test_a_report_weighs_losses_and_comes_one_interval_late(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    watch: stopwatch.Stopwatch,
+) -> None:
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True, watch=watch)
+    path = tmp_path / 'metrics.jsonl'
+    report.step(step_metrics(1.0, 10.0))
+    report.step(step_metrics(4.0, 30.0))
+    report.interval(2)
+    assert read(path) == []
+    report.step(step_metrics(2.0, 8.0))
+    report.interval(3)
+    report.flush()
+    first, second = read(path)
+    assert first['step'] == 2
+    assert first['loss'] == (1 * 10 + 4 * 30) / 40
+    assert first['weight'] == 40
+    assert first['tokens'] == 80
+    assert first['grad_norm'] == 2.0
+    assert first['steps'] == 2
+    assert (second['step'], second['loss']) == (3, 2.0)
+    report.close()
+    assert 'step 2/4 loss 3.2500' in capsys.readouterr().out
+
+
+def test_a_run_that_begins_again_at_step_0_begins_its_file_again(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text('{"step": 0, "kind": "evaluation"}\n')
+    metrics.MetricsFile(path, start_step=0).close()
+    assert read(path) == []
+
+
+def test_a_report_that_is_not_late_reads_at_once(
+    tmp_path: pathlib.Path, watch: stopwatch.Stopwatch
+) -> None:
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=False, watch=watch)
+    report.step(step_metrics(1.0, 10.0))
+    report.interval(1)
+    assert [row['step'] for row in read(tmp_path / 'metrics.jsonl')] == [1]
+    report.close()
+
+
+@pytest.mark.parametrize('loss', [float('nan'), float('inf')])
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_remedy(
+    tmp_path: pathlib.Path, loss: float, watch: stopwatch.Stopwatch
+) -> None:
+    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True, watch=watch)
+    report.step(step_metrics(loss, 10.0))
+    with pytest.raises(FloatingPointError, match=r'Lower optimizer\.learning_rate'):
+        report.flush()
+    report.interval(1)
+    with pytest.raises(FloatingPointError, match='in the steps up to 1'):
+        report.flush()
+    report.close()
