@@ -96,12 +96,9 @@ def time_step(name: str, *, batch_size: int = 8, num_steps: int = 20) -> dict[st
         blueprint = train_state.make_blueprint(
             model, lora, tx, compute_dtype='bfloat16', mesh=devices
         )
-        state = train_state.create(
-            blueprint, model, lora, tx, compute_dtype='bfloat16', seed=0
-        )
+        state = train_state.create(blueprint, seed=0)
         step = train_step.make_train_step(
             blueprint,
-            tx,
             optimizer.schedule(settings, num_steps=1000),
             mesh=devices,
             grad_accum_steps=1,

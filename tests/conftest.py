@@ -22,6 +22,22 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 
+import jax
+import jaxlib
+
+from hax_jax.devices import runtime
+
+# A plugin may have imported JAX before this file was read.
+jax.config.update('jax_compilation_cache_dir', os.environ['JAX_COMPILATION_CACHE_DIR'])
+jax.config.update(
+    'jax_disable_most_optimizations',
+    os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] == '1',
+)
+# The flags of a program: a child process and this one then compute the same bits.
+os.environ['XLA_FLAGS'] = runtime.xla_flags(
+    os.environ.get('XLA_FLAGS', ''), jaxlib.__version__
+)
+
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',
     'Ask her once, kindly, to call first. If she does not, be out on Sunday.',

@@ -13,6 +13,7 @@ import numpy as np
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.evaluation import eval_step
 from hax_jax.model import naming, param_tree
 from hax_jax.training import optimizer, train_step
 from hax_jax.training import train_state as ts
@@ -69,10 +70,9 @@ def train(
         blueprint = ts.make_blueprint(
             MODEL, lora, tx, compute_dtype='float32', mesh=mesh
         )
-        state = ts.create(blueprint, MODEL, lora, tx, compute_dtype='float32', seed=0)
+        state = ts.create(blueprint, seed=0)
         step = train_step.make_train_step(
             blueprint,
-            tx,
             schedule,
             mesh=mesh,
             grad_accum_steps=grad_accum_steps,
@@ -85,16 +85,14 @@ def train(
             # Several steps in flight deadlock in the CPU's collectives.
             jax.block_until_ready(state)
             seen.append({name: float(value) for name, value in metrics.items()})
-        evaluated = train_step.make_eval_step(blueprint, mesh=mesh)(
+        evaluated = eval_step.make_eval_step(blueprint.model, mesh=mesh)(
             state.params,
             state.frozen,
             {k: param_tree.place(v, rows) for k, v in batch(9).items()},
         )
         evaluated = np.asarray(jax.block_until_ready(evaluated['nll']))
     base = random_base()
-    placed_base = ts.create(
-        blueprint, MODEL, lora, tx, compute_dtype='float32', seed=0, base=base
-    )
+    placed_base = ts.create(blueprint, seed=0, base=base)
     leaves = param_tree.named(placed_base.params) | param_tree.named(placed_base.frozen)
     return {
         'each_shard_is_its_part_of_the_base': all(

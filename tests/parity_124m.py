@@ -150,19 +150,11 @@ def by_hax_jax(folder: pathlib.Path, ids: np.ndarray, attention: str) -> Compute
     here, lora = mesh.make_mesh(schema.MeshConfig()), schema.LoraConfig()
     tx = optimizer.make_optimizer(SETTINGS, num_steps=NUM_STEPS)
     blueprint = ts.make_blueprint(model, lora, tx, compute_dtype='float32', mesh=here)
-    state = ts.create(
-        blueprint,
-        model,
-        lora,
-        tx,
-        compute_dtype='float32',
-        seed=0,
-        base=pretrained.load_parameters(folder, model),
-    )
+    state = ts.create(blueprint, seed=0, base=pretrained.load_parameters(folder, model))
 
     def run(params: nnx.State, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         positions = jnp.broadcast_to(jnp.arange(rows.shape[1]), rows.shape)
-        built = nnx.merge(blueprint.graphdef, params, state.frozen)
+        built = nnx.merge(blueprint.model.graphdef, params, state.frozen)
         return built.head(built(rows, positions, jnp.ones_like(positions)))
 
     @jax.jit
@@ -183,7 +175,6 @@ def by_hax_jax(folder: pathlib.Path, ids: np.ndarray, attention: str) -> Compute
 
     step = train_step.make_train_step(
         blueprint,
-        tx,
         optimizer.schedule(SETTINGS, num_steps=NUM_STEPS),
         mesh=here,
         grad_accum_steps=1,

@@ -130,7 +130,6 @@ def test_every_room_of_hax_jax_has_its_place_in_the_table() -> None:
     assert set(PLACES) - there <= NOT_YET
 
 
-
 def is_package(path: pathlib.Path) -> bool:
     return path.is_dir() and any(path.glob('*.py'))
 

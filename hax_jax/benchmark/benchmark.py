@@ -120,16 +120,8 @@ class Training:
 
     def __init__(self, setup: run_setup.Setup, *, reader: str = 'numpy') -> None:
         self.setup = setup
-        run = setup.run
         with jax.set_mesh(setup.mesh):
-            self.state = ts.create(
-                setup.blueprint,
-                run.model,
-                run.lora,
-                setup.tx,
-                compute_dtype=setup.compute_dtype,
-                seed=0,
-            )
+            self.state = ts.create(setup.blueprint, seed=0)
             self._step = train_loop.step_function(setup)
             self._batches = timing.batches(setup, reader=reader)
         with stopwatch.Stopwatch() as watch, jax.set_mesh(setup.mesh):

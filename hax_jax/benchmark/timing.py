@@ -15,10 +15,10 @@ import jax.numpy as jnp
 
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.evaluation import evaluate
+from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
-from hax_jax.training import run_setup, train_step
+from hax_jax.training import run_setup
 from hax_jax.training import train_state as ts
 from hax_jax.watch import throughput
 
@@ -54,7 +54,7 @@ def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
 
 def step_flops(setup: run_setup.Setup) -> float:
     """FLOPs of a train step on whole rows (throughput.py), padding counted too."""
-    abstract, run = setup.blueprint.abstract, setup.run
+    abstract, run = setup.blueprint.state, setup.run
     trained, frozen = (
         {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
         for tree in (abstract.params, abstract.frozen)
@@ -84,7 +84,7 @@ def evaluation(
     setup: run_setup.Setup, state: ts.TrainState, *, repeats: int
 ) -> tuple[Spread, float]:
     """(seconds of a whole validation split, its compile time)."""
-    step = train_step.make_eval_step(setup.blueprint, mesh=setup.mesh)
+    step = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
     run = setup.run.train
 
     def go() -> evaluate.Evaluation:
@@ -125,12 +125,14 @@ def checkpointing(
     for number in range(repeats):
         with checkpoint.Checkpoints(folder / str(number), keep_last=1) as checkpoints:
             begun = time.monotonic()
-            checkpoints.save(state, validation_loss=None, metadata={})
+            checkpoints.save(step, ts.checkpointed(state), metadata={})
             blocked.append(time.monotonic() - begun)
             checkpoints.wait()
             whole.append(time.monotonic() - begun)
             begun = time.monotonic()
-            jax.block_until_ready(checkpoints.restore(step, blueprint))
+            jax.block_until_ready(
+                checkpoints.restore(step, ts.checkpointed(blueprint.state))
+            )
             restored.append(time.monotonic() - begun)
     return {
         'blocked': Spread.of(blocked),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import optax
 from jax.sharding import Mesh
 
 from hax_jax import errors
@@ -14,11 +13,9 @@ from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import runtime
-from hax_jax.evaluation import evaluate
-from hax_jax.model import attention, naming, param_tree
+from hax_jax.evaluation import eval_step, evaluate
+from hax_jax.model import abstract, attention, naming, param_tree
 from hax_jax.runs import checkpoint, restore, run_folder
-from hax_jax.training import train_state as ts
-from hax_jax.training import train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,18 +118,17 @@ def score(
     implementation = _attention(run, cache.seq_len, notes)
     dtype = run_folder.compute_dtype(run)
     with jax.set_mesh(mesh):
-        blueprint = ts.make_blueprint(
+        described = abstract.abstract_model(
             dataclasses.replace(run.model, attention=implementation),
             run.lora,
-            optax.identity(),
             compute_dtype=dtype,
             mesh=mesh,
         )
-        eval_step = train_step.make_eval_step(blueprint, mesh=mesh)
-        params, frozen = _placed(blueprint, candidate)
+        score_batch = eval_step.make_eval_step(described, mesh=mesh)
+        params, frozen = _placed(described, candidate)
 
         def score_step(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-            scores = jax.device_get(eval_step(params, frozen, batch))
+            scores = jax.device_get(score_batch(params, frozen, batch))
             on_batch()
             return scores
 
@@ -189,7 +185,7 @@ def _attention(run: schema.Config, seq_len: int, notes: list[str]) -> str:
         return chosen
 
 
-def _placed(blueprint: ts.Blueprint, candidate: Candidate) -> tuple[Any, Any]:
+def _placed(described: abstract.AbstractModel, candidate: Candidate) -> tuple[Any, Any]:
     """(params, frozen) on their devices, each of which gets its own part alone."""
     if candidate.step is None:
         arrays = restore.load_base(candidate.path).parameters
@@ -199,14 +195,10 @@ def _placed(blueprint: ts.Blueprint, candidate: Candidate) -> tuple[Any, Any]:
         if found.base is not None:
             arrays = {**found.base.parameters, **arrays}
     arrays = naming.pad_vocab(arrays, candidate.run.model)
-    both = (blueprint.abstract.params, blueprint.abstract.frozen)
-    places = (blueprint.shardings.params, blueprint.shardings.frozen)
-    names = [name for state in both for name in param_tree.named(state)]
-    leaves = [
-        param_tree.place(arrays[name], place)
-        for name, place in zip(names, jax.tree.leaves(places), strict=True)
-    ]
-    return jax.tree.unflatten(jax.tree.structure(both), leaves)
+    return (
+        param_tree.place_like(described.params, arrays),
+        param_tree.place_like(described.frozen, arrays),
+    )
 
 
 def _environment(candidate: Candidate, now: dict[str, Any]) -> dict[str, Any]:

@@ -82,36 +82,15 @@ def attend(
         return blockwise.attend(q, k, v, q_segment_ids, dropout_rate, dropout_key)
     if implementation == 'splash':
         return _splash(q, k, v, q_segment_ids, kv_segment_ids)
-    mask = _mask(q_segment_ids, kv_segment_ids, q_start)  # [B, T, S]
-    if implementation == 'cudnn':
-        return jax.nn.dot_product_attention(
-            q, k, v, mask=mask[:, None], implementation='cudnn'
-        )
-    return _softmax_attention(q, k, v, mask, dropout_rate, dropout_key)
-
-
-def _mask(
-    q_segment_ids: Int[Array, 'B T'],
-    kv_segment_ids: Int[Array, 'B S'],
-    q_start: Int[Array, ''] | int,
-) -> jax.Array:
-    place = q_start + jnp.arange(q_segment_ids.shape[1])
-    causal = place[:, None] >= jnp.arange(kv_segment_ids.shape[1])  # [T, S]
+    place = q_start + jnp.arange(q.shape[1])
+    causal = place[:, None] >= jnp.arange(k.shape[1])  # [T, S]
     same = q_segment_ids[:, :, None] == kv_segment_ids[:, None, :]  # [B, T, S]
-    return causal & same
-
-
-def _softmax_attention(
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
-    mask: jax.Array,
-    dropout_rate: float,
-    dropout_key: jax.Array | None,
-) -> jax.Array:
+    mask = (causal & same)[:, None]  # [B, 1, T, S]
+    if implementation == 'cudnn':
+        return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation='cudnn')
     q = q * q.shape[-1] ** -0.5
     scores = jnp.einsum('btnh,bsnh->bnts', q, k, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask[:, None], scores, jnp.finfo(jnp.float32).min)
+    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)  # [B, N, T, S]
     if dropout_rate > 0 and dropout_key is not None:
         keep = jax.random.bernoulli(dropout_key, 1 - dropout_rate, weights.shape)

@@ -9,6 +9,7 @@ Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embeddi
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,7 @@ def make_cache(
 class Gpt2(nnx.Module):
     """The transformer without its head: token ids to hidden states.
 
-    `head()` gives what the logits are the product of; loss.py never makes them whole.
+    `head()` gives the two factors of the logits; loss.py never holds their product.
     """
 
     def __init__(
@@ -69,9 +70,9 @@ class Gpt2(nnx.Module):
         rngs: nnx.Rngs,
         remat: str = 'none',
     ) -> None:
-        """A fresh model. `dtype` is what it computes in; parameters are float32.
+        """A fresh model that computes in `dtype`; parameters are float32.
 
-        `remat` is one of config.REMATS: what the backward pass computes again.
+        `remat` is one of schema.REMATS: what the backward pass computes again.
         """
         self.model = model
         self.remat = remat
@@ -96,8 +97,17 @@ class Gpt2(nnx.Module):
         dropout_key: Key[Array, ''] | None = None,
     ) -> Float[Array, 'B T D']:
         """Hidden states after the last norm. Dropout acts only with a `dropout_key`."""
-        hidden, _ = self._run(inputs, positions, segment_ids, None, dropout_key)
-        return hidden
+        x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
+        x = _dropout(x, self.model.embd_pdrop, _fold(dropout_key, 0))
+        x = layer_loop.run(
+            self.h,
+            x,
+            segment_ids,
+            dropout_key,
+            scan=self.model.scan_layers,
+            remat=self.remat,
+        )
+        return mesh.constrain(self.ln_f(x), 'batch', None, None)
 
     def decode(
         self,
@@ -107,7 +117,19 @@ class Gpt2(nnx.Module):
         cache: Cache,
     ) -> tuple[Float[Array, 'B T D'], Cache]:
         """As a call, for T tokens that follow those in the cache, which they join."""
-        return self._run(inputs, positions, segment_ids, cache, None)
+        x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
+        keys, values, start = [], [], cache.length
+        kv_segment_ids = jax.lax.dynamic_update_slice(
+            cache.segment_ids, segment_ids, (0, start)
+        )
+        for block, k, v in zip(self.h, cache.keys, cache.values, strict=True):
+            x = mesh.constrain(x, 'batch', None, None)
+            past = Past(k, v, kv_segment_ids, start)
+            x, (k, v) = block(x, segment_ids, past=past)
+            keys.append(k)
+            values.append(v)
+        x = mesh.constrain(self.ln_f(x), 'batch', None, None)
+        return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
 
     def head(
         self,
@@ -122,39 +144,6 @@ class Gpt2(nnx.Module):
         """
         key = _fold(dropout_key, self.model.n_layer + 1)  # 1 to n_layer are the blocks'
         return self.lm_head(hidden, self.wte.embedding[...], key)
-
-    def _run(
-        self,
-        inputs: jax.Array,
-        positions: jax.Array,
-        segment_ids: jax.Array,
-        cache: Cache | None,
-        key: jax.Array | None,
-    ) -> tuple[jax.Array, Cache | None]:
-        x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
-        x = _dropout(x, self.model.embd_pdrop, key, 0)
-        if cache is None:
-
-            def call(block: Block, x: jax.Array, i: jax.Array | int) -> jax.Array:
-                x = mesh.constrain(x, 'batch', None, None)
-                layer_key = None if key is None else jax.random.fold_in(key, i + 1)
-                return block(x, segment_ids, segment_ids, None, 0, layer_key)[0]
-
-            x = layer_loop.run(
-                self.h, call, x, scan=self.model.scan_layers, remat=self.remat
-            )
-            return mesh.constrain(self.ln_f(x), 'batch', None, None), None
-        keys, values, start = [], [], cache.length
-        kv_segment_ids = jax.lax.dynamic_update_slice(
-            cache.segment_ids, segment_ids, (0, start)
-        )
-        for block, *past in zip(self.h, cache.keys, cache.values, strict=True):
-            x = mesh.constrain(x, 'batch', None, None)
-            x, (k, v) = block(x, segment_ids, kv_segment_ids, tuple(past), start, None)
-            keys.append(k)
-            values.append(v)
-        x = mesh.constrain(self.ln_f(x), 'batch', None, None)
-        return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
 
 
 class Head(nnx.Module):
@@ -176,6 +165,15 @@ class Head(nnx.Module):
         return self.embedding[...] if hasattr(self, 'embedding') else wte
 
 
+class Past(NamedTuple):
+    """The cache as one layer sees it, with room for the tokens from `start` on."""
+
+    keys: Float[Array, 'B S N H']
+    values: Float[Array, 'B S N H']
+    segment_ids: Int[Array, 'B S']  # of the new tokens too
+    start: Int[Array, '']
+
+
 class Block(nnx.Module):
     def __init__(
         self, model: schema.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
@@ -188,18 +186,16 @@ class Block(nnx.Module):
 
     def __call__(
         self,
-        x: jax.Array,
-        segment_ids: jax.Array,
-        kv_segment_ids: jax.Array,
-        past: tuple[jax.Array, jax.Array] | None,
-        start: jax.Array | int,
-        key: jax.Array | None,
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        attended, kept = self.attn(
-            self.ln_1(x), segment_ids, kv_segment_ids, past, start, key
-        )
-        x = x + _dropout(attended, self.resid_pdrop, key, 1)
-        return x + _dropout(self.mlp(self.ln_2(x), key), self.resid_pdrop, key, 2), kept
+        x: Float[Array, 'B T D'],
+        segment_ids: Int[Array, 'B T'],
+        key: Key[Array, ''] | None = None,
+        past: Past | None = None,
+    ) -> tuple[Float[Array, 'B T D'], tuple[jax.Array, jax.Array]]:
+        """The residual stream after the block, and the keys and values it attended."""
+        attended, kept = self.attn(self.ln_1(x), segment_ids, key, past)
+        x = x + _dropout(attended, self.resid_pdrop, _fold(key, 1))
+        fed = self.mlp(self.ln_2(x), key)
+        return x + _dropout(fed, self.resid_pdrop, _fold(key, 2)), kept
 
 
 class Attention(nnx.Module):
@@ -215,23 +211,22 @@ class Attention(nnx.Module):
 
     def __call__(
         self,
-        x: jax.Array,
-        segment_ids: jax.Array,
-        kv_segment_ids: jax.Array,
-        past: tuple[jax.Array, jax.Array] | None,
-        start: jax.Array | int,
-        key: jax.Array | None,
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        x: Float[Array, 'B T D'],
+        segment_ids: Int[Array, 'B T'],
+        key: Key[Array, ''] | None,
+        past: Past | None,
+    ) -> tuple[Float[Array, 'B T D'], tuple[jax.Array, jax.Array]]:
         B, T, D = x.shape
         qkv = self.c_attn(x, _fold(key, 3)).reshape(B, T, 3, self.n_head, -1)
         q, k, v = (  # each [B, T, N, H]
             mesh.constrain(part[:, :, 0], 'batch', None, 'heads', None)
             for part in jnp.split(qkv, 3, axis=2)
         )
-        implementation = self.implementation
+        kv_segment_ids, start, implementation = segment_ids, 0, self.implementation
         if past is not None:
-            k = jax.lax.dynamic_update_slice(past[0], k, (0, start, 0, 0))
-            v = jax.lax.dynamic_update_slice(past[1], v, (0, start, 0, 0))
+            kv_segment_ids, start = past.segment_ids, past.start
+            k = jax.lax.dynamic_update_slice(past.keys, k, (0, start, 0, 0))
+            v = jax.lax.dynamic_update_slice(past.values, v, (0, start, 0, 0))
             implementation = 'xla'  # few queries, at any place: nothing to save
         out = attention.attend(
             q,
@@ -292,12 +287,13 @@ def _layer_norm(
 
 
 def _fold(key: jax.Array | None, data: int) -> jax.Array | None:
+    """The key of one place of dropout; a block's places are numbered 1 to 7."""
     return None if key is None else jax.random.fold_in(key, data)
 
 
-def _dropout(x: jax.Array, rate: float, key: jax.Array | None, data: int) -> jax.Array:
+def _dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Zeroes a share `rate` of x and scales up the rest, if there is a key."""
     if rate == 0 or key is None:
         return x
-    keep = jax.random.bernoulli(jax.random.fold_in(key, data), 1 - rate, x.shape)
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
     return jnp.where(keep, x / (1 - rate), 0)

@@ -1,13 +1,15 @@
-"""The blocks one after another: unrolled or looped over, and what is computed again."""
+"""Runs the blocks one after another: unrolled or as a loop, with or without remat."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float, Int, Key
 
 from hax_jax import errors
+from hax_jax.devices import mesh
 from hax_jax.model import linear
 
 _POLICIES = {
@@ -18,45 +20,53 @@ _POLICIES = {
 
 def run(
     blocks: Iterable[nnx.Module],
-    call: Callable[[Any, jax.Array, Any], jax.Array],
-    x: jax.Array,
+    x: Float[Array, 'B T D'],
+    segment_ids: Int[Array, 'B T'],
+    dropout_key: Key[Array, ''] | None,
     *,
     scan: bool,
     remat: str,
-) -> jax.Array:
-    """x after `call(block, x, i)` of each block in turn.
+) -> Float[Array, 'B T D']:
+    """x after each block in turn.
 
-    Unrolled, XLA sees each block; with `scan`, one of them in a loop over all their
-    parameters, which the step stacks: they keep their own names and places in between.
+    Unrolled, XLA sees each block. With `scan`, it sees one block in a loop over the
+    parameters of all, which are stacked inside the step: names and checkpoints stay.
 
-    `remat` is what the backward pass finds: 'none', all that it needs; 'block', each
-    block's input alone; 'dots', that and what the products with kernels gave. Unrolled
-    on a CPU it is without effect: XLA merges what is computed again with the first.
+    `remat` says what the backward pass finds: with 'none' all that it needs; with
+    'block' each block's input alone; with 'dots' also the products with kernels. On a
+    CPU remat needs `scan`: XLA merges an unrolled recomputation with the first pass.
     """
-    graphdefs, states = zip(*map(nnx.split, blocks), strict=True)
 
-    def layer(graphdef: Any) -> Callable[..., jax.Array]:
-        def run_one(x: jax.Array, state: Any, i: Any) -> jax.Array:
-            return call(nnx.merge(graphdef, state), x, i)
+    def run_block(block: Any, x: jax.Array, i: jax.Array | int) -> jax.Array:
+        x = mesh.constrain(x, 'batch', None, None)
+        key = None if dropout_key is None else jax.random.fold_in(dropout_key, i + 1)
+        return block(x, segment_ids, key)[0]
 
-        if remat == 'none':
-            return run_one
-        return jax.checkpoint(run_one, policy=_POLICIES[remat], prevent_cse=not scan)
+    def remat_block(block: Any, x: jax.Array, i: jax.Array | int) -> jax.Array:
+        graphdef, state = nnx.split(block)
+        return jax.checkpoint(
+            lambda state, x, i: run_block(nnx.merge(graphdef, state), x, i),
+            policy=_POLICIES[remat],
+            prevent_cse=not scan,
+        )(state, x, i)
 
+    run_one = run_block if remat == 'none' else remat_block
     if not scan:
-        for i, (graphdef, state) in enumerate(zip(graphdefs, states, strict=True)):
-            x = layer(graphdef)(x, state, i)
+        for i, block in enumerate(blocks):
+            x = run_one(block, x, i)
         return x
+    (graphdef, *_), states = zip(*map(nnx.split, blocks), strict=True)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
-    run_one = layer(graphdefs[0])
     x, _ = jax.lax.scan(
-        lambda x, xs: (run_one(x, *xs), None), x, (stacked, jnp.arange(len(states)))
+        lambda x, xs: (run_one(nnx.merge(graphdef, xs[0]), x, xs[1]), None),
+        x,
+        (stacked, jnp.arange(len(states))),
     )
     return x
 
 
 def check_alike(blocks: Iterable[nnx.Module]) -> None:
-    """Raises InputError if the blocks are not so alike that `scan` can loop over them.
+    """Raises InputError if `scan` can't loop over the blocks, because they differ.
 
     Adapters in some of them make them differ.
     """

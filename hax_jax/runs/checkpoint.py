@@ -1,8 +1,8 @@
 """Orbax's asynchronous checkpoints. Its moving API is confined to this file.
 
 `<folder>/<step>/` holds two trees, each a flat dictionary of dotted names: `params`
-(what is trained: all parameters, or the adapters) and `optimizer`. The metadata of a
-step is a dictionary of the caller's.
+(the trained parameters: all of them, or the adapters) and `optimizer`. The metadata of
+a step is the caller's dictionary.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from orbax.checkpoint import v1 as ocp
 
 from hax_jax import errors
 from hax_jax.model import param_tree
-from hax_jax.training import train_state as ts
 
+PARAMS, OPTIMIZER = 'params', 'optimizer'
 _LOSS = 'validation_loss'
 
 
@@ -90,39 +90,24 @@ class Checkpoints:
 
     def save(
         self,
-        state: ts.TrainState,
-        *,
-        validation_loss: float | None,
-        metadata: dict[str, Any],
-    ) -> None:
-        """Starts to save a state under its step; waits for an earlier save to end.
-
-        The state may be donated as soon as this returns.
-        """
-        trees = {
-            'params': param_tree.named(state.params),
-            'optimizer': param_tree.named(state.opt_state),
-        }
-        self._save(int(state.step), trees, validation_loss, metadata)
-
-    def save_parameters(
-        self, step: int, parameters: dict[str, np.ndarray], *, metadata: dict[str, Any]
-    ) -> None:
-        """Saves parameters that came from elsewhere, without an optimizer state."""
-        self._save(step, {'params': parameters}, None, metadata)
-        self.wait()
-
-    def _save(
-        self,
         step: int,
-        trees: dict[str, dict[str, Any]],
-        validation_loss: float | None,
+        trees: dict[str, Any],
+        *,
+        validation_loss: float | None = None,
         metadata: dict[str, Any],
     ) -> None:
+        """Starts to save trees of arrays under a step, once an earlier save has ended.
+
+        `trees` are PARAMS, and OPTIMIZER where there is one. Their arrays may be
+        donated as soon as this returns.
+
+        Raises:
+          RuntimeError: Orbax declined to save.
+        """
         self.wait()
         response = self._checkpointer.save_checkpointables_async(
             step,
-            trees,
+            {name: param_tree.named(tree) for name, tree in trees.items()},
             force=True,
             metrics=None if validation_loss is None else {_LOSS: validation_loss},
             custom_metadata=metadata,
@@ -142,35 +127,20 @@ class Checkpoints:
         with _named_failure(self.folder, step):
             return self._checkpointer.checkpointables_metadata(step).custom_metadata
 
-    def restore(
-        self, step: int, blueprint: ts.Blueprint, *, with_optimizer: bool = True
-    ) -> tuple[Any, Any]:
-        """(params, opt_state) of a step, each device reading its own part.
+    def restore(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
+        """The trees of a step, each device reading its own part of each array.
 
-        opt_state is None if `with_optimizer` is false, as after `save_parameters`.
+        `abstract` has a tree of ShapeDtypeStructs with shardings for each that is
+        wanted: {PARAMS: ..., OPTIMIZER: ...}.
 
         Raises:
           InputError: names every tensor that is missing, extra or misshapen.
         """
-        abstract, places = blueprint.abstract, blueprint.shardings
-        wanted = {'params': _abstract(abstract.params, places.params)}
-        if with_optimizer:
-            wanted['optimizer'] = _abstract(abstract.opt_state, places.opt_state)
+        wanted = {name: param_tree.named(tree) for name, tree in abstract.items()}
         loaded = self._load(step, wanted)
-        params = jax.tree.unflatten(
-            jax.tree.structure(abstract.params),
-            [loaded['params'][name] for name in param_tree.named(abstract.params)],
-        )
-        if not with_optimizer:
-            return params, None
-        opt_state = jax.tree.unflatten(
-            jax.tree.structure(abstract.opt_state),
-            [
-                loaded['optimizer'][name]
-                for name in param_tree.named(abstract.opt_state)
-            ],
-        )
-        return params, opt_state
+        return {
+            name: param_tree.like(tree, loaded[name]) for name, tree in abstract.items()
+        }
 
     def load_parameters(
         self, step: int, shapes: dict[str, tuple[int, ...]]
@@ -185,7 +155,7 @@ class Checkpoints:
             name: jax.ShapeDtypeStruct(shape, np.float32, sharding=device)
             for name, shape in shapes.items()
         }
-        loaded = self._load(step, {'params': wanted})['params']
+        loaded = self._load(step, {PARAMS: wanted})[PARAMS]
         return {name: np.asarray(array) for name, array in loaded.items()}
 
     def _load(self, step: int, wanted: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -214,14 +184,6 @@ class Checkpoints:
             )
         with _named_failure(self.folder, step):
             return self._checkpointer.load_checkpointables(step, wanted)
-
-
-def _abstract(leaves: Any, places: Any) -> dict[str, jax.ShapeDtypeStruct]:
-    shardings = param_tree.named(places)
-    return {
-        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=shardings[name])
-        for name, leaf in param_tree.named(leaves).items()
-    }
 
 
 @contextlib.contextmanager

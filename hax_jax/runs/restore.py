@@ -9,7 +9,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -19,7 +18,7 @@ from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.formats import pretrained
-from hax_jax.model import gpt2, lora, naming, param_tree
+from hax_jax.model import abstract, gpt2, lora, naming, param_tree
 from hax_jax.runs import checkpoint, run_folder
 
 
@@ -176,21 +175,15 @@ def build(
     With adapters they are the base's and the adapter's, which is not merged. Attention
     is 'xla': the implementation that trained may not run here.
     """
-    model = dataclasses.replace(model, attention='xla')
-
-    def make() -> gpt2.Gpt2:
-        rngs = nnx.Rngs(0)
-        made = gpt2.Gpt2(model, dtype=jax.numpy.dtype(dtype), rngs=rngs)
-        if lora_settings is not None and lora_settings.rank:
-            lora.add_lora(made, lora_settings, rngs=rngs)
-        return made
-
-    graphdef, state = nnx.split(nnx.eval_shape(make))
-    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    leaves = [
-        param_tree.place(parameters[name], device) for name in param_tree.named(state)
-    ]
-    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), leaves))
+    described = abstract.abstract_model(
+        dataclasses.replace(model, attention='xla'),
+        lora_settings or schema.LoraConfig(rank=0),
+        compute_dtype=dtype,
+        mesh=None,
+    )
+    params = param_tree.place_like(described.params, parameters)
+    frozen = param_tree.place_like(described.frozen, parameters)
+    return nnx.merge(described.graphdef, params, frozen)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -182,7 +182,8 @@ def write_imported(
     (folder / TOKENIZER).mkdir()
     tokenizer.save(folder / TOKENIZER)
     with checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
-        checkpoints.save_parameters(step, parameters, metadata={'imported': origin})
+        trees = {checkpoint.PARAMS: parameters}
+        checkpoints.save(step, trees, metadata={'imported': origin})
     made = _identity(
         run,
         tokenizer=tokenizer.fingerprint,

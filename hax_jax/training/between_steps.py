@@ -1,34 +1,64 @@
-"""What the training loop does between two steps: evaluate, save, report."""
+"""Everything that the training loop does between two steps: report, evaluate, save."""
 
 import dataclasses
+import pathlib
+
+import jax
 
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.evaluation import evaluate
+from hax_jax.evaluation import eval_step, evaluate
+from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import eval_samples, history, run_setup, train_step
 from hax_jax.training import train_state as ts
-from hax_jax.watch import layer_metrics, metrics, stopwatch, verdicts
+from hax_jax.watch import (
+    layer_metrics,
+    metrics,
+    profiling,
+    stopwatch,
+    throughput,
+    tracking,
+    verdicts,
+)
 
 
 class BetweenSteps:
-    """One call's evaluations and saves, each part timed and reported."""
+    """One call's reports, evaluations and saves, each part timed. Use `with`."""
 
     def __init__(
         self,
         setup: run_setup.Setup,
+        workdir: pathlib.Path,
         checkpoints: checkpoint.Checkpoints,
-        samples: eval_samples.RunSamples,
-        report: metrics.Report,
         watch: stopwatch.Stopwatch,
+        *,
+        start: int,
+        late: bool,
+        track: bool,
     ) -> None:
+        """`late` and `track`: metrics are read late, and trackers get them too."""
         self._setup = setup
         self._checkpoints = checkpoints
-        self._samples = samples
-        self._report = report
         self._watch = watch
-        self._eval_step = train_step.make_eval_step(setup.blueprint, mesh=setup.mesh)
-        moving, _ = setup.blueprint.split_held(setup.blueprint.abstract.params)
+        self._samples = eval_samples.RunSamples(setup, workdir, start=start)
+        self._profiler = profiling.Profiler(
+            setup.run.train.profile_steps, workdir / profiling.FOLDER
+        )
+        self.report = _make_report(
+            setup, workdir, watch, start=start, late=late, track=track
+        )
+        self._eval_step = eval_step.make_eval_step(
+            setup.blueprint.model, mesh=setup.mesh
+        )
+        moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
         self._layers = list(layer_metrics.groups(moving))
+
+    def __enter__(self) -> 'BetweenSteps':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._profiler.close()
+        self.report.close()
 
     def before_training(
         self, state: ts.TrainState, past: history.History
@@ -39,31 +69,39 @@ class BetweenSteps:
         verdict = verdicts.step_0_verdict(
             loss, vocab_size=model.vocab_size, pretrained=bool(model.pretrained)
         )
-        self._report.note(f'loss before training {loss:.4f}: {verdict}')
+        self.report.note(f'loss before training {loss:.4f}: {verdict}')
         return dataclasses.replace(past, loss_before=loss)
 
-    def report_step(self, done: int, step_metrics: train_step.Metrics) -> None:
-        """Hands over a step's metrics, and its norms by layer where they are due."""
+    def begin(self, state: ts.TrainState) -> None:
+        """Starts the profile if it begins with the first step of this call."""
+        self._profiler.at(int(state.step), state.step)
+
+    def after_step(self, done: int, step_metrics: train_step.Metrics) -> None:
+        """Reports step number `done`."""
+        settings = self._setup.run.train
         norms = step_metrics.pop('layers', None)
-        every = self._setup.run.train.layer_metrics_every_steps
+        every = settings.layer_metrics_every_steps
         if norms is not None and done % every == 0:
-            self._report.layers(done, self._layers, norms)
-        self._report.step(step_metrics)
+            self.report.layers(done, self._layers, norms)
+        self.report.step(step_metrics)
+        self.report.note(self._profiler.at(done, step_metrics))
+        if done % settings.log_every_steps == 0 or done == self._setup.num_steps:
+            self.report.interval(done)
+        self._watch.lap('step')
 
     def evaluated(self, state: ts.TrainState) -> float:
-        """The loss of the validation split, after which the run's questions come."""
-        self._report.flush()
-        settings = self._setup.run.train
+        """The loss of the validation split; the run's sample questions are answered."""
+        self.report.flush()
         result = evaluate.evaluate(
             lambda batch: self._eval_step(state.params, state.frozen, batch),
             self._setup.cache,
             'validation',
             sharding=mesh_lib.batch_sharding(self._setup.mesh),
-            batch_size=settings.batch_size // settings.grad_accum_steps,
+            batch_size=self._setup.microbatch_size,
         )
-        self._samples.write(state, self._report)
+        self._samples.write(state, self.report)
         self._watch.lap('evaluation')
-        self._report.evaluation(int(state.step), result.loss, result.by)
+        self.report.evaluation(int(state.step), result.loss, result.by)
         return result.loss
 
     def save(
@@ -72,14 +110,20 @@ class BetweenSteps:
         validation_loss: float | None,
         past: history.History,
     ) -> None:
-        """Begins to save; FloatingPointError if the loss is not finite: never saved.
+        """Begins to save a state whose loss is finite.
 
-        An interval ends here: whoever goes on from this checkpoint reports from it on.
+        An interval of metrics ends here: a call that goes on from this checkpoint
+        reports from it on.
+
+        Raises:
+          FloatingPointError: the loss is not finite; nothing is saved.
         """
-        self._report.interval(int(state.step))
-        self._report.flush()  # which raises it
+        step = int(state.step)
+        self.report.interval(step)
+        self.report.flush()
         self._checkpoints.save(
-            state,
+            step,
+            ts.checkpointed(state),
             validation_loss=validation_loss,
             metadata={
                 'environment': run_setup.environment(self._setup),
@@ -88,3 +132,43 @@ class BetweenSteps:
             },
         )
         self._watch.lap('checkpoint')
+
+    def finish(self) -> None:
+        """Waits for the reports and the save that are under way."""
+        self.report.flush()
+        self.report.note(self._profiler.close())
+        self._checkpoints.wait()
+        self._watch.lap('checkpoint')
+
+
+def _make_report(
+    setup: run_setup.Setup,
+    workdir: pathlib.Path,
+    watch: stopwatch.Stopwatch,
+    *,
+    start: int,
+    late: bool,
+    track: bool,
+) -> metrics.Report:
+    trackers = None
+    if track and jax.process_index() == 0:
+        trackers = tracking.Trackers(workdir, setup.run, start_step=start)
+    trained, frozen = (
+        {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
+        for tree in (setup.blueprint.state.params, setup.blueprint.state.frozen)
+    )
+    return metrics.Report(
+        workdir,
+        start=start,
+        num_steps=setup.num_steps,
+        late=late,
+        watch=watch,
+        trackers=trackers,
+        flops_per_token=throughput.flops_per_token(
+            trained,
+            frozen,
+            n_embd=setup.run.model.n_embd,
+            seq_len=setup.run.data.seq_len,
+        ),
+        peak_flops=throughput.peak_of_all_devices(),
+    )

@@ -63,7 +63,8 @@ class RunSamples:
         if not self._setup.run.train.num_sample_questions:
             return
         step = int(state.step)
-        model = nnx.merge(self._setup.blueprint.graphdef, state.params, state.frozen)
+        graphdef = self._setup.blueprint.model.graphdef
+        model = nnx.merge(graphdef, state.params, state.frozen)
         # Made anew each time, so that it keeps no parameters that a step gives away.
         generator = generation.Generator(model, self._tokenizer, mesh=self._setup.mesh)
         count = len(self._fitted.questions)

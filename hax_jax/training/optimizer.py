@@ -13,6 +13,7 @@ import optax
 
 from hax_jax import errors
 from hax_jax.config import schema
+from hax_jax.model import param_tree
 
 
 def warmup_steps(settings: schema.OptimizerConfig, *, num_steps: int) -> int:
@@ -90,9 +91,9 @@ def decay_mask(params: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Multiplier:
-    """What a pattern means in this model; `names` are those of which it is the first.
+    """A pattern's factor; `names` are the parameters whose first match it is.
 
-    The last of a table has the pattern '' and what no pattern matches.
+    The last row of a table has the pattern '' and the parameters that none matches.
     """
 
     pattern: str
@@ -146,6 +147,15 @@ def multipliers(entries: tuple[str, ...], names: Iterable[str]) -> list[Multipli
 def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(
         name, f'*.{pattern}'
+    )
+
+
+def multiplied(updates: Any, factors: dict[str, float]) -> Any:
+    """Updates times their parameters' factors, by dotted name; decay is in them too."""
+    if all(factor == 1 for factor in factors.values()):
+        return updates
+    return jax.tree_util.tree_map_with_path(
+        lambda path, update: update * factors[param_tree.dotted(path)], updates
     )
 
 

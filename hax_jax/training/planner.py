@@ -1,4 +1,4 @@
-"""What a run will be and cost, before its first step."""
+"""A run in numbers before its first step: its length, its sizes, its memory."""
 
 import dataclasses
 import math
@@ -6,19 +6,21 @@ from typing import Any
 
 import jax
 
+from hax_jax.config import schema
+from hax_jax.data import records
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import param_tree
-from hax_jax.training import memory, optimizer, run_setup
-from hax_jax.training import train_state as ts
+from hax_jax.training import optimizer, run_setup, train_loop
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """A run in numbers; `render` puts them into words.
 
-    Bytes are those of one device. Parameters, moments and gradients are exact: their
-    shapes and places are known. Activations and logits come from a formula (memory.py).
-    With a mesh they are the first device's, as every device has an equal share.
+    Bytes are those of one device; with a mesh every device has an equal share. Those of
+    parameters and moments follow from shapes and shardings. `temporary_bytes`, for
+    gradients, activations and logits, are the compiled step's own figure; None is not
+    yet compiled.
     """
 
     trainable_parameters: int
@@ -27,8 +29,6 @@ class Plan:
     batch_size: int
     seq_len: int
     tokens_per_step: float  # positions that are no padding, on average
-    steps_per_epoch: float
-    num_epochs: float
     num_steps: int
     padding_share: float
     loss_share: float  # positions that carry loss
@@ -38,9 +38,7 @@ class Plan:
     checkpoint_bytes: int
     parameter_bytes: int
     moment_bytes: int
-    gradient_bytes: int
-    activation_bytes: int
-    logits_bytes: int
+    temporary_bytes: int | None
     num_devices: int
     platform: str
     mesh: dict[str, int]
@@ -54,94 +52,73 @@ class Plan:
         return self.batch_size * self.seq_len
 
     @property
-    def device_bytes(self) -> int:
-        return (
-            self.parameter_bytes
-            + self.moment_bytes
-            + self.gradient_bytes
-            + self.activation_bytes
-            + self.logits_bytes
-        )
+    def steps_per_epoch(self) -> float:
+        return self.num_rows / self.batch_size
+
+    @property
+    def num_epochs(self) -> float:
+        return self.num_steps / self.steps_per_epoch
 
 
-def make_plan(setup: run_setup.Setup) -> Plan:
+def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> Plan:
     """The plan of a run; computes nothing on a device."""
-    run, mesh, train = setup.run, setup.mesh, setup.run.train
-    abstract, places = setup.blueprint.abstract, setup.blueprint.shardings
+    run, mesh, blueprint = setup.run, setup.mesh, setup.blueprint
+    state = blueprint.state
     counts = setup.cache.meta['splits']['train']
     positions = counts['positions']
     prompt = counts['prompt'] if run.data.question_weight > 0 else 0
-    moving, held = setup.blueprint.split_held(abstract.params)
-    moving_places, _ = setup.blueprint.split_held(places.params)
-    trained_bytes = _local_bytes(moving, moving_places)
-    moment_bytes = _local_bytes(abstract.opt_state, places.opt_state)
-    saves, evaluations = train.checkpoint_every_steps, train.eval_every_steps
-    due = _times(saves, setup.num_steps)
-    both = _times(math.lcm(saves, evaluations), setup.num_steps)
-    best = _times(evaluations, setup.num_steps) - both if train.keep_best else 0
-    rows = train.batch_size // train.grad_accum_steps // mesh_lib.num_batch_shards(mesh)
-    platform = mesh.devices.flat[0].platform
-    parameters = param_tree.named(abstract.params) | param_tree.named(abstract.frozen)
-    sizes = {
-        'rows': rows,
-        'seq_len': run.data.seq_len,
-        'tensor': mesh.shape['tensor'],
-    }
+    moving, held = blueprint.split_held(state.params)
+    due, best = _checkpoint_counts(run.train, setup.num_steps)
+    parameters = param_tree.named(state.params) | param_tree.named(state.frozen)
     return Plan(
         trainable_parameters=_count(moving),
-        frozen_parameters=_count(held) + _count(abstract.frozen),
+        frozen_parameters=_count(held) + _count(state.frozen),
         num_rows=counts['rows'],
-        batch_size=train.batch_size,
+        batch_size=run.train.batch_size,
         seq_len=run.data.seq_len,
-        tokens_per_step=train.batch_size
+        tokens_per_step=run.train.batch_size
         * run.data.seq_len
         * (1 - counts['padding'] / positions),
-        steps_per_epoch=counts['rows'] / train.batch_size,
-        num_epochs=setup.num_steps * train.batch_size / counts['rows'],
         num_steps=setup.num_steps,
         padding_share=counts['padding'] / positions,
         loss_share=(counts['answer'] + prompt) / positions,
         scheduled_checkpoints=due,
         best_checkpoints=best,
-        kept_checkpoints=min(train.keep_last + train.keep_best, due + best),
-        checkpoint_bytes=_bytes(abstract.params) + _bytes(abstract.opt_state),
-        parameter_bytes=_local_bytes(abstract.params, places.params)
-        + _local_bytes(abstract.frozen, places.frozen),
-        moment_bytes=moment_bytes,
-        # While microbatches are summed, the sum and the newest exist.
-        gradient_bytes=trained_bytes * (1 if train.grad_accum_steps == 1 else 2),
-        activation_bytes=memory.activation_bytes(
-            **sizes,
-            n_layer=run.model.n_layer,
-            n_head=run.model.n_head,
-            n_embd=run.model.n_embd,
-            mlp_width=run.model.mlp_width,
-            implementation=setup.attention,
-            dropout=run.model.resid_pdrop > 0,
-            scan_layers=run.model.scan_layers,
-            remat=run.train.remat,
-            stacked_bytes=_block_bytes(abstract, places),
-            # XLA's CPU compiler keeps bfloat16 values as float32.
-            itemsize=2
-            if setup.compute_dtype == 'bfloat16' and platform != 'cpu'
-            else 4,
-        ),
-        logits_bytes=memory.logits_bytes(
-            **sizes, num_table_rows=run.model.num_table_rows
-        ),
+        kept_checkpoints=min(run.train.keep_last + run.train.keep_best, due + best),
+        checkpoint_bytes=_bytes(state.params) + _bytes(state.opt_state),
+        parameter_bytes=_local_bytes(state.params) + _local_bytes(state.frozen),
+        moment_bytes=_local_bytes(state.opt_state),
+        temporary_bytes=temporary_bytes,
         num_devices=mesh.size,
-        platform=platform,
+        platform=mesh.devices.flat[0].platform,
         mesh=dict(mesh.shape),
-        attention=setup.attention,
-        compute_dtype=setup.compute_dtype,
+        attention=blueprint.model.config.attention,
+        compute_dtype=blueprint.model.compute_dtype,
         undivided=mesh_lib.undivided(
             mesh, {name: leaf.shape for name, leaf in parameters.items()}
         ),
         multipliers=[
             (row, sum(math.prod(parameters[name].shape) for name in row.names))
-            for row in setup.blueprint.multipliers
+            for row in blueprint.multipliers
         ],
     )
+
+
+def temporary_bytes(setup: run_setup.Setup) -> int:
+    """The bytes that the compiled train step needs on a device beside its state.
+
+    Compiles the step, which takes as long as it does when the run begins.
+    """
+    shape = (setup.run.train.batch_size, setup.run.data.seq_len)
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            shape, 'float32' if name == 'loss_weights' else 'int32'
+        )
+        for name in records.FEATURES
+    }
+    with jax.set_mesh(setup.mesh):
+        step = train_loop.step_function(setup).lower(setup.blueprint.state, batch)
+        return step.compile().memory_analysis().temp_size_in_bytes
 
 
 def render(plan: Plan) -> str:
@@ -182,12 +159,7 @@ def render(plan: Plan) -> str:
             f'{checkpoints}, {plan.kept_checkpoints} of them kept at most, '
             f'{_size(plan.checkpoint_bytes)} each',
         ),
-        ('memory', f'{_size(plan.device_bytes)} a device, of which'),
-        ('  parameters', _size(plan.parameter_bytes)),
-        ('  moments', _size(plan.moment_bytes)),
-        ('  gradients', _size(plan.gradient_bytes)),
-        ('  activations', f'{_size(plan.activation_bytes)} (about; {plan.attention})'),
-        ('  logits', f'{_size(plan.logits_bytes)} (about)'),
+        ('memory', _memory(plan)),
         *(('not split', line) for line in plan.undivided),
     ]
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
@@ -210,12 +182,34 @@ def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
     ]
 
 
-def _times(every: int, num_steps: int) -> int:
-    """How often in a run what is due every so many steps, and at the last, is done.
+def _memory(plan: Plan) -> str:
+    state = plan.parameter_bytes + plan.moment_bytes
+    words = (
+        f'{_size(state)} a device for the state (parameters '
+        f'{_size(plan.parameter_bytes)}, moments {_size(plan.moment_bytes)})'
+    )
+    if plan.temporary_bytes is None:
+        return f"{words}; the step's own is known once it is compiled (--dry_run)"
+    total = _size(state + plan.temporary_bytes)
+    return (
+        f'{total} a device: {words.replace(" a device", "")}, and '
+        f'{_size(plan.temporary_bytes)} for a step (gradients, activations, logits; '
+        f'{plan.attention} attention)'
+    )
 
-    _times(4, 10) -> 3: at 4, 8 and 10.
+
+def _checkpoint_counts(train: schema.TrainConfig, num_steps: int) -> tuple[int, int]:
+    """Scheduled checkpoints of a run, and those that only a best evaluation can add.
+
+    Every N steps and at the last is ceil(num_steps / N) times.
     """
-    return -(-num_steps // every)
+
+    def times(every: int) -> int:
+        return -(-num_steps // every)
+
+    saves, evaluations = train.checkpoint_every_steps, train.eval_every_steps
+    both = times(math.lcm(saves, evaluations))
+    return times(saves), times(evaluations) - both if train.keep_best else 0
 
 
 def _count(tree: Any) -> int:
@@ -228,21 +222,12 @@ def _bytes(tree: Any) -> int:
     )
 
 
-def _local_bytes(tree: Any, places: Any) -> int:
-    """The bytes of a tree that one device holds."""
-    leaves = zip(jax.tree.leaves(tree), jax.tree.leaves(places), strict=True)
+def _local_bytes(tree: Any) -> int:
+    """The bytes of an abstract tree that one device holds."""
     return sum(
-        math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-        for leaf, place in leaves
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
     )
-
-
-def _block_bytes(abstract: ts.TrainState, places: ts.TrainState) -> int:
-    """The bytes of the blocks' parameters that one device holds."""
-    leaves = param_tree.named(abstract.params) | param_tree.named(abstract.frozen)
-    where = param_tree.named(places.params) | param_tree.named(places.frozen)
-    inside = [name for name in leaves if name.startswith('h.')]
-    return _local_bytes([leaves[n] for n in inside], [where[n] for n in inside])
 
 
 def _size(count: int) -> str:

@@ -1,11 +1,14 @@
-"""What a run may change when it goes on, and what would make it another run."""
+"""Going on with a run: what it may change, and its state from a checkpoint."""
 
 import difflib
 from typing import Any
 
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.runs import run_folder
+from hax_jax.devices import runtime
+from hax_jax.runs import checkpoint, run_folder
+from hax_jax.training import optimizer, run_setup
+from hax_jax.training import train_state as ts
 
 # May change when a run goes on: how long, how often, where, what is watched.
 FREE = {
@@ -115,3 +118,48 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
             problems.append(f'--allow_change={name}: this may never change in a run.')
     if problems:
         raise errors.InputError('\n'.join(problems))
+
+
+def restored(
+    setup: run_setup.Setup,
+    state: ts.TrainState,
+    checkpoints: checkpoint.Checkpoints,
+    step: int,
+) -> ts.TrainState:
+    """The state of the checkpoint at `step`; `state` gives its frozen parameters."""
+    then = checkpoints.metadata(step)
+    print(f'continuing from step {step} of {setup.num_steps}', flush=True)
+    abstract = ts.checkpointed(setup.blueprint.state)
+    if 'imported' in then:
+        print(
+            f'the parameters are those of {then["imported"]}; the moments begin at '
+            f'zero and the learning rate is that of step {step}',
+            flush=True,
+        )
+        del abstract[checkpoint.OPTIMIZER]
+        trees = checkpoints.restore(step, abstract)
+        opt_state = optimizer.starting_at(state.opt_state, step)
+    else:
+        _print_differences(setup, then)
+        trees = checkpoints.restore(step, abstract)
+        opt_state = trees[checkpoint.OPTIMIZER]
+    params = trees[checkpoint.PARAMS]
+    return ts.at_step(setup.blueprint, step, params, state.frozen, opt_state)
+
+
+def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:
+    if then['num_steps'] != setup.num_steps:
+        print(
+            f'the run is now {setup.num_steps} steps long, not {then["num_steps"]}: '
+            'the learning rate follows the new length from here on',
+            flush=True,
+        )
+    differences = runtime.differences(then['environment'], run_setup.environment(setup))
+    for line in differences:
+        print(f'environment differs: {line}', flush=True)
+    if differences:
+        print(
+            'so the run from here on equals an uninterrupted one up to float noise, '
+            'not bit for bit',
+            flush=True,
+        )

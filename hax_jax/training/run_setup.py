@@ -25,43 +25,75 @@ _MOST_STEPS = 2**31 - 1  # a state counts them in an int32
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """A run before its first step: all that is known without touching a weight."""
+    """A run before its first step: known without touching a weight."""
 
     run: schema.Config
     cache: records.PackedCache
     mesh: Mesh
-    tx: optax.GradientTransformation
     schedule: optax.Schedule
     blueprint: ts.Blueprint
     num_steps: int
-    compute_dtype: str
-    attention: str
+
+    @property
+    def microbatch_size(self) -> int:
+        """Rows that are computed together."""
+        return self.run.train.batch_size // self.run.train.grad_accum_steps
 
 
 def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
     """Checks a config (sizes resolved) against the cache and the devices.
 
     Raises:
-      InputError: what can't be trained, before anything slow starts.
+      InputError: the run can't be trained, said before anything slow starts.
     """
-    mesh = mesh_lib.make_mesh(run.mesh)
-    rows = run.train.batch_size // run.train.grad_accum_steps
-    mesh_lib.check_batch_size(
-        mesh, rows, field='train.batch_size / train.grad_accum_steps'
-    )
     if run.data.seq_len != cache.seq_len:
         raise errors.InputError(
             f'data.seq_len={run.data.seq_len}, but {cache.path} has rows of '
             f'{cache.seq_len}; pack the dataset again.'
         )
-    _same_everywhere(cache)
+    mesh = mesh_lib.make_mesh(run.mesh)
+    _check_same_everywhere(cache)
+    _check_remat(run, mesh)
+    num_steps = _num_steps(run, cache)
+    dtype = run_folder.compute_dtype(run)
+    implementation = attention.resolve(
+        run.model.attention,
+        seq_len=run.data.seq_len,
+        attn_pdrop=run.model.attn_pdrop,
+        compute_dtype=dtype,
+    )
+    blueprint = ts.make_blueprint(
+        dataclasses.replace(run.model, attention=implementation),
+        run.lora,
+        optimizer.make_optimizer(run.optimizer, num_steps=num_steps),
+        compute_dtype=dtype,
+        mesh=mesh,
+        param_dtype=run.train.param_dtype,
+        remat=run.train.remat,
+        lr_multipliers=run.optimizer.lr_multipliers,
+    )
+    schedule = optimizer.schedule(run.optimizer, num_steps=num_steps)
+    setup = Setup(run, cache, mesh, schedule, blueprint, num_steps)
+    mesh_lib.check_batch_size(
+        mesh,
+        setup.microbatch_size,
+        field='train.batch_size / train.grad_accum_steps',
+    )
+    return setup
+
+
+def _check_remat(run: schema.Config, mesh: Mesh) -> None:
     on_cpu = mesh.devices.flat[0].platform == 'cpu'
     if on_cpu and run.train.remat != 'none' and not run.model.scan_layers:
         raise errors.InputError(
             f'train.remat={run.train.remat!r} has no effect on a CPU where layers are '
-            'unrolled, as XLA merges what is computed again with the first; set '
+            'unrolled, as XLA merges the recomputation with the first pass; set '
             'model.scan_layers=true, or train.remat=none.'
         )
+
+
+def _num_steps(run: schema.Config, cache: records.PackedCache) -> int:
+    """The steps of the whole run, from `num_steps` or `num_epochs`."""
     num_steps = run.train.num_steps or math.ceil(
         run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
     )
@@ -77,48 +109,21 @@ def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
             f'train.profile_steps={run.train.profile_steps!r} reaches past the '
             f'{num_steps} steps of the run; name steps of it, or train longer.'
         )
-    dtype = run_folder.compute_dtype(run)
-    implementation = attention.resolve(
-        run.model.attention,
-        seq_len=run.data.seq_len,
-        attn_pdrop=run.model.attn_pdrop,
-        compute_dtype=dtype,
-    )
-    tx = optimizer.make_optimizer(run.optimizer, num_steps=num_steps)
-    blueprint = ts.make_blueprint(
-        dataclasses.replace(run.model, attention=implementation),
-        run.lora,
-        tx,
-        compute_dtype=dtype,
-        mesh=mesh,
-        param_dtype=run.train.param_dtype,
-        remat=run.train.remat,
-        lr_multipliers=run.optimizer.lr_multipliers,
-    )
-    return Setup(
-        run=run,
-        cache=cache,
-        mesh=mesh,
-        tx=tx,
-        schedule=optimizer.schedule(run.optimizer, num_steps=num_steps),
-        blueprint=blueprint,
-        num_steps=num_steps,
-        compute_dtype=dtype,
-        attention=implementation,
-    )
+    return num_steps
 
 
 def environment(setup: Setup) -> dict[str, Any]:
-    """What must be the same for a bit-equal continuation; each checkpoint has it."""
+    """The facts that bit-equal continuation needs; each checkpoint stores them."""
+    model = setup.blueprint.model
     return {
         **runtime.environment(),
-        'compute_dtype': setup.compute_dtype,
-        'attention': setup.attention,
+        'compute_dtype': model.compute_dtype,
+        'attention': model.config.attention,
         'mesh': dict(setup.mesh.shape),
     }
 
 
-def _same_everywhere(cache: records.PackedCache) -> None:
+def _check_same_everywhere(cache: records.PackedCache) -> None:
     """Raises InputError if another process has other packed rows."""
     if jax.process_count() == 1:
         return

@@ -1,4 +1,4 @@
-"""A run's folder before its first step: whose it is, and what is in it already."""
+"""A call of `train` before its first step: whose folder, which base, which state."""
 
 import contextlib
 import pathlib
@@ -6,14 +6,11 @@ import shutil
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 
 from hax_jax import errors, files
-from hax_jax.devices import runtime
 from hax_jax.formats import pretrained
-from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, restore, run_folder
-from hax_jax.training import optimizer, resume, run_setup
+from hax_jax.training import history, resume, run_setup
 from hax_jax.training import train_state as ts
 
 
@@ -35,32 +32,21 @@ def only_writer(workdir: pathlib.Path) -> Iterator[None]:
                 workdir.rmdir()
 
 
-def find_base(
-    setup: run_setup.Setup, workdir: pathlib.Path, *, old: bool, base: str
-) -> pretrained.Base | None:
-    """The pretrained parameters that the run starts, or started, from."""
-    if not setup.run.model.pretrained:
-        return None
-    then = run_folder.read_run(workdir) if old else {}
-    if then.get('base'):
-        return restore.load_run_base(workdir, base=base or setup.run.model.pretrained)
-    if then.get('imported'):
-        return None  # its parameters are in its checkpoints
-    return restore.load_base(setup.run.model.pretrained)
-
-
 def claim(
-    setup: run_setup.Setup,
-    workdir: pathlib.Path,
-    source: pretrained.Base | None,
-    *,
-    old: bool,
-    allow_change: list[str],
-) -> None:
-    """Makes `workdir` this run's folder, or checks that it is already."""
+    setup: run_setup.Setup, workdir: pathlib.Path, *, base: str, allow_change: list[str]
+) -> pretrained.Base | None:
+    """Makes `workdir` this run's folder, or checks that it is already.
+
+    Returns the pretrained parameters that the run starts, or started, from.
+
+    Raises:
+      InputError: the run there is another one, or its base is gone.
+    """
+    is_run = (workdir / 'run.json').is_file()
+    then = run_folder.read_run(workdir) if is_run else None
+    source = _find_base(setup, workdir, then, base)
     now = run_folder.identity(setup.run, setup.cache, source)
-    if old:
-        then = run_folder.read_run(workdir)
+    if then is not None:
         changed = resume.changes(
             then,
             now,
@@ -71,18 +57,53 @@ def claim(
         _check_length(workdir, setup.num_steps, changed, allow_change)
         for line in changed:
             print(f'changed: {line}', flush=True)
-        changed = then['changes'] + changed
         now = {
             **then,
             'base': now['base'],
             'dataset': now['dataset'],
-            'changes': changed,
+            'changes': then['changes'] + changed,
         }
     if jax.process_index() == 0:
         folder = workdir / run_folder.TOKENIZER
         if not folder.exists():
             shutil.copytree(setup.cache.path / run_folder.TOKENIZER, folder)
         run_folder.write(workdir, setup.run, now)
+    return source
+
+
+def first_state(
+    setup: run_setup.Setup,
+    source: pretrained.Base | None,
+    checkpoints: checkpoint.Checkpoints,
+) -> tuple[ts.TrainState, history.History]:
+    """The state that this call goes on from, and the evaluations up to it.
+
+    It is drawn, or the base's, or the latest checkpoint's.
+    """
+    state = ts.create(
+        setup.blueprint,
+        seed=setup.run.train.seed,
+        base=source.parameters if source else None,
+    )
+    saved = checkpoints.steps()
+    if not saved:
+        return state, history.History()
+    step = saved[-1].step
+    losses = [(each.step, each.validation_loss) for each in saved]
+    past = history.read(checkpoints.metadata(step), losses)
+    return resume.restored(setup, state, checkpoints, step), past
+
+
+def _find_base(
+    setup: run_setup.Setup, workdir: pathlib.Path, then: dict | None, base: str
+) -> pretrained.Base | None:
+    if not setup.run.model.pretrained:
+        return None
+    if then and then.get('base'):
+        return restore.load_run_base(workdir, base=base or setup.run.model.pretrained)
+    if then and then.get('imported'):
+        return None  # its parameters are in its checkpoints
+    return restore.load_base(setup.run.model.pretrained)
 
 
 def _check_length(
@@ -102,45 +123,3 @@ def _check_length(
             f'{workdir} has done all its {done} steps, so nothing would be trained '
             f'with {"; ".join(allowed)}; raise train.num_steps too.'
         )
-
-
-def restored(
-    state: ts.TrainState,
-    step: int,
-    checkpoints: checkpoint.Checkpoints,
-    setup: run_setup.Setup,
-) -> ts.TrainState:
-    then = checkpoints.metadata(step)
-    print(f'continuing from step {step} of {setup.num_steps}', flush=True)
-    if 'imported' in then:
-        print(
-            f'the parameters are those of {then["imported"]}; the moments begin at '
-            f'zero and the learning rate is that of step {step}',
-            flush=True,
-        )
-        params, _ = checkpoints.restore(step, setup.blueprint, with_optimizer=False)
-        opt_state = optimizer.starting_at(state.opt_state, step)
-        placed = param_tree.place(
-            np.asarray(step, np.int32), setup.blueprint.shardings.step
-        )
-        return ts.TrainState(placed, params, state.frozen, opt_state)
-    if then['num_steps'] != setup.num_steps:
-        print(
-            f'the run is now {setup.num_steps} steps long, not {then["num_steps"]}: '
-            'the learning rate follows the new length from here on',
-            flush=True,
-        )
-    differences = runtime.differences(then['environment'], run_setup.environment(setup))
-    for line in differences:
-        print(f'environment differs: {line}', flush=True)
-    if differences:
-        print(
-            'so what follows equals an uninterrupted run up to float noise, not bit '
-            'for bit',
-            flush=True,
-        )
-    params, opt_state = checkpoints.restore(step, setup.blueprint)
-    placed = param_tree.place(
-        np.asarray(step, np.int32), setup.blueprint.shardings.step
-    )
-    return ts.TrainState(placed, params, state.frozen, opt_state)

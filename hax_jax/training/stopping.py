@@ -11,16 +11,14 @@ from jax.experimental import multihost_utils
 
 
 class Signals:
-    """While entered, a signal is remembered; `received` says that it came.
+    """While entered, SIGTERM and SIGINT are remembered instead of ending the program.
 
-    `number` is the signal's number once all processes stop for it, else 0; `time_is_up`
-    says that they stop because `max_minutes` are over.
+    `number` is the signal's number once all processes stop for it, else 0.
     """
 
     def __init__(self, *, max_minutes: float = 0.0) -> None:
-        """`max_minutes` count from here; 0 is without end."""
+        """The time of `max_minutes` begins here; 0 is without end."""
         self.number = 0
-        self.time_is_up = False
         self._end = time.monotonic() + 60 * max_minutes if max_minutes else None
         self._seen = 0
         self._before: dict[int, Any] = {}
@@ -41,12 +39,17 @@ class Signals:
             raise KeyboardInterrupt  # the second Ctrl-C does not wait
         self._seen = number
 
-    def received(self, step: int, *, every: int) -> bool:
-        """Whether to stop after this step; all processes give the same answer."""
+    def reason(self, step: int, *, every: int) -> str:
+        """Why to stop after this step: 'signal', 'max_minutes', or '' to go on.
+
+        All processes give the same answer; several ask each other `every` steps.
+        """
         late = self._end is not None and time.monotonic() >= self._end
         if jax.process_count() == 1:
-            self.number, self.time_is_up = self._seen, late
+            self.number = self._seen
         elif step % every == 0:
             seen = multihost_utils.process_allgather(np.array([self._seen, late]))
-            self.number, self.time_is_up = int(seen[:, 0].max()), bool(seen[:, 1].any())
-        return self.number > 0 or self.time_is_up
+            self.number, late = int(seen[:, 0].max()), bool(seen[:, 1].any())
+        else:
+            late = False
+        return 'signal' if self.number else 'max_minutes' if late else ''

@@ -11,11 +11,9 @@ import numpy as np
 from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, run_folder
 from hax_jax.training import (
     between_steps,
-    eval_samples,
     history,
     resume,
     run_setup,
@@ -25,7 +23,7 @@ from hax_jax.training import (
     train_step,
 )
 from hax_jax.training import train_state as ts
-from hax_jax.watch import metrics, profiling, stopwatch, throughput, tracking, verdicts
+from hax_jax.watch import stopwatch, tracking, verdicts
 
 
 def train(
@@ -41,43 +39,27 @@ def train(
       InputError: the run there is another one, or its base is gone.
       FloatingPointError: the loss is no longer finite; the last checkpoint is good.
     """
+    settings = setup.run.train
     resume.check_names(allow_change, setup.run)
-    tracking.check(setup.run.train)
+    tracking.check(settings)
     with (
         contextlib.ExitStack() as stack,
         jax.set_mesh(setup.mesh),
         stopwatch.Stopwatch() as watch,
-        stopping.Signals(max_minutes=setup.run.train.max_minutes) as signals,
+        stopping.Signals(max_minutes=settings.max_minutes) as signals,
     ):
         if jax.process_index() == 0:
             stack.enter_context(starting.only_writer(workdir))
-        old = (workdir / 'run.json').is_file()
-        source = starting.find_base(setup, workdir, old=old, base=base)
-        starting.claim(setup, workdir, source, old=old, allow_change=allow_change)
+        source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
                 workdir / run_folder.CHECKPOINTS,
-                keep_last=setup.run.train.keep_last,
-                keep_best=setup.run.train.keep_best,
+                keep_last=settings.keep_last,
+                keep_best=settings.keep_best,
             )
         )
-        state = ts.create(
-            setup.blueprint,
-            setup.run.model,
-            setup.run.lora,
-            setup.tx,
-            compute_dtype=setup.compute_dtype,
-            seed=setup.run.train.seed,
-            base=source.parameters if source else None,
-        )
-        past = history.History()
-        saved = checkpoints.steps()
-        if saved:
-            step = saved[-1].step
-            state = starting.restored(state, step, checkpoints, setup)
-            past = history.read(
-                checkpoints.metadata(step), [(s.step, s.validation_loss) for s in saved]
-            )
+        state, past = starting.first_state(setup, source, checkpoints)
+        del source  # its arrays on the host are not needed again
         return _loop(state, past, setup, workdir, checkpoints, signals, watch)
 
 
@@ -94,56 +76,44 @@ def _loop(
     start = done = int(state.step)
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
-    train = step_function(setup)
-    profiler = profiling.Profiler(settings.profile_steps, workdir / profiling.FOLDER)
-    samples = eval_samples.RunSamples(setup, workdir, start=start)
+    step = step_function(setup)
     reason = _why_stop(done, past, setup)
-    report = _report(
-        setup, workdir, start=start, late=not wait, watch=watch, track=not reason
-    )
-    try:
-        between = between_steps.BetweenSteps(setup, checkpoints, samples, report, watch)
+    with between_steps.BetweenSteps(
+        setup, workdir, checkpoints, watch, start=start, late=not wait, track=not reason
+    ) as between:
         watch.lap('start')
         if start == 0:
             past = between.before_training(state, past)
         if not reason:
             batches = _batches(setup, start=start)
             watch.lap('start')
-            profiler.at(start, state.step)
+            between.begin(state)
         while not reason:
             batch = next(batches)
             # A batch that comes while the devices still compute cost no time.
-            watch.lap('step' if report.devices_work() else 'data')
+            watch.lap('step' if between.report.devices_work() else 'data')
             if done == start:
                 _check_shift(batch)
-                train = train_step.compiled(train, state, batch)
-            state, step_metrics = train(state, batch)
+                step = train_step.compiled(step, state, batch)
+                needed = step.memory_analysis().temp_size_in_bytes
+                between.report.note(
+                    f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
+                )
+            state, metrics = step(state, batch)
             done += 1
             if wait:
-                jax.block_until_ready(step_metrics)
-            between.report_step(done, step_metrics)
-            report.note(profiler.at(done, step_metrics))
-            if done % settings.log_every_steps == 0 or done == num_steps:
-                report.interval(done)
-            watch.lap('step')
-            stop = signals.received(done, every=settings.log_every_steps)
-            validation_loss = None
+                jax.block_until_ready(metrics)
+            between.after_step(done, metrics)
+            stop = signals.reason(done, every=settings.log_every_steps)
+            loss, is_best = None, False
             if done % settings.eval_every_steps == 0 or done == num_steps:
-                validation_loss = between.evaluated(state)
-                past = past.evaluated(done, validation_loss)
-            is_best = validation_loss is not None and checkpoints.among_best(
-                validation_loss
-            )
-            reason = _why_stop(done, past, setup)
-            if stop and not reason:
-                reason = 'signal' if signals.number else 'max_minutes'
-            due = done % settings.checkpoint_every_steps == 0
-            if due or reason or is_best:
-                between.save(state, validation_loss, past)
-        report.flush()
-        report.note(profiler.close())
-        checkpoints.wait()
-        watch.lap('checkpoint')
+                loss = between.evaluated(state)
+                past = past.evaluated(done, loss)
+                is_best = checkpoints.among_best(loss)
+            reason = _why_stop(done, past, setup) or stop
+            if done % settings.checkpoint_every_steps == 0 or reason or is_best:
+                between.save(state, loss, past)
+        between.finish()
         summary = _summary(
             setup,
             checkpoints.steps(),
@@ -155,10 +125,7 @@ def _loop(
             seconds=watch.total(),
         )
         if done > start:
-            report.summary(done, dataclasses.asdict(summary))
-    finally:
-        profiler.close()
-        report.close()
+            between.report.summary(done, dataclasses.asdict(summary))
     return summary
 
 
@@ -174,11 +141,10 @@ def step_function(
 ) -> Callable[
     [ts.TrainState, train_step.Batch], tuple[ts.TrainState, train_step.Metrics]
 ]:
-    """The train step that the run's settings ask for, not yet compiled."""
+    """The train step of the run's settings, not yet compiled."""
     settings = setup.run.train
     return train_step.make_train_step(
         setup.blueprint,
-        setup.tx,
         setup.schedule,
         mesh=setup.mesh,
         grad_accum_steps=settings.grad_accum_steps,
@@ -229,42 +195,8 @@ def _summary(
     )
 
 
-def _report(
-    setup: run_setup.Setup,
-    workdir: pathlib.Path,
-    *,
-    start: int,
-    late: bool,
-    watch: stopwatch.Stopwatch,
-    track: bool,
-) -> metrics.Report:
-    trackers = None
-    if track and jax.process_index() == 0:
-        trackers = tracking.Trackers(workdir, setup.run, start_step=start)
-    abstract = setup.blueprint.abstract
-    trained, frozen = (
-        {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
-        for tree in (abstract.params, abstract.frozen)
-    )
-    return metrics.Report(
-        workdir,
-        start=start,
-        num_steps=setup.num_steps,
-        late=late,
-        watch=watch,
-        trackers=trackers,
-        flops_per_token=throughput.flops_per_token(
-            trained,
-            frozen,
-            n_embd=setup.run.model.n_embd,
-            seq_len=setup.run.data.seq_len,
-        ),
-        peak_flops=throughput.peak_of_all_devices(),
-    )
-
-
-def _check_shift(batch: dict[str, jax.Array]) -> None:
-    """The very first batch: is each target the next input, once?"""
+def _check_shift(batch: train_step.Batch) -> None:
+    """Raises InputError unless each target of the first batch is the next input."""
     local = {
         name: np.concatenate([np.asarray(s.data) for s in array.addressable_shards])
         for name, array in batch.items()

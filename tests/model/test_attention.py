@@ -172,7 +172,7 @@ def in_child(code: str, *, timeout_seconds: int, **environment: str) -> str:
         capture_output=True,
         text=True,
         timeout=timeout_seconds,
-        cwd=pathlib.Path(attention.__file__).parents[1],
+        cwd=pathlib.Path(__file__).parents[2],
         env={**os.environ, 'JAX_PLATFORMS': 'cpu', **environment},
     )
     assert child.returncode == 0, child.stderr[-3000:]
@@ -402,10 +402,10 @@ for n_head in (2, 3):
     }
     with jax.set_mesh(mesh):
         step = train_step.make_train_step(
-            blueprint, tx, optimizer.schedule(settings, num_steps=10), mesh=mesh,
+            blueprint, optimizer.schedule(settings, num_steps=10), mesh=mesh,
             grad_accum_steps=1, seed=0,
         )
-        compiled = step.lower(blueprint.abstract, batch).compile()
+        compiled = step.lower(blueprint.state, batch).compile()
     kernels = compiled.as_text().count('custom_call_target="tpu_custom_call"')
     print(f'{n_head} heads: {kernels} kernels')
 """

@@ -395,10 +395,9 @@ def trained_state(
     here = mesh.make_mesh(schema.MeshConfig())
     float32 = {'compute_dtype': 'float32'}
     blueprint = ts.make_blueprint(TINY, settings, tx, mesh=here, **float32)
-    state = ts.create(blueprint, TINY, settings, tx, seed=0, base=base, **float32)
+    state = ts.create(blueprint, seed=0, base=base)
     step = train_step.make_train_step(
         blueprint,
-        tx,
         optimizer.schedule(adamw, num_steps=10),
         mesh=here,
         grad_accum_steps=1,

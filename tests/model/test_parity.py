@@ -87,12 +87,9 @@ def five_steps(
     settings = dataclasses.replace(SETTINGS, clip_norm=clip_norm)
     tx = optimizer.make_optimizer(settings, num_steps=NUM_STEPS)
     blueprint = ts.make_blueprint(model, lora, tx, compute_dtype='float32', mesh=here)
-    state = ts.create(
-        blueprint, model, lora, tx, compute_dtype='float32', seed=0, base=parameters
-    )
+    state = ts.create(blueprint, seed=0, base=parameters)
     step = train_step.make_train_step(
         blueprint,
-        tx,
         optimizer.schedule(settings, num_steps=NUM_STEPS),
         mesh=here,
         grad_accum_steps=grad_accum_steps,

@@ -25,7 +25,7 @@ def make(rank: int = 0) -> tuple[ts.Blueprint, ts.TrainState]:
     blueprint = ts.make_blueprint(
         _MODEL, lora, tx, compute_dtype='float32', mesh=devices
     )
-    state = ts.create(blueprint, _MODEL, lora, tx, compute_dtype='float32', seed=0)
+    state = ts.create(blueprint, seed=0)
     return blueprint, state
 
 
@@ -34,7 +34,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp('checkpoints')
     _, state = make()
     with checkpoint.Checkpoints(folder) as checkpoints:
-        checkpoints.save(state, validation_loss=2.5, metadata={'who': 'me'})
+        checkpoints.save(
+            0,
+            ts.checkpointed(state),
+            validation_loss=2.5,
+            metadata={'who': 'me'},
+        )
     return folder
 
 
@@ -43,8 +48,8 @@ def test_a_state_comes_back_bit_for_bit(saved: pathlib.Path) -> None:
     with checkpoint.Checkpoints(saved, read_only=True) as checkpoints:
         assert checkpoints.steps() == [checkpoint.StepInfo(0, 2.5)]
         assert checkpoints.metadata(0) == {'who': 'me'}
-        restored = checkpoints.restore(0, blueprint)
-    expected = (state.params, state.opt_state)
+        restored = checkpoints.restore(0, ts.checkpointed(blueprint.state))
+    expected = ts.checkpointed(state)
     assert jax.tree.structure(restored) == jax.tree.structure(expected)
     assert jax.tree.all(jax.tree.map(np.array_equal, restored, expected))
 
@@ -57,7 +62,7 @@ def test_a_checkpoint_of_another_model_is_refused_with_every_name(
         checkpoint.Checkpoints(saved, read_only=True) as checkpoints,
         pytest.raises(errors.InputError) as error,
     ):
-        checkpoints.restore(0, blueprint)
+        checkpoints.restore(0, ts.checkpointed(blueprint.state))
     assert 'params: h.0.attn.c_attn.lora_a is missing' in str(error.value)
     assert 'params: wte.embedding is extra' in str(error.value)
     shapes = {'wte.embedding': (31, 16)}
@@ -81,7 +86,7 @@ def test_a_step_that_is_not_there_is_named_with_those_that_are(
 def test_a_damaged_checkpoint_is_one_short_error(tmp_path: pathlib.Path) -> None:
     blueprint, state = make()
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(state, validation_loss=None, metadata={})
+        checkpoints.save(0, ts.checkpointed(state), metadata={})
     for file in (tmp_path / '0' / 'params').rglob('*'):
         if file.is_file() and file.stat().st_size > 1000:
             file.write_bytes(file.read_bytes()[:100])
@@ -89,7 +94,7 @@ def test_a_damaged_checkpoint_is_one_short_error(tmp_path: pathlib.Path) -> None
         checkpoint.Checkpoints(tmp_path, read_only=True) as checkpoints,
         pytest.raises(errors.InputError, match='is damaged: delete that') as error,
     ):
-        checkpoints.restore(0, blueprint)
+        checkpoints.restore(0, ts.checkpointed(blueprint.state))
     assert len(str(error.value)) < 600
 
 
@@ -104,4 +109,4 @@ def test_a_save_that_orbax_declines_is_an_error(
             lambda *_, **__: None,
         )
         with pytest.raises(RuntimeError, match='declined to save step 0'):
-            checkpoints.save(state, validation_loss=None, metadata={})
+            checkpoints.save(0, ts.checkpointed(state), metadata={})

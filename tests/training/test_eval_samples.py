@@ -40,10 +40,7 @@ workdir.mkdir(exist_ok=True)
 watch = stopwatch.Stopwatch()
 report = metrics.Report(workdir, start=0, num_steps=1, late=False, watch=watch)
 with jax.set_mesh(setup.mesh), watch:
-    state = train_state.create(
-        setup.blueprint, run.model, run.lora, setup.tx,
-        compute_dtype='float32', seed=run.train.seed,
-    )
+    state = train_state.create(setup.blueprint, seed=run.train.seed)
     eval_samples.RunSamples(setup, workdir, start=0).write(state, report)
 """
 _compiled: list[tuple[int, int]] = []  # after each evaluation of `whole`

@@ -86,15 +86,15 @@ def test_a_run_that_is_out_of_time_is_saved_and_goes_on_bit_for_bit(
 
 def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
     with stopping.Signals() as signals:
-        assert not signals.received(1, every=1)
+        assert signals.reason(1, every=1) == ''
     with stopping.Signals(max_minutes=60.0) as signals:
-        assert not signals.received(1, every=1)
+        assert signals.reason(1, every=1) == ''
     with stopping.Signals(max_minutes=1e-9) as signals:
-        assert signals.received(1, every=1)
-        assert (signals.number, signals.time_is_up) == (0, True)
+        assert signals.reason(1, every=1) == 'max_minutes'
+        assert signals.number == 0
         signal.raise_signal(signal.SIGTERM)
-        assert signals.received(2, every=1)
-        assert (signals.number, signals.time_is_up) == (signal.SIGTERM, True)
+        assert signals.reason(2, every=1) == 'signal'
+        assert signals.number == signal.SIGTERM
 
 
 def test_time_layers_and_profile_are_written_and_change_no_loss(

@@ -69,7 +69,6 @@ def make(
     )
     step = train_step.make_train_step(
         made,
-        tx,
         optimizer.schedule(settings, num_steps=8),
         mesh=here,
         grad_accum_steps=grad_accum_steps,
@@ -78,10 +77,6 @@ def make(
     )
     state = ts.create(
         made,
-        model,
-        lora,
-        tx,
-        compute_dtype='float32',
         seed=0,
         base=tiny_steps.random_parameters(model, scale=0.3),
     )
@@ -132,7 +127,7 @@ def test_what_is_frozen_has_no_moments_and_is_bit_equal_after_steps(
 
     def loss_of(moving: nnx.State, still: nnx.State, frozen: nnx.State) -> jax.Array:
         params = nnx.merge_state(moving, still)
-        return by_hand(run.blueprint.graphdef, params, frozen, batch_of(), 0.0)
+        return by_hand(run.blueprint.model.graphdef, params, frozen, batch_of(), 0.0)
 
     grads = jax.jit(jax.grad(loss_of))(moving, still, run.state.frozen)
     norm = float(optax.tree.norm(grads))
@@ -197,7 +192,7 @@ def test_z_loss_is_the_square_of_logsumexp_and_has_its_gradient(
     z_loss, batch = 0.05, batch_of()
     run = make(z_loss=z_loss, grad_accum_steps=grad_accum_steps)
     grad = jax.jit(
-        jax.value_and_grad(functools.partial(by_hand, run.blueprint.graphdef))
+        jax.value_and_grad(functools.partial(by_hand, run.blueprint.model.graphdef))
     )
     plain, _ = grad(run.state.params, run.state.frozen, batch, 0.0)
     both, grads = grad(run.state.params, run.state.frozen, batch, z_loss)
@@ -260,7 +255,7 @@ def test_bfloat16_parameters_lose_updates_that_are_small_and_it_is_counted() -> 
     before, exact = run.parameters(), tiny_steps.random_parameters(TINY, scale=0.3)
     for name, value in before.items():
         np.testing.assert_array_equal(value, exact[name].astype(ml_dtypes.bfloat16))
-    grads = jax.jit(jax.grad(functools.partial(by_hand, run.blueprint.graphdef)))(
+    grads = jax.jit(jax.grad(functools.partial(by_hand, run.blueprint.model.graphdef)))(
         run.state.params, run.state.frozen, batch_of(), 0.0
     )
     (metrics,) = run.train(1)

@@ -34,15 +34,7 @@ def create(
     seed: int = 0,
     base: dict[str, np.ndarray] | None = None,
 ) -> ts.TrainState:
-    return ts.create(
-        blueprint_of(settings),
-        TINY,
-        settings,
-        TX,
-        compute_dtype='float32',
-        seed=seed,
-        base=base,
-    )
+    return ts.create(blueprint_of(settings), seed=seed, base=base)
 
 
 def parameters_of(state: ts.TrainState) -> dict[str, np.ndarray]:
@@ -60,10 +52,10 @@ def random_base() -> dict[str, np.ndarray]:
 
 def test_a_full_state_trains_every_parameter_and_a_lora_state_the_adapters() -> None:
     shapes = naming.parameter_shapes(TINY)
-    full = blueprint_of(FULL).abstract
+    full = blueprint_of(FULL).state
     assert {n: x.shape for n, x in param_tree.named(full.params).items()} == shapes
     assert param_tree.named(full.frozen) == {}
-    adapted = blueprint_of(LORA).abstract
+    adapted = blueprint_of(LORA).state
     adapters = lora.adapter_shapes(shapes, LORA)
     assert {n: x.shape for n, x in param_tree.named(adapted.params).items()} == adapters
     assert {n: x.shape for n, x in param_tree.named(adapted.frozen).items()} == shapes
@@ -100,11 +92,11 @@ def test_the_state_is_what_the_blueprint_says_and_lies_where_it_says(
     settings: schema.LoraConfig,
 ) -> None:
     blueprint, state = blueprint_of(settings), create(settings)
-    assert jax.tree.structure(state) == jax.tree.structure(blueprint.abstract)
+    assert jax.tree.structure(state) == jax.tree.structure(blueprint.state)
     for leaf, abstract, place in zip(
         jax.tree.leaves(state),
-        jax.tree.leaves(blueprint.abstract),
-        jax.tree.leaves(blueprint.shardings),
+        jax.tree.leaves(blueprint.state),
+        jax.tree.leaves(param_tree.shardings(blueprint.state)),
         strict=True,
     ):
         assert (leaf.shape, leaf.dtype) == (abstract.shape, abstract.dtype)
@@ -124,7 +116,7 @@ def test_a_blueprint_allocates_nothing() -> None:
         wide, schema.LoraConfig(rank=8), TX, compute_dtype='bfloat16', mesh=here
     )
     assert len(jax.live_arrays()) <= before  # what others left may go meanwhile
-    frozen = param_tree.named(blueprint.abstract.frozen).values()
+    frozen = param_tree.named(blueprint.state.frozen).values()
     assert sum(leaf.size for leaf in frozen) > 3.9e9
 
 
@@ -175,7 +167,7 @@ def test_a_target_that_matches_no_layer_is_refused_before_anything_exists() -> N
 
 
 def test_dotted_names_are_the_models_paths() -> None:
-    names = param_tree.named(blueprint_of(FULL).abstract)
+    names = param_tree.named(blueprint_of(FULL).state)
     assert {
         'step',
         'params.h.0.attn.c_attn.kernel',

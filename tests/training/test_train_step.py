@@ -14,6 +14,7 @@ from flax import nnx
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh
+from hax_jax.evaluation import eval_step
 from hax_jax.formats import pretrained
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
@@ -55,7 +56,6 @@ def trainer(
     blueprint = ts.make_blueprint(model, lora, tx, compute_dtype='float32', mesh=here)
     step = train_step.make_train_step(
         blueprint,
-        tx,
         optimizer.schedule(settings, num_steps=NUM_STEPS),
         mesh=here,
         grad_accum_steps=grad_accum_steps,
@@ -64,13 +64,13 @@ def trainer(
     base = tiny_steps.random_parameters(
         dataclasses.replace(model, pad_vocab_to_multiple_of=1), scale=0.1
     )
-    made = ts.create(
-        blueprint, model, lora, tx, compute_dtype='float32', seed=0, base=base
-    )
+    made = ts.create(blueprint, seed=0, base=base)
     on_host = jax.tree.map(np.array, made)
 
     def fresh() -> ts.TrainState:
-        return jax.tree.map(param_tree.place, on_host, blueprint.shardings)
+        return jax.tree.map(
+            param_tree.place, on_host, param_tree.shardings(blueprint.state)
+        )
 
     return Trainer(blueprint, step, fresh)
 
@@ -142,7 +142,9 @@ def adamw(
     """(parameters, losses, gradient norms) of the same run, in numpy."""
     state = trained.fresh()
     grad = jax.jit(
-        jax.value_and_grad(functools.partial(loss_by_hand, trained.blueprint.graphdef))
+        jax.value_and_grad(
+            functools.partial(loss_by_hand, trained.blueprint.model.graphdef)
+        )
     )
     params = tiny_steps.named(state.params)
     first = {name: np.zeros_like(p) for name, p in params.items()}
@@ -233,8 +235,8 @@ def test_law_1_the_loss_is_that_of_transformers_shifted_once() -> None:
     by_hand = np.sum(nll * weights) / np.sum(weights)
     np.testing.assert_allclose(metrics['loss'], by_hand, atol=1e-5, rtol=0)
     # And the eval step gives nll itself, for each position, whatever the weights.
-    evaluate = train_step.make_eval_step(
-        trained.blueprint, mesh=mesh.make_mesh(schema.MeshConfig())
+    evaluate = eval_step.make_eval_step(
+        trained.blueprint.model, mesh=mesh.make_mesh(schema.MeshConfig())
     )
     begun = state()
     found = evaluate(begun.params, begun.frozen, weighted)
@@ -273,12 +275,16 @@ def test_law_9_the_step_compiles_once_also_from_a_restored_state(
     for seed in range(2):
         state, _ = trained.step(state, batch_of(seed=seed))
     with checkpoint.Checkpoints(tmp_path / 'checkpoints') as checkpoints:
-        checkpoints.save(state, validation_loss=None, metadata={})
+        checkpoints.save(2, ts.checkpointed(state), metadata={})
         checkpoints.wait()
-        params, opt_state = checkpoints.restore(2, trained.blueprint)
-    fresh = trained.fresh()
-    step = param_tree.place(np.asarray(2, np.int32), trained.blueprint.shardings.step)
-    restored = ts.TrainState(step, params, fresh.frozen, opt_state)
+        trees = checkpoints.restore(2, ts.checkpointed(trained.blueprint.state))
+    restored = ts.at_step(
+        trained.blueprint,
+        2,
+        trees[checkpoint.PARAMS],
+        trained.fresh().frozen,
+        trees[checkpoint.OPTIMIZER],
+    )
     state, metrics = trained.step(state, batch_of(seed=2))
     restored, again = trained.step(restored, batch_of(seed=2))
     assert trained.step._cache_size() == 1
@@ -346,7 +352,7 @@ def test_a_position_of_no_weight_has_no_say() -> None:
 
 def test_the_decay_mask_is_true_for_matrices_alone() -> None:
     for lora in (FULL, LORA):
-        params = trainer(lora=lora).blueprint.abstract.params
+        params = trainer(lora=lora).blueprint.state.params
         for name, decayed in param_tree.named(optimizer.decay_mask(params)).items():
             assert decayed == (not name.endswith(('.bias', '.scale'))), name
 
@@ -359,7 +365,7 @@ def test_dropout_is_a_function_of_seed_step_and_microbatch() -> None:
     def loss_of(trained: Trainer, batch: train_step.Batch, step: int = 0) -> float:
         state = trained.fresh()
         at = param_tree.place(
-            np.asarray(step, np.int32), trained.blueprint.shardings.step
+            np.asarray(step, np.int32), trained.blueprint.state.step.sharding
         )
         _, metrics = trained.step(dataclasses.replace(state, step=at), batch)
         return float(metrics['loss'])
@@ -381,11 +387,11 @@ def test_dropout_is_a_function_of_seed_step_and_microbatch() -> None:
     first, second = (loss_of(plain, half) for half in halves)
     assert first == second
     # The eval step drops nothing.
-    state = dropping.fresh()
+    state, here = dropping.fresh(), mesh.make_mesh(schema.MeshConfig())
     evaluations = [
-        train_step.make_eval_step(
-            one.blueprint, mesh=mesh.make_mesh(schema.MeshConfig())
-        )(state.params, state.frozen, batch)
+        eval_step.make_eval_step(one.blueprint.model, mesh=here)(
+            state.params, state.frozen, batch
+        )
         for one in (dropping, plain)
     ]
     np.testing.assert_array_equal(*(found['nll'] for found in evaluations))

@@ -33,18 +33,17 @@ def test_norms_are_those_of_the_step_and_the_step_is_the_same(
     plain = test_train_step.trainer(lora=lora)
     # A step with a known gradient: plain descent, whose update is -0.1 times it.
     tx = optax.sgd(0.1)
-    opt_state = tx.init(plain.blueprint.abstract.params)
+    opt_state = tx.init(plain.fresh().params)
     here = mesh.make_mesh(schema.MeshConfig())
     blueprint = dataclasses.replace(
         plain.blueprint,
-        abstract=dataclasses.replace(plain.blueprint.abstract, opt_state=opt_state),
-        shardings=dataclasses.replace(plain.blueprint.shardings, opt_state=opt_state),
+        tx=tx,
+        state=dataclasses.replace(plain.blueprint.state, opt_state=opt_state),
     )
 
     def run(*, with_layers: bool) -> tuple[ts.TrainState, train_step.Metrics]:
         step = train_step.make_train_step(
             blueprint,
-            tx,
             optax.constant_schedule(0.1),
             mesh=here,
             grad_accum_steps=1,

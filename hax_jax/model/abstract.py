@@ -1,0 +1,87 @@
+"""A model before it exists: its graph, and each parameter's shape, dtype, sharding."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from hax_jax.config import schema
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.model import gpt2, layer_loop, lora, param_tree
+
+
+@dataclasses.dataclass(frozen=True)
+class AbstractModel:
+    """Everything about a model but its numbers.
+
+    `params` (trained) and `frozen` are disjoint `nnx.State`s of one model. Their leaves
+    are jax.ShapeDtypeStructs, each with its sharding.
+    """
+
+    config: schema.ModelConfig
+    lora: schema.LoraConfig
+    compute_dtype: str
+    graphdef: Any
+    params: Any
+    frozen: Any
+
+
+def build(
+    model: schema.ModelConfig,
+    lora_config: schema.LoraConfig,
+    *,
+    compute_dtype: str,
+    key: jax.Array,
+    remat: str = 'none',
+) -> gpt2.Gpt2:
+    """A model with parameters drawn from `key`, adapted where `lora_config` says so."""
+    rngs = nnx.Rngs(key)
+    built = gpt2.Gpt2(model, dtype=jnp.dtype(compute_dtype), rngs=rngs, remat=remat)
+    if lora_config.rank:
+        lora.add_lora(built, lora_config, rngs=rngs)
+    return built
+
+
+def abstract_model(
+    model: schema.ModelConfig,
+    lora_config: schema.LoraConfig,
+    *,
+    compute_dtype: str,
+    mesh: Mesh | None,
+    param_dtype: str = 'float32',
+    remat: str = 'none',
+) -> AbstractModel:
+    """The model's description; runs nothing and allocates nothing.
+
+    Parameters are stored in `param_dtype`, adapters, which are few, in float32. They
+    are sharded over `mesh`, or lie on the first local device where that is None.
+
+    Raises:
+      InputError: a LoRA target matches no layer, or `scan_layers` is asked of blocks
+        that differ.
+    """
+
+    def made() -> gpt2.Gpt2:
+        key = jax.random.key(0)
+        return build(
+            model, lora_config, compute_dtype=compute_dtype, key=key, remat=remat
+        )
+
+    def described(path: tuple[Any, ...], leaf: Any) -> jax.ShapeDtypeStruct:
+        name = param_tree.dotted(path)
+        dtype = leaf.dtype if '.lora_' in name else param_dtype
+        sharding = alone
+        if mesh is not None:
+            sharding = mesh_lib.parameter_sharding(mesh, name, leaf.shape)
+        return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
+
+    alone = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    built = nnx.eval_shape(made)
+    if model.scan_layers:
+        layer_loop.check_alike(built.h)
+    graphdef, *states = nnx.split(built, lora.trainable_filter(lora_config), ...)
+    params, frozen = jax.tree_util.tree_map_with_path(described, states)
+    return AbstractModel(model, lora_config, compute_dtype, graphdef, params, frozen)
