@@ -111,9 +111,9 @@ def problems(path: pathlib.Path) -> list[str]:
         ):
             out.append(f'{dotted}: only launch composes both packages')
         arrows = API.get(package, {}).get(folder)
-        if root == package and arrows is not None and to != folder:
-            if to not in arrows.split():
-                out.append(f'{dotted}: {folder} does not import that')
+        known = root == package and arrows is not None
+        if known and to not in (folder, *arrows.split()):
+            out.append(f'{dotted}: {folder} does not import that')
         allowed = {'data_pipeline': LIBRARY_FOR_PIPELINE, 'configs': 'config'}
         if root == 'hax_jax' and to not in allowed.get(package, to).split():
             out.append(f'{dotted}: {package} does not import that')
