@@ -84,7 +84,7 @@ def _backward(
 ) -> tuple[jax.Array | None, ...]:
     q, k, v, segment_ids, dropout_key, out, logsumexp = kept
     exact = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
-    # What a row's weights and their gradients sum to, with or without dropout.
+    # The sum over a row of weights times their gradients, with or without dropout.
     common = jnp.sum(d_out.astype(jnp.float32) * out, axis=-1)  # [B, N, T]
     d_q = jnp.zeros(q.shape, jnp.float32)
     d_ks, d_vs = [], []
@@ -123,14 +123,14 @@ def _blocks(length: int) -> Iterator[tuple[int, int]]:
 def _seen(
     segment_ids: jax.Array, t_start: int, t_end: int, s_start: int, s_end: int
 ) -> jax.Array:
-    """Which queries [t_start, t_end) see which keys [s_start, s_end): [B, t, s]."""
+    """True where queries [t_start, t_end) see keys [s_start, s_end): [B, t, s]."""
     causal = jnp.arange(t_start, t_end)[:, None] >= jnp.arange(s_start, s_end)
     queries, keys = segment_ids[:, t_start:t_end], segment_ids[:, s_start:s_end]
     return causal & (queries[:, :, None] == keys[:, None, :])
 
 
 def _kept(key: jax.Array, start: int, shape: tuple[int, ...], rate: float) -> jax.Array:
-    """What dropout keeps of the weights of the block of queries at `start`."""
+    """True where dropout keeps a weight, for the block of queries at `start`."""
     return jax.random.bernoulli(jax.random.fold_in(key, start), 1 - rate, shape)
 
 

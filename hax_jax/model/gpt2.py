@@ -72,7 +72,7 @@ class Gpt2(nnx.Module):
     ) -> None:
         """A fresh model that computes in `dtype`; parameters are float32.
 
-        `remat` is one of schema.REMATS: what the backward pass computes again.
+        `remat` is one of schema.REMATS (layer_loop.py).
         """
         self.model = model
         self.remat = remat

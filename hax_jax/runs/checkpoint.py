@@ -123,7 +123,7 @@ class Checkpoints:
             self._running = None
 
     def metadata(self, step: int) -> dict[str, Any]:
-        """What the caller stored with a step."""
+        """The metadata that the caller stored with a step."""
         with _named_failure(self.folder, step):
             return self._checkpointer.checkpointables_metadata(step).custom_metadata
 

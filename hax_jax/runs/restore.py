@@ -1,6 +1,7 @@
-"""What a run has learned, from its checkpoints: parameters, adapters, whole models.
+"""Parameters, adapters and whole models from a run's checkpoints.
 
-from hax_jax import restore
+from hax_jax.runs import restore
+
 parameters = restore.parameters('runs/lora')                  # adapters merged
 adapter = restore.parameters('runs/lora', adapter_only=True)  # lora_a, lora_b
 """
@@ -39,7 +40,7 @@ def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What a run has learned, on the host, the vocabulary's padding taken off.
+    """A run's trained parameters on the host, without the vocabulary's padding.
 
     `parameters` are all of the model's, or the adapter's, which stands on `base`; both
     are dotted path -> float32 array. `model` has the base's sizes.
@@ -61,7 +62,7 @@ class Parts:
 
 
 def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
-    """What a run has learned: at `step`, else at its best step, else at its latest.
+    """A run's trained parameters at `step`, else at its best step, else its latest.
 
     Raises:
       InputError: there is no such run or step, or its base is not what it was.

@@ -1,12 +1,12 @@
-"""A run's folder: what it is, and the model in it.
+"""A run's folder: its files, its identity, and the model that it holds.
 
 config.json       the config with all overrides, its sizes resolved
-run.json          what must not change: model, tokenizer, template, data, base, LoRA
+run.json          the run's identity: model, tokenizer, template, data, base, LoRA
 tokenizer/        the tokenizer's files
 checkpoints/      Orbax, by step
-metrics.jsonl     what happened
+metrics.jsonl     losses, rates and evaluations by step
 samples.jsonl     answers to a few questions of the validation split, by step
-base/             what an imported adapter stands on, where no other copy of it is known
+base/             the base of an imported adapter, where no other copy of it is known
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import numpy as np
 
 from hax_jax import errors, files
 from hax_jax.config import convert, schema
-from hax_jax.data import records, text
+from hax_jax.data import text
 from hax_jax.formats import pretrained
 from hax_jax.model import lora
 from hax_jax.runs import checkpoint
@@ -28,7 +28,7 @@ CHECKPOINTS = 'checkpoints'
 TOKENIZER = 'tokenizer'
 OWN_BASE = 'base'
 _VOCAB_PADDING = 128  # a model's table may be padded up to a multiple of this
-# Of config.ModelConfig: what a pretrained model brings along.
+# The fields of schema.ModelConfig that a pretrained model decides.
 SIZES = (
     'n_layer',
     'n_head',
@@ -44,7 +44,7 @@ SIZES = (
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What `model.pretrained` names, before its weights are read."""
+    """The model that `model.pretrained` names, before its weights are read."""
 
     path: pathlib.Path
     is_run: bool
@@ -126,7 +126,7 @@ def with_vocab(run: schema.Config, tokenizer: text.Tokenizer) -> schema.Config:
 
 
 def compute_dtype(run: schema.Config) -> str:
-    """What 'auto' means here: bfloat16 on accelerators, float32 on a CPU."""
+    """The run's compute dtype; 'auto' is bfloat16 on accelerators, float32 on a CPU."""
     if run.train.compute_dtype != 'auto':
         return run.train.compute_dtype
     return 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
@@ -142,16 +142,28 @@ def choose_step(steps: list[checkpoint.StepInfo]) -> tuple[int, str]:
 
 
 def identity(
-    run: schema.Config, cache: records.PackedCache, base: pretrained.Base | None
+    run: schema.Config,
+    base: pretrained.Base | None,
+    *,
+    tokenizer: str,
+    template: str = text.TEMPLATE_VERSION,
+    dataset: str = '',
 ) -> dict[str, Any]:
-    """What a run is, as run.json keeps it. `run` has its sizes resolved."""
-    return _identity(
-        run,
-        tokenizer=cache.meta['tokenizer'],
-        template=cache.meta['template'],
-        dataset=cache.fingerprint,
-        base=base,
-    )
+    """The run.json of a run whose sizes are resolved.
+
+    `tokenizer` and `dataset` are fingerprints; an imported run has no dataset yet.
+    """
+    found = {'path': base.path, 'step': base.step, 'hash': base.hash} if base else {}
+    return {
+        'schema': SCHEMA,
+        'model': dataclasses.asdict(run.model),
+        'lora': convert.to_dict(run)['lora'],
+        'tokenizer': tokenizer,
+        'template': template,
+        'dataset': dataset,
+        'base': found,
+        'changes': [],
+    }
 
 
 def write_imported(
@@ -184,36 +196,8 @@ def write_imported(
     with checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
         trees = {checkpoint.PARAMS: parameters}
         checkpoints.save(step, trees, metadata={'imported': origin})
-    made = _identity(
-        run,
-        tokenizer=tokenizer.fingerprint,
-        template=text.TEMPLATE_VERSION,
-        dataset='',
-        base=base,
-    )
+    made = identity(run, base, tokenizer=tokenizer.fingerprint)
     write(folder, run, {**made, 'imported': origin})
-
-
-def _identity(
-    run: schema.Config,
-    *,
-    tokenizer: str,
-    template: str,
-    dataset: str,
-    base: pretrained.Base | None,
-) -> dict[str, Any]:
-    return {
-        'schema': SCHEMA,
-        'model': dataclasses.asdict(run.model),
-        'lora': convert.to_dict(run)['lora'],
-        'tokenizer': tokenizer,
-        'template': template,
-        'dataset': dataset,
-        'base': {'path': base.path, 'step': base.step, 'hash': base.hash}
-        if base
-        else {},
-        'changes': [],
-    }
 
 
 def model_config(run: dict[str, Any]) -> schema.ModelConfig:

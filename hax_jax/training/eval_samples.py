@@ -1,8 +1,8 @@
 """A run's answers to the same few questions at each evaluation, in samples.jsonl.
 
-Questions are those of the validation split, as its packed rows have them. Random bits
-follow the seed and the pair's id alone, the same at each step: what changes between two
-steps is the model's doing. Nothing of it reaches the training state.
+The questions are the validation split's, as its packed rows have them. Random bits
+follow the seed and the pair's id alone, the same at each step, so answers change only
+because the model does. Sampling leaves the training state as it is.
 """
 
 import collections
@@ -95,8 +95,8 @@ def questions(
 ) -> prompt_fitting.Fitted:
     """The first `number` questions of the validation split, source by source in turn.
 
-    Those whose prompts have at most `room` tokens come first; their ids are the rows'
-    own, cut where packing cut them.
+    Questions whose prompts have at most `room` tokens come first. Prompt ids are the
+    rows' own, cut where packing cut them.
     """
     inputs = cache.features('validation')['inputs']
     shortest: dict[int, records.Segment] = {}

@@ -1,4 +1,4 @@
-"""What a run's evaluations have shown so far; each checkpoint has it."""
+"""The evaluations of a run so far: best loss, patience. Each checkpoint stores it."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from typing import Any
 class History:
     """Evaluations of the whole run, counted over every call that went on with it.
 
-    `loss_before` is the validation loss before the first step, which is no evaluation
-    of the run's own: None where it was not made. `best_loss` is None before the first
-    one. It lies in the checkpoints and not in metrics.jsonl because it must be exactly
-    that of the state that it lies beside.
+    `loss_before` is the validation loss before the first step, None if there is none;
+    it does not count as an evaluation. `best_loss` is None before the first one. The
+    history lies in the checkpoints, not in metrics.jsonl, because it must be exactly
+    that of the state beside it.
     """
 
     loss_before: float | None = None

@@ -166,7 +166,7 @@ def render(plan: Plan) -> str:
 
 
 def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
-    """What each pattern of `optimizer.lr_multipliers` takes; none if there is none."""
+    """The parameters of each pattern in `optimizer.lr_multipliers`; [] without any."""
     if len(plan.multipliers) == 1:
         return []
     width = max(len(row.pattern) for row, _ in plan.multipliers)

@@ -10,7 +10,7 @@ from hax_jax.runs import checkpoint, run_folder
 from hax_jax.training import optimizer, run_setup
 from hax_jax.training import train_state as ts
 
-# May change when a run goes on: how long, how often, where, what is watched.
+# Fields that may change when a run goes on: length, cadence, places, reports.
 FREE = {
     'train.num_steps',
     'train.num_epochs',
@@ -32,7 +32,7 @@ FREE = {
     'model.pretrained',
     'tokenizer.path',
 }
-# May never change: another value is another run. data and base are held by their hash.
+# Fields that may never change: another value is another run. Hashes hold data and base.
 FIXED = {
     *(f'model.{name}' for name in run_folder.SIZES),
     'model.pad_vocab_to_multiple_of',
@@ -41,7 +41,7 @@ FIXED = {
     'lora.rslora',
     'lora.dora',
     'lora.targets',
-    'optimizer.lr_multipliers',  # what is frozen has no moments to go on with
+    'optimizer.lr_multipliers',  # frozen parameters have no moments to go on with
     'data.seq_len',
     'data.question_weight',
     'data.long_answers',
@@ -56,7 +56,7 @@ def changes(
     *,
     allow_change: list[str],
 ) -> list[str]:
-    """What a run that goes on changes, a line each; configs have sizes resolved.
+    """The changes of a run that goes on, a line each; configs have sizes resolved.
 
     Raises:
       InputError: names everything that would make it another run, and every field that

@@ -1,4 +1,4 @@
-"""How a call of the trainer ended, and what that means, in words."""
+"""How a call of `train` ended: its exit code, and a report for people."""
 
 import dataclasses
 import pathlib
@@ -13,8 +13,8 @@ UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, come again
 class Summary:
     """How a call of `train` ended.
 
-    `reason` is 'finished', 'patience', 'max_minutes' or 'signal', of which `stopped_by`
-    is the number (else 0). `best_step` is the best checkpoint on disk, with its loss;
+    `reason` is 'finished', 'patience', 'max_minutes' or 'signal'; `stopped_by` is the
+    signal's number, else 0. `best_step` is the best checkpoint on disk, with its loss;
     `best_validation_loss` is None if no checkpoint was evaluated. `seconds` is this
     call's time by stopwatch.PARTS.
     """
@@ -40,7 +40,7 @@ def exit_code(summary: Summary) -> int:
 
 
 def render(summary: Summary, workdir: pathlib.Path) -> str:
-    """Why it ended, the best step, the time and what to do next, a line each."""
+    """Why the call ended, the best step, the time and the next command, a line each."""
     lines = [_why(summary), *_best(summary)]
     if summary.seconds:
         lines.append(f'time: {time_split(summary.seconds)}')

@@ -28,7 +28,7 @@ def only_writer(workdir: pathlib.Path) -> Iterator[None]:
     finally:
         if not (workdir / 'run.json').exists():  # refused before it became a run
             (workdir / 'lock').unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # what else is there is not ours
+            with contextlib.suppress(OSError):  # it holds files of somebody else
                 workdir.rmdir()
 
 
@@ -45,7 +45,13 @@ def claim(
     is_run = (workdir / 'run.json').is_file()
     then = run_folder.read_run(workdir) if is_run else None
     source = _find_base(setup, workdir, then, base)
-    now = run_folder.identity(setup.run, setup.cache, source)
+    now = run_folder.identity(
+        setup.run,
+        source,
+        tokenizer=setup.cache.meta['tokenizer'],
+        template=setup.cache.meta['template'],
+        dataset=setup.cache.fingerprint,
+    )
     if then is not None:
         changed = resume.changes(
             then,
