@@ -7,21 +7,26 @@ Without --config it does as that file says. What each stage changed and dropped 
 printed, and stands in the dataset's ledger with examples.
 """
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import ml_collections
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipeline import build_run, dataset, settings
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors
-from hax_jax.program import config_file, entry, overrides
+from hax_jax.program import config_flag, entry
 
-_DEFAULT_FILE = pathlib.Path(__file__).parents[1] / 'configs' / 'data' / 'advice.py'
+CONFIG = config_flag.ConfigFlag(
+    settings.Settings,
+    subject='how pairs are prepared',
+    example='configs/data/advice.py',
+    draft='settings.draft',
+    fields_in='data_pipeline/settings.py',
+    override='--config.quality.min_score=5',
+    default_file=str(pathlib.Path(__file__).parents[1] / 'configs/data/advice.py'),
+)
 
 
 def define_flags() -> None:
@@ -53,34 +58,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         'beam_folder', '', "A folder that Beam's workers share with this process."
     )
-    sections = '\n'.join(
-        f'{section.name}: {" ".join(f.name for f in dataclasses.fields(section.type))}'
-        for section in dataclasses.fields(settings.Settings)
-    )
-    config_flags.DEFINE_config_file(
-        'config',
-        help_string='The file that says how pairs are prepared; without it, '
-        'configs/data/advice.py. --config.SECTION.FIELD=VALUE sets any field, e.g. '
-        '--config.quality.min_score=5 (their meaning: data_pipeline/settings.py):\n'
-        + sections,
-    )
-
-
-def check(argv: Sequence[str], *, values: flags.FlagValues = flags.FLAGS) -> list[str]:
-    """As `overrides.check`, of a config that says how pairs are prepared."""
-    schema = overrides.Schema(
-        settings.draft, settings.freeze, _load, default_file=str(_DEFAULT_FILE)
-    )
-    return overrides.check(argv, schema, values=values)
-
-
-def _load(file: str) -> ml_collections.ConfigDict:
-    return config_file.load(
-        file,
-        what='how pairs are prepared',
-        example='configs/data/advice.py',
-        draft='settings.draft',
-    )
+    CONFIG.define()
 
 
 def main() -> None:
@@ -108,7 +86,7 @@ def main() -> None:
         output=values.output,
         validation_share=values.validation_share,
         test_share=values.test_share,
-        chosen=settings.freeze(values.config),
+        chosen=CONFIG.value(),
         options=build_run.Options(
             fields=tuple(values.fields),
             num_workers=values.num_workers,
@@ -158,4 +136,4 @@ def build(
 
 if __name__ == '__main__':
     define_flags()
-    entry.run(main, prepare=check)
+    entry.run(main, prepare=CONFIG.check)

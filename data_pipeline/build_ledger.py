@@ -12,6 +12,7 @@ from data_pipeline.all_pairs import pair_store
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import preparation
 from data_pipeline.reading import inputs, sources
+from hax_jax.config import convert
 from hax_jax.data import records
 
 
@@ -105,7 +106,7 @@ def make(
         'gathered': gathered.account,
         'kept': kept,
         'notes': gathered.notes,
-        'settings': settings.to_dict(chosen),
+        'settings': convert.to_dict(chosen),
     }
 
 

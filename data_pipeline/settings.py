@@ -2,17 +2,18 @@
 
 draft = settings.draft()
 draft.quality.min_score = 5
-chosen = settings.freeze(draft)      # validated `Settings`
+chosen = convert.freeze(draft, settings.Settings)    # validated
 """
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import ml_collections
+import msgspec
 
-from hax_jax import errors
-from hax_jax.config import convert
+from hax_jax.config import convert, ranges
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +46,27 @@ class QualitySettings:
     """
 
     tokenizer: str = ''
-    min_question_tokens: int = 0  # 0 disables, as in the next three
-    max_question_tokens: int = 0
-    min_answer_tokens: int = 0
-    max_answer_tokens: int = 0
+    min_question_tokens: ranges.CountOrOff = 0
+    max_question_tokens: ranges.CountOrOff = 0
+    min_answer_tokens: ranges.CountOrOff = 0
+    max_answer_tokens: ranges.CountOrOff = 0
     languages: tuple[str, ...] = ('en',)  # ISO 639; () takes all
-    language_confidence: float = 0.95  # to drop, a language must be this sure
-    max_repetition: float = 0.5  # share of 5-grams seen before; 1.0 disables
+    language_confidence: ranges.OverZero = 0.95  # to drop, a language must be this sure
+    max_repetition: ranges.OverZeroOrOff = 0.5  # share of 5-grams seen before
     drop_link_only: bool = True
     drop_title_only: bool = False  # a title can be the whole question
     drop_bots: bool = True
     min_score: int = 0  # of Reddit's posts alone; 0 disables
+
+    def conflicts(self) -> Iterator[str]:
+        for text in ('question', 'answer'):
+            least = getattr(self, f'min_{text}_tokens')
+            most = getattr(self, f'max_{text}_tokens')
+            if 0 < most < least:
+                yield (
+                    f'quality.min_{text}_tokens={least} is over quality.max_{text}_'
+                    f'tokens={most}; lower the first or raise the second.'
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +74,15 @@ class DuplicateSettings:
     """Near duplicates, and quotes of the question in an answer."""
 
     near: bool = True
-    threshold: float = 0.7  # share of three-word sequences, in question AND answer
-    num_perm: int = 128  # hashes a signature; more estimate the share better
-    quote_words: int = 12  # words in a row that make a quote; 0 disables
+    # Share of three-word sequences that both have, in question AND answer.
+    threshold: Annotated[
+        float, msgspec.Meta(gt=0, lt=1, description='over 0.0 and under 1.0')
+    ] = 0.7
+    # Hashes a signature; more estimate the share better.
+    num_perm: Annotated[
+        int, msgspec.Meta(ge=16, le=1024, description='from 16 to 1024')
+    ] = 128
+    quote_words: ranges.CountOrOff = 12  # words in a row that make a quote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +91,7 @@ class SplitSettings:
 
     # Of validation's (and test's) distinct runs of eight words, the share that may
     # stand in train too; 1.0 disables.
-    max_shared_ngrams: float = 0.01
+    max_shared_ngrams: ranges.Share = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +101,18 @@ class MixSettings:
     caps: tuple[str, ...] = ()  # 'reddit=5000': pairs at most, of all splits together
     weights: tuple[str, ...] = ()  # 'chat=3': copies in train; under 1, a part of them
     oversample: bool = True  # a merged file's OVERSAMPLE_WEIGHT counts too
+
+    def conflicts(self) -> Iterator[str]:
+        if not _is_by_source(self.caps, whole=True):
+            yield (
+                f'mix.caps={self.caps} is not accepted; use each source once with a '
+                "number of pairs, such as ('reddit=5000',)."
+            )
+        if not _is_by_source(self.weights):
+            yield (
+                f'mix.weights={self.weights} is not accepted; use each source once '
+                "with a number, such as ('chat=3', 'reddit:advice=0.5')."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,131 +126,35 @@ class Settings:
     split: SplitSettings = SplitSettings()
     mix: MixSettings = MixSettings()
 
+    def conflicts(self) -> Iterator[str]:
+        yield from self.quality.conflicts()
+        yield from self.mix.conflicts()
+
 
 def draft() -> ml_collections.ConfigDict:
     """The default `Settings` as a ConfigDict, which flags and config files edit."""
-    return ml_collections.ConfigDict(dataclasses.asdict(Settings())).lock()
-
-
-def freeze(edited: ml_collections.ConfigDict) -> Settings:
-    """The validated `Settings` of a draft.
-
-    Raises:
-      InputError: names every field that is unknown, of another type or out of range.
-    """
-    problems = []
-    values = edited.to_dict()
-    sections = {}
-    for section in dataclasses.fields(Settings):
-        given = dict(values.pop(section.name, {}))
-        fields = {f.name: f.default for f in dataclasses.fields(section.type)}
-        for name in list(given):
-            field, value = f'{section.name}.{name}', given[name]
-            if name not in fields:
-                problems.append(f'{field} is not a field; remove it.')
-                del given[name]
-            elif isinstance(fields[name], tuple) and isinstance(value, (list, tuple)):
-                given[name] = tuple(value)
-            elif isinstance(fields[name], float) and type(value) is int:
-                given[name] = float(value)
-            elif type(value) is not type(fields[name]):
-                kind = type(fields[name]).__name__
-                problems.append(f'{field}={value!r} is not accepted; give a {kind}.')
-                del given[name]
-        sections[section.name] = section.type(**given)
-    problems += [f'{name} is not a section; remove it.' for name in sorted(values)]
-    chosen = Settings(**sections)
-    problems += _out_of_range(chosen)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
-    return chosen
-
-
-def to_dict(chosen: Settings) -> dict[str, dict[str, Any]]:
-    """Nested dictionaries of JSON's types."""
-    return {
-        section: {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in fields.items()
-        }
-        for section, fields in dataclasses.asdict(chosen).items()
-    }
+    return convert.draft(Settings)
 
 
 def by_source(given: tuple[str, ...]) -> dict[str, float]:
     """('chat=3', 'reddit:advice=0.5') -> {'chat': 3.0, 'reddit:advice': 0.5}
 
     Raises:
-      ValueError: one is no name with a number, or names a source again.
+      ValueError: one is no name with a number from 0, or names a source again.
     """
     found: dict[str, float] = {}
     for each in given:
-        name, sign, number = each.rpartition('=')
-        if not sign or not name.strip() or name.strip() in found:
+        name, _, number = each.rpartition('=')
+        name = name.strip()
+        if not name or name in found or not 0 <= float(number) < math.inf:
             raise ValueError(each)
-        found[name.strip()] = float(number)
+        found[name] = float(number)
     return found
 
 
-def _is_by_source(given: tuple[str, ...], *, whole: bool) -> bool:
+def _is_by_source(given: tuple[str, ...], *, whole: bool = False) -> bool:
     try:
         numbers = by_source(given).values()
     except ValueError:
         return False
-    return all(
-        math.isfinite(number) and number >= 0 and (not whole or number % 1 == 0)
-        for number in numbers
-    )
-
-
-def _out_of_range(chosen: Settings) -> list[str]:
-    """A sentence for each field whose value is not accepted."""
-    quality, duplicates = chosen.quality, chosen.duplicates
-    accepted = {
-        'quality.language_confidence': (
-            0 < quality.language_confidence <= 1,
-            'a number over 0 and up to 1',
-        ),
-        'quality.max_repetition': (
-            0 < quality.max_repetition <= 1,
-            'a number over 0 and up to 1 (off)',
-        ),
-        'duplicates.threshold': (
-            0 < duplicates.threshold < 1,
-            'a number over 0 and under 1, such as 0.7',
-        ),
-        'duplicates.num_perm': (
-            16 <= duplicates.num_perm <= 1024,
-            'a number from 16 to 1024',
-        ),
-        'duplicates.quote_words': (
-            duplicates.quote_words >= 0,
-            '0 (off) or a number of words',
-        ),
-        'split.max_shared_ngrams': (
-            0 <= chosen.split.max_shared_ngrams <= 1,
-            'a share from 0 to 1 (off), such as 0.01',
-        ),
-        'mix.caps': (
-            _is_by_source(chosen.mix.caps, whole=True),
-            "each source once with a number of pairs, such as ('reddit=5000',)",
-        ),
-        'mix.weights': (
-            _is_by_source(chosen.mix.weights, whole=False),
-            "each source once with a number, such as ('chat=3', 'reddit:advice=0.5')",
-        ),
-    }
-    for field in ('question', 'answer'):
-        least = getattr(quality, f'min_{field}_tokens')
-        most = getattr(quality, f'max_{field}_tokens')
-        accepted[f'quality.min_{field}_tokens'] = (least >= 0, '0 (off) or more')
-        accepted[f'quality.max_{field}_tokens'] = (
-            most == 0 or most >= max(least, 1),
-            f'0 (off) or {max(least, 1)} or more',
-        )
-    flat = convert.flatten(to_dict(chosen))
-    return [
-        f'{field}={flat[field]} is not accepted; give {needed}.'
-        for field, (good, needed) in accepted.items()
-        if not good
-    ]
+    return not whole or all(number % 1 == 0 for number in numbers)

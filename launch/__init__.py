@@ -1,6 +1,7 @@
-"""Programs that people start, and how they are started on machines."""
+"""Programs that people start, and the scripts that start them on machines."""
 
-import data_pipeline  # noqa: F401 (Ctrl-C while libraries load)
 from hax_jax.devices import allocator
+from hax_jax.program import early_ctrl_c
 
+early_ctrl_c.handle()
 allocator.begin_again()

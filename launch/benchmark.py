@@ -36,7 +36,7 @@ PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
 
 _NO_DATA = '--config.data.path=synthetic'
 
-_CONFIG = launch_flags.define()
+launch_flags.CONFIG.define()
 _ONLY = flags.DEFINE_list('only', [], f'Parts to time, of {", ".join(PARTS)}; all.')
 _REPEATS = flags.DEFINE_integer('repeats', 10, 'Timed runs of each part, after one.')
 _WHOLE_ROWS = flags.DEFINE_bool(
@@ -59,7 +59,7 @@ _FIRST_STEP = flags.DEFINE_string(
 
 def main() -> None:
     batch_sizes = _check()
-    run = benchmark.with_sizes(launch_flags.frozen(_CONFIG))
+    run = benchmark.with_sizes(launch_flags.CONFIG.value())
     _check_room(run)
     runtime.start()
     if _FIRST_STEP.value:
@@ -114,9 +114,9 @@ def _check() -> list[int]:
 
 
 def _prepare(argv: list[str]) -> list[str]:
-    """As `launch_flags.check`; no dataset is read, so none has to be named."""
+    """As `launch_flags.CONFIG.check`; no dataset is read, so none has to be named."""
     named = any(a.lstrip('-').startswith('config.data.path') for a in argv)
-    return launch_flags.check(argv if named else [*argv, _NO_DATA])
+    return launch_flags.CONFIG.check(argv if named else [*argv, _NO_DATA])
 
 
 def _check_room(run: schema.Config) -> None:

@@ -13,18 +13,15 @@ import pathlib
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.config import convert, schema
+from hax_jax.config import schema
 from hax_jax.devices import mesh, runtime
 from hax_jax.program import entry, output_file
 from launch import chat_session, models, sampling_flags
+from launch import flags as launch_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
-_STEP = flags.DEFINE_integer(
-    'step', None, 'Which checkpoint; the best by validation loss, else the latest.'
-)
-_BASE = flags.DEFINE_string(
-    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
-)
+_STEP = launch_flags.define_step()
+_BASE = launch_flags.define_base()
 _TRANSCRIPT = flags.DEFINE_string(
     'transcript',
     '',
@@ -35,8 +32,7 @@ _TENSOR = flags.DEFINE_integer('tensor', 1, 'Devices that share the model.')
 
 
 def main() -> None:
-    settings = sampling_flags.settings()
-    _check(settings)
+    _check()
     runtime.start()
     [chosen] = models.choose([_WORKDIR.value], _STEP.value)
     on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
@@ -44,23 +40,16 @@ def main() -> None:
     chat_session.say(
         f'{chosen.workdir} at step {chosen.step} ({chosen.why}); /help shows commands'
     )
-    session = chat_session.Session(model, settings, transcript=_TRANSCRIPT.value)
-    session.run()
+    settings, transcript = sampling_flags.settings(), _TRANSCRIPT.value
+    chat_session.Session(model, settings, transcript=transcript).run()
 
 
-def _check(settings: schema.SamplingConfig) -> None:
+def _check() -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
-    problems = []
-    try:
-        convert.check_sampling(settings)
-    except errors.InputError as error:
-        problems.append(str(error))
+    problems = sampling_flags.problems()
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    if _TENSOR.value < 1:
-        problems.append(
-            f'tensor={_TENSOR.value} is not accepted; use an integer from 1 on.'
-        )
+    problems += launch_flags.under_one(_TENSOR)
     if _TRANSCRIPT.value:
         path = pathlib.Path(_TRANSCRIPT.value)
         problems += output_file.problems('transcript', path)

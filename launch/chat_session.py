@@ -1,6 +1,7 @@
 """One conversation at a terminal or through a pipe: lines in, answers streamed."""
 
 import contextlib
+import dataclasses
 import pathlib
 import signal
 import sys
@@ -9,8 +10,8 @@ from collections.abc import Iterator
 
 from data_pipeline.pages import clean
 from hax_jax import errors, files
-from hax_jax.config import schema
-from hax_jax.sampling import chat, chat_settings, generation
+from hax_jax.config import convert, schema
+from hax_jax.sampling import chat, generation
 from launch import models
 
 _HELP = """\
@@ -70,7 +71,8 @@ class Session:
         if name == 'help':
             say(_HELP)
         elif name == 'settings':
-            say(chat_settings.listing(self.settings))
+            for setting, its_value in dataclasses.asdict(self.settings).items():
+                say(f'/{setting} {its_value!r}')
         elif name == 'reset':
             say(f'forgot {len(self.conversation.turns)} turns')
             if self.conversation.turns:
@@ -81,7 +83,7 @@ class Session:
         elif name == 'save':
             self._save(value)
         else:
-            self.settings = chat_settings.change(self.settings, name, value)
+            self.settings = change(self.settings, name, value)
             say(f'{name} is {getattr(self.settings, name)!r}')
         return True
 
@@ -150,6 +152,30 @@ class Session:
         files.write_text(path, self.conversation.transcript())
         self._saved.add(path)
         say(f'wrote {len(self.conversation.turns)} turns to {path}')
+
+
+def change(
+    settings: schema.SamplingConfig, name: str, text: str
+) -> schema.SamplingConfig:
+    """`settings` with one field read from `text`; `stop` adds one, or `off` has none.
+
+    Raises:
+      InputError: there is no such field, or it does not accept the value.
+    """
+    values = dataclasses.asdict(settings)
+    if name not in values:
+        near = convert.nearest(name, values)
+        meant = f'; did you mean /{near}?' if near else '.'
+        raise errors.InputError(
+            f'/{name} is neither a command nor a setting{meant} /help shows all.'
+        )
+    if not text:
+        raise errors.InputError(f'/{name} needs a value; it is {values[name]!r} now.')
+    if name == 'stop':
+        values[name] = () if text == 'off' else (*settings.stop, text)
+    else:
+        values[name] = convert.from_text(text, values[name])
+    return convert.from_dict(values, schema.SamplingConfig)
 
 
 def _read(transcript: str) -> str:

@@ -25,6 +25,7 @@ from hax_jax.devices import runtime
 from hax_jax.evaluation import paired, scorer
 from hax_jax.program import entry, output_file
 from launch import evaluation_rows, score_table
+from launch import flags as launch_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."
@@ -53,9 +54,7 @@ _SEQ_LEN = flags.DEFINE_integer(
 _BATCH_SIZE = flags.DEFINE_integer(
     'batch_size', 0, "Rows at a time; 0 is the run's, and 8 of a Hugging Face folder."
 )
-_BASE = flags.DEFINE_string(
-    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
-)
+_BASE = launch_flags.define_base()
 _SEED = flags.DEFINE_integer('seed', 0, "Of the bootstrap's resamples.")
 _OUTPUT = flags.DEFINE_string(
     'output', '', "JSON file to write, with each pair's scores; an earlier one goes."

@@ -22,6 +22,7 @@ from hax_jax.devices import runtime
 from hax_jax.formats import hf_folder
 from hax_jax.program import entry
 from hax_jax.runs import export
+from launch import flags as launch_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
 _FORMAT = flags.DEFINE_string(
@@ -31,12 +32,8 @@ _FORMAT = flags.DEFINE_string(
     'a LoRA run. peft: the adapter of a LoRA run.',
 )
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
-_STEP = flags.DEFINE_integer(
-    'step', None, 'Which checkpoint; the best by validation loss, else the latest.'
-)
-_BASE = flags.DEFINE_string(
-    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
-)
+_STEP = launch_flags.define_step()
+_BASE = launch_flags.define_base()
 _NEXT = {
     'peft': """\
   in Python: peft.PeftModel.from_pretrained(base, ...), as in its README.md

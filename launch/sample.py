@@ -23,10 +23,11 @@ from jax.sharding import Mesh
 
 from data_pipeline.pages import clean
 from hax_jax import errors
-from hax_jax.config import convert, schema
+from hax_jax.config import schema
 from hax_jax.devices import mesh, runtime
 from hax_jax.program import entry, output_file
 from hax_jax.sampling import prompt_fitting, prompt_names, prompts
+from launch import flags as launch_flags
 from launch import models, sample_output, sampling_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -54,12 +55,8 @@ _TABLE = flags.DEFINE_string(
     'Markdown file to write, with room for scores; another that is there is kept '
     'under a new name.',
 )
-_STEP = flags.DEFINE_integer(
-    'step', None, 'Which checkpoint; the best by validation loss, else the latest.'
-)
-_BASE = flags.DEFINE_string(
-    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
-)
+_STEP = launch_flags.define_step()
+_BASE = launch_flags.define_base()
 _LOGPROBS = flags.DEFINE_bool(
     'logprobs',
     False,
@@ -76,11 +73,10 @@ _TENSOR = flags.DEFINE_integer(
 
 
 def main() -> None:
-    settings = sampling_flags.settings()
-    _check(settings)
+    _check()
     asked = sample_output.Asked(
         questions=_questions(),
-        settings=settings,
+        settings=sampling_flags.settings(),
         num_samples=_NUM_SAMPLES.value,
         batch_size=_BATCH_SIZE.value,
         logprobs=_LOGPROBS.value,
@@ -160,23 +156,16 @@ def _say_which(which: models.Chosen) -> None:
     sample_output.say(f'{which.workdir} at step {which.step} ({which.why})')
 
 
-def _check(settings: schema.SamplingConfig) -> None:
+def _check() -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
     problems = []
     if not _WORKDIR.value and not _LIST.value:
         problems.append('--workdir is missing; give the folder of a run.')
     if _PROMPT.value and _PROMPTS.value:
         problems.append('--prompt and --prompts are both given; give one of them.')
-    for flag in (_NUM_SAMPLES, _BATCH_SIZE, _TENSOR):
-        if flag.value < 1:
-            problems.append(
-                f'{flag.name}={flag.value} is not accepted; use an integer from 1 on.'
-            )
-    try:
-        convert.check_sampling(settings)
-    except errors.InputError as error:
-        problems.append(str(error))
-    if settings.temperature == 0 and _NUM_SAMPLES.value > 1:
+    problems += launch_flags.under_one(_NUM_SAMPLES, _BATCH_SIZE, _TENSOR)
+    problems += sampling_flags.problems()
+    if sampling_flags.values()['temperature'] == 0 and _NUM_SAMPLES.value > 1:
         problems.append(
             f'temperature=0.0 gives the same answer num_samples={_NUM_SAMPLES.value} '
             'times; use a temperature over 0.0 or num_samples=1.'

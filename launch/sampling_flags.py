@@ -1,10 +1,11 @@
 """Flags that launch.sample and launch.chat share: a SamplingConfig's fields."""
 
 import dataclasses
+from typing import Any
 
 from absl import flags
 
-from hax_jax.config import schema
+from hax_jax.config import convert, schema
 
 _HELP = {
     'max_new_tokens': 'The longest answer, in tokens.',
@@ -37,7 +38,16 @@ _FLAGS = {
 }
 
 
+def values() -> dict[str, Any]:
+    """The flags' values, not yet checked."""
+    return {name: flag.value for name, flag in _FLAGS.items()}
+
+
 def settings() -> schema.SamplingConfig:
-    """What the flags say, not yet checked."""
-    values = {name: flag.value for name, flag in _FLAGS.items()}
-    return schema.SamplingConfig(**values | {'stop': tuple(values['stop'])})
+    """The validated settings."""
+    return convert.from_dict(values(), schema.SamplingConfig)
+
+
+def problems() -> list[str]:
+    """A sentence for each flag whose value is not accepted."""
+    return convert.problems(values(), schema.SamplingConfig)

@@ -26,7 +26,7 @@ from hax_jax.training import planner, resume, run_setup, run_summary, train_loop
 from hax_jax.watch import schedule_plot
 from launch import flags as launch_flags
 
-_CONFIG = launch_flags.define()
+launch_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Print what the run would be and cost, and stop.'
@@ -37,15 +37,13 @@ _QUICK = flags.DEFINE_bool(
 _ALLOW_CHANGE = flags.DEFINE_list(
     'allow_change', [], 'Fields that may differ from the run in --workdir.'
 )
-_BASE = flags.DEFINE_string(
-    'base', '', 'Where the pretrained model lies now, if it moved since the run began.'
-)
+_BASE = launch_flags.define_base()
 
 
 def main() -> int:
     if not _WORKDIR.value and not _DRY_RUN.value:
         raise errors.InputError('--workdir is missing; give the folder of the run.')
-    run = launch_flags.frozen(_CONFIG)
+    run = launch_flags.CONFIG.value()
     if _QUICK.value:
         run = _quick(run)
     resume.check_names(_ALLOW_CHANGE.value, run)
@@ -103,4 +101,4 @@ def _quick(run: schema.Config) -> schema.Config:
 
 
 if __name__ == '__main__':
-    entry.run(main, prepare=launch_flags.check)
+    entry.run(main, prepare=launch_flags.CONFIG.check)

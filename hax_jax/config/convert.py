@@ -1,97 +1,222 @@
-"""A run's config, from draft to validated dataclass and to JSON. Imports no JAX.
+"""The validator of configs: dicts, drafts and texts to frozen dataclasses and back.
 
-The draft that flags edit is an `ml_collections.ConfigDict` of the same fields:
+It reads any dataclass of plain fields, or of sections that are such dataclasses; of
+each default's type are the values of its field. A draft is an `ml_collections.
+ConfigDict` of the same fields, which config files and flags edit:
 
     draft = convert.draft()
     draft.optimizer.learning_rate = 1e-4
     run = convert.freeze(draft)      # a validated `Config`
+
+All problems are reported at once, a line each. Imports no JAX.
 """
 
+import ast
+import contextlib
 import dataclasses
+import difflib
 import math
+import re
+import typing
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
+import msgspec
 
 from hax_jax import errors
-from hax_jax.config import schema, value_checks
+from hax_jax.config import schema
+
+_Schema = typing.TypeVar('_Schema')
+ACCEPTED = {
+    bool: 'true or false',
+    int: 'a whole number such as 8',
+    float: 'a number such as 0.1 or 1e-4',
+    str: 'text',
+    tuple: 'names joined by commas such as attn.c_attn,mlp.c_fc',
+}
+_BOOLS = dict.fromkeys(('true', 't', '1', 'yes', 'y'), True)
+_BOOLS |= dict.fromkeys(('false', 'f', '0', 'no', 'n'), False)
 
 
-def draft() -> ml_collections.ConfigDict:
-    """The default `Config` as a ConfigDict, which flags and config files edit.
-
-    It is locked: a field of another name can't be added to it.
-    """
-    return ml_collections.ConfigDict(dataclasses.asdict(schema.Config())).lock()
+def draft(kind: type = schema.Config) -> ml_collections.ConfigDict:
+    """The defaults as a ConfigDict. It is locked: no field can be added to it."""
+    return ml_collections.ConfigDict(dataclasses.asdict(kind())).lock()
 
 
-def freeze(draft: ml_collections.ConfigDict) -> schema.Config:
-    """The validated `Config` of a draft.
+def freeze(
+    draft: ml_collections.ConfigDict, kind: type[_Schema] = schema.Config
+) -> _Schema:
+    """The validated dataclass of a draft. Raises InputError, as `from_dict`."""
+    return from_dict(draft.to_dict(), kind)
+
+
+def from_dict(
+    values: Mapping[str, Any], kind: type[_Schema] = schema.Config
+) -> _Schema:
+    """The validated dataclass of nested dictionaries, such as a run's config.json.
+
+    A field that is not given has its default.
 
     Raises:
-      InputError: names every field that is unknown or out of range.
+      InputError: names every field that is unknown, of another type or out of range,
+        and all that do not fit each other.
     """
-    return from_dict(draft.to_dict())
+    found = problems(values, kind)
+    if found:
+        raise errors.InputError('\n'.join(found))
+    made, _ = _read(values, kind)
+    return made
 
 
-def from_dict(values: dict[str, Any]) -> schema.Config:
-    """As `freeze`, of nested plain dictionaries (a run's config.json)."""
-    problems = []
-    sections = {}
-    for section in dataclasses.fields(schema.Config):
-        given = dict(values.get(section.name, {}))
-        fields = {f.name: f for f in dataclasses.fields(section.type)}
-        for name in sorted(given.keys() - fields.keys()):
-            problems.append(f'{section.name}.{name} is not a field; remove it.')
-            del given[name]
-        for name, value in given.items():
-            default = fields[name].default
-            if isinstance(default, tuple) and isinstance(value, (list, tuple)):
-                given[name] = tuple(value)
-            elif isinstance(default, float) and type(value) is int:
-                given[name] = float(value)
-            elif isinstance(value, float) and not math.isfinite(value):
-                problems.append(
-                    f'{section.name}.{name}={value!r} is not a finite number; give one '
-                    'such as 0.1 or 1e-4.'
-                )
-                given[name] = default
-            elif type(value) is not type(default):
-                problems.append(
-                    f'{section.name}.{name}={value!r} is of type '
-                    f'{type(value).__name__}; it must be {type(default).__name__}.'
-                )
-                given[name] = default
-        sections[section.name] = section.type(**given)
-    for name in sorted(values.keys() - sections.keys()):
-        problems.append(f'{name} is not a section of the config; remove it.')
-    run = schema.Config(**sections)
-    _raise_all(problems + value_checks.problems(run))
-    return run
+def to_dict(made: Any) -> dict[str, Any]:
+    """Nested dictionaries of JSON's types alone; `from_dict` takes them back."""
+    return msgspec.json.decode(msgspec.json.encode(made))
 
 
-def to_dict(run: schema.Config) -> dict[str, dict[str, Any]]:
-    """Nested plain dictionaries, JSON's types alone; `from_dict` takes them back."""
-    values = dataclasses.asdict(run)
-    values['lora']['targets'] = list(run.lora.targets)
-    values['optimizer']['lr_multipliers'] = list(run.optimizer.lr_multipliers)
-    return values
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{'train': {'seed': 0}, 'top_k': 3} -> {'train.seed': 0, 'top_k': 3}."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            flat |= {f'{name}.{field}': each for field, each in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
-def flatten(values: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """{'train': {'seed': 0}} -> {'train.seed': 0}."""
-    return {
-        f'{section}.{name}': value
-        for section, fields in values.items()
-        for name, value in fields.items()
-    }
+def from_text(text: str, default: Any) -> Any:
+    """The text as a value of the default's type; itself where it can't be read as one.
+
+    ('1e-4', 0.1) -> 0.0001; ('t', False) -> True; ('a, b', ()) -> ('a', 'b'). A tuple
+    may also be written as Python has it. ('high', 0.1) -> 'high', which `problems`
+    reports.
+    """
+    kind = type(default)
+    with contextlib.suppress(ValueError, SyntaxError, TypeError):
+        if kind is bool:
+            return _BOOLS.get(text.lower(), text)
+        if kind is not tuple:
+            return kind(text)
+        if not text.startswith(('(', '[', '"', "'")):
+            return tuple(name.strip() for name in text.split(',') if name.strip())
+        read = ast.literal_eval(text)
+        return (read,) if isinstance(read, str) else tuple(read)
+    return text
 
 
-def check_sampling(sampling: schema.SamplingConfig) -> None:
-    """Raises InputError, naming every setting that is out of range."""
-    _raise_all(value_checks.sampling(sampling))
+def problems(
+    values: Mapping[str, Any], kind: type = schema.Config, *, others: Sequence[str] = ()
+) -> list[str]:
+    """The `others`, then everything that is wrong with the values, a sentence each.
+
+    Fields that do not fit each other are left out where a sentence before names one of
+    them: the mistake there may be all.
+    """
+    made, wrong = _read(values, kind)
+    found = [*others, *wrong]
+    fields = _fields(kind)
+
+    def named(sentence: str) -> set[str]:
+        return set(re.findall(r'\w+(?:\.\w+)*', sentence)) & fields.keys()
+
+    reported = set().union(*map(named, found))
+    return found + [each for each in made.conflicts() if not named(each) & reported]
 
 
-def _raise_all(problems: list[str]) -> None:
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+def wrong_fields(values: Mapping[str, Any], kind: type = schema.Config) -> list[str]:
+    """A sentence for each field that is wrong by itself."""
+    return _read(values, kind)[1]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The likeliest of `names`: by all of its letters, its last part's, or initials.
+
+    optimizer.learnin_rate, learning_rate, lr -> optimizer.learning_rate; '' if none is
+    like it.
+    """
+    last = name.split('.')[-1]
+
+    def likeness(other: str) -> tuple[float, float]:
+        other_last = other.split('.')[-1]
+        initials = ''.join(part[:1] for part in other_last.split('_'))
+        whole = difflib.SequenceMatcher(None, name, other).ratio()
+        end = difflib.SequenceMatcher(None, last, other_last).ratio()
+        return max(whole, end, 0.9 * (last == initials)), whole
+
+    best = max(names, key=likeness, default='')
+    return best if best and likeness(best)[0] >= 0.7 else ''
+
+
+def unknown(name: str, names: Iterable[str], what: str = 'a field') -> str:
+    """'train.sed is not a field; did you mean train.seed?'"""
+    near = nearest(name, names)
+    remedy = f'did you mean {near}?' if near else 'remove it.'
+    return f'{name} is not {what}; {remedy}'
+
+
+def _fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
+    """The fields by name, those of a section as 'section.field'."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            for inner in dataclasses.fields(field.type):
+                found[f'{field.name}.{inner.name}'] = inner
+        else:
+            found[field.name] = field
+    return found
+
+
+def _read(values: Mapping[str, Any], kind: type[_Schema]) -> tuple[_Schema, list[str]]:
+    """(the dataclass, what is wrong); a field that is wrong has its default."""
+    fields = _fields(kind)
+    right, wrong = {}, []
+    for name, value in flatten(values).items():
+        members = [each for each in fields if each.startswith(f'{name}.')]
+        if name in fields:
+            try:
+                right[name] = _converted(value, fields[name])
+            except ValueError as accepted:
+                wrong.append(f'{name}={value!r} is not accepted; use {accepted}.')
+        elif not members:
+            wrong.append(unknown(name, fields))
+        elif value != {}:
+            wrong.append(
+                f'{name} is a section; set its fields one by one: {", ".join(members)}.'
+            )
+    return _made(right, kind), wrong
+
+
+def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
+    """The value, of its field's type. Raises ValueError, which says what is accepted.
+
+    Only a whole number for a float and a list for a tuple are of another type.
+    """
+    kind = type(field.default)
+    accepted = ACCEPTED[kind]
+    try:
+        value = msgspec.convert(value, kind)
+        if kind is float and not math.isfinite(value):
+            raise ValueError(accepted)
+        accepted = _description(field.type) or accepted
+        return msgspec.convert(value, field.type)
+    except msgspec.ValidationError as error:
+        raise ValueError(accepted) from error
+
+
+def _description(kind: Any) -> str:
+    """How a type's own range is said; '' where it has none."""
+    if typing.get_origin(kind) is typing.Literal:
+        return f'one of {typing.get_args(kind)}'
+    return ''.join(meta.description for meta in getattr(kind, '__metadata__', ()))
+
+
+def _made(right: Mapping[str, Any], kind: type, prefix: str = '') -> Any:
+    return kind(
+        **{
+            field.name: _made(right, field.type, f'{field.name}.')
+            if dataclasses.is_dataclass(field.type)
+            else right.get(prefix + field.name, field.default)
+            for field in dataclasses.fields(kind)
+        }
+    )

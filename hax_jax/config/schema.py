@@ -1,56 +1,70 @@
 """The sections of a run's config, each a frozen dataclass. Imports no JAX.
 
-value_checks.py says which values a field accepts.
+A field's type says which values it accepts; `conflicts` gives a
+sentence for each group of fields that do not fit each other. `convert` checks both.
 """
 
 import dataclasses
 import math
 import re
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-LONG_ANSWERS = ('drop', 'split')
-READERS = ('tf_data', 'numpy')
-ATTENTIONS = ('auto', 'xla', 'blockwise', 'cudnn', 'splash')
-DTYPES = ('auto', 'float32', 'bfloat16')
-STORED_DTYPES = ('float32', 'bfloat16')
-SCHEDULES = ('constant', 'linear', 'cosine', 'inverse_sqrt', 'wsd')
-REMATS = ('none', 'block', 'dots')
-ACTIVATIONS = ('gelu_new', 'gelu', 'relu')
-SENTENCEPIECE_TYPES = ('bpe', 'unigram', 'char')
+import msgspec
+
+from hax_jax.config import ranges
+
+Reader = Literal['tf_data', 'numpy']
+Activation = Literal['gelu_new', 'gelu', 'relu']
+Schedule = Literal['constant', 'linear', 'cosine', 'inverse_sqrt', 'wsd']
+StoredDtype = Literal['float32', 'bfloat16']
+READERS = typing.get_args(Reader)
+ACTIVATIONS = typing.get_args(Activation)
+SCHEDULES = typing.get_args(Schedule)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     path: str = ''  # folder that data_pipeline.build made
-    seq_len: int = 1024  # positions in a packed row
-    question_weight: float = 0.0  # loss weight of question tokens; answers have 1
-    long_answers: str = 'drop'  # one of LONG_ANSWERS
-    reader: str = 'tf_data'  # one of READERS
+    seq_len: Annotated[int, msgspec.Meta(ge=8, description='8 or more')] = 1024
+    question_weight: ranges.Share = 0.0  # loss weight of their tokens; answers have 1
+    long_answers: Literal['drop', 'split'] = 'drop'
+    reader: Reader = 'tf_data'
+
+    def conflicts(self) -> Iterator[str]:
+        if not self.path:
+            yield (
+                "data.path='' names no dataset; make one with data_pipeline.build and "
+                'give its folder.'
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig:
     path: str = ''  # folder or hub name; '' the pretrained model's; 'train' makes one
-    vocab_size: int = 4096  # at most, of a SentencePiece model made by 'train'
-    model_type: str = 'bpe'  # of a SentencePiece model made by 'train'
+    # The next two are of a SentencePiece model made by 'train'; it may have fewer ids.
+    vocab_size: Annotated[int, msgspec.Meta(ge=300, description='300 or more')] = 4096
+    model_type: Literal['bpe', 'unigram', 'char'] = 'bpe'
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     pretrained: str = ''  # Hugging Face folder or hub name, or a run's workdir
-    n_layer: int = 0  # this and the next three: 0 takes the pretrained model's
-    n_head: int = 0
-    n_embd: int = 0
-    n_positions: int = 0
-    n_inner: int = 0  # width of the MLP; 0: the pretrained model's, else 4 * n_embd
-    vocab_size: int = 0  # 0 takes the pretrained model's, else the tokenizer's
-    activation: str = 'gelu_new'
-    layer_norm_epsilon: float = 1e-5
+    n_layer: ranges.CountOrUnset = 0  # 0, as in the next three: the pretrained's
+    n_head: ranges.CountOrUnset = 0
+    n_embd: ranges.CountOrUnset = 0
+    n_positions: ranges.CountOrUnset = 0
+    n_inner: ranges.CountOrUnset = 0  # MLP's width; 0: the pretrained's, or 4 * n_embd
+    vocab_size: ranges.CountOrUnset = 0  # 0: the pretrained's, or the tokenizer's
+    activation: Activation = 'gelu_new'
+    layer_norm_epsilon: ranges.Positive = 1e-5
     tie_embeddings: bool = True
-    embd_pdrop: float = 0.0
-    attn_pdrop: float = 0.0
-    resid_pdrop: float = 0.0
-    attention: str = 'auto'  # one of ATTENTIONS
-    pad_vocab_to_multiple_of: int = 1  # 128 suits accelerators; export undoes it
+    embd_pdrop: ranges.UnderOne = 0.0
+    attn_pdrop: ranges.UnderOne = 0.0
+    resid_pdrop: ranges.UnderOne = 0.0
+    attention: Literal['auto', 'xla', 'blockwise', 'cudnn', 'splash'] = 'auto'
+    pad_vocab_to_multiple_of: ranges.Count = 1  # 128 on accelerators; export undoes it
     scan_layers: bool = False  # one block compiled and looped over; generation never is
 
     @property
@@ -62,14 +76,21 @@ class ModelConfig:
         """Rows of the embedding table: vocab_size rounded up to that multiple."""
         return self.vocab_size + -self.vocab_size % self.pad_vocab_to_multiple_of
 
+    def conflicts(self) -> Iterator[str]:
+        if self.n_head and self.n_embd % self.n_head:
+            yield (
+                f'model.n_embd={self.n_embd} is not divisible by model.n_head='
+                f'{self.n_head}; use a multiple of it.'
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class LoraConfig:
-    rank: int = 0  # 0 disables: every parameter is trained
-    alpha: float = 32.0  # the update is scaled by alpha / rank
+    rank: ranges.CountOrOff = 0  # 0 disables: every parameter is trained
+    alpha: ranges.Positive = 32.0  # the update is scaled by alpha / rank
     rslora: bool = False  # scaled by alpha / sqrt(rank) instead, arXiv:2312.03732
     dora: bool = False  # learns each output's magnitude apart, arXiv:2402.09353
-    dropout: float = 0.0
+    dropout: ranges.UnderOne = 0.0
     targets: tuple[str, ...] = (  # a module's path or its end; 'lm_head' too
         'attn.c_attn',
         'attn.c_proj',
@@ -77,61 +98,124 @@ class LoraConfig:
         'mlp.c_proj',
     )
 
+    def conflicts(self) -> Iterator[str]:
+        for name in ('rslora', 'dora'):
+            if getattr(self, name) and not self.rank:
+                yield (
+                    f'lora.{name}=True with lora.rank=0, which trains every parameter; '
+                    f'give a rank, or leave lora.{name} out.'
+                )
+        if self.rank and not self.targets:
+            yield 'lora.targets=() adapts nothing; name modules or set lora.rank=0.'
+
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    schedule: str = 'cosine'  # one of SCHEDULES
-    learning_rate: float = 5e-5  # the peak, after warm-up
-    final_learning_rate: float = 0.0  # the floor: after warm-up it is never lower
-    warmup_steps: int = 0
-    warmup_share: float = 0.0  # of the run's steps, in the place of warmup_steps
-    decay_share: float = 0.1  # of the run's steps, at its end; of 'wsd' alone
+    schedule: Schedule = 'cosine'
+    learning_rate: ranges.Positive = 5e-5  # the peak, after warm-up
+    final_learning_rate: ranges.NumberOrOff = 0.0  # after warm-up it is never lower
+    warmup_steps: ranges.CountOrOff = 0
+    warmup_share: ranges.UnderOne = 0.0  # of the run's steps, instead of warmup_steps
+    decay_share: ranges.OverZero = 0.1  # of the run's steps, at its end; of 'wsd' alone
     # 'PATTERN=FACTOR' of the learning rate; the first that matches a parameter's path
     # or its end holds, such as 'wte.*=0', 'h.?.*=0.1'. 0 freezes; no match is 1.
     lr_multipliers: tuple[str, ...] = ()
-    b1: float = 0.9
-    b2: float = 0.95
-    eps: float = 1e-8
-    weight_decay: float = 0.1  # on matrices; never on biases and norms
-    clip_norm: float = 1.0  # 0.0 disables
-    moment_dtype: str = 'float32'  # or bfloat16: Adam's two moments in half the memory
+    b1: ranges.UnderOne = 0.9
+    b2: ranges.UnderOne = 0.95
+    eps: ranges.Positive = 1e-8
+    weight_decay: ranges.NumberOrOff = 0.1  # on matrices; never on biases and norms
+    clip_norm: ranges.NumberOrOff = 1.0
+    moment_dtype: StoredDtype = 'float32'  # bfloat16: Adam's moments in half the memory
+
+    def conflicts(self) -> Iterator[str]:
+        for entry in self.lr_multipliers:
+            if lr_multiplier(entry) is None:
+                yield (
+                    f'optimizer.lr_multipliers: {entry!r} is not PATTERN=FACTOR, such '
+                    'as wte.*=0 or h.0.*=0.5, with a factor of 0 (frozen) or more.'
+                )
+        if self.final_learning_rate > self.learning_rate:
+            yield (
+                f'optimizer.final_learning_rate={self.final_learning_rate} is over '
+                f'optimizer.learning_rate={self.learning_rate}; lower the first or '
+                'raise the second.'
+            )
+        if self.warmup_steps and self.warmup_share:
+            yield (
+                f'optimizer.warmup_steps={self.warmup_steps} and optimizer.'
+                f'warmup_share={self.warmup_share}: set one of them, leave the other 0.'
+            )
+        # A bfloat16 has 8 bits: it is rounded back to itself where it should lose less
+        # than 2**-8 of its size, so such a moment would never fall again.
+        for name, value in (('b1', self.b1), ('b2', self.b2)):
+            if self.moment_dtype == 'bfloat16' and value > 0.99:
+                yield (
+                    f'optimizer.{name}={value} with optimizer.moment_dtype=bfloat16: '
+                    'such a moment would never fall again; use 0.99 or less, or '
+                    'float32.'
+                )
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    num_steps: int = 0  # exactly one of num_steps and num_epochs is set
-    num_epochs: float = 0.0
-    batch_size: int = 8  # rows per step, over all devices
-    grad_accum_steps: int = 1  # microbatches per step
-    seed: int = 0
-    log_every_steps: int = 10
-    eval_every_steps: int = 100
-    num_sample_questions: int = 3  # answered at each evaluation; 0 disables
-    sample_max_new_tokens: int = 256  # of those answers
-    checkpoint_every_steps: int = 500
-    keep_last: int = 2  # checkpoints
-    keep_best: int = 1  # checkpoints with the lowest validation loss
-    compute_dtype: str = 'auto'  # bfloat16 on accelerators, float32 on CPU
+    num_steps: ranges.CountOrUnset = 0  # exactly one of num_steps and num_epochs is set
+    num_epochs: ranges.NumberOrUnset = 0.0
+    batch_size: ranges.Count = 8  # rows per step, over all devices
+    grad_accum_steps: ranges.Count = 1  # microbatches per step
+    seed: ranges.Seed = 0
+    log_every_steps: ranges.Count = 10
+    eval_every_steps: ranges.Count = 100
+    num_sample_questions: ranges.CountOrOff = 3  # answered at each evaluation
+    sample_max_new_tokens: ranges.Count = 256  # in each of these answers
+    checkpoint_every_steps: ranges.Count = 500
+    keep_last: ranges.Count = 2  # checkpoints
+    keep_best: ranges.CountOrOff = 1  # checkpoints with the lowest validation loss
+    # auto: bfloat16 on accelerators, float32 on CPU
+    compute_dtype: Literal['auto', 'float32', 'bfloat16'] = 'auto'
     # Of the parameters in memory: float32, or bfloat16, which loses small updates (they
     # are counted). Adapters stay float32.
-    param_dtype: str = 'float32'
-    z_loss: float = 0.0  # times logsumexp(logits)**2, weighted as the loss; 0.0 is off
-    # What the backward pass computes again: nothing, whole blocks, or all but what the
-    # kernels' matrix products gave.
-    remat: str = 'none'  # one of REMATS
-    patience: int = 0  # stop after so many evaluations without a better one; 0 disables
-    max_minutes: float = 0.0  # of one call; then it saves and exits 75; 0.0 disables
+    param_dtype: StoredDtype = 'float32'
+    z_loss: ranges.NumberOrOff = 0.0  # times logsumexp(logits)**2, weighted as the loss
+    # The backward pass computes again: nothing, whole blocks, or all but the results of
+    # the kernels' matrix products.
+    remat: Literal['none', 'block', 'dots'] = 'none'
+    patience: ranges.CountOrOff = 0  # stop after so many evaluations without a better
+    max_minutes: ranges.NumberOrOff = 0.0  # of one call; then it saves and exits 75
     tensorboard: bool = True  # scalars in <workdir>/tensorboard
     wandb_project: str = ''  # Weights & Biases; '' disables
-    layer_metrics_every_steps: int = 100  # norms by layer; 0 disables
+    layer_metrics_every_steps: ranges.CountOrOff = 100  # norms by layer
     profile_steps: str = ''  # '10:13' traces from step 10 to step 13; '' disables
+
+    def conflicts(self) -> Iterator[str]:
+        if (self.num_steps > 0) == (self.num_epochs > 0):
+            yield (
+                f'train.num_steps={self.num_steps} and train.num_epochs='
+                f'{self.num_epochs}: set exactly one of them, leave the other 0.'
+            )
+        if self.batch_size % self.grad_accum_steps:
+            yield (
+                f'train.batch_size={self.batch_size} is not divisible by '
+                f'train.grad_accum_steps={self.grad_accum_steps}; use a multiple of it.'
+            )
+        if self.profile_steps and profile_range(self.profile_steps) is None:
+            yield (
+                f"train.profile_steps={self.profile_steps!r} is not accepted; use '' "
+                "(off) or two steps, the first under the last, such as '10:13'."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
     data: int = -1  # -1: all devices that the others leave
-    fsdp: int = 1
-    tensor: int = 1
+    fsdp: ranges.Count = 1
+    tensor: ranges.Count = 1
+
+    def conflicts(self) -> Iterator[str]:
+        if self.data < 1 and self.data != -1:
+            yield (
+                f'mesh.data={self.data} is not accepted; use -1 (the rest) or 1 or '
+                'more.'
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,21 +228,65 @@ class Config:
     train: TrainConfig = TrainConfig()
     mesh: MeshConfig = MeshConfig()
 
+    def conflicts(self) -> Iterator[str]:
+        sections = (self.data, self.model, self.lora, self.optimizer, self.train)
+        for section in (*sections, self.mesh):
+            yield from section.conflicts()
+        if self.model.pretrained:
+            return
+        for name in ('n_layer', 'n_head', 'n_embd', 'n_positions'):
+            if getattr(self.model, name) == 0:
+                yield (
+                    f'model.{name}=0 without model.pretrained; give the size or a '
+                    'pretrained model.'
+                )
+        if not self.tokenizer.path:
+            yield (
+                "tokenizer.path='' without model.pretrained; give a folder, a hub name "
+                "such as 'gpt2', or 'train' to make one from the dataset."
+            )
+        if 0 < self.model.n_positions < self.data.seq_len:
+            yield (
+                f'data.seq_len={self.data.seq_len} is over model.n_positions='
+                f'{self.model.n_positions}; lower the first or raise the second.'
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
     """How text is drawn. temperature 0.0 is greedy; top_k 0 and top_p 1.0 disable."""
 
-    max_new_tokens: int = 300
-    temperature: float = 0.7
-    top_k: int = 50
-    top_p: float = 0.9
-    seed: int = 0
-    min_p: float = 0.0  # least share of the likeliest token's probability; 0.0 disables
-    repetition_penalty: float = 1.0  # on tokens of prompt and answer; 1.0 disables
-    no_repeat_ngram: int = 0  # so many tokens in a row never occur twice; 0 disables
-    min_new_tokens: int = 0  # neither EOS nor a stop string ends it sooner; 0 disables
-    stop: tuple[str, ...] = ()  # the text ends before the first of these
+    max_new_tokens: ranges.Count = 300
+    temperature: Annotated[
+        float, msgspec.Meta(ge=0, description='0.0 (greedy) or more')
+    ] = 0.7
+    top_k: ranges.CountOrOff = 50
+    top_p: ranges.OverZeroOrOff = 0.9
+    seed: ranges.Seed = 0
+    min_p: Annotated[  # least share of the likeliest token's probability
+        float, msgspec.Meta(ge=0, le=1, description='0.0 (off) and up to 1.0')
+    ] = 0.0
+    repetition_penalty: Annotated[  # on tokens of prompt and answer
+        float,
+        msgspec.Meta(
+            gt=0, description='over 0.0; 1.0 is off, more discourages repetition'
+        ),
+    ] = 1.0
+    no_repeat_ngram: ranges.CountOrOff = 0  # so many tokens in a row never occur twice
+    min_new_tokens: ranges.CountOrOff = (
+        0  # neither EOS nor a stop string ends it sooner
+    )
+    stop: Annotated[  # the text ends before the first of these
+        tuple[Annotated[str, msgspec.Meta(pattern='^[^\ufffd]+$')], ...],
+        msgspec.Meta(description='texts that are not empty and hold no U+FFFD'),
+    ] = ()
+
+    def conflicts(self) -> Iterator[str]:
+        if self.min_new_tokens > self.max_new_tokens:
+            yield (
+                f'min_new_tokens={self.min_new_tokens} is over max_new_tokens='
+                f'{self.max_new_tokens}; lower the first or raise the second.'
+            )
 
 
 def profile_range(text: str) -> tuple[int, int] | None:

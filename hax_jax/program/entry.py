@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from absl import app, flags, logging
 
-import data_pipeline
 from hax_jax import errors
+from hax_jax.program import early_ctrl_c
 
 
 def run(
@@ -32,8 +32,7 @@ def run(
 
     def guarded(argv: list[str]) -> int | None:
         try:
-            if signal.getsignal(signal.SIGINT) is data_pipeline.stop_at_once:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+            early_ctrl_c.give_back()
             if len(argv) > 1 and not positional:
                 raise errors.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'

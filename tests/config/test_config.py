@@ -58,16 +58,18 @@ def test_a_config_file_gives_finite_numbers() -> None:
         train={'max_minutes': float('inf')},
     )
     assert said == [
-        'optimizer.clip_norm=inf is not a finite number; give one such as 0.1 or 1e-4.',
-        'optimizer.weight_decay=nan is not a finite number; give one such as 0.1 or '
-        '1e-4.',
-        'train.max_minutes=inf is not a finite number; give one such as 0.1 or 1e-4.',
+        f'{field} is not accepted; use a number such as 0.1 or 1e-4.'
+        for field in (
+            'optimizer.clip_norm=inf',
+            'optimizer.weight_decay=nan',
+            'train.max_minutes=inf',
+        )
     ]
 
 
 def test_a_temperature_without_end_is_refused() -> None:
     with pytest.raises(errors.InputError, match='temperature=inf is not accepted'):
-        convert.check_sampling(schema.SamplingConfig(temperature=float('inf')))
+        convert.from_dict({'temperature': float('inf')}, schema.SamplingConfig)
 
 
 def test_warm_up_is_in_steps_or_a_share_not_both() -> None:
@@ -121,14 +123,15 @@ def test_a_whole_number_is_taken_for_a_float_and_for_nothing_else() -> None:
     with pytest.raises(errors.InputError) as caught:
         convert.from_dict(values)
     assert str(caught.value).split('\n') == [
-        'model.tie_embeddings=1 is of type int; it must be bool.',
-        'train.seed=1.0 is of type float; it must be int.',
+        'model.tie_embeddings=1 is not accepted; use true or false.',
+        'train.seed=1.0 is not accepted; use a whole number such as 8.',
     ]
 
 
 def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
     values = convert.to_dict(convert.freeze(make_draft()))
     values['train']['momentum'] = 0.9
+    values['train']['sed'] = 1
     values['lora']['bias'] = True
     values['wandb'] = {'project': 'x'}
     with pytest.raises(errors.InputError) as caught:
@@ -136,7 +139,8 @@ def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
     assert str(caught.value).split('\n') == [
         'lora.bias is not a field; remove it.',
         'train.momentum is not a field; remove it.',
-        'wandb is not a section of the config; remove it.',
+        'train.sed is not a field; did you mean train.seed?',
+        'wandb.project is not a field; did you mean train.wandb_project?',
     ]
 
 
@@ -154,9 +158,9 @@ def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
         ('lora.rank', -1, '0 (off) or more'),
         ('lora.alpha', 0.0, 'over 0.0'),
         ('optimizer.learning_rate', 0.0, 'over 0.0'),
-        ('optimizer.final_learning_rate', 1.0, 'from 0.0 to optimizer.learning_rate'),
+        ('optimizer.final_learning_rate', -1.0, '0.0 (off) or more'),
         ('optimizer.schedule', 'step', "one of ('constant', 'linear', 'cosine', "),
-        ('optimizer.warmup_share', 1.0, 'from 0.0 (off) to under 1.0'),
+        ('optimizer.warmup_share', 1.0, 'from 0.0 to under 1.0'),
         ('optimizer.decay_share', 0.0, 'over 0.0 and up to 1.0'),
         ('optimizer.moment_dtype', 'float16', "one of ('float32', 'bfloat16')"),
         ('train.param_dtype', 'auto', "one of ('float32', 'bfloat16')"),
@@ -198,6 +202,7 @@ def test_fields_that_do_not_fit_each_other_are_named_together() -> None:
     assert problems(
         data={'path': '', 'seq_len': 128},
         model={'n_head': 5},
+        optimizer={'final_learning_rate': 1.0},
         train={'batch_size': 8, 'grad_accum_steps': 3},
         lora={'rank': 4, 'targets': ()},
     ) == [
@@ -205,6 +210,8 @@ def test_fields_that_do_not_fit_each_other_are_named_together() -> None:
         'folder.',
         'model.n_embd=32 is not divisible by model.n_head=5; use a multiple of it.',
         'lora.targets=() adapts nothing; name modules or set lora.rank=0.',
+        'optimizer.final_learning_rate=1.0 is over optimizer.learning_rate=5e-05; '
+        'lower the first or raise the second.',
         'train.batch_size=8 is not divisible by train.grad_accum_steps=3; use a '
         'multiple of it.',
         'data.seq_len=128 is over model.n_positions=64; lower the first or raise the '
@@ -239,15 +246,61 @@ def test_a_pretrained_model_brings_sizes_and_tokenizer() -> None:
 
 
 def test_sampling_settings_are_checked_together() -> None:
-    convert.check_sampling(schema.SamplingConfig(temperature=0.0, top_k=0, top_p=1.0))
-    with pytest.raises(errors.InputError) as caught:
-        convert.check_sampling(
-            schema.SamplingConfig(max_new_tokens=0, temperature=-1.0, top_p=0.0)
-        )
-    assert str(caught.value).split('\n') == [
-        'max_new_tokens=0 is not accepted; use an integer from 1 on.',
+    good = {'temperature': 0, 'top_k': 0, 'top_p': 1.0, 'stop': ['a', 'b\n']}
+    assert convert.from_dict(good, schema.SamplingConfig) == schema.SamplingConfig(
+        temperature=0.0, top_k=0, top_p=1.0, stop=('a', 'b\n')
+    )
+    wrong = {'max_new_tokens': 0, 'temperature': -1.0, 'top_p': 0.0, 'stop': ('',)}
+    assert convert.problems(wrong, schema.SamplingConfig) == [
+        'max_new_tokens=0 is not accepted; use 1 or more.',
         'temperature=-1.0 is not accepted; use 0.0 (greedy) or more.',
         'top_p=0.0 is not accepted; use over 0.0 and up to 1.0 (off).',
+        "stop=('',) is not accepted; use texts that are not empty and hold no U+FFFD.",
+    ]
+    assert convert.problems({'min_new_tokens': 400}, schema.SamplingConfig) == [
+        'min_new_tokens=400 is over max_new_tokens=300; lower the first or raise the '
+        'second.'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('text', 'default', 'value'),
+    [
+        ('1e-4', 0.1, 0.0001),
+        ('1', 0.1, 1.0),
+        ('8', 1, 8),
+        ('-1', 1, -1),
+        ('T', False, True),
+        ('no', True, False),
+        ('a b', '', 'a b'),
+        ('a, b,', (), ('a', 'b')),
+        ("('a', 'b')", (), ('a', 'b')),
+        ("'a'", (), ('a',)),
+        ('(1, 2)', (), (1, 2)),
+        # These can't be read, so the config says what is wrong with them.
+        ('1e3', 1, '1e3'),
+        ('maybe', True, 'maybe'),
+        ('(a', (), '(a'),
+    ],
+)
+def test_a_text_becomes_a_value_of_its_field(
+    text: str, default: object, value: object
+) -> None:
+    read = convert.from_text(text, default)
+    assert (read, type(read)) == (value, type(value))
+
+
+def test_a_conflict_that_follows_from_a_mistake_is_not_reported_beside_it() -> None:
+    # Without num_steps the run would have no length; data.path may be meant by pth.
+    wrong = {'train': {'num_steps': '1k'}, 'data': {'pth': 'data/advice'}}
+    assert [line.split(' ')[0] for line in convert.problems(wrong)] == [
+        "train.num_steps='1k'",
+        'data.pth',
+        'model.n_layer=0',
+        'model.n_head=0',
+        'model.n_embd=0',
+        'model.n_positions=0',
+        "tokenizer.path=''",
     ]
 
 
@@ -259,5 +312,5 @@ def test_flatten_joins_names_by_dots() -> None:
 
 
 def test_the_config_imports_no_jax() -> None:
-    code = "import sys, hax_jax.config; sys.exit('jax' in sys.modules)"
+    code = "import sys, hax_jax.config.convert; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0

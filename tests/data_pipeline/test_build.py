@@ -11,12 +11,11 @@ from data_pipeline import build, build_run, dataset, settings
 from data_pipeline.all_pairs import facts, pair_store
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors, files
+from hax_jax.config import convert
 from hax_jax.data import records
-from hax_jax.program import config_file
 
 ROOT = pathlib.Path(__file__).parents[2]
 SAMPLE = ROOT / 'data_pipeline' / 'sample_corpus'
-LOAD = {'what': 'x', 'example': 'configs/data/advice.py', 'draft': 'x'}
 SHARED = ROOT.parent / 'shared' / 'data'
 
 
@@ -341,7 +340,7 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
         'kept_id': '',
         'reason': 'quality: answer of links alone',
     }
-    assert ledger['settings'] == settings.to_dict(settings.Settings())
+    assert ledger['settings'] == convert.to_dict(settings.Settings())
     answers = {
         pair.id: pair.answer
         for name in records.SPLITS
@@ -405,18 +404,18 @@ def test_every_wrong_override_is_named_at_once(tmp_path: pathlib.Path) -> None:
     )
     assert done.returncode == 2
     for problem in (
-        'did you mean --config.quality.min_score?',
-        '--config.quality.max_repetition=high is not a float',
+        'did you mean quality.min_score?',
+        "quality.max_repetition='high' is not accepted; use a number",
         'duplicates.threshold=2.0 is not accepted',
     ):
         assert problem in done.stderr
 
 
 def test_the_shipped_config_is_what_is_done_without_one() -> None:
-    argv = build.check(['build'], values=flags.FlagValues())
+    argv = build.CONFIG.check(['build'], values=flags.FlagValues())
     assert argv == ['build', f'--config={ROOT / "configs" / "data" / "advice.py"}']
-    draft = config_file.load(argv[1].removeprefix('--config='), **LOAD)
-    assert settings.freeze(draft) == settings.Settings()
+    draft = build.CONFIG.load(argv[1].removeprefix('--config='))
+    assert convert.freeze(draft, settings.Settings) == settings.Settings()
 
 
 def test_the_program_prints_one_error_and_exits_with_2(tmp_path: pathlib.Path) -> None:

@@ -5,15 +5,18 @@ import pytest
 from data_pipeline import settings
 from data_pipeline.pair_stages import personal_data, quality
 from hax_jax import errors
+from hax_jax.config import convert
 
 
 def test_the_draft_becomes_the_defaults_and_what_was_set() -> None:
     draft = settings.draft()
-    assert settings.freeze(draft) == settings.Settings()
+    assert convert.freeze(draft, settings.Settings) == settings.Settings()
     draft.quality.min_score = 5
     draft.quality.languages = ('en', 'es')
     expected = settings.QualitySettings(min_score=5, languages=('en', 'es'))
-    assert settings.freeze(draft) == settings.Settings(quality=expected)
+    assert convert.freeze(draft, settings.Settings) == settings.Settings(
+        quality=expected
+    )
 
 
 def test_every_wrong_field_is_named_at_once() -> None:
@@ -26,14 +29,14 @@ def test_every_wrong_field_is_named_at_once() -> None:
     draft.duplicates.nearly = True
     draft.mixture = {}
     with pytest.raises(errors.InputError) as caught:
-        settings.freeze(draft)
+        convert.freeze(draft, settings.Settings)
     assert str(caught.value).split('\n') == [
-        'duplicates.nearly is not a field; remove it.',
-        'mixture is not a section; remove it.',
-        'quality.max_repetition=0.0 is not accepted; give a number over 0 and up to 1 '
-        '(off).',
-        'duplicates.num_perm=8 is not accepted; give a number from 16 to 1024.',
-        'quality.max_answer_tokens=5 is not accepted; give 0 (off) or 10 or more.',
+        'duplicates.nearly is not a field; did you mean duplicates.near?',
+        'duplicates.num_perm=8 is not accepted; use from 16 to 1024.',
+        'mixture is not a field; remove it.',
+        'quality.max_repetition=0.0 is not accepted; use over 0.0 and up to 1.0 (off).',
+        'quality.min_answer_tokens=10 is over quality.max_answer_tokens=5; lower the '
+        'first or raise the second.',
     ]
 
 

@@ -505,7 +505,7 @@ def test_a_conversation_through_a_pipe(
     for said in (
         "error: stop=('',) is not accepted; use texts",
         '\n--workdir is missing; give the folder of a run.\n',
-        '\ntensor=0 is not accepted; use an integer from 1 on.\n',
+        '\n--tensor=0 is not accepted; use 1 or more.\n',
         f'\n--transcript={tmp_path} is a folder; give the name of a file in it.\n',
     ):
         assert said in result.stderr

@@ -12,7 +12,7 @@ import test_generation
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.sampling import chat, chat_settings, generation, prompt_fitting
+from hax_jax.sampling import chat, generation, prompt_fitting
 from launch import chat_session, models
 
 SETTINGS = schema.SamplingConfig(
@@ -97,31 +97,28 @@ def test_an_answer_is_streamed_and_becomes_a_turn(model: models.Model) -> None:
 
 
 def test_settings_are_changed_by_words() -> None:
-    changed = chat_settings.change(SETTINGS, 'temperature', '0.9')
+    changed = chat_session.change(SETTINGS, 'temperature', '0.9')
     assert changed == dataclasses.replace(SETTINGS, temperature=0.9)
-    assert chat_settings.change(SETTINGS, 'top_k', '3').top_k == 3
-    two = chat_settings.change(
-        chat_settings.change(SETTINGS, 'stop', 'a b'), 'stop', 'c'
-    )
+    assert chat_session.change(SETTINGS, 'top_k', '3').top_k == 3
+    two = chat_session.change(chat_session.change(SETTINGS, 'stop', 'a b'), 'stop', 'c')
     assert two.stop == ('a b', 'c')
-    assert chat_settings.change(two, 'stop', 'off').stop == ()
-    assert '/temperature 1.5\n' in chat_settings.listing(SETTINGS)
+    assert chat_session.change(two, 'stop', 'off').stop == ()
 
 
 @pytest.mark.parametrize(
     ('name', 'value', 'says'),
     [
-        ('temprature', '1', 'Did you mean /temperature? /help shows all.'),
+        ('temprature', '1', '; did you mean /temperature? /help shows all.'),
         ('zebra', '', '/zebra is neither a command nor a setting. /help'),
-        ('top_k', 'x', '/top_k x: give a whole number.'),
-        ('top_p', 'x', '/top_p x: give a number.'),
+        ('top_k', 'x', "top_k='x' is not accepted; use a whole number such as 8."),
+        ('top_p', 'x', "top_p='x' is not accepted; use a number such as 0.1"),
         ('top_p', '', '/top_p needs a value; it is 0.95 now.'),
         ('top_p', '2', 'top_p=2.0 is not accepted; use over 0.0'),
     ],
 )
 def test_a_wrong_setting_is_an_error(name: str, value: str, says: str) -> None:
     with pytest.raises(errors.InputError) as error:
-        chat_settings.change(SETTINGS, name, value)
+        chat_session.change(SETTINGS, name, value)
     assert says in str(error.value)
 
 
@@ -167,7 +164,7 @@ def test_a_session_reads_questions_and_commands_from_a_pipe(
     assert (tmp_path / 'all.md').read_text() == session.conversation.transcript()
     for part in (
         'temperature is 0.0',
-        'error: /top_p two: give a number.',
+        "error: top_p='two' is not accepted; use a number",
         'note: cleaned of odd spaces',
         f'wrote 2 turns to {file}',
         'error: /save needs the name of a file.',

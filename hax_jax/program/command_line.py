@@ -1,0 +1,106 @@
+"""A command line taken apart: `--config`, its overrides, and the rest for absl."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from hax_jax import errors
+from hax_jax.config import convert
+
+
+@dataclasses.dataclass(frozen=True)
+class Override:
+    """`--config.field=text` as it was typed; `text` is None where none was given."""
+
+    field: str
+    text: str | None
+    negated: bool  # --noconfig.field
+
+    def value(self, defaults: dict[str, Any]) -> Any:
+        """The text as a value of its field, or itself where that can't be.
+
+        Raises:
+          InputError: there is no text, and the field is not true or false.
+        """
+        default = defaults.get(self.field)
+        if self.text is None and isinstance(default, bool):
+            return not self.negated
+        flag = f'--config.{self.field}'
+        typed = flag.replace('--', '--no') if self.negated else flag
+        if self.negated and self.text is not None:
+            raise errors.InputError(f'{typed} takes no value; give {flag}=false.')
+        if self.text is None and self.field in defaults:
+            raise errors.InputError(
+                f'{typed} has no value; give {flag}=VALUE, '
+                f'{convert.ACCEPTED[type(default)]}.'
+            )
+        return convert.from_text(self.text or '', default)
+
+
+@dataclasses.dataclass
+class Line:
+    """A command line, taken apart; `rest` is all but `--config` and its overrides."""
+
+    file: str = ''
+    overrides: list[Override] = dataclasses.field(default_factory=list)
+    rest: list[str] = dataclasses.field(default_factory=list)
+    problems: list[str] = dataclasses.field(default_factory=list)
+
+
+def expanded(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """`argv` with the arguments that a `--flagfile` holds in its place."""
+    try:
+        return values.read_flags_from_files(list(argv), force_gnu=False)
+    except flags.Error as error:
+        raise errors.InputError(str(error)) from error
+
+
+def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:
+    """The arguments, taken apart; a flag that `values` does not have is a problem."""
+    line = Line()
+    queue = list(arguments)
+    while queue:
+        argument = queue.pop(0)
+        if argument == '--' or not argument.startswith('-'):
+            line.rest += [argument, *queue]  # absl stops here too
+            break
+        name, equals, value = argument.lstrip('-').partition('=')
+        given = value if equals else None
+        override = re.fullmatch(r'(no)?config\.(.+)', name)
+        if override or name == 'config':
+            takes_next = not name.startswith('no') and queue and _is_value(queue[0])
+            if given is None and takes_next:
+                given = queue.pop(0)
+            if override:
+                line.overrides.append(Override(override[2], given, bool(override[1])))
+            else:
+                line.file = given or ''
+            continue
+        line.rest.append(argument)
+        flag = _find(name, values)
+        if flag is None:
+            flags_there = [f'--{each}' for each in values]
+            line.problems.append(convert.unknown(f'--{name}', flags_there, 'a flag'))
+        takes_next = queue and (
+            _is_value(queue[0]) if flag is None else not flag.boolean
+        )
+        if given is None and takes_next:
+            line.rest.append(queue.pop(0))
+    return line
+
+
+def _is_value(argument: str) -> bool:
+    """Whether an argument can be the value of the flag before it: `-1` can."""
+    return not argument.startswith('-') or bool(re.match(r'-[\d.]', argument))
+
+
+def _find(name: str, values: flags.FlagValues) -> flags.Flag | None:
+    if name in values:
+        return values[name]
+    positive = name.removeprefix('no')
+    if positive in values and values[positive].boolean:
+        return values[positive]
+    return None

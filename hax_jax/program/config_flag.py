@@ -1,0 +1,170 @@
+"""`--config=FILE` and `--config.SECTION.FIELD=VALUE`, every wrong one reported at once.
+
+    CONFIG = config_flag.ConfigFlag(schema.Config, subject='what to train', ...)
+    CONFIG.define()                                  # at the top of a program
+
+    def main() -> None:
+        run = CONFIG.value()                         # a validated `schema.Config`
+
+    entry.run(main, prepare=CONFIG.check)
+
+`check` reads the command line before absl does, and hands it on in one form,
+`--config.section.field=value`. ml_collections alone stops at the first mistake, with a
+traceback, and says nothing of a file that does not load until the config is read.
+"""
+
+import dataclasses
+import importlib.machinery
+import importlib.util
+import pathlib
+import re
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from hax_jax import errors
+from hax_jax.config import convert
+from hax_jax.program import command_line
+
+flags.disclaim_key_flags()  # --config is shown in the --help of the program
+
+_HELP = ('help', 'h', '?', 'helpshort', 'helpfull', 'helpxml')
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigFlag:
+    """A program's `--config`: a file of Python whose `get_config()` gives a draft.
+
+    A program without a `default_file` needs the flag.
+    """
+
+    kind: type  # the dataclass that the draft becomes
+    subject: str  # the file says 'what to train'
+    example: str  # a file that the project has, beside which the others lie
+    draft: str  # the function that gives the draft which a file changes
+    fields_in: str  # the module that says what each field means
+    override: str  # an example of one: '--config.train.seed=1'
+    default_file: str = ''
+
+    def define(self) -> None:
+        """Defines `--config` for the program that calls it."""
+        sections = '\n'.join(
+            f'{section.name}: '
+            + ' '.join(field.name for field in dataclasses.fields(section.type))
+            for section in dataclasses.fields(self.kind)
+        )
+        default = 'without it,' if self.default_file else 'e.g.'
+        config_flags.DEFINE_config_file(
+            'config',
+            help_string=f'The file that says {self.subject}; {default} {self.example}. '
+            '--config.SECTION.FIELD=VALUE sets any field of it, e.g. '
+            f'{self.override} (their meaning: {self.fields_in}):\n{sections}',
+        )
+
+    def value(self) -> Any:
+        """The validated config of the parsed command line.
+
+        Raises:
+          InputError: names every field that is out of range.
+        """
+        return convert.freeze(flags.FLAGS.config, self.kind)
+
+    def load(self, file: str) -> ml_collections.ConfigDict:
+        """What `get_config()` of a config file returns; `file.py:text` gives it `text`.
+
+        Raises:
+          InputError: there is no file, or it does not run or returns no draft.
+        """
+        if not file:
+            raise errors.InputError(
+                f'--config is missing; give the file that says {self.subject}, e.g. '
+                f'--config={self.example}.'
+            )
+        path, colon, text = file.partition(':')
+        if not pathlib.Path(path).is_file():
+            there = sorted(
+                str(p) for p in pathlib.Path(self.example).parent.glob('*.py')
+            )
+            raise errors.InputError(
+                f'--config={path} is not a file; give one such as '
+                f'{", ".join(there) or self.example}.'
+            )
+        loader = importlib.machinery.SourceFileLoader('config_file', path)
+        spec = importlib.util.spec_from_loader('config_file', loader)
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        try:
+            loader.exec_module(module)
+            if not callable(getattr(module, 'get_config', None)):
+                raise errors.InputError(
+                    f'--config={path} has no function get_config(); give it one that '
+                    f'returns {self.draft}() with its changes.'
+                )
+            made = module.get_config(*([text] if colon else []))
+        except errors.InputError:
+            raise
+        except Exception as error:  # whatever a file may raise: the cause is in it
+            raise errors.InputError(
+                f'--config={path} does not load: {_place(error, path)}'
+                f'{type(error).__name__}: {error}. Mend the file.'
+            ) from error
+        if not isinstance(made, ml_collections.ConfigDict):
+            raise errors.InputError(
+                f'--config={path}: get_config() returns a {type(made).__name__}; it '
+                f'must return {self.draft}() with its changes.'
+            )
+        return made
+
+    def check(
+        self, argv: Sequence[str], *, values: flags.FlagValues = flags.FLAGS
+    ) -> list[str]:
+        """The same command line for absl to parse: `--config`, then its overrides.
+
+        A tuple's names may be joined by commas or written as Python has them; a tuple
+        that is set again is added to.
+
+        Raises:
+          InputError: names every flag and field that does not exist, with the nearest
+            that does, and every value that its field does not accept; or says why the
+            config file gives no config.
+        """
+        argv = command_line.expanded(argv, values)
+        for argument in argv[1:]:
+            if re.fullmatch(r'--?(' + '|'.join(map(re.escape, _HELP)) + ')', argument):
+                return [argv[0], argument]
+        line = command_line.read(argv[1:], values)
+        file, problems = line.file or self.default_file, line.problems
+        defaults = convert.flatten(convert.draft(self.kind).to_dict())
+        chosen: dict[str, Any] = {}
+        for override in line.overrides:
+            try:
+                value = override.value(defaults)
+            except errors.InputError as error:
+                problems.append(str(error))
+                continue
+            wrong = convert.wrong_fields({override.field: value}, self.kind)
+            if isinstance(value, tuple) and not wrong:
+                value = chosen.get(override.field, ()) + value
+            if not wrong:
+                chosen[override.field] = value
+            problems += wrong
+        try:
+            draft = convert.flatten(self.load(file).to_dict())
+        except errors.InputError as error:
+            problems.insert(0, str(error))
+        else:
+            problems = convert.problems(draft | chosen, self.kind, others=problems)
+        if problems:
+            raise errors.InputError('\n'.join(problems))
+        overrides = [f'--config.{field}={value}' for field, value in chosen.items()]
+        return [argv[0], f'--config={file}', *overrides, *line.rest]
+
+
+def _place(error: Exception, path: str) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == path]
+    return f'line {lines[-1]}: ' if lines else ''
