@@ -16,14 +16,13 @@ import sys
 from typing import Any
 
 import jax
-import tqdm
 from absl import flags
 
 from hax_jax import errors, files
 from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.evaluation import paired, scorer
-from hax_jax.program import entry, output_file
+from hax_jax.program import entry, output_file, progress
 from launch import evaluation_rows, score_table
 from launch import flags as launch_flags
 
@@ -164,13 +163,13 @@ def _score(rows: evaluation_rows.WithRows) -> scorer.Scored:
         rows.candidate, rows.cache, _SPLIT.value, batch_size=_BATCH_SIZE.value
     )
     _say(f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches')
-    with tqdm.tqdm(total=total, unit='batch', leave=False, disable=None) as bar:
+    with progress.Progress('evaluating', total=total, unit='batch', say=_say) as shown:
         return scorer.score(
             rows.candidate,
             rows.cache,
             _SPLIT.value,
             batch_size=_BATCH_SIZE.value,
-            on_batch=bar.update,
+            on_batch=shown.add,
         )
 
 

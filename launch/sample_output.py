@@ -13,7 +13,7 @@ from typing import Any
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.program import output_file
+from hax_jax.program import output_file, progress
 from hax_jax.sampling import (
     answer_file,
     answer_table,
@@ -21,10 +21,8 @@ from hax_jax.sampling import (
     prompt_fitting,
     prompts,
 )
-from hax_jax.watch import metrics
 from launch import models
 
-_LINE_EVERY_SECONDS = 5.0
 # Fields of a row that may differ between two commands that fill one file.
 _MAY_DIFFER = {'step_reason', 'num_samples', 'batch_size'}
 
@@ -86,10 +84,11 @@ def append(
     """Makes the answers that the file has not yet, and writes each batch of them."""
     already = have(output, which)
     total = asked.num_answers
-    progress = metrics.Progress(start=len(already), total=total, unit='sample')
-    begun = shown = time.monotonic()
+    begun = time.monotonic()
     num_done, num_tokens = len(already), 0
-    try:
+    with progress.Progress(
+        'sample', total=total, unit='sample', start=num_done, every_seconds=5.0
+    ) as shown:
         for samples in generator.batches(
             fitted,
             asked.settings,
@@ -101,14 +100,9 @@ def append(
             output.append([as_row(sample, which, asked) for sample in samples])
             num_done += len(samples)
             num_tokens += sum(sample.num_tokens for sample in samples)
-            for _ in samples:
-                progress.advance()
-            now = time.monotonic()
-            if now - shown >= _LINE_EVERY_SECONDS or num_done == total:
-                shown = now
-                progress.show(num_done, f'{num_tokens / (now - begun):,.0f} tokens/s')
-    finally:
-        progress.close()
+            rate = num_tokens / (time.monotonic() - begun)
+            shown.add(len(samples), f'{rate:,.0f} tokens/s')
+        shown.show()
 
 
 def put_in_order(

@@ -8,18 +8,19 @@ The join is the disk's (`dump_store`): memory does not grow with the dump.
 """
 
 import collections
-import contextlib
 import dataclasses
 import json
 import logging
 import operator
 import pathlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.collecting import collect_rules, reddit_shapes
-from data_pipeline.dumps import dump_files, dump_objects, dump_progress, dump_store
+from data_pipeline.dumps import dump_files, dump_objects, dump_store
 from hax_jax import errors
+from hax_jax.program import progress
 
 LOG = logging.getLogger('collect')
 _RANKS = {'top': 'score', 'new': 'created_utc'}
@@ -85,10 +86,14 @@ class Dumps:
         """
         del position
         self._store = store = dump_store.Store(self._work)
-        progress = dump_progress.Progress([*self._posts, *self._comments])
-        with contextlib.closing(progress):
-            self._read_posts(store, progress)
-            self._read_comments(store, progress)
+        files = map(pathlib.Path, (*self._posts, *self._comments))
+        total = sum(path.stat().st_size for path in files)
+        with progress.Progress(
+            'reading', total=total, unit='byte', say=LOG.info
+        ) as shown:
+            self._read_posts(store, shown)
+            self._read_comments(store, shown)
+            shown.show()
         if self._sort != 'old' and self._limit:
             store.choose(_RANKS[self._sort], self._limit)
         for post, self._best in store.threads():
@@ -107,12 +112,10 @@ class Dumps:
             self._store = None
         dump_store.clear(self._work)  # of a store, too, that was stopped half made
 
-    def _read_posts(
-        self, store: dump_store.Store, progress: dump_progress.Progress
-    ) -> None:
+    def _read_posts(self, store: dump_store.Store, shown: progress.Progress) -> None:
         reader = dump_objects.Reader(self._subreddit, dump_objects.PostFields)
         seq = num_wanted = 0
-        for batch in _batches(self._posts, reader, progress):
+        for batch in _batches(self._posts, reader, shown):
             rows = []
             for values in batch:
                 try:
@@ -137,12 +140,10 @@ class Dumps:
         self.counts['posts listed twice'] += store.end_posts()
         LOG.info('%d posts, of which %d are wanted', seq, num_wanted)
 
-    def _read_comments(
-        self, store: dump_store.Store, progress: dump_progress.Progress
-    ) -> None:
+    def _read_comments(self, store: dump_store.Store, shown: progress.Progress) -> None:
         reader = dump_objects.Reader(self._subreddit, dump_objects.CommentFields)
         seq = 0
-        for batch in _batches(self._comments, reader, progress):
+        for batch in _batches(self._comments, reader, shown):
             names = [reddit_shapes.bare_id(values.get('link_id')) for values in batch]
             askers = store.askers(set(names))
             rows = []
@@ -211,17 +212,20 @@ def kind(path: str | pathlib.Path) -> str:
 
 
 def _batches(
-    paths: list[str], reader: dump_objects.Reader, progress: dump_progress.Progress
+    paths: list[str], reader: dump_objects.Reader, shown: progress.Progress
 ) -> Iterator[list[dict[str, Any]]]:
     """The subreddit's objects in the files' order, those of some bytes at a time."""
     batch: list[dict[str, Any]] = []
-    size = 0
+    size = decoded = 0
+    begun = time.monotonic()
     for path in paths:
-        for block in dump_files.blocks(path, on_read=progress.read):
+        for block in dump_files.blocks(path, on_read=shown.add):
             for num_bytes, values in reader.objects(block):
                 batch.append(values)
                 size += num_bytes
-            progress.decoded(len(block) + 1)
+            decoded += len(block) + 1
+            rate = decoded / max(1e-3, time.monotonic() - begun)
+            shown.add(0, f'{decoded / 1e6:,.0f} MB of JSON at {rate / 1e6:,.0f} MB/s')
             if size >= _BATCH_BYTES:
                 yield batch
                 batch, size = [], 0

@@ -2,31 +2,48 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import tqdm
 
-_LOG_EVERY_SECONDS = 30
+
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 class Progress:
-    """Counts what is done of `total` units (0: not known), with rate and ETA.
+    """Counts units of `total` (0: not known), from `start` on, with rate and ETA.
 
-    with progress.Progress('writing', 1_000, 'pair') as shown:
-        shown.add(20)   # writing: 20 of 1,000 pairs, 10 pairs/s, 98 s to go
+    with progress.Progress('writing', total=1_000, unit='pair') as shown:
+        shown.add(20, '2 skipped')
+
+    writing 20/1000 pairs | 2 skipped | 10.00 pairs/s | ETA 1m38s
     """
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
-        self._what, self._total, self._unit = what, total, unit
-        self._done, self._begun = 0, time.monotonic()
-        self._shown = self._begun
+    def __init__(
+        self,
+        what: str,
+        *,
+        total: int,
+        unit: str,
+        start: int = 0,
+        every_seconds: float = 30.0,
+        say: Callable[[str], Any] = _print,
+    ) -> None:
+        """In a log, `say` gets a line of `add` every so many seconds, and of `show`."""
+        self._what, self._total, self._unit, self._text = what, total, unit, ''
+        self._start = self._done = start
+        self._every_seconds, self._say = every_seconds, say
+        self._begun = self._shown = time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._bar = tqdm.tqdm(
             desc=what,
+            initial=start,
             total=total or None,
             unit=unit,
-            unit_scale=True,
-            leave=False,
+            unit_scale=unit == 'byte',
+            smoothing=0,  # the rate since the start, as in a log
             disable=not self._terminal,
         )
 
@@ -34,24 +51,63 @@ class Progress:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def add(self, count: int = 1, text: str = '') -> None:
+        """Counts `count` more; `text` stands beside them until there is another."""
+        self._done += count
+        self._text = text or self._text
+        self._bar.set_postfix_str(self._text, refresh=False)
+        self._bar.update(count)
+        if time.monotonic() - self._shown >= self._every_seconds:
+            self.show()
+
+    def leave_out(self, seconds: float) -> None:
+        """Excludes one-off time, such as compiling, from the rate and the ETA."""
+        self._begun += seconds
+        if self._terminal:
+            self._bar.start_t += seconds
+
+    def show(self, text: str = '', *, at: int | None = None) -> None:
+        """Shows the figures and `text` now; `at` is the count that they are of."""
+        self._text = text or self._text
+        self._shown = time.monotonic()
+        if self._terminal:
+            self._bar.set_postfix_str(self._text)
+        else:
+            self._say(self._line(self._shown - self._begun, at))
+
+    def note(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        if self._terminal:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            self._say(text)
+
+    def close(self) -> None:
         self._bar.close()
 
-    def add(self, count: int, text: str = '') -> None:
-        """Counts `count` more; `text` stands beside them."""
-        self._done += count
-        self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(count)
-        now = time.monotonic()
-        if not self._terminal and now - self._shown >= _LOG_EVERY_SECONDS:
-            self._shown = now
-            print(self._line(now - self._begun, text), flush=True)
-
-    def _line(self, seconds: float, text: str) -> str:
-        line = f'{self._what}: {self._done:,}'
-        if self._total:
-            line += f' of {self._total:,}'
-        rate = self._done / seconds
-        line += f' {self._unit}s, {rate:,.0f} {self._unit}s/s'
+    def _line(self, seconds: float, at: int | None) -> str:
+        rate = (self._done - self._start) / max(seconds, 1e-9)
+        if self._unit == 'byte':
+            numbers = (self._done, self._total, rate)
+            done, total, pace = map(tqdm.tqdm.format_sizeof, numbers)
+        else:
+            done, total, pace = at or self._done, self._total, f'{rate:,.2f}'
+        parts = [f'{self._what} {done}' + (f'/{total}' if self._total else '')]
+        if self._what != self._unit:
+            parts[0] += f' {self._unit}s'
+        parts += [self._text, f'{pace} {self._unit}s/s']
         if self._total and rate:
-            line += f', {max(0, self._total - self._done) / rate:,.0f} s to go'
-        return f'{line}, {text}' if text else line
+            parts.append(f'ETA {duration(max(0, self._total - self._done) / rate)}')
+        return ' | '.join(filter(None, parts))
+
+
+def duration(seconds: float) -> str:
+    """3725 -> '1h02m'; 65 -> '1m05s'; 9 -> '9s'."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f'{seconds}s'
+    if seconds < 3600:
+        return f'{seconds // 60}m{seconds % 60:02d}s'
+    return f'{seconds // 3600}h{seconds % 3600 // 60:02d}m'

@@ -3,8 +3,8 @@
 import dataclasses
 import pathlib
 
+from hax_jax.program import progress
 from hax_jax.training import history
-from hax_jax.watch import metrics
 
 UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, come again
 
@@ -56,7 +56,7 @@ def time_split(seconds: dict[str, float]) -> str:
         for part, value in seconds.items()
         if value / total >= 0.005
     ]
-    return f'{metrics.duration(total)}: {", ".join(shares)}'
+    return f'{progress.duration(total)}: {", ".join(shares)}'
 
 
 def _why(summary: Summary) -> str:

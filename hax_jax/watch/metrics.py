@@ -3,15 +3,13 @@
 import json
 import math
 import pathlib
-import sys
-import time
 from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 
 from hax_jax import files
+from hax_jax.program import progress
 from hax_jax.watch import layer_metrics, stopwatch, tracking, verdicts
 
 StepMetrics = dict[str, jax.Array]  # of train_step.py
@@ -52,51 +50,6 @@ def _kept(path: pathlib.Path, start_step: int) -> list[str]:
     return kept
 
 
-class Progress:
-    """A bar with rate and ETA on a terminal, plain lines in a log."""
-
-    def __init__(self, *, start: int, total: int, unit: str = 'step') -> None:
-        self._terminal = sys.stderr.isatty()
-        self._start, self._total, self._unit = start, total, unit
-        self._begun, self._left_out = time.monotonic(), 0.0
-        self._bar = tqdm.tqdm(
-            initial=start, total=total, unit=unit, disable=not self._terminal
-        )
-        self._done = start
-
-    def advance(self) -> None:
-        self._done += 1
-        self._bar.update()
-
-    def leave_out(self, seconds: float) -> None:
-        """Seconds that will not come again, such as compiling, slow no rate."""
-        self._left_out += seconds
-
-    def show(self, step: int, text: str) -> None:
-        """A step's figures: beside the bar, or as a line with rate and ETA."""
-        if self._terminal:
-            self._bar.set_postfix_str(text)
-            return
-        seconds = time.monotonic() - self._begun - self._left_out
-        rate = (self._done - self._start) / max(seconds, 1e-9)
-        left = (self._total - self._done) / rate if rate > 0 else 0.0
-        print(
-            f'{self._unit} {step}/{self._total} {text} | {rate:.2f} '
-            f'{self._unit}s/s | ETA {duration(left)}',
-            flush=True,
-        )
-
-    def note(self, text: str) -> None:
-        """A line that stays, above the bar."""
-        if self._terminal:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            print(text, flush=True)
-
-    def close(self) -> None:
-        self._bar.close()
-
-
 class Report:
     """Collects metrics on the devices and reads them late, without making them wait."""
 
@@ -122,7 +75,9 @@ class Report:
         if self._main:
             path = workdir / 'metrics.jsonl'
             self._file = MetricsFile(path, start_step=start)
-        self._progress = Progress(start=start, total=num_steps)
+        self._progress = progress.Progress(
+            'step', total=num_steps, unit='step', start=start, every_seconds=math.inf
+        )
         self._is_late = late
         self._watch = watch
         self._flops_per_token, self._peak_flops = flops_per_token, peak_flops
@@ -135,7 +90,7 @@ class Report:
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
-        self._progress.advance()
+        self._progress.add()
         # Devices that wait for data have long ended the interval before.
         if self._unread and self._unread[1][-1]['loss'].is_ready():
             self._write_unread()
@@ -215,10 +170,10 @@ class Report:
         self._write('train', step, values)
         if self._main:
             self._progress.show(
-                step,
                 f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
                 f'grad {values["grad_norm"]:.2f} {values["tokens_per_second"]:,.0f} '
                 f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained){words}',
+                at=step,
             )
 
     def _write_layers(self, until: int) -> None:
@@ -268,13 +223,3 @@ def _require_finite(value: float, where: str, *, what: str = 'loss') -> None:
             'optimizer.learning_rate or set optimizer.clip_norm, and run the same '
             'command again: it goes on from the last checkpoint.'
         )
-
-
-def duration(seconds: float) -> str:
-    """3725 -> '1h02m'; 65 -> '1m05s'; 9 -> '9s'."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f'{seconds}s'
-    if seconds < 3600:
-        return f'{seconds // 60}m{seconds % 60:02d}s'
-    return f'{seconds // 3600}h{seconds % 3600 // 60:02d}m'

@@ -274,8 +274,8 @@ def test_all_wrong_flags_are_named_at_once_before_anything_is_read(
     starts = [
         '--workdir is missing',
         '--prompt and --prompts are both given',
-        'num_samples=0 is not accepted',
-        'batch_size=-1 is not accepted',
+        '--num_samples=0 is not accepted',
+        '--batch_size=-1 is not accepted',
         'max_new_tokens=0 is not accepted',
         'temperature=nan is not accepted',
         'top_k=-1 is not accepted',
@@ -503,7 +503,7 @@ def test_a_conversation_through_a_pipe(
     )
     assert (result.returncode, result.stdout) == (2, '')
     for said in (
-        "error: stop=('',) is not accepted; use texts",
+        "error: stop=[''] is not accepted; use texts",
         '\n--workdir is missing; give the folder of a run.\n',
         '\n--tensor=0 is not accepted; use 1 or more.\n',
         f'\n--transcript={tmp_path} is a folder; give the name of a file in it.\n',

@@ -1,6 +1,5 @@
 import json
 import pathlib
-import re
 from collections.abc import Iterator
 
 import jax.numpy as jnp
@@ -75,39 +74,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch, *, yes: bool) -> None:
     monkeypatch.setattr('sys.stderr.isatty', lambda: yes, raising=False)
 
 
-def test_a_log_gets_plain_lines(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal(monkeypatch, yes=False)
-    progress = metrics.Progress(start=5, total=10)
-    progress.advance()
-    progress.advance()
-    progress.show(7, 'loss 2.5')
-    progress.note('validation')
-    progress.close()
-    out, err = capsys.readouterr()
-    shown, noted = out.splitlines()
-    assert re.fullmatch(r'step 7/10 loss 2\.5 \| [\d.]+ steps/s \| ETA \w+', shown)
-    assert noted == 'validation'
-    assert err == ''
-
-
-def test_compiling_slows_no_rate_and_delays_no_end(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal(monkeypatch, yes=False)
-    now = [100.0]
-    monkeypatch.setattr(metrics.time, 'monotonic', lambda: now[0])
-    progress = metrics.Progress(start=5, total=105)
-    now[0] += 50
-    progress.advance()
-    progress.advance()
-    progress.leave_out(46.0)
-    progress.show(7, 'loss')
-    # Two steps in 50 - 46 seconds; 98 are left.
-    assert capsys.readouterr().out == 'step 7/105 loss | 0.50 steps/s | ETA 3m16s\n'
-
-
 def test_what_came_before_the_report_is_in_no_rate(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: pathlib.Path,
@@ -115,7 +81,7 @@ def test_what_came_before_the_report_is_in_no_rate(
 ) -> None:
     terminal(monkeypatch, yes=False)
     now = [100.0]
-    monkeypatch.setattr(metrics.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(stopwatch.time, 'monotonic', lambda: now[0])
     first = step_metrics(2.0, 25.0)
     with stopwatch.Stopwatch() as watch:
         now[0] += 50  # imports, weights
@@ -126,47 +92,6 @@ def test_what_came_before_the_report_is_in_no_rate(
         report.close()
     shown = capsys.readouterr().out
     assert '0.25 steps/s | ETA 8s' in shown
-
-
-def test_a_terminal_gets_a_bar(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal(monkeypatch, yes=True)
-    progress = metrics.Progress(start=5, total=10)
-    progress.advance()
-    progress.show(7, 'loss 2.5')
-    progress.note('validation')
-    progress.close()
-    out, err = capsys.readouterr()
-    assert out == ''
-    assert '6/10' in err
-    assert 'loss 2.5' in err
-    assert 'validation' in err
-
-
-def test_a_line_before_the_first_step_divides_by_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    terminal(monkeypatch, yes=False)
-    metrics.Progress(start=5, total=10).show(5, 'loss')
-    assert capsys.readouterr().out.startswith('step 5/10 loss | 0.00 steps/s')
-
-
-@pytest.mark.parametrize(
-    ('seconds', 'shown'),
-    [
-        (0.0, '0s'),
-        (59.4, '59s'),
-        (59.6, '1m00s'),
-        (65.0, '1m05s'),
-        (3599.0, '59m59s'),
-        (3600.0, '1h00m'),
-        (3725.0, '1h02m'),
-        (360000.0, '100h00m'),
-    ],
-)
-def test_durations_are_in_words_of_people(seconds: float, shown: str) -> None:
-    assert metrics.duration(seconds) == shown
 
 
 @pytest.fixture
@@ -209,7 +134,7 @@ def test_a_report_weighs_losses_and_comes_one_interval_late(
     assert first['steps'] == 2
     assert (second['step'], second['loss']) == (3, 2.0)
     report.close()
-    assert 'step 2/4 loss 3.2500' in capsys.readouterr().out
+    assert 'step 2/4 | loss 3.2500' in capsys.readouterr().out
 
 
 def test_a_run_that_begins_again_at_step_0_begins_its_file_again(

@@ -19,7 +19,7 @@ import zstandard
 from hypothesis import strategies
 
 from data_pipeline.collecting import collect_rules, reddit_shapes
-from data_pipeline.dumps import dump_objects, dump_progress, dump_store, dumps
+from data_pipeline.dumps import dump_objects, dump_store, dumps
 from data_pipeline.rows import raw_thread
 from hax_jax import errors
 
@@ -324,18 +324,3 @@ def test_lines_of_the_subreddit_are_found_whatever_stands_around_them() -> None:
     assert found[0][1].keys() == {'subreddit', 'id', 'author'}
     assert found[2][1]['body'] == '\ufffd'
     assert reader.counts == {'lines that are no JSON': 1}
-
-
-def test_progress_is_of_the_files_and_its_rate_of_what_they_hold(
-    tmp_path: pathlib.Path,
-) -> None:
-    path = tmp_path / 'a.zst'
-    with open(path, 'wb') as file:
-        file.truncate(4_000_000_000)
-    progress = dump_progress.Progress([str(path)])
-    progress.read(1_000_000_000)
-    progress.decoded(9_000_000_000)
-    assert progress.line(100.0) == (
-        'read 1,000 of 4,000 MB, 25%: 9,000 MB of JSON at 90 MB/s, 300 s to go'
-    )
-    progress.close()
