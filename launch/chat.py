@@ -37,7 +37,7 @@ def main() -> None:
     [chosen] = models.choose([_WORKDIR.value], _STEP.value)
     on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
     model = models.load(chosen, base=_BASE.value, on=on)
-    chat_session.say(
+    entry.say(
         f'{chosen.workdir} at step {chosen.step} ({chosen.why}); /help shows commands'
     )
     settings, transcript = sampling_flags.settings(), _TRANSCRIPT.value

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from data_pipeline.pages import clean
 from hax_jax import errors, files
 from hax_jax.config import convert, schema
+from hax_jax.program import entry
 from hax_jax.sampling import chat, generation
 from launch import models
 
@@ -60,7 +61,7 @@ class Session:
                 elif line.strip():
                     self._ask(line)
             except (errors.InputError, OSError) as error:
-                say(f'error: {error}')
+                entry.say(f'error: {error}')
 
     def _command(self, line: str) -> bool:
         """Does a command; whether to go on."""
@@ -69,12 +70,12 @@ class Session:
         if name in ('quit', 'exit'):
             return False
         if name == 'help':
-            say(_HELP)
+            entry.say(_HELP)
         elif name == 'settings':
             for setting, its_value in dataclasses.asdict(self.settings).items():
-                say(f'/{setting} {its_value!r}')
+                entry.say(f'/{setting} {its_value!r}')
         elif name == 'reset':
-            say(f'forgot {len(self.conversation.turns)} turns')
+            entry.say(f'forgot {len(self.conversation.turns)} turns')
             if self.conversation.turns:
                 self._before = self._whole_transcript()
             self._start()
@@ -84,7 +85,7 @@ class Session:
             self._save(value)
         else:
             self.settings = change(self.settings, name, value)
-            say(f'{name} is {getattr(self.settings, name)!r}')
+            entry.say(f'{name} is {getattr(self.settings, name)!r}')
         return True
 
     def _retry(self) -> None:
@@ -100,18 +101,18 @@ class Session:
     def _ask(self, line: str) -> None:
         question = clean.text(line).strip()
         if question != line.strip():
-            say('note: cleaned of odd spaces, entities or invisible characters')
+            entry.say('note: cleaned of odd spaces, entities or invisible characters')
         prepared = self.conversation.prepare(
             question, self.settings, sample=self._num_answers
         )
         if prepared.num_forgotten:
-            say(
+            entry.say(
                 f'note: {prepared.num_forgotten} earliest of '
                 f'{len(self.conversation.turns)} turns left out: no room in '
                 f'n_positions={self._model.n_positions}'
             )
         if prepared.question_tokens_cut:
-            say(
+            entry.say(
                 f'note: {prepared.question_tokens_cut} tokens cut from the middle of '
                 'the question'
             )
@@ -138,7 +139,7 @@ class Session:
     def _tell(self, sample: generation.Sample) -> None:
         """How an answer ended, unless it ended itself."""
         if sample.finish_reason in ('length', 'n_positions', 'interrupted'):
-            say(f'({sample.finish_reason} after {sample.num_tokens} tokens)')
+            entry.say(f'({sample.finish_reason} after {sample.num_tokens} tokens)')
 
     def _save(self, value: str) -> None:
         if not value:
@@ -151,7 +152,7 @@ class Session:
             raise errors.InputError(f'{path} is there already; give another name.')
         files.write_text(path, self.conversation.transcript())
         self._saved.add(path)
-        say(f'wrote {len(self.conversation.turns)} turns to {path}')
+        entry.say(f'wrote {len(self.conversation.turns)} turns to {path}')
 
 
 def change(
@@ -191,7 +192,9 @@ def _read(transcript: str) -> str:
             'another file.'
         ) from error
     if before:
-        say(f'note: {transcript} is there already; this conversation goes to its end')
+        entry.say(
+            f'note: {transcript} is there already; this conversation goes to its end'
+        )
     return before
 
 
@@ -216,7 +219,7 @@ def _lines() -> Iterator[str]:
                 line = line.rstrip('\n')
         except KeyboardInterrupt:
             begun = ''
-            say('\n/quit or Ctrl-D ends')
+            entry.say('\n/quit or Ctrl-D ends')
             continue
         except UnicodeDecodeError as error:
             raise errors.InputError(
@@ -249,7 +252,3 @@ def _interruptible() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -12,7 +12,6 @@ with its own dataset, unless --step or --data says otherwise.
 
 import dataclasses
 import pathlib
-import sys
 from typing import Any
 
 import jax
@@ -79,7 +78,7 @@ def main() -> None:
         comparison = _compare(candidates, scored)
     if _OUTPUT.value and jax.process_index() == 0:
         files.write_json(_OUTPUT.value, _report(candidates, scored, comparison))
-        _say(f'wrote {_OUTPUT.value}')
+        entry.say(f'wrote {_OUTPUT.value}')
 
 
 def _check() -> None:
@@ -162,8 +161,12 @@ def _score(rows: evaluation_rows.WithRows) -> scorer.Scored:
     total = scorer.num_batches(
         rows.candidate, rows.cache, _SPLIT.value, batch_size=_BATCH_SIZE.value
     )
-    _say(f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches')
-    with progress.Progress('evaluating', total=total, unit='batch', say=_say) as shown:
+    entry.say(
+        f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches'
+    )
+    with progress.Progress(
+        'evaluating', total=total, unit='batch', say=entry.say
+    ) as shown:
         return scorer.score(
             rows.candidate,
             rows.cache,
@@ -252,10 +255,6 @@ def _report(
         for source, difference in comparison.by.items():
             report['comparison']['by'][source]['better'] = difference.better
     return report
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from data_pipeline import dataset, pack
@@ -10,6 +9,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.evaluation import evaluate, scorer
+from hax_jax.program import entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +42,7 @@ def pack_for(
     path = data or _own_dataset(owns)
     lengths = [c.run.data.seq_len for c in candidates]
     if not seq_len and len(set(lengths)) > 1:
-        smaller = f'note: rows of {min(lengths)} for both, the smaller of {lengths}'
-        print(smaller, file=sys.stderr, flush=True)
+        entry.say(f'note: rows of {min(lengths)} for both, the smaller of {lengths}')
     seq_len = seq_len or min(lengths)
     out = []
     for candidate in candidates:

@@ -106,7 +106,7 @@ def _to_file(
             sample_output.append(output, model.generator, fitted, asked, which)
             del model  # its memory is free before the next one's is taken
     except KeyboardInterrupt:
-        sample_output.say(f'the same command goes on with {_OUTPUT.value}')
+        entry.say(f'the same command goes on with {_OUTPUT.value}')
         raise
     finally:
         output.close()
@@ -148,12 +148,12 @@ def _ready(
         max_new_tokens=asked.settings.max_new_tokens,
     )
     for note in fitted.notes:
-        sample_output.say(f'note: {note}')
+        entry.say(f'note: {note}')
     return model, fitted
 
 
 def _say_which(which: models.Chosen) -> None:
-    sample_output.say(f'{which.workdir} at step {which.step} ({which.why})')
+    entry.say(f'{which.workdir} at step {which.step} ({which.why})')
 
 
 def _check() -> None:
@@ -189,7 +189,7 @@ def _questions() -> list[prompts.Question]:
     elif _PROMPTS.value:
         found = prompts.read(_PROMPTS.value)
     elif not sys.stdin.isatty():
-        sample_output.say('reading letters from standard input')
+        entry.say('reading letters from standard input')
         found = prompts.read(prompts.STANDARD_INPUT)
     else:
         raise errors.InputError(
@@ -201,7 +201,7 @@ def _questions() -> list[prompts.Question]:
     if _STEM.value is not None:
         found = prompt_names.with_stem(found, _STEM.value)
     for note in found.notes:
-        sample_output.say(f'note: {note}')
+        entry.say(f'note: {note}')
     cleaned = [
         dataclasses.replace(
             question,
@@ -221,7 +221,7 @@ def _questions() -> list[prompts.Question]:
         for before, after in zip(found.questions, cleaned, strict=True)
     )
     if num_changed:
-        sample_output.say(
+        entry.say(
             f'note: {num_changed} of {len(cleaned)} letters cleaned of odd spaces, '
             'entities or invisible characters, as the training data were'
         )

@@ -6,14 +6,13 @@ rows stand in the order asked.
 
 import dataclasses
 import pathlib
-import sys
 import time
 from typing import Any
 
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.program import output_file, progress
+from hax_jax.program import entry, output_file, progress
 from hax_jax.sampling import (
     answer_file,
     answer_table,
@@ -58,10 +57,10 @@ def open_output(
         output.close()
         raise
     if output.torn:
-        say(f'note: {path}: removed the last line, torn by a kill')
+        entry.say(f'note: {path}: removed the last line, torn by a kill')
     output.remove_torn()
     if output.rows:
-        say(f'{len(output.rows)} of {len(expected)} samples are in {path}')
+        entry.say(f'{len(output.rows)} of {len(expected)} samples are in {path}')
     return output
 
 
@@ -112,7 +111,7 @@ def put_in_order(
     rows = answer_file.put_in_order(output.path, _expected(chosen, asked))
     reasons = [row['finish_reason'] for row in rows]
     counts = ', '.join(f'{reasons.count(n)} {n}' for n in sorted(set(reasons)))
-    say(f'wrote {len(rows)} samples to {output.path} (ended by: {counts})')
+    entry.say(f'wrote {len(rows)} samples to {output.path} (ended by: {counts})')
     return rows
 
 
@@ -133,9 +132,9 @@ def write_table(
     )
     aside = output_file.set_aside(pathlib.Path(path), page)
     if aside:
-        say(f'note: the {path} that was there, which differs, is {aside} now')
+        entry.say(f'note: the {path} that was there, which differs, is {aside} now')
     files.write_text(path, page)
-    say(f'wrote {len(rows)} samples to {path}')
+    entry.say(f'wrote {len(rows)} samples to {path}')
 
 
 def as_row(
@@ -156,11 +155,6 @@ def in_words(sample: generation.Sample, asked: Asked, *, run: str) -> str:
         f'---{" " * bool(run)}{run} {place} (id {sample.id}){number}: '
         f'{sample.num_tokens} tokens, {sample.finish_reason}\n{sample.text}\n'
     )
-
-
-def say(line: str) -> None:
-    """Prints to standard error, where no answer goes."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def _settings_of_all(which: models.Chosen, asked: Asked) -> dict[str, Any]:

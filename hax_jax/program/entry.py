@@ -18,11 +18,11 @@ def run(
 ) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
 
-    `prepare` sees the command line first; what it returns is parsed in its place.
-    With `positional`, `main` is given the list of arguments that are no flags, which
-    may stand among the flags; without, there may be none.
+    `prepare` turns the command line into the one that is parsed. With `positional`,
+    `main` gets the list of arguments that are no flags, which may stand among the
+    flags; without, such an argument is an error.
 
-    What the user got wrong (`InputError`, a loss that is not finite, or a file the
+    A mistake of the user (`InputError`, a loss that is not finite, or a file that the
     system refuses) is printed as one `error:` and exits with 2, Ctrl-C with 130.
     Anything else is a defect of ours and keeps its traceback.
     """
@@ -41,20 +41,24 @@ def run(
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             return main(argv[1:]) if positional else main()
         except (errors.InputError, FloatingPointError) as error:
-            print(f'error: {error}', file=sys.stderr)
+            say(f'error: {error}')
             return 2
         except OSError as error:
-            print(
+            say(
                 f'error: {error}; give a path that this user may read or write, on a '
-                'disk that has room.',
-                file=sys.stderr,
+                'disk that has room.'
             )
             return 2
         except KeyboardInterrupt:
-            print('stopped by Ctrl-C', file=sys.stderr)
+            say('stopped by Ctrl-C')
             return 130
 
     app.run(guarded, flags_parser=lambda argv: _parse(prepare, argv))
+
+
+def say(line: str) -> None:
+    """Prints to standard error, where no result goes."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
@@ -64,7 +68,7 @@ def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[s
         sys.argv[:] = prepare(argv)
         return flags.FLAGS(sys.argv)
     except (flags.Error, errors.InputError) as error:
-        print(f'error: {error}\nTry --help.', file=sys.stderr)
+        say(f'error: {error}\nTry --help.')
         sys.exit(2)
     except SystemExit:  # after --help, which absl ends with 1
         sys.exit(0)
