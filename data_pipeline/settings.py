@@ -1,4 +1,4 @@
-"""What the stages of the preparation do: frozen dataclasses, and the draft of flags.
+"""The settings of each stage of the preparation, and the draft that flags edit.
 
 draft = settings.draft()
 draft.quality.min_score = 5
@@ -18,7 +18,7 @@ from hax_jax.config import convert, ranges
 
 @dataclasses.dataclass(frozen=True)
 class CleanSettings:
-    """Stage `clean`: what copying and markup did to a text is undone."""
+    """Stage `clean`: undoes what copying and markup did to a text."""
 
     mojibake: bool = True  # 'donâ€™t' -> 'don’t'
     markdown: bool = True  # of Reddit's posts alone; a chat's *stars* stay
@@ -28,7 +28,7 @@ class CleanSettings:
 
 @dataclasses.dataclass(frozen=True)
 class PersonalDataSettings:
-    """Stage `personal data`: which of it becomes a placeholder."""
+    """Stage `personal data`: the kinds that become placeholders."""
 
     urls: bool = True  # [URL]
     emails: bool = True  # [EMAIL]
@@ -39,7 +39,7 @@ class PersonalDataSettings:
 
 @dataclasses.dataclass(frozen=True)
 class QualitySettings:
-    """Stage `quality`: what a pair must be to stay.
+    """Stage `quality`: the pairs that stay.
 
     Lengths are counted in tokens of `tokenizer` (a folder or a hub name), or in words
     where none is given; the ledger's reasons say which.
@@ -87,7 +87,7 @@ class DuplicateSettings:
 
 @dataclasses.dataclass(frozen=True)
 class SplitSettings:
-    """What the splits may have in common; their shares are flags of their own."""
+    """How much the splits may share; their sizes are flags of their own."""
 
     # Of validation's (and test's) distinct runs of eight words, the share that may
     # stand in train too; 1.0 disables.

@@ -37,23 +37,31 @@ PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
 _NO_DATA = '--config.data.path=synthetic'
 
 launch_flags.CONFIG.define()
-_ONLY = flags.DEFINE_list('only', [], f'Parts to time, of {", ".join(PARTS)}; all.')
-_REPEATS = flags.DEFINE_integer('repeats', 10, 'Timed runs of each part, after one.')
+_ONLY = flags.DEFINE_list(
+    'only', [], f'Parts to time, of {", ".join(PARTS)}; by default all.'
+)
+_REPEATS = flags.DEFINE_integer(
+    'repeats', 10, 'Timed runs of each part, after one that is not timed.'
+)
 _WHOLE_ROWS = flags.DEFINE_bool(
     'whole_rows', False, 'Rows of one segment each, instead of packed letters.'
 )
 _BATCH_SIZES = flags.DEFINE_list(
-    'generation_batch_sizes', ['1', '8'], 'For generation.'
+    'generation_batch_sizes', ['1', '8'], 'Batch sizes of generation.'
 )
-_PROMPT = flags.DEFINE_integer('prompt_tokens', 64, 'Of each prompt in generation.')
-_NEW = flags.DEFINE_integer('new_tokens', 128, 'Of each answer in generation.')
+_PROMPT = flags.DEFINE_integer(
+    'prompt_tokens', 64, 'Tokens of each prompt in generation.'
+)
+_NEW = flags.DEFINE_integer('new_tokens', 128, 'Tokens of each answer in generation.')
 _PROFILE = flags.DEFINE_string(
     'profile',
     '',
     'A folder for a trace of 3 steps; what they spend most on is printed.',
 )
 _FIRST_STEP = flags.DEFINE_string(
-    'first_step', '', 'What the startup part runs in processes of its own; a cache.'
+    'first_step',
+    '',
+    'For the startup part: its processes do one step on this packed cache.',
 )
 
 
@@ -95,11 +103,7 @@ def _check() -> list[int]:
         for name in _ONLY.value
         if name not in PARTS
     ]
-    problems += [
-        f'--{flag.name}={flag.value} is not accepted; use an integer from 1 on.'
-        for flag in (_REPEATS, _PROMPT, _NEW)
-        if flag.value < 1
-    ]
+    problems += launch_flags.under_one(_REPEATS, _PROMPT, _NEW)
     sizes = _BATCH_SIZES.value
     problems += [
         f'--generation_batch_sizes: {size!r} is not an integer from 1 on.'
@@ -108,7 +112,7 @@ def _check() -> list[int]:
     ]
     if problems:
         raise errors.InputError('\n'.join(problems))
-    if _PROFILE.value:  # which JAX would say after the timing
+    if _PROFILE.value:  # JAX would refuse it only after the timing
         pathlib.Path(_PROFILE.value).mkdir(parents=True, exist_ok=True)
     return [int(size) for size in sizes]
 

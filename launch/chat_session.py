@@ -31,12 +31,12 @@ class Session:
     def __init__(
         self, model: models.Model, settings: schema.SamplingConfig, *, transcript: str
     ) -> None:
-        """`transcript` is a file that is written after each answer; '' is none.
+        """`transcript` is a file that is written after each answer, '' for none.
 
-        What the file holds already, and conversations before a /reset, stay in it.
+        Its earlier text, and conversations before a /reset, stay in it.
 
         Raises:
-          InputError: it holds something else than text.
+          InputError: it is no text.
         """
         self._model = model
         self._transcript = transcript
@@ -52,7 +52,7 @@ class Session:
         self._num_answers = 0
 
     def run(self) -> None:
-        """Reads until /quit or the end of input. What is wrong is said; it goes on."""
+        """Reads until /quit or the end of input; prints errors and goes on."""
         for line in _lines():
             try:
                 if line.startswith('/'):
@@ -64,7 +64,7 @@ class Session:
                 entry.say(f'error: {error}')
 
     def _command(self, line: str) -> bool:
-        """Does a command; whether to go on."""
+        """Does a command, and returns whether to go on."""
         name, _, value = line.strip().partition(' ')
         name, value = name.lower(), value.strip()
         if name in ('quit', 'exit'):
@@ -137,7 +137,7 @@ class Session:
         return self._before + between + self.conversation.transcript()
 
     def _tell(self, sample: generation.Sample) -> None:
-        """How an answer ended, unless it ended itself."""
+        """Prints how an answer ended, unless it ended itself."""
         if sample.finish_reason in ('length', 'n_positions', 'interrupted'):
             entry.say(f'({sample.finish_reason} after {sample.num_tokens} tokens)')
 
@@ -180,7 +180,7 @@ def change(
 
 
 def _read(transcript: str) -> str:
-    """What the file holds, or '' where there is none."""
+    """The file's text; '' if there is no file."""
     path = pathlib.Path(transcript)
     if not path.exists():
         return ''
@@ -188,8 +188,7 @@ def _read(transcript: str) -> str:
         before = path.read_text('utf-8')
     except UnicodeDecodeError as error:
         raise errors.InputError(
-            f'--transcript={transcript} holds something else than UTF-8 text; give '
-            'another file.'
+            f'--transcript={transcript} is not UTF-8 text; give another file.'
         ) from error
     if before:
         entry.say(
@@ -202,7 +201,7 @@ def _lines() -> Iterator[str]:
     """The lines of the terminal or a pipe; Ctrl-C drops the one that is being typed.
 
     Raises:
-      InputError: what comes is not text.
+      InputError: the input is not text.
     """
     begun = ''
     if sys.stdin.isatty():
@@ -239,7 +238,7 @@ def _lines() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """A list that Ctrl-C fills, in place of ending the program; twice, it does that."""
+    """A list that Ctrl-C fills; a second Ctrl-C is a KeyboardInterrupt."""
     received: list[int] = []
 
     def handle(number: int, _: types.FrameType | None) -> None:

@@ -5,14 +5,12 @@
     python -m launch.evaluate --workdir=runs/full --workdir=runs/lora --output=both.json
     python -m launch.evaluate --workdir=runs/lora --step=500 --step=1000
 
-Of two models A is the first, and the pretrained one where there is a run beside it; the
-difference is taken pair by pair, with its 95% interval. A run is read at its best step,
-with its own dataset, unless --step or --data says otherwise.
+The first of two models is A; a pretrained one comes before a run. Their difference is
+taken pair by pair, with its 95% interval. A run is read at its best step, with its own
+dataset, unless --step or --data says otherwise.
 """
 
-import dataclasses
 import pathlib
-from typing import Any
 
 import jax
 from absl import flags
@@ -20,9 +18,9 @@ from absl import flags
 from hax_jax import errors, files
 from hax_jax.data import records
 from hax_jax.devices import runtime
-from hax_jax.evaluation import paired, scorer
+from hax_jax.evaluation import scorer
 from hax_jax.program import entry, output_file, progress
-from launch import evaluation_rows, score_table
+from launch import evaluation_report, evaluation_rows
 from launch import flags as launch_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -55,9 +53,10 @@ _BATCH_SIZE = flags.DEFINE_integer(
 _BASE = launch_flags.define_base()
 _SEED = flags.DEFINE_integer('seed', 0, "Of the bootstrap's resamples.")
 _OUTPUT = flags.DEFINE_string(
-    'output', '', "JSON file to write, with each pair's scores; an earlier one goes."
+    'output',
+    '',
+    "JSON file to write, with each pair's scores; it replaces an earlier one.",
 )
-_NAMED = 5  # ids printed of each kind; --output has all
 
 
 def main() -> None:
@@ -72,12 +71,17 @@ def main() -> None:
     scored = [_score(candidate) for candidate in candidates]
     letters = 'AB' if len(candidates) > 1 else ' '
     for letter, candidate, one in zip(letters, candidates, scored, strict=True):
-        _print(letter.strip(), candidate, one)
+        evaluation_report.show(letter.strip(), candidate, one, _SPLIT.value)
     comparison = None
     if len(candidates) > 1:
-        comparison = _compare(candidates, scored)
+        comparison = evaluation_report.compare(
+            candidates, scored, split=_SPLIT.value, seed=_SEED.value
+        )
     if _OUTPUT.value and jax.process_index() == 0:
-        files.write_json(_OUTPUT.value, _report(candidates, scored, comparison))
+        report = evaluation_report.as_json(
+            candidates, scored, comparison, seed=_SEED.value
+        )
+        files.write_json(_OUTPUT.value, {'split': _SPLIT.value} | report)
         entry.say(f'wrote {_OUTPUT.value}')
 
 
@@ -94,7 +98,7 @@ def _check() -> None:
     if models > 2:
         problems.append(f'{models} models are given; give one, or two to compare them.')
     if steps and not _WORKDIR.value:
-        problems.append('--step is of a run, and no --workdir is given; leave it out.')
+        problems.append('--step is for a run, and no --workdir is given; remove it.')
     elif steps and steps != len(_WORKDIR.value) and not (steps == 2 and models == 1):
         problems.append(
             f'--step is given {steps} times and --workdir {len(_WORKDIR.value)} times; '
@@ -121,7 +125,7 @@ def _check() -> None:
 
 
 def _replacing(output: pathlib.Path) -> list[str]:
-    """What is wrong with replacing a file: it is no earlier report."""
+    """A sentence if the file is there and is no earlier report."""
     if not output.exists():
         return []
     try:
@@ -131,8 +135,8 @@ def _replacing(output: pathlib.Path) -> list[str]:
     if earlier:
         return []
     return [
-        f'--output={output} is there and holds something else than a report of '
-        'launch.evaluate; give another name.'
+        f'--output={output} is there and is no report of launch.evaluate; give another '
+        'name.'
     ]
 
 
@@ -152,7 +156,7 @@ def _candidates() -> list[scorer.Candidate]:
         raise errors.InputError(
             f'both models are {candidates[0].path}'
             + (f' at step {candidates[0].step}' if candidates[0].step else '')
-            + ', which differs in nothing from itself; give another, or another --step.'
+            + '; give another as the second, or another --step.'
         )
     return candidates
 
@@ -174,87 +178,6 @@ def _score(rows: evaluation_rows.WithRows) -> scorer.Scored:
             batch_size=_BATCH_SIZE.value,
             on_batch=shown.add,
         )
-
-
-def _print(letter: str, rows: evaluation_rows.WithRows, scored: scorer.Scored) -> None:
-    """The table of one model."""
-    candidate, cache = rows.candidate, rows.cache
-    counts = cache.meta['splits'][_SPLIT.value]
-    ledger = cache.meta['ledger'][_SPLIT.value]
-    print(f'{letter + ": " if letter else ""}{candidate.name} ({candidate.why})')
-    print(
-        f'{rows.data.path}, {_SPLIT.value}: {len(scored.evaluation.pairs)} pairs in '
-        f'{counts["rows"]} rows of {cache.seq_len}; {len(ledger["dropped_ids"])} '
-        f'dropped, {len(ledger["shortened_ids"])} shortened, '
-        f'{len(ledger["split_ids"])} split'
-    )
-    for note in rows.notes + scored.notes:
-        print(f'note: {note}')
-    print(f'loss {scored.evaluation.loss:.4f} (as training weighs it)')
-    print('\n'.join(score_table.lines(scored.evaluation.by)) + '\n', flush=True)
-
-
-def _compare(
-    rows: list[evaluation_rows.WithRows], scored: list[scorer.Scored]
-) -> paired.Comparison:
-    same = len({row.candidate.tokenizer.fingerprint for row in rows}) == 1
-    if not same:
-        print(
-            'the tokenizers differ, so tokens are not the same things: compared in '
-            'bits per byte'
-        )
-    groups = evaluation_rows.groups(rows[0].data.path, _SPLIT.value)
-    a, b = (one.evaluation.pairs for one in scored)
-    found = paired.compare(a, b, same_tokenizer=same, groups=groups, seed=_SEED.value)
-    for ids, what in (
-        (found.only_a, 'in the rows of A alone'),
-        (found.only_b, 'in the rows of B alone'),
-        (found.unlike, 'in both with answers cut or spelt otherwise'),
-    ):
-        if ids:
-            named = ', '.join(ids[:_NAMED]) + (', ...' if len(ids) > _NAMED else '')
-            print(f'note: {len(ids)} pairs are {what}, not compared ({named})')
-    if not found.by:
-        raise errors.InputError(
-            'the models have no pair in common to compare; give a larger --seq_len.'
-        )
-    for source, difference in found.by.items():
-        print(f'{source}: {paired.in_words(difference)}')
-        if difference.is_known:
-            print(
-                f'  (by the formula: {difference.formula_low:+.4f} to '
-                f'{difference.formula_high:+.4f}, A minus B)'
-            )
-    return found
-
-
-def _report(
-    rows: list[evaluation_rows.WithRows],
-    scored: list[scorer.Scored],
-    comparison: paired.Comparison | None,
-) -> dict[str, Any]:
-    """What --output holds."""
-    models = [
-        {
-            'path': row.candidate.path,
-            'step': row.candidate.step,
-            'step_reason': row.candidate.why,
-            'data': dataclasses.asdict(row.data),
-            'tokenizer': row.candidate.tokenizer.fingerprint,
-            'dataset': row.cache.fingerprint,
-            'notes': row.notes + one.notes,
-            'loss': one.evaluation.loss,
-            'by': one.evaluation.by,
-            'pairs': [score_table.pair_row(pair) for pair in one.evaluation.pairs],
-        }
-        for row, one in zip(rows, scored, strict=True)
-    ]
-    report = {'split': _SPLIT.value, 'models': models}
-    if comparison is not None:
-        report['comparison'] = dataclasses.asdict(comparison) | {'seed': _SEED.value}
-        for source, difference in comparison.by.items():
-            report['comparison']['by'][source]['better'] = difference.better
-    return report
 
 
 if __name__ == '__main__':

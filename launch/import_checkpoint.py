@@ -6,7 +6,7 @@
 
 The output is a Hugging Face folder, adapters merged, which config.model.pretrained and
 transformers take; or, with --format=run, a run that launch.train goes on with. It is
-read back and compared before it gets its name: written whole or not at all.
+read back and compared before it gets its name, so it is written whole or not at all.
 """
 
 import os
@@ -31,16 +31,16 @@ _FORMAT = flags.DEFINE_string(
     'format', 'hf', 'hf: a Hugging Face folder. run: a run for launch.train.'
 )
 _ALPHA = flags.DEFINE_float(
-    'alpha', None, 'alpha of LoRA in training, where a .pt file does not say it.'
+    'alpha', None, 'alpha of LoRA in training, for a .pt file that does not have it.'
 )
 _N_HEAD = flags.DEFINE_integer(
-    'n_head', None, 'Attention heads, where a .pt file does not say them.'
+    'n_head', None, 'Attention heads, for a .pt file that does not have them.'
 )
 _TOKENIZER = flags.DEFINE_string(
-    'tokenizer', '', "Folder or hub name; '' is gpt2, or what lies in --base."
+    'tokenizer', '', "Folder or hub name; '' is gpt2, or the tokenizer of --base."
 )
 _BASE = flags.DEFINE_string(
-    'base', '', 'Of an adapter: folder, hub name or run that it was trained on.'
+    'base', '', 'Folder, hub name or run that an adapter was trained on.'
 )
 _FORMATS = ('hf', 'run')
 
@@ -71,9 +71,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
-    """(what to read, the folder to make). Raises InputError, naming all that is wrong.
+    """(the input, the folder to make).
 
-    Which flags go with which kind of input is part of it.
+    Raises:
+      InputError: names every flag that is wrong or does not go with the input.
     """
     problems = []
     if len(arguments) != 1:
@@ -102,18 +103,19 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     elif path.is_dir():
         if not _BASE.value:
             problems.append(
-                f'{path} is a folder, of an adapter alone; give the model that it was '
+                f'{path} is the folder of an adapter; give the model that it was '
                 'trained on as --base=FOLDER (Hugging Face, a hub name, or a run).'
             )
         problems += [
-            f'--{name} is for a .pt file; {path} and its base say it: leave it out.'
+            f'--{name} applies only to .pt files; {path} and its base already define '
+            'it. Remove the flag.'
             for name, flag in (('alpha', _ALPHA), ('n_head', _N_HEAD))
             if flag.value is not None
         ]
     elif _BASE.value:
         problems.append(
-            f'--base={_BASE.value} is for the adapter folder that peft saved; {path} '
-            'is none, and a .pt file holds its base: leave --base out.'
+            f'--base={_BASE.value} applies only to an adapter folder of peft; {path} '
+            'is a .pt file, which holds its base. Remove the flag.'
         )
     if problems:
         raise errors.InputError('\n'.join(problems))

@@ -1,4 +1,4 @@
-"""What launch.import_checkpoint reads: an old `.pt` file, or an adapter of peft."""
+"""Reads an old `.pt` file, or an adapter of peft, for launch.import_checkpoint."""
 
 import dataclasses
 import json
@@ -18,9 +18,9 @@ _VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-    """What was read: all `parameters`, or those of an `adapter` and its `base`.
+    """A model's `parameters`, or those of an adapter that stands on `base`.
 
-    `own_base` says that the base is in no other file that hax_jax reads.
+    `own_base`: the base is in no other file that hax_jax reads.
     """
 
     model: schema.ModelConfig
@@ -43,13 +43,13 @@ def old(
     tokenizer: str,
     own_base: pathlib.Path,
 ) -> Imported:
-    """What a .pt file holds; if an adapter, `own_base` is where its base will lie.
+    """Reads a .pt file; the base of an adapter will lie in `own_base`.
 
-    `alpha` and `n_head` are for a file that does not say them, `tokenizer` for one
+    `alpha` and `n_head` are for a file that does not have them, `tokenizer` for a model
     that was not trained with GPT-2's.
 
     Raises:
-      InputError: the file is no checkpoint of the old project, or leaves something out.
+      InputError: the file is no checkpoint of the old project, or lacks one of these.
     """
     found = old_checkpoint.read(str(path), alpha=alpha, n_head=n_head)
     if not tokenizer and found.model.vocab_size != _GPT2_VOCAB:
@@ -91,10 +91,10 @@ def old(
 
 
 def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
-    """What an adapter folder holds, and the base that `base` names.
+    """Reads an adapter folder and the model that `base` names.
 
     Raises:
-      InputError: the base shows not to be the adapter's own.
+      InputError: the adapter was trained on another base.
     """
     own = restore.load_base(base)
     found = peft_adapter.read(folder, own.model)
@@ -114,8 +114,8 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
     notes = []
     if not found.base_hash:
         notes.append(
-            f'the adapter has no hash of its base ({found.base_name or "not named"}): '
-            f'that it is {base} is taken on your word'
+            f'the adapter has no hash of its base ({found.base_name or "not named"}), '
+            f'so nothing shows that it was trained on {base}'
         )
     source = run_folder.find_source(base)
     name = model_card.short_name(base, is_run=source.is_run)

@@ -1,4 +1,4 @@
-"""Which checkpoints a program was asked for, and each as a Generator on all devices."""
+"""The checkpoints that a program was asked for, each as a Generator on all devices."""
 
 import dataclasses
 import pathlib
@@ -19,7 +19,7 @@ from hax_jax.sampling import generation
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """A run's checkpoint, and why it is this one."""
+    """A run's checkpoint, and why it was chosen."""
 
     workdir: str
     step: int
@@ -61,7 +61,7 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
             problems.append(str(error))
             continue
         if _key(found) in map(_key, chosen):
-            problems.append(f'--workdir={given} is step {found.step} again; leave it.')
+            problems.append(f'--workdir={given} is step {found.step} again; remove it.')
         chosen.append(found)
     if problems:
         raise errors.InputError('\n'.join(problems))

@@ -1,7 +1,7 @@
-"""Where the answers of launch.sample go: a JSONL file, a table, the terminal.
+"""Answers of launch.sample as rows of a JSONL file, as a table, and for the terminal.
 
-A JSONL file is filled as answers come and continued by the same command; at the end its
-rows stand in the order asked.
+The JSONL file is filled as answers come and continued by the same command; at the end
+its rows stand in the order asked.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ _MAY_DIFFER = {'step_reason', 'num_samples', 'batch_size'}
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """What a command asks of each of its checkpoints."""
+    """The questions and settings that a command puts to each of its checkpoints."""
 
     questions: list[prompts.Question]
     settings: schema.SamplingConfig
@@ -80,7 +80,7 @@ def append(
     asked: Asked,
     which: models.Chosen,
 ) -> None:
-    """Makes the answers that the file has not yet, and writes each batch of them."""
+    """Makes the answers that the file lacks, and writes each batch of them."""
     already = have(output, which)
     total = asked.num_answers
     begun = time.monotonic()
@@ -107,7 +107,7 @@ def append(
 def put_in_order(
     output: answer_file.AnswerFile, chosen: list[models.Chosen], asked: Asked
 ) -> list[dict[str, Any]]:
-    """All rows of a file that is filled and closed, as it has them from now on."""
+    """Puts the rows of a full, closed file in the order asked, and returns them."""
     rows = answer_file.put_in_order(output.path, _expected(chosen, asked))
     reasons = [row['finish_reason'] for row in rows]
     counts = ', '.join(f'{reasons.count(n)} {n}' for n in sorted(set(reasons)))
@@ -132,7 +132,7 @@ def write_table(
     )
     aside = output_file.set_aside(pathlib.Path(path), page)
     if aside:
-        entry.say(f'note: the {path} that was there, which differs, is {aside} now')
+        entry.say(f'note: the earlier {path} differs and is kept as {aside}')
     files.write_text(path, page)
     entry.say(f'wrote {len(rows)} samples to {path}')
 
@@ -140,7 +140,7 @@ def write_table(
 def as_row(
     sample: generation.Sample, which: models.Chosen, asked: Asked
 ) -> dict[str, Any]:
-    """An answer as a row: what it is, and of which checkpoint and settings."""
+    """An answer as a row, with its checkpoint and settings."""
     values = dataclasses.asdict(sample) | _settings_of_all(which, asked)
     if not asked.logprobs:
         del values['logprobs'], values['token_ids']
@@ -148,7 +148,7 @@ def as_row(
 
 
 def in_words(sample: generation.Sample, asked: Asked, *, run: str) -> str:
-    """An answer for the terminal; `run` ('' if there is one alone) is of which run."""
+    """An answer for the terminal; `run` names its run, '' where there is only one."""
     place = {question.id: question.place for question in asked.questions}[sample.id]
     number = f' sample {sample.sample}' if asked.num_samples > 1 else ''
     return (
@@ -158,7 +158,7 @@ def in_words(sample: generation.Sample, asked: Asked, *, run: str) -> str:
 
 
 def _settings_of_all(which: models.Chosen, asked: Asked) -> dict[str, Any]:
-    """What each row says of the command that made it."""
+    """The facts of the command, which stand in each row."""
     said = dataclasses.asdict(asked.settings)
     del said['seed']  # a row has its own
     said['stop'] = list(asked.settings.stop)
@@ -177,7 +177,7 @@ def _settings_of_all(which: models.Chosen, asked: Asked) -> dict[str, Any]:
 def _expected(
     chosen: list[models.Chosen], asked: Asked
 ) -> dict[answer_file.Key, dict[str, Any]]:
-    """The answers to make, in order, with what is known of each before it is made."""
+    """The answers to make, in order, with the fields known before they are made."""
     expected = {}
     for which in chosen:
         known = {

@@ -21,7 +21,6 @@ Schedule = Literal['constant', 'linear', 'cosine', 'inverse_sqrt', 'wsd']
 StoredDtype = Literal['float32', 'bfloat16']
 READERS = typing.get_args(Reader)
 ACTIVATIONS = typing.get_args(Activation)
-SCHEDULES = typing.get_args(Schedule)
 
 
 @dataclasses.dataclass(frozen=True)

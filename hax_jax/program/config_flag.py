@@ -74,7 +74,7 @@ class ConfigFlag:
         return convert.freeze(flags.FLAGS.config, self.kind)
 
     def load(self, file: str) -> ml_collections.ConfigDict:
-        """What `get_config()` of a config file returns; `file.py:text` gives it `text`.
+        """The draft that a file's `get_config()` returns; `file.py:text` passes `text`.
 
         Raises:
           InputError: there is no file, or it does not run or returns no draft.

@@ -1,13 +1,13 @@
-"""Whether the file that a flag names can be written: better known before the work."""
+"""Checks, before the work, that a file which a flag names can be written."""
 
 import os
 import pathlib
 
 
 def problems(name: str, path: pathlib.Path) -> list[str]:
-    """What is wrong with `--name=path`; [] for a new file or a regular one.
+    """A sentence if `--name=path` can't be written; [] for a new or a regular file.
 
-    A device or a pipe is refused: a file that is written whole takes its place, and
+    Refuses a device or a pipe: a file that is written whole takes its place, and
     --output=/dev/null would leave the machine without one.
     """
     if path.is_dir():
@@ -25,10 +25,10 @@ def problems(name: str, path: pathlib.Path) -> list[str]:
 
 
 def one_file(given: dict[str, str]) -> list[str]:
-    """What is wrong where two flags of a program name one file; '' is not given.
+    """A sentence for two flags of a program that name one file; '' is not given.
 
-    one_file({'prompts': 'a.md', 'table': './a.md'}) tells of both by name: what one
-    writes would take the place of what the other reads or writes.
+    one_file({'prompts': 'a.md', 'table': './a.md'}) names both: the file that one
+    writes would replace the file that the other reads or writes.
     """
     found = []
     names: dict[str, str] = {}  # resolved path -> the flag that named it first
@@ -44,7 +44,7 @@ def one_file(given: dict[str, str]) -> list[str]:
 
 
 def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
-    """Where the file that `text` is to replace lies now; None if nothing would be lost.
+    """Renames the file that `text` is to replace; None if nothing would be lost.
 
     A table whose scores were filled in becomes answers.1.md, or the next free number.
     """

@@ -1,6 +1,5 @@
 """Going on with a run: what it may change, and its state from a checkpoint."""
 
-import difflib
 from typing import Any
 
 from hax_jax import errors
@@ -111,9 +110,7 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
     problems = []
     for name in allow_change:
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1)
-            hint = f'; did you mean {near[0]}?' if near else '.'
-            problems.append(f'--allow_change={name} is not a field of the config{hint}')
+            problems.append(f'--allow_change: {convert.unknown(name, fields)}')
         elif name in FIXED:
             problems.append(f'--allow_change={name}: this may never change in a run.')
     if problems:

@@ -245,7 +245,9 @@ def test_an_adapter_folder_becomes_a_whole_model(
     close(found, merged)
     assert not model.tie_embeddings
     assert f'--config.model.pretrained={out}' in printed
-    assert 'taken on your word' not in printed  # the base's hash was there
+    assert (
+        'nothing shows that it was trained on' not in printed
+    )  # the base's hash was there
     card = (out / 'README.md').read_text()
     assert f'{adapter_folder.name}, an adapter of peft' in card
     assert 'LoRA of rank 2, alpha 6, scaled by alpha / rank' in card
@@ -309,7 +311,7 @@ def test_a_head_of_another_base_is_refused_and_a_missing_hash_is_told(
     arguments = [str(copied), f'--base={base}', f'--output={tmp_path}/out']
     assert 'stores a head that is not that of' in refusal(*arguments)
     safetensors.numpy.save_file(tensors | {head: wte}, copied / name)
-    assert 'taken on your word' in convert(*arguments)
+    assert 'nothing shows that it was trained on' in convert(*arguments)
 
 
 def test_all_wrong_flags_are_named_at_once(
@@ -326,14 +328,14 @@ def test_all_wrong_flags_are_named_at_once(
         f'--output={tmp_path} exists',
         "--format='onnx' is not accepted; use one of hf, run",
         '--base=FOLDER',
-        '--alpha is for a .pt file',
-        '--n_head is for a .pt file',
+        '--alpha applies only to .pt files',
+        '--n_head applies only to .pt files',
     ):
         assert part in said
     (tmp_path / 'old.pt').touch()
     said = refusal(str(tmp_path / 'old.pt'), '--base=gpt2')
     assert '--output is missing' in said
-    assert '--base=gpt2 is for the adapter folder that peft saved' in said
+    assert '--base=gpt2 applies only to an adapter folder of peft' in said
 
 
 def test_one_input_is_asked_for(tmp_path: pathlib.Path) -> None:

@@ -227,7 +227,7 @@ def test_the_step_that_was_asked_for_is_used_and_said(
     assert lines == [f'--workdir={workdir}@4 and --step=2 both name a step; give one.']
     lines = message(*arguments, f'{here}@4', f'{here}@4', f'{here}@5').split('\n')
     assert lines == [
-        f'--workdir={workdir}@4 is step 4 again; leave it.',
+        f'--workdir={workdir}@4 is step 4 again; remove it.',
         f'{workdir} has no checkpoint of step 5; it has 2, 4.',
     ]
 

@@ -197,7 +197,7 @@ def test_a_transcript_loses_nothing_that_was_in_its_file(
     assert written.count('## Answer 1 ') == 2
     assert written.count('## Answer 2 ') == 1
     file.write_bytes(b'\xff')
-    with pytest.raises(errors.InputError, match='something else than UTF-8'):
+    with pytest.raises(errors.InputError, match='is not UTF-8 text'):
         chat_session.Session(model, SETTINGS, transcript=str(file))
 
 

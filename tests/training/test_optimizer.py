@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +94,7 @@ def by_formula(
     return np.where(s < warmup, peak * (s + 1) / (warmup + 1), after)
 
 
-@pytest.mark.parametrize('kind', schema.SCHEDULES)
+@pytest.mark.parametrize('kind', typing.get_args(schema.Schedule))
 @pytest.mark.parametrize('warmup', [0, 1, 10])
 @pytest.mark.parametrize('floor', [0.0, 0.4])
 def test_each_schedule_is_its_formula(kind: str, warmup: int, floor: float) -> None:
