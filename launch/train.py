@@ -90,7 +90,7 @@ def _quick(run: schema.Config) -> schema.Config:
     twice = [name for name in twice if name in given]
     if twice:
         raise errors.InputError(
-            f'--quick sets {", ".join(twice)} itself; leave it or --quick out.'
+            f'--quick sets {", ".join(twice)} itself; remove one of the two.'
         )
     train = dataclasses.replace(run.train, **_QUICK_TRAIN)
     optimizer = dataclasses.replace(

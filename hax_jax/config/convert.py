@@ -1,14 +1,14 @@
 """The validator of configs: dicts, drafts and texts to frozen dataclasses and back.
 
-It reads any dataclass of plain fields, or of sections that are such dataclasses; of
-each default's type are the values of its field. A draft is an `ml_collections.
-ConfigDict` of the same fields, which config files and flags edit:
+It reads any dataclass of plain fields, or of sections that are such dataclasses. A
+field's values have the type of its default and the range of its annotation (`ranges`).
+A draft is a ConfigDict of the same fields, which config files and flags edit:
 
     draft = convert.draft()
     draft.optimizer.learning_rate = 1e-4
     run = convert.freeze(draft)      # a validated `Config`
 
-All problems are reported at once, a line each. Imports no JAX.
+All problems are reported at once, each in one line. Imports no JAX.
 """
 
 import ast
@@ -205,7 +205,7 @@ def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
 
 
 def _description(kind: Any) -> str:
-    """How a type's own range is said; '' where it has none."""
+    """The words for a type's own range; '' where it has none."""
     if typing.get_origin(kind) is typing.Literal:
         return f'one of {typing.get_args(kind)}'
     return ''.join(meta.description for meta in getattr(kind, '__metadata__', ()))

@@ -93,3 +93,20 @@ def test_a_program_that_is_ended_leaves_nothing_half_written(
     assert child.wait(timeout=30) == code
     child.stdout.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_is_handled_before_any_library_is_loaded() -> None:
+    code = (
+        'import signal, sys\n'
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+        "sys.argv = ['-m']\n"
+        'import data_pipeline\n'
+        'heavy = {"absl", "jax", "numpy", "ml_collections", "msgspec", "tensorflow"}\n'
+        'print(sorted(heavy & set(sys.modules)), flush=True)\n'
+        'signal.raise_signal(signal.SIGINT)\n'
+    )
+    done = programs.run('-c', code)
+    assert (done.stdout, done.stderr) == ('[]\n', 'stopped by Ctrl-C\n')
+    assert done.returncode == 130
+    kept = programs.run('-c', code.replace("['-m']", "['program.py']"))
+    assert kept.stderr.endswith('KeyboardInterrupt\n')
