@@ -19,14 +19,14 @@ LIBRARY = {
     'devices': 'errors config',
     'data': 'errors files hub config devices',
     'model': 'errors config devices',
-    'program': 'errors files config',
+    'program': 'errors config',
     'formats': 'errors files hub config data model',
     'sampling': 'errors files json_lines config devices data model',
     'watch': 'errors files json_lines config devices data model program',
     'runs': 'errors files config devices data model formats',
     'evaluation': 'errors config devices data model runs',
-    'training': 'errors files json_lines config devices data model formats sampling '
-    'watch runs evaluation',
+    'training': 'errors files json_lines config devices data model program formats '
+    'sampling watch runs evaluation',
     'benchmark': 'errors files config devices data model sampling watch runs '
     'evaluation training',
 }
