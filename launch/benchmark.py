@@ -8,28 +8,21 @@ Weights and tokens are random, so any config whose sizes are known can be timed:
 model.pretrained gives sizes alone. The first line says what machine it is.
 """
 
-import dataclasses
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import tempfile
-import time
 from typing import Any
 
-import jax
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.benchmark import benchmark, timing
+from hax_jax.benchmark import benchmark, parts, timing
 from hax_jax.config import convert, schema
 from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.program import entry
-from hax_jax.runs import run_folder
 from hax_jax.training import run_setup
-from hax_jax.watch import profiling
 from launch import flags as launch_flags
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
@@ -87,13 +80,20 @@ def main() -> None:
         if {'train', 'evaluation', 'checkpoint'} & set(wanted) or _PROFILE.value:
             _training(setup, folder, wanted)
         if 'generation' in wanted:
-            _generation(run, batch_sizes)
+            for figures in parts.generate(
+                run,
+                batch_sizes,
+                prompt_tokens=_PROMPT.value,
+                new_tokens=_NEW.value,
+                repeats=_REPEATS.value,
+            ):
+                _print('generation', figures)
         if 'input' in wanted:
             for reader in schema.READERS:
                 rate = timing.input_rate(setup, reader=reader, num_batches=200)
                 _print('input', {'reader': reader, 'batches_per_second': rate})
-        if 'startup' in wanted:
-            _startup(cache.path)
+        for reader in schema.READERS if 'startup' in wanted else ():
+            _print('startup', _startup(cache.path, reader))
 
 
 def _check() -> list[int]:
@@ -133,79 +133,17 @@ def _check_room(run: schema.Config) -> None:
 
 
 def _training(setup: run_setup.Setup, folder: pathlib.Path, wanted: list[str]) -> None:
-    run, repeats = setup.run, _REPEATS.value
-    positions = run.train.batch_size * run.data.seq_len
+    repeats = _REPEATS.value
     training = benchmark.Training(setup)
     if 'train' in wanted:
-        size = 2048 if jax.default_backend() == 'cpu' else 8192
-        peak = timing.matmul_flops(setup.compute_dtype, size=size, repeats=repeats)
-        peak *= setup.mesh.size
-        step = timing.Spread.of([training.step() for _ in range(repeats)])
-        flops = timing.step_flops(setup)
-        values = {
-            'step_seconds': dataclasses.asdict(step),
-            'positions_per_second': positions / step.median,
-            'compile_seconds': training.compile_seconds,
-            'matmul_flops_per_second': peak,
-            'share_of_matmul_peak': flops / step.median / peak,
-            'peak_memory_bytes': benchmark.peak_memory(),
-        }
-        _print('train', values)
+        _print('train', parts.train(training, repeats=repeats))
     if _PROFILE.value:
-        _profile(training, pathlib.Path(_PROFILE.value))
+        _print('profile', parts.profile(training, pathlib.Path(_PROFILE.value)))
     if 'evaluation' in wanted:
-        seconds, compiled = timing.evaluation(setup, training.state, repeats=repeats)
-        rows = setup.cache.num_rows('validation')
-        _print(
-            'evaluation',
-            {
-                'seconds': dataclasses.asdict(seconds),
-                'positions_per_second': rows * run.data.seq_len / seconds.median,
-                'compile_seconds': compiled,
-            },
-        )
+        _print('evaluation', parts.evaluation(training, repeats=repeats))
     if 'checkpoint' in wanted:
-        size = sum(x.nbytes for x in jax.tree.leaves(training.state.params))
-        times = timing.checkpointing(
-            setup, training.state, folder / 'checkpoints', repeats=min(repeats, 3)
-        )
-        _print(
-            'checkpoint',
-            {name: dataclasses.asdict(spread) for name, spread in times.items()}
-            | {'parameter_bytes': size},
-        )
-
-
-def _profile(training: benchmark.Training, folder: pathlib.Path) -> None:
-    with jax.profiler.trace(str(folder)):
-        for _ in range(3):
-            training.step()
-    shares = profiling.costliest(folder, count=25)
-    _print('profile', {'folder': str(folder), 'share_of_device_time': shares})
-
-
-def _generation(run: schema.Config, batch_sizes: list[int]) -> None:
-    model = benchmark.random_model(run.model, dtype=run_folder.compute_dtype(run))
-    for batch_size in batch_sizes:
-        generation = benchmark.Generation(
-            model,
-            batch_size=batch_size,
-            prompt_tokens=_PROMPT.value,
-            new_tokens=_NEW.value,
-        )
-        repeats = min(_REPEATS.value, 5)
-        seconds = timing.Spread.of([generation.run() for _ in range(repeats)])
-        _print(
-            'generation',
-            {
-                'batch_size': batch_size,
-                'prompt_tokens': _PROMPT.value,
-                'new_tokens': _NEW.value,
-                'seconds': dataclasses.asdict(seconds),
-                'new_tokens_per_second': batch_size * _NEW.value / seconds.median,
-                'compile_seconds': generation.compile_seconds - seconds.median,
-            },
-        )
+        saved = folder / 'checkpoints'
+        _print('checkpoint', parts.checkpoint(training, saved, repeats=repeats))
 
 
 def _first_step(run: schema.Config, cache: pathlib.Path) -> None:
@@ -215,27 +153,11 @@ def _first_step(run: schema.Config, cache: pathlib.Path) -> None:
     _print('first_step', {'compile_seconds': training.compile_seconds})
 
 
-def _startup(cache: pathlib.Path) -> None:
-    """Wall clock of processes that do one step: the first fills a compile cache."""
-    for reader in schema.READERS:
-        command = [
-            sys.executable,
-            '-m',
-            'launch.benchmark',
-            *[a for a in sys.argv[1:] if a.startswith('--config')],
-            f'--config.data.reader={reader}',
-            f'--first_step={cache}',
-        ]
-        seconds = []
-        with tempfile.TemporaryDirectory() as compiled:
-            environment = {**os.environ, 'JAX_COMPILATION_CACHE_DIR': compiled}
-            for _ in range(3):
-                begun = time.monotonic()
-                subprocess.run(
-                    command, check=True, stdout=subprocess.DEVNULL, env=environment
-                )
-                seconds.append(time.monotonic() - begun)
-        _print('startup', {'reader': reader, 'cold': seconds[0], 'warm': seconds[1:]})
+def _startup(cache: pathlib.Path, reader: str) -> dict[str, Any]:
+    config = [a for a in sys.argv[1:] if a.startswith('--config')]
+    command = [sys.executable, '-m', 'launch.benchmark', *config]
+    command += [f'--config.data.reader={reader}', f'--first_step={cache}']
+    return {'reader': reader, **parts.startup(command)}
 
 
 def _print(part: str, values: dict[str, Any]) -> None:
