@@ -13,18 +13,13 @@ import os
 import pathlib
 import shlex
 
-import numpy as np
 from absl import flags
 
-from hax_jax import errors, files
-from hax_jax.config import schema
-from hax_jax.data import text
+from hax_jax import errors
 from hax_jax.devices import runtime
-from hax_jax.formats import hf_folder, model_card, peft_config, pretrained
-from hax_jax.model import lora
+from hax_jax.formats import hf_folder, peft_config
 from hax_jax.program import entry
-from hax_jax.runs import restore, run_folder
-from launch import import_sources
+from hax_jax.runs import import_model, run_folder
 
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
 _FORMAT = flags.DEFINE_string(
@@ -42,28 +37,22 @@ _TOKENIZER = flags.DEFINE_string(
 _BASE = flags.DEFINE_string(
     'base', '', 'Folder, hub name or run that an adapter was trained on.'
 )
-_FORMATS = ('hf', 'run')
 
 
 def main(arguments: list[str]) -> int:
     path, output = _checked(arguments)
     runtime.start()
     if path.is_dir():
-        found = import_sources.peft(path, base=_BASE.value, tokenizer=_TOKENIZER.value)
+        found = import_model.peft(path, base=_BASE.value, tokenizer=_TOKENIZER.value)
     else:
-        found = import_sources.old(
+        found = import_model.old(
             path,
             alpha=_ALPHA.value,
             n_head=_N_HEAD.value,
             tokenizer=_TOKENIZER.value,
             own_base=output / run_folder.OWN_BASE,
         )
-    tokenizer = import_sources.load_tokenizer(found)
-    with files.new_folder(output) as new:
-        if _FORMAT.value == 'hf':
-            notes = _write_merged(new, found, tokenizer)
-        else:
-            notes = _write_run(new, found, tokenizer)
+    notes = import_model.write(found, output, format=_FORMAT.value)
     for note in found.notes + notes:
         print(f'note: {note}')
     print(f'wrote {output}\nnext: {_next(found, output)}')
@@ -88,10 +77,10 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
         problems.append('--output is missing; give the folder to make.')
     else:
         problems += hf_folder.output_problems(output)
-    if _FORMAT.value not in _FORMATS:
+    if _FORMAT.value not in import_model.FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
-            f'{", ".join(_FORMATS)}.'
+            f'{", ".join(import_model.FORMATS)}.'
         )
     if not path.exists():
         problems.append(f'{path} does not exist; give a .pt file or a folder of peft.')
@@ -122,84 +111,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     return path, output
 
 
-def _write_merged(
-    new: pathlib.Path, found: import_sources.Imported, tokenizer: text.Tokenizer
-) -> list[str]:
-    """Fills the folder with the whole model, and reads it back; returns notes."""
-    parameters = found.parameters
-    if found.base is not None:
-        parameters = lora.merge(found.base.parameters, parameters, found.settings)
-    model = lora.merged_model(found.model, found.settings)
-    return _write_hugging_face(new, model, parameters, tokenizer, found)
-
-
-def _write_run(
-    new: pathlib.Path, found: import_sources.Imported, tokenizer: text.Tokenizer
-) -> list[str]:
-    """Fills the folder with a run, and reads it back; returns notes."""
-    notes = []
-    if found.own_base:
-        own = new / run_folder.OWN_BASE
-        own.mkdir()
-        parameters = found.base.parameters
-        notes = _write_hugging_face(own, found.model, parameters, tokenizer, found)
-    run_folder.write_imported(
-        new,
-        model=found.model,
-        lora_settings=found.settings,
-        parameters=found.parameters,
-        base=found.base,
-        tokenizer=tokenizer,
-        step=found.step,
-        origin=found.origin,
-    )
-    _require_same(restore.parts(str(new)).parameters, found.parameters)
-    return notes
-
-
-def _write_hugging_face(
-    folder: pathlib.Path,
-    model: schema.ModelConfig,
-    parameters: dict[str, np.ndarray],
-    tokenizer: text.Tokenizer,
-    found: import_sources.Imported,
-) -> list[str]:
-    facts = dict(found.facts)
-    if found.settings.rank:
-        merged = 'merged' if _FORMAT.value == 'hf' else 'beside it: this is the base'
-        facts['LoRA'] = f'{_lora(found.settings)}, {merged}'
-    if found.notes:
-        facts['notes'] = '; '.join(found.notes)
-    card = model_card.make(
-        f'{found.origin}, taken over by hax_jax',
-        facts,
-        max_new_tokens=hf_folder.max_new_tokens(model),
-    )
-    notes = hf_folder.write_hugging_face(
-        folder, model, parameters, tokenizer, card=card
-    )
-    again = pretrained.load_parameters(folder, pretrained.read_model_config(folder))
-    _require_same(again, parameters)
-    return notes
-
-
-def _require_same(
-    found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
-) -> None:
-    if pretrained.fingerprint(found) != pretrained.fingerprint(expected):
-        raise hf_folder.MismatchError('other parameters were read back than written.')
-
-
-def _lora(settings: schema.LoraConfig) -> str:
-    kind = 'DoRA' if settings.dora else 'LoRA'
-    root = 'sqrt(rank)' if settings.rslora else 'rank'
-    return (
-        f'{kind} of rank {settings.rank}, alpha {settings.alpha:g}, scaled by alpha / '
-        f'{root}, on {", ".join(settings.targets)}'
-    )
-
-
-def _next(found: import_sources.Imported, output: pathlib.Path) -> str:
+def _next(found: import_model.Imported, output: pathlib.Path) -> str:
     """The command that goes on with what was written."""
     name = (
         'gpt2_lora' if found.settings.rank and _FORMAT.value == 'run' else 'gpt2_full'

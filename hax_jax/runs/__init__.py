@@ -1,6 +1,7 @@
 """A run's folder on disk: its identity, its checkpoints, its parameters, its export.
 
-In: a workdir. Out: parameters, adapters and whole models (`restore.py`), folders for
-transformers and peft (`export.py`). checkpoint.py alone knows Orbax.
+In: a workdir, or a model made elsewhere (`import_model.py`). Out: parameters, adapters
+and whole models (`restore.py`), folders for transformers and peft (`export.py`).
+checkpoint.py alone knows Orbax.
 Start reading at run_folder.py.
 """

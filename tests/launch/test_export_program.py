@@ -323,7 +323,7 @@ def test_a_run_of_another_template_or_without_numbers_is_refused(
     out = str(tmp_path / 'out')
     nothing = np.full((1, 1, 1), np.nan, np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr(export, 'probe_logits', lambda _: nothing)
+        patch.setattr(run_export, 'probe_logits', lambda _: nothing)
         with pytest.raises(errors.InputError, match='at step 3 gives logits that are'):
             run_export.write(str(folder / 'full'), out, format='hf')
     monkeypatch.setattr(text, 'TEMPLATE_VERSION', 'question-answer-2')

@@ -1,4 +1,4 @@
-"""Reads an old `.pt` file, or an adapter of peft, for launch.import_checkpoint."""
+"""Takes over an old `.pt` file, or an adapter of peft, as a folder of ours."""
 
 import dataclasses
 import json
@@ -6,12 +6,20 @@ import pathlib
 
 import numpy as np
 
-from hax_jax import errors
+from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.formats import model_card, old_checkpoint, peft_adapter, pretrained
+from hax_jax.formats import (
+    hf_folder,
+    model_card,
+    old_checkpoint,
+    peft_adapter,
+    pretrained,
+)
+from hax_jax.model import lora
 from hax_jax.runs import restore, run_folder
 
+FORMATS = ('hf', 'run')
 _GPT2_VOCAB = 50257
 _VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
 
@@ -136,7 +144,27 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
     )
 
 
-def load_tokenizer(found: Imported) -> text.Tokenizer:
+def write(found: Imported, output: pathlib.Path, *, format: str) -> list[str]:
+    """Writes a Hugging Face folder ('hf') or a run ('run'), whole or not at all.
+
+    The folder is read back and compared. Returns notes for the user.
+
+    Raises:
+      InputError: the tokenizer is not the model's, or `output` can't be made.
+      MismatchError: other parameters were read back than written.
+    """
+    tokenizer = _load_tokenizer(found)
+    with files.new_folder(output) as new:
+        if format == 'run':
+            return _write_run(new, found, tokenizer)
+        parameters = found.parameters
+        if found.base is not None:
+            parameters = lora.merge(found.base.parameters, parameters, found.settings)
+        model = lora.merged_model(found.model, found.settings)
+        return _write_hugging_face(new, model, parameters, tokenizer, found)
+
+
+def _load_tokenizer(found: Imported) -> text.Tokenizer:
     """The tokenizer, if it can be the model's."""
     tokenizer = text.load_tokenizer(found.tokenizer)
     if not 0 <= found.model.vocab_size - tokenizer.vocab_size < _VOCAB_PADDING:
@@ -146,3 +174,73 @@ def load_tokenizer(found: Imported) -> text.Tokenizer:
             '--tokenizer=FOLDER.'
         )
     return tokenizer
+
+
+def _write_run(
+    new: pathlib.Path, found: Imported, tokenizer: text.Tokenizer
+) -> list[str]:
+    """Fills the folder with a run, and reads it back; returns notes."""
+    notes = []
+    if found.own_base:
+        own = new / run_folder.OWN_BASE
+        own.mkdir()
+        beside = 'beside it: this is the base'
+        notes = _write_hugging_face(
+            own, found.model, found.base.parameters, tokenizer, found, adapter=beside
+        )
+    run_folder.write_imported(
+        new,
+        model=found.model,
+        lora_settings=found.settings,
+        parameters=found.parameters,
+        base=found.base,
+        tokenizer=tokenizer,
+        step=found.step,
+        origin=found.origin,
+    )
+    _require_same(restore.parts(str(new)).parameters, found.parameters)
+    return notes
+
+
+def _write_hugging_face(
+    folder: pathlib.Path,
+    model: schema.ModelConfig,
+    parameters: dict[str, np.ndarray],
+    tokenizer: text.Tokenizer,
+    found: Imported,
+    *,
+    adapter: str = 'merged',
+) -> list[str]:
+    """Writes the folder, and reads it back; returns notes. The card says `adapter`."""
+    facts = dict(found.facts)
+    if found.settings.rank:
+        facts['LoRA'] = f'{_lora(found.settings)}, {adapter}'
+    if found.notes:
+        facts['notes'] = '; '.join(found.notes)
+    card = model_card.make(
+        f'{found.origin}, taken over by hax_jax',
+        facts,
+        max_new_tokens=hf_folder.max_new_tokens(model),
+    )
+    notes = hf_folder.write_hugging_face(
+        folder, model, parameters, tokenizer, card=card
+    )
+    again = pretrained.load_parameters(folder, pretrained.read_model_config(folder))
+    _require_same(again, parameters)
+    return notes
+
+
+def _require_same(
+    found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
+) -> None:
+    if pretrained.fingerprint(found) != pretrained.fingerprint(expected):
+        raise hf_folder.MismatchError('other parameters were read back than written.')
+
+
+def _lora(settings: schema.LoraConfig) -> str:
+    kind = 'DoRA' if settings.dora else 'LoRA'
+    root = 'sqrt(rank)' if settings.rslora else 'rank'
+    return (
+        f'{kind} of rank {settings.rank}, alpha {settings.alpha:g}, scaled by alpha / '
+        f'{root}, on {", ".join(settings.targets)}'
+    )
