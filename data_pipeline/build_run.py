@@ -139,8 +139,7 @@ def _prepare(
             work, noted(), num_workers=options.num_workers or _worth(found)
         )
     sizes = {each.name: _size(each) for each in found}
-    total = sum(sizes.values())
-    with progress.Progress('preparing', total=total, unit='byte') as shown:
+    with progress.Progress('preparing', sum(sizes.values()), 'byte') as shown:
         for done in results:
             batch = taken.popleft()
             account.report.add(batch, done.read)
@@ -184,7 +183,7 @@ def _shown(
 ) -> Iterator[records.QaPair]:
     """The pairs, while it is shown how many of a split are written."""
     total = ledger['kept'][name]['pairs']
-    with progress.Progress(f'writing {name}', total=total, unit='pair') as shown:
+    with progress.Progress(f'writing {name}', total, 'pair') as shown:
         for pair in pairs:
             yield pair
             shown.add('#' not in pair.id)

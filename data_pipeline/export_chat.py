@@ -6,14 +6,13 @@
 
 import pathlib
 
-import tqdm
 from absl import flags
 
 from data_pipeline import dataset
 from data_pipeline.writing import chat_export
 from hax_jax import errors
 from hax_jax.data import records
-from hax_jax.program import entry, output_file
+from hax_jax.program import entry, output_file, progress
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
 _SPLIT = flags.DEFINE_string('split', 'train', f'One of {", ".join(records.SPLITS)}.')
@@ -39,16 +38,10 @@ def main() -> None:
             f'--split={_SPLIT.value} is not a split; use one of {records.SPLITS}.'
         )
     described = dataset.read_manifest(_DATA.value)['splits'][_SPLIT.value]
-    pairs = tqdm.tqdm(
-        dataset.read_pairs(_DATA.value, _SPLIT.value),
-        total=described['pairs'],
-        unit='pair',
-        desc=_SPLIT.value,
-        leave=False,
-        disable=None,
-    )
+    pairs = dataset.read_pairs(_DATA.value, _SPLIT.value)
+    shown = progress.over(pairs, _SPLIT.value, described['pairs'], 'pair')
     replaced = ', in place of what it held' if output.exists() else ''
-    count = chat_export.write(output, iter(pairs), system=_SYSTEM.value)
+    count = chat_export.write(output, shown, system=_SYSTEM.value)
     print(f'wrote {output}: {count:,} lines{replaced}')
 
 

@@ -8,12 +8,11 @@ the folder was carried to.
 import pathlib
 from typing import Any
 
-import tqdm
-
 from data_pipeline import dataset
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
+from hax_jax.program import progress
 
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
@@ -90,16 +89,10 @@ def _write(
     packed, counts, ledgers = {}, {}, {}
     described = dataset.read_manifest(data.path)['splits']
     for split in records.SPLITS:
-        pairs = tqdm.tqdm(  # a bar on a terminal; a log has the lines above and below
-            dataset.read_pairs(data.path, split),
-            total=described[split]['pairs'],
-            unit='pair',
-            desc=f'  {split}',
-            leave=False,
-            disable=None,
-        )
+        pairs = dataset.read_pairs(data.path, split)
+        total = described[split]['pairs']
         tokenized = packing.tokenize(
-            iter(pairs),  # a tqdm itself looks as if it could be read twice
+            progress.over(pairs, f'  {split}', total, 'pair'),
             tokenizer,
             seq_len=data.seq_len,
             long_answers=data.long_answers,

@@ -168,9 +168,7 @@ def _score(rows: evaluation_rows.WithRows) -> scorer.Scored:
     entry.say(
         f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches'
     )
-    with progress.Progress(
-        'evaluating', total=total, unit='batch', say=entry.say
-    ) as shown:
+    with progress.Progress('evaluating', total, 'batch', say=entry.say) as shown:
         return scorer.score(
             rows.candidate,
             rows.cache,

@@ -86,7 +86,7 @@ def append(
     begun = time.monotonic()
     num_done, num_tokens = len(already), 0
     with progress.Progress(
-        'sample', total=total, unit='sample', start=num_done, every_seconds=5.0
+        'sample', total, 'sample', start=num_done, every_seconds=5.0
     ) as shown:
         for samples in generator.batches(
             fitted,

@@ -88,9 +88,7 @@ class Dumps:
         self._store = store = dump_store.Store(self._work)
         files = map(pathlib.Path, (*self._posts, *self._comments))
         total = sum(path.stat().st_size for path in files)
-        with progress.Progress(
-            'reading', total=total, unit='byte', say=LOG.info
-        ) as shown:
+        with progress.Progress('reading', total, 'byte', say=LOG.info) as shown:
             self._read_posts(store, shown)
             self._read_comments(store, shown)
             shown.show()

@@ -2,10 +2,12 @@
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import tqdm
+
+_Item = TypeVar('_Item')
 
 
 def _print(line: str) -> None:
@@ -15,7 +17,7 @@ def _print(line: str) -> None:
 class Progress:
     """Counts units of `total` (0: not known), from `start` on, with rate and ETA.
 
-    with progress.Progress('writing', total=1_000, unit='pair') as shown:
+    with progress.Progress('writing', 1_000, 'pair') as shown:
         shown.add(20, '2 skipped')
 
     writing 20/1000 pairs | 2 skipped | 10.00 pairs/s | ETA 1m38s
@@ -24,9 +26,9 @@ class Progress:
     def __init__(
         self,
         what: str,
-        *,
         total: int,
         unit: str,
+        *,
         start: int = 0,
         every_seconds: float = 30.0,
         say: Callable[[str], Any] = _print,
@@ -101,6 +103,14 @@ class Progress:
         if self._total and rate:
             parts.append(f'ETA {duration(max(0, self._total - self._done) / rate)}')
         return ' | '.join(filter(None, parts))
+
+
+def over(items: Iterable[_Item], what: str, total: int, unit: str) -> Iterator[_Item]:
+    """The items, counted as they are taken."""
+    with Progress(what, total, unit) as shown:
+        for item in items:
+            yield item
+            shown.add()
 
 
 def duration(seconds: float) -> str:

@@ -76,7 +76,7 @@ class Report:
             path = workdir / 'metrics.jsonl'
             self._file = MetricsFile(path, start_step=start)
         self._progress = progress.Progress(
-            'step', total=num_steps, unit='step', start=start, every_seconds=math.inf
+            'step', num_steps, 'step', start=start, every_seconds=math.inf
         )
         self._is_late = late
         self._watch = watch

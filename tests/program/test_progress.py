@@ -32,7 +32,7 @@ def test_a_log_gets_a_line_every_half_minute(
     terminal(monkeypatch, yes=False)
     now = [100.0]
     monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
-    with progress.Progress('reading', total=total, unit=unit) as shown:
+    with progress.Progress('reading', total, unit) as shown:
         now[0] += 29
         shown.add(100, '1 gone')
         now[0] += 11
@@ -42,9 +42,7 @@ def test_a_log_gets_a_line_every_half_minute(
 
 
 def steps() -> progress.Progress:
-    return progress.Progress(
-        'step', total=105, unit='step', start=5, every_seconds=math.inf
-    )
+    return progress.Progress('step', 105, 'step', start=5, every_seconds=math.inf)
 
 
 def test_a_log_gets_plain_lines_where_they_are_asked_for(
@@ -127,3 +125,11 @@ def test_a_line_before_the_first_step_divides_by_nothing(
 )
 def test_durations_are_in_words_of_people(seconds: float, shown: str) -> None:
     assert progress.duration(seconds) == shown
+
+
+def test_items_are_counted_as_they_are_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=True)
+    assert list(progress.over('ab', 'packing', 2, 'pair')) == ['a', 'b']
+    assert '2/2' in capsys.readouterr().err
