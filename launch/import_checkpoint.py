@@ -21,8 +21,8 @@ from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import runtime
 from hax_jax.formats import hf_folder, model_card, peft_config, pretrained
-from hax_jax.model import lora
-from hax_jax.program import entry
+from hax_jax.model import lora_merge
+from hax_jax.program import entry, output_file
 from hax_jax.runs import restore, run_folder
 from launch import import_sources
 
@@ -86,7 +86,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')
     else:
-        problems += hf_folder.output_problems(output)
+        problems += output_file.new_folder('output', output)
     if _FORMAT.value not in _FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
@@ -126,8 +126,8 @@ def _write_merged(
     """Fills the folder with the whole model, and reads it back; returns notes."""
     parameters = found.parameters
     if found.base is not None:
-        parameters = lora.merge(found.base.parameters, parameters, found.settings)
-    model = lora.merged_model(found.model, found.settings)
+        parameters = lora_merge.merge(found.base.parameters, parameters, found.settings)
+    model = lora_merge.merged_model(found.model, found.settings)
     return _write_hugging_face(new, model, parameters, tokenizer, found)
 
 
@@ -171,12 +171,10 @@ def _write_hugging_face(
     card = model_card.make(
         f'{found.origin}, taken over by hax_jax',
         facts,
-        max_new_tokens=hf_folder.max_new_tokens(model),
+        n_positions=model.n_positions,
     )
-    notes = hf_folder.write_hugging_face(
-        folder, model, parameters, tokenizer, card=card
-    )
-    again = pretrained.load_parameters(folder, pretrained.read_model_config(folder))
+    notes = hf_folder.write(folder, model, parameters, tokenizer, card=card)
+    again = hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))
     _require_same(again, parameters)
     return notes
 
@@ -185,7 +183,7 @@ def _require_same(
     found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
 ) -> None:
     if pretrained.fingerprint(found) != pretrained.fingerprint(expected):
-        raise hf_folder.MismatchError('other parameters were read back than written.')
+        raise errors.MismatchError('other parameters were read back than written.')
 
 
 def _lora(settings: schema.LoraConfig) -> str:

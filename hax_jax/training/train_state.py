@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import gpt2, layer_loop, lora, naming
+from hax_jax.model import gpt2, layer_loop, lora, lora_merge, naming, param_tree
 from hax_jax.training import optimizer
 
 
@@ -120,7 +120,7 @@ def create(
       ValueError: `base` has a name or a shape that the model has not.
     """
     base = naming.pad_vocab(base or {}, model)
-    base = {**base, **lora.initial_magnitudes(base, lora_config)} if base else {}
+    base = {**base, **lora_merge.initial_magnitudes(base, lora_config)} if base else {}
     both = (blueprint.abstract.params, blueprint.abstract.frozen)
     places = (blueprint.shardings.params, blueprint.shardings.frozen)
     paths = [path for state in both for path in param_tree.named(state)]

@@ -14,8 +14,7 @@ import safetensors.numpy
 
 from hax_jax import errors
 from hax_jax.data import records, text
-from hax_jax.formats import hf_folder as hax_export
-from hax_jax.formats import peft_adapter, pretrained
+from hax_jax.formats import hf_folder, peft_adapter
 from hax_jax.model import naming
 from hax_jax.runs import export as run_export
 from hax_jax.runs import restore
@@ -130,9 +129,9 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
         'tokenizer_config.json',
     ]
     tokenizer = text.load_tokenizer(str(folder / 'full' / 'tokenizer'))
-    model = pretrained.read_model_config(out)
+    model = hf_folder.read_model_config(out)
     assert model.vocab_size == tokenizer.vocab_size  # no padding
-    read = pretrained.load_parameters(out, model)
+    read = hf_folder.read_parameters(out, model)
     assert same(read, restore.parts(str(folder / 'full')).parameters)
     check_card((out / 'README.md').read_text(), folder, library='transformers')
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1
@@ -295,7 +294,7 @@ def test_wrong_tensors_of_every_format_are_found(
         save(tensors, path, metadata)
 
     monkeypatch.setattr(safetensors.numpy, 'save_file', broken)
-    with pytest.raises(hax_export.MismatchError, match=message):
+    with pytest.raises(hf_folder.MismatchError, match=message):
         run_export.write(str(folder / workdir), str(tmp_path / 'out'), format=format_)
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
@@ -310,7 +309,7 @@ def test_an_adapter_that_tells_another_scale_is_found(
         write(new, settings, *rest, **names)
 
     monkeypatch.setattr(peft_adapter, 'write', broken)
-    with pytest.raises(hax_export.MismatchError, match='the logits of the folder'):
+    with pytest.raises(hf_folder.MismatchError, match='the logits of the folder'):
         run_export.write(
             str(folder / 'lora'), str(tmp_path / 'out'), format='peft', step=3
         )
