@@ -66,9 +66,14 @@ def write(
     run = run_folder.read_run(folder)
     problems = output_file.new_folder('output', target)
     problems += _format_problems(folder, run, format)
+    if run['template'] != text.TEMPLATE_VERSION:  # the card shows the template
+        problems.append(
+            f'{folder} was trained with the prompt template {run["template"]!r}, and '
+            f'this version writes {text.TEMPLATE_VERSION!r}; export it with the '
+            'version that trained it.'
+        )
     if problems:
         raise errors.InputError('\n'.join(problems))
-    restore.check_template(folder, run)  # the card shows the template's words
     parts = restore.parts(workdir, step=step, base=base)
     tokenizer = text.load_tokenizer(str(folder / run_folder.TOKENIZER))
     own = probe_logits(_build(parts, parts.parameters, parts.lora))

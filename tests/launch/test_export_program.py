@@ -259,7 +259,7 @@ def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
     assert done.returncode == 1
     assert done.stderr.startswith('error: the logits of the folder differ from')
     assert re.search(r'by \d\S* at row \d, place \d+ of the probe', done.stderr)
-    assert f'kept in {tmp_path}/out.mismatch2' in done.stderr
+    assert f'kept as {tmp_path}/out.mismatch2' in done.stderr
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ['out.mismatch', 'out.mismatch2']
     assert not list((tmp_path / 'out.mismatch').iterdir())
@@ -294,7 +294,7 @@ def test_wrong_tensors_of_every_format_are_found(
         save(tensors, path, metadata)
 
     monkeypatch.setattr(safetensors.numpy, 'save_file', broken)
-    with pytest.raises(hf_folder.MismatchError, match=message):
+    with pytest.raises(errors.MismatchError, match=message):
         run_export.write(str(folder / workdir), str(tmp_path / 'out'), format=format_)
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
@@ -309,7 +309,7 @@ def test_an_adapter_that_tells_another_scale_is_found(
         write(new, settings, *rest, **names)
 
     monkeypatch.setattr(peft_adapter, 'write', broken)
-    with pytest.raises(hf_folder.MismatchError, match='the logits of the folder'):
+    with pytest.raises(errors.MismatchError, match='the logits of the folder'):
         run_export.write(
             str(folder / 'lora'), str(tmp_path / 'out'), format='peft', step=3
         )
@@ -322,7 +322,7 @@ def test_a_run_of_another_template_or_without_numbers_is_refused(
     out = str(tmp_path / 'out')
     nothing = np.full((1, 1, 1), np.nan, np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr(export, 'probe_logits', lambda _: nothing)
+        patch.setattr(run_export, 'probe_logits', lambda _: nothing)
         with pytest.raises(errors.InputError, match='at step 3 gives logits that are'):
             run_export.write(str(folder / 'full'), out, format='hf')
     monkeypatch.setattr(text, 'TEMPLATE_VERSION', 'question-answer-2')
