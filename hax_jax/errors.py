@@ -1,4 +1,4 @@
-"""The one error that means: what the user gave is wrong."""
+"""InputError, for what the user gave; MismatchError, for what we wrote."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Programs print it alone, without a traceback, and exit with code 2.
     """
+
+
+class MismatchError(Exception):
+    """A written file differs from its source: a defect of ours, not a user's error."""

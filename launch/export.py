@@ -19,8 +19,7 @@ from absl import flags
 
 from hax_jax import errors
 from hax_jax.devices import runtime
-from hax_jax.formats import hf_folder
-from hax_jax.program import entry
+from hax_jax.program import entry, output_file
 from hax_jax.runs import export
 from launch import flags as launch_flags
 
@@ -57,7 +56,7 @@ def main() -> int:
             step=_STEP.value,
             base=_BASE.value,
         )
-    except hf_folder.MismatchError as error:
+    except errors.MismatchError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     print(f'{_WORKDIR.value} at step {written.parts.step} ({written.parts.why})')
@@ -91,7 +90,7 @@ def _check() -> None:
         problems.append('--output is missing; give the folder to make.')
     else:
         path = pathlib.Path(_OUTPUT.value).expanduser()
-        problems += hf_folder.output_problems(path)
+        problems += output_file.new_folder('output', path)
     if problems:
         raise errors.InputError('\n'.join(problems))
 

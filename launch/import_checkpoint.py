@@ -17,8 +17,8 @@ from absl import flags
 
 from hax_jax import errors
 from hax_jax.devices import runtime
-from hax_jax.formats import hf_folder, peft_config
-from hax_jax.program import entry
+from hax_jax.formats import peft_config
+from hax_jax.program import entry, output_file
 from hax_jax.runs import import_model, run_folder
 
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
@@ -76,7 +76,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')
     else:
-        problems += hf_folder.output_problems(output)
+        problems += output_file.new_folder('output', output)
     if _FORMAT.value not in import_model.FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '

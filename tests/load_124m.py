@@ -21,7 +21,7 @@ import safetensors.numpy
 from flax import serialization
 
 from hax_jax.config import schema
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder
 from hax_jax.model import naming
 
 SIZES = schema.ModelConfig(
@@ -76,9 +76,7 @@ def load(folder: pathlib.Path) -> None:
         import torch  # noqa: F401 (its import is not the model's memory)
     pathlib.Path('/proc/self/clear_refs').write_text('5')  # the peak begins anew
     before, begun = memory('VmRSS'), time.monotonic()
-    parameters = pretrained.load_parameters(
-        folder, pretrained.read_model_config(folder)
-    )
+    parameters = hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))
     seconds = time.monotonic() - begun
     peak = memory('VmHWM') - before
     size = sum(array.nbytes for array in parameters.values())

@@ -28,7 +28,7 @@ from flax import nnx
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder
 from hax_jax.model import loss, naming, param_tree
 from hax_jax.training import optimizer, train_step
 from hax_jax.training import train_state as ts
@@ -104,8 +104,8 @@ def by_torch(folder: pathlib.Path, ids: np.ndarray) -> Computed:
     out.loss.backward()
     logits, total = out.logits.detach().numpy(), out.loss.item()
     grads = {
-        naming.ours(name.removeprefix('transformer.')): tensor.grad.numpy()
-        for name, tensor in model.named_parameters()
+        name: model.get_parameter(naming.hugging_face(name)).grad.numpy()
+        for name in naming.parameter_shapes(schema.ModelConfig(n_layer=12))
     }
     del model, out
     return Computed(logits, total, grads, *five_steps_by_torch(folder, ids))
@@ -145,12 +145,13 @@ def five_steps_by_torch(
 
 def by_hax_jax(folder: pathlib.Path, ids: np.ndarray, attention: str) -> Computed:
     """The same by the model, the loss and the train step that training uses."""
-    model = pretrained.read_model_config(folder)
+    model = hf_folder.read_model_config(folder)
     model = dataclasses.replace(model, attention=attention)
     here, lora = mesh.make_mesh(schema.MeshConfig()), schema.LoraConfig()
     tx = optimizer.make_optimizer(SETTINGS, num_steps=NUM_STEPS)
     blueprint = ts.make_blueprint(model, lora, tx, compute_dtype='float32', mesh=here)
-    state = ts.create(blueprint, seed=0, base=pretrained.load_parameters(folder, model))
+    base = hf_folder.read_parameters(folder, model)
+    state = ts.create(blueprint, seed=0, base=base)
 
     def run(params: nnx.State, rows: jax.Array) -> tuple[jax.Array, jax.Array]:
         positions = jnp.broadcast_to(jnp.arange(rows.shape[1]), rows.shape)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from hax_jax import errors
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder
 
 Hub = Callable[..., None]
 
@@ -79,7 +79,7 @@ def test_one_format_comes_from_the_hub(
     hub: Hub, absent: list[str], weights: set[str]
 ) -> None:
     hub([name for name in REPO if name not in absent])
-    folder = pretrained.local_folder('gpt2')
+    folder = hf_folder.local_folder('gpt2')
     names = {file.name for file in folder.iterdir()}
     assert names == {'config.json'} | TOKENIZER | weights
 
@@ -95,7 +95,7 @@ def test_all_shards_and_their_index_come_from_the_hub(
     index = f'{stem}.{ending}.index.json'
     others = ['config.json', 'training_args.bin', 'model.fp16.safetensors']
     hub([*others, *shards, index])
-    folder = pretrained.local_folder('some/gpt2-xl')
+    folder = hf_folder.local_folder('some/gpt2-xl')
     names = {file.name for file in folder.iterdir()}
     assert names == {'config.json', index} | shards
 
@@ -105,7 +105,7 @@ def test_a_hub_out_of_reach_leaves_the_files_that_it_gave_before(
     hub: Hub, capsys: pytest.CaptureFixture[str], weights: str
 ) -> None:
     hub(REPO, cached=['config.json', weights], offline=OSError('no network\nat all'))
-    folder = pretrained.local_folder('gpt2')
+    folder = hf_folder.local_folder('gpt2')
     assert (folder / weights).is_file()
     assert capsys.readouterr().out == (
         f'gpt2: using the files in {folder}; the hub can not be asked (no network)\n'
@@ -119,6 +119,6 @@ def test_a_hub_name_that_gives_nothing_is_named(
 ) -> None:
     hub(REPO, cached=cached, offline=OSError(message))
     with pytest.raises(errors.InputError, match=r"model\.pretrained='gpt3'") as error:
-        pretrained.local_folder('gpt3')
+        hf_folder.local_folder('gpt3')
     said = 'offline' if message else "OSError('')"
     assert str(error.value).endswith(f'The hub said: {said}')

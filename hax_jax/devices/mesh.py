@@ -1,9 +1,9 @@
-"""The device mesh and the one table that says which axis of what lies on it."""
+"""The device mesh, and the one table that places each axis of each array on it."""
 
+import math
 import re
 
 import jax
-import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from hax_jax import errors
@@ -12,7 +12,7 @@ from hax_jax.config import schema
 AXES = ('data', 'fsdp', 'tensor')
 BATCH = ('data', 'fsdp')  # a batch's rows are spread over both
 
-# Logical axis -> mesh axis. What is not named here is on every device whole.
+# Logical axis -> mesh axis. Other axes are whole on every device.
 RULES = {
     'batch': BATCH,
     'vocab': 'tensor',
@@ -21,8 +21,8 @@ RULES = {
     'mlp': 'tensor',
 }
 
-# Parameter path -> the logical axis of each dimension; the first match holds. A LoRA
-# pair A [in, r], B [r, out] lies as the kernel [in, out] that it adapts.
+# Parameter path -> the logical axis of each dimension; the first match counts. A LoRA
+# pair A [in, r], B [r, out] is placed as the kernel [in, out] that it adapts.
 PARAMETERS = (
     (r'(wte|lm_head)\.embedding$', ('vocab', 'embed')),
     (r'wpe\.embedding$', (None, 'embed')),
@@ -40,7 +40,7 @@ PARAMETERS = (
     (r'c_fc\.lora_b$', (None, 'mlp')),
     (r'mlp\.c_proj\.lora_a$', ('mlp', None)),
     (r'mlp\.c_proj\.lora_b$', (None, 'embed')),
-    (r'', ()),  # biases, norms, counts: everywhere whole
+    (r'', ()),  # biases, norms, counts: whole on every device
 )
 
 
@@ -48,7 +48,7 @@ def make_mesh(shape: schema.MeshConfig) -> Mesh:
     """The mesh of all devices, 1x1x1 on a laptop.
 
     Raises:
-      InputError: the shape does not use the devices up.
+      InputError: the shape is not one of all devices.
     """
     num_devices = jax.device_count()
     rest = shape.fsdp * shape.tensor
@@ -60,7 +60,7 @@ def make_mesh(shape: schema.MeshConfig) -> Mesh:
             f'{num_devices} (data=-1 takes what fsdp and tensor leave).'
         )
     sizes = (data, shape.fsdp, shape.tensor)
-    # jax 0.10's default is Explicit axes, which the model's code is not written for.
+    # jax 0.10's default is Explicit axes; the model's code is written for Auto.
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
@@ -88,10 +88,9 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def parameter_sharding(mesh: Mesh, path: str, shape: tuple[int, ...]) -> NamedSharding:
-    """Where the parameter at a dotted path lies.
+    """The sharding of the parameter at a dotted path.
 
-    A dimension that its mesh axis does not divide is kept whole (`undivided` lists
-    such).
+    A dimension that its mesh axis does not divide stays whole (`undivided` lists them).
     """
     axes = _mesh_axes(path)
     spec = [
@@ -102,7 +101,7 @@ def parameter_sharding(mesh: Mesh, path: str, shape: tuple[int, ...]) -> NamedSh
 
 
 def undivided(mesh: Mesh, shapes: dict[str, tuple[int, ...]]) -> list[str]:
-    """The parameters that a mesh axis was meant to divide and does not, in words."""
+    """Each parameter dimension that its mesh axis does not divide, in words."""
     return [
         f'{path} {shape}: {size} is not divisible by {axis}={mesh.shape[axis]}'
         for path, shape in shapes.items()
@@ -114,23 +113,22 @@ def undivided(mesh: Mesh, shapes: dict[str, tuple[int, ...]]) -> list[str]:
 def _mesh_axes(path: str) -> list[str | None]:
     for pattern, logical in PARAMETERS:
         if re.search(pattern, path):
-            return [RULES.get(name) if name else None for name in logical]
+            return [RULES.get(name) for name in logical]
     raise AssertionError('the last pattern matches every path')
 
 
 def constrain(x: jax.Array, *logical: str | None) -> jax.Array:
-    """Pins an activation's axes inside jit, as RULES say; outside a mesh, nothing.
+    """Pins an activation's axes inside jit by RULES; does nothing outside a mesh.
 
-    Activations are named by 'batch', 'heads', 'mlp' and None alone: 'embed' is a
-    parameter's axis.
+    `logical` names each axis: 'batch', 'heads', 'mlp' or None.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or np.prod(list(mesh.shape.values())) == 1:
+    if mesh.empty or mesh.size == 1:
         return x
     spec = []
     for name, size in zip(logical, x.shape, strict=True):
-        axis = RULES.get(name) if name else None
+        axis = RULES.get(name)
         names = (axis,) if isinstance(axis, str) else axis or ()
-        shards = int(np.prod([mesh.shape[a] for a in names], initial=1))
+        shards = math.prod(mesh.shape[a] for a in names)
         spec.append(axis if axis and size % shards == 0 else None)
     return jax.lax.with_sharding_constraint(x, PartitionSpec(*spec))

@@ -1,9 +1,7 @@
-"""What must be set before JAX's backend starts; programs call `start` first.
+"""Settings to make before JAX's backend starts; programs call `start` first.
 
-The memory allocator must be told earlier still: allocator.py.
-
-Importing JAX starts no backend, the first array or question about devices does: a
-program may import what it likes, and calls `start` before it uses it.
+Importing JAX starts no backend; the first array does, or the first question about
+devices. allocator.py makes its settings earlier still.
 """
 
 import hashlib
@@ -20,29 +18,29 @@ import jaxlib
 
 from hax_jax import errors
 
-# XLA flag -> the jaxlib versions that it was tried on. An unknown flag aborts the
-# process, so with any other version the flag is left out.
+# XLA flag -> the jaxlib versions that it was tried on. It is left out with others: an
+# unknown flag aborts the process.
 _XLA_FLAGS = {
     # On two CPU cores a step takes 1.13 to 1.18 times less time, and a quarter less
     # temporary memory. Other platforms know the flag and have no use for it.
     '--xla_cpu_enable_concurrency_optimized_scheduler=false': ('0.10.2',),
 }
 _QUIET = {
-    'TF_CPP_MIN_LOG_LEVEL': '2',  # errors alone, of XLA and TensorFlow
+    'TF_CPP_MIN_LOG_LEVEL': '2',  # XLA and TensorFlow log errors alone
     'GRPC_VERBOSITY': 'ERROR',
-    'TF_ENABLE_ONEDNN_OPTS': '0',  # else it says so; TensorFlow only feeds rows here
+    'TF_ENABLE_ONEDNN_OPTS': '0',  # else TensorFlow logs that it uses it
     'TRANSFORMERS_VERBOSITY': 'error',
-    'TRANSFORMERS_NO_ADVISORY_WARNINGS': '1',  # that it finds no PyTorch
+    'TRANSFORMERS_NO_ADVISORY_WARNINGS': '1',  # of a missing PyTorch
 }
-_CACHE_BYTES = 2**30  # programs that were not used for longest go first
-_CACHED_FROM_SECONDS = 0.2  # what compiles faster is compiled each time
-_TOLD = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
+_CACHE_BYTES = 2**30  # the least recently used programs are removed first
+_CACHED_FROM_SECONDS = 0.2  # programs that compile faster are not kept
+_PROCESSES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 
 
 def start() -> None:
     """Sets up JAX: XLA flags, quiet logs, the compilation cache, other hosts.
 
-    What the user has set in the environment stays as it is. Calling it again changes
+    Keeps all settings that the user made in the environment. A second call changes
     nothing.
 
     Raises:
@@ -60,7 +58,7 @@ def start() -> None:
 
 
 def xla_flags(given: str, jaxlib_version: str) -> str:
-    """XLA_FLAGS with ours behind those `given`, where they do not set the same.
+    """XLA_FLAGS: those `given`, then those of ours that they do not set.
 
     '--xla_a=1' with 0.10.2 -> '--xla_a=1 --xla_cpu_enable_…=false'
     """
@@ -80,26 +78,26 @@ def cache_folder(
 ) -> pathlib.Path:
     """The user's folder of compiled programs for machines with this `cpu`.
 
-    A program that was compiled on one CPU may use instructions that another lacks, and
-    home folders are shared between machines: each kind of CPU has a folder.
+    Each kind of CPU has a folder: machines share home folders, and a program that was
+    compiled on one CPU may use instructions that another lacks.
     """
     base = pathlib.Path(environment.get('XDG_CACHE_HOME', ''))
-    if not base.is_absolute():  # unset, empty or relative: the XDG rules ignore it
+    if not base.is_absolute():  # the XDG rules ignore an empty or a relative path
         base = home / '.cache'
     return base / 'hax_jax' / 'compiled' / _digest(cpu)
 
 
 def multihost_reason(environment: Mapping[str, str], *, tpu: bool) -> str:
-    """Why this process is one of several, in words; '' if it is alone.
+    """Who says that this process is one of several; '' if it is alone.
 
-    'told' by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; several
-    tasks of 'SLURM' (one a GPU) or of 'Open MPI'; a 'TPU' machine, which asks its pod.
+    'told' by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; 'SLURM'
+    (one task a GPU); 'Open MPI'; or 'TPU', where the machine asks its pod.
     """
 
     def several(name: str) -> bool:
         return environment.get(name, '1') not in ('', '0', '1')
 
-    if any(environment.get(name) for name in _TOLD):
+    if any(environment.get(name) for name in _PROCESSES):
         return 'told'
     # SLURM_NTASKS alone is set in an allocation too; a step that srun began has more.
     if several('SLURM_NTASKS') and 'SLURM_STEP_NODELIST' in environment:
@@ -110,19 +108,17 @@ def multihost_reason(environment: Mapping[str, str], *, tpu: bool) -> str:
         return ''
     if several('MEGASCALE_NUM_SLICES'):
         return 'TPU'
-    workers = environment.get('TPU_PROCESS_ADDRESSES') or environment.get(
-        'TPU_WORKER_HOSTNAMES'
-    )
-    if workers:
-        return 'TPU' if ',' in workers else ''
-    # Elsewhere the machine's metadata knows, which this variable says there is none of.
+    for name in ('TPU_PROCESS_ADDRESSES', 'TPU_WORKER_HOSTNAMES'):
+        if environment.get(name):
+            return 'TPU' if ',' in environment[name] else ''
+    # Else JAX asks the machine's metadata; this variable says that there are none.
     return '' if 'TPU_SKIP_MDS_QUERY' in environment else 'TPU'
 
 
 def environment() -> dict[str, Any]:
-    """Where this process computes, in JSON's types; starts the backend.
+    """The devices and versions that this process computes with; starts the backend.
 
-    Equal environments give bit-equal runs; `differences` names what is not equal.
+    Values are JSON's. Equal environments give bit-equal runs.
     """
     device = jax.devices()[0]
     return {
@@ -138,13 +134,13 @@ def environment() -> dict[str, Any]:
 
 
 def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two environments, a line each.
+    """The differences between two environments, a line each.
 
     {'jaxlib': '0.10.2'}, {'jaxlib': '0.11.0'} -> ["jaxlib was '0.10.2', is '0.11.0'"].
-    The number of CPU cores is left out where another device computes.
+    Ignores the number of CPU cores where another device computes.
     """
     lines = []
-    for name in [*then, *(name for name in now if name not in then)]:
+    for name in then | now:
         if name == 'cpu_cores' and 'cpu' not in (then.get('platform'), now['platform']):
             continue
         was = repr(then[name]) if name in then else 'not recorded'
@@ -155,12 +151,12 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _use_compilation_cache() -> None:
-    """Keeps compiled programs on disk; where is jax_compilation_cache_dir's to say."""
+    """Keeps compiled programs on disk, unless jax_compilation_cache_dir is set."""
     if jax.config.jax_compilation_cache_dir:
         return
     try:
         folder = cache_folder(os.environ, home=pathlib.Path.home(), cpu=_cpu_kind())
-        # What lies here is run as it is: nobody else may write it.
+        # JAX runs the programs in it unchecked: nobody else may write them.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         usable = os.access(folder, os.W_OK)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
@@ -170,29 +166,21 @@ def _use_compilation_cache() -> None:
         logging.warning('no compilation cache: %s is read-only', folder)
         return
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    for variable, name, value in (
-        (
-            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS',
-            'jax_persistent_cache_min_compile_time_secs',
-            _CACHED_FROM_SECONDS,
-        ),
-        (
-            'JAX_COMPILATION_CACHE_MAX_SIZE',
-            'jax_compilation_cache_max_size',
-            _CACHE_BYTES,
-        ),
+    for name, value in (
+        ('jax_persistent_cache_min_compile_time_secs', _CACHED_FROM_SECONDS),
+        ('jax_compilation_cache_max_size', _CACHE_BYTES),
     ):
-        if variable not in os.environ:
+        if name.upper() not in os.environ:
             jax.config.update(name, value)
 
 
 def _join(reason: str) -> None:
-    address, number, own = (os.environ.get(name) for name in _TOLD)
+    address, number, own = (os.environ.get(name) for name in _PROCESSES)
     if reason == 'told' and address and bool(number) != bool(own):
-        missing = _TOLD[2] if number else _TOLD[1]
+        missing = _PROCESSES[2] if number else _PROCESSES[1]
         raise errors.InputError(
             f'{missing} is not set, and the other variables of several processes are; '
-            f'set {", ".join(_TOLD)}, or none of them.'
+            f'set {", ".join(_PROCESSES)}, or none of them.'
         )
     try:
         jax.distributed.initialize(
@@ -203,7 +191,7 @@ def _join(reason: str) -> None:
     except (ValueError, RuntimeError) as error:
         raise errors.InputError(
             f'the other processes of this run cannot be joined ({reason}): {error}. '
-            f'Set {", ".join(_TOLD)} in each of them.'
+            f'Set {", ".join(_PROCESSES)} in each of them.'
         ) from error
 
 
@@ -217,7 +205,7 @@ def _has_tpu() -> bool:
 
 
 def _num_cores() -> int:
-    """The cores that this process may use, which is how many XLA uses."""
+    """The number of cores that this process may use; XLA uses as many."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,40 +1,142 @@
-"""Hugging Face's GPT-2 folders out: all that transformers loads, in one folder."""
+"""Hugging Face's GPT-2 folders, read and written as transformers does."""
 
 import dataclasses
-import os
 import pathlib
-import shutil
+from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
-from hax_jax import files
+from hax_jax import errors, files, hub
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.formats import fast_tokenizer, model_card
+from hax_jax.formats import accounting, hf_tokenizer, model_card, weight_files
 from hax_jax.model import naming
 
-WEIGHTS = 'model.safetensors'
+_FILES = ['config.json', 'tokenizer*', 'vocab.json', 'merges.txt']
+# transformers' other names of activations that gpt2.py computes. `gelu_fast` has
+# sqrt(2 / pi) to ten digits, which is the same float32.
+_ACTIVATIONS = {
+    'gelu_pytorch_tanh': 'gelu_new',
+    'gelu_python_tanh': 'gelu_new',
+    'gelu_fast': 'gelu_new',
+    'gelu_accurate': 'gelu_new',
+    'gelu_python': 'gelu',
+}
+_ONLY = {  # fields of which gpt2.py can compute one value alone
+    'scale_attn_weights': True,
+    'scale_attn_by_inverse_layer_idx': False,
+    'add_cross_attention': False,
+}
 
 
-class MismatchError(Exception):
-    """What was written is not what was to be written; a defect, not a user's error."""
+def local_folder(path: str) -> pathlib.Path:
+    """The folder at `path`, or of the hub name `path`; InputError if there is none."""
+    return hub.local_folder(
+        path,
+        field='model.pretrained',
+        patterns=_FILES,
+        one_of=weight_files.HUB_PATTERNS,
+    )
 
 
-def output_problems(path: pathlib.Path) -> list[str]:
-    """Why a folder can't be made at `path`, in words; empty if it can."""
-    if os.path.lexists(path):
-        return [f'--output={path} exists; give a new name, or move it away.']
-    folder = path.parent
-    while not os.path.lexists(folder):
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        return [f'--output={path}: {folder} is not a folder that can be written to.']
-    return []
+def read_model_config(folder: pathlib.Path) -> schema.ModelConfig:
+    """The sizes in a folder's config.json.
+
+    Raises:
+      InputError: there is none, or it describes a model that gpt2.py can't compute.
+    """
+    path = folder / 'config.json'
+    try:
+        values = files.read_json_object(path)
+    except (OSError, ValueError) as error:
+        found = f'{path} is not readable JSON ({error})'
+        if not path.exists():
+            found = f'{folder} has no config.json'
+        raise errors.InputError(
+            f'model.pretrained: {found}; give a Hugging Face GPT-2 folder or a run of '
+            'launch.train.'
+        ) from error
+    sizes = {
+        'n_layer': values.get('n_layer', 12),
+        'n_head': values.get('n_head', 12),
+        'n_embd': values.get('n_embd', 768),
+        'n_positions': values.get('n_positions', values.get('n_ctx', 1024)),
+        'vocab_size': values.get('vocab_size', 50257),
+    }
+    # The file may leave it to be 4 * n_embd, as every published GPT-2 does.
+    if values.get('n_inner') not in (None, 4 * sizes['n_embd']):
+        sizes['n_inner'] = values['n_inner']
+    activation = values.get('activation_function', 'gelu_new')
+    epsilon = values.get('layer_norm_epsilon', 1e-5)
+    tied = values.get('tie_word_embeddings', True)
+    problems = _config_problems(values, sizes, activation, epsilon, tied)
+    if problems:
+        raise errors.InputError(
+            f'model.pretrained: {path} is not of a GPT-2 that this trains: '
+            + '; '.join(problems)
+            + '. Give a folder of another model.'
+        )
+    return schema.ModelConfig(
+        **sizes,
+        activation=_ACTIVATIONS.get(activation, activation),
+        layer_norm_epsilon=float(epsilon),
+        tie_embeddings=tied,
+    )
 
 
-def write_hugging_face(
+def _config_problems(
+    values: dict[str, Any],
+    sizes: dict[str, Any],
+    activation: Any,
+    epsilon: Any,
+    tied: Any,
+) -> list[str]:
+    accepted = (*schema.ACTIVATIONS, *_ACTIVATIONS)
+    wrong_sizes = {n: v for n, v in sizes.items() if type(v) is not int or v < 1}
+    found = []
+    if values.get('model_type') != 'gpt2':
+        found.append(f"model_type={values.get('model_type')!r}, not 'gpt2'")
+    if activation not in accepted:
+        found.append(f'activation_function={activation!r}, not one of {accepted}')
+    found += [
+        f'{name}={values[name]!r}, not {only}'
+        for name, only in _ONLY.items()
+        if values.get(name, only) != only
+    ]
+    found += [f'{n}={v!r}, not an integer from 1 on' for n, v in wrong_sizes.items()]
+    if type(epsilon) not in (int, float) or epsilon <= 0:
+        found.append(f'layer_norm_epsilon={epsilon!r}, not a number over 0')
+    if type(tied) is not bool:
+        found.append(f'tie_word_embeddings={tied!r}, not true or false')
+    n_embd, n_head = sizes['n_embd'], sizes['n_head']
+    if not wrong_sizes and n_embd % n_head:
+        found.append(f'n_embd={n_embd} is not divisible by n_head={n_head}')
+    return found
+
+
+def read_parameters(
+    folder: pathlib.Path, model: schema.ModelConfig
+) -> dict[str, np.ndarray]:
+    """Dotted path -> float32 array, of a folder's safetensors, .bin or .msgpack.
+
+    A head that equals the embeddings is the tied head; mask buffers are left out.
+
+    Raises:
+      InputError: a file is absent or damaged, or a tensor is there twice; else lists
+        every tensor that is missing, extra or misshapen, by the file's names.
+    """
+    tensors = weight_files.read_folder(folder, field='model.pretrained')
+    parameters, problems = accounting.gpt2(tensors, model)
+    if problems:
+        raise errors.InputError(
+            f'model.pretrained: {folder} does not hold the model that it should; copy '
+            'it again with the config that belongs to it, or give another:\n'
+            + '\n'.join(problems)
+        )
+    return parameters
+
+
+def write(
     folder: pathlib.Path,
     model: schema.ModelConfig,
     parameters: dict[str, np.ndarray],
@@ -42,11 +144,11 @@ def write_hugging_face(
     *,
     card: str,
 ) -> list[str]:
-    """Fills `folder`, which is there, with all that transformers loads.
+    """Writes all that transformers loads into `folder`, which exists.
 
     `parameters` is dotted path -> array, of a vocabulary without padding; `card` is the
-    README.md (`model_card.make`). What the folder's reader must know is returned as
-    notes, and added to the card.
+    README.md (`model_card.make`). Returns notes for the folder's reader, which are
+    added to the card too.
 
     Raises:
       ValueError: `parameters` are not those of `model`.
@@ -54,58 +156,13 @@ def write_hugging_face(
     """
     model = dataclasses.replace(model, pad_vocab_to_multiple_of=1)
     expected = naming.parameter_shapes(model)
-    found = {name: array.shape for name, array in parameters.items()}
-    if found != expected:
-        raise ValueError(
-            f'the parameters have {sorted(found.items() - expected.items())}, the '
-            f'model says {sorted(expected.items() - found.items())}.'
-        )
+    accounting.require(parameters, expected, what='parameters')
     _write_configs(folder, model, eos_id=tokenizer.eos_id)
-    tensors = {
-        naming.hugging_face(name): np.ascontiguousarray(parameters[name], np.float32)
-        for name in expected
-    }
-    try:
-        safetensors.numpy.save_file(tensors, folder / WEIGHTS, {'format': 'pt'})
-    except safetensors.SafetensorError as error:  # the disk is full
-        raise OSError(f'{folder / WEIGHTS} could not be written: {error}') from error
-    # safetensors lets only its own user read it.
-    shutil.copymode(folder / 'config.json', folder / WEIGHTS)
-    notes = write_tokenizer(folder, tokenizer, n_positions=model.n_positions)
+    tensors = {naming.hugging_face(name): parameters[name] for name in expected}
+    weight_files.write(folder / 'model.safetensors', tensors, {'format': 'pt'})
+    notes = hf_tokenizer.write(folder, tokenizer, n_positions=model.n_positions)
     files.write_text(folder / model_card.FILE, model_card.with_notes(card, notes))
     return notes
-
-
-def write_tokenizer(
-    folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int
-) -> list[str]:
-    """Writes the tokenizer as transformers loads it, and compares; returns notes.
-
-    A SentencePiece model that transformers can't follow id for id is left to
-    sentencepiece: its tokenizer.json is not written.
-
-    Raises:
-      MismatchError: as `write_hugging_face`.
-    """
-    fast_tokenizer.write(folder, tokenizer, n_positions=n_positions)
-    difference = fast_tokenizer.difference(folder, tokenizer)
-    if not difference:
-        return []
-    if not (folder / text.SENTENCEPIECE_FILE).is_file():
-        raise MismatchError(f'the tokenizer that was written differs: {difference}.')
-    (folder / fast_tokenizer.JSON).unlink()
-    return [
-        f'{fast_tokenizer.JSON} is left out: transformers would give other ids than '
-        f'sentencepiece, with which this model was trained ({difference}). Encode and '
-        f'decode with {text.SENTENCEPIECE_FILE} and sentencepiece, not with '
-        'AutoTokenizer, which some versions of transformers make of it by themselves:\n'
-        f'\n{model_card.WITHOUT_TOKENIZER}'
-    ]
-
-
-def max_new_tokens(model: schema.ModelConfig) -> int:
-    """How long an answer may be by default: as in sampling, or half the positions."""
-    return min(schema.SamplingConfig().max_new_tokens, model.n_positions // 2)
 
 
 def _write_configs(
@@ -115,18 +172,12 @@ def _write_configs(
     import transformers  # 1 s to import
 
     special = {'bos_token_id': eos_id, 'eos_token_id': eos_id, 'pad_token_id': eos_id}
+    same = ('vocab_size', 'n_positions', 'n_embd', 'n_layer', 'n_head')
+    same += ('resid_pdrop', 'embd_pdrop', 'attn_pdrop', 'layer_norm_epsilon')
     transformers.GPT2Config(
-        vocab_size=model.vocab_size,
-        n_positions=model.n_positions,
-        n_embd=model.n_embd,
-        n_layer=model.n_layer,
-        n_head=model.n_head,
+        **{name: getattr(model, name) for name in same},
         n_inner=model.n_inner or None,
         activation_function=model.activation,
-        resid_pdrop=model.resid_pdrop,
-        embd_pdrop=model.embd_pdrop,
-        attn_pdrop=model.attn_pdrop,
-        layer_norm_epsilon=model.layer_norm_epsilon,
         tie_word_embeddings=model.tie_embeddings,
         architectures=['GPT2LMHeadModel'],
         dtype='float32',
@@ -134,7 +185,7 @@ def _write_configs(
     ).save_pretrained(folder)
     sampling = schema.SamplingConfig()
     transformers.GenerationConfig(
-        max_new_tokens=max_new_tokens(model),
+        max_new_tokens=model_card.max_new_tokens(model.n_positions),
         do_sample=True,
         temperature=sampling.temperature,
         top_k=sampling.top_k,

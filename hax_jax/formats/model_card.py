@@ -1,5 +1,6 @@
-"""The README.md of an exported folder: what the model is, and how it is asked."""
+"""The README.md of an exported folder: facts about the model, and how to ask it."""
 
+import importlib.metadata
 import json
 import pathlib
 import re
@@ -9,6 +10,7 @@ from hax_jax.config import schema
 from hax_jax.data import text
 
 FILE = 'README.md'
+_VERSIONS = ('jax', 'flax', 'transformers', 'tokenizers', 'safetensors')
 _HUB_NAME = re.compile(r'(\w[\w.-]*/)?\w[\w.-]*')
 _FULL = """\
 import torch
@@ -42,52 +44,46 @@ out = model.generate(
 )
 print(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 """
-# Stands in for the line that makes the tokenizer, where transformers has none.
-WITHOUT_TOKENIZER = """\
-```python
-import sentencepiece
-
-tokenizer = sentencepiece.SentencePieceProcessor(model_file=f'{folder}/tokenizer.model')
-# In place of tokenizer(piece).input_ids:
-tokenizer.encode(piece.replace('\\u2581', '_'))
-# In place of tokenizer.decode(..., skip_special_tokens=True):
-tokenizer.decode([int(i) for i in out[0, ids.shape[1] :] if i != tokenizer.eos_id()])
-```
-"""
+_SETTINGS = """,
+    max_new_tokens={sampling.max_new_tokens},
+    do_sample=True,
+    temperature={sampling.temperature},
+    top_k={sampling.top_k},
+    top_p={sampling.top_p},
+    eos_token_id=tokenizer.eos_token_id,
+    pad_token_id=tokenizer.eos_token_id,"""
 
 
 def make(
     title: str,
     facts: dict[str, str],
     *,
+    n_positions: int,
     base_name: str = '',
     adapter: bool = False,
-    max_new_tokens: int,
 ) -> str:
     """The card of a folder that transformers loads, or with `adapter` one for peft.
 
-    `facts` become a table: ('validation loss', '2.9 nats per weighted token').
+    `facts` become a table: {'validation loss': '2.9 nats per weighted token'}.
     `base_name` is a hub name or a last path component (`short_name`); '' is none.
     """
-    front = ['---', f'library_name: {"peft" if adapter else "transformers"}']
-    front.append('pipeline_tag: text-generation')
-    if base_name:
-        front.append(f'base_model: {json.dumps(base_name)}')
-    front.append('---')
+    base = [f'base_model: {json.dumps(base_name)}'] if base_name else []
+    front = [
+        '---',
+        f'library_name: {"peft" if adapter else "transformers"}',
+        'pipeline_tag: text-generation',
+        *base,
+        '---',
+    ]
+    cells = {n: re.sub(r'\s+', ' ', x).replace('|', r'\|') for n, x in facts.items()}
     table = ['| | |', '|---|---|']
-    table += [f'| {name} | {_cell(value)} |' for name, value in facts.items()]
-    sampling = schema.SamplingConfig(max_new_tokens=max_new_tokens)
+    table += [f'| {name} | {cell} |' for name, cell in cells.items()]
+    load, settings = _FULL, ','  # generation_config.json holds the settings
     if adapter:
-        comment = '  # where the base model lies'
-        load = _ADAPTER.format(base=f'{base_name!r}{comment}')
-        settings = _settings(sampling)
-    else:  # generation_config.json says how
-        load, settings = _FULL, ','
-    ask = _ASK.format(
-        head=repr(text.HEAD),
-        tail=repr(text.TAIL),
-        settings=settings,
-    )
+        load = _ADAPTER.format(base=f'{base_name!r}  # where the base model lies')
+        sampling = schema.SamplingConfig(max_new_tokens=max_new_tokens(n_positions))
+        settings = _SETTINGS.format(sampling=sampling)
+    ask = _ASK.format(head=repr(text.HEAD), tail=repr(text.TAIL), settings=settings)
     parts = [
         '\n'.join(front),
         f'# {title}',
@@ -101,11 +97,14 @@ def make(
     return '\n\n'.join(parts) + '\n'
 
 
+def max_new_tokens(n_positions: int) -> int:
+    """The default limit of an answer: sampling's own, or half the positions."""
+    return min(schema.SamplingConfig().max_new_tokens, n_positions // 2)
+
+
 def with_notes(card: str, notes: list[str]) -> str:
-    """The card with what its reader must know beside it."""
-    if not notes:
-        return card
-    return card + '\n## Notes\n\n' + '\n\n'.join(notes) + '\n'
+    """The card with the notes at its end."""
+    return card + '\n## Notes\n\n' + '\n\n'.join(notes) + '\n' if notes else card
 
 
 def run_facts(
@@ -115,54 +114,52 @@ def run_facts(
     step: int,
     why: str,
     validation_loss: float | None,
-    versions: dict[str, str],
 ) -> dict[str, str]:
-    """What a run.json and a config.json tell of a model; none of the dataset's text."""
-    data, train = run_config.data, run_config.train
-    model = run['model']
-    facts = {
+    """Facts about a run, of its run.json and config.json; no text of the dataset."""
+    data, train, model = run_config.data, run_config.train, run['model']
+    length = f'{train.num_epochs} epochs'
+    if train.num_steps:
+        length = f'{train.num_steps} steps'
+    loss = 'not evaluated at this step'
+    if validation_loss is not None:
+        loss = f'{validation_loss:.4f} nats per weighted token'
+    versions = [f'{name} {importlib.metadata.version(name)}' for name in _VERSIONS]
+    return {
         'model': f'GPT-2 of {model["n_layer"]} blocks, width {model["n_embd"]}; a '
         f'prompt and its answer have {model["n_positions"]} positions together',
-        'base': 'none: trained from random weights',
-    }
-    base = run['base']
-    if base:
-        is_run = base['step'] is not None
-        at = f', a run of hax_jax at step {base["step"]}' if is_run else ''
-        name = short_name(base['path'], is_run=is_run)
-        facts['base'] = f'{name}{at} (its parameters hash to {base["hash"]})'
-    length = (
-        f'{train.num_steps} steps' if train.num_steps else f'{train.num_epochs} epochs'
-    )
-    facts |= {
+        'base': _base(run['base']),
         'dataset': f'fingerprint {run["dataset"]}',
         'rows': f'{data.seq_len} positions; an answer token weighs 1, a question token '
         f'{data.question_weight:g}',
         'training': f'step {step} ({why}) of a run of {length}, {train.batch_size} '
         f'rows a step, learning rate {run_config.optimizer.learning_rate:g}, seed '
         f'{train.seed}',
-        'validation loss': 'not evaluated at this step'
-        if validation_loss is None
-        else f'{validation_loss:.4f} nats per weighted token',
-        'LoRA': _lora(run_config.lora),
+        'validation loss': loss,
+        'LoRA': lora_in_words(run_config.lora),
         'tokenizer': f'fingerprint {run["tokenizer"]}',
         'template': run['template'],
-        'versions': ', '.join(
-            f'{name} {version}' for name, version in versions.items()
-        ),
+        'versions': ', '.join(versions),
     }
-    return facts
 
 
 def short_name(path: str, *, is_run: bool) -> str:
-    """A hub name as it is; of a path on some machine, the last component alone."""
+    """A hub name as it is; the last component of a path on some machine."""
     here = pathlib.Path(path).expanduser()
     if not is_run and _HUB_NAME.fullmatch(path) and not here.exists():
         return path
     return here.resolve().name
 
 
-def _lora(settings: schema.LoraConfig) -> str:
+def _base(base: dict[str, Any]) -> str:
+    if not base:
+        return 'none: trained from random weights'
+    is_run = base['step'] is not None
+    at = f', a run of hax_jax at step {base["step"]}' if is_run else ''
+    name = short_name(base['path'], is_run=is_run)
+    return f'{name}{at} (its parameters hash to {base["hash"]})'
+
+
+def lora_in_words(settings: schema.LoraConfig) -> str:
     if not settings.rank:
         return 'no: every parameter was trained'
     root = 'sqrt(rank)' if settings.rslora else 'rank'
@@ -171,16 +168,3 @@ def _lora(settings: schema.LoraConfig) -> str:
         f'{", DoRA" if settings.dora else ""}, dropout {settings.dropout:g}, on '
         + ', '.join(settings.targets)
     )
-
-
-def _settings(sampling: schema.SamplingConfig) -> str:
-    return (
-        f',\n    max_new_tokens={sampling.max_new_tokens},\n    do_sample=True,\n'
-        f'    temperature={sampling.temperature},\n    top_k={sampling.top_k},\n'
-        f'    top_p={sampling.top_p},\n    eos_token_id=tokenizer.eos_token_id,\n'
-        '    pad_token_id=tokenizer.eos_token_id,'
-    )
-
-
-def _cell(value: str) -> str:
-    return re.sub(r'\s+', ' ', value).replace('|', '\\|')

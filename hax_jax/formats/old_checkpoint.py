@@ -1,4 +1,4 @@
-"""Checkpoints of the PyTorch project that hax_jax replaces, in.
+"""Reads checkpoints of the PyTorch project that hax_jax replaces.
 
 A `.pt` file is torch's zip of a dictionary: `step, model_state_dict,
 optimizer_state_dict` (absent when compressed), `hyperparameters, vocab_size,
@@ -12,6 +12,7 @@ each adapted layer, the head too, has its own tensors under `base_layer`:
 """
 
 import dataclasses
+import math
 import pathlib
 import re
 from collections.abc import Collection
@@ -21,7 +22,7 @@ import numpy as np
 
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.formats import peft_adapter, torch_file
+from hax_jax.formats import accounting, peft_adapter, torch_file
 from hax_jax.model import lora, naming
 
 _KEYS = {'step': int, 'model_state_dict': dict, 'vocab_size': int}
@@ -30,10 +31,10 @@ _ADAPTED = re.compile(r'(.*)\.(base_layer\.(weight|bias)|lora_A|lora_B)')
 _BLOCK = re.compile(r'model\.transformer\.h\.(\d+)\.')
 _EMBEDDINGS = ('model.transformer.wte.weight', 'model.transformer.wpe.weight')
 _KINDS = {'lora_a': 'lora_A', 'lora_b': 'lora_B'}
-_SHOWN = 8  # keys of a file that is something else
+_SHOWN = 8  # how many keys of another file an error lists
 _HEAD_DIM = 64  # of each model of GPT-2's family
 _FAMILY = (768, 1024, 1280, 1600)  # their n_embd
-# How hyperparameters may name a number, in lower case.
+# The hyperparameters that give a number, in lower case.
 _NAMES = {
     'n_head': ('n_head', 'n_heads', 'num_heads'),
     'rank': ('lora_rank', 'lora_r', 'rank', 'r'),
@@ -44,11 +45,11 @@ _NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class OldCheckpoint:
-    """What a file holds: dotted path -> float32 array, as everywhere in hax_jax.
+    """The contents of a file. Arrays are float32, by dotted path.
 
-    `parameters` are all, or the base's beside an `adapter`, which may be empty.
-    `hyperparameters` are as JSON has them. `notes` are sentences on what was concluded
-    and what was not taken over.
+    `parameters` are the whole model's, or the base's of an `adapter`, which may be
+    empty. `hyperparameters` are JSON values. `notes` are sentences on what was
+    concluded and what was not taken over.
     """
 
     step: int
@@ -63,7 +64,7 @@ class OldCheckpoint:
 def read(path: str, *, alpha: float | None, n_head: int | None) -> OldCheckpoint:
     """The checkpoint in a file of the old project.
 
-    `alpha` and `n_head`, which no tensor shows, are for a file that does not say them.
+    `alpha` and `n_head`, which no tensor shows, are for a file that lacks them.
 
     Raises:
       InputError: the file is no checkpoint, or damaged; or it lists all tensors that
@@ -77,8 +78,10 @@ def read(path: str, *, alpha: float | None, n_head: int | None) -> OldCheckpoint
         raise _refused(file, problems)
     arrays = stored['model_state_dict']
     adapted = {m[1] for name in arrays if (m := _ADAPTED.fullmatch(name))}
-    own = {name for name in arrays if name.rpartition('.')[2] in _KINDS.values()}
-    base = {name: array for name, array in arrays.items() if name not in own}
+    adapter, base = {}, {}
+    for name, array in arrays.items():
+        is_own = name.rpartition('.')[2] in _KINDS.values()
+        (adapter if is_own else base)[name] = array
     model = _sizes(base, _stored_name('lm_head.embedding', adapted), problems)
     if problems:
         raise _refused(file, problems)
@@ -89,25 +92,18 @@ def read(path: str, *, alpha: float | None, n_head: int | None) -> OldCheckpoint
             f'vocab_size={stored["vocab_size"]} in the file, but {_EMBEDDINGS[0]} has '
             f'{model.vocab_size} rows'
         )
-    parameters: dict[str, np.ndarray] = {}
-    try:
-        parameters = naming.accounted(
-            base,
-            model,
-            what=str(file),
-            stored_name=lambda name: _stored_name(name, adapted),
-        )
-    except errors.InputError as error:
-        problems += str(error).split('\n')[1:]
+    parameters, wrong = accounting.gpt2(
+        base, model, stored_name=lambda name: _stored_name(name, adapted)
+    )
+    problems += wrong
     said = stored.get('hyperparameters') or {}
     heads = _heads(said, n_head, model.n_embd, problems, notes)
-    adapter = {name: arrays[name] for name in own}
     settings = schema.LoraConfig()
     if adapted:
         layers = {_layer(module) for module in adapted}
         targets = peft_adapter.target_names(layers, num_layers=model.n_layer)
         settings = _settings(adapter, targets, said, alpha, problems)
-        adapter = _accounted_adapter(adapter, settings, model, problems)
+        adapter = _by_our_names(adapter, settings, model, problems)
     elif alpha is not None:
         problems.append(f'--alpha={alpha:g}, but there is no adapter; leave it out')
     if problems:
@@ -115,8 +111,8 @@ def read(path: str, *, alpha: float | None, n_head: int | None) -> OldCheckpoint
     return OldCheckpoint(
         step=stored['step'],
         model=dataclasses.replace(model, n_head=heads),
-        parameters=_own_memory(parameters),
-        adapter=_own_memory(adapter),
+        parameters=_copied(parameters),
+        adapter=_copied(adapter),
         lora=settings,
         hyperparameters={str(name): _plain(value) for name, value in said.items()},
         notes=notes,
@@ -143,12 +139,12 @@ def _problems_of_keys(stored: dict[str, Any]) -> list[str]:
             'that transformers saved are not imported: put them beside their '
             'config.json and give that folder as model.pretrained'
         )
-    for key, kind in _KEYS.items():
-        if key in missing:
-            continue
-        if not isinstance(stored[key], kind) or isinstance(stored[key], bool):
-            has = type(stored[key]).__name__
-            problems.append(f'{key!r} is of type {has}, not {kind.__name__}')
+    problems += [
+        f'{key!r} is of type {type(stored[key]).__name__}, not {kind.__name__}'
+        for key, kind in _KEYS.items()
+        if key in stored
+        and (not isinstance(stored[key], kind) or isinstance(stored[key], bool))
+    ]
     tensors = stored.get('model_state_dict')
     problems += [
         f'{name} in model_state_dict is a {type(tensor).__name__}, not a dense tensor'
@@ -162,6 +158,7 @@ def _problems_of_keys(stored: dict[str, Any]) -> list[str]:
 
 
 def _notes(stored: dict[str, Any]) -> list[str]:
+    """What of the file is not taken over."""
     notes = []
     state = stored.get('optimizer_state_dict')
     if isinstance(state, dict):
@@ -174,15 +171,14 @@ def _notes(stored: dict[str, Any]) -> list[str]:
             f'block_size={stored["block_size"]} was the length of its training rows; '
             'the model keeps all its positions'
         )
-    for key in stored.keys() - _KEYS.keys() - _OTHER_KEYS:
-        notes.append(f'the key {key!r} is not taken over')
-    return notes
+    others = stored.keys() - _KEYS.keys() - _OTHER_KEYS
+    return notes + [f'the key {key!r} is not taken over' for key in others]
 
 
 def _sizes(
     base: dict[str, np.ndarray], head: str, problems: list[str]
 ) -> schema.ModelConfig:
-    """The sizes that tensors show: all but n_head."""
+    """All sizes but n_head, which tensors do not show."""
     for name in _EMBEDDINGS:
         if name not in base:
             problems.append(f'missing: {name}')
@@ -191,7 +187,7 @@ def _sizes(
     if problems:
         return schema.ModelConfig()
     wte, wpe = (base[name] for name in _EMBEDDINGS)
-    # Counted, not the highest: a gap is a missing block.
+    # The number of blocks, not the highest index: a gap is a missing block.
     blocks = {m[1] for name in base if (m := _BLOCK.match(name))}
     own_head = head in base and base[head].shape == wte.shape
     return schema.ModelConfig(
@@ -217,14 +213,14 @@ def _layer(module: str) -> str:
 def _stated(
     said: dict[Any, Any], what: str, given: int | float | None, problems: list[str]
 ) -> int | float | None:
-    """The number that the hyperparameters or the command line give, if one does."""
+    """The number in the hyperparameters or on the command line; None if in neither."""
     found = {
         str(key): value
         for key, value in said.items()
         if str(key).lower() in _NAMES[what] and value is not None
     }
     for key, value in list(found.items()):
-        if type(value) not in (int, float) or value - value != 0:
+        if type(value) not in (int, float) or not math.isfinite(value):
             problems.append(f'hyperparameters: {key}={value!r} is not a number')
             del found[key]
     if given is not None:
@@ -242,7 +238,7 @@ def _heads(
     problems: list[str],
     notes: list[str],
 ) -> int:
-    """n_head: the file's or the given one, else that of GPT-2's family."""
+    """The file's n_head or the given one, else that of GPT-2's family."""
     heads = _stated(said, 'n_head', given, problems)
     if heads is None and n_embd in _FAMILY:
         heads = n_embd // _HEAD_DIM
@@ -264,7 +260,7 @@ def _settings(
     given_alpha: float | None,
     problems: list[str],
 ) -> schema.LoraConfig:
-    """What the adapter's tensors and the hyperparameters say."""
+    """The settings that the adapter's tensors and the hyperparameters show."""
     by_rank: dict[int, list[str]] = {}
     for name, array in adapter.items():
         axis = -1 if name.endswith('A') else 0
@@ -297,42 +293,37 @@ def _settings(
     )
 
 
-def _accounted_adapter(
+def _by_our_names(
     adapter: dict[str, np.ndarray],
     settings: schema.LoraConfig,
     model: schema.ModelConfig,
     problems: list[str],
 ) -> dict[str, np.ndarray]:
-    """The adapter by our names, against what the settings ask of this model."""
+    """The adapter by our names; {} with problems."""
     shapes = lora.adapter_shapes(naming.parameter_shapes(model), settings)
     names = {}
     for ours in shapes:
         layer, _, kind = ours.rpartition('.')
-        prefix = 'model.' if layer == 'lm_head' else 'model.transformer.'
+        prefix = 'model.' if layer == lora.HEAD else 'model.transformer.'
         names[ours] = f'{prefix}{layer}.{_KINDS[kind]}'
-    theirs = set(names.values())
-    problems += [f'missing: {name}' for name in sorted(theirs - adapter.keys())]
-    problems += [f'extra: {name}' for name in sorted(adapter.keys() - theirs)]
-    problems += [
-        f'{names[ours]} has shape {adapter[names[ours]].shape}, the model {shape}'
-        for ours, shape in shapes.items()
-        if names[ours] in adapter and adapter[names[ours]].shape != shape
-    ]
-    return {ours: adapter[names[ours]] for ours in shapes if names[ours] in adapter}
+    expected = {names[ours]: shape for ours, shape in shapes.items()}
+    wrong = accounting.problems(adapter, expected)
+    problems += wrong
+    return {} if wrong else {ours: adapter[names[ours]] for ours in shapes}
 
 
-def _own_memory(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Float32 arrays that stay what they are when someone rewrites the mapped file."""
+def _copied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Float32 copies, which do not change when someone rewrites the mapped file."""
     return {n: np.require(a, np.float32, ['C', 'O']) for n, a in arrays.items()}
 
 
 def _plain(value: Any) -> Any:
-    """A hyperparameter as JSON has it; what JSON lacks becomes text."""
+    """A hyperparameter as a JSON value; a type that JSON lacks becomes text."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    plain = value is None or isinstance(value, bool | int | str)
-    return (
-        value if plain or (type(value) is float and value - value == 0) else repr(value)
-    )
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    finite = type(value) is float and math.isfinite(value)
+    return value if finite else repr(value)

@@ -1,6 +1,6 @@
-"""PEFT's adapter folders, in and out, without peft.
+"""PEFT's adapter folders, read and written without peft.
 
-What peft stores, and what it is here:
+A name that peft stores, and below it ours:
 
     base_model.model.transformer.h.0.attn.c_attn.lora_A.weight  [r, in]
         h.0.attn.c_attn.lora_a                                  [in, r]
@@ -11,7 +11,7 @@ What peft stores, and what it is here:
     base_model.model.lm_head.lora_A.weight  [r, D]
         lm_head.lora_a                      [D, r]
 
-`fan_in_fan_out` tells peft how the base's kernels lie; A and B lie the same for both.
+`fan_in_fan_out` tells peft how the base's kernels lie; it changes neither A nor B.
 
 Source: peft 0.21, utils/save_and_load.py, tuners/lora/config.py and layer.py.
 """
@@ -22,15 +22,14 @@ from collections.abc import Collection
 
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 from hax_jax import errors, files
 from hax_jax.config import schema
-from hax_jax.formats import peft_config, tensor_files
+from hax_jax.formats import accounting, peft_config, weight_files
 from hax_jax.model import lora, naming
 
-SAFETENSORS = 'adapter_model.safetensors'
-TORCH = 'adapter_model.bin'
+_SAFETENSORS = 'adapter_model.safetensors'
+_TORCH = 'adapter_model.bin'
 _HASH = 'base_hash'  # in the metadata of the safetensors file, which peft leaves alone
 _PREFIX = 'base_model.model.'
 _KINDS = {
@@ -45,10 +44,10 @@ _FROZEN_HEAD = f'{_PREFIX}lm_head.base_layer.weight'
 
 @dataclasses.dataclass(frozen=True)
 class PeftAdapter:
-    """An adapter and what its folder says of its base.
+    """An adapter and what its folder says about its base.
 
-    `base_hash` is '' unless `write` made the folder. `head` [V, D] is the base's head
-    where peft stored it beside an adapter of the head: it must be that of the base.
+    `base_hash` is '' unless `write` made the folder. `head` [V, D] is the base's head,
+    where peft stored it beside an adapter of the head; the caller compares them.
     """
 
     settings: schema.LoraConfig
@@ -59,10 +58,10 @@ class PeftAdapter:
 
 
 def target_names(layers: Collection[str], *, num_layers: int) -> tuple[str, ...]:
-    """The shortest targets that name these layers alone, in hax_jax and in peft.
+    """The shortest targets that match these layers alone, in hax_jax and in peft.
 
     ['h.0.mlp.c_proj', 'h.1.mlp.c_proj', 'h.1.attn.c_attn'] of 2 blocks ->
-    ('h.1.attn.c_attn', 'mlp.c_proj'). A bare 'c_proj' would name two layers a block.
+    ('h.1.attn.c_attn', 'mlp.c_proj'). A bare 'c_proj' would match two layers a block.
     """
     targets = []
     for kind in _LINEAR:
@@ -81,24 +80,19 @@ def write(
     base_name: str,
     base_hash: str,
 ) -> None:
-    """Writes the two files that peft loads into `folder`, which is there.
+    """Writes the two files that peft loads into `folder`, which exists.
 
-    `adapter` is dotted path -> array, of a vocabulary without padding. `base_name` is
-    where peft looks for the base; `base_hash` is `read`'s to give back.
+    `adapter` is dotted path -> array, of a vocabulary without padding. peft looks for
+    the base at `base_name`; `read` returns `base_hash`.
 
     Raises:
       ValueError: `adapter` is not what `settings` says, tensor by tensor.
     """
     expected = lora.adapter_shapes(naming.parameter_shapes(model), settings)
-    found = {name: array.shape for name, array in adapter.items()}
-    if found != expected:
-        raise ValueError(
-            f'the adapter has {sorted(found.items() - expected.items())}, its settings '
-            f'say {sorted(expected.items() - found.items())}.'
-        )
-    tensors = {}
-    for name, array in adapter.items():
-        tensors[_theirs(name)] = np.ascontiguousarray(array.T, np.float32)
+    accounting.require(adapter, expected, what='adapters')
+    tensors = {_stored_name(name): array.T for name, array in adapter.items()}
+    metadata = {'format': 'pt', _HASH: base_hash}
+    weight_files.write(folder / _SAFETENSORS, tensors, metadata)
     layers = {name.rpartition('.')[0] for name in adapter}
     alpha = settings.alpha
     values = {
@@ -110,8 +104,8 @@ def write(
         'lora_alpha': int(alpha) if alpha == int(alpha) else alpha,
         'lora_dropout': settings.dropout,
         'target_modules': list(target_names(layers, num_layers=model.n_layer)),
-        'fan_in_fan_out': layers
-        != {lora.HEAD},  # blocks are Conv1D, the head is Linear
+        # Blocks have Conv1D layers; the head is a Linear one.
+        'fan_in_fan_out': layers != {lora.HEAD},
         'bias': 'none',
         'use_rslora': settings.rslora,
         'use_dora': settings.dora,
@@ -120,44 +114,26 @@ def write(
         'rank_pattern': {},
         'alpha_pattern': {},
     }
-    metadata = {'format': 'pt', _HASH: base_hash}
-    try:
-        safetensors.numpy.save_file(tensors, folder / SAFETENSORS, metadata)
-    except safetensors.SafetensorError as error:  # the disk is full
-        raise OSError(
-            f'{folder / SAFETENSORS} could not be written: {error}'
-        ) from error
     files.write_json(folder / peft_config.FILE, values)
 
 
 def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
     """The adapter in a folder that peft or `write` made, for a base of these sizes.
 
-    The layers are those whose tensors are there, whatever `target_modules` says.
+    Its layers are those that have tensors, whatever `target_modules` says.
 
     Raises:
-      InputError: lists all that this model can't take over, field by field and tensor
-        by tensor.
+      InputError: lists every field and every tensor that this model can't take over.
     """
     values = peft_config.read(folder)
-    problems = peft_config.problems(values)
     stored, base_hash = _read_tensors(folder)
     head = stored.pop(_FROZEN_HEAD, None)
-    found: dict[str, tuple[str, np.ndarray]] = {}
     shapes = naming.parameter_shapes(model)
-    for name, tensor in stored.items():
-        ours = _ours(name, shapes)
-        if not ours:
-            problems.append(f'extra: {name}{_why_extra(name)}')
-        elif ours in found:
-            problems.append(f'twice: {name}, also as {found[ours][0]}')
-        else:
-            found[ours] = name, tensor
-    layers = {name.rpartition('.')[0] for name in found}
-    if not layers:
-        problems.append('no lora_A or lora_B of a layer of this model')
+    names, problems = _match(stored, shapes)
+    problems = peft_config.problems(values) + problems
     if problems:
         raise _refused(folder, problems)
+    layers = {name.rpartition('.')[0] for name in names}
     settings = schema.LoraConfig(
         rank=values['r'],
         alpha=float(values['lora_alpha']),
@@ -167,39 +143,44 @@ def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
         targets=target_names(layers, num_layers=model.n_layer),
     )
     expected = lora.adapter_shapes(shapes, settings)
-    problems += [
-        f'missing: {_theirs(n)}' for n in sorted(expected.keys() - found.keys())
-    ]
-    problems += [
-        f'extra: {found[n][0]}' for n in sorted(found.keys() - expected.keys())
-    ]
-    parameters = {}
-    for name, shape in expected.items():
-        if name not in found:
-            continue
-        theirs, tensor = found[name]
-        if tensor.shape != shape[::-1]:
-            problems.append(f'{theirs} has shape {tensor.shape}, wanted {shape[::-1]}')
-        elif not np.issubdtype(tensor.dtype, np.floating):
-            problems.append(f'{theirs} holds {tensor.dtype}, not floats')
-        elif not np.isfinite(tensor).all():
-            problems.append(f'{theirs} holds numbers that are not finite')
-        else:
-            parameters[name] = np.ascontiguousarray(tensor.T, np.float32)
-    if head is not None and head.shape != (model.vocab_size, model.n_embd):
-        problems.append(
-            f'{_FROZEN_HEAD} has shape {head.shape}, the base has '
-            f'{(model.vocab_size, model.n_embd)}'
-        )
+    problems = accounting.problems(
+        stored,
+        {names.get(n, _stored_name(n)): shape[::-1] for n, shape in expected.items()},
+    )
+    table = (model.vocab_size, model.n_embd)
+    if head is not None and head.shape != table:
+        problems.append(f'{_FROZEN_HEAD} has shape {head.shape}, the base has {table}')
     if problems:
         raise _refused(folder, problems)
     return PeftAdapter(
         settings=settings,
-        parameters=parameters,
+        parameters={
+            name: np.ascontiguousarray(stored[names[name]].T, np.float32)
+            for name in expected
+        },
         base_name=values.get('base_model_name_or_path') or '',
         base_hash=base_hash,
         head=None if head is None else np.asarray(head, np.float32),
     )
+
+
+def _match(
+    stored: Collection[str], shapes: Collection[str]
+) -> tuple[dict[str, str], list[str]]:
+    """(our name -> stored name, problems: stored names of no layer, or there twice)."""
+    names: dict[str, str] = {}
+    problems = []
+    for name in stored:
+        ours = _our_name(name, shapes)
+        if not ours:
+            problems.append(f'extra: {name}{_why_extra(name)}')
+        elif ours in names:
+            problems.append(f'twice: {name}, also as {names[ours]}')
+        else:
+            names[ours] = name
+    if not names:
+        problems.append('no lora_A or lora_B of a layer of this model')
+    return names, problems
 
 
 def _refused(folder: pathlib.Path, problems: list[str]) -> errors.InputError:
@@ -212,17 +193,17 @@ def _refused(folder: pathlib.Path, problems: list[str]) -> errors.InputError:
     )
 
 
-def _theirs(name: str) -> str:
-    """`h.0.attn.c_attn.lora_a` -> peft's name of it."""
+def _stored_name(name: str) -> str:
+    """`h.0.attn.c_attn.lora_a` -> peft's name."""
     layer, _, kind = name.rpartition('.')
     transformer = '' if layer == lora.HEAD else 'transformer.'
     return f'{_PREFIX}{transformer}{layer}.{_KINDS[kind]}'
 
 
-def _ours(name: str, shapes: Collection[str]) -> str:
-    """The inverse of `_theirs`; '' where the model has no such layer.
+def _our_name(name: str, shapes: Collection[str]) -> str:
+    """The inverse of `_stored_name`; '' where the model has no such layer.
 
-    An adapter of a GPT2Model, which has no head, lacks the `transformer.`.
+    An adapter of a GPT2Model, a model without head, has no `transformer.` in its names.
     """
     for ours, theirs in _KINDS.items():
         if name.startswith(_PREFIX) and name.endswith(f'.{theirs}'):
@@ -243,16 +224,16 @@ def _why_extra(name: str) -> str:
 
 def _read_tensors(folder: pathlib.Path) -> tuple[dict[str, np.ndarray], str]:
     """(tensors by their stored names, the base's hash or '')."""
-    for name in (SAFETENSORS, TORCH):
+    for name in (_SAFETENSORS, _TORCH):
         path = folder / name
         if not path.is_file():
             continue
-        stored = tensor_files.read_file(path, field='adapter')
-        if name == TORCH:
+        stored = weight_files.read_file(path, field='adapter')
+        if name == _TORCH:
             return stored, ''
         with safetensors.safe_open(path, framework='numpy') as file:
             return stored, (file.metadata() or {}).get(_HASH, '')
     raise errors.InputError(
-        f'{folder} has neither {SAFETENSORS} nor {TORCH}; give a folder that peft '
+        f'{folder} has neither {_SAFETENSORS} nor {_TORCH}; give a folder that peft '
         'saved with save_pretrained.'
     )

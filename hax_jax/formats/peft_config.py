@@ -1,4 +1,4 @@
-"""peft's adapter_config.json: which of its fields an adapter of hax_jax can have.
+"""peft's adapter_config.json: the fields that hax_jax knows, and their values.
 
 Source: peft 0.21, tuners/lora/config.py.
 """
@@ -9,10 +9,10 @@ from typing import Any
 from hax_jax import errors, files
 
 FILE = 'adapter_config.json'
-# Ways to begin that leave the base as it is. The others (pissa, olora, corda, loftq,
-# lora_ga) change it, so that their adapter does not fit the base that the folder names.
+# Initialisations that leave the base as it is. The others (pissa, olora, corda, loftq,
+# lora_ga) change it, so that the adapter does not fit the base that the folder names.
 _INITIALISATIONS = (True, False, 'gaussian', 'eva', 'orthogonal', 'mica')
-# Fields that change nothing which the tensors do not tell, and those that are read.
+# Fields with no effect beyond the tensors, and on the last two lines the fields read.
 _KNOWN = (
     'auto_mapping corda_config ensure_weight_tying eva_config exclude_modules '
     'fan_in_fan_out inference_mode layers_pattern layers_to_transform loftq_config '
@@ -24,7 +24,7 @@ _KNOWN = (
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """Its fields; InputError if there is none, or it is damaged."""
+    """The fields of a folder's file; InputError if it is absent or damaged."""
     path = folder / FILE
     try:
         return files.read_json_object(path)
@@ -36,7 +36,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def problems(values: dict[str, Any]) -> list[str]:
-    """What an adapter_config.json says that no `config.LoraConfig` can."""
+    """The fields that no `schema.LoraConfig` can express."""
     rank, alpha = values.get('r'), values.get('lora_alpha')
     dropout = values.get('lora_dropout') or 0.0
     initialisation = values.get('init_lora_weights', True)

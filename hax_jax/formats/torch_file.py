@@ -1,4 +1,4 @@
-"""A file of torch.save: its dictionary, with numpy arrays for tensors, unread."""
+"""The dictionary in a file of torch.save, its tensors as numpy arrays on disk."""
 
 import pathlib
 import zipfile
@@ -7,27 +7,27 @@ from typing import Any
 import ml_dtypes
 
 from hax_jax import errors
-from hax_jax.formats import tensor_files
+from hax_jax.formats import weight_files
 
 
 def load(file: pathlib.Path) -> dict[Any, Any]:
-    """The dictionary in a file. Arrays are views of the file: copy what shall stay.
+    """The dictionary in a file. Arrays are views of the file: copy those to keep.
 
-    No code of the file is run. bfloat16 is as ml_dtypes has it.
+    Runs no code of the file. bfloat16 arrays have ml_dtypes' type.
 
     Raises:
-      InputError: it is not such a file, is damaged or cut short, holds something else
-        than a dictionary or objects of Python's classes; or there is no torch.
+      InputError: the file is not torch.save's, is damaged or cut short, or holds other
+        things than a dictionary of plain values and tensors; or torch is absent.
     """
     _check_zip(file)
     try:
-        stored = tensor_files.load_torch(file, mmap=True)
+        stored = weight_files.load_torch(file, mmap=True)
     except ImportError as error:
         raise errors.InputError(
             f'{file} needs torch to be read: pip install torch (its CPU version will '
             f'do; {error}).'
         ) from error
-    except tensor_files.NotTensorsError as error:
+    except weight_files.NotTensorsError as error:
         raise errors.InputError(
             f'{file} holds {error}, and reading that would run code of the file, which '
             'is never done; save it again where it was made, of numbers, texts, lists, '
@@ -44,7 +44,7 @@ def load(file: pathlib.Path) -> dict[Any, Any]:
             'checkpoint.'
         )
 
-    import torch  # which has just read it
+    import torch  # it has just read the file
 
     def convert(value: Any) -> Any:
         if isinstance(value, dict):
@@ -52,7 +52,7 @@ def load(file: pathlib.Path) -> dict[Any, Any]:
         dense = isinstance(value, torch.Tensor) and value.layout == torch.strided
         if not dense or value.is_quantized:
             return value
-        if value.dtype == torch.bfloat16:  # which numpy lacks
+        if value.dtype == torch.bfloat16:  # numpy has no such type
             bits = value.detach().view(torch.int16).numpy()
             return bits.view(ml_dtypes.bfloat16)
         return value.detach().numpy()

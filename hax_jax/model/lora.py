@@ -1,16 +1,15 @@
-"""Low-rank adapters: add, select, merge.
+"""Low-rank adapters: the layers, and which layers of a model they adapt.
 
-LoRA: Hu et al. 2021, arXiv:2106.09685, 4.1. rsLoRA's scale: Kalajdzievski 2023,
-arXiv:2312.03732. DoRA: Liu et al. 2024, arXiv:2402.09353, 4.1 to 4.3.
+Merging them into their base is lora_merge.py's. LoRA: Hu et al. 2021, arXiv:2106.09685,
+4.1. rsLoRA's scale: Kalajdzievski 2023, arXiv:2312.03732. DoRA: Liu et al. 2024,
+arXiv:2402.09353, 4.1 to 4.3.
 """
 
-import dataclasses
 import fnmatch
 import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
 from hax_jax import errors
@@ -18,14 +17,13 @@ from hax_jax.config import schema
 from hax_jax.model import gpt2, linear, naming
 
 HEAD = 'lm_head'
-_TINY = 1e-30  # a column of zeros has no direction; it stays zero
+TINY = 1e-30  # a column of zeros has no direction; it stays zero
 
 
 def scale(settings: schema.LoraConfig) -> float:
-    """What multiplies A @ B: alpha / rank, or alpha / sqrt(rank) with rslora."""
-    return settings.alpha / (
-        math.sqrt(settings.rank) if settings.rslora else settings.rank
-    )
+    """The factor of A @ B: alpha / rank, or alpha / sqrt(rank) with rslora."""
+    root = math.sqrt(settings.rank) if settings.rslora else settings.rank
+    return settings.alpha / root
 
 
 class LoraLinear(nnx.Module):
@@ -33,7 +31,7 @@ class LoraLinear(nnx.Module):
 
     `kernel` and `bias` keep the paths that they had in the plain layer. `lora_b` begins
     at zero, so the layer begins as the one that it replaces. With DoRA, each column of
-    kernel + scale * lora_a @ lora_b has the length that `lora_magnitude` [out] says.
+    kernel + scale * lora_a @ lora_b is scaled to the length in `lora_magnitude` [out].
     """
 
     def __init__(
@@ -65,11 +63,11 @@ class LoraLinear(nnx.Module):
 
 
 class LoraHead(gpt2.Head):
-    """The head with an adapter, in the form of a wider product.
+    """The head with an adapter, as one wider product.
 
-    [hidden, scale * dropout(hidden) @ lora_a] @ [table, lora_b.T].T is what a
-    LoraLinear on table.T gives, so the loss needs no second path. The table stays tied
-    to wte, which the adapter does not touch.
+    [hidden, scale * dropout(hidden) @ lora_a] @ [table, lora_b.T].T equals the output
+    of a LoraLinear on table.T, so the loss needs no second path. The table stays tied
+    to wte, which the adapter leaves alone.
     """
 
     def __init__(
@@ -111,7 +109,7 @@ def adapter_shapes(
     """The adapters' names and shapes, for a base of these names and shapes.
 
     A target is a layer's path or the end of one, and may hold * and ?: 'attn.c_attn',
-    'h.1?.mlp.*'. The head is meant by 'lm_head' alone.
+    'h.1?.mlp.*'. Only 'lm_head' itself targets the head.
 
     Raises:
       InputError: lists each target that matches no layer.
@@ -150,7 +148,7 @@ def adapter_shapes(
 
 
 def add_lora(model: gpt2.Gpt2, settings: schema.LoraConfig, *, rngs: nnx.Rngs) -> None:
-    """Replaces the layers that `settings.targets` name by adapted ones, in place."""
+    """Replaces the layers that `settings.targets` match by adapted ones, in place."""
     for name in adapter_shapes(naming.parameter_shapes(model.model), settings):
         path, _, kind = name.rpartition('.')
         if kind != 'lora_a':
@@ -159,91 +157,21 @@ def add_lora(model: gpt2.Gpt2, settings: schema.LoraConfig, *, rngs: nnx.Rngs) -
             wte = model.wte.embedding[...]
             model.lm_head = LoraHead(model.lm_head, wte, settings, rngs=rngs)
             continue
-        parent, name = _parent(model, path)
-        setattr(parent, name, LoraLinear(getattr(parent, name), settings, rngs=rngs))
-
-
-def initial_magnitudes(
-    base: dict[str, np.ndarray], settings: schema.LoraConfig
-) -> dict[str, np.ndarray]:
-    """The lengths that DoRA's magnitudes begin with: those of the base's columns."""
-    if not (settings.rank and settings.dora):
-        return {}
-    shapes = {name: array.shape for name, array in base.items()}
-    return {
-        name: np.linalg.norm(_kernel(base, name.rpartition('.')[0]), axis=0)
-        for name in adapter_shapes(shapes, settings)
-        if name.endswith('.lora_magnitude')
-    }
-
-
-def merge(
-    base: dict[str, np.ndarray],
-    adapter: dict[str, np.ndarray],
-    settings: schema.LoraConfig,
-) -> dict[str, np.ndarray]:
-    """The base's parameters with each adapter added into its kernel, in float32.
-
-    Both are dotted path -> array; `h.0.mlp.c_fc.lora_a` [in, r] and `.lora_b` [r, out]
-    go into `h.0.mlp.c_fc.kernel` [in, out]. An adapter of the head makes
-    `lm_head.embedding`, a head of its own (`merged_model`); wte stays as it is.
-    """
-    merged = dict(base)
-    for layer in _adapted_layers(adapter):
-        kernel = _kernel(base, layer) + _update(adapter, layer, settings)
-        if settings.dora:
-            lengths = np.maximum(np.linalg.norm(kernel, axis=0), _TINY)
-            kernel = kernel * (adapter[f'{layer}.lora_magnitude'] / lengths)
-        _set_kernel(merged, layer, kernel)
-    return merged
-
-
-def unmerge(
-    merged: dict[str, np.ndarray],
-    adapter: dict[str, np.ndarray],
-    settings: schema.LoraConfig,
-    *,
-    tie_embeddings: bool,
-) -> dict[str, np.ndarray]:
-    """The base that `merge` made `merged` of, up to float noise.
-
-    `tie_embeddings` says whether that base's head was tied to wte.
-
-    Raises:
-      InputError: a DoRA, which forgets the lengths of the base's columns.
-    """
-    if settings.dora:
-        raise errors.InputError(
-            'lora.dora=True: a merged DoRA can not be taken apart again, because the '
-            "lengths of the base's columns are lost in it; load the base itself."
-        )
-    base = dict(merged)
-    for layer in _adapted_layers(adapter):
-        kernel = _kernel(merged, layer) - _update(adapter, layer, settings)
-        _set_kernel(base, layer, kernel)
-    if tie_embeddings and HEAD in _adapted_layers(adapter):
-        del base['lm_head.embedding']
-    return base
-
-
-def merged_model(
-    model: schema.ModelConfig, settings: schema.LoraConfig
-) -> schema.ModelConfig:
-    """The sizes after `merge`: an adapted head is no longer tied."""
-    if settings.rank and HEAD in settings.targets:
-        return dataclasses.replace(model, tie_embeddings=False)
-    return model
+        _, number, part, layer = path.split('.')  # h.0.mlp.c_fc
+        parent = getattr(model.h[int(number)], part)
+        adapted = LoraLinear(getattr(parent, layer), settings, rngs=rngs)
+        setattr(parent, layer, adapted)
 
 
 def trainable_filter(settings: schema.LoraConfig) -> nnx.filterlib.Filter:
-    """What is trained, has moments and is checkpointed: adapters, or all parameters."""
+    """Selects the parameters to train, with moments and checkpoints."""
     return nnx.LoRAParam if settings.rank else nnx.Param
 
 
 def _pair(
     size_in: int, size_out: int, rank: int, rngs: nnx.Rngs
 ) -> tuple[nnx.LoRAParam, nnx.LoRAParam]:
-    """A [in, r], uniform within 1 / sqrt(in) as the paper's code has it; B zero."""
+    """A [in, r], uniform within 1 / sqrt(in) as in the paper's code; B [r, out], 0."""
     init = nnx.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
     a = nnx.LoRAParam(init(rngs.params(), (size_in, rank)))
     return a, nnx.LoRAParam(jnp.zeros((rank, size_out)))
@@ -263,41 +191,4 @@ def _stretch(magnitude: jax.Array, kernel: jax.Array, *, axis: int) -> jax.Array
     and saves the memory of a second backward pass.
     """
     lengths = jnp.linalg.norm(jax.lax.stop_gradient(kernel), axis=axis)
-    return magnitude / jnp.maximum(lengths, _TINY)
-
-
-def _adapted_layers(adapter: dict[str, np.ndarray]) -> list[str]:
-    ending = '.lora_a'
-    return [name.removesuffix(ending) for name in adapter if name.endswith(ending)]
-
-
-def _update(
-    adapter: dict[str, np.ndarray], layer: str, settings: schema.LoraConfig
-) -> np.ndarray:
-    """scale * A @ B [in, out], in float32."""
-    a = np.asarray(adapter[f'{layer}.lora_a'], np.float32)
-    return np.float32(scale(settings)) * (a @ adapter[f'{layer}.lora_b'])
-
-
-def _kernel(parameters: dict[str, np.ndarray], layer: str) -> np.ndarray:
-    """A layer's kernel [in, out]; the head's is its table's transpose."""
-    if layer == HEAD:
-        return parameters.get('lm_head.embedding', parameters['wte.embedding']).T
-    return parameters[f'{layer}.kernel']
-
-
-def _set_kernel(
-    parameters: dict[str, np.ndarray], layer: str, kernel: np.ndarray
-) -> None:
-    if layer == HEAD:
-        parameters['lm_head.embedding'] = np.ascontiguousarray(kernel.T)
-    else:
-        parameters[f'{layer}.kernel'] = kernel
-
-
-def _parent(model: gpt2.Gpt2, path: str) -> tuple[nnx.Module, str]:
-    *parents, name = path.split('.')
-    module = model
-    for step in parents:
-        module = module[int(step)] if step.isdigit() else getattr(module, step)
-    return module, name
+    return magnitude / jnp.maximum(lengths, TINY)

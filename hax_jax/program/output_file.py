@@ -54,3 +54,15 @@ def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
     while (aside := path.with_suffix(f'.{number}{path.suffix}')).exists():
         number += 1
     return path.rename(aside)
+
+
+def new_folder(name: str, path: pathlib.Path) -> list[str]:
+    """What keeps `--name=path` from being made as a new folder; [] if nothing does."""
+    if os.path.lexists(path):
+        return [f'--{name}={path} exists; give a new name, or move it away.']
+    folder = path.parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
+    return []

@@ -16,7 +16,7 @@ from hax_jax.formats import (
     peft_adapter,
     pretrained,
 )
-from hax_jax.model import lora
+from hax_jax.model import lora_merge
 from hax_jax.runs import restore, run_folder
 
 FORMATS = ('hf', 'run')
@@ -159,8 +159,10 @@ def write(found: Imported, output: pathlib.Path, *, format: str) -> list[str]:
             return _write_run(new, found, tokenizer)
         parameters = found.parameters
         if found.base is not None:
-            parameters = lora.merge(found.base.parameters, parameters, found.settings)
-        model = lora.merged_model(found.model, found.settings)
+            parameters = lora_merge.merge(
+                found.base.parameters, parameters, found.settings
+            )
+        model = lora_merge.merged_model(found.model, found.settings)
         return _write_hugging_face(new, model, parameters, tokenizer, found)
 
 
@@ -214,18 +216,16 @@ def _write_hugging_face(
     """Writes the folder, and reads it back; returns notes. The card says `adapter`."""
     facts = dict(found.facts)
     if found.settings.rank:
-        facts['LoRA'] = f'{_lora(found.settings)}, {adapter}'
+        facts['LoRA'] = f'{model_card.lora_in_words(found.settings)}, {adapter}'
     if found.notes:
         facts['notes'] = '; '.join(found.notes)
     card = model_card.make(
         f'{found.origin}, taken over by hax_jax',
         facts,
-        max_new_tokens=hf_folder.max_new_tokens(model),
+        n_positions=model.n_positions,
     )
-    notes = hf_folder.write_hugging_face(
-        folder, model, parameters, tokenizer, card=card
-    )
-    again = pretrained.load_parameters(folder, pretrained.read_model_config(folder))
+    notes = hf_folder.write(folder, model, parameters, tokenizer, card=card)
+    again = hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))
     _require_same(again, parameters)
     return notes
 
@@ -234,13 +234,4 @@ def _require_same(
     found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
 ) -> None:
     if pretrained.fingerprint(found) != pretrained.fingerprint(expected):
-        raise hf_folder.MismatchError('other parameters were read back than written.')
-
-
-def _lora(settings: schema.LoraConfig) -> str:
-    kind = 'DoRA' if settings.dora else 'LoRA'
-    root = 'sqrt(rank)' if settings.rslora else 'rank'
-    return (
-        f'{kind} of rank {settings.rank}, alpha {settings.alpha:g}, scaled by alpha / '
-        f'{root}, on {", ".join(settings.targets)}'
-    )
+        raise errors.MismatchError('other parameters were read back than written.')

@@ -18,8 +18,8 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.formats import pretrained
-from hax_jax.model import abstract, gpt2, lora, naming, param_tree
+from hax_jax.formats import hf_folder, pretrained
+from hax_jax.model import abstract, gpt2, lora, lora_merge, naming, param_tree
 from hax_jax.runs import checkpoint, run_folder
 
 
@@ -33,7 +33,7 @@ def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
         found = parts(str(source.path), step=step)
         parameters, step = found.merged(), found.step
     else:
-        parameters = pretrained.load_parameters(source.path, source.model)
+        parameters = hf_folder.read_parameters(source.path, source.model)
     digest = pretrained.fingerprint(parameters)
     return pretrained.Base(path, step, source.model, parameters, digest)
 
@@ -55,10 +55,10 @@ class Parts:
     validation_loss: float | None
 
     def merged(self) -> dict[str, np.ndarray]:
-        """All parameters of `lora.merged_model(model, lora)`."""
+        """All parameters of `lora_merge.merged_model(model, lora)`."""
         if self.base is None:
             return self.parameters
-        return lora.merge(self.base.parameters, self.parameters, self.lora)
+        return lora_merge.merge(self.base.parameters, self.parameters, self.lora)
 
 
 def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
@@ -211,7 +211,7 @@ def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
     check_template(folder, run)
     found = parts(workdir, step=step, base=base)
     run_config = run_folder.read_config(folder)
-    sizes = lora.merged_model(found.model, found.lora)
+    sizes = lora_merge.merged_model(found.model, found.lora)
     model = build(sizes, found.merged(), dtype=run_folder.compute_dtype(run_config))
     return Loaded(
         model=model,

@@ -19,8 +19,8 @@ import numpy as np
 from hax_jax import errors, files
 from hax_jax.config import convert, schema
 from hax_jax.data import text
-from hax_jax.formats import pretrained
-from hax_jax.model import lora
+from hax_jax.formats import hf_folder, pretrained
+from hax_jax.model import lora_merge
 from hax_jax.runs import checkpoint
 
 SCHEMA = 1
@@ -61,11 +61,11 @@ def find_source(path: str) -> Source:
     folder = pathlib.Path(path).expanduser()
     if (folder / 'run.json').is_file():
         run = read_run(folder)
-        model = lora.merged_model(model_config(run), lora_config(run))
+        model = lora_merge.merged_model(model_config(run), lora_config(run))
         model = dataclasses.replace(model, pad_vocab_to_multiple_of=1)
         return Source(folder, True, model, str(folder / TOKENIZER))
-    folder = pretrained.local_folder(path)
-    return Source(folder, False, pretrained.read_model_config(folder), str(folder))
+    folder = hf_folder.local_folder(path)
+    return Source(folder, False, hf_folder.read_model_config(folder), str(folder))
 
 
 def resolve(run: schema.Config) -> tuple[schema.Config, str]:

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import abstract, lora, naming, param_tree
+from hax_jax.model import abstract, lora_merge, naming, param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import optimizer
 
@@ -119,7 +119,7 @@ def create(
     """
     model = blueprint.model
     base = naming.pad_vocab(base or {}, model.config)
-    base = {**base, **lora.initial_magnitudes(base, model.lora)} if base else {}
+    base = {**base, **lora_merge.initial_magnitudes(base, model.lora)} if base else {}
     both = (model.params, model.frozen)
     wanted = {
         name: leaf for state in both for name, leaf in param_tree.named(state).items()

@@ -114,7 +114,8 @@ def in_turn(
 
 def compare(name: str, num_pairs: int) -> None:
     work, goal = WORKLOADS[name]
-    ours = Worker('worker_ours.py', work, allocator.for_a_child())
+    huge_pages = allocator.tunables(os.environ)
+    ours = Worker('worker_ours.py', work, {**os.environ, **huge_pages})
     theirs = {
         variant: Worker('worker_torch.py', {**work, 'variant': variant}, {**os.environ})
         for variant in work['variants']

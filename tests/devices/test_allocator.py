@@ -30,10 +30,15 @@ HUGE = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
     ],
 )
 def test_huge_pages_are_asked_for_where_they_help_and_nothing_is_set(
-    given: dict[str, str], libc: str, huge_pages: str, expected: dict[str, str]
+    given: dict[str, str],
+    libc: str,
+    huge_pages: str,
+    expected: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = allocator.tunables(given, libc=libc, huge_pages=huge_pages)
-    assert found == expected
+    monkeypatch.setattr(allocator, '_libc', lambda: libc)
+    monkeypatch.setattr(allocator, '_huge_pages', lambda: huge_pages)
+    assert allocator.tunables(given) == expected
 
 
 def test_a_program_begins_again_once_with_its_own_arguments(

@@ -1,7 +1,6 @@
 """Hugging Face folders that are written, and what is refused."""
 
 import json
-import os
 import pathlib
 import re
 import resource
@@ -15,7 +14,7 @@ import transformers
 from hax_jax import files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.formats import fast_tokenizer, hf_folder, model_card, pretrained
+from hax_jax.formats import hf_folder, hf_tokenizer, model_card
 from hax_jax.model import naming
 
 LETTERS = [
@@ -70,9 +69,7 @@ def test_a_folder_has_the_names_of_save_pretrained_and_reads_back_bit_equal(
         layer_norm_epsilon=1e-6,
     )
     parameters = random_parameters(model)
-    notes = hf_folder.write_hugging_face(
-        tmp_path, model, parameters, tokenizer, card=''
-    )
+    notes = hf_folder.write(tmp_path, model, parameters, tokenizer, card='')
     assert notes == []
     # Source: GPT2LMHeadModel.save_pretrained of transformers 5.23 with torch 2.13.
     head = {} if tie else {'lm_head.weight': [320, 8]}
@@ -95,9 +92,9 @@ def test_a_folder_has_the_names_of_save_pretrained_and_reads_back_bit_equal(
         'transformer.ln_f.weight': [8],
         'transformer.ln_f.bias': [8],
     }
-    again = pretrained.read_model_config(tmp_path)
+    again = hf_folder.read_model_config(tmp_path)
     assert again == model
-    read = pretrained.load_parameters(tmp_path, again)
+    read = hf_folder.read_parameters(tmp_path, again)
     assert read.keys() == parameters.keys()
     assert all(np.array_equal(read[name], parameters[name]) for name in read)
 
@@ -106,9 +103,7 @@ def test_the_configs_say_what_transformers_asks(
     tmp_path: pathlib.Path, tokenizer: text.Tokenizer
 ) -> None:
     model = make_model(attn_pdrop=0.25, resid_pdrop=0.125, tie_embeddings=False)
-    hf_folder.write_hugging_face(
-        tmp_path, model, random_parameters(model), tokenizer, card=''
-    )
+    hf_folder.write(tmp_path, model, random_parameters(model), tokenizer, card='')
     values = json.loads((tmp_path / 'config.json').read_text())
     expected = {
         'architectures': ['GPT2LMHeadModel'],
@@ -137,7 +132,7 @@ def test_the_configs_say_what_transformers_asks(
         'eos_token_id': 1,
         'pad_token_id': 1,
     }
-    assert hf_folder.max_new_tokens(make_model(n_positions=1024)) == 300
+    assert model_card.max_new_tokens(1024) == 300
 
 
 def test_rows_that_pad_the_vocabulary_must_be_gone(
@@ -145,12 +140,10 @@ def test_rows_that_pad_the_vocabulary_must_be_gone(
 ) -> None:
     padded = make_model(pad_vocab_to_multiple_of=128)
     with pytest.raises(ValueError, match=r'wte\.embedding.*384'):
-        hf_folder.write_hugging_face(
-            tmp_path, padded, random_parameters(padded), tokenizer, card=''
-        )
+        hf_folder.write(tmp_path, padded, random_parameters(padded), tokenizer, card='')
     assert not list(tmp_path.iterdir())
     whole = random_parameters(make_model())
-    hf_folder.write_hugging_face(tmp_path, padded, whole, tokenizer, card='')
+    hf_folder.write(tmp_path, padded, whole, tokenizer, card='')
     assert json.loads((tmp_path / 'config.json').read_text())['vocab_size'] == 320
 
 
@@ -165,9 +158,7 @@ def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(
             pytest.raises(OSError, match=r'model\.safetensors could not be written'),
             files.new_folder(tmp_path / 'out') as folder,
         ):
-            hf_folder.write_hugging_face(
-                folder, model, random_parameters(model), tokenizer, card=''
-            )
+            hf_folder.write(folder, model, random_parameters(model), tokenizer, card='')
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     assert not list(tmp_path.iterdir())
@@ -185,7 +176,7 @@ def test_transformers_gives_the_ids_of_sentencepiece(
     out.mkdir()
     tokenizer = text.load_tokenizer(source)
     model = make_model(vocab_size=tokenizer.vocab_size)
-    assert not hf_folder.write_hugging_face(
+    assert not hf_folder.write(
         out, model, random_parameters(model), tokenizer, card='the card\n'
     )
     pieces = sentencepiece.SentencePieceProcessor(
@@ -207,7 +198,7 @@ def test_transformers_gives_the_ids_of_gpt2(
 ) -> None:
     tokenizer = text.load_tokenizer(str(gpt2_tokenizer_folder))
     (tmp_path / 'config.json').write_text('{"model_type": "gpt2"}')
-    assert hf_folder.write_tokenizer(tmp_path, tokenizer, n_positions=16) == []
+    assert hf_tokenizer.write(tmp_path, tokenizer, n_positions=16) == []
     fast = transformers.AutoTokenizer.from_pretrained(tmp_path)
     # Source: GPT-2's vocabulary; the last is EOS.
     assert fast('Hello world').input_ids == [15496, 995]
@@ -226,7 +217,7 @@ def test_a_tokenizer_that_transformers_cant_follow_is_left_to_sentencepiece(
     model = make_model(vocab_size=tokenizer.vocab_size)
     out = tmp_path / 'out'
     out.mkdir()
-    (note,) = hf_folder.write_hugging_face(
+    (note,) = hf_folder.write(
         out, model, random_parameters(model), tokenizer, card='the card\n'
     )
     assert note.startswith('tokenizer.json is left out')
@@ -240,25 +231,25 @@ def test_a_tokenizer_that_differs_is_found(
     tmp_path: pathlib.Path, tokenizer: text.Tokenizer
 ) -> None:
     (tmp_path / 'config.json').write_text('{"model_type": "gpt2"}')
-    fast_tokenizer.write(tmp_path, tokenizer, n_positions=16)
-    assert fast_tokenizer.difference(tmp_path, tokenizer) == ''
+    assert hf_tokenizer.write(tmp_path, tokenizer, n_positions=16) == []
+    assert hf_tokenizer.difference(tmp_path, tokenizer) == ''
     path = tmp_path / 'tokenizer.json'
     whole = json.loads(path.read_text())
 
     def after(change: dict) -> str:
         path.write_text(json.dumps({**whole, **change}))
-        return fast_tokenizer.difference(tmp_path, tokenizer)
+        return hf_tokenizer.difference(tmp_path, tokenizer)
 
     merges = whole['model']['merges']
     assert 'has ids' in after({'model': {**whole['model'], 'merges': merges[1:]}})
     assert 'has ids' in after({'pre_tokenizer': {'type': 'Whitespace'}})
     assert 'decoded otherwise' in after({'decoder': None})
     path.write_text('{')
-    assert 'does not load' in fast_tokenizer.difference(tmp_path, tokenizer)
+    assert 'does not load' in hf_tokenizer.difference(tmp_path, tokenizer)
     path.write_text(json.dumps(whole))
     settings = tmp_path / 'tokenizer_config.json'
     settings.write_text(settings.read_text().replace('"</s>"', '"<unk>"'))
-    assert 'EOS is 1' in fast_tokenizer.difference(tmp_path, tokenizer)
+    assert 'EOS is 1' in hf_tokenizer.difference(tmp_path, tokenizer)
 
 
 def python_of(card: str) -> str:
@@ -272,7 +263,7 @@ def test_a_card_has_front_matter_facts_the_template_and_code(adapter: bool) -> N
         {'base': 'gpt2', 'notes': 'one | two\nthree'},
         base_name='some: "name"',
         adapter=adapter,
-        max_new_tokens=8,
+        n_positions=16,
     )
     _, front, body = card.split('---\n', 2)
     assert front == (
@@ -311,12 +302,8 @@ def test_the_example_of_a_card_runs(
 ) -> None:
     pytest.importorskip('torch', reason='torch is a development package')
     model = make_model(n_positions=256)
-    card = model_card.make(
-        'letters', {}, max_new_tokens=hf_folder.max_new_tokens(model)
-    )
-    hf_folder.write_hugging_face(
-        tmp_path, model, random_parameters(model), tokenizer, card=card
-    )
+    card = model_card.make('letters', {}, n_positions=model.n_positions)
+    hf_folder.write(tmp_path, model, random_parameters(model), tokenizer, card=card)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(compile(python_of(card), 'card', 'exec'), names)
@@ -325,23 +312,3 @@ def test_the_example_of_a_card_runs(
     pieces = text.template(tokenizer)
     prompt = text.prompt(pieces, question, max_length=256)
     assert names['ids'].tolist() == [prompt.ids]
-
-
-def test_an_output_that_cant_be_made_is_named(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / 'file'
-    file.write_text('')
-    (tmp_path / 'link').symlink_to('nowhere')
-    assert hf_folder.output_problems(tmp_path / 'new' / 'deep') == []
-    for path, message in (
-        (tmp_path, 'exists; give a new name'),
-        (tmp_path / 'link', 'exists; give a new name'),
-        (file, 'exists; give a new name'),
-        (file / 'in' / 'it', f'{file} is not a folder that can be written to'),
-    ):
-        (problem,) = hf_folder.output_problems(path)
-        assert message in problem and f'--output={path}' in problem
-    monkeypatch.setattr(os, 'access', lambda *_: False)
-    (problem,) = hf_folder.output_problems(tmp_path / 'new')
-    assert f'{tmp_path} is not a folder that can be written to' in problem

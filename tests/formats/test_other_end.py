@@ -26,7 +26,7 @@ from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh
 from hax_jax.formats import hf_folder, pretrained
-from hax_jax.model import lora, naming
+from hax_jax.model import lora, lora_merge, naming
 from hax_jax.runs import export, restore, run_folder
 from hax_jax.sampling import generation, prompt_fitting, prompts
 
@@ -86,12 +86,12 @@ def make(
     model = sizes(tokenizer)
     parameters = random(naming.parameter_shapes(model), seed=0)
     with files.new_folder(folder / 'base') as new:
-        hf_folder.write_hugging_face(new, model, parameters, tokenizer, card='a base')
+        hf_folder.write(new, model, parameters, tokenizer, card='a base')
     base, learned = None, parameters
     if settings.rank:
         shapes = lora.adapter_shapes(naming.parameter_shapes(model), settings)
         learned = random(shapes, seed=1)
-        for name, start in lora.initial_magnitudes(parameters, settings).items():
+        for name, start in lora_merge.initial_magnitudes(parameters, settings).items():
             learned[name] = start * np.exp(learned[name])
         base = pretrained.Base(
             path=str(folder / 'base'),
@@ -226,14 +226,14 @@ def test_pefts_merge_is_our_merged_export(
     adapted = peft.PeftModel.from_pretrained(base, str(tmp_path / 'peft'))
     adapted.merge_and_unload().save_pretrained(tmp_path / 'theirs')
     ours, theirs = (
-        pretrained.load_parameters(folder, pretrained.read_model_config(folder))
+        hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))
         for folder in (tmp_path / 'merged', tmp_path / 'theirs')
     )
     assert ours.keys() == theirs.keys()
     largest = max(np.abs(ours[n] - theirs[n]).max() for n in ours)
     print(f'largest difference of a parameter {largest:.3g}')
     assert largest < 1e-6
-    stored = pretrained.load_parameters(made.base, sizes(sentencepiece))
+    stored = hf_folder.read_parameters(made.base, sizes(sentencepiece))
     assert any(not np.array_equal(ours[n], stored[n]) for n in ours)
 
 
@@ -290,8 +290,6 @@ def test_an_adapter_that_peft_trained_becomes_a_run(
     shutil.rmtree(made.base)
     other = random(naming.parameter_shapes(sizes(sentencepiece)), seed=9)
     with files.new_folder(made.base) as new:
-        hf_folder.write_hugging_face(
-            new, sizes(sentencepiece), other, sentencepiece, card='another'
-        )
+        hf_folder.write(new, sizes(sentencepiece), other, sentencepiece, card='another')
     with pytest.raises(errors.InputError, match='is not the base that'):
         restore.parts(str(tmp_path / 'imported'))

@@ -299,7 +299,7 @@ def test_every_wrong_tensor_is_listed_by_the_name_in_the_file(
     said = refusal(folder)
     for line in (
         f'missing: {block}0.attn.c_attn.lora_B.weight',
-        f'{block}1.attn.c_attn.lora_A.weight has shape (2, 16), wanted (4, 16)',
+        f'{block}1.attn.c_attn.lora_A.weight has shape (2, 16), the model (4, 16)',
         f'{block}1.attn.c_attn.lora_B.weight holds int32, not floats',
         f'extra: {block}1.attn.c_attn.lora_magnitude_vector',
     ):
@@ -329,7 +329,7 @@ def test_a_tensor_that_is_there_by_two_names_is_named(folder: pathlib.Path) -> N
 
 def test_an_adapter_of_a_wider_base_is_refused(folder: pathlib.Path) -> None:
     wider = schema.ModelConfig(n_layer=2, n_head=2, n_embd=32, vocab_size=24)
-    with pytest.raises(errors.InputError, match=r'\(4, 16\), wanted \(4, 32\)'):
+    with pytest.raises(errors.InputError, match=r'\(4, 16\), the model \(4, 32\)'):
         peft_adapter.read(folder, wider)
 
 

@@ -14,8 +14,7 @@ import safetensors.numpy
 
 from hax_jax import errors
 from hax_jax.data import records, text
-from hax_jax.formats import hf_folder as hax_export
-from hax_jax.formats import peft_adapter, pretrained
+from hax_jax.formats import hf_folder, peft_adapter
 from hax_jax.model import naming
 from hax_jax.runs import export as run_export
 from hax_jax.runs import restore
@@ -130,9 +129,9 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
         'tokenizer_config.json',
     ]
     tokenizer = text.load_tokenizer(str(folder / 'full' / 'tokenizer'))
-    model = pretrained.read_model_config(out)
+    model = hf_folder.read_model_config(out)
     assert model.vocab_size == tokenizer.vocab_size  # no padding
-    read = pretrained.load_parameters(out, model)
+    read = hf_folder.read_parameters(out, model)
     assert same(read, restore.parts(str(folder / 'full')).parameters)
     check_card((out / 'README.md').read_text(), folder, library='transformers')
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1
@@ -260,7 +259,7 @@ def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
     assert done.returncode == 1
     assert done.stderr.startswith('error: the logits of the folder differ from')
     assert re.search(r'by \d\S* at row \d, place \d+ of the probe', done.stderr)
-    assert f'kept in {tmp_path}/out.mismatch2' in done.stderr
+    assert f'kept as {tmp_path}/out.mismatch2' in done.stderr
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ['out.mismatch', 'out.mismatch2']
     assert not list((tmp_path / 'out.mismatch').iterdir())
@@ -295,7 +294,7 @@ def test_wrong_tensors_of_every_format_are_found(
         save(tensors, path, metadata)
 
     monkeypatch.setattr(safetensors.numpy, 'save_file', broken)
-    with pytest.raises(hax_export.MismatchError, match=message):
+    with pytest.raises(errors.MismatchError, match=message):
         run_export.write(str(folder / workdir), str(tmp_path / 'out'), format=format_)
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
@@ -310,7 +309,7 @@ def test_an_adapter_that_tells_another_scale_is_found(
         write(new, settings, *rest, **names)
 
     monkeypatch.setattr(peft_adapter, 'write', broken)
-    with pytest.raises(hax_export.MismatchError, match='the logits of the folder'):
+    with pytest.raises(errors.MismatchError, match='the logits of the folder'):
         run_export.write(
             str(folder / 'lora'), str(tmp_path / 'out'), format='peft', step=3
         )

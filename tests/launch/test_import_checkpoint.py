@@ -124,7 +124,7 @@ def base(
 ) -> pathlib.Path:
     """The base as a Hugging Face folder."""
     folder = tmp_path_factory.mktemp('base')
-    hf_folder.write_hugging_face(folder, model, parameters, tokenizer, card='')
+    hf_folder.write(folder, model, parameters, tokenizer, card='')
     return folder
 
 
@@ -217,8 +217,8 @@ def go_on(printed: str, train_config: pathlib.Path) -> str:
 
 
 def read(folder: pathlib.Path) -> tuple[Tensors, schema.ModelConfig]:
-    model = pretrained.read_model_config(folder)
-    return pretrained.load_parameters(folder, model), model
+    model = hf_folder.read_model_config(folder)
+    return hf_folder.read_parameters(folder, model), model
 
 
 def same(found: Tensors, expected: Tensors) -> None:
@@ -282,7 +282,7 @@ def test_another_base_is_refused_by_its_hash(
 ) -> None:
     other = parameters | {'ln_f.bias': parameters['ln_f.bias'] + 1}
     (tmp_path / 'other').mkdir()
-    hf_folder.write_hugging_face(tmp_path / 'other', model, other, tokenizer, card='')
+    hf_folder.write(tmp_path / 'other', model, other, tokenizer, card='')
     out = tmp_path / 'out'
     said = refusal(str(adapter_folder), f'--base={tmp_path}/other', f'--output={out}')
     assert 'is not the base of' in said

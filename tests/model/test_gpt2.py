@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from hax_jax.config import schema
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder
 from hax_jax.model import gpt2, loss, naming, param_tree
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
@@ -130,9 +130,9 @@ def in_numpy(
 
 def golden() -> tuple[schema.ModelConfig, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(sizes, parameters, what transformers computed) of the golden model."""
-    model = pretrained.read_model_config(GOLDEN / 'gpt2')
+    model = hf_folder.read_model_config(GOLDEN / 'gpt2')
     model = dataclasses.replace(model, attention='xla')
-    parameters = pretrained.load_parameters(GOLDEN / 'gpt2', model)
+    parameters = hf_folder.read_parameters(GOLDEN / 'gpt2', model)
     with np.load(GOLDEN / 'gpt2.npz') as computed:
         return model, parameters, dict(computed)
 

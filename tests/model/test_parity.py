@@ -16,7 +16,7 @@ from flax import nnx
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.devices import mesh
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder
 from hax_jax.model import gpt2, loss, naming, param_tree
 from hax_jax.training import optimizer, train_step
 from hax_jax.training import train_state as ts
@@ -43,9 +43,9 @@ def golden(name: str) -> Rows:
 
 def begun(name: str, attention: str) -> tuple[schema.ModelConfig, Rows]:
     """(sizes, parameters) of a golden folder."""
-    model = pretrained.read_model_config(GOLDEN / name)
+    model = hf_folder.read_model_config(GOLDEN / name)
     model = dataclasses.replace(model, attention=attention)
-    return model, pretrained.load_parameters(GOLDEN / name, model)
+    return model, hf_folder.read_parameters(GOLDEN / name, model)
 
 
 def shifted(ids: np.ndarray, labels: np.ndarray, mask: np.ndarray) -> Rows:
@@ -160,8 +160,10 @@ def test_five_steps_are_those_of_torch_adamw_on_transformers_own_loss(
 
 def torch_names(computed: Rows, prefix: str) -> dict[str, str]:
     """Our name -> key, of the keys that begin so."""
+    model = schema.ModelConfig(n_layer=2, tie_embeddings=False)
+    ours = {naming.hugging_face(name): name for name in naming.parameter_shapes(model)}
     return {
-        naming.ours(key.removeprefix(prefix).removeprefix('transformer.')): key
+        ours[key.removeprefix(prefix)]: key
         for key in computed
         if key.startswith(prefix)
     }

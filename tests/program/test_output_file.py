@@ -1,6 +1,8 @@
 import os
 import pathlib
 
+import pytest
+
 from hax_jax.program import output_file
 
 
@@ -49,3 +51,23 @@ def test_a_table_with_scores_is_kept_beside_the_new_one(tmp_path: pathlib.Path) 
         assert aside == tmp_path / f'answers.{number}.md'
         assert aside.read_text() == scored
         assert not table.exists()
+
+
+def test_a_folder_that_cant_be_made_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / 'file'
+    file.write_text('')
+    (tmp_path / 'link').symlink_to('nowhere')
+    assert output_file.new_folder('output', tmp_path / 'new' / 'deep') == []
+    for path, message in (
+        (tmp_path, 'exists; give a new name'),
+        (tmp_path / 'link', 'exists; give a new name'),
+        (file, 'exists; give a new name'),
+        (file / 'in' / 'it', f'{file} is not a folder that can be written to'),
+    ):
+        (problem,) = output_file.new_folder('output', path)
+        assert message in problem and f'--output={path}' in problem
+    monkeypatch.setattr(os, 'access', lambda *_: False)
+    (problem,) = output_file.new_folder('output', tmp_path / 'new')
+    assert f'{tmp_path} is not a folder that can be written to' in problem

@@ -11,7 +11,7 @@ from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.formats import pretrained
-from hax_jax.model import lora, naming
+from hax_jax.model import lora, lora_merge, naming
 from hax_jax.runs import restore, run_folder
 from hax_jax.training import optimizer, run_setup, run_summary, train_loop
 
@@ -156,7 +156,7 @@ def test_an_imported_adapter_goes_on_upon_its_base(
         base = workdir / 'base'
     assert same(restore.parameters(str(workdir), adapter_only=True), adapter)
     merged = restore.parameters(str(workdir))
-    assert same(merged, lora.merge(PARAMETERS, adapter, LORA))
+    assert same(merged, lora_merge.merge(PARAMETERS, adapter, LORA))
     run = dataclasses.replace(
         tiny_runs.make_config(train__num_steps=9, model__pretrained=str(base)),
         lora=LORA,

@@ -15,7 +15,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh
-from hax_jax.model import lora, naming
+from hax_jax.model import lora_merge, naming
 from hax_jax.runs import restore, run_folder
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
@@ -123,7 +123,9 @@ def test_parts_say_what_stands_on_what(
         parts.model, both, lora_settings=parts.lora, dtype='float32'
     )
     merged = restore.build(
-        lora.merged_model(parts.model, parts.lora), parts.merged(), dtype='float32'
+        lora_merge.merged_model(parts.model, parts.lora),
+        parts.merged(),
+        dtype='float32',
     )
     ids = np.arange(12).reshape(2, 6)
     rows = [jax.numpy.asarray(x) for x in (ids, np.indices(ids.shape)[1], ids * 0 + 1)]

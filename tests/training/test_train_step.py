@@ -15,7 +15,7 @@ from flax import nnx
 from hax_jax.config import schema
 from hax_jax.devices import mesh
 from hax_jax.evaluation import eval_step
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import optimizer, train_step
@@ -201,9 +201,9 @@ def test_steps_are_those_of_adamw_in_numpy(
 
 
 def test_law_1_the_loss_is_that_of_transformers_shifted_once() -> None:
-    model = pretrained.read_model_config(GOLDEN / 'gpt2')
+    model = hf_folder.read_model_config(GOLDEN / 'gpt2')
     model = dataclasses.replace(model, attention='xla')
-    parameters = pretrained.load_parameters(GOLDEN / 'gpt2', model)
+    parameters = hf_folder.read_parameters(GOLDEN / 'gpt2', model)
     with np.load(GOLDEN / 'gpt2.npz') as computed:
         ids, expected, logits = computed['ids'], computed['loss'], computed['logits']
     trained = trainer(model=model)

@@ -1,13 +1,14 @@
 """A tokenizer's files as transformers' AutoTokenizer loads them, compared id for id.
 
-GPT-2's BPE is written by transformers. A SentencePiece model stays the file that it is,
-and is said again in tokenizer.json: no normalisation but U+2581 for spaces, no prefix,
-rare characters as bytes. Text that looks like a special token is plain text, as it was
-in training (`split_special_tokens`).
+transformers writes GPT-2's BPE. A SentencePiece model is copied as it is, and converted
+to tokenizer.json: no normalisation but U+2581 for spaces, no prefix, rare characters as
+bytes. Text that looks like a special token is plain text, as it was in training
+(`split_special_tokens`).
 """
 
 import itertools
 import json
+import operator
 import pathlib
 import random
 import re
@@ -15,11 +16,11 @@ from collections.abc import Sequence
 
 import tokenizers
 
-from hax_jax import files
+from hax_jax import errors, files
 from hax_jax.data import text
 
-JSON = 'tokenizer.json'
-SETTINGS = 'tokenizer_config.json'
+_JSON = 'tokenizer.json'
+_SETTINGS = 'tokenizer_config.json'
 _SPACE_MARK = '\u2581'
 _NUM_RANDOM = 1000  # probes of each kind
 _PROBES = [
@@ -39,7 +40,50 @@ _PROBES = [
 ]
 
 
-def write(folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int) -> None:
+# Stands in for the line of a model card that makes the tokenizer.
+_WITHOUT_TOKENIZER = """\
+```python
+import sentencepiece
+
+tokenizer = sentencepiece.SentencePieceProcessor(model_file=f'{folder}/tokenizer.model')
+# In place of tokenizer(piece).input_ids:
+tokenizer.encode(piece.replace('\\u2581', '_'))
+# In place of tokenizer.decode(..., skip_special_tokens=True):
+tokenizer.decode([int(i) for i in out[0, ids.shape[1] :] if i != tokenizer.eos_id()])
+```
+"""
+
+
+def write(
+    folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int
+) -> list[str]:
+    """Writes a tokenizer that transformers loads, and compares it; returns notes.
+
+    tokenizer.json is left out where transformers would not give the ids of a
+    SentencePiece model.
+
+    Raises:
+      MismatchError: transformers gives other ids than GPT-2's BPE.
+    """
+    _write_files(folder, tokenizer, n_positions=n_positions)
+    found = difference(folder, tokenizer)
+    if not found:
+        return []
+    if not (folder / text.SENTENCEPIECE_FILE).is_file():
+        raise errors.MismatchError(f'the tokenizer that was written differs: {found}.')
+    (folder / _JSON).unlink()
+    return [
+        f'{_JSON} is left out: transformers would give other ids than sentencepiece, '
+        f'with which this model was trained ({found}). Encode and decode with '
+        f'{text.SENTENCEPIECE_FILE} and sentencepiece, not with AutoTokenizer, which '
+        'some versions of transformers make of it by themselves:\n'
+        f'\n{_WITHOUT_TOKENIZER}'
+    ]
+
+
+def _write_files(
+    folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int
+) -> None:
     """Writes the tokenizer's own files, tokenizer.json and tokenizer_config.json.
 
     EOS is the padding token too: the model has no other.
@@ -48,7 +92,7 @@ def write(folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int) 
     model = folder / text.SENTENCEPIECE_FILE
     if model.is_file():
         converted, eos, unknown = _convert(model.read_bytes())
-        files.write_text(folder / JSON, converted.to_str(pretty=True) + '\n')
+        files.write_text(folder / _JSON, converted.to_str(pretty=True) + '\n')
         settings = {
             'tokenizer_class': 'PreTrainedTokenizerFast',
             'bos_token': eos,
@@ -58,7 +102,7 @@ def write(folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int) 
             'model_input_names': ['input_ids', 'attention_mask'],
         }
     else:
-        settings = json.loads((folder / SETTINGS).read_text(encoding='utf-8'))
+        settings = json.loads((folder / _SETTINGS).read_text(encoding='utf-8'))
         for name in ('is_local', 'local_files_only'):  # how it was loaded here
             settings.pop(name, None)
     settings |= {
@@ -67,13 +111,13 @@ def write(folder: pathlib.Path, tokenizer: text.Tokenizer, *, n_positions: int) 
         'clean_up_tokenization_spaces': False,
         'split_special_tokens': True,
     }
-    files.write_json(folder / SETTINGS, settings)
+    files.write_json(folder / _SETTINGS, settings)
 
 
 def difference(folder: pathlib.Path, tokenizer: text.Tokenizer) -> str:
-    """Where AutoTokenizer and `tokenizer` differ in words; '' if they agree.
+    """Where AutoTokenizer and `tokenizer` differ, in words; '' if they agree.
 
-    They are compared on hard texts and on random runs of the tokenizer's own pieces.
+    Compares hard texts and random runs of the tokenizer's own pieces.
     """
     import transformers  # 1 s to import
 
@@ -83,13 +127,13 @@ def difference(folder: pathlib.Path, tokenizer: text.Tokenizer) -> str:
         return f'transformers does not load it: {error}'
     if (fast.eos_token_id, fast.pad_token_id) != (tokenizer.eos_id, tokenizer.eos_id):
         return f'EOS is {tokenizer.eos_id}, transformers has {fast.eos_token_id}'
-    fast.model_max_length = 2**30  # no warning of probes that are longer
+    fast.model_max_length = 2**30  # else it warns of longer probes
     probes = [*_PROBES, *_random_texts(tokenizer)]
     ours, theirs = tokenizer.encode(probes), fast(probes).input_ids
     for probe, own, ids in zip(probes, ours, theirs, strict=True):
         if own != ids:
-            pairs = zip(own, ids, strict=False)  # one may go on after the other ends
-            at = sum(1 for _ in itertools.takewhile(lambda p: p[0] == p[1], pairs))
+            same = map(operator.eq, own, ids)
+            at = sum(itertools.takewhile(bool, same))  # equal tokens before the first
             return (
                 f'{_cut(probe)} has ids {own[at : at + 5]} at token {at}, in '
                 f'transformers {ids[at : at + 5]}'

@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 
 from hax_jax import errors
-from hax_jax.formats import tensor_files
+from hax_jax.formats import weight_files
 
 FIELD = 'model.pretrained'
 Tensors = dict[str, np.ndarray]
@@ -64,8 +64,8 @@ def nested(values: Tensors) -> dict[str, Any]:
 
 def read(path: pathlib.Path) -> Tensors:
     if path.is_dir():
-        return tensor_files.read_folder(path, field=FIELD)
-    return tensor_files.read_file(path, field=FIELD)
+        return weight_files.read_folder(path, field=FIELD)
+    return weight_files.read_file(path, field=FIELD)
 
 
 def refused(path: pathlib.Path) -> str:

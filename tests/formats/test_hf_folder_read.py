@@ -17,7 +17,7 @@ from flax import nnx
 
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.formats import pretrained
+from hax_jax.formats import hf_folder, pretrained
 from hax_jax.model import gpt2, param_tree
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'gpt2'
@@ -36,7 +36,7 @@ def stored() -> Tensors:
 
 
 def load(folder: pathlib.Path) -> Tensors:
-    return pretrained.load_parameters(folder, pretrained.read_model_config(folder))
+    return hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))
 
 
 def rewrite(folder: pathlib.Path, change: Callable[[Tensors], Tensors]) -> None:
@@ -57,14 +57,14 @@ def same(found: Tensors, expected: Tensors) -> None:
 
 
 def test_the_sizes_are_those_of_config_json() -> None:
-    assert pretrained.read_model_config(GOLDEN) == schema.ModelConfig(
+    assert hf_folder.read_model_config(GOLDEN) == schema.ModelConfig(
         n_layer=2, n_head=4, n_embd=32, n_positions=24, vocab_size=64
     )
 
 
 def test_sizes_that_config_json_leaves_out_are_gpt2s(folder: pathlib.Path) -> None:
     (folder / 'config.json').write_text('{"model_type": "gpt2"}')
-    assert pretrained.read_model_config(folder) == schema.ModelConfig(
+    assert hf_folder.read_model_config(folder) == schema.ModelConfig(
         n_layer=12, n_head=12, n_embd=768, n_positions=1024, vocab_size=50257
     )
 
@@ -74,14 +74,14 @@ def test_the_width_of_the_mlp_is_kept_where_it_is_not_4_n_embd(
     folder: pathlib.Path, n_inner: int | None, expected: int
 ) -> None:
     edit_config(folder, n_inner=n_inner)
-    assert pretrained.read_model_config(folder).n_inner == expected
+    assert hf_folder.read_model_config(folder).n_inner == expected
 
 
 def test_n_ctx_stands_for_n_positions_where_that_is_absent(
     folder: pathlib.Path,
 ) -> None:
     (folder / 'config.json').write_text('{"model_type": "gpt2", "n_ctx": 77}')
-    assert pretrained.read_model_config(folder).n_positions == 77
+    assert hf_folder.read_model_config(folder).n_positions == 77
 
 
 def test_each_tensor_lies_under_its_name_bit_for_bit() -> None:
@@ -216,7 +216,7 @@ def test_flax_weights_equal_those_in_torch_that_transformers_made_them_of() -> N
 @pytest.mark.parametrize('name', ['gpt2_flax', 'gpt2_flax_untied'])
 def test_flax_weights_give_the_logits_of_transformers_flax_model(name: str) -> None:
     golden = np.load(GOLDEN.parent / 'gpt2_flax.npz')
-    model = pretrained.read_model_config(GOLDEN.parent / name)
+    model = hf_folder.read_model_config(GOLDEN.parent / name)
     assert model.tie_embeddings == (name == 'gpt2_flax')
     model = dataclasses.replace(model, attention='xla')
     parameters = load(GOLDEN.parent / name)
@@ -327,7 +327,7 @@ def test_a_model_that_gpt2_py_cannot_compute_is_refused_by_name(
 ) -> None:
     edit_config(folder, **values)
     with pytest.raises(errors.InputError) as error:
-        pretrained.read_model_config(folder)
+        hf_folder.read_model_config(folder)
     assert named in str(error.value)
     assert str(folder / 'config.json') in str(error.value)
 
@@ -335,7 +335,7 @@ def test_a_model_that_gpt2_py_cannot_compute_is_refused_by_name(
 def test_all_that_it_cannot_compute_is_named_at_once(folder: pathlib.Path) -> None:
     edit_config(folder, model_type='opt', activation_function='silu', n_inner=-7)
     with pytest.raises(errors.InputError, match=r"'opt'.*'silu'.*n_inner=-7"):
-        pretrained.read_model_config(folder)
+        hf_folder.read_model_config(folder)
 
 
 @pytest.mark.parametrize('activation', schema.ACTIVATIONS)
@@ -343,7 +343,7 @@ def test_an_activation_that_gpt2_py_has_is_honoured(
     folder: pathlib.Path, activation: str
 ) -> None:
     edit_config(folder, activation_function=activation, layer_norm_epsilon=1e-3)
-    model = pretrained.read_model_config(folder)
+    model = hf_folder.read_model_config(folder)
     assert model.activation == activation
     assert model.layer_norm_epsilon == 1e-3
 
@@ -362,7 +362,7 @@ def test_another_name_of_an_activation_is_honoured(
     folder: pathlib.Path, name: str, is_called: str
 ) -> None:
     edit_config(folder, activation_function=name)
-    assert pretrained.read_model_config(folder).activation == is_called
+    assert hf_folder.read_model_config(folder).activation == is_called
 
 
 @pytest.mark.parametrize(('name', 'is_called'), OTHER_NAMES)
@@ -385,7 +385,7 @@ def test_a_config_json_that_is_no_json_object_is_refused(
 ) -> None:
     (folder / 'config.json').write_bytes(content)
     with pytest.raises(errors.InputError, match=r'config\.json is not readable JSON'):
-        pretrained.read_model_config(folder)
+        hf_folder.read_model_config(folder)
 
 
 @pytest.mark.parametrize('path', ['./nowhere', '/no/such/gpt2', 'a/b/c', 'gpt 2'])
@@ -393,7 +393,7 @@ def test_a_path_that_is_no_folder_and_no_hub_name_is_refused(path: str) -> None:
     with pytest.raises(
         errors.InputError, match=r'model\.pretrained=.* is not a folder'
     ):
-        pretrained.local_folder(path)
+        hf_folder.local_folder(path)
 
 
 def test_the_fingerprint_is_of_names_shapes_and_values_alone() -> None:
@@ -427,8 +427,8 @@ def test_a_folder_without_config_json_and_a_file_are_told_apart(
     tmp_path: pathlib.Path,
 ) -> None:
     with pytest.raises(errors.InputError, match=r'has no config\.json'):
-        pretrained.read_model_config(tmp_path)
+        hf_folder.read_model_config(tmp_path)
     file = tmp_path / 'model.safetensors'
     file.touch()
     with pytest.raises(errors.InputError, match='is a file; give the folder'):
-        pretrained.local_folder(str(file))
+        hf_folder.local_folder(str(file))

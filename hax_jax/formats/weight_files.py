@@ -1,7 +1,7 @@
-"""Tensors by the names that a file stores them under: safetensors, torch's, Flax's.
+"""A model's weights by the names a file stores: safetensors, torch's .bin, .msgpack.
 
-Floats become float32 as they are read, one tensor at a time: the peak is the model in
-float32 and little more than its largest tensor.
+Floats become float32 as they are read, one tensor at a time: memory peaks at the model
+in float32 and little more than its largest tensor.
 """
 
 import json
@@ -15,17 +15,18 @@ import ml_dtypes
 import msgpack
 import numpy as np
 import safetensors
+import safetensors.numpy
 
 from hax_jax import errors
 
-# A folder is read in the first of these formats that it holds: what to look for, and
-# the index that names the shards, where the model was cut into several files.
+# A folder is read in the first of these formats that it holds: the pattern of its
+# files, and the index of a model that was cut into several files.
 _FORMATS = (
     ('*.safetensors', 'model.safetensors.index.json'),
     ('pytorch_model*.bin', 'pytorch_model.bin.index.json'),
     ('flax_model*.msgpack', 'flax_model.msgpack.index.json'),
 )
-# The same order, for a hub's list of files: the first of these that is there.
+# The same order, for a hub's list of files: the first group that it has is downloaded.
 HUB_PATTERNS = [
     ['model.safetensors'],
     ['model.safetensors.index.json', 'model-*-of-*.safetensors'],
@@ -45,20 +46,8 @@ def read_folder(folder: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
       InputError: there is no such file, one is damaged, one that the index names is
         absent, or a name is in two files. The message begins with `field`.
     """
-    for pattern, index in _FORMATS:
-        files = {file.name for file in folder.glob(pattern)}
-        if (folder / index).is_file():
-            shards = _shards(folder / index, field)
-            absent = sorted(name for name in shards if not (folder / name).is_file())
-            if absent:
-                raise errors.InputError(
-                    f'{field}: {folder} lacks {", ".join(absent)}, which {index} '
-                    'names; copy the whole folder again.'
-                )
-            files |= shards
-        if files:
-            break
-    else:
+    names = next(filter(None, (_files(folder, *each, field) for each in _FORMATS)), [])
+    if not names:
         raise errors.InputError(
             f'{field}: {folder} has no model.safetensors, pytorch_model.bin or '
             "flax_model.msgpack; save the model with transformers' save_pretrained, "
@@ -66,7 +55,7 @@ def read_folder(folder: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
         )
     tensors: dict[str, np.ndarray] = {}
     where: dict[str, str] = {}
-    for name in sorted(files):
+    for name in names:
         found = read_file(folder / name, field=field)
         twice = sorted(tensors.keys() & found.keys())
         if twice:
@@ -115,23 +104,47 @@ def read_file(path: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
 
 
 class NotTensorsError(Exception):
-    """The file is whole, but not what it should be; says what it holds."""
+    """The file is whole, but holds something else; the message says what."""
 
 
-def _shards(index: pathlib.Path, field: str) -> set[str]:
-    """The names of the files that an index names, which lie beside it."""
+def write(
+    path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
+) -> None:
+    """Writes tensors as float32 safetensors; OSError if the disk is full."""
+    path.touch()
+    mode = path.stat().st_mode  # safetensors would let only its own user read it
+    rows = {n: np.ascontiguousarray(x, np.float32) for n, x in tensors.items()}
+    try:
+        safetensors.numpy.save_file(rows, path, metadata)
+    except safetensors.SafetensorError as error:
+        raise OSError(f'{path} could not be written: {error}') from error
+    path.chmod(mode)
+
+
+def _files(folder: pathlib.Path, pattern: str, index: str, field: str) -> list[str]:
+    """The names of a format's files in `folder`; [] if there are none."""
+    names = {file.name for file in folder.glob(pattern)}
+    path = folder / index
+    if not path.is_file():
+        return sorted(names)
     try:
         shards = set(
-            json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()
+            json.loads(path.read_text(encoding='utf-8'))['weight_map'].values()
         )
         if any(pathlib.PurePath(name).name != name for name in shards):
             raise ValueError('a file that it names is not beside it')
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise errors.InputError(
-            f'{field}: {index} is no index of a model in several files: {error!r}; '
+            f'{field}: {path} is no index of a model in several files: {error!r}; '
             'copy it again.'
         ) from error
-    return shards
+    absent = sorted(name for name in shards if not (folder / name).is_file())
+    if absent:
+        raise errors.InputError(
+            f'{field}: {folder} lacks {", ".join(absent)}, which {index} names; copy '
+            'the whole folder again.'
+        )
+    return sorted(names | shards)
 
 
 def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -146,15 +159,15 @@ def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def load_torch(path: pathlib.Path, *, mmap: bool) -> Any:
-    """What torch.save wrote into a file, none of its code run.
+    """The object in a file of torch.save; no code in the file is run.
 
     With `mmap` tensors are read when they are used; files older than torch 1.6 can't
-    be.
+    be mapped.
 
     Raises:
       NotTensorsError: it holds objects of classes, which code would have to make.
       ImportError: torch is absent.
-      Exception: torch's own, of many kinds: the file is damaged or another thing.
+      Exception: torch's own, of many kinds: the file is damaged or of another format.
     """
     import torch  # only this format needs it
 
@@ -164,7 +177,7 @@ def load_torch(path: pathlib.Path, *, mmap: bool) -> Any:
         refused = re.search(r'GLOBAL (\S+)', str(error))
         if refused:
             raise NotTensorsError(f'a pickled {refused[1]}') from error
-        if 'Weights only' in str(error):  # what follows advises to lift the guard
+        if 'Weights only' in str(error):  # the rest advises to run the file's code
             raise ValueError('torch.save has not written it') from error
         raise
 
@@ -200,7 +213,7 @@ def _msgpack(path: pathlib.Path) -> dict[str, np.ndarray]:
     ):
 
         def array(code: int, data: bytes) -> np.ndarray:
-            content.madvise(mmap.MADV_DONTNEED)  # what is read need not stay
+            content.madvise(mmap.MADV_DONTNEED)  # pages that were read need not stay
             return _flax_array(code, data)
 
         tree = msgpack.unpackb(content, ext_hook=array)
@@ -222,7 +235,7 @@ def _flax_array(code: int, data: bytes) -> np.ndarray:
     shape, name = head.unpack(), head.unpack()
     dtype = np.dtype(ml_dtypes.bfloat16 if name == 'bfloat16' else name)
     start = len(data) - math.prod(shape) * dtype.itemsize  # the bytes are the last
-    if start - head.tell() not in (2, 3, 5):  # what announces them
+    if start - head.tell() not in (2, 3, 5):  # the sizes of msgpack's length field
         raise ValueError(f'an array of shape {tuple(shape)} has other bytes')
     array = _float32(np.frombuffer(data, dtype, offset=start).reshape(shape))
     return np.require(array, requirements=['ALIGNED', 'WRITEABLE'])
