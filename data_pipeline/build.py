@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline import build_run, dataset, settings
+from data_pipeline import build_steps, dataset, settings
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors
 from hax_jax.program import config_flag, entry
@@ -87,7 +87,7 @@ def main() -> None:
         validation_share=values.validation_share,
         test_share=values.test_share,
         chosen=CONFIG.value(),
-        options=build_run.Options(
+        options=build_steps.Options(
             fields=tuple(values.fields),
             num_workers=values.num_workers,
             beam=beam,
@@ -105,7 +105,7 @@ def build(
     validation_share: float = 0.05,
     test_share: float = 0.05,
     chosen: settings.Settings = settings.Settings(),  # noqa: B008
-    options: build_run.Options = build_run.Options(),  # noqa: B008
+    options: build_steps.Options = build_steps.Options(),  # noqa: B008
 ) -> dict[str, Any]:
     """Makes the dataset, prints what became of each pair and returns its manifest.
 
@@ -122,7 +122,7 @@ def build(
         'validation': validation_share,
         'test': test_share,
     }
-    manifest = build_run.run(
+    manifest = build_steps.run(
         patterns, pathlib.Path(output), chosen, shares=shares, options=options
     )
     print(

@@ -1,0 +1,115 @@
+"""ledger.json: the account of every pair that was read, in JSON and in words."""
+
+import collections
+from collections.abc import Mapping
+from typing import Any
+
+from data_pipeline import settings
+from data_pipeline.all_pairs import all_steps, pair_store
+from data_pipeline.pair_stages import stage_ledger
+from data_pipeline.reading import sources
+from hax_jax.config import convert
+from hax_jax.data import records
+
+NAME = 'ledger.json'
+SCHEMA = 2  # 2: pairs have a weight
+
+
+def make(
+    store: pair_store.PairStore,
+    report: sources.ReadReport,
+    by_source: Mapping[str, int],
+    stages: stage_ledger.Ledger,
+    account: all_steps.Account,
+    *,
+    names: Mapping[str, str],
+    chosen: settings.Settings,
+) -> dict[str, Any]:
+    """The ledger: every pair that was read is in one split or dropped with its reason.
+
+    `by_source` counts the pairs that were read; `names` has the dataset's name of each
+    file, which takes the place of its path.
+
+    Raises:
+      ValueError: the counts do not add up, which is a defect of this program.
+    """
+    dropped = {
+        reason: {'pairs': count}
+        for reason, count in store.rows(
+            'SELECT reason, count(*) FROM (SELECT reason FROM never UNION ALL '
+            'SELECT reason FROM gone) GROUP BY reason ORDER BY reason'
+        )
+    }
+    kept: dict[str, dict[str, Any]] = {
+        name: {'pairs': 0, 'by_source': {}} for name in records.SPLITS
+    }
+    for name, source, count in store.rows(
+        'SELECT split, source, count(*) FROM kept JOIN home USING (grp) GROUP BY ALL '
+        'ORDER BY ALL'
+    ):
+        kept[name]['pairs'] += count
+        kept[name]['by_source'][source] = count
+    num_read = sum(by_source.values())
+    num_dropped = sum(row['pairs'] for row in dropped.values())
+    num_kept = sum(split['pairs'] for split in kept.values())
+    if num_read != num_dropped + num_kept or num_read != report.num_pairs:
+        raise ValueError(
+            f'{num_read} pairs were read (the files are said to hold '
+            f'{report.num_pairs}), {num_kept} kept and {num_dropped} dropped.'
+        )
+
+    def without_paths(line: str) -> str:
+        for path in sorted(names, key=len, reverse=True):
+            line = line.replace(path, names[path])
+        return line
+
+    return {
+        'schema': SCHEMA,
+        'pairs': {'read': num_read, 'dropped': num_dropped, 'kept': num_kept},
+        'read': {
+            'by_source': dict(sorted(by_source.items())),
+            'by_file': {
+                names.get(path, path): count for path, count in report.files.items()
+            },
+            'counts': report.counts,
+            'unknown_lines': [without_paths(line) for line in report.unknown_lines],
+            'warnings': [without_paths(line) for line in report.warnings],
+        },
+        'dropped': dropped,
+        'stages': stages.as_json(),
+        'gathered': account.gathered,
+        'kept': kept,
+        'notes': account.notes,
+        'settings': convert.to_dict(chosen),
+    }
+
+
+def summary(ledger: dict[str, Any]) -> str:
+    """A line each for the pairs read, dropped and kept, then the notes."""
+    pairs = ledger['pairs']
+    reasons = {reason: row['pairs'] for reason, row in ledger['dropped'].items()}
+    return '\n'.join(
+        [
+            f'read {_counted(pairs["read"], ledger["read"]["by_source"])}',
+            f'dropped {_counted(pairs["dropped"], reasons)}',
+            *(
+                f'{name} {_counted(row["pairs"], row["by_source"])}'
+                for name, row in ledger['kept'].items()
+            ),
+            *(f'note: {note}' for note in ledger['notes']),
+        ]
+    )
+
+
+def _counted(total: int, parts: dict[str, int]) -> str:
+    """Counts in words, all sources of one kind together.
+
+    3, {'chat': 1, 'reddit:a': 1, 'reddit:b': 1} -> '3 pairs (1 chat, 2 reddit)'
+    """
+    kinds: collections.Counter[str] = collections.Counter()
+    for name, count in parts.items():
+        kinds[records.kind(name)] += count
+    words = f'{total:,} pair' + 's' * (total != 1)
+    if kinds:
+        words += f' ({", ".join(f"{count:,} {kind}" for kind, count in kinds.items())})'
+    return words
