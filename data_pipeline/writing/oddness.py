@@ -63,7 +63,7 @@ class Odd:
                     end.add(sign * value, name, entry)
 
     def oddest(self, count: int) -> list[dict[str, Any]]:
-        """The pairs with the highest scores, with `score` and the `z` of each measure."""
+        """The pairs with the highest scores, with their `score` and `z`s."""
         if not self._counts[0]:
             return []
         centres = [_centre(counts) for counts in self._counts]
