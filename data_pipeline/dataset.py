@@ -31,6 +31,7 @@ from data_pipeline.writing import (
 )
 from hax_jax import errors, files
 from hax_jax.data import records, text
+from hax_jax.program import progress
 
 MANIFEST = 'manifest.json'
 SCHEMA = ledger_file.SCHEMA
@@ -164,6 +165,12 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
             'build the dataset again with python -m data_pipeline.build --overwrite.'
         )
     return manifest
+
+
+def shown_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]:
+    """As `read_pairs`, with a progress display."""
+    total = read_manifest(path)['splits'][split]['pairs']
+    return progress.over(read_pairs(path, split), f'  {split}', total, 'pair')
 
 
 def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]:
