@@ -34,8 +34,8 @@ def define_flags() -> None:
         'input',
         [],
         'A path, a pattern in quotes, tfds:NAME or hf:NAME; a prefix names the layout '
-        'of a path: threads: messages: pairs: csv: chat: reddit: or merged:. Repeat for '
-        'more.',
+        'of a path: threads: messages: pairs: csv: chat: reddit: or merged:. Repeat '
+        'for more.',
     )
     flags.DEFINE_multi_string(
         'fields',
@@ -47,20 +47,14 @@ def define_flags() -> None:
     flags.DEFINE_float('test_share', 0.05, "Test's share of the pairs; 0 for none.")
     flags.DEFINE_bool('overwrite', False, 'Replace the dataset at --output.')
     flags.DEFINE_integer(
-        'num_workers',
-        0,
-        'Processes that prepare pairs; 0: one for small inputs, else one a core.',
+        'num_workers', 0, 'Processes that prepare; 0: one, or one a core for much.'
     )
     flags.DEFINE_bool('chat_messages', False, 'Write chat/<split>.jsonl too.')
     flags.DEFINE_string('system', '', 'The system message of chat messages.')
     flags.DEFINE_string(
-        'beam_runner',
-        '',
-        'A runner of Apache Beam to prepare and write: DirectRunner, …',
+        'beam_runner', '', 'Prepare and write by Apache Beam: DirectRunner, …'
     )
-    flags.DEFINE_multi_string(
-        'beam_options', [], "Options of Beam itself, '--region=…'."
-    )
+    flags.DEFINE_multi_string('beam_options', [], "Beam's own options, '--region=…'.")
     flags.DEFINE_string(
         'beam_folder', '', "A folder that Beam's workers share with this process."
     )
