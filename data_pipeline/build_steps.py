@@ -8,12 +8,11 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from data_pipeline import dataset, settings
+from data_pipeline import build_ledger, dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store, split
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import beam_map, beam_pipeline, prepare_batch, worker_map
 from data_pipeline.reading import inputs, sources
-from data_pipeline.writing import ledger_file
 from hax_jax import errors
 from hax_jax.data import records, text
 from hax_jax.program import progress
@@ -82,10 +81,10 @@ def run(
         print(f'comparing {store.count:,} pairs ...', flush=True)
         account = all_steps.run(store, chosen, ledger, shares=shares)
         print(ledger.summary())
-        whole = ledger_file.make(
+        whole = build_ledger.make(
             store, report, by_source, ledger, account, names=names, chosen=chosen
         )
-        print(ledger_file.summary(whole))
+        print(build_ledger.summary(whole))
         store.shrink()
         print(f'writing {output} ...', flush=True)
         tokenizer = chosen.quality.tokenizer

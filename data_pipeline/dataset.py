@@ -25,7 +25,6 @@ from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import (
     chat_export,
     dropped_file,
-    ledger_file,
     manifest_facts,
     report_facts,
 )
@@ -34,8 +33,8 @@ from hax_jax.data import records, text
 from hax_jax.program import progress
 
 MANIFEST = 'manifest.json'
-SCHEMA = ledger_file.SCHEMA
-LEDGER = ledger_file.NAME
+SCHEMA = 2  # of manifest and ledger; 2: pairs have a weight
+LEDGER = 'ledger.json'
 REPORT = 'report.html'
 
 Pairs = Iterable[records.QaPair]

@@ -1,4 +1,4 @@
-"""The files of a dataset's folder: TFDS, chat messages, dropped pairs, ledger, report.
+"""The files of a dataset's folder: TFDS, chat messages, dropped pairs, report.
 
 In: the pairs of each split, in order, and the accounts of the build. Out: files. Start
 with ../dataset.py, which calls all of them; hax_qa.py holds the TFDS format,

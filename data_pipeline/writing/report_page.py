@@ -10,7 +10,6 @@ from typing import Any
 
 import jinja2
 
-from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.writing import (
     dropped_file,
     flow_chart,
@@ -54,7 +53,6 @@ def render(
         tally=tally,
         read=read,
         stages=stages,
-        kinds=stage_ledger.KINDS,
         num_read=ledger.get('pairs', {}).get('read', sum(kept.values())),
         kept=kept,
         num_kept=sum(kept.values()),

@@ -1,18 +1,15 @@
-"""ledger.json: the account of every pair that was read, in JSON and in words."""
+"""The ledger of a build: the account of every pair read, in JSON and in words."""
 
 import collections
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipeline import settings
+from data_pipeline import dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.reading import sources
 from hax_jax.config import convert
 from hax_jax.data import records
-
-NAME = 'ledger.json'
-SCHEMA = 2  # 2: pairs have a weight
 
 
 def make(
@@ -64,7 +61,7 @@ def make(
         return line
 
     return {
-        'schema': SCHEMA,
+        'schema': dataset.SCHEMA,
         'pairs': {'read': num_read, 'dropped': num_dropped, 'kept': num_kept},
         'read': {
             'by_source': dict(sorted(by_source.items())),
