@@ -3,8 +3,8 @@
     python -m data_pipeline.build --input='chats/*.md' --input='reddit/*.md' \\
         --output=data/advice --config=configs/data/advice.py
 
-Without --config it does as that file says. What each stage changed and dropped is
-printed, and stands in the dataset's ledger with examples.
+configs/data/advice.py is also the default of --config. Prints the number of pairs that
+each stage changed and dropped; the dataset's ledger has examples.
 """
 
 import pathlib
@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline import build_run, dataset, settings
+from data_pipeline import build_steps, dataset, settings
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors
 from hax_jax.program import config_flag, entry
@@ -33,28 +33,28 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         'input',
         [],
-        'What to read: a path, a pattern in quotes, tfds:NAME or hf:NAME; '
-        "'threads:', 'messages:', 'pairs:', 'csv:', 'chat:', 'reddit:' or 'merged:' "
-        'before a path says what it is. May be repeated.',
+        'A path, a pattern in quotes, tfds:NAME or hf:NAME; a prefix names the layout '
+        'of a path: threads: messages: pairs: csv: chat: reddit: or merged:. Repeat '
+        'for more.',
     )
     flags.DEFINE_multi_string(
         'fields',
         [],
-        "Which columns are what: 'question=title+body, answer=comment, score=ups'.",
+        "The columns of a pair: 'question=title+body, answer=comment, score=ups'.",
     )
     flags.DEFINE_string('output', '', 'The folder to make.')
     flags.DEFINE_float('validation_share', 0.05, "Validation's share of the pairs.")
     flags.DEFINE_float('test_share', 0.05, "Test's share of the pairs; 0 for none.")
     flags.DEFINE_bool('overwrite', False, 'Replace the dataset at --output.')
     flags.DEFINE_integer(
-        'num_workers', 0, 'Processes that prepare pairs; 0: as many as it is worth.'
+        'num_workers', 0, 'Processes that prepare; 0: one, or one a core for much.'
     )
     flags.DEFINE_bool('chat_messages', False, 'Write chat/<split>.jsonl too.')
-    flags.DEFINE_string('system', '', 'What the chat messages begin with.')
+    flags.DEFINE_string('system', '', 'The system message of chat messages.')
     flags.DEFINE_string(
         'beam_runner', '', 'Prepare and write by Apache Beam: DirectRunner, …'
     )
-    flags.DEFINE_multi_string('beam_options', [], "Beam's own, '--region=…'.")
+    flags.DEFINE_multi_string('beam_options', [], "Beam's own options, '--region=…'.")
     flags.DEFINE_string(
         'beam_folder', '', "A folder that Beam's workers share with this process."
     )
@@ -74,12 +74,12 @@ def main() -> None:
         )
     if values.num_workers < 0:
         raise errors.InputError(
-            f'--num_workers={values.num_workers} is not accepted; use 0 (as many as it '
-            'is worth) or a number of processes.'
+            f'--num_workers={values.num_workers} is not accepted; use 0 (chosen by '
+            'size) or a number of processes.'
         )
     if values.system and not values.chat_messages:
         raise errors.InputError(
-            '--system begins chat messages; give --chat_messages too, or leave it out.'
+            '--system needs --chat_messages; give it too, or leave --system out.'
         )
     build(
         values.input,
@@ -87,7 +87,7 @@ def main() -> None:
         validation_share=values.validation_share,
         test_share=values.test_share,
         chosen=CONFIG.value(),
-        options=build_run.Options(
+        options=build_steps.Options(
             fields=tuple(values.fields),
             num_workers=values.num_workers,
             beam=beam,
@@ -105,12 +105,12 @@ def build(
     validation_share: float = 0.05,
     test_share: float = 0.05,
     chosen: settings.Settings = settings.Settings(),  # noqa: B008
-    options: build_run.Options = build_run.Options(),  # noqa: B008
+    options: build_steps.Options = build_steps.Options(),  # noqa: B008
 ) -> dict[str, Any]:
-    """Makes the dataset, prints what became of each pair and returns its manifest.
+    """Makes the dataset, prints the counts of every step and returns its manifest.
 
     Raises:
-      InputError: what was given cannot be read, split or written; nothing is made.
+      InputError: an input can't be read, split or written; then no dataset is made.
     """
     if not patterns or not str(output):
         raise errors.InputError(
@@ -122,7 +122,7 @@ def build(
         'validation': validation_share,
         'test': test_share,
     }
-    manifest = build_run.run(
+    manifest = build_steps.run(
         patterns, pathlib.Path(output), chosen, shares=shares, options=options
     )
     print(

@@ -3,9 +3,9 @@
     python -m data_pipeline.collect --subreddit=relationship_advice --limit=500 \\
         --output=raw/relationship_advice.jsonl
 
-Killed and started again with the same flags, it goes on where it was. Sources:
-arctic_shift (an open archive, the default), dump (downloaded files, with --input),
-reddit (an account's app, through PRAW), reddit_json (pages that Reddit has closed).
+Killed and started again with the same flags, it continues. Sources: arctic_shift (an
+open archive, the default), dump (downloaded files, with --input), reddit (an account's
+app, through PRAW), reddit_json (pages that Reddit has closed).
 """
 
 import contextlib
@@ -15,23 +15,22 @@ import logging
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from absl import flags
 
 from data_pipeline.collecting import (
     arctic_shift,
-    best_first,
     collect_flags,
+    collect_loop,
     collect_markdown,
     collect_output,
     collect_rules,
-    collect_run,
     http_client,
     reddit_api,
     reddit_json,
 )
-from data_pipeline.dumps import dumps
+from data_pipeline.dumps import dump_source
 from data_pipeline.reading import sources
 from data_pipeline.rows import raw_thread
 from hax_jax import errors, files
@@ -42,11 +41,14 @@ _USER_AGENT = 'hax_jax data_pipeline.collect (personal, one request at a time)'
 
 
 def main() -> None:
-    """Collects, and prints what was kept, what was skipped and why."""
+    """Collects, then prints the counts of kept and skipped posts with the reasons."""
     given = flags.FLAGS
     chosen = collect_flags.settings()
     paths = sources.expand(given.input) if given.input else []
-    path, markdown = _outputs()
+    path = pathlib.Path(given.output).expanduser()
+    markdown = pathlib.Path(given.markdown).expanduser() if given.markdown else None
+    if path.suffix == '.md':  # makes both files
+        path, markdown = path.with_suffix('.jsonl'), markdown or path
     problems = output_file.problems('output', path)
     if markdown is not None:
         problems += output_file.problems('markdown', markdown)
@@ -62,22 +64,20 @@ def main() -> None:
                 'another --output.'
             ) from None
         stack.enter_context(_log(path))
-        _run(chosen, paths=paths, path=path, markdown=markdown)
+        _collect(chosen, paths=paths, path=path)
+        if markdown is not None and path.exists():
+            count = collect_markdown.write(markdown, raw_thread.read(path))
+            print(f'{markdown}: {count:,} threads in Markdown')
 
 
-def _run(
-    chosen: collect_flags.Settings,
-    *,
-    paths: list[str],
-    path: pathlib.Path,
-    markdown: pathlib.Path | None,
+def _collect(
+    chosen: collect_rules.Settings, *, paths: list[str], path: pathlib.Path
 ) -> None:
-    given = flags.FLAGS
     output = collect_output.Output(
         path,
         collecting=collect_flags.collecting(chosen, paths),
-        repeat=not given.skip_duplicates,
-        save_interval=given.save_interval,
+        repeat=not flags.FLAGS.skip_duplicates,
+        save_interval=flags.FLAGS.save_interval,
     )
     with contextlib.ExitStack() as stack:
         stack.callback(output.close)
@@ -87,27 +87,12 @@ def _run(
             print(f'{path} has {output.kept:,} threads: going on', flush=True)
         chosen = _bounded(chosen, output)
         output.save()
-        rules = collect_flags.rules(chosen)
-
-        def pause(what: str) -> None:
-            page = what == 'page'
-            seconds = chosen.batch_delay_seconds if page else chosen.delay_seconds
-            if seconds:
-                time.sleep(seconds)
-
-        source = _source(chosen, rules, paths=paths, output=output, pause=pause)
-        if isinstance(source, dumps.Dumps):
+        source = _source(chosen, paths=paths, output=output)
+        if isinstance(source, dump_source.Dumps):
             stack.callback(source.close)
-        passed_over, ended = collect_run.collect(
-            source,
-            output,
-            rules,
-            limit=given.limit,
-            start_at=given.start_at,
-            pause=pause,
-        )
+        passed_over, ended = collect_loop.collect(source, output, chosen)
         passed_over += getattr(source, 'passed_over', {})
-        print(f'{path}: {output.kept:,} threads; {collect_run.shown(output.skipped)}')
+        print(f'{path}: {output.kept:,} threads; {collect_loop.shown(output.skipped)}')
         if passed_over:
             reasons = ', '.join(f'{n:,} {why}' for why, n in passed_over.most_common())
             print(f'comments passed over in this call: {reasons}')
@@ -119,106 +104,64 @@ def _run(
                 f'note: no post of r/{chosen.subreddit} was listed; check --subreddit, '
                 '--after and --before'
             )
-        elif ended and output.kept < given.limit:
-            print(f'note: the source has no more; --limit={given.limit} is not reached')
-    if markdown is not None and path.exists():
-        count = collect_markdown.write(markdown, raw_thread.read(path))
-        print(f'{markdown}: {count:,} threads in Markdown')
-
-
-def _outputs() -> tuple[pathlib.Path, pathlib.Path | None]:
-    """The threads' file, and the Markdown's: an --output=x.md makes both."""
-    given = flags.FLAGS
-    path = pathlib.Path(given.output).expanduser()
-    markdown = pathlib.Path(given.markdown).expanduser() if given.markdown else None
-    if path.suffix == '.md':
-        path, markdown = path.with_suffix('.jsonl'), markdown or path
-    return path, markdown
+        elif ended and output.kept < chosen.limit:
+            print(
+                f'note: the source has no more; --limit={chosen.limit} is not reached'
+            )
 
 
 def _bounded(
-    chosen: collect_flags.Settings, output: collect_output.Output
-) -> collect_flags.Settings:
-    """The settings with --time_filter as a time, that of the collection's first call.
+    chosen: collect_rules.Settings, output: collect_output.Output
+) -> collect_rules.Settings:
+    """The settings with --time_filter as a time, counted from the first call.
 
-    Ranking by score needs an end too, or a call that goes on would rank other posts.
-    Reddit's own listings know the period themselves.
+    Ranking by score needs an end too, or a later call would rank other posts. Reddit's
+    own listings know the period themselves.
     """
     if chosen.source in ('reddit', 'reddit_json'):
         return chosen
     now = int(time.time())
-    if chosen.period_seconds:
-        output.facts.setdefault('after', now - chosen.period_seconds)
+    before = chosen.rules.before
+    if period := collect_flags.PERIODS_SECONDS[chosen.time_filter]:
+        output.facts.setdefault('after', now - period)
     if chosen.source == 'arctic_shift' and chosen.sort == 'top':
-        output.facts.setdefault('before', chosen.before or now)
+        output.facts.setdefault('before', before or now)
     settled = now - arctic_shift.SCORES_SETTLE_SECONDS
-    if chosen.source == 'arctic_shift' and (chosen.before or now) > settled:
+    if chosen.source == 'arctic_shift' and (before or now) > settled:
         when = datetime.datetime.fromtimestamp(settled, datetime.UTC)
         print(
             f'note: posts since {when:%Y-%m-%d %H:%M} UTC have the score of their '
             f'first minute there; --before={when:%Y-%m-%d} leaves them for later.'
         )
     return dataclasses.replace(
-        chosen,
-        after=output.facts.get('after', chosen.after),
-        before=output.facts.get('before', chosen.before),
+        chosen, rules=dataclasses.replace(chosen.rules, **output.facts)
     )
 
 
 def _source(
-    chosen: collect_flags.Settings,
-    rules: collect_rules.Rules,
-    *,
-    paths: list[str],
-    output: collect_output.Output,
-    pause: Callable[[str], None],
-) -> collect_run.Source:
-    given = flags.FLAGS
+    chosen: collect_rules.Settings, *, paths: list[str], output: collect_output.Output
+) -> collect_loop.Source:
     if chosen.source == 'dump':
-        return dumps.Dumps(
+        return dump_source.Dumps(
             paths,
-            subreddit=chosen.subreddit,
-            rules=rules,
-            sort=chosen.sort,
-            limit=max(0, given.limit - output.kept),
+            dataclasses.replace(chosen, limit=max(0, chosen.limit - output.kept)),
             knows=output.knows,
             work=collect_output.work(output.path),
         )
     if chosen.source == 'reddit':
-        return reddit_api.RedditApi(
-            base_url=given.base_url,
-            subreddit=chosen.subreddit,
-            sort=chosen.sort,
-            time_filter=given.time_filter,
-            pause=pause,
-        )
+        return reddit_api.RedditApi(chosen)
     client = http_client.Client(user_agent=_USER_AGENT)
     if chosen.source == 'reddit_json':
-        return reddit_json.RedditJson(
-            client,
-            base_url=given.base_url or reddit_json.BASE_URL,
-            subreddit=chosen.subreddit,
-            sort=chosen.sort,
-            time_filter=given.time_filter,
-            pause=pause,
-        )
-    archive = arctic_shift.ArcticShift(
-        client,
-        base_url=given.base_url or arctic_shift.BASE_URL,
-        subreddit=chosen.subreddit,
-        oldest_first=chosen.sort == 'old',
-        after=chosen.after,
-        before=chosen.before,
-        pause=pause,
-    )
+        return reddit_json.RedditJson(client, chosen)
+    archive = arctic_shift.ArcticShift(client, chosen)
     if chosen.sort == 'top':
-        return best_first.BestFirst(archive, rules=rules, knows=output.knows)
+        return arctic_shift.BestFirst(archive, rules=chosen.rules, knows=output.knows)
     return archive
 
 
 @contextlib.contextmanager
 def _log(path: pathlib.Path) -> Iterator[None]:
-    """Logs to a file, and warnings to the terminal, while the block runs."""
+    """Logs to a file, and warnings to the terminal, during the block."""
     given = flags.FLAGS
     warnings = logging.StreamHandler()
     warnings.setLevel(logging.WARNING)

@@ -1,35 +1,39 @@
-"""The dataset's folder: the pairs of each split, what they are, where the rest went.
+"""The dataset's folder: the pairs of each split, and the account of all others.
 
-    manifest.json         what is in it: sources, counts, hashes, how it was split
-    ledger.json           what became of the pairs that were read, stage by stage
+    manifest.json         its sources, counts, hashes, and how it was split
+    ledger.json           the account of every pair that was read, stage by stage
     dropped.jsonl         each pair that was dropped: id, kept_id, reason
     report.html           all of it as one page for people
     chat/<split>.jsonl    the pairs as chat messages, if the build was asked for them
     tfds/hax_qa/1.0.0/    the pairs, for `tfds.builder_from_directory`
-    packed/<key>/         packed rows, made later (hax_jax/records.py)
+    packed/<key>/         packed rows, made later (hax_jax/data/records.py)
     tokenizers/           SentencePiece models, made later
 
 The hashes are over the pairs' canonical JSON, never over TFDS's files, whose bytes
-differ from build to build. Equal input gives equal files otherwise, byte for byte: no
-clock and no path of a machine is in them.
+differ from build to build. All other files are equal byte for byte for equal inputs:
+they hold no time and no path of a machine.
 """
 
-import collections
 import contextlib
-import functools
 import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
-from data_pipeline.writing import chat_export, dropped_file, report_facts, split_facts
+from data_pipeline.writing import (
+    chat_export,
+    dropped_file,
+    manifest_facts,
+    report_facts,
+)
 from hax_jax import errors, files
 from hax_jax.data import records, text
+from hax_jax.program import progress
 
-SCHEMA = 2  # 2: pairs have a weight
 MANIFEST = 'manifest.json'
+SCHEMA = 2  # of manifest and ledger; 2: pairs have a weight
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
 
@@ -52,22 +56,21 @@ def write(
 ) -> dict[str, Any]:
     """Writes a dataset's folder whole or not at all and returns its manifest.
 
-    Each split is an iterable of pairs, or gives one when it is called; it is read once,
-    in its order, and never held. `sources` and `split_rule` are recorded in the
-    manifest as they are, `ledger` in its file; `dropped` are rows of dropped.jsonl.
-    With a `tokenizer` the report tells of tokens and of packed rows. `chat` adds the
-    chat messages, which begin with `system`, if that is given. With `beam`, Apache Beam
-    writes the TFDS files.
+    Each split is an iterable of pairs, or a function that returns one; it is read once,
+    in order. The manifest records `sources` and `split_rule` as they are. `dropped` are
+    the rows of dropped.jsonl. With a `tokenizer` the report counts tokens and packed
+    rows. `chat` adds chat messages, which begin with `system` if that is given. With
+    `beam`, Apache Beam writes the TFDS files.
 
     Raises:
-      InputError: as `check_output`, or `beam` is given and its pipeline fails.
+      InputError: as `check_output`, or the pipeline of `beam` fails.
     """
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
     # TensorFlow and Jinja: only when a dataset is written.
     from data_pipeline.writing import hax_qa, report_page
 
-    facts = {name: split_facts.SplitFacts() for name in records.SPLITS}
+    facts = {name: manifest_facts.SplitFacts() for name in records.SPLITS}
     with files.new_folder(path, replace=overwrite) as folder:
         tally = dropped_file.write(folder / dropped_file.NAME, dropped)
         report = report_facts.Collector(
@@ -78,30 +81,26 @@ def write(
             for name in records.SPLITS:
                 watchers = [facts[name].add, report.of(name)]
                 if chat:
-                    lines = folder / chat_export.FOLDER / f'{name}.jsonl'
-                    lines.parent.mkdir(exist_ok=True)
-                    file = opened.enter_context(
-                        open(lines, 'w', encoding='utf-8', newline='')
-                    )
-                    watchers.append(functools.partial(_write_chat, file, system))
+                    writer = chat_export.writer(folder, name, system=system)
+                    watchers.append(opened.enter_context(writer))
                 watched[name] = _watched(splits[name], watchers)
             if beam is None:
                 hax_qa.write(folder, watched)
             else:
                 hax_qa.write_with_beam(folder, watched, beam)
-        split_facts.check(facts, lambda name: hax_qa.read(folder, name))
+        manifest_facts.check(facts, lambda name: hax_qa.read(folder, name))
+        entries = {name: each.as_json() for name, each in facts.items()}
         manifest = {
             'schema': SCHEMA,
-            'sha256': '',
+            'sha256': records.sha256(
+                {name: entry['sha256'] for name, entry in entries.items()}
+            ),
             'template_version': text.TEMPLATE_VERSION,
-            'splits': {name: each.as_json() for name, each in facts.items()},
+            'splits': entries,
             'sources': sources,
             'split_rule': split_rule,
             'tfds': {'folder': hax_qa.FOLDER, 'version': hax_qa.TFDS_VERSION},
         }
-        manifest['sha256'] = records.sha256(
-            {name: split['sha256'] for name, split in manifest['splits'].items()}
-        )
         page = report_page.render(manifest, ledger, report.facts(), tally)
         files.write_text(folder / REPORT, page)
         files.write_json(folder / LEDGER, ledger)
@@ -119,14 +118,10 @@ def _watched(
         yield pair
 
 
-def _write_chat(file: TextIO, system: str, pair: records.QaPair) -> None:
-    file.write(chat_export.line(pair, system=system) + '\n')
-
-
 def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
     """Raises InputError unless a dataset can be written to `path`.
 
-    Only a dataset or an empty folder is ever replaced.
+    Only a dataset or an empty folder may be replaced.
     """
     path = pathlib.Path(path)
     if not path.exists():
@@ -171,12 +166,18 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     return manifest
 
 
+def shown_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]:
+    """As `read_pairs`, with a progress display."""
+    total = read_manifest(path)['splits'][split]['pairs']
+    return progress.over(read_pairs(path, split), f'  {split}', total, 'pair')
+
+
 def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]:
-    """The pairs of a split, one by one, always in the order they were written.
+    """The pairs of a split, one by one, in the order in which they were written.
 
     Raises:
-      InputError: there is no dataset at `path`, or (at the end) its pairs are not those
-        that the manifest was written for.
+      InputError: there is no dataset at `path`, or (at the end) its pairs differ from
+        those in the manifest.
     """
     if split not in records.SPLITS:
         raise errors.InputError(
@@ -190,7 +191,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
 
     digest, count = hashlib.sha256(), 0
     for pair in hax_qa.read(path, split):
-        digest.update(split_facts.line(pair))
+        digest.update(manifest_facts.line(pair))
         count += 1
         yield pair
     if digest.hexdigest() != expected['sha256']:
@@ -198,17 +199,3 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
             f'{path} is damaged: the {count} pairs of its {split} split are not the '
             f'{expected["pairs"]} that {MANIFEST} was written for. Build it again.'
         )
-
-
-def source_of(path: str | pathlib.Path, name: str, *, pairs: int) -> dict[str, Any]:
-    """What the manifest says of one input file; `name` is free of machine paths."""
-    with open(path, 'rb') as file:
-        digest = hashlib.file_digest(file, 'sha256').hexdigest()
-    return {'file': name, 'sha256': digest, 'pairs': pairs}
-
-
-def count_by_source(
-    pairs: Iterable[records.QaPair],
-) -> dict[str, int]:
-    """{'chat': 51, 'reddit': 52}, sorted by name."""
-    return dict(sorted(collections.Counter(pair.source for pair in pairs).items()))

@@ -1,4 +1,4 @@
-"""A split of a dataset to chat JSON lines, for other trainers.
+"""A split of a dataset as chat messages in JSON lines, for other trainers.
 
     python -m data_pipeline.export_chat --data=data/advice --split=train \\
         --output=train.jsonl --system='You are a kind advice columnist.'
@@ -12,7 +12,7 @@ from data_pipeline import dataset
 from data_pipeline.writing import chat_export
 from hax_jax import errors
 from hax_jax.data import records
-from hax_jax.program import entry, output_file, progress
+from hax_jax.program import entry, output_file
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
 _SPLIT = flags.DEFINE_string('split', 'train', f'One of {", ".join(records.SPLITS)}.')
@@ -23,7 +23,7 @@ _SYSTEM = flags.DEFINE_string('system', '', 'A system message for each line.')
 
 
 def main() -> None:
-    """Writes the file and prints how many lines it has."""
+    """Writes the file and prints its number of lines."""
     missing = [flag.name for flag in (_DATA, _OUTPUT) if not flag.value]
     if missing:
         raise errors.InputError(
@@ -37,11 +37,9 @@ def main() -> None:
         raise errors.InputError(
             f'--split={_SPLIT.value} is not a split; use one of {records.SPLITS}.'
         )
-    described = dataset.read_manifest(_DATA.value)['splits'][_SPLIT.value]
-    pairs = dataset.read_pairs(_DATA.value, _SPLIT.value)
-    shown = progress.over(pairs, _SPLIT.value, described['pairs'], 'pair')
+    pairs = dataset.shown_pairs(_DATA.value, _SPLIT.value)
     replaced = ', in place of what it held' if output.exists() else ''
-    count = chat_export.write(output, shown, system=_SYSTEM.value)
+    count = chat_export.write(output, pairs, system=_SYSTEM.value)
     print(f'wrote {output}: {count:,} lines{replaced}')
 
 

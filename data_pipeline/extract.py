@@ -18,7 +18,7 @@ from typing import Any
 from absl import flags
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import exact_duplicates, facts, pair_store
+from data_pipeline.all_pairs import exact_duplicates, pair_row, pair_store
 from data_pipeline.reading import sources
 from hax_jax import errors, files
 from hax_jax.data import records
@@ -63,7 +63,7 @@ def main() -> None:
         for batch in sources.batches(found):
             read = sources.read_batch(batch)
             report.add(batch, read)
-            store.add([facts.row(pair, pair, _EXACT_ALONE) for pair in read.pairs])
+            store.add([pair_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs])
         sources.check_pairs(report)
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''

@@ -1,8 +1,8 @@
-"""A dataset's pairs to the packed rows that a run reads, made once and kept.
+"""The packed rows of a dataset, which a run reads: made once and kept.
 
-`<data>/packed/<key>/` is found by its key, which follows from the manifest, the
-tokenizer, the template and the lengths: no TensorFlow and no TFDS file is needed where
-the folder was carried to.
+The key of `<data>/packed/<key>/` follows from the manifest, the tokenizer, the template
+and the lengths. A machine with a copy of the folder needs no TensorFlow and no TFDS
+files.
 """
 
 import pathlib
@@ -12,7 +12,6 @@ from data_pipeline import dataset
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
-from hax_jax.program import progress
 
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
@@ -20,9 +19,9 @@ _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 def load_tokenizer(
     data: schema.DataConfig, settings: schema.TokenizerConfig, *, path: str
 ) -> text.Tokenizer:
-    """The tokenizer at `path`, or for 'train' the dataset's own, trained once.
+    """The tokenizer at `path`, or for 'train' SentencePiece on the train split.
 
-    That is SentencePiece on the train split, kept in `<data>/tokenizers/<key>/`.
+    Trains it once and keeps it in `<data>/tokenizers/<key>/`.
     """
     if path != 'train':
         return text.load_tokenizer(path)
@@ -54,12 +53,12 @@ def load_tokenizer(
 
 
 def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib.Path:
-    """The packed cache of a dataset, made now if its key is not there yet.
+    """The folder of the packed rows, made now if its key is new.
 
-    Of several processes that share a filesystem one packs, the others wait.
+    If several processes share a filesystem, one packs and the others wait.
 
     Raises:
-      InputError: there is no dataset, or a split came out empty.
+      InputError: there is no dataset, or no pair of a split fits.
     """
     manifest = dataset.read_manifest(data.path)
     what = {
@@ -87,12 +86,9 @@ def _write(
 ) -> None:
     print(f'packing {data.path} into rows of {data.seq_len}: {folder}', flush=True)
     packed, counts, ledgers = {}, {}, {}
-    described = dataset.read_manifest(data.path)['splits']
     for split in records.SPLITS:
-        pairs = dataset.read_pairs(data.path, split)
-        total = described[split]['pairs']
         tokenized = packing.tokenize(
-            progress.over(pairs, f'  {split}', total, 'pair'),
+            dataset.shown_pairs(data.path, split),
             tokenizer,
             seq_len=data.seq_len,
             long_answers=data.long_answers,
@@ -117,8 +113,13 @@ def _write(
                 f'{data.seq_len}; raise it, or keep long answers with '
                 "data.long_answers='split'."
             )
-    meta = {**what, 'splits': counts, 'ledger': ledgers, 'eos_id': tokenizer.eos_id}
-    meta['vocab_size'] = tokenizer.vocab_size
+    meta = {
+        **what,
+        'splits': counts,
+        'ledger': ledgers,
+        'eos_id': tokenizer.eos_id,
+        'vocab_size': tokenizer.vocab_size,
+    }
     with files.new_folder(folder) as new:
         (new / 'tokenizer').mkdir()
         tokenizer.save(new / 'tokenizer')

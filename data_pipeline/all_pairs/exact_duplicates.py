@@ -1,18 +1,16 @@
-"""Exact duplicates in a store: pairs of one id, then pairs of one text."""
+"""Exact duplicates: pairs with one id, then pairs with one text."""
 
 from data_pipeline.all_pairs import pair_store
 
-_BY = (('id', 'same id'), ('text', 'same text'))
-
 
 def drop(store: pair_store.PairStore) -> None:
-    """Drops all but the best of each; `facts.Row.text` is equal where texts are.
+    """Drops all but the best of each; `pair_row.Row.text` is equal for equal texts.
 
-    A post that was saved again after its body was removed is never the best.
+    A post saved again after its body was removed is never the best.
     """
-    for column, reason in _BY:
+    for column in ('id', 'text'):
         store.sql.execute(
-            f"INSERT INTO gone SELECT ordinal, '{reason}', best FROM (SELECT ordinal, "
-            f'first_value(ordinal) OVER (PARTITION BY {column} ORDER BY body_removed, '
-            f'{pair_store.RANK}) AS best FROM kept) WHERE ordinal != best'
+            f"INSERT INTO gone SELECT ordinal, 'same {column}', best FROM (SELECT "
+            f'ordinal, first_value(ordinal) OVER (PARTITION BY {column} ORDER BY '
+            f'body_removed, {pair_store.RANK}) AS best FROM kept) WHERE ordinal != best'
         )

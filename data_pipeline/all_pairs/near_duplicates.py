@@ -1,11 +1,8 @@
-"""Near texts: found by bands of their signatures, out of core, then compared.
+"""Near duplicates: pairs whose questions and answers are both almost equal.
 
-Two pairs are near duplicates where question and answer are almost the other's; a repost
-of a question with another answer is none, as its answer is somebody's own, but both
-stay on one side of a split.
-
-Source: Broder, On the resemblance and containment of documents (1997); Leskovec et al.,
-Mining of Massive Datasets, 3.4 (bands).
+A repost of a question with another answer is no near duplicate, as its answer is new;
+`same_story` lists such pairs, which stay on one side of a split. Bands of the texts'
+signatures find candidates on the disk; their signatures are then compared.
 """
 
 from collections.abc import Iterator
@@ -14,42 +11,41 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import facts, pair_store, union
+from data_pipeline.all_pairs import disjoint_sets, pair_store, signatures
 
-REASON = 'near duplicate'
-_LARGE = 64  # texts that share a band and are all compared with one another
-_LEAST_WORDS = 8  # of a text that says where its pair must go
+_LARGE = 64  # texts that share a band and are all compared with each other
+_LEAST_WORDS = 8  # of a text that puts two groups on one side
 
 
 def find(
     store: pair_store.PairStore, chosen: settings.DuplicateSettings
 ) -> dict[str, int]:
-    """Fills the store's table `near`: which texts of two pairs are near.
+    """Fills the store's table `near` with pairs whose questions or answers are near.
 
-    Of a bucket of over 64 texts, each is compared with the best of them alone: with
-    'Help!' ten thousand times, all pairs would be too many. Such pairs are still found
-    where their other text tells them apart. Returns how many were compared so.
+    In a bucket of over 64 texts, compares each with the best one alone: for 'Help!' ten
+    thousand times, all comparisons would be too many. The other text of such pairs
+    still finds them. Returns the number of comparisons and of such buckets.
     """
+    if not chosen.near:
+        return {'compared': 0, 'large buckets': 0}
     store.sql.execute(
         'CREATE TABLE bands (bucket UBIGINT, ordinal BIGINT, field TINYINT)'
     )
-    if not chosen.near:
-        return {'compared': 0, 'large buckets': 0}
-    fields = ('question_signature', 'answer_signature')
-    query = f'SELECT ordinal, {", ".join(fields)} FROM kept'
-    for batch in store.batches(query):
-        ordinals = batch.column('ordinal').to_numpy()
-        for number, field in enumerate(fields):
-            values = facts.bands(batch.column(field).to_pylist(), chosen)
+    for batch in store.batches(
+        'SELECT ordinal, question_signature, answer_signature FROM kept'
+    ):
+        ordinals, *texts = batch.columns
+        for number, made in enumerate(texts):
+            values = signatures.bands(made.to_pylist(), chosen)
             count = values.shape[1]
-            # The band's number is part of its bucket.
+            # Equal values of two bands fall into different buckets.
             places = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
             store.insert(
                 'bands',
                 pa.table(
                     {
                         'bucket': (values ^ places).reshape(-1),
-                        'ordinal': np.repeat(ordinals, count),
+                        'ordinal': np.repeat(ordinals.to_numpy(), count),
                         'field': np.full(values.size, number, np.int8),
                     }
                 ),
@@ -82,15 +78,13 @@ def find(
 
 
 def drop(store: pair_store.PairStore) -> None:
-    """Drops all but the best of each cluster: score, then length, then id.
+    """Drops all but the best of each cluster, by `pair_store.RANK`.
 
     If a is near b and b near c, all three are one cluster.
     """
-    clusters = union.Union()
-    for one, other in store.rows(
-        'SELECT one, other FROM near WHERE question AND answer'
-    ):
-        clusters.join(one, other)
+    clusters = disjoint_sets.DisjointSets()
+    for edge in store.rows('SELECT one, other FROM near WHERE question AND answer'):
+        clusters.join(*edge)
     roots = clusters.roots()
     table = pa.table(
         {
@@ -101,17 +95,17 @@ def drop(store: pair_store.PairStore) -> None:
     store.sql.execute('CREATE TABLE clusters (ordinal BIGINT, root BIGINT)')
     store.insert('clusters', table)
     store.sql.execute(
-        f"INSERT INTO gone SELECT ordinal, '{REASON}', best FROM ("
+        "INSERT INTO gone SELECT ordinal, 'near duplicate', best FROM ("
         ' SELECT ordinal, first_value(ordinal) OVER (PARTITION BY root ORDER BY '
         f' {pair_store.RANK}) AS best FROM kept JOIN clusters USING (ordinal))'
         ' WHERE ordinal != best'
     )
 
 
-def sides(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
-    """Two groups each that hold near questions, or near answers, of eight words.
+def same_story(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    """Two groups at a time with near questions, or answers, of eight words or more.
 
-    Dropped pairs count: their groups' other pairs are of the same story.
+    Dropped pairs count: the other pairs of their groups tell the same story.
     """
     enough = ' AND '.join(
         f'(NOT near.{field} OR (a.{field}_words >= {_LEAST_WORDS} AND '
@@ -127,25 +121,18 @@ def sides(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
 
 
 def _compare(store: pair_store.PairStore, chosen: settings.DuplicateSettings) -> None:
-    """Keeps the candidates of which a text's signatures agree as often as asked."""
+    """Puts the candidates into `near` whose signatures agree up to the threshold."""
     query = (
         'SELECT one, other, a.question_signature, b.question_signature, '
         'a.answer_signature, b.answer_signature FROM candidates '
         'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other'
     )
     for batch in store.batches(query, size=20_000):
-        one, other, *signatures = (column for column in batch.columns)
-        matrices = [
-            np.frombuffer(b''.join(column.to_pylist()), np.uint32).reshape(
-                -1, chosen.num_perm
-            )
-            for column in signatures
-        ]
-        alike = [
-            np.mean(matrices[i] == matrices[i + 1], axis=1) >= chosen.threshold
-            for i in (0, 2)
-        ]
+        one, other, *made = batch.columns
+        rows = [signatures.matrix(each.to_pylist(), chosen.num_perm) for each in made]
+        question = np.mean(rows[0] == rows[1], axis=1) >= chosen.threshold
+        answer = np.mean(rows[2] == rows[3], axis=1) >= chosen.threshold
         near = pa.table(
-            {'one': one, 'other': other, 'question': alike[0], 'answer': alike[1]}
+            {'one': one, 'other': other, 'question': question, 'answer': answer}
         )
-        store.insert('near', near.filter(pa.array(alike[0] | alike[1])))
+        store.insert('near', near.filter(pa.array(question | answer)))

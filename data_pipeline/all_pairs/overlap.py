@@ -1,7 +1,7 @@
-"""What validation and test share with train: runs of eight words.
+"""Overlap of validation and test with train, in runs of eight words.
 
-A loss on text that was trained on tells nothing. Groups keep known copies together;
-this looks whether that was enough.
+A loss on text seen in training tells nothing. Components keep known copies on one side;
+this module checks the result.
 """
 
 import collections
@@ -18,12 +18,11 @@ from hax_jax.data import records
 
 _NAMED = 10
 _BATCH = 1_000  # pairs
-_NONE = np.zeros(0, np.uint64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """Of the distinct runs of a split, how many stand in train too."""
+    """The distinct runs of a split, and how many of them train has too."""
 
     runs: int
     shared: int
@@ -34,13 +33,14 @@ class Shared:
 
 
 def measure(store: pair_store.PairStore) -> dict[str, Shared]:
-    """The runs of each held-out split, and how many of them are in train.
+    """The overlap of each held-out split with train.
 
-    Held in memory: eight bytes a run of the held-out splits.
+    Holds eight bytes for each run of the held-out splits in memory.
     """
+    none = np.zeros(0, np.uint64)
     held = {
         split: np.unique(
-            np.concatenate([_NONE, *(runs for _, runs, _ in _runs(store, split))])
+            np.concatenate([none, *(runs for _, runs, _ in _runs(store, split))])
         )
         for split in records.SPLITS
         if split != 'train'
@@ -54,10 +54,10 @@ def measure(store: pair_store.PairStore) -> dict[str, Shared]:
 
 
 def check(store: pair_store.PairStore, *, limit: float) -> dict[str, Shared]:
-    """What `measure` finds.
+    """The result of `measure`.
 
     Raises:
-      InputError: a split shares more than `limit` of its runs; it names the pairs.
+      InputError: a split shares more than `limit` of its runs; names the pairs.
     """
     measured = measure(store)
     over = [split for split, each in measured.items() if each.share > limit]
@@ -76,17 +76,17 @@ def check(store: pair_store.PairStore, *, limit: float) -> dict[str, Shared]:
             for one, other, count in _pairs(store, split)[:_NAMED]
         ]
     lines.append(
-        'A loss on such pairs says little. Where they have many in common, they are '
-        'copies that were not known as such: lower duplicates.threshold '
+        'A loss on such pairs says little. Pairs with many runs in common are copies '
+        'that no rule has found: lower duplicates.threshold '
         '(--config.duplicates.threshold=0.5) or take the files that hold them twice '
-        'out of --input. Where they have few, they are phrases of a large corpus: '
-        'raise --config.split.max_shared_ngrams.'
+        'out of --input. Few runs in common are phrases of a large corpus: raise '
+        '--config.split.max_shared_ngrams.'
     )
     raise errors.InputError('\n'.join(lines))
 
 
 def _pairs(store: pair_store.PairStore, split: str) -> list[tuple[str, str, int]]:
-    """(id there, id in train, runs in common) of the pairs that share most."""
+    """(id there, id in train, runs in common) of all such pairs, most runs first."""
     holders: dict[int, set[str]] = collections.defaultdict(set)
     for ids, runs, owners in _runs(store, split):
         for run, owner in zip(runs.tolist(), owners.tolist(), strict=True):
@@ -97,15 +97,15 @@ def _pairs(store: pair_store.PairStore, split: str) -> list[tuple[str, str, int]
         _, same = _look_up(known, runs)
         shared = set(zip(runs[same].tolist(), owners[same].tolist(), strict=True))
         for run, owner in shared:
-            # Of a phrase that very many have, some stand for all.
+            # For a phrase in very many pairs, a few of them are enough.
             for holder in sorted(holders[run])[:_NAMED]:
                 common[holder, ids[owner]] += 1
-    ranked = sorted(common.items(), key=lambda item: (-item[1], item[0]))
-    return [(one, other, count) for (one, other), count in ranked]
+    found = [(one, other, count) for (one, other), count in common.items()]
+    return sorted(found, key=lambda each: (-each[2], *each))
 
 
 def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each run would stand among the sorted known ones, and whether it does."""
+    """The place of each run among the sorted known ones, and whether it is known."""
     if not len(known):
         return np.zeros(len(runs), np.int64), np.zeros(len(runs), bool)
     places = np.minimum(np.searchsorted(known, runs), len(known) - 1)
@@ -115,9 +115,9 @@ def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _runs(
     store: pair_store.PairStore, split: str
 ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-    """(ids, runs, owners) of some pairs of a split at a time.
+    """(ids, runs, owners) of a batch of a split's pairs at a time.
 
-    `runs` holds a 64-bit hash of each run, `owners` which of the ids it is of.
+    `runs` are 64-bit hashes, `owners` the index in `ids` of each run's pair.
     """
     query = (
         'SELECT {pair} FROM kept AS pairs JOIN home USING (grp) '

@@ -1,57 +1,51 @@
-"""The pairs of one build: their texts in a file, what compares them in a database.
+"""The pairs of one build: their texts in a file, the columns to compare in a database.
 
     with pair_store.beside(output) as store:
         store.add(rows)                # in any number of calls, in order
         exact_duplicates.drop(store)   # SQL over `store.sql`
         for pair in store.pairs('train'): ...
 
-A pair is known by its ordinal, as ids may come twice. DuckDB keeps within its memory
-limit and spills to `folder`; nothing else here holds more than a batch. Texts are no
-part of it: it does not sort rows of many times its limit.
+A pair is known by its ordinal, as two pairs may have one id. DuckDB keeps within its
+memory limit and spills to `folder`; no other code here holds more than a batch. Texts
+stay outside of DuckDB, which can't sort rows of many times its limit.
 """
 
 import contextlib
 import dataclasses
+import json
+import os
 import pathlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from data_pipeline.all_pairs import facts, pair_file
+from data_pipeline.all_pairs import pair_row
 from data_pipeline.pages import reddit
 from hax_jax import errors, files
 from hax_jax.data import records
 
 _BATCH = 2_000  # pairs
-# The best of several first, down to the last tie.
+# The best of several pairs first; no tie is left.
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
-_SCHEMA = pa.schema(
-    [
-        ('ordinal', pa.int64()),
-        ('id', pa.string()),
-        ('grp', pa.string()),
-        ('source', pa.string()),
-        ('file', pa.string()),
-        ('line', pa.int64()),
-        ('start', pa.int64()),
-        ('size', pa.int64()),
-        ('score', pa.int64()),
-        ('weight', pa.float64()),
-        ('answer_length', pa.int64()),
-        ('body_removed', pa.bool_()),
-        ('links', pa.list_(pa.string())),
-        ('title', pa.string()),
-        ('is_update', pa.bool_()),
-        ('text', pa.string()),
-        ('question_signature', pa.binary()),
-        ('answer_signature', pa.binary()),
-        ('runs', pa.list_(pa.uint64())),
-        ('question_words', pa.int32()),
-        ('answer_words', pa.int32()),
-    ]
-)
+# `start` and `size` are the bytes of the pair in the file of texts; `grp` is its group.
+# Every pair is in `never` (dropped before it came here), in `gone`, or in the dataset.
+_TABLES = """
+CREATE TABLE pairs (
+    ordinal BIGINT, start BIGINT, size BIGINT, id VARCHAR, grp VARCHAR, source VARCHAR,
+    file VARCHAR, line BIGINT, score BIGINT, weight DOUBLE, answer_length BIGINT,
+    body_removed BOOLEAN, links VARCHAR[], title VARCHAR, is_update BOOLEAN,
+    text VARCHAR, question_signature BLOB, answer_signature BLOB, runs UBIGINT[],
+    question_words INTEGER, answer_words INTEGER);
+CREATE TABLE never (id VARCHAR, reason VARCHAR);
+CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);
+CREATE VIEW kept AS SELECT * FROM pairs ANTI JOIN gone USING (ordinal);
+CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);
+CREATE TABLE home (grp VARCHAR, component VARCHAR, split VARCHAR, place BIGINT);
+CREATE TABLE copies (ordinal BIGINT, copies BIGINT);
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,43 +58,30 @@ class Gone:
 
 
 class PairStore:
-    """A context manager; what is in `folder` is the caller's to delete."""
+    """A context manager; its caller deletes `folder`, None for a store in memory."""
 
     def __init__(
         self, folder: pathlib.Path | None = None, *, memory_mb: int = 384
     ) -> None:
-        """`folder` None keeps all in memory, for tests."""
         self.folder = folder
-        self._texts = pair_file.PairFile(folder)
+        self.count = 0
+        self._texts = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._end = self._flushed = 0
         settings: dict[str, Any] = {
             'memory_limit': f'{memory_mb}MB',
             'threads': 2,  # each more would take a share of that memory for itself
             'preserve_insertion_order': False,
-            # The database is thrown away: nothing has to be on the disk in order.
+            # The database is thrown away: its log need not be merged into its file.
             'checkpoint_threshold': '1TB',
             'autoinstall_known_extensions': False,
             'autoload_known_extensions': False,
         }
-        where = ':memory:'
         if folder is not None:
             settings['temp_directory'] = str(folder / 'spilled')
-            where = str(folder / 'pairs.duckdb')
+        where = ':memory:' if folder is None else str(folder / 'pairs.duckdb')
         self.sql = duckdb.connect(where, config=settings)
-        self.count = 0
-        self.sql.execute('SET enable_progress_bar = false')
-        self.sql.register('schema', _SCHEMA.empty_table())
-        self.sql.execute(
-            'CREATE TABLE pairs AS SELECT * FROM schema;'
-            # Where a pair goes: a split with a number of copies, or out.
-            'CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);'
-            'CREATE TABLE never (id VARCHAR, reason VARCHAR);'
-            'CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN,'
-            ' answer BOOLEAN);'
-            'CREATE TABLE home (grp VARCHAR, component VARCHAR, split VARCHAR,'
-            ' place BIGINT);'
-            'CREATE TABLE copies (ordinal BIGINT, copies BIGINT);'
-            'CREATE VIEW kept AS SELECT * FROM pairs ANTI JOIN gone USING (ordinal);'
-        )
+        self.sql.execute(f'SET enable_progress_bar = false; {_TABLES}')
+        self._schema = self.sql.sql('FROM pairs LIMIT 0').to_arrow_table().schema
 
     def __enter__(self) -> 'PairStore':
         return self
@@ -109,28 +90,17 @@ class PairStore:
         self.sql.close()
         self._texts.close()
 
-    def add(self, rows: Sequence[facts.Row]) -> None:
-        """Takes the next rows."""
+    def add(self, rows: Sequence[pair_row.Row]) -> None:
+        """Adds the next rows."""
         for start in range(0, len(rows), _BATCH):
-            batch = rows[start : start + _BATCH]
-            values = [
-                self._values(self.count + i, each) for i, each in enumerate(batch)
-            ]
-            self.insert('pairs', pa.Table.from_pylist(values, _SCHEMA))
-            self.count += len(batch)
+            values = [self._columns(each) for each in rows[start : start + _BATCH]]
+            self.insert('pairs', pa.Table.from_pylist(values, self._schema))
 
     def leave_out(self, gone: Sequence[Gone]) -> None:
-        """Takes account of pairs that were dropped before they came here."""
+        """Records pairs that a stage dropped."""
         if gone:
-            self.insert(
-                'never',
-                pa.table(
-                    {
-                        'id': [each.id for each in gone],
-                        'reason': [each.reason for each in gone],
-                    }
-                ),
-            )
+            rows = [{'id': each.id, 'reason': each.reason} for each in gone]
+            self.insert('never', pa.Table.from_pylist(rows))
 
     def insert(self, table: str, values: pa.Table) -> None:
         """Appends an Arrow table to a table of the store."""
@@ -139,7 +109,7 @@ class PairStore:
         self.sql.unregister('incoming')
 
     def shrink(self, *, memory_mb: int = 192) -> None:
-        """Gives memory back, for what comes beside: TensorFlow takes 600 MB."""
+        """Gives memory back for TensorFlow, which takes 600 MB."""
         self.sql.execute(f"SET memory_limit = '{memory_mb}MB'")
 
     def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
@@ -148,26 +118,31 @@ class PairStore:
             yield from zip(*(column.to_pylist() for column in batch), strict=True)
 
     def batches(self, query: str, *, size: int = _BATCH) -> Iterator[pa.RecordBatch]:
-        """The same as Arrow's batches."""
+        """The rows of a query in Arrow's batches."""
         with self.sql.cursor() as cursor:
             yield from cursor.sql(query).to_arrow_reader(size)
 
     def number(self, query: str) -> int:
-        """The one number that a query gives."""
+        """The single number of a query's result."""
         (value,) = self.sql.execute(query).fetchone()
         return int(value or 0)
 
     def found(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """(pair, *what else is selected) of each row of a query that has `pairs`.
+        """(pair, *other selected columns) of each row of a query.
 
-        `{pair}` opens what the query selects.
+        The query selects `{pair}` first, from a table named `pairs`.
         """
         columns = 'pairs.start, pairs.size'
         for start, size, *more in self.rows(query.replace('{pair}', columns)):
-            yield self._texts.read(start, size), *more
+            if start + size > self._flushed:
+                self._texts.flush()
+                self._flushed = self._end
+            values = json.loads(os.pread(self._texts.fileno(), size, start))
+            values['flags'] = tuple(values['flags'])
+            yield records.QaPair(**values), *more
 
     def pairs(self, split: str) -> Iterator[records.QaPair]:
-        """The pairs of a split: groups by the hash of their names, in each by place.
+        """The pairs of a split: groups by the hash of their names, each in file order.
 
         Copies of a pair follow it; the second's id ends in '#2'.
         """
@@ -178,25 +153,22 @@ class PairStore:
             'ORDER BY home.place, pairs.file, pairs.line, pairs.id'
         )
         for pair, copies in self.found(query):
-            for number in range(1, copies + 1):
-                if number == 1:
-                    yield pair
-                else:
-                    yield dataclasses.replace(pair, id=f'{pair.id}#{number}')
+            yield pair
+            for number in range(2, copies + 1):
+                yield dataclasses.replace(pair, id=f'{pair.id}#{number}')
 
     def gone(self) -> Iterator[Gone]:
         """Every pair that was read and is not in the dataset, by reason and id.
 
-        A duplicate of a duplicate names the one that stayed, or that was dropped last.
+        A duplicate of a duplicate names the pair that stayed or was dropped last.
         """
         self.sql.execute(
             'CREATE OR REPLACE TABLE resolved AS WITH RECURSIVE walk AS ('
             ' SELECT ordinal, kept FROM gone WHERE kept IS NOT NULL'
             ' UNION ALL SELECT walk.ordinal, gone.kept FROM walk '
-            ' JOIN gone ON gone.ordinal = walk.kept WHERE gone.kept IS NOT NULL),'
-            ' deep AS (SELECT ordinal, kept FROM walk WHERE kept NOT IN '
-            ' (SELECT ordinal FROM gone WHERE kept IS NOT NULL))'
-            ' SELECT * FROM deep'
+            ' JOIN gone ON gone.ordinal = walk.kept WHERE gone.kept IS NOT NULL)'
+            ' SELECT ordinal, kept FROM walk WHERE kept NOT IN '
+            ' (SELECT ordinal FROM gone WHERE kept IS NOT NULL)'
         )
         query = (
             "SELECT id, reason, '' FROM never UNION ALL "
@@ -209,31 +181,29 @@ class PairStore:
         for values in self.rows(query):
             yield Gone(*values)
 
-    def _values(self, ordinal: int, each: facts.Row) -> dict[str, Any]:
-        pair = each.pair
-        start, size = self._texts.add(pair)
-        return {
-            **vars(each),
-            'ordinal': ordinal,
-            'id': pair.id,
+    def _columns(self, row: pair_row.Row) -> dict[str, Any]:
+        """The columns of a row (and more), whose text is appended to the file."""
+        pair = row.pair
+        text = records.canonical_json(vars(pair)).encode()
+        self._texts.write(text)
+        columns = {
+            **vars(pair),
+            **vars(row),
+            'ordinal': self.count,
+            'start': self._end,
+            'size': len(text),
             'grp': pair.group,
-            'source': pair.source,
-            'file': pair.file,
-            'line': pair.line,
-            'start': start,
-            'size': size,
-            'score': pair.score,
-            'weight': pair.weight,
             'answer_length': len(pair.answer),
             'body_removed': reddit.BODY_REMOVED in pair.flags,
-            'question_words': each.words[0],
-            'answer_words': each.words[1],
         }
+        self.count += 1
+        self._end += len(text)
+        return columns
 
 
 @contextlib.contextmanager
 def beside(output: pathlib.Path) -> Iterator[PairStore]:
-    """A store in a hidden folder beside what is being made, which goes with it.
+    """A store in a hidden folder beside `output`, deleted at the end.
 
     Raises:
       InputError: another process makes the same output, or the disk is full.

@@ -1,12 +1,13 @@
-"""Which split each pair belongs to: by whole components, in the order of their hashes.
+"""The split of each pair, by whole components in the order of their hashes.
 
-A component (groups.py) never straddles two splits: its pairs share names, a story or a
-host's mood, and would let validation see what was learned.
+A component (components.py) never spans two splits: its pairs share names, a story or a
+host's mood, so its validation pairs would repeat what was trained on.
 """
 
 import collections
 import hashlib
 import math
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,20 +27,20 @@ def assign(
     shares: Mapping[str, float],
     salt: str = SALT,
 ) -> list[str]:
-    """Gives each group of the store's `home` its split, whatever order pairs came in.
+    """Gives each group of the store's `home` its split, for any order of the pairs.
 
-    The components stand in the order of sha256(salt, name). Validation picks first,
-    then test, each in four steps; what they leave is train's:
+    Components are sorted by sha256(salt, name). Validation chooses first, then test,
+    each in four steps; train gets the rest:
 
-    1. of each source apart, components up to its share of that source's pairs;
-    2. of each kind of source ('reddit:advice' is of kind 'reddit'), up to its share;
-    3. of all that is left, up to its share of all pairs;
+    1. from each source, components up to the split's share of that source's pairs;
+    2. from each kind of source ('reddit' for 'reddit:advice'), up to its share;
+    3. from all that are left, up to its share of all pairs;
     4. if it is still empty, the smallest component.
 
-    A component of several sources counts as that of most of its pairs. In steps 1 to 3
-    one is taken if that brings the split nearer to its share, so none takes a split to
-    twice its share: 200 pairs never go where 10 are wanted. The last one left is
-    train's. Returns what came out other than asked for, a sentence each.
+    The source of a component is that of most of its pairs. Steps 1 to 3 take a
+    component if that brings the split nearer to its share, so a split never reaches
+    twice its share: 200 pairs never go where 10 are wanted. The last component left is
+    train's. Returns a sentence for each difference from the shares.
 
     100 posts of 1 pair and 3 chats of 20, at 0.05 for validation (8 of 160 pairs): 5
     posts; no chat (20 is not nearer to 3 than 0 is); then 3 posts more.
@@ -73,7 +74,7 @@ def assign(
 
 
 def check_shares(shares: Mapping[str, float]) -> None:
-    """Raises InputError unless each split has a share that it can have."""
+    """Raises InputError unless the shares are in range and leave one for train."""
     problems = []
     if not 0 < shares['validation'] < 1:
         problems.append(
@@ -98,10 +99,9 @@ def check_shares(shares: Mapping[str, float]) -> None:
 def _components(
     store: pair_store.PairStore, salt: str
 ) -> tuple[list[str], list[str], np.ndarray]:
-    """Name, source and number of pairs of each component, in their hashes' order."""
+    """Names, sources and numbers of pairs of the components, in their hashes' order."""
     most: dict[str, tuple[int, str]] = {}
     sizes: collections.Counter[str] = collections.Counter()
-    interned: dict[str, str] = {}
     query = (
         'SELECT component, source, count(*) FROM kept JOIN home USING (grp) '
         'GROUP BY ALL ORDER BY component, source'
@@ -109,8 +109,10 @@ def _components(
     for name, source, count in store.rows(query):
         sizes[name] += count
         if count > most.get(name, (0, ''))[0]:
-            most[name] = (count, interned.setdefault(source, source))
-    names = sorted(sizes, key=lambda name: _place(name, salt))
+            most[name] = (count, sys.intern(source))
+    names = sorted(
+        sizes, key=lambda name: hashlib.sha256(f'{salt}\n{name}'.encode()).hexdigest()
+    )
     return (
         names,
         [most[name][1] for name in names],
@@ -123,7 +125,7 @@ def _homes(
     sizes: np.ndarray,
     shares: Mapping[str, float],
 ) -> np.ndarray:
-    """[C] the index in `records.SPLITS` of each component; train's is 0."""
+    """[C] the index in `records.SPLITS` for each component; train is 0."""
     by_source = collections.defaultdict(list)
     by_kind = collections.defaultdict(list)
     for i, source in enumerate(sources):
@@ -153,7 +155,7 @@ def _notes(
     homes: np.ndarray,
     shares: Mapping[str, float],
 ) -> list[str]:
-    """What about these splits is other than their shares asked for, a sentence each."""
+    """A sentence for each way in which the splits differ from their shares."""
     total = int(sizes.sum())
     kinds = np.array([records.kind(source) for source in sources])
     found = []
@@ -188,7 +190,3 @@ def _none_of(kind: str, sizes: np.ndarray, split: str, share: float) -> str:
         f'{total} pairs, too many for a share of {share:g}; '
         f'--{split}_share={enough:g} would take it.'
     )
-
-
-def _place(name: str, salt: str) -> str:
-    return hashlib.sha256(f'{salt}\n{name}'.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Runs of eight words as 64-bit hashes: what texts have in common, word for word."""
+"""Runs of eight words as 64-bit hashes, to find passages that texts share."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,17 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 
 LENGTH = 8  # words
-_MOST_WORDS = 1_000_000  # whose hashes are remembered
-_SAMPLED = 4  # of so many runs one
+_MOST_WORDS = 1_000_000  # with remembered hashes
+_SAMPLED = 4  # keep one of so many runs
 _FACTORS = np.random.Philox(11).random_raw(LENGTH) | np.uint64(1)
 
 
-def of(
-    texts: Sequence[list[str]],
-) -> tuple[np.ndarray, np.ndarray]:
-    """(runs, owners): the hash of each run of each text, and which text it is of.
+def of(texts: Sequence[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """(runs, owners): the hash of each run of each text, and the index of its text.
 
-    A text of 10 words has 3 runs, one of under 8 has none.
+    A text of 10 words has 3 runs; one of under 8 words has none.
     """
     words, owners = [], []
     for owner, text in enumerate(texts):
@@ -34,14 +32,14 @@ def of(
 
 
 def sample(texts: Sequence[list[str]]) -> tuple[int, ...]:
-    """The distinct runs of one in four hashes, the same in whatever text they stand."""
+    """The distinct runs whose hash falls into one fourth: the same runs in any text."""
     runs, _ = of(texts)
-    # The high bits: those below are the factors' parity.
+    # Not the lowest bits, which depend on the parity of the factors.
     return tuple(np.unique(runs[(runs >> np.uint64(40)) % _SAMPLED == 0]).tolist())
 
 
 class _Numbers(dict[str, int]):
-    """64 bits of a word's hash; 0 of none."""
+    """64 bits of each word's hash; 0 for no word."""
 
     def __missing__(self, word: str) -> int:
         digest = hashlib.blake2b(

@@ -7,7 +7,7 @@ Source: https://github.com/ArthurHeitmann/arctic_shift/blob/master/api/README.md
     /api/comments/tree?link_id=t3_…&limit=25000 -> {"data": [nodes]}, as Reddit nests
     /api/comments/ids?ids=…,… -> {"data": [comments]}, 500 at most
 
-It lists by time alone, and for 36 hours a score there is that of the first minute.
+It lists by time alone. For 36 hours, its score of a post is that of the first minute.
 """
 
 import collections
@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from data_pipeline.collecting import http_client, reddit_shapes
+from data_pipeline.collecting import collect_rules, http_client, reddit_shapes
 
 LOG = logging.getLogger('collect')
 BASE_URL = 'https://arctic-shift.photon-reddit.com'
@@ -23,49 +23,40 @@ SCORES_SETTLE_SECONDS = 36 * 3600
 _PAGE = 100
 _ALL_COMMENTS = 25_000  # the most that a tree may be asked for
 _IDS = 500  # the most that may be looked up at once
-_PATIENCE = 3  # pages without anything new before that is believed, or an error
+_PATIENCE = 3  # full pages without a new post before that is an error
 
 
 class ArcticShift:
-    """One subreddit's posts by time, newest or oldest first, in [after, before).
+    """One subreddit's posts by time, the oldest first if that is the order asked for.
 
-    Times are seconds since 1970, 0 no bound. `pause(what)` is called before each
-    request but the first: 'page' or 'comments'.
+    Lists posts of the rules' [after, before) and waits before each request but the
+    first.
     """
 
     name = 'arctic_shift'
 
     def __init__(
-        self,
-        client: http_client.Client,
-        *,
-        base_url: str,
-        subreddit: str,
-        oldest_first: bool,
-        after: int,
-        before: int,
-        pause: Callable[[str], None],
+        self, client: http_client.Client, chosen: collect_rules.Settings
     ) -> None:
         self._client = client
-        self._base_url = base_url.rstrip('/')
-        self._subreddit = subreddit
-        self._oldest_first = oldest_first
-        self._after, self._before = after, before
-        self._pause = pause
+        self._chosen = chosen
+        self._base_url = (chosen.base_url or BASE_URL).rstrip('/')
+        self._oldest_first = chosen.sort == 'old'
+        self._after, self._before = chosen.rules.after, chosen.rules.before
         self.counts: collections.Counter[str] = collections.Counter()
-        # At the end of time there may be more tomorrow; at its beginning there is not.
-        self.goes_on_at_end = oldest_first
+        # Tomorrow has newer posts; no day has older ones.
+        self.goes_on_at_end = self._oldest_first
 
     def posts(
         self, position: dict[str, int] | None
     ) -> Iterator[tuple[reddit_shapes.Post, dict[str, int]]]:
         """(post, position after it) from `position`, each post once.
 
-        A position is a second, which is listed again when it is gone on from: several
-        posts may share one, so the caller knows which of them it had.
+        A position is a second, whose posts are all listed again: several may share
+        it, so the caller must know which of them it had.
 
         Raises:
-          SourceError: the API fails, or can't page on.
+          SourceError: the API fails, or can't list the next page.
         """
         edge = position['created_utc'] if position else None
         seen: set[str] = set()
@@ -79,7 +70,7 @@ class ArcticShift:
             if not fresh:
                 fruitless += 1
                 full = len(page) >= _PAGE
-                if not full and fruitless > 1:  # an end is believed when told twice
+                if not full and fruitless > 1:  # the end, after two empty pages
                     return
                 if fruitless > _PATIENCE:
                     raise http_client.SourceError(
@@ -88,14 +79,14 @@ class ArcticShift:
                         '--after or --before beyond it.'
                     )
                 limit = 'auto' if full else _PAGE  # up to 1,000, where it has room
-                self._pause('page')
+                self._chosen.pause('page')
                 continue
             fruitless, limit = 0, _PAGE
             for post in fresh:
                 seen.add(post.id)
                 edge = post.created_utc
                 yield post, {'created_utc': edge}
-            self._pause('page')
+            self._chosen.pause('page')
 
     def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]:
         """All comments of a post, at any depth."""
@@ -112,11 +103,11 @@ class ArcticShift:
     def _unfold(
         self, ids: list[str], known: list[reddit_shapes.Comment]
     ) -> list[reddit_shapes.Comment]:
-        """The comments that a tree folded away, looked up by id."""
+        """The comments that a tree left out, looked up by id."""
         depths = {comment.id: comment.depth for comment in known}
         found: list[reddit_shapes.Comment] = []
         for begin in range(0, len(ids), _IDS):
-            self._pause('comments')
+            self._chosen.pause('comments')
             asked = ','.join(ids[begin : begin + _IDS])
             for values in self._data('/api/comments/ids', {'ids': asked}):
                 parent = str(values.get('parent_id') or '')
@@ -133,9 +124,9 @@ class ArcticShift:
         return found
 
     def _page(self, edge: int | None, *, limit: int | str) -> list[Any]:
-        """The posts from `edge` on, that second included, or from the beginning."""
+        """The posts from second `edge` on, or from the beginning."""
         params: dict[str, Any] = {
-            'subreddit': self._subreddit,
+            'subreddit': self._chosen.subreddit,
             'sort': 'asc' if self._oldest_first else 'desc',
             'limit': limit,
         }
@@ -144,8 +135,8 @@ class ArcticShift:
             after = edge
         elif edge is not None:
             before = edge + 1
-        # Whether the bounds themselves are in is not documented: ask for a second more
-        # and drop what is outside.
+        # The API does not document whether it includes the bounds: ask for a second
+        # more and drop the posts outside.
         if after:
             params['after'] = after - 1
         if before:
@@ -153,7 +144,7 @@ class ArcticShift:
         return self._data('/api/posts/search', params)
 
     def _within(self, page: list[Any]) -> list[reddit_shapes.Post]:
-        """The page's posts, in order, without what is outside of the bounds."""
+        """The page's posts within the bounds, in order."""
         posts = {}
         for values in page:
             try:
@@ -165,7 +156,8 @@ class ArcticShift:
             after_it = self._before and post.created_utc >= self._before
             if post.created_utc >= self._after and not after_it:
                 posts[post.id] = post
-        if page and not posts and not self._is_outside(page):
+        readable = any(isinstance(p, dict) and p.get('created_utc') for p in page)
+        if page and not posts and not readable:
             raise http_client.SourceError(
                 f'{self._base_url} lists {len(page)} posts without id, title or time; '
                 'is it Arctic Shift? Check --base_url.'
@@ -176,16 +168,48 @@ class ArcticShift:
             reverse=not self._oldest_first,
         )
 
-    @staticmethod
-    def _is_outside(page: list[Any]) -> bool:
-        """Whether some of it could be read: then all of that was out of bounds."""
-        return any(isinstance(p, dict) and p.get('created_utc') for p in page)
-
     def _data(self, path: str, params: dict[str, Any]) -> list[Any]:
         answer = self._client.get_json(
             self._base_url + path, params, problem=_why_not_data
         )
         return answer['data']
+
+
+class BestFirst:
+    """The posts of Arctic Shift by score: it lists all of them, then ranks.
+
+    Gives the posts that the rules leave out as they are listed, the others at the end;
+    memory holds these. A position is None: the next call lists all again, and `knows`
+    names the posts that are done.
+    """
+
+    name = ArcticShift.name
+    goes_on_at_end = False
+
+    def __init__(
+        self,
+        archive: ArcticShift,
+        *,
+        rules: collect_rules.Rules,
+        knows: Callable[[str], bool],
+    ) -> None:
+        self._archive, self._rules, self._knows = archive, rules, knows
+        self.counts = archive.counts
+        self.comments = archive.comments
+
+    def posts(self, position: None) -> Iterator[tuple[reddit_shapes.Post, None]]:
+        """(post, None); of equal scores the earlier first."""
+        del position
+        held = []
+        for post, _ in self._archive.posts(None):
+            if collect_rules.why_not_post(post, self._rules):
+                yield post, None
+            elif not self._knows(post.id):
+                held.append(post)
+        LOG.info('%d posts are ranked by score', len(held))
+        held.sort(key=lambda post: (-post.score, post.created_utc, post.id))
+        for post in held:
+            yield post, None
 
 
 def _why_not_data(answer: Any) -> str:

@@ -1,6 +1,5 @@
 """The flags of data_pipeline.collect, in absl's spelling and in the old program's."""
 
-import dataclasses
 import datetime
 import re
 from collections.abc import Sequence
@@ -11,17 +10,17 @@ from data_pipeline.collecting import collect_rules
 from hax_jax import errors
 
 SOURCES = ('arctic_shift', 'dump', 'reddit', 'reddit_json')
-# The orders that each source has; the first is its default.
+# The orders of each source; the first is its default.
 SORTS = {
     'arctic_shift': ('new', 'old', 'top'),
     'dump': ('old', 'new', 'top'),
     'reddit': ('top', 'hot', 'new'),
     'reddit_json': ('top', 'hot', 'new'),
 }
-# Seconds before the comments of a post and before a page of posts. Arctic Shift asks
+# Seconds before the comments of a post, and before a page of posts. Arctic Shift asks
 # for no more than a couple of requests a second; PRAW keeps Reddit's pace by itself;
-# Reddit's pages get the old program's.
-DELAYS = {
+# Reddit's pages get the pace of the old program.
+DELAYS_SECONDS = {
     'arctic_shift': (0.5, 1.0),
     'dump': (0.0, 0.0),
     'reddit': (0.0, 0.0),
@@ -46,21 +45,21 @@ _LEAST = {
 
 
 def define() -> None:
-    """Defines all of them; --log_dir is absl's own."""
-    flags.DEFINE_enum('source', 'arctic_shift', SOURCES, 'Where threads come from.')
-    flags.DEFINE_string('subreddit', 'relationships', 'Without r/.')
-    flags.DEFINE_string('output', '', 'The .jsonl file to fill, or go on with.')
-    flags.DEFINE_integer('limit', 50, 'Threads that the output shall have; 0: all.')
+    """Defines all flags but --log_dir, which is absl's own."""
+    flags.DEFINE_enum('source', 'arctic_shift', SOURCES, 'The source of the threads.')
+    flags.DEFINE_string('subreddit', 'relationships', 'Its name without r/.')
+    flags.DEFINE_string('output', '', 'The .jsonl file to fill or to continue.')
+    flags.DEFINE_integer('limit', 50, 'Threads in the finished output; 0: all.')
     flags.DEFINE_string(
         'sort', '', "top, hot, new or old; '' is the source's own order."
     )
     flags.DEFINE_enum(
-        'time_filter', 'all', PERIODS_SECONDS, 'How old posts may be (for top).'
+        'time_filter', 'all', PERIODS_SECONDS, 'The greatest age of posts (for top).'
     )
     flags.DEFINE_string('after', '', 'First day or time of posts, such as 2024-01-31.')
-    flags.DEFINE_string('before', '', 'Day or time before which posts are. In UTC.')
-    flags.DEFINE_integer('start_at', 1, 'Of the posts that pass, the first to take.')
-    flags.DEFINE_integer('min_upvotes', 10, 'Of a post.')
+    flags.DEFINE_string('before', '', 'All posts are before this day or time, in UTC.')
+    flags.DEFINE_integer('start_at', 1, 'The first to take of the posts that pass.')
+    flags.DEFINE_integer('min_upvotes', 10, 'Least score of a post.')
     flags.DEFINE_integer('min_comment_length', 100, 'Characters of an answer.')
     flags.DEFINE_integer('max_answers_per_post', 1, 'The best ones; 0: all.')
     flags.DEFINE_multi_string('flair', [], 'Posts of this flair; repeat for more.')
@@ -68,7 +67,7 @@ def define() -> None:
     flags.DEFINE_bool('skip_stickied', False, 'Skip posts pinned by moderators.')
     flags.DEFINE_bool('skip_asker', False, "Skip comments by the post's own author.")
     flags.DEFINE_bool(
-        'skip_duplicates', True, 'Skip posts that the output has from finished calls.'
+        'skip_duplicates', True, 'Skip posts that finished calls put into the output.'
     )
     flags.DEFINE_float('delay', -1.0, 'Seconds before each post; -1: by source.')
     flags.DEFINE_float('batch_delay', -1.0, 'Seconds before each page; -1: by source.')
@@ -81,7 +80,7 @@ def define() -> None:
 
 
 def spell(argv: list[str]) -> list[str]:
-    """The command line with the old spelling of flags put into absl's.
+    """The command line, with the old spelling of flags replaced by absl's.
 
     ['--min-upvotes', '5', '--no-skip-duplicates'] ->
     ['--min_upvotes', '5', '--noskip_duplicates']
@@ -99,22 +98,8 @@ def _spell(argument: str) -> str:
     return f'--{name}{equals}{value}'
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the flags say, checked. `after` and `before` are seconds, 0 no bound."""
-
-    source: str
-    subreddit: str
-    sort: str
-    after: int
-    before: int
-    period_seconds: int
-    delay_seconds: float
-    batch_delay_seconds: float
-
-
-def settings() -> Settings:
-    """The flags' meaning.
+def settings() -> collect_rules.Settings:
+    """The settings that the flags give.
 
     Raises:
       InputError: names every flag that is wrong.
@@ -141,12 +126,11 @@ def settings() -> Settings:
             f'--sort={sort} is not an order that --source={given.source} has; give '
             f'{", ".join(sorts)}.'
         )
-    times = {}
-    for name in ('after', 'before'):
+    times = {'after': 0, 'before': 0}
+    for name in times:
         try:
             times[name] = seconds(given[name].value)
         except ValueError:
-            times[name] = 0
             problems.append(
                 f'--{name}={given[name].value} is no date; give 2024-01-31, '
                 '2024-01-31T18:00 or seconds since 1970.'
@@ -156,35 +140,43 @@ def settings() -> Settings:
             f'--after={given.after} is not before --before={given.before}; swap them.'
         )
     if given.time_filter != 'all' and given.after:
-        problems.append('--time_filter and --after both say how old; give one.')
-    problems += _number_problems() + _source_problems(sort)
+        problems.append('--time_filter and --after both bound the age; give one.')
+    problems += [
+        f'--{name}={given[name].value} is under {least}; give {least} or more.'
+        for name, least in _LEAST.items()
+        if given[name].value < least
+    ]
+    problems += _source_problems(sort)
     if problems:
         raise errors.InputError('\n'.join(problems))
-    delay, batch_delay = DELAYS[given.source]
-    return Settings(
+    comments, page = DELAYS_SECONDS[given.source]
+    return collect_rules.Settings(
         source=given.source,
         subreddit=subreddit,
         sort=sort,
-        after=times['after'],
-        before=times['before'],
-        period_seconds=PERIODS_SECONDS[given.time_filter],
-        delay_seconds=given.delay if given.delay >= 0 else delay,
-        batch_delay_seconds=given.batch_delay
-        if given.batch_delay >= 0
-        else batch_delay,
+        time_filter=given.time_filter,
+        rules=collect_rules.Rules(
+            min_upvotes=given.min_upvotes,
+            min_comment_length=given.min_comment_length,
+            max_answers_per_post=given.max_answers_per_post,
+            flairs=tuple(sorted(flair.strip().lower() for flair in given.flair)),
+            skip_bots=given.skip_bots,
+            skip_stickied=given.skip_stickied,
+            skip_asker=given.skip_asker,
+            **times,
+        ),
+        limit=given.limit,
+        start_at=given.start_at,
+        base_url=given.base_url,
+        delays={
+            'comments': comments if given.delay < 0 else given.delay,
+            'page': page if given.batch_delay < 0 else given.batch_delay,
+        },
     )
 
 
-def _number_problems() -> list[str]:
-    return [
-        f'--{name}={flags.FLAGS[name].value} is under {least}; give {least} or more.'
-        for name, least in _LEAST.items()
-        if flags.FLAGS[name].value < least
-    ]
-
-
 def _source_problems(sort: str) -> list[str]:
-    """What does not go with the source."""
+    """A sentence for each flag that does not go with the source."""
     given = flags.FLAGS
     problems = []
     if given.source == 'dump' and not given.input:
@@ -203,31 +195,17 @@ def _source_problems(sort: str) -> list[str]:
     unbounded = given.time_filter == 'all' and not given.after
     if given.source == 'arctic_shift' and sort == 'top' and unbounded:
         problems.append(
-            '--sort=top of arctic_shift lists every post of a time to rank them; say '
-            'which: --time_filter=month or --after=2024-01-31, or give --sort=new '
-            'with --min_upvotes.'
+            '--sort=top of arctic_shift lists every post of a time to rank them; name '
+            'it: --time_filter=month or --after=2024-01-31, or give --sort=new with '
+            '--min_upvotes.'
         )
     return problems
 
 
-def rules(chosen: Settings) -> collect_rules.Rules:
-    """The rules that the flags give."""
-    given = flags.FLAGS
-    return collect_rules.Rules(
-        min_upvotes=given.min_upvotes,
-        min_comment_length=given.min_comment_length,
-        max_answers_per_post=given.max_answers_per_post,
-        flairs=tuple(sorted(flair.strip().lower() for flair in given.flair)),
-        skip_bots=given.skip_bots,
-        skip_stickied=given.skip_stickied,
-        skip_asker=given.skip_asker,
-        after=chosen.after,
-        before=chosen.before,
-    )
-
-
-def collecting(chosen: Settings, paths: Sequence[str]) -> dict[str, object]:
-    """What makes a collection this one: what a call that goes on with it must share."""
+def collecting(
+    chosen: collect_rules.Settings, paths: Sequence[str]
+) -> dict[str, object]:
+    """The identity of a collection, which a call that continues it must share."""
     given = flags.FLAGS
     names = (
         'source after before time_filter start_at min_upvotes min_comment_length '
@@ -237,7 +215,7 @@ def collecting(chosen: Settings, paths: Sequence[str]) -> dict[str, object]:
         **{name: given[name].value for name in names.split()},
         'subreddit': chosen.subreddit.lower(),
         'sort': chosen.sort,
-        'flair': sorted(flair.strip().lower() for flair in given.flair),
+        'flair': list(chosen.rules.flairs),
         'input': list(paths),
     }
 
@@ -248,9 +226,7 @@ def seconds(text: str) -> int:
     A time without a zone is in UTC.
     """
     text = text.strip()
-    if not text:
-        return 0
-    if text.isdigit():
-        return int(text)
+    if not text or text.isdigit():
+        return int(text or 0)
     when = datetime.datetime.fromisoformat(text)
     return int(when.replace(tzinfo=when.tzinfo or datetime.UTC).timestamp())

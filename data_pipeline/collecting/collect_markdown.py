@@ -1,8 +1,8 @@
-"""Threads as the old collector's Markdown, which data_pipeline.reddit reads back.
+"""Threads in the old collector's Markdown, which data_pipeline/pages/reddit.py reads.
 
 The layout has no escapes: an ANSWER: below a blank line opens the answer, and a rule
-with `# Reddit Post` below it a header, whoever wrote them. Where a text has such lines,
-a zero-width space, which its readers drop, is put where the blank must be.
+with `# Reddit Post` below it a header, even within a text. Where a text has such lines,
+a zero-width space, which readers drop, takes the place of the blank line.
 """
 
 import datetime
@@ -20,11 +20,8 @@ _LOOKS_LIKE_RULE = re.compile(r'={20,}')
 _LOOKS_LIKE_HEADER = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
 
 
-def write(
-    path: str | os.PathLike[str],
-    threads: Iterable[raw_thread.RawThread],
-) -> int:
-    """Writes the file, whole or not at all; returns how many posts it holds."""
+def write(path: str | os.PathLike[str], threads: Iterable[raw_thread.RawThread]) -> int:
+    """Writes the file, whole or not at all; returns the number of its posts."""
     blocks = [block(thread, number=i) for i, thread in enumerate(threads, start=1)]
     files.write_text(path, ''.join(blocks))
     return len(blocks)
@@ -33,25 +30,22 @@ def write(
 def block(thread: raw_thread.RawThread, *, number: int) -> str:
     """One post, its header and its best answer."""
     date = datetime.datetime.fromtimestamp(thread.created_utc, datetime.UTC).date()
-    question = guarded(f'QUESTION: {thread.title}\n\n{thread.body.strip()}')
-    lines = [
-        '',
-        _RULE,
-        f'# Reddit Post {number}',
-        f'# Score: {thread.score} | Date: {date}',
-        f'# URL: {thread.url}',
-        _RULE,
-        '',
-        question.rstrip(),
-        '',
-        f'ANSWER: {guarded(thread.answers[0].body)}',
-        '',
-    ]
-    return '\n'.join(lines)
+    question = _guarded(f'QUESTION: {thread.title}\n\n{thread.body.strip()}')
+    return f"""
+{_RULE}
+# Reddit Post {number}
+# Score: {thread.score} | Date: {date}
+# URL: {thread.url}
+{_RULE}
+
+{question.rstrip()}
+
+ANSWER: {_guarded(thread.answers[0].body)}
+"""
 
 
-def guarded(text: str) -> str:
-    """The text, with what it takes that no line of it is read as the layout's own."""
+def _guarded(text: str) -> str:
+    """The text, with zero-width spaces so that no line reads as one of the layout."""
     raw = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
     lines: list[str] = []
     for line in raw:

@@ -1,15 +1,16 @@
-"""Which posts are collected and which comments answer them: pure functions."""
+"""The choice of posts and of the comments that answer them: pure functions."""
 
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 
 from data_pipeline.collecting import reddit_shapes
 from data_pipeline.pages import reddit
 from data_pipeline.rows import raw_thread
 
-# Accounts that post by themselves and whose names need not say so; lower case.
+# Bots, some of which no rule would recognise by their names; lower case.
 KNOWN_BOTS = frozenset(
     {
         'automoderator',
@@ -31,17 +32,16 @@ KNOWN_BOTS = frozenset(
         'wikitextbot',
     }
 )
-# haiku_bot, SomeBot2: names that end so are a bot's far oftener than not.
+# haiku_bot, SomeBot2: most accounts with such names are bots.
 _LOOKS_LIKE_BOT = re.compile(r'.*bot[-_]?\d{0,3}', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What is asked of posts and comments.
+    """The conditions that posts and comments must meet.
 
-    `after` and `before` are seconds since 1970, the first included, the second not;
-    0 is no bound. `flairs` are compared without case; none is any.
-    `max_answers_per_post` 0 keeps all.
+    Posts are of [after, before), in seconds since 1970; 0 is no bound. `flairs` are in
+    lower case; () accepts any. `max_answers_per_post` 0 keeps all.
     """
 
     min_upvotes: int = 10  # of the post
@@ -55,8 +55,32 @@ class Rules:
     before: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The source of a collection, its order, its rules, and the pace of requests.
+
+    `limit` is the number of threads, 0 for all. Skips the first `start_at` - 1 posts
+    that pass the rules. `base_url` '' is the source's own server. `delays` has the
+    seconds before the 'comments' of a post and before a 'page' of posts.
+    """
+
+    subreddit: str
+    sort: str
+    source: str = 'arctic_shift'
+    time_filter: str = 'all'
+    rules: Rules = Rules()
+    limit: int = 0
+    start_at: int = 1
+    base_url: str = ''
+    delays: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def pause(self, what: str) -> None:
+        """Waits before a request for `what`: 'comments' or 'page'."""
+        time.sleep(self.delays.get(what, 0.0))
+
+
 def why_not_post(post: reddit_shapes.Post, rules: Rules) -> str:
-    """What keeps a post out whatever its comments are; '' where nothing does."""
+    """The reason to leave a post out, whatever its comments; '' if there is none."""
     if rules.after and post.created_utc < rules.after:
         return 'before --after or --time_filter'
     if rules.before and post.created_utc >= rules.before:
@@ -75,9 +99,9 @@ def why_not_post(post: reddit_shapes.Post, rules: Rules) -> str:
 
 
 def why_not_comment(comment: reddit_shapes.Comment, rules: Rules, *, asker: str) -> str:
-    """What keeps a comment from being an answer; '' where nothing does.
+    """The reason why a comment is no answer; '' if there is none.
 
-    A deleted account's comment counts as deleted: there is a next best.
+    The comment of a deleted account counts as deleted.
     """
     if comment.gone or comment.author == reddit_shapes.DELETED:
         return 'deleted or removed'
@@ -93,9 +117,9 @@ def why_not_comment(comment: reddit_shapes.Comment, rules: Rules, *, asker: str)
 
 
 def is_bot(author: str, body: str, *, skip_bots: bool) -> bool:
-    """Whether the account is a bot's: known, signing as one, or by its name's end.
+    """Whether a bot wrote the text: a known one, or one by its signature or name.
 
-    The last, a guess, is made with `skip_bots` alone; u/JaneTalbot falls to it too.
+    Only `skip_bots` judges by the end of a name, a guess that u/JaneTalbot fails too.
     """
     name = author.lower()
     if name in KNOWN_BOTS or name.endswith('-modteam') or reddit.is_bot(body):
@@ -109,7 +133,7 @@ def best_answers(
     *,
     asker: str,
 ) -> tuple[tuple[raw_thread.RawAnswer, ...], collections.Counter[str]]:
-    """The eligible comments at any depth, the best first, and why others are not.
+    """The eligible comments at any depth, the best first, and reasons for the others.
 
     The best has most votes; of equals the earliest, then the lowest id. A comment that
     is listed twice counts once.
@@ -120,8 +144,16 @@ def best_answers(
         reason = why_not_comment(comment, rules, asker=asker)
         if reason:
             passed_over[reason] += 1
-        else:
-            eligible.setdefault(comment.id, answer(comment, asker=asker))
+            continue
+        answer = raw_thread.RawAnswer(
+            id=comment.id,
+            body=comment.body,
+            score=comment.score,
+            depth=comment.depth,
+            created_utc=comment.created_utc,
+            by_asker=comment.author == asker != reddit_shapes.DELETED,
+        )
+        eligible.setdefault(comment.id, answer)
     ranked = sorted(eligible.values(), key=rank)
     return tuple(ranked[: rules.max_answers_per_post or None]), passed_over
 
@@ -129,18 +161,6 @@ def best_answers(
 def rank(answer: raw_thread.RawAnswer) -> tuple[int, int, str]:
     """The key that sorts answers, the best first."""
     return -answer.score, answer.created_utc, answer.id
-
-
-def answer(comment: reddit_shapes.Comment, *, asker: str) -> raw_thread.RawAnswer:
-    """The comment without its author's name."""
-    return raw_thread.RawAnswer(
-        id=comment.id,
-        body=comment.body,
-        score=comment.score,
-        depth=comment.depth,
-        created_utc=comment.created_utc,
-        by_asker=comment.author == asker != reddit_shapes.DELETED,
-    )
 
 
 def thread(

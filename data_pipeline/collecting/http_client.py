@@ -1,9 +1,9 @@
-"""JSON over HTTP from servers that are busy, broken or strict: polite, and patient.
+"""JSON over HTTP, with retries and pauses for servers that are busy or broken.
 
-What passes (429, 5xx, a timeout, half an answer) is asked again after exponential
-back-off with jitter, never sooner than the server says (Retry-After, or X-Ratelimit-
-Reset). What does not (403, 404, a page of HTML) fails at once. No header is logged or
-shown; `Redaction` keeps given secrets out of any log.
+Retries a temporary failure (429, 5xx, a timeout, half an answer) after exponential
+back-off with jitter, never sooner than the server asks (Retry-After, or X-Ratelimit-
+Reset). Fails at once on 403, 404 or a page of HTML. Logs and shows no header;
+`Redaction` keeps given secrets out of any log.
 """
 
 import datetime
@@ -27,11 +27,11 @@ _SHOWN = 200  # characters of an answer that an error shows
 
 
 class SourceError(errors.InputError):
-    """A source can't be read now; the message says what it answered and what to do."""
+    """A source can't be read now; the message has its answer and a remedy."""
 
 
 class NotFoundError(SourceError):
-    """404 or 410: what was asked for is not there."""
+    """404 or 410: the server has no such page."""
 
 
 class RefusedError(SourceError):
@@ -39,7 +39,7 @@ class RefusedError(SourceError):
 
 
 class _PassingError(Exception):
-    """What may go well when it is asked again, not before `wait_seconds`."""
+    """A temporary failure; retry after `wait_seconds`."""
 
     def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
         super().__init__(message)
@@ -47,10 +47,9 @@ class _PassingError(Exception):
 
 
 class Client:
-    """Asks one server, one request at a time; `sleep` and `clock` are for tests.
+    """Sends one request at a time to one server; `sleep` and `clock` are for tests.
 
-    `longest_wait_seconds` is the longest that a server may ask to be left alone before
-    that is an error rather than a wait.
+    Raises an error if a server asks for a pause over `longest_wait_seconds`.
     """
 
     def __init__(
@@ -85,15 +84,14 @@ class Client:
         *,
         problem: Callable[[Any], str],
     ) -> Any:
-        """The JSON value that the server answers with.
+        """The JSON value of the server's answer.
 
-        `problem` says what is wrong with a value, '' if nothing; a wrong one is asked
-        for again: busy servers answer 200 with {"error": …} too.
+        `problem` returns the fault of a value, '' for a good one. A fault is retried,
+        since busy servers answer 200 with {"error": …} too.
 
         Raises:
-          NotFoundError, RefusedError: it has no such thing, or will not give it.
-          SourceError: it did not answer, whatever the patience, or asks for another
-            request than this.
+          NotFoundError, RefusedError: the server has no such page, or refuses it.
+          SourceError: every attempt failed, or the server rejects the request.
         """
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._attempts),
@@ -130,7 +128,7 @@ class Client:
         ):
             raise SourceError(f'{url!r} is no URL; give https://HOST.') from None
         except requests.exceptions.RequestException as error:
-            # Its text may have the whole request; its kind says enough.
+            # Its text may hold the whole request, so only its kind is shown.
             raise _PassingError(_kind(error)) from None
         status = response.status_code
         LOG.info(
@@ -145,10 +143,11 @@ class Client:
         if status == 429 or status >= 500 or status == 408:
             self._check_wait(url, wait_seconds)
             raise _PassingError(f'{status} {_shown(response)}', wait_seconds)
-        if _remaining(response) < 1:
+        remaining = _number(response.headers.get('X-Ratelimit-Remaining', ''))
+        if remaining is not None and remaining < 1:
             self._not_before = self._clock() + wait_seconds
         if status == 422 and _BUSY.search(response.text):
-            # Arctic Shift's way to say that it is busy.
+            # Arctic Shift answers so when it is busy.
             raise _PassingError(f'{status} {_shown(response)}', wait_seconds)
         what = f'{url} answered {status}: {_shown(response)}'
         if status in (404, 410):
@@ -219,7 +218,7 @@ class Client:
 
 
 class Redaction(logging.Filter):
-    """Puts *** in the place of secrets, in whatever is logged."""
+    """Puts *** in the place of secrets in log lines."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
@@ -231,11 +230,6 @@ class Redaction(logging.Filter):
             text = text.replace(secret, '***')
         record.msg, record.args = text, None
         return True
-
-
-def _remaining(response: requests.Response) -> float:
-    number = _number(response.headers.get('X-Ratelimit-Remaining', ''))
-    return float('inf') if number is None else number
 
 
 def _number(text: str) -> float | None:
@@ -258,12 +252,12 @@ def _shown(response: requests.Response) -> str:
 
 
 def _kind(error: requests.exceptions.RequestException) -> str:
-    if isinstance(error, requests.exceptions.Timeout):
-        return 'no answer in time'
-    if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return 'an answer that broke off'
-    if isinstance(error, requests.exceptions.SSLError):
-        return 'no secure connection'
-    if isinstance(error, requests.exceptions.ConnectionError):
-        return 'no connection'
+    for kind, words in (  # SSLError before ConnectionError, its base
+        (requests.exceptions.Timeout, 'no answer in time'),
+        (requests.exceptions.ChunkedEncodingError, 'an answer that broke off'),
+        (requests.exceptions.SSLError, 'no secure connection'),
+        (requests.exceptions.ConnectionError, 'no connection'),
+    ):
+        if isinstance(error, kind):
+            return words
     return type(error).__name__

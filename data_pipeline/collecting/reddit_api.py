@@ -1,59 +1,34 @@
-"""Posts and comments from Reddit's API, through PRAW: it has the account and the pace.
+"""Posts and comments from Reddit's API through PRAW, which logs in and keeps the pace.
 
-The app's id and secret and a user agent come from the environment: never from a flag,
-which other users of a machine can read. https://www.reddit.com/prefs/apps makes them.
+The environment has the app's id and secret and a user agent; other users of a machine
+could read flags. Make an app at https://www.reddit.com/prefs/apps.
 """
 
 import collections
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.collecting import http_client, reddit_shapes
+from data_pipeline.collecting import collect_rules, http_client, reddit_shapes
 from hax_jax import errors
 
 VARIABLES = ('REDDIT_CLIENT_ID', 'REDDIT_CLIENT_SECRET', 'REDDIT_USER_AGENT')
-_POST = (
-    'id',
-    'subreddit',
-    'title',
-    'selftext',
-    'link_flair_text',
-    'author',
-    'score',
-    'num_comments',
-    'created_utc',
-    'permalink',
-    'stickied',
-    'removed_by_category',
-)
-_COMMENT = ('id', 'parent_id', 'author', 'body', 'score', 'created_utc', 'stickied')
 
 
 class RedditApi:
-    """One subreddit's listing; `pause` as in ArcticShift.
+    """One subreddit's listing.
 
     Raises:
       InputError: PRAW is not installed, or a variable is not set.
     """
 
     name = 'reddit'
-    goes_on_at_end = False  # a listing begins anew with what is new or hot then
+    goes_on_at_end = False  # a later listing starts with the posts of that day
 
-    def __init__(
-        self,
-        *,
-        base_url: str,
-        subreddit: str,
-        sort: str,
-        time_filter: str,
-        pause: Callable[[str], None],
-    ) -> None:
-        self._reddit = _connect(base_url)
-        self._subreddit = subreddit
-        self._sort, self._time_filter = sort, time_filter
-        self._pause = pause
+    def __init__(self, chosen: collect_rules.Settings) -> None:
+        self._reddit = _connect(chosen.base_url)
+        self._chosen = chosen
         self.counts: collections.Counter[str] = collections.Counter()
 
     def posts(
@@ -69,7 +44,7 @@ class RedditApi:
             for post in self._listing(position['after']):
                 went_on = True
                 yield post, {'after': f't3_{post.id}'}
-        if not went_on:  # its post has left the listing, or there was none
+        if not went_on:  # no position, or its post has left the listing
             for post in self._listing(''):
                 yield post, {'after': f't3_{post.id}'}
 
@@ -85,7 +60,8 @@ class RedditApi:
             )
             return [
                 reddit_shapes.comment(
-                    _values(each, _COMMENT), depth=getattr(each, 'depth', -1)
+                    _values(each, reddit_shapes.COMMENT_FIELDS),
+                    depth=getattr(each, 'depth', -1),
                 )
                 for each in submission.comments.list()
             ]
@@ -93,25 +69,17 @@ class RedditApi:
     def _listing(self, after: str) -> Iterator[reddit_shapes.Post]:
         params = {'after': after} if after else {}
         with _errors():
-            subreddit = self._reddit.subreddit(self._subreddit)
-            if self._sort == 'top':
-                listing = subreddit.top(
-                    time_filter=self._time_filter, limit=None, params=params
-                )
-            else:
-                listing = getattr(subreddit, self._sort)(limit=None, params=params)
-            for submission in listing:
-                yield reddit_shapes.post(_values(submission, _POST))
-
-
-def missing_variables() -> list[str]:
-    """Which of the variables are not set."""
-    return [name for name in VARIABLES if not os.environ.get(name, '').strip()]
+            subreddit = self._reddit.subreddit(self._chosen.subreddit)
+            options: dict[str, Any] = {'limit': None, 'params': params}
+            if self._chosen.sort == 'top':
+                options['time_filter'] = self._chosen.time_filter
+            for submission in getattr(subreddit, self._chosen.sort)(**options):
+                yield reddit_shapes.post(_values(submission, reddit_shapes.POST_FIELDS))
 
 
 def _connect(base_url: str) -> Any:
     """A read-only session; `base_url` '' is Reddit's own."""
-    missing = missing_variables()
+    missing = [name for name in VARIABLES if not os.environ.get(name, '').strip()]
     if missing:
         raise errors.InputError(
             f'--source=reddit needs {", ".join(missing)} in the environment; make an '
@@ -141,7 +109,7 @@ def _connect(base_url: str) -> Any:
 
 
 def _values(item: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """A PRAW object's fields as Reddit's JSON has them; PRAW's None is no account."""
+    """A PRAW object's fields as in Reddit's JSON, with names in place of objects."""
     values = {name: getattr(item, name, None) for name in names}
     values['author'] = str(values['author']) if values['author'] else None
     values['subreddit'] = str(values.get('subreddit') or '')
@@ -150,17 +118,23 @@ def _values(item: Any, names: tuple[str, ...]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _errors() -> Iterator[None]:
-    """PRAW's errors as ours."""
+    """Turns PRAW's errors into those of http_client."""
     import prawcore
 
     try:
         yield
-    except prawcore.exceptions.OAuthException as error:
-        raise http_client.RefusedError(_refusal(error)) from None
-    except prawcore.exceptions.ResponseException as error:
-        status = error.response.status_code
+    except (
+        prawcore.exceptions.OAuthException,
+        prawcore.exceptions.ResponseException,
+    ) as error:
+        oauth = isinstance(error, prawcore.exceptions.OAuthException)
+        status = 401 if oauth else error.response.status_code
         if status == 401:
-            raise http_client.RefusedError(_refusal(error)) from None
+            raise http_client.RefusedError(
+                f'Reddit refuses the app ({type(error).__name__}); check '
+                'REDDIT_CLIENT_ID and REDDIT_CLIENT_SECRET, and that the app is of '
+                'type script.'
+            ) from None
         if status == 404:
             raise http_client.NotFoundError(
                 f'Reddit has no such thing ({error}); check --subreddit.'
@@ -175,10 +149,3 @@ def _errors() -> Iterator[None]:
             f'Reddit failed ({type(error).__name__}); start again later, which goes '
             'on where this ended.'
         ) from None
-
-
-def _refusal(error: Exception) -> str:
-    return (
-        f'Reddit refuses the app ({type(error).__name__}); check REDDIT_CLIENT_ID and '
-        'REDDIT_CLIENT_SECRET, and that the app is of type script.'
-    )

@@ -3,15 +3,14 @@
     /r/SUBREDDIT/top.json?limit=100&t=all&after=t3_… -> a listing of posts
     /comments/ID.json?limit=500&sort=top -> [a listing of the post, one of comments]
 
-Reddit has closed them (403 with a page of HTML, since mid-2026); they are here for
-those whom it still lets in.
+Reddit has closed them since mid-2026 (403 with a page of HTML), but not to everyone.
 """
 
 import collections
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from data_pipeline.collecting import http_client, reddit_shapes
+from data_pipeline.collecting import collect_rules, http_client, reddit_shapes
 
 BASE_URL = 'https://www.reddit.com'
 OTHERS = (
@@ -22,32 +21,23 @@ OTHERS = (
 
 
 class RedditJson:
-    """One subreddit's listing; `pause` as in ArcticShift."""
+    """One subreddit's listing."""
 
     name = 'reddit_json'
-    goes_on_at_end = False  # a listing begins anew with what is new or hot then
+    goes_on_at_end = False  # a later listing starts with the posts of that day
 
     def __init__(
-        self,
-        client: http_client.Client,
-        *,
-        base_url: str,
-        subreddit: str,
-        sort: str,
-        time_filter: str,
-        pause: Callable[[str], None],
+        self, client: http_client.Client, chosen: collect_rules.Settings
     ) -> None:
         self._client = client
-        self._base_url = base_url.rstrip('/')
-        self._subreddit = subreddit
-        self._sort, self._time_filter = sort, time_filter
-        self._pause = pause
+        self._chosen = chosen
+        self._base_url = (chosen.base_url or BASE_URL).rstrip('/')
         self.counts: collections.Counter[str] = collections.Counter()
 
     def posts(
         self, position: dict[str, str] | None
     ) -> Iterator[tuple[reddit_shapes.Post, dict[str, str]]]:
-        """(post, position after it); a position is the name of the page's first.
+        """(post, position after it); a position is the `after` of its page.
 
         Raises:
           SourceError: Reddit refuses, or fails.
@@ -58,13 +48,13 @@ class RedditJson:
         while True:
             asked.add(after)
             listing = self._get(
-                f'/r/{self._subreddit}/{self._sort}.json',
-                {'t': self._time_filter, **({'after': after} if after else {})},
+                f'/r/{self._chosen.subreddit}/{self._chosen.sort}.json',
+                {'t': self._chosen.time_filter, 'limit': 100, 'after': after or None},
                 problem=_why_no_listing,
             )
             page = reddit_shapes.children(listing)
             if resumed and not page:
-                after = ''  # what it went on from has left the listing
+                after = ''  # the post of the position has left the listing
             for node in page:
                 try:
                     post = reddit_shapes.post(node['data'])
@@ -77,13 +67,13 @@ class RedditJson:
                 if not after or after in asked:
                     return
             resumed = False
-            self._pause('page')
+            self._chosen.pause('page')
 
     def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]:
         """The comments that Reddit shows, best first: up to 500 or so."""
         listings = self._get(
             f'/comments/{post.id}.json',
-            {'sort': 'top', 'threaded': 'true'},
+            {'sort': 'top', 'threaded': 'true', 'limit': 500},
             problem=_why_no_comments,
         )
         comments, folded, malformed = reddit_shapes.tree(listings[1])
@@ -92,18 +82,11 @@ class RedditJson:
         return comments
 
     def _get(
-        self,
-        path: str,
-        params: dict[str, Any],
-        *,
-        problem: Callable[[Any], str],
+        self, path: str, params: dict[str, Any], *, problem: Callable[[Any], str]
     ) -> Any:
-        limit = 500 if path.startswith('/comments/') else 100
         try:
             return self._client.get_json(
-                self._base_url + path,
-                {'limit': limit, 'raw_json': 1, **params},
-                problem=problem,
+                self._base_url + path, {'raw_json': 1, **params}, problem=problem
             )
         except http_client.RefusedError as error:
             raise http_client.RefusedError(

@@ -1,8 +1,7 @@
-"""Reddit's JSON objects, as its API, its archives and the dumps of them have them.
+"""`Post` and `Comment` from Reddit's JSON objects, of its API, archives and dumps.
 
-Nothing of a source reaches the rest of the collector but `Post` and `Comment`. Years
-differ: `created_utc` is a number or a string, scores and texts may be null, names may
-have a prefix (`t3_`).
+Types differ from year to year: `created_utc` is a number or a string, scores and texts
+may be null, names may have a prefix (`t3_`).
 """
 
 import dataclasses
@@ -12,7 +11,7 @@ from typing import Any
 
 SITE = 'https://www.reddit.com'
 DELETED = '[deleted]'
-# What stands where a text was.
+# Texts that Reddit puts in the place of one.
 GONE = frozenset(
     {
         '[deleted]',
@@ -21,6 +20,14 @@ GONE = frozenset(
         '[deleted by user]',
         '[ removed by reddit in response to a copyright notice. ]',
     }
+)
+# The fields that `post` and `comment` read; archives and dumps have some more.
+POST_FIELDS = (
+    *('id', 'subreddit', 'title', 'selftext', 'link_flair_text', 'author', 'score'),
+    *('num_comments', 'created_utc', 'permalink', 'stickied', 'removed_by_category'),
+)
+COMMENT_FIELDS = (
+    *('id', 'parent_id', 'author', 'body', 'score', 'created_utc', 'stickied'),
 )
 _SURROGATES = re.compile('[\ud800-\udfff]')
 _PREFIX = re.compile('t[0-9]_')
@@ -60,41 +67,33 @@ class Comment:
 
 
 def bare_id(name: Any) -> str:
-    """'t3_1abc' or '1abc' -> '1abc'; '' for what is no id."""
-    text = str(name or '').strip()
-    return text[3:] if _PREFIX.match(text) else text
+    """'t3_1abc' or '1abc' -> '1abc'; None -> ''."""
+    bare = str(name or '').strip()
+    return bare[3:] if _PREFIX.match(bare) else bare
 
 
 def post(values: Mapping[str, Any]) -> Post:
-    """The post that an object stands for.
+    """The post of a JSON object.
 
     Raises:
       ValueError: it has no id, title or time.
     """
     post_id = bare_id(values.get('id'))
-    title = ' '.join(_text(values.get('title')).split())
+    title = ' '.join(text(values.get('title')).split())
     created = _integer(values.get('created_utc'), default=0)
-    missing = [
-        name
-        for name, value in (
-            ('id', post_id),
-            ('title', title),
-            ('created_utc', created),
-        )
-        if not value
-    ]
-    if missing:
+    required = {'id': post_id, 'title': title, 'created_utc': created}
+    if missing := [name for name, value in required.items() if not value]:
         raise ValueError(f'a post without {" and ".join(missing)}')
-    body = _text(values.get('selftext'))
-    subreddit = _text(values.get('subreddit'))
-    permalink = _text(values.get('permalink'))
+    body = text(values.get('selftext'))
+    subreddit = text(values.get('subreddit'))
+    permalink = text(values.get('permalink'))
     return Post(
         id=post_id,
         subreddit=subreddit,
         title=title,
         body=body,
-        flair=_text(values.get('link_flair_text')),
-        author=_author(values),
+        flair=text(values.get('link_flair_text')),
+        author=text(values.get('author')) or DELETED,
         score=_integer(values.get('score'), default=0),
         num_comments=_integer(values.get('num_comments'), default=-1),
         created_utc=created,
@@ -105,7 +104,7 @@ def post(values: Mapping[str, Any]) -> Post:
 
 
 def comment(values: Mapping[str, Any], *, depth: int) -> Comment:
-    """The comment that an object stands for; `depth` as in RawAnswer.
+    """The comment of a JSON object; `depth` as in RawAnswer.
 
     Raises:
       ValueError: it has no id.
@@ -113,11 +112,11 @@ def comment(values: Mapping[str, Any], *, depth: int) -> Comment:
     comment_id = bare_id(values.get('id'))
     if not comment_id:
         raise ValueError('a comment without id')
-    body = _text(values.get('body'))
+    body = text(values.get('body'))
     return Comment(
         id=comment_id,
         parent_id=str(values.get('parent_id') or ''),
-        author=_author(values),
+        author=text(values.get('author')) or DELETED,
         body=body,
         score=_integer(values.get('score'), default=0),
         depth=depth,
@@ -128,11 +127,11 @@ def comment(values: Mapping[str, Any], *, depth: int) -> Comment:
 
 
 def tree(nodes: Any) -> tuple[list[Comment], list[str], int]:
-    """The comments of a tree, depth first; ids it folds away; nodes that are neither.
+    """(comments of a tree, depth first; ids that it left out; number of other nodes).
 
     A node is {'kind': 't1', 'data': {…, 'replies': '' or a listing}}, or
     {'kind': 'more', 'data': {'children': [ids]}}. A stack, not recursion: threads
-    nest deeper than Python does.
+    nest deeper than Python allows.
     """
     comments, folded, malformed = [], [], 0
     stack = [(node, 0) for node in reversed(children(nodes))]
@@ -156,38 +155,34 @@ def tree(nodes: Any) -> tuple[list[Comment], list[str], int]:
 
 
 def children(listing: Any) -> list[Any]:
-    """What a listing holds: of {'data': {'children': […]}}, or a bare list."""
+    """The nodes of a listing, {'data': {'children': […]}} or a bare list."""
     if isinstance(listing, dict):
         data = listing.get('data')
         listing = data.get('children') if isinstance(data, dict) else data
     return listing if isinstance(listing, list) else []
 
 
-def _author(values: Mapping[str, Any]) -> str:
-    return _text(values.get('author')) or DELETED
+def _is_gone(body: str, values: Mapping[str, Any]) -> bool:
+    """Whether the text was deleted by its author or removed, by then or later.
 
-
-def _is_gone(text: str, values: Mapping[str, Any]) -> bool:
-    """Whether its author deleted it or it was removed, then or later.
-
-    Archives keep texts that were deleted later, and say so in `_meta`.
+    Archives keep texts that were deleted later and note the deletion in `_meta`.
     """
     meta = values.get('_meta')
     later = isinstance(meta, dict) and bool(
         meta.get('was_deleted_later') or meta.get('removal_type')
     )
     return (
-        text.strip().lower() in GONE or later or bool(values.get('removed_by_category'))
+        body.strip().lower() in GONE or later or bool(values.get('removed_by_category'))
     )
 
 
-def _text(value: Any) -> str:
-    """A string that UTF-8 can hold: lone surrogates become U+FFFD."""
+def text(value: Any) -> str:
+    """The text, whose lone surrogates become U+FFFD for UTF-8; '' if it is none."""
     return _SURROGATES.sub('\ufffd', value) if isinstance(value, str) else ''
 
 
 def _integer(value: Any, *, default: int) -> int:
-    """'1700000000', 1.7e9 or 3 as an int; `default` for null and what is no number."""
+    """'1700000000', 1.7e9 or 3 as an int; `default` for null and other values."""
     try:
         return int(float(value)) if value is not None else default
     except (TypeError, ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Texts as they are compared: without what two copies of one may differ in."""
+"""The folded form in which texts are compared."""
 
 import re
 
@@ -6,7 +6,7 @@ _FOLDED = re.compile(r'[\W_]+')
 
 
 def folded(text: str) -> str:
-    """The text without case, blanks and punctuation; itself where nothing else is.
+    """The text without case, blanks and punctuation; punctuation alone stays as it is.
 
     'Well -- REALLY?' -> 'well really'
     """

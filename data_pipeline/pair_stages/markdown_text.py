@@ -1,9 +1,9 @@
 """Reddit's Markdown as the text that a reader sees.
 
-A Markdown parser finds the marks; all else is the source, character for character:
-lines, lists, quotes and code stay as they were typed. Marks of emphasis, the targets of
-links and backslashes of escapes go. What looks like Markdown and may be what somebody
-said stays: `f***`, `[M](27)`, `[Edit]: he called`, `don`t`.
+A Markdown parser finds the marks. Removes marks of emphasis, targets of links and
+backslashes of escapes; keeps the rest character for character, with its lines, lists,
+quotes and code. Keeps text that only looks like Markdown: `f***`, `[M](27)`,
+`[Edit]: he called`, `don`t`.
 
     'I *do* [care](https://a.org) \\\\[F32\\\\]' -> 'I do care [F32]'
 """
@@ -15,7 +15,7 @@ import markdown_it
 from markdown_it import rules_inline, token
 from markdown_it.rules_inline import backticks, state_inline
 
-# A text without any of these is the same to a reader.
+# A text without any of these has no Markdown.
 _MARKS = re.compile(r'[*_`~\\\[]|>!|^ {0,3}(?:> ?|[-+] |\d+[.)] )*#', re.MULTILINE)
 _SPOILER = re.compile(r'>!(?=\S)((?:(?!\n\s*\n|>!|!<).)+?)!<', re.DOTALL)
 _TARGET = re.compile(
@@ -30,17 +30,15 @@ _OPENS_THREE = re.compile(r'(?<![\w*])\*{3}(?=[^\s*])')
 
 
 def plain(text: str) -> tuple[str, int]:
-    """The text without Markdown's marks, and 1 if there were any, else 0."""
-    if not _MARKS.search(text):
-        return text, 0
-    without = unmarked(text)
+    """The text without Markdown's marks, and 1 if it had any, else 0."""
+    without = unmarked(text) if _MARKS.search(text) else text
     return without, int(without != text)
 
 
 def unmarked(text: str) -> str:
     """As `plain`, always by the parser."""
     source = _SPOILER.sub(r'\1', text)
-    # Its own lines end at \n alone, and a zero byte would be replaced.
+    # The parser would split lines at \r too, and replace a zero byte.
     if '\r' in source or '\0' in source:
         return text
     lines: list[str | None] = list(source.split('\n'))
@@ -58,9 +56,9 @@ def unmarked(text: str) -> str:
 
 
 def _unmarked_block(block: token.Token, source: list[str]) -> list[str | None]:
-    """The lines of a paragraph or heading, as many, without marks in their text.
+    """The lines of a paragraph or heading, as many as before, without marks.
 
-    What stands before the text (a list's dash, a quote's sign, blanks) is kept.
+    Keeps the part before the text (a list's dash, a quote's sign, blanks).
     """
     content = block.content.split('\n')
     places = [line.rfind(part) for line, part in zip(source, content, strict=False)]
@@ -97,7 +95,7 @@ def _text(children: Sequence[token.Token]) -> str:
 
 
 def _emphasis(state: state_inline.StateInline, silent: bool) -> bool:
-    """CommonMark's rule, but that stars within a word or after f*** open nothing."""
+    """CommonMark's rule, except that marks within a word or after f*** stay text."""
     marker = state.src[state.pos]
     if silent or marker not in '*_':
         return False
@@ -122,7 +120,7 @@ def _emphasis(state: state_inline.StateInline, silent: bool) -> bool:
 
 
 def _code(state: state_inline.StateInline, silent: bool) -> bool:
-    """CommonMark's rule, but that a backtick within a word is an apostrophe."""
+    """CommonMark's rule, except that a backtick within a word is an apostrophe."""
     at = state.pos
     around = state.src[at - 1 : at] + state.src[at + 1 : at + 2]
     if state.src[at] != '`' or len(around) < 2 or not around.isalpha():
@@ -136,8 +134,8 @@ def _code(state: state_inline.StateInline, silent: bool) -> bool:
 def _parser() -> markdown_it.MarkdownIt:
     parser = markdown_it.MarkdownIt('commonmark', {'html': False})
     parser.enable('strikethrough')
-    # `[Edit]: he` is no definition, text over `---` no heading; entities were unescaped
-    # when the text was read, and newlines stay where they are.
+    # `[Edit]: he` is no definition and text over `---` no heading. The reader of the
+    # text has unescaped entities already; newlines stay where they are.
     parser.disable(['reference', 'lheading', 'entity', 'autolink', 'newline'])
     parser.disable(['html_block', 'html_inline'])
     parser.inline.ruler.at('emphasis', _emphasis)

@@ -1,20 +1,20 @@
-"""Stage `personal data`: what leads to a person becomes a typed placeholder.
+"""Stage `personal data`: links, addresses, numbers and accounts become placeholders.
 
     'Mail ann@a.org or 212-555-0143, u/ann_b'  ->  'Mail [EMAIL] or [PHONE], [USER]'
 
-Names of people are left: nothing here tells them from other words.
+Names of people stay: no rule here tells them from other words.
 """
 
+import functools
 import re
 
 import phonenumbers
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import outcomes, stages
+from data_pipeline.pair_stages import stages
 from hax_jax import errors
 from hax_jax.data import records
 
-STAGE = 'personal data'
 EMAIL, PHONE, USER, URL = '[EMAIL]', '[PHONE]', '[USER]', '[URL]'
 
 _URL = re.compile(
@@ -26,6 +26,7 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(r'(?:https?|ftp)://$|www\.$', re.IGNORECASE)
 _URL_ENDS = ".,;:!?'’‘*_~…"
+_OPEN = {')': '(', '}': '{'}
 _EMAIL = re.compile(
     r'(?<![\w.+-])[\w.+-]*\w[+-]*@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])'
 )
@@ -53,40 +54,34 @@ def stage(chosen: settings.PersonalDataSettings) -> stages.Stage:
             f'personal_data.phone_regions has {", ".join(unknown)}, no region; give '
             'codes of ISO 3166 such as US,GB.'
         )
-    rules = []
-    if chosen.urls:
-        rules.append(stages.TextRule(f'links to {URL}', without_urls))
-    if chosen.emails:
-        rules.append(stages.TextRule(f'emails to {EMAIL}', without_emails))
-    if chosen.phones:
-        regions = chosen.phone_regions
-        rules.append(
-            stages.TextRule(
-                f'phone numbers to {PHONE}', lambda text: without_phones(text, regions)
-            )
-        )
-    if chosen.users:
-        rules.append(stages.TextRule(f'user names to {USER}', without_users))
-    return stages.Stage(STAGE, lambda pair: _rewritten(pair, rules))
+    phones = functools.partial(without_phones, regions=chosen.phone_regions)
+    table = (
+        (chosen.urls, f'links to {URL}', without_urls),
+        (chosen.emails, f'emails to {EMAIL}', _without_emails),
+        (chosen.phones, f'phone numbers to {PHONE}', phones),
+        (chosen.users, f'user names to {USER}', _without_users),
+    )
+    rules = [stages.TextRule(name, apply) for wanted, name, apply in table if wanted]
+    return stages.Stage('personal data', lambda pair: _rewritten(pair, rules))
 
 
-def _rewritten(pair: records.QaPair, rules: list[stages.TextRule]) -> outcomes.Outcome:
-    """The pair after the rules, again and again until none finds anything.
+def _rewritten(pair: records.QaPair, rules: list[stages.TextRule]) -> stages.Outcome:
+    """The pair after the rules, applied until none of them changes anything.
 
-    What one of them replaced may part what another did not tell apart before.
+    One rule's placeholder may separate words that another rule then recognises.
     """
-    changes: tuple[outcomes.Change, ...] = ()
+    changes: tuple[stages.Change, ...] = ()
     while True:
         outcome = stages.rewrite(pair, rules)
-        if isinstance(outcome, outcomes.Dropped):
+        if isinstance(outcome, stages.Dropped):
             return outcome
         if not outcome.changes:
-            return outcomes.Kept(pair, changes)
+            return stages.Kept(pair, changes)
         pair, changes = outcome.pair, changes + outcome.changes
 
 
 def without_urls(text: str) -> tuple[str, int]:
-    """The text with [URL] for each link, and how many there were."""
+    """The text with [URL] for each link, and the number of links."""
     times = 0
 
     def replaced(match: re.Match[str]) -> str:
@@ -101,35 +96,32 @@ def without_urls(text: str) -> tuple[str, int]:
 
 
 def _trimmed(link: str) -> str:
-    """A link without the sentence's own marks at its end.
+    """A link without the punctuation of the sentence at its end.
 
     'https://a.org/b_(c)).' -> 'https://a.org/b_(c)'
     """
     while link:
         last = link[-1]
-        open_sign = {')': '(', '}': '{'}.get(last)
-        unpaired = open_sign is not None and link.count(last) > link.count(open_sign)
+        unpaired = last in _OPEN and link.count(last) > link.count(_OPEN[last])
         if last not in _URL_ENDS and not unpaired:
             break
         link = link[:-1]
     return link
 
 
-def without_emails(text: str) -> tuple[str, int]:
-    """The text with [EMAIL] for each address, and how many there were."""
+def _without_emails(text: str) -> tuple[str, int]:
     return _EMAIL.subn(EMAIL, text) if '@' in text else (text, 0)
 
 
-def without_users(text: str) -> tuple[str, int]:
-    """The text with [USER] for each u/name and @name, and how many there were."""
+def _without_users(text: str) -> tuple[str, int]:
     return _USER.subn(USER, text)
 
 
 def without_phones(text: str, regions: tuple[str, ...]) -> tuple[str, int]:
-    """The text with [PHONE] for each phone number, and how many there were.
+    """The text with [PHONE] for each phone number, and their number.
 
-    A number counts if it can be dialled in one of the regions (ISO 3166: US, GB) and is
-    grouped as numbers are there, or opens with + and a country's code.
+    A number counts if it can be dialled in one of the regions (ISO 3166) and its digits
+    are grouped as in that region, or if it opens with + and a country's code.
     """
     total = 0
     while found := _phones(text, regions):
@@ -140,29 +132,24 @@ def without_phones(text: str, regions: tuple[str, ...]) -> tuple[str, int]:
 
 
 def _phones(text: str, regions: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Where phone numbers stand, in order, none within another."""
+    """The (start, end) of phone numbers, in order, without overlaps."""
     if not _MAYBE_PHONE.search(text):
         return []
-    matches = [
-        match
-        for region in regions
-        for match in phonenumbers.PhoneNumberMatcher(
-            text, region, leniency=phonenumbers.Leniency.STRICT_GROUPING
-        )
-    ]
+    strict, possible = (
+        phonenumbers.Leniency.STRICT_GROUPING,
+        phonenumbers.Leniency.POSSIBLE,
+    )
+    matches = []
+    for region in regions:
+        matches += phonenumbers.PhoneNumberMatcher(text, region, leniency=strict)
     if '+' in text:
-        matches += [
-            match
-            for match in phonenumbers.PhoneNumberMatcher(
-                text, None, leniency=phonenumbers.Leniency.POSSIBLE
-            )
-            if match.raw_string.startswith('+')
-        ]
-    found: list[tuple[int, int]] = []
+        found = phonenumbers.PhoneNumberMatcher(text, None, leniency=possible)
+        matches += [each for each in found if each.raw_string.startswith('+')]
+    spans: list[tuple[int, int]] = []
     for match in sorted(matches, key=lambda match: (match.start, -match.end)):
         digits = sum(map(str.isdigit, match.raw_string))
         before = text[: match.start].rstrip(' ')[-1:]
-        overlaps = found and match.start < found[-1][1]
+        overlaps = spans and match.start < spans[-1][1]
         if digits >= _FEWEST_DIGITS and before not in _CURRENCY and not overlaps:
-            found.append((match.start, match.end))
-    return found
+            spans.append((match.start, match.end))
+    return spans

@@ -1,6 +1,6 @@
-"""Stage `quality`: pairs that teach nothing, each rule with a flag and a reason.
+"""Stage `quality`: drops pairs that teach nothing, by rules with a setting each.
 
-Most rules are off, or drop only what no person wrote: a short answer can be a good one.
+Most rules are off or drop only texts that no person wrote: a short answer can be good.
 """
 
 import re
@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterator
 
 from data_pipeline import settings
 from data_pipeline.pages import reddit
-from data_pipeline.pair_stages import language, outcomes, personal_data, stages
+from data_pipeline.pair_stages import language, personal_data, stages
 from hax_jax import errors
 from hax_jax.data import records, text
 
-STAGE = 'quality'
-_TEXTS = ('question', 'answer')
 _FEWEST_WORDS = 50  # of a text whose repetition is judged
 _NGRAM = 5  # words
-# Bots that sign otherwise than moderators' (reddit.is_bot knows those).
+# The signatures of bots; reddit.is_bot knows those of moderators.
 _BOT_SIGNATURE = re.compile(
     r'[\W_]*(?:b(?:l?ee|li)p\W+b(?:l?oo|lo)p\b'
     r"|i(?: am|['’]m) (?:just )?a (?:ro)?bot\b,?.{0,20}\bthis"
@@ -29,7 +27,7 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
     """The stage that drops a pair for the first rule that it breaks.
 
     Raises:
-      InputError: `chosen.tokenizer` can't be loaded, or a language is unknown.
+      InputError: the tokenizer can't be loaded, or a language is unknown.
     """
     unknown = sorted(set(chosen.languages).difference(language.known()))
     if unknown:
@@ -39,16 +37,14 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
         )
     count, unit = _counter(chosen.tokenizer)
 
-    def apply(pair: records.QaPair) -> outcomes.Outcome:
-        for dropped in _broken(pair, chosen, count, unit):
-            return dropped
-        return outcomes.Kept(pair)
+    def apply(pair: records.QaPair) -> stages.Outcome:
+        return next(_broken(pair, chosen, count, unit), stages.Kept(pair))
 
-    return stages.Stage(STAGE, apply)
+    return stages.Stage('quality', apply)
 
 
 def _counter(tokenizer: str) -> tuple[Callable[[str], int], str]:
-    """How lengths are counted, and in what."""
+    """The function that counts a length, and its unit."""
     if not tokenizer:
         return lambda words: len(words.split()), 'words'
     loaded = text.load_tokenizer(tokenizer)
@@ -60,42 +56,42 @@ def _broken(
     chosen: settings.QualitySettings,
     count: Callable[[str], int],
     unit: str,
-) -> Iterator[outcomes.Dropped]:
-    """Each rule that the pair breaks, the cheap ones first."""
+) -> Iterator[stages.Dropped]:
+    """A reason for each rule that the pair breaks, the cheap rules first."""
     if chosen.drop_title_only and 'title only' in pair.flags:
-        yield outcomes.Dropped('title only')
+        yield stages.Dropped('title only')
     of_reddit = records.kind(pair.source) == 'reddit'
     if chosen.min_score and of_reddit and pair.score < chosen.min_score:
-        yield outcomes.Dropped(f'score under {chosen.min_score}', str(pair.score))
+        yield stages.Dropped(f'score under {chosen.min_score}', str(pair.score))
     if chosen.drop_bots and is_bot(pair.answer):
-        yield outcomes.Dropped('answer by a bot')
-    for field in _TEXTS:
+        yield stages.Dropped('answer by a bot')
+    for field in ('question', 'answer'):
         value = getattr(pair, field)
         if chosen.drop_link_only and is_link_only(value):
-            yield outcomes.Dropped(f'{field} of links alone', value)
+            yield stages.Dropped(f'{field} of links alone', value)
         least = getattr(chosen, f'min_{field}_tokens')
         most = getattr(chosen, f'max_{field}_tokens')
         length = count(value) if least or most else 0
         if least and length < least:
-            yield outcomes.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
+            yield stages.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
         if most and length > most:
-            yield outcomes.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
+            yield stages.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
         share = repetition(value) if chosen.max_repetition < 1 else 0.0
         if share > chosen.max_repetition:
             reason = f'{field} repeats itself'
-            yield outcomes.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
+            yield stages.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
         code = language.is_foreign(
             value, chosen.languages, confidence=chosen.language_confidence
         )
         if code:
             accepted = ', '.join(chosen.languages)
-            yield outcomes.Dropped(f'{field} in another language than {accepted}', code)
+            yield stages.Dropped(f'{field} in another language than {accepted}', code)
 
 
 def is_bot(answer: str) -> bool:
-    """Whether a bot wrote the answer: its opening, or its signature in the last lines.
+    """Whether a bot wrote the answer, by its opening or a signature in its last lines.
 
-    Who quotes a bot (`>`) or speaks of one within a paragraph is none.
+    A quote of a bot (`>`) or a mention of one within a paragraph does not count.
     """
     last = [line for line in answer.split('\n') if line.strip()][-2:]
     return reddit.is_bot(answer) or any(
@@ -104,7 +100,7 @@ def is_bot(answer: str) -> bool:
 
 
 def is_link_only(value: str) -> bool:
-    """Whether nothing is said but where to look: links, or their placeholders."""
+    """Whether the text consists of links or their placeholders alone."""
     without, times = personal_data.without_urls(value)
     times += without.count(personal_data.URL)
     rest = without.replace(personal_data.URL, '')
@@ -112,9 +108,9 @@ def is_link_only(value: str) -> bool:
 
 
 def repetition(value: str) -> float:
-    """The share of a text's 5-grams of words that stood in it before.
+    """The share of a text's 5-grams of words that occur earlier in it.
 
-    'no ' * 50 has 46 of them, 45 seen before: 0.98. 0.0 where it has under 50 words.
+    'no ' * 50 has 46, of which 45 occur earlier: 0.98. 0.0 for under 50 words.
     """
     words = value.casefold().split()
     if len(words) < _FEWEST_WORDS:

@@ -1,31 +1,31 @@
-"""Stage `quotes`: notes where an answer repeats words of its question.
+"""Stage `quotes`: notes an answer that repeats words of its question.
 
-Nothing is dropped: who answers may quote. Many long quotes would teach a model to copy.
+Drops nothing: an answer may quote. Many long quotes would teach a model to copy.
 """
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import folding, outcomes, stages
+from data_pipeline.pair_stages import folding, stages
 from hax_jax.data import records
 
-STAGE = 'quotes'
 NOTE = 'answer quotes the question'
 
 
 def stage(chosen: settings.DuplicateSettings) -> stages.Stage:
-    """The stage that notes a run of `quote_words` words or more; 0 notes none."""
+    """The stage that notes a quote of `quote_words` words or more; 0 notes none."""
 
-    def apply(pair: records.QaPair) -> outcomes.Kept:
+    def apply(pair: records.QaPair) -> stages.Kept:
         least = chosen.quote_words
         quote = longest(pair.question, pair.answer, least=least) if least else ''
-        return outcomes.Kept(pair, notes=(outcomes.Note(NOTE, quote),) if quote else ())
+        return stages.Kept(pair, notes=(stages.Note(NOTE, quote),) if quote else ())
 
-    return stages.Stage(STAGE, apply)
+    return stages.Stage('quotes', apply)
 
 
 def longest(question: str, answer: str, *, least: int) -> str:
-    """The longest run of words of the answer that stands in the question too.
+    """The longest run of words of the answer that the question has too.
 
-    Without case and punctuation; '' if it has under `least` words, the first of equals.
+    Compares without case and punctuation. '' if the run has under `least` words; the
+    first of equally long ones.
     """
     asked, said = folding.folded(question).split(), folding.folded(answer).split()
     places: dict[tuple[str, ...], list[int]] = {}

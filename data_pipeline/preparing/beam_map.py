@@ -1,18 +1,19 @@
 """A function over items in an Apache Beam pipeline, its results in the items' order.
 
-Results come back as one JSON file an item, written whole, in a folder that the workers
-share with this process; `worker_map` does the same in processes of this machine.
+Each result is one JSON file, written whole, in a folder that the workers share with
+this process. `worker_map` does the same in processes of this machine.
 """
 
-import json
+import functools
 import pathlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
+import msgspec
+
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors
-from hax_jax.data import records
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
@@ -22,29 +23,25 @@ def ordered(
     function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
+    result_type: type[Result],
     options: beam_pipeline.Options,
     beside: pathlib.Path,
-    encode: Callable[[Result], Any],
-    decode: Callable[[Any], Result],
 ) -> Iterator[Result]:
     """`function` of each item, computed by Beam, in the order of the items.
 
-    The pipeline has run to its end before the first result is given. `function` and the
-    items travel in the pipeline's own description, all of them; `encode` gives a result
-    as JSON's types, `decode` gives it back.
-    Each result is read when it is asked for, so one is in memory at a time.
+    Runs the pipeline to its end before the first result; then reads one result at a
+    time. The pipeline's own description holds the function and all items. The results
+    travel as JSON: `result_type` is a type that msgspec knows, such as a dataclass.
 
     Raises:
-      InputError: Beam is not there, its pipeline failed, an item's result is missing,
-        or `function` raised one (that of the earliest item, with its own message).
+      InputError: Beam is not installed, its pipeline failed, a result is missing, or
+        `function` raised an InputError (then that of the earliest item).
     """
     beam = beam_pipeline.imported()
-    file_systems = beam.io.filesystems.FileSystems
     with beam_pipeline.work_folder(options, beside=beside) as folder:
         elements = list(enumerate(items))
         if not elements:
             return
-        task = _Task(function, encode, folder)
         with (
             beam_pipeline.named_errors('preparing the pairs'),
             beam.Pipeline(options=beam_pipeline.parsed(options)) as pipeline,
@@ -53,60 +50,59 @@ def ordered(
                 pipeline
                 | 'Items' >> beam.Create(elements)
                 | 'Spread' >> beam.Reshuffle()
-                | 'Apply' >> beam.Map(task)
+                | 'Apply' >> beam.Map(functools.partial(_apply, function, folder))
             )
         for ordinal in range(len(elements)):
-            yield decode(_read(file_systems, _path(folder, ordinal)))
+            yield _read(_path(folder, ordinal), result_type)
 
 
-class _Task:
-    """One element's work, as it is pickled for the workers."""
-
-    def __init__(
-        self,
-        function: Callable[[Any], Any],
-        encode: Callable[[Any], Any],
-        folder: str,
-    ) -> None:
-        self._function = function
-        self._encode = encode
-        self._folder = folder
-
-    def __call__(self, element: tuple[int, Any]) -> int:
-        ordinal, item = element
-        file_systems = beam_pipeline.imported().io.filesystems.FileSystems
-        try:
-            result = {'value': self._encode(self._function(item))}
-        except errors.InputError as error:
-            # What the user got wrong is no failure of the pipeline, to be tried again.
-            result = {'error': str(error)}
-        # A runner may give one element to two workers: each writes a file of its own,
-        # and whichever is renamed last holds the same bytes.
-        path = _path(self._folder, ordinal)
-        temporary = f'{path}.{uuid.uuid4().hex}'
-        with file_systems.create(temporary) as file:
-            file.write(records.canonical_json(result).encode())
-        file_systems.rename([temporary], [path])
-        return ordinal
+def _apply(
+    function: Callable[[Any], Any], folder: str, element: tuple[int, Any]
+) -> int:
+    """Writes the result of one element, in a worker."""
+    ordinal, item = element
+    file_systems = beam_pipeline.imported().io.filesystems.FileSystems
+    try:
+        result = {'value': function(item)}
+    except errors.InputError as error:
+        # Beam would retry a failure; an error in the user's input stays an error.
+        result = {'error': str(error)}
+    # A runner may give one element to two workers: each writes its own file, and the
+    # last rename leaves the same bytes as the first.
+    path = _path(folder, ordinal)
+    temporary = f'{path}.{uuid.uuid4().hex}'
+    with file_systems.create(temporary) as file:
+        file.write(msgspec.json.encode(result))
+    file_systems.rename([temporary], [path])
+    return ordinal
 
 
 def _path(folder: str, ordinal: int) -> str:
     return f'{folder}/result-{ordinal:08}.json'
 
 
-def _read(file_systems: Any, path: str) -> Any:
-    """The value in a result's file.
+def _read(path: str, result_type: type[Result]) -> Result:
+    """The result in a file.
 
     Raises:
-      InputError: it is not there, or what it holds is an error of the function's.
+      InputError: the file is missing, or holds the message of the function's own.
     """
+    file_systems = beam_pipeline.imported().io.filesystems.FileSystems
     if not file_systems.exists(path):
         raise errors.InputError(
             f'the Beam pipeline ended without {path}; give --beam_folder a folder that '
             'this machine and all workers share, or look in the log of the runner.'
         )
     with file_systems.open(path) as file:
-        result = json.loads(file.read())
-    if 'error' in result:
-        raise errors.InputError(result['error'])
-    return result['value']
+        return decoded(file.read(), result_type)
+
+
+def decoded(text: bytes, result_type: type[Result]) -> Result:
+    """The result that `_apply` wrote; raises InputError for an error's message."""
+    found = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    if 'error' in found:
+        raise errors.InputError(msgspec.json.decode(found['error']))
+    # msgspec has no Counter: it decodes a dict, which the hook converts.
+    return msgspec.json.decode(
+        found['value'], type=result_type, dec_hook=lambda kind, value: kind(value)
+    )

@@ -1,6 +1,6 @@
-"""What every Apache Beam pipeline here shares: its options, its folder, its errors.
+"""The options, the shared folder and the errors of every Apache Beam pipeline here.
 
-apache-beam is an optional requirement, imported where a pipeline is made.
+apache-beam is an optional requirement, so only functions import it.
 """
 
 import contextlib
@@ -14,16 +14,16 @@ from typing import Any
 from hax_jax import errors
 
 INSTALL = "pip install 'apache-beam>=2.70'"
-_CAUSES = 20  # of an error that a runner wraps
+_CAUSES = 20  # followed from a runner's error to the first one
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where a pipeline runs, and the folder that its workers share with this process.
+    """The runner, and the folder that its workers share with this process.
 
     `arguments` are Beam's own, e.g. ('--direct_num_workers=2',). `folder` is any path
     that Beam's file systems know (gs://, a shared mount); '' is a hidden folder beside
-    what is written, for workers of this machine.
+    the output, for workers of this machine.
     """
 
     runner: str = 'DirectRunner'
@@ -56,13 +56,13 @@ def parsed(options: Options) -> Any:
     beam = imported()
     runner = options.runner
     if runner.lower() in ('direct', 'directrunner'):
-        # Beam's DirectRunner first fetches another runner, Prism, from GitHub, and
-        # where it can't be had turns to this one.
+        # Beam's DirectRunner first downloads another runner, Prism, from GitHub; if
+        # that fails, it falls back to this one.
         runner = 'FnApiRunner'
     arguments = [f'--runner={runner}', *options.arguments]
     try:
         found = beam.options.pipeline_options.PipelineOptions(arguments)
-        found.get_all_options()  # reads the arguments, which is not done before
+        found.get_all_options()  # parses the arguments, which Beam would do later
         return found
     except SystemExit as error:  # argparse has printed what is wrong
         raise errors.InputError(
@@ -73,7 +73,7 @@ def parsed(options: Options) -> Any:
 
 @contextlib.contextmanager
 def work_folder(options: Options, *, beside: pathlib.Path) -> Iterator[str]:
-    """A new folder for one pipeline, deleted at the end with what is in it.
+    """A new folder for one pipeline, deleted at the end.
 
     Raises:
       InputError: `options.folder` can't be written to.
@@ -112,13 +112,13 @@ def named_errors(what: str) -> Iterator[None]:
         yield
     except errors.InputError:
         raise
-    except Exception as error:  # a runner raises what it likes
+    except Exception as error:  # runners raise errors of any type
         first: BaseException = error
         for _ in range(_CAUSES):
             first = first.__cause__ or first
         told = str(first).strip().splitlines() or [type(first).__name__]
         raise errors.InputError(
             f'the Beam pipeline failed ({what}): {type(first).__name__}: {told[-1]}. '
-            'Its whole error stands in the log of the runner; --beam_runner left out '
-            'does the same on this machine.'
+            'The log of the runner has the whole error; leave --beam_runner out to '
+            'prepare on this machine alone.'
         ) from error

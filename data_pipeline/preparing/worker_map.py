@@ -1,7 +1,7 @@
 """A function over items in processes of this machine, its results in the items' order.
 
-A worker imports what the function's module imports and nothing else: no JAX and no
-TensorFlow, unless that module does.
+A worker imports only the function's module and its imports: no JAX and no TensorFlow
+unless that module needs them.
 """
 
 import collections
@@ -18,7 +18,7 @@ from hax_jax import errors
 
 Item = TypeVar('Item')
 Result = TypeVar('Result')
-_AHEAD = 2  # items for each worker: one that it has and one that waits
+_AHEAD = 2  # items for each worker: one in work and one that waits
 
 
 def ordered(
@@ -29,12 +29,12 @@ def ordered(
 ) -> Iterator[Result]:
     """`function` of each item, in the order of the items.
 
-    With one worker, here; with more, in as many processes, which are spawned: function,
-    items and results are pickled, and a program that calls this needs the usual
-    `if __name__ == '__main__'`. At most 2 * num_workers items are taken before a
-    result is given, so neither items nor results are ever all in memory.
+    One worker is this process; more are spawned processes. They pickle function, items
+    and results, and the calling program needs `if __name__ == '__main__'`. Takes at
+    most 2 * num_workers items before it gives a result, so memory never holds all items
+    or all results.
 
-    An exception of `function` comes out as it is, at its item's place, and ends all
+    An exception of `function` is raised unchanged at its item's place and ends all
     workers; so do Ctrl-C and a caller that takes no more results.
 
     Raises:
@@ -57,7 +57,7 @@ def _in_processes(
 ) -> Iterator[Result]:
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers,
-        # Not forked: threads of DuckDB or Arrow in this process would be lost.
+        # A forked process would lack the threads of DuckDB and Arrow.
         mp_context=multiprocessing.get_context('spawn'),
         initializer=_begin,
     )
@@ -79,11 +79,7 @@ def _in_processes(
 
 
 def _begin() -> None:
-    """What a worker does first.
-
-    The terminal sends Ctrl-C to all; the parent alone answers, and ends its workers. Of
-    a parent that was killed outright they learn by waiting for its end.
-    """
+    """Ignores Ctrl-C, which the parent handles for all, and ends with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 

@@ -1,9 +1,8 @@
-"""Ordered rows handed to Beam's workers: files of JSON lines in the pipeline's folder.
+"""Ordered rows for Beam's workers, as files of JSON lines in the pipeline's folder.
 
-A worker can't read what this process alone has open (a DuckDB file, a generator).
+A worker can't read a DuckDB file or a generator that this process has open.
 """
 
-import dataclasses
 import itertools
 import json
 from collections.abc import Iterable, Iterator
@@ -12,49 +11,39 @@ from typing import Any
 from data_pipeline.preparing import beam_pipeline
 from hax_jax.data import records
 
-_ROWS = 5000  # in a file: what one worker reads at a time, about 12 MB of advice
+_ROWS = 5000  # in a file, which one worker reads: about 12 MB of advice
+Files = list[tuple[int, str]]  # (ordinal of the first row, path) of each file
 
 
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """The files that hold rows, each with the ordinal of its first one."""
-
-    files: list[tuple[int, str]]
-    num_bytes: int
-
-
-def write(folder: str, name: str, rows: Iterable[dict[str, Any]]) -> Rows:
-    """Writes the rows to files in `folder` whose names begin with `name`."""
+def write(folder: str, name: str, rows: Iterable[dict[str, Any]]) -> tuple[Files, int]:
+    """Writes the rows to files in `folder`; returns these and their total of bytes."""
     file_systems = beam_pipeline.imported().io.filesystems.FileSystems
     rows = iter(rows)
-    chunks, num_bytes = [], 0
-    for first in itertools.count(0, _ROWS):
-        chunk = list(itertools.islice(rows, _ROWS))
-        if not chunk:
-            break
+    written: Files = []
+    first = num_bytes = 0
+    while chunk := list(itertools.islice(rows, _ROWS)):
         path = file_systems.join(folder, f'{name}-{first:010}.jsonl')
         with file_systems.create(path) as file:
             for row in chunk:
                 line = records.canonical_json(row).encode() + b'\n'
                 file.write(line)
                 num_bytes += len(line)
-        chunks.append((first, path))
-    return Rows(chunks, num_bytes)
+        written.append((first, path))
+        first += len(chunk)
+    return written, num_bytes
 
 
-def read(rows: Rows) -> Any:
-    """The transform that gives (ordinal, row) of each row in the files."""
+def read(files: Files) -> Any:
+    """The transform that gives (ordinal, row) for each row of the files."""
     beam = beam_pipeline.imported()
     return (
-        'Files' >> beam.Create(rows.files)
+        'Files' >> beam.Create(files)
         | 'Spread' >> beam.Reshuffle()
         | 'Rows' >> beam.FlatMap(_rows)
     )
 
 
-def _rows(
-    chunk: tuple[int, str],
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(chunk: tuple[int, str]) -> Iterator[tuple[int, dict[str, Any]]]:
     first, path = chunk
     with beam_pipeline.imported().io.filesystems.FileSystems.open(path) as file:
         for ordinal, line in enumerate(file, first):

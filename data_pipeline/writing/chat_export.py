@@ -1,18 +1,17 @@
-"""Pairs as chat JSON lines, which TRL, Axolotl and OpenAI's fine-tuning read.
+"""Pairs as chat messages in JSON lines, for TRL, Axolotl and OpenAI's fine-tuning.
 
 {"messages":[{"role":"system","content":"You are kind."},
              {"role":"user","content":"My aunt ..."},
              {"role":"assistant","content":"Dear reader, ..."}]}
 """
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from hax_jax import files
 from hax_jax.data import records
-
-FOLDER = 'chat'  # of a dataset, if its build was asked for it
 
 
 def line(pair: records.QaPair, *, system: str = '') -> str:
@@ -26,11 +25,19 @@ def line(pair: records.QaPair, *, system: str = '') -> str:
     return json.dumps({'messages': messages}, ensure_ascii=False, separators=(',', ':'))
 
 
+@contextlib.contextmanager
+def writer(
+    folder: pathlib.Path, split: str, *, system: str
+) -> Iterator[Callable[[records.QaPair], None]]:
+    """A function that appends a pair to chat/<split>.jsonl of a dataset's folder."""
+    path = folder / 'chat' / f'{split}.jsonl'
+    path.parent.mkdir(exist_ok=True)
+    with open(path, 'w', encoding='utf-8', newline='') as file:
+        yield lambda pair: print(line(pair, system=system), file=file)
+
+
 def write(
-    path: pathlib.Path,
-    pairs: Iterable[records.QaPair],
-    *,
-    system: str = '',
+    path: pathlib.Path, pairs: Iterable[records.QaPair], *, system: str = ''
 ) -> int:
-    """Writes the file whole or not at all and returns how many lines it has."""
+    """Writes the file whole or not at all and returns its number of lines."""
     return files.write_lines(path, (line(pair, system=system) for pair in pairs))

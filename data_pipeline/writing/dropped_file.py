@@ -1,4 +1,4 @@
-"""dropped.jsonl: a line for each pair that was dropped, and what stands out in it."""
+"""dropped.jsonl: a line for each dropped pair, and a tally of them."""
 
 import collections
 import dataclasses
@@ -13,12 +13,12 @@ from hax_jax.data import records
 
 NAME = 'dropped.jsonl'
 _CLUSTERS = 5
-_NAMED = 6  # ids named of a cluster
+_NAMED = 6  # ids of a cluster
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """A kept pair, how many were dropped in its favour, and the first of their ids."""
+    """A kept pair, the number of pairs dropped for it, and the first of their ids."""
 
     kept_id: str
     num_dropped: int
@@ -27,7 +27,7 @@ class Cluster:
 
 @dataclasses.dataclass(frozen=True)
 class Tally:
-    """How many were dropped for each reason, and the biggest clusters of duplicates."""
+    """The number of dropped pairs by reason, and the biggest clusters of duplicates."""
 
     total: int
     by_reason: dict[str, int]
@@ -35,9 +35,9 @@ class Tally:
 
 
 def write(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> Tally:
-    """Writes the rows as they come: {'id': ..., 'kept_id': ..., 'reason': ...} each.
+    """Writes the rows {'id': ..., 'kept_id': ..., 'reason': ...} in their order.
 
-    Of pairs that no other was kept for, kept_id is '' or left out.
+    `kept_id` is '' or missing where no other pair was kept instead.
     """
     reasons: collections.Counter[str] = collections.Counter()
     kept = stream_counts.TopCounts()

@@ -1,7 +1,7 @@
-"""Where the pairs of each source went: the geometry of the report's Sankey diagram.
+"""The geometry of the report's Sankey diagram, from sources to splits.
 
-Three columns, all to one scale: sources, what was read, and on the right the splits
-and the reasons for which pairs were dropped.
+Three columns to one scale: sources, all pairs read, and on the right the splits and the
+reasons for dropping pairs.
 """
 
 import dataclasses
@@ -10,14 +10,14 @@ from collections.abc import Mapping
 WIDTH = 860
 _COLUMNS = (230, 390, 545)  # left edges of the three columns
 _BAR = 14  # width of a node
-_GAP = 24  # between two nodes of a column, which leaves room for a line of text
-_TALL = 300  # of all pairs
-_MOST = 14  # nodes in a column; the smallest are put together
+_GAP = 24  # between two nodes of a column, enough for a line of text
+_TALL = 300  # height of all pairs
+_MOST = 14  # nodes in a column; one node stands for the smallest
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A bar with its label; `kind` is a class of the page's style."""
+    """A bar with its label; `kind` is a class in the page's style."""
 
     label: str
     count: int
@@ -84,7 +84,7 @@ def chart(
 
 
 def _most(rows: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:
-    """The biggest rows, those without pairs left out, the smallest as one."""
+    """The biggest rows; one row for the smallest, none for those without pairs."""
     rows = sorted((row for row in rows if row[1]), key=lambda row: (-row[1], row[0]))
     if len(rows) <= _MOST:
         return rows

@@ -1,10 +1,10 @@
-"""How unlike the others a pair is: five measures, each as a robust z-score, added up.
+"""The oddness of a pair: the sum of five robust z-scores.
 
 The measures are the logarithms (base 2) of the words of the question, of the answer
 and of their ratio, the share of characters that are neither letter nor space, and the
-share of words that were there before. z is the distance from the median in units of
-1.4826 MAD (the median distance), which is a standard deviation where values are normal.
-The two shares are of the first 1,000 characters of each text.
+share of words that repeat an earlier one. z is the distance from the median in units of
+1.4826 MAD (the median distance), a standard deviation if values are normal. The two
+shares are of the first 1,000 characters of each text.
 
 Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993).
 """
@@ -24,7 +24,7 @@ NAMES = (
     'neither letter nor space',
     'repeated words',
 )
-_GRID = 100  # steps to a unit, in which medians are found
+_GRID = 100  # steps to a unit of the values whose median is found
 _LEAST = 0.05  # unit of z where most values are the same
 _CHARACTERS = 1000
 _NEITHER = re.compile(r'(?:[^\w\s]|[\d_])+')
@@ -35,18 +35,13 @@ class Odd:
     """The oddest pairs of a stream.
 
     Medians are known only at its end, so the candidates are the 40 highest and the 40
-    lowest of each measure; a pair that is a little odd in each is passed over.
+    lowest of each measure. Misses a pair that is a little odd in all of them.
     """
 
     def __init__(self) -> None:
         self._counts = [collections.Counter[int]() for _ in NAMES]
-        self._ends = [
-            (
-                stream_counts.Lowest[dict[str, Any]](CANDIDATES),
-                stream_counts.Lowest[dict[str, Any]](CANDIDATES),
-            )
-            for _ in NAMES
-        ]
+        lowest = stream_counts.Lowest[dict[str, Any]]
+        self._ends = [(lowest(CANDIDATES), lowest(CANDIDATES)) for _ in NAMES]
 
     def add(
         self, pair: records.QaPair, *, words: tuple[list[str], list[str]], split: str
@@ -68,15 +63,16 @@ class Odd:
                     end.add(sign * value, name, entry)
 
     def oddest(self, count: int) -> list[dict[str, Any]]:
-        """The pairs with the highest scores, with `score` and a z for each measure."""
+        """The pairs with the highest scores, with their `score` and `z`s."""
         if not self._counts[0]:
             return []
         centres = [_centre(counts) for counts in self._counts]
-        found = {}
-        for ends in self._ends:
-            for end in ends:
-                for entry in end.values():
-                    found[entry['name']] = entry
+        found = {
+            entry['name']: entry
+            for ends in self._ends
+            for end in ends
+            for entry in end.values()
+        }
         scored = []
         for entry in found.values():
             z = [
@@ -91,7 +87,7 @@ class Odd:
 def measures(
     pair: records.QaPair, *, words: tuple[list[str], list[str]]
 ) -> tuple[float, ...]:
-    """The five of `NAMES`."""
+    """The five values of `NAMES`."""
     question, answer = (len(each) for each in words)
     start = f'{pair.question[:_CHARACTERS]} {pair.answer[:_CHARACTERS]}'
     first = start.lower().split()
@@ -105,7 +101,7 @@ def measures(
 
 
 def _centre(counts: collections.Counter[int]) -> tuple[float, float]:
-    """The median and the unit of z, of values on the grid."""
+    """The median, and the unit of z, of values on the grid."""
     middle = stream_counts.quantile(counts, 0.5)
     away: collections.Counter[int] = collections.Counter()
     for value, count in counts.items():

@@ -1,7 +1,7 @@
-"""What the report tells of the pairs themselves, gathered in one pass over them.
+"""The report's facts about the pairs themselves, gathered in one pass over them.
 
-Memory does not grow with the number of pairs: counts of lengths, the most frequent
-topics, and samples that follow from the pairs' ids, not from chance.
+Memory does not grow with the number of pairs. Samples follow from the pairs' ids, not
+from chance.
 """
 
 import collections
@@ -21,8 +21,8 @@ QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _SALT = 'report'
 _TITLE = 300  # characters of a first line that may be a title
 _WORD = re.compile(r"[^\W\d_][\w']{3,}")
-# Frequent in any English title, and so of no use here; shorter words are left out.
-_COMMON = (
+# Frequent in any English title, so of no interest; shorter words never count.
+_COMMON_WORDS = (
     'about after again also always another because been before being between both '
     "could doing don't down during each even ever feel feeling find from gets "
     "getting give going have having hers into it's just keep know like made make "
@@ -30,16 +30,15 @@ _COMMON = (
     "should since some still such take tell than that that's their them then "
     'there these they thing things think this those through time told under until '
     'very want wanted wants week were what when where which while will with '
-    "without won't would wouldn't your can't doesn't didn't isn't years year "
-    'update '
+    "without won't would wouldn't your can't doesn't didn't isn't years year update"
 )
-TextCounts = dict[str, collections.Counter[int]]
+_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 class Collector:
-    """Takes each pair of each split and gives what the report says of them.
+    """Takes each pair of each split and gives the report's facts about them.
 
-    `wanted` are ids of pairs to be shown as they are (the kept ones of big clusters).
+    `wanted` are the ids of pairs that the report shows (the kept ones of clusters).
     """
 
     def __init__(
@@ -50,33 +49,26 @@ class Collector:
     ) -> None:
         self._tokenizer = tokenizer
         self._wanted: dict[str, records.QaPair | None] = dict.fromkeys(wanted)
-        self._words: dict[str, TextCounts] = {}
+        self._words: dict[str, tuple[collections.Counter[int], ...]] = {}
         self._tokens: dict[str, stream_counts.Lowest[tuple[int, int]]] = {}
         self._topics = stream_counts.TopCounts()
         self._title_words = stream_counts.TopCounts()
         self._random = stream_counts.Lowest[tuple[str, records.QaPair]](NUM_PAIRS)
         self._odd = oddness.Odd()
-        self._common = frozenset(_COMMON.split())
 
     def of(self, split: str) -> Callable[[records.QaPair], None]:
-        """What takes the pairs of `split`."""
-        counts: TextCounts = {
-            'question': collections.Counter(),
-            'answer': collections.Counter(),
-        }
-        sample = stream_counts.Lowest[tuple[int, int]](TOKEN_SAMPLE)
-        self._words[split] = counts
-        self._tokens[split] = sample
+        """The function that takes the pairs of `split`."""
+        counts = self._words[split] = collections.Counter(), collections.Counter()
+        sample = self._tokens[split] = stream_counts.Lowest(TOKEN_SAMPLE)
 
         def add(pair: records.QaPair) -> None:
             words = pair.question.split(), pair.answer.split()
-            counts['question'][len(words[0])] += 1
-            counts['answer'][len(words[1])] += 1
+            for count, text_words in zip(counts, words, strict=True):
+                count[len(text_words)] += 1
             key = stream_counts.draw(_SALT, pair.id)
             if self._tokenizer is not None and sample.wants(key, pair.id):
                 encoded = self._tokenizer.encode([pair.question, pair.answer])
-                question, answer = map(len, encoded)
-                sample.add(key, pair.id, (question, answer))
+                sample.add(key, pair.id, tuple(map(len, encoded)))
             if self._random.wants(key, pair.id):
                 self._random.add(key, pair.id, (split, report_text.shortened(pair)))
             if pair.id in self._wanted:
@@ -91,44 +83,35 @@ class Collector:
             self._topics.add(pair.topic)
         title, _, rest = pair.question.partition('\n')
         if rest and len(title) <= _TITLE:
-            for word in (
-                set(_WORD.findall(title.lower().replace('’', "'"))) - self._common
-            ):
+            words = _WORD.findall(title.lower().replace('’', "'"))
+            for word in set(words) - _COMMON:
                 self._title_words.add(word)
 
     def facts(self) -> dict[str, Any]:
-        """All of it; lengths of splits without pairs are left out."""
-        lengths = [
-            {'split': split, 'field': field, 'unit': 'words', **_spread(counts)}
-            for split, fields in self._words.items()
-            for field, counts in fields.items()
-            if counts
-        ]
+        """All facts, without the lengths of splits that have no pairs."""
+        # Without a tokenizer, every sample is empty.
         tokens = {split: sample.values() for split, sample in self._tokens.items()}
-        lengths += [
-            {
-                'split': split,
-                'field': field,
-                'unit': 'tokens',
-                **_spread(collections.Counter(each[i] for each in sample)),
-            }
+        of_tokens = {
+            split: [
+                collections.Counter(lengths) for lengths in zip(*sample, strict=True)
+            ]
             for split, sample in tokens.items()
-            for i, field in enumerate(('question', 'answer'))
-            if sample
-        ]
-        fill = []
-        if self._tokenizer is not None:
-            fill = [
+        }
+        return {
+            'lengths': [
+                {'split': split, 'field': field, 'unit': unit, **_spread(counts)}
+                for unit, by_split in (('words', self._words), ('tokens', of_tokens))
+                for split, fields in by_split.items()
+                for field, counts in zip(('question', 'answer'), fields, strict=False)
+                if counts
+            ],
+            'tokenizer': self._tokenizer is not None,
+            'fill': [
                 {'split': split, 'row': row, **fill_of(sample, self._tokenizer, row)}
                 for split, sample in tokens.items()
                 if sample
                 for row in ROWS
-            ]
-        return {
-            'lengths': lengths,
-            'tokenizer': self._tokenizer is not None,
-            'sampled': {split: len(sample) for split, sample in tokens.items()},
-            'fill': fill,
+            ],
             'topics': _top(self._topics),
             'title_words': _top(self._title_words),
             'random': [
@@ -146,11 +129,11 @@ def fill_of(
     tokenizer: text.Tokenizer,
     row: int,
 ) -> dict[str, Any]:
-    """How rows of `row` tokens would be filled by pairs of these lengths.
+    """How full rows of `row` tokens would be with pairs of these lengths.
 
     A length is (question tokens, answer tokens) without the template's. As in packing
-    with long_answers='drop': a question that is too long is cut, and a pair whose
-    answer leaves no room is dropped. Its ids are not looked at.
+    with long_answers='drop', cuts a question that is too long and drops a pair whose
+    answer leaves no space for a question.
     """
     pieces = text.template(tokenizer)
     placed, num_shortened = [], 0

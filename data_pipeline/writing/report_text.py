@@ -1,4 +1,4 @@
-"""Texts of the corpus as the report shows them: cut, and with no hidden signs."""
+"""Texts of the corpus for the report: cut, and with hidden characters spelled out."""
 
 import dataclasses
 import unicodedata
@@ -6,8 +6,7 @@ import unicodedata
 from hax_jax.data import records
 
 LONGEST = 1200  # characters shown of a text
-_KEPT = '\n\t'
-# They turn the direction of what follows, the page's own words too.
+# They change the direction of the text that follows, even of the page's own words.
 _BIDI = frozenset('\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e') | frozenset(
     '\u2066\u2067\u2068\u2069'
 )
@@ -24,22 +23,20 @@ def visible(text: str) -> str:
 
 
 def _hidden(character: str) -> bool:
-    if character in _KEPT:
-        return False
-    # Control characters, halves of surrogate pairs, and what is no character.
-    kind = unicodedata.category(character)
-    return kind in ('Cc', 'Cs', 'Cn') or character in _BIDI
+    # Control characters, halves of surrogate pairs, unassigned code points.
+    odd = unicodedata.category(character) in ('Cc', 'Cs', 'Cn')
+    return (odd and character not in '\n\t') or character in _BIDI
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
-    """The text's beginning, with how much of it is left out."""
+    """The text's beginning, and the number of characters left out."""
     if len(text) <= longest:
         return text
     return f'{text[:longest]} … ({len(text) - longest:,} more characters)'
 
 
 def shortened(pair: records.QaPair) -> records.QaPair:
-    """The pair with its texts cut, so that keeping it costs little."""
+    """The pair with its texts cut, to save memory."""
     return dataclasses.replace(
         pair, question=cut(pair.question), answer=cut(pair.answer)
     )

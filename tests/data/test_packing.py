@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import exact_duplicates, facts, groups, pair_store, split
+from data_pipeline.all_pairs import (
+    components,
+    exact_duplicates,
+    pair_row,
+    pair_store,
+    split,
+)
 from data_pipeline.reading import sources
 from hax_jax.data import packing, records, shift_check, text
 
@@ -495,9 +501,9 @@ def shared_train_pairs() -> list[records.QaPair]:
     shares = {'train': 0.9, 'validation': 0.05, 'test': 0.05}
     with pair_store.PairStore() as store:
         off = settings.DuplicateSettings(near=False)
-        store.add([facts.row(pair, pair, off) for pair in found])
+        store.add([pair_row.make(pair, pair, off) for pair in found])
         exact_duplicates.drop(store)
-        groups.join(store)
+        components.join(store)
         split.assign(store, shares=shares)
         return list(store.pairs('train'))
 

@@ -7,8 +7,8 @@ import programs
 import pytest
 from absl import flags
 
-from data_pipeline import build, build_run, dataset, settings
-from data_pipeline.all_pairs import facts, pair_store
+from data_pipeline import build, build_steps, dataset, settings
+from data_pipeline.all_pairs import pair_row, pair_store
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors, files
 from hax_jax.config import convert
@@ -208,7 +208,7 @@ def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) ->
         build.build(
             patterns,
             output=tmp_path / 'advice',
-            options=build_run.Options(overwrite=True),
+            options=build_steps.Options(overwrite=True),
         )
     assert (tmp_path / 'advice' / 'chats' / 'c1.md').is_file()
 
@@ -222,7 +222,7 @@ def test_missing_flags_are_asked_for() -> None:
 def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(store: pair_store.PairStore, rows: list[facts.Row]) -> None:
+    def forgetful(store: pair_store.PairStore, rows: list[pair_row.Row]) -> None:
         add(store, rows[1:])
 
     add = pair_store.PairStore.add
@@ -239,7 +239,7 @@ def test_any_number_of_workers_makes_the_same_files(
     tmp_path: pathlib.Path, num_workers: int
 ) -> None:
     patterns = write_corpus(tmp_path / 'corpus')
-    chat = build_run.Options(chat=True, system='Be kind.', num_workers=1)
+    chat = build_steps.Options(chat=True, system='Be kind.', num_workers=1)
     build.build(patterns, output=tmp_path / 'one', options=chat)
     many = dataclasses.replace(chat, num_workers=num_workers)
     build.build(patterns, output=tmp_path / 'many', options=many)
@@ -262,7 +262,7 @@ def test_apache_beam_makes_the_same_records(tmp_path: pathlib.Path) -> None:
     pytest.importorskip('apache_beam', reason='apache-beam is not installed')
     patterns = write_corpus(tmp_path / 'corpus')
     one = build.build(patterns, output=tmp_path / 'one')
-    options = build_run.Options(beam=beam_pipeline.Options())
+    options = build_steps.Options(beam=beam_pipeline.Options())
     other = build.build(patterns, output=tmp_path / 'beam', options=options)
     assert other == one
     for name in ('ledger.json', 'dropped.jsonl', 'report.html'):

@@ -409,9 +409,9 @@ def test_the_manifest_of_a_stream_is_that_of_a_list(
 def test_two_hashes_that_are_equal_by_chance_are_no_error(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline.writing import split_facts
+    from data_pipeline.writing import manifest_facts
 
-    monkeypatch.setattr(split_facts, '_hash', lambda name: len(name))
+    monkeypatch.setattr(manifest_facts, '_hash', lambda name: len(name))
     manifest = write(tmp_path / 'advice', make_splits(5))
     assert manifest['splits']['train']['pairs'] == 5
     splits = make_splits(5)

@@ -6,21 +6,24 @@ import json
 import pathlib
 import random
 
+import msgspec
 import pytest
 import stores
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import (
+    all_steps,
+    caps_and_weights,
+    components,
     exact_duplicates,
-    facts,
-    groups,
-    mix,
     overlap,
+    pair_row,
     pair_store,
     split,
 )
 from data_pipeline.pair_stages import stage_ledger
-from data_pipeline.preparing import preparation
+from data_pipeline.preparing import beam_map, prepare_batch
+from data_pipeline.reading import sources
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -47,7 +50,7 @@ def pair(number: int, **fields: object) -> records.QaPair:
     return dataclasses.replace(made, **fields)
 
 
-def components(store: pair_store.PairStore) -> list[set[str]]:
+def joined_groups(store: pair_store.PairStore) -> list[set[str]]:
     """The groups that go together, of two or more."""
     found = collections.defaultdict(set)
     for group, component in store.rows('SELECT grp, component FROM home'):
@@ -57,8 +60,8 @@ def components(store: pair_store.PairStore) -> list[set[str]]:
 
 def joined(pairs: list[records.QaPair]) -> list[set[str]]:
     with stores.filled(pairs) as store:
-        groups.join(store)
-        return components(store)
+        components.join(store)
+        return joined_groups(store)
 
 
 def test_an_update_goes_with_the_post_that_it_links() -> None:
@@ -119,14 +122,14 @@ def test_what_a_duplicate_stood_with_goes_with_what_was_kept() -> None:
     copy = dataclasses.replace(pairs[0], id='again', group='chat1')
     with stores.filled([*pairs, copy]) as store:
         exact_duplicates.drop(store)
-        groups.join(store)
-        assert components(store) == [{'chat0', 'chat1'}]
+        components.join(store)
+        assert joined_groups(store) == [{'chat0', 'chat1'}]
 
 
 def test_a_split_that_shares_runs_of_words_with_train_is_refused_by_name() -> None:
     pairs = [pair(i) for i in range(20)]
     with stores.filled(pairs) as store:
-        groups.join(store)
+        components.join(store)
         split.assign(store, shares=SHARES)
         held = next(iter(store.pairs('validation')))
         trained = next(iter(store.pairs('train')))
@@ -135,7 +138,7 @@ def test_a_split_that_shares_runs_of_words_with_train_is_refused_by_name() -> No
     changed = dataclasses.replace(held, question=' '.join(words))
     swapped = [changed if each.id == held.id else each for each in pairs]
     with stores.filled(swapped) as store:
-        groups.join(store)
+        components.join(store)
         split.assign(store, shares=SHARES)
         measured = overlap.measure(store)
         assert measured['validation'].shared == 10
@@ -170,8 +173,8 @@ def test_caps_keep_the_same_pairs_whatever_their_order() -> None:
     for seed in (1, 2):
         random.Random(seed).shuffle(pairs)
         with stores.filled(pairs) as store:
-            mix.check(store, chosen)
-            mix.cap(store, chosen)
+            caps_and_weights.check(store, chosen)
+            caps_and_weights.cap(store, chosen)
             kept.append(stores.kept_ids(store))
             reasons = collections.Counter(each.reason for each in store.gone())
         assert reasons == {
@@ -189,10 +192,10 @@ def test_weights_repeat_pairs_of_train_alone() -> None:
         weights=('chat=1.5', 'reddit=0.5', 'reddit:other=1.25')
     )
     with stores.filled(pairs, settings.DuplicateSettings(near=False)) as store:
-        groups.join(store)
+        components.join(store)
         split.assign(store, shares=SHARES)
         before = {name: list(store.pairs(name)) for name in records.SPLITS}
-        account = mix.weigh(store, chosen)
+        account = caps_and_weights.weigh(store, chosen)
         after = {name: list(store.pairs(name)) for name in records.SPLITS}
         dropped = {each.id for each in store.gone()}
     assert after['validation'] == before['validation']
@@ -215,9 +218,12 @@ def test_weights_repeat_pairs_of_train_alone() -> None:
     assert abs(counts['reddit:other'][2] - 60) < 27
     off = dataclasses.replace(chosen, oversample=False)
     with stores.filled(pairs, settings.DuplicateSettings(near=False)) as store:
-        groups.join(store)
+        components.join(store)
         split.assign(store, shares=SHARES)
-        assert mix.weigh(store, off)['chat']['after'] < 2 * account['chat']['before']
+        assert (
+            caps_and_weights.weigh(store, off)['chat']['after']
+            < 2 * account['chat']['before']
+        )
 
 
 def test_a_source_that_is_not_there_is_named_with_those_that_are() -> None:
@@ -228,7 +234,7 @@ def test_a_source_that_is_not_there_is_named_with_those_that_are() -> None:
             errors.InputError, match="did you mean 'reddit:advice'"
         ) as caught,
     ):
-        mix.check(store, chosen)
+        caps_and_weights.check(store, chosen)
     assert "mix.weights names 'chat'" in str(caught.value)
 
 
@@ -277,14 +283,14 @@ def test_each_pair_is_kept_or_dropped_and_nothing_depends_on_order_or_batches(
     for cut in (1, 7, 1000):
         random.Random(cut).shuffle(corpus)
         with pair_store.PairStore() as store:
-            rows = [facts.row(each, each, chosen.duplicates) for each in corpus]
+            rows = [pair_row.make(each, each, chosen.duplicates) for each in corpus]
             for start in range(0, len(rows), cut):
                 store.add(rows[start : start + cut])
             ledger = stage_ledger.Ledger()
-            gathered = preparation.gather(store, chosen, ledger, shares=SHARES)
+            gathered = all_steps.run(store, chosen, ledger, shares=SHARES)
             splits = {name: list(store.pairs(name)) for name in records.SPLITS}
             gone = list(store.gone())
-            homes = components(store)
+            homes = joined_groups(store)
         outcomes.append((splits, gone, ledger.as_json(), gathered))
         kept = [each for part in splits.values() for each in part]
         originals = [each.id for each in kept if '#' not in each.id]
@@ -303,8 +309,7 @@ def test_each_pair_is_kept_or_dropped_and_nothing_depends_on_order_or_batches(
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
-def test_a_row_and_a_ledger_come_back_from_json() -> None:
-    ledger = stage_ledger.Ledger()
+def test_a_prepared_batch_comes_back_from_json(tmp_path: pathlib.Path) -> None:
     chosen = settings.Settings()
     told = 'My sister keeps the old ladder in our garage and *never* asks me first.'
     raw = [
@@ -316,25 +321,27 @@ def test_a_row_and_a_ledger_come_back_from_json() -> None:
         ),
         pair(2, question=told, answer='https://example.com'),
     ]
-    rows, gone = preparation.each(raw, preparation.sequence(chosen), chosen, ledger)
-    assert [each.pair.id for each in rows] == ['reddit:p1']
-    assert rows[0].links == ('reddit:p2',)
-    assert gone == [pair_store.Gone('reddit:p2', 'quality: answer of links alone')]
-    sent = json.loads(json.dumps([facts.to_json(each) for each in rows]))
-    assert [facts.from_json(each) for each in sent] == rows
-    again = stage_ledger.Ledger.from_json(
-        json.loads(json.dumps(ledger.as_json(keys=True)))
+    path = tmp_path / 'pairs.jsonl'
+    path.write_text(
+        ''.join(json.dumps(dataclasses.asdict(each)) + '\n' for each in raw)
     )
-    again.merge(stage_ledger.Ledger())
-    assert again.as_json(keys=True) == ledger.as_json(keys=True)
+    (batch,) = sources.batches(sources.find([f'pairs:{path}']))
+    made = prepare_batch.prepare(batch, chosen=chosen, names={str(path): 'pairs.jsonl'})
+    (row,) = made.rows
+    assert (row.pair.id, row.pair.file) == ('reddit:p1', 'pairs.jsonl')
+    assert row.links == ('reddit:p2',)
+    assert made.gone == [pair_store.Gone('reddit:p2', 'quality: answer of links alone')]
+    assert made.read.sources == {'reddit:advice': 2} and made.read.pairs == []
+    sent = msgspec.json.encode({'value': made})
+    assert beam_map.decoded(sent, prepare_batch.Prepared) == made
 
 
 def test_what_spills_stays_in_the_folder(tmp_path: pathlib.Path) -> None:
     with pair_store.PairStore(tmp_path, memory_mb=64) as store:
         store.add(
-            [facts.row(each, each, stores.CHOSEN) for each in map(pair, range(500))]
+            [pair_row.make(each, each, stores.CHOSEN) for each in map(pair, range(500))]
         )
-        groups.join(store)
+        components.join(store)
         split.assign(store, shares=SHARES)
         assert sum(1 for name in records.SPLITS for _ in store.pairs(name)) == 500
     assert (tmp_path / 'pairs.duckdb').exists()

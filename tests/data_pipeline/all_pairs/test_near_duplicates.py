@@ -7,7 +7,7 @@ import stores
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import near_duplicates
-from data_pipeline.pair_stages import outcomes, quotes, stage_ledger, stages
+from data_pipeline.pair_stages import quotes, stage_ledger, stages
 from hax_jax.data import records
 
 CHOSEN = settings.DuplicateSettings()
@@ -55,7 +55,7 @@ def near(
 def sides(pairs: list[records.QaPair]) -> list[tuple[str, str]]:
     with stores.filled(pairs) as store:
         near_duplicates.find(store, CHOSEN)
-        return list(near_duplicates.sides(store))
+        return list(near_duplicates.same_story(store))
 
 
 def test_of_pairs_that_are_almost_equal_the_best_stays() -> None:
@@ -175,10 +175,10 @@ def test_a_quote_is_noted_and_nothing_is_dropped() -> None:
     quoting = pair('a', story(1), 'You say: ' + ' '.join(story(1).split()[:12]))
     other = pair('b', story(1), 'You say: ' + ' '.join(story(1).split()[:11]))
     ledger = stage_ledger.Ledger()
-    kept = list(stages.run([quoting, other], [quotes.stage(CHOSEN)], ledger))
-    assert kept == [quoting, other]
+    for each in (quoting, other):
+        assert ledger.run(each, [quotes.stage(CHOSEN)]) == (each, '')
     noted = ledger.as_json()[0]['noted']['answer quotes the question']
     assert noted['pairs'] == 1
     assert noted['examples'][0]['text'] == ' '.join(story(1).split()[:12])
     off = settings.DuplicateSettings(quote_words=0)
-    assert quotes.stage(off).apply(quoting) == outcomes.Kept(quoting)
+    assert quotes.stage(off).apply(quoting) == stages.Kept(quoting)

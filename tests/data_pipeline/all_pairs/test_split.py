@@ -4,7 +4,7 @@ import pytest
 import stores
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import groups, split
+from data_pipeline.all_pairs import components, split
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -40,7 +40,7 @@ def split_and_noted(
 ) -> tuple[dict[str, list[records.QaPair]], list[str]]:
     """The pairs of each split in their order, and what is said of it."""
     with stores.filled(pairs, settings.DuplicateSettings(near=False)) as store:
-        groups.join(store)
+        components.join(store)
         notes = split.assign(store, shares=shares, salt=salt)
         return {name: list(store.pairs(name)) for name in records.SPLITS}, notes
 

@@ -9,7 +9,6 @@ import reddit_objects
 
 from data_pipeline.collecting import (
     arctic_shift,
-    best_first,
     collect_rules,
     http_client,
 )
@@ -17,18 +16,17 @@ from data_pipeline.collecting import (
 START = reddit_objects.post(0)['created_utc']
 
 
-def source(url: str, **options: object) -> arctic_shift.ArcticShift:
-    settings = {
-        'subreddit': 'advice',
-        'oldest_first': True,
-        'after': 0,
-        'before': 0,
-        **options,
-    }
-    client = http_client.Client(user_agent='test', sleep=lambda _: None)
-    return arctic_shift.ArcticShift(
-        client, base_url=url, pause=lambda _: None, **settings
+def source(
+    url: str, *, oldest_first: bool = True, after: int = 0, before: int = 0
+) -> arctic_shift.ArcticShift:
+    chosen = collect_rules.Settings(
+        subreddit='advice',
+        sort='old' if oldest_first else 'new',
+        base_url=url,
+        rules=collect_rules.Rules(after=after, before=before),
     )
+    client = http_client.Client(user_agent='test', sleep=lambda _: None)
+    return arctic_shift.ArcticShift(client, chosen)
 
 
 def crowded(number: int, seed: int) -> list[dict]:
@@ -173,7 +171,7 @@ def test_best_first_ranks_what_passes_and_gives_the_rest_for_the_account() -> No
     scores = [12, 500, 3, 70, 70]
     posts = [reddit_objects.post(i, score=score) for i, score in enumerate(scores)]
     with loopback.serve(fake_arctic_shift.FakeArcticShift(posts)) as url:
-        ranked = best_first.BestFirst(
+        ranked = arctic_shift.BestFirst(
             source(url), rules=collect_rules.Rules(), knows=lambda name: name == 'p0000'
         )
         found = [post.id for post, _ in ranked.posts(None)]

@@ -7,7 +7,12 @@ import loopback
 import programs
 import reddit_objects
 
-from data_pipeline.collecting import http_client, reddit_json, reddit_shapes
+from data_pipeline.collecting import (
+    collect_rules,
+    http_client,
+    reddit_json,
+    reddit_shapes,
+)
 
 
 class FakeReddit:
@@ -44,14 +49,10 @@ def listing(nodes: list, after: str | None = None) -> dict:
 
 
 def source(url: str) -> reddit_json.RedditJson:
-    return reddit_json.RedditJson(
-        http_client.Client(user_agent='test'),
-        base_url=url,
-        subreddit='advice',
-        sort='top',
-        time_filter='year',
-        pause=lambda _: None,
+    chosen = collect_rules.Settings(
+        subreddit='advice', sort='top', time_filter='year', base_url=url
     )
+    return reddit_json.RedditJson(http_client.Client(user_agent='test'), chosen)
 
 
 def test_a_listing_is_paged_and_gone_on_with() -> None:

@@ -19,7 +19,7 @@ import zstandard
 from hypothesis import strategies
 
 from data_pipeline.collecting import collect_rules, reddit_shapes
-from data_pipeline.dumps import dump_objects, dump_store, dumps
+from data_pipeline.dumps import dump_source, join_store, subreddit_objects
 from data_pipeline.rows import raw_thread
 from hax_jax import errors
 
@@ -116,7 +116,7 @@ def joined(
     return found
 
 
-def answers(source: dumps.Dumps) -> dict[str, list[tuple[str, int]]]:
+def answers(source: dump_source.Dumps) -> dict[str, list[tuple[str, int]]]:
     return {
         post.id: [(each.id, each.depth) for each in source.comments(post)]
         for post, _ in source.posts(None)
@@ -141,8 +141,8 @@ def test_the_join_equals_one_in_dictionaries(
     )
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
         # So small that what belongs together is in several batches and windows.
-        patch.setattr(dumps, '_BATCH_BYTES', 400)
-        patch.setattr(dump_store, '_WINDOW', 2)
+        patch.setattr(dump_source, '_BATCH_BYTES', 400)
+        patch.setattr(join_store, '_WINDOW', 2)
         folder = pathlib.Path(name)
         halves = [
             dump_makers.write(folder / f'{i}.jsonl', objects)
@@ -152,12 +152,9 @@ def test_the_join_equals_one_in_dictionaries(
             if objects
         ]
         for paths in (halves, [*halves[1::2], *halves[::2]]):  # kinds in any order
-            source = dumps.Dumps(
+            source = dump_source.Dumps(
                 [str(path) for path in paths],
-                subreddit='Advice',
-                rules=rules,
-                sort='old',
-                limit=0,
+                collect_rules.Settings(subreddit='Advice', sort='old', rules=rules),
                 knows=lambda post_id: False,
                 work=folder / 'work',
             )
@@ -231,9 +228,7 @@ def test_what_a_killed_call_left_is_removed(tmp_path: pathlib.Path) -> None:
     done = collect(tmp_path / 'R*.jsonl', output)
     assert done.returncode == 0, done.stderr
     assert output.read_bytes() == whole.read_bytes()
-    assert (
-        'was left by a call that was killed' in (tmp_path / 'out.jsonl.log').read_text()
-    )
+    assert 'left by a call that was killed' in (tmp_path / 'out.jsonl.log').read_text()
     assert not list(tmp_path.glob('.*.work'))
 
 
@@ -258,8 +253,8 @@ def test_a_damaged_file_ends_the_call_and_leaves_nothing_behind(
 def test_a_full_disk_is_said_with_its_remedy(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dump_store, '_MEMORY', '40MB')
-    store = dump_store.Store(tmp_path / 'work')
+    monkeypatch.setattr(join_store, '_MEMORY', '40MB')
+    store = join_store.Store(tmp_path / 'work')
     store._connection.execute("SET max_temp_directory_size = '1MB'")
     body = 'x' * 9_000
     with pytest.raises(errors.InputError, match='--output on a disk with room'):
@@ -278,8 +273,8 @@ def test_a_full_disk_is_said_with_its_remedy(
 def test_more_than_the_memory_goes_to_the_disk_and_comes_back(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dump_store, '_MEMORY', '40MB')
-    store = dump_store.Store(tmp_path / 'work')
+    monkeypatch.setattr(join_store, '_MEMORY', '40MB')
+    store = join_store.Store(tmp_path / 'work')
     rows = [
         (i, True, f'p{i}', 'advice', 't', '', '', 'a', 9, 1, 1, 'u', False, False)
         for i in range(3_000)
@@ -304,7 +299,7 @@ def test_more_than_the_memory_goes_to_the_disk_and_comes_back(
 
 
 def test_lines_of_the_subreddit_are_found_whatever_stands_around_them() -> None:
-    reader = dump_objects.Reader('Ab_c', dump_objects.CommentFields)
+    reader = subreddit_objects.Reader('Ab_c', subreddit_objects.COMMENT_FIELDS)
     lines = [
         '{"subreddit":"AB_C","id":"a","author":"ab_c","x":[1,{"id":"no"}]}',
         '{"subreddit": "ab_c", "id": "b"}\r',

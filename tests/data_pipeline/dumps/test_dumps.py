@@ -12,7 +12,7 @@ import reddit_objects
 import zstandard
 from hypothesis import strategies
 
-from data_pipeline.dumps import dump_files, dumps
+from data_pipeline.dumps import dump_source, line_blocks
 from data_pipeline.rows import raw_thread
 from hax_jax import errors
 
@@ -97,11 +97,11 @@ def test_frames_follow_each_other_and_windows_may_be_long(
     objects = [{'n': i, 'text': 'x' * 50} for i in range(500)]
     lines = [json.dumps(each).encode() for each in objects]
     several = dump_makers.write(tmp_path / 'a.zst', objects, frames=7)
-    assert list(dump_files.lines(several)) == lines
+    assert list(line_blocks.lines(several)) == lines
     window = dump_makers.write(tmp_path / 'b.zst', objects, window_log=28)
     with pytest.raises(zstandard.ZstdError):  # without being told to allow it
         zstandard.ZstdDecompressor().decompressobj().decompress(window.read_bytes())
-    assert list(dump_files.lines(window)) == lines
+    assert list(line_blocks.lines(window)) == lines
 
 
 @pytest.mark.parametrize('suffix', ['.zst', '.zst_blocks'])
@@ -113,10 +113,10 @@ def test_a_file_that_is_cut_short_or_damaged_is_named(
     for cut in (1, 20, len(whole) - 2):
         path.write_bytes(whole[:-cut])
         with pytest.raises(errors.InputError, match='download it again'):
-            list(dump_files.lines(path))
+            list(line_blocks.lines(path))
     path.write_bytes(whole[:4] + b'\0' * 20 + whole[24:])
     with pytest.raises(errors.InputError, match='is damaged'):
-        list(dump_files.lines(path))
+        list(line_blocks.lines(path))
 
 
 @hypothesis.given(
@@ -127,7 +127,7 @@ def test_a_file_that_is_cut_short_or_damaged_is_named(
 def test_lines_do_not_depend_on_where_they_are_cut_into_chunks(
     chunks: list[bytes],
 ) -> None:
-    blocks = dump_files._whole_lines(chunks, pathlib.Path('a.jsonl'))
+    blocks = line_blocks._whole_lines(chunks, pathlib.Path('a.jsonl'))
     lines = [line for block in blocks for line in block.split(b'\n')]
     assert lines == b''.join(chunks).split(b'\n')
 
@@ -147,7 +147,7 @@ def test_inputs_that_do_not_fit_are_named(tmp_path: pathlib.Path) -> None:
         assert words in done.stderr
     (tmp_path / 'a.csv').write_text('x')
     with pytest.raises(errors.InputError, match=r"ends in '\.csv'; give \.jsonl"):
-        dumps.kind(tmp_path / 'a.csv')
+        dump_source.kind(tmp_path / 'a.csv')
 
 
 def test_broken_lines_are_counted_once(tmp_path: pathlib.Path) -> None:
@@ -165,7 +165,7 @@ def test_broken_lines_are_counted_once(tmp_path: pathlib.Path) -> None:
 def test_a_plain_dump_that_breaks_off_is_cut_short(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'RC_cut.jsonl'
     path.write_bytes(b'{"a": 1}\n{"b": "tor')
-    lines = dump_files.lines(path)
+    lines = line_blocks.lines(path)
     assert next(lines) == b'{"a": 1}'
     with pytest.raises(errors.InputError, match='ends in the middle'):
         list(lines)

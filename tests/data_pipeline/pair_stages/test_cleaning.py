@@ -7,7 +7,7 @@ import pytest
 
 from data_pipeline import settings
 from data_pipeline.pages import chats, parsed
-from data_pipeline.pair_stages import cleaning, outcomes
+from data_pipeline.pair_stages import cleaning, stages
 from data_pipeline.reading import sources
 from hax_jax.data import records
 
@@ -19,7 +19,7 @@ def pair(source: str, question: str, answer: str = 'Yes.') -> records.QaPair:
     return records.QaPair('p', 'p', source, 'a.md', 1, '', '', question, answer)
 
 
-def cleaned(given: records.QaPair, **chosen: bool) -> outcomes.Outcome:
+def cleaned(given: records.QaPair, **chosen: bool) -> stages.Outcome:
     return cleaning.stage(settings.CleanSettings(**chosen)).apply(given)
 
 
@@ -37,14 +37,14 @@ def test_markdown_is_reddits_alone() -> None:
     ]
     from_chat = cleaned(pair('chat', text))
     assert from_chat.pair.question == 'I *do* don’t'
-    assert cleaned(pair('chat', text), mojibake=False) == outcomes.Kept(
+    assert cleaned(pair('chat', text), mojibake=False) == stages.Kept(
         pair('chat', text)
     )
 
 
 def test_edits_and_summaries_are_kept_unless_told_otherwise() -> None:
     text = 'Why?\n\nEdit: thanks\n\nTL;DR: why'
-    assert cleaned(pair('reddit', text)) == outcomes.Kept(pair('reddit', text))
+    assert cleaned(pair('reddit', text)) == stages.Kept(pair('reddit', text))
     cut = cleaned(pair('reddit', text), keep_edits=False, keep_summaries=False)
     assert cut.pair.question == 'Why?'
     assert [change.name for change in cut.changes] == ['edits cut', 'summaries cut']
@@ -64,7 +64,7 @@ def test_no_word_of_a_real_chat_is_lost() -> None:
         after = collections.Counter()
         for each in found.pairs:
             outcome = clean.apply(each)
-            assert isinstance(outcome, outcomes.Kept)
+            assert isinstance(outcome, stages.Kept)
             for field in FIELDS:
                 assert words(getattr(outcome.pair, field)) == words(
                     getattr(each, field)

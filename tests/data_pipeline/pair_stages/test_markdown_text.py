@@ -4,7 +4,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from data_pipeline.pair_stages import asides, markdown_text
+from data_pipeline.pair_stages import cleaning, markdown_text
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_any_text_is_taken(text: str) -> None:
     ],
 )
 def test_edits_are_cut_to_the_next_blank_line(text: str, left: str, times: int) -> None:
-    assert asides.without_edits(text) == (left, times)
+    assert cleaning.without_edits(text) == (left, times)
 
 
 @pytest.mark.parametrize('mark', ['TL;DR:', 'tldr', 'Tl;Dr -', '**TL:DR**', '##TL;DR:'])
 def test_summaries_are_cut(mark: str) -> None:
-    assert asides.without_summaries(f'Long.\n\n{mark} short\n\nBye.') == (
+    assert cleaning.without_summaries(f'Long.\n\n{mark} short\n\nBye.') == (
         'Long.\n\nBye.',
         1,
     )
-    assert asides.without_summaries('I said tldr to him') == ('I said tldr to him', 0)
+    assert cleaning.without_summaries('I said tldr to him') == ('I said tldr to him', 0)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import personal_data, stage_ledger, stages
+from data_pipeline.pair_stages import personal_data, stage_ledger
 from data_pipeline.reading import sources
 from hax_jax.data import records
 
@@ -145,8 +145,7 @@ def test_real_texts_lose_nothing_but_what_was_replaced() -> None:
     pairs, _ = sources.read(patterns)
     stage = personal_data.stage(settings.PersonalDataSettings())
     ledger = stage_ledger.Ledger()
-    kept = list(stages.run(pairs, [stage], ledger))
-    assert len(kept) == len(pairs)
+    assert all(ledger.run(each, [stage])[0] for each in pairs)
     (row,) = ledger.as_json()
     assert row['changed_pairs'] < 0.05 * len(pairs)
     assert not row['changed'].get('phone numbers to [PHONE]')

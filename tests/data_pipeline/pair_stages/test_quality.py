@@ -4,7 +4,7 @@ import pathlib
 import pytest
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import language, outcomes, quality, stage_ledger, stages
+from data_pipeline.pair_stages import language, quality, stage_ledger, stages
 from data_pipeline.reading import sources
 from hax_jax.data import records
 
@@ -18,7 +18,7 @@ SPANISH = (
 )
 
 
-def outcome(chosen: dict[str, object], **fields: object) -> outcomes.Outcome:
+def outcome(chosen: dict[str, object], **fields: object) -> stages.Outcome:
     stage = quality.stage(settings.QualitySettings(**chosen))
     return stage.apply(dataclasses.replace(PAIR, **fields))
 
@@ -52,7 +52,7 @@ def test_a_broken_rule_drops_the_pair_with_its_reason(
     chosen: dict[str, object], fields: dict[str, object], reason: str
 ) -> None:
     dropped = outcome(chosen, **fields)
-    assert isinstance(dropped, outcomes.Dropped)
+    assert isinstance(dropped, stages.Dropped)
     assert dropped.reason == reason
 
 
@@ -87,9 +87,7 @@ OFF = {
 def test_a_pair_that_breaks_no_rule_stays_as_it_is(
     chosen: dict[str, object], fields: dict[str, object]
 ) -> None:
-    assert outcome(chosen, **fields) == outcomes.Kept(
-        dataclasses.replace(PAIR, **fields)
-    )
+    assert outcome(chosen, **fields) == stages.Kept(dataclasses.replace(PAIR, **fields))
 
 
 def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
@@ -97,9 +95,9 @@ def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
 ) -> None:
     # Unlike words, GPT-2's tokens count a full stop: 'Ask', ' him', '.' are three.
     chosen = {'tokenizer': str(gpt2_tokenizer_folder), 'max_answer_tokens': 2}
-    assert outcome(chosen) == outcomes.Dropped('answer over 2 tokens', '3 tokens')
+    assert outcome(chosen) == stages.Dropped('answer over 2 tokens', '3 tokens')
     chosen['max_answer_tokens'] = 3
-    assert outcome(chosen) == outcomes.Kept(PAIR)
+    assert outcome(chosen) == stages.Kept(PAIR)
 
 
 def test_repetition_is_the_share_of_ngrams_that_were_there_before() -> None:
@@ -136,4 +134,5 @@ def test_no_real_pair_is_dropped() -> None:
     patterns = [str(SHARED / kind / '*.md') for kind in ('chats', 'reddit')]
     pairs, _ = sources.read(patterns)
     stage = quality.stage(settings.QualitySettings())
-    assert list(stages.run(pairs, [stage], stage_ledger.Ledger())) == pairs
+    ledger = stage_ledger.Ledger()
+    assert [ledger.run(each, [stage])[0] for each in pairs] == pairs

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from data_pipeline.pair_stages import outcomes, stage_ledger, stages
+from data_pipeline.pair_stages import stage_ledger, stages
 from hax_jax.data import records
 
 
@@ -15,10 +15,10 @@ def pair(
     )
 
 
-def drop_thirds(each: records.QaPair) -> outcomes.Outcome:
+def drop_thirds(each: records.QaPair) -> stages.Outcome:
     if each.line % 3 == 0:
-        return outcomes.Dropped('a third', f'line {each.line}')
-    return outcomes.Kept(each)
+        return stages.Dropped('a third', f'line {each.line}')
+    return stages.Kept(each)
 
 
 def shout(text: str) -> tuple[str, int]:
@@ -38,7 +38,10 @@ def ran(
     pairs: list[records.QaPair],
 ) -> tuple[list[records.QaPair], stage_ledger.Ledger]:
     ledger = stage_ledger.Ledger()
-    return list(stages.run(pairs, SEQUENCE, ledger)), ledger
+    for stage in SEQUENCE:
+        ledger.open(stage.name)
+    kept = [ledger.run(each, SEQUENCE)[0] for each in pairs]
+    return [each for each in kept if each is not None], ledger
 
 
 def test_what_comes_in_goes_out_or_is_dropped_and_the_next_stage_gets_the_rest() -> (
@@ -97,7 +100,7 @@ def test_a_stage_that_nothing_reaches_is_listed_with_zeros() -> None:
 
 def test_a_stage_that_does_not_add_up_is_a_defect() -> None:
     _, ledger = ran([pair(1)])
-    ledger._stages['thirds'].num_out += 1
+    ledger.by_stage['thirds'].num_out += 1
     with pytest.raises(ValueError, match="1 pairs came into 'thirds', 2 came out"):
         ledger.as_json()
 
@@ -107,22 +110,13 @@ def test_rules_that_leave_nothing_of_an_answer_drop_the_pair() -> None:
         return text.replace('Because.', ' '), 1
 
     outcome = stages.rewrite(pair(1), [stages.TextRule('emptied', empty)])
-    assert outcome == outcomes.Dropped('nothing is left of the answer', 'Because.')
+    assert outcome == stages.Dropped('nothing is left of the answer', 'Because.')
 
 
-def test_who_is_dropped_is_told_as_it_came_in() -> None:
-    gone = []
-    sequence = (SEQUENCE[1], SEQUENCE[0])
-    pairs = [pair(3), pair(4)]
-    list(
-        stages.run(
-            pairs,
-            sequence,
-            stage_ledger.Ledger(),
-            on_drop=lambda *each: gone.append(each),
-        )
-    )
-    assert gone == [(pair(3), 'thirds', outcomes.Dropped('a third', 'line 3'))]
+def test_a_dropped_pair_is_told_with_its_stage_and_reason() -> None:
+    ledger, sequence = stage_ledger.Ledger(), (SEQUENCE[1], SEQUENCE[0])
+    assert ledger.run(pair(3), sequence) == (None, 'thirds: a third')
+    assert ledger.run(pair(4), sequence) == (pair(4, answer='Because!'), '')
 
 
 @pytest.mark.parametrize(
@@ -141,7 +135,7 @@ def test_who_is_dropped_is_told_as_it_came_in() -> None:
 def test_an_example_shows_where_the_texts_differ(
     before: str, after: str, shown: tuple[str, str]
 ) -> None:
-    assert outcomes.difference(before, after) == shown
+    assert stage_ledger.difference(before, after) == shown
 
 
 def test_the_summary_names_each_stage_and_reason() -> None:

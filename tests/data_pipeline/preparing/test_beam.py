@@ -17,10 +17,6 @@ pytest.importorskip(
 LOCAL = beam_pipeline.Options()
 
 
-def same(value: object) -> object:
-    return value
-
-
 def over(
     items: list[object],
     beside: pathlib.Path,
@@ -33,8 +29,7 @@ def over(
         items,
         options=options,
         beside=beside,
-        encode=same,
-        decode=same,
+        result_type=int,
     )
     return list(found)
 
@@ -82,12 +77,11 @@ def test_a_result_that_is_missing_is_an_error(
     path = beam_map._path
     # The workers write the second result where nobody looks.
     monkeypatch.setattr(
-        beam_map._Task,
-        '__call__',
-        lambda task, element: (
-            pathlib.Path(path(task._folder, element[0] * 5)).write_text('{"value": 1}')
-            and element[0]
-        ),
+        beam_map,
+        '_apply',
+        lambda function, folder, element: pathlib.Path(
+            path(folder, element[0] * 5)
+        ).write_text('{"value": 1}'),
     )
     with pytest.raises(errors.InputError, match=r'ended without .*result-00000001'):
         over([1, 2], tmp_path / 'x')

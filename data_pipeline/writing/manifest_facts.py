@@ -1,7 +1,7 @@
-"""What the manifest says of a split, gathered as its pairs pass by.
+"""The manifest's entry for each split, gathered as its pairs pass by.
 
-A pair leaves 16 bytes behind: a hash of its id and one of its group (8 bytes less where
-the pair before is of the same group); the checks at the end hold 24 for a while.
+Keeps 16 bytes for each pair: a hash of its id and one of its group (8 bytes less where
+the pair before has the same group). The checks at the end need 24 bytes.
 """
 
 import array
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from hax_jax.data import records
-
-Reread = Callable[[str], Iterator[records.QaPair]]
 
 
 class SplitFacts:
@@ -53,15 +51,18 @@ class SplitFacts:
 
 
 def line(pair: records.QaPair) -> bytes:
-    """What of a pair goes into its split's sha256."""
+    """The bytes of a pair that its split's sha256 covers."""
     return records.canonical_json(vars(pair)).encode() + b'\n'
 
 
-def check(facts: Mapping[str, SplitFacts], reread: Reread) -> None:
-    """Raises ValueError (a defect of ours) if a pair or a group is in two splits.
+def check(
+    facts: Mapping[str, SplitFacts],
+    reread: Callable[[str], Iterator[records.QaPair]],
+) -> None:
+    """Raises ValueError (a defect of this program) if two splits share a pair or group.
 
-    `reread` gives the pairs of a split once more, if hashes are equal: whether what was
-    hashed is equal too, and what it is.
+    Where hashes are equal, compares the names themselves: `reread` gives the pairs of a
+    split once more.
     """
     ids = _twice([each.ids() for each in facts.values()])
     groups = _twice([each.groups() for each in facts.values()])

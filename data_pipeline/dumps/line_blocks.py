@@ -1,13 +1,15 @@
-"""What dump files hold: .jsonl and .ndjson, .zst, .zst_blocks, some lines at a time.
+"""The lines of dump files (.jsonl, .ndjson, .zst, .zst_blocks), in blocks.
 
+Dumps are compressed with windows of up to 2 GiB, which zstd allows only on request;
+memory then holds one such window.
 Source: https://github.com/ArthurHeitmann/zst_blocks_format and arctic_shift/scripts.
-Dumps are compressed with windows of up to 2 GiB, which zstd must be told to allow; one
-such window is then held in memory.
 """
 
 import pathlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
+
+import zstandard
 
 from hax_jax import errors
 
@@ -15,8 +17,7 @@ SUFFIXES = ('.jsonl', '.ndjson', '.json', '.zst', '.zst_blocks')
 _MAX_WINDOW_BYTES = 2**31
 _MAX_LINE_BYTES = 2**26  # Reddit's longest objects have some hundred kilobytes
 _CHUNK = 2**20
-# JSON shrinks to a tenth or less: as much as this becomes a chunk or some.
-_COMPRESSED_CHUNK = 2**16
+_COMPRESSED_CHUNK = 2**16  # JSON shrinks to a tenth or less
 
 
 def blocks(
@@ -24,13 +25,13 @@ def blocks(
     *,
     on_read: Callable[[int], object] = lambda size: None,
 ) -> Iterator[bytes]:
-    """Whole lines, some at a time, without the newline of the last of them.
+    """Blocks of whole lines, each without its last newline.
 
-    `on_read` is told of each number of bytes that is read of the file.
+    Calls `on_read` with each number of bytes read from the file.
 
     Raises:
-      InputError: the suffix is another, or the file is damaged or cut short: after
-        the lines that it still has; or it has a line of over 64 MiB.
+      InputError: another suffix, a line of over 64 MiB, or a file that is damaged or
+        cut short (then after the lines that it still has).
     """
     path = pathlib.Path(path)
     if path.suffix not in SUFFIXES:
@@ -38,12 +39,16 @@ def blocks(
             f'{path} is no dump: its name ends in {path.suffix or "nothing"!r}; give '
             f'{", ".join(SUFFIXES)}.'
         )
-    if path.suffix == '.zst_blocks':
-        yield from _zst_blocks(path, on_read)
-    elif path.suffix == '.zst':
-        yield from _whole_lines(_zst_chunks(path, on_read), path)
-    else:
-        yield from _whole_lines(_chunks(path, on_read), path)
+    try:
+        if path.suffix == '.zst_blocks':
+            yield from _zst_blocks(path, on_read)
+        else:
+            read = _zst_chunks if path.suffix == '.zst' else _chunks
+            yield from _whole_lines(read(path, on_read), path)
+    except (zstandard.ZstdError, struct.error) as error:
+        raise errors.InputError(
+            f'{path} is damaged ({error}); download it again.'
+        ) from None
 
 
 def lines(path: str | pathlib.Path) -> Iterator[bytes]:
@@ -92,24 +97,17 @@ def _chunks(
 def _zst_chunks(
     path: pathlib.Path, on_read: Callable[[int], object]
 ) -> Iterator[bytes]:
-    """What the frames of a file decompress to, one after the other."""
-    import zstandard
-
+    """The decompressed frames of a file, one after the other."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
     frame = decompressor.decompressobj()
     begun = False
-    try:
-        for chunk in _chunks(path, on_read, _COMPRESSED_CHUNK):
-            while chunk:
-                begun = True
-                yield frame.decompress(chunk)
-                chunk = frame.unused_data if frame.eof else b''
-                if frame.eof:
-                    frame, begun = decompressor.decompressobj(), False
-    except zstandard.ZstdError as error:
-        raise errors.InputError(
-            f'{path} is damaged ({error}); download it again.'
-        ) from None
+    for chunk in _chunks(path, on_read, _COMPRESSED_CHUNK):
+        while chunk:
+            begun = True
+            yield frame.decompress(chunk)
+            chunk = frame.unused_data if frame.eof else b''
+            if frame.eof:
+                frame, begun = decompressor.decompressobj(), False
     if begun:
         raise _cut_short(path)
 
@@ -118,28 +116,19 @@ def _zst_blocks(
     path: pathlib.Path, on_read: Callable[[int], object]
 ) -> Iterator[bytes]:
     """The rows of each block: [size][zstd: count, (offset, size) * count, rows]."""
-    import zstandard
-
     decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
     with open(path, 'rb') as file:
         while head := file.read(4):
-            if len(head) < 4:
-                raise _cut_short(path)
-            (size,) = struct.unpack('<I', head)
+            size = int.from_bytes(head, 'little')
             packed = file.read(size)
-            if len(packed) < size:
+            if len(head) < 4 or len(packed) < size:
                 raise _cut_short(path)
-            try:
-                block = decompressor.decompressobj().decompress(packed)
-                (count,) = struct.unpack_from('<I', block)
-                begin = 4 + 8 * count
-                spans = list(struct.iter_unpack('<II', block[4:begin]))
-            except (zstandard.ZstdError, struct.error) as error:
-                raise errors.InputError(
-                    f'{path} is damaged ({error}); download it again.'
-                ) from None
+            block = decompressor.decompressobj().decompress(packed)
+            (count,) = struct.unpack_from('<I', block)
+            begin = 4 + 8 * count
+            spans = list(struct.iter_unpack('<II', block[4:begin]))
             on_read(4 + size)
-            # A newline in a row stands between JSON's own signs: a blank is the same.
+            # JSON allows a newline only between tokens, where a blank is the same.
             yield b'\n'.join(
                 block[begin + offset : begin + offset + length].replace(b'\n', b' ')
                 for offset, length in spans

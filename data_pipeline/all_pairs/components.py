@@ -1,7 +1,7 @@
-"""Which groups go to one side of a split together, and why.
+"""Components: groups of pairs that a split must not separate, joined by reasons.
 
-A chat's pairs, and a post's, have one group as they are read. Here groups are joined
-that tell one story: reposts, updates and the posts that they follow.
+A chat's pairs are one group, and so are a post's. This module joins groups that tell
+one story: reposts, updates and the posts that they follow.
 """
 
 import collections
@@ -10,33 +10,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_pipeline.all_pairs import near_duplicates, pair_store, union
+from data_pipeline.all_pairs import disjoint_sets, near_duplicates, pair_store
 
-_LEAST_TITLE_WORDS = 4  # 'Help please' is no story's name
-_LARGE_SHARE = 0.1  # of all pairs, joined: then it is said
+_LEAST_TITLE_WORDS = 4  # 'Help please' names no story
+_LARGE_SHARE = 0.1  # of all pairs: a note names a component that large
 _NUM_EXAMPLES = 5
-_SHARED_RUNS = 3  # in the sample: about 12, nineteen words in a row
-_LARGE = 64  # pairs that have a run: then it is a phrase, and says nothing
-REPOSTS, COPIED, SAME, LINKED, TITLED = (
-    'near texts',
-    'runs of words in common',
-    'duplicates',
-    'an update links the other',
-    'an update has the other title',
-)
+_SHARED_RUNS = 3  # in the sample: about 12 in all, nineteen words in a row
+_LARGE = 64  # a run in more pairs than that is a phrase, and joins nothing
 
 
 def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
-    """Fills the store's `home` with components; returns what was joined, and notes."""
-    groups = union.Union()
+    """Fills the store's `home` with components; returns their account, and notes."""
+    groups = disjoint_sets.DisjointSets()
     reasons: collections.Counter[str] = collections.Counter()
     examples: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
     for reason, edges in (
-        (SAME, _same(store)),
-        (REPOSTS, near_duplicates.sides(store)),
-        (COPIED, _copied(store)),
-        (LINKED, _linked(store)),
-        (TITLED, _titled(store)),
+        ('duplicates', _duplicates(store)),
+        ('near texts', near_duplicates.same_story(store)),
+        ('runs of words in common', _copied(store)),
+        ('an update links the other', _linked(store)),
+        ('an update has the other title', _titled(store)),
     ):
         for edge in edges:
             if groups.join(*edge):
@@ -44,16 +37,12 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
                 if len(examples[reason]) < _NUM_EXAMPLES:
                     examples[reason].append(edge)
     roots = groups.roots()
+    columns = {
+        'grp': pa.array(roots.keys(), pa.string()),
+        'component': pa.array(roots.values(), pa.string()),
+    }
     store.sql.execute('CREATE TABLE joined (grp VARCHAR, component VARCHAR)')
-    store.insert(
-        'joined',
-        pa.table(
-            {
-                'grp': pa.array(roots.keys(), pa.string()),
-                'component': pa.array(roots.values(), pa.string()),
-            }
-        ),
-    )
+    store.insert('joined', pa.table(columns))
     store.sql.execute(
         'INSERT INTO home SELECT grp, coalesce(component, grp), NULL, NULL FROM '
         '(SELECT DISTINCT grp FROM kept) LEFT JOIN joined USING (grp)'
@@ -84,7 +73,7 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
 
 def _copied(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
     """Groups of pairs with a passage in common, such as a body below a new title."""
-    yield from store.rows(
+    return store.rows(
         'WITH runs AS (SELECT ordinal, unnest(runs) AS run FROM kept), rare AS '
         '(SELECT run FROM runs GROUP BY run HAVING count(*) BETWEEN 2 AND '
         f'{_LARGE}), shared AS (SELECT a.ordinal AS one, b.ordinal AS other FROM '
@@ -96,22 +85,22 @@ def _copied(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
     )
 
 
-def _same(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
-    yield from store.rows(
+def _duplicates(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    return store.rows(
         'SELECT DISTINCT a.grp, b.grp FROM gone JOIN pairs AS a USING (ordinal) '
         'JOIN pairs AS b ON b.ordinal = gone.kept WHERE a.grp != b.grp ORDER BY ALL'
     )
 
 
 def _linked(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
-    yield from store.rows(
+    return store.rows(
         'SELECT DISTINCT grp, link FROM (SELECT grp, unnest(links) AS link FROM pairs) '
         'WHERE link IN (SELECT grp FROM pairs) AND link != grp ORDER BY ALL'
     )
 
 
 def _titled(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
-    yield from store.rows(
+    return store.rows(
         'SELECT DISTINCT a.grp, b.grp FROM pairs AS a JOIN pairs AS b '
         'USING (source, title) WHERE a.is_update AND a.grp != b.grp AND '
         f"len(string_split(a.title, ' ')) >= {_LEAST_TITLE_WORDS} ORDER BY ALL"

@@ -1,7 +1,7 @@
 """How much of each source: caps before the split, weights in train after it.
 
-Names are sources as the pairs have them ('reddit:advice', 'chat'), or the kind before
-the colon ('reddit'), which stands for all of its sources.
+A cap or a weight names a source ('reddit:advice', 'chat'), or a kind of source
+('reddit'), which stands for all sources of that kind.
 """
 
 import difflib
@@ -11,13 +11,9 @@ from data_pipeline.all_pairs import pair_store
 from hax_jax import errors
 from hax_jax.data import records
 
-CAPS, WEIGHTS = 'caps', 'weights'
-UNDER_ONE = 'weight under 1'
-_UNIT = 2.0**-32
-
 
 def check(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
-    """Raises InputError if a cap or a weight is of a source that no pair has."""
+    """Raises InputError if a cap or a weight names a source without pairs."""
     sources = {name for (name,) in store.rows('SELECT DISTINCT source FROM pairs')}
     known = sorted(sources | {records.kind(name) for name in sources})
     problems = []
@@ -35,44 +31,40 @@ def check(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
 
 
 def cap(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
-    """Drops what is over the caps: those whose id has the highest hash.
+    """Drops the pairs over the caps: those whose ids have the highest hashes.
 
-    A kind's cap is taken of what the caps of its sources leave.
+    The cap of a kind counts the pairs that the caps of its sources leave.
     """
     caps = settings.by_source(chosen.caps)
-    for name in sorted(caps, key=lambda name: (':' not in name, name)):
-        # The most that a cap takes whole: 'reddit' stands for 'reddit:advice' too.
+    for name in _sources_first(caps):
         store.sql.execute(
             'INSERT INTO gone SELECT ordinal, ?, NULL FROM ('
             " SELECT ordinal, row_number() OVER (ORDER BY sha256('cap' || id), ordinal)"
-            ' AS place FROM kept WHERE source = ? OR split_part(source, ?, 1) = ?)'
-            ' WHERE place > ?',
-            [f'over the cap of {name}', name, ':', name, int(caps[name])],
+            f' AS place FROM kept WHERE {_is(name)}) WHERE place > ?',
+            [f'over the cap of {name}', int(caps[name])],
         )
 
 
 def weigh(
     store: pair_store.PairStore, chosen: settings.MixSettings
 ) -> dict[str, dict[str, int]]:
-    """Repeats pairs of train by their weight; returns pairs before and after by source.
+    """Repeats train's pairs by their weight; returns counts before and after by source.
 
     A weight is the source's times the pair's own (a merged file's OVERSAMPLE_WEIGHT,
-    if `oversample`). 2.5 is two copies and, for the half of the pairs whose id's hash
-    says so, a third; 0.5 keeps that half.
+    if `oversample`). 2.5 is two copies, and a third for the half of the pairs whose ids
+    have the lower hashes; 0.5 keeps that half.
     """
     weights = settings.by_source(chosen.weights)
     own = 'pairs.weight' if chosen.oversample else '1.0'
     cases = ' '.join(
-        f'WHEN {test} THEN {weights[name]!r}'
-        for name in sorted(weights, key=lambda name: (':' not in name, name))
-        for test in [_is(name)]
+        f'WHEN {_is(name)} THEN {weights[name]!r}' for name in _sources_first(weights)
     )
     of_source = f'CASE {cases} ELSE 1.0 END' if cases else '1.0'
     chance = "CAST('0x' || substr(sha256('mix' || id), 1, 8) AS UBIGINT)"
     store.sql.execute(
         'CREATE TABLE weighed AS SELECT ordinal, source, CAST(floor(w) AS BIGINT) + '
         'CAST(w - floor(w) > chance AS BIGINT) AS copies FROM ('
-        f' SELECT ordinal, source, {of_source} * {own} AS w, {chance} * {_UNIT!r}'
+        f' SELECT ordinal, source, {of_source} * {own} AS w, {chance} * {2.0**-32!r}'
         " AS chance FROM kept AS pairs JOIN home USING (grp) WHERE split = 'train')"
     )
     account = {
@@ -84,7 +76,7 @@ def weigh(
     }
     store.sql.execute(
         'INSERT INTO copies SELECT ordinal, copies FROM weighed WHERE copies > 1;'
-        f"INSERT INTO gone SELECT ordinal, '{UNDER_ONE}', NULL FROM weighed "
+        "INSERT INTO gone SELECT ordinal, 'weight under 1', NULL FROM weighed "
         'WHERE copies = 0'
     )
     if account and not any(each['after'] for each in account.values()):
@@ -92,7 +84,12 @@ def weigh(
     return account
 
 
+def _sources_first(given: dict[str, float]) -> list[str]:
+    """Names of sources before names of kinds, each by name."""
+    return sorted(given, key=lambda name: (':' not in name, name))
+
+
 def _is(name: str) -> str:
-    """SQL that says whether a pair is of the source or kind; names were checked."""
+    """SQL for whether a pair has the source or kind `name`, which `check` has seen."""
     quoted = name.replace("'", "''")
     return f"(source = '{quoted}' OR split_part(source, ':', 1) = '{quoted}')"

@@ -1,10 +1,10 @@
-"""What belongs together, of things that are joined two by two."""
+"""Disjoint sets of things that are joined two by two."""
 
 from typing import Any
 
 
-class Union:
-    """Disjoint sets; in memory are only the things that were joined.
+class DisjointSets:
+    """Holds only things that were joined.
 
     Source: Tarjan, Efficiency of a good but not linear set union algorithm (1975).
     """
@@ -13,13 +13,13 @@ class Union:
         self._parents: dict[Any, Any] = {}
 
     def join(self, one: Any, other: Any) -> bool:
-        """Puts two things, and all that is with them, together; false if they were."""
+        """Joins the sets of two things; False if they were in one set already."""
         low, high = sorted((self._root(one), self._root(other)))
         self._parents[high] = low
         return low != high
 
     def roots(self) -> dict[Any, Any]:
-        """Each thing that was joined, and the least of those that it is with."""
+        """Each thing that was joined, with the lowest thing of its set."""
         return {each: self._root(each) for each in sorted(self._parents)}
 
     def _root(self, thing: Any) -> Any:

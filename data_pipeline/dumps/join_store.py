@@ -1,13 +1,12 @@
-"""Posts and comments of a dump, joined by DuckDB, which lays on the disk what is much.
+"""Posts and comments of a dump, joined by DuckDB, which spills to the disk.
 
-Rows go in by batches, numbered by `seq` in the files' order; posts come out by windows
-of that order, each with its best comments. However many there are, memory holds a
-batch, a window, and what DuckDB is allowed.
+Rows enter in batches, numbered by `seq` in the files' order; posts leave in windows of
+that order, each with its best comments. Memory holds one batch, one window, and
+DuckDB's limit.
 """
 
 import collections
 import concurrent.futures
-import dataclasses
 import logging
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -22,39 +21,29 @@ from hax_jax import errors
 LOG = logging.getLogger('collect')
 _MEMORY = '500MB'
 _THREADS = 2  # each more would take a share of that memory for itself
-_WINDOW = 512  # posts that are taken out at a time
-_SPILLED = 'duckdb_temp*'  # DuckDB's own names for what is on the disk
+_WINDOW = 512  # posts that leave at a time
+_SPILLED = 'duckdb_temp*'  # DuckDB's names of its files on the disk
 
-_ARROW = {str: pyarrow.string(), int: pyarrow.int64(), bool: pyarrow.bool_()}
-_SQL = {str: 'VARCHAR', int: 'BIGINT', bool: 'BOOLEAN'}
-_FIELDS: dict[str, dict[str, type]] = {
-    'posts': {
-        'seq': int,
-        'wanted': bool,
-        **{field.name: field.type for field in dataclasses.fields(reddit_shapes.Post)},
-    },
-    # `post` is the seq of a wanted post. Only an eligible comment, whose `reason` is
-    # '', has a text: of others it is enough to know whose parents they are.
-    'comments': {
-        'seq': int,
-        'post': int,
-        'reason': str,
-        'id': str,
-        'parent_id': str,
-        'author': str,
-        'body': str,
-        'score': int,
-        'created_utc': int,
-    },
+# Posts have the fields of reddit_shapes.Post, in their order. `post` is the seq of a
+# wanted post. Only an eligible comment, whose `reason` is '', has a text: the others
+# are there as the parents of comments.
+_TABLES = {
+    'posts': 'seq BIGINT, wanted BOOLEAN, id VARCHAR, subreddit VARCHAR, '
+    'title VARCHAR, body VARCHAR, flair VARCHAR, author VARCHAR, score BIGINT, '
+    'num_comments BIGINT, created_utc BIGINT, url VARCHAR, stickied BOOLEAN, '
+    'gone BOOLEAN',
+    'comments': 'seq BIGINT, post BIGINT, reason VARCHAR, id VARCHAR, '
+    'parent_id VARCHAR, author VARCHAR, body VARCHAR, score BIGINT, '
+    'created_utc BIGINT',
 }
 
 
 class Store:
-    """A database whose overflow is in a folder, which `close` removes.
+    """A database that spills to a folder, which `close` removes.
 
     Call `add_posts` and `end_posts`, then `askers`, `add_comments` and `end_comments`,
-    then perhaps `choose`, then `threads`. Every method may find that the disk is full,
-    which is an InputError.
+    then perhaps `choose`, then `threads`. Every method raises InputError if the disk is
+    full.
 
     Raises:
       OSError: the folder can't be made.
@@ -63,9 +52,9 @@ class Store:
     def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
         if clear(folder):
-            LOG.info('%s was left by a call that was killed: it is removed', folder)
+            LOG.info('removed %s, left by a call that was killed', folder)
         folder.mkdir(parents=True)
-        # Not a file: such a database writes all to its log first, then again in place.
+        # Not a file, to which DuckDB would write all rows twice, first to its log.
         self._connection = duckdb.connect(
             ':memory:',
             config={
@@ -76,31 +65,33 @@ class Store:
                 'autoload_known_extensions': False,
             },
         )
-        # Statements run in a thread beside ours, where a signal is not heard: DuckDB
-        # turns what its handler raises into errors of its own.
+        # Statements run in a second thread, which no signal reaches: DuckDB would turn
+        # the exception of a signal's handler into an error of its own.
         self._worker = concurrent.futures.ThreadPoolExecutor(1)
-        for table, fields in _FIELDS.items():
-            columns = ', '.join(f'{name} {_SQL[kind]}' for name, kind in fields.items())
+        self._schemas = {}
+        for table, columns in _TABLES.items():
             self._run(f'CREATE TABLE {table} ({columns})')
+            empty = self._connection.table(table).to_arrow_table()
+            self._schemas[table] = empty.schema
         self._num_seqs = 0
 
     def close(self) -> None:
-        """Gives up what it holds and removes the folder; again does nothing."""
+        """Closes the database and removes the folder; may be called twice."""
         self._worker.shutdown()
         self._connection.close()
         clear(self._folder)
 
     def add_posts(self, rows: list[tuple[Any, ...]]) -> None:
-        """(seq, wanted, *the fields of Post) of each."""
+        """Adds rows (seq, wanted, *the fields of Post)."""
         self._add('posts', rows)
         self._num_seqs = max(self._num_seqs, rows[-1][0] + 1)
 
     def end_posts(self) -> int:
-        """Leaves of each id the first post; returns how many are left out."""
+        """Keeps the first post of each id; returns the number of the others."""
         return self._drop_repeated('posts')
 
     def askers(self, ids: Iterable[str]) -> dict[str, tuple[int, str]]:
-        """{id: (seq, author)} of those ids that are wanted posts'."""
+        """{id: (seq, author)} of the wanted posts among the ids."""
         wanted = pyarrow.table({'id': pyarrow.array(sorted(ids), pyarrow.string())})
         rows = self._run(
             'SELECT id, seq, author FROM posts WHERE wanted AND id IN '
@@ -110,21 +101,21 @@ class Store:
         return {name: (seq, author) for name, seq, author in rows}
 
     def add_comments(self, rows: list[tuple[Any, ...]]) -> None:
-        """(seq, post, reason, id, parent_id, author, body, score, created_utc)."""
+        """Adds rows (seq, post, reason, id, parent_id, author, body, score, time)."""
         self._add('comments', rows)
 
     def end_comments(self, most: int) -> tuple[int, collections.Counter[str]]:
         """Ranks the comments and keeps the best `most` (0: all) of each post.
 
-        Returns how many are listed twice, the first of which counts, and why those
-        that are not eligible are not.
+        Returns the number of comments listed again, of which the first counts, and the
+        reasons of those that are not eligible.
         """
         repeated = self._drop_repeated('comments')
         reasons = self._run(
             "SELECT reason, count(*) FROM comments WHERE reason <> '' GROUP BY reason"
         )
-        # The order is collect_rules.rank's. What is ranked has no texts: they are
-        # fetched for the best alone, then laid in the posts' order for the windows.
+        # In the order of collect_rules.rank. Ranks without texts, then fetches those of
+        # the best and sorts them in the posts' order for the windows.
         self._run(
             'CREATE TABLE ranked AS SELECT seq, row_number() OVER '
             '(PARTITION BY post ORDER BY score DESC, created_utc, id) AS place '
@@ -135,7 +126,7 @@ class Store:
             'CREATE TABLE answers AS SELECT comments.*, place '
             'FROM comments JOIN ranked USING (seq) ORDER BY post, place'
         )
-        # Whom an answer below another answers is found in all comments of its post.
+        # The depth of an answer below a comment needs all comments of its post.
         self._run(
             'CREATE TABLE parents AS SELECT post, id, parent_id FROM comments '
             'WHERE post IN (SELECT post FROM answers WHERE NOT '
@@ -146,7 +137,7 @@ class Store:
         return repeated, collections.Counter(dict(reasons))
 
     def choose(self, column: str, limit: int) -> None:
-        """Of the posts with answers, leaves the `limit` with most in the column."""
+        """Keeps the `limit` posts highest in the column of those with answers."""
         self._run(
             'DELETE FROM posts WHERE seq IN (SELECT DISTINCT post FROM answers) AND '
             'seq NOT IN (SELECT seq FROM posts WHERE seq IN (SELECT post FROM answers) '
@@ -190,19 +181,12 @@ class Store:
                 yield reddit_shapes.Post(*fields), best[seq]
 
     def _add(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        fields = _FIELDS[table]
-        columns = {
-            name: pyarrow.array(values, _ARROW[kind])
-            for (name, kind), values in zip(
-                fields.items(), zip(*rows, strict=True), strict=True
-            )
-        }
-        self._run(
-            f'INSERT INTO {table} SELECT * FROM given', given=pyarrow.table(columns)
-        )
+        columns = list(zip(*rows, strict=True))
+        given = pyarrow.table(columns, schema=self._schemas[table])
+        self._run(f'INSERT INTO {table} SELECT * FROM given', given=given)
 
     def _drop_repeated(self, table: str) -> int:
-        """Deletes all rows of an id but the first; returns how many."""
+        """Deletes all rows of an id but the first; returns their number."""
         self._run(
             f'CREATE TABLE repeated AS SELECT seq FROM {table} JOIN (SELECT id, '
             f'min(seq) AS first FROM {table} GROUP BY id HAVING count(*) > 1) '
@@ -215,7 +199,7 @@ class Store:
         return count
 
     def _run(self, sql: str, *, given: pyarrow.Table | None = None) -> list[tuple]:
-        """The rows of a statement, which may name a table that it is given."""
+        """The rows of a statement, which may read the table `given`."""
         running = self._worker.submit(self._execute, sql, given)
         try:
             return running.result()
@@ -240,7 +224,7 @@ class Store:
 
 
 def _depth(name: str, parent: str, parents: dict[str, str]) -> int:
-    """How far below the post, -1 where a comment above is not in the files."""
+    """The depth below the post, -1 if a comment above is not in the files."""
     depth, climbed = 0, {name}
     while not parent.startswith('t3_'):
         above = reddit_shapes.bare_id(parent)
@@ -253,10 +237,10 @@ def _depth(name: str, parent: str, parents: dict[str, str]) -> int:
 
 
 def clear(folder: pathlib.Path) -> bool:
-    """Removes what DuckDB left in a folder, and the folder; False where none is.
+    """Removes a folder and DuckDB's files in it; False if there is no folder.
 
     Raises:
-      OSError: it has something else in it.
+      OSError: it holds other files.
     """
     if not folder.exists():
         return False

@@ -1,14 +1,15 @@
-"""Posts and comments from dumps of Arctic Shift or Pushshift, each file read once.
+"""Posts and comments from dumps of Arctic Shift or Pushshift; reads each file once.
 
-1. posts: all of the subreddit, to the disk; which of them are wanted, by the rules
-2. comments: those of wanted posts, to the disk; the best of each, by the rules
-3. posts again, from the disk, each with what was found
+1. posts of the subreddit go to the disk; the rules say which are wanted
+2. comments of wanted posts go to the disk; the rules choose the best of each post
+3. the posts come back from the disk, each with its comments
 
-The join is the disk's (`dump_store`): memory does not grow with the dump.
+`join_store` joins them on the disk: memory does not grow with the dump.
 """
 
 import collections
 import dataclasses
+import itertools
 import json
 import logging
 import operator
@@ -18,26 +19,29 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.collecting import collect_rules, reddit_shapes
-from data_pipeline.dumps import dump_files, dump_objects, dump_store
+from data_pipeline.dumps import join_store, line_blocks, subreddit_objects
 from hax_jax import errors
 from hax_jax.program import progress
 
 LOG = logging.getLogger('collect')
 _RANKS = {'top': 'score', 'new': 'created_utc'}
-_BATCH_BYTES = 2**25  # of JSON, whose rows go to the store together
+_BATCH_BYTES = 2**25  # of JSON for a batch of the store
 _POST_ROW = operator.attrgetter(
     *(field.name for field in dataclasses.fields(reddit_shapes.Post))
 )
-_COUNTED = range(-(2**63), 2**63)  # what the store can hold
+_COMMENT_ROW = operator.attrgetter(
+    *('id', 'parent_id', 'author', 'body', 'score', 'created_utc')
+)
+_COUNTED = range(-(2**63), 2**63)  # the integers that the store can hold
 
 
 class Dumps:
     """Posts of one subreddit in files of posts and files of comments, in any order.
 
-    `sort` 'old' is the files' own order; 'top' and 'new' choose, in that order, the
-    best `limit` (0: all) that have an answer. `knows` says which posts are done with.
-    `work` is a folder for the join, made by `posts` and removed by `close`.
-    A position is None: files are read from their beginning.
+    The order 'old' is the files' own; 'top' and 'new' choose the first `limit` posts
+    with an answer (0: all), in the files' order. `knows` tells posts that are done.
+    `work` is a folder for the join, made by `posts` and removed by `close`. A position
+    is None: every call reads the files from their beginning.
     """
 
     name = 'dump'
@@ -46,54 +50,45 @@ class Dumps:
     def __init__(
         self,
         paths: Sequence[str],
+        chosen: collect_rules.Settings,
         *,
-        subreddit: str,
-        rules: collect_rules.Rules,
-        sort: str,
-        limit: int,
         knows: Callable[[str], bool],
         work: pathlib.Path,
     ) -> None:
-        self._subreddit = subreddit
-        self._rules = rules
-        self._sort, self._limit = sort, limit
+        self._chosen = chosen
+        self._rules = chosen.rules
         self._knows = knows
         self._work = work
         self.counts: collections.Counter[str] = collections.Counter()
         self.passed_over: collections.Counter[str] = collections.Counter()
-        kinds = {path: kind(path) for path in paths}
-        self._posts = [path for path in paths if kinds[path] == 'posts']
-        self._comments = [path for path in paths if kinds[path] == 'comments']
-        missing = [
-            what
-            for what, found in (('posts', self._posts), ('comments', self._comments))
-            if not found
-        ]
-        if missing:
+        self._paths: dict[str, list[str]] = {'posts': [], 'comments': []}
+        for path in paths:
+            self._paths[kind(path)].append(path)
+        if missing := [what for what, found in self._paths.items() if not found]:
             raise errors.InputError(
                 f'no file of {" and none of ".join(missing)} is in --input='
                 f'{", ".join(paths)}; a dump is two files, one of posts (RS_… or '
                 '…_submissions) and one of comments (RC_… or …_comments).'
             )
-        self._store: dump_store.Store | None = None
+        self._store: join_store.Store | None = None
         self._best: list[reddit_shapes.Comment] = []
 
     def posts(self, position: None) -> Iterator[tuple[reddit_shapes.Post, None]]:
-        """(post, None) of each post of the subreddit, but those that `limit` leaves.
+        """(post, None) for each post of the subreddit, up to the limit.
 
         Raises:
           InputError: a file is damaged, or the disk is full.
         """
         del position
-        self._store = store = dump_store.Store(self._work)
-        files = map(pathlib.Path, (*self._posts, *self._comments))
-        total = sum(path.stat().st_size for path in files)
+        self._store = store = join_store.Store(self._work)
+        paths = map(pathlib.Path, itertools.chain(*self._paths.values()))
+        total = sum(path.stat().st_size for path in paths)
         with progress.Progress('reading', total, 'byte', say=LOG.info) as shown:
             self._read_posts(store, shown)
             self._read_comments(store, shown)
             shown.show()
-        if self._sort != 'old' and self._limit:
-            store.choose(_RANKS[self._sort], self._limit)
+        if self._chosen.sort != 'old' and self._chosen.limit:
+            store.choose(_RANKS[self._chosen.sort], self._chosen.limit)
         for post, self._best in store.threads():
             yield post, None
         self.close()
@@ -104,25 +99,25 @@ class Dumps:
         return self._best
 
     def close(self) -> None:
-        """Removes what was put on the disk."""
+        """Removes all files of the join."""
         if self._store is not None:
             self._store.close()
             self._store = None
-        dump_store.clear(self._work)  # of a store, too, that was stopped half made
+        join_store.clear(self._work)  # even of a store that was stopped half made
 
-    def _read_posts(self, store: dump_store.Store, shown: progress.Progress) -> None:
-        reader = dump_objects.Reader(self._subreddit, dump_objects.PostFields)
+    def _reader(self, fields: Sequence[str]) -> subreddit_objects.Reader:
+        return subreddit_objects.Reader(self._chosen.subreddit, fields)
+
+    def _read_posts(self, store: join_store.Store, shown: progress.Progress) -> None:
+        reader = self._reader(subreddit_objects.POST_FIELDS)
         seq = num_wanted = 0
-        for batch in _batches(self._posts, reader, shown):
+        for batch in _batches(self._paths['posts'], reader, shown):
             rows = []
             for values in batch:
                 try:
                     post = reddit_shapes.post(values)
+                    _check_size(post.score, post.num_comments, post.created_utc)
                 except ValueError:
-                    post = None
-                if post is None or not _is_counted(
-                    post.score, post.num_comments, post.created_utc
-                ):
                     self.counts['malformed posts'] += 1
                     continue
                 wanted = not (
@@ -138,10 +133,10 @@ class Dumps:
         self.counts['posts listed twice'] += store.end_posts()
         LOG.info('%d posts, of which %d are wanted', seq, num_wanted)
 
-    def _read_comments(self, store: dump_store.Store, shown: progress.Progress) -> None:
-        reader = dump_objects.Reader(self._subreddit, dump_objects.CommentFields)
+    def _read_comments(self, store: join_store.Store, shown: progress.Progress) -> None:
+        reader = self._reader(subreddit_objects.COMMENT_FIELDS)
         seq = 0
-        for batch in _batches(self._comments, reader, shown):
+        for batch in _batches(self._paths['comments'], reader, shown):
             names = [reddit_shapes.bare_id(values.get('link_id')) for values in batch]
             askers = store.askers(set(names))
             rows = []
@@ -165,7 +160,7 @@ class Dumps:
         self.passed_over += reasons
 
     def _comment_row(self, values: dict[str, Any], *, asker: str) -> tuple[Any, ...]:
-        """(why it is no answer or '', id, parent, author, body, score, time).
+        """(reason why it is no answer or '', id, parent, author, body, score, time).
 
         Raises:
           ValueError: it is malformed.
@@ -174,17 +169,8 @@ class Dumps:
         reason = collect_rules.why_not_comment(comment, self._rules, asker=asker)
         if reason:
             return (reason, comment.id, comment.parent_id, None, None, None, None)
-        if not _is_counted(comment.score, comment.created_utc):
-            raise ValueError('a number that no counter holds')
-        return (
-            '',
-            comment.id,
-            comment.parent_id,
-            comment.author,
-            comment.body,
-            comment.score,
-            comment.created_utc,
-        )
+        _check_size(comment.score, comment.created_utc)
+        return ('', *_COMMENT_ROW(comment))
 
 
 def kind(path: str | pathlib.Path) -> str:
@@ -193,16 +179,14 @@ def kind(path: str | pathlib.Path) -> str:
     Raises:
       InputError: it is neither.
     """
-    for line in dump_files.lines(path):
-        try:
-            values = json.loads(line)
-        except ValueError:
-            break
-        if isinstance(values, dict) and 'title' in values:
-            return 'posts'
-        if isinstance(values, dict) and 'link_id' in values:
-            return 'comments'
-        break
+    line = next(line_blocks.lines(path), b'')
+    try:
+        values = json.loads(line)
+    except ValueError:
+        values = None
+    for field, what in (('title', 'posts'), ('link_id', 'comments')):
+        if isinstance(values, dict) and field in values:
+            return what
     raise errors.InputError(
         f'{path} begins with neither a post (an object with a title) nor a comment '
         '(one with a link_id); give dumps of Arctic Shift or Pushshift.'
@@ -210,14 +194,14 @@ def kind(path: str | pathlib.Path) -> str:
 
 
 def _batches(
-    paths: list[str], reader: dump_objects.Reader, shown: progress.Progress
+    paths: list[str], reader: subreddit_objects.Reader, shown: progress.Progress
 ) -> Iterator[list[dict[str, Any]]]:
-    """The subreddit's objects in the files' order, those of some bytes at a time."""
+    """Batches of the subreddit's objects, in the files' order."""
     batch: list[dict[str, Any]] = []
     size = decoded = 0
     begun = time.monotonic()
     for path in paths:
-        for block in dump_files.blocks(path, on_read=shown.add):
+        for block in line_blocks.blocks(path, on_read=shown.add):
             for num_bytes, values in reader.objects(block):
                 batch.append(values)
                 size += num_bytes
@@ -230,6 +214,7 @@ def _batches(
     yield batch
 
 
-def _is_counted(*numbers: int) -> bool:
-    """Whether 64 bits hold them: dumps may have 1e300 where a score should be."""
-    return all(number in _COUNTED for number in numbers)
+def _check_size(*numbers: int) -> None:
+    """Raises ValueError unless 64 bits hold them: some dumps have a score of 1e300."""
+    if not all(number in _COUNTED for number in numbers):
+        raise ValueError(f'{numbers} do not fit into 64 bits')

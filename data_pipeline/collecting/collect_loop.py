@@ -2,7 +2,7 @@
 
 import collections
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import tqdm
@@ -18,11 +18,11 @@ LOG = logging.getLogger('collect')
 
 
 class Source(Protocol):
-    """What the loop asks of a source; each has a module of its own.
+    """A source of posts and comments, such as `arctic_shift.ArcticShift`.
 
-    `posts` goes on from a position that it gave before: each post comes with the
-    position from which all that follow it are listed, itself perhaps too.
-    `goes_on_at_end` says that a listing that ended may be longer another day.
+    `posts` continues from a position that it gave before. With each post comes the
+    position from which all later posts are listed, perhaps also the post itself.
+    `goes_on_at_end` says that a listing at its end may be longer another day.
     """
 
     name: str
@@ -35,66 +35,47 @@ class Source(Protocol):
 
 
 def collect(
-    source: Source,
-    output: collect_output.Output,
-    rules: collect_rules.Rules,
-    *,
-    limit: int,
-    start_at: int,
-    pause: Callable[[str], None],
+    source: Source, output: collect_output.Output, chosen: collect_rules.Settings
 ) -> tuple[collections.Counter[str], bool]:
-    """Fills the output up to `limit` threads (0: all that there are).
+    """Fills the output up to the limit; saves it however the loop ends.
 
-    The first `start_at` - 1 posts that pass are skipped. Returns why comments
-    were passed over, and whether the listing came to its end. Whatever ends it, what
-    was collected is saved.
+    Returns the reasons for which comments were passed over, and whether the listing
+    came to its end before the limit was reached.
     """
     passed_over: collections.Counter[str] = collections.Counter()
     bar = tqdm.tqdm(
-        total=limit or None, initial=output.kept, unit='thread', disable=None
+        total=chosen.limit or None, initial=output.kept, unit='thread', disable=None
     )
-    ended, whole = False, False
+    finished = False
     try:
-        ended = not (limit and output.kept >= limit) and _fill(
-            source,
-            output,
-            rules,
-            limit=limit,
-            start_at=start_at,
-            pause=pause,
-            bar=bar,
-            passed_over=passed_over,
-        )
+        full = chosen.limit and output.kept >= chosen.limit
+        ended = not full and _fill(source, output, chosen, bar, passed_over)
         if ended and not source.goes_on_at_end:
             output.at(None)
-        whole = True
+        finished = True
     finally:
         bar.close()
-        output.save(finished=whole)
+        output.save(finished=finished)
     return passed_over, ended
 
 
 def _fill(
     source: Source,
     output: collect_output.Output,
-    rules: collect_rules.Rules,
-    *,
-    limit: int,
-    start_at: int,
-    pause: Callable[[str], None],
+    chosen: collect_rules.Settings,
     bar: tqdm.tqdm,
     passed_over: collections.Counter[str],
 ) -> bool:
     """Whether the listing came to its end before the limit was reached."""
-    before_start = f'before --start_at={start_at}'
+    before_start = f'before --start_at={chosen.start_at}'
     for post, position in source.posts(output.position):
         if not output.knows(post.id):
-            reason = collect_rules.why_not_post(post, rules)
-            if not reason and output.skipped[before_start] < start_at - 1:
+            reason = collect_rules.why_not_post(post, chosen.rules)
+            if not reason and output.skipped[before_start] < chosen.start_at - 1:
                 reason = before_start
             if not reason:
-                pause('comments')
-                reason = _keep(source, post, output, rules, passed_over)
+                chosen.pause('comments')
+                reason = _keep(source, post, output, chosen.rules, passed_over)
             if reason:
                 output.skip(post.id, reason)
                 LOG.info('post %s is skipped: %s', post.id, reason)
@@ -103,7 +84,7 @@ def _fill(
                 bar.update()
             bar.set_postfix_str(shown(output.skipped), refresh=False)
         output.at(position)
-        if limit and output.kept >= limit:
+        if chosen.limit and output.kept >= chosen.limit:
             return False
     return True
 
@@ -115,7 +96,7 @@ def _keep(
     rules: collect_rules.Rules,
     passed_over: collections.Counter[str],
 ) -> str:
-    """Keeps the thread of a post, or says why it has none."""
+    """Keeps the thread of a post and returns '', or the reason why it has none."""
     try:
         comments = source.comments(post)
     except http_client.NotFoundError:

@@ -1,0 +1,204 @@
+"""The steps of a build: read and prepare batches, compare all pairs, write."""
+
+import collections
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from data_pipeline import build_ledger, dataset, settings
+from data_pipeline.all_pairs import all_steps, pair_store, split
+from data_pipeline.pair_stages import stage_ledger
+from data_pipeline.preparing import beam_map, beam_pipeline, prepare_batch, worker_map
+from data_pipeline.reading import inputs, sources
+from hax_jax import errors
+from hax_jax.data import records, text
+from hax_jax.program import progress
+
+_SMALL_BYTES = 20 * 2**20  # less than that is not worth the start of workers
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where a build runs, and the files it writes beside the dataset.
+
+    `num_workers` 0 is one for small inputs, else one for each core. With `beam`,
+    Apache Beam prepares the batches and writes TFDS's files.
+    """
+
+    fields: tuple[str, ...] = ()
+    num_workers: int = 0
+    beam: beam_pipeline.Options | None = None
+    chat: bool = False
+    system: str = ''
+    overwrite: bool = False
+
+
+def run(
+    patterns: Sequence[str],
+    output: pathlib.Path,
+    chosen: settings.Settings,
+    *,
+    shares: Mapping[str, float],
+    options: Options,
+) -> dict[str, Any]:
+    """Makes the dataset, prints the counts of every step and returns its manifest.
+
+    Raises:
+      InputError: an input can't be read, split or written; then no dataset is made.
+    """
+    split.check_shares(shares)
+    dataset.check_output(output, overwrite=options.overwrite)
+    found = sources.find(patterns, fields=options.fields)
+    for line in sources.describe(found):
+        print(line)
+    names = portable_names({each.name: each.path for each in found if each.path})
+    for each in found:
+        path = pathlib.Path(each.path)
+        if each.path and path.resolve().is_relative_to(output.resolve()):
+            raise errors.InputError(
+                f'{path} lies in --output={output}, which would be replaced with all '
+                'its files; move the file or give another --output.'
+            )
+    report, ledger = sources.ReadReport(), stage_ledger.Ledger()
+    for stage in prepare_batch.sequence(chosen):  # fails at once on a wrong setting
+        ledger.open(stage.name)
+    with pair_store.beside(output) as store:
+        by_source: collections.Counter[str] = collections.Counter()
+        for batch, done in _prepared(found, names, chosen, store.folder, options):
+            report.add(batch, done.read)
+            by_source += done.read.sources
+            ledger.merge(done.ledger)
+            store.add(done.rows)
+            store.leave_out(done.gone)
+        sources.check_pairs(report)
+        print(report.summary())
+        for warning in report.warnings:
+            print(f'warning: {warning}')
+        _say_unscored(by_source, chosen)
+        print(f'comparing {store.count:,} pairs ...', flush=True)
+        account = all_steps.run(store, chosen, ledger, shares=shares)
+        print(ledger.summary())
+        whole = build_ledger.make(
+            store, report, by_source, ledger, account, names=names, chosen=chosen
+        )
+        print(build_ledger.summary(whole))
+        store.shrink()
+        print(f'writing {output} ...', flush=True)
+        tokenizer = chosen.quality.tokenizer
+        return dataset.write(
+            output,
+            {name: _shown(store.pairs(name), name, whole) for name in records.SPLITS},
+            sources=[_described(each, names, report) for each in found],
+            split_rule={'shares': dict(shares), 'salt': split.SALT},
+            ledger=whole,
+            dropped=(dataclasses.asdict(each) for each in store.gone()),
+            tokenizer=text.load_tokenizer(tokenizer) if tokenizer else None,
+            chat=options.chat,
+            system=options.system,
+            beam=options.beam,
+            overwrite=options.overwrite,
+        )
+
+
+def portable_names(paths: Mapping[str, str]) -> dict[str, str]:
+    """For each file's name its path below the folder that all files share.
+
+    /home/ann/corpus/chats/a.md and /home/ann/corpus/reddit/b.md -> chats/a.md and
+    reddit/b.md: a corpus has the same records and hashes in any folder.
+    """
+    absolute = {
+        name: pathlib.Path(os.path.normpath(pathlib.Path.cwd() / path))
+        for name, path in paths.items()
+    }
+    if not absolute:
+        return {}
+    shared = os.path.commonpath([path.parent for path in absolute.values()])
+    return {
+        name: path.relative_to(shared).as_posix() for name, path in absolute.items()
+    }
+
+
+def _prepared(
+    found: list[sources.Input],
+    names: dict[str, str],
+    chosen: settings.Settings,
+    folder: pathlib.Path,
+    options: Options,
+) -> Iterator[tuple[sources.Batch, prepare_batch.Prepared]]:
+    """Each batch of the inputs with its result, in order, with a progress bar."""
+    taken: collections.deque[sources.Batch] = collections.deque()
+    prepare = functools.partial(prepare_batch.prepare, chosen=chosen, names=names)
+
+    def noted() -> Iterator[sources.Batch]:
+        for batch in sources.batches(found):
+            taken.append(batch)
+            yield batch
+
+    sizes = {each.name: _size(each) for each in found}
+    if options.beam is not None:
+        results = beam_map.ordered(
+            prepare,
+            noted(),
+            result_type=prepare_batch.Prepared,
+            options=options.beam,
+            beside=folder,
+        )
+    else:
+        small = sum(sizes.values()) < _SMALL_BYTES
+        num_workers = options.num_workers or (1 if small else os.cpu_count() or 1)
+        results = worker_map.ordered(prepare, noted(), num_workers=num_workers)
+    num_pairs = 0
+    with progress.Progress('preparing', sum(sizes.values()), 'byte') as shown:
+        for done in results:
+            batch = taken.popleft()
+            yield batch, done
+            num_pairs += done.read.num_pairs
+            # A batch of lines is a part of its file, any other batch all of it.
+            size = batch.end - batch.start or sizes[batch.name]
+            shown.add(size, f'{num_pairs:,} pairs')
+
+
+def _size(each: sources.Input) -> int:
+    """Bytes of a file, 0 of a named dataset."""
+    path = pathlib.Path(each.path)
+    return path.stat().st_size if each.path and path.is_file() else 0
+
+
+def _say_unscored(by_source: Mapping[str, int], chosen: settings.Settings) -> None:
+    """Prints how many pairs have no votes, so that no least score applies to them."""
+    others = sum(
+        count for name, count in by_source.items() if records.kind(name) != 'reddit'
+    )
+    if chosen.quality.min_score and others:
+        print(
+            f'note: quality.min_score is asked of Reddit alone, not of {others:,} '
+            'pairs of other sources (source="reddit" in --fields makes rows Reddit\'s).'
+        )
+
+
+def _described(
+    each: sources.Input, names: dict[str, str], report: sources.ReadReport
+) -> dict[str, Any]:
+    """An input's entry in the manifest: its hash, or the version of a named dataset."""
+    facts: dict[str, Any] = {'file': names.get(each.name, each.name)}
+    if each.path:
+        facts['sha256'] = inputs.sha256(each)
+    else:
+        facts['version'] = each.version
+    if each.fields is not None:
+        facts['fields'] = str(each.fields)
+    return {**facts, 'pairs': report.files.get(each.name, 0)}
+
+
+def _shown(
+    pairs: Iterable[records.QaPair], name: str, ledger: dict[str, Any]
+) -> Iterator[records.QaPair]:
+    """The pairs of a split, with a progress bar while they are written."""
+    total = ledger['kept'][name]['pairs']
+    with progress.Progress(f'writing {name}', total, 'pair') as shown:
+        for pair in pairs:
+            yield pair
+            shown.add('#' not in pair.id)

@@ -1,0 +1,69 @@
+"""One batch of an input: its pairs are read, put through the stages, made comparable.
+
+Any process or machine may prepare a batch. The results, taken in the order of the
+batches, are the same for any number of them.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+
+from data_pipeline import settings
+from data_pipeline.all_pairs import pair_row, pair_store
+from data_pipeline.pair_stages import (
+    cleaning,
+    personal_data,
+    quality,
+    quotes,
+    stage_ledger,
+    stages,
+)
+from data_pipeline.reading import sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """The rows and the dropped pairs of a batch, and the counts of both.
+
+    `read` is the account of the reading, without its pairs.
+    """
+
+    read: sources.BatchRead
+    rows: list[pair_row.Row]
+    gone: list[pair_store.Gone]
+    ledger: stage_ledger.Ledger
+
+
+@functools.cache
+def sequence(chosen: settings.Settings) -> list[stages.Stage]:
+    """The stages of one pair in their order; loads a language model and a tokenizer.
+
+    Cleaning comes first, since it shows which links were only targets; quality judges
+    the text that is left.
+
+    Raises:
+      InputError: a setting names an unknown tokenizer, region or language.
+    """
+    return [
+        cleaning.stage(chosen.clean),
+        personal_data.stage(chosen.personal_data),
+        quality.stage(chosen.quality),
+        quotes.stage(chosen.duplicates),
+    ]
+
+
+def prepare(
+    batch: sources.Batch, *, chosen: settings.Settings, names: Mapping[str, str]
+) -> Prepared:
+    """The batch's prepared pairs; `names` has the dataset's name of each file."""
+    read = sources.read_batch(batch)
+    ledger = stage_ledger.Ledger()
+    rows, gone = [], []
+    for pair in read.pairs:
+        raw = dataclasses.replace(pair, file=names.get(pair.file, pair.file))
+        kept, reason = ledger.run(raw, sequence(chosen))
+        if kept is None:
+            gone.append(pair_store.Gone(raw.id, reason))
+        else:
+            rows.append(pair_row.make(raw, kept, chosen.duplicates))
+    return Prepared(read.without_pairs(), rows, gone, ledger)
