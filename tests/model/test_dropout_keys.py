@@ -118,10 +118,9 @@ def test_so_has_every_place_in_each_microbatch_of_each_step(
     settings = schema.OptimizerConfig()
     tx = optimizer.make_optimizer(settings, num_steps=2)
     blueprint = ts.make_blueprint(MODEL, LORA, tx, compute_dtype='float32', mesh=here)
-    state = ts.create(blueprint, MODEL, LORA, tx, compute_dtype='float32', seed=0)
+    state = ts.create(blueprint, seed=0)
     step = train_step.make_train_step(
         blueprint,
-        tx,
         optimizer.schedule(settings, num_steps=2),
         mesh=here,
         grad_accum_steps=2,
