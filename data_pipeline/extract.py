@@ -19,7 +19,7 @@ from absl import flags
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import exact_duplicates, pair_row, pair_store
-from data_pipeline.reading import sources
+from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
 from hax_jax.data import records
 from hax_jax.program import entry, output_file
@@ -50,21 +50,21 @@ def main() -> None:
     path = pathlib.Path(_OUTPUT.value)
     if problems := output_file.problems('output', path):
         raise errors.InputError('\n'.join(problems))
-    found = sources.find(_INPUT.value, fields=_FIELDS.value)
-    for line in sources.describe(found):
+    found = inputs.find(_INPUT.value, fields=_FIELDS.value)
+    for line in inputs.describe(found):
         print(line)
-    report = sources.ReadReport()
+    report = read_report.ReadReport()
     if path.resolve() in [pathlib.Path(each.path).resolve() for each in found]:
         raise errors.InputError(
             f'--output={path} is one of the inputs, which it would replace; give '
             'another file.'
         )
     with pair_store.beside(path) as store:
-        for batch in sources.batches(found):
-            read = sources.read_batch(batch)
+        for batch in reader.batches_of(found):
+            read = reader.read_batch(batch)
             report.add(batch, read)
             store.add([pair_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs])
-        sources.check_pairs(report)
+        report.check_pairs()
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''
         kept = files.write_lines(path, _lines(store))

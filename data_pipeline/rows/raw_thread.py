@@ -104,7 +104,9 @@ def _problems(values: Any, record: type, what: str) -> list[str]:
         return [f'{what} is a {type(values).__name__}, not an object']
     fields = {field.name: field.type for field in dataclasses.fields(record)}
     problems = [f'{what} has no {name!r}' for name in fields if name not in values]
-    problems += [f'{what} has unknown {name!r}' for name in values.keys() - fields]
+    problems += [
+        f'{what} has unknown {name!r}' for name in values if name not in fields
+    ]
     for name, kind in fields.items():
         expected = kind if isinstance(kind, type) and kind in (str, int, bool) else list
         if name in values and type(values[name]) is not expected:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline.pages import merged, parsed
+from data_pipeline.pages import merged, page
 
 PAIR = 'QUESTION: Why?\nANSWER: Because.\n'
 
@@ -94,4 +94,4 @@ def test_below_a_mark_stands_the_next_topic() -> None:
         ('The ladder', 'Because.'),
     ]
     assert found.unknown == [(4, 'Left over', 'left out')]
-    assert parsed.words(found.pieces)['trainer mark'] == 3
+    assert page.words(found.pieces)['trainer mark'] == 3
