@@ -30,16 +30,16 @@ SOURCE = 'chat'
 
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one chat; `file` names it in the records."""
-    found = page.Page()
+    found = page.Page(file)
     lines = oversample_marks.split(page.raw_lines(text))
     for post in chat_posts.find(chat_grammar.split_furniture(lines), found):
-        _add(post, file=file, found=found)
+        _add(post, found)
     oversample_marks.weigh(found, layout=SOURCE)
     found.unknown.sort()
     return found
 
 
-def _add(post: chat_posts.Post, *, file: str, found: page.Page) -> None:
+def _add(post: chat_posts.Post, found: page.Page) -> None:
     """Counts the post and, if it has both texts, adds its pair."""
     link_cards.mark_in_question(post.question, found)
     for answer in post.answers:
@@ -61,13 +61,13 @@ def _add(post: chat_posts.Post, *, file: str, found: page.Page) -> None:
         'several answers': len(answers) > 1,
     }
     answer = '\n\n'.join(answers)
-    path = pathlib.PurePath(file)
+    path = pathlib.PurePath(found.file)
     found.pairs.append(
         records.QaPair(
             id=f'chat:{path.stem}:{page.content_hash(question, answer)}',
             group=path.name,
             source=SOURCE,
-            file=file,
+            file=found.file,
             line=post.line,
             topic=topic,
             time=post.time,

@@ -50,13 +50,13 @@ def parse(text: str, *, file: str) -> page.Page:
 
 def read(lines: list[page.Piece], *, file: str) -> page.Page:
     """The pairs of a file's lines, or of some of them, before sets have weights."""
-    found = page.Page()
+    found = page.Page(file)
     pieces = _split_lines(chat_grammar.split_furniture(lines))
     _mark_chat_lines(pieces)
     pairs = _split(pieces, found)
     _split_topics(pairs)
     for pair in pairs:
-        _add(pair, file=file, found=found)
+        _add(pair, found)
     return found
 
 
@@ -224,7 +224,7 @@ def _ends_like_topic(answer: list[page.Piece]) -> bool:
     return bool(last and above) and len(last) <= _LONGEST_TOPIC and last[-1] not in '.,'
 
 
-def _add(pair: _Pair, *, file: str, found: page.Page) -> None:
+def _add(pair: _Pair, found: page.Page) -> None:
     """Counts the question and, if it has both texts, adds its pair."""
     line = pair.question[0].line
     question = page.clean_text(pair.question, page.QUESTION)
@@ -242,14 +242,14 @@ def _add(pair: _Pair, *, file: str, found: page.Page) -> None:
         found.drop(line, '', f'merged {reason}', pieces)
         return
     found.counts['merged questions answered'] += 1
-    stem = pathlib.PurePath(file).stem
+    stem = pathlib.PurePath(found.file).stem
     pair_id = f'merged:{stem}:{page.content_hash(question, answer)}'
     found.pairs.append(
         records.QaPair(
             id=pair_id,
             group=pair_id,
             source=SOURCE,
-            file=file,
+            file=found.file,
             line=line,
             topic=characters.clean(pair.topic),
             time='',

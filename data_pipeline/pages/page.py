@@ -53,7 +53,7 @@ class Piece:
 
 @dataclasses.dataclass
 class Page:
-    """One file as its parser read it.
+    """The file of this name as its parser read it.
 
     `pieces` holds the whole text in its order; the words of the pairs are the words of
     the pieces of kind question and answer. `unknown` holds (line, text, where the text
@@ -61,6 +61,7 @@ class Page:
     post that made no pair.
     """
 
+    file: str
     pieces: list[Piece] = dataclasses.field(default_factory=list)
     pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
     counts: collections.Counter[str] = dataclasses.field(

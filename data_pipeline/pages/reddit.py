@@ -16,6 +16,7 @@ Only such a header separates posts: people write `#`, `---`, `====`, QUESTION: a
 ANSWER: in their texts too.
 """
 
+import collections
 import re
 
 from data_pipeline.pages import (
@@ -80,7 +81,7 @@ def parse(text: str, *, file: str) -> page.Page:
         for i in reddit_headers.other_blocks(lines[header.end : end]):
             found.note(body[i], 'kept in the text, a block of no post')
         line = pieces[min(header.start + 1, header.end - 1)].line
-        _add(header, body, line=line, file=file, found=found)
+        _add(header, body, line=line, found=found)
     oversample_marks.weigh(found, layout='reddit')
     return found
 
@@ -90,7 +91,6 @@ def _add(
     body: list[page.Piece],
     *,
     line: int,
-    file: str,
     found: page.Page,
 ) -> None:
     """Counts the post of the header at `line` and, if answered, adds its pair."""
@@ -108,21 +108,16 @@ def _add(
     texts = [piece for piece in post if piece.kind == page.QUESTION]
     title = characters.clean(texts[0].text)
     rest = page.clean_text(texts[1:], page.QUESTION)
-    flags = []
+    flags: tuple[str, ...] = ()
     if is_removed(rest):
         for piece in texts[1:]:
             piece.kind = 'removed body'
         found.counts['reddit removed bodies'] += 1
-        flags.append(BODY_REMOVED)
+        flags = (BODY_REMOVED,)
         rest = ''
+    flags += post_flags(title, rest, found.counts)
     question = f'{title}\n\n{rest}'.strip()
     answer = page.clean_text(post, page.ANSWER)
-    if not rest:
-        flags.append('title only')
-        found.counts['reddit title-only posts'] += 1
-    if is_update(title):
-        flags.append('update')
-        found.counts['reddit update posts'] += 1
     reason = why_no_pair(question, answer)
     if not answer and sum(piece.kind == 'label' for piece in post) < 2:
         reason = 'posts unanswered'
@@ -137,16 +132,27 @@ def _add(
             id=pair_id,
             group=pair_id,
             source=f'reddit:{forum}' if forum else 'reddit',
-            file=file,
+            file=found.file,
             line=texts[0].line,
             topic='',
             time=header.date,
             question=question,
             answer=answer,
             score=header.score,
-            flags=tuple(flags),
+            flags=flags,
         )
     )
+
+
+def post_flags(
+    title: str, body: str, counts: collections.Counter[str]
+) -> tuple[str, ...]:
+    """The flags of a post's cleaned title and body; counts the post under each."""
+    is_update = bool(_UPDATE.search(title))
+    flags = ['title only'] * (not body) + ['update'] * is_update
+    for flag in flags:
+        counts[f'reddit {flag.replace(" ", "-")} posts'] += 1
+    return tuple(flags)
 
 
 def why_no_pair(question: str, answer: str) -> str:
@@ -176,11 +182,6 @@ def is_bot(answer: str) -> bool:
         for line in last
     )
     return signed or bool(_BOT_OPENING.match(answer))
-
-
-def is_update(title: str) -> bool:
-    """Whether a title says that its post continues an earlier one."""
-    return bool(_UPDATE.search(title))
 
 
 def is_removed(cleaned: str) -> bool:

@@ -44,9 +44,7 @@ def add(
     question = f'{title}\n\n{body}'.strip()
     post_id = characters.clean_line(thread.id).lower()
     name = f'reddit:{post_id or page.content_hash(question, (answers or [""])[0])}'
-    flags = {'title only': not body, 'update': reddit.is_update(title)}
-    counts['reddit title-only posts'] += not body
-    counts['reddit update posts'] += flags['update']
+    flags = reddit.post_flags(title, body, counts)
     if not answers:
         _drop(f'{file}:{line}: {name}', 'posts unanswered', result)
     found = 0
@@ -70,7 +68,7 @@ def add(
                 question=question,
                 answer=answer,
                 score=thread.score,
-                flags=tuple(flag for flag, is_set in flags.items() if is_set),
+                flags=flags,
             )
         )
     counts['reddit posts answered'] += bool(found)
