@@ -13,7 +13,6 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from absl import flags
 
@@ -21,21 +20,20 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import exact_duplicates, pair_row, pair_store
 from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
-from hax_jax.data import records
 from hax_jax.program import entry, output_file
 
 _INPUT = flags.DEFINE_multi_string(
     'input',
     [],
-    'What to read: a path or a quoted pattern, with its layout before it where that is '
-    'not to be found out (threads: messages: pairs: csv: chat: reddit: merged:), or '
-    'tfds:NAME or hf:OWNER/NAME; repeat for more.',
+    'A path or quoted pattern to read, or tfds:NAME or hf:OWNER/NAME; repeat for more. '
+    'A layout before a path skips its detection: threads: messages: pairs: csv: chat: '
+    'reddit: merged:.',
 )
 _FIELDS = flags.DEFINE_multi_string(
     'fields',
     [],
-    "What rows' fields make a pair: 'question=title+selftext, answer=comment, id=id'; "
-    "for some inputs alone: 'raw/*.csv: question=…' (reading/field_map.py).",
+    "The fields of rows that make a pair: 'question=title+selftext, answer=comment, "
+    "id=id'; for some inputs alone: 'raw/*.csv: question=…' (rows/field_map.py).",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
@@ -85,12 +83,7 @@ def _lines(store: pair_store.PairStore) -> Iterator[str]:
     """Each pair that is kept as a line of JSON, in the order they were read."""
     query = 'SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal'
     for pair, _ in store.found(query):
-        yield json.dumps(record(pair), ensure_ascii=False, allow_nan=False)
-
-
-def record(pair: records.QaPair) -> dict[str, Any]:
-    """The pair as the JSON object that stands for it."""
-    return dataclasses.asdict(pair)
+        yield json.dumps(dataclasses.asdict(pair), ensure_ascii=False, allow_nan=False)
 
 
 if __name__ == '__main__':

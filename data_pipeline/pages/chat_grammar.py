@@ -1,4 +1,4 @@
-"""The lines of a live chat: what each one can be, read alone."""
+"""The kinds of lines in a live chat, each recognized without its neighbours."""
 
 import functools
 import re
@@ -124,7 +124,7 @@ def stamp(line: str) -> tuple[str, str] | None:
 
 
 def is_guest_stamp(line: str) -> bool:
-    """Whether a cleaned line is a guest's stamp whatever stands below it."""
+    """Whether a cleaned line alone shows that it is a guest's stamp."""
     found = stamp(line)
     return found is not None and found[0] == 'Guest'
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from data_pipeline.pages import chat_grammar, chat_speakers, oversample_marks, page
 
-_LONGEST_TOPIC = 200  # characters; a longer line is a paragraph of somebody's
+_LONGEST_TOPIC = 200  # characters; a longer line is a paragraph
 
 
 @dataclasses.dataclass

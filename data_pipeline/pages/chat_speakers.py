@@ -1,4 +1,4 @@
-"""Who answers in a chat, and which lines its page repeats: read from the whole page."""
+"""The people who answer in a chat, and the lines that its page repeats."""
 
 import collections
 import dataclasses
@@ -179,7 +179,7 @@ class Speakers:
 
 
 def recurring_names(above: Sequence[str], *, one_in: int) -> set[str]:
-    """Names among the lines above answers: above one in so many of them, and three."""
+    """The names above at least three answers, and above one answer in `one_in`."""
     names = collections.Counter(line for line in above if NAME.fullmatch(line))
     fewest = max(3, len(above) / one_in)
     return {name for name, times in names.items() if times >= fewest}

@@ -49,7 +49,7 @@ def _repaired(line: str) -> str:
 
 
 def check_text(raw: bytes, name: str) -> None:
-    """Raises InputError where a file's bytes, or its first ones, are no text."""
+    """Raises InputError for bytes, a file's or its first ones, that are not text."""
     if raw.startswith(_UTF16_BOMS):
         raise errors.InputError(f'{name} is UTF-16; save it as UTF-8.')
     for magic, program in _COMPRESSED.items():
@@ -67,7 +67,7 @@ def decode(raw: bytes, name: str, *, warnings: list[str]) -> str:
     """The text of a file: UTF-8, or cp1252, which adds a warning.
 
     Raises:
-      InputError: the bytes are no text.
+      InputError: the bytes are not text.
     """
     check_text(raw, name)
     try:
@@ -88,7 +88,7 @@ def decode(raw: bytes, name: str, *, warnings: list[str]) -> str:
 def decode_part(raw: bytes) -> tuple[str, str]:
     """The text of a line or a field, and a note on its encoding, '' for UTF-8.
 
-    Bytes that are neither UTF-8 nor cp1252 become U+FFFD: one line spoils no file.
+    Bytes that are neither become U+FFFD, because one bad line must not fail a file.
 
     >>> decode_part(b'caf\\xe9')
     ('café', 'is not UTF-8 (byte 3, 0xe9); it was read as cp1252')
@@ -101,7 +101,7 @@ def decode_part(raw: bytes) -> tuple[str, str]:
         return raw.decode('cp1252'), f'{note}; it was read as cp1252'
     except UnicodeDecodeError:
         text = raw.decode('utf-8', errors='replace')
-        return text, f'{note} nor cp1252; what is no text became U+FFFD'
+        return text, f'{note} nor cp1252; other bytes became U+FFFD'
 
 
 def _where(error: UnicodeDecodeError) -> str:

@@ -8,7 +8,7 @@ mostly below such a line:
     A field study in four kitchens.
     example.com
 
-Text below a picture that is taken for no preview stays in the post and is reported.
+Other text below a picture stays in the post and is reported.
 """
 
 import bisect
@@ -17,8 +17,8 @@ import re
 
 from data_pipeline.pages import page
 
-_MOST_LINES = 4  # of one preview; the longest seen has three
-_LONGEST_LINE = 300  # characters; a longer line is a paragraph of somebody's
+_MOST_LINES = 4  # of one preview; the longest known one has three
+_LONGEST_LINE = 300  # characters; a longer line is a paragraph
 # Up to three words for the section, three or more for the title.
 _SECTION_TITLE = re.compile(
     r'(?=.{1,200}$)[A-Z][\w’\'&.-]{2,20}(?: [\w’\'&.-]{1,20}){0,2} \| \S+(?: \S+){2,}'
@@ -95,7 +95,7 @@ def _is_short(lines: list[page.Piece]) -> bool:
 def _looks_like_preview(lines: list[page.Piece], *, below_text: bool) -> bool:
     """Whether a line is a section's title, an author or a site.
 
-    Below text, two lines or more also do whose first has no full stop.
+    Below text, two or more lines also do if the first ends without a full stop.
     """
     texts = [piece.clean for piece in lines]
     return any(map(_PREVIEW_LINE.fullmatch, texts)) or (

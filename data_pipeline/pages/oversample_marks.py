@@ -25,7 +25,7 @@ _WEIGHT = re.compile(rf'{_NAME} ?: ?([^ <]*) ?(?:{_END})?')
 
 @dataclasses.dataclass(frozen=True)
 class _Mark:
-    """A weight as it is written (None for no weight), the end of a set, or both."""
+    """A weight as it is written, or None; the end of a set; or both."""
 
     piece: page.Piece
     weight: str | None
@@ -59,8 +59,8 @@ def split(lines: Iterable[page.Piece]) -> list[page.Piece]:
 def weigh(found: page.Page, *, layout: str) -> None:
     """Gives each pair its set's weight, and counts the pairs that have one.
 
-    Reports a mark without its other half, without pairs, or whose weight is no finite
-    number over 0; its pairs keep the weight 1.
+    Reports a mark that has no other half, no pairs, or no finite weight over 0; its
+    pairs keep the weight 1.
     """
     marks = _marks(found.pieces)
     if not marks:
@@ -76,7 +76,7 @@ def weigh(found: page.Page, *, layout: str) -> None:
         elif end == start:
             found.note(mark.piece, f'left out, no {_END} follows')
         elif not inside:
-            found.note(mark.piece, 'left out, no pair is of it')
+            found.note(mark.piece, 'left out, no pair belongs to it')
         else:
             for i in inside:
                 found.pairs[i] = dataclasses.replace(found.pairs[i], weight=weight)

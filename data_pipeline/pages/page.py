@@ -1,4 +1,4 @@
-"""A written page in pieces: what each piece is, and the pairs that the page gives."""
+"""A written page in pieces of known kinds, and the pairs of the page."""
 
 import collections
 import dataclasses
@@ -53,7 +53,7 @@ class Piece:
 
 @dataclasses.dataclass
 class Page:
-    """The file of this name as its parser read it.
+    """One file, by its name, as its parser read it.
 
     `pieces` holds the whole text in its order; the words of the pairs are the words of
     the pieces of kind question and answer. `unknown` holds (line, text, where the text

@@ -41,7 +41,7 @@ _REMOVED = re.compile(
     r'\\?\][*_]{0,3}',
     re.IGNORECASE,
 )
-# The signatures and the openings of moderation bots in all forums.
+# The signatures and openings of the moderation bots of all forums.
 _BOT_SIGNATURE = re.compile(
     r"\W*+(?:i am|i'm) a bot,? and this (?:action|comment) was (?:performed|posted)"
     r' automatically'
@@ -185,7 +185,7 @@ def is_bot(answer: str) -> bool:
 
 
 def is_removed(cleaned: str) -> bool:
-    """Whether a text is only the mark that Reddit leaves of a removed text."""
+    """Whether a text is only Reddit's mark for a removed text."""
     return bool(_REMOVED.fullmatch(cleaned))
 
 

@@ -52,7 +52,7 @@ def find(lines: list[str]) -> list[Header]:
 
     A header has a rule above it and below it; two headers may share one. In a file
     without any such header, a number and a field below it are enough; elsewhere they
-    are somebody's quotation.
+    are part of a quotation.
     """
     headers: list[Header] = []
     # A rule that closes a header is not in its match: it may open the next one.
@@ -73,7 +73,7 @@ def other_blocks(lines: list[str]) -> list[int]:
 
 
 def explains(line: str) -> bool:
-    """Whether a header's cleaned line is one that headers have."""
+    """Whether a cleaned line is usual in a header."""
     return bool(_HEADER_LINE.fullmatch(line))
 
 

@@ -1,4 +1,4 @@
-"""The files and data sets that are given to be read, each with its layout."""
+"""The files and data sets to read, each with its layout."""
 
 import collections
 import dataclasses
@@ -23,8 +23,8 @@ class Input:
     """One file or named data set. `layout` is '' if only a file's whole text tells it.
 
     A data set has no `path`, but its name as it was `given`, and a version. `fields`
-    says what makes a pair of rows with fields of any names. `size` is a file's bytes
-    when it was found: a collector may be at work on it. `stem` is the file's name in
+    maps the fields of its rows to a pair. `size` is a file's bytes when it was found: a
+    collector may still append to it. `stem` is the file's name in
     ids, which no other file of its layout has.
     """
 
@@ -44,7 +44,7 @@ def find(patterns: Sequence[str], *, fields: Sequence[str] = ()) -> list[Input]:
     `fields` are the texts of --fields (field_map).
 
     Raises:
-      InputError: names every pattern that matches nothing, each file that is no text,
+      InputError: names every pattern that matches nothing, each file that is not text,
         and each input whose fields fit nothing.
     """
     found: dict[object, Input] = {}
@@ -191,11 +191,11 @@ def _layout_of(each: Input) -> str:
     """The input's layout: the given one, or the one that its first lines show, or ''.
 
     Raises:
-      InputError: a file of rows is no text.
+      InputError: a file of rows is not text.
     """
     if each.layout in layouts.PARSERS or not each.path:
         return each.layout
-    # Zero bytes below a first line of JSON are what a crash leaves, and no other file.
+    # A crash can leave zero bytes in JSON Lines, so these are not checked as text.
     if each.layout != 'csv' and (objects := json_rows.head(each.path)):
         keys = set(objects[0])
         shown = 'pairs'
@@ -237,7 +237,7 @@ def _ends(path: str) -> list[str]:
 
 
 def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
-    """The inputs; each with rows of any fields knows which of them make a pair.
+    """The inputs, with the field map of each whose rows may have any fields.
 
     Raises:
       InputError: names each input whose fields fit nothing, and each --fields that

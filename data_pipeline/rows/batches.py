@@ -1,9 +1,8 @@
-"""A batch: a piece of the input that one worker reads; and the outcome of one."""
+"""A batch, the piece of an input that one worker reads, and the outcome of one."""
 
 import collections
 import dataclasses
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -13,11 +12,9 @@ from data_pipeline.rows import field_map
 from hax_jax.data import records
 
 Counts = collections.Counter[str]
-_LONGEST_SHOWN = 200  # characters that people are shown of one odd line
-# Lines for people that a batch gives, of each kind; the others are counted.
+_LONGEST_SHOWN = 200  # characters of a line that was left out
+# The lines of each kind that a batch keeps to show people; it counts the others.
 _MOST = {'unknown': 1_000, 'dropped': 1_000, 'warnings': 20}
-# Cleaning may change a text that has any other character.
-_MAY_CHANGE = re.compile("[^\t\n\r -%'-~\u00c0-\u024f\u2010-\u2027]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +82,7 @@ class BatchRead:
 
     def count_changes(self, *raw: str) -> None:
         """Counts the characters of raw texts that cleaning will change, by kind."""
-        for text in filter(_MAY_CHANGE.search, raw):
+        for text in raw:
             for kind, number in characters.census(text).items():
                 self.counts[f'characters: {kind}'] += number
 

@@ -1,4 +1,4 @@
-"""Which of a row's fields make a pair: --fields, or names that are common.
+"""The fields of a row that make a pair: from --fields, or by common names.
 
     --fields='question=title+selftext, answer=comment, id=id, score=ups'
     --fields='tfds:reddit_tifu/long: question=documents, answer=tldr, source="tifu"'
@@ -18,7 +18,7 @@ from hax_jax import errors
 
 MISSING = object()
 _EXAMPLE = "--fields='question=title+selftext, answer=comment'"
-# The first that a row has is taken; capitals and blanks in names are no difference.
+# The first option that a row has is taken; case and blanks in names are ignored.
 _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
     'instruction+input instruction prompt query question_text input user',
@@ -60,7 +60,7 @@ def parse(texts: Iterable[str]) -> list[FieldMap]:
     """The maps of all --fields; those for named inputs come first.
 
     Raises:
-      InputError: names all that is wrong with them.
+      InputError: names every mistake in them.
     """
     maps, problems = [], []
     for text in texts:
@@ -86,7 +86,7 @@ def parse(texts: Iterable[str]) -> list[FieldMap]:
 
 
 def given_for(names: Iterable[str], maps: Sequence[FieldMap]) -> FieldMap | None:
-    """The first of the maps of --fields that is for an input of these names."""
+    """The first map of --fields for an input with one of these names, if any."""
     return next(
         (
             each
@@ -105,7 +105,7 @@ def resolve(
 
     Raises:
       InputError: the rows of the input `name` lack a field that is given, or none is
-        given and their names are not common.
+        given and their names are not common ones.
     """
     found = list(dict.fromkeys(field for row in rows for field in row))
     if given:
@@ -156,7 +156,7 @@ def value_at(row: Any, name: str) -> Any:
 
 
 def _parts(text: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """(the parts of a map, all that is wrong with it)."""
+    """(the parts of a map, its mistakes)."""
     parts: dict[str, tuple[str, ...]] = {}
     problems = []
     for each in re.split(',' + _OUTSIDE_QUOTES, text):
@@ -185,7 +185,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Each field of a pair that common names make, with those names as rows have them.
+    """The fields of a pair that common names make, each with the rows' spelling.
 
     ['Title', 'body', 'Reply'] -> {'question': ('Title', 'body'), 'answer': ('Reply',)}
     """

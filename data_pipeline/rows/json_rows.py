@@ -8,7 +8,7 @@ from typing import Any
 from data_pipeline.pages import encoding
 from data_pipeline.rows import batches
 
-SPAN_BYTES = 2**20  # a batch's, and the rest of its last line: seconds of work
+SPAN_BYTES = 2**20  # of a batch, which also gets the rest of its last line
 _BOM = b'\xef\xbb\xbf'
 _HEAD_LINES = 100
 _HEAD_BYTES = 2**20

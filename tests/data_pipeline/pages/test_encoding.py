@@ -65,5 +65,5 @@ def test_a_part_is_read_in_the_encoding_that_it_is_in() -> None:
     )
     assert encoding.decode_part(b'a\x81') == (
         'a\ufffd',
-        'is not UTF-8 (byte 1, 0x81) nor cp1252; what is no text became U+FFFD',
+        'is not UTF-8 (byte 1, 0x81) nor cp1252; other bytes became U+FFFD',
     )
