@@ -24,8 +24,8 @@ class Input:
 
     A data set has no `path`, but its name as it was `given`, and a version. `fields`
     maps the fields of its rows to a pair. `size` is a file's bytes when it was found: a
-    collector may still append to it. `stem` is the file's name in
-    ids, which no other file of its layout has.
+    collector may still append to it. `stem` is the file's name in ids, which no other
+    file of its layout has.
     """
 
     name: str
@@ -249,8 +249,7 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
         if each.layout == 'pairs':
             rows: Any = json_rows.head(each.path)
         elif each.layout == 'csv':
-            head = csv_rows.head(each.path)
-            rows = head.rows if head else []
+            rows = csv_rows.head(each.path)
         elif each.layout in named_datasets.KINDS:
             rows = named_datasets.head(each.given)
         else:

@@ -82,13 +82,13 @@ def _pieces(each: inputs.Input, *, span_bytes: int) -> Iterator[dict[str, Any]]:
             each.path, size=each.size, span_bytes=span_bytes
         ):
             yield {'start': start, 'end': end, 'line': line}
-    elif each.layout == 'csv' and (head := csv_rows.head(each.path)):
+    elif each.layout == 'csv':
         start = 0
-        for rows in csv_rows.spans(
-            each.path, delimiter=head.delimiter, batch_characters=span_bytes // 4
+        for columns, rows in csv_rows.spans(
+            each.path, batch_characters=span_bytes // 4
         ):
             end = rows[-1].end
-            yield {'columns': head.columns, 'rows': rows, 'start': start, 'end': end}
+            yield {'columns': columns, 'rows': rows, 'start': start, 'end': end}
             start = end
     elif each.layout in named_datasets.KINDS:
         for rows in named_datasets.spans(each.given):

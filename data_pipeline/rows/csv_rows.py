@@ -32,15 +32,6 @@ class Row:
     notes: tuple[tuple[int, str], ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """The delimiter of a file, its columns, and its first rows as objects."""
-
-    delimiter: str
-    columns: tuple[str, ...]
-    rows: list[dict[str, str]]
-
-
 def looks_like(path: str) -> bool:
     """Whether a file opens with the names of a question's and an answer's columns."""
     delimiter, line = _opening(path)
@@ -51,37 +42,42 @@ def looks_like(path: str) -> bool:
     return field_map.has_both(columns)
 
 
-def head(path: str) -> Head | None:
-    """The head of a CSV file, None for a file of blank lines."""
-    delimiter, _ = _opening(path)
-    rows = records(path, delimiter=delimiter)
+def head(path: str) -> list[dict[str, str]]:
+    """The first rows, or one of empty cells; [] for a file of blank lines."""
+    rows = _records(path)
     header = next(rows, None)
     if header is None:
-        return None
-    # Each column has a name of its own: a second 'text' is 'text_2', '' 'column_3'.
+        return []
+    columns = _columns(header)
+    first = [
+        dict(zip(columns, row.cells, strict=False))
+        for row in itertools.islice(rows, _HEAD_ROWS)
+    ]
+    return first or [dict.fromkeys(columns, '')]
+
+
+def spans(
+    path: str, *, batch_characters: int
+) -> Iterator[tuple[tuple[str, ...], tuple[Row, ...]]]:
+    """(columns, records) of each piece; the first also has the header's notes."""
+    rows = _records(path)
+    header, first = next(rows, None), next(rows, None)
+    if header is None or first is None:
+        return
+    columns = _columns(header)
+    first = dataclasses.replace(first, notes=header.notes + first.notes)
+    rows = itertools.chain([first], rows)
+    for piece in batches.pieces(rows, lambda row: len(row.text), most=batch_characters):
+        yield columns, piece
+
+
+def _columns(header: Row) -> tuple[str, ...]:
+    """A name for each column: a second 'text' is 'text_2', '' is 'column_3'."""
     columns: list[str] = []
     for i, cell in enumerate(header.cells, start=1):
         name = ' '.join(cell.split()) or f'column_{i}'
         columns.append(f'{name}_{i}' if name in columns else name)
-    first_rows = [
-        dict(zip(columns, row.cells, strict=False))
-        for row in itertools.islice(rows, _HEAD_ROWS)
-    ]
-    first_rows = first_rows or [dict.fromkeys(columns, '')]
-    return Head(delimiter, tuple(columns), first_rows)
-
-
-def spans(
-    path: str, *, delimiter: str, batch_characters: int
-) -> Iterator[tuple[Row, ...]]:
-    """The records below the header in pieces; the first has the header's notes too."""
-    rows = records(path, delimiter=delimiter)
-    header, first = next(rows), next(rows, None)
-    if first is None:
-        return
-    first = dataclasses.replace(first, notes=header.notes + first.notes)
-    rows = itertools.chain([first], rows)
-    yield from batches.pieces(rows, lambda row: len(row.text), most=batch_characters)
+    return tuple(columns)
 
 
 def read(batch: batches.Batch, result: batches.BatchRead) -> None:
@@ -101,9 +97,10 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
         pair_rows.add(value, text=row.text, line=row.line, batch=batch, result=result)
 
 
-def records(path: str, *, delimiter: str) -> Iterator[Row]:
+def _records(path: str) -> Iterator[Row]:
     """Every record that is not blank, the header first."""
     csv.field_size_limit(_LONGEST_FIELD)
+    delimiter, _ = _opening(path)
     number = end = 0  # the lines read so far, and their bytes
     # The lines of the record that is being read, and the notes on them.
     pending: list[str] = []

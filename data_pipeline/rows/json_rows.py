@@ -56,8 +56,8 @@ def spans(
 
 def rows(
     batch: batches.Batch, result: batches.BatchRead
-) -> Iterator[tuple[int, Any, str]]:
-    """(line number, value, text) of each line that is JSON; `result` gets the others.
+) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """(line number, object, text) of each JSON object; `result` gets the other lines.
 
     A last line without its newline that is no JSON is torn, as a collector at work
     leaves it: it is counted, not reported as unknown.
@@ -89,7 +89,11 @@ def rows(
             result.leave_out(at, text, problem)
         else:
             result.counts['JSON lines'] += 1
-            yield number, value, text
+            if isinstance(value, dict):
+                yield number, value, text
+            else:
+                problem = f'a {type(value).__name__}, not an object'
+                result.leave_out(at, text, problem)
 
 
 def num_words(value: Any) -> int:

@@ -68,13 +68,13 @@ def _first_exchange(
     return {'question': '\n\n'.join(asked), 'answer': answer}
 
 
-def _turns(value: Any, result: batches.BatchRead) -> tuple[list[tuple[str, str]], str]:
+def _turns(
+    value: dict[str, Any], result: batches.BatchRead
+) -> tuple[list[tuple[str, str]], str]:
     """(the turns of a line's value, the problem of a value that is no chat).
 
     A turn is (role, text); the role is '' if it is none of the three.
     """
-    if not isinstance(value, dict):
-        return [], f'a {type(value).__name__}, not an object'
     name = next((name for name in _LISTS if name in value), '')
     if not name:
         return [], f'it has no {" and no ".join(map(repr, _LISTS))}'

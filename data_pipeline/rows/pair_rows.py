@@ -16,11 +16,7 @@ _NO_FIELDS = field_map.FieldMap({})
 def read_lines(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of JSON Lines."""
     for line, value, text in json_rows.rows(batch, result):
-        if isinstance(value, dict):
-            add(value, text=text, line=line, batch=batch, result=result)
-        else:
-            problem = f'a {type(value).__name__}, not an object'
-            result.leave_out(f'{batch.name}:{line}', text, problem)
+        add(value, text=text, line=line, batch=batch, result=result)
 
 
 def add(

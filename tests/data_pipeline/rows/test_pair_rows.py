@@ -313,7 +313,7 @@ def test_what_csv_writes_is_read_whatever_the_batches(
     csv.writer(file).writerows([('question', 'answer'), ('first', 'row'), *rows])
     path = tmp_path_factory.mktemp('csv') / 'a.csv'
     path.write_text(file.getvalue(), encoding='utf-8', newline='')
-    pieces = list(csv_rows.spans(str(path), delimiter=',', batch_characters=size))
+    pieces = [rows for _, rows in csv_rows.spans(str(path), batch_characters=size)]
     found = [row.cells for piece in pieces for row in piece]
     assert found == [('first', 'row')] + [row for row in rows if ''.join(row).strip()]
     assert all(not row.problem for piece in pieces for row in piece)
