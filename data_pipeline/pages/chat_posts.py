@@ -223,14 +223,12 @@ class _Walk:
             piece = self._topic_within_text()
             self._close()
             return piece.text if piece else ''
-        waiting = [piece for piece in self.pending if piece.text.strip()]
-        if waiting:
-            waiting[-1].kind = 'topic'
-        self.posts_with_topic += bool(waiting)
+        topic = page.take_topic(self.pending)
+        self.posts_with_topic += bool(topic)
         # A chat may begin with its first stamp.
-        self.posts_without_topic += not waiting and bool(self.posts)
+        self.posts_without_topic += not topic and bool(self.posts)
         self.drop_pending()
-        return waiting[-1].text if waiting else ''
+        return topic
 
     def _topic_within_text(self) -> page.Piece | None:
         """The topic at the end of a text that no footer closed, None for none.

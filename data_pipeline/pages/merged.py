@@ -159,7 +159,7 @@ def _split(pieces: list[page.Piece], found: page.Page) -> list[_Pair]:
             parts = piece.split_label(kind)
             running = [parts[1]]
             if kind == page.QUESTION:
-                topic = _topic_between(between) if pairs else ''
+                topic = page.take_topic(between) if pairs else ''
                 pairs.append(_Pair(running, topic=topic or closing_topic))
                 closing_topic = ''
             else:
@@ -181,15 +181,6 @@ def _split(pieces: list[page.Piece], found: page.Page) -> list[_Pair]:
     found.leave_out(between)
     found.unknown.sort()
     return pairs
-
-
-def _topic_between(between: list[page.Piece]) -> str:
-    """The last line between two pairs."""
-    filled = [piece for piece in between if piece.text.strip()]
-    if not filled:
-        return ''
-    filled[-1].kind = 'topic'
-    return filled[-1].text
 
 
 def _split_topics(pairs: list[_Pair]) -> None:

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from data_pipeline.pages import characters
 from hax_jax.data import records
@@ -111,6 +111,15 @@ def label(text: str, *, any_case: bool = False) -> str:
     if not match or not (any_case or match[1].isupper()):
         return ''
     return match[1].upper()
+
+
+def take_topic(between: Sequence[Piece]) -> str:
+    """The last line with text between two posts, marked as a topic; '' for none."""
+    for piece in reversed(between):
+        if piece.text.strip():
+            piece.kind = 'topic'
+            return piece.text
+    return ''
 
 
 def clean_text(pieces: Iterable[Piece], kind: str) -> str:
