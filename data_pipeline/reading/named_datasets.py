@@ -8,6 +8,7 @@ Without a split, all splits are read in the data set's order. Code of a data set
 never run: there is no trust_remote_code.
 """
 
+import contextlib
 import importlib
 import itertools
 import json
@@ -114,13 +115,10 @@ def _tfds_builder(rest: str) -> tuple[Any, str]:
         return tfds.builder_from_directory(_prepared_folder(path)), split
     if name.startswith(('/', '.', '~')):
         raise errors.InputError(f"'tfds:{rest}': there is no folder {name}.")
-    try:
+    with _explained(
+        f"'tfds:{rest}' is no folder, and no data set of TFDS {tfds.__version__}"
+    ):
         builder = tfds.builder(name)
-    except Exception as error:  # TFDS raises many kinds: unknown names, versions, …
-        raise errors.InputError(
-            f"'tfds:{rest}' is no folder, and no data set of TFDS "
-            f'{tfds.__version__}: {_first_line(error)}'
-        ) from error
     if not builder.is_prepared():
         size = builder.info.download_size
         print(f'downloading {builder.info.full_name} ({size}) to {builder.data_dir}')
@@ -181,30 +179,18 @@ def _open_hugging_face(rest: str) -> dict[str, Any]:
     if len(parts) > 3:
         raise errors.InputError(f"'hf:{rest}' is not hf:owner/name[:CONFIG][:SPLIT].")
     name, config, split = [*parts, '', ''][:3]
-    try:
+    with _explained(f"'hf:{rest}' cannot be opened"):
         opened = datasets.load_dataset(
             name, config or None, split=split or None, streaming=True
         )
-    except Exception as error:  # many kinds: names, configs, the network
-        raise errors.InputError(
-            f"'hf:{rest}' cannot be opened: {_first_line(error)}"
-        ) from error
     return {split: opened} if split else dict(opened)
 
 
 def _hugging_face_rows(rest: str) -> Iterator[dict[str, Any]]:
     for split in _open_hugging_face(rest).values():
-        examples = iter(split)
-        while True:
-            try:
-                row = next(examples)
-            except StopIteration:
-                break
-            except Exception as error:  # of the network, or of a damaged file
-                raise errors.InputError(
-                    f"'hf:{rest}' cannot be read on: {_first_line(error)}"
-                ) from error
-            yield _plain(row)
+        with _explained(f"'hf:{rest}' cannot be read on"):
+            for row in split:
+                yield _plain(row)
 
 
 def _plain(value: Any) -> Any:
@@ -244,6 +230,15 @@ def _size(value: Any) -> int:
     if isinstance(value, dict | list):
         return sum(map(_size, value.values() if isinstance(value, dict) else value))
     return len(value) if isinstance(value, str | bytes) else 1
+
+
+@contextlib.contextmanager
+def _explained(problem: str) -> Iterator[None]:
+    """Turns any error of the block into an InputError that opens with `problem`."""
+    try:
+        yield
+    except Exception as error:  # many kinds: names, versions, network, damaged files
+        raise errors.InputError(f'{problem}: {_first_line(error)}') from error
 
 
 def _first_line(error: Exception) -> str:
