@@ -14,7 +14,7 @@ from hax_jax import errors
 
 LINES = ('threads', 'messages', 'pairs')
 # Layouts that may stand before a path: 'threads:raw/*.jsonl'.
-PREFIXES = (*layouts.PARSERS, *LINES, 'csv')
+_PREFIXES = (*layouts.PARSERS, *LINES, 'csv')
 _HEAD_BYTES = 2**16
 
 
@@ -57,7 +57,7 @@ def find(patterns: Sequence[str], *, fields: Sequence[str] = ()) -> list[Input]:
                 kind = given.partition(':')[0]
                 found[given] = Input(name, '', kind, given=given, version=version)
             continue
-        layout, rest = split_prefix(pattern)
+        layout, rest = _split_prefix(pattern)
         for path in _files(rest, problems):
             key = path.resolve()
             if key not in found:
@@ -95,7 +95,7 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return list(paths.values())
 
 
-def split_prefix(pattern: str) -> tuple[str, str]:
+def _split_prefix(pattern: str) -> tuple[str, str]:
     """A named layout and the text after it; '' and the whole pattern without one.
 
     A file of that whole name comes first: a path may hold a colon.
@@ -103,7 +103,7 @@ def split_prefix(pattern: str) -> tuple[str, str]:
     'threads:raw/*.jsonl' -> ('threads', 'raw/*.jsonl')
     """
     prefix, colon, rest = pattern.strip().partition(':')
-    if colon and prefix in PREFIXES and not pathlib.Path(pattern).exists():
+    if colon and prefix in _PREFIXES and not pathlib.Path(pattern).exists():
         return prefix, rest
     return '', pattern
 
@@ -165,8 +165,8 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
         what = 'matches no file' if wild else 'does not exist'
         prefix, colon, _ = pattern.partition(':')
         remedy = 'check the path'
-        if colon and prefix.isalpha() and prefix not in PREFIXES:
-            remedy += f' (before a path, a layout is one of {", ".join(PREFIXES)})'
+        if colon and prefix.isalpha() and prefix not in _PREFIXES:
+            remedy += f' (before a path, a layout is one of {", ".join(_PREFIXES)})'
         problems.append(f'{pattern!r} {what}; {remedy}.')
     return files
 
