@@ -263,7 +263,10 @@ def test_each_character_that_cleaning_changes_is_counted() -> None:
     for code in range(0x11000):
         result = batches.BatchRead()
         result.count_changes(chr(code))
-        assert bool(result.counts) == bool(characters.census(chr(code))), hex(code)
+        # Of single characters, blanks and breaks alone may change uncounted.
+        kept = characters.clean(f'a{chr(code)}b') == f'a{chr(code)}b'
+        uncounted = chr(code) in '\t\r\x0b\x0c\x85\u2028\u2029'
+        assert bool(result.counts) == (not kept and not uncounted), hex(code)
 
 
 PAIR = {'question': 'Q', 'answer': 'A'}
