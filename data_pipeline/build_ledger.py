@@ -7,14 +7,14 @@ from typing import Any
 from data_pipeline import dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store
 from data_pipeline.pair_stages import stage_ledger
-from data_pipeline.reading import sources
+from data_pipeline.reading import read_report
 from hax_jax.config import convert
 from hax_jax.data import records
 
 
 def make(
     store: pair_store.PairStore,
-    report: sources.ReadReport,
+    report: read_report.ReadReport,
     by_source: Mapping[str, int],
     stages: stage_ledger.Ledger,
     account: all_steps.Account,

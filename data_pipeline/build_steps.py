@@ -12,7 +12,8 @@ from data_pipeline import build_ledger, dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store, split
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import beam_map, beam_pipeline, prepare_batch, worker_map
-from data_pipeline.reading import inputs, sources
+from data_pipeline.reading import inputs, read_report, reader
+from data_pipeline.rows import batches
 from hax_jax import errors
 from hax_jax.data import records, text
 from hax_jax.program import progress
@@ -51,8 +52,8 @@ def run(
     """
     split.check_shares(shares)
     dataset.check_output(output, overwrite=options.overwrite)
-    found = sources.find(patterns, fields=options.fields)
-    for line in sources.describe(found):
+    found = inputs.find(patterns, fields=options.fields)
+    for line in inputs.describe(found):
         print(line)
     names = portable_names({each.name: each.path for each in found if each.path})
     for each in found:
@@ -62,7 +63,7 @@ def run(
                 f'{path} lies in --output={output}, which would be replaced with all '
                 'its files; move the file or give another --output.'
             )
-    report, ledger = sources.ReadReport(), stage_ledger.Ledger()
+    report, ledger = read_report.ReadReport(), stage_ledger.Ledger()
     for stage in prepare_batch.sequence(chosen):  # fails at once on a wrong setting
         ledger.open(stage.name)
     with pair_store.beside(output) as store:
@@ -73,7 +74,7 @@ def run(
             ledger.merge(done.ledger)
             store.add(done.rows)
             store.leave_out(done.gone)
-        sources.check_pairs(report)
+        report.check_pairs()
         print(report.summary())
         for warning in report.warnings:
             print(f'warning: {warning}')
@@ -122,18 +123,18 @@ def portable_names(paths: Mapping[str, str]) -> dict[str, str]:
 
 
 def _prepared(
-    found: list[sources.Input],
+    found: list[inputs.Input],
     names: dict[str, str],
     chosen: settings.Settings,
     folder: pathlib.Path,
     options: Options,
-) -> Iterator[tuple[sources.Batch, prepare_batch.Prepared]]:
+) -> Iterator[tuple[batches.Batch, prepare_batch.Prepared]]:
     """Each batch of the inputs with its result, in order, with a progress bar."""
-    taken: collections.deque[sources.Batch] = collections.deque()
+    taken: collections.deque[batches.Batch] = collections.deque()
     prepare = functools.partial(prepare_batch.prepare, chosen=chosen, names=names)
 
-    def noted() -> Iterator[sources.Batch]:
-        for batch in sources.batches(found):
+    def noted() -> Iterator[batches.Batch]:
+        for batch in reader.batches_of(found):
             taken.append(batch)
             yield batch
 
@@ -161,7 +162,7 @@ def _prepared(
             shown.add(size, f'{num_pairs:,} pairs')
 
 
-def _size(each: sources.Input) -> int:
+def _size(each: inputs.Input) -> int:
     """Bytes of a file, 0 of a named dataset."""
     path = pathlib.Path(each.path)
     return path.stat().st_size if each.path and path.is_file() else 0
@@ -180,7 +181,7 @@ def _say_unscored(by_source: Mapping[str, int], chosen: settings.Settings) -> No
 
 
 def _described(
-    each: sources.Input, names: dict[str, str], report: sources.ReadReport
+    each: inputs.Input, names: dict[str, str], report: read_report.ReadReport
 ) -> dict[str, Any]:
     """An input's entry in the manifest: its hash, or the version of a named dataset."""
     facts: dict[str, Any] = {'file': names.get(each.name, each.name)}

@@ -13,29 +13,27 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from absl import flags
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import exact_duplicates, pair_row, pair_store
-from data_pipeline.reading import sources
+from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
-from hax_jax.data import records
 from hax_jax.program import entry, output_file
 
 _INPUT = flags.DEFINE_multi_string(
     'input',
     [],
-    'What to read: a path or a quoted pattern, with its layout before it where that is '
-    'not to be found out (threads: messages: pairs: csv: chat: reddit: merged:), or '
-    'tfds:NAME or hf:OWNER/NAME; repeat for more.',
+    'A path or quoted pattern to read, or tfds:NAME or hf:OWNER/NAME; repeat for more. '
+    'A layout before a path skips its detection: threads: messages: pairs: csv: chat: '
+    'reddit: merged:.',
 )
 _FIELDS = flags.DEFINE_multi_string(
     'fields',
     [],
-    "What rows' fields make a pair: 'question=title+selftext, answer=comment, id=id'; "
-    "for some inputs alone: 'raw/*.csv: question=…' (reading/field_map.py).",
+    "The fields of rows that make a pair: 'question=title+selftext, answer=comment, "
+    "id=id'; for some inputs alone: 'raw/*.csv: question=…' (rows/field_map.py).",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
@@ -50,21 +48,21 @@ def main() -> None:
     path = pathlib.Path(_OUTPUT.value)
     if problems := output_file.problems('output', path):
         raise errors.InputError('\n'.join(problems))
-    found = sources.find(_INPUT.value, fields=_FIELDS.value)
-    for line in sources.describe(found):
+    found = inputs.find(_INPUT.value, fields=_FIELDS.value)
+    for line in inputs.describe(found):
         print(line)
-    report = sources.ReadReport()
+    report = read_report.ReadReport()
     if path.resolve() in [pathlib.Path(each.path).resolve() for each in found]:
         raise errors.InputError(
             f'--output={path} is one of the inputs, which it would replace; give '
             'another file.'
         )
     with pair_store.beside(path) as store:
-        for batch in sources.batches(found):
-            read = sources.read_batch(batch)
+        for batch in reader.batches_of(found):
+            read = reader.read_batch(batch)
             report.add(batch, read)
             store.add([pair_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs])
-        sources.check_pairs(report)
+        report.check_pairs()
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''
         kept = files.write_lines(path, _lines(store))
@@ -85,12 +83,7 @@ def _lines(store: pair_store.PairStore) -> Iterator[str]:
     """Each pair that is kept as a line of JSON, in the order they were read."""
     query = 'SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal'
     for pair, _ in store.found(query):
-        yield json.dumps(record(pair), ensure_ascii=False, allow_nan=False)
-
-
-def record(pair: records.QaPair) -> dict[str, Any]:
-    """The pair as the JSON object that stands for it."""
-    return dataclasses.asdict(pair)
+        yield json.dumps(dataclasses.asdict(pair), ensure_ascii=False, allow_nan=False)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
-"""TensorFlow and TFDS with few words and without the GPU; slow, so import it late.
+"""TensorFlow and TFDS, quiet and without the GPU; import it late, because it is slow.
 
-Nothing is computed by them here: the GPU's memory is JAX's.
+They compute nothing here, and JAX needs the GPU's memory.
 """
 
 import os

@@ -8,7 +8,7 @@ import sys
 import types
 from collections.abc import Iterator
 
-from data_pipeline.pages import clean
+from data_pipeline.pages import characters
 from hax_jax import errors, files
 from hax_jax.config import convert, schema
 from hax_jax.program import entry
@@ -99,7 +99,7 @@ class Session:
             raise
 
     def _ask(self, line: str) -> None:
-        question = clean.text(line).strip()
+        question = characters.clean(line).strip()
         if question != line.strip():
             entry.say('note: cleaned of odd spaces, entities or invisible characters')
         prepared = self.conversation.prepare(

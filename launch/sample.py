@@ -21,7 +21,7 @@ from typing import Any
 from absl import flags
 from jax.sharding import Mesh
 
-from data_pipeline.pages import clean
+from data_pipeline.pages import characters
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.devices import mesh, runtime
@@ -205,8 +205,8 @@ def _questions() -> list[prompts.Question]:
     cleaned = [
         dataclasses.replace(
             question,
-            text=clean.text(question.text).strip(),
-            stem=clean.text(question.stem).strip(),
+            text=characters.clean(question.text).strip(),
+            stem=characters.clean(question.stem).strip(),
         )
         for question in found.questions
     ]

@@ -41,7 +41,7 @@ PIPELINE = {
     'dumps': 'collecting',
     'pair_stages': 'settings pages',
     'all_pairs': 'settings pages pair_stages',
-    'preparing': 'settings reading pair_stages all_pairs',
+    'preparing': 'settings rows reading pair_stages all_pairs',
     'writing': 'quiet_tfds preparing',
 }
 LIBRARY_FOR_PIPELINE = 'errors files json_lines hub config program data'
@@ -183,7 +183,7 @@ def test_imports_go_one_way(path: pathlib.Path) -> None:
         ('data_pipeline/pack.py', 'from hax_jax.model import gpt2', 'does not import'),
         ('data_pipeline/pack.py', 'def f():\n  import configs.a', 'nothing imports'),
         (
-            'data_pipeline/pages/chats.py',
+            'data_pipeline/pages/chat.py',
             'from data_pipeline.all_pairs import facts',
             'pages does not import that',
         ),

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable
 
-from data_pipeline.pages import chat_lines, clean
+from data_pipeline.pages import characters, page
 from data_pipeline.rows import raw_thread
 from hax_jax import files
 
@@ -50,11 +50,11 @@ def _guarded(text: str) -> str:
     lines: list[str] = []
     for line in raw:
         above = lines[-1] if lines else _GUARD
-        if chat_lines.label(line) == 'ANSWER' and not above.strip():
+        if page.label(line) == 'ANSWER' and not above.strip():
             lines[-1] += _GUARD
         elif _LOOKS_LIKE_RULE.fullmatch(
-            clean.line(above)
-        ) and _LOOKS_LIKE_HEADER.fullmatch(clean.line(line)):
+            characters.clean_line(above)
+        ) and _LOOKS_LIKE_HEADER.fullmatch(characters.clean_line(line)):
             lines.append(_GUARD)
         lines.append(line)
     return '\n'.join(lines)

@@ -1,4 +1,4 @@
-"""Bytes to text: UTF-8, else cp1252 with a warning. Text read wrong once, put right."""
+"""Bytes to text, as UTF-8 or else cp1252; mojibake repaired."""
 
 import codecs
 
@@ -12,9 +12,8 @@ _COMPRESSED = {
     b'PK\3\4': 'unzip',
 }
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-# Only the repair of mojibake: ftfy can do more, which is clean.text's, or would change
-# what people typed (quotes, wide letters) or lose letters (lossy sequences).
+# ftfy repairs mojibake and nothing else here: its other changes belong to `characters`,
+# change what people typed (quotes, wide letters) or lose letters (lossy sequences).
 _MOJIBAKE_ALONE = ftfy.TextFixerConfig(
     unescape_html=False,
     remove_terminal_escapes=False,
@@ -44,14 +43,19 @@ def repair(text: str) -> tuple[str, int]:
     return '\n'.join(repaired), times
 
 
+def _repaired(line: str) -> str:
+    fixed = line if line.isascii() else ftfy.fix_encoding(line, _MOJIBAKE_ALONE)
+    return line if '\n' in fixed else fixed  # a line stays one line
+
+
 def check_text(raw: bytes, name: str) -> None:
-    """Raises InputError where a file's bytes, or its first ones, are no text."""
+    """Raises InputError for bytes, a file's or its first ones, that are not text."""
     if raw.startswith(_UTF16_BOMS):
         raise errors.InputError(f'{name} is UTF-16; save it as UTF-8.')
     for magic, program in _COMPRESSED.items():
         if raw.startswith(magic):
             raise errors.InputError(
-                f'{name} is compressed; unpack it with {program}, and give what it has.'
+                f'{name} is compressed; unpack it with {program} and give the result.'
             )
     if b'\0' in raw:
         raise errors.InputError(
@@ -60,31 +64,31 @@ def check_text(raw: bytes, name: str) -> None:
 
 
 def decode(raw: bytes, name: str, *, warnings: list[str]) -> str:
-    """The text of a file in UTF-8, or else in cp1252, which adds a warning.
+    """The text of a file: UTF-8, or cp1252, which adds a warning.
 
     Raises:
-      InputError: the bytes are no text.
+      InputError: the bytes are not text.
     """
     check_text(raw, name)
     try:
         return raw.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        where = f'byte {error.start}, {raw[error.start]:#04x}'
+        where = _where(error)
     try:
         text = raw.decode('cp1252')
     except UnicodeDecodeError as error:
         raise errors.InputError(
-            f'{name} is neither UTF-8 ({where}) nor cp1252 (byte {error.start}, '
-            f'{raw[error.start]:#04x}); save it as UTF-8.'
+            f'{name} is neither UTF-8 ({where}) nor cp1252 ({_where(error)}); save it '
+            'as UTF-8.'
         ) from None
     warnings.append(f'{name} is not UTF-8 ({where}); it was read as cp1252.')
     return text
 
 
 def decode_part(raw: bytes) -> tuple[str, str]:
-    """A line's or a field's text and what had to be done for it, '' where nothing.
+    """The text of a line or a field, and a note on its encoding, '' for UTF-8.
 
-    What is neither UTF-8 nor cp1252 becomes U+FFFD: one line spoils no file.
+    Bytes that are neither become U+FFFD, because one bad line must not fail a file.
 
     >>> decode_part(b'caf\\xe9')
     ('café', 'is not UTF-8 (byte 3, 0xe9); it was read as cp1252')
@@ -92,14 +96,13 @@ def decode_part(raw: bytes) -> tuple[str, str]:
     try:
         return raw.decode('utf-8'), ''
     except UnicodeDecodeError as error:
-        where = f'is not UTF-8 (byte {error.start}, {raw[error.start]:#04x})'
+        note = f'is not UTF-8 ({_where(error)})'
     try:
-        return raw.decode('cp1252'), f'{where}; it was read as cp1252'
+        return raw.decode('cp1252'), f'{note}; it was read as cp1252'
     except UnicodeDecodeError:
         text = raw.decode('utf-8', errors='replace')
-        return text, f'{where} nor cp1252; what is no text became U+FFFD'
+        return text, f'{note} nor cp1252; other bytes became U+FFFD'
 
 
-def _repaired(line: str) -> str:
-    fixed = line if line.isascii() else ftfy.fix_encoding(line, _MOJIBAKE_ALONE)
-    return line if '\n' in fixed else fixed  # a line stays one
+def _where(error: UnicodeDecodeError) -> str:
+    return f'byte {error.start}, {error.object[error.start]:#04x}'

@@ -7,155 +7,136 @@ mostly below such a line:
     Opinion | Nobody reads the manual
     A field study in four kitchens.
     example.com
+
+Other text below a picture stays in the post and is reported.
 """
 
-import dataclasses
+import bisect
 import itertools
 import re
 
-from data_pipeline.pages import clean, parsed
+from data_pipeline.pages import page
 
-_MOST_LINES = 4  # of one preview, the longest seen has three
-_LONGEST_LINE = 300  # characters; beyond it, it is somebody's paragraph
+_MOST_LINES = 4  # of one preview; the longest known one has three
+_LONGEST_LINE = 300  # characters; a longer line is a paragraph
 # Up to three words for the section, three or more for the title.
 _SECTION_TITLE = re.compile(
     r'(?=.{1,200}$)[A-Z][\w’\'&.-]{2,20}(?: [\w’\'&.-]{1,20}){0,2} \| \S+(?: \S+){2,}'
 )
-# Below a picture a title may be a word, and an author or a section stand alone.
-_ANY_TITLE = re.compile(r'(?=.{1,200}$)[A-Z][\w’\'&. -]{1,40} \| \S.*')
-_AUTHOR = re.compile(r'By [A-Z][\w.’\'-]+(?: [A-Z][\w.’\'-]+){1,4}\b.*')
 _SECTION = re.compile(r'(?=.{1,30}$)[A-Z][\w’&-]*(?: (?:[A-Z&][\w’-]*|and)){0,2}')
-_SITE = re.compile(r'(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?', re.IGNORECASE)
+# Below a picture a preview may be one title of a word, an author or a site.
+_PREVIEW_LINE = re.compile(
+    r'(?=.{1,200}$)[A-Z][\w’\'&. -]{1,40} \| \S.*'
+    r'|By [A-Z][\w.’\'-]+(?: [A-Z][\w.’\'-]+){1,4}\b.*'
+    r'|(?i:(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?)'
+)
 _TWO_SENTENCES = re.compile(r'.*\S[.!?]+["”’\')]* +["“‘\'(]?[A-Z].*[.!?]["”’\')]*')
-_KINDS = (parsed.QUESTION, parsed.ANSWER)
+_KINDS = (page.QUESTION, page.ANSWER)
 _CONTROLS = ('(click for more)', 'click for more')
 
 
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """A picture, a preview or a control; `kept` where its text stays in the post."""
-
-    kind: str  # 'image', 'link card', 'click for more line', 'text below image'
-    line: int
-    text: str
-    kept: bool = False
-
-
-def mark_in_question(pieces: list[parsed.Piece]) -> list[Card]:
+def mark_in_question(pieces: list[page.Piece], found: page.Page) -> None:
     """Marks pictures and previews in a guest's text, which they close.
 
-    Guests can post no pictures: below `image` stands a preview, unless it is too long
-    to be one, reads like sentences, or is all that the guest says.
+    Guests can post no pictures: below `image` stands a preview, unless the lines are
+    too long, read like sentences, or are all that the guest says.
     """
-    cards = []
-    for image, below, says_more in _below_images(pieces):
-        cards.append(_take([pieces[image]], 'image'))
+    for image, below, says_more in _images(pieces):
+        _mark([image], 'image', found)
         lines = [pieces[i] for i in below]
-        text = clean.line(lines[0].text) if lines else ''
-        if says_more and _is_preview(lines) and not _TWO_SENTENCES.fullmatch(text):
-            cards.append(_take(lines, 'link card'))
+        sentences = lines and _TWO_SENTENCES.fullmatch(lines[0].clean)
+        if says_more and _is_short(lines) and not sentences:
+            _mark(lines, 'link card', found)
         elif lines:
-            cards.append(_kept(lines[0]))
-    return cards + _mark_titles(pieces, alone=False)
+            _keep(lines[0], found)
+    _mark_titles(pieces, found, alone=False)
 
 
-def mark_in_answer(pieces: list[parsed.Piece]) -> list[Card]:
+def mark_in_answer(pieces: list[page.Piece], found: page.Page) -> None:
     """Marks pictures, previews and a last `(click for more)` in the columnist's text.
 
     The columnist does post pictures, and writes below them: only lines that look like
     a preview by themselves are taken for one, down to the next blank line.
     """
-    cards = []
-    for image, below, says_more in _below_images(pieces):
-        cards.append(_take([pieces[image]], 'image'))
-        lines = [pieces[i] for i in _without_gap(below)]
-        if _is_preview(lines) and _looks_like_preview(lines, below_text=says_more):
-            cards.append(_take(lines, 'link card'))
+    for image, below, says_more in _images(pieces):
+        _mark([image], 'image', found)
+        lines = [pieces[i] for at, i in enumerate(below) if i == below[0] + at]
+        if _is_short(lines) and _looks_like_preview(lines, below_text=says_more):
+            _mark(lines, 'link card', found)
         elif lines and says_more:
-            cards.append(_kept(lines[0]))
-    cards += _mark_titles(pieces, alone=True)
+            _keep(lines[0], found)
+    _mark_titles(pieces, found, alone=True)
     left = _filled(pieces)
-    if len(left) > 1 and clean.line(pieces[left[-1]].text).lower() in _CONTROLS:
-        cards.append(_take([pieces[left[-1]]], 'click for more line'))
-    return cards
+    if len(left) > 1 and pieces[left[-1]].clean.lower() in _CONTROLS:
+        _mark([pieces[left[-1]]], 'click for more line', found)
 
 
-def _below_images(pieces: list[parsed.Piece]) -> list[tuple[int, list[int], bool]]:
+def _images(pieces: list[page.Piece]) -> list[tuple[page.Piece, list[int], bool]]:
     """Each `image`, the lines from it to the next, and whether text stands above it."""
     filled = _filled(pieces)
-    images = [i for i in filled if clean.line(pieces[i].text) == 'image']
-    others = [i for i in filled if i not in set(images)]
-    first = others[0] if others else len(pieces)
-    found, at = [], 0
-    for image, following in itertools.zip_longest(images, images[1:]):
-        while at < len(others) and others[at] < image:
-            at += 1
-        begin = at
-        while at < len(others) and (following is None or others[at] < following):
-            at += 1
-        found.append((image, others[begin:at], first < image))
-    return found
+    images = [i for i in filled if pieces[i].clean == 'image']
+    others = sorted(set(filled) - set(images))
+    return [
+        (
+            pieces[image],
+            others[bisect.bisect(others, image) : bisect.bisect(others, end)],
+            bool(others) and others[0] < image,
+        )
+        for image, end in itertools.pairwise([*images, len(pieces)])
+    ]
 
 
-def _without_gap(below: list[int]) -> list[int]:
-    """The first of these lines, and those that follow it with no blank line between."""
-    end = 1
-    while end < len(below) and below[end] == below[end - 1] + 1:
-        end += 1
-    return below[:end]
-
-
-def _is_preview(lines: list[parsed.Piece]) -> bool:
+def _is_short(lines: list[page.Piece]) -> bool:
     return 0 < len(lines) <= _MOST_LINES and all(
         len(piece.text) <= _LONGEST_LINE for piece in lines
     )
 
 
-def _looks_like_preview(lines: list[parsed.Piece], *, below_text: bool) -> bool:
-    """A section's title, an author or a site; or a title without a full stop, and more.
+def _looks_like_preview(lines: list[page.Piece], *, below_text: bool) -> bool:
+    """Whether a line is a section's title, an author or a site.
 
-    The last only `below_text`: who says nothing else says this.
+    Below text, two or more lines also do if the first ends without a full stop.
     """
-    texts = [clean.line(piece.text) for piece in lines]
-    return any(
-        pattern.fullmatch(text)
-        for pattern in (_ANY_TITLE, _AUTHOR, _SITE)
-        for text in texts
-    ) or (below_text and len(texts) > 1 and texts[0][-1] not in '.!?…"”):;,')
+    texts = [piece.clean for piece in lines]
+    return any(map(_PREVIEW_LINE.fullmatch, texts)) or (
+        below_text and len(texts) > 1 and texts[0][-1] not in '.!?…"”):;,'
+    )
 
 
-def _mark_titles(pieces: list[parsed.Piece], *, alone: bool) -> list[Card]:
-    """Marks section titles with no `image` above: first, last or between blank lines.
+def _mark_titles(pieces: list[page.Piece], found: page.Page, *, alone: bool) -> None:
+    """Marks section titles without `image`: first, last or between blank lines.
 
-    Below the last one its section may stand. With `alone` a text of titles alone is
-    none.
+    Below the last title its section may stand. `alone` allows a text of titles only.
     """
     filled = _filled(pieces)
-    titles = {i for i in filled if _SECTION_TITLE.fullmatch(clean.line(pieces[i].text))}
+    titles = {i for i in filled if _SECTION_TITLE.fullmatch(pieces[i].clean)}
     if not titles or (not alone and titles == set(filled)):
-        return []
-    cards = []
-    last = clean.line(pieces[filled[-1]].text)
-    if len(filled) > 1 and filled[-2] in titles and _SECTION.fullmatch(last):
-        cards.append(_take([pieces[filled.pop()]], 'link card'))
-    opening = list(itertools.takewhile(titles.__contains__, filled))
-    closing = list(itertools.takewhile(titles.__contains__, reversed(filled)))
+        return
+    if (
+        len(filled) > 1
+        and filled[-2] in titles
+        and _SECTION.fullmatch(pieces[filled[-1]].clean)
+    ):
+        _mark([pieces[filled.pop()]], 'link card', found)
+    opening = itertools.takewhile(titles.__contains__, filled)
+    closing = itertools.takewhile(titles.__contains__, reversed(filled))
     known = set(filled)
-    between = [i for i in filled if i in titles and not {i - 1, i + 1} & known]
-    taken = sorted({*opening, *closing, *between})
-    return [_take([pieces[i]], 'link card') for i in taken] + cards
+    between = [i for i in titles if not {i - 1, i + 1} & known]
+    for i in {*opening, *closing, *between}:
+        _mark([pieces[i]], 'link card', found)
 
 
-def _filled(pieces: list[parsed.Piece]) -> list[int]:
-    """Where text stands that is still the question's or the answer's."""
+def _filled(pieces: list[page.Piece]) -> list[int]:
+    """The places of text that is still the question's or the answer's."""
     return [i for i, p in enumerate(pieces) if p.kind in _KINDS and p.text.strip()]
 
 
-def _take(pieces: list[parsed.Piece], kind: str) -> Card:
+def _mark(pieces: list[page.Piece], kind: str, found: page.Page) -> None:
+    found.counts[f'chat {kind}s'] += 1
     for piece in pieces:
         piece.kind = kind
-    return Card(kind, pieces[0].line, pieces[0].text)
 
 
-def _kept(piece: parsed.Piece) -> Card:
-    return Card('text below image', piece.line, piece.text, kept=True)
+def _keep(piece: page.Piece, found: page.Page) -> None:
+    found.counts['chat text below images'] += 1
+    found.note(piece, 'kept in the text')

@@ -12,20 +12,19 @@
 
     ANSWER: comment, over many lines
 
-Only such a header separates posts: `#`, `---`, `====`, QUESTION: and ANSWER: are all
-found in what people write.
+Only such a header separates posts: people write `#`, `---`, `====`, QUESTION: and
+ANSWER: in their texts too.
 """
 
-import itertools
+import collections
 import re
 
 from data_pipeline.pages import (
-    chat_lines,
-    clean,
+    characters,
     merged,
-    parsed,
+    oversample_marks,
+    page,
     reddit_headers,
-    set_marks,
 )
 from hax_jax.data import records
 
@@ -42,7 +41,7 @@ _REMOVED = re.compile(
     r'\\?\][*_]{0,3}',
     re.IGNORECASE,
 )
-# How moderation bots sign, and how they open, in any of the forums.
+# The signatures and openings of the moderation bots of all forums.
 _BOT_SIGNATURE = re.compile(
     r"\W*+(?:i am|i'm) a bot,? and this (?:action|comment) was (?:performed|posted)"
     r' automatically'
@@ -55,123 +54,124 @@ _BOT_OPENING = re.compile(
     r'[\W_]*automod\b|\W*welcome to /?r/\w+\W+please make sure you \W*read our rules',
     re.IGNORECASE,
 )
-# One of these is in all that either finds.
+# Every match of the two patterns has one of these words.
 _BOT_WORDS = ('a bot', 'automod', 'welcome to')
 
 
 def has_header(text: str) -> bool:
     """Whether a post's header block stands in the text."""
-    pieces = parsed.raw_lines(text)
-    return bool(reddit_headers.find([clean.line(piece.text) for piece in pieces]))
+    return bool(reddit_headers.find([piece.clean for piece in page.raw_lines(text)]))
 
 
-def parse(text: str, *, file: str) -> parsed.Parsed:
+def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file of posts; `file` names it in the records."""
-    pieces = set_marks.split(parsed.raw_lines(text))
-    lines = [clean.line(piece.text) for piece in pieces]
+    pieces = oversample_marks.split(page.raw_lines(text))
+    lines = [piece.clean for piece in pieces]
     headers = reddit_headers.find(lines)
-    first = headers[0].start if headers else len(pieces)
-    # What stands above the first header may be pairs that were merged in without any.
-    result = merged.read(pieces[:first], file=file)
-    for header, following in itertools.zip_longest(headers, headers[1:]):
-        end = len(pieces) if following is None else following.start
+    starts = [*(header.start for header in headers), len(pieces)]
+    # Above the first header there may be pairs that were merged in without one.
+    found = merged.read(pieces[: starts[0]], file=file)
+    for header, end in zip(headers, starts[1:], strict=True):
         for i in range(header.start, header.end):
             pieces[i].kind = 'header'
             if not reddit_headers.explains(lines[i]):
-                where = (pieces[i].line, pieces[i].text, 'left out of the header')
-                result.unknown.append(where)
-        result.pieces += pieces[header.start : header.end]
-        line = pieces[min(header.start + 1, header.end - 1)].line
+                found.note(pieces[i], 'left out of the header')
+        found.pieces += pieces[header.start : header.end]
         body = pieces[header.end : end]
         for i in reddit_headers.other_blocks(lines[header.end : end]):
-            where = 'kept in the text, a block of no post'
-            result.unknown.append((body[i].line, body[i].text, where))
-        _add(header, body, line=line, file=file, result=result)
-    set_marks.weigh(result, layout='reddit')
-    return result
+            found.note(body[i], 'kept in the text, a block of no post')
+        line = pieces[min(header.start + 1, header.end - 1)].line
+        _add(header, body, line=line, found=found)
+    oversample_marks.weigh(found, layout='reddit')
+    return found
 
 
 def _add(
     header: reddit_headers.Header,
-    body: list[parsed.Piece],
+    body: list[page.Piece],
     *,
     line: int,
-    file: str,
-    result: parsed.Parsed,
+    found: page.Page,
 ) -> None:
-    """Counts the post that its header names at `line`, and adds its pair, if any."""
-    result.counts['reddit posts'] += 1
-    post = _sections(body, result)
+    """Counts the post of the header at `line` and, if answered, adds its pair."""
+    found.counts['reddit posts'] += 1
+    name = f'reddit:{header.post_id}' if header.post_id else ''
+    post = _sections(body, found)
     if post is None:
         filled = any(piece.text.strip() for piece in body)
-        kind = 'posts without QUESTION:' if filled else 'headers without a body'
-        result.counts[f'reddit {kind}'] += 1
-        result.dropped.append((line, header.name, f'reddit {kind}'))
-        _leave_out(body, result)
+        reason = 'posts without QUESTION:' if filled else 'headers without a body'
+        found.drop(line, name, f'reddit {reason}')
+        found.leave_out(body)
+        found.pieces += body
         return
-    result.pieces += post
-    texts = [piece for piece in post if piece.kind == parsed.QUESTION]
-    title = clean.text(texts[0].text)
-    rest = clean.text(parsed.join(texts[1:], parsed.QUESTION))
-    flags = []
-    if _REMOVED.fullmatch(rest):
+    found.pieces += post
+    texts = [piece for piece in post if piece.kind == page.QUESTION]
+    title = characters.clean(texts[0].text)
+    rest = page.clean_text(texts[1:], page.QUESTION)
+    flags: tuple[str, ...] = ()
+    if is_removed(rest):
         for piece in texts[1:]:
             piece.kind = 'removed body'
-        result.counts['reddit removed bodies'] += 1
-        flags.append(BODY_REMOVED)
+        found.counts['reddit removed bodies'] += 1
+        flags = (BODY_REMOVED,)
         rest = ''
+    flags += post_flags(title, rest, found.counts)
     question = f'{title}\n\n{rest}'.strip()
-    answer = clean.text(parsed.join(post, parsed.ANSWER))
-    if not rest:
-        flags.append('title only')
-        result.counts['reddit title-only posts'] += 1
-    if _UPDATE.search(title):
-        flags.append('update')
-        result.counts['reddit update posts'] += 1
-    missing = _why_unanswered(question, answer, post)
-    if missing:
-        result.counts[f'reddit {missing}'] += 1
-        result.dropped.append((texts[0].line, header.name, f'reddit {missing}'))
-        parsed.leave_without_pair(post)
+    answer = page.clean_text(post, page.ANSWER)
+    reason = why_no_pair(question, answer)
+    if not answer and sum(piece.kind == 'label' for piece in post) < 2:
+        reason = 'posts unanswered'
+    if reason:
+        found.drop(texts[0].line, name, f'reddit {reason}', post)
         return
-    result.counts['reddit posts answered'] += 1
-    post_id = header.post_id or parsed.content_hash(question, answer)
+    found.counts['reddit posts answered'] += 1
+    pair_id = f'reddit:{header.post_id or page.content_hash(question, answer)}'
     forum = header.subreddit
-    result.pairs.append(
+    found.pairs.append(
         records.QaPair(
-            id=f'reddit:{post_id}',
-            group=f'reddit:{post_id}',
+            id=pair_id,
+            group=pair_id,
             source=f'reddit:{forum}' if forum else 'reddit',
-            file=file,
+            file=found.file,
             line=texts[0].line,
             topic='',
             time=header.date,
             question=question,
             answer=answer,
             score=header.score,
-            flags=tuple(flags),
+            flags=flags,
         )
     )
 
 
-def _why_unanswered(question: str, answer: str, post: list[parsed.Piece]) -> str:
-    """What keeps a post from being a pair, '' where nothing does."""
+def post_flags(
+    title: str, body: str, counts: collections.Counter[str]
+) -> tuple[str, ...]:
+    """The flags of a post's cleaned title and body; counts the post under each."""
+    is_update = bool(_UPDATE.search(title))
+    flags = ['title only'] * (not body) + ['update'] * is_update
+    for flag in flags:
+        counts[f'reddit {flag.replace(" ", "-")} posts'] += 1
+    return tuple(flags)
+
+
+def why_no_pair(question: str, answer: str) -> str:
+    """The reason that a post and an answer make no pair, '' if they make one."""
     if not answer:
-        labels = sum(piece.kind == 'label' for piece in post)
-        return 'posts with an empty answer' if labels > 1 else 'posts unanswered'
+        return 'posts with an empty answer'
     if not question:
         return 'posts without question text'
     if is_bot(answer):
         return 'AutoModerator answers'
-    return 'removed answers' if _REMOVED.fullmatch(answer) else ''
+    return 'removed answers' if is_removed(answer) else ''
 
 
 def is_bot(answer: str) -> bool:
-    """Whether a moderation bot wrote the comment: its opening, or its signature below.
+    """Whether a moderation bot wrote the comment: its opening or its signature says so.
 
-    A person who quotes or plays a bot within a paragraph is not taken for one.
+    Not a person who quotes or plays a bot within a paragraph.
     """
-    # Dumps ask of each comment: most have none of the words that the patterns need.
+    # Dumps ask of each comment: most have no word that the patterns need.
     lowered = answer.lower()
     if not any(word in lowered for word in _BOT_WORDS):
         return False
@@ -184,29 +184,19 @@ def is_bot(answer: str) -> bool:
     return signed or bool(_BOT_OPENING.match(answer))
 
 
-def is_update(title: str) -> bool:
-    """Whether a title says that its post goes on from an earlier one."""
-    return bool(_UPDATE.search(title))
-
-
 def is_removed(cleaned: str) -> bool:
-    """Whether a text is only the mark that Reddit leaves of a removed one."""
+    """Whether a text is only Reddit's mark for a removed text."""
     return bool(_REMOVED.fullmatch(cleaned))
 
 
-def _sections(
-    body: list[parsed.Piece], result: parsed.Parsed
-) -> list[parsed.Piece] | None:
-    """The body with its labels split off and each piece given its kind.
+def _sections(body: list[page.Piece], found: page.Page) -> list[page.Piece] | None:
+    """The post in a body, its labels split off and each piece with its kind.
 
-    The answer opens at the first ANSWER: below a blank line, as it is written; at the
-    first one at all where no blank line stands before any. One that is indented or in
-    bold is a person's, unless there is no other.
+    The answer opens at the first ANSWER: below a blank line, as the layout has it, or
+    else at the first one. An ANSWER: that is indented or in bold is a person's, unless
+    there is no other.
     """
-    labels = [
-        chat_lines.label(piece.text) if piece.kind == parsed.UNKNOWN else ''
-        for piece in body
-    ]
+    labels = [piece.label for piece in body]
     if 'QUESTION' not in labels:
         return None
     opens = labels.index('QUESTION')
@@ -215,27 +205,17 @@ def _sections(
     candidates = plain or candidates
     below_blank = [i for i in candidates if not body[i - 1].text.strip()]
     answer = next(iter(below_blank or candidates), len(body))
-    _leave_out(body[:opens], result)
+    found.leave_out(body[:opens])
+    found.pieces += body[:opens]
     post = []
     for i, piece in enumerate(body[opens:], start=opens):
-        kind = parsed.QUESTION if i < answer else parsed.ANSWER
-        if piece.kind != parsed.UNKNOWN:
-            post.append(piece)  # a set's mark
-            continue
+        kind = page.QUESTION if i < answer else page.ANSWER
         if i in (opens, answer):
-            post += chat_lines.split_label(piece, kind)
+            post += piece.split_label(kind)
             continue
         if labels[i]:
-            result.unknown.append((piece.line, piece.text, f'kept in the {kind}'))
-        piece.kind = kind
+            found.note(piece, f'kept in the {kind}')
+        if piece.kind == page.UNKNOWN:  # and no mark of a set
+            piece.kind = kind
         post.append(piece)
     return post
-
-
-def _leave_out(pieces: list[parsed.Piece], result: parsed.Parsed) -> None:
-    for piece in pieces:
-        if not piece.text.strip():
-            piece.kind = 'blank'
-        elif piece.kind == parsed.UNKNOWN:
-            result.unknown.append((piece.line, piece.text, 'left out'))
-    result.pieces += pieces

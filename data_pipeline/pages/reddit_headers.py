@@ -2,27 +2,37 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 
-_RULE = re.compile(r'={20,}')
-_OTHER_RULE = re.compile(r'={20,}|#{20,}')
-_OTHER_LINE = re.compile(r'(?!#{20,}$)#.*')
-_ANY_RULE = re.compile(r'={3,}|-{3,}|_{3,}|\*{3,}')
-_POST = re.compile(r'#+ *Reddit Post\b.*', re.IGNORECASE)
-_NUMBERED = re.compile(r'#* *Reddit Post *#? *\d+\b.{0,20}', re.IGNORECASE)
-_FIELD = re.compile(r'#* *(?:Score|Date|URL):.*', re.IGNORECASE)
+_RULE = r'={20,}$'
+_ANY_RULE = r'(?:={3,}|-{3,}|_{3,}|\*{3,})$'
+_POST = r'#+ *Reddit Post\b.*'
+_NUMBERED = r'#* *Reddit Post *#? *\d+\b.{0,20}$'
+_FIELD = r'#* *(?:Score|Date|URL):.*'
+# A rule, `# Reddit Post N`, blank and `#` lines, then a rule or the end of the file.
+_RULED_HEADER = re.compile(
+    rf'^{_RULE}\n{_POST}(?:\n(?:#.*)?$)*+(?:\n(?={_RULE})|\Z)', re.M | re.I
+)
+# The same without its rules: a number, and a field below it.
+_BARE_HEADER = re.compile(
+    rf'(?:^{_ANY_RULE}\n)?^{_NUMBERED}(?:\n+{_FIELD})++(?:\n+{_ANY_RULE})?', re.M | re.I
+)
+_HEADER_LINE = re.compile(
+    rf'(?:{_POST}|#+ *|{_ANY_RULE}|{_FIELD}|{_NUMBERED})?', re.IGNORECASE
+)
+_OTHER_RULE = r'(?:={20,}|#{20,})$'
+_OTHER_BLOCK = re.compile(
+    rf'^{_OTHER_RULE}(?:\n(?!#{{20,}}$)#.*)++\n{_OTHER_RULE}', re.M
+)
 _SCORE = re.compile(
     r'Score: *([-−]?)(\d[\d,]{0,12}(?:\.\d{1,6})?)([km]?)\b', re.IGNORECASE
 )
 _DATE = re.compile(r'Date: *([^|\n]*[^|\s])', re.IGNORECASE)
-# Pictures and films have names of their own: i.redd.it, v.redd.it.
+# Pictures and films have hosts of their own: i.redd.it, v.redd.it.
 _POST_URL = re.compile(
     r'/(?:comments|gallery)/(\w+)|(?<![\w.])(?:www\.)?redd\.it/(\w+)'
 )
 _SUBREDDIT = re.compile(r'/r/(\w+)')
-_KNOWN_HEADER = re.compile(
-    r'#+ *(?:Reddit Post\b|Score:|Date:|URL:|$).*', re.IGNORECASE
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,100 +41,53 @@ class Header:
 
     start: int
     end: int
-    score: int = 0
-    date: str = ''
-    post_id: str = ''
-    subreddit: str = ''
-
-    @property
-    def name(self) -> str:
-        """The post in reports, '' where its header has no URL."""
-        return f'reddit:{self.post_id}' if self.post_id else ''
+    score: int
+    date: str
+    post_id: str
+    subreddit: str
 
 
 def find(lines: list[str]) -> list[Header]:
-    """Every header block: a rule, `# Reddit Post N`, `#` lines and a closing rule.
+    """Every header block of cleaned lines.
 
-    A file that breaks off within its last header ends it. Two headers may share a rule.
-    In a file where none has both rules, a number and a field below it make a header;
-    elsewhere somebody has quoted one.
+    A header has a rule above it and below it; two headers may share one. In a file
+    without any such header, a number and a field below it are enough; elsewhere they
+    are part of a quotation.
     """
-    return _find(lines, _ruled_header) or _find(lines, _bare_header)
+    headers: list[Header] = []
+    # A rule that closes a header is not in its match: it may open the next one.
+    blocks = [*_blocks(_RULED_HEADER, lines)] or _blocks(_BARE_HEADER, lines)
+    for start, end in blocks:
+        start = max(start, headers[-1].end) if headers else start
+        headers.append(_header('\n'.join(lines[start:end]), start=start, end=end))
+    return headers
 
 
 def other_blocks(lines: list[str]) -> list[int]:
     """The lines of blocks between two rules in which every line begins with `#`.
 
-    `lines` are a post's, below its header: who merged files puts such blocks between
-    posts, but people write them too.
+    `lines` are a post's, below its header: programs that merge files put such blocks
+    between posts, but people write them too.
     """
-    found: list[int] = []
-    i = 0
-    while i < len(lines):
-        if not _OTHER_RULE.fullmatch(lines[i]):
-            i += 1
-            continue
-        end = i + 1
-        while end < len(lines) and _OTHER_LINE.fullmatch(lines[end]):
-            end += 1
-        if end > i + 1 and end < len(lines) and _OTHER_RULE.fullmatch(lines[end]):
-            found += range(i, end + 1)
-            end += 1
-        i = end
-    return found
+    return [i for block in _blocks(_OTHER_BLOCK, lines) for i in range(*block)]
 
 
-def _find(
-    lines: list[str],
-    header_at: Callable[[list[str], int], tuple[int, int] | None],
-) -> list[Header]:
-    headers: list[Header] = []
-    i = 0
-    while i < len(lines):
-        found = header_at(lines, i)
-        if found is None:
-            i += 1
-            continue
-        start = max(found[0], headers[-1].end) if headers else found[0]
-        headers.append(_header(lines, start=start, end=found[1]))
-        # The closing rule may open the next header.
-        i = max(i + 1, found[1] - 1)
-    return headers
+def explains(line: str) -> bool:
+    """Whether a cleaned line is usual in a header."""
+    return bool(_HEADER_LINE.fullmatch(line))
 
 
-def _ruled_header(lines: list[str], i: int) -> tuple[int, int] | None:
-    """Where the header whose opening rule is at i begins and ends."""
-    if i + 1 == len(lines) or not _RULE.fullmatch(lines[i]):
-        return None
-    if not _POST.fullmatch(lines[i + 1]):
-        return None
-    at = i + 2
-    while at < len(lines) and (not lines[at] or lines[at].startswith('#')):
-        at += 1
-    if at == len(lines):
-        return i, at
-    return (i, at + 1) if _RULE.fullmatch(lines[at]) else None
+def _blocks(pattern: re.Pattern[str], lines: list[str]) -> Iterator[tuple[int, int]]:
+    """The lines [start, end) of each match of a pattern of whole lines."""
+    text = '\n'.join(lines)
+    line = at = 0
+    for match in pattern.finditer(text):
+        line += text.count('\n', at, match.start())
+        at = match.start()
+        yield line, line + match[0].count('\n') + 1
 
 
-def _bare_header(lines: list[str], i: int) -> tuple[int, int] | None:
-    """Where the header whose number is at i, without its rules, begins and ends."""
-    if not _NUMBERED.fullmatch(lines[i]):
-        return None
-    end = at = i + 1
-    while at < len(lines) and (not lines[at] or _FIELD.fullmatch(lines[at])):
-        at += 1
-        if lines[at - 1]:
-            end = at
-    if end == i + 1:
-        return None
-    start = i - 1 if i and _ANY_RULE.fullmatch(lines[i - 1]) else i
-    if at < len(lines) and _ANY_RULE.fullmatch(lines[at]):
-        end = at + 1
-    return start, end
-
-
-def _header(lines: list[str], *, start: int, end: int) -> Header:
-    text = '\n'.join(lines[start:end])
+def _header(text: str, *, start: int, end: int) -> Header:
     score, date, url = _SCORE.search(text), _DATE.search(text), _POST_URL.search(text)
     forum = _SUBREDDIT.search(text)
     return Header(
@@ -141,11 +104,3 @@ def _number(score: re.Match[str]) -> int:
     factor = {'': 1, 'k': 1_000, 'm': 1_000_000}[score[3].lower()]
     number = round(float(score[2].replace(',', '')) * factor)
     return -number if score[1] else number
-
-
-def explains(line: str) -> bool:
-    """Whether a header's cleaned line is one that headers have."""
-    return not line or any(
-        known.fullmatch(line)
-        for known in (_KNOWN_HEADER, _RULE, _ANY_RULE, _FIELD, _NUMBERED)
-    )

@@ -1,7 +1,7 @@
 """Stage `clean`: undoes mojibake and Markdown; cuts edits and summaries if asked.
 
-Entities, zero-width characters and kinds of spaces are left to clean.text, which every
-parser calls once: a second unescaping would turn a typed `&amp;lt;` into `<`.
+Entities, zero-width characters and kinds of spaces are left to characters.clean, which
+every parser calls once: a second unescaping would turn a typed `&amp;lt;` into `<`.
 """
 
 import re

@@ -18,7 +18,8 @@ from data_pipeline.pair_stages import (
     stage_ledger,
     stages,
 )
-from data_pipeline.reading import sources
+from data_pipeline.reading import reader
+from data_pipeline.rows import batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Prepared:
     `read` is the account of the reading, without its pairs.
     """
 
-    read: sources.BatchRead
+    read: batches.BatchRead
     rows: list[pair_row.Row]
     gone: list[pair_store.Gone]
     ledger: stage_ledger.Ledger
@@ -53,10 +54,10 @@ def sequence(chosen: settings.Settings) -> list[stages.Stage]:
 
 
 def prepare(
-    batch: sources.Batch, *, chosen: settings.Settings, names: Mapping[str, str]
+    batch: batches.Batch, *, chosen: settings.Settings, names: Mapping[str, str]
 ) -> Prepared:
     """The batch's prepared pairs; `names` has the dataset's name of each file."""
-    read = sources.read_batch(batch)
+    read = reader.read_batch(batch)
     ledger = stage_ledger.Ledger()
     rows, gone = [], []
     for pair in read.pairs:

@@ -1,4 +1,4 @@
-"""What was given to be read: files and data sets, each with its layout."""
+"""The files and data sets to read, each with its layout."""
 
 import collections
 import dataclasses
@@ -7,26 +7,25 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_pipeline.pages import encoding
+from data_pipeline.pages import encoding, layouts
 from data_pipeline.reading import named_datasets
-from data_pipeline.rows import csv_rows, field_map, json_lines
+from data_pipeline.rows import csv_rows, field_map, json_rows
 from hax_jax import errors
 
-# A layout that is named before an input: 'threads:raw/*.jsonl'.
-WHOLE = ('chat', 'reddit', 'merged')
 LINES = ('threads', 'messages', 'pairs')
-PREFIXES = (*WHOLE, *LINES, 'csv')
+# Layouts that may stand before a path: 'threads:raw/*.jsonl'.
+_PREFIXES = (*layouts.PARSERS, *LINES, 'csv')
 _HEAD_BYTES = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """One file or named data set. `layout` is '' where only a file's whole text tells.
+    """One file or named data set. `layout` is '' if only a file's whole text tells it.
 
-    A data set has no `path`, but what it was `given` as, and a version. `fields` is
-    what pairs are made of, where rows may have fields of any names; `size` a file's
-    bytes when it was found, as a collector may be at work on it; `stem` its name in
-    ids, which no other file of its layout has.
+    A data set has no `path`, but its name as it was `given`, and a version. `fields`
+    maps the fields of its rows to a pair. `size` is a file's bytes when it was found: a
+    collector may still append to it. `stem` is the file's name in ids, which no other
+    file of its layout has.
     """
 
     name: str
@@ -39,33 +38,33 @@ class Input:
     version: str = ''
 
 
-def find(
-    patterns: Sequence[str],
-    *,
-    fields: Sequence[str] = (),
-) -> list[Input]:
+def find(patterns: Sequence[str], *, fields: Sequence[str] = ()) -> list[Input]:
     """Every input in the order of the patterns, sorted within each, each once.
 
     `fields` are the texts of --fields (field_map).
 
     Raises:
-      InputError: names every pattern that matches nothing, a file that is no text, and
-        inputs whose fields fit nothing.
+      InputError: names every pattern that matches nothing, each file that is not text,
+        and each input whose fields fit nothing.
     """
     found: dict[object, Input] = {}
-    problems = []
-    if not [pattern for pattern in patterns if pattern.strip()]:
-        problems.append("no input is given; give files, such as --input='chats/*.md'.")
+    problems = _if_none(patterns)
     for pattern in patterns:
         if named_datasets.is_named(pattern):
-            found.setdefault(pattern.strip(), _named(pattern.strip()))
+            given = pattern.strip()
+            if given not in found:
+                name, version = named_datasets.identify(given)
+                kind = given.partition(':')[0]
+                found[given] = Input(name, '', kind, given=given, version=version)
             continue
-        layout, rest = split_prefix(pattern)
-        for path in _files(rest, problems) if rest.strip() else []:
+        layout, rest = _split_prefix(pattern)
+        for path in _files(rest, problems):
             key = path.resolve()
             if key not in found:
                 size = path.stat().st_size
-                found[key] = Input(shown(path), str(path.absolute()), layout, size=size)
+                found[key] = Input(
+                    _shown(path), str(path.absolute()), layout, size=size
+                )
             elif layout != found[key].layout:
                 problems.append(
                     f'{path} is given as {layout or "any layout"} and as '
@@ -74,11 +73,10 @@ def find(
     made = []
     for each in found.values():
         try:
-            made.append(_with_layout(each))
+            made.append(dataclasses.replace(each, layout=_layout_of(each)))
         except errors.InputError as error:
             problems.append(str(error))
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    _raise(problems)
     return _with_fields(_with_stems(made), fields)
 
 
@@ -88,33 +86,30 @@ def expand(patterns: Sequence[str]) -> list[str]:
     Raises:
       InputError: names every pattern that matches no file.
     """
-    problems: list[str] = []
+    problems = _if_none(patterns)
     paths: dict[pathlib.Path, str] = {}
-    if not [pattern for pattern in patterns if pattern.strip()]:
-        problems.append("no input is given; give files, such as --input='chats/*.md'.")
     for pattern in patterns:
-        for path in _files(pattern, problems) if pattern.strip() else []:
+        for path in _files(pattern, problems):
             paths.setdefault(path.resolve(), str(path))
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    _raise(problems)
     return list(paths.values())
 
 
-def split_prefix(pattern: str) -> tuple[str, str]:
-    """A named layout and what follows it; '' and all of it where none is named.
+def _split_prefix(pattern: str) -> tuple[str, str]:
+    """A named layout and the text after it; '' and the whole pattern without one.
 
     A file of that whole name comes first: a path may hold a colon.
 
     'threads:raw/*.jsonl' -> ('threads', 'raw/*.jsonl')
     """
     prefix, colon, rest = pattern.strip().partition(':')
-    if colon and prefix in PREFIXES and not pathlib.Path(pattern).exists():
+    if colon and prefix in _PREFIXES and not pathlib.Path(pattern).exists():
         return prefix, rest
     return '', pattern
 
 
 def describe(found: Iterable[Input]) -> list[str]:
-    """For people: which fields pairs are made of, a line for each different choice."""
+    """For people: the fields that make pairs, a line for each different choice."""
     chosen: dict[str, list[str]] = {}
     for each in found:
         if each.fields and not each.fields.is_ours:
@@ -137,8 +132,19 @@ def sha256(each: Input) -> str:
     return digest.hexdigest()
 
 
-def shown(path: pathlib.Path) -> str:
-    """The path below the current folder where it is there, else as it was given."""
+def _if_none(patterns: Sequence[str]) -> list[str]:
+    if any(pattern.strip() for pattern in patterns):
+        return []
+    return ["no input is given; give files, such as --input='chats/*.md'."]
+
+
+def _raise(problems: Sequence[str]) -> None:
+    if problems:
+        raise errors.InputError('\n'.join(problems))
+
+
+def _shown(path: pathlib.Path) -> str:
+    """The path below the current folder if it is there, else as it was given."""
     folder = pathlib.Path.cwd()
     if path.is_relative_to(folder):
         path = path.relative_to(folder)
@@ -146,9 +152,12 @@ def shown(path: pathlib.Path) -> str:
 
 
 def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
+    """The files that a path or a pattern names; adds the problem of one without any."""
+    if not pattern.strip():
+        return []
     path = pathlib.Path(pattern).expanduser()
     if path.is_dir():
-        problems.append(f'{pattern!r} is a folder; {_of_folder(path)}.')
+        problems.append(f'{pattern!r} is a folder; {_instead_of(path)}.')
         return []
     files = [path] if path.is_file() else _matches(path)
     if not files:
@@ -156,14 +165,14 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
         what = 'matches no file' if wild else 'does not exist'
         prefix, colon, _ = pattern.partition(':')
         remedy = 'check the path'
-        if colon and prefix.isalpha() and prefix not in PREFIXES:
-            remedy += f' (before a path, a layout is one of {", ".join(PREFIXES)})'
+        if colon and prefix.isalpha() and prefix not in _PREFIXES:
+            remedy += f' (before a path, a layout is one of {", ".join(_PREFIXES)})'
         problems.append(f'{pattern!r} {what}; {remedy}.')
     return files
 
 
-def _of_folder(folder: pathlib.Path) -> str:
-    """What to give in place of a folder: a pattern of the files that it has most of."""
+def _instead_of(folder: pathlib.Path) -> str:
+    """The remedy for a folder: a pattern of its commonest files, or its data set."""
     if named_datasets.is_folder(folder):
         return f"for the dataset in it give 'tfds:{folder}'"
     suffixes = collections.Counter(path.suffix for path in _matches(folder / '*.*'))
@@ -178,37 +187,31 @@ def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
     return sorted(p for p in found if p.is_file() and not p.name.startswith('.'))
 
 
-def _named(given: str) -> Input:
-    name, version = named_datasets.identify(given)
-    kind = given.partition(':')[0]
-    return Input(name, '', kind, given=given, version=version)
+def _layout_of(each: Input) -> str:
+    """The input's layout: the given one, or the one that its first lines show, or ''.
 
-
-def _with_layout(each: Input) -> Input:
-    """The input with the layout that its first lines show, if they show one."""
-    if each.layout in WHOLE or not each.path:
-        return each
-    # Zero bytes below a first line of JSON are what a crash leaves, and no other file.
-    objects = [] if each.layout == 'csv' else json_lines.head(each.path)
-    if objects:
-        return dataclasses.replace(each, layout=each.layout or _of_objects(objects))
+    Raises:
+      InputError: a file of rows is not text.
+    """
+    if each.layout in layouts.PARSERS or not each.path:
+        return each.layout
+    # A crash can leave zero bytes in JSON Lines, so these are not checked as text.
+    if each.layout != 'csv' and (objects := json_rows.head(each.path)):
+        keys = set(objects[0])
+        shown = 'pairs'
+        if {'title', 'body', 'answers', 'subreddit'} <= keys:
+            shown = 'threads'
+        elif keys & {'messages', 'conversations'}:
+            shown = 'messages'
+        return each.layout or shown
     with open(each.path, 'rb') as file:
         first = file.read(_HEAD_BYTES)
     encoding.check_text(first, each.name)
-    if each.layout:
-        return each
+    if each.layout or not first.strip():
+        return each.layout
     suffix = pathlib.PurePath(each.path).suffix.lower()
-    if first.strip() and (suffix in ('.csv', '.tsv') or csv_rows.looks_like(each.path)):
-        return dataclasses.replace(each, layout='csv')
-    return each
-
-
-def _of_objects(objects: list[dict[str, Any]]) -> str:
-    """'threads', 'messages' or 'pairs', by the fields of the first object."""
-    keys = set(objects[0])
-    if {'title', 'body', 'answers', 'subreddit'} <= keys:
-        return 'threads'
-    return 'messages' if keys & {'messages', 'conversations'} else 'pairs'
+    is_csv = suffix in ('.csv', '.tsv') or csv_rows.looks_like(each.path)
+    return 'csv' if is_csv else ''
 
 
 def _with_stems(found: list[Input]) -> list[Input]:
@@ -220,16 +223,11 @@ def _with_stems(found: list[Input]) -> list[Input]:
     for each in found:
         for end in _ends(each.path):
             ends[each.layout, end].add(each.path)
-    return [
-        dataclasses.replace(
-            each,
-            stem=next(
-                (end for end in _ends(each.path) if len(ends[each.layout, end]) == 1),
-                each.path,
-            ),
-        )
-        for each in found
-    ]
+    made = []
+    for each in found:
+        own = [end for end in _ends(each.path) if len(ends[each.layout, end]) == 1]
+        made.append(dataclasses.replace(each, stem=own[0] if own else each.path))
+    return made
 
 
 def _ends(path: str) -> list[str]:
@@ -239,37 +237,39 @@ def _ends(path: str) -> list[str]:
 
 
 def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
-    """The inputs, those with rows of any fields with what a pair is made of.
+    """The inputs, with the field map of each whose rows may have any fields.
 
     Raises:
       InputError: names each input whose fields fit nothing, and each --fields that
         fits no input.
     """
-    specs = field_map.parse(given)
+    maps = field_map.parse(given)
     problems, made, used = [], [], []
     for each in found:
         if each.layout == 'pairs':
-            rows: Any = json_lines.head(each.path)
+            rows: Any = json_rows.head(each.path)
         elif each.layout == 'csv':
-            table = csv_rows.head(each.path)
-            rows = table.rows if table else []
+            rows = csv_rows.head(each.path)
         elif each.layout in named_datasets.KINDS:
             rows = named_datasets.head(each.given)
         else:
             made.append(each)
             continue
-        names = [each.name, *filter(None, [each.path, each.given])]
-        fields, spec, problem = field_map.resolve(names, rows, specs)
-        problems += [problem] if problem and rows else []
-        used.append(spec)
+        chosen = field_map.given_for([each.name, each.path, each.given], maps)
+        used.append(chosen)
+        fields = None
+        if rows:
+            try:
+                fields = field_map.resolve(chosen, each.name, rows)
+            except errors.InputError as error:
+                problems.append(str(error))
         made.append(dataclasses.replace(each, fields=fields))
     unused = [
-        f'--fields for {spec.where or "any input"!r}: no input with fields is such.'
-        for spec in specs
-        if spec not in used
+        f'--fields for {each.where or "any input"!r} fits no input with fields.'
+        for each in maps
+        if each not in used
     ]
     if problems:
         raise errors.InputError(field_map.remedy([*unused, *problems]))
-    if unused:
-        raise errors.InputError('\n'.join(unused))
+    _raise(unused)
     return made

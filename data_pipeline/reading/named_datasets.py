@@ -1,49 +1,54 @@
 """Rows of a data set of TFDS or of the Hugging Face hub, by its name.
 
     tfds:reddit_tifu/long     NAME[/CONFIG][:VERSION][@SPLIT], downloaded if need be
-    tfds:path/to/a/dataset    a folder of one that is prepared
+    tfds:path/to/a/dataset    a folder with a prepared data set
     hf:owner/name             owner/name[:CONFIG][:SPLIT], streamed
 
-Without a split all of them are read, in the order that the data set has them in. No
-code of a data set's own is ever run: there is no trust_remote_code.
+Without a split, all splits are read in the data set's order. Code of a data set is
+never run: there is no trust_remote_code.
 """
 
+import contextlib
 import importlib
 import itertools
+import json
 import pathlib
 from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batch_types, json_lines, pair_rows
+from data_pipeline.rows import batches, pair_rows
 from hax_jax import errors
 
 KINDS = ('tfds', 'hf')
-BATCH_ROWS = 1_000
-BATCH_CHARACTERS = 2**21
+_BATCH_ROWS = 1_000
+_BATCH_CHARACTERS = 2**21
 _HEAD_ROWS = 20
 
 
 def is_named(pattern: str) -> bool:
-    """Whether an input names a data set; no file does that is there."""
+    """Whether an input names a data set, and no file of that name exists."""
     prefix, colon, rest = pattern.strip().partition(':')
-    there = pathlib.Path(pattern).exists()
-    return bool(colon and rest) and prefix in KINDS and not there
+    exists = pathlib.Path(pattern).exists()
+    return bool(colon and rest) and prefix in KINDS and not exists
 
 
 def identify(given: str) -> tuple[str, str]:
     """(the data set's name, its version) of an input 'tfds:…' or 'hf:…'.
 
-    A TFDS folder has the name of its data set: the path of no machine is in a record.
+    A TFDS folder has the name of its data set: no record names a path of this machine.
 
     Raises:
-      InputError: there is no such data set here, or it cannot be had.
+      InputError: the data set does not exist or cannot be downloaded.
     """
     kind, _, rest = given.strip().partition(':')
     if kind == 'hf':
-        return f'hf:{rest}', _hugging_face_version(rest)
+        first = next(iter(_open_hugging_face(rest).values()), None)
+        version = getattr(getattr(first, 'info', None), 'version', None)
+        return f'hf:{rest}', str(version or '')
     builder, split = _tfds_builder(rest)
-    name = '/'.join(filter(None, [builder.name, _config_name(builder)]))
+    config = builder.builder_config
+    name = f'{builder.name}/{config.name}' if config else builder.name
     return f'tfds:{name}' + (f'@{split}' if split else ''), str(builder.version)
 
 
@@ -72,57 +77,48 @@ def rows(given: str) -> Iterator[dict[str, Any]]:
     return _hugging_face_rows(rest) if kind == 'hf' else _tfds_rows(rest)
 
 
-def spans(
-    given: str,
-) -> Iterator[tuple[tuple[int, dict[str, Any]], ...]]:
+def spans(given: str) -> Iterator[tuple[tuple[int, dict[str, Any]], ...]]:
     """The rows with their numbers in pieces of fixed size."""
-    held: list[tuple[int, dict[str, Any]]] = []
-    size = 0
-    for row in enumerate(rows(given), start=1):
-        held.append(row)
-        size += _size(row[1])
-        if len(held) == BATCH_ROWS or size >= BATCH_CHARACTERS:
-            yield tuple(held)
-            held, size = [], 0
-    if held:
-        yield tuple(held)
+    return batches.pieces(
+        enumerate(rows(given), start=1),
+        lambda row: _size(row[1]),
+        most=_BATCH_CHARACTERS,
+        most_rows=_BATCH_ROWS,
+    )
 
 
-def read(batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
+def read(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of rows."""
     for line, raw in batch.rows:
         row, notes = _decoded(raw)
         for note in notes:
             result.counts['fields that are not UTF-8'] += 1
             result.warnings.append(f'{batch.name}:{line}: a field {note}.')
-        text = json_lines.as_line(row)
+        text = json.dumps(row, ensure_ascii=False, default=str)
         pair_rows.add(row, text=text, line=line, batch=batch, result=result)
 
 
 def is_folder(path: pathlib.Path) -> bool:
-    """Whether a prepared data set lies at a folder, or where its name puts it below."""
+    """Whether a prepared data set lies in a folder, or in its folders NAME/VERSION."""
     places = ('features.json', '*/features.json', '*/*/features.json')
     return any(any(path.glob(place)) for place in places)
 
 
 def _tfds_builder(rest: str) -> tuple[Any, str]:
-    """(the builder of a data set that is prepared, the split that is named or '')."""
+    """(the builder of a prepared data set, the split that is named or '')."""
     name, _, split = rest.partition('@')
     path = pathlib.Path(name).expanduser()
-    # TensorFlow: only when a data set is named.
+    # TensorFlow is imported only for a data set that is named.
     from data_pipeline.quiet_tfds import tfds
 
     if path.is_dir():
         return tfds.builder_from_directory(_prepared_folder(path)), split
     if name.startswith(('/', '.', '~')):
         raise errors.InputError(f"'tfds:{rest}': there is no folder {name}.")
-    try:
+    with _explained(
+        f"'tfds:{rest}' is no folder, and no data set of TFDS {tfds.__version__}"
+    ):
         builder = tfds.builder(name)
-    except Exception as error:  # its own, of many kinds: unknown names, versions, …
-        raise errors.InputError(
-            f"'tfds:{rest}' is no folder, and no data set of TFDS "
-            f'{tfds.__version__}: {_first_line(error)}'
-        ) from error
     if not builder.is_prepared():
         size = builder.info.download_size
         print(f'downloading {builder.info.full_name} ({size}) to {builder.data_dir}')
@@ -131,7 +127,7 @@ def _tfds_builder(rest: str) -> tuple[Any, str]:
         except Exception as error:  # of the network, of a host, of a script
             raise errors.InputError(
                 f"'tfds:{rest}' could not be downloaded ({_first_line(error)}); "
-                f'prepare it where that works (tfds build {name}) and give its '
+                f'prepare it on a machine that can (tfds build {name}) and give its '
                 'folder: tfds:FOLDER.'
             ) from error
     return builder, split
@@ -152,19 +148,15 @@ def _prepared_folder(path: pathlib.Path) -> pathlib.Path:
     return found[0]
 
 
-def _config_name(builder: Any) -> str:
-    return builder.builder_config.name if builder.builder_config else ''
-
-
 def _tfds_rows(rest: str) -> Iterator[dict[str, Any]]:
+    from data_pipeline.quiet_tfds import tfds
+
     builder, split = _tfds_builder(rest)
     names = list(builder.info.splits)
     if split and split.partition('[')[0] not in names:
         raise errors.InputError(
             f"'tfds:{rest}' has no split {split!r}; it has {', '.join(names)}."
         )
-    from data_pipeline.quiet_tfds import tfds
-
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     for name in [split] if split else names:
         examples = builder.as_dataset(
@@ -174,8 +166,8 @@ def _tfds_rows(rest: str) -> Iterator[dict[str, Any]]:
             yield _plain(example)
 
 
-def _hugging_face(rest: str) -> tuple[Any, list[str]]:
-    """(the module `datasets`, [name, config, split] with '' for what is not said)."""
+def _open_hugging_face(rest: str) -> dict[str, Any]:
+    """The data set's splits by name, each an iterable of rows."""
     try:
         datasets = importlib.import_module('datasets')
     except ImportError as error:
@@ -186,45 +178,23 @@ def _hugging_face(rest: str) -> tuple[Any, list[str]]:
     parts = rest.split(':')
     if len(parts) > 3:
         raise errors.InputError(f"'hf:{rest}' is not hf:owner/name[:CONFIG][:SPLIT].")
-    return datasets, [*parts, '', ''][:3]
-
-
-def _open_hugging_face(rest: str) -> dict[str, Any]:
-    """The data set's splits by name, each an iterable of rows."""
-    datasets, (name, chosen, split) = _hugging_face(rest)
-    try:
+    name, config, split = [*parts, '', ''][:3]
+    with _explained(f"'hf:{rest}' cannot be opened"):
         opened = datasets.load_dataset(
-            name, chosen or None, split=split or None, streaming=True
+            name, config or None, split=split or None, streaming=True
         )
-    except Exception as error:  # its own, of many kinds: names, configs, the network
-        raise errors.InputError(
-            f"'hf:{rest}' cannot be opened: {_first_line(error)}"
-        ) from error
     return {split: opened} if split else dict(opened)
 
 
-def _hugging_face_version(rest: str) -> str:
-    first = next(iter(_open_hugging_face(rest).values()), None)
-    return str(getattr(getattr(first, 'info', None), 'version', None) or '')
-
-
 def _hugging_face_rows(rest: str) -> Iterator[dict[str, Any]]:
-    for rows_of_split in _open_hugging_face(rest).values():
-        iterator = iter(rows_of_split)
-        while True:
-            try:
-                row = next(iterator)
-            except StopIteration:
-                break
-            except Exception as error:  # of the network, or of a damaged file
-                raise errors.InputError(
-                    f"'hf:{rest}' cannot be read on: {_first_line(error)}"
-                ) from error
-            yield _plain(row)
+    for split in _open_hugging_face(rest).values():
+        with _explained(f"'hf:{rest}' cannot be read on"):
+            for row in split:
+                yield _plain(row)
 
 
 def _plain(value: Any) -> Any:
-    """Arrays as lists, scalars as Python's own; a row is small enough to recurse."""
+    """The value with arrays as lists and scalars as Python's own."""
     if isinstance(value, dict):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -239,7 +209,7 @@ def _plain(value: Any) -> Any:
 
 
 def _decoded(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The row with its bytes as texts, and what had to be done for it."""
+    """The row with its bytes as texts, and notes on their encoding."""
     notes: list[str] = []
 
     def visit(value: Any) -> Any:
@@ -256,12 +226,19 @@ def _decoded(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def _size(value: Any) -> int:
-    """The characters of all texts, and one for any other value."""
-    if isinstance(value, dict):
-        return sum(map(_size, value.values()))
-    if isinstance(value, list):
-        return sum(map(_size, value))
+    """The number of characters of all texts, and one for any other value."""
+    if isinstance(value, dict | list):
+        return sum(map(_size, value.values() if isinstance(value, dict) else value))
     return len(value) if isinstance(value, str | bytes) else 1
+
+
+@contextlib.contextmanager
+def _explained(problem: str) -> Iterator[None]:
+    """Turns any error of the block into an InputError that opens with `problem`."""
+    try:
+        yield
+    except Exception as error:  # many kinds: names, versions, network, damaged files
+        raise errors.InputError(f'{problem}: {_first_line(error)}') from error
 
 
 def _first_line(error: Exception) -> str:

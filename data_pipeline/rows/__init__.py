@@ -1,0 +1,7 @@
+"""Files of rows to pairs: JSON Lines of pairs, messages or threads, and CSV.
+
+In: a `batches.Batch`, a piece of one file. Out: a `batches.BatchRead`, its pairs and
+the account of every row and word in it.
+
+Start at `batches`, then `pair_rows`, which makes a pair of any row's fields.
+"""

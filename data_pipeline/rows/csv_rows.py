@@ -7,22 +7,21 @@ import re
 from collections.abc import Iterator
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batch_types, field_map, json_lines, pair_rows
+from data_pipeline.rows import batches, field_map, pair_rows
 
-BATCH_CHARACTERS = 2**21
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
 _HEAD_ROWS = 100
-# A field that is longer has lost its closing quote, and would swallow the file.
+# A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A record, the line it begins at, its text, what is wrong with it, if anything.
+    """A record: its first line's number, its cells, its text and its problem, if any.
 
     It ends before byte `end` of the file. `notes` are warnings on the encoding of its
-    lines, each with its number.
+    lines, each with its line's number.
     """
 
     line: int
@@ -31,15 +30,6 @@ class Row:
     text: str
     problem: str = ''
     notes: tuple[tuple[int, str], ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Head:
-    """How a file begins: its delimiter, its columns, and its first rows as objects."""
-
-    delimiter: str
-    columns: tuple[str, ...]
-    rows: list[dict[str, str]]
 
 
 def looks_like(path: str) -> bool:
@@ -52,45 +42,48 @@ def looks_like(path: str) -> bool:
     return field_map.has_both(columns)
 
 
-def head(path: str) -> Head | None:
-    """How a CSV file begins, None where no line of it has anything."""
-    delimiter, _ = _opening(path)
-    rows = records(path, delimiter=delimiter)
+def head(path: str) -> list[dict[str, str]]:
+    """The first rows, or one of empty cells; [] for a file of blank lines."""
+    rows = _records(path)
     header = next(rows, None)
     if header is None:
-        return None
-    columns = _named(header.cells)
-    first_rows = [
+        return []
+    columns = _columns(header)
+    first = [
         dict(zip(columns, row.cells, strict=False))
         for row in itertools.islice(rows, _HEAD_ROWS)
     ]
-    return Head(delimiter, columns, first_rows or [dict.fromkeys(columns, '')])
+    return first or [dict.fromkeys(columns, '')]
 
 
 def spans(
-    path: str, *, delimiter: str, batch_characters: int = BATCH_CHARACTERS
-) -> Iterator[tuple[Row, ...]]:
-    """The records below the header, whose notes the first has, in pieces of a size."""
-    rows = records(path, delimiter=delimiter)
-    notes = next(rows).notes
-    held: list[Row] = []
-    size = 0
-    for row in rows:
-        held.append(dataclasses.replace(row, notes=notes + row.notes))
-        notes = ()
-        size += len(row.text)
-        if size >= batch_characters:
-            yield tuple(held)
-            held, size = [], 0
-    if held:
-        yield tuple(held)
+    path: str, *, batch_characters: int
+) -> Iterator[tuple[tuple[str, ...], tuple[Row, ...]]]:
+    """(columns, records) of each piece; the first also has the header's notes."""
+    rows = _records(path)
+    header, first = next(rows, None), next(rows, None)
+    if header is None or first is None:
+        return
+    columns = _columns(header)
+    first = dataclasses.replace(first, notes=header.notes + first.notes)
+    rows = itertools.chain([first], rows)
+    for piece in batches.pieces(rows, lambda row: len(row.text), most=batch_characters):
+        yield columns, piece
 
 
-def read(batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
+def _columns(header: Row) -> tuple[str, ...]:
+    """A name for each column: a second 'text' is 'text_2', '' is 'column_3'."""
+    columns: list[str] = []
+    for i, cell in enumerate(header.cells, start=1):
+        name = ' '.join(cell.split()) or f'column_{i}'
+        columns.append(f'{name}_{i}' if name in columns else name)
+    return tuple(columns)
+
+
+def read(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of rows."""
     columns = batch.columns
     for row in batch.rows:
-        at = f'{batch.name}:{row.line}'
         for line, note in row.notes:
             result.counts['lines that are not UTF-8'] += 1
             result.warnings.append(f'{batch.name}:{line} {note}.')
@@ -98,19 +91,41 @@ def read(batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
         if not problem and len(row.cells) != len(columns):
             problem = f'{len(row.cells)} cells, the header has {len(columns)}'
         if problem:
-            json_lines.leave_out(at, row.text, problem, result)
+            result.leave_out(f'{batch.name}:{row.line}', row.text, problem)
             continue
         value = dict(zip(columns, row.cells, strict=True))
         pair_rows.add(value, text=row.text, line=row.line, batch=batch, result=result)
 
 
-def records(path: str, *, delimiter: str) -> Iterator[Row]:
-    """Every record with anything in it, the header first."""
+def _records(path: str) -> Iterator[Row]:
+    """Every record that is not blank, the header first."""
     csv.field_size_limit(_LONGEST_FIELD)
-    lines = _Lines(path)
-    reader = csv.reader(lines, delimiter=delimiter)
+    delimiter, _ = _opening(path)
+    number = end = 0  # the lines read so far, and their bytes
+    # The lines of the record that is being read, and the notes on them.
+    pending: list[str] = []
+    notes: list[tuple[int, str]] = []
+
+    def lines() -> Iterator[str]:
+        nonlocal number, end
+        with open(path, 'rb') as file:
+            for raw in file:
+                text, note = encoding.decode_part(raw)
+                end += len(raw)
+                if not number:
+                    text = text.removeprefix(_BOM)
+                if note:
+                    notes.append((number + 1, note))
+                # For csv, a carriage return alone ends a line too.
+                for line in filter(None, re.split('(?<=\r)(?!\n)', text)):
+                    number += 1
+                    pending.append(line)
+                    yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter)
     while True:
-        lines.pending, lines.notes = [], []
+        pending.clear()
+        notes.clear()
         problem, cells = '', []
         try:
             cells = next(reader)
@@ -118,49 +133,16 @@ def records(path: str, *, delimiter: str) -> Iterator[Row]:
             return
         except csv.Error as error:
             problem = f'no CSV: {error}'
-        text = ''.join(lines.pending)
+        text = ''.join(pending)
         if not problem and text.count('"') % 2:
-            problem = _if_unclosed(lines.pending, delimiter)
+            problem = _if_unclosed(pending, delimiter)
         if problem or ''.join(cells).strip():
-            begin = lines.number - len(lines.pending) + 1
-            yield Row(begin, lines.end, tuple(cells), text, problem, tuple(lines.notes))
-
-
-class _Lines:
-    """The decoded lines of a file, and those that the record now being read is of."""
-
-    def __init__(self, path: str) -> None:
-        self.number = self.end = 0
-        self.pending: list[str] = []
-        self.notes: list[tuple[int, str]] = []
-        self._lines = self._read(path)
-
-    def __iter__(self) -> '_Lines':
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.pending.append(line)
-        return line
-
-    def _read(self, path: str) -> Iterator[str]:
-        with open(path, 'rb') as file:
-            for raw in file:
-                text, note = encoding.decode_part(raw)
-                self.end += len(raw)
-                if not self.number:
-                    text = text.removeprefix(_BOM)
-                if note:
-                    self.notes.append((self.number + 1, note))
-                # A carriage return alone ends a line too, for csv.
-                for line in re.split('(?<=\r)(?!\n)', text):
-                    if line:
-                        self.number += 1
-                        yield line
+            line = number - len(pending) + 1
+            yield Row(line, end, tuple(cells), text, problem, tuple(notes))
 
 
 def _opening(path: str) -> tuple[str, str]:
-    """(delimiter, first line with anything in it); ',' and '' where there is none."""
+    """(delimiter, first line that is not blank); ',' and '' for a blank file."""
     with open(path, 'rb') as file:
         for raw in iter(lambda: file.readline(2**20), b''):
             line = encoding.decode_part(raw)[0].removeprefix(_BOM)
@@ -171,19 +153,10 @@ def _opening(path: str) -> tuple[str, str]:
 
 
 def _if_unclosed(lines: list[str], delimiter: str) -> str:
-    """What is wrong where the file ends within quotes, which csv passes over."""
+    """The problem of a file that ends within quotes, which csv lets pass."""
     try:
         list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error as error:
         if 'unexpected end' in str(error):
             return f'the quote that opens in it is not closed in {len(lines):,} lines'
     return ''
-
-
-def _named(cells: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns' names, each its own: a second 'text' is 'text_2', '' 'column_3'."""
-    names: list[str] = []
-    for i, cell in enumerate(cells, start=1):
-        name = ' '.join(cell.split()) or f'column_{i}'
-        names.append(f'{name}_{i}' if name in names else name)
-    return tuple(names)

@@ -9,82 +9,72 @@
 import dataclasses
 from typing import Any
 
-from data_pipeline.pages import clean
-from data_pipeline.rows import batch_types, field_map, json_lines, pair_rows
+from data_pipeline.pages import characters
+from data_pipeline.rows import batches, field_map, json_rows, pair_rows
 
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
 _ROLES = {
-    USER: USER,
-    'human': USER,
-    ASSISTANT: ASSISTANT,
-    'gpt': ASSISTANT,
-    'chatgpt': ASSISTANT,
-    'bot': ASSISTANT,
-    'model': ASSISTANT,
-    SYSTEM: SYSTEM,
-    'developer': SYSTEM,
+    USER: (USER, 'human'),
+    ASSISTANT: (ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model'),
+    SYSTEM: (SYSTEM, 'developer'),
 }
+_ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _LISTS = ('messages', 'conversations')
 _ROLE_KEYS, _TEXT_KEYS = ('role', 'from'), ('content', 'value', 'text')
-_LABELS = ('id', 'group', 'source', 'topic', 'time', 'score', 'weight')
+_FIELDS = field_map.FieldMap({name: (name,) for name in field_map.TARGETS})
 
 
-@dataclasses.dataclass(frozen=True)
-class _Turn:
-    role: str
-    text: str
-
-
-def read(batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
+def read(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of lines, a chat each."""
-    fields = field_map.FieldMap(
-        {name: (name,) for name in ('question', 'answer', *_LABELS)}
-    )
-    batch = dataclasses.replace(batch, fields=fields)
-    for line, value, text in json_lines.rows(batch, result):
+    batch = dataclasses.replace(batch, fields=_FIELDS)
+    for line, value, text in json_rows.rows(batch, result):
         turns, problem = _turns(value, result)
         if problem:
-            json_lines.leave_out(f'{batch.name}:{line}', text, problem, result)
+            result.leave_out(f'{batch.name}:{line}', text, problem)
             continue
-        chat = _chat(turns, result)
-        labels = {name: value[name] for name in _LABELS if name in value}
-        row = {**labels, **chat}
-        left = json_lines.num_words(value) - json_lines.num_words(row)
+        row = {name: value[name] for name in field_map.TARGETS if name in value}
+        row |= _first_exchange(turns, result)
+        left = json_rows.num_words(value) - json_rows.num_words(row)
         result.words['in turns and fields not read'] += left
         pair_rows.add(row, text=text, line=line, batch=batch, result=result)
 
 
-def _chat(turns: list[_Turn], result: batch_types.BatchRead) -> dict[str, str]:
-    """The first question and answer; every other turn is counted.
+def _first_exchange(
+    turns: list[tuple[str, str]], result: batches.BatchRead
+) -> dict[str, str]:
+    """The first question and answer of (role, text) turns; counts every other turn.
 
-    Turns of the user's that follow each other are one question, paragraph by paragraph.
+    The user's turns that follow each other are one question, paragraph by paragraph.
     """
     asked: list[str] = []
     answer = ''
     counts = result.counts
-    for turn in turns:
-        if turn.role == SYSTEM:
+    for role, text in turns:
+        if role == SYSTEM:
             counts['messages system turns left out'] += 1
-        elif turn.role not in (USER, ASSISTANT):
+        elif role not in (USER, ASSISTANT):
             counts['messages turns of other roles left out'] += 1
-        elif not turn.text.strip():
+        elif not text.strip():
             counts['messages empty turns'] += 1
         elif answer:
             counts['messages turns after the first answer'] += 1
-        elif turn.role == USER:
-            asked.append(turn.text)
+        elif role == USER:
+            asked.append(text)
         elif asked:
-            answer = turn.text
+            answer = text
         else:
             counts['messages turns before the first question'] += 1
     counts['messages user turns joined to the one before'] += max(0, len(asked) - 1)
     return {'question': '\n\n'.join(asked), 'answer': answer}
 
 
-def _turns(value: Any, result: batch_types.BatchRead) -> tuple[list[_Turn], str]:
-    """(the turns of a line's value, what keeps it from being a chat)."""
-    if not isinstance(value, dict):
-        return [], f'a {type(value).__name__}, not an object'
+def _turns(
+    value: dict[str, Any], result: batches.BatchRead
+) -> tuple[list[tuple[str, str]], str]:
+    """(the turns of a line's value, the problem of a value that is no chat).
+
+    A turn is (role, text); the role is '' if it is none of the three.
+    """
     name = next((name for name in _LISTS if name in value), '')
     if not name:
         return [], f'it has no {" and no ".join(map(repr, _LISTS))}'
@@ -97,8 +87,8 @@ def _turns(value: Any, result: batch_types.BatchRead) -> tuple[list[_Turn], str]
             text = _joined_parts(text, result)
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
-        role = clean.line(role).lower()
-        turns.append(_Turn(_ROLES.get(role, ''), text or ''))
+        role = characters.clean_line(role).lower()
+        turns.append((_ROLE_OF.get(role, ''), text or ''))
     return turns, ''
 
 
@@ -109,8 +99,8 @@ def _first(each: Any, keys: tuple[str, ...]) -> Any:
     return next((each[key] for key in keys if key in each), None)
 
 
-def _joined_parts(parts: list[Any], result: batch_types.BatchRead) -> str:
-    """The texts of [{"type": "text", "text": "…"}, …]; others are counted."""
+def _joined_parts(parts: list[Any], result: batches.BatchRead) -> str:
+    """The texts of [{"type": "text", "text": "…"}, …]; counts the other parts."""
     values = [part.get('text') if isinstance(part, dict) else part for part in parts]
     texts = [value for value in values if isinstance(value, str)]
     others = len(values) - len(texts)

@@ -2,24 +2,21 @@
 
 import datetime
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.pages import clean, parsed
-from data_pipeline.rows import batch_types, field_map, json_lines
+from data_pipeline.pages import characters, page
+from data_pipeline.rows import batches, field_map, json_rows
 from hax_jax.data import records
 
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 _NO_FIELDS = field_map.FieldMap({})
 
 
-def read_lines(batch: batch_types.Batch, result: batch_types.BatchRead) -> None:
+def read_lines(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of JSON Lines."""
-    for line, value, text in json_lines.rows(batch, result):
-        if isinstance(value, dict):
-            add(value, text=text, line=line, batch=batch, result=result)
-        else:
-            problem = f'a {type(value).__name__}, not an object'
-            json_lines.leave_out(f'{batch.name}:{line}', text, problem, result)
+    for line, value, text in json_rows.rows(batch, result):
+        add(value, text=text, line=line, batch=batch, result=result)
 
 
 def add(
@@ -27,10 +24,10 @@ def add(
     *,
     text: str,
     line: int,
-    batch: batch_types.Batch,
-    result: batch_types.BatchRead,
+    batch: batches.Batch,
+    result: batches.BatchRead,
 ) -> None:
-    """Counts one row and its words, and adds its pair; `text` is how it is shown.
+    """Counts one row and its words, and adds its pair; people are shown `text` of it.
 
     An id begins with the batch's kind and name; without one it is a hash of the texts.
     """
@@ -39,48 +36,50 @@ def add(
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     texts = [_text(row, asked), _text(row, answered)]
-    problems = [problem for _, problem in texts if problem]
-    if problems:
-        json_lines.leave_out(at, text, '; '.join(problems), result)
+    if problems := [problem for _, problem in texts if problem]:
+        result.leave_out(at, text, '; '.join(problems))
         return
-    batch_types.count_changes(result, texts[0][0], texts[1][0])
-    question, answer = (clean.text(raw) for raw, _ in texts)
-    given = _label(row, fields, 'id')
+    result.count_changes(texts[0][0], texts[1][0])
+    question, answer = (characters.clean(raw) for raw, _ in texts)
     suffix = '' if question and answer else ' without pair'
     in_question = _words(row, asked)
     in_answer = _words(row, [name for name in answered if name not in asked])
     result.words[f'question{suffix}'] += in_question
     result.words[f'answer{suffix}'] += in_answer
-    others = json_lines.num_words(row) - in_question - in_answer
+    others = json_rows.num_words(row) - in_question - in_answer
     result.words['in fields not read'] += others
+    labels = {
+        target: _label(row, fields.parts.get(target, ()))
+        for target in field_map.TARGETS[2:]
+    }
     if suffix:
         missing = 'question' if answer else 'answer' if question else 'text'
         counts[f'{kind} rows without {missing}'] += 1
-        result.dropped.append(f'{at}: {given} ({kind} rows without {missing})')
+        result.dropped.append(f'{at}: {labels["id"]} ({kind} rows without {missing})')
         return
-    pair_id = f'{batch.prefix}:{given or parsed.content_hash(question, answer)}'
-    if fields.is_ours and given:
-        pair_id = given
+    pair_id = labels['id']
+    if not (fields.is_ours and pair_id):
+        pair_id = f'{batch.prefix}:{pair_id or page.content_hash(question, answer)}'
     result.pairs.append(
         records.QaPair(
             id=pair_id,
-            group=_label(row, fields, 'group') or pair_id,
-            source=_label(row, fields, 'source') or batch.source or kind,
+            group=labels['group'] or pair_id,
+            source=labels['source'] or batch.source or kind,
             file=batch.name,
             line=line,
-            topic=_label(row, fields, 'topic'),
-            time=_time(_label(row, fields, 'time')),
+            topic=labels['topic'],
+            time=_time(labels['time']),
             question=question,
             answer=answer,
-            score=_score(_label(row, fields, 'score'), kind, result),
+            score=_score(labels['score'], kind, result),
             flags=_flags(row) if fields.is_ours else (),
-            weight=weight(_label(row, fields, 'weight'), kind, result),
+            weight=weight(labels['weight'], kind, result),
         )
     )
 
 
-def weight(given: str, kind: str, result: batch_types.BatchRead) -> float:
-    """A row's weight; 1.0 where it has none, or, which is counted, none above zero."""
+def weight(given: str, kind: str, result: batches.BatchRead) -> float:
+    """A row's weight; 1.0 for none, or, counted, for one that is no number above 0."""
     number = _number(given) if given else 1.0
     if number is None or number <= 0:
         result.counts[f'{kind} weights that are no number above 0'] += 1
@@ -88,8 +87,8 @@ def weight(given: str, kind: str, result: batch_types.BatchRead) -> float:
     return number
 
 
-def _score(given: str, kind: str, result: batch_types.BatchRead) -> int:
-    """A row's score; 0 where it has none, or, which is counted, no number."""
+def _score(given: str, kind: str, result: batches.BatchRead) -> int:
+    """A row's score; 0 for none, or, counted, for one that is no number."""
     number = _number(given) if given else 0.0
     if number is None or abs(number) >= 2**53:
         result.counts[f'{kind} scores that are no number'] += 1
@@ -98,7 +97,7 @@ def _score(given: str, kind: str, result: batch_types.BatchRead) -> int:
 
 
 def _time(given: str) -> str:
-    """The time as it is given, but seconds since 1970 as their day in UTC."""
+    """The time as it is given; seconds since 1970 as their day in UTC."""
     seconds = _number(given)
     if seconds is None or not _UNIX_TIMES[0] <= seconds < _UNIX_TIMES[1]:
         return given
@@ -108,11 +107,11 @@ def _time(given: str) -> str:
 def _flags(row: dict[str, Any]) -> tuple[str, ...]:
     flags = row.get('flags')
     texts = flags if isinstance(flags, list) else []
-    return tuple(clean.line(flag) for flag in texts if isinstance(flag, str))
+    return tuple(characters.clean_line(flag) for flag in texts if isinstance(flag, str))
 
 
 def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
-    """(the texts of the fields joined by blank lines, what keeps them from being)."""
+    """(the fields' texts joined by blank lines, the problem of fields without text)."""
     texts = []
     for name in names:
         value = _value(row, name)
@@ -125,16 +124,16 @@ def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
     return '\n\n'.join(text for text in texts if text.strip()), ''
 
 
-def _label(row: dict[str, Any], fields: field_map.FieldMap, target: str) -> str:
-    """The fields' texts on one line, '' where there is none."""
-    values = [_value(row, name) for name in fields.parts.get(target, ())]
+def _label(row: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The fields' texts on one line, '' for none."""
+    values = [_value(row, name) for name in names]
     texts = [_as_text(value) for value in values if value is not field_map.MISSING]
-    return clean.line(' '.join(text for text in texts if text))
+    return characters.clean_line(' '.join(text for text in texts if text))
 
 
-def _words(row: dict[str, Any], names: tuple[str, ...] | list[str]) -> int:
+def _words(row: dict[str, Any], names: Sequence[str]) -> int:
     own = [name for name in dict.fromkeys(names) if not name.startswith('"')]
-    return sum(json_lines.num_words(_value(row, name)) for name in own)
+    return sum(json_rows.num_words(_value(row, name)) for name in own)
 
 
 def _value(row: dict[str, Any], name: str) -> Any:

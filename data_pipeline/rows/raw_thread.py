@@ -1,7 +1,7 @@
 """One forum thread as it was collected: a post, and the answers worth keeping.
 
 A raw file has one thread a line, as canonical JSON: keys sorted, no blanks, UTF-8, so
-that the same thread is the same bytes whoever wrote it. Nobody's name is in it.
+that the same thread is always the same bytes. It names no author.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class RawAnswer:
-    """A comment. `depth` is 0 below the post, 1 below such a comment, -1 unknown.
+    """A comment. `depth` is 0 for a reply to the post, 1 below that, -1 unknown.
 
     `by_asker` says that the post's own author wrote it. Times are seconds since 1970.
     """
@@ -29,9 +29,9 @@ class RawAnswer:
 
 @dataclasses.dataclass(frozen=True)
 class RawThread:
-    """A post and its eligible answers, the best first. `flair` is '' where it has none.
+    """A post and its eligible answers, the best first. `flair` is '' for none.
 
-    `num_comments` is how many the source says that there are, -1 where it is silent.
+    `num_comments` is the source's own count, -1 for none.
     """
 
     id: str
@@ -58,20 +58,16 @@ def to_line(thread: RawThread) -> str:
 
 
 def from_line(line: str | bytes) -> RawThread:
-    """The thread that a line holds.
-
-    Raises:
-      ValueError: the line is no JSON object, or fields are missing, unknown or of
-        another type; it names all of them.
-    """
+    """The thread of a line. Raises ValueError as `from_values`, or for no JSON."""
     return from_values(json.loads(line))
 
 
 def from_values(values: Any) -> RawThread:
-    """The thread that a line's JSON value stands for.
+    """The thread of a line's JSON value.
 
     Raises:
-      ValueError: as `from_line`.
+      ValueError: the value is no object, or fields are missing, unknown or of another
+        type; it names all of them.
     """
     problems = _problems(values, RawThread, 'thread')
     if not problems:
@@ -84,11 +80,7 @@ def from_values(values: Any) -> RawThread:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[RawThread]:
-    """Every thread of a raw file, one at a time.
-
-    Raises:
-      ValueError: names the line that is no thread.
-    """
+    """Every thread of a raw file. Raises ValueError, which names the line at fault."""
     with open(path, 'rb') as file:
         # Bytes are split at b'\n' alone: a text may hold U+2028, where str would be.
         for number, line in enumerate(file, start=1):
@@ -99,12 +91,14 @@ def read(path: str | os.PathLike[str]) -> Iterator[RawThread]:
 
 
 def _problems(values: Any, record: type, what: str) -> list[str]:
-    """What keeps `values` from being the fields of `record`."""
+    """The reasons that `values` are not the fields of `record`."""
     if not isinstance(values, dict):
         return [f'{what} is a {type(values).__name__}, not an object']
     fields = {field.name: field.type for field in dataclasses.fields(record)}
     problems = [f'{what} has no {name!r}' for name in fields if name not in values]
-    problems += [f'{what} has unknown {name!r}' for name in values.keys() - fields]
+    problems += [
+        f'{what} has unknown {name!r}' for name in values if name not in fields
+    ]
     for name, kind in fields.items():
         expected = kind if isinstance(kind, type) and kind in (str, int, bool) else list
         if name in values and type(values[name]) is not expected:

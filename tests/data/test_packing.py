@@ -15,7 +15,7 @@ from data_pipeline.all_pairs import (
     pair_store,
     split,
 )
-from data_pipeline.reading import sources
+from data_pipeline.reading import reader
 from hax_jax.data import packing, records, shift_check, text
 
 SHARED = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
@@ -495,7 +495,7 @@ def test_packing_twice_gives_the_same_rows() -> None:
 def shared_train_pairs() -> list[records.QaPair]:
     if not SHARED.is_dir():
         pytest.skip(f'the real chats and posts are not here ({SHARED})')
-    found, _ = sources.read(
+    found, _ = reader.read(
         [str(SHARED / 'chats' / '*.md'), str(SHARED / 'reddit/*.md')]
     )
     shares = {'train': 0.9, 'validation': 0.05, 'test': 0.05}

@@ -23,7 +23,7 @@ from data_pipeline.all_pairs import (
 )
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import beam_map, prepare_batch
-from data_pipeline.reading import sources
+from data_pipeline.reading import inputs, reader
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -325,7 +325,7 @@ def test_a_prepared_batch_comes_back_from_json(tmp_path: pathlib.Path) -> None:
     path.write_text(
         ''.join(json.dumps(dataclasses.asdict(each)) + '\n' for each in raw)
     )
-    (batch,) = sources.batches(sources.find([f'pairs:{path}']))
+    (batch,) = reader.batches_of(inputs.find([f'pairs:{path}']))
     made = prepare_batch.prepare(batch, chosen=chosen, names={str(path): 'pairs.jsonl'})
     (row,) = made.rows
     assert (row.pair.id, row.pair.file) == ('reddit:p1', 'pairs.jsonl')

@@ -10,8 +10,8 @@ import reddit_objects
 from hypothesis import strategies
 
 from data_pipeline.collecting import collect_markdown, collect_rules, reddit_shapes
-from data_pipeline.pages import clean, reddit
-from data_pipeline.reading import sources
+from data_pipeline.pages import characters, reddit
+from data_pipeline.reading import reader
 from data_pipeline.rows import raw_thread
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'reddit'
@@ -41,7 +41,7 @@ def read_back(*threads: raw_thread.RawThread) -> list[tuple]:
 
 def expected(each: raw_thread.RawThread) -> tuple:
     """The pair that a thread stands for, by the layout's definition."""
-    title, body = clean.text(each.title), clean.text(each.body)
+    title, body = characters.clean(each.title), characters.clean(each.body)
     day = datetime.datetime.fromtimestamp(each.created_utc, datetime.UTC)
     return (
         f'reddit:{each.id}',
@@ -49,7 +49,7 @@ def expected(each: raw_thread.RawThread) -> tuple:
         day.strftime('%Y-%m-%d'),
         f'reddit:{each.subreddit}',
         f'{title}\n\n{body}'.strip(),
-        clean.text(each.answers[0].body),
+        characters.clean(each.answers[0].body),
     )
 
 
@@ -119,14 +119,14 @@ def test_the_program_of_extraction_reads_the_written_file(
     path = tmp_path / 'out.md'
     threads = [thread(i, score=-i, body='' if i == 3 else 'b') for i in range(1, 6)]
     assert collect_markdown.write(path, threads) == 5
-    pairs, report = sources.read([str(path)])
+    pairs, report = reader.read([str(path)])
     assert [pair.id for pair in pairs] == [f'reddit:p000{i}' for i in range(1, 6)]
     assert report.unknown_lines == []
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason='../shared/data is absent')
 def test_real_posts_survive_being_written_again(tmp_path: pathlib.Path) -> None:
-    pairs, _ = sources.read([str(REAL / '*.md')])
+    pairs, _ = reader.read([str(REAL / '*.md')])
     threads = []
     for pair in pairs:
         title, _, body = pair.question.partition('\n\n')

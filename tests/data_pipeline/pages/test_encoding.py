@@ -2,7 +2,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from data_pipeline.pages import clean, encoding
+from data_pipeline.pages import characters, encoding
 
 
 @pytest.mark.parametrize('encoded_as', ['cp1252', 'latin-1'])
@@ -19,7 +19,7 @@ def test_utf8_that_was_read_as_another_encoding_is_repaired(
     )
     assert read != text
     assert encoding.repair(read) == (text, 1)
-    assert clean.text(encoding.repair(clean.text(read))[0]) == text
+    assert characters.clean(encoding.repair(characters.clean(read))[0]) == text
 
 
 def test_what_people_type_is_no_mojibake() -> None:
@@ -47,14 +47,14 @@ def test_repair_never_raises_and_keeps_the_number_of_lines(text: str) -> None:
 
 def test_what_reading_changes_is_counted() -> None:
     raw = '&amp; &nbsp;\u200bone\xa0two\u2003three\x07\tfour\ud800'
-    assert clean.census(raw) == {
+    assert characters.census(raw) == {
         'entities unescaped': 2,
         'zero-width characters removed': 1,
         'no-break and other spaces made spaces': 2,
         'control characters removed': 1,
         'lone surrogates replaced': 1,
     }
-    assert clean.census(clean.text('Plain.\n\ttext')) == {}
+    assert characters.census(characters.clean('Plain.\n\ttext')) == {}
 
 
 def test_a_part_is_read_in_the_encoding_that_it_is_in() -> None:
@@ -65,5 +65,5 @@ def test_a_part_is_read_in_the_encoding_that_it_is_in() -> None:
     )
     assert encoding.decode_part(b'a\x81') == (
         'a\ufffd',
-        'is not UTF-8 (byte 1, 0x81) nor cp1252; what is no text became U+FFFD',
+        'is not UTF-8 (byte 1, 0x81) nor cp1252; other bytes became U+FFFD',
     )

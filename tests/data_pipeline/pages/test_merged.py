@@ -1,6 +1,6 @@
 """Merged training files: pairs without separators, and their residue."""
 
-from data_pipeline.pages import merged, parsed
+from data_pipeline.pages import merged, page
 
 MERGED = """\
 QUESTION: Where is my ladder?
@@ -116,7 +116,7 @@ def test_every_word_of_a_merged_file_is_accounted_for_once() -> None:
     text = 'Stray words\n' + MERGED
     found = merged.parse(text, file='m.md')
     assert [w for p in found.pieces for w in p.text.split()] == text.split()
-    assert parsed.words(found.pieces) == {
+    assert page.words(found.pieces) == {
         'unknown': 2,
         'label': 6,
         'question': 12,

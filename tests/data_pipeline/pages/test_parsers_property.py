@@ -8,11 +8,10 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from data_pipeline.pages import chats, clean, encoding, merged, parsed, reddit
-from data_pipeline.reading import whole_files
+from data_pipeline.pages import chat, encoding, layouts, merged, page, reddit
 from hax_jax import errors
 
-PARSERS = {'chat': chats.parse, 'reddit': reddit.parse, 'merged': merged.parse}
+PARSERS = {'chat': chat.parse, 'reddit': reddit.parse, 'merged': merged.parse}
 RULE = '=' * 80
 # What chats, Reddit files and merged files are built of, and what only looks like it.
 LAYOUT = [
@@ -101,29 +100,29 @@ def documents(draw: st.DrawFn) -> str:
     return ''.join(line + draw(JOINTS) for line in lines)
 
 
-def problems(text: str, found: parsed.Parsed) -> list[str]:
+def problems(text: str, found: page.Page) -> list[str]:
     """What of a text was lost, doubled, moved or kept unsaid."""
     out = []
     lines: dict[int, str] = collections.defaultdict(str)
     for piece in found.pieces:
         lines[piece.line] += piece.text
-    if lines != {piece.line: piece.text for piece in parsed.raw_lines(text)}:
+    if lines != {piece.line: piece.text for piece in page.raw_lines(text)}:
         out.append('the pieces are not the text')
     numbers = [piece.line for piece in found.pieces]
     if numbers != sorted(numbers):
         out.append('the pieces are out of order')
-    unknown = [p.line for p in found.pieces if p.kind == parsed.UNKNOWN]
+    unknown = [p.line for p in found.pieces if p.kind == page.UNKNOWN]
     said = [line for line, _, where in found.unknown if where == 'left out']
     if unknown != sorted(said):
         out.append(f'left out: {unknown}, said: {said}')
     return out
 
 
-def lost_words(found: parsed.Parsed) -> dict[str, collections.Counter[str]]:
+def lost_words(found: page.Page) -> dict[str, collections.Counter[str]]:
     """Words that only the pieces, or only the pairs, have as question or answer."""
     out = {}
-    for kind in (parsed.QUESTION, parsed.ANSWER):
-        pieces = clean.text(parsed.join(found.pieces, kind)).split()
+    for kind in (page.QUESTION, page.ANSWER):
+        pieces = page.clean_text(found.pieces, kind).split()
         pairs = itertools.chain(*(getattr(p, kind).split() for p in found.pairs))
         in_pieces, in_pairs = collections.Counter(pieces), collections.Counter(pairs)
         out[kind] = (in_pieces - in_pairs) + (in_pairs - in_pieces)
@@ -146,7 +145,7 @@ def test_every_line_is_in_one_place_and_every_word_of_a_pair_in_a_piece(
 @hypothesis.given(text=documents())
 @hypothesis.settings(max_examples=200, derandomize=True, deadline=None, database=None)
 def test_every_post_is_a_pair_or_is_named(text: str) -> None:
-    found = chats.parse(text, file='f.md')
+    found = chat.parse(text, file='f.md')
     assert found.counts['chat guest posts'] == len(found.pairs) + len(found.dropped)
     found = merged.parse(text, file='f.md')
     assert found.counts['merged questions'] == len(found.pairs) + len(found.dropped)
@@ -174,7 +173,7 @@ def test_no_bytes_crash_a_parser(raw: bytes) -> None:
         text = encoding.decode(raw, 'f.md', warnings=[])
     except errors.InputError:
         return
-    whole_files.detect(text)
+    layouts.detect(text)
     for parse in PARSERS.values():
         assert problems(text, parse(text, file='f.md')) == []
 
@@ -253,7 +252,7 @@ def test_a_chat_gives_the_pairs_that_were_written_into_it(
     made: tuple[str, list[tuple[str, str, str]]],
 ) -> None:
     text, pairs = made
-    found = chats.parse(text, file='f.md')
+    found = chat.parse(text, file='f.md')
     assert [(p.topic, p.question, p.answer) for p in found.pairs] == pairs
 
 

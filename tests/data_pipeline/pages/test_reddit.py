@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from data_pipeline.pages import clean, parsed, reddit
+from data_pipeline.pages import characters, page, reddit
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'reddit'
 RULE = '=' * 80
@@ -236,7 +236,7 @@ def test_every_word_of_a_file_is_accounted_for_once() -> None:
     )
     found = reddit.parse(text, file='p.md')
     assert [w for p in found.pieces for w in p.text.split()] == text.split()
-    assert parsed.words(found.pieces) == {
+    assert page.words(found.pieces) == {
         'unknown': 6,
         'header': 45,  # 2 rules, 4 words of number, 6 of score and date, 3 of URL
         'label': 2,
@@ -268,9 +268,9 @@ def test_no_word_of_a_real_post_or_comment_is_lost(name: str) -> None:
     for pair, block in zip(found.pairs, blocks, strict=True):
         question, _, answer = block.partition('\nANSWER: ')
         question = question.strip().removeprefix('QUESTION:')
-        assert pair.question.split() == clean.text(question).split()
-        assert pair.answer.split() == clean.text(answer).split()
-    assert sum(parsed.words(found.pieces).values()) == len(text.split())
+        assert pair.question.split() == characters.clean(question).split()
+        assert pair.answer.split() == characters.clean(answer).split()
+    assert sum(page.words(found.pieces).values()) == len(text.split())
 
 
 def _real(name: str) -> str:
@@ -351,7 +351,7 @@ def test_a_removed_body_leaves_the_title() -> None:
     assert found.pairs[0].question == 'Who?'
     assert found.pairs[0].flags == (reddit.BODY_REMOVED, 'title only')
     assert found.counts['reddit removed bodies'] == 1
-    assert parsed.words(found.pieces)['removed body'] == 1
+    assert page.words(found.pieces)['removed body'] == 1
 
 
 @pytest.mark.parametrize(

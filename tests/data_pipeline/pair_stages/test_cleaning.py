@@ -6,9 +6,9 @@ import re
 import pytest
 
 from data_pipeline import settings
-from data_pipeline.pages import chats, parsed
+from data_pipeline.pages import chat, page
 from data_pipeline.pair_stages import cleaning, stages
-from data_pipeline.reading import sources
+from data_pipeline.reading import reader
 from hax_jax.data import records
 
 SHARED = pathlib.Path(__file__).parents[4] / 'shared' / 'data'
@@ -56,10 +56,10 @@ def test_no_word_of_a_real_chat_is_lost() -> None:
     clean = cleaning.stage(settings.CleanSettings())
     compared = 0
     for path in sorted((SHARED / 'chats').glob('*.md')):
-        found = chats.parse(path.read_text(), file=path.name)
+        found = chat.parse(path.read_text(), file=path.name)
         before = collections.Counter()
         for piece in found.pieces:
-            if piece.kind in (parsed.QUESTION, parsed.ANSWER):
+            if piece.kind in (page.QUESTION, page.ANSWER):
                 before += words(html.unescape(piece.text))
         after = collections.Counter()
         for each in found.pairs:
@@ -79,7 +79,7 @@ def test_no_word_of_a_real_chat_is_lost() -> None:
 def test_what_a_real_reddit_post_loses_stood_in_the_targets_of_links() -> None:
     if not SHARED.is_dir():
         pytest.skip('the real files are not here: ../shared/data is absent')
-    pairs, _ = sources.read([str(SHARED / 'reddit' / '*.md')])
+    pairs, _ = reader.read([str(SHARED / 'reddit' / '*.md')])
     clean = cleaning.stage(settings.CleanSettings())
     for each in pairs:
         outcome = clean.apply(each)

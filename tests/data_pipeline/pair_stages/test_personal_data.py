@@ -6,7 +6,7 @@ from hypothesis import strategies
 
 from data_pipeline import settings
 from data_pipeline.pair_stages import personal_data, stage_ledger
-from data_pipeline.reading import sources
+from data_pipeline.reading import reader
 from hax_jax.data import records
 
 SHARED = pathlib.Path(__file__).parents[4] / 'shared' / 'data'
@@ -142,7 +142,7 @@ def test_real_texts_lose_nothing_but_what_was_replaced() -> None:
     if not SHARED.is_dir():
         pytest.skip('the real files are not here: ../shared/data is absent')
     patterns = [str(SHARED / kind / '*.md') for kind in ('chats', 'reddit')]
-    pairs, _ = sources.read(patterns)
+    pairs, _ = reader.read(patterns)
     stage = personal_data.stage(settings.PersonalDataSettings())
     ledger = stage_ledger.Ledger()
     assert all(ledger.run(each, [stage])[0] for each in pairs)

@@ -5,7 +5,7 @@ import pytest
 
 from data_pipeline import settings
 from data_pipeline.pair_stages import language, quality, stage_ledger, stages
-from data_pipeline.reading import sources
+from data_pipeline.reading import reader
 from hax_jax.data import records
 
 SHARED = pathlib.Path(__file__).parents[4] / 'shared' / 'data'
@@ -132,7 +132,7 @@ def test_no_real_pair_is_dropped() -> None:
     if not SHARED.is_dir():
         pytest.skip('the real files are not here: ../shared/data is absent')
     patterns = [str(SHARED / kind / '*.md') for kind in ('chats', 'reddit')]
-    pairs, _ = sources.read(patterns)
+    pairs, _ = reader.read(patterns)
     stage = quality.stage(settings.QualitySettings())
     ledger = stage_ledger.Ledger()
     assert [ledger.run(each, [stage])[0] for each in pairs] == pairs

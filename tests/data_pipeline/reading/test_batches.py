@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.pages import clean
-from data_pipeline.reading import inputs, read_report, sources
-from data_pipeline.rows import batch_types, json_lines
+from data_pipeline.pages import characters
+from data_pipeline.reading import inputs, read_report, reader
+from data_pipeline.rows import batches, json_rows
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -48,14 +48,14 @@ def _in_a_folder_of_its_own(
     monkeypatch.chdir(tmp_path)
 
 
-def read_all(*patterns: str, span_bytes: int = json_lines.SPAN_BYTES) -> tuple:
+def read_all(*patterns: str, span_bytes: int = json_rows.SPAN_BYTES) -> tuple:
     """(pairs, report), each batch having been to another process and back."""
-    report, pairs = sources.ReadReport(), []
-    found = sources.find(patterns)
-    for i, batch in enumerate(sources.batches(found, span_bytes=span_bytes)):
+    report, pairs = read_report.ReadReport(), []
+    found = inputs.find(patterns)
+    for i, batch in enumerate(reader.batches_of(found, span_bytes=span_bytes)):
         assert batch.ordinal == i
         there = pickle.loads(pickle.dumps(batch))
-        back = sources.BatchRead.from_json(sources.read_batch(there).to_json())
+        back = batches.BatchRead.from_json(reader.read_batch(there).to_json())
         report.add(batch, back)
         pairs += back.pairs
     return pairs, report
@@ -94,7 +94,7 @@ def test_spans_of_any_size_give_what_the_whole_file_gives(
         one = read_all(str(path))
         many = read_all(str(path), span_bytes=span_bytes)
         size = path.stat().st_size
-        spans = list(json_lines.spans(str(path), size=size, span_bytes=span_bytes))
+        spans = list(json_rows.spans(str(path), size=size, span_bytes=span_bytes))
         raw = path.read_bytes()
     assert one[0] == many[0]
     assert one[1] == many[1]
@@ -110,11 +110,11 @@ def test_a_batch_read_keeps_all_it_holds_in_json() -> None:
     pair = records.QaPair(
         'i', 'g', 's', 'f\udc80', 3, 't', '', 'q\u2028', 'é', 2, ('a', 'b'), 0.1
     )
-    made = sources.BatchRead([pair], unknown=['u'], dropped=['d'], warnings=['w\udc80'])
+    made = batches.BatchRead([pair], unknown=['u'], dropped=['d'], warnings=['w\udc80'])
     made.counts['a'], made.words['b'] = 2, 3
     text = made.to_json()
     assert text.isascii() and '\n' not in text
-    back = sources.BatchRead.from_json(text)
+    back = batches.BatchRead.from_json(text)
     assert back == made
     assert type(back.counts) is type(made.counts)
     assert back.pairs[0].flags == ('a', 'b')
@@ -179,11 +179,11 @@ def test_a_layout_is_named_before_a_path_that_may_hold_colons() -> None:
 def test_no_span_reads_what_is_appended_meanwhile() -> None:
     path = pathlib.Path('a.jsonl')
     path.write_bytes(LINES[0] * 3)
-    (found,) = sources.find(['a.jsonl'])
+    (found,) = inputs.find(['a.jsonl'])
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     with open(path, 'ab') as file:
         file.write(LINES[0])
-    cut = sources.batches([found], span_bytes=len(LINES[0]))
+    cut = reader.batches_of([found], span_bytes=len(LINES[0]))
     assert [(batch.start, batch.end, batch.line) for batch in cut] == [
         (i * len(LINES[0]), (i + 1) * len(LINES[0]), i + 1) for i in range(3)
     ]
@@ -193,10 +193,10 @@ def test_no_span_reads_what_is_appended_meanwhile() -> None:
 
 def test_lines_for_people_are_few_and_the_rest_are_counted() -> None:
     pathlib.Path('a.jsonl').write_bytes(LINES[0] + b'{"caf\xe9": \n' * 3_000)
-    (found,) = sources.find(['threads:a.jsonl'])
-    report = sources.ReadReport()
-    for batch in sources.batches([found]):
-        report.add(batch, sources.read_batch(batch))
+    (found,) = inputs.find(['threads:a.jsonl'])
+    report = read_report.ReadReport()
+    for batch in reader.batches_of([found]):
+        report.add(batch, reader.read_batch(batch))
     assert len(report.unknown_lines) == 1_000
     assert report.counts['unknown lines'] == 3_000
     assert len(report.warnings) == 20
@@ -206,7 +206,7 @@ def test_lines_for_people_are_few_and_the_rest_are_counted() -> None:
 def test_one_file_is_not_read_in_two_ways() -> None:
     pathlib.Path('a.jsonl').write_bytes(LINES[0])
     with pytest.raises(errors.InputError, match='as pairs and as any layout'):
-        sources.find(['*.jsonl', 'pairs:a.jsonl'])
+        inputs.find(['*.jsonl', 'pairs:a.jsonl'])
 
 
 def test_ids_of_files_of_one_name_are_told_apart_by_their_folders() -> None:
@@ -215,7 +215,7 @@ def test_ids_of_files_of_one_name_are_told_apart_by_their_folders() -> None:
         pathlib.Path(folder).mkdir()
         pathlib.Path(folder, 'train.jsonl').write_bytes(row)
     pathlib.Path('other.jsonl').write_bytes(row)
-    pairs, _ = sources.read(['*/train.jsonl', 'other.jsonl'])
+    pairs, _ = reader.read(['*/train.jsonl', 'other.jsonl'])
     assert [pair.id for pair in pairs] == [
         'pairs:one/train:1',
         'pairs:two/train:1',
@@ -226,25 +226,25 @@ def test_ids_of_files_of_one_name_are_told_apart_by_their_folders() -> None:
 def test_an_input_without_pairs_says_what_was_met() -> None:
     pathlib.Path('a.jsonl').write_bytes(b'{"question": "Why?"}\n' * 9)
     with pytest.raises(errors.InputError) as caught:
-        sources.read(['threads:a.jsonl'])
+        reader.read(['threads:a.jsonl'])
     message = str(caught.value)
     assert 'a.jsonl:1: {"question": "Why?"} (left out: no thread: ' in message
     assert '… and 5 more such' in message  # with the warning that there is no pair
     with pytest.raises(errors.InputError, match='is one of chat, reddit, merged'):
-        sources.find(['thread:a.jsonl'])
+        inputs.find(['thread:a.jsonl'])
 
 
 def test_all_files_that_are_no_text_are_named_at_once() -> None:
     pathlib.Path('a.md').write_bytes(b'\xff\xfea\0')
     pathlib.Path('b.md').write_bytes(b'a\0b')
     with pytest.raises(errors.InputError, match=r'a\.md is UTF-16') as caught:
-        sources.find(['*.md'])
+        inputs.find(['*.md'])
     assert 'b.md is a binary file' in str(caught.value)
 
 
 def test_a_batch_is_small_and_frozen() -> None:
     pathlib.Path('a.jsonl').write_bytes(LINES[0] * 2_000)
-    (batch,) = sources.batches(sources.find(['a.jsonl']))
+    (batch,) = reader.batches_of(inputs.find(['a.jsonl']))
     assert len(pickle.dumps(batch)) < 1_000
     with pytest.raises(dataclasses.FrozenInstanceError):
         batch.start = 1
@@ -252,18 +252,21 @@ def test_a_batch_is_small_and_frozen() -> None:
 
 @given(st.text(st.characters(max_codepoint=0x2100), max_size=20))
 def test_every_change_of_a_character_is_counted(raw: str) -> None:
-    result = sources.BatchRead()
-    batch_types.count_changes(result, raw, 'a b’')
+    result = batches.BatchRead()
+    result.count_changes(raw, 'a b’')
     assert result.counts == {
-        f'characters: {k}': n for k, n in clean.census(raw).items()
+        f'characters: {k}': n for k, n in characters.census(raw).items()
     }
 
 
 def test_each_character_that_cleaning_changes_is_counted() -> None:
     for code in range(0x11000):
-        result = sources.BatchRead()
-        batch_types.count_changes(result, chr(code))
-        assert bool(result.counts) == bool(clean.census(chr(code))), hex(code)
+        result = batches.BatchRead()
+        result.count_changes(chr(code))
+        # Of single characters, blanks and breaks alone may change uncounted.
+        kept = characters.clean(f'a{chr(code)}b') == f'a{chr(code)}b'
+        uncounted = chr(code) in '\t\r\x0b\x0c\x85\u2028\u2029'
+        assert bool(result.counts) == (not kept and not uncounted), hex(code)
 
 
 PAIR = {'question': 'Q', 'answer': 'A'}
@@ -293,7 +296,7 @@ CHAT = {'messages': [{'role': 'user', 'content': 'Q'}]}
 )
 def test_the_layout_is_found_in_the_first_lines(raw: bytes, layout: str) -> None:
     pathlib.Path('a.txt').write_bytes(raw)
-    (found,) = sources.find(['a.txt'])
+    (found,) = inputs.find(['a.txt'])
     assert found.layout == layout
 
 
@@ -320,7 +323,7 @@ def test_json_that_is_not_a_line_each_is_a_warning_with_the_remedy() -> None:
 def test_what_is_no_text_is_one_error(raw: bytes, what: str, prefix: str) -> None:
     pathlib.Path('a.csv').write_bytes(raw)
     with pytest.raises(errors.InputError, match=f'^a.csv {what}'):
-        sources.find([f'{prefix}a.csv'])
+        inputs.find([f'{prefix}a.csv'])
 
 
 def test_zeros_that_a_crash_left_below_the_lines_are_a_torn_line() -> None:

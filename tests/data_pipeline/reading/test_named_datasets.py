@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.reading import inputs, named_datasets, sources
+from data_pipeline.reading import inputs, named_datasets, reader
+from data_pipeline.rows import batches
 from hax_jax import errors
 
 ROWS = {
@@ -67,7 +68,7 @@ def essence(pairs: list) -> list[tuple]:
 def test_a_folder_of_tfds_is_read_split_by_split(prepared: pathlib.Path) -> None:
     name = 'tfds:tiny_advice/plain'
     for given in (prepared, prepared.parents[2]):
-        pairs, report = sources.read([f'tfds:{given}'], fields=[FIELDS])
+        pairs, report = reader.read([f'tfds:{given}'], fields=[FIELDS])
         assert essence(pairs) == [
             ('Who?\n\nI ask.', 'You.', 3, name, name, 1),
             ('Why?', 'So.', -1, name, name, 2),
@@ -79,25 +80,25 @@ def test_a_folder_of_tfds_is_read_split_by_split(prepared: pathlib.Path) -> None
 
 
 def test_one_split_of_tfds_is_read(prepared: pathlib.Path) -> None:
-    (found,) = sources.find([f'tfds:{prepared}@test'], fields=[FIELDS])
+    (found,) = inputs.find([f'tfds:{prepared}@test'], fields=[FIELDS])
     assert (found.name, found.version) == ('tfds:tiny_advice/plain@test', '1.2.0')
     with pytest.raises(errors.InputError, match="no split 'dev'; it has"):
-        sources.find([f'tfds:{prepared}@dev'], fields=[FIELDS])
+        inputs.find([f'tfds:{prepared}@dev'], fields=[FIELDS])
 
 
 def test_the_fields_of_tfds_are_named_where_none_fit(prepared: pathlib.Path) -> None:
     with pytest.raises(errors.InputError) as raised:
-        sources.find([f'tfds:{prepared}'])
+        inputs.find([f'tfds:{prepared}'])
     assert "'best', 'text', 'title', 'ups' are question and answer" in str(raised.value)
 
 
 def test_a_tfds_that_is_not_there_is_one_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match=r'holds no prepared data set'):
-        sources.find([f'tfds:{tmp_path}'])
+        inputs.find([f'tfds:{tmp_path}'])
     with pytest.raises(errors.InputError, match=r'there is no folder'):
-        sources.find([f'tfds:{tmp_path}/none'])
+        inputs.find([f'tfds:{tmp_path}/none'])
     with pytest.raises(errors.InputError, match=r'is no folder, and no data set'):
-        sources.find(['tfds:no_such_data_set_at_all'])
+        inputs.find(['tfds:no_such_data_set_at_all'])
 
 
 class FakeHub(types.ModuleType):
@@ -130,8 +131,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> FakeHub:
 
 
 def test_the_hub_is_streamed_in_batches_of_fixed_size(hub: FakeHub) -> None:
-    found = sources.find(['hf:owner/name'])
-    batches = list(sources.batches(found))
+    found = inputs.find(['hf:owner/name'])
+    batches = list(reader.batches_of(found))
     assert [len(batch.rows) for batch in batches] == [1000, 1000, 501]
     assert [batch.rows[0][0] for batch in batches] == [1, 1001, 2001]
     assert [(b.first, b.last) for b in batches] == [
@@ -140,7 +141,7 @@ def test_the_hub_is_streamed_in_batches_of_fixed_size(hub: FakeHub) -> None:
         (False, True),
     ]
     assert set(hub.calls) == {('owner/name', None, None, True)}
-    pairs, report = sources.read(['hf:owner/name'])
+    pairs, report = reader.read(['hf:owner/name'])
     assert report.files == {'hf:owner/name': 2501}
     assert (pairs[-1].question, pairs[-1].source) == ('\ufffd', 'hf:owner/name')
 
@@ -154,20 +155,20 @@ def test_the_hub_is_streamed_in_batches_of_fixed_size(hub: FakeHub) -> None:
     ],
 )
 def test_configs_and_splits_of_the_hub(hub: FakeHub, given: str, call: tuple) -> None:
-    pairs, _ = sources.read([given])
+    pairs, _ = reader.read([given])
     assert set(hub.calls) == {call}
     assert pairs[0].source == given.removesuffix(':test').rstrip(':')
 
 
 def test_what_the_hub_has_not_is_one_error(hub: FakeHub) -> None:
     with pytest.raises(errors.InputError) as raised:
-        sources.find(['hf:owner/other'])
+        inputs.find(['hf:owner/other'])
     assert str(raised.value) == (
         "'hf:owner/other' cannot be opened: FileNotFoundError: no owner/other on the "
         'hub'
     )
     with pytest.raises(errors.InputError, match='is not hf:owner/name'):
-        sources.find(['hf:owner/name:a:b:c'])
+        inputs.find(['hf:owner/name:a:b:c'])
     assert len(hub.calls) == 1
 
 
@@ -188,7 +189,7 @@ def test_without_the_package_the_error_names_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, 'datasets', None)
     with pytest.raises(errors.InputError, match='pip install datasets'):
-        sources.find(['hf:owner/name'])
+        inputs.find(['hf:owner/name'])
 
 
 def test_a_file_of_such_a_name_comes_first(
@@ -201,7 +202,7 @@ def test_a_file_of_such_a_name_comes_first(
 
 
 def test_bytes_of_another_encoding_are_named() -> None:
-    batch = sources.Batch(
+    batch = batches.Batch(
         0,
         'tfds:x',
         '',
@@ -211,7 +212,7 @@ def test_bytes_of_another_encoding_are_named() -> None:
             {'question': ('question',), 'answer': ('answer.0',)}
         ),
     )
-    result = sources.read_batch(batch)
+    result = reader.read_batch(batch)
     assert (result.pairs[0].question, result.pairs[0].answer) == ('café', 'A')
     assert result.warnings == [
         'tfds:x:7: a field is not UTF-8 (byte 3, 0xe9); it was read as cp1252.'

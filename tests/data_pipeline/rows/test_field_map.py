@@ -6,8 +6,15 @@ from data_pipeline.rows import field_map
 from hax_jax import errors
 
 
-def resolve(row: dict, *texts: str, name: str = 'raw/a.csv') -> tuple:
-    return field_map.resolve([name], [row], field_map.parse(texts))
+def resolve(row: dict, *texts: str, name: str = 'raw/a.csv') -> field_map.FieldMap:
+    given = field_map.given_for([name], field_map.parse(texts))
+    return field_map.resolve(given, name, [row])
+
+
+def problem(row: dict, *texts: str) -> str:
+    with pytest.raises(errors.InputError) as raised:
+        resolve(row, *texts)
+    return str(raised.value)
 
 
 def error(*texts: str) -> str:
@@ -17,11 +24,11 @@ def error(*texts: str) -> str:
 
 
 def test_fields_are_joined_named_and_constant() -> None:
-    (spec,) = field_map.parse(
+    (fields,) = field_map.parse(
         ['question = title + self text,answer=c.0.text, source="a, b+c"']
     )
-    assert spec.where == ''
-    assert spec.fields.parts == {
+    assert fields.where == ''
+    assert fields.parts == {
         'question': ('title', 'self text'),
         'answer': ('c.0.text',),
         'source': ('"a, b+c"',),
@@ -31,11 +38,12 @@ def test_fields_are_joined_named_and_constant() -> None:
 def test_fields_of_some_inputs_come_before_those_of_any() -> None:
     row = {'a': '', 'b': '', 'c': ''}
     texts = ['question=a, answer=b', 'tfds:x/long: question=a, answer=c']
-    assert resolve(row, *texts)[0].parts['answer'] == ('b',)
-    assert resolve(row, *texts, name='tfds:x/long')[0].parts['answer'] == ('c',)
+    assert resolve(row, *texts).parts['answer'] == ('b',)
+    assert resolve(row, *texts, name='tfds:x/long').parts['answer'] == ('c',)
     there = resolve(row, 'raw/*.csv: question=a, answer=c', name='raw/b.csv')
-    assert there[0].parts['answer'] == ('c',)
-    assert resolve(row, 'b/*.csv: question=a, answer=c')[1] is None
+    assert there.parts['answer'] == ('c',)
+    maps = field_map.parse(['b/*.csv: question=a, answer=c'])
+    assert field_map.given_for(['raw/a.csv'], maps) is None
 
 
 @pytest.mark.parametrize(
@@ -51,36 +59,30 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
     ],
 )
 def test_common_names_are_chosen(names: str, question: str, answer: str) -> None:
-    fields, spec, problem = resolve(dict.fromkeys(names.split(), ''))
-    assert (spec, problem) == (None, '')
+    fields = resolve(dict.fromkeys(names.split(), ''))
     assert '+'.join(fields.parts['question']) == question
     assert '+'.join(fields.parts['answer']) == answer
 
 
 def test_a_row_without_such_names_is_a_problem_that_names_them() -> None:
-    fields, _, problem = resolve({'left': '', 'x' * 90: ''})
-    assert fields is None
-    assert problem == (
+    found = problem({'left': '', 'x' * 90: ''})
+    assert found == (
         "raw/a.csv: which of its fields 'left', '" + 'x' * 40 + "…' are question and "
         'answer?'
     )
-    assert field_map.remedy([problem]).endswith(
+    assert field_map.remedy([found]).endswith(
         "such as --fields='question=title+selftext, answer=comment'."
     )
 
 
 def test_a_field_that_is_not_there_is_a_problem() -> None:
     texts = ['question=title+boddy, answer=left, score=ups']
-    _, spec, problem = resolve({'title': '', 'left': ''}, *texts)
-    assert spec is not None
-    assert problem == "raw/a.csv has no 'boddy', 'ups'; it has 'title', 'left'."
+    found = problem({'title': '', 'left': ''}, *texts)
+    assert found == "raw/a.csv has no 'boddy', 'ups'; it has 'title', 'left'."
 
 
 def test_a_field_that_is_null_is_there() -> None:
-    fields, _, problem = resolve(
-        {'q': None, 'a': {'b': [None]}}, 'question=q,answer=a.b.0'
-    )
-    assert problem == ''
+    fields = resolve({'q': None, 'a': {'b': [None]}}, 'question=q,answer=a.b.0')
     assert fields.parts['answer'] == ('a.b.0',)
 
 
@@ -96,9 +98,9 @@ def test_values_within_values() -> None:
 def test_wrong_texts_are_named_together() -> None:
     assert error('title', 'question=a', 'question=,answer=b') == (
         "--fields='title' names none of question, answer, id, group, source, topic, "
-        "time, score, weight; such as --fields='question=title+selftext, "
+        "time, score, weight; give a map such as --fields='question=title+selftext, "
         "answer=comment'.\n"
-        "--fields='question=a': 'answer' is missing; such as "
+        "--fields='question=a': 'answer' is missing; give both, such as "
         "--fields='question=title+selftext, answer=comment'.\n"
         "--fields='question=,answer=b': 'question=' is not NAME=FIELD.\n"
         "--fields is given twice for 'any input'; give it once, or name the inputs "

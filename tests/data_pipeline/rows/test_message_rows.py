@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline.reading import sources
+from data_pipeline.reading import reader
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def _in_a_folder_of_its_own(
 def read(*rows: Any) -> tuple:
     text = ''.join(json.dumps(row) + '\n' for row in rows)
     pathlib.Path('a.jsonl').write_text(text, encoding='utf-8')
-    return sources.read(['a.jsonl'])
+    return reader.read(['a.jsonl'])
 
 
 def chat(*turns: str, **fields: Any) -> dict[str, Any]:

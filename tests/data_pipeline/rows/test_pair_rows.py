@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_pipeline.pages import parsed
-from data_pipeline.reading import sources
-from data_pipeline.rows import csv_rows, pair_rows
+from data_pipeline.pages import page
+from data_pipeline.reading import inputs, read_report, reader
+from data_pipeline.rows import batches, csv_rows, pair_rows
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -27,9 +27,9 @@ def _in_a_folder_of_its_own(
 
 def read(
     name: str, text: str | bytes, *fields: str, prefix: str = ''
-) -> tuple[list[records.QaPair], sources.ReadReport]:
+) -> tuple[list[records.QaPair], read_report.ReadReport]:
     pathlib.Path(name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    return sources.read([prefix + name], fields=fields)
+    return reader.read([prefix + name], fields=fields)
 
 
 def lines(*rows: Any) -> str:
@@ -82,7 +82,7 @@ def test_every_field_can_be_mapped() -> None:
 
 def test_without_an_id_it_is_the_hash_of_the_texts() -> None:
     (pair,), _ = read('a.jsonl', lines({'prompt': 'Q', 'response': 'A'}))
-    expected = f'pairs:a:{parsed.content_hash("Q", "A")}'
+    expected = f'pairs:a:{page.content_hash("Q", "A")}'
     assert (pair.id, pair.group, pair.source) == (expected, expected, 'pairs')
 
 
@@ -109,7 +109,7 @@ def test_what_was_chosen_is_said_once_for_each_choice() -> None:
     for name in ('a', 'b'):
         pathlib.Path(f'{name}.jsonl').write_text(lines({'prompt': 'Q', 'output': 'A'}))
     pathlib.Path('c.csv').write_text('question,answer\nQ,A\n')
-    assert sources.describe(sources.find(['*.jsonl', '*.csv'])) == [
+    assert inputs.describe(inputs.find(['*.jsonl', '*.csv'])) == [
         'fields of a.jsonl and 1 more: question=prompt, answer=output '
         '(--fields changes them)',
         'fields of c.csv: question=question, answer=answer (--fields changes them)',
@@ -120,11 +120,11 @@ def test_inputs_that_fit_no_names_are_one_error() -> None:
     pathlib.Path('b.csv').write_text('left,right\n1,2\n')
     pathlib.Path('a.jsonl').write_text(lines({'x': 1}))
     with pytest.raises(errors.InputError) as raised:
-        sources.find(['a.jsonl', 'b.csv'])
+        inputs.find(['a.jsonl', 'b.csv'])
     assert str(raised.value) == (
         "a.jsonl: which of its fields 'x' are question and answer?\n"
         "b.csv: which of its fields 'left', 'right' are question and answer?\n"
-        "Say what a pair is made of, such as --fields='question=title+selftext, "
+        "Name the fields of a pair, such as --fields='question=title+selftext, "
         "answer=comment'."
     )
 
@@ -132,10 +132,10 @@ def test_inputs_that_fit_no_names_are_one_error() -> None:
 def test_fields_for_inputs_that_are_not_there_are_an_error() -> None:
     fields = 'b/*.csv: question=x, answer=y'
     assert error('a.jsonl', lines({'prompt': '', 'answer': ''}), fields) == (
-        "--fields for 'b/*.csv': no input with fields is such."
+        "--fields for 'b/*.csv' fits no input with fields."
     )
     assert error('a.md', 'QUESTION: a\nANSWER: b\n', 'question=x, answer=y') == (
-        "--fields for 'any input': no input with fields is such."
+        "--fields for 'any input' fits no input with fields."
     )
 
 
@@ -313,7 +313,7 @@ def test_what_csv_writes_is_read_whatever_the_batches(
     csv.writer(file).writerows([('question', 'answer'), ('first', 'row'), *rows])
     path = tmp_path_factory.mktemp('csv') / 'a.csv'
     path.write_text(file.getvalue(), encoding='utf-8', newline='')
-    pieces = list(csv_rows.spans(str(path), delimiter=',', batch_characters=size))
+    pieces = [rows for _, rows in csv_rows.spans(str(path), batch_characters=size)]
     found = [row.cells for piece in pieces for row in piece]
     assert found == [('first', 'row')] + [row for row in rows if ''.join(row).strip()]
     assert all(not row.problem for piece in pieces for row in piece)
@@ -346,7 +346,7 @@ def test_any_bytes_are_read_or_one_error(
         b'question,answer\n' * (suffix != 'jsonl') + raw
     )
     try:
-        pairs, _ = sources.read([f'{prefix}{folder}/a.{suffix}'])
+        pairs, _ = reader.read([f'{prefix}{folder}/a.{suffix}'])
     except errors.InputError:
         return
     for pair in pairs:
@@ -362,7 +362,7 @@ def test_a_word_of_a_text_is_counted_in_one_place() -> None:
 
 
 def test_a_weight_is_a_number_above_zero() -> None:
-    result = sources.BatchRead()
+    result = batches.BatchRead()
     assert pair_rows.weight('2', 'x', result) == 2.0
     assert pair_rows.weight('', 'x', result) == 1.0
     assert not result.counts
@@ -371,11 +371,11 @@ def test_a_weight_is_a_number_above_zero() -> None:
 def test_batches_of_csv_cover_the_file() -> None:
     text = 'question,answer\n' + '"caf\u00e9\n?",b\n' * 50
     pathlib.Path('a.csv').write_text(text, encoding='utf-8')
-    found = sources.find(['a.csv'])
-    batches = list(sources.batches(found, span_bytes=400))
+    found = inputs.find(['a.csv'])
+    batches = list(reader.batches_of(found, span_bytes=400))
     assert len(batches) > 3
     assert batches[0].start == 0
     assert batches[-1].end == len(text.encode())
     assert [b.start for b in batches[1:]] == [b.end for b in batches[:-1]]
-    lines = [p.line for batch in batches for p in sources.read_batch(batch).pairs]
+    lines = [p.line for batch in batches for p in reader.read_batch(batch).pairs]
     assert lines == list(range(2, 102, 2))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline.pages import chats, parsed
+from data_pipeline.pages import chat, page
 
 REPLY = 'avatar\nMarian Vale\nAdvice Columnist\nANSWER: Because.\n'
 FOOTER = 'Post has 0 replies and 9 Likes\n9Press Enter to expand\n'
@@ -10,12 +10,12 @@ FIRST = f'A start\nGuest11:05 a.m.\nQUESTION: Why?\n{REPLY}{FOOTER}'
 
 
 def _pairs(text: str) -> list[tuple[str, str, str]]:
-    found = chats.parse(text, file='chat.md').pairs
+    found = chat.parse(text, file='chat.md').pairs
     return [(pair.topic, pair.question, pair.answer) for pair in found]
 
 
 def _kinds(text: str, kind: str) -> list[str]:
-    pieces = chats.parse(text, file='chat.md').pieces
+    pieces = chat.parse(text, file='chat.md').pieces
     return [piece.text for piece in pieces if piece.kind == kind]
 
 
@@ -80,7 +80,7 @@ def test_a_producer_alone_is_not_taken_for_the_host() -> None:
         f'Marian ValeAdvice Columnist11:03 a.m.\nHello.\n9Press Enter to expand\n'
         f'No sound\nGuest11:05 a.m.\nQUESTION: Why?\n{help_}{FOOTER}'
     )
-    found = chats.parse(text, file='chat.md')
+    found = chat.parse(text, file='chat.md')
     assert found.pairs == []
     assert found.counts['chat posts answered by a producer alone'] == 1
 
@@ -208,7 +208,7 @@ def test_section_titles_may_end_in_a_full_stop() -> None:
 
 def test_a_sets_mark_closes_a_chat_and_weighs_its_pairs() -> None:
     text = FIRST.removesuffix(FOOTER) + 'OVERSAMPLE_WEIGHT: 2.5 <END_OF_SET>\n' + FIRST
-    found = chats.parse(text, file='chat.md')
+    found = chat.parse(text, file='chat.md')
     assert [(pair.answer, pair.weight) for pair in found.pairs] == [
         ('Because.', 2.5),
         ('Because.', 1.0),
@@ -217,9 +217,9 @@ def test_a_sets_mark_closes_a_chat_and_weighs_its_pairs() -> None:
 
 
 def test_a_line_between_posts_is_reported_once() -> None:
-    found = chats.parse(f'{FIRST}avatar\nStray\n{FIRST}', file='chat.md')
+    found = chat.parse(f'{FIRST}avatar\nStray\n{FIRST}', file='chat.md')
     assert [text for _, text, _ in found.unknown] == ['avatar', 'Stray']
-    assert parsed.words(found.pieces)['unknown'] == 2
+    assert page.words(found.pieces)['unknown'] == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from data_pipeline.pages import chat_lines, chats, clean, parsed
+from data_pipeline.pages import characters, chat, chat_grammar, page
 
 REAL = pathlib.Path(__file__).parents[4] / 'shared' / 'data' / 'chats'
 
@@ -73,7 +73,7 @@ ANSWER: Bye."""
 
 
 def _pairs(text: str) -> list[tuple[str, str, str, str]]:
-    found = chats.parse(text, file='chat.md').pairs
+    found = chat.parse(text, file='chat.md').pairs
     return [(pair.topic, pair.time, pair.question, pair.answer) for pair in found]
 
 
@@ -96,7 +96,7 @@ def test_a_pair_is_a_question_that_the_columnist_answered() -> None:
 
 
 def test_every_post_is_counted_by_its_kind() -> None:
-    counts = chats.parse(CHAT, file='chat.md').counts
+    counts = chat.parse(CHAT, file='chat.md').counts
     assert {name: count for name, count in counts.items() if count} == {
         'chat guest posts': 6,
         'chat posts answered': 3,
@@ -111,7 +111,7 @@ def test_every_post_is_counted_by_its_kind() -> None:
 
 
 def test_posts_without_a_pair_are_named() -> None:
-    assert chats.parse(CHAT, file='chat.md').dropped == [
+    assert chat.parse(CHAT, file='chat.md').dropped == [
         (21, 'Re: ladder', 'chat posts unanswered'),
         (26, 'Broken link', 'chat posts answered by a producer alone'),
         (35, 'Silence', 'chat posts with an empty answer'),
@@ -126,7 +126,7 @@ def test_a_topic_may_be_a_number() -> None:
 
 
 def test_a_record_says_where_its_pair_stands() -> None:
-    first = chats.parse(CHAT, file='a/chat.md').pairs[0]
+    first = chat.parse(CHAT, file='a/chat.md').pairs[0]
     assert (first.file, first.line, first.group, first.source) == (
         'a/chat.md',
         7,
@@ -137,16 +137,16 @@ def test_a_record_says_where_its_pair_stands() -> None:
 
 
 def test_an_id_depends_on_the_text_and_the_file_name_alone() -> None:
-    ids = [pair.id for pair in chats.parse(CHAT, file='a/chat.md').pairs]
-    moved = chats.parse('Words above.\n' + CHAT, file='b/chat.md').pairs
+    ids = [pair.id for pair in chat.parse(CHAT, file='a/chat.md').pairs]
+    moved = chat.parse('Words above.\n' + CHAT, file='b/chat.md').pairs
     assert [pair.id for pair in moved] == ids
     assert len(set(ids)) == 3
 
 
 def test_every_word_of_a_chat_is_accounted_for_once() -> None:
-    found = chats.parse(CHAT, file='chat.md')
+    found = chat.parse(CHAT, file='chat.md')
     assert [w for p in found.pieces for w in p.text.split()] == CHAT.split()
-    assert parsed.words(found.pieces) == {
+    assert page.words(found.pieces) == {
         'staff stamp': 6,
         'staff post': 7,  # the picture's line and six words
         'tally': 14,
@@ -230,7 +230,7 @@ def test_windows_newlines_and_trailing_blanks_change_nothing() -> None:
 def test_only_an_avatar_opens_an_answer() -> None:
     quoted = 'Marian Vale\nAdvice Columnist\nANSWER: Wait a year.\navatar\nof patience'
     text = f'Guest11:05 a.m.\nQUESTION: You said:\n{quoted}\n{ANSWERED}'
-    found = chats.parse(text, file='chat.md')
+    found = chat.parse(text, file='chat.md')
     assert found.pairs[0].question == f'You said:\n{quoted}'
     assert found.pairs[0].answer == 'Because.'
     assert found.unknown == [
@@ -264,8 +264,8 @@ def test_a_host_post_within_a_chat_belongs_to_nobody() -> None:
         'Marian ValeAdvice Columnist11:06 a.m.\nBack in a minute.\n'
         f'The ladder\nGuest11:07 a.m.\nQUESTION: How?\n{ANSWERED}'
     )
-    found = chats.parse(text, file='chat.md')
-    assert parsed.join(found.pieces, 'staff post') == 'Back in a minute.'
+    found = chat.parse(text, file='chat.md')
+    assert page.clean_text(found.pieces, 'staff post') == 'Back in a minute.'
     assert [(topic, answer) for topic, _, _, answer in _pairs(text)] == [
         ('', 'Because.'),
         ('The ladder', 'Because.'),
@@ -276,7 +276,7 @@ def test_a_host_post_within_a_chat_belongs_to_nobody() -> None:
 def test_the_columnists_words_below_a_picture_stay() -> None:
     answer = 'ANSWER: image\nThis is the dog, wet.\nimage\nAnd dry.\n'
     text = 'Guest11:05 a.m.\nQUESTION: Dog?\navatar\nMarian Vale\nAdvice Columnist\n'
-    found = chats.parse(text + answer, file='chat.md')
+    found = chat.parse(text + answer, file='chat.md')
     assert found.pairs[0].answer == 'This is the dog, wet.\nAnd dry.'
     assert found.unknown == [(9, 'And dry.', 'kept in the text')]
 
@@ -284,7 +284,7 @@ def test_the_columnists_words_below_a_picture_stay() -> None:
 def test_section_titles_around_an_answer_are_link_cards() -> None:
     text = f'Guest11:05 a.m.\nQUESTION: Why?\n{ANSWERED}Review | A long winter\n'
     text = text.replace('Because.', 'Column | Why it never rains\n\nBecause.')
-    found = chats.parse(text, file='chat.md')
+    found = chat.parse(text, file='chat.md')
     assert found.pairs[0].answer == 'Because.'
     assert found.pairs[0].flags == ('link card',)
 
@@ -296,7 +296,7 @@ def test_the_control_below_a_long_answer_is_no_word_of_it() -> None:
 
 def test_text_between_posts_that_is_no_topic_is_reported() -> None:
     text = f'Welcome, all.\nThe ladder\nGuest11:05 a.m.\nQUESTION: Why?\n{ANSWERED}'
-    found = chats.parse(text, file='chat.md')
+    found = chat.parse(text, file='chat.md')
     assert found.unknown == [(1, 'Welcome, all.', 'left out')]
     assert found.pairs[0].topic == 'The ladder'
 
@@ -308,12 +308,15 @@ def test_a_line_can_end_in_an_hour_without_being_a_stamp() -> None:
 
 
 def test_a_stamp_is_split_into_name_and_time() -> None:
-    assert chat_lines.stamp('Guest Jun 6, 11:05 a.m.') == ('Guest', 'Jun 6, 11:05 a.m.')
-    assert chat_lines.stamp('Marian ValeAdvice Columnist11:03 a.m.') == (
+    assert chat_grammar.stamp('Guest Jun 6, 11:05 a.m.') == (
+        'Guest',
+        'Jun 6, 11:05 a.m.',
+    )
+    assert chat_grammar.stamp('Marian ValeAdvice Columnist11:03 a.m.') == (
         'Marian ValeAdvice Columnist',
         '11:03 a.m.',
     )
-    assert chat_lines.stamp('Nothing of the kind') is None
+    assert chat_grammar.stamp('Nothing of the kind') is None
 
 
 # Counted with `grep -c '^QUESTION:'`, '^avatar$' less '^ANSWER: Post has', and
@@ -327,7 +330,7 @@ REAL_COUNTS = {
 
 @pytest.mark.parametrize('name', REAL_COUNTS)
 def test_real_chats_hold_what_grep_counts_in_them(name: str) -> None:
-    found = chats.parse(_real(name), file=name)
+    found = chat.parse(_real(name), file=name)
     posts, answered, empty, host = REAL_COUNTS[name]
     assert len(found.pairs) == answered
     assert found.counts['chat guest posts'] == posts
@@ -340,7 +343,7 @@ def test_real_chats_hold_what_grep_counts_in_them(name: str) -> None:
 @pytest.mark.parametrize('name', REAL_COUNTS)
 def test_no_word_of_a_real_question_or_answer_is_lost(name: str) -> None:
     text = _real(name)
-    found = chats.parse(text, file=name)
+    found = chat.parse(text, file=name)
     expected = []
     for post in re.split(r'^Guest.*m\.\n', text, flags=re.MULTILINE)[1:]:
         body, _, _ = post.partition('Post has ')
@@ -351,13 +354,13 @@ def test_no_word_of_a_real_question_or_answer_is_lost(name: str) -> None:
     assert len(expected) == len(found.pairs)
     left_out = 0
     for pair, (question, answer) in zip(found.pairs, expected, strict=True):
-        assert pair.question.split() == clean.text(question).split()
-        words = clean.text(answer).split()
+        assert pair.question.split() == characters.clean(question).split()
+        words = characters.clean(answer).split()
         kept = pair.answer.split()
         assert kept == words[: len(kept)]
         left_out += len(words) - len(kept)
     furniture = ('image', 'link card', 'click for more line')
-    words_by_kind = parsed.words(found.pieces)
+    words_by_kind = page.words(found.pieces)
     assert left_out == sum(words_by_kind[kind] for kind in furniture)
     assert sum(words_by_kind.values()) == len(text.split())
 

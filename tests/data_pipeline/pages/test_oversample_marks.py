@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline.pages import merged, parsed
+from data_pipeline.pages import merged, page
 
 PAIR = 'QUESTION: Why?\nANSWER: Because.\n'
 
@@ -83,7 +83,7 @@ def test_a_weight_is_for_the_pairs_up_to_its_end() -> None:
 def test_a_mark_without_pairs_is_reported() -> None:
     found = merged.parse(_mark('3') + PAIR + _mark('2'), file='m.md')
     assert [pair.weight for pair in found.pairs] == [2.0]
-    assert found.unknown == [(1, _mark('3').strip(), 'left out, no pair is of it')]
+    assert found.unknown == [(1, _mark('3').strip(), 'left out, no pair belongs to it')]
 
 
 def test_below_a_mark_stands_the_next_topic() -> None:
@@ -94,4 +94,4 @@ def test_below_a_mark_stands_the_next_topic() -> None:
         ('The ladder', 'Because.'),
     ]
     assert found.unknown == [(4, 'Left over', 'left out')]
-    assert parsed.words(found.pieces)['trainer mark'] == 3
+    assert page.words(found.pieces)['trainer mark'] == 3

@@ -1,13 +1,13 @@
-"""Text as a person wrote it, without what copying did to it."""
+"""Raw text cleaned of the characters that copying left in it."""
 
 import html
 import re
 
 from data_pipeline.pages import encoding
 
-# With its semicolon only: html.unescape alone reads '&copy=2' of a link as '©=2'.
+# Only with its semicolon: html.unescape reads '&copy=2' of a link as '©=2'.
 _ENTITY = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});')
-# What is changed, as sets of signs; a text that has none of them is soon done with.
+# Sets of the characters that cleaning changes: most texts have none of them.
 _ZERO_WIDTHS = '\u200b\u200e\u200f\u2060\ufeff\u00ad'
 _JOINERS = '\u200c\u200d'
 _OTHER_SPACES = '\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000'
@@ -20,14 +20,14 @@ _CHANGED = re.compile(
 )
 _ZERO_WIDTH = re.compile(
     f'[{_ZERO_WIDTHS}]'
-    # A joiner between two letters or signs beyond ASCII is theirs: it builds emoji.
+    # Between two characters beyond ASCII a joiner stays: it builds emoji.
     f'|(?<![^\x00-\x7f])[{_JOINERS}]|[{_JOINERS}](?![^\x00-\x7f])'
 )
 _SPACES = re.compile(f'[\t{_OTHER_SPACES}]')
 _BREAKS = re.compile(f'\r\n|[{_OTHER_BREAKS}]')
 _CONTROLS = re.compile(f'[{_CONTROL_SIGNS}]')
 _SURROGATES = re.compile(f'[{_SURROGATE_SIGNS}]')
-# UTF-8 that was read as latin-1 holds these: without them it is beyond repair.
+# UTF-8 read as latin-1 holds these characters; without them no repair is possible.
 _LATIN_1 = re.compile('[\x80-\x84\x86-\x9f]')
 _KINDS = {
     'entities unescaped': _ENTITY,
@@ -38,36 +38,27 @@ _KINDS = {
 }
 
 
-def text(raw: str) -> str:
+def clean(raw: str) -> str:
     """The cleaned text: no word is added, dropped or moved.
 
-    Entities are unescaped once, zero-width and control characters removed, every kind
-    of space is a space and every kind of line break a newline, lone surrogates become
-    U+FFFD, blanks at line ends go, and several blank lines become one.
+    Unescapes entities once, removes zero-width and control characters, makes every kind
+    of space a space and every kind of line break a newline, replaces lone surrogates by
+    U+FFFD, and removes blanks at line ends and all but one of several blank lines.
 
-    >>> text('Fish &amp;amp; chips&#x200B;\\r\\n\\r\\n\\r\\nfor\\xa0two ')
+    >>> clean('Fish &amp;amp; chips&#x200B;\\r\\n\\r\\n\\r\\nfor\\xa0two ')
     'Fish &amp; chips\\n\\nfor two'
     """
-    plain = _changed(raw) if _CHANGED.search(raw) else raw
-    lines = '\n'.join(line.rstrip(' ') for line in plain.split('\n'))
+    lines = '\n'.join(line.rstrip(' ') for line in _changed(raw).split('\n'))
     return re.sub(r'\n{3,}', '\n\n', lines).strip('\n').strip(' ')
 
 
-def _changed(raw: str) -> str:
-    if _LATIN_1.search(raw):
-        raw, _ = encoding.repair(raw)
-    unescaped = _ENTITY.sub(lambda match: html.unescape(match[0]), raw)
-    broken = _BREAKS.sub('\n', _SURROGATES.sub('\ufffd', unescaped))
-    return _SPACES.sub(' ', _CONTROLS.sub('', _ZERO_WIDTH.sub('', broken)))
-
-
-def line(raw: str) -> str:
-    """One raw line as the parsers compare it: cleaned, on one line, no outer blanks."""
-    return ' '.join((_changed(raw) if _CHANGED.search(raw) else raw).split())
+def clean_line(raw: str) -> str:
+    """The cleaned text on one line, without blanks at its ends."""
+    return ' '.join(_changed(raw).split())
 
 
 def census(raw: str) -> dict[str, int]:
-    """How much of each kind `text` would change in a raw text; only what is there.
+    """How many characters of each kind `clean` would change; only kinds found.
 
     >>> census('Fish &amp; chips&#x200B; for\xa0two')
     {'entities unescaped': 2, 'no-break and other spaces made spaces': 1}
@@ -76,3 +67,13 @@ def census(raw: str) -> dict[str, int]:
         return {}
     counts = {name: len(kind.findall(raw)) for name, kind in _KINDS.items()}
     return {name: count for name, count in counts.items() if count}
+
+
+def _changed(raw: str) -> str:
+    if not _CHANGED.search(raw):
+        return raw
+    if _LATIN_1.search(raw):
+        raw, _ = encoding.repair(raw)
+    unescaped = _ENTITY.sub(lambda match: html.unescape(match[0]), raw)
+    broken = _BREAKS.sub('\n', _SURROGATES.sub('\ufffd', unescaped))
+    return _SPACES.sub(' ', _CONTROLS.sub('', _ZERO_WIDTH.sub('', broken)))

@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from data_pipeline.pages import clean
-from data_pipeline.reading import sources
+from data_pipeline.pages import characters
+from data_pipeline.reading import reader
 from hax_jax import errors
 
 CHAT = (
@@ -37,7 +37,7 @@ def _write(name: str, text: str | bytes) -> pathlib.Path:
 
 def _error(*patterns: str) -> str:
     with pytest.raises(errors.InputError) as raised:
-        sources.read(patterns)
+        reader.read(patterns)
     return str(raised.value)
 
 
@@ -45,7 +45,7 @@ def test_files_of_every_layout_are_read_in_order() -> None:
     _write('b/chat.md', CHAT)
     _write('b/am.md', MERGED)
     _write('a.md', REDDIT)
-    pairs, report = sources.read(['b/*.md', '**/*.md'])
+    pairs, report = reader.read(['b/*.md', '**/*.md'])
     assert [(p.file, p.source, p.question, p.answer) for p in pairs] == [
         ('b/am.md', 'merged', 'How?', 'So.'),
         ('b/chat.md', 'chat', 'Why?', 'Because.'),
@@ -61,7 +61,7 @@ def test_the_words_of_all_kinds_are_all_the_words() -> None:
     texts = [CHAT, REDDIT, MERGED, 'Some words of nothing known.\n']
     for i, text in enumerate(texts):
         _write(f'{i}.md', text)
-    _, report = sources.read(['*.md'])
+    _, report = reader.read(['*.md'])
     words = {k: v for k, v in report.counts.items() if k.startswith('words')}
     assert sum(words.values()) == sum(len(text.split()) for text in texts)
     assert words['words: in files of unknown layout'] == 5
@@ -69,7 +69,7 @@ def test_the_words_of_all_kinds_are_all_the_words() -> None:
 
 def test_a_path_within_the_current_folder_is_relative() -> None:
     path = _write('a/chat.md', CHAT).resolve()
-    pairs, _ = sources.read([str(path)])
+    pairs, _ = reader.read([str(path)])
     assert pairs[0].file == 'a/chat.md'
 
 
@@ -79,20 +79,20 @@ def test_a_path_elsewhere_stays_as_it_was_given(
     path = _write('a/chat.md', CHAT).resolve()
     _write('b/x.md', CHAT)
     monkeypatch.chdir('b')
-    assert sources.read([str(path)])[0][0].file == path.as_posix()
-    assert sources.read(['../a/*.md'])[0][0].file == '../a/chat.md'
+    assert reader.read([str(path)])[0][0].file == path.as_posix()
+    assert reader.read(['../a/*.md'])[0][0].file == '../a/chat.md'
 
 
 def test_a_name_with_signs_of_patterns_is_a_name_first() -> None:
     _write('chat [1].md', CHAT)
-    assert sources.read(['chat [1].md'])[0][0].file == 'chat [1].md'
+    assert reader.read(['chat [1].md'])[0][0].file == 'chat [1].md'
 
 
 def test_an_empty_file_among_others_is_a_note() -> None:
     _write('a.md', b'')
     _write('b.md', ' \r\n\n')
     _write('c.md', CHAT)
-    pairs, report = sources.read(['*.md'])
+    pairs, report = reader.read(['*.md'])
     assert len(pairs) == 1
     assert report.counts['files empty'] == 2
     assert report.warnings == ['a.md is empty.', 'b.md is empty.']
@@ -103,7 +103,7 @@ def test_a_file_without_pairs_among_others_is_a_note() -> None:
     _write('a.md', 'Dear diary.\n')
     _write('b.md', 'QUESTION: Anyone?\n')
     _write('c.md', CHAT)
-    _, report = sources.read(['*.md'])
+    _, report = reader.read(['*.md'])
     assert report.warnings == [
         'a.md has no QUESTION: line, no footer and no Reddit header; nothing of it '
         'was read.',
@@ -146,14 +146,14 @@ def test_bad_input_is_named() -> None:
 
 def test_a_byte_order_mark_is_no_text() -> None:
     _write('a.md', b'\xef\xbb\xbf' + MERGED.encode())
-    pairs, report = sources.read(['a.md'])
+    pairs, report = reader.read(['a.md'])
     assert pairs[0].question == 'How?'
     assert report.warnings == []
 
 
 def test_cp1252_is_read_with_a_warning() -> None:
     _write('a.md', b'QUESTION: How\x92s that?\nANSWER: So \x97 so.\n')
-    pairs, report = sources.read(['a.md'])
+    pairs, report = reader.read(['a.md'])
     assert (pairs[0].question, pairs[0].answer) == ('How’s that?', 'So — so.')
     assert report.warnings == [
         'a.md is not UTF-8 (byte 13, 0x92); it was read as cp1252.'
@@ -162,7 +162,7 @@ def test_cp1252_is_read_with_a_warning() -> None:
 
 def test_unknown_lines_carry_file_and_line() -> None:
     _write('a.md', 'Hello there.\n' + CHAT)
-    _, report = sources.read(['a.md'])
+    _, report = reader.read(['a.md'])
     assert report.unknown_lines == ['a.md:1: Hello there. (left out)']
     assert report.counts['unknown lines'] == 1
     assert '         1  unknown lines\n' in report.summary()
@@ -170,10 +170,10 @@ def test_unknown_lines_carry_file_and_line() -> None:
 
 
 def test_cleaning_changes_characters_and_no_words() -> None:
-    assert clean.text('Fish &amp;amp; chips&#x200B;\r\n\r\n\r\nfor\xa0two ') == (
+    assert characters.clean('Fish &amp;amp; chips&#x200B;\r\n\r\n\r\nfor\xa0two ') == (
         'Fish &amp; chips\n\nfor two'
     )
-    assert clean.text('see ?a=1&copy=2 &copy; AT&T') == 'see ?a=1&copy=2 © AT&T'
-    assert clean.text('a\ud800b\u200bc\x07') == 'a\ufffdbc'
-    assert clean.text('👩\u200d🔧 o\u200dk') == '👩\u200d🔧 ok'
-    assert clean.text('one\u2028two\x0cthree\rfour') == 'one\ntwo\nthree\nfour'
+    assert characters.clean('see ?a=1&copy=2 &copy; AT&T') == 'see ?a=1&copy=2 © AT&T'
+    assert characters.clean('a\ud800b\u200bc\x07') == 'a\ufffdbc'
+    assert characters.clean('👩\u200d🔧 o\u200dk') == '👩\u200d🔧 ok'
+    assert characters.clean('one\u2028two\x0cthree\rfour') == 'one\ntwo\nthree\nfour'

@@ -1,16 +1,16 @@
-"""The line grammar of a live chat: which line can be what, seen alone."""
+"""The kinds of lines in a live chat, each recognized without its neighbours."""
 
 import functools
 import re
 from collections.abc import Collection, Iterable
 
-from data_pipeline.pages import clean, parsed
+from data_pipeline.pages import page
 
 _NUMBER = r'(?:undefined|\d[\d.,]*[KkMm]?)'
 _TAIL = (
     r'(?:Press Enter to (?:expand|collapse)|Post (?:comments )?(?:expanded|collapsed))'
 )
-# Blanks are bounded: two open runs of them side by side take quadratic time to fail.
+# Runs of blanks are bounded: two open ones side by side take quadratic time to fail.
 _GAP, _OPEN_GAP = r'\s{1,9}', r'\s{0,9}'
 _COUNT = rf'(?:(?:{_NUMBER}|no){_GAP})?'
 _FOOTER = re.compile(
@@ -19,7 +19,7 @@ _FOOTER = re.compile(
     re.IGNORECASE,
 )
 _BROKEN_NUMBER = r'(?:undefine|undefin|undefi|undef|unde|und|un|u)'
-# A footer at which the file breaks off, glued to a text or on a line of its own.
+# A footer cut short by the end of the file, glued to a text or on a line of its own.
 _BROKEN_FOOTER = re.compile(
     rf'(?:^\s{{0,9}}|(?<=\S))Post has(?:{_GAP}(?:{_NUMBER}|{_BROKEN_NUMBER}))?'
     rf'(?:{_GAP}(?:replies|replie|repli|reply|repl|rep|re|r)'
@@ -28,8 +28,8 @@ _BROKEN_FOOTER = re.compile(
 _TALLY = re.compile(
     rf'{_OPEN_GAP}(?:{_NUMBER}{_OPEN_GAP}{_TAIL}|{_TAIL}\s*$)', re.IGNORECASE
 )
-# Somebody who quotes a footer goes on in the same line; at the beginning of a line, a
-# capital begins what was glued below the footer.
+# A person who quotes a footer goes on in the same line. Below a footer that opens a
+# line, glued text begins with a capital.
 _SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
 _GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
 _NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
@@ -69,90 +69,51 @@ _HELPING_ROLE = re.compile(
 )
 _ANSWERING_ROLE = re.compile(r'advice|advisor|adviser|host|author|critic|writer', re.I)
 _DIGIT = re.compile(r'\d')
-_LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
-_LABEL = re.compile(r'[\s*_#]{0,9}(QUESTION|ANSWER)[\s*_]{0,9}:', re.IGNORECASE)
 
 
-def split_furniture(
-    lines: Iterable[parsed.Piece],
-) -> list[parsed.Piece]:
+def split_furniture(lines: Iterable[page.Piece]) -> list[page.Piece]:
     """The lines, with glued footers and tallies in pieces of their own.
 
     'Thanks.Post has 1 reply and 1 Like' -> 'Thanks.', 'Post has 1 reply and 1 Like'
     """
-    pieces: list[parsed.Piece] = []
+    pieces: list[page.Piece] = []
     for piece in lines:
-        pieces += _furniture(piece) if piece.kind == parsed.UNKNOWN else [piece]
+        pieces += _split_furniture(piece) if piece.kind == page.UNKNOWN else [piece]
     last = max((i for i, p in enumerate(pieces) if p.text.strip()), default=-1)
-    if last >= 0 and pieces[last].kind == parsed.UNKNOWN:
-        pieces[last : last + 1] = _broken_off(pieces[last])
+    if last >= 0 and pieces[last].kind == page.UNKNOWN:
+        text = pieces[last].text
+        if match := _BROKEN_FOOTER.search(text):
+            before = [(match.start(), page.UNKNOWN)] if match.start() else []
+            cuts = [*before, (len(text), 'footer')]
+            pieces[last : last + 1] = pieces[last].cut(cuts)
     return pieces
 
 
-def _furniture(piece: parsed.Piece) -> list[parsed.Piece]:
-    parts: list[parsed.Piece] = []
+def _split_furniture(piece: page.Piece) -> list[page.Piece]:
     text, at = piece.text, 0
-
-    def add(end: int, kind: str) -> None:
-        nonlocal at
-        parts.append(parsed.Piece(piece.line, text[at:end], kind))
-        at = end
-
+    cuts: list[tuple[int, str]] = []
     for match in _FOOTER.finditer(text):
         opens = not text[at : match.start()].strip()
         goes_on = _SENTENCE_GOES_ON.match(text, match.end())
         if goes_on and not (opens and _GLUED_BELOW.match(text, match.end())):
             continue
         if not opens:
-            add(match.start(), piece.kind)
-        add(match.end(), 'footer')
+            cuts.append((match.start(), page.UNKNOWN))
+        at = match.end()
+        cuts.append((at, 'footer'))
     if tally := _TALLY.match(text, at):
-        add(tally.end(), 'tally')
-    if not parts or text[at:].strip():
-        add(len(text), piece.kind)
+        at = tally.end()
+        cuts.append((at, 'tally'))
+    if not cuts or text[at:].strip():
+        cuts.append((len(text), page.UNKNOWN))
     else:
-        parts[-1].text += text[at:]
-    return parts
+        cuts[-1] = (len(text), cuts[-1][1])
+    return piece.cut(cuts)
 
 
-def _broken_off(piece: parsed.Piece) -> list[parsed.Piece]:
-    match = _BROKEN_FOOTER.search(piece.text)
-    if not match:
-        return [piece]
-    before = piece.text[: match.start()]
-    parts = [parsed.Piece(piece.line, before, piece.kind)] if before.strip() else []
-    return [*parts, parsed.Piece(piece.line, piece.text[match.start() :], 'footer')]
-
-
-def label(text: str, *, any_case: bool = False) -> str:
-    """'QUESTION' or 'ANSWER' where the line opens with that label, else ''.
-
-    Only where a label is due can it be in small letters: people begin so too.
-    """
-    head = text[:200]
-    if ':' not in head or not _LABEL_WORD.search(head):
-        return ''  # as almost every line: cleaning is slow
-    match = _LABEL.match(clean.text(head))
-    if not match or not (any_case or match[1].isupper()):
-        return ''
-    return match[1].upper()
-
-
-def split_label(piece: parsed.Piece, kind: str) -> list[parsed.Piece]:
-    """A labelled line as its label and the text after it, which is of `kind`."""
-    end = piece.text.index(':') + 1
-    if '*' in piece.text[:end] or '_' in piece.text[:end]:
-        end += len(piece.text[end:]) - len(piece.text[end:].lstrip('*_'))
-    end += piece.text[end : end + 1] == ' '
-    return [
-        parsed.Piece(piece.line, piece.text[:end], 'label'),
-        parsed.Piece(piece.line, piece.text[end:], kind),
-    ]
-
-
-@functools.lru_cache(maxsize=1024)  # each line is asked about several times
+@functools.lru_cache(maxsize=1024)  # each line is looked at several times
 def stamp(line: str) -> tuple[str, str] | None:
-    """(name, time) of a cleaned line that ends in a time, None where none does.
+    """(name, time) of a cleaned line that ends in a time, None for any other line.
 
     'Guest Jun 6, 11:05 a.m.' -> ('Guest', 'Jun 6, 11:05 a.m.')
     """
@@ -163,7 +124,7 @@ def stamp(line: str) -> tuple[str, str] | None:
 
 
 def is_guest_stamp(line: str) -> bool:
-    """Whether a cleaned line is a guest's stamp whatever stands below it."""
+    """Whether a cleaned line alone shows that it is a guest's stamp."""
     found = stamp(line)
     return found is not None and found[0] == 'Guest'
 
@@ -171,11 +132,11 @@ def is_guest_stamp(line: str) -> bool:
 def is_staff_stamp(
     line: str, known: Collection[str], *, within_text: bool = False
 ) -> bool:
-    """Whether a cleaned line opens a post of the host's or a producer's own.
+    """Whether a cleaned line opens a post that the host or a producer wrote.
 
-    `known` holds the name and role lines that stand under an avatar in this file.
-    Within somebody's text, a name and role that are not among them count only where
-    the time is glued to them: 'I met the Director today' is a sentence.
+    `known` holds the name and role lines below the avatars of this page. Within a text,
+    an unknown name and role count only with the time glued to them: 'I met the Director
+    today' is a sentence.
 
     'Marian ValeAdvice Columnist11:03 a.m.' -> True
     """
@@ -197,12 +158,12 @@ def has_digit(time: str) -> bool:
 
 
 def is_number(line: str) -> bool:
-    """Whether a cleaned line can be a count of likes standing alone: '147', '1.2K'."""
+    """Whether a cleaned line can be a count of likes by itself: '147', '1.2K'."""
     return bool(_NUMBER_ALONE.fullmatch(line))
 
 
 def role_answers(role: str) -> bool | None:
-    """True for a columnist's role, False for a producer's, None where it is neither."""
+    """True for a columnist's role, False for a producer's, None for any other."""
     if 'columnist' in role.lower():
         return True
     if _HELPING_ROLE.search(role):

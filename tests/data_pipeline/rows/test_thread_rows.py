@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from data_pipeline.collecting import collect_markdown
 from data_pipeline.pages import reddit
-from data_pipeline.reading import sources
-from data_pipeline.rows import batch_types, raw_thread, thread_pairs
+from data_pipeline.reading import read_report, reader
+from data_pipeline.rows import batches, raw_thread, thread_rows
 from hax_jax.data import records
 
 
@@ -37,11 +37,11 @@ def thread(**fields: object) -> raw_thread.RawThread:
 
 def read(
     folder: pathlib.Path, *threads: raw_thread.RawThread, tail: str = ''
-) -> tuple[list[records.QaPair], sources.ReadReport]:
+) -> tuple[list[records.QaPair], read_report.ReadReport]:
     path = folder / 'raw.jsonl'
     lines = [raw_thread.to_line(each) + '\n' for each in threads]
     path.write_text(''.join(lines) + tail, encoding='utf-8')
-    return sources.read([str(path)])
+    return reader.read([str(path)])
 
 
 def test_a_thread_is_a_pair_for_each_answer(tmp_path: pathlib.Path) -> None:
@@ -154,9 +154,9 @@ def test_a_thread_gives_the_pair_that_its_markdown_gives(
         url=f'https://www.reddit.com/r/work/comments/{ident}/who/',
     )
     markdown = reddit.parse(collect_markdown.block(made, number=1), file='a.md').pairs
-    batch = batch_types.Batch(0, 'a.md', 'a.md', 'threads')
-    result = batch_types.BatchRead()
-    thread_pairs.add(made, line=1, file=batch.name, result=result)
+    batch = batches.Batch(0, 'a.md', 'a.md', 'threads')
+    result = batches.BatchRead()
+    thread_rows.add(made, line=1, file=batch.name, result=result)
 
     def essence(pairs: list[records.QaPair]) -> list[tuple]:
         return [

@@ -1,0 +1,140 @@
+"""A written page in pieces of known kinds, and the pairs of the page."""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+
+from data_pipeline.pages import characters
+from hax_jax.data import records
+
+# Only text of these two kinds is in a pair; every other kind is left out and counted.
+QUESTION, ANSWER = 'question', 'answer'
+_WITHOUT_PAIR = {kind: f'{kind} without pair' for kind in (QUESTION, ANSWER)}
+UNKNOWN = 'unknown'
+_LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
+_LABEL = re.compile(r'[\s*_#]{0,9}(QUESTION|ANSWER)[\s*_]{0,9}:', re.IGNORECASE)
+
+
+@dataclasses.dataclass
+class Piece:
+    """A line of the page, or a part of one, and its kind."""
+
+    line: int
+    text: str
+    kind: str
+
+    @property
+    def clean(self) -> str:
+        """The text as the parsers compare it."""
+        return characters.clean_line(self.text)
+
+    @property
+    def label(self) -> str:
+        """The label that opens a piece of unknown kind; '' for every other piece."""
+        return label(self.text) if self.kind == UNKNOWN else ''
+
+    def cut(self, ends: Iterable[tuple[int, str]]) -> list['Piece']:
+        """The piece in parts, one up to each (end, kind)."""
+        parts, start = [], 0
+        for end, kind in ends:
+            parts.append(Piece(self.line, self.text[start:end], kind))
+            start = end
+        return parts
+
+    def split_label(self, kind: str) -> list['Piece']:
+        """The label of a labelled line, and the text after it as a piece of `kind`."""
+        end = self.text.index(':') + 1
+        if '*' in self.text[:end] or '_' in self.text[:end]:
+            end += len(self.text[end:]) - len(self.text[end:].lstrip('*_'))
+        end += self.text[end : end + 1] == ' '
+        return self.cut([(end, 'label'), (len(self.text), kind)])
+
+
+@dataclasses.dataclass
+class Page:
+    """One file, by its name, as its parser read it.
+
+    `pieces` holds the whole text in its order; the words of the pairs are the words of
+    the pieces of kind question and answer. `unknown` holds (line, text, where the text
+    went) for each line that no rule explains, `dropped` (line, name, reason) for each
+    post that made no pair.
+    """
+
+    file: str
+    pieces: list[Piece] = dataclasses.field(default_factory=list)
+    pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
+    counts: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
+    unknown: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
+    dropped: list[tuple[int, str, str]] = dataclasses.field(default_factory=list)
+
+    def note(self, piece: Piece, where: str) -> None:
+        """Reports a piece that no rule explains, and where its text went."""
+        self.unknown.append((piece.line, piece.text, where))
+
+    def leave_out(self, pieces: Iterable[Piece]) -> None:
+        """Reports pieces between two posts that no rule explains; marks blank ones."""
+        for piece in pieces:
+            if not piece.text.strip():
+                piece.kind = 'blank'
+            elif piece.kind == UNKNOWN:
+                self.note(piece, 'left out')
+
+    def drop(
+        self, line: int, name: str, reason: str, pieces: Iterable[Piece] = ()
+    ) -> None:
+        """Counts and reports a post that makes no pair; `pieces` are its texts."""
+        self.counts[reason] += 1
+        self.dropped.append((line, name, reason))
+        for piece in pieces:
+            piece.kind = _WITHOUT_PAIR.get(piece.kind, piece.kind)
+
+
+def raw_lines(text: str) -> list[Piece]:
+    """The lines of a page as pieces of unknown kind, numbered from 1."""
+    lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
+    return [Piece(i, line, UNKNOWN) for i, line in enumerate(lines, start=1)]
+
+
+def label(text: str, *, any_case: bool = False) -> str:
+    """'QUESTION' or 'ANSWER' where the line opens with that label, else ''.
+
+    People begin sentences with `Question:` too: give `any_case` only where a label must
+    follow.
+    """
+    head = text[:200]
+    if ':' not in head or not _LABEL_WORD.search(head):
+        return ''  # the case of almost every line, found without cleaning it
+    match = _LABEL.match(characters.clean(head))
+    if not match or not (any_case or match[1].isupper()):
+        return ''
+    return match[1].upper()
+
+
+def take_topic(between: Sequence[Piece]) -> str:
+    """The last line with text between two posts, marked as a topic; '' for none."""
+    for piece in reversed(between):
+        if piece.text.strip():
+            piece.kind = 'topic'
+            return piece.text
+    return ''
+
+
+def clean_text(pieces: Iterable[Piece], kind: str) -> str:
+    """The cleaned text of the pieces of one kind, a line each."""
+    return characters.clean('\n'.join(p.text for p in pieces if p.kind == kind))
+
+
+def words(pieces: Iterable[Piece]) -> collections.Counter[str]:
+    """The number of words (runs without blanks) of each kind."""
+    counts: collections.Counter[str] = collections.Counter()
+    for piece in pieces:
+        counts[piece.kind] += len(piece.text.split())
+    return counts
+
+
+def content_hash(question: str, answer: str) -> str:
+    """Twelve hex digits that depend on the two texts alone."""
+    return records.sha256([question, answer])[:12]

@@ -1,0 +1,165 @@
+"""Inputs to batches, and batches to pairs with an account of every line.
+
+found = inputs.find(['raw/*.jsonl', 'chats/*.md'])
+report = read_report.ReadReport()
+for batch in reader.batches_of(found):
+    result = reader.read_batch(batch)  # in any process
+    report.add(batch, result)  # in the batches' order
+report.check_pairs()
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from data_pipeline.pages import characters, encoding, layouts, page
+from data_pipeline.reading import inputs, named_datasets, read_report
+from data_pipeline.rows import (
+    batches,
+    csv_rows,
+    json_rows,
+    message_rows,
+    pair_rows,
+    thread_rows,
+)
+from hax_jax.data import records
+
+
+def read(
+    patterns: Sequence[str], *, fields: Sequence[str] = ()
+) -> tuple[list[records.QaPair], read_report.ReadReport]:
+    """Every pair of the inputs, duplicates included, as one list.
+
+    Raises:
+      InputError: a pattern matches nothing, a file is unreadable, or no pair came out.
+    """
+    report = read_report.ReadReport()
+    pairs: list[records.QaPair] = []
+    for batch in batches_of(inputs.find(patterns, fields=fields)):
+        result = read_batch(batch)
+        report.add(batch, result)
+        pairs += result.pairs
+    report.check_pairs()
+    return pairs, report
+
+
+def batches_of(
+    found: Iterable[inputs.Input], *, span_bytes: int = json_rows.SPAN_BYTES
+) -> Iterator[batches.Batch]:
+    """The batches of all inputs in their order, each made when it is asked for.
+
+    They depend on the inputs alone, not on the workers that read them.
+    """
+    ordinal = 0
+    for each in found:
+        batch = batches.Batch(
+            ordinal=0,
+            name=each.name,
+            path=each.path,
+            layout=each.layout,
+            stem=each.stem,
+            fields=each.fields,
+            source=named_datasets.source_of(each.name) if each.given else '',
+        )
+        pieces = _pieces(each, span_bytes=span_bytes)
+        # A page, or an input without rows, is one batch without fields of its own.
+        piece: dict[str, Any] | None = next(pieces, {})
+        first = True
+        while piece is not None:
+            following = next(pieces, None)
+            yield dataclasses.replace(
+                batch, ordinal=ordinal, first=first, last=following is None, **piece
+            )
+            piece, first = following, False
+            ordinal += 1
+
+
+def _pieces(each: inputs.Input, *, span_bytes: int) -> Iterator[dict[str, Any]]:
+    """For each batch of an input with rows, the fields that are the batch's own."""
+    if each.layout in inputs.LINES:
+        for start, end, line in json_rows.spans(
+            each.path, size=each.size, span_bytes=span_bytes
+        ):
+            yield {'start': start, 'end': end, 'line': line}
+    elif each.layout == 'csv':
+        start = 0
+        for columns, rows in csv_rows.spans(
+            each.path, batch_characters=span_bytes // 4
+        ):
+            end = rows[-1].end
+            yield {'columns': columns, 'rows': rows, 'start': start, 'end': end}
+            start = end
+    elif each.layout in named_datasets.KINDS:
+        for rows in named_datasets.spans(each.given):
+            yield {'rows': rows}
+
+
+def read_batch(batch: batches.Batch) -> batches.BatchRead:
+    """The pairs of a batch, and where everything in it went.
+
+    Depends only on the batch and the file that it names.
+
+    Raises:
+      InputError: the file is no text.
+    """
+    result = batches.BatchRead()
+    if batch.layout in _READERS:
+        _READERS[batch.layout](batch, result)
+        if batch.first and batch.path:
+            result.counts[f'files of layout {batch.layout}'] += 1
+    else:
+        _read_page(batch, result)
+    if batch.first:
+        result.counts['files' if batch.path else 'named data sets'] += 1
+    return result.capped()
+
+
+def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
+    """Adds the pairs of a written page; finds its layout if the batch has none.
+
+    Raises:
+      InputError: the file is no text.
+    """
+    name = batch.name
+    raw = pathlib.Path(batch.path).read_bytes()
+    text = encoding.decode(raw, name, warnings=result.warnings)
+    result.count_changes(text)
+    if not characters.clean(text):
+        result.counts['files empty'] += 1
+        result.warnings.append(f'{name} is empty.')
+        return
+    layout = batch.layout or layouts.detect(text)
+    if not layout:
+        result.counts['files of unknown layout'] += 1
+        result.words['in files of unknown layout'] += len(text.split())
+        why = 'has no QUESTION: line, no footer and no Reddit header'
+        if text.lstrip('\ufeff \t\r\n').startswith(('{', '[')):
+            why = (
+                'is JSON over many lines or in one list; give one object a line, such '
+                "as jq -c '.[]' writes"
+            )
+        result.warnings.append(f'{name} {why}; nothing of it was read.')
+        return
+    found = layouts.PARSERS[layout](text, file=name)
+    result.counts[f'files of layout {layout}'] += 1
+    result.counts += found.counts
+    result.words += page.words(found.pieces)
+    result.pairs = found.pairs
+    result.unknown = [
+        f'{name}:{line}: {unknown.strip()} ({where})'
+        for line, unknown, where in found.unknown
+    ]
+    result.dropped = [
+        f'{name}:{line}: {post} ({reason})' for line, post, reason in found.dropped
+    ]
+
+
+_READERS = {
+    'threads': thread_rows.read,
+    'pairs': pair_rows.read_lines,
+    'messages': message_rows.read,
+    'csv': csv_rows.read,
+    'tfds': named_datasets.read,
+    'hf': named_datasets.read,
+}

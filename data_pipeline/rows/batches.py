@@ -1,0 +1,141 @@
+"""A batch, the piece of an input that one worker reads, and the outcome of one."""
+
+import collections
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from data_pipeline.pages import characters
+from data_pipeline.rows import field_map
+from hax_jax.data import records
+
+Counts = collections.Counter[str]
+_LONGEST_SHOWN = 200  # characters of a line that was left out
+# The lines of each kind that a batch keeps to show people; it counts the others.
+_MOST = {'unknown': 1_000, 'dropped': 1_000, 'warnings': 20}
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A piece of one input, the same for any number of workers; small to pickle.
+
+    A batch of JSON Lines is the bytes [start, end) of the file, whose first line is
+    number `line`. A batch of CSV also has its `rows`, with `columns` naming their
+    cells. A batch of a named data set has `rows` and no `path`. Any other batch is a
+    whole file, with `layout` '' until it is read.
+
+    `ordinal` counts all batches; `first` and `last` are within the input. `stem` is the
+    file's name in ids, `source` the source of pairs whose rows name none, '' for the
+    layout. `fields` says which of a row's fields make a pair.
+    """
+
+    ordinal: int
+    name: str
+    path: str
+    layout: str
+    stem: str = ''
+    source: str = ''
+    first: bool = True
+    last: bool = True
+    start: int = 0
+    end: int = 0
+    line: int = 1
+    columns: tuple[str, ...] = ()
+    rows: tuple[Any, ...] = ()
+    fields: field_map.FieldMap | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The first part of ids: 'pairs:a' for a.jsonl, or a named data set's name."""
+        return f'{self.layout}:{self.stem}' if self.path else self.name
+
+
+@dataclasses.dataclass
+class BatchRead:
+    """The pairs of one batch, and the account of all that is in it.
+
+    `unknown`, `dropped` and `warnings` are lines for people that name file and line;
+    `more` counts the lines that `capped` removed, by kind. `num_pairs`, `sources` and
+    `flags` describe the pairs after `without_pairs`.
+    """
+
+    pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
+    counts: Counts = dataclasses.field(default_factory=Counts)
+    words: Counts = dataclasses.field(default_factory=Counts)
+    unknown: list[str] = dataclasses.field(default_factory=list)
+    dropped: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+    more: Counts = dataclasses.field(default_factory=Counts)
+    num_pairs: int = 0
+    sources: Counts = dataclasses.field(default_factory=Counts)
+    flags: Counts = dataclasses.field(default_factory=Counts)
+
+    def leave_out(self, at: str, text: str, problem: str) -> None:
+        """Reports a line of which nothing was read, `at` file:line, and its words."""
+        self.words['in lines left out'] += len(text.split())
+        shown = text.strip()
+        if len(shown) > _LONGEST_SHOWN:
+            shown = f'{shown[:_LONGEST_SHOWN]}… ({len(shown):,} characters)'
+        self.unknown.append(f'{at}: {shown} (left out: {problem})')
+
+    def count_changes(self, *raw: str) -> None:
+        """Counts the characters of raw texts that cleaning will change, by kind."""
+        for text in raw:
+            for kind, number in characters.census(text).items():
+                self.counts[f'characters: {kind}'] += number
+
+    def capped(self) -> 'BatchRead':
+        """The same with the first lines of each kind, and with its pairs counted."""
+        kept = {kind: getattr(self, kind)[:most] for kind, most in _MOST.items()}
+        more = {kind: len(getattr(self, kind)) - len(kept[kind]) for kind in kept}
+        return dataclasses.replace(
+            self,
+            **kept,
+            more=collections.Counter({kind: n for kind, n in more.items() if n}),
+            num_pairs=len(self.pairs),
+            sources=collections.Counter(pair.source for pair in self.pairs),
+            flags=collections.Counter(f for pair in self.pairs for f in pair.flags),
+        )
+
+    def without_pairs(self) -> 'BatchRead':
+        """The account alone."""
+        return dataclasses.replace(self, pairs=[])
+
+    def to_json(self) -> str:
+        """All of it as one line of JSON, in ASCII."""
+        pairs = [dataclasses.asdict(pair) for pair in self.pairs]
+        return json.dumps({**vars(self), 'pairs': pairs}, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> 'BatchRead':
+        """The BatchRead that `to_json` wrote."""
+        values = json.loads(text)
+        pairs = [
+            records.QaPair(**{**pair, 'flags': tuple(pair['flags'])})
+            for pair in values.pop('pairs')
+        ]
+        for name in ('counts', 'words', 'more', 'sources', 'flags'):
+            values[name] = collections.Counter(values[name])
+        return cls(pairs=pairs, **values)
+
+
+def pieces(
+    rows: Iterable[Any],
+    size: Callable[[Any], int],
+    *,
+    most: int,
+    most_rows: int = sys.maxsize,
+) -> Iterator[tuple[Any, ...]]:
+    """The rows in pieces: each ends at `most` characters or at `most_rows` rows."""
+    held: list[Any] = []
+    total = 0
+    for row in rows:
+        held.append(row)
+        total += size(row)
+        if total >= most or len(held) == most_rows:
+            yield tuple(held)
+            held, total = [], 0
+    if held:
+        yield tuple(held)

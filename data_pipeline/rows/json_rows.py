@@ -1,0 +1,120 @@
+"""JSON Lines: cut into spans of bytes by the parent, decoded in a worker."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from data_pipeline.pages import encoding
+from data_pipeline.rows import batches
+
+SPAN_BYTES = 2**20  # of a batch, which also gets the rest of its last line
+_BOM = b'\xef\xbb\xbf'
+_HEAD_LINES = 100
+_HEAD_BYTES = 2**20
+
+
+def head(path: str) -> list[Any]:
+    """The objects among the first lines; [] for a file that is no JSON Lines.
+
+    Its lines open with braces; a few may be damaged before one is an object.
+    """
+    objects, size = [], 0
+    with open(path, 'rb') as file:
+        for line in itertools.islice(file, _HEAD_LINES):
+            line = line if size else line.removeprefix(_BOM)
+            size += len(line)
+            if not line.strip():
+                continue
+            if not objects and not line.lstrip().startswith(b'{'):
+                return []
+            value, _ = _parse(encoding.decode_part(line)[0])
+            if isinstance(value, dict):
+                objects.append(value)
+            if size > _HEAD_BYTES:
+                break
+    return objects
+
+
+def spans(
+    path: str, *, size: int, span_bytes: int = SPAN_BYTES
+) -> Iterator[tuple[int, int, int]]:
+    """(start, end, first line's number) of each span, cut behind newlines.
+
+    Reads `size` bytes, not what is appended to the file meanwhile.
+    """
+    start, line = 0, 1
+    with open(path, 'rb') as file:
+        while start < size and (held := file.read(min(span_bytes, size - start))):
+            if not held.endswith(b'\n'):
+                held += file.readline()
+            end = min(start + len(held), size)
+            yield start, end, line
+            line += held.count(b'\n')
+            start = end
+
+
+def rows(
+    batch: batches.Batch, result: batches.BatchRead
+) -> Iterator[tuple[int, dict[str, Any], str]]:
+    """(line number, object, text) of each JSON object; `result` gets the other lines.
+
+    A last line without its newline that is no JSON is torn, as a collector at work
+    leaves it: it is counted, not reported as unknown.
+    """
+    with open(batch.path, 'rb') as file:
+        file.seek(batch.start)
+        raw = file.read(batch.end - batch.start)
+    if batch.start == 0:
+        raw = raw.removeprefix(_BOM)
+    lines = raw.split(b'\n')
+    for number, line in enumerate(lines, start=batch.line):
+        if not line.strip():
+            continue
+        at = f'{batch.name}:{number}'
+        text, note = encoding.decode_part(line)
+        value, problem = _parse(text)
+        is_torn = bool(problem) and number == batch.line + len(lines) - 1
+        if note and not is_torn:
+            result.counts['lines that are not UTF-8'] += 1
+            result.warnings.append(f'{at} {note}.')
+        if is_torn:
+            result.counts['torn last lines'] += 1
+            result.words['in torn last lines'] += len(text.split())
+            result.warnings.append(
+                f'{at} is a last line that was not written to its end (is its '
+                'collector still at work?); it was left out.'
+            )
+        elif problem:
+            result.leave_out(at, text, problem)
+        else:
+            result.counts['JSON lines'] += 1
+            if isinstance(value, dict):
+                yield number, value, text
+            else:
+                problem = f'a {type(value).__name__}, not an object'
+                result.leave_out(at, text, problem)
+
+
+def num_words(value: Any) -> int:
+    """The words of all the texts within a JSON value."""
+    words, stack = 0, [value]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, str):
+            words += len(each.split())
+        elif isinstance(each, dict):
+            stack += each.values()
+        elif isinstance(each, list | tuple):
+            stack += each
+    return words
+
+
+def _parse(text: str) -> tuple[Any, str]:
+    """A line's value and '', or None and the problem."""
+    try:
+        return json.loads(text), ''
+    except RecursionError:
+        return None, 'its brackets are nested too deep'
+    except ValueError as error:
+        return None, f'no JSON: {error}'
