@@ -23,7 +23,7 @@ LIBRARY = {
     'formats': 'errors files hub config data model',
     'sampling': 'errors files json_lines config devices data model',
     'watch': 'errors files json_lines config devices data model program',
-    'runs': 'errors files config devices data model formats',
+    'runs': 'errors files config devices data model program formats',
     'evaluation': 'errors config devices data model runs',
     'training': 'errors files json_lines config devices data model program formats '
     'sampling watch runs evaluation',
