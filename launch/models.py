@@ -5,15 +5,11 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-import jax
-from flax import nnx
 from jax.sharding import Mesh
 
 from hax_jax import errors
 from hax_jax.data import text
-from hax_jax.devices import mesh
-from hax_jax.model import gpt2, param_tree
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import restore, run_folder
 from hax_jax.sampling import generation
 
 
@@ -56,10 +52,14 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
             )
             continue
         try:
-            found = _find(path, own_step if step is None else step)
+            run_folder.read_run(pathlib.Path(path))
+            at = restore.find_step(
+                pathlib.Path(path), own_step if step is None else step
+            )
         except errors.InputError as error:
             problems.append(str(error))
             continue
+        found = Chosen(path, at.step, at.why)
         if _key(found) in map(_key, chosen):
             problems.append(f'--workdir={given} is step {found.step} again; remove it.')
         chosen.append(found)
@@ -74,10 +74,10 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
     Raises:
       InputError: as `restore.load`.
     """
-    loaded = restore.load(chosen.workdir, step=chosen.step, base=base)
-    model = _spread(loaded.model, on) if on.shape['tensor'] > 1 else loaded.model
+    mesh = on if on.shape['tensor'] > 1 else None
+    loaded = restore.load(chosen.workdir, step=chosen.step, base=base, mesh=mesh)
     return Model(
-        generator=generation.Generator(model, loaded.tokenizer, mesh=on),
+        generator=generation.Generator(loaded.model, loaded.tokenizer, mesh=on),
         tokenizer=loaded.tokenizer,
         n_positions=loaded.model_config.n_positions,
     )
@@ -94,37 +94,3 @@ def _split(given: str) -> tuple[str, int | None]:
 def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:
     """The same for a folder however it is written."""
     return pathlib.Path(chosen.workdir).resolve(), chosen.step
-
-
-def _find(workdir: str, step: int | None) -> Chosen:
-    folder = pathlib.Path(workdir)
-    run_folder.read_run(folder)
-    path = folder / run_folder.CHECKPOINTS
-    steps = []
-    if path.is_dir():
-        with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
-            steps = checkpoints.steps()
-    if not steps:
-        raise errors.InputError(
-            f'{folder} has no checkpoint yet; let launch.train reach one.'
-        )
-    if step is None:
-        return Chosen(workdir, *run_folder.choose_step(steps))
-    there = sorted(s.step for s in steps)
-    if step not in there:
-        raise errors.InputError(
-            f'{folder} has no checkpoint of step {step}; it has '
-            f'{", ".join(map(str, there))}.'
-        )
-    return Chosen(workdir, step, 'as asked')
-
-
-def _spread(model: gpt2.Gpt2, on: Mesh) -> gpt2.Gpt2:
-    graphdef, params = nnx.split(model)
-    params = jax.tree_util.tree_map_with_path(
-        lambda path, x: jax.device_put(
-            x, mesh.parameter_sharding(on, param_tree.dotted(path), x.shape)
-        ),
-        params,
-    )
-    return nnx.merge(graphdef, params)

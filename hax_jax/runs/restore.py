@@ -109,15 +109,13 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
       InputError: the run has no checkpoint, or none at `step`.
     """
     path = folder / run_folder.CHECKPOINTS
-    if not path.is_dir():
-        raise errors.InputError(
-            f'{folder} has no checkpoint yet; let launch.train reach one.'
-        )
-    with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
-        steps = checkpoints.steps()
+    steps = []
+    if path.is_dir():
+        with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
+            steps = checkpoints.steps()
     if not steps:
         raise errors.InputError(
-            f'{folder} has no whole checkpoint yet; let launch.train reach one.'
+            f'{folder} has no checkpoint yet; let launch.train reach one.'
         )
     losses = {saved.step: saved.validation_loss for saved in steps}
     why = 'as asked'
@@ -125,8 +123,8 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
         step, why = run_folder.choose_step(steps)
     elif step not in losses:
         raise errors.InputError(
-            f'there is no checkpoint {path / str(step)}; the steps of this run are '
-            f'{list(losses)}.'
+            f'{folder} has no checkpoint of step {step}; it has '
+            f'{", ".join(map(str, sorted(losses)))}.'
         )
     return Chosen(step, why, losses[step])
 
@@ -170,8 +168,9 @@ def build(
     *,
     lora_settings: schema.LoraConfig | None = None,
     dtype: str,
+    mesh: Mesh | None = None,
 ) -> gpt2.Gpt2:
-    """A model of these parameters on the first device, to sample or to compare with.
+    """A model of these parameters on the first device, or sharded over `mesh`.
 
     With adapters they are the base's and the adapter's, which is not merged. Attention
     is 'xla': the implementation that trained may not run here.
@@ -180,7 +179,7 @@ def build(
         dataclasses.replace(model, attention='xla'),
         lora_settings or schema.LoraConfig(rank=0),
         compute_dtype=dtype,
-        mesh=None,
+        mesh=mesh,
     )
     params = param_tree.place_like(described.params, parameters)
     frozen = param_tree.place_like(described.frozen, parameters)
@@ -189,18 +188,25 @@ def build(
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A run's model, adapters merged, on the first device, in the run's dtype."""
+    """A run's model, adapters merged, in the run's dtype."""
 
     model: gpt2.Gpt2
     model_config: schema.ModelConfig
     tokenizer: text.Tokenizer
     step: int
     why: str
-    run_config: schema.Config
 
 
-def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
+def load(
+    workdir: str,
+    *,
+    step: int | None = None,
+    base: str = '',
+    mesh: Mesh | None = None,
+) -> Loaded:
     """The model of a run: at `step`, else at its best step, else at its latest.
+
+    It lies on the first device, or sharded over `mesh`.
 
     Raises:
       InputError: there is no such run or step, its base is not what it was, or it knows
@@ -210,16 +216,15 @@ def load(workdir: str, *, step: int | None = None, base: str = '') -> Loaded:
     run = run_folder.read_run(folder)
     check_template(folder, run)
     found = parts(workdir, step=step, base=base)
-    run_config = run_folder.read_config(folder)
     sizes = lora_merge.merged_model(found.model, found.lora)
-    model = build(sizes, found.merged(), dtype=run_folder.compute_dtype(run_config))
+    dtype = run_folder.compute_dtype(run_folder.read_config(folder))
+    model = build(sizes, found.merged(), dtype=dtype, mesh=mesh)
     return Loaded(
         model=model,
         model_config=model.model,
         tokenizer=text.load_tokenizer(str(folder / run_folder.TOKENIZER)),
         step=found.step,
         why=found.why,
-        run_config=run_config,
     )
 
 
