@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """What the user gave is wrong; the message names it, what is accepted, the remedy.
+    """The user's input is wrong; the message names it, the accepted values, a remedy.
 
     Programs print it alone, without a traceback, and exit with code 2.
     """

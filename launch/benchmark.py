@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.benchmark import benchmark, parts, timing
+from hax_jax.benchmark import measures, parts, workloads
 from hax_jax.config import convert, schema
 from hax_jax.data import records
 from hax_jax.devices import runtime
@@ -49,7 +49,7 @@ _NEW = flags.DEFINE_integer('new_tokens', 128, 'Tokens of each answer in generat
 _PROFILE = flags.DEFINE_string(
     'profile',
     '',
-    'A folder for a trace of 3 steps; what they spend most on is printed.',
+    'A folder for a trace of 3 steps; the costliest operations are printed.',
 )
 _FIRST_STEP = flags.DEFINE_string(
     'first_step',
@@ -60,7 +60,7 @@ _FIRST_STEP = flags.DEFINE_string(
 
 def main() -> None:
     batch_sizes = _check()
-    run = benchmark.with_sizes(launch_flags.CONFIG.value())
+    run = workloads.with_sizes(launch_flags.CONFIG.value())
     _check_room(run)
     runtime.start()
     if _FIRST_STEP.value:
@@ -70,7 +70,7 @@ def main() -> None:
     wanted = _ONLY.value or list(PARTS)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        cache = benchmark.synthetic_cache(
+        cache = workloads.synthetic_cache(
             folder / 'cache',
             run,
             num_rows=4 * run.train.batch_size,
@@ -90,7 +90,7 @@ def main() -> None:
                 _print('generation', figures)
         if 'input' in wanted:
             for reader in schema.READERS:
-                rate = timing.input_rate(setup, reader=reader, num_batches=200)
+                rate = measures.input_rate(setup, reader=reader, num_batches=200)
                 _print('input', {'reader': reader, 'batches_per_second': rate})
         for reader in schema.READERS if 'startup' in wanted else ():
             _print('startup', _startup(cache.path, reader))
@@ -134,7 +134,7 @@ def _check_room(run: schema.Config) -> None:
 
 def _training(setup: run_setup.Setup, folder: pathlib.Path, wanted: list[str]) -> None:
     repeats = _REPEATS.value
-    training = benchmark.Training(setup)
+    training = workloads.Training(setup)
     if 'train' in wanted:
         _print('train', parts.train(training, repeats=repeats))
     if _PROFILE.value:
@@ -149,7 +149,7 @@ def _training(setup: run_setup.Setup, folder: pathlib.Path, wanted: list[str]) -
 def _first_step(run: schema.Config, cache: pathlib.Path) -> None:
     """From a start to a finished step, as launch.train does it."""
     setup = run_setup.prepare(run, records.open_cache(cache))
-    training = benchmark.Training(setup, reader=run.data.reader)
+    training = workloads.Training(setup, reader=run.data.reader)
     _print('first_step', {'compile_seconds': training.compile_seconds})
 
 

@@ -8,7 +8,7 @@ from data_pipeline import dataset, pack
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
-from hax_jax.evaluation import evaluate, scorer
+from hax_jax.evaluation import candidates, evaluate
 from hax_jax.program import entry
 
 
@@ -16,14 +16,14 @@ from hax_jax.program import entry
 class WithRows:
     """A model and the packed rows that it is evaluated on."""
 
-    candidate: scorer.Candidate
+    candidate: candidates.Candidate
     data: schema.DataConfig
     cache: records.PackedCache
     notes: list[str]
 
 
 def pack_for(
-    candidates: Sequence[scorer.Candidate],
+    candidates: Sequence[candidates.Candidate],
     *,
     data: str,
     split: str,

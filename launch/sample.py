@@ -47,7 +47,7 @@ _STEM = flags.DEFINE_string(
     'stem', None, "What each answer begins with, in place of the prompts' own stems."
 )
 _OUTPUT = flags.DEFINE_string(
-    'output', '', 'JSONL file to append to; what it has already is not made again.'
+    'output', '', 'JSONL file to append to; answers that it has are not made again.'
 )
 _TABLE = flags.DEFINE_string(
     'table',

@@ -11,32 +11,32 @@ from typing import Any
 
 import jax
 
-from hax_jax.benchmark import benchmark, timing
+from hax_jax.benchmark import measures, workloads
 from hax_jax.config import schema
 from hax_jax.runs import run_folder
 from hax_jax.watch import profiling
 
 
-def train(training: benchmark.Training, *, repeats: int) -> dict[str, Any]:
+def train(training: workloads.Training, *, repeats: int) -> dict[str, Any]:
     """Seconds of a step, and its share of the FLOP/s that a large product reaches."""
     setup = training.setup
     dtype = run_folder.compute_dtype(setup.run)
     size = 2048 if jax.default_backend() == 'cpu' else 8192
-    peak = timing.matmul_flops(dtype, size=size, repeats=repeats)
+    peak = measures.matmul_flops(dtype, size=size, repeats=repeats)
     peak *= setup.mesh.size
-    step = timing.Spread.of([training.step() for _ in range(repeats)])
+    step = measures.Spread.of([training.step() for _ in range(repeats)])
     positions = setup.run.train.batch_size * setup.run.data.seq_len
     return {
         'step_seconds': dataclasses.asdict(step),
         'positions_per_second': positions / step.median,
         'compile_seconds': training.compile_seconds,
         'matmul_flops_per_second': peak,
-        'share_of_matmul_peak': timing.step_flops(setup) / step.median / peak,
-        'peak_memory_bytes': benchmark.peak_memory(),
+        'share_of_matmul_peak': measures.step_flops(setup) / step.median / peak,
+        'peak_memory_bytes': workloads.peak_memory(),
     }
 
 
-def profile(training: benchmark.Training, folder: pathlib.Path) -> dict[str, Any]:
+def profile(training: workloads.Training, folder: pathlib.Path) -> dict[str, Any]:
     """Traces 3 steps into the folder; the operations that take most of their time."""
     with jax.profiler.trace(str(folder)):
         for _ in range(3):
@@ -45,9 +45,9 @@ def profile(training: benchmark.Training, folder: pathlib.Path) -> dict[str, Any
     return {'folder': str(folder), 'share_of_device_time': shares}
 
 
-def evaluation(training: benchmark.Training, *, repeats: int) -> dict[str, Any]:
+def evaluation(training: workloads.Training, *, repeats: int) -> dict[str, Any]:
     setup = training.setup
-    seconds, compiled = timing.evaluation(setup, training.state, repeats=repeats)
+    seconds, compiled = measures.evaluation(setup, training.state, repeats=repeats)
     positions = setup.cache.num_rows('validation') * setup.run.data.seq_len
     return {
         'seconds': dataclasses.asdict(seconds),
@@ -57,10 +57,10 @@ def evaluation(training: benchmark.Training, *, repeats: int) -> dict[str, Any]:
 
 
 def checkpoint(
-    training: benchmark.Training, folder: pathlib.Path, *, repeats: int
+    training: workloads.Training, folder: pathlib.Path, *, repeats: int
 ) -> dict[str, Any]:
     """Seconds to save and restore, at most 3 times."""
-    times = timing.checkpointing(
+    times = measures.checkpointing(
         training.setup, training.state, folder, repeats=min(repeats, 3)
     )
     size = sum(x.nbytes for x in jax.tree.leaves(training.state.params))
@@ -77,15 +77,15 @@ def generate(
     repeats: int,
 ) -> Iterator[dict[str, Any]]:
     """Seconds of a batch of answers, at most 5 times for each size."""
-    model = benchmark.random_model(run.model, dtype=run_folder.compute_dtype(run))
+    model = workloads.random_model(run.model, dtype=run_folder.compute_dtype(run))
     for batch_size in batch_sizes:
-        generation = benchmark.Generation(
+        generation = workloads.Generation(
             model,
             batch_size=batch_size,
             prompt_tokens=prompt_tokens,
             new_tokens=new_tokens,
         )
-        seconds = timing.Spread.of([generation.run() for _ in range(min(repeats, 5))])
+        seconds = measures.Spread.of([generation.run() for _ in range(min(repeats, 5))])
         yield {
             'batch_size': batch_size,
             'prompt_tokens': prompt_tokens,

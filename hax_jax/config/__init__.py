@@ -1,4 +1,4 @@
-"""What to train and how to sample: configs, checked before any work begins.
+"""Configs of training and sampling, checked before any work begins.
 
 In: a draft that a config file and flags edited, or a run's config.json. Out: frozen
 dataclasses, or one InputError with every problem. Start at schema.py, the fields; then

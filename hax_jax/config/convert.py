@@ -168,7 +168,7 @@ def _fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
 
 
 def _read(values: Mapping[str, Any], kind: type[_Schema]) -> tuple[_Schema, list[str]]:
-    """(the dataclass, what is wrong); a field that is wrong has its default."""
+    """(the dataclass, its problems); a field with a problem has its default."""
     fields = _fields(kind)
     right, wrong = {}, []
     for name, value in flatten(values).items():

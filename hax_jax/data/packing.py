@@ -16,9 +16,9 @@ _BATCH = 1024  # pairs encoded at a time
 class Tokenized:
     """A split's sequences and the ledger of its tokens.
 
-    `counts` has, in tokens unless it says pairs: what was `read`, what of it was
-    `dropped` with its pair or `shortened` away, and what was `added` (cut marks, and
-    the context that the later parts of a split answer repeat). They add up:
+    `counts` are tokens, but for `pairs_read`: those `read`, those `dropped` with their
+    pair, those `shortened` away, and those `added` (cut marks, and the context that the
+    later parts of a split answer repeat). They add up:
     read - dropped - shortened + added = the tokens in `pairs`.
     `dropped_ids`, `shortened_ids` and `split_ids` name the pairs.
     """
@@ -149,6 +149,14 @@ def _sequence(
     )
 
 
+def shifted(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(inputs, targets) of one sequence: the only place where labels are shifted.
+
+    [8, 7, 1] -> [8, 7], [7, 1]: the target at a place is the token after its input.
+    """
+    return ids[:-1], ids[1:]
+
+
 def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Rows of indices whose lengths fit in `capacity`: longest first, tightest row.
 
@@ -201,12 +209,10 @@ def pack(
         for segment_id, index in enumerate(indices, start=1):
             pair = pairs[index]
             end = start + len(pair.ids) - 1
-            # The target at position p is the token after it: the first answer token is
-            # the target of the prompt's last token.
+            # The first answer token is the target of the prompt's last token.
             prompt_end = start + pair.prompt_length - 1
             place = (row, slice(start, end))
-            features['inputs'][place] = pair.ids[:-1]
-            features['targets'][place] = pair.ids[1:]
+            features['inputs'][place], features['targets'][place] = shifted(pair.ids)
             features['loss_weights'][row, start:prompt_end] = question_weight
             features['loss_weights'][row, prompt_end:end] = 1.0
             features['segment_ids'][place] = segment_id
@@ -229,7 +235,7 @@ def pack(
 
 
 def count_positions(split: records.PackedSplit) -> dict[str, int]:
-    """Where each position went: prompt, answer or padding. They add up to the rows."""
+    """Positions by use: prompt, answer and padding add up to all positions."""
     prompt = sum(s.prompt_end - s.start for s in split.segments)
     answer = sum(s.end - s.prompt_end for s in split.segments)
     positions = split.num_rows * split.length

@@ -1,9 +1,9 @@
-"""Every record that passes between the rooms, and the packed cache's schema on disk.
+"""The records that pass between folders, and the packed cache on disk.
 
 A packed cache is one folder, `<data>/packed/<key>/`, written whole or not at all:
 
-    meta.json                 what made it, the counts that add up, a fingerprint
-    tokenizer/                the files of the tokenizer whose ids these are
+    meta.json                 its tokenizer and lengths, counts, a fingerprint
+    tokenizer/                the files of the tokenizer that made the ids
     <split>/inputs.npy        [R, T] token ids
     <split>/targets.npy       [R, T] token ids, shifted once, before packing
     <split>/loss_weights.npy  [R, T] float32, 0.0 where nothing is learned
@@ -31,10 +31,10 @@ FEATURES = ('inputs', 'targets', 'loss_weights', 'segment_ids', 'positions')
 class QaPair:
     """One cleaned question with its answer, as it stands in the dataset.
 
-    `group` is what the split keeps together (a Reddit post's id, a chat file's name).
-    `score` is the source's vote count, 0 where it has none; `time` is the source's own
-    time stamp as text, '' where it has none; `flags` name what is unusual about it.
-    `weight` is how often its source wants it seen in training, 1.0 unless it says so.
+    Pairs of one `group` stay in one split (a Reddit post's id, a chat file's name).
+    `score` is the source's vote count, 0 without one; `time` is the source's own time
+    stamp as text, '' without one; `flags` name oddities. `weight` says how often the
+    source wants the pair seen in training, by default 1.0.
     """
 
     id: str
@@ -52,7 +52,7 @@ class QaPair:
 
 
 def kind(source: str) -> str:
-    """What a source is one of: 'reddit:relationships' -> 'reddit', 'chat' -> 'chat'."""
+    """The kind of a source: 'reddit:relationships' -> 'reddit', 'chat' -> 'chat'."""
     return source.partition(':')[0]
 
 
@@ -60,8 +60,8 @@ def kind(source: str) -> str:
 class TokenizedPair:
     """One training sequence: prompt, answer, then EOS unless a later part follows.
 
-    `ids[:prompt_length]` is context that teaches nothing about answers: the prompt and,
-    in the later parts of a split answer, the end of the part before.
+    `ids[:prompt_length]` is context without answer tokens to learn: the prompt and, in
+    the later parts of a split answer, the end of the part before.
     """
 
     ordinal: int

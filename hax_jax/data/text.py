@@ -1,4 +1,4 @@
-"""Tokenizers, lossless both, and the one prompt template.
+"""The two tokenizers, both lossless, and the one prompt template.
 
     QUESTION:
     {question}
@@ -39,7 +39,7 @@ _PROBE = 'Two  spaces,\nnew line ' + ''.join(
 
 @runtime_checkable
 class Decoder(Protocol):
-    """What it takes to end and to read a model's answer: less than a tokenizer."""
+    """The part of a tokenizer that ends and reads a model's answer."""
 
     vocab_size: int
     eos_id: int
@@ -51,10 +51,10 @@ class Decoder(Protocol):
 
 @runtime_checkable
 class Tokenizer(Decoder, Protocol):
-    """What the two tokenizers share. `decode(encode(s)) == s` for any Unicode text.
+    """The interface of both tokenizers: `decode(encode(s)) == s` for any Unicode text.
 
-    `num_replaced` counts the characters that `encode` could not keep: U+2581 alone, in
-    SentencePiece alone, which reads it as a space.
+    `num_replaced` counts the characters that `encode` could not keep: only U+2581, and
+    only in SentencePiece, which reads it as a space.
     """
 
     fingerprint: str

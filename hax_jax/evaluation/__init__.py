@@ -1,0 +1,6 @@
+"""Scores of a model on a split, and two models compared pair by pair.
+
+In: a model's abstract description and parameters, a packed cache. Out: nats per token,
+accuracy and EOS health by source, and a paired difference with its interval.
+Start reading at evaluate.py; candidates.py loads a model that is not in training.
+"""

@@ -42,7 +42,7 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class PairScore:
-    """What a model makes of one pair, all its segments together.
+    """The scores of one pair, all its segments together.
 
     `answer` counts EOS too, as training does. `eos` is EOS alone, where the answer
     ends: one token, or none if the split lacks the answer's last part.
@@ -79,7 +79,7 @@ def evaluate(
     sharding: NamedSharding,
     batch_size: int,
 ) -> Evaluation:
-    """Evaluates every row of a split; `score_step` is train_step's eval step.
+    """Evaluates every row of a split; `score_step` is eval_step's, bound to parameters.
 
     Bit-equal when repeated, and without effect on training: no random numbers, every
     row once, sums in float64 in the order of the rows.
@@ -110,7 +110,7 @@ def evaluate(
 
 
 def require_rows(cache: records.PackedCache, split: str) -> None:
-    """Raises InputError if there is nothing in a split to evaluate."""
+    """Raises InputError if a split is not there, or is empty."""
     if split not in cache.meta['splits']:
         raise errors.InputError(
             f'{split!r} is not a split of {cache.path}; use one of '

@@ -1,6 +1,6 @@
 """Two models on the same pairs: which is better, by how much, and how sure that is.
 
-Each pair's difference is taken first, so that what makes a pair hard for both cancels
+The difference is taken pair by pair, so a pair that is hard for both models cancels
 out. The statistic is a ratio over all pairs: the sum of the differences over the sum of
 the tokens (or bytes), as the loss itself is. Pairs of one group (a chat, a post) are
 not independent, so groups are what is drawn.

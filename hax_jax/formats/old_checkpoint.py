@@ -158,7 +158,7 @@ def _problems_of_keys(stored: dict[str, Any]) -> list[str]:
 
 
 def _notes(stored: dict[str, Any]) -> list[str]:
-    """What of the file is not taken over."""
+    """The parts of the file that the import leaves out."""
     notes = []
     state = stored.get('optimizer_state_dict')
     if isinstance(state, dict):

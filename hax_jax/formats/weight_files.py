@@ -152,7 +152,7 @@ def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
         names = list(file.keys())
     tensors = {}
     for name in names:
-        # Opened for each tensor: what one mapping has read stays in memory with it.
+        # Opened anew for each tensor: a mapping keeps in memory all that it has read.
         with safetensors.safe_open(path, framework='numpy') as file:
             tensors[name] = _float32(file.get_tensor(name))
     return tensors

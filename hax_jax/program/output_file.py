@@ -57,7 +57,7 @@ def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
 
 
 def new_folder(name: str, path: pathlib.Path) -> list[str]:
-    """What keeps `--name=path` from being made as a new folder; [] if nothing does."""
+    """The reasons why `--name=path` can't be made as a new folder; [] if it can."""
     if os.path.lexists(path):
         return [f'--{name}={path} exists; give a new name, or move it away.']
     folder = path.parent

@@ -6,17 +6,18 @@ import pathlib
 import jax
 
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.devices import peaks
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import eval_samples, history, run_setup, train_step
 from hax_jax.training import train_state as ts
 from hax_jax.watch import (
+    flops,
     layer_metrics,
     metrics,
     profiling,
     stopwatch,
-    throughput,
     tracking,
     verdicts,
 )
@@ -164,11 +165,11 @@ def _make_report(
         late=late,
         watch=watch,
         trackers=trackers,
-        flops_per_token=throughput.flops_per_token(
+        flops_per_token=flops.flops_per_token(
             trained,
             frozen,
             n_embd=setup.run.model.n_embd,
             seq_len=setup.run.data.seq_len,
         ),
-        peak_flops=throughput.peak_of_all_devices(),
+        peak_flops=peaks.peak_of_all_devices(),
     )

@@ -1,4 +1,4 @@
-"""What a run reports: JSON lines on disk, progress on the terminal."""
+"""The reports of a run: JSON lines on disk, progress on the terminal."""
 
 import json
 import math
@@ -67,8 +67,8 @@ class Report:
     ) -> None:
         """`late` false reads at once: for a loop that waits for each step anyway.
 
-        `trackers` get each line too. With `peak_flops` (of all devices; 0.0 is not
-        known) each line has `mfu`.
+        `trackers` get each line too. With `peak_flops` (of all devices; 0.0 where it is
+        unknown) each line has `mfu`.
         """
         self._main = jax.process_index() == 0
         self._file, self._trackers = None, trackers
@@ -96,7 +96,7 @@ class Report:
             self._write_unread()
 
     def layers(self, step: int, names: list[str], values: jax.Array) -> None:
-        """Keeps `layer_metrics.measure`'s norms, to be written with the interval."""
+        """Keeps the norms of `layer_metrics.norms`, to be written with the interval."""
         self._layers.append((step, names, values))
 
     def devices_work(self) -> bool:
@@ -116,7 +116,7 @@ class Report:
     def flush(self) -> None:
         """Waits for the steps so far and writes each interval that is complete.
 
-        Call it before what is no training.
+        Call before evaluating or saving.
 
         Raises:
           FloatingPointError: a loss is not finite.
@@ -134,45 +134,30 @@ class Report:
         # The devices have just ended the interval's last step: reading waited for it.
         self._watch.lap('step')
         parts = self._watch.take()
-        seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
-        weight = sum(m['weight'] for m in read)
-        tokens = sum(m['tokens'] for m in read)
-        values = {
-            'loss': sum(m['loss'] * m['weight'] for m in read) / max(weight, 1e-6),
-            'grad_norm': max(m['grad_norm'] for m in read),
-            'learning_rate': read[-1]['learning_rate'],
-            'steps': len(read),
-            'tokens': tokens,
-            'weight': weight,
-        }
+        values = _interval_values(read, parts)
         where = f'in the steps up to {step}'
         _require_finite(values['loss'], where)
         _require_finite(values['grad_norm'], where, what='gradient norm')
-        if 'z_loss' in read[-1]:
-            values['z_loss'] = sum(m['z_loss'] * m['weight'] for m in read)
-            values['z_loss'] /= max(weight, 1e-6)
-        if 'lost_updates' in read[-1]:
-            values['lost_updates'] = read[-1]['lost_updates']
-            problem = verdicts.lost_updates_problem(values['lost_updates'])
-            if problem and not self._warned:
-                self.note(f'step {step}: {problem}')
-            self._warned = self._warned or bool(problem)
-        values['tokens_per_second'] = tokens / seconds
-        values['trained_tokens_per_second'] = weight / seconds
+        problem = verdicts.lost_updates_problem(values.get('lost_updates', 0.0))
+        if problem and not self._warned:
+            self.note(f'step {step}: {problem}')
+        self._warned = self._warned or bool(problem)
+        rate, trained_rate = (
+            values[name] for name in ('tokens_per_second', 'trained_tokens_per_second')
+        )
         words = ''
         if self._peak_flops:
-            flops = self._flops_per_token * tokens / seconds
-            values['mfu'] = flops / self._peak_flops
+            values['mfu'] = self._flops_per_token * rate / self._peak_flops
             words = f' mfu {values["mfu"]:.1%}'
-        self._progress.leave_out(parts.get('start', 0.0) + parts.get('compile', 0.0))
         values['seconds'] = {part: round(value, 4) for part, value in parts.items()}
+        self._progress.leave_out(parts.get('start', 0.0) + parts.get('compile', 0.0))
         self._write_layers(step)
         self._write('train', step, values)
         if self._main:
             self._progress.show(
                 f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
-                f'grad {values["grad_norm"]:.2f} {values["tokens_per_second"]:,.0f} '
-                f'tokens/s ({values["trained_tokens_per_second"]:,.0f} trained){words}',
+                f'grad {values["grad_norm"]:.2f} {rate:,.0f} tokens/s '
+                f'({trained_rate:,.0f} trained){words}',
                 at=step,
             )
 
@@ -214,6 +199,36 @@ class Report:
             self._file.close()
         if self._trackers:
             self._trackers.close()
+
+
+def _interval_values(
+    read: list[dict[str, float]], parts: dict[str, float]
+) -> dict[str, Any]:
+    """The line of an interval of steps: means by weight, rates by the seconds of parts.
+
+    Rates count the time of data and step alone.
+    """
+    weight, tokens = (sum(m[name] for m in read) for name in ('weight', 'tokens'))
+    seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
+
+    def mean(name: str) -> float:
+        return sum(m[name] * m['weight'] for m in read) / max(weight, 1e-6)
+
+    values: dict[str, Any] = {
+        'loss': mean('loss'),
+        'grad_norm': max(m['grad_norm'] for m in read),
+        'learning_rate': read[-1]['learning_rate'],
+        'steps': len(read),
+        'tokens': tokens,
+        'weight': weight,
+    }
+    if 'z_loss' in read[-1]:
+        values['z_loss'] = mean('z_loss')
+    if 'lost_updates' in read[-1]:
+        values['lost_updates'] = read[-1]['lost_updates']
+    values['tokens_per_second'] = tokens / seconds
+    values['trained_tokens_per_second'] = weight / seconds
+    return values
 
 
 def _require_finite(value: float, where: str, *, what: str = 'loss') -> None:

@@ -1,4 +1,4 @@
-"""A trace of a few steps by JAX's profiler: what the devices did, and when."""
+"""A trace of a few steps by JAX's profiler."""
 
 import collections
 import pathlib
@@ -24,8 +24,8 @@ class Profiler:
     def at(self, step: int, computed: Any) -> str:
         """Call it after each step and before the first; says what it wrote, or ''.
 
-        `computed` is what the step gave: the trace begins and ends when that is done,
-        so it holds the named steps and no others.
+        `computed` are the step's results: the trace begins and ends when they are
+        ready, so it holds the named steps and no others.
         """
         if step == self._first:
             jax.block_until_ready(computed)
@@ -52,7 +52,7 @@ class Profiler:
 
 
 def costliest(folder: pathlib.Path, *, count: int) -> dict[str, float]:
-    """What the devices spent most of a trace's time on: operation -> its share of it.
+    """The costliest operations of a trace: operation -> its share of the devices' time.
 
     Operations are XLA's, those that differ by their number alone taken together:
     fusion.12 and fusion.7 are 'fusion'. Of several traces in `folder`, the last.

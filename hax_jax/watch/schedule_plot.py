@@ -24,7 +24,7 @@ def draw(schedule: optax.Schedule, *, num_steps: int, plain: bool) -> str:
     figure.with_colors, figure.origin = False, False
     figure.x_label, figure.y_label = 'step', 'rate'
     figure.set_x_limits(0, num_steps)
-    # What lies on the limit itself is not drawn, so the peak is a row below it.
+    # A point on the limit itself is not drawn, so the peak lies a row below it.
     figure.set_y_limits(0.0, float(rates.max()) * (1 + 1 / _ROWS))
     figure.register_label_formatter(float, _label)
     figure.plot(steps.tolist(), rates.tolist())

@@ -1,4 +1,4 @@
-"""Where a run's seconds go: each belongs to exactly one part."""
+"""A run's seconds by part: each second belongs to exactly one."""
 
 import threading
 import time
@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.monitoring
 
-# The whole of a program's way from Python to the device. Tracing may nest, so what an
-# outer one took holds what its inner ones took.
+# Everything between a Python function and its program on the device. Traces may nest:
+# the time of an outer one includes its inner ones.
 _COMPILING = (
     '/jax/core/compile/jaxpr_trace_duration',
     '/jax/core/compile/jaxpr_to_mlir_module_duration',
@@ -20,14 +20,14 @@ class Stopwatch:
     """Gives the seconds since the last lap to a part; compiling is always its own.
 
         with Stopwatch() as watch:
-            watch.lap('start')       # all that was done up to here
+            watch.lap('start')       # everything up to here
             batch = next(batches)
             watch.lap('data')
             watch.take()  # {'start': 2.0, 'data': 0.1}, and begins to count anew
 
-    What JAX traces, lowers and compiles, or loads compiled from disk, in this thread,
-    during whatever lap, counts as 'compile' by JAX's own account of it
-    (`jax.monitoring`). So the parts add up to the time since the watch was entered.
+    Tracing, lowering, compiling and loading of compiled programs in this thread count
+    as 'compile' in any lap, by JAX's own account (`jax.monitoring`). So the parts add
+    up to the time since the watch was entered.
     """
 
     def __init__(self) -> None:

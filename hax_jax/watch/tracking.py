@@ -1,4 +1,4 @@
-"""The lines of metrics.jsonl again, where people look at curves."""
+"""The lines of metrics.jsonl for TensorBoard and Weights & Biases."""
 
 import importlib.util
 import json
@@ -33,7 +33,7 @@ class Trackers:
     def __init__(
         self, workdir: pathlib.Path, run: schema.Config, *, start_step: int
     ) -> None:
-        """What was written of steps after `start_step` gives way to what comes.
+        """Values of steps after `start_step` give way to the new ones.
 
         Raises:
           InputError: Weights & Biases does not start.
@@ -65,7 +65,7 @@ class Trackers:
 
 
 class EventFile:
-    """TensorBoard's own format; what is written is on disk at once.
+    """TensorBoard's own format; each value is on the disk at once.
 
     tensorboardX's SummaryWriter hands events to a thread, whose flush does not wait for
     them: the last ones before a kill would be missing. So its records are used alone.

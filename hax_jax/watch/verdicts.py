@@ -8,7 +8,7 @@ from hax_jax.data import records
 
 
 def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
-    """What the loss before training says; `loss` in nats per token.
+    """The verdict on the loss before training; `loss` in nats per token.
 
     Untrained weights know nothing: ln(vocab_size), give or take. GPT-2 scores 3 to 4.5
     on English advice; over 6 it is reading something else than its own tokens. With
@@ -37,7 +37,7 @@ def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
             'SUSPECT: GPT-2 scores 3 to 4.5 on plain English; is the text English, and '
             'the tokenizer the one that the model was trained with?'
         )
-    return 'good: what a trained model scores on text that it has not seen.'
+    return 'good: trained models score so on text that they have not seen.'
 
 
 def lost_updates_problem(share: float) -> str:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from typing import Any
 
-from hax_jax.benchmark import benchmark
+from hax_jax.benchmark import workloads
 from hax_jax.config import schema
 from hax_jax.devices import runtime
 from hax_jax.training import run_setup
@@ -42,8 +42,8 @@ def main() -> None:
     run = run_config(work)
     with tempfile.TemporaryDirectory() as name:
         if work['kind'] == 'generate':
-            model = benchmark.random_model(run.model, dtype=work['dtype'])
-            generation = benchmark.Generation(
+            model = workloads.random_model(run.model, dtype=work['dtype'])
+            generation = workloads.Generation(
                 model,
                 batch_size=work['batch'],
                 prompt_tokens=work['prompt'],
@@ -51,19 +51,19 @@ def main() -> None:
             )
             go = generation.run
         else:
-            cache = benchmark.synthetic_cache(
+            cache = workloads.synthetic_cache(
                 pathlib.Path(name) / 'cache',
                 run,
                 num_rows=4 * work['batch'],
                 whole_rows=work.get('whole_rows', True),
             )
-            go = benchmark.Training(run_setup.prepare(run, cache)).step
+            go = workloads.Training(run_setup.prepare(run, cache)).step
         for line in sys.stdin:
             begun = time.monotonic()
             for _ in range(int(line)):
                 go()
             seconds = time.monotonic() - begun
-            memory = benchmark.peak_memory()
+            memory = workloads.peak_memory()
             print(json.dumps({'seconds': seconds, 'memory': memory}), flush=True)
 
 

@@ -7,7 +7,7 @@ import subprocess
 import programs
 import pytest
 
-from hax_jax.benchmark import benchmark
+from hax_jax.benchmark import workloads
 from hax_jax.config import convert
 
 
@@ -80,7 +80,7 @@ def test_a_config_needs_no_dataset_and_no_hub(tmp_path: pathlib.Path) -> None:
     published = convert.draft()
     published.train.num_steps = 1
     published.data.path, published.model.pretrained = 'synthetic', 'gpt2-medium'
-    sizes = benchmark.with_sizes(convert.freeze(published)).model
+    sizes = workloads.with_sizes(convert.freeze(published)).model
     assert (sizes.n_layer, sizes.n_embd, sizes.n_head) == (24, 1024, 16)
     assert (sizes.vocab_size, sizes.pretrained) == (50257, '')
 

@@ -20,7 +20,7 @@ from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import run_setup
 from hax_jax.training import train_state as ts
-from hax_jax.watch import throughput
+from hax_jax.watch import flops
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ def seconds_of(go: Callable[[], Any]) -> float:
 
 
 def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
-    """FLOP/s of square matrix products in `dtype`: what a step can at most reach."""
+    """FLOP/s of square matrix products in `dtype`, the most that a step can reach."""
     a = jnp.ones((size, size), dtype)
     product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
     jax.block_until_ready(product(a, a))
@@ -53,14 +53,14 @@ def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
 
 
 def step_flops(setup: run_setup.Setup) -> float:
-    """FLOPs of a train step on whole rows (throughput.py), padding counted too."""
+    """FLOPs of a train step on whole rows (flops.py), padding counted too."""
     abstract, run = setup.blueprint.state, setup.run
     trained, frozen = (
         {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
         for tree in (abstract.params, abstract.frozen)
     )
     length = run.data.seq_len
-    each = throughput.flops_per_token(
+    each = flops.flops_per_token(
         trained, frozen, n_embd=run.model.n_embd, seq_len=length
     )
     return run.train.batch_size * length * each

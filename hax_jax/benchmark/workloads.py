@@ -1,6 +1,6 @@
 """Runs without data, to be timed: synthetic rows to train on, random prompts to answer.
 
-launch/benchmark.py prints what they and `timing` measure.
+measures.py times them, and parts.py makes the figures that launch.benchmark prints.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from hax_jax import errors, files
-from hax_jax.benchmark import timing
+from hax_jax.benchmark import measures
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 from hax_jax.devices import mesh as mesh_lib
@@ -123,7 +123,7 @@ class Training:
         with jax.set_mesh(setup.mesh):
             self.state = ts.create(setup.blueprint, seed=0)
             self._step = train_loop.step_function(setup)
-            self._batches = timing.batches(setup, reader=reader)
+            self._batches = measures.batches(setup, reader=reader)
         with stopwatch.Stopwatch() as watch, jax.set_mesh(setup.mesh):
             # It is traced while the devices still make the state.
             self._step = train_step.compiled(
@@ -142,7 +142,7 @@ class Training:
             return metrics
 
         with jax.set_mesh(self.setup.mesh):
-            return timing.seconds_of(go)
+            return measures.seconds_of(go)
 
 
 def random_model(model: schema.ModelConfig, *, dtype: str) -> gpt2.Gpt2:

@@ -3,8 +3,9 @@
 import pytest
 
 from hax_jax.config import schema
+from hax_jax.devices import peaks
 from hax_jax.model import lora, naming
-from hax_jax.watch import throughput
+from hax_jax.watch import flops as flops_of
 
 L, D, V, T = 12, 768, 50257, 1024
 GPT2 = schema.ModelConfig(n_layer=L, n_head=12, n_embd=D, n_positions=T, vocab_size=V)
@@ -13,8 +14,8 @@ BLOCK = 12 * D * D  # 3 D^2 + D^2 for attention, 4 D^2 + 4 D^2 for the MLP
 ATTENTION = D * T  # of one layer; 4 forward, 8 backward
 
 
-def flops(trained: throughput.Shapes, frozen: throughput.Shapes) -> float:
-    return throughput.flops_per_token(trained, frozen, n_embd=D, seq_len=T)
+def flops(trained: flops_of.Shapes, frozen: flops_of.Shapes) -> float:
+    return flops_of.flops_per_token(trained, frozen, n_embd=D, seq_len=T)
 
 
 def test_full_training_costs_palm_s_formula() -> None:
@@ -69,8 +70,8 @@ def test_a_head_of_its_own_leaves_the_embedding_a_lookup() -> None:
     ],
 )
 def test_the_peak_is_that_of_the_device_or_unknown(kind: str, teraflops: float) -> None:
-    assert throughput.peak_flops(kind) == teraflops * 1e12
+    assert peaks.peak_flops(kind) == teraflops * 1e12
 
 
 def test_a_cpu_has_no_peak() -> None:
-    assert throughput.peak_of_all_devices() == 0.0
+    assert peaks.peak_of_all_devices() == 0.0

@@ -1,4 +1,4 @@
-"""A model to evaluate alone, placed as training places it: the same bits come out."""
+"""Models to evaluate that are not in training, placed as training places them."""
 
 import dataclasses
 import pathlib
@@ -20,7 +20,7 @@ from hax_jax.runs import checkpoint, restore, run_folder
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """What is to be evaluated, before a weight is read.
+    """A model to evaluate, before a weight is read.
 
     `run` has the model's sizes, and the data settings that its rows are packed with.
     `step` is None for a Hugging Face folder. `dataset` is the fingerprint of the rows
@@ -85,7 +85,7 @@ def of_pretrained(path: str, *, batch_size: int) -> Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """An evaluation, and in words what about its making is worth a line."""
+    """An evaluation, and notes on how it was made that are worth a line each."""
 
     evaluation: evaluate.Evaluation
     notes: list[str]
@@ -103,18 +103,15 @@ def score(
 
     Computed as in training, by the same program on rows in the same batches, adapters
     unmerged: on the same machine it gives a run's own numbers to the last bit. Where
-    the run's mesh, attention or batch can't be had here, what is done instead is noted.
+    the run's mesh, attention or batch can't be had here, a note names the substitute.
     `batch_size` 0 is the run's own. `on_batch` is called after each batch.
     """
     run, notes = candidate.run, []
     mesh = _mesh(run, notes)
-    if not batch_size:
-        batch_size = run.train.batch_size // run.train.grad_accum_steps
-    shards = mesh_lib.num_batch_shards(mesh)
-    if batch_size % shards:
-        rounded = batch_size + -batch_size % shards
-        notes.append(f'batches of {rounded} rows, not {batch_size}: {shards} devices')
-        batch_size = rounded
+    wanted, shards = _batch_size(run, batch_size), mesh_lib.num_batch_shards(mesh)
+    batch_size = wanted + -wanted % shards
+    if batch_size != wanted:
+        notes.append(f'batches of {batch_size} rows, not {wanted}: {shards} devices')
     implementation = _attention(run, cache.seq_len, notes)
     dtype = run_folder.compute_dtype(run)
     with jax.set_mesh(mesh):
@@ -158,9 +155,11 @@ def num_batches(
     candidate: Candidate, cache: records.PackedCache, split: str, *, batch_size: int
 ) -> int:
     """About how many batches `score` makes, for a progress bar."""
-    train = candidate.run.train
-    size = batch_size or train.batch_size // train.grad_accum_steps
-    return -(-cache.num_rows(split) // size)
+    return -(-cache.num_rows(split) // _batch_size(candidate.run, batch_size))
+
+
+def _batch_size(run: schema.Config, batch_size: int) -> int:
+    return batch_size or run.train.batch_size // run.train.grad_accum_steps
 
 
 def _mesh(run: schema.Config, notes: list[str]) -> Mesh:
