@@ -94,7 +94,7 @@ def test_borders_between_segments_and_padding_are_no_problem() -> None:
         (10.9, False, 'good'),
         (3.5, False, 'SUSPECT: untrained weights score near'),
         (40.0, False, 'SUSPECT: untrained weights score near'),
-        (3.6, True, 'good: what a trained model scores'),
+        (3.6, True, 'good: trained models score so'),
         (7.0, True, 'SUSPECT: GPT-2 scores 3 to 4.5'),
         (9.8, True, 'BAD: a trained model scores far below'),
         (12.0, True, 'BAD: a trained model scores far below'),
