@@ -18,7 +18,7 @@ from absl import flags
 from hax_jax import errors, files
 from hax_jax.data import records
 from hax_jax.devices import runtime
-from hax_jax.evaluation import candidates
+from hax_jax.evaluation import scoring
 from hax_jax.program import entry, output_file, progress
 from launch import evaluation_report, evaluation_rows
 from launch import flags as launch_flags
@@ -140,15 +140,15 @@ def _replacing(output: pathlib.Path) -> list[str]:
     ]
 
 
-def _candidates() -> list[candidates.Candidate]:
+def _candidates() -> list[scoring.Candidate]:
     """The models, A first, before a weight is read."""
     steps = _STEP.value or [None] * len(_WORKDIR.value)
     workdirs = _WORKDIR.value * (len(steps) if len(_WORKDIR.value) == 1 else 1)
     candidates = [
-        candidates.of_pretrained(path, batch_size=_BATCH_SIZE.value or 8)
+        scoring.of_pretrained(path, batch_size=_BATCH_SIZE.value or 8)
         for path in _PRETRAINED.value
     ] + [
-        candidates.of_run(path, step=step, base=_BASE.value)
+        scoring.of_run(path, step=step, base=_BASE.value)
         for path, step in zip(workdirs, steps, strict=True)
     ]
     named = {(pathlib.Path(c.path).resolve(), c.step) for c in candidates}
@@ -161,15 +161,15 @@ def _candidates() -> list[candidates.Candidate]:
     return candidates
 
 
-def _score(rows: evaluation_rows.WithRows) -> candidates.Scored:
-    total = candidates.num_batches(
+def _score(rows: evaluation_rows.WithRows) -> scoring.Scored:
+    total = scoring.num_batches(
         rows.candidate, rows.cache, _SPLIT.value, batch_size=_BATCH_SIZE.value
     )
     entry.say(
         f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches'
     )
     with progress.Progress('evaluating', total, 'batch', say=entry.say) as shown:
-        return candidates.score(
+        return scoring.score(
             rows.candidate,
             rows.cache,
             _SPLIT.value,

@@ -4,14 +4,14 @@ import dataclasses
 from typing import Any
 
 from hax_jax import errors
-from hax_jax.evaluation import candidates, evaluate, paired
+from hax_jax.evaluation import evaluate, paired, scoring
 from launch import evaluation_rows
 
 _NAMED = 5  # ids printed of each kind; --output has all
 
 
 def show(
-    letter: str, rows: evaluation_rows.WithRows, scored: candidates.Scored, split: str
+    letter: str, rows: evaluation_rows.WithRows, scored: scoring.Scored, split: str
 ) -> None:
     """Prints the table of one model; `letter` A or B names it, or '' if it is alone."""
     candidate, cache = rows.candidate, rows.cache
@@ -32,7 +32,7 @@ def show(
 
 def compare(
     rows: list[evaluation_rows.WithRows],
-    scored: list[candidates.Scored],
+    scored: list[scoring.Scored],
     *,
     split: str,
     seed: int,
@@ -74,7 +74,7 @@ def compare(
 
 def as_json(
     rows: list[evaluation_rows.WithRows],
-    scored: list[candidates.Scored],
+    scored: list[scoring.Scored],
     comparison: paired.Comparison | None,
     *,
     seed: int,

@@ -8,7 +8,7 @@ from data_pipeline import dataset, pack
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
-from hax_jax.evaluation import candidates, evaluate
+from hax_jax.evaluation import evaluate, scoring
 from hax_jax.program import entry
 
 
@@ -16,14 +16,14 @@ from hax_jax.program import entry
 class WithRows:
     """A model and the packed rows that it is evaluated on."""
 
-    candidate: candidates.Candidate
+    candidate: scoring.Candidate
     data: schema.DataConfig
     cache: records.PackedCache
     notes: list[str]
 
 
 def pack_for(
-    candidates: Sequence[candidates.Candidate],
+    candidates: Sequence[scoring.Candidate],
     *,
     data: str,
     split: str,

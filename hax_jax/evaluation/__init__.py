@@ -2,5 +2,5 @@
 
 In: a model's abstract description and parameters, a packed cache. Out: nats per token,
 accuracy and EOS health by source, and a paired difference with its interval.
-Start reading at evaluate.py; candidates.py loads a model that is not in training.
+Start reading at evaluate.py; scoring.py loads a model that is not in training.
 """

@@ -250,7 +250,7 @@ def test_an_adapter_folder_becomes_a_whole_model(
     )  # the base's hash was there
     card = (out / 'README.md').read_text()
     assert f'{adapter_folder.name}, an adapter of peft' in card
-    assert 'LoRA of rank 2, alpha 6, scaled by alpha / rank' in card
+    assert 'rank 2, alpha 6, scaled by alpha / rank' in card
     assert str(tmp_path) not in card
 
 
