@@ -39,11 +39,14 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, text + '\n')
 
 
+def json_line(value: Any) -> str:
+    """The value as JSON on one line. Raises ValueError for NaN and infinity."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
 def write_json_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
-    """Writes one JSON value a line."""
-    write_lines(
-        path, (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    )
+    """Writes one JSON value a line, as `write_text` writes."""
+    write_lines(path, map(json_line, rows))
 
 
 def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -56,9 +56,8 @@ def open_output(
     except errors.InputError:
         output.close()
         raise
-    if output.torn:
+    if output.mend():
         entry.say(f'note: {path}: removed the last line, torn by a kill')
-    output.remove_torn()
     if output.rows:
         entry.say(f'{len(output.rows)} of {len(expected)} samples are in {path}')
     return output

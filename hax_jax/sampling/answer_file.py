@@ -1,23 +1,19 @@
-"""Answers as JSON lines, appended as they come and continued after a kill.
+"""Answers as JSON lines, appended as they are made; a killed command is continued.
 
-A line is whole or, after a kill, the last one is torn: it is removed. Each row holds
-the settings that made it, so a file is only ever continued by the command that it is
-of; once all is there, the rows are put in the order asked for, in one piece.
+Each row holds the settings that made it, so only the same command continues a file.
+Once all answers are there, the file is rewritten with its rows in the order asked.
 """
 
 import collections
-import fcntl
 import json
-import os
 import pathlib
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hax_jax import errors, files
+from hax_jax import errors, files, json_lines
 
 Key = tuple[str, int, str, int]  # workdir, step, question id, sample
-_SYNC_EVERY_SECONDS = 5.0
+_SYNC_SECONDS = 5.0
 _MAX_PROBLEMS = 20
 
 
@@ -25,39 +21,33 @@ def key(row: dict[str, Any]) -> Key:
     return row['workdir'], row['step'], row['id'], row['sample']
 
 
-class AnswerFile:
-    """The file, open to append; locked, so that no other process writes it.
+class AnswerFile(json_lines.Log):
+    """The file, open to append and locked against other processes.
 
-    `rows` are those that an earlier command left, `torn` the bytes after the last line.
+    `rows` are the answers of earlier commands. Opening changes nothing of them: `check`
+    them, then `mend` the last line.
     """
 
     def __init__(self, path: pathlib.Path) -> None:
-        """Changes nothing of a file that is there.
-
-        Raises:
-          InputError: another process has the file, or a line is no row of answers.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._file = open(path, 'ab')  # noqa: SIM115 (kept open)
+        """Raises InputError if the file is locked, or a line is not an answer."""
+        super().__init__(path)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.rows, self.torn = _read(path)
-        except BlockingIOError as error:
-            self._file.close()
+            self.open(lock=True, sync_seconds=_SYNC_SECONDS)
+        except files.LockedError as error:
             raise errors.InputError(
                 f'{path} is being written by another process; wait for it, or give '
                 'another --output.'
             ) from error
+        try:
+            self.rows = [_row(path, line) for line in self.lines()]
         except errors.InputError:
-            self._file.close()
+            self.close()
             raise
-        self._synced = time.monotonic()
 
     def check(self, expected: Mapping[Key, dict[str, Any]]) -> None:
-        """Raises InputError if a row is not one that this command would make.
+        """Raises InputError if this command would not make one of the rows.
 
-        `expected` has, for each answer to be made, the fields that are known before.
+        `expected` maps each answer to make to the fields known before it is made.
         """
         problems: collections.Counter[str] = collections.Counter()
         for row in self.rows:
@@ -78,56 +68,36 @@ class AnswerFile:
             more = len(shown) - _MAX_PROBLEMS
             shown = shown[:_MAX_PROBLEMS] + [f'  and {more} more.'] * (more > 0)
             raise errors.InputError(
-                f'{self.path} holds answers of another command, which would be mixed '
-                'with those of this one; give another --output, or move it away:\n'
-                + '\n'.join(shown)
+                f'{self.path} holds answers of another command; give another --output, '
+                'or move the file away:\n' + '\n'.join(shown)
             )
 
-    def remove_torn(self) -> None:
-        if self.torn:
-            self._file.truncate(self._file.tell() - self.torn)
-
-    def append(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Adds whole lines, on the disk within some seconds of writing."""
-        lines = [json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows]
-        self._file.write(''.join(line + '\n' for line in lines).encode())
-        self._file.flush()
-        if time.monotonic() - self._synced >= _SYNC_EVERY_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
-
     def close(self) -> None:
-        """A file that has no answer yet is removed."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Closes the file; an empty one is removed."""
         if not self._file.tell():
             self.path.unlink(missing_ok=True)
-        self._file.close()
+        super().close()
 
 
 def put_in_order(path: pathlib.Path, order: Iterable[Key]) -> list[dict[str, Any]]:
-    """Writes the complete file anew, its rows as `order` has their keys."""
-    rows, _ = _read(path)
+    """Rewrites the complete file, its rows in the `order` of their keys."""
+    rows = [_row(path, line) for line in json_lines.Log(path).lines()]
     by_key = {key(row): row for row in rows}
     ordered = [by_key[k] for k in order]
     files.write_json_lines(path, ordered)
     return ordered
 
 
-def _read(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
-    whole, _, rest = path.read_bytes().rpartition(b'\n')
-    rows = []
-    for number, line in enumerate(whole.split(b'\n') if whole else [], start=1):
-        try:
-            row = json.loads(line)
-            hash(key(row))
-        except (ValueError, KeyError, TypeError) as error:
-            raise errors.InputError(
-                f'{path}:{number} is no answer of launch.sample, so the file is left '
-                'as it is; give another --output, or move it away.'
-            ) from error
-        rows.append(row)
-    return rows, len(rest)
+def _row(path: pathlib.Path, line: json_lines.Line) -> dict[str, Any]:
+    try:
+        row = json.loads(line.raw)
+        hash(key(row))
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.InputError(
+            f'{path}:{line.number} is no answer of launch.sample, so the file is left '
+            'as it is; give another --output, or move it away.'
+        ) from error
+    return row
 
 
 def _short(value: Any) -> str:

@@ -9,12 +9,11 @@ import collections
 import dataclasses
 import json
 import pathlib
-from typing import Any
 
 import jax
 from flax import nnx
 
-from hax_jax import errors, files
+from hax_jax import errors, json_lines
 from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.runs import run_folder
@@ -32,13 +31,12 @@ class RunSamples:
     def __init__(
         self, setup: run_setup.Setup, workdir: pathlib.Path, *, start: int
     ) -> None:
-        """Takes from the file what a killed run wrote past `start`: it comes again."""
+        """Removes the samples after `start`, which a killed run makes again."""
         self._setup = setup
-        self._path = workdir / FILE
+        self._log = json_lines.Log(workdir / FILE)
         self._is_main = jax.process_index() == 0
-        self._lines = _kept(self._path, start) if self._is_main else []
-        if self._is_main and self._path.exists():
-            files.write_text(self._path, ''.join(self._lines))
+        if self._is_main and self._log.path.exists():
+            self._log.keep(lambda line: start > 0 and self._step(line) <= start)
         train = setup.run.train
         if not train.num_sample_questions:
             return
@@ -78,16 +76,24 @@ class RunSamples:
         )
         report.samples(step, figures)
         report.note(in_words(step, figures))
-        self._lines += [
-            _line({'step': step, **dataclasses.asdict(sample), **self._drawn()})
-            for sample in samples
-        ]
         if self._is_main:
-            files.write_text(self._path, ''.join(self._lines))
+            drawn = dataclasses.asdict(self._settings)
+            del drawn['seed']  # a sample has its own
+            with self._log.open() as log:
+                log.append(
+                    {'step': step, **dataclasses.asdict(sample), **drawn}
+                    for sample in samples
+                )
 
-    def _drawn(self) -> dict[str, Any]:
-        settings = dataclasses.asdict(self._settings)
-        return {k: v for k, v in settings.items() if k != 'seed'}
+    def _step(self, line: json_lines.Line) -> int:
+        try:
+            return json.loads(line.raw)['step']
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.InputError(
+                f'{self._log.path}, line {line.number}, is no sample ({error}); a kill '
+                'tears only the last line, so something else changed the file. Move it '
+                'away to continue.'
+            ) from error
 
 
 def questions(
@@ -137,27 +143,3 @@ def in_words(step: int, figures: dict[str, float]) -> str:
         f'{figures["repetition_4"]:.2f}, distinct-2 {figures["distinct_2"]:.2f} '
         f'({FILE})'
     )
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + '\n'
-
-
-def _kept(path: pathlib.Path, start: int) -> list[str]:
-    """The file's lines of steps up to `start`; at step 0 none: all come again."""
-    if not path.exists() or start == 0:
-        return []
-    kept = []
-    for number, line in enumerate(path.read_text('utf-8').split('\n'), start=1):
-        if not line:
-            continue
-        try:
-            step = json.loads(line)['step']
-        except (ValueError, KeyError, TypeError) as error:
-            raise errors.InputError(
-                f'{path}, line {number}, is no sample ({error}); the file is written '
-                'whole, so something else changed it. Move it away to go on.'
-            ) from error
-        if step <= start:
-            kept.append(line + '\n')
-    return kept

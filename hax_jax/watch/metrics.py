@@ -8,46 +8,37 @@ from typing import Any
 import jax
 import numpy as np
 
-from hax_jax import files
+from hax_jax import json_lines
 from hax_jax.program import progress
 from hax_jax.watch import layer_metrics, stopwatch, tracking, verdicts
 
 StepMetrics = dict[str, jax.Array]  # of train_step.py
 
 
-class MetricsFile:
+class MetricsFile(json_lines.Log):
     """`metrics.jsonl`: one object a line, each with `step` and `kind`."""
 
     def __init__(self, path: pathlib.Path, *, start_step: int) -> None:
-        """Opens the file to append; lines of steps after `start_step` are removed.
+        """Opens the file to append, and removes rows after `start_step`.
 
-        They are of a run that was killed past its last checkpoint, and come again; at
-        step 0 all of them do.
+        A run that was killed after its last checkpoint wrote them; it makes those steps
+        again. A run that starts at step 0 starts the file anew.
         """
+        super().__init__(path)
+
+        def is_before(line: json_lines.Line) -> bool:
+            try:
+                return bool(start_step) and json.loads(line.raw)['step'] <= start_step
+            except (ValueError, KeyError, TypeError):
+                return False  # damaged by a crash
+
         if path.exists():
-            kept = _kept(path, start_step) if start_step else []
-            files.write_text(path, ''.join(kept))
-        self._file = open(path, 'a', encoding='utf-8')  # noqa: SIM115 (kept open)
+            self.keep(is_before)
+        self.open()
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         row = {'step': step, 'kind': kind, **values}
-        self._file.write(json.dumps(row, allow_nan=False) + '\n')
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _kept(path: pathlib.Path, start_step: int) -> list[str]:
-    kept = []
-    for line in path.read_text(encoding='utf-8').splitlines(keepends=True):
-        try:
-            whole = line.endswith('\n')  # else the next line would be glued to it
-            if whole and json.loads(line)['step'] <= start_step:
-                kept.append(line)
-        except (ValueError, KeyError, TypeError):
-            continue  # cut short by the kill
-    return kept
+        self.append_lines([json.dumps(row, allow_nan=False)])
 
 
 class Report:

@@ -1,0 +1,133 @@
+"""A file of JSON lines that is only appended to, and survives a kill at any moment."""
+
+import collections
+import fcntl
+import json
+import math
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from hax_jax import files
+
+
+class Line(NamedTuple):
+    """One line of a file: its number from 1, its first byte, and its own bytes."""
+
+    number: int
+    offset: int
+    raw: bytes
+
+
+class Log:
+    """The log at `path`: each line is one JSON value, written whole.
+
+    A kill can tear only the last line. `begins` is the start of every line of this
+    log: a last line that starts differently belongs to another file and is never cut.
+    Reading changes nothing; check the lines before `mend` and `append`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, begins: bytes = b'{"') -> None:
+        self.path = pathlib.Path(path)
+        self._begins = begins
+        self._synced = time.monotonic()
+        self._sync_seconds = math.inf
+
+    def lines(self) -> Iterator[Line]:
+        """Each line but a torn last one; only the last can lack its newline."""
+        if not self.path.exists():
+            return
+        with open(self.path, 'rb') as file:
+            offset = 0
+            for number, raw in enumerate(file, start=1):
+                if not self._is_torn(raw):
+                    yield Line(number, offset, raw)
+                offset += len(raw)
+
+    def keep(self, wanted: Callable[[Line], bool]) -> None:
+        """Replaces the file, in one piece, by its wanted lines that have a newline."""
+        files.write_lines(
+            self.path,
+            (
+                line.raw.decode().removesuffix('\n')
+                for line in self.lines()
+                if line.raw.endswith(b'\n') and wanted(line)
+            ),
+        )
+
+    def mend(self) -> int:
+        """Cuts off a torn last line, or adds the newline that a whole one lacks.
+
+        Returns:
+          The number of bytes that were cut off.
+        """
+        with open(self.path, 'rb+') as file:
+            last = b''.join(collections.deque(file, maxlen=1))
+            torn = len(last) if self._is_torn(last) else 0
+            if torn:
+                file.truncate(file.tell() - torn)
+            elif last and not last.endswith(b'\n'):
+                file.write(b'\n')
+        return torn
+
+    def open(self, *, lock: bool = False, sync_seconds: float = math.inf) -> 'Log':
+        """Opens the file to append; a missing file and its folder are made.
+
+        Args:
+          lock: keep other processes that ask for the lock out until the log is closed.
+          sync_seconds: `append` brings the file to the disk this often.
+
+        Raises:
+          LockedError: another process holds the lock.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._sync_seconds = sync_seconds
+        self._file = open(self.path, 'ab')  # noqa: SIM115 (kept open)
+        if lock:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                self._file.close()
+                raise files.LockedError(self.path) from error
+        return self
+
+    def append(self, rows: Iterable[Any]) -> None:
+        """Appends a line for each row. Raises ValueError for NaN and infinity."""
+        self.append_lines(map(files.json_line, rows))
+
+    def append_lines(self, lines: Iterable[str]) -> None:
+        """Appends lines of JSON text; only a crash of the machine can lose them."""
+        self._file.write(''.join(line + '\n' for line in lines).encode())
+        self._file.flush()
+        if time.monotonic() - self._synced >= self._sync_seconds:
+            self.sync()
+
+    def sync(self) -> None:
+        """Brings what was appended to the disk: then a crash can't lose it either."""
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        self.sync()
+        self._file.close()
+
+    def __enter__(self) -> 'Log':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _is_torn(self, raw: bytes) -> bool:
+        """Whether a last line without its newline is one of this log, cut short."""
+        if not raw or raw.endswith(b'\n'):
+            return False
+        start = raw.rstrip(b'\0')[: len(self._begins)]  # a crash can leave zero bytes
+        if not self._begins.startswith(start):
+            return False
+        try:
+            json.loads(raw)
+        except ValueError:
+            return True
+        return False
