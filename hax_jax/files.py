@@ -1,4 +1,4 @@
-"""Files and folders written whole or not at all: beside, fsync, rename. JSON read."""
+"""Files and folders written whole or not at all, by a temporary name; file locks."""
 
 import contextlib
 import fcntl
@@ -10,20 +10,22 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
+AnyPath = str | os.PathLike[str]
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Replaces the text file at `path`; after a crash it is the old or the new.
 
-    A folder that is missing is made.
+def write_text(path: AnyPath, text: str) -> None:
+    """Replaces the text file at `path`: after a crash it has the old text or the new.
+
+    Makes missing folders.
     """
     with _replacing(path) as file:
         file.write(text)
 
 
-def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> int:
-    """As `write_text`, a line at a time, and returns how many there were.
+def write_lines(path: AnyPath, lines: Iterable[str]) -> int:
+    """As `write_text`, line by line; returns the number of lines.
 
-    If `lines` raises, `path` is as it was.
+    If `lines` raises, `path` does not change.
     """
     count = 0
     with _replacing(path) as file:
@@ -33,7 +35,7 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> int:
     return count
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     """Writes indented JSON for people to read, keys in the order given."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + '\n')
@@ -44,17 +46,17 @@ def json_line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def write_json_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
+def write_json_lines(path: AnyPath, rows: Iterable[Any]) -> None:
     """Writes one JSON value a line, as `write_text` writes."""
     write_lines(path, map(json_line, rows))
 
 
-def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The object that a JSON file holds.
+def read_json_object(path: AnyPath) -> dict[str, Any]:
+    """The object in a JSON file.
 
     Raises:
       OSError: the file can't be read.
-      ValueError: it is no JSON, or a value of another kind.
+      ValueError: it is not JSON, or its value is not an object.
     """
     value = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
     if not isinstance(value, dict):
@@ -63,12 +65,10 @@ def read_json_object(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def new_folder(
-    path: str | os.PathLike[str], *, replace: bool = False
-) -> Iterator[pathlib.Path]:
-    """Yields a folder to fill, which becomes `path` when the block ends well.
+def new_folder(path: AnyPath, *, replace: bool = False) -> Iterator[pathlib.Path]:
+    """Yields a folder to fill, which becomes `path` when the block ends.
 
-    When the block raises, nothing of it stays and `path` is as it was.
+    If the block raises, the folder is removed and `path` does not change.
 
     Raises:
       FileExistsError: `path` exists and `replace` is false.
@@ -100,10 +100,11 @@ class LockedError(Exception):
 
 
 @contextlib.contextmanager
-def locked(path: str | os.PathLike[str], *, wait: bool) -> Iterator[None]:
-    """Holds the lock of the file at `path`, which one process at a time can.
+def locked(path: AnyPath, *, wait: bool) -> Iterator[None]:
+    """Holds the lock of the file at `path`, against other processes.
 
-    A killed process frees it. Raises LockedError if another has it and `wait` is false.
+    The end of a process frees it. Raises LockedError if another process holds the lock
+    and `wait` is false.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,13 +120,11 @@ def locked(path: str | os.PathLike[str], *, wait: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def work_folder(
-    path: str | os.PathLike[str],
-) -> Iterator[pathlib.Path]:
-    """Yields an empty hidden folder beside `path`, which goes when the block ends.
+def work_folder(path: AnyPath) -> Iterator[pathlib.Path]:
+    """Yields an empty hidden folder beside `path`, removed when the block ends.
 
-    What a killed process left in it goes first. Raises LockedError if another process
-    works on the same `path`.
+    Files that a killed process left in it are removed first. Raises LockedError if
+    another process works on the same `path`.
     """
     path = pathlib.Path(path)
     folder = path.with_name(f'.{path.name}.work')
@@ -144,10 +143,8 @@ def work_folder(
 
 
 @contextlib.contextmanager
-def _replacing(
-    path: str | os.PathLike[str],
-) -> Iterator[TextIO]:
-    """Yields a text file to write, which becomes `path` when the block ends well."""
+def _replacing(path: AnyPath) -> Iterator[TextIO]:
+    """Yields a text file to write, which becomes `path` unless the block raises."""
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)

@@ -1,4 +1,4 @@
-"""A folder, or a Hugging Face hub name, to a folder on this machine."""
+"""The local folder of a path or of a Hugging Face hub name."""
 
 import fnmatch
 import pathlib
@@ -17,14 +17,14 @@ def local_folder(
     patterns: list[str],
     one_of: Sequence[list[str]] = (),
 ) -> pathlib.Path:
-    """The folder at `path`; else the hub's files of that name that match `patterns`.
+    """The folder at `path`; else a download of the hub's files that match `patterns`.
 
-    Of `one_of`, groups of patterns, the first is added that the hub has a file of: a
-    model lies there in many formats, each as large as the model. A hub that can't be
-    reached is no error where it gave the files before.
+    `one_of` are groups of patterns; the first group that matches a file of the hub is
+    downloaded too, because the hub has a model in many formats, each as large as the
+    model. If the hub can't be reached, an earlier download serves.
 
     Raises:
-      InputError: neither is there; the message names the config's `field`.
+      InputError: there is no folder and no download; names the config's `field`.
     """
     folder = pathlib.Path(path).expanduser()
     if folder.is_dir():
@@ -40,7 +40,7 @@ def local_folder(
         )
     try:
         return pathlib.Path(_download(path, patterns, one_of))
-    except Exception as error:  # many kinds for one cause: nothing came
+    except Exception as error:  # the hub raises many kinds for one cause
         raise errors.InputError(
             f'{field}={path!r} is not a folder here, and the hub gave nothing of that '
             'name; check the spelling, or copy the files to a folder and give that. '
@@ -49,12 +49,12 @@ def local_folder(
 
 
 def _download(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
-    import huggingface_hub  # asked only when a name is not a folder
+    import huggingface_hub  # slow, and a folder does not need it
 
-    if not one_of:  # snapshot_download looks into its cache by itself
+    if not one_of:  # snapshot_download uses its own cache
         return huggingface_hub.snapshot_download(name, allow_patterns=patterns)
     try:
-        # Not list_repo_files: without a network it tries for 24 s.
+        # Not list_repo_files: without a network it retries for 24 s.
         siblings = huggingface_hub.model_info(name).siblings or []
     except Exception as error:
         folder = _cached(name, patterns, one_of)
@@ -72,7 +72,7 @@ def _download(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> st
 
 
 def _cached(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
-    """The folder of an earlier download that has a whole group of `one_of`; else ''."""
+    """The folder of an earlier download with a file of `one_of`, else ''."""
     import huggingface_hub
 
     for group in one_of:
@@ -80,7 +80,7 @@ def _cached(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
             folder = huggingface_hub.snapshot_download(
                 name, allow_patterns=patterns + group, local_files_only=True
             )
-        except OSError:  # there is none, or it is known to lack one of these files
+        except OSError:  # no download, or it is known to lack one of these files
             continue
         if _any_match([file.name for file in pathlib.Path(folder).iterdir()], group):
             return folder

@@ -1,6 +1,7 @@
 """A file of JSON lines that is only appended to, and survives a kill at any moment."""
 
 import collections
+import contextlib
 import fcntl
 import json
 import math
@@ -21,7 +22,7 @@ class Line(NamedTuple):
     raw: bytes
 
 
-class Log:
+class Log(contextlib.AbstractContextManager['Log']):
     """The log at `path`: each line is one JSON value, written whole.
 
     A kill can tear only the last line. `begins` is the start of every line of this
@@ -29,7 +30,7 @@ class Log:
     Reading changes nothing; check the lines before `mend` and `append`.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, begins: bytes = b'{"') -> None:
+    def __init__(self, path: files.AnyPath, *, begins: bytes = b'{"') -> None:
         self.path = pathlib.Path(path)
         self._begins = begins
         self._synced = time.monotonic()
@@ -112,9 +113,6 @@ class Log:
     def close(self) -> None:
         self.sync()
         self._file.close()
-
-    def __enter__(self) -> 'Log':
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()

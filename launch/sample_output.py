@@ -120,7 +120,7 @@ def write_table(
     """Writes the rows as Markdown, with room for scores."""
     page = answer_table.page(
         asked.questions,
-        [answer_table.Checkpoint(which.workdir, which.step) for which in chosen],
+        [(which.workdir, which.step) for which in chosen],
         rows,
         {
             name: value

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 LIBRARY = {
     'errors': '',
     'files': '',
-    'json_lines': 'errors files',
+    'json_lines': 'files',
     'hub': 'errors',
     'config': 'errors',
     'devices': 'errors config',

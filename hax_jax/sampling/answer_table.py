@@ -1,35 +1,26 @@
-"""Answers as a Markdown page: checkpoints side by side, with room for a score."""
+"""Answers as a Markdown page: checkpoints side by side, with empty cells for scores."""
 
-import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from hax_jax.sampling import prompts
 
 
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    workdir: str
-    step: int
-
-    @property
-    def name(self) -> str:
-        return f'{self.workdir}@{self.step}'
-
-
 def page(
     questions: Sequence[prompts.Question],
-    checkpoints: Sequence[Checkpoint],
+    checkpoints: Sequence[tuple[str, int]],
     rows: Sequence[dict[str, Any]],
     settings: dict[str, Any],
 ) -> str:
     """A table of scores to fill in, then each question with its answers.
 
-    A row is an answer as the JSONL has it. In a cell, line breaks are <br>.
+    A checkpoint is (workdir, step); `rows` are the rows of the JSONL file. Line breaks
+    in a cell are <br>.
     """
     answers = {(r['workdir'], r['step'], r['id'], r['sample']): r for r in rows}
     num_samples = 1 + max((row['sample'] for row in rows), default=0)
-    names = [checkpoint.name for checkpoint in checkpoints]
+    names = [f'{workdir}@{step}' for workdir, step in checkpoints]
     said = ', '.join(f'{name} {value}' for name, value in settings.items())
     lines = ['# Answers', '', cell(said), '', '## Scores', '']
     lines += _head(['prompt', 'sample', *names, 'notes'])
@@ -47,8 +38,8 @@ def page(
         lines += ['', *_head(['sample', *names])]
         for sample in range(num_samples):
             own = [
-                answers[checkpoint.workdir, checkpoint.step, question.id, sample]
-                for checkpoint in checkpoints
+                answers[workdir, step, question.id, sample]
+                for workdir, step in checkpoints
             ]
             lines.append(_line([str(sample), *(row['text'] for row in own)]))
             ends = [f'{r["finish_reason"]}, {r["num_tokens"]} tokens' for r in own]
@@ -58,17 +49,9 @@ def page(
 
 
 def cell(text: str) -> str:
-    """Text in one cell of a table, which shows it as it is."""
-    for sign, written in (
-        ('&', '&amp;'),
-        ('<', '&lt;'),
-        ('\\', '\\\\'),
-        ('|', '\\|'),
-        ('*', '\\*'),
-        ('_', '\\_'),
-        ('`', '\\`'),
-    ):
-        text = text.replace(sign, written)
+    """Text escaped for a cell of a Markdown table."""
+    text = text.replace('&', '&amp;').replace('<', '&lt;')
+    text = re.sub(r'([\\|*_`])', r'\\\1', text)
     return '<br>'.join(text.strip().splitlines())
 
 

@@ -1,12 +1,12 @@
-"""A conversation: earlier turns in the one template, an answer that streams.
+"""A conversation: each prompt holds earlier turns, and each answer is streamed.
 
-A follow-up's prompt is the earlier turns, each as the model was trained on it,
+The prompt of a follow-up is the earlier turns in the template of training,
 
     QUESTION: {q} ANSWER: {a} <EOS>
 
-one after the other, and then the new question. Training never shows two turns in one
-segment, but each is of the form it knows, and EOS stands between them, as between
-documents of GPT-2's own training. Penalties and n-grams look at all turns.
+one after the other, and then the new question. Training never has two turns in one
+segment, but each turn has the trained form, and EOS separates them as it separates the
+documents of GPT-2's own training. Penalties and n-grams consider all turns.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from hax_jax.sampling import generation, prompt_batches, prompt_fitting, prompts
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-    """A question, what was answered, and how the answer ended."""
+    """A question, its answer, and how the answer ended."""
 
     question: str
     answer: str
@@ -28,11 +28,11 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The next answer's row, and what it can't see."""
+    """The row of the next answer, and what its prompt leaves out."""
 
     row: prompt_batches.Row
-    num_forgotten: int  # earliest turns that found no room
-    question_tokens_cut: int  # of the new question's middle
+    num_forgotten: int  # earliest turns that did not fit
+    question_tokens_cut: int  # from the middle of the new question
 
 
 class Conversation:
@@ -47,13 +47,13 @@ class Conversation:
     def prepare(
         self, question: str, settings: schema.SamplingConfig, *, sample: int
     ) -> Prepared:
-        """The prompt of `question` with as many of the latest turns as find room.
+        """The prompt of `question` after as many of the latest turns as fit.
 
-        Room is left for max_new_tokens; where that is over half of the positions, for
-        half of them. The random bits are those of this sample of the question's text.
+        Leaves room for max_new_tokens, or half of the positions if that is less. The
+        random bits depend on the question's text and on `sample`.
 
         Raises:
-          InputError: the question is empty, no Unicode, or too long in any form.
+          InputError: the question is empty, not Unicode, or too long in any form.
         """
         [asked] = prompts.from_texts([question]).questions
         most = min(settings.max_new_tokens, (self._n_positions + 1) // 2)
@@ -91,9 +91,9 @@ class Conversation:
         *,
         on_text: Callable[[str], bool],
     ) -> generation.Sample:
-        """The answer, streamed to `on_text`, which says whether to go on; now a turn.
+        """The answer, streamed to `on_text` as `Generator.stream` does.
 
-        An answer that was interrupted is a turn too, as far as it came.
+        Adds the turn, also if the answer was interrupted.
         """
         sample = generator.stream(prepared.row, settings, on_text=on_text)
         self.turns.append(Turn(sample.prompt, sample.text, sample.finish_reason))
@@ -111,11 +111,5 @@ class Conversation:
 
     def _turn_ids(self, turn: Turn) -> list[int]:
         question, answer = self._tokenizer.encode([turn.question, turn.answer])
-        pieces = self._pieces
-        return [
-            *pieces.head,
-            *question,
-            *pieces.tail,
-            *answer,
-            self._tokenizer.eos_id,
-        ]
+        head, tail = self._pieces.head, self._pieces.tail
+        return [*head, *question, *tail, *answer, self._tokenizer.eos_id]

@@ -1,11 +1,9 @@
 """The compiled half of sampling: prefill and decode of one batch.
 
-`decode` may be called again and again, a few tokens at a time: between two calls there
-is a `State`, and the tokens are the same as those of one call.
-
-Prompts are padded on the left, so all rows write one cache slot a step; the padding is
-of segment 0, which no token of a prompt sees, and positions begin at 0 with a prompt's
-first token.
+`decode` may be called for a few tokens at a time; a `State` lies between two calls, and
+the tokens are those of one call. Prompts are padded on the left, so that all rows write
+one cache slot a step. The padding has segment 0, which no token of a prompt sees;
+position 0 is a prompt's first token.
 """
 
 import dataclasses
@@ -23,52 +21,32 @@ from hax_jax.model import gpt2, linear
 from hax_jax.sampling import next_token
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=['inputs', 'lengths', 'limits', 'seeds', 'prompt_numbers', 'samples'],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """A batch. A row of limit 0 only fills it up."""
+    """A batch. A row of limit 0 is padding."""
 
     inputs: Any  # [B, T] prompts, padded on the left
     lengths: Any  # [B] of the prompts
     limits: Any  # [B] new tokens at most
-    seeds: Any  # [B] and the next two: what a row's random bits follow
-    prompt_numbers: Any
-    samples: Any
+    seeds: Any  # [B]; a row's random bits depend on this and the next two
+    prompt_numbers: Any  # [B]
+    samples: Any  # [B]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        'number',
-        'last',
-        'done',
-        'finite',
-        'counts',
-        'tokens',
-        'logprobs',
-        'context',
-        'cache',
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class State:
     """A batch after some of its new tokens."""
 
-    number: Any  # new tokens so far, those of rows that are done among them
+    number: Any  # new tokens of each row so far, including rows that are done
     last: Any  # [B] the newest token
     done: Any  # [B] met EOS, its limit, or was stopped
-    finite: Any  # [B] whether all logits were
-    counts: Any  # [B] new tokens that count
+    finite: Any  # [B] whether all logits were finite
+    counts: Any  # [B] new tokens before the row was done
     tokens: Any  # [B, M]
     logprobs: Any  # [B, M] of `tokens`, or None
-    context: (
-        Any  # [B, T + M] prompt and new tokens, if a setting looks at them, or None
-    )
+    context: Any  # [B, T + M] prompt and new tokens if a setting needs them, or None
     cache: Any  # gpt2.Cache
 
 
@@ -88,7 +66,7 @@ def empty_cache(
 
 @functools.partial(
     jax.jit,
-    static_argnames=('graphdef', 'new_places', 'eos_id', 'vocab_size', 'logprobs'),
+    static_argnames=('graphdef', 'new_places', 'logprobs'),
     donate_argnames='cache',
 )
 def prefill(
@@ -99,14 +77,12 @@ def prefill(
     *,
     drawing: next_token.Drawing,
     new_places: int,
-    eos_id: int,
-    vocab_size: int,
     logprobs: bool,
 ) -> State:
     """The batch after the first new token of each row.
 
-    What an earlier batch left in the cache is overwritten or lies behind `length`,
-    where no query looks.
+    Values of an earlier batch in the cache are overwritten, or lie after `length` where
+    no query looks.
     """
     model = nnx.merge(graphdef, params)
     B, T = rows.inputs.shape
@@ -144,14 +120,12 @@ def prefill(
         context=context,
         cache=cache,
     )
-    return _spread(
-        _next(model, hidden[:, -1], rows, state, drawing, eos_id, vocab_size)
-    )
+    return _spread(_next(model, hidden[:, -1], rows, state, drawing))
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=('graphdef', 'eos_id', 'vocab_size'),
+    static_argnames='graphdef',
     donate_argnames='state',
 )
 def decode(
@@ -163,12 +137,10 @@ def decode(
     until: Int32[Array, ''],
     *,
     drawing: next_token.Drawing,
-    eos_id: int,
-    vocab_size: int,
 ) -> State:
     """The batch after `until` new tokens, or once every row is done.
 
-    A row is done at EOS, at its limit, and where `stopped` says so.
+    A row is done at EOS, at its limit, or once it is `stopped`.
     """
     model = nnx.merge(graphdef, params)
     B = rows.lengths.shape[0]
@@ -178,16 +150,14 @@ def decode(
         return ~jnp.all(state.done) & (state.number < until)
 
     def step(state: State) -> State:
-        # A row that is done runs on beside the others, at any position that exists.
+        # Rows that are done run on beside the others, at any valid position.
         positions = rows.lengths + state.number - 1
         positions = jnp.minimum(positions, model.model.n_positions - 1)[:, None]
         hidden, cache = model.decode(
             state.last[:, None], positions, jnp.ones((B, 1), jnp.int32), state.cache
         )  # [B, 1, D]
         state = dataclasses.replace(state, cache=cache)
-        return _spread(
-            _next(model, hidden[:, 0], rows, state, drawing, eos_id, vocab_size)
-        )
+        return _spread(_next(model, hidden[:, 0], rows, state, drawing))
 
     return _spread(jax.lax.while_loop(unfinished, step, state))
 
@@ -198,23 +168,16 @@ def _next(
     rows: Rows,
     state: State,
     drawing: next_token.Drawing,
-    eos_id: int,
-    vocab_size: int,
 ) -> State:
     """The state after one more token of each row, from its hidden state [B, D]."""
-    logits = _logits(model, hidden, vocab_size)
+    logits = _logits(model, hidden, drawing.vocab_size)
     number = state.number
     end = rows.inputs.shape[1] + number  # the place of the new token in `context`
     tokens = next_token.next_tokens(
-        next_token.processed(
-            logits, state.context, end, number, drawing=drawing, eos_id=eos_id
-        ),
+        next_token.processed(logits, state.context, end, number, drawing),
         next_token.row_keys(rows.seeds, rows.prompt_numbers, rows.samples),
         rows.lengths + number,
-        temperature=drawing.temperature,
-        top_k=drawing.top_k,
-        top_p=drawing.top_p,
-        min_p=drawing.min_p,
+        drawing,
     )
 
     def put(whole: jax.Array, column: jax.Array, place: jax.Array) -> jax.Array:
@@ -232,7 +195,7 @@ def _next(
     return State(
         number=number + 1,
         last=tokens,
-        done=state.done | (tokens == eos_id) | (counts >= rows.limits),
+        done=state.done | (tokens == drawing.eos_id) | (counts >= rows.limits),
         finite=state.finite & (good | state.done),
         counts=counts,
         tokens=put(state.tokens, tokens, number),
@@ -243,7 +206,7 @@ def _next(
 
 
 def _logits(model: gpt2.Gpt2, hidden: jax.Array, vocab_size: int) -> jax.Array:
-    """Logits [B, V] of hidden states [B, D]; -inf for ids that no tokenizer has."""
+    """Logits [B, V] of hidden states [B, D]; -inf for ids the tokenizer lacks."""
     features, table = model.head(hidden)
     logits = linear.product_by_rows(features, table)
     logits = mesh_lib.constrain(logits, 'batch', None)
@@ -263,11 +226,12 @@ def _spread(state: State) -> State:
 
 
 def _spread_cache(cache: gpt2.Cache) -> gpt2.Cache:
+    def layers(arrays: list[jax.Array]) -> list[jax.Array]:
+        return [mesh_lib.constrain(x, 'batch', None, 'heads', None) for x in arrays]
+
     return gpt2.Cache(
-        keys=[mesh_lib.constrain(x, 'batch', None, 'heads', None) for x in cache.keys],
-        values=[
-            mesh_lib.constrain(x, 'batch', None, 'heads', None) for x in cache.values
-        ],
+        keys=layers(cache.keys),
+        values=layers(cache.values),
         segment_ids=mesh_lib.constrain(cache.segment_ids, 'batch', None),
         length=cache.length,
     )

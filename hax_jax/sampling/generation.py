@@ -1,4 +1,4 @@
-"""Questions to answers: all samples of a list of prompts that fit."""
+"""Fitted prompts to answers, batch by batch, or one answer as a stream."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Set
@@ -18,20 +18,20 @@ from hax_jax.sampling import (
     stop_strings,
 )
 
-_CHECK_EVERY_TOKENS = 16  # between two looks for stop strings
+_CHECK_EVERY_TOKENS = 16  # between two searches for stop strings
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
     """One answer; `text` begins with the question's stem and has no stop string.
 
-    `num_tokens` counts its new tokens, with EOS where it ended itself, and with those
-    of a stop string. `finish_reason` is 'eos', 'stop' (a stop string), 'length'
-    (max_new_tokens), 'n_positions' (the model's positions were used up before that) or
-    'interrupted'. `prompt_tokens` is the length of prompt and stem after
-    `prompt_tokens_cut` tokens of the question's middle were left out. `logprobs` are
-    nats of `token_ids`, the new tokens, in the model's own distribution: before
-    penalties, temperature and what else changes it; empty unless asked for.
+    `num_tokens` counts its new tokens, including EOS and the tokens of a stop string.
+    `finish_reason` is 'eos', 'stop' (a stop string), 'length' (max_new_tokens),
+    'n_positions' (the model's positions ended before that) or 'interrupted'.
+    `prompt_tokens` is the length of prompt and stem, without the `prompt_tokens_cut`
+    tokens cut from the question's middle. `logprobs` are the log probabilities (nats)
+    of `token_ids`, the new tokens, in the model's own distribution, before penalties
+    and temperature; empty unless requested.
     """
 
     id: str
@@ -49,13 +49,13 @@ class Sample:
 
 
 class Generator:
-    """Answers with one model; see `engine.Engine` for where it may lie."""
+    """Answers with one model; `ShardedModel` says how it may be sharded."""
 
     def __init__(
         self, model: gpt2.Gpt2, tokenizer: text.Decoder, *, mesh: Mesh
     ) -> None:
-        """Raises InputError if the tokenizer has ids that the model has not."""
-        self._engine = sharded_model.Engine(model, tokenizer, mesh=mesh)
+        """Raises InputError if the tokenizer has ids that the model lacks."""
+        self._model = sharded_model.ShardedModel(model, tokenizer, mesh=mesh)
         self._tokenizer = tokenizer
         self.config = model.model
 
@@ -67,12 +67,10 @@ class Generator:
         num_samples: int = 1,
         batch_size: int = 8,
         logprobs: bool = False,
-        on_batch: Callable[[int, int], None] = lambda rows, tokens: None,
     ) -> Iterator[Sample]:
         """The answers, `num_samples` to each question, in the questions' order.
 
-        Rows are batched by length, so an answer may wait for later ones. `on_batch` is
-        called after each batch with the numbers of its samples and of their tokens.
+        Rows are batched by length, so an answer may wait for later ones.
 
         Raises:
           InputError: the model's logits are not finite.
@@ -86,7 +84,6 @@ class Generator:
                 [rows[i] for i in indices], settings, size, logprobs=logprobs
             )
             done.update(zip(indices, answers, strict=True))
-            on_batch(len(answers), sum(answer.num_tokens for answer in answers))
             while next_index in done:
                 yield done.pop(next_index)
                 next_index += 1
@@ -101,10 +98,9 @@ class Generator:
         logprobs: bool = False,
         have: Set[tuple[str, int]] = frozenset(),
     ) -> Iterator[list[Sample]]:
-        """The same answers, a list as soon as its batch is done, the longest first.
+        """The same answers, a list for each batch, the longest prompts first.
 
-        The whole list is sorted by length. Answers (question id, sample) that `have`
-        holds are not made.
+        Answers (question id, sample) in `have` are not made.
 
         Raises:
           InputError: the model's logits are not finite.
@@ -126,10 +122,10 @@ class Generator:
         *,
         on_text: Callable[[str], bool],
     ) -> Sample:
-        """One answer, given to `on_text` piece by piece as its tokens are drawn.
+        """One answer, passed to `on_text` piece by piece as its tokens are drawn.
 
-        A piece is text that no later token takes back: whole characters, and no
-        beginning of a stop string. `on_text` returns whether to go on.
+        A piece is text that no later token can change: whole characters, without the
+        beginning of a stop string. `on_text` returns whether to continue.
         """
         given = 0
 
@@ -147,9 +143,9 @@ class Generator:
         return sample
 
     def _batch_size(self, batch_size: int, num_rows: int) -> int:
-        """A few rows get a small batch; every batch of a run has one size."""
+        """The one batch size of a call: small for few rows, divisible by the shards."""
         size = min(batch_size, 1 << max(num_rows - 1, 0).bit_length())
-        return size + -size % mesh_lib.num_batch_shards(self._engine.mesh)
+        return size + -size % mesh_lib.num_batch_shards(self._model.mesh)
 
     def _run(
         self,
@@ -166,61 +162,40 @@ class Generator:
         places = prompt_batches.new_places(batch)
         if not settings.stop and on_tokens is None:
             chunk = places
-        drawing = next_token.drawing(settings)
-        batch, state = self._engine.start(
+        drawing = next_token.drawing(
+            settings,
+            eos_id=self._tokenizer.eos_id,
+            vocab_size=self._tokenizer.vocab_size,
+        )
+        batch, state = self._model.start(
             batch, drawing, new_places=places, logprobs=logprobs
         )
+        stops = stop_strings.Search(
+            self._tokenizer, settings, [row.stem for row in rows]
+        )
         stopped, going, number = np.zeros(size, bool), True, 1
-        found: dict[int, tuple[int, str]] = {}  # row -> where a stop string ended it
-        seen = [0] * len(rows)
-        while True:
+        ended = False
+        while going and not ended:
             number = min(number + chunk, places)
-            state = self._engine.go_on(
+            state = self._model.go_on(
                 batch, state, drawing, stopped=stopped, until=number
             )
             tokens, counts, done = sharded_model.on_host(
                 (state.tokens, state.counts, state.done)
             )
-            new = [
-                ids[:count].tolist()
-                for ids, count in zip(tokens[: len(rows)], counts, strict=False)
-            ]
-            for i in range(len(rows)) if settings.stop else ():
-                if i not in found and len(new[i]) > seen[i]:
-                    hit = self._stop(rows[i], settings, new[i], seen[i])
-                    seen[i] = len(new[i])
-                    if hit is not None:
-                        found[i], stopped[i] = hit, True
-            if (done | stopped).all() or number == places:
-                break
-            if on_tokens is not None:
+            new = [tokens[i, : counts[i]].tolist() for i in range(len(rows))]
+            stopped[: len(rows)] = stops.look(new)
+            ended = number == places or bool((done | stopped).all())
+            if on_tokens is not None and not ended:
                 going = on_tokens(new[0])
-                if not going:
-                    break
-        self._engine.finish(state)
+        self._model.finish(state)
         nats = [[]] * len(rows)
         if logprobs:
             nats = sharded_model.on_host(state.logprobs).tolist()
         return [
-            self._sample(row, settings, new[i], nats[i], found.get(i), going)
+            self._sample(row, settings, new[i], nats[i], stops.found.get(i), going)
             for i, row in enumerate(rows)
         ]
-
-    def _stop(
-        self,
-        row: prompt_batches.Row,
-        settings: schema.SamplingConfig,
-        ids: list[int],
-        seen: int,
-    ) -> tuple[int, str] | None:
-        return stop_strings.find(
-            self._tokenizer,
-            ids,
-            settings.stop,
-            stem=row.stem,
-            seen=seen,
-            min_new_tokens=settings.min_new_tokens,
-        )
 
     def _sample(
         self,

@@ -1,8 +1,9 @@
-"""Logits to the next tokens, in transformers' order: repetition penalty, no-repeat
-n-gram, minimum length; then, where it draws, temperature, top-k, top-p, min-p.
+"""Logits to the next tokens, in the order of transformers.
 
-A token's random bits are a function of (seed, prompt id, sample, position, token id)
-alone: not of the batch, nor of how many candidates there are, nor of their order.
+First repetition penalty, no-repeat n-gram and minimum length; then, unless greedy,
+temperature, top-k, top-p and min-p. A token's random bits depend on (seed, prompt id,
+sample, position, token id) alone, not on the batch, nor on the number or order of the
+candidates.
 """
 
 import dataclasses
@@ -22,58 +23,62 @@ _MIN_TEMPERATURE = 1e-6  # below it, float32 divides by zero; the draw is greedy
 _ONE = 0x3F800000  # the bits of float32's 1.0
 NO_TOKEN = -1  # padding of a context
 
+_static = functools.partial(dataclasses.field, metadata={'static': True})
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        'temperature',
-        'top_p',
-        'min_p',
-        'repetition_penalty',
-        'min_new_tokens',
-    ],
-    meta_fields=['top_k', 'no_repeat_ngram'],
-)
+
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """How tokens are chosen. What is None or 0 is off, and no part of the computation;
-    another value of a number that is on compiles nothing anew, but for the two ints.
+    """How tokens are chosen.
+
+    A setting of None or 0 is off and no part of the computation. Another value of a
+    setting that is on compiles nothing anew, except for the static ones.
     """
 
-    temperature: Any  # None is greedy
-    top_p: Any
-    min_p: Any
-    repetition_penalty: Any
-    min_new_tokens: Any
-    top_k: int
-    no_repeat_ngram: int
+    eos_id: int = _static()
+    vocab_size: int = _static()  # of the tokenizer; the model may have more ids
+    temperature: Any = None  # None is greedy
+    top_p: Any = None
+    min_p: Any = None
+    repetition_penalty: Any = None
+    min_new_tokens: Any = None
+    top_k: int = _static(default=0)
+    no_repeat_ngram: int = _static(default=0)
 
     @property
     def needs_context(self) -> bool:
         return self.repetition_penalty is not None or self.no_repeat_ngram > 0
 
 
-def drawing(settings: schema.SamplingConfig) -> Drawing:
-    """`settings` for the devices; greedy leaves out what only a draw uses."""
-    greedy = settings.temperature == 0
+def drawing(
+    settings: schema.SamplingConfig, *, eos_id: int, vocab_size: int
+) -> Drawing:
+    """`settings` for the devices; greedy decoding ignores the settings of a draw."""
 
     def number(value: float, off: float) -> jax.Array | None:
         return None if value == off else jnp.float32(value)
 
     minimum = settings.min_new_tokens
-    return Drawing(
-        temperature=None if greedy else jnp.float32(settings.temperature),
-        top_p=None if greedy else number(settings.top_p, 1.0),
-        min_p=None if greedy else number(settings.min_p, 0.0),
+    chosen = Drawing(
+        eos_id,
+        vocab_size,
         repetition_penalty=number(settings.repetition_penalty, 1.0),
         min_new_tokens=jnp.int32(minimum) if minimum else None,
-        top_k=0 if greedy else settings.top_k,
         no_repeat_ngram=settings.no_repeat_ngram,
+    )
+    if settings.temperature == 0:
+        return chosen
+    return dataclasses.replace(
+        chosen,
+        temperature=jnp.float32(settings.temperature),
+        top_p=number(settings.top_p, 1.0),
+        min_p=number(settings.min_p, 0.0),
+        top_k=settings.top_k,
     )
 
 
 def prompt_number(prompt_id: str) -> int:
-    """32 bits of a prompt's id, the same on every machine."""
+    """32 bits of the SHA-256 of a prompt's id, the same on every machine."""
     return int.from_bytes(hashlib.sha256(prompt_id.encode()).digest()[:4], 'big')
 
 
@@ -82,7 +87,7 @@ def row_keys(
     prompt_numbers: UInt32[Array, 'B'],
     samples: UInt32[Array, 'B'],
 ) -> Key[Array, 'B']:
-    """Each row's key; `jax.random.fold_in(key, position)` is then a token's."""
+    """A key for each row; `jax.random.fold_in(key, position)` is the key of a token."""
 
     def one(seed: jax.Array, prompt_number: jax.Array, sample: jax.Array) -> jax.Array:
         key = jax.random.key(seed, impl=_GENERATOR)
@@ -96,15 +101,13 @@ def processed(
     context: Int[Array, 'B S'] | None,
     end: Int[Array, ''] | int,
     number: Int[Array, ''] | int,
-    *,
     drawing: Drawing,
-    eos_id: int,
 ) -> Float[Array, 'B V']:
     """Logits of new token `number` (from 0), given the `context` before place `end`.
 
-    A context is a row's prompt and new tokens, `NO_TOKEN` wherever there is none; what
-    stands from `end` on is such a place. Where n-grams and the minimum length together
-    leave no token at all, EOS is let through.
+    A context holds a row's prompt and new tokens, and `NO_TOKEN` at empty places, which
+    include `end` and all after it. EOS is allowed where n-grams and the minimum length
+    together would leave no token.
     """
     if drawing.repetition_penalty is not None:
         logits = _penalized(logits, context, drawing.repetition_penalty)
@@ -113,7 +116,7 @@ def processed(
         logits = _scatter(logits, banned, jnp.full(banned.shape, -jnp.inf))
     if drawing.min_new_tokens is None:
         return logits
-    without = logits.at[:, eos_id].set(-jnp.inf)
+    without = logits.at[:, drawing.eos_id].set(-jnp.inf)
     too_short = jnp.full((logits.shape[0], 1), number < drawing.min_new_tokens)
     if drawing.no_repeat_ngram:
         too_short &= jnp.max(without, axis=-1, keepdims=True) > -jnp.inf
@@ -123,18 +126,18 @@ def processed(
 def _penalized(
     logits: jax.Array, context: jax.Array, penalty: jax.Array | float
 ) -> jax.Array:
-    """Logits of the context's tokens divided by the penalty, or times it below 0."""
+    """Divides the positive logits of the context's tokens, multiplies negative ones."""
     scores = jnp.take_along_axis(logits, jnp.maximum(context, 0), axis=-1)  # [B, S]
     scores = jnp.where(scores < 0, scores * penalty, scores / penalty)
     return _scatter(logits, context, scores)
 
 
 def _ngram_ends(context: jax.Array, end: jax.Array | int, size: int) -> jax.Array:
-    """The tokens [B, S - size + 1] that would end an n-gram which the context has."""
+    """The tokens [B, S - size + 1] that would repeat an n-gram of the context."""
     B, S = context.shape
     if size > S:
         return jnp.full((B, 0), NO_TOKEN, context.dtype)
-    # Padded, so that a context of fewer tokens has a prefix too, which matches nothing.
+    # Padded, so that a shorter context has a prefix too, which matches nothing.
     padded = jnp.pad(context, ((0, 0), (size - 1, 0)), constant_values=NO_TOKEN)
     prefix = jax.lax.dynamic_slice(padded, (0, end), (B, size - 1))
     match = jnp.all(prefix != NO_TOKEN, axis=-1, keepdims=True)
@@ -145,7 +148,7 @@ def _ngram_ends(context: jax.Array, end: jax.Array | int, size: int) -> jax.Arra
 
 
 def _scatter(logits: jax.Array, ids: jax.Array, scores: jax.Array) -> jax.Array:
-    """Logits with `scores` at `ids`, both [B, K]; NO_TOKEN is nowhere."""
+    """Logits with `scores` at `ids`, both [B, K]; ids of NO_TOKEN are skipped."""
 
     def one(row: jax.Array, ids: jax.Array, scores: jax.Array) -> jax.Array:
         ids = jnp.where(ids == NO_TOKEN, row.shape[0], ids)
@@ -158,23 +161,12 @@ def next_tokens(
     logits: Float[Array, 'B V'],
     keys: Key[Array, 'B'],
     positions: Int[Array, 'B'],
-    *,
-    temperature: Float[Array, ''] | float | None,
-    top_k: int,
-    top_p: Float[Array, ''] | float | None,
-    min_p: Float[Array, ''] | float | None = None,
+    drawing: Drawing,
 ) -> Int[Array, 'B']:
-    """The tokens that take `positions` in their rows.
-
-    Temperature, top_p and min_p may be traced, so that another value compiles nothing
-    anew; what changes the computation itself is static: `temperature` None is greedy,
-    `top_k` 0, `top_p` None and `min_p` None disable.
-    """
-    if temperature is None:
+    """The tokens at `positions` of their rows: the likeliest, or drawn."""
+    if drawing.temperature is None:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
-    scores, ids = candidates(
-        logits, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p
-    )
+    scores, ids = candidates(logits, drawing)
 
     def noise(key: jax.Array, position: jax.Array, ids: jax.Array) -> jax.Array:
         key = jax.random.fold_in(key, position)
@@ -186,44 +178,39 @@ def next_tokens(
 
 
 def candidates(
-    logits: Float[Array, 'B V'],
-    *,
-    temperature: Float[Array, ''] | float,
-    top_k: int,
-    top_p: Float[Array, ''] | float | None,
-    min_p: Float[Array, ''] | float | None = None,
+    logits: Float[Array, 'B V'], drawing: Drawing
 ) -> tuple[Float[Array, 'B K'], Int[Array, 'B K']]:
-    """Scores whose softmax is what is drawn from, and the token ids that they are of.
+    """Scores whose softmax is the distribution to draw from, and their token ids.
 
-    K is top_k, or V where that is 0. top_p removes (scores of -inf) each token that is
-    less likely than others which have top_p of the mass by themselves. Probabilities
-    0.5, 0.3, 0.2: top_p=0.5 keeps the first, top_p=0.6 the first two. min_p removes
-    what is less likely than that share of the likeliest: of these, min_p=0.5 keeps the
-    first two. Among equal logits, top_k takes the lowest ids; top_p and min_p keep or
-    remove them together.
+    K is top_k, or V if that is 0. top_p removes (by a score of -inf) each token if the
+    likelier tokens alone have top_p of the mass. Probabilities 0.5, 0.3, 0.2: top_p=0.5
+    keeps the first, top_p=0.6 the first two. min_p removes each token less likely than
+    that share of the likeliest: here min_p=0.5 keeps the first two. Among equal logits,
+    top_k takes the lowest ids; top_p and min_p keep or remove them together.
     """
     vocab_size = logits.shape[-1]
-    if 0 < top_k < vocab_size:
-        scores, ids = jax.lax.top_k(logits, top_k)  # [B, K]
+    if 0 < drawing.top_k < vocab_size:
+        scores, ids = jax.lax.top_k(logits, drawing.top_k)  # [B, K]
     else:
         scores = logits
         ids = jnp.broadcast_to(jnp.arange(vocab_size, dtype=jnp.int32), logits.shape)
     scores = scores.astype(jnp.float32)
     scores = scores - jnp.max(scores, axis=-1, keepdims=True)
-    scores = scores / jnp.maximum(temperature, _MIN_TEMPERATURE)
-    if top_p is not None:
+    scores = scores / jnp.maximum(drawing.temperature, _MIN_TEMPERATURE)
+    if drawing.top_p is not None:
         probs = jax.nn.softmax(scores, axis=-1)
-        scores = jnp.where(probs >= _least_kept(probs, top_p), scores, -jnp.inf)
-    if min_p is not None:  # the likeliest has the score 0
-        scores = jnp.where(jnp.exp(scores) >= min_p, scores, -jnp.inf)
+        least = _least_kept(probs, drawing.top_p)
+        scores = jnp.where(probs >= least, scores, -jnp.inf)
+    if drawing.min_p is not None:  # the likeliest has the score 0
+        scores = jnp.where(jnp.exp(scores) >= drawing.min_p, scores, -jnp.inf)
     return scores, ids
 
 
 def _least_kept(probs: jax.Array, top_p: jax.Array | float) -> jax.Array:
-    """The least p, [B, 1], for which the probabilities over p sum to under `top_p`.
+    """The least p, [B, 1], such that the probabilities over p sum to less than `top_p`.
 
-    Bisects the bits of float32, whose order is that of the numbers: exact, and on a CPU
-    it takes a thirtieth of the time that sorting 50,257 probabilities does.
+    Bisects the bits of float32, which are ordered as the numbers are: exact, and on a
+    CPU 30 times faster than sorting 50,257 probabilities.
     """
 
     def halve(

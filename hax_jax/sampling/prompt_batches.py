@@ -1,7 +1,7 @@
-"""Rows of like length in one batch, as padded arrays of few shapes.
+"""Batches of rows of similar length, as padded arrays of few shapes.
 
-Prompt and cache lengths come from a few buckets, so a run compiles a few shapes, once
-each, whatever the number of its batches.
+Prompt and cache lengths come from a few buckets, so a run compiles only a few shapes,
+however many batches it has.
 """
 
 import dataclasses
@@ -12,14 +12,14 @@ from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.sampling import decode, next_token, prompts
 
-_SHORTEST_BUCKET = 32  # prompt tokens; each next bucket is twice as long
+_SHORTEST_BUCKET = 32  # prompt tokens; each further bucket is twice as long
 _NEW_TOKENS_BUCKET = 64  # room for new tokens is a multiple of it
 _WINDOW = 16  # batches whose rows are sorted by length together
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One answer to make: the ids of its prompt, those of its stem, which sample."""
+    """One answer to make: its question, the ids of prompt and stem, the sample."""
 
     question: prompts.Question
     prompt: text.Prompt
@@ -36,7 +36,7 @@ class Row:
 
 
 def by_length(lengths: list[int], size: int) -> list[list[int]]:
-    """Row numbers, batch by batch, the longest first: full batches, but for the last.
+    """Row numbers, batch by batch, longest rows first; only the last is not full.
 
     by_length([5, 9, 4, 8, 6], 2) -> [[1, 3], [4, 0], [2]].
     """
@@ -45,9 +45,9 @@ def by_length(lengths: list[int], size: int) -> list[list[int]]:
 
 
 def in_windows(lengths: list[int], size: int) -> list[list[int]]:
-    """As `by_length`, but only `_WINDOW` batches are sorted together.
+    """As `by_length`, but sorts only `_WINDOW` batches together.
 
-    So answers that are given in the rows' order come soon, though the list is long.
+    So the answers of a long list can be given early in the order of the rows.
     """
     batches = []
     for start in range(0, len(lengths), _WINDOW * size):
@@ -56,15 +56,10 @@ def in_windows(lengths: list[int], size: int) -> list[list[int]]:
     return batches
 
 
-def limit(row: Row, settings: schema.SamplingConfig, n_positions: int) -> int:
-    """New tokens at most: max_new_tokens, or what the positions leave room for."""
-    return min(settings.max_new_tokens, n_positions + 1 - row.length)
-
-
 def arrays(
     rows: list[Row], settings: schema.SamplingConfig, size: int, n_positions: int
 ) -> decode.Rows:
-    """A batch of `size` rows; those that are not given have the limit 0."""
+    """A batch of `size` rows, padded by rows of limit 0."""
     places = _prompt_bucket(
         max(row.length for row in rows), n_positions + 1 - settings.max_new_tokens
     )
@@ -79,7 +74,8 @@ def arrays(
     for i, row in enumerate(rows):
         batch.inputs[i, places - row.length :] = row.prompt.ids + row.stem
         batch.lengths[i] = row.length
-        batch.limits[i] = limit(row, settings, n_positions)
+        room = n_positions + 1 - row.length
+        batch.limits[i] = min(settings.max_new_tokens, room)
         batch.seeds[i] = row.seed(settings)
         batch.prompt_numbers[i] = next_token.prompt_number(row.question.id)
         batch.samples[i] = row.sample
@@ -87,13 +83,13 @@ def arrays(
 
 
 def new_places(batch: decode.Rows) -> int:
-    """Room for the new tokens of any of its rows."""
+    """The places for new tokens: the largest limit, rounded up."""
     places = int(batch.limits.max())
     return places + -places % _NEW_TOKENS_BUCKET
 
 
 def _prompt_bucket(length: int, longest: int) -> int:
-    """The places that prompts of `length` get: 32, 64, 128, ..., `longest` at most."""
+    """The places for prompts of `length`: 32, 64, 128, ..., at most `longest`."""
     bucket = _SHORTEST_BUCKET
     while bucket < length:
         bucket *= 2

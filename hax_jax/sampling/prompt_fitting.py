@@ -25,13 +25,12 @@ def fit(
     n_positions: int,
     max_new_tokens: int,
 ) -> Fitted:
-    """The prompt of each question, with room for its stem and, where that can be,
-    `max_new_tokens` behind it.
+    """The prompt of each question, with room for its stem and `max_new_tokens`.
 
     A sequence has room for n_positions + 1 tokens: the last one is never read. A long
     question loses its middle. If even its shortest form leaves less room than
-    max_new_tokens, it keeps half of the positions and its answer ends at n_positions,
-    sooner than asked: a note says so, with the largest max_new_tokens that would fit.
+    max_new_tokens, the prompt keeps half of the positions and its answer ends early, at
+    n_positions; a note gives the largest max_new_tokens that would fit.
 
     Raises:
       InputError: names each question whose shortest form leaves room for no token.
@@ -40,14 +39,13 @@ def fit(
     num_replaced = tokenizer.num_replaced
     encoded = tokenizer.encode([question.text for question in questions])
     stems = tokenizer.encode([question.stem for question in questions])
-    room = n_positions + 1 - max_new_tokens
     fixed = len(pieces.head) + len(pieces.tail)
     fitted: list[text.Prompt] = []
-    shortest_forms, new_tokens, problems = [0], [max_new_tokens], []
+    longest, problems = 0, []  # longest: of the shortest forms
     for question, ids, stem in zip(questions, encoded, stems, strict=True):
         shortest = min(len(ids), len(pieces.cut) + text.MIN_QUESTION_TOKENS)
         shortest += fixed + len(stem)
-        shortest_forms.append(shortest)
+        longest = max(longest, shortest)
         if shortest > n_positions:
             with_stem = f' with the {len(stem)} of its stem' if stem else ''
             problems.append(
@@ -59,30 +57,34 @@ def fit(
                 'a model of more positions.'
             )
             continue
-        prompt = text.prompt(pieces, ids, max_length=room - len(stem))
+        room = n_positions + 1 - len(stem)
+        prompt = text.prompt(pieces, ids, max_length=room - max_new_tokens)
         if prompt is None:
-            more_room = max(shortest, (n_positions + 1) // 2) - len(stem)
-            prompt = text.prompt(pieces, ids, max_length=more_room)
-            new_tokens.append(n_positions + 1 - len(prompt.ids) - len(stem))
+            half = max(shortest, (n_positions + 1) // 2) - len(stem)
+            prompt = text.prompt(pieces, ids, max_length=half)
         fitted.append(prompt)
     if problems:
         raise errors.InputError('\n'.join(problems))
+    rooms = [
+        n_positions + 1 - len(prompt.ids) - len(stem)
+        for prompt, stem in zip(fitted, stems, strict=True)
+    ]
+    total = _counted(len(questions), 'question')
     notes = []
     cut = [prompt.num_cut for prompt in fitted if prompt.num_cut]
     if cut:
         notes.append(
-            f'{len(cut)} of {_counted(len(questions), "question")} shortened to leave '
-            f'room for the answer in n_positions={n_positions}: '
-            f'{_counted(sum(cut), "token")} cut from the middle.'
+            f'{len(cut)} of {total} shortened to leave room for the answer in '
+            f'n_positions={n_positions}: {_counted(sum(cut), "token")} cut from the '
+            'middle.'
         )
-    if len(new_tokens) > 1:
-        largest = n_positions + 1 - max(shortest_forms)
+    too_small = [room for room in rooms if room < max_new_tokens]
+    if too_small:
         notes.append(
-            f'max_new_tokens={max_new_tokens} does not fit beside '
-            f'{len(new_tokens) - 1} of {_counted(len(questions), "question")} in '
-            f'n_positions={n_positions}: an answer may end after {min(new_tokens)} '
-            "tokens, finish_reason 'n_positions'. The largest max_new_tokens that fits "
-            f'beside all is {largest}.'
+            f'max_new_tokens={max_new_tokens} does not fit beside {len(too_small)} of '
+            f'{total} in n_positions={n_positions}: an answer may end after '
+            f"{min(too_small)} tokens, finish_reason 'n_positions'. The largest "
+            f'max_new_tokens that fits beside all is {n_positions + 1 - longest}.'
         )
     replaced = tokenizer.num_replaced - num_replaced
     if replaced:

@@ -13,12 +13,11 @@
 
     Empathy without demonizing.
 
-The heading's word is Easy, Medium or Hard, its dash of any length; PROMPT: may stand
-for QUESTION:, and STEM: and `What to look for:` may be missing. The shorthand is the
-prompt's id.
+The first word of a heading is Easy, Medium or Hard, and its dash has any length.
+PROMPT: may replace QUESTION:, and STEM: and `What to look for:` may be missing. The
+shorthand is the prompt's id.
 """
 
-import dataclasses
 import re
 
 _TITLE = re.compile(r'### +((?:Easy|Medium|Hard) +\d+) *[-\u2013\u2014] *(.*\S) *$')
@@ -26,63 +25,28 @@ _HEADING = re.compile(r'#{1,3} ')
 _FIELD = re.compile(r'(SHORTHAND|QUESTION|PROMPT|STEM|What to look for): *(.*)$')
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
-    """One prompt of a file; `title` is 'Easy 1 - simple miscommunication'."""
-
-    shorthand: str
-    question: str
-    stem: str
-    title: str
-    look_for: str
-    place: str
-
-
 def is_prompt_file(text: str) -> bool:
-    """Whether any line is such a heading; other Markdown is text like any."""
+    """Whether any line is the heading of a prompt; other Markdown is plain text."""
     return any(_TITLE.match(line) for line in text.split('\n'))
 
 
-def parse(text: str, name: str) -> tuple[list[Entry], list[str], list[str]]:
-    """The prompts of a file in its order, what is wrong with it, and what to note.
+def parse(text: str, name: str) -> tuple[list[dict[str, str]], list[str], list[str]]:
+    """The prompts of a file as fields of a `Question`, the problems, and the notes.
 
-    Wrong is each heading of another form, each prompt without shorthand or question,
-    and each part or shorthand that is there twice.
+    Problems are headings of another form, prompts without shorthand or question, and
+    parts or shorthands that occur twice.
     """
-    found: list[Entry] = []
+    found: list[dict[str, str]] = []
     problems: list[str] = []
     places: dict[str, str] = {}
     num_outside = 0
     title, place, parts, part = '', '', {}, ''
 
     def close() -> None:
-        if not title:
-            return
-        own = {key: '\n'.join(lines).strip() for key, lines in parts.items()}
-        missing = [key for key in ('SHORTHAND', 'QUESTION') if not own.get(key)]
-        if missing:
-            problems.append(
-                f'{place}: {title!r} has no {" and no ".join(missing)}; write '
-                f'{" and ".join(f"{key}: ..." for key in missing)}.'
-            )
-            return
-        short = ' '.join(own['SHORTHAND'].split())
-        if short in places:
-            problems.append(
-                f'{place}: SHORTHAND {short!r} is that of {places[short]} too; they '
-                'must differ.'
-            )
-        places.setdefault(short, place)
-        found.append(
-            Entry(
-                shorthand=short,
-                question=own['QUESTION'],
-                stem=own.get('STEM', ''),
-                title=title,
-                look_for=own.get('What to look for', ''),
-                place=place,
-            )
-        )
+        if title:
+            question, problem = _question(title, place, parts, places)
+            problems.extend([problem] if problem else [])
+            found.append(question)
 
     for number, line in enumerate(text.split('\n'), start=1):
         heading, field = _TITLE.match(line), _FIELD.match(line)
@@ -113,3 +77,31 @@ def parse(text: str, name: str) -> tuple[list[Entry], list[str], list[str]]:
     if num_outside:
         notes.append(f'{name}: {num_outside} lines outside of prompts are not read.')
     return found, problems, notes
+
+
+def _question(
+    title: str, place: str, parts: dict[str, list[str]], places: dict[str, str]
+) -> tuple[dict[str, str], str]:
+    """The fields of one prompt, and its problem or ''; adds its place to `places`."""
+    own = {key: '\n'.join(lines).strip() for key, lines in parts.items()}
+    fields = {
+        'id': ' '.join(own.get('SHORTHAND', '').split()),
+        'text': own.get('QUESTION', ''),
+        'place': place,
+        'stem': own.get('STEM', ''),
+        'title': title,
+        'look_for': own.get('What to look for', ''),
+    }
+    missing = [key for key in ('SHORTHAND', 'QUESTION') if not own.get(key)]
+    if missing:
+        return fields, (
+            f'{place}: {title!r} has no {" and no ".join(missing)}; write '
+            f'{" and ".join(f"{key}: ..." for key in missing)}.'
+        )
+    first = places.setdefault(fields['id'], place)
+    if first != place:
+        return fields, (
+            f'{place}: SHORTHAND {fields["id"]!r} is that of {first} too; they must '
+            'differ.'
+        )
+    return fields, ''

@@ -1,4 +1,4 @@
-"""Prompts chosen by name: exact, or near enough to mean one alone."""
+"""Prompts chosen by their exact name, or by a similar name of only one prompt."""
 
 import dataclasses
 import difflib
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from hax_jax import errors
 from hax_jax.sampling import prompts
 
-_NEAR = 0.6  # difflib's ratio from which on a name may be a misspelling
+_NEAR = 0.6  # least difflib ratio of a misspelled name
 _MAX_NAMES = 5
 
 
 def choose(found: prompts.Questions, names: Sequence[str]) -> prompts.Questions:
     """The questions of these names, in the order of the names, each once.
 
-    A name is a question's id or the number in its title ('Easy 1'), whatever the case;
-    else it is part of one question's id or title alone; else the nearest by spelling.
-    What was not exact is noted.
+    A name matches a question's id or the number in its title ('Easy 1') in any case;
+    else a part of only one question's id or title; else the id nearest by spelling.
+    A note tells of each match that is not exact.
 
     Raises:
-      InputError: names each name that means no question, or several, with the nearest.
+      InputError: lists each name that matches no question or several, and the nearest.
     """
     chosen: dict[str, prompts.Question] = {}
     notes, problems = [], []
@@ -38,7 +38,7 @@ def choose(found: prompts.Questions, names: Sequence[str]) -> prompts.Questions:
 
 
 def with_stem(found: prompts.Questions, stem: str) -> prompts.Questions:
-    """All questions with this stem, in place of their own; a note counts those."""
+    """All questions with this stem; a note counts the stems that it replaces."""
     had = sum(bool(question.stem) for question in found.questions)
     notes = [f'--stem takes the place of {had} stems of the file'] if had else []
     questions = [
@@ -70,7 +70,7 @@ def _matches(
     ]
     if within:
         return within, 'part of its name'
-    near = _nearest(questions, name, number=2)
+    near = _nearest(questions, name)[:2]
     if len(near) == 2 and _ratio(near[0], asked) == _ratio(near[1], asked):
         return near, ''
     return near[:1], 'the nearest name'
@@ -82,7 +82,7 @@ def _problem(
     name: str,
 ) -> str:
     several = bool(matches)
-    shown = matches or _nearest(questions, name, number=_MAX_NAMES) or list(questions)
+    shown = matches or _nearest(questions, name)[:_MAX_NAMES] or list(questions)
     ids = ', '.join(repr(q.id) for q in shown[:_MAX_NAMES])
     more = len(shown) - _MAX_NAMES
     ids += f' and {more} more' if more > 0 else ''
@@ -91,11 +91,11 @@ def _problem(
 
 
 def _nearest(
-    questions: Sequence[prompts.Question], name: str, *, number: int
+    questions: Sequence[prompts.Question], name: str
 ) -> list[prompts.Question]:
     asked = _folded(name)
-    by_ratio = sorted(questions, key=lambda q: -_ratio(q, asked))
-    return [q for q in by_ratio if _ratio(q, asked) >= _NEAR][:number]
+    near = [q for q in questions if _ratio(q, asked) >= _NEAR]
+    return sorted(near, key=lambda q: -_ratio(q, asked))
 
 
 def _ratio(question: prompts.Question, asked: str) -> float:

@@ -5,10 +5,10 @@ line is one letter. JSONL: one object a line,
 
     {"question": "My mother-in-law ...", "id": "garden", "seed": 7}
 
-where "prompt" may stand for "question", id and seed may be missing, and "stem" may say
-what the answer begins with. A prompt without an id gets one from its text, so it has
-the same one in any file and order. Markdown is of the form that prompt_markdown.py
-shows; any other `.md` is read as text.
+where "prompt" may replace "question", id and seed may be missing, and "stem" may give
+the first words of the answer. A prompt without an id gets one from its text, the same
+in any file and order. prompt_markdown.py shows the form of a Markdown prompt file; any
+other `.md` is read as text.
 """
 
 import codecs
@@ -35,10 +35,11 @@ _KEYS = ('id', 'question', 'prompt', 'seed', 'stem')
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One letter to answer. `place` says where it stands; `seed` None takes the run's.
+    """One letter to answer.
 
-    The random bits of its answers follow `id`, not its place. An answer begins with
-    `stem`; `title` and `look_for` are for the people who read the answers.
+    `place` is its file and line; `seed` None means the seed of the settings. The random
+    bits of its answers depend on `id`, not on its place. An answer begins with `stem`;
+    `title` and `look_for` are for the people who read the answers.
     """
 
     id: str
@@ -52,7 +53,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Questions:
-    """Prompts in the order given, and what about their reading is worth a line."""
+    """Prompts in the order given, and notes on how they were read."""
 
     questions: list[Question]
     notes: list[str]
@@ -62,7 +63,7 @@ def from_texts(texts: Sequence[str]) -> Questions:
     """The prompts of --prompt flags.
 
     Raises:
-      InputError: names each that is empty or is not Unicode text.
+      InputError: names each prompt that is empty or is not Unicode text.
     """
     found, problems = [], []
     for number, text in enumerate(texts, start=1):
@@ -77,8 +78,8 @@ def from_texts(texts: Sequence[str]) -> Questions:
 def read(path: str) -> Questions:
     """The prompts of a file; '-' is standard input.
 
-    A name that ends in one of `JSON_SUFFIXES` is JSONL, any other is text, but for a
-    Markdown prompt file. Standard input is JSONL if it begins with '{'.
+    The suffixes of `JSON_SUFFIXES` mean JSONL; any other file is text or a Markdown
+    prompt file. Standard input is JSONL if it begins with '{'.
 
     Raises:
       InputError: the file is missing, empty or not text, or names each bad line.
@@ -118,7 +119,7 @@ def _read_bytes(path: str) -> bytes:
 
 
 def _decode(raw: bytes, name: str) -> str:
-    """UTF-8, with or without its mark, any line ends."""
+    """The text of UTF-8 bytes, with or without a BOM, its line ends as '\\n'."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise errors.InputError(f'{name} is UTF-16 text; save it as UTF-8.')
     try:
@@ -154,7 +155,7 @@ def _from_letters(text: str, name: str) -> Questions:
         raise errors.InputError(
             f'{name} has lines {SEPARATOR} and no letters; write letters between them.'
         )
-    # A separator before the first letter or after the last separates nothing.
+    # Ignores a separator before the first letter or after the last.
     letters = letters[blank_letters[0] : len(letters) - blank_letters[-1]]
     found, problems = [], []
     for start, lines in letters:
@@ -171,19 +172,8 @@ def _from_letters(text: str, name: str) -> Questions:
 
 
 def _from_markdown(text: str, name: str) -> Questions:
-    entries, problems, notes = prompt_markdown.parse(text, name)
-    found = [
-        Question(
-            id=entry.shorthand,
-            text=entry.question,
-            place=entry.place,
-            stem=entry.stem,
-            title=entry.title,
-            look_for=entry.look_for,
-        )
-        for entry in entries
-    ]
-    return _checked(found, problems, notes)
+    found, problems, notes = prompt_markdown.parse(text, name)
+    return _checked([Question(**fields) for fields in found], problems, notes)
 
 
 def _from_json_lines(text: str, name: str) -> Questions:
@@ -262,7 +252,7 @@ def _text_problem(text: str) -> str:
 
 
 def _checked(found: list[Question], problems: list[str], notes: list[str]) -> Questions:
-    """Gives ids to the questions that have none, unless there are problems."""
+    """The questions, each with an id. Raises InputError if there are problems."""
     if problems:
         more = len(problems) - _MAX_PROBLEMS
         shown = problems[:_MAX_PROBLEMS] + [f'and {more:,} more.'] * (more > 0)

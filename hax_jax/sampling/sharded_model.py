@@ -16,20 +16,19 @@ from hax_jax.model import gpt2
 from hax_jax.sampling import decode, next_token
 
 
-class Engine:
-    """Runs batches, one at a time; the cache's memory serves batch after batch.
+class ShardedModel:
+    """Runs batches, one at a time; batches of one shape share the cache's memory.
 
-    The model may hold unmerged adapters and lie sharded on `mesh`; parameters that lie
-    elsewhere are copied to each of its devices.
+    The model may hold unmerged adapters and be sharded on `mesh`; parameters on other
+    devices are copied to each device of `mesh`.
     """
 
     def __init__(
         self, model: gpt2.Gpt2, tokenizer: text.Decoder, *, mesh: Mesh
     ) -> None:
-        """Raises InputError if the tokenizer has ids that the model has not."""
+        """Raises InputError if the tokenizer has ids that the model lacks."""
         self.config = model.model
         self.mesh = mesh
-        self._tokenizer = tokenizer
         self._dtype = model.wte.dtype
         self._cache: gpt2.Cache | None = None
         if tokenizer.vocab_size > self.config.vocab_size:
@@ -48,7 +47,7 @@ class Engine:
             params,
         )
         if self._dtype != jnp.float32:
-            # Each use would cast them; once is enough, to the same bits.
+            # Each use would cast them to the same bits; once is enough.
             self._params = decode.cast_matrices(self._params, self._dtype)
 
     def start(
@@ -59,7 +58,7 @@ class Engine:
         new_places: int,
         logprobs: bool,
     ) -> tuple[decode.Rows, decode.State]:
-        """The rows on the devices, and their batch after one new token each."""
+        """The rows on the devices, and their state after one new token each."""
         size, places = rows.inputs.shape
         cache = self._take_cache(size, places + new_places)
         rows = jax.device_put(rows, mesh_lib.batch_sharding(self.mesh))
@@ -71,8 +70,6 @@ class Engine:
                 cache,
                 drawing=drawing,
                 new_places=new_places,
-                eos_id=self._tokenizer.eos_id,
-                vocab_size=self._tokenizer.vocab_size,
                 logprobs=logprobs,
             )
         return rows, state
@@ -86,7 +83,7 @@ class Engine:
         stopped: np.ndarray,
         until: int,
     ) -> decode.State:
-        """The batch after `until` new tokens; `state` is used up."""
+        """The state after `until` new tokens; `state` is donated."""
         stopped = jax.device_put(stopped, mesh_lib.batch_sharding(self.mesh))
         with jax.set_mesh(self.mesh):
             return decode.decode(
@@ -97,8 +94,6 @@ class Engine:
                 stopped,
                 jnp.int32(until),
                 drawing=drawing,
-                eos_id=self._tokenizer.eos_id,
-                vocab_size=self._tokenizer.vocab_size,
             )
 
     def finish(self, state: decode.State) -> None:
@@ -115,17 +110,17 @@ class Engine:
             )
 
     def _take_cache(self, size: int, length: int) -> gpt2.Cache:
-        """The last batch's cache if it has this shape: its memory is written again."""
+        """The last batch's cache if it has this shape, else an empty one."""
         cache, self._cache = self._cache, None
         if cache is not None and cache.segment_ids.shape == (size, length):
             return cache
-        del cache  # its memory is free before the new one's is taken
+        del cache  # frees its memory before the new cache is allocated
         with jax.set_mesh(self.mesh):
             return decode.empty_cache(self.config, size, length, self._dtype)
 
 
 def on_host(arrays: Any) -> Any:
-    """The arrays whole, in every process, wherever their parts lie."""
+    """The whole arrays as NumPy, in every process, however they are sharded."""
     if jax.process_count() == 1:
         return jax.device_get(arrays)
     return multihost_utils.process_allgather(arrays, tiled=True)

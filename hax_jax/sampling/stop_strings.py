@@ -2,9 +2,46 @@
 
 from collections.abc import Sequence
 
+from hax_jax.config import schema
 from hax_jax.data import text
 
-_BROKEN = '\ufffd'  # what a decoder shows for the first bytes of a character
+_BROKEN = '\ufffd'  # a decoder's sign for the first bytes of a character
+
+
+class Search:
+    """Looks for stop strings in the growing answers of a batch.
+
+    Attributes:
+      found: answer number -> as `find` returns.
+    """
+
+    def __init__(
+        self,
+        tokenizer: text.Decoder,
+        settings: schema.SamplingConfig,
+        stems: Sequence[list[int]],
+    ) -> None:
+        self._tokenizer, self._settings, self._stems = tokenizer, settings, stems
+        self._seen = [0] * len(stems)
+        self.found: dict[int, tuple[int, str]] = {}
+
+    def look(self, answers: Sequence[list[int]]) -> list[bool]:
+        """Whether each answer has met a stop string, given all its ids so far."""
+        for i, ids in enumerate(answers if self._settings.stop else ()):
+            if i in self.found or len(ids) == self._seen[i]:
+                continue
+            hit = find(
+                self._tokenizer,
+                ids,
+                self._settings.stop,
+                stem=self._stems[i],
+                seen=self._seen[i],
+                min_new_tokens=self._settings.min_new_tokens,
+            )
+            self._seen[i] = len(ids)
+            if hit:
+                self.found[i] = hit
+        return [i in self.found for i in range(len(answers))]
 
 
 def find(
@@ -16,11 +53,11 @@ def find(
     seen: int,
     min_new_tokens: int,
 ) -> tuple[int, str] | None:
-    """How many of `ids` complete the first stop string, and the text before it.
+    """The number of `ids` that complete the first stop string, and the text before it.
 
-    The text is that of stem and ids; a stop string must reach beyond the stem and the
-    first `min_new_tokens` - 1 ids. `seen` ids were looked at before, and had none. What
-    is found does not depend on how many ids there are behind it.
+    The text includes the stem; a stop string must end after the stem and the first
+    `min_new_tokens` - 1 ids. The first `seen` ids are known to have none. The result
+    does not depend on later ids.
     """
     fixed = tokenizer.decode(stem + ids[: max(min_new_tokens - 1, 0)])
     fixed_length = len(fixed.rstrip(_BROKEN))
@@ -43,12 +80,12 @@ def find(
 
 
 def certain(text_so_far: str, stops: Sequence[str]) -> str:
-    """The part of a growing text that no later token can take back.
+    """The part of a growing text that no later token can change.
 
     'Ask her. QUES' with the stop string 'QUESTION:' -> 'Ask her. '.
     """
     sure = text_so_far.rstrip(_BROKEN)
-    begun = (  # how much of a stop string the text ends with
+    begun = (  # lengths of a stop string's beginning at the end of the text
         length
         for stop in stops
         for length in range(1, len(stop))

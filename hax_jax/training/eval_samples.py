@@ -1,8 +1,8 @@
 """A run's answers to the same few questions at each evaluation, in samples.jsonl.
 
-The questions are the validation split's, as its packed rows have them. Random bits
-follow the seed and the pair's id alone, the same at each step, so answers change only
-because the model does. Sampling leaves the training state as it is.
+The questions come from the packed rows of the validation split. Random bits depend on
+the seed and the pair's id alone, so only the model changes the answers from one step to
+the next. Sampling does not change the training state.
 """
 
 import collections
@@ -16,8 +16,9 @@ from flax import nnx
 from hax_jax import errors, json_lines
 from hax_jax.config import schema
 from hax_jax.data import records, text
+from hax_jax.evaluation import diversity
 from hax_jax.runs import run_folder
-from hax_jax.sampling import diversity, generation, prompt_fitting, prompts
+from hax_jax.sampling import generation, prompt_fitting, prompts
 from hax_jax.training import run_setup
 from hax_jax.training import train_state as ts
 from hax_jax.watch import metrics
@@ -26,7 +27,7 @@ FILE = 'samples.jsonl'
 
 
 class RunSamples:
-    """samples.jsonl of a run that begins, or goes on, at step `start`."""
+    """samples.jsonl of a run that starts or resumes at step `start`."""
 
     def __init__(
         self, setup: run_setup.Setup, workdir: pathlib.Path, *, start: int
@@ -63,7 +64,7 @@ class RunSamples:
         step = int(state.step)
         graphdef = self._setup.blueprint.model.graphdef
         model = nnx.merge(graphdef, state.params, state.frozen)
-        # Made anew each time, so that it keeps no parameters that a step gives away.
+        # A new one each time: it must not keep parameters that a step donates.
         generator = generation.Generator(model, self._tokenizer, mesh=self._setup.mesh)
         count = len(self._fitted.questions)
         samples = list(
@@ -101,14 +102,14 @@ def questions(
 ) -> prompt_fitting.Fitted:
     """The first `number` questions of the validation split, source by source in turn.
 
-    Questions whose prompts have at most `room` tokens come first. Prompt ids are the
-    rows' own, cut where packing cut them.
+    Questions whose prompts have at most `room` tokens come first. The prompt ids are
+    those of the packed rows, with the cuts that packing made.
     """
     inputs = cache.features('validation')['inputs']
     shortest: dict[int, records.Segment] = {}
     for segment in cache.segments('validation'):
         best = shortest.setdefault(segment.ordinal, segment)
-        # A later part of a split answer has the end of the one before in its prompt.
+        # The prompt of a later part of a split answer holds the end of the part before.
         if _prompt_tokens(segment) < _prompt_tokens(best):
             shortest[segment.ordinal] = segment
     ranks: collections.Counter[tuple[bool, str]] = collections.Counter()

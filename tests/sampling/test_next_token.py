@@ -45,11 +45,24 @@ def numpy_distribution(
     return out
 
 
+def drawn(
+    temperature: Any, top_k: int = 0, top_p: Any = None, min_p: float | None = None
+) -> next_token.Drawing:
+    return next_token.Drawing(
+        eos_id=0,
+        vocab_size=9,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+    )
+
+
 def distribution(
     logits: np.ndarray, *, temperature: float, top_k: int, top_p: float | None
 ) -> np.ndarray:
     scores, ids = next_token.candidates(
-        jnp.asarray(logits), temperature=temperature, top_k=top_k, top_p=top_p
+        jnp.asarray(logits), drawn(temperature, top_k, top_p)
     )
     out = np.zeros(logits.shape)
     np.put_along_axis(out, np.asarray(ids), np.asarray(jax.nn.softmax(scores)), axis=1)
@@ -122,9 +135,7 @@ def test_greedy_takes_the_likeliest_token_and_no_random_bits() -> None:
             logits,
             keys_of([seed, seed], [1, 2], [0, 0]),
             jnp.array([4, 9]),
-            temperature=None,
-            top_k=0,
-            top_p=None,
+            drawn(None, 0, None),
         ).tolist()
         for seed in range(3)
     ]
@@ -141,9 +152,7 @@ def test_draws_have_the_exact_frequencies(top_k: int, top_p: float | None) -> No
         jnp.broadcast_to(logits, (num_draws, 12)),
         keys,
         jnp.zeros(num_draws, jnp.int32),
-        temperature=0.8,
-        top_k=top_k,
-        top_p=top_p,
+        drawn(0.8, top_k, top_p),
     )
     counts = np.bincount(np.asarray(tokens), minlength=12)
     assert counts[expected == 0].sum() == 0
@@ -159,9 +168,7 @@ def test_successive_positions_draw_independently() -> None:
             jnp.zeros((num, 4)),
             keys_of([0] * num, [9] * num, [0] * num),
             jnp.arange(num),
-            temperature=1.0,
-            top_k=0,
-            top_p=None,
+            drawn(1.0, 0, None),
         )
     )
     pairs = np.bincount(tokens[:-1] * 4 + tokens[1:], minlength=16)
@@ -189,9 +196,7 @@ def test_a_draw_depends_on_its_own_row_alone() -> None:
             logits[jnp.array(rows)],
             keys_of(take(seeds), take(prompts), take(samples)),
             jnp.array(take(positions)),
-            temperature=1.0,
-            top_k=top_k,
-            top_p=0.95,
+            drawn(1.0, top_k, 0.95),
         ).tolist()
 
     for top_k in (0, 20):
@@ -208,9 +213,7 @@ def test_seed_prompt_sample_and_position_each_change_the_bits() -> None:
             jnp.zeros((1, 50_000)),
             keys_of([seed], [prompt], [sample]),
             jnp.array([position]),
-            temperature=1.0,
-            top_k=0,
-            top_p=None,
+            drawn(1.0, 0, None),
         )
         return tuple(tokens.tolist())
 
@@ -240,9 +243,7 @@ def test_another_temperature_or_top_p_compiles_nothing_anew() -> None:
             logits,
             keys_of([0], [0], [0]),
             jnp.array([0]),
-            temperature=temperature,
-            top_k=2,
-            top_p=top_p,
+            drawn(temperature, 2, top_p),
         )
 
     for temperature, top_p in ((0.5, 0.9), (0.7, 0.3), (1.3, 0.99)):
@@ -291,15 +292,14 @@ def test_processors_give_what_those_of_transformers_give(
     name: str, rows: list[int], room: int
 ) -> None:
     settings = settings_of(CASES[name])
-    drawing = next_token.drawing(settings)
+    drawing = next_token.drawing(settings, eos_id=7, vocab_size=64)
     context, end, number = left_padded(rows, room)
     logits = next_token.processed(
         jnp.asarray(golden()['logits'][rows]),
         jnp.asarray(context) if drawing.needs_context else None,
         end,
         number,
-        drawing=drawing,
-        eos_id=7,
+        drawing,
     )
     expected = golden()[f'scores {name}'][rows]
     if settings.temperature == 0:
@@ -307,10 +307,7 @@ def test_processors_give_what_those_of_transformers_give(
         return
     scores, ids = next_token.candidates(
         logits,
-        temperature=drawing.temperature,
-        top_k=drawing.top_k,
-        top_p=drawing.top_p,
-        min_p=drawing.min_p,
+        drawing,
     )
     ours = np.full(expected.shape, -np.inf, np.float32)
     np.put_along_axis(ours, np.asarray(ids), np.asarray(scores), axis=1)
@@ -323,32 +320,42 @@ def test_processors_give_what_those_of_transformers_give(
 def test_a_context_after_its_end_is_not_looked_at() -> None:
     # 1 2 | 1 is the prompt; a token after `end` stands only in a wrong computation.
     drawing = next_token.drawing(
-        schema.SamplingConfig(no_repeat_ngram=2, repetition_penalty=2.0)
+        schema.SamplingConfig(no_repeat_ngram=2, repetition_penalty=2.0),
+        eos_id=0,
+        vocab_size=3,
     )
     logits = jnp.asarray([[1.0, 2.0, 3.0, -4.0]])
     context = jnp.asarray([[-1, 1, 2, 1, -1, -1]])
-    found = next_token.processed(logits, context, 4, 1, drawing=drawing, eos_id=0)
+    found = next_token.processed(logits, context, 4, 1, drawing)
     np.testing.assert_array_equal(found, [[1.0, 1.0, -np.inf, -4.0]])
 
 
 def test_eos_is_let_through_where_nothing_else_is_left() -> None:
     drawing = next_token.drawing(
-        schema.SamplingConfig(no_repeat_ngram=1, min_new_tokens=9)
+        schema.SamplingConfig(no_repeat_ngram=1, min_new_tokens=9),
+        eos_id=0,
+        vocab_size=3,
     )
     logits = jnp.asarray([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     context = jnp.asarray([[1, 2], [-1, 2]])
-    found = next_token.processed(logits, context, 2, 1, drawing=drawing, eos_id=0)
+    found = next_token.processed(logits, context, 2, 1, drawing)
     expected = [[1.0, -np.inf, -np.inf], [-np.inf, 2.0, -np.inf]]
     np.testing.assert_array_equal(found, expected)
 
 
 def test_settings_that_are_off_are_no_part_of_the_computation() -> None:
-    off = next_token.drawing(schema.SamplingConfig(temperature=0.0, min_p=0.5))
+    off = next_token.drawing(
+        schema.SamplingConfig(temperature=0.0, min_p=0.5), eos_id=0, vocab_size=3
+    )
     assert jax.tree.leaves(off) == []
     logits = jnp.zeros((2, 3))
-    assert next_token.processed(logits, None, 5, 1, drawing=off, eos_id=0) is logits
+    assert next_token.processed(logits, None, 5, 1, off) is logits
     changed = [
-        next_token.drawing(schema.SamplingConfig(min_p=p, repetition_penalty=1 + p))
+        next_token.drawing(
+            schema.SamplingConfig(min_p=p, repetition_penalty=1 + p),
+            eos_id=0,
+            vocab_size=3,
+        )
         for p in (0.2, 0.3)
     ]
     first, second = (jax.tree.structure(x) for x in changed)
@@ -357,9 +364,7 @@ def test_settings_that_are_off_are_no_part_of_the_computation() -> None:
 
 def test_min_p_keeps_what_has_that_share_of_the_likeliest() -> None:
     def kept(min_p: float) -> list[int]:
-        scores, _ = next_token.candidates(
-            jnp.asarray(LOGITS), temperature=1.0, top_k=0, top_p=None, min_p=min_p
-        )
+        scores, _ = next_token.candidates(jnp.asarray(LOGITS), drawn(1.0, min_p=min_p))
         return np.flatnonzero(np.isfinite(scores[0])).tolist()
 
     # Of 0.1 0.4 0.2 0.3 the shares are 1/4, 1, 1/2 and 3/4.

@@ -1,7 +1,7 @@
-"""How much answers repeat themselves and each other: pure functions over sequences.
+"""How much answers repeat themselves and each other.
 
-A sequence is the tokens of one answer: ids, or `words` of its text, which compare
-models of different tokenizers.
+A sequence is the tokens of one answer: its ids, or the `words` of its text to compare
+models with different tokenizers.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -19,15 +19,15 @@ def words(text: str) -> list[str]:
 
 
 def ngrams(sequence: Tokens, n: int) -> list[tuple[Hashable, ...]]:
-    """ngrams([1, 2, 3], 2) -> [(1, 2), (2, 3)]; none if it is shorter than n."""
+    """ngrams([1, 2, 3], 2) -> [(1, 2), (2, 3)]; [] for a sequence shorter than n."""
     return [tuple(sequence[i : i + n]) for i in range(len(sequence) - n + 1)]
 
 
 def distinct(sequences: Iterable[Tokens], n: int) -> float:
-    """The share of n-grams of all answers together that differ; 0.0 if there are none.
+    """The number of different n-grams of all answers / all n-grams; 0.0 without any.
 
-    distinct([[1, 2, 1, 2], [1, 2]], 2) -> 2 / 4: (1, 2) thrice and (2, 1). It falls as
-    answers get longer, so compare at one length. Source: J. Li et al.,
+    distinct([[1, 2, 1, 2], [1, 2]], 2) -> 2 / 4: (1, 2) three times and (2, 1). Longer
+    answers have a lower value, so compare answers of one length. Source: J. Li et al.,
     arXiv:1510.03055, distinct-n.
     """
     found = [ngram for sequence in sequences for ngram in ngrams(sequence, n)]
@@ -35,7 +35,7 @@ def distinct(sequences: Iterable[Tokens], n: int) -> float:
 
 
 def repetition(sequence: Tokens, n: int = LONGEST) -> float:
-    """The share of an answer's n-grams that it had before; 0.0 if it is shorter.
+    """The share of an answer's n-grams that repeat earlier ones; 0.0 without n-grams.
 
     repetition([1, 2, 1, 2, 1, 2], 2) -> 3 / 5. Source: S. Welleck et al.,
     arXiv:1908.04319, seq-rep-n: 1 - distinct n-grams / n-grams.
@@ -50,11 +50,11 @@ def describe(
     *,
     lengths: Sequence[int] | None = None,
 ) -> dict[str, float]:
-    """The figures of some answers; `ended` says which ended themselves, by EOS.
+    """Figures of some answers; `ended` says which of them ended with EOS.
 
-    `distinct_1` to `distinct_4` over all of them, `repetition_4` (the mean of each
-    one's), `mean_length` (of `lengths` in tokens, where sequences are words),
-    `eos_share`, and `answers`, their number.
+    `distinct_1` to `distinct_4` over all answers, `repetition_4` (the mean over the
+    answers), `mean_length` (of `lengths` in tokens, if the sequences are words),
+    `eos_share`, and `answers` (their number).
 
     Raises:
       InputError: there is no answer.

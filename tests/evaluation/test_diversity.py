@@ -3,7 +3,7 @@
 import pytest
 
 from hax_jax import errors
-from hax_jax.sampling import diversity
+from hax_jax.evaluation import diversity
 
 
 def test_distinct_n_is_counted_over_all_answers_together() -> None:
