@@ -146,7 +146,7 @@ def _source(
             paths,
             dataclasses.replace(chosen, limit=max(0, chosen.limit - output.kept)),
             knows=output.knows,
-            work=collect_output.work(output.path),
+            work=output.path.with_name(f'.{output.path.name}.work'),
         )
     if chosen.source == 'reddit':
         return reddit_api.RedditApi(chosen)

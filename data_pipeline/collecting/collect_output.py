@@ -204,10 +204,5 @@ def beside(path: pathlib.Path, what: str) -> pathlib.Path:
     return path.with_name(f'{path.name}.{what}')
 
 
-def work(path: pathlib.Path) -> pathlib.Path:
-    """raw/a.jsonl -> raw/.a.jsonl.work, a folder that is removed when a call ends."""
-    return path.with_name(f'.{path.name}.work')
-
-
 def _is_shorter(sizes: list[int], expected: list[int]) -> bool:
     return any(size < then for size, then in zip(sizes, expected, strict=True))
