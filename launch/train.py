@@ -54,7 +54,9 @@ def main() -> int:
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
     setup = run_setup.prepare(run, cache)
-    print(planner.render(planner.make_plan(setup)), flush=True)
+    needed = planner.temporary_bytes(setup) if _DRY_RUN.value else None
+    plan = planner.make_plan(setup, temporary_bytes=needed)
+    print(planner.render(plan), flush=True)
     if _DRY_RUN.value:
         plain = not sys.stdout.isatty()
         plot = schedule_plot.draw(

@@ -133,6 +133,7 @@ def test_a_dry_run_prints_the_plan_and_makes_no_run(
         'epochs',
         'padding',
         'checkpoint',
+        'for a step (gradients, activations, logits; xla attention)',
         'learning rate by step (cosine):',
     ):
         assert word in result.stdout
