@@ -15,7 +15,7 @@ from hax_jax import files
 
 
 class Line(NamedTuple):
-    """One line of a file: its number from 1, its first byte, and its own bytes."""
+    """A line: its number (from 1), the offset of its first byte, and its bytes."""
 
     number: int
     offset: int
@@ -26,8 +26,8 @@ class Log(contextlib.AbstractContextManager['Log']):
     """The log at `path`: each line is one JSON value, written whole.
 
     A kill can tear only the last line. `begins` is the start of every line of this
-    log: a last line that starts differently belongs to another file and is never cut.
-    Reading changes nothing; check the lines before `mend` and `append`.
+    log: a last line that starts differently is from another file and is never cut.
+    Reading changes nothing, so check the lines before calling `mend` and `append`.
     """
 
     def __init__(self, path: files.AnyPath, *, begins: bytes = b'{"') -> None:
@@ -37,7 +37,7 @@ class Log(contextlib.AbstractContextManager['Log']):
         self._sync_seconds = math.inf
 
     def lines(self) -> Iterator[Line]:
-        """Each line but a torn last one; only the last can lack its newline."""
+        """Each line except a torn last one; only the last can lack its newline."""
         if not self.path.exists():
             return
         with open(self.path, 'rb') as file:
@@ -48,7 +48,7 @@ class Log(contextlib.AbstractContextManager['Log']):
                 offset += len(raw)
 
     def keep(self, wanted: Callable[[Line], bool]) -> None:
-        """Replaces the file, in one piece, by its wanted lines that have a newline."""
+        """Rewrites the file, whole or not at all, with only its wanted whole lines."""
         files.write_lines(
             self.path,
             (
@@ -77,8 +77,8 @@ class Log(contextlib.AbstractContextManager['Log']):
         """Opens the file to append; a missing file and its folder are made.
 
         Args:
-          lock: keep other processes that ask for the lock out until the log is closed.
-          sync_seconds: `append` brings the file to the disk this often.
+          lock: also take the lock, until the log is closed.
+          sync_seconds: `append` calls `sync` at most this often.
 
         Raises:
           LockedError: another process holds the lock.
@@ -106,7 +106,7 @@ class Log(contextlib.AbstractContextManager['Log']):
             self.sync()
 
     def sync(self) -> None:
-        """Brings what was appended to the disk: then a crash can't lose it either."""
+        """Waits until all lines are on the disk: a crash can no longer lose them."""
         os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 

@@ -31,7 +31,7 @@ class Output:
       kept: number of threads of this collection (with `repeat`: of the current call).
       skipped: posts that were not kept, by reason, counted in the same way.
       position: where the listing continues, None at its beginning.
-      notes: what was found and repaired on opening.
+      notes: problems that were found and repaired on opening.
 
     Raises:
       InputError: the file holds something else, or another collection.

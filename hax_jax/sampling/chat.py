@@ -28,7 +28,7 @@ class Turn:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """The row of the next answer, and what its prompt leaves out."""
+    """The row of the next answer, and counts of the parts left out of its prompt."""
 
     row: prompt_batches.Row
     num_forgotten: int  # earliest turns that did not fit

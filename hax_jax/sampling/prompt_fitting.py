@@ -10,7 +10,7 @@ from hax_jax.sampling import prompts
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """Questions, the ids of their prompts and stems, and what was cut, in words."""
+    """Questions, the ids of their prompts and stems, and notes on the cuts."""
 
     questions: list[prompts.Question]
     prompts: list[text.Prompt]
@@ -41,7 +41,7 @@ def fit(
     stems = tokenizer.encode([question.stem for question in questions])
     fixed = len(pieces.head) + len(pieces.tail)
     fitted: list[text.Prompt] = []
-    longest, problems = 0, []  # longest: of the shortest forms
+    longest, problems = 0, []  # longest is the length of a shortest form
     for question, ids, stem in zip(questions, encoded, stems, strict=True):
         shortest = min(len(ids), len(pieces.cut) + text.MIN_QUESTION_TOKENS)
         shortest += fixed + len(stem)
@@ -65,11 +65,29 @@ def fit(
         fitted.append(prompt)
     if problems:
         raise errors.InputError('\n'.join(problems))
+    notes = _notes(fitted, stems, n_positions, max_new_tokens, longest)
+    replaced = tokenizer.num_replaced - num_replaced
+    if replaced:
+        notes.append(f'{_counted(replaced, "character")} U+2581 read as "_".')
+    return Fitted(list(questions), fitted, stems, notes)
+
+
+def _notes(
+    fitted: list[text.Prompt],
+    stems: list[list[int]],
+    n_positions: int,
+    max_new_tokens: int,
+    longest: int,
+) -> list[str]:
+    """Notes on cut questions and on answers with less room than `max_new_tokens`.
+
+    `longest` is the longest of the prompts' shortest forms.
+    """
     rooms = [
         n_positions + 1 - len(prompt.ids) - len(stem)
         for prompt, stem in zip(fitted, stems, strict=True)
     ]
-    total = _counted(len(questions), 'question')
+    total = _counted(len(fitted), 'question')
     notes = []
     cut = [prompt.num_cut for prompt in fitted if prompt.num_cut]
     if cut:
@@ -86,10 +104,7 @@ def fit(
             f"{min(too_small)} tokens, finish_reason 'n_positions'. The largest "
             f'max_new_tokens that fits beside all is {n_positions + 1 - longest}.'
         )
-    replaced = tokenizer.num_replaced - num_replaced
-    if replaced:
-        notes.append(f'{_counted(replaced, "character")} U+2581 read as "_".')
-    return Fitted(list(questions), fitted, stems, notes)
+    return notes
 
 
 def _counted(number: int, noun: str) -> str:
