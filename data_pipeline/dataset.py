@@ -109,8 +109,7 @@ def write(
 
 
 def _watched(
-    pairs: Pairs | Callable[[], Pairs],
-    watchers: list[Callable[[records.QaPair], None]],
+    pairs: Pairs | Callable[[], Pairs], watchers: list[Callable[[records.QaPair], None]]
 ) -> Iterator[records.QaPair]:
     for pair in pairs() if callable(pairs) else pairs:
         for watch in watchers:

@@ -43,9 +43,7 @@ def load_tokenizer(
                 for part in (text.HEAD + pair.question + text.TAIL, pair.answer)
             )
             model = text.train_sentencepiece(
-                texts,
-                vocab_size=settings.vocab_size,
-                model_type=settings.model_type,
+                texts, vocab_size=settings.vocab_size, model_type=settings.model_type
             )
             with files.new_folder(folder) as new:
                 (new / text.SENTENCEPIECE_FILE).write_bytes(model)
@@ -94,9 +92,7 @@ def _write(
             long_answers=data.long_answers,
         )
         packed[split] = packing.pack(
-            tokenized.pairs,
-            seq_len=data.seq_len,
-            question_weight=data.question_weight,
+            tokenized.pairs, seq_len=data.seq_len, question_weight=data.question_weight
         )
         counts[split] = packing.count_positions(packed[split])
         ledgers[split] = {

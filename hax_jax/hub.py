@@ -11,11 +11,7 @@ _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
 
 
 def local_folder(
-    path: str,
-    *,
-    field: str,
-    patterns: list[str],
-    one_of: Sequence[list[str]] = (),
+    path: str, *, field: str, patterns: list[str], one_of: Sequence[list[str]] = ()
 ) -> pathlib.Path:
     """The folder at `path`; else a download of the hub's files that match `patterns`.
 

@@ -63,10 +63,7 @@ def main() -> None:
     _check()
     runtime.start()
     candidates = evaluation_rows.pack_for(
-        _candidates(),
-        data=_DATA.value,
-        split=_SPLIT.value,
-        seq_len=_SEQ_LEN.value,
+        _candidates(), data=_DATA.value, split=_SPLIT.value, seq_len=_SEQ_LEN.value
     )
     scored = [_score(candidate) for candidate in candidates]
     letters = 'AB' if len(candidates) > 1 else ' '

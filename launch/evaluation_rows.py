@@ -23,11 +23,7 @@ class WithRows:
 
 
 def pack_for(
-    candidates: Sequence[scoring.Candidate],
-    *,
-    data: str,
-    split: str,
-    seq_len: int,
+    candidates: Sequence[scoring.Candidate], *, data: str, split: str, seq_len: int
 ) -> list[WithRows]:
     """Packs the dataset for each: the same pairs and lengths, each its own tokens.
 

@@ -72,11 +72,7 @@ def train(
         )
         state = ts.create(blueprint, seed=0)
         step = train_step.make_train_step(
-            blueprint,
-            schedule,
-            mesh=mesh,
-            grad_accum_steps=grad_accum_steps,
-            seed=0,
+            blueprint, schedule, mesh=mesh, grad_accum_steps=grad_accum_steps, seed=0
         )
         seen = []
         for number in range(NUM_STEPS):

@@ -133,9 +133,7 @@ def test_a_lock_is_for_one_process_and_a_killed_one_frees_it(
 ) -> None:
     path = tmp_path / 'locks' / 'a.lock'
     holder = subprocess.Popen(
-        [sys.executable, '-c', HOLDER, str(path)],
-        stdout=subprocess.PIPE,
-        text=True,
+        [sys.executable, '-c', HOLDER, str(path)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert holder.stdout is not None

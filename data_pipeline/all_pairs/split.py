@@ -22,10 +22,7 @@ HELD_OUT = ('validation', 'test')
 
 
 def assign(
-    store: pair_store.PairStore,
-    *,
-    shares: Mapping[str, float],
-    salt: str = SALT,
+    store: pair_store.PairStore, *, shares: Mapping[str, float], salt: str = SALT
 ) -> list[str]:
     """Gives each group of the store's `home` its split, for any order of the pairs.
 
@@ -121,9 +118,7 @@ def _components(
 
 
 def _homes(
-    sources: list[str],
-    sizes: np.ndarray,
-    shares: Mapping[str, float],
+    sources: list[str], sizes: np.ndarray, shares: Mapping[str, float]
 ) -> np.ndarray:
     """[C] the index in `records.SPLITS` for each component; train is 0."""
     by_source = collections.defaultdict(list)

@@ -91,8 +91,7 @@ class ArcticShift:
     def comments(self, post: reddit_shapes.Post) -> list[reddit_shapes.Comment]:
         """All comments of a post, at any depth."""
         nodes = self._data(
-            '/api/comments/tree',
-            {'link_id': f't3_{post.id}', 'limit': _ALL_COMMENTS},
+            '/api/comments/tree', {'link_id': f't3_{post.id}', 'limit': _ALL_COMMENTS}
         )
         comments, folded, malformed = reddit_shapes.tree(nodes)
         self.counts['malformed comments'] += malformed

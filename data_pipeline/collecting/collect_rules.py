@@ -128,10 +128,7 @@ def is_bot(author: str, body: str, *, skip_bots: bool) -> bool:
 
 
 def best_answers(
-    comments: Iterable[reddit_shapes.Comment],
-    rules: Rules,
-    *,
-    asker: str,
+    comments: Iterable[reddit_shapes.Comment], rules: Rules, *, asker: str
 ) -> tuple[tuple[raw_thread.RawAnswer, ...], collections.Counter[str]]:
     """The eligible comments at any depth, the best first, and reasons for the others.
 
@@ -164,10 +161,7 @@ def rank(answer: raw_thread.RawAnswer) -> tuple[int, int, str]:
 
 
 def thread(
-    post: reddit_shapes.Post,
-    answers: tuple[raw_thread.RawAnswer, ...],
-    *,
-    source: str,
+    post: reddit_shapes.Post, answers: tuple[raw_thread.RawAnswer, ...], *, source: str
 ) -> raw_thread.RawThread:
     """The post without its author's name, and its answers."""
     return raw_thread.RawThread(

@@ -78,11 +78,7 @@ class Client:
         self._not_before = 0.0
 
     def get_json(
-        self,
-        url: str,
-        params: Mapping[str, Any],
-        *,
-        problem: Callable[[Any], str],
+        self, url: str, params: Mapping[str, Any], *, problem: Callable[[Any], str]
     ) -> Any:
         """The JSON value of the server's answer.
 
@@ -110,10 +106,7 @@ class Client:
             ) from None
 
     def _get_once(
-        self,
-        url: str,
-        params: dict[str, Any],
-        problem: Callable[[Any], str],
+        self, url: str, params: dict[str, Any], problem: Callable[[Any], str]
     ) -> Any:
         self._wait_for_allowance()
         started = self._clock()

@@ -21,9 +21,7 @@ _COMPRESSED_CHUNK = 2**16  # JSON shrinks to a tenth or less
 
 
 def blocks(
-    path: str | pathlib.Path,
-    *,
-    on_read: Callable[[int], object] = lambda size: None,
+    path: str | pathlib.Path, *, on_read: Callable[[int], object] = lambda size: None
 ) -> Iterator[bytes]:
     """Blocks of whole lines, each without its last newline.
 
@@ -84,9 +82,7 @@ def _whole_lines(chunks: Iterable[bytes], path: pathlib.Path) -> Iterator[bytes]
 
 
 def _chunks(
-    path: pathlib.Path,
-    on_read: Callable[[int], object],
-    size: int = _CHUNK,
+    path: pathlib.Path, on_read: Callable[[int], object], size: int = _CHUNK
 ) -> Iterator[bytes]:
     with open(path, 'rb') as file:
         while chunk := file.read(size):

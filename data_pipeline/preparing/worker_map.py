@@ -22,10 +22,7 @@ _AHEAD = 2  # items for each worker: one in work and one that waits
 
 
 def ordered(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    num_workers: int,
+    function: Callable[[Item], Result], items: Iterable[Item], *, num_workers: int
 ) -> Iterator[Result]:
     """`function` of each item, in the order of the items.
 
@@ -51,9 +48,7 @@ def ordered(
 
 
 def _in_processes(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    num_workers: int,
+    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
 ) -> Iterator[Result]:
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers,

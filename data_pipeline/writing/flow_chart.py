@@ -45,9 +45,7 @@ class Chart:
 
 
 def chart(
-    sources: Mapping[str, int],
-    kept: Mapping[str, int],
-    dropped: Mapping[str, int],
+    sources: Mapping[str, int], kept: Mapping[str, int], dropped: Mapping[str, int]
 ) -> Chart:
     """The diagram of counts by source, by split and by reason."""
     left = _most([(name, count, 'source') for name, count in sources.items()])

@@ -56,8 +56,7 @@ def line(pair: records.QaPair) -> bytes:
 
 
 def check(
-    facts: Mapping[str, SplitFacts],
-    reread: Callable[[str], Iterator[records.QaPair]],
+    facts: Mapping[str, SplitFacts], reread: Callable[[str], Iterator[records.QaPair]]
 ) -> None:
     """Raises ValueError (a defect of this program) if two splits share a pair or group.
 

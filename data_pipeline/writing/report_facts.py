@@ -42,10 +42,7 @@ class Collector:
     """
 
     def __init__(
-        self,
-        *,
-        tokenizer: text.Tokenizer | None = None,
-        wanted: Collection[str] = (),
+        self, *, tokenizer: text.Tokenizer | None = None, wanted: Collection[str] = ()
     ) -> None:
         self._tokenizer = tokenizer
         self._wanted: dict[str, records.QaPair | None] = dict.fromkeys(wanted)
@@ -125,9 +122,7 @@ class Collector:
 
 
 def fill_of(
-    lengths: Sequence[tuple[int, int]],
-    tokenizer: text.Tokenizer,
-    row: int,
+    lengths: Sequence[tuple[int, int]], tokenizer: text.Tokenizer, row: int
 ) -> dict[str, Any]:
     """How full rows of `row` tokens would be with pairs of these lengths.
 

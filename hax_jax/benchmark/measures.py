@@ -113,11 +113,7 @@ def input_rate(setup: run_setup.Setup, *, reader: str, num_batches: int) -> floa
 
 
 def checkpointing(
-    setup: run_setup.Setup,
-    state: ts.TrainState,
-    folder: pathlib.Path,
-    *,
-    repeats: int,
+    setup: run_setup.Setup, state: ts.TrainState, folder: pathlib.Path, *, repeats: int
 ) -> dict[str, Spread]:
     """Seconds to copy a state off the devices, to have it whole on disk, to restore."""
     blocked, whole, restored = [], [], []

@@ -173,12 +173,7 @@ class Generation:
     """A model of random weights that answers random prompts, greedily."""
 
     def __init__(
-        self,
-        model: gpt2.Gpt2,
-        *,
-        batch_size: int,
-        prompt_tokens: int,
-        new_tokens: int,
+        self, model: gpt2.Gpt2, *, batch_size: int, prompt_tokens: int, new_tokens: int
     ) -> None:
         rng = np.random.default_rng(0)
         vocab = model.model.vocab_size

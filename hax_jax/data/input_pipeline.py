@@ -62,11 +62,7 @@ def train_batches(
 
 
 def eval_batches(
-    cache: records.PackedCache,
-    split: str,
-    *,
-    sharding: NamedSharding,
-    batch_size: int,
+    cache: records.PackedCache, split: str, *, sharding: NamedSharding, batch_size: int
 ) -> Iterator[dict[str, jax.Array]]:
     """Every row of a split once, in order; the last batch is filled with empty rows.
 

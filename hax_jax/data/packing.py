@@ -189,10 +189,7 @@ def best_fit(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def pack(
-    pairs: Sequence[records.TokenizedPair],
-    *,
-    seq_len: int,
-    question_weight: float,
+    pairs: Sequence[records.TokenizedPair], *, seq_len: int, question_weight: float
 ) -> records.PackedSplit:
     """Packs best-fit, longest first, each pair shifted once before it is placed.
 

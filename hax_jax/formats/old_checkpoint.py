@@ -286,10 +286,7 @@ def _settings(
     if not 0 <= dropout < 1:
         problems.append(f'dropout={dropout} of LoRA is not from 0.0 to under 1.0')
     return schema.LoraConfig(
-        rank=rank,
-        alpha=float(alpha or 1),
-        dropout=float(dropout),
-        targets=targets,
+        rank=rank, alpha=float(alpha or 1), dropout=float(dropout), targets=targets
     )
 
 

@@ -132,10 +132,7 @@ class Gpt2(nnx.Module):
         return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
 
     def head(
-        self,
-        hidden: Float[Array, '*B D'],
-        *,
-        dropout_key: Key[Array, ''] | None = None,
+        self, hidden: Float[Array, '*B D'], *, dropout_key: Key[Array, ''] | None = None
     ) -> tuple[Float[Array, '*B K'], Float[Array, 'V K']]:
         """Features and a table: logits = features @ table.T.
 

@@ -82,10 +82,7 @@ def _chunked(x: jax.Array, num_chunks: int) -> jax.Array:
 
 
 def _chunk_nll(
-    hidden: jax.Array,
-    table: jax.Array,
-    targets: jax.Array,
-    vocab_size: int | None,
+    hidden: jax.Array, table: jax.Array, targets: jax.Array, vocab_size: int | None
 ) -> tuple[jax.Array, jax.Array]:
     logits = _logits(hidden, table, vocab_size)
     logsumexp = jax.nn.logsumexp(logits, axis=-1)
@@ -93,10 +90,7 @@ def _chunk_nll(
 
 
 def _chunk_scores(
-    hidden: jax.Array,
-    table: jax.Array,
-    targets: jax.Array,
-    vocab_size: int | None,
+    hidden: jax.Array, table: jax.Array, targets: jax.Array, vocab_size: int | None
 ) -> tuple[jax.Array, jax.Array]:
     logits = _logits(hidden, table, vocab_size)
     chosen = _chosen(logits, targets)

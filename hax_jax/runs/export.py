@@ -220,9 +220,7 @@ def _fill(
 
 
 def _build(
-    parts: restore.Parts,
-    parameters: dict[str, np.ndarray],
-    settings: schema.LoraConfig,
+    parts: restore.Parts, parameters: dict[str, np.ndarray], settings: schema.LoraConfig
 ) -> gpt2.Gpt2:
     """The run's model of these parameters, beside those of its base if it has one."""
     if settings.rank:

@@ -220,9 +220,7 @@ def _write_hugging_face(
     if found.notes:
         facts['notes'] = '; '.join(found.notes)
     card = model_card.make(
-        f'{found.origin}, taken over by hax_jax',
-        facts,
-        n_positions=model.n_positions,
+        f'{found.origin}, taken over by hax_jax', facts, n_positions=model.n_positions
     )
     notes = hf_folder.write(folder, model, parameters, tokenizer, card=card)
     again = hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))

@@ -198,11 +198,7 @@ class Loaded:
 
 
 def load(
-    workdir: str,
-    *,
-    step: int | None = None,
-    base: str = '',
-    mesh: Mesh | None = None,
+    workdir: str, *, step: int | None = None, base: str = '', mesh: Mesh | None = None
 ) -> Loaded:
     """The model of a run: at `step`, else at its best step, else at its latest.
 

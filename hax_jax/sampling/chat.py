@@ -58,10 +58,7 @@ class Conversation:
         [asked] = prompts.from_texts([question]).questions
         most = min(settings.max_new_tokens, (self._n_positions + 1) // 2)
         fitted = prompt_fitting.fit(
-            [asked],
-            self._tokenizer,
-            n_positions=self._n_positions,
-            max_new_tokens=most,
+            [asked], self._tokenizer, n_positions=self._n_positions, max_new_tokens=most
         )
         [prompt] = fitted.prompts
         room = self._n_positions + 1 - most - len(prompt.ids)

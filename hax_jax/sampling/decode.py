@@ -123,11 +123,7 @@ def prefill(
     return _spread(_next(model, hidden[:, -1], rows, state, drawing))
 
 
-@functools.partial(
-    jax.jit,
-    static_argnames='graphdef',
-    donate_argnames='state',
-)
+@functools.partial(jax.jit, static_argnames='graphdef', donate_argnames='state')
 def decode(
     graphdef: Any,
     params: Any,

@@ -77,9 +77,7 @@ def _matches(
 
 
 def _problem(
-    questions: Sequence[prompts.Question],
-    matches: list[prompts.Question],
-    name: str,
+    questions: Sequence[prompts.Question], matches: list[prompts.Question], name: str
 ) -> str:
     several = bool(matches)
     shown = matches or _nearest(questions, name)[:_MAX_NAMES] or list(questions)

@@ -106,10 +106,7 @@ class BetweenSteps:
         return result.loss
 
     def save(
-        self,
-        state: ts.TrainState,
-        validation_loss: float | None,
-        past: history.History,
+        self, state: ts.TrainState, validation_loss: float | None, past: history.History
     ) -> None:
         """Begins to save a state whose loss is finite.
 

@@ -75,9 +75,7 @@ def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
     schedule = optimizer.schedule(run.optimizer, num_steps=num_steps)
     setup = Setup(run, cache, mesh, schedule, blueprint, num_steps)
     mesh_lib.check_batch_size(
-        mesh,
-        setup.microbatch_size,
-        field='train.batch_size / train.grad_accum_steps',
+        mesh, setup.microbatch_size, field='train.batch_size / train.grad_accum_steps'
     )
     return setup
 

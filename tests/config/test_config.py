@@ -37,12 +37,7 @@ def test_a_draft_freezes_into_the_schema() -> None:
     run = convert.freeze(draft)
     assert run.optimizer.learning_rate == 1e-3
     assert run.optimizer.b2 == 0.95
-    assert run.lora.targets == (
-        'attn.c_attn',
-        'attn.c_proj',
-        'mlp.c_fc',
-        'mlp.c_proj',
-    )
+    assert run.lora.targets == ('attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj')
     with pytest.raises(AttributeError):
         run.train.seed = 1
 

@@ -121,18 +121,13 @@ def test_a_corpus_makes_the_same_dataset_wherever_it_lies(
     build.build(write_corpus(tmp_path / 'here'), output=tmp_path / 'one')
     write_corpus(tmp_path / 'there' / 'below')
     monkeypatch.chdir(tmp_path / 'there')
-    build.build(
-        ['below/chats/*.md', 'below/reddit/*.md'],
-        output='two',
-    )
+    build.build(['below/chats/*.md', 'below/reddit/*.md'], output='two')
     for name in ('manifest.json', 'ledger.json'):
         one = (tmp_path / 'one' / name).read_bytes()
         assert (tmp_path / 'there' / 'two' / name).read_bytes() == one
 
 
-def test_the_sample_corpus_has_both_kinds_in_validation(
-    tmp_path: pathlib.Path,
-) -> None:
+def test_the_sample_corpus_has_both_kinds_in_validation(tmp_path: pathlib.Path) -> None:
     output = tmp_path / 'sample'
     manifest = build.build([str(SAMPLE / '*.md')], output=output, validation_share=0.2)
     by_source = manifest['splits']['validation']['by_source']
@@ -179,10 +174,7 @@ def test_real_files_are_built_and_accounted_for(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_bad_input_is_named_and_nothing_is_made(
-    texts: dict[str, str],
-    flags: dict[str, float],
-    message: str,
-    tmp_path: pathlib.Path,
+    texts: dict[str, str], flags: dict[str, float], message: str, tmp_path: pathlib.Path
 ) -> None:
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
@@ -329,11 +321,7 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
     assert rows['clean']['changed']['Markdown made plain text']['pairs'] == 1
     assert {
         name: row['pairs'] for name, row in rows['personal data']['changed'].items()
-    } == {
-        'links to [URL]': 1,
-        'phone numbers to [PHONE]': 1,
-        'user names to [USER]': 1,
-    }
+    } == {'links to [URL]': 1, 'phone numbers to [PHONE]': 1, 'user names to [USER]': 1}
     assert ledger['dropped'] == {'quality: answer of links alone': {'pairs': 1}}
     assert json.loads((tmp_path / 'advice' / 'dropped.jsonl').read_text()) == {
         'id': 'reddit:p4',

@@ -62,10 +62,7 @@ def make_splits(num_train: int = 40) -> dict[str, list[records.QaPair]]:
 
 
 def write(
-    path: pathlib.Path,
-    splits: dict[str, Any],
-    *,
-    overwrite: bool = False,
+    path: pathlib.Path, splits: dict[str, Any], *, overwrite: bool = False
 ) -> dict[str, object]:
     return dataset.write(
         path,
@@ -98,10 +95,7 @@ def test_plain_tfds_reads_the_dataset(written: pathlib.Path) -> None:
     assert builder.info.full_name == 'hax_qa/1.0.0'
     assert {
         name: split.num_examples for name, split in builder.info.splits.items()
-    } == {
-        'train': 40,
-        'validation': 2,
-    }
+    } == {'train': 40, 'validation': 2}
     examples = list(tfds.as_numpy(builder.as_dataset(split='validation')))
     assert examples[0].keys() == vars(PAIRS[0]).keys()
     assert examples[0]['question'].decode() == PAIRS[0].question
@@ -234,9 +228,7 @@ def test_a_build_that_fails_leaves_what_was_there(
     assert (tmp_path / 'advice' / 'manifest.json').read_bytes() == before
 
 
-def test_pairs_that_are_not_the_manifests_are_an_error(
-    tmp_path: pathlib.Path,
-) -> None:
+def test_pairs_that_are_not_the_manifests_are_an_error(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'advice'
     write(path, make_splits(3))
     manifest = json.loads((path / 'manifest.json').read_text())

@@ -38,11 +38,7 @@ def make_pairs(name: str, count: int, *, answer: str = '') -> list[records.QaPai
 
 
 def make_splits() -> dict[str, list[records.QaPair]]:
-    return {
-        'train': make_pairs('t', 20),
-        'validation': make_pairs('v', 3),
-        'test': [],
-    }
+    return {'train': make_pairs('t', 20), 'validation': make_pairs('v', 3), 'test': []}
 
 
 def write_dataset(

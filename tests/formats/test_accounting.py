@@ -104,9 +104,7 @@ def test_any_names_can_be_given_by_a_function() -> None:
 
 
 @pytest.mark.parametrize('prefix', ['transformer.', ''])
-def test_all_differences_are_listed_at_once_by_the_files_own_names(
-    prefix: str,
-) -> None:
+def test_all_differences_are_listed_at_once_by_the_files_own_names(prefix: str) -> None:
     stored = {
         name.replace('transformer.', prefix): value for name, value in torchs().items()
     }

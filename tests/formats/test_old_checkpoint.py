@@ -248,10 +248,7 @@ def test_only_some_layers_may_be_adapted(path: pathlib.Path) -> None:
         tensors[f'{layer}.{kind}'] = adapted[f'{layer}.{kind}']
     found = read(write(path, tensors, hyperparameters=LORA_SAID))
     assert found.lora.targets == ('h.1.attn.c_proj',)
-    assert found.adapter.keys() == {
-        'h.1.attn.c_proj.lora_a',
-        'h.1.attn.c_proj.lora_b',
-    }
+    assert found.adapter.keys() == {'h.1.attn.c_proj.lora_a', 'h.1.attn.c_proj.lora_b'}
 
 
 def test_what_was_read_stays_when_the_file_is_written_anew(path: pathlib.Path) -> None:
@@ -444,9 +441,7 @@ def test_a_model_without_embeddings_is_refused(path: pathlib.Path) -> None:
     assert 'model.transformer.wte.weight has shape (32,), not two axes' in said
 
 
-def test_keys_that_are_missing_or_of_another_type_are_named(
-    path: pathlib.Path,
-) -> None:
+def test_keys_that_are_missing_or_of_another_type_are_named(path: pathlib.Path) -> None:
     import torch
 
     torch.save({'model': full(), 'step': '7', 'hyperparameters': [1]}, path)

@@ -84,11 +84,7 @@ def write_imported(workdir: pathlib.Path, data: pathlib.Path) -> None:
         path='train',
     )
     model = schema.ModelConfig(
-        n_layer=1,
-        n_head=2,
-        n_embd=32,
-        n_positions=48,
-        vocab_size=tokenizer.vocab_size,
+        n_layer=1, n_head=2, n_embd=32, n_positions=48, vocab_size=tokenizer.vocab_size
     )
     rng = np.random.default_rng(0)
     with files.new_folder(workdir) as folder:

@@ -68,11 +68,7 @@ def tokenizer(sentencepiece_folder: pathlib.Path) -> text.Tokenizer:
 @pytest.fixture(scope='module')
 def model(tokenizer: text.Tokenizer) -> schema.ModelConfig:
     return schema.ModelConfig(
-        n_layer=2,
-        n_head=4,
-        n_embd=32,
-        n_positions=128,
-        vocab_size=tokenizer.vocab_size,
+        n_layer=2, n_head=4, n_embd=32, n_positions=128, vocab_size=tokenizer.vocab_size
     )
 
 

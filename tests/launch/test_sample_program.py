@@ -209,9 +209,7 @@ def test_several_samples_follow_their_seeds_whatever_the_batch(
 
 
 def test_the_step_that_was_asked_for_is_used_and_said(
-    workdir: pathlib.Path,
-    tmp_path: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
+    workdir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ('--prompt=Why?', *_FAST)
     here = f'--workdir={workdir}'
@@ -233,9 +231,7 @@ def test_the_step_that_was_asked_for_is_used_and_said(
 
 
 def test_what_is_cut_or_cleaned_is_said(
-    workdir: pathlib.Path,
-    tmp_path: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
+    workdir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / 'samples.jsonl'
     run_here(
@@ -421,9 +417,7 @@ def test_a_file_that_another_process_writes_is_refused(
 
 
 def test_prompts_of_markdown_become_a_table_of_two_checkpoints(
-    workdir: pathlib.Path,
-    tmp_path: pathlib.Path,
-    capsys: pytest.CaptureFixture[str],
+    workdir: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file, table = tmp_path / 'prompts.md', tmp_path / 'new' / 'answers.md'
     file.write_text(

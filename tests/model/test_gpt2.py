@@ -35,9 +35,7 @@ def skeleton(
 
 
 def with_parameters(
-    model: schema.ModelConfig,
-    parameters: dict[str, np.ndarray],
-    dtype: str = 'float32',
+    model: schema.ModelConfig, parameters: dict[str, np.ndarray], dtype: str = 'float32'
 ) -> gpt2.Gpt2:
     graphdef, state = skeleton(model, dtype)
     leaves = [jnp.asarray(parameters[name]) for name in param_tree.named(state)]

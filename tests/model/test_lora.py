@@ -25,10 +25,7 @@ LAYERS = ['attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj']
 
 def linear(size_in: int = 8, size_out: int = 12) -> gpt2.Linear:
     return gpt2.Linear(
-        size_in,
-        size_out,
-        bias_init=nnx.initializers.normal(1.0),
-        rngs=nnx.Rngs(0),
+        size_in, size_out, bias_init=nnx.initializers.normal(1.0), rngs=nnx.Rngs(0)
     )
 
 

@@ -35,10 +35,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     _, state = make()
     with checkpoint.Checkpoints(folder) as checkpoints:
         checkpoints.save(
-            0,
-            ts.checkpointed(state),
-            validation_loss=2.5,
-            metadata={'who': 'me'},
+            0, ts.checkpointed(state), validation_loss=2.5, metadata={'who': 'me'}
         )
     return folder
 

@@ -45,9 +45,7 @@ def adapted(cache: records.PackedCache, full: pathlib.Path) -> pathlib.Path:
     return tiny_runs.train(cache, full.parent / 'adapted', run)
 
 
-def test_parameters_come_as_plain_numpy_without_the_padding(
-    full: pathlib.Path,
-) -> None:
+def test_parameters_come_as_plain_numpy_without_the_padding(full: pathlib.Path) -> None:
     parameters = restore.parameters(str(full))
     sizes = tiny_runs.make_config().model
     assert {n: v.shape for n, v in parameters.items()} == naming.parameter_shapes(sizes)

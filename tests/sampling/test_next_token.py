@@ -240,10 +240,7 @@ def test_another_temperature_or_top_p_compiles_nothing_anew() -> None:
     def draw(logits: jax.Array, temperature: jax.Array, top_p: jax.Array) -> jax.Array:
         traces.append(1)
         return next_token.next_tokens(
-            logits,
-            keys_of([0], [0], [0]),
-            jnp.array([0]),
-            drawn(temperature, 2, top_p),
+            logits, keys_of([0], [0], [0]), jnp.array([0]), drawn(temperature, 2, top_p)
         )
 
     for temperature, top_p in ((0.5, 0.9), (0.7, 0.3), (1.3, 0.99)):
@@ -305,10 +302,7 @@ def test_processors_give_what_those_of_transformers_give(
     if settings.temperature == 0:
         np.testing.assert_allclose(logits, expected, rtol=1e-6)
         return
-    scores, ids = next_token.candidates(
-        logits,
-        drawing,
-    )
+    scores, ids = next_token.candidates(logits, drawing)
     ours = np.full(expected.shape, -np.inf, np.float32)
     np.put_along_axis(ours, np.asarray(ids), np.asarray(scores), axis=1)
     np.testing.assert_array_equal(np.isinf(ours), np.isinf(expected))

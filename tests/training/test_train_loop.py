@@ -253,10 +253,7 @@ def test_a_lora_run_goes_on_bit_for_bit(
     ],
 )
 def test_going_on_as_another_run_is_refused_by_name(
-    cache: records.PackedCache,
-    whole: pathlib.Path,
-    changes: dict[str, Any],
-    named: str,
+    cache: records.PackedCache, whole: pathlib.Path, changes: dict[str, Any], named: str
 ) -> None:
     before = tree(whole)
     with pytest.raises(errors.InputError) as error:

@@ -75,11 +75,7 @@ def make(
         seed=0,
         z_loss=z_loss,
     )
-    state = ts.create(
-        made,
-        seed=0,
-        base=tiny_steps.random_parameters(model, scale=0.3),
-    )
+    state = ts.create(made, seed=0, base=tiny_steps.random_parameters(model, scale=0.3))
     return Run(made, state, step)
 
 

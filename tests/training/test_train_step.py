@@ -135,9 +135,7 @@ def learning_rate(step: int) -> float:
 
 
 def adamw(
-    settings: schema.OptimizerConfig,
-    trained: Trainer,
-    batches: list[train_step.Batch],
+    settings: schema.OptimizerConfig, trained: Trainer, batches: list[train_step.Batch]
 ) -> tuple[dict[str, np.ndarray], list[float], list[float]]:
     """(parameters, losses, gradient norms) of the same run, in numpy."""
     state = trained.fresh()

@@ -10,8 +10,7 @@ CHOSEN = settings.DuplicateSettings()
 
 
 def filled(
-    pairs: Sequence[records.QaPair],
-    chosen: settings.DuplicateSettings = CHOSEN,
+    pairs: Sequence[records.QaPair], chosen: settings.DuplicateSettings = CHOSEN
 ) -> pair_store.PairStore:
     """A store in memory that holds the pairs as they are."""
     store = pair_store.PairStore()

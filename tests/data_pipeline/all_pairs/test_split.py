@@ -28,11 +28,7 @@ def make_pairs(source: str, *, groups: int, size: int) -> list[records.QaPair]:
 
 
 def make_shares(validation: float, test: float) -> dict[str, float]:
-    return {
-        'train': 1 - validation - test,
-        'validation': validation,
-        'test': test,
-    }
+    return {'train': 1 - validation - test, 'validation': validation, 'test': test}
 
 
 def split_and_noted(

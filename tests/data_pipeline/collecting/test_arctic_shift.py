@@ -7,11 +7,7 @@ import loopback
 import pytest
 import reddit_objects
 
-from data_pipeline.collecting import (
-    arctic_shift,
-    collect_rules,
-    http_client,
-)
+from data_pipeline.collecting import arctic_shift, collect_rules, http_client
 
 START = reddit_objects.post(0)['created_utc']
 

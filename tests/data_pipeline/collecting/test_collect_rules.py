@@ -193,9 +193,7 @@ def test_lone_surrogates_which_no_file_holds_become_the_replacement_sign() -> No
     assert post(selftext='half \ud83d a face').body == 'half \ufffd a face'
 
 
-def test_a_wrong_line_is_refused_with_all_that_is_wrong(
-    tmp_path: pathlib.Path,
-) -> None:
+def test_a_wrong_line_is_refused_with_all_that_is_wrong(tmp_path: pathlib.Path) -> None:
     values = json.loads(raw_thread.to_line(thread()))
     del values['title']
     values |= {'score': '7', 'more': 1}

@@ -71,11 +71,7 @@ def test_posts_and_comments_are_joined(tmp_path: pathlib.Path, suffix: str) -> N
         assert done.returncode == 0, done.stderr
         assert reddit_objects.ids(output) == list(BEST)
         assert answers(output) == BEST
-    for words in (
-        '1 under 10 upvotes',
-        '1 deleted or removed',
-        '1 no comments',
-    ):
+    for words in ('1 under 10 upvotes', '1 deleted or removed', '1 no comments'):
         assert words in done.stdout
 
 

@@ -85,12 +85,7 @@ def test_a_pair_is_a_question_that_the_columnist_answered() -> None:
             'My neighbour has my ladder.\n\nHow do I get it back?',
             'Ring the bell.\n\nThen ask for it.',
         ),
-        (
-            'A reading',
-            '12 noon',
-            'Is this right?',
-            'Mostly. Here is the dog.',
-        ),
+        ('A reading', '12 noon', 'Is this right?', 'Mostly. Here is the dog.'),
         ('Last one', 'Yesterday', 'Bye?', 'Bye.'),
     ]
 

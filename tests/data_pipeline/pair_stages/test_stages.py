@@ -28,8 +28,7 @@ def shout(text: str) -> tuple[str, int]:
 SEQUENCE = (
     stages.Stage('thirds', drop_thirds),
     stages.Stage(
-        'shout',
-        lambda each: stages.rewrite(each, [stages.TextRule('shouted', shout)]),
+        'shout', lambda each: stages.rewrite(each, [stages.TextRule('shouted', shout)])
     ),
 )
 

@@ -25,11 +25,7 @@ def over(
     options: beam_pipeline.Options = LOCAL,
 ) -> list[object]:
     found = beam_map.ordered(
-        function,
-        items,
-        options=options,
-        beside=beside,
-        result_type=int,
+        function, items, options=options, beside=beside, result_type=int
     )
     return list(found)
 

@@ -330,10 +330,7 @@ _PIECES = [
 @given(
     raw=st.one_of(
         st.binary(max_size=80),
-        st.lists(
-            st.sampled_from(_PIECES),
-            max_size=30,
-        ).map(b''.join),
+        st.lists(st.sampled_from(_PIECES), max_size=30).map(b''.join),
     ),
     suffix=st.sampled_from(['jsonl', 'csv', 'tsv']),
     prefix=st.sampled_from(['', 'pairs:', 'csv:', 'threads:', 'messages:']),
