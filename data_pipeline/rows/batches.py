@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -102,23 +101,6 @@ class BatchRead:
     def without_pairs(self) -> 'BatchRead':
         """The account alone."""
         return dataclasses.replace(self, pairs=[])
-
-    def to_json(self) -> str:
-        """All of it as one line of JSON, in ASCII."""
-        pairs = [dataclasses.asdict(pair) for pair in self.pairs]
-        return json.dumps({**vars(self), 'pairs': pairs}, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> 'BatchRead':
-        """The BatchRead that `to_json` wrote."""
-        values = json.loads(text)
-        pairs = [
-            records.QaPair(**{**pair, 'flags': tuple(pair['flags'])})
-            for pair in values.pop('pairs')
-        ]
-        for name in ('counts', 'words', 'more', 'sources', 'flags'):
-            values[name] = collections.Counter(values[name])
-        return cls(pairs=pairs, **values)
 
 
 def pieces(

@@ -6,6 +6,7 @@ Once all answers are there, the file is rewritten with its rows in the order ask
 
 import collections
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -30,7 +31,7 @@ class AnswerFile(json_lines.Log):
 
     def __init__(self, path: pathlib.Path) -> None:
         """Raises InputError if the file is locked, or a line is not an answer."""
-        super().__init__(path)
+        super().__init__(path, begins=b'{"id": "')  # Sample's first field
         try:
             self.open(lock=True, sync_seconds=_SYNC_SECONDS)
         except files.LockedError as error:
@@ -74,7 +75,8 @@ class AnswerFile(json_lines.Log):
 
     def close(self) -> None:
         """Closes the file; an empty one is removed."""
-        if not self._file.tell():
+        self._file.flush()
+        if not os.fstat(self._file.fileno()).st_size:
             self.path.unlink(missing_ok=True)
         super().close()
 

@@ -45,22 +45,7 @@ def make_train_step(
     parameters = jax.tree.leaves(blueprint.split_held(blueprint.state.params)[0])
     is_rounded = any(leaf.dtype == jnp.bfloat16 for leaf in parameters)
 
-    def loss_sum(
-        moving: Any, held: Any, frozen: Any, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-        params = nnx.merge_state(moving, held)
-        model = nnx.merge(blueprint.model.graphdef, params, frozen)
-        hidden = model(
-            batch['inputs'], batch['positions'], batch['segment_ids'], dropout_key=key
-        )
-        features, table = model.head(hidden, dropout_key=key)
-        nll, logsumexp = loss.token_nll(
-            features, table, batch['targets'], vocab_size=model.model.vocab_size
-        )
-        total, extra = jnp.sum(nll * batch['loss_weights']), jnp.zeros(())
-        if z_loss:
-            extra = z_loss * jnp.sum(logsumexp**2 * batch['loss_weights'])
-        return total + extra, (total, extra)
+    loss_sum = functools.partial(_loss_sum, blueprint.model.graphdef, z_loss)
 
     def train_step(state: ts.TrainState, batch: Batch) -> tuple[ts.TrainState, Metrics]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -115,6 +100,34 @@ def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
     ready = step.lower(state, batch).compile()
     allocator.give_back()
     return ready
+
+
+def _loss_sum(
+    graphdef: Any,
+    z_loss: float,
+    moving: Any,
+    held: Any,
+    frozen: Any,
+    batch: Batch,
+    key: jax.Array,
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """The objective of some rows, a sum over positions: (loss + extra, (loss, extra)).
+
+    The extra is the z-loss. Parameters are what moves, what is held still and what is
+    frozen, three disjoint parts of one model.
+    """
+    model = nnx.merge(graphdef, nnx.merge_state(moving, held), frozen)
+    hidden = model(
+        batch['inputs'], batch['positions'], batch['segment_ids'], dropout_key=key
+    )
+    features, table = model.head(hidden, dropout_key=key)
+    nll, logsumexp = loss.token_nll(
+        features, table, batch['targets'], vocab_size=model.model.vocab_size
+    )
+    total, extra = jnp.sum(nll * batch['loss_weights']), jnp.zeros(())
+    if z_loss:
+        extra = z_loss * jnp.sum(logsumexp**2 * batch['loss_weights'])
+    return total + extra, (total, extra)
 
 
 def _lost_updates(before: Any, updates: Any, after: Any) -> jax.Array:
