@@ -223,7 +223,9 @@ def test_what_is_no_run_or_no_step_of_it_is_refused(
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match=r'is not a run of launch\.train'):
         run_export.write(str(tmp_path), out, format='hf')
-    with pytest.raises(errors.InputError, match=r'has no checkpoint of step 2; it has 3'):
+    with pytest.raises(
+        errors.InputError, match=r'has no checkpoint of step 2; it has 3'
+    ):
         run_export.write(str(folder / 'full'), out, format='hf', step=2)
     assert not list(tmp_path.iterdir())
 
