@@ -126,7 +126,7 @@ def build(
         patterns, pathlib.Path(output), chosen, shares=shares, options=options
     )
     print(
-        f'wrote {output} (sha256 {manifest["sha256"][:12]}); what became of each pair '
+        f'wrote {output} (sha256 {manifest["sha256"][:12]}); the fate of each pair '
         f'is in its {dataset.REPORT} and {dataset.LEDGER}.\n'
         'next: python -m launch.train --config=configs/gpt2_lora.py '
         f'--config.data.path={output} --workdir=runs/lora'

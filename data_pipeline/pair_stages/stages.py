@@ -1,4 +1,4 @@
-"""What a stage is and what it may decide about a pair.
+"""The type of a stage, and the decisions that it may take about a pair.
 
 A stage is a pure function of one pair: no decision depends on the pairs before it.
 """
