@@ -339,7 +339,7 @@ def test_a_killed_run_goes_on_to_the_very_same_file(
     assert f'the same command goes on with {killed}' in capsys.readouterr().err
     assert len(read_lines(killed)) == 8
     with open(killed, 'a') as file:
-        file.write('{"workdir": "torn')
+        file.write('{"id": "torn')
     monkeypatch.setattr(answer_file.AnswerFile, 'append', append)
     made = []
     stream = generation.Generator.batches
