@@ -1,9 +1,6 @@
 """FLOPs by closed forms of the architecture, peaks by the names that JAX reports."""
 
-import pytest
-
 from hax_jax.config import schema
-from hax_jax.devices import peaks
 from hax_jax.model import lora, naming
 from hax_jax.watch import flops as flops_of
 
@@ -41,37 +38,3 @@ def test_nothing_flows_below_the_lowest_block_that_is_trained() -> None:
 def test_a_head_of_its_own_leaves_the_embedding_a_lookup() -> None:
     shapes = {**SHAPES, 'lm_head.embedding': (V, D)}
     assert flops(shapes, {}) == flops(SHAPES, {})
-
-
-@pytest.mark.parametrize(
-    ('kind', 'teraflops'),
-    [
-        ('TPU v4', 275),
-        ('TPU v5 lite', 197),
-        ('TPU v5', 459),
-        ('TPU v5p', 459),
-        ('TPU v6 lite', 918),
-        ('NVIDIA A100-SXM4-80GB', 312),
-        ('NVIDIA A100 80GB PCIe', 312),
-        ('NVIDIA H100 80GB HBM3', 989.4),
-        ('NVIDIA H100 PCIe', 756),
-        ('NVIDIA H200', 989.4),
-        ('NVIDIA L4', 121),
-        ('Tesla T4', 65),
-        ('NVIDIA GeForce RTX 3090', 71),
-        ('NVIDIA GeForce RTX 4090', 165.2),
-        ('NVIDIA L40S', 0),
-        ('NVIDIA GeForce RTX 3090 Ti', 0),
-        ('NVIDIA GeForce RTX 4090 D', 0),
-        ('NVIDIA GeForce RTX 4090 Laptop GPU', 0),
-        ('TPU v4 lite', 0),
-        ('TPU v5x', 0),
-        ('cpu', 0),
-    ],
-)
-def test_the_peak_is_that_of_the_device_or_unknown(kind: str, teraflops: float) -> None:
-    assert peaks.peak_flops(kind) == teraflops * 1e12
-
-
-def test_a_cpu_has_no_peak() -> None:
-    assert peaks.peak_of_all_devices() == 0.0
