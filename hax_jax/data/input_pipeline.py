@@ -1,4 +1,4 @@
-"""Packed rows to sharded device batches. TensorFlow is imported here alone.
+"""Packed rows to sharded device batches. Only this module imports TensorFlow.
 
 Row r of the training stream is `perm(seed, r // n)[r % n]` and batch s is rows s * B to
 (s + 1) * B, so a batch is a function of (seed, step) alone: nothing is dropped at an
@@ -56,8 +56,10 @@ def train_batches(
         )
         return _take(features, rows[local])
 
-    source = _with_tf_data if reader == 'tf_data' else _with_numpy
-    batches = source(read, start_step, num_steps, cache.seq_len)
+    if reader == 'tf_data':
+        batches = _with_tf_data(read, start_step, num_steps, cache.seq_len)
+    else:
+        batches = map(read, range(start_step, num_steps))
     return _prefetched(_on_devices(rows, sharding, batch_size) for rows in batches)
 
 
@@ -121,13 +123,6 @@ def _prefetched(
         if len(queue) > PREFETCH:
             yield queue.popleft()
     yield from queue
-
-
-def _with_numpy(
-    read: Callable[[int], Rows], start: int, stop: int, seq_len: int
-) -> Iterator[Rows]:
-    del seq_len
-    return (read(step) for step in range(start, stop))
 
 
 def _with_tf_data(

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -16,9 +17,9 @@ _BATCH = 1024  # pairs encoded at a time
 class Tokenized:
     """A split's sequences and the ledger of its tokens.
 
-    `counts` are tokens, but for `pairs_read`: those `read`, those `dropped` with their
-    pair, those `shortened` away, and those `added` (cut marks, and the context that the
-    later parts of a split answer repeat). They add up:
+    `counts` has `pairs_read` and numbers of tokens: `read`, `dropped` with their pair,
+    `shortened` (cut from questions) and `added` (cut marks, and the context that later
+    parts of a split answer repeat). The numbers add up:
     read - dropped - shortened + added = the tokens in `pairs`.
     `dropped_ids`, `shortened_ids` and `split_ids` name the pairs.
     """
@@ -39,9 +40,9 @@ def tokenize(
 ) -> Tokenized:
     """Each pair as prompt, answer and EOS, in at most `seq_len` + 1 tokens.
 
-    A pair that is too long loses question text from its middle, never answer text. An
-    answer that leaves no room even so is dropped, or split into parts that fit, as
-    `long_answers` ('drop' or 'split') says.
+    A pair that is too long loses text from the middle of its question, never from its
+    answer. If the pair still does not fit, `long_answers` decides: 'drop' drops it,
+    'split' splits its answer into parts that fit.
     """
     pieces = text.template(tokenizer)
     replaced = tokenizer.num_replaced
@@ -85,21 +86,13 @@ def tokenize(
 def _encode(
     pairs: Iterable[records.QaPair], tokenizer: text.Tokenizer
 ) -> Iterator[tuple[records.QaPair, list[int], list[int]]]:
-    """Each pair with its question's ids and its answer's, EOS at the latter's end."""
-    batch: list[records.QaPair] = []
-
-    def flush() -> Iterator[tuple[records.QaPair, list[int], list[int]]]:
+    """Each pair with the ids of its question and of its answer, which ends in EOS."""
+    remaining = iter(pairs)
+    while batch := list(itertools.islice(remaining, _BATCH)):
         questions = tokenizer.encode([pair.question for pair in batch])
         answers = tokenizer.encode([pair.answer for pair in batch])
         for pair, question, answer in zip(batch, questions, answers, strict=True):
             yield pair, question, [*answer, tokenizer.eos_id]
-
-    for pair in pairs:
-        batch.append(pair)
-        if len(batch) == _BATCH:
-            yield from flush()
-            batch.clear()
-    yield from flush()
 
 
 def _split(
@@ -107,8 +100,8 @@ def _split(
 ) -> list[tuple[text.Prompt, list[int], list[int]]]:
     """(prompt, context, part) for each part of an answer; [] if no part would fit.
 
-    The question takes as little room as it may. A later part is preceded by the end of
-    the part before, a quarter of the room, as context that carries no loss.
+    The question is cut to `text.MIN_QUESTION_TOKENS`. Each later part repeats the end
+    of the part before it, a quarter of the room, as context without loss.
     """
     least = text.MIN_QUESTION_TOKENS + sum(
         len(piece) for piece in (pieces.head, pieces.cut, pieces.tail)

@@ -5,7 +5,7 @@ import jax
 # Dense bfloat16 peak of one JAX device in FLOP/s, by the words that its device_kind
 # begins with; the longest that fits is taken. A kind that is not here has no MFU.
 # Sources: TPUs, cloud.google.com/tpu/docs/{v4,v5e,v5p,v6e}, "peak compute per chip
-# (bf16)"; NVIDIA's data sheets of A100, H100, H200, L4 and T4 without sparsity (half of
+# (bf16)"; NVIDIA's data sheets of A100, H100, H200, L4 and T4 without sparsity (half
 # of the figure printed with it), and its GA102 and Ada whitepapers for the RTX cards
 # (bfloat16 summed in float32). The T4 has no bfloat16 units: its float16 peak stands.
 PEAK_FLOPS = {

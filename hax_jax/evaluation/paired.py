@@ -3,7 +3,7 @@
 The difference is taken pair by pair, so a pair that is hard for both models cancels
 out. The statistic is a ratio over all pairs: the sum of the differences over the sum of
 the tokens (or bytes), as the loss itself is. Pairs of one group (a chat, a post) are
-not independent, so groups are what is drawn.
+not independent, so the bootstrap draws whole groups.
 
 Source: E. Miller, Adding Error Bars to Evals, arXiv:2411.00640 (paired differences,
 clustered errors); P. Koehn, Statistical Significance Tests for Machine Translation
@@ -56,10 +56,10 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """`by[source]`, with 'all' for every source together; and what was not compared.
+    """`by[source]`, with 'all' for every source together; and the ids left out.
 
-    `only_a` and `only_b` are ids that one model's rows alone have. `unlike` are ids
-    whose answers are not the same targets in both: split or replaced otherwise.
+    `only_a` and `only_b` are ids that only one model's rows have. `unlike` are ids
+    whose answers differ in length between the two: split or replaced differently.
     """
 
     by: dict[str, Difference]
@@ -79,35 +79,25 @@ def compare(
 ) -> Comparison:
     """Compares the answers of the pairs that both have, matched by id.
 
-    In nats per token if both models' tokens are the same, else in bits per byte, which
-    no tokenizer changes. `groups` maps an id to what it is drawn with; an id that it
-    lacks is a group of its own.
+    The unit is nats per token if both models have the same tokenizer, else bits per
+    byte. `groups` maps an id to its group; an id without one is a group of its own.
     """
+
+    def size(pair: evaluate.PairScore) -> int:
+        return pair.answer.tokens if same_tokenizer else pair.answer.bytes
+
+    nats_per_unit = 1.0 if same_tokenizer else math.log(2)
     others = {pair.id: pair for pair in b}
     ids = {pair.id for pair in a}
-    both, unlike = [], []
-    for one in a:
-        if one.id not in others:
-            continue
-        other = others[one.id]
-        sizes = [
-            part.tokens if same_tokenizer else part.bytes
-            for part in (one.answer, other.answer)
-        ]
-        (both if sizes[0] == sizes[1] else unlike).append((one, other))
+    matched = [(one, others[one.id]) for one in a if one.id in others]
+    both = [(x, y) for x, y in matched if size(x) == size(y)]
     by = {}
     for source in ['all', *sorted({one.source for one, _ in both})]:
         chosen = [(x, y) for x, y in both if source in ('all', x.source)]
         if chosen:
             by[source] = difference(
-                [
-                    (x.answer.nats - y.answer.nats) / (1 if same_tokenizer else _LN2)
-                    for x, y in chosen
-                ],
-                [
-                    x.answer.tokens if same_tokenizer else x.answer.bytes
-                    for x, _ in chosen
-                ],
+                [(x.answer.nats - y.answer.nats) / nats_per_unit for x, y in chosen],
+                [size(x) for x, _ in chosen],
                 [groups.get(x.id, f'pair {x.id}') for x, _ in chosen],
                 unit=NATS if same_tokenizer else BITS,
                 seed=seed,
@@ -117,11 +107,8 @@ def compare(
         by=by,
         only_a=[pair.id for pair in a if pair.id not in others],
         only_b=[pair.id for pair in b if pair.id not in ids],
-        unlike=[one.id for one, _ in unlike],
+        unlike=[x.id for x, y in matched if size(x) != size(y)],
     )
-
-
-_LN2 = math.log(2)
 
 
 def difference(

@@ -1,4 +1,4 @@
-"""Models to evaluate that are not in training, placed as training places them."""
+"""Loads a run or a pretrained model that is not in training, and evaluates it."""
 
 import dataclasses
 import pathlib
@@ -101,9 +101,9 @@ def score(
 ) -> Scored:
     """Evaluates a split; `cache` has the rows of the candidate's tokenizer.
 
-    Computed as in training, by the same program on rows in the same batches, adapters
-    unmerged: on the same machine it gives a run's own numbers to the last bit. Where
-    the run's mesh, attention or batch can't be had here, a note names the substitute.
+    The program, the batches and the unmerged adapters are those of training, so the
+    same machine gives a run's own numbers to the last bit. If the run's mesh, attention
+    or batch size is not possible here, a note names the substitute.
     `batch_size` 0 is the run's own. `on_batch` is called after each batch.
     """
     run, notes = candidate.run, []
@@ -185,7 +185,7 @@ def _attention(run: schema.Config, seq_len: int, notes: list[str]) -> str:
 
 
 def _placed(described: abstract.AbstractModel, candidate: Candidate) -> tuple[Any, Any]:
-    """(params, frozen) on their devices, each of which gets its own part alone."""
+    """(params, frozen) on the devices; each device gets only its own shard."""
     if candidate.step is None:
         arrays = restore.load_base(candidate.path).parameters
     else:
@@ -201,7 +201,7 @@ def _placed(described: abstract.AbstractModel, candidate: Candidate) -> tuple[An
 
 
 def _environment(candidate: Candidate, now: dict[str, Any]) -> dict[str, Any]:
-    """Where a run was at its step; `now` itself where that is not recorded."""
+    """The environment recorded at the run's step; `now` if none was recorded."""
     if candidate.step is None:
         return now
     folder = pathlib.Path(candidate.path) / run_folder.CHECKPOINTS

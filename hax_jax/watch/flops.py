@@ -14,10 +14,10 @@ def flops_per_token(
     kernels, adapters and the head's table; lookups, biases and norms cost nothing.
     Source: PaLM, arXiv:2204.02311, appendix B, where attention counts each pair of
     positions, masked or not. Of the 6, 2 are the forward pass, 2 the gradient of the
-    weight and 2 that of its input. A frozen weight has no gradient of its own, and
-    nothing flows below the lowest block that has something to train: with LoRA on every
-    block a frozen weight costs 4, and beneath the lowest trained block 2. What is
-    computed again for memory's sake is not counted, nor what DoRA adds.
+    weight and 2 that of its input. A frozen weight has no gradient, and no gradient
+    flows below the lowest trained block: with LoRA on every block a frozen weight costs
+    4, below the lowest trained block 2. Excludes rematerialization and DoRA's extra
+    operations.
     """
     shapes = trained | frozen
     head = 'lm_head.embedding' if 'lm_head.embedding' in shapes else 'wte.embedding'

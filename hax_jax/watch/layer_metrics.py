@@ -31,9 +31,9 @@ def groups(params: Any) -> dict[str, list[str]]:
 def norms(grads: Any, updates: Any, params: Any) -> Float[Array, 'layers 3']:
     """The norm over each of `groups`, of gradient, update and weight.
 
-    Part of every step, and read from few: the sums join loops that pass over the same
-    numbers anyway. Under `lax.cond`, on few steps alone, the update would have to be
-    kept whole, or computed twice: that took a quarter more memory for temporaries.
+    Every step computes the norms, few steps are read: XLA fuses the sums into loops
+    over the same numbers. Under `lax.cond`, the update would be kept whole or computed
+    twice, which took a quarter more memory for temporaries.
     """
 
     def by_group(tree: Any) -> jax.Array:

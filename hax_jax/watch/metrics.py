@@ -42,7 +42,7 @@ class MetricsFile(json_lines.Log):
 
 
 class Report:
-    """Collects metrics on the devices and reads them late, without making them wait."""
+    """Collects step metrics and reads them late, so that no device waits for a read."""
 
     def __init__(
         self,
@@ -56,10 +56,10 @@ class Report:
         flops_per_token: float = 0.0,
         peak_flops: float = 0.0,
     ) -> None:
-        """`late` false reads at once: for a loop that waits for each step anyway.
+        """With `late` false, `interval` reads at once: for a loop that waits each step.
 
-        `trackers` get each line too. With `peak_flops` (of all devices; 0.0 where it is
-        unknown) each line has `mfu`.
+        `trackers` get each line too. Each line has `mfu` if `peak_flops`, the peak of
+        all devices in FLOP/s, is known (not 0.0).
         """
         self._main = jax.process_index() == 0
         self._file, self._trackers = None, trackers
@@ -76,13 +76,13 @@ class Report:
         self._layers: list[tuple[int, list[str], jax.Array]] = []
         self._unread: tuple[int, list[StepMetrics]] | None = None
         self._warned = False
-        watch.lap('start')  # which is none of the first interval's
+        watch.lap('start')  # not part of the first interval
         watch.take()
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
         self._progress.add()
-        # Devices that wait for data have long ended the interval before.
+        # If the devices wait for data, the interval before has already ended.
         if self._unread and self._unread[1][-1]['loss'].is_ready():
             self._write_unread()
 
@@ -133,9 +133,7 @@ class Report:
         if problem and not self._warned:
             self.note(f'step {step}: {problem}')
         self._warned = self._warned or bool(problem)
-        rate, trained_rate = (
-            values[name] for name in ('tokens_per_second', 'trained_tokens_per_second')
-        )
+        rate, trained = values['tokens_per_second'], values['trained_tokens_per_second']
         words = ''
         if self._peak_flops:
             values['mfu'] = self._flops_per_token * rate / self._peak_flops
@@ -148,7 +146,7 @@ class Report:
             self._progress.show(
                 f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
                 f'grad {values["grad_norm"]:.2f} {rate:,.0f} tokens/s '
-                f'({trained_rate:,.0f} trained){words}',
+                f'({trained:,.0f} trained){words}',
                 at=step,
             )
 
@@ -180,7 +178,7 @@ class Report:
         self._write('summary', step, values)
 
     def note(self, text: str) -> None:
-        """A line that stays; '' is none."""
+        """Prints a line above the progress; '' prints none."""
         if self._main and text:
             self._progress.note(text)
 
@@ -195,9 +193,9 @@ class Report:
 def _interval_values(
     read: list[dict[str, float]], parts: dict[str, float]
 ) -> dict[str, Any]:
-    """The line of an interval of steps: means by weight, rates by the seconds of parts.
+    """The values of an interval's line: means by weight, and rates.
 
-    Rates count the time of data and step alone.
+    Rates divide by the seconds of the parts 'data' and 'step'.
     """
     weight, tokens = (sum(m[name] for m in read) for name in ('weight', 'tokens'))
     seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
@@ -217,9 +215,10 @@ def _interval_values(
         values['z_loss'] = mean('z_loss')
     if 'lost_updates' in read[-1]:
         values['lost_updates'] = read[-1]['lost_updates']
-    values['tokens_per_second'] = tokens / seconds
-    values['trained_tokens_per_second'] = weight / seconds
-    return values
+    return values | {
+        'tokens_per_second': tokens / seconds,
+        'trained_tokens_per_second': weight / seconds,
+    }
 
 
 def _require_finite(value: float, where: str, *, what: str = 'loss') -> None:

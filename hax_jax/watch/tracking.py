@@ -42,7 +42,7 @@ class Trackers:
         if run.train.wandb_project:
             self._wandb = _start_wandb(workdir, run)
         if run.train.tensorboard:
-            # A run that begins anew has written nothing that counts, not at step 0.
+            # A run that starts over replaces all values, those of step 0 too.
             self._tensorboard = EventFile(
                 workdir / TENSORBOARD, first_step=start_step + 1 if start_step else 0
             )
@@ -53,8 +53,8 @@ class Trackers:
         if self._tensorboard:
             self._tensorboard.write(step, numbers)
         if self._wandb:
-            # Steps that it has already, of a run that was killed past its last
-            # checkpoint, it leaves as they are: they come again bit for bit.
+            # W&B ignores steps it already has, of a run killed after its last
+            # checkpoint; the repeated steps have the same values, bit for bit.
             self._wandb.log(numbers, step=step)
 
     def close(self) -> None:
@@ -65,14 +65,14 @@ class Trackers:
 
 
 class EventFile:
-    """TensorBoard's own format; each value is on the disk at once.
+    """A file in TensorBoard's format; each value is flushed to disk at once.
 
     tensorboardX's SummaryWriter hands events to a thread, whose flush does not wait for
     them: the last ones before a kill would be missing. So its records are used alone.
     """
 
     def __init__(self, folder: pathlib.Path, *, first_step: int) -> None:
-        """A new file, on whose account TensorBoard forgets the steps from first_step.
+        """Starts a new file; TensorBoard then drops older values from first_step on.
 
         Source: event_accumulator.py of TensorBoard, a session that starts.
         """
@@ -114,7 +114,7 @@ def scalars(prefix: str, values: dict[str, Any]) -> dict[str, float]:
 
 
 def _start_wandb(workdir: pathlib.Path, run: schema.Config) -> Any:
-    """A run there that has the same id each time this workdir goes on."""
+    """A W&B run whose id stays the same each time this workdir is continued."""
     import wandb
 
     project = run.train.wandb_project
@@ -141,7 +141,7 @@ def _start_wandb(workdir: pathlib.Path, run: schema.Config) -> Any:
 
 
 def _without_key(message: str) -> str:
-    """The first line of an error, without the key that may stand in it."""
+    """The first line of an error, with the API key masked."""
     key = os.environ.get('WANDB_API_KEY', '')
     line = message.strip().split('\n')[0][:200]
     return line.replace(key, '***') if key else line

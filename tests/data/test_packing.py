@@ -429,6 +429,29 @@ def test_packing_is_what_its_docstring_shows() -> None:
     }
 
 
+def test_labels_are_shifted_exactly_once() -> None:
+    ids = np.array([8, 7, 1, 4, 6], np.int32)
+    inputs, targets = packing.shifted(ids)
+    assert (inputs.tolist(), targets.tolist()) == ([8, 7, 1, 4], [7, 1, 4, 6])
+    packed = packing.pack(
+        [make_tokenized([8, 7, 1, 4, 6])], seq_len=4, question_weight=1.0
+    )
+    assert packed.features['inputs'].tolist() == [[8, 7, 1, 4]]
+    assert packed.features['targets'].tolist() == [[7, 1, 4, 6]]
+
+
+def test_targets_shifted_twice_are_found_and_named() -> None:
+    packed = packing.pack(
+        [make_tokenized([8, 7, 1, 4, 6])], seq_len=4, question_weight=1.0
+    )
+    assert shift_check.shift_problem(packed.features) == ''
+    twice = packed.features | {'targets': np.array([[1, 4, 6, 0]], np.int32)}
+    assert shift_check.shift_problem(twice) == (
+        'targets are not the next inputs at 3 of 3 places, first in row 0 at place 0; '
+        'they are shifted twice'
+    )
+
+
 def test_weights_begin_with_the_first_answer_token_as_a_target() -> None:
     # Prompt 5 6 7, answer 8, end 9: the place of 7 predicts 8.
     pair = make_tokenized([5, 6, 7, 8, 9], prompt_length=3)
