@@ -100,8 +100,8 @@ def _split(
 ) -> list[tuple[text.Prompt, list[int], list[int]]]:
     """(prompt, context, part) for each part of an answer; [] if no part would fit.
 
-    The question is cut to `text.MIN_QUESTION_TOKENS`. Each later part repeats the end
-    of the part before it, a quarter of the room, as context without loss.
+    A question over `text.MIN_QUESTION_TOKENS` is cut to it. Each later part repeats the
+    end of the part before it, a quarter of the room, as context without loss.
     """
     least = text.MIN_QUESTION_TOKENS + sum(
         len(piece) for piece in (pieces.head, pieces.cut, pieces.tail)
