@@ -44,7 +44,9 @@ _NAME = flags.DEFINE_multi_string(
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the names of the prompts and stop.')
 _STEM = flags.DEFINE_string(
-    'stem', None, "What each answer begins with, in place of the prompts' own stems."
+    'stem',
+    None,
+    "The text that begins each answer, in place of the prompts' own stems.",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSONL file to append to; answers that it has are not made again.'
