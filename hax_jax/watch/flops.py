@@ -8,7 +8,7 @@ Shapes = dict[str, tuple[int, ...]]
 def flops_per_token(
     trained: Shapes, frozen: Shapes, *, n_embd: int, seq_len: int
 ) -> float:
-    """FLOPs that training on one position, forward and backward.
+    """FLOPs of training on one position, forward and backward.
 
     6N + 12 * n_layer * n_embd * seq_len, with N the weights of matrix products:
     kernels, adapters and the head's table; lookups, biases and norms cost nothing.
