@@ -47,7 +47,9 @@ def define_flags() -> None:
     flags.DEFINE_float('test_share', 0.05, "Test's share of the pairs; 0 for none.")
     flags.DEFINE_bool('overwrite', False, 'Replace the dataset at --output.')
     flags.DEFINE_integer(
-        'num_workers', 0, 'Processes that prepare; 0: one, or one a core for much.'
+        'num_workers',
+        0,
+        'Processes that prepare pairs; 0: one, or one a core for large inputs.',
     )
     flags.DEFINE_bool('chat_messages', False, 'Write chat/<split>.jsonl too.')
     flags.DEFINE_string('system', '', 'The system message of chat messages.')

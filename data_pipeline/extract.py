@@ -4,8 +4,8 @@
         --input=tfds:reddit_tifu/long --fields='question=documents, answer=tldr' \\
         --output=pairs.jsonl
 
-Exact duplicates are dropped, the highest score kept. Every line that no rule explains
-is printed with its file and number, and where its text went.
+Of exact duplicates the pair with the highest score is kept. The program prints each
+line that no rule explains: its file, its number, and the part that its text joined.
 """
 
 import dataclasses

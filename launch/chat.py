@@ -25,8 +25,8 @@ _BASE = launch_flags.define_base()
 _TRANSCRIPT = flags.DEFINE_string(
     'transcript',
     '',
-    'Markdown file of the conversation, written after each answer; the text that the '
-    'file has stays before it.',
+    'Markdown file of the conversation, written after each answer; text that the file '
+    'has stays, and the conversation follows it.',
 )
 _TENSOR = flags.DEFINE_integer('tensor', 1, 'Devices that share the model.')
 

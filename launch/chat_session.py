@@ -132,7 +132,7 @@ class Session:
             files.write_text(self._transcript, self._whole_transcript())
 
     def _whole_transcript(self) -> str:
-        """The conversation, after what stays before it."""
+        """The earlier text of the file, then the conversation."""
         between = '\n---\n\n' if self._before else ''
         return self._before + between + self.conversation.transcript()
 

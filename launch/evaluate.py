@@ -48,7 +48,9 @@ _SEQ_LEN = flags.DEFINE_integer(
     'smaller.',
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    'batch_size', 0, "Rows at a time; 0 is the run's, and 8 of a Hugging Face folder."
+    'batch_size',
+    0,
+    "Rows in a batch; 0: the run's own, or 8 for a Hugging Face folder.",
 )
 _BASE = launch_flags.define_base()
 _SEED = flags.DEFINE_integer('seed', 0, "Of the bootstrap's resamples.")
@@ -95,7 +97,10 @@ def _check() -> None:
     if models > 2:
         problems.append(f'{models} models are given; give one, or two to compare them.')
     if steps and not _WORKDIR.value:
-        problems.append('--step is for a run, and no --workdir is given; remove it.')
+        problems.append(
+            '--step selects a checkpoint of a run, and no --workdir is given; '
+            'remove it.'
+        )
     elif steps and steps != len(_WORKDIR.value) and not (steps == 2 and models == 1):
         problems.append(
             f'--step is given {steps} times and --workdir {len(_WORKDIR.value)} times; '
@@ -132,7 +137,7 @@ def _replacing(output: pathlib.Path) -> list[str]:
     if earlier:
         return []
     return [
-        f'--output={output} is there and is no report of launch.evaluate; give another '
+        f'--output={output} exists and is no report of launch.evaluate; give another '
         'name.'
     ]
 
@@ -153,7 +158,7 @@ def _candidates() -> list[scoring.Candidate]:
         raise errors.InputError(
             f'both models are {candidates[0].path}'
             + (f' at step {candidates[0].step}' if candidates[0].step else '')
-            + '; give another as the second, or another --step.'
+            + '; give another model as the second, or another --step.'
         )
     return candidates
 

@@ -36,7 +36,7 @@ _BASE = launch_flags.define_base()
 _NEXT = {
     'peft': """\
   in Python: peft.PeftModel.from_pretrained(base, ...), as in its README.md
-  a base that is a run of hax_jax is exported first, with --format=hf""",
+  if the base is a run of hax_jax, export the base first, with --format=hf""",
     'full': """\
   in Python: transformers.AutoModelForCausalLM.from_pretrained(...),
   as in its README.md

@@ -30,10 +30,10 @@ class Model:
 
 
 def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
-    """The checkpoint of each `PATH` or `PATH@STEP`; `step` is that of a sole PATH.
+    """The checkpoint of each `PATH` or `PATH@STEP`; `step` goes with a sole PATH.
 
     Raises:
-      InputError: names all that are no runs, have no checkpoint, or are there twice.
+      InputError: names each path that is no run, has no checkpoint, or occurs twice.
     """
     chosen: list[Chosen] = []
     problems = []
@@ -92,5 +92,5 @@ def _split(given: str) -> tuple[str, int | None]:
 
 
 def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:
-    """The same for a folder however it is written."""
+    """One key for all spellings of a folder's path."""
     return pathlib.Path(chosen.workdir).resolve(), chosen.step

@@ -10,7 +10,7 @@ from hax_jax.config import convert, schema
 _HELP = {
     'max_new_tokens': 'The longest answer, in tokens.',
     'temperature': '0.0 takes the likeliest token each time.',
-    'top_k': 'Draw from so many of the likeliest tokens; 0 from all.',
+    'top_k': 'Draw from this many of the likeliest tokens; 0: from all.',
     'top_p': 'Draw from the likeliest tokens that have this probability together; 1.0 '
     'from all.',
     'seed': 'An answer follows from its letter and this seed, whatever else is in the '
@@ -19,10 +19,10 @@ _HELP = {
     'probability.',
     'repetition_penalty': 'Over 1.0 discourages tokens that prompt or answer have had; '
     '1.0 is off.',
-    'no_repeat_ngram': 'So many tokens in a row never occur twice in prompt and '
-    'answer; 0 is off.',
-    'min_new_tokens': 'Neither EOS nor a stop string ends an answer before so many '
-    'tokens.',
+    'no_repeat_ngram': 'No run of this many tokens occurs twice in prompt and answer; '
+    '0 is off.',
+    'min_new_tokens': 'An answer has at least this many tokens before EOS or a stop '
+    'string can end it.',
     'stop': 'An answer ends before this text. May be repeated.',
 }
 _DEFINE = {

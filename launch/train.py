@@ -4,8 +4,8 @@
         --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \\
         --workdir=runs/lora
 
-Stopped by Ctrl-C (exit code 130) or SIGTERM (143), or when train.max_minutes are over
-(75), it saves first, and the same command goes on from there. 0: the run has ended, at
+If Ctrl-C (exit code 130), SIGTERM (143) or train.max_minutes (75) stops the program, it
+saves first, and the same command continues the run. Exit code 0: the run has ended, at
 its last step or by train.patience.
 """
 

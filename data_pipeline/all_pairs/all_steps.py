@@ -48,8 +48,9 @@ def run(
         )
         why = '; '.join(f'{count:,} {reason}' for reason, count in reasons)
         raise errors.InputError(
-            f'no pair is left: {why}. Loosen what dropped them (--config.quality...., '
-            'see data_pipeline/settings.py), or give other files.'
+            f'no pair is left: {why}. Loosen the settings that dropped them '
+            '(--config.quality...., see data_pipeline/settings.py), or give other '
+            'files.'
         )
 
     def counted(stage: str, step: Callable[[], Result]) -> Result:

@@ -13,8 +13,8 @@ import pyarrow as pa
 from data_pipeline import settings
 from data_pipeline.all_pairs import disjoint_sets, pair_store, signatures
 
-_LARGE = 64  # texts that share a band and are all compared with each other
-_LEAST_WORDS = 8  # of a text that puts two groups on one side
+_LARGE = 64  # a bucket of up to this many texts is compared text by text
+_LEAST_WORDS = 8  # a shorter text does not put two groups on one side
 
 
 def find(
@@ -22,9 +22,9 @@ def find(
 ) -> dict[str, int]:
     """Fills the store's table `near` with pairs whose questions or answers are near.
 
-    In a bucket of over 64 texts, compares each with the best one alone: for 'Help!' ten
-    thousand times, all comparisons would be too many. The other text of such pairs
-    still finds them. Returns the number of comparisons and of such buckets.
+    In a bucket of over 64 texts, compares each with the best one alone: 'Help!' asked
+    ten thousand times would need too many comparisons. Two pairs with that question are
+    still found by their answers. Returns the number of comparisons and of such buckets.
     """
     if not chosen.near:
         return {'compared': 0, 'large buckets': 0}

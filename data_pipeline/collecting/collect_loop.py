@@ -20,9 +20,9 @@ LOG = logging.getLogger('collect')
 class Source(Protocol):
     """A source of posts and comments, such as `arctic_shift.ArcticShift`.
 
-    `posts` continues from a position that it gave before. With each post comes the
-    position from which all later posts are listed, perhaps also the post itself.
-    `goes_on_at_end` says that a listing at its end may be longer another day.
+    `posts` continues from a position that it gave before. Each post comes with a
+    position: a listing from there has all later posts, and perhaps this post again.
+    `goes_on_at_end` says that a listing that has ended may have more posts another day.
     """
 
     name: str

@@ -3,7 +3,7 @@
     /r/SUBREDDIT/top.json?limit=100&t=all&after=t3_… -> a listing of posts
     /comments/ID.json?limit=500&sort=top -> [a listing of the post, one of comments]
 
-Reddit has closed them since mid-2026 (403 with a page of HTML), but not to everyone.
+Since mid-2026 Reddit refuses these pages to some clients (403 with a page of HTML).
 """
 
 import collections
@@ -54,7 +54,7 @@ class RedditJson:
             )
             page = reddit_shapes.children(listing)
             if resumed and not page:
-                after = ''  # the post of the position has left the listing
+                after = ''  # the listing no longer holds the post that `after` names
             for node in page:
                 try:
                     post = reddit_shapes.post(node['data'])

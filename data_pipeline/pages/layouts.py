@@ -1,4 +1,4 @@
-"""The layouts of written pages: each one's parser, and which one a text has."""
+"""The layouts of written pages: their parsers, and the detection of a text's layout."""
 
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 

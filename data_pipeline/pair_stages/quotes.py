@@ -24,8 +24,8 @@ def stage(chosen: settings.DuplicateSettings) -> stages.Stage:
 def longest(question: str, answer: str, *, least: int) -> str:
     """The longest run of words of the answer that the question has too.
 
-    Compares without case and punctuation. '' if the run has under `least` words; the
-    first of equally long ones.
+    The comparison ignores case and punctuation. Returns '' if the run has under `least`
+    words; of equally long runs it returns the first.
     """
     asked, said = folding.folded(question).split(), folding.folded(answer).split()
     places: dict[tuple[str, ...], list[int]] = {}

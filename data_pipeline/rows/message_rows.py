@@ -71,7 +71,7 @@ def _first_exchange(
 def _turns(
     value: dict[str, Any], result: batches.BatchRead
 ) -> tuple[list[tuple[str, str]], str]:
-    """(the turns of a line's value, the problem of a value that is no chat).
+    """(the turns of a line's value, the problem if the value is no chat).
 
     A turn is (role, text); the role is '' if it is none of the three.
     """
@@ -104,5 +104,5 @@ def _joined_parts(parts: list[Any], result: batches.BatchRead) -> str:
     values = [part.get('text') if isinstance(part, dict) else part for part in parts]
     texts = [value for value in values if isinstance(value, str)]
     others = len(values) - len(texts)
-    result.counts['messages parts of turns that are no text'] += others
+    result.counts['messages parts of turns without text'] += others
     return '\n\n'.join(texts)

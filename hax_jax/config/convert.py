@@ -86,7 +86,7 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_text(text: str, default: Any) -> Any:
-    """The text as a value of the default's type; itself where it can't be read as one.
+    """The text as a value of the default's type; the text itself where it can't be.
 
     ('1e-4', 0.1) -> 0.0001; ('t', False) -> True; ('a, b', ()) -> ('a', 'b'). A tuple
     may also be written as Python has it. ('high', 0.1) -> 'high', which `problems`
@@ -110,8 +110,8 @@ def problems(
 ) -> list[str]:
     """The `others`, then everything that is wrong with the values, a sentence each.
 
-    Fields that do not fit each other are left out where a sentence before names one of
-    them: the mistake there may be all.
+    A conflict of fields is left out if an earlier sentence names one of these fields:
+    that mistake may be the only one.
     """
     made, wrong = _read(values, kind)
     found = [*others, *wrong]
@@ -130,7 +130,7 @@ def wrong_fields(values: Mapping[str, Any], kind: type = schema.Config) -> list[
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """The likeliest of `names`: by all of its letters, its last part's, or initials.
+    """The nearest of `names`, by the whole name, its last part or its initials.
 
     optimizer.learnin_rate, learning_rate, lr -> optimizer.learning_rate; '' if none is
     like it.
@@ -190,7 +190,7 @@ def _read(values: Mapping[str, Any], kind: type[_Schema]) -> tuple[_Schema, list
 def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
     """The value, of its field's type. Raises ValueError, which says what is accepted.
 
-    Only a whole number for a float and a list for a tuple are of another type.
+    Two other types are accepted: a whole number for a float, a list for a tuple.
     """
     kind = type(field.default)
     accepted = ACCEPTED[kind]

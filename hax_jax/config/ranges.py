@@ -2,8 +2,8 @@
 
     rank: ranges.CountOrOff = 0   # rank=-1 is not accepted; use 0 (off) or more.
 
-`convert` reads both from the `msgspec.Meta`. A type that one field has is written at
-that field.
+`convert` reads both from the `msgspec.Meta`. A type that only one field
+uses is written at that field.
 """
 
 from typing import Annotated

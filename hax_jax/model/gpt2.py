@@ -98,7 +98,7 @@ class Gpt2(nnx.Module):
     ) -> Float[Array, 'B T D']:
         """Hidden states after the last norm. Dropout acts only with a `dropout_key`."""
         x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
-        x = _dropout(x, self.model.embd_pdrop, _fold(dropout_key, 0))
+        x = dropout(x, self.model.embd_pdrop, _fold(dropout_key, 0))
         x = layer_loop.run(
             self.h,
             x,
@@ -190,9 +190,9 @@ class Block(nnx.Module):
     ) -> tuple[Float[Array, 'B T D'], tuple[jax.Array, jax.Array]]:
         """The residual stream after the block, and the keys and values it attended."""
         attended, kept = self.attn(self.ln_1(x), segment_ids, key, past)
-        x = x + _dropout(attended, self.resid_pdrop, _fold(key, 1))
+        x = x + dropout(attended, self.resid_pdrop, _fold(key, 1))
         fed = self.mlp(self.ln_2(x), key)
-        return x + _dropout(fed, self.resid_pdrop, _fold(key, 2)), kept
+        return x + dropout(fed, self.resid_pdrop, _fold(key, 2)), kept
 
 
 class Attention(nnx.Module):
@@ -288,7 +288,7 @@ def _fold(key: jax.Array | None, data: int) -> jax.Array | None:
     return None if key is None else jax.random.fold_in(key, data)
 
 
-def _dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
     """Zeroes a share `rate` of x and scales up the rest, if there is a key."""
     if rate == 0 or key is None:
         return x

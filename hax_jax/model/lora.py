@@ -53,7 +53,7 @@ class LoraLinear(nnx.Module):
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         a, b = self.lora_a[...], self.lora_b[...]
         x = x.astype(self.dtype)
-        low = linear.product(_dropout(x, self.dropout, key), a) * self.scale
+        low = linear.product(gpt2.dropout(x, self.dropout, key), a) * self.scale
         y = linear.product(x, self.kernel[...]) + linear.product(low, b)
         if self.dora:
             adapted_kernel = self.kernel[...] + self.scale * a @ b  # [in, out]
@@ -93,7 +93,7 @@ class LoraHead(gpt2.Head):
         self, hidden: jax.Array, wte: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, jax.Array]:
         a, b, table = self.lora_a[...], self.lora_b[...], self.table(wte)
-        adapted = _dropout(hidden, self.dropout, key) @ a.astype(hidden.dtype)
+        adapted = gpt2.dropout(hidden, self.dropout, key) @ a.astype(hidden.dtype)
         features = jnp.concatenate([hidden, adapted * self.scale], -1)  # [.., D + r]
         wide = jnp.concatenate([table, b.T], axis=1)  # [V, D + r]
         if self.dora:
@@ -175,13 +175,6 @@ def _pair(
     init = nnx.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
     a = nnx.LoRAParam(init(rngs.params(), (size_in, rank)))
     return a, nnx.LoRAParam(jnp.zeros((rank, size_out)))
-
-
-def _dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
-    if rate == 0 or key is None:
-        return x
-    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(keep, x / (1 - rate), 0)
 
 
 def _stretch(magnitude: jax.Array, kernel: jax.Array, *, axis: int) -> jax.Array:

@@ -157,7 +157,7 @@ class Generator:
         chunk: int = _CHECK_EVERY_TOKENS,
         on_tokens: Callable[[list[int]], bool] | None = None,
     ) -> list[Sample]:
-        """One batch; without stop strings and `on_tokens`, in one call of decode."""
+        """Runs one batch; without stop strings and `on_tokens` it calls decode once."""
         batch = prompt_batches.arrays(rows, settings, size, self.config.n_positions)
         places = prompt_batches.new_places(batch)
         if not settings.stop and on_tokens is None:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key, UInt32
 
 from hax_jax.config import schema
 
-# Named, because jax_default_prng_impl may name one whose bits depend on the batch.
+# Fixed: jax_default_prng_impl may select a generator whose bits depend on the batch.
 _GENERATOR = 'threefry2x32'
 _MIN_TEMPERATURE = 1e-6  # below it, float32 divides by zero; the draw is greedy already
 _ONE = 0x3F800000  # the bits of float32's 1.0
@@ -31,8 +31,8 @@ _static = functools.partial(dataclasses.field, metadata={'static': True})
 class Drawing:
     """How tokens are chosen.
 
-    A setting of None or 0 is off and no part of the computation. Another value of a
-    setting that is on compiles nothing anew, except for the static ones.
+    A setting of None or 0 is off, and the computation omits it. A new value of a
+    setting that is on causes no compilation, unless the setting is static.
     """
 
     eos_id: int = _static()

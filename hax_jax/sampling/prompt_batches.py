@@ -13,7 +13,7 @@ from hax_jax.data import text
 from hax_jax.sampling import decode, next_token, prompts
 
 _SHORTEST_BUCKET = 32  # prompt tokens; each further bucket is twice as long
-_NEW_TOKENS_BUCKET = 64  # room for new tokens is a multiple of it
+_NEW_TOKENS_BUCKET = 64  # the places for new tokens are a multiple of this
 _WINDOW = 16  # batches whose rows are sorted by length together
 
 
@@ -47,7 +47,7 @@ def by_length(lengths: list[int], size: int) -> list[list[int]]:
 def in_windows(lengths: list[int], size: int) -> list[list[int]]:
     """As `by_length`, but sorts only `_WINDOW` batches together.
 
-    So the answers of a long list can be given early in the order of the rows.
+    The first rows of a long list thus get their answers early.
     """
     batches = []
     for start in range(0, len(lengths), _WINDOW * size):

@@ -1,4 +1,4 @@
-"""Where a stop string ends an answer: at the first token that completes one."""
+"""The end of an answer: the first token that completes a stop string."""
 
 from collections.abc import Sequence
 
@@ -56,7 +56,7 @@ def find(
     """The number of `ids` that complete the first stop string, and the text before it.
 
     The text includes the stem; a stop string must end after the stem and the first
-    `min_new_tokens` - 1 ids. The first `seen` ids are known to have none. The result
+    `min_new_tokens` - 1 ids. The first `seen` ids hold no stop string. The result
     does not depend on later ids.
     """
     fixed = tokenizer.decode(stem + ids[: max(min_new_tokens - 1, 0)])

@@ -364,7 +364,7 @@ def test_dropout_acts_only_with_a_key_and_is_the_same_with_the_same_key(
 
 def test_dropout_zeroes_a_share_and_scales_up_the_rest() -> None:
     x = jnp.full((400, 250), 3.0)
-    dropped = np.asarray(gpt2._dropout(x, 0.2, jax.random.key(0)))
+    dropped = np.asarray(gpt2.dropout(x, 0.2, jax.random.key(0)))
     values, counts = np.unique(dropped, return_counts=True)
     np.testing.assert_allclose(values, [0.0, 3.0 / 0.8])
     # Of 100,000 draws, the share's deviation is sqrt(0.2 * 0.8 / 1e5) = 0.0013.

@@ -92,7 +92,7 @@ def test_lines_that_are_no_chats_are_named() -> None:
         'turn 1 is not {"role": "user", "content": "…"})',
         'a int, not an object)',
     ]
-    assert report.counts['messages parts of turns that are no text'] == 1
+    assert report.counts['messages parts of turns without text'] == 1
     assert report.dropped == [
         'a.jsonl:4:  (messages rows without text)',
         'a.jsonl:7:  (messages rows without answer)',
