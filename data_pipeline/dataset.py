@@ -22,12 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
-from data_pipeline.writing import (
-    chat_export,
-    dropped_file,
-    manifest_facts,
-    report_facts,
-)
+from data_pipeline.writing import chat_files, dropped_file, manifest_facts, report_facts
 from hax_jax import errors, files
 from hax_jax.data import records, text
 from hax_jax.program import progress
@@ -81,7 +76,7 @@ def write(
             for name in records.SPLITS:
                 watchers = [facts[name].add, report.of(name)]
                 if chat:
-                    writer = chat_export.writer(folder, name, system=system)
+                    writer = chat_files.writer(folder, name, system=system)
                     watchers.append(opened.enter_context(writer))
                 watched[name] = _watched(splits[name], watchers)
             if beam is None:

@@ -9,7 +9,7 @@ import pathlib
 from absl import flags
 
 from data_pipeline import dataset
-from data_pipeline.writing import chat_export
+from data_pipeline.writing import chat_files
 from hax_jax import errors
 from hax_jax.data import records
 from hax_jax.program import entry, output_file
@@ -39,7 +39,7 @@ def main() -> None:
         )
     pairs = dataset.shown_pairs(_DATA.value, _SPLIT.value)
     replaced = ', in place of what it held' if output.exists() else ''
-    count = chat_export.write(output, pairs, system=_SYSTEM.value)
+    count = chat_files.write(output, pairs, system=_SYSTEM.value)
     print(f'wrote {output}: {count:,} lines{replaced}')
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from absl import flags
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import exact_duplicates, pair_row, pair_store
+from data_pipeline.all_pairs import compared_row, exact_duplicates, pair_store
 from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
 from hax_jax.program import entry, output_file
@@ -61,7 +61,9 @@ def main() -> None:
         for batch in reader.batches_of(found):
             read = reader.read_batch(batch)
             report.add(batch, read)
-            store.add([pair_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs])
+            store.add(
+                [compared_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs]
+            )
         report.check_pairs()
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''

@@ -23,13 +23,13 @@ from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.program import entry
 from hax_jax.training import run_setup
-from launch import flags as launch_flags
+from launch import shared_flags
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
 
 _NO_DATA = '--config.data.path=synthetic'
 
-launch_flags.CONFIG.define()
+shared_flags.CONFIG.define()
 _ONLY = flags.DEFINE_list(
     'only', [], f'Parts to time, of {", ".join(PARTS)}; by default all.'
 )
@@ -60,7 +60,7 @@ _FIRST_STEP = flags.DEFINE_string(
 
 def main() -> None:
     batch_sizes = _check()
-    run = workloads.with_sizes(launch_flags.CONFIG.value())
+    run = workloads.with_sizes(shared_flags.CONFIG.value())
     _check_room(run)
     runtime.start()
     if _FIRST_STEP.value:
@@ -103,7 +103,7 @@ def _check() -> list[int]:
         for name in _ONLY.value
         if name not in PARTS
     ]
-    problems += launch_flags.under_one(_REPEATS, _PROMPT, _NEW)
+    problems += shared_flags.under_one(_REPEATS, _PROMPT, _NEW)
     sizes = _BATCH_SIZES.value
     problems += [
         f'--generation_batch_sizes: {size!r} is not an integer from 1 on.'
@@ -118,9 +118,9 @@ def _check() -> list[int]:
 
 
 def _prepare(argv: list[str]) -> list[str]:
-    """As `launch_flags.CONFIG.check`; no dataset is read, so none has to be named."""
+    """As `shared_flags.CONFIG.check`; no dataset is read, so none has to be named."""
     named = any(a.lstrip('-').startswith('config.data.path') for a in argv)
-    return launch_flags.CONFIG.check(argv if named else [*argv, _NO_DATA])
+    return shared_flags.CONFIG.check(argv if named else [*argv, _NO_DATA])
 
 
 def _check_room(run: schema.Config) -> None:

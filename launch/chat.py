@@ -16,12 +16,11 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.devices import mesh, runtime
 from hax_jax.program import entry, output_file
-from launch import chat_session, models, sampling_flags
-from launch import flags as launch_flags
+from launch import chat_session, models, sampling_flags, shared_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
-_STEP = launch_flags.define_step()
-_BASE = launch_flags.define_base()
+_STEP = shared_flags.define_step()
+_BASE = shared_flags.define_base()
 _TRANSCRIPT = flags.DEFINE_string(
     'transcript',
     '',
@@ -49,7 +48,7 @@ def _check() -> None:
     problems = sampling_flags.problems()
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    problems += launch_flags.under_one(_TENSOR)
+    problems += shared_flags.under_one(_TENSOR)
     if _TRANSCRIPT.value:
         path = pathlib.Path(_TRANSCRIPT.value)
         problems += output_file.problems('transcript', path)

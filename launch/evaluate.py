@@ -20,8 +20,7 @@ from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.evaluation import scoring
 from hax_jax.program import entry, output_file, progress
-from launch import evaluation_report, evaluation_rows
-from launch import flags as launch_flags
+from launch import evaluation_report, evaluation_rows, shared_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."
@@ -52,7 +51,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
     0,
     "Rows in a batch; 0: the run's own, or 8 for a Hugging Face folder.",
 )
-_BASE = launch_flags.define_base()
+_BASE = shared_flags.define_base()
 _SEED = flags.DEFINE_integer('seed', 0, "Of the bootstrap's resamples.")
 _OUTPUT = flags.DEFINE_string(
     'output',

@@ -21,7 +21,7 @@ from hax_jax import errors
 from hax_jax.devices import runtime
 from hax_jax.program import entry, output_file
 from hax_jax.runs import export
-from launch import flags as launch_flags
+from launch import shared_flags
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
 _FORMAT = flags.DEFINE_string(
@@ -31,8 +31,8 @@ _FORMAT = flags.DEFINE_string(
     'a LoRA run. peft: the adapter of a LoRA run.',
 )
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
-_STEP = launch_flags.define_step()
-_BASE = launch_flags.define_base()
+_STEP = shared_flags.define_step()
+_BASE = shared_flags.define_base()
 _NEXT = {
     'peft': """\
   in Python: peft.PeftModel.from_pretrained(base, ...), as in its README.md

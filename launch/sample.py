@@ -27,8 +27,7 @@ from hax_jax.config import schema
 from hax_jax.devices import mesh, runtime
 from hax_jax.program import entry, output_file
 from hax_jax.sampling import prompt_fitting, prompt_names, prompts
-from launch import flags as launch_flags
-from launch import models, sample_output, sampling_flags
+from launch import models, sample_output, sampling_flags, shared_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."
@@ -57,8 +56,8 @@ _TABLE = flags.DEFINE_string(
     'Markdown file to write, with room for scores; another that is there is kept '
     'under a new name.',
 )
-_STEP = launch_flags.define_step()
-_BASE = launch_flags.define_base()
+_STEP = shared_flags.define_step()
+_BASE = shared_flags.define_base()
 _LOGPROBS = flags.DEFINE_bool(
     'logprobs',
     False,
@@ -165,7 +164,7 @@ def _check() -> None:
         problems.append('--workdir is missing; give the folder of a run.')
     if _PROMPT.value and _PROMPTS.value:
         problems.append('--prompt and --prompts are both given; give one of them.')
-    problems += launch_flags.under_one(_NUM_SAMPLES, _BATCH_SIZE, _TENSOR)
+    problems += shared_flags.under_one(_NUM_SAMPLES, _BATCH_SIZE, _TENSOR)
     problems += sampling_flags.problems()
     if sampling_flags.values()['temperature'] == 0 and _NUM_SAMPLES.value > 1:
         problems.append(

@@ -24,9 +24,9 @@ from hax_jax.program import entry
 from hax_jax.runs import run_folder
 from hax_jax.training import planner, resume, run_setup, run_summary, train_loop
 from hax_jax.watch import schedule_plot
-from launch import flags as launch_flags
+from launch import shared_flags
 
-launch_flags.CONFIG.define()
+shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Print what the run would be and cost, and stop.'
@@ -37,13 +37,13 @@ _QUICK = flags.DEFINE_bool(
 _ALLOW_CHANGE = flags.DEFINE_list(
     'allow_change', [], 'Fields that may differ from the run in --workdir.'
 )
-_BASE = launch_flags.define_base()
+_BASE = shared_flags.define_base()
 
 
 def main() -> int:
     if not _WORKDIR.value and not _DRY_RUN.value:
         raise errors.InputError('--workdir is missing; give the folder of the run.')
-    run = launch_flags.CONFIG.value()
+    run = shared_flags.CONFIG.value()
     if _QUICK.value:
         run = _quick(run)
     resume.check_names(_ALLOW_CHANGE.value, run)
@@ -103,4 +103,4 @@ def _quick(run: schema.Config) -> schema.Config:
 
 
 if __name__ == '__main__':
-    entry.run(main, prepare=launch_flags.CONFIG.check)
+    entry.run(main, prepare=shared_flags.CONFIG.check)

@@ -4,7 +4,7 @@ from data_pipeline.all_pairs import pair_store
 
 
 def drop(store: pair_store.PairStore) -> None:
-    """Drops all but the best of each; `pair_row.Row.text` is equal for equal texts.
+    """Drops all but the best of each; `compared_row.Row.text` is equal for equal texts.
 
     A post saved again after its body was removed is never the best.
     """

@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from data_pipeline.all_pairs import pair_row
+from data_pipeline.all_pairs import compared_row
 from data_pipeline.pages import reddit
 from hax_jax import errors, files
 from hax_jax.data import records
@@ -90,7 +90,7 @@ class PairStore:
         self.sql.close()
         self._texts.close()
 
-    def add(self, rows: Sequence[pair_row.Row]) -> None:
+    def add(self, rows: Sequence[compared_row.Row]) -> None:
         """Adds the next rows."""
         for start in range(0, len(rows), _BATCH):
             values = [self._columns(each) for each in rows[start : start + _BATCH]]
@@ -181,7 +181,7 @@ class PairStore:
         for values in self.rows(query):
             yield Gone(*values)
 
-    def _columns(self, row: pair_row.Row) -> dict[str, Any]:
+    def _columns(self, row: compared_row.Row) -> dict[str, Any]:
         """The columns of a row (and more), whose text is appended to the file."""
         pair = row.pair
         text = records.canonical_json(vars(pair)).encode()

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Mapping
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import pair_row, pair_store
+from data_pipeline.all_pairs import compared_row, pair_store
 from data_pipeline.pair_stages import (
     cleaning,
     personal_data,
@@ -30,7 +30,7 @@ class Prepared:
     """
 
     read: batches.BatchRead
-    rows: list[pair_row.Row]
+    rows: list[compared_row.Row]
     gone: list[pair_store.Gone]
     ledger: stage_ledger.Ledger
 
@@ -66,5 +66,5 @@ def prepare(
         if kept is None:
             gone.append(pair_store.Gone(raw.id, reason))
         else:
-            rows.append(pair_row.make(raw, kept, chosen.duplicates))
+            rows.append(compared_row.make(raw, kept, chosen.duplicates))
     return Prepared(read.without_pairs(), rows, gone, ledger)

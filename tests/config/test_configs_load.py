@@ -5,14 +5,14 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from launch import flags as launch_flags
+from launch import shared_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = sorted((ROOT / 'configs').glob('*.py'))
 
 
 def load(name: str) -> schema.Config:
-    draft = launch_flags.CONFIG.load(str(ROOT / 'configs' / name))
+    draft = shared_flags.CONFIG.load(str(ROOT / 'configs' / name))
     draft.data.path = 'data/advice'
     return convert.freeze(draft)
 
@@ -26,7 +26,7 @@ def test_the_config_files_are_these() -> None:
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.name)
 def test_a_config_file_loads_and_lacks_the_data_path_alone(path: pathlib.Path) -> None:
     with pytest.raises(errors.InputError) as caught:
-        convert.freeze(launch_flags.CONFIG.load(str(path)))
+        convert.freeze(shared_flags.CONFIG.load(str(path)))
     (problem,) = str(caught.value).split('\n')
     assert problem.startswith("data.path='' names no dataset")
     load(path.name)

@@ -9,9 +9,9 @@ import pytest
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import (
+    compared_row,
     components,
     exact_duplicates,
-    pair_row,
     pair_store,
     split,
 )
@@ -524,7 +524,7 @@ def shared_train_pairs() -> list[records.QaPair]:
     shares = {'train': 0.9, 'validation': 0.05, 'test': 0.05}
     with pair_store.PairStore() as store:
         off = settings.DuplicateSettings(near=False)
-        store.add([pair_row.make(pair, pair, off) for pair in found])
+        store.add([compared_row.make(pair, pair, off) for pair in found])
         exact_duplicates.drop(store)
         components.join(store)
         split.assign(store, shares=shares)

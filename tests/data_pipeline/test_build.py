@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 
 from data_pipeline import build, build_steps, dataset, settings
-from data_pipeline.all_pairs import pair_row, pair_store
+from data_pipeline.all_pairs import compared_row, pair_store
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors, files
 from hax_jax.config import convert
@@ -214,7 +214,7 @@ def test_missing_flags_are_asked_for() -> None:
 def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(store: pair_store.PairStore, rows: list[pair_row.Row]) -> None:
+    def forgetful(store: pair_store.PairStore, rows: list[compared_row.Row]) -> None:
         add(store, rows[1:])
 
     add = pair_store.PairStore.add

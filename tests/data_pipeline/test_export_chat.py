@@ -5,7 +5,7 @@ import programs
 import pytest
 
 from data_pipeline import dataset
-from data_pipeline.writing import chat_export
+from data_pipeline.writing import chat_files
 from hax_jax import files
 from hax_jax.data import records
 
@@ -67,7 +67,7 @@ def test_a_split_becomes_a_line_a_pair_in_order(
 def test_a_system_message_comes_first(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'a.jsonl'
     pairs = [pair(99, question='Ö?')]
-    assert chat_export.write(path, iter(pairs), system='Be kind.') == 1
+    assert chat_files.write(path, iter(pairs), system='Be kind.') == 1
     text = path.read_text(encoding='utf-8')
     assert text.startswith('{"messages":[{"role":"system"') and 'Ö?' in text
     assert json.loads(text)['messages'] == [

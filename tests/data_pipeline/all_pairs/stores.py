@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import pair_row, pair_store
+from data_pipeline.all_pairs import compared_row, pair_store
 from hax_jax.data import records
 
 CHOSEN = settings.DuplicateSettings()
@@ -14,7 +14,7 @@ def filled(
 ) -> pair_store.PairStore:
     """A store in memory that holds the pairs as they are."""
     store = pair_store.PairStore()
-    store.add([pair_row.make(pair, pair, chosen) for pair in pairs])
+    store.add([compared_row.make(pair, pair, chosen) for pair in pairs])
     return store
 
 

@@ -14,10 +14,10 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import (
     all_steps,
     caps_and_weights,
+    compared_row,
     components,
     exact_duplicates,
     overlap,
-    pair_row,
     pair_store,
     split,
 )
@@ -283,7 +283,7 @@ def test_each_pair_is_kept_or_dropped_and_nothing_depends_on_order_or_batches(
     for cut in (1, 7, 1000):
         random.Random(cut).shuffle(corpus)
         with pair_store.PairStore() as store:
-            rows = [pair_row.make(each, each, chosen.duplicates) for each in corpus]
+            rows = [compared_row.make(each, each, chosen.duplicates) for each in corpus]
             for start in range(0, len(rows), cut):
                 store.add(rows[start : start + cut])
             ledger = stage_ledger.Ledger()
@@ -339,7 +339,10 @@ def test_a_prepared_batch_comes_back_from_json(tmp_path: pathlib.Path) -> None:
 def test_what_spills_stays_in_the_folder(tmp_path: pathlib.Path) -> None:
     with pair_store.PairStore(tmp_path, memory_mb=64) as store:
         store.add(
-            [pair_row.make(each, each, stores.CHOSEN) for each in map(pair, range(500))]
+            [
+                compared_row.make(each, each, stores.CHOSEN)
+                for each in map(pair, range(500))
+            ]
         )
         components.join(store)
         split.assign(store, shares=SHARES)

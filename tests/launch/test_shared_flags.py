@@ -8,7 +8,7 @@ from absl import flags
 
 from hax_jax import errors
 from hax_jax.program import entry
-from launch import flags as launch_flags
+from launch import shared_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
 LORA = str(ROOT / 'configs' / 'gpt2_lora.py')
@@ -25,7 +25,7 @@ def make_values() -> flags.FlagValues:
 
 def check(*arguments: str) -> list[str]:
     argv = ['train', f'--config={LORA}', '--config.data.path=data/advice', *arguments]
-    return launch_flags.CONFIG.check(argv, values=make_values())[3:]
+    return shared_flags.CONFIG.check(argv, values=make_values())[3:]
 
 
 def problems(*arguments: str) -> list[str]:
@@ -65,7 +65,7 @@ def test_each_way_to_write_an_override_is_handed_on_in_one_form(
 def test_the_config_comes_first_wherever_it_stood_and_other_flags_stay() -> None:
     argv = ['train', '--workdir', 'runs/a', '--config.data.path=d', '--dry_run']
     argv += ['--config', LORA, 'left', 'over']
-    assert launch_flags.CONFIG.check(argv, values=make_values()) == [
+    assert shared_flags.CONFIG.check(argv, values=make_values()) == [
         'train',
         f'--config={LORA}',
         '--config.data.path=d',
@@ -149,7 +149,7 @@ def test_values_out_of_range_are_reported_together() -> None:
 
 def test_help_is_asked_for_alone() -> None:
     argv = ['train', '--config=missing.py', '--config.no=1', '--help']
-    assert launch_flags.CONFIG.check(argv, values=make_values()) == ['train', '--help']
+    assert shared_flags.CONFIG.check(argv, values=make_values()) == ['train', '--help']
 
 
 def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None:
@@ -184,7 +184,7 @@ def test_a_file_that_gives_no_config_says_why(
     path = tmp_path / 'mine.py'
     path.write_text(text)
     with pytest.raises(errors.InputError) as caught:
-        launch_flags.CONFIG.check(
+        shared_flags.CONFIG.check(
             ['train', f'--config={path}', '--config.lr=1'], values=make_values()
         )
     first, *_, last = str(caught.value).split('\n')
@@ -201,7 +201,7 @@ def test_a_draft_of_another_kind_is_named_by_its_fields(tmp_path: pathlib.Path) 
         "  return ml_collections.ConfigDict({'lr': 1})"
     )
     with pytest.raises(errors.InputError, match=r'^lr is not a field; did you mean'):
-        launch_flags.CONFIG.check(['train', f'--config={path}'], values=make_values())
+        shared_flags.CONFIG.check(['train', f'--config={path}'], values=make_values())
 
 
 def test_a_wrong_value_stays_wrong_beside_a_right_one() -> None:
@@ -216,28 +216,28 @@ def test_a_missing_config_names_those_there_are(
 ) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(errors.InputError, match=r'configs/gpt2_lora\.py'):
-        launch_flags.CONFIG.check(
+        shared_flags.CONFIG.check(
             ['train', '--config=configs/gpt3.py'], values=make_values()
         )
     with pytest.raises(errors.InputError, match='--config is missing'):
-        launch_flags.CONFIG.check(['train', '--workdir=runs/a'], values=make_values())
+        shared_flags.CONFIG.check(['train', '--workdir=runs/a'], values=make_values())
 
 
 PROGRAM = """
 from absl import flags
 from hax_jax.program import entry
-from launch import flags as launch_flags
+from launch import shared_flags
 
-launch_flags.CONFIG.define()
+shared_flags.CONFIG.define()
 flags.DEFINE_string('workdir', '', 'Where.')
 
 
 def main():
-    run = launch_flags.CONFIG.value()
+    run = shared_flags.CONFIG.value()
     print(run.lora.targets, run.optimizer.learning_rate, flags.FLAGS.workdir)
 
 
-entry.run(main, prepare=launch_flags.CONFIG.check)
+entry.run(main, prepare=shared_flags.CONFIG.check)
 """
 
 
