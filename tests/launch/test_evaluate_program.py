@@ -146,7 +146,7 @@ def test_other_tokenizers_are_compared_in_bits_per_byte_on_rows_of_one_length(
             'flags',
             [
                 '--workdir or --pretrained is missing',
-                '--step is for a run',
+                '--step selects a checkpoint',
                 '--seq_len=3 is not accepted; use 8 or more',
                 '--batch_size=-1 is not accepted; use 1 or more',
                 '--seed=-1',
