@@ -25,11 +25,13 @@ def train(
     *,
     allow_change: Sequence[str] = (),
     base: str = '',
+    restart: bool = False,
 ) -> Any:
     """Starts a run in `workdir`, or goes on with the one that is there.
 
     `run` is a `config.schema.Config`; `packed` is the folder of packed rows that
-    data_pipeline.pack prints. Returns a `training.run_summary.Summary`.
+    data_pipeline.pack prints. With `restart` the files of an old run are moved aside,
+    and the run begins anew. Returns a `training.run_summary.Summary`.
 
     Raises:
       InputError: config, rows and workdir do not fit together.
@@ -49,7 +51,11 @@ def train(
     tokenizer = text.load_tokenizer(str(cache.path / run_folder.TOKENIZER))
     setup = run_setup.prepare(run_folder.with_vocab(resolved, tokenizer), cache)
     return train_loop.train(
-        setup, pathlib.Path(workdir), allow_change=list(allow_change), base=base
+        setup,
+        pathlib.Path(workdir),
+        allow_change=list(allow_change),
+        base=base,
+        restart=restart,
     )
 
 

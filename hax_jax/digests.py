@@ -23,6 +23,11 @@ def of_file(path: files.AnyPath) -> str:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
+def of_bytes(content: bytes) -> str:
+    """The hex SHA-256 of some bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def of_folder(
     folder: files.AnyPath, *, leave_out: tuple[str, ...] = ()
 ) -> dict[str, str]:
@@ -83,7 +88,7 @@ def read_sealed(path: files.AnyPath) -> dict[str, Any]:
 
 def _of_object(value: dict[str, Any]) -> str:
     text = json.dumps(value, sort_keys=True, separators=(',', ':'), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return of_bytes(text.encode())
 
 
 def _names(folder: files.AnyPath) -> list[str]:

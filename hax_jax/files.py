@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -36,9 +37,13 @@ def write_lines(path: AnyPath, lines: Iterable[str]) -> int:
 
 
 def write_json(path: AnyPath, value: Any) -> None:
-    """Writes indented JSON for people to read, keys in the order given."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + '\n')
+    """Writes `json_text(value)`, as `write_text` writes."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Indented JSON for people to read, keys in the order given."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + '\n'
 
 
 def json_line(value: Any) -> str:
@@ -93,6 +98,22 @@ def new_folder(path: AnyPath, *, replace: bool = False) -> Iterator[pathlib.Path
         _fsync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def rename(path: AnyPath, to: AnyPath) -> None:
+    """Renames a file or folder within one folder; a crash does not undo it."""
+    pathlib.Path(path).rename(to)
+    _fsync_folder(pathlib.Path(to).parent)
+
+
+def aside(path: AnyPath, folder: AnyPath) -> pathlib.Path:
+    """Moves a file or folder into `folder`, under its name or 'name-2', 'name-3'..."""
+    path, folder = pathlib.Path(path), pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = (f'{path.name}-{n}' if n > 1 else path.name for n in itertools.count(1))
+    target = next(folder / name for name in names if not (folder / name).exists())
+    rename(path, target)
+    return target
 
 
 class LockedError(Exception):

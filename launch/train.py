@@ -37,6 +37,9 @@ _QUICK = flags.DEFINE_bool(
 _ALLOW_CHANGE = flags.DEFINE_list(
     'allow_change', [], 'Fields that may differ from the run in --workdir.'
 )
+_RESTART = flags.DEFINE_bool(
+    'restart', False, 'Begin anew; the files of the run in --workdir are moved aside.'
+)
 _BASE = shared_flags.define_base()
 
 
@@ -66,7 +69,11 @@ def main() -> int:
         return 0
     workdir = pathlib.Path(_WORKDIR.value)
     summary = train_loop.train(
-        setup, workdir, allow_change=_ALLOW_CHANGE.value, base=_BASE.value
+        setup,
+        workdir,
+        allow_change=_ALLOW_CHANGE.value,
+        base=_BASE.value,
+        restart=_RESTART.value,
     )
     print(run_summary.render(summary, workdir), flush=True)
     return run_summary.exit_code(summary)

@@ -24,7 +24,7 @@ LIBRARY = {
     'formats': 'errors files hub config data model',
     'sampling': 'errors files json_lines config devices data model',
     'watch': 'errors files json_lines config data model program',
-    'runs': 'errors files config devices data model program formats',
+    'runs': 'errors files digests config devices data model program formats',
     'evaluation': 'errors config devices data model runs',
     'training': 'errors files json_lines config devices data model program formats '
     'sampling watch runs evaluation',

@@ -127,7 +127,9 @@ def checkpointing(
             whole.append(time.monotonic() - begun)
             begun = time.monotonic()
             jax.block_until_ready(
-                checkpoints.restore(step, ts.checkpointed(blueprint.state))
+                checkpoint.restore(
+                    checkpoints.steps()[-1].path, ts.checkpointed(blueprint.state)
+                )
             )
             restored.append(time.monotonic() - begun)
     return {

@@ -15,7 +15,7 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import runtime
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import abstract, attention, naming, param_tree
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import restore, run_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def of_run(workdir: str, *, step: int | None = None, base: str = '') -> Candidat
         step=chosen.step,
         why=chosen.why,
         run=run_folder.read_config(folder),
-        tokenizer=text.load_tokenizer(str(folder / run_folder.TOKENIZER)),
+        tokenizer=run_folder.load_tokenizer(folder, identity),
         dataset=identity['dataset'],
         base=base,
     )
@@ -204,6 +204,5 @@ def _environment(candidate: Candidate, now: dict[str, Any]) -> dict[str, Any]:
     """The environment recorded at the run's step; `now` if none was recorded."""
     if candidate.step is None:
         return now
-    folder = pathlib.Path(candidate.path) / run_folder.CHECKPOINTS
-    with checkpoint.Checkpoints(folder, read_only=True) as checkpoints:
-        return checkpoints.metadata(candidate.step).get('environment', now)
+    found = restore.find_step(pathlib.Path(candidate.path), candidate.step)
+    return found.info.metadata.get('environment', now)

@@ -1,68 +1,155 @@
-"""Orbax's asynchronous checkpoints. Its moving API is confined to this file.
+"""Checkpoints: trees that Orbax stores, and a record that vouches for their bytes.
 
-`<folder>/<step>/` holds two trees, each a flat dictionary of dotted names: `params`
-(the trained parameters: all of them, or the adapters) and `optimizer`. The metadata of
-a step is the caller's dictionary.
+Orbax's moving API is confined to this file. `<folder>/<step>/` holds one tree or more,
+each a flat dictionary of dotted names: `params` (the trained parameters: all of them,
+or the adapters) and `optimizer`. Orbax checks no byte of a tensor, so the step's
+`step.json`, sealed, has the SHA-256 of every file, with the run's id, the validation
+loss and the caller's metadata.
+
+A save grows in `saving-<step>/`, gets its step.json last, and is renamed to `<step>/`:
+a folder that has a number for its name was whole once.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from hax_jax import errors
+from hax_jax import digests, errors, files
 from hax_jax.model import param_tree
 
 PARAMS, OPTIMIZER = 'params', 'optimizer'
+RECORD = 'step.json'
+_SAVING, _DELETING = 'saving-', 'deleting-'
 _LOSS = 'validation_loss'
 
 
 @dataclasses.dataclass(frozen=True)
 class StepInfo:
-    """A checkpoint that is whole; `validation_loss` is None if it was not evaluated."""
+    """A checkpoint as its record describes it.
 
-    step: int
-    validation_loss: float | None
+    `validation_loss` is None if it was not evaluated; `metadata` is the caller's.
+    `problem` says what is wrong with the record, '' if nothing is. `digests` is None
+    where an older version saved, which kept none.
+    """
+
+    path: pathlib.Path
+    validation_loss: float | None = None
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    problem: str = ''
+    digests: dict[str, str] | None = None
+
+    @property
+    def step(self) -> int:
+        return int(self.path.name)
+
+    def damage(self) -> str:
+        """What is wrong with the checkpoint, '' if nothing is; reads all its bytes."""
+        if self.problem or self.digests is None:
+            return self.problem
+        return _damage(self.path, tuple(self.digests.items()), _state_of(self.path))
+
+
+def list_steps(folder: pathlib.Path, run_id: str) -> list[StepInfo]:
+    """The checkpoints in a folder, by step, damaged ones too; reads their records only.
+
+    `run_id` is '' for a run of an older version, whose steps may have no record.
+    """
+    paths = [p for p in folder.glob('*') if p.name.isdigit() and p.is_dir()]
+    return [
+        _read_info(path, run_id) for path in sorted(paths, key=lambda p: int(p.name))
+    ]
+
+
+def first_whole(candidates: Iterable[StepInfo]) -> tuple[StepInfo | None, list[str]]:
+    """The first of them that is whole, and a line for each that was passed over.
+
+    Reads every byte of those that it looks at.
+    """
+    passed_over = []
+    for info in candidates:
+        damage = info.damage()
+        if not damage:
+            return info, passed_over
+        passed_over.append(f'step {info.step} is damaged: {damage}')
+    return None, passed_over
+
+
+def restore(path: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
+    """The trees of a step, each device reading its own part of each array.
+
+    `abstract` has a tree of ShapeDtypeStructs with shardings for each that is wanted:
+    {PARAMS: ..., OPTIMIZER: ...}.
+
+    Raises:
+      InputError: names every tensor that is missing, extra or misshapen.
+    """
+    wanted = {name: param_tree.named(tree) for name, tree in abstract.items()}
+    loaded = _load(path, wanted)
+    return {
+        name: param_tree.like(tree, loaded[name]) for name, tree in abstract.items()
+    }
+
+
+def load_parameters(
+    path: pathlib.Path, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    """The trained parameters of a step on this host: dotted name -> array.
+
+    Raises:
+      InputError: names every tensor that is missing, extra or misshapen.
+    """
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    wanted = {
+        name: jax.ShapeDtypeStruct(shape, np.float32, sharding=device)
+        for name, shape in shapes.items()
+    }
+    loaded = _load(path, {PARAMS: wanted})[PARAMS]
+    return {name: np.asarray(array) for name, array in loaded.items()}
 
 
 class Checkpoints:
-    """One run's checkpoints, written in the background. Close it, or use `with`."""
+    """Writes one run's checkpoints in the background. Close it, or use `with`.
+
+    It keeps the last `keep_last` and the best `keep_best`, and deletes another one only
+    when a newer step is whole. All processes of a run hold one and call it alike; the
+    first process names and deletes folders.
+    """
 
     def __init__(
         self,
         folder: pathlib.Path,
         *,
+        run_id: str = '',
         keep_last: int = 1,
         keep_best: int = 0,
-        read_only: bool = False,
+        before_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        """Opens `folder`. To write, it is made, and what a killed save left goes."""
-        policies = ocp.training.preservation_policies
+        """Makes `folder`; saves and deletions that a kill cut short are removed.
+
+        `before_commit` is called before a saved step gets its name.
+        """
         self.folder = folder
-        self._keep_best = keep_best
-        self._running: Any = None
-        self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(),
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(
-                1
-            ),
-            preservation_policy=policies.AnyPreservationPolicy(
-                [
-                    policies.LatestN(keep_last),
-                    policies.BestN(
-                        get_metric_fn=lambda metrics: -metrics[_LOSS],
-                        n=keep_best,
-                        keep_checkpoints_without_metrics=False,
-                    ),
-                ]
-            ),
-            cleanup_tmp_directories=not read_only,
-        )
+        self._run_id = run_id
+        self._keep_last, self._keep_best = keep_last, keep_best
+        self._before_commit = before_commit
+        self._pool = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
+        self._running: concurrent.futures.Future[None] | None = None
+        if jax.process_index() == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            for left in folder.iterdir():
+                if left.name.startswith((_SAVING, _DELETING)):
+                    shutil.rmtree(left)
+        # In memory, so that all processes know the same whatever their disks show.
+        self._kept = [s for s in list_steps(folder, run_id) if not s.problem]
 
     def __enter__(self) -> 'Checkpoints':
         return self
@@ -72,19 +159,18 @@ class Checkpoints:
 
     def close(self) -> None:
         """Waits for the save that is running, whose failure is raised here."""
-        self._checkpointer.close()
+        try:
+            self.wait()
+        finally:
+            self._pool.shutdown()
 
     def steps(self) -> list[StepInfo]:
-        """The checkpoints that are whole, oldest first."""
-        return [
-            StepInfo(saved.step, (saved.metrics or {}).get(_LOSS))
-            for saved in self._checkpointer.checkpoints
-        ]
+        """The checkpoints that are kept, oldest first, one that is being saved too."""
+        return list(self._kept)
 
     def among_best(self, validation_loss: float) -> bool:
         """Whether a checkpoint of this loss would be one of the `keep_best` kept."""
-        self.wait()
-        known = [saved.validation_loss for saved in self.steps()]
+        known = [saved.validation_loss for saved in self._kept]
         better = sum(loss is not None and loss <= validation_loss for loss in known)
         return better < self._keep_best
 
@@ -102,104 +188,142 @@ class Checkpoints:
         donated as soon as this returns.
 
         Raises:
-          RuntimeError: Orbax declined to save.
+          FileExistsError: the step is there already.
         """
         self.wait()
-        response = self._checkpointer.save_checkpointables_async(
-            step,
+        info = StepInfo(self.folder / str(step), validation_loss, metadata)
+        if info.path.exists():
+            raise FileExistsError(f'{info.path} exists already.')
+        response = ocp.save_checkpointables_async(
+            self._saving(info),
             {name: param_tree.named(tree) for name, tree in trees.items()},
-            force=True,
-            metrics=None if validation_loss is None else {_LOSS: validation_loss},
-            custom_metadata=metadata,
         )
-        if response is None:
-            raise RuntimeError(f'Orbax declined to save step {step} in {self.folder}.')
-        self._running = response
+        kept = self._retained([*self._kept, info])
+        gone = [saved.path for saved in self._kept if saved not in kept]
+        self._kept = kept
+        self._running = self._pool.submit(self._commit, response, info, gone)
 
     def wait(self) -> None:
         """Waits for the save that is running; raises what made it fail."""
-        if self._running is not None:
-            self._running.result()
-            self._running = None
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
 
-    def metadata(self, step: int) -> dict[str, Any]:
-        """The metadata that the caller stored with a step."""
-        with _named_failure(self.folder, step):
-            return self._checkpointer.checkpointables_metadata(step).custom_metadata
+    def _saving(self, info: StepInfo) -> pathlib.Path:
+        return (self.folder / f'{_SAVING}{info.step}').absolute()
 
-    def restore(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
-        """The trees of a step, each device reading its own part of each array.
+    def _retained(self, steps: list[StepInfo]) -> list[StepInfo]:
+        evaluated = [step for step in steps if step.validation_loss is not None]
+        best = sorted(evaluated, key=lambda s: (s.validation_loss, s.step))
+        best = best[: self._keep_best]
+        return [s for s in steps if s in steps[-self._keep_last :] or s in best]
 
-        `abstract` has a tree of ShapeDtypeStructs with shardings for each that is
-        wanted: {PARAMS: ..., OPTIMIZER: ...}.
+    def _commit(self, response: Any, info: StepInfo, gone: list[pathlib.Path]) -> None:
+        response.result()
+        if jax.process_index():
+            return
+        saving = self._saving(info)
+        write_record(saving, info, self._run_id)
+        self._before_commit()
+        files.rename(saving, info.path)
+        for path in gone:
+            deleting = path.with_name(f'{_DELETING}{path.name}')
+            path.rename(deleting)
+            shutil.rmtree(deleting)
 
-        Raises:
-          InputError: names every tensor that is missing, extra or misshapen.
-        """
-        wanted = {name: param_tree.named(tree) for name, tree in abstract.items()}
-        loaded = self._load(step, wanted)
-        return {
-            name: param_tree.like(tree, loaded[name]) for name, tree in abstract.items()
+
+def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:
+    """Writes the step.json of a step whose files, all there, lie in `folder`."""
+    record = {
+        'run': run_id,
+        'step': info.step,
+        _LOSS: info.validation_loss,
+        'metadata': info.metadata,
+        'files': digests.of_folder(folder, leave_out=(RECORD,)),
+    }
+    files.write_json(folder / RECORD, digests.sealed(record))
+
+
+@functools.lru_cache(maxsize=16)  # a program looks at a step more than once
+def _damage(path: pathlib.Path, expected: tuple[tuple[str, str], ...], _: Any) -> str:
+    return '; '.join(digests.problems(path, dict(expected), leave_out=(RECORD,)))
+
+
+def _state_of(folder: pathlib.Path) -> tuple[tuple[str, int, int], ...]:
+    """Each path below a folder with its size and its time of change."""
+    found = [(path, path.stat()) for path in sorted(folder.rglob('*'))]
+    return tuple((str(path), s.st_size, s.st_mtime_ns) for path, s in found)
+
+
+def _read_info(path: pathlib.Path, run_id: str) -> StepInfo:
+    if not run_id and not (path / RECORD).exists():
+        return _read_without_record(path)
+    try:
+        record = digests.read_sealed(path / RECORD)
+    except errors.InputError as error:
+        return StepInfo(path, problem=str(error).removesuffix('.'))
+    info = StepInfo(path, record[_LOSS], record['metadata'], '', record['files'])
+    if record['step'] != info.step:
+        problem = f'its {RECORD} is of step {record["step"]}'
+    elif run_id and record['run'] != run_id:
+        problem = f'its {RECORD} is of another run'
+    else:
+        return info
+    return dataclasses.replace(info, problem=problem)
+
+
+def _read_without_record(path: pathlib.Path) -> StepInfo:
+    """A step that an older version saved: Orbax held its loss and its metadata."""
+    loss = None
+    try:
+        stored = files.read_json_object(path / '_CHECKPOINT_METADATA')
+        metadata = stored['custom_metadata'] or {}
+        if (path / 'metrics').exists():
+            loss = float(files.read_json_object(path / 'metrics' / 'metrics')[_LOSS])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return StepInfo(path, problem=f'its metadata is damaged: {_first_line(error)}')
+    return StepInfo(path, loss, metadata)
+
+
+def _load(path: pathlib.Path, wanted: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    # Orbax pads or cuts an array of another shape in silence, so look first.
+    with _named_failure(path):
+        stored = ocp.checkpointables_metadata(path.absolute()).metadata
+        found = {
+            part: {name: tuple(leaf.shape) for name, leaf in stored[part].items()}
+            for part in wanted
         }
-
-    def load_parameters(
-        self, step: int, shapes: dict[str, tuple[int, ...]]
-    ) -> dict[str, np.ndarray]:
-        """The trained parameters of a step on this host: dotted name -> array.
-
-        Raises:
-          InputError: names every tensor that is missing, extra or misshapen.
-        """
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        wanted = {
-            name: jax.ShapeDtypeStruct(shape, np.float32, sharding=device)
-            for name, shape in shapes.items()
-        }
-        loaded = self._load(step, {PARAMS: wanted})[PARAMS]
-        return {name: np.asarray(array) for name, array in loaded.items()}
-
-    def _load(self, step: int, wanted: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        # Orbax pads or cuts an array of another shape in silence, so look first.
-        with _named_failure(self.folder, step):
-            stored = self._checkpointer.checkpointables_metadata(step).metadata
-            found = {
-                part: {name: tuple(leaf.shape) for name, leaf in stored[part].items()}
-                for part in wanted
-            }
-        problems = []
-        for part, leaves in wanted.items():
-            for name in sorted(leaves.keys() - found[part].keys()):
-                problems.append(f'{part}: {name} is missing')
-            for name in sorted(found[part].keys() - leaves.keys()):
-                problems.append(f'{part}: {name} is extra')
-            problems += [
-                f'{part}: {name} has shape {found[part][name]}, wanted {leaf.shape}'
-                for name, leaf in leaves.items()
-                if name in found[part] and found[part][name] != tuple(leaf.shape)
-            ]
-        if problems:
-            raise errors.InputError(
-                f'checkpoint {self.folder / str(step)} is of another model or '
-                'optimizer:\n' + '\n'.join(problems)
-            )
-        with _named_failure(self.folder, step):
-            return self._checkpointer.load_checkpointables(step, wanted)
+    problems = []
+    for part, leaves in wanted.items():
+        for name in sorted(leaves.keys() - found[part].keys()):
+            problems.append(f'{part}: {name} is missing')
+        for name in sorted(found[part].keys() - leaves.keys()):
+            problems.append(f'{part}: {name} is extra')
+        problems += [
+            f'{part}: {name} has shape {found[part][name]}, wanted {leaf.shape}'
+            for name, leaf in leaves.items()
+            if name in found[part] and found[part][name] != tuple(leaf.shape)
+        ]
+    if problems:
+        raise errors.InputError(
+            f'checkpoint {path} is of another model or optimizer:\n'
+            + '\n'.join(problems)
+        )
+    with _named_failure(path):
+        return ocp.load_checkpointables(path.absolute(), wanted)
 
 
 @contextlib.contextmanager
-def _named_failure(folder: pathlib.Path, step: int) -> Iterator[None]:
+def _named_failure(path: pathlib.Path) -> Iterator[None]:
     """Turns what Orbax raises on a damaged checkpoint into one error that names it."""
-    path = folder / str(step)
-    if not path.is_dir():
-        have = sorted(int(p.name) for p in folder.glob('*') if p.name.isdigit())
-        raise errors.InputError(
-            f'there is no checkpoint {path}; the steps of this run are {have}.'
-        )
     try:
         yield
     except Exception as error:  # Orbax raises many kinds
         raise errors.InputError(
-            f'checkpoint {path} is damaged: delete that folder to go on from the '
-            'checkpoint before it, or name another --step. Orbax said: '
-            + str(error).split('\n')[0][:200]
+            f'checkpoint {path} is damaged; move that folder away, and an earlier step '
+            f'is taken. Orbax said: {_first_line(error)}'
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return f'{type(error).__name__}: {error}'.split('\n')[0][:200]

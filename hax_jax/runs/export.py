@@ -75,7 +75,7 @@ def write(
     if problems:
         raise errors.InputError('\n'.join(problems))
     parts = restore.parts(workdir, step=step, base=base)
-    tokenizer = text.load_tokenizer(str(folder / run_folder.TOKENIZER))
+    tokenizer = run_folder.load_tokenizer(folder, run)
     own = probe_logits(_build(parts, parts.parameters, parts.lora))
     if not np.isfinite(own).all():
         raise errors.InputError(

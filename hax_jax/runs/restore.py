@@ -8,6 +8,7 @@ adapter = restore.parameters('runs/lora', adapter_only=True)  # lora_a, lora_b
 
 import dataclasses
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -79,9 +80,7 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
     if settings.rank:
         shapes = lora.adapter_shapes(shapes, settings)
     chosen = find_step(folder, step)
-    path = folder / run_folder.CHECKPOINTS
-    with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
-        parameters = checkpoints.load_parameters(chosen.step, shapes)
+    parameters = checkpoint.load_parameters(chosen.info.path, shapes)
     return Parts(
         model=dataclasses.replace(model, pad_vocab_to_multiple_of=1),
         lora=settings,
@@ -89,44 +88,57 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
         parameters=naming.unpad_vocab(parameters, model),
         step=chosen.step,
         why=chosen.why,
-        validation_loss=chosen.validation_loss,
+        validation_loss=chosen.info.validation_loss,
     )
 
 
 @dataclasses.dataclass(frozen=True)
 class Chosen:
-    """A checkpoint of a run, and why this one; its loss is None if not evaluated."""
+    """A checkpoint of a run that is whole, and why this one."""
 
-    step: int
+    info: checkpoint.StepInfo
     why: str
-    validation_loss: float | None
+
+    @property
+    def step(self) -> int:
+        return self.info.step
 
 
 def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
-    """The checkpoint at `step`, else the best, else the latest.
+    """The checkpoint at `step`, else the best that is whole, else the latest.
+
+    Every byte of it has been compared with its digest. Each step that is passed over,
+    being damaged, is named on standard error.
 
     Raises:
-      InputError: the run has no checkpoint, or none at `step`.
+      InputError: the run has no checkpoint, or none at `step`, or it is damaged.
     """
-    path = folder / run_folder.CHECKPOINTS
-    steps = []
-    if path.is_dir():
-        with checkpoint.Checkpoints(path, read_only=True) as checkpoints:
-            steps = checkpoints.steps()
+    run = run_folder.read_run(folder)
+    steps = checkpoint.list_steps(folder / run_folder.CHECKPOINTS, run['id'])
     if not steps:
         raise errors.InputError(
-            f'{folder} has no checkpoint yet; let launch.train reach one.'
+            f'{folder} has no checkpoint; let launch.train reach one, or copy '
+            f'{run_folder.CHECKPOINTS}/ from a backup.'
         )
-    losses = {saved.step: saved.validation_loss for saved in steps}
-    why = 'as asked'
     if step is None:
-        step, why = run_folder.choose_step(steps)
-    elif step not in losses:
-        raise errors.InputError(
-            f'{folder} has no checkpoint of step {step}; it has '
-            f'{", ".join(map(str, sorted(losses)))}.'
-        )
-    return Chosen(step, why, losses[step])
+        info, passed_over = checkpoint.first_whole(run_folder.by_worth(steps))
+        if info is None:
+            raise errors.InputError(run_folder.none_whole(folder, passed_over))
+        for line in passed_over:
+            print(f'warning: {folder}: {line}', file=sys.stderr, flush=True)
+        return Chosen(info, run_folder.in_words(info))
+    others = ', '.join(str(info.step) for info in steps if info.step != step)
+    for info in steps:
+        if info.step == step:
+            if damage := info.damage():
+                raise errors.InputError(
+                    f'{folder} at step {step} is damaged: {damage}. Its other steps: '
+                    f'{others or "none"}.'
+                )
+            return Chosen(info, 'as asked')
+    raise errors.InputError(
+        f'{folder} has no checkpoint of step {step}; it has {others}.'
+    )
 
 
 def parameters(
@@ -218,7 +230,7 @@ def load(
     return Loaded(
         model=model,
         model_config=model.model,
-        tokenizer=text.load_tokenizer(str(folder / run_folder.TOKENIZER)),
+        tokenizer=run_folder.load_tokenizer(folder, run),
         step=found.step,
         why=found.why,
     )

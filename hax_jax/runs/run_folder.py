@@ -1,29 +1,41 @@
 """A run's folder: its files, its identity, and the model that it holds.
 
 config.json       the config with all overrides, its sizes resolved
-run.json          the run's identity: model, tokenizer, template, data, base, LoRA
+run.json          the run's identity: model, tokenizer, template, data, base, LoRA;
+                  sealed, with the digests of config.json and of the tokenizer's files
 tokenizer/        the tokenizer's files
-checkpoints/      Orbax, by step
+checkpoints/      by step, each with its digests (checkpoint.py)
 metrics.jsonl     losses, rates and evaluations by step
 samples.jsonl     answers to a few questions of the validation split, by step
 base/             the base of an imported adapter, where no other copy of it is known
+damaged/          checkpoints that a resumed run passed over
+old-1/            an earlier run, moved aside
+
+run.json comes with the first checkpoint that is whole: until then `unsaved` says that
+nothing here is of worth, and the same command begins again.
 """
 
 import dataclasses
+import functools
 import pathlib
+import shutil
+import sys
+import uuid
 from typing import Any
 
 import jax
 import numpy as np
 
-from hax_jax import errors, files
+from hax_jax import digests, errors, files
 from hax_jax.config import convert, schema
 from hax_jax.data import text
 from hax_jax.formats import hf_folder, pretrained
 from hax_jax.model import lora_merge
 from hax_jax.runs import checkpoint
 
-SCHEMA = 1
+SCHEMA = 2
+_WITHOUT_DIGESTS = 1  # an older schema, whose runs have no digests
+UNSAVED = 'unsaved'
 CHECKPOINTS = 'checkpoints'
 TOKENIZER = 'tokenizer'
 OWN_BASE = 'base'
@@ -132,13 +144,36 @@ def compute_dtype(run: schema.Config) -> str:
     return 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
 
 
-def choose_step(steps: list[checkpoint.StepInfo]) -> tuple[int, str]:
-    """The step with the lowest validation loss, else the latest; and why, in words."""
-    evaluated = [s for s in steps if s.validation_loss is not None]
-    if evaluated:
-        best = min(evaluated, key=lambda s: (s.validation_loss, -s.step))
-        return best.step, f'the best validation loss, {best.validation_loss:.4f}'
-    return steps[-1].step, 'the latest; none was evaluated'
+def by_worth(steps: list[checkpoint.StepInfo]) -> list[checkpoint.StepInfo]:
+    """Steps in the order in which they are taken, if whole.
+
+    The lowest validation loss first, the later of two equal ones; then those that were
+    not evaluated, the latest first. Damaged records lead, so that all are spoken of.
+    """
+
+    def rank(info: checkpoint.StepInfo) -> tuple[bool, bool, float, int]:
+        loss = info.validation_loss
+        return not info.problem, loss is None, loss or 0.0, -info.step
+
+    return sorted(steps, key=rank)
+
+
+def in_words(info: checkpoint.StepInfo) -> str:
+    """Why this is the first whole step of `by_worth`."""
+    if info.validation_loss is None:
+        return 'the latest; none was evaluated'
+    return f'the best validation loss, {info.validation_loss:.4f}'
+
+
+def none_whole(folder: pathlib.Path, passed_over: list[str]) -> str:
+    """What to say of a run without a whole checkpoint; `passed_over` has its damage."""
+    return '\n'.join(
+        [
+            f'{folder} has no checkpoint that is whole:',
+            *passed_over,
+            f'Copy one from a backup into {folder / CHECKPOINTS}.',
+        ]
+    )
 
 
 def identity(
@@ -156,6 +191,7 @@ def identity(
     found = {'path': base.path, 'step': base.step, 'hash': base.hash} if base else {}
     return {
         'schema': SCHEMA,
+        'id': new_id(),
         'model': dataclasses.asdict(run.model),
         'lora': convert.to_dict(run)['lora'],
         'tokenizer': tokenizer,
@@ -193,11 +229,17 @@ def write_imported(
     )
     (folder / TOKENIZER).mkdir()
     tokenizer.save(folder / TOKENIZER)
-    with checkpoint.Checkpoints(folder / CHECKPOINTS) as checkpoints:
-        trees = {checkpoint.PARAMS: parameters}
-        checkpoints.save(step, trees, metadata={'imported': origin})
     made = identity(run, base, tokenizer=tokenizer.fingerprint)
-    write(folder, run, {**made, 'imported': origin})
+    made['imported'] = origin
+    with checkpoint.Checkpoints(folder / CHECKPOINTS, run_id=made['id']) as saved:
+        trees = {checkpoint.PARAMS: parameters}
+        saved.save(step, trees, metadata={'imported': origin})
+    write(folder, run, made)
+
+
+def new_id() -> str:
+    """A name for a run that no other run has."""
+    return uuid.uuid4().hex
 
 
 def model_config(run: dict[str, Any]) -> schema.ModelConfig:
@@ -213,35 +255,118 @@ def lora_config(run: dict[str, Any]) -> schema.LoraConfig:
 
 
 def read_run(folder: pathlib.Path) -> dict[str, Any]:
-    """A run's run.json; InputError if `folder` is no run."""
+    """A run's run.json, after a look at its own bytes and the tokenizer's.
+
+    Raises:
+      InputError: `folder` is no run, or one of these files is damaged.
+    """
     run = _read_json(folder / 'run.json')
+    if run.get('schema') == _WITHOUT_DIGESTS and not run.keys() & {'id', digests.SEAL}:
+        _warn_of_no_digests(folder)
+        return {**run, 'id': ''}
     if run.get('schema') != SCHEMA:
         raise errors.InputError(
             f'{folder}/run.json has schema {run.get("schema")}, this version reads '
-            f'{SCHEMA}; use the version that wrote it.'
+            f'{_WITHOUT_DIGESTS} and {SCHEMA}; use the version that wrote it.'
         )
+    if not digests.is_sealed(run):
+        raise _damaged(folder / 'run.json', 'its contents are not what was written')
+    problems = digests.problems(folder / TOKENIZER, run['tokenizer_files'])
+    if problems:
+        raise _damaged(folder / TOKENIZER, '; '.join(problems))
     return run
 
 
 def read_config(folder: pathlib.Path) -> schema.Config:
-    return convert.from_dict(_read_json(folder / 'config.json'))
+    """A run's config.json.
+
+    Raises:
+      InputError: `folder` is no run, or the file is damaged.
+    """
+    path = folder / 'config.json'
+    expected = read_run(folder).get('config')
+    config = _read_json(path)
+    if expected and digests.of_file(path) not in expected:
+        raise _damaged(path, 'its contents are not what was written')
+    return convert.from_dict(config)
+
+
+def load_tokenizer(folder: pathlib.Path, run: dict[str, Any]) -> text.Tokenizer:
+    """The tokenizer of the run that `read_run` returned.
+
+    Raises:
+      InputError: it is not the one that the run was trained with.
+    """
+    tokenizer = text.load_tokenizer(str(folder / TOKENIZER))
+    if tokenizer.fingerprint != run['tokenizer']:
+        raise _damaged(folder / TOKENIZER, 'it is not the tokenizer of run.json')
+    return tokenizer
 
 
 def write(folder: pathlib.Path, run: schema.Config, identity: dict[str, Any]) -> None:
-    """Writes config.json, then run.json, which makes the folder a run."""
-    files.write_json(folder / 'config.json', convert.to_dict(run))
-    files.write_json(folder / 'run.json', identity)
+    """Writes run.json, which makes the folder a run, and config.json.
+
+    The tokenizer's files are there already. A kill between the two leaves the old
+    config.json, so run.json vouches for that one too.
+    """
+    path = folder / 'config.json'
+    text = files.json_text(convert.to_dict(run))
+    accepted = [digests.of_bytes(text.encode())]
+    if path.exists():
+        accepted.append(digests.of_file(path))
+    run_json = {
+        **identity,
+        'config': accepted,
+        'tokenizer_files': digests.of_folder(folder / TOKENIZER),
+    }
+    files.write_json(folder / 'run.json', digests.sealed(run_json))
+    files.write_text(path, text)
+
+
+def copy_tokenizer(source: pathlib.Path, folder: pathlib.Path) -> None:
+    """Copies a tokenizer's files into a run's folder, whole or not at all."""
+    with files.new_folder(folder / TOKENIZER, replace=True) as new:
+        shutil.copytree(source, new, dirs_exist_ok=True)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
     try:
         return files.read_json_object(path)
+    except FileNotFoundError as error:
+        raise errors.InputError(_no_run(path)) from error
     except OSError as error:
         raise errors.InputError(
             f'{path.parent} is not a run of launch.train ({error}); give its --workdir.'
         ) from error
     except ValueError as error:
-        raise errors.InputError(
-            f'{path} is damaged ({error}). Its checkpoints may be whole: copy the file '
-            'from a backup, or start another run.'
-        ) from error
+        raise _damaged(path, str(error)) from error
+
+
+def _no_run(path: pathlib.Path) -> str:
+    """Why a folder without the file at `path` is no run."""
+    folder = path.parent
+    if (folder / UNSAVED).exists():
+        return f'{folder} has no checkpoint yet; let launch.train reach one.'
+    if (folder / CHECKPOINTS).exists() or (folder / 'run.json').exists():
+        return (
+            f'{folder} is a run whose {path.name} is missing; copy it from a backup. '
+            'Nothing of the run is used without it.'
+        )
+    return f'{folder} is not a run of launch.train: it has no {path.name}.'
+
+
+def _damaged(path: pathlib.Path, why: str) -> errors.InputError:
+    return errors.InputError(
+        f'{path} is damaged: {why}. Its checkpoints may be whole: copy it from a '
+        'backup, or start another run.'
+    )
+
+
+@functools.cache
+def _warn_of_no_digests(folder: pathlib.Path) -> None:
+    print(
+        f'warning: {folder} is of an older version, which kept no digests: its files '
+        'are taken as they are. Going on with the run adds them.',
+        file=sys.stderr,
+        flush=True,
+    )

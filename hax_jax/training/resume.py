@@ -118,13 +118,10 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
 
 
 def restored(
-    setup: run_setup.Setup,
-    state: ts.TrainState,
-    checkpoints: checkpoint.Checkpoints,
-    step: int,
+    setup: run_setup.Setup, state: ts.TrainState, info: checkpoint.StepInfo
 ) -> ts.TrainState:
-    """The state of the checkpoint at `step`; `state` gives its frozen parameters."""
-    then = checkpoints.metadata(step)
+    """The state of a checkpoint; `state` gives its frozen parameters."""
+    then, step = info.metadata, info.step
     print(f'continuing from step {step} of {setup.num_steps}', flush=True)
     abstract = ts.checkpointed(setup.blueprint.state)
     if 'imported' in then:
@@ -134,11 +131,11 @@ def restored(
             flush=True,
         )
         del abstract[checkpoint.OPTIMIZER]
-        trees = checkpoints.restore(step, abstract)
+        trees = checkpoint.restore(info.path, abstract)
         opt_state = optimizer.starting_at(state.opt_state, step)
     else:
         _print_differences(setup, then)
-        trees = checkpoints.restore(step, abstract)
+        trees = checkpoint.restore(info.path, abstract)
         opt_state = trees[checkpoint.OPTIMIZER]
     params = trees[checkpoint.PARAMS]
     return ts.at_step(setup.blueprint, step, params, state.frozen, opt_state)

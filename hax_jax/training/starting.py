@@ -1,11 +1,15 @@
 """A call of `train` before its first step: whose folder, which base, which state."""
 
 import contextlib
+import dataclasses
+import itertools
 import pathlib
-import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
 from hax_jax import errors, files
 from hax_jax.formats import pretrained
@@ -13,12 +17,17 @@ from hax_jax.runs import checkpoint, restore, run_folder
 from hax_jax.training import history, resume, run_setup
 from hax_jax.training import train_state as ts
 
+_LOCK = 'lock'
+_UNSAVED = 'No step is saved here yet: the command that began begins again.\n'
+# Files that only a run has; none of them lies in a folder where none was begun.
+_TRACES = ('run.json', run_folder.CHECKPOINTS, 'metrics.jsonl', 'samples.jsonl')
+
 
 @contextlib.contextmanager
 def only_writer(workdir: pathlib.Path) -> Iterator[None]:
     """Refuses a workdir that another process is writing."""
     try:
-        with files.locked(workdir / 'lock', wait=False):
+        with files.locked(workdir / _LOCK, wait=False):
             yield
     except files.LockedError as error:
         raise errors.InputError(
@@ -26,78 +35,219 @@ def only_writer(workdir: pathlib.Path) -> Iterator[None]:
             'another --workdir.'
         ) from error
     finally:
-        if not (workdir / 'run.json').exists():  # refused before it became a run
-            (workdir / 'lock').unlink(missing_ok=True)
+        if not any((workdir / name).exists() for name in _TRACES):  # refused, no run
+            for name in (_LOCK, run_folder.UNSAVED):
+                (workdir / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it holds files of somebody else
                 workdir.rmdir()
 
 
+def move_aside(workdir: pathlib.Path) -> None:
+    """Moves the run in `workdir` into its folder old-1, or old-2, and so on."""
+    names = [p.name for p in workdir.glob('*') if p.name != _LOCK and not _is_old(p)]
+    if not any(name in _TRACES for name in names):
+        return
+    taken = (workdir / f'old-{n}' for n in itertools.count(1))
+    folder = next(path for path in taken if not path.exists())
+    for name in sorted(names, key=lambda name: name != 'run.json'):
+        files.aside(workdir / name, folder)
+    print(f'the run in {workdir} was moved aside, to {folder}', flush=True)
+
+
+def _is_old(path: pathlib.Path) -> bool:
+    return path.name.startswith('old-')
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A workdir that this call may write.
+
+    `identity` is the coming run.json. `from_step` is the checkpoint to go on from; None
+    begins the run.
+    """
+
+    setup: run_setup.Setup
+    workdir: pathlib.Path
+    identity: dict[str, Any]
+    from_step: checkpoint.StepInfo | None
+
+    def write(self) -> None:
+        """Makes the workdir the run's; called when a step of this call is whole."""
+        source = self.setup.cache.path / run_folder.TOKENIZER
+        if not (self.workdir / run_folder.TOKENIZER).exists():
+            run_folder.copy_tokenizer(source, self.workdir)
+        run_folder.write(self.workdir, self.setup.run, self.identity)
+        (self.workdir / run_folder.UNSAVED).unlink(missing_ok=True)
+
+
 def claim(
     setup: run_setup.Setup, workdir: pathlib.Path, *, base: str, allow_change: list[str]
-) -> pretrained.Base | None:
-    """Makes `workdir` this run's folder, or checks that it is already.
+) -> tuple[Claim, pretrained.Base | None]:
+    """Checks that `workdir` is free for this run, or is this run's already.
 
-    Returns the pretrained parameters that the run starts, or started, from.
+    Returns the pretrained parameters that the run starts, or started, from, too. Goes
+    on from the newest checkpoint that is whole; each later one is named and moves into
+    the folder damaged/.
 
     Raises:
-      InputError: the run there is another one, or its base is gone.
+      InputError: the run there is another one, its base is gone, or it has no state to
+        go on from.
     """
-    is_run = (workdir / 'run.json').is_file()
-    then = run_folder.read_run(workdir) if is_run else None
+    if not is_run(workdir):
+        source = _find_base(setup, workdir, None, base)
+        if jax.process_index() == 0:
+            files.write_text(workdir / run_folder.UNSAVED, _UNSAVED)
+        return Claim(setup, workdir, _identity(setup, source), None), source
+    then = run_folder.read_run(workdir)
     source = _find_base(setup, workdir, then, base)
-    now = run_folder.identity(
+    now = _identity(setup, source)
+    changed = resume.changes(
+        then, now, run_folder.read_config(workdir), setup.run, allow_change=allow_change
+    )
+    newest, passed_over = newest_whole(workdir, then)
+    _check_length(workdir, newest.step, setup.num_steps, changed, allow_change)
+    for line in changed:
+        print(f'changed: {line}', flush=True)
+    if jax.process_index() == 0:
+        _pass_over(workdir, newest, passed_over)
+    if not then['id']:
+        then = _with_digests(setup, workdir, then)
+    identity = {
+        **then,
+        'base': now['base'],
+        'dataset': now['dataset'],
+        'changes': then['changes'] + changed,
+    }
+    return Claim(setup, workdir, identity, newest), source
+
+
+def is_run(workdir: pathlib.Path) -> bool:
+    """Whether a run with a saved step lies in `workdir`; False if none was begun.
+
+    Raises:
+      InputError: something of a run lies there, but not its state.
+    """
+    left = [name for name in _TRACES if (workdir / name).exists()]
+    steps = [
+        p for p in (workdir / run_folder.CHECKPOINTS).glob('*') if p.name.isdigit()
+    ]
+    if (workdir / run_folder.UNSAVED).exists() and not steps:
+        if left:
+            print(
+                f'the last call in {workdir} ended before its first checkpoint: the '
+                'run begins again',
+                flush=True,
+            )
+        return False
+    if not left:
+        return False
+    if not steps:
+        raise errors.InputError(
+            f'{workdir} has {", ".join(left)} of a run, and no checkpoint. Copy '
+            f'{run_folder.CHECKPOINTS}/ from a backup, or {_ANEW}'
+        )
+    if 'run.json' not in left:
+        raise errors.InputError(
+            f'{workdir} has checkpoints of a run whose run.json is missing. Copy it '
+            f'from a backup, or {_ANEW}'
+        )
+    return True
+
+
+_ANEW = (
+    'begin anew with --restart (in Python restart=True), which moves the old files '
+    'aside.'
+)
+
+
+def newest_whole(
+    workdir: pathlib.Path, run: dict[str, Any]
+) -> tuple[checkpoint.StepInfo, list[str]]:
+    """The newest checkpoint that is whole, and a line for each later one that is not.
+
+    All processes of a run give the same checkpoint: the first looks.
+
+    Raises:
+      InputError: no checkpoint is whole.
+    """
+    steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
+    step, passed_over = -1, []
+    if jax.process_index() == 0:
+        found, passed_over = checkpoint.first_whole(reversed(steps))
+        step = found.step if found else -1
+    if jax.process_count() > 1:
+        step = int(multihost_utils.broadcast_one_to_all(np.array(step)))
+    if step < 0:
+        raise errors.InputError(
+            f'{run_folder.none_whole(workdir, passed_over)}\nOr {_ANEW}'
+        )
+    return next(info for info in steps if info.step == step), passed_over
+
+
+def _pass_over(
+    workdir: pathlib.Path, newest: checkpoint.StepInfo, passed_over: list[str]
+) -> None:
+    """Moves each step after the newest whole one into damaged/, which is said."""
+    for line in passed_over:
+        print(f'WARNING: {line}', flush=True)
+    for path in newest.path.parent.glob('*'):
+        if path.name.isdigit() and int(path.name) > newest.step:
+            kept = files.aside(path, workdir / 'damaged')
+            print(f'{path} was moved to {kept}; its steps are made again', flush=True)
+
+
+def _with_digests(
+    setup: run_setup.Setup, workdir: pathlib.Path, run: dict[str, Any]
+) -> dict[str, Any]:
+    """The run.json of an older version's run, with an id; its steps get digests."""
+    config = run_folder.read_config(workdir)
+    named = {**run, 'schema': run_folder.SCHEMA, 'id': run_folder.new_id()}
+    if jax.process_index() == 0:
+        steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
+        for info in steps:
+            if not info.problem:
+                checkpoint.write_record(info.path, info, named['id'])
+        source = setup.cache.path / run_folder.TOKENIZER  # it has the same fingerprint
+        run_folder.copy_tokenizer(source, workdir)
+        run_folder.write(workdir, config, named)
+        print(
+            f'{workdir} is of an older version: its files have digests now', flush=True
+        )
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices('digests')
+        named = run_folder.read_run(workdir)
+    return named
+
+
+def first_state(
+    claim: Claim, base: pretrained.Base | None
+) -> tuple[ts.TrainState, history.History]:
+    """The state that this call goes on from, and the evaluations up to it.
+
+    It is drawn, or the base's, or the checkpoint's that the claim names.
+    """
+    setup, newest = claim.setup, claim.from_step
+    state = ts.create(
+        setup.blueprint,
+        seed=setup.run.train.seed,
+        base=base.parameters if base else None,
+    )
+    if newest is None:
+        return state, history.History()
+    folder = claim.workdir / run_folder.CHECKPOINTS
+    saved = checkpoint.list_steps(folder, claim.identity['id'])
+    past = history.read(newest.metadata, [(s.step, s.validation_loss) for s in saved])
+    return resume.restored(setup, state, newest), past
+
+
+def _identity(setup: run_setup.Setup, source: pretrained.Base | None) -> dict[str, Any]:
+    return run_folder.identity(
         setup.run,
         source,
         tokenizer=setup.cache.meta['tokenizer'],
         template=setup.cache.meta['template'],
         dataset=setup.cache.fingerprint,
     )
-    if then is not None:
-        changed = resume.changes(
-            then,
-            now,
-            run_folder.read_config(workdir),
-            setup.run,
-            allow_change=allow_change,
-        )
-        _check_length(workdir, setup.num_steps, changed, allow_change)
-        for line in changed:
-            print(f'changed: {line}', flush=True)
-        now = {
-            **then,
-            'base': now['base'],
-            'dataset': now['dataset'],
-            'changes': then['changes'] + changed,
-        }
-    if jax.process_index() == 0:
-        folder = workdir / run_folder.TOKENIZER
-        if not folder.exists():
-            shutil.copytree(setup.cache.path / run_folder.TOKENIZER, folder)
-        run_folder.write(workdir, setup.run, now)
-    return source
-
-
-def first_state(
-    setup: run_setup.Setup,
-    source: pretrained.Base | None,
-    checkpoints: checkpoint.Checkpoints,
-) -> tuple[ts.TrainState, history.History]:
-    """The state that this call goes on from, and the evaluations up to it.
-
-    It is drawn, or the base's, or the latest checkpoint's.
-    """
-    state = ts.create(
-        setup.blueprint,
-        seed=setup.run.train.seed,
-        base=source.parameters if source else None,
-    )
-    saved = checkpoints.steps()
-    if not saved:
-        return state, history.History()
-    step = saved[-1].step
-    losses = [(each.step, each.validation_loss) for each in saved]
-    past = history.read(checkpoints.metadata(step), losses)
-    return resume.restored(setup, state, checkpoints, step), past
 
 
 def _find_base(
@@ -113,11 +263,13 @@ def _find_base(
 
 
 def _check_length(
-    workdir: pathlib.Path, num_steps: int, changed: list[str], allow_change: list[str]
+    workdir: pathlib.Path,
+    done: int,
+    num_steps: int,
+    changed: list[str],
+    allow_change: list[str],
 ) -> None:
     """Raises InputError if the run is past its new end, or changes after its end."""
-    folders = (workdir / run_folder.CHECKPOINTS).glob('*')
-    done = max((int(path.name) for path in folders if path.name.isdigit()), default=0)
     if done > num_steps:
         raise errors.InputError(
             f'{workdir} has done {done} steps already, and the config asks for '

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
@@ -32,11 +33,15 @@ def train(
     *,
     allow_change: list[str],
     base: str = '',
+    restart: bool = False,
 ) -> run_summary.Summary:
     """Starts the run in `workdir`, or goes on with the one that is there.
 
+    With `restart` the files of a run that is there are moved aside, and it begins anew.
+
     Raises:
-      InputError: the run there is another one, or its base is gone.
+      InputError: the run there is another one, its base is gone, or no checkpoint of it
+        is whole.
       FloatingPointError: the loss is no longer finite; the last checkpoint is good.
     """
     settings = setup.run.train
@@ -50,17 +55,28 @@ def train(
     ):
         if jax.process_index() == 0:
             stack.enter_context(starting.only_writer(workdir))
-        source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
+            if restart:
+                starting.move_aside(workdir)
+        if restart and jax.process_count() > 1:
+            multihost_utils.sync_global_devices('restart')
+        claim, source = starting.claim(
+            setup, workdir, base=base, allow_change=allow_change
+        )
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
                 workdir / run_folder.CHECKPOINTS,
+                run_id=claim.identity['id'],
                 keep_last=settings.keep_last,
                 keep_best=settings.keep_best,
+                before_commit=claim.write,
             )
         )
-        state, past = starting.first_state(setup, source, checkpoints)
+        state, past = starting.first_state(claim, source)
         del source  # its arrays on the host are not needed again
-        return _loop(state, past, setup, workdir, checkpoints, signals, watch)
+        summary = _loop(state, past, setup, workdir, checkpoints, signals, watch)
+        if not summary.trained_steps and jax.process_index() == 0:
+            claim.write()  # with no step to save, this alone is new
+        return summary
 
 
 def _loop(
@@ -178,16 +194,15 @@ def _summary(
     stopped_by: int,
     seconds: dict[str, float],
 ) -> run_summary.Summary:
-    best_step, _ = run_folder.choose_step(saved)
-    losses = {s.step: s.validation_loss for s in saved}
+    best = run_folder.by_worth(saved)[0]
     return run_summary.Summary(
         step=step,
         num_steps=setup.num_steps,
         reason=reason,
         stopped_by=stopped_by,
         trained_steps=trained_steps,
-        best_step=best_step,
-        best_validation_loss=losses[best_step],
+        best_step=best.step,
+        best_validation_loss=best.validation_loss,
         unigram_entropy=verdicts.unigram_entropy(setup.cache),
         history=past,
         patience=setup.run.train.patience,

@@ -1,6 +1,7 @@
-"""Orbax behind one door: what is stored, what is refused."""
+"""Checkpoints: what is stored, what is kept, what is refused."""
 
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from hax_jax.runs import checkpoint
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
 
+RUN = 'run-1'
 _MODEL = schema.ModelConfig(
     n_layer=1, n_head=2, n_embd=16, n_positions=8, vocab_size=32, attention='xla'
 )
@@ -33,7 +35,7 @@ def make(rank: int = 0) -> tuple[ts.Blueprint, ts.TrainState]:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp('checkpoints')
     _, state = make()
-    with checkpoint.Checkpoints(folder) as checkpoints:
+    with checkpoint.Checkpoints(folder, run_id=RUN) as checkpoints:
         checkpoints.save(
             0, ts.checkpointed(state), validation_loss=2.5, metadata={'who': 'me'}
         )
@@ -42,10 +44,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_a_state_comes_back_bit_for_bit(saved: pathlib.Path) -> None:
     blueprint, state = make()
-    with checkpoint.Checkpoints(saved, read_only=True) as checkpoints:
-        assert checkpoints.steps() == [checkpoint.StepInfo(0, 2.5)]
-        assert checkpoints.metadata(0) == {'who': 'me'}
-        restored = checkpoints.restore(0, ts.checkpointed(blueprint.state))
+    (info,) = checkpoint.list_steps(saved, RUN)
+    assert (info.step, info.validation_loss, info.metadata) == (0, 2.5, {'who': 'me'})
+    assert info.damage() == ''
+    restored = checkpoint.restore(info.path, ts.checkpointed(blueprint.state))
     expected = ts.checkpointed(state)
     assert jax.tree.structure(restored) == jax.tree.structure(expected)
     assert jax.tree.all(jax.tree.map(np.array_equal, restored, expected))
@@ -55,55 +57,122 @@ def test_a_checkpoint_of_another_model_is_refused_with_every_name(
     saved: pathlib.Path,
 ) -> None:
     blueprint, _ = make(rank=2)
-    with (
-        checkpoint.Checkpoints(saved, read_only=True) as checkpoints,
-        pytest.raises(errors.InputError) as error,
-    ):
-        checkpoints.restore(0, ts.checkpointed(blueprint.state))
+    with pytest.raises(errors.InputError) as error:
+        checkpoint.restore(saved / '0', ts.checkpointed(blueprint.state))
     assert 'params: h.0.attn.c_attn.lora_a is missing' in str(error.value)
     assert 'params: wte.embedding is extra' in str(error.value)
     shapes = {'wte.embedding': (31, 16)}
-    with (
-        checkpoint.Checkpoints(saved, read_only=True) as checkpoints,
-        pytest.raises(errors.InputError, match=r'has shape \(32, 16\), wanted \(31'),
-    ):
-        checkpoints.load_parameters(0, shapes)
+    with pytest.raises(errors.InputError, match=r'has shape \(32, 16\), wanted \(31'):
+        checkpoint.load_parameters(saved / '0', shapes)
 
 
-def test_a_step_that_is_not_there_is_named_with_those_that_are(
-    saved: pathlib.Path,
+def files_of(step: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in step.rglob('*') if path.is_file())
+
+
+@pytest.mark.parametrize('how', ['flip', 'cut', 'empty', 'delete', 'swap', 'add'])
+def test_damage_to_any_file_of_a_step_is_named(
+    saved: pathlib.Path, tmp_path: pathlib.Path, how: str
 ) -> None:
-    with (
-        checkpoint.Checkpoints(saved, read_only=True) as checkpoints,
-        pytest.raises(errors.InputError, match=r'the steps of this run are \[0\]'),
-    ):
-        checkpoints.metadata(7)
-
-
-def test_a_damaged_checkpoint_is_one_short_error(tmp_path: pathlib.Path) -> None:
-    blueprint, state = make()
-    with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        checkpoints.save(0, ts.checkpointed(state), metadata={})
-    for file in (tmp_path / '0' / 'params').rglob('*'):
-        if file.is_file() and file.stat().st_size > 1000:
-            file.write_bytes(file.read_bytes()[:100])
-    with (
-        checkpoint.Checkpoints(tmp_path, read_only=True) as checkpoints,
-        pytest.raises(errors.InputError, match='is damaged: delete that') as error,
-    ):
-        checkpoints.restore(0, ts.checkpointed(blueprint.state))
-    assert len(str(error.value)) < 600
-
-
-def test_a_save_that_orbax_declines_is_an_error(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, state = make()
-    with checkpoint.Checkpoints(tmp_path) as checkpoints:
-        monkeypatch.setattr(
-            checkpoints._checkpointer,
-            'save_checkpointables_async',
-            lambda *_, **__: None,
+    names = [str(path.relative_to(saved / '0')) for path in files_of(saved / '0')]
+    assert checkpoint.RECORD in names
+    assert len(names) > 10
+    for name in names:
+        folder = tmp_path / name.replace('/', '-')
+        shutil.copytree(saved, folder)
+        file = folder / '0' / name
+        whole = file.read_bytes()
+        if how == 'delete':
+            file.unlink()
+        elif how == 'swap':
+            other = next(f for f in files_of(folder / '0') if f.read_bytes() != whole)
+            file.write_bytes(other.read_bytes())
+        elif how == 'add':
+            file.with_name('more').write_bytes(b'')
+        elif not whole:
+            continue
+        elif how == 'flip':
+            middle = len(whole) // 2
+            changed = bytes([whole[middle] ^ 16])
+            file.write_bytes(whole[:middle] + changed + whole[middle + 1 :])
+        else:
+            file.write_bytes(whole[: len(whole) // 2 if how == 'cut' else 0])
+        (info,) = checkpoint.list_steps(folder, RUN)
+        assert ('more' if how == 'add' else name) in info.damage()
+        assert checkpoint.first_whole([info]) == (
+            None,
+            [f'step 0 is damaged: {info.damage()}'],
         )
-        with pytest.raises(RuntimeError, match='declined to save step 0'):
-            checkpoints.save(0, ts.checkpointed(state), metadata={})
+
+
+def test_a_step_of_another_run_or_another_number_is_no_step(
+    saved: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    shutil.copytree(saved / '0', tmp_path / '4')
+    (info,) = checkpoint.list_steps(tmp_path, RUN)
+    assert 'is of step 0' in info.damage()
+    (info,) = checkpoint.list_steps(saved, 'another')
+    assert 'is of another run' in info.damage()
+
+
+def test_a_damaged_file_that_no_digest_covers_is_one_short_error(
+    saved: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """As in a run of an older version."""
+    shutil.copytree(saved, tmp_path / 'run')
+    (tmp_path / 'run' / '0' / checkpoint.RECORD).unlink()
+    for file in files_of(tmp_path / 'run' / '0' / 'params'):
+        if file.stat().st_size > 1000:
+            file.write_bytes(file.read_bytes()[:100])
+    (info,) = checkpoint.list_steps(tmp_path / 'run', '')
+    blueprint, _ = make()
+    with pytest.raises(errors.InputError, match='is damaged; move that') as error:
+        checkpoint.restore(info.path, ts.checkpointed(blueprint.state))
+    assert len(str(error.value)) < 600
+    (info.path / '_CHECKPOINT_METADATA').write_text('{')
+    (info,) = checkpoint.list_steps(tmp_path / 'run', '')
+    assert info.damage()
+
+
+def test_the_last_and_the_best_are_kept_and_another_goes_when_a_newer_is_whole(
+    tmp_path: pathlib.Path,
+) -> None:
+    trees = {checkpoint.PARAMS: {'x': jax.numpy.ones(3)}}
+    there: list[list[int]] = []
+
+    def look() -> None:
+        there.append(sorted(s.step for s in checkpoint.list_steps(tmp_path, RUN)))
+
+    with checkpoint.Checkpoints(
+        tmp_path, run_id=RUN, keep_last=1, keep_best=1, before_commit=look
+    ) as checkpoints:
+        for step, loss in enumerate([None, 2.0, 1.0, 3.0, None]):
+            checkpoints.save(step, trees, validation_loss=loss, metadata={})
+        assert not checkpoints.among_best(1.0)
+        assert checkpoints.among_best(0.9)
+    assert there == [[], [0], [1], [2], [2, 3]]
+    assert [s.step for s in checkpoint.list_steps(tmp_path, RUN)] == [2, 4]
+    with (
+        checkpoint.Checkpoints(tmp_path, run_id=RUN) as checkpoints,
+        pytest.raises(FileExistsError, match='4 exists already'),
+    ):
+        checkpoints.save(4, trees, metadata={})
+
+
+def test_a_save_that_fails_is_told_and_what_is_left_of_it_goes(
+    tmp_path: pathlib.Path,
+) -> None:
+    trees = {checkpoint.PARAMS: {'x': jax.numpy.ones(3)}}
+
+    def fail() -> None:
+        raise OSError('no room')
+
+    with (
+        pytest.raises(OSError, match='no room'),
+        checkpoint.Checkpoints(tmp_path, before_commit=fail) as checkpoints,
+    ):
+        checkpoints.save(1, trees, metadata={})
+    assert [path.name for path in tmp_path.iterdir()] == ['saving-1']
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, trees, metadata={})
+    assert [path.name for path in tmp_path.iterdir()] == ['1']

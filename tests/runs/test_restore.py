@@ -162,13 +162,13 @@ def test_a_run_of_another_template_or_without_a_checkpoint_is_named(
 ) -> None:
     model = dataclasses.asdict(schema.ModelConfig(**_SIZES, vocab_size=300))
     lora = {**dataclasses.asdict(schema.LoraConfig()), 'targets': []}
-    run = {'schema': run_folder.SCHEMA, 'model': model, 'lora': lora, 'base': {}}
+    run = {'schema': 1, 'model': model, 'lora': lora, 'base': {}}
     run['template'] = 'question-answer-0'
     (tmp_path / 'run.json').write_text(json.dumps(run))
     with pytest.raises(errors.InputError, match="template 'question-answer-0'"):
         restore.load(str(tmp_path))
     run['template'] = text.TEMPLATE_VERSION
     (tmp_path / 'run.json').write_text(json.dumps(run))
-    with pytest.raises(errors.InputError, match='has no checkpoint yet'):
+    with pytest.raises(errors.InputError, match='has no checkpoint; let'):
         restore.load(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['run.json']

@@ -80,12 +80,23 @@ def test_from_scratch_the_vocabulary_is_the_tokenizers() -> None:
         run_folder.with_vocab(run, Stub(300))
 
 
-def test_the_best_step_is_chosen_if_one_was_evaluated_else_the_latest() -> None:
-    step = checkpoint.StepInfo
-    chosen, why = run_folder.choose_step([step(5, None), step(9, None)])
-    assert (chosen, why) == (9, 'the latest; none was evaluated')
-    chosen, why = run_folder.choose_step([step(5, 2.5), step(7, 3.0), step(9, None)])
-    assert (chosen, why) == (5, 'the best validation loss, 2.5000')
+def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> None:
+    def info(step: int, loss: float | None, problem: str = '') -> checkpoint.StepInfo:
+        return checkpoint.StepInfo(pathlib.Path(str(step)), loss, problem=problem)
+
+    def order(*steps: checkpoint.StepInfo) -> list[int]:
+        return [found.step for found in run_folder.by_worth(list(steps))]
+
+    assert order(info(5, None), info(9, None)) == [9, 5]
+    assert order(info(5, 2.5), info(7, 3.0), info(9, None), info(11, 2.5)) == [
+        11,
+        5,
+        7,
+        9,
+    ]
+    assert order(info(5, 2.5), info(7, None, 'cut')) == [7, 5]
+    assert run_folder.in_words(info(9, None)) == 'the latest; none was evaluated'
+    assert run_folder.in_words(info(5, 2.5)) == 'the best validation loss, 2.5000'
 
 
 def test_a_path_that_is_nothing_is_refused_by_its_field() -> None:

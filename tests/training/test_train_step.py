@@ -274,8 +274,9 @@ def test_law_9_the_step_compiles_once_also_from_a_restored_state(
         state, _ = trained.step(state, batch_of(seed=seed))
     with checkpoint.Checkpoints(tmp_path / 'checkpoints') as checkpoints:
         checkpoints.save(2, ts.checkpointed(state), metadata={})
-        checkpoints.wait()
-        trees = checkpoints.restore(2, ts.checkpointed(trained.blueprint.state))
+    trees = checkpoint.restore(
+        tmp_path / 'checkpoints' / '2', ts.checkpointed(trained.blueprint.state)
+    )
     restored = ts.at_step(
         trained.blueprint,
         2,
