@@ -93,9 +93,8 @@ def _of_object(value: dict[str, Any]) -> str:
 
 def _names(folder: files.AnyPath) -> list[str]:
     """The paths of all files below a folder, relative to it, with slashes, sorted."""
-    root = pathlib.Path(folder)
     return sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob('*')
-        if not path.is_dir()
+        pathlib.Path(at, name).relative_to(folder).as_posix()
+        for at, _, names in os.walk(folder, followlinks=True)
+        for name in names
     )

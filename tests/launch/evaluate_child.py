@@ -6,6 +6,7 @@ Prints one JSON object: what each call printed, or its error.
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -138,9 +139,13 @@ def main(root: pathlib.Path) -> dict[str, str]:
     )
     write_imported(small, root / 'other')
     shutil.copytree(full, root / 'elsewhere')
-    settings = json.loads((full / 'config.json').read_text())
-    settings['data']['path'] = str(root / 'other')
-    (root / 'elsewhere' / 'config.json').write_text(json.dumps(settings))
+    run = run_folder.read_config(full)
+    data = dataclasses.replace(run.data, path=str(root / 'other'))
+    run_folder.write(
+        root / 'elsewhere',
+        dataclasses.replace(run, data=data),
+        run_folder.read_run(full),
+    )
     export.write(str(full), str(root / 'hf'), format='hf', step=6, base='')
     data = f'--data={root / "data"}'
     run, out = f'--workdir={full}', f'--output={root}'

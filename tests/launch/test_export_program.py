@@ -343,9 +343,10 @@ def test_a_base_that_moved_is_named_with_base(
     for path in (folder / 'lora').iterdir():
         (workdir / path.name).symlink_to(path)
     (workdir / 'run.json').unlink()
-    values = json.loads((folder / 'lora' / 'run.json').read_text())
+    (workdir / 'config.json').unlink()
+    values = run_folder.read_run(folder / 'lora')
     values['base']['path'] = str(tmp_path / 'gone')
-    (workdir / 'run.json').write_text(json.dumps(values))
+    run_folder.write(workdir, run_folder.read_config(folder / 'lora'), values)
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match='--base=PATH'):
         run_export.write(str(workdir), out, format='merged')
