@@ -17,7 +17,7 @@ from hax_jax.data import records, text
 from hax_jax.formats import hf_folder, peft_adapter
 from hax_jax.model import naming
 from hax_jax.runs import export as run_export
-from hax_jax.runs import restore
+from hax_jax.runs import restore, run_folder
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
