@@ -42,20 +42,21 @@ def train(
     from hax_jax.data import records, text
     from hax_jax.devices import runtime
     from hax_jax.runs import run_folder
-    from hax_jax.training import run_setup, train_loop
+    from hax_jax.training import run_setup, starting, train_loop
 
     runtime.start()
     cache = records.open_cache(pathlib.Path(packed))
     cache.verify()
     resolved, _ = run_folder.resolve(run)
     tokenizer = text.load_tokenizer(str(cache.path / run_folder.TOKENIZER))
-    setup = run_setup.prepare(run_folder.with_vocab(resolved, tokenizer), cache)
+    folder = pathlib.Path(workdir)
+    setup = run_setup.prepare(
+        run_folder.with_vocab(resolved, tokenizer),
+        cache,
+        begin=None if restart else starting.progress(folder),
+    )
     return train_loop.train(
-        setup,
-        pathlib.Path(workdir),
-        allow_change=list(allow_change),
-        base=base,
-        restart=restart,
+        setup, folder, allow_change=list(allow_change), base=base, restart=restart
     )
 
 

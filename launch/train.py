@@ -22,7 +22,14 @@ from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.program import entry
 from hax_jax.runs import run_folder
-from hax_jax.training import planner, resume, run_setup, run_summary, train_loop
+from hax_jax.training import (
+    planner,
+    resume,
+    run_setup,
+    run_summary,
+    starting,
+    train_loop,
+)
 from hax_jax.watch import schedule_plot
 from launch import shared_flags
 
@@ -56,7 +63,10 @@ def main() -> int:
     run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
-    setup = run_setup.prepare(run, cache)
+    workdir = pathlib.Path(_WORKDIR.value)
+    goes_on = _WORKDIR.value and not _RESTART.value
+    begin = starting.progress(workdir) if goes_on else None
+    setup = run_setup.prepare(run, cache, begin=begin)
     needed = planner.temporary_bytes(setup) if _DRY_RUN.value else None
     plan = planner.make_plan(setup, temporary_bytes=needed)
     print(planner.render(plan), flush=True)
@@ -67,7 +77,6 @@ def main() -> int:
         )
         print(f'learning rate by step ({run.optimizer.schedule}):\n{plot}', flush=True)
         return 0
-    workdir = pathlib.Path(_WORKDIR.value)
     summary = train_loop.train(
         setup,
         workdir,

@@ -72,9 +72,8 @@ def batches(setup: run_setup.Setup, *, reader: str) -> Iterator[dict[str, jax.Ar
             setup.cache,
             sharding=mesh_lib.batch_sharding(setup.mesh),
             batch_size=setup.run.train.batch_size,
-            seed=0,
-            start_step=0,
-            num_steps=10**9,
+            stream=setup.stream,
+            num_batches=10**9,
             reader=reader,
         )
     )

@@ -1,12 +1,11 @@
 """Packed rows to sharded device batches. Only this module imports TensorFlow.
 
-Row r of the training stream is `perm(seed, r // n)[r % n]` and batch s is rows s * B to
-(s + 1) * B, so a batch is a function of (seed, step) alone: nothing is dropped at an
-epoch's end, resuming is arithmetic, and any number of processes makes the same batch.
+A training batch is the next B rows of the stream (row_stream.py): a function of the
+seed and of the rows consumed so far. So nothing is dropped at an epoch's end or where
+the batch size changes, and any number of processes makes the same batch.
 """
 
 import collections
-import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import jax
@@ -14,25 +13,10 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from hax_jax import errors
-from hax_jax.data import records
+from hax_jax.data import records, row_stream
 
 Rows = dict[str, np.ndarray]  # records.FEATURES, each [rows, T]
 PREFETCH = 2  # batches on their way to the devices
-
-
-@functools.lru_cache(maxsize=4)
-def permutation(seed: int, epoch: int, num_rows: int) -> np.ndarray:
-    """The order of rows in an epoch; the same with every numpy (Philox's raw bits)."""
-    bits = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(num_rows)
-    return np.argsort(bits, kind='stable')
-
-
-def train_rows(*, seed: int, step: int, batch_size: int, num_rows: int) -> np.ndarray:
-    """The rows [B] of the cache that batch `step` holds."""
-    places = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = np.unique(places // num_rows)
-    orders = {int(e): permutation(seed, int(e), num_rows) for e in epochs}
-    return np.array([orders[int(p // num_rows)][p % num_rows] for p in places])
 
 
 def train_batches(
@@ -40,26 +24,21 @@ def train_batches(
     *,
     sharding: NamedSharding,
     batch_size: int,
-    seed: int,
-    start_step: int,
-    num_steps: int,
+    stream: row_stream.RowStream,
+    num_batches: int,
     reader: str,
 ) -> Iterator[dict[str, jax.Array]]:
-    """The batches of steps `start_step` to `num_steps`, each [B, T] on its devices."""
+    """The next batches of the stream, each [B, T] on its devices."""
     features = cache.features('train')
-    num_rows = cache.num_rows('train')
     local = _local_places(sharding, batch_size)
 
-    def read(step: int) -> Rows:
-        rows = train_rows(
-            seed=seed, step=step, batch_size=batch_size, num_rows=num_rows
-        )
-        return _take(features, rows[local])
+    def read(index: int) -> Rows:
+        return _take(features, stream.batch(index, batch_size)[local])
 
     if reader == 'tf_data':
-        batches = _with_tf_data(read, start_step, num_steps, cache.seq_len)
+        batches = _with_tf_data(read, num_batches, cache.seq_len)
     else:
-        batches = map(read, range(start_step, num_steps))
+        batches = map(read, range(num_batches))
     return _prefetched(_on_devices(rows, sharding, batch_size) for rows in batches)
 
 
@@ -126,7 +105,7 @@ def _prefetched(
 
 
 def _with_tf_data(
-    read: Callable[[int], Rows], start: int, stop: int, seq_len: int
+    read: Callable[[int], Rows], num_batches: int, seq_len: int
 ) -> Iterator[Rows]:
     """The same rows, read ahead by tf.data's threads."""
     try:
@@ -142,16 +121,16 @@ def _with_tf_data(
         tf.float32 if name == 'loss_weights' else tf.int32 for name in records.FEATURES
     ]
 
-    def read_list(step: np.integer) -> list[np.ndarray]:
-        rows = read(int(step))
+    def read_list(index: np.integer) -> list[np.ndarray]:
+        rows = read(int(index))
         return [rows[name] for name in records.FEATURES]
 
-    def load(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        arrays = tf.numpy_function(read_list, [step], dtypes, stateful=False)
+    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
+        arrays = tf.numpy_function(read_list, [index], dtypes, stateful=False)
         for array in arrays:
             array.set_shape([None, seq_len])
         return dict(zip(records.FEATURES, arrays, strict=True))
 
-    dataset = tf.data.Dataset.range(start, stop)
+    dataset = tf.data.Dataset.range(num_batches)
     dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()

@@ -127,6 +127,7 @@ class BetweenSteps:
                 'environment': run_setup.environment(self._setup),
                 'num_steps': self._setup.num_steps,
                 'history': past.to_dict(),
+                **self._setup.progress(step).to_metadata(),
             },
         )
         self._watch.lap('checkpoint')

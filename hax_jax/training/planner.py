@@ -29,10 +29,13 @@ class Plan:
     batch_size: int
     seq_len: int
     tokens_per_step: float  # positions that are no padding, on average
-    num_steps: int
+    num_steps: int  # of the whole run
+    steps_done: int
+    rows_done: int
+    rows_ahead: int  # that the steps left train
     padding_share: float
     loss_share: float  # positions that carry loss
-    scheduled_checkpoints: int
+    scheduled_checkpoints: int  # of the steps left
     best_checkpoints: int  # at most, beside the scheduled ones
     kept_checkpoints: int  # at most
     checkpoint_bytes: int
@@ -57,7 +60,8 @@ class Plan:
 
     @property
     def num_epochs(self) -> float:
-        return self.num_steps / self.steps_per_epoch
+        """The passes over the rows at the end of the run."""
+        return (self.rows_done + self.rows_ahead) / self.num_rows
 
 
 def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> Plan:
@@ -68,7 +72,9 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
     positions = counts['positions']
     prompt = counts['prompt'] if run.data.question_weight > 0 else 0
     moving, held = blueprint.split_held(state.params)
-    due, best = _checkpoint_counts(run.train, setup.num_steps)
+    begin = setup.begin
+    end = setup.progress(max(setup.num_steps, begin.step))
+    due, best = _checkpoint_counts(run.train, begin.step, setup.num_steps)
     parameters = param_tree.named(state.params) | param_tree.named(state.frozen)
     return Plan(
         trainable_parameters=_count(moving),
@@ -80,11 +86,17 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
         * run.data.seq_len
         * (1 - counts['padding'] / positions),
         num_steps=setup.num_steps,
+        steps_done=begin.step,
+        rows_done=begin.rows,
+        rows_ahead=end.rows - begin.rows,
         padding_share=counts['padding'] / positions,
         loss_share=(counts['answer'] + prompt) / positions,
         scheduled_checkpoints=due,
         best_checkpoints=best,
-        kept_checkpoints=min(run.train.keep_last + run.train.keep_best, due + best),
+        kept_checkpoints=min(
+            run.train.keep_last + run.train.keep_best,
+            sum(_checkpoint_counts(run.train, 0, setup.num_steps)),
+        ),
         checkpoint_bytes=_bytes(state.params) + _bytes(state.opt_state),
         parameter_bytes=_local_bytes(state.params) + _local_bytes(state.frozen),
         moment_bytes=_local_bytes(state.opt_state),
@@ -150,6 +162,7 @@ def render(plan: Plan) -> str:
             f'{plan.num_steps:,} steps; {plan.steps_per_epoch:.1f} steps per epoch, '
             f'{plan.num_epochs:.2f} epochs of {plan.num_rows:,} rows',
         ),
+        *_progress_lines(plan),
         (
             'positions',
             f'{plan.padding_share:.1%} padding, {plan.loss_share:.1%} carry loss',
@@ -163,6 +176,20 @@ def render(plan: Plan) -> str:
         *(('not split', line) for line in plan.undivided),
     ]
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
+
+
+def _progress_lines(plan: Plan) -> list[tuple[str, str]]:
+    """What is done and what is left of a run that goes on; [] for a new one."""
+    if not plan.steps_done:
+        return []
+    left = max(plan.num_steps - plan.steps_done, 0)
+    return [
+        (
+            'goes on',
+            f'{plan.steps_done:,} steps ({plan.rows_done:,} rows) are done, {left:,} '
+            f'steps ({plan.rows_ahead:,} rows) are left',
+        )
+    ]
 
 
 def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
@@ -198,14 +225,17 @@ def _memory(plan: Plan) -> str:
     )
 
 
-def _checkpoint_counts(train: schema.TrainConfig, num_steps: int) -> tuple[int, int]:
-    """Scheduled checkpoints of a run, and those that only a best evaluation can add.
+def _checkpoint_counts(
+    train: schema.TrainConfig, done: int, num_steps: int
+) -> tuple[int, int]:
+    """Scheduled checkpoints of the steps left, and those only a best evaluation adds.
 
-    Every N steps and at the last is ceil(num_steps / N) times.
+    Every N steps and at the last is ceil(num_steps / N) times, of which done // N are
+    behind.
     """
 
     def times(every: int) -> int:
-        return -(-num_steps // every)
+        return -(-num_steps // every) - done // every if done < num_steps else 0
 
     saves, evaluations = train.checkpoint_every_steps, train.eval_every_steps
     both = times(math.lcm(saves, evaluations))

@@ -117,6 +117,22 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
         raise errors.InputError('\n'.join(problems))
 
 
+def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Progress:
+    """What a run had trained at a checkpoint; `config` is the run's config.json.
+
+    A checkpoint of an older version counts no rows: they are those of all its steps. An
+    imported one has none of this run's data.
+    """
+    then, step = info.metadata, info.step
+    if 'rows' in then:
+        skip = tuple((first, last) for first, last in then['skip'])
+        return run_setup.Progress(step, then['rows'], then['row_seed'], skip)
+    if 'imported' in then:
+        return run_setup.Progress(step)
+    train = config.train
+    return run_setup.Progress(step, step * train.batch_size, train.seed)
+
+
 def restored(
     setup: run_setup.Setup, state: ts.TrainState, info: checkpoint.StepInfo
 ) -> ts.TrainState:
@@ -146,6 +162,17 @@ def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:
         print(
             f'the run is now {setup.num_steps} steps long, not {then["num_steps"]}: '
             'the learning rate follows the new length from here on',
+            flush=True,
+        )
+    stream = setup.stream
+    if stream.seed_at(stream.start) != stream.seed:
+        ends = -(-stream.start // stream.num_rows) * stream.num_rows
+        left = -(-stream.left(ends) // setup.run.train.batch_size)
+        print(
+            f'train.seed: the epoch that has begun keeps the row order of seed '
+            f'{stream.begun_seed} to its end, in step {setup.begin.step + left}; the '
+            f'epochs after it have that of seed {stream.seed}, and dropout has it from '
+            'here on',
             flush=True,
         )
     differences = runtime.differences(then['environment'], run_setup.environment(setup))

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.data import records
+from hax_jax.data import records, row_stream
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import runtime
 from hax_jax.model import attention
@@ -24,8 +24,31 @@ _MOST_STEPS = 2**31 - 1  # a state counts them in an int32
 
 
 @dataclasses.dataclass(frozen=True)
+class Progress:
+    """What a run has trained: updates, and rows of the stream. A checkpoint stores it.
+
+    `row_seed` is the seed of the epoch that row `rows` lies in, None before the first
+    step. `skip` are the stream's rows that are left out (`row_stream.RowStream`).
+    """
+
+    step: int = 0
+    rows: int = 0
+    row_seed: int | None = None
+    skip: tuple[tuple[int, int], ...] = ()
+
+    def to_metadata(self) -> dict[str, Any]:
+        """The fields of a checkpoint's metadata; the step is the checkpoint's own."""
+        skip = [list(each) for each in self.skip]
+        return {'rows': self.rows, 'row_seed': self.row_seed, 'skip': skip}
+
+
+@dataclasses.dataclass(frozen=True)
 class Setup:
-    """A run before its first step: known without touching a weight."""
+    """A run before its first step: known without touching a weight.
+
+    `begin` is what the run has trained before this call, `num_steps` the steps of the
+    whole run.
+    """
 
     run: schema.Config
     cache: records.PackedCache
@@ -33,15 +56,32 @@ class Setup:
     schedule: optax.Schedule
     blueprint: ts.Blueprint
     num_steps: int
+    begin: Progress
 
     @property
     def microbatch_size(self) -> int:
         """Rows that are computed together."""
         return self.run.train.batch_size // self.run.train.grad_accum_steps
 
+    @property
+    def stream(self) -> row_stream.RowStream:
+        """The rows that this call trains."""
+        return _stream(self.run, self.cache, self.begin)
 
-def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
+    def progress(self, step: int) -> Progress:
+        """What the run has trained once this call has done step number `step`."""
+        stream = self.stream
+        count = (step - self.begin.step) * self.run.train.batch_size
+        rows = stream.consumed(count)
+        return Progress(step, rows, stream.seed_at(rows), self.begin.skip)
+
+
+def prepare(
+    run: schema.Config, cache: records.PackedCache, *, begin: Progress | None = None
+) -> Setup:
     """Checks a config (sizes resolved) against the cache and the devices.
+
+    A run that goes on has trained `begin` already.
 
     Raises:
       InputError: the run can't be trained, said before anything slow starts.
@@ -54,7 +94,8 @@ def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
     mesh = mesh_lib.make_mesh(run.mesh)
     _check_same_everywhere(cache)
     _check_remat(run, mesh)
-    num_steps = _num_steps(run, cache)
+    begin = begin or Progress()
+    num_steps = _num_steps(run, cache, begin)
     dtype = run_folder.compute_dtype(run)
     implementation = attention.resolve(
         run.model.attention,
@@ -73,11 +114,18 @@ def prepare(run: schema.Config, cache: records.PackedCache) -> Setup:
         lr_multipliers=run.optimizer.lr_multipliers,
     )
     schedule = optimizer.schedule(run.optimizer, num_steps=num_steps)
-    setup = Setup(run, cache, mesh, schedule, blueprint, num_steps)
+    setup = Setup(run, cache, mesh, schedule, blueprint, num_steps, begin)
     mesh_lib.check_batch_size(
         mesh, setup.microbatch_size, field='train.batch_size / train.grad_accum_steps'
     )
     return setup
+
+
+def beginning_at(setup: Setup, begin: Progress) -> Setup:
+    """`setup`, made again if it is of a run that has trained another part."""
+    if begin == setup.begin:
+        return setup
+    return prepare(setup.run, setup.cache, begin=begin)
 
 
 def _check_remat(run: schema.Config, mesh: Mesh) -> None:
@@ -90,11 +138,30 @@ def _check_remat(run: schema.Config, mesh: Mesh) -> None:
         )
 
 
-def _num_steps(run: schema.Config, cache: records.PackedCache) -> int:
-    """The steps of the whole run, from `num_steps` or `num_epochs`."""
-    num_steps = run.train.num_steps or math.ceil(
-        run.train.num_epochs * cache.num_rows('train') / run.train.batch_size
+def rows_asked(run: schema.Config, cache: records.PackedCache) -> int:
+    """The rows of the stream in `train.num_epochs`; 0 where `num_steps` is set."""
+    return math.ceil(run.train.num_epochs * cache.num_rows('train'))
+
+
+def _stream(
+    run: schema.Config, cache: records.PackedCache, begin: Progress
+) -> row_stream.RowStream:
+    return row_stream.RowStream(
+        num_rows=cache.num_rows('train'),
+        seed=run.train.seed,
+        start=begin.rows,
+        begun_seed=begin.row_seed,
+        skip=begin.skip,
     )
+
+
+def _num_steps(run: schema.Config, cache: records.PackedCache, begin: Progress) -> int:
+    """The steps of the whole run: `num_steps`, or what the rows left make.
+
+    The last batch of `num_epochs` is filled with the next epoch's first rows.
+    """
+    left = _stream(run, cache, begin).left(rows_asked(run, cache))
+    num_steps = run.train.num_steps or begin.step + -(-left // run.train.batch_size)
     if num_steps > _MOST_STEPS:
         raise errors.InputError(
             f'train.num_steps={run.train.num_steps} and train.num_epochs='

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import math
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -94,6 +95,7 @@ def claim(
         go on from.
     """
     if not is_run(workdir):
+        setup = run_setup.beginning_at(setup, run_setup.Progress())
         source = _find_base(setup, workdir, None, base)
         if jax.process_index() == 0:
             files.write_text(workdir / run_folder.UNSAVED, _UNSAVED)
@@ -101,11 +103,11 @@ def claim(
     then = run_folder.read_run(workdir)
     source = _find_base(setup, workdir, then, base)
     now = _identity(setup, source)
-    changed = resume.changes(
-        then, now, run_folder.read_config(workdir), setup.run, allow_change=allow_change
-    )
+    config = run_folder.read_config(workdir)
+    changed = resume.changes(then, now, config, setup.run, allow_change=allow_change)
     newest, passed_over = newest_whole(workdir, then)
-    _check_length(workdir, newest.step, setup.num_steps, changed, allow_change)
+    setup = run_setup.beginning_at(setup, resume.progress(newest, config))
+    _check_length(setup, workdir, changed, allow_change)
     for line in changed:
         print(f'changed: {line}', flush=True)
     if jax.process_index() == 0:
@@ -119,6 +121,18 @@ def claim(
         'changes': then['changes'] + changed,
     }
     return Claim(setup, workdir, identity, newest), source
+
+
+def progress(workdir: pathlib.Path) -> run_setup.Progress:
+    """What the run in `workdir` has trained; nothing where no run is.
+
+    Raises:
+      InputError: there is a run, and no state of it to go on from.
+    """
+    if not (workdir / 'run.json').exists() or not is_run(workdir):
+        return run_setup.Progress()
+    newest, _ = newest_whole(workdir, run_folder.read_run(workdir))
+    return resume.progress(newest, run_folder.read_config(workdir))
 
 
 def is_run(workdir: pathlib.Path) -> bool:
@@ -199,13 +213,18 @@ def _pass_over(
 def _with_digests(
     setup: run_setup.Setup, workdir: pathlib.Path, run: dict[str, Any]
 ) -> dict[str, Any]:
-    """The run.json of an older version's run, with an id; its steps get digests."""
+    """The run.json of an older version's run, with an id.
+
+    Its steps get digests, and the rows that they had trained.
+    """
     config = run_folder.read_config(workdir)
     named = {**run, 'schema': run_folder.SCHEMA, 'id': run_folder.new_id()}
     if jax.process_index() == 0:
         steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
         for info in steps:
             if not info.problem:
+                rows = resume.progress(info, config).to_metadata()
+                info = dataclasses.replace(info, metadata={**info.metadata, **rows})
                 checkpoint.write_record(info.path, info, named['id'])
         source = setup.cache.path / run_folder.TOKENIZER  # it has the same fingerprint
         run_folder.copy_tokenizer(source, workdir)
@@ -263,21 +282,31 @@ def _find_base(
 
 
 def _check_length(
+    setup: run_setup.Setup,
     workdir: pathlib.Path,
-    done: int,
-    num_steps: int,
     changed: list[str],
     allow_change: list[str],
 ) -> None:
     """Raises InputError if the run is past its new end, or changes after its end."""
-    if done > num_steps:
+    train, begin = setup.run.train, setup.begin
+    if begin.step > setup.num_steps:
         raise errors.InputError(
-            f'{workdir} has done {done} steps already, and the config asks for '
-            f'{num_steps}; give train.num_steps={done} or more.'
+            f'{workdir} has done {begin.step} steps already, and the config asks for '
+            f'{setup.num_steps}; give train.num_steps={begin.step} or more.'
+        )
+    asked = run_setup.rows_asked(setup.run, setup.cache)
+    # The last batch of an epoch may hold rows of the next one.
+    if train.num_epochs and begin.rows - train.batch_size >= asked:
+        least = math.ceil(100 * begin.rows / setup.cache.num_rows('train')) / 100
+        raise errors.InputError(
+            f'{workdir} has trained {begin.rows} rows already, and train.num_epochs='
+            f'{train.num_epochs} asks for {asked}; give train.num_epochs={least} or '
+            'more.'
         )
     allowed = [line for line in changed if line.split(':')[0] in allow_change]
-    if done == num_steps and allowed:
+    if begin.step == setup.num_steps and allowed:
+        longer = 'train.num_epochs' if train.num_epochs else 'train.num_steps'
         raise errors.InputError(
-            f'{workdir} has done all its {done} steps, so nothing would be trained '
-            f'with {"; ".join(allowed)}; raise train.num_steps too.'
+            f'{workdir} has done all its {begin.step} steps, so nothing would be '
+            f'trained with {"; ".join(allowed)}; raise {longer} too.'
         )

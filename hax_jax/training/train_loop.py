@@ -62,6 +62,7 @@ def train(
         claim, source = starting.claim(
             setup, workdir, base=base, allow_change=allow_change
         )
+        setup = claim.setup
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
                 workdir / run_folder.CHECKPOINTS,
@@ -90,6 +91,7 @@ def _loop(
 ) -> run_summary.Summary:
     settings, num_steps = setup.run.train, setup.num_steps
     start = done = int(state.step)
+    assert start == setup.begin.step  # else other rows would come next
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
     step = step_function(setup)
@@ -101,7 +103,7 @@ def _loop(
         if start == 0:
             past = between.before_training(state, past)
         if not reason:
-            batches = _batches(setup, start=start)
+            batches = _batches(setup)
             watch.lap('start')
             between.begin(state)
         while not reason:
@@ -170,15 +172,14 @@ def step_function(
     )
 
 
-def _batches(setup: run_setup.Setup, *, start: int) -> Iterator[train_step.Batch]:
+def _batches(setup: run_setup.Setup) -> Iterator[train_step.Batch]:
     settings = setup.run.train
     return input_pipeline.train_batches(
         setup.cache,
         sharding=mesh_lib.batch_sharding(setup.mesh),
         batch_size=settings.batch_size,
-        seed=settings.seed,
-        start_step=start,
-        num_steps=setup.num_steps,
+        stream=setup.stream,
+        num_batches=setup.num_steps - setup.begin.step,
         reader=setup.run.data.reader,
     )
 

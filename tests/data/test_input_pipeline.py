@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step); two real processes: test_multihost.py."""
+"""Batches as a function of seed and rows; two real processes: test_multihost.py."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding
 
 from hax_jax import errors, files
 from hax_jax.config import schema
-from hax_jax.data import input_pipeline, records
+from hax_jax.data import input_pipeline, records, row_stream
 from hax_jax.devices import mesh
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -55,8 +55,8 @@ def one_device() -> NamedSharding:
 def train(
     cache: records.PackedCache,
     *,
-    start_step: int = 0,
-    num_steps: int = 6,
+    start: int = 0,
+    num_batches: int = 6,
     batch_size: int = 4,
     seed: int = 0,
     reader: str = 'numpy',
@@ -66,9 +66,8 @@ def train(
         cache,
         sharding=sharding or one_device(),
         batch_size=batch_size,
-        seed=seed,
-        start_step=start_step,
-        num_steps=num_steps,
+        stream=row_stream.RowStream(cache.num_rows('train'), seed, start),
+        num_batches=num_batches,
         reader=reader,
     )
     return [{k: np.asarray(v) for k, v in batch.items()} for batch in batches]
@@ -85,94 +84,25 @@ def assert_equal(
             np.testing.assert_array_equal(one[name], other[name])
 
 
-# The order of rows
-
-
-def philox(key: tuple[int, int], num: int) -> list[int]:
-    """Philox4x64-10. Source: Salmon et al. 2011, "Parallel Random Numbers"."""
-    mask = 2**64 - 1
-    drawn: list[int] = []
-    for counter in range(1, num // 4 + 2):
-        x = [counter, 0, 0, 0]
-        k = list(key)
-        for _ in range(10):
-            p0, p1 = 0xD2E7470EE14C6C93 * x[0], 0xCA5A826395121157 * x[2]
-            x = [
-                (p1 >> 64) ^ x[1] ^ k[0],
-                p1 & mask,
-                (p0 >> 64) ^ x[3] ^ k[1],
-                p0 & mask,
-            ]
-            k = [(k[0] + 0x9E3779B97F4A7C15) & mask, (k[1] + 0xBB67AE8584CAA73B) & mask]
-        drawn += x
-    return drawn[:num]
-
-
-@pytest.mark.parametrize(('seed', 'epoch'), [(0, 0), (0, 3), (2**32 - 1, 1)])
-def test_an_epoch_is_in_the_order_of_philoxs_bits(seed: int, epoch: int) -> None:
-    bits = philox((seed, epoch), 50)
-    expected = sorted(range(50), key=lambda row: bits[row])
-    assert input_pipeline.permutation(seed, epoch, 50).tolist() == expected
-
-
-def test_each_epoch_and_each_seed_has_an_order_of_its_own() -> None:
-    orders = {
-        tuple(input_pipeline.permutation(seed, epoch, 20).tolist())
-        for seed in range(5)
-        for epoch in range(5)
-    }
-    assert len(orders) == 25
-    assert all(sorted(order) == list(range(20)) for order in orders)
-
-
-@pytest.mark.parametrize(('batch_size', 'num_rows'), [(4, 7), (8, 3), (5, 5), (3, 1)])
-def test_the_stream_is_one_permutation_after_the_other(
-    batch_size: int, num_rows: int
-) -> None:
-    stream = [
-        int(row)
-        for step in range(7 * num_rows)
-        for row in input_pipeline.train_rows(
-            seed=3, step=step, batch_size=batch_size, num_rows=num_rows
-        )
-    ]
-    expected = [
-        int(row)
-        for epoch in range(7 * batch_size)
-        for row in input_pipeline.permutation(3, epoch, num_rows)
-    ]
-    assert stream == expected
-    for epoch in range(7 * batch_size):  # nothing is dropped at an epoch's end
-        rows = stream[epoch * num_rows : (epoch + 1) * num_rows]
-        assert sorted(rows) == list(range(num_rows))
-
-
-def test_a_step_far_along_is_as_good_as_the_first() -> None:
-    step = 10**8
-    rows = input_pipeline.train_rows(seed=0, step=step, batch_size=4, num_rows=6)
-    places = range(4 * step, 4 * step + 4)
-    expected = [input_pipeline.permutation(0, p // 6, 6)[p % 6] for p in places]
-    assert rows.tolist() == expected
-
-
 # Batches
 
 
 def test_batches_are_the_rows_of_the_cache(cache: records.PackedCache) -> None:
     features = cache.features('train')
-    for step, batch in enumerate(train(cache)):
-        rows = input_pipeline.train_rows(seed=0, step=step, batch_size=4, num_rows=7)
+    for index, batch in enumerate(train(cache)):
+        rows = row_stream.RowStream(7, seed=0).batch(index, 4)
         for name in records.FEATURES:
             np.testing.assert_array_equal(batch[name], features[name][rows])
             wanted = np.float32 if name == 'loss_weights' else np.int32
             assert batch[name].dtype == wanted
 
 
-@pytest.mark.parametrize('start_step', [0, 1, 3, 5, 6])
+@pytest.mark.parametrize('done', [0, 1, 3, 5, 6])
 def test_resuming_gives_the_batches_of_the_run_that_was_never_stopped(
-    cache: records.PackedCache, start_step: int
+    cache: records.PackedCache, done: int
 ) -> None:
-    assert_equal(train(cache, start_step=start_step), train(cache)[start_step:])
+    again = train(cache, start=4 * done, num_batches=6 - done)
+    assert_equal(again, train(cache)[done:])
 
 
 def test_another_seed_gives_other_batches(cache: records.PackedCache) -> None:
@@ -183,16 +113,16 @@ def test_another_seed_gives_other_batches(cache: records.PackedCache) -> None:
 
 
 @pytest.mark.parametrize('batch_size', [4, 20])
-@pytest.mark.parametrize('start_step', [0, 2])
+@pytest.mark.parametrize('start', [0, 5])
 def test_tf_data_and_numpy_read_the_same_batches(
-    cache: records.PackedCache, batch_size: int, start_step: int
+    cache: records.PackedCache, batch_size: int, start: int
 ) -> None:
     pytest.importorskip('tensorflow')
     made = [
-        train(cache, batch_size=batch_size, start_step=start_step, reader=reader)
+        train(cache, batch_size=batch_size, start=start, reader=reader)
         for reader in ('numpy', 'tf_data')
     ]
-    assert len(made[0]) == 6 - start_step
+    assert len(made[0]) == 6
     assert_equal(*made)
 
 
@@ -280,13 +210,13 @@ import json, sys
 sys.modules['tensorflow'] = None  # importing it is an ImportError
 import jax, numpy as np
 from hax_jax.config import schema
-from hax_jax.data import input_pipeline, records
+from hax_jax.data import input_pipeline, records, row_stream
 from hax_jax.devices import mesh
 shape = schema.MeshConfig(data=2, fsdp=2, tensor=2)
 batches = input_pipeline.train_batches(
     records.open_cache(sys.argv[1]),
     sharding=mesh.batch_sharding(mesh.make_mesh(shape)),
-    batch_size=8, seed=0, start_step=0, num_steps=6, reader='numpy',
+    batch_size=8, stream=row_stream.RowStream(7, seed=0), num_batches=6, reader='numpy',
 )
 out = []
 for batch in batches:
@@ -337,9 +267,8 @@ def test_batches_are_on_their_devices(cache: records.PackedCache) -> None:
             cache,
             sharding=sharding,
             batch_size=4,
-            seed=0,
-            start_step=0,
-            num_steps=2,
+            stream=row_stream.RowStream(7, seed=0),
+            num_batches=2,
             reader='numpy',
         )
     )

@@ -31,7 +31,7 @@ run = tiny_runs.make_config(train__num_steps=int(sys.argv[4]))
 setup = run_setup.prepare(run, cache)
 shard = mesh.batch_sharding(setup.mesh)
 for step, batch in enumerate(input_pipeline.train_batches(
-    cache, sharding=shard, batch_size=8, seed=0, start_step=0, num_steps=40,
+    cache, sharding=shard, batch_size=8, stream=setup.stream, num_batches=40,
     reader='numpy',
 )):
     parts = {
