@@ -26,8 +26,9 @@ LIBRARY = {
     'watch': 'errors files json_lines config data model program',
     'runs': 'errors files digests config devices data model program formats',
     'evaluation': 'errors config devices data model runs',
+    'guards': 'errors devices model',
     'training': 'errors files json_lines config devices data model program formats '
-    'sampling watch runs evaluation',
+    'sampling watch runs evaluation guards',
     'benchmark': 'errors files config devices data model sampling watch runs '
     'evaluation training',
 }

@@ -183,6 +183,9 @@ class TrainConfig:
     tensorboard: bool = True  # scalars in <workdir>/tensorboard
     wandb_project: str = ''  # Weights & Biases; '' disables
     layer_metrics_every_steps: ranges.CountOrOff = 100  # norms by layer
+    # A step's gradients are computed twice and compared bit for bit, at a call's first
+    # step too: a device that computes wrongly stops the run. Holds gradients twice.
+    recheck_every_steps: ranges.CountOrOff = 0
     profile_steps: str = ''  # '10:13' traces from step 10 to step 13; '' disables
 
     def conflicts(self) -> Iterator[str]:

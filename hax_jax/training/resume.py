@@ -25,6 +25,7 @@ FREE = {
     'train.tensorboard',
     'train.wandb_project',
     'train.layer_metrics_every_steps',
+    'train.recheck_every_steps',
     'train.profile_steps',
     'data.path',
     'data.reader',

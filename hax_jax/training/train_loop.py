@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, run_folder
 from hax_jax.training import (
     between_steps,
@@ -95,6 +96,8 @@ def _loop(
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
     step = step_function(setup)
+    rechecks = settings.recheck_every_steps
+    recheck = recheck_of(setup) if rechecks else None
     reason = _why_stop(done, past, setup)
     with between_steps.BetweenSteps(
         setup, workdir, checkpoints, watch, start=start, late=not wait, track=not reason
@@ -103,7 +106,7 @@ def _loop(
         if start == 0:
             past = between.before_training(state, past)
         if not reason:
-            batches = _batches(setup)
+            batches = batches_of(setup)
             watch.lap('start')
             between.begin(state)
         while not reason:
@@ -117,6 +120,11 @@ def _loop(
                 between.report.note(
                     f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
                 )
+            if recheck and (done == start or (done + 1) % rechecks == 0):
+                jax.block_until_ready(state)
+                watch.lap('step')
+                recheck.check(done + 1, state, batch)
+                watch.lap('recheck')
             state, metrics = step(state, batch)
             done += 1
             if wait:
@@ -172,7 +180,26 @@ def step_function(
     )
 
 
-def _batches(setup: run_setup.Setup) -> Iterator[train_step.Batch]:
+def recheck_of(setup: run_setup.Setup) -> recheck_lib.Recheck:
+    """Computes a step's gradients twice; compiled when it is first used."""
+    settings, blueprint = setup.run.train, setup.blueprint
+    gradients = train_step.gradients_function(
+        blueprint,
+        grad_accum_steps=settings.grad_accum_steps,
+        seed=settings.seed,
+        z_loss=settings.z_loss,
+    )
+    moving, _ = blueprint.split_held(blueprint.state.params)
+    return recheck_lib.Recheck(
+        lambda state, batch: gradients(state, batch)[0],
+        mesh=setup.mesh,
+        state=blueprint.state,
+        parameters=moving,
+    )
+
+
+def batches_of(setup: run_setup.Setup) -> Iterator[train_step.Batch]:
+    """The batches of this call's steps."""
     settings = setup.run.train
     return input_pipeline.train_batches(
         setup.cache,

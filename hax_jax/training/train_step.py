@@ -45,25 +45,14 @@ def make_train_step(
     parameters = jax.tree.leaves(blueprint.split_held(blueprint.state.params)[0])
     is_rounded = any(leaf.dtype == jnp.bfloat16 for leaf in parameters)
 
-    loss_sum = functools.partial(_loss_sum, blueprint.model.graphdef, z_loss)
+    gradients = gradients_function(
+        blueprint, grad_accum_steps=grad_accum_steps, seed=seed, z_loss=z_loss
+    )
 
     def train_step(state: ts.TrainState, batch: Batch) -> tuple[ts.TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        grads, (mean_loss, extra) = gradients(state, batch)
         moving, held = blueprint.split_held(state.params)
-
-        gradients = functools.partial(
-            jax.grad(loss_sum, has_aux=True), moving, held, state.frozen
-        )
-        if grad_accum_steps == 1:
-            grads, (total, extra) = gradients(batch, key)
-        else:
-            grads, (total, extra) = _over_microbatches(
-                gradients, (moving, (0.0, 0.0)), batch, key, grad_accum_steps
-            )
         weight = jnp.sum(batch['loss_weights'])
-        scale = 1 / jnp.maximum(weight, 1e-6)
-        grads = jax.tree.map(lambda grad: grad.astype(jnp.float32) * scale, grads)
-
         updates, opt_state = blueprint.tx.update(grads, state.opt_state, moving)
         updates = optimizer.multiplied(updates, blueprint.factors)
         # A batch without weights moves nothing: not by decay or momentum either.
@@ -72,14 +61,14 @@ def make_train_step(
         params = nnx.merge_state(moved, held)
 
         metrics = {
-            'loss': total * scale,
+            'loss': mean_loss,
             'weight': weight,
             'tokens': jnp.sum(batch['segment_ids'] > 0).astype(jnp.float32),
             'grad_norm': optax.tree.norm(grads),
             'learning_rate': jnp.asarray(schedule(state.step), jnp.float32),
         }
         if z_loss:
-            metrics['z_loss'] = extra * scale
+            metrics['z_loss'] = extra
         if is_rounded:
             metrics['lost_updates'] = _lost_updates(moving, updates, moved)
         if with_layers:
@@ -93,6 +82,36 @@ def make_train_step(
         out_shardings=(state_shardings, mesh_lib.replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def gradients_function(
+    blueprint: ts.Blueprint, *, grad_accum_steps: int, seed: int, z_loss: float = 0.0
+) -> Callable[[ts.TrainState, Batch], tuple[Any, tuple[jax.Array, jax.Array]]]:
+    """(state, batch) -> (float32 gradients of what moves, (loss, z-loss's addend)).
+
+    All are of the mean over the weights of the batch. Not jitted.
+    """
+    loss_sum = functools.partial(_loss_sum, blueprint.model.graphdef, z_loss)
+
+    def gradients(
+        state: ts.TrainState, batch: Batch
+    ) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        moving, held = blueprint.split_held(state.params)
+        of_rows = functools.partial(
+            jax.grad(loss_sum, has_aux=True), moving, held, state.frozen
+        )
+        if grad_accum_steps == 1:
+            grads, (total, extra) = of_rows(batch, key)
+        else:
+            grads, (total, extra) = _over_microbatches(
+                of_rows, (moving, (0.0, 0.0)), batch, key, grad_accum_steps
+            )
+        scale = 1 / jnp.maximum(jnp.sum(batch['loss_weights']), 1e-6)
+        grads = jax.tree.map(lambda grad: grad.astype(jnp.float32) * scale, grads)
+        return grads, (total * scale, extra * scale)
+
+    return gradients
 
 
 def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:

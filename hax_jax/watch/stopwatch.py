@@ -13,7 +13,7 @@ _COMPILING = (
     '/jax/core/compile/jaxpr_to_mlir_module_duration',
     '/jax/core/compile/backend_compile_duration',
 )
-PARTS = ('start', 'compile', 'data', 'step', 'evaluation', 'checkpoint')
+PARTS = ('start', 'compile', 'data', 'step', 'recheck', 'evaluation', 'checkpoint')
 
 
 class Stopwatch:

@@ -111,6 +111,7 @@ def test_time_layers_and_profile_are_written_and_change_no_loss(
         train__layer_metrics_every_steps=3,
         train__log_every_steps=2,
         train__profile_steps='2:4',
+        train__recheck_every_steps=3,
     )
     printed = capfd.readouterr().out
     assert test_train_loop.bit_equal(
