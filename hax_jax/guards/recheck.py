@@ -94,12 +94,14 @@ class Recheck:
             'others: run on each alone to find it.'
         )
         return (
-            f'step {step}: its gradients were computed twice, and {counts.sum()} '
-            f'numbers differ on {", ".join(devices)}, in {named}. That hardware '
-            f'computes wrong numbers.{several * (len(devices) > 1)} The step was not '
-            f'applied and nothing of it was saved; {before}, so a checkpoint after '
-            'that may be wrong too. Run the same command on another machine: it goes '
-            'on from the last checkpoint.'
+            f'step {step}: its gradients were computed twice and are not the same on '
+            f'{", ".join(devices)}, in {counts.sum()} of the numbers of {named}. That '
+            'hardware computes wrong numbers.'
+            + several
+            * (len(devices) > 1)
+            + ' The step was not applied and nothing of it was saved; '
+            f'{before}, so a checkpoint after that may be wrong too. Run the same '
+            'command on another machine: it goes on from the last checkpoint.'
         )
 
 

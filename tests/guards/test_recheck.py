@@ -15,7 +15,6 @@ from hax_jax import errors
 from hax_jax.data import records
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.model import param_tree
-from hax_jax.runs import checkpoint
 from hax_jax.training import run_setup, train_loop
 from hax_jax.training import train_state as ts
 
@@ -47,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
 
 def twenty_flips(cache_path: str) -> None:
     """On a mesh: a healthy step, then a bit flipped twenty times; prints the errors."""
-    run = tiny_runs.make_config(model__n_layer=1, mesh__fsdp=2)
+    run = tiny_runs.make_config(model__n_layer=1, model__n_embd=8, mesh__fsdp=2)
     setup = run_setup.prepare(run, records.open_cache(cache_path))
     chance, said = random.Random(0), []
     with jax.set_mesh(setup.mesh):
@@ -80,17 +79,19 @@ def test_twenty_flipped_bits_of_twenty_are_found_and_named(
     assert len({name for name, _, _ in said}) > 5
     for name, device, error in said:
         assert error.startswith(
-            'step 200: its gradients were computed twice, and 1 numbers differ on '
-            f'device {device} (cpu) of process 0, in {name}. That hardware computes '
-            'wrong numbers. The step was not applied and nothing of it was saved; '
-            'step 100 was the last that gave the same bits'
+            'step 200: its gradients were computed twice and are not the same on '
+            f'device {device} (cpu) of process 0, in 1 of the numbers of {name}. That '
+            'hardware computes wrong numbers. The step was not applied and nothing of '
+            'it was saved; step 100 was the last that gave the same bits'
         )
 
 
 def test_a_device_that_errs_stops_the_run_and_nothing_of_the_step_is_saved(
     cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny_runs.make_config(model__n_layer=1, train__recheck_every_steps=4)
+    run = tiny_runs.make_config(
+        model__n_layer=1, model__n_embd=8, train__recheck_every_steps=4
+    )
     compute, calls = recheck_lib.Recheck.compute, []
 
     def erring(self: recheck_lib.Recheck, *arguments: object) -> object:
@@ -100,8 +101,8 @@ def test_a_device_that_errs_stops_the_run_and_nothing_of_the_step_is_saved(
         return flipped(out, random.Random(0))[0] if len(calls) == 4 else out
 
     monkeypatch.setattr(recheck_lib.Recheck, 'compute', erring)
-    with pytest.raises(errors.InputError, match=r'^step 4: .* differ on device'):
+    with pytest.raises(errors.InputError, match=r'^step 4: .* not the same on device'):
         tiny_runs.train(cache, tmp_path, run)
     assert all(row['step'] < 4 for row in tiny_runs.lines(tmp_path, 'train'))
-    with checkpoint.Checkpoints(tmp_path / 'checkpoints', read_only=True) as saved:
-        assert saved.steps() == []
+    saved = tmp_path / 'checkpoints'
+    assert [path.name for path in saved.iterdir()] == []
