@@ -105,6 +105,10 @@ def test_the_same_command_again_has_nothing_to_do(
 ) -> None:
     again = train(folder, done[0], *_ALL)
     assert again.returncode == 0, again.stderr
+    assert (
+        'goes on       6 steps (24 rows) are done, 0 steps (0 rows) are left'
+        in again.stdout
+    )
     assert 'continuing from step 6 of 6' in again.stdout
     assert 'packing' not in again.stdout
 
