@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import programs
 import pytest
+import test_rows
 import tiny_runs
 
 from hax_jax import errors
@@ -19,6 +20,7 @@ from hax_jax.training import run_setup, train_loop
 from hax_jax.training import train_state as ts
 
 ROOT = pathlib.Path(__file__).parents[2]
+PATHS = [ROOT / 'tests', *(ROOT / 'tests' / name for name in ('training', 'guards'))]
 
 
 def flipped(tree: Any, chance: random.Random) -> tuple[Any, str, str]:
@@ -70,7 +72,7 @@ def test_twenty_flipped_bits_of_twenty_are_found_and_named(
         '-c',
         f'import test_recheck; test_recheck.twenty_flips({str(cache.path)!r})',
         XLA_FLAGS='--xla_force_host_platform_device_count=4',
-        PYTHONPATH=f'{ROOT}:{ROOT}/tests:{pathlib.Path(__file__).parent}',
+        PYTHONPATH=':'.join(map(str, (ROOT, *PATHS))),
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
@@ -100,6 +102,7 @@ def test_a_device_that_errs_stops_the_run_and_nothing_of_the_step_is_saved(
         # Steps 1 and 4 are checked; the last of their four computations errs.
         return flipped(out, random.Random(0))[0] if len(calls) == 4 else out
 
+    test_rows.compute_little(monkeypatch)
     monkeypatch.setattr(recheck_lib.Recheck, 'compute', erring)
     with pytest.raises(errors.InputError, match=r'^step 4: .* not the same on device'):
         tiny_runs.train(cache, tmp_path, run)
