@@ -6,6 +6,7 @@ wrong bits both times is not found.
 Source: Dixit et al. 2021, "Silent Data Corruptions at Scale", arXiv:2102.11245.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,10 @@ class Recheck:
             compiler_options=_SAME_BITS,
         )
         self._differences = _differences_function(mesh, shardings)
+        self.bytes_on_a_device = 2 * sum(  # float32 gradients, held twice
+            4 * math.prod(leaf.sharding.shard_shape(leaf.shape))
+            for leaf in jax.tree.leaves(parameters)
+        )
         self._last_good: int | None = None
 
     def check(self, step: int, state: Any, batch: Any) -> None:
@@ -86,22 +91,24 @@ class Recheck:
         named = ', '.join(self._names[index] for index in where[:_MOST_NAMES])
         if len(where) > _MOST_NAMES:
             named += f' and {len(where) - _MOST_NAMES} more'
-        before = 'no earlier step of this call was rechecked'
+        doubt = 'No earlier step of this call was rechecked: the checkpoints'
         if self._last_good is not None:
-            before = f'step {self._last_good} was the last that gave the same bits'
-        several = (
-            ' Gradients are summed over devices, so one of these may have spoilt the '
-            'others: run on each alone to find it.'
-        )
+            doubt = (
+                f'Step {self._last_good} was the last that gave the same bits: later'
+            )
+            doubt += ' checkpoints'
+        several = ''
+        if len(devices) > 1:
+            several = (
+                ' Gradients are summed over devices, so one of these may have spoilt '
+                'the others: run on each alone to find it.'
+            )
         return (
             f'step {step}: its gradients were computed twice and are not the same on '
             f'{", ".join(devices)}, in {counts.sum()} of the numbers of {named}. That '
-            'hardware computes wrong numbers.'
-            + several
-            * (len(devices) > 1)
-            + ' The step was not applied and nothing of it was saved; '
-            f'{before}, so a checkpoint after that may be wrong too. Run the same '
-            'command on another machine: it goes on from the last checkpoint.'
+            f'hardware computes wrong numbers.{several} The step was not applied and '
+            f'nothing of it was saved. {doubt} may be wrong too. Run the same command '
+            'on another machine: it goes on from the last checkpoint.'
         )
 
 

@@ -119,6 +119,7 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
 def temporary_bytes(setup: run_setup.Setup) -> int:
     """The bytes that the compiled train step needs on a device beside its state.
 
+    Those of a recheck, which holds gradients twice, are added, at most.
     Compiles the step, which takes as long as it does when the run begins.
     """
     shape = (setup.run.train.batch_size, setup.run.data.seq_len)
@@ -130,7 +131,10 @@ def temporary_bytes(setup: run_setup.Setup) -> int:
     }
     with jax.set_mesh(setup.mesh):
         step = train_loop.step_function(setup).lower(setup.blueprint.state, batch)
-        return step.compile().memory_analysis().temp_size_in_bytes
+        needed = step.compile().memory_analysis().temp_size_in_bytes
+    if setup.run.train.recheck_every_steps:
+        needed += train_loop.recheck_of(setup).bytes_on_a_device
+    return needed
 
 
 def render(plan: Plan) -> str:

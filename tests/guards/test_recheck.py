@@ -84,7 +84,8 @@ def test_twenty_flipped_bits_of_twenty_are_found_and_named(
             'step 200: its gradients were computed twice and are not the same on '
             f'device {device} (cpu) of process 0, in 1 of the numbers of {name}. That '
             'hardware computes wrong numbers. The step was not applied and nothing of '
-            'it was saved; step 100 was the last that gave the same bits'
+            'it was saved. Step 100 was the last that gave the same bits: later '
+            'checkpoints may be wrong too.'
         )
 
 

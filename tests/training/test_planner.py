@@ -112,6 +112,8 @@ def test_a_steps_memory_is_the_compilers_own_figure() -> None:
     assert asked > 4 * planner.make_plan(setup).trainable_parameters
     assert temporary(remat='block') < 0.7 * asked
     assert temporary(grad_accum_steps=8) < 0.7 * asked
+    trained = planner.make_plan(setup).trainable_parameters
+    assert temporary(recheck_every_steps=5) == asked + 2 * 4 * trained
     text = planner.render(planner.make_plan(setup, temporary_bytes=123_400_000))
     assert 'and 123.4 MB for a step (gradients, activations, logits; xla att' in text
 
