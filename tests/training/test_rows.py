@@ -133,7 +133,7 @@ def test_three_epochs_have_each_row_once_over_batch_sizes_accumulation_and_devic
 
     def call(*, sizes: list[tuple[int, int]], **changes: object) -> dict[str, object]:
         nonlocal steps
-        steps += chance.randint(1, 3)
+        steps += chance.randint(2, 4)
         batch_size, accumulated = chance.choice(sizes)
         return {
             'train__num_steps': steps,
