@@ -4,9 +4,10 @@
         --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \\
         --workdir=runs/lora
 
-If Ctrl-C (exit code 130), SIGTERM (143) or train.max_minutes (75) stops the program, it
-saves first, and the same command continues the run. Exit code 0: the run has ended, at
-its last step or by train.patience.
+If Ctrl-C (exit code 130), SIGTERM (143), SIGHUP (129), SIGUSR1 (138) or
+train.max_minutes (75) stops the program, it saves first, and the same command continues
+the run; a second Ctrl-C ends it at once. Exit code 0: the run has ended, at its last
+step or by train.patience.
 """
 
 import dataclasses

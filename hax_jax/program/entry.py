@@ -27,8 +27,10 @@ def run(
     Anything else is a defect of ours and keeps its traceback.
     """
 
-    # Ends as Ctrl-C does, so that what is half-written goes; training saves first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # End as Ctrl-C does, so that what is half-written goes; training saves first.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
 
     def guarded(argv: list[str]) -> int | None:
         try:

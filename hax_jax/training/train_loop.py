@@ -139,6 +139,7 @@ def _loop(
             reason = _why_stop(done, past, setup) or stop
             if done % settings.checkpoint_every_steps == 0 or reason or is_best:
                 between.save(state, loss, past)
+        signals.doing = 'no step is left, saving'
         between.finish()
         summary = _summary(
             setup,

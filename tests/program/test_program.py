@@ -76,7 +76,13 @@ entry.run(main, positional=True)
 
 
 @pytest.mark.parametrize(
-    ('sent', 'code'), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 130)]
+    ('sent', 'code'),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGINT, 130),
+    ],
 )
 def test_a_program_that_is_ended_leaves_nothing_half_written(
     tmp_path: pathlib.Path, sent: signal.Signals, code: int
