@@ -309,3 +309,14 @@ def test_flatten_joins_names_by_dots() -> None:
 def test_the_config_imports_no_jax() -> None:
     code = "import sys, hax_jax.config.convert; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0
+
+
+def test_a_text_that_can_be_no_path_is_refused_by_its_field() -> None:
+    for section, values, said in (
+        ('data', {'path': 'a\0b'}, 'data.path='),
+        ('model', {'pretrained': '/tmp/\udcff'}, 'model.pretrained='),
+        ('lora', {'targets': ('attn\0',)}, 'lora.targets='),
+    ):
+        [problem] = convert.wrong_fields({section: values})
+        assert problem.startswith(said)
+        assert 'zero byte' in problem or 'not UTF-8 text' in problem

@@ -165,6 +165,8 @@ def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None
     ('text', 'message'),
     [
         ('def get_config(:', 'does not load: SyntaxError: '),
+        ('\nraise SystemExit(0)', 'does not load: line 2: SystemExit: 0'),
+        ("raise ValueError('a\\nb')", 'does not load: line 1: ValueError: a b. Mend'),
         ('import nothing_of_that_name', 'does not load: line 1: ModuleNotFoundError: '),
         ('\ndef get_config():\n  return 1 / 0', 'does not load: line 3: ZeroDivision'),
         ('draft = 1', 'has no function get_config()'),
