@@ -13,9 +13,10 @@ from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.guards import recheck as recheck_lib
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import checkpoint, disk_room, run_folder
 from hax_jax.training import (
     between_steps,
+    capacity,
     history,
     resume,
     run_setup,
@@ -60,13 +61,17 @@ def train(
                 starting.move_aside(workdir)
         if restart and jax.process_count() > 1:
             multihost_utils.sync_global_devices('restart')
+        capacity.check_disk(setup, workdir)
+        folder = workdir / run_folder.CHECKPOINTS
+        needed = capacity.checkpoint_bytes(setup.blueprint)
+        stack.enter_context(disk_room.named(folder, needed))
         claim, source = starting.claim(
             setup, workdir, base=base, allow_change=allow_change
         )
         setup = claim.setup
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
-                workdir / run_folder.CHECKPOINTS,
+                folder,
                 run_id=claim.identity['id'],
                 keep_last=settings.keep_last,
                 keep_best=settings.keep_best,

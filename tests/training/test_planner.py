@@ -4,9 +4,11 @@ import pathlib
 import programs
 import pytest
 
+from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import records
-from hax_jax.training import planner, run_setup
+from hax_jax.runs import disk_room
+from hax_jax.training import capacity, planner, run_setup
 
 ROOT = pathlib.Path(__file__).parents[2]
 # 2 layers of width 32, 4 heads, 64 places, 64 ids. Parameters by hand:
@@ -220,3 +222,27 @@ def test_the_longest_run_is_planned_at_once() -> None:
     # 2**31 - 1 steps of a checkpoint each would not fit into memory as a list.
     plan = make_plan(train={'num_steps': 2**31 - 1, 'checkpoint_every_steps': 1})
     assert (plan.scheduled_checkpoints, plan.best_checkpoints) == (2**31 - 1, 0)
+
+
+def test_a_run_that_its_disk_can_not_hold_is_refused_with_what_fits(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(train={'keep_last': 2, 'keep_best': 1, 'log_every_steps': 10})
+    setup = run_setup.prepare(run, make_cache(run.data.seq_len))
+    each = 12 * PARAMETERS + 8
+    # Saved at 4, 8 and 10, and at most at 3, 6, 9: of six, three are kept, one is new.
+    assert capacity.disk_bytes(setup) == 4 * each + 1000
+    monkeypatch.setattr(disk_room, 'free', lambda _: 4 * each + 1000)
+    capacity.check_disk(setup, tmp_path)
+    monkeypatch.setattr(disk_room, 'free', lambda _: 3 * each)
+    with pytest.raises(errors.InputError) as caught:
+        capacity.check_disk(setup, tmp_path)
+    assert str(caught.value) == (
+        f'the run needs 1.4 MB more on the disk of {tmp_path}: 4 checkpoints of 354.8 '
+        'kB at one time; 1.1 MB are free. Make room, or give a --workdir on another '
+        'disk, or keep 2 at most (train.keep_last=2, train.keep_best=1 now).'
+    )
+    # A run that goes on has some of them already.
+    (tmp_path / 'checkpoints' / '4').mkdir(parents=True)
+    (tmp_path / 'checkpoints' / '4' / 'data').write_bytes(b'0' * (each + 1000))
+    capacity.check_disk(setup, tmp_path)

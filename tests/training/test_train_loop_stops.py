@@ -4,6 +4,7 @@ import math
 import os
 import pathlib
 import pty
+import resource
 import signal
 
 import programs
@@ -13,9 +14,10 @@ import test_tracking
 import test_train_loop
 import tiny_runs
 
+from hax_jax import errors
 from hax_jax.data import records
-from hax_jax.runs import restore
-from hax_jax.training import run_summary, stopping
+from hax_jax.runs import disk_room, restore
+from hax_jax.training import capacity, run_summary, stopping
 from hax_jax.watch import metrics, stopwatch
 
 # Nothing moves, so the first evaluation stays the best one.
@@ -101,6 +103,48 @@ def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
             assert signals.reason(2, every=1) == 'signal'
             assert signals.number == sent
         assert signal.getsignal(sent) is before
+
+
+def test_a_save_that_the_disk_refuses_is_one_error_and_the_run_goes_on(
+    cache: records.PackedCache,
+    whole: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    test_train_loop.train(cache, tmp_path, **SHORT, train__max_minutes=1e-9)
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, most))  # under half a checkpoint
+    try:
+        with pytest.raises(errors.InputError) as caught:
+            test_train_loop.train(cache, tmp_path, **SHORT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+    folder = tmp_path / 'checkpoints'
+    message = str(caught.value)
+    assert message.startswith(
+        f'a checkpoint could not be written in {folder}: its disk or a limit of this '
+        'process takes no file of that size ('
+    )
+    assert message.endswith(
+        ' free); the steps there are [1]. Make room, and the same command goes on from '
+        'step 1.'
+    )
+    assert 'Traceback' not in capfd.readouterr().err
+    assert len(list(folder.glob('saving-*'))) == 1
+    last = test_train_loop.train(cache, tmp_path, **SHORT)
+    assert (last.step, last.reason) == (7, 'finished')
+    assert list(folder.glob('saving-*')) == []
+    assert test_train_loop.losses(tmp_path) == test_train_loop.losses(whole)
+
+
+def test_a_save_that_can_not_fit_does_not_begin(
+    cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, 'check_disk', lambda *_: None)
+    monkeypatch.setattr(disk_room, 'free', lambda _: 300_000)
+    with pytest.raises(errors.InputError, match=r'no room \(324\.1 kB needed, 300\.0 '):
+        test_train_loop.train(cache, tmp_path, **SHORT)
+    assert list((tmp_path / 'checkpoints').iterdir()) == []
 
 
 _BUSY = """
