@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -118,16 +119,23 @@ def aside(path: AnyPath, folder: AnyPath) -> pathlib.Path:
     return target
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# numpy and safetensors raise an OSError of words alone.
+_FULL_WORDS = re.compile(r'requested and \d+ written|No space left|os error 28')
+
+
 @contextlib.contextmanager
 def named(path: AnyPath) -> Iterator[None]:
     """Gives an error of a full disk the path, which a failed write does not have."""
     try:
         yield
     except OSError as error:
-        full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        if error.errno in full and error.filename is None:
-            error.filename = os.fspath(path)
-        raise
+        code = error.errno
+        if code is None and _FULL_WORDS.search(str(error)):
+            code = errno.ENOSPC
+        if code not in _FULL or error.filename is not None:
+            raise
+        raise OSError(code, os.strerror(code), os.fspath(path)) from error
 
 
 class LockedError(Exception):

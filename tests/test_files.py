@@ -176,3 +176,7 @@ def test_a_full_disk_is_told_with_the_path_that_the_system_leaves_out(
         with files.new_folder(tmp_path / 'c'), open(full, 'w') as file:
             file.write('a')
     assert names(tmp_path) == []
+    for words in ('28 requested and 16 written', 'I/O error: (os error 28)'):
+        with pytest.raises(OSError, match=r"\[Errno 28\].*: '/a/b'$"):  # noqa: SIM117
+            with files.named('/a/b'):
+                raise OSError(words)
