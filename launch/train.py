@@ -24,6 +24,7 @@ from hax_jax.devices import runtime
 from hax_jax.program import entry
 from hax_jax.runs import run_folder
 from hax_jax.training import (
+    capacity,
     planner,
     resume,
     run_setup,
@@ -68,10 +69,18 @@ def main() -> int:
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin)
-    needed = planner.temporary_bytes(setup) if _DRY_RUN.value else None
-    plan = planner.make_plan(setup, temporary_bytes=needed)
-    print(planner.render(plan), flush=True)
+    needed = None
+    try:
+        capacity.check_state(setup)
+        if _DRY_RUN.value:
+            needed = planner.temporary_bytes(setup)
+    finally:
+        plan = planner.make_plan(setup, temporary_bytes=needed)
+        print(planner.render(plan), flush=True)
     if _DRY_RUN.value:
+        capacity.check_step(setup, needed or 0, has_state=False)
+        if _WORKDIR.value:
+            capacity.check_disk(setup, workdir)
         plain = not sys.stdout.isatty()
         plot = schedule_plot.draw(
             setup.schedule, num_steps=setup.num_steps, plain=plain
@@ -120,4 +129,8 @@ def _quick(run: schema.Config) -> schema.Config:
 
 
 if __name__ == '__main__':
-    entry.run(main, prepare=shared_flags.CONFIG.check)
+    entry.run(
+        main,
+        prepare=shared_flags.CONFIG.check,
+        smaller='raise --config.train.grad_accum_steps, or give train.remat=block',
+    )

@@ -7,6 +7,7 @@ import re
 import select
 import shutil
 import signal
+import sys
 
 from hax_jax import errors
 
@@ -34,7 +35,11 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
         return f'error: {_of_the_system(error)}', 2
     if out_of_memory(error):
         said = ' '.join(str(error).split())[:200]
-        return f'error: out of memory ({said or "MemoryError"}); {smaller}.', 2
+        name = getattr(sys.modules['__main__'].__spec__, 'name', 'the program')
+        return (
+            f'error: {name} is out of memory ({said or "MemoryError"}); {smaller}.',
+            2,
+        )
     if isinstance(error, ValueError) and 'embedded null' in str(error):
         return 'error: a path has a zero byte in it; give another.', 2
     return None

@@ -62,9 +62,11 @@ def train(
         if restart and jax.process_count() > 1:
             multihost_utils.sync_global_devices('restart')
         capacity.check_disk(setup, workdir)
+        capacity.check_state(setup)
         folder = workdir / run_folder.CHECKPOINTS
         needed = capacity.checkpoint_bytes(setup.blueprint)
         stack.enter_context(disk_room.named(folder, needed))
+        stack.enter_context(capacity.told(setup))
         claim, source = starting.claim(
             setup, workdir, base=base, allow_change=allow_change
         )
@@ -122,6 +124,7 @@ def _loop(
                 _check_shift(batch)
                 step = train_step.compiled(step, state, batch)
                 needed = step.memory_analysis().temp_size_in_bytes
+                capacity.check_step(setup, needed, has_state=True)
                 between.report.note(
                     f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
                 )

@@ -143,7 +143,7 @@ def test_what_a_mistake_leads_to_is_not_reported_beside_it() -> None:
 def test_values_out_of_range_are_reported_together() -> None:
     assert problems('--config.lora.dropout=1', '--config.train.batch_size=0') == [
         'lora.dropout=1.0 is not accepted; use from 0.0 to under 1.0.',
-        'train.batch_size=0 is not accepted; use 1 or more.',
+        'train.batch_size=0 is not accepted; use from 1 to 1,048,576.',
     ]
 
 

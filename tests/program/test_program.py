@@ -82,7 +82,10 @@ entry.run(main, positional=True, smaller='lower --batch_size')
             "raise JaxRuntimeError('RESOURCE_EXHAUSTED: Out of\\n memory')",
             'memory (RES',
         ),
-        ('raise MemoryError', 'out of memory (MemoryError); lower --batch_size.'),
+        (
+            'raise MemoryError',
+            'the program is out of memory (MemoryError); lower --batch_size.',
+        ),
         ("open('a' * 300)", 'File name too long'),
         ('open(chr(0))', 'a path has a zero byte in it'),
         (
