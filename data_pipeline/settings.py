@@ -94,6 +94,9 @@ class SplitSettings:
     max_shared_ngrams: ranges.Share = 0.01
 
 
+MOST_COPIES = 1000  # of a pair in train
+
+
 @dataclasses.dataclass(frozen=True)
 class MixSettings:
     """How much of each source: 'reddit:advice=2.5', or 'reddit=2.5' of all forums."""
@@ -108,10 +111,11 @@ class MixSettings:
                 f'mix.caps={self.caps} is not accepted; use each source once with a '
                 "number of pairs, such as ('reddit=5000',)."
             )
-        if not _is_by_source(self.weights):
+        if not _is_by_source(self.weights, most=MOST_COPIES):
             yield (
                 f'mix.weights={self.weights} is not accepted; use each source once '
-                "with a number, such as ('chat=3', 'reddit:advice=0.5')."
+                f'with a number up to {MOST_COPIES:,}, such as '
+                "('chat=3', 'reddit:advice=0.5')."
             )
 
 
@@ -152,9 +156,11 @@ def by_source(given: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _is_by_source(given: tuple[str, ...], *, whole: bool = False) -> bool:
+def _is_by_source(
+    given: tuple[str, ...], *, whole: bool = False, most: float = math.inf
+) -> bool:
     try:
         numbers = by_source(given).values()
     except ValueError:
         return False
-    return not whole or all(number % 1 == 0 for number in numbers)
+    return all(each <= most and (not whole or each % 1 == 0) for each in numbers)

@@ -1,11 +1,13 @@
 """Files and folders written whole or not at all, by a temporary name; file locks."""
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
@@ -85,7 +87,8 @@ def new_folder(path: AnyPath, *, replace: bool = False) -> Iterator[pathlib.Path
     temporary = _beside(path)
     temporary.mkdir()
     try:
-        yield temporary
+        with named(path):
+            yield temporary
         for file in temporary.rglob('*'):
             _fsync_folder(file)
         if path.exists():
@@ -114,6 +117,25 @@ def aside(path: AnyPath, folder: AnyPath) -> pathlib.Path:
     target = next(folder / name for name in names if not (folder / name).exists())
     rename(path, target)
     return target
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# numpy and safetensors raise an OSError of words alone.
+_FULL_WORDS = re.compile(r'requested and \d+ written|No space left|os error 28')
+
+
+@contextlib.contextmanager
+def named(path: AnyPath) -> Iterator[None]:
+    """Gives an error of a full disk the path, which a failed write does not have."""
+    try:
+        yield
+    except OSError as error:
+        code = error.errno
+        if code is None and _FULL_WORDS.search(str(error)):
+            code = errno.ENOSPC
+        if code not in _FULL or error.filename is not None:
+            raise
+        raise OSError(code, os.strerror(code), os.fspath(path)) from error
 
 
 class LockedError(Exception):
@@ -158,7 +180,8 @@ def work_folder(path: AnyPath) -> Iterator[pathlib.Path]:
             elif left != lock:
                 left.unlink()
         try:
-            yield folder
+            with named(path):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -170,7 +193,7 @@ def _replacing(path: AnyPath) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
-        with open(temporary, 'w', encoding='utf-8', newline='') as file:
+        with named(path), open(temporary, 'w', encoding='utf-8', newline='') as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

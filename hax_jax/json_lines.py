@@ -100,8 +100,9 @@ class Log(contextlib.AbstractContextManager['Log']):
 
     def append_lines(self, lines: Iterable[str]) -> None:
         """Appends lines of JSON text; only a crash of the machine can lose them."""
-        self._file.write(''.join(line + '\n' for line in lines).encode())
-        self._file.flush()
+        with files.named(self.path):
+            self._file.write(''.join(line + '\n' for line in lines).encode())
+            self._file.flush()
         if time.monotonic() - self._synced >= self._sync_seconds:
             self.sync()
 

@@ -165,4 +165,8 @@ def _print(part: str, values: dict[str, Any]) -> None:
 
 
 if __name__ == '__main__':
-    entry.run(main, prepare=_prepare)
+    entry.run(
+        main,
+        prepare=_prepare,
+        smaller='lower --config.train.batch_size, or raise train.grad_accum_steps',
+    )

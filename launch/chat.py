@@ -57,4 +57,4 @@ def _check() -> None:
 
 
 if __name__ == '__main__':
-    entry.run(main)
+    entry.run(main, smaller='cut the model over devices with --tensor')

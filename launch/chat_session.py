@@ -60,6 +60,8 @@ class Session:
                         return
                 elif line.strip():
                     self._ask(line)
+            except BrokenPipeError:
+                raise  # nobody reads the answers any more
             except (errors.InputError, OSError) as error:
                 entry.say(f'error: {error}')
 

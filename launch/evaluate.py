@@ -180,4 +180,4 @@ def _score(rows: evaluation_rows.WithRows) -> scoring.Scored:
 
 
 if __name__ == '__main__':
-    entry.run(main)
+    entry.run(main, smaller='lower --batch_size or --seq_len')

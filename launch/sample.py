@@ -230,4 +230,6 @@ def _questions() -> list[prompts.Question]:
 
 
 if __name__ == '__main__':
-    entry.run(main)
+    entry.run(
+        main, smaller='lower --batch_size, or cut the model over devices with --tensor'
+    )

@@ -4,9 +4,10 @@
         --config.model.pretrained=/path/to/gpt2 --config.data.path=data/advice \\
         --workdir=runs/lora
 
-If Ctrl-C (exit code 130), SIGTERM (143) or train.max_minutes (75) stops the program, it
-saves first, and the same command continues the run. Exit code 0: the run has ended, at
-its last step or by train.patience.
+If Ctrl-C (exit code 130), SIGTERM (143), SIGHUP (129), SIGUSR1 (138) or
+train.max_minutes (75) stops the program, it saves first, and the same command continues
+the run; a second Ctrl-C ends it at once. Exit code 0: the run has ended, at its last
+step or by train.patience.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ from hax_jax.devices import runtime
 from hax_jax.program import entry
 from hax_jax.runs import run_folder
 from hax_jax.training import (
+    capacity,
     planner,
     resume,
     run_setup,
@@ -67,10 +69,18 @@ def main() -> int:
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin)
-    needed = planner.temporary_bytes(setup) if _DRY_RUN.value else None
-    plan = planner.make_plan(setup, temporary_bytes=needed)
-    print(planner.render(plan), flush=True)
+    needed = None
+    try:
+        capacity.check_state(setup)
+        if _DRY_RUN.value:
+            needed = planner.temporary_bytes(setup)
+    finally:
+        plan = planner.make_plan(setup, temporary_bytes=needed)
+        print(planner.render(plan), flush=True)
     if _DRY_RUN.value:
+        capacity.check_step(setup, needed or 0, has_state=False)
+        if _WORKDIR.value:
+            capacity.check_disk(setup, workdir)
         plain = not sys.stdout.isatty()
         plot = schedule_plot.draw(
             setup.schedule, num_steps=setup.num_steps, plain=plain
@@ -119,4 +129,8 @@ def _quick(run: schema.Config) -> schema.Config:
 
 
 if __name__ == '__main__':
-    entry.run(main, prepare=shared_flags.CONFIG.check)
+    entry.run(
+        main,
+        prepare=shared_flags.CONFIG.check,
+        smaller='raise --config.train.grad_accum_steps, or give train.remat=block',
+    )

@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
 _PATH = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
@@ -25,4 +26,15 @@ def run(
         text=True,
         timeout=240,
         check=False,
+    )
+
+
+def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """`python ARGUMENTS`, running; `options` are Popen's, by default with pipes."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': _PATH},
+        text=True,
+        **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **options},
     )

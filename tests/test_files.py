@@ -161,3 +161,22 @@ def test_what_is_no_json_object_is_named(
     (tmp_path / 'a.json').write_text(written)
     with pytest.raises(ValueError, match=named):
         files.read_json_object(tmp_path / 'a.json')
+
+
+def test_a_full_disk_is_told_with_the_path_that_the_system_leaves_out(
+    tmp_path: pathlib.Path,
+) -> None:
+    full = pathlib.Path('/dev/full')
+    if not full.is_char_device():
+        pytest.skip('there is no /dev/full to stand for a full disk')
+    with pytest.raises(OSError, match=r"\[Errno 28\].*: '/a/b'$"):  # noqa: SIM117
+        with files.named('/a/b'), open(full, 'w') as file:
+            file.write('a')
+    with pytest.raises(OSError, match=f"'{tmp_path}/c'$"):  # noqa: SIM117
+        with files.new_folder(tmp_path / 'c'), open(full, 'w') as file:
+            file.write('a')
+    assert names(tmp_path) == []
+    for words in ('28 requested and 16 written', 'I/O error: (os error 28)'):
+        with pytest.raises(OSError, match=r"\[Errno 28\].*: '/a/b'$"):  # noqa: SIM117
+            with files.named('/a/b'):
+                raise OSError(words)

@@ -178,3 +178,13 @@ def test_a_killed_writer_leaves_whole_rows_and_no_lock(tmp_path: pathlib.Path) -
             log.append([{'step': len(steps)}])
         assert [row['step'] for row in read(path)] == [*steps, len(steps)]
         path.unlink()
+
+
+def test_a_full_disk_is_told_with_the_path_of_the_log(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'log.jsonl'
+    path.symlink_to('/dev/full')
+    if not path.is_char_device():
+        pytest.skip('there is no /dev/full to stand for a full disk')
+    log = json_lines.Log(path).open()
+    with pytest.raises(OSError, match=f"'{path}'$"):
+        log.append([{'a': 1}])

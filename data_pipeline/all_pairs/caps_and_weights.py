@@ -53,6 +53,9 @@ def weigh(
     A weight is the source's times the pair's own (a merged file's OVERSAMPLE_WEIGHT,
     if `oversample`). 2.5 is two copies, and a third for the half of the pairs whose ids
     have the lower hashes; 0.5 keeps that half.
+
+    Raises:
+      InputError: a pair would have more than MOST_COPIES, or no pair is left.
     """
     weights = settings.by_source(chosen.weights)
     own = 'pairs.weight' if chosen.oversample else '1.0'
@@ -60,6 +63,17 @@ def weigh(
         f'WHEN {_is(name)} THEN {weights[name]!r}' for name in _sources_first(weights)
     )
     of_source = f'CASE {cases} ELSE 1.0 END' if cases else '1.0'
+    heaviest = store.rows(
+        f'SELECT {of_source} * {own} AS w, id FROM kept AS pairs JOIN home USING (grp) '
+        "WHERE split = 'train' ORDER BY w DESC, id LIMIT 1"
+    )
+    most, pair_id = next(heaviest, (0.0, ''))
+    if most > settings.MOST_COPIES:
+        raise errors.InputError(
+            f'pair {pair_id} would have {most:,.6g} copies in train, by mix.weights '
+            f'times its own weight; at most {settings.MOST_COPIES:,} are accepted: '
+            'lower the weight of its source, or set mix.oversample=false.'
+        )
     chance = "CAST('0x' || substr(sha256('mix' || id), 1, 8) AS UBIGINT)"
     store.sql.execute(
         'CREATE TABLE weighed AS SELECT ordinal, source, CAST(floor(w) AS BIGINT) + '

@@ -129,6 +129,21 @@ def wrong_fields(values: Mapping[str, Any], kind: type = schema.Config) -> list[
     return _read(values, kind)[1]
 
 
+def text_problem(text: str) -> str:
+    """Why a text can't be a path or a field; '' where it can.
+
+    The file system takes no zero byte. Bytes that are not UTF-8 reach Python as halves
+    of surrogate pairs, which no file of ours can hold.
+    """
+    if '\0' in text:
+        return 'has a zero byte in it; remove it.'
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return 'is not UTF-8 text; rename the file, or write the text as UTF-8.'
+    return ''
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """The nearest of `names`, by the whole name, its last part or its initials.
 
@@ -198,6 +213,9 @@ def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
         value = msgspec.convert(value, kind)
         if kind is float and not math.isfinite(value):
             raise ValueError(accepted)
+        for text in value if kind is tuple else [value]:
+            if isinstance(text, str) and text_problem(text):
+                raise ValueError(f'text: it {text_problem(text).rstrip(".")}')
         accepted = _description(field.type) or accepted
         return msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:

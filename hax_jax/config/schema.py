@@ -26,7 +26,9 @@ ACTIVATIONS = typing.get_args(Activation)
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     path: str = ''  # folder that data_pipeline.build made
-    seq_len: Annotated[int, msgspec.Meta(ge=8, description='8 or more')] = 1024
+    seq_len: Annotated[
+        int, msgspec.Meta(ge=8, le=ranges.MOST, description='from 8 to 1,048,576')
+    ] = 1024
     question_weight: ranges.Share = 0.0  # loss weight of their tokens; answers have 1
     long_answers: Literal['drop', 'split'] = 'drop'
     reader: Reader = 'tf_data'
@@ -43,19 +45,21 @@ class DataConfig:
 class TokenizerConfig:
     path: str = ''  # folder or hub name; '' the pretrained model's; 'train' makes one
     # The next two are of a SentencePiece model made by 'train'; it may have fewer ids.
-    vocab_size: Annotated[int, msgspec.Meta(ge=300, description='300 or more')] = 4096
+    vocab_size: Annotated[
+        int, msgspec.Meta(ge=300, le=ranges.MOST, description='from 300 to 1,048,576')
+    ] = 4096
     model_type: Literal['bpe', 'unigram', 'char'] = 'bpe'
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     pretrained: str = ''  # Hugging Face folder or hub name, or a run's workdir
-    n_layer: ranges.CountOrUnset = 0  # 0, as in the next three: the pretrained's
-    n_head: ranges.CountOrUnset = 0
-    n_embd: ranges.CountOrUnset = 0
-    n_positions: ranges.CountOrUnset = 0
-    n_inner: ranges.CountOrUnset = 0  # MLP's width; 0: the pretrained's, or 4 * n_embd
-    vocab_size: ranges.CountOrUnset = 0  # 0: the pretrained's, or the tokenizer's
+    n_layer: ranges.LayersOrUnset = 0  # 0, as in the next three: the pretrained's
+    n_head: ranges.SizeOrUnset = 0
+    n_embd: ranges.SizeOrUnset = 0
+    n_positions: ranges.SizeOrUnset = 0
+    n_inner: ranges.SizeOrUnset = 0  # MLP's width; 0: the pretrained's, or 4 * n_embd
+    vocab_size: ranges.SizeOrUnset = 0  # 0: the pretrained's, or the tokenizer's
     activation: Activation = 'gelu_new'
     layer_norm_epsilon: ranges.Positive = 1e-5
     tie_embeddings: bool = True
@@ -63,7 +67,7 @@ class ModelConfig:
     attn_pdrop: ranges.UnderOne = 0.0
     resid_pdrop: ranges.UnderOne = 0.0
     attention: Literal['auto', 'xla', 'blockwise', 'cudnn', 'splash'] = 'auto'
-    pad_vocab_to_multiple_of: ranges.Count = 1  # 128 on accelerators; export undoes it
+    pad_vocab_to_multiple_of: ranges.Size = 1  # 128 on accelerators; export undoes it
     scan_layers: bool = False  # one block compiled and looped over; generation never is
 
     @property
@@ -85,7 +89,7 @@ class ModelConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LoraConfig:
-    rank: ranges.CountOrOff = 0  # 0 disables: every parameter is trained
+    rank: ranges.SizeOrOff = 0  # 0 disables: every parameter is trained
     alpha: ranges.Positive = 32.0  # the update is scaled by alpha / rank
     rslora: bool = False  # scaled by alpha / sqrt(rank) instead, arXiv:2312.03732
     dora: bool = False  # learns each output's magnitude apart, arXiv:2402.09353
@@ -159,13 +163,13 @@ class OptimizerConfig:
 class TrainConfig:
     num_steps: ranges.CountOrUnset = 0  # exactly one of num_steps and num_epochs is set
     num_epochs: ranges.NumberOrUnset = 0.0
-    batch_size: ranges.Count = 8  # rows per step, over all devices
-    grad_accum_steps: ranges.Count = 1  # microbatches per step
+    batch_size: ranges.Size = 8  # rows per step, over all devices
+    grad_accum_steps: ranges.Size = 1  # microbatches per step
     seed: ranges.Seed = 0
     log_every_steps: ranges.Count = 10
     eval_every_steps: ranges.Count = 100
-    num_sample_questions: ranges.CountOrOff = 3  # answered at each evaluation
-    sample_max_new_tokens: ranges.Count = 256  # in each of these answers
+    num_sample_questions: ranges.SizeOrOff = 3  # answered at each evaluation
+    sample_max_new_tokens: ranges.Size = 256  # in each of these answers
     checkpoint_every_steps: ranges.Count = 500
     keep_last: ranges.Count = 2  # checkpoints
     keep_best: ranges.CountOrOff = 1  # checkpoints with the lowest validation loss
@@ -209,8 +213,8 @@ class TrainConfig:
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
     data: int = -1  # -1: all devices that the others leave
-    fsdp: ranges.Count = 1
-    tensor: ranges.Count = 1
+    fsdp: ranges.Size = 1
+    tensor: ranges.Size = 1
 
     def conflicts(self) -> Iterator[str]:
         if self.data < 1 and self.data != -1:
@@ -258,7 +262,7 @@ class Config:
 class SamplingConfig:
     """How text is drawn. temperature 0.0 is greedy; top_k 0 and top_p 1.0 disable."""
 
-    max_new_tokens: ranges.Count = 300
+    max_new_tokens: ranges.Size = 300
     temperature: Annotated[
         float, msgspec.Meta(ge=0, description='0.0 (greedy) or more')
     ] = 0.7

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hax_jax import errors, files, hub
-from hax_jax.config import schema
+from hax_jax.config import ranges, schema
 from hax_jax.data import text
 from hax_jax.formats import accounting, hf_tokenizer, model_card, weight_files
 from hax_jax.model import naming
@@ -92,7 +92,10 @@ def _config_problems(
     tied: Any,
 ) -> list[str]:
     accepted = (*schema.ACTIVATIONS, *_ACTIVATIONS)
-    wrong_sizes = {n: v for n, v in sizes.items() if type(v) is not int or v < 1}
+    most = dict.fromkeys(sizes, ranges.MOST) | {'n_layer': ranges.MOST_LAYERS}
+    wrong_sizes = {
+        n: v for n, v in sizes.items() if type(v) is not int or not 1 <= v <= most[n]
+    }
     found = []
     if values.get('model_type') != 'gpt2':
         found.append(f"model_type={values.get('model_type')!r}, not 'gpt2'")
@@ -103,7 +106,10 @@ def _config_problems(
         for name, only in _ONLY.items()
         if values.get(name, only) != only
     ]
-    found += [f'{n}={v!r}, not an integer from 1 on' for n, v in wrong_sizes.items()]
+    found += [
+        f'{n}={v!r}, not an integer from 1 to {most[n]:,}'
+        for n, v in wrong_sizes.items()
+    ]
     if type(epsilon) not in (int, float) or epsilon <= 0:
         found.append(f'layer_norm_epsilon={epsilon!r}, not a number over 0')
     if type(tied) is not bool:

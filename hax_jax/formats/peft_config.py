@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 from hax_jax import errors, files
+from hax_jax.config import ranges
 
 FILE = 'adapter_config.json'
 # Initialisations that leave the base as it is. The others (pissa, olora, corda, loftq,
@@ -43,8 +44,8 @@ def problems(values: dict[str, Any]) -> list[str]:
     found = []
     if values.get('peft_type') != 'LORA':
         found.append(f"peft_type={values.get('peft_type')!r}, not 'LORA'")
-    if type(rank) is not int or rank < 1:
-        found.append(f'r={rank!r}, not an integer from 1 on')
+    if type(rank) is not int or not 1 <= rank <= ranges.MOST:
+        found.append(f'r={rank!r}, not an integer from 1 to {ranges.MOST:,}')
     if type(alpha) not in (int, float) or not alpha > 0:
         found.append(f'lora_alpha={alpha!r}, not a number over 0')
     if type(dropout) not in (int, float) or not 0 <= dropout < 1:

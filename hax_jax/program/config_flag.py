@@ -107,10 +107,11 @@ class ConfigFlag:
             made = module.get_config(*([text] if colon else []))
         except errors.InputError:
             raise
-        except Exception as error:  # whatever a file may raise: the cause is in it
+        except (Exception, SystemExit) as error:  # the cause is in the file
+            said = ' '.join(str(error).split())  # of some errors, several lines
             raise errors.InputError(
                 f'--config={path} does not load: {_place(error, path)}'
-                f'{type(error).__name__}: {error}. Mend the file.'
+                f'{type(error).__name__}: {said}. Mend the file.'
             ) from error
         if not isinstance(made, ml_collections.ConfigDict):
             raise errors.InputError(
@@ -164,7 +165,7 @@ class ConfigFlag:
         return [argv[0], f'--config={file}', *overrides, *line.rest]
 
 
-def _place(error: Exception, path: str) -> str:
+def _place(error: BaseException, path: str) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
     return f'line {lines[-1]}: ' if lines else ''

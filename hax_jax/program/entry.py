@@ -1,13 +1,18 @@
 """How every program of this project starts and fails: one error, never a traceback."""
 
+import contextlib
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from absl import app, flags, logging
 
 from hax_jax import errors
-from hax_jax.program import early_ctrl_c
+from hax_jax.config import convert
+from hax_jax.program import early_ctrl_c, failures
+
+_SMALLER = 'give it smaller data or a smaller model'
 
 
 def run(
@@ -15,23 +20,34 @@ def run(
     *,
     prepare: Callable[[list[str]], list[str]] = list,
     positional: bool = False,
+    smaller: str = _SMALLER,
 ) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
 
     `prepare` turns the command line into the one that is parsed. With `positional`,
     `main` gets the list of arguments that are no flags, which may stand among the
-    flags; without, such an argument is an error.
+    flags; without, such an argument is an error. `smaller` says what to do when the
+    memory is not enough: 'lower --batch_size'.
 
-    A mistake of the user (`InputError`, a loss that is not finite, or a file that the
-    system refuses) is printed as one `error:` and exits with 2, Ctrl-C with 130.
-    Anything else is a defect of ours and keeps its traceback.
+    A mistake of the user (`InputError`, a loss that is not finite), a file that the
+    system refuses, a full disk or memory is printed as one `error:` and exits with 2,
+    Ctrl-C with 130; an output that nobody reads any more (`| head`) ends with 141 and
+    no word. Anything else is a defect of ours and keeps its traceback.
     """
 
-    # Ends as Ctrl-C does, so that what is half-written goes; training saves first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # End as Ctrl-C does, so that what is half-written goes; training saves first.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+    def parsed(argv: list[str]) -> list[str]:
+        with _explained(smaller):
+            _check_streams()
+            _check_text(argv)
+            return _parse(prepare, argv)
 
     def guarded(argv: list[str]) -> int | None:
-        try:
+        with _explained(smaller):
             early_ctrl_c.give_back()
             if len(argv) > 1 and not positional:
                 raise errors.InputError(
@@ -40,20 +56,8 @@ def run(
             if not flags.FLAGS['verbosity'].present:
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             return main(argv[1:]) if positional else main()
-        except (errors.InputError, FloatingPointError) as error:
-            say(f'error: {error}')
-            return 2
-        except OSError as error:
-            say(
-                f'error: {error}; give a path that this user may read or write, on a '
-                'disk that has room.'
-            )
-            return 2
-        except KeyboardInterrupt:
-            say('stopped by Ctrl-C')
-            return 130
 
-    app.run(guarded, flags_parser=lambda argv: _parse(prepare, argv))
+    app.run(guarded, flags_parser=parsed)
 
 
 def say(line: str) -> None:
@@ -61,14 +65,94 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def _explained(smaller: str) -> Iterator[None]:
+    """Ends the program with a failure's line and exit code, if it has these."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # what can't be written is an error, not lost at exit
+    except BaseException as error:
+        found = failures.explained(error, smaller=smaller)
+        if found is None:
+            raise
+        with contextlib.suppress(OSError):
+            if found[0]:
+                say(found[0])
+        _flush_or_drop()
+        sys.exit(found[1])
+
+
+def _flush_or_drop() -> None:
+    """Empties the buffers of the outputs, so that Python has nothing to do at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+
+
+def _check_streams() -> None:
+    """Makes the three standard streams safe to use.
+
+    A closed one is None, and its number goes to the next file that is opened, into
+    which libraries would then write their messages.
+
+    Raises:
+      InputError: standard output is closed.
+    """
+    has_output = sys.stdout is not None
+    for number, name, mode in (
+        (0, 'stdin', 'r'),
+        (1, 'stdout', 'w'),
+        (2, 'stderr', 'w'),
+    ):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115 (kept open)
+            if not _is_open(number):
+                os.dup2(stream.fileno(), number)
+            setattr(sys, name, stream)
+    if not has_output:
+        raise errors.InputError(
+            'standard output is closed; give it a file, a pipe or /dev/null.'
+        )
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name or an answer that the encoding does not have ends no program.
+        if stream.errors == 'strict':
+            stream.reconfigure(errors='backslashreplace')
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def _check_text(texts: list[str]) -> None:
+    """Raises InputError, naming each text that can be no name of a file."""
+    problems = [(text, convert.text_problem(text)) for text in texts]
+    found = [f'{text[:100]!r} {problem}' for text, problem in problems if problem]
+    if found:
+        raise errors.InputError('\n'.join(found))
+
+
 def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
     """absl's own parser, with an unknown or ill-typed flag reported in one line."""
     try:
         # ml_collections reads the overrides of a config from sys.argv itself.
         sys.argv[:] = prepare(argv)
-        return flags.FLAGS(sys.argv)
+        rest = flags.FLAGS(sys.argv)
     except (flags.Error, errors.InputError) as error:
-        say(f'error: {error}\nTry --help.')
-        sys.exit(2)
+        raise errors.InputError(f'{error}\nTry --help.') from error
     except SystemExit:  # after --help, which absl ends with 1
         sys.exit(0)
+    # A --flagfile can hold what a command line can't.
+    for value in flags.FLAGS.flag_values_dict().values():
+        listed = value if isinstance(value, list) else [value]
+        _check_text([each for each in listed if isinstance(each, str)])
+    return rest

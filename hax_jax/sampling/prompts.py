@@ -29,6 +29,7 @@ STANDARD_INPUT = '-'
 JSON_SUFFIXES = ('.jsonl', '.ndjson', '.json')
 MARKDOWN_SUFFIXES = ('.md', '.markdown')
 _MAX_PROBLEMS = 50  # lines of one message
+_MAX_CHARACTERS = 100_000  # of one letter: more than any GPT-2 has positions for
 _ID_DIGITS = 12
 _KEYS = ('id', 'question', 'prompt', 'seed', 'stem')
 
@@ -252,7 +253,17 @@ def _text_problem(text: str) -> str:
 
 
 def _checked(found: list[Question], problems: list[str], notes: list[str]) -> Questions:
-    """The questions, each with an id. Raises InputError if there are problems."""
+    """The questions, each with an id.
+
+    Raises:
+      InputError: there are problems, or a letter is too long to be one.
+    """
+    problems = problems + [
+        f'{question.place}: the letter has {len(question.text):,} characters; at most '
+        f'{_MAX_CHARACTERS:,} are read: shorten it, or part it into several.'
+        for question in found
+        if len(question.text) + len(question.stem) > _MAX_CHARACTERS
+    ]
     if problems:
         more = len(problems) - _MAX_PROBLEMS
         shown = problems[:_MAX_PROBLEMS] + [f'and {more:,} more.'] * (more > 0)

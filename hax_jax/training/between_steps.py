@@ -9,8 +9,8 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import param_tree
-from hax_jax.runs import checkpoint
-from hax_jax.training import eval_samples, history, run_setup, train_step
+from hax_jax.runs import checkpoint, disk_room
+from hax_jax.training import capacity, eval_samples, history, run_setup, train_step
 from hax_jax.training import train_state as ts
 from hax_jax.watch import (
     flops,
@@ -115,10 +115,15 @@ class BetweenSteps:
 
         Raises:
           FloatingPointError: the loss is not finite; nothing is saved.
+          InputError: the disk has no room for it; nothing is saved.
         """
         step = int(state.step)
         self.report.interval(step)
         self.report.flush()
+        self._checkpoints.wait()
+        disk_room.check(
+            self._checkpoints.folder, capacity.checkpoint_bytes(self._setup.blueprint)
+        )
         self._checkpoints.save(
             step,
             ts.checkpointed(state),

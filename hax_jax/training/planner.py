@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 
-from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import param_tree
-from hax_jax.training import optimizer, run_setup, train_loop
+from hax_jax.runs import disk_room
+from hax_jax.training import capacity, optimizer, run_setup, train_loop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Plan:
     best_checkpoints: int  # at most, beside the scheduled ones
     kept_checkpoints: int  # at most
     checkpoint_bytes: int
+    disk_bytes: int  # at most, while one more is saved
     parameter_bytes: int
     moment_bytes: int
     temporary_bytes: int | None
@@ -74,7 +75,7 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
     moving, held = blueprint.split_held(state.params)
     begin = setup.begin
     end = setup.progress(max(setup.num_steps, begin.step))
-    due, best = _checkpoint_counts(run.train, begin.step, setup.num_steps)
+    due, best = capacity.checkpoint_counts(run.train, begin.step, setup.num_steps)
     parameters = param_tree.named(state.params) | param_tree.named(state.frozen)
     return Plan(
         trainable_parameters=_count(moving),
@@ -93,13 +94,12 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
         loss_share=(counts['answer'] + prompt) / positions,
         scheduled_checkpoints=due,
         best_checkpoints=best,
-        kept_checkpoints=min(
-            run.train.keep_last + run.train.keep_best,
-            sum(_checkpoint_counts(run.train, 0, setup.num_steps)),
-        ),
-        checkpoint_bytes=_bytes(state.params) + _bytes(state.opt_state),
-        parameter_bytes=_local_bytes(state.params) + _local_bytes(state.frozen),
-        moment_bytes=_local_bytes(state.opt_state),
+        kept_checkpoints=capacity.kept_checkpoints(run.train, setup.num_steps),
+        checkpoint_bytes=capacity.checkpoint_bytes(blueprint),
+        disk_bytes=capacity.disk_bytes(setup),
+        parameter_bytes=capacity.bytes_on_a_device(state.params)
+        + capacity.bytes_on_a_device(state.frozen),
+        moment_bytes=capacity.bytes_on_a_device(state.opt_state),
         temporary_bytes=temporary_bytes,
         num_devices=mesh.size,
         platform=mesh.devices.flat[0].platform,
@@ -174,7 +174,8 @@ def render(plan: Plan) -> str:
         (
             'checkpoints',
             f'{checkpoints}, {plan.kept_checkpoints} of them kept at most, '
-            f'{_size(plan.checkpoint_bytes)} each',
+            f'{disk_room.size(plan.checkpoint_bytes)} each; the run takes up to '
+            f'{disk_room.size(plan.disk_bytes)} on disk',
         ),
         ('memory', _memory(plan)),
         *(('not split', line) for line in plan.undivided),
@@ -214,59 +215,21 @@ def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _memory(plan: Plan) -> str:
+    size = disk_room.size
     state = plan.parameter_bytes + plan.moment_bytes
     words = (
-        f'{_size(state)} a device for the state (parameters '
-        f'{_size(plan.parameter_bytes)}, moments {_size(plan.moment_bytes)})'
+        f'{size(state)} a device for the state (parameters '
+        f'{size(plan.parameter_bytes)}, moments {size(plan.moment_bytes)})'
     )
     if plan.temporary_bytes is None:
         return f"{words}; the step's own is known once it is compiled (--dry_run)"
-    total = _size(state + plan.temporary_bytes)
+    total = size(state + plan.temporary_bytes)
     return (
         f'{total} a device: {words.replace(" a device", "")}, and '
-        f'{_size(plan.temporary_bytes)} for a step (gradients, activations, logits; '
+        f'{size(plan.temporary_bytes)} for a step (gradients, activations, logits; '
         f'{plan.attention} attention)'
     )
 
 
-def _checkpoint_counts(
-    train: schema.TrainConfig, done: int, num_steps: int
-) -> tuple[int, int]:
-    """Scheduled checkpoints of the steps left, and those only a best evaluation adds.
-
-    Every N steps and at the last is ceil(num_steps / N) times, of which done // N are
-    behind.
-    """
-
-    def times(every: int) -> int:
-        return -(-num_steps // every) - done // every if done < num_steps else 0
-
-    saves, evaluations = train.checkpoint_every_steps, train.eval_every_steps
-    both = times(math.lcm(saves, evaluations))
-    return times(saves), times(evaluations) - both if train.keep_best else 0
-
-
 def _count(tree: Any) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
-def _bytes(tree: Any) -> int:
-    return sum(
-        math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)
-    )
-
-
-def _local_bytes(tree: Any) -> int:
-    """The bytes of an abstract tree that one device holds."""
-    return sum(
-        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(tree)
-    )
-
-
-def _size(count: int) -> str:
-    """1_500_000 -> '1.5 MB'."""
-    for unit, size in (('GB', 1e9), ('MB', 1e6)):
-        if count >= size:
-            return f'{count / size:.1f} {unit}'
-    return f'{count / 1e3:.1f} kB'

@@ -13,10 +13,10 @@ from jax.sharding import Mesh
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records, row_stream
+from hax_jax.devices import memory, runtime
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.devices import runtime
-from hax_jax.model import attention
-from hax_jax.runs import run_folder
+from hax_jax.model import attention, naming
+from hax_jax.runs import disk_room, run_folder
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
 
@@ -94,6 +94,7 @@ def prepare(
     mesh = mesh_lib.make_mesh(run.mesh)
     _check_same_everywhere(cache)
     _check_remat(run, mesh)
+    _check_parameters(run, mesh)
     begin = begin or Progress()
     num_steps = _num_steps(run, cache, begin)
     dtype = run_folder.compute_dtype(run)
@@ -126,6 +127,24 @@ def beginning_at(setup: Setup, begin: Progress) -> Setup:
     if begin == setup.begin:
         return setup
     return prepare(setup.run, setup.cache, begin=begin)
+
+
+def _check_parameters(run: schema.Config, mesh: Mesh) -> None:
+    """Raises InputError if the parameters alone do not fit: in a second, by their size.
+
+    Making the blueprint of a model of hundreds of blocks takes minutes.
+    """
+    free = memory.free(mesh.local_devices[0])
+    count = sum(map(math.prod, naming.parameter_shapes(run.model).values()))
+    needed = count * (2 if run.train.param_dtype == 'bfloat16' else 4)
+    needed //= mesh.shape['fsdp'] * mesh.shape['tensor']
+    if free is not None and needed > free:
+        raise errors.InputError(
+            f'the model has {count:,} parameters, {disk_room.size(needed)} on each '
+            f'device, and {disk_room.size(free)} are free; lower model.n_layer, '
+            'model.n_embd or model.vocab_size, or cut them over more devices with '
+            '--config.mesh.fsdp.'
+        )
 
 
 def _check_remat(run: schema.Config, mesh: Mesh) -> None:

@@ -78,7 +78,10 @@ def _why(summary: Summary) -> str:
 def _best(summary: Summary) -> list[str]:
     past, loss = summary.history, summary.best_validation_loss
     if past.best_loss is None:
-        return ['no validation loss yet: no evaluation was due']
+        line = 'no evaluation was due yet'
+        if past.loss_before is not None:
+            line += f'; before training the validation loss was {past.loss_before:.4f}'
+        return [line]
     lines = []
     if loss is not None:
         lines.append(f'best validation loss {loss:.4f} at step {summary.best_step}')

@@ -13,9 +13,10 @@ from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.guards import recheck as recheck_lib
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import checkpoint, disk_room, run_folder
 from hax_jax.training import (
     between_steps,
+    capacity,
     history,
     resume,
     run_setup,
@@ -60,13 +61,19 @@ def train(
                 starting.move_aside(workdir)
         if restart and jax.process_count() > 1:
             multihost_utils.sync_global_devices('restart')
+        capacity.check_disk(setup, workdir)
+        capacity.check_state(setup)
+        folder = workdir / run_folder.CHECKPOINTS
+        needed = capacity.checkpoint_bytes(setup.blueprint)
+        stack.enter_context(disk_room.named(folder, needed))
+        stack.enter_context(capacity.told(setup))
         claim, source = starting.claim(
             setup, workdir, base=base, allow_change=allow_change
         )
         setup = claim.setup
         checkpoints = stack.enter_context(
             checkpoint.Checkpoints(
-                workdir / run_folder.CHECKPOINTS,
+                folder,
                 run_id=claim.identity['id'],
                 keep_last=settings.keep_last,
                 keep_best=settings.keep_best,
@@ -117,6 +124,7 @@ def _loop(
                 _check_shift(batch)
                 step = train_step.compiled(step, state, batch)
                 needed = step.memory_analysis().temp_size_in_bytes
+                capacity.check_step(setup, needed, has_state=True)
                 between.report.note(
                     f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
                 )
@@ -139,6 +147,7 @@ def _loop(
             reason = _why_stop(done, past, setup) or stop
             if done % settings.checkpoint_every_steps == 0 or reason or is_best:
                 between.save(state, loss, past)
+        signals.doing = 'no step is left, saving'
         between.finish()
         summary = _summary(
             setup,

@@ -142,7 +142,10 @@ def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
 @pytest.mark.parametrize(
     ('name', 'value', 'accepted'),
     [
-        ('data.seq_len', 7, '8 or more'),
+        ('data.seq_len', 7, 'from 8 to 1,048,576'),
+        ('model.n_layer', 10**9, '0 (unset) to 512'),
+        ('model.n_embd', 2**20 + 1, '0 (unset) or up to 1,048,576'),
+        ('tokenizer.vocab_size', 10**9, 'from 300 to 1,048,576'),
         ('data.question_weight', 1.5, 'from 0.0 to 1.0'),
         ('data.long_answers', 'keep', "one of ('drop', 'split')"),
         ('data.reader', 'torch', "one of ('tf_data', 'numpy')"),
@@ -150,7 +153,7 @@ def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
         ('model.attention', 'flash', 'one of (' + "'auto', 'xla', 'blockwise'"),
         ('model.activation', 'silu', "one of ('gelu_new', 'gelu', 'relu')"),
         ('model.resid_pdrop', 1.0, 'from 0.0 to under 1.0'),
-        ('lora.rank', -1, '0 (off) or more'),
+        ('lora.rank', -1, '0 (off) or up to 1,048,576'),
         ('lora.alpha', 0.0, 'over 0.0'),
         ('optimizer.learning_rate', 0.0, 'over 0.0'),
         ('optimizer.final_learning_rate', -1.0, '0.0 (off) or more'),
@@ -163,7 +166,7 @@ def test_fields_and_sections_that_do_not_exist_are_named_together() -> None:
         ('train.remat', 'full', "one of ('none', 'block', 'dots')"),
         ('optimizer.b2', 1.0, 'from 0.0 to under 1.0'),
         ('optimizer.clip_norm', -1.0, '0.0 (off) or more'),
-        ('train.batch_size', 0, '1 or more'),
+        ('train.batch_size', 0, 'from 1 to 1,048,576'),
         ('train.seed', 2**32, 'from 0 to 2**32 - 1'),
         ('train.log_every_steps', 0, '1 or more'),
         ('train.keep_last', 0, '1 or more'),
@@ -247,7 +250,7 @@ def test_sampling_settings_are_checked_together() -> None:
     )
     wrong = {'max_new_tokens': 0, 'temperature': -1.0, 'top_p': 0.0, 'stop': ('',)}
     assert convert.problems(wrong, schema.SamplingConfig) == [
-        'max_new_tokens=0 is not accepted; use 1 or more.',
+        'max_new_tokens=0 is not accepted; use from 1 to 1,048,576.',
         'temperature=-1.0 is not accepted; use 0.0 (greedy) or more.',
         'top_p=0.0 is not accepted; use over 0.0 and up to 1.0 (off).',
         "stop=('',) is not accepted; use texts that are not empty and hold no U+FFFD.",
@@ -309,3 +312,14 @@ def test_flatten_joins_names_by_dots() -> None:
 def test_the_config_imports_no_jax() -> None:
     code = "import sys, hax_jax.config.convert; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, '-c', code], timeout=60).returncode == 0
+
+
+def test_a_text_that_can_be_no_path_is_refused_by_its_field() -> None:
+    for section, values, said in (
+        ('data', {'path': 'a\0b'}, 'data.path='),
+        ('model', {'pretrained': '/tmp/\udcff'}, 'model.pretrained='),
+        ('lora', {'targets': ('attn\0',)}, 'lora.targets='),
+    ):
+        [problem] = convert.wrong_fields({section: values})
+        assert problem.startswith(said)
+        assert 'zero byte' in problem or 'not UTF-8 text' in problem

@@ -317,6 +317,8 @@ def test_a_folder_without_weights_names_the_remedy(folder: pathlib.Path) -> None
         ({'tie_word_embeddings': 'no'}, "tie_word_embeddings='no'"),
         ({'activation_function': 'quick_gelu'}, "activation_function='quick_gelu'"),
         ({'n_layer': '2'}, "n_layer='2'"),
+        ({'n_layer': 10**9}, 'n_layer=1000000000, not an integer from 1 to 512'),
+        ({'vocab_size': 10**9}, 'vocab_size=1000000000, not an integer from 1 to 1,04'),
         ({'n_embd': 0}, 'n_embd=0'),
         ({'vocab_size': None}, 'vocab_size=None'),
         ({'n_head': 5}, 'n_embd=32 is not divisible by n_head=5'),

@@ -143,7 +143,7 @@ def test_what_a_mistake_leads_to_is_not_reported_beside_it() -> None:
 def test_values_out_of_range_are_reported_together() -> None:
     assert problems('--config.lora.dropout=1', '--config.train.batch_size=0') == [
         'lora.dropout=1.0 is not accepted; use from 0.0 to under 1.0.',
-        'train.batch_size=0 is not accepted; use 1 or more.',
+        'train.batch_size=0 is not accepted; use from 1 to 1,048,576.',
     ]
 
 
@@ -165,6 +165,8 @@ def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None
     ('text', 'message'),
     [
         ('def get_config(:', 'does not load: SyntaxError: '),
+        ('\nraise SystemExit(0)', 'does not load: line 2: SystemExit: 0'),
+        ("raise ValueError('a\\nb')", 'does not load: line 1: ValueError: a b. Mend'),
         ('import nothing_of_that_name', 'does not load: line 1: ModuleNotFoundError: '),
         ('\ndef get_config():\n  return 1 / 0', 'does not load: line 3: ZeroDivision'),
         ('draft = 1', 'has no function get_config()'),

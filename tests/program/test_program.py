@@ -56,6 +56,96 @@ def test_a_program_that_takes_none_says_so() -> None:
     assert run('--output=o', positional=False).stdout == 'None o\n'
 
 
+_FAILS = """
+import os, sys
+from hax_jax.program import entry
+from hax_jax import files
+
+
+class JaxRuntimeError(RuntimeError):
+    pass
+
+
+def main(arguments):
+    print('a line', 'Grüße' if len(arguments) > 1 else '')
+    exec(arguments[0])
+
+
+entry.run(main, positional=True, smaller='lower --batch_size')
+"""
+
+
+@pytest.mark.parametrize(
+    ('work', 'said'),
+    [
+        (
+            "raise JaxRuntimeError('RESOURCE_EXHAUSTED: Out of\\n memory')",
+            'memory (RES',
+        ),
+        (
+            'raise MemoryError',
+            'the program is out of memory (MemoryError); lower --batch_size.',
+        ),
+        ("open('a' * 300)", 'File name too long'),
+        ('open(chr(0))', 'a path has a zero byte in it'),
+        (
+            "files.write_text('/dev/full/x', '')",
+            "File exists: '/dev/full'; give a path",
+        ),
+        (
+            "raise OSError(28, 'Full', '/tmp/no/such')",
+            '/tmp/no/such can not be written: ',
+        ),
+    ],
+)
+def test_a_failure_of_the_machine_is_one_line(work: str, said: str) -> None:
+    done = programs.run('-c', _FAILS, work)
+    assert (done.returncode, done.stdout) == (2, 'a line \n')
+    assert done.stderr.startswith('error: ')
+    assert said in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('redirected', 'code', 'said'),
+    [
+        ('| true', 141, ''),
+        ('2>&1 | true', 141, ''),
+        ('>&-', 2, 'error: standard output is closed; give it a file, a pipe or '),
+        ('>/dev/full', 2, 'error: [Errno 28] No space left on device: a disk is full'),
+        ('2>&- <&-', 0, ''),
+    ],
+)
+def test_an_output_that_takes_nothing_ends_a_program_in_at_most_one_line(
+    redirected: str, code: int, said: str
+) -> None:
+    work = 'sys.stdin.isatty() or [print("x" * 99) for _ in range(9999)]'
+    line = f'"$0" -c "$1" "$2" {redirected}; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ['bash', '-c', line, sys.executable, _FAILS, work],
+        cwd=programs.ROOT,
+        env={**os.environ, 'PYTHONPATH': str(programs.ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count('\n') == bool(said)
+
+
+def test_a_text_that_no_encoding_or_file_holds_is_shown_or_refused() -> None:
+    shown = programs.run('-c', _FAILS, 'pass', 'more', PYTHONIOENCODING='ascii')
+    assert (shown.returncode, shown.stdout) == (0, 'a line Gr\\xfc\\xdfe\n')
+    refused = programs.run('-c', _FAILS, 'pass', os.fsdecode(b'/tmp/\xff'))
+    assert (refused.returncode, refused.stdout) == (2, '')
+    assert refused.stderr == (
+        "error: '/tmp/\\udcff' is not UTF-8 text; rename the file, or write the text "
+        'as UTF-8.\n'
+    )
+
+
 _SLOW = """
 import pathlib, signal, sys, time
 # A shell starts what is in its background without SIGINT, and its children too.
@@ -76,7 +166,13 @@ entry.run(main, positional=True)
 
 
 @pytest.mark.parametrize(
-    ('sent', 'code'), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 130)]
+    ('sent', 'code'),
+    [
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 138),
+        (signal.SIGINT, 130),
+    ],
 )
 def test_a_program_that_is_ended_leaves_nothing_half_written(
     tmp_path: pathlib.Path, sent: signal.Signals, code: int

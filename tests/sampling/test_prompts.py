@@ -218,3 +218,17 @@ def test_json_lines_of_one_file_may_be_prompts_of_another_run(
     assert found.notes == [
         f'{found.questions[0].place[:-2]}: ignored the fields sample, text.'
     ]
+
+
+def test_a_letter_that_is_no_letter_by_its_size_is_refused(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'letters.txt'
+    path.write_text('Why?\n---\n' + 'a' * 100_001)
+    with pytest.raises(errors.InputError) as caught:
+        prompts.read(str(path))
+    assert str(caught.value) == (
+        f'{path}:3: the letter has 100,001 characters; at most 100,000 are read: '
+        'shorten it, or part it into several.'
+    )
+    assert prompts.from_texts(['a' * 100_000]).questions

@@ -1,12 +1,16 @@
 import dataclasses
 import pathlib
+import re
 
 import programs
 import pytest
 
+from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import records
-from hax_jax.training import planner, run_setup
+from hax_jax.devices import memory
+from hax_jax.runs import disk_room
+from hax_jax.training import capacity, planner, run_setup
 
 ROOT = pathlib.Path(__file__).parents[2]
 # 2 layers of width 32, 4 heads, 64 places, 64 ids. Parameters by hand:
@@ -220,3 +224,103 @@ def test_the_longest_run_is_planned_at_once() -> None:
     # 2**31 - 1 steps of a checkpoint each would not fit into memory as a list.
     plan = make_plan(train={'num_steps': 2**31 - 1, 'checkpoint_every_steps': 1})
     assert (plan.scheduled_checkpoints, plan.best_checkpoints) == (2**31 - 1, 0)
+
+
+def test_a_run_that_its_disk_can_not_hold_is_refused_with_what_fits(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(train={'keep_last': 2, 'keep_best': 1, 'log_every_steps': 10})
+    setup = run_setup.prepare(run, make_cache(run.data.seq_len))
+    each = 12 * PARAMETERS + 8
+    # Saved at 4, 8 and 10, and at most at 3, 6, 9: of six, three are kept, one is new.
+    assert capacity.disk_bytes(setup) == 4 * each + 1000
+    monkeypatch.setattr(disk_room, 'free', lambda _: 4 * each + 1000)
+    capacity.check_disk(setup, tmp_path)
+    monkeypatch.setattr(disk_room, 'free', lambda _: 3 * each)
+    with pytest.raises(errors.InputError) as caught:
+        capacity.check_disk(setup, tmp_path)
+    assert str(caught.value) == (
+        f'the run needs 1.4 MB more on the disk of {tmp_path}: 4 checkpoints of 354.8 '
+        'kB at one time; 1.1 MB are free. Make room, or give a --workdir on another '
+        'disk, or keep 2 at most (train.keep_last=2, train.keep_best=1 now).'
+    )
+    # A run that goes on has some of them already.
+    (tmp_path / 'checkpoints' / '4').mkdir(parents=True)
+    (tmp_path / 'checkpoints' / '4' / 'data').write_bytes(b'0' * (each + 1000))
+    capacity.check_disk(setup, tmp_path)
+
+
+def test_a_state_that_does_not_fit_is_refused_with_what_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = run_setup.prepare(make_run(), make_cache(32))
+    state = 12 * PARAMETERS + 12  # a step and two counts of Adam beside it
+    assert capacity.state_bytes(setup) == state
+    for free, said in (
+        (state, ''),
+        (
+            state - 1,
+            'Give --config.optimizer.moment_dtype=bfloat16 (about 236.5 kB) or',
+        ),
+        (5 * PARAMETERS, 'Give --config.lora.rank=8 (about 124.2 kB).'),
+        (PARAMETERS, 'take a smaller model or data.seq_len, or more or larger devices'),
+    ):
+        monkeypatch.setattr(memory, 'free', lambda _, free=free: free)
+        if not said:
+            capacity.check_state(setup)
+            continue
+        with pytest.raises(errors.InputError, match=re.escape(said)) as caught:
+            capacity.check_state(setup)
+        assert str(caught.value).startswith('the state of the run needs 354.8 kB on ea')
+
+
+def test_the_accumulation_that_a_refusal_names_fits_when_it_is_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = {'n_layer': 1}
+    wide = make_run(model=small, train={'batch_size': 32})
+    setup = run_setup.prepare(wide, make_cache(32))
+    needed, state = planner.temporary_bytes(setup), capacity.state_bytes(setup)
+    free = state + needed // 2
+    monkeypatch.setattr(memory, 'free', lambda _: free)
+    with pytest.raises(errors.InputError) as caught:
+        capacity.check_step(setup, needed, has_state=False)
+    assert f'and {free / 1e6:.1f} MB are free' in str(caught.value)
+    named = re.search(r'--config.train.grad_accum_steps=(\d+)', str(caught.value))
+    accumulated = {'batch_size': 32, 'grad_accum_steps': int(named[1])}
+    finer = make_run(model=small, train=accumulated)
+    setup = run_setup.prepare(finer, make_cache(32))
+    capacity.check_step(setup, planner.temporary_bytes(setup), has_state=False)
+    # With the state on the device already, its bytes are not asked for twice.
+    monkeypatch.setattr(memory, 'free', lambda _: needed)
+    capacity.check_step(setup, needed, has_state=True)
+
+
+def test_a_model_of_absurd_size_is_refused_before_it_is_described(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, 'free', lambda _: 10**12)
+    run = make_run(model={'n_layer': 512, 'n_embd': 2**20})
+    with pytest.raises(errors.InputError, match='has 6,755,406,556,692,480 parameters'):
+        run_setup.prepare(run, make_cache(32))
+
+
+def test_out_of_memory_is_told_with_what_ran_and_what_to_type() -> None:
+    class JaxRuntimeError(RuntimeError):
+        pass
+
+    def evaluated() -> None:
+        raise JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory\nallocating 9 bytes')
+
+    setup = run_setup.prepare(make_run(train={'batch_size': 8}), make_cache(32))
+    with pytest.raises(errors.InputError) as caught, capacity.told(setup):
+        evaluated()
+    assert str(caught.value) == (
+        'the run was out of memory when it was evaluated, with 8 rows computed '
+        'together (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes). Try '
+        '--config.train.grad_accum_steps=2, or --config.train.remat=block '
+        '--config.model.scan_layers=true, or a smaller train.batch_size, or more '
+        'devices (--config.mesh.fsdp).'
+    )
+    with pytest.raises(JaxRuntimeError, match='INTERNAL'), capacity.told(setup):
+        raise JaxRuntimeError('INTERNAL: no')

@@ -93,3 +93,19 @@ def test_a_good_run_is_not_called_a_bad_one() -> None:
 def test_what_took_next_to_nothing_is_left_out_of_the_time() -> None:
     shown = run_summary.time_split({'compile': 0.4, 'step': 99.6})
     assert shown == '1m40s: step 100%'
+
+
+def test_without_an_evaluation_the_loss_before_training_is_not_denied() -> None:
+    for before, words in (
+        (
+            3.5,
+            'no evaluation was due yet; before training the validation loss was 3.50',
+        ),
+        (None, 'no evaluation was due yet'),
+    ):
+        past = history.History(loss_before=before)
+        shown = run_summary.render(
+            summary(reason='signal', stopped_by=2, history=past), WORKDIR
+        )
+        assert words in shown
+        assert 'no validation loss' not in shown

@@ -1,18 +1,23 @@
 """Why a run ends, where its time goes, and what it writes besides its loss."""
 
 import math
+import os
 import pathlib
+import pty
+import resource
 import signal
 
+import programs
 import pytest
 import test_metrics
 import test_tracking
 import test_train_loop
 import tiny_runs
 
+from hax_jax import errors
 from hax_jax.data import records
-from hax_jax.runs import restore
-from hax_jax.training import run_summary, stopping
+from hax_jax.runs import disk_room, restore
+from hax_jax.training import capacity, run_summary, stopping
 from hax_jax.watch import metrics, stopwatch
 
 # Nothing moves, so the first evaluation stays the best one.
@@ -89,12 +94,132 @@ def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
         assert signals.reason(1, every=1) == ''
     with stopping.Signals(max_minutes=60.0) as signals:
         assert signals.reason(1, every=1) == ''
-    with stopping.Signals(max_minutes=1e-9) as signals:
-        assert signals.reason(1, every=1) == 'max_minutes'
-        assert signals.number == 0
-        signal.raise_signal(signal.SIGTERM)
-        assert signals.reason(2, every=1) == 'signal'
-        assert signals.number == signal.SIGTERM
+    for sent in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
+        before = signal.getsignal(sent)
+        with stopping.Signals(max_minutes=1e-9) as signals:
+            assert signals.reason(1, every=1) == 'max_minutes'
+            assert signals.number == 0
+            signal.raise_signal(sent)
+            assert signals.reason(2, every=1) == 'signal'
+            assert signals.number == sent
+        assert signal.getsignal(sent) is before
+
+
+def test_a_save_that_the_disk_refuses_is_one_error_and_the_run_goes_on(
+    cache: records.PackedCache,
+    whole: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    test_train_loop.train(cache, tmp_path, **SHORT, train__max_minutes=1e-9)
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, most))  # under half a checkpoint
+    try:
+        with pytest.raises(errors.InputError) as caught:
+            test_train_loop.train(cache, tmp_path, **SHORT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+    folder = tmp_path / 'checkpoints'
+    message = str(caught.value)
+    assert message.startswith(
+        f'a checkpoint could not be written in {folder}: its disk or a limit of this '
+        'process takes no file of that size ('
+    )
+    assert message.endswith(
+        ' free); the steps there are [1]. Make room, and the same command goes on from '
+        'step 1.'
+    )
+    assert 'Traceback' not in capfd.readouterr().err
+    assert len(list(folder.glob('saving-*'))) == 1
+    last = test_train_loop.train(cache, tmp_path, **SHORT)
+    assert (last.step, last.reason) == (7, 'finished')
+    assert list(folder.glob('saving-*')) == []
+    assert test_train_loop.losses(tmp_path) == test_train_loop.losses(whole)
+
+
+def test_a_save_that_can_not_fit_does_not_begin(
+    cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, 'check_disk', lambda *_: None)
+    monkeypatch.setattr(disk_room, 'free', lambda _: 300_000)
+    with pytest.raises(errors.InputError, match=r'no room \(324\.1 kB needed, 300\.0 '):
+        test_train_loop.train(cache, tmp_path, **SHORT)
+    assert list((tmp_path / 'checkpoints').iterdir()) == []
+
+
+_BUSY = """
+import hashlib, os, signal, sys
+from hax_jax.training import stopping
+
+stopping._GRACE_SECONDS = 0.0
+with stopping.Signals() as signals:
+    if sys.argv[1] == 'begun':
+        signals.reason(1, every=1)
+    os.write(2, b'busy\\n')
+    # As XLA compiles: outside of Python, where no handler runs, without its lock.
+    hashlib.pbkdf2_hmac('sha256', b'', b'', int(sys.argv[2]))
+    os.write(2, b'back in Python\\n')
+    print(signals.reason(2, every=1), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ('at', 'sent', 'said'),
+    [
+        ('start', signal.SIGINT, 'finishing the first step (compiling comes before'),
+        ('begun', signal.SIGINT, 'finishing this step, then saving; again to stop now'),
+        ('begun', signal.SIGUSR1, 'SIGUSR1: finishing this step, then saving\n'),
+    ],
+)
+def test_a_signal_is_acknowledged_at_once_while_no_handler_can_run(
+    at: str, sent: signal.Signals, said: str
+) -> None:
+    with programs.start('-c', _BUSY, at, 3_000_000) as child:
+        assert child.stderr.readline() == 'busy\n'
+        child.send_signal(sent)
+        assert said in child.stderr.readline()
+        assert child.communicate(timeout=60) == ('signal\n', 'back in Python\n')
+
+
+def test_a_second_ctrl_c_ends_the_process_while_no_handler_can_run() -> None:
+    with programs.start('-c', _BUSY, 'start', 2**31 - 1) as child:
+        assert child.stderr.readline() == 'busy\n'
+        child.send_signal(signal.SIGINT)
+        assert 'Ctrl-C: ' in child.stderr.readline()
+        child.send_signal(signal.SIGINT)
+        assert child.communicate(timeout=60) == ('', 'stopped by Ctrl-C\n')
+        assert child.returncode == 130
+
+
+def test_a_run_whose_terminal_is_gone_goes_on_to_its_save() -> None:
+    ours, terminal = pty.openpty()
+    code = """
+import os, signal, time
+from hax_jax.training import stopping
+
+with stopping.Signals() as signals:
+    os.write(3, b'begun')
+    while not signals.reason(1, every=1):
+        time.sleep(0.01)
+    print('a line that would fail', flush=True)
+    os.write(3, b'saved')
+"""
+    heard, told = os.pipe()
+    child = programs.start(
+        '-c',
+        f'import os\nos.dup2({told}, 3)\n{code}',
+        stdout=terminal,
+        stderr=terminal,
+        pass_fds=[told],
+    )
+    os.close(told)
+    os.close(terminal)
+    assert os.read(heard, 5) == b'begun'
+    os.close(ours)  # the window is closed
+    child.send_signal(signal.SIGHUP)
+    assert child.wait(timeout=60) == 0
+    assert os.read(heard, 5) == b'saved'
+    os.close(heard)
 
 
 def test_time_layers_and_profile_are_written_and_change_no_loss(

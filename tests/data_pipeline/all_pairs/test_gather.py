@@ -25,6 +25,7 @@ from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import beam_map, prepare_batch
 from data_pipeline.reading import inputs, reader
 from hax_jax import errors
+from hax_jax.config import convert
 from hax_jax.data import records
 
 SHARES = {'train': 0.6, 'validation': 0.2, 'test': 0.2}
@@ -224,6 +225,21 @@ def test_weights_repeat_pairs_of_train_alone() -> None:
             caps_and_weights.weigh(store, off)['chat']['after']
             < 2 * account['chat']['before']
         )
+
+
+def test_a_weight_that_would_fill_the_disk_is_refused() -> None:
+    with pytest.raises(errors.InputError, match='use each source once with a number'):
+        convert.from_dict({'mix': {'weights': ('chat=1e9',)}}, settings.Settings)
+    chosen = settings.MixSettings(weights=('chat=1000',))
+    for weight, copies in ((1e300, r'1e\+303'), (1.5, '1,500')):
+        pairs = [pair(i, source='chat', weight=weight) for i in range(20)]
+        with (
+            stores.filled(pairs, settings.DuplicateSettings(near=False)) as store,
+            pytest.raises(errors.InputError, match=f'would have {copies} copies'),
+        ):
+            components.join(store)
+            split.assign(store, shares=SHARES)
+            caps_and_weights.weigh(store, chosen)
 
 
 def test_a_source_that_is_not_there_is_named_with_those_that_are() -> None:

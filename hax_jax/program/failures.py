@@ -1,0 +1,81 @@
+"""A failure that is no defect of ours: one line for the user, and an exit code."""
+
+import errno
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import sys
+
+from hax_jax import errors
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_OUT_OF_MEMORY = re.compile(
+    r'RESOURCE_EXHAUSTED|Out of memory|out of memory|std::bad_alloc'
+)
+_XLA_ERRORS = ('JaxRuntimeError', 'XlaRuntimeError')  # this folder imports no JAX
+_STDOUT, _STDERR = 1, 2
+
+
+def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
+    """(the line, the exit code) of a failure that is no defect of ours; else None.
+
+    `smaller` says what makes the program need less memory. The line is '' for a reader
+    of the output that ended first, as `head` does: nobody is told.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 'stopped by Ctrl-C', 128 + signal.SIGINT
+    if isinstance(error, BrokenPipeError) and _reader_is_gone():
+        return '', 128 + signal.SIGPIPE
+    if isinstance(error, errors.InputError | FloatingPointError):
+        return f'error: {error}', 2
+    if isinstance(error, OSError):
+        return f'error: {_of_the_system(error)}', 2
+    if out_of_memory(error):
+        said = ' '.join(str(error).split())[:200]
+        name = getattr(sys.modules['__main__'].__spec__, 'name', 'the program')
+        return (
+            f'error: {name} is out of memory ({said or "MemoryError"}); {smaller}.',
+            2,
+        )
+    if isinstance(error, ValueError) and 'embedded null' in str(error):
+        return 'error: a path has a zero byte in it; give another.', 2
+    return None
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a device or this host had no memory left."""
+    if isinstance(error, MemoryError):
+        return True
+    is_xla = type(error).__name__ in _XLA_ERRORS
+    return is_xla and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def disk_is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def _of_the_system(error: OSError) -> str:
+    if not disk_is_full(error):
+        return f'{error}; give a path that this user may read or write.'
+    where = error.filename2 or error.filename
+    if where is None:
+        return f'{error}: a disk is full; make room, or write to another disk.'
+    folder = pathlib.Path(os.fsdecode(where)).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return (
+        f'{os.fsdecode(where)} can not be written: its disk is full '
+        f'({free / 1e6:,.1f} MB free); make room there, or name another disk.'
+    )
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output or error is a pipe that nobody reads any more."""
+    poll = select.poll()
+    for output in (_STDOUT, _STDERR):
+        poll.register(output, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -1,0 +1,252 @@
+"""What a run needs of disk and memory, against what there is, and what would fit.
+
+Figures of a setting that was not compiled are estimates; messages say "about".
+"""
+
+import contextlib
+import math
+import pathlib
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.devices import memory
+from hax_jax.program import failures
+from hax_jax.runs import disk_room, run_folder
+from hax_jax.training import run_setup
+from hax_jax.training import train_state as ts
+
+_SURE = 0.95  # of the free memory, for an estimate to count as one that fits
+_AT = {  # what was running, by the function that ran out of memory
+    'first_state': 'its state was made',
+    'compiled': 'its step was compiled',
+    'evaluated': 'it was evaluated',
+    'save': 'it was saved',
+}
+_LOGGED_BYTES = 1000  # a logged step in metrics.jsonl and TensorBoard, about
+
+
+def checkpoint_counts(
+    train: schema.TrainConfig, done: int, num_steps: int
+) -> tuple[int, int]:
+    """Scheduled checkpoints of the steps left, and those only a best evaluation adds.
+
+    Every N steps and at the last is ceil(num_steps / N) times, of which done // N are
+    behind.
+    """
+
+    def times(every: int) -> int:
+        return -(-num_steps // every) - done // every if done < num_steps else 0
+
+    saves, evaluations = train.checkpoint_every_steps, train.eval_every_steps
+    both = times(math.lcm(saves, evaluations))
+    return times(saves), times(evaluations) - both if train.keep_best else 0
+
+
+def kept_checkpoints(train: schema.TrainConfig, num_steps: int) -> int:
+    """The checkpoints of a run that are on disk at one time, at most."""
+    return min(
+        train.keep_last + train.keep_best, sum(checkpoint_counts(train, 0, num_steps))
+    )
+
+
+def checkpoint_bytes(blueprint: ts.Blueprint) -> int:
+    return bytes_of(blueprint.state.params) + bytes_of(blueprint.state.opt_state)
+
+
+def bytes_of(tree: Any) -> int:
+    return sum(
+        math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)
+    )
+
+
+def bytes_on_a_device(tree: Any) -> int:
+    """The bytes of an abstract tree that one device holds."""
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )
+
+
+def disk_bytes(setup: run_setup.Setup) -> int:
+    """The most that a run has on its disk: while one more checkpoint is saved."""
+    logged = setup.num_steps // setup.run.train.log_every_steps
+    each = checkpoint_bytes(setup.blueprint)
+    return _checkpoints_at_once(setup) * each + logged * _LOGGED_BYTES
+
+
+def check_disk(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
+    """Raises InputError if the disk of `workdir` can't hold the run's checkpoints."""
+    checkpoints = workdir / run_folder.CHECKPOINTS
+    there = sum(p.stat().st_size for p in checkpoints.rglob('*') if p.is_file())
+    free = disk_room.free(workdir)
+    needed, each = disk_bytes(setup), checkpoint_bytes(setup.blueprint)
+    if needed - there <= free:
+        return
+    train = setup.run.train
+    fits = (free + there) // each - 1
+    now = kept_checkpoints(train, setup.num_steps)
+    remedy = ''
+    if 1 <= fits < now:
+        remedy = (
+            f', or keep {fits} at most (train.keep_last={train.keep_last}, '
+            f'train.keep_best={train.keep_best} now)'
+        )
+    raise errors.InputError(
+        f'the run needs {disk_room.size(needed - there)} more on the disk of {workdir}:'
+        f' {_checkpoints_at_once(setup)} checkpoints of {disk_room.size(each)} at one '
+        f'time; {disk_room.size(free)} are free. Make room, or give a --workdir on '
+        f'another disk{remedy}.'
+    )
+
+
+def _checkpoints_at_once(setup: run_setup.Setup) -> int:
+    """At most, while one more is saved than is kept."""
+    kept = kept_checkpoints(setup.run.train, setup.num_steps)
+    return min(kept + 1, sum(checkpoint_counts(setup.run.train, 0, setup.num_steps)))
+
+
+def state_bytes(setup: run_setup.Setup) -> int:
+    """Bytes of parameters and moments on one device."""
+    return bytes_on_a_device(setup.blueprint.state)
+
+
+def check_state(setup: run_setup.Setup) -> None:
+    """Raises InputError, before it is made, if the state does not fit a device."""
+    free, needed = _free(setup), state_bytes(setup)
+    if free is None or needed <= free:
+        return
+    run, state = setup.run, setup.blueprint.state
+    parameters = bytes_on_a_device(state.params) + bytes_on_a_device(state.frozen)
+    moments = bytes_on_a_device(state.opt_state)
+    options = _more_sharded(setup, needed, 0)
+    if run.optimizer.moment_dtype != 'bfloat16':
+        options.append(('optimizer.moment_dtype=bfloat16', parameters + moments / 2))
+    if not run.lora.rank:
+        options.append(('lora.rank=8', 1.05 * parameters))
+    raise errors.InputError(
+        f'the state of the run needs {disk_room.size(needed)} on each device '
+        f'(parameters {disk_room.size(parameters)}, moments {disk_room.size(moments)}),'
+        f' and {disk_room.size(free)} are free. {_remedy(options, free)}'
+    )
+
+
+def check_step(
+    setup: run_setup.Setup, temporary_bytes: int, *, has_state: bool
+) -> None:
+    """Raises InputError if the compiled step does not fit a device beside its state.
+
+    `has_state` says that the state is on the devices already.
+    """
+    free, state = _free(setup), state_bytes(setup)
+    if free is None:
+        return
+    free += state * has_state
+    if state + temporary_bytes <= free:
+        return
+    raise errors.InputError(
+        f'a step needs {disk_room.size(state + temporary_bytes)} on each device (state '
+        f'{disk_room.size(state)}, gradients and activations '
+        f'{disk_room.size(temporary_bytes)}), and {disk_room.size(free)} are free. '
+        + _remedy(_smaller_steps(setup, temporary_bytes), free)
+    )
+
+
+@contextlib.contextmanager
+def told(setup: run_setup.Setup) -> Iterator[None]:
+    """Turns running out of memory while training into one InputError."""
+    try:
+        yield
+    except Exception as error:
+        if not failures.out_of_memory(error):
+            raise
+        frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        at = next((_AT[n] for n in reversed(frames) if n in _AT), 'a step was computed')
+        said = ' '.join(str(error).split())[:200] or 'MemoryError'
+        steps = [f'train.grad_accum_steps={k}' for k in _finer(setup)[:1]]
+        more = [*steps, *_remat(setup), 'a smaller train.batch_size']
+        raise errors.InputError(
+            f'the run was out of memory when {at}, with {setup.microbatch_size} rows '
+            f'computed together ({said}). Try '
+            + ', or '.join(f'--config.{each}' if '=' in each else each for each in more)
+            + ', or more devices (--config.mesh.fsdp).'
+        ) from error
+
+
+def _free(setup: run_setup.Setup) -> int | None:
+    return memory.free(setup.mesh.local_devices[0])
+
+
+def _smaller_steps(
+    setup: run_setup.Setup, temporary_bytes: int
+) -> list[tuple[str, float]]:
+    """Settings with less in memory, each with the bytes that it needs, about.
+
+    Activations are proportional to the rows computed together; with accumulation
+    there is a second set of gradients. Recomputing blocks keeps each block's input and
+    the activations of one block.
+    """
+    run, state = setup.run, state_bytes(setup)
+    moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
+    gradients = bytes_on_a_device(moving)
+    now = run.train.grad_accum_steps
+    activations = max(0, temporary_bytes - gradients * (1 + (now > 1)))
+    options = [
+        (f'train.grad_accum_steps={k}', state + 2 * gradients + activations * now / k)
+        for k in _finer(setup)
+    ]
+    model = run.model
+    rows = setup.microbatch_size / (setup.mesh.shape['data'] * setup.mesh.shape['fsdp'])
+    inputs = 4 * rows * run.data.seq_len * model.n_embd * model.n_layer
+    recomputed = state + temporary_bytes - activations * (1 - 2 / model.n_layer)
+    options += [(name, recomputed + inputs) for name in _remat(setup)]
+    return options + _more_sharded(setup, state, temporary_bytes)
+
+
+def _finer(setup: run_setup.Setup) -> list[int]:
+    """The numbers of microbatches over the present one that the mesh can share."""
+    train, mesh = setup.run.train, setup.mesh.shape
+    shares = train.grad_accum_steps, mesh['data'] * mesh['fsdp']
+    return [
+        k
+        for k in range(shares[0] + 1, train.batch_size // shares[1] + 1)
+        if train.batch_size % (k * shares[1]) == 0
+    ]
+
+
+def _remat(setup: run_setup.Setup) -> list[str]:
+    if setup.run.train.remat != 'none':
+        return []
+    on_cpu = setup.mesh.devices.flat[0].platform == 'cpu'
+    unrolled = on_cpu and not setup.run.model.scan_layers
+    scan = ' --config.model.scan_layers=true' if unrolled else ''
+    return [f'train.remat=block{scan}']
+
+
+def _more_sharded(
+    setup: run_setup.Setup, state: int, temporary_bytes: int
+) -> list[tuple[str, float]]:
+    """The state cut over all devices of the mesh's data axis, if it is not yet."""
+    data, fsdp = setup.mesh.shape['data'], setup.mesh.shape['fsdp']
+    if data == 1:
+        return []
+    return [(f'mesh.fsdp={data * fsdp}', state / data + temporary_bytes)]
+
+
+def _remedy(options: list[tuple[str, float]], free: int) -> str:
+    """What to type; of several numbers of one field, the first that fits."""
+    fitting: dict[str, str] = {}
+    for option, needed in options:
+        if option and needed <= _SURE * free:
+            text = f'--config.{option} (about {disk_room.size(int(needed))})'
+            fitting.setdefault(option.partition('=')[0], text)
+    if not fitting:
+        return (
+            'Neither accumulation, remat nor mesh makes it fit here: take a smaller '
+            'model or data.seq_len, or more or larger devices.'
+        )
+    return f'Give {" or ".join(fitting.values())}.'
