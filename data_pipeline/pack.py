@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from data_pipeline import dataset
-from hax_jax import errors, files
+from hax_jax import errors, files, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 
@@ -35,7 +35,9 @@ def load_tokenizer(
     )[:16]
     folder = pathlib.Path(data.path) / 'tokenizers' / key
     with files.locked(folder.with_suffix('.lock'), wait=True):
-        if not folder.exists():
+        if not (folder / text.SENTENCEPIECE_FILE).is_file():
+            if folder.exists():
+                print(f'{folder} has lost its {text.SENTENCEPIECE_FILE}', flush=True)
             print(f'training a SentencePiece tokenizer: {folder}', flush=True)
             texts = (
                 part
@@ -45,8 +47,9 @@ def load_tokenizer(
             model = text.train_sentencepiece(
                 texts, vocab_size=settings.vocab_size, model_type=settings.model_type
             )
-            with files.new_folder(folder) as new:
+            with files.new_folder(folder, replace=True) as new:
                 (new / text.SENTENCEPIECE_FILE).write_bytes(model)
+                sha256sums.write(new)
     return text.load_tokenizer(str(folder))
 
 
@@ -56,7 +59,8 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
     If several processes share a filesystem, one packs and the others wait.
 
     Raises:
-      InputError: there is no dataset, or no pair of a split fits.
+      InputError: there is no dataset, no pair of a split fits, or the folder of the key
+        has other rows.
     """
     manifest = dataset.read_manifest(data.path)
     what = {
@@ -73,6 +77,12 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
             _write(folder, data, tokenizer, what)
+    cache = records.open_cache(folder)
+    for name, value in what.items():
+        if cache.meta.get(name) != value:
+            raise cache.damaged(
+                f'its {name} is {cache.meta.get(name)!r}, and its key is of {value!r}'
+            )
     return folder
 
 

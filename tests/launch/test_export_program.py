@@ -121,6 +121,7 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
     assert f'{size:,} bytes  model.safetensors' in done.stdout
     assert sorted(path.name for path in out.iterdir()) == [
         'README.md',
+        'SHA256SUMS',
         'config.json',
         'generation_config.json',
         'model.safetensors',
@@ -174,6 +175,7 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
     adapter = tmp_path / 'adapter'
     assert sorted(path.name for path in adapter.iterdir()) == [
         'README.md',
+        'SHA256SUMS',
         'adapter_config.json',
         'adapter_model.safetensors',
         'tokenizer.json',
