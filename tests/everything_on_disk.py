@@ -54,16 +54,15 @@ class Unit:
 def make(folder: pathlib.Path, *, short: bool = False) -> list[Unit]:
     """Fills an empty folder, or finds in it what an earlier call made.
 
-    `short` leaves out the dataset, which needs TensorFlow, twins and what is much like
-    the rest.
+    `short` makes a run, its packed rows and its export alone.
     """
     world = _World(folder)
     if not (folder / 'made').exists():
         world.make(short=short)
         (folder / 'made').touch()
-    units = [world.full(), world.lora(), world.cache(), world.exported('hf')]
-    units += [world.adapter()]
+    units = [world.full(), world.cache(), world.exported('hf')]
     if not short:
+        units += [world.lora(), world.adapter()]
         units += [world.exported('merged'), world.exported('bpe')]
         units += [world.base(), world.base_run(), world.dataset()]
     return units
@@ -94,17 +93,20 @@ class _World:
             pairs = [answered_runs.pair(i) for i in numbers]
             answered_runs.write_cache(root / name, tokenizer, pairs)
             numbers = range(12, 26)
-        hax_jax.train(self.config, str(root / 'cache'), str(root / 'full'))
+        config = self.config
+        if short:
+            quiet = dataclasses.replace(config.train, num_sample_questions=0)
+            config = dataclasses.replace(config, train=quiet)
+        hax_jax.train(config, str(root / 'cache'), str(root / 'full'))
         export.write(str(root / 'full'), str(root / 'hf'), format='hf')
-        hax_jax.train(self.config_of('lora'), str(root / 'cache'), str(root / 'lora'))
-        export.write(str(root / 'lora'), str(root / 'peft'), format='peft')
         if not short:
             self._make_more()
 
     def _make_more(self) -> None:
         root = self.path
-        for name in ('full2', 'lora_on_run', 'lora2'):
+        for name in ('full2', 'lora', 'lora_on_run', 'lora2'):
             hax_jax.train(self.config_of(name), str(root / 'cache'), str(root / name))
+        export.write(str(root / 'lora'), str(root / 'peft'), format='peft')
         export.write(str(root / 'lora'), str(root / 'merged'), format='merged')
         export.write(str(root / 'full2'), str(root / 'hf2'), format='hf')
         export.write(str(root / 'lora2'), str(root / 'peft2'), format='peft')

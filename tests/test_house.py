@@ -25,8 +25,7 @@ LIBRARY = {
     'formats': 'errors files sha256sums hub config data model',
     'sampling': 'errors files json_lines config devices data model',
     'watch': 'errors files json_lines config data model program',
-    'runs': 'errors files digests sha256sums config devices data model program '
-    'formats',
+    'runs': 'errors files digests sha256sums config devices data model program formats',
     'evaluation': 'errors config devices data model runs',
     'guards': 'errors devices model',
     'training': 'errors files json_lines config devices data model program formats '
