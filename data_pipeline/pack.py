@@ -13,6 +13,7 @@ from hax_jax import errors, files, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 
+_MADE_FROM = 'made_from.json'
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
 
@@ -22,17 +23,19 @@ def load_tokenizer(
     """The tokenizer at `path`, or for 'train' SentencePiece on the train split.
 
     Trains it once and keeps it in `<data>/tokenizers/<key>/`.
+
+    Raises:
+      InputError: there is none at `path`, or the one of the key is damaged.
     """
     if path != 'train':
         return text.load_tokenizer(path)
     manifest = dataset.read_manifest(data.path)
-    key = records.sha256(
-        {
-            'train': manifest['splits']['train']['sha256'],
-            'vocab_size': settings.vocab_size,
-            'model_type': settings.model_type,
-        }
-    )[:16]
+    made_from = {
+        'train': manifest['splits']['train']['sha256'],
+        'vocab_size': settings.vocab_size,
+        'model_type': settings.model_type,
+    }
+    key = records.sha256(made_from)[:16]
     folder = pathlib.Path(data.path) / 'tokenizers' / key
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not (folder / text.SENTENCEPIECE_FILE).is_file():
@@ -49,8 +52,28 @@ def load_tokenizer(
             )
             with files.new_folder(folder, replace=True) as new:
                 (new / text.SENTENCEPIECE_FILE).write_bytes(model)
+                files.write_json(new / _MADE_FROM, made_from)
                 sha256sums.write(new)
+    _check_made_from(folder / _MADE_FROM, made_from)
     return text.load_tokenizer(str(folder))
+
+
+def _check_made_from(path: pathlib.Path, expected: dict[str, Any]) -> None:
+    """Raises InputError if a tokenizer's folder is that of another dataset.
+
+    Folders of earlier versions do not say what they were made from.
+    """
+    if not path.exists():
+        return
+    try:
+        found = files.read_json_object(path)
+    except ValueError as error:
+        found = {'damaged': str(error)}
+    if found != expected:
+        raise errors.InputError(
+            f'{path} is not of this dataset and these settings ({found}); delete '
+            f'{path.parent}, and the tokenizer is made again.'
+        )
 
 
 def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib.Path:

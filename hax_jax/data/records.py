@@ -17,6 +17,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -201,6 +202,7 @@ class PackedCache:
         print(
             f'note: {self.path} was packed by a version without digests: its rows are '
             'what was written; its counts and tokenizer/ are read as they are',
+            file=sys.stderr,
             flush=True,
         )
 

@@ -15,7 +15,7 @@ import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import sentencepiece
@@ -217,12 +217,21 @@ def train_sentencepiece(
 
     Raises:
       InputError: there is no text, or `vocab_size` is too small for its characters.
+      Exception: what reading `texts` raised.
     """
-    lines = (line for text in texts for line in text.split('\n') if line)
+    failed: list[BaseException] = []
+
+    def lines() -> Iterator[str]:
+        try:
+            for text in texts:
+                yield from filter(None, text.split('\n'))
+        except BaseException as error:  # sentencepiece would train on what it has
+            failed.append(error)
+
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
+            sentence_iterator=lines(),
             model_writer=model,
             vocab_size=vocab_size,
             model_type=model_type,
@@ -247,10 +256,14 @@ def train_sentencepiece(
         if made.decode(made.encode(_PROBE)) != _PROBE:
             raise RuntimeError('pieces of single bytes found no place')
     except RuntimeError as error:
+        if failed:
+            raise failed[0] from None
         raise errors.InputError(
             f'tokenizer.vocab_size={vocab_size} is too small for the characters of the '
             f'text ({model_type}; or there is no text): {error}. Raise it.'
         ) from error
+    if failed:
+        raise failed[0]
     return model.getvalue()
 
 

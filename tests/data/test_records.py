@@ -149,7 +149,9 @@ def test_a_cache_without_digests_has_its_rows_verified_and_says_so(
     old = {name: meta[name] for name in meta.keys() - {'files', 'digest'}}
     files.write_json(path / 'meta.json', old)
     records.open_cache(path).verify()
-    assert 'packed by a version without digests: its rows are' in capsys.readouterr()[0]
+    assert (
+        'packed by a version without digests: its rows are' in capsys.readouterr().err
+    )
     change_a_target(path)
     with pytest.raises(errors.InputError, match='fingerprint in meta'):
         records.open_cache(path).verify()

@@ -1,7 +1,8 @@
+import itertools
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import conftest
 import hypothesis
@@ -190,6 +191,18 @@ def test_a_model_has_at_most_the_pieces_asked_for(
     letters = set(''.join([text.HEAD, text.TAIL, *conftest.LETTERS])) - {'\n'}
     # <unk>, </s>, the newline and 256 bytes; then its letters, and nothing longer.
     assert tokenizers['char'].vocab_size == 3 + 256 + len(letters)
+
+
+def test_what_reading_the_texts_raises_is_raised() -> None:
+    def torn() -> Iterator[str]:
+        yield from conftest.LETTERS
+        raise errors.InputError('the dataset is damaged')
+
+    with pytest.raises(errors.InputError, match='the dataset is damaged'):
+        text.train_sentencepiece(torn(), vocab_size=350, model_type='bpe')
+    with pytest.raises(errors.InputError, match='the dataset is damaged'):
+        next_texts = itertools.islice(torn(), len(conftest.LETTERS), None)
+        text.train_sentencepiece(next_texts, vocab_size=350, model_type='bpe')
 
 
 @pytest.mark.parametrize('model_type', MODEL_TYPES)

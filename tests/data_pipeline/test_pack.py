@@ -172,6 +172,15 @@ def test_a_tokenizer_that_was_made_is_compared_and_made_again_if_half_is_there(
     assert f'{model.parent} has lost its tokenizer.model' in capfd.readouterr().out
     assert again.fingerprint == made.fingerprint
     assert model.read_bytes() == whole
+    # The whole folder of another tokenizer has digests that fit.
+    other = dataclasses.replace(settings, vocab_size=360)
+    pack.load_tokenizer(data, other, path='train')
+    folders = pathlib.Path(data.path).glob('tokenizers/*/')
+    (another,) = (folder for folder in folders if folder != model.parent)
+    shutil.rmtree(model.parent)
+    another.rename(model.parent)
+    with pytest.raises(errors.InputError, match=r'made_from\.json is not of this data'):
+        pack.load_tokenizer(data, settings, path='train')
 
 
 def test_a_folder_of_another_key_is_refused(
