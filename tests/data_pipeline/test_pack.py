@@ -472,7 +472,7 @@ def test_a_vocabulary_that_is_too_small_is_an_error_and_nothing_is_made(
     with pytest.raises(
         errors.InputError, match=r'tokenizer\.vocab_size=300 .*Raise it'
     ):
-        pack.load_tokenizer(data, schema.TokenizerConfig(vocab_size=350), path='train')
+        pack.load_tokenizer(data, schema.TokenizerConfig(vocab_size=300), path='train')
     kept = (pathlib.Path(data.path) / 'tokenizers').iterdir()
     assert [p.suffix for p in kept] == ['.lock']
 
