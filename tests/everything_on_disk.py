@@ -5,11 +5,14 @@ of the folder that give all that comes out, as JSON values. Equal bytes on the d
 equal values.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import pathlib
 import random
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -170,18 +173,20 @@ class _World:
 
         def resume(run: pathlib.Path) -> dict[str, Any]:
             longer = dataclasses.replace(config.train, num_steps=STEPS)
-            hax_jax.train(
-                dataclasses.replace(config, train=longer),
-                str(self.path / 'cache'),
-                str(run),
-            )
+            longer = dataclasses.replace(config, train=longer)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                hax_jax.train(longer, str(self.path / 'cache'), str(run))
+            print(printed.getvalue())
+            begun = re.search(r'continuing from step (\d+)', printed.getvalue())
             rows = map(json.loads, (run / 'metrics.jsonl').read_text().splitlines())
             losses = {
                 f'{row["kind"]} {row["step"]}': row['loss']
                 for row in rows
                 if 'loss' in row and row['step'] > STEPS - 2
             }
-            return losses | _of_run(run, step=STEPS)
+            assert begun is not None  # a longer run begins nothing anew
+            return losses | _of_run(run, step=STEPS) | {'from': begun[1]}
 
         latest = max(
             (path for path in (root / 'checkpoints').iterdir()),

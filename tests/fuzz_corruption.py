@@ -9,7 +9,8 @@ of its kind from elsewhere, gets a run of zero bytes, or another file comes besi
 folders are swapped too. Then one use of it runs, and all that comes out is compared
 with what comes out of the undamaged files. A case is well when the use
 
-    refused    with one error that names the file or its folder (exit code 2)
+    refused    with one error whose first line names the file or its folder (exit
+               code 2); below it may stand one line for each step of a run
     equal      gave the same: the file is not used for it, or was made again
     back       gave the same as without the damaged step, and said so
 
@@ -207,17 +208,17 @@ def _verdict(
 ) -> str:
     path = copy / case.file
     folders = [folder for folder in path.parents if folder.is_relative_to(copy)]
-    is_named = path.name in said or any(str(folder) in said for folder in folders)
+    names = [path.name, *map(str, folders)]
     if isinstance(found, errors.InputError | OSError):
-        if not is_named:
-            return 'refused without its name'
-        # A second line may say where to look for a base that moved.
-        return 'refused' if said.count('\n') <= 1 else 'refused in many lines'
+        first = said.split('\n')[0]
+        is_named = any(name in first for name in names)
+        return 'refused' if is_named else 'refused without its name'
     if isinstance(found, BaseException):
         return 'traceback'
     if found == expected[0]:
         return 'equal'
     if found in expected[1:]:
+        is_named = any(name in said for name in names)
         return 'back' if is_named else 'back in silence'
     return 'different'
 
