@@ -5,25 +5,25 @@
     dropped.jsonl         each pair that was dropped: id, kept_id, reason
     report.html           all of it as one page for people
     chat/<split>.jsonl    the pairs as chat messages, if the build was asked for them
-    tfds/hax_qa/1.0.0/    the pairs, for `tfds.builder_from_directory`
+    tfds/hax_qa/1.0.0/    the pairs, for `tfds.builder_from_directory`, and SHA256SUMS
     packed/<key>/         packed rows, made later (hax_jax/data/records.py)
     tokenizers/           SentencePiece models, made later
 
-The hashes are over the pairs' canonical JSON, never over TFDS's files, whose bytes
-differ from build to build. All other files are equal byte for byte for equal inputs:
-they hold no time and no path of a machine.
+The manifest's hashes are over the pairs' canonical JSON, never over TFDS's files, whose
+bytes differ from build to build and are compared with the SHA256SUMS beside them. All
+other files are equal byte for byte for equal inputs: they hold no time and no path of a
+machine. The manifest is sealed by its own digest.
 """
 
 import contextlib
 import hashlib
-import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import chat_files, dropped_file, manifest_facts, report_facts
-from hax_jax import errors, files
+from hax_jax import digests, errors, files, sha256sums
 from hax_jax.data import records, text
 from hax_jax.program import progress
 
@@ -84,6 +84,7 @@ def write(
             else:
                 hax_qa.write_with_beam(folder, watched, beam)
         manifest_facts.check(facts, lambda name: hax_qa.read(folder, name))
+        sha256sums.write(folder / hax_qa.FOLDER)
         entries = {name: each.as_json() for name, each in facts.items()}
         manifest = {
             'schema': SCHEMA,
@@ -96,6 +97,7 @@ def write(
             'split_rule': split_rule,
             'tfds': {'folder': hax_qa.FOLDER, 'version': hax_qa.TFDS_VERSION},
         }
+        manifest = digests.sealed(manifest)
         page = report_page.render(manifest, ledger, report.facts(), tally)
         files.write_text(folder / REPORT, page)
         files.write_json(folder / LEDGER, ledger)
@@ -136,22 +138,25 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     """The manifest of the dataset at `path`. Needs no TensorFlow.
 
     Raises:
-      InputError: there is no dataset at `path`, or another version made it.
+      InputError: there is no dataset at `path`, its manifest is damaged, or another
+        version made it.
     """
     path = pathlib.Path(path)
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding='utf-8'))
+        manifest = files.read_json_object(path / MANIFEST)
+        if digests.SEAL in manifest and not digests.is_sealed(manifest):
+            raise ValueError('it has other contents than were written')
     except ValueError as error:
         raise errors.InputError(
-            f'{path / MANIFEST} is damaged ({error}); build the dataset again with '
-            'python -m data_pipeline.build --overwrite.'
+            f'{path / MANIFEST} is damaged ({error}); copy it again, or build the '
+            'dataset again with python -m data_pipeline.build --overwrite.'
         ) from error
     except OSError as error:
         raise errors.InputError(
             f'{path} is not a dataset ({error}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'
         ) from error
-    schema = manifest.get('schema') if isinstance(manifest, dict) else None
+    schema = manifest.get('schema')
     if schema != SCHEMA:
         raise errors.InputError(
             f'{path / MANIFEST} has schema {schema}, this version reads {SCHEMA}; '
@@ -170,8 +175,8 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
     """The pairs of a split, one by one, in the order in which they were written.
 
     Raises:
-      InputError: there is no dataset at `path`, or (at the end) its pairs differ from
-        those in the manifest.
+      InputError: there is no dataset at `path`, one of its files is not what was
+        written, or (at the end) its pairs differ from those in the manifest.
     """
     if split not in records.SPLITS:
         raise errors.InputError(
@@ -179,7 +184,8 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
         )
     path = pathlib.Path(path)
     expected = read_manifest(path)['splits'][split]
-    if not expected['pairs']:
+    nothing = hashlib.sha256().hexdigest()
+    if not expected['pairs'] and expected['sha256'] == nothing:
         return
     from data_pipeline.writing import hax_qa  # TensorFlow: only when a dataset is read
 
@@ -188,7 +194,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
         digest.update(manifest_facts.line(pair))
         count += 1
         yield pair
-    if digest.hexdigest() != expected['sha256']:
+    if (count, digest.hexdigest()) != (expected['pairs'], expected['sha256']):
         raise errors.InputError(
             f'{path} is damaged: the {count} pairs of its {split} split are not the '
             f'{expected["pairs"]} that {MANIFEST} was written for. Build it again.'

@@ -9,10 +9,11 @@ import pathlib
 from typing import Any
 
 from data_pipeline import dataset
-from hax_jax import errors, files
+from hax_jax import errors, files, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 
+_MADE_FROM = 'made_from.json'
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
 
@@ -22,20 +23,24 @@ def load_tokenizer(
     """The tokenizer at `path`, or for 'train' SentencePiece on the train split.
 
     Trains it once and keeps it in `<data>/tokenizers/<key>/`.
+
+    Raises:
+      InputError: there is none at `path`, or the one of the key is damaged.
     """
     if path != 'train':
         return text.load_tokenizer(path)
     manifest = dataset.read_manifest(data.path)
-    key = records.sha256(
-        {
-            'train': manifest['splits']['train']['sha256'],
-            'vocab_size': settings.vocab_size,
-            'model_type': settings.model_type,
-        }
-    )[:16]
+    made_from = {
+        'train': manifest['splits']['train']['sha256'],
+        'vocab_size': settings.vocab_size,
+        'model_type': settings.model_type,
+    }
+    key = records.sha256(made_from)[:16]
     folder = pathlib.Path(data.path) / 'tokenizers' / key
     with files.locked(folder.with_suffix('.lock'), wait=True):
-        if not folder.exists():
+        if not (folder / text.SENTENCEPIECE_FILE).is_file():
+            if folder.exists():
+                print(f'{folder} has lost its {text.SENTENCEPIECE_FILE}', flush=True)
             print(f'training a SentencePiece tokenizer: {folder}', flush=True)
             texts = (
                 part
@@ -45,9 +50,30 @@ def load_tokenizer(
             model = text.train_sentencepiece(
                 texts, vocab_size=settings.vocab_size, model_type=settings.model_type
             )
-            with files.new_folder(folder) as new:
+            with files.new_folder(folder, replace=True) as new:
                 (new / text.SENTENCEPIECE_FILE).write_bytes(model)
+                files.write_json(new / _MADE_FROM, made_from)
+                sha256sums.write(new)
+    _check_made_from(folder / _MADE_FROM, made_from)
     return text.load_tokenizer(str(folder))
+
+
+def _check_made_from(path: pathlib.Path, expected: dict[str, Any]) -> None:
+    """Raises InputError if a tokenizer's folder is that of another dataset.
+
+    Folders of earlier versions do not say what they were made from.
+    """
+    if not path.exists():
+        return
+    try:
+        found = files.read_json_object(path)
+    except ValueError as error:
+        found = {'damaged': str(error)}
+    if found != expected:
+        raise errors.InputError(
+            f'{path} is not of this dataset and these settings ({found}); delete '
+            f'{path.parent}, and the tokenizer is made again.'
+        )
 
 
 def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib.Path:
@@ -56,7 +82,8 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
     If several processes share a filesystem, one packs and the others wait.
 
     Raises:
-      InputError: there is no dataset, or no pair of a split fits.
+      InputError: there is no dataset, no pair of a split fits, or the folder of the key
+        has other rows.
     """
     manifest = dataset.read_manifest(data.path)
     what = {
@@ -73,6 +100,12 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
             _write(folder, data, tokenizer, what)
+    cache = records.open_cache(folder)
+    for name, value in what.items():
+        if cache.meta.get(name) != value:
+            raise cache.damaged(
+                f'its {name} is {cache.meta.get(name)!r}, and its key is of {value!r}'
+            )
     return folder
 
 

@@ -48,7 +48,7 @@ def train(
     cache = records.open_cache(pathlib.Path(packed))
     cache.verify()
     resolved, _ = run_folder.resolve(run)
-    tokenizer = text.load_tokenizer(str(cache.path / run_folder.TOKENIZER))
+    tokenizer = text.of_cache(cache)
     folder = pathlib.Path(workdir)
     setup = run_setup.prepare(
         run_folder.with_vocab(resolved, tokenizer),

@@ -8,23 +8,24 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 # Folder of hax_jax -> the folders, and the files beside them, that it imports from.
-# None is listed after itself, so no circle is possible; errors, files, digests, hub
-# and json_lines are files.
+# None is listed after itself, so no circle is possible; errors, files, digests,
+# sha256sums, hub and json_lines are files.
 LIBRARY = {
     'errors': '',
     'files': '',
     'digests': 'errors files',
+    'sha256sums': 'errors files digests',
     'json_lines': 'files',
     'hub': 'errors',
     'config': 'errors',
     'devices': 'errors config',
-    'data': 'errors files hub',
+    'data': 'errors files digests sha256sums hub',
     'model': 'errors config devices',
     'program': 'errors config',
-    'formats': 'errors files hub config data model',
+    'formats': 'errors files sha256sums hub config data model',
     'sampling': 'errors files json_lines config devices data model',
     'watch': 'errors files json_lines config data model program',
-    'runs': 'errors files digests config devices data model program formats',
+    'runs': 'errors files digests sha256sums config devices data model program formats',
     'evaluation': 'errors config devices data model runs',
     'guards': 'errors devices model',
     'training': 'errors files json_lines config devices data model program formats '
@@ -46,7 +47,9 @@ PIPELINE = {
     'preparing': 'settings rows reading pair_stages all_pairs',
     'writing': 'quiet_tfds preparing',
 }
-LIBRARY_FOR_PIPELINE = 'errors files json_lines hub config program data'
+LIBRARY_FOR_PIPELINE = (
+    'errors files digests sha256sums json_lines hub config program data'
+)
 API = {'hax_jax': LIBRARY, 'data_pipeline': PIPELINE}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}
 

@@ -17,7 +17,7 @@ import pathlib
 from typing import Any
 
 from data_pipeline.rows import raw_thread
-from hax_jax import errors, files, json_lines
+from hax_jax import digests, errors, files, json_lines
 
 SCHEMA = 1
 
@@ -107,17 +107,19 @@ class Output:
             log.sync()
         files.write_json(
             self._cursor_path,
-            {
-                'schema': SCHEMA,
-                'collecting': self._collecting,
-                'facts': self.facts,
-                'position': self.position,
-                'begin': self._begin,
-                'sizes': self._sizes(),
-                'finished': finished,
-                'kept': self.kept,
-                'skipped': dict(self.skipped.most_common()),
-            },
+            digests.sealed(
+                {
+                    'schema': SCHEMA,
+                    'collecting': self._collecting,
+                    'facts': self.facts,
+                    'position': self.position,
+                    'begin': self._begin,
+                    'sizes': self._sizes(),
+                    'finished': finished,
+                    'kept': self.kept,
+                    'skipped': dict(self.skipped.most_common()),
+                }
+            ),
         )
         self._since_saved = 0
 
@@ -144,6 +146,8 @@ class Output:
         remedy = 'give another --output'
         try:
             cursor = files.read_json_object(self._cursor_path)
+            if digests.SEAL in cursor and not digests.is_sealed(cursor):
+                raise ValueError('it has other contents than were written')
         except ValueError as error:
             raise errors.InputError(
                 f'{self._cursor_path} is no cursor ({error}); delete it (nothing is '

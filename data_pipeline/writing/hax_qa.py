@@ -19,10 +19,12 @@ from absl import logging
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.quiet_tfds import tf, tfds
 from data_pipeline.writing import beam_rows
+from hax_jax import errors, sha256sums
 from hax_jax.data import records
 
 FOLDER = 'tfds/hax_qa/1.0.0'  # under the dataset's folder
 TFDS_VERSION = tfds.__version__
+_DESCRIPTIONS = ['dataset_info.json', 'features.json']
 _SHARD = 65_536  # pairs in a file, about 150 MB of advice
 _BEAM_SHARD_BYTES = 2**28  # TFDS holds a shard in a worker's memory
 _READ = 256  # examples read at a time
@@ -150,13 +152,25 @@ def read(folder: pathlib.Path, split: str) -> Iterator[records.QaPair]:
     """The pairs of a split that is not empty, in the order in which they were written.
 
     Parses the examples itself, which takes a fourth of the time of TFDS's tf.data.
+
+    Raises:
+      InputError: a file that it reads is not what was written, or is damaged.
     """
-    with _quiet():
-        builder = tfds.builder_from_directory(folder / FOLDER)
-    paths = [str(path) for path in builder.info.splits[split].filepaths]
-    for batch in tf.data.TFRecordDataset(paths).batch(_READ).as_numpy_iterator():
-        for serialized in batch:
-            yield _pair(tf.train.Example.FromString(serialized).features.feature)
+    path = folder / FOLDER
+    sha256sums.check(path, [*_DESCRIPTIONS, f'{HaxQa.name}-{split}.tfrecord*'])
+    try:
+        with _quiet():
+            builder = tfds.builder_from_directory(path)
+        paths = [str(path) for path in builder.info.splits[split].filepaths]
+        for batch in tf.data.TFRecordDataset(paths).batch(_READ).as_numpy_iterator():
+            for serialized in batch:
+                yield _pair(tf.train.Example.FromString(serialized).features.feature)
+    except Exception as error:  # TensorFlow, TFDS and protobuf raise many kinds
+        reason = (str(error) or repr(error)).splitlines()[0]
+        raise errors.InputError(
+            f'{path} is damaged: its {split} split is not to be read ({reason}). Copy '
+            'it again, or build the dataset again.'
+        ) from error
 
 
 def _pair(features: Mapping[str, Any]) -> records.QaPair:

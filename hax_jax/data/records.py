@@ -2,7 +2,8 @@
 
 A packed cache is one folder, `<data>/packed/<key>/`, written whole or not at all:
 
-    meta.json                 its tokenizer and lengths, counts, a fingerprint
+    meta.json                 its tokenizer and lengths, counts, a fingerprint, the
+                              digests of all other files; sealed by its own digest
     tokenizer/                the files of the tokenizer that made the ids
     <split>/inputs.npy        [R, T] token ids
     <split>/targets.npy       [R, T] token ids, shifted once, before packing
@@ -16,14 +17,18 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from hax_jax import errors, files
+from hax_jax import digests, errors, files
 
 SPLITS = ('train', 'validation', 'test')
 CACHE_SCHEMA = 1
+TOKENIZER = 'tokenizer'
+_META = 'meta.json'
 FEATURES = ('inputs', 'targets', 'loss_weights', 'segment_ids', 'positions')
 
 
@@ -152,10 +157,10 @@ class PackedCache:
         for name in FEATURES:
             try:
                 features[name] = np.load(folder / f'{name}.npy', mmap_mode='r')
-            except (OSError, ValueError, EOFError) as error:
-                raise self._damaged(f'{split}/{name}.npy: {error}') from error
+            except Exception as error:  # numpy raises many kinds on a damaged header
+                raise self.damaged(f'{split}/{name}.npy: {error}') from error
             if features[name].shape != shape:
-                raise self._damaged(
+                raise self.damaged(
                     f'{split}/{name}.npy has shape {features[name].shape}, '
                     f'meta.json says {shape}'
                 )
@@ -167,34 +172,64 @@ class PackedCache:
             with open(path, encoding='utf-8') as file:
                 segments = [Segment(**json.loads(line)) for line in file]
         except (OSError, ValueError, TypeError) as error:
-            raise self._damaged(f'{split}/segments.jsonl: {error}') from error
+            raise self.damaged(f'{split}/segments.jsonl: {error}') from error
         expected = self.meta['splits'][split]['segments']
         if len(segments) != expected:
-            raise self._damaged(
+            raise self.damaged(
                 f'{split}/segments.jsonl has {len(segments)} lines, '
                 f'meta.json says {expected}'
             )
         return segments
 
     def verify(self) -> None:
-        """Raises InputError if a row or a segment is not what was written."""
-        digest = hashlib.sha256()
-        for name in sorted(self.meta['splits']):
-            _digest_split(digest, name, self.features(name), self.segments(name))
-        if digest.hexdigest() != self.fingerprint:
-            raise self._damaged('its rows do not have the fingerprint in meta.json')
+        """Raises InputError if a file is not what was written.
 
-    def _damaged(self, what: str) -> errors.InputError:
-        return errors.InputError(
-            f'packed cache {self.path} is damaged: {what}. Delete that folder; '
-            'launch.train makes it again from the dataset.'
+        Call it once in each program, before a row is used. Of a cache that has no
+        digests yet, verifies the rows and segments, and says so.
+        """
+        if digests.SEAL in self.meta:
+            if problems := list(self._problems()):
+                raise self.damaged(', '.join(problems))
+            return
+        digest = hashlib.sha256()
+        try:
+            for name in sorted(self.meta['splits']):
+                _digest_split(digest, name, self.features(name), self.segments(name))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self.damaged(f'{_META} does not describe it ({error!r})') from error
+        if digest.hexdigest() != self.fingerprint:
+            raise self.damaged('its rows do not have the fingerprint in meta.json')
+        print(
+            f'note: {self.path} was packed by a version without digests: its rows are '
+            'what was written; its counts and tokenizer/ are read as they are',
+            file=sys.stderr,
+            flush=True,
         )
+
+    def _problems(self) -> Iterator[str]:
+        """The files that are not as written. Beside the rows others may lie."""
+        expected = self.meta['files']
+        found = digests.of_folder(self.path, leave_out=(_META,))
+        for name in sorted(expected.keys() | found.keys()):
+            if name not in found:
+                yield f'{name} is missing'
+            elif name in expected and found[name] != expected[name]:
+                yield f'{name} has other bytes than were written'
+            elif name not in expected and name.startswith(f'{TOKENIZER}/'):
+                yield f'{name} was added'
+
+    def damaged(self, what: str) -> errors.InputError:
+        """The error to raise where the cache is not what was written."""
+        return _damaged(self.path, what)
 
 
 def write_cache(
     folder: pathlib.Path, splits: dict[str, PackedSplit], meta: dict[str, Any]
 ) -> None:
-    """Fills a folder of `files.new_folder` with a cache; adds meta's fingerprint."""
+    """Fills a folder of `files.new_folder` with a cache, its tokenizer there already.
+
+    Adds to meta the fingerprint of the rows and the digests of all files.
+    """
     digest = hashlib.sha256()
     for name, split in sorted(splits.items()):
         (folder / name).mkdir()
@@ -204,8 +239,13 @@ def write_cache(
         rows = [dataclasses.asdict(segment) for segment in split.segments]
         files.write_json_lines(folder / name / 'segments.jsonl', rows)
         _digest_split(digest, name, stored, split.segments)
-    meta = {**meta, 'schema': CACHE_SCHEMA, 'fingerprint': digest.hexdigest()}
-    files.write_json(folder / 'meta.json', meta)
+    meta = {
+        **meta,
+        'schema': CACHE_SCHEMA,
+        'fingerprint': digest.hexdigest(),
+        'files': digests.of_folder(folder),
+    }
+    files.write_json(folder / _META, digests.sealed(meta))
 
 
 def _small(array: np.ndarray) -> np.ndarray:
@@ -230,20 +270,32 @@ def open_cache(path: str | pathlib.Path) -> PackedCache:
     """Opens a packed cache.
 
     Raises:
-      InputError: there is none at `path`, or it was made by another version.
+      InputError: there is none at `path`, its meta.json is damaged, or it was made by
+        another version.
     """
     path = pathlib.Path(path)
     try:
-        meta = json.loads((path / 'meta.json').read_text(encoding='utf-8'))
+        meta = files.read_json_object(path / _META)
     except (OSError, ValueError) as error:
+        if any((path / name).is_dir() for name in (TOKENIZER, *SPLITS)):
+            raise _damaged(path, f'{_META}: {error}') from error
         raise errors.InputError(
             f'{path} is not a packed cache ({error}); '
             'launch.train makes one from a dataset folder.'
         ) from error
-    schema = meta.get('schema') if isinstance(meta, dict) else None
+    if digests.SEAL in meta and not digests.is_sealed(meta):
+        raise _damaged(path, f'{_META} has other contents than were written')
+    schema = meta.get('schema')
     if schema != CACHE_SCHEMA:
         raise errors.InputError(
             f'packed cache {path} has schema {schema}, this version reads '
             f'{CACHE_SCHEMA}; delete that folder and run launch.train again.'
         )
     return PackedCache(path, meta)
+
+
+def _damaged(path: pathlib.Path, what: str) -> errors.InputError:
+    return errors.InputError(
+        f'packed cache {path} is damaged: {what}. Delete that folder; launch.train '
+        'makes it again from the dataset.'
+    )

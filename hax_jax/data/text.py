@@ -15,13 +15,13 @@ import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import sentencepiece
 
-from hax_jax import errors, hub
-from hax_jax.data import records
+from hax_jax import errors, hub, sha256sums
+from hax_jax.data import records, tokenizer_checks
 
 TEMPLATE_VERSION = 'question-answer-1'
 HEAD = 'QUESTION:\n'
@@ -30,6 +30,8 @@ CUT = '\n[...]\n'  # stands for the text that a shortened question lost
 MIN_QUESTION_TOKENS = 32
 SENTENCEPIECE_FILE = 'tokenizer.model'
 _TOKENIZER_FILES = ['tokenizer*.json', 'tokenizer.model', 'vocab.json', 'merges.txt']
+# Which transformers reads beside them.
+_MORE_FILES = ['added_tokens.json', 'special_tokens_map.json']
 _SPACE_MARK = '\u2581'  # SentencePiece's own sign for a space
 # Outer and double spaces, a newline, and every byte that occurs in UTF-8.
 _PROBE = 'Two  spaces,\nnew line ' + ''.join(
@@ -86,8 +88,10 @@ class Gpt2Tokenizer:
                 folder, local_files_only=True
             )
         except Exception as error:  # transformers raises many kinds for one cause
+            reason = (str(error) or repr(error)).splitlines()[0]
             raise errors.InputError(
-                f'{folder} holds no GPT-2 tokenizer that transformers can read: {error}'
+                f'{folder} holds no GPT-2 tokenizer that transformers can read: '
+                f'{reason}. Copy its files again.'
             ) from error
         if self._fast.eos_token_id is None:
             raise errors.InputError(
@@ -98,10 +102,14 @@ class Gpt2Tokenizer:
         self._backend.encode_special_tokens = True
         self._backend.no_truncation()
         self._backend.no_padding()
+        backend = json.loads(self._backend.to_str())
+        if problem := tokenizer_checks.bpe_problem(backend):
+            raise errors.InputError(
+                f'{folder} holds a damaged tokenizer: {problem}. Copy its files again.'
+            )
         self.vocab_size = len(self._fast)
         self.eos_id = self._fast.eos_token_id
         self.num_replaced = 0
-        backend = json.loads(self._backend.to_str())
         model = backend['model']
         added = [token['content'] for token in backend['added_tokens']]
         probes = [_PROBE, *added, *(f'a {token} b' for token in added)]
@@ -135,12 +143,18 @@ class SentencePieceTokenizer:
         path = pathlib.Path(path)
         self._proto = path.read_bytes()
         try:
+            if (
+                not self._proto
+            ):  # sentencepiece would take it, and crash when it is used
+                raise ValueError('it is empty')
             self._pieces = sentencepiece.SentencePieceProcessor(model_proto=self._proto)
-        except RuntimeError as error:
+            self.vocab_size = self._pieces.vocab_size()
+            self._pieces.id_to_piece(list(range(self.vocab_size)))  # each is text
+        except (RuntimeError, ValueError) as error:
             raise errors.InputError(
-                f'{path} is not a SentencePiece model: {error}'
+                f'{path} is not a SentencePiece model, or damaged: {error}. Copy it '
+                'again.'
             ) from error
-        self.vocab_size = self._pieces.vocab_size()
         self.eos_id = self._pieces.eos_id()
         self.num_replaced = 0
         self.fingerprint = hashlib.sha256(self._proto).hexdigest()
@@ -176,9 +190,22 @@ def load_tokenizer(path: str) -> Tokenizer:
     if pathlib.Path(path).is_file():
         return SentencePieceTokenizer(path)
     folder = hub.local_folder(path, field='tokenizer.path', patterns=_TOKENIZER_FILES)
+    sha256sums.check(folder, _TOKENIZER_FILES + _MORE_FILES)
     if (folder / SENTENCEPIECE_FILE).is_file():
         return SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
     return Gpt2Tokenizer(folder)
+
+
+def of_cache(cache: records.PackedCache) -> Tokenizer:
+    """The tokenizer that made a packed cache's ids.
+
+    Raises:
+      InputError: the files beside the rows are not of that tokenizer.
+    """
+    tokenizer = load_tokenizer(str(cache.path / records.TOKENIZER))
+    if tokenizer.fingerprint != cache.meta['tokenizer']:
+        raise cache.damaged('its tokenizer/ is not the one that made its rows')
+    return tokenizer
 
 
 def train_sentencepiece(
@@ -190,12 +217,21 @@ def train_sentencepiece(
 
     Raises:
       InputError: there is no text, or `vocab_size` is too small for its characters.
+      Exception: what reading `texts` raised.
     """
-    lines = (line for text in texts for line in text.split('\n') if line)
+    failed: list[BaseException] = []
+
+    def lines() -> Iterator[str]:
+        try:
+            for text in texts:
+                yield from filter(None, text.split('\n'))
+        except BaseException as error:  # sentencepiece would train on what it has
+            failed.append(error)
+
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines,
+            sentence_iterator=lines(),
             model_writer=model,
             vocab_size=vocab_size,
             model_type=model_type,
@@ -220,10 +256,14 @@ def train_sentencepiece(
         if made.decode(made.encode(_PROBE)) != _PROBE:
             raise RuntimeError('pieces of single bytes found no place')
     except RuntimeError as error:
+        if failed:
+            raise failed[0] from None
         raise errors.InputError(
             f'tokenizer.vocab_size={vocab_size} is too small for the characters of the '
             f'text ({model_type}; or there is no text): {error}. Raise it.'
         ) from error
+    if failed:
+        raise failed[0]
     return model.getvalue()
 
 

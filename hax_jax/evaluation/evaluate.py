@@ -16,7 +16,7 @@ PARTS = ('answer', 'question', 'all')
 _NAMED = 5  # ids in a message; the rest are counted
 _LARGEST_EXPONENT = 700.0  # e**710 is no float
 
-ScoreStep = Callable[[dict[str, jax.Array]], dict[str, jax.Array]]
+ScoreStep = Callable[[dict[str, jax.Array]], dict[str, jax.Array | np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)

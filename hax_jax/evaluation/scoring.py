@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from hax_jax import errors
@@ -124,7 +125,7 @@ def score(
         score_batch = eval_step.make_eval_step(described, mesh=mesh)
         params, frozen = _placed(described, candidate)
 
-        def score_step(batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        def score_step(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
             scores = jax.device_get(score_batch(params, frozen, batch))
             on_batch()
             return scores

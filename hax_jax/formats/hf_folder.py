@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax import errors, files, hub
+from hax_jax import errors, files, hub, sha256sums
 from hax_jax.config import ranges, schema
 from hax_jax.data import text
 from hax_jax.formats import accounting, hf_tokenizer, model_card, weight_files
@@ -46,6 +46,7 @@ def read_model_config(folder: pathlib.Path) -> schema.ModelConfig:
       InputError: there is none, or it describes a model that gpt2.py can't compute.
     """
     path = folder / 'config.json'
+    sha256sums.check(folder, [path.name])
     try:
         values = files.read_json_object(path)
     except (OSError, ValueError) as error:
@@ -128,9 +129,11 @@ def read_parameters(
     A head that equals the embeddings is the tied head; mask buffers are left out.
 
     Raises:
-      InputError: a file is absent or damaged, or a tensor is there twice; else lists
-        every tensor that is missing, extra or misshapen, by the file's names.
+      InputError: a file is absent, damaged or not as SHA256SUMS has it, or a tensor is
+        there twice; else lists every tensor that is missing, extra or misshapen, by the
+        file's names.
     """
+    sha256sums.check(folder, weight_files.PATTERNS)
     tensors = weight_files.read_folder(folder, field='model.pretrained')
     parameters, problems = accounting.gpt2(tensors, model)
     if problems:
@@ -150,7 +153,7 @@ def write(
     *,
     card: str,
 ) -> list[str]:
-    """Writes all that transformers loads into `folder`, which exists.
+    """Writes all that transformers loads, and SHA256SUMS, into `folder`, which exists.
 
     `parameters` is dotted path -> array, of a vocabulary without padding; `card` is the
     README.md (`model_card.make`). Returns notes for the folder's reader, which are
@@ -168,6 +171,7 @@ def write(
     weight_files.write(folder / 'model.safetensors', tensors, {'format': 'pt'})
     notes = hf_tokenizer.write(folder, tokenizer, n_positions=model.n_positions)
     files.write_text(folder / model_card.FILE, model_card.with_notes(card, notes))
+    sha256sums.write(folder)
     return notes
 
 

@@ -23,7 +23,7 @@ from collections.abc import Collection
 import numpy as np
 import safetensors
 
-from hax_jax import errors, files
+from hax_jax import errors, files, sha256sums
 from hax_jax.config import schema
 from hax_jax.formats import accounting, peft_config, weight_files
 from hax_jax.model import lora, naming
@@ -123,8 +123,10 @@ def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
     Its layers are those that have tensors, whatever `target_modules` says.
 
     Raises:
-      InputError: lists every field and every tensor that this model can't take over.
+      InputError: a file is not as the folder's SHA256SUMS has it; else lists every
+        field and every tensor that this model can't take over.
     """
+    sha256sums.check(folder, [peft_config.FILE, _SAFETENSORS, _TORCH])
     values = peft_config.read(folder)
     stored, base_hash = _read_tensors(folder)
     head = stored.pop(_FROZEN_HEAD, None)

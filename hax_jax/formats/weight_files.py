@@ -26,6 +26,8 @@ _FORMATS = (
     ('pytorch_model*.bin', 'pytorch_model.bin.index.json'),
     ('flax_model*.msgpack', 'flax_model.msgpack.index.json'),
 )
+# All of their files.
+PATTERNS = [pattern for files in _FORMATS for pattern in files]
 # The same order, for a hub's list of files: the first group that it has is downloaded.
 HUB_PATTERNS = [
     ['model.safetensors'],

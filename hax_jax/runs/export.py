@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from hax_jax import errors, files
+from hax_jax import errors, files, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.formats import hf_folder, hf_tokenizer, model_card, peft_adapter
@@ -216,6 +216,7 @@ def _fill(
             'model. Use the adapter unmerged, or export the run with --format=merged.'
         )
     files.write_text(new / model_card.FILE, model_card.with_notes(card, notes))
+    sha256sums.write(new)
     return notes
 
 

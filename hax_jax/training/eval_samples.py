@@ -17,7 +17,6 @@ from hax_jax import errors, json_lines
 from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.evaluation import diversity
-from hax_jax.runs import run_folder
 from hax_jax.sampling import generation, prompt_fitting, prompts
 from hax_jax.training import run_setup
 from hax_jax.training import train_state as ts
@@ -41,9 +40,7 @@ class RunSamples:
         train = setup.run.train
         if not train.num_sample_questions:
             return
-        self._tokenizer = text.load_tokenizer(
-            str(setup.cache.path / run_folder.TOKENIZER)
-        )
+        self._tokenizer = text.of_cache(setup.cache)
         self._settings = schema.SamplingConfig(
             max_new_tokens=train.sample_max_new_tokens
         )

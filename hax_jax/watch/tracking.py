@@ -1,7 +1,6 @@
 """The lines of metrics.jsonl for TensorBoard and Weights & Biases."""
 
 import importlib.util
-import json
 import os
 import pathlib
 import time
@@ -119,7 +118,13 @@ def _start_wandb(workdir: pathlib.Path, run: schema.Config) -> Any:
 
     project = run.train.wandb_project
     path = workdir / WANDB
-    known = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        known = files.read_json_object(path) if path.exists() else {}
+    except ValueError as error:
+        raise errors.InputError(
+            f'{path} is damaged ({error}); delete it, and W&B shows the rest as '
+            'another run.'
+        ) from error
     if project not in known:
         known[project] = uuid.uuid4().hex[:12]
         files.write_json(path, known)

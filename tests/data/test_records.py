@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hax_jax import errors, files
+from hax_jax import digests, errors, files
 from hax_jax.data import records
 
 
@@ -108,13 +108,55 @@ def test_equal_rows_have_an_equal_fingerprint_and_a_change_of_any_shows(
     assert len(set(seen)) == len(seen) == 8
 
 
-def test_one_changed_value_on_disk_is_found(tmp_path: pathlib.Path) -> None:
-    path = write(tmp_path / 'cache', {'train': make_split(), 'test': make_split()})
-    records.open_cache(path).verify()
+def change_a_target(path: pathlib.Path) -> None:
     targets = np.load(path / 'train' / 'targets.npy')
     targets[1, 3] += 1
     np.save(path / 'train' / 'targets.npy', targets)
+
+
+def test_each_changed_missing_or_added_file_is_named(tmp_path: pathlib.Path) -> None:
+    path = write(tmp_path / 'cache', {'train': make_split(), 'test': make_split()})
+    records.open_cache(path).verify()
+    change_a_target(path)
+    (path / 'test' / 'inputs.npy').unlink()
+    (path / 'tokenizer').mkdir()
+    (path / 'tokenizer' / 'tokenizer.json').touch()  # which would be read
+    (path / 'test' / '.DS_Store').touch()  # which nothing reads
+    with pytest.raises(
+        errors.InputError,
+        match=r'damaged: test/inputs\.npy is missing, tokenizer/tokenizer\.json was '
+        r'added, train/targets\.npy has other bytes than were written\. Delete',
+    ):
+        records.open_cache(path).verify()
+
+
+@pytest.mark.parametrize('field', ['seq_len', 'splits', 'fingerprint', 'files'])
+def test_a_changed_meta_is_refused_when_it_is_opened(
+    tmp_path: pathlib.Path, field: str
+) -> None:
+    path = write(tmp_path / 'cache', {'train': make_split()})
+    meta = files.read_json_object(path / 'meta.json')
+    files.write_json(path / 'meta.json', meta | {field: 7})
+    with pytest.raises(errors.InputError, match=r'damaged: meta\.json has other cont'):
+        records.open_cache(path)
+
+
+def test_a_cache_without_digests_has_its_rows_verified_and_says_so(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / 'cache', {'train': make_split(), 'test': make_split()})
+    meta = files.read_json_object(path / 'meta.json')
+    old = {name: meta[name] for name in meta.keys() - {'files', 'digest'}}
+    files.write_json(path / 'meta.json', old)
+    records.open_cache(path).verify()
+    assert (
+        'packed by a version without digests: its rows are' in capsys.readouterr().err
+    )
+    change_a_target(path)
     with pytest.raises(errors.InputError, match='fingerprint in meta'):
+        records.open_cache(path).verify()
+    files.write_json(path / 'meta.json', {**old, 'splits': {'train': {}}})
+    with pytest.raises(errors.InputError, match='does not describe it'):
         records.open_cache(path).verify()
 
 
@@ -203,7 +245,8 @@ def test_a_cache_of_another_schema_says_both_and_the_remedy(
 ) -> None:
     path = write(tmp_path / 'cache', {'train': make_split()})
     meta = json.loads((path / 'meta.json').read_text())
-    (path / 'meta.json').write_text(json.dumps(meta | {'schema': 99}))
+    other = digests.sealed(meta | {'schema': 99})
+    (path / 'meta.json').write_text(json.dumps(other))
     with pytest.raises(
         errors.InputError, match=r'schema 99, this version reads 1; delete that folder'
     ):

@@ -1,7 +1,8 @@
+import itertools
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import conftest
 import hypothesis
@@ -192,6 +193,18 @@ def test_a_model_has_at_most_the_pieces_asked_for(
     assert tokenizers['char'].vocab_size == 3 + 256 + len(letters)
 
 
+def test_what_reading_the_texts_raises_is_raised() -> None:
+    def torn() -> Iterator[str]:
+        yield from conftest.LETTERS
+        raise errors.InputError('the dataset is damaged')
+
+    with pytest.raises(errors.InputError, match='the dataset is damaged'):
+        text.train_sentencepiece(torn(), vocab_size=350, model_type='bpe')
+    with pytest.raises(errors.InputError, match='the dataset is damaged'):
+        next_texts = itertools.islice(torn(), len(conftest.LETTERS), None)
+        text.train_sentencepiece(next_texts, vocab_size=350, model_type='bpe')
+
+
 @pytest.mark.parametrize('model_type', MODEL_TYPES)
 @pytest.mark.parametrize(
     'texts', [[], ['', '\n\n'], [''.join(map(chr, range(33, 200)))]]
@@ -273,6 +286,16 @@ def write_binary(folder: pathlib.Path) -> None:
     (folder / 'tokenizer.model').write_bytes(b'\x7fELF' + bytes(100))
 
 
+def write_empty(folder: pathlib.Path) -> None:
+    (folder / 'tokenizer.model').touch()
+
+
+def write_no_text(folder: pathlib.Path) -> None:
+    model = train()
+    at = model.index(b'<0x41>') + 1  # the piece of a byte
+    (folder / 'tokenizer.model').write_bytes(model[:at] + b'\xb0' + model[at + 1 :])
+
+
 @pytest.mark.parametrize(
     ('write', 'says'),
     [
@@ -280,6 +303,8 @@ def write_binary(folder: pathlib.Path) -> None:
         (write_half, 'holds no tokenizer: it needs'),
         (write_cut_json, 'no GPT-2 tokenizer that transformers can read'),
         (write_binary, 'is not a SentencePiece model'),
+        (write_empty, 'is not a SentencePiece model, or damaged: it is empty'),
+        (write_no_text, 'is not a SentencePiece model, or damaged'),
     ],
 )
 def test_a_folder_without_a_tokenizer_is_named(
@@ -289,6 +314,38 @@ def test_a_folder_without_a_tokenizer_is_named(
     with pytest.raises(errors.InputError, match=says) as caught:
         text.load_tokenizer(str(tmp_path))
     assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('file', 'change', 'says'),
+    [
+        (
+            'merges.txt',
+            lambda whole: whole[: whole.index('\n', 99_999) + 1],
+            'no merge',
+        ),
+        ('merges.txt', lambda whole: whole[:100_003], 'no merge'),
+        ('merges.txt', lambda _: '', 'no merge makes'),
+        ('vocab.json', lambda whole: whole.replace(': 300,', ': 301,'), 'the id 300'),
+        ('vocab.json', lambda whole: whole.replace(': 300,', ': 99999,'), 'the id 300'),
+        ('vocab.json', lambda whole: whole[: len(whole) // 2], 'can read'),
+    ],
+)
+def test_a_bpe_whose_files_are_cut_or_do_not_fit_is_refused(
+    gpt2_tokenizer_folder: pathlib.Path,
+    tmp_path: pathlib.Path,
+    file: str,
+    change: Callable[[str], str],
+    says: str,
+) -> None:
+    folder = shutil.copytree(gpt2_tokenizer_folder, tmp_path / 'gpt2')
+    whole = (folder / file).read_text(encoding='utf-8')
+    assert change(whole) != whole
+    (folder / file).write_text(change(whole), encoding='utf-8')
+    with pytest.raises(errors.InputError, match=says) as caught:
+        text.load_tokenizer(str(folder))
+    assert str(folder) in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 def test_a_path_that_is_not_there_is_named_with_its_field() -> None:

@@ -2,6 +2,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import weakref
@@ -231,11 +232,44 @@ def test_a_build_that_fails_leaves_what_was_there(
 def test_pairs_that_are_not_the_manifests_are_an_error(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'advice'
     write(path, make_splits(3))
-    manifest = json.loads((path / 'manifest.json').read_text())
-    manifest['splits']['train']['sha256'] = '0' * 64
-    (path / 'manifest.json').write_text(json.dumps(manifest))
-    with pytest.raises(errors.InputError, match='the 3 pairs of its train split are'):
+    whole = (path / 'manifest.json').read_text()
+    for field, value in (('sha256', '0' * 64), ('pairs', 2), ('pairs', 0)):
+        manifest = json.loads(whole)
+        manifest['splits']['train'][field] = value
+        (path / 'manifest.json').write_text(json.dumps(manifest))
+        with pytest.raises(errors.InputError, match=r'manifest\.json is damaged'):
+            list(dataset.read_pairs(path, 'train'))
+        old = {name: manifest[name] for name in manifest if name != 'digest'}
+        (path / 'manifest.json').write_text(json.dumps(old))  # of an earlier version
+        with pytest.raises(errors.InputError, match='the 3 pairs of its train split '):
+            list(dataset.read_pairs(path, 'train'))
+
+
+@pytest.mark.parametrize('file', ['dataset_info', 'features', '-train.tfrecord'])
+def test_a_damaged_file_of_tfds_is_refused_by_name_before_a_pair_is_read(
+    written: pathlib.Path, tmp_path: pathlib.Path, file: str
+) -> None:
+    path = shutil.copytree(written, tmp_path / 'advice')
+    folder = path / 'tfds/hax_qa/1.0.0'
+    (damaged,) = folder.glob(f'*{file}*')
+    whole = damaged.read_bytes()
+    half = len(whole) // 2
+    cut = whole[:half]
+    for other in (cut, cut + bytes([whole[half] ^ 1]) + whole[half + 1 :], b''):
+        damaged.write_bytes(other)
+        with pytest.raises(errors.InputError, match='has other bytes') as caught:
+            next(dataset.read_pairs(path, 'train'))
+        assert f'{folder} is damaged: {damaged.name}' in str(caught.value)
+    damaged.unlink()
+    with pytest.raises(errors.InputError, match=f'{damaged.name} is missing'):
+        next(dataset.read_pairs(path, 'train'))
+    # A dataset of an earlier version has no SHA256SUMS.
+    (folder / 'SHA256SUMS').unlink()
+    damaged.write_bytes(cut)
+    with pytest.raises(errors.InputError, match=r'1\.0\.0 is damaged: its train split'):
         list(dataset.read_pairs(path, 'train'))
+    damaged.write_bytes(whole)
+    assert len(list(dataset.read_pairs(path, 'train'))) == 40
 
 
 def test_what_is_no_dataset_is_named_with_the_way_to_make_one(

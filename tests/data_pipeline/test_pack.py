@@ -156,6 +156,46 @@ def test_a_cache_made_again_is_the_same_in_every_byte(
     assert first == {p: p.read_bytes() for p in folder.rglob('*') if p.is_file()}
 
 
+def test_a_tokenizer_that_was_made_is_compared_and_made_again_if_half_is_there(
+    data: schema.DataConfig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = schema.TokenizerConfig(path='train', vocab_size=350)
+    made = pack.load_tokenizer(data, settings, path='train')
+    (model,) = pathlib.Path(data.path).glob('tokenizers/*/tokenizer.model')
+    whole = model.read_bytes()
+    model.write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
+    with pytest.raises(errors.InputError, match='has other bytes'):
+        pack.load_tokenizer(data, settings, path='train')
+    model.unlink()
+    capfd.readouterr()
+    again = pack.load_tokenizer(data, settings, path='train')
+    assert f'{model.parent} has lost its tokenizer.model' in capfd.readouterr().out
+    assert again.fingerprint == made.fingerprint
+    assert model.read_bytes() == whole
+    # The whole folder of another tokenizer has digests that fit.
+    other = dataclasses.replace(settings, vocab_size=360)
+    pack.load_tokenizer(data, other, path='train')
+    folders = pathlib.Path(data.path).glob('tokenizers/*/')
+    (another,) = (folder for folder in folders if folder != model.parent)
+    shutil.rmtree(model.parent)
+    another.rename(model.parent)
+    with pytest.raises(errors.InputError, match=r'made_from\.json is not of this data'):
+        pack.load_tokenizer(data, settings, path='train')
+
+
+def test_a_folder_of_another_key_is_refused(
+    data: schema.DataConfig, tokenizer: text.Tokenizer
+) -> None:
+    folder = pack.ensure_packed(data, tokenizer)
+    other = dataclasses.replace(data, question_weight=0.5)
+    another = pack.ensure_packed(other, tokenizer)
+    shutil.rmtree(folder)
+    shutil.copytree(another, folder)
+    with pytest.raises(errors.InputError, match='its question_weight is') as caught:
+        pack.ensure_packed(data, tokenizer)
+    assert f'{folder} is damaged' in str(caught.value)
+
+
 def test_whatever_the_rows_follow_from_changes_the_key(
     data: schema.DataConfig,
     tokenizer: text.Tokenizer,

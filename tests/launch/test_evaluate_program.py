@@ -155,7 +155,7 @@ def test_other_tokenizers_are_compared_in_bits_per_byte_on_rows_of_one_length(
         ('too many', ['3 models are given', '--step is given 1 times', 'is a folder']),
         ('twice', ['both models are', 'at step 6; give another']),
         ('not ours', ['run.json exists and is no report']),
-        ('damaged', ['is damaged: its rows do not have the fingerprint']),
+        ('damaged', ['is damaged: validation/targets.npy has other bytes']),
         ('no data', ['--data is missing: a Hugging Face folder has no dataset']),
     ],
 )

@@ -121,6 +121,7 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
     assert f'{size:,} bytes  model.safetensors' in done.stdout
     assert sorted(path.name for path in out.iterdir()) == [
         'README.md',
+        'SHA256SUMS',
         'config.json',
         'generation_config.json',
         'model.safetensors',
@@ -174,6 +175,7 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
     adapter = tmp_path / 'adapter'
     assert sorted(path.name for path in adapter.iterdir()) == [
         'README.md',
+        'SHA256SUMS',
         'adapter_config.json',
         'adapter_model.safetensors',
         'tokenizer.json',
@@ -189,6 +191,10 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
     check_card(card, folder, library='peft')
     assert 'base_model: "full"' in card
     assert 'rank 2, alpha 32, scaled by alpha / sqrt(rank), DoRA' in card
+    config = adapter / 'adapter_config.json'
+    config.write_text(json.dumps({**values, 'lora_alpha': 33}))
+    with pytest.raises(errors.InputError, match=r'adapter_config\.json has other byt'):
+        peft_adapter.read(adapter, parts.model)
 
 
 def test_a_format_that_is_not_for_the_run_is_refused_by_the_one_that_is(

@@ -134,6 +134,9 @@ def test_wandb_gets_each_line_and_the_same_run_when_it_goes_on(
     assert first['resume'] == 'allow'
     assert first['config'] == convert.to_dict(run)
     assert fake.finished == 3
+    (tmp_path / tracking.WANDB).write_text('{"adv')
+    with pytest.raises(errors.InputError, match=r'wandb\.json is damaged'):
+        write(tmp_path, run, [5])
 
 
 def test_wandb_that_is_not_installed_is_refused_before_anything_starts(

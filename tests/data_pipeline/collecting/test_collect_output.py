@@ -148,9 +148,11 @@ def test_a_damaged_cursor_is_named_and_deleting_it_costs_nothing(
     path = tmp_path / 'a.jsonl'
     fill(path, range(4))
     cursor = collect_output.beside(path, 'cursor')
-    cursor.write_text('{')
-    with pytest.raises(errors.InputError, match='is no cursor'):
-        fill(path, range(4))
+    changed = json.loads(cursor.read_text()) | {'position': 1000}
+    for text in ('{', json.dumps(changed)):
+        cursor.write_text(text)
+        with pytest.raises(errors.InputError, match='is no cursor'):
+            fill(path, range(4))
     cursor.unlink()
     fill(path, range(6))
     assert reddit_objects.ids(path) == expected(range(6))
