@@ -116,6 +116,26 @@ def load_parameters(
     return {name: np.asarray(array) for name, array in loaded.items()}
 
 
+def parts(path: pathlib.Path) -> list[str]:
+    """The trees that a step holds: PARAMS, and OPTIMIZER where there is one."""
+    with _named_failure(path):
+        stored = ocp.checkpointables_metadata(path.absolute()).metadata
+    return [part for part in (PARAMS, OPTIMIZER) if part in stored]
+
+
+def load_part(path: pathlib.Path, part: str) -> dict[str, np.ndarray]:
+    """A tree of a step on this host as it is stored: dotted name -> array."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with _named_failure(path):
+        stored = ocp.checkpointables_metadata(path.absolute()).metadata[part]
+        wanted = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
+            for name, leaf in stored.items()
+        }
+        loaded = ocp.load_checkpointables(path.absolute(), {part: wanted})[part]
+    return {name: np.asarray(array) for name, array in loaded.items()}
+
+
 class Checkpoints:
     """Writes one run's checkpoints in the background. Close it, or use `with`.
 
