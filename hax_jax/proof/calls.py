@@ -11,7 +11,7 @@ import time
 
 from hax_jax.runs import run_folder
 
-AIMS = ('anywhere', 'start', 'step', 'save')
+AIMS = ('step', 'save', 'anywhere', 'start')
 # Of six kills one is a SIGTERM and one a Ctrl-C, on which the run saves before it ends.
 _SIGNALS = ('SIGKILL',) * 4 + ('SIGTERM', 'SIGINT')
 _POLL_SECONDS = 0.002
@@ -182,7 +182,9 @@ class _Watch:
             whole=whole,
             start=times[0],
             step=(times[-1] - times[0]) / max(1, len(times) - 1),
-            save=max((last - first for first, last in self._saves.values()), default=0),
+            save=max(
+                (last - first for first, last in self._saves.values()), default=0.0
+            ),
         )
 
     def _signature(self) -> tuple[int, int]:
@@ -194,7 +196,7 @@ class _Watch:
         return found.st_ino, found.st_size
 
     def _unfinished(self) -> set[str]:
-        """The folders of saves that are not whole: a step is the name of one that is."""
+        """The folders of unfinished saves; that of a whole one is named by its step."""
         try:
             names = [path.name for path in self._checkpoints.iterdir()]
         except OSError:

@@ -168,6 +168,6 @@ def newest_step(workdir: pathlib.Path) -> int:
 
 def _last_words(log: pathlib.Path, begin: int) -> str:
     """The error that a call ended with, else its last line; it begins at a byte."""
-    text = log.read_bytes()[begin:].decode(errors='replace')
+    text = '\n' + log.read_bytes()[begin:].decode(errors='replace')
     _, found, error = text.rpartition('\nerror: ')
     return error.strip() if found else text.strip().rpartition('\n')[2]
