@@ -150,6 +150,11 @@ class _Watch:
 
     def look(self, seconds: float) -> None:
         """Looks at the files, `seconds` after the call began."""
+        unfinished = self._unfinished()
+        self._left &= unfinished
+        self.saving = min(unfinished - self._left, default='')
+        if self.saving:
+            self._saves.setdefault(self.saving, [seconds, seconds])[1] = seconds
         known = self._signature()
         # A call that goes on first cuts the file, in a new one by the same name.
         grown = known[0] == self._known[0] and known[1] > self._known[1]
@@ -160,11 +165,6 @@ class _Watch:
             if step > self.logged:
                 self._step_times.append(seconds)
                 self.logged = step
-        unfinished = self._unfinished()
-        self._left &= unfinished
-        self.saving = min(unfinished - self._left, default='')
-        if self.saving:
-            self._saves.setdefault(self.saving, [seconds, seconds])[1] = seconds
 
     def due(self, moment: Moment) -> float | None:
         """When the signal is to be sent, in seconds; None if its event is not there."""

@@ -130,7 +130,7 @@ def _call(
             workdir,
             log,
             moment=moment,
-            limit_seconds=60 + 10 * proof.pace.whole,
+            limit_seconds=60.0 + 10.0 * proof.pace.whole,
         )
     except calls.HungError as error:
         proof.failure = f'after kill {number - 1} the run did not end: {error}'

@@ -79,15 +79,7 @@ def _differences(
                     name, None, f'line {number}', _short(ours), _short(theirs)
                 )
             done.samples += name == 'samples.jsonl'
-    with (
-        checkpoint.Checkpoints(
-            unbroken / run_folder.CHECKPOINTS, read_only=True
-        ) as one,
-        checkpoint.Checkpoints(
-            killed / run_folder.CHECKPOINTS, read_only=True
-        ) as other,
-    ):
-        yield from _checkpoints(one, other, done)
+    yield from _checkpoints(unbroken, killed, done)
 
 
 def _metrics(
@@ -124,25 +116,28 @@ def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def _checkpoints(
-    one: checkpoint.Checkpoints, other: checkpoint.Checkpoints, done: Compared
+    unbroken: pathlib.Path, killed: pathlib.Path, done: Compared
 ) -> Iterator[Difference]:
-    steps = [[saved.step for saved in each.steps()] for each in (one, other)]
-    if steps[0][-1:] != steps[1][-1:]:
-        yield Difference(
-            run_folder.CHECKPOINTS, None, 'the newest step', *map(_last, steps)
-        )
-    for step in sorted(set(steps[0]) & set(steps[1]), reverse=True):
+    one, other = _whole(unbroken), _whole(killed)
+    newest = [str(max(steps, default='none')) for steps in (one, other)]
+    if newest[0] != newest[1]:
+        what = 'the newest whole step'
+        yield Difference(run_folder.CHECKPOINTS, None, what, *newest)
+    for step in sorted(one.keys() & other.keys(), reverse=True):
+        both = one[step], other[step]
         file = f'{run_folder.CHECKPOINTS}/{step}'
-        metadata = [each.metadata(step) for each in (one, other)]
-        for name in sorted(metadata[0].keys() | metadata[1].keys()):
-            values = [each.get(name, 'missing') for each in metadata]
+        facts = [
+            {'validation_loss': info.validation_loss, **info.metadata} for info in both
+        ]
+        for name in sorted(facts[0].keys() | facts[1].keys()):
+            values = [each.get(name, 'missing') for each in facts]
             if values[0] != values[1]:
-                yield Difference(file, step, f'metadata.{name}', *map(_short, values))
-        parts = [each.parts(step) for each in (one, other)]
+                yield Difference(file, step, name, *map(_short, values))
+        parts = [checkpoint.parts(info.path) for info in both]
         if parts[0] != parts[1]:
             yield Difference(file, step, 'its trees', *map(_short, parts))
         for part in parts[0]:
-            ours, theirs = (each.read_part(step, part) for each in (one, other))
+            ours, theirs = (checkpoint.load_part(info.path, part) for info in both)
             for name in sorted(ours.keys() | theirs.keys()):
                 found = tensor_difference(ours.get(name), theirs.get(name))
                 if found:
@@ -151,6 +146,11 @@ def _checkpoints(
                 done.tensors += 1
                 done.bytes += ours[name].nbytes
         done.checkpoints.append(step)
+
+
+def _whole(workdir: pathlib.Path) -> dict[int, checkpoint.StepInfo]:
+    steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
+    return {info.step: info for info in steps if not info.damage()}
 
 
 def tensor_difference(
@@ -183,10 +183,6 @@ def _lines(path: pathlib.Path) -> list[str]:
     if not path.exists():
         return []
     return path.read_text(encoding='utf-8').removesuffix('\n').split('\n')
-
-
-def _last(steps: list[int]) -> str:
-    return str(steps[-1]) if steps else 'missing'
 
 
 def _short(value: Any) -> str:

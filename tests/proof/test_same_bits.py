@@ -93,8 +93,11 @@ def changed(index: int, **values: object) -> Callable[[], Rows]:
         ({'samples': '{"step": 3}\n'}, 'samples.jsonl: line 1 is {"step": 2} in the'),
         ({'kernel': np.nextafter(np.float32(2), 3)}, 'params.kernel[0, 1] is 2.0 in'),
         ({'moment': -0.5}, 'step 2: optimizer.mu is 0.5 in the unbroken run and -0.5'),
-        ({'step': 3}, 'checkpoints: the newest step is 2 in the unbroken run and 3'),
-        ({'history': 1}, 'step 2: metadata.history is 0 in the unbroken run and 1'),
+        (
+            {'step': 3},
+            'checkpoints: the newest whole step is 2 in the unbroken run and 3',
+        ),
+        ({'history': 1}, 'step 2: history is 0 in the unbroken run and 1'),
     ],
 )
 def test_the_first_difference_is_named(
