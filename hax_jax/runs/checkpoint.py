@@ -152,15 +152,17 @@ class Checkpoints:
         keep_last: int = 1,
         keep_best: int = 0,
         before_commit: Callable[[], None] = lambda: None,
+        after_commit: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes `folder`; saves and deletions that a kill cut short are removed.
 
-        `before_commit` is called before a saved step gets its name.
+        `before_commit` is called before a saved step gets its name, `after_commit` when
+        it has it.
         """
         self.folder = folder
         self._run_id = run_id
         self._keep_last, self._keep_best = keep_last, keep_best
-        self._before_commit = before_commit
+        self._before_commit, self._after_commit = before_commit, after_commit
         self._pool = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
         self._running: concurrent.futures.Future[None] | None = None
         if jax.process_index() == 0:
@@ -246,6 +248,7 @@ class Checkpoints:
         write_record(saving, info, self._run_id)
         self._before_commit()
         files.rename(saving, info.path)
+        self._after_commit()
         for path in gone:
             deleting = path.with_name(f'{_DELETING}{path.name}')
             path.rename(deleting)
