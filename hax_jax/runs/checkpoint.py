@@ -250,9 +250,14 @@ class Checkpoints:
         files.rename(saving, info.path)
         self._after_commit()
         for path in gone:
-            deleting = path.with_name(f'{_DELETING}{path.name}')
-            path.rename(deleting)
-            shutil.rmtree(deleting)
+            delete(path)
+
+
+def delete(path: pathlib.Path) -> None:
+    """Deletes a step; what a kill leaves of it is no step, and goes with the next."""
+    deleting = path.with_name(f'{_DELETING}{path.name}')
+    path.rename(deleting)
+    shutil.rmtree(deleting)
 
 
 def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:

@@ -209,7 +209,7 @@ def _pass_over(
         print(f'WARNING: {line}', flush=True)
     for path in newest.path.parent.glob('*'):
         if path.name.isdigit() and int(path.name) > newest.step:
-            kept = files.aside(path, workdir / 'damaged')
+            kept = files.aside(path, workdir / run_folder.DAMAGED)
             print(f'{path} was moved to {kept}; its steps are made again', flush=True)
 
 
