@@ -41,8 +41,8 @@ def tensors(path: pathlib.Path) -> list[Tensor]:
 
 
 def norm(found: list[Tensor]) -> float:
-    """The norm of several tensors together."""
-    return sum(tensor.norm**2 for tensor in found) ** 0.5
+    """The norm of several tensors together, without counts."""
+    return sum(t.norm**2 for t in found if 'float' in t.dtype) ** 0.5
 
 
 def _describe(tree: str, name: str, array: np.ndarray) -> Tensor:
