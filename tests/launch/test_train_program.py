@@ -234,17 +234,17 @@ def test_a_run_killed_at_random_moments_is_the_run_that_nothing_stopped(
     result = run(
         'launch.prove_resume',
         *command(folder)[1:],
-        '--kills=3',
+        '--kills=2',
         '--steps=18',
         '--seed=23',
         f'--output={tmp_path}/proof',
         '--config.model.resid_pdrop=0.1',
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert re.match(r'bit-equal after 3 kills .*: 18 losses, 6 evalu', result.stdout)
+    assert re.match(r'bit-equal after 2 kills .*: 18 losses, 6 evalu', result.stdout)
     report = json.loads((tmp_path / 'proof' / 'report.json').read_text())
     hits = report['kills']
-    assert [hit['aim'] for hit in hits] == ['step', 'save', 'anywhere']
+    assert [hit['aim'] for hit in hits] == ['step', 'save']
     assert {hit['signal'] for hit in hits} == {'SIGKILL', 'SIGTERM'}
     assert any(hit['logged'] > hit['step_before'] for hit in hits)
 
