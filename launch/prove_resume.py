@@ -153,10 +153,9 @@ def _prove(
     command: list[str], folder: pathlib.Path, checkpoint_every: int
 ) -> killed_run.Proof:
     """Fills the folder with both runs, their log and the report."""
-    proof = killed_run.Proof()
     entry.say(f'1 of 2: {_STEPS.value} steps that nothing stops')
     try:
-        proof.pace = killed_run.unbroken(command, folder)
+        proof = killed_run.unbroken(command, folder)
     except killed_run.CallError as error:
         raise errors.InputError(
             f'launch.train ended with code {error.code} before anything was killed: '

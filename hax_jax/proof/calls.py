@@ -30,6 +30,11 @@ class Pace:
     step: float
     save: float
 
+    def started_in(self, seconds: float) -> 'Pace':
+        """The pace of a call whose start takes so long: a compiled program is kept."""
+        whole = self.whole - self.start + seconds
+        return dataclasses.replace(self, whole=whole, start=seconds)
+
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
@@ -51,10 +56,12 @@ class Ended:
 
     `logged` is the newest step in metrics.jsonl, and `saving` the name of the folder
     of the save that was under way, '' for none, both when the signal was sent.
+    `has_steps`: it logged a step, so its pace has a start.
     """
 
     code: int
     pace: Pace
+    has_steps: bool
     killed_at: float | None
     logged: int
     saving: str
@@ -67,7 +74,7 @@ class HungError(Exception):
 def draw(
     rng: random.Random, pace: Pace, *, number: int, checkpoint_every: int
 ) -> Moment:
-    """The moment of kill `number`. Four kills in a row have the four aims.
+    """The moment of a kill in call `number`. Four calls in a row have the four aims.
 
     'anywhere' is spread evenly over a whole call, 'start' over the time before its
     first step (loading, reading the checkpoint, compiling), 'step' over the next two
@@ -131,8 +138,14 @@ def _watched(
             raise HungError(f'it still ran after {seconds:.0f} s')
         time.sleep(_POLL_SECONDS)
     code = child.returncode
-    pace = watch.pace(time.monotonic() - begun)
-    return Ended(code, pace, killed_at if code else None, logged, saving)
+    return Ended(
+        code=code,
+        pace=watch.pace(time.monotonic() - begun),
+        has_steps=watch.logged > 0,
+        killed_at=killed_at if code else None,
+        logged=logged,
+        saving=saving,
+    )
 
 
 class _Watch:

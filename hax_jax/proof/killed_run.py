@@ -12,7 +12,7 @@ from hax_jax.proof import calls, same_bits
 from hax_jax.runs import checkpoint, run_folder
 
 UNBROKEN, KILLED, LOG = 'unbroken', 'killed', 'log.txt'
-_IDLE_RUNS = 3  # so many runs in a row that ended before a kill: they are too short
+_IDLE_RUNS = len(calls.AIMS)  # in a row, none killed by any aim: they are too short
 
 
 class CallError(Exception):
@@ -44,16 +44,22 @@ class Kill:
 
 @dataclasses.dataclass
 class Proof:
-    """What was done so far. `failure` is '' while all was bit-equal."""
+    """What was done so far. `failure` is '' while all was bit-equal.
 
-    pace: calls.Pace | None = None
+    `pace` is that of the unbroken run; `start` is the latest call's, in seconds;
+    `calls` counts those of the killed runs.
+    """
+
+    pace: calls.Pace
+    start: float
+    calls: int = 0
     kills: list[Kill] = dataclasses.field(default_factory=list)
     runs: list[same_bits.Compared] = dataclasses.field(default_factory=list)
     failure: str = ''
 
 
-def unbroken(command: list[str], folder: pathlib.Path) -> calls.Pace:
-    """Runs the program in `folder`/unbroken to its end.
+def unbroken(command: list[str], folder: pathlib.Path) -> Proof:
+    """Runs the program in `folder`/unbroken to its end; the proof is to be filled.
 
     Raises:
       CallError: it failed.
@@ -62,7 +68,7 @@ def unbroken(command: list[str], folder: pathlib.Path) -> calls.Pace:
     ended = calls.run([*command, f'--workdir={workdir}'], workdir, log)
     if ended.code:
         raise CallError(_last_words(log, 0), ended.code)
-    return ended.pace
+    return Proof(ended.pace, ended.pace.start)
 
 
 def kill(
@@ -98,8 +104,8 @@ def kill(
             if len(proof.kills) < kills:
                 moment = calls.draw(
                     rng,
-                    proof.pace,
-                    number=len(proof.kills),
+                    proof.pace.started_in(proof.start),
+                    number=proof.calls,
                     checkpoint_every=checkpoint_every,
                 )
             complete = _call(proof, command, workdir, log, moment, on_kill)
@@ -123,6 +129,7 @@ def _call(
     aim = f'to be killed: {moment}' if moment else 'to its end'
     with open(log, 'a', encoding='utf-8') as file:
         file.write(f'\nrun {len(proof.runs) + 1}, kill {number}: {aim}\n')
+    proof.calls += 1
     before, begin = newest_step(workdir), log.stat().st_size
     try:
         ended = calls.run(
@@ -135,6 +142,8 @@ def _call(
     except calls.HungError as error:
         proof.failure = f'after kill {number - 1} the run did not end: {error}'
         return True
+    if ended.has_steps:
+        proof.start = ended.pace.start
     if not ended.code:
         return True
     if ended.killed_at is None:

@@ -52,6 +52,8 @@ def test_a_call_is_measured_from_outside(tmp_path: pathlib.Path) -> None:
     pace = ended.pace
     assert 0.1 < pace.start < pace.whole
     assert 0 < pace.step < pace.save < pace.whole
+    later = pace.started_in(pace.start + 1.0)
+    assert later.whole == pytest.approx(pace.whole + 1.0)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +108,7 @@ def test_moments_have_every_aim_in_turn_within_their_time() -> None:
 
 def prove(folder: pathlib.Path, hook: str) -> tuple[killed_run.Proof, list[int]]:
     """Three kills of a program; and its newest step as each of them was sent."""
-    proof, logged = killed_run.Proof(), []
-    proof.pace = killed_run.unbroken(program(hook), folder)
+    proof, logged = killed_run.unbroken(program(hook), folder), []
     killed_run.kill(
         proof,
         program(hook),
@@ -146,7 +147,7 @@ def test_a_program_that_fails_by_itself_proves_nothing(tmp_path: pathlib.Path) -
 
 
 def test_runs_too_short_to_be_killed_are_refused(tmp_path: pathlib.Path) -> None:
-    proof = killed_run.Proof(pace=calls.Pace(60.0, 60.0, 60.0, 60.0))
+    proof = killed_run.Proof(calls.Pace(60.0, 60.0, 60.0, 60.0), 60.0)
     with pytest.raises(errors.InputError, match='give more steps'):
         killed_run.kill(
             proof,
