@@ -86,6 +86,9 @@ def kill(
     A call that ends by itself before its signal is no kill: its run is then complete,
     is compared with the unbroken one, and another begins in an empty folder. After the
     last kill the run goes on to its end. Stops at the first failure.
+
+    Raises:
+      InputError: runs end before they can be killed.
     """
     rng = random.Random(seed)
     workdir, log = folder / KILLED, folder / LOG
