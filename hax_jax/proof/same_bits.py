@@ -71,13 +71,15 @@ def _differences(
         path.name for folder in (unbroken, killed) for path in folder.glob('*.jsonl')
     }
     for name in sorted(names - {_METRICS}):
-        for number, (ours, theirs) in enumerate(
-            itertools.zip_longest(_lines(unbroken / name), _lines(killed / name)), 1
-        ):
+        both = itertools.zip_longest(_lines(unbroken / name), _lines(killed / name))
+        for number, (ours, theirs) in enumerate(both, 1):
             if ours != theirs:
-                yield Difference(
-                    name, None, f'line {number}', _short(ours), _short(theirs)
-                )
+                place = f'line {number}'
+                if ours and theirs:
+                    for field, *values in _fields(json.loads(ours), json.loads(theirs)):
+                        yield Difference(name, None, f'{place}, {field},', *values)
+                values = (_short(line or 'missing') for line in (ours, theirs))
+                yield Difference(name, None, place, *values)
             done.samples += name == 'samples.jsonl'
     yield from _checkpoints(unbroken, killed, done)
 
@@ -95,24 +97,26 @@ def _metrics(
                 for p in place
             ]
             yield Difference(_METRICS, step, 'the next line', *words)
-        for name in sorted(ours.keys() | theirs.keys()):
-            values = [row.get(name, 'missing') for row in (ours, theirs)]
-            if values[0] != values[1]:
-                what = f'{ours["kind"]}.{name}'
-                yield Difference(_METRICS, step, what, *map(_short, values))
+        for name, *values in _fields(ours, theirs):
+            yield Difference(_METRICS, step, f'{ours["kind"]}.{name}', *values)
         done.losses += ours.get('kind') == 'train'
         done.evaluations += ours.get('kind') == 'evaluation'
 
 
 def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl that do not depend on the clock, by step and kind."""
+    """The lines of metrics.jsonl, without what a clock decides, by step and kind.
+
+    A step's own line comes before its evaluation.
+    """
     rows = map(json.loads, _lines(folder / _METRICS))
     kept = [
         {name: value for name, value in row.items() if name not in _CLOCK}
         for row in rows
         if row['kind'] != _CALL
     ]
-    return sorted(kept, key=lambda row: (row['step'], row['kind']))
+    return sorted(
+        kept, key=lambda row: (row['step'], row['kind'] != 'train', row['kind'])
+    )
 
 
 def _checkpoints(
@@ -129,10 +133,8 @@ def _checkpoints(
         facts = [
             {'validation_loss': info.validation_loss, **info.metadata} for info in both
         ]
-        for name in sorted(facts[0].keys() | facts[1].keys()):
-            values = [each.get(name, 'missing') for each in facts]
-            if values[0] != values[1]:
-                yield Difference(file, step, name, *map(_short, values))
+        for name, *values in _fields(*facts):
+            yield Difference(file, step, name, *values)
         parts = [checkpoint.parts(info.path) for info in both]
         if parts[0] != parts[1]:
             yield Difference(file, step, 'its trees', *map(_short, parts))
@@ -151,6 +153,19 @@ def _checkpoints(
 def _whole(workdir: pathlib.Path) -> dict[int, checkpoint.StepInfo]:
     steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
     return {info.step: info for info in steps if not info.damage()}
+
+
+def _fields(
+    ours: dict[str, Any], theirs: dict[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Each field that differs: {'a': {'b': 1}}, {'a': {'b': 2}} -> 'a.b', '1', '2'."""
+    for name in sorted(ours.keys() | theirs.keys()):
+        one, other = (each.get(name, 'missing') for each in (ours, theirs))
+        if isinstance(one, dict) and isinstance(other, dict):
+            for below, *values in _fields(one, other):
+                yield f'{name}.{below}', *values
+        elif one != other:
+            yield name, _short(one), _short(other)
 
 
 def tensor_difference(
@@ -188,4 +203,5 @@ def _lines(path: pathlib.Path) -> list[str]:
 def _short(value: Any) -> str:
     """The value in a few words."""
     text = value if isinstance(value, str) else json.dumps(value)
+    text = text.replace('\n', ' ')
     return text if len(text) <= 100 else text[:100] + '...'

@@ -15,7 +15,13 @@ Rows = list[dict[str, object]]
 
 def rows() -> Rows:
     return [
-        {'step': step, 'kind': kind, 'loss': 3.0 / step, 'seconds': {}}
+        {
+            'step': step,
+            'kind': kind,
+            'loss': 3.0 / step,
+            'by': {'all': {'nll': 1}},
+            'seconds': {},
+        }
         for step in (1, 2)
         for kind in ('train', 'evaluation')
     ] + [{'step': 2, 'kind': 'summary', 'trained_steps': 2}]
@@ -84,13 +90,23 @@ def changed(index: int, **values: object) -> Callable[[], Rows]:
         (
             {'metrics': lambda: rows()[1:]},
             'metrics.jsonl, step 1: the next line is train of step 1 in the unbroken '
-            'run and evaluation of step 2 in the killed one',
+            'run and evaluation of step 1 in the killed one',
         ),
         (
             {'metrics': lambda: [*rows(), rows()[2]]},
-            'metrics.jsonl, step 2: the next line is no further line',
+            'metrics.jsonl, step 2: the next line is evaluation of step 2 in the '
+            'unbroken run and train of step 2 in the killed one',
         ),
-        ({'samples': '{"step": 3}\n'}, 'samples.jsonl: line 1 is {"step": 2} in the'),
+        ({'samples': '{"step": 3}\n'}, 'samples.jsonl: line 1, step, is 2 in the unbr'),
+        ({'samples': '{"step":2}\n'}, 'samples.jsonl: line 1 is {"step": 2} in the un'),
+        (
+            {'samples': '{"step": 2}\n{"step": 3}\n'},
+            'samples.jsonl: line 2 is missing in the unbroken run and {"step": 3} in',
+        ),
+        (
+            {'metrics': changed(0, by={'all': {'nll': 2}})},
+            'metrics.jsonl, step 1: train.by.all.nll is 1 in the unbroken run and 2 in',
+        ),
         ({'kernel': np.nextafter(np.float32(2), 3)}, 'params.kernel[0, 1] is 2.0 in'),
         ({'moment': -0.5}, 'step 2: optimizer.mu is 0.5 in the unbroken run and -0.5'),
         (
