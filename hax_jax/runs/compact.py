@@ -2,10 +2,12 @@
 
 import pathlib
 import shutil
+from typing import Any
 
 import numpy as np
 
 from hax_jax import errors, files
+from hax_jax.config import schema
 from hax_jax.runs import checkpoint, restore, run_folder
 
 
@@ -36,13 +38,22 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
                 info.step,
                 {checkpoint.PARAMS: parameters},
                 validation_loss=info.validation_loss,
-                metadata={**info.metadata, 'imported': origin},
+                metadata={**_rows(info, config), **info.metadata, 'imported': origin},
             )
         again = checkpoint.load_part(folder / str(info.step), checkpoint.PARAMS)
         if not _same(parameters, again):
             raise errors.MismatchError('other parameters were read back than written.')
         run_folder.write(new, config, identity)
     return info.step
+
+
+def _rows(info: checkpoint.StepInfo, config: schema.Config) -> dict[str, Any]:
+    """The rows that an older version's step had consumed, which it did not count."""
+    if info.metadata.keys() & {'rows', 'imported'}:
+        return {}
+    train = config.train
+    rows = info.step * train.batch_size
+    return {'rows': rows, 'row_seed': train.seed, 'skip': []}
 
 
 def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:

@@ -219,6 +219,11 @@ def test_a_compacted_run_is_the_run_without_moments(
     tiny_runs.train(cache, small, config)
     assert 'the moments begin at zero' in capsys.readouterr().out
     assert [r['step'] for r in tiny_runs.lines(small, 'train')] == [11, 12]
+    rows = [
+        checkpoint.list_steps(folder / 'checkpoints', '')[at].metadata['rows']
+        for folder, at in ((runs / 'whole', 1), (small, 0), (small, -1))
+    ]
+    assert rows == [80, 80, 96]  # at steps 10, 10 and 12
 
 
 def test_every_wrong_flag_is_named(
