@@ -30,6 +30,7 @@ LIBRARY = {
     'guards': 'errors devices model',
     'training': 'errors files json_lines config devices data model program formats '
     'sampling watch runs evaluation guards',
+    'proof': 'errors runs',
     'benchmark': 'errors files config devices data model sampling watch runs '
     'evaluation training',
 }

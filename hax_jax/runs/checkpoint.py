@@ -116,6 +116,26 @@ def load_parameters(
     return {name: np.asarray(array) for name, array in loaded.items()}
 
 
+def parts(path: pathlib.Path) -> list[str]:
+    """The trees that a step holds: PARAMS, and OPTIMIZER where there is one."""
+    with _named_failure(path):
+        stored = ocp.checkpointables_metadata(path.absolute()).metadata
+    return [part for part in (PARAMS, OPTIMIZER) if part in stored]
+
+
+def load_part(path: pathlib.Path, part: str) -> dict[str, np.ndarray]:
+    """A tree of a step on this host as it is stored: dotted name -> array."""
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    with _named_failure(path):
+        stored = ocp.checkpointables_metadata(path.absolute()).metadata[part]
+        wanted = {
+            name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device)
+            for name, leaf in stored.items()
+        }
+        loaded = ocp.load_checkpointables(path.absolute(), {part: wanted})[part]
+    return {name: np.asarray(array) for name, array in loaded.items()}
+
+
 class Checkpoints:
     """Writes one run's checkpoints in the background. Close it, or use `with`.
 
@@ -132,15 +152,17 @@ class Checkpoints:
         keep_last: int = 1,
         keep_best: int = 0,
         before_commit: Callable[[], None] = lambda: None,
+        after_commit: Callable[[], None] = lambda: None,
     ) -> None:
         """Makes `folder`; saves and deletions that a kill cut short are removed.
 
-        `before_commit` is called before a saved step gets its name.
+        `before_commit` is called before a saved step gets its name, `after_commit` when
+        it has it.
         """
         self.folder = folder
         self._run_id = run_id
         self._keep_last, self._keep_best = keep_last, keep_best
-        self._before_commit = before_commit
+        self._before_commit, self._after_commit = before_commit, after_commit
         self._pool = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
         self._running: concurrent.futures.Future[None] | None = None
         if jax.process_index() == 0:
@@ -226,10 +248,16 @@ class Checkpoints:
         write_record(saving, info, self._run_id)
         self._before_commit()
         files.rename(saving, info.path)
+        self._after_commit()
         for path in gone:
-            deleting = path.with_name(f'{_DELETING}{path.name}')
-            path.rename(deleting)
-            shutil.rmtree(deleting)
+            delete(path)
+
+
+def delete(path: pathlib.Path) -> None:
+    """Deletes a step; what a kill leaves of it is no step, and goes with the next."""
+    deleting = path.with_name(f'{_DELETING}{path.name}')
+    path.rename(deleting)
+    shutil.rmtree(deleting)
 
 
 def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:

@@ -36,6 +36,7 @@ from hax_jax.runs import checkpoint
 SCHEMA = 2
 _WITHOUT_DIGESTS = 1  # an older schema, whose runs have no digests
 UNSAVED = 'unsaved'
+DAMAGED = 'damaged'
 CHECKPOINTS = 'checkpoints'
 TOKENIZER = 'tokenizer'
 OWN_BASE = 'base'

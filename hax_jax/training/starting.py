@@ -73,11 +73,14 @@ class Claim:
     from_step: checkpoint.StepInfo | None
 
     def write(self) -> None:
-        """Makes the workdir the run's; called when a step of this call is whole."""
+        """Makes the workdir the run's; called before a whole step gets its name."""
         source = self.setup.cache.path / run_folder.TOKENIZER
         if not (self.workdir / run_folder.TOKENIZER).exists():
             run_folder.copy_tokenizer(source, self.workdir)
         run_folder.write(self.workdir, self.setup.run, self.identity)
+
+    def step_is_saved(self) -> None:
+        """Called when a step has its name: a kill can no longer undo the run."""
         (self.workdir / run_folder.UNSAVED).unlink(missing_ok=True)
 
 
@@ -206,7 +209,7 @@ def _pass_over(
         print(f'WARNING: {line}', flush=True)
     for path in newest.path.parent.glob('*'):
         if path.name.isdigit() and int(path.name) > newest.step:
-            kept = files.aside(path, workdir / 'damaged')
+            kept = files.aside(path, workdir / run_folder.DAMAGED)
             print(f'{path} was moved to {kept}; its steps are made again', flush=True)
 
 

@@ -78,6 +78,7 @@ def train(
                 keep_last=settings.keep_last,
                 keep_best=settings.keep_best,
                 before_commit=claim.write,
+                after_commit=claim.step_is_saved,
             )
         )
         state, past = starting.first_state(claim, source)

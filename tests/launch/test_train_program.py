@@ -4,10 +4,10 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
-import time
 
 import programs
 import pytest
@@ -65,15 +65,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def train(
     folder: pathlib.Path, workdir: pathlib.Path, *more: str
 ) -> subprocess.CompletedProcess[str]:
-    return run(*command(folder, workdir), *more)
+    return run(*command(folder), f'--workdir={workdir}', *more)
 
 
-def command(folder: pathlib.Path, workdir: pathlib.Path) -> list[str]:
+def command(folder: pathlib.Path) -> list[str]:
     return [
         'launch.train',
         f'--config={folder}/tiny.py',
         f'--config.data.path={folder}/data',
-        f'--workdir={workdir}',
     ]
 
 
@@ -121,7 +120,8 @@ def test_the_cache_is_enough_without_tensorflow_and_tfds(
         (blocked / name).mkdir(parents=True)
         (blocked / name / '__init__.py').write_text('raise ImportError("not here")')
     path = os.pathsep.join([str(blocked), str(programs.ROOT)])
-    result = programs.run('-m', *command(folder, tmp_path / 'run'), PYTHONPATH=path)
+    workdir = f'--workdir={tmp_path}/run'
+    result = programs.run('-m', *command(folder), workdir, PYTHONPATH=path)
     assert result.returncode == 0, result.stderr
 
 
@@ -228,33 +228,49 @@ def test_lora_on_the_run_and_a_base_that_moved(
     assert found.returncode == 0, found.stderr
 
 
-def test_sigterm_ends_a_run_that_the_same_command_goes_on_with(
+def test_a_run_killed_at_random_moments_is_the_run_that_nothing_stopped(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    endless = [*command(folder, tmp_path), '--config.train.num_steps=1000000']
-    child = subprocess.Popen(
-        [sys.executable, '-m', *endless],
-        cwd=programs.ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
+    result = run(
+        'launch.prove_resume',
+        *command(folder)[1:],
+        '--kills=2',
+        '--steps=18',
+        '--seed=23',
+        f'--output={tmp_path}/proof',
+        '--config.model.resid_pdrop=0.1',
     )
-    metrics = tmp_path / 'metrics.jsonl'
-    while child.poll() is None and not (
-        metrics.exists() and len(metrics.read_text().splitlines()) > 5
-    ):
-        time.sleep(0.05)
-    child.send_signal(signal.SIGTERM)
-    printed, _ = child.communicate(timeout=120)
-    assert child.returncode == 128 + signal.SIGTERM
-    assert 'the same command goes on from there' in printed
-    stopped = max(int(path.name) for path in (tmp_path / 'checkpoints').iterdir())
-    more = stopped + 2
-    again = run(*command(folder, tmp_path), f'--config.train.num_steps={more}')
-    assert again.returncode == 0, again.stderr
-    assert f'continuing from step {stopped} of {more}' in again.stdout
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    steps = [row['step'] for row in rows if row['kind'] == 'train']
-    assert steps == list(range(1, more + 1))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.match(r'bit-equal after 2 kills .*: 18 losses, 6 evalu', result.stdout)
+    report = json.loads((tmp_path / 'proof' / 'report.json').read_text())
+    hits = report['kills']
+    assert [hit['aim'] for hit in hits] == ['step', 'save']
+    assert {hit['signal'] for hit in hits} == {'SIGKILL', 'SIGTERM'}
+    assert any(hit['logged'] > hit['step_before'] for hit in hits)
+
+
+def test_prove_resume_names_every_wrong_flag(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    result = run(
+        'launch.prove_resume',
+        *command(folder)[1:],
+        '--kills=0',
+        '--steps=7',
+        '--seed=-1',
+        f'--output={tmp_path}',
+        '--config.train.num_steps=5',
+        '--config.train.checkpoint_every_steps=3',
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        'error: --kills=0 is not accepted; use 1 or more.',
+        '--config.train.num_steps is set by launch.prove_resume itself; give --steps.',
+        '--steps=7 with a checkpoint every 3 steps makes under 3 checkpoints; give '
+        '--steps=9 or more.',
+        '--seed=-1 is not accepted; use 0 or more.',
+        f'--output={tmp_path} exists; give a new name, or move it away.',
+    ]
 
 
 def test_a_run_out_of_time_exits_75_and_the_same_command_goes_on(

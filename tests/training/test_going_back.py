@@ -205,16 +205,19 @@ def test_a_call_that_dies_before_its_first_save_claims_nothing(
 
 
 def test_a_kill_within_the_first_save_loses_nothing(
-    cache: records.PackedCache, copied: pathlib.Path
+    cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """run.json is there, and the step has not got its name yet."""
-    for step in (10, 15):
-        folder = copied / 'checkpoints'
-        (folder / str(step)).rename(folder / f'saving-{step}')
-    (copied / run_folder.UNSAVED).write_text('')
-    train(cache, copied, train__num_steps=5)
-    assert steps(copied) == [5]
-    assert restore.find_step(copied, None).step == 5
+    with monkeypatch.context() as patch:
+        patch.setattr(files, 'rename', lambda *_: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            train(cache, tmp_path, train__num_steps=5)
+    assert (tmp_path / 'run.json').exists()
+    assert [p.name for p in (tmp_path / 'checkpoints').iterdir()] == ['saving-5']
+    train(cache, tmp_path, train__num_steps=5)
+    assert steps(tmp_path) == [5]
+    assert restore.find_step(tmp_path, None).step == 5
+    assert not (tmp_path / run_folder.UNSAVED).exists()
 
 
 def test_a_run_of_an_older_version_is_read_with_a_warning_and_gets_digests(

@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-import random
 import shutil
 import signal
 import subprocess
@@ -100,30 +99,6 @@ def test_a_planted_regularity_is_learned(
     bound = tiny_runs.bigram_entropy(cache, 'validation')
     assert summary.best_validation_loss < bound
     assert summary.unigram_entropy > bound
-
-
-def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(
-    cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    workdir = tmp_path / 'killed'
-    moments = random.Random(0)
-    kills = 0
-    for attempt in range(8):
-        child = child_process(cache, workdir)
-        before = num_lines(workdir)
-        while child.poll() is None and num_lines(workdir) <= before + 2:
-            time.sleep(0.01)
-        if kills < 3 and attempt < 6:
-            time.sleep(moments.uniform(0, 0.2))
-            child.kill()
-        if child.wait(timeout=120) == -signal.SIGKILL:
-            kills += 1
-            continue
-        assert child.returncode == 0
-        break
-    assert kills >= 2, 'the child was too fast to be killed'
-    assert losses(workdir) == losses(whole)
-    assert bit_equal(parameters(workdir), parameters(whole))
 
 
 def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(
