@@ -35,7 +35,8 @@ def train(
 
     Raises:
       InputError: config, rows and workdir do not fit together.
-      FloatingPointError: the loss is no longer finite; the last checkpoint is good.
+      FloatingPointError: a step was bad, or training has diverged
+        (`guards.stops.StoppedError`); what is saved is good.
     """
     import pathlib
 

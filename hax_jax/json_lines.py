@@ -58,6 +58,17 @@ class Log(contextlib.AbstractContextManager['Log']):
             ),
         )
 
+    def keep_through(self, step: int) -> None:
+        """`keep` of the lines whose `step` is at most this; step 0 keeps none."""
+
+        def is_before(line: Line) -> bool:
+            try:
+                return step > 0 and json.loads(line.raw)['step'] <= step
+            except (ValueError, KeyError, TypeError):
+                return False  # damaged by a crash
+
+        self.keep(is_before)
+
     def mend(self) -> int:
         """Cuts off a torn last line, or adds the newline that a whole one lacks.
 

@@ -22,14 +22,14 @@ LIBRARY = {
     'data': 'errors files digests sha256sums hub',
     'model': 'errors config devices',
     'program': 'errors config',
+    'guards': 'errors json_lines devices data model',
     'formats': 'errors files sha256sums hub config data model',
     'sampling': 'errors files json_lines config devices data model',
-    'watch': 'errors files json_lines config data model program',
+    'watch': 'errors files json_lines config data model program guards',
     'runs': 'errors files digests sha256sums config devices data model program formats',
     'evaluation': 'errors config devices data model runs',
-    'guards': 'errors devices model',
-    'training': 'errors files json_lines config devices data model program formats '
-    'sampling watch runs evaluation guards',
+    'training': 'errors files json_lines config devices data model program guards '
+    'formats sampling watch runs evaluation',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model sampling watch runs '
     'evaluation training',

@@ -182,6 +182,10 @@ class TrainConfig:
     # The backward pass computes again: nothing, whole blocks, or all but the results of
     # the kernels' matrix products.
     remat: Literal['none', 'block', 'dots'] = 'none'
+    # A step whose loss or gradient is not finite: stop before it, or skip its update.
+    on_bad_step: Literal['stop', 'skip'] = 'stop'
+    # A step whose loss or gradient norm is far over those of the last 128 steps.
+    on_spike: Literal['note', 'stop', 'skip'] = 'note'  # note: trained on, and listed
     patience: ranges.CountOrOff = 0  # stop after so many evaluations without a better
     max_minutes: ranges.NumberOrOff = 0.0  # of one call; then it saves and exits 75
     tensorboard: bool = True  # scalars in <workdir>/tensorboard

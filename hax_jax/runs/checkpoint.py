@@ -26,7 +26,7 @@ from orbax.checkpoint import v1 as ocp
 from hax_jax import digests, errors, files
 from hax_jax.model import param_tree
 
-PARAMS, OPTIMIZER = 'params', 'optimizer'
+PARAMS, OPTIMIZER, GUARD = 'params', 'optimizer', 'guard'
 RECORD = 'step.json'
 _SAVING, _DELETING = 'saving-', 'deleting-'
 _LOSS = 'validation_loss'

@@ -5,9 +5,11 @@ import pathlib
 
 import jax
 
+from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks
 from hax_jax.evaluation import eval_step, evaluate
+from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, disk_room
 from hax_jax.training import capacity, eval_samples, history, run_setup, train_step
@@ -53,6 +55,11 @@ class BetweenSteps:
         )
         moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
         self._layers = list(layer_metrics.groups(moving))
+        self._bad_steps = None
+        if jax.process_index() == 0:
+            self._bad_steps = bad_steps.BadStepsFile(
+                workdir, setup.cache, setup.rows_of, start=start
+            )
 
     def __enter__(self) -> 'BetweenSteps':
         return self
@@ -65,7 +72,7 @@ class BetweenSteps:
         self, state: ts.TrainState, past: history.History
     ) -> history.History:
         """`past` with the loss of the first state, on which a verdict is printed."""
-        loss = self.evaluated(state)
+        loss = self.evaluated(state, past)
         model = self._setup.run.model
         verdict = verdicts.step_0_verdict(
             loss, vocab_size=model.vocab_size, pretrained=bool(model.pretrained)
@@ -73,12 +80,28 @@ class BetweenSteps:
         self.report.note(f'loss before training {loss:.4f}: {verdict}')
         return dataclasses.replace(past, loss_before=loss)
 
-    def begin(self, state: ts.TrainState) -> None:
-        """Starts the profile if it begins with the first step of this call."""
+    def begin(self, state: ts.TrainState, past: history.History) -> None:
+        """Starts the profile if it begins with the first step of this call.
+
+        Raises:
+          DivergedError: the state is not worth going on from.
+        """
+        if int(state.step) > 0:
+            self._check_state(state, past)
         self._profiler.at(int(state.step), state.step)
 
-    def after_step(self, done: int, step_metrics: train_step.Metrics) -> None:
-        """Reports step number `done`."""
+    def after_step(
+        self,
+        done: int,
+        step_metrics: train_step.Metrics,
+        state: ts.TrainState,
+        past: history.History,
+    ) -> None:
+        """Reports step number `done`, after which `state` is.
+
+        Raises:
+          StoppedError: a step up to here stopped the run.
+        """
         settings = self._setup.run.train
         norms = step_metrics.pop('layers', None)
         every = settings.layer_metrics_every_steps
@@ -88,18 +111,32 @@ class BetweenSteps:
         self.report.note(self._profiler.at(done, step_metrics))
         if done % settings.log_every_steps == 0 or done == self._setup.num_steps:
             self.report.interval(done)
+            self._look_at_bad_steps(state, past)
         self._watch.lap('step')
 
-    def evaluated(self, state: ts.TrainState) -> float:
-        """The loss of the validation split; the run's sample questions are answered."""
+    def evaluated(self, state: ts.TrainState, past: history.History) -> float:
+        """The loss of the validation split; the run's sample questions are answered.
+
+        Raises:
+          StoppedError: a step up to here stopped the run, or training has diverged.
+          FloatingPointError: the loss before training is not finite.
+        """
         self.report.flush()
-        result = evaluate.evaluate(
-            lambda batch: self._eval_step(state.params, state.frozen, batch),
-            self._setup.cache,
-            'validation',
-            sharding=mesh_lib.batch_sharding(self._setup.mesh),
-            batch_size=self._setup.microbatch_size,
-        )
+        self._look_at_bad_steps(state, past)
+        try:
+            result = evaluate.evaluate(
+                lambda batch: self._eval_step(state.params, state.frozen, batch),
+                self._setup.cache,
+                'validation',
+                sharding=mesh_lib.batch_sharding(self._setup.mesh),
+                batch_size=self._setup.microbatch_size,
+            )
+        except FloatingPointError as error:
+            if int(state.step) > 0:
+                raise self._diverged(state, str(error)) from error
+            raise
+        if int(state.step) > 0 and result.loss > self._highest_loss(past):
+            self._check_state(state, past)
         self._samples.write(state, self.report)
         self._watch.lap('evaluation')
         self.report.evaluation(int(state.step), result.loss, result.by)
@@ -108,18 +145,21 @@ class BetweenSteps:
     def save(
         self, state: ts.TrainState, validation_loss: float | None, past: history.History
     ) -> None:
-        """Begins to save a state whose loss is finite.
+        """Begins to save a state that is worth going on from.
 
         An interval of metrics ends here: a call that goes on from this checkpoint
         reports from it on.
 
         Raises:
-          FloatingPointError: the loss is not finite; nothing is saved.
+          StoppedError: a step up to here stopped the run, or training has diverged.
           InputError: the disk has no room for it; nothing is saved.
         """
+        self.report.flush()
+        self._look_at_bad_steps(state, past)
         step = int(state.step)
         self.report.interval(step)
         self.report.flush()
+        self._check_state(state, past)
         self._checkpoints.wait()
         disk_room.check(
             self._checkpoints.folder, capacity.checkpoint_bytes(self._setup.blueprint)
@@ -133,9 +173,76 @@ class BetweenSteps:
                 'num_steps': self._setup.num_steps,
                 'history': past.to_dict(),
                 **self._setup.progress(step).to_metadata(),
+                'guarded': True,
             },
         )
         self._watch.lap('checkpoint')
+
+    def _look_at_bad_steps(self, state: ts.TrainState, past: history.History) -> None:
+        """Lists and prints the bad steps that the report has found.
+
+        Raises:
+          BadStepError: one of them stopped the run; the state before it is saved.
+          DivergedError: that state is not worth going on from either.
+        """
+        found = self.report.take_bad()
+        if not found:
+            return
+        if self._bad_steps:
+            self._bad_steps.write(found)
+        stop = found.pop() if found[-1].action == judge.ACTIONS[judge.STOPPED] else None
+        if found:
+            more = f'; {len(found) - 1} more since then' if len(found) > 1 else ''
+            self.report.note(f'{found[0]}: {found[0].action}{more} ({bad_steps.FILE})')
+        if stop is None:
+            return
+        train = self._setup.run.train
+        setting = train.on_spike if 'spike' in stop.kind else train.on_bad_step
+        on_disk = self._on_disk()
+        if stop.step - 1 not in (0, *on_disk):
+            self.save(ts.released(state), None, past)
+            on_disk = self._on_disk()
+        raise stops.BadStepError(
+            stop, skipping=setting == 'skip', saved=max(on_disk, default=None)
+        )
+
+    def _on_disk(self) -> list[int]:
+        self._checkpoints.wait()
+        return [saved.step for saved in self._checkpoints.steps()]
+
+    def _highest_loss(self, past: history.History) -> float:
+        return state_check.highest_loss(
+            self._setup.run.model.vocab_size, past.loss_before
+        )
+
+    def _check_state(self, state: ts.TrainState, past: history.History) -> None:
+        """Raises DivergedError unless all is finite and the first rows score well.
+
+        The rows are those of one microbatch, always the same, of the train split.
+        """
+        cache, size = self._setup.cache, self._setup.microbatch_size
+        names = state_check.not_finite((state.params, state.opt_state))
+        batch = next(
+            input_pipeline.eval_batches(
+                cache,
+                'train',
+                sharding=mesh_lib.batch_sharding(self._setup.mesh),
+                batch_size=size,
+            )
+        )
+        scores = jax.device_get(self._eval_step(state.params, state.frozen, batch))
+        weights = cache.features('train')['loss_weights'][:size]
+        loss = state_check.mean_loss(scores['nll'][: len(weights)], weights)
+        problem = state_check.problem(names, loss, self._highest_loss(past))
+        if problem:
+            raise self._diverged(state, problem)
+
+    def _diverged(self, state: ts.TrainState, problem: str) -> stops.DivergedError:
+        step, on_disk = int(state.step), self._on_disk()
+        before = [saved for saved in on_disk if saved < step]
+        return stops.DivergedError(
+            step, problem, saved=max(before, default=None), is_on_disk=step in on_disk
+        )
 
     def finish(self) -> None:
         """Waits for the reports and the save that are under way."""

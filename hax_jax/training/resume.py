@@ -20,6 +20,8 @@ FREE = {
     'train.checkpoint_every_steps',
     'train.keep_last',
     'train.keep_best',
+    'train.on_bad_step',
+    'train.on_spike',
     'train.patience',
     'train.max_minutes',
     'train.tensorboard',
@@ -141,6 +143,8 @@ def restored(
     then, step = info.metadata, info.step
     print(f'continuing from step {step} of {setup.num_steps}', flush=True)
     abstract = ts.checkpointed(setup.blueprint.state)
+    if 'guarded' not in then:  # an older version's, or imported
+        del abstract[checkpoint.GUARD]
     if 'imported' in then:
         print(
             f'the parameters are those of {then["imported"]}; the moments begin at '
@@ -155,7 +159,8 @@ def restored(
         trees = checkpoint.restore(info.path, abstract)
         opt_state = trees[checkpoint.OPTIMIZER]
     params = trees[checkpoint.PARAMS]
-    return ts.at_step(setup.blueprint, step, params, state.frozen, opt_state)
+    guard = trees.get(checkpoint.GUARD)
+    return ts.at_step(setup.blueprint, step, params, state.frozen, opt_state, guard)
 
 
 def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:

@@ -68,6 +68,10 @@ class Setup:
         """The rows that this call trains."""
         return _stream(self.run, self.cache, self.begin)
 
+    def rows_of(self, step: int) -> np.ndarray:
+        """The rows [B] of the train split that step number `step` of this call has."""
+        return self.stream.batch(step - 1 - self.begin.step, self.run.train.batch_size)
+
     def progress(self, step: int) -> Progress:
         """What the run has trained once this call has done step number `step`."""
         stream = self.stream

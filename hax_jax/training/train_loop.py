@@ -44,7 +44,7 @@ def train(
     Raises:
       InputError: the run there is another one, its base is gone, or no checkpoint of it
         is whole.
-      FloatingPointError: the loss is no longer finite; the last checkpoint is good.
+      StoppedError: a step was bad, or training has diverged; what is saved is good.
     """
     settings = setup.run.train
     resume.check_names(allow_change, setup.run)
@@ -115,8 +115,8 @@ def _loop(
             past = between.before_training(state, past)
         if not reason:
             batches = batches_of(setup)
+            between.begin(state, past)
             watch.lap('start')
-            between.begin(state)
         while not reason:
             batch = next(batches)
             # A batch that comes while the devices still compute cost no time.
@@ -138,11 +138,11 @@ def _loop(
             done += 1
             if wait:
                 jax.block_until_ready(metrics)
-            between.after_step(done, metrics)
+            between.after_step(done, metrics, state, past)
             stop = signals.reason(done, every=settings.log_every_steps)
             loss, is_best = None, False
             if done % settings.eval_every_steps == 0 or done == num_steps:
-                loss = between.evaluated(state)
+                loss = between.evaluated(state, past)
                 past = past.evaluated(done, loss)
                 is_best = checkpoints.among_best(loss)
             reason = _why_stop(done, past, setup) or stop
@@ -187,6 +187,8 @@ def step_function(
         seed=settings.seed,
         with_layers=settings.layer_metrics_every_steps > 0,
         z_loss=settings.z_loss,
+        on_bad_step=settings.on_bad_step,
+        on_spike=settings.on_spike,
     )
 
 

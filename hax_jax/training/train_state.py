@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.guards import judge
 from hax_jax.model import abstract, lora_merge, naming, param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import optimizer
@@ -20,22 +21,24 @@ from hax_jax.training import optimizer
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=['step', 'params', 'frozen', 'opt_state'],
+    data_fields=['step', 'params', 'frozen', 'opt_state', 'guard'],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
 class TrainState:
     """Everything that a step changes, and the frozen parameters that it reads.
 
-    `params` and `frozen` are disjoint `nnx.State`s of one model; `step` counts updates.
-    A run's checkpoints hold `params`, among them those that a multiplier of 0 holds
-    still: these have no gradient and no moments (`Blueprint.split_held`).
+    `params` and `frozen` are disjoint `nnx.State`s of one model; `step` counts steps,
+    also those that were skipped; `guard` is a `judge.Guard`. A run's checkpoints hold
+    `params`, among them those that a multiplier of 0 holds still: these have no
+    gradient and no moments (`Blueprint.split_held`).
     """
 
     step: Any
     params: Any
     frozen: Any
     opt_state: Any
+    guard: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +103,13 @@ def make_blueprint(
     opt_state = jax.tree_util.tree_map_with_path(
         described, jax.eval_shape(tx.init, moving)
     )
-    step = jax.ShapeDtypeStruct((), jnp.int32, sharding=mesh_lib.replicated(mesh))
-    state = TrainState(step, made.params, made.frozen, opt_state)
+    everywhere = mesh_lib.replicated(mesh)
+    step = jax.ShapeDtypeStruct((), jnp.int32, sharding=everywhere)
+    guard = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+        judge.empty(),
+    )
+    state = TrainState(step, made.params, made.frozen, opt_state, guard)
     return Blueprint(made, tx, state, multipliers)
 
 
@@ -153,17 +161,41 @@ def create(
 
 
 def at_step(
-    blueprint: Blueprint, step: int, params: Any, frozen: Any, opt_state: Any
+    blueprint: Blueprint,
+    step: int,
+    params: Any,
+    frozen: Any,
+    opt_state: Any,
+    guard: judge.Guard | None = None,
 ) -> TrainState:
-    """A state after `step` updates, of trees that are on the devices already."""
+    """A state after `step` steps, of trees that are on the devices already.
+
+    Without a `guard` no step before is known to compare the next one with.
+    """
     counted = np.asarray(step, np.int32)
-    placed = param_tree.place(counted, blueprint.state.step.sharding)
-    return TrainState(placed, params, frozen, opt_state)
+    everywhere = blueprint.state.step.sharding
+    if guard is None:
+        guard = jax.tree.map(lambda x: param_tree.place(x, everywhere), judge.empty())
+    placed = param_tree.place(counted, everywhere)
+    return TrainState(placed, params, frozen, opt_state, guard)
+
+
+def released(state: TrainState) -> TrainState:
+    """The state without the stop of a bad step, as it was before that step."""
+    stopped = state.guard.stopped
+    free = param_tree.place(np.zeros((), np.bool_), stopped.sharding)
+    return dataclasses.replace(
+        state, guard=dataclasses.replace(state.guard, stopped=free)
+    )
 
 
 def checkpointed(state: TrainState) -> dict[str, Any]:
     """The trees of a state that a checkpoint holds; `state` may be abstract."""
-    return {checkpoint.PARAMS: state.params, checkpoint.OPTIMIZER: state.opt_state}
+    return {
+        checkpoint.PARAMS: state.params,
+        checkpoint.OPTIMIZER: state.opt_state,
+        checkpoint.GUARD: state.guard,
+    }
 
 
 def _split_held(params: Any, table: list[optimizer.Multiplier]) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from hax_jax.devices import allocator
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.guards import judge
 from hax_jax.model import loss, param_tree
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
@@ -30,6 +31,8 @@ def make_train_step(
     seed: int,
     z_loss: float = 0.0,
     with_layers: bool = False,
+    on_bad_step: str = 'stop',
+    on_spike: str = 'note',
 ) -> Callable[[ts.TrainState, Batch], tuple[ts.TrainState, Metrics]]:
     """The jitted update: (state, batch) -> (state, metrics). The state is donated.
 
@@ -38,9 +41,14 @@ def make_train_step(
     is weighted as nll is (Chowdhery et al. 2022, arXiv:2204.02311, 5). Metrics: `loss`
     (nats per unit of weight, without the z-loss), `weight` (the sum of weights),
     `tokens` (positions that are no padding), `grad_norm` (before clipping),
-    `learning_rate`; `z_loss` (its addend to the loss) if there is one; `lost_updates`
-    (the share of nonzero updates that left their parameter unchanged) where a trained
-    parameter is bfloat16; `layers` (layer_metrics.norms of what moves) `with_layers`.
+    `learning_rate`, `bad` and `action` (places in judge.KINDS and ACTIONS); `z_loss`
+    (its addend to the loss) if there is one; `lost_updates` (the share of nonzero
+    updates that left their parameter unchanged) where a trained parameter is bfloat16;
+    `layers` (layer_metrics.norms of what moves) `with_layers`.
+
+    The update of a step that `judge` skips or stops is not applied: parameters, moments
+    and schedule stay as they are. A stopped step is not counted either, nor any after
+    it.
     """
     parameters = jax.tree.leaves(blueprint.split_held(blueprint.state.params)[0])
     is_rounded = any(leaf.dtype == jnp.bfloat16 for leaf in parameters)
@@ -58,14 +66,33 @@ def make_train_step(
         # A batch without weights moves nothing: not by decay or momentum either.
         updates = jax.tree.map(lambda update: update * (weight > 0), updates)
         moved = optax.apply_updates(moving, updates)
-        params = nnx.merge_state(moved, held)
 
+        mean_loss, grad_norm = total * scale, optax.tree.norm(grads)
+        kind, action, guard = judge.judge(
+            state.guard,
+            mean_loss,
+            grad_norm,
+            weight,
+            on_bad_step=on_bad_step,
+            on_spike=on_spike,
+        )
+        good = action == judge.APPLIED
+        after, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(good, new, old),
+            (moved, opt_state),
+            (moving, state.opt_state),
+        )
+        params = nnx.merge_state(after, held)
+
+        num_updates = state.step - state.guard.num_skipped
         metrics = {
             'loss': mean_loss,
             'weight': weight,
             'tokens': jnp.sum(batch['segment_ids'] > 0).astype(jnp.float32),
-            'grad_norm': optax.tree.norm(grads),
-            'learning_rate': jnp.asarray(schedule(state.step), jnp.float32),
+            'grad_norm': grad_norm,
+            'learning_rate': jnp.asarray(schedule(num_updates), jnp.float32),
+            'bad': kind.astype(jnp.float32),
+            'action': action.astype(jnp.float32),
         }
         if z_loss:
             metrics['z_loss'] = extra
@@ -73,7 +100,8 @@ def make_train_step(
             metrics['lost_updates'] = _lost_updates(moving, updates, moved)
         if with_layers:
             metrics['layers'] = layer_metrics.norms(grads, updates, moving)
-        return ts.TrainState(state.step + 1, params, state.frozen, opt_state), metrics
+        step = state.step + (action != judge.STOPPED)
+        return ts.TrainState(step, params, state.frozen, opt_state, guard), metrics
 
     state_shardings = param_tree.shardings(blueprint.state)
     return jax.jit(

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from hax_jax import json_lines
+from hax_jax.guards import bad_steps, judge
 from hax_jax.program import progress
 from hax_jax.watch import layer_metrics, stopwatch, tracking, verdicts
 
@@ -25,15 +26,8 @@ class MetricsFile(json_lines.Log):
         again. A run that starts at step 0 starts the file anew.
         """
         super().__init__(path)
-
-        def is_before(line: json_lines.Line) -> bool:
-            try:
-                return bool(start_step) and json.loads(line.raw)['step'] <= start_step
-            except (ValueError, KeyError, TypeError):
-                return False  # damaged by a crash
-
         if path.exists():
-            self.keep(is_before)
+            self.keep_through(start_step)
         self.open()
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
@@ -75,12 +69,15 @@ class Report:
         self._steps: list[StepMetrics] = []
         self._layers: list[tuple[int, list[str], jax.Array]] = []
         self._unread: tuple[int, list[StepMetrics]] | None = None
+        self._newest = self._examined = start  # numbers of steps
+        self._bad: list[bad_steps.Found] = []
         self._warned = False
         watch.lap('start')  # not part of the first interval
         watch.take()
 
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
+        self._newest += 1
         self._progress.add()
         # If the devices wait for data, the interval before has already ended.
         if self._unread and self._unread[1][-1]['loss'].is_ready():
@@ -107,28 +104,52 @@ class Report:
     def flush(self) -> None:
         """Waits for the steps so far and writes each interval that is complete.
 
-        Call before evaluating or saving.
-
-        Raises:
-          FloatingPointError: a loss is not finite.
+        Call before evaluating or saving, and look at `take_bad` then.
         """
         self._write_unread()
-        for step_metrics in self._steps:
-            _require_finite(float(step_metrics['loss']), 'since the last log line')
+        counted = self._read(self._steps, self._newest)
+        self._steps = self._steps[: len(counted)]
         self._watch.lap('step')
+
+    def take_bad(self) -> list[bad_steps.Found]:
+        """The bad steps among those read since the last call.
+
+        All processes have read the same steps after `interval` and after `flush`.
+        """
+        taken, self._bad = self._bad, []
+        return taken
+
+    def _read(self, collected: list[StepMetrics], last: int) -> list[dict[str, float]]:
+        """The numbers of the steps that the run counts, of those up to step `last`.
+
+        From the step on that stopped the run, none counts.
+        """
+        read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
+        for step, values in enumerate(read, last - len(read) + 1):
+            found = bad_steps.of_metrics(step, values)
+            if found and step > self._examined:
+                self._bad.append(found)
+        self._examined = max(self._examined, last)
+        counted = [values for values in read if values['action'] != judge.STOPPED]
+        self._newest -= len(read) - len(counted)
+        return counted
 
     def _write_unread(self) -> None:
         if self._unread is None:
             return
         (step, collected), self._unread = self._unread, None
-        read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
+        counted = self._read(collected, step)
+        step -= len(collected) - len(counted)
         # The devices have just ended the interval's last step: reading waited for it.
         self._watch.lap('step')
         parts = self._watch.take()
-        values = _interval_values(read, parts)
-        where = f'in the steps up to {step}'
-        _require_finite(values['loss'], where)
-        _require_finite(values['grad_norm'], where, what='gradient norm')
+        if any(values['action'] == judge.APPLIED for values in counted):
+            self._write_interval(step, counted, parts)
+
+    def _write_interval(
+        self, step: int, counted: list[dict[str, float]], parts: dict[str, float]
+    ) -> None:
+        values = _interval_values(counted, parts)
         problem = verdicts.lost_updates_problem(values.get('lost_updates', 0.0))
         if problem and not self._warned:
             self.note(f'step {step}: {problem}')
@@ -153,7 +174,10 @@ class Report:
     def _write_layers(self, until: int) -> None:
         while self._layers and self._layers[0][0] <= until:
             step, names, values = self._layers.pop(0)
-            norms = layer_metrics.by_layer(names, np.asarray(values))
+            values = np.asarray(values)
+            if not np.isfinite(values).all():
+                continue  # a bad step, which bad_steps.jsonl has
+            norms = layer_metrics.by_layer(names, values)
             self._write('layers', step, {'by': norms})
 
     def _write(self, kind: str, step: int, values: dict[str, Any]) -> None:
@@ -163,7 +187,6 @@ class Report:
                 self._trackers.write(kind, step, values)
 
     def evaluation(self, step: int, loss: float, by: dict[str, Any]) -> None:
-        _require_finite(loss, f'on validation at step {step}')
         self._write('evaluation', step, {'loss': loss, 'by': by})
         answers = by['all']['answer']
         self.note(
@@ -191,12 +214,14 @@ class Report:
 
 
 def _interval_values(
-    read: list[dict[str, float]], parts: dict[str, float]
+    counted: list[dict[str, float]], parts: dict[str, float]
 ) -> dict[str, Any]:
     """The values of an interval's line: means by weight, and rates.
 
-    Rates divide by the seconds of the parts 'data' and 'step'.
+    Steps that were skipped are among its `steps`, and in nothing else. Rates divide by
+    the seconds of the parts 'data' and 'step'.
     """
+    read = [values for values in counted if values['action'] == judge.APPLIED]
     weight, tokens = (sum(m[name] for m in read) for name in ('weight', 'tokens'))
     seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
 
@@ -207,10 +232,12 @@ def _interval_values(
         'loss': mean('loss'),
         'grad_norm': max(m['grad_norm'] for m in read),
         'learning_rate': read[-1]['learning_rate'],
-        'steps': len(read),
+        'steps': len(counted),
         'tokens': tokens,
         'weight': weight,
     }
+    if len(read) < len(counted):
+        values['skipped'] = len(counted) - len(read)
     if 'z_loss' in read[-1]:
         values['z_loss'] = mean('z_loss')
     if 'lost_updates' in read[-1]:
@@ -219,12 +246,3 @@ def _interval_values(
         'tokens_per_second': tokens / seconds,
         'trained_tokens_per_second': weight / seconds,
     }
-
-
-def _require_finite(value: float, where: str, *, what: str = 'loss') -> None:
-    if not math.isfinite(value):
-        raise FloatingPointError(
-            f'the {what} is {value} {where}; nothing of it was saved. Lower '
-            'optimizer.learning_rate or set optimizer.clip_norm, and run the same '
-            'command again: it goes on from the last checkpoint.'
-        )

@@ -365,7 +365,7 @@ def test_the_best_are_kept_wherever_they_lie(
         train__keep_last=1,
         train__keep_best=3,
         optimizer__schedule='constant',
-        optimizer__learning_rate=0.5,  # so that losses go up and down
+        optimizer__learning_rate=0.2,  # so that losses go up and down
     )
     rows = tiny_runs.lines(tmp_path, 'evaluation')[1:]
     assert len(rows) == 9

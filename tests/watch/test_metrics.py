@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import pytest
 
+from hax_jax.guards import judge
 from hax_jax.watch import metrics, stopwatch
 
 
@@ -100,13 +101,17 @@ def watch() -> Iterator[stopwatch.Stopwatch]:
         yield watch
 
 
-def step_metrics(loss: float, weight: float) -> metrics.StepMetrics:
+def step_metrics(
+    loss: float, weight: float, *, bad: int = 0, action: int = judge.APPLIED
+) -> metrics.StepMetrics:
     values = {
         'loss': loss,
         'weight': weight,
         'tokens': 2 * weight,
         'grad_norm': loss / 2,
         'learning_rate': 0.5,
+        'bad': bad,
+        'action': action,
     }
     return {name: jnp.float32(value) for name, value in values.items()}
 
@@ -156,15 +161,43 @@ def test_a_report_that_is_not_late_reads_at_once(
     report.close()
 
 
-@pytest.mark.parametrize('loss', [float('nan'), float('inf')])
-def test_a_loss_that_is_not_finite_stops_the_run_with_its_remedy(
-    tmp_path: pathlib.Path, loss: float, watch: stopwatch.Stopwatch
+def test_a_skipped_step_is_listed_once_and_is_in_no_mean(
+    tmp_path: pathlib.Path, watch: stopwatch.Stopwatch
 ) -> None:
-    report = metrics.Report(tmp_path, start=0, num_steps=4, late=True, watch=watch)
-    report.step(step_metrics(loss, 10.0))
-    with pytest.raises(FloatingPointError, match=r'Lower optimizer\.learning_rate'):
-        report.flush()
-    report.interval(1)
-    with pytest.raises(FloatingPointError, match='in the steps up to 1'):
-        report.flush()
+    report = metrics.Report(tmp_path, start=10, num_steps=20, late=True, watch=watch)
+    report.step(step_metrics(2.0, 10.0))
+    report.step(step_metrics(float('nan'), 10.0, bad=1, action=judge.SKIPPED))
+    report.flush()
+    report.interval(12)
+    report.flush()
+    (found,) = report.take_bad()
+    assert (found.step, found.kind, found.action) == (12, 'loss not finite', 'skipped')
+    (row,) = read(tmp_path / 'metrics.jsonl')
+    assert (row['step'], row['steps'], row['skipped']) == (12, 2, 1)
+    assert (row['loss'], row['grad_norm'], row['tokens']) == (2.0, 1.0, 20.0)
+    # An interval of nothing else has no means, so no line.
+    report.step(step_metrics(float('inf'), 10.0, bad=1, action=judge.SKIPPED))
+    report.interval(13)
+    report.flush()
+    assert [found.step for found in report.take_bad()] == [13]
+    assert len(read(tmp_path / 'metrics.jsonl')) == 1
+    report.close()
+
+
+def test_no_line_covers_the_step_that_stopped_the_run_or_one_after_it(
+    tmp_path: pathlib.Path, watch: stopwatch.Stopwatch
+) -> None:
+    report = metrics.Report(tmp_path, start=0, num_steps=9, late=True, watch=watch)
+    report.step(step_metrics(2.0, 10.0))
+    report.step(step_metrics(float('nan'), 10.0, bad=1, action=judge.STOPPED))
+    report.interval(2)
+    report.step(step_metrics(float('nan'), 10.0, action=judge.STOPPED))
+    report.flush()
+    report.interval(1)  # the state is that of step 1
+    report.flush()
+    assert [(found.step, found.action) for found in report.take_bad()] == [
+        (2, 'stopped')
+    ]
+    (row,) = read(tmp_path / 'metrics.jsonl')
+    assert (row['step'], row['steps'], row['loss']) == (1, 1, 2.0)
     report.close()

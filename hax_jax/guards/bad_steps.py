@@ -1,0 +1,109 @@
+"""The bad steps of a run, with the rows and pairs of their batches: bad_steps.jsonl."""
+
+import collections
+import dataclasses
+import json
+import math
+import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from hax_jax import json_lines
+from hax_jax.data import records
+from hax_jax.guards import judge
+
+FILE = 'bad_steps.jsonl'
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A bad step: its number, its kind and what was done, in the words of `judge`."""
+
+    step: int
+    kind: str
+    action: str
+    loss: float
+    grad_norm: float
+
+    def __str__(self) -> str:
+        return (
+            f'step {self.step} is bad, {self.kind}: loss {self.loss:.4g}, gradient '
+            f'norm {self.grad_norm:.4g}'
+        )
+
+
+def of_metrics(step: int, values: dict[str, float]) -> Found | None:
+    """The bad step in a step's metrics, as numbers; None if it is good."""
+    if not values['bad']:
+        return None
+    return Found(
+        step=step,
+        kind=judge.KINDS[int(values['bad'])],
+        action=judge.ACTIONS[int(values['action'])],
+        loss=values['loss'],
+        grad_norm=values['grad_norm'],
+    )
+
+
+class BadStepsFile:
+    """bad_steps.jsonl of a run that goes on from a step; one line for each bad step.
+
+    A line has `step`, `kind`, `action`, `loss`, `grad_norm`, `rows` (of the packed
+    train split) and `pairs` (each with `row`, `id` and `source`). A number that is not
+    finite is text there: "nan", "inf". The file is made with its first line.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        cache: records.PackedCache,
+        rows_of: Callable[[int], np.ndarray],
+        *,
+        start: int,
+    ) -> None:
+        """Removes the lines after step `start`; `rows_of` gives a step's rows [B]."""
+        self._log = json_lines.Log(workdir / FILE)
+        self._cache, self._rows_of = cache, rows_of
+        self._pairs: dict[int, list[tuple[str, str]]] | None = None
+        if self._log.path.exists():
+            self._log.keep_through(start)
+
+    def write(self, found: Iterable[Found]) -> None:
+        with self._log.open() as log:
+            log.append(self._line(each) for each in found)
+
+    def _line(self, found: Found) -> dict[str, Any]:
+        if self._pairs is None:
+            self._pairs = collections.defaultdict(list)
+            for segment in self._cache.segments('train'):
+                self._pairs[segment.row].append((segment.id, segment.source))
+        rows = [int(row) for row in self._rows_of(found.step)]
+        return {
+            'step': found.step,
+            'kind': found.kind,
+            'action': found.action,
+            'loss': in_json(found.loss),
+            'grad_norm': in_json(found.grad_norm),
+            'rows': rows,
+            'pairs': [
+                {'row': row, 'id': pair, 'source': source}
+                for row in rows
+                for pair, source in self._pairs.get(row, [])
+            ],
+        }
+
+
+def in_json(value: float) -> float | str:
+    """The number, or its name where JSON has none: 'nan', 'inf', '-inf'."""
+    return value if math.isfinite(value) else str(value)
+
+
+def read_rows(workdir: pathlib.Path, step: int) -> list[int] | None:
+    """The rows of a step that bad_steps.jsonl has a line of; else None."""
+    for line in json_lines.Log(workdir / FILE).lines():
+        found = json.loads(line.raw)
+        if found['step'] == step:
+            return found['rows']
+    return None

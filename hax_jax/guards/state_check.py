@@ -1,0 +1,67 @@
+"""Whether a state is worth saving: all of it finite, its loss not diverged."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hax_jax.model import param_tree
+
+_NAMED = 3
+_FAR = 2.0
+
+
+def not_finite(trees: Any) -> list[str]:
+    """The dotted names of the arrays in which a number is NaN or infinite.
+
+    Each device looks at its own part; one truth value for each array comes back.
+    """
+    leaves = {
+        name: leaf
+        for name, leaf in param_tree.named(trees).items()
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
+    finite = jax.device_get(_all_finite(list(leaves.values())))
+    return [name for name, good in zip(leaves, finite, strict=True) if not good]
+
+
+@jax.jit
+def _all_finite(leaves: list[jax.Array]) -> jax.Array:
+    return jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])
+
+
+def highest_loss(vocab_size: int, loss_before: float | None) -> float:
+    """The training loss in nats over which a run counts as diverged.
+
+    Twice ln(vocab_size), the loss of a model that calls all ids equally likely, or
+    twice the loss before training where that is higher. Measured on rows that are
+    trained on, so memorising them lowers it, a warm-up begins near ln(vocab_size) at
+    most, and a model over it is worse on them than one that has learned nothing.
+    """
+    return _FAR * max(math.log(vocab_size), loss_before or 0.0)
+
+
+def mean_loss(nll: np.ndarray, weights: np.ndarray) -> float:
+    """The mean of nll [B, T] by weight, 0.0 if there is none."""
+    nll, weights = np.asarray(nll, np.float64), np.asarray(weights, np.float64)
+    if not weights.any():
+        return 0.0
+    return float(nll[weights > 0] @ weights[weights > 0] / weights.sum())
+
+
+def problem(names: list[str], loss: float, highest: float) -> str:
+    """Why a state with these `not_finite` arrays and this loss is bad; '' if it is not.
+
+    `loss` is the mean of rows of the train split.
+    """
+    if names:
+        shown = ', '.join(names[:_NAMED]) + (', ...' if len(names) > _NAMED else '')
+        return f'{len(names)} arrays of it hold numbers that are not finite ({shown})'
+    if not loss <= highest:
+        return (
+            f'its loss on rows that it trains on is {loss:.4g}, over {highest:.4g}, '
+            'twice that of a model that knows nothing'
+        )
+    return ''
