@@ -21,6 +21,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.devices import runtime
+from hax_jax.guards import stops
 from hax_jax.program import entry
 from hax_jax.runs import run_folder
 from hax_jax.training import (
@@ -33,7 +34,7 @@ from hax_jax.training import (
     train_loop,
 )
 from hax_jax.watch import schedule_plot
-from launch import shared_flags
+from launch import after_stop, replay_step, shared_flags
 
 shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
@@ -48,6 +49,9 @@ _ALLOW_CHANGE = flags.DEFINE_list(
 )
 _RESTART = flags.DEFINE_bool(
     'restart', False, 'Begin anew; the files of the run in --workdir are moved aside.'
+)
+_REPLAY = flags.DEFINE_integer(
+    'replay', None, 'Print the loss and gradient of each pair in this step, and stop.'
 )
 _BASE = shared_flags.define_base()
 
@@ -87,13 +91,20 @@ def main() -> int:
         )
         print(f'learning rate by step ({run.optimizer.schedule}):\n{plot}', flush=True)
         return 0
-    summary = train_loop.train(
-        setup,
-        workdir,
-        allow_change=_ALLOW_CHANGE.value,
-        base=_BASE.value,
-        restart=_RESTART.value,
-    )
+    if _REPLAY.value is not None:
+        print(replay_step.replay(setup, workdir, _REPLAY.value, base=_BASE.value))
+        return 0
+    try:
+        summary = train_loop.train(
+            setup,
+            workdir,
+            allow_change=_ALLOW_CHANGE.value,
+            base=_BASE.value,
+            restart=_RESTART.value,
+        )
+    except stops.StoppedError as error:
+        advice = after_stop.advice(error, sys.argv[1:], run, workdir)
+        raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     return run_summary.exit_code(summary)
 

@@ -43,18 +43,24 @@ def highest_loss(vocab_size: int, loss_before: float | None) -> float:
     return _FAR * max(math.log(vocab_size), loss_before or 0.0)
 
 
-def mean_loss(nll: np.ndarray, weights: np.ndarray) -> float:
-    """The mean of nll [B, T] by weight, 0.0 if there is none."""
-    nll, weights = np.asarray(nll, np.float64), np.asarray(weights, np.float64)
-    if not weights.any():
-        return 0.0
-    return float(nll[weights > 0] @ weights[weights > 0] / weights.sum())
+def median_loss(nll: np.ndarray, weights: np.ndarray) -> float:
+    """The median over the rows of nll [B, T] of each row's mean where it has weight.
+
+    A row that is not finite counts as infinite: one row with damaged ids, or a damaged
+    weight, makes no state a bad one. 0.0 if no row has weight.
+    """
+    losses = []
+    for values, weighted in zip(np.asarray(nll, np.float64), weights > 0, strict=True):
+        if weighted.any():
+            losses.append(values[weighted].mean())
+    losses = [loss if math.isfinite(loss) else math.inf for loss in losses]
+    return float(np.median(losses)) if losses else 0.0
 
 
 def problem(names: list[str], loss: float, highest: float) -> str:
     """Why a state with these `not_finite` arrays and this loss is bad; '' if it is not.
 
-    `loss` is the mean of rows of the train split.
+    `loss` is `median_loss` of rows of the train split.
     """
     if names:
         shown = ', '.join(names[:_NAMED]) + (', ...' if len(names) > _NAMED else '')

@@ -2,9 +2,9 @@
 
 Orbax's moving API is confined to this file. `<folder>/<step>/` holds one tree or more,
 each a flat dictionary of dotted names: `params` (the trained parameters: all of them,
-or the adapters) and `optimizer`. Orbax checks no byte of a tensor, so the step's
-`step.json`, sealed, has the SHA-256 of every file, with the run's id, the validation
-loss and the caller's metadata.
+or the adapters), `optimizer` and `guard` (guards/judge.py). Orbax checks no byte of a
+tensor, so the step's `step.json`, sealed, has the SHA-256 of every file, with the run's
+id, the validation loss and the caller's metadata.
 
 A save grows in `saving-<step>/`, gets its step.json last, and is renamed to `<step>/`:
 a folder that has a number for its name was whole once.

@@ -216,7 +216,7 @@ class BetweenSteps:
         )
 
     def _check_state(self, state: ts.TrainState, past: history.History) -> None:
-        """Raises DivergedError unless all is finite and the first rows score well.
+        """Raises DivergedError unless all is finite and rows score as they should.
 
         The rows are those of one microbatch, always the same, of the train split.
         """
@@ -232,7 +232,7 @@ class BetweenSteps:
         )
         scores = jax.device_get(self._eval_step(state.params, state.frozen, batch))
         weights = cache.features('train')['loss_weights'][:size]
-        loss = state_check.mean_loss(scores['nll'][: len(weights)], weights)
+        loss = state_check.median_loss(scores['nll'][: len(weights)], weights)
         problem = state_check.problem(names, loss, self._highest_loss(past))
         if problem:
             raise self._diverged(state, problem)

@@ -18,6 +18,7 @@ import tiny_runs
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
+from hax_jax.guards import stops
 from hax_jax.runs import checkpoint, restore, run_folder
 from hax_jax.training import run_setup, run_summary, train_loop
 
@@ -317,7 +318,7 @@ def test_targets_shifted_twice_stop_the_run_before_its_first_step(
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(
     cache: records.PackedCache, tmp_path: pathlib.Path
 ) -> None:
-    with pytest.raises(FloatingPointError, match=r'optimizer\.learning_rate'):
+    with pytest.raises(stops.DivergedError, match='no step is saved yet'):
         train(
             cache,
             tmp_path,
@@ -325,9 +326,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(
             optimizer__clip_norm=0.0,
             optimizer__warmup_steps=0,
         )
-    for info in steps(tmp_path):
-        values = restore.load_base(str(tmp_path), step=info.step).parameters.values()
-        assert all(np.isfinite(value).all() for value in values)
+    assert steps(tmp_path) == []
 
 
 def test_two_programs_do_not_write_one_run(

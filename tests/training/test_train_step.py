@@ -50,6 +50,8 @@ def trainer(
     settings: schema.OptimizerConfig = SETTINGS,
     grad_accum_steps: int = 1,
     seed: int = 0,
+    on_bad_step: str = 'stop',
+    on_spike: str = 'note',
 ) -> Trainer:
     here = mesh.make_mesh(schema.MeshConfig())
     tx = optimizer.make_optimizer(settings, num_steps=NUM_STEPS)
@@ -60,6 +62,8 @@ def trainer(
         mesh=here,
         grad_accum_steps=grad_accum_steps,
         seed=seed,
+        on_bad_step=on_bad_step,
+        on_spike=on_spike,
     )
     base = tiny_steps.random_parameters(
         dataclasses.replace(model, pad_vocab_to_multiple_of=1), scale=0.1
@@ -283,6 +287,7 @@ def test_law_9_the_step_compiles_once_also_from_a_restored_state(
         trees[checkpoint.PARAMS],
         trained.fresh().frozen,
         trees[checkpoint.OPTIMIZER],
+        trees[checkpoint.GUARD],
     )
     state, metrics = trained.step(state, batch_of(seed=2))
     restored, again = trained.step(restored, batch_of(seed=2))

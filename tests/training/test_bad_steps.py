@@ -1,0 +1,207 @@
+"""A run with a planted bad batch: it stops before it or skips it, and goes on."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import test_train_loop
+import tiny_runs
+
+from hax_jax.data import records
+from hax_jax.guards import bad_steps, stops
+from hax_jax.model import param_tree
+from hax_jax.runs import checkpoint, run_folder
+from hax_jax.training import run_setup
+from hax_jax.training import train_state as ts
+from launch import replay_step
+
+BAD = 7
+# Metrics are read at steps 4, 8 and 12: late, when the bad step is long over.
+CHANGES = {
+    'train__num_steps': 12,
+    'train__log_every_steps': 4,
+    'train__eval_every_steps': 12,
+    'train__checkpoint_every_steps': 6,
+}
+SKIP = {**CHANGES, 'train__on_bad_step': 'skip'}
+
+
+def setup_of(cache: records.PackedCache, **changes: object) -> run_setup.Setup:
+    return run_setup.prepare(tiny_runs.make_config(**changes), cache)
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
+    return tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'cache')
+
+
+@pytest.fixture(scope='module')
+def poisoned(
+    cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[records.PackedCache, records.Segment]:
+    """The cache with an infinite weight in a pair that comes in step BAD alone."""
+    found = tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'poisoned')
+    setup = setup_of(found, **CHANGES)
+    others = [step for step in range(1, 13) if step != BAD]
+    elsewhere = {int(row) for step in others for row in setup.rows_of(step)}
+    row = next(int(row) for row in setup.rows_of(BAD) if int(row) not in elsewhere)
+    segment = next(each for each in found.segments('train') if each.row == row)
+    weights = np.array(found.features('train')['loss_weights'])
+    weights[row, segment.prompt_end] = np.inf
+    np.save(found.path / 'train' / 'loss_weights.npy', weights)
+    return found, segment
+
+
+@pytest.fixture(scope='module')
+def stopped(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[pathlib.Path, stops.BadStepError]:
+    workdir = tmp_path_factory.mktemp('runs') / 'stopped'
+    changes = {**CHANGES, 'train__checkpoint_every_steps': 100}
+    with pytest.raises(stops.BadStepError) as error:
+        test_train_loop.train(poisoned[0], workdir, **changes)
+    return workdir, error.value
+
+
+@pytest.fixture(scope='module')
+def skipped(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> pathlib.Path:
+    workdir = tmp_path_factory.mktemp('runs') / 'skipped'
+    test_train_loop.train(poisoned[0], workdir, **SKIP)
+    return workdir
+
+
+def stored(
+    cache: records.PackedCache, workdir: pathlib.Path, step: int
+) -> dict[str, np.ndarray]:
+    """Everything that a checkpoint holds, by tree and name."""
+    abstract = ts.checkpointed(setup_of(cache, **CHANGES).blueprint.state)
+    path = workdir / run_folder.CHECKPOINTS / str(step)
+    trees = checkpoint.restore(path, abstract)
+    return {name: np.asarray(leaf) for name, leaf in param_tree.named(trees).items()}
+
+
+def bad_lines(workdir: pathlib.Path) -> list[dict[str, object]]:
+    lines = (workdir / bad_steps.FILE).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_a_run_stops_before_a_bad_step_and_saves_the_state_before_it(
+    cache: records.PackedCache,
+    stopped: tuple[pathlib.Path, stops.BadStepError],
+    tmp_path: pathlib.Path,
+) -> None:
+    workdir, error = stopped
+    assert (error.found.step, error.step, error.saved) == (BAD, BAD - 1, BAD - 1)
+    assert 'loss not finite' in str(error)
+    assert [info.step for info in test_train_loop.steps(workdir)] == [BAD - 1]
+    # The same rows without the bad weight: all is equal up to there.
+    test_train_loop.train(cache, tmp_path, **CHANGES)
+    expected = stored(cache, tmp_path, BAD - 1)
+    assert test_train_loop.bit_equal(stored(cache, workdir, BAD - 1), expected)
+    assert not expected['guard.stopped']
+    assert np.count_nonzero(expected['guard.losses']) == BAD - 1
+    covered = tiny_runs.lines(workdir, 'train')
+    assert [(row['step'], row['steps']) for row in covered] == [(4, 4), (6, 2)]
+
+
+def test_a_bad_step_is_listed_with_its_rows_and_pairs(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    stopped: tuple[pathlib.Path, stops.BadStepError],
+) -> None:
+    cache, segment = poisoned
+    (line,) = bad_lines(stopped[0])
+    rows = setup_of(cache, **CHANGES).rows_of(BAD).tolist()
+    assert line.pop('pairs') == [
+        {'row': row, 'id': each.id, 'source': 'planted'}
+        for row in rows
+        for each in cache.segments('train')
+        if each.row == row
+    ]
+    assert segment.row in rows
+    assert line.pop('grad_norm') in ('nan', 'inf')
+    assert line == {
+        'step': BAD,
+        'kind': 'loss not finite',
+        'action': 'stopped',
+        'loss': 'nan',
+        'rows': rows,
+    }
+
+
+def test_skipping_goes_on_from_a_stop_as_if_it_had_skipped_from_the_start(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    stopped: tuple[pathlib.Path, stops.BadStepError],
+    skipped: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    cache = poisoned[0]
+    expected = stored(cache, skipped, 12)
+    assert expected['guard.num_skipped'] == 1
+    assert [line['action'] for line in bad_lines(skipped)] == ['skipped']
+    workdir = shutil.copytree(stopped[0], tmp_path / 'went_on')
+    test_train_loop.train(cache, workdir, **SKIP)
+    assert test_train_loop.bit_equal(stored(cache, workdir, 12), expected)
+    assert bad_lines(workdir) == bad_lines(skipped)
+    # And after a kill that lost the steps from 6 on, the skipped one among them.
+    workdir = shutil.copytree(skipped, tmp_path / 'killed')
+    test_train_loop.remove_checkpoint(workdir, 12)
+    test_train_loop.train(cache, workdir, **SKIP)
+    assert test_train_loop.bit_equal(stored(cache, workdir, 12), expected)
+    assert bad_lines(workdir) == bad_lines(skipped)
+    assert test_train_loop.losses(workdir) == test_train_loop.losses(skipped)
+    (row,) = [row for row in tiny_runs.lines(workdir, 'train') if 'skipped' in row]
+    assert (row['step'], row['steps'], row['skipped']) == (8, 2, 1)
+
+
+def test_a_replay_shows_the_bad_pair_first_and_changes_nothing(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    stopped: tuple[pathlib.Path, stops.BadStepError],
+) -> None:
+    cache, segment = poisoned
+    workdir, before = stopped[0], test_train_loop.tree(stopped[0])
+    printed = replay_step.replay(setup_of(cache, **CHANGES), workdir, BAD)
+    first, _, worst, *others, last = printed.splitlines()
+    assert f'after step {BAD - 1}, without dropout: loss nan' in first
+    assert worst.split() == [
+        'nan',
+        'nan',
+        'inf',
+        f'{segment.row}',
+        segment.id,
+        '(planted)',
+    ]
+    assert not any('nan' in line for line in others)
+    path = workdir / f'replay-{BAD}.jsonl'
+    assert str(path) in last
+    assert len(path.read_text().splitlines()) == len(others) + 1
+    path.unlink()
+    assert test_train_loop.tree(workdir) == before
+
+
+def test_a_replay_adds_up_to_the_loss_and_the_gradient_of_the_step(
+    cache: records.PackedCache, tmp_path: pathlib.Path
+) -> None:
+    changes = {**CHANGES, 'train__log_every_steps': 1}
+    test_train_loop.train(cache, tmp_path, **changes)
+    printed = replay_step.replay(setup_of(cache, **changes), tmp_path, BAD)
+    row = tiny_runs.lines(tmp_path, 'train')[BAD - 1]
+    assert f'loss {row["loss"]:.4f}, gradient norm {row["grad_norm"]:.4f}' in printed
+
+
+def test_a_rate_that_ruins_the_weights_saves_none_of_them(
+    cache: records.PackedCache, tmp_path: pathlib.Path
+) -> None:
+    """The first step scores well and leaves weights of 1e5: no loss has shown it."""
+    ruinous = {**CHANGES, 'optimizer__learning_rate': 1e6}
+    for cadence in (1, 6):
+        changes = {**ruinous, 'train__checkpoint_every_steps': cadence}
+        with pytest.raises(stops.DivergedError) as error:
+            test_train_loop.train(cache, tmp_path, **changes)
+        assert (error.value.step, error.value.saved) == (1, None)
+        assert test_train_loop.steps(tmp_path) == []
