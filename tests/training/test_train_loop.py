@@ -315,17 +315,14 @@ def test_targets_shifted_twice_stop_the_run_before_its_first_step(
     assert steps(tmp_path / 'run') == []
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_not_saved(
+def test_a_rate_that_ruins_the_weights_saves_none_of_them(
     cache: records.PackedCache, tmp_path: pathlib.Path
 ) -> None:
-    with pytest.raises(stops.DivergedError, match='no step is saved yet'):
-        train(
-            cache,
-            tmp_path,
-            optimizer__learning_rate=1e30,
-            optimizer__clip_norm=0.0,
-            optimizer__warmup_steps=0,
-        )
+    """The first step scores well and leaves weights of 1e5: no loss has shown it."""
+    changes = {'optimizer__learning_rate': 1e6, 'train__checkpoint_every_steps': 1}
+    with pytest.raises(stops.DivergedError, match='no step is saved yet') as error:
+        train(cache, tmp_path, **changes)
+    assert (error.value.step, error.value.saved) == (1, None)
     assert steps(tmp_path) == []
 
 
