@@ -5,6 +5,8 @@ import os
 import pathlib
 import random
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,6 +228,25 @@ def test_lora_on_the_run_and_a_base_that_moved(
     assert '--base' in gone.stderr
     found = run(*sample, f'--base={done[0]}')
     assert found.returncode == 0, found.stderr
+
+
+def test_a_rate_that_ruins_the_weights_ends_in_a_command_that_works(
+    folder: pathlib.Path, done: tuple[pathlib.Path, str], tmp_path: pathlib.Path
+) -> None:
+    workdir = shutil.copytree(done[0], tmp_path / 'run')
+    more = ['--config.train.num_steps=9', '--config.optimizer.learning_rate=1e6']
+    leave = '--allow_change=optimizer.learning_rate'
+    stopped = train(folder, workdir, *more, leave)
+    assert stopped.returncode == 2
+    assert 'error: training has diverged: the state of step' in stopped.stderr
+    assert 'the newest good step on disk is 6' in stopped.stderr
+    assert 'Traceback' not in stopped.stderr
+    *_, command = stopped.stderr.splitlines()
+    python, m, *arguments = shlex.split(command)
+    assert (python, m, arguments[-1]) == ('python', '-m', leave)
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert 'done: 9 steps' in again.stdout
 
 
 def test_a_run_killed_at_random_moments_is_the_run_that_nothing_stopped(
