@@ -58,16 +58,22 @@ class Log(contextlib.AbstractContextManager['Log']):
             ),
         )
 
-    def keep_through(self, step: int) -> None:
-        """`keep` of the lines whose `step` is at most this; step 0 keeps none."""
+    def keep_through(
+        self, step: int, *, also: Callable[[Any], bool] = lambda _: False
+    ) -> None:
+        """`keep` of the lines whose `step` is at most this; step 0 keeps none.
 
-        def is_before(line: Line) -> bool:
+        Lines whose value is one of those that `also` is true of are kept as well.
+        """
+
+        def wanted(line: Line) -> bool:
             try:
-                return step > 0 and json.loads(line.raw)['step'] <= step
+                value = json.loads(line.raw)
+                return (step > 0 and value['step'] <= step) or also(value)
             except (ValueError, KeyError, TypeError):
                 return False  # damaged by a crash
 
-        self.keep(is_before)
+        self.keep(wanted)
 
     def mend(self) -> int:
         """Cuts off a torn last line, or adds the newline that a whole one lacks.

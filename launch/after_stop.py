@@ -32,7 +32,7 @@ def advice(
         return words
     lines = []
     spike = 'spike' in error.found.kind
-    if not error.skipping:
+    if not error.tried:
         field = 'on_spike' if spike else 'on_bad_step'
         skipped = _set(arguments, {f'train.{field}': 'skip'})
         lines += ['Go on without that update:', f'  {_command(skipped)}']

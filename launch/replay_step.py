@@ -9,7 +9,7 @@ import jax
 from hax_jax import errors, files
 from hax_jax.guards import bad_steps, pair_gradients
 from hax_jax.runs import checkpoint, restore, run_folder
-from hax_jax.training import run_setup
+from hax_jax.training import resume, run_setup
 from hax_jax.training import train_state as ts
 
 _SHOWN = 20  # pairs on the terminal
@@ -31,12 +31,13 @@ def replay(
         raise errors.InputError(
             f'--replay={step}: the run has the steps 1 to {setup.num_steps}.'
         )
-    rows = bad_steps.read_rows(workdir, step)
-    source = bad_steps.FILE
-    if rows is None:
-        rows, source = [int(row) for row in setup.rows_of(step)], 'the order of rows'
     with jax.set_mesh(setup.mesh):
-        state, at = _state_before(setup, workdir, step, base)
+        state, begin = _before(setup, workdir, step, base)
+        rows = bad_steps.read_rows(workdir, step)
+        named_by = bad_steps.FILE
+        if rows is None:
+            here = dataclasses.replace(setup, begin=begin)
+            rows, named_by = here.rows_of(step).tolist(), 'the order of rows'
         found = pair_gradients.of_batch(
             setup.blueprint.model,
             setup.blueprint.split_held,
@@ -51,8 +52,8 @@ def replay(
         files.write_json_lines(path, map(_line, found.pairs))
     return '\n'.join(
         [
-            f'step {step}, its {len(rows)} rows by {source}, on the parameters after '
-            f'step {at}, without dropout: loss {found.loss:.4f}, gradient norm '
+            f'step {step}, its {len(rows)} rows by {named_by}, on the parameters after '
+            f'step {begin.step}, without dropout: loss {found.loss:.4f}, gradient norm '
             f'{found.grad_norm:.4f}',
             *_table(found.pairs),
             f'all {len(found.pairs)} pairs: {path}',
@@ -60,10 +61,10 @@ def replay(
     )
 
 
-def _state_before(
+def _before(
     setup: run_setup.Setup, workdir: pathlib.Path, step: int, base: str
-) -> tuple[ts.TrainState, int]:
-    """The parameters to replay a step on, and the step that they come after."""
+) -> tuple[ts.TrainState, run_setup.Progress]:
+    """The parameters to replay a step on, and what was trained up to them."""
     newest, source = None, None
     if (workdir / 'run.json').exists():
         run = run_folder.read_run(workdir)
@@ -87,11 +88,12 @@ def _state_before(
         base=source.parameters if source else None,
     )
     if newest is None:
-        return state, 0
+        return state, run_setup.Progress()
     params = checkpoint.restore(
         newest.path, {checkpoint.PARAMS: setup.blueprint.state.params}
     )[checkpoint.PARAMS]
-    return dataclasses.replace(state, params=params), newest.step
+    begin = resume.progress(newest, run_folder.read_config(workdir))
+    return dataclasses.replace(state, params=params), begin
 
 
 def _line(pair: pair_gradients.PairGradient) -> dict[str, object]:

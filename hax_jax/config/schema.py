@@ -182,10 +182,12 @@ class TrainConfig:
     # The backward pass computes again: nothing, whole blocks, or all but the results of
     # the kernels' matrix products.
     remat: Literal['none', 'block', 'dots'] = 'none'
-    # A step whose loss or gradient is not finite: stop before it, or skip its update.
-    on_bad_step: Literal['stop', 'skip'] = 'stop'
-    # A step whose loss or gradient norm is far over those of the last 128 steps.
-    on_spike: Literal['note', 'stop', 'skip'] = 'note'  # note: trained on, and listed
+    # A step whose loss or gradient is not finite: stop before it, skip its update, or
+    # roll back to the newest checkpoint and leave the rows of that batch out.
+    on_bad_step: Literal['stop', 'skip', 'rollback'] = 'stop'
+    # A step whose loss or gradient norm is far over those of the last 128 steps; 'note'
+    # trains on it. bad_steps.jsonl lists both kinds.
+    on_spike: Literal['note', 'stop', 'skip', 'rollback'] = 'note'
     patience: ranges.CountOrOff = 0  # stop after so many evaluations without a better
     max_minutes: ranges.NumberOrOff = 0.0  # of one call; then it saves and exits 75
     tensorboard: bool = True  # scalars in <workdir>/tensorboard

@@ -51,8 +51,10 @@ class BadStepsFile:
     """bad_steps.jsonl of a run that goes on from a step; one line for each bad step.
 
     A line has `step`, `kind`, `action`, `loss`, `grad_norm`, `rows` (of the packed
-    train split) and `pairs` (each with `row`, `id` and `source`). A number that is not
-    finite is text there: "nan", "inf". The file is made with its first line.
+    train split) and `pairs` (each with `row`, `id` and `source`); where the run was
+    rolled back, `skip`, the first and last row of the stream that it leaves out since.
+    A number that is not finite is text: "nan", "inf". The file is made with its first
+    line.
     """
 
     def __init__(
@@ -62,17 +64,27 @@ class BadStepsFile:
         rows_of: Callable[[int], np.ndarray],
         *,
         start: int,
+        skip: tuple[tuple[int, int], ...] = (),
     ) -> None:
-        """Removes the lines after step `start`; `rows_of` gives a step's rows [B]."""
+        """Removes the lines after step `start`, but not those whose rows are in `skip`.
+
+        `rows_of` gives a step's rows [B].
+        """
         self._log = json_lines.Log(workdir / FILE)
         self._cache, self._rows_of = cache, rows_of
         self._pairs: dict[int, list[tuple[str, str]]] | None = None
         if self._log.path.exists():
-            self._log.keep_through(start)
+            self._log.keep_through(start, also=lambda line: _is_left_out(line, skip))
 
-    def write(self, found: Iterable[Found]) -> None:
+    def write(
+        self, found: Iterable[Found], *, rolled_back: tuple[int, int] | None = None
+    ) -> None:
+        """Appends lines; the last one's rows of the stream are left out from now on."""
+        lines = [self._line(each) for each in found]
+        if rolled_back:
+            lines[-1] |= {'action': 'rolled back', 'skip': list(rolled_back)}
         with self._log.open() as log:
-            log.append(self._line(each) for each in found)
+            log.append(lines)
 
     def _line(self, found: Found) -> dict[str, Any]:
         if self._pairs is None:
@@ -93,6 +105,11 @@ class BadStepsFile:
                 for pair, source in self._pairs.get(row, [])
             ],
         }
+
+
+def _is_left_out(line: dict[str, Any], skip: tuple[tuple[int, int], ...]) -> bool:
+    first, last = line.get('skip', (-1, -1))
+    return any(begin <= first and last <= end for begin, end in skip)
 
 
 def in_json(value: float) -> float | str:

@@ -19,7 +19,12 @@ MOST_IN_A_ROW = 10  # skipped steps; at the last of them the run stops
 KINDS = ('', 'loss not finite', 'gradient not finite', 'loss spike', 'gradient spike')
 ACTIONS = ('applied', 'skipped', 'stopped')
 APPLIED, SKIPPED, STOPPED = range(3)
-_ACTION_OF = {'note': APPLIED, 'skip': SKIPPED, 'stop': STOPPED}
+_ACTION_OF = {
+    'note': APPLIED,
+    'skip': SKIPPED,
+    'stop': STOPPED,
+    'rollback': STOPPED,  # the training loop goes back
+}
 
 
 @functools.partial(
@@ -72,8 +77,8 @@ def judge(
     A number that is not finite is always bad. A finite one is a spike if it is more
     than SPIKE robust standard deviations over the median of the last WINDOW applied
     steps; the deviation is 1.4826 times the median absolute deviation, and FLOORS at
-    least. Too low is no spike. The settings give the action: 'stop', 'skip', and for a
-    spike also 'note', which applies the update.
+    least. Too low is no spike. The settings give the action: 'stop' (as which
+    'rollback' ends too), 'skip', and for a spike also 'note', which applies the update.
 
     A skipped step enters no ring. A stop holds: the guard is the one before the step,
     and all that follows is stopped too. A batch without weight is good and enters no

@@ -1,6 +1,6 @@
 """The errors that end a run which goes wrong, with the facts that advice needs."""
 
-from hax_jax.guards import bad_steps, judge
+from hax_jax.guards import bad_steps
 
 
 class StoppedError(FloatingPointError):
@@ -23,14 +23,14 @@ class BadStepError(StoppedError):
     """Step `found.step` was bad: neither its update nor any after it was applied."""
 
     def __init__(
-        self, found: bad_steps.Found, *, skipping: bool, saved: int | None
+        self, found: bad_steps.Found, *, saved: int | None, tried: str = ''
     ) -> None:
-        """`skipping`: bad steps are skipped, and this is the last of too many."""
-        self.found, self.skipping = found, skipping
+        """`tried` says what did not help: the steps skipped, the times rolled back."""
+        self.found, self.tried = found, tried
         self.step, self.saved = found.step - 1, saved
-        row = f', the {judge.MOST_IN_A_ROW}th bad one in a row' if skipping else ''
+        tried = f', {tried}' if tried else ''
         super().__init__(
-            f'{found}{row}. Its update was not applied, {bad_steps.FILE} names its '
+            f'{found}{tried}. Its update was not applied, {bad_steps.FILE} names its '
             'rows and pairs'
         )
 
@@ -49,3 +49,20 @@ class DivergedError(StoppedError):
         super().__init__(
             f'training has diverged: the state of step {step}, which {kept}: {problem}'
         )
+
+
+class RollBackError(Exception):
+    """The run goes on from step `saved`, without the rows of a bad one.
+
+    `skip` are all rows of the stream that it leaves out then, those last.
+    """
+
+    def __init__(
+        self,
+        found: bad_steps.Found,
+        skip: tuple[tuple[int, int], ...],
+        *,
+        saved: int | None,
+    ) -> None:
+        self.found, self.skip, self.saved = found, skip, saved
+        super().__init__(f'{found}; the run is rolled back')

@@ -58,7 +58,7 @@ class BetweenSteps:
         self._bad_steps = None
         if jax.process_index() == 0:
             self._bad_steps = bad_steps.BadStepsFile(
-                workdir, setup.cache, setup.rows_of, start=start
+                workdir, setup.cache, setup.rows_of, start=start, skip=setup.begin.skip
             )
 
     def __enter__(self) -> 'BetweenSteps':
@@ -182,29 +182,37 @@ class BetweenSteps:
         """Lists and prints the bad steps that the report has found.
 
         Raises:
+          RollBackError: one of them asks for it.
           BadStepError: one of them stopped the run; the state before it is saved.
           DivergedError: that state is not worth going on from either.
         """
         found = self.report.take_bad()
         if not found:
             return
+        last, train = found[-1], self._setup.run.train
+        stopped = last.action == judge.ACTIONS[judge.STOPPED]
+        setting = train.on_spike if 'spike' in last.kind else train.on_bad_step
+        rolls_back = stopped and setting == 'rollback'
+        skip = self._setup.skip_with(last.step) if rolls_back else ()
         if self._bad_steps:
-            self._bad_steps.write(found)
-        stop = found.pop() if found[-1].action == judge.ACTIONS[judge.STOPPED] else None
-        if found:
-            more = f'; {len(found) - 1} more since then' if len(found) > 1 else ''
-            self.report.note(f'{found[0]}: {found[0].action}{more} ({bad_steps.FILE})')
-        if stop is None:
+            self._bad_steps.write(found, rolled_back=skip[-1] if rolls_back else None)
+        noted = found[:-1] if stopped else found
+        if noted:
+            more = f'; {len(noted) - 1} more since then' if len(noted) > 1 else ''
+            self.report.note(f'{noted[0]}: {noted[0].action}{more} ({bad_steps.FILE})')
+        if not stopped:
             return
-        train = self._setup.run.train
-        setting = train.on_spike if 'spike' in stop.kind else train.on_bad_step
         on_disk = self._on_disk()
-        if stop.step - 1 not in (0, *on_disk):
+        if rolls_back:
+            saved = max(on_disk, default=None)
+            raise stops.RollBackError(last, skip, saved=saved)
+        if last.step - 1 not in (0, *on_disk):
             self.save(ts.released(state), None, past)
             on_disk = self._on_disk()
-        raise stops.BadStepError(
-            stop, skipping=setting == 'skip', saved=max(on_disk, default=None)
-        )
+        tried = ''
+        if setting == 'skip':
+            tried = f'the {judge.MOST_IN_A_ROW}th bad step in a row'
+        raise stops.BadStepError(last, saved=max(on_disk, default=None), tried=tried)
 
     def _on_disk(self) -> list[int]:
         self._checkpoints.wait()

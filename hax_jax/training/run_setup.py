@@ -72,6 +72,18 @@ class Setup:
         """The rows [B] of the train split that step number `step` of this call has."""
         return self.stream.batch(step - 1 - self.begin.step, self.run.train.batch_size)
 
+    def skip_with(self, step: int) -> tuple[tuple[int, int], ...]:
+        """The rows of the stream that are left out once those of a step are, too.
+
+        The last range is that of the step, and of what was left out within it.
+        """
+        size = self.run.train.batch_size
+        before = (step - 1 - self.begin.step) * size
+        first = self.stream.consumed(before)
+        last = self.stream.consumed(before + size) - 1
+        others = [each for each in self.begin.skip if not first <= each[0] <= last]
+        return (*others, (first, last))
+
     def progress(self, step: int) -> Progress:
         """What the run has trained once this call has done step number `step`."""
         stream = self.stream

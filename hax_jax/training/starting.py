@@ -72,6 +72,14 @@ class Claim:
     identity: dict[str, Any]
     from_step: checkpoint.StepInfo | None
 
+    def leaving_out(self, skip: tuple[tuple[int, int], ...]) -> 'Claim':
+        """The claim whose run leaves out these rows of the stream, if there are any."""
+        if not skip:
+            return self
+        begin = dataclasses.replace(self.setup.begin, skip=skip)
+        setup = run_setup.beginning_at(self.setup, begin)
+        return dataclasses.replace(self, setup=setup)
+
     def write(self) -> None:
         """Makes the workdir the run's; called before a whole step gets its name."""
         source = self.setup.cache.path / run_folder.TOKENIZER

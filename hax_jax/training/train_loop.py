@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.guards import bad_steps, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, run_folder
 from hax_jax.training import (
@@ -27,6 +28,8 @@ from hax_jax.training import (
 )
 from hax_jax.training import train_state as ts
 from hax_jax.watch import stopwatch, tracking, verdicts
+
+_MOST_ROLLBACKS = 3  # to one step, in one call
 
 
 def train(
@@ -67,23 +70,50 @@ def train(
         needed = capacity.checkpoint_bytes(setup.blueprint)
         stack.enter_context(disk_room.named(folder, needed))
         stack.enter_context(capacity.told(setup))
-        claim, source = starting.claim(
-            setup, workdir, base=base, allow_change=allow_change
-        )
-        setup = claim.setup
-        checkpoints = stack.enter_context(
-            checkpoint.Checkpoints(
-                folder,
-                run_id=claim.identity['id'],
-                keep_last=settings.keep_last,
-                keep_best=settings.keep_best,
-                before_commit=claim.write,
-                after_commit=claim.step_is_saved,
+        skip: tuple[tuple[int, int], ...] = ()
+        rolled_back: list[int | None] = []  # to these steps
+        while True:
+            try:
+                return _from_newest(
+                    setup, workdir, base, allow_change, skip, signals, watch
+                )
+            except stops.RollBackError as error:
+                found, skip, saved = error.found, error.skip, error.saved
+            rolled_back.append(saved)
+            if rolled_back.count(saved) > _MOST_ROLLBACKS:
+                tried = f'after {_MOST_ROLLBACKS} times back to step {saved or 0}'
+                raise stops.BadStepError(found, saved=saved, tried=tried)
+            first, last = skip[-1]
+            print(
+                f'{found}: back to step {saved or 0}; rows {first} to {last} of the '
+                f'stream are left out ({bad_steps.FILE})',
+                flush=True,
             )
-        )
+
+
+def _from_newest(
+    setup: run_setup.Setup,
+    workdir: pathlib.Path,
+    base: str,
+    allow_change: list[str],
+    skip: tuple[tuple[int, int], ...],
+    signals: stopping.Signals,
+    watch: stopwatch.Stopwatch,
+) -> run_summary.Summary:
+    """Trains from the run's newest whole step on, without the rows in `skip`."""
+    claim, source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
+    claim, settings = claim.leaving_out(skip), setup.run.train
+    with checkpoint.Checkpoints(
+        workdir / run_folder.CHECKPOINTS,
+        run_id=claim.identity['id'],
+        keep_last=settings.keep_last,
+        keep_best=settings.keep_best,
+        before_commit=claim.write,
+        after_commit=claim.step_is_saved,
+    ) as checkpoints:
         state, past = starting.first_state(claim, source)
         del source  # its arrays on the host are not needed again
-        summary = _loop(state, past, setup, workdir, checkpoints, signals, watch)
+        summary = _loop(state, past, claim.setup, workdir, checkpoints, signals, watch)
         if not summary.trained_steps and jax.process_index() == 0:
             claim.write()  # with no step to save, this alone is new
         return summary

@@ -67,7 +67,7 @@ def make_train_step(
         updates = jax.tree.map(lambda update: update * (weight > 0), updates)
         moved = optax.apply_updates(moving, updates)
 
-        mean_loss, grad_norm = total * scale, optax.tree.norm(grads)
+        grad_norm = optax.tree.norm(grads)
         kind, action, guard = judge.judge(
             state.guard,
             mean_loss,

@@ -18,9 +18,9 @@ def config(rate: float, final: float = 0.0) -> schema.Config:
     return dataclasses.replace(schema.Config(), optimizer=settings)
 
 
-def bad(kind: str, *, skipping: bool = False) -> stops.BadStepError:
+def bad(kind: str, *, tried: str = '') -> stops.BadStepError:
     found = bad_steps.Found(12, kind, 'stopped', float('nan'), 2.0)
-    return stops.BadStepError(found, skipping=skipping, saved=11)
+    return stops.BadStepError(found, saved=11, tried=tried)
 
 
 def diverged(saved: int | None, *, is_on_disk: bool = False) -> stops.DivergedError:
@@ -83,7 +83,7 @@ def test_a_bad_step_can_be_skipped_or_looked_at() -> None:
     assert replay.endswith("'--workdir=runs/a b' --replay=12")
     skip, *_ = commands(bad('loss spike'), TYPED, config(1e-3))
     assert skip.endswith('--config.train.on_spike=skip')
-    # Where bad steps were skipped already, too many of them in a row, only the rate is.
-    error = bad('loss not finite', skipping=True)
-    assert 'the 10th bad one in a row' in str(error)
+    # Where skipping did not help, the rate may.
+    error = bad('loss not finite', tried='the 10th bad one in a row')
+    assert 'gradient norm 2, the 10th bad one in a row. Its' in str(error)
     assert len(commands(error, TYPED, config(1e-3))) == 2

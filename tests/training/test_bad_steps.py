@@ -13,13 +13,15 @@ from hax_jax.data import records
 from hax_jax.guards import bad_steps, stops
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, run_folder
-from hax_jax.training import run_setup
+from hax_jax.training import run_setup, starting, train_loop
 from hax_jax.training import train_state as ts
 from launch import replay_step
 
 BAD = 7
 # Metrics are read at steps 4, 8 and 12: late, when the bad step is long over.
 CHANGES = {
+    'model__n_layer': 1,
+    'model__n_embd': 8,
     'train__num_steps': 12,
     'train__log_every_steps': 4,
     'train__eval_every_steps': 12,
@@ -32,21 +34,23 @@ def setup_of(cache: records.PackedCache, **changes: object) -> run_setup.Setup:
     return run_setup.prepare(tiny_runs.make_config(**changes), cache)
 
 
+def write_cache(folder: pathlib.Path) -> records.PackedCache:
+    """Rows for 13 steps and more, so that none comes twice in a run."""
+    return tiny_runs.write_cache(folder, num_train=240)
+
+
 @pytest.fixture(scope='module')
 def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
-    return tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'cache')
+    return write_cache(tmp_path_factory.mktemp('data') / 'cache')
 
 
 @pytest.fixture(scope='module')
 def poisoned(
     cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[records.PackedCache, records.Segment]:
-    """The cache with a pair in step BAD alone whose weight makes the loss infinite."""
-    found = tiny_runs.write_cache(tmp_path_factory.mktemp('data') / 'poisoned')
-    setup = setup_of(found, **CHANGES)
-    others = [step for step in range(1, 13) if step != BAD]
-    elsewhere = {int(row) for step in others for row in setup.rows_of(step)}
-    row = next(int(row) for row in setup.rows_of(BAD) if int(row) not in elsewhere)
+    """The cache with a pair in step BAD whose weight makes the loss infinite."""
+    found = write_cache(tmp_path_factory.mktemp('data') / 'poisoned')
+    row = int(setup_of(found, **CHANGES).rows_of(BAD)[0])
     segment = next(each for each in found.segments('train') if each.row == row)
     weights = np.array(found.features('train')['loss_weights'])
     weights[row, segment.prompt_end] = 3e38  # times its nll, over what float32 has
@@ -193,3 +197,47 @@ def test_a_replay_adds_up_to_the_loss_and_the_gradient_of_the_step(
     printed = replay_step.replay(setup_of(cache, **CHANGES), clean, BAD)
     row = tiny_runs.lines(clean, 'train')[BAD - 1]
     assert f'loss {row["loss"]:.4f}, gradient norm {row["grad_norm"]:.4f}' in printed
+
+
+def test_a_rollback_goes_on_as_if_the_bad_rows_had_never_been(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = poisoned[0]
+    changes = {**CHANGES, 'train__on_bad_step': 'rollback'}
+    test_train_loop.train(cache, tmp_path / 'back', **changes)
+    found = stored(cache, tmp_path / 'back', 12)
+    assert found['guard.num_skipped'] == 0
+    (line,) = bad_lines(tmp_path / 'back')
+    assert (line['step'], line['action'], line['skip']) == (7, 'rolled back', [48, 55])
+    covered = tiny_runs.lines(tmp_path / 'back', 'train')
+    assert sum(row['steps'] for row in covered) == 12
+    # A kill loses what came after the step that it was rolled back to.
+    workdir = shutil.copytree(tmp_path / 'back', tmp_path / 'killed')
+    test_train_loop.remove_checkpoint(workdir, 12)
+    test_train_loop.train(cache, workdir, **changes)
+    assert test_train_loop.bit_equal(stored(cache, workdir, 12), found)
+    assert bad_lines(workdir) == [line]
+    # The stream without those rows from the start, where nothing goes wrong.
+    leaving_out = starting.Claim.leaving_out
+    monkeypatch.setattr(
+        starting.Claim, 'leaving_out', lambda claim, _: leaving_out(claim, ((48, 55),))
+    )
+    test_train_loop.train(cache, tmp_path / 'without', **CHANGES)
+    expected = stored(cache, tmp_path / 'without', 12)
+    assert test_train_loop.bit_equal(found, expected)
+    assert not (tmp_path / 'without' / bad_steps.FILE).exists()
+
+
+def test_a_run_is_not_rolled_back_to_one_step_for_ever(
+    poisoned: tuple[records.PackedCache, records.Segment],
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(starting.Claim, 'leaving_out', lambda claim, _: claim)
+    monkeypatch.setattr(train_loop, '_MOST_ROLLBACKS', 1)
+    changes = {**CHANGES, 'train__on_bad_step': 'rollback'}
+    with pytest.raises(stops.BadStepError, match='after 1 times back to step 6'):
+        test_train_loop.train(poisoned[0], tmp_path, **changes)
+    assert [info.step for info in test_train_loop.steps(tmp_path)] == [6]
