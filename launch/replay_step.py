@@ -38,6 +38,11 @@ def replay(
         if rows is None:
             here = dataclasses.replace(setup, begin=begin)
             rows, named_by = here.rows_of(step).tolist(), 'the order of rows'
+        if not all(0 <= row < setup.cache.num_rows('train') for row in rows):
+            raise errors.InputError(
+                f'{workdir / bad_steps.FILE} names rows that {setup.cache.path} does '
+                'not have; move the file away to find the rows by their order.'
+            )
         found = pair_gradients.of_batch(
             setup.blueprint.model,
             setup.blueprint.split_held,

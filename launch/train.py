@@ -8,6 +8,9 @@ If Ctrl-C (exit code 130), SIGTERM (143), SIGHUP (129), SIGUSR1 (138) or
 train.max_minutes (75) stops the program, it saves first, and the same command continues
 the run; a second Ctrl-C ends it at once. Exit code 0: the run has ended, at its last
 step or by train.patience.
+
+A run that stops by itself, before a bad step or because it diverged, exits with 2 and
+prints the commands that go on. --replay=STEP shows what each pair of a step does.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax import json_lines
+from hax_jax import errors, json_lines
 from hax_jax.data import records
 from hax_jax.guards import judge
 
@@ -118,9 +118,19 @@ def in_json(value: float) -> float | str:
 
 
 def read_rows(workdir: pathlib.Path, step: int) -> list[int] | None:
-    """The rows of a step that bad_steps.jsonl has a line of; else None."""
+    """The rows of a step that bad_steps.jsonl has a line of; else None.
+
+    Raises:
+      InputError: a line of the file is damaged.
+    """
     for line in json_lines.Log(workdir / FILE).lines():
-        found = json.loads(line.raw)
-        if found['step'] == step:
-            return found['rows']
+        try:
+            found = json.loads(line.raw)
+            if found['step'] == step:
+                return [int(row) for row in found['rows']]
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.InputError(
+                f'{workdir / FILE}, line {line.number}, is no bad step ({error}); move '
+                'the file away to find the rows by their order.'
+            ) from error
     return None

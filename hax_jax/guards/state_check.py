@@ -68,6 +68,6 @@ def problem(names: list[str], loss: float, highest: float) -> str:
     if not loss <= highest:
         return (
             f'its loss on rows that it trains on is {loss:.4g}, over {highest:.4g}, '
-            'twice that of a model that knows nothing'
+            'twice that of a model that has learned nothing'
         )
     return ''

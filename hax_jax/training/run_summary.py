@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from hax_jax.guards import bad_steps
 from hax_jax.program import progress
 from hax_jax.training import history
 
@@ -30,6 +31,7 @@ class Summary:
     history: history.History
     patience: int
     seconds: dict[str, float]
+    skipped_steps: int = 0  # of the whole run: bad ones, whose update was not applied
 
 
 def exit_code(summary: Summary) -> int:
@@ -42,6 +44,12 @@ def exit_code(summary: Summary) -> int:
 def render(summary: Summary, workdir: pathlib.Path) -> str:
     """Why the call ended, the best step, the time and the next command, a line each."""
     lines = [_why(summary), *_best(summary)]
+    if summary.skipped_steps:
+        lines.insert(
+            1,
+            f'{summary.skipped_steps} of the steps were bad and skipped; '
+            f'{bad_steps.FILE} names their rows',
+        )
     if summary.seconds:
         lines.append(f'time: {time_split(summary.seconds)}')
     lines.append(f'next: {_next(summary, workdir)}')

@@ -189,6 +189,7 @@ def _loop(
             reason=reason,
             stopped_by=signals.number if reason == 'signal' else 0,
             seconds=watch.total(),
+            skipped_steps=int(state.guard.num_skipped),
         )
         if done > start:
             between.report.summary(done, dataclasses.asdict(summary))
@@ -263,6 +264,7 @@ def _summary(
     reason: str,
     stopped_by: int,
     seconds: dict[str, float],
+    skipped_steps: int,
 ) -> run_summary.Summary:
     best = run_folder.by_worth(saved)[0]
     return run_summary.Summary(
@@ -277,6 +279,7 @@ def _summary(
         history=past,
         patience=setup.run.train.patience,
         seconds={part: round(value, 4) for part, value in seconds.items()},
+        skipped_steps=skipped_steps,
     )
 
 

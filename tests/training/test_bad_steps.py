@@ -9,6 +9,7 @@ import pytest
 import test_train_loop
 import tiny_runs
 
+from hax_jax import errors
 from hax_jax.data import records
 from hax_jax.guards import bad_steps, stops
 from hax_jax.model import param_tree
@@ -76,7 +77,8 @@ def skipped(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> pathlib.Path:
     workdir = tmp_path_factory.mktemp('runs') / 'skipped'
-    test_train_loop.train(poisoned[0], workdir, **SKIP)
+    summary = test_train_loop.train(poisoned[0], workdir, **SKIP)
+    assert (summary.step, summary.skipped_steps) == (12, 1)
     return workdir
 
 
@@ -189,6 +191,22 @@ def test_a_replay_shows_the_bad_pair_first_and_changes_nothing(
     assert len(path.read_text().splitlines()) == len(others) + 1
     path.unlink()
     assert test_train_loop.tree(workdir) == before
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('{"step": 7, "rows": ["a"]}', 'line 1, is no bad step'),
+        ('{"step": 7}', "line 1, is no bad step .'rows'."),
+        ('{"step": 7, "rows": [100000]}', 'names rows that'),
+    ],
+)
+def test_a_damaged_list_of_bad_steps_is_named(
+    cache: records.PackedCache, tmp_path: pathlib.Path, line: str, message: str
+) -> None:
+    (tmp_path / bad_steps.FILE).write_text(line + '\n')
+    with pytest.raises(errors.InputError, match=message):
+        replay_step.replay(setup_of(cache, **CHANGES), tmp_path, BAD)
 
 
 def test_a_replay_adds_up_to_the_loss_and_the_gradient_of_the_step(

@@ -67,6 +67,7 @@ def test_a_finished_run_names_its_best_step_its_time_and_what_to_do() -> None:
         ),
         ({'history': history.History(2.4, 2.5, 60, 4)}, 0, ['NOTHING GAINED']),
         ({'unigram_entropy': 2.4}, 0, ['NOTHING LEARNED']),
+        ({'skipped_steps': 3}, 0, ['done: 100 steps\n3 of the steps were bad and sk']),
         ({'history': history.History(3.5, 2.5, 100, 0)}, 0, ['train.num_steps']),
         ({'history': history.History(3.5, 2.25, 50, 4)}, 0, ['2.2500 at step 50']),
         (
