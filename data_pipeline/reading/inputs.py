@@ -11,6 +11,7 @@ from data_pipeline.pages import encoding, layouts
 from data_pipeline.reading import named_datasets
 from data_pipeline.rows import csv_rows, field_map, json_rows
 from hax_jax import errors
+from hax_jax.config import convert
 
 LINES = ('threads', 'messages', 'pairs')
 # Layouts that may stand before a path: 'threads:raw/*.jsonl'.
@@ -168,6 +169,9 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
         if colon and prefix.isalpha() and prefix not in _PREFIXES:
             remedy += f' (before a path, a layout is one of {", ".join(_PREFIXES)})'
         problems.append(f'{pattern!r} {what}; {remedy}.')
+    for file in files:  # its name goes into the pairs and the ledger
+        if problem := convert.text_problem(str(file)):
+            problems.append(f'{str(file)!r} {problem}')
     return files
 
 

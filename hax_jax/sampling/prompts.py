@@ -105,7 +105,10 @@ def _read_bytes(path: str) -> bytes:
     if path == STANDARD_INPUT:
         return sys.stdin.buffer.read()
     try:
-        return pathlib.Path(path).expanduser().read_bytes()
+        file = pathlib.Path(path).expanduser()
+        if file.is_char_device():  # /dev/zero has no end
+            raise errors.InputError(f'{path} is a device; give a text or JSONL file.')
+        return file.read_bytes()
     except FileNotFoundError as error:
         raise errors.InputError(
             f'prompt file {path} does not exist; give a text or JSONL file, or '

@@ -232,3 +232,5 @@ def test_a_letter_that_is_no_letter_by_its_size_is_refused(
         'shorten it, or part it into several.'
     )
     assert prompts.from_texts(['a' * 100_000]).questions
+    with pytest.raises(errors.InputError, match='/dev/zero is a device; give a text'):
+        prompts.read('/dev/zero')

@@ -1,5 +1,6 @@
 """Corpus files: patterns, encodings, layouts, and the report on all of them."""
 
+import os
 import pathlib
 
 import pytest
@@ -109,6 +110,17 @@ def test_a_file_without_pairs_among_others_is_a_note() -> None:
         'was read.',
         'b.md has no answered question.',
     ]
+
+
+def test_a_file_whose_name_is_no_text_is_named() -> None:
+    try:
+        _write(os.fsdecode(b'odd/b\xff.md'), CHAT)
+    except OSError:
+        pytest.skip('this file system takes names of UTF-8 alone')
+    assert _error('odd/*.md') == (
+        "'odd/b\\udcff.md' is not UTF-8 text; rename the file, or write the text as "
+        'UTF-8.'
+    )
 
 
 def test_bad_input_is_named() -> None:
