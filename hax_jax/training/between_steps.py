@@ -55,6 +55,7 @@ class BetweenSteps:
         )
         moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
         self._layers = list(layer_metrics.groups(moving))
+        self._is_scored = False  # a state of this call, before a save
         self._bad_steps = None
         if jax.process_index() == 0:
             self._bad_steps = bad_steps.BadStepsFile(
@@ -159,7 +160,7 @@ class BetweenSteps:
         step = int(state.step)
         self.report.interval(step)
         self.report.flush()
-        self._check_state(state, past)
+        self._check_before_save(state, past)
         self._checkpoints.wait()
         disk_room.check(
             self._checkpoints.folder, capacity.checkpoint_bytes(self._setup.blueprint)
@@ -222,6 +223,20 @@ class BetweenSteps:
         return state_check.highest_loss(
             self._setup.run.model.vocab_size, past.loss_before
         )
+
+    def _check_before_save(self, state: ts.TrainState, past: history.History) -> None:
+        """Raises DivergedError unless the state is worth going on from.
+
+        Rows are scored for a call's first save, and where the losses of the last steps
+        are over the limit: a save must not hold the loop up for a forward pass.
+        """
+        if self._is_scored and self.report.recent_loss() <= self._highest_loss(past):
+            names = state_check.not_finite((state.params, state.opt_state))
+            if problem := state_check.problem(names, 0.0, 0.0):
+                raise self._diverged(state, problem)
+            return
+        self._check_state(state, past)
+        self._is_scored = True
 
     def _check_state(self, state: ts.TrainState, past: history.History) -> None:
         """Raises DivergedError unless all is finite and rows score as they should.

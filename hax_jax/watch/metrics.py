@@ -1,5 +1,6 @@
 """The reports of a run: JSON lines on disk, progress on the terminal."""
 
+import collections
 import json
 import math
 import pathlib
@@ -13,6 +14,7 @@ from hax_jax.guards import bad_steps, judge
 from hax_jax.program import progress
 from hax_jax.watch import layer_metrics, stopwatch, tracking, verdicts
 
+_RECENT = 4  # steps
 StepMetrics = dict[str, jax.Array]  # of train_step.py
 
 
@@ -71,6 +73,7 @@ class Report:
         self._unread: tuple[int, list[StepMetrics]] | None = None
         self._newest = self._examined = start  # numbers of steps
         self._bad: list[bad_steps.Found] = []
+        self._losses: collections.deque[float] = collections.deque(maxlen=_RECENT)
         self._warned = False
         watch.lap('start')  # not part of the first interval
         watch.take()
@@ -119,6 +122,10 @@ class Report:
         taken, self._bad = self._bad, []
         return taken
 
+    def recent_loss(self) -> float:
+        """The median loss of the last few steps that were read; 0.0 without any."""
+        return float(np.median(self._losses)) if self._losses else 0.0
+
     def _read(self, collected: list[StepMetrics], last: int) -> list[dict[str, float]]:
         """The numbers of the steps that the run counts, of those up to step `last`.
 
@@ -126,8 +133,11 @@ class Report:
         """
         read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
         for step, values in enumerate(read, last - len(read) + 1):
-            found = bad_steps.of_metrics(step, values)
-            if found and step > self._examined:
+            if step <= self._examined:
+                continue
+            if values['action'] == judge.APPLIED:
+                self._losses.append(values['loss'])
+            if found := bad_steps.of_metrics(step, values):
                 self._bad.append(found)
         self._examined = max(self._examined, last)
         counted = [values for values in read if values['action'] != judge.STOPPED]
