@@ -143,7 +143,7 @@ def restored(
     then, step = info.metadata, info.step
     print(f'continuing from step {step} of {setup.num_steps}', flush=True)
     abstract = ts.checkpointed(setup.blueprint.state)
-    if 'guarded' not in then:  # an older version's, or imported
+    if 'guarded' not in then or 'imported' in then:  # an older version has none either
         del abstract[checkpoint.GUARD]
     if 'imported' in then:
         print(

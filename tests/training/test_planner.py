@@ -254,7 +254,9 @@ def test_a_state_that_does_not_fit_is_refused_with_what_would(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     setup = run_setup.prepare(make_run(), make_cache(32))
-    state = 12 * PARAMETERS + 12  # a step and two counts of Adam beside it
+    # Beside them a step, two counts of Adam, and the guard: two rings of 128 numbers,
+    # three counts and a truth value.
+    state = 12 * PARAMETERS + 12 + (2 * 128 + 3) * 4 + 1
     assert capacity.state_bytes(setup) == state
     for free, said in (
         (state, ''),
@@ -271,7 +273,7 @@ def test_a_state_that_does_not_fit_is_refused_with_what_would(
             continue
         with pytest.raises(errors.InputError, match=re.escape(said)) as caught:
             capacity.check_state(setup)
-        assert str(caught.value).startswith('the state of the run needs 354.8 kB on ea')
+        assert str(caught.value).startswith('the state of the run needs 355.9 kB on ea')
 
 
 def test_the_accumulation_that_a_refusal_names_fits_when_it_is_typed(
