@@ -117,10 +117,10 @@ def load_parameters(
 
 
 def parts(path: pathlib.Path) -> list[str]:
-    """The trees that a step holds: PARAMS, and OPTIMIZER where there is one."""
+    """The trees that a step holds: PARAMS, and OPTIMIZER and GUARD if there are."""
     with _named_failure(path):
         stored = ocp.checkpointables_metadata(path.absolute()).metadata
-    return [part for part in (PARAMS, OPTIMIZER) if part in stored]
+    return [part for part in (PARAMS, OPTIMIZER, GUARD) if part in stored]
 
 
 def load_part(path: pathlib.Path, part: str) -> dict[str, np.ndarray]:

@@ -27,6 +27,8 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
     info = restore.find_step(workdir, step).info
     identity = {**run, 'schema': run_folder.SCHEMA, 'id': run_folder.new_id()}
     parameters = checkpoint.load_part(info.path, checkpoint.PARAMS)
+    metadata = {**_rows(info, config), **info.metadata}
+    metadata.pop('guarded', None)  # the guard's tree is left out too
     origin = f'step {info.step} of {workdir.resolve().name}, without its moments'
     with files.new_folder(output) as new:
         run_folder.copy_tokenizer(workdir / run_folder.TOKENIZER, new)
@@ -38,7 +40,7 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
                 info.step,
                 {checkpoint.PARAMS: parameters},
                 validation_loss=info.validation_loss,
-                metadata={**_rows(info, config), **info.metadata, 'imported': origin},
+                metadata={**metadata, 'imported': origin},
             )
         again = checkpoint.load_part(folder / str(info.step), checkpoint.PARAMS)
         if not _same(parameters, again):
