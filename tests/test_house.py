@@ -31,7 +31,7 @@ LIBRARY = {
     'training': 'errors files json_lines config devices data model program guards '
     'formats sampling watch runs evaluation',
     'proof': 'errors runs',
-    'benchmark': 'errors files config devices data model sampling watch runs '
+    'benchmark': 'errors files config devices data model guards sampling watch runs '
     'evaluation training',
 }
 # Folder of data_pipeline -> the same; '' is its top.

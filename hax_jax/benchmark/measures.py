@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.evaluation import eval_step, evaluate
+from hax_jax.guards import state_check
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint
 from hax_jax.training import run_setup
@@ -114,25 +115,37 @@ def input_rate(setup: run_setup.Setup, *, reader: str, num_batches: int) -> floa
 def checkpointing(
     setup: run_setup.Setup, state: ts.TrainState, folder: pathlib.Path, *, repeats: int
 ) -> dict[str, Spread]:
-    """Seconds to copy a state off the devices, to have it whole on disk, to restore."""
-    blocked, whole, restored = [], [], []
+    """Seconds of a checkpoint.
+
+    `finite`: each number is looked at, which a save begins with; `blocked`: the state
+    is copied off the devices, meanwhile nothing trains; `saved`: it is whole on disk,
+    with its digests; `verified`: every byte is compared with them; `restored`.
+    """
+    finite, blocked, whole, verified, restored = [], [], [], [], []
     blueprint, step = setup.blueprint, int(state.step)
     for number in range(repeats):
-        with checkpoint.Checkpoints(folder / str(number), keep_last=1) as checkpoints:
+        own = folder / str(number)
+        with checkpoint.Checkpoints(own, keep_last=1) as checkpoints:
+            begun = time.monotonic()
+            state_check.not_finite((state.params, state.opt_state))
+            finite.append(time.monotonic() - begun)
             begun = time.monotonic()
             checkpoints.save(step, ts.checkpointed(state), metadata={})
             blocked.append(time.monotonic() - begun)
             checkpoints.wait()
             whole.append(time.monotonic() - begun)
             begun = time.monotonic()
+            saved, _ = checkpoint.first_whole(checkpoint.list_steps(own, ''))
+            verified.append(time.monotonic() - begun)
+            begun = time.monotonic()
             jax.block_until_ready(
-                checkpoint.restore(
-                    checkpoints.steps()[-1].path, ts.checkpointed(blueprint.state)
-                )
+                checkpoint.restore(saved.path, ts.checkpointed(blueprint.state))
             )
             restored.append(time.monotonic() - begun)
     return {
+        'finite': Spread.of(finite),
         'blocked': Spread.of(blocked),
         'saved': Spread.of(whole),
+        'verified': Spread.of(verified),
         'restored': Spread.of(restored),
     }
