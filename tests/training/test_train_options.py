@@ -272,6 +272,7 @@ def test_each_option_reports_its_own_and_adapters_lose_nothing() -> None:
         return set(metrics)
 
     always = {'loss', 'weight', 'tokens', 'grad_norm', 'learning_rate'}
+    always |= {'bad', 'action'}
     assert reported(make()) == always
     assert reported(make(z_loss=1e-4)) == always | {'z_loss'}
     assert reported(make(param_dtype='bfloat16')) == always | {'lost_updates'}
