@@ -55,7 +55,10 @@ class StepInfo:
         """What is wrong with the checkpoint, '' if nothing is; reads all its bytes."""
         if self.problem or self.digests is None:
             return self.problem
-        return _damage(self.path, tuple(self.digests.items()), _state_of(self.path))
+        try:
+            return _damage(self.path, tuple(self.digests.items()), _state_of(self.path))
+        except OSError as error:  # the disk fails, or the run has just deleted it
+            return f'it can not be read ({error})'
 
 
 def list_steps(folder: pathlib.Path, run_id: str) -> list[StepInfo]:

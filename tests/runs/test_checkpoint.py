@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from hax_jax import errors
+from hax_jax import digests, errors
 from hax_jax.config import schema
 from hax_jax.devices import mesh
 from hax_jax.runs import checkpoint
@@ -132,6 +132,18 @@ def test_a_damaged_file_that_no_digest_covers_is_one_short_error(
     (info.path / '_CHECKPOINT_METADATA').write_text('{')
     (info,) = checkpoint.list_steps(tmp_path / 'run', '')
     assert info.damage()
+
+
+def test_a_step_that_can_not_be_read_is_damaged(
+    saved: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: pathlib.Path) -> str:
+        raise OSError(5, 'Input/output error', str(path))
+
+    (info,) = checkpoint.list_steps(saved, RUN)
+    (info.path / checkpoint.RECORD).touch()  # else it is known to be whole
+    monkeypatch.setattr(digests, 'of_file', fail)
+    assert 'can not be read ([Errno 5] Input/output error: ' in info.damage()
 
 
 def test_the_last_and_the_best_are_kept_and_another_goes_when_a_newer_is_whole(
