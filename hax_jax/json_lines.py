@@ -63,17 +63,26 @@ class Log(contextlib.AbstractContextManager['Log']):
     ) -> None:
         """`keep` of the lines whose `step` is at most this; step 0 keeps none.
 
-        Lines whose value is one of those that `also` is true of are kept as well.
+        Lines whose value is one of those that `also` is true of are kept as well. A
+        line that can't be read goes, and a line on standard output counts them.
         """
+        damaged = []
 
         def wanted(line: Line) -> bool:
             try:
                 value = json.loads(line.raw)
                 return (step > 0 and value['step'] <= step) or also(value)
             except (ValueError, KeyError, TypeError):
-                return False  # damaged by a crash
+                damaged.append(line.number)
+                return False
 
         self.keep(wanted)
+        if damaged:
+            print(
+                f'WARNING: {self.path}: {len(damaged)} damaged lines were removed, the '
+                f'first of them line {damaged[0]}',
+                flush=True,
+            )
 
     def mend(self) -> int:
         """Cuts off a torn last line, or adds the newline that a whole one lacks.

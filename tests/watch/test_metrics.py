@@ -56,11 +56,14 @@ def test_a_last_line_that_was_cut_goes_wherever_it_was_cut(
     assert [row['step'] for row in read(path)] == [10, 30]
 
 
-def test_a_line_that_holds_no_step_goes(tmp_path: pathlib.Path) -> None:
+def test_a_line_that_holds_no_step_goes_and_is_counted(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / 'metrics.jsonl'
     path.write_text('{"kind": "train"}\n\x00\x00\n\n12\n{"step": 1, "kind": "train"}\n')
     write_steps(path, [], start_step=20)
     assert read(path) == [{'step': 1, 'kind': 'train'}]
+    assert '4 damaged lines were removed' in capsys.readouterr().out
 
 
 def test_a_number_that_json_lacks_is_an_error(tmp_path: pathlib.Path) -> None:
