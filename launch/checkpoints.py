@@ -8,10 +8,11 @@
 
 The list compares every byte with its digest and says which steps are whole. --inspect
 shows the tensors of a step. --verify looks at the run's other files too, and exits with
-1 if anything is damaged. --delete takes steps away, but never the last whole one
-without --force; it is refused while launch.train writes the run. --compact writes
-another run: one step of this one without the optimizer's moments, which sample,
-evaluate, export and train read; training goes on from it with moments of zero.
+1 if anything is damaged. --delete takes steps away, but never the last whole one,
+nor one that another run stands on, without --force; it is refused while launch.train
+writes the run. --compact writes another run: one step of this one without the
+optimizer's moments, which sample, evaluate, export and train read; training goes on
+from it with moments of zero.
 """
 
 import collections
@@ -37,7 +38,9 @@ _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
 _INSPECT = flags.DEFINE_integer('inspect', None, 'The step to look into.')
 _VERIFY = flags.DEFINE_bool('verify', False, 'Compare every file with its digest.')
 _DELETE = flags.DEFINE_list('delete', [], 'Steps to delete, with commas.')
-_FORCE = flags.DEFINE_bool('force', False, '--delete the last whole step too.')
+_FORCE = flags.DEFINE_bool(
+    'force', False, '--delete the last whole step, or a base, too.'
+)
 _COMPACT = flags.DEFINE_string(
     'compact', '', 'The folder to make of one step, without moments.'
 )
@@ -75,12 +78,20 @@ def _check() -> None:
     given = {
         '--inspect': _INSPECT.value is not None,
         '--verify': _VERIFY.value,
-        '--delete': bool(_DELETE.value),
-        '--compact': bool(_COMPACT.value),
+        '--delete': bool(_DELETE.present),
+        '--compact': bool(_COMPACT.present),
     }
     actions = [name for name, is_given in given.items() if is_given]
     if len(actions) > 1:
         problems.append(f'{" and ".join(actions)} are given; give one of them.')
+    problems += [
+        f'{name}= is empty; give {what}.'
+        for name, what, flag in (
+            ('--delete', 'steps, such as --delete=100,200', _DELETE),
+            ('--compact', 'the folder to make', _COMPACT),
+        )
+        if flag.present and not flag.value
+    ]
     problems += [
         f'--delete={step!r} is not a step; give numbers such as --delete=100,200.'
         for step in _DELETE.value
@@ -218,6 +229,8 @@ def _verify(workdir: pathlib.Path) -> int:
         run_id = run['id']
         damaged += _other_damage(workdir, run)
     steps = checkpoint.list_steps(folder, run_id)
+    if not steps and not (workdir / run_folder.UNSAVED).exists():
+        damaged.append(f'{workdir} has no checkpoint; copy {folder} from a backup.')
     for info in steps:
         if damage := info.damage():
             damaged.append(f'step {info.step} is damaged: {damage}')
@@ -257,7 +270,20 @@ def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
         if unknown:
             raise errors.InputError(
                 f'{workdir} has no checkpoint of step {_joined(unknown)}; it has '
-                f'{_joined(steps)}. Nothing was deleted.'
+                f'{_joined(steps) or "none"}. Nothing was deleted.'
+            )
+        needed = {
+            step: runs
+            for step in sorted(set(wanted))
+            if (runs := checkpoint.kept_for(steps[step].path))
+        }
+        if needed and not _FORCE.value:
+            raise errors.InputError(
+                '\n'.join(
+                    f'step {step} is the base of {", ".join(runs)}'
+                    for step, runs in needed.items()
+                )
+                + '\nNothing was deleted; say --force if you no longer need those.'
             )
         whole = {step for step, info in steps.items() if not info.damage()}
         left = whole - set(wanted)

@@ -62,6 +62,10 @@ _BASE = shared_flags.define_base()
 def main() -> int:
     if not _WORKDIR.value and not _DRY_RUN.value:
         raise errors.InputError('--workdir is missing; give the folder of the run.')
+    if _REPLAY.value is not None and (_RESTART.value or _DRY_RUN.value):
+        raise errors.InputError(
+            '--replay only looks at the run; leave out --restart and --dry_run.'
+        )
     run = shared_flags.CONFIG.value()
     if _QUICK.value:
         run = _quick(run)

@@ -81,6 +81,8 @@ def _explained(smaller: str) -> Iterator[None]:
             if found[0]:
                 say(found[0])
         _flush_or_drop()
+        if isinstance(error, KeyboardInterrupt):
+            os._exit(found[1])  # Python's own end crashes threads that still compile
         sys.exit(found[1])
 
 
@@ -141,12 +143,24 @@ def _check_text(texts: list[str]) -> None:
         raise errors.InputError('\n'.join(found))
 
 
+def _refuse_repeated_lists() -> None:
+    """Raises InputError for a list that is given twice: absl keeps the last alone."""
+    for name in flags.FLAGS:
+        flag = flags.FLAGS[name]
+        if flag.present > 1 and isinstance(flag.parser, flags.ListParser):
+            raise errors.InputError(
+                f'--{name} is given {flag.present} times; give it once, its values '
+                f'with commas: --{name}=A,B.'
+            )
+
+
 def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
     """absl's own parser, with an unknown or ill-typed flag reported in one line."""
     try:
         # ml_collections reads the overrides of a config from sys.argv itself.
         sys.argv[:] = prepare(argv)
         rest = flags.FLAGS(sys.argv)
+        _refuse_repeated_lists()
     except (flags.Error, errors.InputError) as error:
         raise errors.InputError(f'{error}\nTry --help.') from error
     except SystemExit:  # after --help, which absl ends with 1

@@ -253,6 +253,8 @@ class Checkpoints:
         files.rename(saving, info.path)
         self._after_commit()
         for path in gone:
+            if kept_for(path):
+                continue
             delete(path)
 
 
@@ -261,6 +263,24 @@ def delete(path: pathlib.Path) -> None:
     deleting = path.with_name(f'{_DELETING}{path.name}')
     path.rename(deleting)
     shutil.rmtree(deleting)
+
+
+def keep(path: pathlib.Path, workdir: pathlib.Path) -> None:
+    """Keeps a step from being deleted by its own run: the run in `workdir` needs it."""
+    known = kept_for(path)
+    if str(workdir.absolute()) not in known:
+        text = '\n'.join([*known, str(workdir.absolute())])
+        files.write_text(_keep_file(path), f'{text}\n')
+
+
+def kept_for(path: pathlib.Path) -> list[str]:
+    """The workdirs of the runs that stand on a step."""
+    file = _keep_file(path)
+    return file.read_text('utf-8').splitlines() if file.exists() else []
+
+
+def _keep_file(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(f'keep-{path.name}')
 
 
 def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:

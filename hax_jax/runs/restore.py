@@ -261,7 +261,8 @@ def load_run_base(folder: pathlib.Path, *, base: str = '') -> pretrained.Base:
         raise errors.InputError(
             f'{folder} was started from the base {then["path"]}, which must be read '
             f'again (looked at {path}): {error}\n'
-            'If it moved, say where with --base=PATH.'
+            'If it moved, say where with --base=PATH; what was deleted of it must come '
+            'from a backup.'
         ) from error
     if found.hash != then['hash']:
         raise errors.InputError(

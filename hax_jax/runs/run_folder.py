@@ -163,7 +163,7 @@ def by_worth(steps: list[checkpoint.StepInfo]) -> list[checkpoint.StepInfo]:
 def in_words(info: checkpoint.StepInfo) -> str:
     """Why this is the first whole step of `by_worth`."""
     if info.validation_loss is None:
-        return 'the latest; none was evaluated'
+        return 'the latest that is whole; it was not evaluated'
     return f'the best validation loss, {info.validation_loss:.4f}'
 
 
@@ -332,6 +332,8 @@ def copy_tokenizer(source: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    if '\0' in str(path):
+        raise errors.InputError(f'{str(path.parent)!r} holds a zero byte: no path has.')
     try:
         return files.read_json_object(path)
     except FileNotFoundError as error:
@@ -359,8 +361,8 @@ def _no_run(path: pathlib.Path) -> str:
 
 def _damaged(path: pathlib.Path, why: str) -> errors.InputError:
     return errors.InputError(
-        f'{path} is damaged: {why}. Its checkpoints may be whole: copy it from a '
-        'backup, or start another run.'
+        f'{path} is damaged: {why}. The checkpoints may be whole: copy it from a '
+        'backup, or begin anew.'
     )
 
 

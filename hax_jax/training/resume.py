@@ -70,17 +70,23 @@ def changes(
         settled = ('model.', 'lora.')
         old = {name: old[name] for name in FIXED if name.startswith(settled)}
         then = {**then, 'dataset': now['dataset']}
-    problems, out = [], []
+    problems, out, unsaid = [], [], []
     for name, value in new.items():
         if old.get(name, value) == value:
             continue
         change = f'{name}: {old[name]!r} -> {value!r}'
-        if name in FIXED:
+        if name == 'optimizer.clip_norm' and not (old[name] and value):
+            problems.append(f'{change}: the moments are stored otherwise without it.')
+        elif name in FIXED:
             problems.append(f'{change}: another value is another run.')
         elif name in FREE or name in allow_change:
             out.append(change)
         else:
-            problems.append(f'{change}: say --allow_change={name} if you mean it.')
+            problems.append(f'{change}.')
+            unsaid.append(name)
+    if unsaid:
+        allowed = ','.join([*allow_change, *unsaid])
+        problems.append(f'If you mean that, say --allow_change={allowed}.')
     for name, what in (
         ('tokenizer', 'the tokenizer'),
         ('template', 'the prompt template'),

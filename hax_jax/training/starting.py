@@ -27,6 +27,8 @@ _TRACES = ('run.json', run_folder.CHECKPOINTS, 'metrics.jsonl', 'samples.jsonl')
 @contextlib.contextmanager
 def only_writer(workdir: pathlib.Path) -> Iterator[None]:
     """Refuses a workdir that another process is writing."""
+    if workdir.exists() and not workdir.is_dir():
+        raise errors.InputError(f'{workdir} is a file; give the folder of the run.')
     try:
         with files.locked(workdir / _LOCK, wait=False):
             yield
@@ -86,10 +88,27 @@ class Claim:
         if not (self.workdir / run_folder.TOKENIZER).exists():
             run_folder.copy_tokenizer(source, self.workdir)
         run_folder.write(self.workdir, self.setup.run, self.identity)
+        base = self.identity['base']
+        if base and base['step'] is not None:
+            folder = pathlib.Path(base['path']).expanduser() / run_folder.CHECKPOINTS
+            _keep_base(folder / str(base['step']), self.workdir)
 
     def step_is_saved(self) -> None:
         """Called when a step has its name: a kill can no longer undo the run."""
         (self.workdir / run_folder.UNSAVED).unlink(missing_ok=True)
+
+
+def _keep_base(step: pathlib.Path, workdir: pathlib.Path) -> None:
+    """Keeps the base's step while its run goes on: the run in `workdir` needs it."""
+    try:
+        if step.is_dir():
+            checkpoint.keep(step, workdir)
+    except OSError as error:
+        print(
+            f'WARNING: {step} is the base of this run and can not be marked ({error}): '
+            'going on with that run may delete it; keep a copy',
+            flush=True,
+        )
 
 
 def claim(

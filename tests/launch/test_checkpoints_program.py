@@ -88,6 +88,7 @@ def results(runs: pathlib.Path) -> dict[str, tuple[int, str]]:
             f'--output={runs}',
         ],
         'alone': [whole, '--force', '--step=5'],
+        'empty': [whole, '--delete='],
         'no run': [f'--workdir={runs}', '--verify'],
     }
     done = programs.run('-c', _CHILD, given=json.dumps(list(calls.values())))
@@ -161,6 +162,10 @@ def test_verify_exits_with_1_and_names_all_that_is_damaged(
     assert first.startswith(f'{workdir}/config.json is damaged')
     assert second.startswith('step 15 is damaged: ')
     assert last.startswith('2 of 3 steps are whole')
+    shutil.rmtree(workdir / 'checkpoints')
+    done = programs.run('-m', 'launch.checkpoints', f'--workdir={workdir}', '--verify')
+    assert done.returncode == 1
+    assert f'{workdir} has no checkpoint' in done.stdout
     code, said = results['no run']
     assert (code, 'is not a run of launch.train' in said) == (2, True)
 
@@ -242,6 +247,9 @@ def test_every_wrong_flag_is_named(
         f'--output={runs} is a folder; give the name of a file in it.',
         f'--compact={runs} exists; give a new name, or move it away.',
     ]
+    assert '--delete= is empty; give steps' in results['empty'][1]
+    twice = programs.run('-m', 'launch.checkpoints', '--delete=5', '--delete=15')
+    assert (twice.returncode, '--delete is given 2 times' in twice.stderr) == (2, True)
     assert results['alone'][1].splitlines() == [
         '--force goes with --delete alone; remove it.',
         '--step goes with --compact alone; remove it.',

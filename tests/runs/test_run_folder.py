@@ -95,7 +95,10 @@ def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> No
         9,
     ]
     assert order(info(5, 2.5), info(7, None, 'cut')) == [7, 5]
-    assert run_folder.in_words(info(9, None)) == 'the latest; none was evaluated'
+    assert (
+        run_folder.in_words(info(9, None))
+        == 'the latest that is whole; it was not evaluated'
+    )
     assert run_folder.in_words(info(5, 2.5)) == 'the best validation loss, 2.5000'
 
 

@@ -204,6 +204,22 @@ def test_a_call_that_dies_before_its_first_save_claims_nothing(
     assert steps(workdir) == [5]
 
 
+def test_a_step_that_another_run_stands_on_is_kept(
+    cache: records.PackedCache, copied: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run = tiny_runs.make_config(**{**_SIZES, 'train__num_steps': 5})
+    run, _ = run_folder.resolve(tiny_runs.lora(run, copied))
+    train_loop.train(run_setup.prepare(run, cache), tmp_path / 'lora', allow_change=[])
+    step = copied / 'checkpoints' / '15'
+    assert checkpoint.kept_for(step) == [str(tmp_path / 'lora')]
+    with checkpoint.Checkpoints(step.parent, run_id='x', keep_last=1) as checkpoints:
+        for number in (20, 25):
+            trees = {checkpoint.PARAMS: {'x': np.ones(3, np.float32)}}
+            checkpoints.save(number, trees, metadata={})
+    assert step.is_dir()
+    assert restore.load_run_base(tmp_path / 'lora').step == 15
+
+
 def test_a_kill_within_the_first_save_loses_nothing(
     cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -225,6 +225,11 @@ def test_a_lora_run_goes_on_bit_for_bit(
         ({'lora__rank': 4}, 'lora.rank: 0 -> 4'),
         ({'optimizer__learning_rate': 1e-3}, '--allow_change=optimizer.learning_rate'),
         ({'train__batch_size': 16}, '--allow_change=train.batch_size'),
+        (
+            {'optimizer__learning_rate': 1e-3, 'optimizer__b2': 0.9},
+            '--allow_change=optimizer.learning_rate,optimizer.b2',
+        ),
+        ({'optimizer__clip_norm': 0.0}, 'the moments are stored otherwise'),
     ],
 )
 def test_going_on_as_another_run_is_refused_by_name(
