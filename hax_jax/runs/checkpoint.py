@@ -262,6 +262,7 @@ def delete(path: pathlib.Path) -> None:
     """Deletes a step; what a kill leaves of it is no step, and goes with the next."""
     deleting = path.with_name(f'{_DELETING}{path.name}')
     path.rename(deleting)
+    _keep_file(path).unlink(missing_ok=True)
     shutil.rmtree(deleting)
 
 

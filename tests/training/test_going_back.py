@@ -218,6 +218,8 @@ def test_a_step_that_another_run_stands_on_is_kept(
             checkpoints.save(number, trees, metadata={})
     assert step.is_dir()
     assert restore.load_run_base(tmp_path / 'lora').step == 15
+    checkpoint.delete(step)
+    assert checkpoint.kept_for(step) == []  # of a step 15 that comes after it
 
 
 def test_a_kill_within_the_first_save_loses_nothing(
