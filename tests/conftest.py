@@ -5,6 +5,7 @@ import importlib.util
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -37,6 +38,9 @@ jax.config.update(
 os.environ['XLA_FLAGS'] = runtime.xla_flags(
     os.environ.get('XLA_FLAGS', ''), jaxlib.__version__
 )
+
+# Under nohup a child would inherit that SIGHUP is ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',

@@ -80,16 +80,15 @@ def _on_devices(
     rows: Rows, sharding: NamedSharding, batch_size: int
 ) -> dict[str, jax.Array]:
     local = _local_places(sharding, batch_size)
-
-    def put(array: np.ndarray) -> jax.Array:
-        def part(index: tuple[slice, ...]) -> np.ndarray:
-            wanted = np.arange(batch_size)[index[0]]
-            return array[np.searchsorted(local, wanted)]
-
-        shape = (batch_size, *array.shape[1:])
-        return jax.make_array_from_callback(shape, sharding, part)
-
-    return {name: put(array) for name, array in rows.items()}
+    places = np.arange(batch_size)
+    return {
+        name: jax.make_array_from_callback(
+            (batch_size, *array.shape[1:]),
+            sharding,
+            lambda index, array=array: array[np.searchsorted(local, places[index[0]])],
+        )
+        for name, array in rows.items()
+    }
 
 
 def _prefetched(

@@ -235,11 +235,13 @@ def _interval_values(
     weight, tokens = (sum(m[name] for m in read) for name in ('weight', 'tokens'))
     seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
 
-    def mean(name: str) -> float:
-        return sum(m[name] * m['weight'] for m in read) / max(weight, 1e-6)
-
+    means = {
+        name: sum(m[name] * m['weight'] for m in read) / max(weight, 1e-6)
+        for name in ('loss', 'z_loss')
+        if name in read[-1]
+    }
     values: dict[str, Any] = {
-        'loss': mean('loss'),
+        'loss': means['loss'],
         'grad_norm': max(m['grad_norm'] for m in read),
         'learning_rate': read[-1]['learning_rate'],
         'steps': len(counted),
@@ -248,8 +250,8 @@ def _interval_values(
     }
     if len(read) < len(counted):
         values['skipped'] = len(counted) - len(read)
-    if 'z_loss' in read[-1]:
-        values['z_loss'] = mean('z_loss')
+    if 'z_loss' in means:
+        values['z_loss'] = means['z_loss']
     if 'lost_updates' in read[-1]:
         values['lost_updates'] = read[-1]['lost_updates']
     return values | {
