@@ -138,4 +138,4 @@ def build(
 
 if __name__ == '__main__':
     define_flags()
-    entry.run(main, prepare=CONFIG.check)
+    entry.run(main, prepare=CONFIG.check, in_one_process=True)

@@ -189,4 +189,4 @@ def _log(path: pathlib.Path) -> Iterator[None]:
 if __name__ == '__main__':
     collect_flags.define()
     flags.adopt_module_key_flags(collect_flags)  # which --help lists
-    entry.run(main, prepare=collect_flags.spell)
+    entry.run(main, prepare=collect_flags.spell, in_one_process=True)

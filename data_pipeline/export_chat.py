@@ -44,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    entry.run(main)
+    entry.run(main, in_one_process=True)

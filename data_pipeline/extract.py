@@ -89,4 +89,4 @@ def _lines(store: pair_store.PairStore) -> Iterator[str]:
 
 
 if __name__ == '__main__':
-    entry.run(main)
+    entry.run(main, in_one_process=True)

@@ -86,16 +86,17 @@ def sample(
 
     runtime.start()
     settings = settings or schema.SamplingConfig()
-    loaded = run_restore.load(workdir, step=step, base=base)
+    on = mesh.make_mesh(schema.MeshConfig())
+    loaded = run_restore.load(
+        workdir, step=step, base=base, mesh=on if on.size > 1 else None
+    )
     fitted = prompt_fitting.fit(
         prompts.from_texts(letters).questions,
         loaded.tokenizer,
         n_positions=loaded.model_config.n_positions,
         max_new_tokens=settings.max_new_tokens,
     )
-    generator = generation.Generator(
-        loaded.model, loaded.tokenizer, mesh=mesh.make_mesh(schema.MeshConfig())
-    )
+    generator = generation.Generator(loaded.model, loaded.tokenizer, mesh=on)
     return list(
         generator.samples(
             fitted, settings, num_samples=num_samples, batch_size=batch_size

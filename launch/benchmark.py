@@ -168,5 +168,6 @@ if __name__ == '__main__':
     entry.run(
         main,
         prepare=_prepare,
+        in_one_process=True,
         smaller='lower --config.train.batch_size, or raise train.grad_accum_steps',
     )

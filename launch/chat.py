@@ -57,4 +57,6 @@ def _check() -> None:
 
 
 if __name__ == '__main__':
-    entry.run(main, smaller='cut the model over devices with --tensor')
+    entry.run(
+        main, smaller='cut the model over devices with --tensor', in_one_process=True
+    )

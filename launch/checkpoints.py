@@ -320,4 +320,4 @@ def _compact(workdir: pathlib.Path, output: pathlib.Path) -> int:
 
 
 if __name__ == '__main__':
-    entry.run(main)
+    entry.run(main, in_one_process=True)

@@ -12,12 +12,11 @@ dataset, unless --step or --data says otherwise.
 
 import pathlib
 
-import jax
 from absl import flags
 
 from hax_jax import errors, files
 from hax_jax.data import records
-from hax_jax.devices import runtime
+from hax_jax.devices import first_process, runtime
 from hax_jax.evaluation import scoring
 from hax_jax.program import entry, output_file, progress
 from launch import evaluation_report, evaluation_rows, shared_flags
@@ -61,11 +60,18 @@ _OUTPUT = flags.DEFINE_string(
 
 
 def main() -> None:
-    _check()
     runtime.start()
+    with entry.speaking(first_process.is_here()):
+        _evaluate()
+
+
+def _evaluate() -> None:
+    first_process.decided(_check)
     candidates = evaluation_rows.pack_for(
         _candidates(), data=_DATA.value, split=_SPLIT.value, seq_len=_SEQ_LEN.value
     )
+    for rows in candidates:
+        first_process.check_same(str(rows.cache.path), rows.cache.fingerprint)
     scored = [_score(candidate) for candidate in candidates]
     letters = 'AB' if len(candidates) > 1 else ' '
     for letter, candidate, one in zip(letters, candidates, scored, strict=True):
@@ -75,7 +81,7 @@ def main() -> None:
         comparison = evaluation_report.compare(
             candidates, scored, split=_SPLIT.value, seed=_SEED.value
         )
-    if _OUTPUT.value and jax.process_index() == 0:
+    if _OUTPUT.value and first_process.is_here():
         report = evaluation_report.as_json(
             candidates, scored, comparison, seed=_SEED.value
         )
@@ -142,16 +148,26 @@ def _replacing(output: pathlib.Path) -> list[str]:
 
 
 def _candidates() -> list[scoring.Candidate]:
-    """The models, A first, before a weight is read."""
+    """The models, A first, before a weight is read; process 0 chooses the steps."""
     steps = _STEP.value or [None] * len(_WORKDIR.value)
     workdirs = _WORKDIR.value * (len(steps) if len(_WORKDIR.value) == 1 else 1)
-    candidates = [
+    pretrained = [
         scoring.of_pretrained(path, batch_size=_BATCH_SIZE.value or 8)
         for path in _PRETRAINED.value
-    ] + [
-        scoring.of_run(path, step=step, base=_BASE.value)
-        for path, step in zip(workdirs, steps, strict=True)
     ]
+    runs: list[scoring.Candidate] = []
+
+    def choose() -> list[int | None]:
+        for path, step in zip(workdirs, steps, strict=True):
+            runs.append(scoring.of_run(path, step=step, base=_BASE.value))
+        return [candidate.step for candidate in runs]
+
+    chosen = first_process.decided(choose)
+    runs = runs or [
+        scoring.of_run(path, step=step, base=_BASE.value)
+        for path, step in zip(workdirs, chosen, strict=True)
+    ]
+    candidates = pretrained + runs
     named = {(pathlib.Path(c.path).resolve(), c.step) for c in candidates}
     if len(named) < len(candidates):
         raise errors.InputError(

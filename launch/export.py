@@ -98,4 +98,4 @@ def _check() -> None:
 if __name__ == '__main__':
     # transformers would say at its import that without PyTorch it has no models.
     os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
-    entry.run(main, smaller='use a machine with more memory')
+    entry.run(main, smaller='use a machine with more memory', in_one_process=True)

@@ -149,4 +149,9 @@ def _next(found: import_model.Imported, output: pathlib.Path) -> str:
 if __name__ == '__main__':
     # transformers would say at its import that without PyTorch it has no models.
     os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
-    entry.run(main, positional=True, smaller='use a machine with more memory')
+    entry.run(
+        main,
+        positional=True,
+        smaller='use a machine with more memory',
+        in_one_process=True,
+    )

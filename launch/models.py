@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from hax_jax import errors
 from hax_jax.data import text
+from hax_jax.devices import first_process
 from hax_jax.runs import restore, run_folder
 from hax_jax.sampling import generation
 
@@ -72,9 +73,11 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
     """The checkpoint's model: whole on each device, or its parts where tensor > 1.
 
     Raises:
-      InputError: as `restore.load`.
+      InputError: as `restore.load`; or the processes have not the same checkpoint.
     """
-    mesh = on if on.shape['tensor'] > 1 else None
+    at = restore.find_step(pathlib.Path(chosen.workdir), chosen.step)
+    first_process.check_same(f'{chosen.workdir} at step {chosen.step}', at.info.digests)
+    mesh = on if on.size > 1 else None
     loaded = restore.load(chosen.workdir, step=chosen.step, base=base, mesh=mesh)
     return Model(
         generator=generation.Generator(loaded.model, loaded.tokenizer, mesh=on),

@@ -21,7 +21,6 @@ Prints one line: "bit-equal after 20 kills ..." (exit code 0) or the first diffe
 """
 
 import dataclasses
-import os
 import pathlib
 import signal
 import sys
@@ -33,7 +32,6 @@ from absl import flags
 
 from hax_jax import errors, files
 from hax_jax.config import schema
-from hax_jax.devices import runtime
 from hax_jax.program import entry, output_file, progress
 from hax_jax.proof import killed_run
 from launch import shared_flags
@@ -126,11 +124,6 @@ def _check(train: dict[str, Any]) -> None:
         problems.append(f'--seed={_SEED.value} is not accepted; use 0 or more.')
     if _OUTPUT.value:
         problems += output_file.new_folder('output', pathlib.Path(_OUTPUT.value))
-    if runtime.multihost_reason(os.environ, tpu=False):
-        problems.append(
-            'the environment says that this process is one of several; start '
-            'launch.prove_resume alone, on one machine.'
-        )
     if problems:
         raise errors.InputError('\n'.join(problems))
 
@@ -195,4 +188,4 @@ def _verdict(proof: killed_run.Proof) -> str:
 
 
 if __name__ == '__main__':
-    entry.run(main, prepare=shared_flags.CONFIG.check)
+    entry.run(main, prepare=shared_flags.CONFIG.check, in_one_process=True)

@@ -11,8 +11,12 @@ Letters come from --prompt, from a text file (separated by a line ---), from JSO
 from standard input (--prompts=-, or a pipe). With --output, answers are appended to
 JSONL as they come, and the same command goes on after a kill; without it and without
 --table, they are printed and everything else goes to standard error.
+
+Started as several processes, all devices share the rows; process 0 alone reads the
+letters and writes.
 """
 
+import collections
 import dataclasses
 import pathlib
 import sys
@@ -24,7 +28,7 @@ from jax.sharding import Mesh
 from data_pipeline.pages import characters
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.devices import mesh, runtime
+from hax_jax.devices import first_process, mesh, runtime
 from hax_jax.program import entry, output_file
 from hax_jax.sampling import prompt_fitting, prompt_names, prompts
 from launch import models, sample_output, sampling_flags, shared_flags
@@ -74,43 +78,73 @@ _TENSOR = flags.DEFINE_integer(
 
 
 def main() -> None:
+    runtime.start()
+    with entry.speaking(first_process.is_here()):
+        asked = first_process.decided(_asked)
+        if _LIST.value:
+            print(prompt_names.listing(asked.questions))
+            return
+        chosen = first_process.decided(
+            lambda: models.choose(_WORKDIR.value, _STEP.value)
+        )
+        rows = _to_file(chosen, asked) if _OUTPUT.value else _to_terminal(chosen, asked)
+        if _TABLE.value and first_process.is_here():
+            sample_output.write_table(_TABLE.value, chosen, asked, rows)
+
+
+def _asked() -> sample_output.Asked:
     _check()
-    asked = sample_output.Asked(
+    return sample_output.Asked(
         questions=_questions(),
         settings=sampling_flags.settings(),
         num_samples=_NUM_SAMPLES.value,
         batch_size=_BATCH_SIZE.value,
         logprobs=_LOGPROBS.value,
     )
-    if _LIST.value:
-        print(prompt_names.listing(asked.questions))
-        return
-    runtime.start()
-    chosen = models.choose(_WORKDIR.value, _STEP.value)
-    rows = _to_file(chosen, asked) if _OUTPUT.value else _to_terminal(chosen, asked)
-    if _TABLE.value:
-        sample_output.write_table(_TABLE.value, chosen, asked, rows)
 
 
 def _to_file(
     chosen: list[models.Chosen], asked: sample_output.Asked
 ) -> list[dict[str, Any]]:
-    """Fills --output with what it has not yet; all its rows, in order."""
+    """Fills --output with what it has not yet; all its rows, in order.
+
+    Process 0 alone opens the file; the others return no rows.
+    """
     on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
-    output = sample_output.open_output(_OUTPUT.value, chosen, asked)
+    output = None
+
+    def already() -> list[set[tuple[str, int]]]:
+        nonlocal output
+        output = sample_output.open_output(_OUTPUT.value, chosen, asked)
+        return [sample_output.have(output, which) for which in chosen]
+
     try:
-        for which in chosen:
+        for which, have in zip(chosen, first_process.decided(already), strict=True):
             _say_which(which)
-            if len(sample_output.have(output, which)) == asked.num_answers:
+            if len(have) == asked.num_answers:
                 continue
             model, fitted = _ready(which, asked, on)
-            sample_output.append(output, model.generator, fitted, asked, which)
-            del model  # its memory is free before the next one's is taken
+            batches = model.generator.batches(
+                fitted,
+                asked.settings,
+                num_samples=asked.num_samples,
+                batch_size=asked.batch_size,
+                logprobs=asked.logprobs,
+                have=have,
+            )
+            if output is not None:
+                sample_output.append(output, batches, asked, which)
+            else:
+                collections.deque(batches, maxlen=0)  # makes them with process 0
+            del model, batches  # its memory is free before the next one's is taken
     except KeyboardInterrupt:
         entry.say(f'the same command goes on with {_OUTPUT.value}')
         raise
     finally:
-        output.close()
+        if output is not None:
+            output.close()
+    if output is None:
+        return []
     return sample_output.put_in_order(output, chosen, asked)
 
 

@@ -7,19 +7,14 @@ its rows stand in the order asked.
 import dataclasses
 import pathlib
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.program import entry, output_file, progress
-from hax_jax.sampling import (
-    answer_file,
-    answer_table,
-    generation,
-    prompt_fitting,
-    prompts,
-)
+from hax_jax.sampling import answer_file, answer_table, generation, prompts
 from launch import models
 
 # Fields of a row that may differ between two commands that fill one file.
@@ -74,27 +69,18 @@ def have(output: answer_file.AnswerFile, which: models.Chosen) -> set[tuple[str,
 
 def append(
     output: answer_file.AnswerFile,
-    generator: generation.Generator,
-    fitted: prompt_fitting.Fitted,
+    batches: Iterable[list[generation.Sample]],
     asked: Asked,
     which: models.Chosen,
 ) -> None:
-    """Makes the answers that the file lacks, and writes each batch of them."""
-    already = have(output, which)
+    """Writes each batch of the answers that the file lacks, as it comes."""
     total = asked.num_answers
     begun = time.monotonic()
-    num_done, num_tokens = len(already), 0
+    num_done, num_tokens = len(have(output, which)), 0
     with progress.Progress(
         'sample', total, 'sample', start=num_done, every_seconds=5.0
     ) as shown:
-        for samples in generator.batches(
-            fitted,
-            asked.settings,
-            num_samples=asked.num_samples,
-            batch_size=asked.batch_size,
-            logprobs=asked.logprobs,
-            have=already,
-        ):
+        for samples in batches:
             output.append([as_row(sample, which, asked) for sample in samples])
             num_done += len(samples)
             num_tokens += sum(sample.num_tokens for sample in samples)

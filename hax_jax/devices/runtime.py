@@ -48,6 +48,8 @@ def start() -> None:
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if os.environ.get('JAX_PLATFORMS') == 'cpu':  # perhaps since JAX was imported
+        jax.config.update('jax_platforms', 'cpu')
     if not _has_tpu():  # a TPU's own compiler reads XLA_FLAGS as well
         given = os.environ.get('XLA_FLAGS', '')
         os.environ['XLA_FLAGS'] = xla_flags(given, jaxlib.__version__)

@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records, text
+from hax_jax.devices import first_process, runtime
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.devices import runtime
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import abstract, attention, naming, param_tree
 from hax_jax.runs import restore, run_folder
@@ -25,7 +25,8 @@ class Candidate:
 
     `run` has the model's sizes, and the data settings that its rows are packed with.
     `step` is None for a Hugging Face folder. `dataset` is the fingerprint of the rows
-    that a run was trained on, '' where there are none.
+    that a run was trained on, '' where there are none; `digests` are those of a
+    checkpoint's files, if it has any.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Candidate:
     tokenizer: text.Tokenizer
     dataset: str
     base: str = ''
+    digests: dict[str, str] | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +61,7 @@ def of_run(workdir: str, *, step: int | None = None, base: str = '') -> Candidat
         tokenizer=run_folder.load_tokenizer(folder, identity),
         dataset=identity['dataset'],
         base=base,
+        digests=chosen.info.digests,
     )
 
 
@@ -188,8 +191,11 @@ def _attention(run: schema.Config, seq_len: int, notes: list[str]) -> str:
 def _placed(described: abstract.AbstractModel, candidate: Candidate) -> tuple[Any, Any]:
     """(params, frozen) on the devices; each device gets only its own shard."""
     if candidate.step is None:
-        arrays = restore.load_base(candidate.path).parameters
+        base = restore.load_base(candidate.path)
+        first_process.check_same(candidate.path, base.hash)
+        arrays = base.parameters
     else:
+        first_process.check_same(candidate.name, candidate.digests)
         found = restore.parts(candidate.path, step=candidate.step, base=candidate.base)
         arrays = found.parameters
         if found.base is not None:

@@ -10,9 +10,10 @@ from absl import app, flags, logging
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.program import early_ctrl_c, failures
+from hax_jax.program import early_ctrl_c, failures, one_process
 
 _SMALLER = 'give it smaller data or a smaller model'
+_says = True  # whether `say` prints
 
 
 def run(
@@ -21,13 +22,15 @@ def run(
     prepare: Callable[[list[str]], list[str]] = list,
     positional: bool = False,
     smaller: str = _SMALLER,
+    in_one_process: bool = False,
 ) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
 
     `prepare` turns the command line into the one that is parsed. With `positional`,
     `main` gets the list of arguments that are no flags, which may stand among the
     flags; without, such an argument is an error. `smaller` says what to do when the
-    memory is not enough: 'lower --batch_size'.
+    memory is not enough: 'lower --batch_size'. `in_one_process`: where the program is
+    started as several processes, the first one works, and the others end with a line.
 
     A mistake of the user (`InputError`, a loss that is not finite), a file that the
     system refuses, a full disk or memory is printed as one `error:` and exits with 2,
@@ -55,6 +58,8 @@ def run(
                 )
             if not flags.FLAGS['verbosity'].present:
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
+            if in_one_process and not one_process.is_mine():
+                return 0
             return main(argv[1:]) if positional else main()
 
     app.run(guarded, flags_parser=parsed)
@@ -62,7 +67,23 @@ def run(
 
 def say(line: str) -> None:
     """Prints to standard error, where no result goes."""
-    print(line, file=sys.stderr, flush=True)
+    if _says:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def speaking(here: bool) -> Iterator[None]:
+    """In the block, only processes with `here` print; all print how they fail."""
+    global _says
+    if here:
+        yield
+        return
+    _says = False
+    try:
+        with open(os.devnull, 'w') as null, contextlib.redirect_stdout(null):
+            yield
+    finally:
+        _says = True
 
 
 @contextlib.contextmanager

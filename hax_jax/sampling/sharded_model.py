@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from hax_jax import errors
 from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import gpt2
+from hax_jax.model import gpt2, param_tree
 from hax_jax.sampling import decode, next_token
 
 
@@ -61,7 +61,7 @@ class ShardedModel:
         """The rows on the devices, and their state after one new token each."""
         size, places = rows.inputs.shape
         cache = self._take_cache(size, places + new_places)
-        rows = jax.device_put(rows, mesh_lib.batch_sharding(self.mesh))
+        rows = jax.tree.map(self._spread, rows)
         with jax.set_mesh(self.mesh):
             state = decode.prefill(
                 self._graphdef,
@@ -84,7 +84,7 @@ class ShardedModel:
         until: int,
     ) -> decode.State:
         """The state after `until` new tokens; `state` is donated."""
-        stopped = jax.device_put(stopped, mesh_lib.batch_sharding(self.mesh))
+        stopped = self._spread(stopped)
         with jax.set_mesh(self.mesh):
             return decode.decode(
                 self._graphdef,
@@ -108,6 +108,12 @@ class ShardedModel:
                 'the model gives logits that are not finite: its parameters are '
                 'damaged, or its training diverged. Choose an earlier --step.'
             )
+
+    def _spread(self, rows: np.ndarray) -> jax.Array:
+        """Rows [B, ...] that all processes have, each on its device."""
+        sharding = mesh_lib.batch_sharding(self.mesh)
+        # device_put would compare them between the processes each time.
+        return param_tree.place(rows, sharding)
 
     def _take_cache(self, size: int, length: int) -> gpt2.Cache:
         """The last batch's cache if it has this shape, else an empty one."""
