@@ -185,7 +185,9 @@ def _score(rows: evaluation_rows.WithRows) -> scoring.Scored:
     entry.say(
         f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches'
     )
-    with progress.Progress('evaluating', total, 'batch', say=entry.say) as shown:
+    with progress.Progress(
+        'evaluating', total, 'batch', say=entry.say, here=first_process.is_here()
+    ) as shown:
         return scoring.score(
             rows.candidate,
             rows.cache,

@@ -32,13 +32,17 @@ class Progress:
         start: int = 0,
         every_seconds: float = 30.0,
         say: Callable[[str], Any] = _print,
+        here: bool = True,
     ) -> None:
-        """In a log, `say` gets a line of `add` every so many seconds, and of `show`."""
+        """In a log, `say` gets a line of `add` every so many seconds, and of `show`.
+
+        Unless it is shown `here`, no bar is drawn on a terminal.
+        """
         self._what, self._total, self._unit, self._text = what, total, unit, ''
         self._start = self._done = start
         self._every_seconds, self._say = every_seconds, say
         self._begun = self._shown = time.monotonic()
-        self._terminal = sys.stderr.isatty()
+        self._terminal = here and sys.stderr.isatty()
         self._bar = tqdm.tqdm(
             desc=what,
             initial=start,

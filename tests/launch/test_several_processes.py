@@ -4,6 +4,7 @@ import json
 import math
 import pathlib
 import re
+import time
 from typing import Any
 
 import processes
@@ -125,6 +126,32 @@ def test_process_0_alone_prints_and_all_have_its_errors(several: pathlib.Path) -
     assert '--workdir or --pretrained is missing' in first['no run']['error']
     assert 'gone.txt does not exist' in first['no letters']['error']
     assert first['list']['out'].count('\n') == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [2, 4])
+def test_the_same_command_goes_on_after_a_kill(
+    root: pathlib.Path, tmp_path: pathlib.Path, number: int
+) -> None:
+    output = tmp_path / 'answers.jsonl'
+    command = ['-m', 'launch.sample', f'--workdir={root / "run"}', '--temperature=2']
+    command += [f'--prompts={root / "letters.txt"}', '--num_samples=60', '--stop=e']
+    command += ['--max_new_tokens=8', '--batch_size=4', f'--output={output}']
+    with processes.started(*command, num_processes=number) as running:
+        begun = time.monotonic()
+        while not output.exists() or output.read_bytes().count(b'\n') < 20:
+            assert time.monotonic() - begun < 200, running.output(0)
+            time.sleep(0.01)
+        for child in running.children:
+            child.kill()
+        running.wait()
+    assert output.read_bytes().count(b'\n') < 240
+    first, *_ = processes.run_well(*command, num_processes=number)
+    assert re.search(r'\d+ of 240 samples are in', first)
+    found = rows(output)
+    whole = tmp_path / 'whole.jsonl'
+    processes.run_well(*command[:-1], f'--output={whole}', num_processes=number)
+    assert found == rows(whole)
 
 
 def test_each_program_says_whether_one_process_or_all_of_them_run_it() -> None:
