@@ -37,7 +37,7 @@ class Running:
         """What a process has printed so far."""
         return self._logs[index].read_text(encoding='utf-8', errors='replace')
 
-    def wait(self, timeout: float = 240) -> list[Ended]:
+    def wait(self, timeout: float = 400) -> list[Ended]:
         """Waits for all of them.
 
         Raises:
@@ -141,7 +141,7 @@ def run(
     own_arguments: Sequence[Sequence[object]] = (),
     own_environment: Sequence[Mapping[str, str]] = (),
     given: Sequence[str] = (),
-    timeout: float = 240,
+    timeout: float = 400,
 ) -> list[Ended]:
     """Starts the processes as `started` does, and waits for all of them to end.
 

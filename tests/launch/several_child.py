@@ -20,7 +20,7 @@ import jax
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.devices import runtime
+from hax_jax.devices import first_process, runtime
 
 LETTERS = ['the aunt has my coat', 'supper', 'a letter by the garden door', 'train']
 
@@ -29,7 +29,6 @@ def call(main: Callable[[], Any], *arguments: object) -> dict[str, str]:
     out, said = io.StringIO(), io.StringIO()
     error = ''
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(said):
-        flags.FLAGS.unparse_flags()
         for name in flags.FLAGS:
             flags.FLAGS[name].unparse()
         flags.FLAGS(['program', *map(str, arguments)])
@@ -68,24 +67,22 @@ def samples(root: pathlib.Path, out: pathlib.Path) -> dict[str, dict[str, str]]:
     main = importlib.import_module('launch.sample').main
     run, letters = f'--workdir={root / "run"}', f'--prompts={root / "letters.txt"}'
     asked = ('--max_new_tokens=8', '--batch_size=4', '--temperature=2')
-    to_file = (run, letters, '--num_samples=3', *asked)
+    to_file = (run, letters, *asked, '--num_samples=3', '--stop=e', '--logprobs')
     whole, torn = out / 'whole.jsonl', out / 'torn.jsonl'
+    table = f'--table={out / "table.md"}'
     found = {
-        'whole': call(main, *to_file, f'--output={whole}', '--stop=e', '--logprobs'),
-        'table': call(main, run, letters, *asked, f'--table={out / "table.md"}'),
+        'whole': call(main, *to_file, f'--output={whole}', table),
         'list': call(main, letters, '--list'),
         'standard input': call(main, run, '--prompts=-', *asked),
         'no letters': call(main, run, f'--prompts={root / "gone.txt"}'),
     }
     if jax.process_index() == 0:
         torn.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    torn_too = (*to_file, f'--output={torn}', '--stop=e', '--logprobs')
-    found['torn'] = call(main, *torn_too)
-    found['full'] = call(main, *torn_too)
+    found['torn'] = call(main, *to_file, f'--output={torn}')
+    found['full'] = call(main, *to_file, f'--output={torn}')
     if jax.device_count() > 1:
-        found['tensor'] = call(
-            main, *to_file, f'--output={out / "tensor.jsonl"}', '--tensor=2', '--stop=e'
-        )
+        cut = out / 'tensor.jsonl'
+        found['tensor'] = call(main, *to_file, f'--output={cut}', '--tensor=2')
     return found
 
 
@@ -99,5 +96,8 @@ if __name__ == '__main__':
     found = evaluations(root, out)
     forget_flags()
     found |= samples(root, out)
+    found['other files'] = call(
+        lambda: first_process.check_same('runs/a', jax.process_index())
+    )
     path = root / f'{label}.{jax.process_index()}.json'
     path.write_text(json.dumps(found))
