@@ -5,7 +5,6 @@ devices. allocator.py makes its settings earlier still.
 """
 
 import hashlib
-import importlib.util
 import logging
 import os
 import pathlib
@@ -17,6 +16,7 @@ import jax
 import jaxlib
 
 from hax_jax import errors
+from hax_jax.program import one_process
 
 # XLA flag -> the jaxlib versions that it was tried on. It is left out with others: an
 # unknown flag aborts the process.
@@ -50,11 +50,12 @@ def start() -> None:
         os.environ.setdefault(name, value)
     if os.environ.get('JAX_PLATFORMS') == 'cpu':  # perhaps since JAX was imported
         jax.config.update('jax_platforms', 'cpu')
-    if not _has_tpu():  # a TPU's own compiler reads XLA_FLAGS as well
+    tpu = one_process.has_tpu(jax.config.jax_platforms)
+    if not tpu:  # a TPU's own compiler reads XLA_FLAGS as well
         given = os.environ.get('XLA_FLAGS', '')
         os.environ['XLA_FLAGS'] = xla_flags(given, jaxlib.__version__)
     _use_compilation_cache()
-    reason = multihost_reason(os.environ, tpu=_has_tpu())
+    reason = multihost_reason(os.environ, tpu=tpu)
     if reason and not jax.distributed.is_initialized():
         _join(reason)
 
@@ -197,15 +198,6 @@ def _join(reason: str) -> None:
             f'the other processes of this run cannot be joined ({reason}): {error}. '
             f'Set {", ".join(_PROCESSES)} in each of them.'
         ) from error
-
-
-def _has_tpu() -> bool:
-    """Whether JAX will find a TPU: its library and its device files are here."""
-    platforms = jax.config.jax_platforms or 'tpu'
-    if 'tpu' not in platforms or not importlib.util.find_spec('libtpu'):
-        return False
-    devices = pathlib.Path('/dev')
-    return any(devices.glob('accel[0-9]*')) or any(devices.glob('vfio/[0-9]*'))
 
 
 def _num_cores() -> int:

@@ -38,7 +38,7 @@ def is_mine() -> bool:
       InputError: the environment does not say which process this is.
     """
     program = getattr(sys.modules['__main__'].__spec__, 'name', 'this program')
-    tpu = has_tpu(os.environ)
+    tpu = has_tpu(os.environ.get('JAX_PLATFORMS'))
     number, count = place(os.environ, tpu=tpu)
     if number:
         _say(f'{program} works in process 0 alone; this is process {number}')
@@ -68,13 +68,15 @@ def place(environment: Mapping[str, str], *, tpu: bool) -> tuple[int, int]:
     return _place_in_slices(environment) if tpu else (0, 1)
 
 
-def has_tpu(environment: Mapping[str, str]) -> bool:
-    """Whether JAX would find a TPU: its library and its device files are here."""
-    if 'tpu' not in (environment.get('JAX_PLATFORMS') or 'tpu'):
+def has_tpu(platforms: str | None) -> bool:
+    """Whether JAX will find a TPU: its library and its device files are here.
+
+    `platforms` are those that JAX may use, such as 'tpu,cpu'; all if there are none.
+    """
+    if 'tpu' not in (platforms or 'tpu') or not importlib.util.find_spec('libtpu'):
         return False
     devices = pathlib.Path('/dev')
-    found = any(devices.glob('accel[0-9]*')) or any(devices.glob('vfio/[0-9]*'))
-    return found and importlib.util.find_spec('libtpu') is not None
+    return any(devices.glob('accel[0-9]*')) or any(devices.glob('vfio/[0-9]*'))
 
 
 def _place_in_slices(environment: Mapping[str, str]) -> tuple[int, int]:
