@@ -7,7 +7,8 @@
 
 The first of two models is A; a pretrained one comes before a run. Their difference is
 taken pair by pair, with its 95% interval. A run is read at its best step, with its own
-dataset, unless --step or --data says otherwise.
+dataset, unless --step or --data says otherwise. Started as several processes, all
+devices share the rows; process 0 chooses the steps, prints and writes.
 """
 
 import pathlib

@@ -185,8 +185,6 @@ def _join(reason: str) -> None:
             f'{missing} is not set, and the other variables of several processes are; '
             f'set {", ".join(_PROCESSES)}, or none of them.'
         )
-    # Its preemption service would take SIGTERM from the program, and not end it.
-    jax.config.update('jax_enable_preemption_service', False)
     try:
         jax.distributed.initialize(
             coordinator_address=address or None,
