@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts beside it: makes .venv once and installs a requirements file
 # into it, again only when that file has changed.
 #
