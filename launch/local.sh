@@ -58,14 +58,14 @@ if [[ -n $dry_run ]]; then
 fi
 
 folder=$(mktemp -d)
-processes=() readers=() code=0 told=
+processes=() readers=() code=0 told='' left=$number failed_at=''
 signal_all() { # a process is the leader of its group, which gets the signal
   local process
   for process in "${processes[@]}"; do kill "-$1" -- "-$process" 2>/dev/null || true; done
 }
 # shellcheck disable=SC2329  # called by the trap
 end() {
-  signal_all KILL
+  ((!left)) || signal_all KILL
   rm -rf "$folder"
 }
 trap end EXIT
@@ -99,7 +99,6 @@ for ((i = 0; i < number; i++)); do
 done
 set +m
 
-left=$number failed_at=
 while ((left)); do
   if read -r -t 1 i ended <&3; then
     left=$((left - 1))
@@ -120,5 +119,5 @@ while ((left)); do
     signal_all TERM
   fi
 done
-{ wait "${readers[@]}" || true; } 2>/dev/null # all lines are printed
+{ wait "${processes[@]}" "${readers[@]}" || true; } 2>/dev/null # all lines are printed
 exit "$code"

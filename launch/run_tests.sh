@@ -6,5 +6,6 @@ source launch/environment.sh tests/requirements.txt
 
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/shellcheck -x launch/*.sh launch/slurm.sbatch tests/launch/fake_bin/*
 # Two files at a time: compiling, which takes most of the time, uses one core.
 .venv/bin/python -m pytest -n 2 --dist loadfile "$@"

@@ -1,7 +1,7 @@
-"""The scripts of launch/ in a checkout of their own, with fake programs first on PATH.
+"""The scripts of launch/ in a checkout of their own, with fakes first on PATH.
 
-The fakes of tests/launch/fake_bin note their calls in `fake/calls`; gcloud's machines are
-folders in `fake/vms` and their workers' commands run here.
+The fakes of tests/launch/fake_bin note their calls in `fake/calls`; gcloud's machines
+are folders in `fake/vms`, and their workers' commands run here.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 20
 
 
 class Room:
-    """A checkout (`root`), the fakes' folder (`fake`) and the processes started in it."""
+    """A checkout (`root`), the fakes' folder (`fake`), and processes started there."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.root, self.fake = folder / 'check out', folder / 'fake'

@@ -44,10 +44,8 @@ def test_a_run_is_made_set_up_followed_and_deleted(room: machine_room.Room) -> N
         '--config.data.path=data/my set',
         "--config.x='$HOME' *",
     ]
-    verbs = [line.split()[4] for line in room.calls().splitlines()]
-    assert verbs == (
-        'describe create scp ssh ssh ssh ssh describe delete describe'.split()
-    )
+    verbs = ' '.join(line.split()[4] for line in room.calls().splitlines())
+    assert verbs == 'describe create scp ssh ssh ssh ssh describe delete describe'
     create = room.calls().splitlines()[1]
     assert '--accelerator-type=v5litepod-16 --version=v2-alpha-tpuv5-lite' in create
     assert '--spot' in create
