@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains on a TPU VM or slice, from its creation to its deletion.
 set -euo pipefail
-[[ $0 == */* ]] && cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.."
 # shellcheck source=launch/tpu_machine.sh
 source launch/tpu_machine.sh
 
@@ -110,7 +110,7 @@ check_run() {
   ((${type##*-} <= 8)) || fail "$type has several workers, whose disks are not shared; give --workdir=gs://BUCKET/RUN."
 }
 
-environment='' # NAME=value words before the remote command
+environment='' # env NAME=value ..., before the remote command
 on() { # WORKER COMMAND...: runs launch/tpu_worker.sh there
   local worker=$1
   shift
@@ -229,6 +229,7 @@ run() {
   for variable in JAX_COMPILATION_CACHE_DIR XLA_FLAGS LIBTPU_INIT_ARGS; do
     [[ -z ${!variable-} ]] || environment+="$(quoted "$variable=${!variable}") "
   done
+  environment=${environment:+env $environment}
   trap clean_up EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM

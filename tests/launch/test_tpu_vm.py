@@ -30,9 +30,8 @@ def test_a_run_is_made_set_up_followed_and_deleted(room: machine_room.Room) -> N
     room.write('finish', '')
     (room.root / 'data' / 'my set').mkdir(parents=True)
     (room.root / 'data' / 'my set' / 'manifest.json').touch()
-    code, output = room.run(
-        'tpu_vm.sh', *SPOT, '--config.data.path=data/my set', "--config.x='$HOME' *"
-    )
+    own = ('--config.data.path=data/my set', "--config.x='$HOME' *")
+    code, output = room.run('tpu_vm.sh', *SPOT, *own, XLA_FLAGS="--a='1' --b")
     assert code == 0, output
     assert room.machines() == []
     assert 'begins after step 0\nthe run has ended\n' in output
@@ -44,6 +43,7 @@ def test_a_run_is_made_set_up_followed_and_deleted(room: machine_room.Room) -> N
         '--config.data.path=data/my set',
         "--config.x='$HOME' *",
     ]
+    assert "\nXLA_FLAGS=--a='1' --b\n" in room.read('store/bucket/a run/environment')
     verbs = ' '.join(line.split()[4] for line in room.calls().splitlines())
     assert verbs == 'describe create scp ssh ssh ssh ssh describe delete describe'
     create = room.calls().splitlines()[1]
