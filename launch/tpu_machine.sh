@@ -64,12 +64,20 @@ look() { # sets state (READY, NONE, UNKNOWN or Google's word) and owner
     ${project:+"--project=$project"} --quiet 2>"$folder/error" </dev/null); then
     read -r state owner <<<"$out" || true
     [[ $state != ACTIVE ]] || state=READY
-  elif grep -qiE 'NOT_FOUND|not found' "$folder/error"; then
+  elif grep -q NOT_FOUND "$folder/error"; then
     state=NONE
   else
     state=UNKNOWN
     say "gcloud does not say how $name is: $(tail -n 1 "$folder/error")"
   fi
+}
+
+look_twice() { # in the queue, whose entry owns its machine, then for a machine alone
+  queued=1
+  look
+  [[ $state == NONE ]] || return 0
+  queued=''
+  look
 }
 
 create() { # returns when the machine is READY

@@ -114,7 +114,8 @@ environment='' # env NAME=value ..., before the remote command
 on() { # WORKER COMMAND...: runs launch/tpu_worker.sh there
   local worker=$1
   shift
-  tpu tpu-vm ssh "$name" "--worker=$worker" \
+  # Without ServerAlive a machine that is taken away leaves the connection open for hours.
+  tpu tpu-vm ssh "$name" "--worker=$worker" '--ssh-flag=-o ServerAliveInterval=30' \
     "--command=${environment}bash hax_jax/launch/tpu_worker.sh $(quoted "$@")"
 }
 
@@ -209,8 +210,9 @@ clean_up() {
   exit "$code"
 }
 
-begin() { # the first look: sets whether a machine is there to go on with
-  look
+begin() { # a machine of that name must not be there, or with --attach must
+  local wants_queue=$queued
+  look_twice
   if [[ $attach ]]; then
     [[ -z $dry_run ]] || state=READY
     [[ $state == READY ]] || fail "$name is not there to attach to: it is $state."
@@ -218,7 +220,7 @@ begin() { # the first look: sets whether a machine is there to go on with
     return 0
   fi
   case $state in
-    NONE) ;;
+    NONE) queued=$wants_queue ;;
     UNKNOWN) fail 'gcloud does not answer (above); try gcloud auth login and gcloud config set project PROJECT.' ;;
     *) fail "$name is there already ($state${owner:+, made by $owner}). Follow it with --attach, or delete it: $(remedy)" ;;
   esac
@@ -286,10 +288,8 @@ run() {
 
 parse "$@"
 [[ $action =~ ^(run|list|delete)$ ]] || fail "'$action' is not one of run, list, delete. Try --help."
+[[ $dry_run ]] || command -v gcloud >/dev/null || fail 'gcloud is not here; https://cloud.google.com/sdk/docs/install.'
 [[ $action == list ]] || check_name
 [[ $action != run ]] || check_run
-if [[ $action == delete ]]; then # a queue's machine goes with its entry in the queue
-  [[ $dry_run ]] || { queued=1 && look; }
-  [[ $state && $state != NONE ]] || queued=''
-fi
+[[ $action != delete ]] || look_twice
 "$action"

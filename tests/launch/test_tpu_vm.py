@@ -45,8 +45,10 @@ def test_a_run_is_made_set_up_followed_and_deleted(room: machine_room.Room) -> N
     ]
     assert "\nXLA_FLAGS=--a='1' --b\n" in room.read('store/bucket/a run/environment')
     verbs = ' '.join(line.split()[4] for line in room.calls().splitlines())
-    assert verbs == 'describe create scp ssh ssh ssh ssh describe delete describe'
-    create = room.calls().splitlines()[1]
+    assert (
+        verbs == 'describe describe create scp ssh ssh ssh ssh describe delete describe'
+    )
+    create = room.calls().splitlines()[2]
     assert '--accelerator-type=v5litepod-16 --version=v2-alpha-tpuv5-lite' in create
     assert '--spot' in create
     assert 'hax_jax=advice' in create
@@ -232,6 +234,19 @@ def test_a_queue_is_waited_for_and_goes_with_its_machine(
     assert 'queued-resources delete advice --force' in output
     assert '--node-id=advice' in room.calls()
     assert room.machines() == []
+
+
+def test_a_queues_machine_is_followed_and_deleted_with_its_entry(
+    room: machine_room.Room,
+) -> None:
+    room.write('finish', '')
+    keeping = (*TPU, '--queued', '--keep', *SPOT[4:])
+    assert room.run('tpu_vm.sh', *keeping)[0] == 0
+    code, output = room.run('tpu_vm.sh', *TPU, *SPOT[5:])
+    assert (code, 'is there already (READY' in output) == (2, True)
+    code, output = room.run('tpu_vm.sh', *TPU, '--attach', *SPOT[5:])
+    assert (code, room.machines()) == (0, [])
+    assert 'queued-resources delete advice --force' in output
 
 
 @pytest.mark.parametrize(
