@@ -35,14 +35,15 @@ finish() { # SECONDS
 
 case ${1-} in
   install)
-    for python in python3.13 python3.12 python3.11 python3; do
-      if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    for python in .venv/bin/python python3.13 python3.12 python3.11 python3; do
+      # Debian's Python is without ensurepip, which makes .venv, until python3-venv is there.
+      if "$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         PYTHON=$python
         break
       fi
     done
-    if [[ -z ${PYTHON-} && ! -x .venv/bin/python ]]; then
-      echo 'this machine has no Python 3.11: uv brings one'
+    if [[ -z ${PYTHON-} ]]; then
+      echo 'this machine has no Python from 3.11 on; uv brings one'
       python3 -m pip install --quiet --user uv
       python3 -m uv python install --quiet 3.12
       PYTHON=$(python3 -m uv python find --no-project 3.12)

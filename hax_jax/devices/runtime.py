@@ -154,7 +154,8 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, unless jax_compilation_cache_dir is set."""
+    """Keeps compiled programs on disk; in a folder of the user's, if one is set."""
+    _set_default('jax_persistent_cache_min_compile_time_secs', _CACHED_FROM_SECONDS)
     if jax.config.jax_compilation_cache_dir:
         return
     try:
@@ -169,12 +170,13 @@ def _use_compilation_cache() -> None:
         logging.warning('no compilation cache: %s is read-only', folder)
         return
     jax.config.update('jax_compilation_cache_dir', str(folder))
-    for name, value in (
-        ('jax_persistent_cache_min_compile_time_secs', _CACHED_FROM_SECONDS),
-        ('jax_compilation_cache_max_size', _CACHE_BYTES),
-    ):
-        if name.upper() not in os.environ:
-            jax.config.update(name, value)
+    _set_default('jax_compilation_cache_max_size', _CACHE_BYTES)
+
+
+def _set_default(name: str, value: float) -> None:
+    """Sets one of JAX's own settings, unless the environment does."""
+    if name.upper() not in os.environ:
+        jax.config.update(name, value)
 
 
 def _join(reason: str) -> None:
