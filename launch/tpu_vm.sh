@@ -233,6 +233,7 @@ run() {
   done
   environment=${environment:+env $environment}
   trap clean_up EXIT
+  trap '' PIPE # Ctrl-C ends "| tee log" as well, and the machine is deleted all the same
   trap 'exit 130' INT
   trap 'exit 143' TERM
   trap 'exit 129' HUP

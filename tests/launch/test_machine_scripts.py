@@ -259,7 +259,8 @@ def test_sbatch_signals_the_steps_two_minutes_before_the_end() -> None:
 def test_jobset_starts_again_at_75_and_143_and_fails_at_others() -> None:
     text = (LAUNCH / 'jobset.yaml').read_text()
     tpu, gpu = yaml.safe_load_all(text)
-    for jobset in (tpu, gpu):
+    for jobset, machine in ((tpu, 'tpu'), (gpu, 'gpu')):
+        assert jobset['metadata']['labels'] == {'machine': machine}  # apply -l
         (rule,) = jobset['spec']['failurePolicy']['rules']
         assert rule['action'] == 'FailJobSet'
         assert rule['onJobFailureReasons'] == ['PodFailurePolicy']

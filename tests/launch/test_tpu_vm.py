@@ -171,6 +171,16 @@ def test_a_signal_lets_the_run_save_and_deletes_the_machine(
     assert room.machines() == []
 
 
+def test_ctrl_c_that_ends_tee_too_deletes_the_machine(room: machine_room.Room) -> None:
+    process = room.start('tpu_vm.sh', *SPOT)
+    room.wait_for(lambda: trains(room))
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    assert room.machines() == []
+    assert 'sh stop 600' in room.calls()
+
+
 def test_a_signal_during_creation_deletes_what_is_being_made(
     room: machine_room.Room,
 ) -> None:
