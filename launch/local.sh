@@ -20,6 +20,7 @@ SIGTERM, SIGHUP, SIGUSR1 go to all processes, and the script waits until they ha
 HAX_JAX_GRACE_SECONDS (30) and HAX_JAX_KILL_SECONDS (60) set the two waits.
 END
 }
+say() { echo "$*" >&2 || true; } # nobody may read any more
 fail() {
   echo "error: $*" >&2
   exit 2
@@ -69,6 +70,7 @@ end() {
   rm -rf "$folder"
 }
 trap end EXIT
+trap '' PIPE # Ctrl-C ends "| tee log" as well
 for name in INT TERM HUP USR1; do
   # shellcheck disable=SC2064  # the name of now
   trap "told=$name; signal_all $name" "$name"
@@ -76,8 +78,11 @@ done
 
 prefix() { # PROCESS: standard input with its number before each line, until it ends
   local line
-  trap '' INT TERM HUP USR1
-  while IFS= read -r line || [[ -n $line ]]; do printf '[%s] %s\n' "$1" "$line"; done
+  trap '' INT TERM HUP USR1 PIPE
+  # Where nobody reads any more it reads on, so that the process can still save.
+  while IFS= read -r line || [[ -n $line ]]; do
+    printf '[%s] %s\n' "$1" "$line" 2>/dev/null || true
+  done
 }
 mkfifo "$folder/ended"
 exec 3<>"$folder/ended"
@@ -90,6 +95,7 @@ for ((i = 0; i < number; i++)); do
   readers+=("$!")
   (
     ended=0
+    trap - PIPE
     trap : INT TERM HUP USR1 # the command gets them; this shell reports how it ended
     JAX_COORDINATOR_ADDRESS=$address JAX_NUM_PROCESSES=$number JAX_PROCESS_ID=$i \
       "$@" 3>&- </dev/null >"$folder/$i.out" 2>"$folder/$i.err" || ended=$?
@@ -104,17 +110,17 @@ while ((left)); do
     left=$((left - 1))
     if ((ended)) && [[ -z $failed_at ]]; then
       failed_at=$SECONDS code=$ended
-      echo "process $i ended with $ended; waiting for the others" >&2
+      say "process $i ended with $ended; waiting for the others"
     fi
   fi
   [[ -n $failed_at ]] || continue
   waited=$((SECONDS - failed_at))
   if ((waited >= grace + kill_after)); then
-    echo "$left process(es) still run after SIGTERM and are killed" >&2
+    say "$left process(es) still run after SIGTERM and are killed"
     signal_all KILL
     break
   elif ((waited >= grace)) && [[ $told != TERM ]]; then
-    echo "$left process(es) still run after $grace s and get SIGTERM" >&2
+    say "$left process(es) still run after $grace s and get SIGTERM"
     told=TERM
     signal_all TERM
   fi

@@ -95,6 +95,22 @@ def test_a_signal_reaches_every_process(
     assert output.count('saved') == 2
 
 
+def test_ctrl_c_that_ends_tee_too_lets_all_save(room: machine_room.Room) -> None:
+    command = """
+      trap 'echo stopping; echo so; touch "$FAKE/saved$JAX_PROCESS_ID"; exit 130' INT
+      touch "$FAKE/$JAX_PROCESS_ID"
+      while :; do sleep 0.02; done"""
+    process = room.start('local.sh', '2', 'bash', '-c', command, PYTHON=sys.executable)
+    room.wait_for(lambda: all((room.fake / name).exists() for name in '01'))
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=60)
+    assert [path.name for path in sorted(room.fake.glob('saved*'))] == [
+        'saved0',
+        'saved1',
+    ]
+
+
 @pytest.mark.parametrize('arguments', [(), ('0', 'x'), ('two', 'x'), ('2',), ('-n',)])
 def test_a_wrong_call_is_one_line(
     room: machine_room.Room, arguments: tuple[str, ...]
