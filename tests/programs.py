@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
-_PATH = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
+PATH = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
 
 
 def run(
@@ -20,7 +20,7 @@ def run(
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': _PATH, **environment},
+        env={**os.environ, 'PYTHONPATH': PATH, **environment},
         input=given,
         capture_output=True,
         text=True,
@@ -34,7 +34,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': _PATH},
+        env={**os.environ, 'PYTHONPATH': PATH},
         text=True,
         **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **options},
     )

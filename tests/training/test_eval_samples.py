@@ -1,15 +1,12 @@
 """A run's answers to a few questions: they follow the model and disturb nothing."""
 
 import json
-import os
 import pathlib
 import shutil
-import socket
-import subprocess
-import sys
 from typing import Any
 
 import answered_runs
+import processes
 import pytest
 import tiny_runs
 
@@ -21,10 +18,8 @@ from hax_jax.runs import restore, run_folder
 from hax_jax.sampling import decode, generation, prompt_fitting, prompts
 from hax_jax.training import eval_samples, run_setup, train_loop
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _CHILD = """
 import pathlib, sys
-sys.path.insert(0, 'tests')
 import answered_runs
 import jax
 from hax_jax.data import records
@@ -239,34 +234,9 @@ def test_questions_are_the_first_of_each_source_in_turn(
 def test_two_processes_on_a_mesh_of_four_devices_answer_as_one_device_does(
     cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    children = [
-        subprocess.Popen(
-            [sys.executable, '-c', _CHILD, str(cache.path), str(tmp_path / 'run')],
-            cwd=_ROOT,
-            env={
-                **os.environ,
-                'PYTHONPATH': str(_ROOT),
-                'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
-                'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}',
-                'JAX_NUM_PROCESSES': '2',
-                'JAX_PROCESS_ID': str(index),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    try:
-        outputs = [child.communicate(timeout=150)[0] for child in children]
-    finally:
-        for child in children:
-            child.kill()
-    for child, output in zip(children, outputs, strict=True):
-        assert child.returncode == 0, output
+    outputs = processes.run_well(
+        '-c', _CHILD, cache.path, tmp_path / 'run', num_processes=2, devices=2
+    )
     found = [(row['step'], row['id'], row['text']) for row in samples(tmp_path / 'run')]
     expected = [(row['step'], row['id'], row['text']) for row in samples(whole)]
     assert found == expected[:2]  # before training

@@ -1,23 +1,18 @@
 """Two real processes, one device each: the same batches, the same run."""
 
 import json
-import os
 import pathlib
-import socket
-import subprocess
-import sys
 
 import numpy as np
+import processes
 import pytest
 import tiny_runs
 
 from hax_jax.data import records
 from hax_jax.runs import restore
 
-_ROOT = pathlib.Path(__file__).parents[2]
 _CHILD = """
 import pathlib, sys
-sys.path.insert(0, 'tests')
 import jax
 import numpy as np
 import tiny_runs
@@ -53,37 +48,8 @@ def launch(
 ) -> None:
     """Trains with so many processes and waits for them to end well."""
     out.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    children = []
-    for index in range(num_processes):
-        env = {**os.environ, 'PYTHONPATH': str(_ROOT)}
-        if num_processes > 1:
-            env |= {
-                'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}',
-                'JAX_NUM_PROCESSES': str(num_processes),
-                'JAX_PROCESS_ID': str(index),
-            }
-        command = [sys.executable, '-c', _CHILD, str(cache.path), str(workdir)]
-        command += [str(out), str(num_steps)]
-        children.append(
-            subprocess.Popen(
-                command,
-                cwd=_ROOT,
-                env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    try:
-        outputs = [child.communicate(timeout=150)[0] for child in children]
-    finally:
-        for child in children:
-            child.kill()
-    for child, output in zip(children, outputs, strict=True):
-        assert child.returncode == 0, output
+    arguments = ['-c', _CHILD, cache.path, workdir, out, num_steps]
+    processes.run_well(*arguments, num_processes=num_processes)
 
 
 def batches(out: pathlib.Path) -> dict[str, np.ndarray]:
