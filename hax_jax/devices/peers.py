@@ -16,6 +16,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -27,12 +28,16 @@ import jax
 
 from hax_jax import errors
 from hax_jax.devices import joining
-from hax_jax.program import ending, failures
+from hax_jax.program import ending
 
 AGAIN = 75  # the exit code of a run that goes on when it is started again
 _ROOT = 'hax_jax/'
 _NOTES, _SEEN, _DONE = f'{_ROOT}notes/', f'{_ROOT}seen/', f'{_ROOT}done/'
 _END = f'{_ROOT}end/'
+# XLA's errors are ValueErrors too.
+_COLLECTIVE = re.compile(
+    'Gloo|NCCL|UNKNOWN:|INTERNAL:|UNAVAILABLE:|ABORTED:|DEADLINE_EXCEEDED'
+)
 _BEAT_SECONDS = 1.0
 _LATE_SECONDS = 4.0  # a note this old is of a process that no longer writes any
 _LINGER_SECONDS = 5.0  # for the others to read why all end
@@ -205,6 +210,12 @@ def join(reason: str, local_device_ids: Sequence[int] | None) -> None:
     sys.excepthook = _uncaught
 
 
+def _is_of_devices(error: BaseException) -> bool:
+    """Whether XLA, or a library of collectives, raised the error or what led to it."""
+    is_xla = isinstance(error, jax.errors.JaxRuntimeError)
+    return is_xla or bool(_COLLECTIVE.search(str(error)))
+
+
 def are_several() -> bool:
     """Whether this process is one of several."""
     return _peers.client is not None and _peers.count > 1
@@ -227,8 +238,7 @@ def failed(error: BaseException, line: str | None, code: int) -> None:
     """
     if not are_several():
         return
-    is_xla = isinstance(error, jax.errors.JaxRuntimeError)
-    if is_xla and not failures.out_of_memory(error):
+    if line is None and _is_of_devices(error):
         time.sleep(1.5 * joining.SILENT_SECONDS)
     own, said_here = _peers.own, line
     if line is None:
