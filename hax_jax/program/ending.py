@@ -4,9 +4,9 @@
 Imports no JAX: who joins the other processes (devices/peers.py) says here what to do.
 """
 
+import io
 import sys
 from collections.abc import Callable
-from typing import TextIO
 
 _failed: Callable[[BaseException, str | None, int], None] | None = None
 _finished: Callable[[], None] | None = None
@@ -49,7 +49,7 @@ def print_only_warnings(process: int) -> None:
 class _Warnings:
     """A text stream that writes on those lines alone that begin with WARNING."""
 
-    def __init__(self, stream: TextIO, process: int) -> None:
+    def __init__(self, stream: io.TextIOBase, process: int) -> None:
         self._stream, self._process, self._line = stream, process, ''
 
     def write(self, text: str) -> int:
