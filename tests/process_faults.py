@@ -2,7 +2,8 @@
 
     python tests/process_faults.py [PROCESSES...]
 
-prints a table, by default of 2 and 4 processes. tests/test_process_faults.py is its short form.
+prints a table, by default of 2 and 4 processes.
+tests/test_process_faults.py is its short form.
 """
 
 import dataclasses
