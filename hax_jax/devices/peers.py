@@ -264,7 +264,7 @@ def finished(*, most_seconds: float = math.inf) -> None:
         whom = f'process {number} to finish'
         _peers.answer(f'{_DONE}{number}', whom, most_seconds=most_seconds)
     # Process 0 has the store: it goes when the others have read it.
-    client.wait_at_barrier('hax_jax_finished', 1000 * joining.SILENT_SECONDS)
+    client.wait_at_barrier('hax_jax_finished', int(1000 * _LEFT_SECONDS))
     _peers.stop()
     _peers.client = None
     jax.distributed.shutdown()
