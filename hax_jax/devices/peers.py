@@ -92,8 +92,15 @@ class _Peers:
             now = time.monotonic()
             if now - self._read > 2 * joining.SILENT_SECONDS:
                 self.lost()  # only where JAX's own word does not come
-            if self.limit and self.doing and now - self.since > self.limit:
+            limit = self.limit and max(self.limit, self._least_limit(now))
+            if limit and self.doing and now - self.since > limit:
                 self.end_all(self._stuck(), AGAIN)
+
+    def _least_limit(self, now: float) -> float:
+        """Seconds, while a process may be gone: JAX's heartbeats tell that first."""
+        ages = [now - note.seen for note in self._notes.values()]
+        is_late = max(ages, default=0.0) > _LATE_SECONDS
+        return 3.0 * joining.SILENT_SECONDS if is_late else 0.0
 
     def _look(self) -> None:
         for key, value in self.client.key_value_dir_get(_NOTES):
@@ -133,16 +140,16 @@ class _Peers:
     def end_all(self, line: str, code: int, *, said_here: str | None = None) -> None:
         """Ends all processes with `line`; here with `said_here` in its stead."""
         value = json.dumps({'line': line, 'code': code, 'process': self.own})
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            # The first reason counts.
-            self.client.key_value_set(f'{_END}first', value)
+        # The first reason counts.
+        _within(_BEAT_SECONDS, lambda: self.client.key_value_set(f'{_END}1', value))
         self._leave(line if said_here is None else said_here, code)
 
     def _end(self, line: str, code: int, process: int) -> None:
         if process == self.own:
             return
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            self.client.key_value_set(f'{_SEEN}{self.own}', '')
+        _within(
+            _BEAT_SECONDS, lambda: self.client.key_value_set(f'{_SEEN}{self.own}', '')
+        )
         self._leave(line, code)
 
     def _leave(self, line: str, code: int, *, has_store: bool = True) -> None:
@@ -152,21 +159,17 @@ class _Peers:
         if line:
             with contextlib.suppress(OSError):
                 os.write(2, f'{line}\n'.encode())
-        flush = threading.Thread(target=_flush, daemon=True)
-        flush.start()
-        flush.join(1.0)  # the main thread may hold it in a write that waits
+        # The main thread may hold it in a write that waits.
+        _within(_BEAT_SECONDS, sys.stdout.flush)
         if self.own == 0:
-            self._linger(has_store)
+            _within(_LINGER_SECONDS, lambda: self._linger(has_store))
         os._exit(code)
 
     def _linger(self, has_store: bool) -> None:
-        until = time.monotonic() + _LINGER_SECONDS
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            while time.monotonic() < until and has_store:
-                if len(self.client.key_value_dir_get(_SEEN)) >= self.count - 1:
-                    return
-                time.sleep(0.1)
-        time.sleep(_BEAT_SECONDS)  # JAX tells the others as it told this one
+        """Waits until the others have read the reason, or JAX has told them."""
+        while has_store and len(self.client.key_value_dir_get(_SEEN)) < self.count - 1:
+            time.sleep(0.1)
+        time.sleep(0.5)
 
     def answer(self, key: str, whom: str, *, most_seconds: float = math.inf) -> str:
         """The value of a key, once it is there; says after a while that it waits.
@@ -189,9 +192,16 @@ class _Peers:
                 print(f'waiting for {whom}', flush=True)
 
 
-def _flush() -> None:
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
+def _within(seconds: float, action: Callable[[], Any]) -> None:
+    """Waits so long for an action that may fail, or not end, as all ends anyway."""
+
+    def tried() -> None:
+        with contextlib.suppress(OSError, ValueError, RuntimeError):
+            action()
+
+    thread = threading.Thread(target=tried, daemon=True)
+    thread.start()
+    thread.join(seconds)
 
 
 _ADVICE = '; start all again with the same command'

@@ -55,10 +55,6 @@ def start() -> None:
     _use_compilation_cache()
     reason = multihost_reason(os.environ, tpu=_has_tpu())
     if reason and not jax.distributed.is_initialized():
-        # JAX makes it '1' if it is unset. In C++'s words an end of another process is
-        # a page; peers.py says it in a line.
-        if os.environ['TF_CPP_MIN_LOG_LEVEL'] != '0':
-            os.environ['TF_CPP_MIN_LOG_LEVEL'] = '3'
         local = slurm.local_devices(os.environ)
         if local:
             print(local.in_words, file=sys.stderr, flush=True)
