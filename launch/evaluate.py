@@ -17,9 +17,9 @@ from absl import flags
 
 from hax_jax import errors, files
 from hax_jax.data import records
-from hax_jax.devices import first_process, runtime
+from hax_jax.devices import first_process, peers, runtime, same_run
 from hax_jax.evaluation import scoring
-from hax_jax.program import entry, output_file, progress
+from hax_jax.program import ending, entry, output_file, progress
 from launch import evaluation_report, evaluation_rows, shared_flags
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -62,17 +62,16 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
     runtime.start()
-    with entry.speaking(first_process.is_here()):
-        _evaluate()
-
-
-def _evaluate() -> None:
-    first_process.decided(_check)
+    ending.print_only_warnings(peers.process())
+    first_process.decided(_check, None)
     candidates = evaluation_rows.pack_for(
         _candidates(), data=_DATA.value, split=_SPLIT.value, seq_len=_SEQ_LEN.value
     )
     for rows in candidates:
-        first_process.check_same(str(rows.cache.path), rows.cache.fingerprint)
+        same_run.compare(
+            {f'the rows of {rows.cache.path}': rows.cache.fingerprint},
+            remedy=same_run.SAME_FILES,
+        )
     scored = [_score(candidate) for candidate in candidates]
     letters = 'AB' if len(candidates) > 1 else ' '
     for letter, candidate, one in zip(letters, candidates, scored, strict=True):
@@ -163,7 +162,7 @@ def _candidates() -> list[scoring.Candidate]:
             runs.append(scoring.of_run(path, step=step, base=_BASE.value))
         return [candidate.step for candidate in runs]
 
-    chosen = first_process.decided(choose)
+    chosen = first_process.decided(choose, list[int | None])
     runs = runs or [
         scoring.of_run(path, step=step, base=_BASE.value)
         for path, step in zip(workdirs, chosen, strict=True)

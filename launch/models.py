@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from hax_jax import errors
 from hax_jax.data import text
-from hax_jax.devices import first_process
+from hax_jax.devices import same_run
 from hax_jax.runs import restore, run_folder
 from hax_jax.sampling import generation
 
@@ -76,7 +76,7 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
       InputError: as `restore.load`; or the processes have not the same checkpoint.
     """
     at = restore.find_step(pathlib.Path(chosen.workdir), chosen.step)
-    first_process.check_same(f'{chosen.workdir} at step {chosen.step}', at.info.digests)
+    same_run.compare(at.info.digests or {}, remedy=same_run.SAME_FILES)
     mesh = on if on.size > 1 else None
     loaded = restore.load(chosen.workdir, step=chosen.step, base=base, mesh=mesh)
     return Model(

@@ -28,8 +28,8 @@ from jax.sharding import Mesh
 from data_pipeline.pages import characters
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.devices import first_process, mesh, runtime
-from hax_jax.program import entry, output_file
+from hax_jax.devices import first_process, mesh, peers, runtime
+from hax_jax.program import ending, entry, output_file
 from hax_jax.sampling import prompt_fitting, prompt_names, prompts
 from launch import models, sample_output, sampling_flags, shared_flags
 
@@ -79,17 +79,17 @@ _TENSOR = flags.DEFINE_integer(
 
 def main() -> None:
     runtime.start()
-    with entry.speaking(first_process.is_here()):
-        asked = first_process.decided(_asked)
-        if _LIST.value:
-            print(prompt_names.listing(asked.questions))
-            return
-        chosen = first_process.decided(
-            lambda: models.choose(_WORKDIR.value, _STEP.value)
-        )
-        rows = _to_file(chosen, asked) if _OUTPUT.value else _to_terminal(chosen, asked)
-        if _TABLE.value and first_process.is_here():
-            sample_output.write_table(_TABLE.value, chosen, asked, rows)
+    ending.print_only_warnings(peers.process())
+    asked = first_process.decided(_asked, sample_output.Asked)
+    if _LIST.value:
+        print(prompt_names.listing(asked.questions))
+        return
+    chosen = first_process.decided(
+        lambda: models.choose(_WORKDIR.value, _STEP.value), list[models.Chosen]
+    )
+    rows = _to_file(chosen, asked) if _OUTPUT.value else _to_terminal(chosen, asked)
+    if _TABLE.value and first_process.is_here():
+        sample_output.write_table(_TABLE.value, chosen, asked, rows)
 
 
 def _asked() -> sample_output.Asked:
@@ -119,7 +119,8 @@ def _to_file(
         return [sample_output.have(output, which) for which in chosen]
 
     try:
-        for which, have in zip(chosen, first_process.decided(already), strict=True):
+        there = first_process.decided(already, list[set[tuple[str, int]]])
+        for which, have in zip(chosen, there, strict=True):
             _say_which(which)
             if len(have) == asked.num_answers:
                 continue

@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records, text
-from hax_jax.devices import first_process, runtime
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.devices import runtime, same_run
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import abstract, attention, naming, param_tree
 from hax_jax.runs import restore, run_folder
@@ -192,10 +192,10 @@ def _placed(described: abstract.AbstractModel, candidate: Candidate) -> tuple[An
     """(params, frozen) on the devices; each device gets only its own shard."""
     if candidate.step is None:
         base = restore.load_base(candidate.path)
-        first_process.check_same(candidate.path, base.hash)
+        same_run.compare({candidate.path: base.hash}, remedy=same_run.SAME_FILES)
         arrays = base.parameters
     else:
-        first_process.check_same(candidate.name, candidate.digests)
+        same_run.compare(candidate.digests or {}, remedy=same_run.SAME_FILES)
         found = restore.parts(candidate.path, step=candidate.step, base=candidate.base)
         arrays = found.parameters
         if found.base is not None:

@@ -20,7 +20,7 @@ import jax
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.devices import first_process, runtime
+from hax_jax.devices import runtime, same_run
 
 LETTERS = ['the aunt has my coat', 'supper', 'a letter by the garden door', 'train']
 
@@ -97,7 +97,9 @@ if __name__ == '__main__':
     forget_flags()
     found |= samples(root, out)
     found['other files'] = call(
-        lambda: first_process.check_same('runs/a', jax.process_index())
+        lambda: same_run.compare(
+            {'runs/a': jax.process_index()}, remedy=same_run.SAME_FILES
+        )
     )
     path = root / f'{label}.{jax.process_index()}.json'
     path.write_text(json.dumps(found))
