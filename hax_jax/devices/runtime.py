@@ -37,8 +37,10 @@ _CACHED_FROM_SECONDS = 0.2  # programs that compile faster are not kept
 _PROCESSES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 
 
-def start() -> None:
+def start(*, alone: bool = False) -> None:
     """Sets up JAX: XLA flags, quiet logs, the compilation cache, other hosts.
+
+    A process that is `alone` joins no others, whatever the environment says.
 
     Keeps all settings that the user made in the environment. A second call changes
     nothing.
@@ -56,7 +58,7 @@ def start() -> None:
         os.environ['XLA_FLAGS'] = xla_flags(given, jaxlib.__version__)
     _use_compilation_cache()
     reason = multihost_reason(os.environ, tpu=tpu)
-    if reason and not jax.distributed.is_initialized():
+    if reason and not alone and not jax.distributed.is_initialized():
         _join(reason)
 
 
