@@ -51,12 +51,15 @@ _GPUS_A_HOST = 8
 _GPU_SHARE = 0.75
 _OF_GPU = f'{_GPU_SHARE:.0%} of it, as JAX takes'
 _OF_TPU = 'by its compiler'
-# libtpu asks the machine for these, and Google's metadata server for minutes.
+# libtpu asks the machine for these, and Google's metadata server for minutes. Those of
+# a machine that has a TPU are not the described one's.
 _NO_TPU_HERE = {
     'TPU_SKIP_MDS_QUERY': '1',
     'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
     'TPU_WORKER_HOSTNAMES': 'localhost',
     'TPU_WORKER_ID': '0',
+    # Nothing runs, so it may be loaded beside a program that uses a TPU here.
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
     # Its log's warnings, among them what xla_log.py looks for.
     'TPU_MIN_LOG_LEVEL': '1',
     'TPU_STDERR_LOG_LEVEL': '1',
@@ -135,8 +138,7 @@ def _tpu(
             f"pip install '{_libtpu()}' (it needs no TPU), or plan for GPUs, such as "
             '--topology=h100x8.'
         )
-    for variable, value in _NO_TPU_HERE.items():
-        os.environ.setdefault(variable, value)
+    os.environ.update(_NO_TPU_HERE)
     jax.config.update('jax_platforms', 'cpu')
     from jax.experimental import topologies
 
@@ -184,9 +186,11 @@ def _unknown(name: str) -> errors.InputError:
 
 
 def _forms() -> str:
-    tpus = ', '.join(f'{name} in {chip.dims} sizes' for name, chip in _TPUS.items())
+    tpus = ', '.join(
+        f'{name}:{"x".join("ABC"[: chip.dims])}' for name, chip in _TPUS.items()
+    )
     return (
-        f'Use TYPE:SIZES of a TPU slice ({tpus}), such as v5e:4x4 or v5p:2x2x1, '
-        'NxTYPE:SIZES for N slices, such as 2xv5e:4x4; or GPUxN '
+        f'Use a TPU slice ({tpus}), such as v5e:4x4 or v5p:2x2x1; N slices, such as '
+        '2xv5e:4x4; or N GPUs of one kind '
         f'({", ".join(_GPUS)}), such as h100x8, or h100x16 for 2 hosts.'
     )
