@@ -22,6 +22,7 @@ class Parameter:
     itemsize: int
     is_trained: bool
     axes: tuple[str, ...]
+    in_block: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Step:
 
 
 def temporary_bytes(step: Step) -> int:
-    """Bytes on a device beside the state: gradients, activations, logits.
+    """Bytes on a device beside the state: gradients, activations, logits, copies.
 
     Activations of a layer by Korthikanti et al. 2022 (arXiv:2205.05198, 4.1 and 4.2.1)
     without masks of dropout: 4 numbers of width n_embd a position whole and 12 (an MLP
     of 4 widths) split over tensor, and T * n_head scores twice with 'xla' attention.
     Gradients are float32, twice with microbatches; the table in the compute dtype is
-    whole but for tensor.
+    whole but for tensor. A scan over layers copies the parameters of all blocks.
     """
     tensor, model = step.mesh['tensor'], step.model
     positions = step.rows * step.seq_len
@@ -72,8 +73,15 @@ def temporary_bytes(step: Step) -> int:
         4 * _local(each, step.mesh) for each in step.parameters if each.is_trained
     )
     table = step.compute_bytes * model.num_table_rows * model.n_embd / tensor
-    copies = 1 + (step.num_microbatches > 1)
-    return round(kept * step.compute_bytes + logits + table + copies * gradients)
+    if step.num_microbatches > 1:
+        gradients *= 2
+    stacked = sum(
+        each.itemsize * _local(each, step.mesh)
+        for each in step.parameters
+        if model.scan_layers and each.in_block
+    )
+    activations = step.compute_bytes * kept
+    return round(activations + logits + table + gradients + stacked)
 
 
 def needed_traffic(step: Step) -> dict[str, collectives.Traffic]:

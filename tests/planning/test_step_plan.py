@@ -168,7 +168,7 @@ def step(**changes: object) -> estimate.Step:
     parameters = (
         estimate.Parameter(1000, 4, True, ('fsdp', 'tensor')),
         estimate.Parameter(100, 4, True, ()),
-        estimate.Parameter(2000, 4, False, ('fsdp',)),
+        estimate.Parameter(2000, 4, False, ('fsdp',), in_block=True),
     )
     sizes = {
         'model': model,
@@ -217,6 +217,9 @@ def test_memory_by_formula_is_counted_by_hand(
     assert estimate.temporary_bytes(step(**changes)) == expected
     again = estimate.temporary_bytes(step(**changes, num_microbatches=2))
     assert again == expected + gradients
+    model = dataclasses.replace(step().model, scan_layers=True)
+    copied = estimate.temporary_bytes(step(**changes, model=model))
+    assert copied == expected + 4 * 2000 // 4
 
 
 def test_the_time_of_a_step_is_its_operations_over_what_is_done_of_the_peak() -> None:
