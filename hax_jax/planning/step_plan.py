@@ -135,7 +135,8 @@ def step_lines(
             (
                 'by formula',
                 f"a step for {described.name} can't be compiled here: its memory and "
-                'collectives are estimates (memory was within 15% of 5 compiled TPU plans)',
+                'collectives are estimates (memory: within 15% of five plans that TPU '
+                'compilers made)',
             )
         )
         traffic = needed
