@@ -16,7 +16,7 @@ WARNING = (
 OTHER = 'W1128 11:29:13.899885   13148 a.cc:1] slow\n'
 SLOW = (
     'E1128 12:02:55.378497   11822 slow_operation_alarm.cc:73] \n********************\n'
-    '[Run backend for module] Very slow compile? If you want to file a bug, run\n'
+    'Slow compilation warning:\n fusion.687\n is taking more than 2 minutes\n\n'
 )
 ERROR = 'E1128 11:29:13.899885   13148 a.cc:1] bad\n'
 
