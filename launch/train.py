@@ -14,6 +14,7 @@ prints the commands that go on. --replay=STEP shows what each pair of a step doe
 """
 
 import dataclasses
+import math
 import pathlib
 import sys
 
@@ -23,13 +24,13 @@ from data_pipeline import pack
 from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import records
-from hax_jax.devices import peers, runtime, same_run
+from hax_jax.devices import peers, runtime, same_run, topology
 from hax_jax.guards import stops
+from hax_jax.planning import planner, step_plan
 from hax_jax.program import ending, entry
 from hax_jax.runs import run_folder
 from hax_jax.training import (
     capacity,
-    planner,
     resume,
     run_setup,
     run_summary,
@@ -43,6 +44,12 @@ shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
 _DRY_RUN = flags.DEFINE_bool(
     'dry_run', False, 'Print what the run would be and cost, and stop.'
+)
+_TOPOLOGY = flags.DEFINE_string(
+    'topology', '', 'With --dry_run: plan for such a machine, as v5e:4x4 or h100x8.'
+)
+_PRICE = flags.DEFINE_float(
+    'price_per_hour', None, 'With --dry_run: of all devices; prints what the run costs.'
 )
 _QUICK = flags.DEFINE_bool(
     'quick', False, 'A test of the whole path: 10 steps, evaluated and saved at 5.'
@@ -66,11 +73,13 @@ def main() -> int:
         raise errors.InputError(
             '--replay only looks at the run; leave out --restart and --dry_run.'
         )
+    _check_plan_flags()
     run = shared_flags.CONFIG.value()
     if _QUICK.value:
         run = _quick(run)
     resume.check_names(_ALLOW_CHANGE.value, run)
-    runtime.start()
+    described = topology.find(_TOPOLOGY.value) if _TOPOLOGY.value else None
+    runtime.start(alone=described is not None)
     ending.print_only_warnings(peers.process())
     _check_same_command(run)
     run, tokenizer_path = run_folder.resolve(run)
@@ -85,25 +94,18 @@ def main() -> int:
     )
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
-    setup = run_setup.prepare(run, cache, begin=begin)
-    needed = None
-    try:
-        capacity.check_state(setup)
-        if _DRY_RUN.value:
-            needed = planner.temporary_bytes(setup)
-    finally:
-        plan = planner.make_plan(setup, temporary_bytes=needed)
-        print(planner.render(plan), flush=True)
+    setup = run_setup.prepare(run, cache, begin=begin, described=described)
     if _DRY_RUN.value:
-        capacity.check_step(setup, needed or 0, has_state=False)
-        if _WORKDIR.value:
-            capacity.check_disk(setup, workdir)
+        where = workdir if _WORKDIR.value else None
+        step_plan.dry_run(setup, where, price=_PRICE.value)
         plain = not sys.stdout.isatty()
         plot = schedule_plot.draw(
             setup.schedule, num_steps=setup.num_steps, plain=plain
         )
         print(f'learning rate by step ({run.optimizer.schedule}):\n{plot}', flush=True)
         return 0
+    print(planner.render(planner.make_plan(setup)), flush=True)
+    capacity.check_state(setup)
     if _REPLAY.value is not None:
         print(replay_step.replay(setup, workdir, _REPLAY.value, base=_BASE.value))
         return 0
@@ -142,6 +144,21 @@ def _check_same_command(run: schema.Config) -> None:
     )
     if _WORKDIR.value and not _DRY_RUN.value:
         same_run.check_shared(pathlib.Path(_WORKDIR.value))
+
+
+def _check_plan_flags() -> None:
+    """Raises InputError if a flag of --dry_run is given without it, or is no price."""
+    for name, flag in (('topology', _TOPOLOGY), ('price_per_hour', _PRICE)):
+        if flag.value and not _DRY_RUN.value:
+            raise errors.InputError(
+                f'--{name}={flag.value} belongs to a plan; add --dry_run, or leave it '
+                'out.'
+            )
+    if _PRICE.value is not None and not 0 < _PRICE.value < math.inf:
+        raise errors.InputError(
+            f'--price_per_hour={_PRICE.value} is no price of an hour of all devices; '
+            'use a number over 0, such as 12.5.'
+        )
 
 
 _QUICK_TRAIN = {

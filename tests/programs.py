@@ -11,7 +11,10 @@ PATH = os.pathsep.join([str(ROOT), str(ROOT / 'tests')])
 
 
 def run(
-    *arguments: object, given: str | None = None, **environment: str
+    *arguments: object,
+    given: str | None = None,
+    seconds: float = 240,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     """What `python ARGUMENTS` printed, and its code; `given` is its standard input.
 
@@ -24,7 +27,7 @@ def run(
         input=given,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=seconds,
         check=False,
     )
 

@@ -30,6 +30,7 @@ LIBRARY = {
     'evaluation': 'errors config devices data model runs',
     'training': 'errors files json_lines config devices data model program guards '
     'formats sampling watch runs evaluation',
+    'planning': 'json_lines config devices data model program runs training',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '
     'evaluation training',

@@ -1,9 +1,13 @@
 """The device mesh, and the one table that places each axis of each array on it."""
 
+import collections
 import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from hax_jax import errors
@@ -44,13 +48,18 @@ PARAMETERS = (
 )
 
 
-def make_mesh(shape: schema.MeshConfig) -> Mesh:
-    """The mesh of all devices, 1x1x1 on a laptop.
+def make_mesh(shape: schema.MeshConfig, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh of all devices, 1x1x1 on a laptop, or of the described `devices`.
+
+    Over several slices (TPU slices, GPU hosts) the data axis alone goes from one to
+    the next: 16 GPUs on 2 hosts as 4x4x1 have data 0 and 1 on the first host.
 
     Raises:
-      InputError: the shape is not one of all devices.
+      InputError: the shape is not one of all devices, or fsdp or tensor would have to
+        go from one slice to another.
     """
-    num_devices = jax.device_count()
+    devices = jax.devices() if devices is None else devices
+    num_devices = len(devices)
     rest = shape.fsdp * shape.tensor
     data = num_devices // rest if shape.data == -1 else shape.data
     if data * rest != num_devices:
@@ -61,7 +70,51 @@ def make_mesh(shape: schema.MeshConfig) -> Mesh:
         )
     sizes = (data, shape.fsdp, shape.tensor)
     # jax 0.10's default is Explicit axes; the model's code is written for Auto.
-    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+    types = (AxisType.Auto,) * len(AXES)
+    slices = collections.Counter(map(_slice, devices))
+    if len(slices) == 1:
+        return jax.make_mesh(sizes, AXES, axis_types=types, devices=devices)
+    in_a_slice = _devices_in_a_slice(slices, shape)
+    placed = mesh_utils.create_hybrid_device_mesh(
+        (in_a_slice // rest, *sizes[1:]),
+        (len(slices), 1, 1),
+        devices,
+        # As jax.make_mesh does: a v5e's links make a plane, not a torus.
+        allow_split_physical_axes=devices[0].device_kind in ('TPU v5 lite', 'TPU v5e'),
+    )
+    return Mesh(placed, AXES, axis_types=types)
+
+
+def _slice(device: Any) -> int:
+    """The slice that a device lies in: a TPU slice, a GPU host; 0 for any CPU."""
+    return getattr(device, 'slice_index', 0)
+
+
+def _devices_in_a_slice(
+    slices: collections.Counter[int], shape: schema.MeshConfig
+) -> int:
+    """The devices of each slice, which fsdp times tensor must divide."""
+    counts = [slices[index] for index in sorted(slices)]
+    if len(set(counts)) > 1:
+        raise errors.InputError(
+            f'the {len(counts)} slices (GPU hosts are slices) have {counts} devices, '
+            'and a mesh needs the same number in each; start the run on equal slices.'
+        )
+    count, rest = counts[0], shape.fsdp * shape.tensor
+    if count % rest:
+        valid = [n for n in range(1, count + 1) if count % n == 0]
+        raise errors.InputError(
+            f'mesh.fsdp={shape.fsdp} mesh.tensor={shape.tensor} would go from one '
+            f'slice to another: there are {len(counts)} slices (GPU hosts are slices) '
+            f'of {count} devices, and mesh.data alone may cross them. Choose fsdp * '
+            f'tensor from {", ".join(map(str, valid))}, such as --config.mesh.data=-1 '
+            f'--config.mesh.fsdp={count} --config.mesh.tensor=1.'
+        )
+    return count
+
+
+def num_slices(mesh: Mesh) -> int:
+    return len({_slice(device) for device in mesh.devices.flat})
 
 
 def num_batch_shards(mesh: Mesh) -> int:

@@ -37,8 +37,10 @@ _CACHE_BYTES = 2**30  # the least recently used programs are removed first
 _CACHED_FROM_SECONDS = 0.2  # programs that compile faster are not kept
 
 
-def start() -> None:
+def start(*, alone: bool = False) -> None:
     """Sets up JAX: XLA flags, quiet logs, the compilation cache, other hosts.
+
+    A process that is `alone` joins no others, whatever the environment says.
 
     Keeps all settings that the user made in the environment. A second call changes
     nothing.
@@ -57,7 +59,7 @@ def start() -> None:
         os.environ['XLA_FLAGS'] = xla_flags(given, jaxlib.__version__)
     _use_compilation_cache()
     reason = multihost_reason(os.environ, tpu=tpu)
-    if reason and not jax.distributed.is_initialized():
+    if reason and not alone and not jax.distributed.is_initialized():
         local = slurm.local_devices(os.environ)
         if local:
             print(local.in_words, file=sys.stderr, flush=True)

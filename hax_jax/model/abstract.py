@@ -73,12 +73,12 @@ def abstract_model(
     def described(path: tuple[Any, ...], leaf: Any) -> jax.ShapeDtypeStruct:
         name = param_tree.dotted(path)
         dtype = leaf.dtype if '.lora_' in name else param_dtype
-        sharding = alone
-        if mesh is not None:
+        if mesh is None:
+            sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        else:
             sharding = mesh_lib.parameter_sharding(mesh, name, leaf.shape)
         return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)
 
-    alone = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     built = nnx.eval_shape(made)
     if model.scan_layers:
         layer_loop.check_alike(built.h)

@@ -17,13 +17,22 @@ IMPLEMENTATIONS = ('xla', 'blockwise', 'cudnn', 'splash')
 LONG_ROW = 512  # from this length on, 'auto' takes blockwise on a CPU
 
 
-def resolve(name: str, *, seq_len: int, attn_pdrop: float, compute_dtype: str) -> str:
-    """The implementation that 'auto' means on this backend; a name is checked.
+def resolve(
+    name: str,
+    *,
+    seq_len: int,
+    attn_pdrop: float,
+    compute_dtype: str,
+    platform: str | None = None,
+) -> str:
+    """The implementation that 'auto' means on `platform`; a name is checked.
+
+    `platform` is 'cpu', 'gpu' or 'tpu'; None is that of this process's devices.
 
     Raises:
       InputError: the implementation can't do what the config asks here.
     """
-    backend = jax.default_backend()
+    backend = platform or jax.default_backend()
     fused = {'gpu': 'cudnn', 'tpu': 'splash'}.get(backend)
     if name == 'auto':
         able = fused and attn_pdrop == 0 and compute_dtype == 'bfloat16'

@@ -139,11 +139,15 @@ def with_vocab(run: schema.Config, tokenizer: text.Tokenizer) -> schema.Config:
     return dataclasses.replace(run, model=model)
 
 
-def compute_dtype(run: schema.Config) -> str:
-    """The run's compute dtype; 'auto' is bfloat16 on accelerators, float32 on a CPU."""
+def compute_dtype(run: schema.Config, *, platform: str | None = None) -> str:
+    """The run's compute dtype; 'auto' is bfloat16 on accelerators, float32 on a CPU.
+
+    `platform` None is that of this process's devices.
+    """
     if run.train.compute_dtype != 'auto':
         return run.train.compute_dtype
-    return 'float32' if jax.default_backend() == 'cpu' else 'bfloat16'
+    on_cpu = (platform or jax.default_backend()) == 'cpu'
+    return 'float32' if on_cpu else 'bfloat16'
 
 
 def by_worth(steps: list[checkpoint.StepInfo]) -> list[checkpoint.StepInfo]:

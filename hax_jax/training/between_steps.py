@@ -12,12 +12,10 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks, peers
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.guards import bad_steps, judge, state_check, stops
-from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, disk_room
 from hax_jax.training import capacity, eval_samples, history, run_setup, train_step
 from hax_jax.training import train_state as ts
 from hax_jax.watch import (
-    flops,
     layer_metrics,
     metrics,
     profiling,
@@ -294,10 +292,6 @@ def _make_report(
     trackers = None
     if track and jax.process_index() == 0:
         trackers = tracking.Trackers(workdir, setup.run, start_step=start)
-    trained, frozen = (
-        {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
-        for tree in (setup.blueprint.state.params, setup.blueprint.state.frozen)
-    )
     return metrics.Report(
         workdir,
         start=start,
@@ -305,11 +299,6 @@ def _make_report(
         late=late,
         watch=watch,
         trackers=trackers,
-        flops_per_token=flops.flops_per_token(
-            trained,
-            frozen,
-            n_embd=setup.run.model.n_embd,
-            seq_len=setup.run.data.seq_len,
-        ),
+        flops_per_token=setup.flops_per_token,
         peak_flops=peaks.peak_of_all_devices(),
     )

@@ -6,6 +6,7 @@ Figures of a setting that was not compiled are estimates; messages say "about".
 import contextlib
 import math
 import pathlib
+import re
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import jax
 
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.devices import memory
+from hax_jax.devices import mesh as mesh_lib
 from hax_jax.program import failures
 from hax_jax.runs import disk_room, run_folder
 from hax_jax.training import run_setup
@@ -117,7 +118,7 @@ def state_bytes(setup: run_setup.Setup) -> int:
 
 def check_state(setup: run_setup.Setup) -> None:
     """Raises InputError, before it is made, if the state does not fit a device."""
-    free, needed = _free(setup), state_bytes(setup)
+    free, needed = setup.free_memory, state_bytes(setup)
     if free is None or needed <= free:
         return
     run, state = setup.run, setup.blueprint.state
@@ -142,7 +143,7 @@ def check_step(
 
     `has_state` says that the state is on the devices already.
     """
-    free, state = _free(setup), state_bytes(setup)
+    free, state = setup.free_memory, state_bytes(setup)
     if free is None:
         return
     free += state * has_state
@@ -153,6 +154,23 @@ def check_step(
         f'{disk_room.size(state)}, gradients and activations '
         f'{disk_room.size(temporary_bytes)}), and {disk_room.size(free)} are free. '
         + _remedy(_smaller_steps(setup, temporary_bytes), free)
+    )
+
+
+def over_memory(setup: run_setup.Setup, said: str) -> errors.InputError:
+    """What to say where the compiler found that a step fits no device.
+
+    It names the bytes used, '27.65G' or '300.00M'; the state is among them or not.
+    """
+    state, described = state_bytes(setup), setup.described
+    found = re.search(r'(?:Used |temporaries \()([\d.]+)([GM])', said)
+    used = float(found[1]) * (2**30 if found[2] == 'G' else 2**20) if found else 0
+    temporary = int(used) - state * ('temporaries' not in said)
+    remedy = _remedy(_smaller_steps(setup, max(temporary, 0)), described.memory_bytes)
+    return errors.InputError(
+        f'a step DOES NOT FIT a {described.device_kind} of {described.name}, which has '
+        f'{disk_room.size(described.memory_bytes)} for a program; its compiler says: '
+        f'{" ".join(said.split())[:200]} {remedy}'
     )
 
 
@@ -175,10 +193,6 @@ def told(setup: run_setup.Setup) -> Iterator[None]:
             + ', or '.join(f'--config.{each}' if '=' in each else each for each in more)
             + ', or more devices (--config.mesh.fsdp).'
         ) from error
-
-
-def _free(setup: run_setup.Setup) -> int | None:
-    return memory.free(setup.mesh.local_devices[0])
 
 
 def _smaller_steps(
@@ -221,8 +235,7 @@ def _finer(setup: run_setup.Setup) -> list[int]:
 def _remat(setup: run_setup.Setup) -> list[str]:
     if setup.run.train.remat != 'none':
         return []
-    on_cpu = setup.mesh.devices.flat[0].platform == 'cpu'
-    unrolled = on_cpu and not setup.run.model.scan_layers
+    unrolled = setup.platform == 'cpu' and not setup.run.model.scan_layers
     scan = ' --config.model.scan_layers=true' if unrolled else ''
     return [f'train.remat=block{scan}']
 
@@ -230,11 +243,12 @@ def _remat(setup: run_setup.Setup) -> list[str]:
 def _more_sharded(
     setup: run_setup.Setup, state: int, temporary_bytes: int
 ) -> list[tuple[str, float]]:
-    """The state cut over all devices of the mesh's data axis, if it is not yet."""
-    data, fsdp = setup.mesh.shape['data'], setup.mesh.shape['fsdp']
+    """The state cut over all devices of a slice's data axis, if it is not yet."""
+    data = setup.mesh.shape['data'] // mesh_lib.num_slices(setup.mesh)
     if data == 1:
         return []
-    return [(f'mesh.fsdp={data * fsdp}', state / data + temporary_bytes)]
+    fsdp = data * setup.mesh.shape['fsdp']
+    return [(f'mesh.fsdp={fsdp}', state / data + temporary_bytes)]
 
 
 def _remedy(options: list[tuple[str, float]], free: int) -> str:

@@ -11,12 +11,13 @@ from jax.sharding import Mesh
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records, row_stream
-from hax_jax.devices import memory, runtime
+from hax_jax.devices import memory, runtime, topology
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import attention, naming
+from hax_jax.model import attention, naming, param_tree
 from hax_jax.runs import disk_room, run_folder
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
+from hax_jax.watch import flops
 
 _MOST_STEPS = 2**31 - 1  # a state counts them in an int32
 
@@ -45,7 +46,7 @@ class Setup:
     """A run before its first step: known without touching a weight.
 
     `begin` is what the run has trained before this call, `num_steps` the steps of the
-    whole run.
+    whole run. `described` are the devices of a run that is only planned.
     """
 
     run: schema.Config
@@ -55,6 +56,26 @@ class Setup:
     blueprint: ts.Blueprint
     num_steps: int
     begin: Progress
+    described: topology.Topology | None = None
+
+    @property
+    def platform(self) -> str:
+        return self.mesh.devices.flat[0].platform
+
+    @property
+    def free_memory(self) -> int | None:
+        """Bytes that are free on a device; None where that is not known."""
+        return _free(self.mesh, self.described)
+
+    @property
+    def flops_per_token(self) -> float:
+        trained, frozen = (
+            {name: tuple(leaf.shape) for name, leaf in param_tree.named(tree).items()}
+            for tree in (self.blueprint.state.params, self.blueprint.state.frozen)
+        )
+        return flops.flops_per_token(
+            trained, frozen, n_embd=self.run.model.n_embd, seq_len=self.run.data.seq_len
+        )
 
     @property
     def microbatch_size(self) -> int:
@@ -91,11 +112,16 @@ class Setup:
 
 
 def prepare(
-    run: schema.Config, cache: records.PackedCache, *, begin: Progress | None = None
+    run: schema.Config,
+    cache: records.PackedCache,
+    *,
+    begin: Progress | None = None,
+    described: topology.Topology | None = None,
 ) -> Setup:
     """Checks a config (sizes resolved) against the cache and the devices.
 
-    A run that goes on has trained `begin` already.
+    A run that goes on has trained `begin` already. With `described` devices none of
+    this machine is asked for.
 
     Raises:
       InputError: the run can't be trained, said before anything slow starts.
@@ -105,17 +131,19 @@ def prepare(
             f'data.seq_len={run.data.seq_len}, but {cache.path} has rows of '
             f'{cache.seq_len}; pack the dataset again.'
         )
-    mesh = mesh_lib.make_mesh(run.mesh)
-    _check_remat(run, mesh)
-    _check_parameters(run, mesh)
+    mesh = mesh_lib.make_mesh(run.mesh, described and described.devices)
+    platform = mesh.devices.flat[0].platform
+    _check_remat(run, platform)
+    _check_parameters(run, mesh, _free(mesh, described))
     begin = begin or Progress()
     num_steps = _num_steps(run, cache, begin)
-    dtype = run_folder.compute_dtype(run)
+    dtype = run_folder.compute_dtype(run, platform=platform)
     implementation = attention.resolve(
         run.model.attention,
         seq_len=run.data.seq_len,
         attn_pdrop=run.model.attn_pdrop,
         compute_dtype=dtype,
+        platform=platform,
     )
     blueprint = ts.make_blueprint(
         dataclasses.replace(run.model, attention=implementation),
@@ -128,7 +156,7 @@ def prepare(
         lr_multipliers=run.optimizer.lr_multipliers,
     )
     schedule = optimizer.schedule(run.optimizer, num_steps=num_steps)
-    setup = Setup(run, cache, mesh, schedule, blueprint, num_steps, begin)
+    setup = Setup(run, cache, mesh, schedule, blueprint, num_steps, begin, described)
     mesh_lib.check_batch_size(
         mesh, setup.microbatch_size, field='train.batch_size / train.grad_accum_steps'
     )
@@ -139,15 +167,18 @@ def beginning_at(setup: Setup, begin: Progress) -> Setup:
     """`setup`, made again if it is of a run that has trained another part."""
     if begin == setup.begin:
         return setup
-    return prepare(setup.run, setup.cache, begin=begin)
+    return prepare(setup.run, setup.cache, begin=begin, described=setup.described)
 
 
-def _check_parameters(run: schema.Config, mesh: Mesh) -> None:
+def _free(mesh: Mesh, described: topology.Topology | None) -> int | None:
+    return described.memory_bytes if described else memory.free(mesh.local_devices[0])
+
+
+def _check_parameters(run: schema.Config, mesh: Mesh, free: int | None) -> None:
     """Raises InputError if the parameters alone do not fit: in a second, by their size.
 
     Making the blueprint of a model of hundreds of blocks takes minutes.
     """
-    free = memory.free(mesh.local_devices[0])
     count = sum(map(math.prod, naming.parameter_shapes(run.model).values()))
     needed = count * (2 if run.train.param_dtype == 'bfloat16' else 4)
     needed //= mesh.shape['fsdp'] * mesh.shape['tensor']
@@ -160,8 +191,8 @@ def _check_parameters(run: schema.Config, mesh: Mesh) -> None:
         )
 
 
-def _check_remat(run: schema.Config, mesh: Mesh) -> None:
-    on_cpu = mesh.devices.flat[0].platform == 'cpu'
+def _check_remat(run: schema.Config, platform: str) -> None:
+    on_cpu = platform == 'cpu'
     if on_cpu and run.train.remat != 'none' and not run.model.scan_layers:
         raise errors.InputError(
             f'train.remat={run.train.remat!r} has no effect on a CPU where layers are '

@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax.devices import allocator
+from hax_jax.devices import allocator, xla_log
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.guards import judge
 from hax_jax.model import loss, param_tree
@@ -143,8 +143,19 @@ def gradients_function(
 
 
 def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
-    """The train step compiled for such a state and batch, before it takes memory."""
-    ready = step.lower(state, batch).compile()
+    """The train step compiled for such a state and batch, before it takes memory.
+
+    Process 0 prints what XLA says of shardings that cost more than the mesh needs.
+    """
+    lowered, mesh = step.lower(state, batch), state.step.sharding.mesh
+    if mesh.size == 1:
+        ready = lowered.compile()
+    else:
+        with xla_log.rematerialized() as arrays:
+            ready = lowered.compile()
+        told = xla_log.advice(arrays, num_slices=mesh_lib.num_slices(mesh))
+        if told and jax.process_index() == 0:
+            print(told, flush=True)
     allocator.give_back()
     return ready
 

@@ -119,6 +119,27 @@ def test_a_dry_run_prints_the_plan_and_makes_no_run(
     assert not (tmp_path / 'never').exists()
 
 
+def test_a_run_for_other_machines_is_planned_with_its_price_and_joins_none(
+    folder: pathlib.Path,
+) -> None:
+    others = {'JAX_COORDINATOR_ADDRESS': '127.0.0.1:9', 'JAX_NUM_PROCESSES': '2'}
+    done = programs.run(
+        '-m',
+        *command(folder),
+        '--dry_run',
+        '--topology=h100x8',
+        '--price_per_hour=12.5',
+        '--config.train.batch_size=8',
+        **{**others, 'JAX_PROCESS_ID': '1'},
+    )
+    assert done.returncode == 0, done.stderr
+    assert 'devices       8 gpu devices, mesh 8x1x1 (data, fsdp, tensor), b' in (
+        done.stdout
+    )
+    assert "can't be compiled here: its memory and collectives are esti" in done.stdout
+    assert ' of 6 steps at 12.5 an hour (an estimate by formula: ' in done.stdout
+
+
 def test_quick_cuts_the_run_to_ten_steps(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -157,6 +178,7 @@ def test_every_wrong_override_is_named_at_once(
         (['--config.tokenizer.path=/nowhere/at/all'], '/nowhere/at/all'),
         (['--config.model.vocab_size=300'], 'model.vocab_size=300'),
         (['--allow_change=train.batchsize'], 'did you mean train.batch_size'),
+        (['--topology=h100x8'], '--topology=h100x8 belongs to a plan; add --dry_run'),
     ],
 )
 def test_bad_input_gives_one_error_that_names_it(

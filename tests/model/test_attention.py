@@ -339,6 +339,9 @@ def test_auto_takes_the_fused_kernel_where_it_can_do_what_is_asked(
     }
     assert attention.resolve('auto', **asked) == expected
     assert attention.resolve(expected, **asked) == expected
+    # Of described devices, whatever this process has.
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'none')
+    assert attention.resolve('auto', **asked, platform=backend) == expected
 
 
 @pytest.mark.parametrize('name', HERE)

@@ -18,8 +18,9 @@ from hax_jax.config import schema
 from hax_jax.data import records, row_stream
 from hax_jax.devices import mesh
 from hax_jax.model import param_tree
+from hax_jax.planning import planner
 from hax_jax.runs import run_folder
-from hax_jax.training import between_steps, planner, run_setup, starting, train_loop
+from hax_jax.training import between_steps, run_setup, starting, train_loop
 from hax_jax.training import train_state as ts
 
 ROOT = pathlib.Path(__file__).parents[2]

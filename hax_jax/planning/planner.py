@@ -2,15 +2,16 @@
 
 import dataclasses
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
-from hax_jax.data import records
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import param_tree
 from hax_jax.runs import disk_room
-from hax_jax.training import capacity, optimizer, run_setup, train_loop
+from hax_jax.training import capacity, optimizer, run_setup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,29 +117,8 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
     )
 
 
-def temporary_bytes(setup: run_setup.Setup) -> int:
-    """The bytes that the compiled train step needs on a device beside its state.
-
-    Those of a recheck, which holds gradients twice, are added, at most.
-    Compiles the step, which takes as long as it does when the run begins.
-    """
-    shape = (setup.run.train.batch_size, setup.run.data.seq_len)
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            shape, 'float32' if name == 'loss_weights' else 'int32'
-        )
-        for name in records.FEATURES
-    }
-    with jax.set_mesh(setup.mesh):
-        step = train_loop.step_function(setup).lower(setup.blueprint.state, batch)
-        needed = step.compile().memory_analysis().temp_size_in_bytes
-    if setup.run.train.recheck_every_steps:
-        needed += train_loop.recheck_of(setup).bytes_on_a_device
-    return needed
-
-
-def render(plan: Plan) -> str:
-    """The plan as a table for people."""
+def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
+    """The plan as a table for people, then the lines of `more`."""
     shape = 'x'.join(str(size) for size in plan.mesh.values())
     axes = ', '.join(plan.mesh)
     devices = f'{plan.num_devices} {plan.platform} device' + 's' * (
@@ -178,9 +158,24 @@ def render(plan: Plan) -> str:
             f'{disk_room.size(plan.disk_bytes)} on disk',
         ),
         ('memory', _memory(plan)),
-        *(('not split', line) for line in plan.undivided),
+        *_undivided_lines(plan),
+        *more,
     ]
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
+
+
+def _undivided_lines(plan: Plan) -> list[tuple[str, str]]:
+    """The parameters that a mesh axis can't split, and the cure for a vocabulary."""
+    lines = [('not split', line) for line in plan.undivided]
+    tensor = plan.mesh['tensor']
+    of_vocab = re.compile(rf'(wte|lm_head)\..* by tensor={tensor}$')
+    if any(map(of_vocab.match, plan.undivided)):
+        cure = f'--config.model.pad_vocab_to_multiple_of={math.lcm(128, tensor)}'
+        text = f'give {cure}, and tensor={tensor} splits the table; exports drop it'
+        if plan.steps_done:
+            text = f'only a new run can split its table, with {cure}'
+        lines.append(('', text))
+    return lines
 
 
 def _progress_lines(plan: Plan) -> list[tuple[str, str]]:

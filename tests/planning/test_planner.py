@@ -9,8 +9,9 @@ from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import records
 from hax_jax.devices import memory
+from hax_jax.planning import planner, step_plan
 from hax_jax.runs import disk_room
-from hax_jax.training import capacity, planner, run_setup
+from hax_jax.training import capacity, run_setup
 
 ROOT = pathlib.Path(__file__).parents[2]
 # 2 layers of width 32, 4 heads, 64 places, 64 ids. Parameters by hand:
@@ -51,6 +52,10 @@ def make_cache(seq_len: int) -> records.PackedCache:
 def make_plan(**sections: dict[str, object]) -> planner.Plan:
     run = make_run(**sections)
     return planner.make_plan(run_setup.prepare(run, make_cache(run.data.seq_len)))
+
+
+def temporary_bytes(setup: run_setup.Setup) -> int:
+    return step_plan.temporary_bytes(setup, step_plan.compiled_step(setup))
 
 
 def test_parameters_are_counted_by_hand() -> None:
@@ -108,7 +113,7 @@ def test_a_steps_memory_is_the_compilers_own_figure() -> None:
         changed = dataclasses.replace(
             run, train=dataclasses.replace(run.train, **train)
         )
-        return planner.temporary_bytes(run_setup.prepare(changed, make_cache(64)))
+        return temporary_bytes(run_setup.prepare(changed, make_cache(64)))
 
     setup = run_setup.prepare(run, make_cache(64))
     asked = temporary()
@@ -282,7 +287,7 @@ def test_the_accumulation_that_a_refusal_names_fits_when_it_is_typed(
     small = {'n_layer': 1}
     wide = make_run(model=small, train={'batch_size': 32})
     setup = run_setup.prepare(wide, make_cache(32))
-    needed, state = planner.temporary_bytes(setup), capacity.state_bytes(setup)
+    needed, state = temporary_bytes(setup), capacity.state_bytes(setup)
     free = state + needed // 2
     monkeypatch.setattr(memory, 'free', lambda _: free)
     with pytest.raises(errors.InputError) as caught:
@@ -292,7 +297,7 @@ def test_the_accumulation_that_a_refusal_names_fits_when_it_is_typed(
     accumulated = {'batch_size': 32, 'grad_accum_steps': int(named[1])}
     finer = make_run(model=small, train=accumulated)
     setup = run_setup.prepare(finer, make_cache(32))
-    capacity.check_step(setup, planner.temporary_bytes(setup), has_state=False)
+    capacity.check_step(setup, temporary_bytes(setup), has_state=False)
     # With the state on the device already, its bytes are not asked for twice.
     monkeypatch.setattr(memory, 'free', lambda _: needed)
     capacity.check_step(setup, needed, has_state=True)

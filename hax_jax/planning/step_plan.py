@@ -1,0 +1,237 @@
+"""What a run's train step needs, by its compiler or by formula, in words."""
+
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+
+from hax_jax.data import records
+from hax_jax.devices import collectives, compiled, peaks, xla_log
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.model import loss, param_tree
+from hax_jax.planning import estimate, planner
+from hax_jax.program import failures
+from hax_jax.runs import disk_room
+from hax_jax.training import capacity, run_setup, train_loop
+
+
+def dry_run(
+    setup: run_setup.Setup, workdir: pathlib.Path | None, *, price: float | None
+) -> None:
+    """Prints the plan with a compiled or an estimated step, and what the run costs.
+
+    `price` is of an hour of all devices; None prints no cost. The plan is printed
+    whatever goes wrong.
+
+    Raises:
+      InputError: the run does not fit its devices, or the disk of `workdir`.
+    """
+    needed, more = None, []
+    try:
+        capacity.check_state(setup)
+        step = None
+        if setup.described is None or setup.described.compiles:
+            step = compiled_step(setup)
+            needed = temporary_bytes(setup, step)
+        else:
+            needed = estimate.temporary_bytes(estimated_step(setup))
+        more = step_lines(setup, step)
+    finally:
+        plan = planner.make_plan(setup, temporary_bytes=needed)
+        if price is not None:
+            more.append(cost_line(setup, plan, price, workdir))
+        print(planner.render(plan, more), flush=True)
+    capacity.check_step(setup, needed, has_state=False)
+    if workdir:
+        capacity.check_disk(setup, workdir)
+
+
+def compiled_step(setup: run_setup.Setup) -> compiled.Compiled:
+    """What the run's train step needs, by its compiler.
+
+    Compiling takes as long as it does when the run begins. Nothing runs, and no array
+    is made.
+
+    Raises:
+      InputError: the compiler of described devices says that it does not fit them.
+    """
+    shape = (setup.run.train.batch_size, setup.run.data.seq_len)
+    batch = {
+        name: jax.ShapeDtypeStruct(
+            shape, 'float32' if name == 'loss_weights' else 'int32'
+        )
+        for name in records.FEATURES
+    }
+    with jax.set_mesh(setup.mesh):
+        step = train_loop.step_function(setup).lower(setup.blueprint.state, batch)
+        try:
+            return compiled.measured(
+                step, num_devices=setup.mesh.size, quiet=setup.described is not None
+            )
+        except jax.errors.JaxRuntimeError as error:
+            if setup.described is None or not failures.out_of_memory(error):
+                raise
+            raise capacity.over_memory(setup, str(error)) from error
+
+
+def temporary_bytes(setup: run_setup.Setup, step: compiled.Compiled) -> int:
+    """The bytes that the compiled train step needs on a device beside its state.
+
+    Those of a recheck, which holds gradients twice, are added, at most.
+    """
+    needed = step.temporary_bytes
+    if setup.run.train.recheck_every_steps:
+        needed += train_loop.recheck_of(setup).bytes_on_a_device
+    return needed
+
+
+def estimated_step(setup: run_setup.Setup) -> estimate.Step:
+    """The sizes of the run's train step, for the formulas of `estimate`."""
+    run, mesh, state = setup.run, setup.mesh, setup.blueprint.state
+    moving, _ = setup.blueprint.split_held(state.params)
+    trained = param_tree.named(moving)
+    parameters = [
+        estimate.Parameter(
+            math.prod(leaf.shape),
+            leaf.dtype.itemsize,
+            name in trained,
+            tuple(axis for axis in leaf.sharding.spec if axis),
+            name.startswith('h.'),
+        )
+        for tree in (state.params, state.frozen)
+        for name, leaf in param_tree.named(tree).items()
+    ]
+    model = setup.blueprint.model
+    return estimate.Step(
+        model=model.config,
+        parameters=tuple(parameters),
+        mesh=dict(mesh.shape),
+        seq_len=run.data.seq_len,
+        rows=setup.microbatch_size // mesh_lib.num_batch_shards(mesh),
+        num_microbatches=run.train.grad_accum_steps,
+        compute_bytes=jnp.dtype(model.compute_dtype).itemsize,
+        attention=model.config.attention,
+        remat=run.train.remat,
+        loss_chunk=loss.CHUNK,
+    )
+
+
+def step_lines(
+    setup: run_setup.Setup, step: compiled.Compiled | None
+) -> list[tuple[str, str]]:
+    """Lines for `render`: where a step's figures are from, its fit, its collectives.
+
+    `step` None is a step that can't be compiled here.
+    """
+    size, described = disk_room.size, setup.described
+    sizes = estimated_step(setup)
+    needed = estimate.needed_traffic(sizes)
+    lines = []
+    if step is None:
+        temporary = estimate.temporary_bytes(sizes)
+        total = capacity.state_bytes(setup) + temporary
+        lines.append(
+            (
+                'by formula',
+                f"a step for {described.name} can't be compiled here: its memory and "
+                'collectives are estimates (memory: within 15% of five plans that TPU '
+                'compilers made)',
+            )
+        )
+        traffic = needed
+    else:
+        total, traffic = step.peak_bytes, step.traffic.by_kind
+        lines.append(
+            (
+                'compiled',
+                f'in {step.seconds:.1f} s; arguments {size(step.argument_bytes)}, '
+                f'outputs {size(step.output_bytes)} (in the same place '
+                f'{size(step.shared_bytes)}), temporary {size(step.temporary_bytes)}, '
+                f'program {size(step.program_bytes)}: {size(total)} a device at most',
+            )
+        )
+    if described:
+        fits = 'fits' if total <= described.memory_bytes else 'DOES NOT FIT'
+        lines.append(
+            (
+                'fit',
+                f'{fits}: {size(total)} of the {size(described.memory_bytes)} that a '
+                f'program has on {described.device_kind} ({described.share})',
+            )
+        )
+    if setup.mesh.size > 1:
+        lines += _traffic_lines(traffic, needed, step)
+    if step and step.rematerialized:
+        slices = mesh_lib.num_slices(setup.mesh)
+        told = xla_log.advice(step.rematerialized, num_slices=slices)
+        lines.append(('resharding', told))
+    return lines
+
+
+def _traffic_lines(
+    traffic: dict[str, collectives.Traffic],
+    needed: dict[str, collectives.Traffic],
+    step: compiled.Compiled | None,
+) -> list[tuple[str, str]]:
+    size = disk_room.size
+    lines = [
+        (
+            'collectives' * (i == 0),
+            f'{kind} of {size(each.bytes)} in {each.count:,} a step',
+        )
+        for i, (kind, each) in enumerate(traffic.items())
+    ]
+    least = sum(each.sent for each in needed.values())
+    sent = sum(each.sent for each in traffic.values())
+    text = f'a device sends {size(sent)} a step'
+    if step:
+        text += f'; by formula the mesh needs {size(least)}'
+        if step.traffic.unknown_loops:
+            text += (
+                f' ({step.traffic.unknown_loops} loops of unknown length are counted '
+                'once)'
+            )
+    return [*lines, ('', text)]
+
+
+def cost_line(
+    setup: run_setup.Setup,
+    plan: planner.Plan,
+    price: float,
+    workdir: pathlib.Path | None,
+) -> tuple[str, str]:
+    """A line for `render`: hours and price of the steps left.
+
+    `price` is of an hour of all devices. The rate is the run's own, where `workdir` has
+    one and the devices are not described; else it is estimated.
+    """
+    left = max(plan.num_steps - plan.steps_done, 0)
+    described = setup.described
+    rate = estimate.measured_rate(workdir) if workdir and not described else None
+    if rate:
+        seconds = left * plan.tokens_per_step / rate
+        source = f'by the {rate:,.0f} tokens/s that this run measured'
+    else:
+        kind = setup.mesh.devices.flat[0].device_kind
+        peak = described.peak_flops if described else peaks.peak_of_all_devices()
+        if not peak:
+            return (
+                'cost',
+                f'not known: the peak FLOP/s of {kind} is not, and no step of the run '
+                'was measured; give --topology, or the --workdir of a run',
+            )
+        flops_per_token = setup.flops_per_token
+        each = estimate.seconds_a_step(flops_per_token, plan.positions_per_step, peak)
+        seconds = left * each
+        source = (
+            f'an estimate by formula: {flops_per_token * plan.positions_per_step:.3g} '
+            f'FLOPs a step at an assumed MFU of {estimate.MFU:.0%} of '
+            f'{peak / 1e12:,.0f} TFLOP/s'
+        )
+    hours = seconds / 3600
+    return (
+        'cost',
+        f'about {hours * price:,.2f} for {hours:,.2f} h of {left:,} steps at {price:g} '
+        f'an hour ({source}; without starting, evaluating and saving)',
+    )

@@ -1,0 +1,44 @@
+"""What test_tpu_plans.py runs: `--dry_run --topology` of a model on made-up rows.
+
+python tests/planning/tpu_child.py TOPOLOGY DATAxFSDPxTENSOR 124m|xl_lora ROWS
+"""
+
+import sys
+
+import test_planner
+
+from hax_jax.devices import mesh as mesh_lib
+from hax_jax.devices import runtime, topology
+from hax_jax.planning import step_plan
+from hax_jax.training import run_setup
+
+MODELS = {
+    '124m': {
+        'model': {'n_layer': 12, 'n_head': 12, 'n_embd': 768},
+        'lora': {},
+        'train': {},
+    },
+    'xl_lora': {
+        'model': {'n_layer': 48, 'n_head': 25, 'n_embd': 1600, 'scan_layers': True},
+        'lora': {'rank': 16},
+        'train': {'remat': 'block'},
+    },
+}
+
+if __name__ == '__main__':
+    name, mesh, model, rows = sys.argv[1:]
+    described = topology.find(name)
+    runtime.start(alone=True)
+    sections = MODELS[model]
+    sizes = {'n_positions': 1024, 'vocab_size': 50257, 'attention': 'auto'}
+    sizes['pad_vocab_to_multiple_of'] = 128
+    run = test_planner.make_run(
+        model={**sizes, **sections['model']},
+        data={'seq_len': 1024},
+        lora=sections['lora'],
+        train={'batch_size': int(rows), 'compute_dtype': 'auto', **sections['train']},
+        mesh=dict(zip(mesh_lib.AXES, map(int, mesh.split('x')), strict=True)),
+    )
+    cache = test_planner.make_cache(1024)
+    setup = run_setup.prepare(run, cache, described=described)
+    step_plan.dry_run(setup, None, price=10.0)
