@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jax.sharding import Mesh
 
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.data import text
 from hax_jax.devices import first_process
 from hax_jax.runs import restore, run_folder
@@ -53,9 +53,9 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
             )
             continue
         try:
-            run_folder.read_run(pathlib.Path(path))
+            run_folder.read_run(places.path(path))
             at = restore.find_step(
-                pathlib.Path(path), own_step if step is None else step
+                places.path(path), own_step if step is None else step
             )
         except errors.InputError as error:
             problems.append(str(error))
@@ -89,11 +89,11 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
 def _split(given: str) -> tuple[str, int | None]:
     """'runs/a@200' -> ('runs/a', 200), unless a folder has that whole name."""
     match = re.fullmatch(r'(.+)@(\d+)', given)
-    if match is None or pathlib.Path(given).exists():
+    if match is None or places.path(given).exists():
         return given, None
     return match[1], int(match[2])
 
 
 def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:
     """One key for all spellings of a folder's path."""
-    return pathlib.Path(chosen.workdir).resolve(), chosen.step
+    return places.path(chosen.workdir).resolve(), chosen.step

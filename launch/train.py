@@ -14,13 +14,12 @@ prints the commands that go on. --replay=STEP shows what each pair of a step doe
 """
 
 import dataclasses
-import pathlib
 import sys
 
 from absl import flags
 
 from data_pipeline import pack
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.devices import runtime
@@ -66,6 +65,8 @@ def main() -> int:
         raise errors.InputError(
             '--replay only looks at the run; leave out --restart and --dry_run.'
         )
+    workdir = places.path(_WORKDIR.value)
+    places.check(workdir)
     run = shared_flags.CONFIG.value()
     if _QUICK.value:
         run = _quick(run)
@@ -76,7 +77,6 @@ def main() -> int:
     run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
-    workdir = pathlib.Path(_WORKDIR.value)
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin)
