@@ -29,7 +29,7 @@ def folder(path: files.AnyPath, *, only: tuple[str, ...] = ()) -> pathlib.Path:
       PlaceError: the store fails.
     """
     if not places.is_remote(path):
-        return pathlib.Path(path)
+        return places.path(path)
     return _copy(os.fspath(path), only)
 
 
