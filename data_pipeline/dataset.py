@@ -23,7 +23,7 @@ from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import chat_files, dropped_file, manifest_facts, report_facts
-from hax_jax import digests, errors, files, sha256sums
+from hax_jax import digests, errors, files, local_copy, sha256sums
 from hax_jax.data import records, text
 from hax_jax.program import progress
 
@@ -141,7 +141,7 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
       InputError: there is no dataset at `path`, its manifest is damaged, or another
         version made it.
     """
-    path = pathlib.Path(path)
+    path = local_copy.folder(path)
     try:
         manifest = files.read_json_object(path / MANIFEST)
         if digests.SEAL in manifest and not digests.is_sealed(manifest):
@@ -182,7 +182,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
         raise errors.InputError(
             f'{split!r} is not a split; use one of {records.SPLITS}.'
         )
-    path = pathlib.Path(path)
+    path = local_copy.folder(path)
     expected = read_manifest(path)['splits'][split]
     nothing = hashlib.sha256().hexdigest()
     if not expected['pairs'] and expected['sha256'] == nothing:

@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from data_pipeline import dataset
-from hax_jax import errors, files, sha256sums
+from hax_jax import errors, files, local_copy, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 
@@ -36,7 +36,7 @@ def load_tokenizer(
         'model_type': settings.model_type,
     }
     key = records.sha256(made_from)[:16]
-    folder = pathlib.Path(data.path) / 'tokenizers' / key
+    folder = local_copy.folder(data.path) / 'tokenizers' / key
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not (folder / text.SENTENCEPIECE_FILE).is_file():
             if folder.exists():
@@ -96,7 +96,7 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
         'question_weight': data.question_weight,
         'long_answers': data.long_answers,
     }
-    folder = pathlib.Path(data.path) / 'packed' / records.sha256(what)[:16]
+    folder = local_copy.folder(data.path) / 'packed' / records.sha256(what)[:16]
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
             _write(folder, data, tokenizer, what)

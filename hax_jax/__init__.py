@@ -38,19 +38,19 @@ def train(
       FloatingPointError: a step was bad, or training has diverged
         (`guards.stops.StoppedError`); what is saved is good.
     """
-    import pathlib
-
+    from hax_jax import local_copy, places
     from hax_jax.data import records, text
     from hax_jax.devices import runtime
     from hax_jax.runs import run_folder
     from hax_jax.training import run_setup, starting, train_loop
 
     runtime.start()
-    cache = records.open_cache(pathlib.Path(packed))
+    cache = records.open_cache(local_copy.folder(packed))
     cache.verify()
     resolved, _ = run_folder.resolve(run)
     tokenizer = text.of_cache(cache)
-    folder = pathlib.Path(workdir)
+    folder = places.path(workdir)
+    places.check(folder)
     setup = run_setup.prepare(
         run_folder.with_vocab(resolved, tokenizer),
         cache,

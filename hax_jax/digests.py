@@ -12,13 +12,19 @@ import os
 import pathlib
 from typing import Any
 
-from hax_jax import errors, files
+from hax_jax import errors, files, places
 
 SEAL = 'digest'  # the field of a sealed object that holds its own digest
 
 
 def of_file(path: files.AnyPath) -> str:
     """The hex SHA-256 of a file's bytes, as `sha256sum` prints it."""
+    path = places.path(path)
+    if places.is_remote(path):
+        digest = hashlib.sha256()
+        for part in path.chunks():
+            digest.update(part)
+        return digest.hexdigest()
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
@@ -40,7 +46,7 @@ def of_folder(
         return dict(
             zip(
                 names,
-                pool.map(of_file, (pathlib.Path(folder, name) for name in names)),
+                pool.map(of_file, (places.path(folder) / name for name in names)),
                 strict=True,
             )
         )
@@ -93,6 +99,8 @@ def _of_object(value: dict[str, Any]) -> str:
 
 def _names(folder: files.AnyPath) -> list[str]:
     """The paths of all files below a folder, relative to it, with slashes, sorted."""
+    if places.is_remote(folder):
+        return sorted(places.path(folder).objects())
     return sorted(
         pathlib.Path(at, name).relative_to(folder).as_posix()
         for at, _, names in os.walk(folder, followlinks=True)

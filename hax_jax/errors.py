@@ -1,4 +1,4 @@
-"""InputError, for what the user gave; MismatchError, for what we wrote."""
+"""InputError, for what the user gave; the errors of places, locks and of ours."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,19 @@ class InputError(ValueError):
 
 class MismatchError(Exception):
     """A written file differs from its source: a defect of ours, not a user's error."""
+
+
+class LockedError(Exception):
+    """Another process holds the lock; the text says which, where that is known."""
+
+
+class PlaceError(Exception):
+    """A place that is no local disk fails or refuses: one line, without a traceback.
+
+    Programs exit with 75 if it is `passing`, so that the same command may go well when
+    it is given again, else with 2.
+    """
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing

@@ -1,19 +1,27 @@
-"""Files and folders written whole or not at all, by a temporary name; file locks."""
+"""Files and folders written whole or not at all, by a temporary name; file locks.
+
+At gs:// an object is written whole by the store, and a lock is `store/lease.py`.
+"""
 
 import contextlib
 import errno
 import fcntl
+import io
 import itertools
 import json
 import os
 import pathlib
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-AnyPath = str | os.PathLike[str]
+from hax_jax import errors, places
+
+AnyPath = places.AnyPath
+LockedError = errors.LockedError
 
 
 def write_text(path: AnyPath, text: str) -> None:
@@ -65,7 +73,7 @@ def read_json_object(path: AnyPath) -> dict[str, Any]:
       OSError: the file can't be read.
       ValueError: it is not JSON, or its value is not an object.
     """
-    value = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+    value = json.loads(places.path(path).read_text(encoding='utf-8'))
     if not isinstance(value, dict):
         raise ValueError(f'a {type(value).__name__}, not an object')
     return value
@@ -75,14 +83,24 @@ def read_json_object(path: AnyPath) -> dict[str, Any]:
 def new_folder(path: AnyPath, *, replace: bool = False) -> Iterator[pathlib.Path]:
     """Yields a folder to fill, which becomes `path` when the block ends.
 
-    If the block raises, the folder is removed and `path` does not change.
+    If the block raises, the folder is removed and `path` does not change. At gs:// the
+    objects go up one by one when the block ends: something written after them has to
+    vouch for them.
 
     Raises:
       FileExistsError: `path` exists and `replace` is false.
     """
-    path = pathlib.Path(path)
+    path = places.path(path)
     if path.exists() and not replace:
         raise FileExistsError(f'{path} exists already.')
+    if places.is_remote(path):
+        with tempfile.TemporaryDirectory() as made:
+            folder = pathlib.Path(made)
+            yield folder
+            path.delete_tree()
+            for file in sorted(p for p in folder.rglob('*') if p.is_file()):
+                (path / file.relative_to(folder)).write_bytes(file.read_bytes())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.mkdir()
@@ -104,14 +122,21 @@ def new_folder(path: AnyPath, *, replace: bool = False) -> Iterator[pathlib.Path
 
 
 def rename(path: AnyPath, to: AnyPath) -> None:
-    """Renames a file or folder within one folder; a crash does not undo it."""
-    pathlib.Path(path).rename(to)
-    _fsync_folder(pathlib.Path(to).parent)
+    """Renames a file or folder within one folder; a crash does not undo it.
+
+    At gs:// everything is copied, then deleted; a kill leaves both, or one.
+    """
+    path, to = places.path(path), places.path(to)
+    if places.is_remote(path):
+        path.move_to(to)
+        return
+    path.rename(to)
+    _fsync_folder(to.parent)
 
 
 def aside(path: AnyPath, folder: AnyPath) -> pathlib.Path:
     """Moves a file or folder into `folder`, under its name or 'name-2', 'name-3'..."""
-    path, folder = pathlib.Path(path), pathlib.Path(folder)
+    path, folder = places.path(path), places.path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = (f'{path.name}-{n}' if n > 1 else path.name for n in itertools.count(1))
     target = next(folder / name for name in names if not (folder / name).exists())
@@ -138,10 +163,6 @@ def named(path: AnyPath) -> Iterator[None]:
         raise OSError(code, os.strerror(code), os.fspath(path)) from error
 
 
-class LockedError(Exception):
-    """Another process holds the lock."""
-
-
 @contextlib.contextmanager
 def locked(path: AnyPath, *, wait: bool) -> Iterator[None]:
     """Holds the lock of the file at `path`, against other processes.
@@ -149,7 +170,11 @@ def locked(path: AnyPath, *, wait: bool) -> Iterator[None]:
     The end of a process frees it. Raises LockedError if another process holds the lock
     and `wait` is false.
     """
-    path = pathlib.Path(path)
+    path = places.path(path)
+    if places.is_remote(path):
+        with places.locked(path):
+            yield
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, 'w') as file:
         try:
@@ -189,7 +214,12 @@ def work_folder(path: AnyPath) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def _replacing(path: AnyPath) -> Iterator[TextIO]:
     """Yields a text file to write, which becomes `path` unless the block raises."""
-    path = pathlib.Path(path)
+    path = places.path(path)
+    if places.is_remote(path):
+        text = io.StringIO(newline='')
+        yield text
+        path.write_text(text.getvalue())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:

@@ -5,7 +5,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from hax_jax import errors
+from hax_jax import errors, local_copy
 
 _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
 
@@ -22,7 +22,7 @@ def local_folder(
     Raises:
       InputError: there is no folder and no download; names the config's `field`.
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = local_copy.folder(path).expanduser()
     if folder.is_dir():
         return folder
     if folder.is_file():

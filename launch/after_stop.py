@@ -4,6 +4,7 @@ import pathlib
 import shlex
 from collections.abc import Sequence
 
+from hax_jax import places
 from hax_jax.config import schema
 from hax_jax.guards import stops
 
@@ -27,7 +28,8 @@ def advice(
         words = f'Go on with a lower learning rate:\n  {_command(lower)}'
         if error.is_on_disk and error.saved is not None:
             step = f'{workdir}/checkpoints/{error.step}'
-            aside = shlex.join(['mv', step, f'{workdir}/damaged-{error.step}'])
+            move = ['gcloud', 'storage', 'mv'] if places.is_remote(workdir) else ['mv']
+            aside = shlex.join([*move, step, f'{workdir}/damaged-{error.step}'])
             words = f'Take that step out of the run:\n  {aside}\n{words}'
         return words
     lines = []

@@ -26,7 +26,7 @@ from typing import Any
 import jax
 from absl import flags
 
-from hax_jax import errors, files
+from hax_jax import errors, files, places
 from hax_jax.program import entry, output_file, progress
 from hax_jax.runs import checkpoint, compact, restore, run_folder, step_facts
 from hax_jax.training import starting
@@ -53,7 +53,7 @@ _OUTPUT = flags.DEFINE_string(
 def main() -> int:
     _check()
     jax.config.update('jax_platforms', 'cpu')  # a run may be using the accelerator
-    workdir = pathlib.Path(_WORKDIR.value)
+    workdir = places.path(_WORKDIR.value)
     if _VERIFY.value:
         return _verify(workdir)
     if _DELETE.value:

@@ -15,7 +15,7 @@ import pathlib
 
 from absl import flags
 
-from hax_jax import errors, files
+from hax_jax import errors, files, places
 from hax_jax.data import records
 from hax_jax.devices import first_process, peers, runtime, same_run
 from hax_jax.evaluation import scoring
@@ -168,7 +168,7 @@ def _candidates() -> list[scoring.Candidate]:
         for path, step in zip(workdirs, chosen, strict=True)
     ]
     candidates = pretrained + runs
-    named = {(pathlib.Path(c.path).resolve(), c.step) for c in candidates}
+    named = {(places.path(c.path).resolve(), c.step) for c in candidates}
     if len(named) < len(candidates):
         raise errors.InputError(
             f'both models are {candidates[0].path}'

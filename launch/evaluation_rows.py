@@ -1,11 +1,10 @@
 """The packed rows that launch.evaluate scores models on: the same pairs for each."""
 
 import dataclasses
-import pathlib
 from collections.abc import Sequence
 
 from data_pipeline import dataset, pack
-from hax_jax import errors
+from hax_jax import errors, local_copy
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.evaluation import evaluate, scoring
@@ -89,7 +88,7 @@ def _own_dataset(owns: list[schema.DataConfig]) -> str:
 
 def groups(path: str, split: str) -> dict[str, str]:
     """Pair id -> group, where the dataset's own files are there."""
-    if not (pathlib.Path(path) / 'tfds').is_dir():
+    if not (local_copy.folder(path) / 'tfds').is_dir():
         print(f'note: {path} has packed rows alone, so each pair is its own group')
         return {}
     try:

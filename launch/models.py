@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jax.sharding import Mesh
 
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.data import text
 from hax_jax.devices import same_run
 from hax_jax.runs import restore, run_folder
@@ -53,9 +53,9 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
             )
             continue
         try:
-            run_folder.read_run(pathlib.Path(path))
+            run_folder.read_run(places.path(path))
             at = restore.find_step(
-                pathlib.Path(path), own_step if step is None else step
+                places.path(path), own_step if step is None else step
             )
         except errors.InputError as error:
             problems.append(str(error))
@@ -75,7 +75,7 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
     Raises:
       InputError: as `restore.load`; or the processes have not the same checkpoint.
     """
-    at = restore.find_step(pathlib.Path(chosen.workdir), chosen.step)
+    at = restore.find_step(places.path(chosen.workdir), chosen.step)
     same_run.compare(at.info.digests or {}, remedy=same_run.SAME_FILES)
     mesh = on if on.size > 1 else None
     loaded = restore.load(chosen.workdir, step=chosen.step, base=base, mesh=mesh)
@@ -89,11 +89,11 @@ def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
 def _split(given: str) -> tuple[str, int | None]:
     """'runs/a@200' -> ('runs/a', 200), unless a folder has that whole name."""
     match = re.fullmatch(r'(.+)@(\d+)', given)
-    if match is None or pathlib.Path(given).exists():
+    if match is None or places.path(given).exists():
         return given, None
     return match[1], int(match[2])
 
 
 def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:
     """One key for all spellings of a folder's path."""
-    return pathlib.Path(chosen.workdir).resolve(), chosen.step
+    return places.path(chosen.workdir).resolve(), chosen.step

@@ -15,13 +15,12 @@ prints the commands that go on. --replay=STEP shows what each pair of a step doe
 
 import dataclasses
 import math
-import pathlib
 import sys
 
 from absl import flags
 
 from data_pipeline import pack
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.config import convert, schema
 from hax_jax.data import records
 from hax_jax.devices import peers, runtime, same_run, topology
@@ -73,6 +72,8 @@ def main() -> int:
         raise errors.InputError(
             '--replay only looks at the run; leave out --restart and --dry_run.'
         )
+    workdir = places.path(_WORKDIR.value)
+    places.check(workdir)
     _check_plan_flags()
     run = shared_flags.CONFIG.value()
     if _QUICK.value:
@@ -87,7 +88,6 @@ def main() -> int:
     run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
-    workdir = pathlib.Path(_WORKDIR.value)
     same_run.compare(
         {'the packed rows': cache.fingerprint},
         remedy='Carry the same data folder to each machine.',
@@ -143,7 +143,7 @@ def _check_same_command(run: schema.Config) -> None:
         remedy='Give each process the same command.',
     )
     if _WORKDIR.value and not _DRY_RUN.value:
-        same_run.check_shared(pathlib.Path(_WORKDIR.value))
+        same_run.check_shared(places.path(_WORKDIR.value))
 
 
 def _check_plan_flags() -> None:

@@ -7,9 +7,12 @@ import pathlib
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
 
+import fake_gcs
 import pytest
 
+from hax_jax import local_copy
 from hax_jax.data import text
 
 # Tests compile the same tiny programs over and over, in child processes too; workers of
@@ -73,3 +76,26 @@ def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
     model = text.train_sentencepiece(texts, vocab_size=320, model_type='bpe')
     (folder / text.SENTENCEPIECE_FILE).write_bytes(model)
     return folder
+
+
+@pytest.fixture(scope='session')
+def _gcs_server() -> Iterator[fake_gcs.Server]:
+    with fake_gcs.Server('bucket') as server:
+        os.environ.update(server.environment)
+        yield server
+
+
+@pytest.fixture
+def gcs(
+    _gcs_server: fake_gcs.Server,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[fake_gcs.Server]:
+    """A store with an empty gs://bucket, and an empty cache folder for its copies."""
+    _gcs_server.objects['bucket'].clear()
+    _gcs_server.requests.clear()
+    local_copy._copy.cache_clear()
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    yield _gcs_server
+    _gcs_server.faults.clear()
+    assert _gcs_server.defects == []

@@ -8,28 +8,32 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 # Folder of hax_jax -> the folders, and the files beside them, that it imports from.
-# None is listed after itself, so no circle is possible; errors, files, digests,
-# sha256sums, hub and json_lines are files.
+# None is listed after itself, so no circle is possible; errors, places, files,
+# local_copy, digests, sha256sums, json_lines and hub are files.
 LIBRARY = {
     'errors': '',
-    'files': '',
-    'digests': 'errors files',
+    'store': 'errors',
+    'places': 'errors store',
+    'files': 'errors places',
+    'local_copy': 'errors store places files',
+    'digests': 'errors places files',
     'sha256sums': 'errors files digests',
-    'json_lines': 'files',
-    'hub': 'errors',
+    'json_lines': 'errors places files',
+    'hub': 'errors local_copy',
     'config': 'errors',
-    'program': 'errors config',
-    'devices': 'errors config program',
-    'data': 'errors files digests sha256sums hub',
+    'program': 'errors places config',
+    'devices': 'errors places config program',
+    'data': 'errors files local_copy digests sha256sums hub',
     'model': 'errors config devices',
     'guards': 'errors json_lines devices data model',
-    'formats': 'errors files sha256sums hub config data model',
+    'formats': 'errors places files sha256sums hub config data model',
     'sampling': 'errors files json_lines config devices data model',
-    'watch': 'errors files json_lines config data model program guards',
-    'runs': 'errors files digests sha256sums config devices data model program formats',
-    'evaluation': 'errors config devices data model runs',
-    'training': 'errors files json_lines config devices data model program guards '
-    'formats sampling watch runs evaluation',
+    'watch': 'errors places files json_lines config data model program guards',
+    'runs': 'errors places files local_copy digests sha256sums config devices data '
+    'model program formats',
+    'evaluation': 'errors places config devices data model runs',
+    'training': 'errors places files json_lines config devices data model program '
+    'guards formats sampling watch runs evaluation',
     'planning': 'json_lines config devices data model program runs training',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '
@@ -50,7 +54,7 @@ PIPELINE = {
     'writing': 'quiet_tfds preparing',
 }
 LIBRARY_FOR_PIPELINE = (
-    'errors files digests sha256sums json_lines hub config program data'
+    'errors files local_copy digests sha256sums json_lines hub config program data'
 )
 API = {'hax_jax': LIBRARY, 'data_pipeline': PIPELINE}
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}

@@ -20,7 +20,7 @@ from typing import Protocol, runtime_checkable
 
 import sentencepiece
 
-from hax_jax import errors, hub, sha256sums
+from hax_jax import errors, hub, local_copy, sha256sums
 from hax_jax.data import records, tokenizer_checks
 
 TEMPLATE_VERSION = 'question-answer-1'
@@ -187,6 +187,7 @@ def load_tokenizer(path: str) -> Tokenizer:
     Raises:
       InputError: nothing at `path` is a tokenizer, or it would lose text.
     """
+    path = local_copy.text(path)
     if pathlib.Path(path).is_file():
         return SentencePieceTokenizer(path)
     folder = hub.local_folder(path, field='tokenizer.path', patterns=_TOKENIZER_FILES)

@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 
+from hax_jax import places
 from hax_jax.devices import peers
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -137,7 +138,8 @@ def check_shared(folder: pathlib.Path) -> None:
     probe = folder / peers.from_first(f'.seen-by-all-{uuid.uuid4().hex[:12]}')
     try:
         if is_first:
-            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            if not places.is_remote(folder):
+                made = [path for path in (folder, *folder.parents) if not path.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             probe.write_text('', encoding='utf-8')
         peers.from_first('written')

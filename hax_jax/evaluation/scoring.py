@@ -1,7 +1,6 @@
 """Loads a run or a pretrained model that is not in training, and evaluates it."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh as mesh_lib
@@ -49,7 +48,7 @@ def of_run(workdir: str, *, step: int | None = None, base: str = '') -> Candidat
     Raises:
       InputError: there is no such run or step, or it knows another prompt template.
     """
-    folder = pathlib.Path(workdir)
+    folder = places.path(workdir)
     identity = run_folder.read_run(folder)
     restore.check_template(folder, identity)
     chosen = restore.find_step(folder, step)
@@ -211,5 +210,5 @@ def _environment(candidate: Candidate, now: dict[str, Any]) -> dict[str, Any]:
     """The environment recorded at the run's step; `now` if none was recorded."""
     if candidate.step is None:
         return now
-    found = restore.find_step(pathlib.Path(candidate.path), candidate.step)
+    found = restore.find_step(places.path(candidate.path), candidate.step)
     return found.info.metadata.get('environment', now)

@@ -2,10 +2,10 @@
 
 import importlib.metadata
 import json
-import pathlib
 import re
 from typing import Any
 
+from hax_jax import places
 from hax_jax.config import schema
 from hax_jax.data import text
 
@@ -144,7 +144,7 @@ def run_facts(
 
 def short_name(path: str, *, is_run: bool) -> str:
     """A hub name as it is; the last component of a path on some machine."""
-    here = pathlib.Path(path).expanduser()
+    here = places.path(path).expanduser()
     if not is_run and _HUB_NAME.fullmatch(path) and not here.exists():
         return path
     return here.resolve().name

@@ -31,6 +31,8 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
         return '', 128 + signal.SIGPIPE
     if isinstance(error, errors.InputError | FloatingPointError):
         return f'error: {error}', 2
+    if isinstance(error, errors.PlaceError):
+        return f'error: {error}', 75 if error.passing else 2
     if isinstance(error, OSError):
         return f'error: {_of_the_system(error)}', 2
     if out_of_memory(error):

@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from hax_jax import places
+
 
 def problems(name: str, path: pathlib.Path) -> list[str]:
     """A sentence if `--name=path` can't be written; [] for a new or a regular file.
@@ -10,6 +12,8 @@ def problems(name: str, path: pathlib.Path) -> list[str]:
     Refuses a device or a pipe: a file that is written whole takes its place, and
     --output=/dev/null would leave the machine without one.
     """
+    if remote := places.refuse_remote(name, str(path)):
+        return remote
     if path.is_dir():
         return [f'--{name}={path} is a folder; give the name of a file in it.']
     if path.exists() and not path.is_file():
@@ -58,6 +62,8 @@ def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
 
 def new_folder(name: str, path: pathlib.Path) -> list[str]:
     """The reasons why `--name=path` can't be made as a new folder; [] if it can."""
+    if remote := places.refuse_remote(name, str(path)):
+        return remote
     if os.path.lexists(path):
         return [f'--{name}={path} exists; give a new name, or move it away.']
     folder = path.parent

@@ -7,7 +7,9 @@ tensor, so the step's `step.json`, sealed, has the SHA-256 of every file, with t
 id, the validation loss and the caller's metadata.
 
 A save grows in `saving-<step>/`, gets its step.json last, and is renamed to `<step>/`:
-a folder that has a number for its name was whole once.
+a folder that has a number for its name was whole once. At gs://, where no folder can be
+renamed, it grows in `<step>/` itself, and is a step once its step.json is there; that
+is deleted first.
 """
 
 import concurrent.futures
@@ -23,7 +25,7 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from hax_jax import digests, errors, files
+from hax_jax import digests, errors, files, places
 from hax_jax.model import param_tree
 
 PARAMS, OPTIMIZER, GUARD = 'params', 'optimizer', 'guard'
@@ -66,10 +68,17 @@ def list_steps(folder: pathlib.Path, run_id: str) -> list[StepInfo]:
 
     `run_id` is '' for a run of an older version, whose steps may have no record.
     """
-    paths = [p for p in folder.glob('*') if p.name.isdigit() and p.is_dir()]
-    return [
-        _read_info(path, run_id) for path in sorted(paths, key=lambda p: int(p.name))
-    ]
+    return [_read_info(path, run_id) for path in step_folders(folder)]
+
+
+def step_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The folders of the steps in a folder, by number; their records are not read."""
+    numbered = [p for p in folder.glob('*') if p.name.isdigit() and _is_step(p)]
+    return sorted(numbered, key=lambda p: int(p.name))
+
+
+def _is_step(path: pathlib.Path) -> bool:
+    return (path / RECORD).exists() if places.is_remote(path) else path.is_dir()
 
 
 def first_whole(candidates: Iterable[StepInfo]) -> tuple[StepInfo | None, list[str]]:
@@ -171,7 +180,10 @@ class Checkpoints:
         if jax.process_index() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.iterdir():
-                if left.name.startswith((_SAVING, _DELETING)):
+                if places.is_remote(left):
+                    if left.name.isdigit() and not _is_step(left):
+                        left.delete_tree()
+                elif left.name.startswith((_SAVING, _DELETING)):
                     shutil.rmtree(left)
         # In memory, so that all processes know the same whatever their disks show.
         self._kept = [s for s in list_steps(folder, run_id) if not s.problem]
@@ -217,7 +229,7 @@ class Checkpoints:
         """
         self.wait()
         info = StepInfo(self.folder / str(step), validation_loss, metadata)
-        if info.path.exists():
+        if _is_step(info.path):
             raise FileExistsError(f'{info.path} exists already.')
         response = ocp.save_checkpointables_async(
             self._saving(info),
@@ -235,6 +247,8 @@ class Checkpoints:
             running.result()
 
     def _saving(self, info: StepInfo) -> pathlib.Path:
+        if places.is_remote(info.path):
+            return info.path
         return (self.folder / f'{_SAVING}{info.step}').absolute()
 
     def _retained(self, steps: list[StepInfo]) -> list[StepInfo]:
@@ -244,13 +258,23 @@ class Checkpoints:
         return [s for s in steps if s in steps[-self._keep_last :] or s in best]
 
     def _commit(self, response: Any, info: StepInfo, gone: list[pathlib.Path]) -> None:
-        response.result()
+        try:
+            response.result()
+        except Exception as error:
+            if failed := places.failure(error, info.path):
+                raise failed from error
+            raise
         if jax.process_index():
             return
         saving = self._saving(info)
-        write_record(saving, info, self._run_id)
-        self._before_commit()
-        files.rename(saving, info.path)
+        if places.is_remote(saving):
+            record = _record(saving, info, self._run_id)
+            self._before_commit()
+            files.write_json(saving / RECORD, record)
+        else:
+            write_record(saving, info, self._run_id)
+            self._before_commit()
+            files.rename(saving, info.path)
         self._after_commit()
         for path in gone:
             if kept_for(path):
@@ -260,6 +284,10 @@ class Checkpoints:
 
 def delete(path: pathlib.Path) -> None:
     """Deletes a step; what a kill leaves of it is no step, and goes with the next."""
+    if places.is_remote(path):
+        path.delete_tree(first=RECORD)
+        _keep_file(path).unlink(missing_ok=True)
+        return
     deleting = path.with_name(f'{_DELETING}{path.name}')
     path.rename(deleting)
     _keep_file(path).unlink(missing_ok=True)
@@ -286,6 +314,10 @@ def _keep_file(path: pathlib.Path) -> pathlib.Path:
 
 def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:
     """Writes the step.json of a step whose files, all there, lie in `folder`."""
+    files.write_json(folder / RECORD, _record(folder, info, run_id))
+
+
+def _record(folder: pathlib.Path, info: StepInfo, run_id: str) -> dict[str, Any]:
     record = {
         'run': run_id,
         'step': info.step,
@@ -293,7 +325,7 @@ def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:
         'metadata': info.metadata,
         'files': digests.of_folder(folder, leave_out=(RECORD,)),
     }
-    files.write_json(folder / RECORD, digests.sealed(record))
+    return digests.sealed(record)
 
 
 @functools.lru_cache(maxsize=16)  # a program looks at a step more than once
@@ -302,7 +334,10 @@ def _damage(path: pathlib.Path, expected: tuple[tuple[str, str], ...], _: Any) -
 
 
 def _state_of(folder: pathlib.Path) -> tuple[tuple[str, int, int], ...]:
-    """Each path below a folder with its size and its time of change."""
+    """Each path below a folder with its size and its time of change, or generation."""
+    if places.is_remote(folder):
+        objects = folder.objects().items()
+        return tuple((name, found.size, found.generation) for name, found in objects)
     found = [(path, path.stat()) for path in sorted(folder.rglob('*'))]
     return tuple((str(path), s.st_size, s.st_mtime_ns) for path, s in found)
 
@@ -371,6 +406,8 @@ def _named_failure(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Orbax raises many kinds
+        if failed := places.failure(error, path):
+            raise failed from error
         raise errors.InputError(
             f'checkpoint {path} is damaged; move that folder away, and an earlier step '
             f'is taken. Orbax said: {_first_line(error)}'

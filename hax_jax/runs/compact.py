@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax import errors, files
+from hax_jax import errors, files, local_copy
 from hax_jax.config import schema
 from hax_jax.runs import checkpoint, restore, run_folder
 
@@ -33,7 +33,8 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
     with files.new_folder(output) as new:
         run_folder.copy_tokenizer(workdir / run_folder.TOKENIZER, new)
         if (workdir / run_folder.OWN_BASE).is_dir():
-            shutil.copytree(workdir / run_folder.OWN_BASE, new / run_folder.OWN_BASE)
+            own = local_copy.folder(workdir / run_folder.OWN_BASE)
+            shutil.copytree(own, new / run_folder.OWN_BASE)
         folder = new / run_folder.CHECKPOINTS
         with checkpoint.Checkpoints(folder, run_id=identity['id']) as saved:
             saved.save(

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.runs import checkpoint
 
 _FULL = {
@@ -25,7 +25,9 @@ _CODE = re.compile(r"os_error_code='(\d+)'")  # in an error of tensorstore
 
 
 def free(folder: pathlib.Path) -> int:
-    """Bytes that are free on the disk of `folder`, which need not exist yet."""
+    """Bytes free on the disk of `folder`, which may not exist yet; at gs://, enough."""
+    if places.is_remote(folder):
+        return sys.maxsize
     folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -47,12 +49,18 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
 
     Raises:
       InputError: names the folder, the room needed and free, and the steps there.
+      PlaceError: the store at gs:// failed; names the steps there too.
     """
     log, hook, failed = logging.getLogger('absl'), sys.unraisablehook, False
     log.addFilter(_is_no_failure_of_orbax)
     sys.unraisablehook = functools.partial(_show_unless_of_orbax, hook)
     try:
         yield
+    except errors.PlaceError as error:
+        failed = True
+        raise errors.PlaceError(
+            f'{error} {_steps_in_words(folder)}', passing=error.passing
+        ) from error
     except (OSError, ValueError) as error:
         what, why = _explained(error)
         if not why:
@@ -63,6 +71,17 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
         if not failed:
             log.removeFilter(_is_no_failure_of_orbax)
             sys.unraisablehook = hook
+
+
+def _steps_in_words(folder: pathlib.Path) -> str:
+    """The steps that lie in `folder`, if the store still tells."""
+    try:
+        steps = [path.name for path in checkpoint.step_folders(folder)]
+    except (errors.PlaceError, OSError):
+        return 'What was saved before stays.'
+    if not steps:
+        return 'There is no step yet.'
+    return f'The steps there are {", ".join(steps)}.'
 
 
 def _explained(error: Exception) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from hax_jax import errors, files, sha256sums
+from hax_jax import errors, files, places, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.formats import hf_folder, hf_tokenizer, model_card, peft_adapter
@@ -62,7 +62,7 @@ def write(
         `output` can't be made.
       MismatchError: the folder differs from the run; it is kept as `output`.mismatch.
     """
-    folder, target = pathlib.Path(workdir), pathlib.Path(output).expanduser()
+    folder, target = places.path(workdir), pathlib.Path(output).expanduser()
     run = run_folder.read_run(folder)
     problems = output_file.new_folder('output', target)
     problems += _format_problems(folder, run, format)

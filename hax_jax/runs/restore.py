@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import errors
+from hax_jax import errors, local_copy, places
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
@@ -31,12 +31,23 @@ def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
     """
     source = run_folder.find_source(path)
     if source.is_run:
-        found = parts(str(source.path), step=step)
+        found = parts(str(_local_run(source.path, step)), step=step)
         parameters, step = found.merged(), found.step
     else:
         parameters = hf_folder.read_parameters(source.path, source.model)
     digest = pretrained.fingerprint(parameters)
     return pretrained.Base(path, step, source.model, parameters, digest)
+
+
+def _local_run(folder: pathlib.Path, step: int | None) -> pathlib.Path:
+    """The run itself; of one at gs://, a local copy that has one step of it."""
+    if not places.is_remote(folder):
+        return folder
+    chosen = find_step(folder, step)
+    step_name = f'{run_folder.CHECKPOINTS}/{chosen.step}/'
+    needed = ('run.json', 'config.json', f'{run_folder.TOKENIZER}/', step_name)
+    own = (f'{run_folder.OWN_BASE}/',)
+    return local_copy.folder(folder, only=needed + own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +79,7 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
     Raises:
       InputError: there is no such run or step, or its base is not what it was.
     """
-    folder = pathlib.Path(workdir)
+    folder = places.path(workdir)
     run = run_folder.read_run(folder)
     model, settings = run_folder.model_config(run), run_folder.lora_config(run)
     if base and not settings.rank:
@@ -220,7 +231,7 @@ def load(
       InputError: there is no such run or step, its base is not what it was, or it knows
         another prompt template.
     """
-    folder = pathlib.Path(workdir)
+    folder = places.path(workdir)
     run = run_folder.read_run(folder)
     check_template(folder, run)
     found = parts(workdir, step=step, base=base)

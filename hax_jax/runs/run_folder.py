@@ -27,7 +27,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hax_jax import digests, errors, files
+from hax_jax import digests, errors, files, local_copy, places
 from hax_jax.config import convert, schema
 from hax_jax.data import text
 from hax_jax.formats import hf_folder, pretrained
@@ -72,7 +72,7 @@ def find_source(path: str) -> Source:
     Raises:
       InputError: there is nothing of either kind at `path`.
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = places.path(path).expanduser()
     if (folder / 'run.json').is_file():
         run = read_run(folder)
         model = lora_merge.merged_model(model_config(run), lora_config(run))
@@ -329,10 +329,21 @@ def write(folder: pathlib.Path, run: schema.Config, identity: dict[str, Any]) ->
     files.write_text(path, text)
 
 
+def has_tokenizer(folder: pathlib.Path, source: pathlib.Path) -> bool:
+    """Whether a run's folder has a tokenizer's files; at gs://, all, byte for byte.
+
+    A copy to gs:// that a kill cut short leaves some of them.
+    """
+    if not places.is_remote(folder):
+        return (folder / TOKENIZER).exists()
+    expected = digests.of_folder(source)
+    return not digests.problems(folder / TOKENIZER, expected)
+
+
 def copy_tokenizer(source: pathlib.Path, folder: pathlib.Path) -> None:
     """Copies a tokenizer's files into a run's folder, whole or not at all."""
     with files.new_folder(folder / TOKENIZER, replace=True) as new:
-        shutil.copytree(source, new, dirs_exist_ok=True)
+        shutil.copytree(local_copy.folder(source), new, dirs_exist_ok=True)
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:

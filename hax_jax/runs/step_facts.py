@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 
+from hax_jax import places
 from hax_jax.runs import checkpoint
 
 
@@ -24,6 +25,8 @@ class Tensor:
 
 def size(path: pathlib.Path) -> int:
     """Bytes of all files below a folder."""
+    if places.is_remote(path):
+        return sum(found.size for found in path.objects().values())
     return sum(file.stat().st_size for file in path.rglob('*') if file.is_file())
 
 

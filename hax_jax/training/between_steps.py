@@ -45,7 +45,7 @@ class BetweenSteps:
         self._watch = watch
         self._samples = eval_samples.RunSamples(setup, workdir, start=start)
         self._profiler = profiling.Profiler(
-            setup.run.train.profile_steps, workdir / profiling.FOLDER
+            setup.run.train.profile_steps, profiling.folder(workdir)
         )
         self.report = _make_report(
             setup, workdir, watch, start=start, late=late, track=track
@@ -170,6 +170,7 @@ class BetweenSteps:
         disk_room.check(
             self._checkpoints.folder, capacity.checkpoint_bytes(self._setup.blueprint)
         )
+        self.report.publish()
         self._checkpoints.save(
             step,
             ts.checkpointed(state),

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.program import failures
@@ -82,6 +82,8 @@ def disk_bytes(setup: run_setup.Setup) -> int:
 
 def check_disk(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
     """Raises InputError if the disk of `workdir` can't hold the run's checkpoints."""
+    if places.is_remote(workdir):
+        return
     checkpoints = workdir / run_folder.CHECKPOINTS
     there = sum(p.stat().st_size for p in checkpoints.rglob('*') if p.is_file())
     free = disk_room.free(workdir)

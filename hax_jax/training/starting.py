@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from hax_jax import errors, files
+from hax_jax import errors, files, places
 from hax_jax.formats import pretrained
 from hax_jax.runs import checkpoint, restore, run_folder
 from hax_jax.training import history, resume, run_setup
@@ -29,20 +29,29 @@ def only_writer(workdir: pathlib.Path) -> Iterator[None]:
     """Refuses a workdir that another process is writing."""
     if workdir.exists() and not workdir.is_dir():
         raise errors.InputError(f'{workdir} is a file; give the folder of the run.')
+    is_held = False
     try:
         with files.locked(workdir / _LOCK, wait=False):
+            is_held = True
             yield
     except files.LockedError as error:
+        who = f' ({error})' if places.is_remote(workdir) else ''
         raise errors.InputError(
-            f'another launch.train is writing {workdir}; wait for it, stop it, or use '
-            'another --workdir.'
+            f'another launch.train is writing {workdir}{who}; wait for it, stop it, or '
+            'use another --workdir.'
         ) from error
     finally:
-        if not any((workdir / name).exists() for name in _TRACES):  # refused, no run
-            for name in (_LOCK, run_folder.UNSAVED):
-                (workdir / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # it holds files of somebody else
-                workdir.rmdir()
+        if is_held and not places.is_remote(workdir):
+            _remove_traces(workdir)
+
+
+def _remove_traces(workdir: pathlib.Path) -> None:
+    """Removes what a refused call leaves in a folder where no run was begun."""
+    if not any((workdir / name).exists() for name in _TRACES):  # refused, no run
+        for name in (_LOCK, run_folder.UNSAVED):
+            (workdir / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds files of somebody else
+            workdir.rmdir()
 
 
 def move_aside(workdir: pathlib.Path) -> None:
@@ -84,13 +93,14 @@ class Claim:
 
     def write(self) -> None:
         """Makes the workdir the run's; called before a whole step gets its name."""
+        places.still_locked(self.workdir / _LOCK)
         source = self.setup.cache.path / run_folder.TOKENIZER
-        if not (self.workdir / run_folder.TOKENIZER).exists():
+        if not run_folder.has_tokenizer(self.workdir, source):
             run_folder.copy_tokenizer(source, self.workdir)
         run_folder.write(self.workdir, self.setup.run, self.identity)
         base = self.identity['base']
         if base and base['step'] is not None:
-            folder = pathlib.Path(base['path']).expanduser() / run_folder.CHECKPOINTS
+            folder = places.path(base['path']).expanduser() / run_folder.CHECKPOINTS
             _keep_base(folder / str(base['step']), self.workdir)
 
     def step_is_saved(self) -> None:
@@ -172,9 +182,7 @@ def is_run(workdir: pathlib.Path) -> bool:
       InputError: something of a run lies there, but not its state.
     """
     left = [name for name in _TRACES if (workdir / name).exists()]
-    steps = [
-        p for p in (workdir / run_folder.CHECKPOINTS).glob('*') if p.name.isdigit()
-    ]
+    steps = checkpoint.step_folders(workdir / run_folder.CHECKPOINTS)
     if (workdir / run_folder.UNSAVED).exists() and not steps:
         if left:
             print(
@@ -234,8 +242,8 @@ def _pass_over(
     """Moves each step after the newest whole one into damaged/, which is said."""
     for line in passed_over:
         print(f'WARNING: {line}', flush=True)
-    for path in newest.path.parent.glob('*'):
-        if path.name.isdigit() and int(path.name) > newest.step:
+    for path in checkpoint.step_folders(newest.path.parent):
+        if int(path.name) > newest.step:
             kept = files.aside(path, workdir / run_folder.DAMAGED)
             print(f'{path} was moved to {kept}; its steps are made again', flush=True)
 

@@ -215,6 +215,13 @@ class Report:
         if self._main and text:
             self._progress.note(text)
 
+    def publish(self) -> None:
+        """Writes what a run at gs:// has reported; on a disk it is there already."""
+        if self._file:
+            self._file.publish()
+        if self._trackers:
+            self._trackers.publish()
+
     def close(self) -> None:
         self._progress.close()
         if self._file:

@@ -3,13 +3,22 @@
 import collections
 import pathlib
 import re
+import tempfile
 from typing import Any
 
 import jax
 
+from hax_jax import places
 from hax_jax.config import schema
 
 FOLDER = 'profile'  # in the workdir
+
+
+def folder(workdir: pathlib.Path) -> pathlib.Path:
+    """Where a run's traces lie: in its folder, or of a run at gs:// on this machine."""
+    if places.is_remote(workdir):
+        return pathlib.Path(tempfile.gettempdir(), f'{FOLDER}-{workdir.name}')
+    return workdir / FOLDER
 
 
 class Profiler:

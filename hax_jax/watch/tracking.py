@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pathlib
+import tempfile
 import time
 import uuid
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from tensorboardX import record_writer
 from tensorboardX.proto import event_pb2, summary_pb2
 
-from hax_jax import errors, files
+from hax_jax import errors, files, places
 from hax_jax.config import convert, schema
 
 TENSORBOARD = 'tensorboard'  # this and the next lie in the workdir
@@ -56,6 +57,11 @@ class Trackers:
             # checkpoint; the repeated steps have the same values, bit for bit.
             self._wandb.log(numbers, step=step)
 
+    def publish(self) -> None:
+        """Copies TensorBoard's file to a workdir at gs://."""
+        if self._tensorboard:
+            self._tensorboard.publish()
+
     def close(self) -> None:
         if self._tensorboard:
             self._tensorboard.close()
@@ -76,8 +82,13 @@ class EventFile:
         Source: event_accumulator.py of TensorBoard, a session that starts.
         """
         folder.mkdir(parents=True, exist_ok=True)
+        self._remote, self._local = None, None
         now = time.time_ns()  # files are read in the order of their names
         path = folder / f'events.out.tfevents.{now // 10**9}.{now % 10**9:09d}.hax_jax'
+        if places.is_remote(path):  # grows here, and is copied whole
+            self._local = tempfile.TemporaryDirectory()
+            self._remote, path = path, pathlib.Path(self._local.name, path.name)
+        self._path = path
         self._records = record_writer.RecordWriter(str(path))
         self._add(event_pb2.Event(file_version='brain.Event:2'))
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
@@ -95,9 +106,16 @@ class EventFile:
         event.wall_time = time.time()
         self._records.write(event.SerializeToString())
 
+    def publish(self) -> None:
+        if self._remote:
+            self._remote.write_bytes(self._path.read_bytes())
+
     def close(self) -> None:
         self._records.flush()
         self._records.close()
+        self.publish()
+        if self._local:
+            self._local.cleanup()
 
 
 def scalars(prefix: str, values: dict[str, Any]) -> dict[str, float]:
@@ -133,7 +151,7 @@ def _start_wandb(workdir: pathlib.Path, run: schema.Config) -> Any:
             project=project,
             id=known[project],
             name=workdir.resolve().name,
-            dir=str(workdir),
+            dir=None if places.is_remote(workdir) else str(workdir),
             config=convert.to_dict(run),
             resume='allow',
         )

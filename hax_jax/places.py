@@ -1,0 +1,120 @@
+"""Where a path may lie: on a local disk, or at gs://; every other scheme is refused."""
+
+import contextlib
+import os
+import pathlib
+import re
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from hax_jax import errors
+
+AnyPath = str | os.PathLike[str]
+_SCHEME = re.compile(r'([A-Za-z][A-Za-z0-9+.-]*)://')
+_AS_PATH = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/')  # pathlib drops a slash
+_BUCKET = re.compile(r'gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?', re.DOTALL)
+_REACH_SECONDS = 20.0
+
+
+def path(text: AnyPath) -> pathlib.Path:
+    """The path that a text names: pathlib's, or for gs:// one with its interface.
+
+    Raises:
+      InputError: another scheme, a gs:// URL without a bucket, or gcsfs is missing.
+    """
+    if isinstance(text, pathlib.Path):
+        return text
+    text = os.fspath(text)
+    scheme = _SCHEME.match(text)
+    if not scheme:
+        return pathlib.Path(text)
+    if scheme[1] != 'gs':
+        raise errors.InputError(
+            f'{text!r}: {scheme[1]}:// is no place for files here; give a local path '
+            'or gs://BUCKET/FOLDER.'
+        )
+    if not _BUCKET.fullmatch(text):
+        raise errors.InputError(f'{text!r} names no bucket; give gs://BUCKET/FOLDER.')
+    try:
+        from hax_jax.store import gs_path
+    except ImportError as error:
+        raise errors.InputError(
+            f'{text}: gs:// needs the package gcsfs ({error}); pip install gcsfs, or '
+            'give a local path.'
+        ) from error
+    return gs_path.GsPath(text)
+
+
+def is_remote(place: AnyPath) -> bool:
+    """Whether a path is at gs://."""
+    return os.fspath(place).startswith('gs://')
+
+
+def refuse_remote(name: str, value: str) -> list[str]:
+    """A sentence if `--name=value` is no local path; [] if it is one."""
+    if not _AS_PATH.match(value):
+        return []
+    return [
+        f'--{name}={value} is not a local path; give one, and copy it with `gcloud '
+        'storage cp -r`.'
+    ]
+
+
+def check(place: pathlib.Path) -> None:
+    """Raises an error in one line if gs:// can't be reached within 20 s.
+
+    Raises:
+      PlaceError: no answer, or the store refuses.
+      InputError: there is no such bucket.
+    """
+    if not is_remote(place):
+        return
+    found: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            place.look()
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(_REACH_SECONDS)
+    if thread.is_alive():
+        raise errors.PlaceError(
+            f'{place}: no answer within {_REACH_SECONDS:.0f} s; check the network and '
+            'the credentials (`gcloud auth application-default login`), and start '
+            'again.',
+            passing=True,
+        )
+    if found:
+        raise found[0]
+
+
+def failure(error: BaseException, place: AnyPath) -> errors.PlaceError | None:
+    """The failure of the store at gs:// that an error tells of; else None."""
+    if isinstance(error, errors.PlaceError):
+        return error
+    if not is_remote(place):
+        return None
+    from hax_jax.store import failures
+
+    return failures.explained(error, place)
+
+
+@contextlib.contextmanager
+def locked(place: Any) -> Iterator[None]:
+    """Holds the lock of a path at gs://. Raises LockedError."""
+    from hax_jax.store import lease
+
+    with lease.held(place):
+        yield
+
+
+def still_locked(place: pathlib.Path) -> None:
+    """Raises InputError if this process held the lock of `place` and has lost it."""
+    if is_remote(place):
+        from hax_jax.store import lease
+
+        lease.check(place)

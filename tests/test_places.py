@@ -1,0 +1,63 @@
+"""Where a run may lie: on a disk or at gs://; all else is refused in one line."""
+
+import pathlib
+import sys
+
+import fake_gcs
+import pytest
+
+from hax_jax import errors, places
+from hax_jax.program import failures, output_file
+
+
+def test_local_paths_are_pathlibs_own() -> None:
+    for text in ('runs/a', '/tmp/b', 'c:/d', 'a:b', '', '~/x'):
+        assert type(places.path(text)) is type(pathlib.Path())
+        assert places.path(text) == pathlib.Path(text)
+
+
+@pytest.mark.parametrize('url', ['s3://a/b', 'hdfs://x/y', 'http://h/p', 'file:///a'])
+def test_other_schemes_are_refused(url: str) -> None:
+    with pytest.raises(errors.InputError, match=r'give a local path or gs://BUCKET'):
+        places.path(url)
+
+
+@pytest.mark.parametrize('url', ['gs://', 'gs:///a', 'gs://A B/c'])
+def test_a_url_needs_a_bucket(url: str) -> None:
+    with pytest.raises(errors.InputError, match='names no bucket'):
+        places.path(url)
+
+
+def test_without_gcsfs_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('hax_jax.store.gs_path', 'hax_jax.store.failures', 'gcsfs'):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    import hax_jax.store
+
+    for name in ('gs_path', 'failures'):
+        monkeypatch.delattr(hax_jax.store, name, raising=False)
+    monkeypatch.setitem(sys.modules, 'gcsfs', None)
+    with pytest.raises(errors.InputError, match='pip install gcsfs'):
+        places.path('gs://bucket/a')
+
+
+def test_an_output_at_gs_is_refused() -> None:
+    path = pathlib.Path('gs://bucket/out')
+    for problems in (output_file.problems, output_file.new_folder):
+        (said,) = problems('output', path)
+        assert '--output=gs:/bucket/out is not a local path' in said
+
+
+def test_what_can_not_be_reached_is_one_line(
+    gcs: fake_gcs.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(errors.InputError, match=r'gs://other is not there'):
+        places.check(places.path('gs://other/run'))
+    gcs.faults.append(fake_gcs.Fault('GET', '403', times=1))
+    with pytest.raises(errors.PlaceError, match='Storage Object User') as caught:
+        places.check(places.path('gs://bucket/run'))
+    assert failures.explained(caught.value, smaller='')[1] == 2
+    monkeypatch.setattr(places, '_REACH_SECONDS', 0.2)
+    gcs.faults.append(fake_gcs.Fault('GET', 'slow', seconds=1.0))
+    with pytest.raises(errors.PlaceError, match='no answer within') as caught:
+        places.check(places.path('gs://bucket/run'))
+    assert failures.explained(caught.value, smaller='')[1] == 75
