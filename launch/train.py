@@ -21,11 +21,11 @@ from absl import flags
 
 from data_pipeline import pack
 from hax_jax import errors
-from hax_jax.config import schema
+from hax_jax.config import convert, schema
 from hax_jax.data import records
-from hax_jax.devices import runtime
+from hax_jax.devices import peers, runtime, same_run
 from hax_jax.guards import stops
-from hax_jax.program import entry
+from hax_jax.program import ending, entry
 from hax_jax.runs import run_folder
 from hax_jax.training import (
     capacity,
@@ -71,12 +71,19 @@ def main() -> int:
         run = _quick(run)
     resume.check_names(_ALLOW_CHANGE.value, run)
     runtime.start()
+    if peers.process():
+        ending.print_only_warnings(peers.process())
+    _check_same_command(run)
     run, tokenizer_path = run_folder.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
     run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
     workdir = pathlib.Path(_WORKDIR.value)
+    same_run.compare(
+        {'the packed rows': cache.fingerprint},
+        remedy='Carry the same data folder to each machine.',
+    )
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin)
@@ -114,6 +121,28 @@ def main() -> int:
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     return run_summary.exit_code(summary)
+
+
+def _check_same_command(run: schema.Config) -> None:
+    """Raises InputError unless all processes have the same flags and config."""
+    config = convert.flatten(convert.to_dict(run))
+    flags_given = {
+        '--restart': _RESTART.value,
+        '--allow_change': _ALLOW_CHANGE.value,
+        '--dry_run': _DRY_RUN.value,
+        '--replay': _REPLAY.value,
+        'whether --base is given': bool(_BASE.value),
+        'whether --workdir is given': bool(_WORKDIR.value),
+    }
+    same_run.compare(
+        {
+            **{n: v for n, v in config.items() if n not in train_loop.OWN_PATHS},
+            **flags_given,
+        },
+        remedy='Give each process the same command.',
+    )
+    if _WORKDIR.value and not _DRY_RUN.value:
+        same_run.check_shared(pathlib.Path(_WORKDIR.value))
 
 
 _QUICK_TRAIN = {

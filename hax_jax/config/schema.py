@@ -190,6 +190,9 @@ class TrainConfig:
     on_spike: Literal['note', 'stop', 'skip', 'rollback'] = 'note'
     patience: ranges.CountOrOff = 0  # stop after so many evaluations without a better
     max_minutes: ranges.NumberOrOff = 0.0  # of one call; then it saves and exits 75
+    # Several processes all end with exit code 75 once no step, batch of an evaluation
+    # or save has ended for so long; compiling before the first step does not count.
+    hang_timeout_seconds: ranges.NumberOrOff = 1800.0
     tensorboard: bool = True  # scalars in <workdir>/tensorboard
     wandb_project: str = ''  # Weights & Biases; '' disables
     layer_metrics_every_steps: ranges.CountOrOff = 100  # norms by layer

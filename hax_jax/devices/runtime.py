@@ -9,13 +9,14 @@ import logging
 import os
 import pathlib
 import platform
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jaxlib
 
-from hax_jax import errors
+from hax_jax.devices import joining, peers, same_run, slurm
 from hax_jax.program import one_process
 
 # XLA flag -> the jaxlib versions that it was tried on. It is left out with others: an
@@ -34,7 +35,6 @@ _QUIET = {
 }
 _CACHE_BYTES = 2**30  # the least recently used programs are removed first
 _CACHED_FROM_SECONDS = 0.2  # programs that compile faster are not kept
-_PROCESSES = ('JAX_COORDINATOR_ADDRESS', 'JAX_NUM_PROCESSES', 'JAX_PROCESS_ID')
 
 
 def start() -> None:
@@ -44,7 +44,8 @@ def start() -> None:
     nothing.
 
     Raises:
-      InputError: the other processes of the run can't be joined.
+      InputError: the other processes of the run can't be joined, or run another
+        program, code, packages or settings of XLA and JAX.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -57,7 +58,11 @@ def start() -> None:
     _use_compilation_cache()
     reason = multihost_reason(os.environ, tpu=tpu)
     if reason and not jax.distributed.is_initialized():
-        _join(reason)
+        local = slurm.local_devices(os.environ)
+        if local:
+            print(local.in_words, file=sys.stderr, flush=True)
+        peers.join(reason, local.ids if local else None)
+        same_run.check_environment()
 
 
 def xla_flags(given: str, jaxlib_version: str) -> str:
@@ -94,13 +99,13 @@ def multihost_reason(environment: Mapping[str, str], *, tpu: bool) -> str:
     """Who says that this process is one of several; '' if it is alone.
 
     'told' by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID; 'SLURM'
-    (one task a GPU); 'Open MPI'; or 'TPU', where the machine asks its pod.
+    (slurm.py); 'Open MPI'; or 'TPU', where the machine asks its pod.
     """
 
     def several(name: str) -> bool:
         return environment.get(name, '1') not in ('', '0', '1')
 
-    if any(environment.get(name) for name in _PROCESSES):
+    if any(environment.get(name) for name in joining.VARIABLES):
         return 'told'
     # SLURM_NTASKS alone is set in an allocation too; a step that srun began has more.
     if several('SLURM_NTASKS') and 'SLURM_STEP_NODELIST' in environment:
@@ -177,27 +182,6 @@ def _set_default(name: str, value: float) -> None:
     """Sets one of JAX's own settings, unless the environment does."""
     if name.upper() not in os.environ:
         jax.config.update(name, value)
-
-
-def _join(reason: str) -> None:
-    address, number, own = (os.environ.get(name) for name in _PROCESSES)
-    if reason == 'told' and address and bool(number) != bool(own):
-        missing = _PROCESSES[2] if number else _PROCESSES[1]
-        raise errors.InputError(
-            f'{missing} is not set, and the other variables of several processes are; '
-            f'set {", ".join(_PROCESSES)}, or none of them.'
-        )
-    try:
-        jax.distributed.initialize(
-            coordinator_address=address or None,
-            num_processes=int(number) if number else None,
-            process_id=int(own) if own else None,
-        )
-    except (ValueError, RuntimeError) as error:
-        raise errors.InputError(
-            f'the other processes of this run cannot be joined ({reason}): {error}. '
-            f'Set {", ".join(_PROCESSES)} in each of them.'
-        ) from error
 
 
 def _num_cores() -> int:

@@ -10,7 +10,7 @@ from absl import app, flags, logging
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.program import early_ctrl_c, failures, one_process
+from hax_jax.program import early_ctrl_c, ending, failures, one_process
 
 _SMALLER = 'give it smaller data or a smaller model'
 _says = True  # whether `say` prints
@@ -60,7 +60,9 @@ def run(
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             if in_one_process and not one_process.is_mine():
                 return 0
-            return main(argv[1:]) if positional else main()
+            code = main(argv[1:]) if positional else main()
+            ending.finished()
+            return code
 
     app.run(guarded, flags_parser=parsed)
 
@@ -96,6 +98,7 @@ def _explained(smaller: str) -> Iterator[None]:
             sys.stdout.flush()  # what can't be written is an error, not lost at exit
     except BaseException as error:
         found = failures.explained(error, smaller=smaller)
+        _end_others(error, found)
         if found is None:
             raise
         with contextlib.suppress(OSError):
@@ -105,6 +108,20 @@ def _explained(smaller: str) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             os._exit(found[1])  # Python's own end crashes threads that still compile
         sys.exit(found[1])
+
+
+def _end_others(error: BaseException, found: tuple[str, int] | None) -> None:
+    """Ends all processes of the run, this one too; returns where this one is alone."""
+    if found is None and isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(bool(error.code))
+        if code == 0:
+            return
+        number = code - 128
+        is_signal = number in signal.valid_signals()
+        by = signal.Signals(number).name if is_signal else f'exit code {code}'
+        found = f'ended by {by}', code
+    line, code = found or (None, 1)
+    ending.failed(error, line, code)
 
 
 def _flush_or_drop() -> None:

@@ -1,13 +1,15 @@
 """Everything that the training loop does between two steps: report, evaluate, save."""
 
 import dataclasses
+import functools
 import pathlib
+from typing import Any
 
 import jax
 
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.devices import peaks
+from hax_jax.devices import peaks, peers
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.model import param_tree
@@ -126,7 +128,7 @@ class BetweenSteps:
         self._look_at_bad_steps(state, past)
         try:
             result = evaluate.evaluate(
-                lambda batch: self._eval_step(state.params, state.frozen, batch),
+                functools.partial(self._evaluated_batch, state),
                 self._setup.cache,
                 'validation',
                 sharding=mesh_lib.batch_sharding(self._setup.mesh),
@@ -142,6 +144,11 @@ class BetweenSteps:
         self._watch.lap('evaluation')
         self.report.evaluation(int(state.step), result.loss, result.by)
         return result.loss
+
+    def _evaluated_batch(self, state: ts.TrainState, batch: train_step.Batch) -> Any:
+        if int(state.step) > 0:
+            peers.mark(f'the evaluation after step {int(state.step)}')
+        return self._eval_step(state.params, state.frozen, batch)
 
     def save(
         self, state: ts.TrainState, validation_loss: float | None, past: history.History

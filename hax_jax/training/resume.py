@@ -24,6 +24,7 @@ FREE = {
     'train.on_spike',
     'train.patience',
     'train.max_minutes',
+    'train.hang_timeout_seconds',
     'train.tensorboard',
     'train.wandb_project',
     'train.layer_metrics_every_steps',

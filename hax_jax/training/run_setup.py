@@ -4,10 +4,8 @@ import dataclasses
 import math
 from typing import Any
 
-import jax
 import numpy as np
 import optax
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from hax_jax import errors
@@ -108,7 +106,6 @@ def prepare(
             f'{cache.seq_len}; pack the dataset again.'
         )
     mesh = mesh_lib.make_mesh(run.mesh)
-    _check_same_everywhere(cache)
     _check_remat(run, mesh)
     _check_parameters(run, mesh)
     begin = begin or Progress()
@@ -221,17 +218,3 @@ def environment(setup: Setup) -> dict[str, Any]:
         'attention': model.config.attention,
         'mesh': dict(setup.mesh.shape),
     }
-
-
-def _check_same_everywhere(cache: records.PackedCache) -> None:
-    """Raises InputError if another process has other packed rows."""
-    if jax.process_count() == 1:
-        return
-    mine = np.frombuffer(bytes.fromhex(cache.fingerprint), np.uint32)
-    all_of_them = multihost_utils.process_allgather(mine)
-    different = np.flatnonzero((all_of_them != all_of_them[0]).any(axis=1))
-    if different.size:
-        raise errors.InputError(
-            f'processes {different.tolist()} have other packed rows than process 0 '
-            f'(here {cache.path}); carry the same data folder to each machine.'
-        )

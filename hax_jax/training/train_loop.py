@@ -10,8 +10,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from hax_jax import errors
+from hax_jax.config import convert
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
+from hax_jax.devices import peers, same_run
 from hax_jax.guards import bad_steps, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, run_folder
@@ -29,6 +31,8 @@ from hax_jax.training import (
 from hax_jax.training import train_state as ts
 from hax_jax.watch import stopwatch, tracking, verdicts
 
+# Each machine may have them elsewhere; their bytes are compared.
+OWN_PATHS = ('data.path', 'tokenizer.path', 'model.pretrained')
 _MOST_ROLLBACKS = 3  # to one step, in one call
 
 
@@ -57,7 +61,9 @@ def train(
         jax.set_mesh(setup.mesh),
         stopwatch.Stopwatch() as watch,
         stopping.Signals(max_minutes=settings.max_minutes) as signals,
+        peers.limited(settings.hang_timeout_seconds),
     ):
+        _check_same_run(setup, workdir)
         if jax.process_index() == 0:
             stack.enter_context(starting.only_writer(workdir))
             if restart:
@@ -103,6 +109,7 @@ def _from_newest(
     """Trains from the run's newest whole step on, without the rows in `skip`."""
     claim, source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
     claim, settings = claim.leaving_out(skip), setup.run.train
+    _check_same_start(claim)
     with checkpoint.Checkpoints(
         workdir / run_folder.CHECKPOINTS,
         run_id=claim.identity['id'],
@@ -148,6 +155,8 @@ def _loop(
             between.begin(state, past)
             watch.lap('start')
         while not reason:
+            if done > start:
+                peers.mark(f'the batch of step {done + 1}')
             batch = next(batches)
             # A batch that comes while the devices still compute cost no time.
             watch.lap('step' if between.report.devices_work() else 'data')
@@ -164,6 +173,8 @@ def _loop(
                 watch.lap('step')
                 recheck.check(done + 1, state, batch)
                 watch.lap('recheck')
+            if done > start:
+                peers.mark(f'step {done + 1}')
             state, metrics = step(state, batch)
             done += 1
             if wait:
@@ -177,8 +188,10 @@ def _loop(
                 is_best = checkpoints.among_best(loss)
             reason = _why_stop(done, past, setup) or stop
             if done % settings.checkpoint_every_steps == 0 or reason or is_best:
+                peers.mark(f'the save of step {done}')
                 between.save(state, loss, past)
         signals.doing = 'no step is left, saving'
+        peers.mark('the last save')
         between.finish()
         summary = _summary(
             setup,
@@ -194,6 +207,34 @@ def _loop(
         if done > start:
             between.report.summary(done, dataclasses.asdict(summary))
     return summary
+
+
+def _check_same_run(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
+    """Raises InputError unless all processes have this setup and see this workdir."""
+    config = convert.flatten(convert.to_dict(setup.run))
+    same_run.compare(
+        {
+            **{name: value for name, value in config.items() if name not in OWN_PATHS},
+            'the packed rows': setup.cache.fingerprint,
+            'the number of steps': setup.num_steps,
+        },
+        remedy='Give each process the same command and each machine the same data.',
+    )
+    same_run.check_shared(workdir)
+
+
+def _check_same_start(claim: starting.Claim) -> None:
+    """Raises InputError unless all processes go on from the same step and base."""
+    newest = claim.from_step
+    same_run.compare(
+        {
+            'the base': claim.identity['base'].get('hash'),
+            'the run': claim.identity['id'] if newest else '',
+            'the step to go on from': newest.step if newest else 0,
+            'the row to go on from': claim.setup.begin.rows,
+        },
+        remedy='Carry the same base to each machine; give --workdir a shared folder.',
+    )
 
 
 def _why_stop(done: int, past: history.History, setup: run_setup.Setup) -> str:

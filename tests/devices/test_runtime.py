@@ -9,7 +9,7 @@ import jaxlib
 import pytest
 
 from hax_jax import errors
-from hax_jax.devices import runtime
+from hax_jax.devices import joining, runtime
 
 ROOT = pathlib.Path(__file__).parents[2]
 OURS = '--xla_cpu_enable_concurrency_optimized_scheduler=false'
@@ -109,12 +109,12 @@ def test_half_a_set_of_variables_for_several_processes_is_refused(
     monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:1')
     monkeypatch.setenv('JAX_NUM_PROCESSES', '2')
     with pytest.raises(errors.InputError, match='JAX_PROCESS_ID is not set'):
-        runtime._join('told')
+        joining.join('told', None, lambda: None)
 
 
 START = """
 import sys
-from hax_jax.devices import runtime
+from hax_jax.devices import joining, runtime
 runtime.start()
 runtime.start()
 import jax
@@ -161,7 +161,7 @@ def test_two_processes_that_are_told_of_each_other_join(tmp_path: pathlib.Path) 
 
 
 COMPILE = """
-from hax_jax.devices import runtime
+from hax_jax.devices import joining, runtime
 runtime.start()
 import jax, jax.numpy as jnp
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
