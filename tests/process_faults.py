@@ -31,6 +31,7 @@ class Fault:
     planted: str = ''  # tests/faulty_train.py
     signal: int = 0
     stops_training: bool = False
+    hang_seconds: int = 600
 
 
 _GONE = r'is gone \(last heard \d+ s ago\); start all again with the same command'
@@ -98,10 +99,11 @@ FAULTS = [
     Fault(
         'stuck',
         1,
-        'nothing has ended in 6 s .*process 1: ',
+        'nothing has ended in 8 s .*process 1: ',
         75,
         planted='stuck',
         stops_training=True,
+        hang_seconds=8,
     ),
     *(
         Fault(
@@ -130,7 +132,6 @@ def command(data: pathlib.Path) -> list[str]:
         str(programs.ROOT / 'tests' / 'faulty_train.py'),
         f'--config={data}/tiny.py',
         f'--config.data.path={data}/data',
-        '--config.train.hang_timeout_seconds=6',
         '--config.train.checkpoint_every_steps=5',
         '--config.train.eval_every_steps=100000',
     ]
@@ -151,6 +152,7 @@ def run(
         *command(data),
         f'--workdir={workdir}',
         '--config.train.num_steps=100000',
+        f'--config.train.hang_timeout_seconds={fault.hang_seconds}',
         num_processes=num_processes,
         own_arguments=[flags if it else [] for it in there],
         own_environment=[{'FAULT': fault.planted} if it else {} for it in there],
