@@ -42,8 +42,9 @@ os.environ['XLA_FLAGS'] = runtime.xla_flags(
     os.environ.get('XLA_FLAGS', ''), jaxlib.__version__
 )
 
-# Under nohup a child would inherit that SIGHUP is ignored.
+# Under nohup, or in a shell's background, a child would inherit that these are ignored.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',
