@@ -28,6 +28,11 @@ def path(text: AnyPath) -> pathlib.Path:
     text = os.fspath(text)
     scheme = _SCHEME.match(text)
     if not scheme:
+        if text.startswith('gs:'):
+            raise errors.InputError(
+                f'{text!r} is no place for files; give gs://BUCKET/FOLDER, or ./{text} '
+                'for a folder here.'
+            )
         return pathlib.Path(text)
     if scheme[1] != 'gs':
         raise errors.InputError(

@@ -33,6 +33,7 @@ while (($#)); do
   esac
   shift
 done
+[[ $check ]] || (($#)) || fail 'flags of launch.train follow after --, e.g. -- --config=... --workdir=...'
 cd "$(dirname "$0")/.."
 python=${PYTHON:-}
 [[ $python ]] || { [[ -x .venv/bin/python ]] && python=.venv/bin/python || python=python3; }

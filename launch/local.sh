@@ -5,7 +5,8 @@ set -euo pipefail
 usage() {
   cat <<'END'
 Runs COMMAND as N processes of one run on this machine, and ends with the exit code of the
-first process that failed, else with 0.
+first process that failed, else with 0; with 75 (start it again) if one was killed and the
+others said so.
 
   bash launch/local.sh [--dry_run] N COMMAND...
   bash launch/local.sh 2 python -m launch.train --config=... --workdir=runs/two
@@ -40,6 +41,7 @@ number=$1
 shift
 (($#)) || fail "there is no command after $number; e.g. python -m launch.train --config=..."
 grace=${HAX_JAX_GRACE_SECONDS:-30} kill_after=${HAX_JAX_KILL_SECONDS:-60}
+[[ $grace$kill_after =~ ^[0-9]+$ ]] || fail 'HAX_JAX_GRACE_SECONDS and HAX_JAX_KILL_SECONDS are whole numbers of seconds.'
 
 port=PORT
 if [[ -z $dry_run ]]; then
@@ -114,6 +116,7 @@ while ((left)); do
     fi
   fi
   [[ -n $failed_at ]] || continue
+  ((code != 137 || ended != 75)) || code=75
   waited=$((SECONDS - failed_at))
   if ((waited >= grace + kill_after)); then
     say "$left process(es) still run after SIGTERM and are killed"

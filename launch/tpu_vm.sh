@@ -20,9 +20,9 @@ run has ended, and exits with the training's code (1: the machine failed).
   --spot          cheaper; Google may take it away, then a new one goes on with the run
   --queued        wait in Google's queue until the machine is free (a queued resource)
   --version=V     software of the machine; follows from TYPE
-  --copy=PATH     copy this file or folder of the checkout too; may be given again. Local
-                  folders in --config.data.path, --config.model.pretrained and --workdir
-                  are copied by themselves
+  --copy=PATH     copy this file or folder of the checkout too; may be given again. Paths of
+                  the checkout in --config, --config.data.path, --config.model.pretrained,
+                  --config.tokenizer.path and --workdir are copied by themselves
   --project=P     by default gcloud's own
   --attach        NAME is there already (this script was killed): follow it to its end
   --keep          do not delete the machine at the end
@@ -86,14 +86,22 @@ check_run() {
   for ((i = 0; i < ${#flags[@]}; i++)); do
     flag=${flags[i]%%=*} value=${flags[i]#*=}
     [[ ${flags[i]} == *=* ]] || value=${flags[i + 1]-}
-    [[ $value != *://* || $flag == --workdir ]] || continue
     case $flag in
-      --workdir) workdir=$value ;;
-      --config.data.path) [[ -d $value ]] || fail "$flag=$value is not here; build it, or give a gs:// folder." ;;
-      --config.model.pretrained) ;;
+      --dry_run | --topology | --replay) fail "$flag makes no run; give it to python -m launch.train here." ;;
+      --workdir)
+        while [[ $value == ?*/ && $value != *:// ]]; do value=${value%/}; done # the shell completes runs/full/
+        workdir=$value
+        if [[ ${flags[i]} == *=* ]]; then flags[i]=--workdir=$value; else flags[i + 1]=$value; fi
+        ;;
+      --config)
+        [[ -f $value ]] || fail "$flag=$value is not here; configs/ has some."
+        [[ $value == configs/* ]] || copies+=("$value")
+        ;;
+      --config.data.path) [[ $value == *://* || -d $value ]] || fail "$flag=$value is not here; build it, or give a gs:// folder." ;;
+      --config.model.pretrained | --config.tokenizer.path) ;;
       *) continue ;;
     esac
-    if [[ -d $value ]]; then copies+=("$value"); fi
+    if [[ $flag != --config && $value != *://* && -e $value ]]; then copies+=("$value"); fi
   done
   for value in ${copies[@]+"${copies[@]}"}; do
     below_checkout --copy "$value"
@@ -101,7 +109,7 @@ check_run() {
   done
   case $workdir in
     '') fail '--workdir is missing after --, e.g. -- --config=... --workdir=gs://BUCKET/runs/full' ;;
-    gs://*) return ;;
+    gs://?*/?*) return ;;
     *://*) fail "--workdir=$workdir: give gs://BUCKET/RUN or a folder of the checkout." ;;
   esac
   below_checkout --workdir "$workdir"
@@ -169,7 +177,7 @@ fetch() { # the run, from the machine's own disk
   [[ -z $dry_run ]] || return 0
   if [[ -e $workdir ]]; then
     while [[ -e $workdir.$number ]]; do number=$((number + 1)); done
-    mv "$workdir" "$workdir.$number"
+    mv "$workdir" "$workdir.$number" || return 1
     say "$workdir, as it was before, is $workdir.$number now"
   fi
   mv "$workdir.fetched" "$workdir" && say "the run is in $workdir"
@@ -199,6 +207,7 @@ clean_up() {
       look
       [[ $state != READY && $state != UNKNOWN ]] || kept=1
       say "hax_jax/$workdir could not be fetched from $name ($state)" >&2
+      ((code)) || code=1
     fi
     if [[ $kept ]]; then
       say "$name is kept and costs money until: $(remedy)"

@@ -53,6 +53,7 @@ case ${1-} in
     ;;
   start)
     shift
+    (($#)) || { echo 'error: flags of launch.train follow after start' >&2; exit 2; }
     if running; then
       echo "the training runs already (process $(cat "$state/pid"))"
       exit 0
@@ -95,6 +96,7 @@ case ${1-} in
     if running; then kill -TERM -- "-$(cat "$state/pid")" 2>/dev/null || true; fi
     finish "$2"
     ;;
+  --help | -h) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0" ;;
   *)
     echo "error: '${1-}' is not one of install, start, follow, finish, holds, stop" >&2
     exit 2

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 import fake_gcs
+import processes
 import pytest
 
 from hax_jax import local_copy
@@ -46,6 +47,11 @@ os.environ['XLA_FLAGS'] = runtime.xla_flags(
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# gs:// is the fake store from the first import on, also where no test has started it.
+_GCS_PORT = processes.free_port()
+os.environ['STORAGE_EMULATOR_HOST'] = f'http://127.0.0.1:{_GCS_PORT}'
+os.environ.pop('TENSORSTORE_GCS_HTTP_URL', None)
+
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',
     'Ask her once, kindly, to call first. If she does not, be out on Sunday.',
@@ -81,8 +87,7 @@ def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
 
 @pytest.fixture(scope='session')
 def _gcs_server() -> Iterator[fake_gcs.Server]:
-    with fake_gcs.Server('bucket') as server:
-        os.environ.update(server.environment)
+    with fake_gcs.Server('bucket', port=_GCS_PORT) as server:
         yield server
 
 

@@ -92,7 +92,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        return {'STORAGE_EMULATOR_HOST': self.url}
+        return {'STORAGE_EMULATOR_HOST': self.url, 'TENSORSTORE_GCS_HTTP_URL': self.url}
 
     def names(self, bucket: str) -> list[str]:
         with self.lock:

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import functools
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -58,7 +59,7 @@ def join(
     if 'JAX_ENABLE_PREEMPTION_SERVICE' not in os.environ:
         jax.config.update('jax_enable_preemption_service', False)
     try:
-        with _waiting(reason, address, own), _calling(lost):
+        with _waiting(reason, address, own), _ended_by_signals(), _calling(lost):
             jax.distributed.initialize(
                 coordinator_address=address or None,
                 num_processes=int(number) if number else None,
@@ -68,6 +69,8 @@ def join(
                 shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
             )
     except (ValueError, RuntimeError) as error:
+        # Else JAX would wait for the others once more as Python ends.
+        distributed.global_state.client = distributed.global_state.service = None
         said = str(error).splitlines()[0]
         raise errors.InputError(
             f'the other processes of this run cannot be joined ({reason}): {said}. '
@@ -76,6 +79,23 @@ def join(
         ) from error
     state = distributed.global_state
     return Joined(state.client, state.process_id, state.num_processes)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """In the block signals end the process at once: C++ waits, and nothing is begun."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -266,6 +266,7 @@ def read_run(folder: pathlib.Path) -> dict[str, Any]:
     Raises:
       InputError: `folder` is no run, or one of these files is damaged.
     """
+    places.check(folder)
     run = _read_json(folder / 'run.json')
     if run.get('schema') == _WITHOUT_DIGESTS and not run.keys() & {'id', digests.SEAL}:
         _warn_of_no_digests(folder)

@@ -30,7 +30,8 @@ class Room:
         )
         for name in ('hax_jax', 'data_pipeline', 'configs'):
             (self.root / name).mkdir()
-        (self.root / 'requirements.txt').touch()
+        for name in ('requirements.txt', 'configs/c.py'):
+            (self.root / name).touch()
         self.environment = {
             'PATH': f'{_FAKE_BIN}{os.pathsep}{os.environ["PATH"]}',
             'HOME': str(folder),

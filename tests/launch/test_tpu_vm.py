@@ -11,8 +11,14 @@ import machine_room
 import pytest
 
 TPU = ('run', 'advice', '--zone=us-x1-c', '--type=v5litepod-16')
-SPOT = (*TPU, '--spot', '--', '--config=c.py', '--workdir=gs://bucket/a run')
-ONE = (*TPU[:3], '--type=v5litepod-8', '--', '--config=c.py', '--workdir=runs/one')
+SPOT = (*TPU, '--spot', '--', '--config=configs/c.py', '--workdir=gs://bucket/a run')
+ONE = (
+    *TPU[:3],
+    '--type=v5litepod-8',
+    '--',
+    '--config=configs/c.py',
+    '--workdir=runs/one',
+)
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def test_a_run_is_made_set_up_followed_and_deleted(room: machine_room.Room) -> N
     assert output.count('hax_jax_exit=0') == 2  # of both workers
     arguments = room.read('store/bucket/a run/arguments').splitlines()
     assert arguments == [
-        '--config=c.py',
+        '--config=configs/c.py',
         '--workdir=gs://bucket/a run',
         '--config.data.path=data/my set',
         "--config.x='$HOME' *",
@@ -263,7 +269,7 @@ def test_a_queues_machine_is_followed_and_deleted_with_its_entry(
     ('arguments', 'message'),
     [
         (('run', 'my run', *SPOT[2:]), "'my run' must be of small letters"),
-        ((*TPU, '--', '--config=c.py'), '--workdir is missing'),
+        ((*TPU, '--', '--config=configs/c.py'), '--workdir is missing'),
         ((*TPU, '--', '--workdir=s3://b/r'), 'give gs://BUCKET/RUN'),
         ((*TPU, '--', '--workdir=runs/x'), 'several workers'),
         ((*ONE[:4], '--spot', *ONE[4:]), "the machine's disk goes with it"),
