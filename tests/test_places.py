@@ -28,6 +28,11 @@ def test_a_url_needs_a_bucket(url: str) -> None:
         places.path(url)
 
 
+def test_a_url_with_one_slash_is_no_folder_here() -> None:
+    with pytest.raises(errors.InputError, match=r'give gs://BUCKET/FOLDER, or \./gs:'):
+        places.path('gs:/bucket/run')
+
+
 def test_without_gcsfs_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ('hax_jax.store.gs_path', 'hax_jax.store.failures', 'gcsfs'):
         monkeypatch.delitem(sys.modules, name, raising=False)

@@ -59,6 +59,21 @@ def test_the_first_failure_ends_all(room: machine_room.Room) -> None:
     assert '[2] saves\n' in output
 
 
+def test_a_killed_process_is_started_again_where_the_others_say_so(
+    room: machine_room.Room,
+) -> None:
+    command = """
+      [ "$JAX_PROCESS_ID" = 1 ] && kill -KILL $$
+      sleep 0.3; exit 75"""
+    code, output = local(room, '2', 'bash', '-c', command)
+    assert (code, 'process 1 ended with 137' in output) == (75, True)
+
+
+def test_waits_that_are_no_numbers_are_refused(room: machine_room.Room) -> None:
+    code, output = room.run('local.sh', '2', 'true', HAX_JAX_GRACE_SECONDS='abc')
+    assert (code, 'whole numbers of seconds' in output) == (2, True)
+
+
 def test_processes_that_stop_together_are_waited_for(room: machine_room.Room) -> None:
     save = 'sleep "0.$((JAX_PROCESS_ID * 3))"; echo saved; exit 75'
     code, output = local(room, '2', 'bash', '-c', save)
