@@ -26,6 +26,7 @@ os.environ.setdefault('GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false')
 import aiohttp
 import fsspec
 import fsspec.asyn
+import gcsfs.core
 import google_crc32c
 from etils.epath import gpath
 
@@ -52,6 +53,8 @@ def _configure() -> None:
         os.environ.setdefault('TENSORSTORE_GCS_HTTP_URL', url)
         os.environ.setdefault('GOOGLE_AUTH_TOKEN_FOR_TESTING', 'anonymous')
     for name in ('gs', 'gcs'):
+        # If gcsfs came first, its class would ask over gRPC for each bucket's kind.
+        fsspec.register_implementation(name, gcsfs.core.GCSFileSystem, clobber=True)
         fsspec.config.conf[name] = settings | fsspec.config.conf.get(name, {})
     logging.getLogger('gcsfs').setLevel(logging.CRITICAL)  # a traceback for each retry
 

@@ -3,6 +3,7 @@
 import pathlib
 
 import fake_gcs
+import programs
 import pytest
 
 from hax_jax import digests, errors, files, json_lines, places
@@ -116,3 +117,9 @@ def test_lines_that_can_not_go_up_are_kept_and_said(
         assert 'WARNING: kept for the next time: gs://' in capsys.readouterr().out
         log.append([{'step': 2}])
     assert gcs.content('bucket', 'log') == b'{"step": 1}\n{"step": 2}\n'
+
+
+def test_the_kind_of_a_bucket_is_not_asked_for_whatever_came_first() -> None:
+    code = 'import gcsfs; from hax_jax.store import gs_path as g; print(g.filesystem())'
+    done = programs.run('-c', code, STORAGE_EMULATOR_HOST='http://127.0.0.1:9')
+    assert '<gcsfs.core.GCSFileSystem object' in done.stdout, done.stderr
