@@ -151,6 +151,7 @@ def check_shared(folder: pathlib.Path) -> None:
             probe.unlink(missing_ok=True)
             for path in made:
                 path.rmdir()
+    peers.from_first('removed')  # nobody looks at the folder while it goes
 
 
 def _appears(probe: pathlib.Path) -> bool:
