@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
 _FAKE_BIN = ROOT / 'tests' / 'launch' / 'fake_bin'
-_PATIENCE_SECONDS = 20
+_PATIENCE_SECONDS = 60
 
 
 class Room:
@@ -42,8 +42,17 @@ class Room:
         self._processes: list[subprocess.Popen[str]] = []
 
     def start(self, script: str, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return self._begin('bash', f'launch/{script}', *arguments, **more)
+
+    def call(self, program: str, *arguments: str) -> tuple[int, str]:
+        """(exit code, output) of a fake of ours."""
+        process = self._begin(program, *arguments)
+        output, _ = process.communicate(timeout=_PATIENCE_SECONDS)
+        return process.returncode, output
+
+    def _begin(self, *command: str, **more: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            ['bash', f'launch/{script}', *arguments],
+            command,
             cwd=self.root,
             env={**self.environment, **more},
             stdin=subprocess.DEVNULL,

@@ -256,6 +256,25 @@ def test_75_and_143_go_into_the_queue_again(
     ]
 
 
+def test_a_submitted_job_goes_on_until_the_run_has_ended(
+    room: machine_room.Room,
+) -> None:
+    room.write('exits', '75\n143\n0\n')
+    arguments = ('--nodes=2', 'launch/slurm.sbatch', '--', '--workdir=a b')
+    code, output = room.call('sbatch', *arguments)
+    assert code == 0, output
+    assert room.read('srun').count('--workdir=a b\n') == 3
+    assert room.calls() == 'scontrol requeue 17\n' * 2
+    assert {'--nodes=2', '--signal=TERM@120'} <= set(room.read('sbatch').splitlines())
+
+
+def test_a_queue_that_refuses_is_told(room: machine_room.Room) -> None:
+    room.write('exits', '75\n')
+    room.write('no_requeue', '')
+    code, output = room.call('sbatch', 'launch/slurm.sbatch', '--', '--workdir=a')
+    assert (code, 'submit it with the same command' in output) == (75, True)
+
+
 def test_a_job_is_requeued_no_more_after_the_last_restart(
     room: machine_room.Room,
 ) -> None:
