@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import random
 import re
 import subprocess
 
@@ -11,6 +10,7 @@ import numpy as np
 import programs
 import pytest
 import safetensors.numpy
+import tiny_data
 
 from hax_jax import errors
 from hax_jax.data import records, text
@@ -20,23 +20,11 @@ from hax_jax.runs import export as run_export
 from hax_jax.runs import restore, run_folder
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
-_CONFIG = """
-from hax_jax.config import convert
-
-def get_config():
-    draft = convert.draft()
-    draft.tokenizer.path = 'train'
-    draft.tokenizer.vocab_size = 400
-    draft.model.update(n_layer=2, n_head=2, n_embd=32, n_positions=128)
-    draft.model.pad_vocab_to_multiple_of = 128
-    draft.data.update(seq_len=64, reader='numpy')
-    draft.train.update(num_steps=3, batch_size=4, eval_every_steps=3)
-    # They take seconds to compile.
-    draft.train.update(num_sample_questions=0, layer_metrics_every_steps=0)
-    draft.optimizer.learning_rate = 1e-2
-    return draft
-"""
+_FULL = [
+    '--config.model.pad_vocab_to_multiple_of=128',
+    '--config.train.num_steps=3',
+    '--config.optimizer.learning_rate=1e-2',
+]
 _LORA = [
     '--config.tokenizer.path=',
     '--config.model.n_layer=0',
@@ -56,27 +44,15 @@ def export(workdir: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A run at full/, of a padded vocabulary, and a LoRA run on it at lora/."""
     root = tmp_path_factory.mktemp('program')
-    rng = random.Random(0)
-    lines = []
-    for _ in range(60):
-        question, answer = (' '.join(rng.choices(_WORDS, k=12)) for _ in range(2))
-        lines.append(f'QUESTION: {question}?\n\nANSWER: {answer}.\n')
-    (root / 'pairs.md').write_text('\n'.join(lines))
-    (root / 'tiny.py').write_text(_CONFIG)
+    tiny_data.make(root)
     train = [
         '-m',
         'launch.train',
         f'--config={root}/tiny.py',
         f'--config.data.path={root}/data',
+        *_FULL,
     ]
     for command in (
-        [
-            '-m',
-            'data_pipeline.build',
-            f'--input={root}/pairs.md',
-            f'--output={root}/data',
-            '--validation_share=0.2',
-        ],
         [*train, f'--workdir={root}/full'],
         [
             *train,

@@ -2,13 +2,13 @@
 
 import dataclasses
 import pathlib
-import random
 import subprocess
 from typing import Any
 
 import numpy as np
 import programs
 import pytest
+import tiny_data
 
 from hax_jax.config import schema
 from hax_jax.data import text
@@ -16,7 +16,6 @@ from hax_jax.formats import hf_folder, peft_adapter, pretrained
 from hax_jax.model import naming
 from hax_jax.runs import restore, run_folder
 
-_WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _NEEDS_TORCH = 'torch makes and reads .pt files, a development tool: not installed'
 _STEP = 20
 _RANK, _ALPHA = 2, 6.0
@@ -181,19 +180,7 @@ def write_old(
 def train_config(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A config file on a dataset of made-up pairs, 23 steps long."""
     root = tmp_path_factory.mktemp('data')
-    rng = random.Random(0)
-    lines = []
-    for _ in range(60):
-        question, answer = (' '.join(rng.choices(_WORDS, k=5)) for _ in range(2))
-        lines.append(f'QUESTION: {question}?\n\nANSWER: {answer}.\n')
-    (root / 'pairs.md').write_text('\n'.join(lines))
-    done = run(
-        'data_pipeline.build',
-        f'--input={root}/pairs.md',
-        f'--output={root}/data',
-        '--validation_share=0.2',
-    )
-    assert done.returncode == 0, done.stderr
+    tiny_data.make(root)
     (root / 'tiny.py').write_text(_CONFIG.format(data=str(root / 'data')))
     return root / 'tiny.py'
 
