@@ -88,10 +88,6 @@ def main() -> int:
     run = run_folder.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
-    same_run.compare(
-        {'the packed rows': cache.fingerprint},
-        remedy='Carry the same data folder to each machine.',
-    )
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin, described=described)

@@ -9,13 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import numpy as np
-from jax.experimental import multihost_utils
 
 from hax_jax import errors
 from hax_jax.devices import peers
-
-_SMALLEST_MESSAGE = 1024  # bytes; each further size is twice as large
 
 
 def is_here() -> bool:
@@ -27,38 +23,23 @@ def decided(decide: Callable[[], Any], kind: Any) -> Any:
     """The value of `decide()` in process 0, the only one that calls it.
 
     All processes must call this alike. `kind` is the value's type, of dataclasses and
-    what JSON knows: 'list[int | None]'.
+    what JSON knows: list[int | None].
 
     Raises:
       InputError: what `decide` raised, in every process. (Another error ends them all.)
     """
     if not peers.are_several():
         return decide()
-    value, problem, message = None, '', b''
+    value, told = None, b''
     if is_here():
         try:
             value = decide()
+            told = msgspec.json.encode(['', value])
         except errors.InputError as error:
-            problem = str(error)
-        message = msgspec.msgpack.encode((problem, None if problem else value))
-    problem, sent = msgspec.msgpack.decode(
-        _broadcast(message), type=tuple[str, msgspec.Raw]
+            told = msgspec.json.encode([str(error), None])
+    problem, sent = msgspec.json.decode(
+        peers.from_first(told.decode()), type=tuple[str, msgspec.Raw]
     )
     if problem:
         raise errors.InputError(problem)
-    return value if is_here() else msgspec.msgpack.decode(sent, type=kind)
-
-
-def _broadcast(message: bytes) -> bytes:
-    """The message of process 0; that of the others is not looked at.
-
-    Goes over the devices: the coordinator's store takes no large values.
-    """
-    size = int(multihost_utils.broadcast_one_to_all(np.array(len(message), np.int32)))
-    places = _SMALLEST_MESSAGE  # few sizes, so that few programs are compiled
-    while places < size:
-        places *= 2
-    buffer = np.zeros(places, np.uint8)
-    if is_here():
-        buffer[:size] = np.frombuffer(message, np.uint8)
-    return np.asarray(multihost_utils.broadcast_one_to_all(buffer))[:size].tobytes()
+    return value if is_here() else msgspec.json.decode(sent, type=kind)

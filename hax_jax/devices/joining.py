@@ -43,11 +43,15 @@ def join(
 
     `reason` is that of `runtime.multihost_reason`. `lost` is called, in any thread,
     when a process has sent no heartbeat for SILENT_SECONDS or the coordinator, process
-    0, can't be reached; it must end the process and not use the client.
+    0, can't be reached; it must end the process and not use the client. Where the
+    user's own program has joined already, it is not called.
 
     Raises:
       InputError: the other processes can't be joined.
     """
+    state = distributed.global_state
+    if jax.distributed.is_initialized():
+        return Joined(state.client, state.process_id, state.num_processes)
     address, number, own = (os.environ.get(name) for name in VARIABLES)
     if reason == 'told' and address and bool(number) != bool(own):
         missing = VARIABLES[2] if number else VARIABLES[1]
@@ -70,14 +74,13 @@ def join(
             )
     except (ValueError, RuntimeError) as error:
         # Else JAX would wait for the others once more as Python ends.
-        distributed.global_state.client = distributed.global_state.service = None
+        state.client = state.service = None
         said = str(error).splitlines()[0]
         raise errors.InputError(
             f'the other processes of this run cannot be joined ({reason}): {said}. '
             f'Set {", ".join(VARIABLES)} in each of them, and start them within five '
             'minutes.'
         ) from error
-    state = distributed.global_state
     return Joined(state.client, state.process_id, state.num_processes)
 
 
@@ -95,7 +98,7 @@ def _ended_by_signals() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -226,9 +226,14 @@ def _is_of_devices(error: BaseException) -> bool:
     return is_xla or bool(_COLLECTIVE.search(str(error)))
 
 
+def have_joined() -> bool:
+    """Whether `join` was called; a run may still have one process."""
+    return _peers.client is not None
+
+
 def are_several() -> bool:
     """Whether this process is one of several."""
-    return _peers.client is not None and _peers.count > 1
+    return have_joined() and _peers.count > 1
 
 
 def process() -> int:

@@ -58,8 +58,10 @@ def start(*, alone: bool = False) -> None:
         given = os.environ.get('XLA_FLAGS', '')
         os.environ['XLA_FLAGS'] = xla_flags(given, jaxlib.__version__)
     _use_compilation_cache()
+    if alone or peers.have_joined():
+        return
     reason = multihost_reason(os.environ, tpu=tpu)
-    if reason and not alone and not jax.distributed.is_initialized():
+    if reason or jax.distributed.is_initialized():  # by the user's own program
         local = slurm.local_devices(os.environ)
         if local:
             print(local.in_words, file=sys.stderr, flush=True)

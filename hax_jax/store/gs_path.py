@@ -159,7 +159,7 @@ class GsPath(gpath.PosixGPath, pathlib.PosixPath):
         return self.read_bytes().decode(encoding, errors)
 
     def chunks(self) -> Iterator[bytes]:
-        """The object's bytes, a part at a time; all parts are of one generation."""
+        """The object's bytes, part by part; of one replaced meanwhile, a mixture."""
         size, begin = self.stat().st_size, 0
         while begin < size:
             part = self._ask('cat_file', start=begin, end=min(begin + _CHUNK, size))
@@ -179,7 +179,7 @@ class GsPath(gpath.PosixGPath, pathlib.PosixPath):
     def open(self, mode: str = 'r', **_: Any) -> io.BytesIO | io.TextIOWrapper:
         """Opens for reading; `files` writes."""
         if mode not in ('r', 'rb'):
-            raise NotImplementedError(f'{self}: open for {mode!r}; files.py writes')
+            raise io.UnsupportedOperation(f'{self}: open for {mode!r}; files.py writes')
         content = io.BytesIO(self.read_bytes())
         return content if mode == 'rb' else io.TextIOWrapper(content, encoding='utf-8')
 

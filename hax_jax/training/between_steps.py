@@ -126,7 +126,7 @@ class BetweenSteps:
         self._look_at_bad_steps(state, past)
         try:
             result = evaluate.evaluate(
-                functools.partial(self._evaluated_batch, state),
+                functools.partial(self._evaluated_batch, state, int(state.step)),
                 self._setup.cache,
                 'validation',
                 sharding=mesh_lib.batch_sharding(self._setup.mesh),
@@ -143,9 +143,11 @@ class BetweenSteps:
         self.report.evaluation(int(state.step), result.loss, result.by)
         return result.loss
 
-    def _evaluated_batch(self, state: ts.TrainState, batch: train_step.Batch) -> Any:
-        if int(state.step) > 0:
-            peers.mark(f'the evaluation after step {int(state.step)}')
+    def _evaluated_batch(
+        self, state: ts.TrainState, step: int, batch: train_step.Batch
+    ) -> Any:
+        if step:
+            peers.mark(f'the evaluation after step {step}')
         return self._eval_step(state.params, state.frozen, batch)
 
     def save(

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
 from hax_jax import errors, files, places
+from hax_jax.devices import first_process, peers
 from hax_jax.formats import pretrained
 from hax_jax.runs import checkpoint, restore, run_folder
 from hax_jax.training import history, resume, run_setup
@@ -223,13 +222,15 @@ def newest_whole(
       InputError: no checkpoint is whole.
     """
     steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
-    step, passed_over = -1, []
-    if jax.process_index() == 0:
-        found, passed_over = checkpoint.first_whole(reversed(steps))
-        step = found.step if found else -1
-    if jax.process_count() > 1:
-        step = int(multihost_utils.broadcast_one_to_all(np.array(step)))
-    if step < 0:
+    passed_over: list[str] = []
+
+    def look() -> int | None:
+        found, lines = checkpoint.first_whole(reversed(steps))
+        passed_over.extend(lines)
+        return found.step if found else None
+
+    step = first_process.decided(look, int | None)
+    if step is None:
         raise errors.InputError(
             f'{run_folder.none_whole(workdir, passed_over)}\nOr {_ANEW}'
         )
@@ -270,10 +271,8 @@ def _with_digests(
         print(
             f'{workdir} is of an older version: its files have digests now', flush=True
         )
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices('digests')
-        named = run_folder.read_run(workdir)
-    return named
+    peers.from_first('written')
+    return named if first_process.is_here() else run_folder.read_run(workdir)
 
 
 def first_state(

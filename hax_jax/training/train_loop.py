@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 
 from hax_jax import errors
 from hax_jax.config import convert
@@ -68,8 +67,7 @@ def train(
             stack.enter_context(starting.only_writer(workdir))
             if restart:
                 starting.move_aside(workdir)
-        if restart and jax.process_count() > 1:
-            multihost_utils.sync_global_devices('restart')
+        peers.from_first('begun')  # nothing is read before it was moved aside
         capacity.check_disk(setup, workdir)
         capacity.check_state(setup)
         folder = workdir / run_folder.CHECKPOINTS
