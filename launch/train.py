@@ -21,7 +21,7 @@ from absl import flags
 
 from data_pipeline import pack
 from hax_jax import errors, places
-from hax_jax.config import convert, schema
+from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.devices import peers, runtime, same_run, topology
 from hax_jax.guards import stops
@@ -29,6 +29,7 @@ from hax_jax.planning import planner, step_plan
 from hax_jax.program import ending, entry
 from hax_jax.runs import run_folder
 from hax_jax.training import (
+    agreement,
     capacity,
     resume,
     run_setup,
@@ -121,22 +122,17 @@ def main() -> int:
 
 
 def _check_same_command(run: schema.Config) -> None:
-    """Raises InputError unless all processes have the same flags and config."""
-    config = convert.flatten(convert.to_dict(run))
-    flags_given = {
-        '--restart': _RESTART.value,
-        '--allow_change': _ALLOW_CHANGE.value,
-        '--dry_run': _DRY_RUN.value,
-        '--replay': _REPLAY.value,
-        'whether --base is given': bool(_BASE.value),
-        'whether --workdir is given': bool(_WORKDIR.value),
-    }
-    same_run.compare(
+    """Raises InputError unless all processes have the same command and workdir."""
+    agreement.check_command(
+        run,
         {
-            **{n: v for n, v in config.items() if n not in train_loop.OWN_PATHS},
-            **flags_given,
+            '--restart': _RESTART.value,
+            '--allow_change': _ALLOW_CHANGE.value,
+            '--dry_run': _DRY_RUN.value,
+            '--replay': _REPLAY.value,
+            'whether --base is given': bool(_BASE.value),
+            'whether --workdir is given': bool(_WORKDIR.value),
         },
-        remedy='Give each process the same command.',
     )
     if _WORKDIR.value and not _DRY_RUN.value:
         same_run.check_shared(places.path(_WORKDIR.value))

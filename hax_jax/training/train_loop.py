@@ -9,14 +9,14 @@ import jax
 import numpy as np
 
 from hax_jax import errors
-from hax_jax.config import convert
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.devices import peers, same_run
+from hax_jax.devices import peers
 from hax_jax.guards import bad_steps, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, run_folder
 from hax_jax.training import (
+    agreement,
     between_steps,
     capacity,
     history,
@@ -30,8 +30,6 @@ from hax_jax.training import (
 from hax_jax.training import train_state as ts
 from hax_jax.watch import stopwatch, tracking, verdicts
 
-# Each machine may have them elsewhere; their bytes are compared.
-OWN_PATHS = ('data.path', 'tokenizer.path', 'model.pretrained')
 _MOST_ROLLBACKS = 3  # to one step, in one call
 
 
@@ -62,7 +60,7 @@ def train(
         stopping.Signals(max_minutes=settings.max_minutes) as signals,
         peers.limited(settings.hang_timeout_seconds),
     ):
-        _check_same_run(setup, workdir)
+        agreement.check_run(setup, workdir)
         if jax.process_index() == 0:
             stack.enter_context(starting.only_writer(workdir))
             if restart:
@@ -107,7 +105,7 @@ def _from_newest(
     """Trains from the run's newest whole step on, without the rows in `skip`."""
     claim, source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
     claim, settings = claim.leaving_out(skip), setup.run.train
-    _check_same_start(claim)
+    agreement.check_start(claim)
     with checkpoint.Checkpoints(
         workdir / run_folder.CHECKPOINTS,
         run_id=claim.identity['id'],
@@ -205,34 +203,6 @@ def _loop(
         if done > start:
             between.report.summary(done, dataclasses.asdict(summary))
     return summary
-
-
-def _check_same_run(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
-    """Raises InputError unless all processes have this setup and see this workdir."""
-    config = convert.flatten(convert.to_dict(setup.run))
-    same_run.compare(
-        {
-            **{name: value for name, value in config.items() if name not in OWN_PATHS},
-            'the packed rows': setup.cache.fingerprint,
-            'the number of steps': setup.num_steps,
-        },
-        remedy='Give each process the same command and each machine the same data.',
-    )
-    same_run.check_shared(workdir)
-
-
-def _check_same_start(claim: starting.Claim) -> None:
-    """Raises InputError unless all processes go on from the same step and base."""
-    newest = claim.from_step
-    same_run.compare(
-        {
-            'the base': claim.identity['base'].get('hash'),
-            'the run': claim.identity['id'] if newest else '',
-            'the step to go on from': newest.step if newest else 0,
-            'the row to go on from': claim.setup.begin.rows,
-        },
-        remedy='Carry the same base to each machine; give --workdir a shared folder.',
-    )
 
 
 def _why_stop(done: int, past: history.History, setup: run_setup.Setup) -> str:
