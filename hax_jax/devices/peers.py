@@ -140,16 +140,18 @@ class _Peers:
     def end_all(self, line: str, code: int, *, said_here: str | None = None) -> None:
         """Ends all processes with `line`; here with `said_here` in its stead."""
         value = json.dumps({'line': line, 'code': code, 'process': self.own})
-        # The first reason counts.
+        # The first reason counts; where all fail alike, none waits for the others.
+        _within(_BEAT_SECONDS, self._has_seen)
         _within(_BEAT_SECONDS, lambda: self.client.key_value_set(f'{_END}1', value))
         self._leave(line if said_here is None else said_here, code)
+
+    def _has_seen(self) -> None:
+        self.client.key_value_set(f'{_SEEN}{self.own}', '', allow_overwrite=True)
 
     def _end(self, line: str, code: int, process: int) -> None:
         if process == self.own:
             return
-        _within(
-            _BEAT_SECONDS, lambda: self.client.key_value_set(f'{_SEEN}{self.own}', '')
-        )
+        _within(_BEAT_SECONDS, self._has_seen)
         self._leave(line, code)
 
     def _leave(self, line: str, code: int, *, has_store: bool = True) -> None:
@@ -167,7 +169,7 @@ class _Peers:
 
     def _linger(self, has_store: bool) -> None:
         """Waits until the others have read the reason, or JAX has told them."""
-        while has_store and len(self.client.key_value_dir_get(_SEEN)) < self.count - 1:
+        while has_store and len(self.client.key_value_dir_get(_SEEN)) < self.count:
             time.sleep(0.1)
         time.sleep(0.5)
 
