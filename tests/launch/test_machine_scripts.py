@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -304,6 +305,33 @@ def test_sbatch_signals_the_steps_two_minutes_before_the_end() -> None:
 
 
 # The files of other systems
+
+
+def test_the_readmes_commands_for_gke_name_what_is_there(
+    room: machine_room.Room,
+) -> None:
+    text = (machine_room.ROOT / 'README.md').read_text()
+    block = text[text.index('**GKE**') :].split('```')[1]
+    commands = [
+        line.split('  #')[0].strip()
+        for line in block.splitlines()
+        if line.startswith(('docker ', 'kubectl '))
+    ]
+    for command in commands:
+        code, output = room.call(*shlex.split(command))
+        assert code == 0, output
+    assert room.calls().splitlines() == commands
+    arguments = re.findall(r'^ARG (\w+)', (LAUNCH / 'Dockerfile').read_text(), re.M)
+    assert set(re.findall(r'--build-arg (\w+)=', block)) <= set(arguments)
+    jobsets = list(yaml.safe_load_all((LAUNCH / 'jobset.yaml').read_text()))
+    (label,) = re.findall(r' -l machine=(\w+)', block)
+    (applied,) = [
+        j['metadata']['name']
+        for j in jobsets
+        if j['metadata']['labels'] == {'machine': label}
+    ]
+    assert f'jobset-name={applied} ' in block
+    assert f'delete jobset {applied}\n' in block
 
 
 def test_jobset_starts_again_at_75_and_143_and_fails_at_others() -> None:
