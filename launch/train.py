@@ -67,6 +67,10 @@ _BASE = shared_flags.define_base()
 
 
 def main() -> int:
+    # First of all: whatever is wrong in one process then ends the others too.
+    described = topology.find(_TOPOLOGY.value) if _TOPOLOGY.value else None
+    runtime.start(alone=described is not None)
+    ending.print_only_warnings(peers.process())
     if not _WORKDIR.value and not _DRY_RUN.value:
         raise errors.InputError('--workdir is missing; give the folder of the run.')
     if _REPLAY.value is not None and (_RESTART.value or _DRY_RUN.value):
@@ -80,9 +84,6 @@ def main() -> int:
     if _QUICK.value:
         run = _quick(run)
     resume.check_names(_ALLOW_CHANGE.value, run)
-    described = topology.find(_TOPOLOGY.value) if _TOPOLOGY.value else None
-    runtime.start(alone=described is not None)
-    ending.print_only_warnings(peers.process())
     _check_same_command(run)
     run, tokenizer_path = run_folder.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)

@@ -81,6 +81,13 @@ FAULTS = [
         flags=('--dry_run',),
     ),
     Fault(
+        'no workdir on one',
+        0,
+        'error: (process 0: )?--workdir is missing',
+        2,
+        flags=('--workdir=',),
+    ),
+    Fault(
         'exception in a step',
         1,
         "KeyError: 'planted'",

@@ -1,4 +1,4 @@
-"""Three rows of process_faults.py, of which each is a mechanism of its own."""
+"""Four rows of process_faults.py, of which each is a mechanism of its own."""
 
 import pathlib
 
@@ -15,7 +15,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.mark.parametrize(
-    'name', ['workdir not shared', 'exception in a step', 'SIGKILL 0']
+    'name',
+    ['no workdir on one', 'workdir not shared', 'exception in a step', 'SIGKILL 0'],
 )
 def test_a_fault_in_one_process_ends_all_with_one_message(
     name: str, data: pathlib.Path
