@@ -41,18 +41,18 @@ def train(
     from hax_jax import local_copy, places
     from hax_jax.data import records, text
     from hax_jax.devices import runtime
-    from hax_jax.runs import run_folder
+    from hax_jax.runs import origin
     from hax_jax.training import run_setup, starting, train_loop
 
     runtime.start()
     cache = records.open_cache(local_copy.folder(packed))
     cache.verify()
-    resolved, _ = run_folder.resolve(run)
+    resolved, _ = origin.resolve(run)
     tokenizer = text.of_cache(cache)
     folder = places.path(workdir)
     places.check(folder)
     setup = run_setup.prepare(
-        run_folder.with_vocab(resolved, tokenizer),
+        origin.with_vocab(resolved, tokenizer),
         cache,
         begin=None if restart else starting.progress(folder),
     )

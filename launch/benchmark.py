@@ -8,6 +8,8 @@ Weights and tokens are random, so any config whose sizes are known can be timed:
 model.pretrained gives sizes alone. The first line says what machine it is.
 """
 
+from __future__ import annotations
+
 import json
 import pathlib
 import sys
@@ -17,13 +19,15 @@ from typing import Any
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.benchmark import measures, parts, workloads
 from hax_jax.config import convert, schema
-from hax_jax.data import records
-from hax_jax.devices import runtime
-from hax_jax.program import entry
-from hax_jax.training import run_setup
+from hax_jax.program import entry, later
 from launch import shared_flags
+
+with later.imports():
+    from hax_jax.benchmark import measures, parts, workloads
+    from hax_jax.data import records
+    from hax_jax.devices import runtime
+    from hax_jax.training import run_setup
 
 PARTS = ('train', 'evaluation', 'generation', 'input', 'checkpoint', 'startup')
 
@@ -90,6 +94,8 @@ def main() -> None:
                 _print('generation', figures)
         if 'input' in wanted:
             for reader in schema.READERS:
+                if reader == 'tf_data':
+                    import tensorflow  # noqa: F401 (else NumPy reads meanwhile)
                 rate = measures.input_rate(setup, reader=reader, num_batches=200)
                 _print('input', {'reader': reader, 'batches_per_second': rate})
         for reader in schema.READERS if 'startup' in wanted else ():

@@ -8,15 +8,20 @@ streamed. Ctrl-C stops an answer, not the program; Ctrl-D or /quit ends it. /hel
 the commands. A follow-up sees the earlier turns, as far as the model's positions reach.
 """
 
+from __future__ import annotations
+
 import pathlib
 
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.config import schema
-from hax_jax.devices import mesh, runtime
-from hax_jax.program import entry, output_file
-from launch import chat_session, models, sampling_flags, shared_flags
+from hax_jax.program import entry, later, output_file
+from launch import sampling_flags, shared_flags
+
+with later.imports():
+    from hax_jax.config import schema
+    from hax_jax.devices import mesh, runtime
+    from launch import chat_session, models
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
 _STEP = shared_flags.define_step()
@@ -32,6 +37,7 @@ _TENSOR = flags.DEFINE_integer('tensor', 1, 'Devices that share the model.')
 
 def main() -> None:
     _check()
+    models.check([_WORKDIR.value], _STEP.value)
     runtime.start()
     [chosen] = models.choose([_WORKDIR.value], _STEP.value)
     on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))

@@ -1,5 +1,7 @@
 """One conversation at a terminal or through a pipe: lines in, answers streamed."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import pathlib

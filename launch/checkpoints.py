@@ -15,6 +15,8 @@ optimizer's moments, which sample, evaluate, export and train read; training goe
 from it with moments of zero.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import json
@@ -23,14 +25,17 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 from absl import flags
 
 from hax_jax import errors, files, places
-from hax_jax.program import entry, output_file, progress
-from hax_jax.runs import checkpoint, compact, restore, run_folder, step_facts
-from hax_jax.training import starting
+from hax_jax.program import entry, later, output_file, progress
 from launch import shared_flags
+
+with later.imports():
+    import jax
+
+    from hax_jax.runs import checkpoint, compact, restore, run_folder, step_facts
+    from hax_jax.training import starting
 
 _SHOWN = 24  # tensors on the screen
 
@@ -52,8 +57,10 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> int:
     _check()
-    jax.config.update('jax_platforms', 'cpu')  # a run may be using the accelerator
     workdir = places.path(_WORKDIR.value)
+    if not (places.is_remote(workdir) or (workdir / run_folder.CHECKPOINTS).is_dir()):
+        run_folder.read_run(workdir)  # whether it is one, before JAX is imported
+    jax.config.update('jax_platforms', 'cpu')  # a run may be using the accelerator
     if _VERIFY.value:
         return _verify(workdir)
     if _DELETE.value:

@@ -11,16 +11,23 @@ dataset, unless --step or --data says otherwise. Started as several processes, a
 devices share the rows; process 0 chooses the steps, prints and writes.
 """
 
+from __future__ import annotations
+
 import pathlib
 
 from absl import flags
 
 from hax_jax import errors, files, places
 from hax_jax.data import records
-from hax_jax.devices import first_process, peers, runtime, same_run
-from hax_jax.evaluation import scoring
-from hax_jax.program import ending, entry, output_file, progress
-from launch import evaluation_report, evaluation_rows, shared_flags
+from hax_jax.program import ending, entry, later, one_process, output_file, progress
+from launch import shared_flags
+
+with later.imports():
+    from data_pipeline import dataset
+    from hax_jax.devices import first_process, peers, runtime, same_run
+    from hax_jax.evaluation import scoring
+    from hax_jax.runs import run_folder
+    from launch import evaluation_report, evaluation_rows
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."
@@ -61,6 +68,9 @@ _OUTPUT = flags.DEFINE_string(
 
 
 def main() -> None:
+    if not one_process.may_be_several():
+        _check()  # before JAX is imported
+        _check_folders()
     runtime.start()
     ending.print_only_warnings(peers.process())
     first_process.decided(_check, None)
@@ -129,6 +139,15 @@ def _check() -> None:
         problems += output_file.problems('output', output) or _replacing(output)
     if problems:
         raise errors.InputError('\n'.join(problems))
+
+
+def _check_folders() -> None:
+    """Raises InputError if a --workdir is no run, or --data no dataset."""
+    for workdir in map(places.path, _WORKDIR.value):
+        if not (_PRETRAINED.value or places.is_remote(workdir)):
+            run_folder.read_run(workdir)
+    if _DATA.value:
+        dataset.read_manifest(_DATA.value)
 
 
 def _replacing(output: pathlib.Path) -> list[str]:

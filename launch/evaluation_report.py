@@ -1,11 +1,17 @@
 """Prints what launch.evaluate found of one model or two, and makes JSON of it."""
 
+from __future__ import annotations
+
 import dataclasses
 from typing import Any
 
 from hax_jax import errors
-from hax_jax.evaluation import evaluate, paired, scoring
+from hax_jax.evaluation import evaluate, scoring
+from hax_jax.program import later
 from launch import evaluation_rows
+
+with later.imports():
+    from hax_jax.evaluation import paired  # and scipy with it: for two models alone
 
 _NAMED = 5  # ids printed of each kind; --output has all
 

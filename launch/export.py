@@ -10,6 +10,8 @@ The folder is read back and its logits are compared with the run's own before it
 its name; if they differ it is kept as OUTPUT.mismatch, and the exit code is 1.
 """
 
+from __future__ import annotations
+
 import os
 import pathlib
 import shlex
@@ -17,11 +19,14 @@ import sys
 
 from absl import flags
 
-from hax_jax import errors
-from hax_jax.devices import runtime
-from hax_jax.program import entry, output_file
-from hax_jax.runs import export
+from hax_jax import errors, places
+from hax_jax.config import schema
+from hax_jax.program import entry, later, output_file
 from launch import shared_flags
+
+with later.imports():
+    from hax_jax.devices import runtime
+    from hax_jax.runs import export, run_folder
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
 _FORMAT = flags.DEFINE_string(
@@ -47,6 +52,9 @@ _NEXT = {
 
 def main() -> int:
     _check()
+    workdir = places.path(_WORKDIR.value)
+    if not places.is_remote(workdir):
+        run_folder.read_run(workdir)  # whether it is one, before JAX is imported
     runtime.start()
     try:
         written = export.write(
@@ -81,10 +89,10 @@ def _check() -> None:
     problems = []
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    if _FORMAT.value not in export.FORMATS:
+    if _FORMAT.value not in schema.EXPORT_FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
-            f'{", ".join(export.FORMATS)}.'
+            f'{", ".join(schema.EXPORT_FORMATS)}.'
         )
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')

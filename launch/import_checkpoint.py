@@ -9,6 +9,8 @@ transformers take; or, with --format=run, a run that launch.train goes on with. 
 read back and compared before it gets its name, so it is written whole or not at all.
 """
 
+from __future__ import annotations
+
 import os
 import pathlib
 import shlex
@@ -16,10 +18,13 @@ import shlex
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.devices import runtime
-from hax_jax.formats import peft_config
-from hax_jax.program import entry, output_file
-from hax_jax.runs import import_model, run_folder
+from hax_jax.config import schema
+from hax_jax.program import entry, later, output_file
+
+with later.imports():
+    from hax_jax.devices import runtime
+    from hax_jax.formats import peft_config
+    from hax_jax.runs import import_model, run_folder
 
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
 _FORMAT = flags.DEFINE_string(
@@ -77,10 +82,10 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
         problems.append('--output is missing; give the folder to make.')
     else:
         problems += output_file.new_folder('output', output)
-    if _FORMAT.value not in import_model.FORMATS:
+    if _FORMAT.value not in schema.IMPORT_FORMATS:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
-            f'{", ".join(import_model.FORMATS)}.'
+            f'{", ".join(schema.IMPORT_FORMATS)}.'
         )
     if not path.exists():
         problems.append(f'{path} does not exist; give a .pt file or a folder of peft.')

@@ -1,17 +1,22 @@
 """The checkpoints that a program was asked for, each as a Generator on all devices."""
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 import re
 from collections.abc import Sequence
 
-from jax.sharding import Mesh
-
 from hax_jax import errors, places
-from hax_jax.data import text
-from hax_jax.devices import same_run
-from hax_jax.runs import restore, run_folder
-from hax_jax.sampling import generation
+from hax_jax.program import later
+
+with later.imports():
+    import jax
+
+    from hax_jax.data import text
+    from hax_jax.devices import same_run
+    from hax_jax.runs import restore, run_folder
+    from hax_jax.sampling import generation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +33,13 @@ class Model:
     generator: generation.Generator
     tokenizer: text.Tokenizer
     n_positions: int
+
+
+def check(workdirs: Sequence[str], step: int | None) -> None:
+    """Raises InputError, as `choose`, where no path is a run: JAX is not imported."""
+    paths = [places.path(_split(given)[0]) for given in workdirs]
+    if not any(places.is_remote(p) or (p / 'run.json').exists() for p in paths):
+        choose(workdirs, step)
 
 
 def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
@@ -69,7 +81,7 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
     return chosen
 
 
-def load(chosen: Chosen, *, base: str, on: Mesh) -> Model:
+def load(chosen: Chosen, *, base: str, on: jax.sharding.Mesh) -> Model:
     """The checkpoint's model: whole on each device, or its parts where tensor > 1.
 
     Raises:

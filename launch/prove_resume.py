@@ -20,6 +20,8 @@ Prints one line: "bit-equal after 20 kills ..." (exit code 0) or the first diffe
 (exit code 1).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 import signal
@@ -27,14 +29,17 @@ import sys
 import tempfile
 from typing import Any
 
-import jax
 from absl import flags
 
 from hax_jax import errors, files
-from hax_jax.config import schema
-from hax_jax.program import entry, output_file, progress
-from hax_jax.proof import killed_run
+from hax_jax.program import entry, later, output_file, progress
 from launch import shared_flags
+
+with later.imports():
+    import jax
+
+    from hax_jax.config import schema
+    from hax_jax.proof import killed_run
 
 _FEWEST_CHECKPOINTS = 3
 # Fields of `train` that both runs have, whatever the config says.

@@ -16,6 +16,8 @@ Started as several processes, all devices share the rows; process 0 alone reads 
 letters and writes.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import pathlib
@@ -23,15 +25,17 @@ import sys
 from typing import Any
 
 from absl import flags
-from jax.sharding import Mesh
 
-from data_pipeline.pages import characters
 from hax_jax import errors
-from hax_jax.config import schema
-from hax_jax.devices import first_process, mesh, peers, runtime
-from hax_jax.program import ending, entry, output_file
-from hax_jax.sampling import prompt_fitting, prompt_names, prompts
-from launch import models, sample_output, sampling_flags, shared_flags
+from hax_jax.program import ending, entry, later, one_process, output_file
+from launch import sampling_flags, shared_flags
+
+with later.imports():
+    from data_pipeline.pages import characters
+    from hax_jax.config import schema
+    from hax_jax.devices import first_process, mesh, peers, runtime
+    from hax_jax.sampling import prompt_fitting, prompt_names, prompts
+    from launch import models, sample_output
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."
@@ -78,9 +82,14 @@ _TENSOR = flags.DEFINE_integer(
 
 
 def main() -> None:
+    asked = None
+    if not one_process.may_be_several():
+        asked = _asked()  # before JAX is imported
+        if not _LIST.value:
+            models.check(_WORKDIR.value, _STEP.value)
     runtime.start()
     ending.print_only_warnings(peers.process())
-    asked = first_process.decided(_asked, sample_output.Asked)
+    asked = asked or first_process.decided(_asked, sample_output.Asked)
     if _LIST.value:
         print(prompt_names.listing(asked.questions))
         return
@@ -173,7 +182,7 @@ def _to_terminal(
 
 
 def _ready(
-    which: models.Chosen, asked: sample_output.Asked, on: Mesh
+    which: models.Chosen, asked: sample_output.Asked, on: mesh.Mesh
 ) -> tuple[models.Model, prompt_fitting.Fitted]:
     """The model, and the letters as it can read them."""
     model = models.load(which, base=_BASE.value, on=on)

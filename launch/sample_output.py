@@ -4,6 +4,8 @@ The JSONL file is filled as answers come and continued by the same command; at t
 its rows stand in the order asked.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import pathlib
 import time
@@ -13,9 +15,12 @@ from typing import Any
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.program import entry, output_file, progress
-from hax_jax.sampling import answer_file, answer_table, generation, prompts
-from launch import models
+from hax_jax.program import entry, later, output_file, progress
+from hax_jax.sampling import answer_file, answer_table, prompts
+
+with later.imports():
+    from hax_jax.sampling import generation
+    from launch import models
 
 # Fields of a row that may differ between two commands that fill one file.
 _MAY_DIFFER = {'step_reason', 'num_samples', 'batch_size'}

@@ -13,32 +13,37 @@ A run that stops by itself, before a bad step or because it diverged, exits with
 prints the commands that go on. --replay=STEP shows what each pair of a step does.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import sys
 
 from absl import flags
 
-from data_pipeline import pack
 from hax_jax import errors, places
-from hax_jax.config import schema
-from hax_jax.data import records
-from hax_jax.devices import peers, runtime, same_run, topology
-from hax_jax.guards import stops
-from hax_jax.planning import planner, step_plan
-from hax_jax.program import ending, entry
-from hax_jax.runs import run_folder
-from hax_jax.training import (
-    agreement,
-    capacity,
-    resume,
-    run_setup,
-    run_summary,
-    starting,
-    train_loop,
-)
-from hax_jax.watch import schedule_plot
-from launch import after_stop, replay_step, shared_flags
+from hax_jax.program import ending, entry, later, one_process
+from launch import shared_flags
+
+with later.imports():
+    from data_pipeline import dataset, pack
+    from hax_jax.config import schema
+    from hax_jax.data import records
+    from hax_jax.devices import peers, runtime, same_run, topology
+    from hax_jax.guards import stops
+    from hax_jax.planning import planner, step_plan
+    from hax_jax.runs import origin
+    from hax_jax.training import (
+        agreement,
+        capacity,
+        resume,
+        run_setup,
+        run_summary,
+        starting,
+        train_loop,
+    )
+    from hax_jax.watch import schedule_plot
+    from launch import after_stop, replay_step
 
 shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
@@ -67,27 +72,21 @@ _BASE = shared_flags.define_base()
 
 
 def main() -> int:
-    # First of all: whatever is wrong in one process then ends the others too.
+    if not one_process.may_be_several():
+        dataset.read_manifest(_checked().data.path)  # before JAX is imported
+    # Whatever is wrong in one of several processes then ends the others too.
     described = topology.find(_TOPOLOGY.value) if _TOPOLOGY.value else None
     runtime.start(alone=described is not None)
     ending.print_only_warnings(peers.process())
-    if not _WORKDIR.value and not _DRY_RUN.value:
-        raise errors.InputError('--workdir is missing; give the folder of the run.')
-    if _REPLAY.value is not None and (_RESTART.value or _DRY_RUN.value):
-        raise errors.InputError(
-            '--replay only looks at the run; leave out --restart and --dry_run.'
-        )
-    workdir = places.path(_WORKDIR.value)
-    places.check(workdir)
-    _check_plan_flags()
-    run = shared_flags.CONFIG.value()
+    run = _checked()
     if _QUICK.value:
-        run = _quick(run)
+        print(_QUICK_SAID, flush=True)
+    workdir = places.path(_WORKDIR.value)
     resume.check_names(_ALLOW_CHANGE.value, run)
     _check_same_command(run)
-    run, tokenizer_path = run_folder.resolve(run)
+    run, tokenizer_path = origin.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
-    run = run_folder.with_vocab(run, tokenizer)
+    run = origin.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     cache.verify()
     goes_on = _WORKDIR.value and not _RESTART.value
@@ -120,6 +119,20 @@ def main() -> int:
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     return run_summary.exit_code(summary)
+
+
+def _checked() -> schema.Config:
+    """The run that the flags ask for. Raises InputError if one of them is wrong."""
+    if not _WORKDIR.value and not _DRY_RUN.value:
+        raise errors.InputError('--workdir is missing; give the folder of the run.')
+    if _REPLAY.value is not None and (_RESTART.value or _DRY_RUN.value):
+        raise errors.InputError(
+            '--replay only looks at the run; leave out --restart and --dry_run.'
+        )
+    places.check(places.path(_WORKDIR.value))
+    _check_plan_flags()
+    run = shared_flags.CONFIG.value()
+    return _quick(run) if _QUICK.value else run
 
 
 def _check_same_command(run: schema.Config) -> None:
@@ -161,6 +174,7 @@ _QUICK_TRAIN = {
     'eval_every_steps': 5,
     'checkpoint_every_steps': 5,
 }
+_QUICK_SAID = '--quick: 10 steps, logged at each, evaluated and saved every 5'
 
 
 def _quick(run: schema.Config) -> schema.Config:
@@ -180,7 +194,6 @@ def _quick(run: schema.Config) -> schema.Config:
     optimizer = dataclasses.replace(
         run.optimizer, warmup_steps=min(run.optimizer.warmup_steps, 2)
     )
-    print('--quick: 10 steps, logged at each, evaluated and saved every 5', flush=True)
     return dataclasses.replace(run, train=train, optimizer=optimizer)
 
 

@@ -57,6 +57,12 @@ LIBRARY_FOR_PIPELINE = (
     'errors files local_copy digests sha256sums json_lines hub config program data'
 )
 API = {'hax_jax': LIBRARY, 'data_pipeline': PIPELINE}
+# What a program must not import before its flags are read; hax_jax's folders that need
+# one of them are found by tests/launch/test_start.py.
+LARGE = (
+    'jax flax optax orbax tensorstore tensorflow transformers pandas sklearn scipy '
+    'datasets'
+)
 TENSORFLOW = {'tensorflow', 'tensorflow_datasets', 'tensorflow_text'}
 
 FILES = [
@@ -176,6 +182,37 @@ def test_every_folder_is_small_and_says_what_it_is(package: str) -> None:
 def test_imports_go_one_way(path: pathlib.Path) -> None:
     if path.stem != '__init__':
         assert problems(path) == []
+
+
+def put_off(tree: ast.Module) -> set[str]:
+    """The names in the blocks `with later.imports():`."""
+    blocks = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.With)
+        and ast.unparse(node.items[0].context_expr) == 'later.imports()'
+    ]
+    return {
+        dotted
+        for block in blocks
+        for dotted, _ in imports(ast.Module(block.body, type_ignores=[]))
+    }
+
+
+@pytest.mark.parametrize('path', FILES, ids=name_of)
+def test_a_program_puts_large_imports_off_and_modules_alone(path: pathlib.Path) -> None:
+    source = path.read_text(encoding='utf-8')
+    tree = ast.parse(source)
+    later = put_off(tree)
+    if path.relative_to(ROOT).parts[0] == 'hax_jax':
+        assert not later  # the library imports what it needs as it is imported
+    for dotted in later:
+        own = ROOT.joinpath(*dotted.split('.'))
+        is_module = own.with_suffix('.py').exists() or '.' not in dotted
+        assert is_module, f'{dotted}: asking for a name loads its module'
+    if '\n    entry.run(' in source:
+        at_once = {dotted for dotted, inside in imports(tree) if not inside} - later
+        assert not {dotted.split('.')[0] for dotted in at_once} & set(LARGE.split())
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,18 @@ Source: Broder, On the resemblance and containment of documents (1997); Leskovec
 Mining of Massive Datasets, 3.4 (bands).
 """
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Sequence
 
-import datasketch
 import numpy as np
 
 from data_pipeline import settings
+from hax_jax.program import later
+
+with later.imports():
+    import datasketch  # which imports scipy, and only near duplicates need it
 
 _SHINGLE = 3  # words
 _SEED = 1

@@ -13,14 +13,14 @@ import jax
 
 from hax_jax.benchmark import measures, workloads
 from hax_jax.config import schema
-from hax_jax.runs import run_folder
+from hax_jax.runs import origin
 from hax_jax.watch import profiling
 
 
 def train(training: workloads.Training, *, repeats: int) -> dict[str, Any]:
     """Seconds of a step, and its share of the FLOP/s that a large product reaches."""
     setup = training.setup
-    dtype = run_folder.compute_dtype(setup.run)
+    dtype = origin.compute_dtype(setup.run)
     size = 2048 if jax.default_backend() == 'cpu' else 8192
     peak = measures.matmul_flops(dtype, size=size, repeats=repeats)
     peak *= setup.mesh.size
@@ -77,7 +77,7 @@ def generate(
     repeats: int,
 ) -> Iterator[dict[str, Any]]:
     """Seconds of a batch of answers, at most 5 times for each size."""
-    model = workloads.random_model(run.model, dtype=run_folder.compute_dtype(run))
+    model = workloads.random_model(run.model, dtype=origin.compute_dtype(run))
     for batch_size in batch_sizes:
         generation = workloads.Generation(
             model,

@@ -21,7 +21,7 @@ from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import gpt2
-from hax_jax.runs import run_folder
+from hax_jax.runs import origin
 from hax_jax.sampling import generation, prompt_fitting, prompts
 from hax_jax.training import run_setup, train_loop, train_step
 from hax_jax.training import train_state as ts
@@ -56,7 +56,7 @@ def with_sizes(run: schema.Config) -> schema.Config:
             model, n_layer=layers, n_embd=width, n_head=heads, vocab_size=50257
         )
     elif name:
-        model = run_folder.resolve(run)[0].model
+        model = origin.resolve(run)[0].model
     # A tokenizer that is trained with the run has the size that is asked of it.
     trained = run.tokenizer.vocab_size if run.tokenizer.path == 'train' else 0
     vocab = model.vocab_size or trained
@@ -126,17 +126,17 @@ class Training:
             self._batches = measures.batches(setup, reader=reader)
         with stopwatch.Stopwatch() as watch, jax.set_mesh(setup.mesh):
             # It is traced while the devices still make the state.
-            self._step = train_step.compiled(
-                self._step, self.state, next(self._batches)
-            )
+            batch = next(self._batches)
+            self._step = train_step.compiled(self._step, self.state, batch)
             watch.lap('step')
-        self.step()
+        self._trained(batch)
         self.compile_seconds = watch.total()['compile']
 
     def step(self) -> float:
         """One step; its seconds."""
-        batch = next(self._batches)
+        return self._trained(next(self._batches))
 
+    def _trained(self, batch: dict[str, jax.Array]) -> float:
         def go() -> Any:
             self.state, metrics = self._step(self.state, batch)
             return metrics

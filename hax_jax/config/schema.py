@@ -20,6 +20,8 @@ Activation = Literal['gelu_new', 'gelu', 'relu']
 Schedule = Literal['constant', 'linear', 'cosine', 'inverse_sqrt', 'wsd']
 StoredDtype = Literal['float32', 'bfloat16']
 READERS = typing.get_args(Reader)
+EXPORT_FORMATS = ('hf', 'merged', 'peft')
+IMPORT_FORMATS = ('hf', 'run')
 ACTIVATIONS = typing.get_args(Activation)
 
 

@@ -6,7 +6,11 @@ the batch size changes, and any number of processes makes the same batch.
 """
 
 import collections
+import importlib.util
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from typing import Any
 
 import jax
 import numpy as np
@@ -106,15 +110,49 @@ def _prefetched(
 def _with_tf_data(
     read: Callable[[int], Rows], num_batches: int, seq_len: int
 ) -> Iterator[Rows]:
-    """The same rows, read ahead by tf.data's threads."""
-    try:
-        import tensorflow as tf  # 12 s; the numpy reader needs none of it
-    except ImportError as error:
-        raise errors.InputError(
-            f"data.reader='tf_data' needs TensorFlow ({error}); install "
-            "requirements.txt, or read the same batches with data.reader='numpy'."
-        ) from error
+    """The same rows, read ahead by tf.data's threads once TensorFlow is imported.
 
+    The import takes seconds, and nothing waits for it: it begins, in a thread, when the
+    first batch is with the devices; until it has ended, rows are read as by 'numpy'. A
+    run that needs no more batches imports nothing.
+    """
+    index = 0
+    if 'tensorflow' not in sys.modules:
+        if importlib.util.find_spec('tensorflow') is None:
+            raise _no_tensorflow('it is not installed')
+        index = min(PREFETCH + 1, num_batches)
+        yield from map(read, range(index))
+    if index == num_batches:
+        return
+    with futures.ThreadPoolExecutor(1) as thread:
+        importing = thread.submit(importlib.import_module, 'tensorflow')
+        while index and index < num_batches and not importing.done():
+            yield read(index)
+            index += 1
+    try:
+        tf = importing.result()
+    except ImportError as error:
+        raise _no_tensorflow(error) from error
+    if index:
+        print(
+            f'tf.data reads from batch {index + 1} on: TensorFlow is imported, and '
+            'NumPy has read the rows before',
+            flush=True,
+        )
+    yield from _tf_data(tf, read, range(index, num_batches), seq_len)
+
+
+def _no_tensorflow(why: object) -> errors.InputError:
+    return errors.InputError(
+        f"data.reader='tf_data' needs TensorFlow ({why}); install requirements.txt, or "
+        "read the same batches with data.reader='numpy'."
+    )
+
+
+def _tf_data(
+    tf: Any, read: Callable[[int], Rows], indices: range, seq_len: int
+) -> Iterator[Rows]:
+    """The batches of these numbers, read ahead by tf.data's threads."""
     tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
     dtypes = [
         tf.float32 if name == 'loss_weights' else tf.int32 for name in records.FEATURES
@@ -124,12 +162,12 @@ def _with_tf_data(
         rows = read(int(index))
         return [rows[name] for name in records.FEATURES]
 
-    def load(index: tf.Tensor) -> dict[str, tf.Tensor]:
+    def load(index: Any) -> dict[str, Any]:
         arrays = tf.numpy_function(read_list, [index], dtypes, stateful=False)
         for array in arrays:
             array.set_shape([None, seq_len])
         return dict(zip(records.FEATURES, arrays, strict=True))
 
-    dataset = tf.data.Dataset.range(num_batches)
+    dataset = tf.data.Dataset.range(indices.start, indices.stop)
     dataset = dataset.map(load, num_parallel_calls=2, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()

@@ -15,7 +15,7 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import runtime, same_run
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.model import abstract, attention, naming, param_tree
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import origin, restore, run_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def of_pretrained(path: str, *, batch_size: int) -> Candidate:
     Raises:
       InputError: there is none at `path`, it is a run, or it lacks its tokenizer.
     """
-    source = run_folder.find_source(path)
+    source = origin.find_source(path)
     if source.is_run:
         raise errors.InputError(
             f'--pretrained={path} is a run of launch.train; give it as --workdir.'
@@ -80,9 +80,9 @@ def of_pretrained(path: str, *, batch_size: int) -> Candidate:
         model=schema.ModelConfig(pretrained=path),
         train=schema.TrainConfig(batch_size=batch_size),
     )
-    run, tokenizer_path = run_folder.resolve(run)
+    run, tokenizer_path = origin.resolve(run)
     tokenizer = text.load_tokenizer(tokenizer_path)
-    run = run_folder.with_vocab(run, tokenizer)
+    run = origin.with_vocab(run, tokenizer)
     return Candidate(path, None, 'as it is', run, tokenizer, '')
 
 
@@ -116,7 +116,7 @@ def score(
     if batch_size != wanted:
         notes.append(f'batches of {batch_size} rows, not {wanted}: {shards} devices')
     implementation = _attention(run, cache.seq_len, notes)
-    dtype = run_folder.compute_dtype(run)
+    dtype = origin.compute_dtype(run)
     with jax.set_mesh(mesh):
         described = abstract.abstract_model(
             dataclasses.replace(run.model, attention=implementation),
@@ -177,7 +177,7 @@ def _attention(run: schema.Config, seq_len: int, notes: list[str]) -> str:
     settings = {
         'seq_len': seq_len,
         'attn_pdrop': run.model.attn_pdrop,
-        'compute_dtype': run_folder.compute_dtype(run),
+        'compute_dtype': origin.compute_dtype(run),
     }
     try:
         return attention.resolve(run.model.attention, **settings)

@@ -54,6 +54,16 @@ def is_mine() -> bool:
     return True
 
 
+def may_be_several() -> bool:
+    """Whether this process may have others to join, who then must hear how it ends.
+
+    False only where nothing names others: no variable, and no TPU.
+    """
+    names = {'JAX_COORDINATOR_ADDRESS', *(needed for _, _, needed in _VARIABLES)}
+    named = any(os.environ.get(name) for name in names)
+    return named or has_tpu(os.environ.get('JAX_PLATFORMS'))
+
+
 def place(environment: Mapping[str, str], *, tpu: bool) -> tuple[int, int]:
     """(this process's number, how many processes there are); (0, 1) if it is alone.
 

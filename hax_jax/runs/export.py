@@ -18,7 +18,6 @@ from hax_jax.model import gpt2, lora, lora_merge
 from hax_jax.program import output_file
 from hax_jax.runs import restore, run_folder
 
-FORMATS = ('hf', 'merged', 'peft')
 _NUM_PROBES = 3  # rows
 _PROBE_LENGTH = 64
 
@@ -151,8 +150,10 @@ def _format_problems(
     folder: pathlib.Path, run: dict[str, Any], format: str
 ) -> list[str]:
     rank = run_folder.lora_config(run).rank
-    if format not in FORMATS:
-        return [f'--format={format!r} is not accepted; use one of {FORMATS}.']
+    if format not in schema.EXPORT_FORMATS:
+        return [
+            f'--format={format!r} is not accepted; use one of {schema.EXPORT_FORMATS}.'
+        ]
     if rank and format == 'hf':
         return [
             f'--format=hf is for runs that trained every parameter, and {folder} '

@@ -17,9 +17,8 @@ from hax_jax.formats import (
     pretrained,
 )
 from hax_jax.model import lora_merge
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import origin, restore, run_folder
 
-FORMATS = ('hf', 'run')
 _GPT2_VOCAB = 50257
 _VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
 
@@ -125,7 +124,7 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
             f'the adapter has no hash of its base ({found.base_name or "not named"}), '
             f'so nothing shows that it was trained on {base}'
         )
-    source = run_folder.find_source(base)
+    source = origin.find_source(base)
     name = model_card.short_name(base, is_run=source.is_run)
     return Imported(
         model=own.model,
@@ -190,7 +189,7 @@ def _write_run(
         notes = _write_hugging_face(
             own, found.model, found.base.parameters, tokenizer, found, adapter=beside
         )
-    run_folder.write_imported(
+    origin.write_imported(
         new,
         model=found.model,
         lora_settings=found.settings,

@@ -21,7 +21,7 @@ from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.formats import hf_folder, pretrained
 from hax_jax.model import abstract, gpt2, lora, lora_merge, naming, param_tree
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import checkpoint, origin, run_folder
 
 
 def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
@@ -29,7 +29,7 @@ def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
 
     A run gives its parameters at `step`, else at its best step, adapters merged.
     """
-    source = run_folder.find_source(path)
+    source = origin.find_source(path)
     if source.is_run:
         found = parts(str(_local_run(source.path, step)), step=step)
         parameters, step = found.merged(), found.step
@@ -132,12 +132,12 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
             f'{run_folder.CHECKPOINTS}/ from a backup.'
         )
     if step is None:
-        info, passed_over = checkpoint.first_whole(run_folder.by_worth(steps))
+        info, passed_over = checkpoint.first_whole(by_worth(steps))
         if info is None:
             raise errors.InputError(run_folder.none_whole(folder, passed_over))
         for line in passed_over:
             print(f'warning: {folder}: {line}', file=sys.stderr, flush=True)
-        return Chosen(info, run_folder.in_words(info))
+        return Chosen(info, in_words(info))
     others = ', '.join(str(info.step) for info in steps if info.step != step)
     for info in steps:
         if info.step == step:
@@ -150,6 +150,27 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
     raise errors.InputError(
         f'{folder} has no checkpoint of step {step}; it has {others}.'
     )
+
+
+def by_worth(steps: list[checkpoint.StepInfo]) -> list[checkpoint.StepInfo]:
+    """Steps in the order in which they are taken, if whole.
+
+    The lowest validation loss first, the later of two equal ones; then those that were
+    not evaluated, the latest first. Damaged records lead, so that all are spoken of.
+    """
+
+    def rank(info: checkpoint.StepInfo) -> tuple[bool, bool, float, int]:
+        loss = info.validation_loss
+        return not info.problem, loss is None, loss or 0.0, -info.step
+
+    return sorted(steps, key=rank)
+
+
+def in_words(info: checkpoint.StepInfo) -> str:
+    """Why this is the first whole step of `by_worth`."""
+    if info.validation_loss is None:
+        return 'the latest that is whole; it was not evaluated'
+    return f'the best validation loss, {info.validation_loss:.4f}'
 
 
 def parameters(
@@ -236,7 +257,7 @@ def load(
     check_template(folder, run)
     found = parts(workdir, step=step, base=base)
     sizes = lora_merge.merged_model(found.model, found.lora)
-    dtype = run_folder.compute_dtype(run_folder.read_config(folder))
+    dtype = origin.compute_dtype(run_folder.read_config(folder))
     model = build(sizes, found.merged(), dtype=dtype, mesh=mesh)
     return Loaded(
         model=model,

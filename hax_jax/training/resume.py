@@ -5,7 +5,7 @@ from typing import Any
 from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.devices import runtime
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import checkpoint, origin
 from hax_jax.training import optimizer, run_setup
 from hax_jax.training import train_state as ts
 
@@ -37,7 +37,7 @@ FREE = {
 }
 # Fields that may never change: another value is another run. Hashes hold data and base.
 FIXED = {
-    *(f'model.{name}' for name in run_folder.SIZES),
+    *(f'model.{name}' for name in origin.SIZES),
     'model.pad_vocab_to_multiple_of',
     'lora.rank',
     'lora.alpha',

@@ -14,7 +14,7 @@ from hax_jax.data import records, row_stream
 from hax_jax.devices import memory, runtime, topology
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import attention, naming, param_tree
-from hax_jax.runs import disk_room, run_folder
+from hax_jax.runs import disk_room, origin
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
 from hax_jax.watch import flops
@@ -137,7 +137,7 @@ def prepare(
     _check_parameters(run, mesh, _free(mesh, described))
     begin = begin or Progress()
     num_steps = _num_steps(run, cache, begin)
-    dtype = run_folder.compute_dtype(run, platform=platform)
+    dtype = origin.compute_dtype(run, platform=platform)
     implementation = attention.resolve(
         run.model.attention,
         seq_len=run.data.seq_len,

@@ -13,7 +13,7 @@ import jax
 from hax_jax import errors, files, places
 from hax_jax.devices import first_process, peers
 from hax_jax.formats import pretrained
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import checkpoint, origin, restore, run_folder
 from hax_jax.training import history, resume, run_setup
 from hax_jax.training import train_state as ts
 
@@ -297,7 +297,7 @@ def first_state(
 
 
 def _identity(setup: run_setup.Setup, source: pretrained.Base | None) -> dict[str, Any]:
-    return run_folder.identity(
+    return origin.identity(
         setup.run,
         source,
         tokenizer=setup.cache.meta['tokenizer'],

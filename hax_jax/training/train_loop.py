@@ -14,7 +14,7 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peers
 from hax_jax.guards import bad_steps, stops
 from hax_jax.guards import recheck as recheck_lib
-from hax_jax.runs import checkpoint, disk_room, run_folder
+from hax_jax.runs import checkpoint, disk_room, restore, run_folder
 from hax_jax.training import (
     agreement,
     between_steps,
@@ -275,7 +275,7 @@ def _summary(
     seconds: dict[str, float],
     skipped_steps: int,
 ) -> run_summary.Summary:
-    best = run_folder.by_worth(saved)[0]
+    best = restore.by_worth(saved)[0]
     return run_summary.Summary(
         step=step,
         num_steps=setup.num_steps,

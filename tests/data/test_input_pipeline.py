@@ -1,10 +1,13 @@
 """Batches as a function of seed and rows; two real processes: test_multihost.py."""
 
+import importlib
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import threading
+import types
 import unittest.mock
 from collections.abc import Iterator
 
@@ -70,7 +73,11 @@ def train(
         num_batches=num_batches,
         reader=reader,
     )
-    return [{k: np.asarray(v) for k, v in batch.items()} for batch in batches]
+    return [on_host(batch) for batch in batches]
+
+
+def on_host(batch: dict[str, jax.Array]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(array) for name, array in batch.items()}
 
 
 def assert_equal(
@@ -124,6 +131,46 @@ def test_tf_data_and_numpy_read_the_same_batches(
     ]
     assert len(made[0]) == 6
     assert_equal(*made)
+
+
+def test_numpy_reads_until_tensorflow_is_imported(
+    cache: records.PackedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tensorflow = pytest.importorskip('tensorflow')
+    expected = train(cache, num_batches=20)
+    monkeypatch.delitem(sys.modules, 'tensorflow')
+    begun, may_end = threading.Event(), threading.Event()
+    import_module = importlib.import_module
+
+    def slow_import(name: str, *package: str) -> types.ModuleType:
+        if name != 'tensorflow':
+            return import_module(name, *package)
+        begun.set()
+        assert may_end.wait(60)
+        return tensorflow
+
+    monkeypatch.setattr(importlib, 'import_module', slow_import)
+    assert_equal(train(cache, num_batches=3, reader='tf_data'), expected[:3])
+    assert not begun.is_set()  # nothing is imported for so few
+    batches = input_pipeline.train_batches(
+        cache,
+        sharding=one_device(),
+        batch_size=4,
+        stream=row_stream.RowStream(7, seed=0),
+        num_batches=20,
+        reader='tf_data',
+    )
+    made = [on_host(next(batches))]
+    assert not begun.is_set()  # the first step waits for no import
+    made += [on_host(next(batches)) for _ in range(6)]
+    assert begun.wait(60)
+    assert capsys.readouterr().out == ''
+    may_end.set()
+    made += map(on_host, batches)
+    assert_equal(made, expected)
+    assert 'tf.data reads from batch 1' in capsys.readouterr().out
 
 
 def process(places: list[slice]) -> NamedSharding:

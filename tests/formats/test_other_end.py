@@ -27,7 +27,7 @@ from hax_jax.data import text
 from hax_jax.devices import mesh
 from hax_jax.formats import hf_folder, pretrained
 from hax_jax.model import lora, lora_merge, naming
-from hax_jax.runs import export, restore, run_folder
+from hax_jax.runs import export, origin, restore
 from hax_jax.sampling import generation, prompt_fitting, prompts
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def make(
             hash=pretrained.fingerprint(parameters),
         )
     with files.new_folder(folder / 'run') as new:
-        run_folder.write_imported(
+        origin.write_imported(
             new,
             model=model,
             lora_settings=settings,

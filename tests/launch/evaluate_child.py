@@ -25,7 +25,7 @@ from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.model import naming
-from hax_jax.runs import export, run_folder
+from hax_jax.runs import export, origin, run_folder
 from hax_jax.training import run_setup, train_loop
 from launch import evaluate
 
@@ -70,9 +70,9 @@ def train(data: pathlib.Path, workdir: pathlib.Path, **changes: object) -> None:
     run = tiny_runs.make_config(**(settings | changes))
     if run.model.pretrained:
         run = tiny_runs.lora(run, pathlib.Path(run.model.pretrained))
-    run, path = run_folder.resolve(run)
+    run, path = origin.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=path)
-    run = run_folder.with_vocab(run, tokenizer)
+    run = origin.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
     train_loop.train(run_setup.prepare(run, cache), workdir, allow_change=[])
 
@@ -89,7 +89,7 @@ def write_imported(workdir: pathlib.Path, data: pathlib.Path) -> None:
     )
     rng = np.random.default_rng(0)
     with files.new_folder(workdir) as folder:
-        run_folder.write_imported(
+        origin.write_imported(
             folder,
             model=model,
             lora_settings=schema.LoraConfig(),

@@ -12,7 +12,7 @@ from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.formats import pretrained
 from hax_jax.model import lora, lora_merge, naming
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import origin, restore, run_folder
 from hax_jax.training import optimizer, run_setup, run_summary, train_loop
 
 STEP = 7
@@ -50,7 +50,7 @@ PARAMETERS = random(naming.parameter_shapes(tiny_runs.make_config().model), seed
 
 def imported(workdir: pathlib.Path) -> pathlib.Path:
     with files.new_folder(workdir) as new:
-        run_folder.write_imported(
+        origin.write_imported(
             new,
             model=tiny_runs.make_config().model,
             lora_settings=schema.LoraConfig(),
@@ -66,7 +66,7 @@ def imported(workdir: pathlib.Path) -> pathlib.Path:
 def train(
     cache: records.PackedCache, workdir: pathlib.Path, run: schema.Config
 ) -> run_summary.Summary:
-    resolved, _ = run_folder.resolve(run)
+    resolved, _ = origin.resolve(run)
     setup = run_setup.prepare(resolved, cache)
     return train_loop.train(setup, workdir, allow_change=[])
 
@@ -85,7 +85,7 @@ def test_an_imported_run_can_be_read_before_it_is_trained(
     assert restore.parts(str(workdir)).step == STEP
     assert run_folder.read_run(workdir)['imported'] == 'old.pt'
     assert (workdir / 'tokenizer' / 'saved').exists()
-    assert run_folder.find_source(str(workdir)).model.n_embd == 32
+    assert origin.find_source(str(workdir)).model.n_embd == 32
 
 
 def test_training_goes_on_from_the_imported_step(
@@ -134,7 +134,7 @@ def test_an_imported_adapter_goes_on_upon_its_base(
     adapter = random(shapes, seed=1)
     workdir = tmp_path / 'adapted'
     with files.new_folder(workdir) as new:
-        run_folder.write_imported(
+        origin.write_imported(
             new,
             model=model,
             lora_settings=LORA,

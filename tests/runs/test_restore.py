@@ -16,7 +16,7 @@ from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh
 from hax_jax.model import lora_merge, naming
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import origin, restore, run_folder
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
 
@@ -41,7 +41,7 @@ def adapted(cache: records.PackedCache, full: pathlib.Path) -> pathlib.Path:
     run = tiny_runs.lora(tiny_runs.make_config(train__num_steps=10), full)
     settings = dataclasses.replace(run.lora, targets=('attn.c_attn', 'lm_head'))
     model = dataclasses.replace(run.model, pad_vocab_to_multiple_of=12)
-    run, _ = run_folder.resolve(dataclasses.replace(run, lora=settings, model=model))
+    run, _ = origin.resolve(dataclasses.replace(run, lora=settings, model=model))
     return tiny_runs.train(cache, full.parent / 'adapted', run)
 
 
@@ -139,9 +139,9 @@ def test_parts_say_what_stands_on_what(
 def test_the_base_of_a_run_may_itself_be_an_adapted_run(
     cache: records.PackedCache, adapted: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    assert not run_folder.find_source(str(adapted)).model.tie_embeddings
+    assert not origin.find_source(str(adapted)).model.tie_embeddings
     run = tiny_runs.lora(tiny_runs.make_config(train__num_steps=10), adapted)
-    run, _ = run_folder.resolve(run)
+    run, _ = origin.resolve(run)
     assert not run.model.tie_embeddings
     tiny_runs.train(cache, tmp_path, run)
     first = json.loads((tmp_path / 'metrics.jsonl').read_text().splitlines()[0])

@@ -10,7 +10,7 @@ from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import text
 from hax_jax.model import naming
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import checkpoint, origin, restore
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
 
@@ -42,7 +42,7 @@ def draft(**model: object) -> schema.Config:
 
 
 def test_sizes_come_from_the_pretrained_model(folder: pathlib.Path) -> None:
-    resolved, tokenizer_path = run_folder.resolve(draft(pretrained=str(folder)))
+    resolved, tokenizer_path = origin.resolve(draft(pretrained=str(folder)))
     assert resolved.model.n_layer == 2
     assert resolved.model.n_positions == 64
     assert resolved.model.vocab_size == 500
@@ -55,7 +55,7 @@ def test_sizes_that_the_pretrained_model_lacks_are_refused_at_once(
     run = draft(pretrained=str(folder), n_layer=12, n_embd=768)
     run = dataclasses.replace(run, data=dataclasses.replace(run.data, seq_len=128))
     with pytest.raises(errors.InputError) as error:
-        run_folder.resolve(run)
+        origin.resolve(run)
     message = str(error.value)
     assert 'model.n_layer=12' in message
     assert 'model.n_embd=768' in message
@@ -63,21 +63,21 @@ def test_sizes_that_the_pretrained_model_lacks_are_refused_at_once(
 
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(folder: pathlib.Path) -> None:
-    resolved, _ = run_folder.resolve(draft(pretrained=str(folder)))
-    assert run_folder.with_vocab(resolved, Stub(500)).model.vocab_size == 500
+    resolved, _ = origin.resolve(draft(pretrained=str(folder)))
+    assert origin.with_vocab(resolved, Stub(500)).model.vocab_size == 500
     # A table padded up to a multiple of 128 has at most 127 ids too many.
-    assert run_folder.with_vocab(resolved, Stub(373)).model.vocab_size == 500
+    assert origin.with_vocab(resolved, Stub(373)).model.vocab_size == 500
     for size in (372, 501):
         with pytest.raises(errors.InputError, match=f'has {size} ids'):
-            run_folder.with_vocab(resolved, Stub(size))
+            origin.with_vocab(resolved, Stub(size))
 
 
 def test_from_scratch_the_vocabulary_is_the_tokenizers() -> None:
     run = dataclasses.replace(draft(pretrained='x'), model=schema.ModelConfig(**_SIZES))
-    assert run_folder.with_vocab(run, Stub(300)).model.vocab_size == 300
+    assert origin.with_vocab(run, Stub(300)).model.vocab_size == 300
     run = dataclasses.replace(run, model=schema.ModelConfig(**_SIZES, vocab_size=200))
     with pytest.raises(errors.InputError, match=r'model\.vocab_size=200'):
-        run_folder.with_vocab(run, Stub(300))
+        origin.with_vocab(run, Stub(300))
 
 
 def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> None:
@@ -85,7 +85,7 @@ def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> No
         return checkpoint.StepInfo(pathlib.Path(str(step)), loss, problem=problem)
 
     def order(*steps: checkpoint.StepInfo) -> list[int]:
-        return [found.step for found in run_folder.by_worth(list(steps))]
+        return [found.step for found in restore.by_worth(list(steps))]
 
     assert order(info(5, None), info(9, None)) == [9, 5]
     assert order(info(5, 2.5), info(7, 3.0), info(9, None), info(11, 2.5)) == [
@@ -96,15 +96,15 @@ def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> No
     ]
     assert order(info(5, 2.5), info(7, None, 'cut')) == [7, 5]
     assert (
-        run_folder.in_words(info(9, None))
+        restore.in_words(info(9, None))
         == 'the latest that is whole; it was not evaluated'
     )
-    assert run_folder.in_words(info(5, 2.5)) == 'the best validation loss, 2.5000'
+    assert restore.in_words(info(5, 2.5)) == 'the best validation loss, 2.5000'
 
 
 def test_a_path_that_is_nothing_is_refused_by_its_field() -> None:
     with pytest.raises(errors.InputError, match=r"model\.pretrained='/no/such'"):
-        run_folder.find_source('/no/such')
+        origin.find_source('/no/such')
 
 
 def test_parameter_shapes_count_gpt2_right() -> None:

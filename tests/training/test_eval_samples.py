@@ -14,7 +14,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import origin, restore
 from hax_jax.sampling import decode, generation, prompt_fitting, prompts
 from hax_jax.training import eval_samples, run_setup, train_loop
 
@@ -56,7 +56,7 @@ def cache(
 
 
 def train(cache: records.PackedCache, workdir: pathlib.Path, **changes: object) -> None:
-    run, _ = run_folder.resolve(answered_runs.make_config(**changes))
+    run, _ = origin.resolve(answered_runs.make_config(**changes))
     train_loop.train(run_setup.prepare(run, cache), workdir, allow_change=[])
 
 

@@ -11,7 +11,7 @@ import tiny_runs
 
 from hax_jax import errors, files
 from hax_jax.data import records
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import checkpoint, origin, restore, run_folder
 from hax_jax.training import run_setup, train_loop, train_step
 
 _SIZES = {'model__n_layer': 1, 'model__n_embd': 8, 'optimizer__warmup_steps': 2}
@@ -208,7 +208,7 @@ def test_a_step_that_another_run_stands_on_is_kept(
     cache: records.PackedCache, copied: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run = tiny_runs.make_config(**{**_SIZES, 'train__num_steps': 5})
-    run, _ = run_folder.resolve(tiny_runs.lora(run, copied))
+    run, _ = origin.resolve(tiny_runs.lora(run, copied))
     train_loop.train(run_setup.prepare(run, cache), tmp_path / 'lora', allow_change=[])
     step = copied / 'checkpoints' / '15'
     assert checkpoint.kept_for(step) == [str(tmp_path / 'lora')]

@@ -12,7 +12,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.model import naming
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import origin, restore, run_folder
 from hax_jax.training import run_setup
 
 FROZEN = ('wte.*=0', 'h.0.*=0', 'h.1.*=0.5')
@@ -106,7 +106,7 @@ def test_a_base_in_bfloat16_is_held_by_the_hash_of_its_float32(
     run = tiny_runs.make_config(
         **SHORT, train__param_dtype='bfloat16', train__z_loss=1e-3
     )
-    run, _ = run_folder.resolve(tiny_runs.lora(run, frozen))
+    run, _ = origin.resolve(tiny_runs.lora(run, frozen))
     tiny_runs.train(cache, tmp_path / 'lora', run)
     base = restore.load_base(str(frozen))
     assert run_folder.read_run(tmp_path / 'lora')['base']['hash'] == base.hash

@@ -19,7 +19,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.guards import stops
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import checkpoint, origin, restore, run_folder
 from hax_jax.training import run_setup, run_summary, train_loop
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -179,9 +179,9 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
     cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run = tiny_runs.lora(tiny_runs.make_config(train__num_steps=10), whole)
-    run, _ = run_folder.resolve(run)
+    run, _ = origin.resolve(run)
     train(cache, tmp_path, run)
-    best = run_folder.by_worth(steps(whole))[0].step
+    best = restore.by_worth(steps(whole))[0].step
     base = restore.load_base(str(whole), step=best)
     assert run_folder.read_run(tmp_path)['base'] == {
         'path': str(whole),
@@ -205,7 +205,7 @@ def test_a_lora_run_goes_on_bit_for_bit(
     cache: records.PackedCache, whole: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run = tiny_runs.make_config(train__num_steps=10, optimizer__warmup_steps=2)
-    run, _ = run_folder.resolve(tiny_runs.lora(run, whole))
+    run, _ = origin.resolve(tiny_runs.lora(run, whole))
     train(cache, tmp_path / 'whole', run)
     # A run of 10 steps that lost what came after step 5.
     shutil.copytree(tmp_path / 'whole', tmp_path / 'cut')
@@ -288,9 +288,9 @@ def test_another_base_is_refused_and_a_moved_one_found(
     shutil.copytree(short, tmp_path / 'base')
     train(cache, tmp_path / 'other', train__num_steps=10, train__seed=1)
     run = tiny_runs.make_config(train__num_steps=6)
-    resolved, _ = run_folder.resolve(tiny_runs.lora(run, tmp_path / 'base'))
+    resolved, _ = origin.resolve(tiny_runs.lora(run, tmp_path / 'base'))
     train(cache, tmp_path / 'lora', resolved)
-    stranger, _ = run_folder.resolve(tiny_runs.lora(run, tmp_path / 'other'))
+    stranger, _ = origin.resolve(tiny_runs.lora(run, tmp_path / 'other'))
     with pytest.raises(errors.InputError, match='is not the base that'):
         train(cache, tmp_path / 'lora', stranger)
     # A run that is refused before it began leaves no folder.
@@ -303,7 +303,7 @@ def test_another_base_is_refused_and_a_moved_one_found(
     with pytest.raises(errors.InputError, match='--base=PATH'):
         restore.load_base(str(tmp_path / 'lora'))
     restore.load_run_base(tmp_path / 'lora', base=str(moved))
-    resolved, _ = run_folder.resolve(tiny_runs.lora(run, moved))
+    resolved, _ = origin.resolve(tiny_runs.lora(run, moved))
     assert train(cache, tmp_path / 'lora', resolved).step == 6
     restore.load_base(str(tmp_path / 'lora'))  # the new place is recorded
 

@@ -1,0 +1,132 @@
+"""Programs answer mistakes and --help before they import JAX or another large library.
+
+Their seconds: `python tests/benchmarks/start.py`.
+"""
+
+import json
+import re
+from typing import Any
+
+import programs
+import pytest
+
+# What is imported with JAX, or takes long by itself.
+_LARGE = 'jaxlib flax optax orbax tensorstore tensorflow transformers scipy pandas'
+# Runs each program in a fork of one process, which has loaded nothing that is large.
+_CHILD = """
+import contextlib, io, json, os, runpy, sys
+
+large = set(sys.argv[1].split())
+commands = json.loads(sys.argv[2])
+for name, *arguments in commands:
+    read, write = os.pipe()
+    if not os.fork():
+        sys.argv, said = [name, *arguments], io.StringIO()
+        code = None
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            try:
+                runpy.run_module(name, run_name='__main__', alter_sys=True)
+            except SystemExit as end:
+                code = end.code
+        found = [code, said.getvalue(), sorted(large & sys.modules.keys())]
+        with open(write, 'w') as pipe:
+            json.dump(found, pipe)
+        os._exit(0)
+    os.close(write)
+    with open(read) as pipe:
+        print(pipe.read())
+    os.wait()
+"""
+_CONFIG = '--config=configs/scratch_small.py'
+_RUN = '--workdir=no/run'
+_NO_RUN = 'no/run is not a run of launch.train: it has no run.json.'
+_NO_DATA = 'no/data is not a dataset'
+# Program -> flags that are right but for a file or a value, and what is said of it.
+_WRONG = {
+    'launch.benchmark': [
+        (['--config=no.py'], '--config=no.py is not a file'),
+        ([_CONFIG, '--only=trian'], '--only=trian is not a part'),
+    ],
+    'launch.chat': [([_RUN], _NO_RUN), ([_RUN, '--top_p=2'], 'top_p')],
+    'launch.checkpoints': [([_RUN], _NO_RUN), ([_RUN, '--delete=x'], 'not a step')],
+    'launch.evaluate': [
+        ([_RUN], _NO_RUN),
+        (['--pretrained=gpt2', '--data=no/data'], _NO_DATA),
+        ([_RUN, '--split=tset'], 'should be one of'),
+    ],
+    'launch.export': [
+        ([_RUN, '--format=hf', '--output=no/out'], _NO_RUN),
+        ([_RUN, '--format=fh', '--output=no/out'], "--format='fh' is not accepted"),
+    ],
+    'launch.import_checkpoint': [
+        (['no.pt', '--output=no/out'], 'no.pt does not exist'),
+        (['no.pt', '--n_head=x'], 'invalid literal'),
+    ],
+    'launch.prove_resume': [
+        (['--config=no.py'], '--config=no.py is not a file'),
+        ([_CONFIG, '--config.data.path=no/data', '--kills=0'], '--kills=0 is not acc'),
+    ],
+    'launch.sample': [
+        ([_RUN, '--prompt=why'], _NO_RUN),
+        ([_RUN, '--prompts=no.txt'], 'no.txt does not exist'),
+        ([_RUN, '--prompt=why', '--batch_size=0'], '--batch_size=0 is not accepted'),
+    ],
+    'launch.train': [
+        (['--config=no.py', _RUN], '--config=no.py is not a file'),
+        ([_CONFIG, '--config.data.path=no/data', _RUN], _NO_DATA),
+        ([_CONFIG, _RUN, '--config.train.batch_size=0'], 'train.batch_size=0'),
+    ],
+    'data_pipeline.build': [
+        (['--input=no.md', '--output=no/out'], 'no.md'),
+        (['--input=no.md', '--config.quality.min_score=x'], 'quality.min_score'),
+    ],
+    'data_pipeline.collect': [
+        (['--source=dump', '--input=no.zst', '--output=no.jsonl'], 'no.zst')
+    ],
+    'data_pipeline.export_chat': [
+        (['--data=no/data', '--output=no.jsonl'], _NO_DATA),
+        (['--data=no/data', '--output=no.jsonl', '--split=tset'], 'not a split'),
+    ],
+    'data_pipeline.extract': [(['--input=no.md', '--output=no.jsonl'], 'no.md')],
+}
+
+
+def commands() -> list[tuple[list[str], int, str]]:
+    """(program and flags, its exit code, what it says)."""
+    found = []
+    for name, wrong in _WRONG.items():
+        found.append(([name, '--help'], 0, f'{name.split(".")[1]}.py'))
+        found.append(([name, '--wrokdir=a'], 2, 'wrokdir'))
+        found += [([name, *arguments], 2, said) for arguments, said in wrong]
+    return found
+
+
+@pytest.fixture(scope='module')
+def answers() -> list[Any]:
+    asked = json.dumps([command for command, *_ in commands()])
+    done = programs.run('-c', _CHILD, _LARGE, asked)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    'index', range(len(commands())), ids=lambda index: ' '.join(commands()[index][0])
+)
+def test_help_and_mistakes_are_answered_before_a_large_library_is_imported(
+    answers: list[Any], index: int
+) -> None:
+    _, code, said = commands()[index]
+    found_code, found_said, large = answers[index]
+    assert said in found_said
+    assert found_code == code
+    assert large == []
+
+
+def test_each_program_is_asked() -> None:
+    found = {
+        f'{folder}.{path.stem}'
+        for folder in ('launch', 'data_pipeline')
+        for path in (programs.ROOT / folder).glob('*.py')
+        if re.search(r'^    entry\.run\(', path.read_text('utf-8'), re.M)
+    }
+    assert found == _WRONG.keys()
