@@ -33,7 +33,7 @@ class DataConfig:
     ] = 1024
     question_weight: ranges.Share = 0.0  # loss weight of their tokens; answers have 1
     long_answers: Literal['drop', 'split'] = 'drop'
-    reader: Reader = 'tf_data'
+    reader: Reader = 'tf_data'  # NumPy reads the same rows until TensorFlow is imported
 
     def conflicts(self) -> Iterator[str]:
         if not self.path:
