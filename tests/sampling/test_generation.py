@@ -613,10 +613,14 @@ def test_queues_hold_rows_of_like_length_the_longest_first() -> None:
     'changes',
     [
         {},
-        {'repetition_penalty': 1.3, 'no_repeat_ngram': 3, 'min_new_tokens': 3},
-        {'stop': ('e',), 'min_new_tokens': 3},
+        {
+            'repetition_penalty': 1.3,
+            'no_repeat_ngram': 3,
+            'min_new_tokens': 3,
+            'stop': ('never', 'in any'),
+        },
     ],
-    ids=['plain', 'processors', 'stop'],
+    ids=['plain', 'all settings'],
 )
 def test_rows_that_end_leave_and_others_take_their_slots(
     tokenizer: text.SentencePieceTokenizer,
