@@ -17,7 +17,6 @@ from hax_jax.sampling import decode, next_token, prompts, sharded_model
 _SHORTEST_BUCKET = 32  # prompt tokens; each further bucket is twice as long
 _NEW_TOKENS_BUCKET = 64  # the places for new tokens are a multiple of this
 _WINDOW = 16  # batches whose rows are sorted by length together
-_FEW = 4  # batches; a shorter rest stays with the longer rows before it
 _REFILLS = 8  # a refill is this part of a batch: fewer and larger ones idle more slots
 
 
@@ -53,14 +52,14 @@ class Shape:
 def queues(lengths: list[int], size: int) -> list[list[int]]:
     """Row numbers, longest rows first, cut where shorter prompts share a shorter cache.
 
-    A batch is emptied at a cut, so only where many rows are left.
-    queues([5, 90, 4, 70, 6], 2) -> [[1, 3, 4, 0, 2]].
+    A queue has a whole batch of rows at least, but the last.
+    queues([5, 90, 4, 70, 6], 2) -> [[1, 3], [4, 0, 2]].
     """
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
     cut: list[list[int]] = []
-    for at, i in enumerate(order):
-        shorter = at and _bucket(lengths[i]) < _bucket(lengths[cut[-1][0]])
-        if not cut or (shorter and len(order) - at >= _FEW * size):
+    for i in order:
+        longest = lengths[cut[-1][0]] if cut else 0
+        if not cut or (len(cut[-1]) >= size and _bucket(lengths[i]) < _bucket(longest)):
             cut.append([])
         cut[-1].append(i)
     return cut
