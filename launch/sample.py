@@ -134,7 +134,7 @@ def _to_file(
             if len(have) == asked.num_answers:
                 continue
             model, fitted = _ready(which, asked, on)
-            batches = model.generator.batches(
+            batches = model.generator.as_finished(
                 fitted,
                 asked.settings,
                 num_samples=asked.num_samples,

@@ -30,10 +30,11 @@ _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 )
 @dataclasses.dataclass
 class Cache:
-    """Keys and values of the tokens so far: one array a layer.
+    """Keys and values of the newest S tokens: one array a layer, each a ring.
 
-    `length` is the number of places that are filled, the same for each row; rows of
-    shorter prompts begin with places of segment 0, which no token of segment 1 sees.
+    `length` counts the tokens written so far, the same for each row; token i lies at
+    place i % S. Places of segment 0 hold no token that one of segment 1 sees: padding,
+    and what a row's slot held before.
     """
 
     keys: list[Float[Array, 'B S N H']]
@@ -116,9 +117,13 @@ class Gpt2(nnx.Module):
         segment_ids: Int[Array, 'B T'],
         cache: Cache,
     ) -> tuple[Float[Array, 'B T D'], Cache]:
-        """As a call, for T tokens that follow those in the cache, which they join."""
+        """As a call, for T tokens that follow those in the cache, which they join.
+
+        Several tokens at once must not pass the ring's end; a token alone may go round.
+        """
         x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
-        keys, values, start = [], [], cache.length
+        keys, values = [], []
+        start = cache.length % cache.segment_ids.shape[1]
         kv_segment_ids = jax.lax.dynamic_update_slice(
             cache.segment_ids, segment_ids, (0, start)
         )
@@ -129,7 +134,8 @@ class Gpt2(nnx.Module):
             keys.append(k)
             values.append(v)
         x = mesh.constrain(self.ln_f(x), 'batch', None, None)
-        return x, Cache(keys, values, kv_segment_ids, start + inputs.shape[1])
+        length = cache.length + inputs.shape[1]
+        return x, Cache(keys, values, kv_segment_ids, length)
 
     def head(
         self, hidden: Float[Array, '*B D'], *, dropout_key: Key[Array, ''] | None = None
@@ -163,7 +169,7 @@ class Head(nnx.Module):
 
 
 class Past(NamedTuple):
-    """The cache as one layer sees it, with room for the tokens from `start` on."""
+    """The cache as one layer sees it; the new tokens are written from `start` on."""
 
     keys: Float[Array, 'B S N H']
     values: Float[Array, 'B S N H']
@@ -224,6 +230,8 @@ class Attention(nnx.Module):
             kv_segment_ids, start = past.segment_ids, past.start
             k = jax.lax.dynamic_update_slice(past.keys, k, (0, start, 0, 0))
             v = jax.lax.dynamic_update_slice(past.values, v, (0, start, 0, 0))
+            if T == 1:  # everything in the ring came before it
+                start = k.shape[1] - 1
             implementation = 'xla'  # few queries, at any place: nothing to save
         out = attention.attend(
             q,

@@ -1,9 +1,11 @@
-"""Fitted prompts to answers, batch by batch, or one answer as a stream."""
+"""Fitted prompts to answers, from a queue to a full batch, or one answer as a stream.
+
+A row that is done leaves its slot in the batch to the queue's next row.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Set
 
-import numpy as np
 from jax.sharding import Mesh
 
 from hax_jax.config import schema
@@ -79,16 +81,15 @@ class Generator:
         size = self._batch_size(batch_size, len(rows))
         done: dict[int, Sample] = {}
         next_index = 0
-        for indices in prompt_batches.in_windows([row.length for row in rows], size):
-            answers = self._run(
-                [rows[i] for i in indices], settings, size, logprobs=logprobs
-            )
-            done.update(zip(indices, answers, strict=True))
-            while next_index in done:
-                yield done.pop(next_index)
-                next_index += 1
+        for queue in prompt_batches.in_windows([row.length for row in rows], size):
+            chosen = [rows[i] for i in queue]
+            for answers in self._run(chosen, settings, size, logprobs=logprobs):
+                done.update((queue[number], one) for number, one in answers.items())
+                while next_index in done:
+                    yield done.pop(next_index)
+                    next_index += 1
 
-    def batches(
+    def as_finished(
         self,
         fitted: prompt_fitting.Fitted,
         settings: schema.SamplingConfig,
@@ -98,7 +99,7 @@ class Generator:
         logprobs: bool = False,
         have: Set[tuple[str, int]] = frozenset(),
     ) -> Iterator[list[Sample]]:
-        """The same answers, a list for each batch, the longest prompts first.
+        """The same answers, some at a time as they end, longer prompts begun first.
 
         Answers (question id, sample) in `have` are not made.
 
@@ -111,9 +112,10 @@ class Generator:
             if (row.question.id, row.sample) not in have
         ]
         size = self._batch_size(batch_size, len(rows))
-        for indices in prompt_batches.by_length([row.length for row in rows], size):
-            chosen = [rows[i] for i in indices]
-            yield self._run(chosen, settings, size, logprobs=logprobs)
+        for queue in prompt_batches.queues([row.length for row in rows], size):
+            chosen = [rows[i] for i in queue]
+            for answers in self._run(chosen, settings, size, logprobs=logprobs):
+                yield list(answers.values())
 
     def stream(
         self,
@@ -136,9 +138,8 @@ class Generator:
             given += len(piece)
             return on_text(piece)
 
-        [sample] = self._run(
-            [row], settings, self._batch_size(1, 1), chunk=1, on_tokens=show
-        )
+        [answers] = self._run([row], settings, self._batch_size(1, 1), on_tokens=show)
+        [sample] = answers.values()
         on_text(sample.text[given:])
         return sample
 
@@ -154,48 +155,61 @@ class Generator:
         size: int,
         *,
         logprobs: bool = False,
-        chunk: int = _CHECK_EVERY_TOKENS,
         on_tokens: Callable[[list[int]], bool] | None = None,
-    ) -> list[Sample]:
-        """Runs one batch; without stop strings and `on_tokens` it calls decode once."""
-        batch = prompt_batches.arrays(rows, settings, size, self.config.n_positions)
-        places = prompt_batches.new_places(batch)
-        if not settings.stop and on_tokens is None:
-            chunk = places
-        drawing = next_token.drawing(
+    ) -> Iterator[dict[int, Sample]]:
+        """Answers by row number, as rows end; `on_tokens` is for a single row."""
+        shape = prompt_batches.shape(
+            rows,
             settings,
-            eos_id=self._tokenizer.eos_id,
-            vocab_size=self._tokenizer.vocab_size,
+            size=size,
+            shards=mesh_lib.num_batch_shards(self._model.mesh),
+            n_positions=self.config.n_positions,
         )
-        batch, state = self._model.start(
-            batch, drawing, new_places=places, logprobs=logprobs
+        steps = shape.new_places  # more than any row takes
+        if on_tokens is not None:
+            steps = 1
+        elif settings.stop:
+            steps = _CHECK_EVERY_TOKENS
+        batch = prompt_batches.Batch(
+            self._model,
+            rows,
+            settings,
+            next_token.drawing(
+                settings,
+                eos_id=self._tokenizer.eos_id,
+                vocab_size=self._tokenizer.vocab_size,
+            ),
+            shape,
+            logprobs=logprobs,
         )
-        stops = stop_strings.Search(
-            self._tokenizer, settings, [row.stem for row in rows]
-        )
-        stopped, going, number = np.zeros(size, bool), True, 1
-        ended = False
-        while going and not ended:
-            number = min(number + chunk, places)
-            state = self._model.go_on(
-                batch, state, drawing, stopped=stopped, until=number
-            )
-            tokens, counts, done = sharded_model.on_host(
-                (state.tokens, state.counts, state.done)
-            )
-            new = [tokens[i, : counts[i]].tolist() for i in range(len(rows))]
-            stopped[: len(rows)] = stops.look(new)
-            ended = number == places or bool((done | stopped).all())
-            if on_tokens is not None and not ended:
-                going = on_tokens(new[0])
-        self._model.finish(state)
-        nats = [[]] * len(rows)
-        if logprobs:
-            nats = sharded_model.on_host(state.logprobs).tolist()
-        return [
-            self._sample(row, settings, new[i], nats[i], stops.found.get(i), going)
-            for i, row in enumerate(rows)
+        searches = [
+            stop_strings.Search(self._tokenizer, settings, row.stem) for row in rows
         ]
+        going = True
+        while batch.fill():
+            ids = batch.go_on(steps)
+            ended = [
+                number
+                for number in ids
+                if searches[number].look(ids[number]) or batch.is_done(number)
+            ]
+            if on_tokens is not None and not ended:
+                going = on_tokens(ids[0])
+                ended = [] if going else [0]
+            if not ended:
+                continue
+            nats = batch.leave(ended)
+            yield {
+                number: self._sample(
+                    rows[number],
+                    settings,
+                    ids[number],
+                    nats[number],
+                    searches[number].found,
+                    going,
+                )
+                for number in ended
+            }
 
     def _sample(
         self,

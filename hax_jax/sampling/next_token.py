@@ -99,15 +99,15 @@ def row_keys(
 def processed(
     logits: Float[Array, 'B V'],
     context: Int[Array, 'B S'] | None,
-    end: Int[Array, ''] | int,
-    number: Int[Array, ''] | int,
+    end: Int[Array, 'B'],
+    number: Int[Array, 'B'],
     drawing: Drawing,
 ) -> Float[Array, 'B V']:
     """Logits of new token `number` (from 0), given the `context` before place `end`.
 
-    A context holds a row's prompt and new tokens, and `NO_TOKEN` at empty places, which
-    include `end` and all after it. EOS is allowed where n-grams and the minimum length
-    together would leave no token.
+    Each row has its own of the three. A context holds a row's prompt and new tokens,
+    and `NO_TOKEN` at empty places, which include `end` and all after it. EOS is allowed
+    where n-grams and the minimum length together would leave no token.
     """
     if drawing.repetition_penalty is not None:
         logits = _penalized(logits, context, drawing.repetition_penalty)
@@ -117,7 +117,7 @@ def processed(
     if drawing.min_new_tokens is None:
         return logits
     without = logits.at[:, drawing.eos_id].set(-jnp.inf)
-    too_short = jnp.full((logits.shape[0], 1), number < drawing.min_new_tokens)
+    too_short = (number < drawing.min_new_tokens)[:, None]
     if drawing.no_repeat_ngram:
         too_short &= jnp.max(without, axis=-1, keepdims=True) > -jnp.inf
     return jnp.where(too_short, without, logits)
@@ -132,14 +132,15 @@ def _penalized(
     return _scatter(logits, context, scores)
 
 
-def _ngram_ends(context: jax.Array, end: jax.Array | int, size: int) -> jax.Array:
+def _ngram_ends(context: jax.Array, end: jax.Array, size: int) -> jax.Array:
     """The tokens [B, S - size + 1] that would repeat an n-gram of the context."""
     B, S = context.shape
     if size > S:
         return jnp.full((B, 0), NO_TOKEN, context.dtype)
     # Padded, so that a shorter context has a prefix too, which matches nothing.
     padded = jnp.pad(context, ((0, 0), (size - 1, 0)), constant_values=NO_TOKEN)
-    prefix = jax.lax.dynamic_slice(padded, (0, end), (B, size - 1))
+    places = end[:, None] + jnp.arange(size - 1)
+    prefix = jnp.take_along_axis(padded, places, axis=-1)  # [B, size - 1]
     match = jnp.all(prefix != NO_TOKEN, axis=-1, keepdims=True)
     match = jnp.broadcast_to(match, (B, S - size + 1))
     for i in range(size - 1):

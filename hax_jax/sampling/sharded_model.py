@@ -52,62 +52,91 @@ class ShardedModel:
 
     def start(
         self,
+        inputs: np.ndarray,
         rows: decode.Rows,
         drawing: next_token.Drawing,
         *,
         new_places: int,
+        cache_places: int,
         logprobs: bool,
-    ) -> tuple[decode.Rows, decode.State]:
-        """The rows on the devices, and their state after one new token each."""
-        size, places = rows.inputs.shape
-        cache = self._take_cache(size, places + new_places)
-        rows = jax.tree.map(self._spread, rows)
+    ) -> decode.State:
+        """The state of a batch after one new token of each row."""
+        cache = self._take_cache(inputs.shape[0], cache_places)
+        inputs, rows = jax.tree.map(self._spread, (inputs, rows))
         with jax.set_mesh(self.mesh):
-            state = decode.prefill(
+            return decode.prefill(
                 self._graphdef,
                 self._params,
+                inputs,
                 rows,
                 cache,
                 drawing=drawing,
                 new_places=new_places,
                 logprobs=logprobs,
             )
-        return rows, state
+
+    def refill(
+        self,
+        state: decode.State,
+        inputs: np.ndarray,
+        rows: decode.Rows,
+        drawing: next_token.Drawing,
+        *,
+        slots: np.ndarray,
+    ) -> decode.State:
+        """The state with other rows in `slots`; `state` is donated."""
+        inputs, rows = jax.tree.map(self._spread, (inputs, rows))
+        slots = param_tree.place(slots, mesh_lib.replicated(self.mesh))
+        with jax.set_mesh(self.mesh):
+            return decode.refill(
+                self._graphdef,
+                self._params,
+                state,
+                inputs,
+                rows,
+                slots,
+                drawing=drawing,
+            )
 
     def go_on(
         self,
-        rows: decode.Rows,
         state: decode.State,
         drawing: next_token.Drawing,
         *,
         stopped: np.ndarray,
-        until: int,
+        enough: int,
+        steps: int,
     ) -> decode.State:
-        """The state after `until` new tokens; `state` is donated."""
+        """The state once `enough` rows are done, or after `steps`; it is donated."""
         stopped = self._spread(stopped)
         with jax.set_mesh(self.mesh):
             return decode.decode(
                 self._graphdef,
                 self._params,
-                rows,
                 state,
                 stopped,
-                jnp.int32(until),
+                jnp.int32(enough),
+                jnp.int32(steps),
                 drawing=drawing,
             )
 
-    def finish(self, state: decode.State) -> None:
-        """Keeps the cache for the next batch.
+    def look(self, state: decode.State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The `tokens`, `counts` and `done` of a state.
 
         Raises:
           InputError: the model's logits are not finite.
         """
-        self._cache = state.cache
-        if not np.all(on_host(state.finite)):
+        *found, finite = on_host((state.tokens, state.counts, state.done, state.finite))
+        if not np.all(finite):
             raise errors.InputError(
                 'the model gives logits that are not finite: its parameters are '
                 'damaged, or its training diverged. Choose an earlier --step.'
             )
+        return tuple(found)
+
+    def keep_cache(self, state: decode.State) -> None:
+        """Keeps the cache of a batch that has ended for the next one."""
+        self._cache = state.cache
 
     def _spread(self, rows: np.ndarray) -> jax.Array:
         """Rows [B, ...] that all processes have, each on its device."""

@@ -9,39 +9,32 @@ _BROKEN = '\ufffd'  # a decoder's sign for the first bytes of a character
 
 
 class Search:
-    """Looks for stop strings in the growing answers of a batch.
+    """Looks for stop strings in one growing answer.
 
     Attributes:
-      found: answer number -> as `find` returns.
+      found: as `find` returns.
     """
 
     def __init__(
-        self,
-        tokenizer: text.Decoder,
-        settings: schema.SamplingConfig,
-        stems: Sequence[list[int]],
+        self, tokenizer: text.Decoder, settings: schema.SamplingConfig, stem: list[int]
     ) -> None:
-        self._tokenizer, self._settings, self._stems = tokenizer, settings, stems
-        self._seen = [0] * len(stems)
-        self.found: dict[int, tuple[int, str]] = {}
+        self._tokenizer, self._settings, self._stem = tokenizer, settings, stem
+        self._seen = 0
+        self.found: tuple[int, str] | None = None
 
-    def look(self, answers: Sequence[list[int]]) -> list[bool]:
-        """Whether each answer has met a stop string, given all its ids so far."""
-        for i, ids in enumerate(answers if self._settings.stop else ()):
-            if i in self.found or len(ids) == self._seen[i]:
-                continue
-            hit = find(
+    def look(self, ids: list[int]) -> bool:
+        """Whether the answer has met a stop string, given all its ids so far."""
+        if self._settings.stop and not self.found and len(ids) > self._seen:
+            self.found = find(
                 self._tokenizer,
                 ids,
                 self._settings.stop,
-                stem=self._stems[i],
-                seen=self._seen[i],
+                stem=self._stem,
+                seen=self._seen,
                 min_new_tokens=self._settings.min_new_tokens,
             )
-            self._seen[i] = len(ids)
-            if hit:
-                self.found[i] = hit
-        return [i in self.found for i in range(len(answers))]
+            self._seen = len(ids)
+        return self.found is not None
 
 
 def find(

@@ -342,14 +342,14 @@ def test_a_killed_run_goes_on_to_the_very_same_file(
         file.write('{"id": "torn')
     monkeypatch.setattr(answer_file.AnswerFile, 'append', append)
     made = []
-    stream = generation.Generator.batches
+    stream = generation.Generator.as_finished
 
     def spy(*given: object, **named: object) -> Iterator[list[generation.Sample]]:
         for batch in stream(*given, **named):
             made.extend(batch)
             yield batch
 
-    monkeypatch.setattr(generation.Generator, 'batches', spy)
+    monkeypatch.setattr(generation.Generator, 'as_finished', spy)
     run_here(*arguments, f'--output={killed}')
     error = capsys.readouterr().err
     assert f'{killed}: removed the last line, torn by a kill' in error

@@ -338,11 +338,11 @@ def test_a_batch_ends_when_all_of_its_rows_have_stopped(
     letters = questions(['Why?'])
     settings = dataclasses.replace(GREEDY, max_new_tokens=60)
     [free] = answers(model, tokenizer, letters, settings)
-    until = []
+    steps = []
     go_on = sharded_model.ShardedModel.go_on
 
     def spy(*arguments: object, **named: object) -> decode.State:
-        until.append(named['until'])
+        steps.append(named['steps'])
         return go_on(*arguments, **named)
 
     monkeypatch.setattr(sharded_model.ShardedModel, 'go_on', spy)
@@ -351,10 +351,10 @@ def test_a_batch_ends_when_all_of_its_rows_have_stopped(
     [found] = answers(model, tokenizer, letters, settings)
     assert found.finish_reason == 'stop'
     # Looked at after 17 tokens and after 33, by when the stop string had come.
-    assert until in ([17], [17, 33])
-    until.clear()
+    assert steps in ([16], [16, 16])
+    steps.clear()
     answers(model, tokenizer, letters, GREEDY)
-    assert until == [64]  # in one call
+    assert steps == [64]  # in one call
 
 
 def test_a_stop_string_does_not_count_before_the_minimum(
@@ -448,7 +448,7 @@ def test_a_long_question_leaves_room_for_its_stem_too(
         prompt_fitting.fit([letter], tokenizer, n_positions=128, max_new_tokens=30)
 
 
-def test_batches_come_the_longest_first_and_skip_what_is_there(
+def test_answers_come_as_they_end_and_skip_what_is_there(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
     letters = questions([f'Why {i}? ' * (1 + i * 7 % 5) for i in range(80)])
@@ -458,8 +458,9 @@ def test_batches_come_the_longest_first_and_skip_what_is_there(
     )
     settings = dataclasses.replace(DRAWN, max_new_tokens=3)
     have = {(letters[0].id, 0), (letters[3].id, 0)}
-    batches = list(generator.batches(fitted, settings, batch_size=4, have=have))
-    assert [len(batch) for batch in batches] == [4] * 19 + [2]
+    batches = list(generator.as_finished(fitted, settings, batch_size=4, have=have))
+    # Answers of one length: whole batches end, the longest prompts first.
+    assert {len(batch) for batch in batches[:15]} == {4}
     lengths = [sample.prompt_tokens for batch in batches for sample in batch]
     assert lengths == sorted(lengths, reverse=True)
     made = {(s.id, s.sample): s for batch in batches for s in batch}
@@ -587,14 +588,151 @@ def test_batches_of_one_shape_compile_once(
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
 
 
-def test_batches_hold_rows_of_like_length_the_longest_first() -> None:
-    assert prompt_batches.in_windows([5, 9, 4, 8, 6], 2) == [[1, 3], [4, 0], [2]]
+def test_queues_hold_rows_of_like_length_the_longest_first() -> None:
+    assert prompt_batches.queues([5, 90, 4, 70, 6], 2) == [[1, 3], [4, 0, 2]]
+    # One long prompt fills its batch up with shorter ones; the others are spared it.
+    assert prompt_batches.queues([9, 200, 8, 7, 6], 2) == [[1, 0], [2, 3, 4]]
+    assert prompt_batches.queues([40, 64, 33], 2) == [[1, 0, 2]]
+    assert prompt_batches.queues([], 2) == []
     lengths = [i % 7 for i in range(100)]
-    batches = prompt_batches.in_windows(lengths, 3)
-    assert sorted(i for batch in batches for i in batch) == list(range(100))
-    assert [len(batch) for batch in batches] == [3] * 33 + [1]
+    queues = prompt_batches.in_windows(lengths, 3)
     # No row waits for more than a window of 16 batches.
-    assert max(abs(i - 3 * n) for n, batch in enumerate(batches) for i in batch) < 48
+    assert [sorted(queue) for queue in queues] == [
+        [*range(48)],
+        [*range(48, 96)],
+        [*range(96, 100)],
+    ]
+    for queue in queues:
+        assert [lengths[i] for i in queue] == sorted(
+            (lengths[i] for i in queue), reverse=True
+        )
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {},
+        {
+            'repetition_penalty': 1.3,
+            'no_repeat_ngram': 3,
+            'min_new_tokens': 3,
+            'stop': ('never', 'in any'),
+        },
+    ],
+    ids=['plain', 'all settings'],
+)
+def test_rows_that_end_leave_and_others_take_their_slots(
+    tokenizer: text.SentencePieceTokenizer,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, object],
+) -> None:
+    monkeypatch.setattr(prompt_batches, '_SHORTEST_BUCKET', 128)  # one queue
+    model = make_model(tokenizer)
+    letters = questions([f'Why {i}? ' * (1 + i * 7 % 5) for i in range(20)])
+    fitted = prompt_fitting.fit(letters, tokenizer, n_positions=128, max_new_tokens=60)
+    generator = generation.Generator(model, tokenizer, mesh=one_device())
+    settings = dataclasses.replace(DRAWN, max_new_tokens=60)
+    free = [s.token_ids for s in generator.samples(fitted, settings, batch_size=4)]
+    # EOS is a token with which answers end early and late.
+    tokenizer.eos_id = max(
+        {token for ids in free for token in ids},
+        key=lambda token: np.std([[*ids, token].index(token) for ids in free]),
+    )
+    settings = dataclasses.replace(settings, **changes)
+    alone = {
+        sample.id: sample
+        for sample in generator.samples(fitted, settings, batch_size=1, logprobs=True)
+    }
+    lengths = [sample.num_tokens for sample in alone.values()]
+    assert max(lengths) >= (4 if changes else 10) * min(lengths)
+    steps = 0
+    go_on = sharded_model.ShardedModel.go_on
+
+    def spy(self: object, state: decode.State, *given: object, **named: object) -> None:
+        nonlocal steps
+        steps -= int(state.cache.length)
+        state = go_on(self, state, *given, **named)
+        steps += int(state.cache.length)
+        return state
+
+    monkeypatch.setattr(sharded_model.ShardedModel, 'go_on', spy)
+    together = [
+        sample
+        for some in generator.as_finished(fitted, settings, batch_size=4, logprobs=True)
+        for sample in some
+    ]
+    assert len(together) == len(alone)
+    for sample in together:
+        expected = alone[sample.id]
+        np.testing.assert_allclose(sample.logprobs, expected.logprobs, atol=2e-5)
+        assert dataclasses.replace(sample, logprobs=expected.logprobs) == expected
+    # The bound of list scheduling, whatever the order: full slots until the queue is
+    # empty, then no longer than the longest answer. A prompt gives the first token; a
+    # stop string is looked for after 16 more.
+    look = 16 * bool(settings.stop)
+    ideal = sum(length - 1 + look for length in lengths) / 4
+    assert steps <= ideal + max(lengths) + look
+    if not settings.stop:
+        by_length = sorted(alone.values(), key=lambda sample: -sample.prompt_tokens)
+        in_batches = sum(
+            max(sample.num_tokens - 1 for sample in by_length[i : i + 4])
+            for i in range(0, 20, 4)
+        )
+        assert steps < 0.85 * in_batches
+
+
+def test_a_refill_disturbs_no_bit_of_another_row(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    model = make_model(tokenizer)
+    fitted = prompt_fitting.fit(
+        questions(LETTERS), tokenizer, n_positions=128, max_new_tokens=40
+    )
+    rows = [
+        prompt_batches.Row(*row, sample=0)
+        for row in zip(fitted.questions, fitted.prompts, fitted.stems, strict=True)
+    ]
+    rows = sorted(rows, key=lambda row: row.length)
+    settings = dataclasses.replace(DRAWN, max_new_tokens=40, repetition_penalty=1.2)
+    drawing = next_token.drawing(
+        settings, eos_id=tokenizer.eos_id, vocab_size=tokenizer.vocab_size
+    )
+    sharded = sharded_model.ShardedModel(model, tokenizer, mesh=one_device())
+
+    def run(*, refilled: bool) -> decode.State:
+        def arrays(some: list[prompt_batches.Row], size: int) -> tuple:
+            return prompt_batches.arrays(
+                some, settings, size=size, prompt_places=48, n_positions=128
+            )
+
+        def go_on(state: decode.State, steps: int) -> decode.State:
+            stopped = np.array([False, steps > 6 and not refilled, False])
+            return sharded.go_on(state, drawing, stopped=stopped, enough=3, steps=steps)
+
+        state = sharded.start(
+            *arrays(rows[:3], 3),
+            drawing,
+            new_places=64,
+            cache_places=64,  # goes round during the second steps
+            logprobs=True,
+        )
+        state = go_on(state, 6)
+        if refilled:
+            slots = np.array([1, 3], np.int32)  # 3 is past the last
+            state = sharded.refill(state, *arrays(rows[3:4], 2), drawing, slots=slots)
+        return jax.device_get(go_on(state, 20))
+
+    before, after = run(refilled=False), run(refilled=True)
+    assert before.counts.tolist() == [27, 7, 27]
+    assert after.counts.tolist() == [27, 21, 27]
+    assert after.rows.lengths.tolist() == [
+        rows[0].length,
+        rows[3].length,
+        rows[2].length,
+    ]
+    for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        if one.ndim:
+            np.testing.assert_array_equal(one[[0, 2]], other[[0, 2]])
 
 
 def test_samples_come_in_the_questions_order(
@@ -762,11 +900,13 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
             settings = dataclasses.replace(
                 t.DRAWN, repetition_penalty=1.3, no_repeat_ngram=2, min_p=0.05,
                 min_new_tokens=4, stop=('e', 'a'))
-            compiled = (decode.prefill, decode.decode)
+            compiled = (decode.prefill, decode.decode, decode.refill)
             before = [function._cache_size() for function in compiled]
-            found = list(generator.samples(fitted, settings, batch_size=6))
+            found = list(
+                generator.samples(fitted, settings, batch_size=6, num_samples=3))
             grown = [f._cache_size() - b for f, b in zip(compiled, before)]
-            assert grown[0] == grown[1] >= 1  # once a shape, though called often
+            # Once a shape, though called often.
+            assert grown[0] == grown[1] == grown[2] >= 1
             assert any(s.finish_reason == 'stop' for s in found)
             return found
 

@@ -294,8 +294,8 @@ def test_processors_give_what_those_of_transformers_give(
     logits = next_token.processed(
         jnp.asarray(golden()['logits'][rows]),
         jnp.asarray(context) if drawing.needs_context else None,
-        end,
-        number,
+        jnp.full(len(rows), end),
+        jnp.full(len(rows), number),
         drawing,
     )
     expected = golden()[f'scores {name}'][rows]
@@ -320,7 +320,9 @@ def test_a_context_after_its_end_is_not_looked_at() -> None:
     )
     logits = jnp.asarray([[1.0, 2.0, 3.0, -4.0]])
     context = jnp.asarray([[-1, 1, 2, 1, -1, -1]])
-    found = next_token.processed(logits, context, 4, 1, drawing)
+    found = next_token.processed(
+        logits, context, jnp.array([4]), jnp.array([1]), drawing
+    )
     np.testing.assert_array_equal(found, [[1.0, 1.0, -np.inf, -4.0]])
 
 
@@ -332,7 +334,9 @@ def test_eos_is_let_through_where_nothing_else_is_left() -> None:
     )
     logits = jnp.asarray([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
     context = jnp.asarray([[1, 2], [-1, 2]])
-    found = next_token.processed(logits, context, 2, 1, drawing)
+    found = next_token.processed(
+        logits, context, jnp.array([2, 2]), jnp.array([1, 1]), drawing
+    )
     expected = [[1.0, -np.inf, -np.inf], [-np.inf, 2.0, -np.inf]]
     np.testing.assert_array_equal(found, expected)
 
@@ -343,7 +347,8 @@ def test_settings_that_are_off_are_no_part_of_the_computation() -> None:
     )
     assert jax.tree.leaves(off) == []
     logits = jnp.zeros((2, 3))
-    assert next_token.processed(logits, None, 5, 1, off) is logits
+    number = jnp.array([1, 1])
+    assert next_token.processed(logits, None, number, number, off) is logits
     changed = [
         next_token.drawing(
             schema.SamplingConfig(min_p=p, repetition_penalty=1 + p),
