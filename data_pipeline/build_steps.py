@@ -86,7 +86,8 @@ def run(
             store, report, by_source, ledger, account, names=names, chosen=chosen
         )
         print(build_ledger.summary(whole))
-        store.shrink()
+        if options.beam is not None:
+            store.shrink()
         print(f'writing {output} ...', flush=True)
         tokenizer = chosen.quality.tokenizer
         return dataset.write(

@@ -30,7 +30,7 @@ class Prepared:
     """
 
     read: batches.BatchRead
-    rows: list[compared_row.Row]
+    rows: pair_store.Packed
     gone: list[pair_store.Gone]
     ledger: stage_ledger.Ledger
 
@@ -60,11 +60,14 @@ def prepare(
     read = reader.read_batch(batch)
     ledger = stage_ledger.Ledger()
     rows, gone = [], []
-    for pair in read.pairs:
-        raw = dataclasses.replace(pair, file=names.get(pair.file, pair.file))
-        kept, reason = ledger.run(raw, sequence(chosen))
+    pairs = [
+        dataclasses.replace(pair, file=names.get(pair.file, pair.file))
+        for pair in read.pairs
+    ]
+    outcomes = ledger.run(pairs, sequence(chosen))
+    for raw, (kept, reason) in zip(pairs, outcomes, strict=True):
         if kept is None:
             gone.append(pair_store.Gone(raw.id, reason))
         else:
             rows.append(compared_row.make(raw, kept, chosen.duplicates))
-    return Prepared(read.without_pairs(), rows, gone, ledger)
+    return Prepared(read.without_pairs(), pair_store.packed(rows), gone, ledger)

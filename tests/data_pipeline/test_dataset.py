@@ -211,17 +211,17 @@ def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> Non
 def test_a_build_that_fails_leaves_what_was_there(
     error: BaseException, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import tfds_files
 
     write(tmp_path / 'advice', make_splits(2))
     before = (tmp_path / 'advice' / 'manifest.json').read_bytes()
-    write_tfds = hax_qa.write
+    write_tfds = tfds_files.write
 
     def fail(folder: pathlib.Path, splits: Any) -> None:
         write_tfds(folder, splits)
         raise error
 
-    monkeypatch.setattr(hax_qa, 'write', fail)
+    monkeypatch.setattr(tfds_files, 'write', fail)
     for name in ('advice', 'new'):
         with pytest.raises(type(error)):
             write(tmp_path / name, make_splits(3), overwrite=True)
@@ -363,10 +363,9 @@ def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
 ) -> None:
     import tensorflow_datasets as tfds
 
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import tfds_files
 
-    monkeypatch.setattr(hax_qa, '_SHARD', 7)
-    monkeypatch.setattr(hax_qa, '_BATCH', 3)
+    monkeypatch.setattr(tfds_files, '_SHARD', 7)
     splits = make_splits(40)
     write(tmp_path / 'advice', splits)
     folder = tmp_path / 'advice' / 'tfds/hax_qa/1.0.0'
@@ -381,10 +380,9 @@ def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
 def test_pairs_are_read_once_and_not_held(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import tfds_files
 
-    monkeypatch.setattr(hax_qa, '_BATCH', 20)
-    monkeypatch.setattr(hax_qa, '_SHARD', 100)
+    monkeypatch.setattr(tfds_files, '_SHARD', 100)
     alive: weakref.WeakSet[records.QaPair] = weakref.WeakSet()
     most = starts = written_at_900 = 0
 
