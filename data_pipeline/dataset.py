@@ -26,6 +26,7 @@ from data_pipeline.writing import (
     chat_files,
     dropped_file,
     manifest_facts,
+    report_beside,
     report_facts,
     tfds_files,
 )
@@ -50,6 +51,7 @@ def write(
     ledger: dict[str, Any],
     dropped: Iterable[dict[str, Any]] = (),
     tokenizer: text.Tokenizer | None = None,
+    beside: report_beside.Collector | None = None,
     chat: bool = False,
     system: str = '',
     beam: beam_pipeline.Options | None = None,
@@ -60,8 +62,9 @@ def write(
     Each split is an iterable of pairs, or a function that returns one; it is read once,
     in order. The manifest records `sources` and `split_rule` as they are. `dropped` are
     the rows of dropped.jsonl. With a `tokenizer` the report counts tokens and packed
-    rows. `chat` adds chat messages, which begin with `system` if that is given. With
-    `beam`, Apache Beam writes the TFDS files.
+    rows; without one, `beside` may gather its facts in another process. `chat` adds
+    chat messages, which begin with `system` if that is given. With `beam`, Apache Beam
+    writes the TFDS files.
 
     Raises:
       InputError: as `check_output`, or the pipeline of `beam` fails.
@@ -73,9 +76,13 @@ def write(
     facts = {name: manifest_facts.SplitFacts() for name in records.SPLITS}
     with files.new_folder(path, replace=overwrite) as folder:
         tally = dropped_file.write(folder / dropped_file.NAME, dropped)
-        report = report_facts.Collector(
-            tokenizer=tokenizer, wanted=[each.kept_id for each in tally.clusters]
-        )
+        wanted = [each.kept_id for each in tally.clusters]
+        report: report_facts.Collector | report_beside.Collector
+        if beside is None or tokenizer is not None:
+            report = report_facts.Collector(tokenizer=tokenizer, wanted=wanted)
+        else:
+            report = beside
+            beside.begin(wanted)
         with contextlib.ExitStack() as opened:
             watched = {}
             for name in records.SPLITS:

@@ -32,7 +32,8 @@ def signature(folded: str, num_perm: int) -> bytes:
     shingles = map(b' '.join, zip(words, words[1:], words[2:], strict=False))
     if len(words) < _SHINGLE:
         shingles = iter([b' '.join(words)])
-    digests = b''.join([hashlib.sha1(each).digest() for each in shingles])
+    sha1 = hashlib.sha1
+    digests = b''.join([sha1(each).digest() for each in shingles])
     hashes = np.frombuffer(digests, '<u4').reshape(-1, 5)[:, 0]  # the first 4 bytes
     # MurmurHash3's finalizer, then a * h + b for each permutation, modulo 2**32.
     hashes = (hashes ^ (hashes >> 16)) * np.uint32(0x85EBCA6B)

@@ -12,11 +12,13 @@ from data_pipeline.writing import (
     dropped_file,
     flow_chart,
     oddness,
+    report_beside,
     report_facts,
     report_page,
     report_text,
     stream_counts,
 )
+from hax_jax import errors
 from hax_jax.data import packing, records, text
 
 HOSTILE = [
@@ -465,3 +467,12 @@ def test_signs_are_counted_as_by_their_definition() -> None:
             sample = ''.join(rng.choices(alphabet, k=40))
             slow = sum(len(each) for each in re.findall(r'(?:[^\w\s]|[\d_])+', sample))
             assert oddness.num_neither(sample) == slow
+
+
+def test_a_report_whose_process_was_killed_is_an_error() -> None:
+    with report_beside.Collector() as killed:
+        killed._process.kill()
+        killed._process.join()
+        with pytest.raises(errors.InputError, match='use --num_workers=1'):
+            killed.begin([])
+            killed.facts()
