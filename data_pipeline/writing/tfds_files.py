@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from data_pipeline.writing import tf_example
-from hax_jax import errors, sha256sums
+from hax_jax import errors, files, sha256sums
 from hax_jax.data import records
 
 NAME, VERSION = 'hax_qa', '1.0.0'
@@ -101,6 +101,8 @@ def read(folder: pathlib.Path, split: str) -> Iterator[records.QaPair]:
     sha256sums.check(path, [_INFO, _FEATURES, pattern])
     made = tf_example.example_class()
     try:
+        for name in (_INFO, _FEATURES):
+            files.read_json_object(path / name)  # TFDS reads nothing without them
         for file in sorted(path.glob(pattern)):
             for data in tf_example.records_of(file):
                 yield _pair(made.FromString(data).features.feature)
