@@ -8,7 +8,6 @@ import functools
 import hashlib
 from collections.abc import Sequence
 
-import datasketch
 import numpy as np
 
 from data_pipeline import settings
@@ -67,6 +66,8 @@ def bands(made: Sequence[bytes], chosen: settings.DuplicateSettings) -> np.ndarr
 
 @functools.cache
 def _band_shape(threshold: float, num_perm: int) -> tuple[int, int]:
+    import datasketch  # slow, and workers need none of it
+
     index = datasketch.MinHashLSH(
         threshold=threshold, num_perm=num_perm, weights=_WEIGHTS
     )
@@ -74,7 +75,8 @@ def _band_shape(threshold: float, num_perm: int) -> tuple[int, int]:
 
 
 @functools.cache
-def _permutations(num_perm: int) -> np.ndarray:
-    """[2, num_perm] uint32: datasketch's factors and offsets."""
-    made = datasketch.MinHash(num_perm=num_perm, seed=_SEED, scheme='affine32')
-    return np.asarray(made.permutations)
+def _permutations(num_perm: int) -> tuple[np.ndarray, np.ndarray]:
+    """([num_perm], [num_perm]) uint32: datasketch's odd factors, and its offsets."""
+    drawn = np.random.RandomState(_SEED)
+    factors = drawn.randint(0, 2**31, num_perm, np.uint32) * np.uint32(2) + np.uint32(1)
+    return factors, drawn.randint(0, 2**32, num_perm, np.uint32)
