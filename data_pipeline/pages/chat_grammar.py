@@ -92,6 +92,9 @@ def split_furniture(lines: Iterable[page.Piece]) -> list[page.Piece]:
 
 def _split_furniture(piece: page.Piece) -> list[page.Piece]:
     text, at = piece.text, 0
+    folded = text.casefold()
+    if 'post' not in folded and 'press' not in folded:  # each footer and tally has one
+        return [page.Piece(piece.line, text, page.UNKNOWN)]
     cuts: list[tuple[int, str]] = []
     for match in _FOOTER.finditer(text):
         opens = not text[at : match.start()].strip()
