@@ -280,7 +280,7 @@ def beside(output: pathlib.Path) -> Iterator[PairStore]:
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise errors.InputError(
             f'the pairs could not be compared on the disk of --output={output} '
-            f'({error}); about four times the size of the inputs is needed beside it.'
+            f'({error}); about five times the size of the inputs is needed beside it.'
         ) from error
     except files.LockedError as error:
         raise errors.InputError(

@@ -66,7 +66,10 @@ def _broken(
     unit: str,
     codes: Mapping[str, str],
 ) -> Iterator[stages.Dropped]:
-    """A reason for each rule that the pair breaks; `codes` has each foreign text's."""
+    """A reason for each rule that the pair breaks, the cheap rules first.
+
+    `codes` has the language of each foreign text.
+    """
     if chosen.drop_title_only and 'title only' in pair.flags:
         yield stages.Dropped('title only')
     of_reddit = records.kind(pair.source) == 'reddit'
@@ -120,8 +123,9 @@ def is_link_only(value: str) -> bool:
 def may_repeat(value: str, share: float) -> bool:
     """False only for a text whose `repetition` is at most `share`, at less cost.
 
-    Each word opens a 5-gram where it stands first, but for the last four, so a text has
-    about as many different 5-grams as words, or more; and so with pairs of words.
+    The first place of each word opens a 5-gram of its own, but for the last four words.
+    So a text has no fewer different 5-grams than different words less four, nor than
+    different pairs of words less four.
     """
     words = value.casefold().split()
     if len(words) < _FEWEST_WORDS:

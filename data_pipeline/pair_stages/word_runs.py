@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 
 LENGTH = 8  # words
-_MOST_WORDS = 1_000_000  # with remembered hashes
+_MOST_WORDS = 250_000  # with remembered hashes, about 45 MB
 _SAMPLED = 4  # keep one of so many runs
 _FACTORS = np.random.Philox(11).random_raw(LENGTH) | np.uint64(1)
 _REMEMBERED = 2048  # texts, about 5 MB

@@ -12,11 +12,13 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import compared_row, pair_store
 from data_pipeline.pair_stages import (
     cleaning,
+    folding,
     personal_data,
     quality,
     quotes,
     stage_ledger,
     stages,
+    word_runs,
 )
 from data_pipeline.reading import reader
 from data_pipeline.rows import batches
@@ -70,4 +72,6 @@ def prepare(
             gone.append(pair_store.Gone(raw.id, reason))
         else:
             rows.append(compared_row.make(raw, kept, chosen.duplicates))
+    folding.folded.cache_clear()  # of use within a batch alone; texts may be long
+    word_runs.of.cache_clear()
     return Prepared(read.without_pairs(), pair_store.packed(rows), gone, ledger)
