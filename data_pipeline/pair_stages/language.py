@@ -53,7 +53,7 @@ def _surely_not_foreign(
 ) -> np.ndarray:
     """[texts] bool: whether the beginnings alone say that the texts are not foreign.
 
-    Computes `identify` of all at once: the probabilities differ in the sixth digit, so
+    Computes `identify` of all at once. Its probabilities differ by less than 1e-4, so
     those near a limit count as not sure.
     """
     model = _identifier()
