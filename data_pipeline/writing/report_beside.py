@@ -1,5 +1,6 @@
 """The report's facts gathered in a process of their own, beside the one that writes."""
 
+import contextlib
 import multiprocessing
 from collections.abc import Callable, Collection
 from typing import Any
@@ -79,6 +80,12 @@ def _killed() -> errors.InputError:
 
 def _serve(pipe: Any) -> None:
     worker_map.begin()
+    # The parent's end is no failure of this process.
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        _gather(pipe)
+
+
+def _gather(pipe: Any) -> None:
     collector = report_facts.Collector(wanted=pipe.recv())
     takers = {split: collector.of(split) for split in records.SPLITS}
     while (batch := pipe.recv()) is not None:
