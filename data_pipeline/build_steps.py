@@ -20,6 +20,7 @@ from hax_jax import errors
 from hax_jax.data import records, text
 from hax_jax.program import progress
 
+_LESS_MB = pair_store.MEMORY_MB // 2
 _SMALL_BYTES = 20 * 2**20  # less than that is not worth the start of workers
 
 
@@ -71,6 +72,7 @@ def run(
     num_workers = _num_workers(found, options)
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(pair_store.beside(output))
+        store.limit_memory(_LESS_MB)  # while there are workers beside it
         by_source: collections.Counter[str] = collections.Counter()
         for batch, done in _prepared(
             found,
@@ -91,6 +93,7 @@ def run(
             print(f'warning: {warning}')
         _say_unscored(by_source, chosen)
         print(f'comparing {store.count:,} pairs ...', flush=True)
+        store.limit_memory(pair_store.MEMORY_MB)
         beside = None
         if num_workers > 1 and not chosen.quality.tokenizer:
             beside = opened.enter_context(report_beside.Collector())
@@ -101,7 +104,7 @@ def run(
         )
         print(build_ledger.summary(whole))
         if options.beam is not None:
-            store.shrink()
+            store.limit_memory(_LESS_MB)  # TensorFlow takes 600 MB
         print(f'writing {output} ...', flush=True)
         tokenizer = chosen.quality.tokenizer
         return dataset.write(

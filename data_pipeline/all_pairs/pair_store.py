@@ -29,6 +29,7 @@ from data_pipeline.pages import reddit
 from hax_jax import errors, files
 from hax_jax.data import records
 
+MEMORY_MB = 384  # of DuckDB
 _BATCH = 2_000  # pairs
 # The best of several pairs first; no tie is left.
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
@@ -127,7 +128,7 @@ class PairStore:
     """A context manager; its caller deletes `folder`, None for a store in memory."""
 
     def __init__(
-        self, folder: pathlib.Path | None = None, *, memory_mb: int = 384
+        self, folder: pathlib.Path | None = None, *, memory_mb: int = MEMORY_MB
     ) -> None:
         self.folder = folder
         self.count = 0
@@ -181,8 +182,8 @@ class PairStore:
         self.sql.execute(f'INSERT INTO {table} SELECT * FROM incoming')
         self.sql.unregister('incoming')
 
-    def shrink(self, *, memory_mb: int = 192) -> None:
-        """Gives memory back for TensorFlow, which takes 600 MB."""
+    def limit_memory(self, memory_mb: int) -> None:
+        """Sets how much DuckDB may hold; it gives back what is more."""
         self.sql.execute(f"SET memory_limit = '{memory_mb}MB'")
 
     def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
