@@ -1,6 +1,7 @@
 """The steps of a build: read and prepare batches, compare all pairs, write."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import os
@@ -14,10 +15,12 @@ from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import beam_map, beam_pipeline, prepare_batch, worker_map
 from data_pipeline.reading import inputs, read_report, reader
 from data_pipeline.rows import batches
+from data_pipeline.writing import report_beside
 from hax_jax import errors
 from hax_jax.data import records, text
 from hax_jax.program import progress
 
+_LESS_MB = pair_store.MEMORY_MB // 2
 _SMALL_BYTES = 20 * 2**20  # less than that is not worth the start of workers
 
 
@@ -66,9 +69,19 @@ def run(
     report, ledger = read_report.ReadReport(), stage_ledger.Ledger()
     for stage in prepare_batch.sequence(chosen):  # fails at once on a wrong setting
         ledger.open(stage.name)
-    with pair_store.beside(output) as store:
+    num_workers = _num_workers(found, options)
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(pair_store.beside(output))
+        store.limit_memory(_LESS_MB)  # while there are workers beside it
         by_source: collections.Counter[str] = collections.Counter()
-        for batch, done in _prepared(found, names, chosen, store.folder, options):
+        for batch, done in _prepared(
+            found,
+            names,
+            chosen,
+            store.folder,
+            num_workers=num_workers,
+            beam=options.beam,
+        ):
             report.add(batch, done.read)
             by_source += done.read.sources
             ledger.merge(done.ledger)
@@ -80,13 +93,18 @@ def run(
             print(f'warning: {warning}')
         _say_unscored(by_source, chosen)
         print(f'comparing {store.count:,} pairs ...', flush=True)
+        store.limit_memory(pair_store.MEMORY_MB)
+        beside = None
+        if num_workers > 1 and not chosen.quality.tokenizer:
+            beside = opened.enter_context(report_beside.Collector())
         account = all_steps.run(store, chosen, ledger, shares=shares)
         print(ledger.summary())
         whole = build_ledger.make(
             store, report, by_source, ledger, account, names=names, chosen=chosen
         )
         print(build_ledger.summary(whole))
-        store.shrink()
+        if options.beam is not None:
+            store.limit_memory(_LESS_MB)  # TensorFlow takes 600 MB
         print(f'writing {output} ...', flush=True)
         tokenizer = chosen.quality.tokenizer
         return dataset.write(
@@ -97,6 +115,7 @@ def run(
             ledger=whole,
             dropped=(dataclasses.asdict(each) for each in store.gone()),
             tokenizer=text.load_tokenizer(tokenizer) if tokenizer else None,
+            beside=beside,
             chat=options.chat,
             system=options.system,
             beam=options.beam,
@@ -127,7 +146,9 @@ def _prepared(
     names: dict[str, str],
     chosen: settings.Settings,
     folder: pathlib.Path,
-    options: Options,
+    *,
+    num_workers: int,
+    beam: beam_pipeline.Options | None,
 ) -> Iterator[tuple[batches.Batch, prepare_batch.Prepared]]:
     """Each batch of the inputs with its result, in order, with a progress bar."""
     taken: collections.deque[batches.Batch] = collections.deque()
@@ -139,17 +160,15 @@ def _prepared(
             yield batch
 
     sizes = {each.name: _size(each) for each in found}
-    if options.beam is not None:
+    if beam is not None:
         results = beam_map.ordered(
             prepare,
             noted(),
             result_type=prepare_batch.Prepared,
-            options=options.beam,
+            options=beam,
             beside=folder,
         )
     else:
-        small = sum(sizes.values()) < _SMALL_BYTES
-        num_workers = options.num_workers or (1 if small else os.cpu_count() or 1)
         results = worker_map.ordered(prepare, noted(), num_workers=num_workers)
     num_pairs = 0
     with progress.Progress('preparing', sum(sizes.values()), 'byte') as shown:
@@ -160,6 +179,11 @@ def _prepared(
             # A batch of lines is a part of its file, any other batch all of it.
             size = batch.end - batch.start or sizes[batch.name]
             shown.add(size, f'{num_pairs:,} pairs')
+
+
+def _num_workers(found: list[inputs.Input], options: Options) -> int:
+    small = sum(map(_size, found)) < _SMALL_BYTES
+    return options.num_workers or (1 if small else os.cpu_count() or 1)
 
 
 def _size(each: inputs.Input) -> int:

@@ -22,7 +22,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
-from data_pipeline.writing import chat_files, dropped_file, manifest_facts, report_facts
+from data_pipeline.writing import (
+    chat_files,
+    dropped_file,
+    manifest_facts,
+    report_beside,
+    report_facts,
+    tfds_files,
+)
 from hax_jax import digests, errors, files, local_copy, sha256sums
 from hax_jax.data import records, text
 from hax_jax.program import progress
@@ -44,6 +51,7 @@ def write(
     ledger: dict[str, Any],
     dropped: Iterable[dict[str, Any]] = (),
     tokenizer: text.Tokenizer | None = None,
+    beside: report_beside.Collector | None = None,
     chat: bool = False,
     system: str = '',
     beam: beam_pipeline.Options | None = None,
@@ -54,23 +62,27 @@ def write(
     Each split is an iterable of pairs, or a function that returns one; it is read once,
     in order. The manifest records `sources` and `split_rule` as they are. `dropped` are
     the rows of dropped.jsonl. With a `tokenizer` the report counts tokens and packed
-    rows. `chat` adds chat messages, which begin with `system` if that is given. With
-    `beam`, Apache Beam writes the TFDS files.
+    rows; without one, `beside` may gather its facts in another process. `chat` adds
+    chat messages, which begin with `system` if that is given. With `beam`, Apache Beam
+    writes the TFDS files.
 
     Raises:
       InputError: as `check_output`, or the pipeline of `beam` fails.
     """
     path = pathlib.Path(path)
     check_output(path, overwrite=overwrite)
-    # TensorFlow and Jinja: only when a dataset is written.
-    from data_pipeline.writing import hax_qa, report_page
+    from data_pipeline.writing import report_page  # Jinja, when a dataset is written
 
     facts = {name: manifest_facts.SplitFacts() for name in records.SPLITS}
     with files.new_folder(path, replace=overwrite) as folder:
         tally = dropped_file.write(folder / dropped_file.NAME, dropped)
-        report = report_facts.Collector(
-            tokenizer=tokenizer, wanted=[each.kept_id for each in tally.clusters]
-        )
+        wanted = [each.kept_id for each in tally.clusters]
+        report: report_facts.Collector | report_beside.Collector
+        if beside is None or tokenizer is not None:
+            report = report_facts.Collector(tokenizer=tokenizer, wanted=wanted)
+        else:
+            report = beside
+            beside.begin(wanted)
         with contextlib.ExitStack() as opened:
             watched = {}
             for name in records.SPLITS:
@@ -80,11 +92,13 @@ def write(
                     watchers.append(opened.enter_context(writer))
                 watched[name] = _watched(splits[name], watchers)
             if beam is None:
-                hax_qa.write(folder, watched)
+                tfds_files.write(folder, watched)
             else:
+                from data_pipeline.writing import hax_qa  # TensorFlow
+
                 hax_qa.write_with_beam(folder, watched, beam)
-        manifest_facts.check(facts, lambda name: hax_qa.read(folder, name))
-        sha256sums.write(folder / hax_qa.FOLDER)
+        manifest_facts.check(facts, lambda name: tfds_files.read(folder, name))
+        sha256sums.write(folder / tfds_files.FOLDER)
         entries = {name: each.as_json() for name, each in facts.items()}
         manifest = {
             'schema': SCHEMA,
@@ -95,7 +109,7 @@ def write(
             'splits': entries,
             'sources': sources,
             'split_rule': split_rule,
-            'tfds': {'folder': hax_qa.FOLDER, 'version': hax_qa.TFDS_VERSION},
+            'tfds': {'folder': tfds_files.FOLDER, 'version': tfds_files.TFDS_VERSION},
         }
         manifest = digests.sealed(manifest)
         page = report_page.render(manifest, ledger, report.facts(), tally)
@@ -187,10 +201,8 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
     nothing = hashlib.sha256().hexdigest()
     if not expected['pairs'] and expected['sha256'] == nothing:
         return
-    from data_pipeline.writing import hax_qa  # TensorFlow: only when a dataset is read
-
     digest, count = hashlib.sha256(), 0
-    for pair in hax_qa.read(path, split):
+    for pair in tfds_files.read(path, split):
         digest.update(manifest_facts.line(pair))
         count += 1
         yield pair

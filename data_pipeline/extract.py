@@ -61,9 +61,8 @@ def main() -> None:
         for batch in reader.batches_of(found):
             read = reader.read_batch(batch)
             report.add(batch, read)
-            store.add(
-                [compared_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs]
-            )
+            rows = [compared_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs]
+            store.add(pair_store.packed(rows))
         report.check_pairs()
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''

@@ -4,9 +4,11 @@ import dataclasses
 import hashlib
 import re
 
+import numpy as np
+
 from data_pipeline import settings
-from data_pipeline.all_pairs import signatures, word_runs
-from data_pipeline.pair_stages import folding
+from data_pipeline.all_pairs import signatures
+from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
 
 _POST_LINK = re.compile(r'(?:reddit\.com/(?:r/\w+/)?comments/|redd\.it/)(\w+)')
@@ -22,7 +24,8 @@ class Row:
     For pairs of Reddit, `title` is the first line, folded and without the word update,
     and `links` are the groups ('reddit:abc123') of posts that an update links. `text`
     is a hash (16 hex digits) of both folded texts. The signatures are '' where near
-    duplicates are off. `runs` is a sample of the runs of eight words (word_runs.py).
+    duplicates are off. `runs` are the runs of eight words of both texts (word_runs.py),
+    [N] uint64 as bytes, and `sample` a fourth of them, each once.
     """
 
     pair: records.QaPair
@@ -32,7 +35,8 @@ class Row:
     text: str
     question_signature: bytes
     answer_signature: bytes
-    runs: tuple[int, ...]
+    runs: bytes
+    sample: np.ndarray
     question_words: int
     answer_words: int
 
@@ -58,7 +62,7 @@ def make(
         signatures.signature(text, chosen.num_perm) if chosen.near else b''
         for text in texts
     )
-    words = [text.split() for text in texts]
+    runs = np.concatenate([word_runs.of(text) for text in texts])
     return Row(
         pair,
         links,
@@ -69,7 +73,8 @@ def make(
         ).hexdigest(),
         question_signature=of_question,
         answer_signature=of_answer,
-        runs=word_runs.sample(words),
-        question_words=len(words[0]),
-        answer_words=len(words[1]),
+        runs=runs.tobytes(),
+        sample=word_runs.sample(runs),
+        question_words=word_runs.num_words(texts[0]),
+        answer_words=word_runs.num_words(texts[1]),
     )

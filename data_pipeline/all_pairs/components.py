@@ -74,7 +74,7 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
 def _copied(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
     """Groups of pairs with a passage in common, such as a body below a new title."""
     return store.rows(
-        'WITH runs AS (SELECT ordinal, unnest(runs) AS run FROM kept), rare AS '
+        'WITH runs AS (SELECT ordinal, unnest(sample) AS run FROM kept), rare AS '
         '(SELECT run FROM runs GROUP BY run HAVING count(*) BETWEEN 2 AND '
         f'{_LARGE}), shared AS (SELECT a.ordinal AS one, b.ordinal AS other FROM '
         'runs AS a JOIN rare USING (run) JOIN runs AS b USING (run) WHERE '

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipeline.all_pairs import pair_store, word_runs
-from data_pipeline.pair_stages import folding
+from data_pipeline.all_pairs import pair_store
+from data_pipeline.pair_stages import word_runs
 from hax_jax import errors
 from hax_jax.data import records
 
 _NAMED = 10
 _BATCH = 1_000  # pairs
+_FILTER_BITS = 22
+_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,12 @@ def measure(store: pair_store.PairStore) -> dict[str, Shared]:
         if split != 'train'
     }
     found = {split: np.zeros(len(runs), bool) for split, runs in held.items()}
+    # Most runs are in no other split: one look at this table says so.
+    may_be_held = np.zeros(1 << _FILTER_BITS, bool)
+    for known in held.values():
+        may_be_held[known >> _FILTER_SHIFT] = True
     for _, runs, _ in _runs(store, 'train'):
+        runs = runs[may_be_held[runs >> _FILTER_SHIFT]]
         for split, known in held.items():
             places, same = _look_up(known, runs)
             found[split][places[same]] = True
@@ -119,16 +126,12 @@ def _runs(
 
     `runs` are 64-bit hashes, `owners` the index in `ids` of each run's pair.
     """
-    query = (
-        'SELECT {pair} FROM kept AS pairs JOIN home USING (grp) '
+    found = store.runs(
+        'SELECT {runs}, id FROM kept AS pairs JOIN home USING (grp) '
         f"WHERE home.split = '{split}' ORDER BY ordinal"
     )
-    found = (pair for (pair,) in store.found(query))
     while batch := list(itertools.islice(found, _BATCH)):
-        texts = [
-            folding.folded(text).split()
-            for pair in batch
-            for text in (pair.question, pair.answer)
-        ]
-        runs, owners = word_runs.of(texts)
-        yield [pair.id for pair in batch], runs, owners // 2
+        runs = [each for each, _ in batch]
+        sizes = [len(each) for each in runs]
+        ids = [name for _, (name,) in batch]
+        yield ids, np.concatenate(runs), np.repeat(np.arange(len(batch)), sizes)

@@ -12,6 +12,7 @@ stay outside of DuckDB, which can't sort rows of many times its limit.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from data_pipeline.all_pairs import compared_row
@@ -27,17 +29,20 @@ from data_pipeline.pages import reddit
 from hax_jax import errors, files
 from hax_jax.data import records
 
+MEMORY_MB = 384  # of DuckDB
 _BATCH = 2_000  # pairs
 # The best of several pairs first; no tie is left.
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
-# `start` and `size` are the bytes of the pair in the file of texts; `grp` is its group.
+# `start` and `size` are the bytes of the pair in the file of texts, behind which its
+# `num_runs` runs of words stand; `grp` is its group.
 # Every pair is in `never` (dropped before it came here), in `gone`, or in the dataset.
 _TABLES = """
 CREATE TABLE pairs (
-    ordinal BIGINT, start BIGINT, size BIGINT, id VARCHAR, grp VARCHAR, source VARCHAR,
-    file VARCHAR, line BIGINT, score BIGINT, weight DOUBLE, answer_length BIGINT,
-    body_removed BOOLEAN, links VARCHAR[], title VARCHAR, is_update BOOLEAN,
-    text VARCHAR, question_signature BLOB, answer_signature BLOB, runs UBIGINT[],
+    ordinal BIGINT, start BIGINT, size BIGINT, num_runs BIGINT, id VARCHAR,
+    grp VARCHAR, source VARCHAR, file VARCHAR, line BIGINT, score BIGINT,
+    weight DOUBLE, answer_length BIGINT, body_removed BOOLEAN, links VARCHAR[],
+    title VARCHAR, is_update BOOLEAN, text VARCHAR, question_signature BLOB,
+    answer_signature BLOB, sample UBIGINT[],
     question_words INTEGER, answer_words INTEGER);
 CREATE TABLE never (id VARCHAR, reason VARCHAR);
 CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);
@@ -46,6 +51,25 @@ CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);
 CREATE TABLE home (grp VARCHAR, component VARCHAR, split VARCHAR, place BIGINT);
 CREATE TABLE copies (ordinal BIGINT, copies BIGINT);
 """
+# The columns that are fields of the pair, and of the row, under their own names.
+_OF_PAIR = {
+    'id': pa.string(),
+    'source': pa.string(),
+    'file': pa.string(),
+    'line': pa.int64(),
+    'score': pa.int64(),
+    'weight': pa.float64(),
+}
+_OF_ROW = {
+    'links': pa.list_(pa.string()),
+    'title': pa.string(),
+    'is_update': pa.bool_(),
+    'text': pa.string(),
+    'question_signature': pa.binary(),
+    'answer_signature': pa.binary(),
+    'question_words': pa.int32(),
+    'answer_words': pa.int32(),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +81,54 @@ class Gone:
     kept_id: str = ''
 
 
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """Rows for a store, as a worker hands them over.
+
+    `texts` are the bytes of each pair, with its runs behind it; `columns` a table in
+    Arrow's stream format, with the columns of `pairs` but `ordinal` and `start`.
+    """
+
+    texts: bytes
+    columns: bytes
+
+
+def packed(rows: Sequence[compared_row.Row]) -> Packed:
+    """The rows as `PairStore.add` takes them."""
+    texts = [records.canonical_json(vars(row.pair)).encode() for row in rows]
+    pairs = [row.pair for row in rows]
+    samples = [row.sample for row in rows]
+    ends = np.cumsum([0, *map(len, samples)]).astype(np.int32)
+    none = np.zeros(0, np.uint64)
+    columns = {
+        'size': pa.array([len(text) for text in texts], pa.int64()),
+        'num_runs': pa.array([len(row.runs) // 8 for row in rows], pa.int64()),
+        'grp': pa.array([pair.group for pair in pairs], pa.string()),
+        'answer_length': pa.array([len(pair.answer) for pair in pairs], pa.int64()),
+        'body_removed': pa.array(
+            [reddit.BODY_REMOVED in pair.flags for pair in pairs], pa.bool_()
+        ),
+        'sample': pa.ListArray.from_arrays(ends, np.concatenate([none, *samples])),
+    }
+    for name, kind in _OF_PAIR.items():
+        columns[name] = pa.array([getattr(pair, name) for pair in pairs], kind)
+    for name, kind in _OF_ROW.items():
+        columns[name] = pa.array([getattr(row, name) for row in rows], kind)
+    made = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, made.schema) as stream:
+        stream.write_table(made)
+    parts = zip(texts, (row.runs for row in rows), strict=True)
+    return Packed(
+        b''.join(itertools.chain.from_iterable(parts)), sink.getvalue().to_pybytes()
+    )
+
+
 class PairStore:
     """A context manager; its caller deletes `folder`, None for a store in memory."""
 
     def __init__(
-        self, folder: pathlib.Path | None = None, *, memory_mb: int = 384
+        self, folder: pathlib.Path | None = None, *, memory_mb: int = MEMORY_MB
     ) -> None:
         self.folder = folder
         self.count = 0
@@ -90,11 +157,18 @@ class PairStore:
         self.sql.close()
         self._texts.close()
 
-    def add(self, rows: Sequence[compared_row.Row]) -> None:
+    def add(self, packed: Packed) -> None:
         """Adds the next rows."""
-        for start in range(0, len(rows), _BATCH):
-            values = [self._columns(each) for each in rows[start : start + _BATCH]]
-            self.insert('pairs', pa.Table.from_pylist(values, self._schema))
+        made = pa.ipc.open_stream(packed.columns).read_all()
+        columns = dict(zip(made.column_names, made.columns, strict=True))
+        sizes = columns['size'].to_numpy() + 8 * columns['num_runs'].to_numpy()
+        columns['start'] = self._end + np.cumsum(sizes) - sizes
+        columns['ordinal'] = np.arange(self.count, self.count + len(sizes))
+        self._texts.write(packed.texts)
+        self._end += len(packed.texts)
+        self.count += len(sizes)
+        names = self._schema.names
+        self.insert('pairs', pa.table([columns[name] for name in names], names))
 
     def leave_out(self, gone: Sequence[Gone]) -> None:
         """Records pairs that a stage dropped."""
@@ -108,8 +182,8 @@ class PairStore:
         self.sql.execute(f'INSERT INTO {table} SELECT * FROM incoming')
         self.sql.unregister('incoming')
 
-    def shrink(self, *, memory_mb: int = 192) -> None:
-        """Gives memory back for TensorFlow, which takes 600 MB."""
+    def limit_memory(self, memory_mb: int) -> None:
+        """Sets how much DuckDB may hold; it gives back what is more."""
         self.sql.execute(f"SET memory_limit = '{memory_mb}MB'")
 
     def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
@@ -134,12 +208,24 @@ class PairStore:
         """
         columns = 'pairs.start, pairs.size'
         for start, size, *more in self.rows(query.replace('{pair}', columns)):
-            if start + size > self._flushed:
-                self._texts.flush()
-                self._flushed = self._end
-            values = json.loads(os.pread(self._texts.fileno(), size, start))
+            values = json.loads(self._stored(start, size))
             values['flags'] = tuple(values['flags'])
             yield records.QaPair(**values), *more
+
+    def runs(self, query: str) -> Iterator[tuple[np.ndarray, tuple[Any, ...]]]:
+        """(its runs of words, other selected columns) of each row of a query.
+
+        The query selects `{runs}` first, from a table named `pairs`.
+        """
+        columns = 'pairs.start + pairs.size, pairs.num_runs'
+        for start, count, *more in self.rows(query.replace('{runs}', columns)):
+            yield np.frombuffer(self._stored(start, 8 * count), np.uint64), tuple(more)
+
+    def _stored(self, start: int, size: int) -> bytes:
+        if start + size > self._flushed:
+            self._texts.flush()
+            self._flushed = self._end
+        return os.pread(self._texts.fileno(), size, start)
 
     def pairs(self, split: str) -> Iterator[records.QaPair]:
         """The pairs of a split: groups by the hash of their names, each in file order.
@@ -181,25 +267,6 @@ class PairStore:
         for values in self.rows(query):
             yield Gone(*values)
 
-    def _columns(self, row: compared_row.Row) -> dict[str, Any]:
-        """The columns of a row (and more), whose text is appended to the file."""
-        pair = row.pair
-        text = records.canonical_json(vars(pair)).encode()
-        self._texts.write(text)
-        columns = {
-            **vars(pair),
-            **vars(row),
-            'ordinal': self.count,
-            'start': self._end,
-            'size': len(text),
-            'grp': pair.group,
-            'answer_length': len(pair.answer),
-            'body_removed': reddit.BODY_REMOVED in pair.flags,
-        }
-        self.count += 1
-        self._end += len(text)
-        return columns
-
 
 @contextlib.contextmanager
 def beside(output: pathlib.Path) -> Iterator[PairStore]:
@@ -214,7 +281,7 @@ def beside(output: pathlib.Path) -> Iterator[PairStore]:
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise errors.InputError(
             f'the pairs could not be compared on the disk of --output={output} '
-            f'({error}); about four times the size of the inputs is needed beside it.'
+            f'({error}); about five times the size of the inputs is needed beside it.'
         ) from error
     except files.LockedError as error:
         raise errors.InputError(

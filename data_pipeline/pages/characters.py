@@ -1,5 +1,6 @@
 """Raw text cleaned of the characters that copying left in it."""
 
+import functools
 import html
 import re
 
@@ -48,10 +49,16 @@ def clean(raw: str) -> str:
     >>> clean('Fish &amp;amp; chips&#x200B;\\r\\n\\r\\n\\r\\nfor\\xa0two ')
     'Fish &amp; chips\\n\\nfor two'
     """
-    lines = '\n'.join(line.rstrip(' ') for line in _changed(raw).split('\n'))
-    return re.sub(r'\n{3,}', '\n\n', lines).strip('\n').strip(' ')
+    text = _changed(raw)
+    if ' \n' in text:
+        text = '\n'.join(line.rstrip(' ') for line in text.split('\n'))
+    text = text.rstrip(' ')
+    if '\n\n\n' in text:
+        text = re.sub(r'\n{3,}', '\n\n', text)
+    return text.strip('\n').strip(' ')
 
 
+@functools.lru_cache(2**14)  # a page's lines are asked for several times
 def clean_line(raw: str) -> str:
     """The cleaned text on one line, without blanks at its ends."""
     return ' '.join(_changed(raw).split())
@@ -63,14 +70,21 @@ def census(raw: str) -> dict[str, int]:
     >>> census('Fish &amp; chips&#x200B; for\xa0two')
     {'entities unescaped': 2, 'no-break and other spaces made spaces': 1}
     """
-    if not _CHANGED.search(raw):
+    if not _is_changed(raw):
         return {}
     counts = {name: len(kind.findall(raw)) for name, kind in _KINDS.items()}
     return {name: count for name, count in counts.items() if count}
 
 
+def _is_changed(raw: str) -> bool:
+    # All characters of the set but '&' are not printable, which is quicker to ask.
+    if '&' not in raw and raw.replace('\n', '').isprintable():
+        return False
+    return bool(_CHANGED.search(raw))
+
+
 def _changed(raw: str) -> str:
-    if not _CHANGED.search(raw):
+    if not _is_changed(raw):
         return raw
     if _LATIN_1.search(raw):
         raw, _ = encoding.repair(raw)

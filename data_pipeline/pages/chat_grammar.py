@@ -56,6 +56,7 @@ _STAMP = (
     rf'|(?:{_WEEKDAY},?\s*)?{_DATE}|{_AGO}|just now)'
 )
 _STAMPED = re.compile(rf'(?P<name>.*?)\s*(?P<time>{_STAMP})', re.IGNORECASE)
+_MAYBE_TIME = re.compile(r'\d|noon|midnight|today|yesterday|ago|now')  # in each stamp
 _NAME = r'[A-Z][\w.’\'-]*(?: (?:[a-z]{2,3} )?[A-Z][\w.’\'-]*){0,3}'
 _ROLE_WORDS = (
     r'(?:Columnist|Producer|Editor|Host|Reporter|Moderator|Writer|Staff|Critic|Team'
@@ -91,6 +92,9 @@ def split_furniture(lines: Iterable[page.Piece]) -> list[page.Piece]:
 
 def _split_furniture(piece: page.Piece) -> list[page.Piece]:
     text, at = piece.text, 0
+    folded = text.casefold()
+    if 'post' not in folded and 'press' not in folded:  # each footer and tally has one
+        return [page.Piece(piece.line, text, page.UNKNOWN)]
     cuts: list[tuple[int, str]] = []
     for match in _FOOTER.finditer(text):
         opens = not text[at : match.start()].strip()
@@ -117,7 +121,7 @@ def stamp(line: str) -> tuple[str, str] | None:
 
     'Guest Jun 6, 11:05 a.m.' -> ('Guest', 'Jun 6, 11:05 a.m.')
     """
-    if len(line) > 120:
+    if len(line) > 120 or not _MAYBE_TIME.search(line.casefold()):
         return None
     match = _STAMPED.fullmatch(line)
     return (match['name'].rstrip(' ,·•|–—:-'), match['time']) if match else None

@@ -1,6 +1,7 @@
 """Bytes to text, as UTF-8 or else cp1252; mojibake repaired."""
 
 import codecs
+import re
 
 import ftfy
 
@@ -11,6 +12,8 @@ _COMPRESSED = {
     b'\x28\xb5\x2f\xfd': 'zstd -d',
     b'PK\3\4': 'unzip',
 }
+# Typed quotes, dashes, dots and ellipses are no mojibake by themselves.
+_MAYBE_MOJIBAKE = re.compile('[^\x00-\x7f‘’“”–—…•]')
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # ftfy repairs mojibake and nothing else here: its other changes belong to `characters`,
 # change what people typed (quotes, wide letters) or lose letters (lossy sequences).
@@ -35,7 +38,7 @@ def repair(text: str) -> tuple[str, int]:
     >>> repair('donâ€™t be naïve')
     ('don’t be naïve', 1)
     """
-    if text.isascii():
+    if text.isascii() or not _MAYBE_MOJIBAKE.search(text):
         return text, 0
     lines = text.split('\n')
     repaired = [_repaired(line) for line in lines]

@@ -1,10 +1,15 @@
 """The language of a text, by a small model that needs no network."""
 
 import functools
+from collections.abc import Collection, Sequence
 
+import numpy as np
 from py3langid import langid
+from scipy import sparse
 
 _PART = 600  # characters; a whole long text would take most of the stages' time
+_TOGETHER = 1024  # texts
+_NEAR = 0.01  # of probabilities
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
 
 
@@ -24,6 +29,87 @@ def identify(text: str) -> tuple[str, float]:
     return _identifier().classify(text)
 
 
+def foreign(
+    texts: Collection[str], accepted: tuple[str, ...], *, confidence: float
+) -> dict[str, str]:
+    """`is_foreign` of those texts where it is not ''; much faster over many texts."""
+    if not accepted:
+        return {}
+    judged = [text for text in texts if _is_judged(text)]
+    codes = {}
+    for start in range(0, len(judged), _TOGETHER):
+        part = judged[start : start + _TOGETHER]
+        ours = _surely_not_foreign(part, accepted, confidence=confidence)
+        for text, is_ours in zip(part, ours.tolist(), strict=True):
+            if is_ours:
+                continue
+            if code := is_foreign(text, accepted, confidence=confidence):
+                codes[text] = code
+    return codes
+
+
+def _surely_not_foreign(
+    texts: Sequence[str], accepted: tuple[str, ...], *, confidence: float
+) -> np.ndarray:
+    """[texts] bool: whether the beginnings alone say that the texts are not foreign.
+
+    Computes `identify` of all at once. Its probabilities differ by less than 1e-4, so
+    those near a limit count as not sure.
+    """
+    model = _identifier()
+    encoded = [model._encode(text[:_PART]) for text in texts]
+    sizes = np.array([len(each) for each in encoded])
+    steps = int(sizes.max())
+    letters = np.zeros((len(texts), steps), np.uint8)
+    for row, each in zip(letters, encoded, strict=True):
+        row[: len(each)] = np.frombuffer(each, np.uint8)
+    moves, rows, features = _walk()
+    state = np.zeros(len(texts), np.int64)
+    visited = np.empty((steps, len(texts)), np.int32)
+    for step, column in enumerate(letters.T):
+        state = moves[rows[state] + column]
+        visited[step] = features[state]
+    visited[np.arange(steps)[:, None] >= sizes] = -1
+    found = visited.T[visited.T >= 0]  # text by text
+    is_found = np.zeros(len(model.nb_ptc), bool)
+    is_found[found] = True
+    kinds = np.flatnonzero(is_found)
+    ends = np.cumsum((visited >= 0).sum(axis=0))
+    counts = sparse.csr_array(
+        (
+            np.ones(len(found), np.float32),
+            (np.cumsum(is_found) - 1)[found],
+            np.concatenate([[0], ends]),
+        ),
+        (len(texts), len(kinds)),
+    )
+    counts.sum_duplicates()
+    counts.data = np.log1p(counts.data)
+    scores = counts @ model.nb_ptc[kinds].astype(np.float32) + model.nb_pc
+    scores /= np.sqrt(sizes, dtype=np.float32)[:, None]
+    scores[np.diff(counts.indptr) == 0] = 0
+    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    ours = np.isin(model.nb_classes, accepted)
+    best_of_ours = shares[:, ours].max(axis=1, initial=0)
+    best_of_others = shares[:, ~ours].max(axis=1, initial=0)
+    # A language may have two columns, of which the model adds the shares.
+    doubled = 2 * best_of_others if model._alias_pairs else best_of_others
+    return (best_of_ours > doubled + _NEAR) | (doubled < confidence - _NEAR)
+
+
+def _is_judged(text: str) -> bool:
+    return len(text.split(None, NEVER_JUDGED_UNDER - 1)) == NEVER_JUDGED_UNDER
+
+
+@functools.cache
+def _walk() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(the next state for each row and byte, the row and the feature of each state)."""
+    model = _identifier()
+    moves = np.asarray(model.tk_nextmove)  # 40 MB, not copied
+    return moves, np.array(model._rowbase), np.array(model.tk_output, np.int32)
+
+
 def is_foreign(text: str, accepted: tuple[str, ...], *, confidence: float) -> str:
     """The code of the text's language if it surely is none of those accepted, else ''.
 
@@ -31,7 +117,7 @@ def is_foreign(text: str, accepted: tuple[str, ...], *, confidence: float) -> st
     and at its end, since a text that quotes another language continues in its own.
     Accepts every text under `NEVER_JUDGED_UNDER` words.
     """
-    if not accepted or len(text.split()) < NEVER_JUDGED_UNDER:
+    if not accepted or not _is_judged(text):
         return ''
     code = ''
     for part in (text[:_PART], text[-_PART:]):

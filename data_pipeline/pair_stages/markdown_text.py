@@ -17,6 +17,7 @@ from markdown_it.rules_inline import backticks, state_inline
 
 # A text without any of these has no Markdown.
 _MARKS = re.compile(r'[*_`~\\\[]|>!|^ {0,3}(?:> ?|[-+] |\d+[.)] )*#', re.MULTILINE)
+_SIGNS = ('*', '_', '`', '~', '\\', '[', '>!', '#')  # every match of it has one
 _SPOILER = re.compile(r'>!(?=\S)((?:(?!\n\s*\n|>!|!<).)+?)!<', re.DOTALL)
 _TARGET = re.compile(
     r'(?:[a-z][a-z\d+.-]*:|/|#|\?|www\.|[ru]/\w|[\w-]+(?:\.[\w-]+)*\.[a-z]{2,}(?:/|$))',
@@ -31,7 +32,8 @@ _OPENS_THREE = re.compile(r'(?<![\w*])\*{3}(?=[^\s*])')
 
 def plain(text: str) -> tuple[str, int]:
     """The text without Markdown's marks, and 1 if it had any, else 0."""
-    without = unmarked(text) if _MARKS.search(text) else text
+    has_sign = any(sign in text for sign in _SIGNS)
+    without = unmarked(text) if has_sign and _MARKS.search(text) else text
     return without, int(without != text)
 
 

@@ -3,8 +3,9 @@
 Most rules are off or drop only texts that no person wrote: a short answer can be good.
 """
 
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from data_pipeline import settings
 from data_pipeline.pages import reddit
@@ -37,10 +38,17 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
         )
     count, unit = _counter(chosen.tokenizer)
 
-    def apply(pair: records.QaPair) -> stages.Outcome:
-        return next(_broken(pair, chosen, count, unit), stages.Kept(pair))
+    def apply_all(pairs: Sequence[records.QaPair]) -> list[stages.Outcome]:
+        texts = {text for pair in pairs for text in (pair.question, pair.answer)}
+        codes = language.foreign(
+            texts, chosen.languages, confidence=chosen.language_confidence
+        )
+        return [
+            next(_broken(pair, chosen, count, unit, codes), stages.Kept(pair))
+            for pair in pairs
+        ]
 
-    return stages.Stage('quality', apply)
+    return stages.Stage('quality', lambda pair: apply_all([pair])[0], apply_all)
 
 
 def _counter(tokenizer: str) -> tuple[Callable[[str], int], str]:
@@ -56,8 +64,12 @@ def _broken(
     chosen: settings.QualitySettings,
     count: Callable[[str], int],
     unit: str,
+    codes: Mapping[str, str],
 ) -> Iterator[stages.Dropped]:
-    """A reason for each rule that the pair breaks, the cheap rules first."""
+    """A reason for each rule that the pair breaks, the cheap rules first.
+
+    `codes` has the language of each foreign text.
+    """
     if chosen.drop_title_only and 'title only' in pair.flags:
         yield stages.Dropped('title only')
     of_reddit = records.kind(pair.source) == 'reddit'
@@ -76,14 +88,13 @@ def _broken(
             yield stages.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
         if most and length > most:
             yield stages.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
-        share = repetition(value) if chosen.max_repetition < 1 else 0.0
+        share = 0.0
+        if chosen.max_repetition < 1 and may_repeat(value, chosen.max_repetition):
+            share = repetition(value)
         if share > chosen.max_repetition:
             reason = f'{field} repeats itself'
             yield stages.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
-        code = language.is_foreign(
-            value, chosen.languages, confidence=chosen.language_confidence
-        )
-        if code:
+        if code := codes.get(value, ''):
             accepted = ', '.join(chosen.languages)
             yield stages.Dropped(f'{field} in another language than {accepted}', code)
 
@@ -101,10 +112,28 @@ def is_bot(answer: str) -> bool:
 
 def is_link_only(value: str) -> bool:
     """Whether the text consists of links or their placeholders alone."""
+    if personal_data.URL not in value and not personal_data.may_link(value):
+        return False  # the case of almost every text
     without, times = personal_data.without_urls(value)
     times += without.count(personal_data.URL)
     rest = without.replace(personal_data.URL, '')
     return bool(times) and not re.search(r'[^\W_]', rest)
+
+
+def may_repeat(value: str, share: float) -> bool:
+    """False only for a text whose `repetition` is at most `share`, at less cost.
+
+    The first place of each word opens a 5-gram of its own, but for the last four words.
+    So a text has no fewer different 5-grams than different words less four, nor than
+    different pairs of words less four.
+    """
+    words = value.casefold().split()
+    if len(words) < _FEWEST_WORDS:
+        return False
+    most = (1 - share) * (len(words) - _NGRAM + 1)
+    if len(set(words)) - _NGRAM > most:
+        return False
+    return len(set(itertools.pairwise(words))) - _NGRAM <= most
 
 
 def repetition(value: str) -> float:

@@ -4,7 +4,7 @@ Drops nothing: an answer may quote. Many long quotes would teach a model to copy
 """
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import folding, stages
+from data_pipeline.pair_stages import folding, stages, word_runs
 from hax_jax.data import records
 
 NOTE = 'answer quotes the question'
@@ -27,7 +27,12 @@ def longest(question: str, answer: str, *, least: int) -> str:
     The comparison ignores case and punctuation. Returns '' if the run has under `least`
     words; of equally long runs it returns the first.
     """
-    asked, said = folding.folded(question).split(), folding.folded(answer).split()
+    folded = folding.folded(question), folding.folded(answer)
+    if least >= word_runs.LENGTH:
+        runs = (word_runs.of(each).tolist() for each in folded)
+        if set(next(runs)).isdisjoint(next(runs)):
+            return ''  # the case of almost every pair
+    asked, said = (each.split() for each in folded)
     places: dict[tuple[str, ...], list[int]] = {}
     for i in range(len(asked) - least + 1):
         places.setdefault(tuple(asked[i : i + least]), []).append(i)

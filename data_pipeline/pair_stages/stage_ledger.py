@@ -71,21 +71,33 @@ class Ledger:
         return self.by_stage.setdefault(stage, StageCounts())
 
     def run(
-        self, pair: records.QaPair, sequence: Sequence[stages.Stage]
-    ) -> tuple[records.QaPair | None, str]:
-        """(the pair after every stage, ''), or (None, 'STAGE: REASON') if dropped."""
+        self, pairs: Sequence[records.QaPair], sequence: Sequence[stages.Stage]
+    ) -> list[tuple[records.QaPair | None, str]]:
+        """For each: (the pair after every stage, ''), or (None, 'STAGE: REASON')."""
+        results: list[tuple[records.QaPair | None, str]] = [(p, '') for p in pairs]
+        places = list(range(len(results)))  # of the pairs that are still here
         for stage in sequence:
-            outcome = stage.apply(pair)
-            self.record(stage.name, pair, outcome)
-            if isinstance(outcome, stages.Dropped):
-                return None, f'{stage.name}: {outcome.reason}'
-            pair = outcome.pair
-        return pair, ''
+            taken = [results[i][0] for i in places]
+            staying = []
+            for i, pair, outcome in zip(
+                places, taken, stage.outcomes(taken), strict=True
+            ):
+                self.record(stage.name, pair, outcome)
+                if isinstance(outcome, stages.Dropped):
+                    results[i] = None, f'{stage.name}: {outcome.reason}'
+                else:
+                    results[i] = outcome.pair, ''
+                    staying.append(i)
+            places = staying
+        return results
 
     def record(self, stage: str, pair: records.QaPair, outcome: stages.Outcome) -> None:
         """Counts the outcome of a stage for `pair`, given as it entered the stage."""
         counts = self.open(stage)
         counts.num_in += 1
+        if isinstance(outcome, stages.Kept) and not (outcome.changes or outcome.notes):
+            counts.num_out += 1
+            return
         found: list[tuple[str, str, int, Any]] = []
         if isinstance(outcome, stages.Dropped):
             found.append(('dropped', outcome.reason, 1, outcome))
@@ -213,7 +225,11 @@ def difference(before: str, after: str) -> tuple[str, str]:
 
 def _shared(one: str, other: str) -> int:
     """The number of characters that both texts begin with."""
-    for i, (a, b) in enumerate(zip(one, other, strict=False)):
-        if a != b:
-            return i
-    return min(len(one), len(other))
+    least, most = 0, min(len(one), len(other))
+    while least < most:  # the first `least` are equal, no more than `most` can be
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least

@@ -4,6 +4,7 @@ A stage is a pure function of one pair: no decision depends on the pairs before 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 from hax_jax.data import records
@@ -50,13 +51,24 @@ Outcome = Kept | Dropped
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A step of the preparation and its name in the ledger."""
+    """A step of the preparation and its name in the ledger.
+
+    `apply_all`, for a stage that is faster over many pairs, gives what `apply` gives
+    for each of them.
+    """
 
     name: str
     apply: Callable[[records.QaPair], Outcome]
+    apply_all: Callable[[Sequence[records.QaPair]], list[Outcome]] | None = None
+
+    def outcomes(self, pairs: Sequence[records.QaPair]) -> list[Outcome]:
+        """The outcome of each pair, in their order."""
+        if self.apply_all is not None:
+            return self.apply_all(pairs)
+        return [self.apply(pair) for pair in pairs]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # so that its hash is quick
 class TextRule:
     """A pure function from a text to the new text and the number of changes."""
 
@@ -71,14 +83,27 @@ def rewrite(pair: records.QaPair, rules: Sequence[TextRule]) -> Outcome:
     """
     changes = []
     texts = {}
+    rules = tuple(rules)
     for field in ('topic', 'question', 'answer'):
-        value = getattr(pair, field)
-        for rule in rules:
-            after, times = rule.apply(value)
-            if after != value:
-                changes.append(Change(rule.name, field, value, after, times))
-            value = after
+        value, changed = _rewritten(getattr(pair, field), rules)
+        for name, before, after, times in changed:
+            changes.append(Change(name, field, before, after, times))
         if field != 'topic' and not value.strip():
             return Dropped(f'nothing is left of the {field}', getattr(pair, field))
         texts[field] = value
     return Kept(dataclasses.replace(pair, **texts) if changes else pair, tuple(changes))
+
+
+# The answers to one question follow each other, and topics are few.
+@functools.lru_cache(64)
+def _rewritten(
+    text: str, rules: tuple[TextRule, ...]
+) -> tuple[str, list[tuple[str, str, str, int]]]:
+    """The text after each rule, and (rule, before, after, times) of each change."""
+    changed = []
+    for rule in rules:
+        after, times = rule.apply(text)
+        if after != text:
+            changed.append((rule.name, text, after, times))
+        text = after
+    return text, changed

@@ -12,11 +12,13 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import compared_row, pair_store
 from data_pipeline.pair_stages import (
     cleaning,
+    folding,
     personal_data,
     quality,
     quotes,
     stage_ledger,
     stages,
+    word_runs,
 )
 from data_pipeline.reading import reader
 from data_pipeline.rows import batches
@@ -30,7 +32,7 @@ class Prepared:
     """
 
     read: batches.BatchRead
-    rows: list[compared_row.Row]
+    rows: pair_store.Packed
     gone: list[pair_store.Gone]
     ledger: stage_ledger.Ledger
 
@@ -60,11 +62,16 @@ def prepare(
     read = reader.read_batch(batch)
     ledger = stage_ledger.Ledger()
     rows, gone = [], []
-    for pair in read.pairs:
-        raw = dataclasses.replace(pair, file=names.get(pair.file, pair.file))
-        kept, reason = ledger.run(raw, sequence(chosen))
+    pairs = [
+        dataclasses.replace(pair, file=names.get(pair.file, pair.file))
+        for pair in read.pairs
+    ]
+    outcomes = ledger.run(pairs, sequence(chosen))
+    for raw, (kept, reason) in zip(pairs, outcomes, strict=True):
         if kept is None:
             gone.append(pair_store.Gone(raw.id, reason))
         else:
             rows.append(compared_row.make(raw, kept, chosen.duplicates))
-    return Prepared(read.without_pairs(), rows, gone, ledger)
+    folding.folded.cache_clear()  # of use within a batch alone; texts may be long
+    word_runs.of.cache_clear()
+    return Prepared(read.without_pairs(), pair_store.packed(rows), gone, ledger)

@@ -54,7 +54,7 @@ def _in_processes(
         num_workers,
         # A forked process would lack the threads of DuckDB and Arrow.
         mp_context=multiprocessing.get_context('spawn'),
-        initializer=_begin,
+        initializer=begin,
     )
     waiting: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
     try:
@@ -73,8 +73,8 @@ def _in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin() -> None:
-    """Ignores Ctrl-C, which the parent handles for all, and ends with the parent."""
+def begin() -> None:
+    """In a worker: ignores Ctrl-C, which the parent handles, and ends with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 

@@ -1,6 +1,6 @@
 """The files of a dataset's folder: TFDS, chat messages, dropped pairs, report.
 
 In: the pairs of each split, in order, and the accounts of the build. Out: files. Start
-with ../dataset.py, which calls all of them; hax_qa.py holds the TFDS format,
-report_facts.py and report_page.py the report.
+with ../dataset.py, which calls all of them; tfds_files.py holds the TFDS format (by
+Beam: hax_qa.py), report_facts.py and report_page.py the report.
 """

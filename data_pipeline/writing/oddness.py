@@ -27,7 +27,9 @@ NAMES = (
 _GRID = 100  # steps to a unit of the values whose median is found
 _LEAST = 0.05  # unit of z where most values are the same
 _CHARACTERS = 1000
-_NEITHER = re.compile(r'(?:[^\w\s]|[\d_])+')
+_NEITHER = re.compile(r'[^\w\s]|[\d_]')
+_QUOTES = '‘’“”–—…'  # the commonest beyond ASCII
+_ASCII_NEITHER = {code: None for code in range(128) if _NEITHER.match(chr(code))}
 CANDIDATES = 40  # of each measure, highest and lowest
 
 
@@ -95,9 +97,21 @@ def measures(
         math.log2(1 + question),
         math.log2(1 + answer),
         math.log2((1 + answer) / (1 + question)),
-        sum(map(len, _NEITHER.findall(start))) / len(start),
+        num_neither(start) / len(start),
         1 - len(set(first)) / max(len(first), 1),
     )
+
+
+def num_neither(text: str) -> int:
+    """The number of characters that are neither letter nor space."""
+    count = 0
+    if not text.isascii():
+        for sign in _QUOTES:
+            count += text.count(sign)
+            text = text.replace(sign, '')
+    if text.isascii():  # the same as below, many times as fast
+        return count + len(text) - len(text.translate(_ASCII_NEITHER))
+    return count + len(_NEITHER.findall(text))
 
 
 def _centre(counts: collections.Counter[int]) -> tuple[float, float]:

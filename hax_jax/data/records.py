@@ -114,15 +114,14 @@ class PackedSplit:
         return self.features['inputs'].shape[1]
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(',', ':'), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, UTF-8 left as it is."""
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(',', ':'),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    return _CANONICAL.encode(value)
 
 
 def sha256(value: Any) -> str:

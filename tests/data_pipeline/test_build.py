@@ -214,11 +214,11 @@ def test_missing_flags_are_asked_for() -> None:
 def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(store: pair_store.PairStore, rows: list[compared_row.Row]) -> None:
-        add(store, rows[1:])
+    def forgetful(rows: list[compared_row.Row]) -> pair_store.Packed:
+        return packed(rows[1:])
 
-    add = pair_store.PairStore.add
-    monkeypatch.setattr(pair_store.PairStore, 'add', forgetful)
+    packed = pair_store.packed
+    monkeypatch.setattr(pair_store, 'packed', forgetful)
     patterns = write_corpus(tmp_path / 'corpus')
     # One pair of each of the six files is lost.
     with pytest.raises(ValueError, match=r'52 pairs were read .* 4[4-6] kept'):
@@ -422,19 +422,15 @@ def test_the_program_prints_one_error_and_exits_with_2(tmp_path: pathlib.Path) -
 def test_a_build_that_is_killed_leaves_no_dataset(tmp_path: pathlib.Path) -> None:
     patterns = write_corpus(tmp_path / 'corpus')
     output = tmp_path / 'advice'
-    # A stand-in for TFDS, which takes seconds to import, kills the program in the
-    # middle of the write.
+    # A stand-in for the writer kills the program in the middle of the write.
     code = (
-        'import os, signal, sys, types\n'
+        'import os, signal\n'
         'def kill(folder, splits):\n'
         '    (folder / "tfds").mkdir()\n'
         '    os.kill(os.getpid(), signal.SIGKILL)\n'
-        'stand_in = types.ModuleType("data_pipeline.writing.hax_qa")\n'
-        'stand_in.FOLDER, stand_in.TFDS_VERSION, stand_in.write = "f", "v", kill\n'
-        'import data_pipeline.writing\n'
-        'data_pipeline.writing.hax_qa = stand_in\n'
-        'sys.modules["data_pipeline.writing.hax_qa"] = stand_in\n'
         'from data_pipeline import build\n'
+        'from data_pipeline.writing import tfds_files\n'
+        'tfds_files.write = kill\n'
         f'build.build({patterns!r}, output={str(output)!r})\n'
     )
     done = programs.run('-c', code)

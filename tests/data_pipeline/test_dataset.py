@@ -211,17 +211,17 @@ def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> Non
 def test_a_build_that_fails_leaves_what_was_there(
     error: BaseException, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import tfds_files
 
     write(tmp_path / 'advice', make_splits(2))
     before = (tmp_path / 'advice' / 'manifest.json').read_bytes()
-    write_tfds = hax_qa.write
+    write_tfds = tfds_files.write
 
     def fail(folder: pathlib.Path, splits: Any) -> None:
         write_tfds(folder, splits)
         raise error
 
-    monkeypatch.setattr(hax_qa, 'write', fail)
+    monkeypatch.setattr(tfds_files, 'write', fail)
     for name in ('advice', 'new'):
         with pytest.raises(type(error)):
             write(tmp_path / name, make_splits(3), overwrite=True)
@@ -363,10 +363,9 @@ def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
 ) -> None:
     import tensorflow_datasets as tfds
 
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import tfds_files
 
-    monkeypatch.setattr(hax_qa, '_SHARD', 7)
-    monkeypatch.setattr(hax_qa, '_BATCH', 3)
+    monkeypatch.setattr(tfds_files, '_SHARD', 7)
     splits = make_splits(40)
     write(tmp_path / 'advice', splits)
     folder = tmp_path / 'advice' / 'tfds/hax_qa/1.0.0'
@@ -378,13 +377,59 @@ def test_a_split_of_several_shards_keeps_its_order_for_us_and_for_plain_tfds(
     assert [each['line'] for each in plain] == list(range(40))
 
 
+def test_the_files_are_those_that_tfds_writes(
+    written: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    import tensorflow_datasets as tfds
+
+    from data_pipeline.writing import hax_qa, tf_example, tfds_files
+
+    builder = hax_qa.HaxQa({}, data_dir=tmp_path / 'tfds')
+    (tmp_path / tfds_files.FOLDER).mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(builder.info, max_examples_per_shard=100)
+    splits = {name: pairs for name, pairs in make_splits().items() if pairs}
+    writer.initialize_splits(list(splits))
+    for name, pairs in splits.items():
+        rows = [{**vars(pair), 'flags': list(pair.flags)} for pair in pairs]
+        writer.add_examples({name: rows})
+    writer.close_all()
+    ours, theirs = (folder / tfds_files.FOLDER for folder in (written, tmp_path))
+    names = sorted(path.name for path in theirs.iterdir())
+    assert names == sorted(p.name for p in ours.iterdir() if p.name != 'SHA256SUMS')
+    for name in names:
+        if name.endswith('.json'):
+            assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+            continue
+        made = tf_example.example_class()
+        one, other = (
+            [made.FromString(each) for each in tf_example.records_of(folder / name)]
+            for folder in (ours, theirs)
+        )
+        assert one == other
+    for name, pairs in splits.items():  # and we read what TFDS writes
+        assert list(tfds_files.read(tmp_path, name)) == pairs
+
+
+def test_a_damaged_record_without_digests_is_named(
+    written: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    path = shutil.copytree(written, tmp_path / 'advice')
+    folder = path / 'tfds/hax_qa/1.0.0'
+    (folder / 'SHA256SUMS').unlink()
+    (damaged,) = folder.glob('*-train.tfrecord*')
+    whole = damaged.read_bytes()
+    for other in (whole[:-9], whole[:5], whole[:99] + b'?' + whole[100:], b'?' + whole):
+        damaged.write_bytes(other)
+        with pytest.raises(errors.InputError, match='has a damaged record'):
+            list(dataset.read_pairs(path, 'train'))
+
+
 def test_pairs_are_read_once_and_not_held(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import tfds_files
 
-    monkeypatch.setattr(hax_qa, '_BATCH', 20)
-    monkeypatch.setattr(hax_qa, '_SHARD', 100)
+    monkeypatch.setattr(tfds_files, '_SHARD', 100)
     alive: weakref.WeakSet[records.QaPair] = weakref.WeakSet()
     most = starts = written_at_900 = 0
 

@@ -14,7 +14,8 @@ def filled(
 ) -> pair_store.PairStore:
     """A store in memory that holds the pairs as they are."""
     store = pair_store.PairStore()
-    store.add([compared_row.make(pair, pair, chosen) for pair in pairs])
+    rows = [compared_row.make(pair, pair, chosen) for pair in pairs]
+    store.add(pair_store.packed(rows))
     return store
 
 

@@ -301,7 +301,7 @@ def test_each_pair_is_kept_or_dropped_and_nothing_depends_on_order_or_batches(
         with pair_store.PairStore() as store:
             rows = [compared_row.make(each, each, chosen.duplicates) for each in corpus]
             for start in range(0, len(rows), cut):
-                store.add(rows[start : start + cut])
+                store.add(pair_store.packed(rows[start : start + cut]))
             ledger = stage_ledger.Ledger()
             gathered = all_steps.run(store, chosen, ledger, shares=SHARES)
             splits = {name: list(store.pairs(name)) for name in records.SPLITS}
@@ -343,9 +343,11 @@ def test_a_prepared_batch_comes_back_from_json(tmp_path: pathlib.Path) -> None:
     )
     (batch,) = reader.batches_of(inputs.find([f'pairs:{path}']))
     made = prepare_batch.prepare(batch, chosen=chosen, names={str(path): 'pairs.jsonl'})
-    (row,) = made.rows
-    assert (row.pair.id, row.pair.file) == ('reddit:p1', 'pairs.jsonl')
-    assert row.links == ('reddit:p2',)
+    with pair_store.PairStore() as store:
+        store.add(made.rows)
+        ((kept, links),) = store.found('SELECT {pair}, links FROM pairs')
+    assert (kept.id, kept.file) == ('reddit:p1', 'pairs.jsonl')
+    assert links == ['reddit:p2']
     assert made.gone == [pair_store.Gone('reddit:p2', 'quality: answer of links alone')]
     assert made.read.sources == {'reddit:advice': 2} and made.read.pairs == []
     sent = msgspec.json.encode({'value': made})
@@ -354,12 +356,11 @@ def test_a_prepared_batch_comes_back_from_json(tmp_path: pathlib.Path) -> None:
 
 def test_what_spills_stays_in_the_folder(tmp_path: pathlib.Path) -> None:
     with pair_store.PairStore(tmp_path, memory_mb=64) as store:
-        store.add(
-            [
-                compared_row.make(each, each, stores.CHOSEN)
-                for each in map(pair, range(500))
-            ]
-        )
+        rows = [
+            compared_row.make(each, each, stores.CHOSEN)
+            for each in map(pair, range(500))
+        ]
+        store.add(pair_store.packed(rows))
         components.join(store)
         split.assign(store, shares=SHARES)
         assert sum(1 for name in records.SPLITS for _ in store.pairs(name)) == 500

@@ -176,7 +176,7 @@ def test_a_quote_is_noted_and_nothing_is_dropped() -> None:
     other = pair('b', story(1), 'You say: ' + ' '.join(story(1).split()[:11]))
     ledger = stage_ledger.Ledger()
     for each in (quoting, other):
-        assert ledger.run(each, [quotes.stage(CHOSEN)]) == (each, '')
+        assert ledger.run([each], [quotes.stage(CHOSEN)]) == [(each, '')]
     noted = ledger.as_json()[0]['noted']['answer quotes the question']
     assert noted['pairs'] == 1
     assert noted['examples'][0]['text'] == ' '.join(story(1).split()[:12])

@@ -1,8 +1,10 @@
 """Chats laid out otherwise than those that the parser was made with."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_pipeline.pages import chat, page
+from data_pipeline.pages import chat, chat_grammar, page
 
 REPLY = 'avatar\nMarian Vale\nAdvice Columnist\nANSWER: Because.\n'
 FOOTER = 'Post has 0 replies and 9 Likes\n9Press Enter to expand\n'
@@ -290,3 +292,23 @@ def test_a_hosts_post_may_be_spread_over_lines() -> None:
 )
 def test_a_footer_may_break_off_within_its_number(cut: str) -> None:
     assert _pairs(FIRST.partition('Post has')[0] + cut) == [START]
+
+
+WORDS = (
+    'Post has 3 no replies comment and 5 Likes POST ſ Press Enter to expand Post '
+    'comments collapsed undefined text. 12 K Guest 11:05 a.m. noon Apr 4 today 2 days '
+    'ago just now May'
+)
+
+
+@given(st.lists(st.sampled_from(WORDS.split())).map(' '.join))
+def test_no_footer_tally_or_stamp_is_passed_over(line: str) -> None:
+    cuts = chat_grammar._split_furniture(page.Piece(1, line, page.UNKNOWN))
+    found = chat_grammar._FOOTER.search(line) or chat_grammar._TALLY.match(line)
+    if found is None:
+        assert [(each.text, each.kind) for each in cuts] == [(line, page.UNKNOWN)]
+    else:
+        folded = line.casefold()
+        assert 'post' in folded or 'press' in folded
+    stamped = len(line) <= 120 and chat_grammar._STAMPED.fullmatch(line)
+    assert bool(chat_grammar.stamp(line)) == bool(stamped)

@@ -135,4 +135,4 @@ def test_no_real_pair_is_dropped() -> None:
     pairs, _ = reader.read(patterns)
     stage = quality.stage(settings.QualitySettings())
     ledger = stage_ledger.Ledger()
-    assert [ledger.run(each, [stage])[0] for each in pairs] == pairs
+    assert [kept for kept, _ in ledger.run(pairs, [stage])] == pairs

@@ -39,7 +39,7 @@ def ran(
     ledger = stage_ledger.Ledger()
     for stage in SEQUENCE:
         ledger.open(stage.name)
-    kept = [ledger.run(each, SEQUENCE)[0] for each in pairs]
+    kept = [kept for kept, _ in ledger.run(pairs, SEQUENCE)]
     return [each for each in kept if each is not None], ledger
 
 
@@ -114,8 +114,8 @@ def test_rules_that_leave_nothing_of_an_answer_drop_the_pair() -> None:
 
 def test_a_dropped_pair_is_told_with_its_stage_and_reason() -> None:
     ledger, sequence = stage_ledger.Ledger(), (SEQUENCE[1], SEQUENCE[0])
-    assert ledger.run(pair(3), sequence) == (None, 'thirds: a third')
-    assert ledger.run(pair(4), sequence) == (pair(4, answer='Because!'), '')
+    assert ledger.run([pair(3)], sequence) == [(None, 'thirds: a third')]
+    assert ledger.run([pair(4)], sequence) == [(pair(4, answer='Because!'), '')]
 
 
 @pytest.mark.parametrize(

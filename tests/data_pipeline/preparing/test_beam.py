@@ -133,7 +133,7 @@ def test_a_dataset_that_beam_writes_is_the_one_that_this_process_writes(
 ) -> None:
     import tensorflow_datasets as tfds
 
-    from data_pipeline.writing import hax_qa
+    from data_pipeline.writing import hax_qa, tfds_files
 
     monkeypatch.setattr(beam_rows, '_ROWS', 9)  # 12 files of train
     monkeypatch.setattr(hax_qa, '_BEAM_SHARD_BYTES', 8000)
@@ -149,7 +149,7 @@ def test_a_dataset_that_beam_writes_is_the_one_that_this_process_writes(
         assert here.read_bytes() == beam.read_bytes()
     for name, pairs in splits().items():
         assert list(dataset.read_pairs(tmp_path / 'beam', name)) == pairs
-    folder = tmp_path / 'beam' / hax_qa.FOLDER
+    folder = tmp_path / 'beam' / tfds_files.FOLDER
     lengths = tfds.builder_from_directory(folder).info.splits['train'].shard_lengths
     assert len(lengths) > 1 and sum(lengths) == 100
     assert list((tmp_path / 'shared').iterdir()) == []

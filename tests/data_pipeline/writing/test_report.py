@@ -12,11 +12,13 @@ from data_pipeline.writing import (
     dropped_file,
     flow_chart,
     oddness,
+    report_beside,
     report_facts,
     report_page,
     report_text,
     stream_counts,
 )
+from hax_jax import errors
 from hax_jax.data import packing, records, text
 
 HOSTILE = [
@@ -456,3 +458,21 @@ def test_dropped_pairs_are_written_as_they_come_and_the_clusters_found(
     lines = (tmp_path / 'dropped.jsonl').read_text().splitlines()
     assert lines[0] == '{"id":"d0","kept_id":"k0","reason":"near duplicate"}'
     assert len(lines) == 13
+
+
+def test_signs_are_counted_as_by_their_definition() -> None:
+    rng = random.Random(0)
+    for alphabet in ('aZ 1_.,\n', 'aZ ’“1_.—…', 'aé 1²_’.😀\xa0'):
+        for _ in range(50):
+            sample = ''.join(rng.choices(alphabet, k=40))
+            slow = sum(len(each) for each in re.findall(r'(?:[^\w\s]|[\d_])+', sample))
+            assert oddness.num_neither(sample) == slow
+
+
+def test_a_report_whose_process_was_killed_is_an_error() -> None:
+    with report_beside.Collector() as killed:
+        killed._process.kill()
+        killed._process.join()
+        with pytest.raises(errors.InputError, match='use --num_workers=1'):
+            killed.begin([])
+            killed.facts()

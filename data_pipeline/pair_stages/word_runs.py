@@ -1,0 +1,58 @@
+"""Runs of eight words as 64-bit hashes, to find passages that texts share."""
+
+import functools
+import hashlib
+
+import numpy as np
+
+LENGTH = 8  # words
+_MOST_WORDS = 250_000  # with remembered hashes, about 45 MB
+_SAMPLED = 4  # keep one of so many runs
+_FACTORS = np.random.Philox(11).random_raw(LENGTH) | np.uint64(1)
+_REMEMBERED = 2048  # texts, about 5 MB
+
+
+@functools.lru_cache(_REMEMBERED)
+def of(folded: str) -> np.ndarray:
+    """[runs] uint64: the hash of each run of a folded text, in order.
+
+    A text of 10 words has 3 runs; one of under 8 words has none.
+    """
+    words = folded.split()
+    count = len(words) - LENGTH + 1
+    if count <= 0:
+        return np.zeros(0, np.uint64)
+    if len(_numbers) > _MOST_WORDS:
+        _numbers.clear()
+    hashes = np.fromiter(map(_numbers.__getitem__, words), np.uint64, len(words))
+    runs = hashes[:count] * _FACTORS[0]
+    for i in range(1, LENGTH):
+        runs += hashes[i : i + count] * _FACTORS[i]
+    runs.flags.writeable = False  # the next caller gets the same array
+    return runs
+
+
+def num_words(folded: str) -> int:
+    """The number of words of a folded text."""
+    runs = len(of(folded))
+    return runs + LENGTH - 1 if runs else len(folded.split())
+
+
+def sample(runs: np.ndarray) -> np.ndarray:
+    """The distinct runs whose hash falls into one fourth: the same runs in any text."""
+    # Not the lowest bits, which depend on the parity of the factors.
+    return np.unique(runs[(runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0])
+
+
+class _Numbers(dict[str, int]):
+    """64 bits of each word's hash."""
+
+    def __missing__(self, word: str) -> int:
+        digest = hashlib.blake2b(
+            word.encode('utf-8', 'surrogatepass'), digest_size=8
+        ).digest()
+        self[word] = int.from_bytes(digest, 'little')
+        return self[word]
+
+
+_numbers = _Numbers()

@@ -1,0 +1,22 @@
+import random
+
+import datasketch
+import numpy as np
+import pytest
+
+from data_pipeline.all_pairs import signatures
+
+
+@pytest.mark.parametrize('num_perm', [16, 128])
+def test_a_signature_is_datasketchs_minhash_of_words_in_threes(num_perm: int) -> None:
+    rng = random.Random(0)
+    vocabulary = ['the', 'café', '你好', *(f'w{i}' for i in range(200))]
+    texts = ['', 'one', 'one two', 'one two three', '!?', '!!\n??', 'ab ' * 700]
+    texts += [' '.join(rng.choices(vocabulary, k=k)) for k in (5, 255, 258, 259, 1500)]
+    for text in texts:
+        words = text.split()
+        starts = range(max(1, len(words) - 2))
+        made = datasketch.MinHash(num_perm=num_perm, seed=1, scheme='affine32')
+        made.update_batch([' '.join(words[i : i + 3]).encode() for i in starts])
+        found = np.frombuffer(signatures.signature(text, num_perm), np.uint32)
+        assert np.array_equal(found, made.hashvalues)

@@ -1,0 +1,152 @@
+"""Each short cut gives what its slow definition gives, of any text."""
+
+import difflib
+import itertools
+import random
+import re
+
+import pytest
+from ftfy import badness
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data_pipeline.pages import characters, encoding
+from data_pipeline.pair_stages import (
+    folding,
+    language,
+    markdown_text,
+    personal_data,
+    quality,
+    quotes,
+    stage_ledger,
+    word_runs,
+)
+
+# Plain words with all that the short cuts look for, and any character.
+PARTS = (
+    'a B é ß İ ſ K _ 7 , . - ’ “ ” … \n \t & &amp; \xa0 \u200b \x1c \x85 @ / :// www. '
+    'WWW. a.com/b u/ann @ann a@b.org ** _x_ > # [a](b) 😀'
+)
+TEXTS = st.lists(
+    st.one_of(st.sampled_from([*PARTS.split(' '), ' ', '  ']), st.characters())
+).map(''.join)
+
+
+@given(TEXTS)
+def test_a_text_is_folded_as_by_one_pattern(text: str) -> None:
+    slow = re.sub(r'[\W_]+', ' ', text.casefold()).strip() or text.strip()
+    assert folding.folded(text) == slow
+
+
+@given(TEXTS)
+def test_no_link_name_or_mark_is_passed_over(text: str) -> None:
+    assert personal_data.may_link(text) or not personal_data._URL.search(text)
+    found = personal_data._USER.subn(personal_data.USER, text)
+    assert personal_data._without_users(text) == found
+    marked = markdown_text._MARKS.search(text)
+    assert markdown_text.plain(text)[0] == (
+        markdown_text.unmarked(text) if marked else text
+    )
+
+
+@given(TEXTS)
+def test_a_text_that_cleaning_would_change_is_never_taken_for_clean(text: str) -> None:
+    assert characters._is_changed(text) == bool(characters._CHANGED.search(text))
+
+
+@given(TEXTS)
+def test_the_blanks_of_a_text_are_cleaned_line_by_line(text: str) -> None:
+    lines = (line.rstrip(' ') for line in characters._changed(text).split('\n'))
+    slow = re.sub(r'\n{3,}', '\n\n', '\n'.join(lines)).strip('\n').strip(' ')
+    assert characters.clean(text) == slow
+
+
+def test_typed_quotes_and_dashes_are_no_mojibake_in_any_order() -> None:
+    signs = ['‘', '’', '“', '”', '–', '—', '…', '•', 'a', 'Z', '1', ' ', '\t', '.']
+    for size in (1, 2, 3, 4):
+        for some in itertools.product(signs, repeat=size):
+            text = ''.join(some)
+            assert not encoding._MAYBE_MOJIBAKE.search(text)
+            assert not badness.is_bad(text)
+
+
+@given(st.text('abc', max_size=30), st.text('abc', max_size=30))
+def test_what_two_texts_begin_with_is_found_by_halves(one: str, other: str) -> None:
+    equal = [a == b for a, b in zip(one, other, strict=False)]
+    slow = len([*itertools.takewhile(bool, equal)])
+    assert stage_ledger._shared(one, other) == slow
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_no_text_that_repeats_itself_is_passed_over(seed: int) -> None:
+    rng = random.Random(seed)
+    words = rng.choices('abcdefghijklmnopqrst'[: rng.randint(1, 20)], k=400)
+    for start, size in itertools.product((0, 30), (49, 50, 55, 90, 300)):
+        phrase = words[start : start + rng.randint(5, size)]
+        text = ' '.join(itertools.islice(itertools.cycle(phrase), size))
+        for share in (0.1, 0.5, 0.9):
+            if quality.repetition(text) > share:
+                assert quality.may_repeat(text, share)
+    assert not quality.may_repeat(' '.join(map(str, range(300))), 0.5)
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_a_quote_is_found_as_by_comparing_all_words(seed: int) -> None:
+    rng = random.Random(seed)
+    asked, said = (rng.choices('abcdefgh', k=60) for _ in range(2))
+    for size in (7, 8, 12, 20):
+        at = rng.randrange(40)
+        answer = said[:at] + asked[at : at + size] + said[at:]
+        matcher = difflib.SequenceMatcher(None, answer, asked, autojunk=False)
+        most = matcher.find_longest_match()
+        slow = ' '.join(answer[most.a : most.a + most.size])
+        for least in (8, 12):
+            found = quotes.longest(' '.join(asked), ' '.join(answer), least=least)
+            assert found == (slow if most.size >= least else '')
+
+
+def test_runs_of_words_are_those_of_eight_words_in_a_row() -> None:
+    words = [f'w{i}' for i in range(30)]
+    whole = word_runs.of(' '.join(words))
+    assert len(whole) == 23 and len(set(whole.tolist())) == 23
+    for i in range(23):
+        (run,) = word_runs.of(' '.join(words[i : i + 8]))
+        assert run == whole[i]
+    assert len(word_runs.of(' '.join(words[:7]))) == 0
+    assert [word_runs.num_words(' '.join(words[:n])) for n in (7, 8, 30)] == [7, 8, 30]
+    assert set(word_runs.sample(whole).tolist()) < set(whole.tolist())
+
+
+def test_languages_of_many_texts_are_those_of_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples = (
+        'I do not know what to say to my sister about the party that she gave for us. ',
+        'Hola, mi novio y yo llevamos tres años juntos y no sé qué hacer con ella. ',
+        'Ich weiß nicht, was ich meiner Schwester über das Fest sagen soll. ',
+        'Je ne sais pas quoi dire à ma sœur à propos de la fête qu’elle a donnée ici. ',
+        '我不知道该对我姐姐说什么 关于 她 给 我们 办 的 聚会 和 她 的 朋友 们 昨天 ',
+        '1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 ',
+        'LOL OMG WTF BRB THX ' * 5,
+        'Ja nee ok si no da oui yes ' * 4,
+    )
+    rng = random.Random(0)
+    texts = [each * times for each in samples for times in (1, 2, 20)]
+    for _ in range(60):
+        texts.append(''.join(rng.choices(samples, k=rng.randint(1, 8))))
+        words = ' '.join(samples).split()
+        texts.append(' '.join(rng.choices(words, k=rng.randint(1, 60))))
+    monkeypatch.setattr(language, '_TOGETHER', 50)
+    for accepted, confidence in (
+        (('en',), 0.95),
+        (('es', 'de'), 0.5),
+        (('en',), 0.999),
+    ):
+        each = {
+            text: code
+            for text in texts
+            if (code := language.is_foreign(text, accepted, confidence=confidence))
+        }
+        assert language.foreign(texts, accepted, confidence=confidence) == each
+        assert each
+    assert language.foreign(texts, (), confidence=0.95) == {}
