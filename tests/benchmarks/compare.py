@@ -2,6 +2,11 @@
 
     PYTHONPATH=. python tests/benchmarks/compare.py              # every workload
     PYTHONPATH=. python tests/benchmarks/compare.py 'train 8x128' --pairs=7
+    PYTHONPATH=. python tests/benchmarks/compare.py --isa=avx2   # both sides limited
+
+The first line says which processor and vector instructions, cores, threads and versions
+the figures are of, those of each side. `--isa=avx2` imitates an older processor on one
+with AVX-512 (instruction_sets.py).
 
 Both sides stay loaded, each in a process of its own, and wait while the other works: a
 machine that drifts drifts for both. A turn is several steps, as training is: the first
@@ -18,6 +23,8 @@ import statistics
 import subprocess
 import sys
 from typing import Any
+
+import instruction_sets
 
 from hax_jax.devices import allocator
 
@@ -56,13 +63,13 @@ def generate(batch: int) -> dict[str, Any]:
 
 # The goals are medians of pairs against torch's fastest eager variant, on 2 CPU cores.
 WORKLOADS = {
-    'train 8x128': (train(8, 128), 1.15),
-    'train 4x512': (train(4, 512), 1.2),
+    'train 8x128': (train(8, 128), 1.3),
+    'train 4x512': (train(4, 512), 1.3),
     'train 2x1024': (train(2, 1024), 1.35),
-    'train 8x128 bfloat16': (train(8, 128, dtype='bfloat16'), 1.1),
+    'train 8x128 bfloat16': (train(8, 128, dtype='bfloat16'), 1.25),
     'train 8x128 compiled': (train(8, 128, variants=['nano compiled']), None),
-    'lora 8x128': (train(8, 128, lora=8, variants=['eager', 'sdpa']), 1.15),
-    'generate 1': (generate(1), 1.8),
+    'lora 8x128': (train(8, 128, lora=8, variants=['eager', 'sdpa']), 1.3),
+    'generate 1': (generate(1), 2.0),
     'generate 8': (generate(8), 2.0),
     'tiny': (train(2, 32, sizes=_TINY), None),
 }
@@ -73,6 +80,8 @@ class WorkerEnded(Exception):
 
 
 class Worker:
+    """A side in a process of its own; `about` are its versions, threads and vectors."""
+
     def __init__(
         self, script: str, work: dict[str, Any], environment: dict[str, str]
     ) -> None:
@@ -84,9 +93,13 @@ class Worker:
             text=True,
             env=environment,
         )
+        self.about = self._answer()
 
     def run(self, times: int) -> dict[str, float]:
         print(times, file=self._process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline()
         if not line:
             raise WorkerEnded(self._process.args)
@@ -112,14 +125,38 @@ def in_turn(
     return rounds
 
 
-def compare(name: str, num_pairs: int) -> None:
-    work, goal = WORKLOADS[name]
-    huge_pages = allocator.tunables(os.environ)
-    ours = Worker('worker_ours.py', work, {**os.environ, **huge_pages})
+def start(work: dict[str, Any], isa: str) -> tuple[Worker, dict[str, Worker]]:
+    """Our side and torch's, one for each variant, with the instructions of `isa`."""
+    only = instruction_sets.ONLY_AVX2 if isa else {'ours': {}, 'torch': {}}
+    work = {**work, 'isa': isa}
+    environment = {**os.environ, **allocator.tunables(os.environ), **only['ours']}
+    flags = [os.environ.get('XLA_FLAGS', ''), only['ours'].get('XLA_FLAGS', '')]
+    environment['XLA_FLAGS'] = ' '.join(flags).strip()
+    ours = Worker('worker_ours.py', work, environment)
     theirs = {
-        variant: Worker('worker_torch.py', {**work, 'variant': variant}, {**os.environ})
+        variant: Worker(
+            'worker_torch.py',
+            {**work, 'variant': variant},
+            {**os.environ, **only['torch']},
+        )
         for variant in work['variants']
     }
+    return ours, theirs
+
+
+def machine(ours: dict[str, Any], torch: dict[str, Any], isa: str) -> dict[str, Any]:
+    """The line that says whose figures follow."""
+    processor = instruction_sets.processor()
+    limited = f'{isa.upper()}, imitated on {processor["vectors"]}' if isa else 'no'
+    return {**processor, 'limited': limited, 'ours': ours, 'torch': torch}
+
+
+def compare(name: str, num_pairs: int, isa: str, *, say_machine: bool) -> None:
+    work, goal = WORKLOADS[name]
+    ours, theirs = start(work, isa)
+    if say_machine:
+        about = machine(ours.about, next(iter(theirs.values())).about, isa)
+        print(json.dumps(about), flush=True)
     everyone = {'ours': ours, **theirs}
     rounds = in_turn(everyone, num_pairs, work['runs'])
     seconds = {
@@ -149,12 +186,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('workloads', nargs='*', help=', '.join(WORKLOADS))
     parser.add_argument('--pairs', type=int, default=5)
+    parser.add_argument('--isa', default='', choices=['', 'avx2'])
     given = parser.parse_args()
     unknown = [name for name in given.workloads if name not in WORKLOADS]
     if unknown or given.pairs < 1:
         parser.error(f'{unknown or given.pairs}: give some of {", ".join(WORKLOADS)}')
-    for name in given.workloads or [name for name in WORKLOADS if name != 'tiny']:
-        compare(name, given.pairs)
+    names = given.workloads or [name for name in WORKLOADS if name != 'tiny']
+    for i, name in enumerate(names):
+        compare(name, given.pairs, given.isa, say_machine=i == 0)
 
 
 if __name__ == '__main__':

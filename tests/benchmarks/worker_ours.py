@@ -1,12 +1,18 @@
-"""Our side of compare.py: one workload, a timed run for each line it is sent."""
+"""Our side of compare.py: one workload, a timed run for each line it is sent.
+
+It prints what it is first, then a line for each run.
+"""
 
 import dataclasses
 import json
+import os
 import pathlib
 import sys
 import tempfile
 import time
 from typing import Any
+
+import instruction_sets
 
 from hax_jax.benchmark import workloads
 from hax_jax.config import schema
@@ -36,9 +42,26 @@ def run_config(work: dict[str, Any]) -> schema.Config:
     )
 
 
+def about(work: dict[str, Any]) -> dict[str, Any]:
+    now = runtime.environment()
+    vectors = 'AVX2' if work.get('isa') else instruction_sets.processor()['vectors']
+    return {
+        'jax': now['jax'],
+        'jaxlib': now['jaxlib'],
+        'platform': now['platform'],
+        'vectors': vectors,
+        'threads': now['cpu_cores'],  # XLA takes one for each core
+        'xla_flags': now['xla_flags'],
+        'huge_pages': os.environ.get('GLIBC_TUNABLES', ''),
+    }
+
+
 def main() -> None:
     work = json.loads(sys.argv[1])
+    if work.get('isa') == 'avx2':
+        instruction_sets.hide_avx512()
     runtime.start()
+    print(json.dumps(about(work)), flush=True)
     run = run_config(work)
     with tempfile.TemporaryDirectory() as name:
         if work['kind'] == 'generate':

@@ -3,6 +3,8 @@
 Models: transformers' GPT2LMHeadModel (eager attention or scaled_dot_product_attention),
 with peft for LoRA; and nanoGPT's, written out here in its style (the same layers, fused
 attention, its own head on all positions), plain or under torch.compile.
+
+It prints what it is first, then a line for each run.
 """
 
 import json
@@ -143,8 +145,18 @@ def hf_config(work: dict[str, Any]) -> transformers.GPT2Config:
     )
 
 
+def about() -> dict[str, Any]:
+    return {
+        'torch': torch.__version__,
+        'transformers': transformers.__version__,
+        'vectors': torch.backends.cpu.get_cpu_capability(),
+        'threads': torch.get_num_threads(),
+    }
+
+
 def main() -> None:
     work = json.loads(sys.argv[1])
+    print(json.dumps(about()), flush=True)
     torch.manual_seed(0)
     torch.set_float32_matmul_precision('high')  # nanoGPT's; on a CPU no difference
     device = 'cuda' if torch.cuda.is_available() else 'cpu'

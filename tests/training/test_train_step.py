@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import pathlib
+import re
 from collections.abc import Callable
 
 import jax
@@ -115,6 +116,17 @@ def batch_of(rows: int = 8, length: int = 16, seed: int = 0) -> train_step.Batch
         'positions': np.arange(length) * real,
     }
     return tiny_steps.batch(batch)
+
+
+def test_a_cpu_updates_the_donated_state_in_one_loop_and_copies_none_of_it() -> None:
+    made = trainer()
+    step = made.step.lower(made.fresh(), batch_of()).compile().as_text()
+    table = r'f32\[64,32\]\S*'
+    assert re.search(
+        rf'= \((?:{table}, (?:/\*index=\d+\*/)?){{2,}}{table}.* fusion\(', step
+    )
+    entry = step[step.index('\nENTRY') :]
+    assert not re.findall(rf'= {table} copy\(%state.*', entry)
 
 
 def loss_by_hand(
