@@ -188,8 +188,8 @@ def _on_own_rows(blueprint: ts.Blueprint, summed: Callable[..., Any]) -> Any:
         in_specs=(moving, held, frozen, rows, PartitionSpec(), rows),
         out_specs=(moving, PartitionSpec()),
     )
-    places = jnp.arange(mesh_lib.num_batch_shards(mesh))
-    return lambda *args: each(*args, places)
+    num_places = mesh_lib.num_batch_shards(mesh)
+    return lambda *args: each(*args, jnp.arange(num_places))
 
 
 def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
@@ -203,7 +203,7 @@ def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
     else:
         with xla_log.rematerialized() as arrays:
             ready = lowered.compile()
-        told = xla_log.advice(arrays, num_slices=mesh_lib.num_slices(mesh))
+        told = xla_log.advice(arrays)
         if told and jax.process_index() == 0:
             print(told, flush=True)
     allocator.give_back()

@@ -61,7 +61,7 @@ def test_a_plan_lists_them_and_what_a_mesh_needs(
     compiled: dict[str, dict[str, Any]],
 ) -> None:
     text = compiled['data']['text']
-    assert 'collectives   all-reduce of 126.' in text
+    assert 'collectives   all-reduce of 118.' in text
     # Around a ring of 4: twice 3 / 4 of 4 bytes a parameter.
     assert f'by formula the mesh needs {6 * PARAMETERS / 1e3:.1f} kB' in text
     for mesh in MESHES:
