@@ -25,19 +25,19 @@ OPTIMIZER = schema.OptimizerConfig(learning_rate=1e-2)
 NUM_STEPS, ROWS, LENGTH = 3, 8, 16
 
 
-def batch(step: int) -> dict[str, np.ndarray]:
+def batch(step: int, *, rows: int = ROWS) -> dict[str, np.ndarray]:
     """Two segments a row, unequal weights, a padded end."""
     rng = np.random.default_rng(step)
-    ids = rng.integers(0, MODEL.vocab_size, (ROWS, LENGTH + 1)).astype(np.int32)
+    ids = rng.integers(0, MODEL.vocab_size, (rows, LENGTH + 1)).astype(np.int32)
     segments = np.array([1] * 7 + [2] * 6 + [0] * 3, np.int32)
     positions = np.array([*range(7), *range(6), 0, 0, 0], np.int32)
-    weights = rng.uniform(size=(ROWS, LENGTH)).astype(np.float32) * (segments > 0)
+    weights = rng.uniform(size=(rows, LENGTH)).astype(np.float32) * (segments > 0)
     return {
         'inputs': ids[:, :-1],
         'targets': ids[:, 1:],
         'loss_weights': weights,
-        'segment_ids': np.tile(segments, (ROWS, 1)),
-        'positions': np.tile(positions, (ROWS, 1)),
+        'segment_ids': np.tile(segments, (rows, 1)),
+        'positions': np.tile(positions, (rows, 1)),
     }
 
 

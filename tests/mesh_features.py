@@ -82,7 +82,7 @@ def trained(
             seed=0,
         )
         for number in range(mesh_child.NUM_STEPS):
-            batch = mesh_child.batch(number)
+            batch = mesh_child.batch(number, rows=8 * feature.grad_accum_steps)
             for name in ('inputs', 'targets'):
                 batch[name] = batch[name] % feature.model.vocab_size
             placed = {k: param_tree.place(v, rows) for k, v in batch.items()}

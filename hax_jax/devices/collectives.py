@@ -63,10 +63,15 @@ def traffic(kind: str, size: int, group: int) -> Traffic:
 @dataclasses.dataclass(frozen=True)
 class Found:
     """The traffic of each kind; and how many loops with collectives in them are of
-    unknown length, and were counted as if they ran once."""
+    unknown length, and were counted as if they ran once.
+
+    `in_loops` has the traffic by the loops around it, as how often each of them runs,
+    the outermost first: (4, 12) is a loop of 12 in a loop of 4, () is none.
+    """
 
     by_kind: dict[str, Traffic]
     unknown_loops: int
+    in_loops: dict[tuple[int, ...], Traffic]
 
     @property
     def sent(self) -> int:
@@ -97,11 +102,19 @@ def found(text: str, *, num_devices: int) -> Found:
     count. A collective that a TPU does piece by piece, in a chain of fusions, is one.
     """
     program = _Program(text, num_devices)
-    by_kind = program.of(program.entry, None)
+    by_kind: dict[str, Traffic] = {}
+    in_loops: dict[tuple[int, ...], Traffic] = {}
+    for (kind, loops), each in program.of(program.entry, None).items():
+        by_kind[kind] = by_kind.get(kind, Traffic()) + each
+        in_loops[loops] = in_loops.get(loops, Traffic()) + each
     return Found(
         {kind: by_kind[kind] for kind in KINDS if kind in by_kind},
         program.unknown_loops,
+        in_loops,
     )
+
+
+_Total = dict[tuple[str, tuple[int, ...]], Traffic]  # by kind and the loops around it
 
 
 class _Program:
@@ -113,16 +126,16 @@ class _Program:
         self.entry, self.computations = _parsed(text)
         self._chained: set[tuple[str, str]] = set()  # (chain and channel, kind)
 
-    def of(self, name: str, loop: _Loop | None) -> dict[str, Traffic]:
-        total: dict[str, Traffic] = {}
+    def of(self, name: str, loop: _Loop | None) -> _Total:
+        total: _Total = {}
         for instruction in self.computations.get(name, {}).values():
-            for kind, each in self._of_instruction(name, instruction, loop).items():
-                total[kind] = total.get(kind, Traffic()) + each
+            for key, each in self._of_instruction(name, instruction, loop).items():
+                total[key] = total.get(key, Traffic()) + each
         return total
 
     def _of_instruction(
         self, name: str, instruction: _Instruction, loop: _Loop | None
-    ) -> dict[str, Traffic]:
+    ) -> _Total:
         opcode, rest = instruction.opcode, instruction.rest
         kind = opcode.removesuffix('-start')
         if kind in KINDS:
@@ -136,19 +149,20 @@ class _Program:
             trips = self._trips(instruction, inside) if once else 1
             if trips is None:
                 self.unknown_loops += 1
-            return {kind: each * (trips or 1) for kind, each in once.items()}
-        total: dict[str, Traffic] = {}
+            return {
+                (kind, (trips or 1, *loops)): each * (trips or 1)
+                for (kind, loops), each in once.items()
+            }
+        total: _Total = {}
         called = (
             [] if opcode in ('reduce', 'scatter', 'sort', 'map') else _callees(rest)
         )
         for callee in called:
-            for kind, each in self.of(callee, loop).items():
-                total[kind] = total.get(kind, Traffic()) + each
+            for key, each in self.of(callee, loop).items():
+                total[key] = total.get(key, Traffic()) + each
         return total
 
-    def _of_collective(
-        self, name: str, kind: str, instruction: _Instruction
-    ) -> dict[str, Traffic]:
+    def _of_collective(self, name: str, kind: str, instruction: _Instruction) -> _Total:
         rest = instruction.rest
         channel = re.search(r'channel_id=(\d+)', rest)
         if 'chain_id=' in rest and channel:
@@ -163,7 +177,7 @@ class _Program:
             size *= group
         elif kind == 'all-reduce' and name.startswith('all-reduce-scatter'):
             kind = 'reduce-scatter'  # a TPU's fusion: of the sum, each keeps a part
-        return {kind: traffic(kind, size, group)}
+        return {(kind, ()): traffic(kind, size, group)}
 
     def _group(self, rest: str) -> int:
         """The devices that do one collective together.

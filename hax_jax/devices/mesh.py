@@ -170,10 +170,18 @@ def _mesh_axes(path: str) -> list[str | None]:
     raise AssertionError('the last pattern matches every path')
 
 
+def num_parts(axis: str, size: int) -> int:
+    """Into how many parts the mesh around us splits `size` numbers over `axis`."""
+    mesh = jax.sharding.get_abstract_mesh()
+    parts = 1 if mesh.empty else mesh.shape[axis]
+    return parts if size % parts == 0 else 1
+
+
 def constrain(x: jax.Array, *logical: str | None) -> jax.Array:
     """Pins an activation's axes inside jit by RULES; does nothing outside a mesh.
 
-    `logical` names each axis: 'batch', 'heads', 'mlp' or None.
+    `logical` names each axis: 'batch', 'heads', 'mlp' or None. An axis
+    over which a program is written device by device (own_rows.py) is left out.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or mesh.size == 1:
@@ -182,6 +190,7 @@ def constrain(x: jax.Array, *logical: str | None) -> jax.Array:
     for name, size in zip(logical, x.shape, strict=True):
         axis = RULES.get(name)
         names = (axis,) if isinstance(axis, str) else axis or ()
+        names = tuple(a for a in names if a not in mesh.manual_axes)
         shards = math.prod(mesh.shape[a] for a in names)
-        spec.append(axis if axis and size % shards == 0 else None)
+        spec.append(names if names and size % shards == 0 else None)
     return jax.lax.with_sharding_constraint(x, PartitionSpec(*spec))

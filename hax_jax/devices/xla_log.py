@@ -60,15 +60,14 @@ def _pass_on(read: int, out: int, found: list[str], quiet: bool) -> None:
                 os.write(out, line)
 
 
-def advice(found: list[str], *, num_slices: int = 1) -> str:
+def advice(found: list[str]) -> str:
     """What to say of the arrays; '' if there are none."""
     if not found:
         return ''
     arrays = ', '.join(sorted(set(found)))
-    # Meshes with data and fsdp over 1 had it, at the lookup of embeddings.
-    cure = '--config.mesh.fsdp=1' + ', or all devices to fsdp,' * (num_slices == 1)
+    # data and fsdp leave XLA no choice of its own (model/own_rows.py).
     return (
         f'XLA finds no good way between two shardings of {arrays}, and holds each whole'
         ' on every device for a moment ("involuntary full rematerialization"): results '
-        f'are right, memory and network pay. Give {cure} to avoid it.'
+        'are right, memory and network pay. Give --config.mesh.tensor=1 to avoid it.'
     )

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import abstract, loss, param_tree
+from hax_jax.model import abstract, loss, own_rows, param_tree
 
 Batch = dict[str, jax.Array]  # records.FEATURES, each [B, T]
 
@@ -23,16 +23,24 @@ def make_eval_step(
     """
 
     def eval_step(params: Any, frozen: Any, batch: Batch) -> Batch:
+        params, frozen = map(described.gather_outside_blocks, (params, frozen))
         model = nnx.merge(described.graphdef, params, frozen)
-        hidden = model(batch['inputs'], batch['positions'], batch['segment_ids'])
+        hidden = model(
+            batch['inputs'],
+            batch['positions'],
+            batch['segment_ids'],
+            gather_block=described.gather_block,
+        )
         features, table = model.head(hidden)
         nll, is_likeliest = loss.token_scores(
             features, table, batch['targets'], vocab_size=model.model.vocab_size
         )
         return {'nll': nll, 'is_likeliest': is_likeliest}
 
+    rows = mesh_lib.batch_sharding(mesh).spec
+    in_specs = (*map(own_rows.own_parts, (described.params, described.frozen)), rows)
     return jax.jit(
-        eval_step,
+        own_rows.run(eval_step, mesh, in_specs=in_specs, out_specs=rows),
         in_shardings=(
             param_tree.shardings(described.params),
             param_tree.shardings(described.frozen),

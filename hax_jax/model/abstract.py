@@ -1,16 +1,20 @@
 """A model before it exists: its graph, and each parameter's shape, dtype, sharding."""
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import gpt2, layer_loop, lora, param_tree
+from hax_jax.model import gpt2, layer_loop, lora, own_rows, param_tree
+
+_BLOCKS = 'h.'  # how the names of their parameters begin
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,44 @@ class AbstractModel:
     graphdef: Any
     params: Any
     frozen: Any
+
+    @functools.cached_property
+    def split(self) -> dict[str, PartitionSpec]:
+        """Dotted path -> the spec of each parameter that fsdp, over 1, splits."""
+        leaves = param_tree.named(self.params) | param_tree.named(self.frozen)
+        return {
+            name: leaf.sharding.spec
+            for name, leaf in leaves.items()
+            if own_rows.is_split(leaf.sharding)
+        }
+
+    def gather_outside_blocks(self, tree: Any) -> Any:
+        """In `own_rows.run`: a tree of parameters, whole but for the blocks'."""
+        outside = {
+            name: spec
+            for name, spec in self.split.items()
+            if not name.startswith(_BLOCKS)
+        }
+        return self._gathered(tree, outside)
+
+    @property
+    def gather_block(self) -> Callable[[nnx.State], nnx.State] | None:
+        """layer_loop.py's `gather`; None where fsdp splits no block."""
+        # Blocks may differ in adapters, not in how one of a name is split.
+        inside = {
+            name.split('.', 2)[2]: spec
+            for name, spec in self.split.items()
+            if name.startswith(_BLOCKS)
+        }
+        return functools.partial(self._gathered, split=inside) if inside else None
+
+    def _gathered(self, tree: Any, split: dict[str, PartitionSpec]) -> Any:
+        dtype = jnp.dtype(self.compute_dtype)
+        leaves = {
+            name: own_rows.gather(leaf, split[name], dtype) if name in split else leaf
+            for name, leaf in param_tree.named(tree).items()
+        }
+        return param_tree.like(tree, leaves)
 
 
 def build(

@@ -143,12 +143,15 @@ def _splash(
     if not mesh.empty:
         axis = mesh_lib.RULES['heads']
         whole = q.shape[1] % mesh.shape[axis]  # 25 heads on tensor=2: all on each
-        heads = PartitionSpec(mesh_lib.BATCH, None if whole else axis)
-        rows = PartitionSpec(mesh_lib.BATCH)
+        free = [name for name in mesh.axis_names if name not in mesh.manual_axes]
+        batch = tuple(name for name in mesh_lib.BATCH if name in free)
+        heads = PartitionSpec(batch, None if whole else axis)
+        rows = PartitionSpec(batch)
         local = jax.shard_map(
             local,
             in_specs=(heads, heads, heads, rows, rows),
             out_specs=heads,
+            axis_names=set(free),
             check_vma=False,
         )
     return local(q, k, v, q_segment_ids, kv_segment_ids).swapaxes(1, 2)

@@ -9,6 +9,7 @@ Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embeddi
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh
-from hax_jax.model import activations, attention, layer_loop, linear
+from hax_jax.model import activations, attention, layer_loop, linear, own_rows
 
 _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 
@@ -96,8 +97,12 @@ class Gpt2(nnx.Module):
         segment_ids: Int[Array, 'B T'],
         *,
         dropout_key: Key[Array, ''] | None = None,
+        gather_block: Callable[[nnx.State], nnx.State] | None = None,
     ) -> Float[Array, 'B T D']:
-        """Hidden states after the last norm. Dropout acts only with a `dropout_key`."""
+        """Hidden states after the last norm. Dropout acts only with a `dropout_key`.
+
+        `gather_block` is layer_loop.py's `gather`.
+        """
         x = self.wte(inputs) + self.wpe(positions)  # [B, T, D]
         x = dropout(x, self.model.embd_pdrop, _fold(dropout_key, 0))
         x = layer_loop.run(
@@ -107,6 +112,7 @@ class Gpt2(nnx.Module):
             dropout_key,
             scan=self.model.scan_layers,
             remat=self.remat,
+            gather=gather_block,
         )
         return mesh.constrain(self.ln_f(x), 'batch', None, None)
 
@@ -220,10 +226,15 @@ class Attention(nnx.Module):
         past: Past | None,
     ) -> tuple[Float[Array, 'B T D'], tuple[jax.Array, jax.Array]]:
         B, T, D = x.shape
-        qkv = self.c_attn(x, _fold(key, 3)).reshape(B, T, 3, self.n_head, -1)
+        # Few tokens to decode cost less to move than kernels do.
+        parts = mesh.num_parts('tensor', self.n_head) if past is None else 1
+        c_attn = own_rows.heads_together(self.c_attn, parts)
+        qkv = c_attn(x, _fold(key, 3)).reshape(B, T, parts, 3, self.n_head // parts, -1)
         q, k, v = (  # each [B, T, N, H]
-            mesh.constrain(part[:, :, 0], 'batch', None, 'heads', None)
-            for part in jnp.split(qkv, 3, axis=2)
+            mesh.constrain(
+                part.reshape(B, T, self.n_head, -1), 'batch', None, 'heads', None
+            )
+            for part in jnp.split(qkv, 3, axis=3)
         )
         kv_segment_ids, start, implementation = segment_ids, 0, self.implementation
         if past is not None:

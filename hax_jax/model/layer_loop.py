@@ -1,6 +1,6 @@
 """Runs the blocks one after another: unrolled or as a loop, with or without remat."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -12,7 +12,13 @@ from hax_jax import errors
 from hax_jax.devices import mesh
 from hax_jax.model import linear
 
+
+def _not_gathered(primitive: Any, *_: Any, **__: Any) -> bool:
+    return primitive.name != 'linear_call'  # `own_rows.gather`
+
+
 _POLICIES = {
+    'none': _not_gathered,
     'block': jax.checkpoint_policies.nothing_saveable,
     'dots': jax.checkpoint_policies.save_only_these_names(linear.PRODUCT),
 }
@@ -26,6 +32,7 @@ def run(
     *,
     scan: bool,
     remat: str,
+    gather: Callable[[nnx.State], nnx.State] | None = None,
 ) -> Float[Array, 'B T D']:
     """x after each block in turn.
 
@@ -35,6 +42,9 @@ def run(
     `remat` says what the backward pass finds: with 'none' all that it needs; with
     'block' each block's input alone; with 'dots' also the products with kernels. On a
     CPU remat needs `scan`: XLA merges an unrolled recomputation with the first pass.
+
+    `gather` makes a block's parameters whole where devices hold parts of them. It is
+    called when the block begins, and in the backward pass anew.
     """
 
     def run_block(block: Any, x: jax.Array, i: jax.Array | int) -> jax.Array:
@@ -44,13 +54,16 @@ def run(
 
     def remat_block(block: Any, x: jax.Array, i: jax.Array | int) -> jax.Array:
         graphdef, state = nnx.split(block)
-        return jax.checkpoint(
-            lambda state, x, i: run_block(nnx.merge(graphdef, state), x, i),
-            policy=_POLICIES[remat],
-            prevent_cse=not scan,
-        )(state, x, i)
 
-    run_one = run_block if remat == 'none' else remat_block
+        def whole(state: nnx.State, x: jax.Array, i: jax.Array | int) -> jax.Array:
+            state = state if gather is None else gather(state)
+            return run_block(nnx.merge(graphdef, state), x, i)
+
+        return jax.checkpoint(whole, policy=_POLICIES[remat], prevent_cse=not scan)(
+            state, x, i
+        )
+
+    run_one = run_block if remat == 'none' and gather is None else remat_block
     if not scan:
         for i, block in enumerate(blocks):
             x = run_one(block, x, i)

@@ -47,8 +47,9 @@ def temporary_bytes(step: Step) -> int:
     Activations of a layer by Korthikanti et al. 2022 (arXiv:2205.05198, 4.1 and 4.2.1)
     without masks of dropout: 4 numbers of width n_embd a position whole and 12 (an MLP
     of 4 widths) split over tensor, and T * n_head scores twice with 'xla' attention.
-    Gradients are float32, twice with microbatches; the table in the compute dtype is
-    whole but for tensor. A scan over layers copies the parameters of all blocks.
+    Gradients are float32, twice with microbatches; outside the blocks they and the
+    table in the compute dtype are whole but for tensor. A scan over layers copies the
+    device's parts of all blocks.
     """
     tensor, model = step.mesh['tensor'], step.model
     positions = step.rows * step.seq_len
@@ -70,7 +71,9 @@ def temporary_bytes(step: Step) -> int:
     chunk = step.rows * min(step.loss_chunk, step.seq_len)
     logits = _CHUNK_COPIES * 4 * chunk * model.num_table_rows / tensor
     gradients = sum(
-        4 * _local(each, step.mesh) for each in step.parameters if each.is_trained
+        4 * (_local if each.in_block else _gathered)(each, step.mesh)
+        for each in step.parameters
+        if each.is_trained
     )
     table = step.compute_bytes * model.num_table_rows * model.n_embd / tensor
     if step.num_microbatches > 1:
@@ -87,10 +90,13 @@ def temporary_bytes(step: Step) -> int:
 def needed_traffic(step: Step) -> dict[str, collectives.Traffic]:
     """The collectives that the mesh needs in a step, and no more.
 
-    fsdp: each split parameter is gathered in the compute dtype for the forward and for
-    the backward pass of each microbatch, and its float32 gradient is reduced and
-    scattered once. data, and fsdp for what it does not split: gradients are summed
-    once. tensor: each block sums its activations twice in each pass, and the head once.
+    fsdp: a split parameter of a block is gathered in the compute dtype for the forward
+    and for the backward pass of each microbatch, and its float32 gradient is summed and
+    scattered in each, so that no device ever holds all blocks; parameters outside the
+    blocks are gathered, and theirs scattered, once. data, and fsdp for what it does not
+    split: gradients are summed once, after all microbatches. tensor: each block sums
+    its activations twice in each pass, the head and the lookup once, and the loss three
+    numbers a position.
     """
     mesh, found = step.mesh, {}
 
@@ -101,12 +107,13 @@ def needed_traffic(step: Step) -> dict[str, collectives.Traffic]:
             found[kind] = found.get(kind, collectives.Traffic()) + each
 
     for each in step.parameters:
-        whole = _local(each, mesh) * (mesh['fsdp'] if 'fsdp' in each.axes else 1)
+        whole = _gathered(each, mesh)
+        passes = step.num_microbatches if each.in_block else 1
         if 'fsdp' in each.axes:
-            times = 2 * step.num_microbatches
+            times = 2 * passes if each.in_block else 1
             add('all-gather', step.compute_bytes * whole, ('fsdp',), times)
         if each.is_trained and 'fsdp' in each.axes:
-            add('reduce-scatter', 4 * whole, ('fsdp',))
+            add('reduce-scatter', 4 * whole, ('fsdp',), passes)
             add('all-reduce', 4 * _local(each, mesh), ('data',))
         elif each.is_trained:
             add('all-reduce', 4 * whole, ('data', 'fsdp'))
@@ -114,6 +121,7 @@ def needed_traffic(step: Step) -> dict[str, collectives.Traffic]:
     positions = step.rows * step.seq_len * step.num_microbatches
     activations = step.compute_bytes * positions * step.model.n_embd
     add('all-reduce', activations, ('tensor',), sums)
+    add('all-reduce', 4 * positions, ('tensor',), 3)
     return found
 
 
@@ -135,6 +143,11 @@ def measured_rate(workdir: pathlib.Path) -> float | None:
 
 def _local(parameter: Parameter, mesh: dict[str, int]) -> int:
     return parameter.count // math.prod(mesh[axis] for axis in parameter.axes)
+
+
+def _gathered(parameter: Parameter, mesh: dict[str, int]) -> int:
+    """The numbers that a device has of it once fsdp has gathered it."""
+    return _local(parameter, mesh) * (mesh['fsdp'] if 'fsdp' in parameter.axes else 1)
 
 
 def seconds_a_step(flops_per_token: float, positions: int, peak_flops: float) -> float:

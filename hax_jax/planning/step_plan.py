@@ -163,9 +163,7 @@ def step_lines(
     if setup.mesh.size > 1:
         lines += _traffic_lines(traffic, needed, step)
     if step and step.rematerialized:
-        slices = mesh_lib.num_slices(setup.mesh)
-        told = xla_log.advice(step.rematerialized, num_slices=slices)
-        lines.append(('resharding', told))
+        lines.append(('resharding', xla_log.advice(step.rematerialized)))
     return lines
 
 

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from hax_jax.devices import allocator, xla_log
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.guards import judge
-from hax_jax.model import loss, param_tree
+from hax_jax.model import abstract, loss, own_rows, param_tree
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
 from hax_jax.watch import layer_metrics
@@ -119,27 +119,77 @@ def gradients_function(
 
     All are of the mean over the weights of the batch. Not jitted.
     """
-    loss_sum = functools.partial(_loss_sum, blueprint.model.graphdef, z_loss)
+    loss_sum = functools.partial(_loss_sum, blueprint.model, z_loss)
+
+    def summed(moving: Any, held: Any, frozen: Any, batch: Batch, key: Any) -> Any:
+        of_rows = functools.partial(
+            jax.grad(loss_sum, has_aux=True), moving, held, frozen
+        )
+        if grad_accum_steps == 1:
+            return of_rows(batch, key)
+        return _over_microbatches(
+            of_rows, (moving, (0.0, 0.0)), batch, key, grad_accum_steps
+        )
+
+    mesh = blueprint.state.step.sharding.mesh
+    if mesh_lib.num_batch_shards(mesh) > 1:
+        summed = _on_own_rows(blueprint, summed)
 
     def gradients(
         state: ts.TrainState, batch: Batch
     ) -> tuple[Any, tuple[jax.Array, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         moving, held = blueprint.split_held(state.params)
-        of_rows = functools.partial(
-            jax.grad(loss_sum, has_aux=True), moving, held, state.frozen
-        )
-        if grad_accum_steps == 1:
-            grads, (total, extra) = of_rows(batch, key)
-        else:
-            grads, (total, extra) = _over_microbatches(
-                of_rows, (moving, (0.0, 0.0)), batch, key, grad_accum_steps
-            )
+        grads, (total, extra) = summed(moving, held, state.frozen, batch, key)
         scale = 1 / jnp.maximum(jnp.sum(batch['loss_weights']), 1e-6)
         grads = jax.tree.map(lambda grad: grad.astype(jnp.float32) * scale, grads)
         return grads, (total * scale, extra * scale)
 
     return gradients
+
+
+def _on_own_rows(blueprint: ts.Blueprint, summed: Callable[..., Any]) -> Any:
+    """`summed`, (moving, held, frozen, batch, key) -> (gradients, sums), over devices.
+
+    Each device computes its own rows. Parameters outside the blocks are gathered once,
+    the blocks' by each block; a device's gradients of all microbatches are summed over
+    devices once, but for those of split blocks, which each block sums over fsdp.
+    """
+    model, mesh = blueprint.model, blueprint.state.step.sharding.mesh
+    rows = PartitionSpec(mesh_lib.BATCH)
+    state = blueprint.state
+    moving, held, frozen = map(
+        own_rows.own_parts, (*blueprint.split_held(state.params), state.frozen)
+    )
+
+    def over_devices(grads: Any) -> Any:
+        leaves = param_tree.named(grads)
+        split = {name: leaf for name, leaf in leaves.items() if name in model.split}
+        whole = {name: leaf for name, leaf in leaves.items() if name not in model.split}
+        if mesh.shape['data'] > 1:
+            split = jax.lax.psum(split, 'data')
+        return param_tree.like(grads, split | jax.lax.psum(whole, mesh_lib.BATCH))
+
+    def local(
+        moving: Any, held: Any, frozen: Any, batch: Batch, key: Any, place: Any
+    ) -> Any:
+        # Gradients of bfloat16 parameters are summed in float32 too.
+        moving = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), moving)
+        whole, scatter = jax.vjp(model.gather_outside_blocks, moving)
+        held, frozen = map(model.gather_outside_blocks, (held, frozen))
+        key = own_rows.key_of(key, place[0])
+        grads, sums = summed(whole, held, frozen, batch, key)
+        (grads,) = scatter(grads)
+        return over_devices(grads), jax.lax.psum(sums, mesh_lib.BATCH)
+
+    each = own_rows.run(
+        local,
+        mesh,
+        in_specs=(moving, held, frozen, rows, PartitionSpec(), rows),
+        out_specs=(moving, PartitionSpec()),
+    )
+    num_places = mesh_lib.num_batch_shards(mesh)
+    return lambda *args: each(*args, jnp.arange(num_places))
 
 
 def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
@@ -153,7 +203,7 @@ def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
     else:
         with xla_log.rematerialized() as arrays:
             ready = lowered.compile()
-        told = xla_log.advice(arrays, num_slices=mesh_lib.num_slices(mesh))
+        told = xla_log.advice(arrays)
         if told and jax.process_index() == 0:
             print(told, flush=True)
     allocator.give_back()
@@ -161,7 +211,7 @@ def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
 
 
 def _loss_sum(
-    graphdef: Any,
+    described: abstract.AbstractModel,
     z_loss: float,
     moving: Any,
     held: Any,
@@ -174,9 +224,13 @@ def _loss_sum(
     The extra is the z-loss. Parameters are what moves, what is held still and what is
     frozen, three disjoint parts of one model.
     """
-    model = nnx.merge(graphdef, nnx.merge_state(moving, held), frozen)
+    model = nnx.merge(described.graphdef, nnx.merge_state(moving, held), frozen)
     hidden = model(
-        batch['inputs'], batch['positions'], batch['segment_ids'], dropout_key=key
+        batch['inputs'],
+        batch['positions'],
+        batch['segment_ids'],
+        dropout_key=key,
+        gather_block=described.gather_block,
     )
     features, table = model.head(hidden, dropout_key=key)
     nll, logsumexp = loss.token_nll(

@@ -130,6 +130,9 @@ def test_a_loop_in_a_loop_multiplies() -> None:
     line = f'%v = f32[8,4] while(%p), condition=%cond, body=%outer, {known}'
     text = BODY + CONDITION + outer + entry(line)
     assert found(text).by_kind['all-reduce'].count == 20
+    assert {loops: each.count for loops, each in found(text).in_loops.items()} == {
+        (4, 5): 20
+    }
 
 
 def test_a_loop_of_unknown_length_counts_once_and_is_told() -> None:
@@ -138,7 +141,7 @@ def test_a_loop_of_unknown_length_counts_once_and_is_told() -> None:
     assert (result.by_kind['all-reduce'].count, result.unknown_loops) == (1, 1)
     # Without collectives in it, its length does not matter.
     quiet = BODY.replace(REDUCED, 'f32[8,4] negate(%x)')
-    assert found(quiet + endless + entry(*LOOP)) == collectives.Found({}, 0)
+    assert found(quiet + endless + entry(*LOOP)) == collectives.Found({}, 0, {})
 
 
 def test_what_a_tpu_fuses_is_found_once() -> None:

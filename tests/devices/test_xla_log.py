@@ -29,11 +29,7 @@ def test_the_warning_is_kept_and_other_lines_pass(capfd: pytest.CaptureFixture) 
     assert capfd.readouterr().err == 'a line\n\nno newline\nafter\n'
     said = xla_log.advice(found * 2)
     assert 'between two shardings of f32[16,32,16], and' in said
-    assert said.endswith(
-        'Give --config.mesh.fsdp=1, or all devices to fsdp, to avoid it.'
-    )
-    over_slices = xla_log.advice(found, num_slices=2)
-    assert over_slices.endswith('Give --config.mesh.fsdp=1 to avoid it.')
+    assert said.endswith('Give --config.mesh.tensor=1 to avoid it.')
     assert xla_log.advice([]) == ''
 
 

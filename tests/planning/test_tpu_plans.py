@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import re
 
 import programs
 import pytest
@@ -40,6 +41,9 @@ def test_gpt2_compiles_for_a_slice_and_fits(
     assert 'splash attention' in done.stdout
     assert '\nfit           fits: ' in done.stdout
     assert 'of unknown length' not in done.stdout
+    # The loss has 8 chunks of 128, and no other loop runs 8 times.
+    assert 'in loops of ' in done.stdout
+    assert not re.search(r'^in loops of .*\b8\b.*:', done.stdout, re.MULTILINE)
     kinds = {'8x1x1': 'all-reduce', '4x1x1': 'all-reduce', '1x8x1': 'all-gather'}
     assert f'{kinds[mesh]} of ' in done.stdout
     assert done.stderr == ''

@@ -1,5 +1,7 @@
 """What test_tpu_plans.py runs: `--dry_run --topology` of a model on made-up rows.
 
+It begins with the loops that hold collectives:
+
 python tests/planning/tpu_child.py TOPOLOGY DATAxFSDPxTENSOR 124m|xl_lora ROWS
 """
 
@@ -7,8 +9,8 @@ import sys
 
 import test_planner
 
+from hax_jax.devices import compiled, runtime, topology
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.devices import runtime, topology
 from hax_jax.planning import step_plan
 from hax_jax.training import run_setup
 
@@ -41,4 +43,13 @@ if __name__ == '__main__':
     )
     cache = test_planner.make_cache(1024)
     setup = run_setup.prepare(run, cache, described=described)
+    compiled_step = step_plan.compiled_step
+
+    def noted(setup: run_setup.Setup) -> compiled.Compiled:
+        step = compiled_step(setup)
+        for loops, traffic in step.traffic.in_loops.items():
+            print('in loops of', *loops, f': {traffic.count} collectives')
+        return step
+
+    step_plan.compiled_step = noted
     step_plan.dry_run(setup, None, price=10.0)
