@@ -54,7 +54,7 @@ def resolve(
     }
     if name == 'auto':
         return _auto(device, **asked)
-    if name in _HOMES and (problem := _problem(name, device.platform, **asked)):
+    if name in _HOMES and (problem := _problem(name, device, **asked)):
         raise errors.InputError(f'model.attention={name!r} {problem}.')
     more = '; it holds a mask [T, T] of each row' * (name == 'cudnn')
     return Choice(name, f'model.attention names it{more}')
@@ -64,8 +64,7 @@ def _auto(
     device: Any, *, seq_len: int, head_dim: int, attn_pdrop: float, compute_dtype: str
 ) -> Choice:
     if device.platform == 'gpu':
-        capability = getattr(device, 'compute_capability', None)
-        wanted, reason = kernels.gpu_choice(capability)
+        wanted, reason = kernels.gpu_choice(_capability(device))
     elif device.platform == 'tpu':
         wanted, reason = 'splash', "the TPU's kernel"
     else:
@@ -73,7 +72,7 @@ def _auto(
     if wanted in _HOMES:
         problem = _problem(
             wanted,
-            device.platform,
+            device,
             seq_len=seq_len,
             head_dim=head_dim,
             attn_pdrop=attn_pdrop,
@@ -89,7 +88,7 @@ def _auto(
 
 def _problem(
     name: str,
-    platform: str,
+    device: Any,
     *,
     seq_len: int,
     head_dim: int,
@@ -102,8 +101,12 @@ def _problem(
             f'has no dropout, and model.attn_pdrop={attn_pdrop}; set it to 0.0 or use '
             'xla or blockwise'
         )
-    if platform != _HOMES[name]:
-        return f'does not run on {platform}; use auto, xla or blockwise here'
+    if device.platform != _HOMES[name]:
+        return f'does not run on {device.platform}; use auto, xla or blockwise here'
+    if name == 'triton':
+        best, reason = kernels.gpu_choice(_capability(device))
+        if best != name:
+            return f'does not run here ({reason}); use auto, xla or blockwise'
     if name != 'splash' and compute_dtype != 'bfloat16':
         return (
             f'computes in bfloat16 alone, and train.compute_dtype={compute_dtype!r}; '
@@ -121,6 +124,10 @@ def _problem(
             'auto, blockwise or xla'
         )
     return ''
+
+
+def _capability(gpu: Any) -> str | None:
+    return getattr(gpu, 'compute_capability', None)
 
 
 def attend(

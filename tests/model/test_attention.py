@@ -435,6 +435,7 @@ H100, TPU, CPU = device('gpu', '9.0'), device('tpu'), device('cpu')
         ('triton', TPU, {}, 'does not run on tpu'),
         ('splash', CPU, {}, 'does not run on cpu'),
         ('splash', H100, {}, 'does not run on gpu'),
+        ('triton', device('gpu', '7.5'), {}, 'no bfloat16 products below 8.0'),
         ('cudnn', H100, {'compute_dtype': 'float32'}, "train.compute_dtype='float32'"),
         ('triton', H100, {'compute_dtype': 'float32'}, 'computes in bfloat16 alone'),
         ('triton', H100, {'seq_len': 200}, 'data.seq_len=200'),
