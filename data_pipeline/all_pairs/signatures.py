@@ -16,7 +16,7 @@ from data_pipeline import settings
 from hax_jax.program import later
 
 with later.imports():
-    import datasketch  # which imports scipy, and only near duplicates need it
+    pass  # which imports scipy, and only near duplicates need it
 
 _SHINGLE = 3  # words
 _SEED = 1

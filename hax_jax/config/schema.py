@@ -68,7 +68,9 @@ class ModelConfig:
     embd_pdrop: ranges.UnderOne = 0.0
     attn_pdrop: ranges.UnderOne = 0.0
     resid_pdrop: ranges.UnderOne = 0.0
-    attention: Literal['auto', 'xla', 'blockwise', 'cudnn', 'splash'] = 'auto'
+    # auto: the device's kernel if it can do the run, else blockwise, or xla for short
+    # rows; the plan says which and why.
+    attention: Literal['auto', 'xla', 'blockwise', 'cudnn', 'triton', 'splash'] = 'auto'
     pad_vocab_to_multiple_of: ranges.Size = 1  # 128 on accelerators; export undoes it
     scan_layers: bool = False  # one block compiled and looped over; generation never is
 

@@ -25,6 +25,7 @@ class _Chip:
     memory_bytes: int
     dims: int = 0  # of a TPU's slice; a GPU has none
     options: tuple[tuple[str, Any], ...] = ()
+    compute_capability: str | None = None  # of a GPU
 
 
 # A TPU's memory is what its compiler gives a program ("available HBM (15.75G)", libtpu
@@ -37,13 +38,14 @@ _TPUS = {
     'v5p': _Chip('TPU v5', int(95.74 * _GIB), 3),
     'v6e': _Chip('TPU v6 lite', int(31.25 * _GIB), 2),
 }
-# Sources: NVIDIA's data sheets of A100, H100, H200 and L4.
+# Sources: NVIDIA's data sheets of A100, H100, H200 and L4;
+# developer.nvidia.com/cuda-gpus for the compute capability.
 _GPUS = {
-    'a100': _Chip('NVIDIA A100-SXM4-80GB', 80 * _GB),
-    'a100-40gb': _Chip('NVIDIA A100-SXM4-40GB', 40 * _GB),
-    'h100': _Chip('NVIDIA H100 80GB HBM3', 80 * _GB),
-    'h200': _Chip('NVIDIA H200', 141 * _GB),
-    'l4': _Chip('NVIDIA L4', 24 * _GB),
+    'a100': _Chip('NVIDIA A100-SXM4-80GB', 80 * _GB, compute_capability='8.0'),
+    'a100-40gb': _Chip('NVIDIA A100-SXM4-40GB', 40 * _GB, compute_capability='8.0'),
+    'h100': _Chip('NVIDIA H100 80GB HBM3', 80 * _GB, compute_capability='9.0'),
+    'h200': _Chip('NVIDIA H200', 141 * _GB, compute_capability='9.0'),
+    'l4': _Chip('NVIDIA L4', 24 * _GB, compute_capability='8.9'),
 }
 _GPUS_A_HOST = 8
 # JAX takes this share of a GPU: XLA_PYTHON_CLIENT_MEM_FRACTION,
@@ -74,6 +76,7 @@ class Gpu:
     process_index: int
     slice_index: int
     device_kind: str
+    compute_capability: str | None
     platform: str = 'gpu'
 
 
@@ -167,7 +170,10 @@ def _gpu(name: str, chip: _Chip, count: int) -> Topology:
         )
     jax.config.update('jax_platforms', 'cpu')
     hosts = [i // _GPUS_A_HOST for i in range(count)]
-    devices = tuple(Gpu(i, host, host, chip.kind) for i, host in enumerate(hosts))
+    devices = tuple(
+        Gpu(i, host, host, chip.kind, chip.compute_capability)
+        for i, host in enumerate(hosts)
+    )
     memory = int(_GPU_SHARE * chip.memory_bytes)
     return Topology(name, devices, memory, _OF_GPU, compiles=False)
 

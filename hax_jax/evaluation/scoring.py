@@ -176,13 +176,14 @@ def _mesh(run: schema.Config, notes: list[str]) -> Mesh:
 def _attention(run: schema.Config, seq_len: int, notes: list[str]) -> str:
     settings = {
         'seq_len': seq_len,
+        'head_dim': run.model.n_embd // run.model.n_head,
         'attn_pdrop': run.model.attn_pdrop,
         'compute_dtype': origin.compute_dtype(run),
     }
     try:
-        return attention.resolve(run.model.attention, **settings)
+        return attention.resolve(run.model.attention, **settings).name
     except errors.InputError as error:
-        chosen = attention.resolve('auto', **settings)
+        chosen = attention.resolve('auto', **settings).name
         notes.append(f"model.attention={chosen!r} instead of the run's: {error}")
         return chosen
 

@@ -1,66 +1,133 @@
-"""One attention function, four implementations.
+"""One attention function, five implementations.
 
 `xla` holds all scores [B, N, T, S]: short rows, and decoding. `blockwise` builds scores
 and mask for one block of queries at a time and keeps none of them for the backward
-pass: long rows. `cudnn` is NVIDIA's fused kernel, `splash` the TPU's. In all of them a
-token attends to itself and to what stands before it in its own segment, never further.
+pass: long rows. `splash` is the TPU's kernel, `triton` the GPU's (kernels.py); `cudnn`
+is NVIDIA's, which takes a packed row as a dense mask [B, 1, T, S] and so is never taken
+unless it is named. In all of them a token attends to itself and to what stands before
+it in its own segment, never further.
 """
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from hax_jax import errors
-from hax_jax.model import blockwise
+from hax_jax.model import blockwise, kernels
 
-IMPLEMENTATIONS = ('xla', 'blockwise', 'cudnn', 'splash')
-LONG_ROW = 512  # from this length on, 'auto' takes blockwise on a CPU
+IMPLEMENTATIONS = ('xla', 'blockwise', 'cudnn', 'triton', 'splash')
+LONG_ROW = 512  # from this length on, 'auto' takes blockwise where no kernel fits
+_HOMES = {'cudnn': 'gpu', 'triton': 'gpu', 'splash': 'tpu'}
+
+
+class Choice(NamedTuple):
+    """An implementation, and in words why this run takes it."""
+
+    name: str
+    reason: str
 
 
 def resolve(
     name: str,
     *,
     seq_len: int,
+    head_dim: int,
     attn_pdrop: float,
     compute_dtype: str,
-    platform: str | None = None,
-) -> str:
-    """The implementation that 'auto' means on `platform`; a name is checked.
+    device: Any = None,
+) -> Choice:
+    """The implementation that 'auto' means on `device`; a name is checked.
 
-    `platform` is 'cpu', 'gpu' or 'tpu'; None is that of this process's devices.
+    `device` may be a described one; None is the first of this process.
 
     Raises:
       InputError: the implementation can't do what the config asks here.
     """
-    backend = platform or jax.default_backend()
-    fused = {'gpu': 'cudnn', 'tpu': 'splash'}.get(backend)
+    device = jax.devices()[0] if device is None else device
+    asked = {
+        'seq_len': seq_len,
+        'head_dim': head_dim,
+        'attn_pdrop': attn_pdrop,
+        'compute_dtype': compute_dtype,
+    }
     if name == 'auto':
-        able = fused and attn_pdrop == 0 and compute_dtype == 'bfloat16'
-        if able and (fused != 'splash' or seq_len % 128 == 0):
-            return fused
-        return 'blockwise' if seq_len >= LONG_ROW else 'xla'
-    if name in ('cudnn', 'splash'):
-        if attn_pdrop > 0:
-            raise errors.InputError(
-                f'model.attention={name!r} has no dropout, and model.attn_pdrop='
-                f'{attn_pdrop}; set it to 0.0 or use xla or blockwise.'
-            )
-        if fused != name:
-            raise errors.InputError(
-                f'model.attention={name!r} does not run on {backend}; use auto, xla or '
-                'blockwise here.'
-            )
-        if name == 'cudnn' and compute_dtype != 'bfloat16':
-            raise errors.InputError(
-                "model.attention='cudnn' computes in bfloat16 alone, and "
-                f'train.compute_dtype={compute_dtype!r}; change one of them.'
-            )
-        if name == 'splash' and seq_len % 128:
-            raise errors.InputError(
-                f"model.attention='splash' needs rows of a multiple of 128, and "
-                f'data.seq_len={seq_len}; change one of them.'
-            )
-    return name
+        return _auto(device, **asked)
+    if name in _HOMES and (problem := _problem(name, device, **asked)):
+        raise errors.InputError(f'model.attention={name!r} {problem}.')
+    more = '; it holds a mask [T, T] of each row' * (name == 'cudnn')
+    return Choice(name, f'model.attention names it{more}')
+
+
+def _auto(
+    device: Any, *, seq_len: int, head_dim: int, attn_pdrop: float, compute_dtype: str
+) -> Choice:
+    if device.platform == 'gpu':
+        wanted, reason = kernels.gpu_choice(_capability(device))
+    elif device.platform == 'tpu':
+        wanted, reason = 'splash', "the TPU's kernel"
+    else:
+        wanted, reason = 'blockwise', f'a {device.platform} has no kernel of its own'
+    if wanted in _HOMES:
+        problem = _problem(
+            wanted,
+            device,
+            seq_len=seq_len,
+            head_dim=head_dim,
+            attn_pdrop=attn_pdrop,
+            compute_dtype=compute_dtype,
+        )
+        if not problem:
+            return Choice(wanted, reason)
+        reason = f'{wanted} {problem}'
+    if seq_len >= LONG_ROW:
+        return Choice('blockwise', reason)
+    return Choice('xla', f'rows are shorter than {LONG_ROW}; {reason}')
+
+
+def _problem(
+    name: str,
+    device: Any,
+    *,
+    seq_len: int,
+    head_dim: int,
+    attn_pdrop: float,
+    compute_dtype: str,
+) -> str:
+    """Why a kernel can't do this, with a remedy; '' if it can."""
+    if attn_pdrop > 0:
+        return (
+            f'has no dropout, and model.attn_pdrop={attn_pdrop}; set it to 0.0 or use '
+            'xla or blockwise'
+        )
+    if device.platform != _HOMES[name]:
+        return f'does not run on {device.platform}; use auto, xla or blockwise here'
+    if name == 'triton':
+        best, reason = kernels.gpu_choice(_capability(device))
+        if best != name:
+            return f'does not run here ({reason}); use auto, xla or blockwise'
+    if name != 'splash' and compute_dtype != 'bfloat16':
+        return (
+            f'computes in bfloat16 alone, and train.compute_dtype={compute_dtype!r}; '
+            'change one of them'
+        )
+    if name != 'cudnn' and seq_len % kernels.LANES:
+        return (
+            f'needs rows of a multiple of {kernels.LANES}, and data.seq_len={seq_len}; '
+            'change one of them'
+        )
+    least, most = kernels.TRITON_HEAD_DIMS
+    if name == 'triton' and not least <= head_dim <= most:
+        return (
+            f'takes heads of {least} to {most}, and n_embd / n_head={head_dim}; use '
+            'auto, blockwise or xla'
+        )
+    return ''
+
+
+def _capability(gpu: Any) -> str | None:
+    return getattr(gpu, 'compute_capability', None)
 
 
 def attend(
@@ -90,7 +157,9 @@ def attend(
     if implementation == 'blockwise':
         return blockwise.attend(q, k, v, q_segment_ids, dropout_rate, dropout_key)
     if implementation == 'splash':
-        return _splash(q, k, v, q_segment_ids, kv_segment_ids)
+        return kernels.splash(q, k, v, q_segment_ids)
+    if implementation == 'triton':
+        return kernels.triton(q, k, v, q_segment_ids)
     place = q_start + jnp.arange(q.shape[1])
     causal = place[:, None] >= jnp.arange(k.shape[1])  # [T, S]
     same = q_segment_ids[:, :, None] == kv_segment_ids[:, None, :]  # [B, T, S]
@@ -105,53 +174,3 @@ def attend(
         keep = jax.random.bernoulli(dropout_key, 1 - dropout_rate, weights.shape)
         weights = jnp.where(keep, weights / (1 - dropout_rate), 0)
     return jnp.einsum('bnts,bsnh->btnh', weights, v)
-
-
-def _splash(
-    q: jax.Array,
-    k: jax.Array,
-    v: jax.Array,
-    q_segment_ids: jax.Array,
-    kv_segment_ids: jax.Array,
-) -> jax.Array:
-    """The TPU's flash attention, with segment ids; each device takes its own rows."""
-    from jax.experimental.pallas.ops.tpu.splash_attention import (
-        splash_attention_kernel,
-        splash_attention_mask,
-    )
-    from jax.sharding import PartitionSpec
-
-    from hax_jax.devices import mesh as mesh_lib
-
-    def local(
-        q: jax.Array, k: jax.Array, v: jax.Array, q_seg: jax.Array, kv_seg: jax.Array
-    ) -> jax.Array:
-        num_heads, length = q.shape[1], q.shape[2]  # [B, N, T, H]
-        causal = splash_attention_mask.CausalMask((length, length))
-        kernel = splash_attention_kernel.make_splash_mha(
-            mask=splash_attention_mask.MultiHeadMask([causal] * num_heads),
-            head_shards=1,
-            q_seq_shards=1,
-        )
-        segments = splash_attention_kernel.SegmentIds(q=q_seg, kv=kv_seg)
-        return jax.vmap(kernel)(q, k, v, segments)
-
-    q, k, v = (
-        x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v)
-    )  # [B, N, T, H]
-    mesh = jax.sharding.get_abstract_mesh()
-    if not mesh.empty:
-        axis = mesh_lib.RULES['heads']
-        whole = q.shape[1] % mesh.shape[axis]  # 25 heads on tensor=2: all on each
-        free = [name for name in mesh.axis_names if name not in mesh.manual_axes]
-        batch = tuple(name for name in mesh_lib.BATCH if name in free)
-        heads = PartitionSpec(batch, None if whole else axis)
-        rows = PartitionSpec(batch)
-        local = jax.shard_map(
-            local,
-            in_specs=(heads, heads, heads, rows, rows),
-            out_specs=heads,
-            axis_names=set(free),
-            check_vma=False,
-        )
-    return local(q, k, v, q_segment_ids, kv_segment_ids).swapaxes(1, 2)

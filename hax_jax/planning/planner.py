@@ -48,6 +48,7 @@ class Plan:
     platform: str
     mesh: dict[str, int]
     attention: str
+    attention_reason: str
     compute_dtype: str
     undivided: list[str]  # parameters that a mesh axis should split and can't
     multipliers: list[tuple[optimizer.Multiplier, int]]  # and how many parameters
@@ -106,6 +107,7 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
         platform=mesh.devices.flat[0].platform,
         mesh=dict(mesh.shape),
         attention=blueprint.model.config.attention,
+        attention_reason=setup.attention_reason,
         compute_dtype=blueprint.model.compute_dtype,
         undivided=mesh_lib.undivided(
             mesh, {name: leaf.shape for name, leaf in parameters.items()}
@@ -131,6 +133,7 @@ def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
         )
     lines = [
         ('devices', f'{devices}, mesh {shape} ({axes}), {plan.compute_dtype}'),
+        ('attention', f'{plan.attention}: {plan.attention_reason}'),
         (
             'parameters',
             f'{plan.trainable_parameters:,} trained, {plan.frozen_parameters:,} frozen',

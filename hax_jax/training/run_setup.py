@@ -46,7 +46,8 @@ class Setup:
     """A run before its first step: known without touching a weight.
 
     `begin` is what the run has trained before this call, `num_steps` the steps of the
-    whole run. `described` are the devices of a run that is only planned.
+    whole run. `attention_reason` says why the blueprint has its attention.
+    `described` are the devices of a run that is only planned.
     """
 
     run: schema.Config
@@ -56,6 +57,7 @@ class Setup:
     blueprint: ts.Blueprint
     num_steps: int
     begin: Progress
+    attention_reason: str
     described: topology.Topology | None = None
 
     @property
@@ -138,15 +140,16 @@ def prepare(
     begin = begin or Progress()
     num_steps = _num_steps(run, cache, begin)
     dtype = origin.compute_dtype(run, platform=platform)
-    implementation = attention.resolve(
+    choice = attention.resolve(
         run.model.attention,
         seq_len=run.data.seq_len,
+        head_dim=run.model.n_embd // run.model.n_head,
         attn_pdrop=run.model.attn_pdrop,
         compute_dtype=dtype,
-        platform=platform,
+        device=mesh.devices.flat[0],
     )
     blueprint = ts.make_blueprint(
-        dataclasses.replace(run.model, attention=implementation),
+        dataclasses.replace(run.model, attention=choice.name),
         run.lora,
         optimizer.make_optimizer(run.optimizer, num_steps=num_steps),
         compute_dtype=dtype,
@@ -156,7 +159,17 @@ def prepare(
         lr_multipliers=run.optimizer.lr_multipliers,
     )
     schedule = optimizer.schedule(run.optimizer, num_steps=num_steps)
-    setup = Setup(run, cache, mesh, schedule, blueprint, num_steps, begin, described)
+    setup = Setup(
+        run,
+        cache,
+        mesh,
+        schedule,
+        blueprint,
+        num_steps,
+        begin,
+        choice.reason,
+        described,
+    )
     mesh_lib.check_batch_size(
         mesh, setup.microbatch_size, field='train.batch_size / train.grad_accum_steps'
     )

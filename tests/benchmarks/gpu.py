@@ -2,16 +2,27 @@
 
     PYTHONPATH=. python tests/benchmarks/gpu.py --out=FOLDER
 
-Needs torch, transformers and peft beside JAX; no data, no TensorFlow, no network. In
-turn: is fused attention right (accelerator_check.py); the largest good batch of each
-side, for the 124M in full and the 1.5B with LoRA, bfloat16, rows of 1,024; both sides
-at their best batches in turn, A B A B; ours on packed rows of real lengths; generation
-beside transformers' with a static cache; and what a step of ours spends its time on.
-What fails is a line of its own and ends nothing else. The profile of each of our models
-stays in FOLDER. About 10 minutes; --quick does it in small, also on a CPU.
+No data, no TensorFlow, no network; `full`, `lora` and `generation` need torch,
+transformers and peft beside JAX. --parts names some of these, in order; all by default:
+
+    check       is each attention right (accelerator_check.py)
+    table       the 124M at 1,024: attention x loss chunk x scanned or unrolled, then
+                batches of 16 to 128 with the fastest, then the kernel's blocks
+    packed      rows packed with pairs of real lengths beside whole rows, A B A B
+    full, lora  the 124M in full and the 1.5B with LoRA, bfloat16: the largest good
+                batch of each side, both in turn, and a profile of ours in FOLDER
+    generation  beside transformers' with a static cache, at 1, 8 and 64
+    flags       XLA's flags, each in turn with none
+
+What fails is a line of its own and ends nothing else. A part begins nothing new once
+--minutes are over since the start, and says what it left out. On machines that end a
+call after 10 minutes, three: --parts=check,table; full,generation; packed,lora,flags.
+--quick does it in small, also on a CPU.
 """
 
 import argparse
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +30,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import compare
@@ -29,6 +41,21 @@ _TINY = {'layers': 2, 'width': 64, 'heads': 2, 'vocab': 512}
 _GAIN = 1.03  # a batch twice as large that gives less is not worth its memory
 # One process's share of the memory at a time: JAX would take three quarters of it.
 _SHARED = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
+_GOAL_PACKED = 0.95  # positions a second of packed rows, of those of whole rows
+_FLAGS = (
+    '--xla_gpu_enable_latency_hiding_scheduler=true',
+    '--xla_gpu_autotune_level=0',
+    '--xla_gpu_enable_triton_gemm=false',
+    '--xla_gpu_enable_command_buffer=',
+)
+# Of the Triton kernel: queries and keys of a block, forward and backward.
+_BLOCKS = (
+    {'block_k': 64},
+    {'block_q': 64, 'block_k': 64},
+    {'block_q_dkv': 32, 'block_kv_dkv': 64, 'block_q_dq': 64, 'block_kv_dq': 32},
+    {'block_q_dkv': 64, 'block_kv_dkv': 128, 'block_q_dq': 128, 'block_kv_dq': 64},
+    {'block_q_dkv': 64, 'block_kv_dkv': 64, 'block_q_dq': 64, 'block_kv_dq': 64},
+)
 
 
 def models(quick: bool) -> dict[str, dict[str, Any]]:
@@ -48,11 +75,35 @@ def models(quick: bool) -> dict[str, dict[str, Any]]:
 class Sides:
     """Starts workers; says how many positions a second each gives."""
 
+    def __init__(self, until: float) -> None:
+        self._until = until
+
+    def late(self) -> bool:
+        """Whether the time that was given is over."""
+        return time.monotonic() > self._until
+
     def start(self, who: str, work: dict[str, Any]) -> compare.Worker:
-        environment = {**os.environ, **_SHARED}
+        environment = {**os.environ, **_SHARED, **work.get('environment', {})}
         if who.startswith('ours'):
             return compare.Worker('worker_ours.py', work, environment)
         return compare.Worker('worker_torch.py', {**work, 'variant': who}, environment)
+
+    def rate(self, work: dict[str, Any]) -> float:
+        """Ours: positions a second, the best of three turns; 0.0 if it did not run."""
+        try:
+            rounds = compare.in_turn(
+                {'ours': self.start('ours', work)}, 3, work['runs']
+            )
+        except compare.WorkerEnded:
+            return 0.0
+        seconds = min(line['ours']['seconds'] for line in rounds) / work['runs']
+        return work['batch'] * work['length'] / seconds
+
+    def ratios(self, one: dict[str, Any], other: dict[str, Any]) -> list[float]:
+        """How much more positions a second ours has with `one`, in each of 4 turns."""
+        workers = {'ours': self.start('ours', one), 'ours 2': self.start('ours', other)}
+        rounds = compare.in_turn(workers, 4, one['runs'])
+        return [line['ours 2']['seconds'] / line['ours']['seconds'] for line in rounds]
 
     def best_batch(
         self, who: str, work: dict[str, Any], batches: list[int]
@@ -107,14 +158,62 @@ def train(sides: Sides, name: str, work: dict[str, Any], batches: list[int]) -> 
         positions_per_second={who: statistics.median(r) for who, r in rates.items()},
         memory={who: rounds[-1][who]['memory'] for who in best},
     )
-    packed = {**work, 'batch': best['ours'], 'whole_rows': False}
-    rounds = compare.in_turn({'ours': sides.start('ours', packed)}, 3, work['runs'])
-    seconds = min(line['ours']['seconds'] for line in rounds) / work['runs']
-    say(
-        'packed rows of real lengths',
-        model=name,
-        positions_per_second=best['ours'] * work['length'] / seconds,
-    )
+
+
+def table(sides: Sides, work: dict[str, Any], quick: bool) -> None:
+    """Each attention, loss chunk and form of layers; what tells most comes first."""
+    kinds = ['blockwise', 'xla'] if quick else ['triton', 'blockwise', 'xla', 'cudnn']
+    length = work['length']
+    base = (kinds[0], min(512, length), False)
+    ways = itertools.product(kinds, sorted({128, base[1], length}), [False, True])
+    rates, left_out = {}, []
+
+    def far(way: tuple[str, int, bool]) -> int:
+        return sum(a != b for a, b in zip(way, base, strict=True))
+
+    for way in sorted(ways, key=far):
+        given = dict(zip(('attention', 'loss_chunk', 'scan'), way, strict=True))
+        if sides.late():
+            left_out.append(given)
+            continue
+        rates[way] = sides.rate({**work, **given})
+        say('table', **given, batch=work['batch'], positions_per_second=rates[way])
+    if left_out:
+        say('left out', ways=left_out)
+    best = max(rates, key=rates.get, default=base)
+    given = dict(zip(('attention', 'loss_chunk', 'scan'), best, strict=True))
+    for batch in [4] if quick else [16, 64, 128]:
+        if sides.late():
+            return say('left out', batches_from=batch)
+        found = sides.rate({**work, **given, 'batch': batch})
+        say('batch', **given, batch=batch, positions_per_second=found)
+    for blocks in () if quick else _BLOCKS:
+        if sides.late():
+            return say('left out', blocks_from=blocks)
+        found = sides.rate({**work, **given, 'attention': 'triton', 'blocks': blocks})
+        say('blocks', blocks=blocks, positions_per_second=found)
+
+
+def packed(sides: Sides, work: dict[str, Any]) -> None:
+    """Rows of many short pairs against rows of one, the same number of positions."""
+    ratios = sides.ratios({**work, 'whole_rows': False}, work)
+    ratio = statistics.median(ratios)
+    good = ratio >= _GOAL_PACKED
+    say('packed rows', ratio=ratio, ratios=ratios, goal=_GOAL_PACKED, good=good)
+
+
+def flags(sides: Sides, work: dict[str, Any], quick: bool) -> None:
+    """Each of XLA's flags in turn with none."""
+    for flag in [''] if quick else _FLAGS:
+        if sides.late():
+            return say('left out', flags_from=flag)
+        environment = {'XLA_FLAGS': f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()}
+        try:
+            ratios = sides.ratios({**work, 'environment': environment}, work)
+        except compare.WorkerEnded as error:
+            say('failed', part=f'flags {flag}', why=str(error)[:500])
+        else:
+            say('flag', flag=flag, ratio=statistics.median(ratios), ratios=ratios)
 
 
 def generate(sides: Sides, quick: bool) -> None:
@@ -169,28 +268,60 @@ def say(what: str, **values: Any) -> None:
     print(json.dumps({'gpu': what, **values}), flush=True)
 
 
+def train_and_profile(
+    sides: Sides,
+    name: str,
+    work: dict[str, Any],
+    batches: list[int],
+    folder: pathlib.Path,
+) -> None:
+    train(sides, name, work, batches)
+    benchmark({**work, 'batch': batches[0] if len(batches) < 3 else 16}, folder, name)
+
+
+def check(quick: bool) -> None:
+    more = ['--quick'] * quick
+    program = [sys.executable, 'tests/accelerator_check.py', *more]
+    say('check', good=subprocess.run(program, check=False).returncode == 0)
+
+
+def parts(
+    sides: Sides, folder: pathlib.Path, quick: bool
+) -> dict[str, Callable[[], None]]:
+    full, lora = models(quick).values()
+    batches = [2, 4] if quick else [8, 16, 32, 64]
+    at = {**full, 'batch': 2 if quick else 32}
+    return {
+        'check': functools.partial(check, quick),
+        'table': functools.partial(table, sides, at, quick),
+        'packed': functools.partial(packed, sides, at),
+        'full': functools.partial(
+            train_and_profile, sides, '124M full', full, batches, folder
+        ),
+        'lora': functools.partial(
+            train_and_profile, sides, '1.5B LoRA', lora, batches, folder
+        ),
+        'generation': functools.partial(generate, sides, quick),
+        'flags': functools.partial(flags, sides, at, quick),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--out', type=pathlib.Path, required=True)
     parser.add_argument('--quick', action='store_true')
+    parser.add_argument('--parts', help='some, with commas; all if not given')
+    parser.add_argument('--minutes', type=float, default=9.0)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    if not given.quick:
-        subprocess.run([sys.executable, 'tests/accelerator_check.py'], check=False)
-    sides = Sides()
-    batches = [2, 4] if given.quick else [8, 16, 32, 64]
-    parts = {}
-    for name, work in models(given.quick).items():
-        parts[name] = lambda name=name, work=work: train(sides, name, work, batches)
-        at = {**work, 'batch': batches[-3] if not given.quick else 2}
-        parts[f'{name}, profile'] = lambda name=name, at=at: benchmark(
-            at, given.out, name
-        )
-    parts['generation'] = lambda: generate(sides, given.quick)
-    for name, part in parts.items():
+    known = parts(Sides(begun + 60 * given.minutes), given.out, given.quick)
+    wanted = given.parts.split(',') if given.parts else list(known)
+    if unknown := [name for name in wanted if name not in known]:
+        parser.error(f'--parts: {unknown} are not in {", ".join(known)}')
+    for name in wanted:
         try:
-            part()
+            known[name]()
         except compare.WorkerEnded as error:
             say('failed', part=name, why=str(error)[:2000])
     say('done', seconds=time.monotonic() - begun)

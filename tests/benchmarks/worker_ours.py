@@ -4,6 +4,7 @@ It prints what it is first, then a line for each run.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -17,6 +18,7 @@ import instruction_sets
 from hax_jax.benchmark import workloads
 from hax_jax.config import schema
 from hax_jax.devices import runtime
+from hax_jax.model import kernels, loss
 from hax_jax.training import run_setup
 
 
@@ -34,6 +36,8 @@ def run_config(work: dict[str, Any]) -> schema.Config:
             n_positions=1024,
             vocab_size=sizes['vocab'],
             pad_vocab_to_multiple_of=work.get('pad_vocab', 1),
+            attention=work.get('attention', 'auto'),
+            scan_layers=work.get('scan', False),
         ),
         lora=dataclasses.replace(schema.LoraConfig(), rank=work.get('lora', 0)),
         train=schema.TrainConfig(
@@ -63,6 +67,9 @@ def main() -> None:
     runtime.start()
     print(json.dumps(about(work)), flush=True)
     run = run_config(work)
+    kernels.TRITON_BLOCKS.update(work.get('blocks', {}))
+    if 'loss_chunk' in work:
+        loss.token_nll = functools.partial(loss.token_nll, chunk=work['loss_chunk'])
     with tempfile.TemporaryDirectory() as name:
         if work['kind'] == 'generate':
             model = workloads.random_model(run.model, dtype=work['dtype'])

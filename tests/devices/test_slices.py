@@ -12,7 +12,7 @@ from hax_jax.devices import mesh, topology
 def gpus(counts: list[int]) -> list[topology.Gpu]:
     """Hosts of so many GPUs; the devices come out of order, as from jax.devices()."""
     hosts = [host for host, count in enumerate(counts) for _ in range(count)]
-    found = [topology.Gpu(i, h, h, 'NVIDIA H100') for i, h in enumerate(hosts)]
+    found = [topology.Gpu(i, h, h, 'NVIDIA H100', '9.0') for i, h in enumerate(hosts)]
     return found[::-1]
 
 

@@ -396,6 +396,7 @@ def test_each_place_of_dropout_in_each_layer_draws_bits_of_its_own(
         ('xla', [1] * 20),
         ('blockwise', [13, 1, 1, 1, 4]),
         ('splash', [13, 1, 1, 1, 4]),  # for training alone: decoding has its own
+        ('triton', [13, 7]),
     ],
 )
 def test_decoding_in_pieces_equals_the_full_pass_also_for_left_padded_rows(

@@ -140,7 +140,8 @@ def test_each_number_stands_in_the_table() -> None:
         'memory        354.8 kB a device for the state (parameters 118.3 kB, moments '
         "236.6 kB); the step's own is known once it is compiled (--dry_run)"
     ) in text
-    assert len(text.split('\n')) == 7
+    assert 'attention     xla: model.attention names it\n' in text
+    assert len(text.split('\n')) == 8
 
 
 def test_the_table_says_what_each_pattern_takes() -> None:

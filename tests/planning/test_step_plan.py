@@ -90,7 +90,6 @@ def test_a_run_for_gpus_is_planned_by_formula_and_asks_no_device(
     setup = described('h100x16', mesh={'fsdp': 8})
     assert dict(setup.mesh.shape) == {'data': 2, 'fsdp': 8, 'tensor': 1}
     assert setup.blueprint.model.compute_dtype == 'bfloat16'
-    assert setup.blueprint.model.config.attention == 'cudnn'
     step_plan.dry_run(setup, None, price=16.0)
     text = capsys.readouterr().out
     assert "by formula    a step for h100x16 can't be compiled here" in text
@@ -168,11 +167,44 @@ def step(**changes: object) -> estimate.Step:
         'rows': 2,
         'num_microbatches': 1,
         'compute_bytes': 2,
-        'attention': 'cudnn',
+        'attention': 'triton',
         'remat': 'none',
         'loss_chunk': 128,
     }
     return estimate.Step(**{**sizes, **changes})
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes', 'line'),
+    [
+        (
+            'a100x8',
+            {},
+            "triton: compute capability 8.0: JAX's own kernel skips what lies above "
+            'the diagonal',
+        ),
+        ('h200x1', {'attention': 'triton'}, 'triton: model.attention names it'),
+        (
+            'h200x1',
+            {'attention': 'cudnn'},
+            'cudnn: model.attention names it; it holds a mask [T, T] of each row',
+        ),
+        (
+            'l4x1',
+            {'attn_pdrop': 0.1},
+            'xla: rows are shorter than 512; triton has no dropout, and '
+            'model.attn_pdrop=0.1; set it to 0.0 or use xla or blockwise',
+        ),
+    ],
+)
+def test_the_plan_says_which_attention_a_run_takes_and_why(
+    name: str, changes: dict[str, object], line: str
+) -> None:
+    model = {'n_embd': 64, 'n_positions': 128, **changes}
+    setup = described(name, model=model, data={'seq_len': 128})
+    plan = planner.make_plan(setup)
+    assert setup.blueprint.model.config.attention == plan.attention
+    assert f'\nattention     {line}\n' in planner.render(plan)
 
 
 def test_what_a_mesh_needs_is_counted_by_hand() -> None:
