@@ -233,6 +233,14 @@ class MeshConfig:
             )
 
 
+# Fields of which one says what the other says too. Where a person types one of a pair,
+# the other, which the config file set, is off.
+ONE_OF_TWO = (
+    ('train.num_steps', 'train.num_epochs'),
+    ('optimizer.warmup_steps', 'optimizer.warmup_share'),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Config:
     data: DataConfig = DataConfig()

@@ -18,6 +18,7 @@ import importlib.machinery
 import importlib.util
 import pathlib
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -27,7 +28,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from hax_jax import errors
-from hax_jax.config import convert
+from hax_jax.config import convert, schema
 from hax_jax.program import command_line
 
 flags.disclaim_key_flags()  # --config is shown in the --help of the program
@@ -158,11 +159,27 @@ class ConfigFlag:
         except errors.InputError as error:
             problems.insert(0, str(error))
         else:
+            chosen |= _turned_off(draft, chosen)
             problems = convert.problems(draft | chosen, self.kind, others=problems)
         if problems:
             raise errors.InputError('\n'.join(problems))
         overrides = [f'--config.{field}={value}' for field, value in chosen.items()]
         return [argv[0], f'--config={file}', *overrides, *line.rest]
+
+
+def _turned_off(draft: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the file set and a typed field replaces, off; says so on standard error."""
+    off = {}
+    for pair in schema.ONE_OF_TWO:
+        for typed, other in (pair, pair[::-1]):
+            if chosen.get(typed) and other not in chosen and draft.get(other):
+                off[other] = type(draft[other])(0)
+                print(
+                    f'--config.{typed}={chosen[typed]} takes the place of '
+                    f"{other}={draft[other]}, which is the config file's",
+                    file=sys.stderr,
+                )
+    return off
 
 
 def _place(error: BaseException, path: str) -> str:

@@ -62,6 +62,29 @@ def test_each_way_to_write_an_override_is_handed_on_in_one_form(
     assert check(*given) == [f'--config.{handed_on}']
 
 
+@pytest.mark.parametrize(
+    ('typed', 'turned_off', 'said'),
+    [
+        ('train.num_steps=40', 'train.num_epochs=0.0', 'train.num_epochs=3.0'),
+        (
+            'optimizer.warmup_share=0.1',
+            'optimizer.warmup_steps=0',
+            'optimizer.warmup_steps=20',
+        ),
+    ],
+)
+def test_a_typed_field_takes_the_place_of_the_one_that_it_excludes(
+    typed: str, turned_off: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(f'--config.{typed}') == [f'--config.{typed}', f'--config.{turned_off}']
+    assert f'--config.{typed} takes the place of {said}' in capsys.readouterr().err
+
+
+def test_two_typed_fields_that_exclude_each_other_are_refused() -> None:
+    (problem,) = problems('--config.train.num_steps=4', '--config.train.num_epochs=1')
+    assert 'set exactly one of them' in problem
+
+
 def test_the_config_comes_first_wherever_it_stood_and_other_flags_stay() -> None:
     argv = ['train', '--workdir', 'runs/a', '--config.data.path=d', '--dry_run']
     argv += ['--config', LORA, 'left', 'over']
