@@ -38,7 +38,7 @@ from hax_jax.training import (
     train_loop,
 )
 from hax_jax.watch import schedule_plot
-from launch import after_stop, replay_step, shared_flags
+from launch import after_stop, old_variables, replay_step, shared_flags
 
 shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
@@ -64,6 +64,7 @@ _REPLAY = flags.DEFINE_integer(
     'replay', None, 'Print the loss and gradient of each pair in this step, and stop.'
 )
 _BASE = shared_flags.define_base()
+flags.declare_key_flag('from_env')
 
 
 def main() -> int:
@@ -187,6 +188,6 @@ def _quick(run: schema.Config) -> schema.Config:
 if __name__ == '__main__':
     entry.run(
         main,
-        prepare=shared_flags.CONFIG.check,
+        prepare=lambda argv: shared_flags.CONFIG.check(old_variables.with_fields(argv)),
         smaller='raise --config.train.grad_accum_steps, or give train.remat=block',
     )
