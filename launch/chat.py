@@ -18,6 +18,7 @@ from hax_jax.devices import mesh, runtime
 from hax_jax.program import entry, output_file
 from launch import chat_session, models, sampling_flags, shared_flags
 
+flags.adopt_module_key_flags(sampling_flags)  # in its --help
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
 _STEP = shared_flags.define_step()
 _BASE = shared_flags.define_base()

@@ -33,6 +33,7 @@ from hax_jax.program import ending, entry, output_file
 from hax_jax.sampling import prompt_fitting, prompt_names, prompts
 from launch import models, sample_output, sampling_flags, shared_flags
 
+flags.adopt_module_key_flags(sampling_flags)  # in its --help
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."
 )

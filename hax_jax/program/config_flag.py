@@ -17,7 +17,6 @@ import dataclasses
 import importlib.machinery
 import importlib.util
 import pathlib
-import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -29,11 +28,9 @@ from ml_collections import config_flags
 
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.program import command_line
+from hax_jax.program import command_line, help_page
 
 flags.disclaim_key_flags()  # --config is shown in the --help of the program
-
-_HELP = ('help', 'h', '?', 'helpshort', 'helpfull', 'helpxml')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,24 +44,19 @@ class ConfigFlag:
     subject: str  # the file says 'what to train'
     example: str  # a file that the project has, beside which the others lie
     draft: str  # the function that gives the draft which a file changes
-    fields_in: str  # the module that says what each field means
     override: str  # an example of one: '--config.train.seed=1'
+    common: str  # the fields that --help shows
     default_file: str = ''
 
     def define(self) -> None:
         """Defines `--config` for the program that calls it."""
-        sections = '\n'.join(
-            f'{section.name}: '
-            + ' '.join(field.name for field in dataclasses.fields(section.type))
-            for section in dataclasses.fields(self.kind)
-        )
         default = 'without it,' if self.default_file else 'e.g.'
         config_flags.DEFINE_config_file(
             'config',
             help_string=f'The file that says {self.subject}; {default} {self.example}. '
-            '--config.SECTION.FIELD=VALUE sets any field of it, e.g. '
-            f'{self.override} (their meaning: {self.fields_in}):\n{sections}',
+            f'Any field of it is a flag, e.g. {self.override}.',
         )
+        flags.DEFINE_bool('help_config', False, 'List every field and stop.')
 
     def value(self) -> Any:
         """The validated config of the parsed command line.
@@ -135,9 +127,14 @@ class ConfigFlag:
             config file gives no config.
         """
         argv = command_line.expanded(argv, values)
-        for argument in argv[1:]:
-            if re.fullmatch(r'--?(' + '|'.join(map(re.escape, _HELP)) + ')', argument):
-                return [argv[0], argument]
+        if help_page.is_asked(argv, 'help_config'):
+            print(help_page.of_config(self.kind))
+            sys.exit(0)
+        if help_page.is_asked(argv, *help_page.ASKS):
+            print(help_page.of_program(values, kind=self.kind, common=self.common))
+            sys.exit(0)
+        if help_page.is_asked(argv, 'helpfull', 'helpxml'):
+            return [*argv[:1], *(each for each in argv if 'help' in each)]
         line = command_line.read(argv[1:], values)
         file, problems = line.file or self.default_file, line.problems
         defaults = convert.flatten(convert.draft(self.kind).to_dict())
