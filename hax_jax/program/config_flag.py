@@ -30,6 +30,8 @@ from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.program import command_line, help_page
 
+_PROJECT = pathlib.Path(__file__).parents[2]
+
 flags.disclaim_key_flags()  # --config is shown in the --help of the program
 
 
@@ -77,14 +79,14 @@ class ConfigFlag:
                 f'--config is missing; give the file that says {self.subject}, e.g. '
                 f'--config={self.example}.'
             )
-        path, colon, text = file.partition(':')
+        path, colon, text = self._found(file).partition(':')
         if not pathlib.Path(path).is_file():
-            there = sorted(
-                str(p) for p in pathlib.Path(self.example).parent.glob('*.py')
-            )
+            there = sorted((_PROJECT / self.example).parent.glob('*.py'))
+            near = convert.nearest(path, [each.stem for each in there])
             raise errors.InputError(
-                f'--config={path} is not a file; give one such as '
-                f'{", ".join(there) or self.example}.'
+                f'--config={path} is not a file; '
+                + (f'did you mean {near}? ' if near else '')
+                + f'Give one, or a name: {", ".join(each.stem for each in there)}.'
             )
         loader = importlib.machinery.SourceFileLoader('config_file', path)
         spec = importlib.util.spec_from_loader('config_file', loader)
@@ -113,6 +115,15 @@ class ConfigFlag:
             )
         return made
 
+    def _found(self, file: str) -> str:
+        """A file as it is; a config of the project by its path there or its name."""
+        path, colon, text = file.partition(':')
+        folder = pathlib.Path(self.example).parent
+        for there in (path, _PROJECT / path, _PROJECT / folder / f'{path}.py'):
+            if path and pathlib.Path(there).is_file():
+                return f'{there}{colon}{text}'
+        return file
+
     def check(
         self, argv: Sequence[str], *, values: flags.FlagValues = flags.FLAGS
     ) -> list[str]:
@@ -136,7 +147,7 @@ class ConfigFlag:
         if help_page.is_asked(argv, 'helpfull', 'helpxml'):
             return [*argv[:1], *(each for each in argv if 'help' in each)]
         line = command_line.read(argv[1:], values)
-        file, problems = line.file or self.default_file, line.problems
+        file, problems = self._found(line.file or self.default_file), line.problems
         defaults = convert.flatten(convert.draft(self.kind).to_dict())
         chosen: dict[str, Any] = {}
         for override in line.overrides:
