@@ -15,6 +15,7 @@ import io
 import pathlib
 import re
 import runpy
+import signal
 import sys
 
 PROGRAMS = {
@@ -46,6 +47,8 @@ complete -o default -F _hax hax"""
 
 def main() -> None:
     name, *rest = sys.argv[1:] or ['--help']
+    if name not in PROGRAMS:  # `hax | head` ends without a word
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if name in ('--help', '-h', 'help'):
         print(_listed())
     elif name == '--version':
