@@ -29,6 +29,7 @@ PROGRAMS = {
     'chat': 'launch.chat',
     'evaluate': 'launch.evaluate',
     'compare': 'launch.evaluate',
+    'report': 'launch.report',
     'export': 'launch.export',
     'import': 'launch.import_checkpoint',
     'checkpoints': 'launch.checkpoints',

@@ -23,10 +23,11 @@ from data_pipeline import pack
 from hax_jax import errors, places
 from hax_jax.config import schema
 from hax_jax.data import records
-from hax_jax.devices import peers, runtime, same_run, topology
+from hax_jax.devices import first_process, peers, runtime, same_run, topology
 from hax_jax.guards import stops
 from hax_jax.planning import planner, step_plan
 from hax_jax.program import ending, entry
+from hax_jax.report import page
 from hax_jax.runs import run_folder
 from hax_jax.training import (
     agreement,
@@ -120,6 +121,8 @@ def main() -> int:
         advice = after_stop.advice(error, sys.argv[1:], run, workdir)
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
+    if first_process.is_here():
+        print(f'page: {page.write([str(workdir)])}', flush=True)
     return run_summary.exit_code(summary)
 
 
