@@ -217,8 +217,13 @@ class Report:
             f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
         )
 
-    def samples(self, step: int, values: dict[str, Any]) -> None:
+    def samples(
+        self, step: int, values: dict[str, Any], answers: dict[str, str]
+    ) -> None:
+        """Figures of a run's answers, and the answers by the question's id."""
         self._write('samples', step, values)
+        if self._main and self._trackers:
+            self._trackers.write_answers(step, answers)
 
     def summary(self, step: int, values: dict[str, Any]) -> None:
         self._write('summary', step, values)
