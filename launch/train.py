@@ -96,6 +96,7 @@ def main() -> int:
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin, described=described)
     if _DRY_RUN.value:
+        starting.check_base(setup, workdir if goes_on else None, _BASE.value)
         where = workdir if _WORKDIR.value else None
         step_plan.dry_run(setup, where, price=_PRICE.value)
         plain = not sys.stdout.isatty()
