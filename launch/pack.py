@@ -8,7 +8,7 @@ are used.
 """
 
 from data_pipeline import pack
-from hax_jax.program import entry
+from hax_jax.program import entry, results
 from hax_jax.runs import run_folder
 from launch import shared_flags
 
@@ -18,7 +18,9 @@ shared_flags.CONFIG.define()
 def main() -> None:
     run, tokenizer_path = run_folder.resolve(shared_flags.CONFIG.value())
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
-    print(pack.ensure_packed(run.data, tokenizer))
+    folder = pack.ensure_packed(run.data, tokenizer)
+    print(folder)
+    results.give({'packed': folder})
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ It needs no network to be read.
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.program import entry
+from hax_jax.program import entry, results
 from hax_jax.report import page
 
 _WORKDIR = flags.DEFINE_multi_string(
@@ -29,7 +29,9 @@ def main() -> None:
         raise errors.InputError(
             f'{len(_WORKDIR.value)} runs are given; a page holds {_MOST} at most.'
         )
-    print(page.write(_WORKDIR.value, _OUTPUT.value))
+    written = page.write(_WORKDIR.value, _OUTPUT.value)
+    print(written)
+    results.give({'page': written})
 
 
 if __name__ == '__main__':

@@ -26,7 +26,7 @@ from hax_jax.data import records
 from hax_jax.devices import first_process, peers, runtime, same_run, topology
 from hax_jax.guards import stops
 from hax_jax.planning import planner, step_plan
-from hax_jax.program import ending, entry
+from hax_jax.program import ending, entry, results
 from hax_jax.report import page
 from hax_jax.runs import run_folder
 from hax_jax.training import (
@@ -123,7 +123,11 @@ def main() -> int:
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     if first_process.is_here():
-        print(f'page: {page.write([str(workdir)])}', flush=True)
+        written = page.write([str(workdir)])
+        print(f'page: {written}', flush=True)
+        results.give(
+            {'workdir': workdir, **dataclasses.asdict(summary), 'page': written}
+        )
     return run_summary.exit_code(summary)
 
 

@@ -10,7 +10,14 @@ from absl import app, flags, logging
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.program import early_ctrl_c, ending, failures, help_page, one_process
+from hax_jax.program import (
+    early_ctrl_c,
+    ending,
+    failures,
+    help_page,
+    one_process,
+    results,
+)
 
 _SMALLER = 'give it smaller data or a smaller model'
 
@@ -59,7 +66,8 @@ def run(
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             if in_one_process and not one_process.is_mine():
                 return 0
-            code = main(argv[1:]) if positional else main()
+            with results.printed():
+                code = main(argv[1:]) if positional else main()
             ending.finished()
             return code
 

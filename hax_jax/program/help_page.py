@@ -37,7 +37,8 @@ def of_program(
             f'all {len(convert.fields(kind))}):'
         )
         parts[-1] += '\n' + _lines(_fields(kind, names))
-    own = values.get_key_flags_for_module(sys.argv[0])
+    own = list(values.get_key_flags_for_module(sys.argv[0]))
+    own += [values['json']] if 'json' in values else []
     rows = [_flag(flag) for flag in sorted(own, key=lambda flag: flag.name)]
     parts.append('flags:\n' + _lines(rows) + '\n\n--helpfull lists all flags.')
     return '\n\n'.join(parts)
