@@ -23,8 +23,9 @@ CONFIG = config_flag.ConfigFlag(
     subject='how pairs are prepared',
     example='configs/data/advice.py',
     draft='settings.draft',
-    fields_in='data_pipeline/settings.py',
     override='--config.quality.min_score=5',
+    common='quality.min_score quality.min_answer_tokens quality.max_answer_tokens '
+    'quality.languages duplicates.threshold clean.keep_edits mix.caps mix.weights',
     default_file=str(pathlib.Path(__file__).parents[1] / 'configs/data/advice.py'),
 )
 

@@ -45,17 +45,17 @@ class QualitySettings:
     where none is given; the ledger's reasons say which.
     """
 
-    tokenizer: str = ''
-    min_question_tokens: ranges.CountOrOff = 0
-    max_question_tokens: ranges.CountOrOff = 0
-    min_answer_tokens: ranges.CountOrOff = 0
-    max_answer_tokens: ranges.CountOrOff = 0
+    tokenizer: str = ''  # a folder or hub name that counts the next four; '': words
+    min_question_tokens: ranges.CountOrOff = 0  # shorter ones are dropped
+    max_question_tokens: ranges.CountOrOff = 0  # longer ones are dropped
+    min_answer_tokens: ranges.CountOrOff = 0  # shorter ones are dropped
+    max_answer_tokens: ranges.CountOrOff = 0  # longer ones are dropped
     languages: tuple[str, ...] = ('en',)  # ISO 639; () takes all
     language_confidence: ranges.OverZero = 0.95  # to drop, a language must be this sure
     max_repetition: ranges.OverZeroOrOff = 0.5  # share of 5-grams seen before
-    drop_link_only: bool = True
+    drop_link_only: bool = True  # answers that are a link
     drop_title_only: bool = False  # a title can be the whole question
-    drop_bots: bool = True
+    drop_bots: bool = True  # answers that bots gave
     min_score: int = 0  # of Reddit's posts alone; 0 disables
 
     def conflicts(self) -> Iterator[str]:
@@ -73,7 +73,7 @@ class QualitySettings:
 class DuplicateSettings:
     """Near duplicates, and quotes of the question in an answer."""
 
-    near: bool = True
+    near: bool = True  # near copies too, not exact ones alone
     # Share of three-word sequences that both have, in question AND answer.
     threshold: Annotated[
         float, msgspec.Meta(gt=0, lt=1, description='over 0.0 and under 1.0')

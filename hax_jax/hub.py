@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from hax_jax import errors, local_copy
 
+_PATIENCE = 4.0  # seconds until the hub has to answer
 _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
 
 
@@ -38,27 +39,46 @@ def local_folder(
         return pathlib.Path(_download(path, patterns, one_of))
     except Exception as error:  # the hub raises many kinds for one cause
         raise errors.InputError(
-            f'{field}={path!r} is not a folder here, and the hub gave nothing of that '
-            'name; check the spelling, or copy the files to a folder and give that. '
-            f'The hub said: {(str(error) or repr(error)).splitlines()[0]}'
+            f'{field}={path!r} is not a folder here, and {_cause(error)} '
+            f'(it says: {_said(error)})'
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Why the hub gave nothing, and what to do."""
+    import huggingface_hub
+
+    to_folder = 'copy the files to a folder and give that'
+    if not isinstance(error, huggingface_hub.errors.HfHubHTTPError):
+        return (
+            'the hub can not be reached from this machine; '
+            f'start again with a network, or {to_folder}'
+        )
+    if isinstance(error, huggingface_hub.errors.RepositoryNotFoundError):
+        return (
+            'the hub has no public model of that name; check the spelling, log in '
+            f'with `hf auth login` if it is yours, or {to_folder}'
+        )
+    return f'the hub refused it; start again later, or {to_folder}'
+
+
+def _said(error: Exception) -> str:
+    return (str(error) or repr(error)).splitlines()[0]
 
 
 def _download(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
     import huggingface_hub  # slow, and a folder does not need it
 
-    if not one_of:  # snapshot_download uses its own cache
-        return huggingface_hub.snapshot_download(name, allow_patterns=patterns)
     try:
         # Not list_repo_files: without a network it retries for 24 s.
-        siblings = huggingface_hub.model_info(name).siblings or []
+        siblings = huggingface_hub.model_info(name, timeout=_PATIENCE).siblings or []
     except Exception as error:
         folder = _cached(name, patterns, one_of)
         if not folder:
             raise
         print(
             f'{name}: using the files in {folder}; the hub can not be asked '
-            f'({(str(error) or repr(error)).splitlines()[0]})',
+            f'({_said(error)})',
             flush=True,
         )
         return folder
@@ -71,14 +91,15 @@ def _cached(name: str, patterns: list[str], one_of: Sequence[list[str]]) -> str:
     """The folder of an earlier download with a file of `one_of`, else ''."""
     import huggingface_hub
 
-    for group in one_of:
+    for group in one_of or [[]]:
         try:
             folder = huggingface_hub.snapshot_download(
                 name, allow_patterns=patterns + group, local_files_only=True
             )
         except OSError:  # no download, or it is known to lack one of these files
             continue
-        if _any_match([file.name for file in pathlib.Path(folder).iterdir()], group):
+        names = [file.name for file in pathlib.Path(folder).iterdir()]
+        if not group or _any_match(names, group):
             return folder
     return ''
 

@@ -23,6 +23,7 @@ with later.imports():
     from hax_jax.devices import mesh, runtime
     from launch import chat_session, models
 
+flags.adopt_module_key_flags(sampling_flags)  # in its --help
 _WORKDIR = flags.DEFINE_string('workdir', '', "A run's folder, or FOLDER@STEP.")
 _STEP = shared_flags.define_step()
 _BASE = shared_flags.define_base()

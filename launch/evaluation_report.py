@@ -68,14 +68,37 @@ def compare(
         raise errors.InputError(
             'the models have no pair in common to compare; give a larger --seq_len.'
         )
-    for source, difference in found.by.items():
+    told = {name: each for name, each in found.by.items() if each.is_known}
+    for source, difference in told.items():
         print(f'{source}: {paired.in_words(difference)}')
-        if difference.is_known:
-            print(
-                f'  (by the formula: {difference.formula_low:+.4f} to '
-                f'{difference.formula_high:+.4f}, A minus B)'
-            )
+        print(
+            f'  (by the formula: {difference.formula_low:+.4f} to '
+            f'{difference.formula_high:+.4f}, A minus B)'
+        )
+    small = [
+        f'{name} ({each.num_groups})'
+        for name, each in found.by.items()
+        if name not in told and name != 'all'
+    ]
+    if small:
+        print(
+            f'too few groups to tell, {paired.FEWEST_GROUPS} the least: '
+            + ', '.join(small)
+        )
+    print(verdict(found.by['all'], *(row.candidate for row in rows)), flush=True)
     return found
+
+
+def verdict(
+    found: paired.Difference, a: scoring.Candidate, b: scoring.Candidate
+) -> str:
+    """The better model by its name, by how much, and how sure that is: a sentence."""
+    words = paired.in_words(found)
+    if not found.better:
+        return f'{a.name} and {b.name}: {words}'
+    better, worse = (a, b) if found.better == 'A' else (b, a)
+    by = words.removeprefix(f'{found.better} is better')
+    return f'{better.name} is better than {worse.name}{by}'
 
 
 def as_json(

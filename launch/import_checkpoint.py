@@ -60,8 +60,18 @@ def main(arguments: list[str]) -> int:
     notes = import_model.write(found, output, format=_FORMAT.value)
     for note in found.notes + notes:
         print(f'note: {note}')
+    if path.suffix == '.pt':
+        print(f'note: {_SHIFTED}')
     print(f'wrote {output}\nnext: {_next(found, output)}')
     return 0
+
+
+_SHIFTED = (
+    'the old project shifted labels twice until it mended that: a checkpoint whose log '
+    'begins at a loss over 9, or stays near 5, learned to name the token after the '
+    'next. Training it further from here is right; the base that it began with is '
+    'likely the better start.'
+)
 
 
 def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:

@@ -37,6 +37,7 @@ with later.imports():
     from hax_jax.sampling import prompt_fitting, prompt_names, prompts
     from launch import models, sample_output
 
+flags.adopt_module_key_flags(sampling_flags)  # in its --help
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder, or FOLDER@STEP. May be repeated."
 )

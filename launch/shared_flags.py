@@ -12,8 +12,11 @@ CONFIG = config_flag.ConfigFlag(
     subject='what to train',
     example='configs/gpt2_full.py',
     draft='convert.draft',
-    fields_in='hax_jax/config/schema.py',
     override='--config.optimizer.learning_rate=1e-4',
+    common='data.path data.seq_len model.pretrained train.num_epochs train.num_steps '
+    'train.batch_size train.grad_accum_steps optimizer.learning_rate '
+    'optimizer.schedule optimizer.warmup_steps lora.rank lora.alpha lora.targets '
+    'train.eval_every_steps train.checkpoint_every_steps train.patience train.seed',
 )
 
 

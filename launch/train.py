@@ -22,16 +22,17 @@ import sys
 from absl import flags
 
 from hax_jax import errors, places
-from hax_jax.program import ending, entry, later, one_process
-from launch import shared_flags
+from hax_jax.program import ending, entry, later, one_process, results
+from launch import old_variables, shared_flags
 
 with later.imports():
     from data_pipeline import dataset, pack
     from hax_jax.config import schema
     from hax_jax.data import records
-    from hax_jax.devices import peers, runtime, same_run, topology
+    from hax_jax.devices import first_process, peers, runtime, same_run, topology
     from hax_jax.guards import stops
     from hax_jax.planning import planner, step_plan
+    from hax_jax.report import page
     from hax_jax.runs import origin
     from hax_jax.training import (
         agreement,
@@ -69,6 +70,7 @@ _REPLAY = flags.DEFINE_integer(
     'replay', None, 'Print the loss and gradient of each pair in this step, and stop.'
 )
 _BASE = shared_flags.define_base()
+flags.declare_key_flag('from_env')
 
 
 def main() -> int:
@@ -93,6 +95,7 @@ def main() -> int:
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin, described=described)
     if _DRY_RUN.value:
+        starting.check_base(setup, workdir if goes_on else None, _BASE.value)
         where = workdir if _WORKDIR.value else None
         step_plan.dry_run(setup, where, price=_PRICE.value)
         plain = not sys.stdout.isatty()
@@ -118,6 +121,12 @@ def main() -> int:
         advice = after_stop.advice(error, sys.argv[1:], run, workdir)
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
+    if first_process.is_here():
+        written = page.write([str(workdir)])
+        print(f'page: {written}', flush=True)
+        results.give(
+            {'workdir': workdir, **dataclasses.asdict(summary), 'page': written}
+        )
     return run_summary.exit_code(summary)
 
 
@@ -200,6 +209,6 @@ def _quick(run: schema.Config) -> schema.Config:
 if __name__ == '__main__':
     entry.run(
         main,
-        prepare=shared_flags.CONFIG.check,
+        prepare=lambda argv: shared_flags.CONFIG.check(old_variables.with_fields(argv)),
         smaller='raise --config.train.grad_accum_steps, or give train.remat=block',
     )

@@ -35,6 +35,7 @@ LIBRARY = {
     'training': 'errors places files json_lines config devices data model program '
     'guards formats sampling watch runs evaluation',
     'planning': 'json_lines config devices data model program runs training',
+    'report': 'errors places files json_lines config guards watch runs training',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '
     'evaluation training',

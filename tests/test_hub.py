@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from hax_jax import errors
+from hax_jax import hub as local_hub
 from hax_jax.formats import hf_folder
 
 Hub = Callable[..., None]
@@ -33,7 +34,8 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> Hub:
         for name in cached:
             (folder / name).touch()
 
-        def model_info(name: str) -> object:
+        def model_info(name: str, *, timeout: float) -> object:
+            assert timeout <= 5  # a network that swallows all is said within it
             if offline:
                 raise offline
             siblings = [types.SimpleNamespace(rfilename=file) for file in files]
@@ -114,11 +116,41 @@ def test_a_hub_out_of_reach_leaves_the_files_that_it_gave_before(
 
 @pytest.mark.parametrize('cached', [[], ['config.json', 'tokenizer.json']])
 @pytest.mark.parametrize('message', ['offline\nand more', ''])
-def test_a_hub_name_that_gives_nothing_is_named(
+def test_a_hub_out_of_reach_is_said_and_is_no_matter_of_spelling(
     hub: Hub, message: str, cached: list[str]
 ) -> None:
     hub(REPO, cached=cached, offline=OSError(message))
     with pytest.raises(errors.InputError, match=r"model\.pretrained='gpt3'") as error:
         hf_folder.local_folder('gpt3')
     said = 'offline' if message else "OSError('')"
-    assert str(error.value).endswith(f'The hub said: {said}')
+    assert 'can not be reached from this machine' in str(error.value)
+    assert 'spelling' not in str(error.value)
+    assert str(error.value).endswith(f'(it says: {said})')
+
+
+@pytest.mark.parametrize(
+    ('status', 'said'), [(401, 'check the spelling'), (503, 'start again later')]
+)
+def test_what_the_hub_answers_decides_the_remedy(
+    hub: Hub, status: int, said: str
+) -> None:
+    import httpx2
+    import huggingface_hub
+
+    kind = huggingface_hub.errors.HfHubHTTPError
+    if status == 401:
+        kind = huggingface_hub.errors.RepositoryNotFoundError
+    request = httpx2.Request('GET', 'http://hub/api/models/gpt3')
+    response = httpx2.Response(status, request=request)
+    hub(REPO, offline=kind('No.', response=response))
+    with pytest.raises(errors.InputError, match=said):
+        hf_folder.local_folder('gpt3')
+
+
+def test_a_tokenizer_comes_from_the_cache_too_when_the_hub_is_out_of_reach(
+    hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub(REPO, cached=['tokenizer.json'], offline=OSError('no network'))
+    folder = local_hub.local_folder('gpt2', field='tokenizer.path', patterns=['*'])
+    assert (folder / 'tokenizer.json').is_file()
+    assert 'the hub can not be asked (no network)' in capsys.readouterr().out

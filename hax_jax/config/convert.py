@@ -115,10 +115,10 @@ def problems(
     """
     made, wrong = _read(values, kind)
     found = [*others, *wrong]
-    fields = _fields(kind)
+    by_name = fields(kind)
 
     def named(sentence: str) -> set[str]:
-        return set(re.findall(r'\w+(?:\.\w+)*', sentence)) & fields.keys()
+        return set(re.findall(r'\w+(?:\.\w+)*', sentence)) & by_name.keys()
 
     reported = set().union(*map(named, found))
     return found + [each for each in made.conflicts() if not named(each) & reported]
@@ -170,7 +170,7 @@ def unknown(name: str, names: Iterable[str], what: str = 'a field') -> str:
     return f'{name} is not {what}; {remedy}'
 
 
-def _fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
+def fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
     """The fields by name, those of a section as 'section.field'."""
     found = {}
     for field in dataclasses.fields(kind):
@@ -184,17 +184,17 @@ def _fields(kind: type) -> dict[str, dataclasses.Field[Any]]:
 
 def _read(values: Mapping[str, Any], kind: type[_Schema]) -> tuple[_Schema, list[str]]:
     """(the dataclass, its problems); a field with a problem has its default."""
-    fields = _fields(kind)
+    by_name = fields(kind)
     right, wrong = {}, []
     for name, value in flatten(values).items():
-        members = [each for each in fields if each.startswith(f'{name}.')]
-        if name in fields:
+        members = [each for each in by_name if each.startswith(f'{name}.')]
+        if name in by_name:
             try:
-                right[name] = _converted(value, fields[name])
+                right[name] = _converted(value, by_name[name])
             except ValueError as accepted:
                 wrong.append(f'{name}={value!r} is not accepted; use {accepted}.')
         elif not members:
-            wrong.append(unknown(name, fields))
+            wrong.append(unknown(name, by_name))
         elif value != {}:
             wrong.append(
                 f'{name} is a section; set its fields one by one: {", ".join(members)}.'
@@ -208,18 +208,23 @@ def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:
     Two other types are accepted: a whole number for a float, a list for a tuple.
     """
     kind = type(field.default)
-    accepted = ACCEPTED[kind]
+    words = ACCEPTED[kind]
     try:
         value = msgspec.convert(value, kind)
         if kind is float and not math.isfinite(value):
-            raise ValueError(accepted)
+            raise ValueError(words)
         for text in value if kind is tuple else [value]:
             if isinstance(text, str) and text_problem(text):
                 raise ValueError(f'text: it {text_problem(text).rstrip(".")}')
-        accepted = _description(field.type) or accepted
+        words = accepted(field)
         return msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
-        raise ValueError(accepted) from error
+        raise ValueError(words) from error
+
+
+def accepted(field: dataclasses.Field[Any]) -> str:
+    """The values that a field accepts, in words."""
+    return _description(field.type) or ACCEPTED[type(field.default)]
 
 
 def _description(kind: Any) -> str:

@@ -28,11 +28,11 @@ ACTIVATIONS = typing.get_args(Activation)
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     path: str = ''  # folder that data_pipeline.build made
-    seq_len: Annotated[
+    seq_len: Annotated[  # tokens of a row; longer pairs are shortened, and counted
         int, msgspec.Meta(ge=8, le=ranges.MOST, description='from 8 to 1,048,576')
     ] = 1024
     question_weight: ranges.Share = 0.0  # loss weight of their tokens; answers have 1
-    long_answers: Literal['drop', 'split'] = 'drop'
+    long_answers: Literal['drop', 'split'] = 'drop'  # one that leaves no room in a row
     reader: Reader = 'tf_data'  # NumPy reads the same rows until TensorFlow is imported
 
     def conflicts(self) -> Iterator[str]:
@@ -46,28 +46,27 @@ class DataConfig:
 @dataclasses.dataclass(frozen=True)
 class TokenizerConfig:
     path: str = ''  # folder or hub name; '' the pretrained model's; 'train' makes one
-    # The next two are of a SentencePiece model made by 'train'; it may have fewer ids.
-    vocab_size: Annotated[
+    vocab_size: Annotated[  # of what 'train' makes; small data may give fewer
         int, msgspec.Meta(ge=300, le=ranges.MOST, description='from 300 to 1,048,576')
     ] = 4096
-    model_type: Literal['bpe', 'unigram', 'char'] = 'bpe'
+    model_type: Literal['bpe', 'unigram', 'char'] = 'bpe'  # of what 'train' makes
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     pretrained: str = ''  # Hugging Face folder or hub name, or a run's workdir
-    n_layer: ranges.LayersOrUnset = 0  # 0, as in the next three: the pretrained's
-    n_head: ranges.SizeOrUnset = 0
-    n_embd: ranges.SizeOrUnset = 0
-    n_positions: ranges.SizeOrUnset = 0
+    n_layer: ranges.LayersOrUnset = 0  # blocks; 0, as below: the pretrained model's
+    n_head: ranges.SizeOrUnset = 0  # attention heads of a block
+    n_embd: ranges.SizeOrUnset = 0  # width of the residual stream
+    n_positions: ranges.SizeOrUnset = 0  # the longest row
     n_inner: ranges.SizeOrUnset = 0  # MLP's width; 0: the pretrained's, or 4 * n_embd
     vocab_size: ranges.SizeOrUnset = 0  # 0: the pretrained's, or the tokenizer's
-    activation: Activation = 'gelu_new'
-    layer_norm_epsilon: ranges.Positive = 1e-5
-    tie_embeddings: bool = True
-    embd_pdrop: ranges.UnderOne = 0.0
-    attn_pdrop: ranges.UnderOne = 0.0
-    resid_pdrop: ranges.UnderOne = 0.0
+    activation: Activation = 'gelu_new'  # the MLP's; this one is GPT-2's own
+    layer_norm_epsilon: ranges.Positive = 1e-5  # added to the variance
+    tie_embeddings: bool = True  # the head is the table of token embeddings
+    embd_pdrop: ranges.UnderOne = 0.0  # dropout of the embeddings
+    attn_pdrop: ranges.UnderOne = 0.0  # of attention's weights; few kernels have it
+    resid_pdrop: ranges.UnderOne = 0.0  # of what a block adds
     # auto: the device's kernel if it can do the run, else blockwise, or xla for short
     # rows; the plan says which and why.
     attention: Literal['auto', 'xla', 'blockwise', 'cudnn', 'triton', 'splash'] = 'auto'
@@ -97,7 +96,7 @@ class LoraConfig:
     alpha: ranges.Positive = 32.0  # the update is scaled by alpha / rank
     rslora: bool = False  # scaled by alpha / sqrt(rank) instead, arXiv:2312.03732
     dora: bool = False  # learns each output's magnitude apart, arXiv:2402.09353
-    dropout: ranges.UnderOne = 0.0
+    dropout: ranges.UnderOne = 0.0  # of the adapters' inputs
     targets: tuple[str, ...] = (  # a module's path or its end; 'lm_head' too
         'attn.c_attn',
         'attn.c_proj',
@@ -118,20 +117,20 @@ class LoraConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    schedule: Schedule = 'cosine'
+    schedule: Schedule = 'cosine'  # --dry_run plots it
     learning_rate: ranges.Positive = 5e-5  # the peak, after warm-up
     final_learning_rate: ranges.NumberOrOff = 0.0  # after warm-up it is never lower
-    warmup_steps: ranges.CountOrOff = 0
+    warmup_steps: ranges.CountOrOff = 0  # of a linear rise from 0
     warmup_share: ranges.UnderOne = 0.0  # of the run's steps, instead of warmup_steps
     decay_share: ranges.OverZero = 0.1  # of the run's steps, at its end; of 'wsd' alone
     # 'PATTERN=FACTOR' of the learning rate; the first that matches a parameter's path
     # or its end holds, such as 'wte.*=0', 'h.?.*=0.1'. 0 freezes; no match is 1.
     lr_multipliers: tuple[str, ...] = ()
-    b1: ranges.UnderOne = 0.9
-    b2: ranges.UnderOne = 0.95
-    eps: ranges.Positive = 1e-8
+    b1: ranges.UnderOne = 0.9  # what Adam's mean of gradients keeps each step
+    b2: ranges.UnderOne = 0.95  # what its mean of squares keeps
+    eps: ranges.Positive = 1e-8  # added to the root of the squares
     weight_decay: ranges.NumberOrOff = 0.1  # on matrices; never on biases and norms
-    clip_norm: ranges.NumberOrOff = 1.0
+    clip_norm: ranges.NumberOrOff = 1.0  # a larger gradient is scaled down to it
     moment_dtype: StoredDtype = 'float32'  # bfloat16: Adam's moments in half the memory
 
     def conflicts(self) -> Iterator[str]:
@@ -166,15 +165,15 @@ class OptimizerConfig:
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
     num_steps: ranges.CountOrUnset = 0  # exactly one of num_steps and num_epochs is set
-    num_epochs: ranges.NumberOrUnset = 0.0
+    num_epochs: ranges.NumberOrUnset = 0.0  # passes over the training rows
     batch_size: ranges.Size = 8  # rows per step, over all devices
     grad_accum_steps: ranges.Size = 1  # microbatches per step
-    seed: ranges.Seed = 0
-    log_every_steps: ranges.Count = 10
-    eval_every_steps: ranges.Count = 100
+    seed: ranges.Seed = 0  # of new weights, the rows' order, dropout and samples
+    log_every_steps: ranges.Count = 10  # a line of loss and rates
+    eval_every_steps: ranges.Count = 100  # on the whole validation split
     num_sample_questions: ranges.SizeOrOff = 3  # answered at each evaluation
     sample_max_new_tokens: ranges.Size = 256  # in each of these answers
-    checkpoint_every_steps: ranges.Count = 500
+    checkpoint_every_steps: ranges.Count = 500  # and at the end, and on a signal
     keep_last: ranges.Count = 2  # checkpoints
     keep_best: ranges.CountOrOff = 1  # checkpoints with the lowest validation loss
     # auto: bfloat16 on accelerators, float32 on CPU
@@ -225,9 +224,9 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-    data: int = -1  # -1: all devices that the others leave
-    fsdp: ranges.Size = 1
-    tensor: ranges.Size = 1
+    data: int = -1  # devices that share the rows; -1: all that the others leave
+    fsdp: ranges.Size = 1  # devices that share rows and parameters
+    tensor: ranges.Size = 1  # devices that share each matrix
 
     def conflicts(self) -> Iterator[str]:
         if self.data < 1 and self.data != -1:
@@ -235,6 +234,14 @@ class MeshConfig:
                 f'mesh.data={self.data} is not accepted; use -1 (the rest) or 1 or '
                 'more.'
             )
+
+
+# Fields of which one says what the other says too. Where a person types one of a pair,
+# the other, which the config file set, is off.
+ONE_OF_TWO = (
+    ('train.num_steps', 'train.num_epochs'),
+    ('optimizer.warmup_steps', 'optimizer.warmup_share'),
+)
 
 
 @dataclasses.dataclass(frozen=True)

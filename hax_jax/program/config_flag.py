@@ -17,7 +17,7 @@ import dataclasses
 import importlib.machinery
 import importlib.util
 import pathlib
-import re
+import sys
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -27,12 +27,12 @@ from absl import flags
 from ml_collections import config_flags
 
 from hax_jax import errors
-from hax_jax.config import convert
-from hax_jax.program import command_line
+from hax_jax.config import convert, schema
+from hax_jax.program import command_line, help_page
+
+_PROJECT = pathlib.Path(__file__).parents[2]
 
 flags.disclaim_key_flags()  # --config is shown in the --help of the program
-
-_HELP = ('help', 'h', '?', 'helpshort', 'helpfull', 'helpxml')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,24 +46,19 @@ class ConfigFlag:
     subject: str  # the file says 'what to train'
     example: str  # a file that the project has, beside which the others lie
     draft: str  # the function that gives the draft which a file changes
-    fields_in: str  # the module that says what each field means
     override: str  # an example of one: '--config.train.seed=1'
+    common: str  # the fields that --help shows
     default_file: str = ''
 
     def define(self) -> None:
         """Defines `--config` for the program that calls it."""
-        sections = '\n'.join(
-            f'{section.name}: '
-            + ' '.join(field.name for field in dataclasses.fields(section.type))
-            for section in dataclasses.fields(self.kind)
-        )
         default = 'without it,' if self.default_file else 'e.g.'
         config_flags.DEFINE_config_file(
             'config',
             help_string=f'The file that says {self.subject}; {default} {self.example}. '
-            '--config.SECTION.FIELD=VALUE sets any field of it, e.g. '
-            f'{self.override} (their meaning: {self.fields_in}):\n{sections}',
+            f'Any field of it is a flag, e.g. {self.override}.',
         )
+        flags.DEFINE_bool('help_config', False, 'List every field and stop.')
 
     def value(self) -> Any:
         """The validated config of the parsed command line.
@@ -84,14 +79,14 @@ class ConfigFlag:
                 f'--config is missing; give the file that says {self.subject}, e.g. '
                 f'--config={self.example}.'
             )
-        path, colon, text = file.partition(':')
+        path, colon, text = self._found(file).partition(':')
         if not pathlib.Path(path).is_file():
-            there = sorted(
-                str(p) for p in pathlib.Path(self.example).parent.glob('*.py')
-            )
+            there = sorted((_PROJECT / self.example).parent.glob('*.py'))
+            near = convert.nearest(path, [each.stem for each in there])
             raise errors.InputError(
-                f'--config={path} is not a file; give one such as '
-                f'{", ".join(there) or self.example}.'
+                f'--config={path} is not a file; '
+                + (f'did you mean {near}? There are ' if near else 'there are ')
+                + f'{", ".join(each.stem for each in there)}.'
             )
         loader = importlib.machinery.SourceFileLoader('config_file', path)
         spec = importlib.util.spec_from_loader('config_file', loader)
@@ -120,6 +115,15 @@ class ConfigFlag:
             )
         return made
 
+    def _found(self, file: str) -> str:
+        """A file as it is; a config of the project by its path there or its name."""
+        path, colon, text = file.partition(':')
+        folder = pathlib.Path(self.example).parent
+        for there in (path, _PROJECT / path, _PROJECT / folder / f'{path}.py'):
+            if path and pathlib.Path(there).is_file():
+                return f'{there}{colon}{text}'
+        return file
+
     def check(
         self, argv: Sequence[str], *, values: flags.FlagValues = flags.FLAGS
     ) -> list[str]:
@@ -134,11 +138,16 @@ class ConfigFlag:
             config file gives no config.
         """
         argv = command_line.expanded(argv, values)
-        for argument in argv[1:]:
-            if re.fullmatch(r'--?(' + '|'.join(map(re.escape, _HELP)) + ')', argument):
-                return [argv[0], argument]
+        if help_page.is_asked(argv, 'help_config'):
+            print(help_page.of_config(self.kind))
+            sys.exit(0)
+        if help_page.is_asked(argv, *help_page.ASKS):
+            print(help_page.of_program(values, kind=self.kind, common=self.common))
+            sys.exit(0)
+        if help_page.is_asked(argv, 'helpfull', 'helpxml'):
+            return [*argv[:1], *(each for each in argv if 'help' in each)]
         line = command_line.read(argv[1:], values)
-        file, problems = line.file or self.default_file, line.problems
+        file, problems = self._found(line.file or self.default_file), line.problems
         defaults = convert.flatten(convert.draft(self.kind).to_dict())
         chosen: dict[str, Any] = {}
         for override in line.overrides:
@@ -158,11 +167,27 @@ class ConfigFlag:
         except errors.InputError as error:
             problems.insert(0, str(error))
         else:
+            chosen |= _turned_off(draft, chosen)
             problems = convert.problems(draft | chosen, self.kind, others=problems)
         if problems:
             raise errors.InputError('\n'.join(problems))
         overrides = [f'--config.{field}={value}' for field, value in chosen.items()]
         return [argv[0], f'--config={file}', *overrides, *line.rest]
+
+
+def _turned_off(draft: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """What the file set and a typed field replaces, off; says so on standard error."""
+    off = {}
+    for pair in schema.ONE_OF_TWO:
+        for typed, other in (pair, pair[::-1]):
+            if chosen.get(typed) and other not in chosen and draft.get(other):
+                off[other] = type(draft[other])(0)
+                print(
+                    f'--config.{typed}={chosen[typed]} takes the place of '
+                    f"{other}={draft[other]}, which is the config file's",
+                    file=sys.stderr,
+                )
+    return off
 
 
 def _place(error: BaseException, path: str) -> str:

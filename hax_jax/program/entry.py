@@ -10,7 +10,14 @@ from absl import app, flags, logging
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.program import early_ctrl_c, ending, failures, one_process
+from hax_jax.program import (
+    early_ctrl_c,
+    ending,
+    failures,
+    help_page,
+    one_process,
+    results,
+)
 
 _SMALLER = 'give it smaller data or a smaller model'
 
@@ -59,7 +66,8 @@ def run(
                 logging.set_verbosity(logging.WARNING)  # Orbax tells of each file
             if in_one_process and not one_process.is_mine():
                 return 0
-            code = main(argv[1:]) if positional else main()
+            with results.printed():
+                code = main(argv[1:]) if positional else main()
             ending.finished()
             return code
 
@@ -181,11 +189,14 @@ def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[s
     try:
         # ml_collections reads the overrides of a config from sys.argv itself.
         sys.argv[:] = prepare(argv)
+        if help_page.is_asked(sys.argv, *help_page.ASKS):
+            print(help_page.of_program())
+            sys.exit(0)
         rest = flags.FLAGS(sys.argv)
         _refuse_repeated_lists()
     except (flags.Error, errors.InputError) as error:
         raise errors.InputError(f'{error}\nTry --help.') from error
-    except SystemExit:  # after --help, which absl ends with 1
+    except SystemExit:  # after a help page; absl ends with 1
         sys.exit(0)
     # A --flagfile can hold what a command line can't.
     for value in flags.FLAGS.flag_values_dict().values():

@@ -50,8 +50,14 @@ class Progress:
             unit=unit,
             unit_scale=unit == 'byte',
             smoothing=0,  # the rate since the start, as in a log
+            dynamic_ncols=True,
             disable=not self._terminal,
         )
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether a bar is on a terminal."""
+        return self._terminal
 
     def __enter__(self) -> 'Progress':
         return self
@@ -74,14 +80,22 @@ class Progress:
         if self._terminal:
             self._bar.start_t += seconds
 
-    def show(self, text: str = '', *, at: int | None = None) -> None:
-        """Shows the figures and `text` now; `at` is the count that they are of."""
+    def show(self, text: str = '') -> None:
+        """Shows the figures and `text` now."""
         self._text = text or self._text
         self._shown = time.monotonic()
         if self._terminal:
             self._bar.set_postfix_str(self._text)
         else:
-            self._say(self._line(self._shown - self._begun, at))
+            self._say(self._line(self._done, self._text))
+
+    def milestone(self, at: int, text: str, rate: float) -> None:
+        """A line that stays of the moment when `at` units were done: now.
+
+        `rate` is that of the units since the milestone before; the time that is left
+        follows from all since the start, with everything that came between.
+        """
+        self.note(self._line(at, text, rate))
 
     def note(self, text: str) -> None:
         """A line that stays, above the bar."""
@@ -93,19 +107,20 @@ class Progress:
     def close(self) -> None:
         self._bar.close()
 
-    def _line(self, seconds: float, at: int | None) -> str:
-        rate = (self._done - self._start) / max(seconds, 1e-9)
+    def _line(self, count: int, text: str, rate: float | None = None) -> str:
+        overall = (count - self._start) / max(time.monotonic() - self._begun, 1e-9)
+        rate = overall if rate is None else rate
         if self._unit == 'byte':
-            numbers = (self._done, self._total, rate)
+            numbers = (count, self._total, rate)
             done, total, pace = map(tqdm.tqdm.format_sizeof, numbers)
         else:
-            done, total, pace = at or self._done, self._total, f'{rate:,.2f}'
+            done, total, pace = str(count), str(self._total), f'{rate:,.2f}'
         parts = [f'{self._what} {done}' + (f'/{total}' if self._total else '')]
         if self._what != self._unit:
             parts[0] += f' {self._unit}s'
-        parts += [self._text, f'{pace} {self._unit}s/s']
-        if self._total and rate:
-            parts.append(f'ETA {duration(max(0, self._total - self._done) / rate)}')
+        parts += [text, f'{pace} {self._unit}s/s']
+        if self._total and overall:
+            parts.append(f'ETA {duration(max(0, self._total - count) / overall)}')
         return ' | '.join(filter(None, parts))
 
 

@@ -72,7 +72,7 @@ class RunSamples:
             [sample.finish_reason == 'eos' for sample in samples],
             lengths=[sample.num_tokens for sample in samples],
         )
-        report.samples(step, figures)
+        report.samples(step, figures, {sample.id: sample.text for sample in samples})
         report.note(in_words(step, figures))
         if self._is_main:
             drawn = dataclasses.asdict(self._settings)

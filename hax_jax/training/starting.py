@@ -162,6 +162,17 @@ def claim(
     return Claim(setup, workdir, identity, newest), source
 
 
+def check_base(setup: run_setup.Setup, workdir: pathlib.Path | None, base: str) -> None:
+    """Reads the base as the run would, and keeps nothing: a plan refuses it already.
+
+    Raises:
+      InputError: its files are damaged or not of its model, or it is another base than
+        that of the run in `workdir`.
+    """
+    then = run_folder.read_run(workdir) if workdir and is_run(workdir) else None
+    _identity(setup, _find_base(setup, workdir or pathlib.Path(), then, base))
+
+
 def progress(workdir: pathlib.Path) -> run_setup.Progress:
     """What the run in `workdir` has trained; nothing where no run is.
 

@@ -71,6 +71,7 @@ class Report:
         self._steps: list[StepMetrics] = []
         self._layers: list[tuple[int, list[str], jax.Array]] = []
         self._unread: tuple[int, list[StepMetrics]] | None = None
+        self._computing: collections.deque[jax.Array] = collections.deque()  # losses
         self._newest = self._examined = start  # numbers of steps
         self._bad: list[bad_steps.Found] = []
         self._losses: collections.deque[float] = collections.deque(maxlen=_RECENT)
@@ -81,10 +82,20 @@ class Report:
     def step(self, step_metrics: StepMetrics) -> None:
         self._steps.append(step_metrics)
         self._newest += 1
-        self._progress.add()
+        self._computing.append(step_metrics['loss'])
+        self._count_ended()
         # If the devices wait for data, the interval before has already ended.
         if self._unread and self._unread[1][-1]['loss'].is_ready():
             self._write_unread()
+
+    def _count_ended(self) -> None:
+        """The bar counts the steps that have ended, and shows the loss of the last."""
+        ended, loss = 0, None
+        while self._computing and self._computing[0].is_ready():
+            loss, ended = self._computing.popleft(), ended + 1
+        if loss is not None:
+            drawn = self._progress.is_drawn
+            self._progress.add(ended, f'loss {float(loss):.4f}' if drawn else '')
 
     def layers(self, step: int, names: list[str], values: jax.Array) -> None:
         """Keeps the norms of `layer_metrics.norms`, to be written with the interval."""
@@ -174,11 +185,13 @@ class Report:
         self._write_layers(step)
         self._write('train', step, values)
         if self._main:
-            self._progress.show(
+            self._count_ended()
+            self._progress.milestone(
+                step,
                 f'loss {values["loss"]:.4f} lr {values["learning_rate"]:.2e} '
                 f'grad {values["grad_norm"]:.2f} {rate:,.0f} tokens/s '
                 f'({trained:,.0f} trained){words}',
-                at=step,
+                rate=values['steps'] / _working(parts),
             )
 
     def _write_layers(self, until: int) -> None:
@@ -204,8 +217,13 @@ class Report:
             f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
         )
 
-    def samples(self, step: int, values: dict[str, Any]) -> None:
+    def samples(
+        self, step: int, values: dict[str, Any], answers: dict[str, str]
+    ) -> None:
+        """Figures of a run's answers, and the answers by the question's id."""
         self._write('samples', step, values)
+        if self._main and self._trackers:
+            self._trackers.write_answers(step, answers)
 
     def summary(self, step: int, values: dict[str, Any]) -> None:
         self._write('summary', step, values)
@@ -240,8 +258,7 @@ def _interval_values(
     """
     read = [values for values in counted if values['action'] == judge.APPLIED]
     weight, tokens = (sum(m[name] for m in read) for name in ('weight', 'tokens'))
-    seconds = max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)
-
+    seconds = _working(parts)
     means = {
         name: sum(m[name] * m['weight'] for m in read) / max(weight, 1e-6)
         for name in ('loss', 'z_loss')
@@ -265,3 +282,8 @@ def _interval_values(
         'tokens_per_second': tokens / seconds,
         'trained_tokens_per_second': weight / seconds,
     }
+
+
+def _working(parts: dict[str, float]) -> float:
+    """The seconds of an interval in which steps, or their data, were made."""
+    return max(parts.get('data', 0.0) + parts.get('step', 0.0), 1e-9)

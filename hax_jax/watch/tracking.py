@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import Any
 
-from tensorboardX import record_writer
+from tensorboardX import record_writer, summary
 from tensorboardX.proto import event_pb2, summary_pb2
 
 from hax_jax import errors, files, places
@@ -39,6 +39,7 @@ class Trackers:
           InputError: Weights & Biases does not start.
         """
         self._tensorboard = self._wandb = None
+        self._hparams = _hparams(run)
         if run.train.wandb_project:
             self._wandb = _start_wandb(workdir, run)
         if run.train.tensorboard:
@@ -48,14 +49,27 @@ class Trackers:
             )
 
     def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
-        """Writes the numbers among the values, as `kind/name` and `kind/outer/name`."""
-        numbers = scalars(kind, values)
-        if self._tensorboard:
+        """Writes the numbers of a line of metrics.jsonl under the names of `tags`.
+
+        The summary of a run brings its settings and best loss, as TensorBoard's
+        hparams.
+        """
+        numbers = tags(kind, values)
+        if self._tensorboard and numbers:
             self._tensorboard.write(step, numbers)
+        if self._tensorboard and kind == 'summary':
+            self._tensorboard.write_hparams(self._hparams, values)
         if self._wandb:
             # W&B ignores steps it already has, of a run killed after its last
             # checkpoint; the repeated steps have the same values, bit for bit.
             self._wandb.log(numbers, step=step)
+
+    def write_answers(self, step: int, answers: dict[str, str]) -> None:
+        """The run's answers by the question's id, as TensorBoard's text."""
+        if self._tensorboard:
+            self._tensorboard.write_texts(
+                step, {f'samples/{name}': text for name, text in answers.items()}
+            )
 
     def publish(self) -> None:
         """Copies TensorBoard's file to a workdir at gs://."""
@@ -102,6 +116,19 @@ class EventFile:
         self._add(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=values)))
         self._records.flush()
 
+    def write_texts(self, step: int, texts: dict[str, str]) -> None:
+        for tag, text in texts.items():
+            # Four spaces: Markdown shows the text as it is.
+            literal = '\n'.join(f'    {line}' for line in text.split('\n'))
+            self._add(event_pb2.Event(step=step, summary=summary.text(tag, literal)))
+        self._records.flush()
+
+    def write_hparams(self, settings: dict[str, Any], values: dict[str, Any]) -> None:
+        """A run's settings and its best validation loss, for TensorBoard's table."""
+        for each in summary.hparams(settings, {'loss/validation': 0.0}):
+            self._add(event_pb2.Event(summary=each))
+        self._records.flush()
+
     def _add(self, event: event_pb2.Event) -> None:
         event.wall_time = time.time()
         self._records.write(event.SerializeToString())
@@ -116,6 +143,72 @@ class EventFile:
         self.publish()
         if self._local:
             self._local.cleanup()
+
+
+# A field of metrics.jsonl -> its name in TensorBoard, which sorts groups by name: these
+# come first. A field that is not here has no curve; metrics.jsonl has all.
+_NAMES = {
+    'train/loss': 'loss/train',
+    'train/learning_rate': 'optimizer/learning_rate',
+    'train/grad_norm': 'optimizer/grad_norm',
+    'train/lost_updates': 'optimizer/lost_updates',
+    'train/z_loss': 'loss/z_loss',
+    'train/tokens_per_second': 'speed/tokens_per_second',
+    'train/trained_tokens_per_second': 'speed/trained_tokens_per_second',
+    'train/mfu': 'speed/mfu',
+    'evaluation/loss': 'loss/validation',
+    'evaluation/by/all/answer/perplexity': 'answers/perplexity',
+    'evaluation/by/all/answer/bits_per_byte': 'answers/bits_per_byte',
+    'evaluation/by/all/answer/accuracy': 'answers/accuracy',
+    'evaluation/by/all/eos/probability': 'answers/eos_probability',
+    'samples/distinct_2': 'texts/distinct_2',
+    'samples/repetition_4': 'texts/repetition_4',
+    'samples/mean_length': 'texts/mean_length',
+    'samples/eos_share': 'texts/eos_share',
+}
+_MOST_SOURCES = 10  # those with the most tokens
+_SOURCE = 'validation_by_source'
+
+
+def tags(kind: str, values: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a line of metrics.jsonl by the names of their curves."""
+    if kind == 'summary':
+        return {}
+    found = scalars(kind, values)
+    named = {new: found[name] for name, new in _NAMES.items() if name in found}
+    if kind == 'layers':
+        by = values['by'].items()
+        named |= {
+            f'weights/{measure}/{layer}': float(number)
+            for layer, norms in by
+            for measure, number in norms.items()
+        }
+    if kind == 'evaluation':
+        by = {
+            source: parts for source, parts in values['by'].items() if source != 'all'
+        }
+        largest = sorted(by, key=lambda source: -by[source]['answer']['tokens'])
+        named |= {
+            f'{_SOURCE}/{source}': float(by[source]['answer']['nll'])
+            for source in largest[:_MOST_SOURCES]
+        }
+    if kind == 'train':
+        named |= {
+            f'time/{part}': float(seconds)
+            for part, seconds in values.get('seconds', {}).items()
+        }
+    return named
+
+
+def _hparams(run: schema.Config) -> dict[str, Any]:
+    """The settings that are not their default, and the learning rate."""
+    values = convert.flatten(convert.to_dict(run))
+    defaults = convert.flatten(convert.to_dict(schema.Config()))
+    return {
+        name: str(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value != defaults[name] or name == 'optimizer.learning_rate'
+    }
 
 
 def scalars(prefix: str, values: dict[str, Any]) -> dict[str, float]:

@@ -7,8 +7,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from data_pipeline import settings
 from hax_jax import errors
-from hax_jax.config import convert, schema
+from hax_jax.config import convert, meanings, schema
 
 
 def make_draft() -> ml_collections.ConfigDict:
@@ -323,3 +324,18 @@ def test_a_text_that_can_be_no_path_is_refused_by_its_field() -> None:
         [problem] = convert.wrong_fields({section: values})
         assert problem.startswith(said)
         assert 'zero byte' in problem or 'not UTF-8 text' in problem
+
+
+@pytest.mark.parametrize('kind', [schema.Config, settings.Settings])
+def test_every_field_has_a_meaning(kind: type) -> None:
+    told = meanings.of(kind)
+    assert list(told) == list(convert.fields(kind))
+    assert [name for name, text in told.items() if not text] == []
+
+
+def test_a_meaning_is_the_comment_above_or_beside_its_field() -> None:
+    told = meanings.of(schema.Config)
+    assert told['lora.alpha'] == 'the update is scaled by alpha / rank'
+    assert told['data.seq_len'].startswith('tokens of a row')
+    assert told['train.on_spike'].startswith('A step whose loss')
+    assert told['train.on_spike'].endswith('bad_steps.jsonl lists both kinds.')

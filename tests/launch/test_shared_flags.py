@@ -7,6 +7,7 @@ import pytest
 from absl import flags
 
 from hax_jax import errors
+from hax_jax.config import convert, schema
 from hax_jax.program import entry
 from launch import shared_flags
 
@@ -60,6 +61,29 @@ def test_each_way_to_write_an_override_is_handed_on_in_one_form(
     given: list[str], handed_on: str
 ) -> None:
     assert check(*given) == [f'--config.{handed_on}']
+
+
+@pytest.mark.parametrize(
+    ('typed', 'turned_off', 'said'),
+    [
+        ('train.num_steps=40', 'train.num_epochs=0.0', 'train.num_epochs=3.0'),
+        (
+            'optimizer.warmup_share=0.1',
+            'optimizer.warmup_steps=0',
+            'optimizer.warmup_steps=20',
+        ),
+    ],
+)
+def test_a_typed_field_takes_the_place_of_the_one_that_it_excludes(
+    typed: str, turned_off: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(f'--config.{typed}') == [f'--config.{typed}', f'--config.{turned_off}']
+    assert f'--config.{typed} takes the place of {said}' in capsys.readouterr().err
+
+
+def test_two_typed_fields_that_exclude_each_other_are_refused() -> None:
+    (problem,) = problems('--config.train.num_steps=4', '--config.train.num_epochs=1')
+    assert 'set exactly one of them' in problem
 
 
 def test_the_config_comes_first_wherever_it_stood_and_other_flags_stay() -> None:
@@ -147,9 +171,12 @@ def test_values_out_of_range_are_reported_together() -> None:
     ]
 
 
-def test_help_is_asked_for_alone() -> None:
+def test_help_is_asked_for_alone(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ['train', '--config=missing.py', '--config.no=1', '--help']
-    assert shared_flags.CONFIG.check(argv, values=make_values()) == ['train', '--help']
+    with pytest.raises(SystemExit) as ended:
+        shared_flags.CONFIG.check(argv, values=make_values())
+    assert ended.value.code == 0
+    assert 'optimizer.learning_rate=5e-05' in capsys.readouterr().out
 
 
 def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None:
@@ -217,7 +244,7 @@ def test_a_missing_config_names_those_there_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    with pytest.raises(errors.InputError, match=r'configs/gpt2_lora\.py'):
+    with pytest.raises(errors.InputError, match=r'there are gpt2_full, gpt2_lora,'):
         shared_flags.CONFIG.check(
             ['train', '--config=configs/gpt3.py'], values=make_values()
         )
@@ -272,11 +299,26 @@ def test_a_program_prints_an_error_and_exits_with_2() -> None:
     assert done.returncode == 2
 
 
-def test_help_names_every_field() -> None:
-    text = ' '.join(run_program('--help').stdout.split())
-    assert '--config.SECTION.FIELD=VALUE' in text
-    assert 'lora: rank alpha rslora dora dropout targets' in text
-    assert 'mesh: data fsdp tensor' in text
+def test_help_is_one_screen_of_flags_and_common_fields() -> None:
+    text = run_program('--help').stdout
+    assert len(text.splitlines()) <= 60
+    assert max(map(len, text.splitlines())) <= 100
+    told = ' '.join(text.split())
+    assert 'as --config.SECTION.FIELD=VALUE (--help_config lists all 72)' in told
+    assert 'train.batch_size=8 rows per step, over all devices' in told
+    assert '--workdir Where.' in told
+
+
+def test_help_config_lists_every_field_with_what_it_accepts() -> None:
+    told = ' '.join(run_program('--help_config').stdout.split())
+    assert all(f' {name}' in told for name in convert.fields(schema.Config))
+    assert "lora.dropout=0.0 of the adapters' inputs [from 0.0 to under 1.0]" in told
+
+
+def test_the_help_of_sampling_has_the_flags_of_sampling() -> None:
+    done = programs.run('-m', 'launch.sample', '--help')
+    assert '--temperature=0.7' in done.stdout
+    assert '--workdir' in done.stdout
 
 
 def test_a_program_without_a_config_parses_its_flags_as_they_are() -> None:

@@ -213,6 +213,15 @@ def test_lora_on_the_run_and_a_base_that_moved(
     first = train(folder, tmp_path / 'lora', f'--config.model.pretrained={base}', *lora)
     assert first.returncode == 0, first.stderr
     base.unlink()
+    # A plan reads the base too: it refuses what the run would refuse.
+    plan = [f'--config.model.pretrained={base}', *lora, '--dry_run']
+    shutil.copytree(done[0], base)
+    for step in (base / 'checkpoints').glob('[0-9]*'):
+        shutil.rmtree(step / 'params')
+    refused = train(folder, tmp_path / 'never', *plan)
+    assert refused.returncode == 2
+    assert 'no checkpoint that is whole' in refused.stderr
+    shutil.rmtree(base)
     sample = ['launch.sample', f'--workdir={tmp_path}/lora', '--prompt=Why?']
     sample += ['--max_new_tokens=4']
     gone = run(*sample)

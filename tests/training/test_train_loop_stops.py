@@ -60,7 +60,7 @@ def test_patience_counts_over_the_whole_run_and_can_be_raised(
     # TensorBoard shows each step of each curve once.
     seen = [(tag, step) for tag, step, _ in test_tracking.shown(tmp_path)]
     assert len(seen) == len(set(seen))
-    steps = [step for tag, step in seen if tag == 'train/loss']
+    steps = [step for tag, step in seen if tag == 'loss/train']
     assert steps == list(range(1, 21))
 
 

@@ -1,8 +1,11 @@
+import inspect
 import json
 import pathlib
+import re
 from collections.abc import Iterator
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hax_jax.guards import judge
@@ -204,3 +207,71 @@ def test_no_line_covers_the_step_that_stopped_the_run_or_one_after_it(
     (row,) = read(tmp_path / 'metrics.jsonl')
     assert (row['step'], row['steps'], row['loss']) == (1, 1, 2.0)
     report.close()
+
+
+class Computing:
+    """A number of a device that works in the background, on a clock of ours."""
+
+    def __init__(self, value: float, now: list[float], until: float) -> None:
+        self._value, self._now, self._until = value, now, until
+
+    def is_ready(self) -> bool:
+        return self._now[0] >= self._until
+
+    def __array__(self) -> np.ndarray:
+        self._now[0] = max(self._now[0], self._until)  # reading waits for it
+        return np.float32(self._value)
+
+    def __float__(self) -> float:
+        return float(self.__array__())
+
+
+@pytest.mark.parametrize('drawn', [False, True])
+def test_rates_and_the_time_left_are_of_the_steps_whose_loss_stands_beside_them(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    drawn: bool,
+) -> None:
+    """40 steps of 2 s each, which are dispatched at once; 10 s of evaluation at 20."""
+    for name in ('step', '_read'):  # without the check that these are jax's arrays
+        plain = inspect.unwrap(getattr(metrics.Report, name))
+        monkeypatch.setattr(metrics.Report, name, plain)
+    terminal(monkeypatch, yes=drawn)
+    now, busy = [100.0], [100.0]
+    monkeypatch.setattr(stopwatch.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr('time.time', lambda: now[0])  # tqdm's
+    monkeypatch.setattr('tqdm.std.time', lambda: now[0])
+
+    def dispatched(loss: float) -> metrics.StepMetrics:
+        busy[0] = max(busy[0], now[0]) + 2.0
+        return {
+            name: Computing(float(value), now, busy[0])
+            for name, value in step_metrics(loss, 100.0).items()
+        }
+
+    with stopwatch.Stopwatch() as watch:
+        report = metrics.Report(tmp_path, start=0, num_steps=40, late=True, watch=watch)
+        for step in range(1, 41):
+            report.step(dispatched(float(step)))
+            if step % 10 == 0:
+                report.interval(step)
+            if step == 20:
+                report.flush()
+                now[0] += 10.0
+                watch.lap('evaluation')
+        report.flush()
+        report.close()
+    out, err = capsys.readouterr()
+    lines = [line for line in (err if drawn else out).split('\n') if ' lr ' in line]
+    pattern = r'step (\d+)/40 .* ([\d.]+) tokens/s .* ([\d.]+) steps/s \| ETA (\w+)'
+    told = [re.search(pattern, line) for line in lines]
+    assert [line.groups() for line in told] == [
+        ('10', '100', '0.50', '1m00s'),
+        ('20', '100', '0.50', '40s'),
+        ('30', '100', '0.50', '23s'),  # 70 s for 30 steps, the evaluation with them
+        ('40', '100', '0.50', '0s'),
+    ]
+    # The bar counts what has ended: never the 20 that are dispatched and not computed.
+    assert not drawn or ('20/40' in err and 'loss 20.0000' in err)
+    assert ' 39/40' not in err.split('step 30/40')[0]

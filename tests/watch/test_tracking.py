@@ -70,15 +70,15 @@ def test_tensorboard_shows_no_step_twice_after_a_kill(tmp_path: pathlib.Path) ->
     run = tiny_runs.make_config()
     write(tmp_path, run, [0, 1, 2, 3, 4])
     write(tmp_path, run, [3, 4, 5])  # goes on from step 2
-    assert shown(tmp_path) == [('train/loss', step, step / 2) for step in range(6)]
+    assert shown(tmp_path) == [('loss/train', step, step / 2) for step in range(6)]
     write(tmp_path, run, [0, 1])  # begins again
-    assert shown(tmp_path) == [('train/loss', 0, 0.0), ('train/loss', 1, 0.5)]
+    assert shown(tmp_path) == [('loss/train', 0, 0.0), ('loss/train', 1, 0.5)]
 
 
 def test_a_line_is_on_disk_before_the_next_one(tmp_path: pathlib.Path) -> None:
     trackers = tracking.Trackers(tmp_path, tiny_runs.make_config(), start_step=0)
     trackers.write('train', 1, {'loss': 2.0})
-    assert shown(tmp_path) == [('train/loss', 1, 2.0)]
+    assert shown(tmp_path) == [('loss/train', 1, 2.0)]
     trackers.close()
 
 
@@ -126,7 +126,7 @@ def test_wandb_gets_each_line_and_the_same_run_when_it_goes_on(
     write(
         tmp_path, tiny_runs.make_config(**{**WATCHED, 'train__wandb_project': 'b'}), [4]
     )
-    assert fake.logged == [(step, {'train/loss': step / 2}) for step in (1, 2, 3, 4)]
+    assert fake.logged == [(step, {'loss/train': step / 2}) for step in (1, 2, 3, 4)]
     first, second, other = fake.given
     assert first == second
     assert first['id'] != other['id']
@@ -173,3 +173,42 @@ def test_the_real_wandb_takes_it_offline(
     known = json.loads((tmp_path / tracking.WANDB).read_text())
     written = list((tmp_path / 'wandb').rglob(f'run-{known["advice"]}.wandb'))
     assert len(written) == 2  # a file for each call, of one run
+
+
+def test_curves_have_a_dozen_headlines_and_at_most_ten_sources() -> None:
+    scores = {'perplexity': 9.0, 'bits_per_byte': 1.0, 'accuracy': 0.5, 'nll': 2.0}
+    by = {
+        name: {'answer': {**scores, 'tokens': tokens}, 'eos': {'probability': 0.1}}
+        for tokens, name in enumerate(['all', *(f'reddit:{i}' for i in range(12))])
+    }
+    train = {'loss': 3.0, 'grad_norm': 1.0, 'learning_rate': 1e-4, 'steps': 10}
+    train |= {'tokens_per_second': 5.0, 'trained_tokens_per_second': 4.0, 'mfu': 0.4}
+    headlines = tracking.tags('train', train)
+    evaluated = tracking.tags('evaluation', {'loss': 2.5, 'by': by})
+    sources = {tag for tag in evaluated if tag.startswith('validation_by_source/')}
+    headlines |= {tag: evaluated[tag] for tag in evaluated.keys() - sources}
+    assert headlines['loss/train'] == 3.0
+    assert headlines['loss/validation'] == 2.5
+    assert headlines['answers/perplexity'] == 9.0
+    assert len(headlines) <= 12
+    # The ten with the most tokens.
+    assert sources == {f'validation_by_source/reddit:{i}' for i in range(2, 12)}
+    others = tracking.tags('layers', {'by': {'h.0': {'norm': 0.5}}})
+    others |= tracking.tags('train', {'seconds': {'step': 1.0}})
+    assert others == {'weights/norm/h.0': 0.5, 'time/step': 1.0}
+    assert max(headlines) < min([*others, *sources])  # TensorBoard sorts by name
+
+
+def test_answers_are_text_and_settings_stand_beside_the_loss(
+    tmp_path: pathlib.Path,
+) -> None:
+    trackers = tracking.Trackers(tmp_path, tiny_runs.make_config(), start_step=0)
+    trackers.write_answers(5, {'q1': 'Dear you,\n<b>no</b>'})
+    trackers.write('summary', 5, {'best_validation_loss': 2.0})
+    trackers.close()
+    values = {v.tag: v for event in events(tmp_path) for v in event.summary.value}
+    text = values['samples/q1/text_summary']
+    assert text.metadata.plugin_data.plugin_name == 'text'
+    assert text.tensor.string_val[0].decode() == '    Dear you,\n    <b>no</b>'
+    start = values['_hparams_/session_start_info'].metadata.plugin_data.content
+    assert b'optimizer.learning_rate' in start

@@ -1,0 +1,144 @@
+"""report.html: verdicts first, then curves, answers, figures by source, the plan.
+
+The page holds Plotly's own script, runs nothing else, and fetches nothing. Texts of the
+run are escaped where they are HTML and where they are JSON in a script.
+"""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+import plotly.offline
+
+from hax_jax import files, places
+from hax_jax.report import figures, run_record
+from hax_jax.training import run_summary
+from hax_jax.watch import verdicts
+
+FILE = 'report.html'
+_TEMPLATE = 'page.html.jinja'
+_MOST_STEPS = 12  # steps whose answers are shown, the first and the last among them
+_MOST_BAD = 40
+
+
+def write(
+    workdirs: Sequence[str], output: str = '', *, comparison: str = ''
+) -> pathlib.Path:
+    """Writes the page of one run, or of several, and returns where it is.
+
+    `output` is by default report.html in the first run. `comparison` is a sentence on
+    their paired difference.
+
+    Raises:
+      InputError: one of them is no run, or has no figures yet.
+    """
+    records = [run_record.read(place) for place in workdirs]
+    names = [record.name for record in records]
+    if len(set(names)) < len(names):
+        records = [run_record.read(place, name=place) for place in workdirs]
+    path = places.path(output or str(places.path(workdirs[0]) / FILE))
+    files.write_text(path, render(records, comparison=comparison))
+    return path
+
+
+def render(records: Sequence[run_record.RunRecord], *, comparison: str = '') -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    drawn = [
+        ('Loss', figures.loss(records)),
+        *figures.curves(records),
+        (f'Time of {records[0].name}', figures.time_split(records)),
+    ]
+    return environment.get_template(_TEMPLATE).render(
+        records=records,
+        colours=figures.COLOURS,
+        verdicts=[(record, *verdict(record)) for record in records],
+        comparison=comparison,
+        titles=[title for title, _ in drawn],
+        figures=_script_json([figure for _, figure in drawn]),
+        answers=[(record, _answers(record)) for record in records],
+        sources=[(record, _by_source(record)) for record in records],
+        fields=[
+            (record, run_record.changed_fields(record.config)) for record in records
+        ],
+        most_bad=_MOST_BAD,
+        plotly=plotly.offline.get_plotlyjs(),
+    )
+
+
+def verdict(record: run_record.RunRecord) -> tuple[str, list[str]]:
+    """('good', 'warn' or 'bad', sentences): how the run stands, the worst first."""
+    summary = record.summary()
+    before = next(iter(record.series('evaluation', 'loss')[1]), None)
+    lines = []
+    if summary is None:
+        lines.append(
+            f'not ended: the last figures are of step {record.last_step()}; the same '
+            'command goes on with it'
+        )
+    else:
+        lines += run_summary.render(summary, places.path(record.place)).split('\n')
+    if before is not None and record.rows['evaluation'][0]['step'] == 0:
+        said = verdicts.step_0_verdict(
+            before,
+            vocab_size=record.config.model.vocab_size or 2,
+            pretrained=bool(record.config.model.pretrained),
+        )
+        lines.append(f'loss before training {before:.4f}: {said}')
+    if record.bad_steps:
+        lines.append(f'{len(record.bad_steps)} bad steps, listed below')
+    if record.num_unread:
+        lines.append(f'{record.num_unread} lines of its logs can not be read')
+    worst = [line for line in lines if 'NOTHING' in line or ': BAD' in line]
+    doubtful = [line for line in lines if 'SUSPECT' in line or 'bad' in line]
+    grade = 'bad' if worst else 'warn' if doubtful or summary is None else 'good'
+    first = worst + [line for line in doubtful if line not in worst]
+    return grade, first + [line for line in lines if line not in first]
+
+
+def _answers(record: run_record.RunRecord) -> tuple[list[int], list[dict[str, Any]]]:
+    """(steps, questions with their answer at each of these steps)."""
+    steps = sorted({row['step'] for row in record.answers})
+    if len(steps) > _MOST_STEPS:
+        last = len(steps) - 1
+        steps = [steps[round(i * last / (_MOST_STEPS - 1))] for i in range(_MOST_STEPS)]
+    questions: dict[str, dict[str, Any]] = {}
+    for row in record.answers:
+        one = questions.setdefault(
+            row['id'], {'id': row['id'], 'question': row['prompt'], 'by_step': {}}
+        )
+        one['by_step'].setdefault(row['step'], row)
+    return steps, list(questions.values())
+
+
+def _by_source(record: run_record.RunRecord) -> list[dict[str, Any]]:
+    """The last evaluation's answers by source, with the first one's loss beside it."""
+    rows = record.rows.get('evaluation', [])
+    if not rows:
+        return []
+    first, last = rows[0]['by'], rows[-1]['by']
+    return [
+        {
+            'source': source,
+            'first': first.get(source, {}).get('answer', {}).get('nll'),
+            **last[source]['answer'],
+            'answers': last[source]['eos']['answers'],
+        }
+        for source in ['all', *record.sources()]
+    ]
+
+
+def _script_json(value: Any) -> str:
+    """JSON that can stand in a <script>: no text in it can close the element."""
+    text = json.dumps(value, allow_nan=False)
+    for sign in '<>&':
+        text = text.replace(sign, f'\\u{ord(sign):04x}')
+    return text

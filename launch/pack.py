@@ -1,0 +1,31 @@
+"""Packs a dataset's rows as launch.train would, and prints their folder.
+
+    python -m launch.pack --config=configs/gpt2_lora.py --config.data.path=data/advice \
+        --config.model.pretrained=/path/to/gpt2
+
+For machines that train without TensorFlow, and for hax_jax.train. Rows that are there
+are used.
+"""
+
+from __future__ import annotations
+
+from hax_jax.program import entry, later, results
+from launch import shared_flags
+
+with later.imports():
+    from data_pipeline import pack
+    from hax_jax.runs import origin
+
+shared_flags.CONFIG.define()
+
+
+def main() -> None:
+    run, tokenizer_path = origin.resolve(shared_flags.CONFIG.value())
+    tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
+    folder = pack.ensure_packed(run.data, tokenizer)
+    print(folder)
+    results.give({'packed': folder})
+
+
+if __name__ == '__main__':
+    entry.run(main, prepare=shared_flags.CONFIG.check, in_one_process=True)

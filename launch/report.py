@@ -1,0 +1,42 @@
+"""Writes a page of a run, or of several side by side: verdicts, curves, answers.
+
+    python -m launch.report --workdir=runs/full
+    python -m launch.report --workdir=runs/full --workdir=runs/lora --output=both.html
+
+launch.train writes the page of its own run, report.html in the workdir, when it ends.
+It needs no network to be read.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from hax_jax import errors
+from hax_jax.program import entry, later, results
+
+with later.imports():
+    from hax_jax.report import page
+
+_WORKDIR = flags.DEFINE_multi_string(
+    'workdir', [], "A run's folder. Repeat it to lay runs over each other."
+)
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'The page to write; by default report.html in the first run.'
+)
+_MOST = 4  # runs that colours tell apart
+
+
+def main() -> None:
+    if not _WORKDIR.value:
+        raise errors.InputError('--workdir is missing; give the folder of a run.')
+    if len(_WORKDIR.value) > _MOST:
+        raise errors.InputError(
+            f'{len(_WORKDIR.value)} runs are given; a page holds {_MOST} at most.'
+        )
+    written = page.write(_WORKDIR.value, _OUTPUT.value)
+    print(written)
+    results.give({'page': written})
+
+
+if __name__ == '__main__':
+    entry.run(main, in_one_process=True)

@@ -1,0 +1,86 @@
+"""`hax`: its list, its programs, its words for the Tab key."""
+
+import importlib.util
+import pathlib
+import subprocess
+import tomllib
+
+import programs
+import pytest
+
+from launch import hax
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return programs.run('-m', 'launch.hax', *arguments)
+
+
+def test_hax_alone_lists_every_program_with_a_line() -> None:
+    listed = run().stdout
+    for name in hax.PROGRAMS:
+        assert f'\n  {name} ' in listed
+    assert 'Answers letters with the models' in listed
+    assert max(map(len, listed.splitlines())) <= 100
+
+
+def test_every_program_of_hax_is_one() -> None:
+    for module in hax.PROGRAMS.values():
+        spec = importlib.util.find_spec(module)
+        assert spec is not None and spec.origin is not None
+        source = pathlib.Path(spec.origin).read_text()
+        assert "if __name__ == '__main__':" in source, module
+
+
+def test_pip_installs_hax() -> None:
+    project = tomllib.loads((programs.ROOT / 'pyproject.toml').read_text())
+    assert project['project']['scripts'] == {'hax': 'launch.hax:main'}
+    included = project['tool']['setuptools']['packages']['find']['include']
+    assert {f'{name.split(".")[0]}*' for name in hax.PROGRAMS.values()} <= {*included}
+    assert 'configs*' in included
+
+
+def test_a_program_that_is_not_there_is_named_with_the_nearest() -> None:
+    done = run('trian')
+    assert done.returncode == 2
+    assert done.stderr == (
+        'error: trian is not a program of hax; did you mean train?\nTry hax --help.\n'
+    )
+
+
+def test_a_config_is_found_by_its_name_from_any_folder(tmp_path: pathlib.Path) -> None:
+    script = 'import os, sys; os.chdir(sys.argv.pop(1)); from launch import hax; '
+    script += 'hax.main()'
+    given = '--config=scratch_small', '--config.data.path=none', '--workdir=w'
+    done = programs.run('-c', script, tmp_path, 'train', *given)
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: none is not a dataset')
+    given = '--config=scratch_smal', '--config.data.path=none'
+    done = programs.run('-c', script, tmp_path, 'train', *given)
+    assert '--config=scratch_smal is not a file; did you mean scratch_small?' in (
+        done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ('words', 'some', 'none'),
+    [
+        ([''], 'train', '--config='),
+        (['--', 'train'], '--workdir=', '--temperature='),
+        (['--', 'train'], '--dry_run', 'train'),
+        (['--config.lo', 'train'], '--config.lora.rank=', '--workdir='),
+        (['--', 'sample'], '--temperature=', '--config.'),
+        (['--', 'build'], '--config.', '--workdir='),
+        (['--', 'nothing'], '', 'train'),
+    ],
+)
+def test_names_are_what_may_follow(words: list[str], some: str, none: str) -> None:
+    names = run('--names', *words).stdout.splitlines()
+    assert (some in names or not some) and none not in names
+
+
+def test_bash_completes_programs() -> None:
+    script = f'{hax._COMPLETION}\nhax() {{ printf "train\\nsample\\n"; }}\n'
+    script += 'COMP_WORDS=(hax tr) COMP_CWORD=1\n_hax hax tr hax 2>/dev/null\n'
+    script += 'echo "${COMPREPLY[@]}"'
+    done = subprocess.run(['bash', '-c', script], capture_output=True, text=True)
+    assert done.stdout.split() == ['train']
