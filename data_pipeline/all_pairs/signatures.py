@@ -4,8 +4,6 @@ Source: Broder, On the resemblance and containment of documents (1997); Leskovec
 Mining of Massive Datasets, 3.4 (bands).
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -13,10 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipeline import settings
-from hax_jax.program import later
-
-with later.imports():
-    pass  # which imports scipy, and only near duplicates need it
 
 _SHINGLE = 3  # words
 _SEED = 1
