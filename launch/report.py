@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from absl import flags
 
-from hax_jax import errors
+from hax_jax import errors, places
 from hax_jax.program import entry, later, results
 
 with later.imports():
     from hax_jax.report import page
+    from hax_jax.runs import run_folder
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. Repeat it to lay runs over each other."
@@ -33,6 +34,8 @@ def main() -> None:
         raise errors.InputError(
             f'{len(_WORKDIR.value)} runs are given; a page holds {_MOST} at most.'
         )
+    for place in _WORKDIR.value:
+        run_folder.read_run(places.path(place))  # before JAX is imported
     written = page.write(_WORKDIR.value, _OUTPUT.value)
     print(written)
     results.give({'page': written})
