@@ -16,7 +16,7 @@ from absl import flags
 from data_pipeline import build_steps, dataset, settings
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors
-from hax_jax.program import config_flag, entry
+from hax_jax.program import config_flag, entry, results
 
 CONFIG = config_flag.ConfigFlag(
     settings.Settings,
@@ -84,7 +84,7 @@ def main() -> None:
         raise errors.InputError(
             '--system needs --chat_messages; give it too, or leave --system out.'
         )
-    build(
+    made = build(
         values.input,
         output=values.output,
         validation_share=values.validation_share,
@@ -99,6 +99,7 @@ def main() -> None:
             overwrite=values.overwrite,
         ),
     )
+    results.give({'output': values.output, **made})
 
 
 def build(

@@ -34,7 +34,7 @@ from data_pipeline.dumps import dump_source
 from data_pipeline.reading import inputs
 from data_pipeline.rows import raw_thread
 from hax_jax import errors, files
-from hax_jax.program import entry, output_file
+from hax_jax.program import entry, output_file, results
 
 LOG = logging.getLogger('collect')
 _USER_AGENT = 'hax_jax data_pipeline.collect (personal, one request at a time)'
@@ -93,6 +93,9 @@ def _collect(
         passed_over, ended = collect_loop.collect(source, output, chosen)
         passed_over += getattr(source, 'passed_over', {})
         print(f'{path}: {output.kept:,} threads; {collect_loop.shown(output.skipped)}')
+        results.give(
+            {'output': path, 'threads': output.kept, 'skipped': dict(output.skipped)}
+        )
         if passed_over:
             reasons = ', '.join(f'{n:,} {why}' for why, n in passed_over.most_common())
             print(f'comments passed over in this call: {reasons}')

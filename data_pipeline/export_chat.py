@@ -12,7 +12,7 @@ from data_pipeline import dataset
 from data_pipeline.writing import chat_files
 from hax_jax import errors
 from hax_jax.data import records
-from hax_jax.program import entry, output_file
+from hax_jax.program import entry, output_file, results
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
 _SPLIT = flags.DEFINE_string('split', 'train', f'One of {", ".join(records.SPLITS)}.')
@@ -41,6 +41,7 @@ def main() -> None:
     replaced = ', in place of what it held' if output.exists() else ''
     count = chat_files.write(output, pairs, system=_SYSTEM.value)
     print(f'wrote {output}: {count:,} lines{replaced}')
+    results.give({'output': output, 'lines': count})
 
 
 if __name__ == '__main__':

@@ -20,7 +20,7 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import compared_row, exact_duplicates, pair_store
 from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
-from hax_jax.program import entry, output_file
+from hax_jax.program import entry, output_file, results
 
 _INPUT = flags.DEFINE_multi_string(
     'input',
@@ -78,6 +78,7 @@ def main() -> None:
         print(report.summary())
         print(f'{store.count - kept:>10,}  duplicates dropped')
         print(f'{kept:>10,}  pairs written to {path}{replaced}')
+        results.give({'output': path, 'pairs': kept, 'duplicates': store.count - kept})
 
 
 def _lines(store: pair_store.PairStore) -> Iterator[str]:

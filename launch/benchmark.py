@@ -20,7 +20,7 @@ from absl import flags
 
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.program import entry, later
+from hax_jax.program import entry, later, results
 from launch import shared_flags
 
 with later.imports():
@@ -60,6 +60,9 @@ _FIRST_STEP = flags.DEFINE_string(
     '',
     'For the startup part: its processes do one step on this packed cache.',
 )
+
+
+_RESULT: list[dict[str, Any]] = []  # for --json
 
 
 def main() -> None:
@@ -168,6 +171,8 @@ def _startup(cache: pathlib.Path, reader: str) -> dict[str, Any]:
 
 def _print(part: str, values: dict[str, Any]) -> None:
     print(json.dumps({'benchmark': part, **values}), flush=True)
+    _RESULT.append({'benchmark': part, **values})
+    results.give({'parts': _RESULT})
 
 
 if __name__ == '__main__':

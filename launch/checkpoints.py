@@ -28,7 +28,7 @@ from typing import Any
 from absl import flags
 
 from hax_jax import errors, files, places
-from hax_jax.program import entry, later, output_file, progress
+from hax_jax.program import entry, later, output_file, progress, results
 from launch import shared_flags
 
 with later.imports():
@@ -71,6 +71,7 @@ def main() -> int:
         report = _inspect(workdir, _INSPECT.value)
     else:
         report = _list(workdir)
+    results.give(report)
     if _OUTPUT.value:
         files.write_json(_OUTPUT.value, report)
         entry.say(f'wrote {_OUTPUT.value}')
@@ -252,6 +253,7 @@ def _verify(workdir: pathlib.Path) -> int:
     whole = len(steps) - len(without) - sum(bool(info.damage()) for info in steps)
     size = sum(step_facts.size(info.path) for info in steps)
     print(f'{whole} of {len(steps)} steps are whole; {size / 1e6:,.1f} MB were read')
+    results.give({'steps': len(steps), 'whole': whole, 'damaged': damaged})
     return 1 if damaged else 0
 
 

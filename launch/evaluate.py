@@ -19,7 +19,15 @@ from absl import flags
 
 from hax_jax import errors, files, places
 from hax_jax.data import records
-from hax_jax.program import ending, entry, later, one_process, output_file, progress
+from hax_jax.program import (
+    ending,
+    entry,
+    later,
+    one_process,
+    output_file,
+    progress,
+    results,
+)
 from launch import shared_flags
 
 with later.imports():
@@ -91,10 +99,11 @@ def main() -> None:
         comparison = evaluation_report.compare(
             candidates, scored, split=_SPLIT.value, seed=_SEED.value
         )
+    report = evaluation_report.as_json(candidates, scored, comparison, seed=_SEED.value)
+    if first_process.is_here():
+        models = [{**model, 'pairs': len(model['pairs'])} for model in report['models']]
+        results.give({'split': _SPLIT.value, **report, 'models': models})
     if _OUTPUT.value and first_process.is_here():
-        report = evaluation_report.as_json(
-            candidates, scored, comparison, seed=_SEED.value
-        )
         files.write_json(_OUTPUT.value, {'split': _SPLIT.value} | report)
         entry.say(f'wrote {_OUTPUT.value}')
 

@@ -21,7 +21,7 @@ from absl import flags
 
 from hax_jax import errors, places
 from hax_jax.config import schema
-from hax_jax.program import entry, later, output_file
+from hax_jax.program import entry, later, output_file, results
 from launch import shared_flags
 
 with later.imports():
@@ -79,6 +79,14 @@ def main() -> int:
     )
     for note in written.notes:
         print(f'note: {note.splitlines()[0]} (see README.md there)')
+    results.give(
+        {
+            'output': output,
+            'step': written.parts.step,
+            'largest_difference': written.comparison.largest,
+            'notes': written.notes,
+        }
+    )
     kind = 'peft' if _FORMAT.value == 'peft' else 'full'
     print('next:\n' + _NEXT[kind].format(output=shlex.quote(str(output))))
     return 0

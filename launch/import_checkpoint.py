@@ -19,7 +19,7 @@ from absl import flags
 
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.program import entry, later, output_file
+from hax_jax.program import entry, later, output_file, results
 
 with later.imports():
     from hax_jax.devices import runtime
@@ -62,6 +62,7 @@ def main(arguments: list[str]) -> int:
         print(f'note: {note}')
     if path.suffix == '.pt':
         print(f'note: {_SHIFTED}')
+    results.give({'output': output, 'step': found.step, 'notes': found.notes + notes})
     print(f'wrote {output}\nnext: {_next(found, output)}')
     return 0
 

@@ -32,7 +32,7 @@ from typing import Any
 from absl import flags
 
 from hax_jax import errors, files
-from hax_jax.program import entry, later, output_file, progress
+from hax_jax.program import entry, later, output_file, progress, results
 from launch import shared_flags
 
 with later.imports():
@@ -86,6 +86,7 @@ def main() -> int:
         if proof.failure and not _OUTPUT.value:
             output = output.rename(f'{temporary}.different')
     print(_verdict(proof), flush=True)
+    results.give({'verdict': _verdict(proof), **dataclasses.asdict(proof)})
     if proof.failure or _OUTPUT.value:
         entry.say(f'both runs, log.txt and report.json are in {output}')
     return 1 if proof.failure else 0

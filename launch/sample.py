@@ -27,7 +27,7 @@ from typing import Any
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.program import ending, entry, later, one_process, output_file
+from hax_jax.program import ending, entry, later, one_process, output_file, results
 from launch import sampling_flags, shared_flags
 
 with later.imports():
@@ -98,6 +98,8 @@ def main() -> None:
         lambda: models.choose(_WORKDIR.value, _STEP.value), list[models.Chosen]
     )
     rows = _to_file(chosen, asked) if _OUTPUT.value else _to_terminal(chosen, asked)
+    if first_process.is_here():
+        results.give({'answers': rows})
     if _TABLE.value and first_process.is_here():
         sample_output.write_table(_TABLE.value, chosen, asked, rows)
 

@@ -163,9 +163,12 @@ def test_verify_exits_with_1_and_names_all_that_is_damaged(
     assert second.startswith('step 15 is damaged: ')
     assert last.startswith('2 of 3 steps are whole')
     shutil.rmtree(workdir / 'checkpoints')
-    done = programs.run('-m', 'launch.checkpoints', f'--workdir={workdir}', '--verify')
+    flags = f'--workdir={workdir}', '--verify', '--json'
+    done = programs.run('-m', 'launch.checkpoints', *flags)
     assert done.returncode == 1
-    assert f'{workdir} has no checkpoint' in done.stdout
+    assert f'{workdir} has no checkpoint' in done.stderr
+    found = json.loads(done.stdout)
+    assert (found['steps'], found['whole'], len(found['damaged'])) == (0, 0, 2)
     code, said = results['no run']
     assert (code, 'is not a run of launch.train' in said) == (2, True)
 

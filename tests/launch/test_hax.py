@@ -31,6 +31,12 @@ def test_every_program_of_hax_is_one() -> None:
         assert "if __name__ == '__main__':" in source, module
 
 
+def test_every_program_has_a_result_for_json() -> None:
+    for module in {*hax.PROGRAMS.values()} - {'launch.chat'}:
+        source = (programs.ROOT / f'{module.replace(".", "/")}.py').read_text()
+        assert 'results.give(' in source, module
+
+
 def test_pip_installs_hax() -> None:
     project = tomllib.loads((programs.ROOT / 'pyproject.toml').read_text())
     assert project['project']['scripts'] == {'hax': 'launch.hax:main'}
