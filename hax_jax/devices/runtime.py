@@ -27,9 +27,6 @@ _XLA_FLAGS = {
     '--xla_cpu_enable_concurrency_optimized_scheduler=false': ('0.10.2',),
     # Without it each step copies the donated state, 1.5 GB of the 124M with moments.
     '--xla_cpu_copy_insertion_use_region_analysis=true': ('0.10.2',),
-    # Two loops update a parameter and its moments, not five. XLA asks whether the
-    # option is named: '=false' turns it on as well.
-    '--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true': ('0.10.2',),
 }
 _QUIET = {
     'TF_CPP_MIN_LOG_LEVEL': '2',  # XLA and TensorFlow log errors alone

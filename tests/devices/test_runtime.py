@@ -13,10 +13,7 @@ from hax_jax.devices import joining, runtime
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCHEDULER = '--xla_cpu_enable_concurrency_optimized_scheduler'
-OTHERS = (
-    '--xla_cpu_copy_insertion_use_region_analysis=true '
-    '--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=true'
-)
+OTHERS = '--xla_cpu_copy_insertion_use_region_analysis=true'
 OURS = f'{SCHEDULER}=false {OTHERS}'
 
 
