@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: makes .venv once and installs a requirements file
-# into it, again only when that file has changed.
+# and the project, which gives `hax`, into it, again only when that file has changed.
 #
 #   source launch/environment.sh requirements.txt
 
@@ -17,7 +17,7 @@ fi
 wanted=$(cat requirements.txt "$1" | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 if [ ! -f ".venv/installed-$wanted" ]; then
   echo "installing $1 into .venv (about 600 MB the first time)"
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1" -e .
   touch ".venv/installed-$wanted"
 else
   echo "reusing .venv"
