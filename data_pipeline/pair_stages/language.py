@@ -5,7 +5,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from py3langid import langid
-from scipy import sparse
 
 _PART = 600  # characters; a whole long text would take most of the stages' time
 _TOGETHER = 1024  # texts
@@ -57,6 +56,8 @@ def _surely_not_foreign(
     those near a limit count as not sure.
     """
     model = _identifier()
+    from scipy import sparse  # 0.2 s, which --help need not wait for
+
     encoded = [model._encode(text[:_PART]) for text in texts]
     sizes = np.array([len(each) for each in encoded])
     steps = int(sizes.max())

@@ -58,7 +58,7 @@ class Trackers:
         if self._tensorboard and numbers:
             self._tensorboard.write(step, numbers)
         if self._tensorboard and kind == 'summary':
-            self._tensorboard.write_hparams(self._hparams, values)
+            self._tensorboard.write_hparams(step, self._hparams)
         if self._wandb:
             # W&B ignores steps it already has, of a run killed after its last
             # checkpoint; the repeated steps have the same values, bit for bit.
@@ -123,10 +123,10 @@ class EventFile:
             self._add(event_pb2.Event(step=step, summary=summary.text(tag, literal)))
         self._records.flush()
 
-    def write_hparams(self, settings: dict[str, Any], values: dict[str, Any]) -> None:
-        """A run's settings and its best validation loss, for TensorBoard's table."""
+    def write_hparams(self, step: int, settings: dict[str, Any]) -> None:
+        """A run's settings, beside its validation loss in TensorBoard's table."""
         for each in summary.hparams(settings, {'loss/validation': 0.0}):
-            self._add(event_pb2.Event(summary=each))
+            self._add(event_pb2.Event(step=step, summary=each))
         self._records.flush()
 
     def _add(self, event: event_pb2.Event) -> None:

@@ -524,7 +524,8 @@ def shared_train_pairs() -> list[records.QaPair]:
     shares = {'train': 0.9, 'validation': 0.05, 'test': 0.05}
     with pair_store.PairStore() as store:
         off = settings.DuplicateSettings(near=False)
-        store.add([compared_row.make(pair, pair, off) for pair in found])
+        rows = [compared_row.make(pair, pair, off) for pair in found]
+        store.add(pair_store.packed(rows))
         exact_duplicates.drop(store)
         components.join(store)
         split.assign(store, shares=shares)

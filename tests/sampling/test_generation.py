@@ -720,7 +720,7 @@ def test_a_refill_disturbs_no_bit_of_another_row(
         if refilled:
             slots = np.array([1, 3], np.int32)  # 3 is past the last
             state = sharded.refill(state, *arrays(rows[3:4], 2), drawing, slots=slots)
-        return jax.device_get(go_on(state, 20))
+        return go_on(state, 20)
 
     before, after = run(refilled=False), run(refilled=True)
     assert before.counts.tolist() == [27, 7, 27]
@@ -732,7 +732,8 @@ def test_a_refill_disturbs_no_bit_of_another_row(
     ]
     for one, other in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         if one.ndim:
-            np.testing.assert_array_equal(one[[0, 2]], other[[0, 2]])
+            others = np.array([0, 2])
+            np.testing.assert_array_equal(one[others], other[others])
 
 
 def test_samples_come_in_the_questions_order(
@@ -905,8 +906,9 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
             found = list(
                 generator.samples(fitted, settings, batch_size=6, num_samples=3))
             grown = [f._cache_size() - b for f, b in zip(compiled, before)]
-            # Once a shape, though called often.
-            assert grown[0] == grown[1] == grown[2] >= 1
+            # Once for each bucket of prompts, though called often; one bucket has
+            # more prompts than a batch.
+            assert grown[0] == grown[1] >= grown[2] == 1, grown
             assert any(s.finish_reason == 'stop' for s in found)
             return found
 
