@@ -76,6 +76,7 @@ def work(given: dict[str, Any]) -> None:
     if given['greedy']:
         settings = dataclasses.replace(settings, temperature=0.0)
     as_finished = getattr(generator, 'as_finished', None) or generator.batches
+    print('{}', flush=True)  # compare.Worker reads what a side is first
     for line in sys.stdin:
         num_rows = int(line)
         ids = np.random.default_rng(0).integers(
