@@ -85,6 +85,16 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+def changed(made: Any) -> dict[str, tuple[Any, Any]]:
+    """Field -> (its value, its default), of those that are not their default."""
+    values, defaults = (flatten(to_dict(each)) for each in (made, type(made)()))
+    return {
+        name: (value, defaults[name])
+        for name, value in values.items()
+        if value != defaults[name]
+    }
+
+
 def from_text(text: str, default: Any) -> Any:
     """The text as a value of the default's type; the text itself where it can't be.
 

@@ -24,16 +24,13 @@ def _of_section(kind: type) -> dict[str, str]:
     """A comment above a field is that field's; so is each in the lines of its own."""
     found = dict.fromkeys((field.name for field in dataclasses.fields(kind)), '')
     above: list[str] = []
-    current = ''
-    for line in _logical_lines(inspect.getsource(kind)):
-        code, comments = line
-        name = re.match(r'(\w+):', code)
-        current = name[1] if name and name[1] in found else ''
+    for code, comments in _logical_lines(inspect.getsource(kind)):
         if not code:
             above += comments
             continue
-        if current:
-            found[current] = ' '.join(above + comments)
+        name = re.match(r'\w+(?=:)', code)
+        if name and name[0] in found:
+            found[name[0]] = ' '.join(above + comments)
         above = []
     return found
 

@@ -280,29 +280,33 @@ class Config:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """How text is drawn. temperature 0.0 is greedy; top_k 0 and top_p 1.0 disable."""
+    """How text is drawn; launch.sample's and launch.chat's flags."""
 
-    max_new_tokens: ranges.Size = 300
-    temperature: Annotated[
+    max_new_tokens: ranges.Size = 300  # The longest answer, in tokens.
+    temperature: Annotated[  # 0.0 takes the likeliest token each time.
         float, msgspec.Meta(ge=0, description='0.0 (greedy) or more')
     ] = 0.7
-    top_k: ranges.CountOrOff = 50
+    top_k: ranges.CountOrOff = 50  # Draw from so many of the likeliest tokens; 0: all.
+    # Draw from the likeliest tokens that have this probability together; 1.0: all.
     top_p: ranges.OverZeroOrOff = 0.9
+    # An answer follows from its letter and this seed, whatever else is in the file.
     seed: ranges.Seed = 0
-    min_p: Annotated[  # least share of the likeliest token's probability
+    # Draw from tokens that have this share of the likeliest one's probability.
+    min_p: Annotated[
         float, msgspec.Meta(ge=0, le=1, description='0.0 (off) and up to 1.0')
     ] = 0.0
-    repetition_penalty: Annotated[  # on tokens of prompt and answer
+    # Over 1.0 discourages tokens that prompt or answer have had; 1.0 is off.
+    repetition_penalty: Annotated[
         float,
         msgspec.Meta(
             gt=0, description='over 0.0; 1.0 is off, more discourages repetition'
         ),
     ] = 1.0
-    no_repeat_ngram: ranges.CountOrOff = 0  # so many tokens in a row never occur twice
-    min_new_tokens: ranges.CountOrOff = (
-        0  # neither EOS nor a stop string ends it sooner
-    )
-    stop: Annotated[  # the text ends before the first of these
+    # No run of so many tokens occurs twice in prompt and answer; 0 is off.
+    no_repeat_ngram: ranges.CountOrOff = 0
+    # An answer has so many tokens before EOS or a stop string can end it.
+    min_new_tokens: ranges.CountOrOff = 0
+    stop: Annotated[  # An answer ends before this text. May be repeated.
         tuple[Annotated[str, msgspec.Meta(pattern='^[^\ufffd]+$')], ...],
         msgspec.Meta(description='texts that are not empty and hold no U+FFFD'),
     ] = ()

@@ -13,6 +13,7 @@ import jinja2
 import plotly.offline
 
 from hax_jax import files, places
+from hax_jax.config import convert
 from hax_jax.report import figures, run_record
 from hax_jax.training import run_summary
 from hax_jax.watch import verdicts
@@ -66,9 +67,7 @@ def render(records: Sequence[run_record.RunRecord], *, comparison: str = '') -> 
         figures=_script_json([figure for _, figure in drawn]),
         answers=[(record, _answers(record)) for record in records],
         sources=[(record, _by_source(record)) for record in records],
-        fields=[
-            (record, run_record.changed_fields(record.config)) for record in records
-        ],
+        fields=[(each, convert.changed(each.config)) for each in records],
         most_bad=_MOST_BAD,
         plotly=plotly.offline.get_plotlyjs(),
     )

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from hax_jax import errors, json_lines, places
-from hax_jax.config import convert, schema
+from hax_jax.config import schema
 from hax_jax.guards import bad_steps
 from hax_jax.runs import checkpoint, run_folder
 from hax_jax.training import eval_samples, history, run_summary
@@ -94,17 +94,6 @@ def read(place: str, *, name: str = '') -> RunRecord:
         environments=_environments(folder / run_folder.CHECKPOINTS, identity['id']),
         num_unread=unread + more,
     )
-
-
-def changed_fields(config: schema.Config) -> list[tuple[str, Any, Any]]:
-    """(field, its value, its default) of those that are not their default."""
-    values = convert.flatten(convert.to_dict(config))
-    defaults = convert.flatten(convert.to_dict(schema.Config()))
-    return [
-        (field, value, defaults[field])
-        for field, value in values.items()
-        if value != defaults[field]
-    ]
 
 
 def _lines(path: Any) -> tuple[list[dict[str, Any]], int]:

@@ -202,12 +202,11 @@ def tags(kind: str, values: dict[str, Any]) -> dict[str, float]:
 
 def _hparams(run: schema.Config) -> dict[str, Any]:
     """The settings that are not their default, and the learning rate."""
-    values = convert.flatten(convert.to_dict(run))
-    defaults = convert.flatten(convert.to_dict(schema.Config()))
+    changed = {name: value for name, (value, _) in convert.changed(run).items()}
+    changed['optimizer.learning_rate'] = run.optimizer.learning_rate
     return {
         name: str(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value != defaults[name] or name == 'optimizer.learning_rate'
+        for name, value in changed.items()
     }
 
 

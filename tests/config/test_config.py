@@ -326,7 +326,9 @@ def test_a_text_that_can_be_no_path_is_refused_by_its_field() -> None:
         assert 'zero byte' in problem or 'not UTF-8 text' in problem
 
 
-@pytest.mark.parametrize('kind', [schema.Config, settings.Settings])
+@pytest.mark.parametrize(
+    'kind', [schema.Config, schema.SamplingConfig, settings.Settings]
+)
 def test_every_field_has_a_meaning(kind: type) -> None:
     told = meanings.of(kind)
     assert list(told) == list(convert.fields(kind))
