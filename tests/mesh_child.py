@@ -3,6 +3,7 @@
 Prints one JSON object: what each run measured, and what each mistake is told.
 """
 
+import dataclasses
 import json
 import sys
 from typing import Any
@@ -62,13 +63,16 @@ def train(
     else:
         mesh = mesh_lib.make_mesh(schema.MeshConfig(*shape))
     targets = (*schema.LoraConfig().targets, 'lm_head')
-    lora = schema.LoraConfig(rank=rank, dora=True, targets=targets)
+    # Runs with adapters have dropout too, which must be one device's.
+    rate = 0.1 if rank else 0.0
+    lora = schema.LoraConfig(rank=rank, dora=True, targets=targets, dropout=rate)
+    model = dataclasses.replace(MODEL, embd_pdrop=rate, resid_pdrop=rate)
     tx = optimizer.make_optimizer(OPTIMIZER, num_steps=NUM_STEPS)
     schedule = optimizer.schedule(OPTIMIZER, num_steps=NUM_STEPS)
     rows = mesh_lib.batch_sharding(mesh)
     with jax.set_mesh(mesh):
         blueprint = ts.make_blueprint(
-            MODEL, lora, tx, compute_dtype='float32', mesh=mesh
+            model, lora, tx, compute_dtype='float32', mesh=mesh
         )
         state = ts.create(blueprint, seed=0)
         step = train_step.make_train_step(
