@@ -15,6 +15,7 @@ from absl import flags
 
 from data_pipeline import build_steps, dataset, settings
 from data_pipeline.preparing import beam_pipeline
+from data_pipeline.writing import dropped_file
 from hax_jax import errors
 from hax_jax.program import config_flag, entry, results
 
@@ -126,12 +127,13 @@ def build(
         'validation': validation_share,
         'test': test_share,
     }
-    manifest = build_steps.run(
-        patterns, pathlib.Path(output), chosen, shares=shares, options=options
-    )
+    folder = pathlib.Path(output)
+    manifest = build_steps.run(patterns, folder, chosen, shares=shares, options=options)
     print(
-        f'wrote {output} (sha256 {manifest["sha256"][:12]}); the fate of each pair '
-        f'is in its {dataset.REPORT} and {dataset.LEDGER}.\n'
+        f'wrote {output} (sha256 {manifest["sha256"][:12]})\n'
+        f'  {folder / dataset.REPORT}: all counts, with examples, as a page\n'
+        f'  {folder / dataset.LEDGER}: the same as JSON\n'
+        f'  {folder / dropped_file.NAME}: each pair that was dropped\n'
         'next: python -m launch.train --config=configs/gpt2_lora.py '
         f'--config.data.path={output} --workdir=runs/lora'
     )

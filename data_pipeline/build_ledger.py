@@ -24,6 +24,7 @@ def make(
 ) -> dict[str, Any]:
     """The ledger: every pair that was read is in one split or dropped with its reason.
 
+    `kept` counts each pair once, and beside it the `copies` that weights add to train.
     `by_source` counts the pairs that were read; `names` has the dataset's name of each
     file, which takes the place of its path.
 
@@ -38,13 +39,16 @@ def make(
         )
     }
     kept: dict[str, dict[str, Any]] = {
-        name: {'pairs': 0, 'by_source': {}} for name in records.SPLITS
+        name: {'pairs': 0, 'copies': 0, 'by_source': {}} for name in records.SPLITS
     }
-    for name, source, count in store.rows(
-        'SELECT split, source, count(*) FROM kept JOIN home USING (grp) GROUP BY ALL '
-        'ORDER BY ALL'
+    for name, source, count, copies in store.rows(
+        'SELECT split, source, count(*), '
+        'CAST(sum(coalesce(copies, 1) - 1) AS BIGINT) FROM kept '
+        'JOIN home USING (grp) LEFT JOIN copies USING (ordinal) '
+        'GROUP BY split, source ORDER BY split, source'
     ):
         kept[name]['pairs'] += count
+        kept[name]['copies'] += copies
         kept[name]['by_source'][source] = count
     num_read = sum(by_source.values())
     num_dropped = sum(row['pairs'] for row in dropped.values())
@@ -82,20 +86,39 @@ def make(
 
 
 def summary(ledger: dict[str, Any]) -> str:
-    """A line each for the pairs read, dropped and kept, then the notes."""
-    pairs = ledger['pairs']
-    reasons = {reason: row['pairs'] for reason, row in ledger['dropped'].items()}
-    return '\n'.join(
-        [
-            f'read {_counted(pairs["read"], ledger["read"]["by_source"])}',
-            f'dropped {_counted(pairs["dropped"], reasons)}',
-            *(
-                f'{name} {_counted(row["pairs"], row["by_source"])}'
-                for name, row in ledger['kept'].items()
-            ),
-            *(f'note: {note}' for note in ledger['notes']),
-        ]
-    )
+    """What was read, dropped by stage, changed, and kept by split; then the notes.
+
+    The largest stage and the largest reasons of a stage come first.
+    """
+    pairs, kept = ledger['pairs'], ledger['kept']
+    lines = [
+        f'read {_counted(pairs["read"], ledger["read"]["by_source"])}',
+        f'dropped {_counted(pairs["dropped"], {})}',
+    ]
+    lines += _by_stage(ledger['stages'], 'dropped')
+    for kind in ('changed', 'noted'):
+        if rows := _by_stage(ledger['stages'], kind):
+            lines += [f'{kind}, in pairs', *rows]
+    lines.append(f'kept {_counted(pairs["kept"], {})}')
+    for name, row in kept.items():
+        copies = f', and {row["copies"]:,} copies by weight' if row['copies'] else ''
+        lines.append(f'  {name} {_counted(row["pairs"], row["by_source"])}{copies}')
+    return '\n'.join(lines + [f'note: {note}' for note in ledger['notes']])
+
+
+def _by_stage(stages: list[dict[str, Any]], kind: str) -> list[str]:
+    """A line for each stage with its largest reasons, the largest stage first."""
+    rows = []
+    for stage in stages:
+        reasons = [(name, found['pairs']) for name, found in stage[kind].items()]
+        reasons.sort(key=lambda row: (-row[1], row[0]))
+        total = sum(count for _, count in reasons)
+        if kind == 'changed':  # a pair may be changed for several reasons
+            total = stage['changed_pairs']
+        if reasons:
+            rows.append((total, f'{stage["stage"]}: {read_report.listed(reasons)}'))
+    rows.sort(key=lambda row: -row[0])
+    return [f'{total:>10,}  {said}' for total, said in rows]
 
 
 def _counted(total: int, parts: dict[str, int]) -> str:

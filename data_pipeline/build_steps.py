@@ -89,7 +89,7 @@ def run(
             store.leave_out(done.gone)
         report.check_pairs()
         print(report.summary())
-        for warning in report.warnings:
+        for warning in read_report.folded(report.warnings, report.files):
             print(f'warning: {warning}')
         _say_unscored(by_source, chosen)
         print(f'comparing {store.count:,} pairs ...', flush=True)
@@ -98,7 +98,6 @@ def run(
         if num_workers > 1 and not chosen.quality.tokenizer:
             beside = opened.enter_context(report_beside.Collector())
         account = all_steps.run(store, chosen, ledger, shares=shares)
-        print(ledger.summary())
         whole = build_ledger.make(
             store, report, by_source, ledger, account, names=names, chosen=chosen
         )

@@ -100,6 +100,7 @@ def write(
         manifest_facts.check(facts, lambda name: tfds_files.read(folder, name))
         sha256sums.write(folder / tfds_files.FOLDER)
         entries = {name: each.as_json() for name, each in facts.items()}
+        _check_counts(entries, ledger)
         manifest = {
             'schema': SCHEMA,
             'sha256': records.sha256(
@@ -117,6 +118,18 @@ def write(
         files.write_json(folder / LEDGER, ledger)
         files.write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def _check_counts(
+    entries: Mapping[str, dict[str, Any]], ledger: dict[str, Any]
+) -> None:
+    """Raises ValueError (a defect of this program) if other pairs were written."""
+    for name, row in ledger.get('kept', {}).items():
+        if entries[name]['pairs'] != row['pairs'] + row['copies']:
+            raise ValueError(
+                f'{entries[name]["pairs"]} records of {name} were written; the ledger '
+                f'has {row["pairs"]} pairs and {row["copies"]} copies of them.'
+            )
 
 
 def _watched(

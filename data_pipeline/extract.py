@@ -4,8 +4,10 @@
         --input=tfds:reddit_tifu/long --fields='question=documents, answer=tldr' \\
         --output=pairs.jsonl
 
-Of exact duplicates the pair with the highest score is kept. The program prints each
-line that no rule explains: its file, its number, and the part that its text joined.
+Of exact duplicates the pair with the highest score is kept. The program prints its
+counts. Everything that is in no pair is listed in OUTPUT.left_out.txt: posts without an
+answer, lines that no rule explains (file, number, and the part that their text joined),
+duplicates, warnings; the program prints the first of each.
 """
 
 import dataclasses
@@ -38,6 +40,8 @@ _FIELDS = flags.DEFINE_multi_string(
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
 )
+_LEFT_OUT = '.left_out.txt'  # behind the name of the output
+_SHOWN = 3  # lines of each kind that are printed
 _EXACT_ALONE = settings.DuplicateSettings(near=False)
 
 
@@ -67,18 +71,38 @@ def main() -> None:
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''
         kept = files.write_lines(path, _lines(store))
-        for warning in report.warnings:
-            print(f'warning: {warning}', file=sys.stderr)
-        for post in report.dropped:
-            print(f'no pair: {post}')
-        for line in report.unknown_lines:
-            print(f'unknown line: {line}')
-        for gone in store.gone():
-            print(f'duplicate: {gone.id} of {gone.kept_id}: {gone.reason}')
         print(report.summary())
+        for warning in read_report.folded(report.warnings, report.files):
+            print(f'warning: {warning}', file=sys.stderr)
+        listed = path.with_name(f'{path.name}{_LEFT_OUT}')
+        if files.write_lines(listed, _left_out(store, report)):
+            print(f'all of these are in {listed}')
+        else:
+            listed.unlink()
         print(f'{store.count - kept:>10,}  duplicates dropped')
         print(f'{kept:>10,}  pairs written to {path}{replaced}')
         results.give({'output': path, 'pairs': kept, 'duplicates': store.count - kept})
+
+
+def _left_out(
+    store: pair_store.PairStore, report: read_report.ReadReport
+) -> Iterator[str]:
+    """All that is in no pair, a line each; prints the first lines of each kind."""
+    duplicates = (f'{g.id} of {g.kept_id}: {g.reason}' for g in store.gone())
+    for kind, lines in (
+        ('no pair', report.dropped),
+        ('unknown line', report.unknown_lines),
+        ('duplicate', duplicates),
+    ):
+        count = 0
+        for line in lines:
+            count += 1
+            if count <= _SHOWN:
+                print(f'{kind}: {line}')
+            yield f'{kind}: {line}'
+        if count > _SHOWN:
+            print(f'{kind}: {count - _SHOWN:,} more')
+    yield from (f'warning: {line}' for line in report.warnings)
 
 
 def _lines(store: pair_store.PairStore) -> Iterator[str]:

@@ -52,7 +52,7 @@ PIPELINE = {
     'pair_stages': 'settings pages',
     'all_pairs': 'settings pages pair_stages',
     'preparing': 'settings rows reading pair_stages all_pairs',
-    'writing': 'quiet_tfds preparing',
+    'writing': 'quiet_tfds reading preparing',
 }
 LIBRARY_FOR_PIPELINE = (
     'errors files local_copy digests sha256sums json_lines hub config program data'

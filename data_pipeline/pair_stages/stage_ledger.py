@@ -144,23 +144,6 @@ class Ledger:
         """
         return [_stage_json(name, counts) for name, counts in self.by_stage.items()]
 
-    def summary(self) -> str:
-        """A line for each stage, with a line for each of its reasons below."""
-        lines = []
-        for row in self.as_json():
-            gone = row['in'] - row['out']
-            lines.append(
-                f'{row["stage"]}: {row["in"]:,} in, {row["out"]:,} out'
-                f' ({row["changed_pairs"]:,} changed, {gone:,} dropped)'
-            )
-            for kind in KINDS:
-                for reason, found in row[kind].items():
-                    often = ''
-                    if found['times'] != found['pairs']:
-                        often = f' ({found["times"]:,} times)'
-                    lines.append(f'  {found["pairs"]:>8,} {kind}: {reason}{often}')
-        return '\n'.join(lines)
-
 
 def _stage_json(name: str, counts: StageCounts) -> dict[str, Any]:
     num_dropped = sum(reason.pairs for reason in counts.reasons['dropped'].values())

@@ -2,12 +2,26 @@
 
 import collections
 import dataclasses
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from data_pipeline.rows import batches
 from hax_jax import errors
 
 MAX_HELD = 10_000  # lines for people that are held of each kind; the rest are counted
 _SHOWN = 5  # lines for people in the error of a corpus without pairs
+_LARGEST = 4  # counters of one kind that are printed
+# The beginning of a counter's name, and the kind that such counters are.
+_PREFIXES = {
+    'pairs from ': 'pairs by source',
+    'pairs flagged ': 'pairs by flag',
+    'words: ': 'words',
+    'characters: ': 'characters changed',
+    'files of layout ': 'files',
+    'files ': 'files',
+}
+_OF_LINES = ('JSON lines', 'fields that', 'lines that', 'torn last', 'unknown lines')
+_SUMS = ('files', 'named data sets', 'pairs')  # of counters that are listed beside them
 
 
 @dataclasses.dataclass
@@ -88,16 +102,68 @@ class ReadReport:
         raise errors.InputError('\n'.join(lines))
 
     def summary(self) -> str:
-        """A table of all counts and of the pairs by file, for people."""
-        rows = [
-            *self.counts.items(),
-            *((f'{kind} not shown', count) for kind, count in self.not_held.items()),
-            *((f'pairs in {name}', count) for name, count in self.files.items()),
-        ]
-        return '\n'.join(f'{count:>10,}  {name}' for name, count in rows)
+        """A line for each kind of counter, the largest of its counters first."""
+        counts = self.counts
+        files = ', '.join(
+            f'{counts[name]:,} {name}' for name in _SUMS if name in counts
+        )
+        lines = [f'read {files}']
+        for kind, rows in kinds(counts).items():
+            lines.append(f'  {kind}: {listed(rows)}')
+        for kind, count in self.not_held.items():
+            lines.append(f'  {kind}: {count:,} more are only counted')
+        return '\n'.join(lines)
 
     def _hold(self, kind: str, held: list[str], lines: list[str]) -> None:
         room = max(0, MAX_HELD - len(held))
         held += lines[:room]
         if len(lines) > room:
             self.not_held[kind] += len(lines) - room
+
+
+def listed(rows: Sequence[tuple[str, int]]) -> str:
+    """[('a', 9), ('b', 2), ...] -> '9 a, 2 b, ... and 3 more'."""
+    shown = ', '.join(f'{count:,} {name}' for name, count in rows[:_LARGEST])
+    more = len(rows) - _LARGEST
+    return shown + (f' and {more:,} more' if more > 0 else '')
+
+
+def kinds(counts: Mapping[str, int]) -> dict[str, list[tuple[str, int]]]:
+    """The counters of `ReadReport.counts` by their kind, each kind's largest first.
+
+    {'chat posts': 2, 'words: answer': 5, 'words: question': 7} ->
+    {'chat': [('posts', 2)], 'words': [('question', 7), ('answer', 5)]}
+    """
+    found: dict[str, list[tuple[str, int]]] = {}
+    for name, count in counts.items():
+        if name in _SUMS:
+            continue
+        prefix = next((each for each in _PREFIXES if name.startswith(each)), '')
+        if prefix:
+            kind, rest = _PREFIXES[prefix], name.removeprefix(prefix)
+        elif name.startswith(_OF_LINES):
+            kind, rest = 'lines', name
+        else:
+            kind, _, rest = name.partition(' ')
+        found.setdefault(kind, []).append((rest or kind, count))
+    return {
+        kind: sorted(rows, key=lambda row: (-row[1], row[0]))
+        for kind, rows in found.items()
+    }
+
+
+def folded(lines: Iterable[str], names: Container[str]) -> list[str]:
+    """The first line of each kind, with the number of the others like it.
+
+    Lines are of one kind if they differ in digits and in the file's name, with which
+    they begin, alone. `names` are those of all files.
+    """
+    of_kind: dict[str, list[str]] = {}
+    for line in lines:
+        ends = (end for end, sign in enumerate(line) if sign in ' :')
+        head = next((end for end in ends if line[:end] in names), 0)
+        of_kind.setdefault(re.sub(r'\d+', '0', line[head:]), []).append(line)
+    return [
+        first + (f' ({len(rest):,} more like this)' if rest else '')
+        for first, *rest in of_kind.values()
+    ]

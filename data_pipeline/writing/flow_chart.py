@@ -1,18 +1,20 @@
 """The geometry of the report's Sankey diagram, from sources to splits.
 
 Three columns to one scale: sources, all pairs read, and on the right the splits and the
-reasons for dropping pairs.
+stages that dropped pairs. Labels stand beside the nodes, or above them on a narrow
+screen.
 """
 
 import dataclasses
 from collections.abc import Mapping
 
-WIDTH = 860
-_COLUMNS = (230, 390, 545)  # left edges of the three columns
 _BAR = 14  # width of a node
+# Widths of the page, and the left edges of the three columns.
+_WIDE = 860, (230, 390, 545)
+_NARROW = 360, (0, 173, 360 - _BAR)
 _GAP = 24  # between two nodes of a column, enough for a line of text
 _TALL = 300  # height of all pairs
-_MOST = 14  # nodes in a column; one node stands for the smallest
+_MOST = 10  # nodes in a column; one node stands for the smallest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +47,14 @@ class Chart:
 
 
 def chart(
-    sources: Mapping[str, int], kept: Mapping[str, int], dropped: Mapping[str, int]
+    sources: Mapping[str, int],
+    kept: Mapping[str, int],
+    dropped: Mapping[str, int],
+    *,
+    narrow: bool = False,
 ) -> Chart:
-    """The diagram of counts by source, by split and by reason."""
+    """The diagram of counts by source, by split and by stage."""
+    width, columns = _NARROW if narrow else _WIDE
     left = _most([(name, count, 'source') for name, count in sources.items()])
     right = [(name, count, 'kept') for name, count in kept.items() if count]
     right += _most([(name, count, 'dropped') for name, count in dropped.items()])
@@ -62,12 +69,12 @@ def chart(
             y += height + _GAP
         return nodes
 
-    sides = stack(left, _COLUMNS[0]), stack(right, _COLUMNS[2])
+    sides = stack(left, columns[0]), stack(right, columns[2])
     bottom = max((n.y + n.height for nodes in sides for n in nodes), default=_TALL)
     read = sum(row[1] for row in left)
     tall = max(sum(n.height for n in nodes) for nodes in sides)
     top = max((bottom + _GAP - tall) / 2, _GAP)
-    trunk = Node('read', read, 'read', _COLUMNS[1], round(top, 2), round(tall, 2))
+    trunk = Node('read', read, 'read', columns[1], round(top, 2), round(tall, 2))
     ribbons = []
     for side, nodes in enumerate(sides):
         y = trunk.y
@@ -78,7 +85,7 @@ def chart(
             ribbons.append(Ribbon(_path(*ends, node.height), node.kind))
             y += node.height
     height = max(bottom, trunk.y + trunk.height) + _GAP
-    return Chart(WIDTH, round(height), _BAR, [*sides[0], trunk, *sides[1]], ribbons)
+    return Chart(width, round(height), _BAR, [*sides[0], trunk, *sides[1]], ribbons)
 
 
 def _most(rows: list[tuple[str, int, str]]) -> list[tuple[str, int, str]]:

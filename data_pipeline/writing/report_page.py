@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from data_pipeline.reading import read_report
 from data_pipeline.writing import (
     dropped_file,
     flow_chart,
@@ -17,9 +18,11 @@ from data_pipeline.writing import (
     report_facts,
     report_text,
 )
+from hax_jax.data import records
 
 _TEMPLATE = 'report.html.jinja'
 _EXAMPLE = 600  # characters of a field of an example
+_MOST_SOURCES = 8  # that the flow chart tells apart; of more, it shows the kinds
 
 
 def render(
@@ -44,8 +47,19 @@ def render(
     environment.filters['flat'] = lambda value: list(_flat(value))
     read = ledger.get('read', {})
     stages = ledger.get('stages', [])
-    kept = {name: split['pairs'] for name, split in manifest['splits'].items()}
-    by_source = _by_source(read.get('by_source', {}), manifest)
+    splits = _splits(manifest, ledger)
+    kept = {name: split['pairs'] for name, split in splits.items()}
+    num_copies = sum(split['copies'] for split in splits.values())
+    kinds = _by_kind(read.get('by_source', {}), splits)
+    num_read = ledger.get('pairs', {}).get('read', sum(kept.values()))
+    sources = [row for kind in kinds for row in kind['sources']]
+    if len(sources) > _MOST_SOURCES:
+        sources = kinds
+    of_flow = (
+        {row['name']: row['read'] for row in sources},
+        kept,
+        _dropped(stages, tally),
+    )
     return environment.get_template(_TEMPLATE).render(
         manifest=manifest,
         ledger=ledger,
@@ -53,15 +67,18 @@ def render(
         tally=tally,
         read=read,
         stages=stages,
-        num_read=ledger.get('pairs', {}).get('read', sum(kept.values())),
+        num_read=num_read,
+        num_dropped=ledger.get('pairs', {}).get('dropped', tally.total),
         kept=kept,
         num_kept=sum(kept.values()),
-        by_source=by_source,
-        flow=flow_chart.chart(
-            {row['source']: row['read'] for row in by_source},
-            kept,
-            _reasons(stages, tally),
-        ),
+        num_copies=num_copies,
+        splits=splits,
+        kinds=kinds,
+        counters=read_report.kinds(read.get('counts', {})),
+        flows={
+            'broad': flow_chart.chart(*of_flow),
+            'narrow': flow_chart.chart(*of_flow, narrow=True),
+        },
         measures=oddness.NAMES,
         quantiles=report_facts.QUANTILES,
         token_sample=report_facts.TOKEN_SAMPLE,
@@ -78,30 +95,54 @@ def _finalize(value: Any) -> Any:
     return value
 
 
-def _by_source(
-    read: Mapping[str, int], manifest: dict[str, Any]
+def _splits(
+    manifest: dict[str, Any], ledger: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """The ledger's entry for each split: `pairs`, `copies` of them, `by_source`.
+
+    These are the counts that the build prints. The manifest's count copies as pairs; it
+    stands in where the ledger has none.
+    """
+    return {
+        name: ledger.get('kept', {}).get(name, {**written, 'copies': 0})
+        for name, written in manifest['splits'].items()
+    }
+
+
+def _by_kind(
+    read: Mapping[str, int], splits: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """A row for each source: pairs read, pairs kept, and pairs in each split."""
-    splits = {name: split['by_source'] for name, split in manifest['splits'].items()}
-    rows = []
-    for name in sorted(set(read).union(*splits.values())):
-        by_split = {split: found.get(name, 0) for split, found in splits.items()}
+    """A row for each kind of source with its sums and its `sources`, largest first.
+
+    A row has its `name`, the pairs `read` and `kept`, and the pairs of each split.
+    """
+    found = {name: split['by_source'] for name, split in splits.items()}
+    kinds: dict[str, dict[str, Any]] = {}
+    for source in sorted(set(read).union(*found.values())):
+        by_split = {split: counts.get(source, 0) for split, counts in found.items()}
         kept = sum(by_split.values())
-        rows.append(
-            {'source': name, 'read': read.get(name, kept), 'kept': kept} | by_split
+        numbers = {'read': read.get(source, kept), 'kept': kept} | by_split
+        name = records.kind(source)
+        kind = kinds.setdefault(
+            name, dict.fromkeys(numbers, 0) | {'name': name, 'sources': []}
         )
-    return rows
+        for key, number in numbers.items():
+            kind[key] += number
+        kind['sources'].append({'name': source} | numbers)
+    for kind in kinds.values():
+        kind['sources'].sort(key=_largest_first)
+    return sorted(kinds.values(), key=_largest_first)
 
 
-def _reasons(stages: list[dict[str, Any]], tally: dropped_file.Tally) -> dict[str, int]:
-    """Pairs dropped by stage and reason; by reason alone if there are no stages."""
+def _largest_first(row: dict[str, Any]) -> tuple[int, str]:
+    return -row['read'], row['name']
+
+
+def _dropped(stages: list[dict[str, Any]], tally: dropped_file.Tally) -> dict[str, int]:
+    """Pairs dropped by stage; by reason if there are no stages."""
     if not stages:
         return tally.by_reason
-    return {
-        f'{stage["stage"]}: {reason}': found['pairs']
-        for stage in stages
-        for reason, found in stage['dropped'].items()
-    }
+    return {stage['stage']: stage['in'] - stage['out'] for stage in stages}
 
 
 def _flat(value: Any, name: str = '') -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import signal
 
 import programs
@@ -99,6 +100,7 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     ]
     assert ledger['kept']['validation'] == {
         'pairs': 11,
+        'copies': 0,
         'by_source': {'chat': 3, 'reddit:relationships': 8},
     }
     assert str(tmp_path) not in (output / 'ledger.json').read_text()
@@ -107,9 +109,14 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     printed = capsys.readouterr().out
     for line in (
         'read 52 pairs (12 chat, 40 reddit)',
-        'dropped 2 pairs (2 same id)',
+        'dropped 2 pairs\n',
+        '         2  exact duplicates: 2 same id\n',
+        'kept 50 pairs\n',
         'validation 11 pairs (3 chat, 8 reddit)',
         f'wrote {output} (sha256 {manifest["sha256"][:12]})',
+        f'{output}/report.html: ',
+        f'{output}/ledger.json: ',
+        f'{output}/dropped.jsonl: ',
         f'--config.data.path={output}',
     ):
         assert line in printed
@@ -279,6 +286,71 @@ def test_two_builds_of_one_output_do_not_run_at_once(tmp_path: pathlib.Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ['advice', 'corpus']
 
 
+def test_the_page_the_terminal_and_the_ledger_have_the_same_counts(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    output = tmp_path / 'advice'
+    chosen = settings.Settings(mix=settings.MixSettings(weights=('chat=3',)))
+    manifest = build.build(patterns, output=output, chosen=chosen)
+    ledger = json.loads((output / 'ledger.json').read_text())
+    train = ledger['kept']['train']
+    chats = train['by_source']['chat']
+    # Three of each chat pair are in train: two of them are copies.
+    assert train['copies'] == 2 * chats > 0
+    written = {name: split['pairs'] for name, split in manifest['splits'].items()}
+    kept = {name: split['pairs'] for name, split in ledger['kept'].items()}
+    assert written == {**kept, 'train': kept['train'] + 2 * chats}
+    assert sum(kept.values()) == ledger['pairs']['kept'] == 50
+    page = (output / 'report.html').read_text()
+    tiles = re.findall(r'<div><b>([0-9,]+)</b>([a-z ]+)</div>', page)
+    assert {name: int(number) for number, name in tiles} == {
+        'pairs read': 52,
+        'dropped': 2,
+        'kept': 50,
+        **kept,
+    }
+    assert f'Weights add {2 * chats} copies' in page
+    printed = capsys.readouterr().out
+    assert 'read 52 pairs (' in printed
+    assert 'dropped 2 pairs\n' in printed
+    assert 'kept 50 pairs\n' in printed
+    for name, count in kept.items():
+        copies = f', and {2 * chats} copies by weight' if name == 'train' else ''
+        assert re.search(rf'  {name} {count} pairs \([^)]*\){copies}\n', printed), name
+
+
+def test_records_that_the_ledger_does_not_have_are_a_defect(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(store: pair_store.PairStore, split: str) -> list[records.QaPair]:
+        return list(pairs(store, split))[1:]
+
+    pairs = pair_store.PairStore.pairs
+    monkeypatch.setattr(pair_store.PairStore, 'pairs', forgetful)
+    patterns = write_corpus(tmp_path / 'corpus')
+    with pytest.raises(ValueError, match=r'4\d records of train were written; the led'):
+        build.build(patterns, output=tmp_path / 'advice')
+    assert not (tmp_path / 'advice').exists()
+
+
+def test_the_terminal_gets_one_screen_however_much_there_is(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(40):
+        text = reddit_markdown(first=10 * number, last=10 * number + 9)
+        text = text.replace('/r/relationships/', f'/r/forum_{number}/')
+        (tmp_path / f'{number}.md').write_text(text)
+        (tmp_path / f'empty {number}.md').write_text('')
+    build.build([str(tmp_path / '*.md')], output=tmp_path / 'out' / 'advice')
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40
+    sources = next(line for line in lines if 'pairs by source' in line)
+    assert sources.endswith(' and 36 more')
+    (warning,) = (line for line in lines if line.startswith('warning'))
+    assert warning.endswith('empty 0.md is empty. (39 more like this)')
+
+
 def test_caps_weights_and_a_strict_overlap_come_from_flags(
     tmp_path: pathlib.Path,
 ) -> None:
@@ -338,8 +410,8 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
     assert answers['reddit:p5'] == 'Ask [USER], [PHONE].'
     assert len(answers) == sum(each['pairs'] for each in manifest['splits'].values())
     printed = capsys.readouterr().out
-    assert 'quality: 24 in, 23 out (0 changed, 1 dropped)' in printed
-    assert '1 dropped: answer of links alone' in printed
+    assert '         1  quality: 1 answer of links alone\n' in printed
+    assert '         1  clean: 1 Markdown made plain text\n' in printed
 
 
 def test_the_program_takes_the_default_config_and_its_overrides(
@@ -356,7 +428,7 @@ def test_the_program_takes_the_default_config_and_its_overrides(
         '--config.mix.weights=reddit=2,reddit:relationships=3',
     )
     assert done.returncode == 0, done.stderr
-    assert '4 dropped: score under 5' in done.stdout
+    assert '  quality: 4 score under 5\n' in done.stdout
     ledger = json.loads((tmp_path / 'advice' / 'ledger.json').read_text())
     assert ledger['settings']['quality']['languages'] == []
     weights = ledger['settings']['mix']['weights']

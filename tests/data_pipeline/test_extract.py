@@ -49,6 +49,34 @@ def test_one_object_a_pair_is_written_and_all_is_reported(
     assert f'         1  pairs written to {output}' in done.stdout
 
 
+def test_long_lists_are_in_a_file_and_their_first_lines_are_printed(
+    tmp_path: pathlib.Path,
+) -> None:
+    rows = [{'question': f'Why {i % 40}?', 'answer': 'So.'} for i in range(80)]
+    lines = [*map(json.dumps, rows), *['no JSON'] * 9]
+    (tmp_path / 'a.jsonl').write_text('\n'.join(lines) + '\n')
+    for number in range(9):
+        (tmp_path / f'empty{number}.md').write_text('')
+    output = tmp_path / 'pairs.jsonl'
+    done = _extract(f'--input={tmp_path}/*', f'--output={output}')
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
+    assert len(printed) < 24
+    assert sum(line.startswith('duplicate: ') for line in printed) == 4
+    assert 'duplicate: 37 more' in printed
+    assert 'unknown line: 6 more' in printed
+    assert '(8 more like this)' in done.stderr
+    listed = tmp_path / 'pairs.jsonl.left_out.txt'
+    assert f'all of these are in {listed}' in printed
+    all_lines = listed.read_text().splitlines()
+    kinds = [line.split(':')[0] for line in all_lines]
+    assert kinds == ['unknown line'] * 9 + ['duplicate'] * 40 + ['warning'] * 9
+    (tmp_path / 'a.jsonl').write_text(json.dumps(rows[0]) + '\n')
+    done = _extract(f'--input={tmp_path}/a.jsonl', f'--output={output}')
+    assert done.returncode == 0, done.stderr
+    assert not listed.exists()  # there is nothing to list
+
+
 def test_rows_of_any_fields_are_mapped_and_what_was_chosen_is_said(
     tmp_path: pathlib.Path,
 ) -> None:

@@ -135,13 +135,3 @@ def test_an_example_shows_where_the_texts_differ(
     before: str, after: str, shown: tuple[str, str]
 ) -> None:
     assert stage_ledger.difference(before, after) == shown
-
-
-def test_the_summary_names_each_stage_and_reason() -> None:
-    _, ledger = ran([pair(i, answer='A. B.') for i in range(6)])
-    assert ledger.summary().split('\n') == [
-        'thirds: 6 in, 4 out (0 changed, 2 dropped)',
-        '         2 dropped: a third',
-        'shout: 4 in, 4 out (4 changed, 0 dropped)',
-        '         4 changed: shouted (8 times)',
-    ]

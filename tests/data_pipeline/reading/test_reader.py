@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from data_pipeline.pages import characters
-from data_pipeline.reading import reader
+from data_pipeline.reading import read_report, reader
 from hax_jax import errors
 
 CHAT = (
@@ -177,8 +177,49 @@ def test_unknown_lines_carry_file_and_line() -> None:
     _, report = reader.read(['a.md'])
     assert report.unknown_lines == ['a.md:1: Hello there. (left out)']
     assert report.counts['unknown lines'] == 1
-    assert '         1  unknown lines\n' in report.summary()
-    assert report.summary().endswith('         1  pairs in a.md')
+    assert '  lines: 1 unknown lines\n' in report.summary()
+    assert report.summary().startswith('read 1 files, 1 pairs\n')
+
+
+def test_counters_of_a_kind_are_together_and_the_largest_comes_first() -> None:
+    counts = {
+        'chat click for more lines': 1,
+        'chat posts': 9,
+        'files': 2,
+        'files empty': 1,
+        'files of layout chat': 1,
+        'pairs': 8,
+        'pairs from chat': 8,
+        'pairs flagged link card': 1,
+        'unknown lines': 0,
+        'words: answer': 70,
+        'words: question': 80,
+    }
+    assert read_report.kinds(counts) == {
+        'chat': [('posts', 9), ('click for more lines', 1)],
+        'files': [('chat', 1), ('empty', 1)],
+        'pairs by source': [('chat', 8)],
+        'pairs by flag': [('link card', 1)],
+        'lines': [('unknown lines', 0)],
+        'words': [('question', 80), ('answer', 70)],
+    }
+    rows = [(name, 9) for name in 'abcdef']
+    assert read_report.listed(rows) == '9 a, 9 b, 9 c, 9 d and 2 more'
+
+
+def test_warnings_of_one_kind_are_one_line() -> None:
+    lines = [
+        'a b.md is empty.',
+        'c.md is not UTF-8 (byte 13, 0x92).',
+        'a: b.md is empty.',
+        'd.md is not UTF-8 (byte 4, 0x92).',
+        'd.md has no pairs.',
+    ]
+    assert read_report.folded(lines, {'a b.md', 'a: b.md', 'c.md', 'd.md'}) == [
+        'a b.md is empty. (1 more like this)',
+        'c.md is not UTF-8 (byte 13, 0x92). (1 more like this)',
+        'd.md has no pairs.',
+    ]
 
 
 def test_cleaning_changes_characters_and_no_words() -> None:

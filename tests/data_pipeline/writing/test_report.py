@@ -435,9 +435,57 @@ def test_many_sources_are_put_together() -> None:
     sources = {f'reddit:{i:02}': 100 - i for i in range(40)}
     chart = flow_chart.chart(sources, {'train': sum(sources.values())}, {})
     shown = [node for node in chart.nodes if node.kind == 'source']
-    assert len(shown) == 14
-    assert shown[-1].label == '27 others'
+    assert len(shown) == 10
+    assert shown[-1].label == '31 others'
     assert sum(node.count for node in shown) == sum(sources.values())
+
+
+def test_the_flow_chart_of_a_narrow_screen_has_its_labels_within_its_width() -> None:
+    counts = {'chat': 60, 'reddit:a': 140}
+    chart = flow_chart.chart(counts, {'train': 200}, {'quality': 0}, narrow=True)
+    assert chart.width == 360
+    xs = {node.kind: node.x for node in chart.nodes}
+    assert xs == {'source': 0, 'read': 173, 'kept': 346}
+    pairs = [make_pair(i, source='x' * 50) for i in range(9)]
+    page = render({'train': pairs, 'validation': [], 'test': []})
+    narrow = page.split('<svg class="flow narrow"')[1].split('</svg>')[0]
+    labels = re.findall(r'<text x="([\d.]+)".* text-anchor="(\w+)">([^<]*)', narrow)
+    assert [(x, anchor) for x, anchor, _ in labels] == [
+        ('0', 'start'),
+        ('180.0', 'middle'),
+        ('360', 'end'),
+    ]
+    # 13 pixels a sign are about 7 wide: a label beside another fits half the width.
+    assert all(len(label) <= 25 for _, _, label in labels)
+    # Below 46rem the narrow chart stands in for the broad one, which is hidden.
+    style = page.split('<style>')[1].split('</style>')[0]
+    assert '@media (max-width: 46rem) { .flow.broad { display: none; }' in style
+
+
+def test_sources_are_grouped_by_kind_with_their_sums_and_raw_keys_are_folded() -> None:
+    pairs = [make_pair(i, source=f'reddit:forum{i % 33}') for i in range(99)]
+    pairs += [make_pair(100 + i, source='chat') for i in range(4)]
+    ledger = {
+        'pairs': {'read': 120, 'dropped': 17, 'kept': 103},
+        'read': {
+            'by_source': {f'reddit:forum{i}': 3 for i in range(33)} | {'chat': 21},
+            'counts': {'words: answer': 7, 'words: question': 9, 'chat posts': 21},
+        },
+        'gathered': {'near': {'compared': 450}},
+    }
+    page = render({'train': pairs, 'validation': [], 'test': []}, ledger=ledger)
+    closed = re.sub(r'<details>.*?</details>', '', page, flags=re.DOTALL)
+    table = closed.split('<h2>Sources</h2>')[1].split('</table>')[0]
+    rows = [
+        re.findall(r'>([^<>\n]+)<', row.replace('</span>', ''))
+        for row in table.split('<tr')[2:]
+    ]
+    assert rows[0][:4] == ['reddit ', '(33 sources)', '99', '99']
+    assert rows[1][:3] == ['chat', '21', '4']
+    assert rows[2][:3] == ['all', '120', '103']
+    assert 'forum7' in page and 'forum7' not in table
+    assert 'near.compared' in page and 'near.compared' not in closed
+    assert '<th dir="auto">words</th><th class="n">16</th>' in page
 
 
 def test_dropped_pairs_are_written_as_they_come_and_the_clusters_found(
