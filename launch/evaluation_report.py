@@ -85,20 +85,9 @@ def compare(
             f'too few groups to tell, {paired.FEWEST_GROUPS} the least: '
             + ', '.join(small)
         )
-    print(verdict(found.by['all'], *(row.candidate for row in rows)), flush=True)
+    names = (row.candidate.name for row in rows)
+    print(paired.verdict(found.by['all'], *names), flush=True)
     return found
-
-
-def verdict(
-    found: paired.Difference, a: scoring.Candidate, b: scoring.Candidate
-) -> str:
-    """The better model by its name, by how much, and how sure that is: a sentence."""
-    words = paired.in_words(found)
-    if not found.better:
-        return f'{a.name} and {b.name}: {words}'
-    better, worse = (a, b) if found.better == 'A' else (b, a)
-    by = words.removeprefix(f'{found.better} is better')
-    return f'{better.name} is better than {worse.name}{by}'
 
 
 def as_json(

@@ -4,7 +4,8 @@
     python -m launch.report --workdir=runs/full --workdir=runs/lora --output=both.html
 
 launch.train writes the page of its own run, report.html in the workdir, when it ends.
-It needs no network to be read.
+Each further run is compared with the first one pair by pair, by the losses of the
+validation pairs that training saved. A page needs no network to be read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from hax_jax.program import entry, later, results
 with later.imports():
     from hax_jax.report import page
     from hax_jax.runs import run_folder
+    from launch import evaluation_rows
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. Repeat it to lay runs over each other."
@@ -36,9 +38,23 @@ def main() -> None:
         )
     for place in _WORKDIR.value:
         run_folder.read_run(places.path(place))  # before JAX is imported
-    written = page.write(_WORKDIR.value, _OUTPUT.value)
+    written, said = page.write(_WORKDIR.value, _OUTPUT.value, groups=_groups())
+    for sentence in said:
+        print(sentence)
     print(written)
-    results.give({'page': written})
+    results.give({'page': written, 'comparisons': said})
+
+
+def _groups() -> dict[str, str]:
+    """Validation pair -> group, from the first run's dataset, for several runs."""
+    if len(_WORKDIR.value) < 2:
+        return {}
+    config = run_folder.read_config(places.path(_WORKDIR.value[0]))
+    try:
+        return evaluation_rows.groups(config.data.path, 'validation')
+    except errors.InputError as error:
+        print(f'note: {error}')
+        return {}
 
 
 if __name__ == '__main__':

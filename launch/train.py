@@ -122,7 +122,7 @@ def main() -> int:
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     if first_process.is_here():
-        written = page.write([str(workdir)])
+        written, _ = page.write([str(workdir)])
         print(f'page: {written}', flush=True)
         results.give(
             {'workdir': workdir, **dataclasses.asdict(summary), 'page': written}

@@ -181,9 +181,9 @@ class _World:
             begun = re.search(r'continuing from step (\d+)', printed.getvalue())
             rows = map(json.loads, (run / 'metrics.jsonl').read_text().splitlines())
             losses = {
-                f'{row["kind"]} {row["step"]}': row['loss']
+                f'{row["kind"]} {row["step"]}': row.get('loss', row.get('eval_loss'))
                 for row in rows
-                if 'loss' in row and row['step'] > STEPS - 2
+                if {'loss', 'eval_loss'} & row.keys() and row['step'] > STEPS - 2
             }
             assert begun is not None  # a longer run begins nothing anew
             return losses | _of_run(run, step=STEPS) | {'from': begun[1]}

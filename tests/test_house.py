@@ -31,11 +31,12 @@ LIBRARY = {
     'watch': 'errors places files json_lines config data model program guards',
     'runs': 'errors places files local_copy digests sha256sums config devices data '
     'model program formats',
-    'evaluation': 'errors places config devices data model runs',
+    'evaluation': 'errors places files digests config devices data model runs',
     'training': 'errors places files json_lines config devices data model program '
     'guards formats sampling watch runs evaluation',
     'planning': 'json_lines config devices data model program runs training',
-    'report': 'errors places files json_lines config guards watch runs training',
+    'report': 'errors places files json_lines config guards watch runs evaluation '
+    'training',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '
     'evaluation training',

@@ -184,3 +184,13 @@ def in_words(found: Difference) -> str:
         f'{found.better} is better by {abs(found.mean):.4f} {found.unit} (95% interval '
         f'{ends[0]:.4f} to {ends[1]:.4f}) {on}'
     )
+
+
+def verdict(found: Difference, a: str, b: str) -> str:
+    """The better of the models named `a` and `b`, by how much, how sure: a sentence."""
+    words = in_words(found)
+    if not found.better:
+        return f'{a} and {b}: {words}'
+    better, worse = (a, b) if found.better == 'A' else (b, a)
+    by = words.removeprefix(f'{found.better} is better')
+    return f'{better} is better than {worse}{by}'

@@ -29,7 +29,14 @@ def loss(records: Records) -> Figure:
             _line(record, f'{name}training', colour, 'train', 'loss', opacity=0.6)
         )
         data.append(
-            _line(record, f'{name}validation', colour, 'evaluation', 'loss', width=3.0)
+            _line(
+                record,
+                f'{name}validation',
+                colour,
+                'evaluation',
+                'eval_loss',
+                width=3.0,
+            )
         )
         for source in record.sources()[: 0 if name else _MOST_SOURCES]:
             keys = ('evaluation', 'by', source, 'answer', 'nll')

@@ -6,7 +6,7 @@ run are escaped where they are HTML and where they are JSON in a script.
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -14,7 +14,7 @@ import plotly.offline
 
 from hax_jax import files, places
 from hax_jax.config import convert
-from hax_jax.report import figures, run_record
+from hax_jax.report import figures, run_difference, run_record
 from hax_jax.training import run_summary
 from hax_jax.watch import verdicts
 
@@ -25,12 +25,17 @@ _MOST_BAD = 40
 
 
 def write(
-    workdirs: Sequence[str], output: str = '', *, comparison: str = ''
-) -> pathlib.Path:
-    """Writes the page of one run, or of several, and returns where it is.
+    workdirs: Sequence[str],
+    output: str = '',
+    *,
+    groups: Mapping[str, str] | None = None,
+) -> tuple[pathlib.Path, list[str]]:
+    """Writes the page of one run, or of several; (where it is, how they differ).
 
-    `output` is by default report.html in the first run. `comparison` is a sentence on
-    their paired difference.
+    `output` is by default report.html in the first run. Each further run is compared
+    with the first one, pair by pair; `groups` maps a validation pair's id to its group.
+
+    The differences are sentences that name the better run, or say why it is not known.
 
     Raises:
       InputError: one of them is no run, or has no figures yet.
@@ -40,11 +45,18 @@ def write(
     if len(set(names)) < len(names):
         records = [run_record.read(place, name=place) for place in workdirs]
     path = places.path(output or str(places.path(workdirs[0]) / FILE))
-    files.write_text(path, render(records, comparison=comparison))
-    return path
+    differences = [
+        run_difference.of(records[0], other, groups=groups or {})
+        for other in records[1:]
+    ]
+    files.write_text(path, render(records, differences))
+    return path, [found.verdict for found in differences]
 
 
-def render(records: Sequence[run_record.RunRecord], *, comparison: str = '') -> str:
+def render(
+    records: Sequence[run_record.RunRecord],
+    differences: Sequence[run_difference.RunDifference] = (),
+) -> str:
     """The page as text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
@@ -62,7 +74,7 @@ def render(records: Sequence[run_record.RunRecord], *, comparison: str = '') -> 
         records=records,
         colours=figures.COLOURS,
         verdicts=[(record, *verdict(record)) for record in records],
-        comparison=comparison,
+        differences=differences,
         titles=[title for title, _ in drawn],
         figures=_script_json([figure for _, figure in drawn]),
         answers=[(record, _answers(record)) for record in records],
@@ -76,7 +88,7 @@ def render(records: Sequence[run_record.RunRecord], *, comparison: str = '') -> 
 def verdict(record: run_record.RunRecord) -> tuple[str, list[str]]:
     """('good', 'warn' or 'bad', sentences): how the run stands, the worst first."""
     summary = record.summary()
-    before = next(iter(record.series('evaluation', 'loss')[1]), None)
+    before = next(iter(record.series('evaluation', 'eval_loss')[1]), None)
     lines = []
     if summary is None:
         lines.append(

@@ -82,6 +82,8 @@ def read(place: str, *, name: str = '') -> RunRecord:
     answers, more = _lines(folder / eval_samples.FILE)
     rows: dict[str, list[dict[str, Any]]] = {}
     for row in metrics:
+        if row['kind'] == 'evaluation' and 'loss' in row:  # an earlier version's
+            row['eval_loss'] = row.pop('loss')
         rows.setdefault(row['kind'], []).append(row)
     return RunRecord(
         name=name or folder.name,

@@ -7,6 +7,7 @@ tokenizer/        the tokenizer's files
 checkpoints/      by step, each with its digests (checkpoint.py)
 metrics.jsonl     losses, rates and evaluations by step
 bad_steps.jsonl   steps that went wrong, with their rows and pairs
+validation_scores.json  the best step's loss of each validation pair, to compare runs
 samples.jsonl     answers to a few questions of the validation split, by step
 base/             the base of an imported adapter, where no other copy of it is known
 damaged/          checkpoints that a resumed run passed over

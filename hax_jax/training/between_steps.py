@@ -10,7 +10,7 @@ import jax
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks, peers
-from hax_jax.evaluation import eval_step, evaluate
+from hax_jax.evaluation import eval_step, evaluate, saved_scores
 from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.runs import checkpoint, disk_room
 from hax_jax.training import capacity, eval_samples, history, run_setup, train_step
@@ -41,6 +41,7 @@ class BetweenSteps:
     ) -> None:
         """`late` and `track`: metrics are read late, and trackers get them too."""
         self._setup = setup
+        self._workdir = workdir
         self._checkpoints = checkpoints
         self._watch = watch
         self._samples = eval_samples.RunSamples(setup, workdir, start=start)
@@ -58,6 +59,7 @@ class BetweenSteps:
         self._is_scored = False  # a state of this call, before a save
         self._bad_steps = None
         if jax.process_index() == 0:
+            saved_scores.drop_after(workdir, start)
             self._bad_steps = bad_steps.BadStepsFile(
                 workdir, setup.cache, setup.rows_of, start=start, skip=setup.begin.skip
             )
@@ -141,6 +143,17 @@ class BetweenSteps:
         self._samples.write(state, self.report)
         self._watch.lap('evaluation')
         self.report.evaluation(int(state.step), result.loss, result.by)
+        is_best = past.best_loss is None or result.loss < past.best_loss
+        if is_best and int(state.step) > 0 and jax.process_index() == 0:
+            cache = self._setup.cache
+            scores = saved_scores.SavedScores(
+                step=int(state.step),
+                rows=cache.fingerprint,
+                tokenizer=cache.meta['tokenizer'],
+                seq_len=cache.seq_len,
+                pairs=result.pairs,
+            )
+            saved_scores.write(self._workdir, scores)
         return result.loss
 
     def _evaluated_batch(

@@ -19,7 +19,12 @@ StepMetrics = dict[str, jax.Array]  # of train_step.py
 
 
 class MetricsFile(json_lines.Log):
-    """`metrics.jsonl`: one object a line, each with `step` and `kind`."""
+    """`metrics.jsonl`: one object a line, each with `step` and `kind`.
+
+    `loss` is the training loss, in lines of kind 'train' alone; an evaluation's is
+    `eval_loss`, so that a reader of `loss` meets one curve. (Earlier versions wrote
+    `loss` in both kinds.)
+    """
 
     def __init__(self, path: pathlib.Path, *, start_step: int) -> None:
         """Opens the file to append, and removes rows after `start_step`.
@@ -210,7 +215,7 @@ class Report:
                 self._trackers.write(kind, step, values)
 
     def evaluation(self, step: int, loss: float, by: dict[str, Any]) -> None:
-        self._write('evaluation', step, {'loss': loss, 'by': by})
+        self._write('evaluation', step, {'eval_loss': loss, 'by': by})
         answers = by['all']['answer']
         self.note(
             f'step {step} validation loss {loss:.4f}; answers: perplexity '

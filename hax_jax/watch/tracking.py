@@ -156,7 +156,7 @@ _NAMES = {
     'train/tokens_per_second': 'speed/tokens_per_second',
     'train/trained_tokens_per_second': 'speed/trained_tokens_per_second',
     'train/mfu': 'speed/mfu',
-    'evaluation/loss': 'loss/validation',
+    'evaluation/eval_loss': 'loss/validation',
     'evaluation/by/all/answer/perplexity': 'answers/perplexity',
     'evaluation/by/all/answer/bits_per_byte': 'answers/bits_per_byte',
     'evaluation/by/all/answer/accuracy': 'answers/accuracy',

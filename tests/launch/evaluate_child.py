@@ -155,6 +155,7 @@ def main(root: pathlib.Path) -> dict[str, str]:
         'base': call(
             f'--workdir={lora}', f'--pretrained={root / "hf"}', f'{out}/base.json'
         ),
+        'both': call(run, f'--workdir={lora}', f'{out}/both.json'),
         'tokenizers': call(run, f'--workdir={small}', data, f'{out}/tokenizers.json'),
         'different': call(run, f'--workdir={root / "elsewhere"}'),
         'imported': call(f'--workdir={small}'),

@@ -115,7 +115,8 @@ def test_the_list_has_losses_sizes_and_what_is_damaged(
     }
     (_, evaluated) = tiny_runs.lines(runs / 'whole', 'evaluation')
     assert [row['training_loss'] for row in rows] == [logged[s] for s in (5, 10, 15)]
-    assert [row['validation_loss'] for row in rows] == [None, None, evaluated['loss']]
+    best = evaluated['eval_loss']
+    assert [row['validation_loss'] for row in rows] == [None, None, best]
     files = (runs / 'whole' / 'checkpoints' / '5').rglob('*')
     assert rows[0]['bytes'] == sum(f.stat().st_size for f in files if f.is_file())
     code, said = results['damaged']

@@ -44,14 +44,14 @@ def test_a_run_gets_the_numbers_of_its_training_bit_for_bit(
     assert f'wrote {output}' in done.stderr
     (model,) = report(folder, 'full')['models']
     then = during_training(folder / 'full', model['step'])
-    assert (model['loss'], model['by']) == (then['loss'], then['by'])
+    assert (model['loss'], model['by']) == (then['eval_loss'], then['by'])
     assert model['notes'] == []
-    assert f'loss {then["loss"]:.4f}' in done.stdout
+    assert f'loss {then["eval_loss"]:.4f}' in done.stdout
     # LoRA over it, unmerged, its vocabulary padded, in another process at step 3.
     (model,) = report(folder, 'lora')['models']
     then = during_training(folder / 'lora', 3)
     assert model['step'] == 3
-    assert (model['loss'], model['by']) == (then['loss'], then['by'])
+    assert (model['loss'], model['by']) == (then['eval_loss'], then['by'])
 
 
 def test_pairs_add_up_to_the_whole(
@@ -81,7 +81,7 @@ def test_an_export_scores_as_the_run_it_was_made_from(
 ) -> None:
     model, _ = report(folder, 'base')['models']
     then = during_training(folder / 'full', 6)
-    assert model['loss'] == pytest.approx(then['loss'], abs=1e-5)
+    assert model['loss'] == pytest.approx(then['eval_loss'], abs=1e-5)
     assert model['step'] is None
     assert 'EOS at the end of 14 answers' in printed['base']
 
@@ -105,6 +105,37 @@ def test_two_steps_are_compared_pair_by_pair(
     assert small in printed['steps']
     last = printed['steps'].rstrip().split('\n')[-1]
     assert re.fullmatch(r'.+ is better than .+ by [\d.]+ nats per answer .*', last)
+
+
+def test_the_page_of_two_runs_has_the_difference_that_evaluating_them_finds(
+    folder: pathlib.Path, printed: dict[str, str]
+) -> None:
+    output = folder / 'both.html'
+    runs = [f'--workdir={folder / name}' for name in ('full', 'lora')]
+    done = programs.run('-m', 'launch.report', *runs, f'--output={output}', '--json')
+    assert done.returncode == 0, done.stderr
+    page = output.read_text('utf-8')
+    found = report(folder, 'both')
+    a, b = (
+        f'{name} at step {m["step"]}'
+        for name, m in zip(('full', 'lora'), found['models'], strict=True)
+    )
+    said = printed['both'].rstrip().split('\n')[-1]
+    said = said.replace(f'{folder}/', '')
+    assert said.startswith((a, b))
+    assert said in page
+    assert json.loads(done.stdout)['comparisons'] == [said]
+    difference = found['comparison']['by']['all']
+    assert (difference['num_pairs'], difference['num_groups']) == (14, 7)
+    row = re.search(r'<tr><td>all</td>(.*?)</tr>', page.replace('\n', ''))[1]
+    numbers = re.findall(r'>([^<>]+)</td>', row)
+    assert numbers[:4] == [
+        '14',
+        '7',
+        f'{difference["mean"]:+.4f}',
+        f'{difference["low"]:+.4f} to {difference["high"]:+.4f}',
+    ]
+    assert 'too few groups for an interval: chat, reddit' in page
 
 
 def test_of_a_run_and_a_pretrained_model_the_latter_is_a(

@@ -43,7 +43,10 @@ def ended(process: subprocess.Popen[str]) -> str:
 def losses(content: bytes) -> list[tuple[str, int, float]]:
     rows = map(json.loads, content.decode().splitlines())
     kept = [row for row in rows if row['kind'] in ('train', 'evaluation')]
-    return [(row['kind'], row['step'], row['loss']) for row in kept]
+    return [
+        (row['kind'], row['step'], row.get('loss', row.get('eval_loss')))
+        for row in kept
+    ]
 
 
 def fetch(gcs: fake_gcs.Server, name: str, to: pathlib.Path) -> pathlib.Path:

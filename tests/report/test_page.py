@@ -21,7 +21,7 @@ def record(**changes: Any) -> run_record.RunRecord:
         scores = {'nll': loss, 'perplexity': 9.0, 'bits_per_byte': 1.0, 'accuracy': 0.5}
         by = {'all': {**scores, 'tokens': 90}, 'answer': {**scores, 'tokens': 40}}
         by['eos'] = {'answers': 7}
-        return {'step': step, 'loss': loss, 'by': {'all': by, EVIL: by}}
+        return {'step': step, 'eval_loss': loss, 'by': {'all': by, EVIL: by}}
 
     train = {'learning_rate': 1e-4, 'grad_norm': 1.0, 'tokens_per_second': 50.0}
     summary = {
@@ -107,10 +107,29 @@ def test_the_curves_are_the_figures_of_the_run() -> None:
 
 
 def test_runs_are_laid_over_each_other_under_their_names() -> None:
-    text = page.render([record(), record(name='lora')], comparison='B is better')
+    text = page.render([record(), record(name='lora')])
     names = [trace['name'] for trace in drawn(text)[0]['data']]
     assert {'advice: training', 'lora: training', 'lora: validation'} <= {*names}
-    assert 'B is better' in text
+
+
+def test_a_reader_of_loss_meets_training_alone_and_old_runs_are_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_record.run_folder, 'read_run', lambda _: {'id': 'a'})
+    monkeypatch.setattr(run_record.run_folder, 'read_config', lambda _: schema.Config())
+    old = [
+        {'step': 0, 'kind': 'evaluation', 'loss': 3.5, 'by': {}},
+        {'step': 10, 'kind': 'train', 'loss': 3.0},
+    ]
+    new = [
+        {'step': 20, 'kind': 'evaluation', 'eval_loss': 2.5, 'by': {}},
+        {'step': 20, 'kind': 'train', 'loss': 2.0},
+    ]
+    lines = [json.dumps(row) for row in old + new]  # an old run that went on
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join(lines) + '\n')
+    found = run_record.read(str(tmp_path))
+    assert found.series('evaluation', 'eval_loss') == ([0, 20], [3.5, 2.5])
+    assert found.series('train', 'loss') == ([10, 20], [3.0, 2.0])
 
 
 def with_summary(**changes: Any) -> run_record.RunRecord:

@@ -41,7 +41,7 @@ def train(cache: records.PackedCache, workdir: pathlib.Path) -> None:
 def losses(workdir: pathlib.Path) -> list[tuple[int, float]]:
     kinds = ('train', 'evaluation')
     rows = [row for kind in kinds for row in tiny_runs.lines(workdir, kind)]
-    return [(row['step'], row['loss']) for row in rows]
+    return [(row['step'], row.get('loss', row.get('eval_loss'))) for row in rows]
 
 
 def parameters(workdir: pathlib.Path) -> dict[str, np.ndarray]:

@@ -67,7 +67,11 @@ def batches(out: pathlib.Path) -> dict[str, np.ndarray]:
 
 def losses(workdir: pathlib.Path, kind: str) -> dict[int, float]:
     rows = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
-    return {row['step']: row['loss'] for row in rows if row['kind'] == kind}
+    return {
+        row['step']: row.get('loss', row.get('eval_loss'))
+        for row in rows
+        if row['kind'] == kind
+    }
 
 
 @pytest.fixture(scope='module')

@@ -172,7 +172,8 @@ def test_the_step_before_training_scores_as_untrained_weights_do(
 ) -> None:
     first = tiny_runs.lines(whole, 'evaluation')[0]
     assert first['step'] == 0
-    assert abs(first['loss'] - np.log(tiny_runs.VOCAB)) < 0.3
+    assert 'loss' not in first  # which is the training loss
+    assert abs(first['eval_loss'] - np.log(tiny_runs.VOCAB)) < 0.3
 
 
 def test_lora_on_a_run_keeps_the_base_bit_for_bit(
@@ -189,7 +190,7 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
         'hash': base.hash,
     }
     # The first evaluation is of the base: an adapter begins as the identity.
-    assert tiny_runs.lines(tmp_path, 'evaluation')[0]['loss'] == pytest.approx(
+    assert tiny_runs.lines(tmp_path, 'evaluation')[0]['eval_loss'] == pytest.approx(
         min(s.validation_loss for s in steps(whole) if s.validation_loss), abs=1e-6
     )
     merged = restore.load_base(str(tmp_path)).parameters
@@ -349,7 +350,8 @@ def test_the_last_checkpoints_and_the_best_are_kept(whole: pathlib.Path) -> None
     settings = tiny_runs.make_config().train
     assert (settings.keep_last, settings.keep_best) == (2, 1)
     kept = steps(whole)
-    evaluated = {r['step']: r['loss'] for r in tiny_runs.lines(whole, 'evaluation')[1:]}
+    rows = tiny_runs.lines(whole, 'evaluation')[1:]
+    evaluated = {row['step']: row['eval_loss'] for row in rows}
     best = min(evaluated, key=evaluated.get)
     assert {s.step for s in kept} == {25, 30, best}
 
@@ -370,7 +372,7 @@ def test_the_best_are_kept_wherever_they_lie(
     )
     rows = tiny_runs.lines(tmp_path, 'evaluation')[1:]
     assert len(rows) == 9
-    ranked = sorted(rows, key=lambda row: (row['loss'], row['step']))
+    ranked = sorted(rows, key=lambda row: (row['eval_loss'], row['step']))
     assert [row['step'] for row in ranked[:3]] != [7, 8, 9]
     best = {row['step'] for row in ranked[:3]}
     assert {s.step for s in steps(tmp_path)} == best | {9}

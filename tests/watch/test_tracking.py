@@ -184,7 +184,7 @@ def test_curves_have_a_dozen_headlines_and_at_most_ten_sources() -> None:
     train = {'loss': 3.0, 'grad_norm': 1.0, 'learning_rate': 1e-4, 'steps': 10}
     train |= {'tokens_per_second': 5.0, 'trained_tokens_per_second': 4.0, 'mfu': 0.4}
     headlines = tracking.tags('train', train)
-    evaluated = tracking.tags('evaluation', {'loss': 2.5, 'by': by})
+    evaluated = tracking.tags('evaluation', {'eval_loss': 2.5, 'by': by})
     sources = {tag for tag in evaluated if tag.startswith('validation_by_source/')}
     headlines |= {tag: evaluated[tag] for tag in evaluated.keys() - sources}
     assert headlines['loss/train'] == 3.0
