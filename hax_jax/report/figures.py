@@ -15,14 +15,14 @@ Records = Sequence[run_record.RunRecord]
 # Readable on white and on black, and told apart by those who see few colours.
 # Source: M. Okabe, K. Ito, Color Universal Design (2008).
 COLOURS = ('#2E8BCB', '#D55E00', '#009E73', '#CC79A7')
-_PARTS = ('#999999', '#E69F00', '#56B4E9', '#0072B2', '#000000', '#009E73', '#CC79A7')
+_PARTS = ('#999999', '#E69F00', '#56B4E9', '#0072B2', '#D55E00', '#009E73', '#CC79A7')
 _MOST_SOURCES = 8  # those with the most tokens, in the legend of a page of one run
 _GRAY = 'rgba(128, 128, 128, 0.35)'
 
 
 def loss(records: Records) -> Figure:
     """Training and validation loss by step; validation by source is in the legend."""
-    data = []
+    data, floors = [], set()
     for colour, record in zip(COLOURS, records, strict=False):
         name = f'{record.name}: ' if len(records) > 1 else ''
         data.append(
@@ -45,16 +45,17 @@ def loss(records: Records) -> Figure:
             )
             data.append({**line, 'visible': 'legendonly'})
         summary = record.rows.get('summary')
-        if summary:
-            floor = summary[-1]['unigram_entropy']
-            last = record.last_step()
+        floor = summary[-1]['unigram_entropy'] if summary else None
+        if floor is not None and floor not in floors:  # runs on the same rows share it
+            floors.add(floor)
+            last = max(each.last_step() for each in records)
             data.append(
                 {
-                    'name': f'{name}token frequencies alone',
+                    'name': 'token frequencies alone',
                     'x': [0, last],
                     'y': [floor, floor],
                     'mode': 'lines',
-                    'line': {'color': _GRAY, 'dash': 'dash'},
+                    'line': {'color': '#808690', 'dash': 'dash'},
                 }
             )
         data.append(_bad(record, name))

@@ -77,7 +77,7 @@ def render(
         differences=differences,
         titles=[title for title, _ in drawn],
         figures=_script_json([figure for _, figure in drawn]),
-        answers=[(record, _answers(record)) for record in records],
+        answers=_answers(records),
         sources=[(record, _by_source(record)) for record in records],
         fields=[(each, convert.changed(each.config)) for each in records],
         most_bad=_MOST_BAD,
@@ -115,19 +115,23 @@ def verdict(record: run_record.RunRecord) -> tuple[str, list[str]]:
     return grade, first + [line for line in lines if line not in first]
 
 
-def _answers(record: run_record.RunRecord) -> tuple[list[int], list[dict[str, Any]]]:
-    """(steps, questions with their answer at each of these steps)."""
-    steps = sorted({row['step'] for row in record.answers})
-    if len(steps) > _MOST_STEPS:
-        last = len(steps) - 1
-        steps = [steps[round(i * last / (_MOST_STEPS - 1))] for i in range(_MOST_STEPS)]
+def _answers(records: Sequence[run_record.RunRecord]) -> list[dict[str, Any]]:
+    """Each sample question with its answers: {run's name: {step: answer}}."""
     questions: dict[str, dict[str, Any]] = {}
-    for row in record.answers:
-        one = questions.setdefault(
-            row['id'], {'id': row['id'], 'question': row['prompt'], 'by_step': {}}
-        )
-        one['by_step'].setdefault(row['step'], row)
-    return steps, list(questions.values())
+    for record in records:
+        steps = sorted({row['step'] for row in record.answers})
+        if len(steps) > _MOST_STEPS:
+            last = len(steps) - 1
+            shown = (round(i * last / (_MOST_STEPS - 1)) for i in range(_MOST_STEPS))
+            steps = [steps[place] for place in shown]
+        for row in sorted(record.answers, key=lambda row: row['step']):
+            if row['step'] in steps:
+                one = questions.setdefault(
+                    row['id'], {'question': row['prompt'], 'by_run': {}}
+                )
+                by_step = one['by_run'].setdefault(record.name, {})
+                by_step.setdefault(row['step'], row['text'])
+    return list(questions.values())
 
 
 def _by_source(record: run_record.RunRecord) -> list[dict[str, Any]]:

@@ -88,6 +88,34 @@ def test_texts_of_a_run_are_text_in_html_and_in_script() -> None:
     assert any(EVIL in trace['name'] for trace in drawn(text)[0]['data'])
 
 
+def test_a_name_breaks_behind_its_signs_and_is_escaped() -> None:
+    rows = record().rows
+    last = rows['evaluation'][-1]
+    by = {'all': last['by']['all'], 'a_b:<i>&': last['by']['all']}
+    evaluations = [rows['evaluation'][0], {**last, 'by': by}]
+    text = page.render([record(rows={**rows, 'evaluation': evaluations})])
+    assert '<td>a_<wbr>b:<wbr>&lt;i&gt;&amp;</td>' in text
+
+
+def test_answers_of_several_runs_stand_by_question() -> None:
+    two = [record(), record(name='lora')]
+    (one,) = page._answers(two)
+    assert one['question'] == EVIL
+    assert one['by_run'] == {
+        name: {0: f'{EVIL}0', 20: f'{EVIL}20'} for name in ('advice', 'lora')
+    }
+    many = [{**record().answers[0], 'step': step} for step in range(100)]
+    (one,) = page._answers([record(answers=many)])
+    steps = list(one['by_run']['advice'])
+    assert (len(steps), steps[0], steps[-1]) == (12, 0, 99)
+
+
+def test_runs_on_the_same_rows_share_the_line_of_token_frequencies() -> None:
+    loss = drawn(page.render([record(), record(name='lora')]))[0]
+    names = [trace['name'] for trace in loss['data']]
+    assert sum('token frequencies alone' in name for name in names) == 1
+
+
 def test_a_page_fetches_nothing() -> None:
     text = page.render([record()])
     assert "default-src 'none'" in text

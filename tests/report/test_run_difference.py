@@ -44,7 +44,7 @@ def test_the_better_run_is_named_with_the_interval(tmp_path: pathlib.Path) -> No
     assert [row['source'] for row in found.rows] == ['all', 'chat']
     text = page.render([a, b], [found])
     assert text.index(found.verdict) < text.index('done: 20 steps')  # it comes first
-    assert '+0.5000 to +0.5000' in text
+    assert '<span>+0.5000</span> to <span>+0.5000</span>' in text
 
 
 def test_what_makes_runs_hard_to_compare_is_said_with_a_command(

@@ -18,6 +18,7 @@ import tiny_runs
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
+from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
 from hax_jax.runs import checkpoint, origin, restore, run_folder
 from hax_jax.training import run_setup, run_summary, train_loop
@@ -174,6 +175,18 @@ def test_the_step_before_training_scores_as_untrained_weights_do(
     assert first['step'] == 0
     assert 'loss' not in first  # which is the training loss
     assert abs(first['eval_loss'] - np.log(tiny_runs.VOCAB)) < 0.3
+
+
+def test_the_best_step_leaves_its_validation_scores(whole: pathlib.Path) -> None:
+    scores = saved_scores.read(whole)
+    rows = tiny_runs.lines(whole, 'evaluation')[1:]
+    best = min(rows, key=lambda row: row['eval_loss'])
+    assert scores.step == best['step']
+    nats = sum(pair.answer.nats for pair in scores.pairs)
+    tokens = sum(pair.answer.tokens for pair in scores.pairs)
+    answers = best['by']['all']['answer']
+    assert tokens == answers['tokens']
+    assert nats / tokens == pytest.approx(answers['nll'], rel=1e-12)
 
 
 def test_lora_on_a_run_keeps_the_base_bit_for_bit(
