@@ -89,7 +89,7 @@ def _read(workdir: pathlib.Path) -> dict[str, Any]:
     path = workdir / FILE
     if not path.exists():
         raise errors.InputError(
-            f'{path} is missing: an earlier version trained the run, or none of its '
-            'evaluations was the best so far'
+            f'{path} is missing: the best step is of an earlier version, or no step '
+            'was evaluated yet'
         )
     return digests.read_sealed(path)

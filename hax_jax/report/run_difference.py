@@ -75,6 +75,12 @@ def of(
             f'rows of {x.seq_len} and of {y.seq_len} tokens: long questions were cut '
             f'differently. To score both on equal rows: {command}'
         )
+    elif same and x.rows != y.rows:
+        notes.append(
+            'the rows differ (another dataset, or other data settings): the pairs that '
+            f'both have are compared. To score both on one dataset: {command} '
+            '--data=FOLDER'
+        )
     for ids, what in (
         (found.only_a, f'validation of {a.name} alone'),
         (found.only_b, f'validation of {b.name} alone'),

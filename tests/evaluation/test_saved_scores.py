@@ -28,7 +28,7 @@ def test_scores_are_read_back_to_the_last_bit(tmp_path: pathlib.Path) -> None:
 def test_scores_that_are_not_there_or_changed_are_refused(
     tmp_path: pathlib.Path,
 ) -> None:
-    with pytest.raises(errors.InputError, match='missing: an earlier version trained'):
+    with pytest.raises(errors.InputError, match='missing: the best step is of an earl'):
         saved_scores.read(tmp_path)
     write(tmp_path, step=40)
     path = tmp_path / saved_scores.FILE

@@ -19,6 +19,7 @@ def run(
     first: int = 0,
     tokenizer: str = 't',
     seq_len: int = 32,
+    rows: str = 'rows',
 ) -> run_difference.run_record.RunRecord:
     """A run whose answers of 4 tokens have about this loss, pair by pair."""
     folder.mkdir()
@@ -28,7 +29,7 @@ def run(
         )
         for i in range(first, first + 20)
     ]
-    scores = saved_scores.SavedScores(7, 'rows', tokenizer, seq_len, pairs)
+    scores = saved_scores.SavedScores(7, rows, tokenizer, seq_len, pairs)
     saved_scores.write(folder, scores)
     return test_page.record(name=folder.name, place=str(folder))
 
@@ -67,6 +68,17 @@ def test_what_makes_runs_hard_to_compare_is_said_with_a_command(
         assert part in said
 
 
+def test_other_rows_are_said_though_their_pairs_are_compared(
+    tmp_path: pathlib.Path,
+) -> None:
+    a, b = run(tmp_path / 'a', 2.5), run(tmp_path / 'b', 2.0, rows='others')
+    found = run_difference.of(a, b, groups=GROUPS)
+    assert found.better == 'B'
+    (note,) = found.notes
+    assert note.startswith('the rows differ (another dataset')
+    assert note.endswith('--data=FOLDER')
+
+
 @pytest.mark.parametrize('why', ['none', 'damaged', 'other pairs'])
 def test_runs_that_can_not_be_compared_say_why_and_how(
     tmp_path: pathlib.Path, why: str
@@ -80,7 +92,7 @@ def test_runs_that_can_not_be_compared_say_why_and_how(
         path.write_text('torn')
     found = run_difference.of(a, b, groups=GROUPS)
     expected = {
-        'none': f'a and b are not compared: {path} is missing: an earlier version',
+        'none': f'a and b are not compared: {path} is missing: the best step',
         'damaged': f'a and b are not compared: {path} is damaged',
         'other pairs': 'their validation splits have no pair in common',
     }
