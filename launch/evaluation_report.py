@@ -8,7 +8,7 @@ from typing import Any
 from hax_jax import errors
 from hax_jax.evaluation import evaluate, scoring
 from hax_jax.program import later
-from launch import evaluation_rows
+from launch import evaluation_rows, pair_groups
 
 with later.imports():
     from hax_jax.evaluation import paired  # and scipy with it: for two models alone
@@ -53,7 +53,7 @@ def compare(
         print(
             'the tokenizers differ, and so do their tokens: compared in bits per byte'
         )
-    groups = evaluation_rows.groups(rows[0].data.path, split)
+    groups = pair_groups.of(rows[0].data.path, split)
     a, b = (one.evaluation.pairs for one in scored)
     found = paired.compare(a, b, same_tokenizer=same, groups=groups, seed=seed)
     for ids, what in (

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from data_pipeline import dataset, pack
-from hax_jax import errors, local_copy
+from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.evaluation import evaluate, scoring
@@ -84,15 +84,3 @@ def _own_dataset(owns: list[schema.DataConfig]) -> str:
             'pairs differ; say with --data=FOLDER on which to compare them.'
         )
     return owns[0].path
-
-
-def groups(path: str, split: str) -> dict[str, str]:
-    """Pair id -> group, where the dataset's own files are there."""
-    if not (local_copy.folder(path) / 'tfds').is_dir():
-        print(f'note: {path} has packed rows alone, so each pair is its own group')
-        return {}
-    try:
-        return {pair.id: pair.group for pair in dataset.read_pairs(path, split)}
-    except ImportError as error:
-        print(f'note: {error}, so each pair is its own group')
-        return {}

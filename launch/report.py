@@ -18,7 +18,7 @@ from hax_jax.program import entry, later, results
 with later.imports():
     from hax_jax.report import page
     from hax_jax.runs import run_folder
-    from launch import evaluation_rows
+    from launch import pair_groups
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. Repeat it to lay runs over each other."
@@ -51,9 +51,9 @@ def _groups() -> dict[str, str]:
         return {}
     config = run_folder.read_config(places.path(_WORKDIR.value[0]))
     try:
-        return evaluation_rows.groups(config.data.path, 'validation')
+        return pair_groups.of(config.data.path, 'validation')
     except errors.InputError as error:
-        print(f'note: {error}')
+        entry.say(f'note: {error}')
         return {}
 
 
