@@ -4,12 +4,12 @@ import collections
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipeline import dataset, settings
+from data_pipeline import settings
 from data_pipeline.all_pairs import all_steps, pair_store
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.reading import read_report
 from hax_jax.config import convert
-from hax_jax.data import records
+from hax_jax.data import dataset_folder, records
 
 
 def make(
@@ -65,7 +65,7 @@ def make(
         return line
 
     return {
-        'schema': dataset.SCHEMA,
+        'schema': dataset_folder.SCHEMA,
         'pairs': {'read': num_read, 'dropped': num_dropped, 'kept': num_kept},
         'read': {
             'by_source': dict(sorted(by_source.items())),

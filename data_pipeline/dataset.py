@@ -31,11 +31,9 @@ from data_pipeline.writing import (
     tfds_files,
 )
 from hax_jax import digests, errors, files, local_copy, sha256sums
-from hax_jax.data import records, text
+from hax_jax.data import dataset_folder, records, text
 from hax_jax.program import progress
 
-MANIFEST = 'manifest.json'
-SCHEMA = 2  # of manifest and ledger; 2: pairs have a weight
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
 
@@ -102,7 +100,7 @@ def write(
         entries = {name: each.as_json() for name, each in facts.items()}
         _check_counts(entries, ledger)
         manifest = {
-            'schema': SCHEMA,
+            'schema': dataset_folder.SCHEMA,
             'sha256': records.sha256(
                 {name: entry['sha256'] for name, entry in entries.items()}
             ),
@@ -116,7 +114,7 @@ def write(
         page = report_page.render(manifest, ledger, report.facts(), tally)
         files.write_text(folder / REPORT, page)
         files.write_json(folder / LEDGER, ledger)
-        files.write_json(folder / MANIFEST, manifest)
+        files.write_json(folder / dataset_folder.MANIFEST, manifest)
     return manifest
 
 
@@ -154,47 +152,18 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
             f'{path} exists already; give another --output, or --overwrite to replace '
             'it with all that was made from it (packed rows, tokenizers).'
         )
-    if not path.is_dir() or (any(path.iterdir()) and not (path / MANIFEST).is_file()):
+    if not path.is_dir() or (
+        any(path.iterdir()) and not (path / dataset_folder.MANIFEST).is_file()
+    ):
         raise errors.InputError(
-            f'{path} is not a dataset (it has no {MANIFEST}), so --overwrite does not '
-            'replace it; give another --output.'
+            f'{path} is not a dataset (it has no {dataset_folder.MANIFEST}), so '
+            '--overwrite does not replace it; give another --output.'
         )
-
-
-def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
-    """The manifest of the dataset at `path`. Needs no TensorFlow.
-
-    Raises:
-      InputError: there is no dataset at `path`, its manifest is damaged, or another
-        version made it.
-    """
-    path = local_copy.folder(path)
-    try:
-        manifest = files.read_json_object(path / MANIFEST)
-        if digests.SEAL in manifest and not digests.is_sealed(manifest):
-            raise ValueError('it has other contents than were written')
-    except ValueError as error:
-        raise errors.InputError(
-            f'{path / MANIFEST} is damaged ({error}); copy it again, or build the '
-            'dataset again with python -m data_pipeline.build --overwrite.'
-        ) from error
-    except OSError as error:
-        raise errors.InputError(
-            f'{path} is not a dataset ({error}); make one with '
-            'python -m data_pipeline.build --input=FILES --output=FOLDER.'
-        ) from error
-    schema = manifest.get('schema')
-    if schema != SCHEMA:
-        raise errors.InputError(
-            f'{path / MANIFEST} has schema {schema}, this version reads {SCHEMA}; '
-            'build the dataset again with python -m data_pipeline.build --overwrite.'
-        )
-    return manifest
 
 
 def shown_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]:
     """As `read_pairs`, with a progress display."""
-    total = read_manifest(path)['splits'][split]['pairs']
+    total = dataset_folder.read_manifest(path)['splits'][split]['pairs']
     return progress.over(read_pairs(path, split), f'  {split}', total, 'pair')
 
 
@@ -210,7 +179,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
             f'{split!r} is not a split; use one of {records.SPLITS}.'
         )
     path = local_copy.folder(path)
-    expected = read_manifest(path)['splits'][split]
+    expected = dataset_folder.read_manifest(path)['splits'][split]
     nothing = hashlib.sha256().hexdigest()
     if not expected['pairs'] and expected['sha256'] == nothing:
         return
@@ -222,5 +191,6 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
     if (count, digest.hexdigest()) != (expected['pairs'], expected['sha256']):
         raise errors.InputError(
             f'{path} is damaged: the {count} pairs of its {split} split are not the '
-            f'{expected["pairs"]} that {MANIFEST} was written for. Build it again.'
+            f'{expected["pairs"]} that {dataset_folder.MANIFEST} was written for. '
+            'Build it again.'
         )

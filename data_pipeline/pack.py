@@ -9,9 +9,9 @@ import pathlib
 from typing import Any
 
 from data_pipeline import dataset
-from hax_jax import errors, files, local_copy, sha256sums
+from hax_jax import errors, files, sha256sums
 from hax_jax.config import schema
-from hax_jax.data import packing, records, text
+from hax_jax.data import dataset_folder, packing, records, text
 
 _MADE_FROM = 'made_from.json'
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
@@ -29,14 +29,7 @@ def load_tokenizer(
     """
     if path != 'train':
         return text.load_tokenizer(path)
-    manifest = dataset.read_manifest(data.path)
-    made_from = {
-        'train': manifest['splits']['train']['sha256'],
-        'vocab_size': settings.vocab_size,
-        'model_type': settings.model_type,
-    }
-    key = records.sha256(made_from)[:16]
-    folder = local_copy.folder(data.path) / 'tokenizers' / key
+    folder, made_from = dataset_folder.tokenizer_of(data, settings)
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not (folder / text.SENTENCEPIECE_FILE).is_file():
             if folder.exists():
@@ -85,18 +78,7 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
       InputError: there is no dataset, no pair of a split fits, or the folder of the key
         has other rows.
     """
-    manifest = dataset.read_manifest(data.path)
-    what = {
-        'dataset': manifest['sha256'],
-        'tokenizer': tokenizer.fingerprint,
-        'template': text.TEMPLATE_VERSION,
-        'packing': packing.PACKING_VERSION,
-        'schema': records.CACHE_SCHEMA,
-        'seq_len': data.seq_len,
-        'question_weight': data.question_weight,
-        'long_answers': data.long_answers,
-    }
-    folder = local_copy.folder(data.path) / 'packed' / records.sha256(what)[:16]
+    folder, what = dataset_folder.rows_of(data, tokenizer)
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
             _write(folder, data, tokenizer, what)

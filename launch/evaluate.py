@@ -19,23 +19,16 @@ from absl import flags
 
 from hax_jax import errors, files, places
 from hax_jax.data import records
-from hax_jax.program import (
-    ending,
-    entry,
-    later,
-    one_process,
-    output_file,
-    progress,
-    results,
-)
+from hax_jax.program import ending, entry, later, one_process, output_file, results
 from launch import shared_flags
 
 with later.imports():
-    from data_pipeline import dataset
+    from data_pipeline import pack
+    from hax_jax.data import dataset_folder
     from hax_jax.devices import first_process, peers, runtime, same_run
-    from hax_jax.evaluation import scoring
+    from hax_jax.evaluation import findings, same_rows, scoring
     from hax_jax.runs import run_folder
-    from launch import evaluation_report, evaluation_rows
+    from launch import pair_groups
 
 _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. May be given twice."
@@ -82,30 +75,38 @@ def main() -> None:
     runtime.start()
     ending.print_only_warnings(peers.process())
     first_process.decided(_check, None)
-    candidates = evaluation_rows.pack_for(
-        _candidates(), data=_DATA.value, split=_SPLIT.value, seq_len=_SEQ_LEN.value
+    candidates = _candidates()
+    rows = same_rows.of_each(
+        candidates,
+        data=_DATA.value,
+        split=_SPLIT.value,
+        seq_len=_SEQ_LEN.value,
+        packed=pack.ensure_packed,
     )
-    for rows in candidates:
+    for each in rows:
         same_run.compare(
-            {f'the rows of {rows.cache.path}': rows.cache.fingerprint},
+            {f'the rows of {each.cache.path}': each.cache.fingerprint},
             remedy=same_run.SAME_FILES,
         )
-    scored = [_score(candidate) for candidate in candidates]
-    letters = 'AB' if len(candidates) > 1 else ' '
-    for letter, candidate, one in zip(letters, candidates, scored, strict=True):
-        evaluation_report.show(letter.strip(), candidate, one, _SPLIT.value)
-    comparison = None
-    if len(candidates) > 1:
-        comparison = evaluation_report.compare(
-            candidates, scored, split=_SPLIT.value, seed=_SEED.value
-        )
-    report = evaluation_report.as_json(candidates, scored, comparison, seed=_SEED.value)
+    found = findings.find(
+        rows,
+        _SPLIT.value,
+        batch_size=_BATCH_SIZE.value,
+        groups=pair_groups.of(rows[0].data.path, _SPLIT.value)
+        if len(rows) > 1
+        else None,
+        seed=_SEED.value,
+        say=entry.say,
+        here=first_process.is_here(),
+    )
+    print(found, flush=True)
     if first_process.is_here():
+        report = found.to_json()
         models = [{**model, 'pairs': len(model['pairs'])} for model in report['models']]
-        results.give({'split': _SPLIT.value, **report, 'models': models})
-    if _OUTPUT.value and first_process.is_here():
-        files.write_json(_OUTPUT.value, {'split': _SPLIT.value} | report)
-        entry.say(f'wrote {_OUTPUT.value}')
+        results.give({**report, 'models': models})
+        if _OUTPUT.value:
+            files.write_json(_OUTPUT.value, report)
+            entry.say(f'wrote {_OUTPUT.value}')
 
 
 def _check() -> None:
@@ -156,7 +157,7 @@ def _check_folders() -> None:
         if not (_PRETRAINED.value or places.is_remote(workdir)):
             run_folder.read_run(workdir)
     if _DATA.value:
-        dataset.read_manifest(_DATA.value)
+        dataset_folder.read_manifest(_DATA.value)
 
 
 def _replacing(output: pathlib.Path) -> list[str]:
@@ -195,34 +196,7 @@ def _candidates() -> list[scoring.Candidate]:
         scoring.of_run(path, step=step, base=_BASE.value)
         for path, step in zip(workdirs, chosen, strict=True)
     ]
-    candidates = pretrained + runs
-    named = {(places.path(c.path).resolve(), c.step) for c in candidates}
-    if len(named) < len(candidates):
-        raise errors.InputError(
-            f'both models are {candidates[0].path}'
-            + (f' at step {candidates[0].step}' if candidates[0].step else '')
-            + '; give another model as the second, or another --step.'
-        )
-    return candidates
-
-
-def _score(rows: evaluation_rows.WithRows) -> scoring.Scored:
-    total = scoring.num_batches(
-        rows.candidate, rows.cache, _SPLIT.value, batch_size=_BATCH_SIZE.value
-    )
-    entry.say(
-        f'evaluating {rows.candidate.name} ({rows.candidate.why}): {total} batches'
-    )
-    with progress.Progress(
-        'evaluating', total, 'batch', say=entry.say, here=first_process.is_here()
-    ) as shown:
-        return scoring.score(
-            rows.candidate,
-            rows.cache,
-            _SPLIT.value,
-            batch_size=_BATCH_SIZE.value,
-            on_batch=shown.add,
-        )
+    return scoring.all_different(pretrained + runs)
 
 
 if __name__ == '__main__':

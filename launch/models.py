@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Sequence
 
 from hax_jax import errors, places
@@ -37,7 +36,7 @@ class Model:
 
 def check(workdirs: Sequence[str], step: int | None) -> None:
     """Raises InputError, as `choose`, where no path is a run: JAX is not imported."""
-    paths = [places.path(_split(given)[0]) for given in workdirs]
+    paths = [places.path(run_folder.split_step(given)[0]) for given in workdirs]
     if not any(places.is_remote(p) or (p / 'run.json').exists() for p in paths):
         choose(workdirs, step)
 
@@ -58,7 +57,7 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
             '--workdir=PATH@STEP.'
         )
     for given in workdirs if not problems else ():
-        path, own_step = _split(given)
+        path, own_step = run_folder.split_step(given)
         if step is not None and own_step is not None:
             problems.append(
                 f'--workdir={given} and --step={step} both name a step; give one.'
@@ -96,14 +95,6 @@ def load(chosen: Chosen, *, base: str, on: jax.sharding.Mesh) -> Model:
         tokenizer=loaded.tokenizer,
         n_positions=loaded.model_config.n_positions,
     )
-
-
-def _split(given: str) -> tuple[str, int | None]:
-    """'runs/a@200' -> ('runs/a', 200), unless a folder has that whole name."""
-    match = re.fullmatch(r'(.+)@(\d+)', given)
-    if match is None or places.path(given).exists():
-        return given, None
-    return match[1], int(match[2])
 
 
 def _key(chosen: Chosen) -> tuple[pathlib.Path, int]:

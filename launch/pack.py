@@ -13,7 +13,8 @@ from hax_jax.program import entry, later, results
 from launch import shared_flags
 
 with later.imports():
-    from data_pipeline import dataset, pack
+    from data_pipeline import pack
+    from hax_jax.data import dataset_folder
     from hax_jax.runs import origin
 
 shared_flags.CONFIG.define()
@@ -21,7 +22,7 @@ shared_flags.CONFIG.define()
 
 def main() -> None:
     run = shared_flags.CONFIG.value()
-    dataset.read_manifest(run.data.path)  # before JAX is imported
+    dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     run, tokenizer_path = origin.resolve(run)
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
     folder = pack.ensure_packed(run.data, tokenizer)

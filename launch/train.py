@@ -26,9 +26,9 @@ from hax_jax.program import ending, entry, later, one_process, results
 from launch import old_variables, shared_flags
 
 with later.imports():
-    from data_pipeline import dataset, pack
+    from data_pipeline import pack
     from hax_jax.config import schema
-    from hax_jax.data import records
+    from hax_jax.data import dataset_folder, records
     from hax_jax.devices import first_process, peers, runtime, same_run, topology
     from hax_jax.guards import stops
     from hax_jax.planning import planner, step_plan
@@ -75,7 +75,7 @@ flags.declare_key_flag('from_env')
 
 def main() -> int:
     if not one_process.may_be_several():
-        dataset.read_manifest(_checked().data.path)  # before JAX is imported
+        dataset_folder.read_manifest(_checked().data.path)  # before JAX is imported
     # Whatever is wrong in one of several processes then ends the others too.
     described = topology.find(_TOPOLOGY.value) if _TOPOLOGY.value else None
     runtime.start(alone=described is not None)

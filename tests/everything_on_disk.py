@@ -101,7 +101,7 @@ class _World:
         if short:
             quiet = dataclasses.replace(config.train, num_sample_questions=0)
             config = dataclasses.replace(config, train=quiet)
-        hax_jax.train(config, str(root / 'cache'), str(root / 'full'))
+        hax_jax.train(config, str(root / 'full'), packed=str(root / 'cache'))
         export.write(str(root / 'full'), str(root / 'hf'), format='hf')
         if not short:
             self._make_more()
@@ -109,7 +109,8 @@ class _World:
     def _make_more(self) -> None:
         root = self.path
         for name in ('full2', 'lora', 'lora_on_run', 'lora2'):
-            hax_jax.train(self.config_of(name), str(root / 'cache'), str(root / name))
+            run, packed = self.config_of(name), str(root / 'cache')
+            hax_jax.train(run, str(root / name), packed=packed)
         export.write(str(root / 'lora'), str(root / 'peft'), format='peft')
         export.write(str(root / 'lora'), str(root / 'merged'), format='merged')
         export.write(str(root / 'full2'), str(root / 'hf2'), format='hf')
@@ -176,7 +177,7 @@ class _World:
             longer = dataclasses.replace(config, train=longer)
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                hax_jax.train(longer, str(self.path / 'cache'), str(run))
+                hax_jax.train(longer, str(run), packed=str(self.path / 'cache'))
             print(printed.getvalue())
             begun = re.search(r'continuing from step (\d+)', printed.getvalue())
             rows = map(json.loads, (run / 'metrics.jsonl').read_text().splitlines())
@@ -243,7 +244,7 @@ class _World:
     def cache(self) -> Unit:
         def train(packed: pathlib.Path) -> dict[str, Any]:
             workdir = packed.parent / 'run'
-            hax_jax.train(self.config, str(packed), str(workdir))
+            hax_jax.train(self.config, str(workdir), packed=str(packed))
             answers = (workdir / 'samples.jsonl').read_text()
             return _of_run(workdir) | {'answers': answers} | _samples(workdir)
 

@@ -34,7 +34,7 @@ def test_a_run_is_trained_answers_and_gives_its_parameters(
     # The vocabulary's size is the tokenizer's.
     run = dataclasses.replace(run, model=dataclasses.replace(run.model, vocab_size=0))
     workdir = str(tmp_path / 'run')
-    summary = hax_jax.train(run, str(cache.path), workdir)
+    summary = hax_jax.train(run, workdir, packed=str(cache.path))
     assert (summary.step, summary.reason) == (4, 'finished')
     parameters = hax_jax.restore(workdir, step=4)
     assert parameters['wte.embedding'].shape == (tokenizer.vocab_size, 32)

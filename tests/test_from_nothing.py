@@ -11,6 +11,7 @@ import programs
 import pytest
 
 from data_pipeline import dataset
+from hax_jax.data import dataset_folder
 
 CONFIG = """
 from configs import scratch_small
@@ -65,7 +66,7 @@ def test_two_thousand_threads_become_a_model_that_has_learned_of_them(
     }
 
     program('data_pipeline.build', f'--input={raw}', f'--output={data}')
-    manifest = dataset.read_manifest(data)
+    manifest = dataset_folder.read_manifest(data)
     ledger = json.loads((data / dataset.LEDGER).read_text())
     assert ledger['pairs']['read'] == 1700
     kept = {name: split['pairs'] for name, split in manifest['splits'].items()}

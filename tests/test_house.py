@@ -23,7 +23,7 @@ LIBRARY = {
     'config': 'errors',
     'program': 'errors places config',
     'devices': 'errors places config program',
-    'data': 'errors files local_copy digests sha256sums hub',
+    'data': 'errors files local_copy digests sha256sums hub config',
     'model': 'errors config devices',
     'guards': 'errors json_lines devices data model',
     'formats': 'errors places files sha256sums hub config data model',
@@ -31,7 +31,7 @@ LIBRARY = {
     'watch': 'errors places files json_lines config data model program guards',
     'runs': 'errors places files local_copy digests sha256sums config devices data '
     'model program formats',
-    'evaluation': 'errors places files digests config devices data model runs',
+    'evaluation': 'errors places files digests config devices data model program runs',
     'training': 'errors places files json_lines config devices data model program '
     'guards formats sampling watch runs evaluation',
     'planning': 'json_lines config devices data model program runs training',

@@ -86,6 +86,30 @@ def of_pretrained(path: str, *, batch_size: int) -> Candidate:
     return Candidate(path, None, 'as it is', run, tokenizer, '')
 
 
+def named(given: str, *, base: str = '', batch_size: int = 8) -> Candidate:
+    """A run's FOLDER or FOLDER@STEP, else a Hugging Face folder or hub name.
+
+    Raises:
+      InputError: as `of_run` and `of_pretrained`.
+    """
+    path, step = run_folder.split_step(given)
+    if step is not None or (places.path(path) / 'run.json').exists():
+        return of_run(path, step=step, base=base)
+    return of_pretrained(path, batch_size=batch_size)
+
+
+def all_different(candidates: list[Candidate]) -> list[Candidate]:
+    """The models. Raises InputError if two of them are one."""
+    names = {(places.path(c.path).resolve(), c.step) for c in candidates}
+    if len(names) < len(candidates):
+        raise errors.InputError(
+            f'both models are {candidates[0].path}'
+            + (f' at step {candidates[0].step}' if candidates[0].step else '')
+            + '; give another model as the second, or another --step.'
+        )
+    return candidates
+
+
 @dataclasses.dataclass(frozen=True)
 class Scored:
     """An evaluation, and notes on how it was made that are worth a line each."""

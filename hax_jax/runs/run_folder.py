@@ -19,6 +19,7 @@ nothing here is of worth, and the same command begins again.
 
 import functools
 import pathlib
+import re
 import shutil
 import sys
 import uuid
@@ -46,6 +47,14 @@ def none_whole(folder: pathlib.Path, passed_over: list[str]) -> str:
             f'Copy one from a backup into {folder / CHECKPOINTS}.',
         ]
     )
+
+
+def split_step(given: str) -> tuple[str, int | None]:
+    """'runs/a@200' -> ('runs/a', 200), unless a folder has that whole name."""
+    match = re.fullmatch(r'(.+)@(\d+)', given)
+    if match is None or places.path(given).exists():
+        return given, None
+    return match[1], int(match[2])
 
 
 def new_id() -> str:

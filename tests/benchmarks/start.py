@@ -30,6 +30,11 @@ _SHORT = ['--prompt=why', '--max_new_tokens=1']
 # Program -> (flags that name a missing file, flags of a trivial job); {0} is the folder
 # of the dataset and the run, {1} a new one.
 _COMMANDS: dict[str, tuple[list[str], list[str]]] = {
+    'launch.hax': (['tarin'], ['train', '--help']),
+    'launch.pack': (
+        [_CONFIG, '--config.data.path={0}/no'],
+        [_CONFIG, _DATA, '--config.data.question_weight=0.5'],
+    ),
     'launch.train': (
         [_CONFIG, '--config.data.path={0}/no', _RUN],
         [_CONFIG, _DATA, '--workdir={1}', '--config.train.num_steps=1'],
@@ -42,6 +47,7 @@ _COMMANDS: dict[str, tuple[list[str], list[str]]] = {
         [_RUN, '--format=hf', '--output={1}'],
     ),
     'launch.checkpoints': (['--workdir={0}/no'], [_RUN]),
+    'launch.report': (['--workdir={0}/no'], [_RUN, '--output={1}.html']),
     'launch.import_checkpoint': (['{0}/no.pt', '--output={1}'], []),
     'launch.benchmark': (['--config={0}/no.py'], []),
     'launch.prove_resume': (['--config={0}/no.py'], []),

@@ -13,7 +13,7 @@ from data_pipeline.all_pairs import compared_row, pair_store
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors, files
 from hax_jax.config import convert
-from hax_jax.data import records
+from hax_jax.data import dataset_folder, records
 
 ROOT = pathlib.Path(__file__).parents[2]
 SAMPLE = ROOT / 'data_pipeline' / 'sample_corpus'
@@ -65,7 +65,7 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     # Of 12 chat pairs 0.2 is 2.4, nearest to a chat of 3; of 38 posts 7.6, so 8.
     # Of 12 chat pairs 0.1 is 1.2, nearest to none; of all 50 pairs 5, so 5 posts.
     assert counts == {'train': 34, 'validation': 11, 'test': 5}
-    assert manifest == dataset.read_manifest(output)
+    assert manifest == dataset_folder.read_manifest(output)
     pairs = {name: list(dataset.read_pairs(output, name)) for name in records.SPLITS}
     assert {name: len(part) for name, part in pairs.items()} == counts
     assert [each['file'] for each in manifest['sources']] == [
@@ -509,4 +509,4 @@ def test_a_build_that_is_killed_leaves_no_dataset(tmp_path: pathlib.Path) -> Non
     assert done.returncode == -signal.SIGKILL
     assert not output.exists()
     build.build(patterns, output=output)
-    assert dataset.read_manifest(output)['splits']['train']['pairs']
+    assert dataset_folder.read_manifest(output)['splits']['train']['pairs']

@@ -13,7 +13,7 @@ import pytest
 
 from data_pipeline import dataset
 from hax_jax import errors
-from hax_jax.data import records
+from hax_jax.data import dataset_folder, records
 
 PAIRS = [
     records.QaPair(
@@ -122,7 +122,7 @@ def test_the_folder_holds_the_manifest_the_accounts_and_the_tfds_files(
 def test_the_manifest_counts_and_hashes_the_canonical_records(
     written: pathlib.Path,
 ) -> None:
-    manifest = dataset.read_manifest(written)
+    manifest = dataset_folder.read_manifest(written)
     canonical = (
         '{"answer":"{\\"a\\": [1]}","file":"chat.md","flags":[],"group":"chat.md",'
         '"id":"chat-1","line":1,"question":"","score":0,"source":"chat","time":"",'
@@ -162,7 +162,7 @@ def test_equal_input_makes_an_equal_manifest_and_one_character_another(
     splits['train'][7] = records.QaPair(
         **{**vars(splits['train'][7]), 'answer': 'Answer 7,'}
     )
-    old, new = dataset.read_manifest(written), write(tmp_path / 'other', splits)
+    old, new = dataset_folder.read_manifest(written), write(tmp_path / 'other', splits)
     assert new['sha256'] != old['sha256']
     assert new['splits']['train']['sha256'] != old['splits']['train']['sha256']
     assert new['splits']['validation'] == old['splits']['validation']
@@ -175,7 +175,7 @@ def test_moving_a_pair_to_another_split_changes_the_hash(
     splits['test'] = [PAIRS[1]]
     splits['validation'] = [PAIRS[0]]
     new = write(tmp_path / 'moved', splits)
-    assert new['sha256'] != dataset.read_manifest(written)['sha256']
+    assert new['sha256'] != dataset_folder.read_manifest(written)['sha256']
 
 
 def test_an_output_that_exists_is_kept_unless_it_may_be_overwritten(
@@ -276,11 +276,11 @@ def test_what_is_no_dataset_is_named_with_the_way_to_make_one(
     tmp_path: pathlib.Path,
 ) -> None:
     with pytest.raises(errors.InputError, match='is not a dataset') as caught:
-        dataset.read_manifest(tmp_path / 'none')
+        dataset_folder.read_manifest(tmp_path / 'none')
     assert 'python -m data_pipeline.build' in str(caught.value)
     (tmp_path / 'manifest.json').write_text('{"schema": 99}')
     with pytest.raises(errors.InputError, match='has schema 99, this version reads 2'):
-        dataset.read_manifest(tmp_path)
+        dataset_folder.read_manifest(tmp_path)
     with pytest.raises(errors.InputError, match="'dev' is not a split"):
         list(dataset.read_pairs(tmp_path, 'dev'))
 
@@ -299,8 +299,8 @@ def test_a_group_in_two_splits_or_a_pair_twice_is_refused(
 def test_a_manifest_is_read_without_tensorflow(written: pathlib.Path) -> None:
     code = (
         'import sys\n'
-        'from data_pipeline import dataset\n'
-        f'assert dataset.read_manifest({str(written)!r})["splits"]["train"]\n'
+        'from hax_jax.data import dataset_folder\n'
+        f'assert dataset_folder.read_manifest({str(written)!r})["splits"]["train"]\n'
         'assert not {"tensorflow", "tensorflow_datasets"} & sys.modules.keys()\n'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=60)
@@ -474,7 +474,9 @@ def test_the_manifest_of_a_stream_is_that_of_a_list(
     written: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     streams = {name: iter(pairs) for name, pairs in make_splits().items()}
-    assert write(tmp_path / 'streamed', streams) == dataset.read_manifest(written)
+    assert write(tmp_path / 'streamed', streams) == dataset_folder.read_manifest(
+        written
+    )
 
 
 def test_two_hashes_that_are_equal_by_chance_are_no_error(

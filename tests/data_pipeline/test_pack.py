@@ -14,7 +14,7 @@ import pytest
 from data_pipeline import dataset, pack
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.data import packing, records, shift_check, text
+from hax_jax.data import dataset_folder, packing, records, shift_check, text
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOPICS = ['mother', 'brother', 'friend', 'boss', 'wedding', 'garden', 'money']
@@ -53,7 +53,7 @@ def write_dataset(
         lines = [json.dumps(row) + '\n' for row in rows]
         (path / f'{name}.jsonl').write_text(''.join(lines))
     manifest = {
-        'schema': dataset.SCHEMA,
+        'schema': dataset_folder.SCHEMA,
         'sha256': records.sha256(described),
         'splits': described,
     }

@@ -176,7 +176,7 @@ def test_other_tokenizers_are_compared_in_bits_per_byte_on_rows_of_one_length(
         ('empty', ['the test split of', 'is empty', '--test_share']),
         ('no step', ['has no checkpoint of step', 'it has 3, 6.']),
         ('a run as pretrained', ['is a run of launch.train; give it as --workdir']),
-        ('long', ['--seq_len=65 is over the 64 positions']),
+        ('long', ['seq_len=65 is over the 64 positions']),
         ('moved', ['is not a dataset']),
         (
             'flags',

@@ -1,14 +1,13 @@
-"""The packed rows that launch.evaluate scores models on: the same pairs for each."""
+"""The packed rows that models are scored on: the same pairs for each."""
 
 import dataclasses
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
 
-from data_pipeline import dataset, pack
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.data import records
+from hax_jax.data import dataset_folder, records, text
 from hax_jax.evaluation import evaluate, scoring
-from hax_jax.program import entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +20,18 @@ class WithRows:
     notes: list[str]
 
 
-def pack_for(
-    candidates: Sequence[scoring.Candidate], *, data: str, split: str, seq_len: int
+def of_each(
+    candidates: Sequence[scoring.Candidate],
+    *,
+    data: str,
+    split: str,
+    seq_len: int,
+    packed: Callable[[schema.DataConfig, text.Tokenizer], pathlib.Path],
 ) -> list[WithRows]:
-    """Packs the dataset for each: the same pairs and lengths, each its own tokens.
+    """The rows of each: the same pairs and lengths, each its own tokens.
 
-    `data` '' is the runs' own, `seq_len` 0 the smaller of theirs.
+    `data` '' is the runs' own, `seq_len` 0 the smaller of theirs. `packed` gives the
+    folder of a dataset's rows for a tokenizer.
 
     Raises:
       InputError: there is no dataset, or the runs have not the same one, or it has no
@@ -36,15 +41,14 @@ def pack_for(
     own = owns[0] if owns else candidates[0].run.data
     path = data or _own_dataset(owns)
     lengths = [c.run.data.seq_len for c in candidates]
-    if not seq_len and len(set(lengths)) > 1:
-        entry.say(f'note: rows of {min(lengths)} for both, the smaller of {lengths}')
+    shorter = not seq_len and len(set(lengths)) > 1
     seq_len = seq_len or min(lengths)
     out = []
     for candidate in candidates:
         n_positions = candidate.run.model.n_positions
         if seq_len > n_positions:
             raise errors.InputError(
-                f'--seq_len={seq_len} is over the {n_positions} positions of '
+                f'seq_len={seq_len} is over the {n_positions} positions of '
                 f'{candidate.path}; lower it.'
             )
         packed_as = dataclasses.replace(
@@ -53,10 +57,12 @@ def pack_for(
             seq_len=seq_len,
             long_answers=own.long_answers,
         )
-        cache = records.open_cache(pack.ensure_packed(packed_as, candidate.tokenizer))
+        cache = records.open_cache(packed(packed_as, candidate.tokenizer))
         cache.verify()
         evaluate.require_rows(cache, split)
         notes = []
+        if shorter:
+            notes.append(f'rows of {seq_len} for both, the smaller of {lengths}')
         if not data and candidate.dataset not in ('', cache.fingerprint):
             notes.append(
                 f'these are not the rows that the run was trained with: {path}, '
@@ -69,10 +75,15 @@ def pack_for(
 
 def _own_dataset(owns: list[schema.DataConfig]) -> str:
     """The one dataset of the runs."""
+    if not owns:
+        raise errors.InputError(
+            'data is missing: a Hugging Face folder has no dataset of its own; give a '
+            'folder that data_pipeline.build made.'
+        )
     hashes = {}
     for own in owns:
         try:
-            hashes[own.path] = dataset.read_manifest(own.path)['sha256']
+            hashes[own.path] = dataset_folder.read_manifest(own.path)['sha256']
         except errors.InputError as error:
             raise errors.InputError(
                 f"the run's own dataset is not where it was: {error}\n"
