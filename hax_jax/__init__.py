@@ -6,6 +6,7 @@
     config = schema.Config(
         data=schema.DataConfig(path='data/advice'),
         model=schema.ModelConfig(pretrained='gpt2'),
+        train=schema.TrainConfig(num_steps=500),
     )
     hax_jax.train(config, 'runs/full')
     for answer in hax_jax.sample('runs/full', ['My mother-in-law ...']):

@@ -10,8 +10,8 @@ from hax_jax.config import schema
 from hax_jax.data import dataset_folder, text
 from hax_jax.runs import run_folder
 
-# The file that gives `hax pack` a draft; each field that rows depend on is then set.
-_FILE = 'gpt2_full'
+# Files that give `hax pack` a draft; each field that rows depend on is then set.
+_FILES = {'pretrained': 'gpt2_full', 'from scratch': 'scratch_small'}
 _DATA = ('path', 'seq_len', 'question_weight', 'long_answers')
 _TRAIN = 'train'  # tokenizer.path: a tokenizer that is trained on the dataset
 
@@ -41,15 +41,16 @@ def find(run: schema.Config, tokenizer_path: str) -> pathlib.Path:
 def pack_command(run: schema.Config) -> str:
     """`hax pack ...`, with every field that a run's rows depend on."""
     fields = {f'data.{name}': getattr(run.data, name) for name in _DATA}
-    fields['model.pretrained'] = run.model.pretrained
-    fields['tokenizer.path'] = run.tokenizer.path
-    if not run.model.pretrained:
+    file, fields['tokenizer.path'] = _FILES['from scratch'], run.tokenizer.path
+    if run.model.pretrained:
+        file, fields['model.pretrained'] = _FILES['pretrained'], run.model.pretrained
+    else:
         fields['model.n_positions'] = run.model.n_positions
     if run.tokenizer.path == _TRAIN:
         fields['tokenizer.vocab_size'] = run.tokenizer.vocab_size
         fields['tokenizer.model_type'] = run.tokenizer.model_type
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
-    return shlex.join(['hax', 'pack', f'--config={_FILE}', *flags])
+    return shlex.join(['hax', 'pack', f'--config={file}', *flags])
 
 
 def for_models(
