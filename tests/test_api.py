@@ -1,17 +1,14 @@
 """hax_jax from Python: the four functions of its __init__."""
 
 import dataclasses
+import json
 import pathlib
-import runpy
-import shlex
 import subprocess
 import sys
+from typing import Any
 
-import numpy as np
 import programs
 import pytest
-import tiny_data
-import tiny_runs
 
 import hax_jax
 from hax_jax import errors
@@ -30,46 +27,65 @@ def test_importing_the_package_loads_no_library() -> None:
     assert done.stdout == 'False\n'
 
 
-def test_a_dataset_is_packed_trained_on_asked_scored_and_restored(
-    tmp_path: pathlib.Path,
-) -> None:
-    tiny_data.make(tmp_path)
-    draft = runpy.run_path(str(tmp_path / 'tiny.py'))['get_config']()
-    draft.data.path = str(tmp_path / 'data')
-    workdir = str(tmp_path / 'run')
-    with pytest.raises(errors.InputError, match='has no tokenizer of 400 ids') as said:
-        hax_jax.train(draft, workdir)
-    command = shlex.split(str(said.value).split('Pack it with: ')[1])
-    assert command[:2] == ['hax', 'pack']
-    done = programs.run('-m', 'launch.hax', *command[1:])
+NOTEBOOK = json.loads((programs.ROOT / 'launch' / 'first_run.ipynb').read_text())
+# After the notebook's cells: what they left, and what else the functions say.
+_AND_THEN = """
+by_step = {row['step']: row for row in rows if row['kind'] == 'evaluation'}
+assert [one.evaluation.loss for one in both.scored] == [
+    by_step[6]['loss'], by_step[12]['loss']
+]
+assert both.to_json()['models'][1]['by'] == by_step[12]['by']
+assert both.comparison.by['all'].better == 'B'
+assert f'{run} at step 12 is better than {run} at step 6' in str(both)
+assert 'no groups of pairs are known here' in str(both)
+# The same letter and seed give the same answer, whatever stands beside it.
+two = hax_jax.sample(run, letters[1:], settings=settings, num_samples=2)
+assert [(x.prompt, x.sample) for x in two] == [(letters[1], 0), (letters[1], 1)]
+assert two[0].token_ids == answers[1].token_ids
+said = []
+for name, value in (('data.seq_len', 96), ('tokenizer.vocab_size', 900)):
+    draft.update_from_flattened_dict({name: value})
+    try:
+        hax_jax.train(draft, run)
+    except ValueError as error:
+        said.append(str(error))
+print(json.dumps([summary.reason, list(parameters['wte.embedding'].shape), said]))
+"""
+
+
+def code_cells() -> list[dict[str, Any]]:
+    return [cell for cell in NOTEBOOK['cells'] if cell['cell_type'] == 'code']
+
+
+def test_the_notebook_is_one_of_jupyter_without_outputs() -> None:
+    # Source: nbformat's schema of version 4.5.
+    assert (NOTEBOOK['nbformat'], NOTEBOOK['nbformat_minor']) == (4, 5)
+    assert NOTEBOOK['metadata']['kernelspec']['name'] == 'python3'
+    ids = [cell['id'] for cell in NOTEBOOK['cells']]
+    assert len(ids) == len(set(ids))
+    for cell in NOTEBOOK['cells']:
+        keys = {'cell_type', 'id', 'metadata', 'source'}
+        if cell['cell_type'] == 'code':
+            keys |= {'execution_count', 'outputs'}
+            assert (cell['execution_count'], cell['outputs']) == (None, [])
+        assert cell.keys() == keys
+        assert all(isinstance(line, str) for line in cell['source'])
+
+
+def test_the_notebook_trains_asks_scores_and_restores(tmp_path: pathlib.Path) -> None:
+    cells = [''.join(cell['source']) for cell in code_cells()]
+    assert code_cells()[0]['metadata'] == {'tags': ['parameters']}
+    cells.insert(1, f'STEPS, N_LAYER, N_EMBD, FOLDER = 12, 1, 32, {str(tmp_path)!r}')
+    done = programs.run('-c', '\n'.join([*cells, _AND_THEN]))
     assert done.returncode == 0, done.stderr
-    summary = hax_jax.train(draft, workdir)
-    assert (summary.step, summary.reason) == (6, 'finished')
-
-    # Of two models the better is named, and an evaluation has training's own numbers.
-    both = hax_jax.evaluate(f'{workdir}@3', f'{workdir}@6')
-    rows = tiny_runs.lines(pathlib.Path(workdir), 'evaluation')
-    assert [one.evaluation.loss for one in both.scored] == [
-        row['loss'] for row in rows if row['step'] in (3, 6)
-    ]
-    assert both.to_json()['models'][1]['by'] == rows[-1]['by']
-    assert both.comparison.by['all'].better == 'B'
-    assert 'no groups of pairs are known here' in str(both)
-    assert str(both).splitlines()[-1].startswith(f'{workdir} at step 6 is better than')
-
-    parameters = hax_jax.restore(workdir, step=6)
-    assert parameters['wte.embedding'].shape == (400, 32)
-    assert all(isinstance(array, np.ndarray) for array in parameters.values())
-
-    settings = schema.SamplingConfig(max_new_tokens=5, seed=3)
-    letters = ['Is it rude?', 'Who pays?']
-    answers = hax_jax.sample(workdir, letters, settings=settings, num_samples=2)
-    assert [answer.prompt for answer in answers] == [
-        letter for letter in letters for _ in range(2)
-    ]
-    # The same letter and seed give the same answer, whatever stands beside it.
-    [alone] = hax_jax.sample(workdir, letters[1:], settings=settings)
-    assert alone.token_ids == answers[2].token_ids
+    reason, shape, said = json.loads(done.stdout.splitlines()[-1])
+    assert (reason, shape) == ('finished', [1024, 32])
+    rows, tokenizer = said
+    assert 'is not packed yet into rows of 96' in rows
+    assert 'has no tokenizer of 900 ids (bpe) yet' in tokenizer
+    for each, field in ((rows, 'data.seq_len=96'), (tokenizer, 'vocab_size=900')):
+        assert each.split('Pack it with: ')[1].startswith('hax pack --config=scratch')
+        assert field in each
 
 
 def test_what_is_not_packed_names_a_command_for_every_kind_of_config(
@@ -80,8 +96,7 @@ def test_what_is_not_packed_names_a_command_for_every_kind_of_config(
         model=schema.ModelConfig(pretrained='runs/full'),
         train=schema.TrainConfig(num_steps=5),
     )
-    assert shlex.split(packed_rows.pack_command(run)) == [
-        'hax',
+    assert packed_rows.pack_arguments(run) == [
         'pack',
         '--config=gpt2_full',
         "--config.data.path=data/it's",

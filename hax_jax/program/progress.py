@@ -1,7 +1,8 @@
-"""How far a long loop is: a bar on a terminal, a line now and then in a log."""
+"""How far a long loop is: a bar on a terminal or in a notebook, lines in a log."""
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -12,6 +13,21 @@ _Item = TypeVar('_Item')
 
 def _print(line: str) -> None:
     print(line, flush=True)
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a notebook's kernel, whose stderr is no terminal."""
+    return 'ipykernel.kernelapp' in sys.modules
+
+
+def _bar_class() -> type[tqdm.tqdm]:
+    """tqdm's bar of text; in a notebook that has ipywidgets, its widget."""
+    if not _in_notebook():
+        return tqdm.tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', tqdm.TqdmWarning)  # there are no ipywidgets
+        from tqdm import auto
+    return auto.tqdm
 
 
 class Progress:
@@ -42,8 +58,8 @@ class Progress:
         self._start = self._done = start
         self._every_seconds, self._say = every_seconds, say
         self._begun = self._shown = time.monotonic()
-        self._terminal = here and sys.stderr.isatty()
-        self._bar = tqdm.tqdm(
+        self._terminal = here and (sys.stderr.isatty() or _in_notebook())
+        self._bar = _bar_class()(
             desc=what,
             initial=start,
             total=total or None,
@@ -56,7 +72,7 @@ class Progress:
 
     @property
     def is_drawn(self) -> bool:
-        """Whether a bar is on a terminal."""
+        """Whether a bar is on a terminal or in a notebook."""
         return self._terminal
 
     def __enter__(self) -> 'Progress':

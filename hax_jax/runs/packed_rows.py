@@ -25,7 +25,7 @@ def find(run: schema.Config, tokenizer_path: str) -> pathlib.Path:
       InputError: there is no dataset, or it was not packed for this config; names the
         command that packs it.
     """
-    command = f'Pack it with: {pack_command(run)}'
+    command = f'Pack it with: {shlex.join(["hax", *pack_arguments(run)])}'
     if tokenizer_path == _TRAIN:
         folder, _ = dataset_folder.tokenizer_of(run.data, run.tokenizer)
         if not folder.is_dir():
@@ -38,8 +38,8 @@ def find(run: schema.Config, tokenizer_path: str) -> pathlib.Path:
     return dataset_folder.packed(run.data, tokenizer, remedy=command)
 
 
-def pack_command(run: schema.Config) -> str:
-    """`hax pack ...`, with every field that a run's rows depend on."""
+def pack_arguments(run: schema.Config) -> list[str]:
+    """The words of `hax pack ...`, with every field that a run's rows depend on."""
     fields = {f'data.{name}': getattr(run.data, name) for name in _DATA}
     file, fields['tokenizer.path'] = _FILES['from scratch'], run.tokenizer.path
     if run.model.pretrained:
@@ -50,7 +50,7 @@ def pack_command(run: schema.Config) -> str:
         fields['tokenizer.vocab_size'] = run.tokenizer.vocab_size
         fields['tokenizer.model_type'] = run.tokenizer.model_type
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
-    return shlex.join(['hax', 'pack', f'--config={file}', *flags])
+    return ['pack', f'--config={file}', *flags]
 
 
 def for_models(

@@ -1,5 +1,6 @@
 import math
 import re
+import sys
 
 import pytest
 
@@ -133,3 +134,20 @@ def test_items_are_counted_as_they_are_taken(
     terminal(monkeypatch, yes=True)
     assert list(progress.over('ab', 'packing', 2, 'pair')) == ['a', 'b']
     assert '2/2' in capsys.readouterr().err
+
+
+def test_a_notebook_gets_a_bar_though_its_stderr_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(monkeypatch, yes=False)
+    monkeypatch.setitem(sys.modules, 'ipykernel.kernelapp', object())
+    with steps() as shown:
+        assert shown.is_drawn
+        shown.add()
+        shown.show('loss 2.5')
+        shown.note('validation')
+    out, err = capsys.readouterr()
+    assert out == ''
+    assert '6/105' in err
+    assert 'loss 2.5' in err
+    assert 'validation' in err
