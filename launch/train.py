@@ -44,7 +44,7 @@ with later.imports():
         train_loop,
     )
     from hax_jax.watch import schedule_plot
-    from launch import after_stop, replay_step
+    from launch import after_stop, offline_plan, replay_step
 
 shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
@@ -86,23 +86,15 @@ def main() -> int:
     workdir = places.path(_WORKDIR.value)
     resume.check_names(_ALLOW_CHANGE.value, run)
     _check_same_command(run)
-    run, tokenizer_path = origin.resolve(run)
-    tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
-    run = origin.with_vocab(run, tokenizer)
-    cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
-    cache.verify()
+    known = offline_plan.known(run) if _DRY_RUN.value else None
+    run, cache = (known.run, known.cache) if known else _with_rows(run)
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin, described=described)
     if _DRY_RUN.value:
-        starting.check_base(setup, workdir if goes_on else None, _BASE.value)
-        where = workdir if _WORKDIR.value else None
-        step_plan.dry_run(setup, where, price=_PRICE.value)
-        plain = not sys.stdout.isatty()
-        plot = schedule_plot.draw(
-            setup.schedule, num_steps=setup.num_steps, plain=plain
-        )
-        print(f'learning rate by step ({run.optimizer.schedule}):\n{plot}', flush=True)
+        if not known:
+            starting.check_base(setup, workdir if goes_on else None, _BASE.value)
+        _plan(setup, [known.note] if known else [])
         return 0
     print(planner.render(planner.make_plan(setup)), flush=True)
     capacity.check_state(setup)
@@ -128,6 +120,26 @@ def main() -> int:
             {'workdir': workdir, **dataclasses.asdict(summary), 'page': written}
         )
     return run_summary.exit_code(summary)
+
+
+def _with_rows(run: schema.Config) -> tuple[schema.Config, records.PackedCache]:
+    """The run with its base's sizes and its vocabulary, and its packed rows."""
+    run, tokenizer_path = origin.resolve(run)
+    tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
+    run = origin.with_vocab(run, tokenizer)
+    cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
+    cache.verify()
+    return run, cache
+
+
+def _plan(setup: run_setup.Setup, notes: list[tuple[str, str]]) -> None:
+    """Prints what --dry_run asks for; `notes` end its table."""
+    workdir = places.path(_WORKDIR.value) if _WORKDIR.value else None
+    step_plan.dry_run(setup, workdir, price=_PRICE.value, notes=notes)
+    plain = not sys.stdout.isatty()
+    plot = schedule_plot.draw(setup.schedule, num_steps=setup.num_steps, plain=plain)
+    name = setup.run.optimizer.schedule
+    print(f'learning rate by step ({name}):\n{plot}', flush=True)
 
 
 def _checked() -> schema.Config:

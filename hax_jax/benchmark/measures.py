@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
@@ -42,15 +41,6 @@ def seconds_of(go: Callable[[], Any]) -> float:
     begun = time.monotonic()
     jax.block_until_ready(go())
     return time.monotonic() - begun
-
-
-def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
-    """FLOP/s of square matrix products in `dtype`, the most that a step can reach."""
-    a = jnp.ones((size, size), dtype)
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
-    jax.block_until_ready(product(a, a))
-    seconds = [seconds_of(lambda: product(a, a)) for _ in range(repeats)]
-    return 2 * size**3 / min(seconds)
 
 
 def step_flops(setup: run_setup.Setup) -> float:

@@ -13,6 +13,7 @@ import jax
 
 from hax_jax.benchmark import measures, workloads
 from hax_jax.config import schema
+from hax_jax.devices import peaks
 from hax_jax.runs import origin
 from hax_jax.watch import profiling
 
@@ -22,7 +23,7 @@ def train(training: workloads.Training, *, repeats: int) -> dict[str, Any]:
     setup = training.setup
     dtype = origin.compute_dtype(setup.run)
     size = 2048 if jax.default_backend() == 'cpu' else 8192
-    peak = measures.matmul_flops(dtype, size=size, repeats=repeats)
+    peak = peaks.matmul_flops(dtype, size=size, repeats=repeats)
     peak *= setup.mesh.size
     step = measures.Spread.of([training.step() for _ in range(repeats)])
     positions = setup.run.train.batch_size * setup.run.data.seq_len

@@ -17,7 +17,7 @@ from flax import nnx
 
 from hax_jax import errors, files
 from hax_jax.benchmark import measures
-from hax_jax.config import schema
+from hax_jax.config import published, schema
 from hax_jax.data import packing, records, text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import gpt2
@@ -32,16 +32,6 @@ _SPREAD = 0.8  # of the lengths' logarithm
 _NO_TOKENIZER = 'synthetic'
 
 
-# Layers, width and heads of what OpenAI and Hugging Face published: no hub is asked.
-_PUBLISHED = {
-    'distilgpt2': (6, 768, 12),
-    'gpt2': (12, 768, 12),
-    'gpt2-medium': (24, 1024, 16),
-    'gpt2-large': (36, 1280, 20),
-    'gpt2-xl': (48, 1600, 25),
-}
-
-
 def with_sizes(run: schema.Config) -> schema.Config:
     """The run with random weights of its model's sizes, and no pretrained model.
 
@@ -50,11 +40,9 @@ def with_sizes(run: schema.Config) -> schema.Config:
     """
     name = run.model.pretrained
     model = run.model
-    if name in _PUBLISHED and not pathlib.Path(name).exists():
-        layers, width, heads = _PUBLISHED[name]
-        model = dataclasses.replace(
-            model, n_layer=layers, n_embd=width, n_head=heads, vocab_size=50257
-        )
+    sized = published.sized(model)
+    if sized and not pathlib.Path(name).exists():
+        model = sized
     elif name:
         model = origin.resolve(run)[0].model
     # A tokenizer that is trained with the run has the size that is asked of it.

@@ -1,6 +1,9 @@
-"""The peak FLOP/s of accelerators."""
+"""The peak FLOP/s of accelerators, and what products reach on any device."""
+
+import time
 
 import jax
+import jax.numpy as jnp
 
 # Dense bfloat16 peak of one JAX device in FLOP/s, by the words that its device_kind
 # begins with; the longest that fits is taken. A kind that is not here has no MFU.
@@ -54,3 +57,16 @@ def peak_flops(device_kind: str) -> float:
 def peak_of_all_devices() -> float:
     """The peak of all devices of the run together; starts the backend."""
     return peak_flops(jax.devices()[0].device_kind) * jax.device_count()
+
+
+def matmul_flops(dtype: str, *, size: int, repeats: int) -> float:
+    """FLOP/s of square matrix products in `dtype`, the most that a step can reach."""
+    a = jnp.ones((size, size), dtype)
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
+    jax.block_until_ready(product(a, a))
+    seconds = []
+    for _ in range(repeats):
+        begun = time.monotonic()
+        jax.block_until_ready(product(a, a))
+        seconds.append(time.monotonic() - begun)
+    return 2 * size**3 / min(seconds)

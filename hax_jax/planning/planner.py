@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pathlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -41,6 +42,7 @@ class Plan:
     kept_checkpoints: int  # at most
     checkpoint_bytes: int
     disk_bytes: int  # at most, while one more is saved
+    packed_bytes: int  # of the rows, which are in the dataset's folder
     parameter_bytes: int
     moment_bytes: int
     temporary_bytes: int | None
@@ -99,6 +101,7 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
         kept_checkpoints=capacity.kept_checkpoints(run.train, setup.num_steps),
         checkpoint_bytes=capacity.checkpoint_bytes(blueprint),
         disk_bytes=capacity.disk_bytes(setup),
+        packed_bytes=_bytes_in(setup.cache.path),
         parameter_bytes=capacity.bytes_on_a_device(state.params)
         + capacity.bytes_on_a_device(state.frozen),
         moment_bytes=capacity.bytes_on_a_device(state.opt_state),
@@ -147,7 +150,8 @@ def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
         (
             'the run',
             f'{plan.num_steps:,} steps; {plan.steps_per_epoch:.1f} steps per epoch, '
-            f'{plan.num_epochs:.2f} epochs of {plan.num_rows:,} rows',
+            f'{plan.num_epochs:.2f} epochs of {plan.num_rows:,} rows, '
+            f'{plan.rows_done + plan.rows_ahead:,} in all',
         ),
         *_progress_lines(plan),
         (
@@ -158,13 +162,19 @@ def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
             'checkpoints',
             f'{checkpoints}, {plan.kept_checkpoints} of them kept at most, '
             f'{disk_room.size(plan.checkpoint_bytes)} each; the run takes up to '
-            f'{disk_room.size(plan.disk_bytes)} on disk',
+            f'{disk_room.size(plan.disk_bytes)} on disk'
+            + f', its packed rows {disk_room.size(plan.packed_bytes)}'
+            * (plan.packed_bytes > 0),
         ),
         ('memory', _memory(plan)),
         *_undivided_lines(plan),
         *more,
     ]
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
+
+
+def _bytes_in(folder: pathlib.Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
 
 
 def _undivided_lines(plan: Plan) -> list[tuple[str, str]]:

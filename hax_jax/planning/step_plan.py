@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +12,22 @@ from hax_jax.devices import collectives, compiled, peaks, xla_log
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import loss, param_tree
 from hax_jax.planning import estimate, planner
-from hax_jax.program import failures
+from hax_jax.program import failures, progress
 from hax_jax.runs import disk_room
 from hax_jax.training import capacity, run_setup, train_loop
 
 
 def dry_run(
-    setup: run_setup.Setup, workdir: pathlib.Path | None, *, price: float | None
+    setup: run_setup.Setup,
+    workdir: pathlib.Path | None,
+    *,
+    price: float | None,
+    notes: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Prints the plan with a compiled or an estimated step, and what the run costs.
+    """Prints the plan with a compiled or an estimated step, its time, and its cost.
 
-    `price` is of an hour of all devices; None prints no cost. The plan is printed
-    whatever goes wrong.
+    `price` is of an hour of all devices; None prints no cost. `notes` are lines of the
+    table's end. The plan is printed whatever goes wrong.
 
     Raises:
       InputError: the run does not fit its devices, or the disk of `workdir`.
@@ -39,9 +44,8 @@ def dry_run(
         more = step_lines(setup, step)
     finally:
         plan = planner.make_plan(setup, temporary_bytes=needed)
-        if price is not None:
-            more.append(cost_line(setup, plan, price, workdir))
-        print(planner.render(plan, more), flush=True)
+        more += time_lines(plan, *step_time(setup, plan, workdir), price)
+        print(planner.render(plan, [*more, *notes]), flush=True)
     capacity.check_step(setup, needed, has_state=False)
     if workdir:
         capacity.check_disk(setup, workdir)
@@ -193,43 +197,61 @@ def _traffic_lines(
     return [*lines, ('', text)]
 
 
-def cost_line(
-    setup: run_setup.Setup,
-    plan: planner.Plan,
-    price: float,
-    workdir: pathlib.Path | None,
-) -> tuple[str, str]:
-    """A line for `render`: hours and price of the steps left.
+def step_time(
+    setup: run_setup.Setup, plan: planner.Plan, workdir: pathlib.Path | None
+) -> tuple[float | None, str]:
+    """Seconds of a step, and what they rest on; None, and why they are not known.
 
-    `price` is of an hour of all devices. The rate is the run's own, where `workdir` has
-    one and the devices are not described; else it is estimated.
+    The rate is the run's own, where `workdir` has one (--quick makes one) and the
+    devices are not described; else it is estimated.
     """
-    left = max(plan.num_steps - plan.steps_done, 0)
     described = setup.described
     rate = estimate.measured_rate(workdir) if workdir and not described else None
     if rate:
-        seconds = left * plan.tokens_per_step / rate
-        source = f'by the {rate:,.0f} tokens/s that this run measured'
-    else:
+        basis = f'by the {rate:,.0f} tokens/s that this run measured'
+        return plan.tokens_per_step / rate, basis
+    share, unit = estimate.MFU, 'at an assumed MFU of {:.0%} of {:,.0f} TFLOP/s'
+    peak = described.peak_flops if described else peaks.peak_of_all_devices()
+    if not peak and setup.platform == 'cpu':
+        share = estimate.CPU_SHARE
+        unit = 'at {:.0%} of the {:,.2f} TFLOP/s of matrix products here, now'
+        peak = peaks.matmul_flops('float32', size=1024, repeats=5)
+    if not peak:
         kind = setup.mesh.devices.flat[0].device_kind
-        peak = described.peak_flops if described else peaks.peak_of_all_devices()
-        if not peak:
-            return (
-                'cost',
-                f'not known: the peak FLOP/s of {kind} is not, and no step of the run '
-                'was measured; give --topology, or the --workdir of a run',
-            )
-        flops_per_token = setup.flops_per_token
-        each = estimate.seconds_a_step(flops_per_token, plan.positions_per_step, peak)
-        seconds = left * each
-        source = (
-            f'an estimate by formula: {flops_per_token * plan.positions_per_step:.3g} '
-            f'FLOPs a step at an assumed MFU of {estimate.MFU:.0%} of '
-            f'{peak / 1e12:,.0f} TFLOP/s'
+        return None, (
+            f'not known: the peak FLOP/s of {kind} is not, and no step of the run was '
+            'measured; give --topology, or the --workdir of a run'
         )
-    hours = seconds / 3600
-    return (
-        'cost',
-        f'about {hours * price:,.2f} for {hours:,.2f} h of {left:,} steps at {price:g} '
-        f'an hour ({source}; without starting, evaluating and saving)',
+    positions = plan.positions_per_step
+    seconds = estimate.seconds_a_step(
+        setup.flops_per_token, positions, peak, share=share
     )
+    return seconds, (
+        f'an estimate by formula: {setup.flops_per_token * positions:.3g} FLOPs a step '
+        + unit.format(share, peak / 1e12)
+    )
+
+
+def time_lines(
+    plan: planner.Plan, seconds: float | None, basis: str, price: float | None
+) -> list[tuple[str, str]]:
+    """Lines for `render`: the time of a step and of the steps left, and their cost.
+
+    `price` is of an hour of all devices; None gives no cost.
+    """
+    if seconds is None:
+        return [('time', basis)]
+    left = max(plan.num_steps - plan.steps_done, 0)
+    each = f'{seconds:.2g} s' if seconds < 10 else progress.duration(seconds)
+    lines = [
+        (
+            'time',
+            f'about {each} a step, {progress.duration(left * seconds)} for '
+            f'{left:,} steps ({basis}; without starting, evaluating and saving)',
+        )
+    ]
+    if price is not None:
+        hours = left * seconds / 3600
+        text = f'about {hours * price:,.2f} for {hours:,.2f} h at {price:g} an hour'
+        lines.append(('cost', text))
+    return lines

@@ -137,7 +137,8 @@ def test_a_run_for_other_machines_is_planned_with_its_price_and_joins_none(
         done.stdout
     )
     assert "can't be compiled here: its memory and collectives are esti" in done.stdout
-    assert ' of 6 steps at 12.5 an hour (an estimate by formula: ' in done.stdout
+    assert ' for 6 steps (an estimate by formula: ' in done.stdout
+    assert ' h at 12.5 an hour' in done.stdout
 
 
 def test_quick_cuts_the_run_to_ten_steps(
@@ -327,3 +328,31 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: pathlib.Path) -> None
         child.send_signal(signal.SIGINT)
         _, said = child.communicate(timeout=60)
         assert (child.returncode, said) == (130, 'stopped by Ctrl-C\n')
+
+
+@pytest.mark.parametrize('name', ['gpt2', 'openai-community/gpt2-xl'])
+def test_a_published_model_is_planned_without_a_network(
+    name: str, folder: pathlib.Path
+) -> None:
+    done = programs.run(
+        '-m',
+        'launch.train',
+        '--config=gpt2_lora',
+        f'--config.model.pretrained={name}',
+        f'--config.data.path={folder}/data',
+        '--config.data.seq_len=128',
+        '--config.train.num_steps=50',
+        '--topology=h100x8',
+        '--dry_run',
+        HF_HUB_OFFLINE='1',
+    )
+    assert done.returncode == 0, done.stderr
+    # 124M and 1.5B, by hand: wte, wpe, the blocks' 12 n^2 + 13 n, ln_f.
+    width, layers = (768, 12) if name == 'gpt2' else (1600, 48)
+    count = (50257 + 1024 + 2) * width + layers * (12 * width**2 + 13 * width)
+    assert f'{count:,} frozen' in done.stdout
+    said = f'sizes of {name} from the published config, not checked; rows estimated at'
+    assert 'the hub can not be reached from this machine: ' + said in done.stdout
+    assert ' a step, ' in done.stdout
+    # Each made-up pair of 24 short words is about 45 tokens.
+    assert re.search(r' epochs of (1\d|2\d) rows, ', done.stdout), done.stdout

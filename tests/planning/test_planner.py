@@ -132,7 +132,7 @@ def test_each_number_stands_in_the_table() -> None:
     text = planner.render(plan)
     assert f'{PARAMETERS:,} trained, 0 frozen' in text
     assert '4 rows of 32: 128 positions, 96 tokens per step' in text
-    assert '10 steps; 5.0 steps per epoch, 2.00 epochs of 20 rows' in text
+    assert '10 steps; 5.0 steps per epoch, 2.00 epochs of 20 rows, 40 in all' in text
     assert '25.0% padding, 55.0% carry loss' in text
     assert '3 and up to 3 where an evaluation is the best so far' in text
     assert '3 of them kept at most, 354.8 kB each' in text

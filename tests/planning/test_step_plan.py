@@ -133,13 +133,22 @@ def test_what_does_not_fit_the_described_devices_is_refused(
     assert 'fit           DOES NOT FIT: ' in capsys.readouterr().out
 
 
-def test_the_price_of_a_run_that_has_trained_is_by_its_own_rate(
-    tmp_path: pathlib.Path,
+def test_the_time_and_price_of_a_run_that_has_trained_are_by_its_own_rate(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setup = run_setup.prepare(make_run(train={'batch_size': 4}), make_cache(32))
     plan = planner.make_plan(setup)
-    name, text = step_plan.cost_line(setup, plan, 12.5, tmp_path)
-    assert (name, text.split(':')[0]) == ('cost', 'not known')
+    # Before that, on a CPU, by what its products reach: 2e12 FLOP/s at 50% here.
+    monkeypatch.setattr(step_plan.peaks, 'matmul_flops', lambda *_, **__: 2e12)
+    seconds, basis = step_plan.step_time(setup, plan, tmp_path)
+    assert seconds == pytest.approx(setup.flops_per_token * 4 * 32 / 1e12)
+    assert 'at 50% of the 2.00 TFLOP/s of matrix products here, now' in basis
+    # Another device whose peak nobody knows.
+    monkeypatch.setattr(run_setup.Setup, 'platform', 'gpu')
+    seconds, basis = step_plan.step_time(setup, plan, tmp_path)
+    assert seconds is None
+    assert step_plan.time_lines(plan, seconds, basis, 12.5) == [('time', basis)]
+    assert basis.startswith('not known: the peak FLOP/s of ')
     lines = [
         {'kind': 'train', 'step': i, 'tokens_per_second': rate}
         for i, rate in enumerate([1.0, 1.0, *[96 / 360] * 10])
@@ -148,8 +157,10 @@ def test_the_price_of_a_run_that_has_trained_is_by_its_own_rate(
     text = '\n'.join(map(json.dumps, lines))
     (tmp_path / 'metrics.jsonl').write_text(text + '\n{"kind": "train", "st')
     # 10 steps of 96 tokens, each in 360 s: an hour.
-    _, text = step_plan.cost_line(setup, plan, 12.5, tmp_path)
-    assert text.startswith('about 12.50 for 1.00 h of 10 steps at 12.5 an hour (by the')
+    found = step_plan.step_time(setup, plan, tmp_path)
+    time, cost = step_plan.time_lines(plan, *found, 12.5)
+    assert time[1].startswith('about 6m00s a step, 1h00m for 10 steps (by the 0 to')
+    assert cost == ('cost', 'about 12.50 for 1.00 h at 12.5 an hour')
 
 
 def step(**changes: object) -> estimate.Step:
