@@ -5,7 +5,7 @@ import pathlib
 import re
 from collections.abc import Sequence
 
-from hax_jax import errors, local_copy
+from hax_jax import errors, local_copy, near_names
 
 _PATIENCE = 4.0  # seconds until the hub has to answer
 _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
@@ -34,13 +34,15 @@ def local_folder(
     if not _HUB_NAME.fullmatch(path) or path.startswith('.'):
         raise errors.InputError(
             f'{field}={path!r} is not a folder, nor a hub name; give one or the other.'
+            + near_names.meant(path)
         )
     try:
         return pathlib.Path(_download(path, patterns, one_of))
     except Exception as error:  # the hub raises many kinds for one cause
+        near = near_names.meant(path)
         raise errors.InputError(
             f'{field}={path!r} is not a folder here, and {_cause(error)} '
-            f'(it says: {_said(error)})'
+            f'(it says: {_said(error)})' + f'.{near}' * bool(near)
         ) from error
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from absl import flags
 
-from hax_jax import errors, files, places
+from hax_jax import errors, files, near_names, places
 from hax_jax.program import entry, later, output_file, progress, results
 from launch import shared_flags
 
@@ -278,8 +278,8 @@ def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
         unknown = sorted(set(wanted) - steps.keys())
         if unknown:
             raise errors.InputError(
-                f'{workdir} has no checkpoint of step {_joined(unknown)}; it has '
-                f'{_joined(steps) or "none"}. Nothing was deleted.'
+                f'{workdir} has no checkpoint of step {_joined(unknown)}; '
+                f'{near_names.steps(unknown[0], steps)}. Nothing was deleted.'
             )
         needed = {
             step: runs

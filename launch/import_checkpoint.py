@@ -17,7 +17,7 @@ import shlex
 
 from absl import flags
 
-from hax_jax import errors
+from hax_jax import errors, near_names
 from hax_jax.config import schema
 from hax_jax.program import entry, later, output_file, results
 
@@ -99,7 +99,10 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             f'{", ".join(schema.IMPORT_FORMATS)}.'
         )
     if not path.exists():
-        problems.append(f'{path} does not exist; give a .pt file or a folder of peft.')
+        problems.append(
+            f'{path} does not exist; give a .pt file or a folder of peft.'
+            + near_names.meant(path)
+        )
     elif path.is_dir() and not (path / peft_config.FILE).exists():
         problems.append(
             f'{path} has no {peft_config.FILE}, so it is no adapter of peft; a '

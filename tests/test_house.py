@@ -9,9 +9,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Folder of hax_jax -> the folders, and the files beside them, that it imports from.
 # None is listed after itself, so no circle is possible; errors, places, files,
-# local_copy, digests, sha256sums, json_lines and hub are files.
+# local_copy, digests, sha256sums, json_lines, near_names and hub are files.
 LIBRARY = {
     'errors': '',
+    'near_names': '',
     'store': 'errors',
     'places': 'errors store',
     'files': 'errors places',
@@ -19,18 +20,18 @@ LIBRARY = {
     'digests': 'errors places files',
     'sha256sums': 'errors files digests',
     'json_lines': 'errors places files',
-    'hub': 'errors local_copy',
+    'hub': 'errors near_names local_copy',
     'config': 'errors',
-    'program': 'errors places config',
+    'program': 'errors near_names places config',
     'devices': 'errors places config program',
-    'data': 'errors files local_copy digests sha256sums hub config',
+    'data': 'errors near_names files local_copy digests sha256sums hub config',
     'model': 'errors config devices',
     'guards': 'errors json_lines devices data model',
     'formats': 'errors places files sha256sums hub config data model',
-    'sampling': 'errors files json_lines config devices data model',
+    'sampling': 'errors near_names files json_lines config devices data model',
     'watch': 'errors places files json_lines config data model program guards',
-    'runs': 'errors places files local_copy digests sha256sums config devices data '
-    'model program formats',
+    'runs': 'errors near_names places files local_copy digests sha256sums config '
+    'devices data model program formats',
     'evaluation': 'errors places files digests config devices data model program runs',
     'training': 'errors places files json_lines config devices data model program '
     'guards formats sampling watch runs evaluation',
@@ -56,7 +57,8 @@ PIPELINE = {
     'writing': 'quiet_tfds reading preparing',
 }
 LIBRARY_FOR_PIPELINE = (
-    'errors files local_copy digests sha256sums json_lines hub config program data'
+    'errors near_names files local_copy digests sha256sums json_lines hub config '
+    'program data'
 )
 API = {'hax_jax': LIBRARY, 'data_pipeline': PIPELINE}
 # What a program must not import before its flags are read; hax_jax's folders that need

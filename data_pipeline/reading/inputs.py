@@ -10,7 +10,7 @@ from typing import Any
 from data_pipeline.pages import encoding, layouts
 from data_pipeline.reading import named_datasets
 from data_pipeline.rows import csv_rows, field_map, json_rows
-from hax_jax import errors
+from hax_jax import errors, near_names
 from hax_jax.config import convert
 
 LINES = ('threads', 'messages', 'pairs')
@@ -168,7 +168,8 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
         remedy = 'check the path'
         if colon and prefix.isalpha() and prefix not in _PREFIXES:
             remedy += f' (before a path, a layout is one of {", ".join(_PREFIXES)})'
-        problems.append(f'{pattern!r} {what}; {remedy}.')
+        near = '' if wild else near_names.meant(path)
+        problems.append(f'{pattern!r} {what}; {remedy}.{near}')
     for file in files:  # its name goes into the pairs and the ledger
         if problem := convert.text_problem(str(file)):
             problems.append(f'{str(file)!r} {problem}')

@@ -8,7 +8,7 @@ are found here without making them.
 import pathlib
 from typing import Any
 
-from hax_jax import digests, errors, files, local_copy
+from hax_jax import digests, errors, files, local_copy, near_names
 from hax_jax.config import schema
 from hax_jax.data import packing, records, text
 
@@ -37,6 +37,7 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
         raise errors.InputError(
             f'{path} is not a dataset ({error}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'
+            + near_names.meant(path)
         ) from error
     schema = manifest.get('schema')
     if schema != SCHEMA:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax import digests, errors, files
+from hax_jax import digests, errors, files, near_names
 
 SPLITS = ('train', 'validation', 'test')
 CACHE_SCHEMA = 1
@@ -280,7 +280,7 @@ def open_cache(path: str | pathlib.Path) -> PackedCache:
             raise _damaged(path, f'{_META}: {error}') from error
         raise errors.InputError(
             f'{path} is not a packed cache ({error}); '
-            'launch.train makes one from a dataset folder.'
+            'launch.train makes one from a dataset folder.' + near_names.meant(path)
         ) from error
     if digests.SEAL in meta and not digests.is_sealed(meta):
         raise _damaged(path, f'{_META} has other contents than were written')

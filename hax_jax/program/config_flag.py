@@ -26,7 +26,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from hax_jax import errors
+from hax_jax import errors, near_names
 from hax_jax.config import convert, schema
 from hax_jax.program import command_line, help_page
 
@@ -82,7 +82,9 @@ class ConfigFlag:
         path, colon, text = self._found(file).partition(':')
         if not pathlib.Path(path).is_file():
             there = sorted((_PROJECT / self.example).parent.glob('*.py'))
-            near = convert.nearest(path, [each.stem for each in there])
+            near = near_names.near_path(path) or convert.nearest(
+                pathlib.Path(path).stem, [each.stem for each in there]
+            )
             raise errors.InputError(
                 f'--config={path} is not a file; '
                 + (f'did you mean {near}? There are ' if near else 'there are ')

@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from hax_jax import errors, local_copy, places
+from hax_jax import errors, local_copy, near_names, places
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
@@ -147,9 +147,8 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
                     f'{others or "none"}.'
                 )
             return Chosen(info, 'as asked')
-    raise errors.InputError(
-        f'{folder} has no checkpoint of step {step}; it has {others}.'
-    )
+    near = near_names.steps(step, [info.step for info in steps])
+    raise errors.InputError(f'{folder} has no checkpoint of step {step}; {near}.')
 
 
 def by_worth(steps: list[checkpoint.StepInfo]) -> list[checkpoint.StepInfo]:

@@ -25,7 +25,7 @@ import sys
 import uuid
 from typing import Any
 
-from hax_jax import digests, errors, files, local_copy, places
+from hax_jax import digests, errors, files, local_copy, near_names, places
 from hax_jax.config import convert, schema
 from hax_jax.data import text
 
@@ -186,7 +186,8 @@ def _no_run(path: pathlib.Path) -> str:
             f'{folder} is a run whose {path.name} is missing; copy it from a backup. '
             'Nothing of the run is used without it.'
         )
-    return f'{folder} is not a run of launch.train: it has no {path.name}.'
+    near = near_names.meant(folder)
+    return f'{folder} is not a run of launch.train: it has no {path.name}.{near}'
 
 
 def _damaged(path: pathlib.Path, why: str) -> errors.InputError:

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hax_jax import errors
+from hax_jax import errors, near_names
 from hax_jax.sampling import prompt_markdown
 
 SEPARATOR = '---'
@@ -113,7 +113,7 @@ def _read_bytes(path: str) -> bytes:
         raise errors.InputError(
             f'prompt file {path} does not exist; give a text or JSONL file, or '
             f'{STANDARD_INPUT} for standard input (--prompt takes the text of a letter '
-            'itself).'
+            'itself).' + near_names.meant(path)
         ) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: ~NAME of no user
         reason = error.strerror if isinstance(error, OSError) else error
