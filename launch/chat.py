@@ -10,12 +10,13 @@ the commands. A follow-up sees the earlier turns, as far as the model's position
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 from absl import flags
 
 from hax_jax import errors
-from hax_jax.program import entry, later, output_file
+from hax_jax.program import entry, later, output_file, results
 from launch import sampling_flags, shared_flags
 
 with later.imports():
@@ -47,7 +48,10 @@ def main() -> None:
         f'{chosen.workdir} at step {chosen.step} ({chosen.why}); /help shows commands'
     )
     settings, transcript = sampling_flags.settings(), _TRANSCRIPT.value
-    chat_session.Session(model, settings, transcript=transcript).run()
+    session = chat_session.Session(model, settings, transcript=transcript)
+    session.run()
+    turns = [dataclasses.asdict(turn) for turn in session.conversation.turns]
+    results.give({'workdir': chosen.workdir, 'step': chosen.step, 'turns': turns})
 
 
 def _check() -> None:

@@ -307,6 +307,7 @@ def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
             checkpoint.delete(steps[step].path)
             print(f'deleted step {step} ({size / 1e6:,.1f} MB)')
     print(f'whole steps left: {_joined(left) or "none"}')
+    results.give({'deleted': sorted(set(wanted)), 'whole': sorted(left)})
     return 0
 
 
@@ -325,6 +326,7 @@ def _compact(workdir: pathlib.Path, output: pathlib.Path) -> int:
         f'wrote {output}: step {step} of {workdir} in {sizes[1]:,.1f} MB, with its '
         f'moments {sizes[0]:,.1f} MB'
     )
+    results.give({'output': output, 'step': step, 'bytes': round(sizes[1] * 1e6)})
     return 0
 
 

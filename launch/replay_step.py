@@ -52,7 +52,7 @@ def replay(
             setup.cache,
             mesh=setup.mesh,
         )
-    path = workdir / f'replay-{step}.jsonl'
+    path = file_of(workdir, step)
     if jax.process_index() == 0:
         files.write_json_lines(path, map(_line, found.pairs))
     return '\n'.join(
@@ -64,6 +64,11 @@ def replay(
             f'all {len(found.pairs)} pairs: {path}',
         ]
     )
+
+
+def file_of(workdir: pathlib.Path, step: int) -> pathlib.Path:
+    """Where `replay` writes all the pairs of a step."""
+    return workdir / f'replay-{step}.jsonl'
 
 
 def _before(

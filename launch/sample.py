@@ -93,6 +93,8 @@ def main() -> None:
     asked = asked or first_process.decided(_asked, sample_output.Asked)
     if _LIST.value:
         print(prompt_names.listing(asked.questions))
+        if first_process.is_here():
+            results.give({'names': [question.id for question in asked.questions]})
         return
     chosen = first_process.decided(
         lambda: models.choose(_WORKDIR.value, _STEP.value), list[models.Chosen]

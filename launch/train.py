@@ -100,6 +100,8 @@ def main() -> int:
     capacity.check_state(setup)
     if _REPLAY.value is not None:
         print(replay_step.replay(setup, workdir, _REPLAY.value, base=_BASE.value))
+        if first_process.is_here():
+            results.give({'replay': replay_step.file_of(workdir, _REPLAY.value)})
         return 0
     try:
         summary = train_loop.train(
@@ -135,7 +137,9 @@ def _with_rows(run: schema.Config) -> tuple[schema.Config, records.PackedCache]:
 def _plan(setup: run_setup.Setup, notes: list[tuple[str, str]]) -> None:
     """Prints what --dry_run asks for; `notes` end its table."""
     workdir = places.path(_WORKDIR.value) if _WORKDIR.value else None
-    step_plan.dry_run(setup, workdir, price=_PRICE.value, notes=notes)
+    plan = step_plan.dry_run(setup, workdir, price=_PRICE.value, notes=notes)
+    if first_process.is_here():
+        results.give({'plan': plan})
     plain = not sys.stdout.isatty()
     plot = schedule_plot.draw(setup.schedule, num_steps=setup.num_steps, plain=plain)
     name = setup.run.optimizer.schedule

@@ -1,8 +1,10 @@
 """What a run's train step needs, by its compiler or by formula, in words."""
 
+import dataclasses
 import math
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +25,11 @@ def dry_run(
     *,
     price: float | None,
     notes: Sequence[tuple[str, str]] = (),
-) -> None:
+) -> dict[str, Any]:
     """Prints the plan with a compiled or an estimated step, its time, and its cost.
 
     `price` is of an hour of all devices; None prints no cost. `notes` are lines of the
-    table's end. The plan is printed whatever goes wrong.
+    table's end. The plan is printed whatever goes wrong. Returns its figures.
 
     Raises:
       InputError: the run does not fit its devices, or the disk of `workdir`.
@@ -44,11 +46,14 @@ def dry_run(
         more = step_lines(setup, step)
     finally:
         plan = planner.make_plan(setup, temporary_bytes=needed)
-        more += time_lines(plan, *step_time(setup, plan, workdir), price)
+        seconds, basis = step_time(setup, plan, workdir)
+        more += time_lines(plan, seconds, basis, price)
         print(planner.render(plan, [*more, *notes]), flush=True)
     capacity.check_step(setup, needed, has_state=False)
     if workdir:
         capacity.check_disk(setup, workdir)
+    said = {'seconds_per_step': seconds, 'basis': basis, 'notes': dict(notes)}
+    return dataclasses.asdict(plan) | said
 
 
 def compiled_step(setup: run_setup.Setup) -> compiled.Compiled:

@@ -19,6 +19,7 @@ from hax_jax import errors, files
 from hax_jax.data import packing, records, text
 from hax_jax.devices import runtime
 from hax_jax.runs import restore
+from hax_jax.program import results
 from hax_jax.sampling import answer_file, answer_table, generation
 from hax_jax.training import run_setup, train_loop
 from launch import sample
@@ -437,6 +438,7 @@ def test_prompts_of_markdown_become_a_table_of_two_checkpoints(
     lines = capsys.readouterr().out.split('\n')
     assert lines[0] == 'visits  Easy 1 - Visits  (stem of 8 characters)'
     assert lines[1] == 'debts   Hard 1 - Debts'
+    assert results._given['names'] == ['visits', 'debts']
     arguments = (
         f'--workdir={workdir}@2',
         f'--workdir={workdir}@4',

@@ -135,3 +135,9 @@ def test_each_program_is_asked() -> None:
         if re.search(r'^    entry\.run\(', path.read_text('utf-8'), re.M)
     }
     assert found == _WRONG.keys()
+
+
+@pytest.mark.parametrize('name', _WRONG)
+def test_a_program_gives_what_it_found_to_json(name: str) -> None:
+    source = (programs.ROOT / f'{name.replace(".", "/")}.py').read_text('utf-8')
+    assert 'results.give(' in source
