@@ -83,8 +83,20 @@ class Report:
         self._warned = False
         watch.lap('start')  # not part of the first interval
         watch.take()
+        self._left_out = self._one_off()
+
+    def _one_off(self) -> float:
+        """The seconds so far of starting and compiling, which are in no rate."""
+        seconds = self._watch.total()
+        return seconds.get('start', 0.0) + seconds.get('compile', 0.0)
+
+    def _leave_out_one_off(self) -> None:
+        one_off = self._one_off()
+        self._progress.leave_out(one_off - self._left_out)
+        self._left_out = one_off
 
     def step(self, step_metrics: StepMetrics) -> None:
+        self._leave_out_one_off()
         self._steps.append(step_metrics)
         self._newest += 1
         self._computing.append(step_metrics['loss'])
@@ -147,6 +159,10 @@ class Report:
 
         From the step on that stopped the run, none counts.
         """
+        if self._progress.is_drawn:  # the bar moves while the devices compute
+            for metrics in collected:
+                jax.block_until_ready(metrics['loss'])
+                self._count_ended()
         read = [{k: float(v) for k, v in m.items()} for m in jax.device_get(collected)]
         for step, values in enumerate(read, last - len(read) + 1):
             if step <= self._examined:
@@ -186,7 +202,7 @@ class Report:
             values['mfu'] = self._flops_per_token * rate / self._peak_flops
             words = f' mfu {values["mfu"]:.1%}'
         values['seconds'] = {part: round(value, 4) for part, value in parts.items()}
-        self._progress.leave_out(parts.get('start', 0.0) + parts.get('compile', 0.0))
+        self._leave_out_one_off()
         self._write_layers(step)
         self._write('train', step, values)
         if self._main:

@@ -18,8 +18,8 @@ from absl.testing import flagsaver
 from hax_jax import errors, files
 from hax_jax.data import packing, records, text
 from hax_jax.devices import runtime
-from hax_jax.runs import restore
 from hax_jax.program import results
+from hax_jax.runs import restore
 from hax_jax.sampling import answer_file, answer_table, generation
 from hax_jax.training import run_setup, train_loop
 from launch import sample
