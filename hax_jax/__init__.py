@@ -62,7 +62,8 @@ def train(
       'patience', 'max_minutes' or 'signal'. It has `step` of `num_steps`, `best_step`
       with its `best_validation_loss` (nats per weighted token), and `seconds` by part.
       `workdir/metrics.jsonl` has a JSON row for each logged step (`kind` 'train', with
-      `step`, `loss` and `tokens_per_second`) and each evaluation (`kind` 'evaluation').
+      `step`, `loss` and `tokens_per_second`) and each evaluation (`kind` 'evaluation',
+      with `eval_loss`).
 
     Raises:
       InputError: a field is out of range; the dataset is missing or not packed yet (it

@@ -32,7 +32,7 @@ NOTEBOOK = json.loads((programs.ROOT / 'launch' / 'first_run.ipynb').read_text()
 _AND_THEN = """
 by_step = {row['step']: row for row in rows if row['kind'] == 'evaluation'}
 assert [one.evaluation.loss for one in both.scored] == [
-    by_step[6]['loss'], by_step[12]['loss']
+    by_step[6]['eval_loss'], by_step[12]['eval_loss']
 ]
 assert both.to_json()['models'][1]['by'] == by_step[12]['by']
 assert both.comparison.by['all'].better == 'B'
