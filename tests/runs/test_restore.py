@@ -146,7 +146,7 @@ def test_the_base_of_a_run_may_itself_be_an_adapted_run(
     tiny_runs.train(cache, tmp_path, run)
     first = json.loads((tmp_path / 'metrics.jsonl').read_text().splitlines()[0])
     best = restore.parts(str(adapted)).validation_loss
-    assert first['loss'] == pytest.approx(best, abs=1e-5)
+    assert first['eval_loss'] == pytest.approx(best, abs=1e-5)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
