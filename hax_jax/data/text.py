@@ -71,8 +71,8 @@ class Tokenizer(Decoder, Protocol):
         ...
 
 
-class Gpt2Tokenizer:
-    """Byte-level BPE through a transformers fast tokenizer."""
+class FastTokenizer:
+    """GPT-2's byte-level BPE, or any lossless tokenizer.json, by transformers."""
 
     def __init__(self, folder: pathlib.Path) -> None:
         import transformers  # 1 s to import; only this tokenizer needs it
@@ -84,13 +84,16 @@ class Gpt2Tokenizer:
                 'tokenizer.json, or vocab.json and merges.txt.'
             )
         try:
-            self._fast = transformers.GPT2TokenizerFast.from_pretrained(
-                folder, local_files_only=True
-            )
+            # GPT-2's class takes vocabulary and merges alone, and knows its EOS.
+            as_it_is = tokenizer_checks.is_more_than_gpt2(folder / 'tokenizer.json')
+            kind = transformers.GPT2TokenizerFast
+            if as_it_is:
+                kind = transformers.PreTrainedTokenizerFast
+            self._fast = kind.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # transformers raises many kinds for one cause
             reason = (str(error) or repr(error)).splitlines()[0]
             raise errors.InputError(
-                f'{folder} holds no GPT-2 tokenizer that transformers can read: '
+                f'{folder} holds no tokenizer that transformers can read: '
                 f'{reason}. Copy its files again.'
             ) from error
         if self._fast.eos_token_id is None:
@@ -98,29 +101,33 @@ class Gpt2Tokenizer:
                 f'{folder} has no EOS token, which ends each answer; '
                 'name it as eos_token in tokenizer_config.json.'
             )
+        self._fast.chat_template = None  # of another template of prompts
         self._backend = self._fast.backend_tokenizer
         self._backend.encode_special_tokens = True
         self._backend.no_truncation()
         self._backend.no_padding()
         backend = json.loads(self._backend.to_str())
-        if problem := tokenizer_checks.bpe_problem(backend):
+        if problem := tokenizer_checks.problem(backend):
             raise errors.InputError(
                 f'{folder} holds a damaged tokenizer: {problem}. Copy its files again.'
             )
         self.vocab_size = len(self._fast)
         self.eos_id = self._fast.eos_token_id
         self.num_replaced = 0
-        model = backend['model']
         added = [token['content'] for token in backend['added_tokens']]
         probes = [_PROBE, *added, *(f'a {token} b' for token in added)]
         if [self.decode(ids) for ids in self.encode(probes)] != probes:
             raise errors.InputError(
                 f'{folder} holds a tokenizer that loses text (spaces, rare characters, '
-                f"or one of its own tokens {added}); give GPT-2's own vocab.json and "
-                'merges.txt alone.'
+                f'capitals, or one of its own tokens {added}); if the model was '
+                "trained with GPT-2's own tokenizer, give its vocab.json and merges.txt "
+                'alone.'
             )
-        merges = [m if isinstance(m, str) else ' '.join(m) for m in model['merges']]
-        made_of = {'vocab': model['vocab'], 'merges': merges, 'added': added}
+        made_of = {**backend, 'added_tokens': added}
+        if not as_it_is:
+            vocab, merges = backend['model']['vocab'], backend['model']['merges']
+            merges = [m if isinstance(m, str) else ' '.join(m) for m in merges]
+            made_of = {'vocab': vocab, 'merges': merges, 'added': added}
         self.fingerprint = records.sha256(made_of | {'eos_id': self.eos_id})
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -194,7 +201,7 @@ def load_tokenizer(path: str) -> Tokenizer:
     sha256sums.check(folder, _TOKENIZER_FILES + _MORE_FILES)
     if (folder / SENTENCEPIECE_FILE).is_file():
         return SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
-    return Gpt2Tokenizer(folder)
+    return FastTokenizer(folder)
 
 
 def of_cache(cache: records.PackedCache) -> Tokenizer:

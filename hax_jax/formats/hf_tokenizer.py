@@ -2,8 +2,9 @@
 
 transformers writes GPT-2's BPE. A SentencePiece model is copied as it is, and converted
 to tokenizer.json: no normalisation but U+2581 for spaces, no prefix, rare characters as
-bytes. Text that looks like a special token is plain text, as it was in training
-(`split_special_tokens`).
+bytes. Text that looks like a special token is one, as transformers has it: whoever
+trains the folder further adds EOS as text. Training here reads such text as plain
+(`split_special_tokens=True` at the call does so there).
 """
 
 import itertools
@@ -18,6 +19,7 @@ import tokenizers
 
 from hax_jax import errors, files
 from hax_jax.data import text
+from hax_jax.formats import chat_template
 
 _JSON = 'tokenizer.json'
 _SETTINGS = 'tokenizer_config.json'
@@ -109,7 +111,8 @@ def _write_files(
         'pad_token': settings['eos_token'],
         'model_max_length': n_positions,
         'clean_up_tokenization_spaces': False,
-        'split_special_tokens': True,
+        'split_special_tokens': False,
+        'chat_template': chat_template.JINJA,
     }
     files.write_json(folder / _SETTINGS, settings)
 
@@ -129,7 +132,8 @@ def difference(folder: pathlib.Path, tokenizer: text.Tokenizer) -> str:
         return f'EOS is {tokenizer.eos_id}, transformers has {fast.eos_token_id}'
     fast.model_max_length = 2**30  # else it warns of longer probes
     probes = [*_PROBES, *_random_texts(tokenizer)]
-    ours, theirs = tokenizer.encode(probes), fast(probes).input_ids
+    ours = tokenizer.encode(probes)
+    theirs = fast(probes, split_special_tokens=True).input_ids
     for probe, own, ids in zip(probes, ours, theirs, strict=True):
         if own != ids:
             same = map(operator.eq, own, ids)
@@ -140,6 +144,8 @@ def difference(folder: pathlib.Path, tokenizer: text.Tokenizer) -> str:
             )
         if tokenizer.decode(own) != fast.decode(ids, skip_special_tokens=True):
             return f'{_cut(probe)} is decoded otherwise by transformers'
+    if fast(probes[0] + fast.eos_token).input_ids != [*ours[0], tokenizer.eos_id]:
+        return f'{fast.eos_token} at the end of a text is not EOS in transformers'
     return ''
 
 

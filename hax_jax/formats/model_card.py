@@ -36,8 +36,8 @@ _ASK = """\
 question = 'My neighbor borrows my ladder and forgets it. May I ask for it back?'
 # Encoded apart and joined, as in training.
 pieces = [{head}, question, {tail}]
-ids = [i for piece in pieces for i in tokenizer(piece).input_ids]
-ids = torch.tensor([ids])
+ids = tokenizer(pieces, split_special_tokens=True).input_ids
+ids = torch.tensor([sum(ids, [])])
 out = model.generate(
     input_ids=ids,
     attention_mask=torch.ones_like(ids){settings}

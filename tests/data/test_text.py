@@ -8,9 +8,12 @@ import conftest
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+import tokenizers as tokenizers_library
+import transformers
 
 from hax_jax import errors
 from hax_jax.data import text
+from hax_jax.formats import hf_tokenizer
 
 TRICKY = [
     '',
@@ -233,6 +236,62 @@ def test_a_tokenizer_that_adds_a_space_is_refused(
         text.load_tokenizer(folder)
 
 
+@pytest.mark.parametrize(
+    ('part', 'value'),
+    [
+        ('normalizer', {'type': 'Lowercase'}),
+        ('normalizer', {'type': 'NFC'}),
+        (
+            'pre_tokenizer',
+            {'type': 'ByteLevel', 'add_prefix_space': True, 'trim_offsets': True},
+        ),
+    ],
+)
+def test_what_a_tokenizer_json_does_to_text_is_not_forgotten(
+    tokenizers: dict[str, text.Tokenizer],
+    tmp_path: pathlib.Path,
+    part: str,
+    value: dict,
+) -> None:
+    tokenizers['gpt2'].save(tmp_path)
+    path = tmp_path / 'tokenizer.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
+    with pytest.raises(errors.InputError, match='loses text'):
+        text.load_tokenizer(str(tmp_path))
+
+
+def test_another_split_is_the_one_of_its_file(
+    tokenizers: dict[str, text.Tokenizer], tmp_path: pathlib.Path
+) -> None:
+    tokenizers['gpt2'].save(tmp_path)
+    path = tmp_path / 'tokenizer.json'
+    digits = {'type': 'Digits', 'individual_digits': True}
+    whole = json.loads(path.read_text())
+    both = {'type': 'Sequence', 'pretokenizers': [digits, whole['pre_tokenizer']]}
+    path.write_text(json.dumps(whole | {'pre_tokenizer': both}))
+    found = text.load_tokenizer(str(tmp_path))
+    own = tokenizers_library.Tokenizer.from_file(str(path))
+    probe = 'In 1984, at 19:30.'
+    assert found.encode([probe]) == [own.encode(probe).ids]
+    assert found.encode([probe]) != tokenizers['gpt2'].encode([probe])
+    assert found.fingerprint != tokenizers['gpt2'].fingerprint
+
+
+@pytest.mark.parametrize('name', MODEL_TYPES)
+def test_a_sentencepiece_export_that_transformers_saved_again_comes_back(
+    tokenizers: dict[str, text.Tokenizer], tmp_path: pathlib.Path, name: str
+) -> None:
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    first.mkdir()
+    (first / 'config.json').write_text('{"model_type": "gpt2"}')
+    assert not hf_tokenizer.write(first, tokenizers[name], n_positions=16)
+    transformers.AutoTokenizer.from_pretrained(first).save_pretrained(second)
+    assert not (second / text.SENTENCEPIECE_FILE).exists()
+    again = text.load_tokenizer(str(second))
+    assert again.encode(TRICKY) == tokenizers[name].encode(TRICKY)
+    assert (again.vocab_size, again.eos_id) == (tokenizers[name].vocab_size, 1)
+
+
 def test_an_end_that_is_a_word_of_the_text_is_refused(
     tokenizers: dict[str, text.Tokenizer], tmp_path: pathlib.Path
 ) -> None:
@@ -301,7 +360,7 @@ def write_no_text(folder: pathlib.Path) -> None:
     [
         (write_nothing, 'holds no tokenizer: it needs'),
         (write_half, 'holds no tokenizer: it needs'),
-        (write_cut_json, 'no GPT-2 tokenizer that transformers can read'),
+        (write_cut_json, 'no tokenizer that transformers can read'),
         (write_binary, 'is not a SentencePiece model'),
         (write_empty, 'is not a SentencePiece model, or damaged: it is empty'),
         (write_no_text, 'is not a SentencePiece model, or damaged'),

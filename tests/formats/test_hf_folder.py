@@ -184,8 +184,12 @@ def test_transformers_gives_the_ids_of_sentencepiece(
     )
     fast = transformers.AutoTokenizer.from_pretrained(out)
     assert fast.eos_token_id == fast.pad_token_id == pieces.eos_id() == 1
+    assert fast(LETTERS[0] + fast.eos_token).input_ids == [
+        *pieces.encode(LETTERS[0]),
+        1,
+    ]
     for probe in [*LETTERS, text.TAIL, 'a  b\n\n c </s> <0x41>', '\U0001f600\u0301 é']:
-        ids = fast(probe).input_ids
+        ids = fast(probe, split_special_tokens=True).input_ids
         assert ids == pieces.encode(probe)
         assert fast.decode(ids, skip_special_tokens=True) == probe
     assert fast('a').keys() == {'input_ids', 'attention_mask'}
@@ -203,8 +207,11 @@ def test_transformers_gives_the_ids_of_gpt2(
     # Source: GPT-2's vocabulary; the last is EOS.
     assert fast('Hello world').input_ids == [15496, 995]
     assert fast.eos_token_id == fast.pad_token_id == 50256
-    # A letter that spells EOS does not get it: 27 is '<', 91 is '|'.
-    assert fast('<|endoftext|>').input_ids[:2] == [27, 91]
+    # As in transformers' own folder: who trains this one further ends with EOS so.
+    assert fast('No.<|endoftext|>').input_ids == [2949, 13, 50256]
+    # A letter that spells EOS can be kept from it: 27 is '<', 91 is '|'.
+    letter = fast('<|endoftext|>', split_special_tokens=True)
+    assert letter.input_ids[:2] == [27, 91]
     assert text.load_tokenizer(str(tmp_path)).fingerprint == tokenizer.fingerprint
 
 
