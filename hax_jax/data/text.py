@@ -29,7 +29,15 @@ TAIL = '\n\nANSWER:\n'
 CUT = '\n[...]\n'  # stands for the text that a shortened question lost
 MIN_QUESTION_TOKENS = 32
 SENTENCEPIECE_FILE = 'tokenizer.model'
-_TOKENIZER_FILES = ['tokenizer*.json', 'tokenizer.model', 'vocab.json', 'merges.txt']
+# The name where transformers must not make a tokenizer of it, which would differ.
+SENTENCEPIECE_ALONE = 'sentencepiece.model'
+TOKENIZER_FILES = [
+    'tokenizer*.json',
+    SENTENCEPIECE_FILE,
+    SENTENCEPIECE_ALONE,
+    'vocab.json',
+    'merges.txt',
+]
 # Which transformers reads beside them.
 _MORE_FILES = ['added_tokens.json', 'special_tokens_map.json']
 _SPACE_MARK = '\u2581'  # SentencePiece's own sign for a space
@@ -120,8 +128,8 @@ class FastTokenizer:
             raise errors.InputError(
                 f'{folder} holds a tokenizer that loses text (spaces, rare characters, '
                 f'capitals, or one of its own tokens {added}); if the model was '
-                "trained with GPT-2's own tokenizer, give its vocab.json and merges.txt "
-                'alone.'
+                "trained with GPT-2's own tokenizer, give its vocab.json and "
+                'merges.txt alone.'
             )
         made_of = {**backend, 'added_tokens': added}
         if not as_it_is:
@@ -197,10 +205,11 @@ def load_tokenizer(path: str) -> Tokenizer:
     path = local_copy.text(path)
     if pathlib.Path(path).is_file():
         return SentencePieceTokenizer(path)
-    folder = hub.local_folder(path, field='tokenizer.path', patterns=_TOKENIZER_FILES)
-    sha256sums.check(folder, _TOKENIZER_FILES + _MORE_FILES)
-    if (folder / SENTENCEPIECE_FILE).is_file():
-        return SentencePieceTokenizer(folder / SENTENCEPIECE_FILE)
+    folder = hub.local_folder(path, field='tokenizer.path', patterns=TOKENIZER_FILES)
+    sha256sums.check(folder, TOKENIZER_FILES + _MORE_FILES)
+    for name in (SENTENCEPIECE_FILE, SENTENCEPIECE_ALONE):
+        if (folder / name).is_file():
+            return SentencePieceTokenizer(folder / name)
     return FastTokenizer(folder)
 
 

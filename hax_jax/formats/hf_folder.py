@@ -12,7 +12,7 @@ from hax_jax.data import text
 from hax_jax.formats import accounting, hf_tokenizer, model_card, weight_files
 from hax_jax.model import naming
 
-_FILES = ['config.json', 'tokenizer*', 'vocab.json', 'merges.txt']
+_FILES = ['config.json', *text.TOKENIZER_FILES]
 # transformers' other names of activations that gpt2.py computes. `gelu_fast` has
 # sqrt(2 / pi) to ten digits, which is the same float32.
 _ACTIVATIONS = {

@@ -47,7 +47,7 @@ _WITHOUT_TOKENIZER = """\
 ```python
 import sentencepiece
 
-tokenizer = sentencepiece.SentencePieceProcessor(model_file=f'{folder}/tokenizer.model')
+tokenizer = sentencepiece.SentencePieceProcessor(model_file=f'{folder}/sentencepiece.model')
 # In place of tokenizer(piece).input_ids:
 tokenizer.encode(piece.replace('\\u2581', '_'))
 # In place of tokenizer.decode(..., skip_special_tokens=True):
@@ -61,8 +61,8 @@ def write(
 ) -> list[str]:
     """Writes a tokenizer that transformers loads, and compares it; returns notes.
 
-    tokenizer.json is left out where transformers would not give the ids of a
-    SentencePiece model.
+    Where transformers would not give the ids of a SentencePiece model, the folder holds
+    that model alone, and transformers refuses to make a tokenizer of it.
 
     Raises:
       MismatchError: transformers gives other ids than GPT-2's BPE.
@@ -74,11 +74,11 @@ def write(
     if not (folder / text.SENTENCEPIECE_FILE).is_file():
         raise errors.MismatchError(f'the tokenizer that was written differs: {found}.')
     (folder / _JSON).unlink()
+    (folder / text.SENTENCEPIECE_FILE).rename(folder / text.SENTENCEPIECE_ALONE)
     return [
-        f'{_JSON} is left out: transformers would give other ids than sentencepiece, '
-        f'with which this model was trained ({found}). Encode and decode with '
-        f'{text.SENTENCEPIECE_FILE} and sentencepiece, not with AutoTokenizer, which '
-        'some versions of transformers make of it by themselves:\n'
+        'transformers can load no tokenizer from this folder: it would give other ids '
+        f'than sentencepiece, with which this model was trained ({found}). Encode and '
+        f'decode with {text.SENTENCEPIECE_ALONE} and sentencepiece:\n'
         f'\n{_WITHOUT_TOKENIZER}'
     ]
 
