@@ -3,9 +3,11 @@
     python -m launch.export --workdir=runs/full --format=hf --output=exported
     python -m launch.export --workdir=runs/lora --format=merged --output=exported
     python -m launch.export --workdir=runs/lora --format=peft --output=adapter
+    python -m launch.export --workdir=runs/lora --format=gguf --output=advice
 
 hf is the full Hugging Face folder of a run that trained every parameter; merged is that
-of a LoRA run, its adapters merged into the base; peft is the LoRA run's adapter alone.
+of a LoRA run, its adapters merged into the base; peft is the LoRA run's adapter alone;
+gguf is for llama.cpp and Ollama, of any run, with a Modelfile.
 The folder is read back and its logits are compared with the run's own before it gets
 its name; if they differ it is kept as OUTPUT.mismatch, and the exit code is 1.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import shlex
 import sys
 
@@ -33,12 +36,27 @@ _FORMAT = flags.DEFINE_string(
     'format',
     '',
     'hf: a full folder of a run that trained every parameter. merged: a full folder of '
-    'a LoRA run. peft: the adapter of a LoRA run.',
+    'a LoRA run. peft: the adapter of a LoRA run. gguf: any run, for llama.cpp.',
+)
+_DTYPE = flags.DEFINE_string(
+    'dtype',
+    'float32',
+    'What the weights are stored in: float32, float16 or bfloat16; with --format=gguf '
+    'q8_0 too. The training itself has float32.',
+)
+_MAX_SHARD_SIZE = flags.DEFINE_string(
+    'max_shard_size', '5GB', 'A model that is larger is written as several files.'
+)
+_LICENSE = flags.DEFINE_string(
+    'license', '', "The model's license in its card, as the hub names it: mit."
 )
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
 _STEP = shared_flags.define_step()
 _BASE = shared_flags.define_base()
 _NEXT = {
+    'gguf': """\
+  llama-server -m {output}/model.gguf --jinja
+  cd {output} && ollama create advice -f Modelfile && ollama run advice""",
     'peft': """\
   in Python: peft.PeftModel.from_pretrained(base, ...), as in its README.md
   if the base is a run of hax_jax, export the base first, with --format=hf""",
@@ -60,7 +78,12 @@ def main() -> int:
         written = export.write(
             _WORKDIR.value,
             _OUTPUT.value,
-            format=_FORMAT.value,
+            export.Request(
+                format=_FORMAT.value,
+                dtype=_DTYPE.value,
+                max_shard_size=_MAX_SHARD_SIZE.value,
+                license=_LICENSE.value,
+            ),
             step=_STEP.value,
             base=_BASE.value,
         )
@@ -77,6 +100,11 @@ def main() -> int:
         f'{written.comparison.largest:.2g} (up to {written.comparison.tolerance:.2g} '
         'is accepted)'
     )
+    if written.rounding:
+        print(
+            f'as {_DTYPE.value} they differ by up to {written.rounding:.2g} from those '
+            'of the run in float32'
+        )
     for note in written.notes:
         print(f'note: {note.splitlines()[0]} (see README.md there)')
     results.give(
@@ -84,23 +112,40 @@ def main() -> int:
             'output': output,
             'step': written.parts.step,
             'largest_difference': written.comparison.largest,
+            'rounding': written.rounding,
             'notes': written.notes,
         }
     )
-    kind = 'peft' if _FORMAT.value == 'peft' else 'full'
-    print('next:\n' + _NEXT[kind].format(output=shlex.quote(str(output))))
+    print(
+        'next:\n'
+        + _NEXT.get(_FORMAT.value, _NEXT['full']).format(
+            output=shlex.quote(str(output))
+        )
+    )
     return 0
 
 
 def _check() -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
     problems = []
+    formats = schema.EXPORT_DTYPES
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    if _FORMAT.value not in schema.EXPORT_FORMATS:
+    if _FORMAT.value not in formats:
         problems.append(
             f'--format={_FORMAT.value!r} is not accepted; use one of '
-            f'{", ".join(schema.EXPORT_FORMATS)}.'
+            f'{", ".join(formats)}.'
+        )
+    dtypes = formats.get(_FORMAT.value, ('float32',))
+    if _DTYPE.value not in dtypes:
+        problems.append(
+            f'--dtype={_DTYPE.value} is not accepted with --format={_FORMAT.value}; '
+            f'use one of {", ".join(dtypes)}.'
+        )
+    if not re.fullmatch(r'\d+ ?[KMGT]B', _MAX_SHARD_SIZE.value):
+        problems.append(
+            f'--max_shard_size={_MAX_SHARD_SIZE.value} is no size; give one such as '
+            '500MB or 5GB.'
         )
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')

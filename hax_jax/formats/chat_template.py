@@ -10,6 +10,7 @@ import json
 from hax_jax.config import schema
 from hax_jax.data import text
 
+MODELFILE = 'Modelfile'
 # `generation` marks what TRL's assistant_only_loss learns; it prints nothing.
 JINJA = """\
 {%- set turns = messages | rejectattr('role', 'in', ['system', 'developer']) | list -%}

@@ -152,12 +152,14 @@ def write(
     tokenizer: text.Tokenizer,
     *,
     card: str,
+    dtype: str = 'float32',
+    max_shard_size: str = '5GB',
 ) -> list[str]:
     """Writes all that transformers loads, and SHA256SUMS, into `folder`, which exists.
 
     `parameters` is dotted path -> array, of a vocabulary without padding; `card` is the
-    README.md (`model_card.make`). Returns notes for the folder's reader, which are
-    added to the card too.
+    README.md (`model_card.make`), `dtype` one of `weight_files.DTYPES`. Returns notes
+    for the folder's reader, which are added to the card too.
 
     Raises:
       ValueError: `parameters` are not those of `model`.
@@ -166,9 +168,11 @@ def write(
     model = dataclasses.replace(model, pad_vocab_to_multiple_of=1)
     expected = naming.parameter_shapes(model)
     accounting.require(parameters, expected, what='parameters')
-    _write_configs(folder, model, eos_id=tokenizer.eos_id)
+    _write_configs(folder, model, eos_id=tokenizer.eos_id, dtype=dtype)
     tensors = {naming.hugging_face(name): parameters[name] for name in expected}
-    weight_files.write(folder / 'model.safetensors', tensors, {'format': 'pt'})
+    weight_files.write_model(
+        folder, tensors, dtype=dtype, max_shard_size=max_shard_size
+    )
     notes = hf_tokenizer.write(folder, tokenizer, n_positions=model.n_positions)
     files.write_text(folder / model_card.FILE, model_card.with_notes(card, notes))
     sha256sums.write(folder)
@@ -176,7 +180,7 @@ def write(
 
 
 def _write_configs(
-    folder: pathlib.Path, model: schema.ModelConfig, *, eos_id: int
+    folder: pathlib.Path, model: schema.ModelConfig, *, eos_id: int, dtype: str
 ) -> None:
     """Writes config.json and generation_config.json."""
     import transformers  # 1 s to import
@@ -190,7 +194,8 @@ def _write_configs(
         activation_function=model.activation,
         tie_word_embeddings=model.tie_embeddings,
         architectures=['GPT2LMHeadModel'],
-        dtype='float32',
+        dtype=dtype,
+        n_ctx=model.n_positions,  # llama.cpp's conversion reads it
         **special,
     ).save_pretrained(folder)
     sampling = schema.SamplingConfig()

@@ -47,7 +47,8 @@ _WITHOUT_TOKENIZER = """\
 ```python
 import sentencepiece
 
-tokenizer = sentencepiece.SentencePieceProcessor(model_file=f'{folder}/sentencepiece.model')
+model = f'{folder}/sentencepiece.model'
+tokenizer = sentencepiece.SentencePieceProcessor(model_file=model)
 # In place of tokenizer(piece).input_ids:
 tokenizer.encode(piece.replace('\\u2581', '_'))
 # In place of tokenizer.decode(..., skip_special_tokens=True):
@@ -131,7 +132,7 @@ def difference(folder: pathlib.Path, tokenizer: text.Tokenizer) -> str:
     if (fast.eos_token_id, fast.pad_token_id) != (tokenizer.eos_id, tokenizer.eos_id):
         return f'EOS is {tokenizer.eos_id}, transformers has {fast.eos_token_id}'
     fast.model_max_length = 2**30  # else it warns of longer probes
-    probes = [*_PROBES, *_random_texts(tokenizer)]
+    probes = [*_PROBES, *random_texts(tokenizer)]
     ours = tokenizer.encode(probes)
     theirs = fast(probes, split_special_tokens=True).input_ids
     for probe, own, ids in zip(probes, ours, theirs, strict=True):
@@ -149,7 +150,7 @@ def difference(folder: pathlib.Path, tokenizer: text.Tokenizer) -> str:
     return ''
 
 
-def _random_texts(tokenizer: text.Tokenizer) -> list[str]:
+def random_texts(tokenizer: text.Tokenizer) -> list[str]:
     """Texts of any pieces, and of runs of a few short ones, which tie and merge."""
     rng = random.Random(0)
     pieces = [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]

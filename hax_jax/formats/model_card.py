@@ -1,9 +1,10 @@
 """The README.md of an exported folder: facts about the model, and how to ask it."""
 
 import importlib.metadata
-import json
 import re
 from typing import Any
+
+import huggingface_hub
 
 from hax_jax import places
 from hax_jax.config import schema
@@ -44,6 +45,10 @@ out = model.generate(
 )
 print(tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True))
 """
+_GGUF = """\
+llama-server -m model.gguf --jinja     # an OpenAI-compatible server, with its template
+ollama create advice -f Modelfile      # then: ollama run advice
+"""
 _SETTINGS = """,
     max_new_tokens={sampling.max_new_tokens},
     do_sample=True,
@@ -60,41 +65,73 @@ def make(
     *,
     n_positions: int,
     base_name: str = '',
-    adapter: bool = False,
+    kind: str = 'full',
+    license: str = '',
+    validation_loss: float | None = None,
 ) -> str:
-    """The card of a folder that transformers loads, or with `adapter` one for peft.
+    """The card of a folder: 'full', which transformers loads, 'adapter' or 'gguf'.
 
-    `facts` become a table: {'validation loss': '2.9 nats per weighted token'}.
-    `base_name` is a hub name or a last path component (`short_name`); '' is none.
+    `facts` become a table: {'rows': '512 positions'}. `base_name` is a hub name or a
+    path (`base_path`); '' is none. `license` is the hub's identifier, such as 'mit'.
     """
-    base = [f'base_model: {json.dumps(base_name)}'] if base_name else []
-    front = [
-        '---',
-        f'library_name: {"peft" if adapter else "transformers"}',
-        'pipeline_tag: text-generation',
-        *base,
-        '---',
-    ]
     cells = {n: re.sub(r'\s+', ' ', x).replace('|', r'\|') for n, x in facts.items()}
     table = ['| | |', '|---|---|']
     table += [f'| {name} | {cell} |' for name, cell in cells.items()]
-    load, settings = _FULL, ','  # generation_config.json holds the settings
-    if adapter:
-        load = _ADAPTER.format(base=f'{base_name!r}  # where the base model lies')
-        sampling = schema.SamplingConfig(max_new_tokens=max_new_tokens(n_positions))
-        settings = _SETTINGS.format(sampling=sampling)
-    ask = _ASK.format(head=repr(text.HEAD), tail=repr(text.TAIL), settings=settings)
+    front = _front_matter(title, base_name, kind, license, validation_loss)
     parts = [
-        '\n'.join(front),
+        f'---\n{front}\n---',
         f'# {title}',
         '\n'.join(table),
         '## How it is asked',
         f'The prompt template is `{text.TEMPLATE_VERSION}`; an answer ends with the '
         'EOS token. No space follows the last line of the prompt:',
         f'```\n{text.HEAD}{{question}}{text.TAIL}{{answer}}<EOS>\n```',
-        f'```python\n{load}{ask}```',
+        'The chat template gives this prompt; the model has learned no system prompts.',
+        _code(base_name, kind, n_positions),
     ]
     return '\n\n'.join(parts) + '\n'
+
+
+def _front_matter(
+    title: str, base_name: str, kind: str, license: str, loss: float | None
+) -> str:
+    """The hub's metadata; of a base it names the hub's alone."""
+    results = None
+    if loss is not None:
+        results = [
+            huggingface_hub.EvalResult(
+                task_type='text-generation',
+                dataset_type='validation',
+                dataset_name='validation split of the training data',
+                metric_type='loss',
+                metric_name='nats per weighted token',
+                metric_value=round(loss, 4),
+            )
+        ]
+    library = {'full': 'transformers', 'adapter': 'peft', 'gguf': 'gguf'}[kind]
+    return huggingface_hub.ModelCardData(
+        language='en',
+        license=license or None,
+        library_name=library,
+        pipeline_tag='text-generation',
+        tags=['gpt2', 'hax_jax', 'advice'],
+        base_model=None if _is_local(base_name) else base_name,
+        model_name=title if results else None,
+        eval_results=results,
+    ).to_yaml()
+
+
+def _code(base_name: str, kind: str, n_positions: int) -> str:
+    """How to run the model: Python, or commands."""
+    if kind == 'gguf':
+        return f'```\n{_GGUF}```'
+    load, settings = _FULL, ','  # generation_config.json holds the settings
+    if kind == 'adapter':
+        load = _ADAPTER.format(base=f'{base_name!r}  # where the base model lies')
+        sampling = schema.SamplingConfig(max_new_tokens=max_new_tokens(n_positions))
+        settings = _SETTINGS.format(sampling=sampling)
+    ask = _ASK.format(head=repr(text.HEAD), tail=repr(text.TAIL), settings=settings)
+    return f'```python\n{load}{ask}```'
 
 
 def max_new_tokens(n_positions: int) -> int:
@@ -148,6 +185,19 @@ def short_name(path: str, *, is_run: bool) -> str:
     if not is_run and _HUB_NAME.fullmatch(path) and not here.exists():
         return path
     return here.resolve().name
+
+
+def base_path(path: str, *, is_run: bool) -> str:
+    """What an adapter names as its base: a hub name, or './' and a folder's last part.
+
+    A bare name of a folder would be looked for on the hub.
+    """
+    name = short_name(path, is_run=is_run)
+    return name if name == path and not is_run else f'./{name}'
+
+
+def _is_local(base_name: str) -> bool:
+    return not base_name or base_name.startswith('./')
 
 
 def _base(base: dict[str, Any]) -> str:

@@ -11,13 +11,14 @@ import pathlib
 import re
 from typing import Any
 
+import huggingface_hub
 import ml_dtypes
 import msgpack
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from hax_jax import errors
+from hax_jax import errors, files
 
 # A folder is read in the first of these formats that it holds: the pattern of its
 # files, and the index of a model that was cut into several files.
@@ -37,6 +38,11 @@ HUB_PATTERNS = [
     ['flax_model.msgpack'],
     ['flax_model.msgpack.index.json', 'flax_model-*-of-*.msgpack'],
 ]
+DTYPES = {  # what a model can be written in
+    'float32': np.dtype(np.float32),
+    'float16': np.dtype(np.float16),
+    'bfloat16': np.dtype(ml_dtypes.bfloat16),
+}
 _FLAX_ARRAY = 1  # flax.serialization's code of an array
 _FLAX_CHUNKED = '__msgpack_chunked_array__'  # an array over 1 GiB, in pieces
 
@@ -109,13 +115,43 @@ class NotTensorsError(Exception):
     """The file is whole, but holds something else; the message says what."""
 
 
-def write(
-    path: pathlib.Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]
+def write_model(
+    folder: pathlib.Path,
+    tensors: dict[str, np.ndarray],
+    *,
+    dtype: str = 'float32',
+    max_shard_size: str = '5GB',
 ) -> None:
-    """Writes tensors as float32 safetensors; OSError if the disk is full."""
+    """Writes model.safetensors, or files of `max_shard_size` at most and their index.
+
+    Raises:
+      OSError: the disk is full.
+    """
+    shards = huggingface_hub.split_state_dict_into_shards_factory(
+        tensors,
+        get_storage_size=lambda array: array.size * DTYPES[dtype].itemsize,
+        filename_pattern='model{suffix}.safetensors',
+        max_shard_size=max_shard_size,
+    )
+    for name, keys in shards.filename_to_tensors.items():
+        part = {key: tensors[key] for key in keys}
+        write(folder / name, part, {'format': 'pt'}, dtype=dtype)
+    if shards.is_sharded:
+        index = {'metadata': shards.metadata, 'weight_map': shards.tensor_to_filename}
+        files.write_json(folder / 'model.safetensors.index.json', index)
+
+
+def write(
+    path: pathlib.Path,
+    tensors: dict[str, np.ndarray],
+    metadata: dict[str, str],
+    *,
+    dtype: str = 'float32',
+) -> None:
+    """Writes tensors as safetensors of `DTYPES[dtype]`; OSError if the disk is full."""
     path.touch()
     mode = path.stat().st_mode  # safetensors would let only its own user read it
-    rows = {n: np.ascontiguousarray(x, np.float32) for n, x in tensors.items()}
+    rows = {n: np.ascontiguousarray(x, DTYPES[dtype]) for n, x in tensors.items()}
     try:
         safetensors.numpy.save_file(rows, path, metadata)
     except safetensors.SafetensorError as error:

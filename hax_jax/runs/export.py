@@ -5,56 +5,69 @@ import os
 import pathlib
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from hax_jax import errors, files, places, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.formats import hf_folder, hf_tokenizer, model_card, peft_adapter
+from hax_jax.formats import (
+    chat_template,
+    gguf_file,
+    hf_folder,
+    hf_tokenizer,
+    model_card,
+    peft_adapter,
+    weight_files,
+)
 from hax_jax.model import gpt2, lora, lora_merge
 from hax_jax.program import output_file
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import restore, run_folder, same_logits
 
-_NUM_PROBES = 3  # rows
-_PROBE_LENGTH = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """The largest difference between two models' logits on the probe rows."""
-
-    largest: float
-    tolerance: float
-    where: str
-
-    @property
-    def agrees(self) -> bool:
-        return self.largest <= self.tolerance
+_CARDS = {'hf': 'full', 'merged': 'full', 'peft': 'adapter', 'gguf': 'gguf'}
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A written folder; `notes` are for those who use it."""
+    """A written folder; `notes` are for those who use it.
+
+    `rounding` is the largest difference that a smaller dtype makes in the logits.
+    """
 
     parts: restore.Parts
-    comparison: Comparison
+    comparison: same_logits.Comparison
+    rounding: float
     notes: list[str]
 
 
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What to write: the folder's format, the weights' type, and what the card says.
+
+    `format` is 'hf' (all parameters of a run that trained all), 'merged' (all of a LoRA
+    run, adapters merged), 'peft' (a LoRA run's adapter) or 'gguf' (all parameters, for
+    llama.cpp). `dtype` is 'float32', 'float16' or 'bfloat16', with gguf 'q8_0' too.
+    """
+
+    format: str
+    dtype: str = 'float32'
+    max_shard_size: str = '5GB'
+    license: str = ''
+
+
 def write(
-    workdir: str, output: str, *, format: str, step: int | None = None, base: str = ''
+    workdir: str,
+    output: str,
+    request: Request,
+    *,
+    step: int | None = None,
+    base: str = '',
 ) -> Exported:
     """Writes a run's model to the folder `output`, whole or not at all.
 
-    `format` is 'hf' (all parameters of a run that trained all), 'merged' (all of a LoRA
-    run, adapters merged) or 'peft' (a LoRA run's adapter). `step` and `base` are those
-    of `restore.parts`.
-
-    Reads the folder back: its logits must equal those of the run's own model, its
-    adapters not merged, in float32.
+    `step` and `base` are those of `restore.parts`. Reads the folder back: its logits
+    must equal those of the run's own model, its adapters not merged, in float32; with
+    a smaller dtype, those of the run's model whose parameters are rounded to it.
 
     Raises:
       InputError: there is no such run or step, the format does not fit the run, or
@@ -64,27 +77,25 @@ def write(
     folder, target = places.path(workdir), pathlib.Path(output).expanduser()
     run = run_folder.read_run(folder)
     problems = output_file.new_folder('output', target)
-    problems += _format_problems(folder, run, format)
+    problems += _request_problems(folder, run, request)
     if run['template'] != text.TEMPLATE_VERSION:  # the card shows the template
         problems.append(
             f'{folder} was trained with the prompt template {run["template"]!r}, and '
             f'this version writes {text.TEMPLATE_VERSION!r}; export it with the '
             'version that trained it.'
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    _refuse(problems)
     parts = restore.parts(workdir, step=step, base=base)
     tokenizer = run_folder.load_tokenizer(folder, run)
-    own = probe_logits(_build(parts, parts.parameters, parts.lora))
-    if not np.isfinite(own).all():
-        raise errors.InputError(
-            f'{folder} at step {parts.step} gives logits that are not finite; export '
-            'another of its steps with --step=N.'
-        )
+    if request.format == 'gguf':
+        _refuse(gguf_file.problems(parts.model, tokenizer))
+    own, rounding = _own_logits(folder, parts, request)
     with files.new_folder(target) as new:
         try:
-            notes = _fill(new, folder, run, parts, tokenizer, format=format)
-            comparison = compare(own, probe_logits(_read_back(new, parts, format)))
+            notes = _fill(new, folder, run, parts, tokenizer, request)
+            comparison = same_logits.compare(
+                own, same_logits.probe(_read_back(new, parts, request))
+            )
             if not comparison.agrees:
                 raise errors.MismatchError(
                     f'the logits of the folder differ from those of {folder} by '
@@ -97,62 +108,57 @@ def write(
                 f'{target} was not made. This is a defect of hax_jax: report it with '
                 f'{folder}/config.json and {folder}/run.json.'
             ) from error
-    return Exported(parts, comparison, notes)
+    return Exported(parts, comparison, rounding, notes)
 
 
-def probe_logits(model: gpt2.Gpt2) -> Float[np.ndarray, 'B T V']:
-    """A model's float32 logits on rows of random ids.
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise errors.InputError('\n'.join(problems))
 
-    The rows have the first positions, the last, and positions spread over all.
-    """
-    sizes = model.model
-    length = min(_PROBE_LENGTH, sizes.n_positions)
-    rng = np.random.default_rng(0)
-    ids = rng.integers(0, sizes.vocab_size, (_NUM_PROBES, length))
-    positions = np.stack(
-        [
-            np.arange(length),
-            np.arange(sizes.n_positions - length, sizes.n_positions),
-            np.linspace(0, sizes.n_positions - 1, length).astype(int),
-        ]
-    )
-    with jax.default_matmul_precision('highest'):  # not bfloat16 or TF32
-        hidden = model(
-            jnp.asarray(ids), jnp.asarray(positions), jnp.ones(ids.shape, jnp.int32)
+
+def _own_logits(
+    folder: pathlib.Path, parts: restore.Parts, request: Request
+) -> tuple[Float[np.ndarray, 'B T V'], float]:
+    """(the logits that the folder must have, how far a smaller dtype moves them)."""
+    own = same_logits.probe(_build(parts, parts.parameters, parts.lora))
+    if not np.isfinite(own).all():
+        raise errors.InputError(
+            f'{folder} at step {parts.step} gives logits that are not finite; export '
+            'another of its steps with --step=N.'
         )
-        features, table = model.head(hidden)
-        return np.asarray(features @ table.T, np.float32)
+    if request.dtype == 'float32':
+        return own, 0.0
+    if request.format == 'gguf':
+        kept = gguf_file.as_stored(parts.merged(), dtype=request.dtype)
+    else:
+        type_ = weight_files.DTYPES[request.dtype]
+        with np.errstate(over='ignore'):  # it is found below
+            kept = {
+                name: array.astype(type_).astype(np.float32)
+                for name, array in parts.merged().items()
+            }
+    model = lora_merge.merged_model(parts.model, parts.lora)
+    rounded = same_logits.probe(restore.build(model, kept, dtype='float32'))
+    if not np.isfinite(rounded).all():
+        raise errors.InputError(
+            f'--dtype={request.dtype} can not hold the parameters of {folder}: its '
+            'logits are not finite; use --dtype=bfloat16 or float32.'
+        )
+    return rounded, float(np.abs(own - rounded).max())
 
 
-def compare(
-    own: Float[np.ndarray, 'B T V'], written: Float[np.ndarray, 'B T V']
-) -> Comparison:
-    """Compares logits to within 1e-4, or 1e-5 of the largest logit if that is more.
-
-    float32 keeps 24 bits, and merging changes the rounding in each layer, in proportion
-    to the numbers: with GPT-2's 124M sizes, rank 16 and random numbers, logits up to 7
-    differed by 1.6e-5 and logits up to 88, as GPT-2 has, by 2.0e-4. A wrong layout or
-    scale or a lost adapter differs by far more. Logits that are not finite never agree.
-    """
-    difference = np.abs(own - written)
-    difference = np.where(np.isfinite(difference), difference, np.inf)
-    row, place, token = np.unravel_index(np.argmax(difference), difference.shape)
-    return Comparison(
-        largest=float(difference[row, place, token]),
-        tolerance=max(1e-4, 1e-5 * float(np.nan_to_num(np.abs(own)).max())),
-        where=f'row {row}, place {place} of the probe, logit of id {token} '
-        f'({own[row, place, token]:.6g} in the run, '
-        f'{written[row, place, token]:.6g} in the folder)',
-    )
-
-
-def _format_problems(
-    folder: pathlib.Path, run: dict[str, Any], format: str
+def _request_problems(
+    folder: pathlib.Path, run: dict[str, Any], request: Request
 ) -> list[str]:
     rank = run_folder.lora_config(run).rank
-    if format not in schema.EXPORT_FORMATS:
+    format = request.format
+    if format not in schema.EXPORT_DTYPES:
+        accepted = ', '.join(schema.EXPORT_DTYPES)
+        return [f'--format={format!r} is not accepted; use one of {accepted}.']
+    if request.dtype not in (accepted := schema.EXPORT_DTYPES[format]):
         return [
-            f'--format={format!r} is not accepted; use one of {schema.EXPORT_FORMATS}.'
+            f'--dtype={request.dtype} is not accepted with --format={format}; use one '
+            f'of {", ".join(accepted)}.'
         ]
     if rank and format == 'hf':
         return [
@@ -160,7 +166,7 @@ def _format_problems(
             f'trained adapters (lora.rank={rank}); use --format=merged for a full '
             'folder with the adapters in it, or --format=peft for the adapters alone.'
         ]
-    if not rank and format != 'hf':
+    if not rank and format in ('merged', 'peft'):
         return [
             f'--format={format} is for runs that trained adapters, and {folder} '
             'trained every parameter (lora.rank=0); use --format=hf.'
@@ -174,15 +180,13 @@ def _fill(
     run: dict[str, Any],
     parts: restore.Parts,
     tokenizer: text.Tokenizer,
-    *,
-    format: str,
+    request: Request,
 ) -> list[str]:
     """Writes all files of the format; returns notes."""
     base = run['base']
     base_name = ''
     if base:
-        is_run = base['step'] is not None
-        base_name = model_card.short_name(base['path'], is_run=is_run)
+        base_name = model_card.base_path(base['path'], is_run=base['step'] is not None)
     facts = model_card.run_facts(
         run,
         run_folder.read_config(folder),
@@ -196,11 +200,23 @@ def _fill(
         facts,
         n_positions=n_positions,
         base_name=base_name,
-        adapter=format == 'peft',
+        kind=_CARDS[request.format],
+        license=request.license,
+        validation_loss=parts.validation_loss,
     )
-    if format != 'peft':
+    if request.format != 'peft':
         model = lora_merge.merged_model(parts.model, parts.lora)
-        return hf_folder.write(new, model, parts.merged(), tokenizer, card=card)
+        if request.format == 'gguf':
+            return _fill_gguf(new, model, parts, tokenizer, card, request)
+        return hf_folder.write(
+            new,
+            model,
+            parts.merged(),
+            tokenizer,
+            card=card,
+            dtype=request.dtype,
+            max_shard_size=request.max_shard_size,
+        )
     peft_adapter.write(
         new,
         parts.lora,
@@ -221,6 +237,34 @@ def _fill(
     return notes
 
 
+def _fill_gguf(
+    new: pathlib.Path,
+    model: schema.ModelConfig,
+    parts: restore.Parts,
+    tokenizer: text.Tokenizer,
+    card: str,
+    request: Request,
+) -> list[str]:
+    """Writes model.gguf, Ollama's Modelfile and the card."""
+    gguf_file.write(
+        new / gguf_file.FILE,
+        model,
+        parts.merged(),
+        tokenizer,
+        dtype=request.dtype,
+        name=new.name,
+    )
+    modelfile = chat_template.modelfile(
+        gguf_file.FILE,
+        eos=gguf_file.eos_of(new / gguf_file.FILE),
+        n_positions=model.n_positions,
+    )
+    files.write_text(new / chat_template.MODELFILE, modelfile)
+    files.write_text(new / model_card.FILE, card)
+    sha256sums.write(new)
+    return []
+
+
 def _build(
     parts: restore.Parts, parameters: dict[str, np.ndarray], settings: schema.LoraConfig
 ) -> gpt2.Gpt2:
@@ -232,14 +276,17 @@ def _build(
     )
 
 
-def _read_back(new: pathlib.Path, parts: restore.Parts, format: str) -> gpt2.Gpt2:
+def _read_back(new: pathlib.Path, parts: restore.Parts, request: Request) -> gpt2.Gpt2:
     """The model of the written folder; MismatchError if it can't be read."""
     try:
-        if format == 'peft':
+        if request.format == 'peft':
             adapter = peft_adapter.read(new, parts.model)
             return _build(parts, adapter.parameters, adapter.settings)
-        model = hf_folder.read_model_config(new)
-        parameters = hf_folder.read_parameters(new, model)
+        if request.format == 'gguf':
+            model, parameters = gguf_file.read(new / gguf_file.FILE)
+        else:
+            model = hf_folder.read_model_config(new)
+            parameters = hf_folder.read_parameters(new, model)
     except errors.InputError as error:
         raise errors.MismatchError(
             f"the written folder can't be read back: {error}"

@@ -10,6 +10,7 @@ import pytest
 import safetensors
 import sentencepiece
 import transformers
+import yaml
 
 from hax_jax import files
 from hax_jax.config import schema
@@ -264,20 +265,27 @@ def python_of(card: str) -> str:
     return re.search(r'```python\n(.*?)```', card, re.DOTALL)[1]
 
 
-@pytest.mark.parametrize('adapter', [False, True])
-def test_a_card_has_front_matter_facts_the_template_and_code(adapter: bool) -> None:
+@pytest.mark.parametrize(
+    ('kind', 'library'), [('full', 'transformers'), ('adapter', 'peft')]
+)
+def test_a_card_has_front_matter_facts_the_template_and_code(
+    kind: str, library: str
+) -> None:
     card = model_card.make(
         'letters',
         {'base': 'gpt2', 'notes': 'one | two\nthree'},
         base_name='some: "name"',
-        adapter=adapter,
+        kind=kind,
         n_positions=16,
+        license='mit',
+        validation_loss=2.93456,
     )
     _, front, body = card.split('---\n', 2)
-    assert front == (
-        f'library_name: {"peft" if adapter else "transformers"}\n'
-        'pipeline_tag: text-generation\nbase_model: "some: \\"name\\""\n'
-    )
+    values = yaml.safe_load(front)
+    assert values['base_model'] == 'some: "name"'
+    assert (values['library_name'], values['license']) == (library, 'mit')
+    [result] = values['model-index'][0]['results']
+    assert result['metrics'][0]['value'] == 2.9346
     assert '| notes | one \\| two three |\n' in body
     assert '```\nQUESTION:\n{question}\n\nANSWER:\n{answer}<EOS>\n```' in body
     compile(python_of(card), 'card', 'exec')
@@ -300,6 +308,14 @@ def test_a_card_names_a_hub_model_whole_and_of_a_path_its_end(
     path: str, is_run: bool, name: str
 ) -> None:
     assert model_card.short_name(path, is_run=is_run) == name
+
+
+def test_an_adapter_names_a_folder_as_one() -> None:
+    assert model_card.base_path('openai/gpt2', is_run=False) == 'openai/gpt2'
+    assert model_card.base_path('runs/full', is_run=True) == './full'
+    assert model_card.base_path('/models/gpt2', is_run=False) == './gpt2'
+    card = model_card.make('a', {}, base_name='./full', kind='adapter', n_positions=16)
+    assert 'base_model' not in card
 
 
 def test_the_example_of_a_card_runs(

@@ -189,7 +189,7 @@ def test_transformers_loads_a_full_run(
 ) -> None:
     tokenizer = request.getfixturevalue(kind)
     made = make(tmp_path, schema.LoraConfig(), tokenizer)
-    export.write(str(made.workdir), str(tmp_path / 'out'), format='hf')
+    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('hf'))
     check_folder(made, tmp_path / 'out', tokenizer)
 
 
@@ -198,7 +198,7 @@ def test_transformers_loads_a_merged_run(
     tmp_path: pathlib.Path, name: str, sentencepiece: text.Tokenizer
 ) -> None:
     made = make(tmp_path, ADAPTERS[name], sentencepiece)
-    export.write(str(made.workdir), str(tmp_path / 'out'), format='merged')
+    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('merged'))
     check_folder(made, tmp_path / 'out', sentencepiece)
 
 
@@ -207,7 +207,7 @@ def test_peft_loads_an_adapter_on_its_base(
     tmp_path: pathlib.Path, name: str, sentencepiece: text.Tokenizer
 ) -> None:
     made = make(tmp_path, ADAPTERS[name], sentencepiece)
-    export.write(str(made.workdir), str(tmp_path / 'out'), format='peft')
+    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('peft'))
     base = transformers.AutoModelForCausalLM.from_pretrained(made.base)
     model = peft.PeftModel.from_pretrained(base, str(tmp_path / 'out')).eval()
     ids = ids_for(sentencepiece)

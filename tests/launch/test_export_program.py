@@ -6,18 +6,20 @@ import pathlib
 import re
 import subprocess
 
+import ml_dtypes
 import numpy as np
 import programs
 import pytest
 import safetensors.numpy
 import tiny_data
+import yaml
 
 from hax_jax import errors
 from hax_jax.data import records, text
-from hax_jax.formats import hf_folder, peft_adapter
+from hax_jax.formats import gguf_file, hf_folder, peft_adapter
 from hax_jax.model import naming
 from hax_jax.runs import export as run_export
-from hax_jax.runs import restore, run_folder
+from hax_jax.runs import restore, run_folder, same_logits
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _FULL = [
@@ -74,7 +76,8 @@ def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 def check_card(card: str, folder: pathlib.Path, *, library: str) -> None:
     """What each card says, and what none does."""
-    assert card.startswith(f'---\nlibrary_name: {library}\n')
+    front = yaml.safe_load(card.split('---\n')[1])
+    assert front['library_name'] == library
     assert 'QUESTION:\n{question}\n\nANSWER:\n{answer}<EOS>' in card
     (cache,) = (p for p in (folder / 'data' / 'packed').iterdir() if p.is_dir())
     assert records.open_cache(cache).fingerprint in card
@@ -160,12 +163,13 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
     ]
     assert len({path.stat().st_mode for path in adapter.iterdir()}) == 1
     values = json.loads((adapter / 'adapter_config.json').read_text())
-    assert values['base_model_name_or_path'] == 'full'  # no path of this machine
+    # No path of this machine, and no name that a hub could have.
+    assert values['base_model_name_or_path'] == './full'
     assert (values['r'], values['use_dora'], values['use_rslora']) == (2, True, True)
     assert same(peft_adapter.read(adapter, parts.model).parameters, parts.parameters)
     card = (adapter / 'README.md').read_text()
     check_card(card, folder, library='peft')
-    assert 'base_model: "full"' in card
+    assert 'base_model:' not in card  # it would be a link to the hub
     assert 'rank 2, alpha 32, scaled by alpha / sqrt(rank), DoRA' in card
     config = adapter / 'adapter_config.json'
     config.write_text(json.dumps({**values, 'lora_alpha': 33}))
@@ -173,15 +177,58 @@ def test_a_lora_run_becomes_a_merged_folder_or_an_adapter(
         peft_adapter.read(adapter, parts.model)
 
 
+@pytest.mark.parametrize('workdir', ['full', 'lora'])
+def test_any_run_becomes_a_gguf_file_with_a_modelfile(
+    folder: pathlib.Path, tmp_path: pathlib.Path, workdir: str
+) -> None:
+    out = tmp_path / 'out'
+    done = export(folder / workdir, '--format=gguf', '--dtype=q8_0', f'--output={out}')
+    assert done.returncode == 0, done.stderr
+    assert 'as q8_0 they differ by up to ' in done.stdout
+    names = ['Modelfile', 'README.md', 'SHA256SUMS', 'model.gguf']
+    assert sorted(path.name for path in out.iterdir()) == names
+    parts = restore.parts(str(folder / workdir))
+    model, parameters = gguf_file.read(out / 'model.gguf')
+    assert model.vocab_size == parts.model.vocab_size
+    assert same(parameters, gguf_file.as_stored(parts.merged(), dtype='q8_0'))
+    check_card((out / 'README.md').read_text(), folder, library='gguf')
+
+
+def test_a_smaller_type_and_several_files_hold_the_same_model(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    request = run_export.Request('merged', dtype='bfloat16', max_shard_size='20KB')
+    made = run_export.write(str(folder / 'lora'), str(tmp_path / 'out'), request)
+    assert made.comparison.largest == 0 < made.rounding < 0.1
+    index = json.loads((tmp_path / 'out/model.safetensors.index.json').read_text())
+    assert len(set(index['weight_map'].values())) > 1
+    assert json.loads((tmp_path / 'out/config.json').read_text())['dtype'] == 'bfloat16'
+    model = hf_folder.read_model_config(tmp_path / 'out')
+    read = hf_folder.read_parameters(tmp_path / 'out', model)
+    merged = made.parts.merged()
+    kept = {
+        n: x.astype(ml_dtypes.bfloat16).astype('float32') for n, x in merged.items()
+    }
+    assert same(read, kept)
+
+
+def test_a_type_that_a_format_does_not_have_is_refused(
+    folder: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    request = run_export.Request('hf', dtype='q8_0')
+    with pytest.raises(errors.InputError, match='use one of float32, float16, bfloat'):
+        run_export.write(str(folder / 'full'), str(tmp_path / 'out'), request)
+
+
 def test_a_format_that_is_not_for_the_run_is_refused_by_the_one_that_is(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match=r'=merged .*--format=peft'):
-        run_export.write(str(folder / 'lora'), out, format='hf')
+        run_export.write(str(folder / 'lora'), out, run_export.Request('hf'))
     for format_ in ('merged', 'peft'):
         with pytest.raises(errors.InputError, match=r'lora\.rank=0\); use --format=hf'):
-            run_export.write(str(folder / 'full'), out, format=format_)
+            run_export.write(str(folder / 'full'), out, run_export.Request(format_))
     assert not list(tmp_path.iterdir())
 
 
@@ -191,10 +238,11 @@ def test_every_wrong_flag_is_named_at_once_before_anything_is_read(
     there = tmp_path / 'there'
     there.mkdir()
     (there / 'file').write_text('mine')
-    done = export(pathlib.Path(), '--workdir=', '--format=gguf', f'--output={there}')
+    done = export(pathlib.Path(), '--workdir=', '--format=onnx', f'--output={there}')
     assert done.returncode == 2
     assert '--workdir is missing' in done.stderr
-    assert "--format='gguf' is not accepted; use one of hf, merged, peft" in done.stderr
+    accepted = 'hf, merged, peft, gguf'
+    assert f"--format='onnx' is not accepted; use one of {accepted}" in done.stderr
     assert f'--output={there} exists' in done.stderr
     assert (there / 'file').read_text() == 'mine'
 
@@ -204,11 +252,11 @@ def test_what_is_no_run_or_no_step_of_it_is_refused(
 ) -> None:
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match=r'is not a run of launch\.train'):
-        run_export.write(str(tmp_path), out, format='hf')
+        run_export.write(str(tmp_path), out, run_export.Request('hf'))
     with pytest.raises(
         errors.InputError, match=r'has no checkpoint of step 2; it has 3'
     ):
-        run_export.write(str(folder / 'full'), out, format='hf', step=2)
+        run_export.write(str(folder / 'full'), out, run_export.Request('hf'), step=2)
     assert not list(tmp_path.iterdir())
 
 
@@ -279,7 +327,9 @@ def test_wrong_tensors_of_every_format_are_found(
 
     monkeypatch.setattr(safetensors.numpy, 'save_file', broken)
     with pytest.raises(errors.MismatchError, match=message):
-        run_export.write(str(folder / workdir), str(tmp_path / 'out'), format=format_)
+        run_export.write(
+            str(folder / workdir), str(tmp_path / 'out'), run_export.Request(format_)
+        )
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
 
@@ -295,7 +345,10 @@ def test_an_adapter_that_tells_another_scale_is_found(
     monkeypatch.setattr(peft_adapter, 'write', broken)
     with pytest.raises(errors.MismatchError, match='the logits of the folder'):
         run_export.write(
-            str(folder / 'lora'), str(tmp_path / 'out'), format='peft', step=3
+            str(folder / 'lora'),
+            str(tmp_path / 'out'),
+            run_export.Request('peft'),
+            step=3,
         )
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
@@ -306,12 +359,12 @@ def test_a_run_of_another_template_or_without_numbers_is_refused(
     out = str(tmp_path / 'out')
     nothing = np.full((1, 1, 1), np.nan, np.float32)
     with monkeypatch.context() as patch:
-        patch.setattr(run_export, 'probe_logits', lambda _: nothing)
+        patch.setattr(same_logits, 'probe', lambda _: nothing)
         with pytest.raises(errors.InputError, match='at step 3 gives logits that are'):
-            run_export.write(str(folder / 'full'), out, format='hf')
+            run_export.write(str(folder / 'full'), out, run_export.Request('hf'))
     monkeypatch.setattr(text, 'TEMPLATE_VERSION', 'question-answer-2')
     with pytest.raises(errors.InputError) as error:
-        run_export.write(str(folder / 'full'), out, format='peft')
+        run_export.write(str(folder / 'full'), out, run_export.Request('peft'))
     for message in ("template 'question-answer-1'", 'use --format=hf'):
         assert message in str(error.value)
     assert not list(tmp_path.iterdir())
@@ -331,7 +384,9 @@ def test_a_base_that_moved_is_named_with_base(
     run_folder.write(workdir, run_folder.read_config(folder / 'lora'), values)
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match='--base=PATH'):
-        run_export.write(str(workdir), out, format='merged')
+        run_export.write(str(workdir), out, run_export.Request('merged'))
     assert not (tmp_path / 'out').exists()
-    run_export.write(str(workdir), out, format='merged', base=str(folder / 'full'))
+    run_export.write(
+        str(workdir), out, run_export.Request('merged'), base=str(folder / 'full')
+    )
     assert (tmp_path / 'out' / 'model.safetensors').is_file()

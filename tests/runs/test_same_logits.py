@@ -6,7 +6,7 @@ from flax import nnx
 
 from hax_jax.config import schema
 from hax_jax.model import gpt2
-from hax_jax.runs import export
+from hax_jax.runs import same_logits
 
 _MODEL = schema.ModelConfig(
     n_layer=1, n_head=2, n_embd=8, n_positions=80, vocab_size=20, attention='xla'
@@ -18,9 +18,9 @@ def make() -> gpt2.Gpt2:
 
 
 def test_models_are_compared_at_every_part_of_the_position_table() -> None:
-    own = export.probe_logits(make())
+    own = same_logits.probe(make())
     assert own.shape == (3, 64, 20)
-    same = export.compare(own, export.probe_logits(make()))
+    same = same_logits.compare(own, same_logits.probe(make()))
     assert same.largest == 0 and same.agrees
     for place, row in ((0, 0), (79, 1), (40, 2)):
         other = make()
@@ -28,9 +28,9 @@ def test_models_are_compared_at_every_part_of_the_position_table() -> None:
         # Position 40 is among those of the third row: 79 * 32 / 63 = 40.1.
         table[place] += np.random.default_rng(1).standard_normal(8)
         other.wpe.embedding[...] = table
-        found = export.compare(own, export.probe_logits(other))
+        found = same_logits.compare(own, same_logits.probe(other))
         assert not found.agrees
-        changed = np.abs(own - export.probe_logits(other)).max((1, 2)) > 1e-3
+        changed = np.abs(own - same_logits.probe(other)).max((1, 2)) > 1e-3
         assert changed[row]
 
 
@@ -40,7 +40,7 @@ def test_a_difference_is_told_with_its_place() -> None:
     written = own.copy()
     written[2, 1, 3] = 5.25
     written[0, 0, 0] = 0.125
-    found = export.compare(own, written)
+    found = same_logits.compare(own, written)
     assert found.largest == 0.25
     assert found.where == (
         'row 2, place 1 of the probe, logit of id 3 (5 in the run, 5.25 in the folder)'
@@ -65,4 +65,4 @@ def test_the_tolerance_grows_with_logits_over_ten(
     own = np.full((1, 2, 3), logit, np.float64)
     written = own.copy()
     written[0, 1, 2] += difference
-    assert export.compare(own, written).agrees == agrees
+    assert same_logits.compare(own, written).agrees == agrees

@@ -1,0 +1,266 @@
+"""GPT-2 as a GGUF file, which llama.cpp and Ollama run: written and read back.
+
+Vectors and position embeddings stay float32, as in llama.cpp's own conversions; each
+matrix is of the file's type (q8_0 has one float16 scale to 32 numbers of 8 bits).
+"""
+
+import dataclasses
+import json
+import pathlib
+import tempfile
+from typing import Any
+
+import gguf
+import numpy as np
+
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import text, tokenizer_checks
+from hax_jax.formats import chat_template
+from hax_jax.model import naming
+
+FILE = 'model.gguf'
+_TYPES = {
+    'float32': (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
+    'float16': (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    'bfloat16': (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+    'q8_0': (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
+}
+_KERNEL = '.kernel'  # [in, out] here; ggml keeps [out, in]
+
+
+def problems(model: schema.ModelConfig, tokenizer: text.Tokenizer) -> list[str]:
+    """Why llama.cpp could not run this model; [] if it can."""
+    found = []
+    if isinstance(tokenizer, text.SentencePieceTokenizer) and tokenizer.is_unigram:
+        found.append(
+            "the run's tokenizer is a unigram SentencePiece model, and llama.cpp's has "
+            'no pieces of single bytes: it would give other ids; export with '
+            '--format=hf, or train with tokenizer.model_type=bpe.'
+        )
+    if model.activation != 'gelu_new':
+        found.append(
+            f'model.activation={model.activation}, and llama.cpp computes GPT-2 with '
+            'gelu_new alone; export with --format=hf.'
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(pathlib.Path(folder))
+        path = pathlib.Path(folder, 'tokenizer.json')
+        if tokenizer_checks.is_more_than_gpt2(path):
+            found.append(
+                "the run's tokenizer.json is neither GPT-2's BPE nor SentencePiece, "
+                'and llama.cpp has no such tokenizer; export with --format=hf.'
+            )
+    return found
+
+
+def write(
+    path: pathlib.Path,
+    model: schema.ModelConfig,
+    parameters: dict[str, np.ndarray],
+    tokenizer: text.Tokenizer,
+    *,
+    dtype: str,
+    name: str,
+) -> None:
+    """Writes the model of `parameters` (dotted path -> array), its vocabulary unpadded.
+
+    `dtype` is 'float32', 'float16', 'bfloat16' or 'q8_0'.
+    """
+    type_, file_type = _TYPES[dtype]
+    writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.GPT2])
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name(name)
+    writer.add_context_length(model.n_positions)
+    writer.add_embedding_length(model.n_embd)
+    writer.add_feed_forward_length(model.mlp_width)
+    writer.add_block_count(model.n_layer)
+    writer.add_head_count(model.n_head)
+    writer.add_layer_norm_eps(model.layer_norm_epsilon)
+    writer.add_file_type(file_type)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    _add_tokenizer(writer, tokenizer, num_rows=model.vocab_size)
+    writer.add_chat_template(chat_template.JINJA)
+    for ours, theirs in _names(model).items():
+        array = parameters[ours].T if ours.endswith(_KERNEL) else parameters[ours]
+        array = np.ascontiguousarray(array, np.float32)
+        kind = _type(ours, array.shape, type_)
+        writer.add_tensor(theirs, gguf.quants.quantize(array, kind), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def as_stored(
+    parameters: dict[str, np.ndarray], *, dtype: str
+) -> dict[str, np.ndarray]:
+    """The numbers that a file of `dtype` keeps of float32 parameters."""
+    kept = {}
+    for ours, array in parameters.items():
+        turned = array.T if ours.endswith(_KERNEL) else array
+        kind = _type(ours, turned.shape, _TYPES[dtype][0])
+        turned = np.ascontiguousarray(turned, np.float32)
+        stored = gguf.quants.quantize(turned, kind)
+        back = gguf.quants.dequantize(stored, kind).reshape(turned.shape)
+        kept[ours] = back.T if ours.endswith(_KERNEL) else back
+    return kept
+
+
+def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]:
+    """The sizes and the float32 parameters (dotted path -> array) of a GPT-2's file.
+
+    Raises:
+      InputError: it is damaged, of another architecture, or of another model.
+    """
+    try:
+        reader = gguf.GGUFReader(path)
+        values = {name: field.contents() for name, field in reader.fields.items()}
+        architecture = values['general.architecture']
+        tensors = {tensor.name: tensor for tensor in reader.tensors}
+    except Exception as error:  # gguf raises many kinds for one cause
+        raise errors.InputError(
+            f'{path} is no GGUF file, or damaged: {error!r}. Copy it again.'
+        ) from error
+    if architecture != 'gpt2':
+        raise errors.InputError(
+            f'{path} is of the architecture {architecture!r}, and hax_jax trains gpt2; '
+            'give a file of a GPT-2.'
+        )
+    model = _sizes(path, values, tensors)
+    parameters = {}
+    for ours, theirs in _names(model).items():
+        tensor = tensors[theirs]
+        array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        array = np.asarray(array, np.float32).reshape(tensor.shape[::-1])
+        parameters[ours] = array.T if ours.endswith(_KERNEL) else array
+    return model, parameters
+
+
+def eos_of(path: pathlib.Path) -> str:
+    """The text of a file's EOS token."""
+    fields = gguf.GGUFReader(path).fields
+    eos = fields[gguf.Keys.Tokenizer.EOS_ID].contents()
+    return fields[gguf.Keys.Tokenizer.LIST].contents(int(eos))
+
+
+def _sizes(
+    path: pathlib.Path, values: dict[str, Any], tensors: dict[str, Any]
+) -> schema.ModelConfig:
+    """The model that a file's fields describe, each of whose tensors is there."""
+    try:
+        rows = int(tensors['token_embd.weight'].shape[1])
+        model = schema.ModelConfig(
+            n_layer=values['gpt2.block_count'],
+            n_head=values['gpt2.attention.head_count'],
+            n_embd=values['gpt2.embedding_length'],
+            n_positions=values['gpt2.context_length'],
+            n_inner=values['gpt2.feed_forward_length'],
+            layer_norm_epsilon=float(
+                f'{values["gpt2.attention.layer_norm_epsilon"]:.6g}'
+            ),
+            vocab_size=rows,
+            tie_embeddings='output.weight' not in tensors
+            or np.array_equal(
+                tensors['output.weight'].data, tensors['token_embd.weight'].data
+            ),
+        )
+    except KeyError as error:
+        raise errors.InputError(
+            f'{path} lacks {error}, which each GGUF file of GPT-2 has; copy it again.'
+        ) from error
+    if model.n_inner == 4 * model.n_embd:
+        model = dataclasses.replace(model, n_inner=0)
+    shapes = naming.parameter_shapes(model)
+    wrong = []
+    for ours, theirs in _names(model).items():
+        shape = shapes[ours][::-1] if ours.endswith(_KERNEL) else shapes[ours]
+        found = tensors.get(theirs)
+        if found is None:
+            wrong.append(f'missing: {theirs}')
+        elif tuple(int(size) for size in found.shape[::-1]) != shape:
+            wrong.append(f'{theirs} has shape {list(found.shape[::-1])}, not {shape}')
+    if wrong:
+        raise errors.InputError(
+            f'{path} does not hold the model that its fields describe; convert it '
+            'again:\n' + '\n'.join(wrong)
+        )
+    return model
+
+
+def _type(
+    ours: str, shape: tuple[int, ...], type_: gguf.GGMLQuantizationType
+) -> gguf.GGMLQuantizationType:
+    """What a tensor is stored as; a row that fills no block of q8_0 is float16."""
+    if len(shape) == 1 or ours == 'wpe.embedding':
+        return gguf.GGMLQuantizationType.F32
+    block, _ = gguf.GGML_QUANT_SIZES[type_]
+    return gguf.GGMLQuantizationType.F16 if shape[-1] % block else type_
+
+
+def _names(model: schema.ModelConfig) -> dict[str, str]:
+    """Dotted path -> the file's name: h.0.ln_1.scale -> blk.0.attn_norm.weight."""
+    known = gguf.get_tensor_name_map(gguf.MODEL_ARCH.GPT2, model.n_layer)
+    return {
+        ours: known.get_name(naming.hugging_face(ours), ('.weight', '.bias'))
+        for ours in naming.parameter_shapes(
+            dataclasses.replace(model, pad_vocab_to_multiple_of=1)
+        )
+    }
+
+
+def _add_tokenizer(
+    writer: gguf.GGUFWriter, tokenizer: text.Tokenizer, *, num_rows: int
+) -> None:
+    """Adds the tokenizer: no BOS, no EOS and no space of the engine's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(pathlib.Path(folder))
+        sentencepiece = pathlib.Path(folder, text.SENTENCEPIECE_FILE)
+        if sentencepiece.is_file():
+            tokens, types, scores = _sentencepiece(writer, sentencepiece.read_bytes())
+            writer.add_token_scores(scores + [0.0] * (num_rows - len(scores)))
+        else:
+            whole = pathlib.Path(folder, 'tokenizer.json').read_text(encoding='utf-8')
+            tokens, types = _bpe(writer, json.loads(whole))
+    unused = num_rows - len(tokens)  # rows of the table that no token has
+    writer.add_token_list(tokens + [f'[PAD{i}]' for i in range(unused)])
+    writer.add_token_types(types + [gguf.TokenType.UNUSED] * unused)
+    writer.add_bos_token_id(tokenizer.eos_id)
+    writer.add_eos_token_id(tokenizer.eos_id)
+    writer.add_pad_token_id(tokenizer.eos_id)
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
+    writer.add_add_space_prefix(False)
+
+
+def _bpe(
+    writer: gguf.GGUFWriter, backend: dict[str, Any]
+) -> tuple[list[str], list[int]]:
+    """Adds GPT-2's byte-level BPE; returns its tokens and their types."""
+    added = {token['content']: token['id'] for token in backend['added_tokens']}
+    ids = {**backend['model']['vocab'], **added}
+    tokens = sorted(ids, key=ids.__getitem__)
+    merges = backend['model']['merges']
+    writer.add_tokenizer_model('gpt2')
+    writer.add_tokenizer_pre('gpt-2')
+    writer.add_token_merges([m if isinstance(m, str) else ' '.join(m) for m in merges])
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    return tokens, [control if token in added else normal for token in tokens]
+
+
+def _sentencepiece(
+    writer: gguf.GGUFWriter, proto: bytes
+) -> tuple[list[str], list[int], list[float]]:
+    """Adds a SentencePiece model; returns its pieces, their types and scores."""
+    from sentencepiece import sentencepiece_model_pb2  # slow, and asked only here
+
+    model = sentencepiece_model_pb2.ModelProto.FromString(proto)
+    writer.add_tokenizer_model('llama')
+    writer.add_tokenizer_pre('default')
+    writer.add_unk_token_id(model.trainer_spec.unk_id)
+    # SentencePiece's types have the numbers of GGUF's.
+    return (
+        [piece.piece for piece in model.pieces],
+        [gguf.TokenType(piece.type) for piece in model.pieces],
+        [piece.score for piece in model.pieces],
+    )

@@ -1,0 +1,209 @@
+"""GGUF files against gguf's own names and an engine that runs them.
+
+The engine is a development package:
+
+    pip install xllamacpp && python -m pytest tests/formats/test_gguf_file.py
+"""
+
+import json
+import pathlib
+import random
+import urllib.request
+from collections.abc import Iterator
+
+import gguf
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hax_jax import errors
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.formats import chat_template, gguf_file, hf_tokenizer
+from hax_jax.model import naming
+from hax_jax.runs import restore
+
+_PROMPT = f'{text.HEAD}My  cat, \u201cTom\u201d?{text.TAIL}'
+
+
+@pytest.fixture(scope='module', params=['gpt2', 'bpe', 'char'])
+def tokenizer(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> text.Tokenizer:
+    if request.param == 'gpt2':
+        folder = request.getfixturevalue('gpt2_tokenizer_folder')
+        return text.load_tokenizer(str(folder))
+    return _sentencepiece(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def _sentencepiece(folder: pathlib.Path, model_type: str) -> text.Tokenizer:
+    texts = [text.HEAD, text.TAIL, 'My cat sat on a mat. ' * 9, 'No, no; not at all.']
+    proto = text.train_sentencepiece(texts, vocab_size=300, model_type=model_type)
+    (folder / text.SENTENCEPIECE_FILE).write_bytes(proto)
+    return text.load_tokenizer(str(folder))
+
+
+def _model(tokenizer: text.Tokenizer, **changes: object) -> schema.ModelConfig:
+    sizes = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 128, 'n_inner': 96}
+    sizes |= {'vocab_size': tokenizer.vocab_size + 3}  # rows that no token has
+    return schema.ModelConfig(**{**sizes, **changes})
+
+
+def _parameters(model: schema.ModelConfig) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {
+        name: (name.endswith('.scale') + 0.1 * rng.normal(size=shape)).astype('float32')
+        for name, shape in naming.parameter_shapes(model).items()
+    }
+
+
+@pytest.mark.parametrize('tie', [True, False])
+@pytest.mark.parametrize('dtype', schema.EXPORT_DTYPES['gguf'])
+def test_a_file_reads_back_as_it_was_stored(
+    tmp_path: pathlib.Path, dtype: str, tie: bool
+) -> None:
+    tokenizer = _sentencepiece(tmp_path, 'bpe')
+    model = _model(tokenizer, tie_embeddings=tie)
+    parameters = _parameters(model)
+    path = tmp_path / 'model.gguf'
+    gguf_file.write(path, model, parameters, tokenizer, dtype=dtype, name='a')
+    again, read = gguf_file.read(path)
+    assert again == model
+    kept = gguf_file.as_stored(parameters, dtype=dtype)
+    assert all(np.array_equal(read[name], kept[name]) for name in parameters)
+    # Half a unit in the last place of 24, 11 and 8 bits; of 254 steps, and the scale's.
+    most = {'float32': 0, 'float16': 2**-11, 'bfloat16': 2**-8, 'q8_0': 1 / 220}[dtype]
+    for name, array in parameters.items():
+        scale = np.abs(array).max() if dtype == 'q8_0' else np.abs(array)
+        assert (np.abs(kept[name] - array) <= most * scale + 1e-7).all(), name
+
+
+def test_the_fields_are_those_of_the_model_and_its_tokenizer(
+    tmp_path: pathlib.Path, tokenizer: text.Tokenizer
+) -> None:
+    model = _model(tokenizer)
+    path = tmp_path / 'model.gguf'
+    gguf_file.write(path, model, _parameters(model), tokenizer, dtype='q8_0', name='a')
+    reader = gguf.GGUFReader(path)
+    values = {name: field.contents() for name, field in reader.fields.items()}
+    assert values['gpt2.context_length'] == 128
+    assert values['gpt2.feed_forward_length'] == 96
+    assert values['general.file_type'] == gguf.LlamaFileType.MOSTLY_Q8_0
+    assert values['tokenizer.chat_template'] == chat_template.JINJA
+    assert values['tokenizer.ggml.eos_token_id'] == tokenizer.eos_id
+    assert not values['tokenizer.ggml.add_bos_token']
+    assert len(values['tokenizer.ggml.tokens']) == model.vocab_size
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    assert tensors['blk.1.attn_qkv.weight'].tensor_type.name == 'Q8_0'
+    assert tensors['position_embd.weight'].tensor_type.name == 'F32'
+    assert 'output.weight' not in tensors
+    assert gguf_file.eos_of(path) in ('</s>', '<|endoftext|>')
+
+
+def test_what_llama_cpp_would_compute_otherwise_is_refused(
+    tmp_path: pathlib.Path, tokenizer: text.Tokenizer
+) -> None:
+    assert gguf_file.problems(_model(tokenizer), tokenizer) == []
+    [problem] = gguf_file.problems(_model(tokenizer, activation='relu'), tokenizer)
+    assert 'model.activation=relu' in problem
+    unigram = _sentencepiece(tmp_path, 'unigram')
+    [problem] = gguf_file.problems(_model(unigram), unigram)
+    assert 'unigram' in problem and '--format=hf' in problem
+
+
+def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'model.gguf'
+    path.write_bytes(b'PK' + bytes(100))
+    with pytest.raises(errors.InputError, match='no GGUF file, or damaged'):
+        gguf_file.read(path)
+    path.unlink()
+    writer = gguf.GGUFWriter(path, 'llama')
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(errors.InputError, match="architecture 'llama'"):
+        gguf_file.read(path)
+
+
+class _Engine:
+    """llama.cpp's server, as the package xllamacpp has it."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        engine = pytest.importorskip('xllamacpp', reason='xllamacpp runs GGUF files')
+        settings = engine.CommonParams()
+        settings.model.path, settings.n_ctx, settings.n_parallel = str(path), 128, 1
+        settings.use_jinja, settings.warmup = True, False
+        # float16 in the cache would round what is compared.
+        settings.cache_type_k = settings.cache_type_v = engine.ggml_type.GGML_TYPE_F32
+        settings.flash_attn_type = (
+            engine.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
+        self._server = engine.Server(settings)
+
+    def ask(self, what: str, **body: object) -> dict:
+        url = f'{self._server.listening_address}/{what}'
+        headers = {'Content-Type': 'application/json'}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return json.load(reply)
+
+
+@pytest.fixture(scope='module')
+def engine(
+    tokenizer: text.Tokenizer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[_Engine, pathlib.Path]]:
+    pytest.importorskip('xllamacpp', reason='xllamacpp runs GGUF files')
+    path = tmp_path_factory.mktemp('engine') / 'model.gguf'
+    model = _model(tokenizer)
+    gguf_file.write(
+        path, model, _parameters(model), tokenizer, dtype='float32', name='a'
+    )
+    yield _Engine(path), path
+
+
+def test_the_engine_has_the_ids_of_training(
+    tokenizer: text.Tokenizer, engine: tuple[_Engine, pathlib.Path]
+) -> None:
+    texts = hf_tokenizer.random_texts(tokenizer)
+    texts = [each for each in texts if not {'\u2581', '\0'} & set(each)]
+    probes = [_PROMPT, '</s> <unk> <0x41>', '  two  \n\n\t a']
+    probes += random.Random(1).sample(texts, 500)
+    for probe, own in zip(probes, tokenizer.encode(probes), strict=True):
+        found = engine[0].ask('tokenize', content=probe, parse_special=False)
+        assert found['tokens'] == own, ascii(probe)
+
+
+def test_the_engine_asks_by_the_template(
+    tokenizer: text.Tokenizer, engine: tuple[_Engine, pathlib.Path]
+) -> None:
+    turns = [('user', 'One?'), ('assistant', 'No.'), ('user', 'Two?')]
+    messages = [{'role': role, 'content': content} for role, content in turns]
+    found = engine[0].ask('apply-template', messages=messages)['prompt']
+    one, two = (f'{text.HEAD}{each}{text.TAIL}' for each in ('One?', 'Two?'))
+    assert found == f'{one}No.{gguf_file.eos_of(engine[1])}{two}'
+
+
+def test_the_engine_gives_our_logits(
+    tokenizer: text.Tokenizer, engine: tuple[_Engine, pathlib.Path]
+) -> None:
+    model, parameters = gguf_file.read(engine[1])
+    ours = restore.build(model, parameters, dtype='float32')
+    num_compared = 0
+    for number in range(20):
+        [ids] = tokenizer.encode([f'{_PROMPT} {number}'])
+        row = jnp.asarray([ids])
+        hidden = ours(row, jnp.arange(len(ids))[None], jnp.ones_like(row))
+        features, table = ours.head(hidden)
+        logits = np.asarray(features[0, -1] @ table.T, np.float64)
+        expected = logits - np.logaddexp.reduce(logits)
+        reply = engine[0].ask('completion', prompt=ids, n_predict=1, n_probs=20)
+        # The reply has none after a token that is part of a character.
+        for each in reply.get('completion_probabilities', [])[:1]:
+            num_compared += 1
+            top = {one['id']: one['logprob'] for one in each['top_logprobs']}
+            assert top.keys() >= set(np.argsort(-expected)[:5].tolist())
+            for token, found in top.items():
+                # llama.cpp looks its GELU up in float16.
+                assert abs(found - expected[token]) < 5e-3
+    assert num_compared > 3
