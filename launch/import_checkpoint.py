@@ -1,8 +1,15 @@
-"""Takes over a checkpoint of the old project, or an adapter that peft trained.
+"""Takes over what others trained: a checkpoint, a model in one file, an adapter.
 
     python -m launch.import_checkpoint old.pt --output=models/old
     python -m launch.import_checkpoint lora.pt --alpha=32 --output=runs/old --format=run
     python -m launch.import_checkpoint adapter_folder --base=gpt2 --output=models/peft
+    python -m launch.import_checkpoint out/ckpt.pt --output=models/nanogpt
+    python -m launch.import_checkpoint gpt2_124M.bin --output=models/llm_c
+    python -m launch.import_checkpoint model.gguf --output=models/llama_cpp
+    python -m launch.import_checkpoint weights.pt --model_config=folder --output=...
+
+A file is of the old project, of nanoGPT, of llm.c or of llama.cpp, by its content; or
+tensors alone, whose model a config.json of Hugging Face describes.
 
 The output is a Hugging Face folder, adapters merged, which config.model.pretrained and
 transformers take; or, with --format=run, a run that launch.train goes on with. It is
@@ -36,6 +43,9 @@ _ALPHA = flags.DEFINE_float(
 _N_HEAD = flags.DEFINE_integer(
     'n_head', None, 'Attention heads, for a .pt file that does not have them.'
 )
+_MODEL_CONFIG = flags.DEFINE_string(
+    'model_config', '', 'The config.json, or its folder, of a file of tensors alone.'
+)
 _TOKENIZER = flags.DEFINE_string(
     'tokenizer', '', "Folder or hub name; '' is gpt2, or the tokenizer of --base."
 )
@@ -50,29 +60,20 @@ def main(arguments: list[str]) -> int:
     if path.is_dir():
         found = import_model.peft(path, base=_BASE.value, tokenizer=_TOKENIZER.value)
     else:
-        found = import_model.old(
+        found = import_model.file(
             path,
             alpha=_ALPHA.value,
             n_head=_N_HEAD.value,
             tokenizer=_TOKENIZER.value,
+            model_config=_MODEL_CONFIG.value,
             own_base=output / run_folder.OWN_BASE,
         )
     notes = import_model.write(found, output, format=_FORMAT.value)
     for note in found.notes + notes:
         print(f'note: {note}')
-    if path.suffix == '.pt':
-        print(f'note: {_SHIFTED}')
     results.give({'output': output, 'step': found.step, 'notes': found.notes + notes})
     print(f'wrote {output}\nnext: {_next(found, output)}')
     return 0
-
-
-_SHIFTED = (
-    'the old project shifted labels twice until it mended that: a checkpoint whose log '
-    'begins at a loss over 9, or stays near 5, learned to name the token after the '
-    'next. Training it further from here is right; the base that it began with is '
-    'likely the better start.'
-)
 
 
 def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
@@ -85,7 +86,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     if len(arguments) != 1:
         raise errors.InputError(
             f'{len(arguments)} inputs are given ({", ".join(arguments) or "none"}); '
-            'give one .pt file of the old project, or one folder that peft saved.'
+            'give one file of a model, or one folder that peft saved.'
         )
     path = pathlib.Path(arguments[0]).expanduser()
     output = pathlib.Path(_OUTPUT.value).expanduser()
@@ -100,7 +101,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
         )
     if not path.exists():
         problems.append(
-            f'{path} does not exist; give a .pt file or a folder of peft.'
+            f'{path} does not exist; give the file of a model, or a folder of peft.'
             + near_names.meant(path)
         )
     elif path.is_dir() and not (path / peft_config.FILE).exists():
@@ -123,7 +124,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     elif _BASE.value:
         problems.append(
             f'--base={_BASE.value} applies only to an adapter folder of peft; {path} '
-            'is a .pt file, which holds its base. Remove the flag.'
+            'is a file, which holds its base. Remove the flag.'
         )
     if problems:
         raise errors.InputError('\n'.join(problems))

@@ -10,6 +10,8 @@ from hax_jax.config import schema
 from hax_jax.model import naming
 
 _FLOATS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
+# What trainers put before each name: DataParallel, torch.compile, a wrapper's field.
+_PREFIXES = ('module.', '_orig_mod.', 'model.')
 _BUFFER = re.compile(r'h\.\d+\.attn\.(bias|masked_bias)$')  # masks, not parameters
 
 
@@ -65,8 +67,8 @@ def gpt2(
 
     `stored_name` gives the file's name of one of ours; None is Hugging Face's in torch
     or in Flax, with and without `transformer.`. Mask buffers are left out; so is a head
-    that equals the embeddings it is tied to. Arrays that are float32 already are not
-    copied. With problems there are no arrays.
+    that equals the embeddings it is tied to; alone it is the embeddings. Arrays that
+    are float32 already are not copied. With problems there are no arrays.
     """
     naming_of = stored_name or _hugging_face_naming(stored)
     shapes = naming.parameter_shapes(model)
@@ -74,6 +76,8 @@ def gpt2(
     stored = {name: x for name, x in stored.items() if not _BUFFER.search(name)}
     notes = []
     head, table = naming_of('lm_head.embedding'), names['wte.embedding']
+    if model.tie_embeddings and head in stored and table not in stored:
+        stored[table] = _as_ours(head, stored.pop(head))  # one tensor, by its alias
     if model.tie_embeddings and head in stored:
         tied = _as_ours(head, stored.pop(head))
         if table in stored and not np.array_equal(tied, stored[table]):
@@ -92,6 +96,19 @@ def gpt2(
         name: np.asarray(_as_ours(theirs, stored[theirs]), np.float32)
         for name, theirs in names.items()
     }, []
+
+
+def without_prefix(
+    stored: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(the tensors without what a trainer put before each name, notes that say so)."""
+    stored, notes = dict(stored), []
+    while prefix := next(
+        (p for p in _PREFIXES if stored and all(n.startswith(p) for n in stored)), ''
+    ):
+        stored = {name.removeprefix(prefix): x for name, x in stored.items()}
+        notes.append(f'each name begins with {prefix!r}, which is left out')
+    return stored, notes
 
 
 def _hugging_face_naming(stored: Iterable[str]) -> Callable[[str], str]:

@@ -13,7 +13,7 @@ from typing import Any
 import gguf
 import numpy as np
 
-from hax_jax import errors
+from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text, tokenizer_checks
 from hax_jax.formats import chat_template
@@ -135,6 +135,65 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
         array = np.asarray(array, np.float32).reshape(tensor.shape[::-1])
         parameters[ours] = array.T if ours.endswith(_KERNEL) else array
     return model, parameters
+
+
+def is_one(path: pathlib.Path) -> bool:
+    with open(path, 'rb') as file:
+        return file.read(4) == b'GGUF'
+
+
+def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
+    """The tokenizer in a file: GPT-2's BPE, or SentencePiece.
+
+    Raises:
+      InputError: it is of another kind, or would lose text.
+    """
+    values = {n: f.contents() for n, f in gguf.GGUFReader(path).fields.items()}
+    keys = gguf.Keys.Tokenizer
+    kind, types = values.get(keys.MODEL), values.get(keys.TOKEN_TYPE)
+    if kind not in ('gpt2', 'llama') or types is None:
+        raise errors.InputError(
+            f'{path} has a tokenizer of the kind {kind!r}; gpt2 and llama are read. '
+            'Give the one that it was trained with as --tokenizer=FOLDER.'
+        )
+    tokens = values[keys.LIST]
+    used = max(i for i, type_ in enumerate(types) if type_ != gguf.TokenType.UNUSED)
+    tokens = tokens[: used + 1]
+    eos = values[keys.EOS_ID]
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        if kind == 'gpt2':
+            ids = {token: i for i, token in enumerate(tokens)}
+            files.write_json(folder / 'vocab.json', ids)
+            merges = '\n'.join(['#version: 0.2', *values[keys.MERGES]])
+            files.write_text(folder / 'merges.txt', f'{merges}\n')
+            settings = {'eos_token': tokens[eos], 'bos_token': tokens[eos]}
+            settings['unk_token'] = tokens[eos]
+            files.write_json(folder / 'tokenizer_config.json', settings)
+        else:
+            scores = values[keys.SCORES]
+            proto = _as_proto(tokens, types, scores, eos, values[keys.UNK_ID])
+            (folder / text.SENTENCEPIECE_FILE).write_bytes(proto)
+        return text.load_tokenizer(name)
+
+
+def _as_proto(
+    tokens: list[str], types: list[int], scores: list[float], eos: int, unknown: int
+) -> bytes:
+    """A SentencePiece model of a file's pieces, which changes no text itself."""
+    from sentencepiece import sentencepiece_model_pb2  # slow, and asked only here
+
+    model = sentencepiece_model_pb2.ModelProto()
+    for token, type_, score in zip(tokens, types, scores, strict=False):
+        model.pieces.add(piece=token, score=score, type=type_)
+    spec = model.trainer_spec
+    spec.model_type, spec.byte_fallback = spec.BPE, True
+    spec.unk_id, spec.eos_id, spec.bos_id, spec.pad_id = unknown, eos, -1, -1
+    spec.eos_piece, spec.unk_piece = tokens[eos], tokens[unknown]
+    normalizer = model.normalizer_spec
+    normalizer.name = 'identity'
+    normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = False
+    return model.SerializeToString()
 
 
 def eos_of(path: pathlib.Path) -> str:

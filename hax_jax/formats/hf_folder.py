@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,9 @@ def read_parameters(
     """
     sha256sums.check(folder, weight_files.PATTERNS)
     tensors = weight_files.read_folder(folder, field='model.pretrained')
+    tensors, notes = accounting.without_prefix(tensors)
+    for note in notes:
+        print(f'note: {folder}: {note}', file=sys.stderr)
     parameters, problems = accounting.gpt2(tensors, model)
     if problems:
         raise errors.InputError(

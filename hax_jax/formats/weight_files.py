@@ -27,6 +27,7 @@ _FORMATS = (
     ('pytorch_model*.bin', 'pytorch_model.bin.index.json'),
     ('flax_model*.msgpack', 'flax_model.msgpack.index.json'),
 )
+SUFFIXES = ('.safetensors', '.bin', '.msgpack')
 # All of their files.
 PATTERNS = [pattern for files in _FORMATS for pattern in files]
 # The same order, for a hub's list of files: the first group that it has is downloaded.
@@ -86,11 +87,11 @@ def read_file(path: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
       InputError: the file is damaged or cut short, holds other things than tensors, or
         is torch's and torch is absent. The message begins with `field`.
     """
-    read = {'.safetensors': _safetensors, '.bin': _torch, '.msgpack': _msgpack}
-    if path.suffix not in read:
+    if path.suffix not in SUFFIXES:
         raise errors.InputError(
-            f'{field}: {path} is none of {", ".join(read)}; give one of these.'
+            f'{field}: {path} is none of {", ".join(SUFFIXES)}; give one of these.'
         )
+    read = dict(zip(SUFFIXES, (_safetensors, _torch, _msgpack), strict=True))
     try:
         return read[path.suffix](path)
     except ImportError as error:

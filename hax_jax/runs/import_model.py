@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -10,16 +11,27 @@ from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.formats import (
+    accounting,
+    gguf_file,
     hf_folder,
     model_card,
     old_checkpoint,
+    other_trainers,
     peft_adapter,
     pretrained,
+    torch_file,
+    weight_files,
 )
-from hax_jax.model import lora_merge
+from hax_jax.model import lora_merge, naming
 from hax_jax.runs import origin, restore, run_folder
 
 _GPT2_VOCAB = 50257
+_SHIFTED = (
+    'the old project shifted labels twice until it mended that: a checkpoint whose log '
+    'begins at a loss over 9, or stays near 5, learned to name the token after the '
+    'next. Training it further from here is right; the base that it began with is '
+    'likely the better start.'
+)
 _VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
 
 
@@ -35,11 +47,35 @@ class Imported:
     settings: schema.LoraConfig
     base: pretrained.Base | None
     own_base: bool
-    tokenizer: str
+    tokenizer: str | text.Tokenizer
     step: int
     origin: str
     facts: dict[str, str]
     notes: list[str]
+
+
+def file(
+    path: pathlib.Path,
+    *,
+    alpha: float | None,
+    n_head: int | None,
+    tokenizer: str,
+    model_config: str,
+    own_base: pathlib.Path,
+) -> Imported:
+    """Reads a file, whichever trainer wrote it; see `old` and `whole`."""
+    stored = None
+    is_other = gguf_file.is_one(path) or other_trainers.is_llm_c(path)
+    if not is_other and path.suffix not in weight_files.SUFFIXES:
+        stored = torch_file.load(path)
+    if is_other or model_config or (stored and other_trainers.is_nanogpt(stored)):
+        return whole(path, stored, tokenizer=tokenizer, model_config=model_config)
+    if stored is None:
+        raise errors.InputError(
+            f'{path} holds tensors alone; give the config.json of its model as '
+            '--model_config=FOLDER.'
+        )
+    return old(path, alpha=alpha, n_head=n_head, tokenizer=tokenizer, own_base=own_base)
 
 
 def old(
@@ -92,6 +128,71 @@ def old(
             'training': f'step {found.step}; {json.dumps(numbers)}',
             'template in training': '`QUESTION: ...` and `ANSWER: ...`, with no EOS: '
             'until it is trained further, its answers do not end',
+        },
+        notes=[*found.notes, _SHIFTED],
+    )
+
+
+def whole(
+    path: pathlib.Path,
+    stored: dict[Any, Any] | None,
+    *,
+    tokenizer: str,
+    model_config: str,
+) -> Imported:
+    """A model of nanoGPT, of llm.c, of llama.cpp, or tensors with a config.json.
+
+    `stored` is the dictionary in a file of torch, else None. `model_config` is the
+    config.json, or its folder, of a file that holds tensors alone.
+
+    Raises:
+      InputError: the file is none of these, or its tokenizer is not known.
+    """
+    own: text.Tokenizer | None = None
+    if model_config:
+        folder = pathlib.Path(model_config).expanduser()
+        folder = folder.parent if folder.name == 'config.json' else folder
+        model = hf_folder.read_model_config(folder)
+        tensors = stored or weight_files.read_file(path, field='the input')
+        tensors, notes = accounting.without_prefix(tensors)
+        parameters, problems = accounting.gpt2(tensors, model)
+        if problems:
+            raise errors.InputError(
+                f'{path} does not hold the model of {model_config}:\n'
+                + '\n'.join(problems)
+                + '\nGive the config.json that belongs to it.'
+            )
+        parameters = {n: np.array(x, np.float32) for n, x in parameters.items()}
+        found = other_trainers.Whole(model, parameters, 0, 'tensors alone', notes)
+    elif stored is not None:
+        found = other_trainers.read_nanogpt(path, stored)
+    elif gguf_file.is_one(path):
+        model, parameters = gguf_file.read(path)
+        own = None if tokenizer else gguf_file.read_tokenizer(path)
+        if own is not None:  # rows of the table that no token has
+            model = dataclasses.replace(model, vocab_size=own.vocab_size)
+            parameters = naming.unpad_vocab(parameters, model)
+        found = other_trainers.Whole(model, parameters, 0, 'llama.cpp', [])
+    else:
+        found = other_trainers.read_llm_c(path)
+    size = found.model.vocab_size
+    if not (tokenizer or own) and not 0 <= size - _GPT2_VOCAB < _VOCAB_PADDING:
+        raise errors.InputError(
+            f'{path} has a vocabulary of {size}, not that of GPT-2; give the tokenizer '
+            'that it was trained with as --tokenizer=FOLDER.'
+        )
+    return Imported(
+        model=found.model,
+        parameters=found.parameters,
+        settings=schema.LoraConfig(),
+        base=None,
+        own_base=False,
+        tokenizer=own or tokenizer or 'gpt2',
+        step=found.step,
+        origin=path.name,
+        facts={
+            'imported from': f'{path.name}, {found.trainer}',
+            'training': f'step {found.step}',
         },
         notes=found.notes,
     )
@@ -167,7 +268,9 @@ def write(found: Imported, output: pathlib.Path, *, format: str) -> list[str]:
 
 def _load_tokenizer(found: Imported) -> text.Tokenizer:
     """The tokenizer, if it can be the model's."""
-    tokenizer = text.load_tokenizer(found.tokenizer)
+    tokenizer = found.tokenizer
+    if isinstance(tokenizer, str):
+        tokenizer = text.load_tokenizer(tokenizer)
     if not 0 <= found.model.vocab_size - tokenizer.vocab_size < _VOCAB_PADDING:
         raise errors.InputError(
             f'the tokenizer {found.tokenizer} has {tokenizer.vocab_size} ids, the '

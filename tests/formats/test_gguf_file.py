@@ -11,6 +11,7 @@ import random
 import urllib.request
 from collections.abc import Iterator
 
+import conftest
 import gguf
 import jax.numpy as jnp
 import numpy as np
@@ -98,6 +99,10 @@ def test_the_fields_are_those_of_the_model_and_its_tokenizer(
     assert tensors['position_embd.weight'].tensor_type.name == 'F32'
     assert 'output.weight' not in tensors
     assert gguf_file.eos_of(path) in ('</s>', '<|endoftext|>')
+    again = gguf_file.read_tokenizer(path)
+    probes = [_PROMPT, '</s> <unk> <0x41>', '  two  \n\n\t a', *conftest.LETTERS]
+    assert again.encode(probes) == tokenizer.encode(probes)
+    assert (again.vocab_size, again.eos_id) == (tokenizer.vocab_size, tokenizer.eos_id)
 
 
 def test_what_llama_cpp_would_compute_otherwise_is_refused(
