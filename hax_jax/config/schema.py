@@ -69,6 +69,8 @@ class ModelConfig:
     vocab_size: ranges.SizeOrUnset = 0  # 0: the pretrained's, or the tokenizer's
     activation: Activation = 'gelu_new'  # the MLP's; this one is GPT-2's own
     layer_norm_epsilon: ranges.Positive = 1e-5  # added to the variance
+    scale_attn_weights: bool = True  # attention's scores are over sqrt(a head's width)
+    scale_attn_by_inverse_layer_idx: bool = False  # and over the block's number, from 1
     tie_embeddings: bool = True  # the head is the table of token embeddings
     embd_pdrop: ranges.UnderOne = 0.0  # dropout of the embeddings
     attn_pdrop: ranges.UnderOne = 0.0  # of attention's weights; few kernels have it

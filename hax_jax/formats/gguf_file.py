@@ -43,6 +43,11 @@ def problems(model: schema.ModelConfig, tokenizer: text.Tokenizer) -> list[str]:
             f'model.activation={model.activation}, and llama.cpp computes GPT-2 with '
             'gelu_new alone; export with --format=hf.'
         )
+    if not model.scale_attn_weights or model.scale_attn_by_inverse_layer_idx:
+        found.append(
+            'model.scale_attn_weights or model.scale_attn_by_inverse_layer_idx is not '
+            "GPT-2's own, and llama.cpp has no other; export with --format=hf."
+        )
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(pathlib.Path(folder))
         path = pathlib.Path(folder, 'tokenizer.json')

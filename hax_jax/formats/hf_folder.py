@@ -23,10 +23,9 @@ _ACTIVATIONS = {
     'gelu_accurate': 'gelu_new',
     'gelu_python': 'gelu',
 }
+_SCALES = {'scale_attn_weights': True, 'scale_attn_by_inverse_layer_idx': False}
 _ONLY = {  # fields of which gpt2.py can compute one value alone
-    'scale_attn_weights': True,
-    'scale_attn_by_inverse_layer_idx': False,
-    'add_cross_attention': False,
+    'add_cross_attention': False
 }
 
 
@@ -71,6 +70,7 @@ def read_model_config(folder: pathlib.Path) -> schema.ModelConfig:
     activation = values.get('activation_function', 'gelu_new')
     epsilon = values.get('layer_norm_epsilon', 1e-5)
     tied = values.get('tie_word_embeddings', True)
+    scales = {name: values.get(name, default) for name, default in _SCALES.items()}
     problems = _config_problems(values, sizes, activation, epsilon, tied)
     if problems:
         raise errors.InputError(
@@ -83,6 +83,7 @@ def read_model_config(folder: pathlib.Path) -> schema.ModelConfig:
         activation=_ACTIVATIONS.get(activation, activation),
         layer_norm_epsilon=float(epsilon),
         tie_embeddings=tied,
+        **scales,
     )
 
 
@@ -114,6 +115,11 @@ def _config_problems(
     ]
     if type(epsilon) not in (int, float) or epsilon <= 0:
         found.append(f'layer_norm_epsilon={epsilon!r}, not a number over 0')
+    found += [
+        f'{name}={values[name]!r}, not true or false'
+        for name in _SCALES
+        if type(values.get(name, False)) is not bool
+    ]
     if type(tied) is not bool:
         found.append(f'tie_word_embeddings={tied!r}, not true or false')
     n_embd, n_head = sizes['n_embd'], sizes['n_head']
@@ -191,6 +197,7 @@ def _write_configs(
 
     special = {'bos_token_id': eos_id, 'eos_token_id': eos_id, 'pad_token_id': eos_id}
     same = ('vocab_size', 'n_positions', 'n_embd', 'n_layer', 'n_head')
+    same += tuple(_SCALES)
     same += ('resid_pdrop', 'embd_pdrop', 'attn_pdrop', 'layer_norm_epsilon')
     transformers.GPT2Config(
         **{name: getattr(model, name) for name in same},

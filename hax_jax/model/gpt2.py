@@ -85,7 +85,7 @@ class Gpt2(nnx.Module):
         self.wte = embed(model.num_table_rows, model.n_embd)
         self.wpe = embed(model.n_positions, model.n_embd)
         self.h = nnx.List(
-            [Block(model, dtype=dtype, rngs=rngs) for _ in range(model.n_layer)]
+            [Block(model, i, dtype=dtype, rngs=rngs) for i in range(model.n_layer)]
         )
         self.ln_f = _layer_norm(model, dtype, rngs)
         self.lm_head = Head(model, rngs=rngs)
@@ -185,11 +185,11 @@ class Past(NamedTuple):
 
 class Block(nnx.Module):
     def __init__(
-        self, model: schema.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+        self, model: schema.ModelConfig, index: int, *, dtype: jnp.dtype, rngs: nnx.Rngs
     ) -> None:
         self.resid_pdrop = model.resid_pdrop
         self.ln_1 = _layer_norm(model, dtype, rngs)
-        self.attn = Attention(model, dtype=dtype, rngs=rngs)
+        self.attn = Attention(model, index, dtype=dtype, rngs=rngs)
         self.ln_2 = _layer_norm(model, dtype, rngs)
         self.mlp = Mlp(model, dtype=dtype, rngs=rngs)
 
@@ -209,9 +209,15 @@ class Block(nnx.Module):
 
 class Attention(nnx.Module):
     def __init__(
-        self, model: schema.ModelConfig, *, dtype: jnp.dtype, rngs: nnx.Rngs
+        self, model: schema.ModelConfig, index: int, *, dtype: jnp.dtype, rngs: nnx.Rngs
     ) -> None:
         self.n_head = model.n_head
+        # Of the scores, beside the 1 / sqrt(H) that each kernel has.
+        self.scale = 1.0
+        if not model.scale_attn_weights:
+            self.scale = (model.n_embd / model.n_head) ** 0.5
+        if model.scale_attn_by_inverse_layer_idx:
+            self.scale /= index + 1
         self.pdrop = model.attn_pdrop
         self.implementation = model.attention
         self.c_attn = _linear(model.n_embd, 3 * model.n_embd, _INIT_STDDEV, dtype, rngs)
@@ -236,6 +242,8 @@ class Attention(nnx.Module):
             )
             for part in jnp.split(qkv, 3, axis=3)
         )
+        if self.scale != 1:
+            q = q * jnp.asarray(self.scale, q.dtype)
         kv_segment_ids, start, implementation = segment_ids, 0, self.implementation
         if past is not None:
             kv_segment_ids, start = past.segment_ids, past.start

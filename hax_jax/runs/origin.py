@@ -29,6 +29,8 @@ SIZES = (
     'vocab_size',
     'activation',
     'layer_norm_epsilon',
+    'scale_attn_weights',
+    'scale_attn_by_inverse_layer_idx',
     'tie_embeddings',
 )
 

@@ -45,16 +45,24 @@ def main() -> None:
     for name, differing in (
         ('gpt2_untied', {'activation_function': 'gelu', 'tie_word_embeddings': False}),
         ('gpt2_relu', {'activation_function': 'relu', 'layer_norm_epsilon': 1e-2}),
+        (
+            'gpt2_scaled',
+            {
+                'n_layer': 3,
+                'scale_attn_weights': False,
+                'scale_attn_by_inverse_layer_idx': True,
+            },
+        ),
     ):
+        sizes = {
+            'n_layer': 1,
+            'n_head': 2,
+            'n_embd': 8,
+            'n_positions': 12,
+            'vocab_size': 24,
+        }
         settings = transformers.GPT2Config(
-            n_layer=1,
-            n_head=2,
-            n_embd=8,
-            n_positions=12,
-            vocab_size=24,
-            bos_token_id=23,
-            eos_token_id=23,
-            **differing,
+            bos_token_id=23, eos_token_id=23, **(sizes | differing)
         )
         write(name, settings, torch.Size((3, 12)))
 

@@ -160,7 +160,7 @@ def test_five_steps_are_those_of_torch_adamw_on_transformers_own_loss(
 
 def torch_names(computed: Rows, prefix: str) -> dict[str, str]:
     """Our name -> key, of the keys that begin so."""
-    model = schema.ModelConfig(n_layer=2, tie_embeddings=False)
+    model = schema.ModelConfig(n_layer=3, tie_embeddings=False)
     ours = {naming.hugging_face(name): name for name in naming.parameter_shapes(model)}
     return {
         ours[key.removeprefix(prefix)]: key
@@ -169,22 +169,23 @@ def torch_names(computed: Rows, prefix: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize('name', ['gpt2_untied', 'gpt2_relu'])
+@pytest.mark.parametrize('name', ['gpt2_untied', 'gpt2_relu', 'gpt2_scaled'])
 def test_another_head_activation_or_epsilon_computes_what_transformers_does(
     name: str,
 ) -> None:
     model, parameters = begun(name, 'xla')
+    sizes = {'n_head': 2, 'n_embd': 8, 'n_positions': 12, 'vocab_size': 24}
+    differing = {
+        'gpt2_untied': {'activation': 'gelu', 'tie_embeddings': False},
+        'gpt2_relu': {'activation': 'relu', 'layer_norm_epsilon': 1e-2},
+        'gpt2_scaled': {
+            'n_layer': 3,
+            'scale_attn_weights': False,
+            'scale_attn_by_inverse_layer_idx': True,
+        },
+    }[name]
     assert model == schema.ModelConfig(
-        n_layer=1,
-        n_head=2,
-        n_embd=8,
-        n_positions=12,
-        vocab_size=24,
-        attention='xla',
-        **{
-            'gpt2_untied': {'activation': 'gelu', 'tie_embeddings': False},
-            'gpt2_relu': {'activation': 'relu', 'layer_norm_epsilon': 1e-2},
-        }[name],
+        attention='xla', **({'n_layer': 1} | sizes | differing)
     )
     theirs = golden(name)
     ids = theirs['ids']
