@@ -19,6 +19,7 @@ Source: peft 0.21, utils/save_and_load.py, tuners/lora/config.py and layer.py.
 import dataclasses
 import pathlib
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -134,10 +135,13 @@ def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
     names, problems = _match(stored, shapes)
     problems = peft_config.problems(values) + problems
     if problems:
-        raise _refused(folder, problems)
+        raise _refused(folder, values, problems)
     layers = {name.rpartition('.')[0] for name in names}
+    ranks = {
+        layer: peft_config.of_layer(values, 'rank_pattern', layer) for layer in layers
+    }
     settings = schema.LoraConfig(
-        rank=values['r'],
+        rank=max(ranks.values()),
         alpha=float(values['lora_alpha']),
         rslora=values.get('use_rslora') or False,
         dora=values.get('use_dora') or False,
@@ -147,22 +151,64 @@ def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
     expected = lora.adapter_shapes(shapes, settings)
     problems = accounting.problems(
         stored,
-        {names.get(n, _stored_name(n)): shape[::-1] for n, shape in expected.items()},
+        {
+            names.get(n, _stored_name(n)): _of_rank(n, shape, ranks, settings)[::-1]
+            for n, shape in expected.items()
+        },
     )
     table = (model.vocab_size, model.n_embd)
     if head is not None and head.shape != table:
         problems.append(f'{_FROZEN_HEAD} has shape {head.shape}, the base has {table}')
     if problems:
-        raise _refused(folder, problems)
+        raise _refused(folder, values, problems)
     return PeftAdapter(
         settings=settings,
         parameters={
-            name: np.ascontiguousarray(stored[names[name]].T, np.float32)
+            name: _folded(name, stored[names[name]].T, ranks, settings, values)
             for name in expected
         },
         base_name=values.get('base_model_name_or_path') or '',
         base_hash=base_hash,
         head=None if head is None else np.asarray(head, np.float32),
+    )
+
+
+def _of_rank(
+    name: str,
+    shape: tuple[int, ...],
+    ranks: dict[str, int],
+    settings: schema.LoraConfig,
+) -> tuple[int, ...]:
+    """The shape of a tensor of ours as a layer of another rank stores it."""
+    layer = name.rpartition('.')[0]
+    if name.endswith('magnitude') or layer not in ranks:
+        return shape
+    axis = 1 if name.endswith('lora_a') else 0
+    return (*shape[:axis], ranks[layer], *shape[axis + 1 :])
+
+
+def _folded(
+    name: str,
+    array: np.ndarray,
+    ranks: dict[str, int],
+    settings: schema.LoraConfig,
+    values: dict[str, Any],
+) -> np.ndarray:
+    """A tensor padded with zeros to the common rank, B with the layer's own scale."""
+    layer, _, kind = name.rpartition('.')
+    array = np.ascontiguousarray(array, np.float32)
+    if kind == 'lora_magnitude':
+        return array
+    alpha = float(peft_config.of_layer(values, 'alpha_pattern', layer))
+    own = dataclasses.replace(settings, rank=ranks[layer], alpha=alpha)
+    factor = lora.scale(own) / lora.scale(settings)
+    if kind == 'lora_b' and factor != 1:
+        array = array * np.float32(factor)
+    missing = settings.rank - ranks[layer]
+    if not missing:
+        return array
+    return np.pad(
+        array, ((0, 0), (0, missing)) if kind == 'lora_a' else ((0, missing), (0, 0))
     )
 
 
@@ -185,13 +231,13 @@ def _match(
     return names, problems
 
 
-def _refused(folder: pathlib.Path, problems: list[str]) -> errors.InputError:
+def _refused(
+    folder: pathlib.Path, values: dict[str, Any], problems: list[str]
+) -> errors.InputError:
     return errors.InputError(
         f'{folder} is not an adapter that hax_jax can take over on this base:\n'
         + '\n'.join(problems)
-        + '\nGive the base that it was trained on; or merge it into that with peft '
-        '(merge_and_unload, save_pretrained; with an adapter of the head, untie the '
-        "base's head first) and give the merged folder as model.pretrained."
+        + f'\n{peft_config.remedy(values)}'
     )
 
 

@@ -4,6 +4,7 @@ Source: peft 0.21, tuners/lora/config.py.
 """
 
 import pathlib
+import re
 from typing import Any
 
 from hax_jax import errors, files
@@ -36,6 +37,52 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
         ) from error
 
 
+def of_layer(values: dict[str, Any], name: str, layer: str) -> Any:
+    """`rank_pattern`'s or `alpha_pattern`'s value of a layer, else that of all.
+
+    `layer` is such as 'h.0.attn.c_attn'. Source: peft's get_pattern_key: the first
+    pattern that is the module's path or its end.
+    """
+    path = layer if layer == 'lm_head' else f'transformer.{layer}'
+    for pattern, value in (values.get(name) or {}).items():
+        if re.fullmatch(rf'(.*\.)?({pattern})', path):
+            return value
+    return values['r' if name == 'rank_pattern' else 'lora_alpha']
+
+
+def _pattern_problems(values: dict[str, Any]) -> list[str]:
+    found = []
+    for name, whole in (('rank_pattern', True), ('alpha_pattern', False)):
+        patterns = values.get(name) or {}
+        if not isinstance(patterns, dict):
+            found.append(f'{name}={patterns!r}, not patterns with numbers')
+            continue
+        for pattern, value in patterns.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                found.append(f'{name}: {pattern!r} is no pattern ({error})')
+            kinds = (int,) if whole else (int, float)
+            if type(value) not in kinds or not 0 < value <= ranges.MOST:
+                found.append(f'{name}: {pattern!r} has {value!r}, not a number over 0')
+    return found
+
+
+def remedy(values: dict[str, Any]) -> str:
+    """What to do with a folder that is refused."""
+    kind = str(values.get('peft_type'))
+    if 'PROMPT' in kind or kind in ('PREFIX_TUNING', 'P_TUNING'):
+        return (
+            f'{kind} adds tokens and changes no weight, so it can be neither taken '
+            'over nor merged; train an adapter anew, with configs/gpt2_lora.py.'
+        )
+    return (
+        'Give the base that it was trained on; or merge it into that with peft '
+        '(merge_and_unload, save_pretrained; with an adapter of the head, untie the '
+        "base's head first) and give the merged folder as model.pretrained."
+    )
+
+
 def problems(values: dict[str, Any]) -> list[str]:
     """The fields that no `schema.LoraConfig` can express."""
     rank, alpha = values.get('r'), values.get('lora_alpha')
@@ -57,13 +104,7 @@ def problems(values: dict[str, Any]) -> list[str]:
             f'init_lora_weights={initialisation!r} changed the base as it began; save '
             'it with path_initial_model_for_weight_conversion, or merge it'
         )
-    for name, default in (('rank_pattern', rank), ('alpha_pattern', alpha)):
-        patterns = values.get(name) or {}
-        found += [
-            f'{name}: {pattern!r} has {value!r}, the other layers {default!r}'
-            for pattern, value in patterns.items()
-            if value != default
-        ]
+    found += _pattern_problems(values)
     for name in ('use_dora', 'use_rslora'):
         if not isinstance(values.get(name), bool | None):
             found.append(f'{name}={values[name]!r}, not true or false')

@@ -17,6 +17,7 @@ import safetensors.numpy
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.formats import peft_adapter
+from hax_jax.model import lora
 
 TINY = schema.ModelConfig(
     n_layer=2, n_head=2, n_embd=16, n_positions=8, vocab_size=24, attention='xla'
@@ -232,8 +233,10 @@ def test_the_frozen_head_that_peft_stores_is_handed_over_for_comparison(
         ({'peft_type': 'LOHA'}, "peft_type='LOHA', not 'LORA'"),
         ({'bias': 'lora_only'}, "bias='lora_only', not 'none'"),
         ({'modules_to_save': ['wte']}, "modules_to_save=['wte']"),
-        ({'rank_pattern': {'h.0.*': 2}}, "rank_pattern: 'h.0.*' has 2, the other"),
-        ({'alpha_pattern': {'c_attn': 9}}, "alpha_pattern: 'c_attn' has 9, the"),
+        ({'rank_pattern': {'h.0.*': 0}}, "rank_pattern: 'h.0.*' has 0, not a number"),
+        ({'rank_pattern': {'h.0.*': 2}}, 'has shape'),  # the tensors have 4
+        ({'alpha_pattern': {'(': 9}}, "alpha_pattern: '(' is no pattern"),
+        ({'peft_type': 'PREFIX_TUNING'}, 'can be neither taken over nor merged'),
         ({'lora_bias': True}, 'lora_bias=True'),
         ({'layer_replication': [[0, 1]]}, 'layer_replication='),
         ({'trainable_token_indices': [3]}, 'trainable_token_indices=[3]'),
@@ -279,6 +282,39 @@ def test_harmless_fields_are_passed_over(folder: pathlib.Path) -> None:
     found = peft_adapter.read(folder, TINY)
     assert found.settings == settings()
     assert found.base_name == ''
+
+
+@pytest.mark.parametrize('rslora', [False, True])
+def test_a_layer_of_its_own_rank_and_alpha_gives_the_same_update(
+    folder: pathlib.Path, rslora: bool
+) -> None:
+    layer, name = 'h.0.attn.c_attn', 'base_model.model.transformer.h.0.attn.c_attn'
+    kept: dict[str, np.ndarray] = {}
+
+    def cut(tensors: Tensors) -> Tensors:
+        kept['a'] = tensors[f'{name}.lora_A.weight'][:3]
+        kept['b'] = tensors[f'{name}.lora_B.weight'][:, :3].copy()
+        return tensors | {
+            f'{name}.lora_A.weight': kept['a'],
+            f'{name}.lora_B.weight': kept['b'],
+        }
+
+    rewrite(folder, cut)
+    edit_config(
+        folder,
+        use_rslora=rslora,
+        rank_pattern={r'h\.0\.attn\.c_attn': 3},
+        alpha_pattern={'attn.c_attn': 9},
+    )
+    found = peft_adapter.read(folder, TINY)
+    assert found.settings.rank == 4
+    # Source: peft's LoraLayer: alpha over the layer's own rank, or its root.
+    scale = 9 / (3**0.5 if rslora else 3)
+    expected = scale * (kept['b'] @ kept['a']).T
+    a = found.parameters[f'{layer}.lora_a']
+    b = found.parameters[f'{layer}.lora_b']
+    ours = lora.scale(found.settings) * (a @ b)
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_every_wrong_tensor_is_listed_by_the_name_in_the_file(
