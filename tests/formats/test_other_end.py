@@ -221,7 +221,8 @@ def test_pefts_merge_is_our_merged_export(
 ) -> None:
     made = make(tmp_path, ADAPTERS[name], sentencepiece)
     for format in ('peft', 'merged'):
-        export.write(str(made.workdir), str(tmp_path / format), format=format)
+        request = export.Request(format)
+        export.write(str(made.workdir), str(tmp_path / format), request)
     base = transformers.AutoModelForCausalLM.from_pretrained(made.base)
     adapted = peft.PeftModel.from_pretrained(base, str(tmp_path / 'peft'))
     adapted.merge_and_unload().save_pretrained(tmp_path / 'theirs')
@@ -293,3 +294,70 @@ def test_an_adapter_that_peft_trained_becomes_a_run(
         hf_folder.write(new, sizes(sentencepiece), other, sentencepiece, card='another')
     with pytest.raises(errors.InputError, match='is not the base that'):
         restore.parts(str(tmp_path / 'imported'))
+
+
+@pytest.mark.parametrize('kind', ['gpt2_tokenizer_folder', 'sentencepiece_folder'])
+def test_trl_trains_an_export_further_and_it_comes_back(
+    tmp_path: pathlib.Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    trl = pytest.importorskip('trl', reason='trl trains what was exported')
+    datasets = pytest.importorskip('datasets', reason='trl takes its datasets')
+    tokenizer = text.load_tokenizer(str(request.getfixturevalue(kind)))
+    made = make(tmp_path, schema.LoraConfig(), tokenizer)
+    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('hf'))
+    pair = {
+        'prompt': [{'role': 'user', 'content': _LETTER}],
+        'completion': [{'role': 'assistant', 'content': 'Say no.'}],
+    }
+    settings = trl.SFTConfig(
+        output_dir=str(tmp_path / 'trl'),
+        max_steps=2,
+        per_device_train_batch_size=2,
+        report_to='none',
+        use_cpu=True,
+        bf16=False,
+        save_strategy='no',
+    )
+    trainer = trl.SFTTrainer(
+        model=str(tmp_path / 'out'),
+        args=settings,
+        train_dataset=datasets.Dataset.from_list([pair] * 4),
+    )
+    [row, *_] = trainer.train_dataset
+    pieces = text.template(tokenizer)
+    question, answer = tokenizer.encode([_LETTER, 'Say no.'])
+    prompt = text.prompt(pieces, question, max_length=128).ids
+    assert row['input_ids'] == [*prompt, *answer, tokenizer.eos_id]
+    batch = trainer.data_collator([row])
+    learned = [-100] * len(prompt) + [*answer, tokenizer.eos_id]
+    assert batch['labels'].tolist() == [learned]
+    plain = datasets.Dataset.from_list([{'prompt': 'Why?', 'completion': ' No.'}])
+    ended = trl.SFTTrainer(
+        model=str(tmp_path / 'out'), args=settings, train_dataset=plain
+    ).train_dataset[0]
+    assert ended['input_ids'][-1] == tokenizer.eos_id
+    trainer.train()
+    trainer.save_model(str(tmp_path / 'back'))
+    back = str(tmp_path / 'back')
+    model = hf_folder.read_model_config(pathlib.Path(back))
+    parameters = hf_folder.read_parameters(pathlib.Path(back), model)
+    again = text.load_tokenizer(back)
+    assert again.encode([_LETTER, '</s> <|endoftext|>']) == tokenizer.encode(
+        [_LETTER, '</s> <|endoftext|>']
+    )
+    ids = np.asarray([row['input_ids']])
+    theirs = trainer.model.eval()(input_ids=torch.from_numpy(ids)).logits
+    built = restore.build(model, parameters, dtype='float32')
+    places = np.arange(ids.shape[1])[None]
+    features, table = built.head(
+        built(jnp.asarray(ids), jnp.asarray(places), jnp.ones(ids.shape, jnp.int32))
+    )
+    ours = np.asarray(features @ table.T)
+    assert np.abs(ours - theirs.detach().numpy()).max() < 1e-4
+    resolved, path = origin.resolve(
+        schema.Config(
+            data=schema.DataConfig(path='', seq_len=64),
+            model=schema.ModelConfig(pretrained=back),
+        )
+    )
+    assert origin.with_vocab(resolved, text.load_tokenizer(path)) == resolved
