@@ -21,6 +21,9 @@ class CleanSettings:
     """Stage `clean`: undoes what copying and markup did to a text."""
 
     mojibake: bool = True  # 'donâ€™t' -> 'don’t'
+    html: bool = True  # '<p>Call <b>her</b>.</p>' -> 'Call her.'; base64 is cut
+    labels: bool = True  # QUESTION: and ANSWER: that open a text
+    tails: bool = True  # a count of likes or a lone 'and' that ends an answer
     markdown: bool = True  # of Reddit's posts alone; a chat's *stars* stay
     keep_edits: bool = True  # False cuts paragraphs that open with Edit: or Update:
     keep_summaries: bool = True  # False cuts paragraphs that open with TL;DR
@@ -45,10 +48,11 @@ class QualitySettings:
     where none is given; the ledger's reasons say which.
     """
 
-    tokenizer: str = ''  # a folder or hub name that counts the next four; '': words
+    tokenizer: str = ''  # a folder or hub name that counts these lengths; '': words
     min_question_tokens: ranges.CountOrOff = 0  # shorter ones are dropped
     max_question_tokens: ranges.CountOrOff = 0  # longer ones are dropped
-    min_answer_tokens: ranges.CountOrOff = 0  # shorter ones are dropped
+    min_answer_tokens: ranges.CountOrOff = 3  # shorter ones are dropped
+    keep_yes_no: bool = False  # but a number, yes or no stays, however short
     max_answer_tokens: ranges.CountOrOff = 0  # longer ones are dropped
     languages: tuple[str, ...] = ('en',)  # ISO 639; () takes all
     language_confidence: ranges.OverZero = 0.95  # to drop, a language must be this sure

@@ -1,4 +1,4 @@
-"""Stage `clean`: undoes mojibake and Markdown; cuts edits and summaries if asked.
+"""Stage `clean`: undoes mojibake, HTML, labels, tails and Markdown; cuts if asked.
 
 Entities, zero-width characters and kinds of spaces are left to characters.clean, which
 every parser calls once: a second unescaping would turn a typed `&amp;lt;` into `<`.
@@ -7,8 +7,8 @@ every parser calls once: a second unescaping would turn a typed `&amp;lt;` into 
 import re
 
 from data_pipeline import settings
-from data_pipeline.pages import encoding
-from data_pipeline.pair_stages import markdown_text, stages
+from data_pipeline.pages import chat_grammar, encoding
+from data_pipeline.pair_stages import crisis_lines, html_text, markdown_text, stages
 from hax_jax.data import records
 
 # 'Edit:', 'EDIT 2 -', 'Update :', 'Edit' alone in its line, with marks before it.
@@ -18,6 +18,22 @@ _EDIT = re.compile(
     re.IGNORECASE,
 )
 _SUMMARY = re.compile(r'^[^\w\n]{0,6}tl\W{0,2}dr\b', re.IGNORECASE)
+# 'QUESTION:', '**Answer:**', '## Question' alone in its line; 'Q:' only in capitals.
+_MARKS = r'[\s*_#>]{0,9}'
+_LABEL_ENDS = r'[\s*_]{0,9}:[*_]{0,3}\s{0,9}'
+_HEADING_ENDS = r'[ \t*_]{0,9}(?:\n\s{0,9}|$)'
+_LABELS = {
+    field: re.compile(
+        rf'{_MARKS}(?:(?:(?i:{word})|{word[0].upper()}){_LABEL_ENDS}'
+        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{word}){_HEADING_ENDS})'
+    )
+    for field, word in (('question', 'question'), ('answer', 'answer'))
+}
+# A prompt that asks for its answer: '…?\n\nANSWER:'
+_ASKS_FOR_ANSWER = re.compile(
+    r'\n[ \t*_#>]{0,9}(?:(?i:answer)|A)[ \t*_]{0,9}:[ \t*_]{0,9}$'
+)
+_SENTENCE_ENDS = tuple('.!?…"”’\')')
 
 
 def stage(chosen: settings.CleanSettings) -> stages.Stage:
@@ -25,6 +41,18 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
     before, markdown, after = [], [], []
     if chosen.mojibake:
         before.append(stages.TextRule('mojibake repaired', encoding.repair))
+    if chosen.html:
+        before.append(stages.TextRule('base64 cut', html_text.without_base64))
+        before.append(stages.TextRule('HTML made plain text', html_text.plain))
+    if chosen.labels:
+        before.append(
+            stages.TextRule('label QUESTION cut', without_question_label, ('question',))
+        )
+        before.append(
+            stages.TextRule('label ANSWER cut', without_answer_label, ('answer',))
+        )
+    if chosen.tails:
+        before.append(stages.TextRule('tail cut', without_tail, ('answer',)))
     if chosen.markdown:
         rule = stages.TextRule('Markdown made plain text', markdown_text.plain)
         markdown.append(rule)
@@ -38,6 +66,56 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
         return stages.rewrite(pair, before + markdown * of_reddit + after)
 
     return stages.Stage('clean', apply)
+
+
+def without_question_label(text: str) -> tuple[str, int]:
+    """A question without the labels that open it, and without a last ANSWER:."""
+    left, times = _without_label(text, 'question')
+    if left.rstrip(' *_').endswith(':') and (asks := _ASKS_FOR_ANSWER.search(left)):
+        left, times = left[: asks.start()].rstrip(), times + 1
+    return left, times
+
+
+def without_answer_label(text: str) -> tuple[str, int]:
+    """An answer without the labels that open it, and their number.
+
+    '**ANSWER:** Yes.' -> 'Yes.'
+    """
+    return _without_label(text, 'answer')
+
+
+def _without_label(text: str, field: str) -> tuple[str, int]:
+    times = 0
+    while match := _LABELS[field].match(text):
+        text, times = text[match.end() :], times + 1
+    return text, times
+
+
+def without_tail(text: str) -> tuple[str, int]:
+    """An answer without counts of likes and lone 'and's in its last lines.
+
+    Both are left over from a chat's footers. A count must stand below the end of a
+    sentence: 'Call this number:' may be followed by one. Crisis lines stay.
+
+    'Leave him.\\n1125' -> 'Leave him.'
+    """
+    lines = text.split('\n')
+    end = len(lines)
+    while end > 1 and _is_residue(lines[end - 1].strip()):
+        end -= 1
+    above = '\n'.join(lines[:end]).rstrip()
+    if not above.endswith(_SENTENCE_ENDS):
+        end, above = len(lines), text.rstrip()
+        while above.endswith('\nand'):
+            end, above = end - 1, above[:-4].rstrip()
+    times = sum(bool(line.strip()) for line in lines[end:])
+    return (above, times) if times and above else (text, 0)
+
+
+def _is_residue(line: str) -> bool:
+    if line in ('', 'and'):
+        return True
+    return chat_grammar.is_number(line) and not crisis_lines.is_one(line)
 
 
 def without_edits(text: str) -> tuple[str, int]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from hax_jax.data import records
 
+FIELDS = ('topic', 'question', 'answer')
+
 
 @dataclasses.dataclass(frozen=True)
 class Change:
@@ -70,22 +72,26 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True, eq=False)  # so that its hash is quick
 class TextRule:
-    """A pure function from a text to the new text and the number of changes."""
+    """A pure function from a text to the new text and the number of changes.
+
+    `fields` are those of a pair that it is for.
+    """
 
     name: str
     apply: Callable[[str], tuple[str, int]]
+    fields: tuple[str, ...] = FIELDS
 
 
 def rewrite(pair: records.QaPair, rules: Sequence[TextRule]) -> Outcome:
-    """The pair after each rule, in their order, on its topic, question and answer.
+    """The pair after each rule, in their order, on the fields that it is for.
 
     Drops a pair whose question or answer is then empty.
     """
     changes = []
     texts = {}
-    rules = tuple(rules)
-    for field in ('topic', 'question', 'answer'):
-        value, changed = _rewritten(getattr(pair, field), rules)
+    for field in FIELDS:
+        own = tuple(rule for rule in rules if field in rule.fields)
+        value, changed = _rewritten(getattr(pair, field), own)
         for name, before, after, times in changed:
             changes.append(Change(name, field, before, after, times))
         if field != 'topic' and not value.strip():

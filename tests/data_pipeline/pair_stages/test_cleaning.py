@@ -50,6 +50,92 @@ def test_edits_and_summaries_are_kept_unless_told_otherwise() -> None:
     assert [change.name for change in cut.changes] == ['edits cut', 'summaries cut']
 
 
+@pytest.mark.parametrize(
+    ('answer', 'left'),
+    [
+        ('ANSWER: Ask her.', 'Ask her.'),
+        ('answer : Ask her.', 'Ask her.'),
+        ('**Answer:** Ask *her*.', 'Ask *her*.'),
+        ('**ANSWER**: ANSWER: Ask her.', 'Ask her.'),
+        ('__Answer:__\n\nAsk her.', 'Ask her.'),
+        ('## Answer\nAsk her.', 'Ask her.'),
+        ('**Answer**\n\nAsk her.', 'Ask her.'),
+        ('A: Ask her.', 'Ask her.'),
+        ('<p><b>ANSWER:</b> Ask her.</p>', 'Ask her.'),
+    ],
+)
+def test_a_label_that_opens_an_answer_is_cut_in_any_layout(
+    answer: str, left: str
+) -> None:
+    for source in ('chat', 'pairs', 'reddit:advice', 'merged'):
+        assert cleaned(pair(source, 'Why?', answer)).pair.answer == left.replace(
+            '*her*', 'her' if source == 'reddit:advice' else '*her*'
+        )
+
+
+@pytest.mark.parametrize(
+    ('question', 'left'),
+    [
+        ('QUESTION: Why?', 'Why?'),
+        ('*Question*: Why?', 'Why?'),
+        ('Q: Why?', 'Why?'),
+        ('QUESTION: Why?\n\nANSWER:', 'Why?'),
+        ('Why?\n**Answer:** ', 'Why?'),
+    ],
+)
+def test_labels_around_a_question_are_cut_and_counted(question: str, left: str) -> None:
+    outcome = cleaned(pair('pairs', question))
+    assert outcome.pair.question == left
+    assert [change.name for change in outcome.changes] == ['label QUESTION cut']
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Answer me this: why?',
+        'The question: why?',
+        'Questions: 3',
+        'a: the first, b: the second',
+        'My answer:\nno.',
+        'Q1: why?',
+        'Answered: no.',
+        'Question 2: why?',
+    ],
+)
+def test_words_that_are_no_label_stay(text: str) -> None:
+    given = pair('pairs', text, text)
+    assert cleaned(given) == stages.Kept(given)
+
+
+def test_a_text_that_is_a_label_alone_is_dropped() -> None:
+    outcome = cleaned(pair('pairs', 'Why?', 'ANSWER:'))
+    assert outcome == stages.Dropped('nothing is left of the answer', 'ANSWER:')
+
+
+@pytest.mark.parametrize(
+    ('answer', 'left'),
+    [
+        ('Leave him.\n1125', 'Leave him.'),
+        ('Leave him!\n\n1.2K Likes', 'Leave him!'),
+        ('Leave “him.”\nand\n12', 'Leave “him.”'),
+        ('Leave him.\nand', 'Leave him.'),
+        ('Call this number:\n5551234', None),
+        ('Text the crisis line.\n741741', None),
+        ('Call somebody.\n988', None),
+        ('1125', None),
+        ('He is rich\nand', 'He is rich'),
+        ('Use salt\nand\npepper', None),
+        ('I was born in\n1999', None),
+    ],
+)
+def test_a_count_or_a_lone_and_below_the_last_sentence_is_cut(
+    answer: str, left: str | None
+) -> None:
+    given = pair('merged', 'Why?', answer)
+    assert cleaned(given).pair.answer == (answer if left is None else left)
+    assert cleaned(given, tails=False) == stages.Kept(given)
+
+
 def test_no_word_of_a_real_chat_is_lost() -> None:
     if not SHARED.is_dir():
         pytest.skip('the real files are not here: ../shared/data is absent')

@@ -1,0 +1,154 @@
+"""HTML in a text, of any layout, as the text that a reader sees.
+
+Tags are HTML's own names with proper syntax. A text is HTML if a tag is closed again,
+ends a line (`<br>`), has an attribute, or closes what was cut off above (`</p>`). Any
+other text stays as it is: `I <3 him`, `a < b`, `List<int>`, code between backticks.
+The reader of the text has decoded entities already; they are not decoded again.
+
+    '<p>Call <b>her</b>.</p><p>Soon &amp; so</p>' -> 'Call her.\\n\\nSoon &amp; so'
+"""
+
+import html
+import html.parser
+import re
+
+from data_pipeline.pair_stages import html_tags
+
+_NESTED = (html_tags.PARAGRAPHS | html_tags.LINES | html_tags.CELLS) - {
+    'hr',
+    'html',
+    'body',
+    'center',
+}
+_BLANK_LINES = re.compile(r'[ \t]*\n(?:[ \t]*\n)+[ \t]*')
+_DATA_URL = re.compile(
+    r'!?\[[^\]\n]{0,200}\]\(\s{0,9}data:[\w/+.;=-]{1,99},[^)\s]*+\s{0,9}\)?'
+    r'|data:[\w+.-]{1,40}/[\w+.-]{1,60}(?:;[\w=.-]{1,60}){0,4};base64,'
+    r'[A-Za-z0-9+/=_%-]*+(?:\s[A-Za-z0-9+/=]{40,}+)*+'
+)
+_BASE64 = re.compile(r'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{256,}+={0,2}')
+
+
+def without_base64(text: str) -> tuple[str, int]:
+    """The text without data in base64, and how many there were."""
+    if len(text) < 256 and 'base64,' not in text:
+        return text, 0
+    times = 0
+
+    def cut(match: re.Match[str]) -> str:
+        nonlocal times
+        kinds = ('[a-z]', '[A-Z]', r'\d')  # 'NOOOO…' is no data
+        if not all(re.search(kind, match[0]) for kind in kinds):
+            return match[0]
+        times += 1
+        return ''
+
+    if 'base64,' in text:
+        text, times = _DATA_URL.subn('', text)
+    left = (
+        _BASE64.sub(cut, text) if max(map(len, text.split()), default=0) > 255 else text
+    )
+    return left, times
+
+
+def plain(text: str) -> tuple[str, int]:
+    """The text without HTML, and the number of tags and comments removed."""
+    found = html_tags.markup(text) if '<' in text else []
+    if not found:
+        return text, 0
+    parts, at = [], 0
+    for tag in found:
+        parts.append(html.escape(text[at : tag.start], quote=False))
+        if tag.is_shown:
+            parts.append(text[tag.start : tag.end])
+        at = tag.end
+    builder = _Builder()
+    builder.feed(''.join(parts) + html.escape(text[at:], quote=False))
+    builder.close()
+    return builder.text(), len(found)
+
+
+class _Builder(html.parser.HTMLParser):
+    """The text of HTML whose other `<` and `&` are escaped."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._parts: list[str] = []
+        self._newlines = 2  # at the end of the parts
+        self._ends_in_space = self._opens_item = False
+        self._dropped = self._blocks = self._pre = 0
+        self._items: list[int] = []  # of each open list; -1 is not counted
+
+    def text(self) -> str:
+        lines = [line.rstrip(' ') for line in ''.join(self._parts).split('\n')]
+        return re.sub(r'\n{3,}', '\n\n', '\n'.join(lines)).strip('\n').strip(' ')
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in html_tags.DROPPED:
+            self._dropped += 1
+        elif tag == 'br':
+            self._add('\n')
+        elif tag in html_tags.CELLS:
+            if not self._newlines:
+                self._add(' ')
+        else:
+            self._break(tag)
+        if tag == 'li':
+            if self._items and self._items[-1] >= 0:
+                self._items[-1] += 1
+                self._add(f'{self._items[-1]}. ')
+            else:
+                self._add('- ')
+            self._opens_item = True
+        elif tag in ('ul', 'ol'):
+            self._items.append(0 if tag == 'ol' else -1)
+        self._pre += tag == 'pre'
+        self._blocks += tag in _NESTED
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in html_tags.DROPPED:
+            self._dropped = max(0, self._dropped - 1)
+        elif tag not in html_tags.CELLS:
+            self._break(tag)
+        if tag in ('ul', 'ol') and self._items:
+            self._items.pop()
+        if tag == 'pre':
+            self._pre = max(0, self._pre - 1)
+        if tag in _NESTED:
+            self._blocks = max(0, self._blocks - 1)
+
+    def handle_data(self, data: str) -> None:
+        if self._dropped or not data:
+            return
+        if self._pre:
+            self._add(data)
+            return
+        if self._blocks:  # where HTML's rule for blanks holds; blank lines stay
+            data = _BLANK_LINES.sub('\n\n', data)
+            data = re.sub(r'(?<!\n)[ \t]*\n[ \t]*(?!\n)', ' ', data)
+            data = re.sub(r'[ \t]{2,}', ' ', data)
+            if self._newlines or self._ends_in_space:
+                data = data.lstrip(' \n' if self._newlines else ' ')
+        elif self._newlines and data.startswith('\n'):
+            data = data[1:]  # the line ended with its <br>
+        elif self._ends_in_space:
+            data = data.lstrip(' ')
+        self._add(data)
+
+    def _break(self, tag: str) -> None:
+        """Ends a line, or a paragraph, as the tag does."""
+        wanted = 2 if tag in html_tags.PARAGRAPHS else int(tag in html_tags.LINES)
+        if len(self._items) > 1 and tag in ('ul', 'ol'):
+            wanted = 1  # a list within a list
+        if wanted > self._newlines and not self._opens_item:
+            self._add('\n' * (wanted - self._newlines))
+
+    def _add(self, text: str) -> None:
+        if not text:
+            return
+        self._parts.append(text)
+        bare = text.rstrip(' ')
+        newlines = len(bare) - len(bare.rstrip('\n'))
+        self._newlines = newlines + (self._newlines if newlines == len(bare) else 0)
+        self._ends_in_space = text.endswith(' ')
+        self._opens_item = False

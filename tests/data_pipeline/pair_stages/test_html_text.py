@@ -1,0 +1,109 @@
+"""HTML made plain text, and what only looks like HTML left as it is."""
+
+import pytest
+
+from data_pipeline import settings
+from data_pipeline.pages import characters
+from data_pipeline.pair_stages import cleaning, html_text
+from hax_jax.data import records
+
+BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        (
+            '<p>Call <b>her</b>.</p><p>Soon, and <i>often</i>.</p>',
+            'Call her.\n\nSoon, and often.',
+        ),
+        ('One.<br>Two.<br/>\n<br />\nThree.', 'One.\nTwo.\n\nThree.'),
+        ('First.</p>\nSecond.</p>', 'First.\n\nSecond.'),
+        ('<P>One.\n<P>Two,\nstill two.', 'One.\n\nTwo, still two.'),
+        ('<div>One.</div><div>Two.</div>Three.', 'One.\nTwo.\nThree.'),
+        (
+            '<ul>\n <li>One</li>\n <li><p>Two</p></li>\n</ul>End.',
+            '- One\n- Two\n\nEnd.',
+        ),
+        ('<ol><li>One<li>Two</ol>', '1. One\n2. Two'),
+        ('<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>', 'a b\nc'),
+        ('<h2>Leave</h2><blockquote>Now</blockquote>', 'Leave\n\nNow'),
+        ('<pre>if a:\n    b</pre>', 'if a:\n    b'),
+        (
+            'Ask <a href="https://a.org/?b=1&c">her</a>.\n\nThen wait.',
+            'Ask her.\n\nThen wait.',
+        ),
+        ('Keep\nmy <em>own</em> lines', 'Keep\nmy own lines'),
+        ('<script>alert("<b>1</b>")</script>Why? <img src=x onerror=alert(2)>', 'Why?'),
+        ('<style>p { color: red }</style>Why<!-- not <p> this -->?', 'Why?'),
+        ('Why? <script>var a = 1;', 'Why?'),
+        (f'Why?<br><img src="data:image/png;base64,{BASE64}">', 'Why?'),
+        (f'Why? <img src="data:image/png;base64,{BASE64}', 'Why?'),
+        (f'Why? ![x](data:image/png;base64,{BASE64})', 'Why?'),
+        (f'Why? {BASE64}', 'Why?'),
+        (
+            '<p>I <3 him, a < b, List<int>, Array<a> and <name>.</p>',
+            'I <3 him, a < b, List<int>, Array<a> and <name>.',
+        ),
+        ('<p>Type <code><div></code> or `<br>`.</p>', 'Type <div> or `<br>`.'),
+        ('<p>Tom &amp; Co</p>', 'Tom &amp; Co'),
+    ],
+)
+def test_html_becomes_the_text_that_a_reader_sees(text: str, expected: str) -> None:
+    left, _ = html_text.without_base64(text)
+    assert html_text.plain(left)[0].rstrip() == expected
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'I <3 him',
+        'a < b and c > d, if a <b and c> d',
+        'List<int> x; Map<String, List<a>> y; Set<b> z',
+        'Dear <name>, <sigh>, <sarcasm>nice</sarcasm> </s>',
+        'use `<br>` and ``` <p>x</p> ```',
+        '```html\n<p class="a">x</p>\n```',
+        'Write:\n\n    <div class="a">x</div>\n    <p>y</p>\n\nand save.',
+        '#include <map>\n#include <time.h>',
+        'git clone <source> <title>',
+        'a <div> alone, from <ann@example.org> or <https://a.org>',
+        'NO' * 200,
+        'x < y; y << 2; </>; <>; <-- left; <!-- open',
+    ],
+)
+def test_a_text_that_merely_holds_a_sign_stays_byte_for_byte(text: str) -> None:
+    assert html_text.without_base64(text) == (text, 0)
+    assert html_text.plain(text) == (text, 0)
+
+
+def test_entities_are_decoded_once_and_the_change_is_counted() -> None:
+    raw = '<p>Tom &amp;amp; Co &lt;3 &quot;us&quot;</p><p>Bye&nbsp;now.</p>'
+    pair = records.QaPair(
+        'p', 'p', 'csv', 'a.csv', 1, '', '', 'Why?', characters.clean(raw)
+    )
+    outcome = cleaning.stage(settings.CleanSettings()).apply(pair)
+    assert outcome.pair.answer == 'Tom &amp; Co <3 "us"\n\nBye now.'
+    assert [(change.name, change.times) for change in outcome.changes] == [
+        ('HTML made plain text', 4)
+    ]
+    off = cleaning.stage(settings.CleanSettings(html=False)).apply(pair)
+    assert off.pair == pair
+
+
+@pytest.mark.parametrize(
+    'unit',
+    [
+        *('<!--', '<a b="', '<p ', '</p>', '<div>', '<pre>', '<code>', '```<p>', '`'),
+        *(
+            '<a b="" c=\'<a b="',
+            'data:image/png;base64,',
+            '![a](data:',
+            '<script>',
+            '<!',
+        ),
+    ],
+)
+def test_time_grows_no_faster_than_the_text(unit: str) -> None:
+    """200,000 characters: a rule of quadratic time would take minutes here."""
+    text = unit * (200_000 // len(unit))
+    html_text.plain(html_text.without_base64(text)[0])
