@@ -1,8 +1,8 @@
 """Prepares advice columns and Reddit's advice forums: the defaults, written out.
 
 On: chats, Reddit Markdown and merged files.
-Drops: bots' answers, bare links, other languages than English, texts that repeat
-themselves, duplicates. Any other answer stays: short ones can be good.
+Drops: bots' answers, bare links, answers of under three words, other languages than
+English, texts that repeat themselves, duplicates.
 
     python -m data_pipeline.build --config=configs/data/advice.py \\
         --input='chats/*.md' --input='reddit/*.md' --output=data/advice
@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     draft.clean.keep_summaries = True
     draft.personal_data.phone_regions = ('US', 'GB')
     draft.quality.languages = ('en',)
-    draft.quality.min_answer_tokens = 0
+    draft.quality.min_answer_tokens = 3  # keep_yes_no keeps a number, yes or no
     draft.quality.min_score = 0
     draft.duplicates.threshold = 0.7
     return draft

@@ -11,7 +11,7 @@ import re
 import phonenumbers
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import stages
+from data_pipeline.pair_stages import crisis_lines, stages
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -35,16 +35,50 @@ _OPEN = {')': '(', '}': '{'}
 _EMAIL = re.compile(
     r'(?<![\w.+-])[\w.+-]*\w[+-]*@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])'
 )
+# 'ann [at] a.org', 'ann (at) a dot org'; 'ann at gmail dot com' of known hosts alone.
+_DOT = r'(?:\.|\s{0,3}[\[({]\s?(?:dot|\.)\s?[\])}]\s{0,3}|\s{1,3}dot\s{1,3})'
+_SPELLED_EMAIL = re.compile(
+    r'(?<![\w.+-])[\w.+-]{1,64}(?:'
+    rf'\s{{0,3}}[\[({{<]\s?(?:at|@)\s?[\])}}>]\s{{0,3}}[^\W_][\w-]{{0,62}}'
+    rf'(?:{_DOT}[^\W_][\w-]{{0,62}}){{0,3}}{_DOT}[a-z]{{2,24}}'
+    rf'|@[^\W_][\w-]{{0,62}}\s{{0,3}}[\[({{]?\s?dot\s?[\])}}]?\s{{0,3}}[a-z]{{2,24}}'
+    r'|\s{1,3}at\s{1,3}(?:gmail|googlemail|yahoo|hotmail|outlook|aol|icloud|proton(?:mail)?'
+    rf'|gmx|live|msn|comcast|verizon|me|mail){_DOT}(?:com|net|org|ca|de|co{_DOT}uk))'
+    r'(?![\w@])',
+    re.IGNORECASE,
+)
+_MAYBE_SPELLED = re.compile(r'[\[({<]\s?(?:at|@)\s?[\])}>]|\bdot\b', re.IGNORECASE)
 _USER = re.compile(
-    r'(?<![\w/])/?(?:u|user)/[A-Za-z\d_-]{3,20}(?![\w/-])'
+    # Within base64, + and = stand beside the slashes.
+    r'(?<![\w/+=])/?(?:u|user)/[A-Za-z\d_-]{3,20}(?![\w/+=-])'
     # '@ home', 'f@ck' and '@ss' are no names, nor are the words that follow an 'at'.
     r'|(?<![\w@./+-])@(?!(?:ss(?:es|hole\w*|hat\w*)?|home|work|school|night|noon|least'
-    r'|all|everyone|everybody|here|op|me|them|him|her|you)\b)[A-Za-z_]\w{1,29}(?![\w@])',
+    r'|all|everyone|everybody|here|op|me|them|him|her|you)\b)'
+    # Nor are the rules of a style sheet and the keys of JSON-LD.
+    r'(?!(?:charset|container|counter|font|import|keyframes|layer|media|namespace|page'
+    r'|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base|context|graph|id|index|json'
+    r'|language|list|reverse|set|type|value|version|vocab)["\'])'
+    r'[A-Za-z_]\w{1,29}(?![\w@])',
     re.IGNORECASE,
 )
 _MAYBE_PHONE = re.compile(r'\d(?:[\s().\-–/]{0,3}\d){6,}')
 _FEWEST_DIGITS = 9
-_CURRENCY = tuple('$£€¥#')
+_CURRENCY = re.compile(
+    r'(?:[$£€¥₹#]|\b(?:AUD|CAD|CHF|CNY|EUR|GBP|INR|JPY|NZD|Rs\.?|USD))\s?$'
+    r'|\d[.,]$'  # the number begins further left
+)
+_MONEY = re.compile(
+    r'[.,]\d|\s?[$£€¥₹%]|\s(?:AUD|CAD|CHF|CNY|EUR|GBP|INR|JPY|NZD|USD)\b'
+)
+# What a number of digits alone counts.
+_COUNTED = re.compile(
+    r'\s(?:dollars?|bucks|cents?|euros?|pounds?|rupees?|yen|people|persons|users?'
+    r'|members|followers|subscribers|views|likes|votes|upvotes|comments|posts|times'
+    r'|years|days|hours|minutes|seconds|miles|km|kilometers|metres|meters|feet|bytes'
+    r'|words|tokens|characters|copies|downloads|streams|plays|hits|clicks|units'
+    r'|shares)\b',
+    re.IGNORECASE,
+)
 
 
 def stage(chosen: settings.PersonalDataSettings) -> stages.Stage:
@@ -123,7 +157,12 @@ def _trimmed(link: str) -> str:
 
 
 def _without_emails(text: str) -> tuple[str, int]:
-    return _EMAIL.subn(EMAIL, text) if '@' in text else (text, 0)
+    times = spelled = 0
+    if '@' in text:
+        text, times = _EMAIL.subn(EMAIL, text)
+    if _MAYBE_SPELLED.search(text):
+        text, spelled = _SPELLED_EMAIL.subn(EMAIL, text)
+    return text, times + spelled
 
 
 def _without_users(text: str) -> tuple[str, int]:
@@ -134,7 +173,8 @@ def without_phones(text: str, regions: tuple[str, ...]) -> tuple[str, int]:
     """The text with [PHONE] for each phone number, and their number.
 
     A number counts if it can be dialled in one of the regions (ISO 3166) and its digits
-    are grouped as in that region, or if it opens with + and a country's code.
+    are grouped as in that region, or if it opens with + and a country's code. Sums and
+    counts (`$2125550143`, `2125550143 views`) and public crisis lines stay.
     """
     total = 0
     while found := _phones(text, regions):
@@ -161,8 +201,14 @@ def _phones(text: str, regions: tuple[str, ...]) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     for match in sorted(matches, key=lambda match: (match.start, -match.end)):
         digits = sum(map(str.isdigit, match.raw_string))
-        before = text[: match.start].rstrip(' ')[-1:]
         overlaps = spans and match.start < spans[-1][1]
-        if digits >= _FEWEST_DIGITS and before not in _CURRENCY and not overlaps:
+        is_sum = (
+            _CURRENCY.search(text[max(0, match.start - 8) : match.start])
+            or _MONEY.match(text, match.end)
+            or (match.raw_string.isdigit() and _COUNTED.match(text, match.end))
+        )
+        if digits < _FEWEST_DIGITS or overlaps or is_sum:
+            continue
+        if not crisis_lines.is_one(match.raw_string):
             spans.append((match.start, match.end))
     return spans

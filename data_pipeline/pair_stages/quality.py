@@ -1,6 +1,6 @@
 """Stage `quality`: drops pairs that teach nothing, by rules with a setting each.
 
-Most rules are off or drop only texts that no person wrote: a short answer can be good.
+Most rules are off or drop only texts that no person wrote, or that answer nothing.
 """
 
 import itertools
@@ -21,6 +21,16 @@ _BOT_SIGNATURE = re.compile(
     r"|i(?: am|['’]m) (?:just )?a (?:ro)?bot\b,?.{0,20}\bthis"
     r' (?:action|comment|message|reply) (?:was|is)\b)',
     re.IGNORECASE,
+)
+_LETTER = re.compile(r'[^\W_]')
+# Scripts without blanks between words: a sign counts as one.
+_UNSPACED = re.compile(
+    '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]'
+)
+_YES_NO = re.compile(
+    r'\W*(?:[$£€]?\d[\d.,:/%]*\W*(?:\w+\W*)?|(?:yes|yeah|yep|yup|no|nope|nah|never|maybe'
+    r'|definitely|absolutely|sure|true|false)\b.*)',
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -54,7 +64,7 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
 def _counter(tokenizer: str) -> tuple[Callable[[str], int], str]:
     """The function that counts a length, and its unit."""
     if not tokenizer:
-        return lambda words: len(words.split()), 'words'
+        return num_words, 'words'
     loaded = text.load_tokenizer(tokenizer)
     return lambda words: len(loaded.encode([words])[0]), 'tokens'
 
@@ -81,10 +91,13 @@ def _broken(
         value = getattr(pair, field)
         if chosen.drop_link_only and is_link_only(value):
             yield stages.Dropped(f'{field} of links alone', value)
+        if field == 'answer' and not _LETTER.search(value):
+            yield stages.Dropped('answer without a word', value)
         least = getattr(chosen, f'min_{field}_tokens')
         most = getattr(chosen, f'max_{field}_tokens')
         length = count(value) if least or most else 0
-        if least and length < least:
+        is_brief = field == 'answer' and chosen.keep_yes_no and is_yes_no(value)
+        if least and length < least and not is_brief:
             yield stages.Dropped(f'{field} under {least} {unit}', f'{length} {unit}')
         if most and length > most:
             yield stages.Dropped(f'{field} over {most} {unit}', f'{length} {unit}')
@@ -97,6 +110,24 @@ def _broken(
         if code := codes.get(value, ''):
             accepted = ', '.join(chosen.languages)
             yield stages.Dropped(f'{field} in another language than {accepted}', code)
+
+
+def num_words(value: str) -> int:
+    """The number of runs without blanks; of Chinese, Japanese, Thai … the signs too.
+
+    A short text's runs count only if they hold a letter or a digit: 'No - .' is one.
+    """
+    words = value.split()
+    if len(words) < _FEWEST_WORDS:
+        words = [word for word in words if _LETTER.search(word)]
+        if not value.isascii():
+            return len(words) + max(0, len(_UNSPACED.findall(value)) - 1)
+    return len(words)
+
+
+def is_yes_no(value: str) -> bool:
+    """Whether an answer is a number, perhaps with its unit, or opens with yes or no."""
+    return bool(_YES_NO.fullmatch(value))
 
 
 def is_bot(answer: str) -> bool:

@@ -372,9 +372,11 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = reddit_markdown(first=1, last=24)
-    text = text.replace('Talk to friend number 3.', '[this](https://a.org) *helps*')
+    text = text.replace(
+        'Talk to friend number 3.', '[this](https://a.org) *really helps*'
+    )
     text = text.replace('Talk to friend number 4.', 'https://a.org/b')
-    text = text.replace('Talk to friend number 5.', 'Ask u/ann_b, 202-456-1111.')
+    text = text.replace('Talk to friend number 5.', 'Ask u/ann_b, 202-456-1111, now.')
     (tmp_path / 'a.md').write_text(text)
     manifest = build.build([str(tmp_path / 'a.md')], output=tmp_path / 'advice')
     ledger = json.loads((tmp_path / 'advice' / 'ledger.json').read_text())
@@ -406,8 +408,8 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
         for name in records.SPLITS
         for pair in dataset.read_pairs(tmp_path / 'advice', name)
     }
-    assert answers['reddit:p3'] == 'this helps'
-    assert answers['reddit:p5'] == 'Ask [USER], [PHONE].'
+    assert answers['reddit:p3'] == 'this really helps'
+    assert answers['reddit:p5'] == 'Ask [USER], [PHONE], now.'
     assert len(answers) == sum(each['pairs'] for each in manifest['splits'].values())
     printed = capsys.readouterr().out
     assert '         1  quality: 1 answer of links alone\n' in printed
