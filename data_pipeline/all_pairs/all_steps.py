@@ -59,6 +59,7 @@ def run(
     counted('exact duplicates', lambda: exact_duplicates.drop(store))
     near = near_duplicates.find(store, chosen.duplicates)
     counted('near duplicates', lambda: near_duplicates.drop(store))
+    caps_and_weights.inherit(store, ledger)
     if chosen.mix.caps:
         counted('caps', lambda: caps_and_weights.cap(store, chosen.mix))
     joined, notes = components.join(store)

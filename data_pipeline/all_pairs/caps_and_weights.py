@@ -8,6 +8,7 @@ import difflib
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import pair_store
+from data_pipeline.pair_stages import stage_ledger, stages
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -30,6 +31,36 @@ def check(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
         raise errors.InputError('\n'.join(problems))
 
 
+def inherit(store: pair_store.PairStore, ledger: stage_ledger.Ledger) -> None:
+    """Gives each kept pair the highest weight of its duplicates, and counts these.
+
+    An oversampled copy that is dropped would otherwise take its weight with it.
+    """
+    store.resolve()
+    store.sql.execute(
+        'CREATE TABLE heavier AS SELECT pairs.ordinal, highest FROM (SELECT '
+        'resolved.kept AS ordinal, max(weight) AS highest FROM resolved JOIN pairs '
+        'USING (ordinal) GROUP BY resolved.kept) JOIN kept AS pairs USING (ordinal) '
+        'WHERE highest > weight'
+    )
+    name = 'weights of duplicates'
+    count = store.number('SELECT count(*) FROM heavier')
+    ledger.passed(name, store.number('SELECT count(*) FROM kept') - count)
+    heavier = 'heavier JOIN pairs USING (ordinal) ORDER BY ordinal'
+    for pair, weight in store.found(f'SELECT {{pair}}, highest FROM {heavier}'):
+        change = stages.Change(
+            'highest weight of its duplicates',
+            'weight',
+            f'{pair.weight:g}',
+            f'{weight:g}',
+        )
+        ledger.record(name, pair, stages.Kept(pair, (change,)))
+    store.sql.execute(
+        'UPDATE pairs SET weight = highest FROM heavier '
+        'WHERE heavier.ordinal = pairs.ordinal'
+    )
+
+
 def cap(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
     """Drops the pairs over the caps: those whose ids have the highest hashes.
 
@@ -50,9 +81,9 @@ def weigh(
 ) -> dict[str, dict[str, int]]:
     """Repeats train's pairs by their weight; returns counts before and after by source.
 
-    A weight is the source's times the pair's own (a merged file's OVERSAMPLE_WEIGHT,
-    if `oversample`). 2.5 is two copies, and a third for the half of the pairs whose ids
-    have the lower hashes; 0.5 keeps that half.
+    A weight is the source's times the pair's own (a merged file's OVERSAMPLE_WEIGHT, if
+    `oversample`; the highest of its duplicates). 2.5 is two copies, and a third for the
+    half of the pairs whose ids have the lower hashes; 0.5 keeps that half.
 
     Raises:
       InputError: a pair would have more than MOST_COPIES, or no pair is left.

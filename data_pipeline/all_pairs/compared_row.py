@@ -11,6 +11,7 @@ from data_pipeline.all_pairs import signatures
 from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
 
+_OPENING = 100  # characters that hold its words
 _POST_LINK = re.compile(r'(?:reddit\.com/(?:r/\w+/)?comments/|redd\.it/)(\w+)')
 _UPDATE_MARK = re.compile(
     r'[\W_]*\b(?:final |small |quick )?(?:up ?date)s?\b[\W\d_]*', re.I
@@ -23,9 +24,10 @@ class Row:
 
     For pairs of Reddit, `title` is the first line, folded and without the word update,
     and `links` are the groups ('reddit:abc123') of posts that an update links. `text`
-    is a hash (16 hex digits) of both folded texts. The signatures are '' where near
-    duplicates are off. `runs` are the runs of eight words of both texts (word_runs.py),
-    [N] uint64 as bytes, and `sample` a fourth of them, each once.
+    is a hash (16 hex digits) of both folded texts, `opening` the answer's first words,
+    folded. The signatures are '' where near duplicates are off. `runs` are the runs of
+    eight words of both texts (word_runs.py), [N] uint64 as bytes, and `sample` a fourth
+    of them, each once.
     """
 
     pair: records.QaPair
@@ -33,6 +35,7 @@ class Row:
     title: str
     is_update: bool
     text: str
+    opening: str
     question_signature: bytes
     answer_signature: bytes
     runs: bytes
@@ -71,6 +74,7 @@ def make(
         text=hashlib.blake2b(
             '\n'.join(texts).encode('utf-8', 'surrogatepass'), digest_size=8
         ).hexdigest(),
+        opening=' '.join(texts[1][:_OPENING].split()[:3]),
         question_signature=of_question,
         answer_signature=of_answer,
         runs=runs.tobytes(),

@@ -5,15 +5,20 @@ A repost of a question with another answer is no near duplicate, as its answer i
 signatures find candidates on the disk; their signatures are then compared.
 """
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import disjoint_sets, pair_store, signatures
+from data_pipeline.all_pairs import copies, disjoint_sets, pair_store, signatures
+from data_pipeline.pair_stages import folding
+from hax_jax.data import records
 
 _LARGE = 64  # a bucket of up to this many texts is compared text by text
+_MOST_RESIDUE = 30  # words that a copy adds
+_TOPICS = "SELECT DISTINCT topic FROM pairs WHERE topic != ''"
 _LEAST_WORDS = 8  # a shorter text does not put two groups on one side
 
 
@@ -78,13 +83,18 @@ def find(
 
 
 def drop(store: pair_store.PairStore) -> None:
-    """Drops all but the best of each cluster, by `pair_store.RANK`.
+    """Drops all but the best of each cluster; `copies` says which, by which rule.
 
-    If a is near b and b near c, all three are one cluster.
+    If a is near b and b near c, all three are one cluster. An answer that adds residue
+    alone to another one of the same question is near it, however short both are.
     """
+    topics = {folding.folded(name) for (name,) in store.rows(_TOPICS)}
     clusters = disjoint_sets.DisjointSets()
     for edge in store.rows('SELECT one, other FROM near WHERE question AND answer'):
         clusters.join(*edge)
+    for one, other, longer, shorter in _with_residue(store):
+        if copies.is_residue_alone(longer, shorter, topics):
+            clusters.join(one, other)
     roots = clusters.roots()
     table = pa.table(
         {
@@ -94,12 +104,44 @@ def drop(store: pair_store.PairStore) -> None:
     )
     store.sql.execute('CREATE TABLE clusters (ordinal BIGINT, root BIGINT)')
     store.insert('clusters', table)
-    store.sql.execute(
-        "INSERT INTO gone SELECT ordinal, 'near duplicate', best FROM ("
-        ' SELECT ordinal, first_value(ordinal) OVER (PARTITION BY root ORDER BY '
-        f' {pair_store.RANK}) AS best FROM kept JOIN clusters USING (ordinal))'
-        ' WHERE ordinal != best'
+    found = store.found(
+        'SELECT {pair}, root, ordinal, row_number() OVER (ORDER BY '
+        f'{pair_store.RANK}) AS rank FROM kept AS pairs JOIN clusters USING (ordinal) '
+        'ORDER BY root, rank'
     )
+    gone: list[dict[str, object]] = []
+    for _, rows in itertools.groupby(found, key=lambda row: row[1]):
+        cluster = [copies.Copy(ordinal, pair, rank) for pair, _, ordinal, rank in rows]
+        best, others = copies.decide(cluster, topics)
+        gone += [
+            {
+                'ordinal': copy.ordinal,
+                'reason': f'near duplicate {rule}',
+                'kept': best.ordinal,
+            }
+            for copy, rule in others
+        ]
+    if gone:
+        store.insert('gone', pa.Table.from_pylist(gone))
+
+
+def _with_residue(
+    store: pair_store.PairStore,
+) -> Iterator[tuple[int, int, records.QaPair, records.QaPair]]:
+    """(ordinal, ordinal, pair, pair): the longer answer may add residue to the other.
+
+    Their questions are near and their answers, which are not, begin alike.
+    """
+    rows = store.found(
+        'SELECT {pair}, one, other FROM (SELECT one, other, unnest([one, other]) AS '
+        'ordinal FROM near JOIN kept AS a ON a.ordinal = one JOIN kept AS b ON '
+        'b.ordinal = other WHERE question AND NOT answer AND a.opening = b.opening AND '
+        f'abs(a.answer_words - b.answer_words) BETWEEN 1 AND {_MOST_RESIDUE}) '
+        'JOIN pairs USING (ordinal) ORDER BY one, other, answer_words DESC'
+    )
+    for edge, both in itertools.groupby(rows, key=lambda row: row[1:]):
+        longer, shorter = (pair for pair, *_ in both)
+        yield *edge, longer, shorter
 
 
 def same_story(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:

@@ -40,9 +40,9 @@ _TABLES = """
 CREATE TABLE pairs (
     ordinal BIGINT, start BIGINT, size BIGINT, num_runs BIGINT, id VARCHAR,
     grp VARCHAR, source VARCHAR, file VARCHAR, line BIGINT, score BIGINT,
-    weight DOUBLE, answer_length BIGINT, body_removed BOOLEAN, links VARCHAR[],
-    title VARCHAR, is_update BOOLEAN, text VARCHAR, question_signature BLOB,
-    answer_signature BLOB, sample UBIGINT[],
+    weight DOUBLE, topic VARCHAR, answer_length BIGINT, body_removed BOOLEAN,
+    links VARCHAR[], title VARCHAR, is_update BOOLEAN, text VARCHAR, opening VARCHAR,
+    question_signature BLOB, answer_signature BLOB, sample UBIGINT[],
     question_words INTEGER, answer_words INTEGER);
 CREATE TABLE never (id VARCHAR, reason VARCHAR);
 CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);
@@ -59,12 +59,14 @@ _OF_PAIR = {
     'line': pa.int64(),
     'score': pa.int64(),
     'weight': pa.float64(),
+    'topic': pa.string(),
 }
 _OF_ROW = {
     'links': pa.list_(pa.string()),
     'title': pa.string(),
     'is_update': pa.bool_(),
     'text': pa.string(),
+    'opening': pa.string(),
     'question_signature': pa.binary(),
     'answer_signature': pa.binary(),
     'question_words': pa.int32(),
@@ -233,21 +235,20 @@ class PairStore:
         Copies of a pair follow it; the second's id ends in '#2'.
         """
         query = (
-            'SELECT {pair}, coalesce(copies.copies, 1) FROM kept AS pairs '
+            'SELECT {pair}, weight, coalesce(copies.copies, 1) FROM kept AS pairs '
             f"JOIN home ON home.grp = pairs.grp AND home.split = '{split}' "
             'LEFT JOIN copies ON copies.ordinal = pairs.ordinal '
             'ORDER BY home.place, pairs.file, pairs.line, pairs.id'
         )
-        for pair, copies in self.found(query):
+        for pair, weight, copies in self.found(query):
+            if pair.weight != weight:  # of a duplicate that was dropped
+                pair = dataclasses.replace(pair, weight=weight)
             yield pair
             for number in range(2, copies + 1):
                 yield dataclasses.replace(pair, id=f'{pair.id}#{number}')
 
-    def gone(self) -> Iterator[Gone]:
-        """Every pair that was read and is not in the dataset, by reason and id.
-
-        A duplicate of a duplicate names the pair that stayed or was dropped last.
-        """
+    def resolve(self) -> None:
+        """Fills `resolved`: for each duplicate, the pair that was kept in the end."""
         self.sql.execute(
             'CREATE OR REPLACE TABLE resolved AS WITH RECURSIVE walk AS ('
             ' SELECT ordinal, kept FROM gone WHERE kept IS NOT NULL'
@@ -256,6 +257,13 @@ class PairStore:
             ' SELECT ordinal, kept FROM walk WHERE kept NOT IN '
             ' (SELECT ordinal FROM gone WHERE kept IS NOT NULL)'
         )
+
+    def gone(self) -> Iterator[Gone]:
+        """Every pair that was read and is not in the dataset, by reason and id.
+
+        A duplicate of a duplicate names the pair that stayed or was dropped last.
+        """
+        self.resolve()
         query = (
             "SELECT id, reason, '' FROM never UNION ALL "
             "SELECT one.id, gone.reason, coalesce(other.id, '') FROM gone "

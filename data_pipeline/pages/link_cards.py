@@ -17,7 +17,7 @@ import re
 
 from data_pipeline.pages import page
 
-_MOST_LINES = 4  # of one preview; the longest known one has three
+MOST_LINES = 4  # of one preview; the longest known one has three
 _LONGEST_LINE = 300  # characters; a longer line is a paragraph
 # Up to three words for the section, three or more for the title.
 _SECTION_TITLE = re.compile(
@@ -33,6 +33,16 @@ _PREVIEW_LINE = re.compile(
 _TWO_SENTENCES = re.compile(r'.*\S[.!?]+["”’\')]* +["“‘\'(]?[A-Z].*[.!?]["”’\')]*')
 _KINDS = (page.QUESTION, page.ANSWER)
 _CONTROLS = ('(click for more)', 'click for more')
+
+
+def is_preview(line: str) -> bool:
+    """Whether a line looks like a section's title, an author or a site by itself."""
+    return bool(_PREVIEW_LINE.fullmatch(line)) or line == '[URL]'
+
+
+def is_description(line: str) -> bool:
+    """Whether a line is short enough for a preview and has one sentence at most."""
+    return len(line) <= _LONGEST_LINE and not _TWO_SENTENCES.fullmatch(line)
 
 
 def mark_in_question(pieces: list[page.Piece], found: page.Page) -> None:
@@ -87,7 +97,7 @@ def _images(pieces: list[page.Piece]) -> list[tuple[page.Piece, list[int], bool]
 
 
 def _is_short(lines: list[page.Piece]) -> bool:
-    return 0 < len(lines) <= _MOST_LINES and all(
+    return 0 < len(lines) <= MOST_LINES and all(
         len(piece.text) <= _LONGEST_LINE for piece in lines
     )
 

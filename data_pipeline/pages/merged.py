@@ -24,6 +24,7 @@ from data_pipeline.pages import (
 from hax_jax.data import records
 
 SOURCE = 'merged'
+TOPIC_TAKEN = 'topic taken off an answer'  # a flag: it may have been its last line
 
 _ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _GLUED_QUESTION = re.compile(r'(?<=[^\s*_#"“‘\'(])QUESTION:')
@@ -246,6 +247,6 @@ def _add(pair: _Pair, found: page.Page) -> None:
             time='',
             question=question,
             answer=answer,
-            flags=('topic taken off an answer',) if pair.topic_was_glued else (),
+            flags=(TOPIC_TAKEN,) if pair.topic_was_glued else (),
         )
     )

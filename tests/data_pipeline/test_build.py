@@ -388,10 +388,11 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
         'quotes',
         'exact duplicates',
         'near duplicates',
+        'weights of duplicates',
         'weights',
     ]
     counts = [(row['in'], row['out']) for row in ledger['stages']]
-    assert counts == [(24, 24), (24, 24), (24, 23), *[(23, 23)] * 4]
+    assert counts == [(24, 24), (24, 24), (24, 23), *[(23, 23)] * 5]
     assert rows['clean']['changed']['Markdown made plain text']['pairs'] == 1
     assert {
         name: row['pairs'] for name, row in rows['personal data']['changed'].items()

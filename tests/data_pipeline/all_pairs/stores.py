@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import compared_row, pair_store
+from data_pipeline.all_pairs import (
+    compared_row,
+    exact_duplicates,
+    near_duplicates,
+    pair_store,
+)
 from hax_jax.data import records
 
 CHOSEN = settings.DuplicateSettings()
@@ -17,6 +22,13 @@ def filled(
     rows = [compared_row.make(pair, pair, chosen) for pair in pairs]
     store.add(pair_store.packed(rows))
     return store
+
+
+def drop_all(store: pair_store.PairStore) -> None:
+    """Drops exact and near duplicates, as a build does."""
+    exact_duplicates.drop(store)
+    near_duplicates.find(store, CHOSEN)
+    near_duplicates.drop(store)
 
 
 def kept_ids(store: pair_store.PairStore) -> list[str]:

@@ -69,7 +69,10 @@ def test_of_pairs_that_are_almost_equal_the_best_stays() -> None:
     kept, gone = near(pairs)
     # b and c have the highest score; of these c has the longer answer.
     assert kept == ['c', 'd']
-    assert gone == [('a', 'c', 'near duplicate'), ('b', 'c', 'near duplicate')]
+    assert gone == [
+        ('a', 'c', 'near duplicate cut short'),
+        ('b', 'c', 'near duplicate of a shorter answer'),
+    ]
 
 
 def test_of_equal_scores_and_lengths_the_lowest_id_stays() -> None:
@@ -139,7 +142,7 @@ def test_a_text_that_thousands_have_does_not_compare_them_all() -> None:
     with stores.filled(pairs) as store:
         counts = near_duplicates.find(store, CHOSEN)
         near_duplicates.drop(store)
-        assert stores.gone(store) == [('p007', 'copy', 'near duplicate')]
+        assert stores.gone(store) == [('p007', 'copy', 'near duplicate of lower score')]
     assert counts['large buckets'] > 0
     assert counts['compared'] < 2 * len(pairs)  # of 45,150
 

@@ -1,0 +1,245 @@
+"""Which of several near copies is the best, and the rule that says so.
+
+The rules, in their order:
+
+1. If one answer contains the other, the shorter one is better where all that the longer
+   one adds is residue (`RESIDUE`): a like count, a label, HTML, a link card, the next
+   post's topic. Where it adds sentences, the shorter one was cut short (`CUT_SHORT`).
+   Of equal answers, the questions decide by the same rule.
+2. A copy that its layout had to guess at (`FLAGGED`) loses.
+3. Then the score, the length of the answer, and the id decide.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Collection, Sequence
+
+from data_pipeline.pages import chat_grammar, link_cards, merged, page
+from data_pipeline.pair_stages import cleaning, folding, html_text
+from hax_jax.data import records
+
+RESIDUE, CUT_SHORT, FLAGGED = 'with residue', 'cut short', 'flagged by its layout'
+LOWER_SCORE, SHORTER, LATER = 'of lower score', 'of a shorter answer', 'of a later id'
+_WORD = re.compile(r'[^\W_]+')
+_LETTER = re.compile(r'[^\W\d_]')
+_MOST_HEADINGS = 2  # a topic and its section
+_LONGEST_HEADING = 100  # characters
+_MOST_HEADING_WORDS = 14
+_COMPARED = 64  # pairs of a cluster, the first by score and length
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """A pair, and its place among all pairs by score, length, id, file and line."""
+
+    ordinal: int
+    pair: records.QaPair
+    rank: int
+
+
+def decide(
+    cluster: Sequence[Copy], topics: Collection[str]
+) -> tuple[Copy, list[tuple[Copy, str]]]:
+    """(the best of near copies, each other copy with the rule by which it lost).
+
+    `topics` are the folded topics of all posts.
+    """
+    ranked = sorted(cluster, key=lambda copy: copy.rank)
+    lost: dict[int, str] = {}
+    for copy in ranked[:_COMPARED]:
+        for other in ranked[:_COMPARED]:
+            rule = loses(copy.pair, other.pair, topics) if other is not copy else ''
+            if rule:
+                lost[copy.ordinal] = rule
+                break
+    open_ = [copy for copy in ranked if copy.ordinal not in lost] or ranked
+    best = min(open_, key=lambda copy: (_is_flagged(copy.pair), copy.rank))
+    return best, [
+        (copy, lost.get(copy.ordinal) or _later_rule(copy.pair, best.pair))
+        for copy in ranked
+        if copy is not best
+    ]
+
+
+def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -> str:
+    """The rule of containment by which `one` is the worse copy of the two, or ''."""
+    for field in ('answer', 'question'):
+        raw = getattr(one, field), getattr(other, field)
+        texts = [_without_html(text) for text in raw]
+        words = [_words(text) for text in texts]
+        if len(words[0]) == len(words[1]):
+            if words[0] != words[1]:
+                return ''
+            markup = [text != left for text, left in zip(raw, texts, strict=True)]
+            if markup[0] != markup[1]:
+                return RESIDUE if markup[0] else ''
+            continue
+        is_longer = len(words[0]) > len(words[1])
+        more = added(*(texts if is_longer else texts[::-1]))
+        if more is None:
+            return ''
+        residue = all(_is_residue(*each, topics) for each in more)
+        if is_longer:
+            return RESIDUE if residue else ''
+        return '' if residue else CUT_SHORT
+    return ''
+
+
+def is_residue_alone(
+    longer: records.QaPair, shorter: records.QaPair, topics: Collection[str]
+) -> bool:
+    """Whether all that one answer adds to the other is residue."""
+    texts = _without_html(longer.answer), _without_html(shorter.answer)
+    if _words(texts[0]) == _words(texts[1]):
+        return True
+    more = added(*texts)
+    return bool(more) and all(_is_residue(*each, topics) for each in more)
+
+
+def added(longer: str, shorter: str) -> list[tuple[str, bool, bool]] | None:
+    """The parts that the longer text adds; None if it does not contain the shorter.
+
+    The comparison ignores case, blanks and punctuation. It finds one part anywhere,
+    parts before and after, or whole lines. A part is (text, whether a line that stays
+    goes on before it, and behind it).
+    """
+    few, many = _words(shorter), _words(longer)
+    if not few or len(few) >= len(many):
+        return None
+    start = _same_start(few, many)
+    end = min(_same_start(few[::-1], many[::-1]), len(few) - start)
+    if start + end == len(few):
+        return [_part(longer, start, len(many) - end)]
+    padded = f' {" ".join(many)} '
+    at = padded.find(f' {" ".join(few)} ')
+    if at >= 0:
+        first = padded[:at].count(' ')
+        last = first + len(few)
+        return [_part(longer, 0, first), _part(longer, last, len(many))]
+    return _added_lines(longer, shorter)
+
+
+def _added_lines(longer: str, shorter: str) -> list[tuple[str, bool, bool]] | None:
+    """The lines of the longer text between those of the shorter, in their order."""
+    wanted = [line for line in map(folding.folded, shorter.split('\n')) if line]
+    more, at = [], 0
+    for line in longer.split('\n'):
+        if at < len(wanted) and folding.folded(line) == wanted[at]:
+            at += 1
+        elif line.strip():
+            more.append((line, False, False))
+    return more if at == len(wanted) else None
+
+
+def _part(text: str, start: int, end: int) -> tuple[str, bool, bool]:
+    """The text from word `start` up to word `end`, without the lines around it.
+
+    The end of the line above stays only if it holds a word, and so does the start of
+    the line below.
+    """
+    places = _places(text)
+    left = places[start - 1][1] if start else 0
+    right = places[end][0] if end < len(places) else len(text)
+    part = text[left:right]
+    head, newline, rest = part.partition('\n')
+    goes_on = bool(start)
+    if start and newline and not _WORD.search(head):
+        part, goes_on = rest, False
+    before, newline, tail = part.rpartition('\n')
+    followed = end < len(places)
+    if followed and newline and not _WORD.search(tail):
+        part, followed = before, False
+    return part, goes_on, followed
+
+
+def _is_residue(
+    part: str, goes_on: bool, followed: bool, topics: Collection[str]
+) -> bool:
+    """Whether nothing in an added part is somebody's own words."""
+    headings = cards = others = 0
+    lines = part.split('\n')
+    for i, line in enumerate(lines):
+        line = line.strip()
+        if not _WORD.search(line):
+            continue
+        is_glued = (goes_on and not i) or (followed and i == len(lines) - 1)
+        if _is_furniture(line.lstrip('.!?…”"\' ') if is_glued else line):
+            # '… on page | 12' goes on, '… she left. | 12' does not.
+            if goes_on and not i and line[0] not in '.!?…”"':
+                return False
+        elif is_glued:
+            return False
+        elif link_cards.is_preview(line):
+            cards += 1
+        elif folding.folded(line) in topics or _is_heading(line):
+            headings += 1
+        else:
+            others += 1
+            if not link_cards.is_description(line):
+                return False
+    if cards:
+        return headings + others <= link_cards.MOST_LINES
+    return headings <= _MOST_HEADINGS and not others
+
+
+def _is_furniture(line: str) -> bool:
+    """Whether a line is a count, a label, a footer, a picture or a lone 'and'."""
+    if line.lower() in ('and', 'image', 'avatar') or chat_grammar.is_number(line):
+        return True
+    pieces = chat_grammar.split_furniture(page.raw_lines(line))
+    if all(piece.kind != page.UNKNOWN for piece in pieces):
+        return True
+    left, times = cleaning.without_answer_label(line)
+    if not times:
+        left, times = cleaning.without_question_label(line)
+    return bool(times) and not _WORD.search(left)
+
+
+def _is_heading(line: str) -> bool:
+    """Whether a line can be a topic: short, opened by a capital, no sentence."""
+    first = next((sign for sign in line if sign.isalnum()), '')
+    return (
+        len(line) <= _LONGEST_HEADING
+        and len(line.split()) <= _MOST_HEADING_WORDS
+        and not re.match(r'[-*•–—+>]|\d+[.)]', line)
+        and (first.isupper() or first.isdigit() or line.lower().startswith('re:'))
+        and bool(_LETTER.search(line))
+        and line.rstrip('"”’\')*_ ')[-1:] not in tuple('.!?…,;:')
+    )
+
+
+def _is_flagged(pair: records.QaPair) -> bool:
+    return merged.TOPIC_TAKEN in pair.flags
+
+
+def _later_rule(one: records.QaPair, best: records.QaPair) -> str:
+    if _is_flagged(one) != _is_flagged(best):
+        return FLAGGED
+    if one.score != best.score:
+        return LOWER_SCORE
+    return SHORTER if len(one.answer) != len(best.answer) else LATER
+
+
+def _same_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """The number of words that both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next(
+        (i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other))
+    )
+
+
+@functools.lru_cache(64)
+def _without_html(text: str) -> str:
+    return html_text.plain(html_text.without_base64(text)[0])[0]
+
+
+@functools.lru_cache(256)
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.casefold() for word in _WORD.findall(text))
+
+
+@functools.lru_cache(64)
+def _places(text: str) -> list[tuple[int, int]]:
+    """The (start, end) of each word, as many as `_words`."""
+    return [match.span() for match in _WORD.finditer(text)]
