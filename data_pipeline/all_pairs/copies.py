@@ -210,7 +210,7 @@ def _is_heading(line: str) -> bool:
 
 
 def _is_flagged(pair: records.QaPair) -> bool:
-    return merged.TOPIC_TAKEN in pair.flags
+    return not {merged.TOPIC_TAKEN, merged.LINE_TAKEN}.isdisjoint(pair.flags)
 
 
 def _later_rule(one: records.QaPair, best: records.QaPair) -> str:

@@ -24,11 +24,12 @@ _SECTION_TITLE = re.compile(
     r'(?=.{1,200}$)[A-Z][\w’\'&.-]{2,20}(?: [\w’\'&.-]{1,20}){0,2} \| \S+(?: \S+){2,}'
 )
 _SECTION = re.compile(r'(?=.{1,30}$)[A-Z][\w’&-]*(?: (?:[A-Z&][\w’-]*|and)){0,2}')
+_SITE = re.compile(r'(?i:(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?)')
 # Below a picture a preview may be one title of a word, an author or a site.
 _PREVIEW_LINE = re.compile(
     r'(?=.{1,200}$)[A-Z][\w’\'&. -]{1,40} \| \S.*'
     r'|By [A-Z][\w.’\'-]+(?: [A-Z][\w.’\'-]+){1,4}\b.*'
-    r'|(?i:(?:https?://)?(?:[\w-]+\.)+[a-z]{2,}(?:/\S*)?)'
+    rf'|{_SITE.pattern}'
 )
 _TWO_SENTENCES = re.compile(r'.*\S[.!?]+["”’\')]* +["“‘\'(]?[A-Z].*[.!?]["”’\')]*')
 _KINDS = (page.QUESTION, page.ANSWER)
@@ -79,6 +80,23 @@ def mark_in_answer(pieces: list[page.Piece], found: page.Page) -> None:
     left = _filled(pieces)
     if len(left) > 1 and pieces[left[-1]].clean.lower() in _CONTROLS:
         _mark([pieces[left[-1]]], 'click for more line', found)
+
+
+def mark_last_site(pieces: list[page.Piece], found: page.Page) -> None:
+    """Marks a preview that ends a text without `image`: a title, up to a site's name.
+
+    The title has no full stop; between the two a description may stand.
+    """
+    lines = [pieces[i] for i in _filled(pieces)[-MOST_LINES - 1 :]]
+    if not lines or not _SITE.fullmatch(lines[-1].clean):
+        return
+    for start in range(len(lines) - 2, 0, -1):
+        line = lines[start].clean
+        if not is_description(line):
+            return
+        if line[-1] not in '.!?…"”):;,':
+            _mark(lines[start:], 'link card', found)
+            return
 
 
 def _images(pieces: list[page.Piece]) -> list[tuple[page.Piece, list[int], bool]]:

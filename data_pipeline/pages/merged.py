@@ -18,18 +18,30 @@ from data_pipeline.pages import (
     characters,
     chat_grammar,
     chat_speakers,
+    link_cards,
     oversample_marks,
     page,
 )
 from hax_jax.data import records
 
 SOURCE = 'merged'
-TOPIC_TAKEN = 'topic taken off an answer'  # a flag: it may have been its last line
+# Flags: of a pair whose topic stood below another's answer, and of that other one.
+TOPIC_TAKEN = 'topic taken off an answer'
+LINE_TAKEN = 'last line of the answer taken for a topic'
 
 _ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _GLUED_QUESTION = re.compile(r'(?<=[^\s*_#"“‘\'(])QUESTION:')
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
+_MOST_TOPIC_WORDS = 14
+_SENTENCE_ENDS = tuple('.!?…"”’\')')
+_CLOSING = re.compile(
+    r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
+    r'|hang in|happy|hugs|kind|love|many thanks|much love|peace|regards|sending'
+    r'|sincerely|so sorry|take care|thanks?|thinking of|warm\w*|wishing|with|xo\w*'
+    r'|yours?)\b',
+    re.IGNORECASE,
+)
 
 
 @dataclasses.dataclass
@@ -40,6 +52,7 @@ class _Pair:
     answer: list[page.Piece] | None = None
     topic: str = ''
     topic_was_glued: bool = False
+    gave_topic: bool = False
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -55,6 +68,8 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
     pieces = _split_lines(chat_grammar.split_furniture(lines))
     _mark_chat_lines(pieces)
     pairs = _split(pieces, found)
+    for pair in pairs:
+        _mark_cards(pair.answer or [], found)
     _split_topics(pairs)
     for pair in pairs:
         _add(pair, found)
@@ -184,36 +199,73 @@ def _split(pieces: list[page.Piece], found: page.Page) -> list[_Pair]:
     return pairs
 
 
-def _split_topics(pairs: list[_Pair]) -> None:
-    """Takes the next post's topic off the answers, in a file where most have one.
+def _mark_cards(answer: list[page.Piece], found: page.Page) -> None:
+    """Marks pictures and link previews in an answer, as in a chat's."""
+    cards = page.Page(found.file)
+    link_cards.mark_in_answer(answer, cards)
+    link_cards.mark_last_site(answer, cards)
+    for name, times in cards.counts.items():
+        found.counts[name.replace('chat', SOURCE, 1)] += times
+    found.unknown += cards.unknown
 
-    One such line may be the answer's own last line; if most answers end so, it is the
-    layout.
+
+def _split_topics(pairs: list[_Pair]) -> None:
+    """Takes the next post's topic off the answers.
+
+    In a file where most answers end in a short line without a full stop, that is the
+    layout: each is a topic. Elsewhere it must look like one by itself, since one such
+    line may be the answer's own.
     """
-    answered = [
-        (pair.answer, following)
+    ends = [
+        (pair, *_last_lines(pair.answer), following)
         for pair, following in itertools.pairwise(pairs)
         if pair.answer
     ]
-    ending = [
-        (answer[-1], following)
-        for answer, following in answered
-        if _ends_like_topic(answer)
-    ]
-    if len(ending) < max(2, _TOPIC_SHARE * len(answered)):
-        return
-    for piece, following in ending:
-        piece.kind = 'topic'
-        following.topic = piece.text
-        following.topic_was_glued = True
+    ending = [end for end in ends if _ends_like_topic(*end[1:3])]
+    if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
+        ending = [end for end in ending if _is_topic(*end[1:3])]
+    for pair, last, _, following in ending:
+        last.kind = 'topic'
+        pair.gave_topic = following.topic_was_glued = True
+        following.topic = last.text
 
 
-def _ends_like_topic(answer: list[page.Piece]) -> bool:
+def _last_lines(answer: list[page.Piece]) -> tuple[page.Piece, page.Piece]:
+    """(the last line, the one above it) of an answer's text, without counts of likes.
+
+    Counts are left to the stage `clean`, which cuts them in every layout.
+    """
+    filled = [piece for piece in answer if piece.kind == page.ANSWER and piece.clean]
+    nothing = page.Piece(0, '', '')
+    text = [piece for piece in filled if not _is_count(piece.clean)]
+    above, last = [nothing, nothing, *text][-2:]
+    return last, above
+
+
+def _is_count(line: str) -> bool:
+    return line == 'and' or chat_grammar.is_number(line)
+
+
+def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
     """Whether the last line is short, without a full stop, and text is above it."""
-    if len(answer) < 2:
+    line = last.clean
+    return bool(line and above.clean) and (
+        len(line) <= _LONGEST_TOPIC and line[-1] not in '.,'
+    )
+
+
+def _is_topic(last: page.Piece, above: page.Piece) -> bool:
+    """Whether the last line is a topic, no sentence, closing, name or list's part."""
+    line = last.clean
+    if not above.clean.endswith(_SENTENCE_ENDS) or line.endswith(tuple('.!?…,;:')):
         return False
-    last, above = answer[-1].clean, answer[-2].clean
-    return bool(last and above) and len(last) <= _LONGEST_TOPIC and last[-1] not in '.,'
+    is_reply = line.lower().startswith('re:')
+    return is_reply or bool(
+        2 <= len(line.split()) <= _MOST_TOPIC_WORDS
+        and (line[0].isupper() or line[0] in '"“‘')
+        and not _CLOSING.match(line)
+        and not chat_speakers.NAME.fullmatch(line)
+    )
 
 
 def _add(pair: _Pair, found: page.Page) -> None:
@@ -235,6 +287,7 @@ def _add(pair: _Pair, found: page.Page) -> None:
         return
     found.counts['merged questions answered'] += 1
     stem = pathlib.PurePath(found.file).stem
+    flags = (TOPIC_TAKEN,) * pair.topic_was_glued + (LINE_TAKEN,) * pair.gave_topic
     pair_id = f'merged:{stem}:{page.content_hash(question, answer)}'
     found.pairs.append(
         records.QaPair(
@@ -247,6 +300,6 @@ def _add(pair: _Pair, found: page.Page) -> None:
             time='',
             question=question,
             answer=answer,
-            flags=(TOPIC_TAKEN,) if pair.topic_was_glued else (),
+            flags=flags,
         )
     )

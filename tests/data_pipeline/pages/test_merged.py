@@ -1,6 +1,9 @@
 """Merged training files: pairs without separators, and their residue."""
 
+import pytest
+
 from data_pipeline.pages import merged, page
+from data_pipeline.pair_stages import cleaning
 
 MERGED = """\
 QUESTION: Where is my ladder?
@@ -34,9 +37,57 @@ def test_labels_separate_pairs_and_residue_goes() -> None:
     ]
 
 
-def test_a_topic_is_taken_off_only_where_most_answers_end_in_one() -> None:
-    text = 'QUESTION: a\nANSWER: One.\nYours ever\n' + 'QUESTION: b\nANSWER: Two.\n' * 3
-    assert _pairs(text)[0] == ('', 'a', 'One.\nYours ever')
+OTHERS = 'QUESTION: b\nANSWER: Two.\n' * 3
+
+
+@pytest.mark.parametrize(
+    'last',
+    [
+        *('Yours ever', 'Good luck to you', 'Carolyn Vale', 'Seriously', 'The end.'),
+        *('and then leave', 'Is it?', 'Call him!', '- Two socks'),
+    ],
+)
+def test_a_closing_line_of_one_answer_is_its_own(last: str) -> None:
+    text = f'QUESTION: a\nANSWER: One.\n{last}\n{OTHERS}'
+    assert _pairs(text)[0] == ('', 'a', f'One.\n{last}')
+    open_end = f'QUESTION: a\nANSWER: I like\nWho Gets the Piano\n{OTHERS}'
+    assert _pairs(open_end)[0][2] == 'I like\nWho Gets the Piano'
+
+
+@pytest.mark.parametrize(
+    'last',
+    ['Re: bells', 'Who Gets the Piano', 'My sister wants my dog', '“Old” friends'],
+)
+@pytest.mark.parametrize('between', ['', '\n', '1125\n', '\nand\n'])
+def test_the_next_topic_is_taken_off_one_answer_too(last: str, between: str) -> None:
+    for below in (f'{last}\n{between}', f'{between}{last}\n\n'):
+        text = f'QUESTION: a\nANSWER: One.\n{below}{OTHERS}'
+        found = merged.parse(text, file='m.md')
+        answer, times = cleaning.without_tail(found.pairs[0].answer)
+        assert (answer, found.pairs[1].topic) == ('One.', last)
+        assert times == len(between.split())
+        assert found.counts['merged topics taken off answers'] == 1
+
+
+def test_counts_of_likes_are_no_topics() -> None:
+    text = 'QUESTION: a\nANSWER: One.\n1125\n' * 4
+    assert _pairs(text) == [('', 'a', 'One.\n1125')] * 4  # left to the stage clean
+
+
+def test_link_cards_in_an_answer_go_and_are_counted() -> None:
+    cards = (
+        'image\nOpinion | Nobody reads the manual\nA study in kitchens.\nexample.org\n',
+        '\nHow to read a manual\nexample.org\n',
+        '\nHow to read a manual\nIt takes four evenings.\nwww.example.org/a-b\n',
+        '\nPerspective | How to read a manual\n',
+    )
+    for card in cards:
+        found = merged.parse(f'QUESTION: a\nANSWER: One.\n{card}{OTHERS}', file='m.md')
+        assert found.pairs[0].answer == 'One.'
+        assert found.counts['merged link cards'] == 1
+    said = 'ANSWER: Read all of it.\nexample.org\n'
+    found = merged.parse(f'QUESTION: a\n{said}{OTHERS}', file='m.md')
+    assert found.pairs[0].answer == 'Read all of it.\nexample.org'
 
 
 def test_records_name_their_line_and_are_groups_of_their_own() -> None:
@@ -44,7 +95,11 @@ def test_records_name_their_line_and_are_groups_of_their_own() -> None:
     assert [pair.line for pair in pairs] == [1, 8, 11]
     assert [pair.group for pair in pairs] == [pair.id for pair in pairs]
     assert pairs[0].id.startswith('merged:merged:')
-    assert pairs[1].flags == ('topic taken off an answer',)
+    assert [pair.flags for pair in pairs] == [
+        (merged.LINE_TAKEN,),
+        (merged.TOPIC_TAKEN, merged.LINE_TAKEN),
+        (merged.TOPIC_TAKEN,),
+    ]
 
 
 def test_questions_without_answers_are_counted() -> None:
