@@ -31,8 +31,17 @@ _COMMON = {
     'time': 'time date created_utc created_at timestamp',
     'score': 'score ups upvotes votes',
     'weight': 'weight oversample_weight',
+    'learn': 'label kto_tag train learn',
 }
+# What a row has beside its question that belongs to it: Dolly's context.
+_BESIDE = (
+    *('context', 'background', 'passage', 'details'),
+    *('question_body', 'question_detail', 'question_details'),
+)
 TARGETS = tuple(_COMMON)
+LEARN = tuple(_COMMON['learn'].split())
+_NO = ('false', '0', '0.0', 'no')
+_YES_OR_NO = (*_NO, 'true', '1', '1.0', 'yes')
 _MAP = re.compile(
     rf'(?:(?P<where>.+?):\s*)?(?P<map>(?:{"|".join(TARGETS)})\s*=.*)', re.DOTALL
 )
@@ -43,6 +52,7 @@ _OUTSIDE_QUOTES = r'(?=(?:[^"]*"[^"]*")*[^"]*$)'
 class FieldMap:
     """For each field of a pair, the row's fields that make it, in their order.
 
+    `learn` names a field that is false in rows whose answers are bad examples.
     A name in double quotes is a text that stands for itself. `where` is the pattern of
     the inputs that the map is for, '' for any. `is_ours` says that the rows are pairs
     as this project writes them, whose ids are kept.
@@ -121,14 +131,44 @@ def resolve(
                 f'{name} has no {", ".join(missing)}; it has {_listed(found)}.'
             )
         return given
-    if rows and all({*TARGETS, 'file', 'line', 'flags'} <= set(row) for row in rows):
-        return FieldMap({target: (target,) for target in TARGETS}, is_ours=True)
+    ours = [target for target in TARGETS if target != 'learn']
+    if rows and all({*ours, 'file', 'line', 'flags'} <= set(row) for row in rows):
+        return FieldMap({target: (target,) for target in ours}, is_ours=True)
     chosen = _common(found)
+    _leave_out_other_kinds(chosen, rows)
     if not {'question', 'answer'} <= set(chosen):
         raise errors.InputError(
             f'{name}: which of its fields {_listed(found)} are question and answer?'
         )
     return FieldMap(chosen)
+
+
+def says_no(value: Any) -> bool:
+    """Whether a value says 'do not learn this': false, 0, 'no'; no value does not."""
+    return str(value).strip().lower() in _NO
+
+
+def says_yes_or_no(value: Any) -> bool:
+    """Whether a value is one of a field that says what is learned, and no class."""
+    return str(value).strip().lower() in _YES_OR_NO
+
+
+def _leave_out_other_kinds(
+    chosen: dict[str, tuple[str, ...]], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Leaves out a label that names classes, and a context that is a list."""
+
+    def values(name: str) -> list[Any]:
+        return [row[name] for row in rows if row.get(name) not in (None, '')]
+
+    for name in chosen.get('learn', ()):
+        if not all(map(says_yes_or_no, values(name))):
+            del chosen['learn']
+    beside = [name for name in chosen.get('question', ()) if _key(name) in _BESIDE]
+    for name in beside:
+        if not all(isinstance(value, str) for value in values(name)):
+            left = tuple(part for part in chosen['question'] if part != name)
+            chosen['question'] = left
 
 
 def has_both(names: Sequence[str]) -> bool:
@@ -191,7 +231,7 @@ def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """
     by_name: dict[str, str] = {}
     for name in found:
-        by_name.setdefault('_'.join(name.strip().lower().split()), name)
+        by_name.setdefault(_key(name), name)
     chosen: dict[str, tuple[str, ...]] = {}
     for target, options in _COMMON.items():
         for option in options.split():
@@ -199,4 +239,12 @@ def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
             if all(name in by_name for name in names):
                 chosen[target] = tuple(by_name[name] for name in names)
                 break
+    if 'question' in chosen:
+        beside = [by_name[name] for name in _BESIDE if name in by_name]
+        chosen['question'] = tuple(dict.fromkeys([*chosen['question'], *beside]))
     return chosen
+
+
+def _key(name: str) -> str:
+    """'Question  Body' -> 'question_body'"""
+    return '_'.join(name.strip().lower().split())

@@ -1,4 +1,7 @@
-"""Chats as JSON Lines to pairs: the first question and the first answer of each.
+"""Chats as JSON Lines to pairs: the first question and its first learned answer.
+
+An assistant's turn of weight 0 (or `train`, `label`, `loss` false) is not learned: the
+answer is the next one, and its question all that the user says before it.
 
 {"messages": [{"role": "user", "content": "Why?"},
               {"role": "assistant", "content": "Because."}], "weight": 2}
@@ -21,6 +24,7 @@ _ROLES = {
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _LISTS = ('messages', 'conversations')
 _ROLE_KEYS, _TEXT_KEYS = ('role', 'from'), ('content', 'value', 'text')
+_LEARN_KEYS = ('weight', 'loss', *field_map.LEARN)  # of a turn
 _FIELDS = field_map.FieldMap({name: (name,) for name in field_map.TARGETS})
 
 
@@ -33,6 +37,9 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
             result.leave_out(f'{batch.name}:{line}', text, problem)
             continue
         row = {name: value[name] for name in field_map.TARGETS if name in value}
+        marks = [value[key] for key in field_map.LEARN if key in value]
+        if any(map(field_map.says_no, marks)):
+            row['learn'] = False
         row |= _first_exchange(turns, result)
         left = json_rows.num_words(value) - json_rows.num_words(row)
         result.words['in turns and fields not read'] += left
@@ -40,16 +47,16 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
 
 
 def _first_exchange(
-    turns: list[tuple[str, str]], result: batches.BatchRead
+    turns: list[tuple[str, str, bool]], result: batches.BatchRead
 ) -> dict[str, str]:
-    """The first question and answer of (role, text) turns; counts every other turn.
+    """The first question and answer of the turns; counts every other turn.
 
-    The user's turns that follow each other are one question, paragraph by paragraph.
+    The user's turns before the answer are one question, paragraph by paragraph.
     """
     asked: list[str] = []
     answer = ''
     counts = result.counts
-    for role, text in turns:
+    for role, text, is_learned in turns:
         if role == SYSTEM:
             counts['messages system turns left out'] += 1
         elif role not in (USER, ASSISTANT):
@@ -60,6 +67,8 @@ def _first_exchange(
             counts['messages turns after the first answer'] += 1
         elif role == USER:
             asked.append(text)
+        elif asked and not is_learned:
+            counts['messages answers marked as not to be learned'] += 1
         elif asked:
             answer = text
         else:
@@ -70,10 +79,11 @@ def _first_exchange(
 
 def _turns(
     value: dict[str, Any], result: batches.BatchRead
-) -> tuple[list[tuple[str, str]], str]:
+) -> tuple[list[tuple[str, str, bool]], str]:
     """(the turns of a line's value, the problem if the value is no chat).
 
-    A turn is (role, text); the role is '' if it is none of the three.
+    A turn is (role, text, whether it may be learned); the role is '' if it is none of
+    the three.
     """
     name = next((name for name in _LISTS if name in value), '')
     if not name:
@@ -88,7 +98,10 @@ def _turns(
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
         role = characters.clean_line(role).lower()
-        turns.append((_ROLE_OF.get(role, ''), text or ''))
+        is_learned = not any(
+            key in each and field_map.says_no(each[key]) for key in _LEARN_KEYS
+        )
+        turns.append((_ROLE_OF.get(role, ''), text or '', is_learned))
     return turns, ''
 
 

@@ -41,21 +41,25 @@ def add(
         return
     result.count_changes(texts[0][0], texts[1][0])
     question, answer = (characters.clean(raw) for raw, _ in texts)
-    suffix = '' if question and answer else ' without pair'
-    in_question = _words(row, asked)
-    in_answer = _words(row, [name for name in answered if name not in asked])
-    result.words[f'question{suffix}'] += in_question
-    result.words[f'answer{suffix}'] += in_answer
-    others = json_rows.num_words(row) - in_question - in_answer
-    result.words['in fields not read'] += others
     labels = {
         target: _label(row, fields.parts.get(target, ()))
         for target in field_map.TARGETS[2:]
     }
+    reason = _why_not_learned(labels)
+    suffix = '' if question and answer else ' without pair'
+    in_question = _words(row, asked)
+    in_answer = _words(row, [name for name in answered if name not in asked])
+    place = ' without pair' if reason else suffix
+    result.words[f'question{place}'] += in_question
+    result.words[f'answer{place}'] += in_answer
+    others = json_rows.num_words(row) - in_question - in_answer
+    result.words['in fields not read'] += others
     if suffix:
         missing = 'question' if answer else 'answer' if question else 'text'
-        counts[f'{kind} rows without {missing}'] += 1
-        result.dropped.append(f'{at}: {labels["id"]} ({kind} rows without {missing})')
+        reason = f'without {missing}'
+    if reason:
+        counts[f'{kind} rows {reason}'] += 1
+        result.dropped.append(f'{at}: {labels["id"]} ({kind} rows {reason})')
         return
     pair_id = labels['id']
     if not (fields.is_ours and pair_id):
@@ -76,6 +80,13 @@ def add(
             weight=weight(labels['weight'], kind, result),
         )
     )
+
+
+def _why_not_learned(labels: dict[str, str]) -> str:
+    """The field by which a row says that its answer is not to be learned, or ''."""
+    if field_map.says_no(labels['learn']):
+        return 'marked as not to be learned'
+    return 'of weight 0' if _number(labels['weight'] or '1') == 0 else ''
 
 
 def weight(given: str, kind: str, result: batches.BatchRead) -> float:

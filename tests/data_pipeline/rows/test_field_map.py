@@ -98,8 +98,8 @@ def test_values_within_values() -> None:
 def test_wrong_texts_are_named_together() -> None:
     assert error('title', 'question=a', 'question=,answer=b') == (
         "--fields='title' names none of question, answer, id, group, source, topic, "
-        "time, score, weight; give a map such as --fields='question=title+selftext, "
-        "answer=comment'.\n"
+        'time, score, weight, learn; give a map such as '
+        "--fields='question=title+selftext, answer=comment'.\n"
         "--fields='question=a': 'answer' is missing; give both, such as "
         "--fields='question=title+selftext, answer=comment'.\n"
         "--fields='question=,answer=b': 'question=' is not NAME=FIELD.\n"
@@ -110,6 +110,6 @@ def test_wrong_texts_are_named_together() -> None:
         "--fields='question=a, answer=b, answer=c, title=d, b': 'answer' is given "
         'twice.\n'
         "--fields='question=a, answer=b, answer=c, title=d, b': 'title' is none of "
-        'question, answer, id, group, source, topic, time, score, weight.\n'
+        'question, answer, id, group, source, topic, time, score, weight, learn.\n'
         "--fields='question=a, answer=b, answer=c, title=d, b': 'b' is not NAME=FIELD."
     )

@@ -52,6 +52,39 @@ def test_the_first_question_and_answer_are_the_pair() -> None:
     assert counts['words: in turns and fields not read'] > 0
 
 
+def test_a_turn_of_weight_0_is_not_learned_and_the_next_answer_is() -> None:
+    row = chat('user: Why?', 'assistant: No.', 'user: Be kind.', 'assistant: Dear me.')
+    for key, no in (
+        ('weight', 0),
+        ('weight', 0.0),
+        ('train', False),
+        ('loss', 'false'),
+    ):
+        row['messages'][1] = {'role': 'assistant', 'content': 'No.', key: no}
+        pairs, report = read(row)
+        assert [(p.question, p.answer) for p in pairs] == [
+            ('Why?\n\nBe kind.', 'Dear me.')
+        ]
+        assert report.counts['messages answers marked as not to be learned'] == 1
+    row['messages'][1]['loss'], row['messages'][3]['weight'] = True, 0
+    assert [(p.question, p.answer) for p in read(row)[0]] == [('Why?', 'No.')]
+    row['messages'][1]['weight'] = 0
+    good = chat('user: Why?', 'assistant: So.')
+    pairs, report = read(row, good)
+    assert [p.answer for p in pairs] == ['So.']
+    assert report.counts['messages rows without answer'] == 1
+
+
+def test_a_chat_that_is_a_bad_example_makes_no_pair() -> None:
+    turns = ('user: Why?', 'assistant: So.')
+    pairs, report = read(
+        chat(*turns, label=True), chat(*turns, label=False), chat(*turns, weight=0)
+    )
+    assert [pair.line for pair in pairs] == [1]
+    assert report.counts['messages rows marked as not to be learned'] == 1
+    assert report.counts['messages rows of weight 0'] == 1
+
+
 def test_the_other_spelling_is_read() -> None:
     row = {
         'conversations': [

@@ -180,7 +180,7 @@ def test_numbers_that_are_none_are_counted() -> None:
     pairs, report = read(
         'a.jsonl',
         lines(
-            {**row, 'score': 'many', 'weight': 0},
+            {**row, 'score': 'many', 'weight': -1},
             {**row, 'score': 1e400, 'weight': 'nan'},
             {**row, 'score': '-3.6', 'weight': '1e-3'},
             {**row, 'score': None, 'weight': ''},
@@ -194,6 +194,49 @@ def test_numbers_that_are_none_are_counted() -> None:
     ]
     assert report.counts['pairs scores that are no number'] == 2
     assert report.counts['pairs weights that are no number above 0'] == 2
+
+
+def test_rows_that_are_not_to_be_learned_make_no_pairs_and_are_counted() -> None:
+    row = {'prompt': 'Why?', 'completion': 'So it is.'}
+    pairs, report = read(
+        'a.jsonl',
+        lines(
+            {**row, 'label': True},
+            {**row, 'label': False},
+            {**row, 'label': 'False'},
+            {**row, 'label': None},
+            {**row, 'label': True, 'weight': 0},
+        ),
+    )
+    assert [pair.line for pair in pairs] == [1, 4]
+    assert report.counts['pairs rows marked as not to be learned'] == 2
+    assert report.counts['pairs rows of weight 0'] == 1
+    assert report.counts['words: answer'] == 6
+    assert report.counts['words: answer without pair'] == 9
+    assert report.dropped[0] == 'a.jsonl:2:  (pairs rows marked as not to be learned)'
+
+
+def test_a_label_of_classes_says_nothing_about_learning() -> None:
+    row = {'question': 'Why?', 'answer': 'So.'}
+    classes = [{**row, 'label': number} for number in range(4)]
+    assert len(read('a.jsonl', lines(*classes))[0]) == 4
+    given = 'question=question, answer=answer, learn=is_good'
+    good = lines({**row, 'is_good': 'no'}, {**row, 'is_good': 'yes'})
+    assert [pair.line for pair in read('b.jsonl', good, given)[0]] == [2]
+
+
+def test_what_stands_beside_a_question_belongs_to_it() -> None:
+    dolly = {'instruction': 'Is it late?', 'context': 'It is nine.', 'response': 'No.'}
+    csv = 'Question,Background,Answer\nWhy?,A long story.,So.\nWhy?,,So.\n'
+    pairs, _ = read('a.jsonl', lines(dolly, {**dolly, 'context': ''}))
+    assert [pair.question for pair in pairs] == [
+        'Is it late?\n\nIt is nine.',
+        'Is it late?',
+    ]
+    pairs, _ = read('a.csv', csv)
+    assert [pair.question for pair in pairs] == ['Why?\n\nA long story.', 'Why?']
+    listed = {**dolly, 'context': ['a', 'b']}
+    assert read('b.jsonl', lines(listed))[0][0].question == 'Is it late?'
 
 
 def test_half_a_surrogate_is_replaced_and_counted() -> None:
