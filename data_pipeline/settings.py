@@ -25,6 +25,9 @@ class CleanSettings:
     labels: bool = True  # QUESTION: and ANSWER: that open a text
     tails: bool = True  # a count of likes or a lone 'and' that ends an answer
     markdown: bool = True  # of Reddit's posts alone; a chat's *stars* stay
+    cut_standing: bool = (
+        False  # True cuts lines that split.standing_share answers share
+    )
     keep_edits: bool = True  # False cuts paragraphs that open with Edit: or Update:
     keep_summaries: bool = True  # False cuts paragraphs that open with TL;DR
 
@@ -96,6 +99,9 @@ class SplitSettings:
     # Of validation's (and test's) distinct runs of eight words, the share that may
     # stand in train too; 1.0 disables.
     max_shared_ngrams: ranges.Share = 0.01
+    # A passage in this share of all pairs, and in five, is standing (a signature, a
+    # helpline): it does not count as shared.
+    standing_share: ranges.OverZeroOrOff = 0.05
 
 
 MOST_COPIES = 1000  # of a pair in train

@@ -1,4 +1,4 @@
-"""The steps over all pairs, in order: duplicates, caps, groups, split, weights."""
+"""The steps over all pairs: duplicates, weights, caps, groups, split, overlap."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from data_pipeline.all_pairs import (
     overlap,
     pair_store,
     split,
+    standing,
 )
 from data_pipeline.pair_stages import stage_ledger, stages
 from hax_jax import errors
@@ -56,15 +57,21 @@ def run(
     def counted(stage: str, step: Callable[[], Result]) -> Result:
         return _counted(store, ledger, stage, step)
 
+    if chosen.clean.cut_standing:
+        standing.cut(store, chosen, ledger)
     counted('exact duplicates', lambda: exact_duplicates.drop(store))
     near = near_duplicates.find(store, chosen.duplicates)
     counted('near duplicates', lambda: near_duplicates.drop(store))
     caps_and_weights.inherit(store, ledger)
     if chosen.mix.caps:
         counted('caps', lambda: caps_and_weights.cap(store, chosen.mix))
-    joined, notes = components.join(store)
+    fewest = standing.least(store, chosen.split)
+    joined, notes = components.join(store, standing=fewest)
     notes = notes + split.assign(store, shares=shares)
-    shared = overlap.check(store, limit=chosen.split.max_shared_ngrams)
+    shared, passages = overlap.check(
+        store, limit=chosen.split.max_shared_ngrams, standing=fewest
+    )
+    notes = notes + passages
     weighed = counted('weights', lambda: caps_and_weights.weigh(store, chosen.mix))
     gathered = {
         'near': near,

@@ -5,6 +5,7 @@ one story: reposts, updates and the posts that they follow.
 """
 
 import collections
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,15 +20,20 @@ _SHARED_RUNS = 3  # in the sample: about 12 in all, nineteen words in a row
 _LARGE = 64  # a run in more pairs than that is a phrase, and joins nothing
 
 
-def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
-    """Fills the store's `home` with components; returns their account, and notes."""
+def join(
+    store: pair_store.PairStore, *, standing: int = sys.maxsize
+) -> tuple[dict[str, Any], list[str]]:
+    """Fills the store's `home` with components; returns their account, and notes.
+
+    A passage that `standing` pairs hold joins none of them.
+    """
     groups = disjoint_sets.DisjointSets()
     reasons: collections.Counter[str] = collections.Counter()
     examples: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
     for reason, edges in (
         ('duplicates', _duplicates(store)),
         ('near texts', near_duplicates.same_story(store)),
-        ('runs of words in common', _copied(store)),
+        ('runs of words in common', _copied(store, standing)),
         ('an update links the other', _linked(store)),
         ('an update has the other title', _titled(store)),
     ):
@@ -66,17 +72,22 @@ def join(store: pair_store.PairStore) -> tuple[dict[str, Any], list[str]]:
         notes.append(
             f'{largest:,} of {whole:,} pairs are one story by their near texts, '
             'updates or titles, and stay on one side; if they are not, raise '
-            'duplicates.threshold.'
+            'duplicates.threshold, or cut the lines that many answers share '
+            '(--config.clean.cut_standing=true).'
         )
     return account, notes
 
 
-def _copied(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+def _copied(store: pair_store.PairStore, standing: int) -> Iterator[tuple[str, str]]:
     """Groups of pairs with a passage in common, such as a body below a new title."""
     return store.rows(
-        'WITH runs AS (SELECT ordinal, unnest(sample) AS run FROM kept), rare AS '
-        '(SELECT run FROM runs GROUP BY run HAVING count(*) BETWEEN 2 AND '
-        f'{_LARGE}), shared AS (SELECT a.ordinal AS one, b.ordinal AS other FROM '
+        'WITH runs AS (SELECT ordinal, unnest(sample) AS run FROM kept), counted AS '
+        '(SELECT run, count(*) AS pairs FROM runs GROUP BY run HAVING count(*) BETWEEN '
+        f'2 AND {_LARGE}), standing AS (SELECT run FROM runs JOIN counted USING (run) '
+        f'JOIN kept USING (ordinal) WHERE counted.pairs >= {standing} GROUP BY run '
+        f'HAVING count(DISTINCT ({pair_store.STORY})) >= {standing}), rare AS '
+        '(SELECT run FROM counted ANTI JOIN standing USING (run)), shared AS '
+        '(SELECT a.ordinal AS one, b.ordinal AS other FROM '
         'runs AS a JOIN rare USING (run) JOIN runs AS b USING (run) WHERE '
         f'a.ordinal < b.ordinal GROUP BY ALL HAVING count(*) >= {_SHARED_RUNS}) '
         'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM shared '

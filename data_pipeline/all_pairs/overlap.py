@@ -1,22 +1,30 @@
 """Overlap of validation and test with train, in runs of eight words.
 
 A loss on text seen in training tells nothing. Components keep known copies on one side;
-this module checks the result.
+this module checks the result. Standing passages (standing.py) do not count.
 """
 
 import collections
 import dataclasses
 import itertools
+import math
+import re
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 
 from data_pipeline.all_pairs import pair_store
-from data_pipeline.pair_stages import word_runs
+from data_pipeline.pair_stages import folding, word_runs
 from hax_jax import errors
 from hax_jax.data import records
 
+FEWEST_STANDING = 5  # pairs: fewer can be copies of one story
 _NAMED = 10
+_LOOKED_AT = 200  # pairs whose passages are quoted, each once
+_PASSAGES = 3
+_LONGEST_QUOTE = 160  # characters
+_WORD = re.compile(r'[^\W_]+')
 _BATCH = 1_000  # pairs
 _FILTER_BITS = 22
 _FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
@@ -24,52 +32,67 @@ _FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 
 @dataclasses.dataclass(frozen=True)
 class Shared:
-    """The distinct runs of a split, and how many of them train has too."""
+    """The distinct runs of a split, and how many of them train has too.
+
+    Both leave out the runs of standing passages, of which the split has `standing`.
+    """
 
     runs: int
     shared: int
+    standing: int = 0
 
     @property
     def share(self) -> float:
         return self.shared / self.runs if self.runs else 0.0
 
 
-def measure(store: pair_store.PairStore) -> dict[str, Shared]:
+@dataclasses.dataclass(frozen=True)
+class _Held:
+    """The distinct runs of the held-out splits, sorted, and who has them.
+
+    `pairs` is the number of pairs of different questions that hold each run, `places`
+    has the places of each split's runs.
+    """
+
+    runs: np.ndarray
+    pairs: np.ndarray
+    in_train: np.ndarray
+    places: dict[str, np.ndarray]
+
+
+def measure(
+    store: pair_store.PairStore, *, standing: int = sys.maxsize
+) -> dict[str, Shared]:
     """The overlap of each held-out split with train.
 
-    Holds eight bytes for each run of the held-out splits in memory.
+    A run that `standing` pairs hold counts as none. Holds some twenty bytes for each
+    run of the held-out splits in memory.
     """
-    none = np.zeros(0, np.uint64)
-    held = {
-        split: np.unique(
-            np.concatenate([none, *(runs for _, runs, _ in _runs(store, split))])
-        )
-        for split in records.SPLITS
-        if split != 'train'
-    }
-    found = {split: np.zeros(len(runs), bool) for split, runs in held.items()}
-    # Most runs are in no other split: one look at this table says so.
-    may_be_held = np.zeros(1 << _FILTER_BITS, bool)
-    for known in held.values():
-        may_be_held[known >> _FILTER_SHIFT] = True
-    for _, runs, _ in _runs(store, 'train'):
-        runs = runs[may_be_held[runs >> _FILTER_SHIFT]]
-        for split, known in held.items():
-            places, same = _look_up(known, runs)
-            found[split][places[same]] = True
-    return {split: Shared(len(held[split]), int(found[split].sum())) for split in held}
+    return _shared(_held(store), standing)
 
 
-def check(store: pair_store.PairStore, *, limit: float) -> dict[str, Shared]:
-    """The result of `measure`.
+def check(
+    store: pair_store.PairStore, *, limit: float, standing: int = sys.maxsize
+) -> tuple[dict[str, Shared], list[str]]:
+    """(the result of `measure`, a note for each standing passage).
 
     Raises:
-      InputError: a split shares more than `limit` of its runs; names the pairs.
+      InputError: a split shares more than `limit` of its runs; quotes the passages.
     """
-    measured = measure(store)
+    held = _held(store)
+    measured = _shared(held, standing)
+    total = store.number('SELECT count(*) FROM kept')
+    left_out = held.runs[held.pairs >= standing]
+    notes = [
+        f'a passage stands in {count:,} of {total:,} pairs: "{quote}". It does not '
+        'count as text that splits share (split.standing_share); '
+        '--config.clean.cut_standing=true cuts it off the answers where it is a line '
+        'of its own.'
+        for quote, count in _passages(store, held, left_out)
+    ]
     over = [split for split, each in measured.items() if each.share > limit]
     if not over:
-        return measured
+        return measured, notes
     lines = []
     for split in over:
         each = measured[split]
@@ -78,37 +101,167 @@ def check(store: pair_store.PairStore, *, limit: float) -> dict[str, Shared]:
             f'{word_runs.LENGTH} words with train ({each.share:.1%}; '
             f'split.max_shared_ngrams={limit:g}):'
         )
-        lines += [
-            f'  {one} has {count} of them in common with {other}'
-            for one, other, count in _pairs(store, split)[:_NAMED]
-        ]
-    lines.append(
+        lines += _common(store, held, split, standing)
+    raise errors.InputError('\n'.join([*lines, _remedy(held, limit, total)]))
+
+
+def _remedy(held: _Held, limit: float, total: int) -> str:
+    """The end of the error: what to do, each of which works."""
+    known = (
         'A loss on such pairs says little. Pairs with many runs in common are copies '
         'that no rule has found: lower duplicates.threshold '
         '(--config.duplicates.threshold=0.5) or take the files that hold them twice '
-        'out of --input. Few runs in common are phrases of a large corpus: raise '
+        'out of --input. '
+    )
+    if fewest := _enough(held, limit):
+        # Rounded down, so that a passage in `fewest` pairs reaches it.
+        share = math.floor(fewest / total * 10_000) / 10_000 or 0.0001
+        known += (
+            f'A passage in {fewest:,} pairs or more is a signature or the like: '
+            f'--config.split.standing_share={share:g} leaves it out of the count, and '
+            'with --config.clean.cut_standing=true cuts it off the answers. '
+        )
+    return known + (
+        'Few runs in common are phrases of a large corpus: raise '
         '--config.split.max_shared_ngrams.'
     )
-    raise errors.InputError('\n'.join(lines))
 
 
-def _pairs(store: pair_store.PairStore, split: str) -> list[tuple[str, str, int]]:
-    """(id there, id in train, runs in common) of all such pairs, most runs first."""
+def _enough(held: _Held, limit: float) -> int:
+    """The highest number of pairs from which passages must not count; 0 for none."""
+    counts = np.unique(held.pairs[held.in_train & (held.pairs >= FEWEST_STANDING)])
+    low, high = 0, len(counts)  # a lower count leaves more out
+    while low < high:
+        middle = (low + high) // 2
+        shares = [each.share for each in _shared(held, int(counts[middle])).values()]
+        if max(shares) > limit:
+            high = middle
+        else:
+            low = middle + 1
+    return int(counts[low - 1]) if low else 0
+
+
+def _held(store: pair_store.PairStore) -> _Held:
+    none = np.zeros(0, np.uint64)
+    by_split = {
+        split: np.unique(
+            np.concatenate([none, *(each.runs for each in _runs(store, split))])
+        )
+        for split in records.SPLITS
+        if split != 'train'
+    }
+    known = np.unique(np.concatenate([none, *by_split.values()]))
+    pairs = np.zeros(len(known), np.int64)
+    in_train = np.zeros(len(known), bool)
+    # Most runs are in no other split: one look at this table says so.
+    may_be_held = np.zeros(1 << _FILTER_BITS, bool)
+    may_be_held[known >> _FILTER_SHIFT] = True
+    for split in records.SPLITS:
+        for each in _runs(store, split):
+            maybe = may_be_held[each.runs >> _FILTER_SHIFT]
+            places, same = _look_up(known, each.runs[maybe])
+            places, stories = places[same], each.stories[maybe][same]
+            once = np.unique(places * _BATCH + stories) // _BATCH  # of each question
+            np.add.at(pairs, once, 1)
+            if split == 'train':
+                in_train[places] = True
+    places = {split: _look_up(known, runs)[0] for split, runs in by_split.items()}
+    return _Held(known, pairs, in_train, places)
+
+
+def _shared(held: _Held, standing: int) -> dict[str, Shared]:
+    is_standing = held.pairs >= standing
+    return {
+        split: Shared(
+            int((~is_standing[places]).sum()),
+            int((held.in_train & ~is_standing)[places].sum()),
+            int(is_standing[places].sum()),
+        )
+        for split, places in held.places.items()
+    }
+
+
+def _common(
+    store: pair_store.PairStore, held: _Held, split: str, standing: int
+) -> list[str]:
+    """Lines for people: the pairs with most in common, each passage quoted once."""
+    lines: list[str] = []
+    seen: set[str] = set()
+    left_out = held.runs[held.pairs >= standing]
+    for one, other, count, runs in _pairs(store, split, left_out):
+        found = _passages(store, held, np.array(sorted(runs), np.uint64), pair_id=one)
+        quote, pairs = next(found, ('', 0))
+        if quote in seen:
+            continue
+        seen.add(quote)
+        lines.append(
+            f'  {one} has {count} of them in common with {other}: "{quote}" '
+            f'(in {pairs:,} pairs)'
+        )
+        if len(lines) == _NAMED:
+            break
+    return lines
+
+
+def _pairs(
+    store: pair_store.PairStore, split: str, left_out: np.ndarray
+) -> list[tuple[str, str, int, set[int]]]:
+    """(id there, id in train, number of runs in common, the runs), most runs first."""
     holders: dict[int, set[str]] = collections.defaultdict(set)
-    for ids, runs, owners in _runs(store, split):
-        for run, owner in zip(runs.tolist(), owners.tolist(), strict=True):
-            holders[run].add(ids[owner])
-    known = np.array(sorted(holders), np.uint64)
-    common: collections.Counter[tuple[str, str]] = collections.Counter()
-    for ids, runs, owners in _runs(store, 'train'):
-        _, same = _look_up(known, runs)
-        shared = set(zip(runs[same].tolist(), owners[same].tolist(), strict=True))
-        for run, owner in shared:
+    for each in _runs(store, split):
+        for run, owner in zip(each.runs.tolist(), each.owners.tolist(), strict=True):
+            holders[run].add(each.ids[owner])
+    known = np.setdiff1d(np.array(sorted(holders), np.uint64), left_out)
+    common: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
+    for each in _runs(store, 'train'):
+        _, same = _look_up(known, each.runs)
+        found = zip(each.runs[same].tolist(), each.owners[same].tolist(), strict=True)
+        for run, owner in set(found):
             # For a phrase in very many pairs, a few of them are enough.
             for holder in sorted(holders[run])[:_NAMED]:
-                common[holder, ids[owner]] += 1
-    found = [(one, other, count) for (one, other), count in common.items()]
-    return sorted(found, key=lambda each: (-each[2], *each))
+                common[holder, each.ids[owner]].add(run)
+    listed = [(one, other, len(runs), runs) for (one, other), runs in common.items()]
+    return sorted(listed, key=lambda row: (-row[2], *row[:2]))[:_LOOKED_AT]
+
+
+def _passages(
+    store: pair_store.PairStore, held: _Held, wanted: np.ndarray, pair_id: str = ''
+) -> Iterator[tuple[str, int]]:
+    """(the words, the number of pairs with them) of the passages that `wanted` make.
+
+    Looks for them in the held-out pairs, or in one of them; yields three at most.
+    """
+    query = (
+        'SELECT {pair} FROM kept AS pairs JOIN home USING (grp) '
+        "WHERE home.split != 'train' ORDER BY ordinal"
+    )
+    num_found = 0
+    for (pair,) in store.found(query) if len(wanted) else ():
+        if pair_id and pair.id != pair_id:
+            continue
+        for text in (pair.question, pair.answer):
+            runs = word_runs.of(folding.folded(text))
+            is_wanted = np.isin(runs, wanted)
+            edges = np.flatnonzero(np.diff(is_wanted, prepend=False, append=False))
+            spans = edges.reshape(-1, 2).tolist()
+            for start, end in sorted(spans, key=lambda span: span[0] - span[1]):
+                part = runs[start:end]
+                if not np.isin(part, wanted).all():
+                    continue  # yielded above
+                wanted = np.setdiff1d(wanted, part)
+                places, _ = _look_up(held.runs, part)
+                count = int(held.pairs[places].max())
+                yield _quote(text, start, end + word_runs.LENGTH - 1), count
+                num_found += 1
+                if num_found == _PASSAGES or not len(wanted):
+                    return
+
+
+def _quote(text: str, start: int, end: int) -> str:
+    """The words [start, end) of a text as they are written, on one line."""
+    places = [match.span() for match in _WORD.finditer(text)]
+    quote = ' '.join(text[places[start][0] : places[end - 1][1]].split())
+    return quote if len(quote) <= _LONGEST_QUOTE else f'{quote[:_LONGEST_QUOTE]}…'
 
 
 def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,19 +272,33 @@ def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return places, known[places] == runs
 
 
-def _runs(
-    store: pair_store.PairStore, split: str
-) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
-    """(ids, runs, owners) of a batch of a split's pairs at a time.
+@dataclasses.dataclass(frozen=True)
+class _Runs:
+    """The runs of a batch of pairs, 64-bit hashes, each with its pair.
 
-    `runs` are 64-bit hashes, `owners` the index in `ids` of each run's pair.
+    `owners` are places in `ids`; `stories` number the batch's different questions.
     """
+
+    ids: list[str]
+    runs: np.ndarray
+    owners: np.ndarray
+    stories: np.ndarray
+
+
+def _runs(store: pair_store.PairStore, split: str) -> Iterator[_Runs]:
+    """The runs of a split's pairs, a batch at a time."""
     found = store.runs(
-        'SELECT {runs}, id FROM kept AS pairs JOIN home USING (grp) '
-        f"WHERE home.split = '{split}' ORDER BY ordinal"
+        f'SELECT {{runs}}, id, {pair_store.STORY} FROM kept AS pairs '
+        f"JOIN home USING (grp) WHERE home.split = '{split}' ORDER BY ordinal"
     )
     while batch := list(itertools.islice(found, _BATCH)):
         runs = [each for each, _ in batch]
         sizes = [len(each) for each in runs]
-        ids = [name for _, (name,) in batch]
-        yield ids, np.concatenate(runs), np.repeat(np.arange(len(batch)), sizes)
+        numbers: dict[tuple[str, int], int] = {}
+        stories = [numbers.setdefault(tuple(s), len(numbers)) for _, (_, *s) in batch]
+        yield _Runs(
+            [name for _, (name, *_) in batch],
+            np.concatenate(runs),
+            np.repeat(np.arange(len(batch)), sizes),
+            np.repeat(stories, sizes),
+        )

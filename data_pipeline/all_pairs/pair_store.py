@@ -33,6 +33,8 @@ MEMORY_MB = 384  # of DuckDB
 _BATCH = 2_000  # pairs
 # The best of several pairs first; no tie is left.
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
+# The answers of one thread have one; pairs of a chat have different questions.
+STORY = 'grp, question_words'
 # `start` and `size` are the bytes of the pair in the file of texts, behind which its
 # `num_runs` runs of words stand; `grp` is its group.
 # Every pair is in `never` (dropped before it came here), in `gone`, or in the dataset.
@@ -159,16 +161,34 @@ class PairStore:
         self.sql.close()
         self._texts.close()
 
-    def add(self, packed: Packed) -> None:
-        """Adds the next rows."""
+    def replace(self, ordinals: Sequence[int], packed: Packed) -> None:
+        """Puts rows in the place of others; they keep what only raw texts show."""
+        raw = 'links, title, is_update'
+        self.sql.execute('CREATE OR REPLACE TEMP TABLE replaced (ordinal BIGINT)')
+        self.insert('replaced', pa.table({'ordinal': pa.array(ordinals, pa.int64())}))
+        self.sql.execute(
+            f'CREATE OR REPLACE TEMP TABLE old AS SELECT ordinal, {raw} FROM pairs '
+            'SEMI JOIN replaced USING (ordinal)'
+        )
+        self.sql.execute('DELETE FROM pairs WHERE ordinal IN (FROM replaced)')
+        self.add(packed, ordinals=ordinals)
+        columns = ', '.join(f'{name} = old.{name}' for name in raw.split(', '))
+        self.sql.execute(
+            f'UPDATE pairs SET {columns} FROM old WHERE old.ordinal = pairs.ordinal'
+        )
+
+    def add(self, packed: Packed, *, ordinals: Sequence[int] | None = None) -> None:
+        """Adds the next rows; with `ordinals`, new forms of rows that were deleted."""
         made = pa.ipc.open_stream(packed.columns).read_all()
         columns = dict(zip(made.column_names, made.columns, strict=True))
         sizes = columns['size'].to_numpy() + 8 * columns['num_runs'].to_numpy()
         columns['start'] = self._end + np.cumsum(sizes) - sizes
-        columns['ordinal'] = np.arange(self.count, self.count + len(sizes))
+        if ordinals is None:
+            ordinals = np.arange(self.count, self.count + len(sizes))
+            self.count += len(sizes)
+        columns['ordinal'] = np.asarray(ordinals)
         self._texts.write(packed.texts)
         self._end += len(packed.texts)
-        self.count += len(sizes)
         names = self._schema.names
         self.insert('pairs', pa.table([columns[name] for name in names], names))
 

@@ -44,14 +44,17 @@ def sample(runs: np.ndarray) -> np.ndarray:
     return np.unique(runs[(runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0])
 
 
+def hash64(text: str) -> int:
+    """64 bits of a text's hash, the same in any process."""
+    digest = hashlib.blake2b(text.encode('utf-8', 'surrogatepass'), digest_size=8)
+    return int.from_bytes(digest.digest(), 'little')
+
+
 class _Numbers(dict[str, int]):
     """64 bits of each word's hash."""
 
     def __missing__(self, word: str) -> int:
-        digest = hashlib.blake2b(
-            word.encode('utf-8', 'surrogatepass'), digest_size=8
-        ).digest()
-        self[word] = int.from_bytes(digest, 'little')
+        self[word] = hash64(word)
         return self[word]
 
 

@@ -158,7 +158,11 @@ def test_a_split_that_shares_runs_of_words_with_train_is_refused_by_name() -> No
         with pytest.raises(errors.InputError) as caught:
             overlap.check(store, limit=0.01)
         message = str(caught.value)
-        assert f'{held.id} has 10 of them in common with {trained.id}' in message
+        passage = ' '.join(trained.question.split()[2:19])
+        assert (
+            f'{held.id} has 10 of them in common with {trained.id}: "{passage}" '
+            '(in 2 pairs)' in message
+        )
         assert 'duplicates.threshold' in message
         assert 'split.max_shared_ngrams' in message
         overlap.check(store, limit=1.0)
