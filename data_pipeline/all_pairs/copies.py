@@ -22,8 +22,9 @@ from hax_jax.data import records
 RESIDUE, CUT_SHORT, FLAGGED = 'with residue', 'cut short', 'flagged by its layout'
 LOWER_SCORE, SHORTER, LATER = 'of lower score', 'of a shorter answer', 'of a later id'
 _WORD = re.compile(r'[^\W_]+')
+_SIGNS = re.compile(r'[\W_]*')
 _LETTER = re.compile(r'[^\W\d_]')
-_MOST_HEADINGS = 2  # a topic and its section
+_MOST_HEADINGS = 3  # a name, its role and a topic
 _LONGEST_HEADING = 100  # characters
 _MOST_HEADING_WORDS = 14
 _COMPARED = 64  # pairs of a cluster, the first by score and length
@@ -164,15 +165,18 @@ def _is_residue(
         if not _WORD.search(line):
             continue
         is_glued = (goes_on and not i) or (followed and i == len(lines) - 1)
-        if _is_furniture(line.lstrip('.!?…”"\' ') if is_glued else line):
+        signs = _SIGNS.match(line)[0] if is_glued else ''
+        if _is_furniture(line[len(signs) :]):
             # '… on page | 12' goes on, '… she left. | 12' does not.
-            if goes_on and not i and line[0] not in '.!?…”"':
+            if goes_on and not i and not signs.strip(' ,;:-–—('):
                 return False
         elif is_glued:
             return False
         elif link_cards.is_preview(line):
             cards += 1
-        elif folding.folded(line) in topics or _is_heading(line):
+        elif folding.folded(line) in topics:
+            continue
+        elif _is_heading(line):
             headings += 1
         else:
             others += 1

@@ -26,12 +26,14 @@ _DATA_URL = re.compile(
     r'|data:[\w+.-]{1,40}/[\w+.-]{1,60}(?:;[\w=.-]{1,60}){0,4};base64,'
     r'[A-Za-z0-9+/=_%-]*+(?:\s[A-Za-z0-9+/=]{40,}+)*+'
 )
-_BASE64 = re.compile(r'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{256,}+={0,2}')
+_SHORTEST = 256  # characters of data without a URL
+_BASE64 = re.compile(rf'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+={{0,2}}')
 
 
 def without_base64(text: str) -> tuple[str, int]:
     """The text without data in base64, and how many there were."""
-    if len(text) < 256 and 'base64,' not in text:
+    has_url = 'base64,' in text
+    if not has_url and not _may_hold_data(text):
         return text, 0
     times = 0
 
@@ -43,12 +45,20 @@ def without_base64(text: str) -> tuple[str, int]:
         times += 1
         return ''
 
-    if 'base64,' in text:
+    if has_url:
         text, times = _DATA_URL.subn('', text)
-    left = (
-        _BASE64.sub(cut, text) if max(map(len, text.split()), default=0) > 255 else text
-    )
-    return left, times
+    return _BASE64.sub(cut, text), times
+
+
+def _may_hold_data(text: str) -> bool:
+    """False only for a text whose blanks stand closer than the shortest data."""
+    at = 0
+    while at + _SHORTEST <= len(text):
+        blank = text.rfind(' ', at, at + _SHORTEST)
+        if blank < 0:
+            return True
+        at = blank + 1
+    return False
 
 
 def plain(text: str) -> tuple[str, int]:

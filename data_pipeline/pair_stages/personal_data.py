@@ -47,7 +47,9 @@ _SPELLED_EMAIL = re.compile(
     r'(?![\w@])',
     re.IGNORECASE,
 )
-_MAYBE_SPELLED = re.compile(r'[\[({<]\s?(?:at|@)\s?[\])}>]|\bdot\b', re.IGNORECASE)
+_MAYBE_SPELLED = tuple(
+    f'{opened}{word}' for word in ('at', '@', 'dot') for opened in '[({<'
+)
 _USER = re.compile(
     # Within base64, + and = stand beside the slashes.
     r'(?<![\w/+=])/?(?:u|user)/[A-Za-z\d_-]{3,20}(?![\w/+=-])'
@@ -160,9 +162,16 @@ def _without_emails(text: str) -> tuple[str, int]:
     times = spelled = 0
     if '@' in text:
         text, times = _EMAIL.subn(EMAIL, text)
-    if _MAYBE_SPELLED.search(text):
+    if _may_be_spelled(text.lower()):
         text, spelled = _SPELLED_EMAIL.subn(EMAIL, text)
     return text, times + spelled
+
+
+def _may_be_spelled(lowered: str) -> bool:
+    if 'dot' in lowered:
+        return True
+    squeezed = lowered.replace('( ', '(').replace('[ ', '[').replace('{ ', '{')
+    return any(sign in squeezed for sign in _MAYBE_SPELLED)
 
 
 def _without_users(text: str) -> tuple[str, int]:
