@@ -26,7 +26,8 @@ CONFIG = config_flag.ConfigFlag(
     draft='settings.draft',
     override='--config.quality.min_score=5',
     common='quality.min_score quality.min_answer_tokens quality.max_answer_tokens '
-    'quality.languages duplicates.threshold clean.keep_edits mix.caps mix.weights',
+    'quality.keep_yes_no quality.languages duplicates.threshold clean.keep_edits '
+    'clean.cut_standing mix.caps mix.weights',
     default_file=str(pathlib.Path(__file__).parents[1] / 'configs/data/advice.py'),
 )
 

@@ -107,24 +107,22 @@ def check(
 
 def _remedy(held: _Held, limit: float, total: int) -> str:
     """The end of the error: what to do, each of which works."""
-    known = (
-        'A loss on such pairs says little. Pairs with many runs in common are copies '
-        'that no rule has found: lower duplicates.threshold '
-        '(--config.duplicates.threshold=0.5) or take the files that hold them twice '
-        'out of --input. '
-    )
+    parts = ['A loss on such pairs says little.']
     if fewest := _enough(held, limit):
         # Rounded down, so that a passage in `fewest` pairs reaches it.
         share = math.floor(fewest / total * 10_000) / 10_000 or 0.0001
-        known += (
+        parts.append(
             f'A passage in {fewest:,} pairs or more is a signature or the like: '
             f'--config.split.standing_share={share:g} leaves it out of the count, and '
-            'with --config.clean.cut_standing=true cuts it off the answers. '
+            'with --config.clean.cut_standing=true cuts it off the answers.'
         )
-    return known + (
-        'Few runs in common are phrases of a large corpus: raise '
-        '--config.split.max_shared_ngrams.'
+    parts.append(
+        'Pairs with many runs in common are copies that no rule has found: lower '
+        'duplicates.threshold (--config.duplicates.threshold=0.5) or take the files '
+        'that hold them twice out of --input. Few runs in common are phrases of a '
+        'large corpus: raise --config.split.max_shared_ngrams.'
     )
+    return ' '.join(parts)
 
 
 def _enough(held: _Held, limit: float) -> int:

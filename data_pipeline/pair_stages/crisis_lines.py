@@ -61,6 +61,7 @@ _KNOWN = frozenset(
     for number in line[:40].split()
     if number.isdigit()
 )
+_SHORTEST_AFTER_CODE = 6
 _CODES = ('1', '44', '353', '61', '64')  # of the countries in the table
 
 
@@ -70,7 +71,8 @@ def is_one(number: str) -> bool:
     '1-800-273-8255', '+44 116 123' and '(800) 656.4673' are.
     """
     digits = re.sub(r'\D', '', number).lstrip('0')
-    return digits in _KNOWN or any(
-        digits.startswith(code) and digits[len(code) :].lstrip('0') in _KNOWN
-        for code in _CODES
-    )
+    if digits in _KNOWN:
+        return True
+    # 988 is one, 1988 is not: a code stands before a longer number.
+    rest = [digits.removeprefix(c).lstrip('0') for c in _CODES if digits.startswith(c)]
+    return any(len(each) >= _SHORTEST_AFTER_CODE and each in _KNOWN for each in rest)

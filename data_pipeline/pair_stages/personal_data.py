@@ -57,7 +57,8 @@ _USER = re.compile(
     r'|(?<![\w@./+-])@(?!(?:ss(?:es|hole\w*|hat\w*)?|home|work|school|night|noon|least'
     r'|all|everyone|everybody|here|op|me|them|him|her|you)\b)'
     # Nor are the rules of a style sheet and the keys of JSON-LD.
-    r'(?!(?:charset|container|counter|font|import|keyframes|layer|media|namespace|page'
+    r'(?!(?:charset|container|counter|extend|font|import|include|keyframes|layer|media'
+    r'|mixin|namespace|page'
     r'|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base|context|graph|id|index|json'
     r'|language|list|reverse|set|type|value|version|vocab)["\'])'
     r'[A-Za-z_]\w{1,29}(?![\w@])',
@@ -218,6 +219,7 @@ def _phones(text: str, regions: tuple[str, ...]) -> list[tuple[int, int]]:
         )
         if digits < _FEWEST_DIGITS or overlaps or is_sum:
             continue
-        if not crisis_lines.is_one(match.raw_string):
+        # The number itself: `raw_string` may end in an extension.
+        if not crisis_lines.is_one(str(match.number.national_number)):
             spans.append((match.start, match.end))
     return spans

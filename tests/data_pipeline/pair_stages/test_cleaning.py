@@ -122,6 +122,7 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('Call this number:\n5551234', None),
         ('Text the crisis line.\n741741', None),
         ('Call somebody.\n988', None),
+        ('Leave him.\n1988', 'Leave him.'),
         ('1125', None),
         ('He is rich\nand', 'He is rich'),
         ('Use salt\nand\npepper', None),
