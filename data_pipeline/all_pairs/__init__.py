@@ -2,5 +2,6 @@
 
 In: a `compared_row.Row` for each prepared pair. Out: the split of each pair that
 stays, in order, and the reason for each that is dropped. Start with all_steps.py, the
-sequence; the duplicate rules are exact_duplicates.py and near_duplicates.py.
+sequence; the duplicate rules are exact_duplicates.py, near_duplicates.py and, for which
+copy stays, copies.py.
 """

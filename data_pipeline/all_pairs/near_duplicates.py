@@ -2,7 +2,8 @@
 
 A repost of a question with another answer is no near duplicate, as its answer is new;
 `same_story` lists such pairs, which stay on one side of a split. Bands of the texts'
-signatures find candidates on the disk; their signatures are then compared.
+signatures find candidates on the disk; their signatures are then compared. The module
+`copies` chooses which of near pairs stays.
 """
 
 import itertools

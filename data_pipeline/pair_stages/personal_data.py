@@ -58,9 +58,9 @@ _USER = re.compile(
     r'|all|everyone|everybody|here|op|me|them|him|her|you)\b)'
     # Nor are the rules of a style sheet and the keys of JSON-LD.
     r'(?!(?:charset|container|counter|extend|font|import|include|keyframes|layer|media'
-    r'|mixin|namespace|page'
-    r'|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base|context|graph|id|index|json'
-    r'|language|list|reverse|set|type|value|version|vocab)["\'])'
+    r'|mixin|namespace|page|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base'
+    r'|context|graph|id|index|json|language|list|reverse|set|type|value|version'
+    r'|vocab)["\'])'
     r'[A-Za-z_]\w{1,29}(?![\w@])',
     re.IGNORECASE,
 )
@@ -214,7 +214,10 @@ def _phones(text: str, regions: tuple[str, ...]) -> list[tuple[int, int]]:
         overlaps = spans and match.start < spans[-1][1]
         is_sum = (
             _CURRENCY.search(text[max(0, match.start - 8) : match.start])
-            or _MONEY.match(text, match.end)
+            or (
+                not re.search(r'[-()]', match.raw_string)
+                and _MONEY.match(text, match.end)
+            )
             or (match.raw_string.isdigit() and _COUNTED.match(text, match.end))
         )
         if digits < _FEWEST_DIGITS or overlaps or is_sum:

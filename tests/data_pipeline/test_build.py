@@ -368,6 +368,39 @@ def test_caps_weights_and_a_strict_overlap_come_from_flags(
     assert weighed['after'] == 2 * weighed['before'] > 0
 
 
+def test_merged_copies_of_chats_leave_their_weight_and_none_of_their_residue(
+    tmp_path: pathlib.Path,
+) -> None:
+    patterns = write_corpus(tmp_path / 'corpus')
+    tails = ('\n1125', '\nand', '\nThe Ladder of My Brother', '\n12\n\nRe: ladders')
+    merged = ''.join(
+        f'QUESTION: Question {number} of {name}?\n\n'
+        f'ANSWER: <p>Answer {number} of {name}.</p>{tails[number]}\n\n'
+        for name in ('c1', 'c2', 'c3', 'c4')
+        for number in range(3)
+    )
+    (tmp_path / 'm.md').write_text(merged + 'OVERSAMPLE_WEIGHT: 3 <END_OF_SET>\n')
+    output = tmp_path / 'advice'
+    build.build([*patterns, str(tmp_path / 'm.md')], output=output)
+    pairs = [
+        pair
+        for name in records.SPLITS
+        for pair in dataset.read_pairs(output, name)
+        if '#' not in pair.id and not pair.source.startswith('reddit')
+    ]
+    assert sorted(pair.answer for pair in pairs) == [
+        f'Answer {number} of {name}.'
+        for number in range(3)
+        for name in ('c1', 'c2', 'c3', 'c4')
+    ]
+    assert {(pair.source, pair.weight) for pair in pairs} == {('chat', 3.0)}
+    ledger = json.loads((output / 'ledger.json').read_text())
+    (row,) = [r for r in ledger['stages'] if r['stage'] == 'weights of duplicates']
+    assert row['changed']['highest weight of its duplicates']['pairs'] == 12
+    copies = [p.id for p in dataset.read_pairs(output, 'train') if p.id.endswith('#3')]
+    assert len(copies) >= 6  # all of train's chats
+
+
 def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
