@@ -15,7 +15,7 @@ import functools
 import re
 from collections.abc import Collection, Sequence
 
-from data_pipeline.pages import chat_grammar, link_cards, merged, page
+from data_pipeline.pages import chat_grammar, link_cards, merged
 from data_pipeline.pair_stages import cleaning, folding, html_text
 from hax_jax.data import records
 
@@ -189,10 +189,7 @@ def _is_residue(
 
 def _is_furniture(line: str) -> bool:
     """Whether a line is a count, a label, a footer, a picture or a lone 'and'."""
-    if line.lower() in ('and', 'image', 'avatar') or chat_grammar.is_number(line):
-        return True
-    pieces = chat_grammar.split_furniture(page.raw_lines(line))
-    if all(piece.kind != page.UNKNOWN for piece in pieces):
+    if line.lower() in ('image', 'avatar') or chat_grammar.is_left_over(line):
         return True
     left, times = cleaning.without_answer_label(line)
     if not times:

@@ -166,6 +166,14 @@ def is_number(line: str) -> bool:
     return bool(_NUMBER_ALONE.fullmatch(line))
 
 
+def is_left_over(line: str) -> bool:
+    """Whether a cleaned line is a footer, a count, or a lone 'and' between counts."""
+    if line == 'and' or is_number(line):
+        return True
+    pieces = _split_furniture(page.Piece(0, line, page.UNKNOWN))
+    return bool(line) and all(piece.kind != page.UNKNOWN for piece in pieces)
+
+
 def role_answers(role: str) -> bool | None:
     """True for a columnist's role, False for a producer's, None for any other."""
     if 'columnist' in role.lower():

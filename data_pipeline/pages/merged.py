@@ -237,13 +237,9 @@ def _last_lines(answer: list[page.Piece]) -> tuple[page.Piece, page.Piece]:
     """
     filled = [piece for piece in answer if piece.kind == page.ANSWER and piece.clean]
     nothing = page.Piece(0, '', '')
-    text = [piece for piece in filled if not _is_count(piece.clean)]
+    text = [piece for piece in filled if not chat_grammar.is_left_over(piece.clean)]
     above, last = [nothing, nothing, *text][-2:]
     return last, above
-
-
-def _is_count(line: str) -> bool:
-    return line == 'and' or chat_grammar.is_number(line)
 
 
 def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:

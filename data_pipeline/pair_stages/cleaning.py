@@ -92,9 +92,9 @@ def _without_label(text: str, field: str) -> tuple[str, int]:
 
 
 def without_tail(text: str) -> tuple[str, int]:
-    """An answer without counts of likes and lone 'and's in its last lines.
+    """An answer without footers, counts of likes and lone 'and's in its last lines.
 
-    Both are left over from a chat's footers. A count must stand below the end of a
+    All are left over from a chat. A count must stand below the end of a
     sentence: 'Call this number:' may be followed by one. Crisis lines stay.
 
     'Leave him.\\n1125' -> 'Leave him.'
@@ -113,9 +113,9 @@ def without_tail(text: str) -> tuple[str, int]:
 
 
 def _is_residue(line: str) -> bool:
-    if line in ('', 'and'):
+    if not line:
         return True
-    return chat_grammar.is_number(line) and not crisis_lines.is_one(line)
+    return chat_grammar.is_left_over(line) and not crisis_lines.is_one(line)
 
 
 def without_edits(text: str) -> tuple[str, int]:

@@ -37,7 +37,10 @@ _BREAKS = _set('br hr wbr')
 _NAMES = PARAGRAPHS | LINES | CELLS | DROPPED | _INLINE | _VOID | _BREAKS | {'!doctype'}
 # Their ends may be left out, and nobody writes one as a word in brackets.
 _UNCLOSED = _set('p div li td th tr dt dd ul ol table tbody blockquote')
-_ALONE = _BREAKS | _UNCLOSED | {'script', '!doctype'}
+# Cut off before their ends. A bare <div> or <b> alone does not make a text HTML.
+_EMPHASIS = _set('em strong span b i u h1 h2 h3 h4 h5 h6')
+_ALONE = _BREAKS | _UNCLOSED | _EMPHASIS | {'script', '!doctype'}
+_NO_PROOF = (_UNCLOSED | _EMPHASIS) - {'p', 'em', 'strong'}
 _RAW = frozenset(('script', 'style'))  # without an end, they hide all text below
 _WITHIN_CODE = frozenset(('pre', 'code', 'span', 'br'))
 
@@ -71,6 +74,7 @@ class Tag:
     name: str
     closes: bool = False
     has_attributes: bool = False
+    is_glued: bool = False  # to a word before it, as in Set<b>
     is_matched: bool = False  # whether its other half is there
 
     @property
@@ -79,13 +83,13 @@ class Tag:
             return True
         if self.closes:
             return self.name != 's'  # </s>, a sign of sarcasm
-        return self.name in _ALONE
+        return self.name in _ALONE and not (self.is_glued and self.name in _EMPHASIS)
 
     @property
     def is_proof(self) -> bool:
         """Whether it alone shows that a text is HTML: a bare <div> does not."""
         bare = not (self.is_matched or self.has_attributes or self.closes)
-        return self.is_markup and not (bare and self.name in _UNCLOSED - {'p'})
+        return self.is_markup and not (bare and self.name in _NO_PROOF)
 
     @property
     def is_shown(self) -> bool:
@@ -159,7 +163,8 @@ def _tags(text: str, hidden: Sequence[Tag]) -> list[Tag]:
         closes = match['closed'] is not None
         if inside and name not in _WITHIN_CODE and not (closes and name == inside):
             continue
-        tag = Tag(*match.span(), name, closes, bool(match['attributes']))
+        is_glued = text[max(0, match.start() - 1) : match.start()].isalnum()
+        tag = Tag(*match.span(), name, closes, bool(match['attributes']), is_glued)
         found.append(tag)
         if not closes:
             opened.setdefault(name, []).append(tag)

@@ -119,6 +119,8 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('Leave him!\n\n1.2K Likes', 'Leave him!'),
         ('Leave “him.”\nand\n12', 'Leave “him.”'),
         ('Leave him.\nand', 'Leave him.'),
+        ('Leave him.\nPost has 2 replies and 4 Likes\n4', 'Leave him.'),
+        ('Leave him.\nThe post has two replies', None),
         ('Call this number:\n5551234', None),
         ('Text the crisis line.\n741741', None),
         ('Call somebody.\n988', None),

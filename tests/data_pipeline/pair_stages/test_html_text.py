@@ -47,6 +47,8 @@ BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90
         ),
         ('<p>Type <code><div></code> or `<br>`.</p>', 'Type <div> or `<br>`.'),
         ('<p>Tom &amp; Co</p>', 'Tom &amp; Co'),
+        ('Call <em>her now', 'Call her now'),
+        ('One.<br><b>Two, <i>Set<b> and Set<a>', 'One.\nTwo, Set<b> and Set<a>'),
     ],
 )
 def test_html_becomes_the_text_that_a_reader_sees(text: str, expected: str) -> None:
