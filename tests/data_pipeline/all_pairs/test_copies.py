@@ -1,7 +1,6 @@
 """Of near copies the clean one stays, and the rule that decided is named."""
 
 import dataclasses
-import random
 
 import pytest
 import stores
@@ -32,16 +31,15 @@ def pair(
 
 
 def decided(*pairs: records.QaPair) -> tuple[list[str], dict[str, str]]:
-    """The ids that stay, and the reason for each that goes, in any order."""
+    """The ids that stay, and the reason for each that goes, in both orders."""
     results = []
-    for seed in range(3):
-        shuffled = random.Random(seed).sample(pairs, len(pairs))
-        with stores.filled(shuffled) as store:
+    for ordered in (pairs, pairs[::-1]):
+        with stores.filled(ordered) as store:
             near_duplicates.find(store, stores.CHOSEN)
             near_duplicates.drop(store)
             gone = {name: reason for name, _, reason in stores.gone(store)}
             results.append((stores.kept_ids(store), gone))
-    assert results[0] == results[1] == results[2]
+    assert results[0] == results[1]
     return results[0]
 
 
