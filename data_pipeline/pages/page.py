@@ -13,7 +13,11 @@ QUESTION, ANSWER = 'question', 'answer'
 _WITHOUT_PAIR = {kind: f'{kind} without pair' for kind in (QUESTION, ANSWER)}
 UNKNOWN = 'unknown'
 _LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
-_LABEL = re.compile(r'[\s*_#]{0,9}(QUESTION|ANSWER)[\s*_]{0,9}:', re.IGNORECASE)
+_LABEL = re.compile(
+    r'(?:[\s*_#]|<(?:p|div|span|b|strong|i|em|h\d)>){0,9}(QUESTION|ANSWER)'
+    r'(?:[\s*_]|</(?:span|b|strong|i|em)>){0,9}:',
+    re.IGNORECASE,
+)
 
 
 @dataclasses.dataclass

@@ -18,16 +18,17 @@ _EDIT = re.compile(
     re.IGNORECASE,
 )
 _SUMMARY = re.compile(r'^[^\w\n]{0,6}tl\W{0,2}dr\b', re.IGNORECASE)
-# 'QUESTION:', '**Answer:**', '## Question' alone in its line; 'Q:' only in capitals.
+# 'QUESTION:', '**Answer:**', 'Q:', '## Question' alone in its line; 'a: this, b: that'
+# is a list.
 _MARKS = r'[\s*_#>]{0,9}'
 _LABEL_ENDS = r'[\s*_]{0,9}:[*_]{0,3}\s{0,9}'
 _HEADING_ENDS = r'[ \t*_]{0,9}(?:\n\s{0,9}|$)'
 _LABELS = {
     field: re.compile(
-        rf'{_MARKS}(?:(?:(?i:{word})|{word[0].upper()}){_LABEL_ENDS}'
-        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{word}){_HEADING_ENDS})'
+        rf'{_MARKS}(?:(?:(?i:{field})|{letters}){_LABEL_ENDS}'
+        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{field}){_HEADING_ENDS})'
     )
-    for field, word in (('question', 'question'), ('answer', 'answer'))
+    for field, letters in (('question', '[Qq]'), ('answer', 'A'))
 }
 # A prompt that asks for its answer: '…?\n\nANSWER:'
 _ASKS_FOR_ANSWER = re.compile(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data_pipeline import settings
 from data_pipeline.pages import merged, page
 from data_pipeline.pair_stages import cleaning
 
@@ -164,6 +165,20 @@ def test_labels_may_stand_within_a_line() -> None:
         ('b', 'Two.'),
         ('Say ANSWER: or not?', '"QUESTION: what?" is one. (QUESTION: so?)'),
         ('d', '4'),
+    ]
+
+
+def test_labels_may_stand_in_html() -> None:
+    text = (
+        '<p><strong>QUESTION:</strong> Why <b>me</b>?</p>\n<p>ANSWER: It is you.</p>\n'
+        '<p>QUESTION: And now?</p>\n<div><b>ANSWER</b>: Now you leave.<br>\n'
+        '1125</div>\n'
+    )
+    stage = cleaning.stage(settings.CleanSettings())
+    found = [stage.apply(pair).pair for pair in merged.parse(text, file='m').pairs]
+    assert [(pair.question, pair.answer) for pair in found] == [
+        ('Why me?', 'It is you.'),
+        ('And now?', 'Now you leave.'),
     ]
 
 

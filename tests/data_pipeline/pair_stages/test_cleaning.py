@@ -79,6 +79,7 @@ def test_a_label_that_opens_an_answer_is_cut_in_any_layout(
         ('QUESTION: Why?', 'Why?'),
         ('*Question*: Why?', 'Why?'),
         ('Q: Why?', 'Why?'),
+        ('q: Why?', 'Why?'),
         ('QUESTION: Why?\n\nANSWER:', 'Why?'),
         ('Why?\n**Answer:** ', 'Why?'),
     ],
