@@ -107,7 +107,15 @@ def with_vocab(run: schema.Config, tokenizer: text.Tokenizer) -> schema.Config:
         trained = run_folder.read_run(source.path)['tokenizer'] if source.is_run else ''
         if trained and trained != tokenizer.fingerprint:
             problem = f'is not the one in {source.tokenizer}'
-        elif not 0 <= size - has < _VOCAB_PADDING:
+        elif has > size:
+            raise errors.InputError(
+                f'the tokenizer has {has} ids and the table of {run.model.pretrained} '
+                f'{size} rows: {has - size} tokens were added to the tokenizer and not '
+                'to the model. Give one without them as tokenizer.path, or grow the '
+                'model where they were added, in transformers: '
+                'model.resize_token_embeddings(len(tokenizer)), then save_pretrained.'
+            )
+        elif size - has >= _VOCAB_PADDING:
             problem = f'has {has} ids and {run.model.pretrained} has {size}'
     elif size < has:
         problem = f'has {has} ids and model.vocab_size={size} leaves no room for all'
