@@ -1,7 +1,7 @@
 """Shows that a run which is killed and started again is the run that nothing stopped.
 
     python -m launch.prove_resume --config=configs/scratch_small.py \\
-        --config.data.path=data/sample --kills=20
+        --config.data.path=data/sample_base --kills=20
     python -m launch.prove_resume --config=configs/gpt2_lora.py \\
         --config.data.path=data/advice --steps=60 --kills=50 --output=proof
 

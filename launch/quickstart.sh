@@ -44,7 +44,7 @@ if [ "$gpt2" ]; then
   base=(--pretrained="$gpt2") adapted=runs/gpt2_column
   more=(--config=configs/gpt2_lora.py --config.data.seq_len=512 --config.train.batch_size=2
     --config.train.num_steps=40 --config.train.eval_every_steps=20)
-  echo 'from here about 10 minutes on two cores, 1 on a GPU; GPT-2 is 550 MB to download'
+  echo 'from here 5 to 10 minutes on two cores; GPT-2 is 550 MB to download'
 else
   base=(--workdir=runs/sample_base) adapted=runs/sample_column
   more=(--config=configs/scratch_small_lora.py)

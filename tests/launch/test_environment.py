@@ -1,4 +1,4 @@
-"""launch/environment.sh, and quickstart.sh stopped between its steps, with a fake Python."""
+"""launch/environment.sh, and a stopped quickstart.sh, with a Python that is a fake."""
 
 import os
 import pathlib
@@ -31,8 +31,9 @@ case "$1 ${2-}" in
   '-m '*)
     echo "$2" >>"$FAKE/calls"
     for argument in "$@"; do
-      case $argument in --output=data/*) output=${argument#*=} && mkdir -p "$output" ;; esac
+      [[ $argument != --output=data/* ]] || output=${argument#*=}
     done
+    [[ -z ${output-} ]] || mkdir -p "$output"
     stop "$2"
     [[ -z ${output-} ]] || touch "$output/manifest.json"
     ;;
