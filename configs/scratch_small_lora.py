@@ -21,10 +21,10 @@ def get_config() -> ml_collections.ConfigDict:
     draft.data.seq_len = 640  # as the run
     draft.data.question_weight = 0.5
     draft.train.batch_size = 2  # 2 * 640 = 1,280 positions per step
-    draft.train.num_steps = 80
+    draft.train.num_steps = 100
     draft.train.log_every_steps = 10
-    draft.train.eval_every_steps = 20
-    draft.train.checkpoint_every_steps = 40
+    draft.train.eval_every_steps = 25
+    draft.train.checkpoint_every_steps = 50
     # A small base has much to learn of a new voice: the rank is a third of its width.
     draft.lora.rank = 64
     draft.lora.alpha = 64.0  # the update is scaled by 64 / 64 = 1

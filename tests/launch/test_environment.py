@@ -218,6 +218,18 @@ def test_the_quickstart_goes_on_where_it_was_stopped(
     assert 'about 4 minutes on two cores' in output
 
 
+def test_gpt2_is_the_base_in_place_of_a_run_from_scratch(checkout: Checkout) -> None:
+    code, output = checkout.run('quickstart.sh', '--gpt2', stop=TRAIN)
+    assert (code, checkout.calls()) == (130, ['pip', BUILD, TRAIN])
+    assert '--config.model.pretrained=gpt2 ' in output
+    assert output.endswith(
+        'stopped: bash launch/quickstart.sh --gpt2 goes on from here\n'
+    )
+    output = checkout.run('quickstart.sh', '--gpt2=a folder')[1]
+    assert checkout.calls() == [TRAIN, EVALUATE]
+    assert f'--config.model.pretrained={checkout.root}/a folder ' in output
+
+
 def test_the_quickstart_names_its_options(checkout: Checkout) -> None:
     assert checkout.run('quickstart.sh', '--gpt3') == (
         2,

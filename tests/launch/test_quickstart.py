@@ -30,6 +30,7 @@ def get_config():
     return draft
 """
 _LESS = {
+    'data.reader': 'numpy',
     'train.eval_every_steps': 30,
     'train.checkpoint_every_steps': 30,
     'train.tensorboard': False,
@@ -41,7 +42,7 @@ BASE = {
     'model.n_layer': 1,
     'model.n_head': 2,
     'model.n_embd': 48,
-    'train.num_steps': 60,
+    'train.num_steps': 30,
     'tokenizer.vocab_size': 1024,
     'train.num_sample_questions': 0,
 }
@@ -133,6 +134,7 @@ def test_the_adapter_gains_on_letters_that_neither_has_seen(
     assert samples[0]['id'] in ids
 
 
+@pytest.mark.slow
 def test_gpt2_without_a_network_is_one_line(quickstart: Quickstart) -> None:
     done = quickstart(
         '--gpt2', HF_ENDPOINT='http://127.0.0.1:9', HF_HUB_CACHE='/nonexistent'
@@ -140,7 +142,6 @@ def test_gpt2_without_a_network_is_one_line(quickstart: Quickstart) -> None:
     assert done.returncode == 2
     (line,) = [x for x in done.stderr.splitlines() if x.startswith('error:')]
     assert 'the hub can not be reached from this machine' in line
-    assert 'runs/gpt2_column' not in done.stderr
 
 
 @pytest.mark.slow
