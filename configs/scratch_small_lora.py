@@ -2,8 +2,9 @@
 
 On: 63 letters to a columnist and her answers (10,000 words), of which the run has read
 none; with the run's tokenizer and model, which stay as they are.
-How long: TIME_LORA
-Loss to expect: LOSS_LORA
+How long: 70 steps, 6 epochs; half a minute to a minute on two cores.
+Loss to expect: on validation 5.57 before training, as the run has it, and 5.09 at the
+end; of the answers alone 5.64 and 5.20.
 
     python -m launch.train --config=configs/scratch_small_lora.py \\
         --config.model.pretrained=runs/sample_base \\
