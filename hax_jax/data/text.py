@@ -259,13 +259,15 @@ def train_sentencepiece(
             failed.append(error)
 
     model = io.BytesIO()
+    words = model_type != 'char' and vocab_size >= 1024  # a smaller one has few words
+    endings = _ENDINGS if words else ()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=lines(),
             model_writer=model,
             vocab_size=vocab_size,
             model_type=model_type,
-            user_defined_symbols=['\n', *(() if model_type == 'char' else _ENDINGS)],
+            user_defined_symbols=['\n', *endings],
             normalization_rule_name='identity',
             byte_fallback=True,
             remove_extra_whitespaces=False,
