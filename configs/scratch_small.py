@@ -4,7 +4,7 @@ On: 207 pairs (39,000 words), the posts and chats of the sample corpus; packed i
 of 640 tokens of a SentencePiece model that is trained on the train split. It downloads
 nothing.
 How long: 220 steps, 5 epochs; 1 to 3 minutes on two cores.
-Loss to expect: on validation 8.35 before training, 5.28 after 110 steps, 5.10 at the end
+Loss to expect: on validation 8.35 before training, 5.28 after 110 steps, 5.10 at last
 (token frequencies alone: 6.16).
 
     python -m launch.train --config=configs/scratch_small.py \\
