@@ -6,10 +6,12 @@
     python -m launch.import_checkpoint out/ckpt.pt --output=models/nanogpt
     python -m launch.import_checkpoint gpt2_124M.bin --output=models/llm_c
     python -m launch.import_checkpoint model.gguf --output=models/llama_cpp
+    python -m launch.import_checkpoint gpt2_folder --add_tokens='<A>,<B>' --output=...
     python -m launch.import_checkpoint weights.pt --model_config=folder --output=...
 
 A file is of the old project, of nanoGPT, of llm.c or of llama.cpp, by its content; or
-tensors alone, whose model a config.json of Hugging Face describes.
+tensors alone, whose model a config.json of Hugging Face describes. With --add_tokens a
+whole model, a folder of Hugging Face or a run, gets more tokens.
 
 The output is a Hugging Face folder, adapters merged, which config.model.pretrained and
 transformers take; or, with --format=run, a run that launch.train goes on with. It is
@@ -46,6 +48,9 @@ _N_HEAD = flags.DEFINE_integer(
 _MODEL_CONFIG = flags.DEFINE_string(
     'model_config', '', 'The config.json, or its folder, of a file of tensors alone.'
 )
+_ADD_TOKENS = flags.DEFINE_list(
+    'add_tokens', [], 'Tokens that a whole model gets: <NAME>,<PLACE>.'
+)
 _TOKENIZER = flags.DEFINE_string(
     'tokenizer', '', "Folder or hub name; '' is gpt2, or the tokenizer of --base."
 )
@@ -57,7 +62,9 @@ _BASE = flags.DEFINE_string(
 def main(arguments: list[str]) -> int:
     path, output = _checked(arguments)
     runtime.start()
-    if path.is_dir():
+    if _ADD_TOKENS.value:
+        found = import_model.grown(str(path), tokens=_ADD_TOKENS.value)
+    elif path.is_dir():
         found = import_model.peft(path, base=_BASE.value, tokenizer=_TOKENIZER.value)
     else:
         found = import_model.file(
@@ -104,10 +111,17 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             f'{path} does not exist; give the file of a model, or a folder of peft.'
             + near_names.meant(path)
         )
+    elif _ADD_TOKENS.value:
+        if not path.is_dir() or (path / peft_config.FILE).exists():
+            problems.append(
+                f'--add_tokens is for the folder of a whole model, and {path} is none; '
+                'import it first.'
+            )
     elif path.is_dir() and not (path / peft_config.FILE).exists():
         problems.append(
             f'{path} has no {peft_config.FILE}, so it is no adapter of peft; a '
-            'whole model is not imported: give it as model.pretrained.'
+            'whole model is not imported: give it as model.pretrained (or '
+            '--add_tokens=... beside it, to grow it).'
         )
     elif path.is_dir():
         if not _BASE.value:

@@ -10,11 +10,13 @@ The pieces are encoded apart and their ids joined, so a prompt's ids are a prefi
 ids that training saw, whatever a tokenizer would merge across the border.
 """
 
+import copy
 import dataclasses
 import hashlib
 import io
 import json
 import pathlib
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -76,6 +78,14 @@ class Tokenizer(Decoder, Protocol):
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes the files that `load_tokenizer` reads."""
+        ...
+
+    def token_names(self) -> set[str]:
+        """Its tokens as texts."""
+        ...
+
+    def save_with(self, folder: pathlib.Path, tokens: Sequence[str]) -> None:
+        """As `save`, with more tokens at the end."""
         ...
 
 
@@ -150,6 +160,15 @@ class FastTokenizer:
     def save(self, folder: pathlib.Path) -> None:
         self._fast.save_pretrained(folder)
 
+    def token_names(self) -> set[str]:
+        return set(self._fast.get_vocab())
+
+    def save_with(self, folder: pathlib.Path, tokens: Sequence[str]) -> None:
+        """As `save`, with more tokens at the end."""
+        grown = copy.deepcopy(self._fast)
+        grown.add_tokens(list(tokens))
+        grown.save_pretrained(folder)
+
 
 class SentencePieceTokenizer:
     """A SentencePiece model that keeps newlines, double spaces and any character."""
@@ -200,6 +219,20 @@ class SentencePieceTokenizer:
         spec = sentencepiece_model_pb2.ModelProto.FromString(self._proto).trainer_spec
         return spec.model_type == spec.UNIGRAM
 
+    def token_names(self) -> set[str]:
+        ids = list(range(self.vocab_size))
+        return set(self._pieces.id_to_piece(ids))
+
+    def save_with(self, folder: pathlib.Path, tokens: Sequence[str]) -> None:
+        """As `save`, with more tokens at the end."""
+        from sentencepiece import sentencepiece_model_pb2  # slow, and seldom asked
+
+        model = sentencepiece_model_pb2.ModelProto.FromString(self._proto)
+        kind = sentencepiece_model_pb2.ModelProto.SentencePiece.USER_DEFINED
+        for token in tokens:
+            model.pieces.add(piece=token, score=0.0, type=kind)
+        (folder / SENTENCEPIECE_FILE).write_bytes(model.SerializeToString())
+
     def save(self, folder: pathlib.Path) -> None:
         (folder / SENTENCEPIECE_FILE).write_bytes(self._proto)
 
@@ -219,6 +252,28 @@ def load_tokenizer(path: str) -> Tokenizer:
         if (folder / name).is_file():
             return SentencePieceTokenizer(folder / name)
     return FastTokenizer(folder)
+
+
+def with_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
+    """The tokenizer with more tokens after its own; each is found wherever it stands.
+
+    Raises:
+      InputError: a token is there already, or two are equal, or a text would be lost.
+    """
+    own = tokenizer.token_names()
+    wrong = [
+        token
+        for token in tokens
+        if token in own or token.split() != [token] or tokens.count(token) > 1
+    ]
+    if wrong:
+        raise errors.InputError(
+            f'{", ".join(map(repr, wrong))} can be no tokens: each must be new to the '
+            'tokenizer, be there once and have no space; leave them out.'
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_with(pathlib.Path(folder), tokens)
+        return load_tokenizer(folder)
 
 
 def of_cache(cache: records.PackedCache) -> Tokenizer:

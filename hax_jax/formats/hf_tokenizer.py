@@ -208,6 +208,9 @@ def _convert(proto: bytes) -> tuple[tokenizers.Tokenizer, str, str]:
         converted.pre_tokenizer = tokenizers.pre_tokenizers.Split(
             tokenizers.Regex('|'.join(patterns)), 'isolated'
         )
+    # Of several characters: there are no merges that lead to it.
+    whole = [tokenizers.AddedToken(p, normalized=False) for p in alone if len(p) > 1]
+    converted.add_tokens(whole)
     converted.decoder = tokenizers.decoders.Sequence(
         [
             tokenizers.decoders.Replace(_SPACE_MARK, ' '),

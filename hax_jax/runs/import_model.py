@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -195,6 +196,42 @@ def whole(
             'training': f'step {found.step}',
         },
         notes=found.notes,
+    )
+
+
+def grown(path: str, *, tokens: Sequence[str]) -> Imported:
+    """A whole model with more tokens: a new row is the mean of those of its pieces.
+
+    `path` is a Hugging Face folder, a hub name or a run.
+
+    Raises:
+      InputError: there is no such model, or a token is one of its own.
+    """
+    base = restore.load_base(path)
+    source = origin.find_source(path)
+    before = text.load_tokenizer(source.tokenizer)
+    after = text.with_tokens(before, tokens)
+    pieces = before.encode(list(tokens))
+    parameters = dict(base.parameters)
+    for name in ('wte.embedding', 'lm_head.embedding'):
+        if name in parameters:
+            table = parameters[name][: before.vocab_size]
+            rows = [table[ids].mean(0) for ids in pieces]
+            parameters[name] = np.concatenate([table, np.stack(rows)])
+    return Imported(
+        model=dataclasses.replace(base.model, vocab_size=after.vocab_size),
+        parameters=parameters,
+        settings=schema.LoraConfig(),
+        base=None,
+        own_base=False,
+        tokenizer=after,
+        step=0,
+        origin=source.path.name,
+        facts={
+            'imported from': f'{source.path.name}, with {len(tokens)} tokens added',
+            'tokens added': ', '.join(map(repr, tokens)),
+        },
+        notes=[],
     )
 
 

@@ -67,8 +67,8 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(folder: pathlib.Path) -> N
     assert origin.with_vocab(resolved, Stub(500)).model.vocab_size == 500
     # A table padded up to a multiple of 128 has at most 127 ids too many.
     assert origin.with_vocab(resolved, Stub(373)).model.vocab_size == 500
-    for size in (372, 501):
-        with pytest.raises(errors.InputError, match=f'has {size} ids'):
+    for size, says in ((372, 'is not|use the one'), (501, '1 tokens were added')):
+        with pytest.raises(errors.InputError, match=rf'has {size} ids.*({says})'):
             origin.with_vocab(resolved, Stub(size))
 
 

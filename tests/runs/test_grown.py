@@ -1,0 +1,71 @@
+"""A model that gets more tokens: their ids, their rows, the folder that others load."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import transformers
+
+from hax_jax import errors, files
+from hax_jax.config import schema
+from hax_jax.data import text
+from hax_jax.formats import hf_folder
+from hax_jax.model import naming
+from hax_jax.runs import import_model
+
+_TOKENS = ['<NAME>', 'zq']
+
+
+@pytest.fixture(params=['gpt2_tokenizer_folder', 'sentencepiece_folder'])
+def base(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> pathlib.Path:
+    tokenizer = text.load_tokenizer(str(request.getfixturevalue(request.param)))
+    model = schema.ModelConfig(
+        n_layer=1,
+        n_head=2,
+        n_embd=8,
+        n_positions=64,
+        vocab_size=tokenizer.vocab_size,
+        tie_embeddings=False,
+    )
+    rng = np.random.default_rng(0)
+    parameters = {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in naming.parameter_shapes(model).items()
+    }
+    with files.new_folder(tmp_path / 'base') as new:
+        hf_folder.write(new, model, parameters, tokenizer, card='a base')
+    return tmp_path / 'base'
+
+
+def test_a_new_token_is_one_id_whose_row_is_the_mean_of_its_pieces(
+    base: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    out = tmp_path / 'grown'
+    found = import_model.grown(str(base), tokens=_TOKENS)
+    assert import_model.write(found, out, format='hf') == []
+    before, after = text.load_tokenizer(str(base)), text.load_tokenizer(str(out))
+    size = before.vocab_size
+    assert after.vocab_size == size + 2
+    assert after.encode(_TOKENS) == [[size], [size + 1]]
+    letter = 'Dear <NAME>, why zqzq? \u2026 <unk> </s>'
+    assert after.decode(after.encode([letter])[0]) == letter
+    assert after.encode(['My mother visits.']) == before.encode(['My mother visits.'])
+    old = hf_folder.read_parameters(base, hf_folder.read_model_config(base))
+    new = hf_folder.read_parameters(out, hf_folder.read_model_config(out))
+    for name in ('wte.embedding', 'lm_head.embedding'):
+        assert np.array_equal(new[name][:size], old[name])
+        for i, ids in enumerate(before.encode(_TOKENS)):
+            mean = np.mean([old[name][j] for j in ids], axis=0)
+            np.testing.assert_allclose(new[name][size + i], mean, rtol=1e-6)
+    theirs = transformers.AutoTokenizer.from_pretrained(out)
+    assert (
+        theirs(letter, split_special_tokens=True).input_ids == after.encode([letter])[0]
+    )
+
+
+@pytest.mark.parametrize('tokens', [['<NAME>', '<NAME>'], ['a'], ['two words'], ['']])
+def test_what_can_be_no_new_token_is_named(
+    base: pathlib.Path, tokens: list[str]
+) -> None:
+    with pytest.raises(errors.InputError, match='can be no tokens'):
+        import_model.grown(str(base), tokens=tokens)
