@@ -166,7 +166,8 @@ def test_a_full_disk_is_an_error_of_the_system_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ('model_type', 'size'), [('bpe', 340), ('char', 340), ('unigram', 330)]
+    ('model_type', 'size'),
+    [('bpe', 340), ('char', 340), ('unigram', 330), ('bpe', 1024), ('unigram', 1024)],
 )
 def test_transformers_gives_the_ids_of_sentencepiece(
     tmp_path: pathlib.Path, model_type: str, size: int
@@ -189,7 +190,15 @@ def test_transformers_gives_the_ids_of_sentencepiece(
         *pieces.encode(LETTERS[0]),
         1,
     ]
-    for probe in [*LETTERS, text.TAIL, 'a  b\n\n c </s> <0x41>', '\U0001f600\u0301 é']:
+    contracted = "I don't, they're; she'd've said 's n't n'tn't"
+    assert (len(pieces.encode("n't")) == 1) == (size >= 1024)
+    for probe in [
+        *LETTERS,
+        contracted,
+        text.TAIL,
+        'a  b\n\n c </s> <0x41>',
+        '\U0001f600\u0301 é',
+    ]:
         ids = fast(probe, split_special_tokens=True).input_ids
         assert ids == pieces.encode(probe)
         assert fast.decode(ids, skip_special_tokens=True) == probe
