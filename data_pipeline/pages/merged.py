@@ -9,6 +9,7 @@ QUESTION: text
 OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        the weight of all pairs above
 """
 
+import collections
 import dataclasses
 import itertools
 import pathlib
@@ -31,6 +32,7 @@ LINE_TAKEN = 'last line of the answer taken for a topic'
 
 _ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _GLUED_QUESTION = re.compile(r'(?<=[^\s*_#"“‘\'(])QUESTION:')
+_SIGNATURE = 3  # answers that end in the same line
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
 _MOST_TOPIC_WORDS = 14
@@ -214,13 +216,15 @@ def _split_topics(pairs: list[_Pair]) -> None:
 
     In a file where most answers end in a short line without a full stop, that is the
     layout: each is a topic. Elsewhere it must look like one by itself, since one such
-    line may be the answer's own.
+    line may be the answer's own. A line that ends three answers or more is a signature.
     """
     ends = [
         (pair, *_last_lines(pair.answer), following)
         for pair, following in itertools.pairwise(pairs)
         if pair.answer
     ]
+    times = collections.Counter(last.clean.lower() for _, last, _, _ in ends)
+    ends = [end for end in ends if times[end[1].clean.lower()] < _SIGNATURE]
     ending = [end for end in ends if _ends_like_topic(*end[1:3])]
     if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
         ending = [end for end in ending if _is_topic(*end[1:3])]

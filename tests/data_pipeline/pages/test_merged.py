@@ -70,6 +70,23 @@ def test_the_next_topic_is_taken_off_one_answer_too(last: str, between: str) -> 
         assert found.counts['merged topics taken off answers'] == 1
 
 
+def test_a_line_that_ends_many_answers_is_a_signature() -> None:
+    pair = 'QUESTION: a{0}\nANSWER: Sail on, {0}.\n\nFair winds, Captain Winnie\n\n'
+    text = ''.join(map(pair.format, range(4)))
+    found = merged.parse(text, file='m.md')
+    assert [each.topic for each in found.pairs] == [''] * 4
+    ends = {each.answer.partition('\n\n')[2] for each in found.pairs}
+    assert ends == {'Fair winds, Captain Winnie'}
+    assert not found.counts['merged topics taken off answers']
+    # Topics of their own still go, in a file where each answer has one.
+    topics = ''.join(
+        f'QUESTION: a{i}\nANSWER: Sail on, {i}.\n{word} and sorrow\n'
+        for i, word in enumerate(('Pearls', 'Dogs', 'Bells', 'Aunts'))
+    )
+    found = merged.parse(topics, file='m.md')
+    assert found.counts['merged topics taken off answers'] == 3
+
+
 def test_counts_of_likes_are_no_topics() -> None:
     text = 'QUESTION: a\nANSWER: One.\n1125\n' * 4
     assert _pairs(text) == [('', 'a', 'One.\n1125')] * 4  # left to the stage clean
