@@ -1,0 +1,203 @@
+"""What a curve of losses says by itself, and why: one check, one pure function.
+
+A check needs no other run. Each finding has the numbers it stands on, a cause and a
+remedy; a curve that says nothing gives no finding.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from hax_jax.watch import verdicts
+
+OK, WARN, FAIL = 'ok', 'warn', 'fail'
+# GPT-2 (124M) on English advice before training: 3.1 to 3.9 nats a token.
+_GPT2_AT_MOST = 4.5
+_SHIFTED = 'labels shifted twice, or the weights were not loaded'
+_ANEW = 'train anew from the pretrained model, with labels shifted once'
+_COMPARE = 'compare tokenizer and weights with the model that they are of'
+_BY_HEART = 1.0  # nats: a trained loss below it is memory, not language
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Losses in nats per token, by step. `train` and `validation` may be empty.
+
+    `noise` is how far two evaluations of one model may differ. `vocab_size` is 0 if it
+    is not known.
+    """
+
+    train: Sequence[tuple[int, float]]
+    validation: Sequence[tuple[int, float]]
+    pretrained: bool
+    vocab_size: int
+    noise: float
+
+    @property
+    def judged(self) -> Sequence[tuple[int, float]]:
+        return self.validation or self.train
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a check found: `verdict` is OK, WARN or FAIL."""
+
+    id: str
+    verdict: str
+    evidence: str
+    cause: str
+    remedy: str
+    source: str
+
+
+def check(curve: Curve) -> list[Finding]:
+    """The findings of all checks, the worst first.
+
+    A curve of wrong labels or weights says nothing else: then it is the only finding.
+    """
+    found = {each.__name__: each(curve) for each in CHECKS}
+    for name in ('start', 'high_plateau'):
+        finding = found[name]
+        if finding is not None and finding.verdict == FAIL:
+            return [finding]
+    order = (FAIL, WARN, OK)
+    return sorted(filter(None, found.values()), key=lambda x: order.index(x.verdict))
+
+
+def start(curve: Curve) -> Finding | None:
+    """The loss before training, against what the weights should know."""
+    if not curve.judged or curve.judged[0][0] != 0 or not curve.vocab_size:
+        return None
+    loss, uniform = curve.judged[0][1], math.log(curve.vocab_size)
+    said = verdicts.step_0_verdict(
+        loss, vocab_size=curve.vocab_size, pretrained=curve.pretrained
+    )
+    bad = curve.pretrained and said.startswith('BAD')
+    good = said.startswith('good')
+    return Finding(
+        id='start',
+        verdict=OK if good else FAIL if said.startswith('BAD') else WARN,
+        evidence=f'loss {loss:.2f} before training; ln(vocabulary) = {uniform:.2f}',
+        cause=_SHIFTED if bad else said.partition(': ')[2].rstrip('.'),
+        remedy=_ANEW if bad else 'none' if good else _COMPARE,
+        source='GPT-2 scores 3.1 to 3.9 on English advice; with labels shifted twice '
+        '9.4 to 9.6',
+    )
+
+
+def high_plateau(curve: Curve) -> Finding | None:
+    """A pretrained model that ends above where it should begin."""
+    if not curve.pretrained or not curve.judged:
+        return None
+    best_step, best = min(curve.judged, key=lambda point: point[1])
+    if best <= _GPT2_AT_MOST:
+        return None
+    return Finding(
+        id='high plateau',
+        verdict=FAIL,
+        evidence=f'the best loss is {best:.2f}, at step {best_step}; GPT-2 untrained '
+        'scores 3.1 to 3.9 on such text',
+        cause=f'{_SHIFTED}: more data would not help',
+        remedy=_ANEW,
+        source="hax_jax checks the shift on each run's first batch (data/shift_check)",
+    )
+
+
+def overfitting(curve: Curve) -> Finding | None:
+    """Validation that rises while training goes on falling."""
+    if len(curve.validation) < 3 or not curve.train:
+        return None
+    best_step, best = min(curve.validation, key=lambda point: point[1])
+    last_step, last = curve.validation[-1]
+    if last - best <= 2 * curve.noise:
+        return None
+    return Finding(
+        id='overfitting',
+        verdict=WARN,
+        evidence=f'validation is {best:.2f} at step {best_step} and {last:.2f} at step '
+        f'{last_step}; training is {curve.train[-1][1]:.2f}',
+        cause='the model learns the training text by heart: too many epochs of too '
+        'little text',
+        remedy=f'take step {_flat_from(curve)}, or set train.patience; more pairs, '
+        'LoRA, or a lower rate let it go on longer',
+        source='validation that rises by more than two evaluations of one model differ',
+    )
+
+
+def shared_text(curve: Curve) -> Finding | None:
+    """Training learned by heart, and a validation loss that does not mind."""
+    if len(curve.validation) < 3 or not curve.train or overfitting(curve):
+        return None
+    trained, judged = curve.train[-1][1], curve.validation[-1][1]
+    if trained >= _BY_HEART or judged - trained < 1.0:
+        return None
+    return Finding(
+        id='shared text',
+        verdict=FAIL,
+        evidence=f'training is at {trained:.2f} nats, learned by heart, and validation '
+        f'at {judged:.2f} has not risen since step {_flat_from(curve)}',
+        cause='validation shares text with training: honest validation rises once the '
+        'training text is learned by heart, and copies in it hide that',
+        remedy='split by whole stories, without copies (data_pipeline.build does, and '
+        'measures what is shared), and take the step that is best then',
+        source='a loss under 1 nat a token is below what unseen text leaves open',
+    )
+
+
+def unfinished(curve: Curve) -> Finding | None:
+    """Validation that still fell when training ended."""
+    if len(curve.validation) < 3:
+        return None
+    losses = [loss for _, loss in curve.validation]
+    gain = losses[-2] - losses[-1]
+    if losses[-1] > min(losses) or gain <= 2 * curve.noise or shared_text(curve):
+        return None
+    return Finding(
+        id='unfinished',
+        verdict=WARN,
+        evidence=f'validation fell by {gain:.2f} in the last interval, to '
+        f'{losses[-1]:.2f}, its best',
+        cause='training ended before the model had learned what it could',
+        remedy='go on with a larger train.num_steps',
+        source=f'two evaluations of one model differ by up to {curve.noise:.2f} here',
+    )
+
+
+def standstill(curve: Curve) -> Finding | None:
+    """A validation loss that has stopped moving, by no more than its own noise."""
+    explained = unfinished(curve) or overfitting(curve) or shared_text(curve)
+    if len(curve.validation) < 4 or explained:
+        return None
+    half = [loss for _, loss in curve.validation[len(curve.validation) // 2 - 1 :]]
+    moved = max(half) - min(half)
+    if moved > 3 * curve.noise:
+        return None
+    total = curve.validation[0][1] - min(half)
+    return Finding(
+        id='standstill',
+        verdict=OK if total > 4 * curve.noise else WARN,
+        evidence=f'the last {len(half)} evaluations lie within {moved:.2f}, and two of '
+        f'one model may differ by {curve.noise:.2f}',
+        cause='this rate has taught what it can from this text'
+        if total > 4 * curve.noise
+        else 'the rate is too low to teach anything, or nothing is trained',
+        remedy='compare answers, not the loss; a higher optimizer.learning_rate may '
+        'still gain',
+        source='differences under the noise of an evaluation mean nothing',
+    )
+
+
+CHECKS: tuple[Callable[[Curve], Finding | None], ...] = (
+    start,
+    high_plateau,
+    overfitting,
+    shared_text,
+    unfinished,
+    standstill,
+)
+
+
+def _flat_from(curve: Curve) -> int:
+    """The first step whose validation loss is the best one but for noise."""
+    best = min(loss for _, loss in curve.validation)
+    return next(s for s, loss in curve.validation if loss - best <= curve.noise)
