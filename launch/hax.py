@@ -30,6 +30,7 @@ PROGRAMS = {
     'evaluate': 'launch.evaluate',
     'compare': 'launch.evaluate',
     'report': 'launch.report',
+    'doctor': 'launch.doctor',
     'export': 'launch.export',
     'import': 'launch.import_checkpoint',
     'checkpoints': 'launch.checkpoints',

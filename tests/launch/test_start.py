@@ -49,6 +49,11 @@ _WRONG = {
     ],
     'launch.chat': [([_RUN], _NO_RUN), ([_RUN, '--top_p=2'], 'top_p')],
     'launch.checkpoints': [([_RUN], _NO_RUN), ([_RUN, '--delete=x'], 'not a step')],
+    'launch.doctor': [
+        ([_RUN], _NO_RUN),
+        (['--legacy_log=no.txt'], 'no.txt can not be read'),
+        ([], 'nothing to look at is given'),
+    ],
     'launch.evaluate': [
         ([_RUN], _NO_RUN),
         (['--pretrained=gpt2', '--data=no/data'], _NO_DATA),

@@ -1,0 +1,121 @@
+"""What curves say: each made from the fault or the health that it shows."""
+
+import pathlib
+
+import pytest
+
+from hax_jax import errors
+from hax_jax.watch import curve_checks, legacy_log
+
+_LOG = """HYPERPARAMETERS
+================
+batch_size = {batch}
+block_size = 128
+eval_iters = 20
+model_type = {kind}
+
+OUTPUT
+======
+Vocabulary size: 50,257 tokens
+{lines}
+Final eval - train loss {last[0]}, val loss {last[1]}
+"""
+_LOGS = pathlib.Path(__file__).parents[3] / 'shared' / 'data' / 'logs'
+
+
+def _log(
+    folder: pathlib.Path,
+    points: list[tuple[float, float]],
+    *,
+    kind: str = 'gpt2',
+    batch: int = 16,
+) -> curve_checks.Curve:
+    """The curve of a log with (train, validation) every 500 steps."""
+    total = 500 * (len(points) - 1)
+    lines = '\n'.join(
+        f'step {500 * i}/{total} (9.9%): train loss {train:.4f}, val loss {judged:.4f} '
+        f'| LR: 1.00e-05 | 7.2s\nstep {500 * i + 25}/{total} (1.0%) | ETA: 2m'
+        for i, (train, judged) in enumerate(points[:-1])
+    )
+    path = folder / 'OUTPUT.txt'
+    path.write_text(_LOG.format(batch=batch, kind=kind, lines=lines, last=points[-1]))
+    return legacy_log.read(path)
+
+
+@pytest.mark.parametrize(
+    ('points', 'expected'),
+    [
+        # Labels shifted twice: near ln(50257), then far above an untrained GPT-2.
+        ([(9.5, 9.5), (6.5, 6.9), (6.0, 6.6), (5.8, 6.7)], {'start': 'fail'}),
+        ([(9.4, 9.3), (5.6, 5.4), (5.2, 5.2)], {'start': 'fail'}),
+        # The same, and the log begins after the first step is forgotten.
+        ([(5.3, 5.2), (5.1, 5.2), (4.9, 5.2)], {'high_plateau': 'fail'}),
+        (
+            [(3.6, 3.8), (3.3, 3.5), (3.2, 3.44), (3.2, 3.43), (3.1, 3.43)],
+            {'start': 'ok', 'standstill': 'ok'},
+        ),
+        (
+            [(3.1, 3.3), (2.6, 2.8), (2.2, 2.7), (1.8, 3.0)],
+            {'start': 'ok', 'overfitting': 'warn'},
+        ),
+        # Learned by heart, and validation falls on: copies of it are in train.
+        (
+            [(3.1, 3.3), (2.2, 2.5), (1.2, 2.26), (0.6, 2.25), (0.4, 2.2)],
+            {'start': 'ok', 'shared_text': 'fail'},
+        ),
+        (
+            [(3.6, 3.8), (3.4, 3.6), (3.2, 3.4), (3.0, 3.2)],
+            {'start': 'ok', 'unfinished': 'warn'},
+        ),
+        (
+            [(3.6, 3.80), (3.6, 3.80), (3.6, 3.79), (3.6, 3.80), (3.6, 3.79)],
+            {'start': 'ok', 'standstill': 'warn'},
+        ),
+    ],
+)
+def test_each_curve_is_named(
+    tmp_path: pathlib.Path, points: list[tuple[float, float]], expected: dict[str, str]
+) -> None:
+    found = curve_checks.check(_log(tmp_path, points))
+    assert {x.id.replace(' ', '_'): x.verdict for x in found} == expected
+    assert all(x.evidence and x.cause and x.remedy and x.source for x in found)
+    for finding in found:
+        of_labels = (
+            finding.id in ('start', 'high plateau') and finding.verdict == 'fail'
+        )
+        assert of_labels == finding.cause.startswith('labels shifted twice')
+
+
+def test_untrained_weights_are_no_fault(tmp_path: pathlib.Path) -> None:
+    points = [(10.8, 10.8), (8.0, 8.1), (6.0, 6.2)]
+    found = curve_checks.check(_log(tmp_path, points, kind='from_scratch'))
+    assert {x.id: x.verdict for x in found} == {'start': 'ok', 'unfinished': 'warn'}
+
+
+def test_a_smaller_evaluation_is_noisier(tmp_path: pathlib.Path) -> None:
+    points = [(3.6, 3.8), (3.3, 3.5)]
+    assert _log(tmp_path, points).noise == pytest.approx(0.04)
+    assert _log(tmp_path, points, batch=4).noise == pytest.approx(0.08)
+    assert _log(tmp_path, points).validation == [(0, 3.8), (500, 3.5)]
+
+
+def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'a.txt').write_text('step 0 of nothing')
+    with pytest.raises(errors.InputError, match='has no line such as'):
+        legacy_log.read(tmp_path / 'a.txt')
+    with pytest.raises(errors.InputError, match='can not be read'):
+        legacy_log.read(tmp_path)
+
+
+@pytest.mark.skipif(not _LOGS.is_dir(), reason='the old logs are not in the project')
+def test_the_old_projects_logs_get_their_verdicts() -> None:
+    worst = {}
+    for path in _LOGS.iterdir():
+        finding = curve_checks.check(legacy_log.read(path))[0]
+        worst[path.name.rpartition('OUTPUT_')[2]] = (finding.verdict, finding.id)
+    assert worst == {
+        '11132025_193118.txt': ('fail', 'start'),
+        '11192025_115038.txt': ('fail', 'start'),
+        '11242025_215659.txt': ('ok', 'start'),
+        '12122025_171135.txt': ('fail', 'shared text'),
+    }
