@@ -146,7 +146,7 @@ def main(root: pathlib.Path) -> dict[str, str]:
         dataclasses.replace(run, data=data),
         run_folder.read_run(full),
     )
-    export.write(str(full), str(root / 'hf'), format='hf', step=6, base='')
+    export.write(str(full), str(root / 'hf'), export.Request('hf'), step=6)
     data = f'--data={root / "data"}'
     run, out = f'--workdir={full}', f'--output={root}'
     return {
