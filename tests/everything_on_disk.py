@@ -102,7 +102,7 @@ class _World:
             quiet = dataclasses.replace(config.train, num_sample_questions=0)
             config = dataclasses.replace(config, train=quiet)
         hax_jax.train(config, str(root / 'full'), packed=str(root / 'cache'))
-        export.write(str(root / 'full'), str(root / 'hf'), format='hf')
+        export.write(str(root / 'full'), str(root / 'hf'), export.Request('hf'))
         if not short:
             self._make_more()
 
@@ -111,10 +111,10 @@ class _World:
         for name in ('full2', 'lora', 'lora_on_run', 'lora2'):
             run, packed = self.config_of(name), str(root / 'cache')
             hax_jax.train(run, str(root / name), packed=packed)
-        export.write(str(root / 'lora'), str(root / 'peft'), format='peft')
-        export.write(str(root / 'lora'), str(root / 'merged'), format='merged')
-        export.write(str(root / 'full2'), str(root / 'hf2'), format='hf')
-        export.write(str(root / 'lora2'), str(root / 'peft2'), format='peft')
+        export.write(str(root / 'lora'), str(root / 'peft'), export.Request('peft'))
+        export.write(str(root / 'lora'), str(root / 'merged'), export.Request('merged'))
+        export.write(str(root / 'full2'), str(root / 'hf2'), export.Request('hf'))
+        export.write(str(root / 'lora2'), str(root / 'peft2'), export.Request('peft'))
         self._make_bpe()
         from data_pipeline import build, pack  # TensorFlow
 
@@ -383,7 +383,7 @@ def _exported(run: pathlib.Path, format: str) -> dict[str, Any]:
     differ.
     """
     output = run.parent / 'exported'
-    export.write(str(run), str(output), format=format)
+    export.write(str(run), str(output), export.Request(format))
     (weights,) = output.glob('*.safetensors')
     tensors = digest(safetensors.numpy.load_file(weights))
     varied = (weights.name, sha256sums.FILE)
