@@ -82,8 +82,8 @@ def train(
     """
     import ml_collections
 
-    from hax_jax import local_copy, places
-    from hax_jax.config import convert
+    from hax_jax import errors, local_copy, places
+    from hax_jax.config import convert, schema
     from hax_jax.data import dataset_folder, records, text
     from hax_jax.devices import runtime
     from hax_jax.planning import planner
@@ -91,6 +91,11 @@ def train(
     from hax_jax.training import run_setup, starting, train_loop
 
     is_draft = isinstance(config, ml_collections.ConfigDict)
+    if not is_draft and not isinstance(config, schema.Config):
+        raise errors.InputError(
+            f'config is a {type(config).__name__}; give a config.schema.Config, or the '
+            "draft of a file's get_config()."
+        )
     run = convert.from_dict(config.to_dict() if is_draft else convert.to_dict(config))
     folder = places.path(workdir)
     places.check(folder)
@@ -159,15 +164,33 @@ def sample(
       ... )
       >>> print(first.text)
     """
-    from hax_jax.config import schema
+    from hax_jax import errors
+    from hax_jax.config import convert, schema
     from hax_jax.devices import mesh, runtime
     from hax_jax.program import entry
     from hax_jax.runs import restore as run_restore
     from hax_jax.sampling import generation, prompt_fitting, prompts
 
-    found = prompts.from_texts(letters)
+    settings = schema.SamplingConfig() if settings is None else settings
+    problems = [
+        f'{name}={value!r} is not accepted; use a whole number of 1 or more.'
+        for name, value in (('num_samples', num_samples), ('batch_size', batch_size))
+        if type(value) is not int or value < 1
+    ]
+    if isinstance(letters, str) or not all(isinstance(each, str) for each in letters):
+        problems.append('letters are no list of texts; give such as ["Is it rude?"].')
+    if isinstance(settings, schema.SamplingConfig):
+        values = convert.to_dict(settings)
+        problems += convert.problems(values, schema.SamplingConfig)
+    else:
+        problems.append(
+            f'settings is a {type(settings).__name__}; give a '
+            'config.schema.SamplingConfig.'
+        )
+    if problems:
+        raise errors.InputError('\n'.join(problems))
+    found = prompts.from_texts(letters, name='letter')
     runtime.start()
-    settings = settings or schema.SamplingConfig()
     on = mesh.make_mesh(schema.MeshConfig())
     loaded = run_restore.load(
         workdir, step=step, base=base, mesh=on if on.size > 1 else None

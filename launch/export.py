@@ -142,6 +142,12 @@ def _check() -> None:
             f'--dtype={_DTYPE.value} is not accepted with --format={_FORMAT.value}; '
             f'use one of {", ".join(dtypes)}.'
         )
+    shards = _FORMAT.value in ('hf', 'merged')
+    if not shards and _MAX_SHARD_SIZE.value != _MAX_SHARD_SIZE.default:
+        problems.append(
+            f'--max_shard_size is for hf and merged; --format={_FORMAT.value} is one '
+            'file. Leave it out.'
+        )
     if not re.fullmatch(r'\d+ ?[KMGT]B', _MAX_SHARD_SIZE.value):
         problems.append(
             f'--max_shard_size={_MAX_SHARD_SIZE.value} is no size; give one such as '

@@ -35,6 +35,7 @@ with later.imports():
     from hax_jax.formats import peft_config
     from hax_jax.runs import import_model, run_folder
 
+_LONG = 1024  # data.seq_len of the configs of GPT-2
 _OUTPUT = flags.DEFINE_string('output', '', 'The folder to make; it must not exist.')
 _FORMAT = flags.DEFINE_string(
     'format', 'hf', 'hf: a Hugging Face folder. run: a run for launch.train.'
@@ -156,6 +157,8 @@ def _next(found: import_model.Imported, output: pathlib.Path) -> str:
             f'--config.model.pretrained={shlex.quote(str(output))}',
             '--workdir=...',
         ]
+        if found.model.n_positions < _LONG:
+            command.append(f'--config.data.seq_len={found.model.n_positions}')
         return ' '.join([*command, '--config.data.path=...'])
     settings = found.settings
     path = shlex.quote(str(output if found.base is None else found.base.path))

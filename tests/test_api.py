@@ -117,3 +117,27 @@ def test_what_is_not_packed_names_a_command_for_every_kind_of_config(
         hax_jax.train(run, str(tmp_path))
     with pytest.raises(errors.InputError, match="split='tset'; use"):
         hax_jax.evaluate('runs/full', split='tset')
+
+
+@pytest.mark.parametrize(
+    ('changes', 'says'),
+    [
+        ({'letters': 'Is it rude?'}, 'letters are no list of texts'),
+        ({'letters': ['a', ' ']}, 'letter 2 is empty'),
+        ({'settings': {'temperature': 1}}, 'settings is a dict'),
+        ({'settings': schema.SamplingConfig(top_p=2.0)}, r'top_p=2\.0 is not'),
+        ({'num_samples': 0}, 'num_samples=0 is not accepted'),
+        ({'batch_size': 0}, 'batch_size=0 is not accepted'),
+        ({}, 'is not a run of launch'),
+        ({'workdir': 'no/run@20'}, 'step=20 in Python'),
+    ],
+)
+def test_what_sample_can_not_take_is_named(changes: dict, says: str) -> None:
+    given = {'workdir': 'no/run', 'letters': ['Is it rude?']} | changes
+    with pytest.raises(errors.InputError, match=says):
+        hax_jax.sample(**given)
+
+
+def test_train_takes_a_config_or_a_draft_alone() -> None:
+    with pytest.raises(errors.InputError, match='config is a str; give a config'):
+        hax_jax.train('gpt2_lora', 'runs/no')

@@ -261,15 +261,13 @@ def with_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
       InputError: a token is there already, or two are equal, or a text would be lost.
     """
     own = tokenizer.token_names()
-    wrong = [
-        token
-        for token in tokens
-        if token in own or token.split() != [token] or tokens.count(token) > 1
-    ]
+    wrong = [f'{token!r} is a token already' for token in tokens if token in own]
+    wrong += [f'{token!r} has a space' for token in tokens if token.split() != [token]]
+    twice = sorted({token for token in tokens if tokens.count(token) > 1})
+    wrong += [f'{token!r} is given twice' for token in twice]
     if wrong:
         raise errors.InputError(
-            f'{", ".join(map(repr, wrong))} can be no tokens: each must be new to the '
-            'tokenizer, be there once and have no space; leave them out.'
+            f'the tokens can not be added: {"; ".join(wrong)}. Leave these out.'
         )
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_with(pathlib.Path(folder), tokens)

@@ -125,7 +125,7 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
         tensors = {tensor.name: tensor for tensor in reader.tensors}
     except Exception as error:  # gguf raises many kinds for one cause
         raise errors.InputError(
-            f'{path} is no GGUF file, or damaged: {error!r}. Copy it again.'
+            f'{path} is no GGUF file, or damaged or cut short ({error}). Copy it again.'
         ) from error
     if architecture != 'gpt2':
         raise errors.InputError(

@@ -39,22 +39,24 @@ def local_folder(path: str) -> pathlib.Path:
     )
 
 
-def read_model_config(folder: pathlib.Path) -> schema.ModelConfig:
-    """The sizes in a folder's config.json.
+def read_model_config(
+    folder: pathlib.Path, *, name: str = 'config.json', field: str = 'model.pretrained'
+) -> schema.ModelConfig:
+    """The sizes in a folder's config.json; `field` is who named the folder.
 
     Raises:
       InputError: there is none, or it describes a model that gpt2.py can't compute.
     """
-    path = folder / 'config.json'
+    path = folder / name
     sha256sums.check(folder, [path.name])
     try:
         values = files.read_json_object(path)
     except (OSError, ValueError) as error:
         found = f'{path} is not readable JSON ({error})'
         if not path.exists():
-            found = f'{folder} has no config.json'
+            found = f'{folder} has no {name}'
         raise errors.InputError(
-            f'model.pretrained: {found}; give a Hugging Face GPT-2 folder or a run of '
+            f'{field}: {found}; give a Hugging Face GPT-2 folder or a run of '
             'launch.train.'
         ) from error
     sizes = {
@@ -74,7 +76,7 @@ def read_model_config(folder: pathlib.Path) -> schema.ModelConfig:
     problems = _config_problems(values, sizes, activation, epsilon, tied)
     if problems:
         raise errors.InputError(
-            f'model.pretrained: {path} is not of a GPT-2 that this trains: '
+            f'{field}: {path} is not of a GPT-2 that this trains: '
             + '; '.join(problems)
             + '. Give a folder of another model.'
         )

@@ -135,9 +135,9 @@ def _problems_of_keys(stored: dict[str, Any]) -> list[str]:
         shown = ', '.join(have[:_SHOWN]) or 'nothing'
         shown += f' and {len(have) - _SHOWN} more' * (len(have) > _SHOWN)
         problems.append(
-            f'missing: the keys {", ".join(missing)} (the file has {shown}). Weights '
-            'that transformers saved are not imported: put them beside their '
-            'config.json and give that folder as model.pretrained'
+            f'missing: the keys {", ".join(missing)} (the file has {shown}). Tensors '
+            'alone need the config.json of their model: --model_config=FOLDER; a file '
+            'of nanoGPT has model_args beside its model'
         )
     problems += [
         f'{key!r} is of type {type(stored[key]).__name__}, not {kind.__name__}'

@@ -13,6 +13,7 @@ train_gpt2.py (write_model) and train_gpt2.c (gpt2_build_from_checkpoint).
 import dataclasses
 import math
 import pathlib
+import re
 from typing import Any
 
 import ml_dtypes
@@ -40,6 +41,7 @@ _LLM_C = (  # after wte and wpe, each of all blocks, then ln_f
     'mlp.c_proj.kernel',
     'mlp.c_proj.bias',
 )
+_BLOCK = re.compile(r'transformer\.h\.(\d+)\.')
 _SIZES = ('n_layer', 'n_head', 'n_embd', 'block_size', 'vocab_size')
 
 
@@ -80,6 +82,12 @@ def read_nanogpt(path: pathlib.Path, stored: dict[Any, Any]) -> Whole:
         activation='gelu',
     )
     tensors, notes = accounting.without_prefix(tensors)
+    blocks = {m[1] for name in tensors if (m := _BLOCK.match(name))}
+    if len(blocks) != model.n_layer:
+        raise errors.InputError(
+            f'{path} says n_layer={model.n_layer} in model_args, and its tensors have '
+            f'{len(blocks)} blocks; give the file of one model.'
+        )
     kernels = {
         naming.hugging_face(name): shape
         for name, shape in naming.parameter_shapes(model).items()

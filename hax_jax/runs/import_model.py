@@ -151,9 +151,11 @@ def whole(
     """
     own: text.Tokenizer | None = None
     if model_config:
-        folder = pathlib.Path(model_config).expanduser()
-        folder = folder.parent if folder.name == 'config.json' else folder
-        model = hf_folder.read_model_config(folder)
+        place = pathlib.Path(model_config).expanduser()
+        place = place / 'config.json' if place.is_dir() else place
+        model = hf_folder.read_model_config(
+            place.parent, name=place.name, field='--model_config'
+        )
         tensors = stored or weight_files.read_file(path, field='the input')
         tensors, notes = accounting.without_prefix(tensors)
         parameters, problems = accounting.gpt2(tensors, model)
@@ -307,7 +309,13 @@ def _load_tokenizer(found: Imported) -> text.Tokenizer:
     """The tokenizer, if it can be the model's."""
     tokenizer = found.tokenizer
     if isinstance(tokenizer, str):
-        tokenizer = text.load_tokenizer(tokenizer)
+        try:
+            tokenizer = text.load_tokenizer(tokenizer)
+        except errors.InputError as error:
+            raise errors.InputError(
+                f'the tokenizer of the model: {error}\nGive the folder of the one that '
+                'it was trained with as --tokenizer=FOLDER.'
+            ) from error
     if not 0 <= found.model.vocab_size - tokenizer.vocab_size < _VOCAB_PADDING:
         raise errors.InputError(
             f'the tokenizer {found.tokenizer} has {tokenizer.vocab_size} ids, the '

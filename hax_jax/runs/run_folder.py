@@ -81,6 +81,12 @@ def read_run(folder: pathlib.Path) -> dict[str, Any]:
       InputError: `folder` is no run, or one of these files is damaged.
     """
     places.check(folder)
+    named, _, step = folder.name.rpartition('@')
+    if step.isdecimal() and not folder.exists() and named:
+        raise errors.InputError(
+            f'{folder} is not a run: the folder is {folder.with_name(named)}; name its '
+            f'step apart, as --step={step} (step={step} in Python).'
+        )
     run = _read_json(folder / 'run.json')
     if run.get('schema') == _WITHOUT_DIGESTS and not run.keys() & {'id', digests.SEAL}:
         _warn_of_no_digests(folder)

@@ -60,15 +60,15 @@ class Questions:
     notes: list[str]
 
 
-def from_texts(texts: Sequence[str]) -> Questions:
-    """The prompts of --prompt flags.
+def from_texts(texts: Sequence[str], *, name: str = '--prompt') -> Questions:
+    """The prompts of --prompt flags, or of another `name`.
 
     Raises:
       InputError: names each prompt that is empty or is not Unicode text.
     """
     found, problems = [], []
     for number, text in enumerate(texts, start=1):
-        place = f'--prompt {number}' if len(texts) > 1 else '--prompt'
+        place = f'{name} {number}' if len(texts) > 1 else name
         found.append(Question('', text.strip(), place))
         problem = _text_problem(text)
         if problem:

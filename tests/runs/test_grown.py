@@ -67,5 +67,5 @@ def test_a_new_token_is_one_id_whose_row_is_the_mean_of_its_pieces(
 def test_what_can_be_no_new_token_is_named(
     base: pathlib.Path, tokens: list[str]
 ) -> None:
-    with pytest.raises(errors.InputError, match='can be no tokens'):
+    with pytest.raises(errors.InputError, match='can not be added: '):
         import_model.grown(str(base), tokens=tokens)
