@@ -8,6 +8,7 @@ open archive, the default), dump (downloaded files, with --input), reddit (an ac
 app, through PRAW), reddit_json (pages that Reddit has closed).
 """
 
+import collections
 import contextlib
 import dataclasses
 import datetime
@@ -90,12 +91,27 @@ def _collect(
         source = _source(chosen, paths=paths, output=output)
         if isinstance(source, dump_source.Dumps):
             stack.callback(source.close)
-        passed_over, ended = collect_loop.collect(source, output, chosen)
-        passed_over += getattr(source, 'passed_over', {})
+        comments, ended = collect_loop.collect(source, output, chosen)
+        passed_over = comments.passed_over + getattr(
+            source, 'passed_over', collections.Counter()
+        )
         print(f'{path}: {output.kept:,} threads; {collect_loop.shown(output.skipped)}')
         results.give(
-            {'output': path, 'threads': output.kept, 'skipped': dict(output.skipped)}
+            {
+                'output': path,
+                'threads': output.kept,
+                'skipped': dict(output.skipped),
+                'answers': comments.answers,
+                'replies_to_comments': comments.replies,
+                'passed_over': dict(passed_over),
+            }
         )
+        if comments.replies:
+            print(
+                f'answers of this call: {comments.answers:,}, of which '
+                f'{comments.replies:,} reply to another comment, not to the post '
+                '(--top_level_only leaves such out)'
+            )
         if passed_over:
             reasons = ', '.join(f'{n:,} {why}' for why, n in passed_over.most_common())
             print(f'comments passed over in this call: {reasons}')
@@ -173,7 +189,7 @@ def _log(path: pathlib.Path) -> Iterator[None]:
         folder = pathlib.Path(given.log_dir or path.parent).expanduser()
         log = folder / (given.log_file or f'{path.name}.log')
         log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, encoding='utf-8'))
+        handlers.append(logging.FileHandler(log, encoding='utf-8', delay=True))
     secrets = [os.environ.get(name, '') for name in reddit_api.VARIABLES[:2]]
     for handler in handlers:
         handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))

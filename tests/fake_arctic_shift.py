@@ -13,7 +13,8 @@ class FakeArcticShift:
 
     `inclusive` says whether `after` and `before` are in themselves: it is not
     documented. Every `bad_every`th request fails in another way; every
-    `twice_every`th page of posts is the one before again.
+    `twice_every`th page of posts is the one before again. A page of posts that would
+    hold `heavy`, and more posts than `heavy_over`, times out.
     """
 
     def __init__(
@@ -25,6 +26,8 @@ class FakeArcticShift:
         bad_every: int = 0,
         twice_every: int = 0,
         page: int = 100,
+        heavy: str = '',
+        heavy_over: int = 0,
     ) -> None:
         self.posts = list(posts)
         self.trees = trees or {}
@@ -32,6 +35,7 @@ class FakeArcticShift:
         self._inclusive = inclusive
         self._bad_every, self._twice_every = bad_every, twice_every
         self._page = page
+        self._heavy, self._heavy_over = heavy, heavy_over
         self._pages: list[list[dict[str, Any]]] = []
         self._bad = itertools.cycle(
             [
@@ -49,7 +53,13 @@ class FakeArcticShift:
         if self._bad_every and len(self.requests) % self._bad_every == 0:
             return next(self._bad)
         if path == '/api/posts/search':
-            return loopback.Reply({'data': self._search(query)})
+            page = self._search(query)
+            names = [post['id'] for post in page]
+            if self._heavy in names and len(page) > self._heavy_over:
+                error = {'data': None, 'error': 'Timeout. Maybe slow down a bit'}
+                headers = {'X-RateLimit-Remaining': '99', 'X-RateLimit-Reset': '500'}
+                return loopback.Reply(error, 422, headers)
+            return loopback.Reply({'data': page})
         if path == '/api/comments/tree':
             post_id = query['link_id'].removeprefix('t3_')
             if post_id in self.trees:

@@ -21,6 +21,8 @@ LOG = logging.getLogger('collect')
 BASE_URL = 'https://arctic-shift.photon-reddit.com'
 SCORES_SETTLE_SECONDS = 36 * 3600
 _PAGE = 100
+_LEAST_PAGE = 12  # a page overlaps the one before by the posts of a second or two
+_GROWS_AFTER = 5  # pages in a row that came whole, then twice as many posts
 _ALL_COMMENTS = 25_000  # the most that a tree may be asked for
 _IDS = 500  # the most that may be looked up at once
 _PATIENCE = 3  # full pages without a new post before that is an error
@@ -42,6 +44,8 @@ class ArcticShift:
         self._chosen = chosen
         self._base_url = (chosen.base_url or BASE_URL).rstrip('/')
         self._oldest_first = chosen.sort == 'old'
+        self._size = _PAGE  # posts of the next page
+        self._light = 0  # pages in a row that came whole
         self._after, self._before = chosen.rules.after, chosen.rules.before
         self.counts: collections.Counter[str] = collections.Counter()
         # Tomorrow has newer posts; no day has older ones.
@@ -61,15 +65,15 @@ class ArcticShift:
         edge = position['created_utc'] if position else None
         seen: set[str] = set()
         fruitless = 0
-        limit: int | str = _PAGE
+        auto = False  # asks for up to 1,000 posts, where the API has room
         while True:
-            page = self._page(edge, limit=limit)
+            page, asked = self._page_within_time(edge, auto=auto)
             found = self._within(page)
             fresh = [post for post in found if post.id not in seen]
             self.counts['posts listed twice'] += len(found) - len(fresh)
             if not fresh:
                 fruitless += 1
-                full = len(page) >= _PAGE
+                full = len(page) >= asked
                 if not full and fruitless > 1:  # the end, after two empty pages
                     return
                 if fruitless > _PATIENCE:
@@ -78,10 +82,10 @@ class ArcticShift:
                         f'again at second {edge}; start again later, or give '
                         '--after or --before beyond it.'
                     )
-                limit = 'auto' if full else _PAGE  # up to 1,000, where it has room
+                auto = full
                 self._chosen.pause('page')
                 continue
-            fruitless, limit = 0, _PAGE
+            fruitless, auto = 0, False
             for post in fresh:
                 seen.add(post.id)
                 edge = post.created_utc
@@ -122,7 +126,35 @@ class ArcticShift:
         self.counts['comments not in the archive'] += len(ids) - len(found)
         return found
 
-    def _page(self, edge: int | None, *, limit: int | str) -> list[Any]:
+    def _page_within_time(
+        self, edge: int | None, *, auto: bool
+    ) -> tuple[list[Any], int]:
+        """(posts from `edge` on, number of posts that make the page full).
+
+        Halves the page for which the API runs out of time, and asks from the same
+        second; doubles it again after `_GROWS_AFTER` pages that came whole.
+        """
+        while True:
+            limit: int | str = 'auto' if auto else self._size
+            can_ask_less = auto or self._size > _LEAST_PAGE
+            try:
+                page = self._page(edge, limit=limit, can_ask_less=can_ask_less)
+            except http_client.HeavyError as error:
+                if not auto:
+                    self._size = max(_LEAST_PAGE, self._size // 2)
+                auto, self._light = False, 0
+                self.counts['pages too heavy for the archive, asked for in parts'] += 1
+                LOG.info('limit=%s: %s; asking for %d', limit, error, self._size)
+                continue
+            asked = _PAGE if auto else self._size
+            self._light += 1
+            if self._size < _PAGE and self._light >= _GROWS_AFTER:
+                self._size, self._light = min(_PAGE, 2 * self._size), 0
+            return page, asked
+
+    def _page(
+        self, edge: int | None, *, limit: int | str, can_ask_less: bool
+    ) -> list[Any]:
         """The posts from second `edge` on, or from the beginning."""
         params: dict[str, Any] = {
             'subreddit': self._chosen.subreddit,
@@ -140,7 +172,7 @@ class ArcticShift:
             params['after'] = after - 1
         if before:
             params['before'] = before
-        return self._data('/api/posts/search', params)
+        return self._data('/api/posts/search', params, can_ask_less=can_ask_less)
 
     def _within(self, page: list[Any]) -> list[reddit_shapes.Post]:
         """The page's posts within the bounds, in order."""
@@ -167,9 +199,14 @@ class ArcticShift:
             reverse=not self._oldest_first,
         )
 
-    def _data(self, path: str, params: dict[str, Any]) -> list[Any]:
+    def _data(
+        self, path: str, params: dict[str, Any], *, can_ask_less: bool = False
+    ) -> list[Any]:
         answer = self._client.get_json(
-            self._base_url + path, params, problem=_why_not_data
+            self._base_url + path,
+            params,
+            problem=_why_not_data,
+            can_ask_less=can_ask_less,
         )
         return answer['data']
 

@@ -33,7 +33,10 @@ PERIODS_SECONDS = {
     'week': 7 * 86_400,
     'day': 86_400,
 }
-_BOOLEANS = ('skip_duplicates', 'skip_bots', 'skip_stickied', 'skip_asker')
+_BOOLEANS = (
+    *('skip_duplicates', 'skip_bots', 'skip_stickied', 'skip_asker'),
+    'top_level_only',
+)
 _SUBREDDIT = re.compile(r'[A-Za-z0-9_]{2,30}')
 _LEAST = {
     'limit': 0,
@@ -66,6 +69,7 @@ def define() -> None:
     flags.DEFINE_bool('skip_bots', True, 'Skip accounts whose names end in bot, too.')
     flags.DEFINE_bool('skip_stickied', False, 'Skip posts pinned by moderators.')
     flags.DEFINE_bool('skip_asker', False, "Skip comments by the post's own author.")
+    flags.DEFINE_bool('top_level_only', False, 'Replies to the post alone are answers.')
     flags.DEFINE_bool(
         'skip_duplicates', True, 'Skip posts that finished calls put into the output.'
     )
@@ -163,6 +167,7 @@ def settings() -> collect_rules.Settings:
             skip_bots=given.skip_bots,
             skip_stickied=given.skip_stickied,
             skip_asker=given.skip_asker,
+            top_level_only=given.top_level_only,
             **times,
         ),
         limit=given.limit,
@@ -211,7 +216,10 @@ def collecting(
         'source after before time_filter start_at min_upvotes min_comment_length '
         'max_answers_per_post skip_bots skip_stickied skip_asker'
     )
+    # Left out where it is off, as in collections older than the flag.
+    only = {'top_level_only': True} if given.top_level_only else {}
     return {
+        **only,
         **{name: given[name].value for name in names.split()},
         'subreddit': chosen.subreddit.lower(),
         'sort': chosen.sort,

@@ -1,6 +1,7 @@
 """The loop of a collection: posts of a source, their answers, the output."""
 
 import collections
+import dataclasses
 import logging
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -15,6 +16,20 @@ from data_pipeline.collecting import (
 )
 
 LOG = logging.getLogger('collect')
+
+
+@dataclasses.dataclass
+class Comments:
+    """The comments of one call: answers kept, and reasons for those passed over.
+
+    `replies` of the answers reply to another comment, not to the post.
+    """
+
+    answers: int = 0
+    replies: int = 0
+    passed_over: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
 
 
 class Source(Protocol):
@@ -36,27 +51,27 @@ class Source(Protocol):
 
 def collect(
     source: Source, output: collect_output.Output, chosen: collect_rules.Settings
-) -> tuple[collections.Counter[str], bool]:
+) -> tuple[Comments, bool]:
     """Fills the output up to the limit; saves it however the loop ends.
 
-    Returns the reasons for which comments were passed over, and whether the listing
-    came to its end before the limit was reached.
+    Returns the account of comments, and whether the listing came to its end before the
+    limit was reached.
     """
-    passed_over: collections.Counter[str] = collections.Counter()
+    comments = Comments()
     bar = tqdm.tqdm(
         total=chosen.limit or None, initial=output.kept, unit='thread', disable=None
     )
     finished = False
     try:
         full = chosen.limit and output.kept >= chosen.limit
-        ended = not full and _fill(source, output, chosen, bar, passed_over)
+        ended = not full and _fill(source, output, chosen, bar, comments)
         if ended and not source.goes_on_at_end:
             output.at(None)
         finished = True
     finally:
         bar.close()
         output.save(finished=finished)
-    return passed_over, ended
+    return comments, ended
 
 
 def _fill(
@@ -64,7 +79,7 @@ def _fill(
     output: collect_output.Output,
     chosen: collect_rules.Settings,
     bar: tqdm.tqdm,
-    passed_over: collections.Counter[str],
+    comments: Comments,
 ) -> bool:
     """Whether the listing came to its end before the limit was reached."""
     before_start = f'before --start_at={chosen.start_at}'
@@ -75,7 +90,7 @@ def _fill(
                 reason = before_start
             if not reason:
                 chosen.pause('comments')
-                reason = _keep(source, post, output, chosen.rules, passed_over)
+                reason = _keep(source, post, output, chosen.rules, comments)
             if reason:
                 output.skip(post.id, reason)
                 LOG.info('post %s is skipped: %s', post.id, reason)
@@ -94,7 +109,7 @@ def _keep(
     post: reddit_shapes.Post,
     output: collect_output.Output,
     rules: collect_rules.Rules,
-    passed_over: collections.Counter[str],
+    account: Comments,
 ) -> str:
     """Keeps the thread of a post and returns '', or the reason why it has none."""
     try:
@@ -102,9 +117,11 @@ def _keep(
     except http_client.NotFoundError:
         return 'comments not found'
     answers, reasons = collect_rules.best_answers(comments, rules, asker=post.author)
-    passed_over += reasons
+    account.passed_over += reasons
     if not answers:
         return 'no eligible answer' if comments else 'no comments'
+    account.answers += len(answers)
+    account.replies += sum(answer.depth != 0 for answer in answers)
     output.keep(collect_rules.thread(post, answers, source=source.name))
     return ''
 

@@ -51,6 +51,7 @@ class Rules:
     skip_bots: bool = True
     skip_stickied: bool = False
     skip_asker: bool = False
+    top_level_only: bool = False  # replies to the post alone are answers
     after: int = 0
     before: int = 0
 
@@ -111,9 +112,18 @@ def why_not_comment(comment: reddit_shapes.Comment, rules: Rules, *, asker: str)
         return 'by a bot'
     if rules.skip_asker and comment.author == asker:
         return 'by the asker'
+    if rules.top_level_only and not _is_top_level(comment):
+        return 'a reply to a comment'
     if len(comment.body.strip()) < max(1, rules.min_comment_length):
         return 'too short'
     return ''
+
+
+def _is_top_level(comment: reddit_shapes.Comment) -> bool:
+    """Whether it replies to the post: by its parent, or by its place in a tree."""
+    if comment.parent_id:
+        return comment.parent_id.startswith('t3_')
+    return comment.depth == 0
 
 
 def is_bot(author: str, body: str, *, skip_bots: bool) -> bool:
@@ -130,7 +140,7 @@ def is_bot(author: str, body: str, *, skip_bots: bool) -> bool:
 def best_answers(
     comments: Iterable[reddit_shapes.Comment], rules: Rules, *, asker: str
 ) -> tuple[tuple[raw_thread.RawAnswer, ...], collections.Counter[str]]:
-    """The eligible comments at any depth, the best first, and reasons for the others.
+    """The eligible comments, the best first, and reasons for the others.
 
     The best has most votes; of equals the earliest, then the lowest id. A comment that
     is listed twice counts once.

@@ -207,6 +207,42 @@ def test_all_that_is_wrong_with_flags_is_said_at_once() -> None:
     assert done.stderr.count('error:') == 1
 
 
+def test_replies_to_comments_are_counted_and_can_be_left_out(
+    tmp_path: pathlib.Path,
+) -> None:
+    posts = [reddit_objects.post(i) for i in range(12)]
+    path, old = tmp_path / 'a.jsonl', tmp_path / 'b.jsonl'
+    with loopback.serve(fake_arctic_shift.FakeArcticShift(posts)) as url:
+        done = collect(*flags(url, path, '--top-level-only', '--no_log_file'))
+        every = collect(*flags(url, old, '--max_answers_per_post=0', '--json'))
+        other = collect(
+            *flags(url, old, '--max_answers_per_post=0', '--top-level-only')
+        )
+    assert (done.returncode, every.returncode) == (0, 0), done.stderr
+    assert {len(thread.answers) for thread in raw_thread.read(path)} == {1}
+    assert all(thread.answers[0].id[0] == 'a' for thread in raw_thread.read(path))
+    assert '12 a reply to a comment' in done.stdout
+    assert 'reply to another comment' not in done.stdout
+    said = 'answers of this call: 24, of which 12 reply to another comment'
+    assert said in every.stderr
+    assert json.loads(every.stdout)['replies_to_comments'] == 12
+    assert other.returncode == 2
+    assert 'top_level_only: None there, True now' in other.stderr
+
+
+def test_no_connection_is_one_error_that_leaves_no_file(tmp_path: pathlib.Path) -> None:
+    with loopback.serve(loopback.Script()) as url:
+        pass
+    done = collect(*flags(url, tmp_path / 'a.jsonl'))
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines() == [
+        f'error: {url.removeprefix("http://")} can not be reached (no connection: '
+        'Connection refused); no thread was written. Check the network, a proxy that '
+        'HTTPS_PROXY names, and --base_url, then start again.'
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ['a.jsonl.lock']
+
+
 def test_two_programs_do_not_fill_one_file(tmp_path: pathlib.Path) -> None:
     output = tmp_path / 'a.jsonl'
     server = loopback.Script(loopback.Reply({'data': []}, late=3))

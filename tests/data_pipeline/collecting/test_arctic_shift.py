@@ -121,6 +121,43 @@ def test_bad_days_of_the_server_are_lived_through() -> None:
     assert comments == [3] * 12
 
 
+@pytest.mark.parametrize('heavy_over', [50, 12])
+@pytest.mark.parametrize('oldest_first', [False, True])
+def test_a_heavy_page_is_asked_for_in_parts_from_the_same_second(
+    heavy_over: int, oldest_first: bool
+) -> None:
+    posts = [reddit_objects.post(i) for i in range(1500)]
+    heavy = 'p0105' if oldest_first else 'p1395'  # early on the second page
+    server = fake_arctic_shift.FakeArcticShift(
+        posts, heavy=heavy, heavy_over=heavy_over
+    )
+    with loopback.serve(server) as url:
+        archive = source(url, oldest_first=oldest_first)
+        found = [post.id for post, _ in archive.posts(None)]
+    expected = [post['id'] for post in posts]
+    assert found == (expected if oldest_first else expected[::-1])
+    bound = 'after' if oldest_first else 'before'
+    asked = [(query.get(bound), int(query['limit'])) for _, query in server.requests]
+    sizes = [size for _, size in asked]
+    halves = {50: [100, 50], 12: [100, 50, 25, 12]}[heavy_over]
+    begin = sizes.index(50) - 1
+    assert sizes[begin : begin + len(halves)] == halves
+    assert len({second for second, _ in asked[begin : begin + len(halves)]}) == 1
+    assert sizes[-1] == 100  # it grows again
+    count = archive.counts['pages too heavy for the archive, asked for in parts']
+    assert count == len(halves) - 1
+
+
+def test_an_archive_without_time_for_the_least_page_is_an_error() -> None:
+    posts = [reddit_objects.post(i) for i in range(40)]
+    server = fake_arctic_shift.FakeArcticShift(posts, heavy='p0005', heavy_over=1)
+    with (
+        loopback.serve(server) as url,
+        pytest.raises(http_client.SourceError, match=r'failed 7 times.*slow down'),
+    ):
+        list(source(url).posts(None))
+
+
 def test_comments_that_a_tree_folds_away_are_looked_up() -> None:
     folded = [f'f{i}' for i in range(700)]
     more = {'kind': 'more', 'data': {'children': folded}}

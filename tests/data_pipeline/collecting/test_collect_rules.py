@@ -41,6 +41,27 @@ def test_the_best_comment_at_any_depth_is_the_answer() -> None:
     assert passed_over == {'stickied': 1}
 
 
+def test_replies_to_the_post_alone_are_answers_if_asked() -> None:
+    comments, _, _ = reddit_shapes.tree(reddit_objects.tree(1))
+    rules = dataclasses.replace(RULES, top_level_only=True)
+    answers, passed_over = collect_rules.best_answers(comments, rules, asker='asker1')
+    assert [answer.id for answer in answers] == ['a1']
+    assert passed_over == {'stickied': 1, 'a reply to a comment': 1}
+
+
+@pytest.mark.parametrize(
+    ('parent', 'depth', 'kept'),
+    [('t3_p0001', -1, True), ('t1_gone', -1, False), ('', 0, True), ('', 2, False)],
+)
+def test_the_parent_says_what_is_top_level_before_the_place_in_a_tree(
+    parent: str, depth: int, kept: bool
+) -> None:
+    values = reddit_objects.comment(1, 'a', parent_id=parent)
+    reply = reddit_shapes.comment(values, depth=depth)
+    assert best(reply, top_level_only=True) == (['a'] if kept else [])
+    assert best(reply) == ['a']
+
+
 @pytest.mark.parametrize(
     'fields',
     [

@@ -31,6 +31,11 @@ def no_problem(value: object) -> str:
     return '' if isinstance(value, dict) and 'data' in value else 'no data'
 
 
+def str_of_error(value: object) -> str:
+    assert isinstance(value, dict)
+    return f'error {value["error"]}' if 'error' in value else ''
+
+
 def get(*replies: loopback.Reply, times: int = 1, **options: object) -> tuple:
     """(last value, sleeps, number of requests) of `times` calls."""
     script, clock = loopback.Script(*replies), Clock()
@@ -76,7 +81,8 @@ def test_waits_differ_by_chance() -> None:
     [
         ({'Retry-After': '40'}, 40),
         ({'Retry-After': email.utils.formatdate(NOW + 50, usegmt=True)}, 50),
-        ({'X-Ratelimit-Reset': '60'}, 60),
+        ({'X-Ratelimit-Reset': '60'}, 60),  # a 429 says that nothing remains
+        ({'X-Ratelimit-Reset': '61', 'X-Ratelimit-Remaining': '0'}, 61),
         ({'X-RateLimit-Reset': str(int(NOW + 70))}, 70),
         ({'Retry-After': '80', 'X-Ratelimit-Reset': '5'}, 80),
         ({'Retry-After': 'soon', 'X-Ratelimit-Reset': '90'}, 90),
@@ -99,6 +105,37 @@ def test_an_allowance_that_is_used_up_is_waited_for_before_the_next_request() ->
     assert get(more, last, GOOD, times=3)[1] == [33]
 
 
+@pytest.mark.parametrize('status', [422, 429, 500])
+def test_a_reset_is_not_waited_for_while_requests_remain(status: int) -> None:
+    headers = {'X-RateLimit-Remaining': '1994', 'X-RateLimit-Reset': '58'}
+    bad = loopback.Reply({'error': 'Timeout'}, status=status, headers=headers)
+    assert get(bad, GOOD)[1][0] <= 2  # its own back-off
+
+
+@pytest.mark.parametrize(
+    'bad',
+    [
+        loopback.Reply({'error': 'Timeout. Maybe slow down a bit'}, status=422),
+        loopback.Reply({'error': 'Timeout'}),
+        loopback.Reply('', status=504),
+        loopback.Reply({'data': []}, late=1.0),
+    ],
+    ids=['422', '200', '504', 'late'],
+)
+def test_what_is_too_heavy_is_told_at_once_to_who_can_ask_for_less(
+    bad: loopback.Reply,
+) -> None:
+    script, clock = loopback.Script(bad, GOOD), Clock()
+    with loopback.serve(script) as url:
+        client = http_client.Client(
+            user_agent='t', sleep=clock.sleep, clock=clock, timeouts_seconds=(2, 0.3)
+        )
+        with pytest.raises(http_client.HeavyError):
+            client.get_json(url, {}, problem=str_of_error, can_ask_less=True)
+        client.get_json(url, {}, problem=str_of_error, can_ask_less=True)
+    assert (len(script.requests), len(clock.sleeps)) == (2, 1)
+
+
 def test_a_wait_that_is_too_long_is_an_error_that_names_it() -> None:
     bad = loopback.Reply('', status=429, headers={'Retry-After': '4000'})
     with pytest.raises(http_client.SourceError, match='alone for 4,000 seconds'):
@@ -117,12 +154,37 @@ def test_patience_ends() -> None:
     assert (len(script.requests), len(clock.sleeps)) == (3, 2)
 
 
-def test_no_server_is_no_connection() -> None:
+def test_no_server_at_first_is_said_at_once_and_later_waited_for() -> None:
+    clock = Clock()
+    client = http_client.Client(
+        user_agent='test', attempts=3, sleep=clock.sleep, clock=clock
+    )
     with loopback.serve(loopback.Script(GOOD)) as url:
         pass
-    client = http_client.Client(user_agent='test', attempts=2, sleep=lambda _: None)
+    with pytest.raises(http_client.NoConnectionError) as found:
+        client.get_json(url, {}, problem=no_problem)
+    assert not clock.sleeps
+    host = url.removeprefix('http://')
+    assert f'{host} can not be reached (no connection: Connection refused)' in str(
+        found.value
+    )
+    assert 'no thread was written' in str(found.value)
+    with loopback.serve(loopback.Script(GOOD)) as url:
+        client.get_json(url, {}, problem=no_problem)
     with pytest.raises(http_client.SourceError, match='last with: no connection'):
         client.get_json(url, {}, problem=no_problem)
+    assert len(clock.sleeps) == 2
+
+
+def test_a_name_that_nobody_knows_is_said_at_once() -> None:
+    client = http_client.Client(user_agent='test')
+    with pytest.raises(http_client.NoConnectionError, match=r'archive\.invalid can'):
+        client.get_json('http://archive.invalid/', {}, problem=no_problem)
+
+
+def test_a_first_request_that_breaks_off_is_retried() -> None:
+    broken = loopback.Reply({'data': [1] * 90}, cut=40, short=False)
+    assert get(broken, GOOD)[2] == 2
 
 
 @pytest.mark.parametrize(
