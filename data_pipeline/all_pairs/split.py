@@ -8,7 +8,7 @@ import collections
 import hashlib
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -51,7 +51,7 @@ def assign(
         raise errors.InputError(
             f'{sizes.sum()} pairs in {len(names)} group(s) cannot be split: a '
             'group (one Reddit post, one chat file) stays whole, and train and '
-            'validation need one each. Give more files with --input.'
+            'validation need one each. Give more files with --input' + _cut(sources)
         )
     homes = _homes(sources, sizes, shares)
     splits = np.array(records.SPLITS)[homes]
@@ -165,20 +165,30 @@ def _notes(
                 f'{split} has {count} of {total} pairs '
                 f'({count / total:.1%}), --{split}_share={shares[split]:g} '
                 f'asked for {target:.1f}: groups stay whole. Give more files'
-                + (', or --test_share=0.' if split == 'test' else '.')
+                + (', or --test_share=0' if split == 'test' else '')
+                + _cut(sources)
             )
         if shares[split] > 0:
             for kind in sorted(set(kinds) - set(kinds[mine])):
                 found.append(_none_of(kind, sizes[kinds == kind], split, shares[split]))
     for kind in sorted(set(kinds) - set(kinds[homes == 0])):
-        found.append(f'train has no pair of {kind}: give more files of it.')
+        found.append(
+            f'train has no pair of {kind}: give more files of it' + _cut([kind])
+        )
     return found
+
+
+def _cut(sources: Iterable[str]) -> str:
+    """The end of an advice to give more files; with chats, one file may hold twenty."""
+    if 'chat' not in map(records.kind, sources):
+        return '.'
+    return '; cut a file that holds several chats into one file for each.'
 
 
 def _none_of(kind: str, sizes: np.ndarray, split: str, share: float) -> str:
     smallest, total = int(sizes.min()), int(sizes.sum())
     if len(sizes) == 1 or smallest < 2 * share * total:
-        return f'{split} has no pair of {kind}: give more files of it.'
+        return f'{split} has no pair of {kind}: give more files of it' + _cut([kind])
     enough = (math.floor(50 * smallest / total) + 1) / 100
     return (
         f'{split} has no pair of {kind}: its smallest group is {smallest} of '
