@@ -22,6 +22,7 @@ PROGRAMS = {
     'build': 'data_pipeline.build',
     'collect': 'data_pipeline.collect',
     'extract': 'data_pipeline.extract',
+    'data': 'data_pipeline.browse',
     'pack': 'launch.pack',
     'export_chat': 'data_pipeline.export_chat',
     'train': 'launch.train',

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data_pipeline.writing import stream_counts
-from hax_jax import files
+from hax_jax import errors, files, local_copy
 from hax_jax.data import records
 
 NAME = 'dropped.jsonl'
@@ -23,6 +23,32 @@ class Cluster:
     kept_id: str
     num_dropped: int
     ids: list[str]
+
+
+def read(path: str | pathlib.Path) -> Iterator[dict[str, Any]]:
+    """The rows of a dataset's folder, one by one.
+
+    Raises:
+      InputError: there is no such file, or a line of it is damaged.
+    """
+    file = local_copy.folder(path) / NAME
+    try:
+        opened = open(file, encoding='utf-8', errors='replace')  # noqa: SIM115
+    except FileNotFoundError:
+        raise errors.InputError(
+            f'{file} is missing; copy it again, or build the dataset again.'
+        ) from None
+    with opened:
+        for number, line in enumerate(opened, 1):
+            try:
+                row = json.loads(line)
+                row['id'], row['reason']
+            except (ValueError, TypeError, KeyError):
+                raise errors.InputError(
+                    f'{file}:{number} is damaged: it names no pair and no reason. Copy '
+                    'the file again, or build the dataset again.'
+                ) from None
+            yield row
 
 
 @dataclasses.dataclass(frozen=True)

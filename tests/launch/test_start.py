@@ -86,6 +86,10 @@ _WRONG = {
         ([_CONFIG, '--config.data.path=no/data', _RUN], _NO_DATA),
         ([_CONFIG, _RUN, '--config.train.batch_size=0'], 'train.batch_size=0'),
     ],
+    'data_pipeline.browse': [
+        (['--data=no/data'], _NO_DATA),
+        (['--data=no/data', '--split=tset'], 'should be one of'),
+    ],
     'data_pipeline.build': [
         (['--input=no.md', '--output=no/out'], 'no.md'),
         (['--input=no.md', '--config.quality.min_score=x'], 'quality.min_score'),
