@@ -37,7 +37,8 @@ def define_flags() -> None:
         'input',
         [],
         'A path, a pattern in quotes, tfds:NAME or hf:NAME; a prefix names the layout '
-        'of a path: threads: messages: pairs: csv: chat: reddit: or merged:. Repeat '
+        'of a path: threads: messages: pairs: csv: chat: reddit: merged: '
+        'qa: sets: or letters:. Repeat '
         'for more.',
     )
     flags.DEFINE_multi_string(
@@ -62,6 +63,9 @@ def define_flags() -> None:
     flags.DEFINE_multi_string('beam_options', [], "Beam's own options, '--region=…'.")
     flags.DEFINE_string(
         'beam_folder', '', "A folder that Beam's workers share with this process."
+    )
+    flags.DEFINE_bool(
+        'skip_unreadable', False, 'Go on without the files that give no pair.'
     )
     CONFIG.define()
 
@@ -99,6 +103,7 @@ def main() -> None:
             chat=values.chat_messages,
             system=values.system,
             overwrite=values.overwrite,
+            skip_unreadable=values.skip_unreadable,
         ),
     )
     results.give({'output': values.output, **made})

@@ -29,7 +29,8 @@ class Options:
     """Where a build runs, and the files it writes beside the dataset.
 
     `num_workers` 0 is one for small inputs, else one for each core. With `beam`,
-    Apache Beam prepares the batches and writes TFDS's files.
+    Apache Beam prepares the batches and writes TFDS's files. `skip_unreadable` goes on
+    without the files that give nothing.
     """
 
     fields: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ class Options:
     beam: beam_pipeline.Options | None = None
     chat: bool = False
     system: str = ''
+    skip_unreadable: bool = False
     overwrite: bool = False
 
 
@@ -55,7 +57,9 @@ def run(
     """
     split.check_shares(shares)
     dataset.check_output(output, overwrite=options.overwrite)
-    found = inputs.find(patterns, fields=options.fields)
+    found = inputs.find(
+        patterns, fields=options.fields, skip_unreadable=options.skip_unreadable
+    )
     for line in inputs.describe(found):
         print(line)
     names = portable_names({each.name: each.path for each in found if each.path})
@@ -87,7 +91,7 @@ def run(
             ledger.merge(done.ledger)
             store.add(done.rows)
             store.leave_out(done.gone)
-        report.check_pairs()
+        report.check_pairs(skip_unreadable=options.skip_unreadable)
         print(report.summary())
         for warning in read_report.folded(report.warnings, report.files):
             print(f'warning: {warning}')
@@ -186,9 +190,8 @@ def _num_workers(found: list[inputs.Input], options: Options) -> int:
 
 
 def _size(each: inputs.Input) -> int:
-    """Bytes of a file, 0 of a named dataset."""
-    path = pathlib.Path(each.path)
-    return path.stat().st_size if each.path and path.is_file() else 0
+    """Bytes of a file's text, 0 of a named dataset."""
+    return each.size
 
 
 def _say_unscored(by_source: Mapping[str, int], chosen: settings.Settings) -> None:

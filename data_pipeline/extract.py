@@ -40,6 +40,9 @@ _FIELDS = flags.DEFINE_multi_string(
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'
 )
+_SKIP = flags.DEFINE_bool(
+    'skip_unreadable', False, 'Go on without the files that give no pair.'
+)
 _LEFT_OUT = '.left_out.txt'  # behind the name of the output
 _SHOWN = 3  # lines of each kind that are printed
 _EXACT_ALONE = settings.DuplicateSettings(near=False)
@@ -52,7 +55,7 @@ def main() -> None:
     path = pathlib.Path(_OUTPUT.value)
     if problems := output_file.problems('output', path):
         raise errors.InputError('\n'.join(problems))
-    found = inputs.find(_INPUT.value, fields=_FIELDS.value)
+    found = inputs.find(_INPUT.value, fields=_FIELDS.value, skip_unreadable=_SKIP.value)
     for line in inputs.describe(found):
         print(line)
     report = read_report.ReadReport()
@@ -67,7 +70,7 @@ def main() -> None:
             report.add(batch, read)
             rows = [compared_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs]
             store.add(pair_store.packed(rows))
-        report.check_pairs()
+        report.check_pairs(skip_unreadable=_SKIP.value)
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''
         kept = files.write_lines(path, _lines(store))

@@ -1,20 +1,14 @@
 """Bytes to text, as UTF-8 or else cp1252; mojibake repaired."""
 
-import codecs
 import re
 
 import ftfy
 
 from hax_jax import errors
 
-_COMPRESSED = {
-    b'\x1f\x8b': 'gunzip',
-    b'\x28\xb5\x2f\xfd': 'zstd -d',
-    b'PK\3\4': 'unzip',
-}
+_COMPRESSED = {b'PK\3\4': 'unzip'}
 # Typed quotes, dashes, dots and ellipses are no mojibake by themselves.
 _MAYBE_MOJIBAKE = re.compile('[^\x00-\x7f‘’“”–—…•]')
-_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # ftfy repairs mojibake and nothing else here: its other changes belong to `characters`,
 # change what people typed (quotes, wide letters) or lose letters (lossy sequences).
 _MOJIBAKE_ALONE = ftfy.TextFixerConfig(
@@ -53,8 +47,6 @@ def _repaired(line: str) -> str:
 
 def check_text(raw: bytes, name: str) -> None:
     """Raises InputError for bytes, a file's or its first ones, that are not text."""
-    if raw.startswith(_UTF16_BOMS):
-        raise errors.InputError(f'{name} is UTF-16; save it as UTF-8.')
     for magic, program in _COMPRESSED.items():
         if raw.startswith(magic):
             raise errors.InputError(

@@ -7,15 +7,21 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_pipeline.pages import encoding, layouts
-from data_pipeline.reading import named_datasets
-from data_pipeline.rows import csv_rows, field_map, json_rows
+from data_pipeline.layouts import detection
+from data_pipeline.pages import encoding
+from data_pipeline.reading import (
+    named_datasets,
+    plain_copies,
+    read_report,
+    saved_folders,
+)
+from data_pipeline.rows import csv_rows, field_map, json_rows, message_rows
 from hax_jax import errors, near_names
 from hax_jax.config import convert
 
 LINES = ('threads', 'messages', 'pairs')
 # Layouts that may stand before a path: 'threads:raw/*.jsonl'.
-_PREFIXES = (*layouts.PARSERS, *LINES, 'csv')
+_PREFIXES = (*detection.PARSERS, *LINES, 'csv')
 _HEAD_BYTES = 2**16
 
 
@@ -24,9 +30,10 @@ class Input:
     """One file or named data set. `layout` is '' if only a file's whole text tells it.
 
     A data set has no `path`, but its name as it was `given`, and a version. `fields`
-    maps the fields of its rows to a pair. `size` is a file's bytes when it was found: a
-    collector may still append to it. `stem` is the file's name in ids, which no other
-    file of its layout has.
+    maps the fields of its rows to a pair. `copy` is the file as plain text, None for a
+    file that is plain. `size` is the bytes of the text when it was found: a collector
+    may still append to it. `stem` is the file's name in ids, which no other file of its
+    layout has. `problem` says why nothing of it can be read.
     """
 
     name: str
@@ -37,16 +44,29 @@ class Input:
     size: int = 0
     stem: str = ''
     version: str = ''
+    copy: plain_copies.Copy | None = None
+    problem: str = ''
+
+    @property
+    def text_path(self) -> str:
+        """The path of the plain text."""
+        return self.copy.path if self.copy else self.path
 
 
-def find(patterns: Sequence[str], *, fields: Sequence[str] = ()) -> list[Input]:
+def find(
+    patterns: Sequence[str],
+    *,
+    fields: Sequence[str] = (),
+    skip_unreadable: bool = False,
+) -> list[Input]:
     """Every input in the order of the patterns, sorted within each, each once.
 
-    `fields` are the texts of --fields (field_map).
+    `fields` are the texts of --fields (field_map). With `skip_unreadable`, an input
+    that can't be read has its `problem`.
 
     Raises:
-      InputError: names every pattern that matches nothing, each file that is not text,
-        and each input whose fields fit nothing.
+      InputError: names every pattern that matches nothing and, unless they are skipped,
+        each file that can't be read and each input whose fields fit nothing.
     """
     found: dict[object, Input] = {}
     problems = _if_none(patterns)
@@ -71,14 +91,18 @@ def find(patterns: Sequence[str], *, fields: Sequence[str] = ()) -> list[Input]:
                     f'{path} is given as {layout or "any layout"} and as '
                     f'{found[key].layout or "any layout"}; give it once.'
                 )
+    _raise(problems)
     made = []
     for each in found.values():
         try:
-            made.append(dataclasses.replace(each, layout=_layout_of(each)))
+            made.append(_opened(each))
         except errors.InputError as error:
-            problems.append(str(error))
-    _raise(problems)
-    return _with_fields(_with_stems(made), fields)
+            made.append(dataclasses.replace(each, problem=str(error)))
+    made = _with_fields(_with_stems(made), fields)
+    unread = [each.problem for each in made if each.problem]
+    if unread and not skip_unreadable:
+        raise errors.InputError(read_report.remedy(unread))
+    return made
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -112,10 +136,11 @@ def _split_prefix(pattern: str) -> tuple[str, str]:
 def describe(found: Iterable[Input]) -> list[str]:
     """For people: the fields that make pairs, a line for each different choice."""
     chosen: dict[str, list[str]] = {}
+    notes = [f'{each.name}: {each.copy.note}' for each in found if _note(each)]
     for each in found:
         if each.fields and not each.fields.is_ours:
             chosen.setdefault(str(each.fields), []).append(each.name)
-    return [
+    return notes + [
         f'fields of {names[0]}'
         + (f' and {len(names) - 1:,} more' if len(names) > 1 else '')
         + f': {fields} (--fields changes them)'
@@ -123,9 +148,14 @@ def describe(found: Iterable[Input]) -> list[str]:
     ]
 
 
+def _note(each: Input) -> str:
+    return each.copy.note if each.copy else ''
+
+
 def sha256(each: Input) -> str:
     """Hex sha256 of a file's bytes as they were found, read block by block."""
-    digest, left = hashlib.sha256(), each.size
+    digest = hashlib.sha256()
+    left = pathlib.Path(each.path).stat().st_size if each.copy else each.size
     with open(each.path, 'rb') as file:
         while left > 0 and (block := file.read(min(left, 2**20))):
             digest.update(block)
@@ -157,6 +187,8 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
     if not pattern.strip():
         return []
     path = pathlib.Path(pattern).expanduser()
+    if path.is_dir() and (files := saved_folders.files(path)):
+        return files
     if path.is_dir():
         problems.append(f'{pattern!r} is a folder; {_instead_of(path)}.')
         return []
@@ -192,30 +224,43 @@ def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
     return sorted(p for p in found if p.is_file() and not p.name.startswith('.'))
 
 
+def _opened(each: Input) -> Input:
+    """The input with its plain text and its layout.
+
+    Raises:
+      InputError: it is damaged, or no text.
+    """
+    if not each.path:
+        return each
+    if copy := plain_copies.of(each.path, each.name):
+        size = pathlib.Path(copy.path).stat().st_size
+        each = dataclasses.replace(each, copy=copy, size=size)
+    return dataclasses.replace(each, layout=_layout_of(each))
+
+
 def _layout_of(each: Input) -> str:
-    """The input's layout: the given one, or the one that its first lines show, or ''.
+    """The file's layout: the given one, or the one that its first lines show, or ''.
 
     Raises:
       InputError: a file of rows is not text.
     """
-    if each.layout in layouts.PARSERS or not each.path:
+    if each.layout in detection.PARSERS:
         return each.layout
     # A crash can leave zero bytes in JSON Lines, so these are not checked as text.
-    if each.layout != 'csv' and (objects := json_rows.head(each.path)):
-        keys = set(objects[0])
+    if each.layout != 'csv' and (objects := json_rows.head(each.text_path)):
         shown = 'pairs'
-        if {'title', 'body', 'answers', 'subreddit'} <= keys:
+        if {'title', 'body', 'answers', 'subreddit'} <= set(objects[0]):
             shown = 'threads'
-        elif keys & {'messages', 'conversations'}:
+        elif any(map(message_rows.is_chat, objects)):
             shown = 'messages'
         return each.layout or shown
-    with open(each.path, 'rb') as file:
+    with open(each.text_path, 'rb') as file:
         first = file.read(_HEAD_BYTES)
     encoding.check_text(first, each.name)
     if each.layout or not first.strip():
         return each.layout
-    suffix = pathlib.PurePath(each.path).suffix.lower()
-    is_csv = suffix in ('.csv', '.tsv') or csv_rows.looks_like(each.path)
+    suffixes = [suffix.lower() for suffix in pathlib.PurePath(each.path).suffixes]
+    is_csv = {'.csv', '.tsv'} & set(suffixes) or csv_rows.looks_like(each.text_path)
     return 'csv' if is_csv else ''
 
 
@@ -236,25 +281,47 @@ def _with_stems(found: list[Input]) -> list[Input]:
 
 
 def _ends(path: str) -> list[str]:
-    """'/a/b/c.md' -> ['c', 'b/c', 'a/b/c']"""
-    parts = pathlib.PurePath(path).with_suffix('').parts if path else ()
-    return ['/'.join(parts[i:]) for i in range(len(parts) - 1, 0, -1)]
+    """'/a/b.md' -> ['b', 'a/b', 'b.md', 'a/b.md']"""
+    if not path:
+        return []
+    whole = pathlib.PurePath(path)
+    return [
+        '/'.join(parts[i:])
+        for parts in (whole.with_suffix('').parts, whole.parts)
+        for i in range(len(parts) - 1, 0, -1)
+    ]
+
+
+def _pairs_among_chats(path: str) -> list[Any]:
+    """The first rows of a file of chats that are pairs by common names."""
+    rows = json_rows.head(path)
+    return [
+        row
+        for row in rows
+        if not message_rows.is_chat(row) and field_map.has_both([*row])
+    ]
 
 
 def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
     """The inputs, with the field map of each whose rows may have any fields.
 
+    An input whose fields fit nothing has that as its `problem`.
+
     Raises:
-      InputError: names each input whose fields fit nothing, and each --fields that
-        fits no input.
+      InputError: names each --fields that fits no input.
     """
     maps = field_map.parse(given)
-    problems, made, used = [], [], []
+    made, used = [], []
     for each in found:
+        if each.problem:
+            made.append(each)
+            continue
         if each.layout == 'pairs':
-            rows: Any = json_rows.head(each.path)
+            rows: Any = json_rows.head(each.text_path)
+        elif each.layout == 'messages':
+            rows = _pairs_among_chats(each.text_path)
         elif each.layout == 'csv':
-            rows = csv_rows.head(each.path)
+            rows = csv_rows.head(each.text_path)
         elif each.layout in named_datasets.KINDS:
             rows = named_datasets.head(each.given)
         else:
@@ -262,19 +329,17 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
             continue
         chosen = field_map.given_for([each.name, each.path, each.given], maps)
         used.append(chosen)
-        fields = None
+        fields, problem = None, ''
         if rows:
             try:
                 fields = field_map.resolve(chosen, each.name, rows)
             except errors.InputError as error:
-                problems.append(str(error))
-        made.append(dataclasses.replace(each, fields=fields))
+                problem = str(error)
+        made.append(dataclasses.replace(each, fields=fields, problem=problem))
     unused = [
         f'--fields for {each.where or "any input"!r} fits no input with fields.'
         for each in maps
         if each not in used
     ]
-    if problems:
-        raise errors.InputError(field_map.remedy([*unused, *problems]))
     _raise(unused)
     return made

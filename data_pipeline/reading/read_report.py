@@ -5,7 +5,7 @@ import dataclasses
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from data_pipeline.rows import batches
+from data_pipeline.rows import batches, field_map
 from hax_jax import errors
 
 MAX_HELD = 10_000  # lines for people that are held of each kind; the rest are counted
@@ -20,7 +20,22 @@ _PREFIXES = {
     'files of layout ': 'files',
     'files ': 'files',
 }
-_OF_LINES = ('JSON lines', 'fields that', 'lines that', 'torn last', 'unknown lines')
+_OF_LINES = (
+    'JSON lines',
+    'rows with',
+    'answers beside',
+    'fields that',
+    'lines that',
+    'torn last',
+    'unknown lines',
+)
+ACCEPTED = (
+    'Accepted are texts with the labels QUESTION: and ANSWER:, Q: and A:, ## Question '
+    'and ## Answer, or DEAR NAME:, chats with footers and Reddit posts; and rows as '
+    'JSON, CSV, Parquet, Arrow or xlsx with fields such as question and answer, prompt '
+    'and completion, instruction and output, or messages. For example: '
+    '{"question": "Why?", "answer": "Because."}'
+)
 _SUMS = ('files', 'named data sets', 'pairs')  # of counters that are listed beside them
 
 
@@ -44,13 +59,16 @@ class ReadReport:
     # Its counters are the sums; the lines for people are held above.
     _sum: batches.BatchRead = dataclasses.field(default_factory=batches.BatchRead)
     _num_unknown: int = 0
-    _explained: bool = False  # whether a warning says why the file has no pairs
+    # For each file without pairs, empty ones aside, what was met in it.
+    without_pairs: dict[str, str] = dataclasses.field(default_factory=dict)
+    _met: str = ''  # the first line of the file that made no pair
+    _is_empty: bool = False
 
     def add(self, batch: batches.Batch, result: batches.BatchRead) -> None:
         """Adds the outcome of a batch; batches come in their order."""
         if batch.first:
             self.files.setdefault(batch.name, 0)
-            self._explained = False
+            self._is_empty = bool(result.counts['files empty'])
         self.files[batch.name] += result.num_pairs
         for name in ('counts', 'words', 'sources', 'flags'):
             getattr(self._sum, name).update(getattr(result, name))
@@ -63,11 +81,15 @@ class ReadReport:
             self._hold(name, held, getattr(result, kind))
             if result.more[kind]:
                 self.not_held[name] += result.more[kind]
-        if result.counts['files empty'] or result.counts['files of unknown layout']:
-            self._explained = True
-        if batch.last and not self.files[batch.name] and not self._explained:
-            warning = f'{batch.name} has no answered question.'
-            self._hold('warnings', self.warnings, [warning])
+        self._met = self._met or next(iter([*result.unknown, *result.dropped]), '')
+        if batch.last and not self.files[batch.name] and not self._is_empty:
+            problem = result.problem or f'{batch.name} has no answered question.'
+            self._hold('warnings', self.warnings, [problem])
+            if self._met:
+                problem = f'{problem} First: {self._met}'
+            self.without_pairs[batch.name] = problem
+        if batch.last:
+            self._met = ''
 
     @property
     def num_pairs(self) -> int:
@@ -86,15 +108,19 @@ class ReadReport:
             **{f'words: {name}': n for name, n in sorted(read.words.items()) if n},
         }
 
-    def check_pairs(self) -> None:
-        """Raises InputError if there is no pair at all."""
+    def check_pairs(self, *, skip_unreadable: bool = False) -> None:
+        """Raises InputError if there is no pair, or a file without that is not skipped.
+
+        An empty file is no error: it holds nothing that could be lost.
+        """
         if self.num_pairs:
+            if self.without_pairs and not skip_unreadable:
+                raise errors.InputError(remedy([*self.without_pairs.values()]))
             return
         found = [*self.unknown_lines, *self.dropped, *self.warnings]
         lines = [
-            f'corpus without pairs: no answered question in {", ".join(self.files)}; '
-            'give chats, Reddit Markdown, merged QUESTION:/ANSWER: files, or threads, '
-            'messages or pairs as JSON lines or CSV.',
+            f'corpus without pairs: no answered question in {", ".join(self.files)}. '
+            f'{ACCEPTED}',
             *[f'  {line}' for line in found[:_SHOWN]],
         ]
         if len(found) > _SHOWN:
@@ -119,6 +145,17 @@ class ReadReport:
         held += lines[:room]
         if len(lines) > room:
             self.not_held[kind] += len(lines) - room
+
+
+def remedy(problems: Sequence[str]) -> str:
+    """The one error for all files of which nothing was read."""
+    return '\n'.join(
+        [
+            *problems,
+            f'{ACCEPTED}. Other names of fields are given as '
+            f'{field_map.EXAMPLE}; --skip_unreadable leaves such files out.',
+        ]
+    )
 
 
 def listed(rows: Sequence[tuple[str, int]]) -> str:

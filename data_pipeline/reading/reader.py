@@ -13,7 +13,8 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data_pipeline.pages import characters, encoding, layouts, page
+from data_pipeline.layouts import detection
+from data_pipeline.pages import characters, encoding, page
 from data_pipeline.reading import inputs, named_datasets, read_report
 from data_pipeline.rows import (
     batches,
@@ -25,22 +26,29 @@ from data_pipeline.rows import (
 )
 from hax_jax.data import records
 
+_SHOWN = 60  # characters of the first line of a file of unknown layout
+
 
 def read(
-    patterns: Sequence[str], *, fields: Sequence[str] = ()
+    patterns: Sequence[str],
+    *,
+    fields: Sequence[str] = (),
+    skip_unreadable: bool = False,
 ) -> tuple[list[records.QaPair], read_report.ReadReport]:
     """Every pair of the inputs, duplicates included, as one list.
 
     Raises:
-      InputError: a pattern matches nothing, a file is unreadable, or no pair came out.
+      InputError: a pattern matches nothing, no pair came out, or a file gives nothing
+        and is not skipped.
     """
     report = read_report.ReadReport()
     pairs: list[records.QaPair] = []
-    for batch in batches_of(inputs.find(patterns, fields=fields)):
+    found = inputs.find(patterns, fields=fields, skip_unreadable=skip_unreadable)
+    for batch in batches_of(found):
         result = read_batch(batch)
         report.add(batch, result)
         pairs += result.pairs
-    report.check_pairs()
+    report.check_pairs(skip_unreadable=skip_unreadable)
     return pairs, report
 
 
@@ -56,10 +64,11 @@ def batches_of(
         batch = batches.Batch(
             ordinal=0,
             name=each.name,
-            path=each.path,
+            path=each.text_path,
             layout=each.layout,
             stem=each.stem,
             fields=each.fields,
+            problem=each.problem,
             source=named_datasets.source_of(each.name) if each.given else '',
         )
         pieces = _pieces(each, span_bytes=span_bytes)
@@ -77,15 +86,17 @@ def batches_of(
 
 def _pieces(each: inputs.Input, *, span_bytes: int) -> Iterator[dict[str, Any]]:
     """For each batch of an input with rows, the fields that are the batch's own."""
+    if each.problem:
+        return
     if each.layout in inputs.LINES:
         for start, end, line in json_rows.spans(
-            each.path, size=each.size, span_bytes=span_bytes
+            each.text_path, size=each.size, span_bytes=span_bytes
         ):
             yield {'start': start, 'end': end, 'line': line}
     elif each.layout == 'csv':
         start = 0
         for columns, rows in csv_rows.spans(
-            each.path, batch_characters=span_bytes // 4
+            each.text_path, batch_characters=span_bytes // 4
         ):
             end = rows[-1].end
             yield {'columns': columns, 'rows': rows, 'start': start, 'end': end}
@@ -104,7 +115,10 @@ def read_batch(batch: batches.Batch) -> batches.BatchRead:
       InputError: the file is no text.
     """
     result = batches.BatchRead()
-    if batch.layout in _READERS:
+    if batch.problem:
+        result.problem = batch.problem
+        result.counts['files unreadable'] += 1
+    elif batch.layout in _READERS:
         _READERS[batch.layout](batch, result)
         if batch.first and batch.path:
             result.counts[f'files of layout {batch.layout}'] += 1
@@ -129,19 +143,15 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.counts['files empty'] += 1
         result.warnings.append(f'{name} is empty.')
         return
-    layout = batch.layout or layouts.detect(text)
+    layout = batch.layout or detection.detect(text)
     if not layout:
         result.counts['files of unknown layout'] += 1
         result.words['in files of unknown layout'] += len(text.split())
-        why = 'has no QUESTION: line, no footer and no Reddit header'
-        if text.lstrip('\ufeff \t\r\n').startswith(('{', '[')):
-            why = (
-                'is JSON over many lines or in one list; give one object a line, such '
-                "as jq -c '.[]' writes"
-            )
-        result.warnings.append(f'{name} {why}; nothing of it was read.')
+        first = next(filter(None, map(str.strip, text.split('\n'))), '')
+        met = f'{first[:_SHOWN]}…' if len(first) > _SHOWN else first
+        result.problem = f'{name} begins {met!r}, which is of no known layout.'
         return
-    found = layouts.PARSERS[layout](text, file=name)
+    found = detection.PARSERS[layout](text, file=name)
     result.counts[f'files of layout {layout}'] += 1
     result.counts += found.counts
     result.words += page.words(found.pieces)

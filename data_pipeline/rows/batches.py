@@ -27,7 +27,8 @@ class Batch:
 
     `ordinal` counts all batches; `first` and `last` are within the input. `stem` is the
     file's name in ids, `source` the source of pairs whose rows name none, '' for the
-    layout. `fields` says which of a row's fields make a pair.
+    layout. `fields` says which of a row's fields make a pair. `problem` says why
+    nothing of the input can be read.
     """
 
     ordinal: int
@@ -44,6 +45,7 @@ class Batch:
     columns: tuple[str, ...] = ()
     rows: tuple[Any, ...] = ()
     fields: field_map.FieldMap | None = None
+    problem: str = ''
 
     @property
     def prefix(self) -> str:
@@ -57,7 +59,8 @@ class BatchRead:
 
     `unknown`, `dropped` and `warnings` are lines for people that name file and line;
     `more` counts the lines that `capped` removed, by kind. `num_pairs`, `sources` and
-    `flags` describe the pairs after `without_pairs`.
+    `flags` describe the pairs after `without_pairs`. `problem` names the file and says
+    why nothing of it could be read.
     """
 
     pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
@@ -70,6 +73,7 @@ class BatchRead:
     num_pairs: int = 0
     sources: Counts = dataclasses.field(default_factory=Counts)
     flags: Counts = dataclasses.field(default_factory=Counts)
+    problem: str = ''
 
     def leave_out(self, at: str, text: str, problem: str) -> None:
         """Reports a line of which nothing was read, `at` file:line, and its words."""

@@ -14,16 +14,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from data_pipeline.rows import near_fields
 from hax_jax import errors
 
 MISSING = object()
-_EXAMPLE = "--fields='question=title+selftext, answer=comment'"
+EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 # The first option that a row has is taken; case and blanks in names are ignored.
 _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
     'instruction+input instruction prompt query question_text input user',
     'answer': 'answer response output completion best_answer answer_text reply comment '
-    'assistant chosen',
+    'assistant answers chosen',
     'id': 'id uuid post_id question_id',
     'group': 'group group_id thread_id',
     'source': 'source',
@@ -78,7 +79,7 @@ def parse(texts: Iterable[str]) -> list[FieldMap]:
         if not match:
             problems.append(
                 f'--fields={text!r} names none of {", ".join(TARGETS)}; give a map '
-                f'such as {_EXAMPLE}.'
+                f'such as {EXAMPLE}.'
             )
             continue
         parts, wrong = _parts(match['map'])
@@ -176,11 +177,6 @@ def has_both(names: Sequence[str]) -> bool:
     return {'question', 'answer'} <= set(_common(names))
 
 
-def remedy(problems: Sequence[str]) -> str:
-    """The text of the one error for all inputs that lack the fields of a pair."""
-    return '\n'.join([*problems, f'Name the fields of a pair, such as {_EXAMPLE}.'])
-
-
 def value_at(row: Any, name: str) -> Any:
     """The value of a row's field, or of one within it; `MISSING` where it has none."""
     if isinstance(row, dict) and name in row:
@@ -213,7 +209,7 @@ def _parts(text: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:
             parts[target] = tuple(sources)
     for target in ('question', 'answer'):
         if target not in parts and not problems:
-            problems.append(f'{target!r} is missing; give both, such as {_EXAMPLE}.')
+            problems.append(f'{target!r} is missing; give both, such as {EXAMPLE}.')
     return parts, problems
 
 
@@ -227,6 +223,8 @@ def _listed(names: Sequence[str]) -> str:
 def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The fields of a pair that common names make, each with the rows' spelling.
 
+    Names near a question's and an answer's are taken where there is no common one.
+
     ['Title', 'body', 'Reply'] -> {'question': ('Title', 'body'), 'answer': ('Reply',)}
     """
     by_name: dict[str, str] = {}
@@ -239,6 +237,8 @@ def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
             if all(name in by_name for name in names):
                 chosen[target] = tuple(by_name[name] for name in names)
                 break
+    for target, names in near_fields.near(found).items():
+        chosen.setdefault(target, names)
     if 'question' in chosen:
         beside = [by_name[name] for name in _BESIDE if name in by_name]
         chosen['question'] = tuple(dict.fromkeys([*chosen['question'], *beside]))

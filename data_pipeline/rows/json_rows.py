@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches
+from data_pipeline.rows import batches, nested_rows
 
 SPAN_BYTES = 2**20  # of a batch, which also gets the rest of its last line
 _BOM = b'\xef\xbb\xbf'
 _HEAD_LINES = 100
 _HEAD_BYTES = 2**20
+_LONGEST_LINE = 2**24  # bytes of a line that shows the layout
 
 
 def head(path: str) -> list[Any]:
@@ -21,7 +22,8 @@ def head(path: str) -> list[Any]:
     """
     objects, size = [], 0
     with open(path, 'rb') as file:
-        for line in itertools.islice(file, _HEAD_LINES):
+        read = iter(lambda: file.readline(_LONGEST_LINE), b'')
+        for line in itertools.islice(read, _HEAD_LINES):
             line = line if size else line.removeprefix(_BOM)
             size += len(line)
             if not line.strip():
@@ -30,7 +32,7 @@ def head(path: str) -> list[Any]:
                 return []
             value, _ = _parse(encoding.decode_part(line)[0])
             if isinstance(value, dict):
-                objects.append(value)
+                objects += nested_rows.unfolded(value)
             if size > _HEAD_BYTES:
                 break
     return objects
@@ -57,7 +59,7 @@ def spans(
 def rows(
     batch: batches.Batch, result: batches.BatchRead
 ) -> Iterator[tuple[int, dict[str, Any], str]]:
-    """(line number, object, text) of each JSON object; `result` gets the other lines.
+    """(line number, object, text) of each row; `result` gets the other lines.
 
     A last line without its newline that is no JSON is torn, as a collector at work
     leaves it: it is counted, not reported as unknown.
@@ -90,7 +92,8 @@ def rows(
         else:
             result.counts['JSON lines'] += 1
             if isinstance(value, dict):
-                yield number, value, text
+                for row in nested_rows.unfolded(value):
+                    yield number, row, text
             else:
                 problem = f'a {type(value).__name__}, not an object'
                 result.leave_out(at, text, problem)

@@ -1,37 +1,45 @@
-"""Chats as JSON Lines to pairs: the first question and its first learned answer.
+"""Chats to pairs: the first question and its first learned answer.
+
+`chat_shapes` lists the shapes of rows that are chats.
 
 An assistant's turn of weight 0 (or `train`, `label`, `loss` false) is not learned: the
 answer is the next one, and its question all that the user says before it.
 
 {"messages": [{"role": "user", "content": "Why?"},
               {"role": "assistant", "content": "Because."}], "weight": 2}
-{"conversations": [{"from": "human", "value": "Why?"},
-                   {"from": "gpt", "value": "Because."}]}
 """
 
 import dataclasses
 from typing import Any
 
 from data_pipeline.pages import characters
-from data_pipeline.rows import batches, field_map, json_rows, pair_rows
+from data_pipeline.rows import batches, chat_shapes, field_map, json_rows, pair_rows
 
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
 _ROLES = {
-    USER: (USER, 'human'),
-    ASSISTANT: (ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model'),
+    USER: (USER, 'human', 'prompter'),
+    ASSISTANT: (ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai'),
     SYSTEM: (SYSTEM, 'developer'),
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _LISTS = ('messages', 'conversations')
-_ROLE_KEYS, _TEXT_KEYS = ('role', 'from'), ('content', 'value', 'text')
-_LEARN_KEYS = ('weight', 'loss', *field_map.LEARN)  # of a turn
+_LEARN_KEYS = ('weight', 'loss', 'loss_weight', *field_map.LEARN)  # of a turn
+_TEXT_PARTS = ('text', 'input_text', 'output_text')
 _FIELDS = field_map.FieldMap({name: (name,) for name in field_map.TARGETS})
 
 
+def is_chat(row: dict[str, Any]) -> bool:
+    """Whether a row is a chat, with all its turns or damaged."""
+    return any(name in row for name in _LISTS) or chat_shapes.turns(row) is not None
+
+
 def read(batch: batches.Batch, result: batches.BatchRead) -> None:
-    """Adds the pairs of a batch of lines, a chat each."""
-    batch = dataclasses.replace(batch, fields=_FIELDS)
+    """Adds the pairs of a batch of lines, a chat each, or a pair among chats."""
+    chats = dataclasses.replace(batch, fields=_FIELDS)
     for line, value, text in json_rows.rows(batch, result):
+        if batch.fields and not is_chat(value):
+            pair_rows.add(value, text=text, line=line, batch=batch, result=result)
+            continue
         turns, problem = _turns(value, result)
         if problem:
             result.leave_out(f'{batch.name}:{line}', text, problem)
@@ -43,7 +51,7 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
         row |= _first_exchange(turns, result)
         left = json_rows.num_words(value) - json_rows.num_words(row)
         result.words['in turns and fields not read'] += left
-        pair_rows.add(row, text=text, line=line, batch=batch, result=result)
+        pair_rows.add(row, text=text, line=line, batch=chats, result=result)
 
 
 def _first_exchange(
@@ -85,16 +93,23 @@ def _turns(
     A turn is (role, text, whether it may be learned); the role is '' if it is none of
     the three.
     """
-    name = next((name for name in _LISTS if name in value), '')
-    if not name:
+    found = chat_shapes.turns(value)
+    if found is None:
+        name = next((name for name in _LISTS if name in value), '')
+        if name:
+            return [], f'{name!r} is a {type(value[name]).__name__}, not a list'
         return [], f'it has no {" and no ".join(map(repr, _LISTS))}'
-    if not isinstance(value[name], list):
-        return [], f'{name!r} is a {type(value[name]).__name__}, not a list'
+    chat_shapes.count_left_out(value, result)
     turns = []
-    for i, each in enumerate(value[name], start=1):
-        role, text = _first(each, _ROLE_KEYS), _first(each, _TEXT_KEYS)
+    for i, each in enumerate(found, start=1):
+        role, text = (
+            _first(each, chat_shapes.ROLE_KEYS),
+            _first(each, chat_shapes.TEXT_KEYS),
+        )
         if isinstance(text, list):
             text = _joined_parts(text, result)
+        if isinstance(text, dict):
+            text = _joined_parts([text], result)
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
         role = characters.clean_line(role).lower()
@@ -114,8 +129,14 @@ def _first(each: Any, keys: tuple[str, ...]) -> Any:
 
 def _joined_parts(parts: list[Any], result: batches.BatchRead) -> str:
     """The texts of [{"type": "text", "text": "…"}, …]; counts the other parts."""
-    values = [part.get('text') if isinstance(part, dict) else part for part in parts]
+    values = [_part_text(part) if isinstance(part, dict) else part for part in parts]
     texts = [value for value in values if isinstance(value, str)]
     others = len(values) - len(texts)
     result.counts['messages parts of turns without text'] += others
     return '\n\n'.join(texts)
+
+
+def _part_text(part: dict[str, Any]) -> Any:
+    """A part's text; None for a picture, a call of a tool and the like."""
+    is_text = str(part.get('type') or 'text') in _TEXT_PARTS
+    return _first(part, ('text', 'value')) if is_text else None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.pages import characters, page
-from data_pipeline.rows import batches, field_map, json_rows
+from data_pipeline.rows import answer_lists, batches, chat_shapes, field_map, json_rows
 from hax_jax.data import records
 
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
@@ -35,6 +35,7 @@ def add(
     kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
+    row = _with_one_answer(row, asked, answered, result)
     texts = [_text(row, asked), _text(row, answered)]
     if problems := [problem for _, problem in texts if problem]:
         result.leave_out(at, text, '; '.join(problems))
@@ -80,6 +81,32 @@ def add(
             weight=weight(labels['weight'], kind, result),
         )
     )
+
+
+def _with_one_answer(
+    row: dict[str, Any],
+    asked: tuple[str, ...],
+    answered: tuple[str, ...],
+    result: batches.BatchRead,
+) -> dict[str, Any]:
+    """The row with one text for each field of several answers; counts all others.
+
+    The others stand in a field of their own, so that their words are counted. Of a
+    question that is an object, the text is taken.
+    """
+    counts = result.counts
+    if any(row.get(key) for key in chat_shapes.REJECTED):
+        counts['rows with a rejected answer, which was left out'] += 1
+    if row.get('history'):
+        counts['rows with a history, which was left out'] += 1
+    for name in (*asked, *answered):
+        value = row.get(name)
+        if isinstance(value, dict) or (isinstance(value, list) and name in answered):
+            text, others = answer_lists.best(value)
+            if text is not None:
+                row = {**row, name: text, f'other {name}': others}
+                counts['answers beside the best, left out'] += len(others)
+    return row
 
 
 def _why_not_learned(labels: dict[str, str]) -> str:

@@ -8,10 +8,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from data_pipeline.pages import chat, encoding, layouts, merged, page, reddit
+from data_pipeline.layouts import detection
+from data_pipeline.pages import chat, encoding, merged, page, reddit
 from hax_jax import errors
 
-PARSERS = {'chat': chat.parse, 'reddit': reddit.parse, 'merged': merged.parse}
+PARSERS = detection.PARSERS
 RULE = '=' * 80
 # What chats, Reddit files and merged files are built of, and what only looks like it.
 LAYOUT = [
@@ -74,6 +75,16 @@ LAYOUT = [
     '\xa0',
     'UPDATE: he paid',
     '> quoted',
+    'Q: Why?',
+    'A: So.',
+    '## Question 2',
+    '## Answer',
+    'DRAFT_RESPONSE:',
+    'SCORE: 7',
+    'REVISED_RESPONSE: Better.',
+    'DEAR ABBY: Why? -- SAD',
+    'DEAR SAD: So.',
+    'DEAR READERS: Hello.',
 ]
 REPLY = 'avatar\nMarian Vale\nAdvice Columnist\nANSWER: Because.'
 HEADER = f'{RULE}\n# Reddit Post 3\n# Score: 1\n{RULE}'
@@ -173,7 +184,7 @@ def test_no_bytes_crash_a_parser(raw: bytes) -> None:
         text = encoding.decode(raw, 'f.md', warnings=[])
     except errors.InputError:
         return
-    layouts.detect(text)
+    detection.detect(text)
     for parse in PARSERS.values():
         assert problems(text, parse(text, file='f.md')) == []
 

@@ -62,7 +62,7 @@ def test_the_words_of_all_kinds_are_all_the_words() -> None:
     texts = [CHAT, REDDIT, MERGED, 'Some words of nothing known.\n']
     for i, text in enumerate(texts):
         _write(f'{i}.md', text)
-    _, report = reader.read(['*.md'])
+    _, report = reader.read(['*.md'], skip_unreadable=True)
     words = {k: v for k, v in report.counts.items() if k.startswith('words')}
     assert sum(words.values()) == sum(len(text.split()) for text in texts)
     assert words['words: in files of unknown layout'] == 5
@@ -100,16 +100,23 @@ def test_an_empty_file_among_others_is_a_note() -> None:
     assert report.files == {'a.md': 0, 'b.md': 0, 'c.md': 1}
 
 
-def test_a_file_without_pairs_among_others_is_a_note() -> None:
+def test_a_file_without_pairs_among_others_is_an_error_unless_skipped() -> None:
     _write('a.md', 'Dear diary.\n')
     _write('b.md', 'QUESTION: Anyone?\n')
     _write('c.md', CHAT)
-    _, report = reader.read(['*.md'])
-    assert report.warnings == [
-        'a.md has no QUESTION: line, no footer and no Reddit header; nothing of it '
-        'was read.',
+    lines = [
+        "a.md begins 'Dear diary.', which is of no known layout.",
         'b.md has no answered question.',
     ]
+    found = _error('*.md').split('\n')
+    assert found[:2] == [
+        lines[0],
+        lines[1] + ' First: b.md:1:  (merged questions unanswered)',
+    ]
+    assert found[2].endswith('--skip_unreadable leaves such files out.')
+    pairs, report = reader.read(['*.md'], skip_unreadable=True)
+    assert report.warnings == lines
+    assert len(pairs) == 1
 
 
 def test_a_file_whose_name_is_no_text_is_named() -> None:
@@ -127,7 +134,6 @@ def test_bad_input_is_named() -> None:
     _write('a/x.md', CHAT)
     _write('empty.md', b'')
     _write('binary.md', b'QUESTION: a\0b')
-    _write('utf16.md', CHAT.encode('utf-16'))
     _write('neither.md', b'QUESTION: caf\x8f')
     assert _error() == "no input is given; give files, such as --input='chats/*.md'."
     assert _error('none*.md', 'gone.md', 'a') == (
@@ -142,14 +148,12 @@ def test_bad_input_is_named() -> None:
         "'c' is a folder; for the dataset in it give 'tfds:c'."
     )
     assert _error('empty.md') == (
-        'corpus without pairs: no answered question in empty.md; give chats, Reddit '
-        'Markdown, merged QUESTION:/ANSWER: files, or threads, messages or pairs as '
-        'JSON lines or CSV.\n  empty.md is empty.'
+        f'corpus without pairs: no answered question in empty.md. '
+        f'{read_report.ACCEPTED}\n  empty.md is empty.'
     )
-    assert _error('binary.md') == (
-        'binary.md is a binary file (a zero byte at 11); give text files.'
+    assert _error('binary.md') == read_report.remedy(
+        ['binary.md is a binary file (a zero byte at 11); give text files.']
     )
-    assert _error('utf16.md') == 'utf16.md is UTF-16; save it as UTF-8.'
     assert _error('neither.md') == (
         'neither.md is neither UTF-8 (byte 13, 0x8f) nor cp1252 (byte 13, 0x8f); '
         'save it as UTF-8.'

@@ -121,11 +121,15 @@ def test_inputs_that_fit_no_names_are_one_error() -> None:
     pathlib.Path('a.jsonl').write_text(lines({'x': 1}))
     with pytest.raises(errors.InputError) as raised:
         inputs.find(['a.jsonl', 'b.csv'])
-    assert str(raised.value) == (
+    assert str(raised.value).startswith(
         "a.jsonl: which of its fields 'x' are question and answer?\n"
         "b.csv: which of its fields 'left', 'right' are question and answer?\n"
-        "Name the fields of a pair, such as --fields='question=title+selftext, "
-        "answer=comment'."
+        'Accepted are texts with the labels QUESTION: and ANSWER:, Q: and A:, '
+    )
+    assert str(raised.value).endswith(
+        'For example: {"question": "Why?", "answer": "Because."}. Other names of '
+        "fields are given as --fields='question=title+selftext, answer=comment'; "
+        '--skip_unreadable leaves such files out.'
     )
 
 

@@ -1,32 +1,47 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
+from data_pipeline.layouts import labelled, letters
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
-PARSERS = {'chat': chat.parse, 'reddit': reddit.parse, 'merged': merged.parse}
+PARSERS = {
+    'chat': chat.parse,
+    'reddit': reddit.parse,
+    'merged': merged.parse,
+    labelled.QA: labelled.parse,
+    labelled.SETS: labelled.parse,
+    letters.SOURCE: letters.parse,
+}
 
 
 def detect(text: str) -> str:
-    """'reddit', 'chat' or 'merged'; '' for a text of no known layout."""
+    """The name of a layout of `PARSERS`; '' for a text of no known layout."""
     if reddit.has_header(text):
         return 'reddit'
+    if (kind := labelled.kind(text)) == labelled.SETS:
+        return kind
     lines = [
         (piece.clean, piece)
         for piece in chat_grammar.split_furniture(page.raw_lines(text))
     ]
     filled = [(line, piece) for line, piece in lines if line]
-    stamped = labelled = 0
+    stamped = questions = answers = 0
     above = ''
     for line, piece in filled:
         if piece.label == 'QUESTION':
-            labelled += 1
+            questions += 1
             stamped += above.startswith('Guest') or bool(chat_grammar.stamp(above))
+        answers += piece.label == 'ANSWER'
         above = line
-    if labelled:
-        return 'chat' if 2 * stamped >= labelled else 'merged'
+    if questions and kind and not answers:
+        return kind  # QUESTION: and RESPONSE:
+    if questions:
+        return 'chat' if 2 * stamped >= questions else 'merged'
     is_chat = any(
         piece.kind != page.UNKNOWN
         or chat_grammar.is_guest_stamp(line)
         or chat_grammar.is_staff_stamp(line, ())
         for line, piece in filled
     )
-    return 'chat' if is_chat else ''
+    if is_chat:
+        return 'chat'
+    return kind or (letters.SOURCE if letters.are_letters(text) else '')

@@ -1,0 +1,251 @@
+"""Texts whose questions and answers have labels of any spelling, to pairs.
+
+    Q: text            Question: text      **Question:** text      ## Question
+                                                                   text
+    A: text            Answer: text        **Answer:** text        ## Answer
+                                                                   text
+
+    QUESTION: text     DRAFT_RESPONSE: …   SCORE: …   STRENGTHS: …   WEAKNESSES: …
+    REVISED_RESPONSE: text                 <END_OF_SET>
+
+One word for questions and one for answers are a file's labels: the commonest. In sets,
+the revised response is the answer, and the other sections are left out.
+"""
+
+import collections
+import dataclasses
+import pathlib
+import re
+from collections.abc import Sequence
+
+from data_pipeline.pages import characters, oversample_marks, page
+from data_pipeline.pages.page import ANSWER, QUESTION
+from hax_jax.data import records
+
+QA, SETS = 'qa', 'sets'
+_QUESTIONS = (
+    *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
+    *('reader', 'asker'),
+)
+_ANSWERS = (
+    *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
+    *('ai', 'bot', 'advice', 'columnist'),
+)
+_REVISED, _DRAFT = 'revised_response', 'draft_response'
+_SECTIONS = (_DRAFT, 'score', 'strengths', 'weaknesses')
+_NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
+_WORDS = '|'.join(
+    sorted(
+        (word.replace('_', '[ _]') for word in (*_QUESTIONS, *_ANSWERS)),
+        key=len,
+        reverse=True,
+    )
+)
+_SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (_REVISED, *_SECTIONS))
+_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
+_COLON = re.compile(
+    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{0,3}})(?:\d{{1,6}}[.)]\s+)?'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}\]?[*_]{{0,3}}\s?[:：]'
+    r'[*_]{0,3}[ \t]?',
+    re.IGNORECASE,
+)
+# Without a colon only where the label is all of the line: a heading, or in bold.
+_ALONE = re.compile(
+    rf'\s{{0,3}}(?:(?P<hashes>#{{1,6}})\s{{0,3}}[*_]{{0,3}}|[*_]{{2,3}})'
+    rf'(?:\d{{1,6}}[.)]\s+)?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}[*_]{{0,3}}[:：]?'
+    r'[*_]{0,3}\s*#*\s*',
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
+_RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
+
+
+@dataclasses.dataclass(frozen=True)
+class _Label:
+    """A label at the head of a line: its word, its end, and a heading's level or 0."""
+
+    word: str
+    end: int
+    level: int
+
+
+@dataclasses.dataclass
+class _Pair:
+    """One question, its answer, and the topic above it; still as pieces."""
+
+    question: list[page.Piece]
+    answer: list[page.Piece] | None = None
+    topic: str = ''
+
+
+def kind(text: str) -> str:
+    """'qa' or 'sets' for a text of labelled questions and answers, '' for any other."""
+    labels = [each for line in text.split('\n') if (each := _label(line))]
+    asked, answered = _words(labels)
+    if not asked or not answered:
+        return ''
+    return SETS if answered == _REVISED else QA
+
+
+def parse(text: str, *, file: str) -> page.Page:
+    """The pairs of one file; `file` names it in the records."""
+    found = page.Page(file)
+    pieces = oversample_marks.split(page.raw_lines(text))
+    labels = [
+        _label(piece.text) if piece.kind == page.UNKNOWN else None for piece in pieces
+    ]
+    asked, answered = _words([label for label in labels if label])
+    source = SETS if answered == _REVISED else QA
+    for pair in _split(pieces, labels, (asked, answered), found):
+        _add(pair, source, found)
+    oversample_marks.weigh(found, layout=source)
+    found.unknown.sort()
+    return found
+
+
+def _label(line: str) -> _Label | None:
+    match = _ALONE.fullmatch(line) or _COLON.match(line)
+    if not match:
+        return None
+    word = match['word'].lower().replace(' ', '_')
+    return _Label(word, match.end(), len(match['hashes'] or ''))
+
+
+def _words(labels: Sequence[_Label]) -> tuple[str, str]:
+    """The words of questions and of answers: the commonest neighbours, '' for none.
+
+    Neighbours are a question's label and an answer's that is the next of any answer.
+    """
+    if any(label.word == _REVISED for label in labels):
+        asked = [label.word for label in labels if label.word in _QUESTIONS]
+        return (asked[0] if asked else ''), _REVISED
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    asked = ''
+    for label in labels:
+        if label.word in _QUESTIONS:
+            asked = label.word
+        elif asked and label.word in _ANSWERS:
+            counts[asked, label.word] += 1
+            asked = ''
+    return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
+
+
+def _split(
+    pieces: list[page.Piece],
+    labels: list[_Label | None],
+    words: tuple[str, str],
+    found: page.Page,
+) -> list[_Pair]:
+    """The pairs by their labels; every piece goes to `found.pieces` with its kind.
+
+    A heading that stands no deeper than the question's closes an answer, as a set's
+    mark does; text below it is the next pair's topic, or left out.
+    """
+    asked, answered = words
+    sections = (*_SECTIONS, ANSWER) if answered == _REVISED else ()
+    pairs: list[_Pair] = []
+    between: list[page.Piece] = []
+    running: list[page.Piece] | None = None
+    kind, level = '', 0
+    for piece, label in zip(pieces, labels, strict=True):
+        parts = [piece]
+        word = label.word if label else ''
+        if label and word == asked:
+            topic = page.take_topic(between) if pairs or _is_heading(between) else ''
+            found.leave_out(between)
+            between, kind, level = [], QUESTION, label.level
+            parts, running = _opened(piece, label, kind)
+            pairs.append(_Pair(running, topic=topic.strip('#* ')))
+        elif label and word == answered and pairs and pairs[-1].answer is None:
+            kind = ANSWER
+            parts, running = _opened(piece, label, kind)
+            pairs[-1].answer = running
+            found.leave_out(between)
+            between = []
+        elif label and word in sections and pairs:
+            found.counts[f'{SETS} {word} sections left out'] += 1
+            kind = f'{word} of a set'
+            parts, running = _opened(piece, label, kind)
+        elif piece.kind == oversample_marks.MARK:
+            running = None
+        elif running is not None and _closes(piece.text, level):
+            running = None
+            between.append(piece)
+        elif running is None:
+            between.append(piece)
+        else:
+            piece.kind = kind
+            running.append(piece)
+            if word in words:
+                found.note(piece, f'kept in the {kind}')
+        found.pieces += parts
+    found.leave_out(between)
+    return pairs
+
+
+def _opened(
+    piece: page.Piece, label: _Label, kind: str
+) -> tuple[list[page.Piece], list[page.Piece]]:
+    """(the label and the text behind it, the pieces of the text that it opens)."""
+    parts = piece.cut([(label.end, 'label'), (len(piece.text), kind)])
+    return parts, [parts[1]]
+
+
+def _closes(line: str, level: int) -> bool:
+    """Whether a line is a heading of the question's level, or above it."""
+    heading = _HEADING.match(line) if level else None
+    return heading is not None and len(heading[1]) <= level
+
+
+def _is_heading(between: Sequence[page.Piece]) -> bool:
+    filled = [piece for piece in between if piece.text.strip()]
+    return bool(filled) and bool(_HEADING.match(filled[-1].text))
+
+
+def _add(pair: _Pair, source: str, found: page.Page) -> None:
+    """Counts the question and, if it has both texts, adds its pair."""
+    for pieces in (pair.question, pair.answer or []):
+        _mark_rules(pieces)
+    question = page.clean_text(pair.question, QUESTION)
+    answer = page.clean_text(pair.answer or [], ANSWER)
+    line = pair.question[0].line
+    add(question, answer, topic=pair.topic, line=line, source=source, found=found)
+    if not question or not answer:
+        for piece in (*pair.question, *(pair.answer or [])):
+            piece.kind = page.without_pair(piece.kind)
+
+
+def add(
+    question: str, answer: str, *, topic: str, line: int, source: str, found: page.Page
+) -> None:
+    """Counts a question and, if it has both texts, adds its pair."""
+    found.counts[f'{source} questions'] += 1
+    if not question or not answer:
+        reason = 'questions unanswered' if question else 'answers without question text'
+        found.drop(line, '', f'{source} {reason}')
+        return
+    stem = pathlib.PurePath(found.file).stem
+    pair_id = f'{source}:{stem}:{page.content_hash(question, answer)}'
+    found.pairs.append(
+        records.QaPair(
+            id=pair_id,
+            group=pair_id,
+            source=source,
+            file=found.file,
+            line=line,
+            topic=characters.clean_line(topic),
+            time='',
+            question=question,
+            answer=answer,
+        )
+    )
+
+
+def _mark_rules(pieces: Sequence[page.Piece]) -> None:
+    """Marks the rules that close a text: they stand between pairs."""
+    for piece in reversed(pieces):
+        if not piece.text.strip():
+            continue
+        if not _RULE.fullmatch(piece.text):
+            return
+        piece.kind = 'rule'

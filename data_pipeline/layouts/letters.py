@@ -1,0 +1,105 @@
+"""Letters to a columnist and the replies, as newspapers print them, to pairs.
+
+    DEAR ABBY: My neighbour sings. -- TIRED IN TEXAS
+    DEAR TIRED: Ask him to hum.
+
+The columnist is the name that most letters begin with. Both salutations are labels; a
+signature belongs to its letter.
+"""
+
+import collections
+import itertools
+import re
+from collections.abc import Sequence
+
+from data_pipeline.layouts import labelled
+from data_pipeline.pages import page
+
+SOURCE = 'letters'
+_NAME = r'(?P<name>[^\W\d_][\w .&’\'“”"()-]{0,60}?)'
+_CAPITALS = re.compile(
+    rf'\s{{0,3}}[*_]{{0,3}}DEAR {_NAME}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?'
+)
+_SMALL = re.compile(rf'\s{{0,3}}[*_]{{0,3}}Dear {_NAME}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?')
+
+
+def are_letters(text: str) -> bool:
+    """Whether letters to one name, each with a reply to another name, make the text."""
+    return bool(_pattern(text.split('\n')))
+
+
+def parse(text: str, *, file: str) -> page.Page:
+    """The pairs of one file of letters; `file` names it in the records."""
+    found = page.Page(file)
+    pieces = page.raw_lines(text)
+    pattern = _pattern([piece.text for piece in pieces]) or _CAPITALS
+    columnist = _columnist([piece.text for piece in pieces], pattern)
+    between: list[page.Piece] = []
+    letters: list[tuple[list[page.Piece], list[page.Piece]]] = []
+    running = between
+    kind = page.UNKNOWN
+    for piece in pieces:
+        match = pattern.match(piece.text)
+        name = _folded(match['name']) if match else ''
+        parts = [piece]
+        if match and (name == columnist or (letters and not letters[-1][1])):
+            kind = page.QUESTION if name == columnist else page.ANSWER
+            parts = piece.cut([(match.end(), 'label'), (len(piece.text), kind)])
+            if kind == page.QUESTION:
+                letters.append(([], []))
+            running = letters[-1][kind == page.ANSWER]
+            running.append(parts[1])
+        elif match and kind == page.ANSWER and name.startswith('reader'):
+            # A word to all readers: it answers no letter.
+            running, kind = between, page.UNKNOWN
+            running.append(piece)
+        else:
+            piece.kind = kind
+            running.append(piece)
+        found.pieces += parts
+    found.leave_out(between)
+    for letter, reply in letters:
+        labelled.add(
+            page.clean_text(letter, page.QUESTION),
+            page.clean_text(reply, page.ANSWER),
+            topic='',
+            line=letter[0].line,
+            source=SOURCE,
+            found=found,
+        )
+        if not reply:
+            for piece in letter:
+                piece.kind = page.without_pair(piece.kind)
+    found.unknown.sort()
+    return found
+
+
+def _pattern(lines: Sequence[str]) -> re.Pattern[str] | None:
+    """The salutation by which a text is letters: in capitals, or else in small ones.
+
+    Small ones open any letter, so the first line with text must be one.
+    """
+    for pattern in (_CAPITALS, _SMALL):
+        names = [
+            _folded(match['name']) for line in lines if (match := pattern.match(line))
+        ]
+        columnist = _columnist(lines, pattern)
+        answered = any(
+            name == columnist and other != columnist
+            for name, other in itertools.pairwise(names)
+        )
+        first = next((line for line in lines if line.strip()), '')
+        if answered and (pattern is _CAPITALS or pattern.match(first)):
+            return pattern
+    return None
+
+
+def _columnist(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
+    """The commonest name, the first of several."""
+    names = [_folded(match['name']) for line in lines if (match := pattern.match(line))]
+    counts = collections.Counter(names)
+    return max(counts, key=lambda name: counts[name]) if counts else ''
+
+
+def _folded(name: str) -> str:
+    return ' '.join(name.lower().split())

@@ -1,0 +1,340 @@
+"""The rows of a JSON file that is no JSON Lines, value by value in bounded memory.
+
+    [{…}, {…}]                               a list of rows, on any number of lines
+    {"data": [{…}, {…}], "version": 1}       a dict with lists of rows: train, test, …
+    {"question": ["…"], "answer": ["…"]}     a dict of columns
+    {"columns": ["question", "answer"], "data": [["…", "…"]]}
+    {"17": {"question": "…"}, "18": {…}}     a dict of rows by id
+    {…} {…}                                  rows over many lines, one after another
+
+Each row is written as it stands in the file, so its numbers and escapes stay as they
+are.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, TextIO
+
+from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
+
+_CHUNK = 2**20
+_LARGEST = 2**28  # characters of one value: a row, or all that is beside the rows
+_FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone
+# Lists of rows with fields of unknown names stand under these.
+_ROW_LISTS = (
+    *('data', 'rows', 'train', 'training', 'validation', 'valid', 'val', 'dev', 'test'),
+    *('eval', 'examples', 'instances', 'items', 'records', 'samples', 'entries'),
+    *('dataset', 'results', 'documents', 'pairs', 'questions'),
+)
+
+
+class Malformed(ValueError):
+    """The text is not JSON from some place on."""
+
+
+class _Scanner:
+    """A text that is read forward, value by value."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._text, self._at, self._passed = '', 0, 0
+        self._ended = False
+        self._decoder = json.JSONDecoder()
+
+    def peek(self) -> str:
+        """The next character that is no blank, '' at the end."""
+        while True:
+            while self._at < len(self._text):
+                if self._text[self._at] not in ' \t\r\n\ufeff':
+                    return self._text[self._at]
+                self._at += 1
+            if not self._more():
+                return ''
+
+    def skip(self, sign: str) -> None:
+        """Steps over a character. Raises Malformed if another stands there."""
+        if (found := self.peek()) != sign:
+            raise Malformed(f'{found!r} where {sign!r} is due, {self.where()}')
+        self._at += 1
+
+    def value(self) -> tuple[Any, str]:
+        """(the next value, its text). Raises Malformed."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+            except RecursionError:
+                raise Malformed(f'too many brackets, {self.where()}') from None
+            except ValueError as error:
+                if not self._more():
+                    raise Malformed(f'{error}, {self.where()}') from None
+                continue
+            # A number may go on behind what has been read.
+            if end == len(self._text) and self._more():
+                continue
+            text = self._text[self._at : end]
+            self._at = end
+            return value, text
+
+    def items(self) -> Iterator[None]:
+        """One step for each item of a list, which the caller reads."""
+        self.skip('[')
+        while (sign := self.peek()) != ']':
+            yield
+            if (sign := self.peek()) == ',':
+                self.skip(',')
+                if self.peek() == ']':
+                    raise Malformed(f'no value behind a comma, {self.where()}')
+            elif sign != ']':
+                self.skip(']')
+        self.skip(']')
+
+    def members(self) -> Iterator[str]:
+        """Each key of an object, whose value the caller reads."""
+        self.skip('{')
+        while self.peek() != '}':
+            key, _ = self.value()
+            if not isinstance(key, str):
+                raise Malformed(f'a key that is no text, {self.where()}')
+            self.skip(':')
+            yield key
+            if self.peek() == ',':
+                self.skip(',')
+            elif self.peek() != '}':
+                self.skip('}')
+        self.skip('}')
+
+    def where(self) -> str:
+        return f'at character {self._passed + self._at + 1:,}'
+
+    def _more(self) -> bool:
+        """Reads on; doubles what is held, since a value is parsed again from its start.
+
+        Raises Malformed for a value that is too large.
+        """
+        if self._ended:
+            return False
+        held = len(self._text) - self._at
+        if held > _LARGEST:
+            raise Malformed(f'a value of over {_LARGEST:,} characters, {self.where()}')
+        read = self._file.read(max(_CHUNK, held))
+        self._ended = not read
+        self._passed += self._at
+        self._text, self._at = self._text[self._at :] + read, 0
+        return bool(read)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Member:
+    """A member of the document's object: its first item, and the number of items.
+
+    `items` is -1 for a member that is no list, whose value is `first`.
+    """
+
+    first: Any
+    items: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """How the rows lie in a file: `kind` is list, lists, columns, table, ids or values.
+
+    `keys` are the members that hold rows, or the columns; `others` objects beside.
+    """
+
+    kind: str
+    keys: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def survey(path: str) -> Document | None:
+    """How the rows lie in a file; None for JSON Lines and for text that is no JSON."""
+    with _opened(path) as file:
+        scanner = _Scanner(file)
+        try:
+            if scanner.peek() == '[':
+                for _ in scanner.items():
+                    first, _ = scanner.value()
+                    return Document('list') if isinstance(first, dict) else None
+                return None
+            if scanner.peek() != '{':
+                return None
+            members = _members(scanner)
+            is_alone = not scanner.peek()
+        except Malformed:
+            return None
+    # Several objects are rows, whatever is in the first.
+    if is_alone and (document := _document(members)):
+        return document
+    return Document('values') if _is_broken(path) else None
+
+
+def rows(path: str, document: Document) -> Iterator[str]:
+    """Each row's JSON on one line.
+
+    Raises:
+      Malformed: the file is damaged behind its first row.
+    """
+    if document.kind == 'columns':
+        columns = [_column(path, key) for key in document.keys]
+        for cells in zip(*columns, strict=True):
+            yield _object(document.keys, cells)
+        return
+    with _opened(path) as file:
+        scanner = _Scanner(file)
+        while scanner.peek():
+            for text in _rows(scanner, document):
+                yield text.translate(_FLATTENED)
+
+
+def _rows(scanner: _Scanner, document: Document) -> Iterator[str]:
+    """The rows of the next top value."""
+    if scanner.peek() == '[':
+        for _ in scanner.items():
+            yield scanner.value()[1]
+    elif document.kind == 'values' or scanner.peek() != '{':
+        yield scanner.value()[1]
+    else:
+        yield from _rows_of_members(scanner, document)
+
+
+def _rows_of_members(scanner: _Scanner, document: Document) -> Iterator[str]:
+    names: list[str] = []
+    for key in scanner.members():
+        if document.kind == 'table' and key == 'columns':
+            names = scanner.value()[0]
+        elif key not in document.keys:
+            _pass_by(scanner)
+        elif document.kind == 'table':
+            for _ in scanner.items():
+                cells = [json.dumps(cell) for cell in scanner.value()[0]]
+                yield _object(names, cells)
+        elif document.kind == 'ids' or scanner.peek() != '[':
+            yield scanner.value()[1]
+        else:
+            for _ in scanner.items():
+                yield scanner.value()[1]
+
+
+def _column(path: str, key: str) -> Iterator[str]:
+    """The JSON of each cell of a column: its file is read once for each column."""
+    with _opened(path) as file:
+        scanner = _Scanner(file)
+        for found in scanner.members():
+            if found != key:
+                _pass_by(scanner)
+            elif scanner.peek() == '[':
+                for _ in scanner.items():
+                    yield scanner.value()[1]
+            else:  # pandas: {"0": cell, "1": cell}
+                for _ in scanner.members():
+                    yield scanner.value()[1]
+
+
+def _object(names: Sequence[str], cells: Sequence[str]) -> str:
+    pairs = zip(names, cells, strict=True)
+    made = ', '.join(f'{json.dumps(name)}: {cell}' for name, cell in pairs)
+    return ('{' + made + '}').translate(_FLATTENED)
+
+
+def _members(scanner: _Scanner) -> dict[str, _Member]:
+    members = {}
+    for key in scanner.members():
+        if scanner.peek() != '[':
+            members[key] = _Member(scanner.value()[0], -1)
+            continue
+        first, count = None, 0
+        for count, _ in enumerate(scanner.items(), start=1):
+            value, _ = scanner.value()
+            first = value if count == 1 else first
+        members[key] = _Member(first, count)
+    return members
+
+
+def _pass_by(scanner: _Scanner) -> None:
+    if scanner.peek() != '[':
+        scanner.value()
+        return
+    for _ in scanner.items():
+        scanner.value()
+
+
+def _document(members: dict[str, _Member]) -> Document | None:
+    """The document that an object's members make; None if it is a row itself."""
+    cells = {key: each.first for key, each in members.items()}
+    counts = {each.items for each in members.values()}
+    as_row = {k: [v] if members[k].items >= 0 else v for k, v in cells.items()}
+    has_chats = any(isinstance(cell, list) for cell in cells.values())
+    if len(counts) == 1 and min(counts) > 0:
+        is_one_chat = chat_shapes.turns(as_row) is not None
+        has_texts = field_map.has_both([*cells]) and not is_one_chat
+        if has_texts or (has_chats and chat_shapes.turns(cells)):
+            return Document('columns', tuple(members))
+    if is_row(as_row):
+        dicts = [k for k, each in members.items() if isinstance(each.first, dict)]
+        dicts = [key for key in dicts if members[key].items < 0]
+        if field_map.has_both(dicts) and len(dicts) == len(members):
+            indices = [tuple(members[key].first) for key in dicts]
+            if len(set(indices)) == 1 and indices[0][:1] in (('0',), ('1',)):
+                return Document('columns', tuple(dicts))
+        return None
+    lists = [
+        key
+        for key, each in members.items()
+        if each.items > 0 and isinstance(each.first, dict)
+    ]
+    if found := [key for key in lists if is_row(members[key].first)]:
+        return _with_others('lists', found, members)
+    if found := [key for key in lists if key.lower() in _ROW_LISTS]:
+        return _with_others('lists', found, members)
+    columns, data = members.get('columns'), members.get('data')
+    if columns and data and columns.items > 0 and isinstance(data.first, list):
+        return _with_others('table', ['data'], members)
+    values = [each.first for each in members.values() if each.items < 0]
+    if len(values) == len(members) and all(
+        isinstance(value, dict) and is_row(value) for value in values
+    ):
+        return Document('ids', tuple(members))
+    return None
+
+
+def is_row(value: dict[str, Any]) -> bool:
+    """Whether the fields of an object are known to make a pair."""
+    return any(
+        message_rows.is_chat(row) or field_map.has_both([*row])
+        for row in nested_rows.unfolded(value)
+    )
+
+
+def _with_others(
+    kind: str, keys: Sequence[str], members: dict[str, _Member]
+) -> Document:
+    others = tuple(
+        key
+        for key, each in members.items()
+        if key not in keys and isinstance(each.first, dict) and each.items
+    )
+    return Document(kind, tuple(keys), others)
+
+
+def _is_broken(path: str) -> bool:
+    """Whether the first object goes on behind its first line: no JSON Lines."""
+    with open(path, 'rb') as file:
+        for line in iter(lambda: file.readline(_CHUNK), b''):
+            if line.strip(b' \t\r\n\xef\xbb\xbf'):
+                break
+        else:
+            return False
+        if not line.endswith(b'\n'):
+            return False
+    try:
+        json.loads(line.decode('utf-8-sig', 'replace'))
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _opened(path: str) -> TextIO:
+    # Other bytes than UTF-8's go through as they are: rows are decoded one by one.
+    return open(path, encoding='utf-8', errors='surrogateescape', newline='')

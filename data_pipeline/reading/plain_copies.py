@@ -1,0 +1,215 @@
+"""Files of any kind as UTF-8 text: what is packed or binary is copied as its text.
+
+    a.md.gz .bz2 .xz .zst        unpacked, whatever the name is
+    UTF-16, UTF-32               as UTF-8, with a byte order mark or without
+    .parquet .arrow .xlsx        a row a line, as JSON
+    a JSON list or dict          a row a line
+    OASST's flat messages        a tree a line
+
+Copies lie in the folder for temporary files (TMPDIR) until nothing needs them.
+"""
+
+import bz2
+import codecs
+import contextlib
+import gzip
+import io
+import lzma
+import pathlib
+import re
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any
+
+import zstandard
+
+from data_pipeline.reading import json_documents, message_trees, tables
+from data_pipeline.rows import json_rows
+from hax_jax import errors
+
+_BLOCK = 2**20
+_PACKED_BLOCK = 2**16  # of zstd, which may unpack to very much
+_HEAD = 2**14
+_UNPACK: dict[bytes, Callable[[str], Any]] = {
+    b'\x1f\x8b': gzip.open,
+    b'BZh': bz2.open,
+    b'\xfd7zXZ\0': lzma.open,
+    b'\x28\xb5\x2f\xfd': lambda path: _Zstandard(path),
+}
+_BOMS = {
+    codecs.BOM_UTF32_LE: 'utf-32',
+    codecs.BOM_UTF32_BE: 'utf-32',
+    codecs.BOM_UTF16_LE: 'utf-16',
+    codecs.BOM_UTF16_BE: 'utf-16',
+}
+_LEAST_ZEROS, _MOST_ZEROS = 0.3, 0.02  # of the bytes at odd and at even places
+
+
+_CONTROLS = re.compile('[\x00-\x08\x0e-\x1f]')
+
+
+class Copy:
+    """A temporary file that goes when nothing refers to it.
+
+    `note` says what of the original is not in it.
+    """
+
+    def __init__(self, blocks: Iterable[bytes], note: str = '') -> None:
+        self.note = note
+        number, self.path = tempfile.mkstemp(prefix='hax_plain_')
+        weakref.finalize(self, _remove, self.path)
+        with open(number, 'wb') as file:
+            file.writelines(blocks)
+
+
+def of(path: str, name: str) -> Copy | None:
+    """The file's text as a copy; None for a file that is plain text already.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    copy = None
+    for step in (_unpacked, _transcoded, _tabled):
+        if blocks := step(copy.path if copy else path, name):
+            copy = Copy(blocks)
+    held = copy.path if copy else path
+    if document := json_documents.survey(held):
+        note = ''
+        if document.others:
+            note = f'no rows are read of {", ".join(map(repr, document.others))}'
+        copy = Copy(_lines(_document_rows(held, document, name)), note)
+    held = copy.path if copy else path
+    if message_trees.are_flat(json_rows.head(held)):
+        return Copy(
+            _lines(message_trees.trees(_bytes(held))), copy.note if copy else ''
+        )
+    return copy
+
+
+def _unpacked(path: str, name: str) -> Iterator[bytes] | None:
+    head = _head(path)
+    for magic, opened in _UNPACK.items():
+        if head.startswith(magic):
+            return _blocks(path, name, opened)
+    return None
+
+
+def _blocks(
+    path: str, name: str, opened: Callable[[str], IO[bytes]]
+) -> Iterator[bytes]:
+    try:
+        with opened(path) as file:
+            while block := file.read(_BLOCK):
+                yield block
+    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise errors.InputError(
+            f'{name} is a damaged compressed file ({error}); copy it again.'
+        ) from error
+
+
+class _Zstandard(io.RawIOBase):
+    """A file of zstd frames, unpacked; unlike zstandard's, it fails if cut short."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, 'rb')  # noqa: SIM115 (closed with self)
+        self._frame, self._left = self._new(), b''
+
+    def read(self, size: int = -1) -> bytes:
+        """The text of the next block, of any size; b'' at the end."""
+        del size
+        while True:
+            self._left = self._left or self._file.read(_PACKED_BLOCK)
+            if not self._left:
+                if self._is_open:
+                    raise EOFError('it ends within a frame')
+                return b''
+            text = self._frame.decompress(self._left)
+            self._is_open, self._left = not self._frame.eof, b''
+            if self._frame.eof:
+                self._left, self._frame = self._frame.unused_data, self._new()
+            if text:
+                return text
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def _new(self) -> Any:
+        self._is_open = False
+        return zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
+
+
+def _transcoded(path: str, name: str) -> Iterator[bytes] | None:
+    codec = _wide_codec(_head(path))
+    return _as_utf8(path, name, codec) if codec else None
+
+
+def _wide_codec(head: bytes) -> str:
+    """The codec of a text in two or four bytes a character, by its first bytes."""
+    if found := next((c for bom, c in _BOMS.items() if head.startswith(bom)), ''):
+        return found
+    if len(head) < 4 or head.startswith(tables.MAGIC):
+        return ''
+    even, odd = (head[i::2].count(0) / len(head[i::2]) for i in (0, 1))
+    if min(even, odd) > _MOST_ZEROS or max(even, odd) < _LEAST_ZEROS:
+        return ''
+    codec = 'utf-16-le' if odd > even else 'utf-16-be'
+    # The head may end within a pair of surrogates.
+    text = head[: len(head) // 2 * 2].decode(codec, 'ignore')
+    return '' if _CONTROLS.search(text) else codec
+
+
+def _as_utf8(path: str, name: str, codec: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(codec)()
+    try:
+        with open(path, 'rb') as file:
+            while block := file.read(_BLOCK):
+                yield decoder.decode(block).encode('utf-8', 'replace')
+            yield decoder.decode(b'', final=True).encode('utf-8', 'replace')
+    except UnicodeDecodeError as error:
+        raise errors.InputError(
+            f'{name} begins as {codec.upper()} and is not ({error.reason}, byte '
+            f'{error.start}); save it as UTF-8.'
+        ) from error
+
+
+def _tabled(path: str, name: str) -> Iterator[bytes] | None:
+    kind = tables.kind(_head(path), path)
+    return _lines(tables.rows(path, kind, name)) if kind else None
+
+
+def _document_rows(
+    path: str, document: json_documents.Document, name: str
+) -> Iterator[str]:
+    try:
+        yield from json_documents.rows(path, document)
+    except (json_documents.Malformed, ValueError) as error:
+        raise errors.InputError(
+            f'{name} is JSON that is damaged or cut short: {error}; mend it, or make '
+            'it again.'
+        ) from error
+
+
+def _bytes(path: str) -> Iterator[bytes]:
+    with open(path, 'rb') as file:
+        yield from file
+
+
+def _lines(rows: Iterable[str]) -> Iterator[bytes]:
+    # Bytes of a document that are not UTF-8 stay; lone surrogates of a table can't.
+    for row in rows:
+        try:
+            yield row.encode('utf-8', 'surrogateescape') + b'\n'
+        except UnicodeEncodeError:
+            yield row.encode('utf-8', 'replace') + b'\n'
+
+
+def _head(path: str) -> bytes:
+    with open(path, 'rb') as file:
+        return file.read(_HEAD)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        pathlib.Path(path).unlink()

@@ -1,0 +1,110 @@
+"""Rows of Parquet, Arrow, Feather and Excel files, as JSON, block by block."""
+
+import importlib
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+
+from hax_jax import errors
+
+_BLOCK_ROWS = 1_000
+_STREAM = b'\xff\xff\xff\xff'  # opens each message of Arrow's stream format
+_PARQUET, _ARROW, _ZIP = b'PAR1', b'ARROW1', b'PK\3\4'
+MAGIC = (_PARQUET, _ARROW, _STREAM, _ZIP)
+
+
+def kind(head: bytes, path: str) -> str:
+    """'parquet', 'arrow' or 'xlsx' by a file's first bytes; '' for any other file."""
+    if head.startswith(_PARQUET):
+        return 'parquet'
+    if head.startswith((_ARROW, _STREAM)):
+        return 'arrow'
+    if head.startswith(_ZIP):
+        with open(path, 'rb') as file:
+            file.seek(max(0, file.seek(0, 2) - 2**16))
+            return 'xlsx' if b'xl/workbook.xml' in file.read() else ''
+    return ''
+
+
+def rows(path: str, kind: str, name: str) -> Iterator[str]:
+    """Each row as JSON on one line.
+
+    Raises:
+      InputError: the file is damaged, or a package is missing.
+    """
+    read = {'parquet': _parquet, 'arrow': _arrow, 'xlsx': _excel}[kind]
+    try:
+        for row in read(path):
+            yield json.dumps(_plain(row), ensure_ascii=False)
+    except ImportError as error:
+        raise errors.InputError(
+            f'{name} is an Excel file; pip install openpyxl, or save it as CSV '
+            f'({error}).'
+        ) from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        first = str(error).splitlines()[:1]
+        raise errors.InputError(
+            f'{name} is a damaged {kind} file ({"".join(first)}); make it again.'
+        ) from error
+
+
+def _parquet(path: str) -> Iterator[dict[str, Any]]:
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for block in file.iter_batches(batch_size=_BLOCK_ROWS):
+            yield from block.to_pylist()
+
+
+def _arrow(path: str) -> Iterator[dict[str, Any]]:
+    with pa.memory_map(path) as source:
+        if source.read(len(_ARROW)) == _ARROW:
+            file = pa.ipc.open_file(source)
+            blocks = (file.get_batch(i) for i in range(file.num_record_batches))
+        else:
+            source.seek(0)
+            blocks = iter(pa.ipc.open_stream(source))
+        for block in blocks:
+            for start in range(0, block.num_rows, _BLOCK_ROWS):
+                yield from block.slice(start, _BLOCK_ROWS).to_pylist()
+
+
+def _excel(path: str) -> Iterator[dict[str, Any]]:
+    """The rows of all sheets; the first row with text in a sheet names its columns."""
+    openpyxl = importlib.import_module('openpyxl')
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    for sheet in book.worksheets:
+        names: list[str] = []
+        for cells in sheet.iter_rows(values_only=True):
+            if all(cell is None or not str(cell).strip() for cell in cells):
+                continue
+            if names:
+                # A row in which trailing cells are empty may be shorter.
+                yield dict(zip(names, cells, strict=False))
+            else:
+                names = [
+                    ' '.join(str(cell or '').split()) or f'column_{i}'
+                    for i, cell in enumerate(cells, start=1)
+                ]
+    book.close()
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it; bytes that are no UTF-8, such as pictures, as null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)  # dates and such

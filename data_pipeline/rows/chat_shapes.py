@@ -1,0 +1,171 @@
+"""The turns of a row that is a chat, in any of the shapes that tools write.
+
+    {"messages": [turn, …]}, {"conversations": [turn, …]}         OpenAI, ShareGPT
+    {"conversations": ["Why?", "Because."]}                       LIMA: texts by turns
+    {"prompt": [turn, …], "completion": [turn]}                   TRL
+    {"prompt": [turn, …], "chosen": [turn], "rejected": [turn]}   TRL, or no prompt:
+    {"chosen": [turn, turn], "rejected": [turn, turn]}            both begin with it
+    {"conversations": [turn], "chosen": turn, "rejected": turn}   LLaMA-Factory
+    {"input": {"messages": [turn]}, "preferred_output": [turn]}   OpenAI's preferences
+    {"segments": [{"label": false, "text": "Why?"}, …]}           axolotl
+    {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} OASST's trees
+
+A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` and
+`TEXT_KEYS`.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from data_pipeline.rows import batches
+
+ROLE_KEYS = ('role', 'from', 'speaker')
+TEXT_KEYS = ('content', 'value', 'text')
+_LISTS = ('messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'turns')
+_ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
+_CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
+REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
+_ANSWERS = ('completion', 'response', *_CHOSEN)
+# Of chat templates: segments hold them as text.
+_TEMPLATE = re.compile(
+    r'<\|im_start\|>\s*\w+\n?|<\|(?:im_end|eot_id|endoftext|begin_of_text|end_of_text)'
+    r'\|>|<\|start_header_id\|>\w+<\|end_header_id\|>\n*|</?s>|\[/?INST\]'
+)
+
+
+def turns(row: dict[str, Any]) -> list[Any] | None:
+    """The raw turns of a chat, None for a row of another kind."""
+    for shape in _SHAPES:
+        if (found := shape(row)) is not None:
+            return found
+    return None
+
+
+def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
+    """Counts the answers of a chat that its turns leave out."""
+    counts = result.counts
+    if any(key in row for key in REJECTED):
+        counts['rows with a rejected answer, which was left out'] += 1
+    if isinstance(row.get('prompt'), dict):
+        _, others = _best_path(row['prompt'])
+        counts['answers beside the best, left out'] += others
+
+
+def _listed(row: dict[str, Any]) -> list[Any] | None:
+    name = next((name for name in _LISTS if name in row), '')
+    if not name:
+        return None
+    value = _parsed(row[name])
+    if not isinstance(value, list):
+        return None
+    if value and all(isinstance(each, str) for each in value):
+        roles = ('user', 'assistant')
+        return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
+    if name not in _ALWAYS and not _are_turns(value):
+        return None
+    chosen = next((row[key] for key in _CHOSEN if key in row), [])
+    return value + _as_turns(chosen, 'assistant')
+
+
+def _prompted(row: dict[str, Any]) -> list[Any] | None:
+    """The turns of a prompt and an answer of which one at least is a list of turns."""
+    given = row.get('input')
+    prompt = row.get('prompt')
+    if isinstance(given, dict) and 'messages' in given:
+        prompt = given['messages']
+    prompt = _parsed(prompt)
+    name = next((name for name in _ANSWERS if name in row), '')
+    answer = _parsed(row.get(name))
+    if not name or not (_are_turns(prompt) or _are_turns(answer)):
+        return None
+    asked = _as_turns(prompt, 'user') if prompt else []
+    answered = _as_turns(answer, 'assistant')
+    has_prompt = answered[: len(asked)] == asked or len(answered) > 1
+    return answered if has_prompt else asked + answered
+
+
+def _segments(row: dict[str, Any]) -> list[Any] | None:
+    """The turns of segments: of label false the user's, of label true to be learned."""
+    segments = _parsed(row.get('segments'))
+    if not isinstance(segments, list) or not all(
+        isinstance(each, dict) and {'label', 'text'} <= set(each) for each in segments
+    ):
+        return None
+    made: list[dict[str, str]] = []
+    for each in segments:
+        role = 'assistant' if each['label'] else 'user'
+        text = str(each['text'] or '')
+        if made and made[-1]['role'] == role:
+            made[-1]['content'] += text
+        else:
+            made.append(_turn(role, text))
+    for turn in made:
+        turn['content'] = _TEMPLATE.sub('', turn['content'])
+    return made
+
+
+def _tree(row: dict[str, Any]) -> list[Any] | None:
+    prompt = row.get('prompt')
+    if not isinstance(prompt, dict) or 'replies' not in prompt:
+        return None
+    return _best_path(prompt)[0]
+
+
+def _best_path(prompt: dict[str, Any]) -> tuple[list[Any], int]:
+    """(the turns that follow the best reply to each, the number of other replies)."""
+    path, others = [prompt], 0
+    while replies := [
+        each
+        for each in path[-1].get('replies') or []
+        if isinstance(each, dict) and not each.get('deleted')
+    ]:
+        path.append(min(replies, key=_rank))
+        others += len(replies) - 1
+    return [{k: v for k, v in turn.items() if k != 'replies'} for turn in path], others
+
+
+def _rank(reply: dict[str, Any]) -> float:
+    rank = reply.get('rank')
+    return rank if isinstance(rank, int | float) else float('inf')
+
+
+def _as_turns(value: Any, role: str) -> list[Any]:
+    """A list of turns as it is, a turn as a list, a text as a turn of a role."""
+    if isinstance(value, str):
+        return [_turn(role, value)]
+    return value if isinstance(value, list) else [value]
+
+
+def _are_turns(value: Any) -> bool:
+    """Whether a value is a turn, or a list of turns alone."""
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(
+        isinstance(each, dict)
+        and any(key in each for key in ROLE_KEYS)
+        and any(key in each for key in TEXT_KEYS)
+        for each in values
+    )
+
+
+def _turn(role: str, text: str) -> dict[str, str]:
+    return {'role': role, 'content': text}
+
+
+def _parsed(value: Any) -> Any:
+    """The list that a cell of a table holds as JSON; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] == '[':
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+_SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
+    _listed,
+    _prompted,
+    _segments,
+    _tree,
+)

@@ -1,0 +1,59 @@
+"""Names of columns that are near a question's or an answer's, in any spelling.
+
+    questionText, Question_Body, Q, 'Question (English)'    question
+    answerText, bestAnswer, A, 'Final answer'               answer
+
+A name is near if its words are one word of the table and words that say nothing of
+what it is. 'questionID', 'answer_start' and 'question type' are of other things.
+"""
+
+import re
+from collections.abc import Sequence
+
+_KINDS = {
+    'question': 'question q query prompt instruction problem letter questions',
+    'answer': 'answer a response reply output completion advice ans answers',
+}
+_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+_TITLES = frozenset(['title', 'subject', 'headline'])
+_EMPTY = (
+    *('the', 'text', 'body', 'content', 'full', 'detail', 'details', 'string', 'str'),
+    *('field', 'col', 'column', 'raw', 'clean', 'cleaned', 'en', 'english', 'user'),
+    *('human', 'asked', 'original', 'my', 'assistant', 'bot', 'model', 'final', 'best'),
+    *('top', 'accepted', 'correct', 'gold', 'golden', 'given', 'expert'),
+)
+_WORDS = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
+
+
+def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """For question and answer, the names near it: a title's before its body's.
+
+    Several names of one kind are one text only where they are a title and a body;
+    else the first in the table's order is meant.
+
+    ['questionID', 'questionTitle', 'questionText', 'answerText'] ->
+    {'question': ('questionTitle', 'questionText'), 'answer': ('answerText',)}
+    """
+    order = list(_OF)
+    bodies: dict[str, list[tuple[int, str]]] = {}
+    titles: dict[str, list[str]] = {}
+    for name in found:
+        words = [word.lower() for word in _WORDS.findall(name)]
+        told = [word for word in words if word not in _EMPTY]
+        kinds = [word for word in told if word in _OF]
+        others = [word for word in told if word not in _OF]
+        if len(kinds) != 1 or not set(others) <= _TITLES:
+            continue
+        kind = _OF[kinds[0]]
+        if others:
+            titles.setdefault(kind, []).append(name)
+        else:
+            bodies.setdefault(kind, []).append((order.index(kinds[0]), name))
+    made = {}
+    for kind in _KINDS:
+        body = (
+            [min(bodies[kind], key=lambda each: each[0])[1]] if kind in bodies else []
+        )
+        if names := (*titles.get(kind, [])[:1], *body):
+            made[kind] = names
+    return made

@@ -1,0 +1,238 @@
+"""Files of every kind to pairs: packed, in other encodings, JSON documents, tables."""
+
+import bz2
+import gzip
+import json
+import lzma
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+import zstandard
+
+from data_pipeline.reading import inputs, reader
+from hax_jax import errors
+
+ROWS = [{'question': f'Who sings {i}?', 'answer': f'“Tom” {i}.'} for i in range(3)]
+PAIRS = [(row['question'], row['answer']) for row in ROWS]
+COLUMNS = {key: [row[key] for row in ROWS] for key in ROWS[0]}
+LINES = ''.join(json.dumps(row) + '\n' for row in ROWS)
+CSV = 'question,answer\n' + ''.join(f'{q},{a}\n' for q, a in PAIRS)
+MERGED = ''.join(f'QUESTION: {q}\nANSWER: {a}\n' for q, a in PAIRS)
+BY_ID = {str(i): row for i, row in enumerate(ROWS)}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(name: str, raw: str | bytes) -> list[tuple[str, str]]:
+    pathlib.Path(name).write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+    return [(pair.question, pair.answer) for pair in reader.read([name])[0]]
+
+
+def error(name: str, raw: str | bytes) -> str:
+    with pytest.raises(errors.InputError) as raised:
+        read(name, raw)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize('indent', [None, 2])
+@pytest.mark.parametrize(
+    'document',
+    [
+        ROWS,
+        {'version': 1, 'data': ROWS},
+        {'train': ROWS[:2], 'test': ROWS[2:]},
+        {'stuff': ROWS},
+        {
+            'features': [{'name': 'question'}],
+            'rows': [{'row_idx': 0, 'row': r} for r in ROWS],
+        },
+        COLUMNS,
+        {key: dict(enumerate(cells)) for key, cells in COLUMNS.items()},
+        {'columns': [*COLUMNS], 'index': [0, 1, 2], 'data': PAIRS},
+        BY_ID,
+    ],
+)
+def test_json_lists_and_dicts_are_rows(document: Any, indent: int | None) -> None:
+    assert read('a.json', json.dumps(document, indent=indent)) == PAIRS
+
+
+def test_rows_over_many_lines_are_rows() -> None:
+    assert read('a.json', '\n'.join(json.dumps(row, indent=1) for row in ROWS)) == PAIRS
+
+
+def test_lists_beside_the_rows_are_named() -> None:
+    pathlib.Path('a.json').write_text(
+        json.dumps({'data': ROWS, 'licenses': [{'name': 'CC'}], 'version': 1})
+    )
+    assert inputs.describe(inputs.find(['a.json']))[0] == (
+        "a.json: no rows are read of 'licenses'"
+    )
+
+
+def test_a_list_that_is_cut_short_is_an_error() -> None:
+    text = json.dumps(ROWS)
+    for end in (len(text) - 1, len(text) - 20):
+        assert 'a.json is JSON that is damaged or cut short' in error(
+            'a.json', text[:end]
+        )
+    assert 'damaged' in error('a.json', text.replace(', {', ' {', 1))
+
+
+def test_a_text_that_opens_with_a_bracket_is_a_text() -> None:
+    assert read('a.md', f'[An aside](x)\n{MERGED}') == PAIRS
+    assert read('b.md', f'[1] is a number.\n{MERGED}') == PAIRS
+
+
+@pytest.mark.parametrize(
+    ('suffix', 'pack'),
+    [
+        ('gz', gzip.compress),
+        ('bz2', bz2.compress),
+        ('xz', lzma.compress),
+        ('zst', zstandard.compress),
+        ('gz.renamed', gzip.compress),
+    ],
+)
+def test_packed_files_of_every_layout_are_read(
+    suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    for name, text in (
+        ('a.jsonl', LINES),
+        ('a.json', json.dumps(ROWS, indent=1)),
+        ('a.csv', CSV),
+        ('a.md', MERGED),
+    ):
+        packed = pack(text.encode())
+        assert read(f'{name}.{suffix}', packed) == PAIRS
+        assert 'is a damaged compressed file' in error(
+            f'{name}.{suffix}', packed[: len(packed) - 12]
+        )
+    halves = LINES.encode()[:40], LINES.encode()[40:]
+    assert read('b.jsonl', b''.join(map(pack, halves))) == PAIRS
+
+
+@pytest.mark.parametrize('codec', ['utf-16', 'utf-16-le', 'utf-16-be', 'utf-32'])
+def test_wide_encodings_are_read(codec: str) -> None:
+    for name, text in (('a.csv', CSV), ('a.md', MERGED), ('a.jsonl', LINES)):
+        assert read(name, text.encode(codec)) == PAIRS
+
+
+@pytest.mark.parametrize('sign', ['\t', ';', '|'])
+def test_tables_with_other_signs_are_read(sign: str) -> None:
+    assert read('a.txt', CSV.replace(',', sign)) == PAIRS
+
+
+def test_parquet_arrow_and_feather_are_read() -> None:
+    table = pa.table({**COLUMNS, 'picture': [b'\xff\xd8'] * 3, 'share': [0.5] * 3})
+    pa.parquet.write_table(table, 'a.parquet')
+    pa.feather.write_feather(table, 'a.feather')
+    for name in ('a.parquet', 'a.feather'):
+        assert read(name, pathlib.Path(name).read_bytes()) == PAIRS
+    assert 'is a damaged parquet file' in error('a.parquet', b'PAR1 and no more')
+
+
+def test_nested_rows_of_a_table_are_chats() -> None:
+    turns = [
+        [{'role': 'user', 'content': q}, {'role': 'assistant', 'content': a}]
+        for q, a in PAIRS
+    ]
+    pa.parquet.write_table(pa.table({'messages': turns}), 'a.parquet')
+    assert read('a.parquet', pathlib.Path('a.parquet').read_bytes()) == PAIRS
+
+
+def _save(folder: str, rows: list[dict[str, str]]) -> None:
+    path = pathlib.Path(folder)
+    path.mkdir(parents=True)
+    table = pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(path / 'data-00000-of-00001.arrow', table.schema) as file:
+        file.write_table(table)
+    state = {'_data_files': [{'filename': 'data-00000-of-00001.arrow'}]}
+    (path / 'state.json').write_text(json.dumps(state))
+
+
+def test_folders_that_save_to_disk_wrote_are_read() -> None:
+    _save('saved', ROWS)
+    _save('splits/train', ROWS[:2])
+    _save('splits/test', ROWS[2:])
+    pathlib.Path('splits/dataset_dict.json').write_text('{"splits": ["train", "test"]}')
+    for name in ('saved', 'splits'):
+        pairs, report = reader.read([name])
+        assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
+        assert all(file.startswith(name) for file in report.files)
+
+
+def test_sheets_of_excel_are_read() -> None:
+    openpyxl = pytest.importorskip('openpyxl')
+    book = openpyxl.Workbook()
+    for row in [[], ['Question', 'Answer', 'Year'], *[[*pair, 1999] for pair in PAIRS]]:
+        book.active.append(row)
+    book.save('a.xlsx')
+    assert read('a.xlsx', pathlib.Path('a.xlsx').read_bytes()) == PAIRS
+
+
+def test_flat_messages_are_joined_to_their_parents_and_the_best_reply_wins() -> None:
+    def message(
+        name: str, parent: str | None, text: str, **more: Any
+    ) -> dict[str, Any]:
+        role = 'assistant' if name.startswith('a') else 'prompter'
+        return {
+            'message_id': name,
+            'parent_id': parent,
+            'text': text,
+            'role': role,
+            **more,
+        }
+
+    flat = [
+        message('a0', 'm0', 'Worse.', rank=1),
+        message('m0', None, 'Who sings?'),
+        message('a1', 'm0', 'Tom.', rank=0),
+        message('m2', 'a1', 'Why?'),
+        message('m1', None, 'Who pays?'),
+        message('a2', 'm1', 'Tom.', rank=None),
+    ]
+    pathlib.Path('a.jsonl').write_text('\n'.join(map(json.dumps, flat)))
+    pairs, report = reader.read(['a.jsonl'])
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('Who sings?', 'Tom.'),
+        ('Who pays?', 'Tom.'),
+    ]
+    assert report.counts['answers beside the best, left out'] == 1
+    pa.parquet.write_table(pa.Table.from_pylist(flat), 'a.parquet')
+    assert len(read('a.parquet', pathlib.Path('a.parquet').read_bytes())) == 2
+
+
+def test_a_file_of_which_nothing_is_read_is_an_error_that_can_be_skipped() -> None:
+    pathlib.Path('a.jsonl').write_text(LINES)
+    pathlib.Path('b.jsonl').write_text('{"left": 1, "right": 2}\n')
+    pathlib.Path('c.txt').write_text('Dear diary.\n')
+    pathlib.Path('d.bin').write_bytes(b'\0\1\2' * 9)
+    with pytest.raises(errors.InputError) as raised:
+        reader.read(['*.*'])
+    message = str(raised.value)
+    assert "b.jsonl: which of its fields 'left', 'right' are question" in message
+    assert 'd.bin is a binary file' in message
+    assert re.search('Accepted are .* For example: {.*--skip_unreadable', message)
+    pairs, report = reader.read(['*.*'], skip_unreadable=True)
+    assert len(pairs) == 3
+    assert report.counts['files unreadable'] == 2
+    assert [warning[:5] for warning in report.warnings] == ['b.jso', 'c.txt', 'd.bin']
+
+
+def test_copies_are_gone_when_nothing_needs_them(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    assert read('a.jsonl.gz', gzip.compress(LINES.encode())) == PAIRS
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.jsonl.gz']
