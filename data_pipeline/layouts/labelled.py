@@ -25,18 +25,18 @@ from hax_jax.data import records
 QA, SETS = 'qa', 'sets'
 _QUESTIONS = (
     *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
-    *('reader', 'asker'),
+    *('reader', 'asker', 'q.'),
 )
 _ANSWERS = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
-    *('ai', 'bot', 'advice', 'columnist'),
+    *('ai', 'bot', 'advice', 'columnist', 'a.'),
 )
 _REVISED, _DRAFT = 'revised_response', 'draft_response'
 _SECTIONS = (_DRAFT, 'score', 'strengths', 'weaknesses')
 _NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
 _WORDS = '|'.join(
     sorted(
-        (word.replace('_', '[ _]') for word in (*_QUESTIONS, *_ANSWERS)),
+        (word for word in (*_QUESTIONS, *_ANSWERS) if word.isalpha()),
         key=len,
         reverse=True,
     )
@@ -49,6 +49,10 @@ _COLON = re.compile(
     r'[*_]{0,3}[ \t]?',
     re.IGNORECASE,
 )
+# 'A. One' may be a choice: these count only where a file's labels are of this form.
+_DOTTED = re.compile(
+    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{0,6}}[.)][*_]{{0,3}}\s+'
+)
 # Without a colon only where the label is all of the line: a heading, or in bold.
 _ALONE = re.compile(
     rf'\s{{0,3}}(?:(?P<hashes>#{{1,6}})\s{{0,3}}[*_]{{0,3}}|[*_]{{2,3}})'
@@ -56,6 +60,7 @@ _ALONE = re.compile(
     r'[*_]{0,3}\s*#*\s*',
     re.IGNORECASE,
 )
+_BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
 _HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
 _RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
 
@@ -105,6 +110,8 @@ def parse(text: str, *, file: str) -> page.Page:
 
 def _label(line: str) -> _Label | None:
     match = _ALONE.fullmatch(line) or _COLON.match(line)
+    if not match and (match := _DOTTED.match(line)):
+        return _Label(f'{match["word"].lower()}.', match.end(), 0)
     if not match:
         return None
     word = match['word'].lower().replace(' ', '_')
@@ -124,6 +131,8 @@ def _words(labels: Sequence[_Label]) -> tuple[str, str]:
     for label in labels:
         if label.word in _QUESTIONS:
             asked = label.word
+        elif (asked == 'q.') != (label.word == 'a.'):
+            continue  # of 'Q.' the answer is 'A.', and of no other
         elif asked and label.word in _ANSWERS:
             counts[asked, label.word] += 1
             asked = ''
@@ -187,7 +196,14 @@ def _opened(
     piece: page.Piece, label: _Label, kind: str
 ) -> tuple[list[page.Piece], list[page.Piece]]:
     """(the label and the text behind it, the pieces of the text that it opens)."""
-    parts = piece.cut([(label.end, 'label'), (len(piece.text), kind)])
+    end = len(piece.text)
+    bold = _BOLD.match(piece.text, 0, label.end)
+    if bold and piece.text[: label.end].count(bold[1]) == 1:
+        end = len(piece.text.rstrip().removesuffix(bold[1]))
+    cuts = [(label.end, 'label'), (end, kind)]
+    if end < len(piece.text):  # **Q: text**
+        cuts.append((len(piece.text), 'label'))
+    parts = piece.cut(cuts)
     return parts, [parts[1]]
 
 

@@ -9,6 +9,7 @@
     {"input": {"messages": [turn]}, "preferred_output": [turn]}   OpenAI's preferences
     {"segments": [{"label": false, "text": "Why?"}, …]}           axolotl
     {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} OASST's trees
+    {"text": "Human: Why?\\n\\nAssistant: So."}                    also as `chosen`
 
 A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` and
 `TEXT_KEYS`.
@@ -22,8 +23,16 @@ from typing import Any
 from data_pipeline.rows import batches
 
 ROLE_KEYS = ('role', 'from', 'speaker')
-TEXT_KEYS = ('content', 'value', 'text')
-_LISTS = ('messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'turns')
+TEXT_KEYS = ('content', 'value', 'text', 'parts')
+_LISTS = (
+    'messages',
+    'conversations',
+    'conversation',
+    'dialogue',
+    'dialog',
+    'turns',
+    'contents',
+)
 _ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
 _CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
@@ -32,6 +41,10 @@ _ANSWERS = ('completion', 'response', *_CHOSEN)
 _TEMPLATE = re.compile(
     r'<\|im_start\|>\s*\w+\n?|<\|(?:im_end|eot_id|endoftext|begin_of_text|end_of_text)'
     r'\|>|<\|start_header_id\|>\w+<\|end_header_id\|>\n*|</?s>|\[/?INST\]'
+)
+
+_ROLE = re.compile(
+    r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
 )
 
 
@@ -131,6 +144,22 @@ def _rank(reply: dict[str, Any]) -> float:
     return rank if isinstance(rank, int | float) else float('inf')
 
 
+def _transcript(row: dict[str, Any]) -> list[Any] | None:
+    """The turns of a text in which each begins with its role."""
+    if 'prompt' in row:
+        return None
+    text = next((row[key] for key in ('chosen', 'text') if key in row), None)
+    if not isinstance(text, str) or not _ROLE.match(text):
+        return None
+    _, *parts = _ROLE.split(text)
+    roles = [part.lower() for part in parts[::2]]
+    if 'assistant' not in roles:
+        return None
+    return [
+        _turn(role, said.strip()) for role, said in zip(roles, parts[1::2], strict=True)
+    ]
+
+
 def _as_turns(value: Any, role: str) -> list[Any]:
     """A list of turns as it is, a turn as a list, a text as a turn of a role."""
     if isinstance(value, str):
@@ -168,4 +197,5 @@ _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
     _prompted,
     _segments,
     _tree,
+    _transcript,
 )

@@ -22,7 +22,8 @@ EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 # The first option that a row has is taken; case and blanks in names are ignored.
 _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
-    'instruction+input instruction prompt query question_text input user',
+    'instruction+input instruction prompt query question_text input user '
+    'context',
     'answer': 'answer response output completion best_answer answer_text reply comment '
     'assistant answers chosen',
     'id': 'id uuid post_id question_id',

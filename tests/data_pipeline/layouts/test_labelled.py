@@ -1,0 +1,131 @@
+"""Texts with labels of any spelling, sets of the old trainer, and letters."""
+
+import pytest
+
+from data_pipeline.layouts import detection, labelled
+from data_pipeline.pages import page
+
+PAIRS = [('Who sings?\n\nTom?', 'He does.\n\nLoudly.'), ('Who pays?', 'You.')]
+
+
+def parsed(text: str, layout: str = 'qa') -> page.Page:
+    assert detection.detect(text) == layout
+    return detection.PARSERS[layout](text, file='a/f.md')
+
+
+def texts(found: page.Page) -> list[tuple[str, str]]:
+    return [(pair.question, pair.answer) for pair in found.pairs]
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        'Q: {}\n\nA: {}\n\n',
+        'q: {}\na: {}\n',
+        'Q. {}\nA. {}\n\n',
+        'Q1: {}\nA1: {}\n\n',
+        '3. Q: {}\n   A: {}\n\n',
+        'Question: {}\nAnswer: {}\n\n',
+        '**Question:** {}\n\n**Answer:** {}\n\n---\n\n',
+        '**Question**: {}\n**Answer**: {}\n\n***\n\n',
+        '**Q**\n{}\n\n**A**\n{}\n\n',
+        '> **Q:** {}\n\n**A:** {}\n\n',
+        '## Question\n\n{}\n\n## Answer\n\n{}\n\n',
+        '## Question 7\n{}\n### Answer:\n{}\n',
+        '## QUESTION\n{}\n## ANSWER\n{}\n',
+        '### Instruction:\n{}\n\n### Response:\n{}\n\n',
+        'User: {}\nAssistant: {}\n\n',
+        'QUESTION: {}\n\nRESPONSE: {}\n\n',
+    ],
+)
+def test_labels_of_every_spelling_make_pairs(form: str) -> None:
+    found = parsed(''.join(form.format(*pair) for pair in PAIRS))
+    assert texts(found) == PAIRS
+    assert found.unknown == []
+    assert found.pairs[0].id.startswith('qa:f:')
+
+
+def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
+    assert texts(parsed('**Q: Who sings?**\n\nA: He does.\n')) == [
+        ('Who sings?', 'He does.')
+    ]
+
+
+def test_headings_above_pairs_are_topics_and_close_answers() -> None:
+    text = '# All\n\nHello.\n\n'
+    for topic, (question, answer) in zip(('Songs', 'Bills'), PAIRS, strict=True):
+        text += f'# {topic}\n\n## Question\n{question}\n\n## Answer\n{answer}\n\n'
+    found = parsed(text + '## Notes\n\nThe end.\n')
+    assert texts(found) == PAIRS
+    assert [pair.topic for pair in found.pairs] == ['Songs', 'Bills']
+    assert ('left out', 'The end.') in [(w, t) for _, t, w in found.unknown]
+    assert ('left out', 'Hello.') in [(w, t) for _, t, w in found.unknown]
+
+
+def test_other_labels_within_a_text_stay_there() -> None:
+    found = parsed('Q: Which?\nA. One\nB. Two\nNote: no hurry.\nA: One.\nA: Or B.\n')
+    assert texts(found) == [
+        ('Which?\nA. One\nB. Two\nNote: no hurry.', 'One.\nA: Or B.')
+    ]
+    assert found.unknown == [(6, 'A: Or B.', 'kept in the answer')]
+
+
+def test_questions_without_answers_are_counted() -> None:
+    found = parsed('Q: Who?\n\nQ: Why?\nA: So.\n\nQ: When?\n')
+    assert texts(found) == [('Why?', 'So.')]
+    assert found.counts['qa questions'] == 3
+    assert found.counts['qa questions unanswered'] == 2
+
+
+def test_the_revised_response_of_a_set_is_the_answer() -> None:
+    one = (
+        'QUESTION: Who sings?\nDRAFT_RESPONSE: Tom.\nSCORE: 4/10\nSTRENGTHS:\n- short\n'
+        'WEAKNESSES:\n- vague\nREVISED_RESPONSE: Tom does.\n\nAsk him.\n<END_OF_SET>\n'
+    )
+    two = 'QUESTION: Who pays?\nDRAFT_RESPONSE: You.\nSCORE: 2\n<END_OF_SET>\n'
+    found = parsed(one + two, 'sets')
+    assert texts(found) == [('Who sings?', 'Tom does.\n\nAsk him.')]
+    assert found.counts['sets questions unanswered'] == 1
+    assert found.counts['sets draft_response sections left out'] == 2
+    assert found.counts['sets strengths sections left out'] == 1
+    heads = one.replace(': ', ':\n\n').replace('\n', '\n\n')
+    assert texts(parsed(heads, 'sets')) == [('Who sings?', 'Tom does.\n\nAsk him.')]
+
+
+@pytest.mark.parametrize('salutation', ['DEAR {}: ', '**DEAR {}:** ', 'Dear {},\n\n'])
+def test_letters_and_their_replies_are_pairs(salutation: str) -> None:
+    text = ''
+    for i, (question, answer) in enumerate(PAIRS):
+        reader = ('Sad', 'Reader')[i]
+        text += f'{salutation.format("Abby")}{question}\n\n-- {reader}\n\n'
+        text += f'{salutation.format(reader)}{answer}\n\n'
+    found = parsed(text, 'letters')
+    assert texts(found) == [
+        (f'{question}\n\n-- {name}', answer)
+        for (question, answer), name in zip(PAIRS, ('Sad', 'Reader'), strict=True)
+    ]
+
+
+def test_a_word_to_all_readers_answers_no_letter() -> None:
+    found = parsed(
+        'DEAR ABBY: Why? -- SAD\n\nDEAR SAD: So.\n\nDEAR READERS: Happy day.\n\n'
+        'DEAR ABBY: Who? -- LOST\n\nDEAR ABBY: When?\n\nDEAR LATE: Now.\n',
+        'letters',
+    )
+    assert texts(found) == [('Why? -- SAD', 'So.'), ('When?', 'Now.')]
+    assert found.counts['letters questions unanswered'] == 1
+    assert ('DEAR READERS: Happy day.') in [text for _, text, _ in found.unknown]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Dear diary,\n\nToday was dull.\n',
+        'DEAR ABBY: Why?\n\nDEAR ABBY: Who?\n',
+        'Questions and answers.\n\nA: an answer to nothing.\n',
+        'Q: a question, and no more\n',
+    ],
+)
+def test_other_texts_are_of_no_layout(text: str) -> None:
+    assert detection.detect(text) == ''
+    assert labelled.kind(text) == ''

@@ -1,0 +1,127 @@
+"""Every shape of a row that other tools write, to the same pair."""
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from data_pipeline.reading import inputs, reader
+from data_pipeline.rows import near_fields
+
+Q, A, NO = 'Who sings at night?', 'Tom does, and loudly.', 'Not I.'
+USER, BOT = {'role': 'user', 'content': Q}, {'role': 'assistant', 'content': A}
+WORSE = {'role': 'assistant', 'content': NO}
+HUMAN, GPT = {'from': 'human', 'value': Q}, {'from': 'gpt', 'value': A}
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(*rows: Any) -> tuple:
+    pathlib.Path('a.jsonl').write_text(''.join(json.dumps(r) + '\n' for r in rows))
+    return reader.read(['a.jsonl'])
+
+
+def parts(text: str) -> list[dict[str, str]]:
+    return [{'type': 'text', 'value': text}]
+
+
+@pytest.mark.parametrize(
+    'row',
+    [
+        {'prompt': Q, 'completion': A},
+        {'prompt': [USER], 'completion': [BOT]},
+        {'prompt': [USER], 'completion': [BOT], 'label': True},
+        {'prompt': [USER], 'chosen': [BOT], 'rejected': [WORSE]},
+        {'prompt': Q, 'chosen': A, 'rejected': NO},
+        {'prompt': Q, 'chosen': [USER, BOT], 'rejected': [USER, WORSE]},
+        {'chosen': [USER, BOT], 'rejected': [USER, WORSE]},
+        {'chosen': f'\n\nHuman: {Q}\n\nAssistant: {A}', 'rejected': NO},
+        {'text': f'### Human: {Q}### Assistant: {A}'},
+        {'conversations': [HUMAN], 'chosen': GPT, 'rejected': {**GPT, 'value': NO}},
+        {'instruction': Q, 'input': '', 'chosen': A, 'rejected': NO},
+        {'input': {'messages': [USER]}, 'preferred_output': [BOT]},
+        {'messages': [USER, {**BOT, 'content': None, 'tool_calls': [{}]},
+                      {'role': 'tool', 'content': '42'}, BOT]},
+        {'messages': [{'role': 'user', 'content': parts(Q)},
+                      {'role': 'assistant', 'content': parts(A), 'loss_weight': 1.0}]},
+        {'chosen_messages': [USER, BOT], 'rejected_messages': [USER, WORSE]},
+        {'contents': [{'role': 'user', 'parts': [{'text': Q}]},
+                      {'role': 'model', 'parts': [{'text': A}]}]},
+        {'conversations': [Q, A]},
+        {'conversations': [Q, A, 'Why?', 'He can.'], 'source': 'x'},
+        {'segments': [{'label': False, 'text': f'<s>[INST] {Q} [/INST] '},
+                      {'label': True, 'text': f'{A}</s>'}]},
+        {'prompt': {'role': 'prompter', 'text': Q, 'replies': [
+            {'role': 'assistant', 'text': NO, 'rank': 1, 'replies': []},
+            {'role': 'assistant', 'text': A, 'rank': 0, 'replies': []}]}},
+        {'instruction': Q, 'input': '', 'output': A, 'history': [['a', 'b']]},
+        {'question': Q, 'answers': {'text': [A, A], 'answer_start': [0, 9]}},
+        {'question': Q, 'answers': [{'text': A, 'answer_start': 0}]},
+        {'title': Q, 'selftext': '', 'answers': {'text': [NO, A], 'score': [1, 5]}},
+        {'question': Q,
+         'answers': [{'text': NO, 'score': 9}, {'text': A, 'selected': 1}]},
+        {'question': Q, 'answer': {'value': A, 'aliases': ['Tom']}},
+        {'question': Q, 'answer': [A, NO]},
+        {'paragraphs': [{'context': '', 'qas': [{'question': Q, 'answers': [
+            {'text': A, 'answer_start': 0}]}]}], 'title': 't'},
+        {'questionID': 4, 'questionText': Q, 'answerText': A, 'answerID': 5},
+        {'Q': Q, 'A': A},
+        {'Question_Body': Q, 'best_answer': A},
+        {'Context': Q, 'Response': A},
+    ],
+)  # fmt: skip
+def test_a_row_of_each_shape_is_the_pair(row: dict[str, Any]) -> None:
+    pairs, _ = read(row, row)
+    assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 2
+
+
+def test_a_context_belongs_to_the_question() -> None:
+    qas = [{'question': Q, 'id': str(i), 'answers': [{'text': A}]} for i in range(2)]
+    document = {'data': [{'paragraphs': [{'context': 'Tom is loud.', 'qas': qas}]}]}
+    pathlib.Path('a.json').write_text(json.dumps(document))
+    pairs, _ = reader.read(['a.json'])
+    assert [(p.id, p.question) for p in pairs] == [
+        ('pairs:a:0', f'{Q}\n\nTom is loud.'),
+        ('pairs:a:1', f'{Q}\n\nTom is loud.'),
+    ]
+
+
+def test_answers_that_are_left_out_are_counted() -> None:
+    _, report = read(
+        {'question': Q, 'answers': [A, NO, NO]},
+        {'question': Q, 'answers': [A], 'rejected': NO, 'history': [['a', 'b']]},
+    )
+    assert report.counts['answers beside the best, left out'] == 2
+    assert report.counts['rows with a rejected answer, which was left out'] == 1
+    assert report.counts['rows with a history, which was left out'] == 1
+
+
+def test_pairs_among_chats_are_read() -> None:
+    pairs, _ = read({'messages': [USER, BOT]}, {'prompt': NO, 'completion': A})
+    assert [p.question for p in pairs] == [Q, NO]
+
+
+def test_near_names_are_taken_and_said() -> None:
+    names = [
+        'questionID',
+        'questionTitle',
+        'questionText',
+        'answerText',
+        'answer_start',
+    ]
+    assert near_fields.near(names) == {
+        'question': ('questionTitle', 'questionText'),
+        'answer': ('answerText',),
+    }
+    assert near_fields.near(['question_type', 'answer id', 'Quality', 'a_id']) == {}
+    pathlib.Path('a.csv').write_text('Question (English),FinalAnswer\nWho?,Tom.\n')
+    assert inputs.describe(inputs.find(['a.csv'])) == [
+        'fields of a.csv: question=Question (English), answer=FinalAnswer '
+        '(--fields changes them)'
+    ]
