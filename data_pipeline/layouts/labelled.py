@@ -81,6 +81,7 @@ class _Pair:
     question: list[page.Piece]
     answer: list[page.Piece] | None = None
     topic: str = ''
+    is_revised: bool = False
 
 
 def kind(text: str) -> str:
@@ -151,7 +152,7 @@ def _split(
     mark does; text below it is the next pair's topic, or left out.
     """
     asked, answered = words
-    sections = (*_SECTIONS, ANSWER) if answered == _REVISED else ()
+    sections = _SECTIONS if answered == _REVISED else ()
     pairs: list[_Pair] = []
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
@@ -165,7 +166,7 @@ def _split(
             between, kind, level = [], QUESTION, label.level
             parts, running = _opened(piece, label, kind)
             pairs.append(_Pair(running, topic=topic.strip('#* ')))
-        elif label and word == answered and pairs and pairs[-1].answer is None:
+        elif label and pairs and _opens_answer(word, answered, pairs[-1], found):
             kind = ANSWER
             parts, running = _opened(piece, label, kind)
             pairs[-1].answer = running
@@ -190,6 +191,21 @@ def _split(
         found.pieces += parts
     found.leave_out(between)
     return pairs
+
+
+def _opens_answer(word: str, answered: str, pair: _Pair, found: page.Page) -> bool:
+    """Whether a label opens the pair's answer.
+
+    In a set ANSWER: does too, until a revised response takes its place.
+    """
+    if answered == _REVISED and word == answered and not pair.is_revised:
+        for piece in pair.answer or []:
+            piece.kind = 'first answer of a set'
+        found.counts[f'{SETS} first answers left out'] += pair.answer is not None
+        pair.is_revised = True
+        return True
+    is_label = word == answered or (answered == _REVISED and word == ANSWER)
+    return is_label and pair.answer is None
 
 
 def _opened(

@@ -88,6 +88,12 @@ def test_the_revised_response_of_a_set_is_the_answer() -> None:
     assert found.counts['sets questions unanswered'] == 1
     assert found.counts['sets draft_response sections left out'] == 2
     assert found.counts['sets strengths sections left out'] == 1
+    plain = 'QUESTION: Why?\nANSWER: So.\n<END_OF_SET>\n'
+    both = plain.replace('<END', 'REVISED_RESPONSE: Because.\n<END')
+    assert texts(parsed(one + plain + both, 'sets'))[1:] == [
+        ('Why?', 'So.'),
+        ('Why?', 'Because.'),
+    ]
     heads = one.replace(': ', ':\n\n').replace('\n', '\n\n')
     assert texts(parsed(heads, 'sets')) == [('Who sings?', 'Tom does.\n\nAsk him.')]
 
