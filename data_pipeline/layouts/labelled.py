@@ -33,6 +33,7 @@ _ANSWERS = (
 )
 _REVISED, _DRAFT = 'revised_response', 'draft_response'
 _SECTIONS = (_DRAFT, 'score', 'strengths', 'weaknesses')
+_CLOSING = (*_ANSWERS, _REVISED, *_SECTIONS)  # labels that end a question
 _NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
 _WORDS = '|'.join(
     sorted(
@@ -60,6 +61,9 @@ _ALONE = re.compile(
     r'[*_]{0,3}\s*#*\s*',
     re.IGNORECASE,
 )
+_INLINE = re.compile(
+    r'(?<=\s)[*_]{0,3}(?:A|Ans|Answer|Response)[*_]{0,3}\s?:[*_]{0,3}\s', re.IGNORECASE
+)
 _BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
 _HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
 _RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
@@ -86,8 +90,8 @@ class _Pair:
 
 def kind(text: str) -> str:
     """'qa' or 'sets' for a text of labelled questions and answers, '' for any other."""
-    labels = [each for line in text.split('\n') if (each := _label(line))]
-    asked, answered = _words(labels)
+    _, labels = _lines(text)
+    asked, answered = _words([label for label in labels if label])
     if not asked or not answered:
         return ''
     return SETS if answered == _REVISED else QA
@@ -96,10 +100,7 @@ def kind(text: str) -> str:
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file; `file` names it in the records."""
     found = page.Page(file)
-    pieces = oversample_marks.split(page.raw_lines(text))
-    labels = [
-        _label(piece.text) if piece.kind == page.UNKNOWN else None for piece in pieces
-    ]
+    pieces, labels = _lines(text)
     asked, answered = _words([label for label in labels if label])
     source = SETS if answered == _REVISED else QA
     for pair in _split(pieces, labels, (asked, answered), found):
@@ -107,6 +108,28 @@ def parse(text: str, *, file: str) -> page.Page:
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
+
+
+def _lines(text: str) -> tuple[list[page.Piece], list[_Label | None]]:
+    """The lines, and the label of each; an answer in its question's line is cut off.
+
+    'Q: Why? A: So.' -> 'Q: Why? ' and 'A: So.', unless an answer's label is the next.
+    """
+    pieces: list[page.Piece] = []
+    labels: list[_Label | None] = []
+    following = ''
+    for piece in reversed(oversample_marks.split(page.raw_lines(text))):
+        label = _label(piece.text) if piece.kind == page.UNKNOWN else None
+        is_open = label and label.word in _QUESTIONS and following not in _CLOSING
+        if is_open and (inline := _INLINE.search(piece.text, label.end)):
+            ends = [(inline.start(), piece.kind), (len(piece.text), piece.kind)]
+            piece, answer = piece.cut(ends)
+            pieces.append(answer)
+            labels.append(_label(answer.text))
+        following = label.word if label else following
+        pieces.append(piece)
+        labels.append(label)
+    return pieces[::-1], labels[::-1]
 
 
 def _label(line: str) -> _Label | None:

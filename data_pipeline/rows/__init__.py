@@ -1,7 +1,9 @@
-"""Files of rows to pairs: JSON Lines of pairs, messages or threads, and CSV.
+"""Rows to pairs: JSON Lines of pairs, messages or threads, and CSV.
 
 In: a `batches.Batch`, a piece of one file. Out: a `batches.BatchRead`, its pairs and
 the account of every row and word in it.
 
-Start at `batches`, then `pair_rows`, which makes a pair of any row's fields.
+Start at `batches`, then `pair_rows`, which makes a pair of any row's fields;
+`chat_shapes`, `nested_rows` and `answer_lists` have the shapes that rows come in,
+`field_map` and `near_fields` the names of their fields.
 """

@@ -2,6 +2,7 @@
 
     {"messages": [turn, …]}, {"conversations": [turn, …]}         OpenAI, ShareGPT
     {"conversations": ["Why?", "Because."]}                       LIMA: texts by turns
+    {"conversation": [{"human": "Why?", "assistant": "So."}]}     also input and output
     {"prompt": [turn, …], "completion": [turn]}                   TRL
     {"prompt": [turn, …], "chosen": [turn], "rejected": [turn]}   TRL, or no prompt:
     {"chosen": [turn, turn], "rejected": [turn, turn]}            both begin with it
@@ -33,6 +34,7 @@ _LISTS = (
     'turns',
     'contents',
 )
+_USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
 _ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
 _CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
@@ -76,10 +78,21 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
     if value and all(isinstance(each, str) for each in value):
         roles = ('user', 'assistant')
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
+    if value and all(isinstance(each, dict) and _exchange(each) for each in value):
+        return [turn for each in value for turn in _exchange(each)]
     if name not in _ALWAYS and not _are_turns(value):
         return None
     chosen = next((row[key] for key in _CHOSEN if key in row), [])
     return value + _as_turns(chosen, 'assistant')
+
+
+def _exchange(each: dict[str, Any]) -> list[dict[str, str]]:
+    """The two turns of an object such as {"human": "Why?", "assistant": "So."}."""
+    asked = next((each[key] for key in _USER_KEYS if key in each), None)
+    answered = next((each[key] for key in _ASSISTANT_KEYS if key in each), None)
+    if not isinstance(asked, str) or not isinstance(answered, str):
+        return []
+    return [_turn('user', asked), _turn('assistant', answered)]
 
 
 def _prompted(row: dict[str, Any]) -> list[Any] | None:

@@ -51,6 +51,13 @@ def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     ]
 
 
+def test_an_answer_in_its_questions_line_is_cut_off() -> None:
+    found = parsed('Q: Who sings? A: He does.\n\nQ: Is A: a label?\nA: No.\n')
+    assert texts(found) == [('Who sings?', 'He does.'), ('Is A: a label?', 'No.')]
+    bold = '**Question:** Who sings? **Answer:** He does.\n'
+    assert texts(parsed(bold)) == [('Who sings?', 'He does.')]
+
+
 def test_headings_above_pairs_are_topics_and_close_answers() -> None:
     text = '# All\n\nHello.\n\n'
     for topic, (question, answer) in zip(('Songs', 'Bills'), PAIRS, strict=True):

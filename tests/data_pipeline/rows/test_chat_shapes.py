@@ -54,6 +54,8 @@ def parts(text: str) -> list[dict[str, str]]:
         {'contents': [{'role': 'user', 'parts': [{'text': Q}]},
                       {'role': 'model', 'parts': [{'text': A}]}]},
         {'conversations': [Q, A]},
+        {'conversation': [{'human': Q, 'assistant': A}]},
+        {'conversation': [{'system': 'x', 'input': Q, 'output': A}]},
         {'conversations': [Q, A, 'Why?', 'He can.'], 'source': 'x'},
         {'segments': [{'label': False, 'text': f'<s>[INST] {Q} [/INST] '},
                       {'label': True, 'text': f'{A}</s>'}]},
