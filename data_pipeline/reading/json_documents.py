@@ -16,10 +16,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from data_pipeline.reading import json_scanner
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
-_LARGEST = 2**28  # characters of one value: a row, or all that is beside the rows
 _FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone
 # Lists of rows with fields of unknown names stand under these.
 _ROW_LISTS = (
@@ -27,102 +27,6 @@ _ROW_LISTS = (
     *('eval', 'examples', 'instances', 'items', 'records', 'samples', 'entries'),
     *('dataset', 'results', 'documents', 'pairs', 'questions'),
 )
-
-
-class Malformed(ValueError):
-    """The text is not JSON from some place on."""
-
-
-class _Scanner:
-    """A text that is read forward, value by value."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._text, self._at, self._passed = '', 0, 0
-        self._ended = False
-        self._decoder = json.JSONDecoder()
-
-    def peek(self) -> str:
-        """The next character that is no blank, '' at the end."""
-        while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in ' \t\r\n\ufeff':
-                    return self._text[self._at]
-                self._at += 1
-            if not self._more():
-                return ''
-
-    def skip(self, sign: str) -> None:
-        """Steps over a character. Raises Malformed if another stands there."""
-        if (found := self.peek()) != sign:
-            raise Malformed(f'{found!r} where {sign!r} is due, {self.where()}')
-        self._at += 1
-
-    def value(self) -> tuple[Any, str]:
-        """(the next value, its text). Raises Malformed."""
-        self.peek()
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._text, self._at)
-            except RecursionError:
-                raise Malformed(f'too many brackets, {self.where()}') from None
-            except ValueError as error:
-                if not self._more():
-                    raise Malformed(f'{error}, {self.where()}') from None
-                continue
-            # A number may go on behind what has been read.
-            if end == len(self._text) and self._more():
-                continue
-            text = self._text[self._at : end]
-            self._at = end
-            return value, text
-
-    def items(self) -> Iterator[None]:
-        """One step for each item of a list, which the caller reads."""
-        self.skip('[')
-        while (sign := self.peek()) != ']':
-            yield
-            if (sign := self.peek()) == ',':
-                self.skip(',')
-                if self.peek() == ']':
-                    raise Malformed(f'no value behind a comma, {self.where()}')
-            elif sign != ']':
-                self.skip(']')
-        self.skip(']')
-
-    def members(self) -> Iterator[str]:
-        """Each key of an object, whose value the caller reads."""
-        self.skip('{')
-        while self.peek() != '}':
-            key, _ = self.value()
-            if not isinstance(key, str):
-                raise Malformed(f'a key that is no text, {self.where()}')
-            self.skip(':')
-            yield key
-            if self.peek() == ',':
-                self.skip(',')
-            elif self.peek() != '}':
-                self.skip('}')
-        self.skip('}')
-
-    def where(self) -> str:
-        return f'at character {self._passed + self._at + 1:,}'
-
-    def _more(self) -> bool:
-        """Reads on; doubles what is held, since a value is parsed again from its start.
-
-        Raises Malformed for a value that is too large.
-        """
-        if self._ended:
-            return False
-        held = len(self._text) - self._at
-        if held > _LARGEST:
-            raise Malformed(f'a value of over {_LARGEST:,} characters, {self.where()}')
-        read = self._file.read(max(_CHUNK, held))
-        self._ended = not read
-        self._passed += self._at
-        self._text, self._at = self._text[self._at :] + read, 0
-        return bool(read)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +55,7 @@ class Document:
 def survey(path: str) -> Document | None:
     """How the rows lie in a file; None for JSON Lines and for text that is no JSON."""
     with _opened(path) as file:
-        scanner = _Scanner(file)
+        scanner = json_scanner.Scanner(file)
         try:
             if scanner.peek() == '[':
                 for _ in scanner.items():
@@ -162,7 +66,7 @@ def survey(path: str) -> Document | None:
                 return None
             members = _members(scanner)
             is_alone = not scanner.peek()
-        except Malformed:
+        except json_scanner.Malformed:
             return None
     # Several objects are rows, whatever is in the first.
     if is_alone and (document := _document(members)):
@@ -182,13 +86,13 @@ def rows(path: str, document: Document) -> Iterator[str]:
             yield _object(document.keys, cells)
         return
     with _opened(path) as file:
-        scanner = _Scanner(file)
+        scanner = json_scanner.Scanner(file)
         while scanner.peek():
             for text in _rows(scanner, document):
                 yield text.translate(_FLATTENED)
 
 
-def _rows(scanner: _Scanner, document: Document) -> Iterator[str]:
+def _rows(scanner: json_scanner.Scanner, document: Document) -> Iterator[str]:
     """The rows of the next top value."""
     if scanner.peek() == '[':
         for _ in scanner.items():
@@ -199,7 +103,9 @@ def _rows(scanner: _Scanner, document: Document) -> Iterator[str]:
         yield from _rows_of_members(scanner, document)
 
 
-def _rows_of_members(scanner: _Scanner, document: Document) -> Iterator[str]:
+def _rows_of_members(
+    scanner: json_scanner.Scanner, document: Document
+) -> Iterator[str]:
     names: list[str] = []
     for key in scanner.members():
         if document.kind == 'table' and key == 'columns':
@@ -220,7 +126,7 @@ def _rows_of_members(scanner: _Scanner, document: Document) -> Iterator[str]:
 def _column(path: str, key: str) -> Iterator[str]:
     """The JSON of each cell of a column: its file is read once for each column."""
     with _opened(path) as file:
-        scanner = _Scanner(file)
+        scanner = json_scanner.Scanner(file)
         for found in scanner.members():
             if found != key:
                 _pass_by(scanner)
@@ -238,7 +144,7 @@ def _object(names: Sequence[str], cells: Sequence[str]) -> str:
     return ('{' + made + '}').translate(_FLATTENED)
 
 
-def _members(scanner: _Scanner) -> dict[str, _Member]:
+def _members(scanner: json_scanner.Scanner) -> dict[str, _Member]:
     members = {}
     for key in scanner.members():
         if scanner.peek() != '[':
@@ -252,7 +158,7 @@ def _members(scanner: _Scanner) -> dict[str, _Member]:
     return members
 
 
-def _pass_by(scanner: _Scanner) -> None:
+def _pass_by(scanner: json_scanner.Scanner) -> None:
     if scanner.peek() != '[':
         scanner.value()
         return

@@ -184,7 +184,7 @@ def _document_rows(
 ) -> Iterator[str]:
     try:
         yield from json_documents.rows(path, document)
-    except (json_documents.Malformed, ValueError) as error:
+    except ValueError as error:
         raise errors.InputError(
             f'{name} is JSON that is damaged or cut short: {error}; mend it, or make '
             'it again.'
