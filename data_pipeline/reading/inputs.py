@@ -15,7 +15,7 @@ from data_pipeline.reading import (
     read_report,
     saved_folders,
 )
-from data_pipeline.rows import csv_rows, field_map, json_rows, message_rows
+from data_pipeline.rows import chat_shapes, csv_rows, field_map, json_rows, message_rows
 from hax_jax import errors, near_names
 from hax_jax.config import convert
 
@@ -302,6 +302,13 @@ def _pairs_among_chats(path: str) -> list[Any]:
     ]
 
 
+def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether some of the rows are chats, and none is a pair by common names."""
+    return any(map(chat_shapes.turns, rows)) and not any(
+        field_map.has_both([*row]) for row in rows
+    )
+
+
 def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
     """The inputs, with the field map of each whose rows may have any fields.
 
@@ -330,7 +337,8 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
         chosen = field_map.given_for([each.name, each.path, each.given], maps)
         used.append(chosen)
         fields, problem = None, ''
-        if rows:
+        are_chats = not chosen and _are_chats(rows)
+        if rows and (each.layout == 'messages' or not are_chats):
             try:
                 fields = field_map.resolve(chosen, each.name, rows)
             except errors.InputError as error:

@@ -177,7 +177,14 @@ def _document(members: dict[str, _Member]) -> Document | None:
         has_texts = field_map.has_both([*cells]) and not is_one_chat
         if has_texts or (has_chats and chat_shapes.turns(cells)):
             return Document('columns', tuple(members))
-    if is_row(as_row):
+    chats = [
+        key
+        for key, each in members.items()
+        if each.items > 0
+        and isinstance(each.first, dict)
+        and chat_shapes.turns(each.first)
+    ]
+    if is_row(as_row) and not chats:
         dicts = [k for k, each in members.items() if isinstance(each.first, dict)]
         dicts = [key for key in dicts if members[key].items < 0]
         if field_map.has_both(dicts) and len(dicts) == len(members):

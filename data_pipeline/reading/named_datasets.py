@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, pair_rows
+from data_pipeline.rows import batches, message_rows, pair_rows
 from hax_jax import errors
 
 KINDS = ('tfds', 'hf')
@@ -95,7 +95,8 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
             result.counts['fields that are not UTF-8'] += 1
             result.warnings.append(f'{batch.name}:{line}: a field {note}.')
         text = json.dumps(row, ensure_ascii=False, default=str)
-        pair_rows.add(row, text=text, line=line, batch=batch, result=result)
+        add = pair_rows.add if batch.fields else message_rows.add
+        add(row, text=text, line=line, batch=batch, result=result)
 
 
 def is_folder(path: pathlib.Path) -> bool:

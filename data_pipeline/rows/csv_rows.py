@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, field_map, pair_rows
+from data_pipeline.rows import batches, field_map, message_rows, pair_rows
 
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
@@ -94,7 +94,8 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
             result.leave_out(f'{batch.name}:{row.line}', row.text, problem)
             continue
         value = dict(zip(columns, row.cells, strict=True))
-        pair_rows.add(value, text=row.text, line=row.line, batch=batch, result=result)
+        add = pair_rows.add if batch.fields else message_rows.add
+        add(value, text=row.text, line=row.line, batch=batch, result=result)
 
 
 def _records(path: str) -> Iterator[Row]:

@@ -35,23 +35,35 @@ def is_chat(row: dict[str, Any]) -> bool:
 
 def read(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of lines, a chat each, or a pair among chats."""
-    chats = dataclasses.replace(batch, fields=_FIELDS)
     for line, value, text in json_rows.rows(batch, result):
-        if batch.fields and not is_chat(value):
-            pair_rows.add(value, text=text, line=line, batch=batch, result=result)
-            continue
-        turns, problem = _turns(value, result)
-        if problem:
-            result.leave_out(f'{batch.name}:{line}', text, problem)
-            continue
-        row = {name: value[name] for name in field_map.TARGETS if name in value}
-        marks = [value[key] for key in field_map.LEARN if key in value]
-        if any(map(field_map.says_no, marks)):
-            row['learn'] = False
-        row |= _first_exchange(turns, result)
-        left = json_rows.num_words(value) - json_rows.num_words(row)
-        result.words['in turns and fields not read'] += left
-        pair_rows.add(row, text=text, line=line, batch=chats, result=result)
+        add(value, text=text, line=line, batch=batch, result=result)
+
+
+def add(
+    value: dict[str, Any],
+    *,
+    text: str,
+    line: int,
+    batch: batches.Batch,
+    result: batches.BatchRead,
+) -> None:
+    """Adds the pair of a row, which is a chat or, where a batch has fields, a pair."""
+    if batch.fields and not is_chat(value):
+        pair_rows.add(value, text=text, line=line, batch=batch, result=result)
+        return
+    turns, problem = _turns(value, result)
+    if problem:
+        result.leave_out(f'{batch.name}:{line}', text, problem)
+        return
+    row = {name: value[name] for name in field_map.TARGETS if name in value}
+    marks = [value[key] for key in field_map.LEARN if key in value]
+    if any(map(field_map.says_no, marks)):
+        row['learn'] = False
+    row |= _first_exchange(turns, result)
+    left = json_rows.num_words(value) - json_rows.num_words(row)
+    result.words['in turns and fields not read'] += left
+    batch = dataclasses.replace(batch, fields=_FIELDS)
+    pair_rows.add(row, text=text, line=line, batch=batch, result=result)
 
 
 def _first_exchange(

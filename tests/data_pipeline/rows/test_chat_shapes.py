@@ -127,3 +127,15 @@ def test_near_names_are_taken_and_said() -> None:
         'fields of a.csv: question=Question (English), answer=FinalAnswer '
         '(--fields changes them)'
     ]
+
+
+def test_chats_in_cells_of_a_table_and_in_a_document_are_read() -> None:
+    cell = json.dumps([USER, BOT]).replace('"', '""')
+    pathlib.Path('a.csv').write_text(f'id,messages\n7,"{cell}"\n')
+    chats = {'conversations': [{'id': 1, 'messages': [USER, BOT]}]}
+    pathlib.Path('b.json').write_text(json.dumps(chats))
+    pairs, _ = reader.read(['a.csv', 'b.json'])
+    assert [(p.id, p.question, p.answer) for p in pairs] == [
+        ('csv:a:7', Q, A),
+        ('messages:b:1', Q, A),
+    ]
