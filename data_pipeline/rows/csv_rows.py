@@ -12,6 +12,7 @@ from data_pipeline.rows import batches, field_map, message_rows, pair_rows
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
 _HEAD_ROWS = 100
+_SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
 # A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
 
@@ -102,6 +103,7 @@ def _records(path: str) -> Iterator[Row]:
     """Every record that is not blank, the header first."""
     csv.field_size_limit(_LONGEST_FIELD)
     delimiter, _ = _opening(path)
+    is_first = True
     number = end = 0  # the lines read so far, and their bytes
     # The lines of the record that is being read, and the notes on them.
     pending: list[str] = []
@@ -137,7 +139,10 @@ def _records(path: str) -> Iterator[Row]:
         text = ''.join(pending)
         if not problem and text.count('"') % 2:
             problem = _if_unclosed(pending, delimiter)
+        if is_first and _SIGN_LINE.fullmatch(text.strip('\r\n')):
+            continue
         if problem or ''.join(cells).strip():
+            is_first = False
             line = number - len(pending) + 1
             yield Row(line, end, tuple(cells), text, problem, tuple(notes))
 
@@ -147,7 +152,8 @@ def _opening(path: str) -> tuple[str, str]:
     with open(path, 'rb') as file:
         for raw in iter(lambda: file.readline(2**20), b''):
             line = encoding.decode_part(raw)[0].removeprefix(_BOM)
-            if line.strip(_DELIMITERS + ' \r\n'):
+            is_sign = _SIGN_LINE.fullmatch(line.strip('\r\n'))
+            if line.strip(_DELIMITERS + ' \r\n') and not is_sign:
                 unquoted = re.sub('"[^"]*"', '', line)
                 return max(_DELIMITERS, key=unquoted.count), line
     return ',', ''

@@ -131,6 +131,7 @@ def test_wide_encodings_are_read(codec: str) -> None:
 @pytest.mark.parametrize('sign', ['\t', ';', '|'])
 def test_tables_with_other_signs_are_read(sign: str) -> None:
     assert read('a.txt', CSV.replace(',', sign)) == PAIRS
+    assert read('a.csv', f'sep={sign}\r\n' + CSV.replace(',', sign)) == PAIRS
 
 
 def test_parquet_arrow_and_feather_are_read() -> None:
