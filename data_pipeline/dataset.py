@@ -152,6 +152,11 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
             f'{path} exists already; give another --output, or --overwrite to replace '
             'it with all that was made from it (packed rows, tokenizers).'
         )
+    if (path / 'run.json').exists():
+        raise errors.InputError(
+            f'{path} holds a run of launch.train too, which --overwrite would delete; '
+            'move it away, or give another --output.'
+        )
     if not path.is_dir() or (
         any(path.iterdir()) and not (path / dataset_folder.MANIFEST).is_file()
     ):

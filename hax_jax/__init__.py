@@ -99,6 +99,7 @@ def train(
     run = convert.from_dict(config.to_dict() if is_draft else convert.to_dict(config))
     folder = places.path(workdir)
     places.check(folder)
+    dataset_folder.refuse_as_workdir(folder)
     if not packed:
         dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     runtime.start()

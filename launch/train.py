@@ -154,7 +154,10 @@ def _checked() -> schema.Config:
         raise errors.InputError(
             '--replay only looks at the run; leave out --restart and --dry_run.'
         )
-    places.check(places.path(_WORKDIR.value))
+    workdir = places.path(_WORKDIR.value)
+    places.check(workdir)
+    if _WORKDIR.value:
+        dataset_folder.refuse_as_workdir(workdir)
     _check_plan_flags()
     run = shared_flags.CONFIG.value()
     return _quick(run) if _QUICK.value else run

@@ -141,3 +141,16 @@ def test_what_sample_can_not_take_is_named(changes: dict, says: str) -> None:
 def test_train_takes_a_config_or_a_draft_alone() -> None:
     with pytest.raises(errors.InputError, match='config is a str; give a config'):
         hax_jax.train('gpt2_lora', 'runs/no')
+
+
+def test_a_run_is_not_written_into_a_dataset(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'manifest.json').write_text('{}')
+    done = programs.run(
+        '-m',
+        'launch.train',
+        '--config=configs/scratch_small.py',
+        f'--config.data.path={tmp_path}',
+        f'--workdir={tmp_path}',
+    )
+    assert done.returncode == 2
+    assert 'is a dataset, which a new build' in done.stderr

@@ -34,6 +34,16 @@ _LABELS = {
 _ASKS_FOR_ANSWER = re.compile(
     r'\n[ \t*_#>]{0,9}(?:(?i:answer)|A)[ \t*_]{0,9}:[ \t*_]{0,9}$'
 )
+# '14 Likes', '3 replies': a line of its own, or behind the end of a sentence.
+_COUNT_LINE = re.compile(
+    r'\d[\d,.]{0,9}[kK]?\s(?:likes?|upvotes?|points?|repl(?:y|ies)|comments?|shares?)',
+    re.IGNORECASE,
+)
+_COUNTED = re.compile(
+    r'(?<=[.!?\u2026"\u201d\u2019)])[ \t]+\d[\d,.]{0,9}[kK]? '
+    r'(?:likes?|upvotes?)\s*$',
+    re.IGNORECASE,
+)
 _SENTENCE_ENDS = tuple('.!?…"”’\')')
 
 
@@ -98,8 +108,11 @@ def without_tail(text: str) -> tuple[str, int]:
     All are left over from a chat. A count must stand below the end of a
     sentence: 'Call this number:' may be followed by one. Crisis lines stay.
 
-    'Leave him.\\n1125' -> 'Leave him.'
+    'Leave him.\\n1125' -> 'Leave him.'; so 'Leave him. 88 Likes'.
     """
+    if counted := _COUNTED.search(text):
+        left, times = without_tail(text[: counted.start()].rstrip())
+        return left, times + 1
     lines = text.split('\n')
     end = len(lines)
     while end > 1 and _is_residue(lines[end - 1].strip()):
@@ -114,7 +127,7 @@ def without_tail(text: str) -> tuple[str, int]:
 
 
 def _is_residue(line: str) -> bool:
-    if not line:
+    if not line or _COUNT_LINE.fullmatch(line):
         return True
     return chat_grammar.is_left_over(line) and not crisis_lines.is_one(line)
 

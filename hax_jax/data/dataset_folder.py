@@ -16,6 +16,15 @@ MANIFEST = 'manifest.json'
 SCHEMA = 2  # of manifest and ledger; 2: pairs have a weight
 
 
+def refuse_as_workdir(workdir: pathlib.Path) -> None:
+    """Raises InputError if a run would be written into a dataset."""
+    if (workdir / MANIFEST).is_file():
+        raise errors.InputError(
+            f'--workdir={workdir} is a dataset, which a new build would replace with '
+            'all that is in it; give the run a folder of its own.'
+        )
+
+
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     """The manifest of the dataset at `path`. Needs no TensorFlow.
 

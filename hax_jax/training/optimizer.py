@@ -47,8 +47,8 @@ def schedule(settings: schema.OptimizerConfig, *, num_steps: int) -> optax.Sched
         given = f'optimizer.warmup_share={settings.warmup_share} ({warmup} steps)'
     if warmup >= num_steps:
         raise errors.InputError(
-            f'{given} is not under the {num_steps} steps of the run; lower it or train '
-            'longer.'
+            f'{given} is not under the {num_steps} steps of the run; lower it, for '
+            f'example to optimizer.warmup_steps={num_steps // 10}, or train longer.'
         )
     if settings.schedule == 'cosine':
         return optax.warmup_cosine_decay_schedule(

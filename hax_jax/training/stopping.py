@@ -92,7 +92,7 @@ class Signals:
         late = self._end is not None and time.monotonic() >= self._end
         if self._seen == signal.SIGHUP:
             _leave_lost_terminal()  # what reads our pipe may have ended only now
-        self.doing = 'finishing this step, then saving'
+        self.doing = 'finishing the steps under way, then saving'
         if jax.process_count() == 1:
             self.number = self._seen
         elif step % every == 0:

@@ -205,6 +205,10 @@ def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> Non
     with pytest.raises(errors.InputError, match='is not a dataset'):
         write(tmp_path / 'file', make_splits(), overwrite=True)
     assert (tmp_path / 'letters' / 'mother.txt').read_text() == 'Dear'
+    write(tmp_path / 'data', make_splits())
+    (tmp_path / 'data' / 'run.json').write_text('{}')
+    with pytest.raises(errors.InputError, match=r'holds a run of launch\.train too'):
+        write(tmp_path / 'data', make_splits(), overwrite=True)
 
 
 @pytest.mark.parametrize('error', [RuntimeError('disk'), KeyboardInterrupt()])

@@ -167,8 +167,16 @@ with stopping.Signals() as signals:
     ('at', 'sent', 'said'),
     [
         ('start', signal.SIGINT, 'finishing the first step (compiling comes before'),
-        ('begun', signal.SIGINT, 'finishing this step, then saving; again to stop now'),
-        ('begun', signal.SIGUSR1, 'SIGUSR1: finishing this step, then saving\n'),
+        (
+            'begun',
+            signal.SIGINT,
+            'finishing the steps under way, then saving; again to stop now',
+        ),
+        (
+            'begun',
+            signal.SIGUSR1,
+            'SIGUSR1: finishing the steps under way, then saving\n',
+        ),
     ],
 )
 def test_a_signal_is_acknowledged_at_once_while_no_handler_can_run(
