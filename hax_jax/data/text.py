@@ -80,14 +80,6 @@ class Tokenizer(Decoder, Protocol):
         """Writes the files that `load_tokenizer` reads."""
         ...
 
-    def token_names(self) -> set[str]:
-        """Its tokens as texts."""
-        ...
-
-    def save_with(self, folder: pathlib.Path, tokens: Sequence[str]) -> None:
-        """As `save`, with more tokens at the end."""
-        ...
-
 
 class FastTokenizer:
     """GPT-2's byte-level BPE, or any lossless tokenizer.json, by transformers."""
@@ -254,7 +246,9 @@ def load_tokenizer(path: str) -> Tokenizer:
     return FastTokenizer(folder)
 
 
-def with_tokens(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
+def with_tokens(
+    tokenizer: FastTokenizer | SentencePieceTokenizer, tokens: Sequence[str]
+) -> Tokenizer:
     """The tokenizer with more tokens after its own; each is found wherever it stands.
 
     Raises:

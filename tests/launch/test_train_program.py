@@ -330,7 +330,9 @@ def test_ctrl_c_while_libraries_load_is_one_line(tmp_path: pathlib.Path) -> None
         assert (child.returncode, said) == (130, 'stopped by Ctrl-C\n')
 
 
-@pytest.mark.parametrize('name', ['gpt2', 'openai-community/gpt2-xl'])
+@pytest.mark.parametrize(
+    'name', ['gpt2', pytest.param('openai-community/gpt2-xl', marks=pytest.mark.slow)]
+)
 def test_a_published_model_is_planned_without_a_network(
     name: str, folder: pathlib.Path
 ) -> None:
