@@ -24,7 +24,10 @@ _WORKDIR = flags.DEFINE_multi_string(
     'workdir', [], "A run's folder. Repeat it to lay runs over each other."
 )
 _OUTPUT = flags.DEFINE_string(
-    'output', '', 'The page to write; by default report.html in the first run.'
+    'output',
+    '',
+    'The page to write; by default report.html in the run, or compared.html in the '
+    'first of several.',
 )
 _MOST = 4  # runs that colours tell apart
 
@@ -36,6 +39,9 @@ def main() -> None:
         raise errors.InputError(
             f'{len(_WORKDIR.value)} runs are given; a page holds {_MOST} at most.'
         )
+    different = {str(places.path(place)) for place in _WORKDIR.value}
+    if len(different) < len(_WORKDIR.value):
+        raise errors.InputError('a run is given twice; give each --workdir once.')
     for place in _WORKDIR.value:
         run_folder.read_run(places.path(place))  # before JAX is imported
     written, said = page.write(_WORKDIR.value, _OUTPUT.value, groups=_groups())

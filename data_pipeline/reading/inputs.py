@@ -213,6 +213,11 @@ def _instead_of(folder: pathlib.Path) -> str:
     if named_datasets.is_folder(folder):
         return f"for the dataset in it give 'tfds:{folder}'"
     suffixes = collections.Counter(path.suffix for path in _matches(folder / '*.*'))
+    below = sum(path.is_dir() for path in folder.iterdir())
+    if not suffixes and not below:
+        return 'it is empty: give a folder with files, as a pattern'
+    if not suffixes:
+        return f"give '{folder}/**/*.*', the files of its {below} folders"
     suffix = suffixes.most_common(1)[0][0] if suffixes else '.md'
     return f"give '{folder}/*{suffix}'"
 

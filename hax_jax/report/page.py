@@ -18,7 +18,7 @@ from hax_jax.report import figures, run_difference, run_record
 from hax_jax.training import run_summary
 from hax_jax.watch import verdicts
 
-FILE = 'report.html'
+FILE, COMPARED = 'report.html', 'compared.html'
 _TEMPLATE = 'page.html.jinja'
 _MOST_STEPS = 12  # steps whose answers are shown, the first and the last among them
 _MOST_BAD = 40
@@ -32,7 +32,8 @@ def write(
 ) -> tuple[pathlib.Path, list[str]]:
     """Writes the page of one run, or of several; (where it is, how they differ).
 
-    `output` is by default report.html in the first run. Each further run is compared
+    `output` is by default report.html in the run, of several compared.html in the
+    first: report.html is its own page. Each further run is compared
     with the first one, pair by pair; `groups` maps a validation pair's id to its group.
 
     The differences are sentences that name the better run, or say why it is not known.
@@ -44,7 +45,8 @@ def write(
     names = [record.name for record in records]
     if len(set(names)) < len(names):
         records = [run_record.read(place, name=place) for place in workdirs]
-    path = places.path(output or str(places.path(workdirs[0]) / FILE))
+    default = places.path(workdirs[0]) / (FILE if len(workdirs) == 1 else COMPARED)
+    path = places.path(output or str(default))
     differences = [
         run_difference.of(records[0], other, groups=groups or {})
         for other in records[1:]

@@ -141,6 +141,12 @@ def test_bad_input_is_named() -> None:
         "'gone.md' does not exist; check the path.\n"
         "'a' is a folder; give 'a/*.md'."
     )
+    pathlib.Path('nothing').mkdir()
+    _write('deep/er/x.md', CHAT)
+    assert _error('nothing', 'deep') == (
+        "'nothing' is a folder; it is empty: give a folder with files, as a pattern.\n"
+        "'deep' is a folder; give 'deep/**/*.*', the files of its 1 folders."
+    )
     _write('b/x.jsonl', '{}')
     _write('c/hax_qa/1.0.0/features.json', '{}')
     assert _error('b', 'c') == (
