@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-import re
 import shlex
 import sys
 
 from absl import flags
 
 from hax_jax import errors, places
-from hax_jax.config import schema
+from hax_jax.config import export_request
 from hax_jax.program import entry, later, output_file, results
 from launch import shared_flags
 
@@ -78,12 +77,7 @@ def main() -> int:
         written = export.write(
             _WORKDIR.value,
             _OUTPUT.value,
-            export.Request(
-                format=_FORMAT.value,
-                dtype=_DTYPE.value,
-                max_shard_size=_MAX_SHARD_SIZE.value,
-                license=_LICENSE.value,
-            ),
+            _request(),
             step=_STEP.value,
             base=_BASE.value,
         )
@@ -125,34 +119,21 @@ def main() -> int:
     return 0
 
 
+def _request() -> export_request.Request:
+    return export_request.Request(
+        format=_FORMAT.value,
+        dtype=_DTYPE.value,
+        max_shard_size=_MAX_SHARD_SIZE.value,
+        license=_LICENSE.value,
+    )
+
+
 def _check() -> None:
     """Raises InputError, naming every flag that is wrong, before anything is read."""
     problems = []
-    formats = schema.EXPORT_DTYPES
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    if _FORMAT.value not in formats:
-        problems.append(
-            f'--format={_FORMAT.value!r} is not accepted; use one of '
-            f'{", ".join(formats)}.'
-        )
-    dtypes = formats.get(_FORMAT.value, ('float32',))
-    if _DTYPE.value not in dtypes:
-        problems.append(
-            f'--dtype={_DTYPE.value} is not accepted with --format={_FORMAT.value}; '
-            f'use one of {", ".join(dtypes)}.'
-        )
-    shards = _FORMAT.value in ('hf', 'merged')
-    if not shards and _MAX_SHARD_SIZE.value != _MAX_SHARD_SIZE.default:
-        problems.append(
-            f'--max_shard_size is for hf and merged; --format={_FORMAT.value} is one '
-            'file. Leave it out.'
-        )
-    if not re.fullmatch(r'\d+ ?[KMGT]B', _MAX_SHARD_SIZE.value):
-        problems.append(
-            f'--max_shard_size={_MAX_SHARD_SIZE.value} is no size; give one such as '
-            '500MB or 5GB.'
-        )
+    problems += _request().conflicts()
     if not _OUTPUT.value:
         problems.append('--output is missing; give the folder to make.')
     else:

@@ -26,7 +26,7 @@ import tokenizers
 
 import hax_jax
 from hax_jax import digests, sha256sums
-from hax_jax.config import schema
+from hax_jax.config import export_request, schema
 from hax_jax.data import records, text
 from hax_jax.evaluation import scoring
 from hax_jax.formats import hf_folder, model_card, pretrained
@@ -102,7 +102,7 @@ class _World:
             quiet = dataclasses.replace(config.train, num_sample_questions=0)
             config = dataclasses.replace(config, train=quiet)
         hax_jax.train(config, str(root / 'full'), packed=str(root / 'cache'))
-        export.write(str(root / 'full'), str(root / 'hf'), export.Request('hf'))
+        export.write(str(root / 'full'), str(root / 'hf'), export_request.Request('hf'))
         if not short:
             self._make_more()
 
@@ -111,10 +111,18 @@ class _World:
         for name in ('full2', 'lora', 'lora_on_run', 'lora2'):
             run, packed = self.config_of(name), str(root / 'cache')
             hax_jax.train(run, str(root / name), packed=packed)
-        export.write(str(root / 'lora'), str(root / 'peft'), export.Request('peft'))
-        export.write(str(root / 'lora'), str(root / 'merged'), export.Request('merged'))
-        export.write(str(root / 'full2'), str(root / 'hf2'), export.Request('hf'))
-        export.write(str(root / 'lora2'), str(root / 'peft2'), export.Request('peft'))
+        export.write(
+            str(root / 'lora'), str(root / 'peft'), export_request.Request('peft')
+        )
+        export.write(
+            str(root / 'lora'), str(root / 'merged'), export_request.Request('merged')
+        )
+        export.write(
+            str(root / 'full2'), str(root / 'hf2'), export_request.Request('hf')
+        )
+        export.write(
+            str(root / 'lora2'), str(root / 'peft2'), export_request.Request('peft')
+        )
         self._make_bpe()
         from data_pipeline import build, pack  # TensorFlow
 
@@ -383,7 +391,7 @@ def _exported(run: pathlib.Path, format: str) -> dict[str, Any]:
     differ.
     """
     output = run.parent / 'exported'
-    export.write(str(run), str(output), export.Request(format))
+    export.write(str(run), str(output), export_request.Request(format))
     (weights,) = output.glob('*.safetensors')
     tensors = digest(safetensors.numpy.load_file(weights))
     varied = (weights.name, sha256sums.FILE)

@@ -20,13 +20,6 @@ Activation = Literal['gelu_new', 'gelu', 'relu']
 Schedule = Literal['constant', 'linear', 'cosine', 'inverse_sqrt', 'wsd']
 StoredDtype = Literal['float32', 'bfloat16']
 READERS = typing.get_args(Reader)
-# Formats of launch.export, and what each may store weights in.
-EXPORT_DTYPES = {
-    'hf': ('float32', 'float16', 'bfloat16'),
-    'merged': ('float32', 'float16', 'bfloat16'),
-    'peft': ('float32',),
-    'gguf': ('float32', 'float16', 'bfloat16', 'q8_0'),
-}
 IMPORT_FORMATS = ('hf', 'run')
 ACTIVATIONS = typing.get_args(Activation)
 

@@ -95,9 +95,10 @@ class FastTokenizer:
             )
         try:
             # GPT-2's class takes vocabulary and merges alone, and knows its EOS.
-            as_it_is = tokenizer_checks.is_more_than_gpt2(folder / 'tokenizer.json')
+            path = folder / 'tokenizer.json'
+            self.is_gpt2_bpe = not tokenizer_checks.is_more_than_gpt2(path)
             kind = transformers.GPT2TokenizerFast
-            if as_it_is:
+            if not self.is_gpt2_bpe:
                 kind = transformers.PreTrainedTokenizerFast
             self._fast = kind.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # transformers raises many kinds for one cause
@@ -134,7 +135,7 @@ class FastTokenizer:
                 'merges.txt alone.'
             )
         made_of = {**backend, 'added_tokens': added}
-        if not as_it_is:
+        if self.is_gpt2_bpe:
             vocab, merges = backend['model']['vocab'], backend['model']['merges']
             merges = [m if isinstance(m, str) else ' '.join(m) for m in merges]
             made_of = {'vocab': vocab, 'merges': merges, 'added': added}

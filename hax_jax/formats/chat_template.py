@@ -9,6 +9,7 @@ import json
 
 from hax_jax.config import schema
 from hax_jax.data import text
+from hax_jax.formats import model_card
 
 MODELFILE = 'Modelfile'
 # `generation` marks what TRL's assistant_only_loss learns; it prints nothing.
@@ -47,11 +48,10 @@ _OLLAMA = (
 def modelfile(gguf_name: str, *, eos: str, n_positions: int) -> str:
     """Ollama's Modelfile for a GGUF file beside it: template, stop, sampling."""
     sampling = schema.SamplingConfig()
-    limit = min(sampling.max_new_tokens, n_positions // 2)
     parameters = {
         'stop': json.dumps(eos),
         'num_ctx': n_positions,
-        'num_predict': limit,
+        'num_predict': model_card.max_new_tokens(n_positions),
         'temperature': sampling.temperature,
         'top_k': sampling.top_k,
         'top_p': sampling.top_p,

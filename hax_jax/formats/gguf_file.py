@@ -15,7 +15,7 @@ import numpy as np
 
 from hax_jax import errors, files
 from hax_jax.config import schema
-from hax_jax.data import text, tokenizer_checks
+from hax_jax.data import text
 from hax_jax.formats import chat_template
 from hax_jax.model import naming
 
@@ -48,14 +48,11 @@ def problems(model: schema.ModelConfig, tokenizer: text.Tokenizer) -> list[str]:
             'model.scale_attn_weights or model.scale_attn_by_inverse_layer_idx is not '
             "GPT-2's own, and llama.cpp has no other; export with --format=hf."
         )
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save(pathlib.Path(folder))
-        path = pathlib.Path(folder, 'tokenizer.json')
-        if tokenizer_checks.is_more_than_gpt2(path):
-            found.append(
-                "the run's tokenizer.json is neither GPT-2's BPE nor SentencePiece, "
-                'and llama.cpp has no such tokenizer; export with --format=hf.'
-            )
+    if isinstance(tokenizer, text.FastTokenizer) and not tokenizer.is_gpt2_bpe:
+        found.append(
+            "the run's tokenizer.json is neither GPT-2's BPE nor SentencePiece, and "
+            'llama.cpp has no such tokenizer; export with --format=hf.'
+        )
     return found
 
 

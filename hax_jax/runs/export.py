@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hax_jax import errors, files, places, sha256sums
-from hax_jax.config import schema
+from hax_jax.config import export_request, schema
 from hax_jax.data import text
 from hax_jax.formats import (
     chat_template,
@@ -40,25 +40,10 @@ class Exported:
     notes: list[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What to write: the folder's format, the weights' type, and what the card says.
-
-    `format` is 'hf' (all parameters of a run that trained all), 'merged' (all of a LoRA
-    run, adapters merged), 'peft' (a LoRA run's adapter) or 'gguf' (all parameters, for
-    llama.cpp). `dtype` is 'float32', 'float16' or 'bfloat16', with gguf 'q8_0' too.
-    """
-
-    format: str
-    dtype: str = 'float32'
-    max_shard_size: str = '5GB'
-    license: str = ''
-
-
 def write(
     workdir: str,
     output: str,
-    request: Request,
+    request: export_request.Request,
     *,
     step: int | None = None,
     base: str = '',
@@ -117,7 +102,7 @@ def _refuse(problems: list[str]) -> None:
 
 
 def _own_logits(
-    folder: pathlib.Path, parts: restore.Parts, request: Request
+    folder: pathlib.Path, parts: restore.Parts, request: export_request.Request
 ) -> tuple[Float[np.ndarray, 'B T V'], float]:
     """(the logits that the folder must have, how far a smaller dtype moves them)."""
     own = same_logits.probe(_build(parts, parts.parameters, parts.lora))
@@ -148,18 +133,12 @@ def _own_logits(
 
 
 def _request_problems(
-    folder: pathlib.Path, run: dict[str, Any], request: Request
+    folder: pathlib.Path, run: dict[str, Any], request: export_request.Request
 ) -> list[str]:
     rank = run_folder.lora_config(run).rank
     format = request.format
-    if format not in schema.EXPORT_DTYPES:
-        accepted = ', '.join(schema.EXPORT_DTYPES)
-        return [f'--format={format!r} is not accepted; use one of {accepted}.']
-    if request.dtype not in (accepted := schema.EXPORT_DTYPES[format]):
-        return [
-            f'--dtype={request.dtype} is not accepted with --format={format}; use one '
-            f'of {", ".join(accepted)}.'
-        ]
+    if found := list(request.conflicts()):
+        return found
     if rank and format == 'hf':
         return [
             f'--format=hf is for runs that trained every parameter, and {folder} '
@@ -180,7 +159,7 @@ def _fill(
     run: dict[str, Any],
     parts: restore.Parts,
     tokenizer: text.Tokenizer,
-    request: Request,
+    request: export_request.Request,
 ) -> list[str]:
     """Writes all files of the format; returns notes."""
     base = run['base']
@@ -243,7 +222,7 @@ def _fill_gguf(
     parts: restore.Parts,
     tokenizer: text.Tokenizer,
     card: str,
-    request: Request,
+    request: export_request.Request,
 ) -> list[str]:
     """Writes model.gguf, Ollama's Modelfile and the card."""
     gguf_file.write(
@@ -276,7 +255,9 @@ def _build(
     )
 
 
-def _read_back(new: pathlib.Path, parts: restore.Parts, request: Request) -> gpt2.Gpt2:
+def _read_back(
+    new: pathlib.Path, parts: restore.Parts, request: export_request.Request
+) -> gpt2.Gpt2:
     """The model of the written folder; MismatchError if it can't be read."""
     try:
         if request.format == 'peft':

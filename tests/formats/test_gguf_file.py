@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from hax_jax import errors
-from hax_jax.config import schema
+from hax_jax.config import export_request, schema
 from hax_jax.data import text
 from hax_jax.formats import chat_template, gguf_file, hf_tokenizer
 from hax_jax.model import naming
@@ -60,7 +60,7 @@ def _parameters(model: schema.ModelConfig) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize('tie', [True, False])
-@pytest.mark.parametrize('dtype', schema.EXPORT_DTYPES['gguf'])
+@pytest.mark.parametrize('dtype', export_request.DTYPES['gguf'])
 def test_a_file_reads_back_as_it_was_stored(
     tmp_path: pathlib.Path, dtype: str, tie: bool
 ) -> None:
@@ -85,7 +85,8 @@ def test_the_fields_are_those_of_the_model_and_its_tokenizer(
 ) -> None:
     model = _model(tokenizer)
     path = tmp_path / 'model.gguf'
-    gguf_file.write(path, model, _parameters(model), tokenizer, dtype='q8_0', name='a')
+    parameters = _parameters(model)
+    gguf_file.write(path, model, parameters, tokenizer, dtype='q8_0', name='a')
     reader = gguf.GGUFReader(path)
     values = {name: field.contents() for name, field in reader.fields.items()}
     assert values['gpt2.context_length'] == 128
@@ -99,6 +100,24 @@ def test_the_fields_are_those_of_the_model_and_its_tokenizer(
     assert tensors['blk.1.attn_qkv.weight'].tensor_type.name == 'Q8_0'
     assert tensors['position_embd.weight'].tensor_type.name == 'F32'
     assert 'output.weight' not in tensors
+    # Values by llama.cpp's own names: kernels are turned, no two tensors are swapped.
+    for theirs, ours in (
+        ('blk.1.attn_norm.weight', parameters['h.1.ln_1.scale']),
+        ('blk.1.ffn_norm.bias', parameters['h.1.ln_2.bias']),
+        ('position_embd.weight', parameters['wpe.embedding']),
+        ('output_norm.weight', parameters['ln_f.scale']),
+    ):
+        assert np.array_equal(tensors[theirs].data, ours)
+    for theirs, ours in (
+        ('attn_qkv', 'attn.c_attn'),
+        ('attn_output', 'attn.c_proj'),
+        ('ffn_up', 'mlp.c_fc'),
+        ('ffn_down', 'mlp.c_proj'),
+    ):
+        stored = tensors[f'blk.1.{theirs}.weight']
+        turned = gguf.quants.dequantize(stored.data, stored.tensor_type)
+        kernel = parameters[f'h.1.{ours}.kernel']
+        np.testing.assert_allclose(turned, kernel.T, atol=np.abs(kernel).max() / 220)
     assert gguf_file.eos_of(path) in ('</s>', '<|endoftext|>')
     again = gguf_file.read_tokenizer(path)
     probes = [_PROMPT, '</s> <unk> <0x41>', '  two  \n\n\t a', *conftest.LETTERS]

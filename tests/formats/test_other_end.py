@@ -22,7 +22,7 @@ peft = pytest.importorskip('peft', reason='peft reads what was exported')
 import transformers
 
 from hax_jax import errors, files
-from hax_jax.config import schema
+from hax_jax.config import export_request, schema
 from hax_jax.data import text
 from hax_jax.devices import mesh
 from hax_jax.formats import hf_folder, pretrained
@@ -189,7 +189,7 @@ def test_transformers_loads_a_full_run(
 ) -> None:
     tokenizer = request.getfixturevalue(kind)
     made = make(tmp_path, schema.LoraConfig(), tokenizer)
-    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('hf'))
+    export.write(str(made.workdir), str(tmp_path / 'out'), export_request.Request('hf'))
     check_folder(made, tmp_path / 'out', tokenizer)
 
 
@@ -198,7 +198,9 @@ def test_transformers_loads_a_merged_run(
     tmp_path: pathlib.Path, name: str, sentencepiece: text.Tokenizer
 ) -> None:
     made = make(tmp_path, ADAPTERS[name], sentencepiece)
-    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('merged'))
+    export.write(
+        str(made.workdir), str(tmp_path / 'out'), export_request.Request('merged')
+    )
     check_folder(made, tmp_path / 'out', sentencepiece)
 
 
@@ -207,7 +209,9 @@ def test_peft_loads_an_adapter_on_its_base(
     tmp_path: pathlib.Path, name: str, sentencepiece: text.Tokenizer
 ) -> None:
     made = make(tmp_path, ADAPTERS[name], sentencepiece)
-    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('peft'))
+    export.write(
+        str(made.workdir), str(tmp_path / 'out'), export_request.Request('peft')
+    )
     base = transformers.AutoModelForCausalLM.from_pretrained(made.base)
     model = peft.PeftModel.from_pretrained(base, str(tmp_path / 'out')).eval()
     ids = ids_for(sentencepiece)
@@ -221,7 +225,7 @@ def test_pefts_merge_is_our_merged_export(
 ) -> None:
     made = make(tmp_path, ADAPTERS[name], sentencepiece)
     for format in ('peft', 'merged'):
-        request = export.Request(format)
+        request = export_request.Request(format)
         export.write(str(made.workdir), str(tmp_path / format), request)
     base = transformers.AutoModelForCausalLM.from_pretrained(made.base)
     adapted = peft.PeftModel.from_pretrained(base, str(tmp_path / 'peft'))
@@ -304,7 +308,7 @@ def test_trl_trains_an_export_further_and_it_comes_back(
     datasets = pytest.importorskip('datasets', reason='trl takes its datasets')
     tokenizer = text.load_tokenizer(str(request.getfixturevalue(kind)))
     made = make(tmp_path, schema.LoraConfig(), tokenizer)
-    export.write(str(made.workdir), str(tmp_path / 'out'), export.Request('hf'))
+    export.write(str(made.workdir), str(tmp_path / 'out'), export_request.Request('hf'))
     pair = {
         'prompt': [{'role': 'user', 'content': _LETTER}],
         'completion': [{'role': 'assistant', 'content': 'Say no.'}],

@@ -21,7 +21,7 @@ from absl.testing import flagsaver
 
 from data_pipeline import dataset, pack
 from hax_jax import errors, files
-from hax_jax.config import schema
+from hax_jax.config import export_request, schema
 from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.model import naming
@@ -146,7 +146,7 @@ def main(root: pathlib.Path) -> dict[str, str]:
         dataclasses.replace(run, data=data),
         run_folder.read_run(full),
     )
-    export.write(str(full), str(root / 'hf'), export.Request('hf'), step=6)
+    export.write(str(full), str(root / 'hf'), export_request.Request('hf'), step=6)
     data = f'--data={root / "data"}'
     run, out = f'--workdir={full}', f'--output={root}'
     return {

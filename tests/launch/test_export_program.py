@@ -15,6 +15,7 @@ import tiny_data
 import yaml
 
 from hax_jax import errors
+from hax_jax.config import export_request
 from hax_jax.data import records, text
 from hax_jax.formats import gguf_file, hf_folder, peft_adapter
 from hax_jax.model import naming
@@ -197,7 +198,7 @@ def test_any_run_becomes_a_gguf_file_with_a_modelfile(
 def test_a_smaller_type_and_several_files_hold_the_same_model(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    request = run_export.Request('merged', dtype='bfloat16', max_shard_size='20KB')
+    request = export_request.Request('merged', dtype='bfloat16', max_shard_size='20KB')
     made = run_export.write(str(folder / 'lora'), str(tmp_path / 'out'), request)
     assert made.comparison.largest == 0 < made.rounding < 0.1
     index = json.loads((tmp_path / 'out/model.safetensors.index.json').read_text())
@@ -215,7 +216,7 @@ def test_a_smaller_type_and_several_files_hold_the_same_model(
 def test_a_type_that_a_format_does_not_have_is_refused(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    request = run_export.Request('hf', dtype='q8_0')
+    request = export_request.Request('hf', dtype='q8_0')
     with pytest.raises(errors.InputError, match='use one of float32, float16, bfloat'):
         run_export.write(str(folder / 'full'), str(tmp_path / 'out'), request)
 
@@ -225,10 +226,10 @@ def test_a_format_that_is_not_for_the_run_is_refused_by_the_one_that_is(
 ) -> None:
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match=r'=merged .*--format=peft'):
-        run_export.write(str(folder / 'lora'), out, run_export.Request('hf'))
+        run_export.write(str(folder / 'lora'), out, export_request.Request('hf'))
     for format_ in ('merged', 'peft'):
         with pytest.raises(errors.InputError, match=r'lora\.rank=0\); use --format=hf'):
-            run_export.write(str(folder / 'full'), out, run_export.Request(format_))
+            run_export.write(str(folder / 'full'), out, export_request.Request(format_))
     assert not list(tmp_path.iterdir())
 
 
@@ -252,11 +253,13 @@ def test_what_is_no_run_or_no_step_of_it_is_refused(
 ) -> None:
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match=r'is not a run of launch\.train'):
-        run_export.write(str(tmp_path), out, run_export.Request('hf'))
+        run_export.write(str(tmp_path), out, export_request.Request('hf'))
     with pytest.raises(
         errors.InputError, match=r'has no checkpoint of step 2; it has 3'
     ):
-        run_export.write(str(folder / 'full'), out, run_export.Request('hf'), step=2)
+        run_export.write(
+            str(folder / 'full'), out, export_request.Request('hf'), step=2
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -328,7 +331,9 @@ def test_wrong_tensors_of_every_format_are_found(
     monkeypatch.setattr(safetensors.numpy, 'save_file', broken)
     with pytest.raises(errors.MismatchError, match=message):
         run_export.write(
-            str(folder / workdir), str(tmp_path / 'out'), run_export.Request(format_)
+            str(folder / workdir),
+            str(tmp_path / 'out'),
+            export_request.Request(format_),
         )
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
 
@@ -347,7 +352,7 @@ def test_an_adapter_that_tells_another_scale_is_found(
         run_export.write(
             str(folder / 'lora'),
             str(tmp_path / 'out'),
-            run_export.Request('peft'),
+            export_request.Request('peft'),
             step=3,
         )
     assert [path.name for path in tmp_path.iterdir()] == ['out.mismatch']
@@ -361,10 +366,10 @@ def test_a_run_of_another_template_or_without_numbers_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr(same_logits, 'probe', lambda _: nothing)
         with pytest.raises(errors.InputError, match='at step 3 gives logits that are'):
-            run_export.write(str(folder / 'full'), out, run_export.Request('hf'))
+            run_export.write(str(folder / 'full'), out, export_request.Request('hf'))
     monkeypatch.setattr(text, 'TEMPLATE_VERSION', 'question-answer-2')
     with pytest.raises(errors.InputError) as error:
-        run_export.write(str(folder / 'full'), out, run_export.Request('peft'))
+        run_export.write(str(folder / 'full'), out, export_request.Request('peft'))
     for message in ("template 'question-answer-1'", 'use --format=hf'):
         assert message in str(error.value)
     assert not list(tmp_path.iterdir())
@@ -384,9 +389,9 @@ def test_a_base_that_moved_is_named_with_base(
     run_folder.write(workdir, run_folder.read_config(folder / 'lora'), values)
     out = str(tmp_path / 'out')
     with pytest.raises(errors.InputError, match='--base=PATH'):
-        run_export.write(str(workdir), out, run_export.Request('merged'))
+        run_export.write(str(workdir), out, export_request.Request('merged'))
     assert not (tmp_path / 'out').exists()
     run_export.write(
-        str(workdir), out, run_export.Request('merged'), base=str(folder / 'full')
+        str(workdir), out, export_request.Request('merged'), base=str(folder / 'full')
     )
     assert (tmp_path / 'out' / 'model.safetensors').is_file()
