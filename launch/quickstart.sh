@@ -48,8 +48,8 @@ if [ "$gpt2" ]; then
 else
   base=(--workdir=runs/sample_base) adapted=runs/sample_column
   more=(--config=configs/scratch_small_lora.py)
-  echo 'from here about 4 minutes on two cores'
-  part 'a small GPT-2 from scratch learns posts and chats (2 minutes)'
+  echo 'from here 2 to 4 minutes on two cores'
+  part 'a small GPT-2 from scratch learns posts and chats (1 to 2 minutes)'
   build data/sample_base 0.1 --input="$corpus/reddit_*.md" --input="$corpus/chat_*.md"
   run -m launch.train --config=configs/scratch_small.py \
     --config.data.path=data/sample_base --workdir=runs/sample_base
