@@ -215,7 +215,7 @@ def test_the_quickstart_goes_on_where_it_was_stopped(
     assert output.endswith('stopped: bash launch/quickstart.sh goes on from here\n')
     code, output = checkout.run('quickstart.sh')
     assert (code, checkout.calls()) == (0, then)
-    assert 'about 4 minutes on two cores' in output
+    assert '2 to 4 minutes on two cores' in output
 
 
 def test_gpt2_is_the_base_in_place_of_a_run_from_scratch(checkout: Checkout) -> None:
