@@ -6,11 +6,13 @@
     python -m launch.import_checkpoint out/ckpt.pt --output=models/nanogpt
     python -m launch.import_checkpoint gpt2_124M.bin --output=models/llm_c
     python -m launch.import_checkpoint model.gguf --output=models/llama_cpp
+    python -m launch.import_checkpoint models/124M --output=models/gpt2
     python -m launch.import_checkpoint gpt2_folder --add_tokens='<A>,<B>' --output=...
     python -m launch.import_checkpoint weights.pt --model_config=folder --output=...
 
 A file is of the old project, of nanoGPT, of llm.c or of llama.cpp, by its content; or
-tensors alone, whose model a config.json of Hugging Face describes. With --add_tokens a
+tensors alone, whose model a config.json of Hugging Face describes. A folder is peft's
+adapter, or OpenAI's own GPT-2 with its hparams.json. With --add_tokens a
 whole model, a folder of Hugging Face or a run, gets more tokens.
 
 The output is a Hugging Face folder, adapters merged, which config.model.pretrained and
@@ -32,7 +34,7 @@ from hax_jax.program import entry, later, output_file, results
 
 with later.imports():
     from hax_jax.devices import runtime
-    from hax_jax.formats import peft_config
+    from hax_jax.formats import other_trainers, peft_config
     from hax_jax.runs import import_model, run_folder
 
 _LONG = 1024  # data.seq_len of the configs of GPT-2
@@ -65,7 +67,7 @@ def main(arguments: list[str]) -> int:
     runtime.start()
     if _ADD_TOKENS.value:
         found = import_model.grown(str(path), tokens=_ADD_TOKENS.value)
-    elif path.is_dir():
+    elif (path / peft_config.FILE).exists():
         found = import_model.peft(path, base=_BASE.value, tokenizer=_TOKENIZER.value)
     else:
         found = import_model.file(
@@ -118,13 +120,16 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
                 f'--add_tokens is for the folder of a whole model, and {path} is none; '
                 'import it first.'
             )
-    elif path.is_dir() and not (path / peft_config.FILE).exists():
+    elif path.is_dir() and not (
+        other_trainers.is_openai(path) or (path / peft_config.FILE).exists()
+    ):
         problems.append(
-            f'{path} has no {peft_config.FILE}, so it is no adapter of peft; a '
-            'whole model is not imported: give it as model.pretrained (or '
+            f'{path} has no {peft_config.FILE}, so it is no adapter of peft, and no '
+            f"{other_trainers.HPARAMS}, so it is not OpenAI's; a whole model of "
+            'Hugging Face is not imported: give it as model.pretrained (or '
             '--add_tokens=... beside it, to grow it).'
         )
-    elif path.is_dir():
+    elif (path / peft_config.FILE).exists():
         if not _BASE.value:
             problems.append(
                 f'{path} is the folder of an adapter; give the model that it was '

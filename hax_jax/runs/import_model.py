@@ -64,9 +64,12 @@ def file(
     model_config: str,
     own_base: pathlib.Path,
 ) -> Imported:
-    """Reads a file, whichever trainer wrote it; see `old` and `whole`."""
+    """Reads a file, or OpenAI's folder, whichever trainer wrote it.
+
+    See `old` and `whole`.
+    """
     stored = None
-    is_other = gguf_file.is_one(path) or other_trainers.is_llm_c(path)
+    is_other = path.is_dir() or gguf_file.is_one(path) or other_trainers.is_llm_c(path)
     if not is_other and path.suffix not in weight_files.SUFFIXES:
         stored = torch_file.load(path)
     if is_other or model_config or (stored and other_trainers.is_nanogpt(stored)):
@@ -141,7 +144,7 @@ def whole(
     tokenizer: str,
     model_config: str,
 ) -> Imported:
-    """A model of nanoGPT, of llm.c, of llama.cpp, or tensors with a config.json.
+    """A model of nanoGPT, llm.c, OpenAI or llama.cpp, or tensors with a config.json.
 
     `stored` is the dictionary in a file of torch, else None. `model_config` is the
     config.json, or its folder, of a file that holds tensors alone.
@@ -169,6 +172,9 @@ def whole(
         found = other_trainers.Whole(model, parameters, 0, 'tensors alone', notes)
     elif stored is not None:
         found = other_trainers.read_nanogpt(path, stored)
+    elif path.is_dir():
+        found = other_trainers.read_openai(path)
+        own = None if tokenizer else other_trainers.openai_tokenizer(path)
     elif gguf_file.is_one(path):
         model, parameters = gguf_file.read(path)
         own = None if tokenizer else gguf_file.read_tokenizer(path)

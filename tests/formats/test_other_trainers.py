@@ -1,8 +1,10 @@
-"""nanoGPT's and llm.c's files against their forward formulas in numpy."""
+"""nanoGPT's, llm.c's and OpenAI's files against their forward formulas in numpy."""
 
 import dataclasses
+import json
 import math
 import pathlib
+import shutil
 
 import ml_dtypes
 import numpy as np
@@ -170,6 +172,70 @@ def test_llm_c_gives_its_own_logits(tmp_path: pathlib.Path, version: int) -> Non
         tensors = {n: x.astype(np.float32) for n, x in rounded.items()}
     assert found.model == dataclasses.replace(_MODEL, attention=found.model.attention)
     _require_parity(found, tensors, exact=False)
+
+
+def _write_openai(folder: pathlib.Path, tensors: dict[str, np.ndarray]) -> None:
+    """The files of openai/gpt-2's models/124M, as src/model.py names its variables."""
+    import tensorflow as tf
+
+    kinds = {'bias': 'b', 'weight': 'g'}  # of a norm; a kernel has w
+    stored = {'model/wte': tensors['transformer.wte.weight']}
+    stored['model/wpe'] = tensors['transformer.wpe.weight']
+    for name, tensor in tensors.items():
+        *path, kind = name.removeprefix('transformer.').split('.')
+        if path[0] not in ('h', 'ln_f'):
+            continue
+        path = [f'h{path[1]}', *path[2:]] if path[0] == 'h' else path
+        at = '/'.join(['model', *path])
+        if tensor.ndim == 2:
+            stored[f'{at}/w'] = tensor.T[None]
+            stored[f'{at}/w/Adam'] = np.zeros_like(stored[f'{at}/w'])  # gpt-2-simple's
+        else:
+            stored[f'{at}/{kinds[kind]}'] = tensor
+    stored['beta1_power'] = np.float32(0.9)
+    tf.raw_ops.SaveV2(
+        prefix=str(folder / 'model-40'),
+        tensor_names=list(stored),
+        shape_and_slices=[''] * len(stored),
+        tensors=[np.ascontiguousarray(tensor) for tensor in stored.values()],
+    )
+    sizes = {'n_layer': 2, 'n_head': 2, 'n_embd': 16, 'n_ctx': 32, 'n_vocab': 60}
+    (folder / 'hparams.json').write_text(json.dumps(sizes))
+    (folder / 'checkpoint').write_text('model_checkpoint_path: "/root/x/model-40"\n')
+
+
+def test_openai_gives_its_own_logits(tmp_path: pathlib.Path) -> None:
+    tensors = _nanogpt(bias=True)
+    _write_openai(tmp_path, tensors)
+    assert other_trainers.is_openai(tmp_path)
+    found = other_trainers.read_openai(tmp_path)
+    assert found.model == dataclasses.replace(_MODEL, attention=found.model.attention)
+    _require_parity(found, tensors, exact=False)
+    assert other_trainers.openai_tokenizer(tmp_path) is None
+    shutil.copy(tmp_path / 'model-40.index', tmp_path / 'model-20.index')
+    assert other_trainers.read_openai(tmp_path).model == found.model  # the named one
+    (tmp_path / 'checkpoint').unlink()
+    with pytest.raises(errors.InputError, match='has 2 checkpoints'):
+        other_trainers.read_openai(tmp_path)
+    (tmp_path / 'model-20.index').unlink()
+    with open(tmp_path / 'model-40.index', 'r+b') as file:
+        file.truncate(100)
+    with pytest.raises(errors.InputError, match='no checkpoint of TensorFlow'):
+        other_trainers.read_openai(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [({'n_layer': 3}, 'missing: model/h2/'), ({'n_ctx': '32'}, 'are numbers over 0')],
+)
+def test_openai_folder_of_other_sizes_is_refused(
+    tmp_path: pathlib.Path, change: dict[str, object], message: str
+) -> None:
+    _write_openai(tmp_path, _nanogpt(bias=True))
+    path = tmp_path / 'hparams.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(errors.InputError, match=message):
+        other_trainers.read_openai(tmp_path)
 
 
 def test_a_cut_or_newer_llm_c_file_is_refused(tmp_path: pathlib.Path) -> None:
