@@ -22,13 +22,15 @@ def load_tokenizer(
 ) -> text.Tokenizer:
     """The tokenizer at `path`, or for 'train' SentencePiece on the train split.
 
-    Trains it once and keeps it in `<data>/tokenizers/<key>/`.
+    Trains it once and keeps it in `<data>/tokenizers/<key>/`. `settings.add_tokens`
+    come on top of it.
 
     Raises:
-      InputError: there is none at `path`, or the one of the key is damaged.
+      InputError: there is none at `path`, or the one of the key is damaged, or a token
+        can't be added.
     """
     if path != 'train':
-        return text.load_tokenizer(path)
+        return text.with_tokens(text.load_tokenizer(path), settings.add_tokens)
     folder, made_from = dataset_folder.tokenizer_of(data, settings)
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not (folder / text.SENTENCEPIECE_FILE).is_file():
@@ -48,7 +50,7 @@ def load_tokenizer(
                 files.write_json(new / _MADE_FROM, made_from)
                 sha256sums.write(new)
     _check_made_from(folder / _MADE_FROM, made_from)
-    return text.load_tokenizer(str(folder))
+    return text.with_tokens(text.load_tokenizer(str(folder)), settings.add_tokens)
 
 
 def _check_made_from(path: pathlib.Path, expected: dict[str, Any]) -> None:

@@ -87,7 +87,7 @@ def train(
     from hax_jax.data import dataset_folder, records, text
     from hax_jax.devices import runtime
     from hax_jax.planning import planner
-    from hax_jax.runs import origin, packed_rows
+    from hax_jax.runs import grown_base, origin, packed_rows
     from hax_jax.training import run_setup, starting, train_loop
 
     is_draft = isinstance(config, ml_collections.ConfigDict)
@@ -103,7 +103,7 @@ def train(
     if not packed:
         dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     runtime.start()
-    run, tokenizer_path = origin.resolve(run)
+    run, tokenizer_path = origin.resolve(grown_base.find(run))
     rows = (
         local_copy.folder(packed) if packed else packed_rows.find(run, tokenizer_path)
     )

@@ -15,7 +15,7 @@ from launch import shared_flags
 with later.imports():
     from data_pipeline import pack
     from hax_jax.data import dataset_folder
-    from hax_jax.runs import origin
+    from hax_jax.runs import grown_base, origin
 
 shared_flags.CONFIG.define()
 
@@ -23,7 +23,7 @@ shared_flags.CONFIG.define()
 def main() -> None:
     run = shared_flags.CONFIG.value()
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
-    run, tokenizer_path = origin.resolve(run)
+    run, tokenizer_path = origin.resolve(grown_base.make(run))
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
     folder = pack.ensure_packed(run.data, tokenizer)
     print(folder)

@@ -33,7 +33,7 @@ with later.imports():
     from hax_jax.guards import stops
     from hax_jax.planning import planner, step_plan
     from hax_jax.report import page
-    from hax_jax.runs import origin
+    from hax_jax.runs import grown_base, origin
     from hax_jax.training import (
         agreement,
         capacity,
@@ -126,7 +126,7 @@ def main() -> int:
 
 def _with_rows(run: schema.Config) -> tuple[schema.Config, records.PackedCache]:
     """The run with its base's sizes and its vocabulary, and its packed rows."""
-    run, tokenizer_path = origin.resolve(run)
+    run, tokenizer_path = origin.resolve(grown_base.make(run))
     tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
     run = origin.with_vocab(run, tokenizer)
     cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))

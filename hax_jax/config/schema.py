@@ -49,6 +49,7 @@ class TokenizerConfig:
         int, msgspec.Meta(ge=300, le=ranges.MOST, description='from 300 to 1,048,576')
     ] = 4096
     model_type: Literal['bpe', 'unigram', 'char'] = 'bpe'  # of what 'train' makes
+    add_tokens: tuple[str, ...] = ()  # <NAME>,<PLACE>: one id each; a base gets rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,6 +261,12 @@ class Config:
         for section in (*sections, self.mesh):
             yield from section.conflicts()
         if self.model.pretrained:
+            if self.tokenizer.add_tokens and self.tokenizer.path:
+                yield (
+                    f'tokenizer.path={self.tokenizer.path!r} with '
+                    "tokenizer.add_tokens: tokens are added to the pretrained model's "
+                    'own tokenizer; leave tokenizer.path out.'
+                )
             return
         for name in ('n_layer', 'n_head', 'n_embd', 'n_positions'):
             if getattr(self.model, name) == 0:

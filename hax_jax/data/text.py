@@ -252,9 +252,13 @@ def with_tokens(
 ) -> Tokenizer:
     """The tokenizer with more tokens after its own; each is found wherever it stands.
 
+    Without any it is the tokenizer itself.
+
     Raises:
       InputError: a token is there already, or two are equal, or a text would be lost.
     """
+    if not tokens:
+        return tokenizer
     own = tokenizer.token_names()
     wrong = [f'{token!r} is a token already' for token in tokens if token in own]
     wrong += [f'{token!r} has a space' for token in tokens if token.split() != [token]]

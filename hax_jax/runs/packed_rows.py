@@ -35,6 +35,7 @@ def find(run: schema.Config, tokenizer_path: str) -> pathlib.Path:
             )
         tokenizer_path = str(folder)
     tokenizer = text.load_tokenizer(tokenizer_path)
+    tokenizer = text.with_tokens(tokenizer, run.tokenizer.add_tokens)
     return dataset_folder.packed(run.data, tokenizer, remedy=command)
 
 
@@ -49,6 +50,8 @@ def pack_arguments(run: schema.Config) -> list[str]:
     if run.tokenizer.path == _TRAIN:
         fields['tokenizer.vocab_size'] = run.tokenizer.vocab_size
         fields['tokenizer.model_type'] = run.tokenizer.model_type
+    if run.tokenizer.add_tokens:
+        fields['tokenizer.add_tokens'] = ','.join(run.tokenizer.add_tokens)
     flags = [f'--config.{name}={value}' for name, value in fields.items()]
     return ['pack', f'--config={file}', *flags]
 

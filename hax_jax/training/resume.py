@@ -34,6 +34,7 @@ FREE = {
     'data.reader',
     'model.pretrained',
     'tokenizer.path',
+    'tokenizer.add_tokens',
 }
 # Fields that may never change: another value is another run. Hashes hold data and base.
 FIXED = {

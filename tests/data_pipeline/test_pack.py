@@ -15,6 +15,7 @@ from data_pipeline import dataset, pack
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, shift_check, text
+from hax_jax.runs import packed_rows
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOPICS = ['mother', 'brother', 'friend', 'boss', 'wedding', 'garden', 'money']
@@ -181,6 +182,19 @@ def test_a_tokenizer_that_was_made_is_compared_and_made_again_if_half_is_there(
     another.rename(model.parent)
     with pytest.raises(errors.InputError, match=r'made_from\.json is not of this data'):
         pack.load_tokenizer(data, settings, path='train')
+
+
+def test_added_tokens_are_one_id_each_and_rows_of_their_own(
+    data: schema.DataConfig, tokenizer: text.Tokenizer
+) -> None:
+    settings = schema.TokenizerConfig(path='train', vocab_size=350)
+    more = dataclasses.replace(settings, add_tokens=('<NAME>',))
+    plain = pack.load_tokenizer(data, settings, path='train')
+    grown = pack.load_tokenizer(data, more, path='train')
+    assert grown.encode(['<NAME>']) == [[plain.vocab_size]]
+    assert pack.ensure_packed(data, grown) != pack.ensure_packed(data, plain)
+    run = schema.Config(data=data, tokenizer=more)
+    assert packed_rows.find(run, 'train') == pack.ensure_packed(data, grown)
 
 
 def test_a_folder_of_another_key_is_refused(

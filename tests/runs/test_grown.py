@@ -1,5 +1,6 @@
 """A model that gets more tokens: their ids, their rows, the folder that others load."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -11,7 +12,7 @@ from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.formats import hf_folder
 from hax_jax.model import naming
-from hax_jax.runs import import_model
+from hax_jax.runs import grown_base, import_model, origin
 
 _TOKENS = ['<NAME>', 'zq']
 
@@ -61,6 +62,29 @@ def test_a_new_token_is_one_id_whose_row_is_the_mean_of_its_pieces(
     assert (
         theirs(letter, split_special_tokens=True).input_ids == after.encode([letter])[0]
     )
+
+
+def test_a_run_that_adds_tokens_stands_on_a_base_that_is_grown_once(
+    base: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = schema.Config(
+        data=schema.DataConfig(path=str(tmp_path / 'data'), seq_len=64),
+        tokenizer=schema.TokenizerConfig(add_tokens=tuple(_TOKENS)),
+        model=schema.ModelConfig(pretrained=str(base)),
+    )
+    with pytest.raises(errors.InputError, match='add_tokens=<NAME>,zq'):
+        grown_base.find(run)
+    made = grown_base.make(run)
+    assert 'adding 2 tokens' in capsys.readouterr().out
+    assert made == grown_base.make(run) == grown_base.find(run)
+    assert 'adding' not in capsys.readouterr().out
+    resolved, path = origin.resolve(made)
+    tokenizer = text.load_tokenizer(path)
+    assert resolved.model.vocab_size == tokenizer.vocab_size
+    assert [len(ids) for ids in tokenizer.encode(_TOKENS)] == [1, 1]
+    assert grown_base.make(made) == made  # a second start with the run's own config
+    other = dataclasses.replace(run.tokenizer, add_tokens=('<NAME>',))
+    assert grown_base.make(dataclasses.replace(run, tokenizer=other)) != made
 
 
 @pytest.mark.parametrize('tokens', [['<NAME>', '<NAME>'], ['a'], ['two words'], ['']])
