@@ -101,7 +101,7 @@ def _rows() -> Iterator[Row]:
     for split in records.SPLITS:
         if _SPLIT.value in (None, split):
             for pair in dataset.read_pairs(_DATA.value, split):
-                yield {'split': split, **vars(pair)}
+                yield {'split': split, **records.as_row(pair)}
 
 
 def _is_wanted(row: Row, words: list[str]) -> bool:
@@ -113,6 +113,7 @@ def _is_wanted(row: Row, words: list[str]) -> bool:
     if not words:
         return True
     texts = [str(row[name]).casefold() for name in _SEARCHED if row.get(name)]
+    texts += [text.casefold() for text in row.get('more', ())]
     return all(any(word in text for text in texts) for word in words)
 
 
@@ -128,7 +129,22 @@ def _text(row: Row, number: int) -> str:
     for name in ('topic', 'question', 'answer'):
         if row.get(name):
             parts += [f'  {name}:', textwrap.indent(row[name], '    ')]
+            if name == 'answer':
+                parts[-2] += _weight(row, 0)
+    for i, text in enumerate(row.get('more', ())):
+        name = 'question' if i % 2 == 0 else 'answer'
+        weight = _weight(row, i // 2 + 1) if name == 'answer' else ''
+        parts += [f'  {name} {i // 2 + 2}:{weight}', textwrap.indent(text, '    ')]
     return pager.plain('\n'.join(parts)) + '\n\n'
+
+
+def _weight(row: Row, number: int) -> str:
+    """A remark on an answer whose weight in the loss is not 1."""
+    weights = row.get('answer_weights') or ()
+    weight = weights[number] if weights else 1.0
+    if weight == 1.0:
+        return ''
+    return f' (loss weight {weight:g})' if weight else ' (context, not learned)'
 
 
 if __name__ == '__main__':

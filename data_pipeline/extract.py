@@ -10,7 +10,6 @@ answer, lines that no rule explains (file, number, and the part that their text 
 duplicates, warnings; the program prints the first of each.
 """
 
-import dataclasses
 import json
 import pathlib
 import sys
@@ -22,6 +21,7 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import compared_row, exact_duplicates, pair_store
 from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
+from hax_jax.data import records
 from hax_jax.program import entry, output_file, results
 
 _INPUT = flags.DEFINE_multi_string(
@@ -112,7 +112,7 @@ def _lines(store: pair_store.PairStore) -> Iterator[str]:
     """Each pair that is kept as a line of JSON, in the order they were read."""
     query = 'SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal'
     for pair, _ in store.found(query):
-        yield json.dumps(dataclasses.asdict(pair), ensure_ascii=False, allow_nan=False)
+        yield json.dumps(records.as_row(pair), ensure_ascii=False, allow_nan=False)
 
 
 if __name__ == '__main__':

@@ -40,7 +40,8 @@ def load_tokenizer(
             texts = (
                 part
                 for pair in dataset.read_pairs(data.path, 'train')
-                for part in (text.HEAD + pair.question + text.TAIL, pair.answer)
+                for turn in pair.exchanges
+                for part in (text.HEAD + turn.question + text.TAIL, turn.answer)
             )
             model = text.train_sentencepiece(
                 texts, vocab_size=settings.vocab_size, model_type=settings.model_type
@@ -117,6 +118,7 @@ def _write(
             'dropped_ids': tokenized.dropped_ids,
             'shortened_ids': tokenized.shortened_ids,
             'split_ids': tokenized.split_ids,
+            'forgotten_ids': tokenized.forgotten_ids,
         }
         print(_summary(split, tokenized, counts[split]), flush=True)
     for split in ('train', 'validation'):
@@ -151,13 +153,20 @@ def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -
         (tokenized.dropped_ids, 'dropped: the answer leaves no room for a question'),
         (tokenized.shortened_ids, 'shortened: the question lost text from its middle'),
         (tokenized.split_ids, 'split: the answer goes over several segments'),
+        (
+            tokenized.forgotten_ids,
+            f'cut: their {tokens["exchanges_forgotten"]} oldest exchanges have no room',
+        ),
     ):
         if ids:
             named = ', '.join(ids[:_NAMED]) + (', ...' if len(ids) > _NAMED else '')
             lines.append(f'    {len(ids)} {what} ({named})')
-    if tokens['dropped'] or tokens['shortened'] or tokens['added']:
+    lost = tokens['dropped'] + tokens['forgotten'] + tokens['shortened']
+    if lost or tokens['added']:
+        forgotten = tokens['forgotten']
+        oldest = f'{forgotten} of oldest exchanges, ' if forgotten else ''
         lines.append(
-            f'    tokens: {tokens["read"]} read, {tokens["dropped"]} dropped, '
+            f'    tokens: {tokens["read"]} read, {tokens["dropped"]} dropped, {oldest}'
             f'{tokens["shortened"]} cut from questions, {tokens["added"]} added (cut '
             'marks, repeated context)'
         )

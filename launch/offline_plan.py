@@ -71,11 +71,17 @@ def _rows(data: schema.DataConfig) -> records.PackedCache:
 def _pairs(data: schema.DataConfig) -> Iterator[records.TokenizedPair]:
     """Each pair with as many ids as it may have; all ids are 0.
 
-    A long question is cut, and a pair whose answer fills a row is left out.
+    A long question is cut, and a pair whose answer fills a row is left out. Of a
+    conversation, all but the last answer is taken for its prompt.
     """
     for ordinal, pair in enumerate(dataset.shown_pairs(data.path, 'train')):
-        prompt = _count(text.HEAD + pair.question + text.TAIL)
-        answer = _count(pair.answer) + 1  # EOS
+        *earlier, last = pair.exchanges
+        prompt = _count(text.HEAD + last.question + text.TAIL)
+        prompt += sum(
+            _count(text.HEAD + turn.question + text.TAIL + turn.answer) + 1
+            for turn in earlier
+        )
+        answer = _count(last.answer) + 1  # EOS
         room = data.seq_len + 1 - answer  # the last id is a target alone
         if room > 0:
             prompt = min(prompt, room)

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from data_pipeline.all_pairs import signatures
 from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
 
+_LEAST_WORDS = 8  # of an exchange that makes two conversations one story
 _OPENING = 100  # characters that hold its words
 _POST_LINK = re.compile(r'(?:reddit\.com/(?:r/\w+/)?comments/|redd\.it/)(\w+)')
 _UPDATE_MARK = re.compile(
@@ -28,6 +30,10 @@ class Row:
     folded. The signatures are '' where near duplicates are off. `runs` are the runs of
     eight words of both texts (word_runs.py), [N] uint64 as bytes, and `sample` a fourth
     of them, each once.
+
+    Of a conversation, a text is that of all its turns. `beginnings` are the hashes that
+    `text` would be of its first exchange, of its first two, and so on, short of all.
+    `exchanges` are 64-bit hashes of each exchange of eight words or more.
     """
 
     pair: records.QaPair
@@ -42,6 +48,8 @@ class Row:
     sample: np.ndarray
     question_words: int
     answer_words: int
+    beginnings: tuple[str, ...]
+    exchanges: tuple[int, ...]
 
 
 def make(
@@ -58,9 +66,12 @@ def make(
         first = raw.question.split('\n', 1)[0]
         title = folding.folded(_UPDATE_MARK.sub(' ', first) if is_update else first)
         if is_update:
-            named = _POST_LINK.findall(f'{raw.question}\n{raw.answer}')
+            whole = raw.as_one()
+            named = _POST_LINK.findall(f'{whole.question}\n{whole.answer}')
             links = tuple(sorted({f'reddit:{post}' for post in named} - {raw.group}))
-    texts = folding.folded(pair.question), folding.folded(pair.answer)
+    whole = pair.as_one()
+    texts = folding.folded(whole.question), folding.folded(whole.answer)
+    turns = pair.exchanges
     of_question, of_answer = (
         signatures.signature(text, chosen.num_perm) if chosen.near else b''
         for text in texts
@@ -71,9 +82,7 @@ def make(
         links,
         title,
         is_update,
-        text=hashlib.blake2b(
-            '\n'.join(texts).encode('utf-8', 'surrogatepass'), digest_size=8
-        ).hexdigest(),
+        text=_text(turns),
         opening=' '.join(texts[1][:_OPENING].split()[:3]),
         question_signature=of_question,
         answer_signature=of_answer,
@@ -81,4 +90,27 @@ def make(
         sample=word_runs.sample(runs),
         question_words=word_runs.num_words(texts[0]),
         answer_words=word_runs.num_words(texts[1]),
+        beginnings=tuple(_text(turns[:i]) for i in range(1, len(turns))),
+        exchanges=tuple(sorted(set(map(_exchange, turns)) - {0})),
     )
+
+
+def _text(turns: Sequence[records.Exchange]) -> str:
+    """Equal for turns whose folded texts and weights are equal."""
+    parts = [folding.folded(text) for each in turns for text in _texts(each)]
+    weights = [each.weight for each in turns]
+    if set(weights) != {1.0}:
+        parts.append(repr(weights))
+    joined = '\n'.join(parts).encode('utf-8', 'surrogatepass')
+    return hashlib.blake2b(joined, digest_size=8).hexdigest()
+
+
+def _exchange(turn: records.Exchange) -> int:
+    """A hash of the folded texts; 0 where they are short, as of thanks."""
+    texts = [folding.folded(text) for text in _texts(turn)]
+    is_short = sum(map(word_runs.num_words, texts)) < _LEAST_WORDS
+    return 0 if is_short else word_runs.hash64('\n'.join(texts))
+
+
+def _texts(turn: records.Exchange) -> tuple[str, str]:
+    return turn.question, turn.answer

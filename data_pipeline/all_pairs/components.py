@@ -34,6 +34,7 @@ def join(
         ('duplicates', _duplicates(store)),
         ('near texts', near_duplicates.same_story(store)),
         ('runs of words in common', _copied(store, standing)),
+        ('an exchange in common', _same_exchange(store)),
         ('an update links the other', _linked(store)),
         ('an update has the other title', _titled(store)),
     ):
@@ -93,6 +94,16 @@ def _copied(store: pair_store.PairStore, standing: int) -> Iterator[tuple[str, s
         'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM shared '
         'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other '
         'WHERE a.grp != b.grp ORDER BY ALL'
+    )
+
+
+def _same_exchange(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
+    """Groups with a question and its answer in common, as conversations may have."""
+    return store.rows(
+        'WITH held AS (SELECT grp, unnest(exchanges) AS exchange FROM kept), shared AS '
+        '(SELECT exchange, min(grp) AS first FROM held GROUP BY exchange HAVING '
+        f'count(*) BETWEEN 2 AND {_LARGE}) SELECT DISTINCT first, grp FROM shared '
+        'JOIN held USING (exchange) WHERE first != grp ORDER BY ALL'
     )
 
 

@@ -1,4 +1,4 @@
-"""Exact duplicates: pairs with one id, then pairs with one text."""
+"""Exact duplicates: pairs with one id, with one text, and beginnings of longer ones."""
 
 from data_pipeline.all_pairs import pair_store
 
@@ -6,7 +6,8 @@ from data_pipeline.all_pairs import pair_store
 def drop(store: pair_store.PairStore) -> None:
     """Drops all but the best of each; `compared_row.Row.text` is equal for equal texts.
 
-    A post saved again after its body was removed is never the best.
+    A post saved again after its body was removed is never the best. Then drops each
+    pair or conversation that is the beginning of a longer conversation, which is kept.
     """
     for column in ('id', 'text'):
         store.sql.execute(
@@ -14,3 +15,10 @@ def drop(store: pair_store.PairStore) -> None:
             f'ordinal, first_value(ordinal) OVER (PARTITION BY {column} ORDER BY '
             f'body_removed, {pair_store.RANK}) AS best FROM kept) WHERE ordinal != best'
         )
+    store.sql.execute(
+        "INSERT INTO gone SELECT DISTINCT ordinal, 'beginning of a conversation', "
+        'first_value(longer) OVER (PARTITION BY ordinal ORDER BY more DESC, place)'
+        ' FROM kept JOIN (SELECT ordinal AS longer, unnest(beginnings) AS text, '
+        'len(beginnings) AS more, row_number() OVER (ORDER BY '
+        f'{pair_store.RANK}) AS place FROM kept WHERE len(beginnings) > 0) USING (text)'
+    )

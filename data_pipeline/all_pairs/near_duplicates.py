@@ -112,7 +112,9 @@ def drop(store: pair_store.PairStore) -> None:
     )
     gone: list[dict[str, object]] = []
     for _, rows in itertools.groupby(found, key=lambda row: row[1]):
-        cluster = [copies.Copy(ordinal, pair, rank) for pair, _, ordinal, rank in rows]
+        cluster = [
+            copies.Copy(ordinal, pair.as_one(), rank) for pair, _, ordinal, rank in rows
+        ]
         best, others = copies.decide(cluster, topics)
         gone += [
             {
@@ -141,7 +143,7 @@ def _with_residue(
         'JOIN pairs USING (ordinal) ORDER BY one, other, answer_words DESC'
     )
     for edge, both in itertools.groupby(rows, key=lambda row: row[1:]):
-        longer, shorter = (pair for pair, *_ in both)
+        longer, shorter = (pair.as_one() for pair, *_ in both)
         yield *edge, longer, shorter
 
 

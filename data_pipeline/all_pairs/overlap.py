@@ -237,7 +237,8 @@ def _passages(
     for (pair,) in store.found(query) if len(wanted) else ():
         if pair_id and pair.id != pair_id:
             continue
-        for text in (pair.question, pair.answer):
+        whole = pair.as_one()
+        for text in (whole.question, whole.answer):
             runs = word_runs.of(folding.folded(text))
             is_wanted = np.isin(runs, wanted)
             edges = np.flatnonzero(np.diff(is_wanted, prepend=False, append=False))

@@ -45,7 +45,8 @@ CREATE TABLE pairs (
     weight DOUBLE, topic VARCHAR, answer_length BIGINT, body_removed BOOLEAN,
     links VARCHAR[], title VARCHAR, is_update BOOLEAN, text VARCHAR, opening VARCHAR,
     question_signature BLOB, answer_signature BLOB, sample UBIGINT[],
-    question_words INTEGER, answer_words INTEGER);
+    question_words INTEGER, answer_words INTEGER, beginnings VARCHAR[],
+    exchanges UBIGINT[]);
 CREATE TABLE never (id VARCHAR, reason VARCHAR);
 CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);
 CREATE VIEW kept AS SELECT * FROM pairs ANTI JOIN gone USING (ordinal);
@@ -73,6 +74,8 @@ _OF_ROW = {
     'answer_signature': pa.binary(),
     'question_words': pa.int32(),
     'answer_words': pa.int32(),
+    'beginnings': pa.list_(pa.string()),
+    'exchanges': pa.list_(pa.uint64()),
 }
 
 
@@ -99,7 +102,7 @@ class Packed:
 
 def packed(rows: Sequence[compared_row.Row]) -> Packed:
     """The rows as `PairStore.add` takes them."""
-    texts = [records.canonical_json(vars(row.pair)).encode() for row in rows]
+    texts = [records.canonical_json(records.as_row(row.pair)).encode() for row in rows]
     pairs = [row.pair for row in rows]
     samples = [row.sample for row in rows]
     ends = np.cumsum([0, *map(len, samples)]).astype(np.int32)
@@ -108,7 +111,10 @@ def packed(rows: Sequence[compared_row.Row]) -> Packed:
         'size': pa.array([len(text) for text in texts], pa.int64()),
         'num_runs': pa.array([len(row.runs) // 8 for row in rows], pa.int64()),
         'grp': pa.array([pair.group for pair in pairs], pa.string()),
-        'answer_length': pa.array([len(pair.answer) for pair in pairs], pa.int64()),
+        'answer_length': pa.array(
+            [sum(len(each.answer) for each in pair.exchanges) for pair in pairs],
+            pa.int64(),
+        ),
         'body_removed': pa.array(
             [reddit.BODY_REMOVED in pair.flags for pair in pairs], pa.bool_()
         ),
@@ -230,9 +236,7 @@ class PairStore:
         """
         columns = 'pairs.start, pairs.size'
         for start, size, *more in self.rows(query.replace('{pair}', columns)):
-            values = json.loads(self._stored(start, size))
-            values['flags'] = tuple(values['flags'])
-            yield records.QaPair(**values), *more
+            yield records.from_row(json.loads(self._stored(start, size))), *more
 
     def runs(self, query: str) -> Iterator[tuple[np.ndarray, tuple[Any, ...]]]:
         """(its runs of words, other selected columns) of each row of a query.

@@ -71,7 +71,8 @@ def _standing_lines(store: pair_store.PairStore, fewest: int) -> set[int]:
 
     for (pair,) in store.found('SELECT {pair} FROM kept AS pairs'):
         story = word_runs.hash64(f'{pair.group}\n{pair.question}')
-        found = {number for _, number in _lines(pair.answer) if number}
+        answers = pair.as_one().answer
+        found = {number for _, number in _lines(answers) if number}
         held += [(number, story) for number in sorted(found)]
         if len(held) > 100 * _BATCH:
             insert()
@@ -95,15 +96,21 @@ def _lines(answer: str) -> Iterator[tuple[str, int]]:
 
 
 def _without(pair: records.QaPair, lines: set[int]) -> stages.Kept | None:
-    """The pair without the lines; None if it has none of them."""
-    all_lines = list(_lines(pair.answer))
-    left = [line for line, number in all_lines if number not in lines]
-    times = len(all_lines) - len(left)
-    if not times:
+    """The pair without the lines in its answers; None if it has none of them."""
+    changes, notes, turns = [], [], []
+    for turn in pair.exchanges:
+        all_lines = list(_lines(turn.answer))
+        left = [line for line, number in all_lines if number not in lines]
+        answer = re.sub(r'\n{3,}', '\n\n', '\n'.join(left)).strip()
+        times = len(all_lines) - len(left)
+        if times and not answer:
+            note = 'answer of standing lines alone, kept'
+            notes.append(stages.Note(note, turn.answer))
+        elif times:
+            change = 'standing line cut', 'answer', turn.answer, answer, times
+            changes.append(stages.Change(*change))
+            turn = dataclasses.replace(turn, answer=answer)
+        turns.append(turn)
+    if not changes and not notes:
         return None
-    answer = re.sub(r'\n{3,}', '\n\n', '\n'.join(left)).strip()
-    if not answer:
-        note = stages.Note('answer of standing lines alone, kept', pair.answer)
-        return stages.Kept(pair, notes=(note,))
-    change = stages.Change('standing line cut', 'answer', pair.answer, answer, times)
-    return stages.Kept(dataclasses.replace(pair, answer=answer), (change,))
+    return stages.Kept(pair.with_exchanges(turns), tuple(changes), tuple(notes))

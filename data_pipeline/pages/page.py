@@ -144,6 +144,6 @@ def words(pieces: Iterable[Piece]) -> collections.Counter[str]:
     return counts
 
 
-def content_hash(question: str, answer: str) -> str:
-    """Twelve hex digits that depend on the two texts alone."""
-    return records.sha256([question, answer])[:12]
+def content_hash(*texts: str) -> str:
+    """Twelve hex digits that depend on the texts, such as a question and an answer."""
+    return records.sha256(texts)[:12]

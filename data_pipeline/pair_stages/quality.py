@@ -49,14 +49,19 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
     count, unit = _counter(chosen.tokenizer)
 
     def apply_all(pairs: Sequence[records.QaPair]) -> list[stages.Outcome]:
-        texts = {text for pair in pairs for text in (pair.question, pair.answer)}
+        turns = [turn for pair in pairs for turn in pair.exchanges]
+        texts = {text for turn in turns for text in (turn.question, turn.answer)}
         codes = language.foreign(
             texts, chosen.languages, confidence=chosen.language_confidence
         )
-        return [
-            next(_broken(pair, chosen, count, unit, codes), stages.Kept(pair))
-            for pair in pairs
-        ]
+        return [judged(pair, codes) for pair in pairs]
+
+    def judged(pair: records.QaPair, codes: Mapping[str, str]) -> stages.Outcome:
+        for i, turn in enumerate(pair.exchanges):
+            reason = next(_broken(pair, turn, chosen, count, unit, codes), None)
+            if reason is not None:
+                return stages.cut(pair, pair.exchanges[:i], reason)
+        return stages.Kept(pair)
 
     return stages.Stage('quality', lambda pair: apply_all([pair])[0], apply_all)
 
@@ -71,24 +76,26 @@ def _counter(tokenizer: str) -> tuple[Callable[[str], int], str]:
 
 def _broken(
     pair: records.QaPair,
+    turn: records.Exchange,
     chosen: settings.QualitySettings,
     count: Callable[[str], int],
     unit: str,
     codes: Mapping[str, str],
 ) -> Iterator[stages.Dropped]:
-    """A reason for each rule that the pair breaks, the cheap rules first.
+    """A reason for each rule that an exchange of the pair breaks, cheap rules first.
 
-    `codes` has the language of each foreign text.
+    An answer that is not learned may break them. `codes` has the language of each
+    foreign text.
     """
     if chosen.drop_title_only and 'title only' in pair.flags:
         yield stages.Dropped('title only')
     of_reddit = records.kind(pair.source) == 'reddit'
     if chosen.min_score and of_reddit and pair.score < chosen.min_score:
         yield stages.Dropped(f'score under {chosen.min_score}', str(pair.score))
-    if chosen.drop_bots and is_bot(pair.answer):
+    if chosen.drop_bots and turn.weight and is_bot(turn.answer):
         yield stages.Dropped('answer by a bot')
-    for field in ('question', 'answer'):
-        value = getattr(pair, field)
+    for field in ('question', 'answer') if turn.weight else ('question',):
+        value = getattr(turn, field)
         if chosen.drop_link_only and is_link_only(value):
             yield stages.Dropped(f'{field} of links alone', value)
         if field == 'answer' and not _LETTER.search(value):

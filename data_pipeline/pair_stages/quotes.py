@@ -15,8 +15,10 @@ def stage(chosen: settings.DuplicateSettings) -> stages.Stage:
 
     def apply(pair: records.QaPair) -> stages.Kept:
         least = chosen.quote_words
-        quote = longest(pair.question, pair.answer, least=least) if least else ''
-        return stages.Kept(pair, notes=(stages.Note(NOTE, quote),) if quote else ())
+        for turn in pair.exchanges if least else ():
+            if quote := longest(turn.question, turn.answer, least=least):
+                return stages.Kept(pair, notes=(stages.Note(NOTE, quote),))
+        return stages.Kept(pair)
 
     return stages.Stage('quotes', apply)
 

@@ -85,19 +85,54 @@ class TextRule:
 def rewrite(pair: records.QaPair, rules: Sequence[TextRule]) -> Outcome:
     """The pair after each rule, in their order, on the fields that it is for.
 
-    Drops a pair whose question or answer is then empty.
+    Drops a pair whose question or answer is then empty, and cuts a conversation there,
+    as `cut` does.
     """
-    changes = []
-    texts = {}
-    for field in FIELDS:
+    changes: list[Change] = []
+
+    def rewritten(field: str, text: str) -> str:
         own = tuple(rule for rule in rules if field in rule.fields)
-        value, changed = _rewritten(getattr(pair, field), own)
-        for name, before, after, times in changed:
-            changes.append(Change(name, field, before, after, times))
-        if field != 'topic' and not value.strip():
-            return Dropped(f'nothing is left of the {field}', getattr(pair, field))
-        texts[field] = value
-    return Kept(dataclasses.replace(pair, **texts) if changes else pair, tuple(changes))
+        after, changed = _rewritten(text, own)
+        for name, *how in changed:
+            changes.append(Change(name, field, *how))
+        return after
+
+    topic = rewritten('topic', pair.topic)
+    turns: list[records.Exchange] = []
+    for turn in pair.exchanges:
+        texts = {}
+        for field in FIELDS[1:]:
+            before = getattr(turn, field)
+            texts[field] = rewritten(field, before)
+            if not texts[field].strip():
+                reason = Dropped(f'nothing is left of the {field}', before)
+                return cut(pair, turns, reason, tuple(changes))
+        turns.append(dataclasses.replace(turn, **texts) if changes else turn)
+    if not changes:
+        return Kept(pair)
+    made = dataclasses.replace(pair, topic=topic).with_exchanges(turns)
+    return Kept(made, tuple(changes))
+
+
+def cut(
+    pair: records.QaPair,
+    turns: Sequence[records.Exchange],
+    reason: Dropped,
+    changes: tuple[Change, ...] = (),
+) -> Outcome:
+    """The conversation with `turns` alone, for a reason that the next one gives.
+
+    Exchanges at the end that are not learned go too; without any, the pair is dropped.
+    """
+    kept = list(turns)
+    while kept and not kept[-1].weight:
+        kept.pop()
+    if not kept:
+        return reason
+    lost = pair.exchanges[len(kept) :]
+    name = f'conversation cut: {reason.reason}'
+    change = Change(name, 'answer', lost[0].question, '', len(lost))
+    return Kept(pair.with_exchanges(kept), (*changes, change))
 
 
 # The answers to one question follow each other, and topics are few.

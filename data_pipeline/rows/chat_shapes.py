@@ -13,7 +13,8 @@
     {"text": "Human: Why?\\n\\nAssistant: So."}                    also as `chosen`
 
 A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` and
-`TEXT_KEYS`.
+`TEXT_KEYS`. A row that names its answer apart (completion, chosen, …) teaches that
+answer alone, as TRL and LLaMA-Factory do: the turns before it get the weight 0.
 """
 
 import json
@@ -82,8 +83,27 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [turn for each in value for turn in _exchange(each)]
     if name not in _ALWAYS and not _are_turns(value):
         return None
-    chosen = next((row[key] for key in _CHOSEN if key in row), [])
-    return value + _as_turns(chosen, 'assistant')
+    chosen = next((row[key] for key in _CHOSEN if key in row), None)
+    if chosen is None:
+        return value
+    return _context(value) + _as_turns(chosen, 'assistant')
+
+
+def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
+    """The exchanges before a row's own, as LLaMA-Factory gives them; None if damaged.
+
+    {"instruction": "And?", "output": "No.", "history": [["Why?", "So."]]}
+    """
+    given = _parsed(row.get('history') or [])
+    if not isinstance(given, list):
+        return None
+    made = []
+    for each in given:
+        is_exchange = isinstance(each, list | tuple) and len(each) == 2
+        if not is_exchange or not all(isinstance(text, str) for text in each):
+            return None
+        made.append((each[0], each[1]))
+    return made
 
 
 def _exchange(each: dict[str, Any]) -> list[dict[str, str]]:
@@ -109,7 +129,9 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
     asked = _as_turns(prompt, 'user') if prompt else []
     answered = _as_turns(answer, 'assistant')
     has_prompt = answered[: len(asked)] == asked or len(answered) > 1
-    return answered if has_prompt else asked + answered
+    if has_prompt:
+        return _context(answered[:-1]) + answered[-1:]
+    return _context(asked) + answered
 
 
 def _segments(row: dict[str, Any]) -> list[Any] | None:
@@ -168,9 +190,15 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     roles = [part.lower() for part in parts[::2]]
     if 'assistant' not in roles:
         return None
-    return [
+    made = [
         _turn(role, said.strip()) for role, said in zip(roles, parts[1::2], strict=True)
     ]
+    return _context(made[:-1]) + made[-1:] if 'chosen' in row else made
+
+
+def _context(turns: list[Any]) -> list[Any]:
+    """The turns, none of them to be learned."""
+    return [{**turn, 'weight': 0} if isinstance(turn, dict) else turn for turn in turns]
 
 
 def _as_turns(value: Any, role: str) -> list[Any]:

@@ -57,12 +57,14 @@ class FieldMap:
     `learn` names a field that is false in rows whose answers are bad examples.
     A name in double quotes is a text that stands for itself. `where` is the pattern of
     the inputs that the map is for, '' for any. `is_ours` says that the rows are pairs
-    as this project writes them, whose ids are kept.
+    as this project writes them, whose ids are kept. With `has_turns`, rows may hold
+    conversations in the fields `more` and `answer_weights` of `records.QaPair`.
     """
 
     parts: dict[str, tuple[str, ...]]
     where: str = ''
     is_ours: bool = False
+    has_turns: bool = False
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
@@ -135,7 +137,8 @@ def resolve(
         return given
     ours = [target for target in TARGETS if target != 'learn']
     if rows and all({*ours, 'file', 'line', 'flags'} <= set(row) for row in rows):
-        return FieldMap({target: (target,) for target in ours}, is_ours=True)
+        fields = {target: (target,) for target in ours}
+        return FieldMap(fields, is_ours=True, has_turns=True)
     chosen = _common(found)
     _leave_out_other_kinds(chosen, rows)
     if not {'question', 'answer'} <= set(chosen):

@@ -1,19 +1,24 @@
-"""Chats to pairs: the first question and its first learned answer.
+"""Chats to conversations: each question with its answer and the answer's weight.
 
 `chat_shapes` lists the shapes of rows that are chats.
 
-An assistant's turn of weight 0 (or `train`, `label`, `loss` false) is not learned: the
-answer is the next one, and its question all that the user says before it.
+Turns of the user that follow each other are one question. Of several answers to one
+question, the first that is learned is the answer. An assistant's turn of weight 0 (or
+`train`, `label`, `loss` false) is not learned: it is context of the next answers. A
+chat without an answer to learn makes no pair. System turns, turns before the first
+question and a question without an answer at the end are left out. All is counted.
 
 {"messages": [{"role": "user", "content": "Why?"},
               {"role": "assistant", "content": "Because."}], "weight": 2}
 """
 
 import dataclasses
+import math
 from typing import Any
 
 from data_pipeline.pages import characters
 from data_pipeline.rows import batches, chat_shapes, field_map, json_rows, pair_rows
+from hax_jax.data import records
 
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
 _ROLES = {
@@ -23,9 +28,13 @@ _ROLES = {
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _LISTS = ('messages', 'conversations')
-_LEARN_KEYS = ('weight', 'loss', 'loss_weight', *field_map.LEARN)  # of a turn
+_WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
+_LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN)
 _TEXT_PARTS = ('text', 'input_text', 'output_text')
-_FIELDS = field_map.FieldMap({name: (name,) for name in field_map.TARGETS})
+_FIELDS = field_map.FieldMap(
+    {name: (name,) for name in field_map.TARGETS}, has_turns=True
+)
+Turn = tuple[str, str, float]  # role, text, weight
 
 
 def is_chat(row: dict[str, Any]) -> bool:
@@ -59,51 +68,73 @@ def add(
     marks = [value[key] for key in field_map.LEARN if key in value]
     if any(map(field_map.says_no, marks)):
         row['learn'] = False
-    row |= _first_exchange(turns, result)
+    exchanges = _exchanges(turns, result)
+    if not any(each.weight for each in exchanges):
+        row['learn'] = False
+    row |= _as_row(exchanges)
     left = json_rows.num_words(value) - json_rows.num_words(row)
     result.words['in turns and fields not read'] += left
     batch = dataclasses.replace(batch, fields=_FIELDS)
     pair_rows.add(row, text=text, line=line, batch=batch, result=result)
 
 
-def _first_exchange(
-    turns: list[tuple[str, str, bool]], result: batches.BatchRead
-) -> dict[str, str]:
-    """The first question and answer of the turns; counts every other turn.
+def _exchanges(turns: list[Turn], result: batches.BatchRead) -> list[records.Exchange]:
+    """The exchanges of the turns; counts every turn that is in none of them.
 
-    The user's turns before the answer are one question, paragraph by paragraph.
+    They end with the last answer to learn, if there is one. A question that nothing
+    answers is an exchange only where there is no other.
     """
-    asked: list[str] = []
-    answer = ''
     counts = result.counts
-    for role, text, is_learned in turns:
+    asked: list[str] = []
+    made: list[records.Exchange] = []
+    for role, text, weight in turns:
         if role == SYSTEM:
             counts['messages system turns left out'] += 1
         elif role not in (USER, ASSISTANT):
             counts['messages turns of other roles left out'] += 1
         elif not text.strip():
             counts['messages empty turns'] += 1
-        elif answer:
-            counts['messages turns after the first answer'] += 1
         elif role == USER:
             asked.append(text)
-        elif asked and not is_learned:
-            counts['messages answers marked as not to be learned'] += 1
         elif asked:
-            answer = text
-        else:
+            made.append(records.Exchange('\n\n'.join(asked), text, weight))
+            counts['messages user turns joined to the one before'] += len(asked) - 1
+            asked = []
+        elif not made:
             counts['messages turns before the first question'] += 1
-    counts['messages user turns joined to the one before'] += max(0, len(asked) - 1)
-    return {'question': '\n\n'.join(asked), 'answer': answer}
+        else:
+            counts['messages further answers to a question, left out'] += 1
+            if weight and not made[-1].weight:
+                made[-1] = records.Exchange(made[-1].question, text, weight)
+    if asked and not made:
+        return [records.Exchange('\n\n'.join(asked), '')]
+    counts['messages questions at the end without an answer'] += bool(asked)
+    learned = [i for i, each in enumerate(made) if each.weight]
+    after = len(made) - 1 - learned[-1] if learned else 0
+    counts['messages exchanges after the last answer to learn'] += after
+    made = made[: len(made) - after]
+    context = sum(not each.weight for each in made)
+    counts['messages answers marked as not to be learned'] += context
+    return made
 
 
-def _turns(
-    value: dict[str, Any], result: batches.BatchRead
-) -> tuple[list[tuple[str, str, bool]], str]:
+def _as_row(exchanges: list[records.Exchange]) -> dict[str, Any]:
+    """The fields of a pair that hold the turns."""
+    if not exchanges:
+        return {'question': '', 'answer': ''}
+    texts = [text for each in exchanges for text in (each.question, each.answer)]
+    return {
+        'question': texts[0],
+        'answer': texts[1],
+        'more': texts[2:],
+        'answer_weights': [each.weight for each in exchanges],
+    }
+
+
+def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn], str]:
     """(the turns of a line's value, the problem if the value is no chat).
 
-    A turn is (role, text, whether it may be learned); the role is '' if it is none of
-    the three.
+    A turn's role is '' if it is none of the three.
     """
     found = chat_shapes.turns(value)
     if found is None:
@@ -125,11 +156,19 @@ def _turns(
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
         role = characters.clean_line(role).lower()
-        is_learned = not any(
-            key in each and field_map.says_no(each[key]) for key in _LEARN_KEYS
-        )
-        turns.append((_ROLE_OF.get(role, ''), text or '', is_learned))
+        turns.append((_ROLE_OF.get(role, ''), text or '', _weight(each, result)))
     return turns, ''
+
+
+def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
+    """A turn's weight in the loss; 1.0 for none, or, counted, for one below 0."""
+    if any(key in turn and field_map.says_no(turn[key]) for key in _LEARN_KEYS):
+        return 0.0
+    numbers = [turn[key] for key in _WEIGHT_KEYS if type(turn.get(key)) in (int, float)]
+    if numbers and not 0 < numbers[0] < math.inf:
+        result.counts['messages weights of turns that are no number above 0'] += 1
+        return 1.0
+    return float(numbers[0]) if numbers else 1.0
 
 
 def _first(each: Any, keys: tuple[str, ...]) -> Any:

@@ -37,19 +37,27 @@ def add(
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     row = _with_one_answer(row, asked, answered, result)
     texts = [_text(row, asked), _text(row, answered)]
-    if problems := [problem for _, problem in texts if problem]:
+    raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
+    if problems := [each for _, each in (*texts, ('', problem)) if each]:
         result.leave_out(at, text, '; '.join(problems))
         return
-    result.count_changes(texts[0][0], texts[1][0])
-    question, answer = (characters.clean(raw) for raw, _ in texts)
+    earlier = _earlier(row, (*asked, *answered), result)
+    result.count_changes(*_texts([*earlier, *raw]))
+    turns = [_cleaned(each) for each in raw]
     labels = {
         target: _label(row, fields.parts.get(target, ()))
         for target in field_map.TARGETS[2:]
     }
     reason = _why_not_learned(labels)
+    question, answer = turns[0].question, turns[0].answer
     suffix = '' if question and answer else ' without pair'
+    turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
+    if not turns[-1].weight:
+        reason = reason or 'marked as not to be learned'
     in_question = _words(row, asked)
     in_answer = _words(row, [name for name in answered if name not in asked])
+    in_question += json_rows.num_words([each.question for each in (*earlier, *raw[1:])])
+    in_answer += json_rows.num_words([each.answer for each in (*earlier, *raw[1:])])
     place = ' without pair' if reason else suffix
     result.words[f'question{place}'] += in_question
     result.words[f'answer{place}'] += in_answer
@@ -62,25 +70,82 @@ def add(
         counts[f'{kind} rows {reason}'] += 1
         result.dropped.append(f'{at}: {labels["id"]} ({kind} rows {reason})')
         return
+    if len(turns) > 1:
+        counts['conversations'] += 1
+        counts['conversations exchanges'] += len(turns)
     pair_id = labels['id']
     if not (fields.is_ours and pair_id):
-        pair_id = f'{batch.prefix}:{pair_id or page.content_hash(question, answer)}'
-    result.pairs.append(
-        records.QaPair(
-            id=pair_id,
-            group=labels['group'] or pair_id,
-            source=labels['source'] or batch.source or kind,
-            file=batch.name,
-            line=line,
-            topic=labels['topic'],
-            time=_time(labels['time']),
-            question=question,
-            answer=answer,
-            score=_score(labels['score'], kind, result),
-            flags=_flags(row) if fields.is_ours else (),
-            weight=weight(labels['weight'], kind, result),
-        )
+        pair_id = f'{batch.prefix}:{pair_id or page.content_hash(*_texts(turns))}'
+    pair = records.QaPair(
+        id=pair_id,
+        group=labels['group'] or pair_id,
+        source=labels['source'] or batch.source or kind,
+        file=batch.name,
+        line=line,
+        topic=labels['topic'],
+        time=_time(labels['time']),
+        question=question,
+        answer=answer,
+        score=_score(labels['score'], kind, result),
+        flags=_flags(row) if fields.is_ours else (),
+        weight=weight(labels['weight'], kind, result),
     )
+    result.pairs.append(pair.with_exchanges(turns))
+
+
+def _exchanges(
+    row: dict[str, Any], question: str, answer: str, fields: field_map.FieldMap
+) -> tuple[list[records.Exchange], str]:
+    """(the exchanges of a row, the problem of one whose turns are damaged)."""
+    more = (row.get('more') or []) if fields.has_turns else []
+    weights = (row.get('answer_weights') or []) if fields.has_turns else []
+    if not isinstance(more, list) or not all(isinstance(each, str) for each in more):
+        return [], "'more' is no list of texts"
+    texts = [question, answer, *more]
+    weights = weights or [1.0] * (len(texts) // 2)
+    if (
+        len(texts) % 2
+        or not isinstance(weights, list)
+        or 2 * len(weights) != len(texts)
+    ):
+        return [], "'more' and 'answer_weights' are not question, answer and weight"
+    if not all(type(each) in (int, float) and 0 <= each < math.inf for each in weights):
+        return [], "'answer_weights' has one that is no number of 0 or above"
+    return [*map(records.Exchange, texts[::2], texts[1::2], map(float, weights))], ''
+
+
+def _earlier(
+    row: dict[str, Any], read: tuple[str, ...], result: batches.BatchRead
+) -> list[records.Exchange]:
+    """The exchanges of a row's history; none, counted, if a text of it is missing."""
+    if not row.get('history') or 'history' in read:
+        return []
+    turns = [records.Exchange(*each) for each in chat_shapes.history(row) or []]
+    if not turns or not all(map(characters.clean, _texts(turns))):
+        result.counts['rows with a history, which was left out'] += 1
+        return []
+    return turns
+
+
+def _until_empty(
+    turns: list[records.Exchange], result: batches.BatchRead
+) -> list[records.Exchange]:
+    """The turns before the first later one without text, up to an answer to learn."""
+    ends = (i for i, each in enumerate(turns) if i and not all(_texts([each])))
+    end = next(ends, len(turns))
+    while end > 1 and not turns[end - 1].weight:
+        end -= 1
+    result.counts['conversations cut at a turn without text'] += end < len(turns)
+    return turns[:end]
+
+
+def _cleaned(turn: records.Exchange) -> records.Exchange:
+    question, answer = (characters.clean(text) for text in _texts([turn]))
+    return records.Exchange(question, answer, turn.weight)
+
+
+def _texts(turns: Sequence[records.Exchange]) -> list[str]:
+    return [text for each in turns for text in (each.question, each.answer)]
 
 
 def _with_one_answer(
@@ -97,8 +162,6 @@ def _with_one_answer(
     counts = result.counts
     if any(row.get(key) for key in chat_shapes.REJECTED):
         counts['rows with a rejected answer, which was left out'] += 1
-    if row.get('history'):
-        counts['rows with a history, which was left out'] += 1
     for name in (*asked, *answered):
         value = row.get(name)
         if isinstance(value, dict) or (isinstance(value, list) and name in answered):

@@ -3,9 +3,10 @@
 A worker can't read a DuckDB file or a generator that this process has open.
 """
 
+import functools
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.preparing import beam_pipeline
@@ -33,18 +34,21 @@ def write(folder: str, name: str, rows: Iterable[dict[str, Any]]) -> tuple[Files
     return written, num_bytes
 
 
-def read(files: Files) -> Any:
-    """The transform that gives (ordinal, row) for each row of the files."""
+def read(files: Files, names: Sequence[str]) -> Any:
+    """The transform that gives (ordinal, row with these fields) for each row."""
     beam = beam_pipeline.imported()
     return (
         'Files' >> beam.Create(files)
         | 'Spread' >> beam.Reshuffle()
-        | 'Rows' >> beam.FlatMap(_rows)
+        | 'Rows' >> beam.FlatMap(functools.partial(_rows, names))
     )
 
 
-def _rows(chunk: tuple[int, str]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(
+    names: Sequence[str], chunk: tuple[int, str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
     first, path = chunk
     with beam_pipeline.imported().io.filesystems.FileSystems.open(path) as file:
         for ordinal, line in enumerate(file, first):
-            yield ordinal, json.loads(line)
+            row = json.loads(line)
+            yield ordinal, {name: row[name] for name in names}

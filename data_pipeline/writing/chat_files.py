@@ -3,6 +3,9 @@
 {"messages":[{"role":"system","content":"You are kind."},
              {"role":"user","content":"My aunt ..."},
              {"role":"assistant","content":"Dear reader, ..."}]}
+
+A conversation has all its turns. An answer whose weight is not 1 has a "weight", which
+is 0 for one that is context alone: OpenAI's key, which data_pipeline.build reads too.
 """
 
 import contextlib
@@ -16,12 +19,14 @@ from hax_jax.data import records
 
 def line(pair: records.QaPair, *, system: str = '') -> str:
     """The pair as one line of JSON; without `system` there is no system message."""
-    messages = [
-        {'role': 'user', 'content': pair.question},
-        {'role': 'assistant', 'content': pair.answer},
-    ]
+    messages: list[dict[str, str | float]] = []
     if system:
-        messages.insert(0, {'role': 'system', 'content': system})
+        messages.append({'role': 'system', 'content': system})
+    for turn in pair.exchanges:
+        messages.append({'role': 'user', 'content': turn.question})
+        messages.append({'role': 'assistant', 'content': turn.answer})
+        if turn.weight != 1:
+            messages[-1]['weight'] = turn.weight or 0
     return json.dumps({'messages': messages}, ensure_ascii=False, separators=(',', ':'))
 
 

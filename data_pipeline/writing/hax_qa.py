@@ -21,7 +21,7 @@ _BEAM_SHARD_BYTES = 2**28  # TFDS holds a shard in a worker's memory
 
 
 class HaxQa(tfds.core.GeneratorBasedBuilder):
-    """A dataset of `records.QaPair`, with a feature for each of its fields.
+    """A dataset of `records.QaPair`, with a feature for each of `fields`.
 
     `splits` has a transform of Apache Beam for each split, which gives (ordinal,
     example).
@@ -34,16 +34,18 @@ class HaxQa(tfds.core.GeneratorBasedBuilder):
     code_path = None
 
     def __init__(
-        self, splits: Mapping[str, Any], *, data_dir: str | pathlib.Path
+        self,
+        splits: Mapping[str, Any],
+        *,
+        fields: list[dataclasses.Field[Any]],
+        data_dir: str | pathlib.Path,
     ) -> None:
         self._splits = splits
+        self._fields = fields
         super().__init__(data_dir=data_dir)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            field.name: _feature(field.type)
-            for field in dataclasses.fields(records.QaPair)
-        }
+        features = {field.name: _feature(field.type) for field in self._fields}
         return tfds.core.DatasetInfo(
             builder=self,
             description=tfds_files.DESCRIPTION,
@@ -87,13 +89,20 @@ def write_with_beam(
     """
     tfds.disable_progress_bar()
     with beam_pipeline.work_folder(options, beside=folder) as work:
+        used = tfds_files.Used()
         rows = {
-            name: beam_rows.write(work, name, map(vars, pairs))
+            name: beam_rows.write(work, name, map(_row, used.seen(pairs)))
             for name, pairs in splits.items()
         }
+        names = [field.name for field in used.fields()]
         biggest = max((num_bytes for _, num_bytes in rows.values()), default=0)
         builder = HaxQa(
-            {name: beam_rows.read(files) for name, (files, _) in rows.items() if files},
+            {
+                name: beam_rows.read(files, names)
+                for name, (files, _) in rows.items()
+                if files
+            },
+            fields=used.fields(),
             data_dir=f'{work}/tfds',
         )
         with beam_pipeline.named_errors('writing the dataset'), _quiet():
@@ -113,6 +122,11 @@ def write_with_beam(
                 f'{work}/{tfds_files.FOLDER}/{name}',
                 str(folder / tfds_files.FOLDER / name),
             )
+
+
+def _row(pair: records.QaPair) -> dict[str, Any]:
+    names = (field.name for field in dataclasses.fields(records.QaPair))
+    return {name: tfds_files.stored_value(pair, name) for name in names}
 
 
 @contextlib.contextmanager

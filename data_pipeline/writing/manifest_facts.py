@@ -52,7 +52,7 @@ class SplitFacts:
 
 def line(pair: records.QaPair) -> bytes:
     """The bytes of a pair that its split's sha256 covers."""
-    return records.canonical_json(vars(pair)).encode() + b'\n'
+    return records.canonical_json(records.as_row(pair)).encode() + b'\n'
 
 
 def check(

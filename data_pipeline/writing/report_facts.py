@@ -59,12 +59,13 @@ class Collector:
         sample = self._tokens[split] = stream_counts.Lowest(TOKEN_SAMPLE)
 
         def add(pair: records.QaPair) -> None:
-            words = pair.question.split(), pair.answer.split()
+            whole = pair.as_one()
+            words = whole.question.split(), whole.answer.split()
             for count, text_words in zip(counts, words, strict=True):
                 count[len(text_words)] += 1
             key = stream_counts.draw(_SALT, pair.id)
             if self._tokenizer is not None and sample.wants(key, pair.id):
-                encoded = self._tokenizer.encode([pair.question, pair.answer])
+                encoded = self._tokenizer.encode([whole.question, whole.answer])
                 sample.add(key, pair.id, tuple(map(len, encoded)))
             if self._random.wants(key, pair.id):
                 self._random.add(key, pair.id, (split, report_text.shortened(pair)))

@@ -37,6 +37,8 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 def shortened(pair: records.QaPair) -> records.QaPair:
     """The pair with its texts cut, to save memory."""
-    return dataclasses.replace(
-        pair, question=cut(pair.question), answer=cut(pair.answer)
-    )
+    turns = [
+        dataclasses.replace(turn, question=cut(turn.question), answer=cut(turn.answer))
+        for turn in pair.exchanges
+    ]
+    return pair.with_exchanges(turns)

@@ -33,13 +33,15 @@ _TEXT = {'pythonClassName': f'{_CLASSES}.text_feature.Text', 'text': {}}
 def write(folder: pathlib.Path, splits: Mapping[str, Iterable[records.QaPair]]) -> None:
     """Writes the splits to `folder`/tfds in their order, each read once.
 
-    Leaves out a split without pairs, which TFDS can't represent. Holds one pair.
+    Leaves out a split without pairs, which TFDS can't represent. Holds one pair. The
+    features of conversations are there only if there is one.
     """
     path = folder / FOLDER
     path.mkdir(parents=True)
     described = []
+    used = Used()
     for name, pairs in splits.items():
-        lengths, num_bytes = _write_split(path, name, pairs)
+        lengths, num_bytes = _write_split(path, name, used.seen(pairs))
         if lengths:
             described.append(
                 {
@@ -60,14 +62,32 @@ def write(folder: pathlib.Path, splits: Mapping[str, Iterable[records.QaPair]]) 
         'version': VERSION,
     }
     (path / _INFO).write_text(json.dumps(info, indent=2))
-    features = {
-        field.name: _feature(field.type) for field in dataclasses.fields(records.QaPair)
-    }
+    features = {field.name: _feature(field.type) for field in used.fields()}
     whole = {
         'featuresDict': {'features': dict(sorted(features.items()))},
         'pythonClassName': f'{_CLASSES}.features_dict.FeaturesDict',
     }
     (path / _FEATURES).write_text(json.dumps(whole, indent=4))
+
+
+class Used:
+    """The features that a dataset's pairs need, once all were seen."""
+
+    def __init__(self) -> None:
+        self._optional: set[str] = set()
+
+    def seen(self, pairs: Iterable[records.QaPair]) -> Iterator[records.QaPair]:
+        """The pairs, each looked at."""
+        for pair in pairs:
+            self._optional.update(
+                name for name in records.OF_CONVERSATIONS if getattr(pair, name)
+            )
+            yield pair
+
+    def fields(self) -> list[dataclasses.Field[Any]]:
+        unused = set(records.OF_CONVERSATIONS) - self._optional
+        fields = dataclasses.fields(records.QaPair)
+        return [field for field in fields if field.name not in unused]
 
 
 def _write_split(
@@ -115,11 +135,17 @@ def read(folder: pathlib.Path, split: str) -> Iterator[records.QaPair]:
 
 
 def serialized(pair: records.QaPair) -> bytes:
-    """The pair as a tf.train.Example's bytes, the same for equal pairs."""
+    """The pair as a tf.train.Example's bytes, the same for equal pairs.
+
+    A pair of one exchange has no features of conversations, which TFDS reads as empty.
+    """
     example = tf_example.example_class()()
     feature = example.features.feature
     for field in dataclasses.fields(records.QaPair):
-        value, stored = getattr(pair, field.name), feature[field.name]
+        value = stored_value(pair, field.name)
+        if field.name in records.OF_CONVERSATIONS and not value:
+            continue
+        stored = feature[field.name]
         if field.type is int:
             stored.int64_list.value.append(value)
         elif field.type is float:
@@ -132,6 +158,12 @@ def serialized(pair: records.QaPair) -> bytes:
             stored.bytes_list.SetInParent()
             stored.bytes_list.value.extend(each.encode() for each in value)
     return example.SerializeToString(deterministic=True)
+
+
+def stored_value(pair: records.QaPair, name: str) -> Any:
+    """A field of the pair; weights of answers as texts, which keep all their bits."""
+    value = getattr(pair, name)
+    return tuple(map(repr, value)) if name == 'answer_weights' else value
 
 
 def _pair(features: Mapping[str, Any]) -> records.QaPair:
@@ -147,6 +179,7 @@ def _pair(features: Mapping[str, Any]) -> records.QaPair:
             values[field.name] = stored[0].decode()
         else:
             values[field.name] = tuple(each.decode() for each in stored)
+    values['answer_weights'] = tuple(map(float, values['answer_weights']))
     return records.QaPair(**values)
 
 

@@ -11,6 +11,10 @@ from hax_jax.data import records, text
 
 PACKING_VERSION = 1
 _BATCH = 1024  # pairs encoded at a time
+_LEDGER = (
+    *('pairs_read', 'read', 'dropped', 'exchanges_forgotten'),
+    *('forgotten', 'shortened', 'added'),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,10 +22,12 @@ class Tokenized:
     """A split's sequences and the ledger of its tokens.
 
     `counts` has `pairs_read` and numbers of tokens: `read`, `dropped` with their pair,
-    `shortened` (cut from questions) and `added` (cut marks, and the context that later
-    parts of a split answer repeat). The numbers add up:
-    read - dropped - shortened + added = the tokens in `pairs`.
-    `dropped_ids`, `shortened_ids` and `split_ids` name the pairs.
+    `forgotten` (of the oldest exchanges of long conversations), `shortened` (cut from
+    questions) and `added` (cut marks, and the context that later parts of a split
+    answer repeat). The numbers add up:
+    read - dropped - forgotten - shortened + added = the tokens in `pairs`.
+    `dropped_ids`, `forgotten_ids`, `shortened_ids` and `split_ids` name the pairs, and
+    `exchanges_forgotten` is the number of exchanges.
     """
 
     pairs: list[records.TokenizedPair]
@@ -29,6 +35,7 @@ class Tokenized:
     dropped_ids: list[str]
     shortened_ids: list[str]
     split_ids: list[str]
+    forgotten_ids: list[str]
 
 
 def tokenize(
@@ -40,25 +47,29 @@ def tokenize(
 ) -> Tokenized:
     """Each pair as prompt, answer and EOS, in at most `seq_len` + 1 tokens.
 
-    A pair that is too long loses text from the middle of its question, never from its
-    answer. If the pair still does not fit, `long_answers` decides: 'drop' drops it,
-    'split' splits its answer into parts that fit.
+    A conversation that is too long loses its oldest exchanges, as launch.chat forgets
+    them. A pair, or a last exchange, that is too long loses text from the middle of its
+    question, never from its answer. If it still does not fit, `long_answers` decides:
+    'drop' drops it, 'split' splits its answer into parts that fit.
     """
     pieces = text.template(tokenizer)
     replaced = tokenizer.num_replaced
-    counts = collections.Counter(
-        {name: 0 for name in ('pairs_read', 'read', 'dropped', 'shortened', 'added')}
-    )
+    counts = collections.Counter(dict.fromkeys(_LEDGER, 0))
     out: list[records.TokenizedPair] = []
-    dropped, shortened, split = [], [], []
-    for ordinal, (pair, question, answer) in enumerate(_encode(pairs, tokenizer)):
-        length = len(pieces.head) + len(question) + len(pieces.tail) + len(answer)
+    dropped, shortened, split, forgotten = [], [], [], []
+    for ordinal, (pair, turns) in enumerate(_encode(pairs, tokenizer)):
+        *earlier, (question, answer, weight) = turns
+        before = [(text.asked(pieces, q), a, w) for q, a, w in earlier]
+        lengths = [len(prompt) + len(a) for prompt, a, _ in before]
+        length = sum(lengths) + len(text.asked(pieces, question)) + len(answer)
         counts['pairs_read'] += 1
         counts['read'] += length
         room = seq_len + 1 - len(answer)
         prompt = text.prompt(pieces, question, max_length=room)
+        left = len(before)  # exchanges that have no room
         if prompt is not None:
             parts = [(prompt, [], answer)]
+            left -= text.num_latest(lengths, room - len(prompt.ids))
         elif long_answers == 'split':
             parts = _split(pieces, question, answer, seq_len=seq_len)
         else:
@@ -69,30 +80,49 @@ def tokenize(
             continue
         if len(parts) > 1:
             split.append(pair.id)
+        if left:
+            forgotten.append(pair.id)
         if parts[0][0].num_cut:
             shortened.append(pair.id)
-        counts['shortened'] += parts[0][0].num_cut
-        sequences = [_sequence(tokenizer, ordinal, pair, *part) for part in parts]
+        sequences = [
+            _sequence(
+                tokenizer,
+                ordinal,
+                pair,
+                [*before[left:], (prompt.ids + context, part, weight)],
+            )
+            for prompt, context, part in parts
+        ]
         out += sequences
+        counts['exchanges_forgotten'] += left
+        counts['forgotten'] += sum(lengths[:left])
+        counts['shortened'] += parts[0][0].num_cut
         counts['added'] += len(pieces.cut) if parts[0][0].num_cut else 0
         counts['added'] += sum(sequence.prompt_length for sequence in sequences[1:])
     counts['replaced_characters'] = tokenizer.num_replaced - replaced
     total = sum(len(sequence.ids) for sequence in out)
-    accounted = counts['read'] - counts['dropped'] - counts['shortened']
-    assert accounted + counts['added'] == total, counts
-    return Tokenized(out, dict(counts), dropped, shortened, split)
+    lost = counts['dropped'] + counts['forgotten'] + counts['shortened']
+    assert counts['read'] - lost + counts['added'] == total, counts
+    return Tokenized(out, dict(counts), dropped, shortened, split, forgotten)
 
 
 def _encode(
     pairs: Iterable[records.QaPair], tokenizer: text.Tokenizer
-) -> Iterator[tuple[records.QaPair, list[int], list[int]]]:
-    """Each pair with the ids of its question and of its answer, which ends in EOS."""
+) -> Iterator[tuple[records.QaPair, list[tuple[list[int], list[int], float]]]]:
+    """Each pair with (question ids, answer ids with EOS, weight) of each exchange."""
     remaining = iter(pairs)
     while batch := list(itertools.islice(remaining, _BATCH)):
-        questions = tokenizer.encode([pair.question for pair in batch])
-        answers = tokenizer.encode([pair.answer for pair in batch])
-        for pair, question, answer in zip(batch, questions, answers, strict=True):
-            yield pair, question, [*answer, tokenizer.eos_id]
+        turns = [each for pair in batch for each in pair.exchanges]
+        questions = iter(tokenizer.encode([each.question for each in turns]))
+        answers = iter(tokenizer.encode([each.answer for each in turns]))
+        for pair in batch:
+            yield (
+                pair,
+                [
+                    (next(questions), [*next(answers), tokenizer.eos_id], each.weight)
+                    for each in pair.exchanges
+                ],
+            )
 
 
 def _split(
@@ -126,19 +156,31 @@ def _sequence(
     tokenizer: text.Tokenizer,
     ordinal: int,
     pair: records.QaPair,
-    prompt: text.Prompt,
-    context: list[int],
-    answer: list[int],
+    turns: Sequence[tuple[list[int], list[int], float]],
 ) -> records.TokenizedPair:
-    before = prompt.ids + context
+    """One sequence of (ids of the context, ids of the answer, weight) of each turn."""
+    ids: list[int] = []
+    answers: list[tuple[int, int, float]] = []
+    question_bytes = answer_bytes = 0
+    for context, answer, weight in turns:
+        spelled = context if ids else context[1:]  # the first id is no target
+        question_bytes += len(tokenizer.decode(spelled).encode())
+        size = len(tokenizer.decode(answer).encode())
+        answer_bytes += size if weight else 0
+        question_bytes += 0 if weight else size
+        start = len(ids) + len(context)
+        ids += context + answer
+        answers.append((start, len(ids), weight))
+    is_pair = len(answers) == 1 and answers[0][2] == 1.0
     return records.TokenizedPair(
         ordinal=ordinal,
         id=pair.id,
         source=pair.source,
-        ids=np.array(before + answer, np.int32),
-        prompt_length=len(before),
-        question_bytes=len(tokenizer.decode(before[1:]).encode()),
-        answer_bytes=len(tokenizer.decode(answer).encode()),
+        ids=np.array(ids, np.int32),
+        prompt_length=answers[0][0],
+        question_bytes=question_bytes,
+        answer_bytes=answer_bytes,
+        answers=() if is_pair else tuple(answers),
     )
 
 
@@ -203,8 +245,11 @@ def pack(
             prompt_end = start + pair.prompt_length - 1
             place = (row, slice(start, end))
             features['inputs'][place], features['targets'][place] = shifted(pair.ids)
-            features['loss_weights'][row, start:prompt_end] = question_weight
-            features['loss_weights'][row, prompt_end:end] = 1.0
+            features['loss_weights'][row, start:end] = question_weight
+            whole = ((pair.prompt_length, len(pair.ids), 1.0),)
+            for first, last, weight in pair.answers or whole:
+                answer = slice(start + first - 1, start + last - 1)
+                features['loss_weights'][row, answer] = weight
             features['segment_ids'][place] = segment_id
             features['positions'][place] = np.arange(end - start)
             segments.append(
@@ -218,6 +263,11 @@ def pack(
                     end=end,
                     question_bytes=pair.question_bytes,
                     answer_bytes=pair.answer_bytes,
+                    answers=tuple(
+                        (start + first - 1, start + last - 1)
+                        for first, last, weight in pair.answers
+                        if weight
+                    ),
                 )
             )
             start = end
@@ -225,9 +275,13 @@ def pack(
 
 
 def count_positions(split: records.PackedSplit) -> dict[str, int]:
-    """Positions by use: prompt, answer and padding add up to all positions."""
-    prompt = sum(s.prompt_end - s.start for s in split.segments)
-    answer = sum(s.end - s.prompt_end for s in split.segments)
+    """Positions by use: prompt, answer and padding add up to all positions.
+
+    An answer of weight 0.0 is prompt, as it is not learned.
+    """
+    whole = sum(s.end - s.start for s in split.segments)
+    answer = sum(end - start for s in split.segments for start, end in s.learned)
+    prompt = whole - answer
     positions = split.num_rows * split.length
     return {
         'rows': split.num_rows,

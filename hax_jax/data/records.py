@@ -18,7 +18,7 @@ import hashlib
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,27 @@ FEATURES = ('inputs', 'targets', 'loss_weights', 'segment_ids', 'positions')
 
 
 @dataclasses.dataclass(frozen=True)
+class Exchange:
+    """A question with its answer, whose weight in the loss is 0.0 if it is context."""
+
+    question: str
+    answer: str
+    weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class QaPair:
-    """One cleaned question with its answer, as it stands in the dataset.
+    """One cleaned question with its answer, or a conversation that begins with them.
 
     Pairs of one `group` stay in one split (a Reddit post's id, a chat file's name).
     `score` is the source's vote count, 0 without one; `time` is the source's own time
     stamp as text, '' without one; `flags` name oddities. `weight` says how often the
     source wants the pair seen in training, by default 1.0.
+
+    `more` has the later turns of a conversation: question, answer, question, answer.
+    `answer_weights` has the weight of each answer in the loss, in order; () where all
+    are 1.0. The last answer's is never 0.0. `exchanges` and `with_exchanges` read and
+    write the turns.
     """
 
     id: str
@@ -54,6 +68,54 @@ class QaPair:
     score: int = 0
     flags: tuple[str, ...] = ()
     weight: float = 1.0
+    more: tuple[str, ...] = ()
+    answer_weights: tuple[float, ...] = ()
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """All turns, two by two."""
+        texts = (self.question, self.answer, *self.more)
+        weights = self.answer_weights or (1.0,) * (len(texts) // 2)
+        return tuple(map(Exchange, texts[::2], texts[1::2], weights))
+
+    def with_exchanges(self, exchanges: Sequence[Exchange]) -> 'QaPair':
+        """The same pair with these turns, one exchange at least."""
+        texts = [text for each in exchanges for text in (each.question, each.answer)]
+        weights = tuple(each.weight for each in exchanges)
+        return dataclasses.replace(
+            self,
+            question=texts[0],
+            answer=texts[1],
+            more=tuple(texts[2:]),
+            answer_weights=() if set(weights) == {1.0} else weights,
+        )
+
+    def as_one(self) -> 'QaPair':
+        """A conversation as a single pair: its questions joined, and its answers."""
+        if not self.more:
+            return self
+        question = '\n\n'.join((self.question, *self.more[::2]))
+        answer = '\n\n'.join((self.answer, *self.more[1::2]))
+        return dataclasses.replace(
+            self, question=question, answer=answer, more=(), answer_weights=()
+        )
+
+
+OF_CONVERSATIONS = ('more', 'answer_weights')  # left out of rows where empty
+
+
+def as_row(pair: QaPair) -> dict[str, Any]:
+    """The pair's fields; a pair of one exchange has the fields it always had."""
+    values = vars(pair)
+    if pair.more or pair.answer_weights:
+        return values
+    return {name: values[name] for name in values if name not in OF_CONVERSATIONS}
+
+
+def from_row(row: dict[str, Any]) -> QaPair:
+    """The pair of a row that was JSON, whose tuples are lists."""
+    tuples = {name: tuple(row[name]) for name in row if isinstance(row[name], list)}
+    return QaPair(**{**row, **tuples})
 
 
 def kind(source: str) -> str:
@@ -66,7 +128,10 @@ class TokenizedPair:
     """One training sequence: prompt, answer, then EOS unless a later part follows.
 
     `ids[:prompt_length]` is context without answer tokens to learn: the prompt and, in
-    the later parts of a split answer, the end of the part before.
+    the later parts of a split answer, the end of the part before. A conversation goes
+    on with its next prompt; its `answers` are the places [start, end) in `ids` of each
+    answer with EOS, and its weight, 0.0 for context. They are () where one answer of
+    weight 1.0 is all that follows the prompt.
     """
 
     ordinal: int
@@ -76,6 +141,7 @@ class TokenizedPair:
     prompt_length: int
     question_bytes: int
     answer_bytes: int
+    answers: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +151,10 @@ class Segment:
     Targets at [start, prompt_end) are prompt tokens, those at [prompt_end, end) are
     answer tokens and EOS, all within row `row`. `question_bytes` and `answer_bytes` are
     the UTF-8 lengths of the texts that those targets spell.
+
+    Of a conversation, `answers` has the targets [start, end) of each answer that is
+    learned; all others, such as later questions and answers of weight 0.0, are prompt.
+    It is () where [prompt_end, end) is the one answer. `learned` has them in any case.
     """
 
     ordinal: int
@@ -96,6 +166,24 @@ class Segment:
     end: int
     question_bytes: int
     answer_bytes: int
+    answers: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def learned(self) -> tuple[tuple[int, int], ...]:
+        return self.answers or ((self.prompt_end, self.end),)
+
+    def as_row(self) -> dict[str, Any]:
+        """Its line in segments.jsonl; that of a pair has no `answers`."""
+        values = dict(vars(self))
+        if not self.answers:
+            del values['answers']
+        return values
+
+
+def _segment(row: Any) -> Segment:
+    values = {**row}
+    answers = tuple((start, end) for start, end in values.pop('answers', ()))
+    return Segment(**values, answers=answers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +257,7 @@ class PackedCache:
         path = self.path / split / 'segments.jsonl'
         try:
             with open(path, encoding='utf-8') as file:
-                segments = [Segment(**json.loads(line)) for line in file]
+                segments = [_segment(json.loads(line)) for line in file]
         except (OSError, ValueError, TypeError) as error:
             raise self.damaged(f'{split}/segments.jsonl: {error}') from error
         expected = self.meta['splits'][split]['segments']
@@ -235,7 +323,7 @@ def write_cache(
         stored = {feature: _small(array) for feature, array in split.features.items()}
         for feature, array in stored.items():
             np.save(folder / name / f'{feature}.npy', array)
-        rows = [dataclasses.asdict(segment) for segment in split.segments]
+        rows = [segment.as_row() for segment in split.segments]
         files.write_json_lines(folder / name / 'segments.jsonl', rows)
         _digest_split(digest, name, stored, split.segments)
     meta = {
@@ -261,7 +349,7 @@ def _digest_split(
         array = features[feature]
         digest.update(f'{name}/{feature}/{array.dtype}/{array.shape}\n'.encode())
         digest.update(np.ascontiguousarray(array).data)
-    rows = [dataclasses.asdict(segment) for segment in segments]
+    rows = [segment.as_row() for segment in segments]
     digest.update(canonical_json(rows).encode())
 
 

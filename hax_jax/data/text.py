@@ -6,6 +6,9 @@
     ANSWER:
     {answer}<EOS>
 
+A conversation is one such exchange directly behind the other, here, at launch.chat and
+in the chat template of exports (formats/chat_template.py).
+
 The pieces are encoded apart and their ids joined, so a prompt's ids are a prefix of the
 ids that training saw, whatever a tokenizer would merge across the border.
 """
@@ -14,6 +17,7 @@ import copy
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import pathlib
 import tempfile
@@ -380,6 +384,20 @@ class Prompt:
     num_cut: int
 
 
+def num_latest(lengths: Sequence[int], room: int) -> int:
+    """How many of the latest turns fit in `room` tokens; the oldest are left out first.
+
+    [5, 1, 2] in 4 -> 2.
+    """
+    sums = itertools.accumulate(reversed(lengths))
+    return sum(1 for _ in itertools.takewhile(lambda total: total <= room, sums))
+
+
+def asked(pieces: Template, question: list[int]) -> list[int]:
+    """The ids of a whole question with the template around it."""
+    return [*pieces.head, *question, *pieces.tail]
+
+
 def template(tokenizer: Tokenizer) -> Template:
     return Template(*tokenizer.encode([HEAD, TAIL, CUT]))
 
@@ -392,7 +410,7 @@ def prompt(pieces: Template, question: list[int], *, max_length: int) -> Prompt 
     """
     room = max_length - len(pieces.head) - len(pieces.tail)
     if len(question) <= room:
-        return Prompt(pieces.head + question + pieces.tail, 0)
+        return Prompt(asked(pieces, question), 0)
     room -= len(pieces.cut)
     if room < MIN_QUESTION_TOKENS:
         return None

@@ -46,6 +46,10 @@ class PairScore:
 
     `answer` counts EOS too, as training does. `eos` is EOS alone, where the answer
     ends: one token, or none if the split lacks the answer's last part.
+    `end_probability` is the probability of EOS there.
+
+    Of a conversation, `answer` is every learned answer, `eos` and `end_probability` sum
+    over their ends, and `question` is all else, such as an answer of weight 0.0.
     """
 
     id: str
@@ -53,6 +57,7 @@ class PairScore:
     question: Part = Part()
     answer: Part = Part()
     eos: Part = Part()
+    end_probability: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,11 +145,16 @@ def pair_scores(
     nll = nll.astype(np.float64)
     scores: dict[int, PairScore] = {}
     for segment in segments:
-        row, middle, end = segment.row, segment.prompt_end, segment.end
-        question = _part(nll[row], is_likeliest[row], segment.start, middle)
-        answer = _part(nll[row], is_likeliest[row], middle, end)
-        ends = targets[row, end - 1] == eos_id
-        eos = _part(nll[row], is_likeliest[row], end - 1, end) if ends else Part()
+        found = nll[segment.row], is_likeliest[segment.row]
+        question = answer = eos = Part()
+        probability, place = 0.0, segment.start
+        for start, end in segment.learned:
+            question += _part(*found, place, start)
+            answer += _part(*found, start, end)
+            if targets[segment.row, end - 1] == eos_id:
+                eos += _part(*found, end - 1, end)
+                probability += math.exp(-found[0][end - 1])
+            place = end
         before = scores.get(segment.ordinal, PairScore(segment.id, segment.source))
         scores[segment.ordinal] = PairScore(
             segment.id,
@@ -152,6 +162,7 @@ def pair_scores(
             before.question + question + Part(bytes=segment.question_bytes),
             before.answer + answer + Part(bytes=segment.answer_bytes),
             before.eos + eos,
+            before.end_probability + probability,
         )
     pairs = list(scores.values())
     bad = [p.id for p in pairs if not math.isfinite(p.question.nats + p.answer.nats)]
@@ -193,8 +204,7 @@ def summarize(
                 ('eos', pair.eos),
             ):
                 parts[name] = parts.get(name, Part()) + part
-            if pair.eos.tokens:
-                probability[source] += math.exp(-pair.eos.nats)
+            probability[source] += pair.end_probability
     by: dict[str, dict[str, dict[str, float]]] = {}
     for source, parts in sorted(sums.items()):
         by[source] = {name: _described(parts[name]) for name in sorted(PARTS)}

@@ -4,9 +4,11 @@ The prompt of a follow-up is the earlier turns in the template of training,
 
     QUESTION: {q} ANSWER: {a} <EOS>
 
-one after the other, and then the new question. Training never has two turns in one
-segment, but each turn has the trained form, and EOS separates them as it separates the
-documents of GPT-2's own training. Penalties and n-grams consider all turns.
+one after the other, and then the new question, as packing (hax_jax/data/packing.py)
+writes a conversation into one segment. A model that was trained on pairs alone never
+saw two turns, but each turn has the trained form, and EOS separates them as it
+separates the documents of GPT-2's own training. Penalties and n-grams consider all
+turns.
 """
 
 import dataclasses
@@ -62,13 +64,9 @@ class Conversation:
         )
         [prompt] = fitted.prompts
         room = self._n_positions + 1 - most - len(prompt.ids)
-        earlier: list[int] = []
-        kept = 0
-        for turn in reversed(self.turns):
-            ids = self._turn_ids(turn)
-            if len(earlier) + len(ids) > room:
-                break
-            earlier, kept = ids + earlier, kept + 1
+        turns = [self._turn_ids(turn) for turn in self.turns]
+        kept = text.num_latest([len(ids) for ids in turns], room)
+        earlier = [i for ids in turns[len(turns) - kept :] for i in ids]
         return Prepared(
             row=prompt_batches.Row(
                 question=asked,
@@ -108,5 +106,5 @@ class Conversation:
 
     def _turn_ids(self, turn: Turn) -> list[int]:
         question, answer = self._tokenizer.encode([turn.question, turn.answer])
-        head, tail = self._pieces.head, self._pieces.tail
-        return [*head, *question, *tail, *answer, self._tokenizer.eos_id]
+        asked = text.asked(self._pieces, question)
+        return [*asked, *answer, self._tokenizer.eos_id]

@@ -100,7 +100,8 @@ def questions(
     """The first `number` questions of the validation split, source by source in turn.
 
     Questions whose prompts have at most `room` tokens come first. The prompt ids are
-    those of the packed rows, with the cuts that packing made.
+    those of the packed rows, with the cuts that packing made. A conversation's question
+    is its last one, with the turns before it.
     """
     inputs = cache.features('validation')['inputs']
     shortest: dict[int, records.Segment] = {}
@@ -120,7 +121,7 @@ def questions(
     for _, _, _, segment in sorted(ranked, key=lambda entry: entry[:3])[:number]:
         place = slice(segment.start, segment.start + _prompt_tokens(segment))
         ids = [int(i) for i in inputs[segment.row, place]]
-        letter = tokenizer.decode(ids).removeprefix(text.HEAD).removesuffix(text.TAIL)
+        letter = _in_words(ids, tokenizer)
         place_in_words = f'pair {segment.id} of the validation split'
         chosen.append(prompts.Question(segment.id, letter, place_in_words))
         fitted.append(text.Prompt(ids, 0))
@@ -128,8 +129,20 @@ def questions(
 
 
 def _prompt_tokens(segment: records.Segment) -> int:
-    # The prompt's last token is the input whose target is the answer's first.
-    return segment.prompt_end - segment.start + 1
+    # The prompt's last token is the input whose target is the last answer's first.
+    return segment.learned[-1][0] - segment.start + 1
+
+
+def _in_words(ids: list[int], tokenizer: text.Tokenizer) -> str:
+    """The question; of a conversation the turns before it too, by blank lines."""
+    turns: list[list[int]] = [[]]
+    for i in ids:
+        if i == tokenizer.eos_id:
+            turns.append([])
+        else:
+            turns[-1].append(i)
+    said = '\n\n'.join(tokenizer.decode(turn) for turn in turns)
+    return said.removeprefix(text.HEAD).removesuffix(text.TAIL)
 
 
 def in_words(step: int, figures: dict[str, float]) -> str:

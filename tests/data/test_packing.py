@@ -100,6 +100,8 @@ def test_a_pair_is_the_prompt_the_answer_and_the_end() -> None:
         'pairs_read': 1,
         'read': 10 + 4 + 10 + 8 + 1,
         'dropped': 0,
+        'exchanges_forgotten': 0,
+        'forgotten': 0,
         'shortened': 0,
         'added': 0,
         'replaced_characters': 0,

@@ -3,11 +3,12 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 import transformers
 
 from hax_jax.config import schema
-from hax_jax.data import text
+from hax_jax.data import packing, records, text
 from hax_jax.formats import chat_template, hf_tokenizer
 from hax_jax.sampling import chat
 
@@ -71,6 +72,33 @@ def test_a_conversation_has_the_ids_of_chat(
     found = theirs.apply_chat_template(messages, add_generation_prompt=True)
     assert found['input_ids'] == row.prompt.ids
     assert found['input_ids'].count(tokenizer.eos_id) == len(_TURNS)
+
+
+def test_a_packed_conversation_has_the_ids_of_chat_and_of_the_template(
+    tokenizer: text.Tokenizer, theirs: transformers.PreTrainedTokenizerFast
+) -> None:
+    turns = [(question.strip(), answer) for question, answer in _TURNS]
+    exchanges = [records.Exchange(*turn) for turn in (*turns, ('So?', 'No.'))]
+    pair = records.QaPair('p', 'p', 'chat', 'f', 1, '', '', '', '')
+    pair = pair.with_exchanges(exchanges)
+    made = packing.tokenize([pair], tokenizer, seq_len=511, long_answers='drop')
+    [packed] = made.pairs
+
+    found = theirs.apply_chat_template(
+        _messages(*turns, ('So?', 'No.')),
+        return_assistant_tokens_mask=True,
+        return_dict=True,
+    )
+    assert found['input_ids'] == packed.ids.tolist()
+    learned = np.zeros(len(packed.ids), int)
+    for start, end, _ in packed.answers:
+        learned[start:end] = 1
+    assert found['assistant_masks'] == learned.tolist()
+
+    ours = chat.Conversation(tokenizer, n_positions=512)
+    ours.turns += [chat.Turn(*turn, 'eos') for turn in turns]
+    row = ours.prepare('So?', schema.SamplingConfig(max_new_tokens=8), sample=0).row
+    assert row.prompt.ids == packed.ids.tolist()[: packed.answers[-1][0]]
 
 
 def test_what_trl_learns_is_the_answer_and_its_end(

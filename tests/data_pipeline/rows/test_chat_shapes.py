@@ -1,5 +1,6 @@
 """Every shape of a row that other tools write, to the same pair."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -62,7 +63,6 @@ def parts(text: str) -> list[dict[str, str]]:
         {'prompt': {'role': 'prompter', 'text': Q, 'replies': [
             {'role': 'assistant', 'text': NO, 'rank': 1, 'replies': []},
             {'role': 'assistant', 'text': A, 'rank': 0, 'replies': []}]}},
-        {'instruction': Q, 'input': '', 'output': A, 'history': [['a', 'b']]},
         {'question': Q, 'answers': {'text': [A, A], 'answer_start': [0, 9]}},
         {'question': Q, 'answers': [{'text': A, 'answer_start': 0}]},
         {'title': Q, 'selftext': '', 'answers': {'text': [NO, A], 'score': [1, 5]}},
@@ -83,6 +83,56 @@ def test_a_row_of_each_shape_is_the_pair(row: dict[str, Any]) -> None:
     assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 2
 
 
+NEXT = (
+    {'role': 'user', 'content': 'And by day?'},
+    {'role': 'assistant', 'content': 'He naps.'},
+)
+TALK = [(Q, A, 1.0), ('And by day?', 'He naps.', 1.0)]
+LATER = [(Q, A, 0.0), TALK[1]]
+
+
+@pytest.mark.parametrize(
+    ('row', 'expected'),
+    [
+        ({'messages': [USER, BOT, *NEXT]}, TALK),
+        ({'conversations': [Q, A, 'And by day?', 'He naps.']}, TALK),
+        ({'conversation': [{'human': Q, 'assistant': A},
+                           {'human': 'And by day?', 'assistant': 'He naps.'}]}, TALK),
+        ({'text': f'### Human: {Q}### Assistant: {A}### Human: And by day?'
+                  '### Assistant: He naps.'}, TALK),
+        ({'instruction': 'And by day?', 'input': '', 'output': 'He naps.',
+          'history': [[Q, A]]}, TALK),
+        ({'segments': [{'label': False, 'text': f'<s>[INST] {Q} [/INST] '},
+                       {'label': True, 'text': f'{A}</s>'},
+                       {'label': False, 'text': '[INST] And by day? [/INST]'},
+                       {'label': True, 'text': 'He naps.</s>'}]}, TALK),
+        ({'prompt': {'role': 'prompter', 'text': Q, 'replies': [
+            {'role': 'assistant', 'text': A, 'rank': 0, 'replies': [
+                {'role': 'prompter', 'text': 'And by day?', 'replies': [
+                    {'role': 'assistant', 'text': 'He naps.', 'replies': []}]}]},
+            {'role': 'assistant', 'text': NO, 'rank': 1, 'replies': []}]}}, TALK),
+        ({'prompt': [USER, BOT, NEXT[0]], 'completion': [NEXT[1]]}, LATER),
+        ({'prompt': [USER, BOT, NEXT[0]], 'chosen': [NEXT[1]],
+          'rejected': [WORSE]}, LATER),
+        ({'chosen': [USER, BOT, *NEXT], 'rejected': [USER, BOT, NEXT[0], WORSE]},
+         LATER),
+        ({'chosen': f'\n\nHuman: {Q}\n\nAssistant: {A}\n\nHuman: And by day?'
+                    '\n\nAssistant: He naps.', 'rejected': NO}, LATER),
+        ({'conversations': [HUMAN, GPT, {'from': 'human', 'value': 'And by day?'}],
+          'chosen': {'from': 'gpt', 'value': 'He naps.'}, 'rejected': GPT}, LATER),
+    ],
+)  # fmt: skip
+def test_the_turns_of_each_shape_are_the_conversation(
+    row: dict[str, Any], expected: list[tuple[str, str, float]]
+) -> None:
+    pairs, report = read(row, row)
+    for pair in pairs:
+        assert [dataclasses.astuple(each) for each in pair.exchanges] == expected
+    assert report.counts['conversations'] == 2
+    assert report.counts['conversations exchanges'] == 4
+    assert '\n  conversations: 4 exchanges, 2 conversations' in report.summary()
+
+
 def test_a_context_belongs_to_the_question() -> None:
     qas = [{'question': Q, 'id': str(i), 'answers': [{'text': A}]} for i in range(2)]
     document = {'data': [{'paragraphs': [{'context': 'Tom is loud.', 'qas': qas}]}]}
@@ -97,11 +147,12 @@ def test_a_context_belongs_to_the_question() -> None:
 def test_answers_that_are_left_out_are_counted() -> None:
     _, report = read(
         {'question': Q, 'answers': [A, NO, NO]},
-        {'question': Q, 'answers': [A], 'rejected': NO, 'history': [['a', 'b']]},
+        {'question': Q, 'answers': [A], 'rejected': NO, 'history': [['a', '']]},
+        {'question': Q, 'answers': [A], 'history': 'Ann asked.'},
     )
     assert report.counts['answers beside the best, left out'] == 2
     assert report.counts['rows with a rejected answer, which was left out'] == 1
-    assert report.counts['rows with a history, which was left out'] == 1
+    assert report.counts['rows with a history, which was left out'] == 2
 
 
 def test_pairs_among_chats_are_read() -> None:

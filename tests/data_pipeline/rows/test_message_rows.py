@@ -1,5 +1,6 @@
 """Chats as JSON Lines to pairs, in both spellings."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.reading import reader
+from hax_jax.data import records
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +31,27 @@ def chat(*turns: str, **fields: Any) -> dict[str, Any]:
     return {'messages': messages, **fields}
 
 
-def test_the_first_question_and_answer_are_the_pair() -> None:
+def turns(pair: records.QaPair) -> list[tuple[str, str, float]]:
+    return [dataclasses.astuple(each) for each in pair.exchanges]
+
+
+def test_the_turns_are_the_conversation() -> None:
     pairs, report = read(
         chat('system: Be kind now.', 'user: Why?', 'assistant: So.', id='x', weight=3),
         chat('user: A?', 'user: And B?', 'assistant: C.', 'user: D?', 'assistant: E.'),
         chat('assistant: Hello!', 'user: Q', 'assistant: ', 'tool: T', 'assistant: R'),
     )
-    assert [(p.question, p.answer) for p in pairs] == [
-        ('Why?', 'So.'),
-        ('A?\n\nAnd B?', 'C.'),
-        ('Q', 'R'),
+    assert [turns(pair) for pair in pairs] == [
+        [('Why?', 'So.', 1.0)],
+        [('A?\n\nAnd B?', 'C.', 1.0), ('D?', 'E.', 1.0)],
+        [('Q', 'R', 1.0)],
     ]
     assert (pairs[0].id, pairs[0].weight) == ('messages:a:x', 3.0)
     assert pairs[0].source == 'messages'
     counts = report.counts
     assert counts['messages system turns left out'] == 1
-    assert counts['messages turns after the first answer'] == 2
+    assert counts['conversations'] == 1
+    assert counts['conversations exchanges'] == 2
     assert counts['messages user turns joined to the one before'] == 1
     assert counts['messages turns before the first question'] == 1
     assert counts['messages turns of other roles left out'] == 1
@@ -52,7 +59,7 @@ def test_the_first_question_and_answer_are_the_pair() -> None:
     assert counts['words: in turns and fields not read'] > 0
 
 
-def test_a_turn_of_weight_0_is_not_learned_and_the_next_answer_is() -> None:
+def test_a_turn_of_weight_0_is_context_of_the_next_answer() -> None:
     row = chat('user: Why?', 'assistant: No.', 'user: Be kind.', 'assistant: Dear me.')
     for key, no in (
         ('weight', 0),
@@ -61,18 +68,50 @@ def test_a_turn_of_weight_0_is_not_learned_and_the_next_answer_is() -> None:
         ('loss', 'false'),
     ):
         row['messages'][1] = {'role': 'assistant', 'content': 'No.', key: no}
-        pairs, report = read(row)
-        assert [(p.question, p.answer) for p in pairs] == [
-            ('Why?\n\nBe kind.', 'Dear me.')
-        ]
+        [pair], report = read(row)
+        assert turns(pair) == [('Why?', 'No.', 0.0), ('Be kind.', 'Dear me.', 1.0)]
         assert report.counts['messages answers marked as not to be learned'] == 1
     row['messages'][1]['loss'], row['messages'][3]['weight'] = True, 0
-    assert [(p.question, p.answer) for p in read(row)[0]] == [('Why?', 'No.')]
+    [pair], report = read(row)
+    assert turns(pair) == [('Why?', 'No.', 1.0)]
+    assert report.counts['messages exchanges after the last answer to learn'] == 1
     row['messages'][1]['weight'] = 0
     good = chat('user: Why?', 'assistant: So.')
     pairs, report = read(row, good)
     assert [p.answer for p in pairs] == ['So.']
-    assert report.counts['messages rows without answer'] == 1
+    assert report.counts['messages rows marked as not to be learned'] == 1
+
+
+def test_a_turn_may_have_a_weight_of_its_own() -> None:
+    row = chat('user: Why?', 'assistant: No.', 'user: Be kind.', 'assistant: Dear me.')
+    row['messages'][1]['weight'], row['messages'][3]['weight'] = 0.5, -1
+    [pair], report = read(row)
+    assert turns(pair) == [('Why?', 'No.', 0.5), ('Be kind.', 'Dear me.', 1.0)]
+    wrong = 'messages weights of turns that are no number above 0'
+    assert report.counts[wrong] == 1
+
+
+def test_turns_that_are_in_no_exchange_are_counted() -> None:
+    [first, second], report = read(
+        chat('user: A?', 'assistant: B.', 'assistant: C.', 'tool: T', 'user: D?'),
+        chat(
+            'user: A?', 'assistant: No.', 'assistant: B.', 'user: D?', 'assistant: E.'
+        ),
+    )
+    assert turns(first) == [('A?', 'B.', 1.0)]
+    assert turns(second) == [('A?', 'No.', 1.0), ('D?', 'E.', 1.0)]
+    assert report.counts['messages further answers to a question, left out'] == 2
+    assert report.counts['messages questions at the end without an answer'] == 1
+    row = chat('user: A?', 'assistant: No.', 'assistant: B.')
+    row['messages'][1]['weight'] = 0
+    assert [turns(pair) for pair in read(row)[0]] == [[('A?', 'B.', 1.0)]]
+
+
+def test_a_conversation_ends_before_a_turn_that_cleaning_empties() -> None:
+    row = chat('user: A?', 'assistant: B.', 'user: \u200b', 'assistant: C.')
+    [pair], report = read(row)
+    assert turns(pair) == [('A?', 'B.', 1.0)]
+    assert report.counts['conversations cut at a turn without text'] == 1
 
 
 def test_a_chat_that_is_a_bad_example_makes_no_pair() -> None:
