@@ -1,5 +1,6 @@
 """The program that shows pairs of a dataset and what its build dropped."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -29,6 +30,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
                 *(pair(i) for i in range(120)),
                 pair(120, question='The LANDLORD\x1b[2J\nleft.'),
                 pair(121, answer='Ask the landlord, and the Straße.', source='chat'),
+                dataclasses.replace(
+                    pair(123),
+                    more=('And the ferry?', 'It waits.'),
+                    answer_weights=(0.0, 1.0),
+                ),
             ],
             'validation': [pair(122, topic='A landlord')],
             'test': [],
@@ -48,6 +54,18 @@ def browse(data: object, *flags: str) -> subprocess.CompletedProcess[str]:
     return programs.run('-m', 'data_pipeline.browse', f'--data={data}', *flags)
 
 
+def test_a_conversation_is_shown_with_all_its_turns(data: pathlib.Path) -> None:
+    done = browse(data, '--find=FERRY')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        '1. reddit:advice:123 (train, reddit:advice, a.md:123)\n'
+        '  question:\n    Why?\n'
+        '  answer: (context, not learned)\n    So it is.\n'
+        '  question 2:\n    And the ferry?\n'
+        '  answer 2:\n    It waits.\n\n'
+    )
+
+
 def test_pairs_with_the_letters_are_shown_as_plain_text(data: pathlib.Path) -> None:
     done = browse(data, '--find=landlord')
     assert done.returncode == 0, done.stderr
@@ -62,7 +80,7 @@ def test_pairs_with_the_letters_are_shown_as_plain_text(data: pathlib.Path) -> N
         '  topic:\n    A landlord\n'
         '  question:\n    Why?\n  answer:\n    So it is.\n\n'
     )
-    assert done.stderr == '3 of 123 pairs\n'
+    assert done.stderr == '3 of 124 pairs\n'
 
 
 @pytest.mark.parametrize(

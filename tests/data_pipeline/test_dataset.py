@@ -98,7 +98,8 @@ def test_plain_tfds_reads_the_dataset(written: pathlib.Path) -> None:
         name: split.num_examples for name, split in builder.info.splits.items()
     } == {'train': 40, 'validation': 2}
     examples = list(tfds.as_numpy(builder.as_dataset(split='validation')))
-    assert examples[0].keys() == vars(PAIRS[0]).keys()
+    assert examples[0].keys() == records.as_row(PAIRS[0]).keys()
+    assert 'more' not in examples[0]  # as of a dataset before conversations
     assert examples[0]['question'].decode() == PAIRS[0].question
     assert examples[0]['line'] == 2**40
     assert list(examples[0]['flags']) == [b'update', b't\xc3\xadtulo']
@@ -128,7 +129,9 @@ def test_the_manifest_counts_and_hashes_the_canonical_records(
         '"id":"chat-1","line":1,"question":"","score":0,"source":"chat","time":"",'
         '"topic":"Ångström","weight":0.1}\n'
     )
-    first = records.canonical_json({**vars(PAIRS[0]), 'flags': ['update', 'título']})
+    first = records.canonical_json(
+        {**records.as_row(PAIRS[0]), 'flags': ['update', 'título']}
+    )
     assert manifest['splits']['validation'] == {
         'pairs': 2,
         'groups': 2,
@@ -388,13 +391,15 @@ def test_the_files_are_those_that_tfds_writes(
 
     from data_pipeline.writing import hax_qa, tf_example, tfds_files
 
-    builder = hax_qa.HaxQa({}, data_dir=tmp_path / 'tfds')
+    used = tfds_files.Used()
+    assert list(used.seen(PAIRS)) == PAIRS
+    builder = hax_qa.HaxQa({}, fields=used.fields(), data_dir=tmp_path / 'tfds')
     (tmp_path / tfds_files.FOLDER).mkdir(parents=True)
     writer = tfds.core.SequentialWriter(builder.info, max_examples_per_shard=100)
     splits = {name: pairs for name, pairs in make_splits().items() if pairs}
     writer.initialize_splits(list(splits))
     for name, pairs in splits.items():
-        rows = [{**vars(pair), 'flags': list(pair.flags)} for pair in pairs]
+        rows = [{**records.as_row(pair), 'flags': list(pair.flags)} for pair in pairs]
         writer.add_examples({name: rows})
     writer.close_all()
     ours, theirs = (folder / tfds_files.FOLDER for folder in (written, tmp_path))

@@ -49,7 +49,7 @@ def write_dataset(
     path.mkdir(parents=True)
     described = {}
     for name, pairs in splits.items():
-        rows = [dataclasses.asdict(pair) for pair in pairs]
+        rows = [records.as_row(pair) for pair in pairs]
         described[name] = {'pairs': len(pairs), 'sha256': records.sha256(rows)}
         lines = [json.dumps(row) + '\n' for row in rows]
         (path / f'{name}.jsonl').write_text(''.join(lines))
@@ -66,7 +66,7 @@ def read_lines(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
     """Stands in for dataset.read_pairs, which needs TensorFlow."""
     for line in (pathlib.Path(path) / f'{split}.jsonl').read_text().splitlines():
         row = json.loads(line)
-        yield records.QaPair(**row | {'flags': tuple(row['flags'])})
+        yield records.from_row(row)
 
 
 @pytest.fixture

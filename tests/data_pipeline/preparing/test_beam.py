@@ -122,6 +122,8 @@ def splits() -> dict[str, list[records.QaPair]]:
             answer='Because. ' * (number % 7),
             flags=('update',) * (number % 3),
             weight=0.1 * number,
+            more=('And?', 'So.') * (number % 9 == 4),
+            answer_weights=(0.1, 1.0) * (number % 27 == 4),
         )
 
     pairs = [pair(number) for number in range(120)]
