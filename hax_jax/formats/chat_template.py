@@ -1,8 +1,8 @@
 """The prompt template as others ask for it: Jinja, and Ollama's Modelfile.
 
 Both give `text.HEAD`, question, `text.TAIL`, and after an answer EOS, turn by turn, as
-launch.chat does. System turns are left out, as they are of the training data; user
-turns that follow each other are one question.
+packed conversations and launch.chat have them. System turns are left out, as they are
+of the training data; user turns that follow each other are one question.
 """
 
 import json

@@ -262,6 +262,9 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
     splits['train'] += [
         long_question,
         *make_pairs('a', 7, answer='Never \u2581 again. ' * 60),
+        dataclasses.replace(
+            make_pairs('t', 1)[0], more=('Who?', 'Ann did it again. ' * 5) * 3
+        ),
     ]
     path = write_dataset(tmp_path / 'long', splits)
     data = dataclasses.replace(data, path=str(path))
@@ -272,15 +275,19 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
         in (said)
     )
     assert '1 shortened: the question lost text from its middle (q0)' in said
+    assert 'cut: their 3 oldest exchanges have no room (t0)' in said
     assert '420 characters U+2581 became _' in said
     ledger = cache.meta['ledger']['train']
     assert ledger['dropped_ids'] == [f'a{n}' for n in range(7)]
     assert ledger['shortened_ids'] == ['q0']
+    assert ledger['forgotten_ids'] == ['t0']
     counts = ledger['tokens']
+    assert f' {counts["forgotten"]} of oldest exchanges, ' in said
+    lost = sum(counts[name] for name in ('dropped', 'forgotten', 'shortened'))
     spelled = cache.meta['splits']['train']
     # Each segment's first token is the target of none.
     assert (
-        counts['read'] - counts['dropped'] - counts['shortened'] + counts['added']
+        counts['read'] - lost + counts['added']
         == spelled['prompt'] + spelled['answer'] + spelled['segments']
     )
 

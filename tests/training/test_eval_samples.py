@@ -15,7 +15,7 @@ from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh
 from hax_jax.runs import origin, restore
-from hax_jax.sampling import decode, generation, prompt_fitting, prompts
+from hax_jax.sampling import chat, decode, generation, prompt_fitting, prompts
 from hax_jax.training import eval_samples, run_setup, train_loop
 
 _CHILD = """
@@ -229,6 +229,23 @@ def test_questions_are_the_first_of_each_source_in_turn(
             assert question.text == pair.question
         assert prompt.ids[: len(pieces.head)] == pieces.head
         assert prompt.ids[-len(pieces.tail) :] == pieces.tail
+
+
+def test_a_conversation_s_question_is_its_last_after_the_turns_before(
+    tmp_path: pathlib.Path, tokenizer: text.Tokenizer
+) -> None:
+    pair = answered_runs.pair(0)
+    turns = [('Why?', 'No.', 0.0), ('And?', 'So.', 1.0), ('Who?', 'Ann.', 1.0)]
+    talk = pair.with_exchanges([records.Exchange(*turn) for turn in turns])
+    cache = answered_runs.write_cache(tmp_path / 'cache', tokenizer, [talk])
+    fitted = eval_samples.questions(cache, tokenizer, number=1, room=1000)
+    ours = chat.Conversation(tokenizer, n_positions=96)
+    ours.turns += [chat.Turn(*turn[:2], 'eos') for turn in turns[:2]]
+    row = ours.prepare('Who?', schema.SamplingConfig(max_new_tokens=8), sample=0).row
+    assert fitted.prompts[0].ids == row.prompt.ids
+    assert fitted.questions[0].text == (
+        'Why?\n\nANSWER:\nNo.\n\nQUESTION:\nAnd?\n\nANSWER:\nSo.\n\nQUESTION:\nWho?'
+    )
 
 
 def test_two_processes_on_a_mesh_of_four_devices_answer_as_one_device_does(

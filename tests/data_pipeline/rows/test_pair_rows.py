@@ -258,6 +258,31 @@ def test_half_a_surrogate_is_replaced_and_counted() -> None:
     records.sha256(dataclasses.asdict(pair))
 
 
+def test_conversations_that_this_project_wrote_are_read_as_they_were() -> None:
+    made = records.QaPair('p', 'g', 'chat', 'f.md', 3, '', '', 'Why?', 'No.')
+    turns = [('Why?', 'No.', 0.0), ('And?', 'So.', 0.5), ('Who?', 'Ann.', 1.0)]
+    made = made.with_exchanges([records.Exchange(*turn) for turn in turns])
+    row = json.loads(json.dumps(records.as_row(made)))
+    pairs, report = read(
+        'a.jsonl',
+        lines(
+            row,
+            row | {'more': ['And?']},
+            row | {'more': 'And?'},
+            row | {'answer_weights': [1.0, -1, 1.0]},
+            row | {'answer_weights': [1.0]},
+            row | {'answer_weights': [1.0, 1.0, 0]},
+            row | {'answer_weights': [0, 0, 0]},
+        ),
+    )
+    names = {'file': 'a.jsonl', 'line': 1}
+    assert pairs[0] == dataclasses.replace(made, **names)
+    ended = [dataclasses.astuple(turn) for turn in pairs[1].exchanges]
+    assert ended == [('Why?', 'No.', 1.0), ('And?', 'So.', 1.0)]
+    assert len(pairs) == 2 and len(report.unknown_lines) == 4
+    assert report.counts['pairs rows marked as not to be learned'] == 1
+
+
 def test_lines_of_another_encoding_are_named() -> None:
     good = lines({'prompt': 'Q', 'response': 'A'}).encode()
     bad = b'{"prompt": "caf\xe9", "response": "\x93A\x94"}\n'
