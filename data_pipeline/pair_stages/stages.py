@@ -97,7 +97,7 @@ def rewrite(pair: records.QaPair, rules: Sequence[TextRule]) -> Outcome:
             changes.append(Change(name, field, *how))
         return after
 
-    topic = rewritten('topic', pair.topic)
+    pair = dataclasses.replace(pair, topic=rewritten('topic', pair.topic))
     turns: list[records.Exchange] = []
     for turn in pair.exchanges:
         texts = {}
@@ -110,8 +110,7 @@ def rewrite(pair: records.QaPair, rules: Sequence[TextRule]) -> Outcome:
         turns.append(dataclasses.replace(turn, **texts) if changes else turn)
     if not changes:
         return Kept(pair)
-    made = dataclasses.replace(pair, topic=topic).with_exchanges(turns)
-    return Kept(made, tuple(changes))
+    return Kept(pair.with_exchanges(turns), tuple(changes))
 
 
 def cut(

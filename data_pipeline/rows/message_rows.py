@@ -13,7 +13,6 @@ question and a question without an answer at the end are left out. All is counte
 """
 
 import dataclasses
-import math
 from typing import Any
 
 from data_pipeline.pages import characters
@@ -161,12 +160,12 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
 
 
 def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
-    """A turn's weight in the loss; 1.0 for none, or, counted, for one below 0."""
+    """A turn's weight in the loss; 1.0 for none, or, counted, for one out of range."""
     if any(key in turn and field_map.says_no(turn[key]) for key in _LEARN_KEYS):
         return 0.0
     numbers = [turn[key] for key in _WEIGHT_KEYS if type(turn.get(key)) in (int, float)]
-    if numbers and not 0 < numbers[0] < math.inf:
-        result.counts['messages weights of turns that are no number above 0'] += 1
+    if numbers and not 0 < numbers[0] <= pair_rows.MOST_WEIGHT:
+        result.counts['messages weights of turns out of range'] += 1
         return 1.0
     return float(numbers[0]) if numbers else 1.0
 

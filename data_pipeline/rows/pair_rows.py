@@ -10,6 +10,7 @@ from data_pipeline.rows import answer_lists, batches, chat_shapes, field_map, js
 from hax_jax.data import records
 
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
+MOST_WEIGHT = 1e6  # of an answer in the loss
 _NO_FIELDS = field_map.FieldMap({})
 
 
@@ -109,7 +110,8 @@ def _exchanges(
         or 2 * len(weights) != len(texts)
     ):
         return [], "'more' and 'answer_weights' are not question, answer and weight"
-    if not all(type(each) in (int, float) and 0 <= each < math.inf for each in weights):
+    is_number = [type(w) in (int, float) and 0 <= w <= MOST_WEIGHT for w in weights]
+    if not all(is_number):
         return [], "'answer_weights' has one that is no number of 0 or above"
     return [*map(records.Exchange, texts[::2], texts[1::2], map(float, weights))], ''
 
