@@ -1,5 +1,6 @@
 """Rows with fields of any names to pairs: JSON Lines, CSV and named data sets."""
 
+import dataclasses
 import datetime
 import math
 from collections.abc import Sequence
@@ -74,24 +75,36 @@ def add(
     if len(turns) > 1:
         counts['conversations'] += 1
         counts['conversations exchanges'] += len(turns)
-    pair_id = labels['id']
-    if not (fields.is_ours and pair_id):
+    flags = _flags(row) if fields.is_ours else ()
+    pair = _pair(labels, turns, is_ours=fields.is_ours, batch=batch, result=result)
+    result.pairs.append(dataclasses.replace(pair, line=line, flags=flags))
+
+
+def _pair(
+    labels: dict[str, str],
+    turns: list[records.Exchange],
+    *,
+    is_ours: bool,
+    batch: batches.Batch,
+    result: batches.BatchRead,
+) -> records.QaPair:
+    """The pair of a row's labels and turns, without its line and its flags."""
+    kind, pair_id = batch.layout, labels['id']
+    if not (is_ours and pair_id):
         pair_id = f'{batch.prefix}:{pair_id or page.content_hash(*_texts(turns))}'
-    pair = records.QaPair(
+    return records.QaPair(
         id=pair_id,
         group=labels['group'] or pair_id,
         source=labels['source'] or batch.source or kind,
         file=batch.name,
-        line=line,
+        line=0,
         topic=labels['topic'],
         time=_time(labels['time']),
-        question=question,
-        answer=answer,
+        question='',
+        answer='',
         score=_score(labels['score'], kind, result),
-        flags=_flags(row) if fields.is_ours else (),
         weight=weight(labels['weight'], kind, result),
-    )
-    result.pairs.append(pair.with_exchanges(turns))
+    ).with_exchanges(turns)
 
 
 def _exchanges(
@@ -104,11 +117,7 @@ def _exchanges(
         return [], "'more' is no list of texts"
     texts = [question, answer, *more]
     weights = weights or [1.0] * (len(texts) // 2)
-    if (
-        len(texts) % 2
-        or not isinstance(weights, list)
-        or 2 * len(weights) != len(texts)
-    ):
+    if not isinstance(weights, list) or 2 * len(weights) != len(texts):
         return [], "'more' and 'answer_weights' are not question, answer and weight"
     is_number = [type(w) in (int, float) and 0 <= w <= MOST_WEIGHT for w in weights]
     if not all(is_number):

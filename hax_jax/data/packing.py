@@ -84,12 +84,10 @@ def tokenize(
             forgotten.append(pair.id)
         if parts[0][0].num_cut:
             shortened.append(pair.id)
+        kept = before[left:]
         sequences = [
             _sequence(
-                tokenizer,
-                ordinal,
-                pair,
-                [*before[left:], (prompt.ids + context, part, weight)],
+                tokenizer, ordinal, pair, [*kept, (prompt.ids + context, part, weight)]
             )
             for prompt, context, part in parts
         ]
