@@ -6,6 +6,7 @@ files.
 """
 
 import pathlib
+from collections.abc import Set
 from typing import Any
 
 from data_pipeline import dataset
@@ -94,20 +95,49 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
     return folder
 
 
+def pack_part(
+    folder: pathlib.Path,
+    data: schema.DataConfig,
+    tokenizer: text.Tokenizer,
+    *,
+    groups: Set[str],
+) -> pathlib.Path:
+    """`folder`, with the packed rows whose train split has these groups' pairs alone.
+
+    Other splits are whole. Rows that are there are used.
+
+    Raises:
+      InputError: as `ensure_packed`.
+    """
+    _, what = dataset_folder.rows_of(data, tokenizer)
+    what['train_groups'] = records.sha256(sorted(groups))
+    with files.locked(folder.with_suffix('.lock'), wait=True):
+        if not folder.exists():
+            _write(folder, data, tokenizer, what, groups=groups)
+    cache = records.open_cache(folder)
+    for name, value in what.items():
+        if cache.meta.get(name) != value:
+            raise cache.damaged(f'its {name} is not that of the part')
+    return folder
+
+
 def _write(
     folder: pathlib.Path,
     data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     what: dict[str, Any],
+    *,
+    groups: Set[str] | None = None,
 ) -> None:
+    """Packs a dataset; with `groups`, of the train split their pairs alone."""
     print(f'packing {data.path} into rows of {data.seq_len}: {folder}', flush=True)
     packed, counts, ledgers = {}, {}, {}
     for split in records.SPLITS:
+        pairs = dataset.shown_pairs(data.path, split)
+        if groups is not None and split == 'train':
+            pairs = (pair for pair in pairs if pair.group in groups)
         tokenized = packing.tokenize(
-            dataset.shown_pairs(data.path, split),
-            tokenizer,
-            seq_len=data.seq_len,
-            long_answers=data.long_answers,
+            pairs, tokenizer, seq_len=data.seq_len, long_answers=data.long_answers
         )
         packed[split] = packing.pack(
             tokenized.pairs, seq_len=data.seq_len, question_weight=data.question_weight

@@ -31,6 +31,7 @@ PROGRAMS = {
     'evaluate': 'launch.evaluate',
     'compare': 'launch.evaluate',
     'report': 'launch.report',
+    'saturation': 'launch.saturation',
     'doctor': 'launch.doctor',
     'export': 'launch.export',
     'import': 'launch.import_checkpoint',

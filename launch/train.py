@@ -26,14 +26,12 @@ from hax_jax.program import ending, entry, later, one_process, results
 from launch import old_variables, shared_flags
 
 with later.imports():
-    from data_pipeline import pack
     from hax_jax.config import schema
-    from hax_jax.data import dataset_folder, records
+    from hax_jax.data import dataset_folder
     from hax_jax.devices import first_process, peers, runtime, same_run, topology
     from hax_jax.guards import stops
     from hax_jax.planning import planner, step_plan
     from hax_jax.report import page
-    from hax_jax.runs import grown_base, origin
     from hax_jax.training import (
         agreement,
         capacity,
@@ -44,7 +42,7 @@ with later.imports():
         train_loop,
     )
     from hax_jax.watch import schedule_plot
-    from launch import after_stop, offline_plan, replay_step
+    from launch import after_stop, offline_plan, replay_step, run_rows
 
 shared_flags.CONFIG.define()
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder; made if missing.")
@@ -87,7 +85,10 @@ def main() -> int:
     resume.check_names(_ALLOW_CHANGE.value, run)
     _check_same_command(run)
     known = offline_plan.known(run) if _DRY_RUN.value else None
-    run, cache = (known.run, known.cache) if known else _with_rows(run)
+    if known:
+        run, cache = known.run, known.cache
+    else:
+        run, _, cache = run_rows.find(run)
     goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin, described=described)
@@ -122,16 +123,6 @@ def main() -> int:
             {'workdir': workdir, **dataclasses.asdict(summary), 'page': written}
         )
     return run_summary.exit_code(summary)
-
-
-def _with_rows(run: schema.Config) -> tuple[schema.Config, records.PackedCache]:
-    """The run with its base's sizes and its vocabulary, and its packed rows."""
-    run, tokenizer_path = origin.resolve(grown_base.make(run))
-    tokenizer = pack.load_tokenizer(run.data, run.tokenizer, path=tokenizer_path)
-    run = origin.with_vocab(run, tokenizer)
-    cache = records.open_cache(pack.ensure_packed(run.data, tokenizer))
-    cache.verify()
-    return run, cache
 
 
 def _plan(setup: run_setup.Setup, notes: list[tuple[str, str]]) -> None:

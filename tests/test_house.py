@@ -38,6 +38,7 @@ LIBRARY = {
     'planning': 'json_lines config devices data model program runs training',
     'report': 'errors places files json_lines config guards watch runs evaluation '
     'training',
+    'tuning': 'files config data guards program runs evaluation training report',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '
     'evaluation training',

@@ -59,7 +59,7 @@ def loss(records: Records) -> Figure:
                 }
             )
         data.append(_bad(record, name))
-    return _figure('nats per unit of weight', [trace for trace in data if trace['x']])
+    return figure('nats per unit of weight', [trace for trace in data if trace['x']])
 
 
 def curves(records: Records) -> list[tuple[str, Figure]]:
@@ -72,7 +72,7 @@ def curves(records: Records) -> list[tuple[str, Figure]]:
     return [
         (
             title,
-            _figure(
+            figure(
                 unit,
                 [
                     _line(record, record.name, colour, 'train', key)
@@ -98,9 +98,9 @@ def time_split(records: Records) -> Figure:
         for part, colour in zip(stopwatch.PARTS, _PARTS, strict=True)
         if any(row['seconds'].get(part) for row in rows)
     ]
-    figure = _figure('seconds', data)
-    figure['layout']['barmode'] = 'stack'
-    return figure
+    drawn = figure('seconds', data)
+    drawn['layout']['barmode'] = 'stack'
+    return drawn
 
 
 def _line(
@@ -136,7 +136,8 @@ def _bad(record: run_record.RunRecord, name: str) -> dict[str, Any]:
     }
 
 
-def _figure(unit: str, data: list[dict[str, Any]]) -> Figure:
+def figure(unit: str, data: list[dict[str, Any]]) -> Figure:
+    """Plotly's data and layout; `unit` is the y axis's title."""
     axis = {'gridcolor': _GRAY, 'zeroline': False, 'automargin': True}
     return {
         'data': data,

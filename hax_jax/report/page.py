@@ -78,7 +78,7 @@ def render(
         verdicts=[(record, *verdict(record)) for record in records],
         differences=differences,
         titles=[title for title, _ in drawn],
-        figures=_script_json([figure for _, figure in drawn]),
+        figures=script_json([figure for _, figure in drawn]),
         answers=_answers(records),
         sources=[(record, _by_source(record)) for record in records],
         fields=[(each, convert.changed(each.config)) for each in records],
@@ -153,7 +153,7 @@ def _by_source(record: run_record.RunRecord) -> list[dict[str, Any]]:
     ]
 
 
-def _script_json(value: Any) -> str:
+def script_json(value: Any) -> str:
     """JSON that can stand in a <script>: no text in it can close the element."""
     text = json.dumps(value, allow_nan=False)
     for sign in '<>&':

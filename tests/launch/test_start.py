@@ -81,6 +81,14 @@ _WRONG = {
         ([_RUN, '--prompts=no.txt'], 'no.txt does not exist'),
         ([_RUN, '--prompt=why', '--batch_size=0'], '--batch_size=0 is not accepted'),
     ],
+    'launch.saturation': [
+        ([_CONFIG, '--config.data.path=no/data', '--output=no/out'], _NO_DATA),
+        ([_CONFIG, '--config.data.path=no/data'], '--output is missing'),
+        (
+            [_CONFIG, '--config.data.path=d', '--output=no/out', '--max_steps=-1'],
+            '--max_steps=-1 is not accepted',
+        ),
+    ],
     'launch.train': [
         (['--config=no.py', _RUN], '--config=no.py is not a file'),
         ([_CONFIG, '--config.data.path=no/data', _RUN], _NO_DATA),
