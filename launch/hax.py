@@ -32,6 +32,7 @@ PROGRAMS = {
     'compare': 'launch.evaluate',
     'report': 'launch.report',
     'saturation': 'launch.saturation',
+    'tune': 'launch.tune',
     'doctor': 'launch.doctor',
     'export': 'launch.export',
     'import': 'launch.import_checkpoint',

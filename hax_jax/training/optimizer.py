@@ -176,16 +176,19 @@ def starting_at(opt_state: Any, step: int) -> Any:
 
 
 def make_optimizer(
-    settings: schema.OptimizerConfig, *, num_steps: int
+    settings: schema.OptimizerConfig,
+    *,
+    num_steps: int,
+    rate: optax.Schedule | None = None,
 ) -> optax.GradientTransformation:
     """AdamW on gradients clipped by their global norm, computed in float32.
 
     Its moments lie in `moment_dtype`; updates are float32, whatever the parameters are.
     Give it the parameters that move alone: it has no notion of frozen ones, nor of
-    multipliers (train_step.py).
+    multipliers (train_step.py). `rate` takes the place of the settings' schedule.
     """
     tx = optax.adamw(
-        schedule(settings, num_steps=num_steps),
+        rate or schedule(settings, num_steps=num_steps),
         b1=settings.b1,
         b2=settings.b2,
         eps=settings.eps,

@@ -110,6 +110,14 @@ _WRONG = {
         (['--data=no/data', '--output=no.jsonl', '--split=tset'], 'not a split'),
     ],
     'data_pipeline.extract': [(['--input=no.md', '--output=no.jsonl'], 'no.md')],
+    'launch.tune': [
+        ([_CONFIG, '--config.data.path=no/data', '--output=no/out'], _NO_DATA),
+        ([_CONFIG, '--config.data.path=no/data'], '--output is missing'),
+        (
+            [_CONFIG, '--config.data.path=d', '--output=no/out', '--range_steps=5'],
+            '--range_steps=5 is not accepted',
+        ),
+    ],
 }
 
 

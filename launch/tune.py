@@ -1,0 +1,352 @@
+"""Finds a learning rate and other settings by short runs, and writes a config of them.
+
+    python -m launch.tune --config=configs/gpt2_lora.py \\
+        --config.data.path=data/advice --config.model.pretrained=/path/to/gpt2 \\
+        --output=tuned/advice
+    python -m launch.train --config=tuned/advice/recommended.py --workdir=runs/tuned
+
+A range test raises the learning rate step by step, on a copy of the start; short runs
+then sweep the rate, and at the best one weight decay, the weight of questions and the
+number of epochs. Half of the values go on to the next, longer rung. A value replaces
+the config's only if it is better pair by pair, by more than a second seed moves the
+loss; else the config's stays, and a line says so.
+
+Ctrl-C and --minutes stop it (exit codes 130 and 75); the same command goes on, and no
+trial that has ended is trained again. --max_steps makes trials shorter. --dry_run
+prints the plan and its time alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+import sys
+from collections.abc import Mapping
+
+from absl import flags
+
+from hax_jax import errors, files
+from hax_jax.config import convert, schema
+from hax_jax.program import entry, later, progress, results
+from launch import shared_flags, tuning_flags
+
+with later.imports():
+    from data_pipeline import pack
+    from hax_jax.data import dataset_folder, records, text
+    from hax_jax.devices import runtime
+    from hax_jax.evaluation import paired
+    from hax_jax.planning import planner, step_plan
+    from hax_jax.training import run_setup
+    from hax_jax.tuning import page, range_test, recommended, sweep, trials
+    from hax_jax.watch import text_plot
+    from launch import pair_groups, run_rows
+
+shared_flags.CONFIG.define()
+_OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN = tuning_flags.define()
+_RANGE_STEPS = flags.DEFINE_integer('range_steps', 100, 'Steps of the range test.')
+_LEAST_STEPS = 8  # of a trial: as many as it has evaluations
+_MOST_RANGE = 500
+
+
+def main() -> int:
+    given = shared_flags.CONFIG.value()
+    output = tuning_flags.checked(_OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN)
+    if not 10 <= _RANGE_STEPS.value <= _MOST_RANGE:
+        raise errors.InputError(
+            f'--range_steps={_RANGE_STEPS.value} is not accepted; use 10 to '
+            f'{_MOST_RANGE}.'
+        )
+    dataset_folder.read_manifest(given.data.path)  # before JAX is imported
+    runtime.start()
+    run, tokenizer, cache = run_rows.find(given)
+    setup = run_setup.prepare(run, cache)
+    plan, steps = _plan(setup)
+    if _DRY_RUN.value:
+        return 0
+    tested = _range(setup, output)
+    stages = sweep.stages(
+        rate=run.optimizer.learning_rate,
+        suggested=tested.choice.rate,
+        decay=run.optimizer.weight_decay,
+        question_weight=run.data.question_weight,
+    )[: len(plan)]
+    done = trials.Trials(
+        output,
+        planned=round(steps * sweep.num_runs(stages)),
+        minutes=_MINUTES.value,
+        say=tuning_flags.say,
+    )
+    search = _Search(done, run, tokenizer, cache, steps, setup.num_steps)
+    try:
+        found = search.all_stages(stages)
+    except trials.StoppedEarlyError as error:
+        return tuning_flags.stopped(error)
+    _give(given, found, tested, output)
+    return 0
+
+
+def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
+    """The stages and the steps of a full trial, printed; rates are as many as can be.
+
+    Raises:
+      InputError: --max_steps is not enough for the rates alone.
+    """
+    run = setup.run
+    rate = run.optimizer.learning_rate
+    stages, steps = sweep.affordable(
+        sweep.stages(
+            rate=rate,
+            suggested=rate * 100,  # far away, so that no candidate is the config's
+            decay=run.optimizer.weight_decay,
+            question_weight=run.data.question_weight,
+        ),
+        setup.num_steps,
+        max(_MAX_STEPS.value - _RANGE_STEPS.value, 1) if _MAX_STEPS.value else 0,
+    )
+    least = math.ceil(_LEAST_STEPS * sweep.num_runs(stages)) + _RANGE_STEPS.value
+    if steps < _LEAST_STEPS:
+        raise errors.InputError(
+            f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps; give '
+            f'{least} or more, for {_LEAST_STEPS} at least.'
+        )
+    total = round(steps * sweep.num_runs(stages)) + _RANGE_STEPS.value
+    seconds, basis = step_plan.step_time(setup, planner.make_plan(setup), None)
+    time = f'{progress.duration(seconds * total)}, {basis}' if seconds else basis
+    if steps < setup.num_steps:
+        print(
+            f'note: a full trial has {steps} steps, not the {setup.num_steps} of the '
+            f'config: --max_steps={_MAX_STEPS.value}. The best rate of a longer run is '
+            'often lower'
+        )
+    names = ', '.join(stage.field for stage in stages)
+    print(
+        f'a range test of {_RANGE_STEPS.value} steps, then {names}; full trials of '
+        f'{steps:,} steps: {total:,} steps at most, without evaluations {time}',
+        flush=True,
+    )
+    results.give({'steps': total, 'seconds': seconds and seconds * total})
+    return stages, steps
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tested:
+    rates: list[float]
+    losses: list[float]
+    choice: range_test.Choice
+
+
+def _range(setup: run_setup.Setup, output: pathlib.Path) -> _Tested:
+    """The range test, made now unless it is in `output`; printed with its plot."""
+    what = [convert.to_dict(setup.run), setup.cache.fingerprint, _RANGE_STEPS.value]
+    path = output / 'trials' / f'range-{records.sha256(what)[:8]}.json'
+    if path.exists():
+        row = files.read_json_object(path)
+        rates, losses = row['rates'], row['losses']
+        losses = [math.nan if loss is None else loss for loss in losses]
+    else:
+        with progress.Progress('range test', _RANGE_STEPS.value, 'step') as shown:
+            rates, losses = range_test.run(
+                setup,
+                steps=_RANGE_STEPS.value,
+                on_step=lambda loss: shown.add(1, f'loss {loss:.4f}'),
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = [loss if math.isfinite(loss) else None for loss in losses]
+        files.write_json(path, {'rates': rates, 'losses': kept})
+    choice = range_test.choose(rates, losses)
+    finite = [loss for loss in losses if math.isfinite(loss)]
+    plot = text_plot.draw_log_x(
+        [(rates[: len(finite)], range_test.smoothed(finite))],
+        x_label='rate',
+        y_label='loss',
+        plain=not sys.stdout.isatty(),
+    )
+    end = f'diverged at {choice.diverged:.2g}' if choice.diverged else 'did not diverge'
+    print(
+        f'range test, smoothed training loss by rate:\n{plot}\nlowest at '
+        f'{choice.at_lowest:.2g}, {end}; a sweep around {choice.rate:.2g}, a tenth of '
+        'the lowest',
+        flush=True,
+    )
+    return _Tested(rates, losses, choice)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    values: dict[str, float]
+    decisions: list[sweep.Decision]
+    tried: list[tuple[str, dict[float, trials.Result]]]
+    noise: float
+    gain: float
+    sentence: str
+
+
+@dataclasses.dataclass
+class _Search:
+    """The trials of the stages, one after the other, each with the values so far."""
+
+    trials: trials.Trials
+    run: schema.Config
+    tokenizer: text.Tokenizer
+    cache: records.PackedCache
+    steps: int  # of a full trial
+    full_steps: int  # of the config's own run
+
+    def all_stages(self, stages: list[sweep.Stage]) -> _Found:
+        groups = pair_groups.of(self.run.data.path, 'validation')
+        first = self.train({}, 1.0, 'the config as it is')
+        second = self.train({}, 1.0, 'second seed', seed=self.run.train.seed + 1)
+        noise = abs(first.loss - second.loss)
+        noise = noise if math.isfinite(noise) else 0.0
+        tuning_flags.say(f'two seeds are {noise:.4f} nats apart')
+        values: dict[str, float] = {}
+        decisions, tried = [], []
+        for stage in stages:
+            before = self.value(stage.field)
+
+            def train(
+                value: float, share: float, stage: sweep.Stage = stage
+            ) -> trials.Result:
+                return self.train({**values, stage.field: value}, share)
+
+            decision, last = sweep.run_stage(
+                stage, before, train, groups=groups, noise=noise
+            )
+            tuning_flags.say(decision.sentence)
+            decisions.append(decision)
+            tried.append((stage.field, last))
+            if decision.value != before:
+                values[stage.field] = decision.value
+        if not values:
+            return _Found(values, decisions, tried, noise, 0.0, _STAYS)
+        end = self.train(values, 1.0)
+        if not first.pairs:
+            sentence = 'the config as it is diverged, what is recommended does not'
+            return _Found(values, decisions, tried, noise, 0.0, sentence)
+        difference = paired.compare(
+            first.pairs, end.pairs, same_tokenizer=True, groups=groups
+        ).by['all']
+        sentence = paired.verdict(difference, 'the config as it is', 'the recommended')
+        gain = max(difference.mean, 0.0)
+        return _Found(values, decisions, tried, noise, gain, sentence)
+
+    def value(self, field: str) -> float:
+        """The config's own value of a stage's field."""
+        if field == sweep.EPOCHS:
+            return 1.0
+        section, _, name = field.partition('.')
+        return getattr(getattr(self.run, section), name)
+
+    def train(
+        self,
+        values: Mapping[str, float],
+        share: float,
+        name: str = '',
+        *,
+        seed: int = -1,
+    ) -> trials.Result:
+        """The trial of the config with `values`, at that share of the full length."""
+        made, factor = sweep.with_values(self.run, values)
+        own = {k: v for k, v in values.items() if v != self.value(k)}
+        if not name:
+            said = [f'{k.partition(".")[2]} {v:g}' for k, v in own.items()]
+            name = ', '.join(said) or 'the config as it is'
+        config = trials.config_of(
+            made,
+            num_steps=max(1, round(self.steps * share * factor)),
+            full_steps=self.full_steps,
+            **({'train__seed': seed} if seed >= 0 else {}),
+        )
+        cache = self.cache
+        if made.data.question_weight != self.run.data.question_weight:
+            cache = records.open_cache(pack.ensure_packed(made.data, self.tokenizer))
+        return self.trials.run(name, config, cache)
+
+
+_STAYS = 'the config stays as it is: no value tried is surely better'
+
+
+def _give(
+    given: schema.Config, found: _Found, tested: _Tested, output: pathlib.Path
+) -> None:
+    """Writes the config, the page and the JSON; prints the verdict."""
+    config = output / 'recommended.py'
+    lines = [found.sentence, *(each.sentence for each in found.decisions)]
+    made = sweep.recommended(given, found.values)
+    said = [f'Recommended by hax tune: {found.sentence}.', *lines[1:]]
+    files.write_text(config, recommended.text(made, said=said))
+    rows = [
+        (field, f'{value:g}', f'{each.loss:.4f}', str(each.best_step), str(each.steps))
+        for field, last in found.tried
+        for value, each in sorted(last.items())
+    ]
+    swept = {v: r.loss for v, r in found.tried[0][1].items() if math.isfinite(r.loss)}
+    rates = sorted(swept)
+    finite = [loss for loss in tested.losses if math.isfinite(loss)]
+    at = tested.rates[: len(finite)]
+    unit = 'nats per unit of weight'
+    curves = [
+        (
+            'Range test: training loss by learning rate',
+            page.log_x(
+                unit,
+                'learning rate',
+                [
+                    page.points('smoothed', at, range_test.smoothed(finite)),
+                    page.points('step', at, finite, mode='markers', colour='#999999'),
+                ],
+            ),
+        ),
+        (
+            'Last rung: validation loss by learning rate',
+            page.log_x(
+                'nats per answer token',
+                'learning rate',
+                [page.points('trials', rates, [swept[rate] for rate in rates])],
+            ),
+        ),
+    ]
+    written = page.write(
+        output / 'tune.html',
+        title='What tuning gives',
+        verdicts=lines,
+        curves=curves,
+        tables=[
+            page.Table(
+                'Trials of the last rung of each stage',
+                ('field', 'value', 'loss', 'best step', 'of'),
+                rows,
+            )
+        ],
+        notes=[
+            f'two seeds are {found.noise:.4f} nats per answer token apart',
+            f'dataset: {given.data.path}',
+        ],
+    )
+    told = {
+        'gain': found.gain,
+        'noise': found.noise,
+        'values': found.values,
+        'decisions': [dataclasses.asdict(each) for each in found.decisions],
+        'range': dataclasses.asdict(tested.choice),
+        'config': str(config),
+        'page': str(written),
+    }
+    files.write_json(output / 'tune.json', told)
+    print('\n'.join(lines))
+    print(
+        f'page: {written}\nnext: python -m launch.train --config={config} '
+        '--workdir=runs/tuned',
+        flush=True,
+    )
+    results.give(told)
+
+
+if __name__ == '__main__':
+    entry.run(
+        main,
+        prepare=shared_flags.CONFIG.check,
+        smaller='lower --config.train.batch_size',
+        in_one_process=True,
+    )
