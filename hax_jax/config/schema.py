@@ -204,6 +204,12 @@ class TrainConfig:
     # A step's gradients are computed twice and compared bit for bit, at a call's first
     # step too: a device that computes wrongly stops the run. Holds gradients twice.
     recheck_every_steps: ranges.CountOrOff = 0
+    # The weights' average is evaluated too, and kept at each evaluation where it is
+    # better pair by pair: a moving average, or the mean of the run's last steps.
+    average: Literal['off', 'ema', 'last_k'] = 'off'
+    # last_k: so many steps; ema: its decay is 1 - 1 / average_steps, and until that
+    # step it is the mean of all steps.
+    average_steps: ranges.Count = 100
     profile_steps: str = ''  # '10:13' traces from step 10 to step 13; '' disables
 
     def conflicts(self) -> Iterator[str]:
@@ -260,6 +266,13 @@ class Config:
         sections = (self.data, self.model, self.lora, self.optimizer, self.train)
         for section in (*sections, self.mesh):
             yield from section.conflicts()
+        rounded = self.train.param_dtype == 'bfloat16' and not self.lora.rank
+        if self.train.average != 'off' and rounded:
+            yield (
+                f'train.average={self.train.average!r} with train.param_dtype='
+                "'bfloat16', which would round the average; use float32, adapters "
+                "(lora.rank), or train.average='off'."
+            )
         if self.model.pretrained:
             if self.tokenizer.add_tokens and self.tokenizer.path:
                 yield (

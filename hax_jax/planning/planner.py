@@ -45,6 +45,7 @@ class Plan:
     packed_bytes: int  # of the rows, which are in the dataset's folder
     parameter_bytes: int
     moment_bytes: int
+    average_bytes: int
     temporary_bytes: int | None
     num_devices: int
     platform: str
@@ -105,6 +106,7 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
         parameter_bytes=capacity.bytes_on_a_device(state.params)
         + capacity.bytes_on_a_device(state.frozen),
         moment_bytes=capacity.bytes_on_a_device(state.opt_state),
+        average_bytes=capacity.bytes_on_a_device(state.average),
         temporary_bytes=temporary_bytes,
         num_devices=mesh.size,
         platform=mesh.devices.flat[0].platform,
@@ -224,10 +226,12 @@ def _multiplier_lines(plan: Plan) -> list[tuple[str, str]]:
 
 def _memory(plan: Plan) -> str:
     size = disk_room.size
-    state = plan.parameter_bytes + plan.moment_bytes
+    state = plan.parameter_bytes + plan.moment_bytes + plan.average_bytes
     words = (
         f'{size(state)} a device for the state (parameters '
-        f'{size(plan.parameter_bytes)}, moments {size(plan.moment_bytes)})'
+        f'{size(plan.parameter_bytes)}, moments {size(plan.moment_bytes)}'
+        + f', average {size(plan.average_bytes)}' * (plan.average_bytes > 0)
+        + ')'
     )
     if plan.temporary_bytes is None:
         return f"{words}; the step's own is known once it is compiled (--dry_run)"

@@ -2,7 +2,9 @@
 
 Orbax's moving API is confined to this file. `<folder>/<step>/` holds one tree or more,
 each a flat dictionary of dotted names: `params` (the trained parameters: all of them,
-or the adapters), `optimizer` and `guard` (guards/judge.py). Orbax checks no byte of a
+or the adapters), `optimizer`, `guard` (guards/judge.py), and `other` where a run
+averages its weights: `params` has those that were kept, plain or averaged, `other` the
+other ones of what moves; the metadata's `kept` says which. Orbax checks no byte of a
 tensor, so the step's `step.json`, sealed, has the SHA-256 of every file, with the run's
 id, the validation loss and the caller's metadata.
 
@@ -28,7 +30,8 @@ from orbax.checkpoint import v1 as ocp
 from hax_jax import digests, errors, files, places
 from hax_jax.model import param_tree
 
-PARAMS, OPTIMIZER, GUARD = 'params', 'optimizer', 'guard'
+PARAMS, OPTIMIZER, GUARD, OTHER = 'params', 'optimizer', 'guard', 'other'
+KEPT, PLAIN, AVERAGE = 'kept', 'plain', 'average'  # in metadata, and its values
 RECORD = 'step.json'
 _SAVING, _DELETING = 'saving-', 'deleting-'
 _LOSS = 'validation_loss'
@@ -129,10 +132,10 @@ def load_parameters(
 
 
 def parts(path: pathlib.Path) -> list[str]:
-    """The trees that a step holds: PARAMS, and OPTIMIZER and GUARD if there are."""
+    """The trees that a step holds: PARAMS, and of the others those that there are."""
     with _named_failure(path):
         stored = ocp.checkpointables_metadata(path.absolute()).metadata
-    return [part for part in (PARAMS, OPTIMIZER, GUARD) if part in stored]
+    return [part for part in (PARAMS, OPTIMIZER, GUARD, OTHER) if part in stored]
 
 
 def load_part(path: pathlib.Path, part: str) -> dict[str, np.ndarray]:

@@ -28,7 +28,8 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
     identity = {**run, 'schema': run_folder.SCHEMA, 'id': run_folder.new_id()}
     parameters = checkpoint.load_part(info.path, checkpoint.PARAMS)
     metadata = {**_rows(info, config), **info.metadata}
-    metadata.pop('guarded', None)  # the guard's tree is left out too
+    for name in ('guarded', checkpoint.KEPT):  # their trees are left out too
+        metadata.pop(name, None)
     origin = f'step {info.step} of {workdir.resolve().name}, without its moments'
     with files.new_folder(output) as new:
         run_folder.copy_tokenizer(workdir / run_folder.TOKENIZER, new)

@@ -169,7 +169,9 @@ def in_words(info: checkpoint.StepInfo) -> str:
     """Why this is the first whole step of `by_worth`."""
     if info.validation_loss is None:
         return 'the latest that is whole; it was not evaluated'
-    return f'the best validation loss, {info.validation_loss:.4f}'
+    averaged = info.metadata.get(checkpoint.KEPT) == checkpoint.AVERAGE
+    of = ' of averaged weights' if averaged else ''
+    return f'the best validation loss{of}, {info.validation_loss:.4f}'
 
 
 def parameters(

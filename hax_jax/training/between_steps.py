@@ -10,7 +10,7 @@ import jax
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks, peers
-from hax_jax.evaluation import eval_step, evaluate, saved_scores
+from hax_jax.evaluation import averaged, eval_step, evaluate, saved_scores
 from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.runs import checkpoint, disk_room
 from hax_jax.training import capacity, eval_samples, history, run_setup, train_step
@@ -57,6 +57,7 @@ class BetweenSteps:
         moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
         self._layers = list(layer_metrics.groups(moving))
         self._is_scored = False  # a state of this call, before a save
+        self._averaged_at = -1  # the step at whose evaluation the average was kept
         self._bad_steps = None
         if jax.process_index() == 0:
             saved_scores.drop_after(workdir, start)
@@ -127,19 +128,14 @@ class BetweenSteps:
         self.report.flush()
         self._look_at_bad_steps(state, past)
         try:
-            result = evaluate.evaluate(
-                functools.partial(self._evaluated_batch, state, int(state.step)),
-                self._setup.cache,
-                'validation',
-                sharding=mesh_lib.batch_sharding(self._setup.mesh),
-                batch_size=self._setup.microbatch_size,
-            )
+            result = self._evaluation(state)
         except FloatingPointError as error:
             if int(state.step) > 0:
                 raise self._diverged(state, str(error)) from error
             raise
         if int(state.step) > 0 and result.loss > self._highest_loss(past):
             self._check_state(state, past)
+        state, result = self._better(state, result)
         self._samples.write(state, self.report)
         self._watch.lap('evaluation')
         self.report.evaluation(int(state.step), result.loss, result.by)
@@ -155,6 +151,34 @@ class BetweenSteps:
             )
             saved_scores.write(self._workdir, scores)
         return result.loss
+
+    def _evaluation(self, state: ts.TrainState) -> evaluate.Evaluation:
+        return evaluate.evaluate(
+            functools.partial(self._evaluated_batch, state, int(state.step)),
+            self._setup.cache,
+            'validation',
+            sharding=mesh_lib.batch_sharding(self._setup.mesh),
+            batch_size=self._setup.microbatch_size,
+        )
+
+    def _better(
+        self, state: ts.TrainState, plain: evaluate.Evaluation
+    ) -> tuple[ts.TrainState, evaluate.Evaluation]:
+        """The state and its evaluation, or those of its average where that is better.
+
+        An average that is of one step alone is not evaluated.
+        """
+        weight, step = self._setup.average_weight, int(state.step)
+        if weight is None or step == 0 or weight(step) == 1:
+            return state, plain
+        averaged_state = self._setup.blueprint.averaged(state)
+        average = self._evaluation(averaged_state)
+        kept = averaged.choose(plain, average)
+        self.report.averaged(step, kept.row, kept.sentence)
+        if not kept.is_average:
+            return state, plain
+        self._averaged_at = step
+        return averaged_state, average
 
     def _evaluated_batch(
         self, state: ts.TrainState, step: int, batch: train_step.Batch
@@ -186,6 +210,12 @@ class BetweenSteps:
             self._checkpoints.folder, capacity.checkpoint_bytes(self._setup.blueprint)
         )
         self.report.publish()
+        kept = {}
+        if state.average is not None:
+            kept = {checkpoint.KEPT: checkpoint.PLAIN}
+        if self._averaged_at == step:
+            state = self._setup.blueprint.averaged(state)
+            kept = {checkpoint.KEPT: checkpoint.AVERAGE}
         self._checkpoints.save(
             step,
             ts.checkpointed(state),
@@ -196,6 +226,7 @@ class BetweenSteps:
                 'history': past.to_dict(),
                 **self._setup.progress(step).to_metadata(),
                 'guarded': True,
+                **kept,
             },
         )
         self._watch.lap('checkpoint')

@@ -56,7 +56,8 @@ def kept_checkpoints(train: schema.TrainConfig, num_steps: int) -> int:
 
 
 def checkpoint_bytes(blueprint: ts.Blueprint) -> int:
-    return bytes_of(blueprint.state.params) + bytes_of(blueprint.state.opt_state)
+    state = blueprint.state
+    return sum(map(bytes_of, (state.params, state.opt_state, state.average)))
 
 
 def bytes_of(tree: Any) -> int:

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -82,6 +82,22 @@ def schedule(settings: schema.OptimizerConfig, *, num_steps: int) -> optax.Sched
     return optax.join_schedules(
         [rising, optax.constant_schedule(peak), falling], [warmup, num_steps - decay]
     )
+
+
+def average_weight(
+    settings: schema.TrainConfig, *, num_steps: int
+) -> Callable[[Any], Any] | None:
+    """Step number s (from 1) -> w in average = (1 - w) average + w parameters.
+
+    ema w = max(1 / k, 1 / s), the mean of all steps up to step k; last_k w = 1 up to
+    the first of the last k steps, then 1 / 2, 1 / 3, ..., 1 / k. None where it is off.
+    """
+    k = settings.average_steps
+    if settings.average == 'off':
+        return None
+    if settings.average == 'ema':
+        return lambda step: jnp.maximum(1 / k, 1 / step)
+    return lambda step: 1 / jnp.maximum(1, step - max(0, num_steps - k))
 
 
 def decay_mask(params: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from flax import nnx
+
 from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.devices import runtime
@@ -150,7 +152,12 @@ def restored(
     """The state of a checkpoint; `state` gives its frozen parameters."""
     then, step = info.metadata, info.step
     print(f'continuing from step {step} of {setup.num_steps}', flush=True)
-    abstract = ts.checkpointed(setup.blueprint.state)
+    kept = then.get(checkpoint.KEPT)
+    blueprint = setup.blueprint
+    moving, _ = blueprint.split_held(blueprint.state.params)
+    abstract = ts.checkpointed(blueprint.state) | {checkpoint.OTHER: moving}
+    if kept is None or (kept == checkpoint.PLAIN and blueprint.state.average is None):
+        del abstract[checkpoint.OTHER]
     if 'guarded' not in then or 'imported' in then:  # an older version has none either
         del abstract[checkpoint.GUARD]
     if 'imported' in then:
@@ -167,8 +174,11 @@ def restored(
         trees = checkpoint.restore(info.path, abstract)
         opt_state = trees[checkpoint.OPTIMIZER]
     params = trees[checkpoint.PARAMS]
-    guard = trees.get(checkpoint.GUARD)
-    return ts.at_step(setup.blueprint, step, params, state.frozen, opt_state, guard)
+    guard, other = trees.get(checkpoint.GUARD), trees.get(checkpoint.OTHER)
+    if kept == checkpoint.AVERAGE:
+        averaged, held = blueprint.split_held(params)
+        params, other = nnx.merge_state(other, held), averaged
+    return ts.at_step(blueprint, step, params, state.frozen, opt_state, guard, other)
 
 
 def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,11 @@ class Setup:
     begin: Progress
     attention_reason: str
     described: topology.Topology | None = None
+
+    @property
+    def average_weight(self) -> Callable[[Any], Any] | None:
+        """Of a step in the weights' average; None where there is no average."""
+        return optimizer.average_weight(self.run.train, num_steps=self.num_steps)
 
     @property
     def platform(self) -> str:
@@ -157,6 +163,7 @@ def prepare(
         param_dtype=run.train.param_dtype,
         remat=run.train.remat,
         lr_multipliers=run.optimizer.lr_multipliers,
+        average=run.train.average != 'off',
     )
     schedule = optimizer.schedule(run.optimizer, num_steps=num_steps)
     setup = Setup(

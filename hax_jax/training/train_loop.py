@@ -229,6 +229,7 @@ def step_function(
         z_loss=settings.z_loss,
         on_bad_step=settings.on_bad_step,
         on_spike=settings.on_spike,
+        average_weight=setup.average_weight,
     )
 
 

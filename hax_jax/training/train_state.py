@@ -21,7 +21,7 @@ from hax_jax.training import optimizer
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=['step', 'params', 'frozen', 'opt_state', 'guard'],
+    data_fields=['step', 'params', 'frozen', 'opt_state', 'guard', 'average'],
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,8 @@ class TrainState:
     `params` and `frozen` are disjoint `nnx.State`s of one model; `step` counts steps,
     also those that were skipped; `guard` is a `judge.Guard`. A run's checkpoints hold
     `params`, among them those that a multiplier of 0 holds still: these have no
-    gradient and no moments (`Blueprint.split_held`).
+    gradient and no moments (`Blueprint.split_held`). `average` is the average of what
+    moves, float32, or None.
     """
 
     step: Any
@@ -39,6 +40,7 @@ class TrainState:
     frozen: Any
     opt_state: Any
     guard: Any
+    average: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,12 @@ class Blueprint:
         """
         return _split_held(params, self.multipliers)
 
+    def averaged(self, state: TrainState) -> TrainState:
+        """The state with the average in the place of what moves, and the reverse."""
+        moving, held = self.split_held(state.params)
+        params = nnx.merge_state(state.average, held)
+        return dataclasses.replace(state, params=params, average=moving)
+
 
 def make_blueprint(
     model: schema.ModelConfig,
@@ -77,8 +85,11 @@ def make_blueprint(
     param_dtype: str = 'float32',
     remat: str = 'none',
     lr_multipliers: tuple[str, ...] = (),
+    average: bool = False,
 ) -> Blueprint:
     """The blueprint of a model's train state; runs nothing and allocates nothing.
+
+    With `average` the state holds one of what moves.
 
     Raises:
       InputError: as `abstract.abstract_model`; or a multiplier matches no parameter.
@@ -109,7 +120,9 @@ def make_blueprint(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
         judge.empty(),
     )
-    state = TrainState(step, made.params, made.frozen, opt_state, guard)
+    state = TrainState(
+        step, made.params, made.frozen, opt_state, guard, moving if average else None
+    )
     return Blueprint(made, tx, state, multipliers)
 
 
@@ -167,17 +180,24 @@ def at_step(
     frozen: Any,
     opt_state: Any,
     guard: judge.Guard | None = None,
+    average: Any = None,
 ) -> TrainState:
     """A state after `step` steps, of trees that are on the devices already.
 
-    Without a `guard` no step before is known to compare the next one with.
+    Without a `guard` no step before is known to compare the next one with; without an
+    `average`, one that the blueprint has begins with `params`.
     """
     counted = np.asarray(step, np.int32)
     everywhere = blueprint.state.step.sharding
     if guard is None:
         guard = jax.tree.map(lambda x: param_tree.place(x, everywhere), judge.empty())
     placed = param_tree.place(counted, everywhere)
-    return TrainState(placed, params, frozen, opt_state, guard)
+    if blueprint.state.average is None:
+        average = None
+    elif average is None:
+        moving, _ = blueprint.split_held(params)
+        average = jax.tree.map(jnp.copy, moving)  # a step donates both
+    return TrainState(placed, params, frozen, opt_state, guard, average)
 
 
 def released(state: TrainState) -> TrainState:
@@ -191,11 +211,14 @@ def released(state: TrainState) -> TrainState:
 
 def checkpointed(state: TrainState) -> dict[str, Any]:
     """The trees of a state that a checkpoint holds; `state` may be abstract."""
-    return {
+    trees = {
         checkpoint.PARAMS: state.params,
         checkpoint.OPTIMIZER: state.opt_state,
         checkpoint.GUARD: state.guard,
     }
+    if state.average is not None:
+        trees[checkpoint.OTHER] = state.average
+    return trees
 
 
 def _split_held(params: Any, table: list[optimizer.Multiplier]) -> tuple[Any, Any]:

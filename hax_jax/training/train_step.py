@@ -33,6 +33,7 @@ def make_train_step(
     with_layers: bool = False,
     on_bad_step: str = 'stop',
     on_spike: str = 'note',
+    average_weight: Callable[[Any], Any] | None = None,
 ) -> Callable[[ts.TrainState, Batch], tuple[ts.TrainState, Metrics]]:
     """The jitted update: (state, batch) -> (state, metrics). The state is donated.
 
@@ -48,7 +49,7 @@ def make_train_step(
 
     The update of a step that `judge` skips or stops is not applied: parameters, moments
     and schedule stay as they are. A stopped step is not counted either, nor any after
-    it.
+    it. `average_weight` is optimizer.average_weight's.
     """
     parameters = jax.tree.leaves(blueprint.split_held(blueprint.state.params)[0])
     is_rounded = any(leaf.dtype == jnp.bfloat16 for leaf in parameters)
@@ -101,7 +102,12 @@ def make_train_step(
         if with_layers:
             metrics['layers'] = layer_metrics.norms(grads, updates, moving)
         step = state.step + (action != judge.STOPPED)
-        return ts.TrainState(step, params, state.frozen, opt_state, guard), metrics
+        average = state.average
+        if average_weight is not None:
+            w = jnp.where(step > state.step, average_weight(state.step + 1), 0.0)
+            average = jax.tree.map(lambda a, p: (1 - w) * a + w * p, average, after)
+        state = ts.TrainState(step, params, state.frozen, opt_state, guard, average)
+        return state, metrics
 
     state_shardings = param_tree.shardings(blueprint.state)
     return jax.jit(

@@ -238,6 +238,11 @@ class Report:
             f'{answers["perplexity"]:.2f}, {answers["bits_per_byte"]:.3f} bits per byte'
         )
 
+    def averaged(self, step: int, values: dict[str, Any], sentence: str) -> None:
+        """Figures of plain and averaged weights, and which were kept, in words."""
+        self._write('average', step, values)
+        self.note(f'step {step} {sentence}')
+
     def samples(
         self, step: int, values: dict[str, Any], answers: dict[str, str]
     ) -> None:
