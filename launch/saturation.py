@@ -46,6 +46,7 @@ _TUNED = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Which groups are in the parts.')
 _SHARES = (0.125, 0.25, 0.5, 1.0)
+_LEAST_STEPS = 8  # of a trial: as many as it has evaluations
 _FEWEST = 3  # parts that a law of three numbers is drawn through
 
 
@@ -61,7 +62,13 @@ def main() -> int:
     steps = setup.num_steps
     planned = part_runs.num_steps(len(chosen), steps)
     if _MAX_STEPS.value and _MAX_STEPS.value < planned:
-        steps = max(1, _MAX_STEPS.value // (len(chosen) + 1))
+        least = part_runs.num_steps(len(chosen), _LEAST_STEPS)
+        if _MAX_STEPS.value < least:
+            raise errors.InputError(
+                f'--max_steps={_MAX_STEPS.value} is not enough for {len(chosen)} parts '
+                f'and a second seed; give {least} or more, {_LEAST_STEPS} for each.'
+            )
+        steps = _MAX_STEPS.value // (len(chosen) + 1)
         planned = part_runs.num_steps(len(chosen), steps)
         notes.append(
             f'each trial has {steps} steps, not the {setup.num_steps} of the config: '

@@ -105,7 +105,7 @@ def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
         max(_MAX_STEPS.value - _RANGE_STEPS.value, 1) if _MAX_STEPS.value else 0,
     )
     least = math.ceil(_LEAST_STEPS * sweep.num_runs(stages)) + _RANGE_STEPS.value
-    if steps < _LEAST_STEPS:
+    if _MAX_STEPS.value and steps < _LEAST_STEPS:
         raise errors.InputError(
             f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps; give '
             f'{least} or more, for {_LEAST_STEPS} at least.'

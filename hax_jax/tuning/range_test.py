@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from hax_jax.runs import restore
-from hax_jax.training import optimizer, run_setup, train_loop
+from hax_jax.training import capacity, optimizer, run_setup, train_loop
 from hax_jax.training import train_state as ts
 
 # From far too low to far too high. The best rates of adapters lie ten times higher
@@ -81,6 +81,9 @@ def run(
     """(rates, losses) of the steps until the loss diverges, or `steps` are done.
 
     The state is thrown away; nothing is written. Warm-up and schedule are the test's.
+
+    Raises:
+      InputError: the state does not fit a device.
     """
     low, high = bounds(setup.run.lora.rank)
     every = rates(low, high, steps)
@@ -98,6 +101,7 @@ def run(
     setup = dataclasses.replace(
         setup, run=config, blueprint=blueprint, schedule=schedule, num_steps=steps
     )
+    capacity.check_state(setup)
     base = config.model.pretrained
     losses: list[float] = []
     with jax.set_mesh(setup.mesh):

@@ -47,7 +47,10 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """`value` is the one that holds from here on; `gain` over `before` in nats."""
+    """`value` is the one that holds from here on.
+
+    `gain` is over `before`, in nats; 0.0 where nothing changes or `before` diverged.
+    """
 
     field: str
     before: float
@@ -158,14 +161,8 @@ def judge(
         )
     value = min(finite, key=lambda each: finite[each].loss)
     if not holds.pairs:
-        gain = math.inf
-        return Decision(
-            name,
-            before,
-            value,
-            gain,
-            f'{name}={value:g} instead of {before:g}, which diverged',
-        )
+        said = f'{name}={value:g} instead of {before:g}, which diverged'
+        return Decision(name, before, value, 0.0, said)
     found = paired.compare(
         holds.pairs, finite[value].pairs, same_tokenizer=True, groups=groups
     ).by['all']
