@@ -22,7 +22,6 @@ import dataclasses
 import math
 import pathlib
 import sys
-from collections.abc import Mapping
 
 from absl import flags
 
@@ -33,12 +32,11 @@ from launch import shared_flags, tuning_flags
 
 with later.imports():
     from data_pipeline import pack
-    from hax_jax.data import dataset_folder, records, text
+    from hax_jax.data import dataset_folder, records
     from hax_jax.devices import runtime
-    from hax_jax.evaluation import paired
     from hax_jax.planning import planner, step_plan
     from hax_jax.training import run_setup
-    from hax_jax.tuning import page, range_test, recommended, sweep, trials
+    from hax_jax.tuning import page, range_test, recommended, search, sweep, trials
     from hax_jax.watch import text_plot
     from launch import pair_groups, run_rows
 
@@ -77,9 +75,20 @@ def main() -> int:
         minutes=_MINUTES.value,
         say=tuning_flags.say,
     )
-    search = _Search(done, run, tokenizer, cache, steps, setup.num_steps)
+
+    def rows_of(data: schema.DataConfig) -> records.PackedCache:
+        return records.open_cache(pack.ensure_packed(data, tokenizer))
+
     try:
-        found = search.all_stages(stages)
+        found = search.Search(
+            trials=done,
+            run=run,
+            rows_of=rows_of,
+            groups=pair_groups.of(run.data.path, 'validation'),
+            steps=steps,
+            full_steps=setup.num_steps,
+            say=tuning_flags.say,
+        ).over(stages)
     except trials.StoppedEarlyError as error:
         return tuning_flags.stopped(error)
     _give(given, found, tested, output)
@@ -117,7 +126,7 @@ def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
         print(
             f'note: a full trial has {steps} steps, not the {setup.num_steps} of the '
             f'config: --max_steps={_MAX_STEPS.value}. The best rate of a longer run is '
-            'often lower'
+            'often lower, and epochs are not tried'
         )
     names = ', '.join(stage.field for stage in stages)
     print(
@@ -172,103 +181,8 @@ def _range(setup: run_setup.Setup, output: pathlib.Path) -> _Tested:
     return _Tested(rates, losses, choice)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    values: dict[str, float]
-    decisions: list[sweep.Decision]
-    tried: list[tuple[str, dict[float, trials.Result]]]
-    noise: float
-    gain: float
-    sentence: str
-
-
-@dataclasses.dataclass
-class _Search:
-    """The trials of the stages, one after the other, each with the values so far."""
-
-    trials: trials.Trials
-    run: schema.Config
-    tokenizer: text.Tokenizer
-    cache: records.PackedCache
-    steps: int  # of a full trial
-    full_steps: int  # of the config's own run
-
-    def all_stages(self, stages: list[sweep.Stage]) -> _Found:
-        groups = pair_groups.of(self.run.data.path, 'validation')
-        first = self.train({}, 1.0, 'the config as it is')
-        second = self.train({}, 1.0, 'second seed', seed=self.run.train.seed + 1)
-        noise = abs(first.loss - second.loss)
-        noise = noise if math.isfinite(noise) else 0.0
-        tuning_flags.say(f'two seeds are {noise:.4f} nats apart')
-        values: dict[str, float] = {}
-        decisions, tried = [], []
-        for stage in stages:
-            before = self.value(stage.field)
-
-            def train(
-                value: float, share: float, stage: sweep.Stage = stage
-            ) -> trials.Result:
-                return self.train({**values, stage.field: value}, share)
-
-            decision, last = sweep.run_stage(
-                stage, before, train, groups=groups, noise=noise
-            )
-            tuning_flags.say(decision.sentence)
-            decisions.append(decision)
-            tried.append((stage.field, last))
-            if decision.value != before:
-                values[stage.field] = decision.value
-        if not values:
-            return _Found(values, decisions, tried, noise, 0.0, _STAYS)
-        end = self.train(values, 1.0)
-        if not first.pairs:
-            sentence = 'the config as it is diverged, what is recommended does not'
-            return _Found(values, decisions, tried, noise, 0.0, sentence)
-        difference = paired.compare(
-            first.pairs, end.pairs, same_tokenizer=True, groups=groups
-        ).by['all']
-        sentence = paired.verdict(difference, 'the config as it is', 'the recommended')
-        gain = max(difference.mean, 0.0)
-        return _Found(values, decisions, tried, noise, gain, sentence)
-
-    def value(self, field: str) -> float:
-        """The config's own value of a stage's field."""
-        if field == sweep.EPOCHS:
-            return 1.0
-        section, _, name = field.partition('.')
-        return getattr(getattr(self.run, section), name)
-
-    def train(
-        self,
-        values: Mapping[str, float],
-        share: float,
-        name: str = '',
-        *,
-        seed: int = -1,
-    ) -> trials.Result:
-        """The trial of the config with `values`, at that share of the full length."""
-        made, factor = sweep.with_values(self.run, values)
-        own = {k: v for k, v in values.items() if v != self.value(k)}
-        if not name:
-            said = [f'{k.partition(".")[2]} {v:g}' for k, v in own.items()]
-            name = ', '.join(said) or 'the config as it is'
-        config = trials.config_of(
-            made,
-            num_steps=max(1, round(self.steps * share * factor)),
-            full_steps=self.full_steps,
-            **({'train__seed': seed} if seed >= 0 else {}),
-        )
-        cache = self.cache
-        if made.data.question_weight != self.run.data.question_weight:
-            cache = records.open_cache(pack.ensure_packed(made.data, self.tokenizer))
-        return self.trials.run(name, config, cache)
-
-
-_STAYS = 'the config stays as it is: no value tried is surely better'
-
-
 def _give(
-    given: schema.Config, found: _Found, tested: _Tested, output: pathlib.Path
+    given: schema.Config, found: search.Found, tested: _Tested, output: pathlib.Path
 ) -> None:
     """Writes the config, the page and the JSON; prints the verdict."""
     config = output / 'recommended.py'

@@ -86,13 +86,16 @@ def affordable(
 ) -> tuple[list[Stage], int]:
     """(stages, steps of a trial of full length) within `max_steps`; 0 is no bound.
 
-    Trials become shorter, down to a quarter of the run; then the last stages go.
+    Trials become shorter, down to a quarter of the run; then the last stages go. Where
+    they are shorter, epochs are not tried: twice as many of a short run say nothing of
+    twice as many of the whole one.
     """
     kept = list(planned)
+    if not max_steps or max_steps >= full_steps * num_runs(kept):
+        return kept, full_steps
+    kept = [stage for stage in kept if stage.field != EPOCHS]
     while True:
-        steps = full_steps
-        if max_steps:
-            steps = min(full_steps, int(max_steps / num_runs(kept)))
+        steps = min(full_steps, int(max_steps / num_runs(kept)))
         if 4 * steps >= full_steps or len(kept) == 1:
             return kept, steps
         kept.pop()
@@ -166,9 +169,8 @@ def judge(
     found = paired.compare(
         holds.pairs, finite[value].pairs, same_tokenizer=True, groups=groups
     ).by['all']
-    words = paired.in_words(found)
+    words = paired.in_words(found).replace('A minus B', f'{before:g} minus {value:g}')
     words = words.replace('B is', f'{value:g} is').replace('A is', f'{before:g} is')
-    words = words.replace('A minus B', f'{before:g} minus {value:g}')
     if found.better == 'B' and found.mean > noise:
         return Decision(
             name,

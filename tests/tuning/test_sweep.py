@@ -11,7 +11,7 @@ import pytest
 from hax_jax.config import convert, schema
 from hax_jax.evaluation import evaluate
 from hax_jax.program import config_flag
-from hax_jax.tuning import recommended, sweep, trials
+from hax_jax.tuning import recommended, search, sweep, trials
 
 
 def result(loss: float, *, spread: float = 0.01) -> trials.Result:
@@ -54,7 +54,7 @@ def test_a_value_stays_where_others_are_worse_alike_or_within_the_noise() -> Non
     noisy = judged(3.0, {2e-3: 2.9}, noise=0.15)
     gone = judged(3.0, {2e-3: np.inf})
     assert [each.value for each in (worse, alike, noisy, gone)] == [1e-3] * 4
-    assert 'no difference can be told' in alike.sentence
+    assert 'no difference can be told: 0.001 minus 0.002 is +0.0001' in alike.sentence
     assert 'no more than the 0.1500 between two seeds' in noisy.sentence
     assert 'all others diverged' in gone.sentence
 
@@ -89,7 +89,11 @@ def test_a_bound_on_steps_makes_trials_shorter_then_leaves_stages_out() -> None:
     stages = sweep.stages(rate=1e-3, suggested=0.1, decay=0.1, question_weight=0.0)
     runs = sweep.num_runs(stages)
     assert sweep.affordable(stages, 100, 0) == (stages, 100)
-    assert sweep.affordable(stages, 100, math.ceil(runs * 50)) == (stages, 50)
+    assert sweep.affordable(stages, 100, math.ceil(runs * 100)) == (stages, 100)
+    # Epochs of a shorter run say nothing of the whole run's.
+    without = stages[:-1]
+    half = math.ceil(sweep.num_runs(without) * 50)
+    assert sweep.affordable(stages, 100, half) == (without, 50)
     kept, steps = sweep.affordable(stages, 100, 200)
     assert kept == stages[: len(kept)]
     assert len(kept) < len(stages)
@@ -138,3 +142,45 @@ def test_a_trial_warms_up_for_the_share_of_its_own_run() -> None:
     assert made.optimizer.warmup_share == 0.1
     assert (made.train.num_steps, made.train.num_epochs, made.train.seed) == (50, 0, 3)
     assert made.lora == run.lora
+
+
+class _NoTrials:
+    """Gives losses by formula: the best rate is 4e-3, decay and seed change little."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def run(self, label: str, config: schema.Config, cache: object) -> trials.Result:
+        assert cache == f'rows {config.data.question_weight}'
+        self.asked.append((label, config.train.num_steps))
+        away = abs(math.log(config.optimizer.learning_rate / 4e-3))
+        loss = 3 + 0.1 * away + 0.01 * (config.train.seed == 1)
+        return result(loss - 0.002 * config.optimizer.weight_decay)
+
+
+def test_a_search_adopts_what_is_better_and_carries_it_on() -> None:
+    done, said = _NoTrials(), []
+    run = sweep.recommended(base(), {sweep.RATE: 1e-3})
+    stages = sweep.stages(rate=1e-3, suggested=4e-3, decay=0.1, question_weight=0.0)
+    found = search.Search(
+        trials=done,
+        run=run,
+        rows_of=lambda data: f'rows {data.question_weight}',
+        groups={},
+        steps=100,
+        full_steps=200,
+        say=said.append,
+    ).over(stages)
+    assert found.values == {sweep.RATE: 4e-3}
+    assert found.noise == pytest.approx(0.01)
+    assert found.gain == pytest.approx(0.1 * math.log(4), abs=1e-6)
+    assert found.sentence.startswith('the recommended is better than the config as it')
+    assert said[0] == 'two seeds are 0.0100 nats apart'
+    # Each later trial has the rate that was adopted.
+    assert ('learning_rate 0.004, weight_decay 0.3', 50) in done.asked
+    assert ('learning_rate 0.004, epochs 2', 200) in done.asked
+    (last,) = (each for field, each in found.tried if field == sweep.EPOCHS)
+    assert last.keys() == {0.5, 1.0, 2.0}
+    total = sum(steps for _, steps in done.asked)
+    # The stages' bound counts a full run of the value that holds anew in each.
+    assert total <= 100 * (sweep.num_runs(stages) + 2)
