@@ -81,7 +81,7 @@ def main() -> int:
 
     try:
         found = search.Search(
-            trials=done,
+            train=done.run,
             run=run,
             rows_of=rows_of,
             groups=pair_groups.of(run.data.path, 'validation'),

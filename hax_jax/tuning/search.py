@@ -35,11 +35,11 @@ class Found:
 class Search:
     """What the stages share. `steps` are of a full trial, `full_steps` of the run.
 
-    `rows_of` gives the packed rows of data settings; `groups` maps a validation pair's
-    id to its group.
+    `train` is `Trials.run`, `rows_of` gives the packed rows of data settings, `groups`
+    maps a validation pair's id to its group.
     """
 
-    trials: trials_lib.Trials
+    train: Callable[[str, schema.Config, records.PackedCache], trials_lib.Result]
     run: schema.Config
     rows_of: Callable[[schema.DataConfig], records.PackedCache]
     groups: Mapping[str, str]
@@ -120,4 +120,4 @@ class Search:
             full_steps=self.full_steps,
             train__seed=made.train.seed if seed is None else seed,
         )
-        return self.trials.run(name, config, self.rows_of(made.data))
+        return self.train(name, config, self.rows_of(made.data))

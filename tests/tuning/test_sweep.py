@@ -163,7 +163,7 @@ def test_a_search_adopts_what_is_better_and_carries_it_on() -> None:
     run = sweep.recommended(base(), {sweep.RATE: 1e-3})
     stages = sweep.stages(rate=1e-3, suggested=4e-3, decay=0.1, question_weight=0.0)
     found = search.Search(
-        trials=done,
+        train=done.run,
         run=run,
         rows_of=lambda data: f'rows {data.question_weight}',
         groups={},
