@@ -5,8 +5,9 @@
     python -m data_pipeline.browse --data=data/advice --dropped --find='near duplicate'
 
 --find looks for the letters, in either case, in ids, topics, questions and answers; of
-dropped pairs in the reasons, too. On a terminal a pager shows the pairs ($PAGER, by
-default less: q leaves it); elsewhere they are plain text. Pairs are read one by one.
+dropped pairs in the reasons, too, and in the first 1,000 characters of each text. On a
+terminal a pager shows the pairs ($PAGER, by default less: q leaves it); elsewhere they
+are plain text. Pairs are read one by one.
 """
 
 import textwrap
@@ -106,7 +107,7 @@ def _rows() -> Iterator[Row]:
 
 def _is_wanted(row: Row, words: list[str]) -> bool:
     if _SOURCE.value:
-        # Datasets of older versions know of a dropped pair its id alone.
+        # Datasets of older versions have no text and no source of dropped pairs.
         source = row.get('source') or row['id']
         if _SOURCE.value not in (source, records.kind(source)):
             return False

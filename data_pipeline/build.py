@@ -14,7 +14,7 @@ from typing import Any
 from absl import flags
 
 from data_pipeline import build_steps, dataset, settings
-from data_pipeline.preparing import beam_pipeline
+from data_pipeline.preparing import batch_cache, beam_pipeline
 from data_pipeline.writing import dropped_file
 from hax_jax import errors
 from hax_jax.program import config_flag, entry, results
@@ -64,6 +64,16 @@ def define_flags() -> None:
     flags.DEFINE_string(
         'beam_folder', '', "A folder that Beam's workers share with this process."
     )
+    flags.DEFINE_string(
+        'cache',
+        '',
+        'A folder that keeps what each part of the inputs gave, so that the next build '
+        "prepares new parts alone; by default '.build_cache' beside --output; 'off' "
+        'for none.',
+    )
+    flags.DEFINE_float(
+        'cache_gb', 10, 'The most GB that stay in it; the longest unused parts go.', 0
+    )
     flags.DEFINE_bool(
         'skip_unreadable', False, 'Go on without the files that give no pair.'
     )
@@ -104,9 +114,27 @@ def main() -> None:
             system=values.system,
             overwrite=values.overwrite,
             skip_unreadable=values.skip_unreadable,
+            cache=_cache(values),
+            cache_bytes=int(values.cache_gb * 1e9),
         ),
     )
     results.give({'output': values.output, **made})
+
+
+def _cache(values: flags.FlagValues) -> pathlib.Path | None:
+    """The folder of the cache, None for none."""
+    if values.cache == 'off' or not values.output:
+        return None
+    if values.beam_runner:
+        if values.cache:
+            raise errors.InputError(
+                f'--cache={values.cache} and --beam_runner do not go together: the '
+                'workers of Apache Beam keep nothing; give one of them.'
+            )
+        return None
+    if values.cache:
+        return pathlib.Path(values.cache).expanduser()
+    return pathlib.Path(values.output).absolute().parent / batch_cache.FOLDER
 
 
 def build(

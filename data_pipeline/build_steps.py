@@ -12,10 +12,15 @@ from typing import Any
 from data_pipeline import build_ledger, dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store, split
 from data_pipeline.pair_stages import stage_ledger
-from data_pipeline.preparing import beam_map, beam_pipeline, prepare_batch, worker_map
+from data_pipeline.preparing import (
+    batch_cache,
+    beam_map,
+    beam_pipeline,
+    prepare_batch,
+    worker_map,
+)
 from data_pipeline.reading import inputs, read_report, reader
 from data_pipeline.rows import batches
-from data_pipeline.writing import report_beside
 from hax_jax import errors
 from hax_jax.data import records, text
 from hax_jax.program import progress
@@ -30,7 +35,8 @@ class Options:
 
     `num_workers` 0 is one for small inputs, else one for each core. With `beam`,
     Apache Beam prepares the batches and writes TFDS's files. `skip_unreadable` goes on
-    without the files that give nothing.
+    without the files that give nothing. `cache` is the folder in which the results of
+    batches stay for the next build, `cache_bytes` its largest size at the end.
     """
 
     fields: tuple[str, ...] = ()
@@ -40,6 +46,8 @@ class Options:
     system: str = ''
     skip_unreadable: bool = False
     overwrite: bool = False
+    cache: pathlib.Path | None = None
+    cache_bytes: int = 10 * 10**9
 
 
 def run(
@@ -74,6 +82,9 @@ def run(
     for stage in prepare_batch.sequence(chosen):  # fails at once on a wrong setting
         ledger.open(stage.name)
     num_workers = _num_workers(found, options)
+    cache = None
+    if options.cache and not options.beam:
+        cache = batch_cache.opened(options.cache, chosen, names)
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(pair_store.beside(output))
         store.limit_memory(_LESS_MB)  # while there are workers beside it
@@ -85,12 +96,15 @@ def run(
             store.folder,
             num_workers=num_workers,
             beam=options.beam,
+            cache=cache,
         ):
             report.add(batch, done.read)
             by_source += done.read.sources
             ledger.merge(done.ledger)
             store.add(done.rows)
             store.leave_out(done.gone)
+        if cache:
+            print(cache.summary(most_bytes=options.cache_bytes))
         report.check_pairs(skip_unreadable=options.skip_unreadable)
         print(report.summary())
         for warning in read_report.folded(report.warnings, report.files):
@@ -98,9 +112,6 @@ def run(
         _say_unscored(by_source, chosen)
         print(f'comparing {store.count:,} pairs ...', flush=True)
         store.limit_memory(pair_store.MEMORY_MB)
-        beside = None
-        if num_workers > 1 and not chosen.quality.tokenizer:
-            beside = opened.enter_context(report_beside.Collector())
         account = all_steps.run(store, chosen, ledger, shares=shares)
         whole = build_ledger.make(
             store, report, by_source, ledger, account, names=names, chosen=chosen
@@ -112,13 +123,15 @@ def run(
         tokenizer = chosen.quality.tokenizer
         return dataset.write(
             output,
-            {name: _shown(store.pairs(name), name, whole) for name in records.SPLITS},
+            {
+                name: _shown(store.described(name), name, whole)
+                for name in records.SPLITS
+            },
             sources=[_described(each, names, report) for each in found],
             split_rule={'shares': dict(shares), 'salt': split.SALT},
             ledger=whole,
             dropped=(dataclasses.asdict(each) for each in store.gone()),
             tokenizer=text.load_tokenizer(tokenizer) if tokenizer else None,
-            beside=beside,
             chat=options.chat,
             system=options.system,
             beam=options.beam,
@@ -152,6 +165,7 @@ def _prepared(
     *,
     num_workers: int,
     beam: beam_pipeline.Options | None,
+    cache: batch_cache.Cache | None,
 ) -> Iterator[tuple[batches.Batch, prepare_batch.Prepared]]:
     """Each batch of the inputs with its result, in order, with a progress bar."""
     taken: collections.deque[batches.Batch] = collections.deque()
@@ -159,7 +173,7 @@ def _prepared(
 
     def noted() -> Iterator[batches.Batch]:
         for batch in reader.batches_of(found):
-            taken.append(batch)
+            taken.append(dataclasses.replace(batch, rows=()))  # they may be many
             yield batch
 
     sizes = {each.name: _size(each) for each in found}
@@ -171,8 +185,12 @@ def _prepared(
             options=beam,
             beside=folder,
         )
-    else:
+    elif cache is None:
         results = worker_map.ordered(prepare, noted(), num_workers=num_workers)
+    else:
+        results = worker_map.ordered(
+            cache.prepare, noted(), num_workers=num_workers, known=cache.known
+        )
     num_pairs = 0
     with progress.Progress('preparing', sum(sizes.values()), 'byte') as shown:
         for done in results:
@@ -221,11 +239,11 @@ def _described(
 
 
 def _shown(
-    pairs: Iterable[records.QaPair], name: str, ledger: dict[str, Any]
-) -> Iterator[records.QaPair]:
+    pairs: Iterable[pair_store.Described], name: str, ledger: dict[str, Any]
+) -> Iterator[pair_store.Described]:
     """The pairs of a split, with a progress bar while they are written."""
     total = ledger['kept'][name]['pairs']
     with progress.Progress(f'writing {name}', total, 'pair') as shown:
-        for pair in pairs:
-            yield pair
-            shown.add('#' not in pair.id)
+        for each in pairs:
+            yield each
+            shown.add('#' not in each.pair.id)

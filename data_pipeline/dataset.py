@@ -2,7 +2,8 @@
 
     manifest.json         its sources, counts, hashes, and how it was split
     ledger.json           the account of every pair that was read, stage by stage
-    dropped.jsonl         each pair that was dropped: id, kept_id, reason
+    dropped.jsonl         each pair that was dropped: id, kept_id, reason, source, and
+                          its texts, shortened and without personal data
     report.html           all of it as one page for people
     chat/<split>.jsonl    the pairs as chat messages, if the build was asked for them
     tfds/hax_qa/1.0.0/    the pairs, for `tfds.builder_from_directory`, and SHA256SUMS
@@ -21,12 +22,12 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from data_pipeline.all_pairs import pair_store
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import (
     chat_files,
     dropped_file,
     manifest_facts,
-    report_beside,
     report_facts,
     tfds_files,
 )
@@ -37,7 +38,7 @@ from hax_jax.program import progress
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
 
-Pairs = Iterable[records.QaPair]
+Pairs = Iterable[records.QaPair | pair_store.Described]
 
 
 def write(
@@ -49,7 +50,6 @@ def write(
     ledger: dict[str, Any],
     dropped: Iterable[dict[str, Any]] = (),
     tokenizer: text.Tokenizer | None = None,
-    beside: report_beside.Collector | None = None,
     chat: bool = False,
     system: str = '',
     beam: beam_pipeline.Options | None = None,
@@ -60,9 +60,8 @@ def write(
     Each split is an iterable of pairs, or a function that returns one; it is read once,
     in order. The manifest records `sources` and `split_rule` as they are. `dropped` are
     the rows of dropped.jsonl. With a `tokenizer` the report counts tokens and packed
-    rows; without one, `beside` may gather its facts in another process. `chat` adds
-    chat messages, which begin with `system` if that is given. With `beam`, Apache Beam
-    writes the TFDS files.
+    rows. `chat` adds chat messages, which begin with `system` if that is given. With
+    `beam`, Apache Beam writes the TFDS files.
 
     Raises:
       InputError: as `check_output`, or the pipeline of `beam` fails.
@@ -75,12 +74,7 @@ def write(
     with files.new_folder(path, replace=overwrite) as folder:
         tally = dropped_file.write(folder / dropped_file.NAME, dropped)
         wanted = [each.kept_id for each in tally.clusters]
-        report: report_facts.Collector | report_beside.Collector
-        if beside is None or tokenizer is not None:
-            report = report_facts.Collector(tokenizer=tokenizer, wanted=wanted)
-        else:
-            report = beside
-            beside.begin(wanted)
+        report = report_facts.Collector(tokenizer=tokenizer, wanted=wanted)
         with contextlib.ExitStack() as opened:
             watched = {}
             for name in records.SPLITS:
@@ -131,12 +125,15 @@ def _check_counts(
 
 
 def _watched(
-    pairs: Pairs | Callable[[], Pairs], watchers: list[Callable[[records.QaPair], None]]
+    pairs: Pairs | Callable[[], Pairs],
+    watchers: list[Callable[[pair_store.Described], None]],
 ) -> Iterator[records.QaPair]:
-    for pair in pairs() if callable(pairs) else pairs:
+    for each in pairs() if callable(pairs) else pairs:
+        if isinstance(each, records.QaPair):
+            each = pair_store.described(each)
         for watch in watchers:
-            watch(pair)
-        yield pair
+            watch(each)
+        yield each.pair
 
 
 def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
@@ -190,7 +187,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
         return
     digest, count = hashlib.sha256(), 0
     for pair in tfds_files.read(path, split):
-        digest.update(manifest_facts.line(pair))
+        digest.update(pair_store.line(pair))
         count += 1
         yield pair
     if (count, digest.hexdigest()) != (expected['pairs'], expected['sha256']):

@@ -56,7 +56,7 @@ PIPELINE = {
     'pair_stages': 'settings pages',
     'all_pairs': 'settings pages pair_stages',
     'preparing': 'settings rows reading pair_stages all_pairs',
-    'writing': 'quiet_tfds reading preparing',
+    'writing': 'quiet_tfds reading all_pairs preparing',
 }
 LIBRARY_FOR_PIPELINE = (
     'errors near_names files local_copy digests sha256sums json_lines hub config '

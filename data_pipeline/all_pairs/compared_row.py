@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 
 from data_pipeline import settings
@@ -14,10 +15,43 @@ from hax_jax.data import records
 
 _LEAST_WORDS = 8  # of an exchange that makes two conversations one story
 _OPENING = 100  # characters that hold its words
+_MEASURED = 1000  # characters
+_NEITHER = re.compile(r'[^\w\s]|[\d_]')
+_QUOTES = '‘’“”–—…'  # the commonest beyond ASCII
+_ASCII_NEITHER = {code: None for code in range(128) if _NEITHER.match(chr(code))}
+_TITLE = 300  # characters of a first line that may be a title
+_TITLE_WORD = re.compile(r"[^\W\d_][\w']{3,}")
+# Frequent in any English title, so of no interest; shorter words never count.
+_COMMON_WORDS = (
+    'about after again also always another because been before being between both '
+    "could doing don't down during each even ever feel feeling find from gets "
+    "getting give going have having hers into it's just keep know like made make "
+    'makes making more most much need never once only other over really said same '
+    "should since some still such take tell than that that's their them then "
+    'there these they thing things think this those through time told under until '
+    'very want wanted wants week were what when where which while will with '
+    "without won't would wouldn't your can't doesn't didn't isn't years year update"
+)
+_COMMON = frozenset(_COMMON_WORDS.split())
 _POST_LINK = re.compile(r'(?:reddit\.com/(?:r/\w+/)?comments/|redd\.it/)(\w+)')
 _UPDATE_MARK = re.compile(
     r'[\W_]*\b(?:final |small |quick )?(?:up ?date)s?\b[\W\d_]*', re.I
 )
+
+
+class Measures(msgspec.Struct, frozen=True, array_like=True):
+    """Measures of a pair for the report, which adds up those of the pairs that stay.
+
+    Words by blanks; of the first 1,000 characters of both texts, the share that is
+    neither letter nor space and the share of words that repeat an earlier one; the
+    longer words of the title, each once.
+    """
+
+    question_words: int
+    answer_words: int
+    neither: float
+    repeated: float
+    title_words: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +63,7 @@ class Row:
     is a hash (16 hex digits) of both folded texts, `opening` the answer's first words,
     folded. The signatures are '' where near duplicates are off. `runs` are the runs of
     eight words of both texts (word_runs.py), [N] uint64 as bytes, and `sample` a fourth
-    of them, each once.
+    of them, each once. `measures` are the JSON of `measured`.
 
     Of a conversation, a text is that of all its turns. `beginnings` are the hashes that
     `text` would be of its first exchange, of its first two, and so on, short of all.
@@ -50,6 +84,7 @@ class Row:
     answer_words: int
     beginnings: tuple[str, ...]
     exchanges: tuple[int, ...]
+    measures: bytes
 
 
 def make(
@@ -92,7 +127,38 @@ def make(
         answer_words=word_runs.num_words(texts[1]),
         beginnings=tuple(_text(turns[:i]) for i in range(1, len(turns))),
         exchanges=tuple(sorted(set(map(_exchange, turns)) - {0})),
+        measures=msgspec.json.encode(measured(pair)),
     )
+
+
+def measured(pair: records.QaPair) -> Measures:
+    """The measures of a pair; words are those of all its turns."""
+    whole = pair.as_one()
+    start = f'{pair.question[:_MEASURED]} {pair.answer[:_MEASURED]}'
+    first = start.lower().split()
+    title, _, rest = pair.question.partition('\n')
+    words: set[str] = set()
+    if rest and len(title) <= _TITLE:
+        words = set(_TITLE_WORD.findall(title.lower().replace('’', "'"))) - _COMMON
+    return Measures(
+        len(whole.question.split()),
+        len(whole.answer.split()),
+        num_neither(start) / len(start),
+        1 - len(set(first)) / max(len(first), 1),
+        tuple(sorted(words)),
+    )
+
+
+def num_neither(text: str) -> int:
+    """The number of characters that are neither letter nor space."""
+    count = 0
+    if not text.isascii():
+        for sign in _QUOTES:
+            count += text.count(sign)
+            text = text.replace(sign, '')
+    if text.isascii():  # the same as below, many times as fast
+        return count + len(text) - len(text.translate(_ASCII_NEITHER))
+    return count + len(_NEITHER.findall(text))
 
 
 def _text(turns: Sequence[records.Exchange]) -> str:

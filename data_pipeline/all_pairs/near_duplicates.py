@@ -38,7 +38,7 @@ def find(
         'CREATE TABLE bands (bucket UBIGINT, ordinal BIGINT, field TINYINT)'
     )
     for batch in store.batches(
-        'SELECT ordinal, question_signature, answer_signature FROM kept'
+        'SELECT ordinal, question_signature, answer_signature FROM kept', size=20_000
     ):
         ordinals, *texts = batch.columns
         for number, made in enumerate(texts):

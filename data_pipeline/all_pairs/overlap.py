@@ -26,7 +26,7 @@ _PASSAGES = 3
 _LONGEST_QUOTE = 160  # characters
 _WORD = re.compile(r'[^\W_]+')
 _BATCH = 1_000  # pairs
-_FILTER_BITS = 22
+_FILTER_BITS = 25  # of a table of 32 MB, which few runs of no other split pass
 _FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 
 
@@ -142,13 +142,13 @@ def _enough(held: _Held, limit: float) -> int:
 def _held(store: pair_store.PairStore) -> _Held:
     none = np.zeros(0, np.uint64)
     by_split = {
-        split: np.unique(
+        split: word_runs.distinct(
             np.concatenate([none, *(each.runs for each in _runs(store, split))])
         )
         for split in records.SPLITS
         if split != 'train'
     }
-    known = np.unique(np.concatenate([none, *by_split.values()]))
+    known = word_runs.distinct(np.concatenate([none, *by_split.values()]))
     pairs = np.zeros(len(known), np.int64)
     in_train = np.zeros(len(known), bool)
     # Most runs are in no other split: one look at this table says so.
@@ -159,7 +159,7 @@ def _held(store: pair_store.PairStore) -> _Held:
             maybe = may_be_held[each.runs >> _FILTER_SHIFT]
             places, same = _look_up(known, each.runs[maybe])
             places, stories = places[same], each.stories[maybe][same]
-            once = np.unique(places * _BATCH + stories) // _BATCH  # of each question
+            once = word_runs.distinct(places * _BATCH + stories) // _BATCH  # a question
             np.add.at(pairs, once, 1)
             if split == 'train':
                 in_train[places] = True

@@ -13,7 +13,6 @@ stay outside of DuckDB, which can't sort rows of many times its limit.
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import pathlib
 import tempfile
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -31,6 +31,7 @@ from hax_jax.data import records
 
 MEMORY_MB = 384  # of DuckDB
 _BATCH = 2_000  # pairs
+_AT_ONCE = 8_000  # pairs, some 15 MB
 # The best of several pairs first; no tie is left.
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
 # The answers of one thread have one; pairs of a chat have different questions.
@@ -45,9 +46,9 @@ CREATE TABLE pairs (
     weight DOUBLE, topic VARCHAR, answer_length BIGINT, body_removed BOOLEAN,
     links VARCHAR[], title VARCHAR, is_update BOOLEAN, text VARCHAR, opening VARCHAR,
     question_signature BLOB, answer_signature BLOB, sample UBIGINT[],
-    question_words INTEGER, answer_words INTEGER, beginnings VARCHAR[],
+    question_words INTEGER, answer_words INTEGER, measures BLOB, beginnings VARCHAR[],
     exchanges UBIGINT[]);
-CREATE TABLE never (id VARCHAR, reason VARCHAR);
+CREATE TABLE never (id VARCHAR, reason VARCHAR, start BIGINT, size BIGINT);
 CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);
 CREATE VIEW kept AS SELECT * FROM pairs ANTI JOIN gone USING (ordinal);
 CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);
@@ -76,16 +77,35 @@ _OF_ROW = {
     'answer_words': pa.int32(),
     'beginnings': pa.list_(pa.string()),
     'exchanges': pa.list_(pa.uint64()),
+    'measures': pa.binary(),
 }
+SHORTENED = 1_000  # characters of a dropped pair's texts that are kept
 
 
 @dataclasses.dataclass(frozen=True)
 class Gone:
-    """A pair that is not in the dataset; `kept_id` names the one kept in its place."""
+    """A pair that is not in the dataset; `kept_id` names the one kept in its place.
+
+    `question` and `answer` are the first `SHORTENED` characters of its texts.
+    """
 
     id: str
     reason: str
     kept_id: str = ''
+    source: str = ''
+    question: str = ''
+    answer: str = ''
+
+
+def dropped(pair: records.QaPair, reason: str, kept_id: str = '') -> Gone:
+    """The account of a dropped pair, whose texts hold no personal data."""
+    whole = pair.as_one()
+    texts = (_shortened(text) for text in (whole.question, whole.answer))
+    return Gone(pair.id, reason, kept_id, pair.source, *texts)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHORTENED else f'{text[:SHORTENED]}…'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +154,35 @@ def packed(rows: Sequence[compared_row.Row]) -> Packed:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """A pair as it goes into the dataset, with what was made of it before.
+
+    `line` is its canonical JSON with a newline, `measures` are for the report.
+    """
+
+    pair: records.QaPair
+    line: bytes
+    measures: compared_row.Measures
+
+
+def described(
+    pair: records.QaPair, measures: compared_row.Measures | None = None
+) -> Described:
+    """The pair with its line, and its measures if they are not given."""
+    return Described(pair, line(pair), measures or compared_row.measured(pair))
+
+
+def line(pair: records.QaPair) -> bytes:
+    """The bytes of a pair that the sha256 of its split covers."""
+    return records.canonical_json(records.as_row(pair)).encode() + b'\n'
+
+
+_PAIR = msgspec.json.Decoder(records.QaPair)
+_MEASURES = msgspec.json.Decoder(compared_row.Measures)
+_GONE = msgspec.json.Decoder(Gone)
+
+
 class PairStore:
     """A context manager; its caller deletes `folder`, None for a store in memory."""
 
@@ -148,24 +197,31 @@ class PairStore:
             'memory_limit': f'{memory_mb}MB',
             'threads': 2,  # each more would take a share of that memory for itself
             'preserve_insertion_order': False,
-            # The database is thrown away: its log need not be merged into its file.
-            'checkpoint_threshold': '1TB',
             'autoinstall_known_extensions': False,
             'autoload_known_extensions': False,
         }
         if folder is not None:
             settings['temp_directory'] = str(folder / 'spilled')
-        where = ':memory:' if folder is None else str(folder / 'pairs.duckdb')
-        self.sql = duckdb.connect(where, config=settings)
-        self.sql.execute(f'SET enable_progress_bar = false; {_TABLES}')
+        # Tables over the limit go to the folder; a file would be a log of all too.
+        self._sql = duckdb.connect(':memory:', config=settings)
+        self._waiting: list[pa.Table] = []  # rows of `pairs`
+        self._sql.execute(f'SET enable_progress_bar = false; {_TABLES}')
         self._schema = self.sql.sql('FROM pairs LIMIT 0').to_arrow_table().schema
 
     def __enter__(self) -> 'PairStore':
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.sql.close()
+        self._sql.close()
         self._texts.close()
+
+    @property
+    def sql(self) -> duckdb.DuckDBPyConnection:
+        """The database, with all rows that were added."""
+        if self._waiting:
+            waiting, self._waiting = pa.concat_tables(self._waiting), []
+            self.insert('pairs', waiting)
+        return self._sql
 
     def replace(self, ordinals: Sequence[int], packed: Packed) -> None:
         """Puts rows in the place of others; they keep what only raw texts show."""
@@ -196,13 +252,34 @@ class PairStore:
         self._texts.write(packed.texts)
         self._end += len(packed.texts)
         names = self._schema.names
-        self.insert('pairs', pa.table([columns[name] for name in names], names))
+        # A table at a time would take DuckDB ten times as long.
+        self._waiting.append(pa.table([columns[name] for name in names], names))
+        if sum(map(len, self._waiting)) >= _AT_ONCE:
+            self.sql  # noqa: B018
 
     def leave_out(self, gone: Sequence[Gone]) -> None:
         """Records pairs that a stage dropped."""
-        if gone:
-            rows = [{'id': each.id, 'reason': each.reason} for each in gone]
-            self.insert('never', pa.Table.from_pylist(rows))
+        if not gone:
+            return
+        texts = [records.canonical_json(vars(each)).encode() for each in gone]
+        self.insert(
+            'never',
+            pa.table(
+                {
+                    'id': [each.id for each in gone],
+                    'reason': [each.reason for each in gone],
+                    **self.append(texts),
+                }
+            ),
+        )
+
+    def append(self, texts: Sequence[bytes]) -> dict[str, np.ndarray]:
+        """Adds texts to the file of texts; returns their `start` and `size`."""
+        size = np.array([len(text) for text in texts], np.int64)
+        start = self._end + np.cumsum(size) - size
+        self._texts.writelines(texts)
+        self._end += int(size.sum())
+        return {'start': start, 'size': size}
 
     def insert(self, table: str, values: pa.Table) -> None:
         """Appends an Arrow table to a table of the store."""
@@ -236,7 +313,7 @@ class PairStore:
         """
         columns = 'pairs.start, pairs.size'
         for start, size, *more in self.rows(query.replace('{pair}', columns)):
-            yield records.from_row(json.loads(self._stored(start, size))), *more
+            yield _PAIR.decode(self.stored(start, size)), *more
 
     def runs(self, query: str) -> Iterator[tuple[np.ndarray, tuple[Any, ...]]]:
         """(its runs of words, other selected columns) of each row of a query.
@@ -245,31 +322,42 @@ class PairStore:
         """
         columns = 'pairs.start + pairs.size, pairs.num_runs'
         for start, count, *more in self.rows(query.replace('{runs}', columns)):
-            yield np.frombuffer(self._stored(start, 8 * count), np.uint64), tuple(more)
+            yield np.frombuffer(self.stored(start, 8 * count), np.uint64), tuple(more)
 
-    def _stored(self, start: int, size: int) -> bytes:
+    def stored(self, start: int, size: int) -> bytes:
+        """A part of the file of texts."""
         if start + size > self._flushed:
             self._texts.flush()
             self._flushed = self._end
         return os.pread(self._texts.fileno(), size, start)
 
     def pairs(self, split: str) -> Iterator[records.QaPair]:
+        """The pairs of a split, as `described` gives them."""
+        return (each.pair for each in self.described(split))
+
+    def described(self, split: str) -> Iterator[Described]:
         """The pairs of a split: groups by the hash of their names, each in file order.
 
         Copies of a pair follow it; the second's id ends in '#2'.
         """
         query = (
-            'SELECT {pair}, weight, coalesce(copies.copies, 1) FROM kept AS pairs '
+            'SELECT start, size, measures, weight, coalesce(copies.copies, 1) '
+            'FROM kept AS pairs '
             f"JOIN home ON home.grp = pairs.grp AND home.split = '{split}' "
             'LEFT JOIN copies ON copies.ordinal = pairs.ordinal '
             'ORDER BY home.place, pairs.file, pairs.line, pairs.id'
         )
-        for pair, weight, copies in self.found(query):
+        for start, size, made, weight, copies in self.rows(query):
+            line, measures = self.stored(start, size), _MEASURES.decode(made)
+            pair = _PAIR.decode(line)
             if pair.weight != weight:  # of a duplicate that was dropped
                 pair = dataclasses.replace(pair, weight=weight)
-            yield pair
+                yield described(pair, measures)
+            else:
+                yield Described(pair, line + b'\n', measures)
             for number in range(2, copies + 1):
-                yield dataclasses.replace(pair, id=f'{pair.id}#{number}')
+                copy = dataclasses.replace(pair, id=f'{pair.id}#{number}')
+                yield described(copy, measures)
 
     def resolve(self) -> None:
         """Fills `resolved`: for each duplicate, the pair that was kept in the end."""
@@ -289,15 +377,20 @@ class PairStore:
         """
         self.resolve()
         query = (
-            "SELECT id, reason, '' FROM never UNION ALL "
-            "SELECT one.id, gone.reason, coalesce(other.id, '') FROM gone "
+            "SELECT id, reason, '', start, size, false FROM never UNION ALL "
+            "SELECT one.id, gone.reason, coalesce(other.id, ''), one.start, one.size, "
+            'true FROM gone '
             'JOIN pairs AS one USING (ordinal) '
             'LEFT JOIN resolved ON resolved.ordinal = gone.ordinal '
             'LEFT JOIN pairs AS other ON other.ordinal = resolved.kept '
             'ORDER BY 2, 1, 3'
         )
-        for values in self.rows(query):
-            yield Gone(*values)
+        for _, reason, kept_id, start, size, is_pair in self.rows(query):
+            stored = self.stored(start, size)
+            if is_pair:
+                yield dropped(_PAIR.decode(stored), reason, kept_id)
+            else:
+                yield _GONE.decode(stored)
 
 
 @contextlib.contextmanager

@@ -127,21 +127,24 @@ def _homes(
         by_source[source].append(i)
         by_kind[records.kind(source)].append(i)
     everything = list(range(len(sources)))
-    homes = np.zeros(len(sources), np.int8)
+    pairs = sizes.tolist()  # numbers of Python's, which a loop reads faster
+    homes = [0] * len(sources)
     left = len(sources)
     for split in HELD_OUT:
         index = records.SPLITS.index(split)
         for candidates in [*by_source.values(), *by_kind.values(), everything]:
-            room = shares[split] * sizes[candidates].sum()
-            room -= sizes[candidates][homes[candidates] == index].sum()
+            room = shares[split] * sum(pairs[i] for i in candidates)
+            room -= sum(pairs[i] for i in candidates if homes[i] == index)
             for i in candidates:
-                if not homes[i] and sizes[i] < 2 * room and left > 1:
+                if 2 * room <= 1:  # no component is that small
+                    break
+                if not homes[i] and pairs[i] < 2 * room and left > 1:
                     homes[i], left = index, left - 1
-                    room -= sizes[i]
+                    room -= pairs[i]
         if shares[split] > 0 and index not in homes and left > 1:
             free = [i for i in everything if not homes[i]]
-            homes[min(free, key=lambda i: sizes[i])], left = index, left - 1
-    return homes
+            homes[min(free, key=lambda i: pairs[i])], left = index, left - 1
+    return np.array(homes, np.int8)
 
 
 def _notes(

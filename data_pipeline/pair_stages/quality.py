@@ -40,8 +40,9 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
     Raises:
       InputError: the tokenizer can't be loaded, or a language is unknown.
     """
-    unknown = sorted(set(chosen.languages).difference(language.known()))
-    if unknown:
+    others = set(chosen.languages) - {'en'}
+    # The model that knows them takes half a second to read.
+    if unknown := sorted(others.difference(language.known()) if others else ()):
         raise errors.InputError(
             f'quality.languages has {", ".join(unknown)}, which is not known; give '
             f'{", ".join(language.known())}, or none to take all.'

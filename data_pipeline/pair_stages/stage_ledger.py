@@ -72,9 +72,12 @@ class Ledger:
 
     def run(
         self, pairs: Sequence[records.QaPair], sequence: Sequence[stages.Stage]
-    ) -> list[tuple[records.QaPair | None, str]]:
-        """For each: (the pair after every stage, ''), or (None, 'STAGE: REASON')."""
-        results: list[tuple[records.QaPair | None, str]] = [(p, '') for p in pairs]
+    ) -> list[tuple[records.QaPair, str]]:
+        """For each pair, it after every stage and '', or the reason for dropping it.
+
+        A dropped pair is given as it came into its last stage: (pair, 'STAGE: REASON').
+        """
+        results = [(pair, '') for pair in pairs]
         places = list(range(len(results)))  # of the pairs that are still here
         for stage in sequence:
             taken = [results[i][0] for i in places]
@@ -84,7 +87,7 @@ class Ledger:
             ):
                 self.record(stage.name, pair, outcome)
                 if isinstance(outcome, stages.Dropped):
-                    results[i] = None, f'{stage.name}: {outcome.reason}'
+                    results[i] = pair, f'{stage.name}: {outcome.reason}'
                 else:
                     results[i] = outcome.pair, ''
                     staying.append(i)

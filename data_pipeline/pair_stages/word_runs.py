@@ -41,7 +41,13 @@ def num_words(folded: str) -> int:
 def sample(runs: np.ndarray) -> np.ndarray:
     """The distinct runs whose hash falls into one fourth: the same runs in any text."""
     # Not the lowest bits, which depend on the parity of the factors.
-    return np.unique(runs[(runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0])
+    return distinct(runs[(runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0])
+
+
+def distinct(values: np.ndarray) -> np.ndarray:
+    """[N] -> [M] the different values, sorted; faster than the hashes of np.unique."""
+    values = np.sort(values)
+    return values[np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]]
 
 
 def hash64(text: str) -> int:

@@ -22,6 +22,7 @@ from data_pipeline.pair_stages import (
 )
 from data_pipeline.reading import reader
 from data_pipeline.rows import batches
+from hax_jax.data import records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +68,25 @@ def prepare(
         for pair in read.pairs
     ]
     outcomes = ledger.run(pairs, sequence(chosen))
-    for raw, (kept, reason) in zip(pairs, outcomes, strict=True):
-        if kept is None:
-            gone.append(pair_store.Gone(raw.id, reason))
+    for raw, (left, reason) in zip(pairs, outcomes, strict=True):
+        if reason:
+            left = _redacted(left, chosen.personal_data)
+            gone.append(pair_store.dropped(left, reason))
         else:
-            rows.append(compared_row.make(raw, kept, chosen.duplicates))
+            rows.append(compared_row.make(raw, left, chosen.duplicates))
     folding.folded.cache_clear()  # of use within a batch alone; texts may be long
     word_runs.of.cache_clear()
     return Prepared(read.without_pairs(), pair_store.packed(rows), gone, ledger)
+
+
+def _redacted(
+    pair: records.QaPair, chosen: settings.PersonalDataSettings
+) -> records.QaPair:
+    """A dropped pair without personal data, whichever stage it was dropped before."""
+    whole = pair.as_one()
+    # The stage drops a pair with an empty text.
+    texts = {name: getattr(whole, name) for name in ('question', 'answer')}
+    filled = {name: text if text.strip() else '…' for name, text in texts.items()}
+    outcome = personal_data.stage(chosen).apply(dataclasses.replace(whole, **filled))
+    assert isinstance(outcome, stages.Kept)  # a placeholder is never empty
+    return outcome.pair

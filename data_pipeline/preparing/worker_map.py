@@ -7,6 +7,7 @@ unless that module needs them.
 import collections
 import concurrent.futures
 import concurrent.futures.process
+import functools
 import multiprocessing
 import os
 import signal
@@ -22,9 +23,15 @@ _AHEAD = 2  # items for each worker: one in work and one that waits
 
 
 def ordered(
-    function: Callable[[Item], Result], items: Iterable[Item], *, num_workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    num_workers: int,
+    known: Callable[[Item], Result | None] = lambda item: None,
 ) -> Iterator[Result]:
     """`function` of each item, in the order of the items.
+
+    `known` is asked first, in this process, and may have the result already.
 
     One worker is this process; more are spawned processes. They pickle function, items
     and results, and the calling program needs `if __name__ == '__main__'`. Takes at
@@ -43,12 +50,21 @@ def ordered(
             'or more.'
         )
     if num_workers == 1:
-        return map(function, items)
-    return _in_processes(function, items, num_workers)
+        return (_either(known(item), function, item) for item in items)
+    return _in_processes(function, items, num_workers, known)
+
+
+def _either(
+    found: Result | None, function: Callable[[Item], Result], item: Item
+) -> Result:
+    return function(item) if found is None else found
 
 
 def _in_processes(
-    function: Callable[[Item], Result], items: Iterable[Item], num_workers: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_workers: int,
+    known: Callable[[Item], Result | None],
 ) -> Iterator[Result]:
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers,
@@ -56,14 +72,18 @@ def _in_processes(
         mp_context=multiprocessing.get_context('spawn'),
         initializer=begin,
     )
-    waiting: collections.deque[concurrent.futures.Future[Result]] = collections.deque()
+    waiting: collections.deque[Callable[[], Result]] = collections.deque()
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            found = known(item)
+            if found is None:  # the first item that is not known starts the workers
+                waiting.append(pool.submit(function, item).result)
+            else:
+                waiting.append(functools.partial(_either, found, function, item))
             if len(waiting) == _AHEAD * num_workers:
-                yield waiting.popleft().result()
+                yield waiting.popleft()()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()()
     except concurrent.futures.process.BrokenProcessPool as error:
         raise errors.InputError(
             f'a worker process was killed, most likely for want of memory with '

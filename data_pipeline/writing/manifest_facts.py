@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipeline.all_pairs import pair_store
 from hax_jax.data import records
 
 
@@ -24,8 +25,9 @@ class SplitFacts:
         self._ids = array.array('Q')
         self._groups = array.array('Q')
 
-    def add(self, pair: records.QaPair) -> None:
-        self._digest.update(line(pair))
+    def add(self, each: pair_store.Described) -> None:
+        pair = each.pair
+        self._digest.update(each.line)
         self._by_source[pair.source] += 1
         self._ids.append(_hash(pair.id))
         group = _hash(pair.group)
@@ -48,11 +50,6 @@ class SplitFacts:
             'by_source': dict(sorted(self._by_source.items())),
             'sha256': self._digest.hexdigest(),
         }
-
-
-def line(pair: records.QaPair) -> bytes:
-    """The bytes of a pair that its split's sha256 covers."""
-    return records.canonical_json(records.as_row(pair)).encode() + b'\n'
 
 
 def check(

@@ -11,9 +11,9 @@ Source: Iglewicz and Hoaglin, How to Detect and Handle Outliers (1993).
 
 import collections
 import math
-import re
 from typing import Any
 
+from data_pipeline.all_pairs import compared_row
 from data_pipeline.writing import report_text, stream_counts
 from hax_jax.data import records
 
@@ -26,10 +26,6 @@ NAMES = (
 )
 _GRID = 100  # steps to a unit of the values whose median is found
 _LEAST = 0.05  # unit of z where most values are the same
-_CHARACTERS = 1000
-_NEITHER = re.compile(r'[^\w\s]|[\d_]')
-_QUOTES = '‘’“”–—…'  # the commonest beyond ASCII
-_ASCII_NEITHER = {code: None for code in range(128) if _NEITHER.match(chr(code))}
 CANDIDATES = 40  # of each measure, highest and lowest
 
 
@@ -46,10 +42,10 @@ class Odd:
         self._ends = [(lowest(CANDIDATES), lowest(CANDIDATES)) for _ in NAMES]
 
     def add(
-        self, pair: records.QaPair, *, words: tuple[list[str], list[str]], split: str
+        self, pair: records.QaPair, measured: compared_row.Measures, *, split: str
     ) -> None:
-        """Measures a pair; `words` are its question's and its answer's."""
-        values = measures(pair, words=words)
+        """Takes a pair and its measures."""
+        values = measures(measured)
         name = f'{split}\n{pair.id}'
         entry = None
         for value, counts, ends in zip(values, self._counts, self._ends, strict=True):
@@ -86,32 +82,16 @@ class Odd:
         return scored[:count]
 
 
-def measures(
-    pair: records.QaPair, *, words: tuple[list[str], list[str]]
-) -> tuple[float, ...]:
+def measures(measured: compared_row.Measures) -> tuple[float, ...]:
     """The five values of `NAMES`."""
-    question, answer = (len(each) for each in words)
-    start = f'{pair.question[:_CHARACTERS]} {pair.answer[:_CHARACTERS]}'
-    first = start.lower().split()
+    question, answer = measured.question_words, measured.answer_words
     return (
         math.log2(1 + question),
         math.log2(1 + answer),
         math.log2((1 + answer) / (1 + question)),
-        num_neither(start) / len(start),
-        1 - len(set(first)) / max(len(first), 1),
+        measured.neither,
+        measured.repeated,
     )
-
-
-def num_neither(text: str) -> int:
-    """The number of characters that are neither letter nor space."""
-    count = 0
-    if not text.isascii():
-        for sign in _QUOTES:
-            count += text.count(sign)
-            text = text.replace(sign, '')
-    if text.isascii():  # the same as below, many times as fast
-        return count + len(text) - len(text.translate(_ASCII_NEITHER))
-    return count + len(_NEITHER.findall(text))
 
 
 def _centre(counts: collections.Counter[int]) -> tuple[float, float]:

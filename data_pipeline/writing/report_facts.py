@@ -6,10 +6,10 @@ from chance.
 
 import collections
 import itertools
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
+from data_pipeline.all_pairs import pair_store
 from data_pipeline.writing import oddness, report_text, stream_counts
 from hax_jax.data import packing, records, text
 
@@ -19,20 +19,6 @@ ROWS = (512, 1024)  # lengths of packed rows
 NUM_TOPICS = 20
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _SALT = 'report'
-_TITLE = 300  # characters of a first line that may be a title
-_WORD = re.compile(r"[^\W\d_][\w']{3,}")
-# Frequent in any English title, so of no interest; shorter words never count.
-_COMMON_WORDS = (
-    'about after again also always another because been before being between both '
-    "could doing don't down during each even ever feel feeling find from gets "
-    "getting give going have having hers into it's just keep know like made make "
-    'makes making more most much need never once only other over really said same '
-    "should since some still such take tell than that that's their them then "
-    'there these they thing things think this those through time told under until '
-    'very want wanted wants week were what when where which while will with '
-    "without won't would wouldn't your can't doesn't didn't isn't years year update"
-)
-_COMMON = frozenset(_COMMON_WORDS.split())
 
 
 class Collector:
@@ -53,16 +39,16 @@ class Collector:
         self._random = stream_counts.Lowest[tuple[str, records.QaPair]](NUM_PAIRS)
         self._odd = oddness.Odd()
 
-    def of(self, split: str) -> Callable[[records.QaPair], None]:
+    def of(self, split: str) -> Callable[[pair_store.Described], None]:
         """The function that takes the pairs of `split`."""
         counts = self._words[split] = collections.Counter(), collections.Counter()
         sample = self._tokens[split] = stream_counts.Lowest(TOKEN_SAMPLE)
 
-        def add(pair: records.QaPair) -> None:
+        def add(each: pair_store.Described) -> None:
+            pair, measured = each.pair, each.measures
             whole = pair.as_one()
-            words = whole.question.split(), whole.answer.split()
-            for count, text_words in zip(counts, words, strict=True):
-                count[len(text_words)] += 1
+            counts[0][measured.question_words] += 1
+            counts[1][measured.answer_words] += 1
             key = stream_counts.draw(_SALT, pair.id)
             if self._tokenizer is not None and sample.wants(key, pair.id):
                 encoded = self._tokenizer.encode([whole.question, whole.answer])
@@ -71,19 +57,13 @@ class Collector:
                 self._random.add(key, pair.id, (split, report_text.shortened(pair)))
             if pair.id in self._wanted:
                 self._wanted[pair.id] = report_text.shortened(pair)
-            self._odd.add(pair, words=words, split=split)
-            self._add_topics(pair)
+            self._odd.add(pair, measured, split=split)
+            if pair.topic:
+                self._topics.add(pair.topic)
+            for word in measured.title_words:
+                self._title_words.add(word)
 
         return add
-
-    def _add_topics(self, pair: records.QaPair) -> None:
-        if pair.topic:
-            self._topics.add(pair.topic)
-        title, _, rest = pair.question.partition('\n')
-        if rest and len(title) <= _TITLE:
-            words = _WORD.findall(title.lower().replace('’', "'"))
-            for word in set(words) - _COMMON:
-                self._title_words.add(word)
 
     def facts(self) -> dict[str, Any]:
         """All facts, without the lengths of splits that have no pairs."""

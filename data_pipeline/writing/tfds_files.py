@@ -27,6 +27,7 @@ RELEASE_NOTES = {VERSION: 'Question, answer and where they come from.'}
 _INFO, _FEATURES = 'dataset_info.json', 'features.json'
 _SHARD = 65_536  # pairs in a file, about 150 MB of advice
 _CLASSES = 'tensorflow_datasets.core.features'
+_FIELDS = dataclasses.fields(records.QaPair)
 _TEXT = {'pythonClassName': f'{_CLASSES}.text_feature.Text', 'text': {}}
 
 
@@ -141,7 +142,7 @@ def serialized(pair: records.QaPair) -> bytes:
     """
     example = tf_example.example_class()()
     feature = example.features.feature
-    for field in dataclasses.fields(records.QaPair):
+    for field in _FIELDS:
         value = stored_value(pair, field.name)
         if field.name in records.OF_CONVERSATIONS and not value:
             continue

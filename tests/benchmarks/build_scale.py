@@ -147,8 +147,8 @@ def _print_stages(found: list[inputs.Input], size: int) -> None:
         begun = time.process_time()
         rows = [
             compared_row.make(raw, kept, chosen.duplicates)
-            for raw, (kept, _) in zip(read, outcomes, strict=True)
-            if kept is not None
+            for raw, (kept, reason) in zip(read, outcomes, strict=True)
+            if not reason
         ]
         pair_store.packed(rows)
         spent['signatures and columns'] += time.process_time() - begun

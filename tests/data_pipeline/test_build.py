@@ -95,8 +95,15 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     assert ledger['dropped'] == {'same id': {'pairs': 2}}
     dropped = (output / 'dropped.jsonl').read_text().splitlines()
     assert [json.loads(line) for line in dropped] == [
-        {'id': name, 'kept_id': name, 'reason': 'same id'}
-        for name in ('reddit:p19', 'reddit:p20')
+        {
+            'id': f'reddit:p{number}',
+            'kept_id': f'reddit:p{number}',
+            'reason': 'same id',
+            'source': 'reddit:relationships',
+            'question': f'Title {number}\n\nMy friend number {number} 😀?',
+            'answer': f'Talk to friend number {number}.',
+        }
+        for number in (19, 20)
     ]
     assert ledger['kept']['validation'] == {
         'pairs': 11,
@@ -323,11 +330,13 @@ def test_the_page_the_terminal_and_the_ledger_have_the_same_counts(
 def test_records_that_the_ledger_does_not_have_are_a_defect(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(store: pair_store.PairStore, split: str) -> list[records.QaPair]:
-        return list(pairs(store, split))[1:]
+    def forgetful(
+        store: pair_store.PairStore, split: str
+    ) -> list[pair_store.Described]:
+        return list(described(store, split))[1:]
 
-    pairs = pair_store.PairStore.pairs
-    monkeypatch.setattr(pair_store.PairStore, 'pairs', forgetful)
+    described = pair_store.PairStore.described
+    monkeypatch.setattr(pair_store.PairStore, 'described', forgetful)
     patterns = write_corpus(tmp_path / 'corpus')
     with pytest.raises(ValueError, match=r'4\d records of train were written; the led'):
         build.build(patterns, output=tmp_path / 'advice')
@@ -435,6 +444,9 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
         'id': 'reddit:p4',
         'kept_id': '',
         'reason': 'quality: answer of links alone',
+        'source': 'reddit:relationships',
+        'question': 'Title 4\n\nMy friend number 4 😀?',
+        'answer': '[URL]',
     }
     assert ledger['settings'] == convert.to_dict(settings.Settings())
     answers = {

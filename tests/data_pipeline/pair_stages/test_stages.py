@@ -39,8 +39,8 @@ def ran(
     ledger = stage_ledger.Ledger()
     for stage in SEQUENCE:
         ledger.open(stage.name)
-    kept = [kept for kept, _ in ledger.run(pairs, SEQUENCE)]
-    return [each for each in kept if each is not None], ledger
+    found = ledger.run(pairs, SEQUENCE)
+    return [pair for pair, reason in found if not reason], ledger
 
 
 def test_what_comes_in_goes_out_or_is_dropped_and_the_next_stage_gets_the_rest() -> (
@@ -114,7 +114,9 @@ def test_rules_that_leave_nothing_of_an_answer_drop_the_pair() -> None:
 
 def test_a_dropped_pair_is_told_with_its_stage_and_reason() -> None:
     ledger, sequence = stage_ledger.Ledger(), (SEQUENCE[1], SEQUENCE[0])
-    assert ledger.run([pair(3)], sequence) == [(None, 'thirds: a third')]
+    assert ledger.run([pair(3)], sequence) == [
+        (pair(3, answer='Because!'), 'thirds: a third')
+    ]
     assert ledger.run([pair(4)], sequence) == [(pair(4, answer='Because!'), '')]
 
 

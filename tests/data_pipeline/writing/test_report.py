@@ -8,17 +8,16 @@ import statistics
 
 import pytest
 
+from data_pipeline.all_pairs import compared_row, pair_store
 from data_pipeline.writing import (
     dropped_file,
     flow_chart,
     oddness,
-    report_beside,
     report_facts,
     report_page,
     report_text,
     stream_counts,
 )
-from hax_jax import errors
 from hax_jax.data import packing, records, text
 
 HOSTILE = [
@@ -128,7 +127,7 @@ def collect(
     for name, pairs in splits.items():
         add = collector.of(name)
         for pair in pairs:
-            add(pair)
+            add(pair_store.described(pair))
     return collector.facts()
 
 
@@ -343,10 +342,7 @@ def test_the_oddest_pair_is_found_and_its_score_follows_the_formula() -> None:
     facts = collect({'train': pairs, 'validation': [], 'test': []})
     first = facts['oddest'][0]
     assert first['pair'].id == 'p123'
-    values = [
-        oddness.measures(pair, words=(pair.question.split(), pair.answer.split()))
-        for pair in pairs
-    ]
+    values = [oddness.measures(compared_row.measured(pair)) for pair in pairs]
     for column, z in zip(zip(*values, strict=True), first['z'], strict=True):
         middle = statistics.median(column)
         unit = 1.4826 * statistics.median(abs(value - middle) for value in column)
@@ -359,10 +355,9 @@ def test_the_oddest_pair_is_found_and_its_score_follows_the_formula() -> None:
 
 def test_what_is_measured_of_a_pair() -> None:
     pair = make_pair(0, question='one one', answer='two 33 four')
-    words = pair.question.split(), pair.answer.split()
     # 3 and 4 of 1 + words; of 19 characters, a space between the
     # texts among them, 2 are digits; of 5 words 4 are different.
-    assert oddness.measures(pair, words=words) == pytest.approx(
+    assert oddness.measures(compared_row.measured(pair)) == pytest.approx(
         (1.5849625, 2.0, 0.4150375, 2 / 19, 1 / 5)
     )
 
@@ -514,13 +509,4 @@ def test_signs_are_counted_as_by_their_definition() -> None:
         for _ in range(50):
             sample = ''.join(rng.choices(alphabet, k=40))
             slow = sum(len(each) for each in re.findall(r'(?:[^\w\s]|[\d_])+', sample))
-            assert oddness.num_neither(sample) == slow
-
-
-def test_a_report_whose_process_was_killed_is_an_error() -> None:
-    with report_beside.Collector() as killed:
-        killed._process.kill()
-        killed._process.join()
-        with pytest.raises(errors.InputError, match='use --num_workers=1'):
-            killed.begin([])
-            killed.facts()
+            assert compared_row.num_neither(sample) == slow
