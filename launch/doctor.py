@@ -1,10 +1,15 @@
-"""Says what is wrong with a run, and why, from its losses.
+"""Says what is wrong with a run, or with what it would be made of, and why.
 
+    python -m launch.doctor --config=configs/gpt2_full.py --config.data.path=data
     python -m launch.doctor --workdir=runs/full
-    python -m launch.doctor --legacy_log=OUTPUT.txt     # a log of the old project
+    python -m launch.doctor --folder=exported          # a Hugging Face GPT-2 folder
+    python -m launch.doctor --folder=gpt2 --adapter=exported_adapter
+    python -m launch.doctor --legacy_log=OUTPUT.txt    # a log of the old project
 
-Each finding has its numbers, a cause and a remedy, the worst first. The exit code is 1
-if something is wrong.
+With --config, as `launch.train` takes it, a run is examined before its first step: its
+rows, its weights, its train step, its rate. Nothing is kept. Each finding has its
+numbers, a cause and a remedy, the worst first; --all shows what is well too. The exit
+code is 1 if something is wrong.
 """
 
 from __future__ import annotations
@@ -16,56 +21,95 @@ from absl import flags
 
 from hax_jax import errors, places
 from hax_jax.program import entry, later, results
+from launch import old_variables, shared_flags
 
 with later.imports():
-    from hax_jax.report import run_record
+    from hax_jax.curves import after_training, curve_checks, legacy_log
+    from hax_jax.data import dataset_folder
+    from hax_jax.doctor import diagnosis, examine_folder
+    from hax_jax.formats import hf_folder
+    from hax_jax.planning import full_examination
     from hax_jax.runs import run_folder
-    from hax_jax.watch import curve_checks, legacy_log
+    from hax_jax.training import run_setup
+    from launch import run_rows
 
 _WORKDIR = flags.DEFINE_multi_string('workdir', [], "A run's folder. Repeat it.")
 _LOG = flags.DEFINE_multi_string(
     'legacy_log', [], 'A training log of the old project. Repeat it.'
 )
-_NOISE = 0.01  # nats: a run's evaluations read the same rows each time
+_FOLDER = flags.DEFINE_string(
+    'folder', '', 'A Hugging Face GPT-2 folder, or a hub name; with --adapter its base.'
+)
+_ADAPTER = flags.DEFINE_string('adapter', '', 'A PEFT adapter folder on --folder.')
+_ALL = flags.DEFINE_bool('all', False, 'Show what is well too.')
+_BASE = shared_flags.define_base()
+shared_flags.CONFIG.define()
+flags.declare_key_flag('from_env')
 
 
 def main() -> int:
-    if not (_WORKDIR.value or _LOG.value):
+    if _ADAPTER.value and not _FOLDER.value:
         raise errors.InputError(
-            'nothing to look at is given; give --workdir=FOLDER of a run, or '
+            f'--adapter={_ADAPTER.value} stands on a base; give it as --folder=FOLDER.'
+        )
+    if flags.FLAGS.config is None and not (
+        _WORKDIR.value or _LOG.value or _FOLDER.value
+    ):
+        raise errors.InputError(
+            'nothing to look at is given; give --config=FILE of a run to begin, '
+            '--workdir=FOLDER of a run, --folder=FOLDER of a model, or '
             '--legacy_log=FILE of the old project.'
         )
     for place in _WORKDIR.value:
         run_folder.read_run(places.path(place))  # before JAX is imported
-    curves = {place: _of_run(place) for place in _WORKDIR.value}
-    curves |= {
-        name: legacy_log.read(pathlib.Path(name).expanduser()) for name in _LOG.value
-    }
-    found = {name: curve_checks.check(curve) for name, curve in curves.items()}
+    found: dict[str, list[diagnosis.Finding]] = {}
+    if flags.FLAGS.config is not None:
+        found['before step 1'] = _of_config()
+    for place in _WORKDIR.value:
+        found[place] = after_training.of(place)
+    if _FOLDER.value:
+        adapter = pathlib.Path(_ADAPTER.value).expanduser() if _ADAPTER.value else None
+        folder = hf_folder.local_folder(_FOLDER.value)
+        found[_ADAPTER.value or _FOLDER.value], _ = examine_folder.examine(
+            folder, adapter
+        )
+    for name in _LOG.value:
+        curve = legacy_log.read(pathlib.Path(name).expanduser())
+        found[name] = curve_checks.check(curve)
     for name, findings in found.items():
         print(name)
-        for finding in findings:
-            print(f'  {finding.verdict.upper():<5}{finding.id}: {finding.evidence}')
-            print(f'       cause: {finding.cause}\n       remedy: {finding.remedy}')
-        if not findings:
-            print('  OK   its losses show nothing that is wrong')
+        _print(findings)
     results.give(
         {name: [dataclasses.asdict(x) for x in each] for name, each in found.items()}
     )
     worst = [x.verdict for each in found.values() for x in each]
-    return 1 if curve_checks.FAIL in worst else 0
+    return 1 if diagnosis.FAIL in worst else 0
 
 
-def _of_run(place: str) -> curve_checks.Curve:
-    record = run_record.read(place)
-    return curve_checks.Curve(
-        train=list(zip(*record.series('train', 'loss'), strict=True)),
-        validation=list(zip(*record.series('evaluation', 'eval_loss'), strict=True)),
-        pretrained=bool(record.config.model.pretrained),
-        vocab_size=record.config.model.vocab_size,
-        noise=_NOISE,
-    )
+def _print(findings: list[diagnosis.Finding]) -> None:
+    for each in findings:
+        if each.verdict != diagnosis.OK or _ALL.value or len(findings) < 4:
+            print(f'  {each.verdict.upper():<5}{each.id}: {each.evidence}')
+        if each.verdict != diagnosis.OK:
+            print(f'       cause: {each.cause}\n       remedy: {each.remedy}')
+    passed = sum(each.verdict == diagnosis.OK for each in findings)
+    print(f'  {passed} of {len(findings)} checks found nothing wrong')
+
+
+def _of_config() -> list[diagnosis.Finding]:
+    run = shared_flags.CONFIG.value()
+    dataset_folder.read_manifest(run.data.path)  # before JAX is imported
+    run, _, cache = run_rows.find(run)
+    found, _ = full_examination.of(run_setup.prepare(run, cache), base=_BASE.value)
+    return found
+
+
+def _arguments(argv: list[str]) -> list[str]:
+    """The command line as absl reads it; without --config there is nothing to check."""
+    if any('config' in argument.partition('=')[0] for argument in argv[1:]):
+        return shared_flags.CONFIG.check(old_variables.with_fields(argv))
+    return argv
 
 
 if __name__ == '__main__':
-    entry.run(main, in_one_process=True)
+    entry.run(main, prepare=_arguments, in_one_process=True)

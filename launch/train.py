@@ -27,8 +27,10 @@ from launch import old_variables, shared_flags
 
 with later.imports():
     from hax_jax.config import schema
+    from hax_jax.curves import after_training
     from hax_jax.data import dataset_folder
     from hax_jax.devices import first_process, peers, runtime, same_run, topology
+    from hax_jax.doctor import diagnosis
     from hax_jax.guards import stops
     from hax_jax.planning import planner, step_plan
     from hax_jax.report import page
@@ -117,10 +119,17 @@ def main() -> int:
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     if first_process.is_here():
+        found = after_training.of(str(workdir))
+        print('\n'.join(diagnosis.lines(found, most=3)), flush=True)
         written, _ = page.write([str(workdir)])
         print(f'page: {written}', flush=True)
         results.give(
-            {'workdir': workdir, **dataclasses.asdict(summary), 'page': written}
+            {
+                'workdir': workdir,
+                **dataclasses.asdict(summary),
+                'findings': [dataclasses.asdict(each) for each in found],
+                'page': written,
+            }
         )
     return run_summary.exit_code(summary)
 

@@ -30,14 +30,16 @@ LIBRARY = {
     'formats': 'errors places files sha256sums hub config data model',
     'sampling': 'errors near_names files json_lines config devices data model',
     'watch': 'errors places files json_lines config data model program guards',
+    'doctor': 'errors files config devices data model formats sampling',
     'runs': 'errors near_names places files local_copy digests sha256sums config '
     'devices data model program formats',
     'evaluation': 'errors places files digests config devices data model program runs',
     'training': 'errors places files json_lines config devices data model program '
-    'guards formats sampling watch runs evaluation',
-    'planning': 'json_lines config devices data model program runs training',
-    'report': 'errors places files json_lines config guards watch runs evaluation '
+    'guards formats sampling watch doctor runs evaluation',
+    'planning': 'json_lines config devices data model program doctor runs evaluation '
     'training',
+    'curves': 'errors places json_lines config data guards watch doctor runs training',
+    'report': 'errors places files config watch doctor evaluation training curves',
     'tuning': 'files config data guards program runs evaluation training report',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '

@@ -6,7 +6,7 @@ Source: https://plotly.com/javascript/reference/ (scatter, bar, layout).
 from collections.abc import Sequence
 from typing import Any
 
-from hax_jax.report import run_record
+from hax_jax.curves import run_record
 from hax_jax.watch import stopwatch
 
 Figure = dict[str, Any]
@@ -101,6 +101,21 @@ def time_split(records: Records) -> Figure:
     drawn = figure('seconds', data)
     drawn['layout']['barmode'] = 'stack'
     return drawn
+
+
+def evidence(bars: Sequence[tuple[str, int | float]]) -> Figure:
+    """The numbers that a finding stands on, as bars side by side."""
+    bar = {
+        'type': 'bar',
+        'x': [value for _, value in bars],
+        'y': [label for label, _ in bars],
+        'orientation': 'h',
+        'marker': {'color': COLOURS[0]},
+    }
+    made = figure('', [bar])
+    made['layout'] |= {'showlegend': False, 'hovermode': 'closest'}
+    made['layout']['yaxis'] |= {'autorange': 'reversed'}
+    return made
 
 
 def _line(

@@ -14,7 +14,9 @@ import plotly.offline
 
 from hax_jax import files, places
 from hax_jax.config import convert
-from hax_jax.report import figures, run_difference, run_record
+from hax_jax.curves import after_training, run_record
+from hax_jax.doctor import diagnosis
+from hax_jax.report import figures, run_difference
 from hax_jax.training import run_summary
 from hax_jax.watch import verdicts
 
@@ -67,6 +69,9 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found = [after_training.of_record(record) for record in records]
+    bad = [each for one in found for each in one if each.verdict != diagnosis.OK]
+    plotted = [each for each in bad if each.bars]
     drawn = [
         ('Loss', figures.loss(records)),
         *figures.curves(records),
@@ -75,10 +80,17 @@ def render(
     return environment.get_template(_TEMPLATE).render(
         records=records,
         colours=figures.COLOURS,
-        verdicts=[(record, *verdict(record)) for record in records],
+        verdicts=[
+            (record, *verdict(record, each), each)
+            for record, each in zip(records, found, strict=True)
+        ],
+        places={each: len(drawn) + i for i, each in enumerate(plotted)},
         differences=differences,
         titles=[title for title, _ in drawn],
-        figures=script_json([figure for _, figure in drawn]),
+        figures=script_json(
+            [figure for _, figure in drawn]
+            + [figures.evidence(each.bars) for each in plotted]
+        ),
         answers=_answers(records),
         sources=[(record, _by_source(record)) for record in records],
         fields=[(each, convert.changed(each.config)) for each in records],
@@ -87,8 +99,13 @@ def render(
     )
 
 
-def verdict(record: run_record.RunRecord) -> tuple[str, list[str]]:
-    """('good', 'warn' or 'bad', sentences): how the run stands, the worst first."""
+def verdict(
+    record: run_record.RunRecord, found: Sequence[diagnosis.Finding]
+) -> tuple[str, list[str]]:
+    """('good', 'warn' or 'bad', sentences): how the run stands, the worst first.
+
+    `found` is what the doctor says of it.
+    """
     summary = record.summary()
     before = next(iter(record.series('evaluation', 'eval_loss')[1]), None)
     lines = []
@@ -112,7 +129,12 @@ def verdict(record: run_record.RunRecord) -> tuple[str, list[str]]:
         lines.append(f'{record.num_unread} lines of its logs can not be read')
     worst = [line for line in lines if 'NOTHING' in line or ': BAD' in line]
     doubtful = [line for line in lines if 'SUSPECT' in line or 'bad' in line]
-    grade = 'bad' if worst else 'warn' if doubtful or summary is None else 'good'
+    said = {each.verdict for each in found}
+    grade = 'good'
+    if doubtful or summary is None or diagnosis.WARN in said:
+        grade = 'warn'
+    if worst or diagnosis.FAIL in said:
+        grade = 'bad'
     first = worst + [line for line in doubtful if line not in worst]
     return grade, first + [line for line in lines if line not in first]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hax_jax import errors, places
+from hax_jax.curves import run_record
 from hax_jax.evaluation import saved_scores
-from hax_jax.report import run_record
 
 _REMEDY = 'python -m launch.evaluate --workdir={} --workdir={}'
 

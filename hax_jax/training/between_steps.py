@@ -10,6 +10,7 @@ import jax
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks, peers
+from hax_jax.doctor import diagnosis, examine
 from hax_jax.evaluation import averaged, eval_step, evaluate, saved_scores
 from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.runs import checkpoint, disk_room
@@ -51,7 +52,7 @@ class BetweenSteps:
         self.report = _make_report(
             setup, workdir, watch, start=start, late=late, track=track
         )
-        self._eval_step = eval_step.make_eval_step(
+        self.eval_step = eval_step.make_eval_step(
             setup.blueprint.model, mesh=setup.mesh
         )
         moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
@@ -83,6 +84,18 @@ class BetweenSteps:
         )
         self.report.note(f'loss before training {loss:.4f}: {verdict}')
         return dataclasses.replace(past, loss_before=loss)
+
+    def examined(self, subject: examine.Subject) -> ts.TrainState:
+        """The subject's state, bit for bit, after the doctor has looked at the run.
+
+        What it found is printed and written into the run's folder.
+        """
+        state, numbers, found = examine.examine(subject)
+        if jax.process_index() == 0:
+            diagnosis.write(self._workdir, found, numbers)
+        for line in diagnosis.lines(found):
+            self.report.note(line)
+        return state
 
     def begin(self, state: ts.TrainState, past: history.History) -> None:
         """Starts the profile if it begins with the first step of this call.
@@ -185,7 +198,7 @@ class BetweenSteps:
     ) -> Any:
         if step:
             peers.mark(f'the evaluation after step {step}')
-        return self._eval_step(state.params, state.frozen, batch)
+        return self.eval_step(state.params, state.frozen, batch)
 
     def save(
         self, state: ts.TrainState, validation_loss: float | None, past: history.History
@@ -305,7 +318,7 @@ class BetweenSteps:
                 batch_size=size,
             )
         )
-        scores = jax.device_get(self._eval_step(state.params, state.frozen, batch))
+        scores = jax.device_get(self.eval_step(state.params, state.frozen, batch))
         weights = cache.features('train')['loss_weights'][:size]
         loss = state_check.median_loss(scores['nll'][: len(weights)], weights)
         problem = state_check.problem(names, loss, self._highest_loss(past))

@@ -94,6 +94,24 @@ class RunSamples:
             ) from error
 
 
+def asked(setup: run_setup.Setup) -> tuple[text.Tokenizer | None, dict[str, list[int]]]:
+    """The rows' tokenizer, if it lies beside them, and a run's prompts by pair's id."""
+    folder, train = setup.cache.path / records.TOKENIZER, setup.run.train
+    if not (folder.is_dir() and any(folder.iterdir())):
+        return None, {}
+    tokenizer = text.of_cache(setup.cache)
+    if not train.num_sample_questions:
+        return tokenizer, {}
+    room = setup.run.model.n_positions + 1 - train.sample_max_new_tokens
+    fitted = questions(
+        setup.cache, tokenizer, number=train.num_sample_questions, room=room
+    )
+    ids = [prompt.ids for prompt in fitted.prompts]
+    return tokenizer, dict(
+        zip((each.id for each in fitted.questions), ids, strict=True)
+    )
+
+
 def questions(
     cache: records.PackedCache, tokenizer: text.Tokenizer, *, number: int, room: int
 ) -> prompt_fitting.Fitted:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peers
+from hax_jax.doctor import examine
 from hax_jax.guards import bad_steps, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, restore, run_folder
@@ -19,6 +21,7 @@ from hax_jax.training import (
     agreement,
     between_steps,
     capacity,
+    eval_samples,
     history,
     resume,
     run_setup,
@@ -115,8 +118,11 @@ def _from_newest(
         after_commit=claim.step_is_saved,
     ) as checkpoints:
         state, past = starting.first_state(claim, source)
-        del source  # its arrays on the host are not needed again
-        summary = _loop(state, past, claim.setup, workdir, checkpoints, signals, watch)
+        base = source.parameters if source else None
+        del source  # its arrays on the host are needed until the first step alone
+        summary = _loop(
+            state, past, claim.setup, workdir, checkpoints, signals, watch, base
+        )
         if not summary.trained_steps and jax.process_index() == 0:
             claim.write()  # with no step to save, this alone is new
         return summary
@@ -130,6 +136,7 @@ def _loop(
     checkpoints: checkpoint.Checkpoints,
     signals: stopping.Signals,
     watch: stopwatch.Stopwatch,
+    base: dict[str, np.ndarray] | None,
 ) -> run_summary.Summary:
     settings, num_steps = setup.run.train, setup.num_steps
     start = done = int(state.step)
@@ -157,13 +164,21 @@ def _loop(
             # A batch that comes while the devices still compute cost no time.
             watch.lap('step' if between.report.devices_work() else 'data')
             if done == start:
-                _check_shift(batch)
+                check_labels(batch)
                 step = train_step.compiled(step, state, batch)
                 needed = step.memory_analysis().temp_size_in_bytes
                 capacity.check_step(setup, needed, has_state=True)
                 between.report.note(
                     f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
                 )
+                if start == 0:
+                    subject = subject_of(
+                        setup, state, batch, step, between.eval_step, base
+                    )
+                    state = between.examined(subject)
+                    del subject
+                base = None
+                watch.lap('start')
             if recheck and (done == start or (done + 1) % rechecks == 0):
                 jax.block_until_ready(state)
                 watch.lap('step')
@@ -210,6 +225,33 @@ def _why_stop(done: int, past: history.History, setup: run_setup.Setup) -> str:
     if done >= setup.num_steps:
         return 'finished'
     return 'patience' if past.out_of_patience(setup.run.train.patience) else ''
+
+
+def subject_of(
+    setup: run_setup.Setup,
+    state: ts.TrainState,
+    batch: train_step.Batch,
+    step: Callable[..., Any],
+    score_step: Callable[..., Any],
+    base: dict[str, np.ndarray] | None,
+) -> examine.Subject:
+    """A run before its first step, for the doctor."""
+    tokenizer, sampled = eval_samples.asked(setup)
+    return examine.Subject(
+        run=setup.run,
+        cache=setup.cache,
+        tokenizer=tokenizer,
+        num_steps=setup.num_steps,
+        microbatch_size=setup.microbatch_size,
+        tx=setup.blueprint.tx,
+        state=state,
+        batch=batch,
+        step=step,
+        eval_step=score_step,
+        base=base,
+        row_order=setup.stream.batch(0, min(setup.cache.num_rows('train'), 512)),
+        sampled=sampled,
+    )
 
 
 def step_function(
@@ -293,7 +335,7 @@ def _summary(
     )
 
 
-def _check_shift(batch: train_step.Batch) -> None:
+def check_labels(batch: train_step.Batch) -> None:
     """Raises InputError unless each target of the first batch is the next input."""
     local = {
         name: np.concatenate([np.asarray(s.data) for s in array.addressable_shards])

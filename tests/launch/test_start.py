@@ -53,6 +53,8 @@ _WRONG = {
         ([_RUN], _NO_RUN),
         (['--legacy_log=no.txt'], 'no.txt can not be read'),
         ([], 'nothing to look at is given'),
+        (['--adapter=x'], 'stands on a base'),
+        ([_CONFIG, '--config.data.path=no/data'], _NO_DATA),
     ],
     'launch.evaluate': [
         ([_RUN], _NO_RUN),

@@ -9,7 +9,8 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.report import page, run_record
+from hax_jax.curves import run_record
+from hax_jax.report import page
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror=alert(2)> &amp;'
 
@@ -187,7 +188,7 @@ def with_summary(**changes: Any) -> run_record.RunRecord:
 def test_the_verdict_comes_first_and_is_the_worst_that_is_known(
     made: run_record.RunRecord, grade: str, first: str
 ) -> None:
-    found, lines = page.verdict(made)
+    found, lines = page.verdict(made, [])
     assert (found, lines[0][: len(first)]) == (grade, first)
 
 
@@ -221,3 +222,17 @@ def test_a_run_without_figures_is_refused(
     found = run_record.read(str(tmp_path))
     assert (found.last_step(), found.num_unread) == (1, 1)
     assert page.render([found])
+
+
+def test_the_doctor_s_findings_come_first_with_their_numbers() -> None:
+    losses = [{'step': i, 'kind': 'train', 'loss': 3.0 + i} for i in range(12)]
+    made = record(rows={**record().rows, 'train': losses})
+    text = page.render([made])
+    assert text.index('training diverged') < text.index('Curves by step')
+    assert 'divide optimizer.learning_rate by 10' in text
+    assert any(
+        trace['type'] == 'bar' and 14.0 in trace['x']
+        for figure in drawn(text)
+        for trace in figure['data']
+        if 'type' in trace and trace.get('orientation') == 'h'
+    )

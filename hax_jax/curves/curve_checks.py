@@ -8,14 +8,17 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
+from hax_jax.doctor import diagnosis
 from hax_jax.watch import verdicts
 
-OK, WARN, FAIL = 'ok', 'warn', 'fail'
 # GPT-2 (124M) on English advice before training: 3.1 to 3.9 nats a token.
 _GPT2_AT_MOST = 4.5
+_GPT2_VOCABULARY = 50_257
 _SHIFTED = 'labels shifted twice, or the weights were not loaded'
 _ANEW = 'train anew from the pretrained model, with labels shifted once'
 _COMPARE = 'compare tokenizer and weights with the model that they are of'
+_RISE = 0.03  # of the best loss: a rise that costs answers little
+_LITTLE = 0.01  # of a loss: a gain that is not worth going on for
 _BY_HEART = 1.0  # nats: a trained loss below it is memory, not language
 
 
@@ -38,19 +41,7 @@ class Curve:
         return self.validation or self.train
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """What a check found: `verdict` is OK, WARN or FAIL."""
-
-    id: str
-    verdict: str
-    evidence: str
-    cause: str
-    remedy: str
-    source: str
-
-
-def check(curve: Curve) -> list[Finding]:
+def check(curve: Curve) -> list[diagnosis.Finding]:
     """The findings of all checks, the worst first.
 
     A curve of wrong labels or weights says nothing else: then it is the only finding.
@@ -58,13 +49,12 @@ def check(curve: Curve) -> list[Finding]:
     found = {each.__name__: each(curve) for each in CHECKS}
     for name in ('start', 'high_plateau'):
         finding = found[name]
-        if finding is not None and finding.verdict == FAIL:
+        if finding is not None and finding.verdict == diagnosis.FAIL:
             return [finding]
-    order = (FAIL, WARN, OK)
-    return sorted(filter(None, found.values()), key=lambda x: order.index(x.verdict))
+    return diagnosis.ordered(filter(None, found.values()))
 
 
-def start(curve: Curve) -> Finding | None:
+def start(curve: Curve) -> diagnosis.Finding | None:
     """The loss before training, against what the weights should know."""
     if not curve.judged or curve.judged[0][0] != 0 or not curve.vocab_size:
         return None
@@ -74,9 +64,13 @@ def start(curve: Curve) -> Finding | None:
     )
     bad = curve.pretrained and said.startswith('BAD')
     good = said.startswith('good')
-    return Finding(
+    return diagnosis.Finding(
         id='start',
-        verdict=OK if good else FAIL if said.startswith('BAD') else WARN,
+        verdict=diagnosis.OK
+        if good
+        else diagnosis.FAIL
+        if said.startswith('BAD')
+        else diagnosis.WARN,
         evidence=f'loss {loss:.2f} before training; ln(vocabulary) = {uniform:.2f}',
         cause=_SHIFTED if bad else said.partition(': ')[2].rstrip('.'),
         remedy=_ANEW if bad else 'none' if good else _COMPARE,
@@ -85,16 +79,17 @@ def start(curve: Curve) -> Finding | None:
     )
 
 
-def high_plateau(curve: Curve) -> Finding | None:
-    """A pretrained model that ends above where it should begin."""
-    if not curve.pretrained or not curve.judged:
+def high_plateau(curve: Curve) -> diagnosis.Finding | None:
+    """A GPT-2 that ends above where it should begin; other vocabularies differ."""
+    other = 0 < curve.vocab_size < _GPT2_VOCABULARY
+    if not curve.pretrained or not curve.judged or other:
         return None
     best_step, best = min(curve.judged, key=lambda point: point[1])
     if best <= _GPT2_AT_MOST:
         return None
-    return Finding(
+    return diagnosis.Finding(
         id='high plateau',
-        verdict=FAIL,
+        verdict=diagnosis.FAIL,
         evidence=f'the best loss is {best:.2f}, at step {best_step}; GPT-2 untrained '
         'scores 3.1 to 3.9 on such text',
         cause=f'{_SHIFTED}: more data would not help',
@@ -103,17 +98,17 @@ def high_plateau(curve: Curve) -> Finding | None:
     )
 
 
-def overfitting(curve: Curve) -> Finding | None:
+def overfitting(curve: Curve) -> diagnosis.Finding | None:
     """Validation that rises while training goes on falling."""
     if len(curve.validation) < 3 or not curve.train:
         return None
     best_step, best = min(curve.validation, key=lambda point: point[1])
     last_step, last = curve.validation[-1]
-    if last - best <= 2 * curve.noise:
+    if last - best <= max(2 * curve.noise, _RISE * best):
         return None
-    return Finding(
+    return diagnosis.Finding(
         id='overfitting',
-        verdict=WARN,
+        verdict=diagnosis.WARN,
         evidence=f'validation is {best:.2f} at step {best_step} and {last:.2f} at step '
         f'{last_step}; training is {curve.train[-1][1]:.2f}',
         cause='the model learns the training text by heart: too many epochs of too '
@@ -124,16 +119,16 @@ def overfitting(curve: Curve) -> Finding | None:
     )
 
 
-def shared_text(curve: Curve) -> Finding | None:
+def shared_text(curve: Curve) -> diagnosis.Finding | None:
     """Training learned by heart, and a validation loss that does not mind."""
     if len(curve.validation) < 3 or not curve.train or overfitting(curve):
         return None
     trained, judged = curve.train[-1][1], curve.validation[-1][1]
     if trained >= _BY_HEART or judged - trained < 1.0:
         return None
-    return Finding(
+    return diagnosis.Finding(
         id='shared text',
-        verdict=FAIL,
+        verdict=diagnosis.FAIL,
         evidence=f'training is at {trained:.2f} nats, learned by heart, and validation '
         f'at {judged:.2f} has not risen since step {_flat_from(curve)}',
         cause='validation shares text with training: honest validation rises once the '
@@ -144,17 +139,18 @@ def shared_text(curve: Curve) -> Finding | None:
     )
 
 
-def unfinished(curve: Curve) -> Finding | None:
+def unfinished(curve: Curve) -> diagnosis.Finding | None:
     """Validation that still fell when training ended."""
     if len(curve.validation) < 3:
         return None
     losses = [loss for _, loss in curve.validation]
     gain = losses[-2] - losses[-1]
-    if losses[-1] > min(losses) or gain <= 2 * curve.noise or shared_text(curve):
+    little = max(2 * curve.noise, _LITTLE * losses[-1])
+    if losses[-1] > min(losses) or gain <= little or shared_text(curve):
         return None
-    return Finding(
+    return diagnosis.Finding(
         id='unfinished',
-        verdict=WARN,
+        verdict=diagnosis.WARN,
         evidence=f'validation fell by {gain:.2f} in the last interval, to '
         f'{losses[-1]:.2f}, its best',
         cause='training ended before the model had learned what it could',
@@ -163,7 +159,7 @@ def unfinished(curve: Curve) -> Finding | None:
     )
 
 
-def standstill(curve: Curve) -> Finding | None:
+def standstill(curve: Curve) -> diagnosis.Finding | None:
     """A validation loss that has stopped moving, by no more than its own noise."""
     explained = unfinished(curve) or overfitting(curve) or shared_text(curve)
     if len(curve.validation) < 4 or explained:
@@ -173,9 +169,9 @@ def standstill(curve: Curve) -> Finding | None:
     if moved > 3 * curve.noise:
         return None
     total = curve.validation[0][1] - min(half)
-    return Finding(
+    return diagnosis.Finding(
         id='standstill',
-        verdict=OK if total > 4 * curve.noise else WARN,
+        verdict=diagnosis.OK if total > 4 * curve.noise else diagnosis.WARN,
         evidence=f'the last {len(half)} evaluations lie within {moved:.2f}, and two of '
         f'one model may differ by {curve.noise:.2f}',
         cause='this rate has taught what it can from this text'
@@ -187,7 +183,7 @@ def standstill(curve: Curve) -> Finding | None:
     )
 
 
-CHECKS: tuple[Callable[[Curve], Finding | None], ...] = (
+CHECKS: tuple[Callable[[Curve], diagnosis.Finding | None], ...] = (
     start,
     high_plateau,
     overfitting,

@@ -11,7 +11,7 @@ import pathlib
 import re
 
 from hax_jax import errors
-from hax_jax.watch import curve_checks
+from hax_jax.curves import curve_checks
 
 _SETTING = re.compile(r'^\s*(\w+) = (.*?)\s*$', re.MULTILINE)
 _NUMBER = r'(\d+(?:\.\d+)?(?:e[+-]?\d+)?|nan|inf)'

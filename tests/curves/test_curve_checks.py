@@ -5,7 +5,7 @@ import pathlib
 import pytest
 
 from hax_jax import errors
-from hax_jax.watch import curve_checks, legacy_log
+from hax_jax.curves import curve_checks, legacy_log
 
 _LOG = """HYPERPARAMETERS
 ================

@@ -1,0 +1,51 @@
+"""What a run's own folder says of it, while it runs or after."""
+
+import contextlib
+
+from hax_jax import errors, places
+from hax_jax.curves import curve_checks, measure_run, run_checks, run_record
+from hax_jax.data import dataset_folder, records
+from hax_jax.doctor import diagnosis
+from hax_jax.runs import run_folder
+
+_NOISE = 0.01  # nats: a run's evaluations read the same rows each time
+
+
+def of(place: str) -> list[diagnosis.Finding]:
+    """The findings of a run: before its first step, from its curves, from its steps.
+
+    Raises:
+      InputError: there is no run, or it has no figures yet.
+    """
+    return of_record(run_record.read(place))
+
+
+def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
+    """The findings, the worst first; those before the first step among them."""
+    numbers = measure_run.measure(record)
+    with contextlib.suppress(errors.InputError):  # the rows lie elsewhere now
+        numbers |= measure_run.copied(record, _rows(record))
+    return diagnosis.ordered(
+        [
+            *diagnosis.read(places.path(record.place)),
+            *curve_checks.check(curve_of(record)),
+            *diagnosis.run(run_checks.CHECKS, numbers),
+        ]
+    )
+
+
+def _rows(record: run_record.RunRecord) -> records.PackedCache:
+    folder = places.path(record.place)
+    tokenizer = run_folder.load_tokenizer(folder, run_folder.read_run(folder))
+    data = record.config.data
+    return records.open_cache(dataset_folder.packed(data, tokenizer, remedy=''))
+
+
+def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
+    return curve_checks.Curve(
+        train=list(zip(*record.series('train', 'loss'), strict=True)),
+        validation=list(zip(*record.series('evaluation', 'eval_loss'), strict=True)),
+        pretrained=bool(record.config.model.pretrained),
+        vocab_size=record.config.model.vocab_size,
+        noise=_NOISE,
+    )

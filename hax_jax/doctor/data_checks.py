@@ -1,0 +1,211 @@
+"""Whether the data can teach: copies, sources, dropped answers, damaged text.
+
+Each check is a pure function of `measure_data`'s numbers.
+"""
+
+from hax_jax.doctor import diagnosis
+from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
+
+
+def disjoint(n: Numbers) -> Finding | None:
+    """No validation answer is in the training split."""
+    if 'validation_copied_share' not in n:
+        return None
+    copied, shared = n['validation_copied_share'], n['validation_shared_text']
+    evidence = (
+        f'{copied:.0%} of {n["validation_pairs"]} validation answers are in training '
+        f'word for word; {shared:.0%} of their runs of 12 tokens are'
+    )
+    source = 'data_pipeline.build splits by group and leaves out near copies: 0% there'
+    # By chance and by quotations, 1% of a healthy split's runs were seen.
+    if copied <= 0.02 and shared <= 0.1:
+        return diagnosis.good('splits', evidence, source)
+    return Finding(
+        'splits',
+        FAIL if max(copied, shared) > 0.1 else WARN,
+        evidence,
+        'validation letters were copied into training, so the validation loss measures '
+        'memory',
+        'build the dataset again from all its sources at once (data_pipeline.build '
+        'splits by group and removes near copies)',
+        source,
+        (('answers copied', copied), ('text shared', shared)),
+    )
+
+
+def repeated(n: Numbers) -> Finding | None:
+    """No source and no pair is shown many times more often than others."""
+    if 'repeated_source' not in n:
+        return None
+    times, share = n['repeated_source_times'], n['repeated_source_share']
+    evidence = (
+        f'pairs of {n["repeated_source"]} stand {times:.1f} times each in an epoch: '
+        f'{share:.0%} of the answer tokens from '
+        f'{n["repeated_source_distinct_share"]:.0%} of the different pairs; '
+        f'{n["repeated_share"]:.0%} of all pairs are repetitions'
+    )
+    source = "a pair's weight, by default 1, says how often it is shown in an epoch"
+    if times < 2.5 and n['repeated_share'] < 0.3:
+        return diagnosis.good('sources', evidence, source)
+    return Finding(
+        'sources',
+        FAIL if times >= 5 else WARN,
+        evidence,
+        f'one source is shown {times:.0f} times as often as it has pairs, so training '
+        'learns it by heart and little else'
+        if n['other_sources']
+        else f'each pair is shown {times:.0f} times in an epoch',
+        'lower the weight of that source in the settings of data_pipeline.build',
+        source,
+        (
+            ('share of tokens', share),
+            ('share of pairs', n['repeated_source_distinct_share']),
+        ),
+    )
+
+
+def dropped(n: Numbers) -> Finding | None:
+    """Few pairs are left out or cut for want of room."""
+    if 'dropped_share' not in n:
+        return None
+    share, cut = n['dropped_share'], n['shortened_share']
+    evidence = (
+        f'{share:.0%} of the pairs were dropped, their answers longer than a row, and '
+        f'{cut:.0%} lost text from their question'
+    )
+    if share <= 0.05 and cut <= 0.5:
+        return diagnosis.good('row length', evidence)
+    return Finding(
+        'row length',
+        FAIL if share > 0.2 else WARN,
+        evidence,
+        'data.seq_len is too short for these letters: long answers are dropped, so the '
+        'model learns from the short ones alone'
+        if share > 0.05
+        else 'data.seq_len is too short for these letters: questions lose their middle',
+        'raise data.seq_len, or keep long answers with data.long_answers=split',
+        "the packed cache's own ledger",
+        (('dropped', share), ('cut', cut)),
+    )
+
+
+def readable(n: Numbers) -> Finding | None:
+    """Texts were decoded by the right character set."""
+    if 'mojibake_share' not in n:
+        return None
+    share = n['mojibake_share']
+    evidence = f'{share:.0%} of the texts have signs such as "Ã©" or "â€™"'
+    if share <= 0.02:
+        return diagnosis.good('characters', evidence)
+    return Finding(
+        'characters',
+        FAIL if share > 0.1 else WARN,
+        evidence,
+        'mojibake: UTF-8 text was read as Windows-1252 or Latin-1 before it came here',
+        'read the source as UTF-8 and build the dataset again; data_pipeline.browse '
+        'shows the pairs',
+        'such pairs of signs do not occur in any language',
+        (('damaged texts', share),),
+    )
+
+
+def clean(n: Numbers) -> Finding | None:
+    """Answers hold words, without markup, in the language of the model."""
+    if 'markup_share' not in n:
+        return None
+    marked, empty, common = (
+        n[name] for name in ('markup_share', 'empty_share', 'common_word_share')
+    )
+    evidence = (
+        f'{marked:.0%} of the texts have markup such as &amp; or <p>, {empty:.0%} of '
+        f'the answers fewer than 3 words; {common:.0%} of the words are common English'
+    )
+    if empty > 0.2:
+        cause = 'answers are empty or cut off: there is little to learn'
+    elif marked > 0.2:
+        cause = 'texts hold HTML, which the model will write too'
+    elif common < 0.1 and n.get('pretrained'):
+        cause = 'the text is not English, or not text: a pretrained GPT-2 knows English'
+    else:
+        return diagnosis.good('texts', evidence)
+    return Finding(
+        'texts',
+        WARN,
+        evidence,
+        cause,
+        'look at the pairs with data_pipeline.browse and mend what reads them',
+        'in English letters 40% of the words are among the 70 commonest',
+        (('markup', marked), ('short answers', empty), ('common words', common)),
+    )
+
+
+def relation(n: Numbers) -> Finding | None:
+    """Answers speak of what their question speaks of."""
+    if 'answer_relation' not in n or n['related_pairs'] < 40:
+        return None
+    z, share = n['answer_relation'], n['related_share']
+    evidence = (
+        f'{share:.0%} of {n["related_pairs"]} answers share more rare words with their '
+        f'own question than with others of their source ({z:.1f} standard errors)'
+    )
+    # Of letters and posts 95% did; of swapped ones 25%.
+    if share >= 0.75:
+        return diagnosis.good('answers', evidence)
+    return Finding(
+        'answers',
+        FAIL if share < 0.5 else WARN,
+        evidence,
+        'answers do not belong to their questions: they were swapped between pairs',
+        'look at the pairs with data_pipeline.browse and mend what reads them',
+        'an answer repeats names and things of its letter',
+        (('own question', share), ('chance', 0.3)),
+    )
+
+
+def tokenizer(n: Numbers) -> Finding | None:
+    """The tokenizer keeps text, and spends few tokens on it."""
+    if 'round_trip' not in n:
+        return None
+    lost, size = n['byte_piece_share'], n['bytes_per_token']
+    evidence = (
+        f'{size:.1f} bytes a token; {lost:.1%} of the tokens are pieces of single bytes'
+    )
+    if 'common_word_share' in n:
+        evidence += (
+            f'; {n["common_word_share"]:.0%} of the words are common English ones'
+        )
+    if not n['round_trip']:
+        cause = 'the tokenizer loses text: encoding and decoding a letter changes it'
+    elif lost > 0.2:
+        cause = 'most characters are unknown to the tokenizer and fall back to bytes'
+    elif size < 1.2 and n['tokenizer_size'] > 1000:
+        cause = 'the tokenizer was made for another language or another kind of text'
+    else:
+        return diagnosis.good('tokenizer', evidence)
+    return Finding(
+        'tokenizer',
+        FAIL if not n['round_trip'] else WARN,
+        evidence,
+        cause,
+        "give tokenizer.path='train', or the tokenizer of the pretrained model",
+        'English in GPT-2 has 4.1 bytes a token',
+        (('byte pieces', lost),),
+    )
+
+
+def amount(n: Numbers) -> Finding | None:
+    """How often each trained parameter meets a token; a note, not a fault."""
+    if 'answer_tokens' not in n or not n.get('trained_parameters'):
+        return None
+    seen = n['epochs'] * n['answer_tokens']
+    each = seen / n['trained_parameters']
+    return diagnosis.good(
+        'amount',
+        f'{n["answer_tokens"]:,.0f} weighted tokens, {n["epochs"]:.1f} epochs, '
+        f'{each:.3g} tokens for each of {n["trained_parameters"]:,} trained parameters',
+        'scratch training is compute-optimal near 20 (Hoffmann et al. 2022, '
+        'arXiv:2203.15556); fine-tuning has far fewer',
+    )
+
+
+CHECKS = (disjoint, repeated, dropped, readable, clean, relation, tokenizer, amount)

@@ -1,0 +1,96 @@
+"""What a check found, and how it is told."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from hax_jax import files
+
+OK, WARN, FAIL = 'ok', 'warn', 'fail'
+_ORDER = (FAIL, WARN, OK)
+FILE = 'doctor.json'  # what the doctor found before a run's first step
+
+# Plain numbers by name, as JSON holds them; a name that was not measured is absent.
+Numbers = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """`verdict` is OK, WARN or FAIL; `bars` are the evidence as (label, number)."""
+
+    id: str
+    verdict: str
+    evidence: str
+    cause: str
+    remedy: str
+    source: str
+    bars: tuple[tuple[str, int | float], ...] = ()
+
+
+Check = Callable[[Numbers], Finding | None]
+
+
+def run(checks: Iterable[Check], numbers: Numbers) -> list[Finding]:
+    """What the checks find, the worst first; one whose numbers are absent is silent."""
+    return ordered(filter(None, (check(numbers) for check in checks)))
+
+
+def ordered(findings: Iterable[Finding]) -> list[Finding]:
+    """The worst first, otherwise in their order."""
+    return sorted(findings, key=lambda each: _ORDER.index(each.verdict))
+
+
+def good(id: str, evidence: str, source: str = '') -> Finding:
+    """The finding of a check that has nothing to say against the run."""
+    return Finding(id, OK, evidence, 'nothing is wrong', 'none', source)
+
+
+def lines(findings: Sequence[Finding], *, most: int = 4) -> list[str]:
+    """At most `most` findings in three lines each, and one line for the others."""
+    bad = [each for each in ordered(findings) if each.verdict != OK]
+    out = []
+    for each in bad[:most]:
+        out += [
+            f'{each.verdict.upper():<5}{each.id}: {each.evidence}',
+            f'     cause: {each.cause}',
+            f'     remedy: {each.remedy}',
+        ]
+    more = f', {len(bad) - most} more findings' if len(bad) > most else ''
+    passed = sum(each.verdict == OK for each in findings)
+    return [*out, f'{passed} of {len(findings)} checks found nothing wrong{more}']
+
+
+def write(
+    workdir: pathlib.Path, findings: Sequence[Finding], numbers: dict[str, Any]
+) -> None:
+    """Writes the file anew. Of numbers that are not finite null stays, of bars none."""
+    rows = [
+        {
+            **dataclasses.asdict(each),
+            'bars': [bar for bar in each.bars if math.isfinite(bar[1])],
+        }
+        for each in findings
+    ]
+    content = {'findings': rows, 'numbers': _finite(numbers)}
+    files.write_json(workdir / FILE, content)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read(workdir: pathlib.Path) -> list[Finding]:
+    """The findings of the run; none where the file is not there, or can't be read."""
+    try:
+        rows = files.read_json_object(workdir / FILE)['findings']
+        return [
+            Finding(**{**row, 'bars': tuple(map(tuple, row['bars']))}) for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

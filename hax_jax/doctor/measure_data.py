@@ -1,0 +1,238 @@
+"""Numbers of a dataset's packed rows: copies, sources, what was lost, texts.
+
+At most `MOST` pairs of a split are read, evenly spread; texts are decoded from ids.
+"""
+
+import collections
+import re
+from typing import Any
+
+import numpy as np
+
+from hax_jax.data import records, text
+
+MOST = 20_000  # pairs whose ids are compared
+_TEXTS = 256  # pairs whose text is looked at
+_LEAST_WORDS = 8  # rare words of an answer that may show what it is about
+_NGRAM = 12  # tokens in a row that two letters share only by copying
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_ENGLISH = (
+    'the to and i a you of it in that is was my for with he she her his him not but '
+    'be have do on they so at as we me this are if what your has had would just about '
+    "or when it's don't i'm because there no out up get from all can"
+)
+_COMMON = frozenset(_ENGLISH.split())
+# UTF-8 read as Windows-1252 or Latin-1: two signs of a byte's upper half in a row.
+_MOJIBAKE = re.compile('[ÂÃâ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|\ufffd|Ã[ -~]')
+_MARKUP = re.compile(r'&(?:amp|lt|gt|quot|nbsp|#\d+);|</?[a-z]+[^<>]*>', re.IGNORECASE)
+
+
+def measure(
+    cache: records.PackedCache, tokenizer: text.Tokenizer | None
+) -> dict[str, Any]:
+    """Shares over the cache's splits; those of texts need the tokenizer."""
+    train, validation = (_answers(cache, name) for name in ('train', 'validation'))
+    numbers = _of_copies(train, validation) | _of_sources(train)
+    dropped = cache.meta.get('ledger', {}).get('train')
+    if dropped and dropped['tokens']['pairs_read']:
+        read = dropped['tokens']['pairs_read']
+        numbers['dropped_share'] = len(dropped['dropped_ids']) / read
+        numbers['shortened_share'] = len(dropped['shortened_ids']) / read
+    if tokenizer is not None:
+        numbers |= _of_texts(cache, tokenizer)
+    return numbers
+
+
+def entropies(cache: records.PackedCache) -> dict[str, float]:
+    """Nats a token by token frequencies, and by those of pairs; and weighted tokens.
+
+    Of the train split; tokens count by their loss weight. Pairs that few tokens make
+    are known by heart, so theirs is lower than unseen text would have.
+    """
+    rows = cache.features('train')
+    most = max(1, 2_000_000 // cache.seq_len)
+    inputs, targets, weights = (
+        np.asarray(rows[name][:most]).ravel()
+        for name in ('inputs', 'targets', 'loss_weights')
+    )
+    pairs = inputs.astype(np.int64) * 2**32 + targets
+    kinds, places = np.unique(pairs, return_inverse=True)
+    joint = np.bincount(places, weights.astype(np.float64))
+    total = max(joint.sum(), 1e-9)
+    before = np.bincount((kinds >> 32).astype(np.int64), joint)[kinds >> 32]
+    after = np.bincount(targets.astype(np.int64), weights.astype(np.float64)) / total
+    seen, known = joint > 0, after > 0
+    counts, weight = cache.meta['splits']['train'], cache.meta.get('question_weight', 0)
+    return {
+        'unigram_entropy': float(-(after[known] * np.log(after[known])).sum()),
+        'bigram_entropy': float(
+            -(joint[seen] / total * np.log(joint[seen] / before[seen])).sum()
+        ),
+        'answer_tokens': float(counts['answer'] + weight * counts['prompt']),
+    }
+
+
+def _chosen(cache: records.PackedCache, split: str, most: int) -> list[records.Segment]:
+    segments = cache.segments(split)
+    step = max(1, len(segments) / most)
+    return [segments[int(i * step)] for i in range(min(len(segments), most))]
+
+
+def _answers(
+    cache: records.PackedCache, split: str
+) -> list[tuple[records.Segment, np.ndarray, np.ndarray]]:
+    """(segment, prompt ids, answer ids) of the split's pairs."""
+    rows = cache.features(split)
+    inputs, targets = np.asarray(rows['inputs']), np.asarray(rows['targets'])
+    return [
+        (
+            each,
+            inputs[each.row, each.start : each.prompt_end + 1],
+            targets[each.row, each.prompt_end : each.end],
+        )
+        for each in _chosen(cache, split, MOST)
+    ]
+
+
+def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
+    known = {answer.tobytes() for _, _, answer in train if len(answer) >= 8}
+    long = [answer for _, _, answer in validation if len(answer) >= 8]
+    copied = sum(answer.tobytes() in known for answer in long)
+    grams: set[int] = set()
+    for _, _, answer in train:
+        grams.update(_ngrams(answer))
+    shared = [
+        float(np.mean([gram in grams for gram in found]))
+        for answer in long
+        if (found := _ngrams(answer))
+    ]
+    pairs = collections.Counter(p.tobytes() + a.tobytes() for _, p, a in train)
+    return {
+        'validation_copied_share': copied / max(len(long), 1),
+        'validation_shared_text': float(np.mean(shared)) if shared else 0.0,
+        'repeated_share': 1 - len(pairs) / max(len(train), 1),
+        'validation_pairs': len(validation),
+        'train_pairs': len(train),
+    }
+
+
+def _ngrams(ids: np.ndarray) -> list[int]:
+    if len(ids) < _NGRAM:
+        return []
+    windows = np.lib.stride_tricks.sliding_window_view(ids, _NGRAM)
+    return [hash(window.tobytes()) for window in windows]
+
+
+def _of_sources(train: list[Any]) -> dict[str, Any]:
+    """The most repeated source: how often its pairs are shown, and its share."""
+    shown, different = collections.Counter(), collections.defaultdict(set)
+    tokens = collections.Counter()
+    for segment, prompt, answer in train:
+        shown[segment.source] += 1
+        different[segment.source].add(prompt.tobytes() + answer.tobytes())
+        tokens[segment.source] += len(answer)
+    total = max(sum(tokens.values()), 1)
+    times = {name: shown[name] / len(different[name]) for name in shown}
+    if not times:
+        return {}
+    most = max(times, key=lambda name: times[name])
+    others = sum(len(each) for name, each in different.items() if name != most)
+    distinct = len(different[most]) / max(others + len(different[most]), 1)
+    return {
+        'repeated_source': most,
+        'repeated_source_times': times[most],
+        'repeated_source_share': tokens[most] / total,
+        'repeated_source_distinct_share': distinct,
+        'other_sources': len(shown) - 1,
+    }
+
+
+def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str, Any]:
+    rows = cache.features('train')
+    questions, answers, sources = [], [], []
+    marked = empty = broken = words = common = tokens = size = 0
+    pieces: collections.Counter[int] = collections.Counter()
+    for each in _chosen(cache, 'train', _TEXTS):
+        inputs = rows['inputs'][each.row, each.start : each.prompt_end + 1]
+        targets = rows['targets'][each.row, each.prompt_end : each.end]
+        question, answer = (
+            tokenizer.decode([int(i) for i in ids]) for ids in (inputs, targets)
+        )
+        question = question.removeprefix(text.HEAD).removesuffix(text.TAIL)
+        broken += bool(_MOJIBAKE.search(question) or _MOJIBAKE.search(answer))
+        marked += bool(_MARKUP.search(question) or _MARKUP.search(answer))
+        empty += len(_WORD.findall(answer)) < 3
+        said = [word.lower() for word in _WORD.findall(f'{question} {answer}')]
+        words += len(said)
+        common += sum(word in _COMMON for word in said)
+        questions.append(_content(question))
+        answers.append(_content(answer))
+        sources.append(each.source)
+        pieces.update(int(i) for i in targets)
+        tokens += len(targets)
+        size += len(answer.encode())
+    lost = sum(
+        count for i, count in pieces.items() if '\ufffd' in tokenizer.decode([i])
+    )
+    probe = 'A plain letter, with  two spaces\nand a line: "naïve" – 12 €.'
+    return {
+        'mojibake_share': broken / max(len(answers), 1),
+        'markup_share': marked / max(len(answers), 1),
+        'empty_share': empty / max(len(answers), 1),
+        'common_word_share': common / max(words, 1),
+        'bytes_per_token': size / max(tokens, 1),
+        'byte_piece_share': lost / max(tokens, 1),
+        'round_trip': tokenizer.decode(tokenizer.encode([probe])[0]) == probe,
+        **_relation(questions, answers, sources),
+    }
+
+
+def _content(said: str) -> frozenset[str]:
+    """The rarer words of a text, cut to their first five letters."""
+    return frozenset(
+        word.lower()[:5]
+        for word in _WORD.findall(said)
+        if len(word) > 3 and word.lower() not in _COMMON
+    )
+
+
+def _relation(
+    questions: list[frozenset[str]], answers: list[frozenset[str]], sources: list[str]
+) -> dict[str, float]:
+    """How many standard errors answers are nearer to their question than to others'.
+
+    Words count by log(pairs / pairs that have them). The others are up to 8 questions
+    of the same source, whose writer has the same words.
+    """
+    count = len(answers)
+    if count < 24:
+        return {}
+    frequency = collections.Counter(
+        word for q, a in zip(questions, answers, strict=True) for word in q | a
+    )
+    worth = {word: np.log(count / n) for word, n in frequency.items()}
+    same: dict[str, list[int]] = collections.defaultdict(list)
+    for i, source in enumerate(sources):
+        if len(answers[i]) >= _LEAST_WORDS:
+            same[source].append(i)
+
+    def near(q: frozenset[str], a: frozenset[str]) -> float:
+        shared = sum(worth[word] for word in q & a)
+        return shared / (1 + len(q)) ** 0.5 / (1 + len(a)) ** 0.5
+
+    gains = []
+    for places in same.values():
+        for at, i in enumerate(places):
+            others = [places[(at + k) % len(places)] for k in range(1, 9)]
+            others = [j for j in others if answers[j] != answers[i]]
+            if others:
+                distance = np.mean([near(questions[j], answers[i]) for j in others])
+                gains.append(near(questions[i], answers[i]) - distance)
+    if len(gains) < 24:
+        return {}
+    error = np.std(gains) / len(gains) ** 0.5
+    return {
+        'answer_relation': float(np.mean(gains) / error) if error else 0.0,
+        'related_share': float(np.mean(np.array(gains) > 0)),
+        'related_pairs': len(gains),
+    }

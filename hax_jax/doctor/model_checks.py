@@ -1,0 +1,191 @@
+"""Whether the weights are those they should be.
+
+Each check is a pure function of `measure_model`'s numbers. `pretrained` says that the
+run starts from a model, `drawn` that weights are new.
+"""
+
+from hax_jax.doctor import diagnosis
+from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
+
+_ANEW = 'compare model.pretrained with where it comes from, and begin anew'
+
+
+def finite(n: Numbers) -> Finding | None:
+    """Losses and weights are numbers."""
+    if 'losses_finite' not in n:
+        return None
+    if n['losses_finite']:
+        return diagnosis.good('finite', 'all losses of the first rows are numbers')
+    return Finding(
+        'finite',
+        FAIL,
+        'losses of the first rows are not finite',
+        'the weights are damaged: not all of them are numbers',
+        _ANEW,
+        'a forward pass of whole weights is finite',
+    )
+
+
+def file(n: Numbers) -> Finding | None:
+    """The weights in memory are those of the file."""
+    if 'file_differences' not in n:
+        return None
+    told = n['file_differences']
+    evidence = (
+        f'{len(told)} of {n["file_compared"]} parameters are not as in the file: '
+        + ', '.join(f'{name} ({how})' for name, how in list(told.items())[:4])
+        if told
+        else f'{n["file_compared"]} parameters begin as in the file'
+    )
+    if not told:
+        return diagnosis.good('weights', evidence)
+    kinds = set(told.values())
+    if len(told) > 0.5 * n['file_compared']:
+        cause = 'the pretrained weights were not loaded: they are drawn anew'
+    elif 'transposed' in kinds:
+        cause = 'a kernel was transposed as it was loaded'
+    elif any(name.startswith('lm_head') for name in told):
+        cause = 'the head is not that of the pretrained model: untied and drawn anew'
+    else:
+        cause = f'{", ".join(list(told)[:3])}: not loaded as it is in the file'
+    return Finding(
+        'weights',
+        FAIL,
+        evidence,
+        cause,
+        'load the pretrained model again; the run must begin at its weights',
+        "each tensor's first row, compared with the file's",
+        (('as in the file', n['file_compared'] - len(told)), ('different', len(told))),
+    )
+
+
+def knowledge(n: Numbers) -> Finding | None:
+    """A pretrained model begins below what token frequencies know, a new one above."""
+    if 'batch_loss' not in n or 'ln_vocab' not in n:
+        return None
+    loss, uniform, unigram = n['batch_loss'], n['ln_vocab'], n['unigram_entropy']
+    known = {
+        'before training': loss,
+        'ln(vocabulary)': uniform,
+        'token frequencies': unigram,
+        'pairs of tokens': n.get('bigram_entropy'),
+    }
+    bars = tuple((name, value) for name, value in known.items() if value is not None)
+    evidence = 'loss ' + ', '.join(f'{value:.2f} {name}' for name, value in bars)
+    source = 'GPT-2 scores 3.1 to 3.9 on English advice; drawn weights ln(vocabulary)'
+    if not n['pretrained']:
+        # Drawn at 0.02, logits are near 0; a random head or wte of 1.0 is far above.
+        if abs(loss - uniform) <= 0.15 * uniform:
+            return diagnosis.good('start', evidence, source)
+        cause = (
+            'the new weights are too large'
+            if loss > uniform
+            else 'the weights are not new, or the model sees its targets'
+        )
+        return Finding('start', WARN, evidence, cause, _ANEW, source, bars)
+    if loss <= 0.5 * (unigram + uniform) or loss <= 4.5:
+        return diagnosis.good('start', evidence, source)
+    random_head = n.get('loss_tied', loss) < loss - 0.5
+    if random_head:
+        cause = 'the head is untied from the embeddings and was drawn anew'
+    elif loss > 1.15 * uniform:
+        cause = (
+            'the model is sure of wrong tokens: the tokenizer is of another model '
+            '(its ids are permuted), labels are shifted wrongly, or weights are damaged'
+        )
+    else:
+        cause = (
+            'the model knows nothing of this text: its weights were drawn, not loaded, '
+            'or the ids are of another tokenizer'
+        )
+    return Finding('start', FAIL, evidence, cause, _ANEW, source, bars)
+
+
+def head(n: Numbers) -> Finding | None:
+    """A head of its own is better than the token embeddings in its place."""
+    if 'loss_tied' not in n:
+        return None
+    whole, tied = n['loss_whole'], n['loss_tied']
+    evidence = (
+        f'loss {whole:.2f} with the own head, {tied:.2f} with the embeddings for it'
+    )
+    if not n['pretrained'] or tied > whole - 0.1:
+        return diagnosis.good('head', evidence)
+    return Finding(
+        'head',
+        FAIL,
+        evidence,
+        'the head is untied from the embeddings and random: it was not in the file',
+        'set model.tie_embeddings=true, or give a file that has lm_head.weight',
+        "GPT-2's head is its table of token embeddings",
+        (('own head', whole), ('tied', tied)),
+    )
+
+
+def kernels(n: Numbers) -> Finding | None:
+    """No square kernel of a trained model is better transposed, no block left out."""
+    if 'loss_transposed' not in n or not n['pretrained']:
+        return None
+    whole = n['loss_whole']
+    better = {
+        name: whole - loss
+        for name, loss in n['loss_transposed'].items()
+        if loss < whole - 0.01  # in healthy runs each was 0.003 higher, or more
+    }
+    without = {
+        name: whole - loss
+        for name, loss in n['loss_without'].items()
+        if loss < whole - 0.05
+    }
+    named = max(better, key=lambda name: better[name]) if better else ''
+    most = max(without, key=lambda name: without[name]) if without else ''
+    evidence = f'loss {whole:.3f}' + (
+        f'; {whole - better[named]:.3f} with {named} transposed' if named else ''
+    )
+    evidence += f'; {whole - without[most]:.3f} without {most}' if most else ''
+    bars = (
+        ('as it is', whole),
+        *((f'without {name}', loss) for name, loss in n['loss_without'].items()),
+    )
+    if not better and not without:
+        least = min(n['loss_without'].values(), default=whole)
+        evidence += f'; {least:.3f} or more without any one block'
+        return diagnosis.good('blocks', evidence)
+    return Finding(
+        'blocks',
+        FAIL if max(better.values(), default=0.0) > 0.02 else WARN,
+        evidence,
+        f'{named} is transposed: it was written for [out, in] kernels'
+        if better
+        else f'{most} does harm: its weights are damaged',
+        'transpose it where the file is read (GPT-2 keeps kernels as [in, out])',
+        'in a trained model each block lowers the loss',
+        bars,
+    )
+
+
+def labels_by_loss(n: Numbers) -> Finding | None:
+    """A pretrained model's loss is lowest where targets are shifted once."""
+    if 'loss_shift' not in n or not n['pretrained']:
+        return None
+    losses = {int(shift): loss for shift, loss in n['loss_shift'].items()}
+    evidence = 'loss of the first rows by shift of the labels: ' + ', '.join(
+        f'{shift}: {loss:.2f}' for shift, loss in sorted(losses.items())
+    )
+    best = min(losses, key=lambda shift: losses[shift])
+    if losses[best] > n['ln_vocab'] - 1:
+        return None  # it knows this text at no shift: the start says so
+    if best == 1 or losses[1] - losses[best] < 0.2:
+        return diagnosis.good('loss by shift', evidence)
+    return Finding(
+        'loss by shift',
+        FAIL,
+        evidence,
+        f'the loss shifts its targets again: it is lowest at shift {best}, not 1',
+        'token_nll takes targets that are aligned with the hidden states',
+        'labels are shifted once, when they are packed',
+        tuple((f'shift {shift}', loss) for shift, loss in sorted(losses.items())),
+    )
+
+
+CHECKS = (finite, file, head, kernels, labels_by_loss, knowledge)

@@ -1,0 +1,263 @@
+"""Whether rate, schedule, decay and clipping let this model learn.
+
+Each check is a pure function of `measure_trial`'s numbers.
+"""
+
+import math
+import statistics
+
+from hax_jax.doctor import diagnosis
+from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
+
+
+def schedule(n: Numbers) -> Finding | None:
+    """The optimizer's rate at each step is that of the config."""
+    if 'rates' not in n or 'asked_rates' not in n:
+        return None
+    has = {int(at): rate for at, rate in n['rates'].items()}
+    asked = {int(at): rate for at, rate in n['asked_rates'].items()}
+    peak = max(max(asked.values()), 1e-30)
+    off = {at: has[at] for at in has if abs(has[at] - asked[at]) > 0.1 * peak}
+    bars = tuple((f'step {at}', rate) for at, rate in sorted(has.items()))
+    top = max(has, key=lambda at: has[at])
+    evidence = (
+        f'the updates of the optimizer have a peak rate of {has[top]:.2g} at step '
+        f'{top} of {n["num_steps"]}; the config asks for {peak:.2g}'
+    )
+    source = 'a fresh Adam moves a parameter by the rate'
+    rising = [at for at in has if has[at] < 0.5 * max(has[top], 1e-30) and at < top]
+    if top >= 0.6 * n['num_steps'] and rising and n['num_steps'] >= 5:
+        return Finding(
+            'schedule',
+            FAIL,
+            evidence,
+            'the warm-up is longer than the run, or most of it: the rate never reaches '
+            'its peak, or only at the end',
+            'lower optimizer.warmup_steps to a tenth of the run',
+            source,
+            bars,
+        )
+    if not off:
+        return diagnosis.good('schedule', evidence, source)
+    early = all(has[at] <= asked[at] + 0.1 * peak for at in has)
+    scales = [has[at] / asked[at] for at in has if asked[at] > 0.05 * peak]
+    even = max(scales) < 1.2 * min(scales) if scales and min(scales) > 0 else False
+    if even:
+        cause = (
+            f'the rate is {statistics.median(scales):.3g} times what the config asks'
+        )
+    elif early and n['grad_accum_steps'] > 1:
+        cause = 'the schedule is stepped once a microbatch: the rate falls too early'
+    elif early:
+        cause = (
+            'the schedule is stepped more than once a step: the rate falls too early'
+        )
+    else:
+        cause = 'the schedule of the optimizer is not that of the config'
+    return Finding(
+        'schedule',
+        FAIL,
+        f'{evidence}; at step {min(off)} it is {off[min(off)]:.2g}, not '
+        f'{asked[min(off)]:.2g}',
+        cause,
+        'mend optimizer.schedule or what steps it; once a step',
+        source,
+        bars,
+    )
+
+
+def decay(n: Numbers) -> Finding | None:
+    """Weight decay is on matrices alone, and undoes a small part of them."""
+    if 'decay_matrix' not in n:
+        return None
+    matrix, bias = n['decay_matrix'], n['decay_bias']
+    mean = statistics.fmean(n['rates'].values())
+    shrinks = 1 - math.exp(-max(0.0, matrix * mean * n['num_steps']))
+    evidence = (
+        f'decay is {matrix:.2g} of the rate on matrices and {bias:.2g} on biases and '
+        f'norms; over the run it shrinks matrices by {shrinks:.0%}'
+    )
+    bars = (('matrices', matrix), ('biases and norms', bias))
+    if abs(bias) > 0.02 + 0.02 * abs(matrix):
+        cause = 'biases and norms are decayed too: the mask of the decay is lost'
+        if matrix > 1:
+            cause += f', and the decay of {matrix:.2g} is far too large'
+    elif shrinks > 0.5 or matrix > 3:
+        cause = (
+            f'the weight decay is far too large: it undoes {shrinks:.0%} of the weights'
+        )
+    elif abs(matrix - n['asked_decay']) > 0.05 + 0.1 * n['asked_decay']:
+        cause = f'matrices are not decayed as optimizer.weight_decay={n["asked_decay"]}'
+    else:
+        return diagnosis.good('decay', evidence)
+    return Finding(
+        'decay',
+        FAIL,
+        evidence,
+        cause,
+        'set optimizer.weight_decay to 0.1 or less, on matrices alone',
+        "a fresh Adam's update at 1 less that at 0; GPT-3 has 0.1 (Brown et al. 2020)",
+        bars,
+    )
+
+
+def clip(n: Numbers) -> Finding | None:
+    """Clipping cuts gradients to a part of their norm, not to nothing."""
+    if 'clipped_norm' not in n or not n['step_grad_norm']:
+        return None
+    share = n['clipped_norm'] / n['step_grad_norm']
+    evidence = (
+        f'the first gradient has a norm of {n["step_grad_norm"]:.3g} and of '
+        f'{n["clipped_norm"]:.3g} after clipping'
+    )
+    # 1.0 of norms up to 30 in healthy runs' first steps.
+    if share > 0.01 or not n['clipped_norm']:
+        return diagnosis.good('clipping', evidence)
+    return Finding(
+        'clipping',
+        FAIL,
+        evidence,
+        f'optimizer.clip_norm cuts the gradient to {share:.1g} of its size: small '
+        "gradients fall under Adam's eps, and steps no longer differ in size",
+        'set optimizer.clip_norm=1.0',
+        'Adam adds eps to the root of the squares of the clipped gradient',
+        (('gradient', n['step_grad_norm']), ('clipped', n['clipped_norm'])),
+    )
+
+
+def update_size(n: Numbers) -> Finding | None:
+    """An update at the peak rate is a part of the weight, not its size."""
+    if not n.get('moved_rms') or not n.get('step_rate') or 'rates' not in n:
+        return None
+    grow = max(n['rates'].values()) / n['step_rate']
+    ratios = {
+        name: grow * moved / n['trained_rms'][name]
+        for name, moved in n['moved_rms'].items()
+        if moved
+        and n['gradient_rms'].get(name)  # decay alone moves an adapter's A at first
+        and n['trained_rms'][name] > 1e-4
+        and name.endswith(('.kernel', '.lora_a', '.lora_b', '.embedding'))
+    }
+    if not ratios:
+        return None
+    ratio = statistics.median(ratios.values())
+    evidence = (
+        f'at the peak rate of {max(n["rates"].values()):.2g} an update is {ratio:.2g} '
+        f'of its weight (median of {len(ratios)} matrices)'
+    )
+    # Healthy runs had 0.0004 (GPT-2) to 0.2 (small models from scratch).
+    high = 0.5 if n['pretrained'] and not n.get('is_lora') else 1.0
+    if ratio <= high and ratio >= 1e-6:
+        return diagnosis.good('update size', evidence)
+    return Finding(
+        'update size',
+        FAIL,
+        evidence,
+        'the learning rate is too high: one update is as large as the weights'
+        if ratio > high
+        else 'the learning rate is too low: updates can not change the weights',
+        f'divide optimizer.learning_rate by {max(2, ratio / 0.05):.0f}'
+        if ratio > high
+        else 'raise optimizer.learning_rate',
+        'a trial step that is undone; the usual update is 0.0001 to 0.01 of its weight',
+        (('update / weight', ratio),),
+    )
+
+
+def overfits(n: Numbers) -> Finding | None:
+    """Twenty steps at the peak rate learn one batch."""
+    if 'overfit_before' not in n:
+        return None
+    before, after = n['overfit_before'], n['overfit_after']
+    tried = {float(times): loss for times, loss in n.get('range', {}).items()}
+    evidence = (
+        f'20 trial steps at the peak rate take the loss of one batch from {before:.3f} '
+        f'to {after:.3f}'
+        + ''.join(
+            f'; {times:g} times the rate: {loss:.2f} after {n["range_steps"]}'
+            for times, loss in sorted(tried.items())
+        )
+    )
+    bars = (
+        ('before', before),
+        ('after', min(after, 3 * before)),
+        *((f'x {times:g}', min(loss, 3 * before)) for times, loss in tried.items()),
+    )
+    fall = before - after
+    lower = [times for times, loss in tried.items() if times < 1 and loss < before]
+    best = max((before - loss for loss in tried.values()), default=0.0)
+    source = 'a model that learns at all learns one batch'
+    if fall < -0.02 * before:
+        return Finding(
+            'one batch',
+            FAIL,
+            evidence,
+            'the learning rate is too high: on one batch its loss rises',
+            'divide optimizer.learning_rate by 10'
+            + ('' if lower else ' or more; see also the findings above'),
+            source,
+            bars,
+        )
+    if fall < 0.005 * before:
+        moving = best > 10 * max(fall, 1e-6) and best > 0.002 * before
+        return Finding(
+            'one batch',
+            FAIL,
+            evidence,
+            'the learning rate is too low: higher ones learn the batch, this one does '
+            'not'
+            if moving
+            else 'nothing learns the batch, at no rate: the gradient is not that of '
+            'the loss, or nothing moves',
+            'multiply optimizer.learning_rate by 10 or more'
+            if moving
+            else 'mend the findings above',
+            source,
+            bars,
+        )
+    if fall < 0.03 * before and best > 10 * fall:
+        return Finding(
+            'one batch',
+            WARN,
+            evidence,
+            'the learning rate is low: ten times as large a one learns far more',
+            'raise optimizer.learning_rate',
+            source,
+            bars,
+        )
+    return diagnosis.good('one batch', evidence, source)
+
+
+def lost(n: Numbers) -> Finding | None:
+    """Updates are not lost to bfloat16 parameters."""
+    if 'lost_updates' not in n:
+        return None
+    evidence = (
+        f'{n["lost_updates"]:.0%} of the first updates left their weight as it was'
+    )
+    if n['lost_updates'] <= 0.5:
+        return diagnosis.good('dtype', evidence)
+    return Finding(
+        'dtype',
+        WARN,
+        evidence,
+        'updates are too small for bfloat16 parameters and are lost',
+        'set train.param_dtype=float32 (compute_dtype may stay bfloat16)',
+        'a bfloat16 has 8 bits: near 0.1 the next number is 0.0005 away',
+    )
+
+
+def noise(n: Numbers) -> Finding | None:
+    """How noisy the gradient of a batch is; a note, not a fault."""
+    if 'noise_tokens' not in n:
+        return None
+    scale, batch = n['noise_tokens'], n['batch_tokens']
+    return diagnosis.good(
+        'gradient noise',
+        f'the noise scale is about {scale:,.0f} tokens; a batch has {batch:,.0f}. It '
+        'grows as the loss falls: batches of its size train fastest for their cost',
+        'McCandlish et al. 2018, arXiv:1812.06162',
+    )
+
+
+CHECKS = (schedule, decay, clip, update_size, overfits, lost, noise)

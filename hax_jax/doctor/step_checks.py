@@ -1,0 +1,221 @@
+"""Whether a step trains what it should, by the rate and the loss that it should have.
+
+Each check is a pure function of `measure_trial`'s numbers.
+"""
+
+import statistics
+
+from hax_jax.doctor import diagnosis
+from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
+
+
+def moves(n: Numbers) -> Finding | None:
+    """Every trained parameter has a gradient; every adapter's B has one."""
+    if not n.get('gradient_rms'):
+        return None
+    rms, weights = n['gradient_rms'], n['trained_rms']
+    asleep = {  # A has no gradient while its B is zero
+        name
+        for name in rms
+        if name.endswith('.lora_a') and weights.get(name[:-1] + 'b') == 0
+    }
+    dead = [name for name, value in rms.items() if not value and name not in asleep]
+    is_lora = any('.lora_' in name for name in rms)
+    evidence = (
+        f'{len(dead)} of {len(rms) - len(asleep)} trained parameters have no '
+        + (f'gradient, among them {dead[0]}' if dead else 'gradient')
+    )
+    source = 'a trial step that is undone; at first an adapter learns by its B alone'
+    if not dead:
+        return diagnosis.good('gradients', evidence, source)
+    flat = [
+        name
+        for name in rms
+        if name.endswith('.lora_a')
+        and not weights[name]
+        and not weights[name[:-1] + 'b']
+    ]
+    everything = len(dead) == len(rms) - len(asleep)
+    if flat:
+        cause = (
+            f'A and B of {len(flat)} adapters are both zero, so neither ever has a '
+            'gradient'
+        )
+        remedy = 'draw lora_a (uniform within 1/sqrt(in)); only lora_b begins at zero'
+    elif is_lora:
+        cause = (
+            'the adapters have no gradient: they lie under a stop_gradient, or are not '
+            'part of the loss'
+        )
+        remedy = 'mend how lora.LoraLinear adds them; its B must have a gradient'
+    elif everything:
+        cause = 'no parameter has a gradient: the loss does not depend on any'
+        remedy = 'mend the loss (train_step), or its loss weights'
+    else:
+        cause = (
+            f'{", ".join(dead[:3])} are trained and have no gradient: they lie under a '
+            'stop_gradient, or are not used'
+        )
+        remedy = 'mend the model, or hold them with optimizer.lr_multipliers'
+    bars = (('with a gradient', len(rms) - len(dead)), ('without', len(dead)))
+    return Finding('gradients', FAIL, evidence, cause, remedy, source, bars)
+
+
+def frozen(n: Numbers) -> Finding | None:
+    """What has a gradient moves."""
+    if not n.get('gradient_rms') or not n.get('step_rate'):
+        return None
+    still = [
+        name
+        for name, value in n['gradient_rms'].items()
+        if value
+        and not n['moved_rms'].get(name)
+        and 'lost_updates' not in n
+        # A warm-up's first rate may be under what float32 adds to a weight.
+        and n['step_rate'] > 1e-5 * n['trained_rms'][name]
+    ]
+    moved = sum(value > 0 for value in n['moved_rms'].values())
+    evidence = f'{moved} of {len(n["moved_rms"])} parameters of the state moved'
+    if not still:
+        return diagnosis.good('updates', evidence)
+    return Finding(
+        'updates',
+        FAIL,
+        f'{evidence}; {still[0]} has a gradient and did not',
+        f'{len(still)} parameters have a gradient and no update: the optimizer leaves '
+        'them out, or the update is too small for their dtype',
+        'look at optimizer.lr_multipliers and train.param_dtype',
+        'a trial step that is undone',
+    )
+
+
+def counts(n: Numbers) -> Finding | None:
+    """A step counts once, in the state and in the schedule."""
+    if 'schedule_count' not in n:
+        return None
+    state, inner = n['step_count'], n['schedule_count']
+    evidence = f"one step counts {state} in the state and {inner} in the optimizer's"
+    if state == inner == 1:
+        return diagnosis.good('schedule count', evidence)
+    return Finding(
+        'schedule count',
+        FAIL,
+        evidence,
+        'the schedule is stepped once a microbatch, so the rate falls too early'
+        if inner > 1
+        else 'steps are not counted, so the rate stays where it is',
+        'call the optimizer once a step, after all microbatches',
+        'a trial step that is undone',
+        (('state', state), ('schedule', inner)),
+    )
+
+
+def microbatches(n: Numbers) -> Finding | None:
+    """A step's gradient is the mean over tokens, whatever the microbatches."""
+    if 'microbatch_gradient_ratio' not in n:
+        return None
+    loss, gradient = n['microbatch_loss_ratio'], n['microbatch_gradient_ratio']
+    evidence = (
+        f'rows of one microbatch alone have {loss:.2f} of the loss and {gradient:.2f} '
+        'of the gradient that they have when all microbatches are these rows'
+    )
+    # Dropout and rounding moved both ratios by up to a fifth.
+    if all(0.7 < ratio < 1.4 for ratio in (loss, gradient)):
+        return diagnosis.good('microbatches', evidence)
+    summed = n.get('step_loss', 0.0) > 1.5 * n.get('scored_loss', 1e9)
+    return Finding(
+        'microbatches',
+        FAIL,
+        evidence,
+        'the step sums the means of its microbatches: its rate is as many times too '
+        'high'
+        if summed
+        else "the step takes the mean of the microbatches' means, not the mean over "
+        'all tokens: tokens of short answers count for more',
+        'sum losses and weights over the microbatches, and divide once',
+        'the loss is the sum of weighted nll over the sum of weights of the batch',
+        (('loss', loss), ('gradient', gradient)),
+    )
+
+
+def step_loss(n: Numbers) -> Finding | None:
+    """The step's loss is the weighted mean that the model's scores give."""
+    if 'step_loss' not in n or 'scored_loss' not in n:
+        return None
+    step, scored = n['step_loss'], n['scored_loss']
+    evidence = f'the step says {step:.3f}, the scores of its rows {scored:.3f}'
+    room = 0.25 if n.get('has_dropout') else 0.05
+    if abs(step - scored) <= room * abs(scored) + 0.02:
+        return diagnosis.good('loss', evidence)
+    near = {
+        int(shift): abs(loss - step)
+        for shift, loss in n.get('step_loss_shift', {}).items()
+        if int(shift) != 1
+    }
+    best = min(near, key=lambda shift: near[shift]) if near else 1
+    cause = (
+        'the loss of the step is not the weighted mean over its tokens, or it sees '
+        'other labels than evaluation'
+    )
+    if near and near[best] < 0.3 * abs(step - scored):
+        cause = f'the step shifts its labels again: it trains on those of shift {best}'
+    return Finding(
+        'loss',
+        FAIL,
+        evidence,
+        cause,
+        'compare train_step._loss_sum with eval_step: both score aligned targets',
+        'a trial step that is undone',
+        (('step', step), ('scored', scored)),
+    )
+
+
+def dropout(n: Numbers) -> Finding | None:
+    """Dropout leaves most of the signal."""
+    if 'dropout' not in n:
+        return None
+    evidence = f'the largest dropout rate is {n["dropout"]:.2g}'
+    if n['dropout'] <= 0.4:
+        return diagnosis.good('dropout', evidence)
+    return Finding(
+        'dropout',
+        WARN,
+        evidence,
+        'dropout is so high that training sees another model than evaluation',
+        'set model.*_pdrop and lora.dropout to 0.1 or less',
+        'GPT-2 was trained with 0.1',
+    )
+
+
+def adapters(n: Numbers) -> Finding | None:
+    """Adapters begin as the base: B is zero, A is not; their scale is a usual one."""
+    rms = n.get('trained_rms', {})
+    pairs = [name[:-1] for name in rms if name.endswith('.lora_a')]
+    if not pairs:
+        return None
+    scale = n.get('lora_scale', 1.0)
+    evidence = (
+        f'{len(pairs)} adapters; root mean square of A '
+        f'{statistics.median(rms[p + "a"] for p in pairs):.2g}, of B '
+        f'{statistics.median(rms[p + "b"] for p in pairs):.2g}; scale {scale:.2g}'
+    )
+    zero = [p for p in pairs if not rms[p + 'a'] and not rms[p + 'b']]
+    if zero:
+        verdict, cause = FAIL, f'A and B of {len(zero)} adapters are both zero'
+    elif any(rms[p + 'b'] for p in pairs):
+        verdict, cause = FAIL, 'B is not zero, so the run does not begin as its base'
+    elif not 0.02 <= scale <= 50:
+        verdict, cause = WARN, f'the scale of {scale:.2g} is far from the usual 1 to 4'
+    else:
+        return diagnosis.good('adapters', evidence)
+    return Finding(
+        'adapters',
+        verdict,
+        evidence,
+        cause,
+        'lora_a is drawn and lora_b zero; lora.alpha / lora.rank is the scale',
+        'Hu et al. 2021, arXiv:2106.09685, 4.1',
+    )
+
+
+CHECKS = (adapters, moves, frozen, counts, microbatches, step_loss, dropout)

@@ -1,0 +1,300 @@
+"""Each check on numbers: those of a healthy run, and what each fault makes of them.
+
+The faulty numbers are those that the faults of faults.py had on the sample corpus,
+rounded.
+"""
+
+import copy
+from typing import Any
+
+import pytest
+
+from hax_jax.curves import run_checks
+from hax_jax.doctor import diagnosis, examine, examine_folder
+
+HEALTHY: dict[str, Any] = {
+    'pretrained': True,
+    'is_lora': False,
+    'lora_scale': 1.0,
+    'num_steps': 50,
+    'grad_accum_steps': 2,
+    'asked_question_weight': 0.5,
+    'asked_decay': 0.1,
+    'asked_rates': {'0': 2e-4, '6': 1e-3, '25': 5e-4, '49': 1e-6},
+    'has_dropout': False,
+    'dropout': 0.0,
+    'repeated_rows': 0.0,
+    'neighbouring_rows': 0.02,
+    'repeat_difference': 0.0,
+    'target_effect': 1.5,
+    'target_leak': 0.0,
+    'markup_share': 0.0,
+    'empty_share': 0.0,
+    'ln_vocab': 7.6,
+    'unigram_entropy': 6.0,
+    'bigram_entropy': 3.2,
+    'label_shift': {'-1': 0.01, '0': 0.01, '1': 1.0, '2': 0.02, '3': 0.01},
+    'shuffled_share': 0.0,
+    'ended_share': 1.0,
+    'pairs_in_rows': 8,
+    'segments_in_rows': 8,
+    'template_share': 1.0,
+    'decoded_template_share': 1.0,
+    'largest_id': 2040,
+    'tokenizer_size': 2048,
+    'position_zero_share': 1.0,
+    'position_rising_share': 1.0,
+    'mixed_segment_share': 0.0,
+    'pairs_a_row': 2.0,
+    'answer_weight': 1.0,
+    'question_weight': 0.5,
+    'eos_weight': 1.0,
+    'padding_weight': 0.0,
+    'sampled_prompt_share': 1.0,
+    'validation_copied_share': 0.0,
+    'validation_shared_text': 0.0,
+    'validation_pairs': 13,
+    'repeated_share': 0.0,
+    'repeated_source': 'column:harbor',
+    'repeated_source_times': 1.0,
+    'repeated_source_share': 0.5,
+    'repeated_source_distinct_share': 0.5,
+    'other_sources': 1,
+    'dropped_share': 0.0,
+    'shortened_share': 0.0,
+    'mojibake_share': 0.0,
+    'common_word_share': 0.4,
+    'bytes_per_token': 3.4,
+    'byte_piece_share': 0.01,
+    'round_trip': True,
+    'answer_relation': 18.0,
+    'related_share': 0.97,
+    'related_pairs': 50,
+    'answer_tokens': 9000.0,
+    'trained_parameters': 260_000,
+    'epochs': 4.0,
+    'batch_loss': 5.2,
+    'losses_finite': True,
+    'later_effect': 2.0,
+    'leak_backwards': 0.0,
+    'leak_between': 0.0,
+    'own_effect': 2.0,
+    'context_effect': 0.05,
+    'position_effect': 0.2,
+    'file_differences': {},
+    'file_compared': 28,
+    'loss_shift': {'-1': 9.0, '0': 9.5, '1': 5.1, '2': 6.5},
+    'rms': {'wpe.embedding': 0.03},
+    'loss_whole': 5.1,
+    'loss_without': {'h.0': 5.4, 'h.1': 5.3},
+    'loss_transposed': {'h.0.attn.c_proj.kernel': 5.2},
+    'scored_loss': 5.2,
+    'step_loss': 5.21,
+    'step_grad_norm': 2.0,
+    'clipped_norm': 1.0,
+    'step_rate': 2e-4,
+    'step_count': 1,
+    'schedule_count': 1,
+    'gradient_rms': {'h.0.attn.c_attn.kernel': 1e-3, 'wte.embedding': 1e-4},
+    'moved_rms': {'h.0.attn.c_attn.kernel': 2e-4, 'wte.embedding': 1e-4},
+    'trained_rms': {'h.0.attn.c_attn.kernel': 0.05, 'wte.embedding': 0.04},
+    'rates': {'0': 2e-4, '6': 1e-3, '25': 5e-4, '49': 1e-6},
+    'decay_matrix': 0.1,
+    'decay_bias': 0.0,
+    'microbatch_loss_ratio': 1.0,
+    'microbatch_gradient_ratio': 1.0,
+    'overfit_before': 5.2,
+    'overfit_after': 3.9,
+    'range': {'0.1': 4.9, '10.0': 5.5, '100.0': 30.0},
+    'range_steps': 8,
+    'noise_tokens': 900.0,
+    'batch_tokens': 1500.0,
+}
+LORA = {
+    'is_lora': True,
+    'gradient_rms': {'h.0.x.lora_a': 0.0, 'h.0.x.lora_b': 1e-3},
+    'moved_rms': {'h.0.x.lora_a': 1e-6, 'h.0.x.lora_b': 2e-4},
+    'trained_rms': {'h.0.x.lora_a': 0.07, 'h.0.x.lora_b': 0.0},
+}
+FAULTS = (
+    ({'label_shift': {'0': 0.01, '1': 0.02, '2': 1.0}}, 'labels', 'shifted twice'),
+    ({'label_shift': {'0': 1.0, '1': 0.02, '2': 0.01}}, 'labels', 'inputs themselves'),
+    (
+        {'label_shift': {'0': 0.01, '1': 0.02, '2': 0.02}, 'shuffled_share': 1.0},
+        'labels',
+        'permuted',
+    ),
+    ({'related_share': 0.1, 'answer_relation': -2.7}, 'answers', 'swapped'),
+    ({'eos_weight': 0.0}, 'EOS', 'no loss weight'),
+    ({'answer_weight': 0.0, 'question_weight': 1.0}, 'loss mask', 'inverted'),
+    ({'position_zero_share': 0.5}, 'positions', 'not restarted'),
+    ({'mixed_segment_share': 0.5, 'segments_in_rows': 4}, 'segments', 'one segment id'),
+    ({'leak_between': 0.1}, 'isolation', 'see each other'),
+    ({'leak_backwards': 0.12}, 'causality', 'no causal mask'),
+    ({'decoded_template_share': 0.0}, 'token ids', 'permuted'),
+    ({'sampled_prompt_share': 0.0}, 'template', 'another template'),
+    (
+        {'validation_copied_share': 1.0, 'validation_shared_text': 1.0},
+        'splits',
+        'copied into training',
+    ),
+    ({'repeated_source_times': 30.0}, 'sources', 'times as often'),
+    ({'dropped_share': 0.9}, 'row length', 'seq_len is too short'),
+    ({'mojibake_share': 0.5}, 'characters', 'mojibake'),
+    ({'batch_loss': 7.6}, 'start', 'drawn, not loaded'),
+    (
+        {'file_differences': {'h.0.attn.c_proj.kernel': 'transposed'}},
+        'weights',
+        'transposed',
+    ),
+    ({'loss_transposed': {'h.0.attn.c_proj.kernel': 5.0}}, 'blocks', 'is transposed'),
+    ({'position_effect': 0.0}, 'position embeddings', 'are zero'),
+    ({'loss_tied': 5.1, 'loss_whole': 7.7}, 'head', 'untied'),
+    (
+        {'rates': {'0': 0.02, '6': 0.1, '25': 0.05, '49': 0.0}},
+        'update size',
+        'too high',
+    ),
+    ({'overfit_after': 9.0}, 'one batch', 'too high'),
+    ({'overfit_after': 5.199, 'range': {'100.0': 4.9}}, 'one batch', 'too low'),
+    ({'schedule_count': 2}, 'schedule count', 'once a microbatch'),
+    (
+        {'rates': {'0': 2e-4, '6': 1e-3, '25': 1e-6, '49': 1e-6}},
+        'schedule',
+        'once a microbatch',
+    ),
+    (
+        {'rates': {'0': 2e-5, '6': 1e-4, '25': 5e-4, '49': 1e-3}},
+        'schedule',
+        'longer than the run',
+    ),
+    ({'decay_matrix': 10.0, 'decay_bias': 10.0}, 'decay', 'far too large'),
+    ({'clipped_norm': 1e-4}, 'clipping', 'clip_norm cuts'),
+    ({'microbatch_gradient_ratio': 0.5}, 'microbatches', "microbatches' means"),
+    (
+        {
+            **LORA,
+            'gradient_rms': {'h.0.x.lora_a': 0.0, 'h.0.x.lora_b': 0.0},
+            'trained_rms': {'h.0.x.lora_a': 0.0, 'h.0.x.lora_b': 0.0},
+        },
+        'adapters',
+        'both zero',
+    ),
+    (
+        {**LORA, 'gradient_rms': {'h.0.x.lora_a': 0.0, 'h.0.x.lora_b': 0.0}},
+        'gradients',
+        'stop_gradient',
+    ),
+    ({'lost_updates': 0.8}, 'dtype', 'bfloat16'),
+    ({'target_leak': 1.5}, 'alignment', 'shifted twice'),
+    ({'repeat_difference': 0.3}, 'repeatable', 'dropout acts in it'),
+    ({'dropout': 0.9}, 'dropout', 'so high'),
+    ({'repeated_rows': 0.9}, 'order of rows', 'come again'),
+    ({'neighbouring_rows': 1.0}, 'order of rows', 'unshuffled'),
+    ({'markup_share': 0.5}, 'texts', 'HTML'),
+    ({'empty_share': 0.5}, 'texts', 'empty'),
+    ({'common_word_share': 0.01}, 'texts', 'not English'),
+    (
+        {
+            'microbatch_gradient_ratio': 0.5,
+            'microbatch_loss_ratio': 0.5,
+            'step_loss': 10.4,
+        },
+        'microbatches',
+        'sums the means',
+    ),
+    ({'step_loss': 6.5, 'step_loss_shift': {'2': 6.5}}, 'loss', 'labels again'),
+)
+
+
+def test_a_healthy_run_has_findings_that_are_all_good() -> None:
+    for changes in ({}, LORA):
+        found = examine.judged({**HEALTHY, **changes})
+        assert [each for each in found if each.verdict != diagnosis.OK] == []
+        assert len({each.id for each in found}) == len(found) > 24
+
+
+@pytest.mark.parametrize(('changes', 'name', 'cause'), FAULTS)
+def test_a_fault_is_named_by_its_cause(
+    changes: dict[str, Any], name: str, cause: str
+) -> None:
+    found = examine.judged(copy.deepcopy(HEALTHY) | changes)
+    bad = [each for each in found if each.verdict != diagnosis.OK]
+    assert name in [each.id for each in bad]
+    (of_it,) = (each for each in bad if each.id == name)
+    assert cause in of_it.cause
+    assert of_it.remedy
+    assert of_it.evidence
+    assert len(bad) <= 3  # the rest of the run is well
+
+
+def test_numbers_that_were_not_measured_are_judged_by_no_check() -> None:
+    assert examine.judged({}) == []
+    assert diagnosis.run((*run_checks.CHECKS, *examine_folder.CHECKS), {}) == []
+
+
+def test_the_terminal_shows_a_dozen_lines_at_most() -> None:
+    bad = {
+        'eos_weight': 0.0,
+        'position_zero_share': 0.5,
+        'mojibake_share': 0.5,
+        'dropped_share': 0.9,
+        'schedule_count': 2,
+        'clipped_norm': 1e-4,
+    }
+    said = diagnosis.lines(examine.judged({**HEALTHY, **bad}))
+    assert len(said) == 13
+    assert said[-1].endswith('2 more findings')
+
+
+AFTER: dict[str, Any] = {
+    'pretrained': True,
+    'is_lora': False,
+    'steps': 300,
+    'logged': 300,
+    'first_loss': 5.2,
+    'first_losses': 5.1,
+    'last_losses': 4.2,
+    'lowest_loss': 4.0,
+    'highest_loss': 5.3,
+    'before_training': 5.3,
+    'jumps': {'100': 0.02},
+    'rate_off': 0.0,
+    'rate_off_step': 1,
+    'rate_last': 1e-6,
+    'update_ratio': {'h.0': 1e-3},
+    'still_layers': [],
+    'clip_share': 0.5,
+    'repetition_4': 0.02,
+    'longest_copy': 6,
+    'longest_copy_of': 120,
+    'eos_nll_first': 3.0,
+    'eos_nll_last': 1.0,
+}
+
+
+def test_a_healthy_run_s_records_say_nothing() -> None:
+    found = diagnosis.run(run_checks.CHECKS, AFTER)
+    assert {each.verdict for each in found} == {diagnosis.OK}
+    assert len(found) == len(run_checks.CHECKS) - 1  # no parameter is bfloat16
+
+
+@pytest.mark.parametrize(
+    ('changes', 'name'),
+    [
+        ({'last_losses': 9.0, 'highest_loss': 9.5}, 'divergence'),
+        ({'last_losses': 5.099, 'update_ratio': {'h.0': 1e-7}}, 'progress'),
+        ({'rate_off': -0.5}, 'rate by step'),
+        ({'still_layers': ['h.0.attn.c_attn']}, 'layers'),
+        ({'lost_updates': 0.9}, 'lost updates'),
+        ({'clip_share': 1e-4}, 'clip by step'),
+        ({'before_training': 9.5}, 'evaluation'),
+        ({'repetition_4': 0.8}, 'repetition'),
+        ({'longest_copy': 90}, 'memory'),
+        ({'eos_nll_last': 8.0}, 'ends of answers'),
+        ({'jumps': {'100': 2.0}}, 'going on'),
+    ],
+)
+def test_records_name_what_went_wrong(changes: dict[str, Any], name: str) -> None:
+    found = diagnosis.run(run_checks.CHECKS, {**AFTER, **changes})
+    assert [each.id for each in found if each.verdict != diagnosis.OK] == [name]

@@ -1,0 +1,200 @@
+"""Faults planted into runs of this process, which the doctor must name by itself."""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+from typing import Any
+
+import faults
+import harness
+import pytest
+import tiny_runs
+
+from hax_jax import errors
+from hax_jax.data import records, text
+from hax_jax.doctor import diagnosis, examine, measure_rows, row_checks
+from hax_jax.runs import restore
+from hax_jax.training import run_setup, train_loop
+
+_BY_NAME = {fault.name: fault for fault in faults.FAULTS}
+
+
+@pytest.fixture(scope='module')
+def words(tmp_path_factory: pytest.TempPathFactory) -> text.Tokenizer:
+    return harness.tokenizer(tmp_path_factory.mktemp('words') / 'words')
+
+
+def _rows(
+    folder: pathlib.Path, words: text.Tokenizer, name: str
+) -> tuple[records.PackedCache, list[diagnosis.Finding]]:
+    """The rows of a few letters with a fault in them, and what they show."""
+    fault = _BY_NAME[name]
+    made, run = harness.splits('column_*.md', most=15), harness.config()
+    with faults.planted(fault, made, run, fault.strengths[-1]) as plant:
+        cache = harness.cache(
+            folder, plant.made, words, plant.run.data, plant.edit_rows
+        )
+    features = cache.features('train')
+    numbers = measure_rows.measure(features, words, eos_id=words.eos_id)
+    return cache, diagnosis.run(row_checks.CHECKS, numbers)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'targets are ids[2:]',
+        'targets are the inputs',
+        'targets permuted',
+        'EOS weight 0',
+        'loss weights inverted',
+        'positions not restarted',
+        'all segments 1',
+        'token ids permuted',
+    ],
+)
+def test_a_fault_of_rows_is_named(
+    tmp_path: pathlib.Path, words: text.Tokenizer, name: str
+) -> None:
+    _, found = _rows(tmp_path / 'rows', words, name)
+    causes = [each.cause for each in found if each.verdict == diagnosis.FAIL]
+    expected = _BY_NAME[name].expected
+    assert any(word in cause for cause in causes for word in expected), causes
+
+
+def test_rows_of_letters_are_well(
+    tmp_path: pathlib.Path, words: text.Tokenizer
+) -> None:
+    made, data = harness.splits('column_*.md', most=15), harness.config().data
+    cache = harness.cache(tmp_path / 'rows', made, words, data)
+    numbers = measure_rows.measure(cache.features('train'), words, eos_id=words.eos_id)
+    found = diagnosis.run(row_checks.CHECKS, numbers)
+    assert {each.verdict for each in found} == {diagnosis.OK}
+    assert numbers['pairs_a_row'] > 1.5
+
+
+def test_rows_of_conversations_are_well(
+    tmp_path: pathlib.Path, words: text.Tokenizer
+) -> None:
+    made = harness.splits('column_*.md', most=15)
+    two = {
+        name: [
+            dataclasses.replace(
+                pair, more=(other.question, other.answer), answer_weights=(0.0, 1.0)
+            )
+            for pair, other in itertools.pairwise([*content, content[0]])
+        ]
+        for name, content in made.items()
+    }
+    data = dataclasses.replace(harness.config().data, seq_len=1024)
+    cache = harness.cache(tmp_path / 'rows', two, words, data)
+    numbers = measure_rows.measure(cache.features('train'), words, eos_id=words.eos_id)
+    found = diagnosis.run(row_checks.CHECKS, numbers)
+    assert {each.verdict for each in found} == {diagnosis.OK}
+    assert numbers['pairs_in_rows'] == numbers['segments_in_rows'] == 12
+
+
+@pytest.fixture(scope='module')
+def planted_cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
+    return tiny_runs.write_cache(tmp_path_factory.mktemp('cache') / 'rows')
+
+
+def _found(workdir: pathlib.Path) -> dict[str, str]:
+    """Id -> cause of what a run's own doctor found before its first step."""
+    found = diagnosis.read(workdir)
+    return {each.id: each.cause for each in found if each.verdict != diagnosis.OK}
+
+
+_SHORT = {
+    'train__num_steps': 2,
+    'train__eval_every_steps': 2,
+    'optimizer__warmup_steps': 0,
+}
+
+
+def test_attention_without_its_mask_is_named_before_step_1(
+    tmp_path: pathlib.Path, planted_cache: records.PackedCache
+) -> None:
+    run = tiny_runs.make_config(**_SHORT, model__attention='xla')
+    fault = _BY_NAME['no causal mask']
+    with faults.planted(fault, {}, run, 1.0):
+        tiny_runs.train(planted_cache, tmp_path / 'run', run)
+    assert 'no causal mask' in _found(tmp_path / 'run')['causality']
+
+
+@pytest.fixture(scope='module')
+def looked_at(
+    tmp_path_factory: pytest.TempPathFactory, planted_cache: records.PackedCache
+) -> pathlib.Path:
+    """A healthy run, at which the doctor has looked."""
+    run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
+    return tiny_runs.train(planted_cache, tmp_path_factory.mktemp('run') / 'run', run)
+
+
+def test_the_doctor_changes_no_bit_of_a_run(
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    looked_at: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = json.loads((looked_at / diagnosis.FILE).read_text())['numbers']
+    assert numbers['step_count'] == 1
+    assert 0.99 < numbers['microbatch_gradient_ratio'] < 1.01
+    assert _found(looked_at) == {}
+
+    def nothing(subject: examine.Subject) -> tuple[Any, dict[str, Any], list[Any]]:
+        return subject.state, {}, []
+
+    monkeypatch.setattr(examine, 'examine', nothing)
+    run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
+    plain = tiny_runs.train(planted_cache, tmp_path / 'plain', run)
+    a, b = (restore.parameters(str(each)) for each in (looked_at, plain))
+    assert all((a[name] == b[name]).all() for name in a)
+    assert [row['loss'] for row in tiny_runs.lines(looked_at, 'train')] == [
+        row['loss'] for row in tiny_runs.lines(plain, 'train')
+    ]
+
+
+def test_adapters_under_stop_gradient_are_named_before_step_1(
+    tmp_path: pathlib.Path, planted_cache: records.PackedCache, looked_at: pathlib.Path
+) -> None:
+    run = tiny_runs.lora(tiny_runs.make_config(**_SHORT), looked_at)
+    with faults.planted(_BY_NAME['LoRA under stop_gradient'], {}, run, 1.0):
+        tiny_runs.train(planted_cache, tmp_path / 'run', run)
+    assert 'stop_gradient' in _found(tmp_path / 'run')['gradients']
+
+
+def test_labels_shifted_twice_stop_a_run_with_their_cause(
+    tmp_path: pathlib.Path, words: text.Tokenizer
+) -> None:
+    cache, _ = _rows(tmp_path / 'rows', words, 'targets are ids[2:]')
+    run = harness.config(train__num_sample_questions=0)
+    setup = run_setup.prepare(run, cache)
+    batch = next(train_loop.batches_of(setup))
+    with pytest.raises(errors.InputError, match='shifted twice'):
+        train_loop.check_labels(batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', sorted(_BY_NAME))
+def test_each_fault_is_named(
+    name: str, tmp_path: pathlib.Path, words: text.Tokenizer, slow_base: pathlib.Path
+) -> None:
+    import table
+
+    fault = _BY_NAME[name]
+    run = harness.on(harness.config(**faults.FINE), slow_base)
+    if fault.kind == 'lora':
+        run = harness.lora(run)
+    made = harness.splits(fault.data)
+    with faults.planted(fault, made, run, fault.strengths[-1]) as plant:
+        result = table.examined(tmp_path, plant, words)
+    when, _ = table.named(result, fault.expected)
+    assert when.endswith('step 0') or (when and not fault.before)
+
+
+@pytest.fixture(scope='module')
+def slow_base(
+    tmp_path_factory: pytest.TempPathFactory, words: text.Tokenizer
+) -> pathlib.Path:
+    return harness.base(tmp_path_factory.mktemp('base'), words)

@@ -1,0 +1,28 @@
+"""`hax doctor` on a run that is not begun, and on that run afterwards."""
+
+import json
+import pathlib
+
+import programs
+import pytest
+import tiny_data
+
+
+@pytest.mark.slow
+def test_a_run_is_examined_before_it_begins_and_after_it_ended(
+    tmp_path: pathlib.Path,
+) -> None:
+    tiny_data.make(tmp_path)
+    config = [f'--config={tmp_path}/tiny.py', f'--config.data.path={tmp_path}/data']
+    before = programs.run('-m', 'launch.doctor', *config, '--json')
+    assert before.returncode in (0, 1), before.stderr
+    found = {each['id']: each for each in json.loads(before.stdout)['before step 1']}
+    for name in ('labels', 'EOS', 'loss mask', 'causality', 'schedule', 'gradients'):
+        assert found[name]['verdict'] == 'ok', found[name]
+    workdir = tmp_path / 'run'
+    trained = programs.run('-m', 'launch.train', *config, f'--workdir={workdir}')
+    assert trained.returncode == 0, trained.stderr
+    assert 'checks found nothing wrong' in trained.stdout
+    after = programs.run('-m', 'launch.doctor', f'--workdir={workdir}', '--all')
+    assert 'causality' in after.stdout
+    assert 'rate by step' in after.stdout or 'divergence' in after.stdout
