@@ -57,7 +57,8 @@ def main() -> int:
     ):
         raise errors.InputError(
             'nothing to look at is given; give --config=FILE of a run to begin, '
-            '--workdir=FOLDER of a run, --folder=FOLDER of a model, or '
+            '--workdir=FOLDER of a run, --folder=FOLDER of a model '
+            '(with --adapter=FOLDER of one on it), or '
             '--legacy_log=FILE of the old project.'
         )
     for place in _WORKDIR.value:
@@ -69,7 +70,7 @@ def main() -> int:
         found[place] = after_training.of(place)
     if _FOLDER.value:
         adapter = pathlib.Path(_ADAPTER.value).expanduser() if _ADAPTER.value else None
-        folder = hf_folder.local_folder(_FOLDER.value)
+        folder = hf_folder.local_folder(_FOLDER.value, field='--folder')
         found[_ADAPTER.value or _FOLDER.value], _ = examine_folder.examine(
             folder, adapter
         )

@@ -154,7 +154,7 @@ def unfinished(curve: Curve) -> diagnosis.Finding | None:
         evidence=f'validation fell by {gain:.2f} in the last interval, to '
         f'{losses[-1]:.2f}, its best',
         cause='training ended before the model had learned what it could',
-        remedy='go on with a larger train.num_steps',
+        remedy='go on with a larger --config.train.num_steps',
         source=f'two evaluations of one model differ by up to {curve.noise:.2f} here',
     )
 

@@ -65,8 +65,8 @@ def rate(n: Numbers) -> Finding | None:
     if 'rate_off' not in n:
         return None
     evidence = (
-        f'at step {n["rate_off_step"]} the rate is off by {n["rate_off"]:+.0%} of the '
-        f'peak; it ends at {n["rate_last"]:.2g}'
+        f'at step {n["rate_off_step"]} the rate is off by {abs(n["rate_off"]):.0%} of '
+        f'the peak; it ends at {n["rate_last"]:.2g}'
     )
     if abs(n['rate_off']) <= 0.1:
         return diagnosis.good('rate by step', evidence)

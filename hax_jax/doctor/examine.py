@@ -101,12 +101,19 @@ def examine(
     begun = time.perf_counter()
     numbers = measure(subject)
     state = subject.state
-    if jax.process_count() == 1:
+    if jax.process_count() > 1:
+        numbers['left_out'] = 'model and step, as the run has several processes'
+    else:
         numbers |= _of_model(subject, full=full)
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         if full or size <= _LARGEST_STATE:
             state, more = _of_trial(subject, full=full)
             numbers |= more
+        else:
+            numbers['left_out'] = (
+                f'a trial step, as the state has {size / 1e9:.1f} GB; hax doctor '
+                '--config makes one'
+            )
     found = judged(numbers)
     numbers['seconds'] = time.perf_counter() - begun
     return state, numbers, found

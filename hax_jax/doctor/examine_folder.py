@@ -57,7 +57,7 @@ def examine(
     Raises:
       InputError: a file is missing or damaged, or is not of a GPT-2.
     """
-    model = hf_folder.read_model_config(folder)
+    model = hf_folder.read_model_config(folder, field='--folder')
     parameters = hf_folder.read_parameters(folder, model)
     tokenizer = None
     numbers: dict[str, Any] = {

@@ -29,13 +29,10 @@ _ONLY = {  # fields of which gpt2.py can compute one value alone
 }
 
 
-def local_folder(path: str) -> pathlib.Path:
+def local_folder(path: str, *, field: str = 'model.pretrained') -> pathlib.Path:
     """The folder at `path`, or of the hub name `path`; InputError if there is none."""
     return hub.local_folder(
-        path,
-        field='model.pretrained',
-        patterns=_FILES,
-        one_of=weight_files.HUB_PATTERNS,
+        path, field=field, patterns=_FILES, one_of=weight_files.HUB_PATTERNS
     )
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from hax_jax import digests, errors, files, local_copy, near_names, places
 from hax_jax.config import convert, schema
-from hax_jax.data import text
+from hax_jax.data import dataset_folder, text
 
 SCHEMA = 2
 _WITHOUT_DIGESTS = 1  # an older schema, whose runs have no digests
@@ -192,8 +192,16 @@ def _no_run(path: pathlib.Path) -> str:
             f'{folder} is a run whose {path.name} is missing; copy it from a backup. '
             'Nothing of the run is used without it.'
         )
+    why = f'it has no {path.name}'
+    if not folder.exists():
+        why = 'it does not exist'
+    elif (folder / dataset_folder.MANIFEST).exists():
+        why = 'it is a dataset, which data.path names'
     near = near_names.meant(folder)
-    return f'{folder} is not a run of launch.train: it has no {path.name}.{near}'
+    return (
+        f'{folder} is not a run of launch.train: {why}. Give the --workdir of a run.'
+        f'{near}'
+    )
 
 
 def _damaged(path: pathlib.Path, why: str) -> errors.InputError:

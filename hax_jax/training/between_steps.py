@@ -95,6 +95,8 @@ class BetweenSteps:
             diagnosis.write(self._workdir, found, numbers)
         for line in diagnosis.lines(found):
             self.report.note(line)
+        if left_out := numbers.get('left_out'):
+            self.report.note(f'not looked at: {left_out}')
         return state
 
     def begin(self, state: ts.TrainState, past: history.History) -> None:

@@ -113,13 +113,18 @@ _SHORT = {
 
 
 def test_attention_without_its_mask_is_named_before_step_1(
-    tmp_path: pathlib.Path, planted_cache: records.PackedCache
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(examine, '_LARGEST_STATE', 0)  # what is not done is said
     run = tiny_runs.make_config(**_SHORT, model__attention='xla')
     fault = _BY_NAME['no causal mask']
     with faults.planted(fault, {}, run, 1.0):
         tiny_runs.train(planted_cache, tmp_path / 'run', run)
     assert 'no causal mask' in _found(tmp_path / 'run')['causality']
+    assert 'not looked at: a trial step' in capsys.readouterr().out
 
 
 @pytest.fixture(scope='module')

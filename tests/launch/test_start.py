@@ -39,7 +39,7 @@ for name, *arguments in commands:
 """
 _CONFIG = '--config=configs/scratch_small.py'
 _RUN = '--workdir=no/run'
-_NO_RUN = 'no/run is not a run of launch.train: it has no run.json.'
+_NO_RUN = 'no/run is not a run of launch.train: it does not exist.'
 _NO_DATA = 'no/data is not a dataset'
 # Program -> flags that are right but for a file or a value, and what is said of it.
 _WRONG = {

@@ -96,7 +96,7 @@ def test_a_run_of_bfloat16_goes_on_bit_for_bit_and_is_read_as_float32(
     assert all(row['lost_updates'] > 0.5 for row in rows)
     whole, again = capsys.readouterr().out.split('continuing from step 3')
     for printed in (whole, again):
-        assert printed.count('updates are too small for bfloat16 parameters') == 1
+        assert printed.count('of the updates are too small for bfloat16') == 1
     assert f'{rows[0]["lost_updates"]:.0%} of the updates' in whole
 
 
