@@ -64,6 +64,7 @@ def test_a_new_token_is_one_id_whose_row_is_the_mean_of_its_pieces(
     )
 
 
+@pytest.mark.parametrize('base', ['sentencepiece_folder'], indirect=True)
 def test_a_run_that_adds_tokens_stands_on_a_base_that_is_grown_once(
     base: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
