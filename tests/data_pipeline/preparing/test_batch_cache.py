@@ -150,7 +150,8 @@ def test_dropped_pairs_keep_their_texts_without_personal_data(
     tmp_path: pathlib.Path,
 ) -> None:
     rows = [row(number) for number in range(40)] + [row(3)]
-    texts = ['**', 'Hm.', 'So ' * 600 + 'a'] * 2
+    # The last is empty once cleaned, so the stage of personal data never sees it.
+    texts = ['**', 'Hm.', 'So ' * 600 + 'a', '<p><br></p>'] * 2
     for number, answer in enumerate(texts):
         question = f'Mail ann{number}@b.org or u/ann_{number}?' + ' why' * number
         rows.append(json.dumps({'question': question, 'answer': answer}))
@@ -166,5 +167,6 @@ def test_dropped_pairs_keep_their_texts_without_personal_data(
     assert copy['question'] == json.loads(row(3))['question']
     assert copy['answer'] == json.loads(row(3))['answer']
     others = [each for each in dropped if not each['kept_id']]
+    assert any(each['reason'].startswith('clean: ') for each in others)
     assert all(each['question'].startswith('Mail [EMAIL] or [USER]') for each in others)
     assert max(len(each['answer']) for each in others) == 1001
