@@ -208,14 +208,6 @@ class SentencePieceTokenizer:
     def decode(self, ids: Sequence[int]) -> str:
         return self._pieces.decode([int(i) for i in ids if i != self.eos_id])
 
-    @property
-    def is_unigram(self) -> bool:
-        """Whether the pieces are chosen by their probabilities, not by merges."""
-        from sentencepiece import sentencepiece_model_pb2  # slow, and seldom asked
-
-        spec = sentencepiece_model_pb2.ModelProto.FromString(self._proto).trainer_spec
-        return spec.model_type == spec.UNIGRAM
-
     def token_names(self) -> set[str]:
         ids = list(range(self.vocab_size))
         return set(self._pieces.id_to_piece(ids))

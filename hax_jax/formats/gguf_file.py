@@ -20,6 +20,8 @@ from hax_jax.formats import chat_template
 from hax_jax.model import naming
 
 FILE = 'model.gguf'
+_UNIGRAM = 't5'  # llama.cpp's name for such tokenizers
+_UNKNOWN_PENALTY = 10.0  # SentencePiece's kUnkPenalty, below the worst piece
 _TYPES = {
     'float32': (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     'float16': (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -32,12 +34,6 @@ _KERNEL = '.kernel'  # [in, out] here; ggml keeps [out, in]
 def problems(model: schema.ModelConfig, tokenizer: text.Tokenizer) -> list[str]:
     """Why llama.cpp could not run this model; [] if it can."""
     found = []
-    if isinstance(tokenizer, text.SentencePieceTokenizer) and tokenizer.is_unigram:
-        found.append(
-            "the run's tokenizer is a unigram SentencePiece model, and llama.cpp's has "
-            'no pieces of single bytes: it would give other ids; export with '
-            '--format=hf, or train with tokenizer.model_type=bpe.'
-        )
     if model.activation != 'gelu_new':
         found.append(
             f'model.activation={model.activation}, and llama.cpp computes GPT-2 with '
@@ -64,10 +60,11 @@ def write(
     *,
     dtype: str,
     name: str,
-) -> None:
+) -> list[str]:
     """Writes the model of `parameters` (dotted path -> array), its vocabulary unpadded.
 
-    `dtype` is 'float32', 'float16', 'bfloat16' or 'q8_0'.
+    `dtype` is 'float32', 'float16', 'bfloat16' or 'q8_0'. Returns notes: which texts
+    llama.cpp's tokenizer reads otherwise than `tokenizer` does.
     """
     type_, file_type = _TYPES[dtype]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.GPT2])
@@ -81,7 +78,7 @@ def write(
     writer.add_layer_norm_eps(model.layer_norm_epsilon)
     writer.add_file_type(file_type)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    _add_tokenizer(writer, tokenizer, num_rows=model.vocab_size)
+    notes = _add_tokenizer(writer, tokenizer, num_rows=model.vocab_size)
     writer.add_chat_template(chat_template.JINJA)
     for ours, theirs in _names(model).items():
         array = parameters[ours].T if ours.endswith(_KERNEL) else parameters[ours]
@@ -92,6 +89,7 @@ def write(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    return notes
 
 
 def as_stored(
@@ -145,7 +143,7 @@ def is_one(path: pathlib.Path) -> bool:
 
 
 def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
-    """The tokenizer in a file: GPT-2's BPE, or SentencePiece.
+    """The tokenizer in a file: GPT-2's BPE, or SentencePiece of any kind.
 
     Raises:
       InputError: it is of another kind, or would lose text.
@@ -153,9 +151,10 @@ def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
     values = {n: f.contents() for n, f in gguf.GGUFReader(path).fields.items()}
     keys = gguf.Keys.Tokenizer
     kind, types = values.get(keys.MODEL), values.get(keys.TOKEN_TYPE)
-    if kind not in ('gpt2', 'llama') or types is None:
+    if kind not in ('gpt2', 'llama', _UNIGRAM) or types is None:
         raise errors.InputError(
-            f'{path} has a tokenizer of the kind {kind!r}; gpt2 and llama are read. '
+            f'{path} has a tokenizer of the kind {kind!r}; gpt2, llama and {_UNIGRAM} '
+            'are read. '
             'Give the one that it was trained with as --tokenizer=FOLDER.'
         )
     tokens = values[keys.LIST]
@@ -173,28 +172,36 @@ def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
             settings['unk_token'] = tokens[eos]
             files.write_json(folder / 'tokenizer_config.json', settings)
         else:
-            scores = values[keys.SCORES]
-            proto = _as_proto(tokens, types, scores, eos, values[keys.UNK_ID])
+            if kind == _UNIGRAM:
+                _characters_as_bytes(tokens, types)
+            proto = _as_proto(tokens, types, values)
             (folder / text.SENTENCEPIECE_FILE).write_bytes(proto)
         return text.load_tokenizer(name)
 
 
-def _as_proto(
-    tokens: list[str], types: list[int], scores: list[float], eos: int, unknown: int
-) -> bytes:
-    """A SentencePiece model of a file's pieces, which changes no text itself."""
+def _as_proto(tokens: list[str], types: list[int], values: dict[str, Any]) -> bytes:
+    """A SentencePiece model of a file's pieces, which changes a text as llama.cpp does.
+
+    Without the fields, llama.cpp puts a space before a text and keeps all others.
+    """
     from sentencepiece import sentencepiece_model_pb2  # slow, and asked only here
 
+    keys = gguf.Keys.Tokenizer
+    eos, unknown = values[keys.EOS_ID], values[keys.UNK_ID]
     model = sentencepiece_model_pb2.ModelProto()
-    for token, type_, score in zip(tokens, types, scores, strict=False):
+    for token, type_, score in zip(tokens, types, values[keys.SCORES], strict=False):
         model.pieces.add(piece=token, score=score, type=type_)
     spec = model.trainer_spec
-    spec.model_type, spec.byte_fallback = spec.BPE, True
+    is_unigram = values[keys.MODEL] == _UNIGRAM
+    spec.model_type = spec.UNIGRAM if is_unigram else spec.BPE
+    spec.byte_fallback = gguf.TokenType.BYTE in types
     spec.unk_id, spec.eos_id, spec.bos_id, spec.pad_id = unknown, eos, -1, -1
     spec.eos_piece, spec.unk_piece = tokens[eos], tokens[unknown]
     normalizer = model.normalizer_spec
     normalizer.name = 'identity'
-    normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = False
+    normalizer.precompiled_charsmap = bytes(values.get(keys.PRECOMPILED_CHARSMAP, b''))
+    normalizer.add_dummy_prefix = values.get(keys.ADD_PREFIX, True)
+    normalizer.remove_extra_whitespaces = values.get(keys.REMOVE_EXTRA_WS, False)
     return model.SerializeToString()
 
 
@@ -272,13 +279,16 @@ def _names(model: schema.ModelConfig) -> dict[str, str]:
 
 def _add_tokenizer(
     writer: gguf.GGUFWriter, tokenizer: text.Tokenizer, *, num_rows: int
-) -> None:
-    """Adds the tokenizer: no BOS, no EOS and no space of the engine's own."""
+) -> list[str]:
+    """Adds the tokenizer, no BOS, no EOS and no space of the engine's own; notes."""
+    notes = []
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save(pathlib.Path(folder))
         sentencepiece = pathlib.Path(folder, text.SENTENCEPIECE_FILE)
         if sentencepiece.is_file():
-            tokens, types, scores = _sentencepiece(writer, sentencepiece.read_bytes())
+            tokens, types, scores, notes = _sentencepiece(
+                writer, sentencepiece.read_bytes()
+            )
             writer.add_token_scores(scores + [0.0] * (num_rows - len(scores)))
         else:
             whole = pathlib.Path(folder, 'tokenizer.json').read_text(encoding='utf-8')
@@ -292,6 +302,7 @@ def _add_tokenizer(
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_add_space_prefix(False)
+    return notes
 
 
 def _bpe(
@@ -311,12 +322,20 @@ def _bpe(
 
 def _sentencepiece(
     writer: gguf.GGUFWriter, proto: bytes
-) -> tuple[list[str], list[int], list[float]]:
-    """Adds a SentencePiece model; returns its pieces, their types and scores."""
+) -> tuple[list[str], list[int], list[float], list[str]]:
+    """Adds a SentencePiece model; returns pieces, their types, their scores, notes."""
     from sentencepiece import sentencepiece_model_pb2  # slow, and asked only here
 
     model = sentencepiece_model_pb2.ModelProto.FromString(proto)
-    writer.add_tokenizer_model('llama')
+    notes = [
+        'llama.cpp reads U+2581, the sign for a space in SentencePiece, as a space, '
+        'and training read it as "_".'
+    ]
+    is_unigram = model.trainer_spec.model_type == model.trainer_spec.UNIGRAM
+    if is_unigram:
+        notes.append(_bytes_as_characters(model))
+        writer.add_remove_extra_whitespaces(False)
+    writer.add_tokenizer_model(_UNIGRAM if is_unigram else 'llama')
     writer.add_tokenizer_pre('default')
     writer.add_unk_token_id(model.trainer_spec.unk_id)
     # SentencePiece's types have the numbers of GGUF's.
@@ -324,4 +343,37 @@ def _sentencepiece(
         [piece.piece for piece in model.pieces],
         [gguf.TokenType(piece.type) for piece in model.pieces],
         [piece.score for piece in model.pieces],
+        notes,
     )
+
+
+def _bytes_as_characters(model: Any) -> str:
+    """Makes the pieces of ASCII's bytes pieces of its characters; returns a note.
+
+    llama.cpp's unigram tokenizer splits no character into bytes. A byte of ASCII is a
+    character; as a piece it costs what SentencePiece takes for one that it lacks.
+    """
+    own = {piece.piece for piece in model.pieces if piece.type != piece.BYTE}
+    normal = [piece.score for piece in model.pieces if piece.type == piece.NORMAL]
+    for piece in model.pieces:
+        if piece.type == piece.BYTE:
+            number = int(piece.piece[3:-1], 16)  # of '<0x41>'
+            character = chr(number)
+            if 0 < number < 128 and character != ' ' and character not in own:
+                piece.piece, piece.type = character, piece.NORMAL
+                piece.score = min(normal) - _UNKNOWN_PENALTY
+    known = sum(len(piece) == 1 and not piece.isascii() for piece in own)
+    return (
+        'llama.cpp reads a character that the tokenizer has no piece for as the '
+        'unknown token, and training read its bytes. The tokenizer has pieces for all '
+        f'of ASCII and for {known - 1} other characters.'  # one is the sign for a space
+    )
+
+
+def _characters_as_bytes(tokens: list[str], types: list[int]) -> None:
+    """Undoes `_bytes_as_characters`; its bytes from 128 on say where they all lie."""
+    if '<0x80>' in tokens:
+        zero = tokens.index('<0x80>') - 128
+        for number in range(256):
+            tokens[zero + number] = f'<0x{number:02X}>'
+            types[zero + number] = gguf.TokenType.BYTE

@@ -224,8 +224,8 @@ def _fill_gguf(
     card: str,
     request: export_request.Request,
 ) -> list[str]:
-    """Writes model.gguf, Ollama's Modelfile and the card."""
-    gguf_file.write(
+    """Writes model.gguf, Ollama's Modelfile and the card; returns notes."""
+    notes = gguf_file.write(
         new / gguf_file.FILE,
         model,
         parts.merged(),
@@ -239,9 +239,9 @@ def _fill_gguf(
         n_positions=model.n_positions,
     )
     files.write_text(new / chat_template.MODELFILE, modelfile)
-    files.write_text(new / model_card.FILE, card)
+    files.write_text(new / model_card.FILE, model_card.with_notes(card, notes))
     sha256sums.write(new)
-    return []
+    return notes
 
 
 def _build(
