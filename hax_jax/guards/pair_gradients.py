@@ -65,10 +65,14 @@ def of_batch(
         merged = nnx.merge(model.graphdef, nnx.merge_state(moving, held), frozen)
         hidden = merged(batch['inputs'], batch['positions'], batch['segment_ids'])
         features, table = merged.head(hidden)
-        nll, _ = loss.token_nll(
-            features, table, batch['targets'], vocab_size=merged.model.vocab_size
+        total, _ = loss.weighted_sum(
+            features,
+            table,
+            batch['targets'],
+            batch['loss_weights'],
+            vocab_size=merged.model.vocab_size,
         )
-        return jnp.sum(nll * batch['loss_weights'])
+        return total
 
     @jax.jit
     def add(total: Any, *args: Any) -> tuple[Any, jax.Array, jax.Array]:

@@ -1,5 +1,6 @@
-"""Next-token loss per position, without ever holding logits [B, T, V] whole."""
+"""Next-token loss, without ever holding logits [B, T, V] whole."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -11,6 +12,101 @@ from hax_jax.devices import mesh
 from hax_jax.model import linear
 
 CHUNK = 128  # positions whose logits exist at one time, per row
+
+_Sums = tuple[Float[Array, ''], tuple[Float[Array, ''], Float[Array, '']]]
+
+
+def weighted_sum(
+    hidden: Float[Array, 'B T D'],
+    table: Float[Array, 'V D'],
+    targets: Int[Array, 'B T'],
+    weights: Float[Array, 'B T'],
+    *,
+    z_loss: float = 0.0,
+    vocab_size: int | None = None,
+    chunk: int = CHUNK,
+) -> _Sums:
+    """The weighted sum of `token_nll` and `z_loss` times logsumexp squared.
+
+    Returns it, which has a gradient, and its two addends, which have none. The gradient
+    is made with the sum, while a chunk's logits are there, so that they are made once.
+    Source: Hsu et al. 2024, arXiv:2410.10989, 3.2.
+    """
+    if mesh.num_parts(mesh.RULES['vocab'], table.shape[0]) > 1:
+        # A part's gradient asks for the logsumexp of all parts, which comes later.
+        found = token_nll(hidden, table, targets, vocab_size=vocab_size, chunk=chunk)
+        return _weighted(*found, weights, z_loss)
+    return _summed(hidden, table, targets, weights, z_loss, vocab_size, chunk)
+
+
+def _weighted(
+    nll: jax.Array, logsumexp: jax.Array, weights: jax.Array, z_loss: float
+) -> _Sums:
+    total, extra = jnp.sum(nll * weights), jnp.zeros(())
+    if z_loss:
+        extra = z_loss * jnp.sum(logsumexp**2 * weights)
+    return total + extra, jax.lax.stop_gradient((total, extra))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def _summed(
+    hidden: jax.Array,
+    table: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    z_loss: float,
+    vocab_size: int | None,
+    chunk: int,
+) -> _Sums:
+    found = token_nll(hidden, table, targets, vocab_size=vocab_size, chunk=chunk)
+    return _weighted(*found, weights, z_loss)
+
+
+def _summed_forward(
+    hidden: jax.Array,
+    table: jax.Array,
+    targets: jax.Array,
+    weights: jax.Array,
+    z_loss: float,
+    vocab_size: int | None,
+    chunk: int,
+) -> tuple[_Sums, tuple[jax.Array, jax.Array]]:
+    """(the sums, the gradient by hidden and by the table)."""
+
+    def of_chunk(
+        hidden: jax.Array, table: jax.Array, targets: jax.Array, weights: jax.Array
+    ) -> _Sums:
+        logsumexp, chosen = _chunk_nll(hidden, table, targets, vocab_size)
+        return _weighted(logsumexp - chosen, logsumexp, weights, z_loss)
+
+    def one(
+        d_table: jax.Array, rows: tuple[jax.Array, ...]
+    ) -> tuple[jax.Array, tuple[_Sums, jax.Array]]:
+        sums, (d_hidden, d_own) = jax.value_and_grad(
+            of_chunk, argnums=(0, 1), has_aux=True
+        )(rows[0], table, *rows[1:])
+        return d_table + d_own, (sums, d_hidden)
+
+    length = hidden.shape[1]
+    num_chunks = -(-length // chunk)
+    rows = tuple(_chunked(x, num_chunks) for x in (hidden, targets, weights))
+    d_table, (sums, d_hidden) = jax.lax.scan(one, jnp.zeros_like(table), rows)
+    sums = jax.tree.map(jnp.sum, sums)
+    return sums, (_whole(d_hidden, length), d_table)
+
+
+def _summed_backward(
+    z_loss: float,
+    vocab_size: int | None,
+    chunk: int,
+    kept: tuple[jax.Array, jax.Array],
+    d_sums: _Sums,
+) -> tuple[jax.Array, jax.Array, None, None]:
+    by_hidden, by_table = (each * d_sums[0].astype(each.dtype) for each in kept)
+    return by_hidden, by_table, None, None
+
+
+_summed.defvjp(_summed_forward, _summed_backward)
 
 
 def token_nll(
@@ -106,12 +202,8 @@ def _over_chunks(
 ) -> tuple[jax.Array, ...]:
     length = hidden.shape[1]
     num_chunks = -(-length // chunk)
-    padding = num_chunks * chunk - length
     if num_chunks == 1:
         return of_chunk(hidden, table, targets, vocab_size)
-    if padding:
-        hidden = jnp.pad(hidden, ((0, 0), (0, padding), (0, 0)))
-        targets = jnp.pad(targets, ((0, 0), (0, padding)))
 
     again = jax.checkpoint(
         lambda hidden, table, targets: of_chunk(hidden, table, targets, vocab_size)
@@ -124,13 +216,22 @@ def _over_chunks(
 
     chunks = (_chunked(hidden, num_chunks), _chunked(targets, num_chunks))
     _, found = jax.lax.scan(one, None, chunks)  # each [C, B, chunk]
-    rows = (-1, num_chunks * chunk)
-    return tuple(x.swapaxes(0, 1).reshape(rows)[:, :length] for x in found)
+    return tuple(_whole(x, length) for x in found)
 
 
 def _chunked(x: jax.Array, num_chunks: int) -> jax.Array:
-    x = x.reshape(x.shape[0], num_chunks, -1, *x.shape[2:])  # [B, C, chunk, ...]
-    return x.swapaxes(0, 1)  # [C, B, chunk, ...]
+    """[B, T, ...] -> [C, B, chunk, ...], the last chunk filled with zeros."""
+    chunk = -(-x.shape[1] // num_chunks)
+    padding = [(0, 0)] * x.ndim
+    padding[1] = (0, num_chunks * chunk - x.shape[1])
+    x = jnp.pad(x, padding).reshape(x.shape[0], num_chunks, chunk, *x.shape[2:])
+    return x.swapaxes(0, 1)
+
+
+def _whole(x: jax.Array, length: int) -> jax.Array:
+    """[C, B, chunk, ...] -> [B, T, ...], as it was before `_chunked`."""
+    x = x.swapaxes(0, 1)
+    return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
 
 
 def _chunk_nll(

@@ -212,7 +212,7 @@ def make_optimizer(
         mask=decay_mask,
     )
     if settings.clip_norm:
-        tx = optax.chain(optax.clip_by_global_norm(settings.clip_norm), tx)
+        tx = optax.chain(_clip_by_global_norm(settings.clip_norm), tx)
     moments = jnp.dtype(settings.moment_dtype)
 
     def init(params: Any) -> Any:
@@ -224,6 +224,19 @@ def make_optimizer(
         return updates, _cast(state, moments)
 
     return optax.GradientTransformation(init, update)
+
+
+def _clip_by_global_norm(most: float) -> optax.GradientTransformation:
+    """optax's, to a rounding, as a product with a scalar, which XLA fuses into its use.
+
+    optax divides each number, and XLA stores what is dear to compute twice.
+    """
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        factor = jnp.minimum(1, most / optax.tree.norm(updates))
+        return optax.tree.scale(factor, updates), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
 
 
 def _cast(tree: Any, dtype: Any) -> Any:

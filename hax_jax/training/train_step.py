@@ -146,10 +146,13 @@ def gradients_function(
     ) -> tuple[Any, tuple[jax.Array, jax.Array]]:
         key = jax.random.fold_in(jax.random.key(seed), state.step)
         moving, held = blueprint.split_held(state.params)
-        grads, (total, extra) = summed(moving, held, state.frozen, batch, key)
-        scale = 1 / jnp.maximum(jnp.sum(batch['loss_weights']), 1e-6)
-        grads = jax.tree.map(lambda grad: grad.astype(jnp.float32) * scale, grads)
-        return grads, (total * scale, extra * scale)
+        # A sum with weights that sum to 1 is the mean: no pass over the gradients.
+        weights, weight = batch['loss_weights'], jnp.sum(batch['loss_weights'])
+        share = weights / jnp.maximum(weight, 1e-6)
+        share = jnp.where(jnp.isfinite(weight), share, jnp.nan)  # not 0, by infinity
+        batch = {**batch, 'loss_weights': share}
+        grads, means = summed(moving, held, state.frozen, batch, key)
+        return jax.tree.map(lambda grad: grad.astype(jnp.float32), grads), means
 
     return gradients
 
@@ -239,13 +242,14 @@ def _loss_sum(
         gather_block=described.gather_block,
     )
     features, table = model.head(hidden, dropout_key=key)
-    nll, logsumexp = loss.token_nll(
-        features, table, batch['targets'], vocab_size=model.model.vocab_size
+    return loss.weighted_sum(
+        features,
+        table,
+        batch['targets'],
+        batch['loss_weights'],
+        z_loss=z_loss,
+        vocab_size=model.model.vocab_size,
     )
-    total, extra = jnp.sum(nll * batch['loss_weights']), jnp.zeros(())
-    if z_loss:
-        extra = z_loss * jnp.sum(logsumexp**2 * batch['loss_weights'])
-    return total + extra, (total, extra)
 
 
 def _lost_updates(before: Any, updates: Any, after: Any) -> jax.Array:

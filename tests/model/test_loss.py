@@ -89,7 +89,14 @@ def test_the_packed_loss_is_the_cross_entropy_of_each_sequence_alone(
         jnp.asarray(rows['targets']),
         chunk=chunk,
     )
+    summed, _ = loss.weighted_sum(
+        jnp.asarray(hidden),
+        jnp.asarray(table),
+        *(jnp.asarray(rows[name]) for name in ('targets', 'loss_weights')),
+        chunk=chunk,
+    )
     total = float((np.asarray(nll, np.float64) * rows['loss_weights']).sum())
+    assert float(summed) == pytest.approx(expected, rel=1e-5)
     assert float(rows['loss_weights'].sum()) == pytest.approx(weight, rel=1e-6)
     assert total == pytest.approx(expected, rel=1e-5)
     assert total / weight == pytest.approx(expected / weight, abs=1e-5)
@@ -167,23 +174,52 @@ def test_chunks_change_nothing_whatever_the_length(length: int, chunk: int) -> N
     np.testing.assert_allclose(nll, whole, atol=1e-5)
 
 
+@pytest.mark.parametrize('z_loss', [0.0, 0.1])
 @pytest.mark.parametrize('length', [7, 19])
-def test_gradients_are_softmax_less_the_target(length: int) -> None:
+@pytest.mark.parametrize('times', [1.0, -3.0])  # what the sum is multiplied by
+def test_the_sum_and_its_gradients_are_the_formulas(
+    length: int, z_loss: float, times: float
+) -> None:
     hidden, table, targets = random_inputs(length)
+    targets %= VOCAB - 4  # the other rows are padding
     weights = np.random.default_rng(1).random((2, length)).astype(np.float32)
 
-    def total(hidden: jax.Array, table: jax.Array) -> jax.Array:
-        nll, _ = loss.token_nll(hidden, table, targets, chunk=8)
-        return jnp.sum(nll * weights)
+    def total(
+        hidden: jax.Array, table: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        found, parts = loss.weighted_sum(
+            hidden,
+            table,
+            targets,
+            jnp.asarray(weights),
+            z_loss=z_loss,
+            vocab_size=VOCAB - 4,
+            chunk=8,
+        )
+        return times * found, parts
 
-    by_hidden, by_table = jax.jit(jax.grad(total, argnums=(0, 1)))(hidden, table)
+    without = jax.jit(total)(hidden, table)  # another pass than the gradient's
+    found, (by_hidden, by_table) = jax.jit(
+        jax.value_and_grad(total, argnums=(0, 1), has_aux=True)
+    )(hidden, table)
     h, e = (np.asarray(x, np.float64) for x in (hidden, table))
-    logits = h @ e.T
-    p = np.exp(logits - logits.max(-1, keepdims=True))
-    p /= p.sum(-1, keepdims=True)
-    error = (p - np.eye(VOCAB)[np.asarray(targets)]) * weights[..., None]  # [B, T, V]
-    np.testing.assert_allclose(by_hidden, error @ e, atol=1e-4)
-    np.testing.assert_allclose(by_table, np.einsum('btv,btd->vd', error, h), atol=1e-4)
+    logits = (h @ e.T)[..., : VOCAB - 4]
+    highest = logits.max(-1, keepdims=True)
+    summed = np.exp(logits - highest).sum(-1, keepdims=True)
+    logsumexp = np.log(summed) + highest
+    p = np.exp(logits - highest) / summed
+    wanted = np.eye(VOCAB - 4)[np.asarray(targets)]
+    w = weights[..., None]
+    nll = (w * (logsumexp - (logits * wanted).sum(-1, keepdims=True))).sum()
+    extra = (z_loss * w * logsumexp**2).sum()
+    for value, parts in (without, found):
+        assert float(value) == pytest.approx(times * (nll + extra), rel=1e-5)
+        np.testing.assert_allclose(parts, [nll, extra], rtol=1e-5)
+    error = times * w * (p - wanted + 2 * z_loss * logsumexp * p)  # [B, T, V]
+    np.testing.assert_allclose(by_hidden, error @ e[: VOCAB - 4], atol=3e-4)
+    expected = np.zeros_like(e)
+    expected[: VOCAB - 4] = np.einsum('btv,btd->vd', error, h)
+    np.testing.assert_allclose(by_table, expected, atol=3e-4)
 
 
 def test_the_loss_of_bfloat16_hidden_states_is_float32() -> None:
@@ -206,23 +242,28 @@ def test_large_logits_stay_finite() -> None:
     np.testing.assert_allclose(nll, [[0.0, 4e5, 0.0]])
 
 
-def test_whole_logits_are_never_made() -> None:
+def test_logits_are_made_once_and_never_whole() -> None:
     hidden, table, targets = random_inputs(40)
 
     def total(hidden: jax.Array, table: jax.Array) -> jax.Array:
-        return jnp.sum(loss.token_nll(hidden, table, targets, chunk=8)[0])
+        ones = jnp.ones(targets.shape)
+        return loss.weighted_sum(hidden, table, targets, ones, chunk=8)[0]
 
-    shapes = set()
+    shapes, products = set(), []
 
     def visit(jaxpr: jax.extend.core.Jaxpr) -> None:
         for equation in jaxpr.eqns:
             shapes.update(getattr(v.aval, 'shape', ()) for v in equation.outvars)
+            if equation.primitive.name == 'dot_general':
+                products.append(equation.outvars[0].aval.shape)
             for sub in jax.extend.core.jaxprs_in_params(equation.params):
                 visit(sub)
 
     visit(jax.make_jaxpr(jax.grad(total, argnums=(0, 1)))(hidden, table).jaxpr)
     assert (2, 8, VOCAB) in shapes
     assert not [shape for shape in shapes if np.prod(shape) >= 2 * 40 * VOCAB]
+    # The logits, and the gradients by the table and by hidden.
+    assert sorted(products) == [(2, 8, WIDTH), (2, 8, VOCAB), (VOCAB, WIDTH)]
 
 
 @pytest.mark.parametrize('chunk', [5, 128])

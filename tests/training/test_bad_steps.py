@@ -49,12 +49,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
 def poisoned(
     cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[records.PackedCache, records.Segment]:
-    """The cache with a pair in step BAD whose weight makes the loss infinite."""
+    """The cache with a pair in step BAD whose weights have an infinite sum."""
     found = write_cache(tmp_path_factory.mktemp('data') / 'poisoned')
     row = int(setup_of(found, **CHANGES).rows_of(BAD)[0])
     segment = next(each for each in found.segments('train') if each.row == row)
     weights = np.array(found.features('train')['loss_weights'])
-    weights[row, segment.prompt_end] = 3e38  # times its nll, over what float32 has
+    place = slice(segment.prompt_end, segment.prompt_end + 2)
+    weights[row, place] = 3e38  # twice, over what float32 has
     np.save(found.path / 'train' / 'loss_weights.npy', weights)
     return found, segment
 
@@ -181,7 +182,7 @@ def test_a_replay_shows_the_bad_pair_first_and_changes_nothing(
     workdir, before = stopped[0], test_train_loop.tree(stopped[0])
     printed = replay_step.replay(setup_of(cache, **CHANGES), workdir, BAD)
     first, _, worst, *others, last = printed.splitlines()
-    assert f'after step {BAD - 1}, without dropout: loss inf' in first
+    assert f'after step {BAD - 1}, without dropout: loss nan' in first
     loss, _, weight, *named = worst.split()
     assert (loss, weight) == ('inf', '3e+38')
     assert named == [f'{segment.row}', segment.id, '(planted)']
