@@ -1,6 +1,8 @@
 """What several test files share: tokenizers that need no network, compiled programs."""
 
 import atexit
+import functools
+import gc
 import importlib.util
 import os
 import pathlib
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 
 import fake_gcs
 import processes
+import programs
 import pytest
 
 from hax_jax import local_copy
@@ -18,8 +21,9 @@ from hax_jax.data import text
 
 # Tests compile the same tiny programs over and over, in child processes too; workers of
 # pytest-xdist share them. Set before JAX is imported, which reads them. What is left to
-# compile goes to machine code unoptimised, which takes half the time: programs, buffers
-# and collectives are the same, and parity and speed are measured outside the suite.
+# compile goes to machine code unoptimised, by XLA's older emitters (programs.py), which
+# takes a sixth of the time: programs, buffers and collectives are the same, and parity
+# and speed are measured outside the suite.
 if 'PYTEST_XDIST_WORKER' not in os.environ:
     _COMPILED = tempfile.mkdtemp(prefix='hax_jax_compiled_')
     atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
@@ -39,9 +43,10 @@ jax.config.update(
     os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] == '1',
 )
 # The flags of a program: a child process and this one then compute the same bits.
-os.environ['XLA_FLAGS'] = runtime.xla_flags(
-    os.environ.get('XLA_FLAGS', ''), jaxlib.__version__
-)
+_given = os.environ.get('XLA_FLAGS', '')
+if programs.QUICK not in _given:
+    _given = f'{_given} {programs.QUICK}'
+os.environ['XLA_FLAGS'] = runtime.xla_flags(_given, jaxlib.__version__)
 
 # Under nohup, or in a shell's background, a child would inherit that these are ignored.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -51,6 +56,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _GCS_PORT = processes.free_port()
 os.environ['STORAGE_EMULATOR_HOST'] = f'http://127.0.0.1:{_GCS_PORT}'
 os.environ.pop('TENSORSTORE_GCS_HTTP_URL', None)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # hundreds of modules, which each full collection would walk through
+
+
+@pytest.fixture
+def own_emitters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles as runs do, which gives equal sums of two programs equal bits."""
+    if programs.QUICK:
+        options = {'xla_cpu_use_fusion_emitters': True}
+        own = functools.partial(jax.jit, compiler_options=options)
+        monkeypatch.setattr(jax, 'jit', own)
+
 
 LETTERS = [
     'My mother-in-law visits every Sunday and stays until the tea is cold.\n\nWhy?',

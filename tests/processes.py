@@ -65,10 +65,7 @@ def environment(
     index: int, *, num_processes: int, port: int, devices: int
 ) -> dict[str, str]:
     """The variables of process `index` of so many, with `devices` devices each."""
-    values = {
-        'JAX_PLATFORMS': 'cpu',
-        'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
-    }
+    values = programs.devices(devices)
     if num_processes > 1:
         values |= {
             'JAX_COORDINATOR_ADDRESS': f'127.0.0.1:{port}',

@@ -2,9 +2,7 @@
 
 import importlib
 import json
-import os
 import pathlib
-import subprocess
 import sys
 import threading
 import types
@@ -13,6 +11,7 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+import programs
 import pytest
 from jax.sharding import NamedSharding
 
@@ -277,18 +276,7 @@ json.dump(out, sys.stdout)
 def test_numpy_reads_on_eight_devices_where_there_is_no_tensorflow(
     cache: records.PackedCache,
 ) -> None:
-    env = os.environ | {
-        'XLA_FLAGS': '--xla_force_host_platform_device_count=8',
-        'JAX_PLATFORMS': 'cpu',
-    }
-    child = subprocess.run(
-        [sys.executable, '-c', CHILD, str(cache.path)],
-        cwd=ROOT,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    child = programs.run('-c', CHILD, cache.path, **programs.devices(8))
     assert child.returncode == 0, child.stderr
     made = [
         {name: np.array(value, here[name].dtype) for name, value in batch.items()}

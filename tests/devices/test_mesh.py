@@ -33,8 +33,7 @@ def measured() -> dict[str, Any]:
     done = programs.run(
         'tests/mesh_child.py',
         json.dumps({'runs': RUNS, 'mistakes': MISTAKES}),
-        XLA_FLAGS='--xla_force_host_platform_device_count=8',
-        JAX_PLATFORMS='cpu',
+        **programs.devices(8),
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

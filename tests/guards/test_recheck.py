@@ -71,7 +71,7 @@ def test_twenty_flipped_bits_of_twenty_are_found_and_named(
     done = programs.run(
         '-c',
         f'import test_recheck; test_recheck.twenty_flips({str(cache.path)!r})',
-        XLA_FLAGS='--xla_force_host_platform_device_count=4',
+        **programs.devices(4),
         PYTHONPATH=':'.join(map(str, (ROOT, *PATHS))),
     )
     assert done.returncode == 0, done.stderr

@@ -476,9 +476,8 @@ def test_all_devices_share_the_rows_and_the_model(
     arguments += [f'--prompt={letter}' for letter in _LETTERS]
     alone, spread = tmp_path / 'alone.jsonl', tmp_path / 'spread.jsonl'
     run_here(*arguments, f'--output={alone}')
-    flag = '--xla_force_host_platform_device_count=4'
     result = run_command(
-        *arguments, f'--output={spread}', '--tensor=2', environment={'XLA_FLAGS': flag}
+        *arguments, f'--output={spread}', '--tensor=2', environment=programs.devices(4)
     )
     assert result.returncode == 0, result.stderr
     assert spread.read_bytes() == alone.read_bytes()

@@ -2,17 +2,14 @@
 
 import functools
 import importlib.util
-import os
-import pathlib
 import re
-import subprocess
-import sys
 import types
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import pytest
 
 from hax_jax import errors
@@ -180,14 +177,8 @@ def in_child(
     code: str, *arguments: str, timeout_seconds: int, **environment: str
 ) -> str:
     """What the code prints, run in a process of its own that can't hang the suite."""
-    child = subprocess.run(
-        [sys.executable, '-c', code, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout_seconds,
-        cwd=pathlib.Path(__file__).parents[2],
-        env={**os.environ, 'JAX_PLATFORMS': 'cpu', **environment},
-    )
+    variables = {'JAX_PLATFORMS': 'cpu', **environment}
+    child = programs.run('-c', code, *arguments, seconds=timeout_seconds, **variables)
     assert child.returncode == 0, child.stderr[-3000:]
     return child.stdout
 
@@ -396,11 +387,7 @@ for heads, inside in ((2, True), (3, False)):
 
 
 def test_kernels_share_rows_and_heads_also_inside_a_shard_map_over_the_batch() -> None:
-    printed = in_child(
-        _ON_EIGHT_DEVICES,
-        XLA_FLAGS='--xla_force_host_platform_device_count=8',
-        timeout_seconds=240,
-    )
+    printed = in_child(_ON_EIGHT_DEVICES, **programs.devices(8), timeout_seconds=240)
     assert len(printed.splitlines()) == 4, printed
 
 

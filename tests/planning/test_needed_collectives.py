@@ -52,8 +52,7 @@ def compiled(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     done = programs.run(
         'tests/planning/collectives_child.py',
         json.dumps(sections),
-        XLA_FLAGS='--xla_force_host_platform_device_count=8',
-        JAX_PLATFORMS='cpu',
+        **programs.devices(8),
         PYTHONPATH=f'{ROOT}:{ROOT}/tests:{ROOT}/tests/planning',
         seconds=600,
     )

@@ -201,7 +201,7 @@ def test_a_device_of_a_mesh_holds_its_share() -> None:
     done = programs.run(
         '-c',
         code,
-        XLA_FLAGS='--xla_force_host_platform_device_count=4',
+        **programs.devices(4),
         PYTHONPATH=f'{ROOT}:{ROOT}/tests:{pathlib.Path(__file__).parent}',
     )
     assert done.returncode == 0, done.stderr

@@ -26,8 +26,7 @@ def compiled() -> dict[str, dict[str, Any]]:
     done = programs.run(
         'tests/planning/plan_child.py',
         json.dumps(list(MESHES.values())),
-        XLA_FLAGS='--xla_force_host_platform_device_count=4',
-        JAX_PLATFORMS='cpu',
+        **programs.devices(4),
         PYTHONPATH=f'{ROOT}:{ROOT}/tests:{ROOT}/tests/planning',
     )
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,12 @@
 import dataclasses
 import functools
 import pathlib
-import subprocess
-import sys
 import textwrap
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import programs
 import pytest
 from flax import nnx
 
@@ -929,15 +928,10 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
         print('same')
     """
     here = pathlib.Path(__file__).parent
-    result = subprocess.run(
-        [sys.executable, '-c', textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env={
-            'PYTHONPATH': f'{here}:{here.parents[1]}',
-            'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
-            'JAX_PLATFORMS': 'cpu',
-        },
+    result = programs.run(
+        '-c',
+        textwrap.dedent(script),
+        PYTHONPATH=f'{here}:{programs.PATH}',
+        **programs.devices(4),
     )
     assert result.stdout.strip() == 'same', result.stderr[-3000:]

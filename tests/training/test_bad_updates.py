@@ -59,9 +59,9 @@ GOOD = [test_train_step.batch_of(seed=seed) for seed in range(3)]
 
 
 def test_a_healthy_step_is_bit_for_bit_that_of_a_step_without_the_guard(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, own_emitters: None
 ) -> None:
-    trained = test_train_step.trainer()
+    trained = test_train_step.trainer.__wrapped__()
     found, seen = run(trained, GOOD)
     assert seen == [('', 'applied')] * 3
 

@@ -119,7 +119,7 @@ def on_eight_devices(
         str(cache.path),
         str(workdir),
         json.dumps(calls),
-        XLA_FLAGS='--xla_force_host_platform_device_count=8',
+        **programs.devices(8),
         PYTHONPATH=f'{ROOT}:{ROOT}/tests:{pathlib.Path(__file__).parent}',
     )
     assert done.returncode == 0, done.stderr

@@ -232,11 +232,13 @@ with stopping.Signals() as signals:
 
 def test_time_layers_and_profile_are_written_and_change_no_loss(
     cache: records.PackedCache,
-    whole: pathlib.Path,
+    own_emitters: None,
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    run = tmp_path
+    run, whole = tmp_path / 'run', tmp_path / 'whole'
+    test_train_loop.train(cache, whole, **SHORT)
+    capfd.readouterr()
     summary = test_train_loop.train(
         cache,
         run,
