@@ -14,6 +14,7 @@ from typing import Any
 from absl import flags
 
 from data_pipeline import build_steps, dataset, settings
+from data_pipeline.preferences import preference_files
 from data_pipeline.preparing import batch_cache, beam_pipeline
 from data_pipeline.writing import dropped_file
 from hax_jax import errors
@@ -56,6 +57,12 @@ def define_flags() -> None:
         'Processes that prepare pairs; 0: one, or one a core for large inputs.',
     )
     flags.DEFINE_bool('chat_messages', False, 'Write chat/<split>.jsonl too.')
+    flags.DEFINE_bool(
+        'preferences',
+        False,
+        'Write preferences/<split>.jsonl too, pairs of a better and a worse answer for '
+        'DPO; --config.preferences.ratio and others have the rule.',
+    )
     flags.DEFINE_string('system', '', 'The system message of chat messages.')
     flags.DEFINE_string(
         'beam_runner', '', 'Prepare and write by Apache Beam: DirectRunner, …'
@@ -111,6 +118,7 @@ def main() -> None:
             num_workers=values.num_workers,
             beam=beam,
             chat=values.chat_messages,
+            preferences=values.preferences,
             system=values.system,
             overwrite=values.overwrite,
             skip_unreadable=values.skip_unreadable,
@@ -168,7 +176,12 @@ def build(
         f'  {folder / dataset.REPORT}: all counts, with examples, as a page\n'
         f'  {folder / dataset.LEDGER}: the same as JSON\n'
         f'  {folder / dropped_file.NAME}: each pair that was dropped\n'
-        'next: python -m launch.train --config=configs/gpt2_lora.py '
+        + (
+            f'  {folder / preference_files.FOLDER}: preference pairs, and a card\n'
+            if options.preferences
+            else ''
+        )
+        + 'next: python -m launch.train --config=configs/gpt2_lora.py '
         f'--config.data.path={output} --workdir=runs/lora'
     )
     return manifest

@@ -81,7 +81,7 @@ def make(
         'gathered': account.gathered,
         'kept': kept,
         'notes': account.notes,
-        'settings': convert.to_dict(chosen),
+        'settings': _without_preferences(convert.to_dict(chosen)),
     }
 
 
@@ -103,7 +103,48 @@ def summary(ledger: dict[str, Any]) -> str:
     for name, row in kept.items():
         copies = f', and {row["copies"]:,} copies by weight' if row['copies'] else ''
         lines.append(f'  {name} {_counted(row["pairs"], row["by_source"])}{copies}')
+    if 'preferences' in ledger:
+        lines += _preferences(ledger['preferences'])
     return '\n'.join(lines + [f'note: {note}' for note in ledger['notes']])
+
+
+def _without_preferences(settings_: dict[str, Any]) -> dict[str, Any]:
+    """The settings of the pairs; preferences have theirs in their own entry."""
+    return {name: each for name, each in settings_.items() if name != 'preferences'}
+
+
+def _preferences(account: dict[str, Any]) -> list[str]:
+    """Lines for people; a note where no votes or times make a preference."""
+    kept = account['kept']
+    total = sum(row['pairs'] for row in kept.values())
+    lines = [
+        f'preferences: {total:,} pairs of {account["answers"]:,} answers to '
+        f'{account["questions"]:,} questions'
+    ]
+    lines += [
+        f'  {name} {row["pairs"]:,} of {row["questions"]:,} questions'
+        for name, row in kept.items()
+    ]
+    dropped = sorted(account['dropped'].items(), key=lambda each: (-each[1], each[0]))
+    if dropped:
+        lines.append(f'  dropped: {read_report.listed(dropped)}')
+    if account['without_votes']:
+        lines.append(
+            f'note: {account["without_votes"]:,} answers have no votes of their own '
+            '(or answer a comment), so they are in no preference.'
+        )
+    if account['without_time'] and account['settings']['later']:
+        lines.append(
+            f'note: {account["without_time"]:,} answers have votes and no time, so '
+            'none is known to be later; --config.preferences.later=false compares '
+            'votes alone.'
+        )
+    if not total:
+        lines.append(
+            'warning: no preference pair was found: --preferences needs threads with '
+            'several scored answers, or rows with a chosen and a rejected one.'
+        )
+    return lines
 
 
 def _by_stage(stages: list[dict[str, Any]], kind: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from data_pipeline import build_ledger, dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store, split
 from data_pipeline.pair_stages import stage_ledger
+from data_pipeline.preferences import choosing
 from data_pipeline.preparing import (
     batch_cache,
     beam_map,
@@ -34,7 +35,8 @@ class Options:
     """Where a build runs, and the files it writes beside the dataset.
 
     `num_workers` 0 is one for small inputs, else one for each core. With `beam`,
-    Apache Beam prepares the batches and writes TFDS's files. `skip_unreadable` goes on
+    Apache Beam prepares the batches and writes TFDS's files. `preferences` writes
+    preference pairs too. `skip_unreadable` goes on
     without the files that give nothing. `cache` is the folder in which the results of
     batches stay for the next build, `cache_bytes` its largest size at the end.
     """
@@ -44,6 +46,7 @@ class Options:
     beam: beam_pipeline.Options | None = None
     chat: bool = False
     system: str = ''
+    preferences: bool = False
     skip_unreadable: bool = False
     overwrite: bool = False
     cache: pathlib.Path | None = None
@@ -88,6 +91,7 @@ def run(
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(pair_store.beside(output))
         store.limit_memory(_LESS_MB)  # while there are workers beside it
+        preferences = choosing.Preferences(store) if options.preferences else None
         by_source: collections.Counter[str] = collections.Counter()
         for batch, done in _prepared(
             found,
@@ -97,12 +101,15 @@ def run(
             num_workers=num_workers,
             beam=options.beam,
             cache=cache,
+            preferences=options.preferences,
         ):
             report.add(batch, done.read)
             by_source += done.read.sources
             ledger.merge(done.ledger)
             store.add(done.rows)
             store.leave_out(done.gone)
+            if preferences:
+                preferences.add(done.compared)
         if cache:
             print(cache.summary(most_bytes=options.cache_bytes))
         report.check_pairs(skip_unreadable=options.skip_unreadable)
@@ -116,6 +123,11 @@ def run(
         whole = build_ledger.make(
             store, report, by_source, ledger, account, names=names, chosen=chosen
         )
+        if preferences:
+            lines = account.standing_lines
+            whole['preferences'] = preferences.choose(
+                chosen.preferences, standing_lines=lines
+            )
         print(build_ledger.summary(whole))
         if options.beam is not None:
             store.limit_memory(_LESS_MB)  # TensorFlow takes 600 MB
@@ -132,6 +144,7 @@ def run(
             ledger=whole,
             dropped=(dataclasses.asdict(each) for each in store.gone()),
             tokenizer=text.load_tokenizer(tokenizer) if tokenizer else None,
+            preferences=preferences.of if preferences else None,
             chat=options.chat,
             system=options.system,
             beam=options.beam,
@@ -166,13 +179,14 @@ def _prepared(
     num_workers: int,
     beam: beam_pipeline.Options | None,
     cache: batch_cache.Cache | None,
+    preferences: bool,
 ) -> Iterator[tuple[batches.Batch, prepare_batch.Prepared]]:
     """Each batch of the inputs with its result, in order, with a progress bar."""
     taken: collections.deque[batches.Batch] = collections.deque()
     prepare = functools.partial(prepare_batch.prepare, chosen=chosen, names=names)
 
     def noted() -> Iterator[batches.Batch]:
-        for batch in reader.batches_of(found):
+        for batch in reader.batches_of(found, preferences=preferences):
             taken.append(dataclasses.replace(batch, rows=()))  # they may be many
             yield batch
 

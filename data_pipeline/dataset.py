@@ -5,6 +5,7 @@
     dropped.jsonl         each pair that was dropped: id, kept_id, reason, source, and
                           its texts, shortened and without personal data
     report.html           all of it as one page for people
+    preferences/          preference pairs, if the build was asked for them
     chat/<split>.jsonl    the pairs as chat messages, if the build was asked for them
     tfds/hax_qa/1.0.0/    the pairs, for `tfds.builder_from_directory`, and SHA256SUMS
     packed/<key>/         packed rows, made later (hax_jax/data/records.py)
@@ -23,6 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from data_pipeline.all_pairs import pair_store
+from data_pipeline.preferences import choosing, preference_files
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import (
     chat_files,
@@ -50,6 +52,7 @@ def write(
     ledger: dict[str, Any],
     dropped: Iterable[dict[str, Any]] = (),
     tokenizer: text.Tokenizer | None = None,
+    preferences: Callable[[str], Iterator[choosing.Preference]] | None = None,
     chat: bool = False,
     system: str = '',
     beam: beam_pipeline.Options | None = None,
@@ -60,7 +63,8 @@ def write(
     Each split is an iterable of pairs, or a function that returns one; it is read once,
     in order. The manifest records `sources` and `split_rule` as they are. `dropped` are
     the rows of dropped.jsonl. With a `tokenizer` the report counts tokens and packed
-    rows. `chat` adds chat messages, which begin with `system` if that is given. With
+    rows. `preferences` gives those of a split, of which the ledger has the account.
+    `chat` adds chat messages, which begin with `system` if that is given. With
     `beam`, Apache Beam writes the TFDS files.
 
     Raises:
@@ -104,6 +108,10 @@ def write(
             'split_rule': split_rule,
             'tfds': {'folder': tfds_files.FOLDER, 'version': tfds_files.TFDS_VERSION},
         }
+        if preferences is not None:
+            manifest['preferences'] = preference_files.write(
+                folder, preferences, ledger['preferences']
+            )
         manifest = digests.sealed(manifest)
         page = report_page.render(manifest, ledger, report.facts(), tally)
         files.write_text(folder / REPORT, page)

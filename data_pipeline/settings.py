@@ -104,6 +104,24 @@ class SplitSettings:
     standing_share: ranges.OverZeroOrOff = 0.05
 
 
+@dataclasses.dataclass(frozen=True)
+class PreferenceSettings:
+    """Which of two answers to one question is preferred; for --preferences alone.
+
+    Source: Ethayarajh et al., Understanding Dataset Difficulty with V-Usable
+    Information (ICML 2022), and the card of the dataset stanfordnlp/SHP.
+    """
+
+    # The better answer has at least this many times the votes of the worse one, whose
+    # votes count as 1 if they are fewer.
+    ratio: Annotated[
+        float, msgspec.Meta(ge=1, le=1e6, description='from 1.0 to 1,000,000')
+    ] = 2.0
+    # The better answer came later, so it was seen less; False compares votes alone.
+    later: bool = True
+    most_per_question: ranges.CountOrOff = 5  # pairs at most, the clearest first
+
+
 MOST_COPIES = 1000  # of a pair in train
 
 
@@ -139,6 +157,7 @@ class Settings:
     duplicates: DuplicateSettings = DuplicateSettings()
     split: SplitSettings = SplitSettings()
     mix: MixSettings = MixSettings()
+    preferences: PreferenceSettings = PreferenceSettings()
 
     def conflicts(self) -> Iterator[str]:
         yield from self.quality.conflicts()

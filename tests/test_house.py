@@ -57,7 +57,8 @@ PIPELINE = {
     'dumps': 'collecting',
     'pair_stages': 'settings pages',
     'all_pairs': 'settings pages pair_stages',
-    'preparing': 'settings rows reading pair_stages all_pairs',
+    'preferences': 'settings rows pair_stages all_pairs',
+    'preparing': 'settings rows reading pair_stages all_pairs preferences',
     'writing': 'quiet_tfds reading all_pairs preparing',
 }
 LIBRARY_FOR_PIPELINE = (

@@ -23,10 +23,14 @@ Result = TypeVar('Result')
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """The ledger's entry for all pairs together, in JSON's types, and its notes."""
+    """The ledger's entry for all pairs together, in JSON's types, and its notes.
+
+    `standing_lines` are the hashes of the lines that were cut.
+    """
 
     gathered: dict[str, Any]
     notes: list[str]
+    standing_lines: set[int] = dataclasses.field(default_factory=set)
 
 
 def run(
@@ -57,8 +61,9 @@ def run(
     def counted(stage: str, step: Callable[[], Result]) -> Result:
         return _counted(store, ledger, stage, step)
 
+    lines: set[int] = set()
     if chosen.clean.cut_standing:
-        standing.cut(store, chosen, ledger)
+        lines = standing.cut(store, chosen, ledger)
     counted('exact duplicates', lambda: exact_duplicates.drop(store))
     near = near_duplicates.find(store, chosen.duplicates)
     counted('near duplicates', lambda: near_duplicates.drop(store))
@@ -82,7 +87,7 @@ def run(
         },
         'train_by_weight': weighed,
     }
-    return Account(gathered, notes)
+    return Account(gathered, notes, lines)
 
 
 def _counted(

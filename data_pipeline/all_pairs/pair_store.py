@@ -303,7 +303,8 @@ class PairStore:
 
     def number(self, query: str) -> int:
         """The single number of a query's result."""
-        (value,) = self.sql.execute(query).fetchone()
+        # All rows: an open result would keep others from the connection.
+        ((value,),) = self.sql.execute(query).fetchall()
         return int(value or 0)
 
     def found(self, query: str) -> Iterator[tuple[Any, ...]]:

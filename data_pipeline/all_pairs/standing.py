@@ -8,7 +8,7 @@ it: the answers of one thread share their question, and count once.
 import dataclasses
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 
@@ -32,10 +32,10 @@ def least(store: pair_store.PairStore, chosen: settings.SplitSettings) -> int:
 
 def cut(
     store: pair_store.PairStore, chosen: settings.Settings, ledger: stage_ledger.Ledger
-) -> None:
+) -> set[int]:
     """Cuts the standing lines off the answers, and counts the pairs that change.
 
-    An answer of nothing else stays, with a note.
+    An answer of nothing else stays, with a note. Returns the hashes of the lines.
     """
     lines = _standing_lines(store, least(store, chosen.split))
     query = 'SELECT {pair}, ordinal FROM kept AS pairs ORDER BY ordinal'
@@ -57,6 +57,7 @@ def cut(
     if rows:
         store.replace(ordinals, pair_store.packed(rows))
     ledger.passed(STAGE, known)
+    return lines
 
 
 def _standing_lines(store: pair_store.PairStore, fewest: int) -> set[int]:
@@ -95,15 +96,20 @@ def _lines(answer: str) -> Iterator[tuple[str, int]]:
         yield line, word_runs.hash64(folded) if is_long else 0
 
 
+def without(answer: str, lines: Collection[int]) -> str:
+    """The answer without the lines of these hashes; whole if it has no others."""
+    left = [line for line, number in _lines(answer) if number not in lines]
+    return re.sub(r'\n{3,}', '\n\n', '\n'.join(left)).strip() or answer
+
+
 def _without(pair: records.QaPair, lines: set[int]) -> stages.Kept | None:
     """The pair without the lines in its answers; None if it has none of them."""
     changes, notes, turns = [], [], []
     for turn in pair.exchanges:
         all_lines = list(_lines(turn.answer))
-        left = [line for line, number in all_lines if number not in lines]
-        answer = re.sub(r'\n{3,}', '\n\n', '\n'.join(left)).strip()
-        times = len(all_lines) - len(left)
-        if times and not answer:
+        times = sum(number in lines for _, number in all_lines)
+        answer = without(turn.answer, lines) if times else turn.answer
+        if times and answer == turn.answer:
             note = 'answer of standing lines alone, kept'
             notes.append(stages.Note(note, turn.answer))
         elif times:

@@ -48,6 +48,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 CODE = (
     *(f'data_pipeline/{name}' for name in ('pages', 'layouts', 'rows', 'reading')),
     *(f'data_pipeline/{name}' for name in ('pair_stages', 'all_pairs', 'preparing')),
+    'data_pipeline/preferences',
     'data_pipeline/settings.py',
     'hax_jax/data/records.py',
     'hax_jax/data/text.py',

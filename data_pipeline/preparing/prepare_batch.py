@@ -20,6 +20,7 @@ from data_pipeline.pair_stages import (
     stages,
     word_runs,
 )
+from data_pipeline.preferences import sides
 from data_pipeline.reading import reader
 from data_pipeline.rows import batches
 from hax_jax.data import records
@@ -29,13 +30,15 @@ from hax_jax.data import records
 class Prepared:
     """The rows and the dropped pairs of a batch, and the counts of both.
 
-    `read` is the account of the reading, without its pairs.
+    `read` is the account of the reading, without its pairs. `compared` are the answers
+    for preferences, if the batch was read for them.
     """
 
     read: batches.BatchRead
     rows: pair_store.Packed
     gone: list[pair_store.Gone]
     ledger: stage_ledger.Ledger
+    compared: list[sides.Side] = dataclasses.field(default_factory=list)
 
 
 @functools.cache
@@ -74,9 +77,12 @@ def prepare(
             gone.append(pair_store.dropped(left, reason))
         else:
             rows.append(compared_row.make(raw, left, chosen.duplicates))
+    known = dict(zip(read.pairs, outcomes, strict=True)) if read.answers else {}
+    compared = sides.prepare(read.answers, sequence(chosen), known=known)
     folding.folded.cache_clear()  # of use within a batch alone; texts may be long
     word_runs.of.cache_clear()
-    return Prepared(read.without_pairs(), pair_store.packed(rows), gone, ledger)
+    account = read.without_pairs()
+    return Prepared(account, pair_store.packed(rows), gone, ledger, compared)
 
 
 def _redacted(

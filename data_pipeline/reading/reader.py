@@ -53,11 +53,15 @@ def read(
 
 
 def batches_of(
-    found: Iterable[inputs.Input], *, span_bytes: int = json_rows.SPAN_BYTES
+    found: Iterable[inputs.Input],
+    *,
+    span_bytes: int = json_rows.SPAN_BYTES,
+    preferences: bool = False,
 ) -> Iterator[batches.Batch]:
     """The batches of all inputs in their order, each made when it is asked for.
 
-    They depend on the inputs alone, not on the workers that read them.
+    They depend on the inputs alone, not on the workers that read them. With
+    `preferences`, they are read to `Answer` too.
     """
     ordinal = 0
     for each in found:
@@ -70,6 +74,7 @@ def batches_of(
             fields=each.fields,
             problem=each.problem,
             source=named_datasets.source_of(each.name) if each.given else '',
+            preferences=preferences,
         )
         pieces = _pieces(each, span_bytes=span_bytes)
         # A page, or an input without rows, is one batch without fields of its own.

@@ -6,11 +6,17 @@
 {"value": "So.", "aliases": […]}          the text
 """
 
+import datetime
+import math
 from typing import Any
 
 _TEXTS = ('text', 'body', 'answer', 'content', 'value', 'response', 'comment')
 _ACCEPTED = ('is_accepted', 'accepted', 'selected', 'is_best', 'best', 'chosen')
 _SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes', 'rating')
+_TIMES = (
+    *('created_utc', 'created_at', 'created', 'time', 'timestamp', 'date'),
+    *('creation_date', 'creationdate', 'creationDate', 'CreationDate'),
+)
 
 
 def best(value: Any) -> tuple[str | None, list[Any]]:
@@ -25,6 +31,42 @@ def best(value: Any) -> tuple[str | None, list[Any]]:
     order = sorted(range(len(values)), key=lambda i: _rank(values[i]))
     text = _text(values[order[0]])
     return text, [values[i] for i in order[1:]]
+
+
+def scored(value: Any) -> list[tuple[str, float | None, float | None]]:
+    """(text, score, seconds since 1970) of each answer; None where unknown."""
+    if isinstance(value, dict):
+        value = _as_list(value)
+    found = []
+    for each in value if isinstance(value, list) else ():
+        text = _text(each)
+        if isinstance(each, dict) and text is not None:
+            score = next((each[key] for key in _SCORES if key in each), None)
+            time = next((each[key] for key in _TIMES if key in each), None)
+            found.append((text, number(score), _seconds(time)))
+    return found
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or one that is written as text; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _seconds(value: Any) -> float | None:
+    """A time in seconds since 1970; a date without its zone is in UTC."""
+    if (seconds := number(value)) is not None:
+        return seconds or None
+    try:
+        date = datetime.datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp()
 
 
 def _as_list(value: dict[str, Any]) -> list[Any]:

@@ -28,7 +28,7 @@ class Batch:
     `ordinal` counts all batches; `first` and `last` are within the input. `stem` is the
     file's name in ids, `source` the source of pairs whose rows name none, '' for the
     layout. `fields` says which of a row's fields make a pair. `problem` says why
-    nothing of the input can be read.
+    nothing of the input can be read. With `preferences`, a read batch has `answers`.
     """
 
     ordinal: int
@@ -46,11 +46,33 @@ class Batch:
     rows: tuple[Any, ...] = ()
     fields: field_map.FieldMap | None = None
     problem: str = ''
+    preferences: bool = False
 
     @property
     def prefix(self) -> str:
         """The first part of ids: 'pairs:a' for a.jsonl, or a named data set's name."""
         return f'{self.layout}:{self.stem}' if self.path else self.name
+
+
+NO_PAIR = records.QaPair('', '', '', '', 0, '', '', '', '')
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An answer that is preferred to another one of the same `row`, or is the worse.
+
+    `pair` ends with it. Either the row says which is better (`is_chosen`), or `score`
+    (votes) and `time` (seconds since 1970) do, which are None where unknown. `reason`
+    says why the reader left the answer out. `is_chat` is for the turns of a chat.
+    """
+
+    pair: records.QaPair
+    row: int
+    score: float | None = None
+    time: float | None = None
+    is_chosen: bool | None = None
+    is_chat: bool = False
+    reason: str = ''
 
 
 @dataclasses.dataclass
@@ -60,7 +82,8 @@ class BatchRead:
     `unknown`, `dropped` and `warnings` are lines for people that name file and line;
     `more` counts the lines that `capped` removed, by kind. `num_pairs`, `sources` and
     `flags` describe the pairs after `without_pairs`. `problem` names the file and says
-    why nothing of it could be read.
+    why nothing of it could be read. `answers` are for preferences, if they are wanted;
+    some are those of `pairs`.
     """
 
     pairs: list[records.QaPair] = dataclasses.field(default_factory=list)
@@ -74,6 +97,7 @@ class BatchRead:
     sources: Counts = dataclasses.field(default_factory=Counts)
     flags: Counts = dataclasses.field(default_factory=Counts)
     problem: str = ''
+    answers: list[Answer] = dataclasses.field(default_factory=list)
 
     def leave_out(self, at: str, text: str, problem: str) -> None:
         """Reports a line of which nothing was read, `at` file:line, and its words."""
@@ -104,7 +128,7 @@ class BatchRead:
 
     def without_pairs(self) -> 'BatchRead':
         """The account alone."""
-        return dataclasses.replace(self, pairs=[])
+        return dataclasses.replace(self, pairs=[], answers=[])
 
 
 def pieces(

@@ -37,9 +37,10 @@ _LISTS = (
 )
 _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
 _ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
-_CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
+CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
-_ANSWERS = ('completion', 'response', *_CHOSEN)
+LEFT_OUT = 'rows with a rejected answer, which was left out'
+_ANSWERS = ('completion', 'response', *CHOSEN)
 # Of chat templates: segments hold them as text.
 _TEMPLATE = re.compile(
     r'<\|im_start\|>\s*\w+\n?|<\|(?:im_end|eot_id|endoftext|begin_of_text|end_of_text)'
@@ -63,7 +64,7 @@ def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
     """Counts the answers of a chat that its turns leave out."""
     counts = result.counts
     if any(key in row for key in REJECTED):
-        counts['rows with a rejected answer, which was left out'] += 1
+        counts[LEFT_OUT] += 1
     if isinstance(row.get('prompt'), dict):
         _, others = _best_path(row['prompt'])
         counts['answers beside the best, left out'] += others
@@ -83,7 +84,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [turn for each in value for turn in _exchange(each)]
     if name not in _ALWAYS and not _are_turns(value):
         return None
-    chosen = next((row[key] for key in _CHOSEN if key in row), None)
+    chosen = next((row[key] for key in CHOSEN if key in row), None)
     if chosen is None:
         return value
     return _context(value) + _as_turns(chosen, 'assistant')

@@ -16,7 +16,14 @@ import dataclasses
 from typing import Any
 
 from data_pipeline.pages import characters
-from data_pipeline.rows import batches, chat_shapes, field_map, json_rows, pair_rows
+from data_pipeline.rows import (
+    batches,
+    chat_shapes,
+    field_map,
+    json_rows,
+    pair_rows,
+    preferred,
+)
 from hax_jax.data import records
 
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
@@ -56,6 +63,9 @@ def add(
     result: batches.BatchRead,
 ) -> None:
     """Adds the pair of a row, which is a chat or, where a batch has fields, a pair."""
+    if batch.preferences:
+        preferred.add(value, add, text=text, line=line, batch=batch, result=result)
+        return
     if batch.fields and not is_chat(value):
         pair_rows.add(value, text=text, line=line, batch=batch, result=result)
         return

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.pages import characters, page
-from data_pipeline.rows import answer_lists, batches, chat_shapes, field_map, json_rows
+from data_pipeline.rows import (
+    answer_lists,
+    batches,
+    chat_shapes,
+    field_map,
+    json_rows,
+    preferred,
+)
 from hax_jax.data import records
 
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
@@ -33,6 +40,9 @@ def add(
 
     An id begins with the batch's kind and name; without one it is a hash of the texts.
     """
+    if batch.preferences:
+        preferred.add(row, add, text=text, line=line, batch=batch, result=result)
+        return
     fields = batch.fields or _NO_FIELDS
     kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
@@ -172,7 +182,7 @@ def _with_one_answer(
     """
     counts = result.counts
     if any(row.get(key) for key in chat_shapes.REJECTED):
-        counts['rows with a rejected answer, which was left out'] += 1
+        counts[chat_shapes.LEFT_OUT] += 1
     for name in (*asked, *answered):
         value = row.get(name)
         if isinstance(value, dict) or (isinstance(value, list) and name in answered):

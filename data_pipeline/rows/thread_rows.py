@@ -19,13 +19,28 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
         except ValueError as error:
             result.leave_out(f'{batch.name}:{line}', text, f'no thread: {error}')
         else:
-            add(thread, line=line, file=batch.name, result=result)
+            add(
+                thread,
+                line=line,
+                file=batch.name,
+                result=result,
+                preferences=batch.preferences,
+            )
 
 
 def add(
-    thread: raw_thread.RawThread, *, line: int, file: str, result: batches.BatchRead
+    thread: raw_thread.RawThread,
+    *,
+    line: int,
+    file: str,
+    result: batches.BatchRead,
+    preferences: bool = False,
 ) -> None:
-    """Counts one thread and its words, and adds its pairs."""
+    """Counts one thread and its words, and adds its pairs.
+
+    With `preferences` also adds its answers, if they are several: replies to the post
+    alone, as in SHP, since votes for a reply to a comment say little about the post.
+    """
     counts, words = result.counts, result.words
     counts['reddit posts'] += 1
     forum = characters.clean_line(thread.subreddit)
@@ -48,35 +63,51 @@ def add(
     if not answers:
         _drop(f'{file}:{line}: {name}', 'posts unanswered', result)
     found = 0
+    row = len(result.answers)
     for i, (each, answer) in enumerate(zip(thread.answers, answers, strict=True)):
         pair_id = f'{name}/{characters.clean_line(each.id).lower()}' if i else name
-        if reason := reddit.why_no_pair(question, answer):
+        pair = records.QaPair(
+            id=pair_id,
+            group=name,
+            source=f'reddit:{forum}' if forum else 'reddit',
+            file=file,
+            line=line,
+            topic=characters.clean_line(thread.flair),
+            time=_day(thread.created_utc),
+            question=question,
+            answer=answer,
+            score=thread.score,
+            flags=flags,
+        )
+        reason = reddit.why_no_pair(question, answer)
+        if preferences and len(answers) > 1:
+            result.answers.append(_answer(each, pair, row, reason))
+        if reason:
             words['answer without pair'] += len(each.body.split())
             _drop(f'{file}:{line}: {pair_id}', reason, result)
             continue
         found += 1
         words['answer'] += len(each.body.split())
-        result.pairs.append(
-            records.QaPair(
-                id=pair_id,
-                group=name,
-                source=f'reddit:{forum}' if forum else 'reddit',
-                file=file,
-                line=line,
-                topic=characters.clean_line(thread.flair),
-                time=_day(thread.created_utc),
-                question=question,
-                answer=answer,
-                score=thread.score,
-                flags=flags,
-            )
-        )
+        result.pairs.append(pair)
     counts['reddit posts answered'] += bool(found)
     counts['reddit further answers'] += max(0, found - 1)
     words['question' if found else 'question without pair'] += asked
     others = [thread.id, thread.source, thread.subreddit, thread.flair, thread.url]
     others += [each.id for each in thread.answers]
     words['in fields not read'] += json_rows.num_words(others)
+
+
+def _answer(
+    given: raw_thread.RawAnswer, pair: records.QaPair, row: int, reason: str
+) -> batches.Answer:
+    """The answer with its votes, which count for replies to the post alone."""
+    return batches.Answer(
+        pair,
+        row,
+        score=given.score if given.depth <= 0 else None,
+        time=given.created_utc or None,
+        reason=reason,
+    )
 
 
 def _drop(where: str, reason: str, result: batches.BatchRead) -> None:

@@ -1,0 +1,120 @@
+"""Rows that say or show which of several answers is better, to `batches.Answer`.
+
+{"prompt": "Why?", "chosen": "So.", "rejected": "No."}         also lists of turns
+{"question": "Why?", "answers": [{"text": "So.", "score": 9, "time": 1700000000}, …]}
+
+Each answer is read as if it were the row's only one, so that all are cleaned alike.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from data_pipeline.rows import answer_lists, batches, chat_shapes
+
+# The scores that some rows give their two answers: UltraFeedback and its kin.
+_SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
+
+
+class Reader(Protocol):
+    """`message_rows.add` or `pair_rows.add`."""
+
+    def __call__(
+        self,
+        row: dict[str, Any],
+        /,
+        *,
+        text: str,
+        line: int,
+        batch: batches.Batch,
+        result: batches.BatchRead,
+    ) -> None: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """A row with one of its answers, and what tells it from the others."""
+
+    row: dict[str, Any]
+    score: float | None
+    time: float | None = None
+    is_chosen: bool | None = None
+
+
+def add(
+    row: dict[str, Any],
+    read: Reader,
+    *,
+    text: str,
+    line: int,
+    batch: batches.Batch,
+    result: batches.BatchRead,
+) -> None:
+    """Adds the row's pair as without preferences, and then its answers."""
+    alone = dataclasses.replace(batch, preferences=False)
+    known = len(result.pairs)
+    read(row, text=text, line=line, batch=alone, result=result)
+    left_out = result.counts.pop(chat_shapes.LEFT_OUT, 0)
+    result.counts['rows with a rejected answer, for preferences'] += left_out
+    groups = [pair.group for pair in result.pairs[known:]]
+    number = len(result.answers)
+    for form in _forms(row, batch):
+        found = batches.BatchRead()
+        read(form.row, text='', line=line, batch=alone, result=found)
+        reason = '' if found.pairs else _why_none(found)
+        pair = found.pairs[0] if found.pairs else batches.NO_PAIR
+        # Without ids, a pair's group is a hash of its answer too.
+        group = groups[0] if groups else pair.group
+        answer = batches.Answer(
+            dataclasses.replace(pair, group=group),
+            number,
+            score=form.score,
+            time=form.time,
+            is_chosen=form.is_chosen,
+            is_chat=chat_shapes.turns(form.row) is not None,
+            reason=reason,
+        )
+        result.answers.append(answer)
+
+
+def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
+    """The row with each of its answers; nothing for a row of one answer."""
+    answered = batch.fields.parts.get('answer', ()) if batch.fields else ()
+    worse = next((key for key in chat_shapes.REJECTED if row.get(key)), '')
+    better = next((key for key in chat_shapes.CHOSEN if key in row), '')
+    if worse:
+        is_chat = chat_shapes.turns(row) is not None
+        own = next(iter(answered), '')
+        better = better or own
+        target = better if is_chat or better in answered else own
+        if not target:
+            return
+        rest = {key: row[key] for key in row if key not in chat_shapes.REJECTED}
+        yield _Form({**rest, target: row[better]}, _score(row, better), is_chosen=True)
+        for each in _texts(row[worse]):
+            yield _Form({**rest, target: each}, _score(row, worse), is_chosen=False)
+    elif len(answered) == 1 and answered[0] in row:
+        several = answer_lists.scored(row[answered[0]])
+        for text, score, time in several if len(several) > 1 else ():
+            yield _Form({**row, answered[0]: text}, score, time)
+
+
+def _texts(value: Any) -> list[Any]:
+    """Each of several texts; any other value as the one of it."""
+    is_texts = isinstance(value, list) and all(isinstance(v, str) for v in value)
+    return value if is_texts else [value]
+
+
+def _score(row: dict[str, Any], key: str) -> float | None:
+    """The row's own score of its answer `key`."""
+    return answer_lists.number(
+        next((row[s.format(key)] for s in _SCORES if s.format(key) in row), None)
+    )
+
+
+def _why_none(found: batches.BatchRead) -> str:
+    """The reason that a form of a row gave no pair."""
+    for line in (*found.dropped, *found.unknown):
+        *_, reason = line.rpartition('(')
+        return reason.rstrip(')').partition(': ')[2] or reason.rstrip(')')
+    return 'no pair'
