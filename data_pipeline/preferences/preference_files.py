@@ -129,7 +129,9 @@ def card(account: dict[str, Any]) -> str:
         f'| {name} | {each["pairs"]:,} | {each["questions"]:,} |'
         for name, each in account['kept'].items()
     ]
-    dropped = [f'| {why} | {n:,} |' for why, n in account['dropped'].items()]
+    dropped = [
+        f'| {why.replace("|", "/")} | {n:,} |' for why, n in account['dropped'].items()
+    ]
     return (
         f'{head}# Preference pairs\n\n'
         'A prompt with a better and a worse answer, for training by preferences (DPO '
