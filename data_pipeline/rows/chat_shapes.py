@@ -41,11 +41,23 @@ CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
 _ANSWERS = ('completion', 'response', *CHOSEN)
-# Of chat templates: segments hold them as text.
+# What chat templates put before a turn and behind it; segments hold it as text.
 _TEMPLATE = re.compile(
-    r'<\|im_start\|>\s*\w+\n?|<\|(?:im_end|eot_id|endoftext|begin_of_text|end_of_text)'
-    r'\|>|<\|start_header_id\|>\w+<\|end_header_id\|>\n*|</?s>|\[/?INST\]'
+    r'<\|im_start\|>\s*(?P<im>\w+)\n?|<start_of_turn>\s*(?P<turn>\w+)\n?'
+    r'|<\|start_header_id\|>(?P<header>\w+)<\|end_header_id\|>\n*'
+    r'|<\|(?P<name>user|assistant|system)\|>\n?'
+    r'|(?P<user>\[INST\]|<</SYS>>)|(?P<assistant>\[/INST\])|(?P<system><<SYS>>)'
+    r'|(?P<end><\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<end_of_turn>|</s>)'
+    r'|<\|begin_of_text\|>|<s>|<bos>'
 )
+# Words that do the same where there is no template's mark.
+_ROLE_WORDS = re.compile(
+    r'(?:^|\n)[ \t]*(?:(?:#{2,3} ?)?(?P<word>Human|User|Assistant|System)|'
+    r'#{2,3} ?(?P<title>Instruction|Response|Input|Output)):[ \t]*\n?',
+    re.IGNORECASE,
+)
+_ROLES_OF_WORDS = {'instruction': 'user', 'input': 'user'}
+_ROLES_OF_WORDS |= {'response': 'assistant', 'output': 'assistant'}
 
 _ROLE = re.compile(
     r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
@@ -84,7 +96,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [turn for each in value for turn in _exchange(each)]
     if name not in _ALWAYS and not _are_turns(value):
         return None
-    chosen = next((row[key] for key in CHOSEN if key in row), None)
+    chosen = _parsed(next((row[key] for key in CHOSEN if key in row), None))
     if chosen is None:
         return value
     return _context(value) + _as_turns(chosen, 'assistant')
@@ -136,23 +148,76 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
 
 
 def _segments(row: dict[str, Any]) -> list[Any] | None:
-    """The turns of segments: of label false the user's, of label true to be learned."""
+    """The turns of segments, an answer of label false not to be learned.
+
+    A mark of a chat template, or else a word such as Assistant:, says whose turn it is;
+    without either, a label of false is the user's, one of true the assistant's. An
+    answer that is labelled false in part has a `train_detail` which says so.
+    """
     segments = _parsed(row.get('segments'))
     if not isinstance(segments, list) or not all(
         isinstance(each, dict) and {'label', 'text'} <= set(each) for each in segments
     ):
         return None
-    made: list[dict[str, str]] = []
-    for each in segments:
-        role = 'assistant' if each['label'] else 'user'
-        text = str(each['text'] or '')
-        if made and made[-1]['role'] == role:
-            made[-1]['content'] += text
-        else:
-            made.append(_turn(role, text))
-    for turn in made:
-        turn['content'] = _TEMPLATE.sub('', turn['content'])
-    return made
+    texts = [str(each['text'] or '') for each in segments]
+    is_template = any(_role_of(mark) for t in texts for mark in _TEMPLATE.finditer(t))
+    has_words = not is_template and bool(_ROLE_WORDS.match(''.join(texts).lstrip()))
+    made: list[dict[str, Any]] = []
+    role = ''  # whose turn the marks say it is
+    for each, text in zip(segments, texts, strict=True):
+        is_learned = bool(each['label'])
+        if is_learned and role != 'assistant':
+            role = ''
+        # In a text to be learned, a word such as User: is the assistant's own.
+        marks = _ROLE_WORDS if has_words and not is_learned else _TEMPLATE
+        at = 0
+        for mark in [*marks.finditer(text), None]:
+            said = text[at : mark.start()] if mark else text[at:]
+            speaker = role or ('assistant' if is_learned else 'user')
+            _append(made, speaker, said, is_learned=is_learned)
+            if mark:
+                at = mark.end()
+                opened = _role_of(mark)
+                if opened or mark.groupdict().get('end'):
+                    role = opened
+                    made.append(_open_turn(''))  # the next text opens a turn
+    return [_marked(turn) for turn in made if turn['labels']]
+
+
+def _role_of(mark: re.Match[str]) -> str:
+    """Whose turn a mark opens; '' for another mark."""
+    for name, word in mark.groupdict().items():
+        if word and name in ('user', 'assistant', 'system'):
+            return name
+        if word and name != 'end':
+            return _ROLES_OF_WORDS.get(word.lower(), word.lower())
+    return ''
+
+
+def _open_turn(role: str) -> dict[str, Any]:
+    return {**_turn(role, ''), 'labels': set()}
+
+
+def _append(
+    made: list[dict[str, Any]], role: str, text: str, *, is_learned: bool
+) -> None:
+    """Adds a text to the last turn, or as a turn; blanks alone open none."""
+    if text.strip():
+        if not made or made[-1]['role'] != role:
+            made.append(_open_turn(role))
+        made[-1]['labels'].add(is_learned)
+    if made and made[-1]['role'] == role:
+        made[-1]['content'] += text
+
+
+def _marked(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn of segments with the fields that say what of it is learned."""
+    labels = turn.pop('labels')
+    if labels == {True} or turn['role'] == 'user':
+        return turn
+    if labels == {False}:
+        return {**turn, 'weight': 0}
+    return {**turn, 'train_detail': [{'train': label} for label in sorted(labels)]}
 
 
 def _tree(row: dict[str, Any]) -> list[Any] | None:
@@ -225,13 +290,29 @@ def _turn(role: str, text: str) -> dict[str, str]:
 
 
 def _parsed(value: Any) -> Any:
-    """The list that a cell of a table holds as JSON; any other value as it is."""
+    """The list that a cell of a table holds as JSON or as columns; others as they are.
+
+    {"role": ["user", "assistant"], "content": ["Why?", "So."]}, as `datasets` stores
+    lists of turns -> [{"role": "user", "content": "Why?"}, …]
+    """
+    if isinstance(value, dict) and _are_columns(value):
+        cells = zip(*value.values(), strict=True)
+        return [dict(zip(value, each, strict=True)) for each in cells]
     if isinstance(value, str) and value.lstrip()[:1] == '[':
         try:
             return json.loads(value)
         except ValueError:
             return value
     return value
+
+
+def _are_columns(value: dict[str, Any]) -> bool:
+    """Whether a dict has the columns of turns, or of segments."""
+    if not all(isinstance(each, list) for each in value.values()):
+        return False
+    has_roles = any(key in value for key in (*ROLE_KEYS, 'label'))
+    has_texts = any(key in value for key in TEXT_KEYS)
+    return has_roles and has_texts and len({*map(len, value.values())}) == 1
 
 
 _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (

@@ -4,7 +4,8 @@
 
 Turns of the user that follow each other are one question. Of several answers to one
 question, the first that is learned is the answer. An assistant's turn of weight 0 (or
-`train`, `label`, `loss` false) is not learned: it is context of the next answers. A
+`train`, `training`, `label`, `loss` false) is not learned: it is context of the next
+answers. So is one of which a part alone is to be learned, as weights are of turns. A
 chat without an answer to learn makes no pair. System turns, turns before the first
 question and a question without an answer at the end are left out. All is counted.
 
@@ -35,7 +36,8 @@ _ROLES = {
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _LISTS = ('messages', 'conversations')
 _WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
-_LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN)
+_LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN, 'training')
+_PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in part
 _TEXT_PARTS = ('text', 'input_text', 'output_text')
 _FIELDS = field_map.FieldMap(
     {name: (name,) for name in field_map.TARGETS}, has_turns=True
@@ -172,6 +174,10 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
 def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     """A turn's weight in the loss; 1.0 for none, or, counted, for one out of range."""
     if any(key in turn and field_map.says_no(turn[key]) for key in _LEARN_KEYS):
+        return 0.0
+    parts = next((turn[key] for key in _PARTS if isinstance(turn.get(key), list)), [])
+    if any(isinstance(e, dict) and field_map.says_no(e.get('train')) for e in parts):
+        result.counts['messages answers to be learned in part, not learned'] += 1
         return 0.0
     numbers = [turn[key] for key in _WEIGHT_KEYS if type(turn.get(key)) in (int, float)]
     if numbers and not 0 < numbers[0] <= pair_rows.MOST_WEIGHT:

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -23,6 +24,7 @@ SPANISH = (
     'Mi hermana no quiere venderlo porque lo necesita mucho en el campo. Puedes '
     'preguntarle mañana por la tarde, cuando vuelva del trabajo con sus hijos.'
 )
+ROOT = pathlib.Path(__file__).parents[2]
 TRL = pathlib.Path(__file__).parent / 'preferences' / 'one_dpo_step.py'
 
 
@@ -393,6 +395,7 @@ def test_dpo_trainer_takes_a_step_on_the_files(
         folder = tmp_path / 'made' / preference_files.FOLDER
     done = subprocess.run(
         [sys.executable, TRL, folder, tmp_path],
+        env=os.environ | {'PYTHONPATH': str(ROOT)},
         capture_output=True,
         text=True,
         timeout=500,

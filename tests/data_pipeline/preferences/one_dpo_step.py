@@ -47,9 +47,9 @@ def main() -> None:
         n_layer=1, n_head=2, n_embd=16, n_positions=512, vocab_size=len(names)
     )
     model = transformers.GPT2LMHeadModel(config)
-    before = model.transformer.wte.weight.detach().clone()
+    model.save_pretrained(work / 'model')
     trainer = trl.DPOTrainer(
-        model,
+        str(work / 'model'),  # from which it loads its reference too
         args=trl.DPOConfig(
             output_dir=str(work / 'dpo'),
             max_steps=1,
@@ -63,7 +63,8 @@ def main() -> None:
         processing_class=names,
     )
     trainer.train()
-    assert not torch.equal(before, model.transformer.wte.weight.detach())
+    before, after = (each.transformer.wte.weight for each in (model, trainer.model))
+    assert not torch.equal(before.detach(), after.detach().cpu())
     first = trainer.train_dataset[0]
     print(repr(names.decode(first['prompt_ids'] + first['chosen_ids'])))
     print('one step of DPO')

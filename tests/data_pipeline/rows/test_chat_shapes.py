@@ -5,6 +5,8 @@ import json
 import pathlib
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_pipeline.reading import inputs, reader
@@ -131,6 +133,134 @@ def test_the_turns_of_each_shape_are_the_conversation(
     assert report.counts['conversations'] == 2
     assert report.counts['conversations exchanges'] == 4
     assert '\n  conversations: 4 exchanges, 2 conversations' in report.summary()
+
+
+def segments(*parts: tuple[bool, str]) -> dict[str, Any]:
+    return {'segments': [{'label': label, 'text': text} for label, text in parts]}
+
+
+IM = '<|im_start|>{}\n{}<|im_end|>\n'.format
+
+
+@pytest.mark.parametrize(
+    ('row', 'expected'),
+    [
+        # An answer of label false is context, whatever marks the turns.
+        (segments((False, f'<s>[INST] {Q} [/INST] {A}</s>[INST] And by day? [/INST]'),
+                  (True, ' He naps.</s>')), LATER),
+        (segments((False, IM('system', 'Be kind.') + IM('user', Q)),
+                  (False, IM('assistant', A)), (False, IM('user', 'And by day?')),
+                  (True, IM('assistant', 'He naps.'))), LATER),
+        (segments((False, '<|im_start|>user\n' + Q + '<|im_end|>\n'),
+                  (False, '<|im_start|>assistant\n'), (False, A + '<|im_end|>\n'),
+                  (False, IM('user', 'And by day?') + '<|im_start|>assistant\n'),
+                  (True, 'He naps.<|im_end|>')), LATER),
+        (segments((False, '<|begin_of_text|><|start_header_id|>user<|end_header_id|>'
+                          f'\n\n{Q}<|eot_id|>'
+                          '<|start_header_id|>assistant<|end_header_id|>\n\n'),
+                  (False, f'{A}<|eot_id|>'),
+                  (False, '<|start_header_id|>user<|end_header_id|>\n\nAnd by day?'),
+                  (True, 'He naps.')), LATER),
+        (segments((False, f'<start_of_turn>user\n{Q}<end_of_turn>\n'
+                          f'<start_of_turn>model\n{A}<end_of_turn>\n'
+                          '<start_of_turn>user\nAnd by day?<end_of_turn>\n'),
+                  (True, '<start_of_turn>model\nHe naps.<end_of_turn>')), LATER),
+        (segments((False, f'### Human: {Q}\n### Assistant: {A}\n### Human: And by day?'
+                          '\n### Assistant:'), (True, ' He naps.')), LATER),
+        (segments((False, f'### Instruction:\n{Q}\n\n### Response:\n{A}\n\n'
+                          '### Instruction:\nAnd by day?\n'),
+                  (True, 'He naps.')), LATER),
+        (segments((False, f'USER: {Q}\n'), (False, f'ASSISTANT: {A}\n'),
+                  (False, 'USER: And by day?\n'), (True, 'He naps.')), LATER),
+        # All answers are to be learned; pieces of one are joined with their blanks.
+        (segments((False, f'[INST] {Q} [/INST]'), (True, 'Tom does,'), (True, ' '),
+                  (True, 'and loudly.</s>'), (False, '[INST] And by day? [/INST] '),
+                  (True, 'He naps.')), TALK),
+        # Without marks, the labels are all there is.
+        (segments((False, Q), (True, A), (False, 'And by day?'), (True, 'He naps.')),
+         TALK),
+        # Words within a text are no marks.
+        (segments((False, 'Read this.\nUser: me\nOutput: 5'),
+                  (True, 'User: you.\nOk?')),
+         [('Read this.\nUser: me\nOutput: 5', 'User: you.\nOk?', 1.0)]),
+    ],
+)  # fmt: skip
+def test_segments_of_label_false_are_the_turns_that_they_hold(
+    row: dict[str, Any], expected: list[tuple[str, str, float]]
+) -> None:
+    (pair, _), _ = read(row, row)
+    assert [dataclasses.astuple(each) for each in pair.exchanges] == expected
+
+
+def test_an_answer_that_is_learned_in_part_is_context() -> None:
+    in_part = {**BOT, 'train_detail': [
+        {'begin_offset': 0, 'end_offset': 4, 'train': False},
+        {'begin_offset': 4, 'end_offset': 9, 'train': True}]}  # fmt: skip
+    rows = [
+        segments((False, f'[INST] {Q} [/INST]'), (False, 'Tom does,'),
+                 (True, ' and loudly.</s>'), (False, '[INST] And by day? [/INST]'),
+                 (True, 'He naps.')),
+        {'messages': [USER, in_part, *NEXT]},
+    ]  # fmt: skip
+    pairs, report = read(*rows)
+    for pair in pairs:
+        assert [dataclasses.astuple(each) for each in pair.exchanges] == LATER
+    assert report.counts['messages answers to be learned in part, not learned'] == 2
+
+
+@pytest.mark.parametrize(
+    'mark',
+    [
+        *({'train': False}, {'training': False}, {'weight': 0}, {'weight': 0.0}),
+        *({'loss': False}, {'learn': 'no'}, {'label': 0}, {'train': '0'}),
+        *({'training': 'false'}, {'loss_weight': 0}),
+    ],
+)
+def test_a_turn_says_in_many_ways_that_it_is_not_to_be_learned(
+    mark: dict[str, Any],
+) -> None:
+    pairs, report = read({'messages': [USER, {**BOT, **mark}, *NEXT]})
+    assert [dataclasses.astuple(each) for each in pairs[0].exchanges] == LATER
+    assert report.counts['messages answers marked as not to be learned'] == 1
+
+
+def test_turns_as_columns_are_turns(tmp_path: pathlib.Path) -> None:
+    def columns(turns: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        return {key: [turn[key] for turn in turns] for key in turns[0]}
+
+    talk = [USER, BOT, *NEXT]
+    said = columns([{'from': t['role'], 'value': t['content']} for t in talk])
+    rows = [
+        {'messages': columns(talk)},
+        {'conversations': said},
+        {'dialog': columns(talk)},
+        {'messages': json.dumps(talk)},
+    ]
+    for row in rows:
+        pairs, _ = read(row)
+        assert [dataclasses.astuple(each) for each in pairs[0].exchanges] == TALK
+    rows = [
+        {'prompt': columns([USER, BOT, NEXT[0]]), 'completion': columns([NEXT[1]])},
+        {'prompt': columns([USER, BOT, NEXT[0]]), 'chosen': columns([NEXT[1]]),
+         'rejected': columns([WORSE])},
+        {'chosen': columns(talk), 'rejected': columns([*talk[:3], WORSE])},
+        {'messages': columns([USER, BOT, NEXT[0]]), 'chosen': columns([NEXT[1]])},
+        {'segments': columns([{'label': i == 3, 'text': IM(t['role'], t['content'])}
+                              for i, t in enumerate(talk)])},
+        {'input': {'messages': columns([USER, BOT, NEXT[0]])},
+         'preferred_output': columns([NEXT[1]])},
+    ]  # fmt: skip
+    for row in rows:
+        pairs, _ = read(row)
+        assert [dataclasses.astuple(each) for each in pairs[0].exchanges] == LATER
+    # datasets' Sequence of a dict is a struct of lists in Parquet.
+    table = pa.Table.from_pylist([{'messages': columns(talk)}] * 2)
+    pq.write_table(table, 'a.parquet')
+    pairs, _ = reader.read(['a.parquet'])
+    assert [dataclasses.astuple(each) for each in pairs[1].exchanges] == TALK
+    unequal = {'role': ['user'], 'content': [Q, A]}
+    _, report = read({'messages': unequal}, {'messages': columns(talk)})
+    assert "'messages' is a dict, not a list" in report.unknown_lines[0]
 
 
 def test_a_context_belongs_to_the_question() -> None:
