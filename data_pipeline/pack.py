@@ -149,6 +149,7 @@ def _write(
             'shortened_ids': tokenized.shortened_ids,
             'split_ids': tokenized.split_ids,
             'forgotten_ids': tokenized.forgotten_ids,
+            'cut_off_ids': tokenized.cut_off_ids,
         }
         print(_summary(split, tokenized, counts[split]), flush=True)
     for split in ('train', 'validation'):
@@ -187,14 +188,19 @@ def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -
             tokenized.forgotten_ids,
             f'cut: their {tokens["exchanges_forgotten"]} oldest exchanges have no room',
         ),
+        (
+            tokenized.cut_off_ids,
+            f'cut: the answers of their {tokens["exchanges_cut_off"]} last exchanges '
+            'leave no room for a question',
+        ),
     ):
         if ids:
             named = ', '.join(ids[:_NAMED]) + (', ...' if len(ids) > _NAMED else '')
             lines.append(f'    {len(ids)} {what} ({named})')
-    lost = tokens['dropped'] + tokens['forgotten'] + tokens['shortened']
-    if lost or tokens['added']:
-        forgotten = tokens['forgotten']
+    if tokens['added'] or any(tokens[name] for name in packing.LOST):
+        forgotten, cut_off = tokens['forgotten'], tokens['cut_off']
         oldest = f'{forgotten} of oldest exchanges, ' if forgotten else ''
+        oldest += f'{cut_off} of last exchanges, ' if cut_off else ''
         lines.append(
             f'    tokens: {tokens["read"]} read, {tokens["dropped"]} dropped, {oldest}'
             f'{tokens["shortened"]} cut from questions, {tokens["added"]} added (cut '

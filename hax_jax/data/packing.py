@@ -13,8 +13,9 @@ PACKING_VERSION = 1
 _BATCH = 1024  # pairs encoded at a time
 _LEDGER = (
     *('pairs_read', 'read', 'dropped', 'exchanges_forgotten'),
-    *('forgotten', 'shortened', 'added'),
+    *('forgotten', 'exchanges_cut_off', 'cut_off', 'shortened', 'added'),
 )
+LOST = ('dropped', 'forgotten', 'cut_off', 'shortened')  # of the tokens that were read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +23,13 @@ class Tokenized:
     """A split's sequences and the ledger of its tokens.
 
     `counts` has `pairs_read` and numbers of tokens: `read`, `dropped` with their pair,
-    `forgotten` (of the oldest exchanges of long conversations), `shortened` (cut from
-    questions) and `added` (cut marks, and the context that later parts of a split
-    answer repeat). The numbers add up:
-    read - dropped - forgotten - shortened + added = the tokens in `pairs`.
-    `dropped_ids`, `forgotten_ids`, `shortened_ids` and `split_ids` name the pairs, and
-    `exchanges_forgotten` is the number of exchanges.
+    `forgotten` (of the oldest exchanges of long conversations), `cut_off` (of their
+    last exchanges, whose answers leave no room), `shortened` (cut from questions) and
+    `added` (cut marks, and the context that later parts of a split answer repeat). The
+    numbers add up:
+    read - dropped - forgotten - cut_off - shortened + added = the tokens in `pairs`.
+    `dropped_ids`, `forgotten_ids`, `cut_off_ids`, `shortened_ids` and `split_ids` name
+    the pairs; `exchanges_forgotten` and `exchanges_cut_off` are numbers of exchanges.
     """
 
     pairs: list[records.TokenizedPair]
@@ -36,6 +38,7 @@ class Tokenized:
     shortened_ids: list[str]
     split_ids: list[str]
     forgotten_ids: list[str]
+    cut_off_ids: list[str]
 
 
 def tokenize(
@@ -50,36 +53,36 @@ def tokenize(
     A conversation that is too long loses its oldest exchanges, as launch.chat forgets
     them. A pair, or a last exchange, that is too long loses text from the middle of its
     question, never from its answer. If it still does not fit, `long_answers` decides:
-    'drop' drops it, 'split' splits its answer into parts that fit.
+    'drop' drops it, 'split' splits its answer into parts that fit. A conversation whose
+    last exchange is dropped ends with an earlier one that is learned.
     """
     pieces = text.template(tokenizer)
     replaced = tokenizer.num_replaced
     counts = collections.Counter(dict.fromkeys(_LEDGER, 0))
     out: list[records.TokenizedPair] = []
-    dropped, shortened, split, forgotten = [], [], [], []
+    dropped, shortened, split, forgotten, cut_off = [], [], [], [], []
     for ordinal, (pair, turns) in enumerate(_encode(pairs, tokenizer)):
-        *earlier, (question, answer, weight) = turns
-        before = [(text.asked(pieces, q), a, w) for q, a, w in earlier]
-        lengths = [len(prompt) + len(a) for prompt, a, _ in before]
-        length = sum(lengths) + len(text.asked(pieces, question)) + len(answer)
+        whole = [(text.asked(pieces, q), a, w) for q, a, w in turns]
+        lengths = [len(prompt) + len(a) for prompt, a, _ in whole]
         counts['pairs_read'] += 1
-        counts['read'] += length
-        room = seq_len + 1 - len(answer)
-        prompt = text.prompt(pieces, question, max_length=room)
-        left = len(before)  # exchanges that have no room
-        if prompt is not None:
-            parts = [(prompt, [], answer)]
-            left -= text.num_latest(lengths, room - len(prompt.ids))
-        elif long_answers == 'split':
-            parts = _split(pieces, question, answer, seq_len=seq_len)
-        else:
-            parts = []
+        counts['read'] += sum(lengths)
+        end, parts = _last_that_fits(
+            pieces, turns, seq_len=seq_len, long_answers=long_answers
+        )
         if not parts:
-            counts['dropped'] += length
+            counts['dropped'] += sum(lengths)
             dropped.append(pair.id)
             continue
+        before, weight = whole[: end - 1], whole[end - 1][2]
+        left = len(before)  # exchanges that have no room
         if len(parts) > 1:
             split.append(pair.id)
+        else:
+            ((prompt, _, answer),) = parts
+            room = seq_len + 1 - len(answer) - len(prompt.ids)
+            left -= text.num_latest(lengths[: end - 1], room)
+        if end < len(turns):
+            cut_off.append(pair.id)
         if left:
             forgotten.append(pair.id)
         if parts[0][0].num_cut:
@@ -94,14 +97,44 @@ def tokenize(
         out += sequences
         counts['exchanges_forgotten'] += left
         counts['forgotten'] += sum(lengths[:left])
+        counts['exchanges_cut_off'] += len(turns) - end
+        counts['cut_off'] += sum(lengths[end:])
         counts['shortened'] += parts[0][0].num_cut
         counts['added'] += len(pieces.cut) if parts[0][0].num_cut else 0
         counts['added'] += sum(sequence.prompt_length for sequence in sequences[1:])
     counts['replaced_characters'] = tokenizer.num_replaced - replaced
     total = sum(len(sequence.ids) for sequence in out)
-    lost = counts['dropped'] + counts['forgotten'] + counts['shortened']
+    lost = sum(counts[name] for name in LOST)
     assert counts['read'] - lost + counts['added'] == total, counts
-    return Tokenized(out, dict(counts), dropped, shortened, split, forgotten)
+    return Tokenized(out, dict(counts), dropped, shortened, split, forgotten, cut_off)
+
+
+def _last_that_fits(
+    pieces: text.Template,
+    turns: Sequence[tuple[list[int], list[int], float]],
+    *,
+    seq_len: int,
+    long_answers: str,
+) -> tuple[int, list[tuple[text.Prompt, list[int], list[int]]]]:
+    """(number of exchanges up to the last learned one that fits, the parts of that).
+
+    There is one part, (prompt, [], answer), unless the answer is split; (0, []) if no
+    exchange fits.
+    """
+    for end in range(len(turns), 0, -1):
+        question, answer, weight = turns[end - 1]
+        if not weight:
+            continue
+        room = seq_len + 1 - len(answer)
+        prompt = text.prompt(pieces, question, max_length=room)
+        if prompt is not None:
+            return end, [(prompt, [], answer)]
+        parts = []
+        if long_answers == 'split':
+            parts = _split(pieces, question, answer, seq_len=seq_len)
+        if parts:
+            return end, parts
+    return 0, []
 
 
 def _encode(

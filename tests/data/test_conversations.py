@@ -131,7 +131,7 @@ def test_a_long_conversation_loses_its_oldest_exchanges() -> None:
 def test_the_last_exchange_alone_follows_the_rule_of_pairs() -> None:
     turns: Turns = [('Hi', 'Ho', 1.0), ('q' * 90, 'a' * 40, 1.0)]
     alone = make_pair(*turns[1][:2], id='p0')
-    for seq_len, long_answers in ((120, 'drop'), (60, 'drop'), (80, 'split')):
+    for seq_len, long_answers in ((120, 'drop'), (80, 'split')):
         rule = {'seq_len': seq_len, 'long_answers': long_answers}
         made = tokenized(turns, **rule)
         expected = packing.tokenize([alone], Letters(), **rule)
@@ -141,6 +141,42 @@ def test_the_last_exchange_alone_follows_the_rule_of_pairs() -> None:
         assert made.shortened_ids == expected.shortened_ids
         assert made.dropped_ids == expected.dropped_ids
         assert made.split_ids == expected.split_ids
+        assert made.cut_off_ids == []
+
+
+def test_a_conversation_ends_before_an_answer_that_leaves_no_room() -> None:
+    hello: Turns = [('Hi', 'Ho', 1.0), ('Ha', 'He', 0.5)]
+    context: Turns = [('Well?', 'Hm.', 0.0)]
+    too_long: Turns = [('q' * 90, 'a' * 80, 1.0)]
+    talks = [
+        hello + too_long,
+        hello + context + too_long + too_long,  # ends with an answer that is learned
+        too_long + hello,  # the oldest is forgotten as before
+        context + too_long,  # nothing to learn is left
+        too_long,
+    ]
+    made = tokenized(*talks, seq_len=100)
+    texts = [oracle(hello, 0.0)[0]] * 3
+    assert [spelled(each.ids) for each in made.pairs] == texts
+    assert made.pairs[0].answers == tokenized(hello).pairs[0].answers
+    assert made.cut_off_ids == ['p0', 'p1']
+    assert made.forgotten_ids == ['p2']
+    assert made.dropped_ids == ['p3', 'p4']
+
+    def length(turns: Turns) -> int:
+        return len(oracle(turns, 0.0)[0])
+
+    counts = made.counts
+    assert counts['exchanges_cut_off'] == 1 + 3
+    assert counts['cut_off'] == 3 * length(too_long) + length(context)
+    assert counts['dropped'] == 2 * length(too_long) + length(context)
+    assert counts['forgotten'] == length(too_long)
+    # With 'split' each of them is kept, but for rows that no part would fit in.
+    made = tokenized(*talks, seq_len=100, long_answers='split')
+    assert (made.cut_off_ids, made.dropped_ids) == ([], [])
+    short: Turns = [('Hi', 'Ho', 1.0), ('q' * 90, 'a' * 80, 1.0)]
+    made = tokenized(short, seq_len=60, long_answers='split')
+    assert made.cut_off_ids == ['p0']
 
 
 def test_a_cache_keeps_the_answers_and_a_pair_s_line_is_as_it_was(

@@ -102,6 +102,8 @@ def test_a_pair_is_the_prompt_the_answer_and_the_end() -> None:
         'dropped': 0,
         'exchanges_forgotten': 0,
         'forgotten': 0,
+        'exchanges_cut_off': 0,
+        'cut_off': 0,
         'shortened': 0,
         'added': 0,
         'replaced_characters': 0,

@@ -265,6 +265,9 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
         dataclasses.replace(
             make_pairs('t', 1)[0], more=('Who?', 'Ann did it again. ' * 5) * 3
         ),
+        dataclasses.replace(
+            make_pairs('u', 1)[0], more=('Who?', 'Ann did it again. ' * 60)
+        ),
     ]
     path = write_dataset(tmp_path / 'long', splits)
     data = dataclasses.replace(data, path=str(path))
@@ -276,14 +279,17 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
     )
     assert '1 shortened: the question lost text from its middle (q0)' in said
     assert 'cut: their 3 oldest exchanges have no room (t0)' in said
+    assert 'cut: the answers of their 1 last exchanges leave no room' in said
     assert '420 characters U+2581 became _' in said
     ledger = cache.meta['ledger']['train']
     assert ledger['dropped_ids'] == [f'a{n}' for n in range(7)]
     assert ledger['shortened_ids'] == ['q0']
     assert ledger['forgotten_ids'] == ['t0']
+    assert ledger['cut_off_ids'] == ['u0']
     counts = ledger['tokens']
     assert f' {counts["forgotten"]} of oldest exchanges, ' in said
-    lost = sum(counts[name] for name in ('dropped', 'forgotten', 'shortened'))
+    assert f', {counts["cut_off"]} of last exchanges, ' in said
+    lost = sum(counts[name] for name in packing.LOST)
     spelled = cache.meta['splits']['train']
     # Each segment's first token is the target of none.
     assert (
@@ -293,7 +299,7 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
 
     data = dataclasses.replace(data, long_answers='split')
     cache = records.open_cache(pack.ensure_packed(data, tokenizer))
-    assert '7 split: the answer goes over several segments (a0,' in (
+    assert '8 split: the answer goes over several segments (a0,' in (
         capfd.readouterr().out
     )
     targets, weights = (
