@@ -108,9 +108,9 @@ def summary(ledger: dict[str, Any]) -> str:
     return '\n'.join(lines + [f'note: {note}' for note in ledger['notes']])
 
 
-def _without_preferences(settings_: dict[str, Any]) -> dict[str, Any]:
+def _without_preferences(whole: dict[str, Any]) -> dict[str, Any]:
     """The settings of the pairs; preferences have theirs in their own entry."""
-    return {name: each for name, each in settings_.items() if name != 'preferences'}
+    return {name: each for name, each in whole.items() if name != 'preferences'}
 
 
 def _preferences(account: dict[str, Any]) -> list[str]:
@@ -139,7 +139,9 @@ def _preferences(account: dict[str, Any]) -> list[str]:
             'none is known to be later; --config.preferences.later=false compares '
             'votes alone.'
         )
-    if not total:
+    if not total and account['found']:
+        lines.append('warning: every preference pair was dropped, for these reasons.')
+    elif not total:
         lines.append(
             'warning: no preference pair was found: --preferences needs threads with '
             'several scored answers, or rows with a chosen and a rejected one.'

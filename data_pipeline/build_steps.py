@@ -73,6 +73,8 @@ def run(
     )
     for line in inputs.describe(found):
         print(line)
+    if chosen.preferences != settings.PreferenceSettings() and not options.preferences:
+        print('note: the settings of preferences have no effect without --preferences.')
     names = portable_names({each.name: each.path for each in found if each.path})
     for each in found:
         path = pathlib.Path(each.path)

@@ -39,6 +39,7 @@ _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output'
 _ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
 CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
+_ASKERS = ('prompter', 'user', 'human')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
 _ANSWERS = ('completion', 'response', *CHOSEN)
 # What chat templates put before a turn and behind it; segments hold it as text.
@@ -227,22 +228,43 @@ def _tree(row: dict[str, Any]) -> list[Any] | None:
     return _best_path(prompt)[0]
 
 
+def _replies(turn: dict[str, Any]) -> list[dict[str, Any]]:
+    """The replies to a turn of a tree that were not deleted."""
+    replies = turn.get('replies') or []
+    return [r for r in replies if isinstance(r, dict) and not r.get('deleted')]
+
+
 def _best_path(prompt: dict[str, Any]) -> tuple[list[Any], int]:
     """(the turns that follow the best reply to each, the number of other replies)."""
     path, others = [prompt], 0
-    while replies := [
-        each
-        for each in path[-1].get('replies') or []
-        if isinstance(each, dict) and not each.get('deleted')
-    ]:
-        path.append(min(replies, key=_rank))
+    while replies := _replies(path[-1]):
+        path.append(min(replies, key=rank))
         others += len(replies) - 1
     return [{k: v for k, v in turn.items() if k != 'replies'} for turn in path], others
 
 
-def _rank(reply: dict[str, Any]) -> float:
-    rank = reply.get('rank')
-    return rank if isinstance(rank, int | float) else float('inf')
+def ranked(row: dict[str, Any]) -> list[tuple[list[Any], list[Any]]]:
+    """(turns up to a question, its answers from the best) for each rank of a tree.
+
+    [] for a row of another kind. Answers without a rank are left out.
+    """
+    if _tree(row) is None:
+        return []
+    made, path, node = [], [], row['prompt']
+    while node:
+        path.append({key: each for key, each in node.items() if key != 'replies'})
+        replies = _replies(node)
+        answers = [each for each in replies if rank(each) < float('inf')]
+        if len(answers) > 1 and str(node.get('role', '')).lower() in _ASKERS:
+            made.append(([*path], sorted(answers, key=rank)))
+        node = min(replies, key=rank, default=None)
+    return made
+
+
+def rank(reply: dict[str, Any]) -> float:
+    """Its place among the replies to one turn, 0 the best; infinity without one."""
+    found = reply.get('rank')
+    return found if isinstance(found, int | float) else float('inf')
 
 
 def _transcript(row: dict[str, Any]) -> list[Any] | None:

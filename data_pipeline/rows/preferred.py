@@ -1,6 +1,7 @@
 """Rows that say or show which of several answers is better, to `batches.Answer`.
 
 {"prompt": "Why?", "chosen": "So.", "rejected": "No."}         also lists of turns
+{"prompt": {"text": "Why?", "replies": [{"text": "So.", "rank": 0}, …]}}      OASST
 {"question": "Why?", "answers": [{"text": "So.", "score": 9, "time": 1700000000}, …]}
 
 Each answer is read as if it were the row's only one, so that all are cleaned alike.
@@ -39,6 +40,7 @@ class _Form:
     score: float | None
     time: float | None = None
     is_chosen: bool | None = None
+    part: int = 0  # answers of one part are compared
 
 
 def add(
@@ -67,7 +69,7 @@ def add(
         group = groups[0] if groups else pair.group
         answer = batches.Answer(
             dataclasses.replace(pair, group=group),
-            number,
+            number + form.part,
             score=form.score,
             time=form.time,
             is_chosen=form.is_chosen,
@@ -93,6 +95,13 @@ def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
         yield _Form({**rest, target: row[better]}, _score(row, better), is_chosen=True)
         for each in _texts(row[worse]):
             yield _Form({**rest, target: each}, _score(row, worse), is_chosen=False)
+    elif trees := chat_shapes.ranked(row):
+        for part, (asked, answers) in enumerate(trees):
+            best = chat_shapes.rank(answers[0])
+            for each in answers:
+                made = {**row, 'prompt': asked, 'completion': [each]}
+                is_best = chat_shapes.rank(each) == best
+                yield _Form(made, None, is_chosen=is_best, part=part)
     elif len(answered) == 1 and answered[0] in row:
         several = answer_lists.scored(row[answered[0]])
         for text, score, time in several if len(several) > 1 else ():

@@ -326,6 +326,45 @@ def test_scored_answers_of_a_row_are_compared(
     assert sum(map(len, found.values())) == 24
 
 
+def test_the_best_reply_of_a_tree_is_preferred_to_each_other_one(
+    tmp_path: pathlib.Path,
+) -> None:
+    def tree(i: int) -> dict[str, Any]:
+        (first, answer, then), (good,), (bad,) = (
+            numbered(each, i) for each in (TURNS, [BETTER], [WORSE])
+        )
+
+        def node(turn: dict[str, str], *replies: Any, **fields: Any) -> dict[str, Any]:
+            role = {'user': 'prompter'}.get(turn['role'], turn['role'])
+            made = {'role': role, 'text': turn['content'], 'replies': list(replies)}
+            return {**made, **fields}
+
+        unranked = {'role': 'assistant', 'content': f'Nobody sings here at all {i}.'}
+        worst = {'role': 'assistant', 'content': f'You dreamt of singers {i}.'}
+        asked = node(then, node(bad, rank=1), node(good, rank=0))
+        path = (node(worst, rank=2), node(answer, asked, rank=1), node(unranked))
+        return {'message_tree_id': str(i), 'prompt': node(first, *path)}
+
+    path = write_rows(tmp_path / 'a.jsonl', [tree(i) for i in range(8)])
+    found = [each for part in made(tmp_path / 'a', path).values() for each in part]
+    assert len(found) == 16
+    pairs = {
+        (each['prompt'][-1]['content'], len(each['prompt'])): (
+            each['chosen'][0]['content'],
+            each['rejected'][0]['content'],
+        )
+        for each in found
+    }
+    assert pairs[talk(3, 'What shall I do now?'), 3] == (
+        talk(3, 'Ask him to stop at ten.'),
+        talk(3, 'You could move house.'),
+    )
+    assert pairs[talk(3, 'Who sings at night?'), 1] == (
+        talk(3, 'Tom does, and loudly.'),
+        'You dreamt of singers 3.',
+    )
+
+
 def test_damaged_and_one_sided_rows_are_counted(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
