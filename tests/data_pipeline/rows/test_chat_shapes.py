@@ -201,11 +201,14 @@ def test_an_answer_that_is_learned_in_part_is_context() -> None:
                  (True, ' and loudly.</s>'), (False, '[INST] And by day? [/INST]'),
                  (True, 'He naps.')),
         {'messages': [USER, in_part, *NEXT]},
+        segments((False, f'<start_of_turn>user\n{Q}<end_of_turn>\n'
+                         '<start_of_turn>model\nTom does,'), (True, ' and loudly.'),
+                 (False, '<start_of_turn>user\nAnd by day?'), (True, 'He naps.')),
     ]  # fmt: skip
     pairs, report = read(*rows)
     for pair in pairs:
         assert [dataclasses.astuple(each) for each in pair.exchanges] == LATER
-    assert report.counts['messages answers to be learned in part, not learned'] == 2
+    assert report.counts['messages answers to be learned in part, not learned'] == 3
 
 
 @pytest.mark.parametrize(
