@@ -77,8 +77,10 @@ def prepare(
             gone.append(pair_store.dropped(left, reason))
         else:
             rows.append(compared_row.make(raw, left, chosen.duplicates))
-    known = dict(zip(read.pairs, outcomes, strict=True)) if read.answers else {}
-    compared = sides.prepare(read.answers, sequence(chosen), known=known)
+    compared = []
+    if read.answers:
+        known = dict(zip(read.pairs, outcomes, strict=True))
+        compared = sides.prepare(read.answers, sequence(chosen), known=known)
     folding.folded.cache_clear()  # of use within a batch alone; texts may be long
     word_runs.of.cache_clear()
     account = read.without_pairs()
