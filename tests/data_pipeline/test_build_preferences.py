@@ -252,7 +252,17 @@ def as_text(turns: list[dict[str, str]], number: int) -> str:
     )
 
 
-@pytest.mark.parametrize('form', ['TRL', 'no prompt', 'HH', 'OpenAI', 'ShareGPT'])
+_SLOW_FORMS = ('no prompt', 'OpenAI', 'ShareGPT')
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        'TRL',
+        'HH',
+        *(pytest.param(form, marks=pytest.mark.slow) for form in _SLOW_FORMS),
+    ],
+)
 def test_conversations_give_messages(form: str, tmp_path: pathlib.Path) -> None:
     def made_of(i: int) -> dict[str, Any]:
         asked, good, bad = (numbered(each, i) for each in (TURNS, [BETTER], [WORSE]))
