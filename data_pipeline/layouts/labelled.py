@@ -62,11 +62,10 @@ _ALONE = re.compile(
     re.IGNORECASE,
 )
 _INLINE = re.compile(
-    r'(?<=\s)[*_]{0,3}(?:A|Ans|Answer|Response)[*_]{0,3}\s?:[*_]{0,3}\s', re.IGNORECASE
+    r'(?<=\s)[*_]{0,3}(?P<word>A|Ans|Answer|Response)[*_]{0,3}\s?:[*_]{0,3}\s',
+    re.IGNORECASE,
 )
 _BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
-_HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
-_RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +102,10 @@ def parse(text: str, *, file: str) -> page.Page:
     pieces, labels = _lines(text)
     asked, answered = _words([label for label in labels if label])
     source = SETS if answered == _REVISED else QA
+    topic = ''
     for pair in _split(pieces, labels, (asked, answered), found):
-        _add(pair, source, found)
+        pair.topic = pair.topic or topic
+        topic = _add(pair, source, found)
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
@@ -119,10 +120,11 @@ def _lines(text: str) -> tuple[list[page.Piece], list[_Label | None]]:
     labels: list[_Label | None] = []
     following = ''
     for piece in reversed(oversample_marks.split(page.raw_lines(text))):
-        label = _label(piece.text) if piece.kind == page.UNKNOWN else None
+        is_text = piece.kind == page.UNKNOWN and not piece.is_code
+        label = _label(piece.text) if is_text else None
         is_open = label and label.word in _QUESTIONS and following not in _CLOSING
-        if is_open and (inline := _INLINE.search(piece.text, label.end)):
-            ends = [(inline.start(), piece.kind), (len(piece.text), piece.kind)]
+        if is_open and (start := _inline_answer(piece.text, label)):
+            ends = [(start, piece.kind), (len(piece.text), piece.kind)]
             piece, answer = piece.cut(ends)
             pieces.append(answer)
             labels.append(_label(answer.text))
@@ -130,6 +132,17 @@ def _lines(text: str) -> tuple[list[page.Piece], list[_Label | None]]:
         pieces.append(piece)
         labels.append(label)
     return pieces[::-1], labels[::-1]
+
+
+def _inline_answer(line: str, question: _Label) -> int:
+    """The start of an answer's label in its question's line, 0 for none.
+
+    One as long as the question's comes first: 'Question: Is A: true? Answer: No.'
+    """
+    found = [*_INLINE.finditer(line, question.end)]
+    is_letter = len(question.word.strip('.')) == 1
+    found.sort(key=lambda match: (len(match['word']) == 1) != is_letter)
+    return found[0].start() if found else 0
 
 
 def _label(line: str) -> _Label | None:
@@ -201,7 +214,7 @@ def _split(
             parts, running = _opened(piece, label, kind)
         elif piece.kind == oversample_marks.MARK:
             running = None
-        elif running is not None and _closes(piece.text, level):
+        elif running is not None and _closes(piece, level):
             running = None
             between.append(piece)
         elif running is None:
@@ -246,21 +259,24 @@ def _opened(
     return parts, [parts[1]]
 
 
-def _closes(line: str, level: int) -> bool:
+def _closes(piece: page.Piece, level: int) -> bool:
     """Whether a line is a heading of the question's level, or above it."""
-    heading = _HEADING.match(line) if level else None
+    heading = page.HEADING.match(piece.text) if level and not piece.is_code else None
     return heading is not None and len(heading[1]) <= level
 
 
 def _is_heading(between: Sequence[page.Piece]) -> bool:
     filled = [piece for piece in between if piece.text.strip()]
-    return bool(filled) and bool(_HEADING.match(filled[-1].text))
+    return bool(filled) and bool(page.HEADING.match(filled[-1].text))
 
 
-def _add(pair: _Pair, source: str, found: page.Page) -> None:
-    """Counts the question and, if it has both texts, adds its pair."""
-    for pieces in (pair.question, pair.answer or []):
-        _mark_rules(pieces)
+def _add(pair: _Pair, source: str, found: page.Page) -> str:
+    """Counts the question and, if it has both texts, adds its pair.
+
+    Returns the heading that stands below the answer, '' for none.
+    """
+    page.end_text(pair.question, QUESTION)
+    below = page.end_text(pair.answer or [], ANSWER)
     question = page.clean_text(pair.question, QUESTION)
     answer = page.clean_text(pair.answer or [], ANSWER)
     line = pair.question[0].line
@@ -268,6 +284,7 @@ def _add(pair: _Pair, source: str, found: page.Page) -> None:
     if not question or not answer:
         for piece in (*pair.question, *(pair.answer or [])):
             piece.kind = page.without_pair(piece.kind)
+    return below
 
 
 def add(
@@ -294,13 +311,3 @@ def add(
             answer=answer,
         )
     )
-
-
-def _mark_rules(pieces: Sequence[page.Piece]) -> None:
-    """Marks the rules that close a text: they stand between pairs."""
-    for piece in reversed(pieces):
-        if not piece.text.strip():
-            continue
-        if not _RULE.fullmatch(piece.text):
-            return
-        piece.kind = 'rule'

@@ -34,12 +34,13 @@ def parse(text: str, *, file: str) -> page.Page:
     pieces = page.raw_lines(text)
     pattern = _pattern([piece.text for piece in pieces]) or _CAPITALS
     columnist = _columnist([piece.text for piece in pieces], pattern)
+    ends = _ends(columnist)
     between: list[page.Piece] = []
     letters: list[tuple[list[page.Piece], list[page.Piece]]] = []
     running = between
     kind = page.UNKNOWN
     for piece in pieces:
-        match = pattern.match(piece.text)
+        match = None if piece.is_code else pattern.match(piece.text)
         name = _folded(match['name']) if match else ''
         parts = [piece]
         if match and (name == columnist or (letters and not letters[-1][1])):
@@ -49,8 +50,10 @@ def parse(text: str, *, file: str) -> page.Page:
                 letters.append(([], []))
             running = letters[-1][kind == page.ANSWER]
             running.append(parts[1])
-        elif match and kind == page.ANSWER and name.startswith('reader'):
-            # A word to all readers: it answers no letter.
+        elif kind == page.ANSWER and (
+            (match and name.startswith('reader')) or ends.match(piece.text)
+        ):
+            # A word to all readers, or of the newspaper: it answers no letter.
             running, kind = between, page.UNKNOWN
             running.append(piece)
         else:
@@ -59,6 +62,8 @@ def parse(text: str, *, file: str) -> page.Page:
         found.pieces += parts
     found.leave_out(between)
     for letter, reply in letters:
+        page.end_text(letter, page.QUESTION)
+        page.end_text(reply, page.ANSWER)
         labelled.add(
             page.clean_text(letter, page.QUESTION),
             page.clean_text(reply, page.ANSWER),
@@ -99,6 +104,16 @@ def _columnist(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
     names = [_folded(match['name']) for line in lines if (match := pattern.match(line))]
     counts = collections.Counter(names)
     return max(counts, key=lambda name: counts[name]) if counts else ''
+
+
+def _ends(columnist: str) -> re.Pattern[str]:
+    """Lines below a reply: a word to one reader without a letter, the paper's own."""
+    name = rf'(?:dear )?{re.escape(columnist)}'
+    return re.compile(
+        r'\W{0,6}(?:CONFIDENTIAL TO\b|(?i:(?:write|email|contact|send|questions for)'
+        rf'.{{0,40}}\b{name}\b.{{0,60}}(?:\bat\b|@|\bto\b)'
+        rf'|{name} (?:is|was) (?:written|founded)\b))'
+    )
 
 
 def _folded(name: str) -> str:

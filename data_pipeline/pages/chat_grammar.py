@@ -57,6 +57,7 @@ _STAMP = (
 )
 _STAMPED = re.compile(rf'(?P<name>.*?)\s*(?P<time>{_STAMP})', re.IGNORECASE)
 _MAYBE_TIME = re.compile(r'\d|noon|midnight|today|yesterday|ago|now')  # in each stamp
+SENTENCE_ENDS = tuple('.!?…"”’\')。！？」')
 _NAME = r'[A-Z][\w.’\'-]*(?: (?:[a-z]{2,3} )?[A-Z][\w.’\'-]*){0,3}'
 _ROLE_WORDS = (
     r'(?:Columnist|Producer|Editor|Host|Reporter|Moderator|Writer|Staff|Critic|Team'
@@ -94,7 +95,7 @@ def _split_furniture(piece: page.Piece) -> list[page.Piece]:
     text, at = piece.text, 0
     folded = text.casefold()
     if 'post' not in folded and 'press' not in folded:  # each footer and tally has one
-        return [page.Piece(piece.line, text, page.UNKNOWN)]
+        return [piece]
     cuts: list[tuple[int, str]] = []
     for match in _FOOTER.finditer(text):
         opens = not text[at : match.start()].strip()

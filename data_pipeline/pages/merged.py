@@ -36,7 +36,6 @@ _SIGNATURE = 3  # answers that end in the same line
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
 _MOST_TOPIC_WORDS = 14
-_SENTENCE_ENDS = tuple('.!?…"”’\')')
 _CLOSING = re.compile(
     r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
     r'|hang in|happy|hugs|kind|love|many thanks|much love|peace|regards|sending'
@@ -73,7 +72,11 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
     for pair in pairs:
         _mark_cards(pair.answer or [], found)
     _split_topics(pairs)
+    topic = ''
     for pair in pairs:
+        pair.topic = pair.topic or topic
+        page.end_text(pair.question, page.QUESTION)
+        topic = page.end_text(pair.answer or [], page.ANSWER)
         _add(pair, found)
     return found
 
@@ -86,7 +89,8 @@ def _split_lines(lines: list[page.Piece]) -> list[page.Piece]:
     """
     parts = []
     for piece in lines:
-        is_text = piece.kind == page.UNKNOWN and 'QUESTION:' in piece.text
+        is_text = piece.kind == page.UNKNOWN and not piece.is_code
+        is_text = is_text and 'QUESTION:' in piece.text
         glued = _GLUED_QUESTION.finditer(piece.text) if is_text else ()
         ends = [*(match.start() for match in glued), len(piece.text)]
         parts += piece.cut((end, piece.kind) for end in ends)
@@ -250,14 +254,16 @@ def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
     """Whether the last line is short, without a full stop, and text is above it."""
     line = last.clean
     return bool(line and above.clean) and (
-        len(line) <= _LONGEST_TOPIC and line[-1] not in '.,'
+        len(line) <= _LONGEST_TOPIC and line[-1] not in '.,' and not page.is_rule(line)
     )
 
 
 def _is_topic(last: page.Piece, above: page.Piece) -> bool:
     """Whether the last line is a topic, no sentence, closing, name or list's part."""
     line = last.clean
-    if not above.clean.endswith(_SENTENCE_ENDS) or line.endswith(tuple('.!?…,;:')):
+    ends = chat_grammar.SENTENCE_ENDS
+    is_apart = above.clean.endswith(ends) or page.is_rule(above.clean)
+    if not is_apart or line.endswith(tuple('.!?…,;:')) or page.is_rule(line):
         return False
     is_reply = line.lower().startswith('re:')
     return is_reply or bool(

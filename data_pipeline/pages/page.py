@@ -18,15 +18,22 @@ _LABEL = re.compile(
     r'(?:[\s*_]|</(?:span|b|strong|i|em)>){0,9}:',
     re.IGNORECASE,
 )
+_FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')
+_RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
+HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
 
 
 @dataclasses.dataclass
 class Piece:
-    """A line of the page, or a part of one, and its kind."""
+    """A line of the page, or a part of one, and its kind.
+
+    `is_code` says that it stands in a fenced block, where no label is one.
+    """
 
     line: int
     text: str
     kind: str
+    is_code: bool = False
 
     @property
     def clean(self) -> str:
@@ -36,13 +43,14 @@ class Piece:
     @property
     def label(self) -> str:
         """The label that opens a piece of unknown kind; '' for every other piece."""
-        return label(self.text) if self.kind == UNKNOWN else ''
+        is_text = self.kind == UNKNOWN and not self.is_code
+        return label(self.text) if is_text else ''
 
     def cut(self, ends: Iterable[tuple[int, str]]) -> list['Piece']:
         """The piece in parts, one up to each (end, kind)."""
         parts, start = [], 0
         for end, kind in ends:
-            parts.append(Piece(self.line, self.text[start:end], kind))
+            parts.append(Piece(self.line, self.text[start:end], kind, self.is_code))
             start = end
         return parts
 
@@ -104,7 +112,27 @@ def without_pair(kind: str) -> str:
 def raw_lines(text: str) -> list[Piece]:
     """The lines of a page as pieces of unknown kind, numbered from 1."""
     lines = text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
-    return [Piece(i, line, UNKNOWN) for i, line in enumerate(lines, start=1)]
+    pieces = [Piece(i, line, UNKNOWN) for i, line in enumerate(lines, start=1)]
+    if '```' in text or '~~~' in text:
+        _mark_code(pieces)
+    return pieces
+
+
+def _mark_code(pieces: Sequence[Piece]) -> None:
+    """Marks the lines of fenced blocks, the fences included.
+
+    A fence that is not closed, or has another with a language below it, opens none.
+    """
+    start, sign = -1, ''
+    for i, piece in enumerate(pieces):
+        if not (fence := _FENCE.fullmatch(piece.text)):
+            continue
+        if start < 0 or fence[2]:
+            start, sign = i, fence[1]
+        elif fence[1].startswith(sign):
+            for each in pieces[start : i + 1]:
+                each.is_code = True
+            start = -1
 
 
 def label(text: str, *, any_case: bool = False) -> str:
@@ -120,6 +148,29 @@ def label(text: str, *, any_case: bool = False) -> str:
     if not match or not (any_case or match[1].isupper()):
         return ''
     return match[1].upper()
+
+
+def end_text(pieces: Sequence[Piece], kind: str) -> str:
+    """Marks the rules and headings that end a text of a kind: they stand below it.
+
+    The last of the headings is given, the next text's topic; '' for none.
+    """
+    topic = ''
+    filled = [piece for piece in pieces if piece.kind == kind and piece.text.strip()]
+    for piece in reversed(filled[1:]):
+        if not piece.is_code and _RULE.fullmatch(piece.text):
+            piece.kind = 'rule'
+        elif not piece.is_code and HEADING.match(piece.text):
+            piece.kind = 'topic'
+            topic = topic or piece.text
+        else:
+            break
+    return topic.strip('#* ')
+
+
+def is_rule(line: str) -> bool:
+    """Whether a line is '---', '***', '=====' or the like."""
+    return bool(_RULE.fullmatch(line))
 
 
 def take_topic(between: Sequence[Piece]) -> str:

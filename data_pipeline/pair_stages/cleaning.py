@@ -44,7 +44,6 @@ _COUNTED = re.compile(
     r'(?:likes?|upvotes?)\s*$',
     re.IGNORECASE,
 )
-_SENTENCE_ENDS = tuple('.!?…"”’\')')
 
 
 def stage(chosen: settings.CleanSettings) -> stages.Stage:
@@ -118,7 +117,7 @@ def without_tail(text: str) -> tuple[str, int]:
     while end > 1 and _is_residue(lines[end - 1].strip()):
         end -= 1
     above = '\n'.join(lines[:end]).rstrip()
-    if not above.endswith(_SENTENCE_ENDS):
+    if not above.endswith(chat_grammar.SENTENCE_ENDS):
         end, above = len(lines), text.rstrip()
         while above.endswith('\nand'):
             end, above = end - 1, above[:-4].rstrip()

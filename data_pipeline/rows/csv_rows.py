@@ -1,10 +1,12 @@
 """CSV and TSV with a header: cut by the parent, since quotes may hold newlines."""
 
+import collections
 import csv
 import dataclasses
 import itertools
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from data_pipeline.pages import encoding
 from data_pipeline.rows import batches, field_map, message_rows, pair_rows
@@ -12,9 +14,25 @@ from data_pipeline.rows import batches, field_map, message_rows, pair_rows
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
 _HEAD_ROWS = 100
+_HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
 # A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
+_MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
+_MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
+_ESCAPED = {'escapechar': '\\', 'doublequote': False}
+# Of a cell: the quotes around it, or one of them, were read as text.
+_QUOTES_LEFT = {
+    False: re.compile(r' +".*"', re.DOTALL),
+    True: re.compile(r'".+"|"[^"]*(?:"[^"]*"[^"]*)*', re.DOTALL),
+}
+_DIALECTS: list[dict[str, Any]] = [
+    {},
+    {'skipinitialspace': True},
+    _ESCAPED,
+    {'skipinitialspace': True, **_ESCAPED},
+    {'quoting': csv.QUOTE_NONE},
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,20 +51,25 @@ class Row:
     notes: tuple[tuple[int, str], ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """A line by its number; it ends before byte `end`. `note` is on its encoding."""
+
+    number: int
+    end: int
+    text: str
+    note: str
+
+
 def looks_like(path: str) -> bool:
     """Whether a file opens with the names of a question's and an answer's columns."""
-    delimiter, line = _opening(path)
-    try:
-        columns = next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:
-        return False
-    return field_map.has_both(columns)
+    _, line, has_names = _opening(path)
+    return bool(line) and has_names
 
 
 def head(path: str) -> list[dict[str, str]]:
     """The first rows, or one of empty cells; [] for a file of blank lines."""
-    rows = _records(path)
-    header = next(rows, None)
+    header, _, rows = _parted(path)
     if header is None:
         return []
     columns = _columns(header)
@@ -61,15 +84,33 @@ def spans(
     path: str, *, batch_characters: int
 ) -> Iterator[tuple[tuple[str, ...], tuple[Row, ...]]]:
     """(columns, records) of each piece; the first also has the header's notes."""
-    rows = _records(path)
-    header, first = next(rows, None), next(rows, None)
+    header, above, rows = _parted(path)
+    first = next(rows, None)
     if header is None or first is None:
         return
     columns = _columns(header)
     first = dataclasses.replace(first, notes=header.notes + first.notes)
-    rows = itertools.chain([first], rows)
+    rows = itertools.chain(above, [first], rows)
     for piece in batches.pieces(rows, lambda row: len(row.text), most=batch_characters):
         yield columns, piece
+
+
+def _parted(path: str) -> tuple[Row | None, list[Row], Iterator[Row]]:
+    """(the header, the rows above it, the rows below it).
+
+    The header is the first row, or one of the next that names a question's and an
+    answer's columns where the first does not: a sheet may open with its title.
+    """
+    rows = _records(path)
+    first = list(itertools.islice(rows, _MOST_ABOVE + 1))
+    names = [i for i, row in enumerate(first) if field_map.has_both(_columns(row))]
+    at = names[0] if names else 0
+    above = [
+        dataclasses.replace(row, problem=row.problem or 'it stands above the header')
+        for row in first[:at]
+    ]
+    header = first[at] if first else None
+    return header, above, itertools.chain(first[at + 1 :], rows)
 
 
 def _columns(header: Row) -> tuple[str, ...]:
@@ -100,70 +141,133 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
 
 
 def _records(path: str) -> Iterator[Row]:
-    """Every record that is not blank, the header first."""
+    """Every record that is not blank, the header first.
+
+    A record with a quote astray is one line: reading goes on with the next. Below it, a
+    record with an odd number of quotes may be its rest, and is damaged too.
+    """
     csv.field_size_limit(_LONGEST_FIELD)
-    delimiter, _ = _opening(path)
-    is_first = True
-    number = end = 0  # the lines read so far, and their bytes
-    # The lines of the record that is being read, and the notes on them.
-    pending: list[str] = []
-    notes: list[tuple[int, str]] = []
+    delimiter, _, _ = _opening(path)
+    source = _lines(path)
+    again: collections.deque[_Line] = collections.deque()
+    pending: list[_Line] = []  # of the record that is being read
 
     def lines() -> Iterator[str]:
-        nonlocal number, end
-        with open(path, 'rb') as file:
-            for raw in file:
-                text, note = encoding.decode_part(raw)
-                end += len(raw)
-                if not number:
-                    text = text.removeprefix(_BOM)
-                if note:
-                    notes.append((number + 1, note))
-                # For csv, a carriage return alone ends a line too.
-                for line in filter(None, re.split('(?<=\r)(?!\n)', text)):
-                    number += 1
-                    pending.append(line)
-                    yield line
+        while line := again.popleft() if again else next(source, None):
+            pending.append(line)
+            yield line.text
 
-    reader = csv.reader(lines(), delimiter=delimiter)
+    dialect = _dialect(path, delimiter)
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True, **dialect)
+    is_first, is_suspect = True, False
     while True:
         pending.clear()
-        notes.clear()
         problem, cells = '', []
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            problem = f'no CSV: {error}'
-        text = ''.join(pending)
-        if not problem and text.count('"') % 2:
-            problem = _if_unclosed(pending, delimiter)
+            problem = _problem(error, pending)
+            if 1 < len(pending) <= _MOST_AGAIN:
+                again.extendleft(reversed(pending[1:]))
+                del pending[1:]
+                # The one before may have met the end of the file.
+                reader = csv.reader(
+                    lines(), delimiter=delimiter, strict=True, **dialect
+                )
+        text = ''.join(line.text for line in pending)
         if is_first and _SIGN_LINE.fullmatch(text.strip('\r\n')):
             continue
+        if is_suspect and not problem and text.count('"') % 2:
+            problem = 'it may be the rest of the damaged row above'
+        is_suspect = bool(problem) or (is_suspect and len(cells) < 2)
         if problem or ''.join(cells).strip():
             is_first = False
-            line = number - len(pending) + 1
-            yield Row(line, end, tuple(cells), text, problem, tuple(notes))
+            notes = tuple((line.number, line.note) for line in pending if line.note)
+            first, last = pending[0], pending[-1]
+            yield Row(first.number, last.end, tuple(cells), text, problem, notes)
 
 
-def _opening(path: str) -> tuple[str, str]:
-    """(delimiter, first line that is not blank); ',' and '' for a blank file."""
+def _lines(path: str) -> Iterator[_Line]:
+    number = end = 0
     with open(path, 'rb') as file:
-        for raw in iter(lambda: file.readline(2**20), b''):
+        for raw in file:
+            text, note = encoding.decode_part(raw)
+            end += len(raw)
+            if not number:
+                text = text.removeprefix(_BOM)
+            # For csv, a carriage return alone ends a line too.
+            for line in filter(None, re.split('(?<=\r)(?!\n)', text)):
+                number += 1
+                yield _Line(number, end, line, note)
+                note = ''
+
+
+def _problem(error: csv.Error, lines: list[_Line]) -> str:
+    if 'unexpected end' not in str(error):
+        return f'no CSV: {error}'
+    return f'the quote that opens in it is not closed in {len(lines):,} lines'
+
+
+def _dialect(path: str, delimiter: str) -> dict[str, Any]:
+    """The dialect in which the fewest of the first rows are damaged.
+
+    Quotes within quotes are doubled or stand behind backslashes; some tools write
+    blanks behind the delimiter, or no quotes.
+    """
+    lines = [line.text for line in itertools.islice(_lines(path), _HEAD_LINES)]
+    is_whole = len(lines) < _HEAD_LINES  # else the last record may go on
+
+    def damage(dialect: dict[str, Any]) -> int:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True, **dialect)
+        damaged, widths = 0, collections.Counter[int]()
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return damaged + widths.total() - max(widths.values(), default=0)
+            except csv.Error as error:
+                damaged += is_whole or 'unexpected end' not in str(error)
+                continue
+            widths[len(cells)] += bool(cells)
+            left = _QUOTES_LEFT['quoting' in dialect]
+            damaged += any(map(left.fullmatch, cells))
+
+    # With backslashes, csv lets any quote astray pass.
+    is_escaped = any('\\"' in line for line in lines)
+    able = [each for each in _DIALECTS if is_escaped or 'escapechar' not in each]
+    return min(able, key=damage)
+
+
+def _opening(path: str) -> tuple[str, str, bool]:
+    """(delimiter, the line that shows it, whether that names the columns of a pair).
+
+    The line is the first that names them, or else the first with text; ',' and '' for
+    a blank file.
+    """
+    first = ''
+    with open(path, 'rb') as file:
+        read = iter(lambda: file.readline(2**20), b'')
+        for raw in itertools.islice(read, _MOST_ABOVE + 1):
             line = encoding.decode_part(raw)[0].removeprefix(_BOM)
             is_sign = _SIGN_LINE.fullmatch(line.strip('\r\n'))
-            if line.strip(_DELIMITERS + ' \r\n') and not is_sign:
-                unquoted = re.sub('"[^"]*"', '', line)
-                return max(_DELIMITERS, key=unquoted.count), line
-    return ',', ''
+            if not line.strip(_DELIMITERS + ' \r\n') or is_sign:
+                continue
+            first = first or line
+            if _names_columns(line):
+                return _delimiter(line), line, True
+    return _delimiter(first), first, False
 
 
-def _if_unclosed(lines: list[str], delimiter: str) -> str:
-    """The problem of a file that ends within quotes, which csv lets pass."""
+def _delimiter(line: str) -> str:
+    unquoted = re.sub('"[^"]*"', '', line)
+    return max(_DELIMITERS, key=unquoted.count)
+
+
+def _names_columns(line: str) -> bool:
+    cells = csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True)
     try:
-        list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        if 'unexpected end' in str(error):
-            return f'the quote that opens in it is not closed in {len(lines):,} lines'
-    return ''
+        return field_map.has_both(next(cells, []))
+    except csv.Error:
+        return False

@@ -142,3 +142,64 @@ def test_a_word_to_all_readers_answers_no_letter() -> None:
 def test_other_texts_are_of_no_layout(text: str) -> None:
     assert detection.detect(text) == ''
     assert labelled.kind(text) == ''
+
+
+@pytest.mark.parametrize(
+    ('form', 'layout'),
+    [
+        ('Q: {}\nA: {}\n\n', 'qa'),
+        ('**Question:** {}\n\n**Answer:** {}\n\n', 'qa'),
+        ('## Question\n{}\n## Answer\n{}\n\n', 'qa'),
+        ('QUESTION: {}\nANSWER: {}\n\n', 'merged'),
+        ('DEAR ABBY: {}\n\nDEAR SAD: {}\n\n', 'letters'),
+    ],
+)
+def test_labels_within_a_fenced_block_are_text(form: str, layout: str) -> None:
+    block = 'Write:\n\n```\nQ: why?\nA: so.\nQUESTION: why?\nANSWER: so.\n# Note\n```'
+    pairs = [('How does it look?', block), ('And?', 'That is all.')]
+    found = parsed(''.join(form.format(*pair) for pair in pairs), layout)
+    assert texts(found) == pairs
+
+
+def test_a_fence_that_is_not_closed_hides_no_labels() -> None:
+    pairs = [('Who?', '```\nTom.'), ('Why?', 'Look:\n\n```python\nQ: x\n```')]
+    assert texts(parsed(''.join(f'Q: {q}\nA: {a}\n\n' for q, a in pairs))) == pairs
+
+
+@pytest.mark.parametrize(
+    ('form', 'layout'),
+    [
+        ('Q: {}\nA: {}\n\n', 'qa'),
+        ('QUESTION: {}\nANSWER: {}\n\n', 'merged'),
+        ('DEAR ABBY: {}\n\nDEAR SAD: {}\n\n', 'letters'),
+    ],
+)
+@pytest.mark.parametrize('below', ['---', '* * *', '=====', '---\n\n# Of money'])
+def test_rules_and_headings_below_an_answer_are_not_of_it(
+    form: str, layout: str, below: str
+) -> None:
+    found = parsed(f'{below}\n\n'.join(form.format(*pair) for pair in PAIRS), layout)
+    assert texts(found) == PAIRS
+    assert page.words(found.pieces)['answer'] == 4
+    if layout != 'letters':
+        assert found.pairs[1].topic == ('Of money' if 'money' in below else '')
+
+
+def test_the_answer_of_a_line_has_a_label_like_its_questions() -> None:
+    line = 'QUESTION: Is it A: yes? ANSWER: No.\n\nQUESTION: Why? ANSWER: So.\n'
+    assert texts(parsed(line)) == [('Is it A: yes?', 'No.'), ('Why?', 'So.')]
+
+
+@pytest.mark.parametrize(
+    'last',
+    [
+        'CONFIDENTIAL TO BLUE IN BOISE: Call him.',
+        'Dear Abby is written by Ann Example, and was founded long ago.',
+        'Write Dear Abby at www.example.com or P.O. Box 1.',
+    ],
+)
+def test_a_newspapers_lines_below_a_reply_are_not_of_it(last: str) -> None:
+    text = f'DEAR ABBY: Who? -- SAD\n\nDEAR SAD: Tom.\n\n{last}\n\n'
+    found = parsed(text + 'DEAR ABBY: Why? -- GLAD\n\nDEAR GLAD: So.\n', 'letters')
+    assert texts(found) == [('Who? -- SAD', 'Tom.'), ('Why? -- GLAD', 'So.')]
+    assert [text for _, text, _ in found.unknown] == [last]

@@ -331,8 +331,9 @@ def test_csv_rows_that_do_not_fit_are_named() -> None:
     assert report.unknown_lines == [
         'a.csv:3: d,e (left out: 2 cells, the header has 3)',
         'a.csv:4: f,g,h,i (left out: 4 cells, the header has 3)',
-        'a.csv:5: j,k,"open\nand on (left out: the quote that opens in it is not '
-        'closed in 2 lines)',
+        'a.csv:5: j,k,"open (left out: the quote that opens in it is not closed in 2 '
+        'lines)',
+        'a.csv:6: and on (left out: 1 cells, the header has 3)',
     ]
 
 
@@ -342,12 +343,53 @@ def test_a_field_that_lost_its_quote_does_not_swallow_the_file(
     monkeypatch.setattr(csv_rows, '_LONGEST_FIELD', 100)
     text = 'question,answer\na,"b\n' + 'c,d\n' * 60
     pairs, report = read('a.csv', text)
-    assert report.unknown_lines[0].startswith('a.csv:2: a,"b\nc,d\n')
-    assert 'field larger than field limit (100)' in report.unknown_lines[0]
-    lost = report.unknown_lines[0].count('\n')
-    assert len(pairs) > 0
-    assert len(report.unknown_lines) == 1
-    assert lost > 0
+    assert [(pair.question, pair.answer) for pair in pairs] == [('c', 'd')] * 60
+    assert report.unknown_lines == [
+        'a.csv:2: a,"b (left out: no CSV: field larger than field limit (100))'
+    ]
+
+
+def test_a_quote_astray_costs_its_own_row_alone() -> None:
+    text = 'question,answer\na,b\nc,"d\ne,"f, g"\nh,"i" j\n"k\n"l" m\nn",o\np,q\n'
+    pairs, report = read('a.csv', text)
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('a', 'b'),
+        ('e', 'f, g'),
+        ('p', 'q'),
+    ]
+    assert [line.partition(' (')[0] for line in report.unknown_lines] == [
+        'a.csv:3: c,"d',
+        'a.csv:5: h,"i" j',
+        'a.csv:6: "k',
+        'a.csv:7: "l" m',
+        'a.csv:8: n",o',
+    ]
+
+
+_SAID = 'She said "no, no" at D:\\home.'
+_DOUBLED = _SAID.replace('"', '""')
+_ESCAPED = _SAID.replace('\\', '\\\\').replace('"', '\\"')
+
+
+@pytest.mark.parametrize(
+    'rows',
+    [
+        f'"Why, then?","{_DOUBLED}"\n',
+        f'"Why, then?", "{_DOUBLED}"\n',
+        f'"Why, then?","{_ESCAPED}"\n',
+        f'"Why, then?", "{_ESCAPED}"\n',
+        f'Why, then?\t{_SAID}\n"What" is it?\t"So" it is.\n',
+    ],
+)
+@pytest.mark.parametrize('above', ['', 'Our questions,\n\n'])
+def test_every_dialect_of_quotes_is_read(rows: str, above: str) -> None:
+    header = 'question\tanswer\n' if '\t' in rows else 'question,answer\n'
+    pairs, report = read('a.csv', above + header + rows)
+    assert (pairs[0].question, pairs[0].answer) == ('Why, then?', _SAID)
+    assert all(
+        (p.question, p.answer) == ('"What" is it?', '"So" it is.') for p in pairs[1:]
+    )
+    assert len(report.unknown_lines) == bool(above)
 
 
 def test_csv_of_another_encoding_and_old_line_ends() -> None:
