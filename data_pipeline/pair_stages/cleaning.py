@@ -26,13 +26,27 @@ _HEADING_ENDS = r'[ \t*_]{0,9}(?:\n\s{0,9}|$)'
 _LABELS = {
     field: re.compile(
         rf'{_MARKS}(?:(?:(?i:{field})|{letters}){_LABEL_ENDS}'
-        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{field}){_HEADING_ENDS})'
+        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{field}){_HEADING_ENDS}'
+        rf'|(?<=###)[ \t]?(?:{headings}):?[ \t]*(?:\n\s{{0,9}}|$))'
     )
-    for field, letters in (('question', '[Qq]'), ('answer', 'A'))
+    for field, letters, headings in (
+        ('question', '[Qq]', 'Instruction|Prompt|Human|User'),
+        ('answer', 'A', 'Response|Assistant|Output'),
+    )
 }
-# A prompt that asks for its answer: '…?\n\nANSWER:'
+# A prompt that asks for its answer: '…?\n\nANSWER:', '…?\n\n### Response:'
 _ASKS_FOR_ANSWER = re.compile(
-    r'\n[ \t*_#>]{0,9}(?:(?i:answer)|A)[ \t*_]{0,9}:[ \t*_]{0,9}$'
+    r'\n(?:[ \t*_#>]{0,9}(?:(?i:answer)|A)[ \t*_]{0,9}:[ \t*_]{0,9}'
+    r'|### ?(?:Response|Assistant|Output):?[ \t]{0,9})$'
+)
+_ASKING_ENDS = (':', 'Response', 'Assistant', 'Output')
+# What trainers put around a text: it would be learned as text.
+_TOKEN = (
+    r'(?:<\|(?:im_start\|>[ \t]*(?:user|assistant)\b|(?:im_end|endoftext|eot_id'
+    r'|begin_of_text|end_of_text|eom_id)\|>)|<END_OF_SET>)'
+)
+_TOKENS = re.compile(
+    rf'^(?:\s{{0,9}}{_TOKEN})+\s{{0,9}}|\s{{0,9}}(?:{_TOKEN}\s{{0,9}})+$'
 )
 # '14 Likes', '3 replies': a line of its own, or behind the end of a sentence.
 _COUNT_LINE = re.compile(
@@ -55,6 +69,7 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
         before.append(stages.TextRule('base64 cut', html_text.without_base64))
         before.append(stages.TextRule('HTML made plain text', html_text.plain))
     if chosen.labels:
+        before.append(stages.TextRule('marks of trainers cut', without_tokens))
         before.append(
             stages.TextRule('label QUESTION cut', without_question_label, ('question',))
         )
@@ -78,10 +93,22 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
     return stages.Stage('clean', apply)
 
 
+def without_tokens(text: str) -> tuple[str, int]:
+    """A text without the marks of trainers at its ends, and whether it had some.
+
+    'So.<|endoftext|>' -> 'So.'
+    """
+    if '|>' not in text and '<END_OF_SET>' not in text:
+        return text, 0
+    left = _TOKENS.sub('', text)
+    return (left, 1) if left and left != text else (text, 0)
+
+
 def without_question_label(text: str) -> tuple[str, int]:
     """A question without the labels that open it, and without a last ANSWER:."""
     left, times = _without_label(text, 'question')
-    if left.rstrip(' *_').endswith(':') and (asks := _ASKS_FOR_ANSWER.search(left)):
+    may_ask = left.rstrip(' *_').endswith(_ASKING_ENDS)
+    if may_ask and (asks := _ASKS_FOR_ANSWER.search(left)):
         left, times = left[: asks.start()].rstrip(), times + 1
     return left, times
 

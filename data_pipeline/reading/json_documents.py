@@ -5,7 +5,7 @@
     {"question": ["…"], "answer": ["…"]}     a dict of columns
     {"columns": ["question", "answer"], "data": [["…", "…"]]}
     {"17": {"question": "…"}, "18": {…}}     a dict of rows by id
-    {…} {…}                                  rows over many lines, one after another
+    {…} {…}                                  rows one after another, on any lines
 
 Each row is written as it stands in the file, so its numbers and escapes stay as they
 are.
@@ -232,19 +232,19 @@ def _with_others(
 
 
 def _is_broken(path: str) -> bool:
-    """Whether the first object goes on behind its first line: no JSON Lines."""
+    """Whether the first line is more or less than an object: no JSON Lines."""
     with open(path, 'rb') as file:
         for line in iter(lambda: file.readline(_CHUNK), b''):
             if line.strip(b' \t\r\n\xef\xbb\xbf'):
                 break
         else:
             return False
-        if not line.endswith(b'\n'):
-            return False
     try:
         json.loads(line.decode('utf-8-sig', 'replace'))
+    except json.JSONDecodeError as error:
+        return line.endswith(b'\n') or error.msg == 'Extra data'
     except (ValueError, RecursionError):
-        return True
+        return line.endswith(b'\n')
     return False
 
 

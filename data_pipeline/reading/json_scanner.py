@@ -25,7 +25,8 @@ class Scanner:
         """The next character that is no blank, '' at the end."""
         while True:
             while self._at < len(self._text):
-                if self._text[self._at] not in ' \t\r\n\ufeff':
+                # Zeros are what a crash leaves at the end of a file.
+                if self._text[self._at] not in ' \t\r\n\ufeff\0':
                     return self._text[self._at]
                 self._at += 1
             if not self._more():

@@ -35,6 +35,7 @@ _UNPACK: dict[bytes, Callable[[str], Any]] = {
     b'\x1f\x8b': gzip.open,
     b'BZh': bz2.open,
     b'\xfd7zXZ\0': lzma.open,
+    b']\0\0': lzma.open,  # .lzma
     b'\x28\xb5\x2f\xfd': lambda path: _Zstandard(path),
 }
 _BOMS = {

@@ -1,15 +1,17 @@
 """Rows of Parquet, Arrow, Feather and Excel files, as JSON, block by block."""
 
 import importlib
+import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
+from data_pipeline.rows import csv_rows, field_map
 from hax_jax import errors
 
 _BLOCK_ROWS = 1_000
@@ -73,23 +75,32 @@ def _arrow(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _excel(path: str) -> Iterator[dict[str, Any]]:
-    """The rows of all sheets; the first row with text in a sheet names its columns."""
+    """The rows of all sheets, by the names in each sheet's header.
+
+    It is the first row with text, or one of the next that names a question's and an
+    answer's columns where the first does not. A row above it names none of them.
+    """
     openpyxl = importlib.import_module('openpyxl')
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     for sheet in book.worksheets:
-        names: list[str] = []
-        for cells in sheet.iter_rows(values_only=True):
-            if all(cell is None or not str(cell).strip() for cell in cells):
-                continue
-            if names:
-                # A row in which trailing cells are empty may be shorter.
-                yield dict(zip(names, cells, strict=False))
-            else:
-                names = [
-                    ' '.join(str(cell or '').split()) or f'column_{i}'
-                    for i, cell in enumerate(cells, start=1)
-                ]
+        every = sheet.iter_rows(values_only=True)
+        filled = (cells for cells in every if ''.join(map(str, filter(None, cells))))
+        first = list(itertools.islice(filled, csv_rows.MOST_ABOVE + 1))
+        headers = [_names(cells) for cells in first]
+        at = next((i for i, h in enumerate(headers) if field_map.has_both(h)), 0)
+        for cells in first[:at]:
+            yield {'above the header': ' '.join(str(c) for c in cells if c)}
+        for cells in itertools.chain(first[at + 1 :], filled):
+            # A row in which trailing cells are empty may be shorter.
+            yield dict(zip(headers[at], cells, strict=False))
     book.close()
+
+
+def _names(cells: Sequence[Any]) -> list[str]:
+    return [
+        ' '.join(str(cell or '').split()) or f'column_{i}'
+        for i, cell in enumerate(cells, start=1)
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -8,9 +8,10 @@
     {"chosen": [turn, turn], "rejected": [turn, turn]}            both begin with it
     {"conversations": [turn], "chosen": turn, "rejected": turn}   LLaMA-Factory
     {"input": {"messages": [turn]}, "preferred_output": [turn]}   OpenAI's preferences
+    {"input": [turn, …], "ideal": "…"}                            OpenAI's evaluations
     {"segments": [{"label": false, "text": "Why?"}, …]}           axolotl
     {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} OASST's trees
-    {"text": "Human: Why?\\n\\nAssistant: So."}                    also as `chosen`
+    {"text": "Human: Why?\\n\\nAssistant: So."}                    `transcripts`
 
 A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` and
 `TEXT_KEYS`. A row that names its answer apart (completion, chosen, …) teaches that
@@ -18,11 +19,10 @@ answer alone, as TRL and LLaMA-Factory do: the turns before it get the weight 0.
 """
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
-from data_pipeline.rows import batches, segments
+from data_pipeline.rows import batches, field_map, transcripts
 
 ROLE_KEYS = ('role', 'from', 'speaker')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
@@ -35,16 +35,14 @@ _LISTS = (
     'turns',
     'contents',
 )
+_TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
 _ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
 CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
 _ASKERS = ('prompter', 'user', 'human')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
-_ANSWERS = ('completion', 'response', *CHOSEN)
-_ROLE = re.compile(
-    r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
-)
+_ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal')
 
 
 def turns(row: dict[str, Any]) -> list[Any] | None:
@@ -73,6 +71,8 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
     if not isinstance(value, list):
         return None
     if value and all(isinstance(each, str) for each in value):
+        if name in _TURNS_OF_ONE:
+            return None
         roles = ('user', 'assistant')
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
     if value and all(isinstance(each, dict) and _exchange(each) for each in value):
@@ -114,10 +114,11 @@ def _exchange(each: dict[str, Any]) -> list[dict[str, str]]:
 def _prompted(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a prompt and an answer of which one at least is a list of turns."""
     given = row.get('input')
-    prompt = row.get('prompt')
+    prompt = _parsed(row.get('prompt'))
     if isinstance(given, dict) and 'messages' in given:
-        prompt = given['messages']
-    prompt = _parsed(prompt)
+        prompt = _parsed(given['messages'])
+    elif not prompt and _are_turns(_parsed(given)):
+        prompt = _parsed(given)
     name = next((name for name in _ANSWERS if name in row), '')
     answer = _parsed(row.get(name))
     if not name or not (_are_turns(prompt) or _are_turns(answer)):
@@ -131,7 +132,7 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
 
 
 def _segments(row: dict[str, Any]) -> list[Any] | None:
-    return segments.turns(_parsed(row.get('segments')))
+    return transcripts.of_segments(_parsed(row.get('segments')))
 
 
 def _tree(row: dict[str, Any]) -> list[Any] | None:
@@ -184,17 +185,14 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a text in which each begins with its role."""
     if 'prompt' in row:
         return None
-    text = next((row[key] for key in ('chosen', 'text') if key in row), None)
-    if not isinstance(text, str) or not _ROLE.match(text):
+    name = next((name for name in ('chosen', 'text') if name in row), '')
+    if name == 'text' and field_map.has_both([*row]):
         return None
-    _, *parts = _ROLE.split(text)
-    roles = [part.lower() for part in parts[::2]]
-    if 'assistant' not in roles:
+    text = row.get(name)
+    if not isinstance(text, str) or not (said := transcripts.turns(text)):
         return None
-    made = [
-        _turn(role, said.strip()) for role, said in zip(roles, parts[1::2], strict=True)
-    ]
-    return _context(made[:-1]) + made[-1:] if 'chosen' in row else made
+    made = [_turn(role, each) for role, each in said]
+    return _context(made[:-1]) + made[-1:] if name == 'chosen' else made
 
 
 def _context(turns: list[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ _HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
 # A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
-_MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
+MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
 _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
 _ESCAPED = {'escapechar': '\\', 'doublequote': False}
 # Of a cell: the quotes around it, or one of them, were read as text.
@@ -102,7 +102,7 @@ def _parted(path: str) -> tuple[Row | None, list[Row], Iterator[Row]]:
     answer's columns where the first does not: a sheet may open with its title.
     """
     rows = _records(path)
-    first = list(itertools.islice(rows, _MOST_ABOVE + 1))
+    first = list(itertools.islice(rows, MOST_ABOVE + 1))
     names = [i for i, row in enumerate(first) if field_map.has_both(_columns(row))]
     at = names[0] if names else 0
     above = [
@@ -249,7 +249,7 @@ def _opening(path: str) -> tuple[str, str, bool]:
     first = ''
     with open(path, 'rb') as file:
         read = iter(lambda: file.readline(2**20), b'')
-        for raw in itertools.islice(read, _MOST_ABOVE + 1):
+        for raw in itertools.islice(read, MOST_ABOVE + 1):
             line = encoding.decode_part(raw)[0].removeprefix(_BOM)
             is_sign = _SIGN_LINE.fullmatch(line.strip('\r\n'))
             if not line.strip(_DELIMITERS + ' \r\n') or is_sign:

@@ -22,10 +22,10 @@ EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 # The first option that a row has is taken; case and blanks in names are ignored.
 _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
-    'instruction+input instruction prompt query question_text input user '
-    'context',
+    'instruction+input instruction prompt query question_text input inputs user '
+    'human post context',
     'answer': 'answer response output completion best_answer answer_text reply comment '
-    'assistant answers chosen',
+    'assistant answers chosen targets',
     'id': 'id uuid post_id question_id',
     'group': 'group group_id thread_id',
     'source': 'source',

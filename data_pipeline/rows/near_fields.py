@@ -20,7 +20,7 @@ _EMPTY = (
     *('the', 'text', 'body', 'content', 'full', 'detail', 'details', 'string', 'str'),
     *('field', 'col', 'column', 'raw', 'clean', 'cleaned', 'en', 'english', 'user'),
     *('human', 'asked', 'original', 'my', 'assistant', 'bot', 'model', 'final', 'best'),
-    *('top', 'accepted', 'correct', 'gold', 'golden', 'given', 'expert'),
+    *('top', 'accepted', 'correct', 'gold', 'golden', 'given', 'expert', 'faq'),
 )
 _WORDS = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
 

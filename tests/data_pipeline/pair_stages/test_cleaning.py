@@ -62,6 +62,8 @@ def test_edits_and_summaries_are_kept_unless_told_otherwise() -> None:
         ('**Answer**\n\nAsk her.', 'Ask her.'),
         ('A: Ask her.', 'Ask her.'),
         ('<p><b>ANSWER:</b> Ask her.</p>', 'Ask her.'),
+        ('### Response:\nAsk her.', 'Ask her.'),
+        ('### Assistant: \n\nAsk her.', 'Ask her.'),
     ],
 )
 def test_a_label_that_opens_an_answer_is_cut_in_any_layout(
@@ -82,6 +84,7 @@ def test_a_label_that_opens_an_answer_is_cut_in_any_layout(
         ('q: Why?', 'Why?'),
         ('QUESTION: Why?\n\nANSWER:', 'Why?'),
         ('Why?\n**Answer:** ', 'Why?'),
+        ('### Instruction:\nWhy?\n\n### Response:', 'Why?'),
     ],
 )
 def test_labels_around_a_question_are_cut_and_counted(question: str, left: str) -> None:
@@ -101,11 +104,30 @@ def test_labels_around_a_question_are_cut_and_counted(question: str, left: str) 
         'Q1: why?',
         'Answered: no.',
         'Question 2: why?',
+        '### Response times are long',
+        'Write <|endoftext|> there.',
+        'So he said </s>',
     ],
 )
 def test_words_that_are_no_label_stay(text: str) -> None:
     given = pair('pairs', text, text)
     assert cleaned(given) == stages.Kept(given)
+
+
+@pytest.mark.parametrize(
+    'answer',
+    [
+        'Ask her.<|endoftext|>',
+        'Ask her. <END_OF_SET>',
+        '<|im_start|>assistant\nAsk her.<|im_end|>\n',
+        '<|begin_of_text|>Ask her.\n<|eot_id|><|end_of_text|>',
+    ],
+)
+def test_marks_of_trainers_at_a_texts_ends_are_cut_and_counted(answer: str) -> None:
+    outcome = cleaned(pair('pairs', 'Why?', answer))
+    assert outcome.pair.answer == 'Ask her.'
+    assert [change.name for change in outcome.changes] == ['marks of trainers cut']
+    assert cleaned(pair('pairs', 'Why?', answer), labels=False).pair.answer == answer
 
 
 def test_a_text_that_is_a_label_alone_is_dropped() -> None:

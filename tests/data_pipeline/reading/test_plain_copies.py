@@ -1,6 +1,7 @@
 """Files of every kind to pairs: packed, in other encodings, JSON documents, tables."""
 
 import bz2
+import functools
 import gzip
 import json
 import lzma
@@ -67,8 +68,14 @@ def test_json_lists_and_dicts_are_rows(document: Any, indent: int | None) -> Non
     assert read('a.json', json.dumps(document, indent=indent)) == PAIRS
 
 
-def test_rows_over_many_lines_are_rows() -> None:
-    assert read('a.json', '\n'.join(json.dumps(row, indent=1) for row in ROWS)) == PAIRS
+@pytest.mark.parametrize(('between', 'indent'), [('\n', 1), ('', None), (' ', None)])
+@pytest.mark.parametrize('end', ['', '\n', '\n\0\0\0'])
+def test_rows_one_after_another_are_rows(
+    between: str, indent: int | None, end: str
+) -> None:
+    text = between.join(json.dumps(row, indent=indent) for row in ROWS)
+    assert read('a.json', text + end) == PAIRS
+    assert read('b.json', json.dumps(ROWS) + end) == PAIRS
 
 
 def test_lists_beside_the_rows_are_named() -> None:
@@ -101,6 +108,7 @@ def test_a_text_that_opens_with_a_bracket_is_a_text() -> None:
         ('bz2', bz2.compress),
         ('xz', lzma.compress),
         ('zst', zstandard.compress),
+        ('lzma', functools.partial(lzma.compress, format=lzma.FORMAT_ALONE)),
         ('gz.renamed', gzip.compress),
     ],
 )
@@ -176,10 +184,15 @@ def test_folders_that_save_to_disk_wrote_are_read() -> None:
 def test_sheets_of_excel_are_read() -> None:
     openpyxl = pytest.importorskip('openpyxl')
     book = openpyxl.Workbook()
-    for row in [[], ['Question', 'Answer', 'Year'], *[[*pair, 1999] for pair in PAIRS]]:
-        book.active.append(row)
-    book.save('a.xlsx')
-    assert read('a.xlsx', pathlib.Path('a.xlsx').read_bytes()) == PAIRS
+    rows = [[], ['Question', 'Answer', 'Year'], *[[*pair, 1999] for pair in PAIRS]]
+    for above in ([], [['Our questions'], ['of', 'May']]):
+        book.active.delete_rows(1, 99)
+        for row in above + rows:
+            book.active.append(row)
+        book.save('a.xlsx')
+        pairs, report = reader.read(['a.xlsx'])
+        assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
+        assert len(report.unknown_lines) == len(above)
 
 
 def test_flat_messages_are_joined_to_their_parents_and_the_best_reply_wins() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from data_pipeline.reading import inputs, reader
 from data_pipeline.rows import near_fields
+from hax_jax import errors
 
 Q, A, NO = 'Who sings at night?', 'Tom does, and loudly.', 'Not I.'
 USER, BOT = {'role': 'user', 'content': Q}, {'role': 'assistant', 'content': A}
@@ -78,6 +79,22 @@ def parts(text: str) -> list[dict[str, str]]:
         {'Q': Q, 'A': A},
         {'Question_Body': Q, 'best_answer': A},
         {'Context': Q, 'Response': A},
+        {'human': Q, 'assistant': A},
+        {'faq_question': Q, 'faq_answer': A},
+        {'inputs': Q, 'targets': A},
+        {'input': [USER], 'ideal': A},
+        {'text': f'### Human: {Q}\n### Assistant: {A}'},
+        {'text': f'User: {Q}\nAssistant: {A}'},
+        {'text': f'QUESTION: {Q}\n\nANSWER: {A}'},
+        {'text': f'Below is an instruction.\n\n### Instruction:\n{Q}\n\n### Input:'
+                 f'\n\n### Response:\n{A}'},
+        {'text': f'<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\n{Q}'
+                 f'<|im_end|>\n<|im_start|>assistant\n{A}<|im_end|>\n'},
+        {'text': f'<|start_header_id|>user<|end_header_id|>\n\n{Q}<|eot_id|>'
+                 f'<|start_header_id|>assistant<|end_header_id|>\n\n{A}<|eot_id|>'},
+        {'text': f'<s>[INST] <<SYS>>Be kind.<</SYS>> {Q} [/INST] {A} </s>'},
+        {'instruction': Q, 'input': '', 'output': A,
+         'text': f'### Instruction:\n{Q}!\n\n### Response:\n{A}!'},
     ],
 )  # fmt: skip
 def test_a_row_of_each_shape_is_the_pair(row: dict[str, Any]) -> None:
@@ -102,6 +119,8 @@ LATER = [(Q, A, 0.0), TALK[1]]
                            {'human': 'And by day?', 'assistant': 'He naps.'}]}, TALK),
         ({'text': f'### Human: {Q}### Assistant: {A}### Human: And by day?'
                   '### Assistant: He naps.'}, TALK),
+        ({'text': f'[INST] {Q} [/INST] {A}</s><s>[INST] And by day? [/INST] He naps.'},
+         TALK),
         ({'instruction': 'And by day?', 'input': '', 'output': 'He naps.',
           'history': [[Q, A]]}, TALK),
         ({'segments': [{'label': False, 'text': f'<s>[INST] {Q} [/INST] '},
@@ -264,6 +283,11 @@ def test_turns_as_columns_are_turns(tmp_path: pathlib.Path) -> None:
     unequal = {'role': ['user'], 'content': [Q, A]}
     _, report = read({'messages': unequal}, {'messages': columns(talk)})
     assert "'messages' is a dict, not a list" in report.unknown_lines[0]
+
+
+def test_questions_that_follow_each_other_are_no_answers() -> None:
+    with pytest.raises(errors.InputError, match=r"which of its fields .*'turns'"):
+        read({'question_id': 81, 'category': 'writing', 'turns': [Q, 'And by day?']})
 
 
 def test_a_context_belongs_to_the_question() -> None:

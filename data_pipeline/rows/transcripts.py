@@ -1,0 +1,173 @@
+"""Turns of a chat that is one text, in the forms that chat templates give it.
+
+<|im_start|>user Why?<|im_end|> <|im_start|>assistant So.<|im_end|>
+<|start_header_id|>user<|end_header_id|> Why?<|eot_id|> and so on
+<s>[INST] Why? [/INST] So. </s>
+### Instruction: Why? ### Response: So.    with headings in lines of their own
+Human: Why? Assistant: So.                 also User, Question, each below a break
+"""
+
+import re
+from typing import Any
+
+_WORDS = {
+    'user': 'human user instruction question prompt',
+    'input': 'input',  # belongs to the instruction above it
+    'assistant': 'assistant model response answer output',
+    'system': 'system',
+}
+_ROLE_OF = {word: role for role, words in _WORDS.items() for word in words.split()}
+_WORD = '|'.join(_ROLE_OF)
+_HEADING = re.compile(
+    rf'(?:^|\n|(?<=\S)(?=###))###[ \t]?({_WORD})[ \t]?(?::|(?=\n))[ \t]?', re.IGNORECASE
+)
+# What chat templates put before a turn and behind it; segments hold it as text.
+_TEMPLATE = re.compile(
+    r'<\|im_start\|>\s*(?P<im>\w+)\n?|<start_of_turn>\s*(?P<turn>\w+)\n?'
+    r'|<\|start_header_id\|>(?P<header>\w+)<\|end_header_id\|>\n*'
+    r'|<\|(?P<name>user|assistant|system)\|>\n?'
+    r'|(?P<user>\[INST\]|<</SYS>>)|(?P<assistant>\[/INST\])|(?P<system><<SYS>>)'
+    r'|(?P<end><\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<end_of_turn>|</s>)'
+    r'|<\|begin_of_text\|>|<s>|<bos>'
+)
+# Words that do the same where there is no template's mark.
+_ROLE_WORDS = re.compile(
+    r'(?:^|\n)[ \t]*(?:(?:#{2,3} ?)?(?P<word>Human|User|Assistant|System)|'
+    r'#{2,3} ?(?P<title>Instruction|Response|Input|Output)):[ \t]*\n?',
+    re.IGNORECASE,
+)
+# The first of these that opens a text parts it; roles alone may be a line apart.
+_LABELS = (
+    re.compile(
+        r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
+    ),
+    re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System): ?'),
+    re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
+)
+
+
+def turns(text: str) -> list[tuple[str, str]]:
+    """(role, what was said) of each turn; [] for a text without a question and answer.
+
+    Text above the first turn, such as 'Below is an instruction …', is left out.
+    """
+    found = _by_template(text) or _labelled(text)
+    said = [(role, each.strip()) for role, each in found]
+    asked = next((i for i, (role, _) in enumerate(said) if role == 'user'), len(said))
+    answered = any(role == 'assistant' and each for role, each in said[asked:])
+    return said if answered else []
+
+
+def _by_template(text: str) -> list[tuple[str, str]]:
+    """The turns between the marks of a chat template; [] where there are none."""
+    made, role, at = [], '', 0
+    for mark in _TEMPLATE.finditer(text):
+        made.append((role, text[at : mark.start()]))
+        at = mark.end()
+        if _role_of(mark) or mark['end']:
+            role = _role_of(mark)
+    made.append((role, text[at:]))
+    return [(role, said) for role, said in made if role and said.strip()]
+
+
+def of_segments(value: Any) -> list[dict[str, Any]] | None:
+    """The turns of segments, as axolotl writes them; None for any other value.
+
+    [{"label": false, "text": "<s>[INST] Why? [/INST]"}, {"label": true, "text": "So."}]
+
+    Whose turn a text is, a mark of a chat template says, or else a word such as
+    Assistant:; without either, a label of false is the user's and one of true the
+    assistant's. A label of false says that a text is not to be learned.
+
+    An answer that is labelled false has the weight 0; one that is in part has a
+    `train_detail` which says so.
+    """
+    if not isinstance(value, list) or not all(
+        isinstance(each, dict) and {'label', 'text'} <= set(each) for each in value
+    ):
+        return None
+    texts = [str(each['text'] or '') for each in value]
+    is_template = any(_role_of(mark) for t in texts for mark in _TEMPLATE.finditer(t))
+    has_words = not is_template and bool(_ROLE_WORDS.match(''.join(texts).lstrip()))
+    made: list[dict[str, Any]] = []
+    role = ''  # whose turn the marks say it is
+    for each, text in zip(value, texts, strict=True):
+        is_learned = bool(each['label'])
+        if is_learned and role != 'assistant':
+            role = ''
+        # In a text to be learned, a word such as User: is the assistant's own.
+        marks = _ROLE_WORDS if has_words and not is_learned else _TEMPLATE
+        at = 0
+        for mark in [*marks.finditer(text), None]:
+            said = text[at : mark.start()] if mark else text[at:]
+            speaker = role or ('assistant' if is_learned else 'user')
+            _append(made, speaker, said, is_learned=is_learned)
+            if mark:
+                at = mark.end()
+                opened = _role_of(mark)
+                if opened or mark.groupdict().get('end'):
+                    role = opened
+                    made.append(_open_turn(''))  # the next text opens a turn
+    return [_marked(turn) for turn in made if turn['labels']]
+
+
+def _role_of(mark: re.Match[str]) -> str:
+    """Whose turn a mark opens; '' for another mark."""
+    for name, word in mark.groupdict().items():
+        if word and name in ('user', 'assistant', 'system'):
+            return name
+        if word and name != 'end':
+            role = _ROLE_OF.get(word.lower(), word.lower())
+            return 'user' if role == 'input' else role
+    return ''
+
+
+def _open_turn(role: str) -> dict[str, Any]:
+    return {'role': role, 'content': '', 'labels': set()}
+
+
+def _append(
+    made: list[dict[str, Any]], role: str, text: str, *, is_learned: bool
+) -> None:
+    """Adds a text to the last turn, or as a turn; blanks alone open none."""
+    if text.strip():
+        if not made or made[-1]['role'] != role:
+            made.append(_open_turn(role))
+        made[-1]['labels'].add(is_learned)
+    if made and made[-1]['role'] == role:
+        made[-1]['content'] += text
+
+
+def _marked(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn of segments with the fields that say what of it is learned."""
+    labels = turn.pop('labels')
+    if labels == {True} or turn['role'] == 'user':
+        return turn
+    if labels == {False}:
+        return {**turn, 'weight': 0}
+    return {**turn, 'train_detail': [{'train': label} for label in sorted(labels)]}
+
+
+def _labelled(text: str) -> list[tuple[str, str]]:
+    """The turns of a text with headings of roles, or with labels of them."""
+    above, *parts = _HEADING.split(text)
+    if len(parts) > 2 and (not above.strip() or parts[0].lower() == 'instruction'):
+        return _joined(parts)
+    for pattern in _LABELS:
+        if pattern.match(text):
+            made = _joined(pattern.split(text)[1:])
+            if len(made) > 1:
+                return made
+    return []
+
+
+def _joined(parts: list[str]) -> list[tuple[str, str]]:
+    """[word, text, word, text] as turns, an input joined to its instruction."""
+    made: list[tuple[str, str]] = []
+    for word, said in zip(parts[::2], parts[1::2], strict=True):
+        role = _ROLE_OF[word.lower()]
+        if role != 'input':
+            made.append((role, said))
+        elif made and said.strip():
+            made[-1] = (made[-1][0], f'{made[-1][1].strip()}\n\n{said.strip()}')
+    return made
