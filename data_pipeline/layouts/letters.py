@@ -82,7 +82,7 @@ def parse(text: str, *, file: str) -> page.Page:
 def _pattern(lines: Sequence[str]) -> re.Pattern[str] | None:
     """The salutation by which a text is letters: in capitals, or else in small ones.
 
-    Small ones open any letter, so the first line with text must be one.
+    Small ones open any letter, so the first line below headings must be one.
     """
     for pattern in (_CAPITALS, _SMALL):
         names = [
@@ -93,7 +93,8 @@ def _pattern(lines: Sequence[str]) -> re.Pattern[str] | None:
             name == columnist and other != columnist
             for name, other in itertools.pairwise(names)
         )
-        first = next((line for line in lines if line.strip()), '')
+        texts = (line for line in lines if not page.HEADING.match(line))
+        first = next(filter(str.strip, texts), '')
         if answered and (pattern is _CAPITALS or pattern.match(first)):
             return pattern
     return None

@@ -48,6 +48,9 @@ _TOKEN = (
 _TOKENS = re.compile(
     rf'^(?:\s{{0,9}}{_TOKEN})+\s{{0,9}}|\s{{0,9}}(?:{_TOKEN}\s{{0,9}})+$'
 )
+_ITEM = re.compile(
+    r'\s{0,9}(?:[-*•]|\d{1,3}[.)])\s+\S'
+)  # of a list: it ends no sentence
 # '14 Likes', '3 replies': a line of its own, or behind the end of a sentence.
 _COUNT_LINE = re.compile(
     r'\d[\d,.]{0,9}[kK]?\s(?:likes?|upvotes?|points?|repl(?:y|ies)|comments?|shares?)',
@@ -131,8 +134,8 @@ def _without_label(text: str, field: str) -> tuple[str, int]:
 def without_tail(text: str) -> tuple[str, int]:
     """An answer without footers, counts of likes and lone 'and's in its last lines.
 
-    All are left over from a chat. A count must stand below the end of a
-    sentence: 'Call this number:' may be followed by one. Crisis lines stay.
+    All are left over from a chat. A count must stand below the end of a sentence, or
+    below a list: 'Call this number:' may be followed by one. Crisis lines stay.
 
     'Leave him.\\n1125' -> 'Leave him.'; so 'Leave him. 88 Likes'.
     """
@@ -144,7 +147,8 @@ def without_tail(text: str) -> tuple[str, int]:
     while end > 1 and _is_residue(lines[end - 1].strip()):
         end -= 1
     above = '\n'.join(lines[:end]).rstrip()
-    if not above.endswith(chat_grammar.SENTENCE_ENDS):
+    is_ended = above.endswith(chat_grammar.SENTENCE_ENDS) or _ITEM.match(lines[end - 1])
+    if not is_ended:
         end, above = len(lines), text.rstrip()
         while above.endswith('\nand'):
             end, above = end - 1, above[:-4].rstrip()

@@ -190,6 +190,11 @@ def test_the_answer_of_a_line_has_a_label_like_its_questions() -> None:
     assert texts(parsed(line)) == [('Is it A: yes?', 'No.'), ('Why?', 'So.')]
 
 
+def test_a_heading_may_stand_above_letters() -> None:
+    text = '# Of May\n\nDear Abby, who?\nSad\n\nDear Sad, Tom.\n'
+    assert texts(parsed(text, 'letters')) == [('who?\nSad', 'Tom.')]
+
+
 @pytest.mark.parametrize(
     'last',
     [
