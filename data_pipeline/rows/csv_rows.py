@@ -241,7 +241,7 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
 
 
 def _opening(path: str) -> tuple[str, str, bool]:
-    """(delimiter, the line that shows it, whether that names the columns of a pair).
+    """(delimiter, the line that shows it, whether the first names a pair's columns).
 
     The line is the first that names them, or else the first with text; ',' and '' for
     a blank file.
@@ -256,7 +256,7 @@ def _opening(path: str) -> tuple[str, str, bool]:
                 continue
             first = first or line
             if _names_columns(line):
-                return _delimiter(line), line, True
+                return _delimiter(line), line, line == first
     return _delimiter(first), first, False
 
 

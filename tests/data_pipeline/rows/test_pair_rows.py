@@ -322,6 +322,8 @@ def test_a_table_with_other_columns_is_named_csv() -> None:
     pairs, _ = read('a.txt', text, 'question=left, answer=right', prefix='csv:')
     assert [(p.question, p.answer) for p in pairs] == [('1', '2')]
     assert 'corpus without pairs' in error('a.txt', text)
+    above = 'Below is a table.\n\nquestion,answer\na,b\n'
+    assert 'corpus without pairs' in error('a.txt', above)
 
 
 def test_csv_rows_that_do_not_fit_are_named() -> None:
