@@ -55,9 +55,9 @@ def matrix(made: Sequence[bytes], num_perm: int) -> np.ndarray:
 def bands(made: Sequence[bytes], chosen: settings.DuplicateSettings) -> np.ndarray:
     """[N, bands] uint64: two texts may be near if they share a value in one column.
 
-    datasketch's index chooses the number and the width of the bands by the threshold.
+    `band_shape` chooses the number and the width of the bands by the threshold.
     """
-    count, width = _band_shape(chosen.threshold, chosen.num_perm)
+    count, width = band_shape(chosen.threshold, chosen.num_perm)
     rows = matrix(made, chosen.num_perm)[:, : count * width]
     rows = rows.reshape(len(made), count, width).astype(np.uint64)
     odd = np.random.Generator(np.random.Philox(7)).bit_generator.random_raw(width) | 1
@@ -65,13 +65,35 @@ def bands(made: Sequence[bytes], chosen: settings.DuplicateSettings) -> np.ndarr
 
 
 @functools.cache
-def _band_shape(threshold: float, num_perm: int) -> tuple[int, int]:
-    import datasketch  # slow, and workers need none of it
+def band_shape(threshold: float, num_perm: int) -> tuple[int, int]:
+    """The number and the width of the bands, as datasketch's index chooses them.
 
-    index = datasketch.MinHashLSH(
-        threshold=threshold, num_perm=num_perm, weights=_WEIGHTS
+    Two texts that share s of their shingles share a band with the chance
+    1 - (1 - s**width)**count. The shape with the least error, a weighted sum of that
+    chance below the threshold and of its complement above, is chosen; of equal ones the
+    first. datasketch asks scipy for each integral, whose import takes most of a second.
+    """
+    shapes = np.array(
+        [
+            (count, width)
+            for count in range(1, num_perm + 1)
+            for width in range(1, num_perm // count + 1)
+        ]
     )
-    return index.b, index.r
+    # Exact: the chance is a polynomial of s of degree `num_perm` at most.
+    nodes, weights = np.polynomial.legendre.leggauss(num_perm // 2 + 1)
+    nodes, weights = (nodes + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
+
+    def missed(low: float, high: float) -> np.ndarray:
+        """[shapes] the integral of the chance to share no band."""
+        shared = low + (high - low) * nodes
+        powers = shared ** shapes[:, 1:]
+        return (high - low) * (1 - powers) ** shapes[:, :1] @ weights
+
+    false_positives = threshold - missed(0.0, threshold)
+    errors = _WEIGHTS[0] * false_positives + _WEIGHTS[1] * missed(threshold, 1.0)
+    count, width = shapes[np.argmin(errors)].tolist()
+    return count, width
 
 
 @functools.cache
