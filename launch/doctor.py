@@ -24,6 +24,7 @@ from hax_jax.program import entry, later, results
 from launch import old_variables, shared_flags
 
 with later.imports():
+    from data_pipeline import dataset
     from hax_jax.curves import after_training, curve_checks, legacy_log
     from hax_jax.data import dataset_folder
     from hax_jax.doctor import diagnosis, examine_folder
@@ -101,7 +102,11 @@ def _of_config() -> list[diagnosis.Finding]:
     run = shared_flags.CONFIG.value()
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     run, _, cache = run_rows.find(run)
-    found, _ = full_examination.of(run_setup.prepare(run, cache), base=_BASE.value)
+    found, _ = full_examination.of(
+        run_setup.prepare(run, cache),
+        base=_BASE.value,
+        pairs=dataset.read_pairs(run.data.path, 'train'),
+    )
     return found
 
 

@@ -30,7 +30,8 @@ LIBRARY = {
     'formats': 'errors places files sha256sums hub config data model',
     'sampling': 'errors near_names files json_lines config devices data model',
     'watch': 'errors places files json_lines config data model program guards',
-    'doctor': 'errors files config devices data model formats sampling',
+    'reference': 'config data',
+    'doctor': 'errors files config devices data model formats sampling reference',
     'runs': 'errors near_names places files local_copy digests sha256sums config '
     'devices data model program formats',
     'evaluation': 'errors places files digests config devices data model program runs',
@@ -38,7 +39,8 @@ LIBRARY = {
     'guards formats sampling watch doctor runs evaluation',
     'planning': 'json_lines config devices data model program doctor runs evaluation '
     'training',
-    'curves': 'errors places json_lines config data guards watch doctor runs training',
+    'curves': 'errors places json_lines config data guards watch reference doctor runs '
+    'training',
     'report': 'errors places files config watch doctor evaluation training curves',
     'tuning': 'files config data guards program runs evaluation training report',
     'proof': 'errors runs',

@@ -7,7 +7,7 @@ import numpy as np
 
 from hax_jax.curves import run_record
 from hax_jax.data import records
-from hax_jax.doctor import asked
+from hax_jax.reference import rates
 
 _MOST_TOKENS = 2_000_000  # of the training rows that answers are compared with
 _EDGE = 5  # steps whose losses are averaged at a curve's ends
@@ -110,7 +110,7 @@ def _of_rates(record: run_record.RunRecord) -> dict[str, Any]:
     settings = record.config.optimizer
     off = {
         str(row['step']): row['learning_rate']
-        - asked.rate(settings, row['step'] - 1, num_steps=total)
+        - rates.rate(settings, row['step'] - 1, num_steps=total)
         for row in rows
     }
     worst = max(off, key=lambda step: abs(off[step]))

@@ -53,7 +53,7 @@ def repeated(n: Numbers) -> Finding | None:
         evidence,
         f'one source is shown {times:.0f} times as often as it has pairs, so training '
         'learns it by heart and little else'
-        if n['other_sources']
+        if n['other_sources'] and n.get('least_repeated_times', 1.0) < 0.5 * times
         else f'each pair is shown {times:.0f} times in an epoch',
         'lower the weight of that source in the settings of data_pipeline.build',
         source,
@@ -116,9 +116,11 @@ def clean(n: Numbers) -> Finding | None:
     marked, empty, common = (
         n[name] for name in ('markup_share', 'empty_share', 'common_word_share')
     )
+    capital = n.get('capital_share')
     evidence = (
         f'{marked:.0%} of the texts have markup such as &amp; or <p>, {empty:.0%} of '
         f'the answers fewer than 3 words; {common:.0%} of the words are common English'
+        + (f', {capital:.1%} of the letters capital' if capital is not None else '')
     )
     if empty > 0.2:
         cause = 'answers are empty or cut off: there is little to learn'
@@ -126,6 +128,13 @@ def clean(n: Numbers) -> Finding | None:
         cause = 'texts hold HTML, which the model will write too'
     elif common < 0.1 and n.get('pretrained'):
         cause = 'the text is not English, or not text: a pretrained GPT-2 knows English'
+    elif capital is not None and capital < 0.003 and common >= 0.1:
+        cause = (
+            'texts are lower-cased: the model forgets capitals, and reads names as '
+            'other tokens'
+        )
+    elif capital is not None and capital > 0.5:
+        cause = 'texts are in capitals, which are other tokens than those it knows'
     else:
         return diagnosis.good('texts', evidence)
     return Finding(
@@ -136,6 +145,68 @@ def clean(n: Numbers) -> Finding | None:
         'look at the pairs with data_pipeline.browse and mend what reads them',
         'in English letters 40% of the words are among the 70 commonest',
         (('markup', marked), ('short answers', empty), ('common words', common)),
+    )
+
+
+def variety(n: Numbers) -> Finding | None:
+    """Answers differ from each other, from their question, and in length."""
+    if 'same_answer_share' not in n or n['different_questions'] < 24:
+        return None
+    same, echoed, cut = (
+        n[name] for name in ('same_answer_share', 'echo_share', 'usual_length_share')
+    )
+    size = n['usual_answer_length']
+    evidence = (
+        f'{same:.0%} of {n["different_questions"]} different questions have the same '
+        f'answer; {echoed:.0%} of the answers stand in their question; {cut:.0%} have '
+        f'{size} tokens'
+    )
+    bars = (('same answer', same), ('in the question', echoed), ('same length', cut))
+    verdict = FAIL
+    # Healthy corpora: 0%, 0%, and 2% to 6% of one length.
+    if same > 0.1:
+        cause = 'one answer stands at many questions: the model learns to say it always'
+    elif echoed > 0.1:
+        cause = (
+            'answers repeat their question word for word (or the question holds its '
+            'answer): the model learns to copy'
+        )
+    elif cut > 0.3 and n.get('long_answers') != 'split':
+        cause = f'answers are cut at {size} tokens: most end in the middle'
+        verdict = FAIL if cut > 0.5 else WARN
+    else:
+        return diagnosis.good('variety', evidence)
+    return Finding(
+        'variety',
+        verdict,
+        evidence,
+        cause,
+        'look at the pairs with data_pipeline.browse and mend what reads them',
+        "people's answers differ from letter to letter",
+        bars,
+    )
+
+
+def as_pairs(n: Numbers) -> Finding | None:
+    """The rows, decoded, have the texts of the dataset's pairs."""
+    if not n.get('rows_compared'):
+        return None
+    share, kinds = n['rows_as_pairs'], n['row_differences']
+    evidence = (
+        f'{share:.0%} of {n["rows_compared"]} pairs lie in the rows as the dataset has '
+        'them' + ''.join(f'; {name}: {count}' for name, count in kinds.items())
+    )
+    if share >= 0.9:
+        return diagnosis.good('rows and pairs', evidence)
+    return Finding(
+        'rows and pairs',
+        FAIL,
+        f'{evidence}; {n["row_difference"]}',
+        f'the rows do not have the texts of the dataset: {next(iter(kinds))}',
+        "delete the dataset's packed/ folder and run again; if it comes back, mend "
+        'packing.tokenize and packing.pack',
+        'reference/row_texts.py decodes the rows and encodes nothing',
+        (('as the dataset', share),),
     )
 
 
@@ -208,4 +279,15 @@ def amount(n: Numbers) -> Finding | None:
     )
 
 
-CHECKS = (disjoint, repeated, dropped, readable, clean, relation, tokenizer, amount)
+CHECKS = (
+    as_pairs,
+    disjoint,
+    repeated,
+    dropped,
+    readable,
+    clean,
+    variety,
+    relation,
+    tokenizer,
+    amount,
+)

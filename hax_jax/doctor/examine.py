@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -20,7 +20,6 @@ from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.doctor import (
-    asked,
     data_checks,
     diagnosis,
     input_checks,
@@ -28,12 +27,14 @@ from hax_jax.doctor import (
     measure_model,
     measure_rows,
     measure_trial,
+    measure_weights,
     model_checks,
     rate_checks,
     row_checks,
     step_checks,
 )
 from hax_jax.model import lora, param_tree
+from hax_jax.reference import rates, row_texts
 
 CHECKS = (
     *row_checks.CHECKS,
@@ -44,19 +45,38 @@ CHECKS = (
     *data_checks.CHECKS,
 )
 # Finding -> those that follow from it and say nothing new.
-_BY_LABELS = ('start', 'blocks', 'head', 'loss by shift', 'one batch', 'EOS', 'loss')
+_BY_LABELS = (
+    *('start', 'blocks', 'head', 'loss by shift', 'one batch', 'EOS', 'loss'),
+    'order of weights',
+)
+_BY_IDS = ('template', 'characters', 'tokenizer', 'answers', 'texts', 'segments')
+_BY_WEIGHTS = ('start', 'head', 'blocks', 'loss by shift', 'loss', 'order of weights')
 _FOLLOWING = {
     'labels': (*_BY_LABELS, 'loss mask'),
-    'token ids': (*_BY_LABELS, 'template', 'characters', 'tokenizer', 'answers'),
+    'token ids': (*_BY_LABELS, *_BY_IDS),
+    'prompts': ('segments', 'positions', 'template'),
     'segments': ('isolation',),
     'adapters': ('gradients',),
-    'weights': ('start', 'head', 'blocks', 'loss by shift', 'loss'),
-    'position embeddings': ('start', 'loss by shift'),
-    'head': ('start',),
+    'weights': (*_BY_WEIGHTS, 'arrays'),
+    'arrays': (*_BY_WEIGHTS, 'position embeddings', 'update size', 'one batch'),
+    'position embeddings': ('start', 'loss by shift', 'order of weights'),
+    'order of weights': ('start', 'blocks', 'loss by shift'),
+    'causality': ('formula',),
+    'isolation': ('formula',),
+    'alignment': ('formula',),
+    'repeatable': ('formula', 'causality', 'isolation', 'alignment'),
+    'formula': (*_BY_WEIGHTS, 'context', 'one batch'),
+    'head': ('start', 'order of weights'),
     'blocks': ('start',),
     'update size': ('one batch', 'decay'),
+    'direction': ('one batch', 'schedule'),
+    'variety': ('answers', 'texts'),
     'characters': ('blocks', 'start'),  # the base knows no such text
 }
+_MORE_ROWS = 64  # of each split, looked at beside the first batch
+_SMALL_MODEL = 2**26  # bytes of parameters
+_REPAIR_ROWS = 16
+_LARGEST_MODEL = 2**31  # bytes of parameters that every run reads with NumPy too
 _LARGEST_STATE = 2**32  # bytes of a state that a run copies to its host for a trial
 _TIMES = (0.1, 10.0, 100.0)  # the rates of a full examination
 _TIMES_STEPS = 8
@@ -67,8 +87,8 @@ class Subject:
     """A run before its first step, with its functions as they are in this process.
 
     `batch` is the first one, [B, T] as the step gets it; `base` has the pretrained
-    parameters, if there are any. `row_order` are the first rows of an epoch, `sampled`
-    the prompts of the run's own samples by the pair's id.
+    parameters, if there are any. `row_order` are the stream's first rows, `sampled` the
+    prompts of the run's own samples by the pair's id.
     """
 
     run: schema.Config
@@ -92,14 +112,17 @@ class Subject:
 
 
 def examine(
-    subject: Subject, *, full: bool = False
+    subject: Subject, *, full: bool = False, pairs: Iterable[records.QaPair] = ()
 ) -> tuple[Any, dict[str, Any], list[diagnosis.Finding]]:
     """(the state, bit for bit as it was; the numbers; the findings, the worst first).
 
-    The state that was given is donated to the trial step: use the one returned.
+    The state that was given is donated to the trial step: use the one returned. `pairs`
+    are training pairs of the dataset, with which the rows are compared.
     """
     begun = time.perf_counter()
     numbers = measure(subject)
+    if subject.tokenizer is not None:
+        numbers |= row_texts.compare(subject.cache, subject.tokenizer, pairs, 'train')
     state = subject.state
     if jax.process_count() > 1:
         numbers['left_out'] = 'model and step, as the run has several processes'
@@ -107,7 +130,8 @@ def examine(
         numbers |= _of_model(subject, full=full)
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         if full or size <= _LARGEST_STATE:
-            state, more = _of_trial(subject, full=full)
+            loss = numbers['scored_loss']
+            state, more = _of_trial(subject, loss, full=full)
             numbers |= more
         else:
             numbers['left_out'] = (
@@ -140,8 +164,10 @@ def measure(subject: Subject) -> dict[str, Any]:
         'num_steps': subject.num_steps,
         'grad_accum_steps': run.train.grad_accum_steps,
         'asked_question_weight': run.data.question_weight,
+        'long_answers': run.data.long_answers,
         'asked_decay': run.optimizer.weight_decay,
-        'asked_rates': asked.rates(run.optimizer, num_steps=subject.num_steps),
+        'asked_moments': [run.optimizer.b1, run.optimizer.b2, run.optimizer.eps],
+        'asked_rates': rates.rates(run.optimizer, num_steps=subject.num_steps),
         'dropout': _dropout(run),
         'has_dropout': _dropout(run) > 0,
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
@@ -153,8 +179,21 @@ def measure(subject: Subject) -> dict[str, Any]:
     numbers['trained_parameters'] = sum(math.prod(leaf.shape) for leaf in trained)
     seen = subject.num_steps * run.train.batch_size
     numbers['epochs'] = seen / max(cache.num_rows('train'), 1)
-    if len(subject.row_order) > 7:
-        numbers |= measure_rows.of_order(subject.row_order)
+    for name in ('train', 'validation'):
+        numbers[f'{name}_rows'] = measure_rows.measure(
+            {key: x[:_MORE_ROWS] for key, x in cache.features(name).items()},
+            subject.tokenizer,
+            eos_id=_eos(cache),
+        ) | {'asked_question_weight': run.data.question_weight}
+    order, num_rows = subject.row_order, cache.num_rows('train')
+    if min(len(order), num_rows) > 7:
+        numbers |= measure_rows.of_order(order, num_rows)
+    if jax.process_count() == 1:
+        packed = cache.features('train')
+        of_batch = order[: len(rows['inputs'])]
+        numbers['as_packed'] = measure_rows.as_packed(
+            rows, {name: packed[name][of_batch] for name in rows}
+        )
     if subject.tokenizer is not None:
         numbers |= measure_rows.of_prompts(
             cache, subject.tokenizer, subject.sampled, n_positions=run.model.n_positions
@@ -163,27 +202,60 @@ def measure(subject: Subject) -> dict[str, Any]:
 
 
 def _of_model(subject: Subject, *, full: bool) -> dict[str, Any]:
-    rows = {
-        name: _local(array)[: subject.microbatch_size]
-        for name, array in subject.batch.items()
-    }
+    run = subject.run
+    batch = {name: _local(array) for name, array in subject.batch.items()}
     score = scorer(subject)
-    spans = measure_model.spans_of(rows, subject.tokenizer, _eos(subject.cache))
-    size = subject.run.model.vocab_size
-    numbers = measure_model.probe(score, rows, spans, vocab_size=size)
+    spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
+    nll, weights = np.float64(score({}, batch)), np.float64(batch['loss_weights'])
+    used = measure_model.inside(spans, nll.shape)
+    numbers: dict[str, Any] = {
+        'batch_loss': measure_model.mean(nll, used),
+        'losses_finite': bool(np.isfinite(nll[used]).all()),
+        'scored_loss': float((nll * weights).sum() / max(weights.sum(), 1e-6)),
+    }
+    told, short = measure_model.probe(
+        score, batch, spans, vocab_size=run.model.vocab_size
+    )
+    numbers |= told
+    size = sum(leaf.nbytes for leaf in subject.parameters.values())
+    if full or size <= _LARGEST_MODEL:
+        exact = run.train.compute_dtype != 'bfloat16' and run.train.param_dtype != (
+            'bfloat16'
+        )
+        numbers |= measure_model.against_formula(
+            subject.parameters,
+            run.model,
+            short,
+            adapter_scale=lora.scale(run.lora) if run.lora.rank else 1.0,
+            is_exact=exact and jax.default_backend() == 'cpu',
+        )
+    few = {name: x[: subject.microbatch_size] for name, x in batch.items()}
+    spans = [each for each in spans if each[0] < subject.microbatch_size]
     if subject.base is not None:
-        told = measure_model.against_file(subject.parameters, subject.base)
+        told = measure_weights.against_file(subject.parameters, subject.base)
         numbers |= {'file_differences': told, 'file_compared': len(subject.base)}
+        numbers |= measure_weights.contents(subject.base)
+        numbers |= measure_weights.tied(score, few, spans, subject.parameters)
     if full or subject.base is not None:
-        numbers['loss_shift'] = measure_model.shifts(score, rows, spans)
-        numbers |= measure_model.tied(score, rows, spans, subject.parameters)
+        two = {name: x[:2] for name, x in few.items()}
+        of_two = [each for each in spans if each[0] < 2]
+        numbers['loss_shift'] = measure_model.shifts(score, two, of_two)
     if full:
-        numbers |= measure_model.weights(subject.parameters)
-        numbers |= measure_model.without_parts(score, rows, spans, subject.parameters)
+        numbers |= measure_weights.weights(subject.parameters)
+        if size <= _SMALL_MODEL:  # then more rows, so that less is left to chance
+            some = subject.row_order[:_REPAIR_ROWS]
+            packed = subject.cache.features('train')
+            few = {name: np.asarray(packed[name][some]) for name in few}
+            spans = measure_model.spans_of(few, subject.tokenizer, _eos(subject.cache))
+        numbers |= measure_weights.repairs(
+            score, few, spans, subject.parameters, run.model
+        )
     return numbers
 
 
-def _of_trial(subject: Subject, *, full: bool) -> tuple[Any, dict[str, Any]]:
+def _of_trial(
+    subject: Subject, scored_loss: float, *, full: bool
+) -> tuple[Any, dict[str, Any]]:
     run, step = subject.run, subject.step
     batch = {name: _local(array) for name, array in subject.batch.items()}
     sharding = next(iter(subject.batch.values())).sharding
@@ -192,18 +264,16 @@ def _of_trial(subject: Subject, *, full: bool) -> tuple[Any, dict[str, Any]]:
         placed = {name: jax.device_put(x, sharding) for name, x in rows.items()}
         return step(state, placed)
 
-    score = scorer(subject)  # before the state is donated
-
-    def loss(replaced: Mapping[str, np.ndarray]) -> float:
-        weights = np.float64(batch['loss_weights'])
-        nll = np.float64(score(replaced, batch))
-        return float((nll * weights).sum() / max(weights.sum(), 1e-6))
-
     kept = measure_trial.keep(subject.state)
-    numbers: dict[str, Any] = {'scored_loss': loss({})}
-    numbers |= measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
-    numbers |= measure_trial.one(placed_step, kept, batch, b1=run.optimizer.b1)
-    if abs(numbers['step_loss'] - numbers['scored_loss']) > 0.05:
+    numbers = measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
+    told, trial = measure_trial.one(
+        placed_step, subject.state, kept, batch, b1=run.optimizer.b1
+    )
+    numbers |= told
+    is_odd = abs(numbers['step_loss'] - scored_loss) > 0.05
+    if full or is_odd:
+        score = scorer(dataclasses.replace(subject, state=kept.placed()))
+    if is_odd:
         spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
         numbers['step_loss_shift'] = measure_model.shifts(score, batch, spans)
     k = run.train.grad_accum_steps
@@ -211,16 +281,25 @@ def _of_trial(subject: Subject, *, full: bool) -> tuple[Any, dict[str, Any]]:
         numbers |= measure_trial.of_microbatches(
             placed_step, kept, batch, num_microbatches=k
         )
-    if full:
-        numbers |= measure_trial.noise(placed_step, kept, batch)
-    if full and 'rates' in numbers:
-        rates = {int(at): rate for at, rate in numbers['rates'].items()}
-        peak = max(rates, key=lambda at: rates[at])
+    if not full:
+        return kept.placed(), numbers
+
+    def loss(replaced: Mapping[str, np.ndarray]) -> float:
+        weights = np.float64(batch['loss_weights'])
+        nll = np.float64(score(replaced, batch))
+        return float((nll * weights).sum() / max(weights.sum(), 1e-6))
+
+    numbers |= measure_trial.slope(
+        loss, trial, told, loss=scored_loss, b1=run.optimizer.b1
+    )
+    del trial
+    numbers |= measure_trial.noise(placed_step, kept, batch)
+    if 'rates' in numbers:
+        at_step = {int(at): rate for at, rate in numbers['rates'].items()}
+        peak = max(at_step, key=lambda at: at_step[at])
         losses, last = measure_trial.overfit(placed_step, kept, batch, at_count=peak)
         numbers['overfit_losses'] = [each for each in losses if math.isfinite(each)]
-        alive = dataclasses.replace(subject, state=kept.placed())
-        score = scorer(alive)
-        numbers |= {'overfit_before': loss({}), 'overfit_after': _finite(loss(last))}
+        numbers |= {'overfit_before': scored_loss, 'overfit_after': _finite(loss(last))}
         tried = {}
         for times in _TIMES:
             _, last = measure_trial.overfit(

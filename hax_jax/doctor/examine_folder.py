@@ -22,6 +22,7 @@ from hax_jax.doctor import (
     diagnosis,
     input_checks,
     measure_model,
+    measure_weights,
     model_checks,
 )
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
@@ -110,10 +111,23 @@ def _of_weights(
     spans = [(0, 0, rows['inputs'].shape[1])]
     score = scorer(model, parameters)
     placed = {name: jnp.asarray(leaf) for name, leaf in parameters.items()}
+    nll = score({}, rows)
+    told, short = measure_model.probe(score, rows, spans, vocab_size=model.vocab_size)
     return {
-        **measure_model.probe(score, rows, spans, vocab_size=model.vocab_size),
-        **measure_model.without_parts(score, rows, spans, placed),
-        **measure_model.weights(placed),
+        'batch_loss': float(nll.mean()),
+        'losses_finite': bool(np.isfinite(nll).all()),
+        **told,
+        **measure_model.against_formula(
+            placed,
+            model,
+            short,
+            adapter_scale=1.0,
+            is_exact=jax.default_backend() == 'cpu',
+        ),
+        **measure_weights.contents(parameters),
+        **measure_weights.repairs(score, rows, spans, placed, model),
+        **measure_weights.tied(score, rows, spans, placed),
+        **measure_weights.weights(placed),
         'loss_shift': measure_model.shifts(score, rows, spans),
     }
 
@@ -211,29 +225,6 @@ def vocabulary(n: Numbers) -> Finding | None:
     )
 
 
-def sizes(n: Numbers) -> Finding | None:
-    """No tensor is all zero but biases, and norms' scales are not."""
-    rms = n.get('rms')
-    if not rms:
-        return None
-    zero = [
-        name for name, value in rms.items() if value == 0 and not name.endswith('.bias')
-    ]
-    evidence = f'{len(rms) - len(zero)} of {len(rms)} tensors are not zero' + (
-        f'; zero: {", ".join(zero[:4])}' if zero else ''
-    )
-    if not zero:
-        return diagnosis.good('tensors', evidence)
-    return Finding(
-        'tensors',
-        FAIL,
-        evidence,
-        f'{", ".join(zero[:3])} are zero: they were lost when the model was saved',
-        _COPY,
-        'no matrix of a trained GPT-2 is zero',
-    )
-
-
 def adapter(n: Numbers) -> Finding | None:
     """An adapter does something to its base, and not harm."""
     if 'adapter_rms' not in n:
@@ -276,6 +267,5 @@ CHECKS = (
     *model_checks.CHECKS,
     data_checks.tokenizer,
     vocabulary,
-    sizes,
     adapter,
 )

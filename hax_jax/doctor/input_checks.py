@@ -3,7 +3,7 @@
 Each check is a pure function of `measure_model.probe`'s numbers.
 """
 
-from hax_jax.doctor import diagnosis
+from hax_jax.doctor import diagnosis, measure_model
 from hax_jax.doctor.diagnosis import FAIL, Finding, Numbers
 
 _ANEW = 'compare model.pretrained with where it comes from, and begin anew'
@@ -142,4 +142,33 @@ def repeatable(n: Numbers) -> Finding | None:
     )
 
 
-CHECKS = (causality, isolation, context, places, alignment, repeatable)
+def formula(n: Numbers) -> Finding | None:
+    """The losses are those of GPT-2's formula with these weights."""
+    if 'formula_off' not in n:
+        return None
+    off = n['formula_off']
+    evidence = f'losses are {off:.2g} nats a token from those of GPT-2 in NumPy'
+    if off <= measure_model.formula_room(n['is_exact']):
+        return diagnosis.good('formula', evidence)
+    wrong = n.get('formula_wrong', {})
+    nearest = min(wrong, key=lambda name: wrong[name], default='')
+    cause = (
+        'the model does not compute what GPT-2 computes with these weights: dropout '
+        'acts in evaluation, or a layer is changed'
+    )
+    if nearest and wrong[nearest] < 0.2 * off:
+        cause = nearest
+        evidence += f', and {wrong[nearest]:.2g} from those of this mistake'
+    return Finding(
+        'formula',
+        FAIL,
+        evidence,
+        cause,
+        'mend model/gpt2.py or model/attention.py, or set the model.* field as the '
+        'pretrained model has it',
+        'reference/numpy_gpt2.py, which shares no code with the model',
+        (('right', off), *(((nearest, wrong[nearest]),) if nearest else ())),
+    )
+
+
+CHECKS = (causality, isolation, context, places, alignment, repeatable, formula)

@@ -12,6 +12,7 @@ import numpy as np
 from hax_jax.data import records, text
 
 MOST = 20_000  # pairs whose ids are compared
+_MOST_ECHOES = 1000  # answers that are compared with their question
 _TEXTS = 256  # pairs whose text is looked at
 _LEAST_WORDS = 8  # rare words of an answer that may show what it is about
 _NGRAM = 12  # tokens in a row that two letters share only by copying
@@ -107,13 +108,35 @@ def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
         if (found := _ngrams(answer))
     ]
     pairs = collections.Counter(p.tobytes() + a.tobytes() for _, p, a in train)
+    asked = {p.tobytes(): a for _, p, a in train}
+    answers = collections.Counter(a.tobytes() for a in asked.values())
+    lengths = collections.Counter(len(a) for a in asked.values() if len(a) >= 8)
+    ((_, same),) = answers.most_common(1) or [(0, 0)]
+    ((size, often),) = lengths.most_common(1) or [(0, 0)]
     return {
+        'same_answer_share': same / max(len(asked), 1),
+        'echo_share': _echoes(train),
+        'usual_answer_length': size,
+        'usual_length_share': often / max(lengths.total(), 1),
+        'different_questions': len(asked),
         'validation_copied_share': copied / max(len(long), 1),
         'validation_shared_text': float(np.mean(shared)) if shared else 0.0,
         'repeated_share': 1 - len(pairs) / max(len(train), 1),
         'validation_pairs': len(validation),
         'train_pairs': len(train),
     }
+
+
+def _echoes(train: list[Any]) -> float:
+    """The share of answers most of whose runs of 12 tokens stand in their question."""
+    echoed = count = 0
+    for _, prompt, answer in train[:_MOST_ECHOES]:
+        said = _ngrams(answer)
+        if said:
+            asked = set(_ngrams(prompt))
+            count += 1
+            echoed += sum(gram in asked for gram in said) > len(said) / 2
+    return echoed / max(count, 1)
 
 
 def _ngrams(ids: np.ndarray) -> list[int]:
@@ -143,6 +166,7 @@ def _of_sources(train: list[Any]) -> dict[str, Any]:
         'repeated_source_times': times[most],
         'repeated_source_share': tokens[most] / total,
         'repeated_source_distinct_share': distinct,
+        'least_repeated_times': min(times.values()),
         'other_sources': len(shown) - 1,
     }
 
@@ -150,7 +174,7 @@ def _of_sources(train: list[Any]) -> dict[str, Any]:
 def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str, Any]:
     rows = cache.features('train')
     questions, answers, sources = [], [], []
-    marked = empty = broken = words = common = tokens = size = 0
+    marked = empty = broken = words = common = tokens = size = capital = letters = 0
     pieces: collections.Counter[int] = collections.Counter()
     for each in _chosen(cache, 'train', _TEXTS):
         inputs = rows['inputs'][each.row, each.start : each.prompt_end + 1]
@@ -165,6 +189,8 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         said = [word.lower() for word in _WORD.findall(f'{question} {answer}')]
         words += len(said)
         common += sum(word in _COMMON for word in said)
+        capital += sum(map(str.isupper, question + answer))
+        letters += sum(map(str.isalpha, question + answer))
         questions.append(_content(question))
         answers.append(_content(answer))
         sources.append(each.source)
@@ -180,6 +206,7 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         'markup_share': marked / max(len(answers), 1),
         'empty_share': empty / max(len(answers), 1),
         'common_word_share': common / max(words, 1),
+        'capital_share': capital / max(letters, 1),
         'bytes_per_token': size / max(tokens, 1),
         'byte_piece_share': lost / max(tokens, 1),
         'round_trip': tokenizer.decode(tokenizer.encode([probe])[0]) == probe,

@@ -36,10 +36,12 @@ def measure(
     head, tail = tokenizer.encode([text.HEAD, text.TAIL])
     spans = template_spans(rows, head, eos_id)
     begun = sum(_begins(rows['inputs'][r, a:b], head) for r, a, b in own)
+    twice = [_twice(rows['inputs'][r, a:b], head, tail, eos_id) for r, a, b in own]
     numbers = {
         'pairs_in_rows': len(spans) or len(own),
         'segments_in_rows': len(own),
         'template_share': begun / max(len(own), 1),
+        'doubled_template_share': sum(twice) / max(len(own), 1),
         'decoded_template_share': _decoded_share(rows, own, tokenizer),
         'largest_id': int(rows['inputs'].max(initial=0)),
         'tokenizer_size': tokenizer.vocab_size,
@@ -49,6 +51,7 @@ def measure(
     return (
         numbers
         | _of_labels(rows, spans, eos_id)
+        | {'early_eos_share': _early_ends(rows, spans, head, eos_id)}
         | _of_places(rows, spans)
         | _of_weights(rows, spans, tail, eos_id)
     )
@@ -75,7 +78,13 @@ def template_spans(
         used = np.flatnonzero(rows['segment_ids'][row] > 0)
         last = int(used[-1]) + 1 if used.size else 0
         # A conversation goes on behind its EOS, which no pair's own inputs hold.
-        starts = [i for i in found if i < last and not (i and inputs[i - 1] == eos_id)]
+        starts = [
+            i
+            for i in found
+            if i < last
+            and not (i and inputs[i - 1] == eos_id)
+            and not any(0 < i - j <= len(head) + 2 for j in found)  # the template twice
+        ]
         if not starts:
             continue
         ends = np.flatnonzero(rows['targets'][row, starts[-1] : last] == eos_id)
@@ -97,6 +106,18 @@ def matches(ids: np.ndarray, pattern: Sequence[int]) -> list[int]:
 
 def _begins(ids: np.ndarray, pattern: Sequence[int]) -> bool:
     return list(ids[: len(pattern)]) == list(pattern)
+
+
+def _twice(
+    ids: np.ndarray, head: Sequence[int], tail: Sequence[int], eos_id: int
+) -> bool:
+    """Whether a pair's template stands around the template itself."""
+    heads, tails = matches(ids, head), matches(ids, tail)
+    near = any(0 < b - a <= len(head) + 2 for a, b in itertools.pairwise(heads))
+    # A conversation has the tail once behind each EOS.
+    ends = np.flatnonzero(ids == eos_id)
+    early = [i for i in tails if not ends.size or i < ends[0]]
+    return near or any(0 < b - a <= len(tail) + 2 for a, b in itertools.pairwise(early))
 
 
 def _decoded_share(
@@ -143,20 +164,37 @@ def _of_labels(
     }
 
 
+def _early_ends(
+    rows: Rows, spans: list[tuple[int, int, int]], head: Sequence[int], eos_id: int
+) -> float:
+    """The share of pairs that have an EOS before their end and no question after it."""
+    early = 0
+    for row, start, end in spans:
+        ids = rows['inputs'][row, start:end]
+        places = [i for i in np.flatnonzero(ids == eos_id) if i + 1 < len(ids)]
+        early += any(not _begins(ids[i + 1 :], head) for i in places)
+    return early / max(len(spans), 1)
+
+
 def _of_places(rows: Rows, spans: list[tuple[int, int, int]]) -> dict[str, Any]:
     zero = steps = rising = mixed = 0
+    firsts: collections.Counter[int] = collections.Counter()
     per_row = collections.Counter(row for row, _, _ in spans)
     for row, start, end in spans:
         positions = rows['positions'][row, start:end].astype(np.int64)
         zero += positions[0] == 0
+        firsts[int(positions[0])] += 1
         steps += len(positions) - 1
         rising += int((np.diff(positions) == 1).sum())
         ids = rows['segment_ids'][row]
         inside = len(set(ids[start:end].tolist()))
         before = start > 0 and ids[start - 1] == ids[start]
         mixed += inside > 1 or bool(before)
+    ((usual, often),) = firsts.most_common(1) or ((0, 0),)
     return {
         'position_zero_share': zero / max(len(spans), 1),
+        'usual_first_position': usual,
+        'usual_first_share': often / max(len(spans), 1),
         'position_rising_share': rising / max(steps, 1),
         'mixed_segment_share': mixed / max(len(spans), 1),
         'pairs_a_row': len(spans) / max(len(per_row), 1),
@@ -194,11 +232,38 @@ def _of_weights(
     return out
 
 
-def of_order(order: np.ndarray) -> dict[str, float]:
-    """Shares of rows that come twice, and that follow their neighbour."""
+def of_order(order: np.ndarray, num_rows: int) -> dict[str, float]:
+    """How the stream's first rows lie in the cache: `order` has two epochs, if short.
+
+    Shares of an epoch's rows that come twice and that follow their neighbour, the rank
+    correlation of place and row, and the share of places with the same row in both
+    epochs.
+    """
+    first, second = order[:num_rows], order[num_rows : 2 * num_rows]
+    steps = np.diff(first.astype(np.int64))
+    ranks = np.argsort(np.argsort(first, kind='stable'), kind='stable')
+    numbers = {
+        'repeated_rows': 1 - len(np.unique(first)) / len(first),
+        'neighbouring_rows': float((np.abs(steps) == 1).mean()),
+        'order_correlation': float(np.corrcoef(ranks, np.arange(len(first)))[0, 1]),
+        'ordered_rows': len(first),
+    }
+    if len(second) == len(first) >= 8:
+        numbers['same_order'] = float((first == second).mean())
+    return numbers
+
+
+def as_packed(batch: Rows, packed: Rows) -> dict[str, float]:
+    """The share of a batch's rows that are rows of the cache, feature by feature."""
+    known = {
+        name: {np.asarray(row, np.float32).tobytes() for row in rows}
+        for name, rows in packed.items()
+    }
     return {
-        'repeated_rows': 1 - len(np.unique(order)) / len(order),
-        'neighbouring_rows': float((np.diff(order.astype(np.int64)) == 1).mean()),
+        name: float(
+            np.mean([np.asarray(r, np.float32).tobytes() in known[name] for r in rows])
+        )
+        for name, rows in batch.items()
     }
 
 

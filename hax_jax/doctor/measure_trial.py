@@ -38,11 +38,24 @@ def keep(state: Any) -> Kept:
     return Kept(values, jax.tree.map(lambda leaf: leaf.sharding, state))
 
 
-def one(step: Step, kept: Kept, batch: Rows, *, b1: float) -> dict[str, Any]:
-    """What one step changes: gradients, updates and counts, parameter by parameter."""
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """The trained parameters before and after a step, and its clipped gradients."""
+
+    old: dict[str, np.ndarray]
+    new: dict[str, np.ndarray]
+    gradients: dict[str, np.ndarray]
+
+
+def one(
+    step: Step, state: Any, kept: Kept, batch: Rows, *, b1: float
+) -> tuple[dict[str, Any], Trial]:
+    """What one step changes: gradients, updates and counts, parameter by parameter.
+
+    The `state`, of which `kept` is the copy, is donated.
+    """
     before = kept.values
-    after, metrics = step(kept.placed(), batch)
-    after, metrics = jax.device_get((after, metrics))
+    after, metrics = jax.device_get(step(state, batch))
     numbers: dict[str, Any] = {
         'step_loss': float(metrics['loss']),
         'step_grad_norm': float(metrics['grad_norm']),
@@ -55,16 +68,61 @@ def one(step: Step, kept: Kept, batch: Rows, *, b1: float) -> dict[str, Any]:
     numbers['schedule_count'] = max(
         (counts[1][name] - counts[0][name] for name in counts[0]), default=1
     )
-    gradients = _gradients(after.opt_state, b1)
+    means = _means(after.opt_state)
     old, new = param_tree.named(before.params), param_tree.named(after.params)
-    squares = (np.sum(np.square(leaf)) for leaf in gradients.values())
-    numbers['clipped_norm'] = float(np.sqrt(sum(squares)))
-    numbers['gradient_rms'] = {name: _rms(leaf) for name, leaf in gradients.items()}
+    norms = {name: _norm(leaf) / (1 - b1) for name, leaf in means.items()}
+    numbers['clipped_norm'] = math.hypot(*norms.values())
+    numbers['gradient_rms'] = {
+        name: norms[name] / max(leaf.size, 1) ** 0.5 for name, leaf in means.items()
+    }
     numbers['moved_rms'] = {
-        name: _rms(np.float32(new[name]) - np.float32(old[name])) for name in old
+        name: _rms(_float32(new[name]) - _float32(old[name])) for name in old
     }
     numbers['trained_rms'] = {name: _rms(leaf) for name, leaf in old.items()}
-    return numbers
+    return numbers, Trial(old, new, means)
+
+
+def slope(
+    score: Callable[[dict[str, np.ndarray]], float],
+    trial: Trial,
+    numbers: dict[str, Any],
+    *,
+    loss: float,
+    b1: float,
+) -> dict[str, float]:
+    """How far the loss falls along a step, by what its gradient says: 1 if it is right.
+
+    The loss is asked on both sides of the old parameters, at the share of the step that
+    should change it by half a percent, so that its curvature has no part in it.
+    """
+    moved = {
+        name: _float32(trial.new[name]) - _float32(trial.old[name])
+        for name in trial.gradients
+    }
+    clipped = numbers['step_grad_norm'] / max(numbers['clipped_norm'], 1e-30)
+    falls = sum(
+        float(np.vdot(_float32(trial.gradients[name]), each))
+        for name, each in moved.items()
+    )
+    falls *= clipped / (1 - b1)
+    if not falls or not math.isfinite(falls):
+        return {}
+    share = min(100.0, 0.005 * abs(loss) / abs(falls))
+    up, down = (
+        score(
+            {
+                name: (_float32(trial.old[name]) + sign * share * each).astype(
+                    np.float32
+                )
+                for name, each in moved.items()
+            }
+        )
+        for sign in (1, -1)
+    )
+    return {
+        'slope': (up - down) / (2 * share * abs(falls)),
+        'slope_expected': falls * share,
+    }
 
 
 def of_microbatches(
@@ -172,10 +230,12 @@ def overfit(
 def of_optimizer(
     tx: optax.GradientTransformation, *, num_steps: int, num_points: int = 9
 ) -> dict[str, Any]:
-    """The rate and the decay that an optimizer has, seen from its updates alone.
+    """Rate, decay and moments that an optimizer has, seen from its updates alone.
 
     A fresh Adam's first update of a parameter at 0 is minus the rate; at 1, the decay
-    is added. The rate is asked at steps from first to last.
+    is added. The rate is asked at steps from first to last. A second gradient of 0
+    leaves the share b1 of Adam's mean and b2 of its mean of squares, and a smaller
+    first gradient shows eps.
     """
     zeros = {'matrix': np.zeros((2, 2), np.float32), 'bias': np.zeros(2, np.float32)}
     ones = jax.tree.map(np.ones_like, zeros)
@@ -185,29 +245,64 @@ def of_optimizer(
     steps = sorted({round(i * last / (num_points - 1)) for i in range(num_points)})
 
     @jax.jit
-    def first_updates(counts: jax.Array, params: Any) -> Any:
+    def first_updates(counts: jax.Array, params: Any, size: jax.Array) -> Any:
         def at(count: jax.Array) -> Any:
             state = _counted(tx.init(zeros), lambda _: count)
-            updates, _ = tx.update(ones, state, params)
-            return {name: -leaf.ravel()[0] for name, leaf in updates.items()}
+            gradients = jax.tree.map(lambda one: one * size, ones)
+            updates, state = tx.update(gradients, state, params)
+            _, later = tx.update(zeros, state, params)
+            moments = [
+                [leaf['bias'][0] for leaf in (each.mu, each.nu)]
+                for tree in (state, later)
+                for each in _adams(tree)[:1]
+            ]
+            return {name: -leaf.ravel()[0] for name, leaf in updates.items()}, moments
 
         return jax.vmap(at)(counts)
 
     counts = np.asarray(steps, np.int32)
-    plain, decayed = (
-        jax.device_get(first_updates(counts, each)) for each in (zeros, ones)
+    (plain, moments), (decayed, _), (small, few) = (
+        jax.device_get(first_updates(counts, params, np.float32(size)))
+        for params, size in ((zeros, 1.0), (ones, 1.0), (zeros, 1e-3))
+    )
+    sign = -1.0 if plain['bias'].sum() < 0 else 1.0
+    plain, decayed, small = (
+        {name: sign * np.float64(x) for name, x in each.items()}
+        for each in (plain, decayed, small)
     )
     peak = int(np.argmax(plain['bias']))
     rate = max(float(plain['bias'][peak]), 1e-30)
-    return {
-        'rates': {
-            str(at): float(x) for at, x in zip(steps, plain['bias'], strict=True)
-        },
+    numbers: dict[str, Any] = {
+        'goes_up': sign < 0,
         **{
             f'decay_{name}': float(decayed[name][peak] - plain[name][peak]) / rate
             for name in zeros
         },
     }
+    factor = 1.0
+    if len(moments) == 2:
+        (mean, square), (later_mean, later_square) = (
+            (float(m[peak]), float(v[peak])) for m, v in moments
+        )
+        b1, b2 = later_mean / (mean or 1.0), later_square / (square or 1.0)
+        size, small_size = (
+            each[0][0][peak] / max(1 - b1, 1e-6) for each in (moments, few)
+        )
+        eps = _eps(rate, float(small['bias'][peak]), float(size), float(small_size))
+        factor = 1 + eps / max(float(size), 1e-30)
+        numbers['moments'] = [b1, b2, eps]
+    numbers['rates'] = {
+        str(at): float(x) * factor for at, x in zip(steps, plain['bias'], strict=True)
+    }
+    return numbers
+
+
+def _eps(large: float, small: float, size: float, small_size: float) -> float:
+    """Adam's eps, from its first updates r g / (g + eps) at two sizes of gradients."""
+    if not (0 < small < large and 0 < small_size < 0.9 * size):
+        return 0.0
+    bottom = 1 / (large * small_size) - 1 / (small * size)
+    return (1 / small - 1 / large) / bottom if bottom > 0 else math.inf
 
 
 def _schedules(opt_state: Any) -> list[optax.ScaleByScheduleState]:
@@ -234,16 +329,28 @@ def _counts(opt_state: Any) -> dict[str, int]:
     }
 
 
-def _gradients(opt_state: Any, b1: float) -> dict[str, np.ndarray]:
-    """The clipped gradients of a first step, of which Adam's mean has 1 - b1."""
+def _adams(opt_state: Any) -> list[optax.ScaleByAdamState]:
     kind = optax.ScaleByAdamState
     leaves = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, kind))
-    means = [leaf.mu for leaf in leaves if isinstance(leaf, kind)]
-    if not means:
-        return {}
-    named = param_tree.named(means[0])
-    return {name: np.float32(leaf) / (1 - b1) for name, leaf in named.items()}
+    return [leaf for leaf in leaves if isinstance(leaf, kind)]
+
+
+def _means(opt_state: Any) -> dict[str, np.ndarray]:
+    """Adam's means by parameter: after a first step (1 - b1) times the gradients."""
+    return {
+        name: leaf
+        for each in _adams(opt_state)[:1]
+        for name, leaf in param_tree.named(each.mu).items()
+    }
+
+
+def _float32(leaf: np.ndarray) -> np.ndarray:
+    return np.asarray(leaf, np.float32)
+
+
+def _norm(leaf: np.ndarray) -> float:
+    return float(np.linalg.norm(_float32(leaf).ravel()))
 
 
 def _rms(leaf: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(np.float32(leaf))))) if leaf.size else 0.0
+    return _norm(leaf) / max(leaf.size, 1) ** 0.5

@@ -4,6 +4,8 @@ Each check is a pure function of `measure_model`'s numbers. `pretrained` says th
 run starts from a model, `drawn` that weights are new.
 """
 
+import math
+
 from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
@@ -122,45 +124,100 @@ def head(n: Numbers) -> Finding | None:
     )
 
 
-def kernels(n: Numbers) -> Finding | None:
-    """No square kernel of a trained model is better transposed, no block left out."""
-    if 'loss_transposed' not in n or not n['pretrained']:
+def blocks(n: Numbers) -> Finding | None:
+    """No block of a trained model is better left out."""
+    if 'loss_without' not in n or not n['pretrained']:
         return None
-    whole = n['loss_whole']
-    better = {
-        name: whole - loss
-        for name, loss in n['loss_transposed'].items()
-        if loss < whole - 0.01  # in healthy runs each was 0.003 higher, or more
-    }
-    without = {
-        name: whole - loss
-        for name, loss in n['loss_without'].items()
-        if loss < whole - 0.05
-    }
-    named = max(better, key=lambda name: better[name]) if better else ''
-    most = max(without, key=lambda name: without[name]) if without else ''
+    whole, losses = n['loss_whole'], n['loss_without']
+    least = min(losses, key=lambda name: losses[name], default='')
     evidence = f'loss {whole:.3f}' + (
-        f'; {whole - better[named]:.3f} with {named} transposed' if named else ''
+        f'; {losses[least]:.3f} or more without any one block' if least else ''
     )
-    evidence += f'; {whole - without[most]:.3f} without {most}' if most else ''
-    bars = (
-        ('as it is', whole),
-        *((f'without {name}', loss) for name, loss in n['loss_without'].items()),
-    )
-    if not better and not without:
-        least = min(n['loss_without'].values(), default=whole)
-        evidence += f'; {least:.3f} or more without any one block'
+    if not least or losses[least] >= whole - 0.05:
         return diagnosis.good('blocks', evidence)
     return Finding(
         'blocks',
-        FAIL if max(better.values(), default=0.0) > 0.02 else WARN,
-        evidence,
-        f'{named} is transposed: it was written for [out, in] kernels'
-        if better
-        else f'{most} does harm: its weights are damaged',
-        'transpose it where the file is read (GPT-2 keeps kernels as [in, out])',
+        WARN,
+        f'loss {whole:.3f}; {losses[least]:.3f} without {least}',
+        f'{least} does harm: its weights are damaged',
+        _ANEW,
         'in a trained model each block lowers the loss',
-        bars,
+        (('as it is', whole), *((f'without {k}', loss) for k, loss in losses.items())),
+    )
+
+
+def repairs(n: Numbers) -> Finding | None:
+    """No change that undoes a known mistake lowers the loss of a trained model."""
+    if not n.get('loss_repaired') or not n['pretrained']:
+        return None
+    whole = n['loss_whole']
+    # In healthy runs each was higher than `whole`, by 0.009 or more.
+    better = {
+        name: loss
+        for name, (loss, errors) in n['loss_repaired'].items()
+        if errors > 3 and loss < whole - (0.003 if 'wpe' in name else 0.01)
+    }
+    if not better:
+        least = min(loss for loss, _ in n['loss_repaired'].values())
+        evidence = (
+            f'loss {whole:.3f}; {least:.3f} or more with any of '
+            f'{len(n["loss_repaired"])} repairs'
+        )
+        return diagnosis.good('order of weights', evidence)
+    named = min(better, key=lambda name: better[name])
+    gain = whole - better[named]
+    return Finding(
+        'order of weights',
+        FAIL if gain > 0.02 or 'wpe' in named else WARN,
+        f'loss {whole:.3f}, and {better[named]:.3f} once this is undone '
+        f'({n["loss_repaired"][named][1]:.0f} standard errors)',
+        named,
+        'mend it where the file is written or read: kernels are [in, out], c_attn has '
+        'queries, keys, values, blocks stand in their order',
+        'a trained model is at its best as it was trained',
+        (('as it is', whole), ('repaired', better[named])),
+    )
+
+
+def contents(n: Numbers) -> Finding | None:
+    """The arrays of a trained model are not flat, not as new and not copies."""
+    if 'flat_arrays' not in n or not n['pretrained']:
+        return None
+    flat, new, norms = n['flat_arrays'], n['new_norms'], n['norms']
+    zero = [name for name, value in flat.items() if not value]
+    odd = {name: times for name, times in n['sizes'].items() if not 0.1 <= times <= 10}
+    evidence = (
+        f'{len(zero)} matrices are zero, {len(new)} of {norms} norms are as new ones, '
+        f'{len(n["same_blocks"])} blocks are copies, {len(odd)} kernels are of another '
+        'size than those of other blocks'
+    )
+    if 'wpe.embedding' in zero:
+        cause = 'the position embeddings (wpe) are zero'
+    elif zero:
+        cause = f'{", ".join(zero[:3])}: all zeros, so they were not in the file'
+    elif flat:
+        cause = f'{", ".join(list(flat)[:3])}: one number all over'
+    elif norms and len(new) == norms:
+        cause = 'no norm was ever trained: the weights were drawn, not loaded'
+    elif new:
+        cause = (
+            f'{", ".join(new[:3])}: as new, with scales of 1 and biases of 0, so they '
+            'were not in the file'
+        )
+    elif n['same_blocks']:
+        cause = f'blocks {", ".join(n["same_blocks"][0])} have the same weights'
+    elif odd:
+        name = max(odd, key=lambda each: abs(math.log(max(odd[each], 1e-30))))
+        cause = f'{name} is {odd[name]:.2g} times as large as in other blocks'
+    else:
+        return diagnosis.good('arrays', evidence)
+    return Finding(
+        'arrays',
+        WARN if odd and not (flat or new or n['same_blocks']) else FAIL,
+        evidence,
+        cause,
+        _ANEW,
+        'training moves every array, each in its own way',
     )
 
 
@@ -188,4 +245,4 @@ def labels_by_loss(n: Numbers) -> Finding | None:
     )
 
 
-CHECKS = (finite, file, head, kernels, labels_by_loss, knowledge)
+CHECKS = (finite, file, contents, head, blocks, repairs, labels_by_loss, knowledge)

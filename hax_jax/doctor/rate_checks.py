@@ -125,6 +125,97 @@ def clip(n: Numbers) -> Finding | None:
     )
 
 
+def moments(n: Numbers) -> Finding | None:
+    """Adam keeps of its moments what the config says, and its eps is small."""
+    if 'moments' not in n:
+        return None
+    names = ('b1', 'b2', 'eps')
+    has, asked = n['moments'], n['asked_moments']
+    sizes = [size for size in n.get('gradient_rms', {}).values() if size]
+    usual = statistics.median(sizes) if sizes else 1.0
+    evidence = (
+        'Adam has '
+        + ', '.join(f'{k} {x:.3g}' for k, x in zip(names, has, strict=True))
+        + f'; the gradient of a usual parameter is {usual:.2g}'
+    )
+    off = [
+        name
+        for name, x, y in zip(names, has, asked, strict=True)
+        if (abs(x - y) > 0.02 if name != 'eps' else x > 10 * y + 1e-6)
+    ]
+    verdict = FAIL
+    if has[2] > usual:
+        cause = (
+            f"Adam's eps of {has[2]:.2g} is larger than the gradients, so steps shrink "
+            'with them: small gradients teach almost nothing'
+        )
+    elif off:
+        cause = f'the optimizer does not have optimizer.{off[0]} of the config'
+    elif has[1] < 0.8:
+        cause = (
+            f'b2 is {has[1]:.2g}: Adam divides by the squares of the last few '
+            'gradients alone, so its steps are noisy'
+        )
+        verdict = WARN
+    elif has[0] > 0.98:
+        cause = f'b1 is {has[0]:.2g}: a step follows gradients of long ago'
+        verdict = WARN
+    else:
+        return diagnosis.good('moments', evidence)
+    return Finding(
+        'moments',
+        verdict,
+        evidence,
+        cause,
+        'set optimizer.b1=0.9, optimizer.b2=0.95 and optimizer.eps=1e-8',
+        'a second update with a gradient of 0; Kingma and Ba 2015, arXiv:1412.6980, 2',
+        tuple(zip(names, has, strict=True)),
+    )
+
+
+def direction(n: Numbers) -> Finding | None:
+    """A step goes down the loss, by as much as its gradient says."""
+    if n.get('goes_up'):
+        return Finding(
+            'direction',
+            FAIL,
+            "the optimizer's updates have the sign of the gradient",
+            'the sign of the update is flipped: steps go up the loss',
+            'mend optimizer.make_optimizer: updates are minus the rate times Adam',
+            'the first update of a parameter of its own',
+        )
+    if 'slope' not in n:
+        return None
+    slope = n['slope']
+    evidence = (
+        f'along a trial step the loss changes by {slope:+.2f} of what its gradient says'
+    )
+    # Healthy runs had -0.93 to -1.05; with dropout the gradient is of another model.
+    room = 3.0 if n.get('has_dropout') else 1.4
+    if -room <= slope <= -1 / room:
+        return diagnosis.good('direction', evidence)
+    if slope >= 0.3:
+        cause = "the gradient's sign is flipped: steps go up the loss"
+    elif abs(slope) < 0.1:
+        cause = 'the gradient is not that of the loss that evaluation has'
+    elif slope < 0:
+        cause = (
+            f'the gradient is {-1 / slope:.2g} times that of the loss: it is summed or '
+            'divided once too often'
+        )
+    else:
+        cause = 'the gradient is not that of the loss that evaluation has'
+    return Finding(
+        'direction',
+        FAIL,
+        evidence,
+        cause,
+        'mend train_step.gradients_function: the gradient of the weighted mean nll',
+        'the loss on both sides of the parameters, along a step that is undone',
+        (('along the step', slope), ('right', -1.0)),
+    )
+
+
 def update_size(n: Numbers) -> Finding | None:
     """An update at the peak rate is a part of the weight, not its size."""
     if not n.get('moved_rms') or not n.get('step_rate') or 'rates' not in n:
@@ -248,16 +339,34 @@ def lost(n: Numbers) -> Finding | None:
 
 
 def noise(n: Numbers) -> Finding | None:
-    """How noisy the gradient of a batch is; a note, not a fault."""
+    """The batch is not far under the noise scale of its gradient."""
     if 'noise_tokens' not in n:
         return None
     scale, batch = n['noise_tokens'], n['batch_tokens']
-    return diagnosis.good(
+    times = scale / max(batch, 1.0)
+    evidence = (
+        f'the noise scale is about {scale:,.0f} tokens; a batch has {batch:,.0f} '
+        'weighted ones'
+    )
+    source = 'McCandlish et al. 2018, arXiv:1812.06162, 2.2 and appendix A.1'
+    # One batch of 8 rows knows the scale by a factor of a few.
+    if times <= 30:
+        return diagnosis.good(
+            'gradient noise',
+            f'{evidence}; batches of its size train fastest for their cost',
+            source,
+        )
+    return Finding(
         'gradient noise',
-        f'the noise scale is about {scale:,.0f} tokens; a batch has {batch:,.0f}. It '
-        'grows as the loss falls: batches of its size train fastest for their cost',
-        'McCandlish et al. 2018, arXiv:1812.06162',
+        WARN,
+        evidence,
+        f'the batch is {times:.0f} times under the noise scale: each step is almost '
+        'all noise, and a larger batch allows a larger rate at the same cost',
+        f'raise train.batch_size {min(times, 64):.0f} times, with as many more '
+        'train.grad_accum_steps',
+        source,
+        (('batch', batch), ('noise scale', scale)),
     )
 
 
-CHECKS = (schedule, decay, clip, update_size, overfits, lost, noise)
+CHECKS = (schedule, decay, clip, moments, direction, update_size, overfits, lost, noise)

@@ -26,6 +26,15 @@ def moves(n: Numbers) -> Finding | None:
         + (f'gradient, among them {dead[0]}' if dead else 'gradient')
     )
     source = 'a trial step that is undone; at first an adapter learns by its B alone'
+    if asleep and len(asleep) == len(rms):
+        return Finding(
+            'gradients',
+            FAIL,
+            f'the {len(rms)} trained parameters are all A of adapters, whose B are 0',
+            'B of every adapter is frozen at zero, so nothing is learned',
+            'leave lora_b out of optimizer.lr_multipliers',
+            source,
+        )
     if not dead:
         return diagnosis.good('gradients', evidence, source)
     flat = [
@@ -143,9 +152,12 @@ def step_loss(n: Numbers) -> Finding | None:
     if 'step_loss' not in n or 'scored_loss' not in n:
         return None
     step, scored = n['step_loss'], n['scored_loss']
-    evidence = f'the step says {step:.3f}, the scores of its rows {scored:.3f}'
-    room = 0.25 if n.get('has_dropout') else 0.05
-    if abs(step - scored) <= room * abs(scored) + 0.02:
+    evidence = f'the step says {step:.4f}, the scores of its rows {scored:.4f}'
+    if n.get('has_dropout'):
+        room = 0.25 * abs(scored) + 0.02
+    else:  # both are the same computation but for rounding
+        room = 1e-3 * abs(scored) if n.get('is_exact') else 0.02 * abs(scored)
+    if abs(step - scored) <= room:
         return diagnosis.good('loss', evidence)
     near = {
         int(shift): abs(loss - step)
@@ -154,8 +166,8 @@ def step_loss(n: Numbers) -> Finding | None:
     }
     best = min(near, key=lambda shift: near[shift]) if near else 1
     cause = (
-        'the loss of the step is not the weighted mean over its tokens, or it sees '
-        'other labels than evaluation'
+        'the loss of the step is not the weighted mean over its tokens, or the step '
+        'sees other labels, tokens or weights than evaluation'
     )
     if near and near[best] < 0.3 * abs(step - scored):
         cause = f'the step shifts its labels again: it trains on those of shift {best}'

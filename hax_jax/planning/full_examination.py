@@ -1,23 +1,29 @@
 """A run that is not begun, examined in full: what `hax doctor --config` does."""
 
+import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 
+from hax_jax.data import records
 from hax_jax.doctor import diagnosis, examine
 from hax_jax.evaluation import eval_step
 from hax_jax.runs import restore
 from hax_jax.training import run_setup, train_loop, train_step
 from hax_jax.training import train_state as ts
 
+_MOST_PAIRS = 300
+
 
 def of(
-    setup: run_setup.Setup, *, base: str = ''
+    setup: run_setup.Setup, *, base: str = '', pairs: Iterable[records.QaPair] = ()
 ) -> tuple[list[diagnosis.Finding], dict[str, Any]]:
     """The findings before step 1, the worst first, and the numbers that they stand on.
 
     Trains some 50 trial steps on the run's first batch, and keeps none of them. `base`
-    is where the pretrained model lies now.
+    is where the pretrained model lies now; `pairs` are training pairs of the dataset,
+    of which the rows are compared with a few hundred.
 
     Raises:
       InputError: the pretrained model can't be read.
@@ -31,5 +37,7 @@ def of(
         step = train_step.compiled(train_loop.step_function(setup), state, batch)
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
         subject = train_loop.subject_of(setup, state, batch, step, scores, parameters)
-        _, numbers, found = examine.examine(subject, full=True)
+        _, numbers, found = examine.examine(
+            subject, full=True, pairs=itertools.islice(pairs, _MOST_PAIRS)
+        )
     return found, numbers

@@ -249,7 +249,7 @@ def subject_of(
         step=step,
         eval_step=score_step,
         base=base,
-        row_order=setup.stream.batch(0, min(setup.cache.num_rows('train'), 512)),
+        row_order=setup.stream.batch(0, 1024),
         sampled=sampled,
     )
 

@@ -14,9 +14,6 @@ import pytest
 
 from hax_jax.config import schema
 
-# The base learns on another text: at this rate its loss falls by 0.5 in 50 steps.
-FINE = {'optimizer__learning_rate': 1e-3}
-
 
 @dataclasses.dataclass(frozen=True)
 class Fault:

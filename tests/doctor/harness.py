@@ -18,6 +18,40 @@ from hax_jax.training import run_setup, train_loop
 
 CORPUS = pathlib.Path(__file__).parents[2] / 'data_pipeline' / 'sample_corpus'
 SEQ_LEN = 512
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The base's files, tokenizer and size, and the files that runs on it learn.
+
+    `files` has other patterns for those that the faults name.
+    """
+
+    base: str = '[rc][eh]*.md'
+    files: tuple[tuple[str, str], ...] = ()
+    vocab_size: int = 2048
+    model_type: str = 'bpe'
+    n_layer: int = 2
+    n_head: int = 4
+    n_embd: int = 64
+    rate: float = 1e-3  # of runs on the base
+
+    def pattern(self, given: str) -> str:
+        return dict(self.files).get(given, given)
+
+
+FIRST = Setting()
+SECOND = Setting(
+    base='c[oh]*.md',
+    files=(('column_*.md', 'reddit_*.md'), ('[rc][eh]*.md', 'c*.md')),
+    vocab_size=1200,
+    model_type='unigram',
+    n_layer=3,
+    n_head=3,
+    n_embd=48,
+    rate=2e-3,
+)
+SETTINGS = {'first': FIRST, 'second': SECOND}
 Splits = dict[str, list[records.QaPair]]
 _PAIR = re.compile(
     r'^QUESTION: (.*?)^ANSWER: (.*?)(?=^QUESTION: |^Post has |^=====|\Z)',
@@ -61,12 +95,14 @@ def splits(pattern: str, *, most: int | None = None) -> Splits:
     }
 
 
-def tokenizer(folder: pathlib.Path) -> text.Tokenizer:
-    """A SentencePiece model of 2,048 pieces, of all the corpus; made once."""
+def tokenizer(folder: pathlib.Path, setting: Setting = FIRST) -> text.Tokenizer:
+    """A SentencePiece model of all the corpus; made once."""
     if not folder.exists():
         said = [part for pair in pairs('*.md') for part in (pair.question, pair.answer)]
         said += [text.HEAD, text.TAIL, text.CUT]
-        model = text.train_sentencepiece(said, vocab_size=2048, model_type='bpe')
+        model = text.train_sentencepiece(
+            said, vocab_size=setting.vocab_size, model_type=setting.model_type
+        )
         with files.new_folder(folder) as new:
             (new / text.SENTENCEPIECE_FILE).write_bytes(model)
     return text.load_tokenizer(str(folder))
@@ -118,14 +154,19 @@ def cache(
     return records.open_cache(folder)
 
 
-def config(**changes: object) -> schema.Config:
-    """A config of two layers, width 64; `changes` are `section__field=value`."""
+def config(setting: Setting = FIRST, **changes: object) -> schema.Config:
+    """A config of the setting; `changes` are `section__field=value`."""
     draft = convert.draft()
     draft.data.update(path='sample', seq_len=SEQ_LEN, reader='numpy')
     draft.data.question_weight = 0.5
     draft.tokenizer.path = 'sample'
-    draft.model.update(n_layer=2, n_head=4, n_embd=64, n_positions=SEQ_LEN)
-    draft.model.vocab_size = 2048
+    draft.model.update(
+        n_layer=setting.n_layer,
+        n_head=setting.n_head,
+        n_embd=setting.n_embd,
+        n_positions=SEQ_LEN,
+        vocab_size=setting.vocab_size,
+    )
     draft.optimizer.update(learning_rate=2e-3, warmup_steps=5)
     draft.train.update(
         num_steps=50,
@@ -157,13 +198,17 @@ def on(run: schema.Config, base: pathlib.Path) -> schema.Config:
 
 
 def base(
-    folder: pathlib.Path, words: text.Tokenizer, *, num_steps: int = 300
+    folder: pathlib.Path,
+    words: text.Tokenizer,
+    setting: Setting = FIRST,
+    *,
+    num_steps: int = 300,
 ) -> pathlib.Path:
-    """A run on posts and chats; it is trained once, in a minute on two cores."""
+    """A run on the setting's other files; it is trained once, in a minute."""
     workdir = folder / f'base-{num_steps}'
     if not (workdir / 'doctor.json').exists():
-        run = config(train__num_steps=num_steps, train__eval_every_steps=100)
-        made = cache(folder / 'base-rows', splits('[rc][eh]*.md'), words, run.data)
+        run = config(setting, train__num_steps=num_steps, train__eval_every_steps=100)
+        made = cache(folder / 'base-rows', splits(setting.base), words, run.data)
         train(run, made, workdir)
     return workdir
 

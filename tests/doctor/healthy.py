@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import faults
 import harness
 import plants
 import pytest
@@ -14,23 +13,27 @@ import pytest
 from hax_jax.config import schema
 
 SEEDS = (0, 1, 2)
-_FINE = faults.FINE
 
 
-def _kinds(base: pathlib.Path) -> dict[str, tuple[schema.Config, str, int | None]]:
+def _kinds(
+    base: pathlib.Path, setting: harness.Setting
+) -> dict[str, tuple[schema.Config, str, int | None]]:
     """Name -> (config, files of the corpus, the most pairs)."""
-    fine = harness.on(harness.config(**_FINE), base)
+    rate = {'optimizer__learning_rate': setting.rate}
+    fine = harness.on(harness.config(setting, **rate), base)
 
     def with_(run: schema.Config, **changes: object) -> schema.Config:
         plant = plants.Plant(pytest.MonkeyPatch(), {}, run, 1.0, [])
         plant.set(**changes)
         return plant.run
 
-    letters = 'column_*.md'
+    letters, others, everything = map(
+        setting.pattern, ('column_*.md', '[rc][eh]*.md', '*.md')
+    )
     return {
         'full': (fine, letters, None),
         'LoRA': (
-            harness.lora(with_(fine, optimizer__learning_rate=4e-3)),
+            harness.lora(with_(fine, optimizer__learning_rate=4 * setting.rate)),
             letters,
             None,
         ),
@@ -39,12 +42,15 @@ def _kinds(base: pathlib.Path) -> dict[str, tuple[schema.Config, str, int | None
             letters,
             None,
         ),
-        'scratch': (harness.config(), '[rc][eh]*.md', None),
+        'scratch': (harness.config(setting), others, None),
         'scratch, dropout, large': (
             harness.config(
-                model__embd_pdrop=0.1, model__resid_pdrop=0.1, model__n_embd=128
+                setting,
+                model__embd_pdrop=0.1,
+                model__resid_pdrop=0.1,
+                model__n_embd=2 * setting.n_embd,
             ),
-            '*.md',
+            everything,
             None,
         ),
         # More epochs learn ten letters by heart, which the doctor says.
@@ -74,10 +80,12 @@ def _plan(made: harness.Splits, run: schema.Config) -> Iterator[plants.Plant]:
         yield plants.Plant(patch, made, run, 0.0, [])
 
 
-def plans(base: pathlib.Path) -> Iterator[tuple[str, int, Any]]:
+def plans(
+    base: pathlib.Path, setting: harness.Setting
+) -> Iterator[tuple[str, int, Any]]:
     """(name, seed, the plant of no fault) of each run."""
     for seed in SEEDS:
-        for name, (run, files, most) in _kinds(base).items():
+        for name, (run, files, most) in _kinds(base, setting).items():
             train = dataclasses.replace(run.train, seed=seed)
             yield (
                 name,

@@ -170,7 +170,7 @@ def mojibake(plant: Plant) -> None:
         ]
 
 
-def _parameters(plant: Plant, edit: Callable[[dict[str, np.ndarray]], None]) -> None:
+def parameters(plant: Plant, edit: Callable[[dict[str, np.ndarray]], None]) -> None:
     """Edits the pretrained parameters as they are read, everywhere."""
     plain = restore.load_base
 
@@ -190,7 +190,7 @@ def weights_drawn(plant: Plant) -> None:
             if leaf.ndim > 1:
                 parameters[name] = rng.normal(0, 0.02, leaf.shape).astype(np.float32)
 
-    _parameters(plant, edit)
+    parameters(plant, edit)
 
 
 def c_proj_transposed(plant: Plant) -> None:
@@ -200,11 +200,11 @@ def c_proj_transposed(plant: Plant) -> None:
         name = f'h.{block}.attn.c_proj.kernel'
         parameters[name] = np.ascontiguousarray(parameters[name].T)
 
-    _parameters(plant, edit)
+    parameters(plant, edit)
 
 
 def wpe_zero(plant: Plant) -> None:
-    _parameters(
+    parameters(
         plant, lambda each: each.update({'wpe.embedding': 0 * each['wpe.embedding']})
     )
 

@@ -22,10 +22,11 @@ from typing import Any
 import faults
 import harness
 import healthy
+import unseen
 
 from hax_jax import errors
 from hax_jax.curves import after_training
-from hax_jax.doctor import diagnosis
+from hax_jax.doctor import diagnosis, examine
 from hax_jax.guards import stops
 from hax_jax.planning import full_examination
 from hax_jax.training import run_setup
@@ -44,10 +45,10 @@ def examined(
     out: dict[str, Any] = {}
     begun = time.perf_counter()
     setup = run_setup.prepare(plant.run, rows)
-    found, numbers = full_examination.of(setup)
+    found, numbers = full_examination.of(setup, pairs=plant.made['train'])
     out['full'], out['numbers'] = _plain(found), numbers
     out['full_seconds'] = time.perf_counter() - begun
-    out['every'], out['after'] = [], []
+    out['every'], out['after'] = _plain(examine.judged(_cheap(numbers))), []
     if train:
         try:
             harness.train(plant.run, rows, work / 'run')
@@ -57,6 +58,13 @@ def examined(
         if (work / 'run' / 'metrics.jsonl').exists():
             out['after'] = _plain(after_training.of(str(work / 'run')))
     return out
+
+
+def _cheap(numbers: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that every run measures."""
+    alone = ('rms', 'loss_without', 'loss_repaired', 'slope', 'noise_tokens')
+    alone += ('overfit_before', 'range', 'rows_compared')
+    return {name: x for name, x in numbers.items() if name not in alone}
 
 
 def _plain(found: list[diagnosis.Finding]) -> list[dict[str, Any]]:
@@ -87,15 +95,18 @@ def main() -> None:
     parser.add_argument('--first', action='store_true', help='one strength each')
     parser.add_argument('--print', action='store_true')
     parser.add_argument('--no_training', action='store_true')
+    parser.add_argument('--unseen', action='store_true', help='faults of unseen.py')
+    parser.add_argument('--setting', choices=harness.SETTINGS, default='first')
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     log = given.folder / ('healthy.jsonl' if given.healthy else 'faults.jsonl')
     done = [json.loads(line) for line in log.open()] if log.exists() else []
     if not given.print:
         made = {(each['name'], each['strength']) for each in done}
-        words = harness.tokenizer(given.folder / 'words')
-        base = harness.base(given.folder, words)
-        for name, strength, plan in _plans(given, base):
+        setting = harness.SETTINGS[given.setting]
+        words = harness.tokenizer(given.folder / 'words', setting)
+        base = harness.base(given.folder, words, setting)
+        for name, strength, plan in _plans(given, base, setting):
             if (name, strength) in made or not re.search(given.only, name):
                 continue
             with plan as plant:
@@ -112,39 +123,54 @@ def _number(value: Any) -> Any:
     return value.item() if hasattr(value, 'item') else str(value)
 
 
-def _plans(given: argparse.Namespace, base: pathlib.Path) -> Any:
+def _plans(
+    given: argparse.Namespace, base: pathlib.Path, setting: harness.Setting
+) -> Any:
     if given.healthy:
-        yield from healthy.plans(base)
+        yield from healthy.plans(base, setting)
         return
-    for fault in faults.FAULTS:
+    for fault in unseen.FAULTS if given.unseen else faults.FAULTS:
         strengths = fault.strengths[-1:] if given.first else fault.strengths
         for strength in strengths:
-            run = harness.on(harness.config(**faults.FINE), base)
+            changes = {'optimizer__learning_rate': setting.rate}
+            run = harness.on(harness.config(setting, **changes), base)
             if fault.kind == 'lora':
                 run = harness.lora(run)
-            made = harness.splits(fault.data)
+            made = harness.splits(setting.pattern(fault.data))
             yield fault.name, strength, faults.planted(fault, made, run, strength)
 
 
+def said(result: dict[str, Any]) -> str:
+    """What was found instead of the cause."""
+    bad = [x for part in ('full', 'after') for x in result[part]]
+    named = [f'{x["id"]} ({x["cause"]})' for x in bad if x['verdict'] != diagnosis.OK]
+    return '; '.join(named)[:300] or 'silent'
+
+
 def table(done: list[dict[str, Any]]) -> str:
-    by_name = {fault.name: fault for fault in faults.FAULTS}
+    by_name = {each.name: each for each in (*faults.FAULTS, *unseen.FAULTS)}
     lines = ['| fault | strength | named | evidence |', '|---|---|---|---|']
-    good = set()
+    good, cheap, tried = set(), set(), set()
     for each in done:
         fault = by_name.get(each['name'])
         if fault is None:
             continue
         when, evidence = named(each, fault.expected)
+        tried.add(fault.name)
+        if when == 'every run, step 0' and each['strength'] == fault.strengths[-1]:
+            cheap.add(fault.name)
         if when and each['strength'] == fault.strengths[-1]:
             good.add(fault.name)
         star = '*' if fault.before else ''
         lines.append(
             f'| {fault.name}{star} | {each["strength"]:g} | {when or "not named"} | '
-            f'{evidence[:150]} |'
+            f'{evidence[:150] or said(each)} |'
         )
     seconds = [each['full_seconds'] for each in done]
     lines.append(
-        f'\n{len(good)} of {len(faults.FAULTS)} named at their full strength; `hax '
+        f'\n{len(good)} of {len(tried)} named at their full strength, {len(cheap)} by '
+        'what every run looks at; not by that: '
+        f'{", ".join(sorted(tried - cheap)) or "none"}; `hax '
         f'doctor` took {sum(seconds) / max(len(seconds), 1):.1f} s on average'
     )
     return '\n'.join(lines)

@@ -188,7 +188,9 @@ def test_each_fault_is_named(
     import table
 
     fault = _BY_NAME[name]
-    run = harness.on(harness.config(**faults.FINE), slow_base)
+    run = harness.on(
+        harness.config(optimizer__learning_rate=harness.FIRST.rate), slow_base
+    )
     if fault.kind == 'lora':
         run = harness.lora(run)
     made = harness.splits(fault.data)
