@@ -56,6 +56,7 @@ def main() -> int:
             f'{_MOST_RANGE}.'
         )
     dataset_folder.read_manifest(given.data.path)  # before JAX is imported
+    _check_max_steps(given)
     runtime.start()
     run, tokenizer, cache = run_rows.find(given)
     setup = run_setup.prepare(run, cache)
@@ -95,30 +96,36 @@ def main() -> int:
     return 0
 
 
-def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
-    """The stages and the steps of a full trial, printed; rates are as many as can be.
-
-    Raises:
-      InputError: --max_steps is not enough for the rates alone.
-    """
-    run = setup.run
+def _stages(run: schema.Config) -> list[sweep.Stage]:
+    """The stages of a plan: their rates are as many as can be."""
     rate = run.optimizer.learning_rate
-    stages, steps = sweep.affordable(
-        sweep.stages(
-            rate=rate,
-            suggested=rate * 100,  # far away, so that no candidate is the config's
-            decay=run.optimizer.weight_decay,
-            question_weight=run.data.question_weight,
-        ),
-        setup.num_steps,
-        max(_MAX_STEPS.value - _RANGE_STEPS.value, 1) if _MAX_STEPS.value else 0,
+    return sweep.stages(
+        rate=rate,
+        suggested=rate * 100,  # far away, so that no candidate is the config's
+        decay=run.optimizer.weight_decay,
+        question_weight=run.data.question_weight,
     )
-    least = math.ceil(_LEAST_STEPS * sweep.num_runs(stages)) + _RANGE_STEPS.value
-    if _MAX_STEPS.value and steps < _LEAST_STEPS:
+
+
+def _check_max_steps(given: schema.Config) -> None:
+    """Raises InputError if --max_steps is not enough for the rates alone."""
+    runs = sweep.num_runs(_stages(given)[:1])
+    least = math.ceil(_LEAST_STEPS * runs) + _RANGE_STEPS.value
+    if _MAX_STEPS.value and _MAX_STEPS.value < least:
+        steps = int(max(_MAX_STEPS.value - _RANGE_STEPS.value, 0) / runs)
         raise errors.InputError(
             f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps; give '
             f'{least} or more, for {_LEAST_STEPS} at least.'
         )
+
+
+def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
+    """The stages and the steps of a full trial, printed."""
+    stages, steps = sweep.affordable(
+        _stages(setup.run),
+        setup.num_steps,
+        max(_MAX_STEPS.value - _RANGE_STEPS.value, 1) if _MAX_STEPS.value else 0,
+    )
     total = round(steps * sweep.num_runs(stages)) + _RANGE_STEPS.value
     seconds, basis = step_plan.step_time(setup, planner.make_plan(setup), None)
     time = f'{progress.duration(seconds * total)}, {basis}' if seconds else basis

@@ -48,4 +48,5 @@ def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
         pretrained=bool(record.config.model.pretrained),
         vocab_size=record.config.model.vocab_size,
         noise=_NOISE,
+        rates=list(zip(*record.series('train', 'learning_rate'), strict=True)),
     )

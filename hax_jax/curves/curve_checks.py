@@ -27,7 +27,7 @@ class Curve:
     """Losses in nats per token, by step. `train` and `validation` may be empty.
 
     `noise` is how far two evaluations of one model may differ. `vocab_size` is 0 if it
-    is not known.
+    is not known. `rates` are learning rates by step, where they are known.
     """
 
     train: Sequence[tuple[int, float]]
@@ -35,6 +35,7 @@ class Curve:
     pretrained: bool
     vocab_size: int
     noise: float
+    rates: Sequence[tuple[int, float]] = ()
 
     @property
     def judged(self) -> Sequence[tuple[int, float]]:
@@ -169,18 +170,68 @@ def standstill(curve: Curve) -> diagnosis.Finding | None:
     if moved > 3 * curve.noise:
         return None
     total = curve.validation[0][1] - min(half)
+    learned = total > 4 * curve.noise
+    cause, remedy = _why_still(curve, learned)
     return diagnosis.Finding(
         id='standstill',
-        verdict=diagnosis.OK if total > 4 * curve.noise else diagnosis.WARN,
+        verdict=diagnosis.OK if learned else diagnosis.WARN,
         evidence=f'the last {len(half)} evaluations lie within {moved:.2f}, and two of '
-        f'one model may differ by {curve.noise:.2f}',
-        cause='this rate has taught what it can from this text'
-        if total > 4 * curve.noise
-        else 'the rate is too low to teach anything, or nothing is trained',
-        remedy='compare answers, not the loss; a higher optimizer.learning_rate may '
-        'still gain',
+        f'one model may differ by {curve.noise:.2f}; in that time training fell by '
+        f'{_fall(curve):.2f}'
+        + (f', at {_rate_share(curve):.0%} of the peak rate' if curve.rates else ''),
+        cause=cause,
+        remedy=remedy,
         source='differences under the noise of an evaluation mean nothing',
     )
+
+
+def _why_still(curve: Curve, learned: bool) -> tuple[str, str]:
+    """(cause, remedy) of a plateau: data, rate, the model's size, or noise."""
+    if _fall(curve) > max(3 * curve.noise, _LITTLE * curve.validation[-1][1]):
+        return (
+            'data: training falls on and validation does not, so this text has taught '
+            'what it can about letters that it does not hold',
+            'hax saturation says what more data would give; stop here otherwise',
+        )
+    if not learned:
+        return (
+            'learning rate: it is too low to teach anything, or nothing is trained, or '
+            'all that was learned is under the noise of the evaluation',
+            'hax doctor --config=... tries rates; evaluate on more validation pairs',
+        )
+    if curve.rates and _rate_share(curve) < 0.1:
+        return (
+            'learning rate: it has come down to almost nothing, so nothing moves',
+            'train again with more steps, not on from here',
+        )
+    return (
+        'capacity: training has stopped falling too, at a rate that still moves the '
+        'weights; the model, or the rank of its adapters, holds no more, or the rate '
+        'is too high to settle',
+        'lower optimizer.learning_rate for the last steps (a decaying schedule), then '
+        'a larger model or lora.rank',
+    )
+
+
+def _late(curve: Curve) -> int:
+    """The step from which a plateau is judged."""
+    return curve.validation[len(curve.validation) // 2 - 1][0]
+
+
+def _fall(curve: Curve) -> float:
+    """How far the training loss fell over the plateau, by means of its ends."""
+    losses = [loss for step, loss in curve.train if step >= _late(curve)]
+    part = max(1, len(losses) // 4)
+    if len(losses) < 2:
+        return 0.0
+    return sum(losses[:part]) / part - sum(losses[-part:]) / part
+
+
+def _rate_share(curve: Curve) -> float:
+    """The mean rate over the plateau, by the highest of the run."""
+    rates = [rate for step, rate in curve.rates if step >= _late(curve)]
+    highest = max((rate for _, rate in curve.rates), default=0.0)
+    return sum(rates) / len(rates) / highest if rates and highest else 1.0
 
 
 CHECKS: tuple[Callable[[Curve], diagnosis.Finding | None], ...] = (

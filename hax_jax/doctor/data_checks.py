@@ -214,6 +214,8 @@ def relation(n: Numbers) -> Finding | None:
     """Answers speak of what their question speaks of."""
     if 'answer_relation' not in n or n['related_pairs'] < 40:
         return None
+    if n.get('shortened_share', 0.0) > 0.5:
+        return None  # questions that lost their middle share few words with answers
     z, share = n['answer_relation'], n['related_share']
     evidence = (
         f'{share:.0%} of {n["related_pairs"]} answers share more rare words with their '

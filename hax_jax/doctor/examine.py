@@ -49,12 +49,24 @@ _BY_LABELS = (
     *('start', 'blocks', 'head', 'loss by shift', 'one batch', 'EOS', 'loss'),
     'order of weights',
 )
-_BY_IDS = ('template', 'characters', 'tokenizer', 'answers', 'texts', 'segments')
+_TEXTS = 'rows and pairs'
+_BY_IDS = (
+    _TEXTS,
+    'more rows',
+    'template',
+    'characters',
+    'tokenizer',
+    'answers',
+    'texts',
+    'segments',
+)
 _BY_WEIGHTS = ('start', 'head', 'blocks', 'loss by shift', 'loss', 'order of weights')
 _FOLLOWING = {
-    'labels': (*_BY_LABELS, 'loss mask'),
-    'token ids': (*_BY_LABELS, *_BY_IDS),
-    'prompts': ('segments', 'positions', 'template'),
+    'labels': (*_BY_LABELS, 'loss mask', 'token ids', _TEXTS, 'more rows'),
+    'token ids': (*_BY_LABELS, *_BY_IDS, 'formula', 'finite'),
+    'prompts': ('segments', 'positions', 'template', _TEXTS),
+    'EOS': (_TEXTS,),
+    'positions': ('order of weights',),
     'segments': ('isolation',),
     'adapters': ('gradients',),
     'weights': (*_BY_WEIGHTS, 'arrays'),

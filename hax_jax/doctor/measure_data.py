@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hax_jax.data import records, text
+from hax_jax.reference import row_texts
 
 MOST = 20_000  # pairs whose ids are compared
 _MOST_ECHOES = 1000  # answers that are compared with their question
@@ -180,7 +181,7 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         inputs = rows['inputs'][each.row, each.start : each.prompt_end + 1]
         targets = rows['targets'][each.row, each.prompt_end : each.end]
         question, answer = (
-            tokenizer.decode([int(i) for i in ids]) for ids in (inputs, targets)
+            row_texts.decoded(tokenizer, ids) for ids in (inputs, targets)
         )
         question = question.removeprefix(text.HEAD).removesuffix(text.TAIL)
         broken += bool(_MOJIBAKE.search(question) or _MOJIBAKE.search(answer))
@@ -198,7 +199,9 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         tokens += len(targets)
         size += len(answer.encode())
     lost = sum(
-        count for i, count in pieces.items() if '\ufffd' in tokenizer.decode([i])
+        count
+        for i, count in pieces.items()
+        if '\ufffd' in row_texts.decoded(tokenizer, [i])
     )
     probe = 'A plain letter, with  two spaces\nand a line: "naïve" – 12 €.'
     return {

@@ -13,6 +13,7 @@ import numpy as np
 
 from hax_jax import errors
 from hax_jax.data import records, text
+from hax_jax.reference import row_texts
 from hax_jax.sampling import prompt_fitting, prompts
 
 Rows = dict[str, np.ndarray]  # records.FEATURES, each [R, T]
@@ -125,7 +126,7 @@ def _decoded_share(
 ) -> float:
     """The share of pairs whose ids, as text, begin as the template does."""
     said = [
-        tokenizer.decode([int(i) for i in rows['inputs'][r, a : min(b, a + 16)]])
+        row_texts.decoded(tokenizer, rows['inputs'][r, a : min(b, a + 16)])
         for r, a, b in spans[:64]
     ]
     return sum(text.HEAD.strip() in each for each in said) / max(len(said), 1)
@@ -288,7 +289,11 @@ def of_prompts(
         (trained[name], list(ids)) for name, ids in sampled.items() if name in trained
     ]
     for name, (ids, *more) in list(trained.items()):
-        letter = tokenizer.decode(ids).removeprefix(text.HEAD).removesuffix(text.TAIL)
+        letter = (
+            row_texts.decoded(tokenizer, ids)
+            .removeprefix(text.HEAD)
+            .removesuffix(text.TAIL)
+        )
         if (
             more
             or tokenizer.eos_id in ids
@@ -310,7 +315,9 @@ def of_prompts(
     wrong = [(rows[0], ids) for rows, ids in pairs if ids not in rows]
     numbers: dict[str, Any] = {'sampled_prompt_share': 1 - len(wrong) / len(pairs)}
     if wrong:
-        numbers['sampled_prompt_said'] = _difference(*map(tokenizer.decode, wrong[0]))
+        numbers['sampled_prompt_said'] = _difference(
+            *(row_texts.decoded(tokenizer, ids) for ids in wrong[0])
+        )
     return numbers
 
 

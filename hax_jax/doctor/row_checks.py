@@ -116,7 +116,7 @@ def eos(n: Numbers) -> Finding | None:
         return None  # labels say more
     if weight is not None and answer and weight < _FEW * answer:
         cause = 'EOS has no loss weight, so the model never learns to end an answer'
-    elif ended < _FEW:
+    elif ended < _FEW and (not ended or n.get('long_answers') != 'split'):
         cause = 'answers do not end with EOS, so the model never learns to end one'
     elif early > 1 - _MOST:
         cause = 'EOS stands inside answers, so the model learns to end too early'

@@ -113,7 +113,8 @@ def nll(
     Source: Radford et al. 2019 with its code's names; adapters, Hu et al. 2021.
     """
     table = _array(parameters, 'wte.embedding')
-    inputs, positions = row['inputs'], row['positions'] + formula.later
+    inputs = np.clip(row['inputs'], 0, len(table) - 1)
+    positions = row['positions'] + formula.later
     if formula.row_places:
         positions = np.arange(len(inputs))
     x = table[inputs] * np.float32(formula.embedding_scale)  # [T, D]
@@ -154,7 +155,8 @@ def nll(
     logits = x @ table[: model.vocab_size].T  # [T, V]
     top = logits.max(-1, keepdims=True)
     total = top[:, 0] + np.log(np.exp(logits - top).sum(-1))
-    targets = np.roll(row['targets'], -formula.target_shift)
+    targets = np.clip(row['targets'], 0, model.vocab_size - 1)
+    targets = np.roll(targets, -formula.target_shift)
     return total - logits[np.arange(len(targets)), targets]
 
 

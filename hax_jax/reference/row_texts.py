@@ -62,6 +62,17 @@ def compare(
     }
 
 
+def decoded(tokenizer: text.Tokenizer, ids: Iterable[int]) -> str:
+    """The text of ids; one that the tokenizer does not have is the sign U+FFFD."""
+    parts: list[list[int]] = [[]]
+    for i in map(int, ids):
+        if 0 <= i < tokenizer.vocab_size:
+            parts[-1].append(i)
+        else:
+            parts.append([])
+    return '\ufffd'.join(tokenizer.decode(part) if part else '' for part in parts)
+
+
 def _whole(pair: records.QaPair) -> str:
     return ''.join(
         f'{text.HEAD}{each.question}{text.TAIL}{each.answer}{_MARK}'
@@ -77,7 +88,7 @@ def _decoded(tokenizer: text.Tokenizer, ids: list[int]) -> str:
             parts.append([])
         else:
             parts[-1].append(i)
-    return _MARK.join(tokenizer.decode(part) for part in parts)
+    return _MARK.join(decoded(tokenizer, part) for part in parts)
 
 
 def _kind(pair: records.QaPair, said: str, learned: str, answers: set[str]) -> str:

@@ -86,6 +86,31 @@ def test_each_curve_is_named(
         assert of_labels == finding.cause.startswith('labels shifted twice')
 
 
+@pytest.mark.parametrize(
+    ('train', 'rates', 'validation', 'cause'),
+    [
+        ((3.0, 2.6, 2.3, 2.0, 1.8, 1.6), (1, 1, 1, 1, 1, 1), 3.3, 'data'),
+        ((3.0, 2.6, 2.5, 2.5, 2.5, 2.5), (1, 1, 0.1, 0.01, 0, 0), 3.3, 'learning rate'),
+        ((3.0, 2.6, 2.5, 2.5, 2.5, 2.5), (1, 1, 1, 1, 1, 1), 3.3, 'capacity'),
+        ((3.7, 3.7, 3.7, 3.7, 3.7, 3.7), (1, 1, 1, 1, 1, 1), 3.0, 'learning rate'),
+    ],
+)
+def test_a_plateau_has_a_cause(
+    train: tuple[float, ...], rates: tuple[float, ...], validation: float, cause: str
+) -> None:
+    curve = curve_checks.Curve(
+        train=list(enumerate(train)),
+        validation=list(enumerate((validation, 3.0, 3.0, 3.0, 3.0, 3.0))),
+        pretrained=False,
+        vocab_size=0,
+        noise=0.01,
+        rates=list(enumerate(rates)),
+    )
+    found = curve_checks.standstill(curve)
+    assert found is not None
+    assert found.cause.startswith(cause)
+
+
 def test_untrained_weights_are_no_fault(tmp_path: pathlib.Path) -> None:
     points = [(10.8, 10.8), (8.0, 8.1), (6.0, 6.2)]
     found = curve_checks.check(_log(tmp_path, points, kind='from_scratch'))

@@ -109,10 +109,14 @@ def main() -> None:
         for name, strength, plan in _plans(given, base, setting):
             if (name, strength) in made or not re.search(given.only, name):
                 continue
-            with plan as plant:
-                result = examined(
-                    given.folder, plant, words, train=not given.no_training
-                )
+            try:
+                with plan as plant:
+                    result = examined(
+                        given.folder, plant, words, train=not given.no_training
+                    )
+            except Exception as error:  # the others are still worth their time
+                print(f'{name}: {error!r}')
+                continue
             done.append({'name': name, 'strength': strength, **result})
             with log.open('a') as file:
                 file.write(json.dumps(done[-1], default=_number) + '\n')
