@@ -70,7 +70,10 @@ _FOLLOWING = {
     'segments': ('isolation',),
     'adapters': ('gradients',),
     'weights': (*_BY_WEIGHTS, 'arrays'),
-    'arrays': (*_BY_WEIGHTS, 'position embeddings', 'update size', 'one batch'),
+    'arrays': (
+        *(*_BY_WEIGHTS, 'position embeddings', 'update size', 'one batch'),
+        'gradients',
+    ),
     'position embeddings': ('start', 'loss by shift', 'order of weights'),
     'order of weights': ('start', 'blocks', 'loss by shift'),
     'causality': ('formula',),
@@ -82,7 +85,9 @@ _FOLLOWING = {
     'blocks': ('start',),
     'update size': ('one batch', 'decay'),
     'direction': ('one batch', 'schedule'),
-    'variety': ('answers', 'texts'),
+    'variety': ('answers',),
+    'moments': ('one batch',),
+    'batches': ('loss mask', 'labels', 'EOS', 'positions', 'segments'),
     'characters': ('blocks', 'start'),  # the base knows no such text
 }
 _MORE_ROWS = 64  # of each split, looked at beside the first batch

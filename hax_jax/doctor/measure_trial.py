@@ -272,13 +272,7 @@ def of_optimizer(
     )
     peak = int(np.argmax(plain['bias']))
     rate = max(float(plain['bias'][peak]), 1e-30)
-    numbers: dict[str, Any] = {
-        'goes_up': sign < 0,
-        **{
-            f'decay_{name}': float(decayed[name][peak] - plain[name][peak]) / rate
-            for name in zeros
-        },
-    }
+    numbers: dict[str, Any] = {'goes_up': sign < 0}
     factor = 1.0
     if len(moments) == 2:
         (mean, square), (later_mean, later_square) = (
@@ -291,6 +285,9 @@ def of_optimizer(
         eps = _eps(rate, float(small['bias'][peak]), float(size), float(small_size))
         factor = 1 + eps / max(float(size), 1e-30)
         numbers['moments'] = [b1, b2, eps]
+    for name in zeros:
+        decay = float(decayed[name][peak] - plain[name][peak])
+        numbers[f'decay_{name}'] = decay / (rate * factor)
     numbers['rates'] = {
         str(at): float(x) * factor for at, x in zip(steps, plain['bias'], strict=True)
     }

@@ -104,7 +104,7 @@ def test_a_plateau_has_a_cause(
         pretrained=False,
         vocab_size=0,
         noise=0.01,
-        rates=list(enumerate(rates)),
+        rates=[(step, float(rate)) for step, rate in enumerate(rates)],
     )
     found = curve_checks.standstill(curve)
     assert found is not None

@@ -10,10 +10,12 @@ import faults
 import harness
 import pytest
 import tiny_runs
+import unseen
 
 from hax_jax import errors
 from hax_jax.data import records, text
 from hax_jax.doctor import diagnosis, examine, measure_rows, row_checks
+from hax_jax.reference import row_texts
 from hax_jax.runs import restore
 from hax_jax.training import run_setup, train_loop
 
@@ -92,6 +94,36 @@ def test_rows_of_conversations_are_well(
     found = diagnosis.run(row_checks.CHECKS, numbers)
     assert {each.verdict for each in found} == {diagnosis.OK}
     assert numbers['pairs_in_rows'] == numbers['segments_in_rows'] == 12
+
+
+@pytest.mark.parametrize(
+    ('name', 'kind'),
+    [
+        ('template twice', ''),  # the texts had it, so the rows are as the dataset
+        ('EOS inside answers', 'EOS stands elsewhere'),
+        ('a fifth of the targets damaged', 'targets are not the tokens'),
+        ('answers cut at 24 tokens', 'the answer is cut'),
+    ],
+)
+def test_rows_are_compared_with_the_texts_of_their_pairs(
+    tmp_path: pathlib.Path, words: text.Tokenizer, name: str, kind: str
+) -> None:
+    fault = next(each for each in unseen.FAULTS if each.name == name)
+    made, run = harness.splits('column_*.md', most=15), harness.config()
+    with faults.planted(fault, made, run, 1.0) as plant:
+        rows = harness.cache(
+            tmp_path / 'rows', plant.made, words, run.data, plant.edit_rows
+        )
+        pairs = plant.made['train']
+    numbers = row_texts.compare(rows, words, pairs, 'train')
+    assert numbers['rows_compared'] == 12
+    assert numbers['rows_as_pairs'] == (0.0 if kind else 1.0)
+    assert all(each.startswith(kind) for each in numbers['row_differences'])
+    found = measure_rows.measure(rows.features('train'), words, eos_id=words.eos_id)
+    bad = diagnosis.run(row_checks.CHECKS, found)
+    causes = [each.cause for each in bad if each.verdict == diagnosis.FAIL]
+    named = any(word in each for each in causes for word in fault.expected)
+    assert named or name == 'answers cut at 24 tokens'
 
 
 @pytest.fixture(scope='module')
