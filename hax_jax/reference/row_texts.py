@@ -5,8 +5,10 @@ of tokenizing or packing cannot stand on both sides.
 """
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from hax_jax.data import records, text
 
@@ -62,7 +64,7 @@ def compare(
     }
 
 
-def decoded(tokenizer: text.Tokenizer, ids: Iterable[int]) -> str:
+def decoded(tokenizer: text.Tokenizer, ids: np.ndarray | Sequence[int]) -> str:
     """The text of ids; one that the tokenizer does not have is the sign U+FFFD."""
     parts: list[list[int]] = [[]]
     for i in map(int, ids):

@@ -77,6 +77,10 @@ def test_saturation_is_stopped_goes_on_and_gives_its_verdict(
 def test_tune_writes_a_config_that_training_takes(root: pathlib.Path) -> None:
     output = root / 'tune'
     asked = command(root, 'tune', f'--output={output}', '--json', '--range_steps=20')
+    refused = programs.run(*asked, '--dry_run', '--max_steps=9')
+    assert refused.returncode == 2
+    assert 'makes trials of 0 steps; give' in refused.stderr
+    assert 'packing' not in refused.stdout  # refused before anything is made
     made = found(programs.run(*asked))
     fields = [each['field'] for each in made['decisions']]
     assert fields[0] == 'optimizer.learning_rate'
