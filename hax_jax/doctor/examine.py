@@ -86,6 +86,8 @@ _FOLLOWING = {
     'update size': ('one batch', 'decay'),
     'direction': ('one batch', 'schedule'),
     'variety': ('answers',),
+    'gradients': ('one batch',),
+    'start': ('blocks', 'loss by shift'),
     'moments': ('one batch',),
     'batches': ('loss mask', 'labels', 'EOS', 'positions', 'segments'),
     'characters': ('blocks', 'start'),  # the base knows no such text

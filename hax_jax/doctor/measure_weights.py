@@ -87,8 +87,9 @@ def contents(parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
             sizes[kind][name] = float(np.sqrt(np.mean(np.square(sample))))
             if kind == 'attn.c_attn.kernel':
                 blocks[sample.tobytes()].append(number)
-    usual = {
-        kind: float(np.median(list(each.values()))) for kind, each in sizes.items()
+    usual = {  # the lower middle: of two kernels the larger one is odd
+        kind: sorted(each.values())[(len(each) - 1) // 2]
+        for kind, each in sizes.items()
     }
     return {
         'flat_arrays': {name: float(samples[name][0]) for name in flat},

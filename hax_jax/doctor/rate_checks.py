@@ -184,7 +184,7 @@ def direction(n: Numbers) -> Finding | None:
             'mend optimizer.make_optimizer: updates are minus the rate times Adam',
             'the first update of a parameter of its own',
         )
-    if 'slope' not in n:
+    if 'slope' not in n or n.get('dropout', 0.0) > 0.4:
         return None
     slope = n['slope']
     evidence = (
