@@ -90,7 +90,11 @@ _FOLLOWING = {
     'start': ('blocks', 'loss by shift'),
     'moments': ('one batch',),
     'batches': ('loss mask', 'labels', 'EOS', 'positions', 'segments'),
-    'characters': ('blocks', 'start'),  # the base knows no such text
+    'characters': (
+        'blocks',
+        'start',
+        'order of weights',
+    ),  # the base knows no such text
 }
 _MORE_ROWS = 64  # of each split, looked at beside the first batch
 _SMALL_MODEL = 2**26  # bytes of parameters
