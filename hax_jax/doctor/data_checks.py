@@ -171,7 +171,11 @@ def variety(n: Numbers) -> Finding | None:
             'answers repeat their question word for word (or the question holds its '
             'answer): the model learns to copy'
         )
-    elif cut > 0.3 and n.get('long_answers') != 'split':
+    elif (
+        cut > 0.3
+        and n.get('open_end_share', 1.0) > 0.5
+        and n.get('long_answers') != 'split'
+    ):
         cause = f'answers are cut at {size} tokens: most end in the middle'
         verdict = FAIL if cut > 0.5 else WARN
     else:

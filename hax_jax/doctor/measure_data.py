@@ -175,7 +175,9 @@ def _of_sources(train: list[Any]) -> dict[str, Any]:
 def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str, Any]:
     rows = cache.features('train')
     questions, answers, sources = [], [], []
-    marked = empty = broken = words = common = tokens = size = capital = letters = 0
+    marked = empty = broken = words = common = tokens = size = capital = letters = (
+        opened
+    ) = 0
     pieces: collections.Counter[int] = collections.Counter()
     for each in _chosen(cache, 'train', _TEXTS):
         inputs = rows['inputs'][each.row, each.start : each.prompt_end + 1]
@@ -187,6 +189,7 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         broken += bool(_MOJIBAKE.search(question) or _MOJIBAKE.search(answer))
         marked += bool(_MARKUP.search(question) or _MARKUP.search(answer))
         empty += len(_WORD.findall(answer)) < 3
+        opened += answer.rstrip()[-1:].isalnum() or answer.rstrip()[-1:] in ',;-'
         said = [word.lower() for word in _WORD.findall(f'{question} {answer}')]
         words += len(said)
         common += sum(word in _COMMON for word in said)
@@ -209,6 +212,7 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         'markup_share': marked / max(len(answers), 1),
         'empty_share': empty / max(len(answers), 1),
         'common_word_share': common / max(words, 1),
+        'open_end_share': opened / max(len(answers), 1),
         'capital_share': capital / max(letters, 1),
         'bytes_per_token': size / max(tokens, 1),
         'byte_piece_share': lost / max(tokens, 1),
