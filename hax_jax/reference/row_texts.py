@@ -14,7 +14,10 @@ from hax_jax.data import records, text
 
 _MARK = '\x00'  # stands for EOS
 # What rows may do with a pair beside keeping it: all of them are in the ledger.
-_CHANGED = ('shortened_ids', 'split_ids', 'forgotten_ids', 'dropped_ids')
+_CHANGED = tuple(
+    f'{name}_ids' for name in ('shortened', 'split', 'forgotten', 'cut_off', 'dropped')
+)
+_SPACE_MARK = '\u2581'  # some tokenizers read it as '_', and say so
 
 
 def compare(
@@ -79,7 +82,7 @@ def _whole(pair: records.QaPair) -> str:
     return ''.join(
         f'{text.HEAD}{each.question}{text.TAIL}{each.answer}{_MARK}'
         for each in pair.exchanges
-    )
+    ).replace(_SPACE_MARK, '_')
 
 
 def _decoded(tokenizer: text.Tokenizer, ids: list[int]) -> str:
@@ -90,7 +93,8 @@ def _decoded(tokenizer: text.Tokenizer, ids: list[int]) -> str:
             parts.append([])
         else:
             parts[-1].append(i)
-    return _MARK.join(decoded(tokenizer, part) for part in parts)
+    whole = _MARK.join(decoded(tokenizer, part) for part in parts)
+    return whole.replace(_SPACE_MARK, '_')
 
 
 def _kind(pair: records.QaPair, said: str, learned: str, answers: set[str]) -> str:

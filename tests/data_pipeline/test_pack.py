@@ -15,6 +15,7 @@ from data_pipeline import dataset, pack
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, shift_check, text
+from hax_jax.reference import row_texts
 from hax_jax.runs import packed_rows
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -286,6 +287,9 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
     assert ledger['shortened_ids'] == ['q0']
     assert ledger['forgotten_ids'] == ['t0']
     assert ledger['cut_off_ids'] == ['u0']
+    numbers = row_texts.compare(cache, tokenizer, splits['train'], 'train')
+    assert (numbers['rows_as_pairs'], numbers['row_differences']) == (1.0, {})
+    assert numbers['rows_compared'] > 0
     counts = ledger['tokens']
     assert f' {counts["forgotten"]} of oldest exchanges, ' in said
     assert f', {counts["cut_off"]} of last exchanges, ' in said
