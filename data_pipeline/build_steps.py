@@ -11,6 +11,7 @@ from typing import Any
 
 from data_pipeline import build_ledger, dataset, settings
 from data_pipeline.all_pairs import all_steps, pair_store, split
+from data_pipeline.compared import described_pairs
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preferences import choosing
 from data_pipeline.preparing import (
@@ -144,7 +145,7 @@ def run(
             sources=[_described(each, names, report) for each in found],
             split_rule={'shares': dict(shares), 'salt': split.SALT},
             ledger=whole,
-            dropped=(dataclasses.asdict(each) for each in store.gone()),
+            dropped=map(vars, store.gone()),
             tokenizer=text.load_tokenizer(tokenizer) if tokenizer else None,
             preferences=preferences.of if preferences else None,
             chat=options.chat,
@@ -255,11 +256,11 @@ def _described(
 
 
 def _shown(
-    pairs: Iterable[pair_store.Described], name: str, ledger: dict[str, Any]
-) -> Iterator[pair_store.Described]:
+    pairs: Iterable[described_pairs.Described], name: str, ledger: dict[str, Any]
+) -> Iterator[described_pairs.Described]:
     """The pairs of a split, with a progress bar while they are written."""
-    total = ledger['kept'][name]['pairs']
+    total = ledger['kept'][name]['pairs'] + ledger['kept'][name]['copies']
     with progress.Progress(f'writing {name}', total, 'pair') as shown:
-        for each in pairs:
-            yield each
-            shown.add('#' not in each.pair.id)
+        for some in pairs:
+            yield some
+            shown.add(len(some))

@@ -19,11 +19,12 @@ machine. The manifest is sealed by its own digest.
 
 import contextlib
 import hashlib
+import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from data_pipeline.all_pairs import pair_store
+from data_pipeline.compared import described_pairs, packed_rows
 from data_pipeline.preferences import choosing, preference_files
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.writing import (
@@ -40,7 +41,7 @@ from hax_jax.program import progress
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
 
-Pairs = Iterable[records.QaPair | pair_store.Described]
+Pairs = Iterable[records.QaPair] | Iterable[described_pairs.Described]
 
 
 def write(
@@ -60,12 +61,12 @@ def write(
 ) -> dict[str, Any]:
     """Writes a dataset's folder whole or not at all and returns its manifest.
 
-    Each split is an iterable of pairs, or a function that returns one; it is read once,
-    in order. The manifest records `sources` and `split_rule` as they are. `dropped` are
-    the rows of dropped.jsonl. With a `tokenizer` the report counts tokens and packed
-    rows. `preferences` gives those of a split, of which the ledger has the account.
-    `chat` adds chat messages, which begin with `system` if that is given. With
-    `beam`, Apache Beam writes the TFDS files.
+    Each split is an iterable of pairs, or of pairs described, or a function that
+    returns one; it is read once, in order. The manifest records `sources` and
+    `split_rule` as they are. `dropped` are the rows of dropped.jsonl. With a
+    `tokenizer` the report counts tokens and packed rows. `preferences` gives those of a
+    split, of which the ledger has the account. `chat` adds chat messages, which begin
+    with `system` if that is given. With `beam`, Apache Beam writes the TFDS files.
 
     Raises:
       InputError: as `check_output`, or the pipeline of `beam` fails.
@@ -134,14 +135,18 @@ def _check_counts(
 
 def _watched(
     pairs: Pairs | Callable[[], Pairs],
-    watchers: list[Callable[[pair_store.Described], None]],
-) -> Iterator[records.QaPair]:
-    for each in pairs() if callable(pairs) else pairs:
-        if isinstance(each, records.QaPair):
-            each = pair_store.described(each)
+    watchers: list[Callable[[described_pairs.Described], None]],
+) -> Iterator[described_pairs.Described]:
+    given = iter(pairs() if callable(pairs) else pairs)
+    first = next(given, None)
+    if first is None:
+        return
+    whole = itertools.chain([first], given)
+    is_plain = isinstance(first, records.QaPair)
+    for some in described_pairs.of(whole) if is_plain else whole:
         for watch in watchers:
-            watch(each)
-        yield each.pair
+            watch(some)
+        yield some
 
 
 def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
@@ -195,7 +200,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
         return
     digest, count = hashlib.sha256(), 0
     for pair in tfds_files.read(path, split):
-        digest.update(pair_store.line(pair))
+        digest.update(packed_rows.line(pair))
         count += 1
         yield pair
     if (count, digest.hexdigest()) != (expected['pairs'], expected['sha256']):

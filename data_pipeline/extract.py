@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from absl import flags
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import compared_row, exact_duplicates, pair_store
+from data_pipeline.all_pairs import exact_duplicates, pair_store
+from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.reading import inputs, read_report, reader
 from hax_jax import errors, files
 from hax_jax.data import records
@@ -69,7 +70,7 @@ def main() -> None:
             read = reader.read_batch(batch)
             report.add(batch, read)
             rows = [compared_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs]
-            store.add(pair_store.packed(rows))
+            store.add(packed_rows.packed(rows))
         report.check_pairs(skip_unreadable=_SKIP.value)
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''

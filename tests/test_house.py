@@ -58,10 +58,11 @@ PIPELINE = {
     'collecting': 'pages rows',
     'dumps': 'collecting',
     'pair_stages': 'settings pages',
-    'all_pairs': 'settings pages pair_stages',
+    'compared': 'settings pages pair_stages',
+    'all_pairs': 'settings pair_stages compared pages',
     'preferences': 'settings rows pair_stages all_pairs',
-    'preparing': 'settings rows reading pair_stages all_pairs preferences',
-    'writing': 'quiet_tfds reading all_pairs preparing',
+    'preparing': 'settings rows reading pair_stages compared preferences',
+    'writing': 'quiet_tfds reading compared preparing',
 }
 LIBRARY_FOR_PIPELINE = (
     'errors near_names files local_copy digests sha256sums json_lines hub config '

@@ -4,6 +4,7 @@ A cap or a weight names a source ('reddit:advice', 'chat'), or a kind of source
 ('reddit'), which stands for all sources of that kind.
 """
 
+import dataclasses
 import difflib
 
 from data_pipeline import settings
@@ -11,6 +12,8 @@ from data_pipeline.all_pairs import pair_store
 from data_pipeline.pair_stages import stage_ledger, stages
 from hax_jax import errors
 from hax_jax.data import records
+
+_BATCH = 1_000  # pairs
 
 
 def check(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
@@ -47,7 +50,9 @@ def inherit(store: pair_store.PairStore, ledger: stage_ledger.Ledger) -> None:
     count = store.number('SELECT count(*) FROM heavier')
     ledger.passed(name, store.number('SELECT count(*) FROM kept') - count)
     heavier = 'heavier JOIN pairs USING (ordinal) ORDER BY ordinal'
-    for pair, weight in store.found(f'SELECT {{pair}}, highest FROM {heavier}'):
+    ordinals, pairs = [], []
+    query = f'SELECT {{pair}}, highest, ordinal FROM {heavier}'
+    for pair, weight, ordinal in store.found(query):
         change = stages.Change(
             'highest weight of its duplicates',
             'weight',
@@ -55,10 +60,13 @@ def inherit(store: pair_store.PairStore, ledger: stage_ledger.Ledger) -> None:
             f'{weight:g}',
         )
         ledger.record(name, pair, stages.Kept(pair, (change,)))
-    store.sql.execute(
-        'UPDATE pairs SET weight = highest FROM heavier '
-        'WHERE heavier.ordinal = pairs.ordinal'
-    )
+        ordinals.append(ordinal)
+        pairs.append(dataclasses.replace(pair, weight=weight))
+        if len(pairs) == _BATCH:
+            store.rewrite(ordinals, pairs)
+            ordinals, pairs = [], []
+    if pairs:
+        store.rewrite(ordinals, pairs)
 
 
 def cap(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:

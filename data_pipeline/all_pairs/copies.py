@@ -224,10 +224,14 @@ def _later_rule(one: records.QaPair, best: records.QaPair) -> str:
 
 def _same_start(one: Sequence[str], other: Sequence[str]) -> int:
     """The number of words that both begin with."""
-    pairs = zip(one, other, strict=False)
-    return next(
-        (i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other))
-    )
+    least, most = 0, min(len(one), len(other))
+    while least < most:  # the first `least` are equal, no more than `most` can be
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 @functools.lru_cache(64)
@@ -237,7 +241,8 @@ def _without_html(text: str) -> str:
 
 @functools.lru_cache(256)
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.casefold() for word in _WORD.findall(text))
+    # No word has a newline, and no character's case depends on its neighbours.
+    return tuple('\n'.join(_WORD.findall(text)).casefold().split())
 
 
 @functools.lru_cache(64)

@@ -6,18 +6,23 @@ signatures find candidates on the disk; their signatures are then compared. The 
 `copies` chooses which of near pairs stays.
 """
 
+import functools
 import itertools
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import copies, disjoint_sets, pair_store, signatures
-from data_pipeline.pair_stages import folding
+from data_pipeline.all_pairs import copies, disjoint_sets, pair_store
+from data_pipeline.compared import signatures
+from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
 
 _LARGE = 64  # a bucket of up to this many texts is compared text by text
+_AT_ONCE = 10_000  # pairs, whose signatures take 10 MB
+_MOST_FOUND = 2**22  # candidates before those that were found again go
 _MOST_RESIDUE = 30  # words that a copy adds
 _TOPICS = "SELECT DISTINCT topic FROM pairs WHERE topic != ''"
 _LEAST_WORDS = 8  # a shorter text does not put two groups on one side
@@ -34,53 +39,79 @@ def find(
     """
     if not chosen.near:
         return {'compared': 0, 'large buckets': 0}
-    store.sql.execute(
-        'CREATE TABLE bands (bucket UBIGINT, ordinal BIGINT, field TINYINT)'
+    ordinals, signed = store.arrays('SELECT ordinal, signed FROM kept ORDER BY ordinal')
+    candidates, num_large = _candidates(store, signed, chosen)
+    _compare(store, ordinals, signed, candidates, chosen)
+    return {'compared': len(candidates), 'large buckets': num_large}
+
+
+def _candidates(
+    store: pair_store.PairStore, signed: np.ndarray, chosen: settings.DuplicateSettings
+) -> tuple[np.ndarray, int]:
+    """([N] uint64, the number of large buckets): one * len(signed) + other, sorted.
+
+    `one` and `other` are places in `signed`, the lower first. Holds eight bytes for
+    each candidate, and three numbers a pair; the bands are on the disk.
+    """
+    count, _ = signatures.band_shape(chosen.threshold, chosen.num_perm)
+    total = len(signed)
+    ranks = functools.cache(lambda: _ranks(store))
+    found = [np.zeros(0, np.uint64)]
+    num_found = num_large = 0
+    with tempfile.TemporaryFile(dir=store.folder) as file:
+        buckets = np.memmap(file, np.uint64, 'w+', shape=(2 * count, max(total, 1)))
+        for start in range(0, total, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            made = store.signatures(signed[part], chosen.num_perm)
+            for field in range(2):
+                values = signatures.bands(made[:, field], chosen)
+                buckets[field * count : (field + 1) * count, part] = values.T
+        for bucket in buckets:
+            for one, other, is_large in _met(np.array(bucket[:total]), ranks):
+                num_large += is_large
+                both = np.minimum(one, other) * total + np.maximum(one, other)
+                found.append(both.astype(np.uint64))
+                num_found += len(both)
+            if num_found > _MOST_FOUND:
+                found = [word_runs.distinct(np.concatenate(found))]
+                num_found = 0
+    return word_runs.distinct(np.concatenate(found)), num_large
+
+
+def _ranks(store: pair_store.PairStore) -> np.ndarray:
+    """The rank of each pair that is kept, in their order."""
+    (ranks,) = store.arrays(
+        f'SELECT row_number() OVER (ORDER BY {pair_store.RANK}) FROM kept '
+        'ORDER BY ordinal'
     )
-    for batch in store.batches(
-        'SELECT ordinal, question_signature, answer_signature FROM kept', size=20_000
-    ):
-        ordinals, *texts = batch.columns
-        for number, made in enumerate(texts):
-            values = signatures.bands(made.to_pylist(), chosen)
-            count = values.shape[1]
-            # Equal values of two bands fall into different buckets.
-            places = np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-            store.insert(
-                'bands',
-                pa.table(
-                    {
-                        'bucket': (values ^ places).reshape(-1),
-                        'ordinal': np.repeat(ordinals.to_numpy(), count),
-                        'field': np.full(values.size, number, np.int8),
-                    }
-                ),
-            )
-    store.sql.execute(
-        'CREATE TABLE buckets AS SELECT bucket, field, count(*) AS size '
-        'FROM bands GROUP BY ALL HAVING count(*) > 1;'
-        'CREATE TABLE ranked AS SELECT bands.*, buckets.size, row_number() OVER ('
-        ' PARTITION BY bands.bucket, bands.field ORDER BY r.rank) AS place'
-        ' FROM bands JOIN buckets USING (bucket, field) JOIN ('
-        f' SELECT ordinal, row_number() OVER (ORDER BY {pair_store.RANK}) AS rank'
-        ' FROM kept) AS r'
-        ' USING (ordinal);'
-        'CREATE TABLE candidates AS SELECT DISTINCT'
-        ' least(a.ordinal, b.ordinal) AS one, greatest(a.ordinal, b.ordinal) AS other'
-        ' FROM ranked AS a JOIN ranked AS b USING (bucket, field)'
-        f' WHERE a.place < b.place AND (a.size <= {_LARGE} OR a.place = 1);'
-    )
-    _compare(store, chosen)
-    counts = {
-        'compared': store.number('SELECT count(*) FROM candidates'),
-        'large buckets': store.number(
-            f'SELECT count(*) FROM buckets WHERE size > {_LARGE}'
-        ),
-    }
-    store.sql.execute(
-        'DROP TABLE bands; DROP TABLE buckets; DROP TABLE ranked; DROP TABLE candidates'
-    )
-    return counts
+    return ranks
+
+
+def _met(
+    values: np.ndarray, ranks: Callable[[], np.ndarray]
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    """(places, places, whether of one large bucket) of equal values."""
+    order = np.argsort(values)
+    inside = np.diff(values[order]) == 0
+    shared = np.concatenate([inside, [False]]) | np.concatenate([[False], inside])
+    members = order[shared]
+    edges = np.flatnonzero(np.diff(values[members])) + 1
+    starts = np.concatenate([[0], edges])
+    sizes = np.diff(np.concatenate([starts, [len(members)]]))
+    for start, size in zip(starts, sizes, strict=True):
+        if size > _LARGE:
+            all_ = members[start : start + size]
+            best = all_[np.argmin(ranks()[all_])]
+            others = all_[all_ != best]
+            yield np.full(len(others), best), others, True
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    is_small = np.repeat(sizes <= _LARGE, sizes)
+    members, groups = members[is_small], groups[is_small]
+    for apart in range(1, _LARGE):
+        same = groups[apart:] == groups[:-apart]
+        if not same.any():
+            return
+        yield members[:-apart][same], members[apart:][same], False
 
 
 def drop(store: pair_store.PairStore) -> None:
@@ -165,19 +196,29 @@ def same_story(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
     )
 
 
-def _compare(store: pair_store.PairStore, chosen: settings.DuplicateSettings) -> None:
+def _compare(
+    store: pair_store.PairStore,
+    ordinals: np.ndarray,
+    signed: np.ndarray,
+    candidates: np.ndarray,
+    chosen: settings.DuplicateSettings,
+) -> None:
     """Puts the candidates into `near` whose signatures agree up to the threshold."""
-    query = (
-        'SELECT one, other, a.question_signature, b.question_signature, '
-        'a.answer_signature, b.answer_signature FROM candidates '
-        'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other'
-    )
-    for batch in store.batches(query, size=20_000):
-        one, other, *made = batch.columns
-        rows = [signatures.matrix(each.to_pylist(), chosen.num_perm) for each in made]
-        question = np.mean(rows[0] == rows[1], axis=1) >= chosen.threshold
-        answer = np.mean(rows[2] == rows[3], axis=1) >= chosen.threshold
+    total = np.uint64(max(len(signed), 1))
+    for start in range(0, len(candidates), _AT_ONCE):
+        part = candidates[start : start + _AT_ONCE]
+        one, other = (each.astype(np.int64) for each in (part // total, part % total))
+        made = [
+            store.signatures(signed[each], chosen.num_perm) for each in (one, other)
+        ]
+        shares = np.mean(made[0] == made[1], axis=2)  # [n, 2]
+        question, answer = (shares >= chosen.threshold).T
         near = pa.table(
-            {'one': one, 'other': other, 'question': question, 'answer': answer}
+            {
+                'one': ordinals[one],
+                'other': ordinals[other],
+                'question': question,
+                'answer': answer,
+            }
         )
         store.insert('near', near.filter(pa.array(question | answer)))

@@ -6,7 +6,6 @@ this module checks the result. Standing passages (standing.py) do not count.
 
 import collections
 import dataclasses
-import itertools
 import math
 import re
 import sys
@@ -206,18 +205,20 @@ def _pairs(
 ) -> list[tuple[str, str, int, set[int]]]:
     """(id there, id in train, number of runs in common, the runs), most runs first."""
     holders: dict[int, set[str]] = collections.defaultdict(set)
+    ids = _ids(store, split)
     for each in _runs(store, split):
         for run, owner in zip(each.runs.tolist(), each.owners.tolist(), strict=True):
-            holders[run].add(each.ids[owner])
+            holders[run].add(ids[owner])
     known = np.setdiff1d(np.array(sorted(holders), np.uint64), left_out)
     common: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
+    ids = _ids(store, 'train')
     for each in _runs(store, 'train'):
         _, same = _look_up(known, each.runs)
         found = zip(each.runs[same].tolist(), each.owners[same].tolist(), strict=True)
         for run, owner in set(found):
             # For a phrase in very many pairs, a few of them are enough.
             for holder in sorted(holders[run])[:_NAMED]:
-                common[holder, each.ids[owner]].add(run)
+                common[holder, ids[owner]].add(run)
     listed = [(one, other, len(runs), runs) for (one, other), runs in common.items()]
     return sorted(listed, key=lambda row: (-row[2], *row[:2]))[:_LOOKED_AT]
 
@@ -275,10 +276,9 @@ def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarra
 class _Runs:
     """The runs of a batch of pairs, 64-bit hashes, each with its pair.
 
-    `owners` are places in `ids`; `stories` number the batch's different questions.
+    `owners` are places in the split; `stories` number the batch's different questions.
     """
 
-    ids: list[str]
     runs: np.ndarray
     owners: np.ndarray
     stories: np.ndarray
@@ -286,18 +286,26 @@ class _Runs:
 
 def _runs(store: pair_store.PairStore, split: str) -> Iterator[_Runs]:
     """The runs of a split's pairs, a batch at a time."""
-    found = store.runs(
-        f'SELECT {{runs}}, id, {pair_store.STORY} FROM kept AS pairs '
-        f"JOIN home USING (grp) WHERE home.split = '{split}' ORDER BY ordinal"
+    first, count, story = store.arrays(
+        f'SELECT first_run, num_runs, hash({pair_store.STORY}) {_of(split)}'
     )
-    while batch := list(itertools.islice(found, _BATCH)):
-        runs = [each for each, _ in batch]
-        sizes = [len(each) for each in runs]
-        numbers: dict[tuple[str, int], int] = {}
-        stories = [numbers.setdefault(tuple(s), len(numbers)) for _, (_, *s) in batch]
+    for start in range(0, len(first), _BATCH):
+        part = slice(start, start + _BATCH)
+        sizes = count[part]
+        _, stories = np.unique(story[part], return_inverse=True)
         yield _Runs(
-            [name for _, (name, *_) in batch],
-            np.concatenate(runs),
-            np.repeat(np.arange(len(batch)), sizes),
+            store.runs(first[part], sizes),
+            np.repeat(np.arange(start, start + len(sizes)), sizes),
             np.repeat(stories, sizes),
         )
+
+
+def _ids(store: pair_store.PairStore, split: str) -> list[str]:
+    return [name for (name,) in store.rows(f'SELECT id {_of(split)}')]
+
+
+def _of(split: str) -> str:
+    return (
+        'FROM kept AS pairs JOIN home USING (grp) '
+        f"WHERE home.split = '{split}' ORDER BY ordinal"
+    )

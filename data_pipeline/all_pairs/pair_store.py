@@ -6,16 +6,14 @@
         for pair in store.pairs('train'): ...
 
 A pair is known by its ordinal, as two pairs may have one id. DuckDB keeps within its
-memory limit and spills to `folder`; no other code here holds more than a batch. Texts
-stay outside of DuckDB, which can't sort rows of many times its limit.
+memory limit and spills to `folder`; no other code here holds more than a batch, or a
+few numbers a pair. Texts, runs of words and signatures stay outside of DuckDB, which
+can't sort rows of many times its limit.
 """
 
 import contextlib
 import dataclasses
-import itertools
-import os
 import pathlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,8 +22,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from data_pipeline.all_pairs import compared_row
-from data_pipeline.pages import reddit
+from data_pipeline.all_pairs import appended_file
+from data_pipeline.compared import described_pairs, packed_rows, tf_example
 from hax_jax import errors, files
 from hax_jax.data import records
 
@@ -36,18 +34,21 @@ _AT_ONCE = 8_000  # pairs, some 15 MB
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
 # The answers of one thread have one; pairs of a chat have different questions.
 STORY = 'grp, question_words'
-# `start` and `size` are the bytes of the pair in the file of texts, behind which its
-# `num_runs` runs of words stand; `grp` is its group.
+# `start` and `size` are the bytes of the pair's line in the file of texts, behind which
+# its record of `record_size` stands; `first_run` and `num_runs` its runs of words in
+# theirs, `signed` its place in the file of signatures; `grp` is its group.
 # Every pair is in `never` (dropped before it came here), in `gone`, or in the dataset.
 _TABLES = """
 CREATE TABLE pairs (
-    ordinal BIGINT, start BIGINT, size BIGINT, num_runs BIGINT, id VARCHAR,
-    grp VARCHAR, source VARCHAR, file VARCHAR, line BIGINT, score BIGINT,
+    ordinal BIGINT, start BIGINT, size BIGINT, record_size BIGINT, first_run BIGINT,
+    num_runs BIGINT, signed BIGINT, id VARCHAR, grp VARCHAR, id_hash UBIGINT,
+    grp_hash UBIGINT, source VARCHAR, file VARCHAR, line BIGINT, score BIGINT,
     weight DOUBLE, topic VARCHAR, answer_length BIGINT, body_removed BOOLEAN,
-    links VARCHAR[], title VARCHAR, is_update BOOLEAN, text VARCHAR, opening VARCHAR,
-    question_signature BLOB, answer_signature BLOB, sample UBIGINT[],
-    question_words INTEGER, answer_words INTEGER, measures BLOB, beginnings VARCHAR[],
-    exchanges UBIGINT[]);
+    is_conversation BOOLEAN, links VARCHAR[], title VARCHAR, is_update BOOLEAN,
+    text VARCHAR, opening VARCHAR, sample UBIGINT[], question_words INTEGER,
+    answer_words INTEGER, beginnings VARCHAR[], exchanges UBIGINT[],
+    plain_question_words INTEGER, plain_answer_words INTEGER, neither DOUBLE,
+    repeated DOUBLE, title_words VARCHAR);
 CREATE TABLE never (id VARCHAR, reason VARCHAR, start BIGINT, size BIGINT);
 CREATE TABLE gone (ordinal BIGINT, reason VARCHAR, kept BIGINT);
 CREATE VIEW kept AS SELECT * FROM pairs ANTI JOIN gone USING (ordinal);
@@ -55,132 +56,8 @@ CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);
 CREATE TABLE home (grp VARCHAR, component VARCHAR, split VARCHAR, place BIGINT);
 CREATE TABLE copies (ordinal BIGINT, copies BIGINT);
 """
-# The columns that are fields of the pair, and of the row, under their own names.
-_OF_PAIR = {
-    'id': pa.string(),
-    'source': pa.string(),
-    'file': pa.string(),
-    'line': pa.int64(),
-    'score': pa.int64(),
-    'weight': pa.float64(),
-    'topic': pa.string(),
-}
-_OF_ROW = {
-    'links': pa.list_(pa.string()),
-    'title': pa.string(),
-    'is_update': pa.bool_(),
-    'text': pa.string(),
-    'opening': pa.string(),
-    'question_signature': pa.binary(),
-    'answer_signature': pa.binary(),
-    'question_words': pa.int32(),
-    'answer_words': pa.int32(),
-    'beginnings': pa.list_(pa.string()),
-    'exchanges': pa.list_(pa.uint64()),
-    'measures': pa.binary(),
-}
-SHORTENED = 1_000  # characters of a dropped pair's texts that are kept
-
-
-@dataclasses.dataclass(frozen=True)
-class Gone:
-    """A pair that is not in the dataset; `kept_id` names the one kept in its place.
-
-    `question` and `answer` are the first `SHORTENED` characters of its texts.
-    """
-
-    id: str
-    reason: str
-    kept_id: str = ''
-    source: str = ''
-    question: str = ''
-    answer: str = ''
-
-
-def dropped(pair: records.QaPair, reason: str, kept_id: str = '') -> Gone:
-    """The account of a dropped pair, whose texts hold no personal data."""
-    whole = pair.as_one()
-    texts = (_shortened(text) for text in (whole.question, whole.answer))
-    return Gone(pair.id, reason, kept_id, pair.source, *texts)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= SHORTENED else f'{text[:SHORTENED]}…'
-
-
-@dataclasses.dataclass(frozen=True)
-class Packed:
-    """Rows for a store, as a worker hands them over.
-
-    `texts` are the bytes of each pair, with its runs behind it; `columns` a table in
-    Arrow's stream format, with the columns of `pairs` but `ordinal` and `start`.
-    """
-
-    texts: bytes
-    columns: bytes
-
-
-def packed(rows: Sequence[compared_row.Row]) -> Packed:
-    """The rows as `PairStore.add` takes them."""
-    texts = [records.canonical_json(records.as_row(row.pair)).encode() for row in rows]
-    pairs = [row.pair for row in rows]
-    samples = [row.sample for row in rows]
-    ends = np.cumsum([0, *map(len, samples)]).astype(np.int32)
-    none = np.zeros(0, np.uint64)
-    columns = {
-        'size': pa.array([len(text) for text in texts], pa.int64()),
-        'num_runs': pa.array([len(row.runs) // 8 for row in rows], pa.int64()),
-        'grp': pa.array([pair.group for pair in pairs], pa.string()),
-        'answer_length': pa.array(
-            [sum(len(each.answer) for each in pair.exchanges) for pair in pairs],
-            pa.int64(),
-        ),
-        'body_removed': pa.array(
-            [reddit.BODY_REMOVED in pair.flags for pair in pairs], pa.bool_()
-        ),
-        'sample': pa.ListArray.from_arrays(ends, np.concatenate([none, *samples])),
-    }
-    for name, kind in _OF_PAIR.items():
-        columns[name] = pa.array([getattr(pair, name) for pair in pairs], kind)
-    for name, kind in _OF_ROW.items():
-        columns[name] = pa.array([getattr(row, name) for row in rows], kind)
-    made = pa.table(columns)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, made.schema) as stream:
-        stream.write_table(made)
-    parts = zip(texts, (row.runs for row in rows), strict=True)
-    return Packed(
-        b''.join(itertools.chain.from_iterable(parts)), sink.getvalue().to_pybytes()
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Described:
-    """A pair as it goes into the dataset, with what was made of it before.
-
-    `line` is its canonical JSON with a newline, `measures` are for the report.
-    """
-
-    pair: records.QaPair
-    line: bytes
-    measures: compared_row.Measures
-
-
-def described(
-    pair: records.QaPair, measures: compared_row.Measures | None = None
-) -> Described:
-    """The pair with its line, and its measures if they are not given."""
-    return Described(pair, line(pair), measures or compared_row.measured(pair))
-
-
-def line(pair: records.QaPair) -> bytes:
-    """The bytes of a pair that the sha256 of its split covers."""
-    return records.canonical_json(records.as_row(pair)).encode() + b'\n'
-
-
 _PAIR = msgspec.json.Decoder(records.QaPair)
-_MEASURES = msgspec.json.Decoder(compared_row.Measures)
-_GONE = msgspec.json.Decoder(Gone)
+_GONE = msgspec.json.Decoder(packed_rows.Gone)
 
 
 class PairStore:
@@ -191,8 +68,10 @@ class PairStore:
     ) -> None:
         self.folder = folder
         self.count = 0
-        self._texts = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._end = self._flushed = 0
+        self._texts = appended_file.AppendedFile(folder)
+        self._runs = appended_file.AppendedFile(folder)
+        self._signatures = appended_file.AppendedFile(folder)
+        self._num_signed = 0
         settings: dict[str, Any] = {
             'memory_limit': f'{memory_mb}MB',
             'threads': 2,  # each more would take a share of that memory for itself
@@ -213,7 +92,8 @@ class PairStore:
 
     def __exit__(self, *_: object) -> None:
         self._sql.close()
-        self._texts.close()
+        for file in (self._texts, self._runs, self._signatures):
+            file.close()
 
     @property
     def sql(self) -> duckdb.DuckDBPyConnection:
@@ -223,7 +103,7 @@ class PairStore:
             self.insert('pairs', waiting)
         return self._sql
 
-    def replace(self, ordinals: Sequence[int], packed: Packed) -> None:
+    def replace(self, ordinals: Sequence[int], packed: packed_rows.Packed) -> None:
         """Puts rows in the place of others; they keep what only raw texts show."""
         raw = 'links, title, is_update'
         self.sql.execute('CREATE OR REPLACE TEMP TABLE replaced (ordinal BIGINT)')
@@ -239,25 +119,31 @@ class PairStore:
             f'UPDATE pairs SET {columns} FROM old WHERE old.ordinal = pairs.ordinal'
         )
 
-    def add(self, packed: Packed, *, ordinals: Sequence[int] | None = None) -> None:
+    def add(
+        self, packed: packed_rows.Packed, *, ordinals: Sequence[int] | None = None
+    ) -> None:
         """Adds the next rows; with `ordinals`, new forms of rows that were deleted."""
         made = pa.ipc.open_stream(packed.columns).read_all()
         columns = dict(zip(made.column_names, made.columns, strict=True))
-        sizes = columns['size'].to_numpy() + 8 * columns['num_runs'].to_numpy()
-        columns['start'] = self._end + np.cumsum(sizes) - sizes
+        count = made.num_rows
+        sizes = columns['size'].to_numpy() + columns['record_size'].to_numpy()
+        columns['start'] = self._texts.write(packed.texts) + _starts(sizes)
+        first = self._runs.write(packed.runs) // 8
+        columns['first_run'] = first + _starts(columns['num_runs'].to_numpy())
+        self._signatures.write(packed.signatures)
+        columns['signed'] = np.arange(self._num_signed, self._num_signed + count)
+        self._num_signed += count
         if ordinals is None:
-            ordinals = np.arange(self.count, self.count + len(sizes))
-            self.count += len(sizes)
+            ordinals = np.arange(self.count, self.count + count)
+            self.count += count
         columns['ordinal'] = np.asarray(ordinals)
-        self._texts.write(packed.texts)
-        self._end += len(packed.texts)
         names = self._schema.names
         # A table at a time would take DuckDB ten times as long.
         self._waiting.append(pa.table([columns[name] for name in names], names))
         if sum(map(len, self._waiting)) >= _AT_ONCE:
             self.sql  # noqa: B018
 
-    def leave_out(self, gone: Sequence[Gone]) -> None:
+    def leave_out(self, gone: Sequence[packed_rows.Gone]) -> None:
         """Records pairs that a stage dropped."""
         if not gone:
             return
@@ -275,11 +161,11 @@ class PairStore:
 
     def append(self, texts: Sequence[bytes]) -> dict[str, np.ndarray]:
         """Adds texts to the file of texts; returns their `start` and `size`."""
-        size = np.array([len(text) for text in texts], np.int64)
-        start = self._end + np.cumsum(size) - size
-        self._texts.writelines(texts)
-        self._end += int(size.sum())
-        return {'start': start, 'size': size}
+        size = np.array(list(map(len, texts)), np.int64)
+        return {
+            'start': self._texts.write(b''.join(texts)) + _starts(size),
+            'size': size,
+        }
 
     def insert(self, table: str, values: pa.Table) -> None:
         """Appends an Arrow table to a table of the store."""
@@ -301,6 +187,12 @@ class PairStore:
         with self.sql.cursor() as cursor:
             yield from cursor.sql(query).to_arrow_reader(size)
 
+    def arrays(self, query: str) -> list[np.ndarray]:
+        """The columns of a query whose values are numbers, whole."""
+        with self.sql.cursor() as cursor:
+            table = cursor.sql(query).to_arrow_table()
+        return [column.to_numpy() for column in table.columns]
+
     def number(self, query: str) -> int:
         """The single number of a query's result."""
         # All rows: an open result would keep others from the connection.
@@ -316,49 +208,95 @@ class PairStore:
         for start, size, *more in self.rows(query.replace('{pair}', columns)):
             yield _PAIR.decode(self.stored(start, size)), *more
 
-    def runs(self, query: str) -> Iterator[tuple[np.ndarray, tuple[Any, ...]]]:
-        """(its runs of words, other selected columns) of each row of a query.
+    def runs(self, first: np.ndarray, count: np.ndarray) -> np.ndarray:
+        """[sum of `count`] uint64: the runs of words of pairs, by `first_run`."""
+        return self._runs.ranges(first, count)
 
-        The query selects `{runs}` first, from a table named `pairs`.
-        """
-        columns = 'pairs.start + pairs.size, pairs.num_runs'
-        for start, count, *more in self.rows(query.replace('{runs}', columns)):
-            yield np.frombuffer(self.stored(start, 8 * count), np.uint64), tuple(more)
+    def signatures(self, signed: np.ndarray, num_perm: int) -> np.ndarray:
+        """[N, 2, num_perm] uint32: signatures of questions and answers, by `signed`."""
+        wanted, places = np.unique(signed, return_inverse=True)
+        # As eight bytes, of which `num_perm` make the two of a pair.
+        count = np.full(len(wanted), num_perm)
+        words = self._signatures.ranges(wanted * num_perm, count)
+        return words.view(np.uint32).reshape(-1, 2, num_perm)[places]
 
     def stored(self, start: int, size: int) -> bytes:
         """A part of the file of texts."""
-        if start + size > self._flushed:
-            self._texts.flush()
-            self._flushed = self._end
-        return os.pread(self._texts.fileno(), size, start)
+        return self._texts.read(start, size)
+
+    def rewrite(self, ordinals: Sequence[int], pairs: Sequence[records.QaPair]) -> None:
+        """Gives pairs another form, whose columns but `weight` are equal."""
+        texts, sizes = packed_rows.stored(pairs)
+        starts = self.append(texts)['start']
+        weights = pa.array([pair.weight for pair in pairs], pa.float64())
+        made = {'ordinal': pa.array(ordinals, pa.int64()), 'start': starts, **sizes}
+        self.sql.register('incoming', pa.table({**made, 'weight': weights}))
+        columns = ', '.join(
+            f'{name} = incoming.{name}' for name in ('start', *sizes, 'weight')
+        )
+        self.sql.execute(
+            f'UPDATE pairs SET {columns} FROM incoming '
+            'WHERE incoming.ordinal = pairs.ordinal'
+        )
+        self.sql.unregister('incoming')
 
     def pairs(self, split: str) -> Iterator[records.QaPair]:
         """The pairs of a split, as `described` gives them."""
-        return (each.pair for each in self.described(split))
+        return (pair for some in self.described(split) for pair in some.pairs())
 
-    def described(self, split: str) -> Iterator[Described]:
+    def described(self, split: str) -> Iterator[described_pairs.Described]:
         """The pairs of a split: groups by the hash of their names, each in file order.
 
         Copies of a pair follow it; the second's id ends in '#2'.
         """
         query = (
-            'SELECT start, size, measures, weight, coalesce(copies.copies, 1) '
-            'FROM kept AS pairs '
+            'SELECT start, size, record_size, id, id_hash, grp_hash, source, topic, '
+            'plain_question_words, plain_answer_words, neither, repeated, title_words, '
+            'is_conversation, coalesce(copies.copies, 1) AS copies FROM kept AS pairs '
             f"JOIN home ON home.grp = pairs.grp AND home.split = '{split}' "
             'LEFT JOIN copies ON copies.ordinal = pairs.ordinal '
             'ORDER BY home.place, pairs.file, pairs.line, pairs.id'
         )
-        for start, size, made, weight, copies in self.rows(query):
-            line, measures = self.stored(start, size), _MEASURES.decode(made)
-            pair = _PAIR.decode(line)
-            if pair.weight != weight:  # of a duplicate that was dropped
-                pair = dataclasses.replace(pair, weight=weight)
-                yield described(pair, measures)
-            else:
-                yield Described(pair, line + b'\n', measures)
-            for number in range(2, copies + 1):
-                copy = dataclasses.replace(pair, id=f'{pair.id}#{number}')
-                yield described(copy, measures)
+        for batch in self.batches(query):
+            yield self._described(batch)
+
+    def _described(self, batch: pa.RecordBatch) -> described_pairs.Described:
+        """The rows of the query above, and the copies of pairs."""
+        copies = batch['copies'].to_numpy()
+        copied = bool((copies > 1).any())
+        if copied:
+            batch = batch.take(np.repeat(np.arange(len(copies)), copies))
+        found = batch.to_pydict()
+        lines, made = [], []
+        places = (found[name] for name in ('start', 'size', 'record_size'))
+        for start, size, record_size in zip(*places, strict=True):
+            stored = self._texts.read(start, size + record_size)
+            lines.append(stored[:size])
+            made.append(stored[size:])
+        if copied:
+            ends = np.cumsum(copies)
+            numbers = np.arange(ends[-1]) - np.repeat(ends - copies, copies)
+            for place in np.flatnonzero(numbers).tolist():
+                pair = _PAIR.decode(lines[place])
+                pair = dataclasses.replace(pair, id=f'{pair.id}#{numbers[place] + 1}')
+                found['id'][place] = pair.id
+                found['id_hash'][place] = packed_rows.name_hash(pair.id)
+                lines[place] = packed_rows.line(pair)
+                made[place] = tf_example.record(tf_example.serialized(pair))
+        return described_pairs.Described(
+            lines=lines,
+            records=made,
+            ids=found['id'],
+            id_hashes=found['id_hash'],
+            group_hashes=found['grp_hash'],
+            sources=found['source'],
+            topics=found['topic'],
+            plain_words=(found['plain_question_words'], found['plain_answer_words']),
+            neither=found['neither'],
+            repeated=found['repeated'],
+            title_words=found['title_words'],
+            conversations=[i for i, it in enumerate(found['is_conversation']) if it],
+        )
 
     def resolve(self) -> None:
         """Fills `resolved`: for each duplicate, the pair that was kept in the end."""
@@ -371,7 +309,7 @@ class PairStore:
             ' (SELECT ordinal FROM gone WHERE kept IS NOT NULL)'
         )
 
-    def gone(self) -> Iterator[Gone]:
+    def gone(self) -> Iterator[packed_rows.Gone]:
         """Every pair that was read and is not in the dataset, by reason and id.
 
         A duplicate of a duplicate names the pair that stayed or was dropped last.
@@ -389,9 +327,14 @@ class PairStore:
         for _, reason, kept_id, start, size, is_pair in self.rows(query):
             stored = self.stored(start, size)
             if is_pair:
-                yield dropped(_PAIR.decode(stored), reason, kept_id)
+                yield packed_rows.dropped(_PAIR.decode(stored), reason, kept_id)
             else:
                 yield _GONE.decode(stored)
+
+
+def _starts(sizes: np.ndarray) -> np.ndarray:
+    """Where each of things that follow one another begins."""
+    return np.cumsum(sizes) - sizes
 
 
 @contextlib.contextmanager

@@ -64,8 +64,8 @@ def assign(
         pa.table({'component': names, 'split': splits, 'place': np.arange(len(names))}),
     )
     store.sql.execute(
-        'UPDATE home SET split = assigned.split, place = assigned.place '
-        'FROM assigned WHERE assigned.component = home.component'
+        'CREATE OR REPLACE TABLE home AS SELECT grp, component, assigned.split, '
+        'assigned.place FROM home JOIN assigned USING (component)'
     )
     return _notes(sources, sizes, homes, shares)
 

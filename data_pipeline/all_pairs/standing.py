@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterator
 import pyarrow as pa
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import compared_row, overlap, pair_store
+from data_pipeline.all_pairs import overlap, pair_store
+from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.pair_stages import folding, stage_ledger, stages, word_runs
 from hax_jax.data import records
 
@@ -52,10 +53,10 @@ def cut(
             ordinals.append(ordinal)
             rows.append(compared_row.make(pair, outcome.pair, chosen.duplicates))
         if len(rows) == _BATCH:
-            store.replace(ordinals, pair_store.packed(rows))
+            store.replace(ordinals, packed_rows.packed(rows))
             ordinals, rows = [], []
     if rows:
-        store.replace(ordinals, pair_store.packed(rows))
+        store.replace(ordinals, packed_rows.packed(rows))
     ledger.passed(STAGE, known)
     return lines
 

@@ -3,9 +3,9 @@
 An entry is a file named by a key: SHA-256 over the batch's bytes and fields, the
 settings of the stages, the code that reads and prepares, and its libraries' versions.
 
-    magic, three lengths       40 bytes
-    account                    JSON: all of a `Prepared` but the two parts below
-    texts, columns             of its `pair_store.Packed`
+    magic, five lengths        48 bytes
+    account                    JSON: all of a `Prepared` but its rows
+    the parts of its rows      the fields of `packed_rows.Packed` in their order
     SHA-256                    32 bytes, over all before
 
 Entries are written whole or not at all, so builds may share a folder. An entry whose
@@ -30,24 +30,25 @@ from typing import Any
 import msgspec
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import pair_store
+from data_pipeline.compared import packed_rows
 from data_pipeline.preparing import prepare_batch
 from data_pipeline.rows import batches
-from hax_jax import errors, files
+from hax_jax import errors
 from hax_jax.data import records, text
 
 FOLDER = '.build_cache'  # beside the dataset
-_MAGIC = b'haxbatc1'
-_HEAD = struct.Struct('<8s3Q')
+_MAGIC = b'haxbatc2'
+_HEAD = struct.Struct('<8s5Q')
 _DIGEST = 32  # bytes
 _SUFFIX = '.batch'
+_DAY = 24 * 3600  # seconds
 _UNUSED_DAYS = 30  # after which an entry goes
 _HERE = 8  # batches: a build with few new ones starts no workers for them
 _ROOT = pathlib.Path(__file__).parents[2]
 # What a result follows from: folders and files of code, and libraries.
 CODE = (
     *(f'data_pipeline/{name}' for name in ('pages', 'layouts', 'rows', 'reading')),
-    *(f'data_pipeline/{name}' for name in ('pair_stages', 'all_pairs', 'preparing')),
+    *(f'data_pipeline/{name}' for name in ('pair_stages', 'compared', 'preparing')),
     'data_pipeline/preferences',
     'data_pipeline/settings.py',
     'hax_jax/data/records.py',
@@ -63,6 +64,8 @@ LIBRARIES = (
     'py3langid',
     'tokenizers',
     'sentencepiece',
+    'protobuf',
+    'google-crc32c',
 )
 
 
@@ -81,6 +84,7 @@ class Cache:
     found: int = 0
     missed: int = 0
     damaged: list[str] = dataclasses.field(default_factory=list)
+    is_closed: bool = False  # an entry could not be written
 
     def prepare(self, batch: batches.Batch) -> prepare_batch.Prepared:
         """Prepares the batch and keeps the result; in any process."""
@@ -88,8 +92,22 @@ class Cache:
         made = prepare_batch.prepare(batch, chosen=self.chosen, names=self.names)
         # A file that changed while it was read has another key now.
         if before and self._key(batch) == before:
-            _write(self._path(before), made)
+            self._keep(before, made)
         return made
+
+    def _keep(self, key: str, made: prepare_batch.Prepared) -> None:
+        """Writes the entry; says once in each process if the folder takes none."""
+        try:
+            _write(self._path(key), made)
+        except OSError as error:
+            if not self.is_closed:
+                self.is_closed = True
+                print(
+                    f'warning: --cache={self.folder} can not be written to '
+                    f'({error.strerror}): what this build prepares is not kept. Give '
+                    'another folder, or --cache=off.',
+                    flush=True,
+                )
 
     def known(self, batch: batches.Batch) -> prepare_batch.Prepared | None:
         """The result of an earlier build, or None; in the parent alone.
@@ -217,14 +235,19 @@ def _version(name: str) -> str:
 def prune(folder: pathlib.Path, *, most_bytes: int) -> int:
     """Deletes entries unused for 30 days, then the longest unused over `most_bytes`.
 
-    Returns the bytes of those left. Another build may delete entries at once.
+    Returns the bytes of those left. Another build may delete entries at once, and what
+    it writes just now stays.
     """
-    oldest = time.time() - _UNUSED_DAYS * 24 * 3600
+    now = time.time()
+    oldest = now - _UNUSED_DAYS * _DAY
     entries = []
     for path in folder.glob(f'*/*{_SUFFIX}*'):
         with contextlib.suppress(OSError):
             stat = path.stat()
-            entries.append((stat.st_mtime, stat.st_size, path))
+            if path.suffix == _SUFFIX:
+                entries.append((stat.st_mtime, stat.st_size, path))
+            elif stat.st_mtime < now - _DAY:  # of a build that was killed
+                path.unlink()
     total = sum(size for _, size, _ in entries)
     for used, size, path in sorted(entries):
         if used >= oldest and total <= most_bytes:
@@ -236,14 +259,18 @@ def prune(folder: pathlib.Path, *, most_bytes: int) -> int:
 
 
 def _write(path: pathlib.Path, made: prepare_batch.Prepared) -> None:
-    """Writes an entry; does nothing for a result with texts that JSON has not."""
+    """Writes an entry; does nothing for a result with texts that JSON has not.
+
+    Raises:
+      OSError: the folder can't be written to.
+    """
     account = {
         field.name: getattr(made, field.name)
         for field in dataclasses.fields(made)
         if field.name != 'rows'
     }
     try:
-        parts = (msgspec.json.encode(account), made.rows.texts, made.rows.columns)
+        parts = (msgspec.json.encode(account), *vars(made.rows).values())
     except (TypeError, ValueError):
         return
     head = _HEAD.pack(_MAGIC, *map(len, parts))
@@ -253,7 +280,7 @@ def _write(path: pathlib.Path, made: prepare_batch.Prepared) -> None:
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
     try:
-        with files.named(path), open(temporary, 'wb') as file:
+        with open(temporary, 'wb') as file:
             file.writelines((head, *parts, digest.digest()))
         temporary.replace(path)
     finally:
@@ -275,7 +302,7 @@ def _decoded(data: bytes) -> prepare_batch.Prepared | None:
     account = msgspec.json.decode(
         parts[0], type=_account_type(), dec_hook=lambda kind, value: kind(value)
     )
-    rows = pair_store.Packed(parts[1], parts[2])
+    rows = packed_rows.Packed(*parts[1:])
     values: dict[str, Any] = {name: getattr(account, name) for name in _names()}
     return prepare_batch.Prepared(rows=rows, **values)
 

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Mapping
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import compared_row, pair_store
+from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.pair_stages import (
     cleaning,
     folding,
@@ -35,8 +35,8 @@ class Prepared:
     """
 
     read: batches.BatchRead
-    rows: pair_store.Packed
-    gone: list[pair_store.Gone]
+    rows: packed_rows.Packed
+    gone: list[packed_rows.Gone]
     ledger: stage_ledger.Ledger
     compared: list[sides.Side] = dataclasses.field(default_factory=list)
 
@@ -74,7 +74,7 @@ def prepare(
     for raw, (left, reason) in zip(pairs, outcomes, strict=True):
         if reason:
             left = _redacted(left, chosen.personal_data)
-            gone.append(pair_store.dropped(left, reason))
+            gone.append(packed_rows.dropped(left, reason))
         else:
             rows.append(compared_row.make(raw, left, chosen.duplicates))
     compared = []
@@ -84,7 +84,7 @@ def prepare(
     folding.folded.cache_clear()  # of use within a batch alone; texts may be long
     word_runs.of.cache_clear()
     account = read.without_pairs()
-    return Prepared(account, pair_store.packed(rows), gone, ledger, compared)
+    return Prepared(account, packed_rows.packed(rows), gone, ledger, compared)
 
 
 def _redacted(

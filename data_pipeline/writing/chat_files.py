@@ -13,7 +13,7 @@ import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
-from data_pipeline.all_pairs import pair_store
+from data_pipeline.compared import described_pairs
 from hax_jax import files
 from hax_jax.data import records
 
@@ -34,12 +34,14 @@ def line(pair: records.QaPair, *, system: str = '') -> str:
 @contextlib.contextmanager
 def writer(
     folder: pathlib.Path, split: str, *, system: str
-) -> Iterator[Callable[[pair_store.Described], None]]:
-    """A function that appends a pair to chat/<split>.jsonl of a dataset's folder."""
+) -> Iterator[Callable[[described_pairs.Described], None]]:
+    """A function that appends pairs to chat/<split>.jsonl of a dataset's folder."""
     path = folder / 'chat' / f'{split}.jsonl'
     path.parent.mkdir(exist_ok=True)
     with open(path, 'w', encoding='utf-8', newline='') as file:
-        yield lambda each: print(line(each.pair, system=system), file=file)
+        yield lambda some: file.writelines(
+            f'{line(pair, system=system)}\n' for pair in some.pairs()
+        )
 
 
 def write(

@@ -72,7 +72,7 @@ def write(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> Tally:
         for row in rows:
             reasons[row['reason']] += 1
             if row.get('kept_id'):
-                kept.add(row['kept_id'])
+                kept.add([row['kept_id']])
             yield row
 
     total = files.write_lines(path, map(records.canonical_json, counted()))

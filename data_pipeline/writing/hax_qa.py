@@ -7,11 +7,12 @@ import contextlib
 import dataclasses
 import io
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from absl import logging
 
+from data_pipeline.compared import tf_example
 from data_pipeline.preparing import beam_pipeline
 from data_pipeline.quiet_tfds import tf, tfds
 from data_pipeline.writing import beam_rows, tfds_files
@@ -77,7 +78,7 @@ def _feature(kind: type) -> tfds.features.FeatureConnector:
 
 def write_with_beam(
     folder: pathlib.Path,
-    splits: Mapping[str, Iterable[records.QaPair]],
+    splits: Mapping[str, tfds_files.Some],
     options: beam_pipeline.Options,
 ) -> None:
     """As `tfds_files.write`, by Apache Beam: the same records, cut into other files.
@@ -91,7 +92,7 @@ def write_with_beam(
     with beam_pipeline.work_folder(options, beside=folder) as work:
         used = tfds_files.Used()
         rows = {
-            name: beam_rows.write(work, name, map(_row, used.seen(pairs)))
+            name: beam_rows.write(work, name, _rows(used.seen(pairs)))
             for name, pairs in splits.items()
         }
         names = [field.name for field in used.fields()]
@@ -124,9 +125,11 @@ def write_with_beam(
             )
 
 
-def _row(pair: records.QaPair) -> dict[str, Any]:
-    names = (field.name for field in dataclasses.fields(records.QaPair))
-    return {name: tfds_files.stored_value(pair, name) for name in names}
+def _rows(pairs: tfds_files.Some) -> Iterator[dict[str, Any]]:
+    names = [field.name for field in dataclasses.fields(records.QaPair)]
+    for some in pairs:
+        for pair in some.pairs():
+            yield {name: tf_example.stored_value(pair, name) for name in names}
 
 
 @contextlib.contextmanager

@@ -7,12 +7,13 @@ the pair before has the same group). The checks at the end need 24 bytes.
 import array
 import collections
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from data_pipeline.all_pairs import pair_store
+from data_pipeline.compared import described_pairs, packed_rows
 from hax_jax.data import records
 
 
@@ -25,14 +26,12 @@ class SplitFacts:
         self._ids = array.array('Q')
         self._groups = array.array('Q')
 
-    def add(self, each: pair_store.Described) -> None:
-        pair = each.pair
-        self._digest.update(each.line)
-        self._by_source[pair.source] += 1
-        self._ids.append(_hash(pair.id))
-        group = _hash(pair.group)
-        if not self._groups or self._groups[-1] != group:
-            self._groups.append(group)
+    def add(self, some: described_pairs.Described) -> None:
+        self._digest.update(b''.join(some.lines))
+        self._by_source.update(some.sources)
+        self._ids.extend(some.id_hashes)
+        # Pairs of a group follow one another.
+        self._groups.extend(group for group, _ in itertools.groupby(some.group_hashes))
 
     def ids(self) -> np.ndarray:
         """[pairs] uint64, a hash an id."""
@@ -70,12 +69,12 @@ def check(
         if not each.as_json()['pairs']:
             continue
         for pair in reread(name):
-            suspect = _hash(pair.group) in groups
+            suspect = packed_rows.name_hash(pair.group) in groups
             if suspect and home.setdefault(pair.group, name) != name:
                 raise ValueError(
                     f'group {pair.group!r} is in {home[pair.group]} and in {name}.'
                 )
-            if _hash(pair.id) in ids:
+            if packed_rows.name_hash(pair.id) in ids:
                 if pair.id in seen:
                     raise ValueError(f'pair {pair.id!r} is there twice.')
                 seen.add(pair.id)
@@ -85,7 +84,3 @@ def _twice(hashes: list[np.ndarray]) -> set[int]:
     together = np.concatenate(hashes) if hashes else np.zeros(0, np.uint64)
     together.sort()
     return set(together[1:][together[1:] == together[:-1]].tolist())
-
-
-def _hash(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())

@@ -13,9 +13,10 @@ import collections
 import math
 from typing import Any
 
-from data_pipeline.all_pairs import compared_row
+import numpy as np
+
+from data_pipeline.compared import described_pairs
 from data_pipeline.writing import report_text, stream_counts
-from hax_jax.data import records
 
 NAMES = (
     'words of the question',
@@ -41,24 +42,28 @@ class Odd:
         lowest = stream_counts.Lowest[dict[str, Any]]
         self._ends = [(lowest(CANDIDATES), lowest(CANDIDATES)) for _ in NAMES]
 
-    def add(
-        self, pair: records.QaPair, measured: compared_row.Measures, *, split: str
-    ) -> None:
-        """Takes a pair and its measures."""
-        values = measures(measured)
-        name = f'{split}\n{pair.id}'
-        entry = None
-        for value, counts, ends in zip(values, self._counts, self._ends, strict=True):
-            counts[round(value * _GRID)] += 1
+    def add(self, some: described_pairs.Described, *, split: str) -> None:
+        """Takes pairs and their measures."""
+        values = measures(some)
+        entries: dict[int, dict[str, Any]] = {}
+        for column, counts, ends in zip(values, self._counts, self._ends, strict=True):
+            counts.update(np.rint(column * _GRID).astype(np.int64).tolist())
             for sign, end in zip((1, -1), ends, strict=True):
-                if end.wants(sign * value, name):
-                    entry = entry or {
-                        'name': name,
-                        'split': split,
-                        'pair': report_text.shortened(pair),
-                        'values': values,
-                    }
-                    end.add(sign * value, name, entry)
+                for place in end.open_to(sign * column):
+                    name, key = (
+                        f'{split}\n{some.ids[place]}',
+                        float(sign * column[place]),
+                    )
+                    if not end.wants(key, name):
+                        continue
+                    if place not in entries:
+                        entries[place] = {
+                            'name': name,
+                            'split': split,
+                            'pair': report_text.shortened(some.pair(place)),
+                            'values': values[:, place].tolist(),
+                        }
+                    end.add(key, name, entries[place])
 
     def oddest(self, count: int) -> list[dict[str, Any]]:
         """The pairs with the highest scores, with their `score` and `z`s."""
@@ -82,15 +87,19 @@ class Odd:
         return scored[:count]
 
 
-def measures(measured: compared_row.Measures) -> tuple[float, ...]:
-    """The five values of `NAMES`."""
-    question, answer = measured.question_words, measured.answer_words
-    return (
-        math.log2(1 + question),
-        math.log2(1 + answer),
-        math.log2((1 + answer) / (1 + question)),
-        measured.neither,
-        measured.repeated,
+def measures(some: described_pairs.Described) -> np.ndarray:
+    """[5, N] the values of `NAMES`."""
+    questions, answers = some.plain_words
+    # Not numpy's logarithms, whose last bits follow from the processor.
+    both = zip(answers, questions, strict=True)
+    return np.array(
+        [
+            [math.log2(1 + count) for count in questions],
+            [math.log2(1 + count) for count in answers],
+            [math.log2((1 + answer) / (1 + question)) for answer, question in both],
+            some.neither,
+            some.repeated,
+        ]
     )
 
 

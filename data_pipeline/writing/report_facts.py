@@ -1,7 +1,7 @@
 """The report's facts about the pairs themselves, gathered in one pass over them.
 
-Memory does not grow with the number of pairs. Samples follow from the pairs' ids, not
-from chance.
+Memory does not grow with the number of pairs. Samples follow from the hashes of the
+pairs' ids, not from chance.
 """
 
 import collections
@@ -9,7 +9,9 @@ import itertools
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from data_pipeline.all_pairs import pair_store
+import numpy as np
+
+from data_pipeline.compared import described_pairs
 from data_pipeline.writing import oddness, report_text, stream_counts
 from hax_jax.data import packing, records, text
 
@@ -18,7 +20,6 @@ TOKEN_SAMPLE = 20_000  # pairs a split whose tokens are counted
 ROWS = (512, 1024)  # lengths of packed rows
 NUM_TOPICS = 20
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-_SALT = 'report'
 
 
 class Collector:
@@ -39,31 +40,44 @@ class Collector:
         self._random = stream_counts.Lowest[tuple[str, records.QaPair]](NUM_PAIRS)
         self._odd = oddness.Odd()
 
-    def of(self, split: str) -> Callable[[pair_store.Described], None]:
+    def of(self, split: str) -> Callable[[described_pairs.Described], None]:
         """The function that takes the pairs of `split`."""
         counts = self._words[split] = collections.Counter(), collections.Counter()
         sample = self._tokens[split] = stream_counts.Lowest(TOKEN_SAMPLE)
 
-        def add(each: pair_store.Described) -> None:
-            pair, measured = each.pair, each.measures
-            whole = pair.as_one()
-            counts[0][measured.question_words] += 1
-            counts[1][measured.answer_words] += 1
-            key = stream_counts.draw(_SALT, pair.id)
-            if self._tokenizer is not None and sample.wants(key, pair.id):
-                encoded = self._tokenizer.encode([whole.question, whole.answer])
-                sample.add(key, pair.id, tuple(map(len, encoded)))
-            if self._random.wants(key, pair.id):
-                self._random.add(key, pair.id, (split, report_text.shortened(pair)))
-            if pair.id in self._wanted:
-                self._wanted[pair.id] = report_text.shortened(pair)
-            self._odd.add(pair, measured, split=split)
-            if pair.topic:
-                self._topics.add(pair.topic)
-            for word in measured.title_words:
-                self._title_words.add(word)
+        def add(some: described_pairs.Described) -> None:
+            for count, words in zip(counts, some.plain_words, strict=True):
+                count.update(words)
+            keys = np.array(some.id_hashes, np.uint64) >> np.uint64(12)
+            if self._tokenizer is not None:
+                self._count_tokens(some, keys, sample)
+            for place in self._random.open_to(keys):
+                key, name = int(keys[place]), some.ids[place]
+                if self._random.wants(key, name):
+                    shown = split, report_text.shortened(some.pair(place))
+                    self._random.add(key, name, shown)
+            for name in self._wanted.keys() & set(some.ids):
+                pair = some.pair(some.ids.index(name))
+                self._wanted[name] = report_text.shortened(pair)
+            self._odd.add(some, split=split)
+            self._topics.add(filter(None, some.topics))
+            words = itertools.chain.from_iterable(map(str.split, some.title_words))
+            self._title_words.add(words)
 
         return add
+
+    def _count_tokens(
+        self,
+        some: described_pairs.Described,
+        keys: np.ndarray,
+        sample: stream_counts.Lowest[tuple[int, int]],
+    ) -> None:
+        for place in sample.open_to(keys):
+            key, name = int(keys[place]), some.ids[place]
+            if sample.wants(key, name):
+                whole = some.pair(place).as_one()
+                encoded = self._tokenizer.encode([whole.question, whole.answer])
+                sample.add(key, name, tuple(map(len, encoded)))
 
     def facts(self) -> dict[str, Any]:
         """All facts, without the lengths of splits that have no pairs."""

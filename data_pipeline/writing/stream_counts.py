@@ -2,9 +2,11 @@
 
 import bisect
 import collections
-import hashlib
 import heapq
+from collections.abc import Iterable
 from typing import Generic, TypeVar
+
+import numpy as np
 
 Value = TypeVar('Value')
 _LIMIT = 200_000  # different keys, about 20 MB
@@ -13,8 +15,8 @@ _LIMIT = 200_000  # different keys, about 20 MB
 class TopCounts:
     """The most frequent keys of a stream.
 
-    Counts are exact up to `limit` different keys. With more, the rarer half is
-    forgotten each time: `exact` is then False, and a count starts after its key was
+    Counts are exact up to `limit` different keys. With more after an `add`, the rarer
+    half is forgotten: `exact` is then False, and a count starts after its key was
     last forgotten.
     """
 
@@ -23,8 +25,8 @@ class TopCounts:
         self._counts: collections.Counter[str] = collections.Counter()
         self.exact = True
 
-    def add(self, key: str) -> None:
-        self._counts[key] += 1
+    def add(self, keys: Iterable[str]) -> None:
+        self._counts.update(keys)
         if len(self._counts) > self._limit:
             self.exact = False
             self._counts = collections.Counter(dict(self.top(self._limit // 2)))
@@ -51,6 +53,12 @@ class Lowest(Generic[Value]):
         """Whether `add` would keep a value, so that it need not be made in vain."""
         return len(self._keys) < self._size or (key, name) < self._keys[-1]
 
+    def open_to(self, keys: np.ndarray) -> list[int]:
+        """The places of the keys that `wants` may take; of most it takes none."""
+        if len(self._keys) < self._size:
+            return list(range(len(keys)))
+        return np.flatnonzero(keys <= self._keys[-1][0]).tolist()
+
     def add(self, key: float, name: str, value: Value) -> None:
         """Keeps the value if it is among the lowest."""
         if self.wants(key, name):
@@ -62,12 +70,6 @@ class Lowest(Generic[Value]):
     def values(self) -> list[Value]:
         """The values, lowest key first."""
         return self._values
-
-
-def draw(salt: str, name: str) -> int:
-    """A number below 2**52 that looks random and is always the same for `name`."""
-    digest = hashlib.blake2b(f'{salt}\n{name}'.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) >> 12
 
 
 def quantile(counts: dict[int, int], share: float) -> int:

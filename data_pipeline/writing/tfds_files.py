@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipeline.writing import tf_example
+from data_pipeline.compared import described_pairs, tf_example
 from hax_jax import errors, files, sha256sums
 from hax_jax.data import records
 
@@ -27,15 +27,15 @@ RELEASE_NOTES = {VERSION: 'Question, answer and where they come from.'}
 _INFO, _FEATURES = 'dataset_info.json', 'features.json'
 _SHARD = 65_536  # pairs in a file, about 150 MB of advice
 _CLASSES = 'tensorflow_datasets.core.features'
-_FIELDS = dataclasses.fields(records.QaPair)
+Some = Iterable[described_pairs.Described]
 _TEXT = {'pythonClassName': f'{_CLASSES}.text_feature.Text', 'text': {}}
 
 
-def write(folder: pathlib.Path, splits: Mapping[str, Iterable[records.QaPair]]) -> None:
+def write(folder: pathlib.Path, splits: Mapping[str, Some]) -> None:
     """Writes the splits to `folder`/tfds in their order, each read once.
 
-    Leaves out a split without pairs, which TFDS can't represent. Holds one pair. The
-    features of conversations are there only if there is one.
+    Leaves out a split without pairs, which TFDS can't represent. The features of
+    conversations are there only if there is one.
     """
     path = folder / FOLDER
     path.mkdir(parents=True)
@@ -77,13 +77,15 @@ class Used:
     def __init__(self) -> None:
         self._optional: set[str] = set()
 
-    def seen(self, pairs: Iterable[records.QaPair]) -> Iterator[records.QaPair]:
+    def seen(self, pairs: Some) -> Iterator[described_pairs.Described]:
         """The pairs, each looked at."""
-        for pair in pairs:
-            self._optional.update(
-                name for name in records.OF_CONVERSATIONS if getattr(pair, name)
-            )
-            yield pair
+        for some in pairs:
+            for place in some.conversations:
+                pair = some.pair(place)
+                self._optional.update(
+                    name for name in records.OF_CONVERSATIONS if getattr(pair, name)
+                )
+            yield some
 
     def fields(self) -> list[dataclasses.Field[Any]]:
         unused = set(records.OF_CONVERSATIONS) - self._optional
@@ -91,23 +93,24 @@ class Used:
         return [field for field in fields if field.name not in unused]
 
 
-def _write_split(
-    path: pathlib.Path, name: str, pairs: Iterable[records.QaPair]
-) -> tuple[list[int], int]:
+def _write_split(path: pathlib.Path, name: str, pairs: Some) -> tuple[list[int], int]:
     """Writes the shards of a split; returns their numbers of pairs, and all bytes."""
     lengths, num_bytes = [], 0
     with contextlib.ExitStack() as opened:
         file = None
-        for pair in pairs:
-            if file is None or lengths[-1] == _SHARD:
-                opened.close()
-                shard = path / f'{NAME}-{name}.tfrecord-{len(lengths):05}'
-                file = opened.enter_context(open(shard, 'wb'))
-                lengths.append(0)
-            data = serialized(pair)
-            tf_example.write_record(file, data)
-            lengths[-1] += 1
-            num_bytes += len(data)
+        for some in pairs:
+            left = some.records
+            while left:
+                if file is None or lengths[-1] == _SHARD:
+                    opened.close()
+                    shard = path / f'{NAME}-{name}.tfrecord-{len(lengths):05}'
+                    file = opened.enter_context(open(shard, 'wb'))
+                    lengths.append(0)
+                room = _SHARD - lengths[-1]
+                part, left = left[:room], left[room:]
+                file.writelines(part)
+                lengths[-1] += len(part)
+                num_bytes += sum(map(len, part)) - len(part) * tf_example.FRAME
     return lengths, num_bytes
 
 
@@ -133,38 +136,6 @@ def read(folder: pathlib.Path, split: str) -> Iterator[records.QaPair]:
             f'{path} is damaged: its {split} split is not to be read ({reason}). Copy '
             'it again, or build the dataset again.'
         ) from error
-
-
-def serialized(pair: records.QaPair) -> bytes:
-    """The pair as a tf.train.Example's bytes, the same for equal pairs.
-
-    A pair of one exchange has no features of conversations, which TFDS reads as empty.
-    """
-    example = tf_example.example_class()()
-    feature = example.features.feature
-    for field in _FIELDS:
-        value = stored_value(pair, field.name)
-        if field.name in records.OF_CONVERSATIONS and not value:
-            continue
-        stored = feature[field.name]
-        if field.type is int:
-            stored.int64_list.value.append(value)
-        elif field.type is float:
-            # As bytes: the floats of a tf.Example have 32 bits and would turn 0.1 into
-            # 0.10000000149.
-            stored.bytes_list.value.append(np.float64(value).tobytes())
-        elif field.type is str:
-            stored.bytes_list.value.append(value.encode())
-        else:
-            stored.bytes_list.SetInParent()
-            stored.bytes_list.value.extend(each.encode() for each in value)
-    return example.SerializeToString(deterministic=True)
-
-
-def stored_value(pair: records.QaPair, name: str) -> Any:
-    """A field of the pair; weights of answers as texts, which keep all their bits."""
-    value = getattr(pair, name)
-    return tuple(map(repr, value)) if name == 'answer_weights' else value
 
 
 def _pair(features: Mapping[str, Any]) -> records.QaPair:

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 import made_up_corpus
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import compared_row, pair_store
+from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.pair_stages import stage_ledger, stages
 from data_pipeline.preparing import prepare_batch
 from data_pipeline.reading import inputs, reader
@@ -150,7 +150,7 @@ def _print_stages(found: list[inputs.Input], size: int) -> None:
             for raw, (kept, reason) in zip(read, outcomes, strict=True)
             if not reason
         ]
-        pair_store.packed(rows)
+        packed_rows.packed(rows)
         spent['signatures and columns'] += time.process_time() - begun
         del batch
     spent['ledger'] -= sum(spent[each.name] for each in sequence)

@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import (
-    compared_row,
-    components,
-    exact_duplicates,
-    pair_store,
-    split,
-)
+from data_pipeline.all_pairs import components, exact_duplicates, pair_store, split
+from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.reading import reader
 from hax_jax.data import packing, records, shift_check, text
 
@@ -529,7 +524,7 @@ def shared_train_pairs() -> list[records.QaPair]:
     with pair_store.PairStore() as store:
         off = settings.DuplicateSettings(near=False)
         rows = [compared_row.make(pair, pair, off) for pair in found]
-        store.add(pair_store.packed(rows))
+        store.add(packed_rows.packed(rows))
         exact_duplicates.drop(store)
         components.join(store)
         split.assign(store, shares=shares)

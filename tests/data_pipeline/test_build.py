@@ -1,15 +1,18 @@
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
 import signal
+from collections.abc import Iterator
 
 import programs
 import pytest
 from absl import flags
 
 from data_pipeline import build, build_steps, dataset, settings
-from data_pipeline.all_pairs import compared_row, pair_store
+from data_pipeline.all_pairs import pair_store
+from data_pipeline.compared import compared_row, described_pairs, packed_rows
 from data_pipeline.preparing import beam_pipeline
 from hax_jax import errors, files
 from hax_jax.config import convert
@@ -228,11 +231,11 @@ def test_missing_flags_are_asked_for() -> None:
 def test_a_pair_that_is_neither_kept_nor_dropped_is_a_defect(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(rows: list[compared_row.Row]) -> pair_store.Packed:
+    def forgetful(rows: list[compared_row.Row]) -> packed_rows.Packed:
         return packed(rows[1:])
 
-    packed = pair_store.packed
-    monkeypatch.setattr(pair_store, 'packed', forgetful)
+    packed = packed_rows.packed
+    monkeypatch.setattr(packed_rows, 'packed', forgetful)
     patterns = write_corpus(tmp_path / 'corpus')
     # One pair of each of the six files is lost.
     with pytest.raises(ValueError, match=r'52 pairs were read .* 4[4-6] kept'):
@@ -332,8 +335,9 @@ def test_records_that_the_ledger_does_not_have_are_a_defect(
 ) -> None:
     def forgetful(
         store: pair_store.PairStore, split: str
-    ) -> list[pair_store.Described]:
-        return list(described(store, split))[1:]
+    ) -> Iterator[described_pairs.Described]:
+        pairs = (pair for some in described(store, split) for pair in some.pairs())
+        return described_pairs.of(itertools.islice(pairs, 1, None))
 
     described = pair_store.PairStore.described
     monkeypatch.setattr(pair_store.PairStore, 'described', forgetful)

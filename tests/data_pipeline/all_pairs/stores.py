@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import (
-    compared_row,
-    exact_duplicates,
-    near_duplicates,
-    pair_store,
-)
+from data_pipeline.all_pairs import exact_duplicates, near_duplicates, pair_store
+from data_pipeline.compared import compared_row, packed_rows
 from hax_jax.data import records
 
 CHOSEN = settings.DuplicateSettings()
@@ -20,7 +16,7 @@ def filled(
     """A store in memory that holds the pairs as they are."""
     store = pair_store.PairStore()
     rows = [compared_row.make(pair, pair, chosen) for pair in pairs]
-    store.add(pair_store.packed(rows))
+    store.add(packed_rows.packed(rows))
     return store
 
 

@@ -14,13 +14,13 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import (
     all_steps,
     caps_and_weights,
-    compared_row,
     components,
     exact_duplicates,
     overlap,
     pair_store,
     split,
 )
+from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preparing import beam_map, prepare_batch
 from data_pipeline.reading import inputs, reader
@@ -305,7 +305,7 @@ def test_each_pair_is_kept_or_dropped_and_nothing_depends_on_order_or_batches(
         with pair_store.PairStore() as store:
             rows = [compared_row.make(each, each, chosen.duplicates) for each in corpus]
             for start in range(0, len(rows), cut):
-                store.add(pair_store.packed(rows[start : start + cut]))
+                store.add(packed_rows.packed(rows[start : start + cut]))
             ledger = stage_ledger.Ledger()
             gathered = all_steps.run(store, chosen, ledger, shares=SHARES)
             splits = {name: list(store.pairs(name)) for name in records.SPLITS}
@@ -353,7 +353,7 @@ def test_a_prepared_batch_comes_back_from_json(tmp_path: pathlib.Path) -> None:
     assert (kept.id, kept.file) == ('reddit:p1', 'pairs.jsonl')
     assert links == ['reddit:p2']
     left = dataclasses.replace(raw[1], question=told.replace('*', ''), answer='[URL]')
-    assert made.gone == [pair_store.dropped(left, 'quality: answer of links alone')]
+    assert made.gone == [packed_rows.dropped(left, 'quality: answer of links alone')]
     assert made.read.sources == {'reddit:advice': 2} and made.read.pairs == []
     sent = msgspec.json.encode({'value': made})
     assert beam_map.decoded(sent, prepare_batch.Prepared) == made
@@ -365,7 +365,7 @@ def test_what_spills_stays_in_the_folder(tmp_path: pathlib.Path) -> None:
             compared_row.make(each, each, stores.CHOSEN)
             for each in map(pair, range(500))
         ]
-        store.add(pair_store.packed(rows))
+        store.add(packed_rows.packed(rows))
         components.join(store)
         split.assign(store, shares=SHARES)
         assert sum(1 for name in records.SPLITS for _ in store.pairs(name)) == 500

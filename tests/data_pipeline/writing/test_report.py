@@ -6,9 +6,10 @@ import random
 import re
 import statistics
 
+import numpy as np
 import pytest
 
-from data_pipeline.all_pairs import compared_row, pair_store
+from data_pipeline.compared import compared_row, described_pairs
 from data_pipeline.writing import (
     dropped_file,
     flow_chart,
@@ -126,8 +127,8 @@ def collect(
     collector = report_facts.Collector(tokenizer=tokenizer, wanted=wanted)
     for name, pairs in splits.items():
         add = collector.of(name)
-        for pair in pairs:
-            add(pair_store.described(pair))
+        for some in described_pairs.of(pairs):
+            add(some)
     return collector.facts()
 
 
@@ -342,8 +343,8 @@ def test_the_oddest_pair_is_found_and_its_score_follows_the_formula() -> None:
     facts = collect({'train': pairs, 'validation': [], 'test': []})
     first = facts['oddest'][0]
     assert first['pair'].id == 'p123'
-    values = [oddness.measures(compared_row.measured(pair)) for pair in pairs]
-    for column, z in zip(zip(*values, strict=True), first['z'], strict=True):
+    (some,) = described_pairs.of(pairs)
+    for column, z in zip(oddness.measures(some).tolist(), first['z'], strict=True):
         middle = statistics.median(column)
         unit = 1.4826 * statistics.median(abs(value - middle) for value in column)
         # Medians are found on a grid of 0.01.
@@ -357,7 +358,8 @@ def test_what_is_measured_of_a_pair() -> None:
     pair = make_pair(0, question='one one', answer='two 33 four')
     # 3 and 4 of 1 + words; of 19 characters, a space between the
     # texts among them, 2 are digits; of 5 words 4 are different.
-    assert oddness.measures(compared_row.measured(pair)) == pytest.approx(
+    (some,) = described_pairs.of([pair])
+    assert oddness.measures(some)[:, 0].tolist() == pytest.approx(
         (1.5849625, 2.0, 0.4150375, 2 / 19, 1 / 5)
     )
 
@@ -385,10 +387,10 @@ def test_the_most_frequent_topics_and_title_words_are_counted() -> None:
 def test_counts_are_exact_until_there_are_too_many_keys() -> None:
     counts = stream_counts.TopCounts(limit=4)
     for key in ('a', 'b', 'a', 'c', 'd', 'b', 'a'):
-        counts.add(key)
+        counts.add([key])
     assert counts.exact
     assert counts.top(3) == [('a', 3), ('b', 2), ('c', 1)]
-    counts.add('e')  # the fifth: only the two most frequent stay
+    counts.add(['e'])  # the fifth: only the two most frequent stay
     assert not counts.exact
     assert counts.top(9) == [('a', 3), ('b', 2)]
 
@@ -400,6 +402,8 @@ def test_the_lowest_keys_stay_whatever_comes_first() -> None:
         lowest: stream_counts.Lowest[str] = stream_counts.Lowest(15)
         for key, name in rows:
             assert lowest.wants(key, name) or len(lowest.values()) == 15
+            is_open = lowest.open_to(np.array([key]))
+            assert is_open == [0] or not lowest.wants(key, name)
             lowest.add(key, name, name)
         assert lowest.values() == [name for _, name in sorted(rows)[:15]]
 

@@ -5,11 +5,10 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import signatures
+from data_pipeline.compared import signatures
 from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
 
@@ -39,7 +38,8 @@ _UPDATE_MARK = re.compile(
 )
 
 
-class Measures(msgspec.Struct, frozen=True, array_like=True):
+@dataclasses.dataclass(frozen=True)
+class Measures:
     """Measures of a pair for the report, which adds up those of the pairs that stay.
 
     Words by blanks; of the first 1,000 characters of both texts, the share that is
@@ -63,7 +63,7 @@ class Row:
     is a hash (16 hex digits) of both folded texts, `opening` the answer's first words,
     folded. The signatures are '' where near duplicates are off. `runs` are the runs of
     eight words of both texts (word_runs.py), [N] uint64 as bytes, and `sample` a fourth
-    of them, each once. `measures` are the JSON of `measured`.
+    of them, each once.
 
     Of a conversation, a text is that of all its turns. `beginnings` are the hashes that
     `text` would be of its first exchange, of its first two, and so on, short of all.
@@ -84,7 +84,7 @@ class Row:
     answer_words: int
     beginnings: tuple[str, ...]
     exchanges: tuple[int, ...]
-    measures: bytes
+    measures: Measures
 
 
 def make(
@@ -127,7 +127,7 @@ def make(
         answer_words=word_runs.num_words(texts[1]),
         beginnings=tuple(_text(turns[:i]) for i in range(1, len(turns))),
         exchanges=tuple(sorted(set(map(_exchange, turns)) - {0})),
-        measures=msgspec.json.encode(measured(pair)),
+        measures=measured(pair),
     )
 
 

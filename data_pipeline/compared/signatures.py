@@ -6,7 +6,6 @@ Mining of Massive Datasets, 3.4 (bands).
 
 import functools
 import hashlib
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,19 +46,13 @@ def signature(folded: str, num_perm: int) -> bytes:
     return lowest.tobytes()
 
 
-def matrix(made: Sequence[bytes], num_perm: int) -> np.ndarray:
-    """[N, num_perm] uint32: signatures as an array."""
-    return np.frombuffer(b''.join(made), np.uint32).reshape(-1, num_perm)
-
-
-def bands(made: Sequence[bytes], chosen: settings.DuplicateSettings) -> np.ndarray:
-    """[N, bands] uint64: two texts may be near if they share a value in one column.
+def bands(made: np.ndarray, chosen: settings.DuplicateSettings) -> np.ndarray:
+    """[N, num_perm] uint32 -> [N, bands] uint64; near texts share one column's value.
 
     `band_shape` chooses the number and the width of the bands by the threshold.
     """
     count, width = band_shape(chosen.threshold, chosen.num_perm)
-    rows = matrix(made, chosen.num_perm)[:, : count * width]
-    rows = rows.reshape(len(made), count, width).astype(np.uint64)
+    rows = made[:, : count * width].reshape(len(made), count, width)
     odd = np.random.Generator(np.random.Philox(7)).bit_generator.random_raw(width) | 1
     return (rows * odd).sum(axis=2, dtype=np.uint64)
 

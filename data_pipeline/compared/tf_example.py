@@ -1,4 +1,4 @@
-"""tf.train.Example and TFRecord files, without TensorFlow.
+"""A pair as a tf.train.Example, and TFRecord files, without TensorFlow.
 
 `import tensorflow` takes seconds and 600 MB, and both formats are small.
 
@@ -6,17 +6,23 @@ Source: tensorflow/core/example/example.proto and feature.proto (the fields' num
 https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
 
+import dataclasses
 import functools
 import pathlib
 import struct
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
+import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from hax_jax.data import records
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _MASK_DELTA = 0xA282EAD8
+_FIELDS = dataclasses.fields(records.QaPair)
+FRAME = 16  # bytes of a record beside its data
 
 
 @functools.cache
@@ -76,10 +82,42 @@ def example_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName('hax.Example'))
 
 
-def write_record(file: BinaryIO, data: bytes) -> None:
-    """Appends a record: its length and its data, each with a checksum."""
+def serialized(pair: records.QaPair) -> bytes:
+    """The pair as a tf.train.Example's bytes, the same for equal pairs.
+
+    A pair of one exchange has no features of conversations, which TFDS reads as empty.
+    """
+    example = example_class()()
+    feature = example.features.feature
+    for field in _FIELDS:
+        value = stored_value(pair, field.name)
+        if field.name in records.OF_CONVERSATIONS and not value:
+            continue
+        stored = feature[field.name]
+        if field.type is int:
+            stored.int64_list.value.append(value)
+        elif field.type is float:
+            # As bytes: the floats of a tf.Example have 32 bits and would turn 0.1 into
+            # 0.10000000149.
+            stored.bytes_list.value.append(np.float64(value).tobytes())
+        elif field.type is str:
+            stored.bytes_list.value.append(value.encode())
+        else:
+            stored.bytes_list.SetInParent()
+            stored.bytes_list.value.extend(each.encode() for each in value)
+    return example.SerializeToString(deterministic=True)
+
+
+def stored_value(pair: records.QaPair, name: str) -> Any:
+    """A field of the pair; weights of answers as texts, which keep all their bits."""
+    value = getattr(pair, name)
+    return tuple(map(repr, value)) if name == 'answer_weights' else value
+
+
+def record(data: bytes) -> bytes:
+    """A record of a file: the length of the data and the data, each with a checksum."""
     size = struct.pack('<Q', len(data))
-    file.write(size + _checksum(size) + data + _checksum(data))
+    return b''.join((size, _checksum(size), data, _checksum(data)))
 
 
 def records_of(path: pathlib.Path) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ import datasketch
 import numpy as np
 import pytest
 
-from data_pipeline.all_pairs import signatures
+from data_pipeline.compared import signatures
 
 
 @pytest.mark.parametrize('num_perm', [16, 128])
