@@ -9,14 +9,23 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from data_pipeline.all_pairs import disjoint_sets, near_duplicates, pair_store
+from data_pipeline.all_pairs import (
+    disjoint_sets,
+    equal_values,
+    near_duplicates,
+    pair_store,
+)
+from data_pipeline.pair_stages import word_runs
 
 _LEAST_TITLE_WORDS = 4  # 'Help please' names no story
 _LARGE_SHARE = 0.1  # of all pairs: a note names a component that large
 _NUM_EXAMPLES = 5
 _SHARED_RUNS = 3  # in the sample: about 12 in all, nineteen words in a row
+_BATCH = 4_000  # pairs
+_AT_ONCE = 2**25  # runs, of which a fourth is sampled: 128 MB with their pairs
 _LARGE = 64  # a run in more pairs than that is a phrase, and joins nothing
 
 
@@ -81,20 +90,70 @@ def join(
 
 def _copied(store: pair_store.PairStore, standing: int) -> Iterator[tuple[str, str]]:
     """Groups of pairs with a passage in common, such as a body below a new title."""
-    return store.rows(
-        'WITH runs AS (SELECT ordinal, unnest(sample) AS run FROM kept), counted AS '
-        '(SELECT run, count(*) AS pairs FROM runs GROUP BY run HAVING count(*) BETWEEN '
-        f'2 AND {_LARGE}), standing AS (SELECT run FROM runs JOIN counted USING (run) '
-        f'JOIN kept USING (ordinal) WHERE counted.pairs >= {standing} GROUP BY run '
-        f'HAVING count(DISTINCT ({pair_store.STORY})) >= {standing}), rare AS '
-        '(SELECT run FROM counted ANTI JOIN standing USING (run)), shared AS '
-        '(SELECT a.ordinal AS one, b.ordinal AS other FROM '
-        'runs AS a JOIN rare USING (run) JOIN runs AS b USING (run) WHERE '
-        f'a.ordinal < b.ordinal GROUP BY ALL HAVING count(*) >= {_SHARED_RUNS}) '
-        'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM shared '
+    ordinals, first, count, stories = store.arrays(
+        f'SELECT ordinal, first_run, num_runs, hash({pair_store.STORY}) FROM kept '
+        'ORDER BY ordinal'
+    )
+    # The samples of one part at a time, by the first bits of the hashes.
+    num_bits = (int(count.sum()) // _AT_ONCE).bit_length()
+    met = [
+        _met(*_samples(store, first, count, part, num_bits), stories, standing)
+        for part in range(2**num_bits)
+    ]
+    met, times = np.unique(np.concatenate(met), return_counts=True)
+    one, other = np.divmod(met[times >= _SHARED_RUNS], max(len(ordinals), 1))
+    store.sql.execute('CREATE OR REPLACE TABLE alike (one BIGINT, other BIGINT)')
+    store.insert('alike', pa.table({'one': ordinals[one], 'other': ordinals[other]}))
+    yield from store.rows(
+        'SELECT DISTINCT least(a.grp, b.grp), greatest(a.grp, b.grp) FROM alike '
         'JOIN pairs AS a ON a.ordinal = one JOIN pairs AS b ON b.ordinal = other '
         'WHERE a.grp != b.grp ORDER BY ALL'
     )
+    store.sql.execute('DROP TABLE alike')
+
+
+def _samples(
+    store: pair_store.PairStore,
+    first: np.ndarray,
+    count: np.ndarray,
+    part: int,
+    num_bits: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """([M] uint64, [M]) the sampled runs of a part, each once a pair; their pairs."""
+    runs, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+    for start in range(0, len(first), _BATCH):
+        sizes = count[start : start + _BATCH]
+        found = store.runs(first[start : start + _BATCH], sizes)
+        wanted = word_runs.is_sampled(found)
+        if num_bits:
+            wanted &= found >> np.uint64(64 - num_bits) == part
+        runs.append(found[wanted])
+        pairs = np.repeat(np.arange(start, start + len(sizes)), sizes)
+        owners.append(pairs[wanted])
+    return np.concatenate(runs), np.concatenate(owners)
+
+
+def _met(
+    runs: np.ndarray, owners: np.ndarray, stories: np.ndarray, standing: int
+) -> np.ndarray:
+    """one * len(stories) + other for each run that two pairs share, the lower first."""
+    places, sizes = equal_values.groups(runs)
+    owners = owners[places]
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
+    # Of a pair with a run twice, the places follow each other.
+    again = (np.diff(owners, prepend=-1) == 0) & (np.diff(numbers, prepend=-1) == 0)
+    owners, numbers = owners[~again], numbers[~again]
+    sizes = np.bincount(numbers, minlength=len(sizes))
+    is_rare = (sizes >= 2) & (sizes <= _LARGE)
+    for number in np.flatnonzero(is_rare & (sizes >= standing)).tolist():
+        start, end = np.searchsorted(numbers, (number, number + 1))
+        is_rare[number] = len(set(stories[owners[start:end]].tolist())) < standing
+    owners = owners[np.repeat(is_rare, sizes)]
+    met = [
+        one * len(stories) + other
+        for one, other in equal_values.pairs(owners, sizes[is_rare])
+    ]
+    return np.concatenate([np.zeros(0, np.int64), *met])
 
 
 def _same_exchange(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:

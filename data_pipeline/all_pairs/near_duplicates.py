@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import copies, disjoint_sets, pair_store
+from data_pipeline.all_pairs import copies, disjoint_sets, equal_values, pair_store
 from data_pipeline.compared import signatures
 from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
@@ -91,27 +91,17 @@ def _met(
     values: np.ndarray, ranks: Callable[[], np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
     """(places, places, whether of one large bucket) of equal values."""
-    order = np.argsort(values)
-    inside = np.diff(values[order]) == 0
-    shared = np.concatenate([inside, [False]]) | np.concatenate([[False], inside])
-    members = order[shared]
-    edges = np.flatnonzero(np.diff(values[members])) + 1
-    starts = np.concatenate([[0], edges])
-    sizes = np.diff(np.concatenate([starts, [len(members)]]))
-    for start, size in zip(starts, sizes, strict=True):
-        if size > _LARGE:
-            all_ = members[start : start + size]
-            best = all_[np.argmin(ranks()[all_])]
-            others = all_[all_ != best]
-            yield np.full(len(others), best), others, True
-    groups = np.repeat(np.arange(len(sizes)), sizes)
-    is_small = np.repeat(sizes <= _LARGE, sizes)
-    members, groups = members[is_small], groups[is_small]
-    for apart in range(1, _LARGE):
-        same = groups[apart:] == groups[:-apart]
-        if not same.any():
-            return
-        yield members[:-apart][same], members[apart:][same], False
+    places, sizes = equal_values.groups(values)
+    starts = np.cumsum(sizes) - sizes
+    for large in np.flatnonzero(sizes > _LARGE):
+        bucket = places[starts[large] : starts[large] + sizes[large]]
+        best = bucket[np.argmin(ranks()[bucket])]
+        others = bucket[bucket != best]
+        yield np.full(len(others), best), others, True
+    is_small = sizes <= _LARGE
+    places = places[np.repeat(is_small, sizes)]
+    for one, other in equal_values.pairs(places, sizes[is_small]):
+        yield one, other, False
 
 
 def drop(store: pair_store.PairStore) -> None:

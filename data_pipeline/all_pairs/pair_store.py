@@ -45,7 +45,7 @@ CREATE TABLE pairs (
     grp_hash UBIGINT, source VARCHAR, file VARCHAR, line BIGINT, score BIGINT,
     weight DOUBLE, topic VARCHAR, answer_length BIGINT, body_removed BOOLEAN,
     is_conversation BOOLEAN, links VARCHAR[], title VARCHAR, is_update BOOLEAN,
-    text VARCHAR, opening VARCHAR, sample UBIGINT[], question_words INTEGER,
+    text VARCHAR, opening VARCHAR, question_words INTEGER,
     answer_words INTEGER, beginnings VARCHAR[], exchanges UBIGINT[],
     plain_question_words INTEGER, plain_answer_words INTEGER, neither DOUBLE,
     repeated DOUBLE, title_words VARCHAR);

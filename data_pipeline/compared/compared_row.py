@@ -62,8 +62,7 @@ class Row:
     and `links` are the groups ('reddit:abc123') of posts that an update links. `text`
     is a hash (16 hex digits) of both folded texts, `opening` the answer's first words,
     folded. The signatures are '' where near duplicates are off. `runs` are the runs of
-    eight words of both texts (word_runs.py), [N] uint64 as bytes, and `sample` a fourth
-    of them, each once.
+    eight words of both texts (word_runs.py), [N] uint64 as bytes.
 
     Of a conversation, a text is that of all its turns. `beginnings` are the hashes that
     `text` would be of its first exchange, of its first two, and so on, short of all.
@@ -79,7 +78,6 @@ class Row:
     question_signature: bytes
     answer_signature: bytes
     runs: bytes
-    sample: np.ndarray
     question_words: int
     answer_words: int
     beginnings: tuple[str, ...]
@@ -122,7 +120,6 @@ def make(
         question_signature=of_question,
         answer_signature=of_answer,
         runs=runs.tobytes(),
-        sample=word_runs.sample(runs),
         question_words=word_runs.num_words(texts[0]),
         answer_words=word_runs.num_words(texts[1]),
         beginnings=tuple(_text(turns[:i]) for i in range(1, len(turns))),

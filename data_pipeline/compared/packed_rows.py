@@ -9,7 +9,6 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 
 from data_pipeline.compared import compared_row, tf_example
@@ -108,9 +107,6 @@ def packed(rows: Sequence[compared_row.Row]) -> Packed:
     pairs = [row.pair for row in rows]
     texts, columns = stored(pairs)
     measures = [row.measures for row in rows]
-    samples = [row.sample for row in rows]
-    ends = np.cumsum([0, *map(len, samples)]).astype(np.int32)
-    none = np.zeros(0, np.uint64)
     lengths = [sum(len(each.answer) for each in pair.exchanges) for pair in pairs]
     columns |= {
         'num_runs': pa.array([len(row.runs) // 8 for row in rows], pa.int64()),
@@ -124,7 +120,6 @@ def packed(rows: Sequence[compared_row.Row]) -> Packed:
         'is_conversation': pa.array(
             [bool(pair.more or pair.answer_weights) for pair in pairs], pa.bool_()
         ),
-        'sample': pa.ListArray.from_arrays(ends, np.concatenate([none, *samples])),
         'plain_question_words': pa.array(
             [each.question_words for each in measures], pa.int32()
         ),

@@ -38,10 +38,10 @@ def num_words(folded: str) -> int:
     return runs + LENGTH - 1 if runs else len(folded.split())
 
 
-def sample(runs: np.ndarray) -> np.ndarray:
-    """The distinct runs whose hash falls into one fourth: the same runs in any text."""
+def is_sampled(runs: np.ndarray) -> np.ndarray:
+    """Whether the hash falls into one fourth: the same runs in any text."""
     # Not the lowest bits, which depend on the parity of the factors.
-    return distinct(runs[(runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0])
+    return (runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0
 
 
 def distinct(values: np.ndarray) -> np.ndarray:

@@ -37,7 +37,7 @@ from hax_jax import errors
 from hax_jax.data import records, text
 
 FOLDER = '.build_cache'  # beside the dataset
-_MAGIC = b'haxbatc2'
+_MAGIC = b'haxbatc3'
 _HEAD = struct.Struct('<8s5Q')
 _DIGEST = 32  # bytes
 _SUFFIX = '.batch'
