@@ -112,7 +112,7 @@ def run(
             store.add(done.rows)
             store.leave_out(done.gone)
             if preferences:
-                preferences.add(done.compared)
+                preferences.add(done.answer_sides)
         if cache:
             print(cache.summary(most_bytes=options.cache_bytes))
         report.check_pairs(skip_unreadable=options.skip_unreadable)

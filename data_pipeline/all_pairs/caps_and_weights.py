@@ -63,10 +63,10 @@ def inherit(store: pair_store.PairStore, ledger: stage_ledger.Ledger) -> None:
         ordinals.append(ordinal)
         pairs.append(dataclasses.replace(pair, weight=weight))
         if len(pairs) == _BATCH:
-            store.rewrite(ordinals, pairs)
+            store.reweigh(ordinals, pairs)
             ordinals, pairs = [], []
     if pairs:
-        store.rewrite(ordinals, pairs)
+        store.reweigh(ordinals, pairs)
 
 
 def cap(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:

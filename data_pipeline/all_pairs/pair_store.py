@@ -224,9 +224,9 @@ class PairStore:
         """A part of the file of texts."""
         return self._texts.read(start, size)
 
-    def rewrite(self, ordinals: Sequence[int], pairs: Sequence[records.QaPair]) -> None:
-        """Gives pairs another form, whose columns but `weight` are equal."""
-        texts, sizes = packed_rows.stored(pairs)
+    def reweigh(self, ordinals: Sequence[int], pairs: Sequence[records.QaPair]) -> None:
+        """Puts pairs that differ in `weight` alone in the place of others."""
+        texts, sizes = packed_rows.as_written(pairs)
         starts = self.append(texts)['start']
         weights = pa.array([pair.weight for pair in pairs], pa.float64())
         made = {'ordinal': pa.array(ordinals, pa.int64()), 'start': starts, **sizes}

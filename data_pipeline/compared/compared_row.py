@@ -56,7 +56,7 @@ class Measures:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A prepared pair; all other fields are columns of `pair_store.PairStore`.
+    """A prepared pair; all other fields are what the build compares and counts.
 
     For pairs of Reddit, `title` is the first line, folded and without the word update,
     and `links` are the groups ('reddit:abc123') of posts that an update links. `text`

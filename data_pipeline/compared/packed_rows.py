@@ -69,7 +69,7 @@ def _shortened(text: str) -> str:
 class Packed:
     """N rows for a store, as a worker hands them over.
 
-    `texts` are the `stored` bytes of each pair. `runs` are all runs of words, uint64.
+    `texts` are the pairs `as_written`. `runs` are all runs of words, uint64.
     `signatures` are [N, 2, num_perm] uint32, of question and answer, empty where near
     duplicates are off. `columns` is a table in Arrow's stream format, with the columns
     of `pairs` but the places.
@@ -86,7 +86,9 @@ def line(pair: records.QaPair) -> bytes:
     return records.canonical_json(records.as_row(pair)).encode() + b'\n'
 
 
-def stored(pairs: Sequence[records.QaPair]) -> tuple[list[bytes], dict[str, pa.Array]]:
+def as_written(
+    pairs: Sequence[records.QaPair],
+) -> tuple[list[bytes], dict[str, pa.Array]]:
     """Each pair's line and behind it its record in a TFRecord file; their sizes."""
     lines = list(map(line, pairs))
     made = [tf_example.record(tf_example.serialized(pair)) for pair in pairs]
@@ -105,7 +107,7 @@ def name_hash(name: str) -> int:
 def packed(rows: Sequence[compared_row.Row]) -> Packed:
     """The rows as `PairStore.add` takes them."""
     pairs = [row.pair for row in rows]
-    texts, columns = stored(pairs)
+    texts, columns = as_written(pairs)
     measures = [row.measures for row in rows]
     lengths = [sum(len(each.answer) for each in pair.exchanges) for pair in pairs]
     columns |= {

@@ -30,15 +30,15 @@ from hax_jax.data import records
 class Prepared:
     """The rows and the dropped pairs of a batch, and the counts of both.
 
-    `read` is the account of the reading, without its pairs. `compared` are the answers
-    for preferences, if the batch was read for them.
+    `read` is the account of the reading, without its pairs. `answer_sides`
+    are the answers for preferences, if the batch was read for them.
     """
 
     read: batches.BatchRead
     rows: packed_rows.Packed
     gone: list[packed_rows.Gone]
     ledger: stage_ledger.Ledger
-    compared: list[sides.Side] = dataclasses.field(default_factory=list)
+    answer_sides: list[sides.Side] = dataclasses.field(default_factory=list)
 
 
 @functools.cache
@@ -77,14 +77,14 @@ def prepare(
             gone.append(packed_rows.dropped(left, reason))
         else:
             rows.append(compared_row.make(raw, left, chosen.duplicates))
-    compared = []
+    answer_sides = []
     if read.answers:
         known = dict(zip(read.pairs, outcomes, strict=True))
-        compared = sides.prepare(read.answers, sequence(chosen), known=known)
+        answer_sides = sides.prepare(read.answers, sequence(chosen), known=known)
     folding.folded.cache_clear()  # of use within a batch alone; texts may be long
     word_runs.of.cache_clear()
     account = read.without_pairs()
-    return Prepared(account, packed_rows.packed(rows), gone, ledger, compared)
+    return Prepared(account, packed_rows.packed(rows), gone, ledger, answer_sides)
 
 
 def _redacted(

@@ -72,6 +72,7 @@ class Collector:
         keys: np.ndarray,
         sample: stream_counts.Lowest[tuple[int, int]],
     ) -> None:
+        """Puts the drawn pairs' lengths in tokens into the sample."""
         for place in sample.open_to(keys):
             key, name = int(keys[place]), some.ids[place]
             if sample.wants(key, name):
