@@ -206,7 +206,17 @@ class SentencePieceTokenizer:
         return self._pieces.encode([text.replace(_SPACE_MARK, '_') for text in texts])
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._pieces.decode([int(i) for i in ids if i != self.eos_id])
+        ids = [int(i) for i in ids if i != self.eos_id]
+        try:
+            return self._pieces.decode(ids)
+        except IndexError as error:
+            odd = next(i for i in ids if not 0 <= i < self.vocab_size)
+            raise errors.InputError(
+                f'token id {odd} is none of the tokenizer, whose ids are 0 to '
+                f'{self.vocab_size - 1}: another tokenizer made it, or the file with '
+                'the ids is damaged. Pack the dataset again with data_pipeline.pack, '
+                'or give the tokenizer that made the ids.'
+            ) from error
 
     def token_names(self) -> set[str]:
         ids = list(range(self.vocab_size))

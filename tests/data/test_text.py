@@ -115,6 +115,14 @@ def test_the_end_decodes_to_nothing_and_no_text_becomes_it(
         assert tokenizer.decode([*ids, tokenizer.eos_id]) == f'a {looks} b {looks}'
 
 
+@pytest.mark.parametrize('odd', [-1, 10**6])
+def test_ids_that_a_sentencepiece_model_lacks_are_named(
+    tokenizers: dict[str, text.Tokenizer], odd: int
+) -> None:
+    with pytest.raises(errors.InputError, match=f'token id {odd} is none'):
+        tokenizers['bpe'].decode([5, odd])
+
+
 def test_gpt2_ids_are_gpt2s_own(tokenizers: dict[str, text.Tokenizer]) -> None:
     # Source: OpenAI's encoder.json, in which Ġ is a space and Ċ a newline.
     gpt2 = tokenizers['gpt2']
