@@ -8,6 +8,12 @@ from hax_jax.data import dataset_folder, records
 from hax_jax.doctor import diagnosis
 from hax_jax.runs import run_folder
 
+# What was found before the first step -> what says the same of the steps.
+_SAME = {
+    'schedule': 'rate by step',
+    'schedule count': 'rate by step',
+    'clipping': 'clip by step',
+}
 _NOISE = 0.01  # nats: a run's evaluations read the same rows each time
 
 
@@ -25,13 +31,23 @@ def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
     numbers = measure_run.measure(record)
     with contextlib.suppress(errors.InputError):  # the rows lie elsewhere now
         numbers |= measure_run.copied(record, _rows(record))
+    before = diagnosis.read(places.path(record.place))
+    steps = diagnosis.run(run_checks.CHECKS, numbers)
     return diagnosis.ordered(
         [
-            *diagnosis.read(places.path(record.place)),
+            *before,
             *curve_checks.check(curve_of(record)),
-            *diagnosis.run(run_checks.CHECKS, numbers),
+            *news(steps, before),
         ]
     )
+
+
+def news(
+    steps: list[diagnosis.Finding], before: list[diagnosis.Finding]
+) -> list[diagnosis.Finding]:
+    """What steps show beside what was found before the first one."""
+    known = {_SAME.get(each.id) for each in before if each.verdict == diagnosis.FAIL}
+    return [each for each in steps if each.id not in known]
 
 
 def _rows(record: run_record.RunRecord) -> records.PackedCache:

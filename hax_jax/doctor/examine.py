@@ -89,6 +89,7 @@ _FOLLOWING = {
     'gradients': ('one batch',),
     'start': ('blocks', 'loss by shift'),
     'moments': ('one batch',),
+    'microbatches': ('loss',),
     'batches': ('loss mask', 'labels', 'EOS', 'positions', 'segments'),
     'characters': (
         'blocks',

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hax_jax.curves import run_checks
+from hax_jax.curves import after_training, run_checks
 from hax_jax.doctor import diagnosis, examine, examine_folder
 
 HEALTHY: dict[str, Any] = {
@@ -329,6 +329,37 @@ def test_a_fault_is_named_by_its_cause(
     assert of_it.remedy
     assert of_it.evidence
     assert len(bad) <= 3  # the rest of the run is well
+
+
+def test_on_a_text_that_the_model_does_not_know_small_gains_are_chance() -> None:
+    # As half a corpus in mojibake had them, on weights that are whole.
+    unknown = {
+        'loss_whole': 5.69,
+        'loss_without': {'h.0': 5.9},
+        'unigram_entropy': 5.9,
+        'loss_repaired': {'c_attn has its thirds in the order k, q, v': (5.664, 4.9)},
+    }
+    found = examine.judged({**HEALTHY, **unknown})
+    assert [each.id for each in found if each.verdict != diagnosis.OK] == []
+    unknown['loss_repaired'] = {'h.0.attn.c_proj.kernel is transposed': (5.5, 4.9)}
+    found = examine.judged({**HEALTHY, **unknown})
+    assert [each.id for each in found if each.verdict != diagnosis.OK] == [
+        'order of weights'
+    ]
+
+
+def test_what_was_found_before_the_first_step_is_said_once() -> None:
+    before = examine.judged(
+        {**HEALTHY, 'rates': {'0': 2e-5, '6': 1e-4, '25': 5e-4, '49': 1e-3}}
+    )
+    steps = diagnosis.run(
+        run_checks.CHECKS, {**AFTER, 'rate_off': 0.9, 'clip_share': 1e-4}
+    )
+    assert {'rate by step', 'clip by step'} <= {each.id for each in steps}
+    told = {each.id for each in after_training.news(steps, before)}
+    assert 'rate by step' not in told
+    assert 'clip by step' in told
+    assert after_training.news(steps, []) == steps
 
 
 def test_numbers_that_were_not_measured_are_judged_by_no_check() -> None:
