@@ -143,8 +143,10 @@ def _preferences(account: dict[str, Any]) -> list[str]:
         lines.append('warning: every preference pair was dropped, for these reasons.')
     elif not total:
         lines.append(
-            'warning: no preference pair was found: --preferences needs threads with '
-            'several scored answers, or rows with a chosen and a rejected one.'
+            'warning: no preference pair was found: --preferences needs several '
+            'answers with votes in one row ({"question": ..., "answers": [{"text": ..., '
+            '"score": ..., "created_utc": ...}, ...]}; rows that repeat a question are '
+            'not joined), or rows with "chosen" and "rejected".'
         )
     return lines
 

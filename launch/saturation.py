@@ -36,7 +36,7 @@ with later.imports():
     from hax_jax.report import figures
     from hax_jax.training import run_setup
     from hax_jax.tuning import page, part_runs, saturation, shares, trials
-    from hax_jax.watch import text_plot
+    from hax_jax.watch import text_plot, verdicts
     from launch import pair_groups, run_rows
 
 shared_flags.CONFIG.define()
@@ -116,6 +116,7 @@ def main() -> int:
         groups=pair_groups.of(run.data.path, 'validation'),
         noise=found.noise,
         tuning=tuning,
+        unlearned=verdicts.unigram_entropy(cache),
     )
     _give(fitted, found, output, notes, run)
     return 0

@@ -114,8 +114,8 @@ def _check_max_steps(given: schema.Config) -> None:
     if _MAX_STEPS.value and _MAX_STEPS.value < least:
         steps = int(max(_MAX_STEPS.value - _RANGE_STEPS.value, 0) / runs)
         raise errors.InputError(
-            f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps; give '
-            f'{least} or more, for {_LEAST_STEPS} at least.'
+            f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps, and each '
+            f'needs {_LEAST_STEPS}; give {least} or more.'
         )
 
 

@@ -24,6 +24,17 @@ from hax_jax.data import records, text
 FOLDER = 'preferences'
 CARD = 'README.md'
 _FACTS = ('source', 'group', 'id_chosen', 'id_rejected')
+_USE = """\
+## Use
+
+```python
+from datasets import load_dataset
+from trl import DPOConfig, DPOTrainer
+
+data = load_dataset('preferences', split='train')
+DPOTrainer('EXPORTED_MODEL', args=DPOConfig(), train_dataset=data).train()
+```
+"""
 _MESSAGES = """\
     list:
     - name: role
@@ -152,9 +163,5 @@ def card(account: dict[str, Any]) -> str:
             if dropped
             else ''
         )
-        + '## Use\n\n```python\nfrom datasets import load_dataset\n'
-        'from trl import DPOConfig, DPOTrainer\n\n'
-        "data = load_dataset('preferences', split='train')\n"
-        "DPOTrainer('EXPORTED_MODEL', args=DPOConfig(), train_dataset=data).train()\n"
-        '```\n'
+        + (_USE if kept else '')
     )

@@ -34,11 +34,7 @@ def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
     before = diagnosis.read(places.path(record.place))
     steps = diagnosis.run(run_checks.CHECKS, numbers)
     return diagnosis.ordered(
-        [
-            *before,
-            *curve_checks.check(curve_of(record)),
-            *news(steps, before),
-        ]
+        [*before, *curve_checks.check(curve_of(record)), *news(steps, before)]
     )
 
 

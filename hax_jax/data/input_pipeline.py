@@ -124,11 +124,13 @@ def _with_tf_data(
         yield from map(read, range(index))
     if index == num_batches:
         return
-    with futures.ThreadPoolExecutor(1) as thread:
-        importing = thread.submit(importlib.import_module, 'tensorflow')
-        while index and index < num_batches and not importing.done():
-            yield read(index)
-            index += 1
+    thread = futures.ThreadPoolExecutor(1)
+    importing = thread.submit(importlib.import_module, 'tensorflow')
+    # Not joined here: a generator that is left behind may be closed in that thread.
+    thread.shutdown(wait=False)
+    while index and index < num_batches and not importing.done():
+        yield read(index)
+        index += 1
     try:
         tf = importing.result()
     except ImportError as error:

@@ -223,7 +223,8 @@ def relation(n: Numbers) -> Finding | None:
     z, share = n['answer_relation'], n['related_share']
     evidence = (
         f'{share:.0%} of {n["related_pairs"]} answers share more rare words with their '
-        f'own question than with others of their source ({z:.1f} standard errors)'
+        f'own question than with others of their source; by chance some 30% do '
+        f'({z:.1f} standard errors from chance)'
     )
     # Of letters and posts 95% did; of swapped ones 25%.
     if share >= 0.75:
@@ -232,7 +233,8 @@ def relation(n: Numbers) -> Finding | None:
         'answers',
         FAIL if share < 0.5 else WARN,
         evidence,
-        'answers do not belong to their questions: they were swapped between pairs',
+        'answers do not belong to their questions: they were swapped between pairs, or '
+        'say the same to all',
         'look at the pairs with data_pipeline.browse and mend what reads them',
         'an answer repeats names and things of its letter',
         (('own question', share), ('chance', 0.3)),

@@ -57,7 +57,7 @@ def lines(findings: Sequence[Finding], *, most: int = 4) -> list[str]:
             f'     cause: {each.cause}',
             f'     remedy: {each.remedy}',
         ]
-    more = f', {len(bad) - most} more findings' if len(bad) > most else ''
+    more = f'; not shown: {len(bad) - most}' if len(bad) > most else ''
     passed = sum(each.verdict == OK for each in findings)
     return [*out, f'{passed} of {len(findings)} checks found nothing wrong{more}']
 

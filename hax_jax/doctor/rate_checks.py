@@ -29,10 +29,11 @@ def schedule(n: Numbers) -> Finding | None:
     if top >= 0.6 * n['num_steps'] and rising and n['num_steps'] >= 5:
         return Finding(
             'schedule',
-            FAIL,
-            evidence,
+            FAIL if top == max(has) else WARN,
+            f'the rate of the updates rises until step {top} of {n["num_steps"]}, to '
+            f'{has[top]:.2g}',
             'the warm-up is longer than the run, or most of it: the rate never reaches '
-            'its peak, or only at the end',
+            'its peak, or only late',
             'lower optimizer.warmup_steps to a tenth of the run',
             source,
             bars,

@@ -69,9 +69,12 @@ def find(
     groups: Mapping[str, str],
     noise: float,
     tuning: float | None = None,
+    unlearned: float = np.inf,
     seed: int = 0,
 ) -> Saturation:
     """The law through the parts (two sizes or more), and the verdict.
+
+    `unlearned` is what token frequencies alone cost, in nats per trained token.
 
     The bootstrap draws whole groups of validation pairs, the same ones for each part,
     and adds to each part's loss the spread that a seed makes (`noise` is the difference
@@ -88,7 +91,15 @@ def find(
     sizes = np.array([part.tokens for part in parts])
     law, many = power_law.fit(sizes, point), power_law.fit(sizes, losses)
     gains = {times: _interval(law.gain(times)[0], many.gain(times)) for times in TIMES}
-    word, sentence = verdict(gains[2.0], noise, tuning, num_groups=num_groups)
+    if point[-1] < unlearned:
+        word, sentence = verdict(gains[2.0], noise, tuning, num_groups=num_groups)
+    else:
+        word = NOT_KNOWN
+        sentence = (
+            f'Not known: with all the data the loss is {point[-1]:.4f}, and token '
+            f'frequencies alone cost {unlearned:.4f}: the runs learned too little to '
+            'tell. Train for more steps, or find a learning rate with hax tune.'
+        )
     return Saturation(
         sizes=[part.tokens for part in parts],
         losses=[_interval(x, y) for x, y in zip(point, losses.T, strict=True)],

@@ -404,7 +404,7 @@ def test_damaged_and_one_sided_rows_are_counted(
     plain = [{'question': f'Who is {n}?', 'answer': f'A {n} it is.'} for n in NOUNS]
     made(tmp_path / 'b', write_rows(tmp_path / 'b.jsonl', plain))
     said = capsys.readouterr().out
-    assert 'warning: no preference pair was found: --preferences needs threads' in said
+    assert 'no preference pair was found: --preferences needs several answers' in said
     entries = dataset_folder.read_manifest(tmp_path / 'b')['preferences']
     assert [each['pairs'] for each in entries.values()] == [0, 0, 0]
 

@@ -378,7 +378,7 @@ def test_the_terminal_shows_a_dozen_lines_at_most() -> None:
     }
     said = diagnosis.lines(examine.judged({**HEALTHY, **bad}))
     assert len(said) == 13
-    assert said[-1].endswith('2 more findings')
+    assert said[-1].endswith('not shown: 2')
 
 
 AFTER: dict[str, Any] = {

@@ -53,7 +53,11 @@ def part(share: float, loss: float, hard: np.ndarray) -> saturation.Measured:
 
 
 def found(
-    losses: list[float], *, noise: float, tuning: float | None = None
+    losses: list[float],
+    *,
+    noise: float,
+    tuning: float | None = None,
+    unlearned: float = np.inf,
 ) -> saturation.Saturation:
     hard = np.random.default_rng(0).normal(size=10)
     hard -= hard.mean()
@@ -63,6 +67,7 @@ def found(
         groups={f'p{i}': f'g{i // 2}' for i in range(20)},
         noise=noise,
         tuning=tuning,
+        unlearned=unlearned,
     )
 
 
@@ -88,6 +93,14 @@ def test_a_flat_end_is_not_a_lack_of_data() -> None:
 def test_a_gain_that_the_noise_reaches_is_not_known() -> None:
     made = found([3.2, 3.1, 3.05, 3.0], noise=0.02)
     assert made.verdict == saturation.NOT_KNOWN
+
+
+def test_runs_that_learned_nothing_tell_nothing() -> None:
+    flat = [3.5, 3.05, 3.005, 3.0]
+    assert found(flat, noise=0.01, unlearned=3.1).verdict != saturation.NOT_KNOWN
+    made = found(flat, noise=0.01, unlearned=2.9)
+    assert made.verdict == saturation.NOT_KNOWN
+    assert 'token frequencies alone cost 2.9000' in made.sentence
 
 
 def test_few_groups_give_no_verdict() -> None:
