@@ -144,9 +144,9 @@ def _preferences(account: dict[str, Any]) -> list[str]:
     elif not total:
         lines.append(
             'warning: no preference pair was found: --preferences needs several '
-            'answers with votes in one row ({"question": ..., "answers": [{"text": ..., '
-            '"score": ..., "created_utc": ...}, ...]}; rows that repeat a question are '
-            'not joined), or rows with "chosen" and "rejected".'
+            'answers with votes in one row ({"question": ..., "answers": [{"text": '
+            '..., "score": ..., "created_utc": ...}, ...]}; rows that repeat a '
+            'question are not joined), or rows with "chosen" and "rejected".'
         )
     return lines
 

@@ -310,3 +310,30 @@ def test_batches_are_on_their_devices(cache: records.PackedCache) -> None:
     for array in batch.values():
         assert isinstance(array, jax.Array)
         assert array.sharding == sharding
+
+
+def test_rows_that_are_left_behind_may_be_closed_by_the_importing_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, 'tensorflow', raising=False)
+    may_close, closed = threading.Event(), threading.Event()
+    found: list[BaseException | None] = []
+
+    def slow_import(name: str) -> types.ModuleType:
+        """Closes the reader, as the garbage collector may in any thread."""
+        may_close.wait(60)
+        try:
+            rows.close()
+            found.append(None)
+        except RuntimeError as error:
+            found.append(error)
+        closed.set()
+        return types.ModuleType(name)
+
+    monkeypatch.setattr(importlib, 'import_module', slow_import)
+    rows = input_pipeline._with_tf_data(lambda index: {}, 9, 8)
+    for _ in range(input_pipeline.PREFETCH + 2):
+        next(rows)
+    may_close.set()
+    assert closed.wait(60)
+    assert found == [None]
