@@ -170,7 +170,10 @@ def standstill(curve: Curve) -> diagnosis.Finding | None:
     if moved > 3 * curve.noise:
         return None
     total = curve.validation[0][1] - min(half)
-    learned = total > 4 * curve.noise
+    losses = [loss for _, loss in curve.validation]
+    # Noise alone orders five evaluations or more so once in 120 times or less.
+    is_falling = len(losses) >= 5 and losses == sorted(losses, reverse=True)
+    learned = total > (2 if is_falling else 4) * curve.noise
     cause, remedy = _why_still(curve, learned)
     return diagnosis.Finding(
         id='standstill',

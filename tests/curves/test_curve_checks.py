@@ -6,6 +6,7 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.curves import curve_checks, legacy_log
+from hax_jax.doctor import diagnosis
 
 _LOG = """HYPERPARAMETERS
 ================
@@ -144,3 +145,28 @@ def test_the_old_projects_logs_get_their_verdicts() -> None:
         '11242025_215659.txt': ('ok', 'start'),
         '12122025_171135.txt': ('fail', 'shared text'),
     }
+
+
+@pytest.mark.parametrize(
+    ('validation', 'verdict'),
+    [
+        # Adapters on a tiny model: little is learned, but at each evaluation.
+        ((5.546, 5.530, 5.520, 5.517, 5.513, 5.512), diagnosis.OK),
+        ((5.546, 5.530, 5.513, 5.517, 5.513, 5.512), diagnosis.WARN),
+        ((5.546, 5.545, 5.543, 5.542, 5.541, 5.540), diagnosis.WARN),
+    ],
+)
+def test_a_loss_that_falls_at_each_evaluation_falls_by_no_chance(
+    validation: tuple[float, ...], verdict: str
+) -> None:
+    curve = curve_checks.Curve(
+        train=[(step, 5.5) for step in range(51)],
+        validation=[(10 * i, loss) for i, loss in enumerate(validation)],
+        pretrained=True,
+        vocab_size=1200,
+        noise=0.01,
+        rates=[(step, 1.0) for step in range(51)],
+    )
+    found = curve_checks.standstill(curve)
+    assert found is not None
+    assert found.verdict == verdict
