@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from data_pipeline.pages import chat_grammar, link_cards, merged
-from data_pipeline.pair_stages import cleaning, folding, html_text
+from data_pipeline.pair_stages import cleaning, folding, html_text, stage_ledger
 from hax_jax.data import records
 
 RESIDUE, CUT_SHORT, FLAGGED = 'with residue', 'cut short', 'flagged by its layout'
@@ -108,8 +108,8 @@ def added(longer: str, shorter: str) -> list[tuple[str, bool, bool]] | None:
     few, many = _words(shorter), _words(longer)
     if not few or len(few) >= len(many):
         return None
-    start = _same_start(few, many)
-    end = min(_same_start(few[::-1], many[::-1]), len(few) - start)
+    start = stage_ledger.same_start(few, many)
+    end = min(stage_ledger.same_start(few[::-1], many[::-1]), len(few) - start)
     if start + end == len(few):
         return [_part(longer, start, len(many) - end)]
     padded = f' {" ".join(many)} '
@@ -220,18 +220,6 @@ def _later_rule(one: records.QaPair, best: records.QaPair) -> str:
     if one.score != best.score:
         return LOWER_SCORE
     return SHORTER if len(one.answer) != len(best.answer) else LATER
-
-
-def _same_start(one: Sequence[str], other: Sequence[str]) -> int:
-    """The number of words that both begin with."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:  # the first `least` are equal, no more than `most` can be
-        middle = (least + most + 1) // 2
-        if one[least:middle] == other[least:middle]:
-            least = middle
-        else:
-            most = middle - 1
-    return least
 
 
 @functools.lru_cache(64)

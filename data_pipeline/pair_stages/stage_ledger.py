@@ -198,8 +198,8 @@ def difference(before: str, after: str) -> tuple[str, str]:
 
     Shows ('I *do* care', 'I do care') whole; of long texts, the parts that differ.
     """
-    head = _shared(before, after)
-    tail = _shared(before[head:][::-1], after[head:][::-1])
+    head = same_start(before, after)
+    tail = same_start(before[head:][::-1], after[head:][::-1])
     start = max(0, head - _AROUND)
 
     def shown(text: str) -> str:
@@ -209,8 +209,8 @@ def difference(before: str, after: str) -> tuple[str, str]:
     return shown(before), shown(after)
 
 
-def _shared(one: str, other: str) -> int:
-    """The number of characters that both texts begin with."""
+def same_start(one: Sequence[str], other: Sequence[str]) -> int:
+    """The number of characters, or of words, that both begin with."""
     least, most = 0, min(len(one), len(other))
     while least < most:  # the first `least` are equal, no more than `most` can be
         middle = (least + most + 1) // 2

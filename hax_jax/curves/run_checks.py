@@ -152,7 +152,7 @@ def evaluation(n: Numbers) -> Finding | None:
         evidence,
         'training and evaluation do not see the same task: another template, other '
         'weights of the loss, or a very large dropout',
-        'compare rows of both splits with data_pipeline.browse; lower dropout',
+        'compare rows of both splits with hax data; lower dropout',
         'before the first update both are the same model',
         (('training', train), ('evaluation', judged)),
     )

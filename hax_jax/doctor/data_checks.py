@@ -102,7 +102,7 @@ def readable(n: Numbers) -> Finding | None:
         FAIL if share > 0.1 else WARN,
         evidence,
         'mojibake: UTF-8 text was read as Windows-1252 or Latin-1 before it came here',
-        'read the source as UTF-8 and build the dataset again; data_pipeline.browse '
+        'read the source as UTF-8 and build the dataset again; hax data '
         'shows the pairs',
         'such pairs of signs do not occur in any language',
         (('damaged texts', share),),
@@ -142,7 +142,7 @@ def clean(n: Numbers) -> Finding | None:
         WARN,
         evidence,
         cause,
-        'look at the pairs with data_pipeline.browse and mend what reads them',
+        'look at the pairs with hax data and mend what reads them',
         'in English letters 40% of the words are among the 70 commonest',
         (('markup', marked), ('short answers', empty), ('common words', common)),
     )
@@ -185,7 +185,7 @@ def variety(n: Numbers) -> Finding | None:
         verdict,
         evidence,
         cause,
-        'look at the pairs with data_pipeline.browse and mend what reads them',
+        'look at the pairs with hax data and mend what reads them',
         "people's answers differ from letter to letter",
         bars,
     )
@@ -235,7 +235,7 @@ def relation(n: Numbers) -> Finding | None:
         evidence,
         'answers do not belong to their questions: they were swapped between pairs, or '
         'say the same to all',
-        'look at the pairs with data_pipeline.browse and mend what reads them',
+        'look at the pairs with hax data and mend what reads them',
         'an answer repeats names and things of its letter',
         (('own question', share), ('chance', 0.3)),
     )

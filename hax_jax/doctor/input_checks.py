@@ -118,7 +118,7 @@ def alignment(n: Numbers) -> Finding | None:
         evidence,
         'the loss shifts its targets again: labels that packing shifted once are '
         'shifted twice',
-        'give loss.token_nll hidden states and targets of the same places',
+        'give loss.weighted_sum hidden states and targets of the same places',
         'the nll at t is of the target at t',
         (('own place', own), ('other places', others)),
     )

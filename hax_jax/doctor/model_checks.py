@@ -257,7 +257,7 @@ def labels_by_loss(n: Numbers) -> Finding | None:
         FAIL,
         evidence,
         f'the loss shifts its targets again: it is lowest at shift {best}, not 1',
-        'token_nll takes targets that are aligned with the hidden states',
+        'loss.weighted_sum takes targets that are aligned with the hidden states',
         'labels are shifted once, when they are packed',
         tuple((f'shift {shift}', loss) for shift, loss in sorted(losses.items())),
     )

@@ -69,7 +69,9 @@ def main() -> None:
     run = run_config(work)
     kernels.TRITON_BLOCKS.update(work.get('blocks', {}))
     if 'loss_chunk' in work:
-        loss.token_nll = functools.partial(loss.token_nll, chunk=work['loss_chunk'])
+        loss.weighted_sum = functools.partial(
+            loss.weighted_sum, chunk=work['loss_chunk']
+        )
     with tempfile.TemporaryDirectory() as name:
         if work['kind'] == 'generate':
             model = workloads.random_model(run.model, dtype=work['dtype'])

@@ -74,7 +74,7 @@ def test_typed_quotes_and_dashes_are_no_mojibake_in_any_order() -> None:
 def test_what_two_texts_begin_with_is_found_by_halves(one: str, other: str) -> None:
     equal = [a == b for a, b in zip(one, other, strict=False)]
     slow = len([*itertools.takewhile(bool, equal)])
-    assert stage_ledger._shared(one, other) == slow
+    assert stage_ledger.same_start(one, other) == slow
 
 
 @pytest.mark.parametrize('seed', range(40))
