@@ -31,9 +31,8 @@ def groups(params: Any) -> dict[str, list[str]]:
 def norms(grads: Any, updates: Any, params: Any) -> Float[Array, 'layers 3']:
     """The norm over each of `groups`, of gradient, update and weight.
 
-    Every step computes the norms, few steps are read: XLA fuses the sums into loops
-    over the same numbers. Under `lax.cond`, the update would be kept whole or computed
-    twice, which took a quarter more memory for temporaries.
+    Every step computes the norms, few steps are read. Under `lax.cond`, XLA's CPU
+    compiler copies the donated state, or keeps the update whole, which costs more.
     """
 
     def by_group(tree: Any) -> jax.Array:

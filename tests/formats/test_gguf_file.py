@@ -226,6 +226,35 @@ def test_the_engine_has_the_ids_of_training(
         assert found['tokens'] == own, ascii(probe)
 
 
+def test_the_engine_pays_for_a_character_that_only_longer_pieces_have(
+    tmp_path: pathlib.Path,
+) -> None:
+    pytest.importorskip('xllamacpp', reason='xllamacpp runs GGUF files')
+    from sentencepiece import sentencepiece_model_pb2
+
+    path = tmp_path / text.SENTENCEPIECE_FILE
+    _sentencepiece(tmp_path, 'unigram')
+    proto = sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+    [alone] = [piece for piece in proto.pieces if piece.piece == 'a']
+    alone.piece, alone.score = 'oa', -20.0  # 'a' is a byte now, but for this piece
+    path.write_bytes(proto.SerializeToString())
+    tokenizer = text.load_tokenizer(str(tmp_path))
+    probes = ['a', 'oa', 'toa mat', 'a mat, a cat', 'oaoa']
+    model = _model(tokenizer)
+    gguf_file.write(
+        tmp_path / 'model.gguf',
+        model,
+        _parameters(model),
+        tokenizer,
+        dtype='float32',
+        name='a',
+    )
+    engine = _Engine(tmp_path / 'model.gguf')
+    for probe, own in zip(probes, tokenizer.encode(probes), strict=True):
+        found = engine.ask('tokenize', content=probe, parse_special=False)
+        assert found['tokens'] == own, probe
+
+
 def test_the_engine_asks_by_the_template(
     tokenizer: text.Tokenizer, engine: tuple[_Engine, pathlib.Path]
 ) -> None:
