@@ -5,11 +5,11 @@ Mining of Massive Datasets, 3.4 (bands).
 """
 
 import functools
-import hashlib
 
 import numpy as np
 
 from data_pipeline import settings
+from data_pipeline.pair_stages import word_runs
 
 _SHINGLE = 3  # words
 _SEED = 1
@@ -23,16 +23,12 @@ _WEIGHTS = (0.2, 0.8)  # of false positives and negatives, in the choice of the 
 def signature(folded: str, num_perm: int) -> bytes:
     """[num_perm] uint32 as bytes: the signature of a folded text's words in threes.
 
-    The same numbers as datasketch's MinHash (`affine32`) of these shingles, which
-    takes twice as long.
+    The same numbers as datasketch's MinHash (`affine32`), which takes twice as long.
+    A shingle's hash is the upper half of `word_runs.combined`.
     """
-    words = ' '.join(folded.split()).encode().split(b' ')
-    shingles = map(b' '.join, zip(words, words[1:], words[2:], strict=False))
-    if len(words) < _SHINGLE:
-        shingles = iter([b' '.join(words)])
-    sha1 = hashlib.sha1
-    digests = b''.join([sha1(each).digest() for each in shingles])
-    hashes = np.frombuffer(digests, '<u4').reshape(-1, 5)[:, 0]  # the first 4 bytes
+    words = word_runs.numbers(folded)
+    shingles = word_runs.combined(words, max(1, min(_SHINGLE, len(words))))
+    hashes = (shingles >> np.uint64(32)).astype(np.uint32)
     # MurmurHash3's finalizer, then a * h + b for each permutation, modulo 2**32.
     hashes = (hashes ^ (hashes >> 16)) * np.uint32(0x85EBCA6B)
     hashes = (hashes ^ (hashes >> 13)) * np.uint32(0xC2B2AE35)

@@ -9,7 +9,18 @@ LENGTH = 8  # words
 _MOST_WORDS = 250_000  # with remembered hashes, about 45 MB
 _SAMPLED = 4  # keep one of so many runs
 _FACTORS = np.random.Philox(11).random_raw(LENGTH) | np.uint64(1)
-_REMEMBERED = 2048  # texts, about 5 MB
+_REMEMBERED = 2048  # texts, about 5 MB each
+
+
+@functools.lru_cache(_REMEMBERED)
+def numbers(folded: str) -> np.ndarray:
+    """[words] uint64: the hash of each word of a folded text, in order."""
+    words = folded.split()
+    if len(_numbers) > _MOST_WORDS:
+        _numbers.clear()
+    made = np.fromiter(map(_numbers.__getitem__, words), np.uint64, len(words))
+    made.flags.writeable = False  # the next caller gets the same array
+    return made
 
 
 @functools.lru_cache(_REMEMBERED)
@@ -18,24 +29,23 @@ def of(folded: str) -> np.ndarray:
 
     A text of 10 words has 3 runs; one of under 8 words has none.
     """
-    words = folded.split()
-    count = len(words) - LENGTH + 1
-    if count <= 0:
-        return np.zeros(0, np.uint64)
-    if len(_numbers) > _MOST_WORDS:
-        _numbers.clear()
-    hashes = np.fromiter(map(_numbers.__getitem__, words), np.uint64, len(words))
-    runs = hashes[:count] * _FACTORS[0]
-    for i in range(1, LENGTH):
-        runs += hashes[i : i + count] * _FACTORS[i]
-    runs.flags.writeable = False  # the next caller gets the same array
+    runs = combined(numbers(folded), LENGTH)
+    runs.flags.writeable = False
     return runs
+
+
+def combined(words: np.ndarray, length: int) -> np.ndarray:
+    """[words] uint64 -> [words - length + 1] uint64: a hash of each `length` words."""
+    count = max(0, len(words) - length + 1)
+    made = words[:count] * _FACTORS[0]
+    for i in range(1, length):
+        made += words[i : i + count] * _FACTORS[i]
+    return made
 
 
 def num_words(folded: str) -> int:
     """The number of words of a folded text."""
-    runs = len(of(folded))
-    return runs + LENGTH - 1 if runs else len(folded.split())
+    return len(numbers(folded))
 
 
 def is_sampled(runs: np.ndarray) -> np.ndarray:

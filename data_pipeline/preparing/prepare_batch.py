@@ -82,6 +82,7 @@ def prepare(
         known = dict(zip(read.pairs, outcomes, strict=True))
         answer_sides = sides.prepare(read.answers, sequence(chosen), known=known)
     folding.folded.cache_clear()  # of use within a batch alone; texts may be long
+    word_runs.numbers.cache_clear()
     word_runs.of.cache_clear()
     account = read.without_pairs()
     return Prepared(account, packed_rows.packed(rows), gone, ledger, answer_sides)

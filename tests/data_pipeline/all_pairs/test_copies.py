@@ -113,9 +113,7 @@ def test_of_a_cut_a_clean_and_a_dirty_copy_the_clean_one_stays() -> None:
 def test_residue_in_the_question_decides_where_the_answers_are_equal() -> None:
     labelled = pair('b', CLEAN, question='Ladders\n\nQUESTION: ' + ASKED, score=3)
     assert decided(pair('a', CLEAN), labelled)[0] == ['a']
-    longer = pair(
-        'b', CLEAN, question=ASKED + ' He is the elder of us. I am the best man.'
-    )
+    longer = pair('b', CLEAN, question=ASKED + ' He is the elder of us.')
     assert decided(pair('a', CLEAN, score=3), longer) == (
         ['b'],
         {'a': 'near duplicate cut short'},

@@ -1,3 +1,4 @@
+import hashlib
 import random
 
 import datasketch
@@ -15,11 +16,25 @@ def test_a_signature_is_datasketchs_minhash_of_words_in_threes(num_perm: int) ->
     texts += [' '.join(rng.choices(vocabulary, k=k)) for k in (5, 255, 258, 259, 1500)]
     for text in texts:
         words = text.split()
-        starts = range(max(1, len(words) - 2))
-        made = datasketch.MinHash(num_perm=num_perm, seed=1, scheme='affine32')
-        made.update_batch([' '.join(words[i : i + 3]).encode() for i in starts])
+        threes = [words[i : i + 3] for i in range(len(words) - 2)] or [words][
+            : len(text)
+        ]
+        made = datasketch.MinHash(
+            num_perm=num_perm, seed=1, scheme='affine32', hashfunc=_hash
+        )
+        made.update_batch(threes)
         found = np.frombuffer(signatures.signature(text, num_perm), np.uint32)
         assert np.array_equal(found, made.hashvalues)
+
+
+def _hash(words: list[str]) -> int:
+    """The upper half of the sum of BLAKE2b of each word, times its place's factor."""
+    factors = np.random.Philox(11).random_raw(8) | np.uint64(1)
+    total = 0
+    for word, factor in zip(words, factors.tolist(), strict=False):
+        digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+        total += int.from_bytes(digest, 'little') * factor
+    return (total >> 32) % 2**32
 
 
 @pytest.mark.parametrize('num_perm', [16, 100, 128])
