@@ -92,6 +92,7 @@ def _built(
                 *(f'--input={pattern}' for pattern in patterns),
                 f'--output={output}',
                 f'--num_workers={workers}',
+                '--cache=off',
                 '--config.split.max_shared_ngrams=1.0',  # the forum has few phrases
             ],
             cwd=root,
