@@ -288,3 +288,79 @@ def test_the_engine_gives_our_logits(
                 # llama.cpp looks its GELU up in float16.
                 assert abs(found - expected[token]) < 5e-3
     assert num_compared > 3
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """What q8_0 keeps of the last axis: 8 bits a number, a float16 scale to 32 of them.
+
+    Source: quantize_row_q8_0 of ggml.
+    """
+    blocks = array.reshape(*array.shape[:-1], -1, 32).astype(np.float32)
+    scale = np.abs(blocks).max(axis=-1, keepdims=True) / np.float32(127)
+    numbers = np.rint(blocks / np.where(scale == 0, 1, scale))
+    return (numbers * scale.astype(np.float16).astype(np.float32)).reshape(array.shape)
+
+
+def _as_engine(
+    model: schema.ModelConfig, parameters: dict[str, np.ndarray], ids: list[int]
+) -> np.ndarray:
+    """The logits [V] after `ids` of a q8_0 file: both sides of a product are rounded.
+
+    Of a table's row, the embedding, only the stored side; the cache is float32, and
+    GELU a table in float16.
+    """
+
+    def product(x: np.ndarray, matrix: np.ndarray) -> np.ndarray:  # [in, out]
+        return _rounded(x) @ _rounded(np.ascontiguousarray(matrix.T)).T
+
+    def affine(x: np.ndarray, name: str) -> np.ndarray:
+        return product(x, parameters[f'{name}.kernel']) + parameters[f'{name}.bias']
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        x = x - x.mean(axis=-1, keepdims=True)
+        x /= np.sqrt((x**2).mean(axis=-1, keepdims=True) + model.layer_norm_epsilon)
+        return x * parameters[f'{name}.scale'] + parameters[f'{name}.bias']
+
+    T = len(ids)
+    table = parameters['wte.embedding']
+    x = _rounded(table[ids]) + parameters['wpe.embedding'][:T]  # [T, D]
+    for i in range(model.n_layer):
+        qkv = affine(norm(x, f'h.{i}.ln_1'), f'h.{i}.attn.c_attn')
+        q, k, v = qkv.reshape(T, 3, model.n_head, -1).transpose(1, 2, 0, 3)
+        scores = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1])  # [N, T, T]
+        weights = np.exp(np.where(np.tri(T, dtype=bool), scores, -np.inf))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        seen = (weights @ v).transpose(1, 0, 2).reshape(T, -1)
+        x = x + affine(seen, f'h.{i}.attn.c_proj')
+        wide = affine(norm(x, f'h.{i}.ln_2'), f'h.{i}.mlp.c_fc')
+        wide = wide.astype(np.float16).astype(np.float32)
+        inner = np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)
+        wide = (0.5 * wide * (1 + np.tanh(inner))).astype(np.float16)
+        x = x + affine(wide.astype(np.float32), f'h.{i}.mlp.c_proj')
+    return product(norm(x[-1:], 'ln_f'), parameters['lm_head.embedding'].T)[0]
+
+
+def test_the_engine_gives_the_greedy_text_of_8_bits(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip('xllamacpp', reason='xllamacpp runs GGUF files')
+    tokenizer = _sentencepiece(tmp_path, 'bpe')
+    model = _model(tokenizer, vocab_size=tokenizer.vocab_size, tie_embeddings=False)
+    parameters = _parameters(model)
+    for name, array in parameters.items():
+        if name.endswith(('.kernel', '.embedding')):
+            array *= 2  # else it repeats itself
+    head = parameters['lm_head.embedding']
+    head[[tokenizer.eos_id, 315]] = head[[315, tokenizer.eos_id]]  # often drawn
+    path = tmp_path / 'model.gguf'
+    gguf_file.write(path, model, parameters, tokenizer, dtype='q8_0', name='a')
+    engine, ends = _Engine(path), set()
+    for number in range(6):
+        [prompt] = tokenizer.encode([f'{_PROMPT} {number}'])
+        ids = list(prompt)
+        while len(ids) < len(prompt) + 64 and ids[-1] != tokenizer.eos_id:
+            ids.append(int(_as_engine(model, parameters, ids).argmax()))
+        found = engine.ask(
+            'completion', prompt=prompt, n_predict=64, temperature=0, return_tokens=True
+        )
+        assert found['tokens'] == ids[len(prompt) :]
+        ends.add(found['stop_type'])
+    assert ends == {'eos', 'limit'}
