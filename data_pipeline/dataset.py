@@ -191,7 +191,7 @@ def read_pairs(path: str | pathlib.Path, split: str) -> Iterator[records.QaPair]
     """
     if split not in records.SPLITS:
         raise errors.InputError(
-            f'{split!r} is not a split; use one of {records.SPLITS}.'
+            f'{split!r} is not a split; use one of {", ".join(records.SPLITS)}.'
         )
     path = local_copy.folder(path)
     expected = dataset_folder.read_manifest(path)['splits'][split]

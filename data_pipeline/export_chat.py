@@ -35,7 +35,8 @@ def main() -> None:
         raise errors.InputError('\n'.join(problems))
     if _SPLIT.value not in records.SPLITS:
         raise errors.InputError(
-            f'--split={_SPLIT.value} is not a split; use one of {records.SPLITS}.'
+            f'--split={_SPLIT.value} is not a split; use one of '
+            f'{", ".join(records.SPLITS)}.'
         )
     pairs = dataset.shown_pairs(_DATA.value, _SPLIT.value)
     replaced = ', in place of what it held' if output.exists() else ''

@@ -270,7 +270,9 @@ def evaluate(
     from hax_jax.runs import packed_rows
 
     if split not in records.SPLITS:
-        raise errors.InputError(f'split={split!r}; use one of {records.SPLITS}.')
+        raise errors.InputError(
+            f'split={split!r}; use one of {", ".join(records.SPLITS)}.'
+        )
     runtime.start()
     models = [model, other] if other else [model]
     candidates = [

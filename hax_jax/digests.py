@@ -86,7 +86,9 @@ def read_sealed(path: files.AnyPath) -> dict[str, Any]:
     try:
         value = files.read_json_object(path)
     except (OSError, ValueError) as error:
-        raise errors.InputError(f'{path} is damaged ({error}).') from error
+        raise errors.InputError(
+            f'{path} is damaged ({errors.cause(error)}).'
+        ) from error
     if not is_sealed(value):
         raise errors.InputError(f'{path} has other contents than were written.')
     return value

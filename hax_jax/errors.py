@@ -1,11 +1,24 @@
 """InputError, for what the user gave; the errors of places, locks and of ours."""
 
+import os
+
 
 class InputError(ValueError):
     """The user's input is wrong; the message names it, the accepted values, a remedy.
 
     Programs print it alone, without a traceback, and exit with code 2.
     """
+
+
+def cause(error: Exception) -> str:
+    """Why a file was not read or written, in words, and not as Python writes it.
+
+    OSError(2, 'No such file or directory', '/a') -> '/a: no such file or directory'
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    why = error.strerror[0].lower() + error.strerror[1:]
+    return f'{os.fsdecode(error.filename)}: {why}' if error.filename else why
 
 
 class MismatchError(Exception):

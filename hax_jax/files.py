@@ -73,9 +73,15 @@ def read_json_object(path: AnyPath) -> dict[str, Any]:
       OSError: the file can't be read.
       ValueError: it is not JSON, or its value is not an object.
     """
-    value = json.loads(places.path(path).read_text(encoding='utf-8'))
+    try:
+        value = json.loads(places.path(path).read_text(encoding='utf-8'))
+    except UnicodeDecodeError as error:
+        raise ValueError('it is not UTF-8 text') from error
+    except json.JSONDecodeError as error:
+        at = f'line {error.lineno}, column {error.colno}'
+        raise ValueError(f'it is not JSON at {at}') from error
     if not isinstance(value, dict):
-        raise ValueError(f'a {type(value).__name__}, not an object')
+        raise ValueError('its JSON is not an object, {...}')
     return value
 
 

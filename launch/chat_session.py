@@ -65,7 +65,7 @@ class Session:
             except BrokenPipeError:
                 raise  # nobody reads the answers any more
             except (errors.InputError, OSError) as error:
-                entry.say(f'error: {error}')
+                entry.say(f'error: {errors.cause(error)}')
 
     def _command(self, line: str) -> bool:
         """Does a command, and returns whether to go on."""

@@ -128,12 +128,16 @@ def _tuning_gain() -> float | None:
         return None
     path = pathlib.Path(_TUNED.value) / 'tune.json'
     try:
-        return float(files.read_json_object(path)['gain'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        gain = files.read_json_object(path).get('gain')
+        why = f'{path} has no number as "gain"'
+    except (OSError, ValueError) as error:
+        gain, why = None, errors.cause(error)
+    if type(gain) not in (int, float):
         raise errors.InputError(
-            f'--tuned={_TUNED.value} is no output of hax tune ({error}); '
-            'give the --output of one that has ended, or leave --tuned out.'
-        ) from error
+            f'--tuned={_TUNED.value} is no output of hax tune ({why}); give the '
+            '--output of one that has ended, or leave --tuned out.'
+        )
+    return float(gain)
 
 
 def _chosen(path: str) -> tuple[dict[float, set[str]], list[str]]:

@@ -151,14 +151,19 @@ def test_a_lock_is_for_one_process_and_a_killed_one_frees_it(
 
 
 @pytest.mark.parametrize(
-    ('written', 'named'), [('[1]', 'a list, not an object'), ('{"a": ', 'Expecting')]
+    ('written', 'named'),
+    [
+        (b'[1]', 'its JSON is not an object'),
+        (b'{"a": ', 'it is not JSON at line 1, column 7'),
+        (b'\xff', 'it is not UTF-8 text'),
+    ],
 )
 def test_what_is_no_json_object_is_named(
-    tmp_path: pathlib.Path, written: str, named: str
+    tmp_path: pathlib.Path, written: bytes, named: str
 ) -> None:
     (tmp_path / 'a.json').write_text('{"b": "ä"}', encoding='utf-8')
     assert files.read_json_object(tmp_path / 'a.json') == {'b': 'ä'}
-    (tmp_path / 'a.json').write_text(written)
+    (tmp_path / 'a.json').write_bytes(written)
     with pytest.raises(ValueError, match=named):
         files.read_json_object(tmp_path / 'a.json')
 

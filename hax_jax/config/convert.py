@@ -240,7 +240,7 @@ def accepted(field: dataclasses.Field[Any]) -> str:
 def _description(kind: Any) -> str:
     """The words for a type's own range; '' where it has none."""
     if typing.get_origin(kind) is typing.Literal:
-        return f'one of {typing.get_args(kind)}'
+        return f'one of {", ".join(map(str, typing.get_args(kind)))}'
     return ''.join(meta.description for meta in getattr(kind, '__metadata__', ()))
 
 

@@ -44,7 +44,7 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise errors.InputError(
-            f'{path} is not a dataset ({error}); make one with '
+            f'{path} is not a dataset ({errors.cause(error)}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'
             + near_names.meant(path)
         ) from error

@@ -259,7 +259,9 @@ class PackedCache:
             with open(path, encoding='utf-8') as file:
                 segments = [_segment(json.loads(line)) for line in file]
         except (OSError, ValueError, TypeError) as error:
-            raise self.damaged(f'{split}/segments.jsonl: {error}') from error
+            raise self.damaged(
+                f'{split}/segments.jsonl: {errors.cause(error)}'
+            ) from error
         expected = self.meta['splits'][split]['segments']
         if len(segments) != expected:
             raise self.damaged(
@@ -365,9 +367,9 @@ def open_cache(path: str | pathlib.Path) -> PackedCache:
         meta = files.read_json_object(path / _META)
     except (OSError, ValueError) as error:
         if any((path / name).is_dir() for name in (TOKENIZER, *SPLITS)):
-            raise _damaged(path, f'{_META}: {error}') from error
+            raise _damaged(path, f'{_META}: {errors.cause(error)}') from error
         raise errors.InputError(
-            f'{path} is not a packed cache ({error}); '
+            f'{path} is not a packed cache ({errors.cause(error)}); '
             'launch.train makes one from a dataset folder.' + near_names.meant(path)
         ) from error
     if digests.SEAL in meta and not digests.is_sealed(meta):

@@ -49,7 +49,7 @@ def read_model_config(
     try:
         values = files.read_json_object(path)
     except (OSError, ValueError) as error:
-        found = f'{path} is not readable JSON ({error})'
+        found = f'{path} is not readable JSON ({errors.cause(error)})'
         if not path.exists():
             found = f'{folder} has no {name}'
         raise errors.InputError(
@@ -102,7 +102,9 @@ def _config_problems(
     if values.get('model_type') != 'gpt2':
         found.append(f"model_type={values.get('model_type')!r}, not 'gpt2'")
     if activation not in accepted:
-        found.append(f'activation_function={activation!r}, not one of {accepted}')
+        found.append(
+            f'activation_function={activation!r}, not one of {", ".join(accepted)}'
+        )
     found += [
         f'{name}={values[name]!r}, not {only}'
         for name, only in _ONLY.items()

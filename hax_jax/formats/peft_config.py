@@ -32,8 +32,8 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
         return files.read_json_object(path)
     except (OSError, ValueError) as error:
         raise errors.InputError(
-            f'{path} is not readable JSON ({error}); give a folder that peft '
-            'saved with save_pretrained.'
+            f'{path} is not readable JSON ({errors.cause(error)}); give a folder '
+            'that peft saved with save_pretrained.'
         ) from error
 
 

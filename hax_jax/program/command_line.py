@@ -10,6 +10,8 @@ from absl import flags
 from hax_jax import errors
 from hax_jax.config import convert
 
+_KINDS = {'int': int, 'float': float, 'bool': bool}  # by absl's name of the parser
+
 
 @dataclasses.dataclass(frozen=True)
 class Override:
@@ -55,7 +57,27 @@ def expanded(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
     try:
         return values.read_flags_from_files(list(argv), force_gnu=False)
     except flags.Error as error:
-        raise errors.InputError(str(error)) from error
+        raise errors.InputError(in_words(error, values)) from error
+
+
+def in_words(error: flags.Error, values: flags.FlagValues) -> str:
+    """absl's error, without the words of Python that it may end with.
+
+    flag --step=x: invalid literal for int() with base 10: 'x'
+    -> --step=x is not accepted; use a whole number such as 8.
+    """
+    cause = error.__context__  # of a value or a file that absl could not read
+    if isinstance(error, flags.CantOpenFlagFileError) and isinstance(cause, OSError):
+        return f'--flagfile: {errors.cause(cause)}; give a file of flags, one a line.'
+    if not isinstance(error, flags.IllegalFlagValueError) or cause is None:
+        return str(error)
+    given = str(error).removeprefix('flag ').removesuffix(f': {cause}')
+    parser = values[given.removeprefix('--').partition('=')[0]].parser
+    if isinstance(parser, flags.EnumParser):
+        accepted = f'one of {", ".join(parser.enum_values)}'
+    else:
+        accepted = convert.ACCEPTED[_KINDS.get(parser.flag_type(), str)]
+    return f'{given} is not accepted; use {accepted}.'
 
 
 def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:

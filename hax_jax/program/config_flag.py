@@ -53,11 +53,16 @@ class ConfigFlag:
     def define(self) -> None:
         """Defines `--config` for the program that calls it."""
         default = 'without it,' if self.default_file else 'e.g.'
-        config_flags.DEFINE_config_file(
-            'config',
-            help_string=f'The file that says {self.subject}; {default} {self.example}. '
-            f'Any field of it is a flag, e.g. {self.override}.',
-        )
+        try:
+            config_flags.DEFINE_config_file(
+                'config',
+                help_string=f'The file that says {self.subject}; {default} '
+                f'{self.example}. Any field of it is a flag, e.g. {self.override}.',
+            )
+        except flags.Error as error:  # it opens a --flagfile before `entry.run`
+            said = command_line.in_words(error, flags.FLAGS)
+            print(f'error: {said}\nTry --help.', file=sys.stderr)
+            sys.exit(2)
         flags.DEFINE_bool('help_config', False, 'List every field and stop.')
 
     def value(self) -> Any:

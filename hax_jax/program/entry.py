@@ -11,6 +11,7 @@ from absl import app, flags, logging
 from hax_jax import errors
 from hax_jax.config import convert
 from hax_jax.program import (
+    command_line,
     early_ctrl_c,
     ending,
     failures,
@@ -195,7 +196,8 @@ def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[s
         rest = flags.FLAGS(sys.argv)
         _refuse_repeated_lists()
     except (flags.Error, errors.InputError) as error:
-        raise errors.InputError(f'{error}\nTry --help.') from error
+        said = command_line.in_words(error, flags.FLAGS)
+        raise errors.InputError(f'{said}\nTry --help.') from error
     except SystemExit:  # after a help page; absl ends with 1
         sys.exit(0)
     # A --flagfile can hold what a command line can't.

@@ -61,10 +61,10 @@ def disk_is_full(error: BaseException) -> bool:
 
 def _of_the_system(error: OSError) -> str:
     if not disk_is_full(error):
-        return f'{error}; give a path that this user may read or write.'
+        return f'{errors.cause(error)}; give a path that this user may read or write.'
     where = error.filename2 or error.filename
     if where is None:
-        return f'{error}: a disk is full; make room, or write to another disk.'
+        return f'{errors.cause(error)}: make room, or write to another disk.'
     folder = pathlib.Path(os.fsdecode(where)).absolute()
     while not folder.is_dir():
         folder = folder.parent

@@ -124,7 +124,8 @@ def _metadata(environment: Mapping[str, str], key: str) -> str:
     except (OSError, ValueError) as error:
         raise errors.InputError(
             'this machine has a TPU, and its metadata do not say which of the workers '
-            f'it is ({key}: {error}); set TPU_SKIP_MDS_QUERY=1 if it is the only one.'
+            f'it is ({key}: {errors.cause(error)}); set TPU_SKIP_MDS_QUERY=1 if it is '
+            'the only one.'
         ) from error
 
 

@@ -63,7 +63,7 @@ class StepInfo:
         try:
             return _damage(self.path, tuple(self.digests.items()), _state_of(self.path))
         except OSError as error:  # the disk fails, or the run has just deleted it
-            return f'it can not be read ({error})'
+            return f'it can not be read ({errors.cause(error)})'
 
 
 def list_steps(folder: pathlib.Path, run_id: str) -> list[StepInfo]:

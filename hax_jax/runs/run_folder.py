@@ -176,7 +176,8 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
         raise errors.InputError(_no_run(path)) from error
     except OSError as error:
         raise errors.InputError(
-            f'{path.parent} is not a run of launch.train ({error}); give its --workdir.'
+            f'{path.parent} is not a run of launch.train ({errors.cause(error)}); give '
+            'its --workdir.'
         ) from error
     except ValueError as error:
         raise _damaged(path, str(error)) from error

@@ -114,8 +114,9 @@ def _keep_base(step: pathlib.Path, workdir: pathlib.Path) -> None:
             checkpoint.keep(step, workdir)
     except OSError as error:
         print(
-            f'WARNING: {step} is the base of this run and can not be marked ({error}): '
-            'going on with that run may delete it; keep a copy',
+            f'WARNING: {step} is the base of this run and can not be marked '
+            f'({errors.cause(error)}): going on with that run may delete it; '
+            'keep a copy',
             flush=True,
         )
 

@@ -387,7 +387,7 @@ def test_a_folder_without_its_files_is_named(
     (folder / 'adapter_model.safetensors').unlink()
     assert 'neither adapter_model.safetensors nor adapter_model.bin' in refusal(folder)
     (folder / 'adapter_config.json').write_text('[1]')
-    assert 'a list, not an object' in refusal(folder)
+    assert 'its JSON is not an object' in refusal(folder)
 
 
 def test_torchs_own_format_asks_for_torch(

@@ -59,7 +59,8 @@ _WRONG = {
     'launch.evaluate': [
         ([_RUN], _NO_RUN),
         (['--pretrained=gpt2', '--data=no/data'], _NO_DATA),
-        ([_RUN, '--split=tset'], 'should be one of'),
+        ([_RUN, '--split=tset'], '--split=tset is not accepted; use one of train, '),
+        ([_RUN, '--step=a'], '--step=a is not accepted; use a whole number'),
     ],
     'launch.export': [
         ([_RUN, '--format=hf', '--output=no/out'], _NO_RUN),
@@ -67,7 +68,8 @@ _WRONG = {
     ],
     'launch.import_checkpoint': [
         (['no.pt', '--output=no/out'], 'no.pt does not exist'),
-        (['no.pt', '--n_head=x'], 'invalid literal'),
+        (['no.pt', '--n_head=x'], '--n_head=x is not accepted; use a whole number'),
+        (['no.pt', '--alpha=x'], '--alpha=x is not accepted; use a number such as'),
     ],
     'launch.pack': [
         (['--config=no.py'], '--config=no.py is not a file'),
@@ -82,8 +84,14 @@ _WRONG = {
         ([_RUN, '--prompt=why'], _NO_RUN),
         ([_RUN, '--prompts=no.txt'], 'no.txt does not exist'),
         ([_RUN, '--prompt=why', '--batch_size=0'], '--batch_size=0 is not accepted'),
+        ([_RUN, '--list=maybe'], '--list=maybe is not accepted; use true or false.'),
+        ([_RUN, '--flagfile=no.txt'], '--flagfile: no.txt: no such file or directory'),
     ],
     'launch.saturation': [
+        (
+            [_CONFIG, '--config.data.path=d', '--output=no/out', '--tuned=no'],
+            'no output of hax tune (no/tune.json: no such file or directory)',
+        ),
         ([_CONFIG, '--config.data.path=no/data', '--output=no/out'], _NO_DATA),
         ([_CONFIG, '--config.data.path=no/data'], '--output is missing'),
         (
@@ -95,10 +103,14 @@ _WRONG = {
         (['--config=no.py', _RUN], '--config=no.py is not a file'),
         ([_CONFIG, '--config.data.path=no/data', _RUN], _NO_DATA),
         ([_CONFIG, _RUN, '--config.train.batch_size=0'], 'train.batch_size=0'),
+        (
+            [_CONFIG, '--flagfile=no.txt'],
+            '--flagfile: no.txt: no such file or directory',
+        ),
     ],
     'data_pipeline.browse': [
         (['--data=no/data'], _NO_DATA),
-        (['--data=no/data', '--split=tset'], 'should be one of'),
+        (['--data=no/data', '--split=tset'], 'use one of train, validation, test.'),
     ],
     'data_pipeline.build': [
         (['--input=no.md', '--output=no/out'], 'no.md'),

@@ -112,7 +112,7 @@ def test_a_failure_of_the_machine_is_one_line(work: str, said: str) -> None:
         ('| true', 141, ''),
         ('2>&1 | true', 141, ''),
         ('>&-', 2, 'error: standard output is closed; give it a file, a pipe or '),
-        ('>/dev/full', 2, 'error: [Errno 28] No space left on device: a disk is full'),
+        ('>/dev/full', 2, 'error: no space left on device: make room, or write'),
         ('2>&- <&-', 0, ''),
     ],
 )
