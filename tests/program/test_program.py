@@ -86,11 +86,11 @@ entry.run(main, positional=True, smaller='lower --batch_size')
             'raise MemoryError',
             'the program is out of memory (MemoryError); lower --batch_size.',
         ),
-        ("open('a' * 300)", 'File name too long'),
+        ("open('a' * 300)", 'file name too long'),
         ('open(chr(0))', 'a path has a zero byte in it'),
         (
             "files.write_text('/dev/full/x', '')",
-            "File exists: '/dev/full'; give a path",
+            "/dev/full: file exists; give a path",
         ),
         (
             "raise OSError(28, 'Full', '/tmp/no/such')",

@@ -143,7 +143,7 @@ def test_a_step_that_can_not_be_read_is_damaged(
     (info,) = checkpoint.list_steps(saved, RUN)
     (info.path / checkpoint.RECORD).touch()  # else it is known to be whole
     monkeypatch.setattr(digests, 'of_file', fail)
-    assert '1: input/output error)' in info.damage()
+    assert ': input/output error)' in info.damage()
 
 
 def test_the_last_and_the_best_are_kept_and_another_goes_when_a_newer_is_whole(
