@@ -43,7 +43,7 @@ with later.imports():
         starting,
         train_loop,
     )
-    from hax_jax.watch import schedule_plot
+    from hax_jax.watch import text_plot
     from launch import after_stop, offline_plan, replay_step, run_rows
 
 shared_flags.CONFIG.define()
@@ -141,7 +141,9 @@ def _plan(setup: run_setup.Setup, notes: list[tuple[str, str]]) -> None:
     if first_process.is_here():
         results.give({'plan': plan})
     plain = not sys.stdout.isatty()
-    plot = schedule_plot.draw(setup.schedule, num_steps=setup.num_steps, plain=plain)
+    plot = text_plot.draw_schedule(
+        setup.schedule, num_steps=setup.num_steps, plain=plain
+    )
     name = setup.run.optimizer.schedule
     print(f'learning rate by step ({name}):\n{plot}', flush=True)
 

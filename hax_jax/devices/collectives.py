@@ -24,7 +24,6 @@ _CALLED = re.compile(
 )
 _BRANCHES = re.compile(r'branch_computations=\{([^}]*)\}')
 _ARRAY = re.compile(r'\b(pred|bf16|[a-z]+(\d+)\w*)\[([\d,]*)\]')
-_CALLING = ('fusion', 'call', 'conditional', 'async-start', 'custom-call')
 _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 

@@ -102,10 +102,6 @@ class Topology:
         return self.devices[0].device_kind
 
     @property
-    def num_slices(self) -> int:
-        return len({getattr(d, 'slice_index', 0) for d in self.devices})
-
-    @property
     def peak_flops(self) -> float:
         """Of all devices together."""
         return peaks.peak_flops(self.device_kind) * len(self.devices)

@@ -101,17 +101,12 @@ def read_nanogpt(path: pathlib.Path, stored: dict[Any, Any]) -> Whole:
             f'{path} says n_layer={model.n_layer} in model_args, and its tensors have '
             f'{len(blocks)} blocks; give the file of one model.'
         )
-    kernels = {
-        naming.hugging_face(name): shape
-        for name, shape in naming.parameter_shapes(model).items()
-        if name.endswith('.kernel')
-    }
+    shapes = naming.parameter_shapes(model)
+    kernels = {naming.hugging_face(n) for n in shapes if n.endswith('.kernel')}
     tensors = {n: x.T if n in kernels else x for n, x in tensors.items()}
     if not said.get('bias', True):
         notes.append('it was trained without biases: they are zeros')
-        biases = [n for n in naming.parameter_shapes(model) if n.endswith('.bias')]
-        shapes = naming.parameter_shapes(model)
-        for name in biases:
+        for name in (n for n in shapes if n.endswith('.bias')):
             zeros = np.zeros(shapes[name], np.float32)
             tensors.setdefault(naming.hugging_face(name), zeros)
     parameters, problems = accounting.gpt2(tensors, model)

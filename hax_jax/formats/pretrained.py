@@ -5,6 +5,7 @@ import hashlib
 
 import numpy as np
 
+from hax_jax import errors
 from hax_jax.config import schema
 
 
@@ -27,3 +28,9 @@ def fingerprint(parameters: dict[str, np.ndarray]) -> str:
         digest.update(f'{name} {array.shape}\n'.encode())
         digest.update(array.data)
     return digest.hexdigest()
+
+
+def require_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    """Raises MismatchError unless what was read back is what was written."""
+    if fingerprint(found) != fingerprint(expected):
+        raise errors.MismatchError('other parameters were read back than written.')

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import pathlib
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import jax
 
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import param_tree
-from hax_jax.runs import disk_room
+from hax_jax.runs import disk_room, step_facts
 from hax_jax.training import capacity, optimizer, run_setup
 
 
@@ -102,7 +101,7 @@ def make_plan(setup: run_setup.Setup, *, temporary_bytes: int | None = None) -> 
         kept_checkpoints=capacity.kept_checkpoints(run.train, setup.num_steps),
         checkpoint_bytes=capacity.checkpoint_bytes(blueprint),
         disk_bytes=capacity.disk_bytes(setup),
-        packed_bytes=_bytes_in(setup.cache.path),
+        packed_bytes=step_facts.size(setup.cache.path),
         parameter_bytes=capacity.bytes_on_a_device(state.params)
         + capacity.bytes_on_a_device(state.frozen),
         moment_bytes=capacity.bytes_on_a_device(state.opt_state),
@@ -173,10 +172,6 @@ def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
         *more,
     ]
     return '\n'.join(f'{name:<14}{text}' for name, text in lines)
-
-
-def _bytes_in(folder: pathlib.Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob('*') if path.is_file())
 
 
 def _undivided_lines(plan: Plan) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import scipy.special
 
 from hax_jax.config import schema
 
@@ -215,17 +216,5 @@ def _activation(name: str, x: np.ndarray) -> np.ndarray:
         inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
         return 0.5 * x * (1 + np.tanh(inner))
     if name == 'gelu':
-        return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+        return 0.5 * x * (1 + scipy.special.erf(x / math.sqrt(2)))
     return x
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    """The error function to 1.5e-7.
-
-    Source: Abramowitz and Stegun 1964, 7.1.26.
-    """
-    t = 1 / (1 + 0.3275911 * np.abs(x))
-    series = np.zeros_like(x)
-    for factor in (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        series = (series + np.float32(factor)) * t
-    return np.sign(x) * (1 - series * np.exp(-(x**2)))

@@ -62,13 +62,6 @@ def render(
     differences: Sequence[run_difference.RunDifference] = (),
 ) -> str:
     """The page as text."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = [after_training.of_record(record) for record in records]
     bad = [each for one in found for each in one if each.verdict != diagnosis.OK]
     plotted = [each for each in bad if each.bars]
@@ -77,7 +70,8 @@ def render(
         *figures.curves(records),
         (f'Time of {records[0].name}', figures.time_split(records)),
     ]
-    return environment.get_template(_TEMPLATE).render(
+    return rendered(
+        pathlib.Path(__file__).with_name(_TEMPLATE),
         records=records,
         colours=figures.COLOURS,
         verdicts=[
@@ -87,15 +81,28 @@ def render(
         places={each: len(drawn) + i for i, each in enumerate(plotted)},
         differences=differences,
         titles=[title for title, _ in drawn],
-        figures=script_json(
-            [figure for _, figure in drawn]
-            + [figures.evidence(each.bars) for each in plotted]
-        ),
+        figures=[figure for _, figure in drawn]
+        + [figures.evidence(each.bars) for each in plotted],
         answers=_answers(records),
         sources=[(record, _by_source(record)) for record in records],
         fields=[(each, convert.changed(each.config)) for each in records],
         most_bad=_MOST_BAD,
-        plotly=plotly.offline.get_plotlyjs(),
+    )
+
+
+def rendered(
+    template: pathlib.Path, *, figures: list[figures.Figure], **values: Any
+) -> str:
+    """The page of a template, which gets Plotly's script, the figures and `values`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template.name).render(
+        figures=script_json(figures), plotly=plotly.offline.get_plotlyjs(), **values
     )
 
 

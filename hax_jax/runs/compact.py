@@ -4,10 +4,9 @@ import pathlib
 import shutil
 from typing import Any
 
-import numpy as np
-
-from hax_jax import errors, files, local_copy
+from hax_jax import files, local_copy
 from hax_jax.config import schema
+from hax_jax.formats import pretrained
 from hax_jax.runs import checkpoint, restore, run_folder
 
 
@@ -45,8 +44,7 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
                 metadata={**metadata, 'imported': origin},
             )
         again = checkpoint.load_part(folder / str(info.step), checkpoint.PARAMS)
-        if not _same(parameters, again):
-            raise errors.MismatchError('other parameters were read back than written.')
+        pretrained.require_same(again, parameters)
         run_folder.write(new, config, identity)
     return info.step
 
@@ -58,9 +56,3 @@ def _rows(info: checkpoint.StepInfo, config: schema.Config) -> dict[str, Any]:
     train = config.train
     rows = info.step * train.batch_size
     return {'rows': rows, 'row_seed': train.seed, 'skip': []}
-
-
-def _same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(
-        array.tobytes() == other[name].tobytes() for name, array in one.items()
-    )

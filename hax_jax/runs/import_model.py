@@ -33,7 +33,6 @@ _SHIFTED = (
     'next. Training it further from here is right; the base that it began with is '
     'likely the better start.'
 )
-_VOCAB_PADDING = 128  # a table may be padded up to a multiple of this
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +184,7 @@ def whole(
     else:
         found = other_trainers.read_llm_c(path)
     size = found.model.vocab_size
-    if not (tokenizer or own) and not 0 <= size - _GPT2_VOCAB < _VOCAB_PADDING:
+    if not (tokenizer or own) and not 0 <= size - _GPT2_VOCAB < origin.VOCAB_PADDING:
         raise errors.InputError(
             f'{path} has a vocabulary of {size}, not that of GPT-2; give the tokenizer '
             'that it was trained with as --tokenizer=FOLDER.'
@@ -322,7 +321,7 @@ def _load_tokenizer(found: Imported) -> text.Tokenizer:
                 f'the tokenizer of the model: {error}\nGive the folder of the one that '
                 'it was trained with as --tokenizer=FOLDER.'
             ) from error
-    if not 0 <= found.model.vocab_size - tokenizer.vocab_size < _VOCAB_PADDING:
+    if not 0 <= found.model.vocab_size - tokenizer.vocab_size < origin.VOCAB_PADDING:
         raise errors.InputError(
             f'the tokenizer {found.tokenizer} has {tokenizer.vocab_size} ids, the '
             f'model {found.model.vocab_size}; give the one that it was trained with as '
@@ -353,7 +352,7 @@ def _write_run(
         step=found.step,
         origin=found.origin,
     )
-    _require_same(restore.parts(str(new)).parameters, found.parameters)
+    pretrained.require_same(restore.parts(str(new)).parameters, found.parameters)
     return notes
 
 
@@ -377,12 +376,5 @@ def _write_hugging_face(
     )
     notes = hf_folder.write(folder, model, parameters, tokenizer, card=card)
     again = hf_folder.read_parameters(folder, hf_folder.read_model_config(folder))
-    _require_same(again, parameters)
+    pretrained.require_same(again, parameters)
     return notes
-
-
-def _require_same(
-    found: dict[str, np.ndarray], expected: dict[str, np.ndarray]
-) -> None:
-    if pretrained.fingerprint(found) != pretrained.fingerprint(expected):
-        raise errors.MismatchError('other parameters were read back than written.')

@@ -18,7 +18,7 @@ from hax_jax.formats import hf_folder, pretrained
 from hax_jax.model import lora_merge
 from hax_jax.runs import checkpoint, run_folder
 
-_VOCAB_PADDING = 128  # a model's table may be padded up to a multiple of this
+VOCAB_PADDING = 128  # a model's table may be padded up to a multiple of this
 # The fields of schema.ModelConfig that a pretrained model decides.
 SIZES = (
     'n_layer',
@@ -115,7 +115,7 @@ def with_vocab(run: schema.Config, tokenizer: text.Tokenizer) -> schema.Config:
                 'model where they were added, in transformers: '
                 'model.resize_token_embeddings(len(tokenizer)), then save_pretrained.'
             )
-        elif size - has >= _VOCAB_PADDING:
+        elif size - has >= VOCAB_PADDING:
             problem = f'has {has} ids and {run.model.pretrained} has {size}'
     elif size < has:
         problem = f'has {has} ids and model.vocab_size={size} leaves no room for all'

@@ -238,7 +238,7 @@ class BetweenSteps:
             metadata={
                 'environment': run_setup.environment(self._setup),
                 'num_steps': self._setup.num_steps,
-                'history': past.to_dict(),
+                'history': dataclasses.asdict(past),
                 **self._setup.progress(step).to_metadata(),
                 'guarded': True,
                 **kept,

@@ -17,7 +17,7 @@ from hax_jax import errors, places
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.program import failures
-from hax_jax.runs import disk_room, run_folder
+from hax_jax.runs import disk_room, run_folder, step_facts
 from hax_jax.training import run_setup
 from hax_jax.training import train_state as ts
 
@@ -85,8 +85,7 @@ def check_disk(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
     """Raises InputError if the disk of `workdir` can't hold the run's checkpoints."""
     if places.is_remote(workdir):
         return
-    checkpoints = workdir / run_folder.CHECKPOINTS
-    there = sum(p.stat().st_size for p in checkpoints.rglob('*') if p.is_file())
+    there = step_facts.size(workdir / run_folder.CHECKPOINTS)
     free = disk_room.free(workdir)
     needed, each = disk_bytes(setup), checkpoint_bytes(setup.blueprint)
     if needed - there <= free:

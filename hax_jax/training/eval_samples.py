@@ -37,19 +37,13 @@ class RunSamples:
         self._is_main = jax.process_index() == 0
         if self._is_main and self._log.path.exists():
             self._log.keep(lambda line: start > 0 and self._step(line) <= start)
-        train = setup.run.train
-        if not train.num_sample_questions:
+        if not setup.run.train.num_sample_questions:
             return
         self._tokenizer = text.of_cache(setup.cache)
         self._settings = schema.SamplingConfig(
-            max_new_tokens=train.sample_max_new_tokens
+            max_new_tokens=setup.run.train.sample_max_new_tokens
         )
-        self._fitted = questions(
-            setup.cache,
-            self._tokenizer,
-            number=train.num_sample_questions,
-            room=setup.run.model.n_positions + 1 - train.sample_max_new_tokens,
-        )
+        self._fitted = _of_run(setup, self._tokenizer)
 
     def write(self, state: ts.TrainState, report: metrics.Report) -> None:
         """Answers the questions with the state's parameters, and reports on them.
@@ -96,20 +90,23 @@ class RunSamples:
 
 def asked(setup: run_setup.Setup) -> tuple[text.Tokenizer | None, dict[str, list[int]]]:
     """The rows' tokenizer, if it lies beside them, and a run's prompts by pair's id."""
-    folder, train = setup.cache.path / records.TOKENIZER, setup.run.train
+    folder = setup.cache.path / records.TOKENIZER
     if not (folder.is_dir() and any(folder.iterdir())):
         return None, {}
     tokenizer = text.of_cache(setup.cache)
-    if not train.num_sample_questions:
+    if not setup.run.train.num_sample_questions:
         return tokenizer, {}
+    fitted = _of_run(setup, tokenizer)
+    both = zip(fitted.questions, fitted.prompts, strict=True)
+    return tokenizer, {question.id: prompt.ids for question, prompt in both}
+
+
+def _of_run(setup: run_setup.Setup, tokenizer: text.Tokenizer) -> prompt_fitting.Fitted:
+    """The `questions` of a run, as many as its config asks for."""
+    train = setup.run.train
     room = setup.run.model.n_positions + 1 - train.sample_max_new_tokens
-    fitted = questions(
-        setup.cache, tokenizer, number=train.num_sample_questions, room=room
-    )
-    ids = [prompt.ids for prompt in fitted.prompts]
-    return tokenizer, dict(
-        zip((each.id for each in fitted.questions), ids, strict=True)
-    )
+    number = train.num_sample_questions
+    return questions(setup.cache, tokenizer, number=number, room=room)
 
 
 def questions(

@@ -30,9 +30,6 @@ class History:
         """Whether `patience` evaluations in a row were no better; 0 never is."""
         return 0 < patience <= self.since_best
 
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
 
 def read(
     metadata: dict[str, Any], saved: Iterable[tuple[int, float | None]]

@@ -7,9 +7,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import jinja2
-import plotly.offline
-
 from hax_jax import files
 from hax_jax.report import figures
 from hax_jax.report import page as report_page
@@ -34,21 +31,14 @@ def write(
     notes: Sequence[str],
 ) -> pathlib.Path:
     """Writes the page to `path`: verdicts first, then curves, tables and notes."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = environment.get_template(_TEMPLATE).render(
+    text = report_page.rendered(
+        pathlib.Path(__file__).with_name(_TEMPLATE),
         title=title,
         verdicts=verdicts,
         titles=[name for name, _ in curves],
-        figures=report_page.script_json([drawn for _, drawn in curves]),
+        figures=[drawn for _, drawn in curves],
         tables=tables,
         notes=notes,
-        plotly=plotly.offline.get_plotlyjs(),
     )
     files.write_text(path, text)
     return path

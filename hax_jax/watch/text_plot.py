@@ -1,9 +1,12 @@
-"""A curve as a plot of text."""
+"""A curve, or a learning-rate schedule, as a plot of text."""
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import optax
 import plotille
 
 COLUMNS, ROWS = 50, 10
@@ -58,11 +61,31 @@ def draw_log_x(
         y_label=y_label,
         x_limits=(min(all_x), max(all_x) + 1e-6),
         y_limits=(min(all_y) - room, max(all_y) + room),
-        label=_log_label,
+        label=_label('.2f', '.4g'),
         plain=plain,
     )
 
 
-def _log_label(value: float, chars: int, delta: float | int, left: bool = False) -> str:
-    del delta
-    return f'{value:.2f}'.ljust(chars) if left else f'{value:.4g}'.rjust(chars)
+def draw_schedule(schedule: optax.Schedule, *, num_steps: int, plain: bool) -> str:
+    """As `draw`, the learning rate of each step of a run."""
+    steps = np.unique(np.linspace(0, num_steps, 4 * COLUMNS + 1).astype(int))
+    rates = np.asarray(schedule(jnp.asarray(steps)), np.float64)
+    return draw(
+        [(steps.astype(float).tolist(), rates.tolist())],
+        x_label='step',
+        y_label='rate',
+        x_limits=(0.0, float(num_steps)),
+        # The peak lies a row below the limit.
+        y_limits=(0.0, float(rates.max()) * (1 + 1 / ROWS)),
+        label=_label(',.0f', '.2e'),  # 1,000 steps, 1.00e-03
+        plain=plain,
+    )
+
+
+def _label(x: str, y: str) -> Callable[..., str]:
+    """plotille's formatter: the form of a number on the x axis, which is left, or y."""
+
+    def label(value: float, *, chars: int, left: bool = False, **_: Any) -> str:
+        return f'{value:{x}}'.ljust(chars) if left else f'{value:{y}}'.rjust(chars)
+
+    return label

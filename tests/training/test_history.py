@@ -1,3 +1,5 @@
+import dataclasses
+
 from hax_jax.training import history
 
 
@@ -27,7 +29,7 @@ def test_a_loss_that_is_no_number_is_not_better() -> None:
 
 def test_a_checkpoint_gives_back_the_history_that_it_was_given() -> None:
     past = history.History(loss_before=3.0).evaluated(1, 2.0).evaluated(2, 2.5)
-    assert history.read({'history': past.to_dict()}, [(9, 0.1)]) == past
+    assert history.read({'history': dataclasses.asdict(past)}, [(9, 0.1)]) == past
 
 
 def test_an_older_checkpoint_takes_the_best_on_disk() -> None:

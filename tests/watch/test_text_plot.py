@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hax_jax.watch import schedule_plot
+from hax_jax.watch import text_plot
 
 
 def triangle(step: object) -> object:
@@ -11,7 +11,7 @@ def triangle(step: object) -> object:
 
 
 def test_a_plot_for_a_log_is_ascii_and_has_a_peak_where_the_schedule_has() -> None:
-    text = schedule_plot.draw(triangle, num_steps=1000, plain=True)
+    text = text_plot.draw_schedule(triangle, num_steps=1000, plain=True)
     assert text.isascii()
     lines = text.split('\n')
     assert all(len(line) <= 78 for line in lines)
@@ -27,8 +27,8 @@ def test_a_plot_for_a_log_is_ascii_and_has_a_peak_where_the_schedule_has() -> No
 
 
 def test_a_plot_for_a_terminal_is_the_same_in_dots() -> None:
-    plain = schedule_plot.draw(triangle, num_steps=1000, plain=True)
-    dots = schedule_plot.draw(triangle, num_steps=1000, plain=False)
+    plain = text_plot.draw_schedule(triangle, num_steps=1000, plain=True)
+    dots = text_plot.draw_schedule(triangle, num_steps=1000, plain=False)
     assert not dots.isascii()
     for one, other in zip(plain.split('\n'), dots.split('\n'), strict=True):
         assert len(one) == len(other)
@@ -37,7 +37,7 @@ def test_a_plot_for_a_terminal_is_the_same_in_dots() -> None:
 
 @pytest.mark.parametrize('num_steps', [1, 2, 7])
 def test_a_run_of_few_steps_is_plotted_too(num_steps: int) -> None:
-    text = schedule_plot.draw(
+    text = text_plot.draw_schedule(
         lambda step: jnp.full(jnp.shape(step), 2e-4), num_steps=num_steps, plain=True
     )
     (row,) = [line for line in text.split('\n') if '*' in line]
