@@ -53,8 +53,7 @@ def main() -> None:
     problems = output_file.problems('output', path)
     if markdown is not None:
         problems += output_file.problems('markdown', markdown)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     lock = collect_output.beside(path, 'lock')
     with contextlib.ExitStack() as stack:
         try:

@@ -31,8 +31,7 @@ def main() -> None:
             '--data=FOLDER, a dataset of data_pipeline.build, and --output=FILE.jsonl.'
         )
     output = pathlib.Path(_OUTPUT.value)
-    if problems := output_file.problems('output', output):
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(output_file.problems('output', output))
     if _SPLIT.value not in records.SPLITS:
         raise errors.InputError(
             f'--split={_SPLIT.value} is not a split; use one of '

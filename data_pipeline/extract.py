@@ -54,8 +54,7 @@ def main() -> None:
     if not _OUTPUT.value:
         raise errors.InputError('--output is not given; give a .jsonl file.')
     path = pathlib.Path(_OUTPUT.value)
-    if problems := output_file.problems('output', path):
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(output_file.problems('output', path))
     found = inputs.find(_INPUT.value, fields=_FIELDS.value, skip_unreadable=_SKIP.value)
     for line in inputs.describe(found):
         print(line)

@@ -188,8 +188,7 @@ def sample(
             f'settings is a {type(settings).__name__}; give a '
             'config.schema.SamplingConfig.'
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     found = prompts.from_texts(letters, name='letter')
     runtime.start()
     on = mesh.make_mesh(schema.MeshConfig())

@@ -1,6 +1,7 @@
 """InputError, for what the user gave; the errors of places, locks and of ours."""
 
 import os
+from collections.abc import Sequence
 
 
 class InputError(ValueError):
@@ -8,6 +9,12 @@ class InputError(ValueError):
 
     Programs print it alone, without a traceback, and exit with code 2.
     """
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raises InputError with all the problems, a sentence each; returns if none is."""
+    if problems:
+        raise InputError('\n'.join(problems))
 
 
 def cause(error: Exception) -> str:

@@ -119,8 +119,7 @@ def _check() -> list[int]:
         for size in sizes
         if not size.isdigit() or int(size) < 1
     ]
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     if _PROFILE.value:  # JAX would refuse it only after the timing
         pathlib.Path(_PROFILE.value).mkdir(parents=True, exist_ok=True)
     return [int(size) for size in sizes]

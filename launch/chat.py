@@ -63,8 +63,7 @@ def _check() -> None:
     if _TRANSCRIPT.value:
         path = pathlib.Path(_TRANSCRIPT.value)
         problems += output_file.problems('transcript', path)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 if __name__ == '__main__':

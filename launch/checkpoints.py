@@ -116,8 +116,7 @@ def _check() -> None:
         problems += output_file.problems('output', pathlib.Path(_OUTPUT.value))
     if _COMPACT.value:
         problems += output_file.new_folder('compact', pathlib.Path(_COMPACT.value))
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 def _steps(workdir: pathlib.Path) -> list[checkpoint.StepInfo]:

@@ -147,8 +147,7 @@ def _check() -> None:
     if _OUTPUT.value:
         output = pathlib.Path(_OUTPUT.value)
         problems += output_file.problems('output', output) or _replacing(output)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 def _check_folders() -> None:

@@ -139,8 +139,7 @@ def _check() -> None:
     else:
         path = pathlib.Path(_OUTPUT.value).expanduser()
         problems += output_file.new_folder('output', path)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 if __name__ == '__main__':

@@ -146,8 +146,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             f'--base={_BASE.value} applies only to an adapter folder of peft; {path} '
             'is a file, which holds its base. Remove the flag.'
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     return path, output
 
 

@@ -75,8 +75,7 @@ def choose(workdirs: Sequence[str], step: int | None) -> list[Chosen]:
         if _key(found) in map(_key, chosen):
             problems.append(f'--workdir={given} is step {found.step} again; remove it.')
         chosen.append(found)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     return chosen
 
 

@@ -130,8 +130,7 @@ def _check(train: dict[str, Any]) -> None:
         problems.append(f'--seed={_SEED.value} is not accepted; use 0 or more.')
     if _OUTPUT.value:
         problems += output_file.new_folder('output', pathlib.Path(_OUTPUT.value))
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 def _command(run: schema.Config, train: dict[str, Any]) -> list[str]:

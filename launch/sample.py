@@ -228,8 +228,7 @@ def _check() -> None:
     problems += output_file.one_file(
         {'prompts': _PROMPTS.value, 'output': _OUTPUT.value, 'table': _TABLE.value}
     )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 def _questions() -> list[prompts.Question]:

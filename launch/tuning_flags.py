@@ -62,8 +62,7 @@ def checked(
             f'--minutes={minutes.value} is not accepted; use a number over 0, such as '
             '30.'
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     return folder
 
 

@@ -151,8 +151,7 @@ def settings() -> collect_rules.Settings:
         if given[name].value < least
     ]
     problems += _source_problems(sort)
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     comments, page = DELAYS_SECONDS[given.source]
     return collect_rules.Settings(
         source=given.source,

@@ -94,8 +94,7 @@ def parse(texts: Iterable[str]) -> list[FieldMap]:
             f'--fields is given twice for {where or "any input"!r}; give it once, or '
             "name the inputs that each is for: --fields='a/*.csv: question=…'."
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     return sorted(maps, key=lambda each: not each.where)
 
 

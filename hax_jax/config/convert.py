@@ -63,8 +63,7 @@ def from_dict(
         and all that do not fit each other.
     """
     found = problems(values, kind)
-    if found:
-        raise errors.InputError('\n'.join(found))
+    errors.refuse(found)
     made, _ = _read(values, kind)
     return made
 

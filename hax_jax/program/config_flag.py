@@ -176,8 +176,7 @@ class ConfigFlag:
         else:
             chosen |= _turned_off(draft, chosen)
             problems = convert.problems(draft | chosen, self.kind, others=problems)
-        if problems:
-            raise errors.InputError('\n'.join(problems))
+        errors.refuse(problems)
         overrides = [f'--config.{field}={value}' for field, value in chosen.items()]
         return [argv[0], f'--config={file}', *overrides, *line.rest]
 

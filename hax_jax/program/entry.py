@@ -170,8 +170,7 @@ def _check_text(texts: list[str]) -> None:
     """Raises InputError, naming each text that can be no name of a file."""
     problems = [(text, convert.text_problem(text)) for text in texts]
     found = [f'{text[:100]!r} {problem}' for text, problem in problems if problem]
-    if found:
-        raise errors.InputError('\n'.join(found))
+    errors.refuse(found)
 
 
 def _refuse_repeated_lists() -> None:

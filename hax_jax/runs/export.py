@@ -69,11 +69,11 @@ def write(
             f'this version writes {text.TEMPLATE_VERSION!r}; export it with the '
             'version that trained it.'
         )
-    _refuse(problems)
+    errors.refuse(problems)
     parts = restore.parts(workdir, step=step, base=base)
     tokenizer = run_folder.load_tokenizer(folder, run)
     if request.format == 'gguf':
-        _refuse(gguf_file.problems(parts.model, tokenizer))
+        errors.refuse(gguf_file.problems(parts.model, tokenizer))
     own, rounding = _own_logits(folder, parts, request)
     with files.new_folder(target) as new:
         try:
@@ -94,11 +94,6 @@ def write(
                 f'{folder}/config.json and {folder}/run.json.'
             ) from error
     return Exported(parts, comparison, rounding, notes)
-
-
-def _refuse(problems: list[str]) -> None:
-    if problems:
-        raise errors.InputError('\n'.join(problems))
 
 
 def _own_logits(

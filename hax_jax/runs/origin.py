@@ -87,8 +87,7 @@ def resolve(run: schema.Config) -> tuple[schema.Config, str]:
             f'data.seq_len={run.data.seq_len} is over the {source.model.n_positions} '
             f'positions of {run.model.pretrained}; lower it.'
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     model = dataclasses.replace(run.model, **sizes)
     resolved = dataclasses.replace(run, model=model)
     return resolved, run.tokenizer.path or source.tokenizer

@@ -155,8 +155,7 @@ def multipliers(entries: tuple[str, ...], names: Iterable[str]) -> list[Multipli
             'optimizer.lr_multipliers freezes every trained parameter; leave one at '
             'more than 0.'
         )
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
     return table
 
 

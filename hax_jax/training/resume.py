@@ -126,8 +126,7 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
             problems.append(f'--allow_change: {convert.unknown(name, fields)}')
         elif name in FIXED:
             problems.append(f'--allow_change={name}: this may never change in a run.')
-    if problems:
-        raise errors.InputError('\n'.join(problems))
+    errors.refuse(problems)
 
 
 def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Progress:

@@ -88,10 +88,7 @@ entry.run(main, positional=True, smaller='lower --batch_size')
         ),
         ("open('a' * 300)", 'file name too long'),
         ('open(chr(0))', 'a path has a zero byte in it'),
-        (
-            "files.write_text('/dev/full/x', '')",
-            "/dev/full: file exists; give a path",
-        ),
+        ("files.write_text('/dev/full/x', '')", '/dev/full: file exists; give a path'),
         (
             "raise OSError(28, 'Full', '/tmp/no/such')",
             '/tmp/no/such can not be written: ',
