@@ -83,16 +83,7 @@ def ensure_packed(data: schema.DataConfig, tokenizer: text.Tokenizer) -> pathlib
         has other rows.
     """
     folder, what = dataset_folder.rows_of(data, tokenizer)
-    with files.locked(folder.with_suffix('.lock'), wait=True):
-        if not folder.exists():
-            _write(folder, data, tokenizer, what)
-    cache = records.open_cache(folder)
-    for name, value in what.items():
-        if cache.meta.get(name) != value:
-            raise cache.damaged(
-                f'its {name} is {cache.meta.get(name)!r}, and its key is of {value!r}'
-            )
-    return folder
+    return _ensured(folder, data, tokenizer, what)
 
 
 def pack_part(
@@ -111,13 +102,27 @@ def pack_part(
     """
     _, what = dataset_folder.rows_of(data, tokenizer)
     what['train_groups'] = records.sha256(sorted(groups))
+    return _ensured(folder, data, tokenizer, what, groups=groups)
+
+
+def _ensured(
+    folder: pathlib.Path,
+    data: schema.DataConfig,
+    tokenizer: text.Tokenizer,
+    what: dict[str, Any],
+    *,
+    groups: Set[str] | None = None,
+) -> pathlib.Path:
+    """`folder` with its rows, made now if it is missing; compared with `what`."""
     with files.locked(folder.with_suffix('.lock'), wait=True):
         if not folder.exists():
-            _write(folder, data, tokenizer, what, groups=groups)
+            _write(folder, data, tokenizer, what, groups)
     cache = records.open_cache(folder)
     for name, value in what.items():
         if cache.meta.get(name) != value:
-            raise cache.damaged(f'its {name} is not that of the part')
+            raise cache.damaged(
+                f'its {name} is {cache.meta.get(name)!r}, and its key is of {value!r}'
+            )
     return folder
 
 
@@ -126,8 +131,7 @@ def _write(
     data: schema.DataConfig,
     tokenizer: text.Tokenizer,
     what: dict[str, Any],
-    *,
-    groups: Set[str] | None = None,
+    groups: Set[str] | None,
 ) -> None:
     """Packs a dataset; with `groups`, of the train split their pairs alone."""
     print(f'packing {data.path} into rows of {data.seq_len}: {folder}', flush=True)

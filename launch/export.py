@@ -14,7 +14,6 @@ its name; if they differ it is kept as OUTPUT.mismatch, and the exit code is 1.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shlex
 import sys
@@ -143,6 +142,4 @@ def _check() -> None:
 
 
 if __name__ == '__main__':
-    # transformers would say at its import that without PyTorch it has no models.
-    os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
     entry.run(main, smaller='use a machine with more memory', in_one_process=True)

@@ -22,7 +22,6 @@ read back and compared before it gets its name, so it is written whole or not at
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shlex
 
@@ -188,8 +187,6 @@ def _next(found: import_model.Imported, output: pathlib.Path) -> str:
 
 
 if __name__ == '__main__':
-    # transformers would say at its import that without PyTorch it has no models.
-    os.environ.setdefault('TRANSFORMERS_NO_ADVISORY_WARNINGS', '1')
     entry.run(
         main,
         positional=True,

@@ -46,7 +46,6 @@ _TUNED = flags.DEFINE_string(
 )
 _SEED = flags.DEFINE_integer('seed', 0, 'Which groups are in the parts.')
 _SHARES = (0.125, 0.25, 0.5, 1.0)
-_LEAST_STEPS = 8  # of a trial: as many as it has evaluations
 _FEWEST = 3  # parts that a law of three numbers is drawn through
 
 
@@ -62,11 +61,12 @@ def main() -> int:
     steps = setup.num_steps
     planned = part_runs.num_steps(len(chosen), steps)
     if _MAX_STEPS.value and _MAX_STEPS.value < planned:
-        least = part_runs.num_steps(len(chosen), _LEAST_STEPS)
+        least = part_runs.num_steps(len(chosen), tuning_flags.LEAST_STEPS)
         if _MAX_STEPS.value < least:
             raise errors.InputError(
                 f'--max_steps={_MAX_STEPS.value} is not enough for {len(chosen)} parts '
-                f'and a second seed; give {least} or more, {_LEAST_STEPS} for each.'
+                f'and a second seed; give {least} or more, '
+                f'{tuning_flags.LEAST_STEPS} for each.'
             )
         steps = _MAX_STEPS.value // (len(chosen) + 1)
         planned = part_runs.num_steps(len(chosen), steps)

@@ -43,7 +43,6 @@ with later.imports():
 shared_flags.CONFIG.define()
 _OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN = tuning_flags.define()
 _RANGE_STEPS = flags.DEFINE_integer('range_steps', 100, 'Steps of the range test.')
-_LEAST_STEPS = 8  # of a trial: as many as it has evaluations
 _MOST_RANGE = 500
 
 
@@ -110,12 +109,12 @@ def _stages(run: schema.Config) -> list[sweep.Stage]:
 def _check_max_steps(given: schema.Config) -> None:
     """Raises InputError if --max_steps is not enough for the rates alone."""
     runs = sweep.num_runs(_stages(given)[:1])
-    least = math.ceil(_LEAST_STEPS * runs) + _RANGE_STEPS.value
+    least = math.ceil(tuning_flags.LEAST_STEPS * runs) + _RANGE_STEPS.value
     if _MAX_STEPS.value and _MAX_STEPS.value < least:
         steps = int(max(_MAX_STEPS.value - _RANGE_STEPS.value, 0) / runs)
         raise errors.InputError(
             f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps, and each '
-            f'needs {_LEAST_STEPS}; give {least} or more.'
+            f'needs {tuning_flags.LEAST_STEPS}; give {least} or more.'
         )
 
 

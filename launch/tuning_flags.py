@@ -12,6 +12,7 @@ from hax_jax import errors, places
 
 flags.disclaim_key_flags()  # they are shown in the --help of the program
 
+LEAST_STEPS = 8  # of a trial: as many as it has evaluations
 _MINE = ('trials', 'rows', 'saturation.json', 'tune.json')
 
 

@@ -32,7 +32,7 @@ LIBRARY = {
     'watch': 'errors places files json_lines config data model program guards',
     'reference': 'config data',
     'doctor': 'errors files config devices data model formats sampling reference',
-    'runs': 'errors near_names places files local_copy digests sha256sums config '
+    'runs': 'errors near_names places files local_copy digests config '
     'devices data model program formats',
     'evaluation': 'errors places files digests config devices data model program runs',
     'training': 'errors places files json_lines config devices data model program '

@@ -14,13 +14,11 @@ the revised response is the answer, and the other sections are left out.
 
 import collections
 import dataclasses
-import pathlib
 import re
 from collections.abc import Sequence
 
 from data_pipeline.pages import characters, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
-from hax_jax.data import records
 
 QA, SETS = 'qa', 'sets'
 _QUESTIONS = (
@@ -296,18 +294,5 @@ def add(
         reason = 'questions unanswered' if question else 'answers without question text'
         found.drop(line, '', f'{source} {reason}')
         return
-    stem = pathlib.PurePath(found.file).stem
-    pair_id = f'{source}:{stem}:{page.content_hash(question, answer)}'
-    found.pairs.append(
-        records.QaPair(
-            id=pair_id,
-            group=pair_id,
-            source=source,
-            file=found.file,
-            line=line,
-            topic=characters.clean_line(topic),
-            time='',
-            question=question,
-            answer=answer,
-        )
-    )
+    topic = characters.clean_line(topic)
+    found.add(question, answer, source=source, line=line, topic=topic)

@@ -23,7 +23,6 @@ from data_pipeline.pages import (
     oversample_marks,
     page,
 )
-from hax_jax.data import records
 
 SOURCE = 'chat'
 
@@ -61,20 +60,15 @@ def _add(post: chat_posts.Post, found: page.Page) -> None:
         'several answers': len(answers) > 1,
     }
     answer = '\n\n'.join(answers)
-    path = pathlib.PurePath(found.file)
-    found.pairs.append(
-        records.QaPair(
-            id=f'chat:{path.stem}:{page.content_hash(question, answer)}',
-            group=path.name,
-            source=SOURCE,
-            file=found.file,
-            line=post.line,
-            topic=topic,
-            time=post.time,
-            question=question,
-            answer=answer,
-            flags=tuple(name for name, is_set in flags.items() if is_set),
-        )
+    found.add(
+        question,
+        answer,
+        source=SOURCE,
+        line=post.line,
+        group=pathlib.PurePath(found.file).name,
+        topic=topic,
+        time=post.time,
+        flags=tuple(name for name, is_set in flags.items() if is_set),
     )
 
 

@@ -12,7 +12,6 @@ OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        the weight of all pairs above
 import collections
 import dataclasses
 import itertools
-import pathlib
 import re
 
 from data_pipeline.pages import (
@@ -23,7 +22,6 @@ from data_pipeline.pages import (
     oversample_marks,
     page,
 )
-from hax_jax.data import records
 
 SOURCE = 'merged'
 # Flags: of a pair whose topic stood below another's answer, and of that other one.
@@ -292,20 +290,6 @@ def _add(pair: _Pair, found: page.Page) -> None:
         found.drop(line, '', f'merged {reason}', pieces)
         return
     found.counts['merged questions answered'] += 1
-    stem = pathlib.PurePath(found.file).stem
     flags = (TOPIC_TAKEN,) * pair.topic_was_glued + (LINE_TAKEN,) * pair.gave_topic
-    pair_id = f'merged:{stem}:{page.content_hash(question, answer)}'
-    found.pairs.append(
-        records.QaPair(
-            id=pair_id,
-            group=pair_id,
-            source=SOURCE,
-            file=found.file,
-            line=line,
-            topic=characters.clean(pair.topic),
-            time='',
-            question=question,
-            answer=answer,
-            flags=flags,
-        )
-    )
+    topic = characters.clean(pair.topic)
+    found.add(question, answer, source=SOURCE, line=line, topic=topic, flags=flags)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -93,6 +94,42 @@ class Page:
                 piece.kind = 'blank'
             elif piece.kind == UNKNOWN:
                 self.note(piece, 'left out')
+
+    def add(
+        self,
+        question: str,
+        answer: str,
+        *,
+        source: str,
+        line: int,
+        pair_id: str = '',
+        group: str = '',
+        topic: str = '',
+        time: str = '',
+        score: int = 0,
+        flags: tuple[str, ...] = (),
+    ) -> None:
+        """Adds a pair; an id '' becomes source, file's name and a hash of its texts.
+
+        A `group` '' is the pair's own.
+        """
+        stem = pathlib.PurePath(self.file).stem
+        pair_id = pair_id or f'{source}:{stem}:{content_hash(question, answer)}'
+        self.pairs.append(
+            records.QaPair(
+                id=pair_id,
+                group=group or pair_id,
+                source=source,
+                file=self.file,
+                line=line,
+                topic=topic,
+                time=time,
+                question=question,
+                answer=answer,
+                score=score,
+                flags=flags,
+            )
+        )
 
     def drop(
         self, line: int, name: str, reason: str, pieces: Iterable[Piece] = ()

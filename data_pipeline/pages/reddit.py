@@ -26,7 +26,6 @@ from data_pipeline.pages import (
     page,
     reddit_headers,
 )
-from hax_jax.data import records
 
 BODY_REMOVED = 'body removed'  # the flag of a post whose text is gone
 
@@ -125,22 +124,16 @@ def _add(
         found.drop(texts[0].line, name, f'reddit {reason}', post)
         return
     found.counts['reddit posts answered'] += 1
-    pair_id = f'reddit:{header.post_id or page.content_hash(question, answer)}'
     forum = header.subreddit
-    found.pairs.append(
-        records.QaPair(
-            id=pair_id,
-            group=pair_id,
-            source=f'reddit:{forum}' if forum else 'reddit',
-            file=found.file,
-            line=texts[0].line,
-            topic='',
-            time=header.date,
-            question=question,
-            answer=answer,
-            score=header.score,
-            flags=flags,
-        )
+    found.add(
+        question,
+        answer,
+        source=f'reddit:{forum}' if forum else 'reddit',
+        line=texts[0].line,
+        pair_id=f'reddit:{header.post_id or page.content_hash(question, answer)}',
+        time=header.date,
+        score=header.score,
+        flags=flags,
     )
 
 

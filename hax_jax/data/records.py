@@ -112,12 +112,6 @@ def as_row(pair: QaPair) -> dict[str, Any]:
     return {name: values[name] for name in values if name not in OF_CONVERSATIONS}
 
 
-def from_row(row: dict[str, Any]) -> QaPair:
-    """The pair of a row that was JSON, whose tuples are lists."""
-    tuples = {name: tuple(row[name]) for name in row if isinstance(row[name], list)}
-    return QaPair(**{**row, **tuples})
-
-
 def kind(source: str) -> str:
     """The kind of a source: 'reddit:relationships' -> 'reddit', 'chat' -> 'chat'."""
     return source.partition(':')[0]

@@ -185,8 +185,7 @@ def write(
         folder, tensors, dtype=dtype, max_shard_size=max_shard_size
     )
     notes = hf_tokenizer.write(folder, tokenizer, n_positions=model.n_positions)
-    files.write_text(folder / model_card.FILE, model_card.with_notes(card, notes))
-    sha256sums.write(folder)
+    model_card.write(folder, card, notes)
     return notes
 
 

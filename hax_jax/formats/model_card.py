@@ -1,12 +1,13 @@
 """The README.md of an exported folder: facts about the model, and how to ask it."""
 
 import importlib.metadata
+import pathlib
 import re
 from typing import Any
 
 import huggingface_hub
 
-from hax_jax import places
+from hax_jax import files, places, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import text
 
@@ -139,9 +140,11 @@ def max_new_tokens(n_positions: int) -> int:
     return min(schema.SamplingConfig().max_new_tokens, n_positions // 2)
 
 
-def with_notes(card: str, notes: list[str]) -> str:
-    """The card with the notes at its end."""
-    return card + '\n## Notes\n\n' + '\n\n'.join(notes) + '\n' if notes else card
+def write(folder: pathlib.Path, card: str, notes: list[str]) -> None:
+    """Writes the card, the notes at its end, and SHA256SUMS: the folder is whole."""
+    text = card + '\n## Notes\n\n' + '\n\n'.join(notes) + '\n' if notes else card
+    files.write_text(folder / FILE, text)
+    sha256sums.write(folder)
 
 
 def run_facts(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from hax_jax import errors, files, places, sha256sums
+from hax_jax import errors, files, places
 from hax_jax.config import export_request, schema
 from hax_jax.data import text
 from hax_jax.formats import (
@@ -206,8 +206,7 @@ def _fill(
             "embeddings: peft's merge_and_unload would change both and make another "
             'model. Use the adapter unmerged, or export the run with --format=merged.'
         )
-    files.write_text(new / model_card.FILE, model_card.with_notes(card, notes))
-    sha256sums.write(new)
+    model_card.write(new, card, notes)
     return notes
 
 
@@ -234,8 +233,7 @@ def _fill_gguf(
         n_positions=model.n_positions,
     )
     files.write_text(new / chat_template.MODELFILE, modelfile)
-    files.write_text(new / model_card.FILE, model_card.with_notes(card, notes))
-    sha256sums.write(new)
+    model_card.write(new, card, notes)
     return notes
 
 

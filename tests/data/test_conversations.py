@@ -57,9 +57,7 @@ def test_a_pair_is_a_conversation_of_one_exchange() -> None:
     assert talk.answer_weights == (1.0, 0.0, 0.5)
     assert [dataclasses.astuple(each) for each in talk.exchanges] == TALK
     for each in (pair, talk):
-        row = {**records.as_row(each)}
-        row = {k: list(v) if isinstance(v, tuple) else v for k, v in row.items()}
-        assert records.from_row(row) == each
+        assert records.QaPair(**records.as_row(each)) == each
 
 
 @hypothesis.settings(max_examples=60, deadline=None)
