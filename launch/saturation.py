@@ -88,20 +88,11 @@ def main() -> int:
         return 0
     caches = _caches(chosen, cache, run, tokenizer, output)
     done = trials.Trials(
-        output,
-        planned=planned,
-        max_steps=_MAX_STEPS.value,
-        minutes=_MINUTES.value,
-        say=tuning_flags.say,
+        output, planned=planned, max_steps=_MAX_STEPS.value, minutes=_MINUTES.value
     )
     try:
         found = part_runs.train(
-            done,
-            run,
-            caches,
-            steps=steps,
-            full_steps=setup.num_steps,
-            say=tuning_flags.say,
+            done, run, caches, steps=steps, full_steps=setup.num_steps
         )
     except trials.StoppedEarlyError as error:
         return tuning_flags.stopped(error)

@@ -70,10 +70,7 @@ def main() -> int:
         question_weight=run.data.question_weight,
     )[: len(plan)]
     done = trials.Trials(
-        output,
-        planned=round(steps * sweep.num_runs(stages)),
-        minutes=_MINUTES.value,
-        say=tuning_flags.say,
+        output, planned=round(steps * sweep.num_runs(stages)), minutes=_MINUTES.value
     )
 
     def rows_of(data: schema.DataConfig) -> records.PackedCache:
@@ -87,7 +84,6 @@ def main() -> int:
             groups=pair_groups.of(run.data.path, 'validation'),
             steps=steps,
             full_steps=setup.num_steps,
-            say=tuning_flags.say,
         ).over(stages)
     except trials.StoppedEarlyError as error:
         return tuning_flags.stopped(error)

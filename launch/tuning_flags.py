@@ -67,11 +67,7 @@ def checked(
     return folder
 
 
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
 def stopped(error: Any) -> int:
     """Says that the same command goes on; the exit code of a StoppedEarlyError."""
-    say(f'{error}; the same command goes on, and ended trials are kept')
+    print(f'{error}; the same command goes on, and ended trials are kept', flush=True)
     return error.exit_code

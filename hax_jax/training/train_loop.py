@@ -204,15 +204,19 @@ def _loop(
         signals.doing = 'no step is left, saving'
         peers.mark('the last save')
         between.finish()
-        summary = _summary(
-            setup,
-            checkpoints.steps(),
-            past,
+        best = restore.by_worth(checkpoints.steps())[0]
+        summary = run_summary.Summary(
             step=done,
-            trained_steps=done - start,
+            num_steps=num_steps,
             reason=reason,
             stopped_by=signals.number if reason == 'signal' else 0,
-            seconds=watch.total(),
+            trained_steps=done - start,
+            best_step=best.step,
+            best_validation_loss=best.validation_loss,
+            unigram_entropy=verdicts.unigram_entropy(setup.cache),
+            history=past,
+            patience=settings.patience,
+            seconds={part: round(value, 4) for part, value in watch.total().items()},
             skipped_steps=int(state.guard.num_skipped),
         )
         if done > start:
@@ -303,35 +307,6 @@ def batches_of(setup: run_setup.Setup) -> Iterator[train_step.Batch]:
         stream=setup.stream,
         num_batches=setup.num_steps - setup.begin.step,
         reader=setup.run.data.reader,
-    )
-
-
-def _summary(
-    setup: run_setup.Setup,
-    saved: list[checkpoint.StepInfo],
-    past: history.History,
-    *,
-    step: int,
-    trained_steps: int,
-    reason: str,
-    stopped_by: int,
-    seconds: dict[str, float],
-    skipped_steps: int,
-) -> run_summary.Summary:
-    best = restore.by_worth(saved)[0]
-    return run_summary.Summary(
-        step=step,
-        num_steps=setup.num_steps,
-        reason=reason,
-        stopped_by=stopped_by,
-        trained_steps=trained_steps,
-        best_step=best.step,
-        best_validation_loss=best.validation_loss,
-        unigram_entropy=verdicts.unigram_entropy(setup.cache),
-        history=past,
-        patience=setup.run.train.patience,
-        seconds={part: round(value, 4) for part, value in seconds.items()},
-        skipped_steps=skipped_steps,
     )
 
 

@@ -2,8 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from hax_jax.config import schema
 from hax_jax.data import records
@@ -32,7 +31,6 @@ def train(
     *,
     steps: int,
     full_steps: int,
-    say: Callable[[str], Any],
 ) -> Found:
     """Trains each share's part for the same `steps`, and all the data with two seeds.
 
@@ -61,7 +59,7 @@ def train(
         try:
             again = trained(f'{label}, ending at {best}', share, seed, best)
         except trials_lib.NoStepsLeftError as error:
-            say(f'not trained, as --max_steps is used up: {error}')
+            trials_lib.say(f'not trained, as --max_steps is used up: {error}')
             continue
         results[place] = min(results[place], again, key=lambda found: found.loss)
     measured = [

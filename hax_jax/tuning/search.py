@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from hax_jax.config import schema
 from hax_jax.data import records
@@ -45,7 +44,6 @@ class Search:
     groups: Mapping[str, str]
     steps: int
     full_steps: int
-    say: Callable[[str], Any]
 
     def over(self, stages: Sequence[sweep.Stage]) -> Found:
         """Trains all stages' trials; the first has the learning rates.
@@ -57,7 +55,7 @@ class Search:
         second = self._train({}, 1.0, 'second seed', seed=self.run.train.seed + 1)
         noise = abs(first.loss - second.loss)
         noise = noise if math.isfinite(noise) else 0.0
-        self.say(f'two seeds are {noise:.4f} nats apart')
+        trials_lib.say(f'two seeds are {noise:.4f} nats apart')
         values: dict[str, float] = {}
         decisions, tried = [], []
         for stage in stages:
@@ -71,7 +69,7 @@ class Search:
             decision, last = sweep.run_stage(
                 stage, before, train, groups=self.groups, noise=noise
             )
-            self.say(decision.sentence)
+            trials_lib.say(decision.sentence)
             decisions.append(decision)
             tried.append((stage.field, last))
             if decision.value != before:

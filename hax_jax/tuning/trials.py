@@ -13,7 +13,7 @@ import pathlib
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from hax_jax import files
@@ -112,10 +112,9 @@ class Trials:
         planned: int,
         max_steps: int = 0,
         minutes: float = 0.0,
-        say: Callable[[str], Any] = print,
     ) -> None:
         self._folder = folder / 'trials'
-        self._planned, self._max_steps, self._say = planned, max_steps, say
+        self._planned, self._max_steps = planned, max_steps
         self._end = time.monotonic() + 60 * minutes if minutes else math.inf
         self._seen = self._trained = 0  # steps of all trials; of those trained now
         self._seconds = 0.0
@@ -133,13 +132,13 @@ class Trials:
         self._seen += steps
         if (folder / _RESULT).exists():
             found = self._read(label, folder)
-            self._say(f'{label}, {steps} steps: there already, {_words(found)}')
+            say(f'{label}, {steps} steps: there already, {_words(found)}')
             return found
         if self._max_steps and self._trained + steps > self._max_steps:
             raise NoStepsLeftError(label)
         if time.monotonic() >= self._end:
             raise StoppedEarlyError(run_summary.UNFINISHED, 'the minutes are over')
-        self._say(f'{label}, {steps} steps{self._eta(steps)}')
+        say(f'{label}, {steps} steps{self._eta(steps)}')
         begun = time.monotonic()
         row = self._train(run, cache, folder)
         row['seconds'] = round(time.monotonic() - begun, 1)
@@ -148,7 +147,7 @@ class Trials:
         files.write_json(folder / _RESULT, {'label': label, 'steps': steps, **row})
         shutil.rmtree(folder / run_folder.CHECKPOINTS, ignore_errors=True)
         found = self._read(label, folder)
-        self._say(f'{label}: {_words(found)}, {progress.duration(found.seconds)}')
+        say(f'{label}: {_words(found)}, {progress.duration(found.seconds)}')
         return found
 
     def _train(
@@ -163,7 +162,7 @@ class Trials:
         try:
             summary = train_loop.train(setup, folder, allow_change=[])
         except stops.StoppedError as error:
-            self._say(f'it diverged: {error}')
+            say(f'it diverged: {error}')
             return {'best_step': 0, 'diverged': True}
         if code := run_summary.exit_code(summary):
             raise StoppedEarlyError(
@@ -190,6 +189,11 @@ class Trials:
             return words
         left = max(self._planned - done, steps) * self._seconds / self._trained
         return f'{words} | ETA {progress.duration(left)}'
+
+
+def say(line: str) -> None:
+    """Prints a line of progress at once: trials take minutes."""
+    print(line, flush=True)
 
 
 def _words(found: Result) -> str:

@@ -158,8 +158,10 @@ class _NoTrials:
         return result(loss - 0.002 * config.optimizer.weight_decay)
 
 
-def test_a_search_adopts_what_is_better_and_carries_it_on() -> None:
-    done, said = _NoTrials(), []
+def test_a_search_adopts_what_is_better_and_carries_it_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done = _NoTrials()
     run = sweep.recommended(base(), {sweep.RATE: 1e-3})
     stages = sweep.stages(rate=1e-3, suggested=4e-3, decay=0.1, question_weight=0.0)
     found = search.Search(
@@ -169,13 +171,12 @@ def test_a_search_adopts_what_is_better_and_carries_it_on() -> None:
         groups={},
         steps=100,
         full_steps=200,
-        say=said.append,
     ).over(stages)
     assert found.values == {sweep.RATE: 4e-3}
     assert found.noise == pytest.approx(0.01)
     assert found.gain == pytest.approx(0.1 * math.log(4), abs=1e-6)
     assert found.sentence.startswith('the recommended is better than the config as it')
-    assert said[0] == 'two seeds are 0.0100 nats apart'
+    assert capsys.readouterr().out.startswith('two seeds are 0.0100 nats apart\n')
     # Each later trial has the rate that was adopted.
     assert ('learning_rate 0.004, weight_decay 0.3', 50) in done.asked
     assert ('learning_rate 0.004, epochs 2', 200) in done.asked

@@ -16,20 +16,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> records.PackedCache:
 
 
 def test_parts_are_trained_once_and_those_best_early_again(
-    cache: records.PackedCache, tmp_path: pathlib.Path
+    cache: records.PackedCache,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said: list[str] = []
     run = tiny_runs.make_config(optimizer__warmup_steps=0)
 
     def train(**bounds: int) -> part_runs.Found:
-        done = trials.Trials(tmp_path, planned=32, say=said.append, **bounds)
-        return part_runs.train(
-            done, run, {1.0: cache}, steps=16, full_steps=30, say=said.append
-        )
+        done = trials.Trials(tmp_path, planned=32, **bounds)
+        return part_runs.train(done, run, {1.0: cache}, steps=16, full_steps=30)
 
     with pytest.raises(trials.NoStepsLeftError, match='second seed'):
         train(max_steps=16)
     first = train()
+    said = capsys.readouterr().out.splitlines()
     assert said[0] == 'share 1, 16 steps | 0 of about 32 steps are done'
     assert any(line.startswith('share 1, 16 steps: there already') for line in said)
     seeds = first.results
@@ -40,16 +40,17 @@ def test_parts_are_trained_once_and_those_best_early_again(
     assert len(measured.pairs) == 24
     folders = list((tmp_path / 'trials').iterdir())
     assert not any((each / run_folder.CHECKPOINTS).exists() for each in folders)
-    said.clear()
     assert train() == first
-    assert all('there already' in line for line in said)
+    again = capsys.readouterr().out.splitlines()
+    assert len(again) == 2
+    assert all('there already' in line for line in again)
 
 
 def test_a_trial_that_diverges_is_a_result_without_a_loss(
     cache: records.PackedCache, tmp_path: pathlib.Path
 ) -> None:
     run = tiny_runs.make_config(optimizer__learning_rate=1e30)
-    done = trials.Trials(tmp_path, planned=8, say=lambda _: None)
+    done = trials.Trials(tmp_path, planned=8)
     config = trials.config_of(run, num_steps=8, full_steps=30)
     found = done.run('too high', config, cache)
     assert found.diverged
@@ -60,11 +61,11 @@ def test_the_end_of_the_minutes_stops_a_trial_that_then_goes_on(
     cache: records.PackedCache, tmp_path: pathlib.Path
 ) -> None:
     config = trials.config_of(tiny_runs.make_config(), num_steps=8, full_steps=30)
-    short = trials.Trials(tmp_path, planned=8, minutes=1e-4, say=lambda _: None)
+    short = trials.Trials(tmp_path, planned=8, minutes=1e-4)
     with pytest.raises(trials.StoppedEarlyError) as stopped:
         short.run('a', config, cache)
     assert stopped.value.exit_code == 75
-    again = trials.Trials(tmp_path, planned=8, say=lambda _: None)
+    again = trials.Trials(tmp_path, planned=8)
     cut = again.run('a', config, cache)
-    whole = trials.Trials(tmp_path / 'whole', planned=8, say=lambda _: None)
+    whole = trials.Trials(tmp_path / 'whole', planned=8)
     assert cut.pairs == whole.run('a', config, cache).pairs
