@@ -44,10 +44,11 @@ def _copy(url: str, only: tuple[str, ...]) -> pathlib.Path:
     places.check(source)
     if source.is_file():
         return _copy(str(source.parent), (source.name,)) / source.name
+    folders = tuple(name for name in only if name.endswith('/'))
     objects = {
         name: found
         for name, found in source.objects().items()
-        if not only or name in only or name.startswith(tuple(_folders(only)))
+        if not only or name in only or name.startswith(folders)
     }
     if not objects:
         raise errors.InputError(f'{url} is not there, or has no file; check the name.')
@@ -92,10 +93,6 @@ def _refuse(url: str, problems: list[str]) -> None:
             + (f' and {more} more' if more > 0 else '')
             + '. Start again, and it is copied again.'
         )
-
-
-def _folders(only: tuple[str, ...]) -> list[str]:
-    return [name for name in only if name.endswith('/')]
 
 
 def _cache() -> pathlib.Path:

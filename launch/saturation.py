@@ -221,10 +221,7 @@ def _give(
     told = [fitted.losses[-1].value - gain.value for gain in fitted.gains.values()]
     y = [loss.value for loss in fitted.losses]
     plot = text_plot.draw_log_x(
-        [(x + ahead, y + told)],
-        x_label='answer tokens',
-        y_label='loss',
-        plain=not sys.stdout.isatty(),
+        [(x + ahead, y + told)], x_label='answer tokens', plain=not sys.stdout.isatty()
     )
     print(f'loss by answer tokens; the last two points are the law:\n{plot}')
     for line in lines:

@@ -170,7 +170,6 @@ def _range(setup: run_setup.Setup, output: pathlib.Path) -> _Tested:
     plot = text_plot.draw_log_x(
         [(rates[: len(finite)], range_test.smoothed(finite))],
         x_label='rate',
-        y_label='loss',
         plain=not sys.stdout.isatty(),
     )
     end = f'diverged at {choice.diverged:.2g}' if choice.diverged else 'did not diverge'

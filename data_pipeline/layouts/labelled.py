@@ -103,7 +103,13 @@ def parse(text: str, *, file: str) -> page.Page:
     topic = ''
     for pair in _split(pieces, labels, (asked, answered), found):
         pair.topic = pair.topic or topic
-        topic = _add(pair, source, found)
+        topic = add(
+            pair.question,
+            pair.answer or [],
+            topic=pair.topic,
+            source=source,
+            found=found,
+        )
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
@@ -268,31 +274,28 @@ def _is_heading(between: Sequence[page.Piece]) -> bool:
     return bool(filled) and bool(page.HEADING.match(filled[-1].text))
 
 
-def _add(pair: _Pair, source: str, found: page.Page) -> str:
-    """Counts the question and, if it has both texts, adds its pair.
+def add(
+    question: list[page.Piece],
+    answer: list[page.Piece],
+    *,
+    topic: str,
+    source: str,
+    found: page.Page,
+) -> str:
+    """Counts a question and, if it has both texts, adds its pair.
 
     Returns the heading that stands below the answer, '' for none.
     """
-    page.end_text(pair.question, QUESTION)
-    below = page.end_text(pair.answer or [], ANSWER)
-    question = page.clean_text(pair.question, QUESTION)
-    answer = page.clean_text(pair.answer or [], ANSWER)
-    line = pair.question[0].line
-    add(question, answer, topic=pair.topic, line=line, source=source, found=found)
-    if not question or not answer:
-        for piece in (*pair.question, *(pair.answer or [])):
-            piece.kind = page.without_pair(piece.kind)
-    return below
-
-
-def add(
-    question: str, answer: str, *, topic: str, line: int, source: str, found: page.Page
-) -> None:
-    """Counts a question and, if it has both texts, adds its pair."""
+    page.end_text(question, QUESTION)
+    below = page.end_text(answer, ANSWER)
+    line = question[0].line
+    asked = page.clean_text(question, QUESTION)
+    answered = page.clean_text(answer, ANSWER)
     found.counts[f'{source} questions'] += 1
-    if not question or not answer:
-        reason = 'questions unanswered' if question else 'answers without question text'
-        found.drop(line, '', f'{source} {reason}')
-        return
-    topic = characters.clean_line(topic)
-    found.add(question, answer, source=source, line=line, topic=topic)
+    if asked and answered:
+        topic = characters.clean_line(topic)
+        found.add(asked, answered, source=source, line=line, topic=topic)
+    else:
+        reason = 'questions unanswered' if asked else 'answers without question text'
+        found.drop(line, '', f'{source} {reason}', [*question, *answer])
+    return below

@@ -62,19 +62,7 @@ def parse(text: str, *, file: str) -> page.Page:
         found.pieces += parts
     found.leave_out(between)
     for letter, reply in letters:
-        page.end_text(letter, page.QUESTION)
-        page.end_text(reply, page.ANSWER)
-        labelled.add(
-            page.clean_text(letter, page.QUESTION),
-            page.clean_text(reply, page.ANSWER),
-            topic='',
-            line=letter[0].line,
-            source=SOURCE,
-            found=found,
-        )
-        if not reply:
-            for piece in letter:
-                piece.kind = page.without_pair(piece.kind)
+        labelled.add(letter, reply, topic='', source=SOURCE, found=found)
     found.unknown.sort()
     return found
 

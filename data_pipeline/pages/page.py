@@ -138,12 +138,7 @@ class Page:
         self.counts[reason] += 1
         self.dropped.append((line, name, reason))
         for piece in pieces:
-            piece.kind = without_pair(piece.kind)
-
-
-def without_pair(kind: str) -> str:
-    """The kind of a question's or an answer's text that is in no pair."""
-    return _WITHOUT_PAIR.get(kind, kind)
+            piece.kind = _WITHOUT_PAIR.get(piece.kind, piece.kind)
 
 
 def raw_lines(text: str) -> list[Piece]:

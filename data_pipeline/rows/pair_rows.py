@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -197,12 +196,12 @@ def _why_not_learned(labels: dict[str, str]) -> str:
     """The field by which a row says that its answer is not to be learned, or ''."""
     if field_map.says_no(labels['learn']):
         return 'marked as not to be learned'
-    return 'of weight 0' if _number(labels['weight'] or '1') == 0 else ''
+    return 'of weight 0' if answer_lists.number(labels['weight'] or '1') == 0 else ''
 
 
 def weight(given: str, kind: str, result: batches.BatchRead) -> float:
     """A row's weight; 1.0 for none, or, counted, for one that is no number above 0."""
-    number = _number(given) if given else 1.0
+    number = answer_lists.number(given) if given else 1.0
     if number is None or number <= 0:
         result.counts[f'{kind} weights that are no number above 0'] += 1
         return 1.0
@@ -211,7 +210,7 @@ def weight(given: str, kind: str, result: batches.BatchRead) -> float:
 
 def _score(given: str, kind: str, result: batches.BatchRead) -> int:
     """A row's score; 0 for none, or, counted, for one that is no number."""
-    number = _number(given) if given else 0.0
+    number = answer_lists.number(given) if given else 0.0
     if number is None or abs(number) >= 2**53:
         result.counts[f'{kind} scores that are no number'] += 1
         return 0
@@ -220,7 +219,7 @@ def _score(given: str, kind: str, result: batches.BatchRead) -> int:
 
 def _time(given: str) -> str:
     """The time as it is given; seconds since 1970 as their day in UTC."""
-    seconds = _number(given)
+    seconds = answer_lists.number(given)
     if seconds is None or not _UNIX_TIMES[0] <= seconds < _UNIX_TIMES[1]:
         return given
     return str(datetime.datetime.fromtimestamp(seconds, datetime.UTC).date())
@@ -269,11 +268,3 @@ def _as_text(value: Any) -> str | None:
     if isinstance(value, int | float):
         return str(value)
     return value if isinstance(value, str) else None
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

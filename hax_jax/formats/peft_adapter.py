@@ -152,7 +152,7 @@ def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
     problems = accounting.problems(
         stored,
         {
-            names.get(n, _stored_name(n)): _of_rank(n, shape, ranks, settings)[::-1]
+            names.get(n, _stored_name(n)): _of_rank(n, shape, ranks)[::-1]
             for n, shape in expected.items()
         },
     )
@@ -174,10 +174,7 @@ def read(folder: pathlib.Path, model: schema.ModelConfig) -> PeftAdapter:
 
 
 def _of_rank(
-    name: str,
-    shape: tuple[int, ...],
-    ranks: dict[str, int],
-    settings: schema.LoraConfig,
+    name: str, shape: tuple[int, ...], ranks: dict[str, int]
 ) -> tuple[int, ...]:
     """The shape of a tensor of ours as a layer of another rank stores it."""
     layer = name.rpartition('.')[0]

@@ -64,23 +64,15 @@ def loss(records: Records) -> Figure:
 
 def curves(records: Records) -> list[tuple[str, Figure]]:
     """(title, figure) of each quantity of the training rows."""
-    wanted = (
-        ('Learning rate', 'learning_rate', ''),
-        ('Gradient norm, before clipping', 'grad_norm', ''),
-        ('Tokens a second', 'tokens_per_second', ''),
-    )
+    wanted = {
+        'Learning rate': 'learning_rate',
+        'Gradient norm, before clipping': 'grad_norm',
+        'Tokens a second': 'tokens_per_second',
+    }
+    coloured = list(zip(COLOURS, records, strict=False))
     return [
-        (
-            title,
-            figure(
-                unit,
-                [
-                    _line(record, record.name, colour, 'train', key)
-                    for colour, record in zip(COLOURS, records, strict=False)
-                ],
-            ),
-        )
-        for title, key, unit in wanted
+        (title, figure('', [_line(r, r.name, c, 'train', key) for c, r in coloured]))
+        for title, key in wanted.items()
     ]
 
 

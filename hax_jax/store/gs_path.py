@@ -212,8 +212,8 @@ class GsPath(gpath.PosixGPath, pathlib.PosixPath):
         for group in (ahead, [name for name in names if name not in ahead]):
             self._each(group, lambda name: (self / name).unlink())
 
-    def move_to(self, target: 'GsPath', *, first: str = '') -> None:
-        """Copies the object or all below it, then deletes as `delete_tree` does."""
+    def move_to(self, target: 'GsPath') -> None:
+        """Copies the object or all below it, then deletes it."""
         if self.is_file():
             self._ask('cp_file', str(target))
             self.unlink()
@@ -222,7 +222,7 @@ class GsPath(gpath.PosixGPath, pathlib.PosixPath):
             list(self.objects()),
             lambda name: (self / name)._ask('cp_file', str(target / name)),
         )
-        self.delete_tree(first=first)
+        self.delete_tree()
 
     def download(self, folder: pathlib.Path, names: dict[str, Object]) -> list[str]:
         """Copies objects below this folder into a local one, side by side.

@@ -49,8 +49,18 @@ class BetweenSteps:
         self._profiler = profiling.Profiler(
             setup.run.train.profile_steps, profiling.folder(workdir)
         )
-        self.report = _make_report(
-            setup, workdir, watch, start=start, late=late, track=track
+        trackers = None
+        if track and jax.process_index() == 0:
+            trackers = tracking.Trackers(workdir, setup.run, start_step=start)
+        self.report = metrics.Report(
+            workdir,
+            start=start,
+            num_steps=setup.num_steps,
+            late=late,
+            watch=watch,
+            trackers=trackers,
+            flops_per_token=setup.flops_per_token,
+            peak_flops=peaks.peak_of_all_devices(),
         )
         self.eval_step = eval_step.make_eval_step(
             setup.blueprint.model, mesh=setup.mesh
@@ -340,27 +350,3 @@ class BetweenSteps:
         self.report.note(self._profiler.close())
         self._checkpoints.wait()
         self._watch.lap('checkpoint')
-
-
-def _make_report(
-    setup: run_setup.Setup,
-    workdir: pathlib.Path,
-    watch: stopwatch.Stopwatch,
-    *,
-    start: int,
-    late: bool,
-    track: bool,
-) -> metrics.Report:
-    trackers = None
-    if track and jax.process_index() == 0:
-        trackers = tracking.Trackers(workdir, setup.run, start_step=start)
-    return metrics.Report(
-        workdir,
-        start=start,
-        num_steps=setup.num_steps,
-        late=late,
-        watch=watch,
-        trackers=trackers,
-        flops_per_token=setup.flops_per_token,
-        peak_flops=peaks.peak_of_all_devices(),
-    )

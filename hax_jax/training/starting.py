@@ -55,7 +55,8 @@ def _remove_traces(workdir: pathlib.Path) -> None:
 
 def move_aside(workdir: pathlib.Path) -> None:
     """Moves the run in `workdir` into its folder old-1, or old-2, and so on."""
-    names = [p.name for p in workdir.glob('*') if p.name != _LOCK and not _is_old(p)]
+    names = [p.name for p in workdir.glob('*') if not p.name.startswith('old-')]
+    names = [name for name in names if name != _LOCK]
     if not any(name in _TRACES for name in names):
         return
     taken = (workdir / f'old-{n}' for n in itertools.count(1))
@@ -63,10 +64,6 @@ def move_aside(workdir: pathlib.Path) -> None:
     for name in sorted(names, key=lambda name: name != 'run.json'):
         files.aside(workdir / name, folder)
     print(f'the run in {workdir} was moved aside, to {folder}', flush=True)
-
-
-def _is_old(path: pathlib.Path) -> bool:
-    return path.name.startswith('old-')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,10 +47,9 @@ def draw_log_x(
     curves: Sequence[tuple[Sequence[float], Sequence[float]]],
     *,
     x_label: str,
-    y_label: str,
     plain: bool,
 ) -> str:
-    """As `draw`, x in powers of ten: 1e-4 stands at -4.0."""
+    """As `draw`, losses, x in powers of ten: 1e-4 stands at -4.0."""
     logs = [(np.log10(xs).tolist(), [float(y) for y in ys]) for xs, ys in curves]
     all_x = [x for xs, _ in logs for x in xs]
     all_y = [y for _, ys in logs for y in ys]
@@ -58,7 +57,7 @@ def draw_log_x(
     return draw(
         logs,
         x_label=f'log10 {x_label}',
-        y_label=y_label,
+        y_label='loss',
         x_limits=(min(all_x), max(all_x) + 1e-6),
         y_limits=(min(all_y) - room, max(all_y) + room),
         label=_label('.2f', '.4g'),
