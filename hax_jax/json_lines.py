@@ -54,6 +54,16 @@ class Log(contextlib.AbstractContextManager['Log']):
                     yield Line(number, offset, raw)
                 offset += len(raw)
 
+    def objects(self) -> Iterator[dict[str, Any]]:
+        """The object of each line; passes over lines that hold none, as a torn one."""
+        for line in self.lines():
+            try:
+                value = json.loads(line.raw)
+            except ValueError:
+                continue
+            if isinstance(value, dict):
+                yield value
+
     def keep(self, wanted: Callable[[Line], bool]) -> None:
         """Rewrites the file, whole or not at all, with only its wanted whole lines."""
         files.write_lines(

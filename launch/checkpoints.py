@@ -27,7 +27,7 @@ from typing import Any
 
 from absl import flags
 
-from hax_jax import errors, files, near_names, places
+from hax_jax import errors, files, json_lines, near_names, places
 from hax_jax.program import entry, later, output_file, progress, results
 from launch import shared_flags
 
@@ -171,16 +171,8 @@ def _number(value: float | None) -> str:
 
 def _training_losses(workdir: pathlib.Path) -> dict[int, float]:
     """The loss of the lines in metrics.jsonl that end at a step; a save ends a line."""
-    path = workdir / 'metrics.jsonl'
-    losses = {}
-    for line in path.read_text('utf-8').splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-            if row['kind'] == 'train':
-                losses[row['step']] = row['loss']
-        except (ValueError, KeyError, TypeError):
-            continue  # torn by a kill: launch.train mends it
-    return losses
+    rows = json_lines.Log(workdir / 'metrics.jsonl').objects()
+    return {row['step']: row['loss'] for row in rows if row.get('kind') == 'train'}
 
 
 def _inspect(workdir: pathlib.Path, step: int) -> dict[str, Any]:

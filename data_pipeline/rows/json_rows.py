@@ -95,8 +95,7 @@ def rows(
                 for row in nested_rows.unfolded(value):
                     yield number, row, text
             else:
-                problem = f'a {type(value).__name__}, not an object'
-                result.leave_out(at, text, problem)
+                result.leave_out(at, text, 'its JSON is not an object')
 
 
 def num_words(value: Any) -> int:
@@ -119,5 +118,7 @@ def _parse(text: str) -> tuple[Any, str]:
         return json.loads(text), ''
     except RecursionError:
         return None, 'its brackets are nested too deep'
-    except ValueError as error:
-        return None, f'no JSON: {error}'
+    except json.JSONDecodeError as error:
+        return None, f'it is not JSON at column {error.colno}'
+    except ValueError:
+        return None, 'it has a number of thousands of digits'

@@ -1,7 +1,6 @@
 """A train step by formula, where it can't be compiled: memory, collectives, time."""
 
 import dataclasses
-import json
 import math
 import pathlib
 import statistics
@@ -133,14 +132,8 @@ def measured_rate(workdir: pathlib.Path) -> float | None:
 
     None where metrics.jsonl has none.
     """
-    rates = []
-    for line in json_lines.Log(workdir / 'metrics.jsonl').lines():
-        try:
-            row = json.loads(line.raw)
-        except ValueError:
-            continue  # another's line
-        if isinstance(row, dict) and row.get('kind') == 'train':
-            rates.append(row['tokens_per_second'])
+    rows = json_lines.Log(workdir / 'metrics.jsonl').objects()
+    rates = [row['tokens_per_second'] for row in rows if row.get('kind') == 'train']
     return statistics.median(rates[-10:]) if rates else None
 
 

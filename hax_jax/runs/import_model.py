@@ -44,14 +44,14 @@ class Imported:
 
     model: schema.ModelConfig
     parameters: dict[str, np.ndarray]
-    settings: schema.LoraConfig
-    base: pretrained.Base | None
-    own_base: bool
     tokenizer: str | text.Tokenizer
-    step: int
     origin: str
     facts: dict[str, str]
     notes: list[str]
+    settings: schema.LoraConfig = dataclasses.field(default_factory=schema.LoraConfig)
+    base: pretrained.Base | None = None
+    own_base: bool = False
+    step: int = 0
 
 
 def file(
@@ -192,9 +192,6 @@ def whole(
     return Imported(
         model=found.model,
         parameters=found.parameters,
-        settings=schema.LoraConfig(),
-        base=None,
-        own_base=False,
         tokenizer=own or tokenizer or 'gpt2',
         step=found.step,
         origin=path.name,
@@ -228,11 +225,7 @@ def grown(path: str, *, tokens: Sequence[str]) -> Imported:
     return Imported(
         model=dataclasses.replace(base.model, vocab_size=after.vocab_size),
         parameters=parameters,
-        settings=schema.LoraConfig(),
-        base=None,
-        own_base=False,
         tokenizer=after,
-        step=0,
         origin=source.path.name,
         facts={
             'imported from': f'{source.path.name}, with {len(tokens)} tokens added',
@@ -276,9 +269,7 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
         parameters=found.parameters,
         settings=found.settings,
         base=own,
-        own_base=False,
         tokenizer=tokenizer or source.tokenizer,
-        step=0,
         origin=folder.name,
         facts={
             'imported from': f'{folder.name}, an adapter of peft',

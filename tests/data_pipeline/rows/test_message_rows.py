@@ -161,7 +161,7 @@ def test_lines_that_are_no_chats_are_named() -> None:
         "'messages' is a str, not a list)",
         "it has no 'messages' and no 'conversations')",
         'turn 1 is not {"role": "user", "content": "…"})',
-        'a int, not an object)',
+        'its JSON is not an object)',
     ]
     assert report.counts['messages parts of turns without text'] == 1
     assert report.dropped == [

@@ -163,9 +163,8 @@ def test_rows_that_make_no_pair_are_named_and_their_words_counted() -> None:
         'a.jsonl:4: {"question": "No answer"} (left out: it has no \'answer\')',
         'a.jsonl:5: {"question": ["a", "list"], "answer": "A"} (left out: '
         "'question' is a list, not a text)",
-        'a.jsonl:6: ["no", "object"] (left out: a list, not an object)',
-        'a.jsonl:7: no json here (left out: no JSON: Expecting value: line 1 column 1 '
-        '(char 0))',
+        'a.jsonl:6: ["no", "object"] (left out: its JSON is not an object)',
+        'a.jsonl:7: no json here (left out: it is not JSON at column 1)',
     ]
     words = {k[7:]: n for k, n in report.counts.items() if k.startswith('words: ')}
     raw = sum(len(line.split()) for line in text.splitlines()[3:])

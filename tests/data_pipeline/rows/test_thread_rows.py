@@ -107,7 +107,7 @@ def test_a_torn_last_line_is_a_warning_and_any_other_is_unknown(
     first, second = report.unknown_lines
     assert first.startswith(f'{file}:2: {bad} (left out: no thread: ')
     assert "thread has unknown 'more'" in first
-    assert second.startswith(f'{file}:3: {{"id": (left out: no JSON: ')
+    assert second.startswith(f'{file}:3: {{"id": (left out: it is not JSON at ')
 
 
 def test_a_last_line_that_lacks_only_its_newline_is_a_thread(
