@@ -136,14 +136,14 @@ class MixSettings:
     def conflicts(self) -> Iterator[str]:
         if not _is_by_source(self.caps, whole=True):
             yield (
-                f'mix.caps={self.caps} is not accepted; use each source once with a '
-                "number of pairs, such as ('reddit=5000',)."
+                f'mix.caps={",".join(self.caps)} is not accepted; use each source once '
+                'with a number of pairs, such as --config.mix.caps=reddit=5000.'
             )
         if not _is_by_source(self.weights, most=MOST_COPIES):
             yield (
-                f'mix.weights={self.weights} is not accepted; use each source once '
-                f'with a number up to {MOST_COPIES:,}, such as '
-                "('chat=3', 'reddit:advice=0.5')."
+                f'mix.weights={",".join(self.weights)} is not accepted; use each '
+                f'source once with a number up to {MOST_COPIES:,}, such as '
+                '--config.mix.weights=chat=3,reddit:advice=0.5.'
             )
 
 

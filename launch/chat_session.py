@@ -77,7 +77,7 @@ class Session:
             entry.say(_HELP)
         elif name == 'settings':
             for setting, its_value in dataclasses.asdict(self.settings).items():
-                entry.say(f'/{setting} {its_value!r}')
+                entry.say(f'/{setting} {convert.shown(its_value) or "off"}')
         elif name == 'reset':
             entry.say(f'forgot {len(self.conversation.turns)} turns')
             if self.conversation.turns:
@@ -89,7 +89,8 @@ class Session:
             self._save(value)
         else:
             self.settings = change(self.settings, name, value)
-            entry.say(f'{name} is {getattr(self.settings, name)!r}')
+            now = convert.shown(getattr(self.settings, name)) or 'off'
+            entry.say(f'{name} is {now}')
         return True
 
     def _retry(self) -> None:
@@ -175,7 +176,8 @@ def change(
             f'/{name} is neither a command nor a setting{meant} /help shows all.'
         )
     if not text:
-        raise errors.InputError(f'/{name} needs a value; it is {values[name]!r} now.')
+        now = convert.shown(values[name]) or 'off'
+        raise errors.InputError(f'/{name} needs a value; it is {now} now.')
     if name == 'stop':
         values[name] = () if text == 'off' else (*settings.stop, text)
     else:

@@ -201,7 +201,7 @@ def _read(values: Mapping[str, Any], kind: type[_Schema]) -> tuple[_Schema, list
             try:
                 right[name] = _converted(value, by_name[name])
             except ValueError as accepted:
-                wrong.append(f'{name}={value!r} is not accepted; use {accepted}.')
+                wrong.append(f'{name}={shown(value)} is not accepted; use {accepted}.')
         elif not members:
             wrong.append(unknown(name, by_name))
         elif value != {}:
@@ -209,6 +209,12 @@ def _read(values: Mapping[str, Any], kind: type[_Schema]) -> tuple[_Schema, list
                 f'{name} is a section; set its fields one by one: {", ".join(members)}.'
             )
     return _made(right, kind), wrong
+
+
+def shown(value: Any) -> str:
+    """A value in a message: ('a', 'b') -> "'a', 'b'", without Python's brackets."""
+    several = isinstance(value, list | tuple)
+    return ', '.join(map(repr, value)) if several else repr(value)
 
 
 def _converted(value: Any, field: dataclasses.Field[Any]) -> Any:

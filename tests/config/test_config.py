@@ -254,7 +254,7 @@ def test_sampling_settings_are_checked_together() -> None:
         'max_new_tokens=0 is not accepted; use from 1 to 1,048,576.',
         'temperature=-1.0 is not accepted; use 0.0 (greedy) or more.',
         'top_p=0.0 is not accepted; use over 0.0 and up to 1.0 (off).',
-        "stop=('',) is not accepted; use texts that are not empty and hold no U+FFFD.",
+        "stop='' is not accepted; use texts that are not empty and hold no U+FFFD.",
     ]
     assert convert.problems({'min_new_tokens': 400}, schema.SamplingConfig) == [
         'min_new_tokens=400 is over max_new_tokens=300; lower the first or raise the '

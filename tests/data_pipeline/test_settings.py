@@ -51,3 +51,14 @@ def test_unknown_regions_and_languages_are_named() -> None:
         personal_data.stage(settings.PersonalDataSettings(phone_regions=('US', 'UK')))
     with pytest.raises(errors.InputError, match='languages has english, which is not'):
         quality.stage(settings.QualitySettings(languages=('english',)))
+
+
+def test_a_mix_that_is_refused_is_named_as_it_is_typed() -> None:
+    mix = settings.MixSettings(caps=('chat',), weights=('chat=3', 'chat=-1'))
+    assert list(mix.conflicts()) == [
+        'mix.caps=chat is not accepted; use each source once with a number of pairs, '
+        'such as --config.mix.caps=reddit=5000.',
+        'mix.weights=chat=3,chat=-1 is not accepted; use each source once with a '
+        'number up to 1,000, such as '
+        '--config.mix.weights=chat=3,reddit:advice=0.5.',
+    ]

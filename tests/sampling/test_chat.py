@@ -114,6 +114,7 @@ def test_settings_are_changed_by_words() -> None:
         ('top_p', 'x', "top_p='x' is not accepted; use a number such as 0.1"),
         ('top_p', '', '/top_p needs a value; it is 0.95 now.'),
         ('top_p', '2', 'top_p=2.0 is not accepted; use over 0.0'),
+        ('stop', '', '/stop needs a value; it is off now.'),
     ],
 )
 def test_a_wrong_setting_is_an_error(name: str, value: str, says: str) -> None:
