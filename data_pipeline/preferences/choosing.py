@@ -8,6 +8,8 @@ least twice the votes of the worse one, whose votes count as 1 if they are fewer
     votes 9 at ten, 4 at noon    not: the better one came first
     votes 2 at noon, -5 at ten   preferred: 2 >= 2 * 1
 
+Where a row names the better answer, or ranks or rates its answers, its word counts.
+
 Source: Ethayarajh et al., Understanding Dataset Difficulty with V-Usable Information
 (ICML 2022), and the card of the dataset stanfordnlp/SHP.
 """
@@ -23,13 +25,15 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import pair_store, standing
 from data_pipeline.pair_stages import word_runs
 from data_pipeline.preferences import sides
+from data_pipeline.rows import batches
 from hax_jax.config import convert
 from hax_jax.data import records
 
 _LEAST_WORDS = 8  # of a later question of a conversation that a split keeps to itself
 _BATCH = 10_000
-# `part` is the row of an input, `asked` the hashes of the prompt's questions; the bytes
-# at `start` of the store's file of texts are the JSON of prompt and answer.
+# `part` is the row of an input or a prompt's hash, `asked` the hashes of the prompt's
+# questions; the bytes at `start` of the store's file of texts are the JSON of prompt
+# and answer.
 _TABLES = """
 CREATE TABLE sides (
     ordinal BIGINT, part BIGINT, id VARCHAR, grp VARCHAR, source VARCHAR,
@@ -90,7 +94,7 @@ class Preferences:
             for name, kind in _KINDS.items()
         }
         number = range(self._count, self._count + len(found))
-        parts = [self._parts + each.row for each in found]
+        parts = [self._part(each) for each in found]
         asked = [_questions(each.prompt) for each in found]
         texts = [
             records.canonical_json([*each.prompt, each.answer]).encode()
@@ -105,7 +109,13 @@ class Preferences:
         }
         self._store.insert('sides', pa.table(table))
         self._count += len(found)
-        self._parts = max(parts) + 1
+        self._parts = max(self._parts, max(parts) + 1)
+
+    def _part(self, side: sides.Side) -> int:
+        """The number of the answers that a side is compared with; below 0 by prompt."""
+        if side.row == batches.ALONE:
+            return -1 - (side.prompt_hash >> 1)
+        return self._parts + side.row
 
     def choose(
         self, chosen: settings.PreferenceSettings, *, standing_lines: Collection[int]

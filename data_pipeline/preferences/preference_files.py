@@ -153,7 +153,8 @@ def card(account: dict[str, Any]) -> str:
         f'Of two answers to one question, the better one {later}has at least '
         f'{rule["ratio"]:g} times the votes of the worse one, whose votes count as 1 '
         'if they are fewer (SHP: Ethayarajh et al., ICML 2022). Where a row names a '
-        'chosen and a rejected answer, its word counts. '
+        'chosen and a rejected answer, or ranks or rates its answers, its word counts '
+        '(the best is preferred to each lower one). '
         + (f'A question has at most {most:,} pairs, the clearest. ' if most else '')
         + 'A pair is in the split of its question, and no question is in two splits. '
         'Both answers went through the cleaning and the quality rules of the dataset.'

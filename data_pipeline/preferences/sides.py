@@ -12,7 +12,8 @@ from hax_jax.data import records
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """A prepared answer. Answers of one `row` are compared with each other alone.
+    """A prepared answer. Answers of one `row` are compared with each other alone, those
+    of the row `batches.ALONE` by their prompts.
 
     `prompt` has the turns before the answer: a question, or question, answer, …,
     question. `prompt_hash` and `answer_hash` are 64 bits of each text. `score`, `time`,

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, message_rows, pair_rows
+from data_pipeline.rows import batches, message_rows, nested_rows, pair_rows
 from hax_jax import errors
 
 KINDS = ('tfds', 'hf')
@@ -64,7 +64,8 @@ def source_of(name: str) -> str:
 
 def head(given: str) -> list[dict[str, Any]]:
     """The first rows."""
-    return [_decoded(row)[0] for row in itertools.islice(rows(given), _HEAD_ROWS)]
+    first = itertools.islice(rows(given), _HEAD_ROWS)
+    return [each for row in first for each in nested_rows.unfolded(_decoded(row)[0])]
 
 
 def rows(given: str) -> Iterator[dict[str, Any]]:
@@ -96,7 +97,8 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
             result.warnings.append(f'{batch.name}:{line}: a field {note}.')
         text = json.dumps(row, ensure_ascii=False, default=str)
         add = pair_rows.add if batch.fields else message_rows.add
-        add(row, text=text, line=line, batch=batch, result=result)
+        for each in nested_rows.unfolded(row):
+            add(each, text=text, line=line, batch=batch, result=result)
 
 
 def is_folder(path: pathlib.Path) -> bool:

@@ -44,6 +44,7 @@ _BOMS = {
     codecs.BOM_UTF16_LE: 'utf-16',
     codecs.BOM_UTF16_BE: 'utf-16',
 }
+_POINTER = b'version https://git-lfs.github.com/spec/'
 _LEAST_ZEROS, _MOST_ZEROS = 0.3, 0.02  # of the bytes at odd and at even places
 
 
@@ -70,6 +71,11 @@ def of(path: str, name: str) -> Copy | None:
     Raises:
       InputError: the file is damaged.
     """
+    if _head(path).startswith(_POINTER):
+        raise errors.InputError(
+            f'{name} is a pointer of Git LFS, not the file itself; fetch that with '
+            'git lfs pull.'
+        )
     copy = None
     for step in (_unpacked, _transcoded, _tabled):
         if blocks := step(copy.path if copy else path, name):

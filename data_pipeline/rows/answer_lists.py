@@ -2,6 +2,7 @@
 
 ["So.", "Thus."]                          the first
 [{"text": "So.", "score": 3}, …]          the accepted one, or the best score
+[{"response": "So.", "rank": 1}, …]       the best rank or rating: UltraFeedback
 {"text": ["So.", …], "score": [3, …]}     the same as columns: SQuAD, ELI5
 {"value": "So.", "aliases": […]}          the text
 """
@@ -12,7 +13,9 @@ from typing import Any
 
 _TEXTS = ('text', 'body', 'answer', 'content', 'value', 'response', 'comment')
 _ACCEPTED = ('is_accepted', 'accepted', 'selected', 'is_best', 'best', 'chosen')
-_SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes', 'rating')
+_SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes')
+# What a judge gave. UltraFeedback's overall_score has some 10 that were meant as 1.
+_RATINGS = ('fine-grained_score', 'overall_score', 'rating')
 _TIMES = (
     *('created_utc', 'created_at', 'created', 'time', 'timestamp', 'date'),
     *('creation_date', 'creationdate', 'creationDate', 'CreationDate'),
@@ -43,8 +46,34 @@ def scored(value: Any) -> list[tuple[str, float | None, float | None]]:
         if isinstance(each, dict) and text is not None:
             score = next((each[key] for key in _SCORES if key in each), None)
             time = next((each[key] for key in _TIMES if key in each), None)
-            found.append((text, number(score), _seconds(time)))
+            found.append((text, number(score), seconds(time)))
     return found
+
+
+def judged(value: Any) -> list[tuple[str, float]]:
+    """(text, rating) of each answer that was judged; of ranks, 1 is above 2."""
+    texts = [(_text(each), rating(each)) for each in value] if _are_many(value) else []
+    return [(text, found) for text, found in texts if text and found is not None]
+
+
+def rating(answer: Any) -> float | None:
+    """What a judge gave an answer, the higher the better; None for no judgment."""
+    if not isinstance(answer, dict):
+        return None
+    if (rank := number(answer.get('rank'))) is not None:
+        return -rank
+    given = (number(answer[key]) for key in _RATINGS if key in answer)
+    if (found := next((each for each in given if each is not None), None)) is not None:
+        return found
+    aspects = answer.get('annotations')
+    values = aspects.values() if isinstance(aspects, dict) else ()
+    marks = [number(each.get('Rating')) for each in values if isinstance(each, dict)]
+    known = [mark for mark in marks if mark is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _are_many(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1
 
 
 def number(value: Any) -> float | None:
@@ -58,10 +87,10 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def _seconds(value: Any) -> float | None:
+def seconds(value: Any) -> float | None:
     """A time in seconds since 1970; a date without its zone is in UTC."""
-    if (seconds := number(value)) is not None:
-        return seconds or None
+    if (found := number(value)) is not None:
+        return found or None
     try:
         date = datetime.datetime.fromisoformat(str(value))
     except ValueError:
@@ -79,13 +108,15 @@ def _as_list(value: dict[str, Any]) -> list[Any]:
     return [{name: lists[name][i] for name in columns} for i in range(len(lists[key]))]
 
 
-def _rank(answer: Any) -> tuple[bool, float]:
-    """The least is the best; equal answers keep their order."""
+def _rank(answer: Any) -> tuple[bool, bool, float]:
+    """The least is the best; equal answers keep their order, unrated ones are last."""
     if not isinstance(answer, dict):
-        return True, 0.0
+        return True, True, 0.0
     accepted = any(answer.get(key) in (True, 1, 'true', 'True') for key in _ACCEPTED)
-    score = next((answer[key] for key in _SCORES if key in answer), 0)
-    return not accepted, -float(score) if isinstance(score, int | float) else 0.0
+    value = rating(answer)
+    if value is None:
+        value = next((number(answer[key]) for key in _SCORES if key in answer), None)
+    return not accepted, value is None, -(value or 0.0)
 
 
 def _text(answer: Any) -> str | None:

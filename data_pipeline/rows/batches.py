@@ -54,6 +54,7 @@ class Batch:
         return f'{self.layout}:{self.stem}' if self.path else self.name
 
 
+ALONE = -1  # the row of an answer that is compared with those of other rows
 NO_PAIR = records.QaPair('', '', '', '', 0, '', '', '', '')
 
 
@@ -61,6 +62,7 @@ NO_PAIR = records.QaPair('', '', '', '', 0, '', '', '', '')
 class Answer:
     """An answer that is preferred to another one of the same `row`, or is the worse.
 
+    Answers whose `row` is ALONE are compared if their prompts are equal.
     `pair` ends with it. Either the row says which is better (`is_chosen`), or `score`
     (votes) and `time` (seconds since 1970) do, which are None where unknown. `reason`
     says why the reader left the answer out. `is_chat` is for the turns of a chat.

@@ -4,6 +4,8 @@
     {"conversations": ["Why?", "Because."]}                       LIMA: texts by turns
     {"conversation": [{"human": "Why?", "assistant": "So."}]}     also input and output
     {"prompt": [turn, …], "completion": [turn]}                   TRL
+    {"prompt": "Human: Why?\\n\\nAssistant:", "chosen": "So."}     any open transcript
+    {"messages": [turn, …, question], "answer": "So."}
     {"prompt": [turn, …], "chosen": [turn], "rejected": [turn]}   TRL, or no prompt:
     {"chosen": [turn, turn], "rejected": [turn, turn]}            both begin with it
     {"conversations": [turn], "chosen": turn, "rejected": turn}   LLaMA-Factory
@@ -22,7 +24,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from data_pipeline.rows import batches, field_map, transcripts
+from data_pipeline.rows import answer_lists, batches, field_map, transcripts
 
 ROLE_KEYS = ('role', 'from', 'speaker')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
@@ -42,7 +44,8 @@ CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
 _ASKERS = ('prompter', 'user', 'human')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
-_ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal')
+_ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal', 'answer')
+MANY = ('completions', 'answers', 'responses')  # of a row with several answers
 
 
 def turns(row: dict[str, Any]) -> list[Any] | None:
@@ -58,6 +61,9 @@ def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
     counts = result.counts
     if any(key in row for key in REJECTED):
         counts[LEFT_OUT] += 1
+    name = next((name for name in MANY if isinstance(row.get(name), list)), '')
+    if name:
+        counts['answers beside the best, left out'] += max(0, len(row[name]) - 1)
     if isinstance(row.get('prompt'), dict):
         _, others = _best_path(row['prompt'])
         counts['answers beside the best, left out'] += others
@@ -79,10 +85,21 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [turn for each in value for turn in _exchange(each)]
     if name not in _ALWAYS and not _are_turns(value):
         return None
-    chosen = _parsed(next((row[key] for key in CHOSEN if key in row), None))
+    names = _ANSWERS if _is_asked(value) else CHOSEN
+    given = (row[key] for key in names if row.get(key) is not None)
+    chosen = _parsed(next(given, None))
     if chosen is None:
         return value
     return _context(value) + _as_turns(chosen, 'assistant')
+
+
+def _is_asked(turns: list[Any]) -> bool:
+    """Whether the last of some turns is a question."""
+    last = turns[-1] if turns else None
+    role = (
+        next((last[k] for k in ROLE_KEYS if k in last), '') if _are_turns(last) else ''
+    )
+    return str(role).lower() in _ASKERS
 
 
 def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
@@ -119,10 +136,14 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
         prompt = _parsed(given['messages'])
     elif not prompt and _are_turns(_parsed(given)):
         prompt = _parsed(given)
-    name = next((name for name in _ANSWERS if name in row), '')
+    if isinstance(prompt, str) and (said := transcripts.opened(prompt)):
+        prompt = [_turn(role, text) for role, text in said]
+    name = next((name for name in (*_ANSWERS, *MANY) if name in row), '')
     answer = _parsed(row.get(name))
     if not name or not (_are_turns(prompt) or _are_turns(answer)):
         return None
+    if name in MANY and not isinstance(answer, str):
+        answer = answer_lists.best(answer)[0] or ''
     asked = _as_turns(prompt, 'user') if prompt else []
     answered = _as_turns(answer, 'assistant')
     has_prompt = answered[: len(asked)] == asked or len(answered) > 1
@@ -185,11 +206,11 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a text in which each begins with its role."""
     if 'prompt' in row:
         return None
-    name = next((name for name in ('chosen', 'text') if name in row), '')
+    names = ('chosen', 'text', *_LISTS)
+    name = next((name for name in names if isinstance(row.get(name), str)), '')
     if name == 'text' and field_map.has_both([*row]):
         return None
-    text = row.get(name)
-    if not isinstance(text, str) or not (said := transcripts.turns(text)):
+    if not name or not (said := transcripts.turns(row[name])):
         return None
     made = [_turn(role, each) for role, each in said]
     return _context(made[:-1]) + made[-1:] if name == 'chosen' else made

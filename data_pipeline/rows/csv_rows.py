@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, field_map, message_rows, pair_rows
+from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pair_rows
 
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
@@ -74,8 +74,9 @@ def head(path: str) -> list[dict[str, str]]:
         return []
     columns = _columns(header)
     first = [
-        dict(zip(columns, row.cells, strict=False))
+        each
         for row in itertools.islice(rows, _HEAD_ROWS)
+        for each in nested_rows.unfolded(dict(zip(columns, row.cells, strict=False)))
     ]
     return first or [dict.fromkeys(columns, '')]
 
@@ -135,9 +136,9 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
         if problem:
             result.leave_out(f'{batch.name}:{row.line}', row.text, problem)
             continue
-        value = dict(zip(columns, row.cells, strict=True))
         add = pair_rows.add if batch.fields else message_rows.add
-        add(value, text=row.text, line=row.line, batch=batch, result=result)
+        for value in nested_rows.unfolded(dict(zip(columns, row.cells, strict=True))):
+            add(value, text=row.text, line=row.line, batch=batch, result=result)
 
 
 def _records(path: str) -> Iterator[Row]:

@@ -24,10 +24,10 @@ _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
     'instruction+input instruction prompt query question_text input inputs user '
     'human post context',
-    'answer': 'answer response output completion best_answer answer_text reply comment '
-    'assistant answers chosen targets',
-    'id': 'id uuid post_id question_id',
-    'group': 'group group_id thread_id',
+    'answer': 'answer response output completion completions best_answer answer_text '
+    'reply comment assistant answers responses chosen targets',
+    'id': 'id uuid',
+    'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',
     'topic': 'topic category flair link_flair_text subject',
     'time': 'time date created_utc created_at timestamp',

@@ -38,6 +38,8 @@ _LISTS = ('messages', 'conversations')
 _WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
 _LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN, 'training')
 _PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in part
+_MEDIA_FIELDS = ('images', 'audios', 'videos')  # of a row: what its turns speak of
+_MEDIA_PARTS = ('image', 'audio', 'video')  # image_url, input_audio, …
 _TEXT_PARTS = ('text', 'input_text', 'output_text')
 _FIELDS = field_map.FieldMap(
     {name: (name,) for name in field_map.TARGETS}, has_turns=True
@@ -83,6 +85,8 @@ def add(
     if not any(each.weight for each in exchanges):
         row['learn'] = False
     row |= _as_row(exchanges)
+    if any(isinstance(value.get(key), list) and value[key] for key in _MEDIA_FIELDS):
+        row['question'] = f'{pair_rows.MEDIA}\n{row["question"]}'
     left = json_rows.num_words(value) - json_rows.num_words(row)
     result.words['in turns and fields not read'] += left
     batch = dataclasses.replace(batch, fields=_FIELDS)
@@ -203,6 +207,8 @@ def _joined_parts(parts: list[Any], result: batches.BatchRead) -> str:
 
 
 def _part_text(part: dict[str, Any]) -> Any:
-    """A part's text; None for a picture, a call of a tool and the like."""
-    is_text = str(part.get('type') or 'text') in _TEXT_PARTS
-    return _first(part, ('text', 'value')) if is_text else None
+    """A part's text, the mark of a picture or a sound; None for a call of a tool."""
+    kind = str(part.get('type') or 'text')
+    if any(name in kind for name in _MEDIA_PARTS):
+        return pair_rows.MEDIA
+    return _first(part, ('text', 'value')) if kind in _TEXT_PARTS else None

@@ -1,6 +1,28 @@
-"""Rows within a row: SQuAD's articles, and the dataset viewer's rows."""
+"""Rows that hold rows, or two answers and which is better, as rows of one answer.
 
+SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
+{"tag": "hi", "patterns": ["Hi", "Hello"], "responses": ["Hey."]}       an intent
+{"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
+{"prompt": "Why?", "response_0": "No.", "response_1": "So.", "better_response_id": 1}
+{"context": [turn], "response1": "So.", "response2": "No.", "overall_preference": -2}
+{"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
+"""
+
+import re
+from collections.abc import Iterator
 from typing import Any
+
+# Fields that say which of two answers is better, by its mark.
+_WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')
+_SIGNED = 'overall_preference'  # HelpSteer3: below 0 the first, above 0 the second
+_SHP = 'labels'  # of human_ref_A and human_ref_B: 1 the first, 0 the second
+_MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
+_MARKED = re.compile(
+    r'(response|answer|completion|output|candidate|reply|conversation|human_ref)'
+    r'[_ -]?([ab012])',
+    re.IGNORECASE,
+)
+_ASKED = ('history', 'context')  # what such a row calls its prompt, if not prompt
 
 
 def unfolded(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -18,12 +40,75 @@ def unfolded(row: dict[str, Any]) -> list[dict[str, Any]]:
             for asked in paragraph['qas']
             if isinstance(asked, dict)
         ]
-    if 'qas' in row and _are_objects(row['qas'], 'question'):
-        around = {key: value for key, value in row.items() if key != 'qas'}
-        return [around | asked for asked in row['qas']]
+    for name, key in (('qas', 'question'), ('instances', 'output')):
+        if name in row and _are_objects(row[name], key):
+            return [_around(row, name) | each for each in row[name]]
+    if isinstance(row.get('patterns'), list):
+        around = _around(row, 'patterns')
+        return [{**around, 'question': each} for each in row['patterns']]
     if 'row_idx' in row and isinstance(row.get('row'), dict):
         return [row['row']]
-    return [row]
+    return [*_judged(row)] or [row]
+
+
+def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The row of a chosen and a rejected answer, if it has two and names the better.
+
+    Of a tie it has an empty answer, since neither is the better one.
+    """
+    judge = next((key for key in (*_WINNERS, _SIGNED, _SHP) if key in row), '')
+    if not judge:
+        return
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name in row:
+        if match := _MARKED.fullmatch(name):
+            found.setdefault(match[1].lower(), []).append((match[2].lower(), name))
+    for stem, marked in found.items():
+        marks, names = tuple(mark for mark, _ in marked), [name for _, name in marked]
+        if marks not in _MARKS or (judge == _SHP and stem != 'human_ref'):
+            continue
+        best = _winner(judge, row[judge], marks)
+        if best is None:
+            continue
+        made = _without(row, judge, *names)
+        asked = next((key for key in _ASKED if key in made), '')
+        if asked and 'prompt' not in made:
+            made['prompt'] = made.pop(asked)
+        if best < 0:
+            yield {**made, 'chosen': '', 'tied': [row[name] for name in names]}
+            return
+        for place, i in (('chosen', best), ('rejected', 1 - best)):
+            made[place] = row[names[i]]
+            if (score := f'score_{names[i][-1]}') in row:
+                made[f'score_{place}'] = made.pop(score)
+        yield made
+        return
+
+
+def _winner(judge: str, value: Any, marks: tuple[str, ...]) -> int | None:
+    """0 for the first answer, 1 for the second, -1 for a tie; None if none is said."""
+    text = '' if value is None else str(value).strip().lower()
+    if text.startswith(('tie', 'both', 'equal', 'neither')) or not text:
+        return -1
+    if judge in (_SIGNED, _SHP):
+        if not re.fullmatch(r'-?\d+(\.0)?', text):
+            return None
+        number = float(text)
+        if judge == _SHP:
+            return {1.0: 0, 0.0: 1}.get(number)
+        return -1 if not number else int(number > 0)
+    mark = re.fullmatch(r'(?:.*[_ -]|[a-z]{3,})?([ab012])', text)
+    return marks.index(mark[1]) if mark and mark[1] in marks else None
+
+
+def _around(row: dict[str, Any], name: str) -> dict[str, Any]:
+    """What several rows share: an id of all of them is their group."""
+    own = next((row[key] for key in ('id', 'tag', 'intent') if key in row), '')
+    return {'group': str(own)} | _without(row, name, 'id')
+
+
+def _without(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in names}
 
 
 def _are_objects(values: Any, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,14 @@ from data_pipeline.rows import (
 )
 from hax_jax.data import records
 
+MEDIA = '<image>'
+# Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
+_MEDIA = re.compile(
+    r'(?:\A|\n)[ \t]*{0}[ \t]*(?:\n|\Z)|\A\s*{0}|{0}\s*\Z'.format(
+        r'<\|?(?:image|audio|video)(?:[ _]?\d+)?\|?>'
+    )
+)
+_CODE = re.compile(r'```.*?(?:```|\Z)|`[^`\n]*`', re.DOTALL)
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
 _NO_FIELDS = field_map.FieldMap({})
@@ -54,12 +63,14 @@ def add(
         return
     earlier = _earlier(row, (*asked, *answered), result)
     result.count_changes(*_texts([*earlier, *raw]))
+    needs_media = any(map(_holds_media, _texts([*earlier, *raw])))
     turns = [_cleaned(each) for each in raw]
     labels = {
         target: _label(row, fields.parts.get(target, ()))
         for target in field_map.TARGETS[2:]
     }
-    reason = _why_not_learned(labels)
+    reason = 'that need a picture or a sound' if needs_media else ''
+    reason = reason or _why_not_learned(labels)
     question, answer = turns[0].question, turns[0].answer
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
@@ -145,6 +156,11 @@ def _earlier(
         result.counts['rows with a history, which was left out'] += 1
         return []
     return turns
+
+
+def _holds_media(text: str) -> bool:
+    """Whether a text has the mark of a picture, a sound or a video, outside of code."""
+    return '<' in text and bool(_MEDIA.search(_CODE.sub('code', text)))
 
 
 def _until_empty(

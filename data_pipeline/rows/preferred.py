@@ -3,6 +3,8 @@
 {"prompt": "Why?", "chosen": "So.", "rejected": "No."}         also lists of turns
 {"prompt": {"text": "Why?", "replies": [{"text": "So.", "rank": 0}, …]}}      OASST
 {"question": "Why?", "answers": [{"text": "So.", "score": 9, "time": 1700000000}, …]}
+{"question": "Why?", "completions": [{"response": "So.", "overall_score": 7}, …]}
+{"question": "Why?", "answer": "So.", "score": 9, "time": 1700000000}  and more such
 
 Each answer is read as if it were the row's only one, so that all are cleaned alike.
 """
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from data_pipeline.rows import answer_lists, batches, chat_shapes
+from hax_jax.data import records
 
 # The scores that some rows give their two answers: UltraFeedback and its kin.
 _SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
@@ -60,7 +63,10 @@ def add(
     result.counts['rows with a rejected answer, for preferences'] += left_out
     groups = [pair.group for pair in result.pairs[known:]]
     number = len(result.answers)
-    for form in _forms(row, batch):
+    forms = [*_forms(row, batch)]
+    if not forms and groups:
+        result.answers += _alone(row, result.pairs[-1], batch)
+    for form in forms:
         found = batches.BatchRead()
         read(form.row, text='', line=line, batch=alone, result=found)
         reason = '' if found.pairs else _why_none(found)
@@ -77,6 +83,28 @@ def add(
             reason=reason,
         )
         result.answers.append(answer)
+
+
+def _alone(
+    row: dict[str, Any], pair: records.QaPair, batch: batches.Batch
+) -> list[batches.Answer]:
+    """The row's one answer, if it has a score: other rows may have the question too."""
+    parts = batch.fields.parts if batch.fields else {}
+    score, time = (
+        next((row[name] for name in parts.get(key, (key,)) if name in row), None)
+        for key in ('score', 'time')
+    )
+    if (votes := answer_lists.number(score)) is None:
+        return []
+    return [
+        batches.Answer(
+            pair,
+            batches.ALONE,
+            score=votes,
+            time=answer_lists.seconds(time),
+            is_chat=chat_shapes.turns(row) is not None,
+        )
+    ]
 
 
 def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
@@ -102,10 +130,18 @@ def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
                 made = {**row, 'prompt': asked, 'completion': [each]}
                 is_best = chat_shapes.rank(each) == best
                 yield _Form(made, None, is_chosen=is_best, part=part)
-    elif len(answered) == 1 and answered[0] in row:
-        several = answer_lists.scored(row[answered[0]])
+    elif name := next((n for n in (*answered, *chat_shapes.MANY) if n in row), ''):
+        if judged := answer_lists.judged(row[name]):
+            best = max(rating for _, rating in judged)
+            for text, rating in judged:
+                made = {**row, name: text}
+                yield _Form(
+                    made, rating if rating >= 0 else None, is_chosen=rating == best
+                )
+            return
+        several = answer_lists.scored(row[name])
         for text, score, time in several if len(several) > 1 else ():
-            yield _Form({**row, answered[0]: text}, score, time)
+            yield _Form({**row, name: text}, score, time)
 
 
 def _texts(value: Any) -> list[Any]:

@@ -5,6 +5,7 @@
 <s>[INST] Why? [/INST] So. </s>
 ### Instruction: Why? ### Response: So.    with headings in lines of their own
 Human: Why? Assistant: So.                 also User, Question, each below a break
+[USER] Why? [ASSISTANT] So.                each below a break
 """
 
 import re
@@ -43,6 +44,7 @@ _LABELS = (
     ),
     re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System): ?'),
     re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
+    re.compile(r'(?:^\s*|\n)\[(User|USER|Human|HUMAN|Assistant|ASSISTANT)\]:?[ \t]?'),
 )
 
 
@@ -56,6 +58,23 @@ def turns(text: str) -> list[tuple[str, str]]:
     asked = next((i for i, (role, _) in enumerate(said) if role == 'user'), len(said))
     answered = any(role == 'assistant' and each for role, each in said[asked:])
     return said if answered else []
+
+
+def opened(text: str) -> list[tuple[str, str]]:
+    """(role, what was said) of a text that ends where an assistant is to answer.
+
+    'Human: Why?\\n\\nAssistant:' -> [('user', 'Why?')]; [] for any other text. So ends
+    '### Instruction: Why? ### Response:', and a chat template's prompt.
+    """
+    marks = [*_TEMPLATE.finditer(text)]
+    if marks and not text[marks[-1].end() :].strip():
+        said = _by_template(text)
+    else:
+        said = _labelled(text)
+        if said and (said[-1][0] != 'assistant' or said.pop()[1].strip()):
+            return []
+    made = [(role, each.strip()) for role, each in said]
+    return made if made and made[-1][0] == 'user' else []
 
 
 def _by_template(text: str) -> list[tuple[str, str]]:

@@ -303,6 +303,71 @@ def test_conversations_give_messages(form: str, tmp_path: pathlib.Path) -> None:
     assert each['rejected'] == [{'role': 'assistant', 'content': 'Not I, said Ann.'}]
 
 
+def test_rows_that_judge_their_answers_need_no_votes(tmp_path: pathlib.Path) -> None:
+    def row(i: int) -> dict[str, Any]:
+        asked = f'What does the {NOUNS[i % 8]} of {i} cost?'
+        good, bad = f'It costs {i} coins, I hear.', f'Nobody sells number {i} here.'
+        worst = f'I would not tell you, {i}.'
+        return [
+            {'history': asked, 'human_ref_A': bad, 'human_ref_B': good, 'labels': 0,
+             'score_A': 5, 'score_B': 6, 'post_id': f'p{i}'},
+            {'instruction': asked, 'completions': [
+                {'response': bad, 'overall_score': 5}, {'response': good,
+                 'overall_score': '6'}, {'response': worst, 'overall_score': 5}]},
+            {'prompt': f'\n\nHuman: {asked}\n\nAssistant: ', 'answers': [
+                {'answer': bad, 'rank': 2}, {'answer': good, 'rank': 1},
+                {'answer': worst, 'rank': 3}]},
+        ][i % 3]  # fmt: skip
+
+    paths = [
+        write_rows(tmp_path / f'{kind}.jsonl', [row(i) for i in range(kind, 12, 3)])
+        for kind in range(3)
+    ]
+    found = [each for part in made(tmp_path / 'a', *paths).values() for each in part]
+    by_number: dict[int, list[dict[str, Any]]] = collections.defaultdict(list)
+    for each in found:
+        by_number[int(each['prompt'][0]['content'].split()[5])].append(each)
+    for i in range(12):
+        worse = [f'Nobody sells number {i} here.', f'I would not tell you, {i}.']
+        made_of = by_number[i]
+        assert {each['chosen'][0]['content'] for each in made_of} == {
+            f'It costs {i} coins, I hear.'
+        }
+        assert [each['rejected'][0]['content'] for each in made_of] == (
+            worse[:1] if i % 3 == 0 else worse
+        )
+        scores = [(each['score_chosen'], each['score_rejected']) for each in made_of]
+        expected = [[(6, 5)], [(6, 5)] * 2, [(None, None)] * 2][i % 3]
+        assert scores == expected
+
+
+def test_rows_of_one_answer_to_the_same_question_are_compared(
+    tmp_path: pathlib.Path,
+) -> None:
+    def rows(i: int) -> list[dict[str, Any]]:
+        asked = f'Who feeds the {NOUNS[i % 8]} in winter {i}?'
+        return [
+            {'question': asked, 'answer': f'{text_} {i}.', 'score': score,
+             'time': time, 'question_id': i}
+            for text_, score, time in (
+                ('Tom feeds it daily', 9, NEW),
+                ('Nobody ever will', 2, OLD),
+                ('I do it at times', 8, NEW),
+                ('Ann did it once', 40, OLD),  # came first
+            )
+        ]  # fmt: skip
+
+    path = write_rows(tmp_path / 'a.jsonl', [r for i in range(6) for r in rows(i)])
+    found = [each for part in made(tmp_path / 'a', path).values() for each in part]
+    assert collections.Counter(
+        (each['chosen'][:-3], each['rejected'][:-3], each['score_chosen'])
+        for each in found
+    ) == {
+        ('Tom feeds it daily', 'Nobody ever will', 9): 6,
+        ('I do it at times', 'Nobody ever will', 8): 6,
+    }
+
+
 def test_scored_answers_of_a_row_are_compared(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

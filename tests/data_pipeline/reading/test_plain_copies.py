@@ -250,3 +250,11 @@ def test_copies_are_gone_when_nothing_needs_them(
     monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
     assert read('a.jsonl.gz', gzip.compress(LINES.encode())) == PAIRS
     assert sorted(path.name for path in tmp_path.iterdir()) == ['a.jsonl.gz']
+
+
+def test_a_pointer_of_git_lfs_is_named() -> None:
+    pathlib.Path('a.json').write_text(
+        'version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 2989075\n'
+    )
+    with pytest.raises(errors.InputError, match=r'a\.json is a pointer of Git LFS'):
+        reader.read(['a.json'])

@@ -95,6 +95,37 @@ def parts(text: str) -> list[dict[str, str]]:
         {'text': f'<s>[INST] <<SYS>>Be kind.<</SYS>> {Q} [/INST] {A} </s>'},
         {'instruction': Q, 'input': '', 'output': A,
          'text': f'### Instruction:\n{Q}!\n\n### Response:\n{A}!'},
+        {'conversation': f'[USER] {Q}\n[ASSISTANT] {A}'},
+        {'messages': [USER], 'answer': A},
+        {'prompt': [USER], 'answer': A},
+        {'prompt': f'\n\nHuman: {Q}\n\nAssistant:', 'chosen': f' {A}', 'rejected': NO},
+        {'prompt': f'Do it.\n\n### Instruction:\n{Q}\n\n### Response:\n',
+         'completion': A},
+        {'prompt': f'<|im_start|>user\n{Q}<|im_end|>\n<|im_start|>assistant\n',
+         'response': A},
+        {'prompt': f'[INST] {Q} [/INST]', 'response': A},
+        {'prompt': f'\n\nHuman: {Q}\n\nAssistant: ', 'turns': 1, 'answers': [
+            {'answer': NO, 'rank': 2.0}, {'answer': A, 'rank': 1.0}]},
+        {'source': 'x', 'instruction': Q, 'correct_answers': ['He'], 'completions': [
+            {'response': NO, 'overall_score': 10, 'fine-grained_score': 1.5},
+            {'response': A, 'overall_score': 7.5, 'fine-grained_score': 4.5}]},
+        {'instruction': Q, 'completions': [
+            {'response': NO, 'annotations': {'honesty': {'Rating': '2'},
+                                             'helpfulness': {'Rating': 'N/A'}}},
+            {'response': A, 'annotations': {'honesty': {'Rating': '3'}}},
+            {'response': NO, 'annotations': {}}]},
+        {'post_id': 'p1', 'history': Q, 'score_A': 9, 'score_B': 20,
+         'human_ref_A': NO, 'human_ref_B': A, 'labels': 0, 'score_ratio': 2.2},
+        {'history': Q, 'human_ref_A': A, 'human_ref_B': NO, 'labels': '1'},
+        {'prompt': Q, 'response_0': NO, 'response_1': A, 'better_response_id': 1,
+         'safer_response_id': 0},
+        {'context': [USER], 'response1': A, 'response2': NO, 'overall_preference': -2},
+        {'context': [USER], 'response1': NO, 'response2': A, 'overall_preference': 1},
+        {'prompt': Q, 'candidate_a': A, 'candidate_b': NO, 'winner': 'a'},
+        {'prompt': Q, 'responseA': NO, 'responseB': A, 'preferred': 'response B'},
+        {'conversation_a': [USER, WORSE], 'conversation_b': [USER, BOT],
+         'winner': 'model_b'},
+        {'instruction': Q, 'instances': [{'input': '', 'output': A}]},
     ],
 )  # fmt: skip
 def test_a_row_of_each_shape_is_the_pair(row: dict[str, Any]) -> None:
@@ -283,6 +314,98 @@ def test_turns_as_columns_are_turns(tmp_path: pathlib.Path) -> None:
     unequal = {'role': ['user'], 'content': [Q, A]}
     _, report = read({'messages': unequal}, {'messages': columns(talk)})
     assert "'messages' is a dict, not a list" in report.unknown_lines[0]
+
+
+def test_each_pattern_of_an_intent_is_a_question() -> None:
+    intent = {'tag': 'song', 'id': 7, 'patterns': [Q, 'Who is that?'], 'responses': [A]}
+    pairs, _ = read(intent, {'tag': 'x', 'patterns': [Q], 'responses': [NO, A]})
+    assert [(p.question, p.answer, p.group) for p in pairs] == [
+        (Q, A, '7'),
+        ('Who is that?', A, '7'),
+        (Q, NO, 'x'),
+    ]
+    assert len({pair.id for pair in pairs}) == len(pairs)
+
+
+def test_answers_to_one_post_have_ids_of_their_own() -> None:
+    pairs, _ = read(
+        {'question_id': 5, 'question': Q, 'answer': A},
+        {'question_id': 5, 'question': Q, 'answer': NO},
+    )
+    assert [pair.group for pair in pairs] == ['5', '5']
+    assert pairs[0].id != pairs[1].id
+
+
+def test_of_two_equal_answers_none_is_taken() -> None:
+    tie = {'prompt': Q, 'answer_a': A, 'answer_b': NO, 'winner': 'tie (both bad)'}
+    pairs, report = read({'prompt': Q, 'chosen': A, 'rejected': NO}, tie)
+    assert [pair.answer for pair in pairs] == [A]
+    assert report.counts['pairs rows without answer'] == 1
+
+
+@pytest.mark.parametrize(
+    'row',
+    [
+        {'prompt': Q, 'answer_a': A, 'answer_b': NO, 'winner': 'Tom'},
+        {'prompt': Q, 'answer_a': A, 'answer_b': NO, 'winner': 1},
+        {'prompt': Q, 'answer_1': A, 'answer_2': NO, 'winner': 0},
+        {'prompt': Q, 'answer_a': A, 'answer_b': NO, 'labels': 1},
+    ],
+)
+def test_a_winner_that_names_neither_answer_is_not_guessed(row: dict[str, Any]) -> None:
+    with pytest.raises(errors.InputError, match='which of its fields'):
+        read(row)
+
+
+def test_two_answers_in_a_table_are_read() -> None:
+    header = 'history,human_ref_A,human_ref_B,labels\n'
+    pathlib.Path('a.csv').write_text(f'{header}{Q},"{A}",{NO},1\n{Q},{NO},"{A}",0\n')
+    pairs, _ = reader.read(['a.csv'])
+    assert [(pair.question, pair.answer) for pair in pairs] == [(Q, A)] * 2
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'<image>\n{Q}',
+        f'<image>{Q}',
+        f'{Q} <video>',
+        f'{Q}\n<audio>\nSay it.',
+        f'<|image_1|>\n{Q}',
+        'See:\n```\n<b>\n```\n<image>',
+        [{'type': 'text', 'text': Q}, {'type': 'image_url', 'image_url': {'url': 'x'}}],
+        [{'type': 'input_audio', 'input_audio': {}}, {'type': 'text', 'text': Q}],
+    ],
+)
+def test_what_needs_a_picture_makes_no_pair_and_is_counted(text: Any) -> None:
+    other = {'messages': [USER, BOT]}
+    rows = [{'messages': [{'role': 'user', 'content': text}, BOT]}]
+    rows += [{'messages': [USER, BOT, {'role': 'user', 'content': text}, BOT]}]
+    pairs, report = read(other, *rows, {'prompt': f'<image> {Q}', 'completion': A})
+    assert [turn.question for pair in pairs for turn in pair.exchanges] == [Q]
+    assert report.counts['messages rows that need a picture or a sound'] == 3
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'How do I close an <image> in SVG?',
+        'What does `<image>` mean, or this?\n```\n<image>\n```',
+        'Why does <imagery> fail?\n<images>',
+    ],
+)
+def test_what_speaks_of_a_picture_stays(text: str) -> None:
+    [pair], _ = read({'prompt': text, 'completion': A})
+    assert pair.question == text
+
+
+def test_a_chat_with_pictures_beside_it_needs_them() -> None:
+    pairs, report = read(
+        {'messages': [USER, BOT], 'images': ['1.jpg']},
+        {'messages': [USER, BOT], 'images': [], 'videos': None},
+    )
+    assert len(pairs) == 1
+    assert report.counts['messages rows that need a picture or a sound'] == 1
 
 
 def test_questions_that_follow_each_other_are_no_answers() -> None:

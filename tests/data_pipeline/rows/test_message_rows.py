@@ -144,12 +144,12 @@ def test_a_text_may_be_in_parts() -> None:
 
 def test_lines_that_are_no_chats_are_named() -> None:
     good = chat('user: Why?', 'assistant: So.')
-    image = {'role': 'user', 'content': [{'type': 'image_url', 'image_url': {}}]}
+    call = {'role': 'user', 'content': [{'type': 'tool_use', 'input': {}}]}
     pairs, report = read(
         good,
         {'messages': 'text'},
         {'other': 1},
-        {'messages': [image]},
+        {'messages': [call]},
         {'messages': [{'content': 'x'}]},
         7,
         chat('user: Anyone?'),
