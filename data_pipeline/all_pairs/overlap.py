@@ -73,7 +73,7 @@ def measure(
 def check(
     store: pair_store.PairStore, *, limit: float, standing: int = sys.maxsize
 ) -> tuple[dict[str, Shared], list[str]]:
-    """(the result of `measure`, a note for each standing passage).
+    """(the result of `measure`, a note of the standing passages).
 
     Raises:
       InputError: a split shares more than `limit` of its runs; quotes the passages.
@@ -82,13 +82,14 @@ def check(
     measured = _shared(held, standing)
     total = store.number('SELECT count(*) FROM kept')
     left_out = held.runs[held.pairs >= standing]
+    found = [f'"{q}" ({n:,})' for q, n in _passages(store, held, left_out)]
     notes = [
-        f'a passage stands in {count:,} of {total:,} pairs: "{quote}". It does not '
-        'count as text that splits share (split.standing_share); '
-        '--config.clean.cut_standing=true cuts it off the answers where it is a line '
-        'of its own.'
-        for quote, count in _passages(store, held, left_out)
+        f'passages that stand in many of the {total:,} pairs do not count as text that '
+        f'splits share (split.standing_share): {", ".join(found)}. '
+        '--config.clean.cut_standing=true cuts them off the answers where they are '
+        'lines of their own.'
     ]
+    notes = notes if found else []
     over = [split for split, each in measured.items() if each.share > limit]
     if not over:
         return measured, notes

@@ -48,6 +48,10 @@ def _repaired(line: str) -> str:
 def check_text(raw: bytes, name: str) -> None:
     """Raises InputError for bytes, a file's or its first ones, that are not text."""
     for magic, program in _COMPRESSED.items():
+        if raw.startswith(magic) and name.lower().endswith('.xlsx'):
+            raise errors.InputError(
+                f'{name} is a damaged xlsx file (it has no workbook); save it again.'
+            )
         if raw.startswith(magic):
             raise errors.InputError(
                 f'{name} is compressed; unpack it with {program} and give the result.'

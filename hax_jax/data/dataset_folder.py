@@ -43,8 +43,13 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
             'dataset again with python -m data_pipeline.build --overwrite.'
         ) from error
     except OSError as error:
+        why = f'it cannot be read: {error.strerror}'
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            why = (
+                f'it has no {MANIFEST}' if path.is_dir() else 'there is no such folder'
+            )
         raise errors.InputError(
-            f'{path} is not a dataset ({errors.cause(error)}); make one with '
+            f'{path} is not a dataset ({why}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'
             + near_names.meant(path)
         ) from error

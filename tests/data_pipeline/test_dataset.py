@@ -284,11 +284,16 @@ def test_what_is_no_dataset_is_named_with_the_way_to_make_one(
 ) -> None:
     with pytest.raises(errors.InputError, match='is not a dataset') as caught:
         dataset_folder.read_manifest(tmp_path / 'none')
+    assert 'none is not a dataset (there is no such folder)' in str(caught.value)
     assert 'python -m data_pipeline.build' in str(caught.value)
+    with pytest.raises(errors.InputError, match=r'\(it has no manifest\.json\)'):
+        dataset_folder.read_manifest(tmp_path)
     (tmp_path / 'manifest.json').write_text('{"schema": 99}')
     with pytest.raises(errors.InputError, match='has schema 99, this version reads 2'):
         dataset_folder.read_manifest(tmp_path)
-    with pytest.raises(errors.InputError, match="'dev' is not a split"):
+    with pytest.raises(
+        errors.InputError, match="'dev' is not a split; use one of train, validation,"
+    ):
         list(dataset.read_pairs(tmp_path, 'dev'))
 
 

@@ -68,7 +68,9 @@ def test_a_signature_is_quoted_and_counted_and_stops_no_build() -> None:
         max(each.standing for each in measured.values())
         == len(re.findall(r'\w+', SIGNATURE)) - 7
     )
-    assert f'in 30 of 60 pairs: "{SIGNATURE[:100]}' in note
+    assert 'many of the 60 pairs' in note
+    assert f': "{SIGNATURE[:100]}' in note
+    assert '" (30). ' in note
     assert '--config.clean.cut_standing=true' in note
 
 
@@ -82,7 +84,21 @@ def test_a_passage_below_the_share_is_quoted_with_a_remedy_that_works() -> None:
         share = float(re.search(r'standing_share=([\d.]+)', message)[1])
         assert share == 0.7
         _, (note,) = checked(store, share)
-        assert 'in 70 of 100 pairs' in note
+        assert 'many of the 100 pairs' in note
+        assert '" (70). ' in note
+
+
+def test_several_passages_are_one_note() -> None:
+    pairs = corpus(signed=30)
+    for i in range(20, 60):
+        left = (
+            f'Sent from a phone with small keys and a cracked pane. {pairs[i].answer}'
+        )
+        pairs[i] = dataclasses.replace(pairs[i], answer=left)
+    with stores.filled(pairs) as store:
+        _, (note,) = checked(store, 0.05)
+    assert '" (30), "' in note or '" (40), "' in note
+    assert note.count('does not count') + note.count('do not count') == 1
 
 
 def test_answers_of_one_thread_make_no_passage_standing() -> None:

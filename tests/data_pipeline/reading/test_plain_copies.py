@@ -149,6 +149,7 @@ def test_parquet_arrow_and_feather_are_read() -> None:
     for name in ('a.parquet', 'a.feather'):
         assert read(name, pathlib.Path(name).read_bytes()) == PAIRS
     assert 'is a damaged parquet file' in error('a.parquet', b'PAR1 and no more')
+    assert 'is a damaged xlsx file' in error('a.xlsx', b'PK\3\4 and no more')
 
 
 def test_nested_rows_of_a_table_are_chats() -> None:
