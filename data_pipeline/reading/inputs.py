@@ -308,9 +308,10 @@ def _pairs_among_chats(path: str) -> list[Any]:
 
 
 def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether some of the rows are chats, and none is a pair by common names."""
-    return any(map(chat_shapes.turns, rows)) and not any(
-        field_map.has_both([*row]) for row in rows
+    """Whether some of the rows are chats, and no other is a pair by common names."""
+    others = [row for row in rows if not chat_shapes.turns(row)]
+    return len(others) < len(rows) and not any(
+        field_map.has_both([*row]) for row in others
     )
 
 

@@ -3,17 +3,19 @@
 `chat_shapes` lists the shapes of rows that are chats.
 
 Turns of the user that follow each other are one question. Of several answers to one
-question, the first that is learned is the answer. An assistant's turn of weight 0 (or
-`train`, `training`, `label`, `loss` false) is not learned: it is context of the next
-answers. So is one of which a part alone is to be learned, as weights are of turns. A
-chat without an answer to learn makes no pair. System turns, turns before the first
-question and a question without an answer at the end are left out. All is counted.
+question, the first that is learned is the answer; a turn that calls a tool is none. An
+assistant's turn of weight 0 (or `train`, `training`, `label`, `loss` false) is not
+learned: it is context of the next answers. So is one of which a part alone is to be
+learned, as weights are of turns. A chat without an answer to learn makes no pair.
+System turns, turns before the first question and a question without an answer at the
+end are left out. All is counted.
 
 {"messages": [{"role": "user", "content": "Why?"},
               {"role": "assistant", "content": "Because."}], "weight": 2}
 """
 
 import dataclasses
+import re
 from typing import Any
 
 from data_pipeline.pages import characters
@@ -28,6 +30,7 @@ from data_pipeline.rows import (
 from hax_jax.data import records
 
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
+_CALL = 'call'  # of a tool: an assistant's turn that is no answer
 _ROLES = {
     USER: (USER, 'human', 'prompter'),
     ASSISTANT: (ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai'),
@@ -38,6 +41,9 @@ _LISTS = ('messages', 'conversations')
 _WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
 _LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN, 'training')
 _PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in part
+_CALL_KEYS = ('tool_calls', 'function_call')
+_CALL_PARTS = ('tool_use', 'tool_call', 'function_call')
+_CALL_MARK = re.compile(r'^[ \t]*<(?:tool_call|function_?call)>', re.MULTILINE)
 _MEDIA_FIELDS = ('images', 'audios', 'videos')  # of a row: what its turns speak of
 _MEDIA_PARTS = ('image', 'audio', 'video')  # image_url, input_audio, …
 _TEXT_PARTS = ('text', 'input_text', 'output_text')
@@ -105,6 +111,8 @@ def _exchanges(turns: list[Turn], result: batches.BatchRead) -> list[records.Exc
     for role, text, weight in turns:
         if role == SYSTEM:
             counts['messages system turns left out'] += 1
+        elif role == _CALL:
+            counts['messages turns that call a tool, left out'] += 1
         elif role not in (USER, ASSISTANT):
             counts['messages turns of other roles left out'] += 1
         elif not text.strip():
@@ -149,7 +157,7 @@ def _as_row(exchanges: list[records.Exchange]) -> dict[str, Any]:
 def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn], str]:
     """(the turns of a line's value, the problem if the value is no chat).
 
-    A turn's role is '' if it is none of the three.
+    A turn's role is '' if it is none of the three, and `_CALL` for a tool's call.
     """
     found = chat_shapes.turns(value)
     if found is None:
@@ -170,9 +178,21 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
             text = _joined_parts([text], result)
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
-        role = characters.clean_line(role).lower()
-        turns.append((_ROLE_OF.get(role, ''), text or '', _weight(each, result)))
+        role = _ROLE_OF.get(characters.clean_line(role).lower(), '')
+        if role == ASSISTANT and _calls_a_tool(each, text or ''):
+            role = _CALL
+        turns.append((role, text or '', _weight(each, result)))
     return turns, ''
+
+
+def _calls_a_tool(turn: dict[str, Any], text: str) -> bool:
+    """Whether an assistant's turn calls a tool, whatever it says beside that."""
+    if any(turn.get(key) for key in _CALL_KEYS) or _CALL_MARK.search(text):
+        return True
+    parts = _first(turn, chat_shapes.TEXT_KEYS)
+    return isinstance(parts, list) and any(
+        isinstance(part, dict) and part.get('type') in _CALL_PARTS for part in parts
+    )
 
 
 def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:

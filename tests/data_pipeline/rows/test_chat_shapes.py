@@ -357,6 +357,13 @@ def test_a_winner_that_names_neither_answer_is_not_guessed(row: dict[str, Any]) 
         read(row)
 
 
+def test_turns_in_cells_with_the_names_of_a_pair_are_turns() -> None:
+    cells = [json.dumps([each]).replace('"', '""') for each in (USER, BOT)]
+    pathlib.Path('a.csv').write_text(f'prompt,completion\n"{cells[0]}","{cells[1]}"\n')
+    [pair], _ = reader.read(['a.csv'])
+    assert (pair.question, pair.answer) == (Q, A)
+
+
 def test_two_answers_in_a_table_are_read() -> None:
     header = 'history,human_ref_A,human_ref_B,labels\n'
     pathlib.Path('a.csv').write_text(f'{header}{Q},"{A}",{NO},1\n{Q},{NO},"{A}",0\n')

@@ -142,6 +142,27 @@ def test_a_text_may_be_in_parts() -> None:
     assert read(row)[0][0].question == 'Why\n\nme?'
 
 
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {'content': 'Let me look.', 'tool_calls': [{'id': 'c0', 'type': 'function'}]},
+        {'content': 'Let me look.', 'function_call': {'name': 'look'}},
+        {'content': [{'type': 'text', 'text': 'Let me look.'},
+                     {'type': 'tool_use', 'name': 'look', 'input': {}}]},
+        {'content': 'Let me look.\n<tool_call>\n{"name": "look"}\n</tool_call>'},
+        {'content': '<functioncall> {"name": "look"}'},
+    ],
+)  # fmt: skip
+def test_a_call_of_a_tool_is_no_answer(fields: dict[str, Any]) -> None:
+    row = chat('user: Where?', 'tool: 7', 'assistant: There.', 'user: So?')
+    row['messages'] += chat('assistant: Yes.', 'user: Now?')['messages']
+    row['messages'].insert(1, {'role': 'assistant', **fields})
+    row['messages'].append({'role': 'assistant', **fields})
+    [pair], report = read(row)
+    assert turns(pair) == [('Where?', 'There.', 1.0), ('So?', 'Yes.', 1.0)]
+    assert report.counts['messages turns that call a tool, left out'] == 2
+
+
 def test_lines_that_are_no_chats_are_named() -> None:
     good = chat('user: Why?', 'assistant: So.')
     call = {'role': 'user', 'content': [{'type': 'tool_use', 'input': {}}]}
