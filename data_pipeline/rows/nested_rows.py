@@ -16,6 +16,7 @@ from typing import Any
 _WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')
 _SIGNED = 'overall_preference'  # HelpSteer3: below 0 the first, above 0 the second
 _SHP = 'labels'  # of human_ref_A and human_ref_B: 1 the first, 0 the second
+_WORSE = 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
     r'(response|answer|completion|output|candidate|reply|conversation|human_ref)'
@@ -46,6 +47,13 @@ def unfolded(row: dict[str, Any]) -> list[dict[str, Any]]:
     if isinstance(row.get('patterns'), list):
         around = _around(row, 'patterns')
         return [{**around, 'question': each} for each in row['patterns']]
+    if row.get(_WORSE):
+        made = {**_without(row, _WORSE), 'rejected': row[_WORSE]}
+        turns = row.get('messages')
+        if isinstance(turns, list) and len(turns) > 1:
+            made = _without(made, 'messages')
+            made |= {'prompt': turns[:-1], 'chosen': turns[-1:]}
+        return [made]
     if 'row_idx' in row and isinstance(row.get('row'), dict):
         return [row['row']]
     return [*_judged(row)] or [row]

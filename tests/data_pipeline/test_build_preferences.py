@@ -252,7 +252,7 @@ def as_text(turns: list[dict[str, str]], number: int) -> str:
     )
 
 
-_SLOW_FORMS = ('no prompt', 'OpenAI', 'ShareGPT')
+_SLOW_FORMS = ('no prompt', 'OpenAI', 'ShareGPT', 'ms-swift')
 
 
 @pytest.mark.parametrize(
@@ -272,6 +272,10 @@ def test_conversations_give_messages(form: str, tmp_path: pathlib.Path) -> None:
             'HH': {
                 'chosen': as_text([*TURNS, BETTER], i),
                 'rejected': as_text([*TURNS, WORSE], i),
+            },
+            'ms-swift': {
+                'messages': asked + good,
+                'rejected_response': bad[0]['content'],
             },
             'OpenAI': {
                 'input': {'messages': asked},

@@ -125,6 +125,8 @@ def parts(text: str) -> list[dict[str, str]]:
         {'prompt': Q, 'responseA': NO, 'responseB': A, 'preferred': 'response B'},
         {'conversation_a': [USER, WORSE], 'conversation_b': [USER, BOT],
          'winner': 'model_b'},
+        {'messages': [USER, BOT], 'rejected_response': NO},
+        {'query': Q, 'response': A, 'rejected_response': NO},
         {'instruction': Q, 'instances': [{'input': '', 'output': A}]},
     ],
 )  # fmt: skip
@@ -170,6 +172,7 @@ LATER = [(Q, A, 0.0), TALK[1]]
          LATER),
         ({'chosen': f'\n\nHuman: {Q}\n\nAssistant: {A}\n\nHuman: And by day?'
                     '\n\nAssistant: He naps.', 'rejected': NO}, LATER),
+        ({'messages': [USER, BOT, *NEXT], 'rejected_response': NO}, LATER),
         ({'conversations': [HUMAN, GPT, {'from': 'human', 'value': 'And by day?'}],
           'chosen': {'from': 'gpt', 'value': 'He naps.'}, 'rejected': GPT}, LATER),
     ],
