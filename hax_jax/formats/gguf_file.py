@@ -28,6 +28,10 @@ _TYPES = {
     'bfloat16': (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
     'q8_0': (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
 }
+_Q8_NOTE = (
+    'llama.cpp rounds the inputs of q8_0 matrices to 8 bits too, so its greedy answers '
+    "can differ from the run's after some tokens; --dtype=float32 avoids it."
+)
 _KERNEL = '.kernel'  # [in, out] here; ggml keeps [out, in]
 
 
@@ -64,7 +68,7 @@ def write(
     """Writes the model of `parameters` (dotted path -> array), its vocabulary unpadded.
 
     `dtype` is 'float32', 'float16', 'bfloat16' or 'q8_0'. Returns notes: which texts
-    llama.cpp's tokenizer reads otherwise than `tokenizer` does.
+    llama.cpp's tokenizer reads otherwise than `tokenizer` does, and q8_0's rounding.
     """
     type_, file_type = _TYPES[dtype]
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[gguf.MODEL_ARCH.GPT2])
@@ -79,6 +83,8 @@ def write(
     writer.add_file_type(file_type)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     notes = _add_tokenizer(writer, tokenizer, num_rows=model.vocab_size)
+    if dtype == 'q8_0':
+        notes.append(_Q8_NOTE)
     writer.add_chat_template(chat_template.JINJA)
     for ours, theirs in _names(model).items():
         array = parameters[ours].T if ours.endswith(_KERNEL) else parameters[ours]

@@ -68,11 +68,12 @@ def test_a_file_reads_back_as_it_was_stored(
     model = _model(tokenizer, tie_embeddings=tie)
     parameters = _parameters(model)
     path = tmp_path / 'model.gguf'
-    gguf_file.write(path, model, parameters, tokenizer, dtype=dtype, name='a')
+    notes = gguf_file.write(path, model, parameters, tokenizer, dtype=dtype, name='a')
     again, read = gguf_file.read(path)
     assert again == model
     kept = gguf_file.as_stored(parameters, dtype=dtype)
     assert all(np.array_equal(read[name], kept[name]) for name in parameters)
+    assert any('8 bits' in note for note in notes) == (dtype == 'q8_0')
     # Half a unit in the last place of 24, 11 and 8 bits; of 254 steps, and the scale's.
     most = {'float32': 0, 'float16': 2**-11, 'bfloat16': 2**-8, 'q8_0': 1 / 220}[dtype]
     for name, array in parameters.items():
@@ -89,6 +90,7 @@ def test_the_fields_are_those_of_the_model_and_its_tokenizer(
     notes = gguf_file.write(path, model, parameters, tokenizer, dtype='q8_0', name='a')
     reader = gguf.GGUFReader(path)
     values = {name: field.contents() for name, field in reader.fields.items()}
+    assert '8 bits' in notes.pop()
     # Which texts the engine reads otherwise: those with this sign, and rare characters.
     assert [note.split()[2] for note in notes] == {
         'gpt2': [],
