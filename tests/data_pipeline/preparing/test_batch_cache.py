@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import sys
 
 import pytest
@@ -88,6 +89,42 @@ def test_a_build_prepares_only_what_changed_and_writes_the_same_bytes(
     check(4, 4, chosen=settings.Settings(mix=settings.MixSettings(('pairs=50',))))
     monkeypatch.setattr(batch_cache, 'code_digest', lambda: 'other code')
     check(0, 4)
+
+
+def test_a_new_batch_changes_which_old_pairs_stay_as_in_a_whole_build(
+    corpus: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    cache, data = tmp_path / 'cache', tmp_path / 'data'
+
+    chance = random.Random(0)
+    few = 'they we you asked told gave called about after with the a old new my his her'
+    many = 'friend sister mother house wedding letter money dinner promise answer work'
+    words = [chance.choice(few.split() + many.split()) for _ in range(800)]
+
+    def told(start: int, score: int = 0) -> str:
+        """Texts of sixty words; near those that start a few words from them."""
+        text = ' '.join(words[start : start + 60])
+        return json.dumps({'question': f'{text}?', 'answer': text, 'score': score})
+
+    def gone() -> list[tuple[str, str]]:
+        """The file of each near copy, and that of the pair kept in its place."""
+        found = built(corpus, data, cache)
+        assert found == built(corpus, data, None)
+        lines = (data / 'dropped.jsonl').read_text().splitlines()
+        both = [[json.loads(line)[key] for key in ('id', 'kept_id')] for line in lines]
+        files = [tuple(f'{name}::'.split(':')[1] for name in each) for each in both]
+        return sorted(each for each in files if set(each) & {'old', 'more', 'a'})
+
+    (corpus / 'old.jsonl').write_text(f'{told(500)}\n{told(520)}\n{told(700)}\n')
+    assert gone() == []
+    # Near both of the first two, which are not near each other.
+    (corpus / 'more.jsonl').write_text(f'{told(510, score=9)}\n')
+    assert gone() == [('old', 'more'), ('old', 'more')]
+    # A better copy, in a file before all others.
+    (corpus / 'a.jsonl').write_text(f'{told(700, score=9)}\n')
+    assert gone() == [('old', 'a'), ('old', 'more'), ('old', 'more')]
+    (corpus / 'more.jsonl').unlink()
+    assert gone() == [('old', 'a')]
 
 
 def test_a_damaged_entry_is_made_again_and_said(
