@@ -1,7 +1,8 @@
-"""A run before its first step: what is measured of it, and what the checks find.
+"""A run at its first step: what is measured of it, and what the checks find.
 
 In every run a part is measured that compiles nothing new: the first batch, the cache's
-ids, a few scorings with the run's own eval step, one trial step that is undone. `full`
+ids, a few scorings with the run's own eval step, and what the first step changed.
+Parts of it are left out where they would take more than 2% of the run, or 10 s. `full`
 adds the rest: blocks left out, steps on one batch, other rates.
 """
 
@@ -9,7 +10,7 @@ import collections
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,7 +19,6 @@ import optax
 
 from hax_jax.config import schema
 from hax_jax.data import records, text
-from hax_jax.devices import mesh as mesh_lib
 from hax_jax.doctor import (
     data_checks,
     diagnosis,
@@ -101,7 +101,11 @@ _MORE_ROWS = 64  # of each split, looked at beside the first batch
 _SMALL_MODEL = 2**26  # bytes of parameters
 _REPAIR_ROWS = 16
 _LARGEST_MODEL = 2**31  # bytes of parameters that every run reads with NumPy too
-_LARGEST_STATE = 2**32  # bytes of a state that a run copies to its host for a trial
+_LARGEST_STATE = 2**32  # bytes of a state that a run copies to its host for trials
+_SHARE = 0.02  # of a run's time, for what every run looks at
+_LEAST_SECONDS = 10.0  # which short runs give it too
+_IN_FULL = 'hax doctor --config=... looks in full'
+_STEP_SCORINGS = 3  # a step takes as long as scoring its rows so many times
 _TIMES = (0.1, 10.0, 100.0)  # the rates of a full examination
 _TIMES_STEPS = 8
 
@@ -135,36 +139,56 @@ class Subject:
         return param_tree.named(state.params) | param_tree.named(state.frozen)
 
 
-def examine(
-    subject: Subject, *, full: bool = False, pairs: Iterable[records.QaPair] = ()
-) -> tuple[Any, dict[str, Any], list[diagnosis.Finding]]:
-    """(the state, bit for bit as it was; the numbers; the findings, the worst first).
+@dataclasses.dataclass
+class Look:
+    """What was measured before the first step; `state` is the one to step from.
 
-    The state that was given is donated to the trial step: use the one returned. `pairs`
-    are training pairs of the dataset, with which the rows are compared.
+    `before` has what the step is compared with, if it is.
+    """
+
+    subject: Subject
+    state: Any
+    numbers: dict[str, Any]
+    before: measure_trial.Before | None = None
+    kept: measure_trial.Kept | None = None  # the state, for trial steps
+
+
+def look(
+    subject: Subject, *, full: bool = False, pairs: Iterable[records.QaPair] = ()
+) -> Look:
+    """Measures a run before its first step.
+
+    The state that was given may be donated: go on from the one returned, which is the
+    same bit for bit. `pairs` are training pairs of the dataset, with which the rows are
+    compared.
     """
     begun = time.perf_counter()
     numbers = measure(subject)
     if subject.tokenizer is not None:
         numbers |= row_texts.compare(subject.cache, subject.tokenizer, pairs, 'train')
-    state = subject.state
+    found = Look(subject, subject.state, numbers)
     if jax.process_count() > 1:
-        numbers['left_out'] = 'model and step, as the run has several processes'
+        numbers['left_out'] = ['model and step, as the run has several processes']
     else:
-        numbers |= _of_model(subject, full=full)
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        if full or size <= _LARGEST_STATE:
-            loss = numbers['scored_loss']
-            state, more = _of_trial(subject, loss, full=full)
-            numbers |= more
-        else:
-            numbers['left_out'] = (
-                f'a trial step, as the state has {size / 1e9:.1f} GB; hax doctor '
-                '--config makes one'
-            )
-    found = judged(numbers)
+        numbers['left_out'] = []
+        _of_model(found, begun, full=full)
     numbers['seconds'] = time.perf_counter() - begun
-    return state, numbers, found
+    return found
+
+
+def told(
+    found: Look, state: Any, metrics: dict[str, Any], *, full: bool = False
+) -> list[diagnosis.Finding]:
+    """The findings, the worst first, once the first step gave `state` and `metrics`.
+
+    Adds the step's numbers to those of the look.
+    """
+    begun = time.perf_counter()
+    if found.before is not None:
+        found.numbers |= _of_step(found, state, jax.device_get(metrics), full=full)
+    findings = judged(found.numbers)
+    found.numbers['seconds'] += time.perf_counter() - begun
+    return findings
 
 
 def judged(numbers: diagnosis.Numbers) -> list[diagnosis.Finding]:
@@ -225,20 +249,60 @@ def measure(subject: Subject) -> dict[str, Any]:
     return numbers
 
 
-def _of_model(subject: Subject, *, full: bool) -> dict[str, Any]:
-    run = subject.run
-    batch = {name: _local(array) for name, array in subject.batch.items()}
-    score = scorer(subject)
+def _of_model(found: Look, begun: float, *, full: bool) -> None:
+    """Adds the numbers of the model, part by part while the look has time."""
+    subject, numbers = found.subject, found.numbers
+    batch = _batch(subject)
+    score = _scorer(subject, subject.state)
     spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
+    scored_at = time.perf_counter()
     nll, weights = np.float64(score({}, batch)), np.float64(batch['loss_weights'])
+    scoring = time.perf_counter() - scored_at
     used = measure_model.inside(spans, nll.shape)
-    numbers: dict[str, Any] = {
+    numbers |= {
         'batch_loss': measure_model.mean(nll, used),
         'losses_finite': bool(np.isfinite(nll[used]).all()),
         'scored_loss': float((nll * weights).sum() / max(weights.sum(), 1e-6)),
     }
+    share = _SHARE * subject.num_steps * _STEP_SCORINGS * scoring
+    seconds = math.inf if full else max(_LEAST_SECONDS, share)
+    for name, num_scorings, part in _parts(subject, full=full):
+        spent = time.perf_counter() - begun
+        if spent + num_scorings * scoring <= seconds:
+            part(found, _Scored(batch, score, spans), full)
+        else:
+            numbers['left_out'].append(
+                f'{name}, as the look would take over {seconds:.0f} s; {_IN_FULL}'
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scored:
+    batch: measure_rows.Rows
+    score: measure_model.Score
+    spans: measure_model.Spans
+
+
+def _scorer(subject: Subject, state: Any) -> measure_model.Score:
+    return measure_model.scorer(subject.eval_step, state, size=subject.microbatch_size)
+
+
+def _before_step(found: Look, rows: _Scored, full: bool) -> None:
+    subject, numbers = found.subject, found.numbers
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(found.state.params))
+    if not full and size > _LARGEST_MODEL:
+        numbers['left_out'].append(
+            f'what the first step changes, as {size / 1e9:.1f} GB learn; {_IN_FULL}'
+        )
+        return
+    numbers |= measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
+    found.before = measure_trial.before(found.state)
+
+
+def _of_losses(found: Look, rows: _Scored, full: bool) -> None:
+    subject, run, numbers = found.subject, found.subject.run, found.numbers
     told, short = measure_model.probe(
-        score, batch, spans, vocab_size=run.model.vocab_size
+        rows.score, rows.batch, rows.spans, vocab_size=run.model.vocab_size
     )
     numbers |= told
     size = sum(leaf.nbytes for leaf in subject.parameters.values())
@@ -253,133 +317,136 @@ def _of_model(subject: Subject, *, full: bool) -> dict[str, Any]:
             adapter_scale=lora.scale(run.lora) if run.lora.rank else 1.0,
             is_exact=exact and jax.default_backend() == 'cpu',
         )
-    few = {name: x[: subject.microbatch_size] for name, x in batch.items()}
-    spans = [each for each in spans if each[0] < subject.microbatch_size]
+
+
+def _of_base(found: Look, rows: _Scored, full: bool) -> None:
+    subject, numbers = found.subject, found.numbers
+    few, of_few = _few(rows.batch, rows.spans, subject.microbatch_size)
     if subject.base is not None:
         told = measure_weights.against_file(subject.parameters, subject.base)
         numbers |= {'file_differences': told, 'file_compared': len(subject.base)}
         numbers |= measure_weights.contents(subject.base)
-        numbers |= measure_weights.tied(score, few, spans, subject.parameters)
-    if full or subject.base is not None:
-        two = {name: x[:2] for name, x in few.items()}
-        of_two = [each for each in spans if each[0] < 2]
-        numbers['loss_shift'] = measure_model.shifts(score, two, of_two)
-    if full:
-        numbers |= measure_weights.weights(subject.parameters)
-        if size <= _SMALL_MODEL:  # then more rows, so that less is left to chance
-            some = subject.row_order[:_REPAIR_ROWS]
-            packed = subject.cache.features('train')
-            few = {name: np.asarray(packed[name][some]) for name in few}
-            spans = measure_model.spans_of(few, subject.tokenizer, _eos(subject.cache))
-        numbers |= measure_weights.repairs(
-            score, few, spans, subject.parameters, run.model
+        numbers |= measure_weights.tied(rows.score, few, of_few, subject.parameters)
+    two, of_two = _few(few, of_few, 2)
+    numbers['loss_shift'] = measure_model.shifts(rows.score, two, of_two)
+
+
+def _of_microbatches(found: Look, rows: _Scored, full: bool) -> None:
+    subject, k = found.subject, found.subject.run.train.grad_accum_steps
+    if found.before is None:
+        return
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(found.state))
+    if not full and size > _LARGEST_STATE:
+        found.numbers['left_out'].append(
+            f'gradients by microbatch, as the state has {size / 1e9:.1f} GB; {_IN_FULL}'
         )
-    return numbers
+        return
+    found.kept = measure_trial.keep(found.state)
+    if k > 1:
+        found.numbers |= measure_trial.of_microbatches(
+            _placed_step(subject),
+            found.state,
+            found.kept,
+            rows.batch,
+            num_microbatches=k,
+        )
+        found.state = found.kept.placed()
 
 
-def _of_trial(
-    subject: Subject, scored_loss: float, *, full: bool
-) -> tuple[Any, dict[str, Any]]:
-    run, step = subject.run, subject.step
-    batch = {name: _local(array) for name, array in subject.batch.items()}
-    sharding = next(iter(subject.batch.values())).sharding
-
-    def placed_step(state: Any, rows: Any) -> Any:
-        placed = {name: jax.device_put(x, sharding) for name, x in rows.items()}
-        return step(state, placed)
-
-    kept = measure_trial.keep(subject.state)
-    numbers = measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
-    told, trial = measure_trial.one(
-        placed_step, subject.state, kept, batch, b1=run.optimizer.b1
+def _of_weights(found: Look, rows: _Scored, full: bool) -> None:
+    subject, numbers = found.subject, found.numbers
+    few, spans = _few(rows.batch, rows.spans, subject.microbatch_size)
+    numbers |= measure_weights.weights(subject.parameters)
+    size = sum(leaf.nbytes for leaf in subject.parameters.values())
+    if size <= _SMALL_MODEL:  # then more rows, so that less is left to chance
+        some = subject.row_order[:_REPAIR_ROWS]
+        packed = subject.cache.features('train')
+        few = {name: np.asarray(packed[name][some]) for name in few}
+        spans = measure_model.spans_of(few, subject.tokenizer, _eos(subject.cache))
+    numbers |= measure_weights.repairs(
+        rows.score, few, spans, subject.parameters, subject.run.model
     )
-    numbers |= told
+
+
+def _parts(
+    subject: Subject, *, full: bool
+) -> Iterator[tuple[str, float, Callable[[Look, _Scored, bool], None]]]:
+    """(what it looks at, its scorings of the first batch, what adds its numbers).
+
+    Those of more worth come first; the last donates the state.
+    """
+    few = max(1.0, 8 / subject.run.train.batch_size)  # eight rows are scored
+    yield 'what the first step changes', 0, _before_step
+    yield 'what losses depend on', few, _of_losses
+    if full or subject.base is not None:
+        yield 'the pretrained weights', few, _of_base
+    if full:
+        yield 'repairs of weights', 0, _of_weights
+    if full or subject.run.train.grad_accum_steps > 1:
+        yield 'gradients by microbatch', 2 * _STEP_SCORINGS, _of_microbatches
+
+
+def _few(
+    rows: measure_rows.Rows, spans: measure_model.Spans, size: int
+) -> tuple[measure_rows.Rows, measure_model.Spans]:
+    few = {name: x[:size] for name, x in rows.items()}
+    return few, [each for each in spans if each[0] < size]
+
+
+def _of_step(
+    found: Look, state: Any, metrics: dict[str, Any], *, full: bool
+) -> dict[str, Any]:
+    """The numbers of the first step; in full those of trial steps too."""
+    subject, b1 = found.subject, found.subject.run.optimizer.b1
+    scored_loss, batch = found.numbers['scored_loss'], _batch(subject)
+    numbers, trial = measure_trial.one(found.before, state, metrics, b1=b1)
     is_odd = abs(numbers['step_loss'] - scored_loss) > 0.05
     if full or is_odd:
-        score = scorer(dataclasses.replace(subject, state=kept.placed()))
+        old = found.before.placed(state)
+        score = _scorer(subject, old)
     if is_odd:
         spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
         numbers['step_loss_shift'] = measure_model.shifts(score, batch, spans)
-    k = run.train.grad_accum_steps
-    if k > 1:
-        numbers |= measure_trial.of_microbatches(
-            placed_step, kept, batch, num_microbatches=k
-        )
     if not full:
-        return kept.placed(), numbers
+        return numbers
 
     def loss(replaced: Mapping[str, np.ndarray]) -> float:
         weights = np.float64(batch['loss_weights'])
         nll = np.float64(score(replaced, batch))
         return float((nll * weights).sum() / max(weights.sum(), 1e-6))
 
-    numbers |= measure_trial.slope(
-        loss, trial, told, loss=scored_loss, b1=run.optimizer.b1
-    )
+    numbers |= measure_trial.slope(loss, trial, numbers, loss=scored_loss, b1=b1)
     del trial
-    numbers |= measure_trial.noise(placed_step, kept, batch)
-    if 'rates' in numbers:
-        at_step = {int(at): rate for at, rate in numbers['rates'].items()}
+    step, kept = _placed_step(subject), found.kept
+    numbers |= measure_trial.noise(step, kept, batch)
+    if 'rates' in found.numbers:
+        at_step = {int(at): rate for at, rate in found.numbers['rates'].items()}
         peak = max(at_step, key=lambda at: at_step[at])
-        losses, last = measure_trial.overfit(placed_step, kept, batch, at_count=peak)
+        losses, last = measure_trial.overfit(step, kept, batch, at_count=peak)
         numbers['overfit_losses'] = [each for each in losses if math.isfinite(each)]
         numbers |= {'overfit_before': scored_loss, 'overfit_after': _finite(loss(last))}
         tried = {}
         for times in _TIMES:
             _, last = measure_trial.overfit(
-                placed_step,
-                kept,
-                batch,
-                at_count=peak,
-                times=times,
-                num_steps=_TIMES_STEPS,
+                step, kept, batch, at_count=peak, times=times, num_steps=_TIMES_STEPS
             )
             tried[str(times)] = _finite(loss(last))
         numbers |= {'range': tried, 'range_steps': _TIMES_STEPS}
-    return kept.placed(), numbers
+    return numbers
 
 
-def scorer(subject: Subject) -> measure_model.Score:
-    """Scores any number of rows with the run's eval step, a microbatch at a time."""
-    state, size = subject.state, subject.microbatch_size
-    params, frozen = (param_tree.named(tree) for tree in (state.params, state.frozen))
-    sharding = mesh_lib.batch_sharding(state.step.sharding.mesh)
+def _placed_step(subject: Subject) -> measure_trial.Step:
+    sharding = next(iter(subject.batch.values())).sharding
 
-    def with_those(named: dict[str, Any], replaced: Mapping[str, np.ndarray]) -> Any:
-        return {
-            name: jax.device_put(replaced[name].astype(leaf.dtype), leaf.sharding)
-            if name in replaced
-            else leaf
-            for name, leaf in named.items()
-        }
+    def step(state: Any, rows: measure_rows.Rows) -> Any:
+        placed = {name: jax.device_put(x, sharding) for name, x in rows.items()}
+        return subject.step(state, placed)
 
-    def score(
-        replaced: Mapping[str, np.ndarray], rows: measure_rows.Rows
-    ) -> np.ndarray:
-        trees = (
-            param_tree.like(tree, with_those(named, replaced))
-            for tree, named in ((state.params, params), (state.frozen, frozen))
-        )
-        trained, still = trees
-        out = []
-        for start in range(0, len(rows['inputs']), size):
-            part = {
-                name: jax.device_put(
-                    _dtype(
-                        name, np.resize(x[start : start + size], (size, x.shape[1]))
-                    ),
-                    sharding,
-                )
-                for name, x in rows.items()
-            }
-            out.append(np.asarray(subject.eval_step(trained, still, part)['nll']))
-        return np.concatenate(out)[: len(rows['inputs'])]
-
-    return score
+    return step
 
 
-def _dtype(name: str, rows: np.ndarray) -> np.ndarray:
-    return rows.astype(np.float32 if name == 'loss_weights' else np.int32)
+def _batch(subject: Subject) -> measure_rows.Rows:
+    return {name: _local(array) for name, array in subject.batch.items()}
 
 
 def _dropout(run: schema.Config) -> float:

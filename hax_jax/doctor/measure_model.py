@@ -13,8 +13,10 @@ import numpy as np
 
 from hax_jax.config import schema
 from hax_jax.data import text
+from hax_jax.devices import mesh as mesh_lib
 from hax_jax.doctor import measure_rows
 from hax_jax.doctor.measure_rows import Rows
+from hax_jax.model import param_tree
 from hax_jax.reference import numpy_gpt2
 
 # (parameters that stand in for the model's own, by name; rows [B, T]) -> nll [B, T].
@@ -22,6 +24,51 @@ Score = Callable[[Mapping[str, np.ndarray], Rows], np.ndarray]
 Spans = Sequence[tuple[int, int, int]]
 SHIFTS = (-1, 0, 1, 2)
 _SHORT = 96  # tokens of the row that NumPy reads too
+
+
+def scorer(
+    eval_step: Callable[[Any, Any, Any], Mapping[str, jax.Array]],
+    state: Any,
+    *,
+    size: int,
+) -> Score:
+    """Scores any number of rows with the run's eval step, `size` rows at a time."""
+    params, frozen = (param_tree.named(tree) for tree in (state.params, state.frozen))
+    sharding = mesh_lib.batch_sharding(state.step.sharding.mesh)
+
+    def with_those(named: dict[str, Any], replaced: Mapping[str, np.ndarray]) -> Any:
+        return {
+            name: jax.device_put(replaced[name].astype(leaf.dtype), leaf.sharding)
+            if name in replaced
+            else leaf
+            for name, leaf in named.items()
+        }
+
+    def score(replaced: Mapping[str, np.ndarray], rows: Rows) -> np.ndarray:
+        trees = (
+            param_tree.like(tree, with_those(named, replaced))
+            for tree, named in ((state.params, params), (state.frozen, frozen))
+        )
+        trained, still = trees
+        out = []
+        for start in range(0, len(rows['inputs']), size):
+            part = {
+                name: jax.device_put(
+                    _dtype(
+                        name, np.resize(x[start : start + size], (size, x.shape[1]))
+                    ),
+                    sharding,
+                )
+                for name, x in rows.items()
+            }
+            out.append(np.asarray(eval_step(trained, still, part)['nll']))
+        return np.concatenate(out)[: len(rows['inputs'])]
+
+    return score
+
+
+def _dtype(name: str, rows: np.ndarray) -> np.ndarray:
+    return rows.astype(np.float32 if name == 'loss_weights' else np.int32)
 
 
 def probe(

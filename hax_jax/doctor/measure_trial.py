@@ -1,7 +1,7 @@
-"""Numbers of trial steps: taken with the run's own step, then undone bit for bit.
+"""Numbers of the run's first step, and of trial steps that are undone bit for bit.
 
-The state goes to the host before the first one and comes back after the last, so no
-second copy of it lies on a device.
+The first step is the run's own: its parameters go to the host before it. For trial
+steps all of the state does, so no second copy of it lies on a device.
 """
 
 import dataclasses
@@ -39,6 +39,30 @@ def keep(state: Any) -> Kept:
 
 
 @dataclasses.dataclass(frozen=True)
+class Before:
+    """What a step is compared with: the trained parameters, on the host, and counts."""
+
+    params: dict[str, np.ndarray]
+    step: int
+    counts: dict[str, int]
+
+    def placed(self, state: Any) -> Any:
+        """The later `state` with these parameters in place of its own."""
+        leaves = {
+            name: jax.device_put(self.params[name], leaf.sharding)
+            for name, leaf in param_tree.named(state.params).items()
+        }
+        params = param_tree.like(state.params, leaves)
+        return dataclasses.replace(state, params=params)
+
+
+def before(state: Any) -> Before:
+    params = param_tree.named(state.params)
+    copied = {name: np.array(leaf) for name, leaf in params.items()}
+    return Before(copied, int(state.step), _counts(state.opt_state))
+
+
+@dataclasses.dataclass(frozen=True)
 class Trial:
     """The trained parameters before and after a step, and its clipped gradients."""
 
@@ -48,28 +72,23 @@ class Trial:
 
 
 def one(
-    step: Step, state: Any, kept: Kept, batch: Rows, *, b1: float
+    before: Before, state: Any, metrics: dict[str, Any], *, b1: float
 ) -> tuple[dict[str, Any], Trial]:
-    """What one step changes: gradients, updates and counts, parameter by parameter.
-
-    The `state`, of which `kept` is the copy, is donated.
-    """
-    before = kept.values
-    after, metrics = jax.device_get(step(state, batch))
+    """What one step changed: gradients, updates and counts, parameter by parameter."""
     numbers: dict[str, Any] = {
         'step_loss': float(metrics['loss']),
         'step_grad_norm': float(metrics['grad_norm']),
         'step_rate': float(metrics['learning_rate']),
-        'step_count': int(after.step) - int(before.step),
+        'step_count': int(state.step) - before.step,
     }
     if 'lost_updates' in metrics:
         numbers['lost_updates'] = float(metrics['lost_updates'])
-    counts = _counts(before.opt_state), _counts(after.opt_state)
+    counts = _counts(state.opt_state)
     numbers['schedule_count'] = max(
-        (counts[1][name] - counts[0][name] for name in counts[0]), default=1
+        (counts[name] - count for name, count in before.counts.items()), default=1
     )
-    means = _means(after.opt_state)
-    old, new = param_tree.named(before.params), param_tree.named(after.params)
+    means = jax.device_get(_means(state.opt_state))
+    old, new = before.params, jax.device_get(param_tree.named(state.params))
     norms = {name: _norm(leaf) / (1 - b1) for name, leaf in means.items()}
     numbers['clipped_norm'] = math.hypot(*norms.values())
     numbers['gradient_rms'] = {
@@ -126,12 +145,12 @@ def slope(
 
 
 def of_microbatches(
-    step: Step, kept: Kept, batch: Rows, *, num_microbatches: int
+    step: Step, state: Any, kept: Kept, batch: Rows, *, num_microbatches: int
 ) -> dict[str, float]:
     """Loss and gradient of one microbatch's rows alone, by those of them repeated.
 
     Both batches have the same mean over tokens, so both ratios are 1. Microbatch i has
-    the rows i, i + k, i + 2k, ....
+    the rows i, i + k, i + 2k, .... The `state`, which `kept` copies, is donated.
     """
     k = num_microbatches
     repeated = {
@@ -143,7 +162,7 @@ def of_microbatches(
         alone['loss_weights'][place::k] = 0
     found = []
     for rows in (alone, repeated):
-        _, metrics = step(kept.placed(), rows)
+        _, metrics = step(state if rows is alone else kept.placed(), rows)
         metrics = jax.device_get(metrics)
         found.append((float(metrics['loss']), float(metrics['grad_norm'])))
     (loss, norm), (all_loss, all_norm) = found
@@ -322,7 +341,7 @@ def _counts(opt_state: Any) -> dict[str, int]:
     return {
         name: int(leaf)
         for name, leaf in param_tree.named(opt_state).items()
-        if np.ndim(leaf) == 0 and np.issubdtype(np.asarray(leaf).dtype, np.integer)
+        if leaf.ndim == 0 and np.issubdtype(leaf.dtype, np.integer)
     }
 
 
@@ -332,7 +351,7 @@ def _adams(opt_state: Any) -> list[optax.ScaleByAdamState]:
     return [leaf for leaf in leaves if isinstance(leaf, kind)]
 
 
-def _means(opt_state: Any) -> dict[str, np.ndarray]:
+def _means(opt_state: Any) -> dict[str, jax.Array]:
     """Adam's means by parameter: after a first step (1 - b1) times the gradients."""
     return {
         name: leaf

@@ -37,7 +37,9 @@ def of(
         step = train_step.compiled(train_loop.step_function(setup), state, batch)
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
         subject = train_loop.subject_of(setup, state, batch, step, scores, parameters)
-        _, numbers, found = examine.examine(
+        look = examine.look(
             subject, full=True, pairs=itertools.islice(pairs, _MOST_PAIRS)
         )
-    return found, numbers
+        state, metrics = step(look.state, batch)
+        found = examine.told(look, state, metrics, full=True)
+    return found, look.numbers

@@ -95,19 +95,17 @@ class BetweenSteps:
         self.report.note(f'loss before training {loss:.4f}: {verdict}')
         return dataclasses.replace(past, loss_before=loss)
 
-    def examined(self, subject: examine.Subject) -> ts.TrainState:
-        """The subject's state, bit for bit, after the doctor has looked at the run.
-
-        What it found is printed and written into the run's folder.
-        """
-        state, numbers, found = examine.examine(subject)
+    def told(
+        self, look: examine.Look, state: ts.TrainState, metrics: train_step.Metrics
+    ) -> None:
+        """Prints what the doctor found at the first step, and writes it down."""
+        found = examine.told(look, state, metrics)
         if jax.process_index() == 0:
-            diagnosis.write(self._workdir, found, numbers)
+            diagnosis.write(self._workdir, found, look.numbers)
         for line in diagnosis.lines(found):
             self.report.note(line)
-        if left_out := numbers.get('left_out'):
+        for left_out in look.numbers['left_out']:
             self.report.note(f'not looked at: {left_out}')
-        return state
 
     def begin(self, state: ts.TrainState, past: history.History) -> None:
         """Starts the profile if it begins with the first step of this call.

@@ -147,6 +147,7 @@ def _loop(
     rechecks = settings.recheck_every_steps
     recheck = recheck_of(setup) if rechecks else None
     reason = _why_stop(done, past, setup)
+    look: examine.Look | None = None
     with between_steps.BetweenSteps(
         setup, workdir, checkpoints, watch, start=start, late=not wait, track=not reason
     ) as between:
@@ -172,11 +173,10 @@ def _loop(
                     f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
                 )
                 if start == 0:
-                    subject = subject_of(
-                        setup, state, batch, step, between.eval_step, base
+                    look = examine.look(
+                        subject_of(setup, state, batch, step, between.eval_step, base)
                     )
-                    state = between.examined(subject)
-                    del subject
+                    state = look.state
                 base = None
                 watch.lap('start')
             if recheck and (done == start or (done + 1) % rechecks == 0):
@@ -190,6 +190,12 @@ def _loop(
             done += 1
             if wait:
                 jax.block_until_ready(metrics)
+            if look:
+                jax.block_until_ready(state)
+                watch.lap('step')
+                between.told(look, state, metrics)
+                look = None
+                watch.lap('start')
             between.after_step(done, metrics, state, past)
             stop = signals.reason(done, every=settings.log_every_steps)
             loss, is_best = None, False

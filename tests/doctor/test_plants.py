@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 import json
 import pathlib
-from typing import Any
 
 import faults
 import harness
@@ -150,13 +149,13 @@ def test_attention_without_its_mask_is_named_before_step_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(examine, '_LARGEST_STATE', 0)  # what is not done is said
+    monkeypatch.setattr(examine, '_LARGEST_MODEL', 0)  # what is not done is said
     run = tiny_runs.make_config(**_SHORT, model__attention='xla')
     fault = _BY_NAME['no causal mask']
     with faults.planted(fault, {}, run, 1.0):
         tiny_runs.train(planted_cache, tmp_path / 'run', run)
     assert 'no causal mask' in _found(tmp_path / 'run')['causality']
-    assert 'not looked at: a trial step' in capsys.readouterr().out
+    assert 'not looked at: what the first step changes' in capsys.readouterr().out
 
 
 @pytest.fixture(scope='module')
@@ -179,10 +178,10 @@ def test_the_doctor_changes_no_bit_of_a_run(
     assert 0.99 < numbers['microbatch_gradient_ratio'] < 1.01
     assert _found(looked_at) == {}
 
-    def nothing(subject: examine.Subject) -> tuple[Any, dict[str, Any], list[Any]]:
-        return subject.state, {}, []
+    def nothing(subject: examine.Subject) -> examine.Look:
+        return examine.Look(subject, subject.state, {'left_out': [], 'seconds': 0})
 
-    monkeypatch.setattr(examine, 'examine', nothing)
+    monkeypatch.setattr(examine, 'look', nothing)
     run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
     plain = tiny_runs.train(planted_cache, tmp_path / 'plain', run)
     a, b = (restore.parameters(str(each)) for each in (looked_at, plain))
@@ -190,6 +189,29 @@ def test_the_doctor_changes_no_bit_of_a_run(
     assert [row['loss'] for row in tiny_runs.lines(looked_at, 'train')] == [
         row['loss'] for row in tiny_runs.lines(plain, 'train')
     ]
+
+
+def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    looked_at: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(examine, '_LEAST_SECONDS', 0.0)
+    monkeypatch.setattr(examine, '_SHARE', 0.0)
+    run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
+    tiny_runs.train(planted_cache, tmp_path / 'run', run)
+    said = [x for x in capsys.readouterr().out.splitlines() if 'not looked at' in x]
+    assert [each.split(',')[0].partition(': ')[2] for each in said] == [
+        'what the first step changes',
+        'what losses depend on',
+        'gradients by microbatch',
+    ]
+    found = {each.id for each in diagnosis.read(tmp_path / 'run')}
+    assert 'labels' in found
+    assert 'causality' not in found
+    assert 'causality' in {each.id for each in diagnosis.read(looked_at)}
 
 
 def test_adapters_under_stop_gradient_are_named_before_step_1(
