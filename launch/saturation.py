@@ -24,7 +24,7 @@ from typing import Any
 from absl import flags
 
 from hax_jax import errors, files
-from hax_jax.program import entry, later, progress, results
+from hax_jax.program import entry, later, results
 from launch import shared_flags, tuning_flags
 
 with later.imports():
@@ -32,7 +32,7 @@ with later.imports():
     from hax_jax.config import schema
     from hax_jax.data import dataset_folder, records, text
     from hax_jax.devices import runtime
-    from hax_jax.planning import planner, step_plan
+    from hax_jax.planning import trials_time
     from hax_jax.report import figures
     from hax_jax.training import run_setup
     from hax_jax.tuning import page, part_runs, saturation, shares, trials
@@ -76,15 +76,20 @@ def main() -> int:
         )
     for note in notes:
         print(f'note: {note}')
-    seconds, basis = step_plan.step_time(setup, planner.make_plan(setup), None)
-    time = f'{progress.duration(seconds * planned)}, {basis}' if seconds else basis
+    seconds, time = trials_time.of(
+        setup,
+        steps=planned,
+        num_trials=len(chosen) + 1,
+        evaluations=trials.EVALUATIONS + 1,
+        compiles=_DRY_RUN.value,
+    )
     print(
         f'{len(chosen)} parts and a second seed, {steps:,} steps each: {planned:,} '
         f'steps, up to twice as many where parts are best before their end; {time}',
         flush=True,
     )
     if _DRY_RUN.value:
-        results.give({'steps': planned, 'seconds': seconds and seconds * planned})
+        results.give({'steps': planned, 'seconds': seconds})
         return 0
     caches = _caches(chosen, cache, run, tokenizer, output)
     done = trials.Trials(

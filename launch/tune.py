@@ -34,7 +34,7 @@ with later.imports():
     from data_pipeline import pack
     from hax_jax.data import dataset_folder, records
     from hax_jax.devices import runtime
-    from hax_jax.planning import planner, step_plan
+    from hax_jax.planning import trials_time
     from hax_jax.training import run_setup
     from hax_jax.tuning import page, range_test, recommended, search, sweep, trials
     from hax_jax.watch import text_plot
@@ -122,21 +122,27 @@ def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
         max(_MAX_STEPS.value - _RANGE_STEPS.value, 1) if _MAX_STEPS.value else 0,
     )
     total = round(steps * sweep.num_runs(stages)) + _RANGE_STEPS.value
-    seconds, basis = step_plan.step_time(setup, planner.make_plan(setup), None)
-    time = f'{progress.duration(seconds * total)}, {basis}' if seconds else basis
+    names = ', '.join(stage.field for stage in stages)
+    count = sweep.num_trials(stages)
+    seconds, time = trials_time.of(
+        setup,
+        steps=total,
+        num_trials=count,
+        evaluations=trials.EVALUATIONS + 1,
+        compiles=_DRY_RUN.value,
+    )
     if steps < setup.num_steps:
         print(
             f'note: a full trial has {steps} steps, not the {setup.num_steps} of the '
             f'config: --max_steps={_MAX_STEPS.value}. The best rate of a longer run is '
             'often lower, and epochs are not tried'
         )
-    names = ', '.join(stage.field for stage in stages)
     print(
         f'a range test of {_RANGE_STEPS.value} steps, then {names}; full trials of '
-        f'{steps:,} steps: {total:,} steps at most, without evaluations {time}',
+        f'{steps:,} steps: {total:,} steps in {count} trials at most; {time}',
         flush=True,
     )
-    results.give({'steps': total, 'seconds': seconds and seconds * total})
+    results.give({'steps': total, 'seconds': seconds})
     return stages, steps
 
 

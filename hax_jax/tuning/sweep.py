@@ -38,11 +38,20 @@ class Stage:
         """Runs of full length, at most; the value that holds may be trained already."""
         if self.field == EPOCHS:
             return 1 + sum(self.values)
-        left, total = len(self.values), 1.0
-        for share in self.rungs:
-            total += left * share
-            left = -(-left // 2)
-        return total
+        return 1 + sum(
+            n * share for n, share in zip(self._left(), self.rungs, strict=True)
+        )
+
+    def num_trials(self) -> int:
+        """How many runs `cost` counts, whatever their lengths."""
+        return 1 + sum(self._left())
+
+    def _left(self) -> list[int]:
+        """How many values each rung trains."""
+        left = [len(self.values)]
+        while len(left) < len(self.rungs):
+            left.append(-(-left[-1] // 2))
+        return left
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +113,11 @@ def affordable(
 def num_runs(planned: Sequence[Stage]) -> float:
     """Runs of full length that the stages take, at most, with the second seed's."""
     return 1 + sum(stage.cost() for stage in planned)
+
+
+def num_trials(planned: Sequence[Stage]) -> int:
+    """How many runs `num_runs` counts, whatever their lengths."""
+    return 1 + sum(stage.num_trials() for stage in planned)
 
 
 def with_values(

@@ -26,7 +26,7 @@ from hax_jax.runs import run_folder
 from hax_jax.training import run_setup, run_summary, starting, train_loop
 
 _RESULT = 'result.json'
-_EVALUATIONS = 8  # in a trial, the last at its end
+EVALUATIONS = 8  # in a trial, the last at its end
 
 
 class StoppedEarlyError(Exception):
@@ -79,8 +79,8 @@ def config_of(
     values['train'] |= {
         'num_steps': num_steps,
         'num_epochs': 0.0,
-        'log_every_steps': -(-num_steps // _EVALUATIONS),
-        'eval_every_steps': -(-num_steps // _EVALUATIONS),
+        'log_every_steps': -(-num_steps // EVALUATIONS),
+        'eval_every_steps': -(-num_steps // EVALUATIONS),
         'checkpoint_every_steps': -(-num_steps // 2),
         'keep_last': 1,
         'keep_best': 0,

@@ -73,6 +73,7 @@ def test_half_of_the_values_go_on_and_each_rung_is_longer() -> None:
     assert (found.before, found.value) == (6.0, 1.0)
     assert last.keys() == {1.0, 2.0, 6.0}
     assert sum(share for _, share in asked) == stage.cost()
+    assert len(asked) == stage.num_trials() == sweep.num_trials([stage]) - 1
 
 
 def test_rates_that_lie_close_are_tried_once() -> None:

@@ -1,0 +1,42 @@
+"""What many short runs take: their steps, their evaluations, and compiling each."""
+
+import pathlib
+import types
+
+import pytest
+import tiny_runs
+
+from hax_jax.planning import step_plan, trials_time
+from hax_jax.training import run_setup
+
+
+@pytest.fixture
+def setup(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> run_setup.Setup:
+    cache = tiny_runs.write_cache(tmp_path / 'rows')
+    monkeypatch.setattr(step_plan, 'step_time', lambda *_: (2.0, 'by a clock'))
+    monkeypatch.setattr(
+        step_plan, 'compiled_step', lambda _: types.SimpleNamespace(seconds=7.0)
+    )
+    return run_setup.prepare(tiny_runs.make_config(), cache)
+
+
+def test_trials_take_steps_evaluations_and_a_compiled_step_each(
+    setup: run_setup.Setup,
+) -> None:
+    rows, batch = setup.cache.num_rows('validation'), setup.run.train.batch_size
+    scored = -(-rows // batch) * batch
+    asked = {'steps': 100, 'num_trials': 6, 'evaluations': 9}
+    seconds, words = trials_time.of(setup, **asked, compiles=True)
+    assert seconds == pytest.approx(200 + 6 * 9 * scored / batch * 2 / 3 + 6 * 7)
+    assert 'compiling 42s: the step took 7.0 s now' in words
+    without, said = trials_time.of(setup, **asked, compiles=False)
+    assert without == pytest.approx(seconds - 42)
+    assert 'each trial compiles its own step, which is not counted' in said
+
+
+def test_a_speed_that_is_not_known_gives_no_time(
+    setup: run_setup.Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step_plan, 'step_time', lambda *_: (None, 'not known: no peak'))
+    found = trials_time.of(setup, steps=100, num_trials=6, evaluations=9, compiles=True)
+    assert found == (None, 'time not known: no peak')
