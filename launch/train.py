@@ -120,7 +120,8 @@ def main() -> int:
     print(run_summary.render(summary, workdir), flush=True)
     if first_process.is_here():
         found = after_training.of(str(workdir))
-        print('\n'.join(diagnosis.lines(found, most=3)), flush=True)
+        told = diagnosis.lines(found, most=3, known=diagnosis.read(workdir))
+        print('\n'.join(told), flush=True)
         written, _ = page.write([str(workdir)])
         print(f'page: {written}', flush=True)
         results.give(

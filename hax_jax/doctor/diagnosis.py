@@ -47,10 +47,18 @@ def good(id: str, evidence: str, source: str = '') -> Finding:
     return Finding(id, OK, evidence, 'nothing is wrong', 'none', source)
 
 
-def lines(findings: Sequence[Finding], *, most: int = 4) -> list[str]:
-    """At most `most` findings in three lines each, and one line for the others."""
-    bad = [each for each in ordered(findings) if each.verdict != OK]
+def lines(
+    findings: Sequence[Finding], *, most: int = 4, known: Sequence[Finding] = ()
+) -> list[str]:
+    """At most `most` findings in three lines each, and one line for the others.
+
+    Of those that are `known`, as they were printed at the first step, the ids alone.
+    """
+    all_bad = [each for each in ordered(findings) if each.verdict != OK]
+    bad = [each for each in all_bad if each not in known]
     out = []
+    if before := [f'{x.verdict.upper()} {x.id}' for x in all_bad if x in known]:
+        out.append(f'found at the first step, and told there: {", ".join(before)}')
     for each in bad[:most]:
         out += [
             f'{each.verdict.upper():<5}{each.id}: {each.evidence}',

@@ -381,6 +381,20 @@ def test_the_terminal_shows_a_dozen_lines_at_most() -> None:
     assert said[-1].endswith('not shown: 2')
 
 
+def test_what_was_told_at_the_first_step_is_named_by_its_id_at_the_end() -> None:
+    before = examine.judged({**HEALTHY, 'eos_weight': 0.0, 'dropped_share': 0.9})
+    after = examine.judged({**HEALTHY, 'mojibake_share': 0.5})
+    said = diagnosis.lines([*before, *after], most=3, known=before)
+    fail, warn = (each for each in before if each.verdict != diagnosis.OK)
+    assert said[0] == (
+        f'found at the first step, and told there: {fail.verdict.upper()} {fail.id}, '
+        f'{warn.verdict.upper()} {warn.id}'
+    )
+    assert said[1].startswith('FAIL characters: ')
+    assert len(said) == 5
+    assert fail.cause not in '\n'.join(said)
+
+
 AFTER: dict[str, Any] = {
     'pretrained': True,
     'is_lora': False,
