@@ -20,6 +20,20 @@ def disjoint(n: Numbers) -> Finding | None:
     # By chance and by quotations, 1% of a healthy split's runs were seen.
     if copied <= 0.02 and shared <= 0.1:
         return diagnosis.good('splits', evidence, source)
+    own, same = n.get('train_shared_text', 0.0), n.get('train_copied_share', 0.0)
+    if own > 0.5 * shared and same > 0.3 * copied:
+        return Finding(
+            'splits',
+            WARN,
+            f'{evidence}; {own:.0%} of the runs of a training answer stand in another '
+            'one too',
+            'the answers are made of few templates, so the validation loss measures '
+            'how well these are known',
+            'if the templates are meant, nothing; else build the dataset from more '
+            'texts',
+            source,
+            (('text shared', shared), ('in training itself', own)),
+        )
     return Finding(
         'splits',
         FAIL if max(copied, shared) > 0.1 else WARN,
@@ -229,6 +243,19 @@ def relation(n: Numbers) -> Finding | None:
     # Of letters and posts 95% did; of swapped ones 25%.
     if share >= 0.75:
         return diagnosis.good('answers', evidence)
+    alike = n.get('templated_share', 0.0)
+    if alike > 0.5:  # of letters and posts 0%
+        return Finding(
+            'answers',
+            WARN,
+            f'{evidence}; {alike:.0%} of the answers share over half of their words '
+            'with the answer to another question',
+            'the answers are made of few templates: whether they belong to their '
+            "questions can't be told from their words",
+            'if the templates are meant, nothing; else look at the pairs with hax data',
+            'an answer repeats names and things of its letter, and few of another',
+            (('own question', share), ('like another answer', alike)),
+        )
     return Finding(
         'answers',
         FAIL if share < 0.5 else WARN,

@@ -100,20 +100,18 @@ def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
     known = {answer.tobytes() for _, _, answer in train if len(answer) >= 8}
     long = [answer for _, _, answer in validation if len(answer) >= 8]
     copied = sum(answer.tobytes() in known for answer in long)
-    grams: set[int] = set()
-    for _, _, answer in train:
-        grams.update(_ngrams(answer))
-    shared = [
-        float(np.mean([gram in grams for gram in found]))
-        for answer in long
-        if (found := _ngrams(answer))
-    ]
     pairs = collections.Counter(p.tobytes() + a.tobytes() for _, p, a in train)
     asked = {p.tobytes(): a for _, p, a in train}
     answers = collections.Counter(a.tobytes() for a in asked.values())
     lengths = collections.Counter(len(a) for a in asked.values() if len(a) >= 8)
     ((_, same),) = answers.most_common(1) or [(0, 0)]
     ((size, often),) = lengths.most_common(1) or [(0, 0)]
+    again = sum(n for answer, n in answers.items() if n > 1)
+    of_train, in_train = _runs(list(asked.values()))
+    of_validation, in_validation = _runs(long)
+    here, places = np.unique(in_train, return_inverse=True)
+    holders = np.unique(np.stack([places, of_train]), axis=1)[0]
+    elsewhere = np.bincount(holders, minlength=len(here))[places] > 1
     return {
         'same_answer_share': same / max(len(asked), 1),
         'echo_share': _echoes(train),
@@ -121,11 +119,36 @@ def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
         'usual_length_share': often / max(lengths.total(), 1),
         'different_questions': len(asked),
         'validation_copied_share': copied / max(len(long), 1),
-        'validation_shared_text': float(np.mean(shared)) if shared else 0.0,
+        'validation_shared_text': _mean_share(
+            of_validation, np.isin(in_validation, here)
+        ),
+        'train_copied_share': again / max(len(asked), 1),
+        'train_shared_text': _mean_share(of_train, elsewhere),
         'repeated_share': 1 - len(pairs) / max(len(train), 1),
         'validation_pairs': len(validation),
         'train_pairs': len(train),
     }
+
+
+def _runs(answers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(number of the answer, a hash) of each run of `_NGRAM` tokens."""
+    ids = np.concatenate([np.zeros(0, np.int64), *answers]).astype(np.uint64)
+    owners = np.repeat(np.arange(len(answers)), [len(each) for each in answers])
+    count = max(len(ids) - _NGRAM + 1, 0)
+    hashes = np.zeros(count, np.uint64)
+    for i in range(_NGRAM):  # uint64 wraps around
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + ids[i : i + count] + 1
+        hashes ^= hashes >> np.uint64(29)
+    whole = owners[:count] == owners[_NGRAM - 1 :]
+    return owners[:count][whole], hashes[whole]
+
+
+def _mean_share(owners: np.ndarray, found: np.ndarray) -> float:
+    """The mean over answers of the share of their runs that were found."""
+    if not len(owners):
+        return 0.0
+    count = np.bincount(owners)
+    return float((np.bincount(owners, found)[count > 0] / count[count > 0]).mean())
 
 
 def _echoes(train: list[Any]) -> float:
@@ -236,11 +259,21 @@ def _relation(
     """How many standard errors answers are nearer to their question than to others'.
 
     Words count by log(pairs / pairs that have them). The others are up to 8 questions
-    of the same source, whose writer has the same words.
+    of the same source, whose writer has the same words. `templated_share` are answers
+    that share over half of their words with an answer to another question.
     """
     count = len(answers)
     if count < 24:
         return {}
+    templated = [
+        any(
+            2 * len(a & other) > len(a | other)
+            for q, other in zip(questions, answers, strict=True)
+            if q != questions[i]
+        )
+        for i, a in enumerate(answers)
+        if a
+    ]
     frequency = collections.Counter(
         word for q, a in zip(questions, answers, strict=True) for word in q | a
     )
@@ -269,4 +302,5 @@ def _relation(
         'answer_relation': float(np.mean(gains) / error) if error else 0.0,
         'related_share': float(np.mean(np.array(gains) > 0)),
         'related_pairs': len(gains),
+        'templated_share': float(np.mean(templated)),
     }

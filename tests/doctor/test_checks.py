@@ -164,6 +164,17 @@ FAULTS = (
         'splits',
         'copied into training',
     ),
+    (
+        {
+            'validation_copied_share': 0.4,
+            'validation_shared_text': 0.9,
+            'train_copied_share': 0.2,
+            'train_shared_text': 0.9,
+        },
+        'splits',
+        'few templates',
+    ),
+    ({'related_share': 0.2, 'templated_share': 1.0}, 'answers', 'few templates'),
     ({'repeated_source_times': 30.0}, 'sources', 'times as often'),
     ({'dropped_share': 0.9}, 'row length', 'seq_len is too short'),
     ({'mojibake_share': 0.5}, 'characters', 'mojibake'),

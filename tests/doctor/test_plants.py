@@ -13,7 +13,14 @@ import unseen
 
 from hax_jax import errors
 from hax_jax.data import records, text
-from hax_jax.doctor import diagnosis, examine, measure_rows, row_checks
+from hax_jax.doctor import (
+    data_checks,
+    diagnosis,
+    examine,
+    measure_data,
+    measure_rows,
+    row_checks,
+)
 from hax_jax.reference import row_texts
 from hax_jax.runs import restore
 from hax_jax.training import run_setup, train_loop
@@ -123,6 +130,66 @@ def test_rows_are_compared_with_the_texts_of_their_pairs(
     causes = [each.cause for each in bad if each.verdict == diagnosis.FAIL]
     named = any(word in each for each in causes for word in fault.expected)
     assert named or name == 'answers cut at 24 tokens'
+
+
+_TEMPLATES = (
+    'Your {0} will come round if you listen to the {1} with patience every evening, '
+    'and always keep calm together when somebody complains.',
+    'Never mind the {1}: buy a present for your {0}, apologize sincerely, and go '
+    'fishing at the weekend with somebody cheerful and patient.',
+)
+
+
+@pytest.mark.parametrize('name', ['templates', 'copied', 'swapped'])
+def test_letters_of_few_templates_are_no_copies_and_not_swapped(
+    tmp_path: pathlib.Path, words: text.Tokenizer, name: str
+) -> None:
+    made = harness.splits('*.md')
+    if name == 'templates':
+        people = [
+            'mother',
+            'brother',
+            'cousin',
+            'neighbor',
+            'boss',
+            'uncle',
+            'friend',
+            'aunt',
+        ]
+        things = [
+            'ladder',
+            'kettle',
+            'bicycle',
+            'lamp',
+            'tent',
+            'guitar',
+            'drill',
+            'blanket',
+        ]
+        numbers = itertools.count()
+
+        def templated(pair: records.QaPair) -> records.QaPair:
+            n = next(numbers)
+            slots = people[n % 8], things[n * 7 // 8 % 8]
+            answer = _TEMPLATES[n * 5 // 3 % 2].format(*slots)
+            return dataclasses.replace(pair, answer=answer)
+
+        made = {split: [templated(each) for each in x] for split, x in made.items()}
+        expected = {'splits': diagnosis.WARN, 'answers': diagnosis.WARN}
+        cause = 'few templates'
+    else:
+        fault = _BY_NAME[
+            'validation copied into train' if name == 'copied' else 'answers swapped'
+        ]
+        with faults.planted(fault, made, harness.config(), 1.0) as plant:
+            made = plant.made
+        expected = {'splits' if name == 'copied' else 'answers': diagnosis.FAIL}
+        cause = 'copied into training' if name == 'copied' else 'swapped'
+    cache = harness.cache(tmp_path / 'rows', made, words, harness.config().data)
+    found = diagnosis.run(data_checks.CHECKS, measure_data.measure(cache, words))
+    bad = {each.id: each for each in found if each.verdict != diagnosis.OK}
+    assert {name: each.verdict for name, each in bad.items()} == expected
+    assert all(cause in each.cause for each in bad.values())
 
 
 @pytest.fixture(scope='module')
