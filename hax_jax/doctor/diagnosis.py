@@ -1,5 +1,6 @@
 """What a check found, and how it is told."""
 
+import contextlib
 import dataclasses
 import math
 import pathlib
@@ -52,13 +53,13 @@ def lines(
 ) -> list[str]:
     """At most `most` findings in three lines each, and one line for the others.
 
-    Of those that are `known`, as they were printed at the first step, the ids alone.
+    Of those that are `known`, as they were printed at a first step, the ids alone.
     """
     all_bad = [each for each in ordered(findings) if each.verdict != OK]
     bad = [each for each in all_bad if each not in known]
     out = []
     if before := [f'{x.verdict.upper()} {x.id}' for x in all_bad if x in known]:
-        out.append(f'found at the first step, and told there: {", ".join(before)}')
+        out.append(f'told at the first step: {", ".join(before)}')
     for each in bad[:most]:
         out += [
             f'{each.verdict.upper():<5}{each.id}: {each.evidence}',
@@ -83,6 +84,16 @@ def write(
     ]
     content = {'findings': rows, 'numbers': _finite(numbers)}
     files.write_json(workdir / FILE, content)
+
+
+def add(workdir: pathlib.Path, findings: Sequence[Finding]) -> None:
+    """Writes what was found at a resume beside what the file has of other checks."""
+    ids = {each.id for each in findings}
+    kept = [each for each in read(workdir) if each.id not in ids]
+    numbers = {}
+    with contextlib.suppress(OSError, ValueError):
+        numbers = files.read_json_object(workdir / FILE).get('numbers', {})
+    write(workdir, ordered([*kept, *findings]), numbers)
 
 
 def _finite(value: Any) -> Any:

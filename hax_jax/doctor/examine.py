@@ -191,6 +191,20 @@ def told(
     return findings
 
 
+def restored(run: schema.Config, state: Any) -> dict[str, Any]:
+    """What is measured of a state that a run goes on from, before its next step."""
+    numbers = measure_trial.restored(state, b2=run.optimizer.b2)
+    return numbers and numbers | {'clip_norm': run.optimizer.clip_norm}
+
+
+def resumed(
+    numbers: dict[str, Any], metrics: dict[str, Any]
+) -> list[diagnosis.Finding]:
+    """The findings of `restored` once the next step gave `metrics`."""
+    now = {'step_grad_norm': float(metrics['grad_norm'])}
+    return diagnosis.run([step_checks.resumed], {**numbers, **now})
+
+
 def judged(numbers: diagnosis.Numbers) -> list[diagnosis.Finding]:
     """What all checks find, without what follows from a worse finding."""
     found = diagnosis.run(CHECKS, numbers)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -142,6 +143,28 @@ def slope(
         'slope': (up - down) / (2 * share * abs(falls)),
         'slope_expected': falls * share,
     }
+
+
+def restored(state: Any, *, b2: float) -> dict[str, Any]:
+    """The count of a restored Adam, and the gradient's norm by its second moments.
+
+    Nothing of another optimizer. The norm is sqrt(sum(nu / (1 - b2^count))): that of
+    the clipped gradients of the steps before, on average.
+    """
+    for adam in _adams(state.opt_state)[:1]:
+        count, total = int(adam.count), float(_total(adam.nu))
+        left = 1 - b2**count
+        return {
+            'resumed_step': int(state.step),
+            'restored_count': count,
+            'restored_norm': (total / left) ** 0.5 if left else total**0.5,
+        }
+    return {}
+
+
+@jax.jit
+def _total(tree: Any) -> jax.Array:
+    return sum(jnp.sum(leaf, dtype=jnp.float32) for leaf in jax.tree.leaves(tree))
 
 
 def of_microbatches(

@@ -3,10 +3,13 @@
 Each check is a pure function of `measure_trial`'s numbers.
 """
 
+import math
 import statistics
 
 from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
+
+_SCALE = 10.0  # between a gradient's norm and that of the moments: squares by 100
 
 
 def moves(n: Numbers) -> Finding | None:
@@ -230,4 +233,42 @@ def adapters(n: Numbers) -> Finding | None:
     )
 
 
-CHECKS = (adapters, moves, frozen, counts, microbatches, step_loss, dropout)
+def resumed(n: Numbers) -> Finding | None:
+    """A resumed Adam has moments, and they are of the size of the gradients."""
+    if 'restored_count' not in n or 'step_grad_norm' not in n:
+        return None
+    step, count, norm = n['resumed_step'], n['restored_count'], n['restored_norm']
+    now = min(n['step_grad_norm'], n['clip_norm'] or math.inf)
+    evidence = (
+        f"after step {step} Adam has counted {count} steps; the gradient's norm is "
+        f'{norm:.2g} by its second moments, and {now:.2g} in the batch that came next'
+    )
+    source = 'Kingma and Ba 2015, arXiv:1412.6980, algorithm 1'
+    remedy = 'go on from an earlier checkpoint (hax tree lists them), or begin anew'
+    if count and not norm:
+        verdict = FAIL
+        cause = (
+            "Adam's second moments are all zero: they were lost between save and "
+            'resume, so the first updates are far too large'
+        )
+    elif not count:
+        verdict = WARN
+        cause = (
+            'Adam begins anew, without moments: the checkpoint is of another trainer, '
+            'or they were lost'
+        )
+        remedy = f'of an imported run, nothing; else {remedy}'
+    # Within a run, gradients of single batches were up to 4 times apart.
+    elif not now / _SCALE <= norm <= _SCALE * now:
+        verdict = WARN
+        cause = (
+            "Adam's second moments are of another scale than the gradients: they were "
+            'lost or rescaled between save and resume, or the loss or the data changed'
+        )
+    else:
+        return diagnosis.good('resumed moments', evidence, source)
+    bars = (('by moments', norm), ('of the batch', now))
+    return Finding('resumed moments', verdict, evidence, cause, remedy, source, bars)
+
+
+CHECKS = (resumed, adapters, moves, frozen, counts, microbatches, step_loss, dropout)

@@ -107,6 +107,17 @@ class BetweenSteps:
         for left_out in look.numbers['left_out']:
             self.report.note(f'not looked at: {left_out}')
 
+    def resumed(
+        self, restored: dict[str, Any], step_metrics: train_step.Metrics
+    ) -> None:
+        """Prints and writes down what is wrong with the moments of a resumed run."""
+        found = examine.resumed(restored, step_metrics)
+        if jax.process_index() == 0:
+            diagnosis.add(self._workdir, found)
+        if any(each.verdict != diagnosis.OK for each in found):
+            for line in diagnosis.lines(found):
+                self.report.note(line)
+
     def begin(self, state: ts.TrainState, past: history.History) -> None:
         """Starts the profile if it begins with the first step of this call.
 

@@ -148,6 +148,7 @@ def _loop(
     recheck = recheck_of(setup) if rechecks else None
     reason = _why_stop(done, past, setup)
     look: examine.Look | None = None
+    restored: dict[str, Any] = {}
     with between_steps.BetweenSteps(
         setup, workdir, checkpoints, watch, start=start, late=not wait, track=not reason
     ) as between:
@@ -177,6 +178,8 @@ def _loop(
                         subject_of(setup, state, batch, step, between.eval_step, base)
                     )
                     state = look.state
+                else:
+                    restored = examine.restored(setup.run, state)
                 base = None
                 watch.lap('start')
             if recheck and (done == start or (done + 1) % rechecks == 0):
@@ -196,6 +199,9 @@ def _loop(
                 between.told(look, state, metrics)
                 look = None
                 watch.lap('start')
+            elif restored:
+                between.resumed(restored, metrics)
+                restored = {}
             between.after_step(done, metrics, state, past)
             stop = signals.reason(done, every=settings.log_every_steps)
             loss, is_best = None, False

@@ -142,6 +142,13 @@ LORA = {
     'moved_rms': {'h.0.x.lora_a': 1e-6, 'h.0.x.lora_b': 2e-4},
     'trained_rms': {'h.0.x.lora_a': 0.07, 'h.0.x.lora_b': 0.0},
 }
+_RESUMED = {
+    'resumed_step': 100,
+    'restored_count': 100,
+    'restored_norm': 0.8,
+    'step_grad_norm': 1.3,
+    'clip_norm': 1.0,
+}
 FAULTS = (
     ({'label_shift': {'0': 0.01, '1': 0.02, '2': 1.0}}, 'labels', 'shifted twice'),
     ({'label_shift': {'0': 1.0, '1': 0.02, '2': 0.01}}, 'labels', 'inputs themselves'),
@@ -175,6 +182,14 @@ FAULTS = (
         'few templates',
     ),
     ({'related_share': 0.2, 'templated_share': 1.0}, 'answers', 'few templates'),
+    ({**_RESUMED, 'restored_norm': 0.0}, 'resumed moments', 'all zero'),
+    ({**_RESUMED, 'restored_norm': 60.0}, 'resumed moments', 'another scale'),
+    ({**_RESUMED, 'restored_norm': 0.01}, 'resumed moments', 'another scale'),
+    (
+        {**_RESUMED, 'restored_norm': 0.0, 'restored_count': 0},
+        'resumed moments',
+        'begins anew',
+    ),
     ({'repeated_source_times': 30.0}, 'sources', 'times as often'),
     ({'dropped_share': 0.9}, 'row length', 'seq_len is too short'),
     ({'mojibake_share': 0.5}, 'characters', 'mojibake'),
@@ -322,7 +337,7 @@ FAULTS = (
 
 
 def test_a_healthy_run_has_findings_that_are_all_good() -> None:
-    for changes in ({}, LORA):
+    for changes in ({}, LORA, _RESUMED):
         found = examine.judged({**HEALTHY, **changes})
         assert [each for each in found if each.verdict != diagnosis.OK] == []
         assert len({each.id for each in found}) == len(found) > 24
@@ -398,7 +413,7 @@ def test_what_was_told_at_the_first_step_is_named_by_its_id_at_the_end() -> None
     said = diagnosis.lines([*before, *after], most=3, known=before)
     fail, warn = (each for each in before if each.verdict != diagnosis.OK)
     assert said[0] == (
-        f'found at the first step, and told there: {fail.verdict.upper()} {fail.id}, '
+        f'told at the first step: {fail.verdict.upper()} {fail.id}, '
         f'{warn.verdict.upper()} {warn.id}'
     )
     assert said[1].startswith('FAIL characters: ')

@@ -4,9 +4,12 @@ import dataclasses
 import itertools
 import json
 import pathlib
+from typing import Any
 
 import faults
 import harness
+import jax
+import optax
 import pytest
 import tiny_runs
 import unseen
@@ -23,7 +26,7 @@ from hax_jax.doctor import (
 )
 from hax_jax.reference import row_texts
 from hax_jax.runs import restore
-from hax_jax.training import run_setup, train_loop
+from hax_jax.training import resume, run_setup, starting, train_loop
 
 _BY_NAME = {fault.name: fault for fault in faults.FAULTS}
 
@@ -279,6 +282,49 @@ def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
     assert 'labels' in found
     assert 'causality' not in found
     assert 'causality' in {each.id for each in diagnosis.read(looked_at)}
+
+
+@pytest.mark.parametrize(
+    ('factor', 'cause'),
+    [(1.0, ''), (0.0, 'second moments are all zero'), (1e-4, 'of another scale')],
+)
+def test_moments_that_a_resume_lost_are_named_at_its_first_step(
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    factor: float,
+    cause: str,
+) -> None:
+    whole = tiny_runs.make_config(train__num_steps=10, optimizer__warmup_steps=0)
+    half = dataclasses.replace(
+        whole, train=dataclasses.replace(whole.train, num_steps=5)
+    )
+    workdir = tiny_runs.train(planted_cache, tmp_path / 'run', half)
+    assert _found(workdir) == {}
+    plain = resume.restored
+
+    def restored(*given: Any) -> Any:
+        state = plain(*given)
+
+        def faulty(part: Any) -> Any:
+            if not isinstance(part, optax.ScaleByAdamState):
+                return part
+            return part._replace(nu=jax.tree.map(lambda x: x * factor, part.nu))
+
+        is_adam = lambda part: isinstance(part, optax.ScaleByAdamState)  # noqa: E731
+        opt_state = jax.tree.map(faulty, state.opt_state, is_leaf=is_adam)
+        return dataclasses.replace(state, opt_state=opt_state)
+
+    monkeypatch.setattr(resume, 'restored', restored)
+    setup = run_setup.prepare(whole, planted_cache, begin=starting.progress(workdir))
+    changed = ['train.num_steps']
+    train_loop.train(setup, workdir, allow_change=changed)
+    found = _found(workdir)
+    assert found.keys() == ({'resumed moments'} if cause else set())
+    assert cause in found.get('resumed moments', '')
+    ids = [each.id for each in diagnosis.read(workdir)]
+    assert ids.count('resumed moments') == 1
+    assert 'causality' in ids  # what was found at the first step stays
 
 
 def test_adapters_under_stop_gradient_are_named_before_step_1(
