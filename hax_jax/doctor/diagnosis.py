@@ -11,7 +11,7 @@ from hax_jax import files
 
 OK, WARN, FAIL = 'ok', 'warn', 'fail'
 _ORDER = (FAIL, WARN, OK)
-FILE = 'doctor.json'  # what the doctor found before a run's first step
+FILE = 'doctor.json'  # what the doctor found at a run's first step, and at resumes
 
 # Plain numbers by name, as JSON holds them; a name that was not measured is absent.
 Numbers = Mapping[str, Any]

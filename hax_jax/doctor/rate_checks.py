@@ -188,9 +188,7 @@ def direction(n: Numbers) -> Finding | None:
     if 'slope' not in n or n.get('dropout', 0.0) > 0.4:
         return None
     slope = n['slope']
-    evidence = (
-        f'along a trial step the loss changes by {slope:+.2f} of what its gradient says'
-    )
+    evidence = f'along the first step the loss changes by {slope:+.2f} of what its gradient says'
     # Healthy runs had -0.93 to -1.05; with dropout the gradient is of another model.
     room = 3.0 if n.get('has_dropout') else 1.4
     if -room <= slope <= -1 / room:
@@ -251,7 +249,7 @@ def update_size(n: Numbers) -> Finding | None:
         f'divide optimizer.learning_rate by {max(2, ratio / 0.05):.0f}'
         if ratio > high
         else 'raise optimizer.learning_rate',
-        'a trial step that is undone; the usual update is 0.0001 to 0.01 of its weight',
+        'the first step; the usual update is 0.0001 to 0.01 of its weight',
         (('update / weight', ratio),),
     )
 

@@ -28,7 +28,7 @@ def moves(n: Numbers) -> Finding | None:
         f'{len(dead)} of {len(rms) - len(asleep)} trained parameters have no '
         + (f'gradient, among them {dead[0]}' if dead else 'gradient')
     )
-    source = 'a trial step that is undone; at first an adapter learns by its B alone'
+    source = 'the first step; at first an adapter learns by its B alone'
     if asleep and len(asleep) == len(rms):
         return Finding(
             'gradients',
@@ -97,7 +97,7 @@ def frozen(n: Numbers) -> Finding | None:
         f'{len(still)} parameters have a gradient and no update: the optimizer leaves '
         'them out, or the update is too small for their dtype',
         'look at optimizer.lr_multipliers and train.param_dtype',
-        'a trial step that is undone',
+        'the first step, and the state before it',
     )
 
 
@@ -117,7 +117,7 @@ def counts(n: Numbers) -> Finding | None:
         if inner > 1
         else 'steps are not counted, so the rate stays where it is',
         'call the optimizer once a step, after all microbatches',
-        'a trial step that is undone',
+        'the first step, and the state before it',
         (('state', state), ('schedule', inner)),
     )
 
@@ -180,7 +180,7 @@ def step_loss(n: Numbers) -> Finding | None:
         evidence,
         cause,
         'compare train_step._loss_sum with eval_step: both score aligned targets',
-        'a trial step that is undone',
+        'the first step, and the state before it',
         (('step', step), ('scored', scored)),
     )
 
@@ -258,7 +258,7 @@ def resumed(n: Numbers) -> Finding | None:
             'or they were lost'
         )
         remedy = f'of an imported run, nothing; else {remedy}'
-    # Within a run, gradients of single batches were up to 4 times apart.
+    # In a healthy run of 300 steps the two were at most 1.7 times apart.
     elif not now / _SCALE <= norm <= _SCALE * now:
         verdict = WARN
         cause = (
