@@ -13,6 +13,60 @@ OK, WARN, FAIL = 'ok', 'warn', 'fail'
 _ORDER = (FAIL, WARN, OK)
 FILE = 'doctor.json'  # what the doctor found at a run's first step, and at resumes
 
+# Finding -> those that follow from it and say nothing new.
+_BY_LABELS = (
+    *('start', 'blocks', 'head', 'loss by shift', 'one batch', 'EOS', 'loss'),
+    'order of weights',
+)
+_TEXTS = 'rows and pairs'
+_BY_IDS = (
+    _TEXTS,
+    'more rows',
+    'template',
+    'characters',
+    'tokenizer',
+    'answers',
+    'texts',
+    'segments',
+)
+_BY_WEIGHTS = ('start', 'head', 'blocks', 'loss by shift', 'loss', 'order of weights')
+_FOLLOWING = {
+    'labels': (*_BY_LABELS, 'loss mask', 'token ids', _TEXTS, 'more rows'),
+    'token ids': (*_BY_LABELS, *_BY_IDS, 'formula', 'finite'),
+    'prompts': ('segments', 'positions', 'template', _TEXTS),
+    'EOS': (_TEXTS,),
+    'positions': ('order of weights',),
+    'segments': ('isolation',),
+    'adapters': ('gradients',),
+    'weights': (*_BY_WEIGHTS, 'arrays'),
+    'arrays': (
+        *(*_BY_WEIGHTS, 'position embeddings', 'update size', 'one batch'),
+        'gradients',
+    ),
+    'position embeddings': ('start', 'loss by shift', 'order of weights'),
+    'order of weights': ('start', 'blocks', 'loss by shift'),
+    'causality': ('formula',),
+    'isolation': ('formula',),
+    'alignment': ('formula',),
+    'repeatable': ('formula', 'causality', 'isolation', 'alignment'),
+    'formula': (*_BY_WEIGHTS, 'context', 'one batch'),
+    'head': ('start', 'order of weights'),
+    'blocks': ('start',),
+    'update size': ('one batch', 'decay'),
+    'direction': ('one batch', 'schedule'),
+    'variety': ('answers',),
+    'gradients': ('one batch',),
+    'start': ('blocks', 'loss by shift'),
+    'moments': ('one batch',),
+    'microbatches': ('loss',),
+    'batches': ('loss mask', 'labels', 'EOS', 'positions', 'segments'),
+    'characters': (
+        'blocks',
+        'start',
+        'order of weights',
+    ),  # the base knows no such text
+}
+
 # Plain numbers by name, as JSON holds them; a name that was not measured is absent.
 Numbers = Mapping[str, Any]
 
@@ -36,6 +90,13 @@ Check = Callable[[Numbers], Finding | None]
 def run(checks: Iterable[Check], numbers: Numbers) -> list[Finding]:
     """What the checks find, the worst first; one whose numbers are absent is silent."""
     return ordered(filter(None, (check(numbers) for check in checks)))
+
+
+def roots(found: Sequence[Finding]) -> list[Finding]:
+    """The findings without those that follow from a FAIL among them."""
+    bad = {each.id for each in found if each.verdict == FAIL}
+    known = {name for root in bad for name in _FOLLOWING.get(root, ())}
+    return [each for each in found if each.verdict == OK or each.id not in known]
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

@@ -44,59 +44,6 @@ CHECKS = (
     *rate_checks.CHECKS,
     *data_checks.CHECKS,
 )
-# Finding -> those that follow from it and say nothing new.
-_BY_LABELS = (
-    *('start', 'blocks', 'head', 'loss by shift', 'one batch', 'EOS', 'loss'),
-    'order of weights',
-)
-_TEXTS = 'rows and pairs'
-_BY_IDS = (
-    _TEXTS,
-    'more rows',
-    'template',
-    'characters',
-    'tokenizer',
-    'answers',
-    'texts',
-    'segments',
-)
-_BY_WEIGHTS = ('start', 'head', 'blocks', 'loss by shift', 'loss', 'order of weights')
-_FOLLOWING = {
-    'labels': (*_BY_LABELS, 'loss mask', 'token ids', _TEXTS, 'more rows'),
-    'token ids': (*_BY_LABELS, *_BY_IDS, 'formula', 'finite'),
-    'prompts': ('segments', 'positions', 'template', _TEXTS),
-    'EOS': (_TEXTS,),
-    'positions': ('order of weights',),
-    'segments': ('isolation',),
-    'adapters': ('gradients',),
-    'weights': (*_BY_WEIGHTS, 'arrays'),
-    'arrays': (
-        *(*_BY_WEIGHTS, 'position embeddings', 'update size', 'one batch'),
-        'gradients',
-    ),
-    'position embeddings': ('start', 'loss by shift', 'order of weights'),
-    'order of weights': ('start', 'blocks', 'loss by shift'),
-    'causality': ('formula',),
-    'isolation': ('formula',),
-    'alignment': ('formula',),
-    'repeatable': ('formula', 'causality', 'isolation', 'alignment'),
-    'formula': (*_BY_WEIGHTS, 'context', 'one batch'),
-    'head': ('start', 'order of weights'),
-    'blocks': ('start',),
-    'update size': ('one batch', 'decay'),
-    'direction': ('one batch', 'schedule'),
-    'variety': ('answers',),
-    'gradients': ('one batch',),
-    'start': ('blocks', 'loss by shift'),
-    'moments': ('one batch',),
-    'microbatches': ('loss',),
-    'batches': ('loss mask', 'labels', 'EOS', 'positions', 'segments'),
-    'characters': (
-        'blocks',
-        'start',
-        'order of weights',
-    ),  # the base knows no such text
-}
 _MORE_ROWS = 64  # of each split, looked at beside the first batch
 _SMALL_MODEL = 2**26  # bytes of parameters
 _REPAIR_ROWS = 16
@@ -207,12 +154,7 @@ def resumed(
 
 def judged(numbers: diagnosis.Numbers) -> list[diagnosis.Finding]:
     """What all checks find, without what follows from a worse finding."""
-    found = diagnosis.run(CHECKS, numbers)
-    bad = {each.id for each in found if each.verdict == diagnosis.FAIL}
-    known = {name for root in bad for name in _FOLLOWING.get(root, ())}
-    return [
-        each for each in found if each.verdict == diagnosis.OK or each.id not in known
-    ]
+    return diagnosis.roots(diagnosis.run(CHECKS, numbers))
 
 
 def measure(subject: Subject) -> dict[str, Any]:

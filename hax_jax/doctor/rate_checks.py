@@ -188,7 +188,10 @@ def direction(n: Numbers) -> Finding | None:
     if 'slope' not in n or n.get('dropout', 0.0) > 0.4:
         return None
     slope = n['slope']
-    evidence = f'along the first step, the loss moves by {slope:+.2f} of what its gradient says'
+    evidence = (
+        f'along the first step the loss changes by {slope:+.2f} of what its gradient '
+        'says'
+    )
     # Healthy runs had -0.93 to -1.05; with dropout the gradient is of another model.
     room = 3.0 if n.get('has_dropout') else 1.4
     if -room <= slope <= -1 / room:
