@@ -81,6 +81,7 @@ def main() -> int:
         steps=planned,
         num_trials=len(chosen) + 1,
         evaluations=trials.EVALUATIONS + 1,
+        num_programs=2,  # one for all parts, and one for the second seed
         compiles=_DRY_RUN.value,
     )
     print(

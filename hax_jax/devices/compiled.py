@@ -46,7 +46,7 @@ def measured(lowered: Any, *, num_devices: int, quiet: bool = False) -> Compiled
     if num_devices == 1 and not quiet:
         program, arrays = lowered.compile(), []
     else:
-        with _without_cache(), xla_log.rematerialized(quiet=quiet) as arrays:
+        with without_cache(), xla_log.rematerialized(quiet=quiet) as arrays:
             program = lowered.compile()
     seconds = time.perf_counter() - begin
     memory = program.memory_analysis()
@@ -63,7 +63,8 @@ def measured(lowered: Any, *, num_devices: int, quiet: bool = False) -> Compiled
 
 
 @contextlib.contextmanager
-def _without_cache() -> Iterator[None]:
+def without_cache() -> Iterator[None]:
+    """Compiles anew what the compilation cache has."""
     before = jax.config.jax_enable_compilation_cache
     jax.config.update('jax_enable_compilation_cache', False)
     compilation_cache.reset_cache()  # JAX looks at the setting once
