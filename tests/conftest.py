@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import signal
 import tempfile
+import types
 from collections.abc import Iterator
 
 import fake_gcs
@@ -64,14 +65,18 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope='module', autouse=True)
 def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leaves out the doctor's look before step 1, a tenth of what tests/training takes.
+    """Leaves out the doctor's look at step 1, a tenth of what tests/training takes.
 
     Runs of other folders' tests have it, and so have the programs.
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name == 'training':
-            name = 'hax_jax.training.between_steps.BetweenSteps.examined'
-            patch.setattr(name, lambda _, subject: subject.state)
+            doctor = 'hax_jax.doctor.examine.'
+            looked = lambda subject: types.SimpleNamespace(state=subject.state)  # noqa: E731
+            patch.setattr(f'{doctor}look', looked)
+            patch.setattr(f'{doctor}restored', lambda run, state: {})
+            told = 'hax_jax.training.between_steps.BetweenSteps.told'
+            patch.setattr(told, lambda *_: None)
         yield
 
 
