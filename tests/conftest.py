@@ -75,8 +75,9 @@ def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
             looked = lambda subject: types.SimpleNamespace(state=subject.state)  # noqa: E731
             patch.setattr(f'{doctor}look', looked)
             patch.setattr(f'{doctor}restored', lambda run, state: {})
-            told = 'hax_jax.training.between_steps.BetweenSteps.told'
-            patch.setattr(told, lambda *_: None)
+            for name in ('looked', 'told'):
+                told = f'hax_jax.training.between_steps.BetweenSteps.{name}'
+                patch.setattr(told, lambda *_: None)
         yield
 
 

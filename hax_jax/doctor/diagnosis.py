@@ -114,13 +114,13 @@ def lines(
 ) -> list[str]:
     """At most `most` findings in three lines each, and one line for the others.
 
-    Of those that are `known`, as they were printed at a first step, the ids alone.
+    Of those that are `known`, as they were printed before, the ids alone.
     """
     all_bad = [each for each in ordered(findings) if each.verdict != OK]
     bad = [each for each in all_bad if each not in known]
     out = []
     if before := [f'{x.verdict.upper()} {x.id}' for x in all_bad if x in known]:
-        out.append(f'told at the first step: {", ".join(before)}')
+        out.append(f'told at the start: {", ".join(before)}')
     for each in bad[:most]:
         out += [
             f'{each.verdict.upper():<5}{each.id}: {each.evidence}',

@@ -244,20 +244,12 @@ def resumed(n: Numbers) -> Finding | None:
         f'{norm:.2g} by its second moments, and {now:.2g} in the batch that came next'
     )
     source = 'Kingma and Ba 2015, arXiv:1412.6980, algorithm 1'
-    remedy = 'go on from an earlier checkpoint (hax tree lists them), or begin anew'
-    if count and not norm:
+    if not (count and norm):
         verdict = FAIL
         cause = (
-            "Adam's second moments are all zero: they were lost between save and "
-            'resume, so the first updates are far too large'
+            "Adam's moments were lost between save and resume, so the first updates "
+            'are far too large'
         )
-    elif not count:
-        verdict = WARN
-        cause = (
-            'Adam begins anew, without moments: the checkpoint is of another trainer, '
-            'or they were lost'
-        )
-        remedy = f'of an imported run, nothing; else {remedy}'
     # In a healthy run of 300 steps the two were at most 1.7 times apart.
     elif not now / _SCALE <= norm <= _SCALE * now:
         verdict = WARN
@@ -267,6 +259,10 @@ def resumed(n: Numbers) -> Finding | None:
         )
     else:
         return diagnosis.good('resumed moments', evidence, source)
+    remedy = (
+        'look at what was saved with hax checkpoints --workdir=... --verify, and begin '
+        'anew with --restart'
+    )
     bars = (('by moments', norm), ('of the batch', now))
     return Finding('resumed moments', verdict, evidence, cause, remedy, source, bars)
 

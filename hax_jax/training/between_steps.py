@@ -67,6 +67,7 @@ class BetweenSteps:
         )
         moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
         self._layers = list(layer_metrics.groups(moving))
+        self._told: list[diagnosis.Finding] = []  # before the first step
         self._is_scored = False  # a state of this call, before a save
         self._averaged_at = -1  # the step at whose evaluation the average was kept
         self._bad_steps = None
@@ -95,14 +96,21 @@ class BetweenSteps:
         self.report.note(f'loss before training {loss:.4f}: {verdict}')
         return dataclasses.replace(past, loss_before=loss)
 
+    def looked(self, look: examine.Look) -> None:
+        """Prints what the doctor found wrong before the first step."""
+        found = examine.judged(look.numbers)
+        self._told = [each for each in found if each.verdict != diagnosis.OK]
+        for line in diagnosis.lines(found) if self._told else []:
+            self.report.note(line)
+
     def told(
         self, look: examine.Look, state: ts.TrainState, metrics: train_step.Metrics
     ) -> None:
-        """Prints what the doctor found at the first step, and writes it down."""
+        """Prints what the first step adds to what was found, and writes all down."""
         found = examine.told(look, state, metrics)
         if jax.process_index() == 0:
             diagnosis.write(self._workdir, found, look.numbers)
-        for line in diagnosis.lines(found):
+        for line in diagnosis.lines(found, known=self._told):
             self.report.note(line)
         for left_out in look.numbers['left_out']:
             self.report.note(f'not looked at: {left_out}')

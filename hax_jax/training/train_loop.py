@@ -178,7 +178,8 @@ def _loop(
                         subject_of(setup, state, batch, step, between.eval_step, base)
                     )
                     state = look.state
-                else:
+                    between.looked(look)
+                elif setup.begin.rows:  # an imported run has no moments
                     restored = examine.restored(setup.run, state)
                 base = None
                 watch.lap('start')

@@ -182,13 +182,13 @@ FAULTS = (
         'few templates',
     ),
     ({'related_share': 0.2, 'templated_share': 1.0}, 'answers', 'few templates'),
-    ({**_RESUMED, 'restored_norm': 0.0}, 'resumed moments', 'all zero'),
+    ({**_RESUMED, 'restored_norm': 0.0}, 'resumed moments', 'were lost between'),
     ({**_RESUMED, 'restored_norm': 60.0}, 'resumed moments', 'another scale'),
     ({**_RESUMED, 'restored_norm': 0.01}, 'resumed moments', 'another scale'),
     (
         {**_RESUMED, 'restored_norm': 0.0, 'restored_count': 0},
         'resumed moments',
-        'begins anew',
+        'were lost between',
     ),
     ({'repeated_source_times': 30.0}, 'sources', 'times as often'),
     ({'dropped_share': 0.9}, 'row length', 'seq_len is too short'),
@@ -407,13 +407,13 @@ def test_the_terminal_shows_a_dozen_lines_at_most() -> None:
     assert said[-1].endswith('not shown: 2')
 
 
-def test_what_was_told_at_the_first_step_is_named_by_its_id_at_the_end() -> None:
+def test_what_was_told_at_the_start_is_named_by_its_id_at_the_end() -> None:
     before = examine.judged({**HEALTHY, 'eos_weight': 0.0, 'dropped_share': 0.9})
     after = examine.judged({**HEALTHY, 'mojibake_share': 0.5})
     said = diagnosis.lines([*before, *after], most=3, known=before)
     fail, warn = (each for each in before if each.verdict != diagnosis.OK)
     assert said[0] == (
-        f'told at the first step: {fail.verdict.upper()} {fail.id}, '
+        f'told at the start: {fail.verdict.upper()} {fail.id}, '
         f'{warn.verdict.upper()} {warn.id}'
     )
     assert said[1].startswith('FAIL characters: ')

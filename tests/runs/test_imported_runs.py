@@ -104,6 +104,7 @@ def test_training_goes_on_from_the_imported_step(
     printed = capsys.readouterr().out
     assert 'continuing from step 7 of 12' in printed
     assert 'those of old.pt; the moments begin at zero' in printed
+    assert 'resumed moments' not in printed  # as they begin anew on purpose
     steps = tiny_runs.lines(workdir, 'train')
     assert [row['step'] for row in steps] == [8, 9, 10, 11, 12]
     schedule = optimizer.schedule(run.optimizer, num_steps=12)
