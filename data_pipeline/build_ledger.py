@@ -145,8 +145,9 @@ def _preferences(account: dict[str, Any]) -> list[str]:
         lines.append(
             'warning: no preference pair was found: --preferences needs several '
             'answers with votes in one row ({"question": ..., "answers": [{"text": '
-            '..., "score": ..., "created_utc": ...}, ...]}; rows that repeat a '
-            'question are not joined), or rows with "chosen" and "rejected".'
+            '..., "score": ..., "created_utc": ...}, ...]}), rows of one answer '
+            'with a score each that have the same question, or rows with "chosen" and '
+            '"rejected".'
         )
     return lines
 

@@ -70,6 +70,13 @@ class FieldMap:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
 
 
+# Behind the fields of a row that nested_rows may have made.
+_UNFOLDED = (
+    ' A row of two answers and its winner is read as prompt, chosen and rejected: '
+    'use these names, or leave --fields out.'
+)
+
+
 def parse(texts: Iterable[str]) -> list[FieldMap]:
     """The maps of all --fields; those for named inputs come first.
 
@@ -132,6 +139,7 @@ def resolve(
         if missing:
             raise errors.InputError(
                 f'{name} has no {", ".join(missing)}; it has {_listed(found)}.'
+                + ('' if {'chosen', 'tied'}.isdisjoint(found) else _UNFOLDED)
             )
         return given
     ours = [target for target in TARGETS if target != 'learn']

@@ -60,6 +60,9 @@ def add(
     known = len(result.pairs)
     read(row, text=text, line=line, batch=alone, result=result)
     left_out = result.counts.pop(chat_shapes.LEFT_OUT, 0)
+    if any(key in row and not row[key] for key in chat_shapes.REJECTED):
+        left_out = 0
+        result.counts['rows whose rejected answer is empty: no preference'] += 1
     result.counts['rows with a rejected answer, for preferences'] += left_out
     groups = [pair.group for pair in result.pairs[known:]]
     number = len(result.answers)

@@ -457,6 +457,7 @@ def test_damaged_and_one_sided_rows_are_counted(
         {**row(15), 'chosen': ''},
         {**row(16), 'rejected': ['Nobody has it.', 'Someone has it?']},
         {**row(17), 'rejected': SPANISH},
+        {**row(18), 'rejected': ''},
     ]
     path = write_rows(tmp_path / 'a.jsonl', rows)
     found = made(tmp_path / 'a', path)
@@ -469,7 +470,8 @@ def test_damaged_and_one_sided_rows_are_counted(
         "worse answer: read: 'chosen' is a dict, not a text": 1,
     }
     assert sum(map(len, found.values())) == 12
-    capsys.readouterr()
+    said = capsys.readouterr().out
+    assert 'rows: 3 whose rejected answer is empty: no preference' in said
     plain = [{'question': f'Who is {n}?', 'answer': f'A {n} it is.'} for n in NOUNS]
     made(tmp_path / 'b', write_rows(tmp_path / 'b.jsonl', plain))
     said = capsys.readouterr().out
