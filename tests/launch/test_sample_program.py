@@ -506,7 +506,7 @@ def test_a_conversation_through_a_pipe(
     )
     assert (result.returncode, result.stdout) == (2, '')
     for said in (
-        "error: stop=[''] is not accepted; use texts",
+        "error: stop='' is not accepted; use texts",
         '\n--workdir is missing; give the folder of a run.\n',
         '\n--tensor=0 is not accepted; use 1 or more.\n',
         f'\n--transcript={tmp_path} is a folder; give the name of a file in it.\n',

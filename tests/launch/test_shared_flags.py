@@ -122,7 +122,7 @@ def test_everything_wrong_is_reported_at_once() -> None:
         "train.batch_size='1e3' is not accepted; use a whole number such as 8.",
         "optimizer.b1='high' is not accepted; use a number such as 0.1 or 1e-4.",
         "model.tie_embeddings='maybe' is not accepted; use true or false.",
-        'lora.targets=(1, 2) is not accepted; use names joined by commas such as '
+        'lora.targets=1, 2 is not accepted; use names joined by commas such as '
         'attn.c_attn,mlp.c_fc.',
         '--noconfig.lora.rank has no value; give --config.lora.rank=VALUE, a whole '
         'number such as 8.',
