@@ -267,7 +267,7 @@ def _relation(
         return {}
     templated = [
         any(
-            2 * len(a & other) > len(a | other)
+            3 * len(a & other) > len(a) + len(other)  # over half of `a | other`
             for q, other in zip(questions, answers, strict=True)
             if q != questions[i]
         )
