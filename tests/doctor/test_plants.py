@@ -228,7 +228,8 @@ def test_attention_without_its_mask_is_named_before_step_1(
     out = capsys.readouterr().out
     assert 'not looked at: what the first step changes' in out
     # In full before the step, and by its id alone after it.
-    before, _, after = out.partition('told at the start: FAIL causality')
+    before, again, after = out.partition('told at the start: FAIL causality')
+    assert again
     assert before.count('FAIL causality') == 1
     assert 'FAIL causality' not in after.partition('done: 2 steps')[0]
 
