@@ -119,6 +119,7 @@ def look(
     else:
         numbers['left_out'] = []
         _of_model(found, begun, full=full)
+    found.subject = dataclasses.replace(subject, base=None)  # not kept for the step
     numbers['seconds'] = time.perf_counter() - begun
     return found
 

@@ -334,8 +334,18 @@ def test_moments_that_a_resume_lost_are_named_at_its_first_step(
 
 
 def test_adapters_under_stop_gradient_are_named_before_step_1(
-    tmp_path: pathlib.Path, planted_cache: records.PackedCache, looked_at: pathlib.Path
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    looked_at: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    plain = examine.told
+
+    def told(look: examine.Look, *rest: Any) -> list[diagnosis.Finding]:
+        assert look.numbers['file_compared'] and look.subject.base is None  # freed
+        return plain(look, *rest)
+
+    monkeypatch.setattr(examine, 'told', told)
     run = tiny_runs.lora(tiny_runs.make_config(**_SHORT), looked_at)
     with faults.planted(_BY_NAME['LoRA under stop_gradient'], {}, run, 1.0):
         tiny_runs.train(planted_cache, tmp_path / 'run', run)
