@@ -47,31 +47,27 @@ def run(
     called when the block begins, and in the backward pass anew.
     """
 
-    def run_block(block: Any, x: jax.Array, i: jax.Array | int) -> jax.Array:
+    def run_block(graphdef: Any, state: nnx.State, x: jax.Array, i: Any) -> jax.Array:
         x = mesh.constrain(x, 'batch', None, None)
         key = None if dropout_key is None else jax.random.fold_in(dropout_key, i + 1)
+        block = nnx.merge(graphdef, state if gather is None else gather(state))
         return block(x, segment_ids, key)[0]
 
-    def remat_block(block: Any, x: jax.Array, i: jax.Array | int) -> jax.Array:
-        graphdef, state = nnx.split(block)
-
-        def whole(state: nnx.State, x: jax.Array, i: jax.Array | int) -> jax.Array:
-            state = state if gather is None else gather(state)
-            return run_block(nnx.merge(graphdef, state), x, i)
-
-        return jax.checkpoint(whole, policy=_POLICIES[remat], prevent_cse=not scan)(
-            state, x, i
+    run_one = run_block
+    if remat != 'none' or gather is not None:
+        run_one = jax.checkpoint(
+            run_block, policy=_POLICIES[remat], prevent_cse=not scan, static_argnums=0
         )
-
-    run_one = run_block if remat == 'none' and gather is None else remat_block
     if not scan:
+        # Blocks that are alike are traced and lowered once; XLA inlines the calls.
+        alike = jax.jit(run_one, static_argnums=0)
         for i, block in enumerate(blocks):
-            x = run_one(block, x, i)
+            x = alike(*nnx.split(block), x, i)
         return x
     (graphdef, *_), states = zip(*map(nnx.split, blocks), strict=True)
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     x, _ = jax.lax.scan(
-        lambda x, xs: (run_one(nnx.merge(graphdef, xs[0]), x, xs[1]), None),
+        lambda x, xs: (run_one(graphdef, xs[0], x, xs[1]), None),
         x,
         (stacked, jnp.arange(len(states))),
     )

@@ -385,8 +385,19 @@ def test_each_place_of_dropout_in_each_layer_draws_bits_of_its_own(
 
     monkeypatch.setattr(jax.random, 'bernoulli', recorded)
     model = pdrops(embd_pdrop=0.1, attn_pdrop=0.1, resid_pdrop=0.1)
-    model(*packed([5], 8), dropout_key=jax.random.key(0))
+    with jax.disable_jit():  # else one trace stands for all blocks
+        model(*packed([5], 8), dropout_key=jax.random.key(0))
     assert len(used) == len(set(used)) == 1 + 2 * 3
+
+
+def test_blocks_that_are_alike_are_traced_once() -> None:
+    def num_products(n_layer: int) -> int:
+        parts = nnx.split(pdrops(n_layer=n_layer))
+        step = jax.jit(jax.grad(lambda state, x: nnx.merge(parts[0], state)(*x).sum()))
+        text = step.lower(parts[1], packed([5], 8)).as_text()
+        return text.count('dot_general')
+
+    assert 0 < num_products(2) == num_products(5)
 
 
 @pytest.mark.parametrize(
