@@ -20,10 +20,19 @@ _NOISE = 0.01  # nats: a run's evaluations read the same rows each time
 def of(place: str) -> list[diagnosis.Finding]:
     """The findings of a run: before its first step, from its curves, from its steps.
 
+    A run that was refused at its first step has the former alone.
+
     Raises:
-      InputError: there is no run, or it has no figures yet.
+      InputError: there is no run, or it has no figures and no findings yet.
     """
-    return of_record(run_record.read(place))
+    try:
+        record = run_record.read(place)
+    except errors.InputError:
+        before = diagnosis.read(places.path(place))
+        if not before:
+            raise
+        return before
+    return of_record(record)
 
 
 def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
