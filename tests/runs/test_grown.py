@@ -17,8 +17,12 @@ from hax_jax.runs import grown_base, import_model, origin
 _TOKENS = ['<NAME>', 'zq']
 
 
-@pytest.fixture(params=['gpt2_tokenizer_folder', 'sentencepiece_folder'])
-def base(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> pathlib.Path:
+@pytest.fixture(
+    scope='module', params=['gpt2_tokenizer_folder', 'sentencepiece_folder']
+)
+def base(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
     tokenizer = text.load_tokenizer(str(request.getfixturevalue(request.param)))
     model = schema.ModelConfig(
         n_layer=1,
@@ -33,9 +37,10 @@ def base(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> pathlib.Path
         name: rng.normal(size=shape).astype(np.float32)
         for name, shape in naming.parameter_shapes(model).items()
     }
-    with files.new_folder(tmp_path / 'base') as new:
+    folder = tmp_path_factory.mktemp('grown') / 'base'
+    with files.new_folder(folder) as new:
         hf_folder.write(new, model, parameters, tokenizer, card='a base')
-    return tmp_path / 'base'
+    return folder
 
 
 def test_a_new_token_is_one_id_whose_row_is_the_mean_of_its_pieces(
