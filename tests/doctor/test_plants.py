@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import faults
@@ -290,23 +291,31 @@ def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
     assert 'causality' in {each.id for each in diagnosis.read(looked_at)}
 
 
+@pytest.fixture(scope='module')
+def half(
+    tmp_path_factory: pytest.TempPathFactory, planted_cache: records.PackedCache
+) -> pathlib.Path:
+    """A run of 5 steps, of which the doctor has found nothing."""
+    run = tiny_runs.make_config(train__num_steps=5, optimizer__warmup_steps=0)
+    folder = tmp_path_factory.mktemp('half') / 'run'
+    assert _found(tiny_runs.train(planted_cache, folder, run)) == {}
+    return folder
+
+
 @pytest.mark.parametrize(
     ('factor', 'cause'),
     [(1.0, ''), (0.0, 'moments were lost between'), (1e-4, 'of another scale')],
 )
 def test_moments_that_a_resume_lost_are_named_at_its_first_step(
     tmp_path: pathlib.Path,
+    half: pathlib.Path,
     planted_cache: records.PackedCache,
     monkeypatch: pytest.MonkeyPatch,
     factor: float,
     cause: str,
 ) -> None:
     whole = tiny_runs.make_config(train__num_steps=10, optimizer__warmup_steps=0)
-    half = dataclasses.replace(
-        whole, train=dataclasses.replace(whole.train, num_steps=5)
-    )
-    workdir = tiny_runs.train(planted_cache, tmp_path / 'run', half)
-    assert _found(workdir) == {}
+    workdir = shutil.copytree(half, tmp_path / 'run')
     plain = resume.restored
 
     def restored(*given: Any) -> Any:
