@@ -141,6 +141,8 @@ def command(data: pathlib.Path) -> list[str]:
         f'--config.data.path={data}/data',
         '--config.train.checkpoint_every_steps=5',
         '--config.train.eval_every_steps=100000',
+        # A step of one program, however many there are: compiled once.
+        '--config.optimizer.schedule=constant',
     ]
 
 
@@ -150,9 +152,18 @@ def steps(workdir: pathlib.Path) -> list[int]:
 
 
 def run(
-    fault: Fault, data: pathlib.Path, workdir: pathlib.Path, *, num_processes: int
+    fault: Fault,
+    data: pathlib.Path,
+    workdir: pathlib.Path,
+    *,
+    num_processes: int,
+    goes_on: bool = True,
 ) -> Outcome:
-    """Runs into the fault; where it was in training, goes on with the run after it."""
+    """Runs into the fault; where it was in training, goes on with the run after it.
+
+    With `goes_on` false the run is left as it ended: another call goes on with it.
+    """
+    before = max(steps(workdir), default=0)
     flags = [f.replace('OTHER', f'{workdir}-other') for f in fault.flags]
     there = [i == fault.process for i in range(num_processes)]
     with processes.started(
@@ -166,7 +177,7 @@ def run(
     ) as running:
         begun = time.monotonic()
         if fault.stops_training:
-            while not any(step >= 5 for step in steps(workdir)):
+            while not any(step >= before + 5 for step in steps(workdir)):
                 gone = [child.poll() for child in running.children]
                 if any(code is not None for code in gone):
                     break
@@ -191,7 +202,9 @@ def run(
     problem = _problem(fault, ended, alive)
     if not fault.stops_training and list(workdir.parent.glob(f'{workdir.name}*')):
         problem += f' something was written at {workdir}'
-    if fault.stops_training and not problem:
+    if fault.stops_training and not problem and max(steps(workdir)) <= before:
+        problem = f'nothing was saved after step {before}'
+    if goes_on and fault.stops_training and not problem:
         problem = _goes_on(data, workdir, num_processes)
     return Outcome(ended, seconds, problem)
 

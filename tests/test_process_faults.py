@@ -1,4 +1,4 @@
-"""Four rows of process_faults.py, of which each is a mechanism of its own."""
+"""Four rows of process_faults.py, each a mechanism of its own."""
 
 import pathlib
 
@@ -14,14 +14,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return root
 
 
-@pytest.mark.parametrize(
-    'name',
-    ['no workdir on one', 'workdir not shared', 'exception in a step', 'SIGKILL 0'],
-)
-def test_a_fault_in_one_process_ends_all_with_one_message(
+def problem(
+    name: str, data: pathlib.Path, workdir: str, *, goes_on: bool = True
+) -> str:
+    fault = next(each for each in process_faults.FAULTS if each.name == name)
+    return process_faults.run(
+        fault, data, data / workdir, num_processes=2, goes_on=goes_on
+    ).problem
+
+
+@pytest.mark.parametrize('name', ['no workdir on one', 'workdir not shared'])
+def test_a_fault_of_one_process_ends_all_with_one_message_before_training(
     name: str, data: pathlib.Path
 ) -> None:
-    fault = next(each for each in process_faults.FAULTS if each.name == name)
-    workdir = data / name.replace(' ', '-')
-    found = process_faults.run(fault, data, workdir, num_processes=2)
-    assert found.problem == ''
+    assert problem(name, data, name.replace(' ', '-')) == ''
+
+
+def test_a_fault_in_a_step_of_one_process_ends_all_and_the_run_goes_on(
+    data: pathlib.Path,
+) -> None:
+    # The second call goes on after the first, a third after it.
+    assert problem('exception in a step', data, 'run', goes_on=False) == ''
+    assert problem('SIGKILL 0', data, 'run') == ''
