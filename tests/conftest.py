@@ -8,12 +8,12 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import tempfile
 import types
 from collections.abc import Iterator
 
 import fake_gcs
-import processes
 import programs
 import pytest
 
@@ -54,7 +54,10 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # gs:// is the fake store from the first import on, also where no test has started it.
-_GCS_PORT = processes.free_port()
+# Its port is held until then: a port that is only looked up, another process may take.
+_GCS_SOCKET = socket.socket()
+_GCS_SOCKET.bind(('127.0.0.1', 0))
+_GCS_PORT = _GCS_SOCKET.getsockname()[1]
 os.environ['STORAGE_EMULATOR_HOST'] = f'http://127.0.0.1:{_GCS_PORT}'
 os.environ.pop('TENSORSTORE_GCS_HTTP_URL', None)
 
@@ -125,7 +128,7 @@ def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
 
 @pytest.fixture(scope='session')
 def _gcs_server() -> Iterator[fake_gcs.Server]:
-    with fake_gcs.Server('bucket', port=_GCS_PORT) as server:
+    with fake_gcs.Server('bucket', bound=_GCS_SOCKET) as server:
         yield server
 
 

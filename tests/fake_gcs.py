@@ -15,6 +15,7 @@ import hashlib
 import http.server
 import json
 import re
+import socket
 import sys
 import threading
 import time
@@ -66,8 +67,15 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, *buckets: str, port: int = 0) -> None:
-        super().__init__(('127.0.0.1', port), _Handler)
+    def __init__(
+        self, *buckets: str, port: int = 0, bound: socket.socket | None = None
+    ) -> None:
+        super().__init__(('127.0.0.1', port), _Handler, bind_and_activate=bound is None)
+        if bound is not None:
+            self.socket.close()
+            self.socket = bound
+            self.server_name, self.server_port = bound.getsockname()
+            self.server_activate()
         self.objects: dict[str, dict[str, Object]] = {name: {} for name in buckets}
         self.faults: list[Fault] = []
         self.requests: list[str] = []
