@@ -61,6 +61,7 @@ _COUNTED = re.compile(
     r'(?:likes?|upvotes?)\s*$',
     re.IGNORECASE,
 )
+_COUNTED_ENDS = re.compile(r'(?:likes?|upvotes?)$', re.IGNORECASE)
 
 
 def stage(chosen: settings.CleanSettings) -> stages.Stage:
@@ -139,7 +140,7 @@ def without_tail(text: str) -> tuple[str, int]:
 
     'Leave him.\\n1125' -> 'Leave him.'; so 'Leave him. 88 Likes'.
     """
-    if counted := _COUNTED.search(text):
+    if counted := _counted(text):
         left, times = without_tail(text[: counted.start()].rstrip())
         return left, times + 1
     lines = text.split('\n')
@@ -154,6 +155,13 @@ def without_tail(text: str) -> tuple[str, int]:
             end, above = end - 1, above[:-4].rstrip()
     times = sum(bool(line.strip()) for line in lines[end:])
     return (above, times) if times and above else (text, 0)
+
+
+def _counted(text: str) -> re.Match[str] | None:
+    """A count of likes that ends the text; few texts end in its word."""
+    if not _COUNTED_ENDS.search(text.rstrip()[-len('upvotes') :]):
+        return None
+    return _COUNTED.search(text)
 
 
 def _is_residue(line: str) -> bool:

@@ -171,6 +171,8 @@ def _without_emails(text: str) -> tuple[str, int]:
 def _may_be_spelled(lowered: str) -> bool:
     if 'dot' in lowered:
         return True
+    if not any(sign in lowered for sign in '[({<'):
+        return False  # the case of almost every text
     squeezed = lowered.replace('( ', '(').replace('[ ', '[').replace('{ ', '{')
     return any(sign in squeezed for sign in _MAYBE_SPELLED)
 

@@ -1,5 +1,6 @@
 """Each short cut gives what its slow definition gives, of any text."""
 
+import dataclasses
 import difflib
 import itertools
 import random
@@ -10,8 +11,10 @@ from ftfy import badness
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.compared import packed_rows
 from data_pipeline.pages import characters, encoding
 from data_pipeline.pair_stages import (
+    cleaning,
     folding,
     language,
     markdown_text,
@@ -21,6 +24,7 @@ from data_pipeline.pair_stages import (
     stage_ledger,
     word_runs,
 )
+from hax_jax.data import records
 
 # Plain words with all that the short cuts look for, and any character.
 PARTS = (
@@ -47,6 +51,46 @@ def test_no_link_name_or_mark_is_passed_over(text: str) -> None:
     assert markdown_text.plain(text)[0] == (
         markdown_text.unmarked(text) if marked else text
     )
+
+
+@given(
+    TEXTS, st.lists(st.sampled_from(['[at', '[ @', '(dot', '{ at', '<@', ' [', '(']))
+)
+def test_no_spelled_address_is_passed_over(text: str, parts: list[str]) -> None:
+    for each in (text.lower(), ''.join(parts), text.lower() + ''.join(parts)):
+        squeezed = each.replace('( ', '(').replace('[ ', '[').replace('{ ', '{')
+        signs = ('dot', *personal_data._MAYBE_SPELLED)
+        assert personal_data._may_be_spelled(each) == any(
+            sign in squeezed or sign in each for sign in signs
+        )
+
+
+ENDS = (
+    '',
+    '. 14 liKe\u017f',
+    '! 3 UpVotes',
+    '" 2\u212a like',
+    '…\t9 likes',
+    '. 5 likes.',
+)
+
+
+@given(TEXTS, st.sampled_from(ENDS), st.text(' \n\t\x1c\x85', max_size=3))
+def test_no_count_of_likes_is_passed_over(text: str, end: str, blanks: str) -> None:
+    whole = text + end + blanks
+    found, slow = cleaning._counted(whole), cleaning._COUNTED.search(whole)
+    assert (found and found.span()) == (slow and slow.span())
+
+
+@given(st.text(), st.sampled_from([1.0, 0.0, -0.0, 2.5, 1e16, 1e-7]))
+def test_a_pairs_line_is_its_canonical_json(text: str, weight: float) -> None:
+    pair = records.QaPair(text, 'g', 's', 'f', 1, '', '', text, text, weight=weight)
+    chat = dataclasses.replace(
+        pair, more=(text, text), answer_weights=(0.0, weight), flags=(text,)
+    )
+    for each in (pair, chat):
+        slow = records.canonical_json(records.as_row(each))
+        assert packed_rows.line(each) == slow.encode() + b'\n'
 
 
 @given(TEXTS)
