@@ -53,11 +53,10 @@ def test_no_link_name_or_mark_is_passed_over(text: str) -> None:
     )
 
 
-@given(
-    TEXTS, st.lists(st.sampled_from(['[at', '[ @', '(dot', '{ at', '<@', ' [', '(']))
-)
-def test_no_spelled_address_is_passed_over(text: str, parts: list[str]) -> None:
-    for each in (text.lower(), ''.join(parts), text.lower() + ''.join(parts)):
+@pytest.mark.parametrize('part', ['[at', '[ @', '(dot', '{ at', '<@', ' [', '('])
+@given(TEXTS)
+def test_no_spelled_address_is_passed_over(part: str, text: str) -> None:
+    for each in (text.lower(), part, text.lower() + part):
         squeezed = each.replace('( ', '(').replace('[ ', '[').replace('{ ', '{')
         signs = ('dot', *personal_data._MAYBE_SPELLED)
         assert personal_data._may_be_spelled(each) == any(
