@@ -6,10 +6,10 @@ settings of the stages, the code that reads and prepares, and its libraries' ver
     magic, five lengths        48 bytes
     account                    JSON: all of a `Prepared` but its rows
     the parts of its rows      the fields of `packed_rows.Packed` in their order
-    SHA-256                    32 bytes, over all before
+    CRC-32C                    4 bytes, over all before
 
 Entries are written whole or not at all, so builds may share a folder. An entry whose
-digest is wrong is reported, and made again.
+checksum is wrong is reported, and made again.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import google_crc32c
 import msgspec
 
 from data_pipeline import settings
@@ -37,9 +38,9 @@ from hax_jax import errors
 from hax_jax.data import records, text
 
 FOLDER = '.build_cache'  # beside the dataset
-_MAGIC = b'haxbatc3'
+_MAGIC = b'haxbatc4'
 _HEAD = struct.Struct('<8s5Q')
-_DIGEST = 32  # bytes
+_CHECKSUM = struct.Struct('<I')
 _SUFFIX = '.batch'
 _DAY = 24 * 3600  # seconds
 _UNUSED_DAYS = 30  # after which an entry goes
@@ -274,14 +275,14 @@ def _write(path: pathlib.Path, made: prepare_batch.Prepared) -> None:
     except (TypeError, ValueError):
         return
     head = _HEAD.pack(_MAGIC, *map(len, parts))
-    digest = hashlib.sha256(head)
+    checksum = google_crc32c.value(head)
     for part in parts:
-        digest.update(part)
+        checksum = google_crc32c.extend(checksum, part)
     path.parent.mkdir(exist_ok=True)
     temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
     try:
         with open(temporary, 'wb') as file:
-            file.writelines((head, *parts, digest.digest()))
+            file.writelines((head, *parts, _CHECKSUM.pack(checksum)))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -289,10 +290,11 @@ def _write(path: pathlib.Path, made: prepare_batch.Prepared) -> None:
 
 def _decoded(data: bytes) -> prepare_batch.Prepared | None:
     """The result in an entry's bytes; None if they are not what was written."""
-    if len(data) < _HEAD.size + _DIGEST or not data.startswith(_MAGIC):
+    end = len(data) - _CHECKSUM.size
+    if end < _HEAD.size or not data.startswith(_MAGIC):
         return None
     view = memoryview(data)
-    if hashlib.sha256(view[:-_DIGEST]).digest() != data[-_DIGEST:]:
+    if google_crc32c.value(data[:end]) != _CHECKSUM.unpack_from(data, end)[0]:
         return None
     _, *sizes = _HEAD.unpack_from(data)
     parts, at = [], _HEAD.size

@@ -199,7 +199,9 @@ def _lines(path: str) -> Iterator[_Line]:
             if not number:
                 text = text.removeprefix(_BOM)
             # For csv, a carriage return alone ends a line too.
-            for line in filter(None, re.split('(?<=\r)(?!\n)', text)):
+            has_one = text.count('\r') > text.endswith('\r\n')
+            lines = re.split('(?<=\r)(?!\n)', text) if has_one else [text]
+            for line in filter(None, lines):
                 number += 1
                 yield _Line(number, end, line, note)
                 note = ''

@@ -40,6 +40,10 @@ _BESIDE = (
     *('context', 'background', 'passage', 'details'),
     *('question_body', 'question_detail', 'question_details'),
 )
+_OPTIONS = {
+    target: [dict.fromkeys(option.split('+')) for option in options.split()]
+    for target, options in _COMMON.items()
+}
 TARGETS = tuple(_COMMON)
 LEARN = tuple(_COMMON['learn'].split())
 _NO = ('false', '0', '0.0', 'no')
@@ -242,10 +246,9 @@ def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     for name in found:
         by_name.setdefault(_key(name), name)
     chosen: dict[str, tuple[str, ...]] = {}
-    for target, options in _COMMON.items():
-        for option in options.split():
-            names = option.split('+')
-            if all(name in by_name for name in names):
+    for target, options in _OPTIONS.items():
+        for names in options:
+            if by_name.keys() >= names.keys():
                 chosen[target] = tuple(by_name[name] for name in names)
                 break
     for target, names in near_fields.near(found).items():

@@ -11,6 +11,7 @@ from ftfy import badness
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_pipeline.all_pairs import copies
 from data_pipeline.compared import packed_rows
 from data_pipeline.pages import characters, encoding
 from data_pipeline.pair_stages import (
@@ -40,6 +41,12 @@ TEXTS = st.lists(
 def test_a_text_is_folded_as_by_one_pattern(text: str) -> None:
     slow = re.sub(r'[\W_]+', ' ', text.casefold()).strip() or text.strip()
     assert folding.folded(text) == slow
+
+
+@given(TEXTS)
+def test_the_words_of_plain_text_are_found_as_by_one_pattern(text: str) -> None:
+    slow = '\n'.join(copies._WORD.findall(text)).casefold().split()
+    assert copies._words(text) == tuple(slow)
 
 
 @given(TEXTS)
