@@ -13,6 +13,9 @@ from py3langid import langid
 
 _PART = 600  # characters; a whole long text would take most of the stages' time
 _TOGETHER = 1024  # texts
+# Texts that a process judges one by one, in the time that importing scipy takes.
+_FEW = 1_000
+_num_alone = 0  # of them so far
 _NEAR = 0.01  # of probabilities
 _PARTS = ('nb_ptc', 'nb_pc', 'nb_classes', 'tk_nextmove', 'tk_output', 'tk_row')
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
@@ -76,16 +79,21 @@ def foreign(
     texts: Collection[str], accepted: tuple[str, ...], *, confidence: float
 ) -> dict[str, str]:
     """`is_foreign` of those texts where it is not ''; much faster over many texts."""
+    global _num_alone
     if not accepted:
         return {}
     judged = [text for text in texts if _is_judged(text)]
     codes = {}
     for start in range(0, len(judged), _TOGETHER):
         part = judged[start : start + _TOGETHER]
-        ours = _surely_not_foreign(part, accepted, confidence=confidence)
-        for text, is_ours in zip(part, ours.tolist(), strict=True):
-            if is_ours:
-                continue
+        if _num_alone + len(part) <= _FEW:
+            _num_alone += len(part)
+        else:
+            ours = _surely_not_foreign(part, accepted, confidence=confidence)
+            part = [
+                text for text, is_ours in zip(part, ours, strict=True) if not is_ours
+            ]
+        for text in part:
             if code := is_foreign(text, accepted, confidence=confidence):
                 codes[text] = code
     return codes

@@ -65,3 +65,22 @@ def test_a_folder_that_takes_no_copy_is_no_error(
     copies.parent.write_text('no folder')
     assert judged()[0][0] == 'en'
     assert capsys.readouterr().out == ''
+
+
+def test_a_processs_first_texts_are_judged_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = []
+    together = language._surely_not_foreign
+
+    def counted(texts: list[str], *args: object, **given: object) -> object:
+        sizes.append(len(texts))
+        return together(texts, *args, **given)
+
+    monkeypatch.setattr(language, '_surely_not_foreign', counted)
+    monkeypatch.setattr(language, '_num_alone', 0)
+    monkeypatch.setattr(language, '_FEW', 5)
+    texts = [f'{text} ' * 4 for text in TEXTS]
+    found = [language.foreign(texts, ('en',), confidence=0.9) for _ in range(3)]
+    assert sizes == [3, 3]  # of the empty text nothing is asked
+    assert found == [{texts[1]: 'de', texts[2]: 'fr'}] * 3
