@@ -78,11 +78,14 @@ def write(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> Tally:
     total = files.write_lines(path, map(records.canonical_json, counted()))
     biggest = kept.top(_CLUSTERS)
     ids: dict[str, list[str]] = {kept_id: [] for kept_id, _ in biggest}
+    marks = [f'"kept_id":{records.canonical_json(name)}' for name in ids]
     with open(path, encoding='utf-8') as file:
         for line in file:
+            if not any(mark in line for mark in marks):
+                continue  # without a look at its texts
             row = json.loads(line)
-            of = ids.get(row.get('kept_id', ''))
-            if of is not None and len(of) < _NAMED:
+            of = ids[row['kept_id']]
+            if len(of) < _NAMED:
                 of.append(row['id'])
     return Tally(
         total,
