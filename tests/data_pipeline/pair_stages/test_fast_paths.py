@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import pathlib
 import random
 import re
 
@@ -25,6 +26,7 @@ from data_pipeline.pair_stages import (
     stage_ledger,
     word_runs,
 )
+from data_pipeline.rows import csv_rows
 from hax_jax.data import records
 
 # Plain words with all that the short cuts look for, and any character.
@@ -102,6 +104,16 @@ def test_a_pairs_line_is_its_canonical_json(text: str, weight: float) -> None:
 @given(TEXTS)
 def test_a_text_that_cleaning_would_change_is_never_taken_for_clean(text: str) -> None:
     assert characters._is_changed(text) == bool(characters._CHANGED.search(text))
+
+
+def test_lines_of_csv_are_cut_as_by_one_pattern(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.csv'
+    for parts in itertools.product(('a', '\r', '\n'), repeat=5):
+        text = ''.join(parts)
+        path.write_bytes(text.encode())
+        slow = re.split('(?<=\n)|(?<=\r)(?!\n)', text)
+        found = [line.text for line in csv_rows._lines(str(path))]
+        assert found == [line for line in slow if line]
 
 
 @given(TEXTS)
