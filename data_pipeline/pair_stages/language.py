@@ -1,11 +1,6 @@
 """The language of a text, by a small model that needs no network."""
 
-import contextlib
 import functools
-import hashlib
-import os
-import pathlib
-import uuid
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -17,52 +12,13 @@ _TOGETHER = 1024  # texts
 _FEW = 1_000
 _num_alone = 0  # of them so far
 _NEAR = 0.01  # of probabilities
-_PARTS = ('nb_ptc', 'nb_pc', 'nb_classes', 'tk_nextmove', 'tk_output', 'tk_row')
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
 
 
 @functools.cache
 def _identifier() -> langid.LanguageIdentifier:
-    """py3langid's own model of 5 MB; unpacking it takes half a second.
-
-    So a copy of 68 MB stays in the user's cache folder. Says if that is damaged.
-    """
-    packed = langid.MODEL_DIR / langid.MODEL_FILE
-    folder = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
-    digest = hashlib.sha256(packed.read_bytes()).hexdigest()
-    copy = folder / 'hax_jax' / 'languages' / f'{digest[:16]}.npz'
-    try:
-        with np.load(copy, allow_pickle=False) as stored:  # compares checksums
-            parts = {name: stored[name] for name in stored.files}
-        return langid.LanguageIdentifier(
-            parts['nb_ptc'],
-            parts['nb_pc'],
-            parts['nb_classes'].tolist(),
-            memoryview(parts['tk_nextmove']),  # gives Python's numbers
-            parts['tk_output'].tolist(),
-            norm_probs=True,
-            tk_row=parts['tk_row'].tolist(),
-        )
-    except OSError:
-        pass  # it is not there
-    except Exception as error:  # zipfile and numpy raise many kinds
-        print(f'note: {copy} is damaged ({error}); it is made again.', flush=True)
-    model = langid.LanguageIdentifier.from_model_file(packed, norm_probs=True)
-    _keep(copy, {name: np.asarray(getattr(model, name)) for name in _PARTS})
-    return model
-
-
-def _keep(copy: pathlib.Path, parts: dict[str, np.ndarray]) -> None:
-    """Writes the copy whole, or not at all where the folder takes none."""
-    temporary = copy.with_name(f'{copy.name}.{uuid.uuid4().hex}')
-    with contextlib.suppress(OSError):
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, 'wb') as file:
-                np.savez(file, **parts)
-            temporary.replace(copy)
-        finally:
-            temporary.unlink(missing_ok=True)
+    """py3langid's own model of 5 MB; reading it takes about half a second."""
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
 
 
 def known() -> list[str]:
