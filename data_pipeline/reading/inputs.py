@@ -98,7 +98,7 @@ def find(
             made.append(_opened(each))
         except errors.InputError as error:
             made.append(dataclasses.replace(each, problem=str(error)))
-    made = _with_fields(_with_stems(made), fields)
+    made = _with_stems(_with_fields(made, fields))
     unread = [each.problem for each in made if each.problem]
     if unread and not skip_unreadable:
         raise errors.InputError(read_report.remedy(unread))
@@ -307,6 +307,18 @@ def _pairs_among_chats(path: str) -> list[Any]:
     ]
 
 
+def _are_texts(path: str, given: field_map.FieldMap | None) -> bool:
+    """Whether --fields name texts beside the chats of a file: they are meant."""
+    rows = json_rows.head(path, given) if given else []
+    fitting = [row for row in rows if given and given.fits(row)]
+    return bool(fitting) and not any(
+        isinstance(field_map.value_at(row, name), list | dict)
+        for row in fitting
+        for target in ('question', 'answer')
+        for name in given.parts[target]
+    )
+
+
 def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
     """Whether some of the rows are chats, and no other is a pair by common names."""
     others = [row for row in rows if not chat_shapes.turns(row)]
@@ -329,18 +341,20 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
         if each.problem:
             made.append(each)
             continue
+        chosen = field_map.given_for([each.name, each.path, each.given], maps)
+        if each.layout == 'messages' and _are_texts(each.text_path, chosen):
+            each = dataclasses.replace(each, layout='pairs')
         if each.layout == 'pairs':
-            rows: Any = json_rows.head(each.text_path)
+            rows: Any = json_rows.head(each.text_path, chosen)
         elif each.layout == 'messages':
             rows = _pairs_among_chats(each.text_path)
         elif each.layout == 'csv':
-            rows = csv_rows.head(each.text_path)
+            rows = csv_rows.head(each.text_path, chosen)
         elif each.layout in named_datasets.KINDS:
-            rows = named_datasets.head(each.given)
+            rows = named_datasets.head(each.given, chosen)
         else:
             made.append(each)
             continue
-        chosen = field_map.given_for([each.name, each.path, each.given], maps)
         used.append(chosen)
         fields, problem = None, ''
         are_chats = not chosen and _are_chats(rows)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, message_rows, nested_rows, pair_rows
+from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pair_rows
 from hax_jax import errors
 
 KINDS = ('tfds', 'hf')
@@ -62,10 +62,10 @@ def source_of(name: str) -> str:
     return ':'.join(name.split(':')[:3]).rstrip(':')
 
 
-def head(given: str) -> list[dict[str, Any]]:
+def head(given: str, fields: field_map.FieldMap | None = None) -> list[dict[str, Any]]:
     """The first rows."""
-    first = itertools.islice(rows(given), _HEAD_ROWS)
-    return [each for row in first for each in nested_rows.unfolded(_decoded(row)[0])]
+    first = [_decoded(row)[0] for row in itertools.islice(rows(given), _HEAD_ROWS)]
+    return [each for row in first for each in nested_rows.unfolded(row, fields)]
 
 
 def rows(given: str) -> Iterator[dict[str, Any]]:
@@ -97,7 +97,7 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
             result.warnings.append(f'{batch.name}:{line}: a field {note}.')
         text = json.dumps(row, ensure_ascii=False, default=str)
         add = pair_rows.add if batch.fields else message_rows.add
-        for each in nested_rows.unfolded(row):
+        for each in nested_rows.unfolded(row, batch.fields):
             add(each, text=text, line=line, batch=batch, result=result)
 
 

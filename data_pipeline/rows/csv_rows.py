@@ -67,17 +67,16 @@ def looks_like(path: str) -> bool:
     return bool(line) and has_names
 
 
-def head(path: str) -> list[dict[str, str]]:
+def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, str]]:
     """The first rows, or one of empty cells; [] for a file of blank lines."""
     header, _, rows = _parted(path)
     if header is None:
         return []
     columns = _columns(header)
-    first = [
-        each
-        for row in itertools.islice(rows, _HEAD_ROWS)
-        for each in nested_rows.unfolded(dict(zip(columns, row.cells, strict=False)))
-    ]
+    first = []
+    for row in itertools.islice(rows, _HEAD_ROWS):
+        cells = dict(zip(columns, row.cells, strict=False))
+        first += nested_rows.unfolded(cells, fields)
     return first or [dict.fromkeys(columns, '')]
 
 
@@ -137,7 +136,8 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
             result.leave_out(f'{batch.name}:{row.line}', row.text, problem)
             continue
         add = pair_rows.add if batch.fields else message_rows.add
-        for value in nested_rows.unfolded(dict(zip(columns, row.cells, strict=True))):
+        cells = dict(zip(columns, row.cells, strict=True))
+        for value in nested_rows.unfolded(cells, batch.fields):
             add(value, text=row.text, line=row.line, batch=batch, result=result)
 
 

@@ -60,25 +60,30 @@ class FieldMap:
 
     `learn` names a field that is false in rows whose answers are bad examples.
     A name in double quotes is a text that stands for itself. `where` is the pattern of
-    the inputs that the map is for, '' for any. `is_ours` says that the rows are pairs
-    as this project writes them, whose ids are kept. With `has_turns`, rows may hold
-    conversations in the fields `more` and `answer_weights` of `records.QaPair`.
+    the inputs that the map is for, '' for any. `is_given` says that it is one of
+    --fields, `is_ours` that the rows are pairs as this project writes them, whose ids
+    are kept. With `has_turns`, rows may hold conversations in the fields `more` and
+    `answer_weights` of `records.QaPair`.
     """
 
     parts: dict[str, tuple[str, ...]]
     where: str = ''
+    is_given: bool = False
     is_ours: bool = False
     has_turns: bool = False
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
 
-
-# Behind the fields of a row that nested_rows may have made.
-_UNFOLDED = (
-    ' A row of two answers and its winner is read as prompt, chosen and rejected: '
-    'use these names, or leave --fields out.'
-)
+    def fits(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row has a field of its question, and one of its answer."""
+        return all(
+            any(
+                part.startswith('"') or value_at(row, part) is not MISSING
+                for part in self.parts.get(target, ())
+            )
+            for target in ('question', 'answer')
+        )
 
 
 def parse(texts: Iterable[str]) -> list[FieldMap]:
@@ -98,7 +103,8 @@ def parse(texts: Iterable[str]) -> list[FieldMap]:
             continue
         parts, wrong = _parts(match['map'])
         problems += [f'--fields={text!r}: {each}' for each in wrong]
-        maps.append(FieldMap(parts, where=(match['where'] or '').strip()))
+        where = (match['where'] or '').strip()
+        maps.append(FieldMap(parts, where=where, is_given=True))
     places = [each.where for each in maps]
     for where in dict.fromkeys(place for place in places if places.count(place) > 1):
         problems.append(
@@ -143,7 +149,6 @@ def resolve(
         if missing:
             raise errors.InputError(
                 f'{name} has no {", ".join(missing)}; it has {_listed(found)}.'
-                + ('' if {'chosen', 'tied'}.isdisjoint(found) else _UNFOLDED)
             )
         return given
     ours = [target for target in TARGETS if target != 'learn']

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, nested_rows
+from data_pipeline.rows import batches, field_map, nested_rows
 
 SPAN_BYTES = 2**20  # of a batch, which also gets the rest of its last line
 _BOM = b'\xef\xbb\xbf'
@@ -15,7 +15,7 @@ _HEAD_BYTES = 2**20
 _LONGEST_LINE = 2**24  # bytes of a line that shows the layout
 
 
-def head(path: str) -> list[Any]:
+def head(path: str, fields: field_map.FieldMap | None = None) -> list[Any]:
     """The objects among the first lines; [] for a file that is no JSON Lines.
 
     Its lines open with braces; a few may be damaged before one is an object.
@@ -32,7 +32,7 @@ def head(path: str) -> list[Any]:
                 return []
             value, _ = _parse(encoding.decode_part(line)[0])
             if isinstance(value, dict):
-                objects += nested_rows.unfolded(value)
+                objects += nested_rows.unfolded(value, fields)
             if size > _HEAD_BYTES:
                 break
     return objects
@@ -92,7 +92,7 @@ def rows(
         else:
             result.counts['JSON lines'] += 1
             if isinstance(value, dict):
-                for row in nested_rows.unfolded(value):
+                for row in nested_rows.unfolded(value, batch.fields):
                     yield number, row, text
             else:
                 result.leave_out(at, text, 'its JSON is not an object')

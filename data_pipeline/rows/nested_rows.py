@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.rows import field_map
+
 # Fields that say which of two answers is better, by its mark.
 _WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')
 _SIGNED = 'overall_preference'  # HelpSteer3: below 0 the first, above 0 the second
@@ -26,8 +28,26 @@ _MARKED = re.compile(
 _ASKED = ('history', 'context')  # what such a row calls its prompt, if not prompt
 
 
-def unfolded(row: dict[str, Any]) -> list[dict[str, Any]]:
+def unfolded(
+    row: dict[str, Any], fields: field_map.FieldMap | None = None
+) -> list[dict[str, Any]]:
     """The rows that an object holds; almost always itself.
+
+    It is itself where --fields gave `fields` that name its own columns, or that name
+    none of the rows it holds.
+    """
+    made = _held(row)
+    if (
+        fields
+        and fields.is_given
+        and (fields.fits(row) or not any(map(fields.fits, made)))
+    ):
+        return [row]
+    return made
+
+
+def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows that an object holds, by the names of its fields.
 
     {"title": "t", "paragraphs": [{"context": "c", "qas": [{"question": "q",
     "answers": […]}]}]} -> [{"title": "t", "context": "c", "question": "q",

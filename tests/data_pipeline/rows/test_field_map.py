@@ -76,10 +76,6 @@ def test_a_field_that_is_not_there_is_a_problem() -> None:
     texts = ['question=title+boddy, answer=left, score=ups']
     found = problem({'title': '', 'left': ''}, *texts)
     assert found == "raw/a.csv has no 'boddy', 'ups'; it has 'title', 'left'."
-    found = problem(
-        {'prompt': '', 'chosen': '', 'rejected': ''}, 'question=history, answer=b'
-    )
-    assert 'of two answers and its winner is read as prompt, chosen and' in found
 
 
 def test_a_field_that_is_null_is_there() -> None:
