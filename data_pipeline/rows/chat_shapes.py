@@ -21,7 +21,7 @@ answer alone, as TRL and LLaMA-Factory do: the turns before it get the weight 0.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_pipeline.rows import answer_lists, batches, field_map, transcripts
@@ -39,7 +39,7 @@ _LISTS = (
 )
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
-_ALWAYS = _LISTS[:2]  # lists whose damaged turns are reported
+LISTS = _LISTS[:2]  # lists whose damaged turns are reported
 CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
 _ASKERS = ('prompter', 'user', 'human')
@@ -70,7 +70,7 @@ def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
 
 
 def _listed(row: dict[str, Any]) -> list[Any] | None:
-    name = next((name for name in _LISTS if name in row), '')
+    name = list_in(row, _LISTS)
     if not name:
         return None
     value = _parsed(row[name])
@@ -83,14 +83,25 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
     if value and all(isinstance(each, dict) and _exchange(each) for each in value):
         return [turn for each in value for turn in _exchange(each)]
-    if name not in _ALWAYS and not _are_turns(value):
+    if name not in LISTS and not _are_turns(value):
         return None
     names = _ANSWERS if _is_asked(value) else CHOSEN
     given = (row[key] for key in names if row.get(key) is not None)
     chosen = _parsed(next(given, None))
     if chosen is None:
         return value
-    return _context(value) + _as_turns(chosen, 'assistant')
+    answer = _as_turns(chosen, 'assistant')
+    if len(answer) > 1 and not _is_asked(answer):  # the whole chat once more
+        return _context(answer[:-1]) + answer[-1:]
+    return _context(value) + answer
+
+
+def list_in(row: dict[str, Any], names: Sequence[str] = LISTS) -> str:
+    """The first name of a list of turns that a row fills; '' for none.
+
+    Tables of chats and pairs have empty cells in the columns of the others.
+    """
+    return next((name for name in names if row.get(name) not in (None, '')), '')
 
 
 def _is_asked(turns: list[Any]) -> bool:

@@ -75,6 +75,11 @@ class FieldMap:
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
 
+    @property
+    def is_guessed(self) -> bool:
+        """Whether it was made of the common names of an input's first rows."""
+        return not (self.is_given or self.is_ours or self.has_turns)
+
     def fits(self, row: Mapping[str, Any]) -> bool:
         """Whether a row has a field of its question, and one of its answer."""
         return all(
@@ -162,6 +167,13 @@ def resolve(
             f'{name}: which of its fields {_listed(found)} are question and answer?'
         )
     return FieldMap(chosen)
+
+
+def of_row(row: Mapping[str, Any]) -> FieldMap | None:
+    """The map of common names for one row by itself; None if its names are not."""
+    chosen = _common([name for name, value in row.items() if value not in (None, '')])
+    _leave_out_other_kinds(chosen, [row])
+    return FieldMap(chosen) if {'question', 'answer'} <= set(chosen) else None
 
 
 def says_no(value: Any) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 
 from data_pipeline.pages import characters
 from data_pipeline.rows import (
+    answer_lists,
     batches,
     chat_shapes,
     field_map,
@@ -37,7 +38,6 @@ _ROLES = {
     SYSTEM: (SYSTEM, 'developer'),
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
-_LISTS = ('messages', 'conversations')
 _WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
 _LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN, 'training')
 _PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in part
@@ -55,7 +55,7 @@ Turn = tuple[str, str, float]  # role, text, weight
 
 def is_chat(row: dict[str, Any]) -> bool:
     """Whether a row is a chat, with all its turns or damaged."""
-    return any(name in row for name in _LISTS) or chat_shapes.turns(row) is not None
+    return bool(chat_shapes.list_in(row)) or chat_shapes.turns(row) is not None
 
 
 def read(batch: batches.Batch, result: batches.BatchRead) -> None:
@@ -161,10 +161,9 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
     """
     found = chat_shapes.turns(value)
     if found is None:
-        name = next((name for name in _LISTS if name in value), '')
-        if name:
+        if name := chat_shapes.list_in(value):
             return [], f'{name!r} is a {type(value[name]).__name__}, not a list'
-        return [], f'it has no {" and no ".join(map(repr, _LISTS))}'
+        return [], f'it has no {" and no ".join(map(repr, chat_shapes.LISTS))}'
     chat_shapes.count_left_out(value, result)
     turns = []
     for i, each in enumerate(found, start=1):
@@ -172,10 +171,11 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
             _first(each, chat_shapes.ROLE_KEYS),
             _first(each, chat_shapes.TEXT_KEYS),
         )
-        if isinstance(text, list):
-            text = _joined_parts(text, result)
-        if isinstance(text, dict):
-            text = _joined_parts([text], result)
+        if isinstance(text, dict) and isinstance(text.get('parts'), list):
+            text = text['parts']  # as ChatGPT's export has it
+        if isinstance(text, list | dict):
+            parts = text if isinstance(text, list) else [text]
+            text = _joined_parts(parts, result)
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
         role = _ROLE_OF.get(characters.clean_line(role).lower(), '')
@@ -203,11 +203,15 @@ def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     if any(isinstance(e, dict) and field_map.says_no(e.get('train')) for e in parts):
         result.counts['messages answers to be learned in part, not learned'] += 1
         return 0.0
-    numbers = [turn[key] for key in _WEIGHT_KEYS if type(turn.get(key)) in (int, float)]
-    if numbers and not 0 < numbers[0] <= pair_rows.MOST_WEIGHT:
+    given = (turn[key] for key in _WEIGHT_KEYS if turn.get(key) not in (None, ''))
+    value = next(given, True)
+    if field_map.says_yes_or_no(value):
+        return 1.0
+    number = answer_lists.number(value)
+    if number is None or not 0 < number <= pair_rows.MOST_WEIGHT:
         result.counts['messages weights of turns out of range'] += 1
         return 1.0
-    return float(numbers[0]) if numbers else 1.0
+    return number
 
 
 def _first(each: Any, keys: tuple[str, ...]) -> Any:

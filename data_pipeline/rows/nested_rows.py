@@ -18,13 +18,18 @@ from data_pipeline.rows import field_map
 _WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')
 _SIGNED = 'overall_preference'  # HelpSteer3: below 0 the first, above 0 the second
 _SHP = 'labels'  # of human_ref_A and human_ref_B: 1 the first, 0 the second
-_WORSE = 'rejected_response'
+_BETTER, _WORSE = 'chosen_response', 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
     r'(response|answer|completion|output|candidate|reply|conversation|human_ref)'
     r'[_ -]?([ab012])',
     re.IGNORECASE,
 )
+# Names that `_in_small_letters` changes; the second ones where they are no pair's.
+_OF_PAIRS = ('prompt', 'chosen', 'completion')
+_SMALL = frozenset(
+    ('messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'segments')
+).union(('rejected', *_OF_PAIRS))
 _ASKED = ('history', 'context')  # what such a row calls its prompt, if not prompt
 
 
@@ -47,12 +52,13 @@ def unfolded(
 
 
 def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows that an object holds, by the names of its fields.
+    """The rows that an object holds, by the names of its fields in any case.
 
     {"title": "t", "paragraphs": [{"context": "c", "qas": [{"question": "q",
     "answers": […]}]}]} -> [{"title": "t", "context": "c", "question": "q",
     "answers": […]}]
     """
+    row = _in_small_letters(row)
     if 'paragraphs' in row and _are_objects(row['paragraphs'], 'qas'):
         return [
             {'article': row.get('title', ''), 'context': paragraph.get('context', '')}
@@ -67,8 +73,10 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     if isinstance(row.get('patterns'), list):
         around = _around(row, 'patterns')
         return [{**around, 'question': each} for each in row['patterns']]
-    if row.get(_WORSE):
-        made = {**_without(row, _WORSE), 'rejected': row[_WORSE]}
+    if row.get(_WORSE) or _BETTER in row:
+        made = {**_without(row, _WORSE), 'rejected': row.get(_WORSE)}
+        if _BETTER in made:
+            made['chosen'] = made.pop(_BETTER)
         turns = row.get('messages')
         if isinstance(turns, list) and len(turns) > 1:
             made = _without(made, 'messages')
@@ -118,6 +126,8 @@ def _winner(judge: str, value: Any, marks: tuple[str, ...]) -> int | None:
     text = '' if value is None else str(value).strip().lower()
     if text.startswith(('tie', 'both', 'equal', 'neither')) or not text:
         return -1
+    if judge == _SHP and text in ('true', 'false'):
+        return int(text == 'false')
     if judge in (_SIGNED, _SHP):
         if not re.fullmatch(r'-?\d+(\.0)?', text):
             return None
@@ -127,6 +137,36 @@ def _winner(judge: str, value: Any, marks: tuple[str, ...]) -> int | None:
         return -1 if not number else int(number > 0)
     mark = re.fullmatch(r'(?:.*[_ -]|[a-z]{3,})?([ab012])', text)
     return marks.index(mark[1]) if mark and mark[1] in marks else None
+
+
+def _in_small_letters(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the names of turns and of judged answers in small letters.
+
+    {"Messages": [{"Role": "user", "Content": "Why?"}]} -> {"messages": [{"role": …}]}
+    """
+    names = {
+        name: name.lower()
+        for name in (row if not ''.join(row).islower() else ())
+        if name.lower() in _SMALL and name.lower() not in row
+    }
+    if 'rejected' not in (*row, *names.values()):  # a pair's names are shown as given
+        names = {
+            name: to
+            for name, to in names.items()
+            if to not in _OF_PAIRS or isinstance(row[name], list)
+        }
+    made = {names.get(name, name): value for name, value in row.items()}
+    for name in _SMALL.intersection(made):
+        turns = made[name]
+        first = turns[0] if isinstance(turns, list) and turns else None
+        if isinstance(first, dict) and not ''.join(first).islower():
+            made[name] = [
+                {key.lower(): each[key] for key in each}
+                if isinstance(each, dict)
+                else each
+                for each in turns
+            ]
+    return made
 
 
 def _around(row: dict[str, Any], name: str) -> dict[str, Any]:

@@ -52,6 +52,10 @@ def add(
         preferred.add(row, add, text=text, line=line, batch=batch, result=result)
         return
     fields = batch.fields or _NO_FIELDS
+    is_other = fields.is_guessed and _has_other_names(row, fields)
+    if is_other and (own := field_map.of_row(row)):
+        fields = own
+        result.counts['rows with other names of fields than the first rows'] += 1
     kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
@@ -98,6 +102,17 @@ def add(
     flags = _flags(row) if fields.is_ours else ()
     pair = _pair(labels, turns, is_ours=fields.is_ours, batch=batch, result=result)
     result.pairs.append(dataclasses.replace(pair, line=line, flags=flags))
+
+
+def _has_other_names(row: dict[str, Any], fields: field_map.FieldMap) -> bool:
+    """Whether a row lacks the answer's fields, or has nothing in any field of both.
+
+    An empty answer alone is no reason to look for one in another field.
+    """
+    asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
+    return not any(name in row for name in answered) or not any(
+        row.get(name) for name in (*asked, *answered)
+    )
 
 
 def _pair(

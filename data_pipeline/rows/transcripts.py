@@ -22,14 +22,29 @@ _WORD = '|'.join(_ROLE_OF)
 _HEADING = re.compile(
     rf'(?:^|\n|(?<=\S)(?=###))###[ \t]?({_WORD})[ \t]?(?::|(?=\n))[ \t]?', re.IGNORECASE
 )
-# What chat templates put before a turn and behind it; segments hold it as text.
-_TEMPLATE = re.compile(
-    r'<\|im_start\|>\s*(?P<im>\w+)\n?|<start_of_turn>\s*(?P<turn>\w+)\n?'
-    r'|<\|start_header_id\|>(?P<header>\w+)<\|end_header_id\|>\n*'
-    r'|<\|(?P<name>user|assistant|system)\|>\n?'
-    r'|(?P<user>\[INST\]|<</SYS>>)|(?P<assistant>\[/INST\])|(?P<system><<SYS>>)'
-    r'|(?P<end><\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<end_of_turn>|</s>)'
-    r'|<\|begin_of_text\|>|<s>|<bos>'
+# What chat templates put before a turn and behind it; segments hold it as text. The
+# marks of one template are a text's; those of another are words in it.
+_OPENS = r'(?:<\|begin_of_text\|>|<s>|<bos>)'
+_END = rf'|(?P<end>{{}}<\|(?:endoftext|end_of_text)\|>)|\A\s*{_OPENS}'
+_TEMPLATES = tuple(
+    re.compile(rf'(?:{_OPENS}\s*)?(?:{begins})' + _END.format(ends))
+    for begins, ends in (
+        (r'<\|im_start\|>\s*(?P<im>\w+)\n?', r'<\|im_end\|>|'),
+        (r'<start_of_turn>\s*(?P<turn>\w+)\n?', '<end_of_turn>|'),
+        (
+            r'<\|start_header_id\|>(?P<header>\w+)<\|end_header_id\|>\n*',
+            r'<\|eot_id\|>|',
+        ),
+        (r'<\|(?P<name>user|assistant|system)\|>\n?', r'<\|end\|>|</s>|'),
+        (
+            r'(?P<user>\[INST\]|<</SYS>>)|(?P<assistant>\[/INST\])'
+            r'|(?P<system><<SYS>>)',
+            '</s>|',
+        ),
+    )
+)
+_ANY_END = re.compile(
+    _END[1:].format(r'<\|(?:im_end|eot_id|end)\|>|<end_of_turn>|</s>|')
 )
 # Words that do the same where there is no template's mark.
 _ROLE_WORDS = re.compile(
@@ -53,11 +68,16 @@ def turns(text: str) -> list[tuple[str, str]]:
 
     Text above the first turn, such as 'Below is an instruction …', is left out.
     """
-    found = _by_template(text) or _labelled(text)
-    said = [(role, each.strip()) for role, each in found]
-    asked = next((i for i, (role, _) in enumerate(said) if role == 'user'), len(said))
-    answered = any(role == 'assistant' and each for role, each in said[asked:])
-    return said if answered else []
+    readers = [_by_template, _labelled]
+    if any(pattern.match(text) for pattern in _LABELS):
+        readers.reverse()  # a template's mark further on is a word
+    for read in readers:
+        said = [(role, each.strip()) for role, each in read(text)]
+        roles = [role for role, each in said if each or role != 'assistant']
+        asked = roles.index('user') if 'user' in roles else len(roles)
+        if 'assistant' in roles[asked:]:
+            return said
+    return []
 
 
 def opened(text: str) -> list[tuple[str, str]]:
@@ -66,7 +86,7 @@ def opened(text: str) -> list[tuple[str, str]]:
     'Human: Why?\\n\\nAssistant:' -> [('user', 'Why?')]; [] for any other text. So ends
     '### Instruction: Why? ### Response:', and a chat template's prompt.
     """
-    marks = [*_TEMPLATE.finditer(text)]
+    marks = [*_template(text).finditer(text)]
     if marks and not text[marks[-1].end() :].strip():
         said = _by_template(text)
     else:
@@ -80,13 +100,23 @@ def opened(text: str) -> list[tuple[str, str]]:
 def _by_template(text: str) -> list[tuple[str, str]]:
     """The turns between the marks of a chat template; [] where there are none."""
     made, role, at = [], '', 0
-    for mark in _TEMPLATE.finditer(text):
+    for mark in _template(text).finditer(text):
         made.append((role, text[at : mark.start()]))
         at = mark.end()
         if _role_of(mark) or mark['end']:
             role = _role_of(mark)
     made.append((role, text[at:]))
     return [(role, said) for role, said in made if role and said.strip()]
+
+
+def _template(text: str) -> re.Pattern[str]:
+    """The marks of the template of which a text has the first mark of a role."""
+    first: dict[re.Pattern[str], int] = {}
+    for template in _TEMPLATES if '<' in text or '[' in text else ():
+        roles = (mark for mark in template.finditer(text) if _role_of(mark))
+        if (mark := next(roles, None)) is not None:
+            first[template] = mark.start()
+    return min(first, key=lambda each: first[each], default=_ANY_END)
 
 
 def of_segments(value: Any) -> list[dict[str, Any]] | None:
@@ -106,7 +136,10 @@ def of_segments(value: Any) -> list[dict[str, Any]] | None:
     ):
         return None
     texts = [str(each['text'] or '') for each in value]
-    is_template = any(_role_of(mark) for t in texts for mark in _TEMPLATE.finditer(t))
+    # In a text to be learned, a template's mark may be the assistant's own word.
+    labelled = sorted(zip(value, texts, strict=True), key=lambda e: bool(e[0]['label']))
+    template = _template('\n'.join(text for _, text in labelled))
+    is_template = template is not _ANY_END
     has_words = not is_template and bool(_ROLE_WORDS.match(''.join(texts).lstrip()))
     made: list[dict[str, Any]] = []
     role = ''  # whose turn the marks say it is
@@ -115,7 +148,7 @@ def of_segments(value: Any) -> list[dict[str, Any]] | None:
         if is_learned and role != 'assistant':
             role = ''
         # In a text to be learned, a word such as User: is the assistant's own.
-        marks = _ROLE_WORDS if has_words and not is_learned else _TEMPLATE
+        marks = _ROLE_WORDS if has_words and not is_learned else template
         at = 0
         for mark in [*marks.finditer(text), None]:
             said = text[at : mark.start()] if mark else text[at:]

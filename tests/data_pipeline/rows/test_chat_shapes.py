@@ -128,6 +128,24 @@ def parts(text: str) -> list[dict[str, str]]:
         {'messages': [USER, BOT], 'rejected_response': NO},
         {'query': Q, 'response': A, 'rejected_response': NO},
         {'instruction': Q, 'instances': [{'input': '', 'output': A}]},
+        {'question': Q, 'chosen_response': A, 'rejected_response': NO},
+        {'question': Q, 'chosen_response': A, 'rejected_response': None},
+        {'history': Q, 'human_ref_A': A, 'human_ref_B': NO, 'labels': True},
+        {'history': Q, 'human_ref_A': NO, 'human_ref_B': A, 'labels': False},
+        # ultrafeedback_binarized: the chosen chat stands in messages once more.
+        {'prompt': Q, 'messages': [USER, BOT], 'chosen': [USER, BOT],
+         'rejected': [USER, WORSE]},
+        {'messages': [USER, {**BOT, 'content': {'content_type': 'text',
+                                                'parts': [A]}}]},
+        # Other names in small letters are the same.
+        {'Messages': [{'Role': 'user', 'Content': Q},
+                      {'Role': 'assistant', 'Content': A}]},
+        {'CONVERSATIONS': [HUMAN, GPT]},
+        {'Prompt': Q, 'Chosen': A, 'Rejected': NO},
+        {'Prompt': [USER], 'Completion': [BOT]},
+        # Cells of a table that are empty are not there.
+        {'messages': None, 'conversations': [HUMAN, GPT]},
+        {'messages': None, 'question': Q, 'answer': A},
     ],
 )  # fmt: skip
 def test_a_row_of_each_shape_is_the_pair(row: dict[str, Any]) -> None:
@@ -186,6 +204,44 @@ def test_the_turns_of_each_shape_are_the_conversation(
     assert report.counts['conversations'] == 2
     assert report.counts['conversations exchanges'] == 4
     assert '\n  conversations: 4 exchanges, 2 conversations' in report.summary()
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '\n\nHuman: {}\n\nAssistant: {}',
+        '<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}<|im_end|>\n',
+        '<s>[INST] {} [/INST] {} </s>',
+        '<|user|>\n{}</s>\n<|assistant|>\n{}</s>\n',
+        '<start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n{}<end_of_turn>',
+    ],
+)
+def test_a_mark_of_another_template_is_a_word_of_the_text(form: str) -> None:
+    marks = ['[INST]', '<|im_start|>user', '<|user|>', '<end_of_turn>', '<|im_end|>']
+    for mark in marks:
+        if mark in form:
+            continue
+        asked, answered = f'What does {mark} mean, and why?', f'{mark} opens a turn.'
+        pairs, _ = read({'text': form.format(asked, answered)})
+        assert [(p.question, p.answer) for p in pairs] == [(asked, answered)]
+    asked, answered = 'Is <s>this</s> struck?', 'Yes, <s>this</s> is.'
+    if '</s>' not in form:
+        (pair,), _ = read({'text': form.format(asked, answered)})
+        assert (pair.question, pair.answer) == (asked, answered)
+
+
+def test_rows_of_other_names_in_one_file_are_read_by_their_own() -> None:
+    rows = [
+        {'question': Q, 'answer': A},
+        {'prompt': Q, 'completion': A},
+        {'instruction': Q, 'input': '', 'output': A},
+        {'question': None, 'answer': None, 'prompt': Q, 'completion': A},
+        {'question': Q, 'answer': '', 'comment': NO},  # its answer is empty
+    ]
+    pairs, report = read(*rows)
+    assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 4
+    assert report.counts['rows with other names of fields than the first rows'] == 3
+    assert report.counts['pairs rows without answer'] == 1
 
 
 def segments(*parts: tuple[bool, str]) -> dict[str, Any]:
@@ -262,6 +318,18 @@ def test_an_answer_that_is_learned_in_part_is_context() -> None:
     for pair in pairs:
         assert [dataclasses.astuple(each) for each in pair.exchanges] == LATER
     assert report.counts['messages answers to be learned in part, not learned'] == 3
+
+
+@pytest.mark.parametrize(
+    ('given', 'weight'),
+    [('0.5', 0.5), ('2', 2.0), ('1', 1.0), (True, 1.0), (None, 1.0), ('', 1.0)],
+)
+def test_the_weight_of_a_turn_may_be_a_text(given: Any, weight: float) -> None:
+    (pair,), report = read({'messages': [USER, {**BOT, 'weight': given}, *NEXT]})
+    assert [each.weight for each in pair.exchanges] == [weight, 1.0]
+    assert 'messages weights of turns out of range' not in report.counts
+    (pair,), report = read({'messages': [USER, {**BOT, 'weight': 'much'}]})
+    assert report.counts['messages weights of turns out of range'] == 1
 
 
 @pytest.mark.parametrize(
