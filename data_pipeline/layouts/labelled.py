@@ -43,9 +43,9 @@ _WORDS = '|'.join(
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (_REVISED, *_SECTIONS))
 _BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
 _COLON = re.compile(
-    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{0,3}})(?:\d{{1,6}}[.)]\s+)?'
+    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
     rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}\]?[*_]{{0,3}}\s?[:：]'
-    r'[*_]{0,3}[ \t]?',
+    r'(?(bold)[*_]{0,3})[ \t]?',
     re.IGNORECASE,
 )
 # 'A. One' may be a choice: these count only where a file's labels are of this form.

@@ -18,6 +18,7 @@ from data_pipeline.pages import (
     characters,
     chat_grammar,
     chat_speakers,
+    crisis_lines,
     link_cards,
     oversample_marks,
     page,
@@ -34,6 +35,8 @@ _SIGNATURE = 3  # answers that end in the same line
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
 _MOST_TOPIC_WORDS = 14
+_PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
+_POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
 _CLOSING = re.compile(
     r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
     r'|hang in|happy|hugs|kind|love|many thanks|much love|peace|regards|sending'
@@ -252,8 +255,22 @@ def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
     """Whether the last line is short, without a full stop, and text is above it."""
     line = last.clean
     return bool(line and above.clean) and (
-        len(line) <= _LONGEST_TOPIC and line[-1] not in '.,' and not page.is_rule(line)
+        len(line) <= _LONGEST_TOPIC
+        and line[-1] not in '.,'
+        and not page.is_rule(line)
+        and not _goes_on(line, above.clean)
     )
+
+
+def _goes_on(line: str, above: str) -> bool:
+    """Whether a line belongs to the one above it, as a list's item does."""
+    if _PART.match(line):
+        return bool(_PART.match(above)) or above.endswith(':') or line[0] in '>|`'
+    is_apart = above.endswith(chat_grammar.SENTENCE_ENDS) or page.is_rule(above)
+    is_reply = line.lower().startswith('re:')
+    if _POSTSCRIPT.match(line) or crisis_lines.is_named(line):
+        return True
+    return not (is_apart or is_reply or not line[0].islower())
 
 
 def _is_topic(last: page.Piece, above: page.Piece) -> bool:

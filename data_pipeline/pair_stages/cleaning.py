@@ -7,8 +7,8 @@ every parser calls once: a second unescaping would turn a typed `&amp;lt;` into 
 import re
 
 from data_pipeline import settings
-from data_pipeline.pages import chat_grammar, encoding
-from data_pipeline.pair_stages import crisis_lines, html_text, markdown_text, stages
+from data_pipeline.pages import chat_grammar, crisis_lines, encoding
+from data_pipeline.pair_stages import html_text, markdown_text, stages
 from hax_jax.data import records
 
 # 'Edit:', 'EDIT 2 -', 'Update :', 'Edit' alone in its line, with marks before it.

@@ -11,7 +11,8 @@ import re
 import phonenumbers
 
 from data_pipeline import settings
-from data_pipeline.pair_stages import crisis_lines, stages
+from data_pipeline.pages import crisis_lines
+from data_pipeline.pair_stages import stages
 from hax_jax import errors
 from hax_jax.data import records
 

@@ -45,6 +45,12 @@ def test_labels_of_every_spelling_make_pairs(form: str) -> None:
     assert found.pairs[0].id.startswith('qa:f:')
 
 
+@pytest.mark.parametrize('form', ['Q：{}\nA：{}\n', 'Q:{}\nA:{}\n'])
+def test_emphasis_that_opens_a_text_is_its_own(form: str) -> None:
+    pairs = [('_Who_ sings?', '*He* does.'), ('Who pays?', '**You.**')]
+    assert texts(parsed(''.join(form.format(*pair) for pair in pairs))) == pairs
+
+
 def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     assert texts(parsed('**Q: Who sings?**\n\nA: He does.\n')) == [
         ('Who sings?', 'He does.')

@@ -70,6 +70,26 @@ def test_the_next_topic_is_taken_off_one_answer_too(last: str, between: str) -> 
         assert found.counts['merged topics taken off answers'] == 1
 
 
+@pytest.mark.parametrize(
+    'answer',
+    [
+        'Two ways:\n\n1) leave\n\n2) stay number',
+        'Both of these.\n- Leave\n- Stay',
+        'I would ask her\n\nbut not on a Sunday',
+        'Ask her.\n\nP.S. Not on Sunday',
+        'You are not alone.\nCall 988',
+        'You are not alone.\nCrisis Text Line: text HOME to 741741',
+        'You are not alone.\nHelp at 1-800-273-8255 or text 741741',
+    ],
+)
+def test_where_most_answers_end_in_a_topic_a_line_that_goes_on_stays(
+    answer: str,
+) -> None:
+    given = [answer, *(f'Yes {i}.\nThe Topic Below Of {i}' for i in range(4))]
+    text = ''.join(f'QUESTION: a{i}\nANSWER: {a}\n' for i, a in enumerate(given))
+    assert [each[2] for each in _pairs(text)[:3]] == [answer, 'Yes 0.', 'Yes 1.']
+
+
 def test_a_line_that_ends_many_answers_is_a_signature() -> None:
     pair = 'QUESTION: a{0}\nANSWER: Sail on, {0}.\n\nFair winds, Captain Winnie\n\n'
     text = ''.join(map(pair.format, range(4)))

@@ -62,6 +62,7 @@ _KNOWN = frozenset(
     if number.isdigit()
 )
 _SHORTEST_AFTER_CODE = 6
+_NUMBER = re.compile(r'\+?\(?\d[\d ().-]*')
 _CODES = ('1', '44', '353', '61', '64')  # of the countries in the table
 
 
@@ -76,3 +77,8 @@ def is_one(number: str) -> bool:
     # 988 is one, 1988 is not: a code stands before a longer number.
     rest = [digits.removeprefix(c).lstrip('0') for c in _CODES if digits.startswith(c)]
     return any(len(each) >= _SHORTEST_AFTER_CODE and each in _KNOWN for each in rest)
+
+
+def is_named(line: str) -> bool:
+    """Whether a number in a line is that of a crisis line: 'Text HOME to 741741'."""
+    return any(map(is_one, _NUMBER.findall(line)))
