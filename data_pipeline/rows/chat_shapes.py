@@ -42,6 +42,8 @@ _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output'
 LISTS = _LISTS[:2]  # lists whose damaged turns are reported
 CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
+# The scores that some rows give their two answers: UltraFeedback and its kin.
+_SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
 _ASKERS = ('prompter', 'user', 'human')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
 _ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal', 'answer')
@@ -59,14 +61,31 @@ def turns(row: dict[str, Any]) -> list[Any] | None:
 def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
     """Counts the answers of a chat that its turns leave out."""
     counts = result.counts
-    if any(key in row for key in REJECTED):
-        counts[LEFT_OUT] += 1
+    count_rejected(row, result)
     name = next((name for name in MANY if isinstance(row.get(name), list)), '')
     if name:
         counts['answers beside the best, left out'] += max(0, len(row[name]) - 1)
     if isinstance(row.get('prompt'), dict):
         _, others = _best_path(row['prompt'])
         counts['answers beside the best, left out'] += others
+
+
+def count_rejected(row: dict[str, Any], result: batches.BatchRead) -> None:
+    """Counts a row's rejected answer, and a chosen one whose score is the lower."""
+    worse = next((key for key in REJECTED if row.get(key)), '')
+    if not worse:
+        return
+    result.counts[LEFT_OUT] += 1
+    better = next((key for key in CHOSEN if key in row), '')
+    scores = score(row, better), score(row, worse)
+    if None not in scores and scores[0] < scores[1]:
+        result.counts['rows with the lower score for the answer named better'] += 1
+
+
+def score(row: dict[str, Any], answer: str) -> float | None:
+    """The row's own score of its answer of a name."""
+    names = (form.format(answer) for form in _SCORES)
+    return answer_lists.number(next((row[name] for name in names if name in row), None))
 
 
 def _listed(row: dict[str, Any]) -> list[Any] | None:

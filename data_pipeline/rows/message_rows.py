@@ -25,6 +25,7 @@ from data_pipeline.rows import (
     chat_shapes,
     field_map,
     json_rows,
+    nested_rows,
     pair_rows,
     preferred,
 )
@@ -91,6 +92,7 @@ def add(
     if not any(each.weight for each in exchanges):
         row['learn'] = False
     row |= _as_row(exchanges)
+    row |= {key: value[key] for key in nested_rows.UNDECIDED if key in value}
     if any(isinstance(value.get(key), list) and value[key] for key in _MEDIA_FIELDS):
         row['question'] = f'{pair_rows.MEDIA}\n{row["question"]}'
     left = json_rows.num_words(value) - json_rows.num_words(row)

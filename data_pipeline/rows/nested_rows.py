@@ -18,6 +18,10 @@ from data_pipeline.rows import field_map
 _WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')
 _SIGNED = 'overall_preference'  # HelpSteer3: below 0 the first, above 0 the second
 _SHP = 'labels'  # of human_ref_A and human_ref_B: 1 the first, 0 the second
+_SHP_ANSWERS = ('human_ref_A', 'human_ref_B')
+_TIED, _UNNAMED = -1, -2
+# Fields with both answers of a row, for the counts.
+UNDECIDED = ('two answers that are tied', 'two answers, neither named the better')
 _BETTER, _WORSE = 'chosen_response', 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
@@ -90,9 +94,12 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
 def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The row of a chosen and a rejected answer, if it has two and names the better.
 
-    Of a tie it has an empty answer, since neither is the better one.
+    If neither is named the better, it has an empty answer, and both in a field of
+    `UNDECIDED`.
     """
     judge = next((key for key in (*_WINNERS, _SIGNED, _SHP) if key in row), '')
+    if not judge and set(_SHP_ANSWERS) <= set(row):
+        judge = _SHP
     if not judge:
         return
     found: dict[str, list[tuple[str, str]]] = {}
@@ -100,10 +107,11 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if match := _MARKED.fullmatch(name):
             found.setdefault(match[1].lower(), []).append((match[2].lower(), name))
     for stem, marked in found.items():
+        marked.sort()
         marks, names = tuple(mark for mark, _ in marked), [name for _, name in marked]
         if marks not in _MARKS or (judge == _SHP and stem != 'human_ref'):
             continue
-        best = _winner(judge, row[judge], marks)
+        best = _winner(judge, row.get(judge), marks)
         if best is None:
             continue
         made = _without(row, judge, *names)
@@ -111,7 +119,8 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if asked and 'prompt' not in made:
             made['prompt'] = made.pop(asked)
         if best < 0:
-            yield {**made, 'chosen': '', 'tied': [row[name] for name in names]}
+            both = [row[name] for name in names]
+            yield {**made, 'chosen': '', UNDECIDED[best == _UNNAMED]: both}
             return
         for place, i in (('chosen', best), ('rejected', 1 - best)):
             made[place] = row[names[i]]
@@ -122,19 +131,22 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _winner(judge: str, value: Any, marks: tuple[str, ...]) -> int | None:
-    """0 for the first answer, 1 for the second, -1 for a tie; None if none is said."""
+    """0 for the first answer, 1 for the second, `_TIED` or `_UNNAMED`.
+
+    None for a word of a winner that is of another kind of rows.
+    """
     text = '' if value is None else str(value).strip().lower()
-    if text.startswith(('tie', 'both', 'equal', 'neither')) or not text:
-        return -1
-    if judge == _SHP and text in ('true', 'false'):
-        return int(text == 'false')
-    if judge in (_SIGNED, _SHP):
+    if not text:
+        return _UNNAMED
+    if text.startswith(('tie', 'both', 'equal', 'neither')):
+        return _TIED
+    if judge == _SHP:
+        places = {'1': 0, '0': 1, 'true': 0, 'false': 1}
+        return places.get(text.removesuffix('.0'), _UNNAMED)
+    if judge == _SIGNED:
         if not re.fullmatch(r'-?\d+(\.0)?', text):
-            return None
-        number = float(text)
-        if judge == _SHP:
-            return {1.0: 0, 0.0: 1}.get(number)
-        return -1 if not number else int(number > 0)
+            return _UNNAMED
+        return int(float(text) > 0) if float(text) else _TIED
     mark = re.fullmatch(r'(?:.*[_ -]|[a-z]{3,})?([ab012])', text)
     return marks.index(mark[1]) if mark and mark[1] in marks else None
 

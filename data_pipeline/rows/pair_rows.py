@@ -13,6 +13,7 @@ from data_pipeline.rows import (
     chat_shapes,
     field_map,
     json_rows,
+    nested_rows,
     preferred,
 )
 from hax_jax.data import records
@@ -74,7 +75,8 @@ def add(
         for target in field_map.TARGETS[2:]
     }
     reason = 'that need a picture or a sound' if needs_media else ''
-    reason = reason or _why_not_learned(labels)
+    undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
+    reason = reason or undecided or _why_not_learned(labels)
     question, answer = turns[0].question, turns[0].answer
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
@@ -89,7 +91,7 @@ def add(
     result.words[f'answer{place}'] += in_answer
     others = json_rows.num_words(row) - in_question - in_answer
     result.words['in fields not read'] += others
-    if suffix:
+    if suffix and not undecided:
         missing = 'question' if answer else 'answer' if question else 'text'
         reason = f'without {missing}'
     if reason:
@@ -211,8 +213,7 @@ def _with_one_answer(
     question that is an object, the text is taken.
     """
     counts = result.counts
-    if any(row.get(key) for key in chat_shapes.REJECTED):
-        counts[chat_shapes.LEFT_OUT] += 1
+    chat_shapes.count_rejected(row, result)
     for name in (*asked, *answered):
         value = row.get(name)
         if isinstance(value, dict) or (isinstance(value, list) and name in answered):

@@ -16,9 +16,6 @@ from typing import Any, Protocol
 from data_pipeline.rows import answer_lists, batches, chat_shapes
 from hax_jax.data import records
 
-# The scores that some rows give their two answers: UltraFeedback and its kin.
-_SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
-
 
 class Reader(Protocol):
     """`message_rows.add` or `pair_rows.add`."""
@@ -60,10 +57,9 @@ def add(
     known = len(result.pairs)
     read(row, text=text, line=line, batch=alone, result=result)
     left_out = result.counts.pop(chat_shapes.LEFT_OUT, 0)
-    if any(key in row and not row[key] for key in chat_shapes.REJECTED):
-        left_out = 0
-        result.counts['rows whose rejected answer is empty: no preference'] += 1
     result.counts['rows with a rejected answer, for preferences'] += left_out
+    if any(key in row and not row[key] for key in chat_shapes.REJECTED):
+        result.counts['rows whose rejected answer is empty: no preference'] += 1
     groups = [pair.group for pair in result.pairs[known:]]
     number = len(result.answers)
     forms = [*_forms(row, batch)]
@@ -123,9 +119,15 @@ def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
         if not target:
             return
         rest = {key: row[key] for key in row if key not in chat_shapes.REJECTED}
-        yield _Form({**rest, target: row[better]}, _score(row, better), is_chosen=True)
+        yield _Form(
+            {**rest, target: row[better]},
+            chat_shapes.score(row, better),
+            is_chosen=True,
+        )
         for each in _texts(row[worse]):
-            yield _Form({**rest, target: each}, _score(row, worse), is_chosen=False)
+            yield _Form(
+                {**rest, target: each}, chat_shapes.score(row, worse), is_chosen=False
+            )
     elif trees := chat_shapes.ranked(row):
         for part, (asked, answers) in enumerate(trees):
             best = chat_shapes.rank(answers[0])
@@ -151,13 +153,6 @@ def _texts(value: Any) -> list[Any]:
     """Each of several texts; any other value as the one of it."""
     is_texts = isinstance(value, list) and all(isinstance(v, str) for v in value)
     return value if is_texts else [value]
-
-
-def _score(row: dict[str, Any], key: str) -> float | None:
-    """The row's own score of its answer `key`."""
-    return answer_lists.number(
-        next((row[s.format(key)] for s in _SCORES if s.format(key) in row), None)
-    )
 
 
 def _why_none(found: batches.BatchRead) -> str:

@@ -130,7 +130,7 @@ def parts(text: str) -> list[dict[str, str]]:
         {'instruction': Q, 'instances': [{'input': '', 'output': A}]},
         {'question': Q, 'chosen_response': A, 'rejected_response': NO},
         {'question': Q, 'chosen_response': A, 'rejected_response': None},
-        {'history': Q, 'human_ref_A': A, 'human_ref_B': NO, 'labels': True},
+        {'history': Q, 'human_ref_B': NO, 'human_ref_A': A, 'labels': True},
         {'history': Q, 'human_ref_A': NO, 'human_ref_B': A, 'labels': False},
         # ultrafeedback_binarized: the chosen chat stands in messages once more.
         {'prompt': Q, 'messages': [USER, BOT], 'chosen': [USER, BOT],
@@ -411,7 +411,40 @@ def test_of_two_equal_answers_none_is_taken() -> None:
     tie = {'prompt': Q, 'answer_a': A, 'answer_b': NO, 'winner': 'tie (both bad)'}
     pairs, report = read({'prompt': Q, 'chosen': A, 'rejected': NO}, tie)
     assert [pair.answer for pair in pairs] == [A]
-    assert report.counts['pairs rows without answer'] == 1
+    assert report.counts['pairs rows with two answers that are tied'] == 1
+    even = {'context': [USER], 'response1': A, 'response2': NO}
+    rows = [{**even, 'overall_preference': number} for number in (-1, 0, 0)]
+    pairs, report = read(*rows)
+    assert [pair.answer for pair in pairs] == [A]
+    assert report.counts['messages rows with two answers that are tied'] == 2
+
+
+@pytest.mark.parametrize('label', [2, '', None, 'A', 0.5, 'missing'])
+def test_labels_that_name_no_answer_are_counted_as_such(label: Any) -> None:
+    row = {'history': Q, 'human_ref_A': A, 'human_ref_B': NO, 'labels': 1}
+    other = {**row, 'labels': label}
+    if label == 'missing':
+        del other['labels']
+    pairs, report = read(row, other, other)
+    assert [pair.answer for pair in pairs] == [A]
+    assert report.counts['pairs rows with two answers, neither named the better'] == 2
+    assert report.unknown_lines == []
+
+
+def test_a_winner_of_the_lower_score_is_counted_and_its_word_counts() -> None:
+    row = {'history': Q, 'human_ref_A': A, 'human_ref_B': NO, 'score_A': 3}
+    rows = [
+        {**row, 'labels': 1, 'score_B': 9},  # against its scores
+        {**row, 'labels': 1, 'score_B': 2},
+        {**row, 'labels': 1, 'score_B': None},
+        {'prompt': [USER], 'chosen': [BOT], 'rejected': [WORSE], 'score_chosen': '1',
+         'score_rejected': 4},  # so is this one
+    ]  # fmt: skip
+    for some, number in ((rows[:3], 1), (rows[3:], 1), (rows[1:3], 0)):
+        pairs, report = read(*some)
+        assert {pair.answer for pair in pairs} == {A}
+        name = 'rows with the lower score for the answer named better'
+        assert report.counts.get(name, 0) == number
 
 
 @pytest.mark.parametrize(
