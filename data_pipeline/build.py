@@ -171,6 +171,7 @@ def build(
     }
     folder = pathlib.Path(output)
     manifest = build_steps.run(patterns, folder, chosen, shares=shares, options=options)
+    written = manifest.get('preferences', {}).values()
     print(
         f'wrote {output} (sha256 {manifest["sha256"][:12]})\n'
         f'  {folder / dataset.REPORT}: all counts, with examples, as a page\n'
@@ -178,7 +179,7 @@ def build(
         f'  {folder / dropped_file.NAME}: each pair that was dropped\n'
         + (
             f'  {folder / preference_files.FOLDER}: preference pairs, and a card\n'
-            if options.preferences
+            if any(each['pairs'] for each in written)
             else ''
         )
         + 'next: python -m launch.train --config=configs/gpt2_lora.py '

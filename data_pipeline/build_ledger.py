@@ -8,6 +8,7 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import all_steps, pair_store
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.reading import read_report
+from hax_jax import counted
 from hax_jax.config import convert
 from hax_jax.data import dataset_folder, records
 
@@ -118,16 +119,29 @@ def _preferences(account: dict[str, Any]) -> list[str]:
     kept = account['kept']
     total = sum(row['pairs'] for row in kept.values())
     lines = [
-        f'preferences: {total:,} pairs of {account["answers"]:,} answers to '
-        f'{account["questions"]:,} questions'
+        f'preferences: {counted.of(total, "pairs")} of '
+        f'{counted.of(account["answers"], "answers")} to '
+        f'{counted.of(account["questions"], "questions")}'
     ]
     lines += [
-        f'  {name} {row["pairs"]:,} of {row["questions"]:,} questions'
+        f'  {name} {row["pairs"]:,} of {counted.of(row["questions"], "questions")}'
         for name, row in kept.items()
     ]
     dropped = sorted(account['dropped'].items(), key=lambda each: (-each[1], each[0]))
     if dropped:
         lines.append(f'  dropped: {read_report.listed(dropped)}')
+    rule, default = account['settings'], settings.PreferenceSettings()
+    changed = []
+    if rule['ratio'] != default.ratio:
+        changed.append(f'preferences.ratio={rule["ratio"]:g}')
+    if rule['later'] != default.later:
+        changed.append('preferences.later=false')
+    if account['judged'] and changed:
+        lines.append(
+            f'note: {", ".join(changed)} is asked of votes alone: it has no effect '
+            f'on {counted.of(account["judged"], "answers")} whose rows name the better '
+            'one, or rank or rate them.'
+        )
     if account['without_votes']:
         lines.append(
             f'note: {account["without_votes"]:,} answers have no votes of their own '
@@ -175,7 +189,7 @@ def _counted(total: int, parts: dict[str, int]) -> str:
     kinds: collections.Counter[str] = collections.Counter()
     for name, count in parts.items():
         kinds[records.kind(name)] += count
-    words = f'{total:,} pair' + 's' * (total != 1)
+    words = counted.of(total, 'pairs')
     if kinds:
         words += f' ({", ".join(f"{count:,} {kind}" for kind, count in kinds.items())})'
     return words

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from data_pipeline import build_ledger, dataset, settings
-from data_pipeline.all_pairs import all_steps, pair_store, split
+from data_pipeline.all_pairs import all_steps, caps_and_weights, pair_store, split
 from data_pipeline.compared import described_pairs
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preferences import choosing
@@ -72,6 +72,8 @@ def run(
     found = inputs.find(
         patterns, fields=options.fields, skip_unreadable=options.skip_unreadable
     )
+    if sources := inputs.sources(found):
+        caps_and_weights.check_names(chosen.mix, sources)
     for line in inputs.describe(found):
         print(line)
     if chosen.preferences != settings.PreferenceSettings() and not options.preferences:

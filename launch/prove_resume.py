@@ -31,7 +31,7 @@ from typing import Any
 
 from absl import flags
 
-from hax_jax import errors, files
+from hax_jax import counted, errors, files
 from hax_jax.program import entry, later, output_file, progress, results
 from launch import shared_flags
 
@@ -179,14 +179,14 @@ def _prove(
 
 
 def _verdict(proof: killed_run.Proof) -> str:
-    kills = f'{len(proof.kills)} kill{"s" * (len(proof.kills) != 1)}'
+    kills = counted.of(len(proof.kills), 'kills')
     if proof.failure:
         return f'DIFFERENT after {kills}: {proof.failure}'
     last = proof.runs[-1]
     saving = sum(bool(hit.saving) for hit in proof.kills)
     return (
         f'bit-equal after {kills} ({saving} of them during a save) of '
-        f'{len(proof.runs)} run{"s" * (len(proof.runs) != 1)}: {last.losses} losses, '
+        f'{counted.of(len(proof.runs), "runs")}: {last.losses} losses, '
         f'{last.evaluations} evaluations, {last.samples} samples and {last.tensors} '
         f'tensors in {len(last.checkpoints)} checkpoints'
     )

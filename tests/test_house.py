@@ -9,10 +9,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 # Folder of hax_jax -> the folders, and the files beside them, that it imports from.
 # None is listed after itself, so no circle is possible; errors, places, files,
-# local_copy, digests, sha256sums, json_lines, near_names and hub are files.
+# local_copy, digests, sha256sums, json_lines, near_names, counted and hub are files.
 LIBRARY = {
     'errors': '',
     'near_names': '',
+    'counted': '',
     'store': 'errors',
     'places': 'errors store',
     'files': 'errors places',
@@ -28,7 +29,7 @@ LIBRARY = {
     'model': 'errors config devices',
     'guards': 'errors json_lines devices data model',
     'formats': 'errors places files sha256sums hub config data model',
-    'sampling': 'errors near_names files json_lines config devices data model',
+    'sampling': 'errors near_names counted files json_lines config devices data model',
     'watch': 'errors places files json_lines config data model program guards',
     'reference': 'config data',
     'doctor': 'errors files config devices data model formats sampling reference',
@@ -37,8 +38,8 @@ LIBRARY = {
     'evaluation': 'errors places files digests config devices data model program runs',
     'training': 'errors places files json_lines config devices data model program '
     'guards formats sampling watch doctor runs evaluation',
-    'planning': 'json_lines config devices data model program doctor runs evaluation '
-    'training',
+    'planning': 'counted json_lines config devices data model program doctor runs '
+    'evaluation training',
     'curves': 'errors places json_lines config data guards watch reference doctor runs '
     'training',
     'report': 'errors places files config watch doctor evaluation training curves',
@@ -65,8 +66,8 @@ PIPELINE = {
     'writing': 'quiet_tfds reading compared preparing',
 }
 LIBRARY_FOR_PIPELINE = (
-    'errors near_names files local_copy digests sha256sums json_lines hub config '
-    'program data'
+    'errors near_names counted files local_copy digests sha256sums json_lines hub '
+    'config program data'
 )
 API = {'hax_jax': LIBRARY, 'data_pipeline': PIPELINE}
 # What a program must not import before its flags are read; hax_jax's folders that need

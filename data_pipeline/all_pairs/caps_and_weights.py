@@ -6,6 +6,7 @@ A cap or a weight names a source ('reddit:advice', 'chat'), or a kind of source
 
 import dataclasses
 import difflib
+from collections.abc import Collection
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import pair_store
@@ -18,8 +19,14 @@ _BATCH = 1_000  # pairs
 
 def check(store: pair_store.PairStore, chosen: settings.MixSettings) -> None:
     """Raises InputError if a cap or a weight names a source without pairs."""
-    sources = {name for (name,) in store.rows('SELECT DISTINCT source FROM pairs')}
-    known = sorted(sources | {records.kind(name) for name in sources})
+    check_names(
+        chosen, {name for (name,) in store.rows('SELECT DISTINCT source FROM pairs')}
+    )
+
+
+def check_names(chosen: settings.MixSettings, sources: Collection[str]) -> None:
+    """Raises InputError if a cap or a weight names none of the sources."""
+    known = sorted({*sources, *map(records.kind, sources)})
     problems = []
     for field in ('caps', 'weights'):
         for name in settings.by_source(getattr(chosen, field)):

@@ -250,7 +250,17 @@ class Preferences:
         by_votes = "FROM sides WHERE is_chosen IS NULL AND reason = ''"
         return {
             'answers': self._count,
-            'questions': store.number('SELECT count(DISTINCT part) FROM sides'),
+            # Of answers that were dropped, each row is a question.
+            'questions': store.number(
+                "SELECT count(DISTINCT prompt) FROM sides WHERE reason = ''"
+            )
+            + store.number(
+                'SELECT count(*) FROM (SELECT part FROM sides GROUP BY part HAVING '
+                "bool_and(reason != ''))"
+            ),
+            'judged': store.number(
+                'SELECT count(*) FROM sides WHERE is_chosen IS NOT NULL'
+            ),
             'without_votes': store.number(
                 f'SELECT count(*) {by_votes} AND score IS NULL'
             ),

@@ -8,15 +8,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_pipeline.layouts import detection
-from data_pipeline.pages import encoding
+from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
     named_datasets,
     plain_copies,
     read_report,
     saved_folders,
 )
-from data_pipeline.rows import chat_shapes, csv_rows, field_map, json_rows, message_rows
-from hax_jax import errors, near_names
+from data_pipeline.rows import (
+    chat_shapes,
+    csv_rows,
+    field_map,
+    json_rows,
+    message_rows,
+    preferred,
+)
+from hax_jax import counted, errors, near_names
 from hax_jax.config import convert
 
 LINES = ('threads', 'messages', 'pairs')
@@ -33,7 +40,8 @@ class Input:
     maps the fields of its rows to a pair. `copy` is the file as plain text, None for a
     file that is plain. `size` is the bytes of the text when it was found: a collector
     may still append to it. `stem` is the file's name in ids, which no other file of its
-    layout has. `problem` says why nothing of it can be read.
+    layout has. `problem` says why nothing of it can be read. `comparisons` says what
+    known layout its rows have, if they compare answers.
     """
 
     name: str
@@ -46,6 +54,7 @@ class Input:
     version: str = ''
     copy: plain_copies.Copy | None = None
     problem: str = ''
+    comparisons: str = ''
 
     @property
     def text_path(self) -> str:
@@ -98,10 +107,12 @@ def find(
             made.append(_opened(each))
         except errors.InputError as error:
             made.append(dataclasses.replace(each, problem=str(error)))
+    damaged = {each.problem for each in made}
     made = _with_stems(_with_fields(made, fields))
     unread = [each.problem for each in made if each.problem]
     if unread and not skip_unreadable:
-        raise errors.InputError(read_report.remedy(unread))
+        show_layouts = not damaged.issuperset(unread)
+        raise errors.InputError(read_report.remedy(unread, show_layouts=show_layouts))
     return made
 
 
@@ -136,20 +147,52 @@ def _split_prefix(pattern: str) -> tuple[str, str]:
 def describe(found: Iterable[Input]) -> list[str]:
     """For people: the fields that make pairs, a line for each different choice."""
     chosen: dict[str, list[str]] = {}
+    known: dict[str, list[str]] = {}
     notes = [f'{each.name}: {each.copy.note}' for each in found if _note(each)]
     for each in found:
+        if each.comparisons:
+            known.setdefault(each.comparisons, []).append(each.name)
         if each.fields and not each.fields.is_ours:
             chosen.setdefault(str(each.fields), []).append(each.name)
-    return notes + [
-        f'fields of {names[0]}'
-        + (f' and {len(names) - 1:,} more' if len(names) > 1 else '')
-        + f': {fields} (--fields changes them)'
-        for fields, names in chosen.items()
+    return [
+        *notes,
+        *(f'comparisons in {_names(names)} as in {e}' for e, names in known.items()),
+        *(
+            f'fields of {_names(names)}: {fields} (--fields changes them)'
+            for fields, names in chosen.items()
+        ),
     ]
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - 1
+    return names[0] + (f' and {more:,} more' if more else '')
 
 
 def _note(each: Input) -> str:
     return each.copy.note if each.copy else ''
+
+
+def sources(found: Iterable[Input]) -> set[str] | None:
+    """The sources that the pairs will have; None where only reading all rows tells.
+
+    Rows tell theirs where a column or --fields give one; pages may be of any layout.
+    """
+    made: set[str] = set()
+    for each in found:
+        if each.fields is None or each.fields.is_ours or each.problem:
+            return None
+        named = each.fields.parts.get('source')
+        if named:
+            if not all(part.startswith('"') for part in named):
+                return None
+            made.add(characters.clean_line(' '.join(p.strip('"') for p in named)))
+        elif each.layout == 'messages':
+            return None
+        else:
+            own = named_datasets.source_of(each.name) if each.given else ''
+            made.add(own or each.layout)
+    return made
 
 
 def sha256(each: Input) -> str:
@@ -217,7 +260,8 @@ def _instead_of(folder: pathlib.Path) -> str:
     if not suffixes and not below:
         return 'it is empty: give a folder with files, as a pattern'
     if not suffixes:
-        return f"give '{folder}/**/*.*', the files of its {below} folders"
+        folders = counted.of(below, 'folders')
+        return f"give '{folder}/**/*.*', the files of its {folders}"
     suffix = suffixes.most_common(1)[0][0] if suffixes else '.md'
     return f"give '{folder}/*{suffix}'"
 
@@ -307,6 +351,17 @@ def _pairs_among_chats(path: str) -> list[Any]:
     ]
 
 
+def _comparisons(each: Input) -> str:
+    """The layout of comparisons that the first rows of an input have, '' for none."""
+    if each.layout in named_datasets.KINDS:
+        rows: Any = named_datasets.head(each.given, field_map.AS_THEY_STAND)
+    elif each.layout == 'csv':
+        rows = csv_rows.head(each.text_path, field_map.AS_THEY_STAND)
+    else:
+        rows = json_rows.head(each.text_path, field_map.AS_THEY_STAND)
+    return next(filter(None, map(preferred.layout, rows)), '')
+
+
 def _are_texts(path: str, given: field_map.FieldMap | None) -> bool:
     """Whether --fields name texts beside the chats of a file: they are meant."""
     rows = json_rows.head(path, given) if given else []
@@ -356,6 +411,8 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
             made.append(each)
             continue
         used.append(chosen)
+        if not chosen:
+            each = dataclasses.replace(each, comparisons=_comparisons(each))
         fields, problem = None, ''
         are_chats = not chosen and _are_chats(rows)
         if rows and (each.layout == 'messages' or not are_chats):

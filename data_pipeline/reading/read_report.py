@@ -5,8 +5,8 @@ import dataclasses
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from data_pipeline.rows import batches, field_map
-from hax_jax import errors
+from data_pipeline.rows import batches, field_map, pair_rows
+from hax_jax import counted, errors
 
 MAX_HELD = 10_000  # lines for people that are held of each kind; the rest are counted
 _SHOWN = 5  # lines for people in the error of a corpus without pairs
@@ -17,9 +17,10 @@ _PREFIXES = {
     'pairs flagged ': 'pairs by flag',
     'words: ': 'words',
     'characters: ': 'characters changed',
-    'files of layout ': 'files',
     'files ': 'files',
 }
+# Kinds whose counters are names of sources and flags, not nouns.
+_OF_NAMES = {'pairs by source': 'from', 'pairs by flag': 'with'}
 _OF_LINES = (
     'JSON lines',
     'rows with',
@@ -36,6 +37,7 @@ ACCEPTED = (
     'and completion, instruction and output, or messages. For example: '
     '{"question": "Why?", "answer": "Because."}'
 )
+NOT_AS_NAMED = 'files that are not what their names say'
 _SUMS = ('files', 'named data sets', 'pairs')  # of counters that are listed beside them
 
 
@@ -61,6 +63,8 @@ class ReadReport:
     _num_unknown: int = 0
     # For each file without pairs, empty ones aside, what was met in it.
     without_pairs: dict[str, str] = dataclasses.field(default_factory=dict)
+    _with_remedy: set[str] = dataclasses.field(default_factory=set)  # of these files
+    _of_file: batches.Counts = dataclasses.field(default_factory=collections.Counter)
     _met: str = ''  # the first line of the file that made no pair
     _is_empty: bool = False
 
@@ -69,6 +73,8 @@ class ReadReport:
         if batch.first:
             self.files.setdefault(batch.name, 0)
             self._is_empty = bool(result.counts['files empty'])
+            self._of_file.clear()
+        self._of_file.update(result.counts)
         self.files[batch.name] += result.num_pairs
         for name in ('counts', 'words', 'sources', 'flags'):
             getattr(self._sum, name).update(getattr(result, name))
@@ -84,8 +90,16 @@ class ReadReport:
         self._met = self._met or next(iter([*result.unknown, *result.dropped]), '')
         if batch.last and not self.files[batch.name] and not self._is_empty:
             problem = result.problem or f'{batch.name} has no answered question.'
+            needs_media = _need_media(self._of_file)
+            if needs_media:
+                problem = (
+                    f'{batch.name} has no answered question: each row needs a picture '
+                    'or a sound, which this project does not read; give rows of text.'
+                )
             self._hold('warnings', self.warnings, [problem])
-            if self._met:
+            if needs_media or result.counts[NOT_AS_NAMED]:
+                self._with_remedy.add(batch.name)
+            elif self._met:
                 problem = f'{problem} First: {self._met}'
             self.without_pairs[batch.name] = problem
         if batch.last:
@@ -113,9 +127,13 @@ class ReadReport:
 
         An empty file is no error: it holds nothing that could be lost.
         """
+        failed = self.without_pairs
+        show_layouts = not failed.keys() <= self._with_remedy
+        if failed and not skip_unreadable and (self.num_pairs or not show_layouts):
+            raise errors.InputError(
+                remedy([*failed.values()], show_layouts=show_layouts)
+            )
         if self.num_pairs:
-            if self.without_pairs and not skip_unreadable:
-                raise errors.InputError(remedy([*self.without_pairs.values()]))
             return
         found = [*self.unknown_lines, *self.dropped, *self.warnings]
         lines = [
@@ -131,10 +149,13 @@ class ReadReport:
         """A line for each kind of counter, the largest of its counters first."""
         counts = self.counts
         files = ', '.join(
-            f'{counts[name]:,} {name}' for name in _SUMS if name in counts
+            counted.of(counts[name], name) for name in _SUMS if name in counts
         )
         lines = [f'read {files}']
         for kind, rows in kinds(counts).items():
+            if kind in _OF_NAMES:
+                rows = [(f'{_OF_NAMES[kind]} {name}', count) for name, count in rows]
+            rows = [(counted.one(n) if count == 1 else n, count) for n, count in rows]
             lines.append(f'  {kind}: {listed(rows)}')
         for kind, count in self.not_held.items():
             lines.append(f'  {kind}: {count:,} more are only counted')
@@ -147,15 +168,22 @@ class ReadReport:
             self.not_held[kind] += len(lines) - room
 
 
-def remedy(problems: Sequence[str]) -> str:
-    """The one error for all files of which nothing was read."""
-    return '\n'.join(
-        [
-            *problems,
-            f'{ACCEPTED}. Other names of fields are given as '
-            f'{field_map.EXAMPLE}; --skip_unreadable leaves such files out.',
-        ]
-    )
+def remedy(problems: Sequence[str], *, show_layouts: bool = True) -> str:
+    """The one error for all files of which nothing was read.
+
+    `show_layouts` where one of them is no layout that is known.
+    """
+    last = '--skip_unreadable leaves such files out.'
+    if show_layouts:
+        fields = f'Other names of fields are given as {field_map.EXAMPLE}'
+        last = f'{ACCEPTED}. {fields}; {last}'
+    return '\n'.join([*problems, last])
+
+
+def _need_media(counts: Mapping[str, int]) -> bool:
+    """Whether every row of a file needs a picture or a sound."""
+    media = sum(n for name, n in counts.items() if name.endswith(pair_rows.NEEDS_MEDIA))
+    return 0 < media == sum(n for name, n in counts.items() if name.endswith(' rows'))
 
 
 def listed(rows: Sequence[tuple[str, int]]) -> str:

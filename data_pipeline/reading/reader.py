@@ -26,6 +26,8 @@ from data_pipeline.rows import (
 )
 from hax_jax.data import records
 
+# Names of files that hold no text; a text of rows may have one by mistake.
+_BINARY = ('.xlsx', '.xls', '.parquet', '.arrow', '.feather')
 _SHOWN = 60  # characters of the first line of a file of unknown layout
 
 
@@ -154,6 +156,14 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.words['in files of unknown layout'] += len(text.split())
         first = next(filter(None, map(str.strip, text.split('\n'))), '')
         met = f'{first[:_SHOWN]}…' if len(first) > _SHOWN else first
+        suffix = pathlib.PurePath(name).suffix.lower()
+        if suffix in _BINARY:
+            result.counts[read_report.NOT_AS_NAMED] += 1
+            result.problem = (
+                f'{name} is no {suffix} file: it begins {met!r}. Save it again as '
+                f'{suffix}, or its rows as CSV.'
+            )
+            return
         result.problem = f'{name} begins {met!r}, which is of no known layout.'
         return
     found = detection.PARSERS[layout](text, file=name)

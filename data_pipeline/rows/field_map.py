@@ -91,6 +91,10 @@ class FieldMap:
         )
 
 
+# Names nothing, so that rows that hold rows stay as they are.
+AS_THEY_STAND = FieldMap({}, is_given=True)
+
+
 def parse(texts: Iterable[str]) -> list[FieldMap]:
     """The maps of all --fields; those for named inputs come first.
 

@@ -19,6 +19,7 @@ from data_pipeline.rows import (
 from hax_jax.data import records
 
 MEDIA = '<image>'
+NEEDS_MEDIA = 'that need a picture or a sound'
 # Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
 _MEDIA = re.compile(
     r'(?:\A|\n)[ \t]*{0}[ \t]*(?:\n|\Z)|\A\s*{0}|{0}\s*\Z'.format(
@@ -74,7 +75,7 @@ def add(
         target: _label(row, fields.parts.get(target, ()))
         for target in field_map.TARGETS[2:]
     }
-    reason = 'that need a picture or a sound' if needs_media else ''
+    reason = NEEDS_MEDIA if needs_media else ''
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
     reason = reason or undecided or _why_not_learned(labels)
     question, answer = turns[0].question, turns[0].answer

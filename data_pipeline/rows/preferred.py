@@ -16,6 +16,45 @@ from typing import Any, Protocol
 from data_pipeline.rows import answer_lists, batches, chat_shapes
 from hax_jax.data import records
 
+# The columns by which a known layout of comparisons is recognised, and how it is read.
+_KNOWN = (
+    ('human_ref_A human_ref_B', 'SHP: the better of human_ref_A and human_ref_B is the '
+     'one that labels names'),
+    ('response_0 response_1 better_response_id', 'PKU-SafeRLHF: the better of '
+     'response_0 and response_1 is the one that better_response_id names'),
+    ('response1 response2 overall_preference', 'HelpSteer3: the better of response1 '
+     'and response2 is the one that overall_preference names'),
+    ('conversation_a conversation_b winner', 'Chatbot Arena: the better of '
+     'conversation_a and conversation_b is the one that winner names'),
+    ('preferred_output non_preferred_output', 'OpenAI: preferred_output is the better '
+     'answer, non_preferred_output the worse'),
+    ('chosen_messages rejected_messages', 'LLaMA-Factory: chosen_messages end with the '
+     'better answer, rejected_messages with the worse'),
+    ('rejected_response', 'ms-swift: rejected_response is the worse answer'),
+    ('chosen rejected', '{}: chosen is the better answer, rejected the worse'),
+)  # fmt: skip
+
+
+def layout(row: dict[str, Any]) -> str:
+    """The layout of comparisons that a row as it stands in its file has; '' for none.
+
+    'SHP: the better of human_ref_A and human_ref_B is the one that labels names'
+    """
+    for columns, said in _KNOWN:
+        if set(columns.split()) <= set(row):
+            chosen = row.get('chosen')
+            is_transcript = isinstance(chosen, str) and 'Human:' in chosen
+            return said.format('HH-RLHF' if is_transcript else 'TRL')
+    if chat_shapes.ranked(row):
+        return 'OASST: of the replies to a turn, the one of rank 0 is the best'
+    name = next((n for n in chat_shapes.MANY if answer_lists.judged(row.get(n))), '')
+    if not name:
+        return ''
+    is_ranked = 'rank' in row[name][0]
+    by = 'rank' if is_ranked else 'ratings'
+    source = 'Nectar' if is_ranked else 'UltraFeedback'
+    return f'{source}: the best of {name} is the one of the best {by}'
+
 
 class Reader(Protocol):
     """`message_rows.add` or `pair_rows.add`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from hax_jax import counted
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import param_tree
 from hax_jax.runs import disk_room, step_facts
@@ -127,9 +128,7 @@ def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
     """The plan as a table for people, then the lines of `more`."""
     shape = 'x'.join(str(size) for size in plan.mesh.values())
     axes = ', '.join(plan.mesh)
-    devices = f'{plan.num_devices} {plan.platform} device' + 's' * (
-        plan.num_devices > 1
-    )
+    devices = counted.of(plan.num_devices, f'{plan.platform} devices')
     checkpoints = f'{plan.scheduled_checkpoints}'
     if plan.best_checkpoints:
         checkpoints += (

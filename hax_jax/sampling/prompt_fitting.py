@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from hax_jax import errors
+from hax_jax import counted, errors
 from hax_jax.data import text
 from hax_jax.sampling import prompts
 
@@ -68,7 +68,7 @@ def fit(
     notes = _notes(fitted, stems, n_positions, max_new_tokens, longest)
     replaced = tokenizer.num_replaced - num_replaced
     if replaced:
-        notes.append(f'{_counted(replaced, "character")} U+2581 read as "_".')
+        notes.append(f'{counted.of(replaced, "characters")} U+2581 read as "_".')
     return Fitted(list(questions), fitted, stems, notes)
 
 
@@ -87,13 +87,13 @@ def _notes(
         n_positions + 1 - len(prompt.ids) - len(stem)
         for prompt, stem in zip(fitted, stems, strict=True)
     ]
-    total = _counted(len(fitted), 'question')
+    total = counted.of(len(fitted), 'questions')
     notes = []
     cut = [prompt.num_cut for prompt in fitted if prompt.num_cut]
     if cut:
         notes.append(
             f'{len(cut)} of {total} shortened to leave room for the answer in '
-            f'n_positions={n_positions}: {_counted(sum(cut), "token")} cut from the '
+            f'n_positions={n_positions}: {counted.of(sum(cut), "tokens")} cut from the '
             'middle.'
         )
     too_small = [room for room in rooms if room < max_new_tokens]
@@ -105,7 +105,3 @@ def _notes(
             f'max_new_tokens that fits beside all is {n_positions + 1 - longest}.'
         )
     return notes
-
-
-def _counted(number: int, noun: str) -> str:
-    return f'{number:,} {noun}' + 's' * (number != 1)

@@ -14,6 +14,7 @@ from data_pipeline import build, build_steps, dataset, settings
 from data_pipeline.all_pairs import pair_store
 from data_pipeline.compared import compared_row, described_pairs, packed_rows
 from data_pipeline.preparing import beam_pipeline
+from data_pipeline.reading import inputs
 from hax_jax import errors, files
 from hax_jax.config import convert
 from hax_jax.data import dataset_folder, records
@@ -362,6 +363,42 @@ def test_the_terminal_gets_one_screen_however_much_there_is(
     assert sources.endswith(' and 36 more')
     (warning,) = (line for line in lines if line.startswith('warning'))
     assert warning.endswith('empty 0.md is empty. (39 more like this)')
+
+
+def test_a_source_that_no_input_has_is_known_before_anything_is_read(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'a.jsonl'
+    path.write_text('{"question": "Why?", "answer": "Because it is."}\n')
+    mix = settings.MixSettings(caps=('pears=20',))
+    monkeypatch.setattr(build_steps, '_prepared', lambda *_, **__: pytest.fail('read'))
+    for fields, names in (
+        ((), 'pairs'),
+        (('question=question, answer=answer, source="my own"',), 'my own'),
+    ):
+        with pytest.raises(errors.InputError, match=f'the sources are {names}.'):
+            build.build(
+                [str(path)],
+                output=tmp_path / 'made',
+                chosen=settings.Settings(mix=mix),
+                options=build_steps.Options(fields=fields),
+            )
+
+
+def test_sources_that_rows_or_pages_tell_are_not_guessed(
+    tmp_path: pathlib.Path,
+) -> None:
+    texts = {
+        'a.md': 'QUESTION: Why?\nANSWER: So.\n',
+        'b.jsonl': '{"question": "Why?", "answer": "So.", "source": "x"}\n',
+        'c.jsonl': '{"messages": []}\n',
+        'd.csv': 'question,answer\nWhy?,So.\n',
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    found = [inputs.sources(inputs.find([str(tmp_path / name)])) for name in texts]
+    assert found == [None, None, None, {'csv'}]
+    assert inputs.sources(inputs.find([str(tmp_path / '[ad].*')])) is None
 
 
 def test_caps_weights_and_a_strict_overlap_come_from_flags(

@@ -14,7 +14,7 @@ import pytest
 
 from data_pipeline import build, build_steps, dataset, settings
 from data_pipeline.preferences import preference_files
-from data_pipeline.rows import raw_thread
+from data_pipeline.rows import preferred, raw_thread
 from hax_jax import digests
 from hax_jax.data import dataset_folder, records, text
 
@@ -221,6 +221,60 @@ def test_counts_are_on_the_page_the_card_and_the_console(
     assert 'dropped: 40 better answer: quality: answer of links alone, 40' in said
     assert 'note: 40 answers have no votes of their own (or answer a comment)' in said
     assert f'{tmp_path / "made" / "preferences"}: preference pairs, and a card' in said
+
+
+def test_the_screen_names_the_layout_of_comparisons_and_counts_questions(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {'post_id': f'p{i}', 'history': f'Who took the {noun} away from us all?',
+         'human_ref_A': f'Ask your sister for the {noun}, {k}.',
+         'human_ref_B': f'Nobody knows about any {noun}, {k}.', 'labels': 1}
+        for i, noun in enumerate(NOUNS) for k in ('Ann', 'Tom')
+    ]  # fmt: skip
+    path = write_rows(tmp_path / 'shp.jsonl', rows)
+    found = made(
+        tmp_path / 'a',
+        path,
+        chosen=settings.Settings(preferences=settings.PreferenceSettings(ratio=3.0)),
+    )
+    assert sum(map(len, found.values())) == 16
+    said = capsys.readouterr().out
+    assert (
+        f'comparisons in {path} as in SHP: the better of human_ref_A and human_ref_B '
+        'is the one that labels names\n'
+    ) in said
+    assert 'preferences: 16 pairs of 32 answers to 8 questions\n' in said
+    assert (
+        'note: preferences.ratio=3 is asked of votes alone: it has no effect on 32 '
+        'answers whose rows name the better one, or rank or rate them.\n'
+    ) in said
+    # --fields that name own columns compare nothing, and the folder is empty.
+    made(tmp_path / 'b', path, fields=('question=history, answer=human_ref_A',))
+    said = capsys.readouterr().out
+    assert 'comparisons in' not in said
+    assert 'has no effect on' not in said
+    assert 'preference pairs, and a card' not in said
+
+
+@pytest.mark.parametrize(
+    ('row', 'layout'),
+    [
+        ({'chosen': '\n\nHuman: a\n\nAssistant: b', 'rejected': ''}, 'HH-RLHF: chosen'),
+        ({'prompt': 'a', 'chosen': 'b', 'rejected': 'c'}, 'TRL: chosen is the better'),
+        ({'completions': [{'response': 'a', 'overall_score': 1},
+                          {'response': 'b', 'overall_score': 2}]}, 'UltraFeedback: '),
+        ({'answers': [{'answer': 'a', 'rank': 1}, {'answer': 'b', 'rank': 2}]},
+         'Nectar: the best of answers is the one of the best rank'),
+        ({'response_0': '', 'response_1': '', 'better_response_id': 0}, 'PKU-SafeRLHF'),
+        ({'question': 'a', 'answers': [{'text': 'b', 'score': 2}]}, ''),
+    ],
+)  # fmt: skip
+def test_each_known_layout_of_comparisons_has_its_name(
+    row: dict[str, Any], layout: str
+) -> None:
+    assert preferred.layout(row).startswith(layout)
+    assert bool(preferred.layout(row)) == bool(layout)
 
 
 TURNS = [

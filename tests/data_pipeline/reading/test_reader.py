@@ -1,5 +1,6 @@
 """Corpus files: patterns, encodings, layouts, and the report on all of them."""
 
+import json
 import os
 import pathlib
 
@@ -145,7 +146,7 @@ def test_bad_input_is_named() -> None:
     _write('deep/er/x.md', CHAT)
     assert _error('nothing', 'deep') == (
         "'nothing' is a folder; it is empty: give a folder with files, as a pattern.\n"
-        "'deep' is a folder; give 'deep/**/*.*', the files of its 1 folders."
+        "'deep' is a folder; give 'deep/**/*.*', the files of its 1 folder."
     )
     _write('b/x.jsonl', '{}')
     _write('c/hax_qa/1.0.0/features.json', '{}')
@@ -157,13 +158,35 @@ def test_bad_input_is_named() -> None:
         f'corpus without pairs: no answered question in empty.md. '
         f'{read_report.ACCEPTED}\n  empty.md is empty.'
     )
-    assert _error('binary.md') == read_report.remedy(
-        ['binary.md is a binary file (a zero byte at 11); give text files.']
+    assert _error('binary.md') == (
+        'binary.md is a binary file (a zero byte at 11); give text files.\n'
+        '--skip_unreadable leaves such files out.'
     )
     assert _error('neither.md') == (
         'neither.md is neither UTF-8 (byte 13, 0x8f) nor cp1252 (byte 13, 0x8f); '
         'save it as UTF-8.'
     )
+
+
+def test_a_file_with_a_remedy_of_its_own_shows_no_layouts() -> None:
+    row = {'messages': [{'role': 'user', 'content': '<image>\nWhat is it?'},
+                        {'role': 'assistant', 'content': 'A cat.'}]}  # fmt: skip
+    _write('table.xlsx', 'This is\nno table.')
+    _write('pictures.jsonl', 2 * (json.dumps(row) + '\n'))
+    _write('chat.md', CHAT)
+    for others in ([], ['chat.md']):
+        assert _error('table.xlsx', 'pictures.jsonl', *others) == (
+            "table.xlsx is no .xlsx file: it begins 'This is'. Save it again as .xlsx, "
+            'or its rows as CSV.\n'
+            'pictures.jsonl has no answered question: each row needs a picture or a '
+            'sound, which this project does not read; give rows of text.\n'
+            '--skip_unreadable leaves such files out.'
+        )
+    _write('other.md', 'Nothing here.')
+    assert 'Accepted are texts' in _error('table.xlsx', 'other.md', 'chat.md')
+    pairs, report = reader.read(['table.xlsx', 'chat.md'], skip_unreadable=True)
+    assert pairs
+    assert report.counts['files that are not what their names say'] == 1
 
 
 def test_a_byte_order_mark_is_no_text() -> None:
@@ -187,8 +210,8 @@ def test_unknown_lines_carry_file_and_line() -> None:
     _, report = reader.read(['a.md'])
     assert report.unknown_lines == ['a.md:1: Hello there. (left out)']
     assert report.counts['unknown lines'] == 1
-    assert '  lines: 1 unknown lines\n' in report.summary()
-    assert report.summary().startswith('read 1 files, 1 pairs\n')
+    assert '  lines: 1 unknown line\n' in report.summary()
+    assert report.summary().startswith('read 1 file, 1 pair\n')
 
 
 def test_counters_of_a_kind_are_together_and_the_largest_comes_first() -> None:
@@ -207,7 +230,7 @@ def test_counters_of_a_kind_are_together_and_the_largest_comes_first() -> None:
     }
     assert read_report.kinds(counts) == {
         'chat': [('posts', 9), ('click for more lines', 1)],
-        'files': [('chat', 1), ('empty', 1)],
+        'files': [('empty', 1), ('of layout chat', 1)],
         'pairs by source': [('chat', 8)],
         'pairs by flag': [('link card', 1)],
         'lines': [('unknown lines', 0)],
