@@ -27,6 +27,8 @@ _MEDIA = re.compile(
     )
 )
 _CODE = re.compile(r'```.*?(?:```|\Z)|`[^`\n]*`', re.DOTALL)
+_WORD = re.compile(r'\w+')
+_SHORT_QUESTION = 8  # words: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
 _NO_FIELDS = field_map.FieldMap({})
@@ -128,11 +130,12 @@ def _pair(
 ) -> records.QaPair:
     """The pair of a row's labels and turns, without its line and its flags."""
     kind, pair_id = batch.layout, labels['id']
+    group = labels['group'] or ('' if pair_id else _group_of(turns))
     if not (is_ours and pair_id):
         pair_id = f'{batch.prefix}:{pair_id or page.content_hash(*_texts(turns))}'
     return records.QaPair(
         id=pair_id,
-        group=labels['group'] or pair_id,
+        group=group or pair_id,
         source=labels['source'] or batch.source or kind,
         file=batch.name,
         line=0,
@@ -143,6 +146,16 @@ def _pair(
         score=_score(labels['score'], kind, result),
         weight=weight(labels['weight'], kind, result),
     ).with_exchanges(turns)
+
+
+def _group_of(turns: Sequence[records.Exchange]) -> str:
+    """The group of answers to one short question without an id; '' for others.
+
+    A split keeps it whole. Longer questions are found again by their words.
+    """
+    words = _WORD.findall(turns[0].question.lower())
+    is_short = 0 < len(words) < _SHORT_QUESTION and len(turns) == 1
+    return f'question:{page.content_hash(" ".join(words))}' if is_short else ''
 
 
 def _exchanges(

@@ -426,6 +426,34 @@ def test_rows_of_one_answer_to_the_same_question_are_compared(
     }
 
 
+def test_short_questions_without_an_id_are_in_one_split_each(
+    tmp_path: pathlib.Path,
+) -> None:
+    for form in ('scores', 'chosen'):
+        rows: list[dict[str, Any]] = []
+        for i in range(60):
+            asked = f'Who has the {NOUNS[i % 8]} {i}?'
+            answers = [f'{who} took it in week {i}{k}.' for k, who in enumerate(
+                ('Tom', 'Ann', 'Nobody we know'))]  # fmt: skip
+            if form == 'scores':
+                rows += [{'question': asked, 'answer': each, 'score': 3 ** k}
+                         for k, each in enumerate(answers)]  # fmt: skip
+            else:
+                rows += [{'prompt': asked, 'chosen': answers[-1], 'rejected': each}
+                         for each in answers[:-1]]  # fmt: skip
+        path = write_rows(tmp_path / f'{form}.jsonl', rows)
+        alone = settings.Settings(preferences=settings.PreferenceSettings(later=False))
+        found = made(tmp_path / form, path, chosen=alone)
+        account = json.loads((tmp_path / form / 'ledger.json').read_text())
+        assert account['preferences']['dropped'] == {}
+        assert sum(map(len, found.values())) == (180 if form == 'scores' else 120)
+        homes = collections.defaultdict(set)
+        for name, some in found.items():
+            for each in some:
+                homes[each['prompt']].add(name)
+        assert {len(each) for each in homes.values()} == {1}
+
+
 def test_scored_answers_of_a_row_are_compared(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

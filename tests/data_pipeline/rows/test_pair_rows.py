@@ -83,7 +83,11 @@ def test_every_field_can_be_mapped() -> None:
 def test_without_an_id_it_is_the_hash_of_the_texts() -> None:
     (pair,), _ = read('a.jsonl', lines({'prompt': 'Q', 'response': 'A'}))
     expected = f'pairs:a:{page.content_hash("Q", "A")}'
-    assert (pair.id, pair.group, pair.source) == (expected, expected, 'pairs')
+    group = f'question:{page.content_hash("q")}'  # of a short question
+    assert (pair.id, pair.group, pair.source) == (expected, group, 'pairs')
+    asked = 'Who sings here at night, and who by day?'
+    (pair,), _ = read('a.jsonl', lines({'prompt': asked, 'response': 'A'}))
+    assert pair.group == pair.id
 
 
 def test_pairs_of_this_project_keep_their_ids_and_flags() -> None:
