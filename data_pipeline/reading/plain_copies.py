@@ -200,6 +200,7 @@ def _document_rows(
 
 def _bytes(path: str) -> Iterator[bytes]:
     with open(path, 'rb') as file:
+        yield file.readline().removeprefix(codecs.BOM_UTF8)
         yield from file
 
 

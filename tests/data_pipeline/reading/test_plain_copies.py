@@ -224,6 +224,8 @@ def test_flat_messages_are_joined_to_their_parents_and_the_best_reply_wins() -> 
         ('Who pays?', 'Tom.'),
     ]
     assert report.counts['answers beside the best, left out'] == 1
+    marked = '\ufeff' + '\n'.join(map(json.dumps, flat))  # by an editor of Windows
+    assert len(read('b.jsonl', marked)) == 2
     pa.parquet.write_table(pa.Table.from_pylist(flat), 'a.parquet')
     assert len(read('a.parquet', pathlib.Path('a.parquet').read_bytes())) == 2
 
