@@ -235,7 +235,9 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
                 continue
             widths[len(cells)] += bool(cells)
             left = _QUOTES_LEFT['quoting' in dialect]
-            damaged += any(map(left.fullmatch, cells))
+            # A backslash before a quote is a sign of the other dialects.
+            escapes = 'escapechar' not in dialect and '\\"' in ''.join(cells)
+            damaged += escapes or any(map(left.fullmatch, cells))
 
     # With backslashes, csv lets any quote astray pass.
     is_escaped = any('\\"' in line for line in lines)

@@ -384,6 +384,10 @@ _ESCAPED = _SAID.replace('\\', '\\\\').replace('"', '\\"')
         f'"Why, then?","{_ESCAPED}"\n',
         f'"Why, then?", "{_ESCAPED}"\n',
         f'Why, then?\t{_SAID}\n"What" is it?\t"So" it is.\n',
+        # Escaped, and without quotes around cells that hold no delimiter.
+        f'"Why, then?","{_ESCAPED}"\n\\"What\\" is it?,\\"So\\" it is.\n',
+        # Doubled behind backslashes that are the text's own.
+        f'"Why, then?","{_DOUBLED}"\n"""What"" is it?","""So"" it is."\n',
     ],
 )
 @pytest.mark.parametrize('above', ['', 'Our questions,\n\n'])
@@ -395,6 +399,13 @@ def test_every_dialect_of_quotes_is_read(rows: str, above: str) -> None:
         (p.question, p.answer) == ('"What" is it?', '"So" it is.') for p in pairs[1:]
     )
     assert len(report.unknown_lines) == bool(above)
+
+
+def test_a_backslash_of_the_text_before_a_doubled_quote_is_kept() -> None:
+    rows = 'question,answer\n' + '"Print it?","print(\\""x\\"")"\n' * 3
+    pairs, report = read('a.csv', rows)
+    assert [pair.answer for pair in pairs] == ['print(\\"x\\")'] * 3
+    assert report.unknown_lines == []
 
 
 def test_csv_of_another_encoding_and_old_line_ends() -> None:
