@@ -20,6 +20,8 @@ _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the heade
 _LONGEST_FIELD = 2**23
 MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
 _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
+# A quote behind a backslash that neither ends a cell nor is doubled.
+_ESCAPE = re.compile(r'\\"(?![",;|\t\r\n]|$)')
 _ESCAPED = {'escapechar': '\\', 'doublequote': False}
 # Of a cell: the quotes around it, or one of them, were read as text.
 _QUOTES_LEFT = {
@@ -224,7 +226,8 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
 
     def damage(dialect: dict[str, Any]) -> int:
         reader = csv.reader(lines, delimiter=delimiter, strict=True, **dialect)
-        damaged, widths = 0, collections.Counter[int]()
+        damaged = 0 if 'escapechar' in dialect else num_escapes
+        widths = collections.Counter[int]()
         while True:
             try:
                 cells = next(reader)
@@ -235,12 +238,11 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
                 continue
             widths[len(cells)] += bool(cells)
             left = _QUOTES_LEFT['quoting' in dialect]
-            # A backslash before a quote is a sign of the other dialects.
-            escapes = 'escapechar' not in dialect and '\\"' in ''.join(cells)
-            damaged += escapes or any(map(left.fullmatch, cells))
+            damaged += any(map(left.fullmatch, cells))
 
     # With backslashes, csv lets any quote astray pass.
     is_escaped = any('\\"' in line for line in lines)
+    num_escapes = sum(len(_ESCAPE.findall(line)) for line in lines if is_escaped)
     able = [each for each in _DIALECTS if is_escaped or 'escapechar' not in each]
     return min(able, key=damage)
 

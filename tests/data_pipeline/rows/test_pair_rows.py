@@ -384,10 +384,6 @@ _ESCAPED = _SAID.replace('\\', '\\\\').replace('"', '\\"')
         f'"Why, then?","{_ESCAPED}"\n',
         f'"Why, then?", "{_ESCAPED}"\n',
         f'Why, then?\t{_SAID}\n"What" is it?\t"So" it is.\n',
-        # Escaped, and without quotes around cells that hold no delimiter.
-        f'"Why, then?","{_ESCAPED}"\n\\"What\\" is it?,\\"So\\" it is.\n',
-        # Doubled behind backslashes that are the text's own.
-        f'"Why, then?","{_DOUBLED}"\n"""What"" is it?","""So"" it is."\n',
     ],
 )
 @pytest.mark.parametrize('above', ['', 'Our questions,\n\n'])
@@ -399,6 +395,15 @@ def test_every_dialect_of_quotes_is_read(rows: str, above: str) -> None:
         (p.question, p.answer) == ('"What" is it?', '"So" it is.') for p in pairs[1:]
     )
     assert len(report.unknown_lines) == bool(above)
+
+
+def test_quotes_behind_backslashes_in_cells_without_quotes_are_quotes() -> None:
+    pairs, _ = read(
+        'a.csv', 'question,answer\n' + 'Is \\"it\\" on?,\\"So\\" it is.\n' * 2
+    )
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('Is "it" on?', '"So" it is.')
+    ] * 2
 
 
 def test_a_backslash_of_the_text_before_a_doubled_quote_is_kept() -> None:
