@@ -29,7 +29,7 @@ _MARKED = re.compile(
     r'[_ -]?([ab012])',
     re.IGNORECASE,
 )
-# Names that `_in_small_letters` changes; the second ones where they are no pair's.
+# Names that `in_small_letters` changes; the second ones where they are no pair's.
 _OF_PAIRS = ('prompt', 'chosen', 'completion')
 _SMALL = frozenset(
     ('messages', 'conversations', 'conversation', 'dialogue', 'dialog', 'segments')
@@ -62,7 +62,7 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     "answers": […]}]}]} -> [{"title": "t", "context": "c", "question": "q",
     "answers": […]}]
     """
-    row = _in_small_letters(row)
+    row = in_small_letters(row)
     if 'paragraphs' in row and _are_objects(row['paragraphs'], 'qas'):
         return [
             {'article': row.get('title', ''), 'context': paragraph.get('context', '')}
@@ -151,7 +151,7 @@ def _winner(judge: str, value: Any, marks: tuple[str, ...]) -> int | None:
     return marks.index(mark[1]) if mark and mark[1] in marks else None
 
 
-def _in_small_letters(row: dict[str, Any]) -> dict[str, Any]:
+def in_small_letters(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the names of turns and of judged answers in small letters.
 
     {"Messages": [{"Role": "user", "Content": "Why?"}]} -> {"messages": [{"role": …}]}

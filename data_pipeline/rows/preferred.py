@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from data_pipeline.rows import answer_lists, batches, chat_shapes
+from data_pipeline.rows import answer_lists, batches, chat_shapes, nested_rows
 from hax_jax.data import records
 
 # The columns by which a known layout of comparisons is recognised, and how it is read.
@@ -30,7 +30,7 @@ _KNOWN = (
      'answer, non_preferred_output the worse'),
     ('chosen_messages rejected_messages', 'LLaMA-Factory: chosen_messages end with the '
      'better answer, rejected_messages with the worse'),
-    ('rejected_response', 'ms-swift: rejected_response is the worse answer'),
+    ('rejected_response', 'ms-swift and others: rejected_response is the worse answer'),
     ('chosen rejected', '{}: chosen is the better answer, rejected the worse'),
 )  # fmt: skip
 
@@ -40,11 +40,11 @@ def layout(row: dict[str, Any]) -> str:
 
     'SHP: the better of human_ref_A and human_ref_B is the one that labels names'
     """
+    row = nested_rows.in_small_letters(row)
     for columns, said in _KNOWN:
         if set(columns.split()) <= set(row):
-            chosen = row.get('chosen')
-            is_transcript = isinstance(chosen, str) and 'Human:' in chosen
-            return said.format('HH-RLHF' if is_transcript else 'TRL')
+            opening = str(row.get('prompt') or row.get('chosen')).lstrip()
+            return said.format('HH-RLHF' if opening.startswith('Human:') else 'TRL')
     if chat_shapes.ranked(row):
         return 'OASST: of the replies to a turn, the one of rank 0 is the best'
     name = next((n for n in chat_shapes.MANY if answer_lists.judged(row.get(n))), '')

@@ -261,7 +261,10 @@ def test_the_screen_names_the_layout_of_comparisons_and_counts_questions(
     ('row', 'layout'),
     [
         ({'chosen': '\n\nHuman: a\n\nAssistant: b', 'rejected': ''}, 'HH-RLHF: chosen'),
+        ({'prompt': '\n\nHuman: a\n\nAssistant:', 'chosen': 'b', 'rejected': 'c'},
+         'HH-RLHF: chosen'),
         ({'prompt': 'a', 'chosen': 'b', 'rejected': 'c'}, 'TRL: chosen is the better'),
+        ({'Prompt': 'a', 'Chosen': 'b', 'Rejected': 'c'}, 'TRL: chosen is the better'),
         ({'completions': [{'response': 'a', 'overall_score': 1},
                           {'response': 'b', 'overall_score': 2}]}, 'UltraFeedback: '),
         ({'answers': [{'answer': 'a', 'rank': 1}, {'answer': 'b', 'rank': 2}]},
