@@ -5,6 +5,7 @@ SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
 {"prompt": "Why?", "response_0": "No.", "response_1": "So.", "better_response_id": 1}
 {"context": [turn], "response1": "So.", "response2": "No.", "overall_preference": -2}
+{"prompt": "Why?", "responses": ["So.", "No."], "scores": [9, 2]}
 {"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
 """
 
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.rows import field_map
+from data_pipeline.rows import answer_lists, chat_shapes, field_map
 
 # Fields that say which of two answers is better, by its mark.
 _WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')
@@ -22,6 +23,10 @@ _SHP_ANSWERS = ('human_ref_A', 'human_ref_B')
 _TIED, _UNNAMED = -1, -2
 # Fields with both answers of a row, for the counts.
 UNDECIDED = ('two answers that are tied', 'two answers, neither named the better')
+# Lists of the marks of a row's answers; of ranks, 1 is the best.
+_LISTS_OF_MARKS = {'ranks': 'rank', 'rank': 'rank', 'scores': 'rating'} | dict.fromkeys(
+    ('ratings', 'rating', 'rewards'), 'rating'
+)
 _BETTER, _WORSE = 'chosen_response', 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
@@ -88,7 +93,30 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [made]
     if 'row_idx' in row and isinstance(row.get('row'), dict):
         return [row['row']]
-    return [*_judged(row)] or [row]
+    return [*_judged(row)] or [_with_marks(row)]
+
+
+def _with_marks(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with each of its answers beside its mark of a list of the same length.
+
+    {"responses": ["No.", "So."], "scores": [1, 5]} -> {"responses":
+    [{"text": "No.", "rating": 1}, {"text": "So.", "rating": 5}]}
+    """
+    for name in chat_shapes.MANY:
+        texts = row.get(name)
+        if not isinstance(texts, list) or len(texts) < 2:
+            continue
+        if not all(isinstance(text, str) for text in texts):
+            continue
+        for marks, mark in _LISTS_OF_MARKS.items():
+            numbers = row.get(marks)
+            if not isinstance(numbers, list) or len(numbers) != len(texts):
+                continue
+            if None not in map(answer_lists.number, numbers):
+                pairs = zip(texts, numbers, strict=True)
+                made = [{'text': text, mark: number} for text, number in pairs]
+                return {**_without(row, marks), name: made}
+    return row
 
 
 def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

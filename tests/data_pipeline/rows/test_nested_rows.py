@@ -101,3 +101,26 @@ def test_a_wrong_field_is_told_with_the_own_columns() -> None:
         "a.jsonl has no 'human_ref_C'; it has 'post_id', 'history', 'human_ref_A', "
         "'human_ref_B', 'labels', 'score_A', 'score_B'.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ('marks', 'best'),
+    [
+        ({'ranks': [2, 1, 3]}, 'Tom does.'),
+        ({'scores': [-1.5, '4', 2]}, 'Tom does.'),
+        ({'rewards': [0.1, 0.9, 0.2]}, 'Tom does.'),
+        ({'ratings': [5, 1, 1]}, 'I do.'),
+        ({'scores': [1, 9]}, 'I do.'),  # of other things
+        ({'scores': [1, 'much', 3]}, 'I do.'),
+    ],
+)
+@pytest.mark.parametrize('name', ['responses', 'answers', 'completions'])
+def test_marks_in_a_list_beside_the_answers_are_theirs(
+    marks: dict[str, Any], best: str, name: str
+) -> None:
+    row = {
+        'prompt': 'Who sings?',
+        name: ['I do.', 'Tom does.', 'Nobody does.'],
+        **marks,
+    }
+    assert [pair.answer for pair in read(row, '')] == [best]
