@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_pipeline.all_pairs import pair_store
-from hax_jax import errors
+from hax_jax import counted, errors
 from hax_jax.data import records
 
 SALT = 'hax_jax'
@@ -49,7 +49,8 @@ def assign(
     names, sources, sizes = _components(store, salt)
     if len(names) < 2:
         raise errors.InputError(
-            f'{sizes.sum()} pairs in {len(names)} group(s) cannot be split: a '
+            f'{counted.of(int(sizes.sum()), "pairs")} in '
+            f'{counted.of(len(names), "groups")} cannot be split: a '
             'group (one Reddit post, one chat file) stays whole, and train and '
             'validation need one each. Give more files with --input' + _cut(sources)
         )

@@ -44,6 +44,13 @@ _OPTIONS = {
     target: [dict.fromkeys(option.split('+')) for option in options.split()]
     for target, options in _COMMON.items()
 }
+# Reddit's comments and posts as archives have them, each in a file of its own.
+_OF_DUMPS = ({'link_id', 'parent_id', 'body'}, {'title', 'selftext', 'num_comments'})
+_JOINED_BY = (
+    " Reddit's posts and their comments are joined first: python -m "
+    'data_pipeline.collect --source=dump --input=POSTS --input=COMMENTS '
+    '--subreddit={} --output=threads.jsonl; then give threads.jsonl.'
+)
 TARGETS = tuple(_COMMON)
 LEARN = tuple(_COMMON['learn'].split())
 _NO = ('false', '0', '0.0', 'no')
@@ -167,8 +174,10 @@ def resolve(
     chosen = _common(found)
     _leave_out_other_kinds(chosen, rows)
     if not {'question', 'answer'} <= set(chosen):
+        apart = any(columns <= set(found) for columns in _OF_DUMPS)
         raise errors.InputError(
             f'{name}: which of its fields {_listed(found)} are question and answer?'
+            + (_JOINED_BY.format(rows[0].get('subreddit', 'NAME')) if apart else '')
         )
     return FieldMap(chosen)
 

@@ -183,7 +183,7 @@ def test_real_files_are_built_and_accounted_for(tmp_path: pathlib.Path) -> None:
         (
             {'a.md': chat_markdown(name='a', posts=4)},
             {},
-            '4 pairs in 1 group(s) cannot be split',
+            '4 pairs in 1 group cannot be split',
         ),
         ({}, {'validation_share': 1.5}, '--validation_share=1.5 is not accepted'),
         ({}, {'validation_share': 0.0}, '--validation_share=0 is not accepted'),

@@ -72,6 +72,18 @@ def test_a_row_without_such_names_is_a_problem_that_names_them() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    'names', ['id link_id parent_id body score', 'id title selftext num_comments score']
+)
+def test_posts_and_comments_of_an_archive_are_joined_by_a_program(names: str) -> None:
+    row = dict.fromkeys(names.split(), '') | {'subreddit': 'advice'}
+    assert problem(row).endswith(
+        "Reddit's posts and their comments are joined first: python -m "
+        'data_pipeline.collect --source=dump --input=POSTS --input=COMMENTS '
+        '--subreddit=advice --output=threads.jsonl; then give threads.jsonl.'
+    )
+
+
 def test_a_field_that_is_not_there_is_a_problem() -> None:
     texts = ['question=title+boddy, answer=left, score=ups']
     found = problem({'title': '', 'left': ''}, *texts)
