@@ -205,10 +205,10 @@ def test_without_a_test_share_there_is_no_test_split_and_no_note() -> None:
     [
         (
             make_pairs('chat', groups=1, size=7),
-            r'7 pairs in 1 group\(s\) cannot be.*; cut a file that holds several chats '
+            r'7 pairs in 1 group cannot be.*; cut a file that holds several chats '
             r'into one file for each\.$',
         ),
-        ([], r'0 pairs in 0 group\(s\) cannot be split.*more files with --input\.$'),
+        ([], r'0 pairs in 0 groups cannot be split.*more files with --input\.$'),
     ],
 )
 def test_fewer_than_two_groups_are_an_error_with_its_remedy(
