@@ -124,3 +124,10 @@ def test_marks_in_a_list_beside_the_answers_are_theirs(
         **marks,
     }
     assert [pair.answer for pair in read(row, '')] == [best]
+
+
+def test_a_rejected_answer_is_known_in_any_case() -> None:
+    row = {'Prompt': 'Who sings?', 'Chosen': 'Tom does.', 'Rejected': 'Not I.'}
+    pathlib.Path('a.jsonl').write_text(json.dumps(row))
+    _, report = reader.read(['a.jsonl'])
+    assert report.counts['rows with a rejected answer, which was left out'] == 1
