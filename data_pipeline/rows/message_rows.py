@@ -205,11 +205,10 @@ def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     if any(isinstance(e, dict) and field_map.says_no(e.get('train')) for e in parts):
         result.counts['messages answers to be learned in part, not learned'] += 1
         return 0.0
-    given = (turn[key] for key in _WEIGHT_KEYS if turn.get(key) not in (None, ''))
-    value = next(given, True)
-    if field_map.says_yes_or_no(value):
+    given = [turn[key] for key in _WEIGHT_KEYS if turn.get(key) not in (None, '')]
+    if not given or field_map.says_yes_or_no(given[0]):
         return 1.0
-    number = answer_lists.number(value)
+    number = answer_lists.number(given[0])
     if number is None or not 0 < number <= pair_rows.MOST_WEIGHT:
         result.counts['messages weights of turns out of range'] += 1
         return 1.0

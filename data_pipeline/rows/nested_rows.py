@@ -184,9 +184,25 @@ def in_small_letters(row: dict[str, Any]) -> dict[str, Any]:
 
     {"Messages": [{"Role": "user", "Content": "Why?"}]} -> {"messages": [{"role": …}]}
     """
+    made = row if ''.join(row).islower() else _renamed(row)
+    for name in _SMALL.intersection(made):
+        turns = made[name]
+        first = turns[0] if isinstance(turns, list) and turns else None
+        if isinstance(first, dict) and not ''.join(first).islower():
+            lowered = [
+                {key.lower(): each[key] for key in each}
+                if isinstance(each, dict)
+                else each
+                for each in turns
+            ]
+            made = {**made, name: lowered}
+    return made
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
     names = {
         name: name.lower()
-        for name in (row if not ''.join(row).islower() else ())
+        for name in row
         if name.lower() in _SMALL and name.lower() not in row
     }
     if 'rejected' not in (*row, *names.values()):  # a pair's names are shown as given
@@ -195,18 +211,7 @@ def in_small_letters(row: dict[str, Any]) -> dict[str, Any]:
             for name, to in names.items()
             if to not in _OF_PAIRS or isinstance(row[name], list)
         }
-    made = {names.get(name, name): value for name, value in row.items()}
-    for name in _SMALL.intersection(made):
-        turns = made[name]
-        first = turns[0] if isinstance(turns, list) and turns else None
-        if isinstance(first, dict) and not ''.join(first).islower():
-            made[name] = [
-                {key.lower(): each[key] for key in each}
-                if isinstance(each, dict)
-                else each
-                for each in turns
-            ]
-    return made
+    return {names.get(name, name): value for name, value in row.items()}
 
 
 def _around(row: dict[str, Any], name: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _MEDIA = re.compile(
 )
 _CODE = re.compile(r'```.*?(?:```|\Z)|`[^`\n]*`', re.DOTALL)
 _WORD = re.compile(r'\w+')
-_SHORT_QUESTION = 8  # words: below that, near questions make no component
+_SHORT = 8  # words of a question: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
 _NO_FIELDS = field_map.FieldMap({})
@@ -153,9 +153,11 @@ def _group_of(turns: Sequence[records.Exchange]) -> str:
 
     A split keeps it whole. Longer questions are found again by their words.
     """
-    words = _WORD.findall(turns[0].question.lower())
-    is_short = 0 < len(words) < _SHORT_QUESTION and len(turns) == 1
-    return f'question:{page.content_hash(" ".join(words))}' if is_short else ''
+    question = turns[0].question
+    if len(turns) > 1 or len(question.split(maxsplit=_SHORT)) >= _SHORT:
+        return ''
+    words = _WORD.findall(question.lower())
+    return f'question:{page.content_hash(" ".join(words))}' if words else ''
 
 
 def _exchanges(
