@@ -176,11 +176,15 @@ def _note(each: Input) -> str:
 def sources(found: Iterable[Input]) -> set[str] | None:
     """The sources that the pairs will have; None where only reading all rows tells.
 
-    Rows tell theirs where a column or --fields give one; pages may be of any layout.
+    Rows tell theirs where a column or --fields give one, and JSON's later rows may have
+    other columns than the first; pages may be of any layout.
     """
+    tables = ('csv', *named_datasets.KINDS)
     made: set[str] = set()
     for each in found:
         if each.fields is None or each.fields.is_ours or each.problem:
+            return None
+        if each.fields.is_guessed and each.layout not in tables:
             return None
         named = each.fields.parts.get('source')
         if named:

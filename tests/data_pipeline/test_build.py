@@ -368,12 +368,12 @@ def test_the_terminal_gets_one_screen_however_much_there_is(
 def test_a_source_that_no_input_has_is_known_before_anything_is_read(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / 'a.jsonl'
-    path.write_text('{"question": "Why?", "answer": "Because it is."}\n')
+    path = tmp_path / 'a.csv'
+    path.write_text('question,answer\nWhy?,Because it is.\n')
     mix = settings.MixSettings(caps=('pears=20',))
     monkeypatch.setattr(build_steps, '_prepared', lambda *_, **__: pytest.fail('read'))
     for fields, names in (
-        ((), 'pairs'),
+        ((), 'csv'),
         (('question=question, answer=answer, source="my own"',), 'my own'),
     ):
         with pytest.raises(errors.InputError, match=f'the sources are {names}.'):
@@ -393,11 +393,12 @@ def test_sources_that_rows_or_pages_tell_are_not_guessed(
         'b.jsonl': '{"question": "Why?", "answer": "So.", "source": "x"}\n',
         'c.jsonl': '{"messages": []}\n',
         'd.csv': 'question,answer\nWhy?,So.\n',
+        'e.jsonl': '{"q": "Why?", "a": "So."}\n',  # its next row may name a source
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
     found = [inputs.sources(inputs.find([str(tmp_path / name)])) for name in texts]
-    assert found == [None, None, None, {'csv'}]
+    assert found == [None, None, None, {'csv'}, None]
     assert inputs.sources(inputs.find([str(tmp_path / '[ad].*')])) is None
 
 
