@@ -35,7 +35,8 @@ LIBRARY = {
     'doctor': 'errors files config devices data model formats sampling reference',
     'runs': 'errors near_names places files local_copy digests config '
     'devices data model program formats',
-    'evaluation': 'errors places files digests config devices data model program runs',
+    'evaluation': 'errors counted places files digests config devices data model '
+    'program runs',
     'training': 'errors places files json_lines config devices data model program '
     'guards formats sampling watch doctor runs evaluation',
     'planning': 'counted json_lines config devices data model program doctor runs '
@@ -43,7 +44,8 @@ LIBRARY = {
     'curves': 'errors places json_lines config data guards watch reference doctor runs '
     'training',
     'report': 'errors places files config watch doctor evaluation training curves',
-    'tuning': 'files config data guards program runs evaluation training report',
+    'tuning': 'counted files config data guards program runs evaluation training '
+    'report',
     'proof': 'errors runs',
     'benchmark': 'errors files config devices data model guards sampling watch runs '
     'evaluation training',

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hax_jax import counted
 from hax_jax.evaluation import evaluate
 
 NATS = 'nats per answer token'
@@ -168,12 +169,12 @@ def _bootstrap(
 
 def in_words(found: Difference) -> str:
     """'B is better by 0.03 nats per answer token (95% interval 0.02 to 0.04) ...'."""
-    on = f'on {found.num_pairs:,} pairs in {found.num_groups:,} groups'
+    groups = counted.of(found.num_groups, 'groups')
+    on = f'on {counted.of(found.num_pairs, "pairs")} in {groups}'
     if not found.is_known:
         return (
-            f'no difference can be told: {found.num_groups} groups are too few for an '
-            f'interval, {FEWEST_GROUPS} the least (A minus B: {found.mean:+.4f} '
-            f'{found.unit} {on})'
+            f'no difference can be told: an interval needs {FEWEST_GROUPS} groups or '
+            f'more (A minus B: {found.mean:+.4f} {found.unit} {on})'
         )
     if not found.better:
         return (

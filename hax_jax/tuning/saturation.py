@@ -140,8 +140,8 @@ def verdict(
     said = f'twice the data would lower the loss by {double}'
     if num_groups < paired.FEWEST_GROUPS:
         return NOT_KNOWN, (
-            f'Not known: {num_groups} validation groups are too few for an interval, '
-            f'{paired.FEWEST_GROUPS} the least; {said}.'
+            f'Not known: an interval needs {paired.FEWEST_GROUPS} validation groups or '
+            f'more, and this is of {num_groups}; {said}.'
         )
     bar, what = noise, f'two runs that differ in the seed alone, {noise:.4f} apart'
     if tuning is not None and tuning > noise:

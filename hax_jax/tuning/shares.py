@@ -4,6 +4,8 @@ import collections
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from hax_jax import counted
+
 
 def nested(
     groups: Mapping[str, tuple[str, int]], shares: Sequence[float], *, seed: int
@@ -46,8 +48,8 @@ def absent(
         if without:
             named = ', '.join(f'{share:.3g}' for share in without)
             lines.append(
-                f'{source} has {len(own)} groups, none in the share of {named}: that '
-                'part knows nothing of this source, so data looks more useful than it '
-                'is'
+                f'{source} has {counted.of(len(own), "groups")}, none in the share of '
+                f'{named}: that part knows nothing of this source, so data looks more '
+                'useful than it is'
             )
     return lines

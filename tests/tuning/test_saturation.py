@@ -108,7 +108,7 @@ def test_few_groups_give_no_verdict() -> None:
         saturation.Interval(0.3, 0.2, 0.4), 0.01, None, num_groups=4
     )
     assert word == saturation.NOT_KNOWN
-    assert '4 validation groups are too few' in said
+    assert 'an interval needs 5 validation groups or more, and this is of 4' in said
 
 
 def test_parts_are_nested_whole_groups_of_each_source() -> None:
@@ -123,6 +123,6 @@ def test_parts_are_nested_whole_groups_of_each_source() -> None:
     other = shares.nested(groups, (0.125, 0.25, 0.5, 1.0), seed=1)
     assert other[0.125] != chosen[0.125]
     assert shares.absent(groups, chosen) == [
-        'b has 1 groups, none in the share of 0.125, 0.25: that part knows nothing of '
+        'b has 1 group, none in the share of 0.125, 0.25: that part knows nothing of '
         'this source, so data looks more useful than it is'
     ]
