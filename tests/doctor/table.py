@@ -55,7 +55,7 @@ def examined(
         except (errors.InputError, stops.StoppedError) as error:
             out['refused'] = str(error)
         out['every'] = _plain(diagnosis.read(work / 'run'))
-        if (work / 'run' / 'metrics.jsonl').exists():
+        if 'refused' not in out or out['every']:
             out['after'] = _plain(after_training.of(str(work / 'run')))
     return out
 
