@@ -185,11 +185,12 @@ def measure(subject: Subject) -> dict[str, Any]:
     seen = subject.num_steps * run.train.batch_size
     numbers['epochs'] = seen / max(cache.num_rows('train'), 1)
     for name in ('train', 'validation'):
-        numbers[f'{name}_rows'] = measure_rows.measure(
+        _, numbers[f'{name}_rows'] = of_rows(
+            cache,
             {key: x[:_MORE_ROWS] for key, x in cache.features(name).items()},
             subject.tokenizer,
-            eos_id=_eos(cache),
-        ) | {'asked_question_weight': run.data.question_weight}
+            question_weight=run.data.question_weight,
+        )
     order, num_rows = subject.row_order, cache.num_rows('train')
     if min(len(order), num_rows) > 7:
         numbers |= measure_rows.of_order(order, num_rows)
@@ -204,6 +205,19 @@ def measure(subject: Subject) -> dict[str, Any]:
             cache, subject.tokenizer, subject.sampled, n_positions=run.model.n_positions
         )
     return numbers
+
+
+def of_rows(
+    cache: records.PackedCache,
+    rows: measure_rows.Rows,
+    tokenizer: text.Tokenizer | None,
+    *,
+    question_weight: float,
+) -> tuple[list[diagnosis.Finding], dict[str, Any]]:
+    """(findings, numbers) of packed rows alone."""
+    numbers = measure_rows.measure(rows, tokenizer, eos_id=_eos(cache))
+    numbers['asked_question_weight'] = question_weight
+    return diagnosis.roots(diagnosis.run(row_checks.ROWS, numbers)), numbers
 
 
 def _of_model(found: Look, begun: float, *, full: bool) -> None:

@@ -13,7 +13,7 @@ from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peers
-from hax_jax.doctor import examine
+from hax_jax.doctor import diagnosis, examine
 from hax_jax.guards import bad_steps, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, restore, run_folder
@@ -166,7 +166,7 @@ def _loop(
             # A batch that comes while the devices still compute cost no time.
             watch.lap('step' if between.report.devices_work() else 'data')
             if done == start:
-                check_labels(batch)
+                check_labels(setup, batch, workdir)
                 step = train_step.compiled(step, state, batch)
                 needed = step.memory_analysis().temp_size_in_bytes
                 capacity.check_step(setup, needed, has_state=True)
@@ -323,15 +323,28 @@ def batches_of(setup: run_setup.Setup) -> Iterator[train_step.Batch]:
     )
 
 
-def check_labels(batch: train_step.Batch) -> None:
-    """Raises InputError unless each target of the first batch is the next input."""
+def check_labels(
+    setup: run_setup.Setup, batch: train_step.Batch, workdir: pathlib.Path
+) -> None:
+    """Raises InputError unless each target of the first batch is the next input.
+
+    The doctor's findings of these rows are in the error, and in the run's folder.
+    """
     local = {
         name: np.concatenate([np.asarray(s.data) for s in array.addressable_shards])
         for name, array in batch.items()
     }
     problem = shift_check.shift_problem(local)
-    if problem:
-        raise errors.InputError(
-            f'the packed rows are wrong: {problem}. Nothing was trained. Delete the '
-            'packed folder of the dataset and run again.'
-        )
+    if not problem:
+        return
+    tokenizer, _ = eval_samples.asked(setup)
+    found, numbers = examine.of_rows(
+        setup.cache, local, tokenizer, question_weight=setup.run.data.question_weight
+    )
+    if jax.process_index() == 0:
+        diagnosis.write(workdir, found, numbers)
+    causes = [each.cause for each in found if each.verdict == diagnosis.FAIL]
+    raise errors.InputError(
+        '; '.join([f'the packed rows are wrong: {problem}', *causes]) + '. Nothing '
+        'was trained. Delete the packed folder of the dataset and run again.'
+    )

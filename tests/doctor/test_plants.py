@@ -361,15 +361,26 @@ def test_adapters_under_stop_gradient_are_named_before_step_1(
     assert 'stop_gradient' in _found(tmp_path / 'run')['gradients']
 
 
-def test_labels_shifted_twice_stop_a_run_with_their_cause(
-    tmp_path: pathlib.Path, words: text.Tokenizer
+@pytest.mark.parametrize(
+    ('fault', 'cause'),
+    [
+        ('targets are ids[2:]', 'shifted twice'),
+        ('targets are the inputs', 'the targets are the inputs themselves'),
+        ('targets permuted', 'permuted'),
+        ('all segments 1', 'have one segment id'),
+    ],
+)
+def test_wrong_labels_stop_a_run_with_their_cause(
+    fault: str, cause: str, tmp_path: pathlib.Path, words: text.Tokenizer
 ) -> None:
-    cache, _ = _rows(tmp_path / 'rows', words, 'targets are ids[2:]')
+    cache, _ = _rows(tmp_path / 'rows', words, fault)
     run = harness.config(train__num_sample_questions=0)
     setup = run_setup.prepare(run, cache)
     batch = next(train_loop.batches_of(setup))
-    with pytest.raises(errors.InputError, match='shifted twice'):
-        train_loop.check_labels(batch)
+    with pytest.raises(errors.InputError, match=cause):
+        train_loop.check_labels(setup, batch, tmp_path)
+    (worst, *_) = diagnosis.read(tmp_path)
+    assert (worst.verdict, cause in worst.cause) == (diagnosis.FAIL, True)
 
 
 @pytest.mark.slow
