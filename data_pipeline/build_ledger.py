@@ -75,6 +75,7 @@ def make(
             },
             'counts': report.counts,
             'unknown_lines': [without_paths(line) for line in report.unknown_lines],
+            'without_pair': [without_paths(line) for line in report.dropped],
             'warnings': [without_paths(line) for line in report.warnings],
         },
         'dropped': dropped,

@@ -119,6 +119,8 @@ def run(
             print(cache.summary(most_bytes=options.cache_bytes))
         report.check_pairs(skip_unreadable=options.skip_unreadable)
         print(report.summary())
+        for line in report.left_out():
+            print(line)
         for warning in read_report.folded(report.warnings, report.files):
             print(f'warning: {warning}')
         _say_unscored(by_source, chosen)

@@ -3,12 +3,13 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from data_pipeline.rows import batches, field_map, pair_rows
 from hax_jax import counted, errors
 
 MAX_HELD = 10_000  # lines for people that are held of each kind; the rest are counted
+_SHOWN_OF_KIND = 3  # lines for people of a build that goes on
 _SHOWN = 5  # lines for people in the error of a corpus without pairs
 _LARGEST = 4  # counters of one kind that are printed
 # The beginning of a counter's name, and the kind that such counters are.
@@ -160,6 +161,16 @@ class ReadReport:
         for kind, count in self.not_held.items():
             lines.append(f'  {kind}: {count:,} more are only counted')
         return '\n'.join(lines)
+
+    def left_out(self) -> Iterator[str]:
+        """The first lines that are in no pair, of each kind, and how many more are."""
+        for kind, lines in (
+            ('unknown line', self.unknown_lines),
+            ('no pair', self.dropped),
+        ):
+            yield from (f'{kind}: {line}' for line in lines[:_SHOWN_OF_KIND])
+            if len(lines) > _SHOWN_OF_KIND:
+                yield f'{kind}: {len(lines) - _SHOWN_OF_KIND:,} more, in ledger.json'
 
     def _hold(self, kind: str, held: list[str], lines: list[str]) -> None:
         room = max(0, MAX_HELD - len(held))

@@ -602,3 +602,21 @@ def test_a_build_that_is_killed_leaves_no_dataset(tmp_path: pathlib.Path) -> Non
     assert not output.exists()
     build.build(patterns, output=output)
     assert dataset_folder.read_manifest(output)['splits']['train']['pairs']
+
+
+def test_lines_that_are_left_out_are_shown_with_their_places(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = [
+        f'{{"question": "Why {i}?", "answer": "Because it is {i}."}}' for i in '123'
+    ]
+    path = tmp_path / 'a.jsonl'
+    path.write_text('\n'.join([*good, *['{"question": "Why'] * 5, '']))
+    build.build([str(path)], output=tmp_path / 'made')
+    lines = [x for x in capsys.readouterr().out.splitlines() if 'unknown line:' in x]
+    assert [line.split(' {')[0] for line in lines[:3]] == [
+        f'unknown line: {path}:{number}:' for number in (4, 5, 6)
+    ]
+    assert lines[3:] == ['unknown line: 2 more, in ledger.json']
+    held = json.loads((tmp_path / 'made' / 'ledger.json').read_text())['read']
+    assert len(held['unknown_lines']) == 5
