@@ -25,14 +25,10 @@ def of(place: str) -> list[diagnosis.Finding]:
     Raises:
       InputError: there is no run, or it has no figures and no findings yet.
     """
-    try:
-        record = run_record.read(place)
-    except errors.InputError:
-        before = diagnosis.read(places.path(place))
-        if not before:
-            raise
+    folder = places.path(place)
+    if (folder / run_folder.UNSAVED).exists() and (before := diagnosis.read(folder)):
         return before
-    return of_record(record)
+    return of_record(run_record.read(place))
 
 
 def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:

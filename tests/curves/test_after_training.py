@@ -21,3 +21,6 @@ def test_a_run_that_was_refused_at_its_first_step_is_told_why(
     )
     diagnosis.write(tmp_path, [found], {})
     assert after_training.of(str(tmp_path)) == [found]
+    (tmp_path / run_folder.UNSAVED).unlink()  # a run whose figures are lost says so
+    with pytest.raises(errors.InputError):
+        after_training.of(str(tmp_path))
