@@ -15,6 +15,7 @@ import jax
 
 from hax_jax import errors, places
 from hax_jax.config import schema
+from hax_jax.data import records
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.program import failures
 from hax_jax.runs import disk_room, run_folder, step_facts
@@ -119,9 +120,16 @@ def state_bytes(setup: run_setup.Setup) -> int:
 
 
 def check_state(setup: run_setup.Setup) -> None:
-    """Raises InputError, before it is made, if the state does not fit a device."""
+    """Raises InputError, before it is made, if the state does not fit a device.
+
+    Nor does it where a step's rows surely do not fit beside it: their compilation alone
+    may take all memory.
+    """
     free, needed = setup.free_memory, state_bytes(setup)
-    if free is None or needed <= free:
+    if free is None:
+        return
+    if needed <= free:
+        _check_rows(setup, free - needed)
         return
     run, state = setup.run, setup.blueprint.state
     parameters = bytes_on_a_device(state.params) + bytes_on_a_device(state.frozen)
@@ -135,6 +143,29 @@ def check_state(setup: run_setup.Setup) -> None:
         f'the state of the run needs {disk_room.size(needed)} on each device '
         f'(parameters {disk_room.size(parameters)}, moments {disk_room.size(moments)}),'
         f' and {disk_room.size(free)} are free. {_remedy(options, free)}'
+    )
+
+
+def _check_rows(setup: run_setup.Setup, free: int) -> None:
+    """Raises InputError if the least that a step's rows take is more than `free`.
+
+    That is the numbers of the batch, and of rows that are computed together the input
+    of each block in two bytes, which recomputing blocks keeps too.
+    """
+    run = setup.run
+    places = run.data.seq_len / (setup.mesh.shape['data'] * setup.mesh.shape['fsdp'])
+    of_ids = 4 * len(records.FEATURES) * places
+    of_blocks = 2 * run.model.n_embd * run.model.n_layer * places
+    needed = of_ids * run.train.batch_size + of_blocks * setup.microbatch_size
+    if needed <= free:
+        return
+    most = int(_SURE * free / (of_ids + of_blocks / run.train.grad_accum_steps))
+    raise errors.InputError(
+        f'the rows of a step need {disk_room.size(int(needed))} or more on each device '
+        f'({run.train.batch_size:,} rows a step, {setup.microbatch_size:,} computed '
+        f'together), and {disk_room.size(free)} are free beside the state. Give a '
+        f'--config.train.batch_size under {max(most, 2):,}, or a larger '
+        '--config.train.grad_accum_steps.'
     )
 
 

@@ -265,7 +265,7 @@ def test_a_state_that_does_not_fit_is_refused_with_what_would(
     state = 12 * PARAMETERS + 12 + (2 * 128 + 3) * 4 + 1
     assert capacity.state_bytes(setup) == state
     for free, said in (
-        (state, ''),
+        (state + 2**20, ''),  # with room for the rows of a step
         (
             state - 1,
             'Give --config.optimizer.moment_dtype=bfloat16 (about 236.5 kB) or',
@@ -280,6 +280,22 @@ def test_a_state_that_does_not_fit_is_refused_with_what_would(
         with pytest.raises(errors.InputError, match=re.escape(said)) as caught:
             capacity.check_state(setup)
         assert str(caught.value).startswith('the state of the run needs 355.9 kB on ea')
+
+
+def test_rows_that_surely_do_not_fit_are_refused_before_anything_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = run_setup.prepare(make_run(train={'batch_size': 8}), make_cache(32))
+    model = setup.run.model
+    least = 8 * 32 * (5 * 4 + 2 * model.n_embd * model.n_layer)
+    room = capacity.state_bytes(setup) + least
+    monkeypatch.setattr(memory, 'free', lambda _: room)
+    capacity.check_state(setup)
+    assert temporary_bytes(setup) > least  # so nothing that fits is refused
+    monkeypatch.setattr(memory, 'free', lambda _: room - 1)
+    with pytest.raises(errors.InputError, match='batch_size under 7') as caught:
+        capacity.check_state(setup)
+    assert '8 rows a step, 8 computed together' in str(caught.value)
 
 
 def test_the_accumulation_that_a_refusal_names_fits_when_it_is_typed(
