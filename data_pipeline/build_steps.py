@@ -74,7 +74,7 @@ def run(
     )
     if sources := inputs.sources(found):
         caps_and_weights.check_names(chosen.mix, sources)
-    for line in inputs.describe(found):
+    for line in inputs.describe(found, preferences=options.preferences):
         print(line)
     if chosen.preferences != settings.PreferenceSettings() and not options.preferences:
         print('note: the settings of preferences have no effect without --preferences.')

@@ -30,6 +30,10 @@ LINES = ('threads', 'messages', 'pairs')
 # Layouts that may stand before a path: 'threads:raw/*.jsonl'.
 _PREFIXES = (*detection.PARSERS, *LINES, 'csv')
 _HEAD_BYTES = 2**16
+_FOR_CHATS = (
+    ' Its rows are chats, which need no --fields: leave it out, or name the files that '
+    "it is for: --fields='a/*.csv: question=…'."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Input:
     file that is plain. `size` is the bytes of the text when it was found: a collector
     may still append to it. `stem` is the file's name in ids, which no other file of its
     layout has. `problem` says why nothing of it can be read. `comparisons` says what
-    known layout its rows have, if they compare answers.
+    known layout its rows have, if they compare answers, and `unjudged` says it where
+    --fields make plain pairs of such rows.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Input:
     copy: plain_copies.Copy | None = None
     problem: str = ''
     comparisons: str = ''
+    unjudged: str = ''
 
     @property
     def text_path(self) -> str:
@@ -144,16 +150,37 @@ def _split_prefix(pattern: str) -> tuple[str, str]:
     return '', pattern
 
 
-def describe(found: Iterable[Input]) -> list[str]:
-    """For people: the fields that make pairs, a line for each different choice."""
+def describe(found: Iterable[Input], *, preferences: bool = False) -> list[str]:
+    """For people: the fields that make pairs, a line for each different choice.
+
+    `preferences` says whether preference pairs are wanted.
+    """
     chosen: dict[str, list[str]] = {}
     known: dict[str, list[str]] = {}
+    unjudged: dict[str, list[str]] = {}
+    chats = []
     notes = [f'{each.name}: {each.copy.note}' for each in found if _note(each)]
     for each in found:
+        if each.unjudged:
+            unjudged.setdefault(each.unjudged, []).append(each.name)
         if each.comparisons:
             known.setdefault(each.comparisons, []).append(each.name)
-        if each.fields and not each.fields.is_ours:
+        elif each.fields and each.fields.is_given and each.layout == 'messages':
+            chats.append(each.name)
+        elif each.fields and not each.fields.is_ours:
             chosen.setdefault(str(each.fields), []).append(each.name)
+    if chats:
+        notes.append(
+            f'note: --fields has no effect on the chats in {_names(chats)}; it is for '
+            'rows of texts.'
+        )
+    lost = ', and no preference comes of them' if preferences else ''
+    notes += [
+        f'note: --fields makes one plain pair of each row of {_names(names)}, without '
+        f'asking which answer is the better{lost}. Without --fields they are read as '
+        f'in {each}.'
+        for each, names in unjudged.items()
+    ]
     return [
         *notes,
         *(f'comparisons in {_names(names)} as in {e}' for e, names in known.items()),
@@ -386,6 +413,31 @@ def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
     )
 
 
+def _are_plain(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether no row, as --fields leave it, has a rejected answer, or several."""
+    several = (*chat_shapes.REJECTED, *chat_shapes.MANY)
+    return not any(name in row for row in rows for name in several)
+
+
+def _unused(chosen: field_map.FieldMap, found: Sequence[Input]) -> str:
+    """The error of --fields that no input takes."""
+    shown = f"--fields='{f'{chosen.where}: ' if chosen.where else ''}{chosen}'"
+    fitting = [
+        each.name
+        for each in found
+        if field_map.given_for([each.name, each.path, each.given], [chosen])
+    ]
+    if not fitting:
+        return (
+            f'{shown}: no input has a name like {chosen.where!r}; the inputs are '
+            f'{_names([each.name for each in found])}.'
+        )
+    return (
+        f'{shown} names columns, and {_names(fitting)}, a page or threads, has none '
+        'to name; leave --fields out.'
+    )
+
+
 def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
     """The inputs, with the field map of each whose rows may have any fields.
 
@@ -397,13 +449,14 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
     maps = field_map.parse(given)
     made, used = [], []
     for each in found:
+        chosen = field_map.given_for([each.name, each.path, each.given], maps)
         if each.problem:
+            used.append(chosen)
             made.append(each)
             continue
-        chosen = field_map.given_for([each.name, each.path, each.given], maps)
         if each.layout == 'messages' and _are_texts(each.text_path, chosen):
             each = dataclasses.replace(each, layout='pairs')
-        if each.layout == 'pairs':
+        if each.layout == 'pairs' or (each.layout == 'messages' and chosen):
             rows: Any = json_rows.head(each.text_path, chosen)
         elif each.layout == 'messages':
             rows = _pairs_among_chats(each.text_path)
@@ -415,8 +468,11 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
             made.append(each)
             continue
         used.append(chosen)
+        compared = _comparisons(each)
         if not chosen:
-            each = dataclasses.replace(each, comparisons=_comparisons(each))
+            each = dataclasses.replace(each, comparisons=compared)
+        elif each.layout != 'messages' and _are_plain(rows):
+            each = dataclasses.replace(each, unjudged=compared)
         fields, problem = None, ''
         are_chats = not chosen and _are_chats(rows)
         if rows and (each.layout == 'messages' or not are_chats):
@@ -424,11 +480,8 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
                 fields = field_map.resolve(chosen, each.name, rows)
             except errors.InputError as error:
                 problem = str(error)
+                if chosen and each.layout == 'messages':
+                    problem += _FOR_CHATS
         made.append(dataclasses.replace(each, fields=fields, problem=problem))
-    unused = [
-        f'--fields for {each.where or "any input"!r} fits no input with fields.'
-        for each in maps
-        if each not in used
-    ]
-    _raise(unused)
+    _raise([_unused(each, found) for each in maps if each not in used])
     return made

@@ -123,9 +123,10 @@ def parse(texts: Iterable[str]) -> list[FieldMap]:
         maps.append(FieldMap(parts, where=where, is_given=True))
     places = [each.where for each in maps]
     for where in dict.fromkeys(place for place in places if places.count(place) > 1):
+        once = f' for {where!r}' if where else ''
         problems.append(
-            f'--fields is given twice for {where or "any input"!r}; give it once, or '
-            "name the inputs that each is for: --fields='a/*.csv: question=…'."
+            f'--fields is given twice{once}; give it once, or name the inputs that '
+            "each is for: --fields='a/*.csv: question=…'."
         )
     errors.refuse(problems)
     return sorted(maps, key=lambda each: not each.where)

@@ -244,6 +244,7 @@ def test_the_screen_names_the_layout_of_comparisons_and_counts_questions(
         f'comparisons in {path} as in SHP: the better of human_ref_A and human_ref_B '
         'is the one that labels names\n'
     ) in said
+    assert 'fields of' not in said  # 'prompt' and 'chosen' are no columns of the file
     assert 'preferences: 16 pairs of 32 answers to 8 questions\n' in said
     assert (
         'note: preferences.ratio=3 is asked of votes alone: it has no effect on 32 '
@@ -253,6 +254,12 @@ def test_the_screen_names_the_layout_of_comparisons_and_counts_questions(
     made(tmp_path / 'b', path, fields=('question=history, answer=human_ref_A',))
     said = capsys.readouterr().out
     assert 'comparisons in' not in said
+    assert (
+        f'note: --fields makes one plain pair of each row of {path}, without asking '
+        'which answer is the better, and no preference comes of them. Without '
+        '--fields they are read as in SHP: the better of human_ref_A and human_ref_B '
+        'is the one that labels names.\n'
+    ) in said
     assert 'has no effect on' not in said
     assert 'preference pairs, and a card' not in said
 

@@ -112,7 +112,7 @@ def test_wrong_texts_are_named_together() -> None:
         "--fields='question=a': 'answer' is missing; give both, such as "
         "--fields='question=title+selftext, answer=comment'.\n"
         "--fields='question=,answer=b': 'question=' is not NAME=FIELD.\n"
-        "--fields is given twice for 'any input'; give it once, or name the inputs "
+        '--fields is given twice; give it once, or name the inputs '
         "that each is for: --fields='a/*.csv: question=…'."
     )
     assert error('question=a, answer=b, answer=c, title=d, b') == (

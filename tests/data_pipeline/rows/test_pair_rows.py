@@ -140,11 +140,39 @@ def test_inputs_that_fit_no_names_are_one_error() -> None:
 def test_fields_for_inputs_that_are_not_there_are_an_error() -> None:
     fields = 'b/*.csv: question=x, answer=y'
     assert error('a.jsonl', lines({'prompt': '', 'answer': ''}), fields) == (
-        "--fields for 'b/*.csv' fits no input with fields."
+        "--fields='b/*.csv: question=x, answer=y': no input has a name like "
+        "'b/*.csv'; the inputs are a.jsonl."
     )
     assert error('a.md', 'QUESTION: a\nANSWER: b\n', 'question=x, answer=y') == (
-        "--fields for 'any input' fits no input with fields."
+        "--fields='question=x, answer=y' names columns, and a.md, a page or threads, "
+        'has none to name; leave --fields out.'
     )
+
+
+CHAT = {'messages': [{'role': r, 'content': f'I {r}.'} for r in ('user', 'assistant')]}
+HH = {
+    'chosen': '\n\nHuman: Why?\n\nAssistant: So.',
+    'rejected': '\n\nHuman: Why?\n\nAssistant: No.',
+}
+
+
+@pytest.mark.parametrize('row', [CHAT, HH])
+def test_fields_that_a_file_of_chats_has_not_are_an_error(row: dict[str, Any]) -> None:
+    has = ', '.join(map(repr, row))
+    first, *_ = error('a.jsonl', lines(row), 'question=foo, answer=bar').split('\n')
+    assert first == (
+        f"a.jsonl has no 'foo', 'bar'; it has {has}. Its rows are chats, which need no "
+        '--fields: leave it out, or name the files that it is for: '
+        "--fields='a/*.csv: question=…'."
+    )
+
+
+def test_fields_that_are_the_turns_of_a_chat_are_said_to_have_no_effect() -> None:
+    pathlib.Path('a.jsonl').write_text(lines(CHAT))
+    found = inputs.find(['a.jsonl'], fields=['question=messages, answer=messages'])
+    assert inputs.describe(found) == [
+        'note: --fields has no effect on the chats in a.jsonl; it is for rows of texts.'
+    ]
 
 
 def test_rows_that_make_no_pair_are_named_and_their_words_counted() -> None:
