@@ -156,6 +156,8 @@ def _preferences(account: dict[str, Any]) -> list[str]:
         )
     if not total and account['found']:
         lines.append('warning: every preference pair was dropped, for these reasons.')
+    elif not total and account['undecided']:
+        lines.append(_undecided(account['undecided'], rule))
     elif not total:
         lines.append(
             'warning: no preference pair was found: --preferences needs several '
@@ -164,7 +166,33 @@ def _preferences(account: dict[str, Any]) -> list[str]:
             'with a score each that have the same question, or rows with "chosen" and '
             '"rejected".'
         )
+    elif not kept['train']['pairs']:
+        lines.append(
+            'note: preferences/ has no train.jsonl: the questions of all preference '
+            'pairs fell to validation and test. Add rows, or lower --validation_share '
+            'and --test_share.'
+        )
     return lines
+
+
+def _undecided(found: Mapping[str, int], rule: Mapping[str, Any]) -> str:
+    """The warning that no two answers to one question are a preference, and why."""
+    said = {
+        'ratio': f'have under {rule["ratio"]:g} times the votes '
+        '(--config.preferences.ratio)',
+        'later': 'have the better one first in time (--config.preferences.later=false '
+        'allows it)',
+        'time': 'lack a time (--config.preferences.later=false asks for none)',
+        'votes': 'lack votes',
+        'judged': 'are judged alike by their row',
+        'equal': 'are equal',
+    }
+    reasons = ', '.join(f'{found[why]:,} {said[why]}' for why in said if why in found)
+    return (
+        'warning: no preference pair was found. Of '
+        f'{counted.of(sum(found.values()), "pairs")} of answers to one question, '
+        f'{reasons}.'
+    )
 
 
 def _by_stage(stages: list[dict[str, Any]], kind: str) -> list[str]:

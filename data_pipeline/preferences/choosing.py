@@ -265,9 +265,12 @@ class Preferences:
                 f'SELECT count(*) {by_votes} AND score IS NULL'
             ),
             'without_time': store.number(
-                f'SELECT count(*) {by_votes} AND score IS NOT NULL AND time IS NULL'
+                f'SELECT count(*) {by_votes} AND score IS NOT NULL AND time IS NULL '
+                'AND part IN (SELECT part FROM sides GROUP BY part HAVING count(*) > 1)'
             ),
             'found': found,
+            # Two answers to one question each, of which none is preferred.
+            'undecided': {} if found else dict(store.rows(_undecided(chosen))),
             'dropped': dropped,
             'kept': kept,
             'conversations': store.number(
@@ -297,6 +300,21 @@ def _rule(chosen: settings.PreferenceSettings) -> str:
         "WHEN a.answer = b.answer THEN 'both answers are equal' ELSE '' END AS reason "
         'FROM sides AS a JOIN sides AS b USING (part) '
         f'WHERE (a.is_chosen AND NOT b.is_chosen) OR ({votes})'
+    )
+
+
+def _undecided(chosen: settings.PreferenceSettings) -> str:
+    """The query for (the part of the rule that decides nothing, pairs of answers)."""
+    return (
+        "SELECT CASE WHEN a.answer = b.answer THEN 'equal' "
+        "WHEN a.is_chosen IS NOT NULL THEN 'judged' "
+        "WHEN a.score IS NULL OR b.score IS NULL THEN 'votes' "
+        'WHEN a.score = b.score OR greatest(a.score, b.score) < '
+        f"{chosen.ratio!r} * greatest(least(a.score, b.score), 1) THEN 'ratio' "
+        "WHEN a.time IS NULL OR b.time IS NULL THEN 'time' ELSE 'later' END AS why, "
+        'count(*) FROM sides AS a JOIN sides AS b USING (part, prompt) '
+        "WHERE a.ordinal < b.ordinal AND a.reason = '' AND b.reason = '' "
+        'GROUP BY why ORDER BY why'
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from data_pipeline import build, build_steps, dataset, settings
+from data_pipeline import build, build_ledger, build_steps, dataset, settings
 from data_pipeline.preferences import preference_files
 from data_pipeline.rows import preferred, raw_thread
 from hax_jax import digests
@@ -570,6 +570,30 @@ def test_damaged_and_one_sided_rows_are_counted(
     assert 'no preference pair was found: --preferences needs several answers' in said
     entries = dataset_folder.read_manifest(tmp_path / 'b')['preferences']
     assert [each['pairs'] for each in entries.values()] == [0, 0, 0]
+
+
+def test_the_screen_says_why_no_answer_is_preferred_and_that_train_has_none(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {'question': f'Who is {n}?', 'answer': f'{a} {n} it is.', 'score': score}
+        for n in NOUNS
+        for a, score in (('A', 9), ('The', 8 if n == 'lamp' else 2))
+    ]
+    path = write_rows(tmp_path / 'a.jsonl', rows)
+    made(tmp_path / 'a', path)
+    said = capsys.readouterr().out
+    assert (
+        'warning: no preference pair was found. Of 8 pairs of answers to one question, '
+        '1 have under 2 times the votes (--config.preferences.ratio), 7 lack a time '
+        '(--config.preferences.later=false asks for none).\n'
+    ) in said
+    assert '--preferences needs' not in said
+    account = json.loads((tmp_path / 'a' / 'ledger.json').read_text())['preferences']
+    kept = {name: {**each, 'pairs': 0} for name, each in account['kept'].items()}
+    kept['test'] |= {'pairs': 3, 'questions': 3}
+    lines = build_ledger._preferences(account | {'found': 3, 'kept': kept})
+    assert lines[-1].startswith('note: preferences/ has no train.jsonl: ')
 
 
 def test_standing_lines_are_cut_from_both_answers(tmp_path: pathlib.Path) -> None:

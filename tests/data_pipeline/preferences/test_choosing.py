@@ -95,6 +95,32 @@ def test_the_better_answer_is_later_and_has_twice_the_votes(
     assert account['without_time'] == [new[1], old[1]].count(None)
 
 
+def test_two_answers_of_which_none_is_preferred_are_counted_with_the_reason() -> None:
+    _, account = choose(
+        [
+            side('a', score=9, time=1),
+            side('b', score=4, time=2),  # less votes than a, and later
+            side('c', score=8),  # under twice the votes beside a, no time beside b
+            side('', score=1, time=5, reason='read: removed answers'),
+        ],
+        [side('d', score=9, time=1), side('e', time=2)],
+        [side('f', is_chosen=True), side('g', is_chosen=True)],
+    )
+    assert account['undecided'] == {
+        'judged': 1,
+        'later': 1,
+        'ratio': 1,
+        'time': 1,
+        'votes': 1,
+    }
+
+
+def test_a_time_that_is_missing_counts_beside_another_answer_alone() -> None:
+    apart = [side('a', score=9), side('b', score=2, row=1)]
+    assert choose(apart)[1]['without_time'] == 0
+    assert choose([*apart, side('c', score=2)])[1]['without_time'] == 2
+
+
 def test_the_ratio_and_the_order_of_time_are_settings() -> None:
     answers = [side('a', score=6, time=1), side('b', score=4), side('c', score=4)]
     rule = dataclasses.replace(RULE, ratio=1.5, later=False)
