@@ -22,7 +22,11 @@ _SHP = 'labels'  # of human_ref_A and human_ref_B: 1 the first, 0 the second
 _SHP_ANSWERS = ('human_ref_A', 'human_ref_B')
 _TIED, _UNNAMED = -1, -2
 # Fields with both answers of a row, for the counts.
-UNDECIDED = ('two answers that are tied', 'two answers, neither named the better')
+UNDECIDED = (
+    'two answers that are tied',
+    'two answers, neither named the better',
+    'two answers and no labels to name the better',
+)
 # Lists of the marks of a row's answers; of ranks, 1 is the best.
 _LISTS_OF_MARKS = {'ranks': 'rank', 'rank': 'rank', 'scores': 'rating'} | dict.fromkeys(
     ('ratings', 'rating', 'rewards'), 'rating'
@@ -148,7 +152,8 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             made['prompt'] = made.pop(asked)
         if best < 0:
             both = [row[name] for name in names]
-            yield {**made, 'chosen': '', UNDECIDED[best == _UNNAMED]: both}
+            why = 2 if judge not in row else int(best == _UNNAMED)
+            yield {**made, 'chosen': '', UNDECIDED[why]: both}
             return
         for place, i in (('chosen', best), ('rejected', 1 - best)):
             made[place] = row[names[i]]

@@ -28,6 +28,7 @@ _MEDIA = re.compile(
 )
 _CODE = re.compile(r'```.*?(?:```|\Z)|`[^`\n]*`', re.DOTALL)
 _WORD = re.compile(r'\w+')
+_SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
@@ -99,7 +100,8 @@ def add(
         reason = f'without {missing}'
     if reason:
         counts[f'{kind} rows {reason}'] += 1
-        result.dropped.append(f'{at}: {labels["id"]} ({kind} rows {reason})')
+        shown = labels['id'] or _opening(question or answer)
+        result.dropped.append(f'{at}: {shown} ({kind} rows {reason})')
         return
     if len(turns) > 1:
         counts['conversations'] += 1
@@ -107,6 +109,11 @@ def add(
     flags = _flags(row) if fields.is_ours else ()
     pair = _pair(labels, turns, is_ours=fields.is_ours, batch=batch, result=result)
     result.pairs.append(dataclasses.replace(pair, line=line, flags=flags))
+
+
+def _opening(text: str) -> str:
+    line = characters.clean_line(text)
+    return f'{line[:_SHOWN]}…' if len(line) > _SHOWN else line
 
 
 def _has_other_names(row: dict[str, Any], fields: field_map.FieldMap) -> bool:

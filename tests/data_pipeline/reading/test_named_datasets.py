@@ -75,7 +75,7 @@ def test_a_folder_of_tfds_is_read_split_by_split(prepared: pathlib.Path) -> None
         ]
         assert report.files == {name: 2}
         assert report.counts['named data sets'] == 1
-        assert report.dropped == [f'{name}:3:  (tfds rows without answer)']
+        assert report.dropped == [f'{name}:3: How? C (tfds rows without answer)']
     assert pairs[0].id.startswith('tfds:tiny_advice/plain:')
 
 

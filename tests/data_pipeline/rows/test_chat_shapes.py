@@ -427,7 +427,11 @@ def test_labels_that_name_no_answer_are_counted_as_such(label: Any) -> None:
         del other['labels']
     pairs, report = read(row, other, other)
     assert [pair.answer for pair in pairs] == [A]
-    assert report.counts['pairs rows with two answers, neither named the better'] == 2
+    why = 'two answers, neither named the better'
+    if label == 'missing':
+        why = 'two answers and no labels to name the better'
+    assert report.counts[f'pairs rows with {why}'] == 2
+    assert report.dropped[0].endswith(f': {Q} (pairs rows with {why})')
     assert report.unknown_lines == []
 
 

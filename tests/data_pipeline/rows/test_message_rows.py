@@ -187,7 +187,7 @@ def test_lines_that_are_no_chats_are_named() -> None:
     assert report.counts['messages parts of turns without text'] == 1
     assert report.dropped == [
         'a.jsonl:4:  (messages rows without text)',
-        'a.jsonl:7:  (messages rows without answer)',
+        'a.jsonl:7: Anyone? (messages rows without answer)',
         'a.jsonl:8:  (messages rows without text)',
     ]
 

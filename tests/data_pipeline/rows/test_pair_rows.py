@@ -188,8 +188,8 @@ def test_rows_that_make_no_pair_are_named_and_their_words_counted() -> None:
     pairs, report = read('a.jsonl', text)
     assert len(pairs) == 1
     assert report.dropped == [
-        'a.jsonl:2:  (pairs rows without answer)',
-        'a.jsonl:3:  (pairs rows without question)',
+        'a.jsonl:2: Just me (pairs rows without answer)',
+        'a.jsonl:3: Only an answer (pairs rows without question)',
     ]
     assert report.unknown_lines == [
         'a.jsonl:4: {"question": "No answer"} (left out: it has no \'answer\')',
@@ -248,7 +248,8 @@ def test_rows_that_are_not_to_be_learned_make_no_pairs_and_are_counted() -> None
     assert report.counts['pairs rows of weight 0'] == 1
     assert report.counts['words: answer'] == 6
     assert report.counts['words: answer without pair'] == 9
-    assert report.dropped[0] == 'a.jsonl:2:  (pairs rows marked as not to be learned)'
+    line = 'a.jsonl:2: Why? (pairs rows marked as not to be learned)'
+    assert report.dropped[0] == line
 
 
 def test_a_label_of_classes_says_nothing_about_learning() -> None:
