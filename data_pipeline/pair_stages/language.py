@@ -38,7 +38,7 @@ def foreign(
     global _num_alone
     if not accepted:
         return {}
-    judged = [text for text in texts if _is_judged(text)]
+    judged = [text for text in texts if is_judged(text)]
     codes = {}
     for start in range(0, len(judged), _TOGETHER):
         part = judged[start : start + _TOGETHER]
@@ -107,7 +107,8 @@ def _surely_not_foreign(
     return (best_of_ours > doubled + _NEAR) | (doubled < confidence - _NEAR)
 
 
-def _is_judged(text: str) -> bool:
+def is_judged(text: str) -> bool:
+    """Whether a text is long enough to tell its language."""
     return len(text.split(None, NEVER_JUDGED_UNDER - 1)) == NEVER_JUDGED_UNDER
 
 
@@ -126,7 +127,7 @@ def is_foreign(text: str, accepted: tuple[str, ...], *, confidence: float) -> st
     and at its end, since a text that quotes another language continues in its own.
     Accepts every text under `NEVER_JUDGED_UNDER` words.
     """
-    if not accepted or not _is_judged(text):
+    if not accepted or not is_judged(text):
         return ''
     code = ''
     for part in (text[:_PART], text[-_PART:]):

@@ -15,6 +15,7 @@ from hax_jax.data import records, text
 
 _FEWEST_WORDS = 50  # of a text whose repetition is judged
 _NGRAM = 5  # words
+_SHORT_TEXT = 'with a text too short to tell its language'
 # The signatures of bots; reddit.is_bot knows those of moderators.
 _BOT_SIGNATURE = re.compile(
     r'[\W_]*(?:b(?:l?ee|li)p\W+b(?:l?oo|lo)p\b'
@@ -62,7 +63,7 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
             reason = next(_broken(pair, turn, chosen, count, unit, codes), None)
             if reason is not None:
                 return stages.cut(pair, pair.exchanges[:i], reason)
-        return stages.Kept(pair)
+        return stages.Kept(pair, notes=_too_short(pair) if chosen.languages else ())
 
     return stages.Stage('quality', lambda pair: apply_all([pair])[0], apply_all)
 
@@ -118,6 +119,15 @@ def _broken(
         if code := codes.get(value, ''):
             accepted = ', '.join(chosen.languages)
             yield stages.Dropped(f'{field} in another language than {accepted}', code)
+
+
+def _too_short(pair: records.QaPair) -> tuple[stages.Note, ...]:
+    """The note of a pair of which a text is too short to tell its language."""
+    for turn in pair.exchanges:
+        for value in (turn.question, turn.answer) if turn.weight else (turn.question,):
+            if not language.is_judged(value):
+                return (stages.Note(_SHORT_TEXT, value),)
+    return ()
 
 
 def num_words(value: str) -> int:

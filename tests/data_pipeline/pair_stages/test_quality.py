@@ -100,7 +100,23 @@ OFF = {
 def test_a_pair_that_breaks_no_rule_stays_as_it_is(
     chosen: dict[str, object], fields: dict[str, object]
 ) -> None:
-    assert outcome(chosen, **fields) == stages.Kept(dataclasses.replace(PAIR, **fields))
+    kept = outcome(chosen, **fields)
+    assert isinstance(kept, stages.Kept)
+    assert (kept.pair, kept.changes) == (dataclasses.replace(PAIR, **fields), ())
+
+
+def test_a_text_too_short_to_tell_its_language_is_noted() -> None:
+    twenty, short = ' '.join(['We walk home.'] * 7), 'Warum denn nicht so?'
+    name = 'with a text too short to tell its language'
+
+    def notes(chosen: dict[str, object], **fields: object) -> object:
+        kept = outcome({'max_repetition': 1.0, **chosen}, **fields)
+        return getattr(kept, 'notes', kept)
+
+    assert notes({}, question=twenty, answer=short) == (stages.Note(name, short),)
+    assert notes({}, question=short, answer=twenty) == (stages.Note(name, short),)
+    assert notes({}, question=twenty, answer=twenty) == ()
+    assert notes({'languages': ()}, question=short, answer=short) == ()
 
 
 def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
@@ -110,7 +126,8 @@ def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
     chosen = {'tokenizer': str(gpt2_tokenizer_folder), 'max_answer_tokens': 3}
     assert outcome(chosen) == stages.Dropped('answer over 3 tokens', '4 tokens')
     chosen['max_answer_tokens'] = 4
-    assert outcome(chosen) == stages.Kept(PAIR)
+    kept = outcome({**chosen, 'languages': ()})
+    assert kept == stages.Kept(PAIR)
 
 
 def test_repetition_is_the_share_of_ngrams_that_were_there_before() -> None:
