@@ -13,9 +13,16 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from data_pipeline.rows import answer_lists, batches, chat_shapes, nested_rows
+from data_pipeline.rows import (
+    answer_lists,
+    batches,
+    chat_shapes,
+    json_rows,
+    nested_rows,
+)
 from hax_jax.data import records
 
+_BESIDE = 'answers beside the best, left out'
 # The columns by which a known layout of comparisons is recognised, and how it is read.
 _KNOWN = (
     ('human_ref_A human_ref_B', 'SHP: the better of human_ref_A and human_ref_B is the '
@@ -94,6 +101,7 @@ def add(
     """Adds the row's pair as without preferences, and then its answers."""
     alone = dataclasses.replace(batch, preferences=False)
     known = len(result.pairs)
+    before = result.counts[_BESIDE], +result.words
     read(row, text=text, line=line, batch=alone, result=result)
     left_out = result.counts.pop(chat_shapes.LEFT_OUT, 0)
     result.counts['rows with a rejected answer, for preferences'] += left_out
@@ -104,6 +112,8 @@ def add(
     forms = [*_forms(row, batch)]
     if not forms and groups:
         result.answers += _alone(row, result.pairs[-1], batch)
+    read_here: list[str] = []  # the answers that are no part of the row's own pair
+    own = {turn.answer for pair in result.pairs[known:] for turn in pair.exchanges}
     for form in forms:
         found = batches.BatchRead()
         read(form.row, text='', line=line, batch=alone, result=found)
@@ -121,6 +131,29 @@ def add(
             reason=reason,
         )
         result.answers.append(answer)
+        last = pair.exchanges[-1].answer
+        read_here += [last] if last not in own else []
+    if forms:
+        _count_as_read(read_here, *before, result)
+
+
+def _count_as_read(
+    answers: list[str], beside: int, words: batches.Counts, result: batches.BatchRead
+) -> None:
+    """Counts the row's other answers, and their words, as read for preferences.
+
+    `beside` and `words` are the counts before the row.
+    """
+    result.counts['answers beside the best, for preferences'] += (
+        result.counts[_BESIDE] - beside
+    )
+    result.counts[_BESIDE] = beside
+    left = json_rows.num_words(answers)
+    for kind in ('in fields not read', 'in turns and fields not read'):
+        moved = min(left, result.words[kind] - words[kind])
+        result.words[kind] -= moved
+        result.words['other answers, for preferences'] += moved
+        left -= moved
 
 
 def _alone(

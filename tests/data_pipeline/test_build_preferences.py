@@ -14,6 +14,7 @@ import pytest
 
 from data_pipeline import build, build_ledger, build_steps, dataset, settings
 from data_pipeline.preferences import preference_files
+from data_pipeline.reading import inputs, read_report, reader
 from data_pipeline.rows import preferred, raw_thread
 from hax_jax import digests
 from hax_jax.data import dataset_folder, records, text
@@ -594,6 +595,35 @@ def test_the_screen_says_why_no_answer_is_preferred_and_that_train_has_none(
     kept['test'] |= {'pairs': 3, 'questions': 3}
     lines = build_ledger._preferences(account | {'found': 3, 'kept': kept})
     assert lines[-1].startswith('note: preferences/ has no train.jsonl: ')
+
+
+def test_answers_for_preferences_count_as_read(tmp_path: pathlib.Path) -> None:
+    asked = 'Who sings at night?'
+    several = [{'text': f'{n} sings', 'score': 1} for n in ('Tom', 'Ann of us', 'Eva')]
+    several[0]['score'] = 2
+    rows = [
+        {'question': asked, 'answers': several, 'note': 'not read'},
+        {'question': asked, 'answers': [several[0]]},
+    ]
+    named = {'prompt': asked, 'chosen': 'Tom sings', 'rejected': 'Nobody does that'}
+    paths = [
+        write_rows(tmp_path / 'a.jsonl', rows),
+        write_rows(tmp_path / 'b.jsonl', [named]),
+    ]
+    report = read_report.ReadReport()
+    for batch in reader.batches_of(inputs.find([*map(str, paths)]), preferences=True):
+        report.add(batch, reader.read_batch(batch))
+    counts = report.counts
+    assert counts['answers beside the best, for preferences'] == 2
+    assert counts['rows with a rejected answer, for preferences'] == 1
+    assert 'answers beside the best, left out' not in counts
+    words = {name[7:]: n for name, n in counts.items() if name.startswith('words: ')}
+    assert words == {
+        'question': 12,
+        'answer': 6,
+        'other answers, for preferences': 6 + 3,
+        'in fields not read': 2,
+    }
 
 
 def test_standing_lines_are_cut_from_both_answers(tmp_path: pathlib.Path) -> None:
