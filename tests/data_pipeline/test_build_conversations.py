@@ -132,4 +132,6 @@ def test_each_turn_is_cleaned_and_judged_and_a_conversation_is_cut() -> None:
     dropped = judge.apply(pair(2, ('Why?', 'It is so.', 0.0), ('Who?', '-', 1.0)))
     assert dropped == stages.Dropped('answer without a word', '-')
     context = pair(3, ('Why?', '-', 0.0), ('Who?', 'It is Ann.', 1.0))
-    assert judge.apply(context) == stages.Kept(context)  # a bad answer as context
+    kept = judge.apply(context)  # a bad answer as context
+    assert isinstance(kept, stages.Kept)
+    assert (kept.pair, kept.changes) == (context, ())
