@@ -63,7 +63,7 @@ def main() -> int:
             '--legacy_log=FILE of the old project.'
         )
     for place in _WORKDIR.value:
-        run_folder.read_run(places.path(place))  # before JAX is imported
+        run_folder.read_run(places.path(place), takes_step=False)  # before JAX
     found: dict[str, list[diagnosis.Finding]] = {}
     if flags.FLAGS.config is not None:
         found['before step 1'] = _of_config()

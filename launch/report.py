@@ -43,7 +43,7 @@ def main() -> None:
     if len(different) < len(_WORKDIR.value):
         raise errors.InputError('a run is given twice; give each --workdir once.')
     for place in _WORKDIR.value:
-        run_folder.read_run(places.path(place))  # before JAX is imported
+        run_folder.read_run(places.path(place), takes_step=False)  # before JAX
     written, said = page.write(_WORKDIR.value, _OUTPUT.value, groups=_groups())
     for sentence in said:
         print(sentence)

@@ -69,6 +69,8 @@ def in_words(error: flags.Error, values: flags.FlagValues) -> str:
     cause = error.__context__  # of a value or a file that absl could not read
     if isinstance(error, flags.CantOpenFlagFileError) and isinstance(cause, OSError):
         return f'--flagfile: {errors.cause(cause)}; give a file of flags, one a line.'
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return _no_flag(error.flagname, values)
     if not isinstance(error, flags.IllegalFlagValueError) or cause is None:
         return str(error)
     given = str(error).removeprefix('flag ').removesuffix(f': {cause}')
@@ -104,14 +106,18 @@ def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:
         line.rest.append(argument)
         flag = _find(name, values)
         if flag is None:
-            flags_there = [f'--{each}' for each in values]
-            line.problems.append(convert.unknown(f'--{name}', flags_there, 'a flag'))
+            line.problems.append(_no_flag(name, values))
         takes_next = queue and (
             _is_value(queue[0]) if flag is None else not flag.boolean
         )
         if given is None and takes_next:
             line.rest.append(queue.pop(0))
     return line
+
+
+def _no_flag(name: str, values: flags.FlagValues) -> str:
+    """'--wrkdir is not a flag; did you mean --workdir?'"""
+    return convert.unknown(f'--{name}', [f'--{each}' for each in values], 'a flag')
 
 
 def _is_value(argument: str) -> bool:

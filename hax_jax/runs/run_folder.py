@@ -74,8 +74,10 @@ def lora_config(run: dict[str, Any]) -> schema.LoraConfig:
     )
 
 
-def read_run(folder: pathlib.Path) -> dict[str, Any]:
+def read_run(folder: pathlib.Path, *, takes_step: bool = True) -> dict[str, Any]:
     """A run's run.json, after a look at its own bytes and the tokenizer's.
+
+    `takes_step`: whether the program that asks can be given one step of a run.
 
     Raises:
       InputError: `folder` is no run, or one of these files is damaged.
@@ -83,17 +85,24 @@ def read_run(folder: pathlib.Path) -> dict[str, Any]:
     places.check(folder)
     named, _, step = folder.name.rpartition('@')
     if step.isdecimal() and not folder.exists() and named:
+        whole = folder.with_name(named)
         raise errors.InputError(
-            f'{folder} is not a run: the folder is {folder.with_name(named)}; name its '
-            f'step apart, as --step={step} (step={step} in Python).'
+            f'{folder} is not a run: the folder is {whole}; '
+            + (
+                f'name its step apart, as --step={step} (step={step} in Python).'
+                if takes_step
+                else f'this program looks at a whole run: give --workdir={whole}.'
+            )
         )
     run = _read_json(folder / 'run.json')
     if run.get('schema') == _WITHOUT_DIGESTS and not run.keys() & {'id', digests.SEAL}:
         _warn_of_no_digests(folder)
         return {**run, 'id': ''}
-    if run.get('schema') != SCHEMA:
+    if 'schema' not in run:
+        raise _damaged(folder / 'run.json', 'it has no schema')
+    if run['schema'] != SCHEMA:
         raise errors.InputError(
-            f'{folder}/run.json has schema {run.get("schema")}, this version reads '
+            f'{folder}/run.json has schema {run["schema"]}, this version reads '
             f'{_WITHOUT_DIGESTS} and {SCHEMA}; use the version that wrote it.'
         )
     if not digests.is_sealed(run):

@@ -8,6 +8,19 @@ import pytest
 import tiny_data
 
 
+@pytest.mark.parametrize('program', ['launch.doctor', 'launch.report'])
+def test_a_step_of_a_run_is_refused_by_programs_of_whole_runs(
+    program: str, tmp_path: pathlib.Path
+) -> None:
+    run = tmp_path / 'run'
+    done = programs.run('-m', program, f'--workdir={run}@2')
+    assert (done.returncode, done.stderr) == (
+        2,
+        f'error: {run}@2 is not a run: the folder is {run}; this program looks at a '
+        f'whole run: give --workdir={run}.\n',
+    )
+
+
 @pytest.mark.slow
 def test_a_run_is_examined_before_it_begins_and_after_it_ended(
     tmp_path: pathlib.Path,

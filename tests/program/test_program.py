@@ -43,7 +43,9 @@ def test_arguments_may_stand_before_between_and_after_flags() -> None:
 def test_a_misspelt_flag_behind_an_argument_is_an_error() -> None:
     done = run('a.pt', '--ouput=o', positional=True)
     assert done.returncode == 2
-    assert "Unknown command line flag 'ouput'" in done.stderr
+    assert done.stderr == (
+        'error: --ouput is not a flag; did you mean --output?\nTry --help.\n'
+    )
     assert done.stdout == ''
 
 

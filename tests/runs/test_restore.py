@@ -155,6 +155,10 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'run.json').write_text('{"schema": 99}')
     with pytest.raises(errors.InputError, match='has schema 99'):
         restore.load(str(tmp_path))
+    (tmp_path / 'run.json').write_text('{}')
+    says = 'damaged: it has no schema.*copy it from a backup'
+    with pytest.raises(errors.InputError, match=says):
+        restore.load(str(tmp_path))
 
 
 def test_a_run_of_another_template_or_without_a_checkpoint_is_named(
