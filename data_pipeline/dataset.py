@@ -155,6 +155,12 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
     Only a dataset or an empty folder may be replaced.
     """
     path = pathlib.Path(path)
+    above = next((each for each in (path, *path.parents) if each.exists()), path)
+    if above.exists() and not above.is_dir():
+        raise errors.InputError(
+            f'--output={path} can not be a folder: {above} is a file; give another '
+            '--output.'
+        )
     if not path.exists():
         return
     if not overwrite:
@@ -167,9 +173,7 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
             f'{path} holds a run of launch.train too, which --overwrite would delete; '
             'move it away, or give another --output.'
         )
-    if not path.is_dir() or (
-        any(path.iterdir()) and not (path / dataset_folder.MANIFEST).is_file()
-    ):
+    if any(path.iterdir()) and not (path / dataset_folder.MANIFEST).is_file():
         raise errors.InputError(
             f'{path} is not a dataset (it has no {dataset_folder.MANIFEST}), so '
             '--overwrite does not replace it; give another --output.'

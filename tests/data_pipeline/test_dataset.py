@@ -205,8 +205,14 @@ def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> Non
     with pytest.raises(errors.InputError, match='is not a dataset'):
         write(tmp_path / 'letters', make_splits(), overwrite=True)
     (tmp_path / 'file').write_text('Dear')
-    with pytest.raises(errors.InputError, match='is not a dataset'):
-        write(tmp_path / 'file', make_splits(), overwrite=True)
+    for place in (tmp_path / 'file', tmp_path / 'file' / 'a' / 'b'):
+        for overwrite in (False, True):
+            with pytest.raises(errors.InputError) as caught:
+                write(place, make_splits(), overwrite=overwrite)
+            assert str(caught.value) == (
+                f'--output={place} can not be a folder: {tmp_path}/file is a file; '
+                'give another --output.'
+            )
     assert (tmp_path / 'letters' / 'mother.txt').read_text() == 'Dear'
     write(tmp_path / 'data', make_splits())
     (tmp_path / 'data' / 'run.json').write_text('{}')
