@@ -120,13 +120,25 @@ class ConfigFlag:
                 f'--config={path}: get_config() returns a {type(made).__name__}; it '
                 f'must return {self.draft}() with its changes.'
             )
+        has = {x for x in made if isinstance(made[x], ml_collections.ConfigDict)}
+        if has and not has & _fields(self.kind):
+            what = 'it is a config of training'
+            if not has <= _fields(schema.Config):
+                what = f'its sections are {", ".join(sorted(has))}'
+            raise errors.InputError(
+                f'--config={path} does not say {self.subject}: {what}; give one such '
+                f'as --config={self.example}.'
+            )
         return made
 
     def _found(self, file: str) -> str:
         """A file as it is; a config of the project by its path there or its name."""
         path, colon, text = file.partition(':')
-        folder = pathlib.Path(self.example).parent
-        for there in (path, _PROJECT / path, _PROJECT / folder / f'{path}.py'):
+        folder = _PROJECT / pathlib.Path(self.example).parent
+        # A config of another kind is found too, so that `load` says what it is.
+        folders = (folder, _PROJECT / 'configs', _PROJECT / 'configs/data')
+        named = [each / f'{path}.py' for each in folders]
+        for there in (path, _PROJECT / path, *named):
             if path and pathlib.Path(there).is_file():
                 return f'{there}{colon}{text}'
         return file
@@ -179,6 +191,10 @@ class ConfigFlag:
         errors.refuse(problems)
         overrides = [f'--config.{field}={value}' for field, value in chosen.items()]
         return [argv[0], f'--config={file}', *overrides, *line.rest]
+
+
+def _fields(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
 
 
 def _turned_off(draft: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import programs
 import pytest
 from absl import flags
 
+from data_pipeline import build
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.program import entry
+from hax_jax.program import config_flag, entry
 from launch import shared_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -254,7 +255,7 @@ def test_a_missing_config_names_those_there_are(
 
 PROGRAM = """
 from absl import flags
-from hax_jax.program import entry
+from hax_jax.program import config_flag, entry
 from launch import shared_flags
 
 shared_flags.CONFIG.define()
@@ -327,3 +328,23 @@ def test_a_program_without_a_config_parses_its_flags_as_they_are() -> None:
     taken = inspect.signature(entry.run).parameters
     assert taken['prepare'].default is list
     assert taken['positional'].default is False
+
+
+@pytest.mark.parametrize(
+    ('flag', 'given', 'says'),
+    [
+        (build.CONFIG, 'configs/gpt2_lora.py', 'how pairs are prepared: it is a config '
+         'of training; give one such as --config=configs/data/advice.py.'),
+        (build.CONFIG, 'gpt2_lora', 'how pairs are prepared: it is a config of '
+         'training; give one such as --config=configs/data/advice.py.'),
+        (shared_flags.CONFIG, 'advice', 'what to train: its sections are clean, '),
+    ],
+)  # fmt: skip
+def test_a_config_of_another_kind_is_named_in_one_line(
+    flag: config_flag.ConfigFlag, given: str, says: str
+) -> None:
+    with pytest.raises(errors.InputError) as caught:
+        flag.check(['program', f'--config={given}'], values=make_values())
+    said = str(caught.value)
+    assert f'.py does not say {says}' in said
+    assert '\n' not in said
