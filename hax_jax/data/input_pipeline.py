@@ -147,7 +147,7 @@ def _with_tf_data(
 def _no_tensorflow(why: object) -> errors.InputError:
     return errors.InputError(
         f"data.reader='tf_data' needs TensorFlow ({why}); install requirements.txt, or "
-        "read the same batches with data.reader='numpy'."
+        'read the same batches with --config.data.reader=numpy.'
     )
 
 

@@ -192,12 +192,12 @@ class SentencePieceTokenizer:
         if self.eos_id < 0:
             raise errors.InputError(
                 f'{path} has no EOS piece, which ends each answer; '
-                "train one with tokenizer.path='train'."
+                'train one with --config.tokenizer.path=train.'
             )
         if self.decode(self.encode([_PROBE])[0]) != _PROBE:
             raise errors.InputError(
                 f'{path} loses text (newlines, double spaces or rare characters); '
-                "train one with tokenizer.path='train', which keeps them."
+                'train one with --config.tokenizer.path=train, which keeps them.'
             )
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

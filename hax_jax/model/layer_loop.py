@@ -90,5 +90,6 @@ def check_alike(blocks: Iterable[nnx.Module]) -> None:
         raise errors.InputError(
             f'model.scan_layers=True needs blocks that are alike, and {different} '
             'differ from h.0, by their adapters or their scale of attention; name '
-            'layers of all blocks in lora.targets, or set model.scan_layers=False.'
+            'layers of all blocks in lora.targets, or give '
+            '--config.model.scan_layers=false.'
         )

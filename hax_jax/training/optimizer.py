@@ -43,12 +43,14 @@ def schedule(settings: schema.OptimizerConfig, *, num_steps: int) -> optax.Sched
     peak, floor = settings.learning_rate, settings.final_learning_rate
     warmup = warmup_steps(settings, num_steps=num_steps)
     given = f'optimizer.warmup_steps={warmup}'
+    lower = f'warmup_steps={num_steps // 10}'
     if settings.warmup_share:
         given = f'optimizer.warmup_share={settings.warmup_share} ({warmup} steps)'
+        lower = 'warmup_share=0.1'
     if warmup >= num_steps:
         raise errors.InputError(
-            f'{given} is not under the {num_steps} steps of the run; lower it, for '
-            f'example to optimizer.warmup_steps={num_steps // 10}, or train longer.'
+            f'{given} is not under the {num_steps:,} steps of the run; lower it, for '
+            f'example --config.optimizer.{lower}, or train longer.'
         )
     if settings.schedule == 'cosine':
         return optax.warmup_cosine_decay_schedule(

@@ -216,8 +216,8 @@ def _check_remat(run: schema.Config, platform: str) -> None:
     if on_cpu and run.train.remat != 'none' and not run.model.scan_layers:
         raise errors.InputError(
             f'train.remat={run.train.remat!r} has no effect on a CPU where layers are '
-            'unrolled, as XLA merges the recomputation with the first pass; set '
-            'model.scan_layers=true, or train.remat=none.'
+            'unrolled, as XLA merges the recomputation with the first pass; give '
+            '--config.model.scan_layers=true, or --config.train.remat=none.'
         )
 
 

@@ -96,7 +96,7 @@ def _best(summary: Summary) -> list[str]:
     if loss is None or past.best_loss < loss:
         lines.append(
             f'the best of all, {past.best_loss:.4f} at step {past.best_step}, was not '
-            'kept; set train.keep_best=1'
+            'kept; give --config.train.keep_best=1'
         )
     before = past.loss_before
     if before is not None:

@@ -338,7 +338,7 @@ def _check_length(
     if begin.step > setup.num_steps:
         raise errors.InputError(
             f'{workdir} has done {begin.step} steps already, and the config asks for '
-            f'{setup.num_steps}; give train.num_steps={begin.step} or more.'
+            f'{setup.num_steps}; give --config.train.num_steps={begin.step} or more.'
         )
     asked = run_setup.rows_asked(setup.run, setup.cache)
     # The last batch of an epoch may hold rows of the next one.
@@ -346,7 +346,8 @@ def _check_length(
         least = math.ceil(100 * begin.rows / setup.cache.num_rows('train')) / 100
         raise errors.InputError(
             f'{workdir} has trained {begin.rows} rows already, and train.num_epochs='
-            f'{train.num_epochs} asks for {asked}; give train.num_epochs={least} or '
+            f'{train.num_epochs} asks for {asked}; give '
+            f'--config.train.num_epochs={least} or '
             'more.'
         )
     allowed = [line for line in changed if line.split(':')[0] in allow_change]

@@ -62,11 +62,23 @@ def test_the_last_step_of_a_run_still_learns() -> None:
 @pytest.mark.parametrize('warmup_steps', [12, 13])
 def test_a_warm_up_as_long_as_the_run_is_refused(warmup_steps: int) -> None:
     settings = dataclasses.replace(SETTINGS, warmup_steps=warmup_steps)
-    says = f'optimizer.warmup_steps={warmup_steps} is not under the 12 steps.*lower it'
+    says = (
+        f'optimizer.warmup_steps={warmup_steps} is not under the 12 steps of the run; '
+        'lower it, for example --config.optimizer.warmup_steps=1, or'
+    )
     with pytest.raises(errors.InputError, match=says):
         optimizer.schedule(settings, num_steps=12)
     with pytest.raises(errors.InputError, match=says):
         optimizer.make_optimizer(settings, num_steps=12)
+
+
+def test_a_share_that_warms_up_all_the_run_is_lowered_as_a_share() -> None:
+    settings = dataclasses.replace(SETTINGS, warmup_steps=0, warmup_share=0.9)
+    says = r'\(4 steps\) is not .* example --config.optimizer.warmup_share=0.1, or'
+    with pytest.raises(errors.InputError, match=says):
+        optimizer.schedule(settings, num_steps=4)
+    lowered = dataclasses.replace(settings, warmup_share=0.1)
+    assert optimizer.schedule(lowered, num_steps=4)(0) > 0
 
 
 def test_a_warm_up_one_step_shorter_than_the_run_is_accepted() -> None:

@@ -121,7 +121,8 @@ def test_recomputation_that_would_do_nothing_is_refused(
     cache: records.PackedCache,
 ) -> None:
     run = tiny_runs.make_config(train__remat='block')
-    with pytest.raises(errors.InputError, match=r'set model\.scan_layers=true'):
+    says = r'give --config\.model\.scan_layers=true'
+    with pytest.raises(errors.InputError, match=says):
         run_setup.prepare(run, cache)
 
 

@@ -248,7 +248,9 @@ def test_a_run_is_not_made_shorter_than_its_rows(
     with pytest.raises(errors.InputError) as error:
         shorter(0.1)
     assert 'has trained 16 rows already' in str(error.value)
-    least = float(str(error.value).split('give train.num_epochs=')[1].split()[0])
+    least = float(
+        str(error.value).split('give --config.train.num_epochs=')[1].split()[0]
+    )
     assert len(shorter(least)) <= 4  # the remedy works
 
 
