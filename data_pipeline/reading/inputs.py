@@ -283,7 +283,7 @@ def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
 
 
 def _instead_of(folder: pathlib.Path) -> str:
-    """The remedy for a folder: a pattern of its commonest files, or its data set."""
+    """The remedy for a folder: a pattern of its files, or its data set."""
     if named_datasets.is_folder(folder):
         return f"for the dataset in it give 'tfds:{folder}'"
     suffixes = collections.Counter(path.suffix for path in _matches(folder / '*.*'))
@@ -293,8 +293,11 @@ def _instead_of(folder: pathlib.Path) -> str:
     if not suffixes:
         folders = counted.of(below, 'folders')
         return f"give '{folder}/**/*.*', the files of its {folders}"
-    suffix = suffixes.most_common(1)[0][0] if suffixes else '.md'
-    return f"give '{folder}/*{suffix}'"
+    common = suffixes.most_common()
+    if len(common) == 1:
+        return f"give '{folder}/*{common[0][0]}'"
+    there = read_report.listed([(f'*{suffix}', count) for suffix, count in common])
+    return f"give '{folder}/*', or some of its files ({there})"
 
 
 def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
@@ -322,17 +325,14 @@ def _layout_of(each: Input) -> str:
     """The file's layout: the given one, or the one that its first lines show, or ''.
 
     Raises:
-      InputError: a file of rows is not text.
+      InputError: a file of rows is not text, or one of JSON is given as CSV.
     """
     if each.layout in detection.PARSERS:
         return each.layout
     # A crash can leave zero bytes in JSON Lines, so these are not checked as text.
-    if each.layout != 'csv' and (objects := json_rows.head(each.text_path)):
-        shown = 'pairs'
-        if {'title', 'body', 'answers', 'subreddit'} <= set(objects[0]):
-            shown = 'threads'
-        elif any(map(message_rows.is_chat, objects)):
-            shown = 'messages'
+    if shown := _lines_shown(each.text_path):
+        if each.layout == 'csv':
+            raise errors.InputError(_given_wrongly(each.name, 'csv', shown))
         return each.layout or shown
     with open(each.text_path, 'rb') as file:
         first = file.read(_HEAD_BYTES)
@@ -342,6 +342,35 @@ def _layout_of(each: Input) -> str:
     suffixes = [suffix.lower() for suffix in pathlib.PurePath(each.path).suffixes]
     is_csv = {'.csv', '.tsv'} & set(suffixes) or csv_rows.looks_like(each.text_path)
     return 'csv' if is_csv else ''
+
+
+def _lines_shown(path: str) -> str:
+    """The layout of JSON Lines by their first; '' for a file of other text."""
+    objects = json_rows.head(path)
+    if not objects:
+        return ''
+    if {'title', 'body', 'answers', 'subreddit'} <= set(objects[0]):
+        return 'threads'
+    return 'messages' if any(map(message_rows.is_chat, objects)) else 'pairs'
+
+
+def of_another_layout(path: str, name: str, layout: str) -> str:
+    """A sentence if the first lines of a file show another layout; '' if not."""
+    shown = _layout_of(Input(name, path, ''))
+    if not shown:
+        with open(path, 'rb') as file:
+            text, _ = encoding.decode_part(file.read(_HEAD_BYTES))
+        shown = detection.detect(text)
+    # --fields may name texts beside the chats of a file, which makes its rows pairs.
+    alike = shown == layout or {shown, layout} == {'messages', 'pairs'}
+    return _given_wrongly(name, layout, shown) if shown and not alike else ''
+
+
+def _given_wrongly(name: str, layout: str, shown: str) -> str:
+    return (
+        f'{name} is given as {layout}: and looks like {shown}:, so no question of it '
+        f'was read; give {name} without {layout}: before it.'
+    )
 
 
 def _with_stems(found: list[Input]) -> list[Input]:

@@ -98,9 +98,10 @@ class ReadReport:
                     'or a sound, which this project does not read; give rows of text.'
                 )
             self._hold('warnings', self.warnings, [problem])
-            if needs_media or result.counts[NOT_AS_NAMED]:
+            has_own = needs_media or bool(result.counts[NOT_AS_NAMED])
+            if has_own or (batch.layout and result.problem):  # it is of another layout
                 self._with_remedy.add(batch.name)
-            elif self._met:
+            if self._met and not has_own:
                 problem = f'{problem} First: {self._met}'
             self.without_pairs[batch.name] = problem
         if batch.last:

@@ -131,6 +131,9 @@ def read_batch(batch: batches.Batch) -> batches.BatchRead:
             result.counts[f'files of layout {batch.layout}'] += 1
     else:
         _read_page(batch, result)
+    is_given = batch.path and batch.layout and not result.problem
+    if is_given and batch.last and not result.num_pairs:
+        result.problem = inputs.of_another_layout(batch.path, batch.name, batch.layout)
     if batch.first:
         result.counts['files' if batch.path else 'named data sets'] += 1
     return result.capped()

@@ -213,7 +213,12 @@ def test_an_input_without_pairs_says_what_was_met() -> None:
     with pytest.raises(errors.InputError) as caught:
         reader.read(['threads:a.jsonl'])
     message = str(caught.value)
-    assert 'a.jsonl:1: {"question": "Why?"} (left out: no thread: ' in message
+    assert 'First: a.jsonl:1: {"question": "Why?"} (left out: no thread: ' in message
+    pathlib.Path('a.md').write_text('Nothing here.\n' * 9)
+    with pytest.raises(errors.InputError) as caught:
+        reader.read(['letters:a.md'])
+    message = str(caught.value)
+    assert 'a.md:1: Nothing here. (left out)' in message
     assert '… and 5 more such' in message  # with the warning that there is no pair
     with pytest.raises(errors.InputError, match='is one of chat, reddit, merged'):
         inputs.find(['thread:a.jsonl'])

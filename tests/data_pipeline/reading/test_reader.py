@@ -150,8 +150,12 @@ def test_bad_input_is_named() -> None:
     )
     _write('b/x.jsonl', '{}')
     _write('c/hax_qa/1.0.0/features.json', '{}')
-    assert _error('b', 'c') == (
+    for name in ('x.csv', 'y.csv', 'x.md'):
+        _write(f'several/{name}', '')
+    assert _error('b', 'several', 'c') == (
         "'b' is a folder; give 'b/*.jsonl'.\n"
+        "'several' is a folder; give 'several/*', or some of its files (2 *.csv, 1 "
+        '*.md).\n'
         "'c' is a folder; for the dataset in it give 'tfds:c'."
     )
     assert _error('empty.md') == (
@@ -187,6 +191,31 @@ def test_a_file_with_a_remedy_of_its_own_shows_no_layouts() -> None:
     pairs, report = reader.read(['table.xlsx', 'chat.md'], skip_unreadable=True)
     assert pairs
     assert report.counts['files that are not what their names say'] == 1
+
+
+@pytest.mark.parametrize(
+    ('given', 'text', 'shown'),
+    [
+        ('chat:a.jsonl', '{"question": "Why?", "answer": "So."}', 'pairs'),
+        ('csv:a.jsonl', '{"question": "Why?", "answer": "So."}', 'pairs'),
+        ('letters:a.csv', 'question,answer\nWhy?,So.\n', 'csv'),
+        ('threads:a.md', CHAT, 'chat'),
+    ],
+)
+def test_a_layout_that_a_file_does_not_have_is_named(
+    given: str, text: str, shown: str
+) -> None:
+    layout, _, name = given.partition(':')
+    _write(name, text)
+    _write('other.md', CHAT)
+    for others in ([], ['other.md']):
+        said, last = _error(given, *others).split('\n')
+        assert said.partition(' First: ')[0] == (
+            f'{name} is given as {layout}: and looks like {shown}:, so no question of '
+            f'it was read; give {name} without {layout}: before it.'
+        )
+        assert last == '--skip_unreadable leaves such files out.'
+    assert len(reader.read([name])[0]) == 1  # the remedy works
 
 
 def test_a_byte_order_mark_is_no_text() -> None:
