@@ -45,9 +45,9 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     except OSError as error:
         why = f'it cannot be read: {error.strerror}'
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            why = (
-                f'it has no {MANIFEST}' if path.is_dir() else 'there is no such folder'
-            )
+            why = 'it is a file' if path.exists() else 'there is no such folder'
+            if path.is_dir():
+                why = f'it has no {MANIFEST}'
         raise errors.InputError(
             f'{path} is not a dataset ({why}); make one with '
             'python -m data_pipeline.build --input=FILES --output=FOLDER.'

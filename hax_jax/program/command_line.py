@@ -78,8 +78,23 @@ def in_words(error: flags.Error, values: flags.FlagValues) -> str:
     if isinstance(parser, flags.EnumParser):
         accepted = f'one of {", ".join(parser.enum_values)}'
     else:
-        accepted = convert.ACCEPTED[_KINDS.get(parser.flag_type(), str)]
+        accepted = _in_range(parser) or convert.ACCEPTED[_kind(parser)]
     return f'{given} is not accepted; use {accepted}.'
+
+
+def _kind(parser: flags.ArgumentParser) -> type:
+    return _KINDS.get(parser.flag_type(), str)
+
+
+def _in_range(parser: flags.ArgumentParser) -> str:
+    """'a whole number, 1 or more'; '' for a parser without bounds."""
+    least, most = (getattr(parser, f'{x}_bound', None) for x in ('lower', 'upper'))
+    number = 'a whole number' if _kind(parser) is int else 'a number'
+    if least is not None and most is not None:
+        return f'{number} from {least} to {most}'
+    if least is not None:
+        return f'{number}, {least} or more'
+    return '' if most is None else f'{number}, {most} or less'
 
 
 def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:

@@ -118,7 +118,7 @@ def test_flags_that_do_not_fit_are_named(
     for flags, said in (
         (['--source=redit'], 'give one of chat, reddit:advice, or the part before'),
         (['--dropped', '--split=train'], '--dropped and --split do not go together'),
-        (['--limit=0'], '--limit=0'),
+        (['--limit=0'], '--limit=0 is not accepted; use a whole number, 1 or more.'),
     ):
         done = browse(data, *flags)
         assert (done.returncode, done.stdout) == (2, '')

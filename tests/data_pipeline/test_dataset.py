@@ -291,6 +291,11 @@ def test_what_is_no_dataset_is_named_with_the_way_to_make_one(
     with pytest.raises(errors.InputError, match='is not a dataset') as caught:
         dataset_folder.read_manifest(tmp_path / 'none')
     assert 'none is not a dataset (there is no such folder)' in str(caught.value)
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(
+        errors.InputError, match=r'file is not a dataset \(it is a file'
+    ):
+        dataset_folder.read_manifest(tmp_path / 'file')
     assert 'python -m data_pipeline.build' in str(caught.value)
     with pytest.raises(errors.InputError, match=r'\(it has no manifest\.json\)'):
         dataset_folder.read_manifest(tmp_path)

@@ -9,7 +9,7 @@ from absl import flags
 from data_pipeline import build
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.program import config_flag, entry
+from hax_jax.program import command_line, config_flag, entry
 from launch import shared_flags
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -255,7 +255,7 @@ def test_a_missing_config_names_those_there_are(
 
 PROGRAM = """
 from absl import flags
-from hax_jax.program import config_flag, entry
+from hax_jax.program import command_line, config_flag, entry
 from launch import shared_flags
 
 shared_flags.CONFIG.define()
@@ -348,3 +348,23 @@ def test_a_config_of_another_kind_is_named_in_one_line(
     said = str(caught.value)
     assert f'.py does not say {says}' in said
     assert '\n' not in said
+
+
+@pytest.mark.parametrize(
+    ('least', 'most', 'given', 'says'),
+    [
+        (0, None, '-1', 'a number, 0 or more'),
+        (None, 2, '3', 'a number, 2 or less'),
+        (0, 1, 'x', 'a number from 0 to 1'),
+        (None, None, 'x', 'a number such as 0.1 or 1e-4'),
+    ],
+)
+def test_a_value_out_of_a_flags_range_is_refused_with_the_range(
+    least: float | None, most: float | None, given: str, says: str
+) -> None:
+    values = make_values()
+    flags.DEFINE_float('gb', 1.0, 'Size.', least, most, flag_values=values)
+    with pytest.raises(flags.IllegalFlagValueError) as caught:
+        values(['program', f'--gb={given}'])
+    said = command_line.in_words(caught.value, values)
+    assert said == f'--gb={given} is not accepted; use {says}.'
