@@ -18,7 +18,7 @@ from absl import flags
 
 from data_pipeline import dataset
 from data_pipeline.writing import dropped_file
-from hax_jax import errors
+from hax_jax import counted, errors
 from hax_jax.data import dataset_folder, records
 from hax_jax.program import entry, pager, results
 
@@ -66,11 +66,13 @@ def main() -> None:
                 break
     what = 'dropped pairs' if _DROPPED.value else 'pairs'
     if left:
-        ended = f'the pager was left after {shown:,} {what}'
+        ended = f'the pager was left after {counted.of(shown, what)}'
     elif full:
-        ended = f'{shown:,} {what}, which is --limit={limit}; there may be more'
+        ended = (
+            f'{counted.of(shown, what)}, which is --limit={limit}; there may be more'
+        )
     else:
-        ended = f'{shown:,} of {looked:,} {what}'
+        ended = f'{shown:,} of {counted.of(looked, what)}'
     entry.say(ended)
     results.give({'data': _DATA.value, 'shown': shown, 'pairs': given, 'limited': full})
 

@@ -204,6 +204,7 @@ def _by_stage(stages: list[dict[str, Any]], kind: str) -> list[str]:
         total = sum(count for _, count in reasons)
         if kind == 'changed':  # a pair may be changed for several reasons
             total = stage['changed_pairs']
+            reasons = [(counted.one(n) if k == 1 else n, k) for n, k in reasons]
         if reasons:
             rows.append((total, f'{stage["stage"]}: {read_report.listed(reasons)}'))
     rows.sort(key=lambda row: -row[0])
@@ -213,12 +214,14 @@ def _by_stage(stages: list[dict[str, Any]], kind: str) -> list[str]:
 def _counted(total: int, parts: dict[str, int]) -> str:
     """Counts in words, all sources of one kind together.
 
-    3, {'chat': 1, 'reddit:a': 1, 'reddit:b': 1} -> '3 pairs (1 chat, 2 reddit)'
+    3, {'chat': 1, 'reddit:a': 1, 'reddit:b': 1} ->
+    '3 pairs (1 from chat, 2 from reddit)'
     """
     kinds: collections.Counter[str] = collections.Counter()
     for name, count in parts.items():
         kinds[records.kind(name)] += count
     words = counted.of(total, 'pairs')
     if kinds:
-        words += f' ({", ".join(f"{count:,} {kind}" for kind, count in kinds.items())})'
+        parts_said = [f'{count:,} from {kind}' for kind, count in kinds.items()]
+        words += f' ({", ".join(parts_said)})'
     return words

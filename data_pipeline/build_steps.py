@@ -23,7 +23,7 @@ from data_pipeline.preparing import (
 )
 from data_pipeline.reading import inputs, read_report, reader
 from data_pipeline.rows import batches
-from hax_jax import errors
+from hax_jax import counted, errors
 from hax_jax.data import records, text
 from hax_jax.program import progress
 
@@ -124,7 +124,7 @@ def run(
         for warning in read_report.folded(report.warnings, report.files):
             print(f'warning: {warning}')
         _say_unscored(by_source, chosen)
-        print(f'comparing {store.count:,} pairs ...', flush=True)
+        print(f'comparing {counted.of(store.count, "pairs")} ...', flush=True)
         store.limit_memory(pair_store.MEMORY_MB)
         account = all_steps.run(store, chosen, ledger, shares=shares)
         whole = build_ledger.make(

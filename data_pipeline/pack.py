@@ -10,7 +10,7 @@ from collections.abc import Set
 from typing import Any
 
 from data_pipeline import dataset
-from hax_jax import errors, files, sha256sums
+from hax_jax import counted, errors, files, sha256sums
 from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, text
 
@@ -180,9 +180,11 @@ def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -
     tokens = tokenized.counts
     positions = max(counts['positions'], 1)
     lines = [
-        f'  {split}: {tokens["pairs_read"]} pairs, {counts["segments"]} segments in '
-        f'{counts["rows"]} rows; {1 - counts["padding"] / positions:.1%} of positions '
-        f'filled, {counts["answer"] / positions:.1%} answers'
+        f'  {split}: {counted.of(tokens["pairs_read"], "pairs")}, '
+        f'{counted.of(counts["segments"], "segments")} in '
+        f'{counted.of(counts["rows"], "rows")}; '
+        f'{1 - counts["padding"] / positions:.1%} of positions filled, '
+        f'{counts["answer"] / positions:.1%} answers'
     ]
     for ids, what in (
         (tokenized.dropped_ids, 'dropped: the answer leaves no room for a question'),
@@ -190,12 +192,13 @@ def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -
         (tokenized.split_ids, 'split: the answer goes over several segments'),
         (
             tokenized.forgotten_ids,
-            f'cut: their {tokens["exchanges_forgotten"]} oldest exchanges have no room',
+            'cut: no room for their '
+            f'{counted.of(tokens["exchanges_forgotten"], "oldest exchanges")}',
         ),
         (
             tokenized.cut_off_ids,
-            f'cut: the answers of their {tokens["exchanges_cut_off"]} last exchanges '
-            'leave no room for a question',
+            'cut: no room for a question before the answers of their '
+            f'{counted.of(tokens["exchanges_cut_off"], "last exchanges")}',
         ),
     ):
         if ids:

@@ -38,7 +38,7 @@ ACCEPTED = (
     'and completion, instruction and output, or messages. For example: '
     '{"question": "Why?", "answer": "Because."}'
 )
-NOT_AS_NAMED = 'files that are not what their names say'
+NOT_AS_NAMED = 'files that are not what the name says'
 _SUMS = ('files', 'named data sets', 'pairs')  # of counters that are listed beside them
 
 
@@ -157,7 +157,7 @@ class ReadReport:
         for kind, rows in kinds(counts).items():
             if kind in _OF_NAMES:
                 rows = [(f'{_OF_NAMES[kind]} {name}', count) for name, count in rows]
-            rows = [(counted.one(n) if count == 1 else n, count) for n, count in rows]
+            rows = [(_one(kind, name) if n == 1 else name, n) for name, n in rows]
             lines.append(f'  {kind}: {listed(rows)}')
         for kind, count in self.not_held.items():
             lines.append(f'  {kind}: {count:,} more are only counted')
@@ -178,6 +178,13 @@ class ReadReport:
         held += lines[:room]
         if len(lines) > room:
             self.not_held[kind] += len(lines) - room
+
+
+def _one(kind: str, name: str) -> str:
+    """The words for one of a kind: 'files', 'that are empty' -> 'that is empty'."""
+    if kind == 'files':
+        return counted.one(f'files {name}').removeprefix('file ')
+    return counted.one(name)
 
 
 def remedy(problems: Sequence[str], *, show_layouts: bool = True) -> str:

@@ -53,7 +53,7 @@ def repeated(n: Numbers) -> Finding | None:
         return None
     times, share = n['repeated_source_times'], n['repeated_source_share']
     evidence = (
-        f'pairs of {n["repeated_source"]} stand {times:.1f} times each in an epoch: '
+        f'each pair from {n["repeated_source"]} stands {times:.1f} times in an epoch: '
         f'{share:.0%} of the answer tokens from '
         f'{n["repeated_source_distinct_share"]:.0%} of the different pairs; '
         f'{n["repeated_share"]:.0%} of all pairs are repetitions'

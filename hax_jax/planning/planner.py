@@ -144,12 +144,14 @@ def render(plan: Plan, more: Sequence[tuple[str, str]] = ()) -> str:
         *_multiplier_lines(plan),
         (
             'a step',
-            f'{plan.batch_size} rows of {plan.seq_len:,}: {plan.positions_per_step:,} '
-            f'positions, {plan.tokens_per_step:,.0f} tokens per step',
+            f'{counted.of(plan.batch_size, "rows")} of {plan.seq_len:,}: '
+            f'{plan.positions_per_step:,} positions, '
+            f'{plan.tokens_per_step:,.0f} tokens per step',
         ),
         (
             'the run',
-            f'{plan.num_steps:,} steps; {plan.steps_per_epoch:.1f} steps per epoch, '
+            f'{counted.of(plan.num_steps, "steps")}; '
+            f'{plan.steps_per_epoch:.1f} steps per epoch, '
             f'{plan.num_epochs:.2f} epochs of {plan.num_rows:,} rows, '
             f'{plan.rows_done + plan.rows_ahead:,} in all',
         ),

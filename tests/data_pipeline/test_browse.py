@@ -112,6 +112,11 @@ def test_the_flags_choose_and_json_is_one_object(
     assert found['limited'] == (len(ids) == 100 or '--limit=2' in flags)
 
 
+def test_one_pair_is_said_to_be_one(data: pathlib.Path) -> None:
+    said = browse(data, '--limit=1').stderr
+    assert said == '1 pair, which is --limit=1; there may be more\n'
+
+
 def test_flags_that_do_not_fit_are_named(
     data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

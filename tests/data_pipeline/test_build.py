@@ -119,11 +119,11 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
 
     printed = capsys.readouterr().out
     for line in (
-        'read 52 pairs (12 chat, 40 reddit)',
+        'read 52 pairs (12 from chat, 40 from reddit)',
         'dropped 2 pairs\n',
         '         2  exact duplicates: 2 same id\n',
         'kept 50 pairs\n',
-        'validation 11 pairs (3 chat, 8 reddit)',
+        'validation 11 pairs (3 from chat, 8 from reddit)',
         f'wrote {output} (sha256 {manifest["sha256"][:12]})',
         f'{output}/report.html: ',
         f'{output}/ledger.json: ',
@@ -504,6 +504,8 @@ def test_every_stage_is_in_the_ledger_with_what_it_dropped_and_changed(
     printed = capsys.readouterr().out
     assert '         1  quality: 1 answer of links alone\n' in printed
     assert '         1  clean: 1 Markdown made plain text\n' in printed
+    said = '1 link to [URL], 1 phone number to [PHONE], 1 user name to [USER]'
+    assert said in printed
 
 
 def test_the_program_takes_the_default_config_and_its_overrides(

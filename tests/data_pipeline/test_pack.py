@@ -260,7 +260,7 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
     long_question = dataclasses.replace(
         make_pairs('q', 1)[0], question='Where is the tea? ' * 40
     )
-    splits = make_splits()
+    splits = {**make_splits(), 'validation': make_pairs('v', 1)}
     splits['train'] += [
         long_question,
         *make_pairs('a', 7, answer='Never \u2581 again. ' * 60),
@@ -275,13 +275,14 @@ def test_what_was_cut_dropped_and_split_is_said_with_its_ids(
     data = dataclasses.replace(data, path=str(path))
     cache = records.open_cache(pack.ensure_packed(data, tokenizer))
     said = capfd.readouterr().out
+    assert '  validation: 1 pair, 1 segment in 1 row; ' in said
     assert (
         '7 dropped: the answer leaves no room for a question (a0, a1, a2, a3, a4,'
         in (said)
     )
     assert '1 shortened: the question lost text from its middle (q0)' in said
-    assert 'cut: their 3 oldest exchanges have no room (t0)' in said
-    assert 'cut: the answers of their 1 last exchanges leave no room' in said
+    assert 'cut: no room for their 3 oldest exchanges (t0)' in said
+    assert 'before the answers of their 1 last exchange (' in said
     assert '420 characters U+2581 became _' in said
     ledger = cache.meta['ledger']['train']
     assert ledger['dropped_ids'] == [f'a{n}' for n in range(7)]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hax_jax.curves import after_training, run_checks
-from hax_jax.doctor import diagnosis, examine, examine_folder
+from hax_jax.doctor import data_checks, diagnosis, examine, examine_folder
 
 HEALTHY: dict[str, Any] = {
     'pretrained': True,
@@ -472,3 +472,8 @@ def test_a_healthy_run_s_records_say_nothing() -> None:
 def test_records_name_what_went_wrong(changes: dict[str, Any], name: str) -> None:
     found = diagnosis.run(run_checks.CHECKS, {**AFTER, **changes})
     assert [each.id for each in found if each.verdict != diagnosis.OK] == [name]
+
+
+def test_a_source_that_is_called_pairs_is_told_from_the_pairs() -> None:
+    found = data_checks.repeated({**HEALTHY, 'repeated_source': 'pairs'})
+    assert 'each pair from pairs stands 1.0 times in an epoch' in found.evidence

@@ -144,6 +144,11 @@ def test_each_number_stands_in_the_table() -> None:
     assert len(text.split('\n')) == 8
 
 
+def test_one_row_a_step_is_said_to_be_one() -> None:
+    text = planner.render(make_plan(train={'batch_size': 1}))
+    assert 'a step        1 row of 32: 32 positions, ' in text
+
+
 def test_the_table_says_what_each_pattern_takes() -> None:
     plan = make_plan(optimizer={'lr_multipliers': ('wte.*=0', 'ln_1.*=0.5', 'bias=2')})
     # wte 64 * 32; ln_1 has 2 * 32 in each layer; the biases that are not ln_1's: in a

@@ -190,7 +190,8 @@ def test_a_file_with_a_remedy_of_its_own_shows_no_layouts() -> None:
     assert 'Accepted are texts' in _error('table.xlsx', 'other.md', 'chat.md')
     pairs, report = reader.read(['table.xlsx', 'chat.md'], skip_unreadable=True)
     assert pairs
-    assert report.counts['files that are not what their names say'] == 1
+    assert report.counts['files that are not what the name says'] == 1
+    assert ', 1 that is not what the name says' in report.summary()
 
 
 @pytest.mark.parametrize(
