@@ -62,8 +62,9 @@ def main() -> int:
             '(with --adapter=FOLDER of one on it), or '
             '--legacy_log=FILE of the old project.'
         )
-    for place in _WORKDIR.value:
-        run_folder.read_run(places.path(place), takes_step=False)  # before JAX
+    for folder in map(places.path, _WORKDIR.value):  # before JAX is imported
+        if not (folder / run_folder.UNSAVED).exists():
+            run_folder.read_run(folder, takes_step=False)
     found: dict[str, list[diagnosis.Finding]] = {}
     if flags.FLAGS.config is not None:
         found['before step 1'] = _of_config()

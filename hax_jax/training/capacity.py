@@ -149,17 +149,17 @@ def check_state(setup: run_setup.Setup) -> None:
 def _check_rows(setup: run_setup.Setup, free: int) -> None:
     """Raises InputError if the least that a step's rows take is more than `free`.
 
-    That is the numbers of the batch, and of rows that are computed together the input
-    of each block in two bytes, which recomputing blocks keeps too.
+    That is the numbers of the batch, and of rows that are computed together the hidden
+    states of one layer in two bytes: what is frozen below keeps no more.
     """
     run = setup.run
     places = run.data.seq_len / (setup.mesh.shape['data'] * setup.mesh.shape['fsdp'])
     of_ids = 4 * len(records.FEATURES) * places
-    of_blocks = 2 * run.model.n_embd * run.model.n_layer * places
-    needed = of_ids * run.train.batch_size + of_blocks * setup.microbatch_size
+    of_hidden = 2 * run.model.n_embd * places
+    needed = of_ids * run.train.batch_size + of_hidden * setup.microbatch_size
     if needed <= free:
         return
-    most = int(_SURE * free / (of_ids + of_blocks / run.train.grad_accum_steps))
+    most = int(_SURE * free / (of_ids + of_hidden / run.train.grad_accum_steps))
     raise errors.InputError(
         f'the rows of a step need {disk_room.size(int(needed))} or more on each device '
         f'({run.train.batch_size:,} rows a step, {setup.microbatch_size:,} computed '

@@ -7,6 +7,9 @@ import programs
 import pytest
 import tiny_data
 
+from hax_jax.doctor import diagnosis
+from hax_jax.runs import run_folder
+
 
 @pytest.mark.parametrize('program', ['launch.doctor', 'launch.report'])
 def test_a_step_of_a_run_is_refused_by_programs_of_whole_runs(
@@ -19,6 +22,20 @@ def test_a_step_of_a_run_is_refused_by_programs_of_whole_runs(
         f'error: {run}@2 is not a run: the folder is {run}; this program looks at a '
         f'whole run: give --workdir={run}.\n',
     )
+
+
+def test_a_run_that_was_refused_at_its_first_step_is_told_why(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / run_folder.UNSAVED).touch()
+    found = diagnosis.Finding(
+        'labels', diagnosis.FAIL, '100% equal', 'Shifted twice.', 'Pack anew.', 'here'
+    )
+    diagnosis.write(tmp_path, [found], {})
+    done = programs.run('-m', 'launch.doctor', f'--workdir={tmp_path}')
+    assert (done.returncode, done.stderr) == (1, '')
+    assert 'FAIL labels: 100% equal' in done.stdout
+    assert 'cause: Shifted twice.' in done.stdout
 
 
 @pytest.mark.slow

@@ -292,7 +292,7 @@ def test_rows_that_surely_do_not_fit_are_refused_before_anything_is_compiled(
 ) -> None:
     setup = run_setup.prepare(make_run(train={'batch_size': 8}), make_cache(32))
     model = setup.run.model
-    least = 8 * 32 * (5 * 4 + 2 * model.n_embd * model.n_layer)
+    least = 8 * 32 * (5 * 4 + 2 * model.n_embd)
     room = capacity.state_bytes(setup) + least
     monkeypatch.setattr(memory, 'free', lambda _: room)
     capacity.check_state(setup)
