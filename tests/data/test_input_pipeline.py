@@ -291,7 +291,7 @@ def test_the_reader_that_needs_tensorflow_says_so_where_it_is_not(
     cache: records.PackedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, 'tensorflow', None)
-    with pytest.raises(errors.InputError, match=r"data\.reader='numpy'"):
+    with pytest.raises(errors.InputError, match=r'--config\.data\.reader=numpy'):
         train(cache, reader='tf_data')
 
 

@@ -39,7 +39,7 @@ def test_labels_that_are_shifted_again_are_caught() -> None:
     rows = random_rows()
     # What a model that shifts labels by itself would learn from ours.
     rows['targets'] = np.roll(rows['targets'], -1, axis=1)
-    assert shift_check.shift_problem(rows).endswith('; they are shifted twice')
+    assert shift_check.shift_problem(rows) != ''
 
 
 def test_sequences_that_were_shifted_before_packing_are_caught() -> None:
@@ -49,8 +49,7 @@ def test_sequences_that_were_shifted_before_packing_are_caught() -> None:
     rows = {'inputs': inputs, 'targets': np.stack([ids[2:] for ids in whole])}
     rows['segment_ids'] = np.ones_like(inputs)
     assert shift_check.shift_problem(rows) == (
-        'targets are not the next inputs at 54 of 54 places, first in row 0 at place 0;'
-        ' they are shifted twice'
+        'targets are not the next inputs at 54 of 54 places, first in row 0 at place 0'
     )
 
 
@@ -59,7 +58,6 @@ def test_labels_that_are_not_shifted_are_caught() -> None:
     rows['targets'] = rows['inputs']
     problem = shift_check.shift_problem(rows)
     assert problem.startswith('targets are not the next inputs at ')
-    assert 'twice' not in problem
 
 
 def test_one_wrong_target_is_named_with_its_place() -> None:
