@@ -179,5 +179,6 @@ if __name__ == '__main__':
         main,
         prepare=_prepare,
         in_one_process=True,
-        smaller='lower --config.train.batch_size, or raise train.grad_accum_steps',
+        smaller='lower --config.train.batch_size, or raise '
+        '--config.train.grad_accum_steps',
     )

@@ -232,5 +232,6 @@ if __name__ == '__main__':
     entry.run(
         main,
         prepare=lambda argv: shared_flags.CONFIG.check(old_variables.with_fields(argv)),
-        smaller='raise --config.train.grad_accum_steps, or give train.remat=block',
+        smaller='raise --config.train.grad_accum_steps, or give '
+        '--config.train.remat=block',
     )

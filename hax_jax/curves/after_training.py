@@ -59,6 +59,7 @@ def _rows(record: run_record.RunRecord) -> records.PackedCache:
 
 
 def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
+    ended = record.rows.get('summary', [])
     return curve_checks.Curve(
         train=list(zip(*record.series('train', 'loss'), strict=True)),
         validation=list(zip(*record.series('evaluation', 'eval_loss'), strict=True)),
@@ -66,4 +67,5 @@ def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
         vocab_size=record.config.model.vocab_size,
         noise=_NOISE,
         rates=list(zip(*record.series('train', 'learning_rate'), strict=True)),
+        unigram_entropy=ended[-1]['unigram_entropy'] if ended else 0.0,
     )

@@ -19,6 +19,7 @@ _ANEW = 'train anew from the pretrained model, with labels shifted once'
 _COMPARE = 'compare tokenizer and weights with the model that they are of'
 _RISE = 0.03  # of the best loss: a rise that costs answers little
 _LITTLE = 0.01  # of a loss: a gain that is not worth going on for
+_OF_UNIGRAM = 0.05  # of the entropy: by so much another split's may differ
 _BY_HEART = 1.0  # nats: a trained loss below it is memory, not language
 
 
@@ -27,7 +28,8 @@ class Curve:
     """Losses in nats per token, by step. `train` and `validation` may be empty.
 
     `noise` is how far two evaluations of one model may differ. `vocab_size` is 0 if it
-    is not known. `rates` are learning rates by step, where they are known.
+    is not known. `rates` are learning rates by step, where they are known;
+    `unigram_entropy` is what token frequencies alone cost, 0 if it is not known.
     """
 
     train: Sequence[tuple[int, float]]
@@ -36,6 +38,7 @@ class Curve:
     vocab_size: int
     noise: float
     rates: Sequence[tuple[int, float]] = ()
+    unigram_entropy: float = 0.0
 
     @property
     def judged(self) -> Sequence[tuple[int, float]]:
@@ -99,6 +102,43 @@ def high_plateau(curve: Curve) -> diagnosis.Finding | None:
     )
 
 
+def gain(curve: Curve) -> diagnosis.Finding | None:
+    """Training lowers the validation loss, to less than token frequencies cost."""
+    if len(curve.validation) < 2 or curve.validation[0][0] != 0:
+        return None
+    before, floor = curve.validation[0][1], curve.unigram_entropy
+    best_step, best = min(curve.validation[1:], key=lambda point: point[1])
+    evidence = (
+        f'validation {before:.2f} before training, {best:.2f} at best, at step '
+        f'{best_step}'
+        + (f'; token frequencies alone cost {floor:.2f}' if floor else '')
+    )
+    source = 'evaluations of the same rows, and the entropy of the training tokens'
+    if best >= before:
+        return diagnosis.Finding(
+            'gain',
+            diagnosis.FAIL,
+            evidence,
+            'nothing was gained: no step was better than the start, as the rate is too '
+            'high, or nothing is trained',
+            'divide --config.optimizer.learning_rate by 10; hax doctor --config=... '
+            'tries rates',
+            source,
+        )
+    if not floor or best < (1 + _OF_UNIGRAM) * floor:
+        return None
+    return diagnosis.Finding(
+        'gain',
+        diagnosis.FAIL if curve.pretrained else diagnosis.WARN,
+        evidence,
+        'nothing is learned of the order of tokens yet: too few steps, or too low a '
+        'rate',
+        'go on with a larger --config.train.num_steps, or train anew with a higher '
+        '--config.optimizer.learning_rate',
+        source,
+    )
+
+
 def overfitting(curve: Curve) -> diagnosis.Finding | None:
     """Validation that rises while training goes on falling."""
     if len(curve.validation) < 3 or not curve.train:
@@ -114,8 +154,8 @@ def overfitting(curve: Curve) -> diagnosis.Finding | None:
         f'{last_step}; training is {curve.train[-1][1]:.2f}',
         cause='the model learns the training text by heart: too many epochs of too '
         'little text',
-        remedy=f'take step {_flat_from(curve)}, or set train.patience; more pairs, '
-        'LoRA, or a lower rate let it go on longer',
+        remedy=f'take step {_flat_from(curve)}, or set --config.train.patience; more '
+        'pairs, LoRA, or a lower rate let it go on longer',
         source='validation that rises by more than two evaluations of one model differ',
     )
 
@@ -162,8 +202,8 @@ def unfinished(curve: Curve) -> diagnosis.Finding | None:
 
 def standstill(curve: Curve) -> diagnosis.Finding | None:
     """A validation loss that has stopped moving, by no more than its own noise."""
-    explained = unfinished(curve) or overfitting(curve) or shared_text(curve)
-    if len(curve.validation) < 4 or explained:
+    explained = (gain, unfinished, overfitting, shared_text)
+    if len(curve.validation) < 4 or any(check(curve) for check in explained):
         return None
     half = [loss for _, loss in curve.validation[len(curve.validation) // 2 - 1 :]]
     moved = max(half) - min(half)
@@ -211,8 +251,8 @@ def _why_still(curve: Curve, learned: bool) -> tuple[str, str]:
         'capacity: training has stopped falling too, at a rate that still moves the '
         'weights; the model, or the rank of its adapters, holds no more, or the rate '
         'is too high to settle',
-        'lower optimizer.learning_rate for the last steps (a decaying schedule), then '
-        'a larger model or lora.rank',
+        'lower --config.optimizer.learning_rate for the last steps (a decaying '
+        'schedule), then a larger model or --config.lora.rank',
     )
 
 
@@ -240,6 +280,7 @@ def _rate_share(curve: Curve) -> float:
 CHECKS: tuple[Callable[[Curve], diagnosis.Finding | None], ...] = (
     start,
     high_plateau,
+    gain,
     overfitting,
     shared_text,
     unfinished,

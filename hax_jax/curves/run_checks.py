@@ -26,7 +26,8 @@ def divergence(n: Numbers) -> Finding | None:
         evidence,
         'training diverged: the learning rate is too high, or the loss is not what its '
         'gradient lowers',
-        'divide optimizer.learning_rate by 10; hax doctor --config=... tries rates',
+        'divide --config.optimizer.learning_rate by 10; hax doctor --config=... tries '
+        'rates',
         'a loss may rise by noise, not above its start',
         bars,
     )
@@ -54,7 +55,7 @@ def progress(n: Numbers) -> Finding | None:
         'the learning rate is too low to teach anything'
         if largest
         else 'nothing is trained: no layer moves',
-        'multiply optimizer.learning_rate by 10 or more',
+        'multiply --config.optimizer.learning_rate by 10 or more',
         'healthy runs move a layer by 0.0001 to 0.01 of it a step',
         (('first', first), ('last', last)),
     )
@@ -114,7 +115,8 @@ def lost(n: Numbers) -> Finding | None:
         WARN,
         evidence,
         'updates are too small for bfloat16 parameters',
-        'set train.param_dtype=float32, or raise optimizer.learning_rate',
+        'set --config.train.param_dtype=float32, or raise '
+        '--config.optimizer.learning_rate',
         'a bfloat16 has 8 bits',
     )
 
@@ -133,7 +135,7 @@ def clipping(n: Numbers) -> Finding | None:
         FAIL,
         evidence,
         'optimizer.clip_norm cuts each gradient to almost nothing',
-        'set optimizer.clip_norm=1.0',
+        'set --config.optimizer.clip_norm=1.0',
         "Adam's eps is then as large as the gradient",
     )
 

@@ -97,7 +97,8 @@ def dropped(n: Numbers) -> Finding | None:
         'model learns from the short ones alone'
         if share > 0.05
         else 'data.seq_len is too short for these letters: questions lose their middle',
-        'raise data.seq_len, or keep long answers with data.long_answers=split',
+        'raise --config.data.seq_len, or keep long answers with '
+        '--config.data.long_answers=split',
         "the packed cache's own ledger",
         (('dropped', share), ('cut', cut)),
     )

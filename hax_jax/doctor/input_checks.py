@@ -28,7 +28,8 @@ def causality(n: Numbers) -> Finding | None:
         evidence,
         'attention has no causal mask: the model sees the tokens that it should '
         'predict',
-        'mend the mask in model/attention.attend (or take model.attention=xla)',
+        'mend the mask in model/attention.attend (or take '
+        '--config.model.attention=xla)',
         'logits at t depend on inputs up to t alone',
         (('before', n['leak_backwards']), ('after', n['later_effect'])),
     )
@@ -137,7 +138,8 @@ def repeatable(n: Numbers) -> Finding | None:
         evidence,
         'evaluation is not repeatable: dropout acts in it, or the device computes '
         'wrongly',
-        'score without a dropout key; train.recheck_every_steps looks at the device',
+        'score without a dropout key; --config.train.recheck_every_steps looks at the '
+        'device',
         'evaluation has no random numbers',
     )
 

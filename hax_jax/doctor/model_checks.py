@@ -119,7 +119,8 @@ def head(n: Numbers) -> Finding | None:
         FAIL,
         evidence,
         'the head is untied from the embeddings and random: it was not in the file',
-        'set model.tie_embeddings=true, or give a file that has lm_head.weight',
+        'set --config.model.tie_embeddings=true, or give a file that has '
+        'lm_head.weight',
         "GPT-2's head is its table of token embeddings",
         (('own head', whole), ('tied', tied)),
     )

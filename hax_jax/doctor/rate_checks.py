@@ -34,7 +34,7 @@ def schedule(n: Numbers) -> Finding | None:
             f'{has[top]:.2g}',
             'the warm-up is longer than the run, or most of it: the rate never reaches '
             'its peak, or only late',
-            'lower optimizer.warmup_steps to a tenth of the run',
+            'lower --config.optimizer.warmup_steps to a tenth of the run',
             source,
             bars,
         )
@@ -96,7 +96,7 @@ def decay(n: Numbers) -> Finding | None:
         FAIL,
         evidence,
         cause,
-        'set optimizer.weight_decay to 0.1 or less, on matrices alone',
+        'set --config.optimizer.weight_decay to 0.1 or less, on matrices alone',
         "a fresh Adam's update at 1 less that at 0; GPT-3 has 0.1 (Brown et al. 2020)",
         bars,
     )
@@ -120,7 +120,7 @@ def clip(n: Numbers) -> Finding | None:
         evidence,
         f'optimizer.clip_norm cuts the gradient to {share:.1g} of its size: small '
         "gradients fall under Adam's eps, and steps no longer differ in size",
-        'set optimizer.clip_norm=1.0',
+        'set --config.optimizer.clip_norm=1.0',
         'Adam adds eps to the root of the squares of the clipped gradient',
         (('gradient', n['step_grad_norm']), ('clipped', n['clipped_norm'])),
     )
@@ -168,7 +168,8 @@ def moments(n: Numbers) -> Finding | None:
         verdict,
         evidence,
         cause,
-        'set optimizer.b1=0.9, optimizer.b2=0.95 and optimizer.eps=1e-8',
+        'set --config.optimizer.b1=0.9, --config.optimizer.b2=0.95 and '
+        '--config.optimizer.eps=1e-8',
         'a second update with a gradient of 0; Kingma and Ba 2015, arXiv:1412.6980, 2',
         tuple(zip(names, has, strict=True)),
     )
@@ -249,9 +250,9 @@ def update_size(n: Numbers) -> Finding | None:
         'the learning rate is too high: one update is as large as the weights'
         if ratio > high
         else 'the learning rate is too low: updates can not change the weights',
-        f'divide optimizer.learning_rate by {max(2, ratio / 0.05):.0f}'
+        f'divide --config.optimizer.learning_rate by {max(2, ratio / 0.05):.0f}'
         if ratio > high
-        else 'raise optimizer.learning_rate',
+        else 'raise --config.optimizer.learning_rate',
         'the first step; the usual update is 0.0001 to 0.01 of its weight',
         (('update / weight', ratio),),
     )
@@ -286,7 +287,7 @@ def overfits(n: Numbers) -> Finding | None:
             FAIL,
             evidence,
             'the learning rate is too high: on one batch its loss rises',
-            'divide optimizer.learning_rate by 10'
+            'divide --config.optimizer.learning_rate by 10'
             + ('' if lower else ' or more; see also the findings above'),
             source,
             bars,
@@ -302,7 +303,7 @@ def overfits(n: Numbers) -> Finding | None:
             if moving
             else 'nothing learns the batch, at no rate: the gradient is not that of '
             'the loss, or nothing moves',
-            'multiply optimizer.learning_rate by 10 or more'
+            'multiply --config.optimizer.learning_rate by 10 or more'
             if moving
             else 'mend the findings above',
             source,
@@ -314,7 +315,7 @@ def overfits(n: Numbers) -> Finding | None:
             WARN,
             evidence,
             'the learning rate is low: ten times as large a one learns far more',
-            'raise optimizer.learning_rate',
+            'raise --config.optimizer.learning_rate',
             source,
             bars,
         )
@@ -335,7 +336,7 @@ def lost(n: Numbers) -> Finding | None:
         WARN,
         evidence,
         'updates are too small for bfloat16 parameters and are lost',
-        'set train.param_dtype=float32 (compute_dtype may stay bfloat16)',
+        'set --config.train.param_dtype=float32 (compute_dtype may stay bfloat16)',
         'a bfloat16 has 8 bits: near 0.1 the next number is 0.0005 away',
     )
 
@@ -364,8 +365,8 @@ def noise(n: Numbers) -> Finding | None:
         evidence,
         f'the batch is {times:.0f} times under the noise scale: each step is almost '
         'all noise, and a larger batch allows a larger rate at the same cost',
-        f'raise train.batch_size {min(times, 64):.0f} times, with as many more '
-        'train.grad_accum_steps',
+        f'raise --config.train.batch_size {min(times, 64):.0f} times, with as many '
+        'more --config.train.grad_accum_steps',
         source,
         (('batch', batch), ('noise scale', scale)),
     )

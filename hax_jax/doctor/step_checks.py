@@ -35,7 +35,7 @@ def moves(n: Numbers) -> Finding | None:
             FAIL,
             f'the {len(rms)} trained parameters are all A of adapters, whose B are 0',
             'B of every adapter is frozen at zero, so nothing is learned',
-            'leave lora_b out of optimizer.lr_multipliers',
+            'leave lora_b out of --config.optimizer.lr_multipliers',
             source,
         )
     if not dead:
@@ -68,7 +68,7 @@ def moves(n: Numbers) -> Finding | None:
             f'{", ".join(dead[:3])} are trained and have no gradient: they lie under a '
             'stop_gradient, or are not used'
         )
-        remedy = 'mend the model, or hold them with optimizer.lr_multipliers'
+        remedy = 'mend the model, or hold them with --config.optimizer.lr_multipliers'
     bars = (('with a gradient', len(rms) - len(dead)), ('without', len(dead)))
     return Finding('gradients', FAIL, evidence, cause, remedy, source, bars)
 
@@ -96,7 +96,7 @@ def frozen(n: Numbers) -> Finding | None:
         f'{evidence}; {still[0]} has a gradient and did not',
         f'{len(still)} parameters have a gradient and no update: the optimizer leaves '
         'them out, or the update is too small for their dtype',
-        'look at optimizer.lr_multipliers and train.param_dtype',
+        'look at --config.optimizer.lr_multipliers and --config.train.param_dtype',
         'the first step, and the state before it',
     )
 
@@ -197,7 +197,8 @@ def dropout(n: Numbers) -> Finding | None:
         WARN,
         evidence,
         'dropout is so high that training sees another model than evaluation',
-        'set model.*_pdrop and lora.dropout to 0.1 or less',
+        'set --config.model.embd_pdrop, attn_pdrop and resid_pdrop, and '
+        '--config.lora.dropout to 0.1 or less',
         'GPT-2 was trained with 0.1',
     )
 

@@ -171,7 +171,7 @@ def pair_scores(
         raise FloatingPointError(
             f'the loss of {len(bad)} of {len(pairs)} pairs is not finite ({named}): '
             "the model's parameters are damaged or its training diverged; take an "
-            'earlier checkpoint, or lower optimizer.learning_rate.'
+            'earlier checkpoint, or lower --config.optimizer.learning_rate.'
         )
     return pairs
 

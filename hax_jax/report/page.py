@@ -134,7 +134,7 @@ def verdict(
         lines.append(f'{len(record.bad_steps)} bad steps, listed below')
     if record.num_unread:
         lines.append(f'{record.num_unread} lines of its logs can not be read')
-    worst = [line for line in lines if 'NOTHING' in line or ': BAD' in line]
+    worst = [line for line in lines if ': BAD' in line]
     doubtful = [line for line in lines if 'SUSPECT' in line or 'bad' in line]
     said = {each.verdict for each in found}
     grade = 'good'

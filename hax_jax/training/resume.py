@@ -105,7 +105,7 @@ def changes(
         problems.append(
             f'the base {now["base"].get("path")!r} is not the model that the run was '
             f'started from, {then["base"].get("path")!r} (by its hash); if that one '
-            'moved, set model.pretrained to where it is.'
+            'moved, set --config.model.pretrained to where it is.'
         )
     if problems:
         raise errors.InputError(

@@ -205,9 +205,9 @@ def _check_parameters(run: schema.Config, mesh: Mesh, free: int | None) -> None:
     if free is not None and needed > free:
         raise errors.InputError(
             f'the model has {count:,} parameters, {disk_room.size(needed)} on each '
-            f'device, and {disk_room.size(free)} are free; lower model.n_layer, '
-            'model.n_embd or model.vocab_size, or cut them over more devices with '
-            '--config.mesh.fsdp.'
+            f'device, and {disk_room.size(free)} are free; lower '
+            '--config.model.n_layer, n_embd or vocab_size, or cut them over more '
+            'devices with --config.mesh.fsdp.'
         )
 
 

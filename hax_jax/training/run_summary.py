@@ -104,16 +104,6 @@ def _best(summary: Summary) -> list[str]:
     lines.append(
         f'token frequencies alone cost {summary.unigram_entropy:.4f} nats per token'
     )
-    if before is not None and past.best_loss >= before:
-        lines.append(
-            'NOTHING GAINED: no step was better than the start; lower '
-            'optimizer.learning_rate or look at the data'
-        )
-    elif past.best_loss >= summary.unigram_entropy:
-        lines.append(
-            'NOTHING LEARNED of the order of tokens yet: raise '
-            'optimizer.learning_rate, or train longer'
-        )
     return lines
 
 

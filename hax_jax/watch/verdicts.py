@@ -50,8 +50,8 @@ def lost_updates_problem(share: float) -> str:
         return ''
     return (
         f'WARNING: {share:.0%} of the updates are too small for bfloat16 parameters '
-        'and are lost. Set train.param_dtype=float32 (compute_dtype may stay bfloat16) '
-        'or raise optimizer.learning_rate.'
+        'and are lost. Set --config.train.param_dtype=float32 (compute_dtype may stay '
+        'bfloat16) or raise --config.optimizer.learning_rate.'
     )
 
 

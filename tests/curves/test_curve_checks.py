@@ -93,7 +93,7 @@ def test_each_curve_is_named(
         ((3.0, 2.6, 2.3, 2.0, 1.8, 1.6), (1, 1, 1, 1, 1, 1), 3.3, 'data'),
         ((3.0, 2.6, 2.5, 2.5, 2.5, 2.5), (1, 1, 0.1, 0.01, 0, 0), 3.3, 'learning rate'),
         ((3.0, 2.6, 2.5, 2.5, 2.5, 2.5), (1, 1, 1, 1, 1, 1), 3.3, 'capacity'),
-        ((3.7, 3.7, 3.7, 3.7, 3.7, 3.7), (1, 1, 1, 1, 1, 1), 3.0, 'learning rate'),
+        ((3.7, 3.7, 3.7, 3.7, 3.7, 3.7), (1, 1, 1, 1, 1, 1), 3.01, 'learning rate'),
     ],
 )
 def test_a_plateau_has_a_cause(
@@ -116,6 +116,34 @@ def test_untrained_weights_are_no_fault(tmp_path: pathlib.Path) -> None:
     points = [(10.8, 10.8), (8.0, 8.1), (6.0, 6.2)]
     found = curve_checks.check(_log(tmp_path, points, kind='from_scratch'))
     assert {x.id: x.verdict for x in found} == {'start': 'ok', 'unfinished': 'warn'}
+
+
+@pytest.mark.parametrize(
+    ('validation', 'pretrained', 'verdict', 'word'),
+    [
+        ((3.5, 3.6, 3.5), True, diagnosis.FAIL, 'nothing was gained'),
+        ((7.6, 7.2), False, diagnosis.WARN, 'order of tokens'),
+        ((7.6, 7.2), True, diagnosis.FAIL, 'order of tokens'),
+        # Another split's tokens may cost 5% more than those of train.
+        ((7.6, 6.2), False, None, ''),
+        ((3.5, 3.4), True, None, ''),
+        ((3.5,), True, None, ''),
+    ],
+)
+def test_a_run_that_gained_nothing_is_told_whatever_its_length(
+    validation: tuple[float, ...], pretrained: bool, verdict: str | None, word: str
+) -> None:
+    curve = curve_checks.Curve(
+        train=[(1, 7.5), (2, 7.0)],
+        validation=[(2 * i, loss) for i, loss in enumerate(validation)],
+        pretrained=pretrained,
+        vocab_size=2048,
+        noise=0.01,
+        unigram_entropy=6.0,
+    )
+    found = curve_checks.gain(curve)
+    assert (found and found.verdict) == verdict
+    assert word in (found.cause if found else '')
 
 
 def test_a_smaller_evaluation_is_noisier(tmp_path: pathlib.Path) -> None:

@@ -5,10 +5,12 @@ rounded.
 """
 
 import copy
+import re
 from typing import Any
 
 import pytest
 
+from hax_jax.config import convert, schema
 from hax_jax.curves import after_training, run_checks
 from hax_jax.doctor import data_checks, diagnosis, examine, examine_folder
 
@@ -343,6 +345,18 @@ def test_a_healthy_run_has_findings_that_are_all_good() -> None:
         assert len({each.id for each in found}) == len(found) > 24
 
 
+def bare_fields(remedy: str) -> set[str]:
+    """The fields that a remedy says to change, and not as the flags to type."""
+    verbs = '(?:set|give|raise|lower|divide|multiply)'
+    words = set(re.findall(rf'\b{verbs} (\w+\.\w+)', remedy))
+    return words & convert.fields(schema.Config).keys()
+
+
+def test_a_field_that_is_no_flag_is_found_in_a_remedy() -> None:
+    assert bare_fields('set --config.train.patience=3') == set()
+    assert bare_fields('set train.patience=3') == {'train.patience'}
+
+
 @pytest.mark.parametrize(('changes', 'name', 'cause'), FAULTS)
 def test_a_fault_is_named_by_its_cause(
     changes: dict[str, Any], name: str, cause: str
@@ -353,6 +367,7 @@ def test_a_fault_is_named_by_its_cause(
     (of_it,) = (each for each in bad if each.id == name)
     assert cause in of_it.cause
     assert of_it.remedy
+    assert not bare_fields(of_it.remedy)
     assert of_it.evidence
     assert len(bad) <= 3  # the rest of the run is well
 
@@ -471,7 +486,9 @@ def test_a_healthy_run_s_records_say_nothing() -> None:
 )
 def test_records_name_what_went_wrong(changes: dict[str, Any], name: str) -> None:
     found = diagnosis.run(run_checks.CHECKS, {**AFTER, **changes})
-    assert [each.id for each in found if each.verdict != diagnosis.OK] == [name]
+    bad = [each for each in found if each.verdict != diagnosis.OK]
+    assert [each.id for each in bad] == [name]
+    assert not bare_fields(bad[0].remedy)
 
 
 def test_a_source_that_is_called_pairs_is_told_from_the_pairs() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.config import convert, schema
-from hax_jax.curves import run_record
+from hax_jax.curves import after_training, curve_checks, run_record
 from hax_jax.report import page
 
 EVIL = '</script><script>alert(1)</script><img src=x onerror=alert(2)> &amp;'
@@ -166,17 +166,17 @@ def with_summary(**changes: Any) -> run_record.RunRecord:
     return record(rows={**rows, 'summary': [{**rows['summary'][0], **changes}]})
 
 
+def with_last_loss(loss: float) -> run_record.RunRecord:
+    rows = record().rows
+    first, last = rows['evaluation']
+    return record(rows={**rows, 'evaluation': [first, {**last, 'eval_loss': loss}]})
+
+
 @pytest.mark.parametrize(
     ('made', 'grade', 'first'),
     [
         (record(), 'good', 'done: 20 steps'),
-        (
-            with_summary(
-                history={'loss_before': 3.5, 'best_loss': 3.6, 'best_step': 9}
-            ),
-            'bad',
-            'NOTHING GAINED',
-        ),
+        (with_last_loss(3.6), 'bad', 'done: 20 steps'),
         (with_summary(step=10), 'warn', 'not ended: the last figures are of step 20'),
         (
             record(bad_steps=[{'step': 3, 'loss': 9.0}]),
@@ -188,7 +188,7 @@ def with_summary(**changes: Any) -> run_record.RunRecord:
 def test_the_verdict_comes_first_and_is_the_worst_that_is_known(
     made: run_record.RunRecord, grade: str, first: str
 ) -> None:
-    found, lines = page.verdict(made, [])
+    found, lines = page.verdict(made, curve_checks.check(after_training.curve_of(made)))
     assert (found, lines[0][: len(first)]) == (grade, first)
 
 
@@ -229,7 +229,7 @@ def test_the_doctor_s_findings_come_first_with_their_numbers() -> None:
     made = record(rows={**record().rows, 'train': losses})
     text = page.render([made])
     assert text.index('training diverged') < text.index('Curves by step')
-    assert 'divide optimizer.learning_rate by 10' in text
+    assert 'divide --config.optimizer.learning_rate by 10' in text
     assert any(
         trace['type'] == 'bar' and 14.0 in trace['x']
         for figure in drawn(text)

@@ -65,8 +65,6 @@ def test_a_finished_run_names_its_best_step_its_time_and_what_to_do() -> None:
             143,
             ['stopped by signal 15 at step 100', 'the same command goes on'],
         ),
-        ({'history': history.History(2.4, 2.5, 60, 4)}, 0, ['NOTHING GAINED']),
-        ({'unigram_entropy': 2.4}, 0, ['NOTHING LEARNED']),
         ({'skipped_steps': 3}, 0, ['done: 100 steps\n3 of the steps were bad and sk']),
         ({'history': history.History(3.5, 2.5, 100, 0)}, 0, ['train.num_steps']),
         ({'history': history.History(3.5, 2.25, 50, 4)}, 0, ['2.2500 at step 50']),
@@ -85,10 +83,6 @@ def test_each_end_has_its_words_and_its_exit_code(
     for word in words:
         assert word in text
     assert run_summary.exit_code(ended) == code
-
-
-def test_a_good_run_is_not_called_a_bad_one() -> None:
-    assert 'NOTHING' not in run_summary.render(summary(), WORKDIR)
 
 
 def test_what_took_next_to_nothing_is_left_out_of_the_time() -> None:
