@@ -183,13 +183,14 @@ fetch() { # the run, from the machine's own disk
   mv "$workdir.fetched" "$workdir" && say "the run is in $workdir"
 }
 
+signal='' # the exit code of the one that ended the script
 second_signal() {
   say 'not waiting for the run to save'
   [[ -z $child ]] || kill -- "-$child" 2>/dev/null || true
 }
 # shellcheck disable=SC2329  # called by the trap
 clean_up() {
-  local code=$? kept=$keep
+  local code=${signal:-$?} kept=$keep # $? may be 2 where bash was within a $(...)
   trap - EXIT
   trap second_signal INT TERM HUP
   set +e
@@ -243,9 +244,9 @@ run() {
   environment=${environment:+env $environment}
   trap clean_up EXIT
   trap '' PIPE # Ctrl-C ends "| tee log" as well, and the machine is deleted all the same
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  trap 'exit 129' HUP
+  trap 'signal=130; exit 130' INT
+  trap 'signal=143; exit 143' TERM
+  trap 'signal=129; exit 129' HUP
   begin
   while :; do
     if [[ -z $has_machine ]] && ! create; then
