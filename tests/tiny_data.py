@@ -3,7 +3,7 @@
 import pathlib
 import random
 
-import programs
+import forks
 
 _WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 _CONFIG = """
@@ -33,7 +33,7 @@ def make(root: pathlib.Path) -> None:
         lines.append(f'QUESTION: {question}?\n\nANSWER: {answer}.\n')
     (root / 'pairs.md').write_text('\n'.join(lines))
     (root / 'tiny.py').write_text(_CONFIG)
-    done = programs.run(
+    done = forks.run(
         '-m',
         'data_pipeline.build',
         f'--input={root}/pairs.md',

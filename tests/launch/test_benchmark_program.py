@@ -4,7 +4,7 @@ import json
 import pathlib
 import subprocess
 
-import programs
+import forks
 import pytest
 
 from hax_jax.benchmark import workloads
@@ -12,7 +12,7 @@ from hax_jax.config import convert
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return programs.run(
+    return forks.run(
         '-m',
         'launch.benchmark',
         '--config=tests/benchmarks/gpt2_124m.py',
@@ -62,7 +62,7 @@ def test_each_part_prints_a_line_of_json(tmp_path: pathlib.Path) -> None:
 
 def test_a_config_needs_no_dataset_and_no_hub(tmp_path: pathlib.Path) -> None:
     small = ['n_layer=1', 'n_head=2', 'n_embd=16']
-    done = programs.run(
+    done = forks.run(
         '-m',
         'launch.benchmark',
         '--config=configs/scratch_small.py',

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 from typing import Any
 
+import forks
 import numpy as np
 import programs
 import pytest
@@ -157,7 +158,7 @@ def test_verify_exits_with_1_and_names_all_that_is_damaged(
     workdir = shutil.copytree(runs / 'whole', runs / 'verified')
     (workdir / 'checkpoints' / '15' / 'step.json').write_text('{}')
     (workdir / 'config.json').write_text('{}')
-    done = programs.run('-m', 'launch.checkpoints', f'--workdir={workdir}', '--verify')
+    done = forks.run('-m', 'launch.checkpoints', f'--workdir={workdir}', '--verify')
     assert done.returncode == 1, done.stderr
     first, second, last = done.stdout.splitlines()
     assert first.startswith(f'{workdir}/config.json is damaged')
@@ -165,7 +166,7 @@ def test_verify_exits_with_1_and_names_all_that_is_damaged(
     assert last.startswith('2 of 3 steps are whole')
     shutil.rmtree(workdir / 'checkpoints')
     flags = f'--workdir={workdir}', '--verify', '--json'
-    done = programs.run('-m', 'launch.checkpoints', *flags)
+    done = forks.run('-m', 'launch.checkpoints', *flags)
     assert done.returncode == 1
     assert f'{workdir} has no checkpoint' in done.stderr
     found = json.loads(done.stdout)
@@ -198,7 +199,7 @@ def test_steps_are_deleted_but_the_last_whole_one(
 def test_nothing_is_deleted_while_the_run_is_written(runs: pathlib.Path) -> None:
     workdir = runs / 'whole'
     with starting.only_writer(workdir):
-        done = programs.run(
+        done = forks.run(
             '-m', 'launch.checkpoints', f'--workdir={workdir}', '--delete=5'
         )
     assert done.returncode == 2

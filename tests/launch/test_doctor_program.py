@@ -3,7 +3,7 @@
 import json
 import pathlib
 
-import programs
+import forks
 import pytest
 import tiny_data
 
@@ -16,7 +16,7 @@ def test_a_step_of_a_run_is_refused_by_programs_of_whole_runs(
     program: str, tmp_path: pathlib.Path
 ) -> None:
     run = tmp_path / 'run'
-    done = programs.run('-m', program, f'--workdir={run}@2')
+    done = forks.run('-m', program, f'--workdir={run}@2')
     assert (done.returncode, done.stderr) == (
         2,
         f'error: {run}@2 is not a run: the folder is {run}; this program looks at a '
@@ -32,7 +32,7 @@ def test_a_run_that_was_refused_at_its_first_step_is_told_why(
         'labels', diagnosis.FAIL, '100% equal', 'Shifted twice.', 'Pack anew.', 'here'
     )
     diagnosis.write(tmp_path, [found], {})
-    done = programs.run('-m', 'launch.doctor', f'--workdir={tmp_path}')
+    done = forks.run('-m', 'launch.doctor', f'--workdir={tmp_path}')
     assert (done.returncode, done.stderr) == (1, '')
     assert 'FAIL labels: 100% equal' in done.stdout
     assert 'cause: Shifted twice.' in done.stdout
@@ -44,15 +44,15 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
 ) -> None:
     tiny_data.make(tmp_path)
     config = [f'--config={tmp_path}/tiny.py', f'--config.data.path={tmp_path}/data']
-    before = programs.run('-m', 'launch.doctor', *config, '--json')
+    before = forks.run('-m', 'launch.doctor', *config, '--json')
     assert before.returncode in (0, 1), before.stderr
     found = {each['id']: each for each in json.loads(before.stdout)['before step 1']}
     for name in ('labels', 'EOS', 'loss mask', 'causality', 'schedule', 'gradients'):
         assert found[name]['verdict'] == 'ok', found[name]
     workdir = tmp_path / 'run'
-    trained = programs.run('-m', 'launch.train', *config, f'--workdir={workdir}')
+    trained = forks.run('-m', 'launch.train', *config, f'--workdir={workdir}')
     assert trained.returncode == 0, trained.stderr
     assert 'checks found nothing wrong' in trained.stdout
-    after = programs.run('-m', 'launch.doctor', f'--workdir={workdir}', '--all')
+    after = forks.run('-m', 'launch.doctor', f'--workdir={workdir}', '--all')
     assert 'causality' in after.stdout
     assert 'rate by step' in after.stdout or 'divergence' in after.stdout

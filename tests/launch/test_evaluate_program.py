@@ -5,6 +5,7 @@ import pathlib
 import re
 from typing import Any
 
+import forks
 import numpy as np
 import programs
 import pytest
@@ -38,7 +39,7 @@ def test_a_run_gets_the_numbers_of_its_training_bit_for_bit(
 ) -> None:
     output = folder / 'full.json'
     command = ('-m', 'launch.evaluate', f'--workdir={folder / "full"}')
-    done = programs.run(*command, f'--output={output}')
+    done = forks.run(*command, f'--output={output}')
     assert done.returncode == 0, done.stderr
     assert 'Traceback' not in done.stderr
     assert f'wrote {output}' in done.stderr
@@ -112,7 +113,7 @@ def test_the_page_of_two_runs_has_the_difference_that_evaluating_them_finds(
 ) -> None:
     output = folder / 'both.html'
     runs = [f'--workdir={folder / name}' for name in ('full', 'lora')]
-    done = programs.run('-m', 'launch.report', *runs, f'--output={output}', '--json')
+    done = forks.run('-m', 'launch.report', *runs, f'--output={output}', '--json')
     assert done.returncode == 0, done.stderr
     page = output.read_text('utf-8')
     found = report(folder, 'both')

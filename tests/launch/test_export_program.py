@@ -6,6 +6,7 @@ import pathlib
 import re
 import subprocess
 
+import forks
 import ml_dtypes
 import numpy as np
 import programs
@@ -40,7 +41,7 @@ _LORA = [
 
 
 def export(workdir: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return programs.run('-m', 'launch.export', f'--workdir={workdir}', *more)
+    return forks.run('-m', 'launch.export', f'--workdir={workdir}', *more)
 
 
 @pytest.fixture(scope='module')
@@ -64,7 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
             *_LORA,
         ],
     ):
-        done = programs.run(*command)
+        done = forks.run(*command)
         assert done.returncode == 0, done.stderr
     return root
 
@@ -117,7 +118,7 @@ def test_a_full_run_becomes_a_folder_that_the_next_run_begins_from(
     check_card((out / 'README.md').read_text(), folder, library='transformers')
     assert len({path.stat().st_mode for path in out.iterdir()}) == 1
     assert 'none: trained from random weights' in (out / 'README.md').read_text()
-    again = programs.run(
+    again = forks.run(
         '-m',
         'launch.train',
         f'--config={folder}/tiny.py',

@@ -5,8 +5,8 @@ import pathlib
 import subprocess
 from typing import Any
 
+import forks
 import numpy as np
-import programs
 import pytest
 import tiny_data
 
@@ -41,7 +41,7 @@ Tensors = dict[str, np.ndarray]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return programs.run('-m', *arguments, COLUMNS='80')
+    return forks.run('-m', *arguments, COLUMNS='80')
 
 
 def convert(*arguments: str) -> str:

@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import forks
 import numpy as np
 import programs
 import pytest
@@ -109,7 +110,7 @@ def run_command(
     environment: dict[str, str] | None = None,
     program: str = 'launch.sample',
 ) -> subprocess.CompletedProcess:
-    return programs.run('-m', program, *arguments, given=given, **(environment or {}))
+    return forks.run('-m', program, *arguments, given=given, **(environment or {}))
 
 
 def read_lines(path: pathlib.Path) -> list[dict[str, Any]]:

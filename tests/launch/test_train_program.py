@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+import forks
 import programs
 import pytest
 import tiny_data
@@ -23,7 +24,7 @@ _ALL = (
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return programs.run('-m', *arguments)
+    return forks.run('-m', *arguments)
 
 
 @pytest.fixture(scope='module')

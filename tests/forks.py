@@ -1,0 +1,192 @@
+"""`python -m PROGRAM` as a fork of a process that has imported what programs import.
+
+It needs a tenth of the time to start. It is a child of the tests as `subprocess` makes
+them: id, exit code, signals, streams, environment and folder are its own. It proves
+nothing about importing: tests of that, or of variables read then, use `programs.run`.
+"""
+
+import atexit
+import ctypes
+import functools
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import re
+import runpy
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import programs
+
+# Variables that were read before the fork; runtime.start reads these of JAX's later.
+_EARLY = ('JAX_', 'PYTHON', 'LD_', 'GLIBC_')
+_LATE = (
+    'JAX_PLATFORMS',
+    'JAX_COORDINATOR_ADDRESS',
+    'JAX_NUM_PROCESSES',
+    'JAX_PROCESS_ID',
+)
+_SET_CHILD_SUBREAPER = 36  # prctl(2): the children of an ended child become ours
+
+
+class Popen(subprocess.Popen):
+    """subprocess.Popen of `-m PROGRAM ARGUMENTS`, without the name of Python.
+
+    Raises:
+      ValueError: a variable differs that a library has read already.
+    """
+
+    def _execute_child(self, args: list[str], *given: Any) -> None:
+        _, _, _, _, cwd, env, _, _, _, *pipes = given[:15]
+        stdin, _, _, stdout, _, stderr = pipes
+        streams = [0 if stdin < 0 else stdin, 1 if stdout < 0 else stdout]
+        streams.append(2 if stderr < 0 else stderr)
+        values = dict(os.environ if env is None else env)
+        try:
+            self.pid = _fork(args, str(cwd), values, streams)
+        finally:
+            self._close_pipe_fds(*pipes)
+        self._child_created = True
+
+
+def start(*arguments: object, **options: Any) -> Popen[str]:
+    """As `programs.start`, of '-m', PROGRAM and its arguments."""
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
+    environment = {**os.environ, 'PYTHONPATH': programs.PATH}
+    command = [str(argument) for argument in arguments]
+    options = {'cwd': programs.ROOT, 'env': environment, **pipes, **options}
+    return Popen(command, text=True, **options)
+
+
+def run(
+    *arguments: object,
+    given: str | None = None,
+    seconds: float = 240,
+    **environment: str,
+) -> subprocess.CompletedProcess[str]:
+    """As `programs.run`, of '-m', PROGRAM and its arguments."""
+    values = {**os.environ, 'PYTHONPATH': programs.PATH, **environment}
+    with start(*arguments, stdin=subprocess.PIPE, env=values) as child:
+        try:
+            output, error = child.communicate(given, timeout=seconds)
+        except BaseException:
+            child.kill()
+            raise
+    return subprocess.CompletedProcess(child.args, child.returncode, output, error)
+
+
+def _fork(args: list[str], cwd: str, values: dict[str, str], streams: list[int]) -> int:
+    channel, early = _forking()
+    differing = {name for name in early | values if _is_early(name)}
+    differing = {name for name in differing if early.get(name) != values.get(name)}
+    if differing:
+        raise ValueError(f'read before a fork: {sorted(differing)}; use programs.run.')
+    libc = ctypes.CDLL(None)
+    libc.prctl(_SET_CHILD_SUBREAPER, 1)
+    try:
+        request = json.dumps([args, cwd, values]).encode()
+        socket.send_fds(channel, [request], streams)
+        pid = int(channel.recv(32))
+        channel.recv(1)  # its parent has ended: it is our child
+    finally:
+        libc.prctl(_SET_CHILD_SUBREAPER, 0)
+    return pid
+
+
+def _is_early(name: str) -> bool:
+    return name.startswith(_EARLY) and name not in _LATE
+
+
+@functools.cache
+def _forking() -> tuple[socket.socket, dict[str, str]]:
+    """A process that forks when asked, and the early variables that it has."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environment = {**os.environ, 'PYTHONPATH': programs.PATH}
+    with its:
+        subprocess.Popen(
+            [sys.executable, '-m', 'forks', str(its.fileno())],
+            cwd=programs.ROOT,
+            env=environment,
+            pass_fds=[its.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+    return ours, {k: v for k, v in environment.items() if _is_early(k)}
+
+
+def _import_libraries() -> None:
+    """Imports modules of the project that are no programs, and so their libraries.
+
+    TensorFlow and gcsfs, which few programs need, would double the time.
+    """
+    importlib.import_module('launch')
+    for name in ('hax_jax', 'data_pipeline'):
+        path = importlib.import_module(name).__path__
+        for module in pkgutil.walk_packages(path, f'{name}.'):
+            is_program = name == 'data_pipeline' and module.name.count('.') == 1
+            if not is_program and not re.search(
+                r'_flags$|\.writing|\.store', module.name
+            ):
+                importlib.import_module(module.name)
+    gc.collect()
+    gc.freeze()
+
+
+def _next_child(channel: socket.socket) -> list[str]:
+    """Forks for each request; returns the arguments, in the child alone."""
+    while True:
+        request, streams, *_ = socket.recv_fds(channel, 2**20, 3)
+        if not request:
+            os._exit(0)  # the tests have ended
+        between = os.fork()
+        if between:
+            os.waitpid(between, 0)
+            channel.send(b'.')
+            for stream in streams:
+                os.close(stream)
+            continue
+        child = os.fork()
+        if child:
+            channel.send(str(child).encode())
+            os._exit(0)
+        channel.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        arguments, cwd, values = json.loads(request)
+        os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(values)
+        return arguments
+
+
+def _exit_code(program: str) -> int:
+    """Runs the program as Python does, and returns the code that it would end with."""
+    try:
+        runpy.run_module(program, run_name='__main__', alter_sys=True)
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        print(error.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    _import_libraries()
+    _, _program, *_rest = _next_child(socket.socket(fileno=int(sys.argv[1])))
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (what was read of the old one)
+    sys.argv = [_program, *_rest]
+    _code = _exit_code(_program)
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(_code)  # taking hundreds of modules apart would need most of the time
