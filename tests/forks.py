@@ -184,6 +184,7 @@ if __name__ == '__main__':
     _, _program, *_rest = _next_child(socket.socket(fileno=int(sys.argv[1])))
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 (what was read of the old one)
     sys.argv = [_program, *_rest]
+    sys.orig_argv = [sys.executable, '-m', *sys.argv]
     _code = _exit_code(_program)
     threading._shutdown()
     atexit._run_exitfuncs()
