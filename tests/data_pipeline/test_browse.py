@@ -5,7 +5,7 @@ import json
 import pathlib
 import subprocess
 
-import programs
+import forks
 import pytest
 
 from data_pipeline import dataset
@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def browse(data: object, *flags: str) -> subprocess.CompletedProcess[str]:
-    return programs.run('-m', 'data_pipeline.browse', f'--data={data}', *flags)
+    return forks.run('-m', 'data_pipeline.browse', f'--data={data}', *flags)
 
 
 def test_a_conversation_is_shown_with_all_its_turns(data: pathlib.Path) -> None:

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Iterator
 
+import forks
 import programs
 import pytest
 from absl import flags
@@ -512,7 +513,7 @@ def test_the_program_takes_the_default_config_and_its_overrides(
     tmp_path: pathlib.Path,
 ) -> None:
     (tmp_path / 'a.md').write_text(reddit_markdown(first=1, last=24))
-    done = programs.run(
+    done = forks.run(
         '-m',
         'data_pipeline.build',
         f'--input={tmp_path / "a.md"}',
@@ -547,7 +548,7 @@ def test_a_least_score_is_asked_of_reddit_and_who_it_spares_is_counted(
 
 
 def test_every_wrong_override_is_named_at_once(tmp_path: pathlib.Path) -> None:
-    done = programs.run(
+    done = forks.run(
         '-m',
         'data_pipeline.build',
         '--input=a.md',
@@ -573,7 +574,7 @@ def test_the_shipped_config_is_what_is_done_without_one() -> None:
 
 
 def test_the_program_prints_one_error_and_exits_with_2(tmp_path: pathlib.Path) -> None:
-    done = programs.run(
+    done = forks.run(
         '-m',
         'data_pipeline.build',
         f'--input={tmp_path / "*.md"}',

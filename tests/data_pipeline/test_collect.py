@@ -10,6 +10,7 @@ import sys
 import time
 
 import fake_arctic_shift
+import forks
 import loopback
 import programs
 import pytest
@@ -20,7 +21,7 @@ from data_pipeline.rows import raw_thread
 
 
 def collect(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return programs.run('-m', 'data_pipeline.collect', *arguments, **environment)
+    return forks.run('-m', 'data_pipeline.collect', *arguments, **environment)
 
 
 def flags(url: str, output: pathlib.Path, *more: str) -> list[str]:

@@ -1,7 +1,7 @@
 import json
 import pathlib
 
-import programs
+import forks
 import pytest
 
 from data_pipeline import dataset
@@ -42,7 +42,7 @@ def test_a_split_becomes_a_line_a_pair_in_order(
     data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     output = tmp_path / 'new' / 'train.jsonl'
-    done = programs.run(
+    done = forks.run(
         '-m', 'data_pipeline.export_chat', f'--data={data}', f'--output={output}'
     )
     assert done.returncode == 0, done.stderr
@@ -58,7 +58,7 @@ def test_a_split_becomes_a_line_a_pair_in_order(
         }
         for i in range(30)
     ]
-    again = programs.run(
+    again = forks.run(
         '-m', 'data_pipeline.export_chat', f'--data={data}', f'--output={output}'
     )
     assert again.stdout == f'wrote {output}: 30 lines, in place of what it held\n'
@@ -87,7 +87,7 @@ def test_a_system_message_comes_first(tmp_path: pathlib.Path) -> None:
     ],
 )
 def test_what_is_wrong_is_one_error_line(arguments: list[str], message: str) -> None:
-    done = programs.run('-m', 'data_pipeline.export_chat', *arguments)
+    done = forks.run('-m', 'data_pipeline.export_chat', *arguments)
     assert done.returncode == 2
     assert done.stdout == ''
     assert done.stderr.startswith('error: ') and message in done.stderr

@@ -4,7 +4,7 @@ import json
 import pathlib
 import subprocess
 
-import programs
+import forks
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHAT = (
@@ -15,7 +15,7 @@ CHAT = (
 
 
 def _extract(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return programs.run('-m', 'data_pipeline.extract', *arguments)
+    return forks.run('-m', 'data_pipeline.extract', *arguments)
 
 
 def test_one_object_a_pair_is_written_and_all_is_reported(

@@ -12,6 +12,7 @@ from typing import Any
 
 import dump_makers
 import dump_synthesis
+import forks
 import hypothesis
 import programs
 import pytest
@@ -195,7 +196,7 @@ def test_a_synthetic_dump_gives_what_a_slow_join_does(tmp_path: pathlib.Path) ->
 def collect(
     inputs: pathlib.Path, output: pathlib.Path, *more: str
 ) -> subprocess.CompletedProcess[str]:
-    return programs.run(*command(inputs, output), *more)
+    return forks.run(*command(inputs, output), *more)
 
 
 def command(inputs: pathlib.Path, output: pathlib.Path) -> list[str]:

@@ -5,8 +5,8 @@ import pathlib
 import subprocess
 
 import dump_makers
+import forks
 import hypothesis
-import programs
 import pytest
 import reddit_objects
 import zstandard
@@ -43,7 +43,7 @@ BEST = {'p0000': ('deep', 2), 'p0002': ('lost', -1), 'p0005': ('y', 0)}
 
 
 def collect(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return programs.run(
+    return forks.run(
         *('-m', 'data_pipeline.collect', '--source=dump', '--subreddit=Advice'),
         *arguments,
     )

@@ -1,0 +1,1 @@
+from shared_steps import shared  # noqa: F401 (a fixture)

@@ -1,0 +1,84 @@
+"""Runs of a process share what they trace and compile, where their settings agree.
+
+A folder's conftest.py imports the fixture `shared`. Only what `train_loop` and
+`run_setup` call is shared: tests that make a step, a state or a blueprint themselves
+get their own, and so do programs and child processes.
+"""
+
+import functools
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from hax_jax.evaluation import eval_step
+from hax_jax.training import optimizer, train_state, train_step
+
+
+def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, called once for equal arguments; blueprints are equal to themselves.
+
+    Settings are frozen dataclasses, which are compared by value.
+    """
+    results: dict[Any, Any] = {}
+
+    def part(argument: Any) -> Any:
+        try:
+            hash(argument)
+        except TypeError:
+            return id(argument)
+        return argument
+
+    @functools.wraps(function)
+    def kept(*args: Any, **given: Any) -> Any:
+        key = (*map(part, args), *((k, part(v)) for k, v in sorted(given.items())))
+        if key not in results:  # the arguments stay: an id is not used again
+            results[key] = args, given, function(*args, **given)
+        return results[key][-1]
+
+    return kept
+
+
+class _Sharing:
+    """A module, but for functions of it that are kept."""
+
+    def __init__(self, module: types.ModuleType, *names: str) -> None:
+        self._module = module
+        for name in names:
+            setattr(self, name, _kept(getattr(module, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+_STATES = _Sharing(train_state, 'make_blueprint', 'create')
+_CREATE = _STATES.create
+
+
+def _create(blueprint: Any, *, seed: int, base: Any = None) -> Any:
+    if base is not None:
+        return train_state.create(blueprint, seed=seed, base=base)
+    return jax.tree.map(jnp.copy, _CREATE(blueprint, seed=seed))  # a step donates it
+
+
+_STATES.create = _create
+_SHARED = {
+    'run_setup.optimizer': _Sharing(
+        optimizer, 'make_optimizer', 'schedule', 'average_weight'
+    ),
+    'run_setup.ts': _STATES,
+    'starting.ts': _STATES,
+    'train_loop.train_step': _Sharing(train_step, 'make_train_step'),
+    'between_steps.eval_step': _Sharing(eval_step, 'make_eval_step'),
+}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def shared() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in _SHARED.items():
+            patch.setattr(f'hax_jax.training.{name}', module)
+        yield
