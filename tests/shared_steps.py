@@ -18,7 +18,7 @@ from hax_jax.evaluation import eval_step
 from hax_jax.training import optimizer, train_state, train_step
 
 
-def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
+def kept(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, called once for equal arguments; blueprints are equal to themselves.
 
     Settings are frozen dataclasses, which are compared by value.
@@ -33,28 +33,28 @@ def _kept(function: Callable[..., Any]) -> Callable[..., Any]:
         return argument
 
     @functools.wraps(function)
-    def kept(*args: Any, **given: Any) -> Any:
+    def once(*args: Any, **given: Any) -> Any:
         key = (*map(part, args), *((k, part(v)) for k, v in sorted(given.items())))
         if key not in results:  # the arguments stay: an id is not used again
             results[key] = args, given, function(*args, **given)
         return results[key][-1]
 
-    return kept
+    return once
 
 
-class _Sharing:
+class Sharing:
     """A module, but for functions of it that are kept."""
 
     def __init__(self, module: types.ModuleType, *names: str) -> None:
         self._module = module
         for name in names:
-            setattr(self, name, _kept(getattr(module, name)))
+            setattr(self, name, kept(getattr(module, name)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)
 
 
-_STATES = _Sharing(train_state, 'make_blueprint', 'create')
+_STATES = Sharing(train_state, 'make_blueprint', 'create')
 _CREATE = _STATES.create
 
 
@@ -66,13 +66,13 @@ def _create(blueprint: Any, *, seed: int, base: Any = None) -> Any:
 
 _STATES.create = _create
 _SHARED = {
-    'run_setup.optimizer': _Sharing(
+    'run_setup.optimizer': Sharing(
         optimizer, 'make_optimizer', 'schedule', 'average_weight'
     ),
     'run_setup.ts': _STATES,
     'starting.ts': _STATES,
-    'train_loop.train_step': _Sharing(train_step, 'make_train_step'),
-    'between_steps.eval_step': _Sharing(eval_step, 'make_eval_step'),
+    'train_loop.train_step': Sharing(train_step, 'make_train_step'),
+    'between_steps.eval_step': Sharing(eval_step, 'make_eval_step'),
 }
 
 
