@@ -34,7 +34,8 @@ def kept(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def once(*args: Any, **given: Any) -> Any:
-        key = (*map(part, args), *((k, part(v)) for k, v in sorted(given.items())))
+        named = ((name, part(given[name])) for name in sorted(given))
+        key = (jax.jit, *map(part, args), *named)  # `own_emitters` has a jit of its own
         if key not in results:  # the arguments stay: an id is not used again
             results[key] = args, given, function(*args, **given)
         return results[key][-1]

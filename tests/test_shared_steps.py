@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import pytest
 import shared_steps
 import tiny_runs
@@ -16,6 +17,15 @@ def test_equal_settings_share_and_others_do_not() -> None:
     assert kept(other.train, mesh='x') is not one
     assert kept(run.train, mesh='y') is not one
     assert kept(run.train) is not one
+
+
+def test_a_test_that_compiles_in_its_own_way_shares_with_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept = shared_steps.kept(lambda *args: object())
+    one = kept('settings')
+    monkeypatch.setattr(jax, 'jit', object())
+    assert kept('settings') is not one
 
 
 def test_what_has_no_value_is_equal_to_itself_alone() -> None:
