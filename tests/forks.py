@@ -19,18 +19,18 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import programs
 
-# Variables that were read before the fork; runtime.start reads these of JAX's later.
-_EARLY = ('JAX_', 'PYTHON', 'LD_', 'GLIBC_')
-_LATE = (
-    'JAX_PLATFORMS',
-    'JAX_COORDINATOR_ADDRESS',
-    'JAX_NUM_PROCESSES',
-    'JAX_PROCESS_ID',
+# Variables that were read before the fork; runtime.start reads the excepted ones.
+_EARLY = re.compile(
+    r'JAX_(?!PLATFORMS|COORDINATOR_ADDRESS|NUM_PROCESSES|PROCESS_ID)'
+    r'|PYTHON|LD_|GLIBC_|HF_'
 )
+# Programs, and what needs TensorFlow and gcsfs, would double the time of importing.
+_NOT_IMPORTED = re.compile(r'data_pipeline\.\w+$|.*(_flags$|\.writing|\.store)')
 _SET_CHILD_SUBREAPER = 36  # prctl(2): the children of an ended child become ours
 
 
@@ -42,10 +42,9 @@ class Popen(subprocess.Popen):
     """
 
     def _execute_child(self, args: list[str], *given: Any) -> None:
-        _, _, _, _, cwd, env, _, _, _, *pipes = given[:15]
-        stdin, _, _, stdout, _, stderr = pipes
-        streams = [0 if stdin < 0 else stdin, 1 if stdout < 0 else stdout]
-        streams.append(2 if stderr < 0 else stderr)
+        (cwd, env), pipes = given[4:6], given[9:15]
+        own = (pipes[0], pipes[3], pipes[5])  # its ends: -1 where it inherits ours
+        streams = [number if end < 0 else end for number, end in enumerate(own)]
         values = dict(os.environ if env is None else env)
         try:
             self.pid = _fork(args, str(cwd), values, streams)
@@ -82,10 +81,9 @@ def run(
 
 def _fork(args: list[str], cwd: str, values: dict[str, str], streams: list[int]) -> int:
     channel, early = _forking()
-    differing = {name for name in early | values if _is_early(name)}
-    differing = {name for name in differing if early.get(name) != values.get(name)}
+    differing = sorted({name for name, _ in early.items() ^ _early(values).items()})
     if differing:
-        raise ValueError(f'read before a fork: {sorted(differing)}; use programs.run.')
+        raise ValueError(f'read before the fork: {differing}; use programs.run.')
     libc = ctypes.CDLL(None)
     libc.prctl(_SET_CHILD_SUBREAPER, 1)
     try:
@@ -98,8 +96,8 @@ def _fork(args: list[str], cwd: str, values: dict[str, str], streams: list[int])
     return pid
 
 
-def _is_early(name: str) -> bool:
-    return name.startswith(_EARLY) and name not in _LATE
+def _early(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if _EARLY.match(name)}
 
 
 @functools.cache
@@ -115,22 +113,17 @@ def _forking() -> tuple[socket.socket, dict[str, str]]:
             pass_fds=[its.fileno()],
             stdin=subprocess.DEVNULL,
         )
-    return ours, {k: v for k, v in environment.items() if _is_early(k)}
+    ours.settimeout(240)
+    return ours, _early(environment)
 
 
 def _import_libraries() -> None:
-    """Imports modules of the project that are no programs, and so their libraries.
-
-    TensorFlow and gcsfs, which few programs need, would double the time.
-    """
+    """Imports most modules that are no programs, and so their libraries."""
     importlib.import_module('launch')
     for name in ('hax_jax', 'data_pipeline'):
         path = importlib.import_module(name).__path__
         for module in pkgutil.walk_packages(path, f'{name}.'):
-            is_program = name == 'data_pipeline' and module.name.count('.') == 1
-            if not is_program and not re.search(
-                r'_flags$|\.writing|\.store', module.name
-            ):
+            if module.ispkg or not _NOT_IMPORTED.match(module.name):
                 importlib.import_module(module.name)
     gc.collect()
     gc.freeze()

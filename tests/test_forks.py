@@ -69,7 +69,7 @@ def test_variables_that_were_read_before_the_fork_are_refused() -> None:
         forks.run('-m', 'launch.train', JAX_ENABLE_X64='1')
 
 
-def test_no_thread_and_no_device_is_there_before_the_fork() -> None:
+def test_no_device_is_asked_for_before_the_fork() -> None:
     code = (
         'import os, sys, forks; forks._import_libraries()\n'
         'from jax._src import xla_bridge\n'
