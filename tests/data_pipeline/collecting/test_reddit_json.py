@@ -3,8 +3,8 @@
 import pathlib
 import subprocess
 
+import forks
 import loopback
-import programs
 import reddit_objects
 
 from data_pipeline.collecting import (
@@ -103,7 +103,7 @@ def test_a_refusal_is_one_error_that_names_the_other_sources(
 
 
 def run(url: str, output: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return programs.run(
+    return forks.run(
         *('-m', 'data_pipeline.collect', '--source=reddit_json', '--subreddit=advice'),
         *(f'--base_url={url}', f'--output={output}', '--delay=0', '--batch_delay=0'),
         *more,
