@@ -33,7 +33,8 @@ _COMMON = {
     'time': 'time date created_utc created_at timestamp',
     'score': 'score ups upvotes votes',
     'weight': 'weight oversample_weight',
-    'learn': 'label kto_tag train learn',
+    'learn': 'label kto_tag train learn is_correct is_good is_preferred preferred '
+    'thumbs_up thumbs feedback rating',
 }
 # What a row has beside its question that belongs to it: Dolly's context.
 _BESIDE = (
@@ -53,8 +54,13 @@ _JOINED_BY = (
 )
 TARGETS = tuple(_COMMON)
 LEARN = tuple(_COMMON['learn'].split())
-_NO = ('false', '0', '0.0', 'no')
-_YES_OR_NO = (*_NO, 'true', '1', '1.0', 'yes')
+_NO = ('false', '0', '0.0', 'no', 'bad', 'down', 'thumbs_down', 'thumbs down')
+_YES_OR_NO = (
+    *(*_NO, 'true', '1', '1.0', 'yes'),
+    *('good', 'up', 'thumbs_up', 'thumbs up'),
+)
+# Of these a word says yes or no; a number is a count or a grade.
+_WORDS_ALONE = ('preferred', 'thumbs_up', 'thumbs', 'feedback', 'rating')
 _MAP = re.compile(
     rf'(?:(?P<where>.+?):\s*)?(?P<map>(?:{"|".join(TARGETS)})\s*=.*)', re.DOTALL
 )
@@ -190,27 +196,44 @@ def of_row(row: Mapping[str, Any]) -> FieldMap | None:
     return FieldMap(chosen) if {'question', 'answer'} <= set(chosen) else None
 
 
+def is_refused(row: Mapping[str, Any]) -> bool:
+    """Whether a field of a row or a turn says that it is not to be learned."""
+    return any(
+        says_no(row[name]) and says_yes_or_no(row[name], name)
+        for name in LEARN
+        if name in row
+    )
+
+
 def says_no(value: Any) -> bool:
-    """Whether a value says 'do not learn this': false, 0, 'no'; no value does not."""
+    """Whether a value says 'do not learn this': false, 0, 'bad'; no value does not."""
     return str(value).strip().lower() in _NO
 
 
-def says_yes_or_no(value: Any) -> bool:
-    """Whether a value is one of a field that says what is learned, and no class."""
-    return str(value).strip().lower() in _YES_OR_NO
+def says_yes_or_no(value: Any, name: str = '') -> bool:
+    """Whether a value of a field says what is learned, and is no class or grade."""
+    text = str(value).strip().lower()
+    return text in _YES_OR_NO and not (name in _WORDS_ALONE and text[0].isdigit())
 
 
 def _leave_out_other_kinds(
     chosen: dict[str, tuple[str, ...]], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Leaves out a label that names classes, and a context that is a list."""
+    """Takes the first label that names no classes; leaves out a context that is a list."""
 
     def values(name: str) -> list[Any]:
         return [row[name] for row in rows if row.get(name) not in (None, '')]
 
-    for name in chosen.get('learn', ()):
-        if not all(map(says_yes_or_no, values(name))):
-            del chosen['learn']
+    found = {_key(name): name for row in rows for name in row}
+    marks = [key for key in LEARN if key in found]
+    marks = [
+        found[key]
+        for key in marks
+        if all(says_yes_or_no(value, key) for value in values(found[key]))
+    ]
+    chosen.pop('learn', None)
+    if marks:
+        chosen['learn'] = (marks[0],)
     beside = [name for name in chosen.get('question', ()) if _key(name) in _BESIDE]
     for name in beside:
         if not all(isinstance(value, str) for value in values(name)):

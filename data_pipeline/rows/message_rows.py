@@ -40,7 +40,7 @@ _ROLES = {
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
-_LEARN_KEYS = (*_WEIGHT_KEYS, *field_map.LEARN, 'training')
+_LEARN_KEYS = (*_WEIGHT_KEYS, 'training')
 _PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in part
 _CALL_KEYS = ('tool_calls', 'function_call')
 _CALL_PARTS = ('tool_use', 'tool_call', 'function_call')
@@ -85,8 +85,7 @@ def add(
         result.leave_out(f'{batch.name}:{line}', text, problem)
         return
     row = {name: value[name] for name in field_map.TARGETS if name in value}
-    marks = [value[key] for key in field_map.LEARN if key in value]
-    if any(map(field_map.says_no, marks)):
+    if field_map.is_refused(value):
         row['learn'] = False
     exchanges = _exchanges(turns, result)
     if not any(each.weight for each in exchanges):
@@ -199,7 +198,8 @@ def _calls_a_tool(turn: dict[str, Any], text: str) -> bool:
 
 def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     """A turn's weight in the loss; 1.0 for none, or, counted, for one out of range."""
-    if any(key in turn and field_map.says_no(turn[key]) for key in _LEARN_KEYS):
+    marks = [turn[key] for key in _LEARN_KEYS if key in turn]
+    if field_map.is_refused(turn) or any(map(field_map.says_no, marks)):
         return 0.0
     parts = next((turn[key] for key in _PARTS if isinstance(turn.get(key), list)), [])
     if any(isinstance(e, dict) and field_map.says_no(e.get('train')) for e in parts):

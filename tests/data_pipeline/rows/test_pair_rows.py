@@ -261,6 +261,51 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
     assert [pair.line for pair in read('b.jsonl', good, given)[0]] == [2]
 
 
+@pytest.mark.parametrize(
+    ('name', 'yes', 'no'),
+    [
+        ('is_correct', True, False),
+        ('Thumbs', 'up', 'down'),
+        ('rating', 'thumbs_up', 'thumbs_down'),
+        ('preferred', 'yes', 'no'),
+        ('label', 'good', 'bad'),
+    ],
+)
+def test_a_verdict_on_an_answer_says_whether_it_is_learned(
+    name: str, yes: Any, no: Any
+) -> None:
+    rows = [
+        {'question': 'Who?', 'answer': 'You.', name: yes},
+        {'question': 'Me?', 'answer': 'No.', name: no},
+    ]
+    pairs, report = read('a.jsonl', lines(*rows))
+    assert [pair.answer for pair in pairs] == ['You.']
+    assert report.counts['pairs rows marked as not to be learned'] == 1
+    chats = [
+        {
+            'messages': [
+                {'role': 'user', 'content': row['question']},
+                {'role': 'assistant', 'content': row['answer']},
+            ],
+            name.lower(): row[name],
+        }
+        for row in rows
+    ]
+    assert [pair.answer for pair in read('b.jsonl', lines(*chats))[0]] == ['You.']
+
+
+@pytest.mark.parametrize(
+    ('name', 'values'),
+    [('rating', (0, 5)), ('thumbs_up', (0, 1)), ('feedback', ('bad', 'great'))],
+)
+def test_counts_and_grades_say_nothing_about_learning(
+    name: str, values: tuple[Any, Any]
+) -> None:
+    rows = [{'question': 'Who?', 'answer': 'You.', name: each} for each in values]
+    pairs, _ = read('a.jsonl', lines(*rows))
+    assert len(pairs) == 2
+
+
 def test_what_stands_beside_a_question_belongs_to_it() -> None:
     dolly = {'instruction': 'Is it late?', 'context': 'It is nine.', 'response': 'No.'}
     csv = 'Question,Background,Answer\nWhy?,A long story.,So.\nWhy?,,So.\n'
