@@ -12,67 +12,16 @@ One word for questions and one for answers are a file's labels: the commonest. I
 the revised response is the answer, and the other sections are left out.
 """
 
-import collections
 import dataclasses
 import re
 from collections.abc import Sequence
 
+from data_pipeline.layouts import label_lines
 from data_pipeline.pages import characters, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
-_QUESTIONS = (
-    *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
-    *('reader', 'asker', 'q.'),
-)
-_ANSWERS = (
-    *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
-    *('ai', 'bot', 'advice', 'columnist', 'a.'),
-)
-_REVISED, _DRAFT = 'revised_response', 'draft_response'
-_SECTIONS = (_DRAFT, 'score', 'strengths', 'weaknesses')
-_CLOSING = (*_ANSWERS, _REVISED, *_SECTIONS)  # labels that end a question
-_NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
-_WORDS = '|'.join(
-    sorted(
-        (word for word in (*_QUESTIONS, *_ANSWERS) if word.isalpha()),
-        key=len,
-        reverse=True,
-    )
-)
-_SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (_REVISED, *_SECTIONS))
-_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
-_COLON = re.compile(
-    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
-    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}\]?[*_]{{0,3}}\s?[:：]'
-    r'(?(bold)[*_]{0,3})[ \t]?',
-    re.IGNORECASE,
-)
-# 'A. One' may be a choice: these count only where a file's labels are of this form.
-_DOTTED = re.compile(
-    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{0,6}}[.)][*_]{{0,3}}\s+'
-)
-# Without a colon only where the label is all of the line: a heading, or in bold.
-_ALONE = re.compile(
-    rf'\s{{0,3}}(?:(?P<hashes>#{{1,6}})\s{{0,3}}[*_]{{0,3}}|[*_]{{2,3}})'
-    rf'(?:\d{{1,6}}[.)]\s+)?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}[*_]{{0,3}}[:：]?'
-    r'[*_]{0,3}\s*#*\s*',
-    re.IGNORECASE,
-)
-_INLINE = re.compile(
-    r'(?<=\s)[*_]{0,3}(?P<word>A|Ans|Answer|Response)[*_]{0,3}\s?:[*_]{0,3}\s',
-    re.IGNORECASE,
-)
 _BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
-
-
-@dataclasses.dataclass(frozen=True)
-class _Label:
-    """A label at the head of a line: its word, its end, and a heading's level or 0."""
-
-    word: str
-    end: int
-    level: int
 
 
 @dataclasses.dataclass
@@ -87,20 +36,21 @@ class _Pair:
 
 def kind(text: str) -> str:
     """'qa' or 'sets' for a text of labelled questions and answers, '' for any other."""
-    _, labels = _lines(text)
-    asked, answered = _words([label for label in labels if label])
+    _, labels = label_lines.lines(text)
+    asked, answered = label_lines.words([label for label in labels if label])
     if not asked or not answered:
         return ''
-    return SETS if answered == _REVISED else QA
+    return SETS if answered == label_lines.REVISED else QA
 
 
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file; `file` names it in the records."""
     found = page.Page(file)
-    pieces, labels = _lines(text)
-    asked, answered = _words([label for label in labels if label])
-    source = SETS if answered == _REVISED else QA
+    pieces, labels = label_lines.lines(text)
+    asked, answered = label_lines.words([label for label in labels if label])
+    source = SETS if answered == label_lines.REVISED else QA
     topic = ''
+    labels = label_lines.without_strays(labels, (asked, answered))
     for pair in _split(pieces, labels, (asked, answered), found):
         pair.topic = pair.topic or topic
         topic = add(
@@ -115,74 +65,9 @@ def parse(text: str, *, file: str) -> page.Page:
     return found
 
 
-def _lines(text: str) -> tuple[list[page.Piece], list[_Label | None]]:
-    """The lines, and the label of each; an answer in its question's line is cut off.
-
-    'Q: Why? A: So.' -> 'Q: Why? ' and 'A: So.', unless an answer's label is the next.
-    """
-    pieces: list[page.Piece] = []
-    labels: list[_Label | None] = []
-    following = ''
-    for piece in reversed(oversample_marks.split(page.raw_lines(text))):
-        is_text = piece.kind == page.UNKNOWN and not piece.is_code
-        label = _label(piece.text) if is_text else None
-        is_open = label and label.word in _QUESTIONS and following not in _CLOSING
-        if is_open and (start := _inline_answer(piece.text, label)):
-            ends = [(start, piece.kind), (len(piece.text), piece.kind)]
-            piece, answer = piece.cut(ends)
-            pieces.append(answer)
-            labels.append(_label(answer.text))
-        following = label.word if label else following
-        pieces.append(piece)
-        labels.append(label)
-    return pieces[::-1], labels[::-1]
-
-
-def _inline_answer(line: str, question: _Label) -> int:
-    """The start of an answer's label in its question's line, 0 for none.
-
-    One as long as the question's comes first: 'Question: Is A: true? Answer: No.'
-    """
-    found = [*_INLINE.finditer(line, question.end)]
-    is_letter = len(question.word.strip('.')) == 1
-    found.sort(key=lambda match: (len(match['word']) == 1) != is_letter)
-    return found[0].start() if found else 0
-
-
-def _label(line: str) -> _Label | None:
-    match = _ALONE.fullmatch(line) or _COLON.match(line)
-    if not match and (match := _DOTTED.match(line)):
-        return _Label(f'{match["word"].lower()}.', match.end(), 0)
-    if not match:
-        return None
-    word = match['word'].lower().replace(' ', '_')
-    return _Label(word, match.end(), len(match['hashes'] or ''))
-
-
-def _words(labels: Sequence[_Label]) -> tuple[str, str]:
-    """The words of questions and of answers: the commonest neighbours, '' for none.
-
-    Neighbours are a question's label and an answer's that is the next of any answer.
-    """
-    if any(label.word == _REVISED for label in labels):
-        asked = [label.word for label in labels if label.word in _QUESTIONS]
-        return (asked[0] if asked else ''), _REVISED
-    counts: collections.Counter[tuple[str, str]] = collections.Counter()
-    asked = ''
-    for label in labels:
-        if label.word in _QUESTIONS:
-            asked = label.word
-        elif (asked == 'q.') != (label.word == 'a.'):
-            continue  # of 'Q.' the answer is 'A.', and of no other
-        elif asked and label.word in _ANSWERS:
-            counts[asked, label.word] += 1
-            asked = ''
-    return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
-
-
 def _split(
     pieces: list[page.Piece],
-    labels: list[_Label | None],
+    labels: list[label_lines.Label | None],
     words: tuple[str, str],
     found: page.Page,
 ) -> list[_Pair]:
@@ -192,7 +77,7 @@ def _split(
     mark does; text below it is the next pair's topic, or left out.
     """
     asked, answered = words
-    sections = _SECTIONS if answered == _REVISED else ()
+    sections = label_lines.SECTIONS if answered == label_lines.REVISED else ()
     pairs: list[_Pair] = []
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
@@ -226,7 +111,7 @@ def _split(
         else:
             piece.kind = kind
             running.append(piece)
-            if word in words:
+            if word in (*words, label_lines.STRAY):
                 found.note(piece, f'kept in the {kind}')
         found.pieces += parts
     found.leave_out(between)
@@ -238,18 +123,18 @@ def _opens_answer(word: str, answered: str, pair: _Pair, found: page.Page) -> bo
 
     In a set ANSWER: does too, until a revised response takes its place.
     """
-    if answered == _REVISED and word == answered and not pair.is_revised:
+    if answered == label_lines.REVISED and word == answered and not pair.is_revised:
         for piece in pair.answer or []:
             piece.kind = 'first answer of a set'
         found.counts[f'{SETS} first answers left out'] += pair.answer is not None
         pair.is_revised = True
         return True
-    is_label = word == answered or (answered == _REVISED and word == ANSWER)
+    is_label = word == answered or (answered == label_lines.REVISED and word == ANSWER)
     return is_label and pair.answer is None
 
 
 def _opened(
-    piece: page.Piece, label: _Label, kind: str
+    piece: page.Piece, label: label_lines.Label, kind: str
 ) -> tuple[list[page.Piece], list[page.Piece]]:
     """(the label and the text behind it, the pieces of the text that it opens)."""
     end = len(piece.text)

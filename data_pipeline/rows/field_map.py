@@ -219,7 +219,7 @@ def says_yes_or_no(value: Any, name: str = '') -> bool:
 def _leave_out_other_kinds(
     chosen: dict[str, tuple[str, ...]], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Takes the first label that names no classes; leaves out a context that is a list."""
+    """Takes the first label of yes and no; leaves out a context that is a list."""
 
     def values(name: str) -> list[Any]:
         return [row[name] for row in rows if row.get(name) not in (None, '')]

@@ -214,3 +214,39 @@ def test_a_newspapers_lines_below_a_reply_are_not_of_it(last: str) -> None:
     found = parsed(text + 'DEAR ABBY: Why? -- GLAD\n\nDEAR GLAD: So.\n', 'letters')
     assert texts(found) == [('Who? -- SAD', 'Tom.'), ('Why? -- GLAD', 'So.')]
     assert [text for _, text, _ in found.unknown] == [last]
+
+
+def test_a_label_of_another_form_within_a_text_is_text_and_reported() -> None:
+    pairs = [
+        ('Who sings?\n\nQuestion: is it Tom?', 'He does.\n\nQuestion: who else?'),
+        ('Who pays?\n\nAnswer: not me.', 'You.'),
+        ('Who cooks?', 'She does.\n\nAnswer: for now.'),
+    ]
+    form = '## Question\n\n{}\n\n## Answer\n\n{}\n\n'
+    found = parsed(''.join(form.format(*pair) for pair in pairs))
+    assert texts(found) == pairs
+    assert len(found.unknown) == 4
+
+
+def test_pairs_of_a_rarer_form_are_pairs() -> None:
+    heads = ''.join('## Question\n{}\n\n## Answer\n{}\n\n'.format(*p) for p in PAIRS)
+    found = parsed(f'{heads}Question: Who cooks?\n\nAnswer: She does.\n')
+    assert texts(found) == [*PAIRS, ('Who cooks?', 'She does.')]
+
+
+def test_a_set_may_stand_on_one_line() -> None:
+    text = ''.join(
+        f'QUESTION: {asked} DRAFT_RESPONSE: Hm. SCORE: 4 STRENGTHS: Short. '
+        f'WEAKNESSES: Rude. REVISED_RESPONSE: {answer} <END_OF_SET>\n'
+        for asked, answer in (('Who?', 'SCORE: none.'), ('Me?', 'STRENGTHS: all.'))
+    )
+    assert texts(parsed(text, 'sets')) == [
+        ('Who?', 'SCORE: none.'),
+        ('Me?', 'STRENGTHS: all.'),
+    ]
+
+
+def test_the_names_of_sections_within_a_line_are_text() -> None:
+    pairs = [('What is my SCORE: 3?', 'It is low. STRENGTHS: none.')] * 2
+    form = 'QUESTION: {}\nDRAFT_RESPONSE: Hm.\nREVISED_RESPONSE: {}\n<END_OF_SET>\n'
+    assert texts(parsed(''.join(form.format(*p) for p in pairs), 'sets')) == pairs

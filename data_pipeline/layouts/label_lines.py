@@ -1,0 +1,191 @@
+"""The labels that open lines: of questions, of answers and of a set's sections.
+
+'Q: Why? A: So.'      two labels, where an answer's is not the next
+'## Question'         a heading; '**Answer**' alone in its line
+'Q. Why?'             only where a file's labels are of this form
+"""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from data_pipeline.pages import oversample_marks, page
+
+QUESTIONS = (
+    *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
+    *('reader', 'asker', 'q.'),
+)
+ANSWERS = (
+    *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
+    *('ai', 'bot', 'advice', 'columnist', 'a.'),
+)
+REVISED, DRAFT = 'revised_response', 'draft_response'
+STRAY = 'stray'  # a label within a text
+SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
+_CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
+_NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
+_WORDS = '|'.join(
+    sorted(
+        (word for word in (*QUESTIONS, *ANSWERS) if word.isalpha()),
+        key=len,
+        reverse=True,
+    )
+)
+_SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
+_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
+_COLON = re.compile(
+    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}\]?[*_]{{0,3}}\s?[:：]'
+    r'(?(bold)[*_]{0,3})[ \t]?',
+    re.IGNORECASE,
+)
+# 'A. One' may be a choice: these count only where a file's labels are of this form.
+_DOTTED = re.compile(
+    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{0,6}}[.)][*_]{{0,3}}\s+'
+)
+# Without a colon only where the label is all of the line: a heading, or in bold.
+_ALONE = re.compile(
+    rf'\s{{0,3}}(?:(?P<hashes>#{{1,6}})\s{{0,3}}[*_]{{0,3}}|[*_]{{2,3}})'
+    rf'(?:\d{{1,6}}[.)]\s+)?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}[*_]{{0,3}}[:：]?'
+    r'[*_]{0,3}\s*#*\s*',
+    re.IGNORECASE,
+)
+_INLINE = re.compile(
+    r'(?<=\s)[*_]{0,3}(?P<word>A|Ans|Answer|Response)[*_]{0,3}\s?:[*_]{0,3}\s',
+    re.IGNORECASE,
+)
+_IN_SETS = re.compile(
+    r'(?<=\s)(?:DRAFT[ _]RESPONSE|SCORE|STRENGTHS|WEAKNESSES|REVISED[ _]RESPONSE):'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A label at the head of a line: its word, its end, and a heading's level or 0."""
+
+    word: str
+    end: int
+    level: int
+
+
+def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
+    """The lines, and the label of each; an answer in its question's line is cut off.
+
+    'Q: Why? A: So.' -> 'Q: Why? ' and 'A: So.', unless an answer's label is the next.
+    """
+    pieces: list[page.Piece] = []
+    labels: list[Label | None] = []
+    following = ''
+    whole = oversample_marks.split(page.raw_lines(text))
+    lines = [part for piece in whole for part in _sections(piece)]
+    for piece in reversed(lines):
+        is_text = piece.kind == page.UNKNOWN and not piece.is_code
+        label = _label(piece.text) if is_text else None
+        is_open = label and label.word in QUESTIONS and following not in _CLOSING
+        if is_open and (start := _inline_answer(piece.text, label)):
+            ends = [(start, piece.kind), (len(piece.text), piece.kind)]
+            piece, answer = piece.cut(ends)
+            pieces.append(answer)
+            labels.append(_label(answer.text))
+        following = label.word if label else following
+        pieces.append(piece)
+        labels.append(label)
+    return pieces[::-1], labels[::-1]
+
+
+def _sections(piece: page.Piece) -> list[page.Piece]:
+    """The sections of a set that stands on one line; else the piece itself.
+
+    'QUESTION: Why? SCORE: 3 REVISED_RESPONSE: So.' -> 'QUESTION: Why? ', 'SCORE: 3 ', …
+    """
+    starts: dict[str, int] = {}
+    if 'REVISED' in piece.text and not piece.is_code and _label(piece.text):
+        for match in _IN_SETS.finditer(piece.text):
+            starts.setdefault(match[0].replace(' ', '_'), match.start())
+    if f'{REVISED.upper()}:' not in starts:
+        return [piece]
+    # A label may stand in the revised response, which is the last section.
+    last = starts[f'{REVISED.upper()}:']
+    ends = sorted(start for start in starts.values() if start <= last)
+    return piece.cut([(end, piece.kind) for end in (*ends, len(piece.text))])
+
+
+def _inline_answer(line: str, question: Label) -> int:
+    """The start of an answer's label in its question's line, 0 for none.
+
+    One as long as the question's comes first: 'Question: Is A: true? Answer: No.'
+    """
+    found = [*_INLINE.finditer(line, question.end)]
+    is_letter = len(question.word.strip('.')) == 1
+    found.sort(key=lambda match: (len(match['word']) == 1) != is_letter)
+    return found[0].start() if found else 0
+
+
+def _label(line: str) -> Label | None:
+    match = _ALONE.fullmatch(line) or _COLON.match(line)
+    if not match and (match := _DOTTED.match(line)):
+        return Label(f'{match["word"].lower()}.', match.end(), 0)
+    if not match:
+        return None
+    word = match['word'].lower().replace(' ', '_')
+    return Label(word, match.end(), len(match['hashes'] or ''))
+
+
+def words(labels: Sequence[Label]) -> tuple[str, str]:
+    """The words of questions and of answers: the commonest neighbours, '' for none.
+
+    Neighbours are a question's label and an answer's that is the next of any answer.
+    """
+    if any(label.word == REVISED for label in labels):
+        asked = [label.word for label in labels if label.word in QUESTIONS]
+        return (asked[0] if asked else ''), REVISED
+    counts: collections.Counter[tuple[str, str]] = collections.Counter()
+    asked = ''
+    for label in labels:
+        if label.word in QUESTIONS:
+            asked = label.word
+        elif (asked == 'q.') != (label.word == 'a.'):
+            continue  # of 'Q.' the answer is 'A.', and of no other
+        elif asked and label.word in ANSWERS:
+            counts[asked, label.word] += 1
+            asked = ''
+    return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
+
+
+def without_strays(
+    labels: list[Label | None], words: tuple[str, str]
+) -> list[Label | None]:
+    """The labels; those within a text of a pair get the word `STRAY`.
+
+    Labels are headings or have a colon, and the commoner form is a file's. Below
+    '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
+    between '## Question' and '## Answer'.
+    """
+    forms = collections.Counter(
+        (label.word, label.level > 0) for label in labels if label
+    )
+
+    def is_rare(label: Label) -> bool:
+        form = label.level > 0
+        return forms[label.word, form] < forms[label.word, not form]
+
+    made = [*labels]
+    at = [i for i, label in enumerate(labels) if label and label.word in words]
+    following: Label | None = None
+    for place in reversed(range(len(at))):
+        label = labels[at[place]]
+        before = labels[at[place - 1]] if place else None
+        is_question = label.word == words[0]
+        if following is None:
+            is_within = is_question
+        elif following.word == label.word:
+            is_within = True
+        else:
+            opens_again = before is not None and before.word == label.word
+            is_within = is_question and opens_again and not is_rare(following)
+        if is_within and is_rare(label):
+            made[at[place]] = dataclasses.replace(label, word=STRAY)
+        else:
+            following = label
+    return made
