@@ -6,6 +6,9 @@
     {"columns": ["question", "answer"], "data": [["…", "…"]]}
     {"17": {"question": "…"}, "18": {…}}     a dict of rows by id
     {…} {…}                                  rows one after another, on any lines
+    [["Why?", "So."], [{turn}, {turn}]]      a list of pairs or of chats, or one a line
+    [["question", "answer"], ["Why?", …]]    the same below names of columns
+    {"Why do we ask?": "So.", …}             answers by their questions
 
 Each row is written as it stands in the file, so its numbers and escapes stay as they
 are.
@@ -20,6 +23,7 @@ from data_pipeline.reading import json_scanner
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
+_FEWEST_WORDS = 3  # of a name that is a question
 _FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone
 # Lists of rows with fields of unknown names stand under these.
 _ROW_LISTS = (
@@ -42,9 +46,11 @@ class _Member:
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """How the rows lie in a file: `kind` is list, lists, columns, table, ids or values.
+    """How the rows lie in a file.
 
-    `keys` are the members that hold rows, or the columns; `others` objects beside.
+    `kind` is list, lists, columns, table, ids or values; 'of lists' or 'lists by lines'
+    where each row is a list itself, or answers. `keys` are the members that hold rows,
+    or the columns; `others` objects beside.
     """
 
     kind: str
@@ -58,9 +64,11 @@ def survey(path: str) -> Document | None:
         scanner = json_scanner.Scanner(file)
         try:
             if scanner.peek() == '[':
+                if nested_rows.of_list(_first_line(path)):
+                    return Document('lists by lines')
                 for _ in scanner.items():
                     first, _ = scanner.value()
-                    return Document('list') if isinstance(first, dict) else None
+                    return _of_items(first)
                 return None
             if scanner.peek() != '{':
                 return None
@@ -94,7 +102,11 @@ def rows(path: str, document: Document) -> Iterator[str]:
 
 def _rows(scanner: json_scanner.Scanner, document: Document) -> Iterator[str]:
     """The rows of the next top value."""
-    if scanner.peek() == '[':
+    if document.kind == 'lists by lines':
+        yield _listed(*scanner.value())
+    elif document.kind == 'of lists':
+        yield from _listed_rows(scanner)
+    elif scanner.peek() == '[':
         for _ in scanner.items():
             yield scanner.value()[1]
     elif document.kind == 'values' or scanner.peek() != '{':
@@ -116,11 +128,58 @@ def _rows_of_members(
             for _ in scanner.items():
                 cells = [json.dumps(cell) for cell in scanner.value()[0]]
                 yield _object(names, cells)
+        elif document.kind == 'answers':
+            cells = (json.dumps(key), scanner.value()[1])
+            yield _object(('question', 'answer'), cells)
         elif document.kind == 'ids' or scanner.peek() != '[':
             yield scanner.value()[1]
         else:
             for _ in scanner.items():
                 yield scanner.value()[1]
+
+
+def _of_items(first: Any) -> Document | None:
+    """The document that is a list with this first item."""
+    if isinstance(first, dict):
+        return Document('list')
+    is_rows = isinstance(first, list) and (
+        nested_rows.of_list(first) or _are_names(first)
+    )
+    return Document('of lists') if is_rows else None
+
+
+def _are_names(cells: list[Any]) -> bool:
+    """Whether a list has the names of a question's and an answer's columns."""
+    return all(isinstance(cell, str) for cell in cells) and field_map.has_both(cells)
+
+
+def _listed_rows(scanner: json_scanner.Scanner) -> Iterator[str]:
+    names: list[str] = []
+    for place, _ in enumerate(scanner.items()):
+        value, text = scanner.value()
+        if not place and _are_names(value):
+            names = value
+        elif names and isinstance(value, list) and len(value) == len(names):
+            yield _object(names, [json.dumps(cell) for cell in value])
+        else:
+            yield _listed(value, text)
+
+
+def _listed(value: Any, text: str) -> str:
+    """A row's JSON; that of a list which is no row stays as it is."""
+    row = nested_rows.of_list(value) if isinstance(value, list) else None
+    return json.dumps(row, ensure_ascii=False) if row else text
+
+
+def _first_line(path: str) -> list[Any]:
+    """The list that is a file's first line; [] for another."""
+    with open(path, 'rb') as file:
+        line = file.readline(_CHUNK)
+    try:
+        value = json.loads(line.decode('utf-8-sig'))
+    except (ValueError, RecursionError):
+        return []
+    return value if isinstance(value, list) else []
 
 
 def _column(path: str, key: str) -> Iterator[str]:
@@ -169,6 +228,11 @@ def _pass_by(scanner: json_scanner.Scanner) -> None:
 def _document(members: dict[str, _Member]) -> Document | None:
     """The document that an object's members make; None if it is a row itself."""
     cells = {key: each.first for key, each in members.items()}
+    are_texts = all(e.items < 0 and isinstance(e.first, str) for e in members.values())
+    words = min((len(key.split()) for key in cells), default=0)
+    are_asked = len(cells) > 1 and words >= _FEWEST_WORDS
+    if are_texts and are_asked and not field_map.has_both([*cells]):
+        return Document('answers', tuple(members))
     counts = {each.items for each in members.values()}
     as_row = {k: [v] if members[k].items >= 0 else v for k, v in cells.items()}
     has_chats = any(isinstance(cell, list) for cell in cells.values())
@@ -184,7 +248,7 @@ def _document(members: dict[str, _Member]) -> Document | None:
         and isinstance(each.first, dict)
         and chat_shapes.turns(each.first)
     ]
-    if is_row(as_row) and not chats:
+    if is_row(as_row) and not chats and not nested_rows.pairs_in(as_row):
         dicts = [k for k, each in members.items() if isinstance(each.first, dict)]
         dicts = [key for key in dicts if members[key].items < 0]
         if field_map.has_both(dicts) and len(dicts) == len(members):

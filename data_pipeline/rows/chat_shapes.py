@@ -2,6 +2,7 @@
 
     {"messages": [turn, …]}, {"conversations": [turn, …]}         OpenAI, ShareGPT
     {"conversations": ["Why?", "Because."]}                       LIMA: texts by turns
+    {"data": ["Why?", "Because."]}                                UltraChat
     {"conversation": [{"human": "Why?", "assistant": "So."}]}     also input and output
     {"prompt": [turn, …], "completion": [turn]}                   TRL
     {"prompt": "Human: Why?\\n\\nAssistant:", "chosen": "So."}     any open transcript
@@ -20,12 +21,16 @@ A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` an
 answer alone, as TRL and LLaMA-Factory do: the turns before it get the weight 0.
 """
 
+import ast
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from data_pipeline.rows import answer_lists, batches, field_map, transcripts
 
+_OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
+_BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
 ROLE_KEYS = ('role', 'from', 'speaker')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
@@ -36,6 +41,7 @@ _LISTS = (
     'dialog',
     'turns',
     'contents',
+    'data',
 )
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
@@ -90,7 +96,7 @@ def score(row: dict[str, Any], answer: str) -> float | None:
 
 def _listed(row: dict[str, Any]) -> list[Any] | None:
     name = list_in(row, _LISTS)
-    if not name:
+    if not name or (name == 'data' and field_map.has_both([*row])):
         return None
     value = _parsed(row[name])
     if not isinstance(value, list):
@@ -102,7 +108,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
     if value and all(isinstance(each, dict) and _exchange(each) for each in value):
         return [turn for each in value for turn in _exchange(each)]
-    if name not in LISTS and not _are_turns(value):
+    if name not in LISTS and not are_turns(value):
         return None
     names = _ANSWERS if _is_asked(value) else CHOSEN
     given = (row[key] for key in names if row.get(key) is not None)
@@ -127,7 +133,7 @@ def _is_asked(turns: list[Any]) -> bool:
     """Whether the last of some turns is a question."""
     last = turns[-1] if turns else None
     role = (
-        next((last[k] for k in ROLE_KEYS if k in last), '') if _are_turns(last) else ''
+        next((last[k] for k in ROLE_KEYS if k in last), '') if are_turns(last) else ''
     )
     return str(role).lower() in _ASKERS
 
@@ -164,13 +170,13 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
     prompt = _parsed(row.get('prompt'))
     if isinstance(given, dict) and 'messages' in given:
         prompt = _parsed(given['messages'])
-    elif not prompt and _are_turns(_parsed(given)):
+    elif not prompt and are_turns(_parsed(given)):
         prompt = _parsed(given)
     if isinstance(prompt, str) and (said := transcripts.opened(prompt)):
         prompt = [_turn(role, text) for role, text in said]
     name = next((name for name in (*_ANSWERS, *MANY) if name in row), '')
     answer = _parsed(row.get(name))
-    if not name or not (_are_turns(prompt) or _are_turns(answer)):
+    if not name or not (are_turns(prompt) or are_turns(answer)):
         return None
     if name in MANY and not isinstance(answer, str):
         answer = answer_lists.best(answer)[0] or ''
@@ -258,7 +264,7 @@ def _as_turns(value: Any, role: str) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _are_turns(value: Any) -> bool:
+def are_turns(value: Any) -> bool:
     """Whether a value is a turn, or a list of turns alone."""
     values = value if isinstance(value, list) else [value]
     return bool(values) and all(
@@ -283,11 +289,35 @@ def _parsed(value: Any) -> Any:
         cells = zip(*value.values(), strict=True)
         return [dict(zip(value, each, strict=True)) for each in cells]
     if isinstance(value, str) and value.lstrip()[:1] == '[':
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
+        return with_small_names(_list_in_cell(value))
     return value
+
+
+def _list_in_cell(text: str) -> Any:
+    """The list that a cell holds as JSON, or as Python writes it; else the text.
+
+    pandas writes "[{'role': 'user'}, {…}]", and arrays without commas.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        if not _OBJECTS.match(text):
+            return text
+    try:
+        return ast.literal_eval(_BETWEEN_OBJECTS.sub('}, {', text.strip()))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def with_small_names(turns: Any) -> Any:
+    """A list of objects with their names in small letters; others as they are."""
+    first = turns[0] if isinstance(turns, list) and turns else None
+    if not isinstance(first, dict) or ''.join(first).islower():
+        return turns
+    return [
+        {key.lower(): each[key] for key in each} if isinstance(each, dict) else each
+        for each in turns
+    ]
 
 
 def _are_columns(value: dict[str, Any]) -> bool:

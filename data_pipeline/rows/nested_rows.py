@@ -83,6 +83,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     for name, key in (('qas', 'question'), ('instances', 'output')):
         if name in row and _are_objects(row[name], key):
             return [_around(row, name) | each for each in row[name]]
+    if name := pairs_in(row):
+        return [_around(row, name) | each for each in row[name]]
     if isinstance(row.get('patterns'), list):
         around = _around(row, 'patterns')
         return [{**around, 'question': each} for each in row['patterns']]
@@ -98,6 +100,34 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     if 'row_idx' in row and isinstance(row.get('row'), dict):
         return [row['row']]
     return [*_judged(row)] or [_with_marks(row)]
+
+
+def pairs_in(row: dict[str, Any]) -> str:
+    """The one field that holds pairs, of a row that is no pair itself; '' for none.
+
+    {"category": "work", "questions": [{"question": "q", "answer": "a"}]} -> 'questions'
+    """
+    lists = [key for key, value in row.items() if _is_list_of_objects(value)]
+    if not lists or field_map.has_both([*row]):
+        return ''
+    held = [key for key in lists if all(field_map.has_both([*e]) for e in row[key])]
+    return held[0] if len(held) == 1 and chat_shapes.turns(row) is None else ''
+
+
+def of_list(value: list[Any]) -> dict[str, Any] | None:
+    """The row that a list is: the turns of a chat, or a question and its answer.
+
+    [{"role": "user", "content": "Why?"}, …] -> {"messages": […]}
+    ["Why?", "So."] -> {"question": "Why?", "answer": "So."}; None for any other list,
+    such as one of columns' names.
+    """
+    if chat_shapes.are_turns(value):
+        return {'messages': value}
+    if len(value) != 2 or not all(isinstance(each, str) for each in value):
+        return None
+    if field_map.has_both(value):
+        return None
+    return {'question': value[0], 'answer': value[1]}
 
 
 def _with_marks(row: dict[str, Any]) -> dict[str, Any]:
@@ -191,16 +221,9 @@ def in_small_letters(row: dict[str, Any]) -> dict[str, Any]:
     """
     made = row if ''.join(row).islower() else _renamed(row)
     for name in _SMALL.intersection(made):
-        turns = made[name]
-        first = turns[0] if isinstance(turns, list) and turns else None
-        if isinstance(first, dict) and not ''.join(first).islower():
-            lowered = [
-                {key.lower(): each[key] for key in each}
-                if isinstance(each, dict)
-                else each
-                for each in turns
-            ]
-            made = {**made, name: lowered}
+        turns = chat_shapes.with_small_names(made[name])
+        if turns is not made[name]:
+            made = {**made, name: turns}
     return made
 
 
@@ -227,6 +250,14 @@ def _around(row: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _without(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in names}
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(each, dict) for each in value)
+    )
 
 
 def _are_objects(values: Any, key: str) -> bool:

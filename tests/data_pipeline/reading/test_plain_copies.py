@@ -25,6 +25,10 @@ COLUMNS = {key: [row[key] for row in ROWS] for key in ROWS[0]}
 LINES = ''.join(json.dumps(row) + '\n' for row in ROWS)
 CSV = 'question,answer\n' + ''.join(f'{q},{a}\n' for q, a in PAIRS)
 MERGED = ''.join(f'QUESTION: {q}\nANSWER: {a}\n' for q, a in PAIRS)
+CHATS = [
+    [{'role': 'user', 'content': q}, {'role': 'assistant', 'content': a}]
+    for q, a in PAIRS
+]
 BY_ID = {str(i): row for i, row in enumerate(ROWS)}
 
 
@@ -62,6 +66,12 @@ def error(name: str, raw: str | bytes) -> str:
         {key: dict(enumerate(cells)) for key, cells in COLUMNS.items()},
         {'columns': [*COLUMNS], 'index': [0, 1, 2], 'data': PAIRS},
         BY_ID,
+        PAIRS,
+        [['id', 'question', 'answer'], *[[0, *pair] for pair in PAIRS]],
+        CHATS,
+        dict(PAIRS),
+        {'faq': [{'about': 'Tom', 'questions': ROWS}]},
+        [{'about': 'Tom', 'page': 1, 'qa_pairs': ROWS}],
     ],
 )
 def test_json_lists_and_dicts_are_rows(document: Any, indent: int | None) -> None:
@@ -76,6 +86,21 @@ def test_rows_one_after_another_are_rows(
     text = between.join(json.dumps(row, indent=indent) for row in ROWS)
     assert read('a.json', text + end) == PAIRS
     assert read('b.json', json.dumps(ROWS) + end) == PAIRS
+
+
+@pytest.mark.parametrize('rows', [PAIRS, CHATS])
+def test_a_list_a_line_is_a_row(rows: list[Any]) -> None:
+    assert read('a.jsonl', ''.join(json.dumps(row) + '\n' for row in rows)) == PAIRS
+
+
+def test_lists_and_texts_that_are_no_pairs_are_refused() -> None:
+    for document in (
+        [['a', 'b', 'c'], ['d', 'e', 'f']],
+        ['Who sings?', 'Tom.', 'Who else?'],
+        {'name': 'corpus', 'version': '1', 'home page url': 'x'},
+        [{'task': 'add', 'examples': [{'left': 1}], 'tools': [{'name': 'f'}]}],
+    ):
+        assert 'a.json' in error('a.json', json.dumps(document))
 
 
 def test_lists_beside_the_rows_are_named() -> None:

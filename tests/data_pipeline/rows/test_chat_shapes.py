@@ -146,6 +146,13 @@ def parts(text: str) -> list[dict[str, str]]:
         # Cells of a table that are empty are not there.
         {'messages': None, 'conversations': [HUMAN, GPT]},
         {'messages': None, 'question': Q, 'answer': A},
+        {'id': '1', 'data': [Q, A]},
+        {'question': Q, 'answer': A, 'data': [NO, NO]},
+        # A cell of a table as JSON with other names, as Python or numpy writes it.
+        {'messages': json.dumps([{'Role': 'user', 'Content': Q},
+                                 {'Role': 'assistant', 'Content': A}])},
+        {'messages': repr([USER, BOT])},
+        {'messages': repr([USER, BOT]).replace('}, {', '}\n {')},
     ],
 )  # fmt: skip
 def test_a_row_of_each_shape_is_the_pair(row: dict[str, Any]) -> None:

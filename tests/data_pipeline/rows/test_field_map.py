@@ -56,6 +56,11 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
         ('prompt completion', 'prompt', 'completion'),
         ('Question Best-Answer Best_Answer', 'Question', 'Best_Answer'),
         ('PROMPT Response', 'PROMPT', 'Response'),
+        ('user_message assistant_message', 'user_message', 'assistant_message'),
+        ('Patient Doctor', 'Patient', 'Doctor'),
+        ('question ground_truth', 'question', 'ground_truth'),
+        ('problem solution', 'problem', 'solution'),
+        ('question doctor reply', 'question', 'reply'),
     ],
 )
 def test_common_names_are_chosen(names: str, question: str, answer: str) -> None:
