@@ -4,6 +4,7 @@ Entities, zero-width characters and kinds of spaces are left to characters.clean
 every parser calls once: a second unescaping would turn a typed `&amp;lt;` into `<`.
 """
 
+import functools
 import re
 
 from data_pipeline import settings
@@ -21,11 +22,11 @@ _SUMMARY = re.compile(r'^[^\w\n]{0,6}tl\W{0,2}dr\b', re.IGNORECASE)
 # 'QUESTION:', '**Answer:**', 'Q:', '## Question' alone in its line; 'a: this, b: that'
 # is a list.
 _MARKS = r'[\s*_#>]{0,9}'
-_LABEL_ENDS = r'[\s*_]{0,9}:[*_]{0,3}\s{0,9}'
+_LABEL_ENDS = r'[\s*_]{0,9}[:：][*_]{0,3}\s{0,9}'
 _HEADING_ENDS = r'[ \t*_]{0,9}(?:\n\s{0,9}|$)'
 _LABELS = {
     field: re.compile(
-        rf'{_MARKS}(?:(?:(?i:{field})|{letters}){_LABEL_ENDS}'
+        rf'{_MARKS}(?:(?:(?i:{field})|{letters}){_LABEL_ENDS}|{field.upper()} [-–—] '
         rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{field}){_HEADING_ENDS}'
         rf'|(?<=###)[ \t]?(?:{headings}):?[ \t]*(?:\n\s{{0,9}}|$))'
     )
@@ -39,6 +40,7 @@ _ASKS_FOR_ANSWER = re.compile(
     r'\n(?:[ \t*_#>]{0,9}(?:(?i:answer)|A)[ \t*_]{0,9}:[ \t*_]{0,9}'
     r'|### ?(?:Response|Assistant|Output):?[ \t]{0,9})$'
 )
+_LONGEST_SEPARATOR = 20  # characters, with the blanks around it
 _ASKING_ENDS = (':', 'Response', 'Assistant', 'Output')
 # What trainers put around a text: it would be learned as text.
 _TOKEN = (
@@ -48,6 +50,9 @@ _TOKEN = (
 _TOKENS = re.compile(
     rf'^(?:\s{{0,9}}{_TOKEN})+\s{{0,9}}|\s{{0,9}}(?:{_TOKEN}\s{{0,9}})+$'
 )
+# Behind each prompt and each completion, as OpenAI's first guide to fine-tuning had it.
+_SEPARATOR = re.compile(r'\s*\n[ \t]*(?:###|->)\s*$')
+_STOP = re.compile(r'\s+(?:###|END)\s*$')
 _ITEM = re.compile(
     r'\s{0,9}(?:[-*•]|\d{1,3}[.)])\s+\S'
 )  # of a list: it ends no sentence
@@ -62,6 +67,21 @@ _COUNTED = re.compile(
     re.IGNORECASE,
 )
 _COUNTED_ENDS = re.compile(r'(?:likes?|upvotes?)$', re.IGNORECASE)
+
+
+_DOTTED = [
+    stages.TextRule(
+        'labels Q. and A. cut',
+        lambda text: (text[2:].lstrip(), 1),
+        ('question', 'answer'),
+    )
+]
+_SEPARATED = [
+    stages.TextRule(
+        'separator of prompts cut', functools.partial(mark.subn, ''), (field,)
+    )
+    for field, mark in (('question', _SEPARATOR), ('answer', _STOP))
+]
 
 
 def stage(chosen: settings.CleanSettings) -> stages.Stage:
@@ -92,9 +112,23 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
 
     def apply(pair: records.QaPair) -> stages.Outcome:
         of_reddit = records.kind(pair.source) == 'reddit'
-        return stages.rewrite(pair, before + markdown * of_reddit + after)
+        own = _of_both(pair) if chosen.labels else []
+        return stages.rewrite(pair, own + before + markdown * of_reddit + after)
 
     return stages.Stage('clean', apply)
+
+
+def _of_both(pair: records.QaPair) -> list[stages.TextRule]:
+    """The rules for marks that mean something only where all texts have theirs.
+
+    'Q. Why?' and 'A. So.': 'A. So.' alone may be a choice. 'Why?\\n\\n###\\n\\n' and
+    'So. END'.
+    """
+    turns = pair.exchanges
+    if all(e.question.startswith('Q. ') and e.answer.startswith('A. ') for e in turns):
+        return _DOTTED
+    ends = (each.question[-_LONGEST_SEPARATOR:] for each in turns)
+    return _SEPARATED if all(map(_SEPARATOR.search, ends)) else []
 
 
 def without_tokens(text: str) -> tuple[str, int]:

@@ -54,6 +54,9 @@ def test_edits_and_summaries_are_kept_unless_told_otherwise() -> None:
     ('answer', 'left'),
     [
         ('ANSWER: Ask her.', 'Ask her.'),
+        ('ANSWER： Ask her.', 'Ask her.'),
+        ('ANSWER - Ask her.', 'Ask her.'),
+        ('Answer - ask her.', 'Answer - ask her.'),
         ('answer : Ask her.', 'Ask her.'),
         ('**Answer:** Ask *her*.', 'Ask *her*.'),
         ('**ANSWER**: ANSWER: Ask her.', 'Ask her.'),
@@ -208,3 +211,25 @@ def test_what_a_real_reddit_post_loses_stood_in_the_targets_of_links() -> None:
             targets = ' '.join(re.findall(r'\]\((\S+)\)', before))
             assert words(before) - words(after) <= words(targets)
             assert not words(after) - words(before)
+
+
+@pytest.mark.parametrize(
+    ('question', 'answer', 'left'),
+    [
+        ('Q. Why?', 'A. Ask her.', ('Why?', 'Ask her.')),
+        ('Why?\n\n###\n\n', ' Ask her. END', ('Why?', 'Ask her.')),
+        ('Why?\n\n###\n\n', 'Ask her.\n###', ('Why?', 'Ask her.')),
+        ('Why?\n\n->', ' Ask her.\n', ('Why?', 'Ask her.')),
+        # Where one text alone has its mark, both are text.
+        ('Which?\nA. One\nB. Two', 'A. One', None),
+        ('Q. Why?', 'Ask her.', None),
+        ('Why?', 'This is the END', None),
+        ('Is it ->', 'So it is.', None),
+    ],
+)
+def test_marks_of_both_texts_are_cut(
+    question: str, answer: str, left: tuple[str, str] | None
+) -> None:
+    made = cleaned(pair('pairs', question, answer)).pair
+    texts = made.question.strip(), made.answer.strip()
+    assert texts == (left or (question.strip(), answer.strip()))
