@@ -46,6 +46,7 @@ _TEMPLATES = tuple(
 _ANY_END = re.compile(
     _END[1:].format(r'<\|(?:im_end|eot_id|end)\|>|<end_of_turn>|</s>|')
 )
+_IN_LINE = re.compile(r'[ \t]*\S')
 # Words that do the same where there is no template's mark.
 _ROLE_WORDS = re.compile(
     r'(?:^|\n)[ \t]*(?:(?:#{2,3} ?)?(?P<word>Human|User|Assistant|System)|'
@@ -100,13 +101,33 @@ def opened(text: str) -> list[tuple[str, str]]:
 def _by_template(text: str) -> list[tuple[str, str]]:
     """The turns between the marks of a chat template; [] where there are none."""
     made, role, at = [], '', 0
-    for mark in _template(text).finditer(text):
+    for mark in _marks(text):
         made.append((role, text[at : mark.start()]))
         at = mark.end()
         if _role_of(mark) or mark['end']:
             role = _role_of(mark)
     made.append((role, text[at:]))
     return [(role, said) for role, said in made if role and said.strip()]
+
+
+def _marks(text: str) -> list[re.Match[str]]:
+    """The marks of the text's template, without those that are words of a turn.
+
+    Text in the line of an end, as in 'The mark <|im_end|> ends it', makes it one; so
+    does the lack of a [/INST] below a later [INST].
+    """
+    found = [*_template(text).finditer(text)]
+    starts = [*(mark.start() for mark in found[1:]), len(text)]
+    made: list[re.Match[str]] = []
+    for mark, following in zip(found, starts, strict=False):
+        is_end = bool(mark.groupdict().get('end'))
+        goes_on = is_end and _IN_LINE.match(text, mark.end(), following)
+        is_unanswered = mark[0].endswith('[INST]') and not text.count(
+            '[/INST]', mark.end()
+        )
+        if not goes_on and not (is_unanswered and made):
+            made.append(mark)
+    return made
 
 
 def _template(text: str) -> re.Pattern[str]:

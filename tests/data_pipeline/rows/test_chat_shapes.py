@@ -237,6 +237,26 @@ def test_a_mark_of_another_template_is_a_word_of_the_text(form: str) -> None:
         assert (pair.question, pair.answer) == (asked, answered)
 
 
+@pytest.mark.parametrize(
+    ('form', 'mark'),
+    [
+        ('<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n{}', '<|im_end|>'),
+        ('<s>[INST] {} [/INST] {} </s>', '</s>'),
+        ('<s>[INST] {} [/INST] {} </s>', '[INST]'),
+        (
+            '<start_of_turn>user\n{}<end_of_turn>\n<start_of_turn>model\n{}',
+            '<end_of_turn>',
+        ),
+    ],
+)
+def test_a_mark_of_its_own_template_within_a_line_is_a_word(
+    form: str, mark: str
+) -> None:
+    answered = f'The mark {mark} parts the turns.'
+    pairs, _ = read({'text': form.format('Why?', answered)})
+    assert [(pair.question, pair.answer) for pair in pairs] == [('Why?', answered)]
+
+
 def test_rows_of_other_names_in_one_file_are_read_by_their_own() -> None:
     rows = [
         {'question': Q, 'answer': A},
