@@ -32,6 +32,7 @@ LINE_TAKEN = 'last line of the answer taken for a topic'
 _ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _GLUED_QUESTION = re.compile(r'(?<=[^\s*_#"“‘\'(])QUESTION:')
 _SIGNATURE = 3  # answers that end in the same line
+_SIGNATURE_SHARE = 0.25  # of all answers: no topic comes so often
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 _LONGEST_TOPIC = 100  # characters
 _MOST_TOPIC_WORDS = 14
@@ -221,7 +222,8 @@ def _split_topics(pairs: list[_Pair]) -> None:
 
     In a file where most answers end in a short line without a full stop, that is the
     layout: each is a topic. Elsewhere it must look like one by itself, since one such
-    line may be the answer's own. A line that ends three answers or more is a signature.
+    line may be the answer's own. A line that ends three answers or more is a signature,
+    unless it may be a topic that comes again.
     """
     ends = [
         (pair, *_last_lines(pair.answer), following)
@@ -229,14 +231,31 @@ def _split_topics(pairs: list[_Pair]) -> None:
         if pair.answer
     ]
     times = collections.Counter(last.clean.lower() for _, last, _, _ in ends)
-    ends = [end for end in ends if times[end[1].clean.lower()] < _SIGNATURE]
+    most = max(_SIGNATURE, _SIGNATURE_SHARE * len(ends))
+    ends = [
+        end
+        for end in ends
+        if (count := times[end[1].clean.lower()]) < _SIGNATURE
+        or (count < most and _may_come_again(end[1].clean))
+    ]
     ending = [end for end in ends if _ends_like_topic(*end[1:3])]
     if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
-        ending = [end for end in ending if _is_topic(*end[1:3])]
+        ending = [
+            end
+            for end in ending
+            if times[end[1].clean.lower()] < _SIGNATURE and _is_topic(*end[1:3])
+        ]
     for pair, last, _, following in ending:
         last.kind = 'topic'
         pair.gave_topic = following.topic_was_glued = True
         following.topic = last.text
+
+
+def _may_come_again(line: str) -> bool:
+    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is."""
+    return len(line.split()) > 1 and not (
+        _CLOSING.match(line) or chat_speakers.NAME.fullmatch(line)
+    )
 
 
 def _last_lines(answer: list[page.Piece]) -> tuple[page.Piece, page.Piece]:

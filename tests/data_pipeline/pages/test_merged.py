@@ -107,6 +107,22 @@ def test_a_line_that_ends_many_answers_is_a_signature() -> None:
     assert found.counts['merged topics taken off answers'] == 3
 
 
+@pytest.mark.parametrize(
+    ('lines', 'taken'),
+    [
+        (['Wedding woes', 'The other woman', 'Re: cake', 'His mother calls', 'Ex'], 16),
+        (['Good luck to you', 'Marian Vale', 'Best of luck', 'Carolyn', 'Hugs'], 0),
+    ],
+)
+def test_topics_that_come_again_are_topics_and_closings_are_not(
+    lines: list[str], taken: int
+) -> None:
+    pair = 'QUESTION: a{0}\nANSWER: Sail on, {0}.\n{1}\n\n'
+    text = ''.join(pair.format(i, lines[i % 5]) for i in range(21))
+    found = merged.parse(text, file='m.md')
+    assert found.counts['merged topics taken off answers'] == taken
+
+
 def test_counts_of_likes_are_no_topics() -> None:
     text = 'QUESTION: a\nANSWER: One.\n1125\n' * 4
     assert _pairs(text) == [('', 'a', 'One.\n1125')] * 4  # left to the stage clean
