@@ -18,6 +18,7 @@ _HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
 # A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
+_FEWEST_WORDS = 8  # of a cell that is no column's name
 MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
 _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
 # A quote behind a backslash that neither ends a cell nor is doubled.
@@ -101,7 +102,8 @@ def _parted(path: str) -> tuple[Row | None, list[Row], Iterator[Row]]:
     """(the header, the rows above it, the rows below it).
 
     The header is the first row, or one of the next that names a question's and an
-    answer's columns where the first does not: a sheet may open with its title.
+    answer's columns where the first does not: a sheet may open with its title. A table
+    of two columns that opens with two sentences has none: they are the first pair.
     """
     rows = _records(path)
     first = list(itertools.islice(rows, MOST_ABOVE + 1))
@@ -112,7 +114,17 @@ def _parted(path: str) -> tuple[Row | None, list[Row], Iterator[Row]]:
         for row in first[:at]
     ]
     header = first[at] if first else None
+    if header and not names and _is_pair(header):
+        columns = dataclasses.replace(header, cells=('question', 'answer'), notes=())
+        return columns, [], itertools.chain(first, rows)
     return header, above, itertools.chain(first[at + 1 :], rows)
+
+
+def _is_pair(row: Row) -> bool:
+    """Whether a first row is a question and its answer, and no names of columns."""
+    return len(row.cells) == 2 and all(
+        len(cell.split()) >= _FEWEST_WORDS for cell in row.cells
+    )
 
 
 def _columns(header: Row) -> tuple[str, ...]:

@@ -394,6 +394,23 @@ def test_the_delimiter_and_the_layout_are_found(delimiter: str) -> None:
     assert [(p.question, p.answer) for p in pairs] == [('a,;| b', 'c')]
 
 
+def test_a_table_of_two_sentences_has_no_header() -> None:
+    rows = [
+        (
+            'My sister sings all night, what do I say?',
+            'Say that you sleep at night, and mean it.',
+        ),
+        ('And now?', 'Wait.'),
+    ]
+    text = ''.join(f'"{q}","{a}"\n' for q, a in rows)
+    pairs, report = read('a.csv', text)
+    assert [(pair.question, pair.answer) for pair in pairs] == rows
+    assert [pair.line for pair in pairs] == [1, 2]
+    assert report.counts['csv rows'] == 2
+    assert 'which of its fields' in error('b.csv', 'Short one,Short two\n' + text)
+    assert 'which of its fields' in error('c.csv', text.replace('\n', ',7\n'))
+
+
 def test_a_table_with_other_columns_is_named_csv() -> None:
     text = 'left,right\n1,2\n'
     pairs, _ = read('a.txt', text, 'question=left, answer=right', prefix='csv:')
