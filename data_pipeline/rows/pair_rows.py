@@ -137,7 +137,7 @@ def _pair(
 ) -> records.QaPair:
     """The pair of a row's labels and turns, without its line and its flags."""
     kind, pair_id = batch.layout, labels['id']
-    group = labels['group'] or ('' if pair_id else _group_of(turns))
+    group = labels['group'] or _group_of(turns)
     if not (is_ours and pair_id):
         pair_id = f'{batch.prefix}:{pair_id or page.content_hash(*_texts(turns))}'
     return records.QaPair(

@@ -187,7 +187,8 @@ def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
         is_chat = chat_shapes.turns(row) is not None
         own = next(iter(answered), '')
         better = better or own
-        target = better if is_chat or better in answered else own
+        has_other_names = better in row and own not in row
+        target = better if is_chat or better in answered or has_other_names else own
         if not target:
             return
         rest = {key: row[key] for key in row if key not in chat_shapes.REJECTED}

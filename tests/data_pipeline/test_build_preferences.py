@@ -437,32 +437,51 @@ def test_rows_of_one_answer_to_the_same_question_are_compared(
     }
 
 
-def test_short_questions_without_an_id_are_in_one_split_each(
-    tmp_path: pathlib.Path,
-) -> None:
-    for form in ('scores', 'chosen'):
+def test_equal_short_questions_are_in_one_split_each(tmp_path: pathlib.Path) -> None:
+    for form in ('scores', 'chosen', 'scores and ids'):
         rows: list[dict[str, Any]] = []
         for i in range(60):
             asked = f'Who has the {NOUNS[i % 8]} {i}?'
             answers = [f'{who} took it in week {i}{k}.' for k, who in enumerate(
                 ('Tom', 'Ann', 'Nobody we know'))]  # fmt: skip
-            if form == 'scores':
+            if form != 'chosen':
                 rows += [{'question': asked, 'answer': each, 'score': 3 ** k}
                          for k, each in enumerate(answers)]  # fmt: skip
             else:
                 rows += [{'prompt': asked, 'chosen': answers[-1], 'rejected': each}
                          for each in answers[:-1]]  # fmt: skip
+        if form == 'scores and ids':
+            rows = [{**each, 'id': i} for i, each in enumerate(rows)]
         path = write_rows(tmp_path / f'{form}.jsonl', rows)
         alone = settings.Settings(preferences=settings.PreferenceSettings(later=False))
         found = made(tmp_path / form, path, chosen=alone)
         account = json.loads((tmp_path / form / 'ledger.json').read_text())
         assert account['preferences']['dropped'] == {}
-        assert sum(map(len, found.values())) == (180 if form == 'scores' else 120)
+        assert sum(map(len, found.values())) == (120 if form == 'chosen' else 180)
         homes = collections.defaultdict(set)
         for name, some in found.items():
             for each in some:
                 homes[each['prompt']].add(name)
         assert {len(each) for each in homes.values()} == {1}
+
+
+def test_comparisons_among_rows_of_scored_answers_are_read(
+    tmp_path: pathlib.Path,
+) -> None:
+    scored = [
+        {
+            'question': f'Who feeds the {NOUNS[i % 8]} in winter {i}?',
+            'answers': [
+                {'text': f'Nobody ever will {i}.', 'score': 2},
+                {'text': f'Tom feeds it daily {i}.', 'score': 9},
+            ],
+        }
+        for i in range(6)
+    ]
+    path = write_rows(tmp_path / 'a.jsonl', [*scored, *map(row, range(6))])
+    alone = settings.Settings(preferences=settings.PreferenceSettings(later=False))
+    found = made(tmp_path / 'a', path, chosen=alone)
+    assert sum(map(len, found.values())) == 12
 
 
 def test_scored_answers_of_a_row_are_compared(
