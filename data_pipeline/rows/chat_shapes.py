@@ -2,7 +2,6 @@
 
     {"messages": [turn, …]}, {"conversations": [turn, …]}         OpenAI, ShareGPT
     {"conversations": ["Why?", "Because."]}                       LIMA: texts by turns
-    {"data": ["Why?", "Because."]}                                UltraChat
     {"conversation": [{"human": "Why?", "assistant": "So."}]}     also input and output
     {"prompt": [turn, …], "completion": [turn]}                   TRL
     {"prompt": "Human: Why?\\n\\nAssistant:", "chosen": "So."}     any open transcript
@@ -41,7 +40,6 @@ _LISTS = (
     'dialog',
     'turns',
     'contents',
-    'data',
 )
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
@@ -96,7 +94,7 @@ def score(row: dict[str, Any], answer: str) -> float | None:
 
 def _listed(row: dict[str, Any]) -> list[Any] | None:
     name = list_in(row, _LISTS)
-    if not name or (name == 'data' and field_map.has_both([*row])):
+    if not name:
         return None
     value = _parsed(row[name])
     if not isinstance(value, list):

@@ -2,6 +2,7 @@
 
 SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"tag": "hi", "patterns": ["Hi", "Hello"], "responses": ["Hey."]}       an intent
+{"id": "0", "data": ["Why?", "So."]}                                   UltraChat
 {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
 {"prompt": "Why?", "response_0": "No.", "response_1": "So.", "better_response_id": 1}
 {"context": [turn], "response1": "So.", "response2": "No.", "overall_preference": -2}
@@ -97,6 +98,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
             made = _without(made, 'messages')
             made |= {'prompt': turns[:-1], 'chosen': turns[-1:]}
         return [made]
+    if 'data' in row and row.keys() <= {'id', 'data'} and _are_texts(row['data']):
+        return [{**_without(row, 'data'), 'conversations': row['data']}]
     if 'row_idx' in row and isinstance(row.get('row'), dict):
         return [row['row']]
     return [*_judged(row)] or [_with_marks(row)]
@@ -257,6 +260,14 @@ def _is_list_of_objects(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(isinstance(each, dict) for each in value)
+    )
+
+
+def _are_texts(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(each, str) for each in value)
     )
 
 

@@ -103,6 +103,16 @@ def test_lists_and_texts_that_are_no_pairs_are_refused() -> None:
         assert 'a.json' in error('a.json', json.dumps(document))
 
 
+def test_rows_of_alpaca_under_data_are_rows() -> None:
+    rows = [{'instruction': q, 'input': '', 'output': a} for q, a in PAIRS]
+    for document in (
+        {'data': rows},
+        {'schema': {'fields': []}, 'data': rows},
+        {'columns': [*rows[0]], 'data': [[*row.values()] for row in rows]},
+    ):
+        assert read('a.json', json.dumps(document)) == PAIRS
+
+
 def test_lists_beside_the_rows_are_named() -> None:
     pathlib.Path('a.json').write_text(
         json.dumps({'data': ROWS, 'licenses': [{'name': 'CC'}], 'version': 1})
