@@ -79,6 +79,10 @@ def run(
     return subprocess.CompletedProcess(child.args, child.returncode, output, error)
 
 
+if sys.platform != 'linux':  # the others have no prctl
+    start, run = programs.start, programs.run
+
+
 def _fork(args: list[str], cwd: str, values: dict[str, str], streams: list[int]) -> int:
     channel, early = _forking()
     differing = sorted({name for name, _ in early.items() ^ _early(values).items()})

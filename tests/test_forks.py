@@ -4,12 +4,14 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 
 import forks
 import programs
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason="prctl is Linux's")
 _SAID = """
 import atexit, os, pathlib, signal, sys, threading, time
 print(sys.argv, sys.orig_argv[1:], pathlib.Path.cwd(), os.environ['ASKED'])
