@@ -46,7 +46,8 @@ _TEMPLATES = tuple(
 _ANY_END = re.compile(
     _END[1:].format(r'<\|(?:im_end|eot_id|end)\|>|<end_of_turn>|</s>|')
 )
-_IN_LINE = re.compile(r'[ \t]*\S')
+# Text behind a mark in its line; '<eos>' and the like are none.
+_IN_LINE = re.compile(r'[ \t]*(?:</?\|?\w{1,24}\|?>[ \t]*)*+\S')
 # Words that do the same where there is no template's mark.
 _ROLE_WORDS = re.compile(
     r'(?:^|\n)[ \t]*(?:(?:#{2,3} ?)?(?P<word>Human|User|Assistant|System)|'

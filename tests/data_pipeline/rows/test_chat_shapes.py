@@ -257,6 +257,14 @@ def test_a_mark_of_its_own_template_within_a_line_is_a_word(
     assert [(pair.question, pair.answer) for pair in pairs] == [('Why?', answered)]
 
 
+@pytest.mark.parametrize('last', ['<eos>', ' <|endoftext|>', '<|end_of_text|></s>'])
+def test_marks_behind_the_end_of_a_turn_are_no_words(last: str) -> None:
+    turns = '<start_of_turn>{}\n{}<end_of_turn>'
+    form = f'{turns.format("user", "Why?")}\n{turns.format("model", "So.")}{last}'
+    (pair,), _ = read({'text': form})
+    assert (pair.question, pair.answer) == ('Why?', 'So.')
+
+
 def test_rows_of_other_names_in_one_file_are_read_by_their_own() -> None:
     rows = [
         {'question': Q, 'answer': A},
