@@ -61,6 +61,12 @@ _COUNT_LINE = re.compile(
     r'\d[\d,.]{0,9}[kK]?\s(?:likes?|upvotes?|points?|repl(?:y|ies)|comments?|shares?)',
     re.IGNORECASE,
 )
+# The buttons below a post, one or several in a line; no sentence ends in so little.
+_BUTTONS = re.compile(
+    r'(?:(?:likes?|reply|replies|share|report|comments?|save|upvote|downvote|permalink'
+    r'|advertisement|(?:read|show|load) more)(?:\s*[·•|]\s*|\s+|$))+',
+    re.IGNORECASE,
+)
 _COUNTED = re.compile(
     r'(?<=[.!?\u2026"\u201d\u2019)])[ \t]+\d[\d,.]{0,9}[kK]? '
     r'(?:likes?|upvotes?)\s*$',
@@ -167,10 +173,11 @@ def _without_label(text: str, field: str) -> tuple[str, int]:
 
 
 def without_tail(text: str) -> tuple[str, int]:
-    """An answer without footers, counts of likes and lone 'and's in its last lines.
+    """An answer without footers, counts, buttons and lone 'and's in its last lines.
 
-    All are left over from a chat. A count must stand below the end of a sentence, or
-    below a list: 'Call this number:' may be followed by one. Crisis lines stay.
+    All are left over from a page. Counts and buttons must stand below the end of a
+    sentence, or below a list: 'Call this number:' may be followed by one. Crisis lines
+    stay.
 
     'Leave him.\\n1125' -> 'Leave him.'; so 'Leave him. 88 Likes'.
     """
@@ -200,6 +207,8 @@ def _counted(text: str) -> re.Match[str] | None:
 
 def _is_residue(line: str) -> bool:
     if not line or _COUNT_LINE.fullmatch(line):
+        return True
+    if line[0].isupper() and _BUTTONS.fullmatch(line):
         return True
     return chat_grammar.is_left_over(line) and not crisis_lines.is_one(line)
 

@@ -34,8 +34,8 @@ _COMMON = {
     'time': 'time date created_utc created_at timestamp',
     'score': 'score ups upvotes votes',
     'weight': 'weight oversample_weight',
-    'learn': 'label kto_tag train learn is_correct is_good is_preferred preferred '
-    'thumbs_up thumbs feedback rating',
+    'learn': 'label kto_tag train learn is_correct correct is_good is_preferred '
+    'preferred thumbs_up thumbs feedback rating',
 }
 # What a row has beside its question that belongs to it: Dolly's context.
 _BESIDE = (

@@ -265,6 +265,7 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
     ('name', 'yes', 'no'),
     [
         ('is_correct', True, False),
+        ('correct', 'yes', 'no'),
         ('Thumbs', 'up', 'down'),
         ('rating', 'thumbs_up', 'thumbs_down'),
         ('preferred', 'yes', 'no'),
