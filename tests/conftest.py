@@ -1,6 +1,7 @@
 """What several test files share: tokenizers that need no network, compiled programs."""
 
 import atexit
+import contextlib
 import gc
 import importlib.util
 import os
@@ -33,6 +34,7 @@ os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 
 import jax
 import jaxlib
+import shared_steps
 from jax._src import core
 
 from hax_jax.devices import runtime
@@ -81,6 +83,15 @@ def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
             for name in ('looked', 'told'):
                 told = f'hax_jax.training.between_steps.BetweenSteps.{name}'
                 patch.setattr(told, lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope='module', autouse=True)
+def shared(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs of these folders share what they trace and compile (shared_steps.py)."""
+    folders = ('training', 'runs', 'tuning')
+    sharing = request.path.parent.name in folders
+    with shared_steps.shared() if sharing else contextlib.nullcontext():
         yield
 
 

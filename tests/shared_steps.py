@@ -1,10 +1,10 @@
 """Runs of a process share what they trace and compile, where their settings agree.
 
-A folder's conftest.py imports the fixture `shared`. Only what `train_loop` and
-`run_setup` call is shared: tests that make a step, a state or a blueprint themselves
-get their own, and so do programs and child processes.
+Only what `train_loop` and `run_setup` call is shared: tests that make a step, a state
+or a blueprint themselves get their own, and so do programs and child processes.
 """
 
+import contextlib
 import functools
 import types
 from collections.abc import Callable, Iterator
@@ -77,8 +77,9 @@ _SHARED = {
 }
 
 
-@pytest.fixture(scope='module', autouse=True)
+@contextlib.contextmanager
 def shared() -> Iterator[None]:
+    """Runs within share; what they share stays for the next."""
     with pytest.MonkeyPatch.context() as patch:
         for name, module in _SHARED.items():
             patch.setattr(f'hax_jax.training.{name}', module)

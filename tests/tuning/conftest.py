@@ -1,1 +1,0 @@
-from shared_steps import shared  # noqa: F401 (a fixture)
