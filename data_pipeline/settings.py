@@ -36,7 +36,7 @@ class CleanSettings:
 class PersonalDataSettings:
     """Stage `personal data`: the kinds that become placeholders."""
 
-    urls: bool = True  # [URL]
+    urls: bool = True  # [URL], or the name of a Markdown link
     emails: bool = True  # [EMAIL]
     phones: bool = True  # [PHONE]
     users: bool = True  # [USER], of u/name and @name

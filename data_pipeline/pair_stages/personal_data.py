@@ -25,6 +25,12 @@ _URL = re.compile(
     r'|us|uk|ca|au)/[^\s<>"“”|\[\]]*',
     re.IGNORECASE,
 )
+# Markdown's '[the page](https://a.org "A page")', outside of Reddit's texts.
+_NAMED_URL = re.compile(
+    r'!?\[([^\[\]\n]{1,200})\]\(<?(?:https?://|www\.)[^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)?>?'
+    r'(?:\s{1,3}"[^"\n]*")?\)',
+    re.IGNORECASE,
+)
 # Every link has one of these.
 _MAYBE_URL = re.compile(
     r'://|www\.|\.(?:com|org|net|edu|gov|info|io|co|me|be|it|ly|gg|tv|us|uk|ca|au)/',
@@ -124,7 +130,7 @@ def _rewritten(pair: records.QaPair, rules: list[stages.TextRule]) -> stages.Out
 
 
 def without_urls(text: str) -> tuple[str, int]:
-    """The text with [URL] for each link, and the number of links."""
+    """The text with [URL], or the name that it has, for each link; how many links."""
     if not may_link(text):
         return text, 0
     times = 0
@@ -137,7 +143,10 @@ def without_urls(text: str) -> tuple[str, int]:
         times += 1
         return URL + match[0][len(link) :]
 
-    return _URL.sub(replaced, text), times
+    named = 0
+    if '](' in text:
+        text, named = _NAMED_URL.subn(r'\1', text)
+    return _URL.sub(replaced, text), times + named
 
 
 def may_link(text: str) -> bool:

@@ -41,6 +41,13 @@ def replaced(text: str, **chosen: bool) -> str:
         ('(https://a.org/b_(c)), http://x', '([URL]), [URL]'),
         ('www.a.org/b or a.co.uk/c_d, redd.it/x1', '[URL] or [URL], [URL]'),
         ('https://x.com/@ann 5', '[URL] 5'),
+        ('See [the page](https://a.org/b_(c)), so.', 'See the page, so.'),
+        ('![a cat](http://a.org/c.png "My cat")', 'a cat'),
+        ('[https://a.org/b](https://a.org/b)', '[URL]'),
+        (
+            '[1](b) and f[0](www) of [a] (https://a.org)',
+            '[1](b) and f[0](www) of [a] ([URL])',
+        ),
         ('@ann\nu/bob', '[USER]\n[USER]'),
     ],
 )
