@@ -55,10 +55,13 @@ _JOINED_BY = (
 )
 TARGETS = tuple(_COMMON)
 LEARN = tuple(_COMMON['learn'].split())
-_NO = ('false', '0', '0.0', 'no', 'bad', 'down', 'thumbs_down', 'thumbs down')
+_NO = (
+    *('false', '0', '0.0', 'no', 'bad', 'wrong', 'incorrect'),
+    *('down', 'thumbs_down', 'thumbs down'),
+)
 _YES_OR_NO = (
     *(*_NO, 'true', '1', '1.0', 'yes'),
-    *('good', 'up', 'thumbs_up', 'thumbs up'),
+    *('good', 'right', 'correct', 'up', 'thumbs_up', 'thumbs up'),
 )
 # Of these a word says yes or no; a number is a count or a grade.
 _WORDS_ALONE = ('preferred', 'thumbs_up', 'thumbs', 'feedback', 'rating')
@@ -72,7 +75,7 @@ _OUTSIDE_QUOTES = r'(?=(?:[^"]*"[^"]*")*[^"]*$)'
 class FieldMap:
     """For each field of a pair, the row's fields that make it, in their order.
 
-    `learn` names a field that is false in rows whose answers are bad examples.
+    `learn` names fields of which one is false in rows whose answers are bad examples.
     A name in double quotes is a text that stands for itself. `where` is the pattern of
     the inputs that the map is for, '' for any. `is_given` says that it is one of
     --fields, `is_ours` that the rows are pairs as this project writes them, whose ids
@@ -220,7 +223,7 @@ def says_yes_or_no(value: Any, name: str = '') -> bool:
 def _leave_out_other_kinds(
     chosen: dict[str, tuple[str, ...]], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Takes the first label of yes and no; leaves out a context that is a list."""
+    """Takes all labels of yes and no; leaves out a context that is a list."""
 
     def values(name: str) -> list[Any]:
         return [row[name] for row in rows if row.get(name) not in (None, '')]
@@ -234,7 +237,7 @@ def _leave_out_other_kinds(
     ]
     chosen.pop('learn', None)
     if marks:
-        chosen['learn'] = (marks[0],)
+        chosen['learn'] = tuple(marks)
     beside = [name for name in chosen.get('question', ()) if _key(name) in _BESIDE]
     for name in beside:
         if not all(isinstance(value, str) for value in values(name)):

@@ -80,7 +80,7 @@ def add(
     }
     reason = NEEDS_MEDIA if needs_media else ''
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
-    reason = reason or undecided or _why_not_learned(labels)
+    reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
@@ -247,9 +247,12 @@ def _with_one_answer(
     return row
 
 
-def _why_not_learned(labels: dict[str, str]) -> str:
-    """The field by which a row says that its answer is not to be learned, or ''."""
-    if field_map.says_no(labels['learn']):
+def _why_not_learned(
+    row: dict[str, Any], fields: field_map.FieldMap, labels: dict[str, str]
+) -> str:
+    """What a field of the row says against learning its answer, or ''."""
+    marks = fields.parts.get('learn', ())
+    if any(field_map.says_no(field_map.value_at(row, name)) for name in marks):
         return 'marked as not to be learned'
     return 'of weight 0' if answer_lists.number(labels['weight'] or '1') == 0 else ''
 

@@ -266,6 +266,7 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
     [
         ('is_correct', True, False),
         ('correct', 'yes', 'no'),
+        ('is_correct', 'correct', 'wrong'),
         ('Thumbs', 'up', 'down'),
         ('rating', 'thumbs_up', 'thumbs_down'),
         ('preferred', 'yes', 'no'),
@@ -293,6 +294,18 @@ def test_a_verdict_on_an_answer_says_whether_it_is_learned(
         for row in rows
     ]
     assert [pair.answer for pair in read('b.jsonl', lines(*chats))[0]] == ['You.']
+
+
+def test_one_verdict_of_several_is_enough() -> None:
+    row = {'question': 'Who?', 'answer': 'You.'}
+    marks = [
+        {'is_correct': True, 'rating': 'bad'},
+        {'thumbs': 'down'},
+        {'rating': 'good'},
+    ]
+    pairs, report = read('a.jsonl', lines(*(row | mark for mark in marks)))
+    assert [pair.line for pair in pairs] == [3]
+    assert report.counts['pairs rows marked as not to be learned'] == 2
 
 
 @pytest.mark.parametrize(
