@@ -115,14 +115,15 @@ def gain(curve: Curve) -> diagnosis.Finding | None:
     )
     source = 'evaluations of the same rows, and the entropy of the training tokens'
     if best >= before:
+        rose = max(loss for _, loss in curve.validation[1:]) - before > 2 * curve.noise
         return diagnosis.Finding(
             'gain',
             diagnosis.FAIL,
             evidence,
-            'nothing was gained: no step was better than the start, as the rate is too '
-            'high, or nothing is trained',
-            'divide --config.optimizer.learning_rate by 10; hax doctor --config=... '
-            'tries rates',
+            'nothing was gained: no step was better than the start; the rate is too '
+            + ('high' if rose else 'low, or nothing is trained'),
+            f'{"divide" if rose else "multiply"} --config.optimizer.learning_rate by '
+            '10; hax doctor --config=... tries rates',
             source,
         )
     if not floor or best < (1 + _OF_UNIGRAM) * floor:

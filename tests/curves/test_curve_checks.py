@@ -121,7 +121,8 @@ def test_untrained_weights_are_no_fault(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ('validation', 'pretrained', 'verdict', 'word'),
     [
-        ((3.5, 3.6, 3.5), True, diagnosis.FAIL, 'nothing was gained'),
+        ((3.5, 3.6, 3.5), True, diagnosis.FAIL, 'the rate is too high'),
+        ((3.5, 3.501, 3.5), True, diagnosis.FAIL, 'the rate is too low'),
         ((7.6, 7.2), False, diagnosis.WARN, 'order of tokens'),
         ((7.6, 7.2), True, diagnosis.FAIL, 'order of tokens'),
         # Another split's tokens may cost 5% more than those of train.
