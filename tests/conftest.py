@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import tempfile
-import types
 from collections.abc import Iterator
 
 import fake_gcs
@@ -76,10 +75,12 @@ def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name == 'training':
-            doctor = 'hax_jax.doctor.examine.'
-            looked = lambda subject: types.SimpleNamespace(state=subject.state)  # noqa: E731
-            patch.setattr(f'{doctor}look', looked)
-            patch.setattr(f'{doctor}restored', lambda run, state: {})
+            from hax_jax.doctor import examine
+
+            looked = lambda subject, **_: examine.Look(subject, subject.state, {})  # noqa: E731
+            patch.setattr(examine, 'look', looked)
+            patch.setattr(examine, 'measure', lambda subject: {})
+            patch.setattr(examine, 'restored', lambda run, state: {})
             for name in ('looked', 'told'):
                 told = f'hax_jax.training.between_steps.BetweenSteps.{name}'
                 patch.setattr(told, lambda *_: None)

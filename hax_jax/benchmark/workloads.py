@@ -115,7 +115,8 @@ class Training:
         with stopwatch.Stopwatch() as watch, jax.set_mesh(setup.mesh):
             # It is traced while the devices still make the state.
             batch = next(self._batches)
-            self._step = train_step.compiled(self._step, self.state, batch)
+            lowered = self._step.lower(self.state, batch)
+            self._step = train_step.compiled(lowered, setup.mesh)
             watch.lap('step')
         self._trained(batch)
         self.compile_seconds = watch.total()['compile']

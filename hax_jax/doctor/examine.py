@@ -1,9 +1,9 @@
 """A run at its first step: what is measured of it, and what the checks find.
 
-In every run a part is measured that compiles nothing new: the first batch, the cache's
-ids, a few scorings with the run's own eval step, and what the first step changed.
-Parts of it are left out where they would take more than 2% of the run, or 10 s. `full`
-adds the rest: blocks left out, steps on one batch, other rates.
+In every run a part is measured that needs no program of its own: the first batch, the
+cache's ids, a few scorings with the run's own eval step, and what the first step
+changed. Parts of it are left out where the look would take more than 2% of the run.
+`full` adds the rest: blocks left out, steps on one batch, other rates.
 """
 
 import collections
@@ -50,9 +50,10 @@ _REPAIR_ROWS = 16
 _LARGEST_MODEL = 2**31  # bytes of parameters that every run reads with NumPy too
 _LARGEST_STATE = 2**32  # bytes of a state that a run copies to its host for trials
 _SHARE = 0.02  # of a run's time, for what every run looks at
-_LEAST_SECONDS = 10.0  # which short runs give it too
+_LEAST_SECONDS = 1.0  # a look that takes so long is not cut short
 _IN_FULL = 'hax doctor --config=... looks in full'
 _STEP_SCORINGS = 3  # a step takes as long as scoring its rows so many times
+_BYTES_A_SECOND = 5e8  # of parameters that are copied and compared
 _TIMES = (0.1, 10.0, 100.0)  # the rates of a full examination
 _TIMES_STEPS = 8
 
@@ -62,8 +63,10 @@ class Subject:
     """A run before its first step, with its functions as they are in this process.
 
     `batch` is the first one, [B, T] as the step gets it; `base` has the pretrained
-    parameters, if there are any. `row_order` are the stream's first rows, `sampled` the
-    prompts of the run's own samples by the pair's id.
+    parameters, if there are any. `taught` says by parameter whether the step's program
+    can teach it (guards.reach). `row_order` are the stream's first rows, `sampled` the
+    prompts of the run's own samples by the pair's id. `elapsed` are the seconds of the
+    run so far, `row_seconds` those that scoring one row takes.
     """
 
     run: schema.Config
@@ -77,13 +80,22 @@ class Subject:
     step: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
     eval_step: Callable[[Any, Any, Any], Mapping[str, jax.Array]]
     base: Mapping[str, np.ndarray] | None
+    taught: Mapping[str, bool]
     row_order: np.ndarray
     sampled: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)
+    elapsed: float = 0.0
+    row_seconds: float = 0.0
 
     @property
     def parameters(self) -> dict[str, jax.Array]:
         state = self.state
         return param_tree.named(state.params) | param_tree.named(state.frozen)
+
+    def readable(self, *, full: bool) -> Mapping[str, Any] | None:
+        """The parameters on the host; None of a large model, but in full."""
+        if not full and _size(self.parameters) > _LARGEST_MODEL:
+            return None
+        return {name: np.asarray(leaf) for name, leaf in self.parameters.items()}
 
 
 @dataclasses.dataclass
@@ -101,16 +113,20 @@ class Look:
 
 
 def look(
-    subject: Subject, *, full: bool = False, pairs: Iterable[records.QaPair] = ()
+    subject: Subject,
+    *,
+    full: bool = False,
+    pairs: Iterable[records.QaPair] = (),
+    measured: Callable[[], dict[str, Any]] | None = None,
 ) -> Look:
     """Measures a run before its first step.
 
     The state that was given may be donated: go on from the one returned, which is the
     same bit for bit. `pairs` are training pairs of the dataset, with which the rows are
-    compared.
+    compared. `measured` gives what `measure` gave, where that was called before.
     """
     begun = time.perf_counter()
-    numbers = measure(subject)
+    numbers = measured() if measured else measure(subject)
     if subject.tokenizer is not None:
         numbers |= row_texts.compare(subject.cache, subject.tokenizer, pairs, 'train')
     found = Look(subject, subject.state, numbers)
@@ -159,7 +175,7 @@ def judged(numbers: diagnosis.Numbers) -> list[diagnosis.Finding]:
 
 
 def measure(subject: Subject) -> dict[str, Any]:
-    """The numbers of config, rows and data."""
+    """The numbers of config, optimizer, rows and data; they need no model."""
     run, cache = subject.run, subject.cache
     rows = {name: _local(array) for name, array in subject.batch.items()}
     numbers = {
@@ -167,6 +183,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         'is_lora': bool(run.lora.rank),
         'lora_scale': lora.scale(run.lora) if run.lora.rank else 1.0,
         'num_steps': subject.num_steps,
+        'taught': dict(subject.taught),
         'grad_accum_steps': run.train.grad_accum_steps,
         'asked_question_weight': run.data.question_weight,
         'long_answers': run.data.long_answers,
@@ -177,6 +194,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         'has_dropout': _dropout(run) > 0,
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
     }
+    numbers |= measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
     numbers |= measure_rows.measure(rows, subject.tokenizer, eos_id=_eos(cache))
     numbers |= measure_data.measure(cache, subject.tokenizer)
     numbers |= measure_data.entropies(cache)
@@ -224,26 +242,19 @@ def _of_model(found: Look, begun: float, *, full: bool) -> None:
     """Adds the numbers of the model, part by part while the look has time."""
     subject, numbers = found.subject, found.numbers
     batch = _batch(subject)
-    score = _scorer(subject, subject.state)
     spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
-    scored_at = time.perf_counter()
-    nll, weights = np.float64(score({}, batch)), np.float64(batch['loss_weights'])
-    scoring = time.perf_counter() - scored_at
-    used = measure_model.inside(spans, nll.shape)
-    numbers |= {
-        'batch_loss': measure_model.mean(nll, used),
-        'losses_finite': bool(np.isfinite(nll[used]).all()),
-        'scored_loss': float((nll * weights).sum() / max(weights.sum(), 1e-6)),
-    }
-    share = _SHARE * subject.num_steps * _STEP_SCORINGS * scoring
-    seconds = math.inf if full else max(_LEAST_SECONDS, share)
-    for name, num_scorings, part in _parts(subject, full=full):
+    rows = _Scored(batch, _scorer(subject, subject.state), spans)
+    scoring = subject.row_seconds * len(batch['inputs'])
+    of_run = subject.elapsed + subject.num_steps * _STEP_SCORINGS * scoring
+    seconds = math.inf if full else max(_LEAST_SECONDS, _SHARE * of_run)
+    for name, takes, part in _parts(subject, scoring, full=full):
         spent = time.perf_counter() - begun
-        if spent + num_scorings * scoring <= seconds:
-            part(found, _Scored(batch, score, spans), full)
+        if spent + takes <= seconds:
+            part(found, rows, full)
         else:
             numbers['left_out'].append(
-                f'{name}, as the look would take over {seconds:.0f} s; {_IN_FULL}'
+                f'{name}, as the look would take over {seconds:.1f} s of a run of '
+                f'some {of_run:.0f} s; {_IN_FULL}'
             )
 
 
@@ -259,15 +270,24 @@ def _scorer(subject: Subject, state: Any) -> measure_model.Score:
 
 
 def _before_step(found: Look, rows: _Scored, full: bool) -> None:
-    subject, numbers = found.subject, found.numbers
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(found.state.params))
+    size = _size(found.state.params)
     if not full and size > _LARGEST_MODEL:
-        numbers['left_out'].append(
+        found.numbers['left_out'].append(
             f'what the first step changes, as {size / 1e9:.1f} GB learn; {_IN_FULL}'
         )
         return
-    numbers |= measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
     found.before = measure_trial.before(found.state)
+
+
+def _of_batch(found: Look, rows: _Scored, full: bool) -> None:
+    nll = np.float64(rows.score({}, rows.batch))
+    weights = np.float64(rows.batch['loss_weights'])
+    used = measure_model.inside(rows.spans, nll.shape)
+    found.numbers |= {
+        'batch_loss': measure_model.mean(nll, used),
+        'losses_finite': bool(np.isfinite(nll[used]).all()),
+        'scored_loss': float((nll * weights).sum() / max(weights.sum(), 1e-6)),
+    }
 
 
 def _of_losses(found: Look, rows: _Scored, full: bool) -> None:
@@ -276,13 +296,13 @@ def _of_losses(found: Look, rows: _Scored, full: bool) -> None:
         rows.score, rows.batch, rows.spans, vocab_size=run.model.vocab_size
     )
     numbers |= told
-    size = sum(leaf.nbytes for leaf in subject.parameters.values())
-    if full or size <= _LARGEST_MODEL:
+    arrays = subject.readable(full=full)
+    if arrays is not None:
         exact = run.train.compute_dtype != 'bfloat16' and run.train.param_dtype != (
             'bfloat16'
         )
         numbers |= measure_model.against_formula(
-            subject.parameters,
+            arrays,
             run.model,
             short,
             adapter_scale=lora.scale(run.lora) if run.lora.rank else 1.0,
@@ -294,7 +314,8 @@ def _of_base(found: Look, rows: _Scored, full: bool) -> None:
     subject, numbers = found.subject, found.numbers
     few, of_few = _few(rows.batch, rows.spans, subject.microbatch_size)
     if subject.base is not None:
-        told = measure_weights.against_file(subject.parameters, subject.base)
+        ours = subject.readable(full=full) or subject.parameters
+        told = measure_weights.against_file(ours, subject.base)
         numbers |= {'file_differences': told, 'file_compared': len(subject.base)}
         numbers |= measure_weights.contents(subject.base)
         numbers |= measure_weights.tied(rows.score, few, of_few, subject.parameters)
@@ -306,7 +327,7 @@ def _of_microbatches(found: Look, rows: _Scored, full: bool) -> None:
     subject, k = found.subject, found.subject.run.train.grad_accum_steps
     if found.before is None:
         return
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(found.state))
+    size = _size(found.state)
     if not full and size > _LARGEST_STATE:
         found.numbers['left_out'].append(
             f'gradients by microbatch, as the state has {size / 1e9:.1f} GB; {_IN_FULL}'
@@ -328,8 +349,9 @@ def _of_weights(found: Look, rows: _Scored, full: bool) -> None:
     subject, numbers = found.subject, found.numbers
     few, spans = _few(rows.batch, rows.spans, subject.microbatch_size)
     numbers |= measure_weights.weights(subject.parameters)
-    size = sum(leaf.nbytes for leaf in subject.parameters.values())
-    if size <= _SMALL_MODEL:  # then more rows, so that less is left to chance
+    if (
+        _size(subject.parameters) <= _SMALL_MODEL
+    ):  # then more rows, so that less is left to chance
         some = subject.row_order[:_REPAIR_ROWS]
         packed = subject.cache.features('train')
         few = {name: np.asarray(packed[name][some]) for name in few}
@@ -340,21 +362,25 @@ def _of_weights(found: Look, rows: _Scored, full: bool) -> None:
 
 
 def _parts(
-    subject: Subject, *, full: bool
+    subject: Subject, scoring: float, *, full: bool
 ) -> Iterator[tuple[str, float, Callable[[Look, _Scored, bool], None]]]:
-    """(what it looks at, its scorings of the first batch, what adds its numbers).
+    """(what it looks at, about how many seconds, what adds its numbers).
 
-    Those of more worth come first; the last donates the state.
+    `scoring` are the seconds of scoring the first batch. Parts of more worth come
+    first; the last donates the state.
     """
-    few = max(1.0, 8 / subject.run.train.batch_size)  # eight rows are scored
-    yield 'what the first step changes', 0, _before_step
-    yield 'what losses depend on', few, _of_losses
+    few = scoring * max(1.0, 8 / subject.run.train.batch_size)  # eight rows are scored
+    learning = _size(subject.state.params) / _BYTES_A_SECOND
+    everything = _size(subject.parameters) / _BYTES_A_SECOND
+    yield 'what the first step changes', learning, _before_step
+    yield 'the loss of the first batch', scoring, _of_batch
+    yield 'what losses depend on', few + everything, _of_losses
     if full or subject.base is not None:
         yield 'the pretrained weights', few, _of_base
     if full:
-        yield 'repairs of weights', 0, _of_weights
+        yield 'repairs of weights', 0.0, _of_weights
     if full or subject.run.train.grad_accum_steps > 1:
-        yield 'gradients by microbatch', 2 * _STEP_SCORINGS, _of_microbatches
+        yield 'gradients by microbatch', 2 * _STEP_SCORINGS * scoring, _of_microbatches
 
 
 def _few(
@@ -369,9 +395,9 @@ def _of_step(
 ) -> dict[str, Any]:
     """The numbers of the first step; in full those of trial steps too."""
     subject, b1 = found.subject, found.subject.run.optimizer.b1
-    scored_loss, batch = found.numbers['scored_loss'], _batch(subject)
+    scored_loss, batch = found.numbers.get('scored_loss'), _batch(subject)
     numbers, trial = measure_trial.one(found.before, state, metrics, b1=b1)
-    is_odd = abs(numbers['step_loss'] - scored_loss) > 0.05
+    is_odd = scored_loss is not None and abs(numbers['step_loss'] - scored_loss) > 0.05
     if full or is_odd:
         old = found.before.placed(state)
         score = _scorer(subject, old)
@@ -424,6 +450,11 @@ def _dropout(run: schema.Config) -> float:
     model = run.model
     rates = (model.embd_pdrop, model.attn_pdrop, model.resid_pdrop, run.lora.dropout)
     return max(rates)
+
+
+def _size(tree: Any) -> int:
+    """Its bytes."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
 
 def _eos(cache: records.PackedCache) -> int:

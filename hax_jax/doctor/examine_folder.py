@@ -118,7 +118,7 @@ def _of_weights(
         'losses_finite': bool(np.isfinite(nll).all()),
         **told,
         **measure_model.against_formula(
-            placed,
+            parameters,
             model,
             short,
             adapter_scale=1.0,

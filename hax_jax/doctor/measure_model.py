@@ -178,7 +178,7 @@ def formula_room(is_exact: bool) -> float:
 
 
 def against_formula(
-    parameters: Mapping[str, jax.Array],
+    parameters: Mapping[str, np.ndarray],
     model: schema.ModelConfig,
     short: Rows,
     *,
@@ -189,8 +189,7 @@ def against_formula(
 
     `formula_wrong` are the mistakes, by how far theirs are, where the right is far off.
     """
-    needed = [n for n in parameters if 'lora_magnitude' not in n]
-    arrays = {name: np.asarray(parameters[name]) for name in needed}
+    arrays = {n: x for n, x in parameters.items() if 'lora_magnitude' not in n}
 
     def off(formula: numpy_gpt2.Formula) -> float:
         nll = numpy_gpt2.nll(arrays, model, short, formula, adapter_scale=adapter_scale)

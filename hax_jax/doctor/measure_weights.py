@@ -38,7 +38,7 @@ def _rms(named: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def against_file(
-    parameters: Mapping[str, jax.Array], file: Mapping[str, np.ndarray]
+    parameters: Mapping[str, jax.Array | np.ndarray], file: Mapping[str, np.ndarray]
 ) -> dict[str, str]:
     """Name -> 'zero', 'transposed' or 'other', of parameters that are not the file's.
 
@@ -47,7 +47,6 @@ def against_file(
     told = {}
     for name in sorted(parameters.keys() & file.keys()):
         there = np.asarray(file[name], np.float32)
-        # One row, read without the others.
         here = np.asarray(parameters[name][:1], np.float32).ravel()[:_ROW]
         row = there[:1].ravel()[:_ROW]
         if _near(here, row):

@@ -13,64 +13,81 @@ _SCALE = 10.0  # between a gradient's norm and that of the moments: squares by 1
 
 
 def moves(n: Numbers) -> Finding | None:
-    """Every trained parameter has a gradient; every adapter's B has one."""
-    if not n.get('gradient_rms'):
+    """Every trained parameter has a gradient; every adapter's B has one.
+
+    Before the first step the step's program says which parameters it can teach.
+    """
+    untaught = [name for name, is_so in n.get('taught', {}).items() if not is_so]
+    if untaught:
+        dead, count = untaught, len(n['taught'])
+        asleep: set[str] = set()
+        source = "the step's program, whose gradients of these are no sum over tokens"
+    elif n.get('gradient_rms'):
+        rms, weights = n['gradient_rms'], n['trained_rms']
+        asleep = {  # A has no gradient while its B is zero
+            name
+            for name in rms
+            if name.endswith('.lora_a') and weights.get(name[:-1] + 'b') == 0
+        }
+        dead = [name for name, value in rms.items() if not value and name not in asleep]
+        count = len(rms) - len(asleep)
+        source = 'the first step; at first an adapter learns by its B alone'
+    else:
         return None
-    rms, weights = n['gradient_rms'], n['trained_rms']
-    asleep = {  # A has no gradient while its B is zero
-        name
-        for name in rms
-        if name.endswith('.lora_a') and weights.get(name[:-1] + 'b') == 0
-    }
-    dead = [name for name, value in rms.items() if not value and name not in asleep]
-    is_lora = any('.lora_' in name for name in rms)
-    evidence = (
-        f'{len(dead)} of {len(rms) - len(asleep)} trained parameters have no '
-        + (f'gradient, among them {dead[0]}' if dead else 'gradient')
+    evidence = f'{len(dead)} of {count} trained parameters have no ' + (
+        f'gradient, among them {dead[0]}' if dead else 'gradient'
     )
-    source = 'the first step; at first an adapter learns by its B alone'
-    if asleep and len(asleep) == len(rms):
+    if asleep and not count:
         return Finding(
             'gradients',
             FAIL,
-            f'the {len(rms)} trained parameters are all A of adapters, whose B are 0',
+            f'the {len(asleep)} trained parameters are all A of adapters, whose B are '
+            '0',
             'B of every adapter is frozen at zero, so nothing is learned',
             'leave lora_b out of --config.optimizer.lr_multipliers',
             source,
         )
     if not dead:
         return diagnosis.good('gradients', evidence, source)
+    cause, remedy = _without_gradient(n, dead, everything=len(dead) == count)
+    bars = (('with a gradient', count - len(dead)), ('without', len(dead)))
+    return Finding('gradients', FAIL, evidence, cause, remedy, source, bars)
+
+
+def _without_gradient(
+    n: Numbers, dead: list[str], *, everything: bool
+) -> tuple[str, str]:
+    """(cause, remedy) of parameters that are trained and have no gradient."""
+    weights = n.get('trained_rms', {})
     flat = [
         name
-        for name in rms
+        for name in weights
         if name.endswith('.lora_a')
         and not weights[name]
         and not weights[name[:-1] + 'b']
     ]
-    everything = len(dead) == len(rms) - len(asleep)
     if flat:
-        cause = (
+        return (
             f'A and B of {len(flat)} adapters are both zero, so neither ever has a '
-            'gradient'
+            'gradient',
+            'draw lora_a (uniform within 1/sqrt(in)); only lora_b begins at zero',
         )
-        remedy = 'draw lora_a (uniform within 1/sqrt(in)); only lora_b begins at zero'
-    elif is_lora:
-        cause = (
+    if any('.lora_' in name for name in dead):
+        return (
             'the adapters have no gradient: they lie under a stop_gradient, or are not '
-            'part of the loss'
+            'part of the loss',
+            'mend how lora.LoraLinear adds them; its B must have a gradient',
         )
-        remedy = 'mend how lora.LoraLinear adds them; its B must have a gradient'
-    elif everything:
-        cause = 'no parameter has a gradient: the loss does not depend on any'
-        remedy = 'mend the loss (train_step), or its loss weights'
-    else:
-        cause = (
-            f'{", ".join(dead[:3])} are trained and have no gradient: they lie under a '
-            'stop_gradient, or are not used'
+    if everything:
+        return (
+            'no parameter has a gradient: the loss does not depend on any',
+            'mend the loss (train_step), or its loss weights',
         )
-        remedy = 'mend the model, or hold them with --config.optimizer.lr_multipliers'
-    bars = (('with a gradient', len(rms) - len(dead)), ('without', len(dead)))
-    return Finding('gradients', FAIL, evidence, cause, remedy, source, bars)
+    return (
+        f'{", ".join(dead[:3])} are trained and have no gradient: they lie under a '
+        'stop_gradient, or are not used',
+        'mend the model, or hold them with --config.optimizer.lr_multipliers',
+    )
 
 
 def frozen(n: Numbers) -> Finding | None:

@@ -34,9 +34,12 @@ def of(
     with jax.set_mesh(setup.mesh):
         state = ts.create(setup.blueprint, seed=setup.run.train.seed, base=parameters)
         batch = next(train_loop.batches_of(setup))
-        step = train_step.compiled(train_loop.step_function(setup), state, batch)
+        traced = train_loop.step_function(setup).trace(state, batch)
+        step = train_step.compiled(traced.lower(), setup.mesh)
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
-        subject = train_loop.subject_of(setup, state, batch, step, scores, parameters)
+        subject = train_loop.subject_of(
+            setup, state, batch, step, scores, parameters, traced
+        )
         look = examine.look(
             subject, full=True, pairs=itertools.islice(pairs, _MOST_PAIRS)
         )

@@ -69,6 +69,7 @@ class BetweenSteps:
         self._layers = list(layer_metrics.groups(moving))
         self._told: list[diagnosis.Finding] = []  # before the first step
         self._is_scored = False  # a state of this call, before a save
+        self.row_seconds = 0.0  # of scoring one row, at the last evaluation
         self._averaged_at = -1  # the step at whose evaluation the average was kept
         self._bad_steps = None
         if jax.process_index() == 0:
@@ -195,13 +196,18 @@ class BetweenSteps:
         return result.loss
 
     def _evaluation(self, state: ts.TrainState) -> evaluate.Evaluation:
-        return evaluate.evaluate(
+        cache, size = self._setup.cache, self._setup.microbatch_size
+        self._watch.lap('evaluation')
+        found = evaluate.evaluate(
             functools.partial(self._evaluated_batch, state, int(state.step)),
-            self._setup.cache,
+            cache,
             'validation',
             sharding=mesh_lib.batch_sharding(self._setup.mesh),
-            batch_size=self._setup.microbatch_size,
+            batch_size=size,
         )
+        num_batches = -(-cache.num_rows('validation') // size)
+        self.row_seconds = self._watch.lap('evaluation') / (num_batches * size)
+        return found
 
     def _better(
         self, state: ts.TrainState, plain: evaluate.Evaluation

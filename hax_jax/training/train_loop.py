@@ -1,5 +1,6 @@
 """The training loop, written out: data, step, evaluation, checkpoint, report, stop."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import pathlib
@@ -14,7 +15,7 @@ from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peers
 from hax_jax.doctor import diagnosis, examine
-from hax_jax.guards import bad_steps, stops
+from hax_jax.guards import bad_steps, reach, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, restore, run_folder
 from hax_jax.training import (
@@ -167,16 +168,8 @@ def _loop(
             watch.lap('step' if between.report.devices_work() else 'data')
             if done == start:
                 check_labels(setup, batch, workdir)
-                step = train_step.compiled(step, state, batch)
-                needed = step.memory_analysis().temp_size_in_bytes
-                capacity.check_step(setup, needed, has_state=True)
-                between.report.note(
-                    f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
-                )
-                if start == 0:
-                    look = examine.look(
-                        subject_of(setup, state, batch, step, between.eval_step, base)
-                    )
+                step, look = _compiled(setup, step, state, batch, base, between, watch)
+                if look:
                     state = look.state
                     between.looked(look)
                 elif setup.begin.rows:  # an imported run has no moments
@@ -237,6 +230,46 @@ def _loop(
     return summary
 
 
+def _compiled(
+    setup: run_setup.Setup,
+    step: Callable[..., Any],
+    state: ts.TrainState,
+    batch: train_step.Batch,
+    base: dict[str, np.ndarray] | None,
+    between: between_steps.BetweenSteps,
+    watch: stopwatch.Stopwatch,
+) -> tuple[Callable[..., Any], examine.Look | None]:
+    """The compiled step, and what the doctor sees before the first step of a run.
+
+    What the doctor measures without the model it measures while XLA compiles.
+    """
+    traced = step.trace(state, batch)
+    lowered = traced.lower()
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        measured = None
+        if setup.begin.step == 0:
+            subject = subject_of(
+                setup, state, batch, step, between.eval_step, base, traced
+            )
+            measured = beside.submit(examine.measure, subject)
+        step = train_step.compiled(lowered, setup.mesh)
+    needed = step.memory_analysis().temp_size_in_bytes
+    capacity.check_step(setup, needed, has_state=True)
+    between.report.note(
+        f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
+    )
+    if measured is None:
+        return step, None
+    watch.lap('start')
+    subject = dataclasses.replace(
+        subject,
+        step=step,
+        elapsed=sum(watch.total().values()),
+        row_seconds=between.row_seconds,
+    )
+    return step, examine.look(subject, measured=measured.result)
+
+
 def _why_stop(done: int, past: history.History, setup: run_setup.Setup) -> str:
     """'' to go on. The same for all processes, and when started again."""
     if done >= setup.num_steps:
@@ -251,8 +284,9 @@ def subject_of(
     step: Callable[..., Any],
     score_step: Callable[..., Any],
     base: dict[str, np.ndarray] | None,
+    traced: jax.stages.Traced,
 ) -> examine.Subject:
-    """A run before its first step, for the doctor."""
+    """A run before its first step, for the doctor; `step` is compiled from `traced`."""
     tokenizer, sampled = eval_samples.asked(setup)
     return examine.Subject(
         run=setup.run,
@@ -266,6 +300,9 @@ def subject_of(
         step=step,
         eval_step=score_step,
         base=base,
+        taught=reach.taught(
+            traced, lambda state: setup.blueprint.split_held(state.params)[0]
+        ),
         row_order=setup.stream.batch(0, 1024),
         sampled=sampled,
     )

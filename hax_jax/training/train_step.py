@@ -201,12 +201,11 @@ def _on_own_rows(blueprint: ts.Blueprint, summed: Callable[..., Any]) -> Any:
     return lambda *args: each(*args, jnp.arange(num_places))
 
 
-def compiled(step: Any, state: ts.TrainState, batch: Batch) -> Any:
-    """The train step compiled for such a state and batch, before it takes memory.
+def compiled(lowered: jax.stages.Lowered, mesh: Mesh) -> Any:
+    """The lowered train step compiled, before it takes memory.
 
     Process 0 prints what XLA says of shardings that cost more than the mesh needs.
     """
-    lowered, mesh = step.lower(state, batch), state.step.sharding.mesh
     if mesh.size == 1:
         ready = lowered.compile()
     else:

@@ -255,7 +255,7 @@ def test_the_doctor_changes_no_bit_of_a_run(
     assert 0.99 < numbers['microbatch_gradient_ratio'] < 1.01
     assert _found(looked_at) == {}
 
-    def nothing(subject: examine.Subject) -> examine.Look:
+    def nothing(subject: examine.Subject, **_: Any) -> examine.Look:
         return examine.Look(subject, subject.state, {'left_out': [], 'seconds': 0})
 
     monkeypatch.setattr(examine, 'look', nothing)
@@ -282,6 +282,7 @@ def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
     said = [x for x in capsys.readouterr().out.splitlines() if 'not looked at' in x]
     assert [each.split(',')[0].partition(': ')[2] for each in said] == [
         'what the first step changes',
+        'the loss of the first batch',
         'what losses depend on',
         'gradients by microbatch',
     ]
@@ -348,17 +349,20 @@ def test_adapters_under_stop_gradient_are_named_before_step_1(
     looked_at: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain = examine.told
+    plain, before = examine.told, []
 
     def told(look: examine.Look, *rest: Any) -> list[diagnosis.Finding]:
         assert look.numbers['file_compared'] and look.subject.base is None  # freed
+        before.extend(examine.judged(look.numbers))
         return plain(look, *rest)
 
     monkeypatch.setattr(examine, 'told', told)
     run = tiny_runs.lora(tiny_runs.make_config(**_SHORT), looked_at)
     with faults.planted(_BY_NAME['LoRA under stop_gradient'], {}, run, 1.0):
         tiny_runs.train(planted_cache, tmp_path / 'run', run)
-    assert 'stop_gradient' in _found(tmp_path / 'run')['gradients']
+    (bad,) = (each for each in before if each.verdict == diagnosis.FAIL)
+    assert (bad.id, 'stop_gradient' in bad.cause) == ('gradients', True)
+    assert bad in diagnosis.read(tmp_path / 'run')
 
 
 @pytest.mark.parametrize(
