@@ -247,15 +247,18 @@ def _of_model(found: Look, begun: float, *, full: bool) -> None:
     scoring = subject.row_seconds * len(batch['inputs'])
     of_run = subject.elapsed + subject.num_steps * _STEP_SCORINGS * scoring
     seconds = math.inf if full else max(_LEAST_SECONDS, _SHARE * of_run)
+    too_long = []
     for name, takes, part in _parts(subject, scoring, full=full):
         spent = time.perf_counter() - begun
         if spent + takes <= seconds:
             part(found, rows, full)
         else:
-            numbers['left_out'].append(
-                f'{name}, as the look would take over {seconds:.1f} s of a run of '
-                f'some {of_run:.0f} s; {_IN_FULL}'
-            )
+            too_long.append(name)
+    if too_long:
+        numbers['left_out'].append(
+            f'{", ".join(too_long)}, as the look would take over {seconds:.1f} s of a '
+            f'run of some {of_run:.0f} s; {_IN_FULL}'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
