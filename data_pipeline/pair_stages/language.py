@@ -1,24 +1,33 @@
 """The language of a text, by a small model that needs no network."""
 
 import functools
+import pathlib
 from collections.abc import Collection, Sequence
 
 import numpy as np
 from py3langid import langid
+
+from data_pipeline.pair_stages import language_model
 
 _PART = 600  # characters; a whole long text would take most of the stages' time
 _TOGETHER = 1024  # texts
 # Texts that a process judges one by one, in the time that importing scipy takes.
 _FEW = 1_000
 _num_alone = 0  # of them so far
+_folder: pathlib.Path | None = None  # of a cache
 _NEAR = 0.01  # of probabilities
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
 
 
+def keep_model_in(folder: pathlib.Path) -> None:
+    """From now on, this process reads its model from a cache's folder."""
+    global _folder
+    _folder = folder
+
+
 @functools.cache
 def _identifier() -> langid.LanguageIdentifier:
-    """py3langid's own model of 5 MB; reading it takes about half a second."""
-    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+    return language_model.read(_folder)
 
 
 def known() -> list[str]:

@@ -32,6 +32,7 @@ import msgspec
 
 from data_pipeline import settings
 from data_pipeline.compared import packed_rows
+from data_pipeline.pair_stages import language, language_model
 from data_pipeline.preparing import prepare_batch
 from data_pipeline.rows import batches
 from hax_jax import errors
@@ -89,6 +90,7 @@ class Cache:
 
     def prepare(self, batch: batches.Batch) -> prepare_batch.Prepared:
         """Prepares the batch and keeps the result; in any process."""
+        language.keep_model_in(self.folder)
         before = self._key(batch)
         made = prepare_batch.prepare(batch, chosen=self.chosen, names=self.names)
         # A file that changed while it was read has another key now.
@@ -242,10 +244,10 @@ def prune(folder: pathlib.Path, *, most_bytes: int) -> int:
     now = time.time()
     oldest = now - _UNUSED_DAYS * _DAY
     entries = []
-    for path in folder.glob(f'*/*{_SUFFIX}*'):
+    for path in folder.glob('*/*'):
         with contextlib.suppress(OSError):
             stat = path.stat()
-            if path.suffix == _SUFFIX:
+            if path.suffix in (_SUFFIX, language_model.SUFFIX):
                 entries.append((stat.st_mtime, stat.st_size, path))
             elif stat.st_mtime < now - _DAY:  # of a build that was killed
                 path.unlink()
