@@ -1,57 +1,78 @@
-"""A temporary file that grows, and whose parts are read while it does."""
+"""Bytes that grow, in a temporary file or a cache's files, and are read in parts."""
 
+import bisect
 import os
 import pathlib
 import tempfile
 
 import numpy as np
 
-_BLOCK = 2**19  # numbers that are read together
-_GAP = 2**13  # numbers that nobody asked for between two parts that are
-
 
 class AppendedFile:
-    """A file in a folder, or in the system's; it is gone when it is closed."""
+    """Bytes in a folder, or in the system's; what it wrote is gone when it is closed.
+
+    Of a memoryview (a cache's file, mapped) it copies nothing.
+    """
 
     def __init__(self, folder: pathlib.Path | None) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._end = self._flushed = 0
+        self._end = self._written = self._flushed = 0
+        # Where each part begins, here and (of a part that was written) in the file.
+        self._starts: list[int] = []
+        self._parts: list[memoryview | int] = []
 
     def close(self) -> None:
+        self._parts.clear()
         self._file.close()
 
-    def write(self, data: bytes) -> int:
+    def append(self, data: bytes | memoryview) -> int:
         """Appends the bytes; returns where they begin."""
         start = self._end
-        self._file.write(data)
+        is_written = isinstance(data, bytes)
+        if is_written:
+            self._file.write(data)
+        # Writes in a row are one part.
+        if not is_written or not self._parts or not isinstance(self._parts[-1], int):
+            self._starts.append(start)
+            self._parts.append(self._written if is_written else data)
+        if is_written:
+            self._written += len(data)
         self._end += len(data)
         return start
 
     def read(self, start: int, size: int) -> bytes:
-        """A part of the file."""
-        if start + size > self._flushed:
+        """The bytes of a part that was appended at once."""
+        return bytes(self._held(start, size))
+
+    def _held(self, start: int, size: int) -> bytes | memoryview:
+        place = bisect.bisect_right(self._starts, start) - 1
+        part, offset = self._parts[place], start - self._starts[place]
+        if not isinstance(part, int):
+            return part[offset : offset + size]
+        if self._flushed < self._written:
             self._file.flush()
-            self._flushed = self._end
-        return os.pread(self._file.fileno(), size, start)
+            self._flushed = self._written
+        return os.pread(self._file.fileno(), size, part + offset)
 
     def ranges(self, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-        """[sum of `counts`] uint64: parts of the file in units of 8 bytes, joined.
+        """[sum of `counts`] uint64: parts in units of 8 bytes, joined.
 
-        Parts that lie near each other, as those of most pairs do, are read together.
+        Parts that follow each other, as those of most pairs do, are read together.
         """
         made = np.empty(int(counts.sum()), np.uint64)
-        lows, highs = starts.tolist(), (starts + counts).tolist()
-        at = first = 0
-        while first < len(lows):
-            low, high, last = lows[first], highs[first], first + 1
-            while last < len(lows) and 0 <= lows[last] - high <= _GAP:
-                if highs[last] - low > _BLOCK:
-                    break
-                high, last = highs[last], last + 1
-            block = np.frombuffer(self.read(8 * low, 8 * (high - low)), np.uint64)
-            sizes = counts[first:last]
-            total = int(sizes.sum())
-            offsets = starts[first:last] - low - (np.cumsum(sizes) - sizes)
-            made[at : at + total] = block[np.repeat(offsets, sizes) + np.arange(total)]
-            at, first = at + total, last
+        if not len(made):
+            return made
+        target = made.view(np.uint8)
+        ends = starts + counts
+        edges = np.array(self._starts) // 8
+        is_new = (starts[1:] != ends[:-1]) | np.isin(starts[1:], edges)
+        firsts = np.flatnonzero(np.concatenate([[True], is_new]))
+        lasts = np.concatenate([firsts[1:], [len(starts)]]) - 1
+        at = 0
+        for low, high in zip(starts[firsts], ends[lasts], strict=True):
+            size = 8 * int(high - low)
+            target[at : at + size] = np.frombuffer(
+                self._held(8 * int(low), size), np.uint8
+            )
+            at += size
         return made

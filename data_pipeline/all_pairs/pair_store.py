@@ -127,10 +127,10 @@ class PairStore:
         columns = dict(zip(made.column_names, made.columns, strict=True))
         count = made.num_rows
         sizes = columns['size'].to_numpy() + columns['record_size'].to_numpy()
-        columns['start'] = self._texts.write(packed.texts) + _starts(sizes)
-        first = self._runs.write(packed.runs) // 8
+        columns['start'] = self._texts.append(packed.texts) + _starts(sizes)
+        first = self._runs.append(packed.runs) // 8
         columns['first_run'] = first + _starts(columns['num_runs'].to_numpy())
-        self._signatures.write(packed.signatures)
+        self._signatures.append(packed.signatures)
         columns['signed'] = np.arange(self._num_signed, self._num_signed + count)
         self._num_signed += count
         if ordinals is None:
@@ -163,7 +163,7 @@ class PairStore:
         """Adds texts to the file of texts; returns their `start` and `size`."""
         size = np.array(list(map(len, texts)), np.int64)
         return {
-            'start': self._texts.write(b''.join(texts)) + _starts(size),
+            'start': self._texts.append(b''.join(texts)) + _starts(size),
             'size': size,
         }
 

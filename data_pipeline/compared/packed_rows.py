@@ -69,17 +69,17 @@ def _shortened(text: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """N rows for a store, as a worker hands them over.
+    """N rows for a store, as a worker hands them over, or memoryviews of a mapped file.
 
-    `texts` are the pairs `as_written`. `runs` are all runs of words, uint64.
-    `signatures` are [N, 2, num_perm] uint32, of question and answer, empty where near
-    duplicates are off. `columns` is a table in Arrow's stream format, with the columns
-    of `pairs` but the places.
+    `runs` are all runs of words, uint64. `signatures` are [N, 2, num_perm] uint32, of
+    question and answer, empty where near duplicates are off. `texts` are the pairs
+    `as_written`. `columns` is a table in Arrow's stream format, with the columns of
+    `pairs` but the places.
     """
 
-    texts: bytes
     runs: bytes
     signatures: bytes
+    texts: bytes
     columns: bytes
 
 
@@ -148,8 +148,8 @@ def packed(rows: Sequence[compared_row.Row]) -> Packed:
         stream.write_table(made)
     of_both = ((row.question_signature, row.answer_signature) for row in rows)
     return Packed(
-        b''.join(texts),
         b''.join(row.runs for row in rows),
         b''.join(itertools.chain.from_iterable(of_both)),
+        b''.join(texts),
         sink.getvalue().to_pybytes(),
     )

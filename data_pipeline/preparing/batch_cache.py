@@ -4,12 +4,13 @@ An entry is a file named by a key: SHA-256 over the batch's bytes and fields, th
 settings of the stages, the code that reads and prepares, and its libraries' versions.
 
     magic, five lengths        48 bytes
-    account                    JSON: all of a `Prepared` but its rows
     the parts of its rows      the fields of `packed_rows.Packed` in their order
+    account                    JSON: all of a `Prepared` but its rows
     CRC-32C                    4 bytes, over all before
 
 Entries are written whole or not at all, so builds may share a folder. An entry whose
-checksum is wrong is reported, and made again.
+checksum is wrong is reported, and made again. Large entries are mapped: a build
+compares the rows where they are, without a copy, even if the entry is deleted.
 """
 
 import contextlib
@@ -17,9 +18,11 @@ import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import mmap
 import os
 import pathlib
 import platform
+import resource
 import struct
 import sys
 import time
@@ -29,6 +32,7 @@ from typing import Any
 
 import google_crc32c
 import msgspec
+import numpy as np
 
 from data_pipeline import settings
 from data_pipeline.compared import packed_rows
@@ -39,12 +43,13 @@ from hax_jax import errors
 from hax_jax.data import records, text
 
 FOLDER = '.build_cache'  # beside the dataset
-_MAGIC = b'haxbatc4'
+_MAGIC = b'haxbatc5'
 _HEAD = struct.Struct('<8s5Q')
 _CHECKSUM = struct.Struct('<I')
 _SUFFIX = '.batch'
 _DAY = 24 * 3600  # seconds
 _UNUSED_DAYS = 30  # after which an entry goes
+_MAPPED = 2**16  # bytes from which an entry is mapped; each holds a file open
 _HERE = 8  # batches: a build with few new ones starts no workers for them
 _ROOT = pathlib.Path(__file__).parents[2]
 # What a result follows from: folders and files of code, and libraries.
@@ -86,6 +91,7 @@ class Cache:
     found: int = 0
     missed: int = 0
     damaged: list[str] = dataclasses.field(default_factory=list)
+    mapped: int = 0
     is_closed: bool = False  # an entry could not be written
 
     def prepare(self, batch: batches.Batch) -> prepare_batch.Prepared:
@@ -131,10 +137,17 @@ class Cache:
     def _read(self, key: str) -> prepare_batch.Prepared | None:
         path = self._path(key)
         try:
-            data = path.read_bytes()
+            with open(path, 'rb') as file:
+                size = os.fstat(file.fileno()).st_size
+                is_mapped = size >= _MAPPED and self.mapped < _most_mapped()
+                if is_mapped:
+                    whole = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+                else:
+                    whole = file.read()
         except OSError:
             return None
-        made = _decoded(data)
+        self.mapped += is_mapped
+        made = _decoded(np.frombuffer(whole, np.uint8), is_mapped=is_mapped)
         if made is None:
             self.damaged.append(path.name)
             return None
@@ -273,7 +286,7 @@ def _write(path: pathlib.Path, made: prepare_batch.Prepared) -> None:
         if field.name != 'rows'
     }
     try:
-        parts = (msgspec.json.encode(account), *vars(made.rows).values())
+        parts = (*vars(made.rows).values(), msgspec.json.encode(account))
     except (TypeError, ValueError):
         return
     head = _HEAD.pack(_MAGIC, *map(len, parts))
@@ -290,25 +303,29 @@ def _write(path: pathlib.Path, made: prepare_batch.Prepared) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _decoded(data: bytes) -> prepare_batch.Prepared | None:
+def _decoded(data: np.ndarray, *, is_mapped: bool) -> prepare_batch.Prepared | None:
     """The result in an entry's bytes; None if they are not what was written."""
     end = len(data) - _CHECKSUM.size
-    if end < _HEAD.size or not data.startswith(_MAGIC):
+    if end < _HEAD.size or data[: len(_MAGIC)].tobytes() != _MAGIC:
         return None
-    view = memoryview(data)
     if google_crc32c.value(data[:end]) != _CHECKSUM.unpack_from(data, end)[0]:
         return None
     _, *sizes = _HEAD.unpack_from(data)
-    parts, at = [], _HEAD.size
-    for size in sizes:
-        parts.append(view[at : at + size])
-        at += size
-    account = msgspec.json.decode(
-        parts[0], type=_account_type(), dec_hook=lambda kind, value: kind(value)
+    *views, columns, account = np.split(data[_HEAD.size : end], np.cumsum(sizes)[:-1])
+    parts = [view.data if is_mapped else view.tobytes() for view in views]
+    decoded = msgspec.json.decode(
+        account.tobytes(),
+        type=_account_type(),
+        dec_hook=lambda kind, value: kind(value),
     )
-    rows = packed_rows.Packed(*parts[1:])
-    values: dict[str, Any] = {name: getattr(account, name) for name in _names()}
+    rows = packed_rows.Packed(*parts, columns.tobytes())
+    values: dict[str, Any] = {name: getattr(decoded, name) for name in _names()}
     return prepare_batch.Prepared(rows=rows, **values)
+
+
+def _most_mapped() -> int:
+    """Half of the files that the process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from data_pipeline import build, build_steps, settings
+from data_pipeline.all_pairs import appended_file
 from data_pipeline.pair_stages import personal_data
 from data_pipeline.preparing import batch_cache, prepare_batch
 from data_pipeline.reading import inputs, reader
@@ -145,6 +146,32 @@ def test_a_damaged_entry_is_made_again_and_said(
         assert '1 of 3 batches were prepared' in printed
         assert '2 entries of it were damaged and were made again' in printed
         assert [path.read_bytes() for path in entries] == whole
+
+
+@pytest.mark.parametrize('most', [0, 1, 100])
+def test_large_entries_are_compared_where_they_are(
+    corpus: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+) -> None:
+    cache, data = tmp_path / 'cache', tmp_path / 'data'
+    expected = built(corpus, data, cache)
+    monkeypatch.setattr(batch_cache, '_MAPPED', 1)
+    monkeypatch.setattr(batch_cache, '_most_mapped', lambda: most)
+    views = []
+    append = appended_file.AppendedFile.append
+
+    def counted(self: appended_file.AppendedFile, part: bytes) -> int:
+        views.append(isinstance(part, memoryview))
+        return append(self, part)
+
+    monkeypatch.setattr(appended_file.AppendedFile, 'append', counted)
+    # Another program deletes the entries at once.
+    monkeypatch.setattr(batch_cache.os, 'utime', lambda path: path.unlink())
+    assert built(corpus, data, cache) == expected
+    assert not list(cache.glob('*/*.batch'))
+    assert sum(views) == 3 * min(most, 3)  # runs, signatures and texts
 
 
 def test_entries_that_are_old_or_too_many_go(tmp_path: pathlib.Path) -> None:
