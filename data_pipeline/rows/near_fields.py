@@ -16,12 +16,12 @@ _KINDS = {
 }
 _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _TITLES = frozenset(['title', 'subject', 'headline'])
-_EMPTY = (
-    *('the', 'text', 'body', 'content', 'full', 'detail', 'details', 'string', 'str'),
-    *('field', 'col', 'column', 'raw', 'clean', 'cleaned', 'en', 'english', 'user'),
-    *('human', 'asked', 'original', 'my', 'assistant', 'bot', 'model', 'final', 'best'),
-    *('top', 'accepted', 'correct', 'gold', 'golden', 'given', 'expert', 'faq'),
+_SAY_NOTHING = (
+    'the text body content full detail details string str field col column raw clean '
+    'cleaned en english user human asked original my assistant bot model final best '
+    'top accepted correct gold golden given expert faq'
 )
+_EMPTY = frozenset(_SAY_NOTHING.split())
 _WORDS = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
 
 
@@ -38,11 +38,17 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     bodies: dict[str, list[tuple[int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
-        words = [word.lower() for word in _WORDS.findall(name)]
-        told = [word for word in words if word not in _EMPTY]
-        kinds = [word for word in told if word in _OF]
-        others = [word for word in told if word not in _OF]
-        if len(kinds) != 1 or not set(others) <= _TITLES:
+        kinds, others = [], []
+        for match in _WORDS.finditer(name):
+            word = match[0].lower()
+            if word in _OF:
+                kinds.append(word)
+            elif word in _TITLES:
+                others.append(word)
+            elif word not in _EMPTY:
+                kinds.clear()
+                break  # at once, as a line of a page may be looked at as names
+        if len(kinds) != 1:
             continue
         kind = _OF[kinds[0]]
         if others:

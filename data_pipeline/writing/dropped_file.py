@@ -7,11 +7,14 @@ import pathlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import msgspec
+
 from data_pipeline.writing import stream_counts
 from hax_jax import errors, files, local_copy
 from hax_jax.data import records
 
 NAME = 'dropped.jsonl'
+_SORTED = msgspec.json.Encoder(order='sorted')
 _CLUSTERS = 5
 _NAMED = 6  # ids of a cluster
 
@@ -75,7 +78,9 @@ def write(path: pathlib.Path, rows: Iterable[dict[str, Any]]) -> Tally:
                 kept.add([row['kept_id']])
             yield row
 
-    total = files.write_lines(path, map(records.canonical_json, counted()))
+    # The same text as `records.canonical_json`, of rows of texts alone.
+    lines = (_SORTED.encode(row).decode() for row in counted())
+    total = files.write_lines(path, lines)
     biggest = kept.top(_CLUSTERS)
     ids: dict[str, list[str]] = {kept_id: [] for kept_id, _ in biggest}
     marks = [f'"kept_id":{records.canonical_json(name)}' for name in ids]

@@ -4,7 +4,9 @@ Every text of the corpus is data: the template escapes all values and marks none
 safe. It draws charts as SVG.
 """
 
+import os
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +22,7 @@ from data_pipeline.writing import (
 )
 from hax_jax.data import records
 
+_FOLDER = pathlib.Path(__file__).parent
 _TEMPLATE = 'report.html.jinja'
 _EXAMPLE = 600  # characters of a field of an example
 _MOST_SOURCES = 8  # that the flow chart tells apart; of more, it shows the kinds
@@ -36,7 +39,8 @@ def render(
     The page leaves out what is missing in the ledger.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        bytecode_cache=_compiled(),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -83,6 +87,14 @@ def render(
         quantiles=report_facts.QUANTILES,
         token_sample=report_facts.TOKEN_SAMPLE,
     )
+
+
+def _compiled() -> jinja2.BytecodeCache | None:
+    """The compiled template stays beside Python's own compiled files, as they do."""
+    folder = _FOLDER / '__pycache__'
+    if sys.dont_write_bytecode or not os.access(folder, os.W_OK):
+        return None
+    return jinja2.FileSystemBytecodeCache(str(folder), '%s.report')
 
 
 def _finalize(value: Any) -> Any:

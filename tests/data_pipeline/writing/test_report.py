@@ -5,7 +5,9 @@ import pathlib
 import random
 import re
 import statistics
+import sys
 
+import jinja2
 import numpy as np
 import pytest
 
@@ -514,3 +516,32 @@ def test_signs_are_counted_as_by_their_definition() -> None:
             sample = ''.join(rng.choices(alphabet, k=40))
             slow = sum(len(each) for each in re.findall(r'(?:[^\w\s]|[\d_])+', sample))
             assert compared_row.num_neither(sample) == slow
+
+
+def test_the_template_is_compiled_once_and_again_where_nothing_can_be_kept(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+    source = jinja2.Environment.compile
+
+    def counted(*args: object, **given: object) -> object:
+        compiled.append(1)
+        return source(*args, **given)
+
+    monkeypatch.setattr(jinja2.Environment, 'compile', counted)
+    folder = tmp_path / '__pycache__'
+    name = report_page._TEMPLATE
+    (tmp_path / name).write_text((report_page._FOLDER / name).read_text())
+    monkeypatch.setattr(report_page, '_FOLDER', tmp_path)
+    monkeypatch.setattr(sys, 'dont_write_bytecode', False)
+
+    def page() -> str:
+        return render({'train': [], 'validation': [], 'test': []})
+
+    first = page()  # into no folder
+    folder.mkdir()
+    assert [page(), page(), page()] == [first] * 3
+    assert len(compiled) == 2
+    monkeypatch.setattr(sys, 'dont_write_bytecode', True)
+    assert page() == first
+    assert len(compiled) == 3
