@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipeline.all_pairs import pair_store
+from data_pipeline.all_pairs import equal_values, pair_store
 from data_pipeline.pair_stages import folding, word_runs
 from hax_jax import errors
 from hax_jax.data import records
@@ -25,8 +25,6 @@ _PASSAGES = 3
 _LONGEST_QUOTE = 160  # characters
 _WORD = re.compile(r'[^\W_]+')
 _BATCH = 1_000  # pairs
-_FILTER_BITS = 25  # of a table of 32 MB, which few runs of no other split pass
-_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +48,10 @@ class _Held:
     """The distinct runs of the held-out splits, sorted, and who has them.
 
     `pairs` is the number of pairs of different questions that hold each run, `places`
-    has the places of each split's runs.
+    has the places of each split's runs, `known` finds those of any.
     """
 
-    runs: np.ndarray
+    known: equal_values.Places
     pairs: np.ndarray
     in_train: np.ndarray
     places: dict[str, np.ndarray]
@@ -81,7 +79,7 @@ def check(
     held = _held(store)
     measured = _shared(held, standing)
     total = store.number('SELECT count(*) FROM kept')
-    left_out = held.runs[held.pairs >= standing]
+    left_out = held.known.values[held.pairs >= standing]
     found = [f'"{q}" ({n:,})' for q, n in _passages(store, held, left_out)]
     notes = [
         f'passages that stand in many of the {total:,} pairs do not count as text that '
@@ -148,22 +146,19 @@ def _held(store: pair_store.PairStore) -> _Held:
         for split in records.SPLITS
         if split != 'train'
     }
-    known = word_runs.distinct(np.concatenate([none, *by_split.values()]))
-    pairs = np.zeros(len(known), np.int64)
-    in_train = np.zeros(len(known), bool)
-    # Most runs are in no other split: one look at this table says so.
-    may_be_held = np.zeros(1 << _FILTER_BITS, bool)
-    may_be_held[known >> _FILTER_SHIFT] = True
+    runs = word_runs.distinct(np.concatenate([none, *by_split.values()]))
+    known = equal_values.Places(runs)
+    pairs = np.zeros(len(runs), np.int64)
+    in_train = np.zeros(len(runs), bool)
     for split in records.SPLITS:
         for each in _runs(store, split):
-            maybe = may_be_held[each.runs >> _FILTER_SHIFT]
-            places, same = _look_up(known, each.runs[maybe])
-            places, stories = places[same], each.stories[maybe][same]
+            places, same = known.find(each.runs)
+            places, stories = places[same], each.stories[same]
             once = word_runs.distinct(places * _BATCH + stories) // _BATCH  # a question
             np.add.at(pairs, once, 1)
             if split == 'train':
                 in_train[places] = True
-    places = {split: _look_up(known, runs)[0] for split, runs in by_split.items()}
+    places = {split: known.find(runs)[0] for split, runs in by_split.items()}
     return _Held(known, pairs, in_train, places)
 
 
@@ -185,7 +180,7 @@ def _common(
     """Lines for people: the pairs with most in common, each passage quoted once."""
     lines: list[str] = []
     seen: set[str] = set()
-    left_out = held.runs[held.pairs >= standing]
+    left_out = held.known.values[held.pairs >= standing]
     for one, other, count, runs in _pairs(store, split, left_out):
         found = _passages(store, held, np.array(sorted(runs), np.uint64), pair_id=one)
         quote, pairs = next(found, ('', 0))
@@ -210,11 +205,13 @@ def _pairs(
     for each in _runs(store, split):
         for run, owner in zip(each.runs.tolist(), each.owners.tolist(), strict=True):
             holders[run].add(ids[owner])
-    known = np.setdiff1d(np.array(sorted(holders), np.uint64), left_out)
+    known = equal_values.Places(
+        np.setdiff1d(np.array(sorted(holders), np.uint64), left_out)
+    )
     common: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
     ids = _ids(store, 'train')
     for each in _runs(store, 'train'):
-        _, same = _look_up(known, each.runs)
+        _, same = known.find(each.runs)
         found = zip(each.runs[same].tolist(), each.owners[same].tolist(), strict=True)
         for run, owner in set(found):
             # For a phrase in very many pairs, a few of them are enough.
@@ -250,7 +247,7 @@ def _passages(
                 if not np.isin(part, wanted).all():
                     continue  # yielded above
                 wanted = np.setdiff1d(wanted, part)
-                places, _ = _look_up(held.runs, part)
+                places, _ = held.known.find(part)
                 count = int(held.pairs[places].max())
                 yield _quote(text, start, end + word_runs.LENGTH - 1), count
                 num_found += 1
@@ -263,14 +260,6 @@ def _quote(text: str, start: int, end: int) -> str:
     places = [match.span() for match in _WORD.finditer(text)]
     quote = ' '.join(text[places[start][0] : places[end - 1][1]].split())
     return quote if len(quote) <= _LONGEST_QUOTE else f'{quote[:_LONGEST_QUOTE]}…'
-
-
-def _look_up(known: np.ndarray, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The place of each run among the sorted known ones, and whether it is known."""
-    if not len(known):
-        return np.zeros(len(runs), np.int64), np.zeros(len(runs), bool)
-    places = np.minimum(np.searchsorted(known, runs), len(known) - 1)
-    return places, known[places] == runs
 
 
 @dataclasses.dataclass(frozen=True)

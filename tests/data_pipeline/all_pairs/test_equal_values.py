@@ -1,8 +1,10 @@
 """Equal values of an array, against a plain loop over all pairs."""
 
 import itertools
+import random
 
 import numpy as np
+import pytest
 
 from data_pipeline.all_pairs import components, equal_values
 
@@ -37,3 +39,19 @@ def test_pairs_meet_once_for_each_rare_run_that_they_share() -> None:
     # Three pairs of two stories hold run 8; two of two stories the others.
     assert met(3) == [(0, 1), (0, 2), (1, 2), (1, 4), (2, 4)]
     assert met(2) == []
+
+
+@pytest.mark.parametrize('count', [0, 1, 2, 3, 1000])
+def test_places_are_those_of_a_search_through_all(count: int) -> None:
+    chance = random.Random(count)
+    last = 2**64 - 1
+    hashes = {chance.getrandbits(64) for _ in range(count)}
+    near = {0, 1, last, last - 1} | {min(each + 1, last) for each in hashes}
+    for held in (hashes, hashes | {0, last}):
+        known = sorted(held)
+        places = equal_values.Places(np.array(known, np.uint64))
+        wanted = [*held, *near, *(chance.getrandbits(64) for _ in range(50))]
+        found, is_there = places.find(np.array(wanted, np.uint64))
+        for value, place, there in zip(wanted, found, is_there, strict=True):
+            assert there == (value in held)
+            assert not there or known[place] == value
