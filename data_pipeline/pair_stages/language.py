@@ -3,6 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from py3langid import langid
@@ -11,9 +12,9 @@ from data_pipeline.pair_stages import language_model
 
 _PART = 600  # characters; a whole long text would take most of the stages' time
 _TOGETHER = 1024  # texts
-# Texts that a process judges one by one, in the time that importing scipy takes.
-_FEW = 1_000
-_num_alone = 0  # of them so far
+_ALONE = 16  # texts or fewer are judged one by one as fast
+_FEW = 4_000  # texts, for which importing scipy (0.2 s) does not pay
+_num_judged = 0  # by this process
 _folder: pathlib.Path | None = None  # of a cache
 _NEAR = 0.01  # of probabilities
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
@@ -44,16 +45,13 @@ def foreign(
     texts: Collection[str], accepted: tuple[str, ...], *, confidence: float
 ) -> dict[str, str]:
     """`is_foreign` of those texts where it is not ''; much faster over many texts."""
-    global _num_alone
     if not accepted:
         return {}
     judged = [text for text in texts if is_judged(text)]
     codes = {}
     for start in range(0, len(judged), _TOGETHER):
         part = judged[start : start + _TOGETHER]
-        if _num_alone + len(part) <= _FEW:
-            _num_alone += len(part)
-        else:
+        if len(part) > _ALONE:
             ours = _surely_not_foreign(part, accepted, confidence=confidence)
             part = [
                 text for text, is_ours in zip(part, ours, strict=True) if not is_ours
@@ -73,8 +71,6 @@ def _surely_not_foreign(
     those near a limit count as not sure.
     """
     model = _identifier()
-    from scipy import sparse  # 0.2 s, which --help need not wait for
-
     encoded = [model._encode(text[:_PART]) for text in texts]
     sizes = np.array([len(each) for each in encoded])
     steps = int(sizes.max())
@@ -92,20 +88,11 @@ def _surely_not_foreign(
     is_found = np.zeros(len(model.nb_ptc), bool)
     is_found[found] = True
     kinds = np.flatnonzero(is_found)
-    ends = np.cumsum((visited >= 0).sum(axis=0))
-    counts = sparse.csr_array(
-        (
-            np.ones(len(found), np.float32),
-            (np.cumsum(is_found) - 1)[found],
-            np.concatenate([[0], ends]),
-        ),
-        (len(texts), len(kinds)),
-    )
-    counts.sum_duplicates()
-    counts.data = np.log1p(counts.data)
+    num_found = (visited >= 0).sum(axis=0)
+    counts = _log_counts((np.cumsum(is_found) - 1)[found], num_found, len(kinds))
     scores = counts @ model.nb_ptc[kinds].astype(np.float32) + model.nb_pc
     scores /= np.sqrt(sizes, dtype=np.float32)[:, None]
-    scores[np.diff(counts.indptr) == 0] = 0
+    scores[num_found == 0] = 0
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     ours = np.isin(model.nb_classes, accepted)
@@ -114,6 +101,28 @@ def _surely_not_foreign(
     # A language may have two columns, of which the model adds the shares.
     doubled = 2 * best_of_others if model._alias_pairs else best_of_others
     return (best_of_ours > doubled + _NEAR) | (doubled < confidence - _NEAR)
+
+
+def _log_counts(found: np.ndarray, num_found: np.ndarray, num_kinds: int) -> Any:
+    """[texts, kinds] float32: log(1 + how often a text has a kind), as a matrix.
+
+    `found` has the kinds text by text, `num_found` their number in each text.
+    """
+    global _num_judged
+    shape = len(num_found), num_kinds
+    _num_judged += len(num_found)
+    if _num_judged <= _FEW:
+        rows = np.repeat(np.arange(len(num_found)), num_found)
+        dense = np.zeros(shape, np.float32)
+        np.add.at(dense, (rows, found), np.float32(1))
+        return np.log1p(dense, out=dense, where=dense > 0)
+    from scipy import sparse
+
+    ends = np.concatenate([[0], np.cumsum(num_found)])
+    counts = sparse.csr_array((np.ones(len(found), np.float32), found, ends), shape)
+    counts.sum_duplicates()
+    counts.data = np.log1p(counts.data)
+    return counts
 
 
 def is_judged(text: str) -> bool:

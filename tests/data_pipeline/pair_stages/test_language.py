@@ -1,9 +1,10 @@
-"""Texts are judged alone while a process has few of them, then together."""
+"""Texts are judged alone or together with one result; the model is kept."""
 
 import pathlib
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from data_pipeline.pair_stages import language, language_model
 
@@ -15,23 +16,40 @@ TEXTS = (
 )
 
 
-def test_a_processs_first_texts_are_judged_alone(
+def test_few_texts_are_judged_alone_more_together_and_many_by_scipy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sizes = []
-    together = language._surely_not_foreign
+    kinds = []
+    counts = language._log_counts
 
-    def counted(texts: list[str], *args: object, **given: object) -> object:
-        sizes.append(len(texts))
-        return together(texts, *args, **given)
+    def counted(*args: object) -> object:
+        made = counts(*args)
+        kinds.append(type(made))
+        return made
 
-    monkeypatch.setattr(language, '_surely_not_foreign', counted)
-    monkeypatch.setattr(language, '_num_alone', 0)
+    monkeypatch.setattr(language, '_log_counts', counted)
+    monkeypatch.setattr(language, '_num_judged', 0)
+    monkeypatch.setattr(language, '_ALONE', 2)
     monkeypatch.setattr(language, '_FEW', 5)
     texts = [f'{text} ' * 4 for text in TEXTS]
     found = [language.foreign(texts, ('en',), confidence=0.9) for _ in range(3)]
-    assert sizes == [3, 3]  # of the empty text nothing is asked
+    # Of the empty text nothing is asked.
+    assert kinds == [np.ndarray, sparse.csr_array, sparse.csr_array]
     assert found == [{texts[1]: 'de', texts[2]: 'fr'}] * 3
+    assert language.foreign(texts[:2], ('en',), confidence=0.9) == {texts[1]: 'de'}
+    assert len(kinds) == 3
+
+
+def test_both_kinds_of_counts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, num_found = np.array([2, 0, 2, 2, 1, 3]), np.array([4, 0, 2])
+    made = []
+    for few in (100, 0):
+        monkeypatch.setattr(language, '_num_judged', 0)
+        monkeypatch.setattr(language, '_FEW', few)
+        made.append(language._log_counts(found, num_found, 5))
+    expected = np.log1p([[1, 0, 3, 0, 0], [0, 0, 0, 0, 0], [0, 1, 0, 1, 0]])
+    np.testing.assert_allclose(made[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(made[0], made[1].toarray())
 
 
 def test_a_kept_model_is_the_packages_own(
