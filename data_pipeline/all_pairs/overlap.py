@@ -152,13 +152,13 @@ def _held(store: pair_store.PairStore) -> _Held:
     in_train = np.zeros(len(runs), bool)
     for split in records.SPLITS:
         for each in _runs(store, split):
-            places, same = known.find(each.runs)
-            places, stories = places[same], each.stories[same]
-            once = word_runs.distinct(places * _BATCH + stories) // _BATCH  # a question
+            found, places = known.find(each.runs)
+            by_story = places.astype(np.int64) * _BATCH + each.stories[found]
+            once = word_runs.distinct(by_story) // _BATCH  # a question
             np.add.at(pairs, once, 1)
             if split == 'train':
                 in_train[places] = True
-    places = {split: known.find(runs)[0] for split, runs in by_split.items()}
+    places = {split: known.find(runs)[1] for split, runs in by_split.items()}
     return _Held(known, pairs, in_train, places)
 
 
@@ -211,7 +211,7 @@ def _pairs(
     common: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
     ids = _ids(store, 'train')
     for each in _runs(store, 'train'):
-        _, same = known.find(each.runs)
+        same, _ = known.find(each.runs)
         found = zip(each.runs[same].tolist(), each.owners[same].tolist(), strict=True)
         for run, owner in set(found):
             # For a phrase in very many pairs, a few of them are enough.
@@ -247,7 +247,7 @@ def _passages(
                 if not np.isin(part, wanted).all():
                     continue  # yielded above
                 wanted = np.setdiff1d(wanted, part)
-                places, _ = held.known.find(part)
+                _, places = held.known.find(part)
                 count = int(held.pairs[places].max())
                 yield _quote(text, start, end + word_runs.LENGTH - 1), count
                 num_found += 1
