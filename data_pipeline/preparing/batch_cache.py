@@ -262,7 +262,8 @@ def prune(folder: pathlib.Path, *, most_bytes: int) -> int:
     now = time.time()
     oldest = now - _UNUSED_DAYS * _DAY
     entries = []
-    for path in folder.glob('*/*'):
+    paths = (path for each in _SUFFIXES for path in folder.glob(f'*/*{each}*'))
+    for path in paths:
         with contextlib.suppress(OSError):
             stat = path.stat()
             if path.suffix in _SUFFIXES:
