@@ -128,9 +128,15 @@ def test_a_new_batch_changes_which_old_pairs_stay_as_in_a_whole_build(
     assert gone() == [('old', 'a')]
 
 
+@pytest.mark.parametrize('mapped', [1, 2**16])
 def test_a_damaged_entry_is_made_again_and_said(
-    corpus: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+    corpus: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mapped: int,
 ) -> None:
+    monkeypatch.setattr(batch_cache, '_MAPPED', mapped)
     cache, data = tmp_path / 'cache', tmp_path / 'data'
     expected = built(corpus, data, cache)
     entries = sorted(cache.glob('*/*.batch'))
@@ -172,6 +178,16 @@ def test_large_entries_are_compared_where_they_are(
     assert built(corpus, data, cache) == expected
     assert not list(cache.glob('*/*.batch'))
     assert sum(views) == 3 * min(most, 3)  # runs, signatures and texts
+
+
+def test_mapped_entries_may_lack_signatures(
+    corpus: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_cache, '_MAPPED', 1)
+    chosen = settings.Settings(duplicates=settings.DuplicateSettings(near=False))
+    cache, data = tmp_path / 'cache', tmp_path / 'data'
+    first = built(corpus, data, cache, chosen=chosen)
+    assert built(corpus, data, cache, chosen=chosen) == first
 
 
 def test_entries_that_are_old_or_too_many_go(tmp_path: pathlib.Path) -> None:
