@@ -11,7 +11,7 @@ from typing import Any
 
 from data_pipeline import build_ledger, dataset, settings
 from data_pipeline.all_pairs import all_steps, caps_and_weights, pair_store, split
-from data_pipeline.compared import described_pairs, kept_results
+from data_pipeline.compared import described_pairs
 from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.preferences import choosing
 from data_pipeline.preparing import (
@@ -126,9 +126,7 @@ def run(
         _say_unscored(by_source, chosen)
         print(f'comparing {counted.of(store.count, "pairs")} ...', flush=True)
         store.limit_memory(pair_store.MEMORY_MB)
-        kept = kept_results.Results(cache.path_of(all_steps.KEPT) if cache else None)
-        account = all_steps.run(store, chosen, ledger, shares=shares, kept=kept)
-        kept.write()
+        account = all_steps.run(store, chosen, ledger, shares=shares)
         whole = build_ledger.make(
             store, report, by_source, ledger, account, names=names, chosen=chosen
         )

@@ -15,11 +15,9 @@ from data_pipeline.all_pairs import (
     split,
     standing,
 )
-from data_pipeline.compared import kept_results
 from data_pipeline.pair_stages import stage_ledger, stages
 from hax_jax import errors
 
-KEPT = 'data_pipeline/all_pairs/copies.py'  # what is kept from build to build
 Result = TypeVar('Result')
 
 
@@ -41,11 +39,8 @@ def run(
     ledger: stage_ledger.Ledger,
     *,
     shares: Mapping[str, float],
-    kept: kept_results.Results | None = None,
 ) -> Account:
     """Drops duplicates and pairs over a cap, splits, checks the splits, weighs train.
-
-    `kept` has what earlier builds found out about copies.
 
     Raises:
       InputError: no pair is left, a setting names a source without pairs, the pairs
@@ -71,7 +66,7 @@ def run(
         lines = standing.cut(store, chosen, ledger)
     counted('exact duplicates', lambda: exact_duplicates.drop(store))
     near = near_duplicates.find(store, chosen.duplicates)
-    counted('near duplicates', lambda: near_duplicates.drop(store, kept))
+    counted('near duplicates', lambda: near_duplicates.drop(store))
     caps_and_weights.inherit(store, ledger)
     if chosen.mix.caps:
         counted('caps', lambda: caps_and_weights.cap(store, chosen.mix))

@@ -13,7 +13,7 @@ The rules, in their order:
 import dataclasses
 import functools
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 
 from data_pipeline.pages import chat_grammar, link_cards, merged
 from data_pipeline.pair_stages import cleaning, folding, html_text, stage_ledger
@@ -40,7 +40,7 @@ class Copy:
 
 
 def decide(
-    cluster: Sequence[Copy], topics: Container[str]
+    cluster: Sequence[Copy], topics: Collection[str]
 ) -> tuple[Copy, list[tuple[Copy, str]]]:
     """(the best of near copies, each other copy with the rule by which it lost).
 
@@ -63,7 +63,7 @@ def decide(
     ]
 
 
-def loses(one: records.QaPair, other: records.QaPair, topics: Container[str]) -> str:
+def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -> str:
     """The rule of containment by which `one` is the worse copy of the two, or ''."""
     for field in ('answer', 'question'):
         raw = getattr(one, field), getattr(other, field)
@@ -88,7 +88,7 @@ def loses(one: records.QaPair, other: records.QaPair, topics: Container[str]) ->
 
 
 def is_residue_alone(
-    longer: records.QaPair, shorter: records.QaPair, topics: Container[str]
+    longer: records.QaPair, shorter: records.QaPair, topics: Collection[str]
 ) -> bool:
     """Whether all that one answer adds to the other is residue."""
     texts = _without_html(longer.answer), _without_html(shorter.answer)
@@ -155,7 +155,7 @@ def _part(text: str, start: int, end: int) -> tuple[str, bool, bool]:
 
 
 def _is_residue(
-    part: str, goes_on: bool, followed: bool, topics: Container[str]
+    part: str, goes_on: bool, followed: bool, topics: Collection[str]
 ) -> bool:
     """Whether nothing in an added part is somebody's own words."""
     headings = cards = others = 0

@@ -9,15 +9,16 @@ signatures find candidates on the disk; their signatures are then compared. The 
 import functools
 import itertools
 import tempfile
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
 
 from data_pipeline import settings
 from data_pipeline.all_pairs import copies, disjoint_sets, equal_values, pair_store
-from data_pipeline.compared import kept_results, signatures
+from data_pipeline.compared import signatures
 from data_pipeline.pair_stages import folding, word_runs
+from hax_jax.data import records
 
 _LARGE = 64  # a bucket of up to this many texts is compared text by text
 _AT_ONCE = 10_000  # pairs, whose signatures take 10 MB
@@ -103,20 +104,18 @@ def _met(
         yield one, other, False
 
 
-def drop(store: pair_store.PairStore, kept: kept_results.Results | None = None) -> None:
+def drop(store: pair_store.PairStore) -> None:
     """Drops all but the best of each cluster; `copies` says which, by which rule.
 
     If a is near b and b near c, all three are one cluster. An answer that adds residue
-    alone to another one of the same question is near it, however short both are. What
-    an earlier build found out about the same pairs is in `kept`.
+    alone to another one of the same question is near it, however short both are.
     """
-    kept = kept or kept_results.Results()
     topics = {folding.folded(name) for (name,) in store.rows(_TOPICS)}
     clusters = disjoint_sets.DisjointSets()
     for edge in store.rows('SELECT one, other FROM near WHERE question AND answer'):
         clusters.join(*edge)
-    for one, other, *lines in _with_residue(store):
-        if kept.of(lines, topics, functools.partial(_is_residue_alone, lines)):
+    for one, other, longer, shorter in _with_residue(store):
+        if copies.is_residue_alone(longer, shorter, topics):
             clusters.join(one, other)
     roots = clusters.roots()
     table = pa.table(
@@ -127,51 +126,37 @@ def drop(store: pair_store.PairStore, kept: kept_results.Results | None = None) 
     )
     store.sql.execute('CREATE TABLE clusters (ordinal BIGINT, root BIGINT)')
     store.insert('clusters', table)
-    found = store.lines(
-        'SELECT {pair}, root, ordinal FROM kept AS pairs JOIN clusters USING (ordinal) '
-        f'ORDER BY root, {pair_store.RANK}'
+    found = store.found(
+        'SELECT {pair}, root, ordinal, row_number() OVER (ORDER BY '
+        f'{pair_store.RANK}) AS rank FROM kept AS pairs JOIN clusters USING (ordinal) '
+        'ORDER BY root, rank'
     )
     gone: list[dict[str, object]] = []
     for _, rows in itertools.groupby(found, key=lambda row: row[1]):
-        lines, _, ordinals = zip(*rows, strict=True)
-        best, others = kept.of(lines, topics, functools.partial(_decide, lines))
+        cluster = [
+            copies.Copy(ordinal, pair.as_one(), rank) for pair, _, ordinal, rank in rows
+        ]
+        best, others = copies.decide(cluster, topics)
         gone += [
             {
-                'ordinal': ordinals[place],
+                'ordinal': copy.ordinal,
                 'reason': f'near duplicate {rule}',
-                'kept': ordinals[best],
+                'kept': best.ordinal,
             }
-            for place, rule in others
+            for copy, rule in others
         ]
     if gone:
         store.insert('gone', pa.Table.from_pylist(gone))
 
 
-def _decide(
-    lines: Sequence[bytes], topics: Container[str]
-) -> tuple[int, list[tuple[int, str]]]:
-    """`copies.decide` by places in `lines`, which are in the order of their ranks."""
-    cluster = [
-        copies.Copy(place, pair_store.PAIR.decode(line).as_one(), place)
-        for place, line in enumerate(lines)
-    ]
-    best, others = copies.decide(cluster, topics)
-    return best.ordinal, [(copy.ordinal, rule) for copy, rule in others]
-
-
-def _is_residue_alone(lines: Sequence[bytes], topics: Container[str]) -> bool:
-    longer, shorter = (pair_store.PAIR.decode(line).as_one() for line in lines)
-    return copies.is_residue_alone(longer, shorter, topics)
-
-
 def _with_residue(
     store: pair_store.PairStore,
-) -> Iterator[tuple[int, int, bytes, bytes]]:
-    """(ordinal, ordinal, line, line): the longer answer may add residue to the other.
+) -> Iterator[tuple[int, int, records.QaPair, records.QaPair]]:
+    """(ordinal, ordinal, pair, pair): the longer answer may add residue to the other.
 
     Their questions are near and their answers, which are not, begin alike.
     """
-    rows = store.lines(
+    rows = store.found(
         'SELECT {pair}, one, other FROM (SELECT one, other, unnest([one, other]) AS '
         'ordinal FROM near JOIN kept AS a ON a.ordinal = one JOIN kept AS b ON '
         'b.ordinal = other WHERE question AND NOT answer AND a.opening = b.opening AND '
@@ -179,7 +164,7 @@ def _with_residue(
         'JOIN pairs USING (ordinal) ORDER BY one, other, answer_words DESC'
     )
     for edge, both in itertools.groupby(rows, key=lambda row: row[1:]):
-        longer, shorter = (line for line, *_ in both)
+        longer, shorter = (pair.as_one() for pair, *_ in both)
         yield *edge, longer, shorter
 
 

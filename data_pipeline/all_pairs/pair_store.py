@@ -56,7 +56,7 @@ CREATE TABLE near (one BIGINT, other BIGINT, question BOOLEAN, answer BOOLEAN);
 CREATE TABLE home (grp VARCHAR, component VARCHAR, split VARCHAR, place BIGINT);
 CREATE TABLE copies (ordinal BIGINT, copies BIGINT);
 """
-PAIR = msgspec.json.Decoder(records.QaPair)
+_PAIR = msgspec.json.Decoder(records.QaPair)
 _GONE = msgspec.json.Decoder(packed_rows.Gone)
 
 
@@ -204,14 +204,9 @@ class PairStore:
 
         The query selects `{pair}` first, from a table named `pairs`.
         """
-        for line, *more in self.lines(query):
-            yield PAIR.decode(line), *more
-
-    def lines(self, query: str) -> Iterator[tuple[Any, ...]]:
-        """As `found`, with the line of each pair."""
         columns = 'pairs.start, pairs.size'
         for start, size, *more in self.rows(query.replace('{pair}', columns)):
-            yield self.stored(start, size), *more
+            yield _PAIR.decode(self.stored(start, size)), *more
 
     def runs(self, first: np.ndarray, count: np.ndarray) -> np.ndarray:
         """[sum of `count`] uint64: the runs of words of pairs, by `first_run`."""
@@ -282,7 +277,7 @@ class PairStore:
             ends = np.cumsum(copies)
             numbers = np.arange(ends[-1]) - np.repeat(ends - copies, copies)
             for place in np.flatnonzero(numbers).tolist():
-                pair = PAIR.decode(lines[place])
+                pair = _PAIR.decode(lines[place])
                 pair = dataclasses.replace(pair, id=f'{pair.id}#{numbers[place] + 1}')
                 found['id'][place] = pair.id
                 found['id_hash'][place] = packed_rows.name_hash(pair.id)
@@ -332,7 +327,7 @@ class PairStore:
         for _, reason, kept_id, start, size, is_pair in self.rows(query):
             stored = self.stored(start, size)
             if is_pair:
-                yield packed_rows.dropped(PAIR.decode(stored), reason, kept_id)
+                yield packed_rows.dropped(_PAIR.decode(stored), reason, kept_id)
             else:
                 yield _GONE.decode(stored)
 

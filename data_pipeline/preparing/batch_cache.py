@@ -35,7 +35,7 @@ import msgspec
 import numpy as np
 
 from data_pipeline import settings
-from data_pipeline.compared import kept_results, packed_rows
+from data_pipeline.compared import packed_rows
 from data_pipeline.pair_stages import language, language_model
 from data_pipeline.preparing import prepare_batch
 from data_pipeline.rows import batches
@@ -47,7 +47,6 @@ _MAGIC = b'haxbatc5'
 _HEAD = struct.Struct('<8s5Q')
 _CHECKSUM = struct.Struct('<I')
 _SUFFIX = '.batch'
-_SUFFIXES = (_SUFFIX, language_model.SUFFIX, kept_results.SUFFIX)
 _DAY = 24 * 3600  # seconds
 _UNUSED_DAYS = 30  # after which an entry goes
 _MAPPED = 2**16  # bytes from which an entry is mapped; each holds a file open
@@ -184,10 +183,6 @@ class Cache:
     def _path(self, key: str) -> pathlib.Path:
         return self.folder / key[:2] / f'{key}{_SUFFIX}'
 
-    def path_of(self, code: str) -> pathlib.Path:
-        """The file of results that a module of this project makes of prepared pairs."""
-        return kept_results.path_in(self.folder, self.recipe, [_ROOT / code])
-
     def summary(self, *, most_bytes: int) -> str:
         """Deletes old entries; says what was found, and the size of what is left."""
         size = prune(self.folder, most_bytes=most_bytes)
@@ -266,7 +261,7 @@ def prune(folder: pathlib.Path, *, most_bytes: int) -> int:
     for path in paths:
         with contextlib.suppress(OSError):
             stat = path.stat()
-            if path.suffix in _SUFFIXES:
+            if path.suffix in (_SUFFIX, language_model.SUFFIX):
                 entries.append((stat.st_mtime, stat.st_size, path))
             elif stat.st_mtime < now - _DAY:  # of a build that was killed
                 path.unlink()
