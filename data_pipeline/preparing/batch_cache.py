@@ -47,6 +47,7 @@ _MAGIC = b'haxbatc5'
 _HEAD = struct.Struct('<8s5Q')
 _CHECKSUM = struct.Struct('<I')
 _SUFFIX = '.batch'
+_SUFFIXES = (_SUFFIX, language_model.SUFFIX)
 _DAY = 24 * 3600  # seconds
 _UNUSED_DAYS = 30  # after which an entry goes
 _MAPPED = 2**16  # bytes from which an entry is mapped; each holds a file open
@@ -261,7 +262,7 @@ def prune(folder: pathlib.Path, *, most_bytes: int) -> int:
     for path in paths:
         with contextlib.suppress(OSError):
             stat = path.stat()
-            if path.suffix in (_SUFFIX, language_model.SUFFIX):
+            if path.suffix in _SUFFIXES:
                 entries.append((stat.st_mtime, stat.st_size, path))
             elif stat.st_mtime < now - _DAY:  # of a build that was killed
                 path.unlink()
