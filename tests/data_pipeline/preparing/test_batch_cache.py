@@ -198,7 +198,7 @@ def test_entries_that_are_old_or_too_many_go(tmp_path: pathlib.Path) -> None:
         path.write_bytes(b'x' * 100)
         os.utime(path, (now - days * 86400, now - days * 86400))
     # What killed builds left goes; a person's own file stays.
-    for name in ('a.batch.12ab', 'a.model.12ab', 'a.results.12ab', 'a.txt'):
+    for name in ('a.batch.12ab', 'a.model.12ab', 'a.txt'):
         (tmp_path / '00' / name).write_text('x')
         os.utime(tmp_path / '00' / name, (now - 99 * 86400, now - 99 * 86400))
     assert batch_cache.prune(tmp_path, most_bytes=1000) == 300
