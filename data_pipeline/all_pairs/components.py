@@ -157,7 +157,7 @@ def _met(
 
 
 def _same_exchange(store: pair_store.PairStore) -> Iterator[tuple[str, str]]:
-    """Groups with a question and its answer in common, as conversations may have."""
+    """Groups with an exchange, or an opening question, that conversations share."""
     return store.rows(
         'WITH held AS (SELECT grp, unnest(exchanges) AS exchange FROM kept), shared AS '
         '(SELECT exchange, min(grp) AS first FROM held GROUP BY exchange HAVING '

@@ -4,10 +4,11 @@ The rules, in their order:
 
 1. If one answer contains the other, the shorter one is better where all that the longer
    one adds is residue (`RESIDUE`): a like count, a label, HTML, a link card, the next
-   post's topic. Where it adds sentences, the shorter one was cut short (`CUT_SHORT`).
-   Of equal answers, the questions decide by the same rule.
+   post's topic or question. Where it adds sentences, the shorter one was cut short
+   (`CUT_SHORT`). Of equal answers, the questions decide by the same rule.
 2. A copy that its layout had to guess at (`FLAGGED`) loses.
-3. Then the score, the length of the answer, and the id decide.
+3. The copy with more kinds of faults loses (`LESS_TIDY`): `compared/untidy.py`.
+4. Then the score, the length of the answer, and the id decide.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from data_pipeline.pair_stages import cleaning, folding, html_text, stage_ledger
 from hax_jax.data import records
 
 RESIDUE, CUT_SHORT, FLAGGED = 'with residue', 'cut short', 'flagged by its layout'
+LESS_TIDY = 'less tidy'
 LOWER_SCORE, SHORTER, LATER = 'of lower score', 'of a shorter answer', 'of a later id'
 _WORD = re.compile(r'[^\W_]+')
 _SIGNS = re.compile(r'[\W_]*')
@@ -27,15 +29,27 @@ _LETTER = re.compile(r'[^\W\d_]')
 _MOST_HEADINGS = 3  # a name, its role and a topic
 _LONGEST_HEADING = 100  # characters
 _MOST_HEADING_WORDS = 14
-_COMPARED = 64  # pairs of a cluster, the first by score and length
+_COMPARED = 64  # pairs of a cluster, the first by faults, score and length
+# A publisher's line that sends readers elsewhere.
+_CALL = re.compile(
+    r'\W{0,3}(?:follow|subscribe|sign up|join|like|share|read|click|visit|download'
+    r'|listen|watch|e-?mail|send|submit|find|buy|get)\b.{0,120}\b(?:twitter|facebook|instagram'
+    r'|youtube|tiktok|linkedin|threads|bluesky|newsletters?|podcasts?|apps?|website'
+    r'|updates|inbox|here|e-?mail list|mailing list|more (?:columns|letters|advice))\b'
+    r'.{0,40}',
+    re.IGNORECASE,
+)
+_BEHIND = re.compile(r'[.!?…]["”’)]*[ \t]*[&|·•»/\\]')  # no sentence opens so
+_MOST_BEHIND = 4  # words
 
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
-    """A pair, and its place among all pairs by score, length, id, file and line."""
+    """A pair, its faults, and its place among all by faults, score, length and id."""
 
     ordinal: int
     pair: records.QaPair
+    untidy: int
     rank: int
 
 
@@ -57,7 +71,7 @@ def decide(
     open_ = [copy for copy in ranked if copy.ordinal not in lost] or ranked
     best = min(open_, key=lambda copy: (_is_flagged(copy.pair), copy.rank))
     return best, [
-        (copy, lost.get(copy.ordinal) or _later_rule(copy.pair, best.pair))
+        (copy, lost.get(copy.ordinal) or _later_rule(copy, best))
         for copy in ranked
         if copy is not best
     ]
@@ -166,12 +180,16 @@ def _is_residue(
             continue
         is_glued = (goes_on and not i) or (followed and i == len(lines) - 1)
         signs = _SIGNS.match(line)[0] if is_glued else ''
+        if not (is_glued or followed) and _opens_question(line):
+            break  # the rest is the next post
         if _is_furniture(line[len(signs) :]):
             # '… on page | 12' goes on, '… she left. | 12' does not.
             if goes_on and not i and not signs.strip(' ,;:-–—('):
                 return False
         elif is_glued:
-            return False
+            is_scrap = _BEHIND.match(line) and len(_words(line)) <= _MOST_BEHIND
+            if not (goes_on and is_scrap):
+                return False
         elif link_cards.is_preview(line):
             cards += 1
         elif folding.folded(line) in topics:
@@ -191,10 +209,18 @@ def _is_furniture(line: str) -> bool:
     """Whether a line is a count, a label, a footer, a picture or a lone 'and'."""
     if line.lower() in ('image', 'avatar') or chat_grammar.is_left_over(line):
         return True
+    if _CALL.fullmatch(line):
+        return True
     left, times = cleaning.without_answer_label(line)
     if not times:
         left, times = cleaning.without_question_label(line)
     return bool(times) and not _WORD.search(left)
+
+
+def _opens_question(line: str) -> bool:
+    """Whether a line is the label of a question with the question behind it."""
+    left, times = cleaning.without_question_label(line)
+    return bool(times) and bool(_WORD.search(left))
 
 
 def _is_heading(line: str) -> bool:
@@ -214,9 +240,12 @@ def _is_flagged(pair: records.QaPair) -> bool:
     return not {merged.TOPIC_TAKEN, merged.LINE_TAKEN}.isdisjoint(pair.flags)
 
 
-def _later_rule(one: records.QaPair, best: records.QaPair) -> str:
+def _later_rule(copy: Copy, best_copy: Copy) -> str:
+    one, best = copy.pair, best_copy.pair
     if _is_flagged(one) != _is_flagged(best):
         return FLAGGED
+    if copy.untidy != best_copy.untidy:
+        return LESS_TIDY
     if one.score != best.score:
         return LOWER_SCORE
     return SHORTER if len(one.answer) != len(best.answer) else LATER

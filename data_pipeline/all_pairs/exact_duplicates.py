@@ -6,14 +6,17 @@ from data_pipeline.all_pairs import pair_store
 def drop(store: pair_store.PairStore) -> None:
     """Drops all but the best of each; `compared_row.Row.text` is equal for equal texts.
 
-    A post saved again after its body was removed is never the best. Then drops each
-    pair or conversation that is the beginning of a longer conversation, which is kept.
+    A post saved again after its body was removed is never the best. Of equal texts the
+    one with the fewest faults is (`compared/untidy.py`). Then drops each pair or
+    conversation that is the beginning of a longer conversation, which is kept.
     """
-    for column in ('id', 'text'):
+    for column, rank in (('id', pair_store.RANK), ('text', pair_store.TIDY_RANK)):
         store.sql.execute(
-            f"INSERT INTO gone SELECT ordinal, 'same {column}', best FROM (SELECT "
-            f'ordinal, first_value(ordinal) OVER (PARTITION BY {column} ORDER BY '
-            f'body_removed, {pair_store.RANK}) AS best FROM kept) WHERE ordinal != best'
+            f"INSERT INTO gone SELECT ordinal, 'same {column}' || if('{column}' = "
+            "'text' AND untidy > least, ', less tidy', ''), best FROM (SELECT ordinal, "
+            'untidy, first_value(ordinal) OVER first AS best, first_value(untidy) OVER '
+            f'first AS least FROM kept WINDOW first AS (PARTITION BY {column} ORDER BY '
+            f'body_removed, {rank})) WHERE ordinal != best'
         )
     store.sql.execute(
         "INSERT INTO gone SELECT DISTINCT ordinal, 'beginning of a conversation', "

@@ -127,14 +127,15 @@ def drop(store: pair_store.PairStore) -> None:
     store.sql.execute('CREATE TABLE clusters (ordinal BIGINT, root BIGINT)')
     store.insert('clusters', table)
     found = store.found(
-        'SELECT {pair}, root, ordinal, row_number() OVER (ORDER BY '
-        f'{pair_store.RANK}) AS rank FROM kept AS pairs JOIN clusters USING (ordinal) '
-        'ORDER BY root, rank'
+        'SELECT {pair}, root, ordinal, untidy, row_number() OVER (ORDER BY '
+        f'{pair_store.TIDY_RANK}) AS rank FROM kept AS pairs '
+        'JOIN clusters USING (ordinal) ORDER BY root, rank'
     )
     gone: list[dict[str, object]] = []
     for _, rows in itertools.groupby(found, key=lambda row: row[1]):
         cluster = [
-            copies.Copy(ordinal, pair.as_one(), rank) for pair, _, ordinal, rank in rows
+            copies.Copy(ordinal, pair.as_one(), untidy, rank)
+            for pair, _, ordinal, untidy, rank in rows
         ]
         best, others = copies.decide(cluster, topics)
         gone += [

@@ -32,6 +32,7 @@ _BATCH = 2_000  # pairs
 _AT_ONCE = 8_000  # pairs, some 15 MB
 # The best of several pairs first; no tie is left.
 RANK = 'score DESC, answer_length DESC, id, file, line, ordinal'
+TIDY_RANK = f'untidy, {RANK}'  # of copies of one text
 # The answers of one thread have one; pairs of a chat have different questions.
 STORY = 'grp, question_words'
 # `start` and `size` are the bytes of the pair's line in the file of texts, behind which
@@ -46,7 +47,7 @@ CREATE TABLE pairs (
     weight DOUBLE, topic VARCHAR, answer_length BIGINT, body_removed BOOLEAN,
     is_conversation BOOLEAN, links VARCHAR[], title VARCHAR, is_update BOOLEAN,
     text VARCHAR, opening VARCHAR, question_words INTEGER,
-    answer_words INTEGER, beginnings VARCHAR[], exchanges UBIGINT[],
+    answer_words INTEGER, beginnings VARCHAR[], exchanges UBIGINT[], untidy INTEGER,
     plain_question_words INTEGER, plain_answer_words INTEGER, neither DOUBLE,
     repeated DOUBLE, title_words VARCHAR);
 CREATE TABLE never (id VARCHAR, reason VARCHAR, start BIGINT, size BIGINT);

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data_pipeline import settings
-from data_pipeline.compared import signatures
+from data_pipeline.compared import signatures, untidy
 from data_pipeline.pair_stages import folding, word_runs
 from hax_jax.data import records
 
@@ -64,9 +64,13 @@ class Row:
     folded. The signatures are '' where near duplicates are off. `runs` are the runs of
     eight words of both texts (word_runs.py), [N] uint64 as bytes.
 
+    `untidy` counts the faults of the texts, and one more if a stage changed them: of
+    equal texts the one with fewer stays.
+
     Of a conversation, a text is that of all its turns. `beginnings` are the hashes that
     `text` would be of its first exchange, of its first two, and so on, short of all.
-    `exchanges` are 64-bit hashes of each exchange of eight words or more.
+    `exchanges` are 64-bit hashes of each exchange, and of the first question, of eight
+    words or more.
     """
 
     pair: records.QaPair
@@ -82,6 +86,7 @@ class Row:
     answer_words: int
     beginnings: tuple[str, ...]
     exchanges: tuple[int, ...]
+    untidy: int
     measures: Measures
 
 
@@ -123,7 +128,8 @@ def make(
         question_words=word_runs.num_words(texts[0]),
         answer_words=word_runs.num_words(texts[1]),
         beginnings=tuple(_text(turns[:i]) for i in range(1, len(turns))),
-        exchanges=tuple(sorted(set(map(_exchange, turns)) - {0})),
+        exchanges=tuple(sorted(_shared(turns))),
+        untidy=untidy.of(pair) + (raw.exchanges != turns),
         measures=measured(pair),
     )
 
@@ -168,11 +174,17 @@ def _text(turns: Sequence[records.Exchange]) -> str:
     return hashlib.blake2b(joined, digest_size=8).hexdigest()
 
 
-def _exchange(turn: records.Exchange) -> int:
-    """A hash of the folded texts; 0 where they are short, as of thanks."""
-    texts = [folding.folded(text) for text in _texts(turn)]
-    is_short = sum(map(word_runs.num_words, texts)) < _LEAST_WORDS
-    return 0 if is_short else word_runs.hash64('\n'.join(texts))
+def _shared(turns: Sequence[records.Exchange]) -> set[int]:
+    """Hashes of what two conversations of one story share, but short texts, as thanks.
+
+    A question may be asked again and go on in another way.
+    """
+    shared = set()
+    for texts in [(turns[0].question,), *map(_texts, turns)]:
+        folded = [folding.folded(text) for text in texts]
+        if sum(map(word_runs.num_words, folded)) >= _LEAST_WORDS:
+            shared.add(word_runs.hash64('\n'.join(folded)))
+    return shared
 
 
 def _texts(turn: records.Exchange) -> tuple[str, str]:

@@ -37,6 +37,7 @@ _OF_ROW = {
     'answer_words': pa.int32(),
     'beginnings': pa.list_(pa.string()),
     'exchanges': pa.list_(pa.uint64()),
+    'untidy': pa.int32(),
 }
 _SORTED = msgspec.json.Encoder(order='sorted')
 

@@ -61,6 +61,10 @@ def decided(*pairs: records.QaPair) -> tuple[list[str], dict[str, str]]:
         CLEAN + '\nimage\nOpinion | Nobody reads it\nA study in kitchens.\nexample.org',
         CLEAN + '\nPost has 2 replies and 4 Likes',
         CLEAN + '\n1125\n\nWho Gets the Piano\nThursday letters',
+        CLEAN + '\n\nFollow Marian on Twitter and Facebook.',
+        CLEAN + '\n\nSign up for our newsletter.\n12',
+        CLEAN + '\n\nQ: My sister took the car. What now?\n\nShe laughs, too.',
+        CLEAN + ' & so on',
     ],
 )
 def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:
@@ -75,6 +79,8 @@ def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:
     [
         CLEAN + MORE,
         CLEAN + '\n\nThen wait.',
+        CLEAN + '\n\nFollow your heart.',
+        CLEAN + ' & so on, as they say. Then wait.',
         CLEAN + '\n- write\n- call',
         CLEAN + '\n1. Write to him.\n2. Call him.',
         CLEAN + ' Good luck to you both!',
@@ -128,6 +134,11 @@ def test_then_flags_then_score_then_length_then_the_id_decide() -> None:
     assert decided(flagged, other('b', 'kind')) == (
         ['b'],
         {'a': f'near duplicate {copies.FLAGGED}'},
+    )
+    twice = pair('a', CLEAN.replace('shy', 'calm').replace(' ', '  '), score=9)
+    assert decided(twice, other('b', 'kind')) == (
+        ['b'],
+        {'a': f'near duplicate {copies.LESS_TIDY}'},
     )
     assert decided(other('a', 'calm', score=1), other('b', 'kind', score=2)) == (
         ['b'],

@@ -64,7 +64,27 @@ def test_case_blanks_and_punctuation_do_not_tell_texts_apart() -> None:
     second = _pair('q', question='well,\nreally', answer='no')
     kept, dropped = exact([second, first])
     assert kept == [first]
-    assert dropped == [('q', 'p', 'same text')]
+    assert dropped == [('q', 'p', 'same text, less tidy')]  # broken within a sentence
+
+
+def test_of_equal_texts_the_tidy_one_stays_whatever_its_score() -> None:
+    text = 'Tell him that it is over. He will not like it, I know. Say it anyway.'
+    tidy = _pair('t', question='Why?', answer=text)
+    for answer in (
+        text.upper(),
+        text.lower(),
+        text.replace(' ', '  '),
+        f'"{text}"',
+        f'“{text}',
+        text.replace('. ', ' . ').replace(',', ' ,'),
+        text.replace(' that', '\nthat'),
+    ):
+        other = _pair('a', question='Why?', answer=answer, score=99)
+        kept, dropped = exact([other, tidy])
+        assert kept == [tidy], answer
+        assert dropped == [('a', 't', 'same text, less tidy')]
+    plain = dataclasses.replace(tidy, id='z', score=1)
+    assert exact([tidy, plain])[1] == [('t', 'z', 'same text')]
 
 
 def test_the_same_question_with_another_answer_stays() -> None:

@@ -139,7 +139,7 @@ def test_standing_lines_are_cut_off_answers_and_counted() -> None:
         near_duplicates.find(store, chosen.duplicates)
         near_duplicates.drop(store)
         assert [gone for _, _, gone in stores.gone(store)] == [
-            'near duplicate of a later id'  # p4 is what its copy is
+            'near duplicate less tidy'  # p4 is what its copy is, by a cut
         ]
         checked(store, 1.0)  # nothing is left to share
         left = {

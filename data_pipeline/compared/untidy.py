@@ -1,0 +1,66 @@
+"""Marks of a careless copy in a text: of two copies, the one with fewer is cleaner.
+
+A mark is a kind of fault that copying leaves or that no reader wants to learn, whatever
+the text says: capitals throughout, blanks doubled, quotes around the whole. Each kind
+counts once, so that a long text has no more of them than a short one.
+"""
+
+import operator
+import re
+
+from hax_jax.data import records
+
+_LEAST_LETTERS = 12  # of a text whose capitals are judged
+_SHOUTED = 0.5  # share of letters that are capitals
+_ENDED = re.compile(r'[.!?…]["”’)]*\s+(?=[^\W\d_])')
+_QUOTES = {'"': '"', '“': '”', '«': '»', '„': '“', "'": "'", '`': '`'}
+_MARKS = tuple(
+    re.compile(mark)
+    for mark in (
+        r'[^\s|][ ]{2,}(?=[^\s|])',  # blanks within a line
+        r'\w [,.;](?=\s|$)',  # a blank before a comma, as tokenizers leave it
+        r'[a-z,]\n(?=[a-z])',  # a line that ends within a sentence
+        r'&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});',
+        r'</?(?:p|br|div|span|b|i|a|li)\b[^<>\n]{0,200}>',
+        r'\ufffd|â€|Ã[\x80-\xbf]',
+        r'\\[\'"]|\\[nrt](?![a-z])|[.!?,]\\n|""',  # escapes that were not undone
+    )
+)
+# A text without any of these has no mark of the list.
+_SIGNS = re.compile(r'  | [,.;]|[a-z,]\n[a-z]|[&<\\\ufffdâÃ]|""')
+
+
+def marks(text: str) -> int:
+    """The number of kinds of faults in a text.
+
+    'IT IS  FINE, REALLY.' -> 2; '"It is fine."' -> 1; 'It is fine.' -> 0
+    """
+    found = _has_odd_case(text) + _is_quoted(text)
+    if _SIGNS.search(text):
+        found += sum(bool(mark.search(text)) for mark in _MARKS)
+    return found
+
+
+def of(pair: records.QaPair) -> int:
+    """The number of kinds of faults in a pair's texts, each text's by itself."""
+    return sum(marks(turn.question) + marks(turn.answer) for turn in pair.exchanges)
+
+
+def _has_odd_case(text: str) -> bool:
+    """Whether most letters are capitals, or no sentence of several opens with one."""
+    lower, upper = text.lower(), text.upper()
+    letters = sum(map(operator.ne, lower, upper))
+    if letters < _LEAST_LETTERS:
+        return False
+    if lower == text:
+        return bool(_ENDED.search(text))
+    return sum(map(operator.ne, text, lower)) > _SHOUTED * letters
+
+
+def _is_quoted(text: str) -> bool:
+    """Whether quotes stand around the whole text and nowhere else, or open alone."""
+    opens, body = text[:1], text[1:-1]
+    closes = _QUOTES.get(opens)
+    if closes is None or opens in body:
+        return False
+    return text[1:].endswith(closes) if opens in "'`" else closes not in body
