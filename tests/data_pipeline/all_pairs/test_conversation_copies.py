@@ -41,3 +41,17 @@ def test_conversations_with_an_exchange_in_common_stay_on_one_side() -> None:
         components.join(store)
         homes = dict(store.rows('SELECT grp, component FROM home'))
     assert homes['p1'] == homes['p2'] != homes['p3']
+
+
+def test_conversations_that_open_with_one_question_stay_on_one_side() -> None:
+    asked = 'How do I get a ladder from him?'
+    given = [
+        pair(1, (asked, 'Ask him.', 1.0), ('He laughs.', 'Then laugh too.', 1.0)),
+        pair(2, (asked.upper(), 'Write to him.', 1.0), ('And then?', 'Wait.', 1.0)),
+        pair(3, (asked, 'Buy another one.', 1.0)),
+        pair(4, ('How so?', 'It just is.', 1.0), ('And then?', 'No.', 1.0)),
+    ]
+    with stores.filled(given) as store:
+        components.join(store)
+        homes = dict(store.rows('SELECT grp, component FROM home'))
+    assert homes['p1'] == homes['p2'] == homes['p3'] != homes['p4']
