@@ -56,7 +56,7 @@ PIPELINE = {
     'quiet_tfds': '',
     'pages': '',
     'layouts': 'pages',
-    'rows': 'pages',
+    'rows': 'pages layouts',
     'reading': 'quiet_tfds pages layouts rows',
     'collecting': 'pages rows',
     'dumps': 'collecting',

@@ -3,5 +3,6 @@
 In: a file's text. Out: a layout's name and a `page.Page` with its pairs.
 
 Start at `detection`; `labelled` and `letters` are the layouts of other people's texts,
-`pages` has those of this project's sources.
+`pages` has those of this project's sources. `transcripts` reads the chat that one field
+of a row holds as text.
 """

@@ -87,11 +87,13 @@ def of(path: str, name: str) -> Copy | None:
             note = f'no rows are read of {", ".join(map(repr, document.others))}'
         copy = Copy(_lines(_document_rows(held, document, name)), note)
     held = copy.path if copy else path
-    if message_trees.are_flat(json_rows.head(held)):
-        return Copy(
-            _lines(message_trees.trees(_bytes(held))), copy.note if copy else ''
-        )
-    return copy
+    note = copy.note if copy else ''
+    messages = message_trees.of_csv(held)
+    if messages is None and message_trees.are_flat(json_rows.head(held)):
+        messages = _bytes(held)
+    return (
+        copy if messages is None else Copy(_lines(message_trees.trees(messages)), note)
+    )
 
 
 def _unpacked(path: str, name: str) -> Iterator[bytes] | None:

@@ -26,7 +26,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_pipeline.rows import answer_lists, batches, field_map, transcripts
+from data_pipeline.layouts import transcripts
+from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n

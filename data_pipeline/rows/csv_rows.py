@@ -83,6 +83,25 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, 
     return first or [dict.fromkeys(columns, '')]
 
 
+def holds(path: str, names: set[str]) -> bool:
+    """Whether a file opens with a header of columns that have these names."""
+    _, line, _ = _opening(path)
+    cells = csv.reader([line], delimiter=_delimiter(line))
+    try:
+        return names <= set(next(cells, []))
+    except csv.Error:
+        return False
+
+
+def objects(path: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """(text, cells by column) of each row; no cells of a damaged one."""
+    header, _, rows = _parted(path)
+    columns = _columns(header) if header else ()
+    for row in rows:
+        is_whole = not row.problem and len(row.cells) == len(columns)
+        yield row.text, dict(zip(columns, row.cells, strict=False)) if is_whole else {}
+
+
 def spans(
     path: str, *, batch_characters: int
 ) -> Iterator[tuple[tuple[str, ...], tuple[Row, ...]]]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.rows import near_fields
+from data_pipeline.rows import near_fields, verdicts
 from hax_jax import errors
 
 MISSING = object()
@@ -34,8 +34,6 @@ _COMMON = {
     'time': 'time date created_utc created_at timestamp',
     'score': 'score ups upvotes votes',
     'weight': 'weight oversample_weight',
-    'learn': 'label kto_tag train learn is_correct correct is_good is_preferred '
-    'preferred thumbs_up thumbs feedback rating',
 }
 # What a row has beside its question that belongs to it: Dolly's context.
 _BESIDE = (
@@ -53,18 +51,7 @@ _JOINED_BY = (
     'data_pipeline.collect --source=dump --input=POSTS --input=COMMENTS '
     '--subreddit={} --output=threads.jsonl; then give threads.jsonl.'
 )
-TARGETS = tuple(_COMMON)
-LEARN = tuple(_COMMON['learn'].split())
-_NO = (
-    *('false', '0', '0.0', 'no', 'bad', 'wrong', 'incorrect'),
-    *('down', 'thumbs_down', 'thumbs down'),
-)
-_YES_OR_NO = (
-    *(*_NO, 'true', '1', '1.0', 'yes'),
-    *('good', 'right', 'correct', 'up', 'thumbs_up', 'thumbs up'),
-)
-# Of these a word says yes or no; a number is a count or a grade.
-_WORDS_ALONE = ('preferred', 'thumbs_up', 'thumbs', 'feedback', 'rating')
+TARGETS = (*_COMMON, 'learn')
 _MAP = re.compile(
     rf'(?:(?P<where>.+?):\s*)?(?P<map>(?:{"|".join(TARGETS)})\s*=.*)', re.DOTALL
 )
@@ -75,7 +62,8 @@ _OUTSIDE_QUOTES = r'(?=(?:[^"]*"[^"]*")*[^"]*$)'
 class FieldMap:
     """For each field of a pair, the row's fields that make it, in their order.
 
-    `learn` names fields of which one is false in rows whose answers are bad examples.
+    `learn` names fields of which one is false in rows whose answers are bad examples,
+    `unread` those of such names that hold no verdicts.
     A name in double quotes is a text that stands for itself. `where` is the pattern of
     the inputs that the map is for, '' for any. `is_given` says that it is one of
     --fields, `is_ours` that the rows are pairs as this project writes them, whose ids
@@ -88,6 +76,7 @@ class FieldMap:
     is_given: bool = False
     is_ours: bool = False
     has_turns: bool = False
+    unread: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
@@ -182,67 +171,38 @@ def resolve(
     if rows and all({*ours, 'file', 'line', 'flags'} <= set(row) for row in rows):
         fields = {target: (target,) for target in ours}
         return FieldMap(fields, is_ours=True, has_turns=True)
-    chosen = _common(found)
-    _leave_out_other_kinds(chosen, rows)
-    if not {'question', 'answer'} <= set(chosen):
+    made = _of_names(rows, found)
+    if not {'question', 'answer'} <= set(made.parts):
         apart = any(columns <= set(found) for columns in _OF_DUMPS)
         raise errors.InputError(
             f'{name}: which of its fields {_listed(found)} are question and answer?'
             + (_JOINED_BY.format(rows[0].get('subreddit', 'NAME')) if apart else '')
         )
-    return FieldMap(chosen)
+    return made
 
 
 def of_row(row: Mapping[str, Any]) -> FieldMap | None:
     """The map of common names for one row by itself; None if its names are not."""
-    chosen = _common([name for name, value in row.items() if value not in (None, '')])
-    _leave_out_other_kinds(chosen, [row])
-    return FieldMap(chosen) if {'question', 'answer'} <= set(chosen) else None
+    names = [name for name, value in row.items() if value not in (None, '')]
+    made = _of_names([row], names)
+    return made if {'question', 'answer'} <= set(made.parts) else None
 
 
-def is_refused(row: Mapping[str, Any]) -> bool:
-    """Whether a field of a row or a turn says that it is not to be learned."""
-    return any(
-        says_no(row[name]) and says_yes_or_no(row[name], name)
-        for name in LEARN
-        if name in row
-    )
-
-
-def says_no(value: Any) -> bool:
-    """Whether a value says 'do not learn this': false, 0, 'bad'; no value does not."""
-    return str(value).strip().lower() in _NO
-
-
-def says_yes_or_no(value: Any, name: str = '') -> bool:
-    """Whether a value of a field says what is learned, and is no class or grade."""
-    text = str(value).strip().lower()
-    return text in _YES_OR_NO and not (name in _WORDS_ALONE and text[0].isdigit())
-
-
-def _leave_out_other_kinds(
-    chosen: dict[str, tuple[str, ...]], rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Takes all labels of yes and no; leaves out a context that is a list."""
-
-    def values(name: str) -> list[Any]:
-        return [row[name] for row in rows if row.get(name) not in (None, '')]
-
-    found = {_key(name): name for row in rows for name in row}
-    marks = [key for key in LEARN if key in found]
-    marks = [
-        found[key]
-        for key in marks
-        if all(says_yes_or_no(value, key) for value in values(found[key]))
-    ]
-    chosen.pop('learn', None)
+def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldMap:
+    """The map of common names, all verdicts, and no context that is a list."""
+    chosen = _common(names)
+    marks, unread = verdicts.among(rows)
     if marks:
-        chosen['learn'] = tuple(marks)
-    beside = [name for name in chosen.get('question', ()) if _key(name) in _BESIDE]
-    for name in beside:
-        if not all(isinstance(value, str) for value in values(name)):
-            left = tuple(part for part in chosen['question'] if part != name)
-            chosen['question'] = left
+        chosen['learn'] = marks
+
+    def is_beside(name: str) -> bool:
+        values = [row[name] for row in rows if row.get(name) not in (None, '')]
+        return _key(name) not in _BESIDE or all(isinstance(v, str) for v in values)
+
+    if 'question' in chosen:
+        chosen['question'] = tuple(filter(is_beside, chosen['question']))
+    read = {name for parts in chosen.values() for name in parts}
+    return FieldMap(chosen, unread=tuple(name for name in unread if name not in read))
 
 
 def has_both(names: Sequence[str]) -> bool:

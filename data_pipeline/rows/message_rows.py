@@ -28,6 +28,7 @@ from data_pipeline.rows import (
     nested_rows,
     pair_rows,
     preferred,
+    verdicts,
 )
 from hax_jax.data import records
 
@@ -85,7 +86,7 @@ def add(
         result.leave_out(f'{batch.name}:{line}', text, problem)
         return
     row = {name: value[name] for name in field_map.TARGETS if name in value}
-    if field_map.is_refused(value):
+    if verdicts.refuses(value):
         row['learn'] = False
     exchanges = _exchanges(turns, result)
     if not any(each.weight for each in exchanges):
@@ -94,9 +95,12 @@ def add(
     row |= {key: value[key] for key in nested_rows.UNDECIDED if key in value}
     if any(isinstance(value.get(key), list) and value[key] for key in _MEDIA_FIELDS):
         row['question'] = f'{pair_rows.MEDIA}\n{row["question"]}'
+    _, unread = verdicts.among([value])
+    row |= {name: value[name] for name in unread}
     left = json_rows.num_words(value) - json_rows.num_words(row)
     result.words['in turns and fields not read'] += left
-    batch = dataclasses.replace(batch, fields=_FIELDS)
+    fields = dataclasses.replace(_FIELDS, unread=unread)
+    batch = dataclasses.replace(batch, fields=fields)
     pair_rows.add(row, text=text, line=line, batch=batch, result=result)
 
 
@@ -199,14 +203,14 @@ def _calls_a_tool(turn: dict[str, Any], text: str) -> bool:
 def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     """A turn's weight in the loss; 1.0 for none, or, counted, for one out of range."""
     marks = [turn[key] for key in _LEARN_KEYS if key in turn]
-    if field_map.is_refused(turn) or any(map(field_map.says_no, marks)):
+    if verdicts.refuses(turn) or any(map(verdicts.says_no, marks)):
         return 0.0
     parts = next((turn[key] for key in _PARTS if isinstance(turn.get(key), list)), [])
-    if any(isinstance(e, dict) and field_map.says_no(e.get('train')) for e in parts):
+    if any(isinstance(e, dict) and verdicts.says_no(e.get('train')) for e in parts):
         result.counts['messages answers to be learned in part, not learned'] += 1
         return 0.0
     given = [turn[key] for key in _WEIGHT_KEYS if turn.get(key) not in (None, '')]
-    if not given or field_map.says_yes_or_no(given[0]):
+    if not given or verdicts.says_yes_or_no(given[0]):
         return 1.0
     number = answer_lists.number(given[0])
     if number is None or not 0 < number <= pair_rows.MOST_WEIGHT:

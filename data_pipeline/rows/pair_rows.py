@@ -15,6 +15,7 @@ from data_pipeline.rows import (
     json_rows,
     nested_rows,
     preferred,
+    verdicts,
 )
 from hax_jax.data import records
 
@@ -79,6 +80,7 @@ def add(
         for target in field_map.TARGETS[2:]
     }
     reason = NEEDS_MEDIA if needs_media else ''
+    _count_unread(row, fields, counts)
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
     reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
@@ -247,12 +249,25 @@ def _with_one_answer(
     return row
 
 
+def _count_unread(
+    row: dict[str, Any], fields: field_map.FieldMap, counts: batches.Counts
+) -> None:
+    """Counts a row for each field of a verdict that says neither yes nor no."""
+    marks = fields.parts.get('learn', ())
+    for name in (*fields.unread, *marks):
+        value = field_map.value_at(row, name)
+        is_filled = value not in (None, '', field_map.MISSING)
+        is_read = name in marks and verdicts.says_yes_or_no(value, name)
+        if is_filled and not is_read and not fields.is_given:
+            counts[f'rows with {name!r}, of which no verdict was read'] += 1
+
+
 def _why_not_learned(
     row: dict[str, Any], fields: field_map.FieldMap, labels: dict[str, str]
 ) -> str:
     """What a field of the row says against learning its answer, or ''."""
     marks = fields.parts.get('learn', ())
-    if any(field_map.says_no(field_map.value_at(row, name)) for name in marks):
+    if any(verdicts.says_no(field_map.value_at(row, name), name) for name in marks):
         return 'marked as not to be learned'
     return 'of weight 0' if answer_lists.number(labels['weight'] or '1') == 0 else ''
 

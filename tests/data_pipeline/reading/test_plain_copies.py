@@ -1,6 +1,7 @@
 """Files of every kind to pairs: packed, in other encodings, JSON documents, tables."""
 
 import bz2
+import csv
 import functools
 import gzip
 import json
@@ -263,6 +264,24 @@ def test_flat_messages_are_joined_to_their_parents_and_the_best_reply_wins() -> 
     assert len(read('b.jsonl', marked)) == 2
     pa.parquet.write_table(pa.Table.from_pylist(flat), 'a.parquet')
     assert len(read('a.parquet', pathlib.Path('a.parquet').read_bytes())) == 2
+
+
+@pytest.mark.parametrize('delimiter', [',', '\t'])
+def test_messages_in_a_table_are_joined_to_their_parents(delimiter: str) -> None:
+    rows = [
+        ['message_id', 'parent_id', 'text', 'role', 'rank', 'deleted'],
+        ['1', '', 'Who sings,\nor hums?', 'prompter', '', 'False'],
+        ['2', '1.0', 'Worse.', 'assistant', '1.0', 'False'],
+        ['3', '1.0', 'Best.', 'assistant', '0.0', 'True'],
+        ['4', '1.0', '12', 'assistant', '0.0', 'False'],
+    ]
+    with open('a.csv', 'w', newline='') as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+        file.write(f'5{delimiter}cut\n')
+    pairs, report = reader.read(['a.csv'])
+    assert [(p.question, p.answer) for p in pairs] == [('Who sings,\nor hums?', '12')]
+    assert report.counts['answers beside the best, left out'] == 1
+    assert len(report.unknown_lines) == 1
 
 
 def test_a_file_of_which_nothing_is_read_is_an_error_that_can_be_skipped() -> None:

@@ -271,6 +271,15 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
         ('rating', 'thumbs_up', 'thumbs_down'),
         ('preferred', 'yes', 'no'),
         ('label', 'good', 'bad'),
+        ('label', 1, -1),
+        ('label', 'desirable', 'undesirable'),
+        ('is_accepted', True, False),
+        ('accepted', '1', '0'),
+        ('isAccepted', 'yes', 'no'),
+        ('reward', 1.0, 0.0),
+        ('feedback', 'positive', 'negative'),
+        ('verdict', 'accept', 'reject'),
+        ('is_bad', False, True),
     ],
 )
 def test_a_verdict_on_an_answer_says_whether_it_is_learned(
@@ -310,14 +319,47 @@ def test_one_verdict_of_several_is_enough() -> None:
 
 @pytest.mark.parametrize(
     ('name', 'values'),
-    [('rating', (0, 5)), ('thumbs_up', (0, 1)), ('feedback', ('bad', 'great'))],
+    [
+        ('rating', (0, 5)),
+        ('thumbs_up', (0, 1)),
+        ('feedback', ('bad', 'great')),
+        ('label', (-1, 0, 1)),
+        ('label', ('positive', 'negative')),
+        ('reward', (0.1, 0.9)),
+        ('is_correct', ('no', 3)),
+    ],
 )
 def test_counts_and_grades_say_nothing_about_learning(
     name: str, values: tuple[Any, Any]
 ) -> None:
     rows = [{'question': 'Who?', 'answer': 'You.', name: each} for each in values]
-    pairs, _ = read('a.jsonl', lines(*rows))
+    pairs, report = read('a.jsonl', lines(*rows))
+    assert len(pairs) == len(values)
+    counted = f'rows with {name!r}, of which no verdict was read'
+    assert report.counts[counted] == len(values)
+
+
+def test_a_class_of_a_chat_is_counted_too() -> None:
+    turns = [{'role': r, 'content': 'Who?'} for r in ('user', 'assistant')]
+    pairs, report = read('a.jsonl', lines({'messages': turns, 'label': 'anger'}))
+    assert len(pairs) == 1
+    assert report.counts["rows with 'label', of which no verdict was read"] == 1
+
+
+def test_words_among_verdicts_are_counted_and_the_others_count() -> None:
+    row = {'question': 'Who?', 'answer': 'You.'}
+    given = [{**row, 'is_correct': each} for each in ('yes', 'no', 'maybe', '')]
+    pairs, report = read('a.jsonl', lines(*given))
+    assert [pair.line for pair in pairs] == [1, 3, 4]
+    assert report.counts["rows with 'is_correct', of which no verdict was read"] == 1
+
+
+def test_beside_a_score_accepted_says_nothing_against_other_answers() -> None:
+    row = {'question': 'Who?', 'answer': 'You.', 'score': 3}
+    given = [{**row, 'is_accepted': each} for each in (True, False)]
+    pairs, report = read('a.jsonl', lines(*given))
     assert len(pairs) == 2
+    assert report.counts["rows with 'is_accepted', of which no verdict was read"] == 2
 
 
 def test_what_stands_beside_a_question_belongs_to_it() -> None:

@@ -1,0 +1,105 @@
+"""Fields by which a row says that its answer is, or is not, to be learned.
+
+    {"prompt": "Why?", "completion": "So.", "label": false}          KTO
+    {"question": "Why?", "answer": "So.", "is_accepted": "no"}       a verdict
+    {"question": "Why?", "answer": "So.", "label": "anger"}          a class: none
+
+A number may be a count, a grade or a class; it is a verdict only where a file has two
+of them, 1 and 0 or 1 and -1. Beside a score, `accepted` is a forum's mark of the best
+answer, and says nothing against the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_ACCEPTED = ('accepted', 'isaccepted', 'isacceptedanswer')
+_REVERSED = ('isbad', 'iswrong', 'isincorrect', 'isrejected', 'rejected')
+# Of these a word says yes or no; a number is a count or a grade.
+_WORDS_ALONE = (
+    *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
+)
+_NAMES = (
+    *('label', 'ktotag', 'train', 'learn', 'iscorrect', 'correct', 'isgood'),
+    *('ispreferred', 'verdict', 'judgment', 'judgement', 'approved', 'isapproved'),
+    *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE),
+)
+_SCORES = ('score', 'ups', 'upvotes', 'votes')
+_SAY_NO = (
+    'false 0 0.0 -1 -1.0 no bad wrong incorrect down thumbs_down thumbsdown '
+    'undesirable rejected reject disapproved fail failed unhelpful unacceptable '
+    'disliked negative 👎'
+)
+_SAY_YES = (
+    'true 1 1.0 yes good right correct up thumbs_up thumbsup desirable accepted '
+    'accept approved pass passed helpful acceptable liked positive 👍'
+)
+_NO, _YES = frozenset(_SAY_NO.split()), frozenset(_SAY_YES.split())
+_OF_TEXTS = ('negative', 'positive')  # a label of those is a text's mood
+_LONGEST = 40  # characters of a verdict
+_PAIRS = ({'0', '1'}, {'-1', '1'})  # of numbers that say no and yes
+
+
+def says_no(value: Any, name: str = '') -> bool:
+    """Whether a value says 'do not learn this': false, 0, 'bad'; no value does not."""
+    return _word(value) in (_YES if _key(name) in _REVERSED else _NO)
+
+
+def says_yes_or_no(value: Any, name: str = '') -> bool:
+    """Whether a value of a field says what is learned, and is no class or grade."""
+    word, key = _word(value), _key(name)
+    if word not in _NO | _YES or (key in _WORDS_ALONE and _is_number(word)):
+        return False
+    return not (word in _OF_TEXTS and key == 'label')
+
+
+def refuses(row: Mapping[str, Any]) -> bool:
+    """Whether a field of a row or a turn says that it is not to be learned."""
+    return any(
+        says_no(value, name) and says_yes_or_no(value, name)
+        for name, value in row.items()
+        if _key(name) in _NAMES and not isinstance(value, list | dict)
+    )
+
+
+def among(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(the fields of verdicts, the fields of such names that hold something else).
+
+    Words other than yes and no may stand among verdicts, if they are the fewer.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    has_score = any(_key(name) in _SCORES for name in names)
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for name in names:
+        values = [row[name] for row in rows if row.get(name) not in (None, '')]
+        if _key(name) not in _NAMES or not values:
+            continue
+        if all(isinstance(value, str) and len(value) > _LONGEST for value in values):
+            continue  # texts, such as a rejected answer's
+        is_mark = has_score and _key(name) in _ACCEPTED
+        told[not is_mark and _are_verdicts(values, name)].append(name)
+    return tuple(told[True]), tuple(told[False])
+
+
+def _are_verdicts(values: Sequence[Any], name: str) -> bool:
+    numbers = {_word(value).removesuffix('.0') for value in values if _is_number(value)}
+    if numbers and not any(numbers <= pair for pair in _PAIRS):
+        return False
+    is_known = [says_yes_or_no(value, name) for value in values]
+    return all(is_known) or (not numbers and 2 * sum(is_known) > len(is_known))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(_word(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _word(value: Any) -> str:
+    return '_'.join(str(value).strip().lower().split()).removeprefix('+')
+
+
+def _key(name: str) -> str:
+    """'is_Accepted' -> 'isaccepted'"""
+    return ''.join(filter(str.isalnum, str(name).lower()))
