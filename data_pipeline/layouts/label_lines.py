@@ -2,7 +2,9 @@
 
 'Q: Why? A: So.'      two labels, where an answer's is not the next
 '## Question'         a heading; '**Answer**' alone in its line
-'Q. Why?'             only where a file's labels are of this form
+'Q. Why?'             only where a file's labels are of this form, as are the next:
+'[QUESTION] Why?'     in brackets, alone in its line or not
+'Question'            alone in its line, with a capital
 """
 
 import collections
@@ -12,26 +14,27 @@ from collections.abc import Sequence
 
 from data_pipeline.pages import oversample_marks, page
 
-QUESTIONS = (
+_ASKED = (
     *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
-    *('reader', 'asker', 'q.'),
+    *('reader', 'asker', 'input'),
 )
-ANSWERS = (
+_ANSWERED = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
-    *('ai', 'bot', 'advice', 'columnist', 'a.'),
+    *('ai', 'bot', 'advice', 'columnist'),
+)
+# Forms of labels that count by themselves: a label's word ends in its form.
+_DOT, _BRACKET, _BARE = '.', ']', ' alone'
+_BARE_WORDS = ('question', 'answer', 'prompt', 'response')
+QUESTIONS, ANSWERS = (
+    (*words, *(word + form for word in words for form in (_DOT, _BRACKET, _BARE)))
+    for words in (_ASKED, _ANSWERED)
 )
 REVISED, DRAFT = 'revised_response', 'draft_response'
 STRAY = 'stray'  # a label within a text
 SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
 _CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
 _NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
-_WORDS = '|'.join(
-    sorted(
-        (word for word in (*QUESTIONS, *ANSWERS) if word.isalpha()),
-        key=len,
-        reverse=True,
-    )
-)
+_WORDS = '|'.join(sorted((*_ASKED, *_ANSWERED), key=len, reverse=True))
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
 _BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
 _COLON = re.compile(
@@ -43,6 +46,14 @@ _COLON = re.compile(
 # 'A. One' may be a choice: these count only where a file's labels are of this form.
 _DOTTED = re.compile(
     rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{0,6}}[.)][*_]{{0,3}}\s+'
+)
+_BRACKETED = re.compile(
+    rf'\s{{0,3}}(?P<hashes>#{{0,6}})\s{{0,3}}[*_]{{0,3}}\[(?P<word>{_WORDS}){_NUMBER}\]'
+    r'[*_]{0,3}[ \t]*',
+    re.IGNORECASE,
+)
+_ALONE_BARE = re.compile(
+    rf'\s{{0,3}}(?P<word>{"|".join(_BARE_WORDS)}){_NUMBER}\s*', re.IGNORECASE
 )
 # Without a colon only where the label is all of the line: a heading, or in bold.
 _ALONE = re.compile(
@@ -117,19 +128,28 @@ def _inline_answer(line: str, question: Label) -> int:
     One as long as the question's comes first: 'Question: Is A: true? Answer: No.'
     """
     found = [*_INLINE.finditer(line, question.end)]
-    is_letter = len(question.word.strip('.')) == 1
+    is_letter = len(question.word) - len(_form(question.word)) == 1
     found.sort(key=lambda match: (len(match['word']) == 1) != is_letter)
     return found[0].start() if found else 0
 
 
 def _label(line: str) -> Label | None:
+    form = ''
     match = _ALONE.fullmatch(line) or _COLON.match(line)
     if not match and (match := _DOTTED.match(line)):
-        return Label(f'{match["word"].lower()}.', match.end(), 0)
+        form = _DOT
+    elif not match and (match := _BRACKETED.match(line)):
+        form = _BRACKET
+    elif not match and line.strip()[:1].isupper():
+        match, form = _ALONE_BARE.fullmatch(line), _BARE
     if not match:
         return None
-    word = match['word'].lower().replace(' ', '_')
-    return Label(word, match.end(), len(match['hashes'] or ''))
+    word = match['word'].lower().replace(' ', '_') + form
+    return Label(word, match.end(), len(match.groupdict().get('hashes') or ''))
+
+
+def _form(word: str) -> str:
+    return next((form for form in (_DOT, _BRACKET, _BARE) if word.endswith(form)), '')
 
 
 def words(labels: Sequence[Label]) -> tuple[str, str]:
@@ -143,9 +163,11 @@ def words(labels: Sequence[Label]) -> tuple[str, str]:
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     asked = ''
     for label in labels:
+        if label.word == 'input' and asked:
+            continue  # it belongs to the instruction above it
         if label.word in QUESTIONS:
             asked = label.word
-        elif (asked == 'q.') != (label.word == 'a.'):
+        elif _form(asked) != _form(label.word):
             continue  # of 'Q.' the answer is 'A.', and of no other
         elif asked and label.word in ANSWERS:
             counts[asked, label.word] += 1

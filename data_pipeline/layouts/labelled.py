@@ -13,6 +13,7 @@ the revised response is the answer, and the other sections are left out.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ from data_pipeline.pages import characters, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
+_CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}[.:)]')
 _BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
 
 
@@ -32,6 +34,8 @@ class _Pair:
     answer: list[page.Piece] | None = None
     topic: str = ''
     is_revised: bool = False
+    is_further: bool = False  # has the question of the pair before
+    level: int = 0  # of the answer's label
 
 
 def kind(text: str) -> str:
@@ -51,14 +55,18 @@ def parse(text: str, *, file: str) -> page.Page:
     source = SETS if answered == label_lines.REVISED else QA
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
-    for pair in _split(pieces, labels, (asked, answered), found):
+    pairs = _split(pieces, labels, (asked, answered), found)
+    for pair, below in itertools.zip_longest(pairs, pairs[1:]):
         pair.topic = pair.topic or topic
+        is_shared = pair.is_further or (below is not None and below.is_further)
+        found.counts[f'{source} further answers to a question'] += pair.is_further
         topic = add(
             pair.question,
             pair.answer or [],
             topic=pair.topic,
             source=source,
             found=found,
+            is_shared=is_shared,
         )
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
@@ -82,7 +90,7 @@ def _split(
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
     kind, level = '', 0
-    for piece, label in zip(pieces, labels, strict=True):
+    for at, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
         parts = [piece]
         word = label.word if label else ''
         if label and word == asked:
@@ -94,9 +102,20 @@ def _split(
         elif label and pairs and _opens_answer(word, answered, pairs[-1], found):
             kind = ANSWER
             parts, running = _opened(piece, label, kind)
-            pairs[-1].answer = running
+            pairs[-1].answer, pairs[-1].level = running, label.level
             found.leave_out(between)
             between = []
+        elif (
+            label
+            and word == answered
+            and running is not None
+            and label.level == pairs[-1].level
+            and _is_further(pieces, at, pairs[-1])
+        ):
+            kind = ANSWER
+            parts, running = _opened(piece, label, kind)
+            last = pairs[-1]
+            pairs.append(dataclasses.replace(last, answer=running, is_further=True))
         elif label and word in sections and pairs:
             found.counts[f'{SETS} {word} sections left out'] += 1
             kind = f'{word} of a set'
@@ -133,6 +152,17 @@ def _opens_answer(word: str, answered: str, pair: _Pair, found: page.Page) -> bo
     return is_label and pair.answer is None
 
 
+def _is_further(pieces: Sequence[page.Piece], at: int, pair: _Pair) -> bool:
+    """Whether a second label of an answer opens one more, and is no choice of several.
+
+    'A: Leave.' above 'B: Stay.' is a choice.
+    """
+    below = (piece.text for piece in pieces[at + 1 :] if piece.text.strip())
+    is_filled = any(piece.text.strip() for piece in pair.answer or ())
+    is_set = pair.is_revised
+    return is_filled and not is_set and not _CHOICE.match(next(below, ''))
+
+
 def _opened(
     piece: page.Piece, label: label_lines.Label, kind: str
 ) -> tuple[list[page.Piece], list[page.Piece]]:
@@ -166,10 +196,12 @@ def add(
     topic: str,
     source: str,
     found: page.Page,
+    is_shared: bool = False,
 ) -> str:
     """Counts a question and, if it has both texts, adds its pair.
 
-    Returns the heading that stands below the answer, '' for none.
+    Pairs with a question that `is_shared` are of one group. Returns the heading that
+    stands below the answer, '' for none.
     """
     page.end_text(question, QUESTION)
     below = page.end_text(answer, ANSWER)
@@ -179,8 +211,10 @@ def add(
     found.counts[f'{source} questions'] += 1
     if asked and answered:
         topic = characters.clean_line(topic)
-        found.add(asked, answered, source=source, line=line, topic=topic)
+        group = f'question:{page.content_hash(asked)}' if is_shared else ''
+        found.add(asked, answered, source=source, line=line, topic=topic, group=group)
     else:
         reason = 'questions unanswered' if asked else 'answers without question text'
-        found.drop(line, '', f'{source} {reason}', [*question, *answer])
+        own = [] if is_shared else question
+        found.drop(line, '', f'{source} {reason}', [*own, *answer])
     return below

@@ -1,7 +1,7 @@
 """Letters to a columnist and the replies, as newspapers print them, to pairs.
 
     DEAR ABBY: My neighbour sings. -- TIRED IN TEXAS
-    DEAR TIRED: Ask him to hum.
+    DEAR TIRED: Ask him to hum.           or GENTLE READER:
 
 The columnist is the name that most letters begin with. Both salutations are labels; a
 signature belongs to its letter.
@@ -18,7 +18,8 @@ from data_pipeline.pages import page
 SOURCE = 'letters'
 _NAME = r'(?P<name>[^\W\d_][\w .&’\'“”"()-]{0,60}?)'
 _CAPITALS = re.compile(
-    rf'\s{{0,3}}[*_]{{0,3}}DEAR {_NAME}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?'
+    rf'\s{{0,3}}[*_]{{0,3}}(?:DEAR|(?=GENTLE READER)) ?{_NAME}[*_]{{0,3}}\s?[:,]'
+    r'[*_]{0,3} ?'
 )
 _SMALL = re.compile(rf'\s{{0,3}}[*_]{{0,3}}Dear {_NAME}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?')
 
@@ -89,7 +90,7 @@ def _pattern(lines: Sequence[str]) -> re.Pattern[str] | None:
 
 
 def _columnist(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
-    """The commonest name, the first of several."""
+    """The commonest name, the first of several; all readers may have one name."""
     names = [_folded(match['name']) for line in lines if (match := pattern.match(line))]
     counts = collections.Counter(names)
     return max(counts, key=lambda name: counts[name]) if counts else ''

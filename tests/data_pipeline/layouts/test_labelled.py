@@ -76,11 +76,57 @@ def test_headings_above_pairs_are_topics_and_close_answers() -> None:
 
 
 def test_other_labels_within_a_text_stay_there() -> None:
-    found = parsed('Q: Which?\nA. One\nB. Two\nNote: no hurry.\nA: One.\nA: Or B.\n')
-    assert texts(found) == [
-        ('Which?\nA. One\nB. Two\nNote: no hurry.', 'One.\nA: Or B.')
-    ]
-    assert found.unknown == [(6, 'A: Or B.', 'kept in the answer')]
+    choice = 'One.\nA: Or me.\nB: Or you.'
+    found = parsed(f'Q: Which?\nA. One\nB. Two\nNote: no hurry.\nA: {choice}\n')
+    assert texts(found) == [('Which?\nA. One\nB. Two\nNote: no hurry.', choice)]
+    assert found.unknown == [(6, 'A: Or me.', 'kept in the answer')]
+
+
+def test_a_second_answer_is_a_pair_of_the_same_group() -> None:
+    first = 'Q: Who sings?\n\nA: He does.\n\nA: She does.\n\nA:\n\n'
+    found = parsed(f'{first}Q: Why?\nA: So.\n')
+    asked = 'Who sings?'
+    assert texts(found) == [(asked, 'He does.'), (asked, 'She does.'), ('Why?', 'So.')]
+    assert found.counts['qa further answers to a question'] == 2
+    assert found.counts['qa questions unanswered'] == 1
+    first, second, other = (pair.group for pair in found.pairs)
+    assert first == second != other
+    assert other == found.pairs[2].id
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        'Input: {}\nOutput: {}\n\n',
+        '[QUESTION]\n{}\n[ANSWER]\n{}\n\n',
+        '[Q] {}\n[A] {}\n\n',
+        'Question\n{}\n\nAnswer\n{}\n\n',
+        'QUESTION 1\n\n{}\n\nANSWER 1\n\n{}\n\n',
+    ],
+)
+def test_labels_in_brackets_alone_or_of_input_and_output(form: str) -> None:
+    pairs = [*PAIRS, ('Is this it?\nA: Or that?', 'The answer\nis [A] that.')]
+    found = parsed(''.join(form.format(*pair) for pair in pairs))
+    assert texts(found) == pairs
+
+
+def test_an_input_belongs_to_the_instruction_above_it() -> None:
+    one = 'Instruction: Count.\nInput: 1, 2\nOutput: Two.\n\n'
+    assert texts(parsed(one * 2))[0] == ('Count.\nInput: 1, 2', 'Two.')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Question\n\nThis is a chapter.\n\nNote\n\nSo is this.\n',
+        'question\nWho?\nanswer\nMe.\n',
+        'I said [a] this.\n[Q] is a letter.\n',
+        'Answer\n\nIt is.\n\nQuestion\n\nWhy?\n',
+        'Q: Who?\n\nAnswer\n\nMe.\n',
+    ],
+)
+def test_words_of_prose_are_no_labels(text: str) -> None:
+    assert labelled.kind(text) == ''
 
 
 def test_questions_without_answers_are_counted() -> None:
@@ -123,6 +169,14 @@ def test_letters_and_their_replies_are_pairs(salutation: str) -> None:
         (f'{question}\n\n-- {name}', answer)
         for (question, answer), name in zip(PAIRS, ('Sad', 'Reader'), strict=True)
     ]
+
+
+def test_all_readers_may_be_gentle_ones() -> None:
+    letters = ''.join(
+        f'DEAR MISS MANNERS: {question}\n\nGENTLE READER: {answer}\n\n'
+        for question, answer in PAIRS
+    )
+    assert texts(parsed(letters, 'letters')) == PAIRS
 
 
 def test_a_word_to_all_readers_answers_no_letter() -> None:

@@ -134,7 +134,12 @@ def lost_words(found: page.Page) -> dict[str, collections.Counter[str]]:
     out = {}
     for kind in (page.QUESTION, page.ANSWER):
         pieces = page.clean_text(found.pieces, kind).split()
-        pairs = itertools.chain(*(getattr(p, kind).split() for p in found.pairs))
+        # A question of several answers stands in the file once.
+        of = {
+            (p.line, p.question) if kind == page.QUESTION else i: p
+            for i, p in enumerate(found.pairs)
+        }
+        pairs = itertools.chain(*(getattr(p, kind).split() for p in of.values()))
         in_pieces, in_pairs = collections.Counter(pieces), collections.Counter(pairs)
         out[kind] = (in_pieces - in_pairs) + (in_pairs - in_pieces)
     return out
