@@ -74,6 +74,11 @@ def main() -> None:
     else:
         ended = f'{shown:,} of {counted.of(looked, what)}'
     entry.say(ended)
+    if _DROPPED.value and not dropped_file.is_as_written(_DATA.value, dataset.LEDGER):
+        entry.say(
+            f'note: {dropped_file.NAME} was changed since the build wrote it (by the '
+            f'digest in {dataset.LEDGER}); build the dataset again for its own.'
+        )
     results.give({'data': _DATA.value, 'shown': shown, 'pairs': given, 'limited': full})
 
 

@@ -116,7 +116,8 @@ def write(
         manifest = digests.sealed(manifest)
         page = report_page.render(manifest, ledger, report.facts(), tally)
         files.write_text(folder / REPORT, page)
-        files.write_json(folder / LEDGER, ledger)
+        digest = digests.of_file(folder / dropped_file.NAME)
+        files.write_json(folder / LEDGER, {**ledger, dropped_file.DIGEST: digest})
         files.write_json(folder / dataset_folder.MANIFEST, manifest)
     return manifest
 

@@ -6,8 +6,10 @@ import re
 
 from data_pipeline.pages import encoding
 
-# Only with its semicolon: html.unescape reads '&copy=2' of a link as '©=2'.
-_ENTITY = re.compile(r'&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});')
+# Only with its semicolon: html.unescape reads '&copy=2' of a link as '©=2'. One that is
+# all of a code span, `&amp;`, is meant as it stands.
+_NAME = r'(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});'
+_ENTITY = re.compile(f'(?<!`)&{_NAME}|(?<=`)&{_NAME}(?!`)')
 # Sets of the characters that cleaning changes: most texts have none of them.
 _ZERO_WIDTHS = '\u200b\u200e\u200f\u2060\ufeff\u00ad'
 _JOINERS = '\u200c\u200d'

@@ -105,6 +105,7 @@ def stage(chosen: settings.PersonalDataSettings) -> stages.Stage:
         )
     phones = functools.partial(without_phones, regions=chosen.phone_regions)
     table = (
+        (chosen.urls, 'links to their names', without_targets),
         (chosen.urls, f'links to {URL}', without_urls),
         (chosen.emails, f'emails to {EMAIL}', _without_emails),
         (chosen.phones, f'phone numbers to {PHONE}', phones),
@@ -129,8 +130,15 @@ def _rewritten(pair: records.QaPair, rules: list[stages.TextRule]) -> stages.Out
         pair, changes = outcome.pair, changes + outcome.changes
 
 
+def without_targets(text: str) -> tuple[str, int]:
+    """The text with its name alone for each link that has one; how many links."""
+    if '](' not in text or not may_link(text):
+        return text, 0
+    return _NAMED_URL.subn(r'\1', text)
+
+
 def without_urls(text: str) -> tuple[str, int]:
-    """The text with [URL], or the name that it has, for each link; how many links."""
+    """The text with [URL] for each link, or the name that it has; how many links."""
     if not may_link(text):
         return text, 0
     times = 0
@@ -143,9 +151,7 @@ def without_urls(text: str) -> tuple[str, int]:
         times += 1
         return URL + match[0][len(link) :]
 
-    named = 0
-    if '](' in text:
-        text, named = _NAMED_URL.subn(r'\1', text)
+    text, named = without_targets(text)
     return _URL.sub(replaced, text), times + named
 
 

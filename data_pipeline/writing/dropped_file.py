@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from data_pipeline.writing import stream_counts
-from hax_jax import errors, files, local_copy
+from hax_jax import digests, errors, files, local_copy
 from hax_jax.data import records
 
 NAME = 'dropped.jsonl'
 _SORTED = msgspec.json.Encoder(order='sorted')
+DIGEST = 'dropped_sha256'  # of the ledger
 _CLUSTERS = 5
 _NAMED = 6  # ids of a cluster
 
@@ -52,6 +53,16 @@ def read(path: str | pathlib.Path) -> Iterator[dict[str, Any]]:
                     'the file again, or build the dataset again.'
                 ) from None
             yield row
+
+
+def is_as_written(path: str | pathlib.Path, ledger: str) -> bool:
+    """Whether the file has the digest that the ledger beside it names, if it does."""
+    folder = local_copy.folder(path)
+    try:
+        known = json.loads((folder / ledger).read_text(encoding='utf-8')).get(DIGEST)
+    except (OSError, ValueError, AttributeError):
+        return True  # of an older version, or copied alone
+    return known in (None, digests.of_file(folder / NAME))
 
 
 @dataclasses.dataclass(frozen=True)

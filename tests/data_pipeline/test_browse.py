@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import subprocess
 
 import forks
@@ -136,3 +137,15 @@ def test_flags_that_do_not_fit_are_named(
     done = browse(copy, '--dropped')
     assert done.stdout == '1. a (b)\n\n'
     assert 'dropped.jsonl:2 is damaged' in done.stderr
+
+
+def test_a_file_that_was_changed_is_said_to_be(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    copy = tmp_path / 'copy'
+    shutil.copytree(data, copy)
+    assert 'was changed' not in browse(copy, '--dropped').stderr
+    rows = (copy / 'dropped.jsonl').read_text()
+    (copy / 'dropped.jsonl').write_text(rows.replace('same text', 'no reason'))
+    done = browse(copy, '--dropped')
+    assert 'note: dropped.jsonl was changed since the build wrote it' in done.stderr

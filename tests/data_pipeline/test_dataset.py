@@ -117,7 +117,9 @@ def test_the_folder_holds_the_manifest_the_accounts_and_the_tfds_files(
         'tfds',
     ]
     assert list(written.parent.iterdir()) == [written]
-    assert json.loads((written / 'ledger.json').read_text()) == {'pairs': {'read': 42}}
+    ledger = json.loads((written / 'ledger.json').read_text())
+    assert ledger['pairs'] == {'read': 42}
+    assert ledger['dropped_sha256'] == hashlib.sha256(b'').hexdigest()
 
 
 def test_the_manifest_counts_and_hashes_the_canonical_records(

@@ -289,6 +289,8 @@ def test_cleaning_changes_characters_and_no_words() -> None:
     assert characters.clean('Fish &amp;amp; chips&#x200B;\r\n\r\n\r\nfor\xa0two ') == (
         'Fish &amp; chips\n\nfor two'
     )
+    code = '`&lt;`, `a &amp; b` &amp; `&amp;`'  # an entity that is all of a code span
+    assert characters.clean(code) == '`&lt;`, `a & b` & `&amp;`'
     assert characters.clean('see ?a=1&copy=2 &copy; AT&T') == 'see ?a=1&copy=2 © AT&T'
     assert characters.clean('a\ud800b\u200bc\x07') == 'a\ufffdbc'
     assert characters.clean('👩\u200d🔧 o\u200dk') == '👩\u200d🔧 ok'

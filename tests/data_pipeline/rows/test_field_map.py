@@ -60,6 +60,7 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
         ('Patient Doctor', 'Patient', 'Doctor'),
         ('question ground_truth', 'question', 'ground_truth'),
         ('problem solution', 'problem', 'solution'),
+        ('QUESTION DRAFT_RESPONSE REVISED_RESPONSE', 'QUESTION', 'REVISED_RESPONSE'),
         ('question doctor reply', 'question', 'reply'),
     ],
 )
