@@ -73,11 +73,15 @@ _IN_SETS = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Label:
-    """A label at the head of a line: its word, its end, and a heading's level or 0."""
+    """A label at the head of a line: its word, its end, and a heading's level or 0.
+
+    `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one.
+    """
 
     word: str
     end: int
     level: int
+    sign: str = ''
 
 
 def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
@@ -145,7 +149,10 @@ def _label(line: str) -> Label | None:
     if not match:
         return None
     word = match['word'].lower().replace(' ', '_') + form
-    return Label(word, match.end(), len(match.groupdict().get('hashes') or ''))
+    hashes = match.groupdict().get('hashes') or ''
+    opens = line[: match.start('word')].lstrip('-+•> \t')[:1]
+    sign = '#' if hashes else opens if opens in ('*', '_') else ''
+    return Label(word, match.end(), len(hashes), sign)
 
 
 def _form(word: str) -> str:
@@ -180,17 +187,15 @@ def without_strays(
 ) -> list[Label | None]:
     """The labels; those within a text of a pair get the word `STRAY`.
 
-    Labels are headings or have a colon, and the commoner form is a file's. Below
+    Labels are headings, bold or plain, and the commonest form is a file's. Below
     '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
     between '## Question' and '## Answer'.
     """
-    forms = collections.Counter(
-        (label.word, label.level > 0) for label in labels if label
-    )
+    forms = collections.Counter((label.word, label.sign) for label in labels if label)
 
     def is_rare(label: Label) -> bool:
-        form = label.level > 0
-        return forms[label.word, form] < forms[label.word, not form]
+        others = (forms[label.word, sign] for sign in ('#', '*', '_', ''))
+        return forms[label.word, label.sign] < max(others)
 
     made = [*labels]
     at = [i for i, label in enumerate(labels) if label and label.word in words]

@@ -35,7 +35,7 @@ class _Pair:
     topic: str = ''
     is_revised: bool = False
     is_further: bool = False  # has the question of the pair before
-    level: int = 0  # of the answer's label
+    sign: str = ''  # of the answer's label
 
 
 def kind(text: str) -> str:
@@ -102,14 +102,14 @@ def _split(
         elif label and pairs and _opens_answer(word, answered, pairs[-1], found):
             kind = ANSWER
             parts, running = _opened(piece, label, kind)
-            pairs[-1].answer, pairs[-1].level = running, label.level
+            pairs[-1].answer, pairs[-1].sign = running, label.sign
             found.leave_out(between)
             between = []
         elif (
             label
             and word == answered
             and running is not None
-            and label.level == pairs[-1].level
+            and label.sign == pairs[-1].sign
             and _is_further(pieces, at, pairs[-1])
         ):
             kind = ANSWER

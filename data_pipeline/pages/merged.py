@@ -223,7 +223,8 @@ def _split_topics(pairs: list[_Pair]) -> None:
     In a file where most answers end in a short line without a full stop, that is the
     layout: each is a topic. Elsewhere it must look like one by itself, since one such
     line may be the answer's own. A line that ends three answers or more is a signature,
-    unless it may be a topic that comes again.
+    unless it may be a topic that comes again. The last answer of a file of topics loses
+    a line that looks like one by itself: the next post is in another file.
     """
     ends = [
         (pair, *_last_lines(pair.answer), following)
@@ -245,6 +246,8 @@ def _split_topics(pairs: list[_Pair]) -> None:
             for end in ending
             if times[end[1].clean.lower()] < _SIGNATURE and _is_topic(*end[1:3])
         ]
+    elif pairs[-1].answer and _is_topic(*(lines := _last_lines(pairs[-1].answer))):
+        lines[0].kind, pairs[-1].gave_topic = 'topic', True
     for pair, last, _, following in ending:
         last.kind = 'topic'
         pair.gave_topic = following.topic_was_glued = True
@@ -314,7 +317,7 @@ def _add(pair: _Pair, found: page.Page) -> None:
     question = page.clean_text(pair.question, page.QUESTION)
     answer = page.clean_text(pair.answer or [], page.ANSWER)
     found.counts['merged questions'] += 1
-    if pair.topic_was_glued:
+    if pair.gave_topic:
         found.counts['merged topics taken off answers'] += 1
     if not question or not answer:
         reason = 'questions with an empty answer'

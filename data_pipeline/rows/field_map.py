@@ -26,7 +26,8 @@ _COMMON = {
     'human post context user_message user_input human_message patient',
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
-    'assistant_message bot_response ai_message bot ai doctor solution ground_truth expected_answer',
+    'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
+    'expected_answer',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',

@@ -270,13 +270,19 @@ def test_a_newspapers_lines_below_a_reply_are_not_of_it(last: str) -> None:
     assert [text for _, text, _ in found.unknown] == [last]
 
 
-def test_a_label_of_another_form_within_a_text_is_text_and_reported() -> None:
+@pytest.mark.parametrize(
+    'form',
+    [
+        '## Question\n\n{}\n\n## Answer\n\n{}\n\n',
+        '**Question:** {}\n\n**Answer:** {}\n\n',
+    ],
+)
+def test_a_label_of_another_form_within_a_text_is_text_and_reported(form: str) -> None:
     pairs = [
         ('Who sings?\n\nQuestion: is it Tom?', 'He does.\n\nQuestion: who else?'),
         ('Who pays?\n\nAnswer: not me.', 'You.'),
         ('Who cooks?', 'She does.\n\nAnswer: for now.'),
     ]
-    form = '## Question\n\n{}\n\n## Answer\n\n{}\n\n'
     found = parsed(''.join(form.format(*pair) for pair in pairs))
     assert texts(found) == pairs
     assert len(found.unknown) == 4

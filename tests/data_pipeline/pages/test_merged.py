@@ -90,6 +90,29 @@ def test_where_most_answers_end_in_a_topic_a_line_that_goes_on_stays(
     assert [each[2] for each in _pairs(text)[:3]] == [answer, 'Yes 0.', 'Yes 1.']
 
 
+@pytest.mark.parametrize(
+    ('last', 'left'),
+    [
+        ('The spare ladder', 'Wait.'),
+        ('Good luck to you', 'Wait.\n\nGood luck to you'),
+        ('Then call her.', 'Wait.\n\nThen call her.'),
+    ],
+)
+def test_a_file_of_topics_may_end_in_one(last: str, left: str) -> None:
+    topics = ['Whose dog is it', 'A loan to him', 'Tea at noon', last]
+    found = merged.parse(
+        ''.join(
+            f'QUESTION: Why {i}?\n\nANSWER: Wait.\n\n{topic}\n\n'
+            for i, topic in enumerate(topics)
+        ),
+        file='f.md',
+    )
+    assert [pair.answer for pair in found.pairs] == ['Wait.'] * 3 + [left]
+    taken = 3 + (left == 'Wait.')
+    assert found.counts['merged topics taken off answers'] == taken
+    assert (merged.LINE_TAKEN in found.pairs[-1].flags) == (left == 'Wait.')
+
+
 def test_a_line_that_ends_many_answers_is_a_signature() -> None:
     pair = 'QUESTION: a{0}\nANSWER: Sail on, {0}.\n\nFair winds, Captain Winnie\n\n'
     text = ''.join(map(pair.format, range(4)))
@@ -104,13 +127,13 @@ def test_a_line_that_ends_many_answers_is_a_signature() -> None:
         for i, word in enumerate(('Pearls', 'Dogs', 'Bells', 'Aunts'))
     )
     found = merged.parse(topics, file='m.md')
-    assert found.counts['merged topics taken off answers'] == 3
+    assert found.counts['merged topics taken off answers'] == 4
 
 
 @pytest.mark.parametrize(
     ('lines', 'taken'),
     [
-        (['Wedding woes', 'The other woman', 'Re: cake', 'His mother calls', 'Ex'], 16),
+        (['Wedding woes', 'The other woman', 'Re: cake', 'His mother calls', 'Ex'], 17),
         (['Good luck to you', 'Marian Vale', 'Best of luck', 'Carolyn', 'Hugs'], 0),
     ],
 )
