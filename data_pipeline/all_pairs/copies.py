@@ -13,6 +13,7 @@ The rules, in their order:
 
 import dataclasses
 import functools
+import html
 import re
 from collections.abc import Collection, Sequence
 
@@ -30,13 +31,14 @@ _MOST_HEADINGS = 3  # a name, its role and a topic
 _LONGEST_HEADING = 100  # characters
 _MOST_HEADING_WORDS = 14
 _COMPARED = 64  # pairs of a cluster, the first by faults, score and length
-# A publisher's line that sends readers elsewhere.
+# A publisher's line: one that sends readers elsewhere, or says whose the text is.
 _CALL = re.compile(
     r'\W{0,3}(?:follow|subscribe|sign up|join|like|share|read|click|visit|download'
     r'|listen|watch|e-?mail|send|submit|find|buy|get)\b.{0,120}\b(?:twitter|facebook|instagram'
     r'|youtube|tiktok|linkedin|threads|bluesky|newsletters?|podcasts?|apps?|website'
     r'|updates|inbox|here|e-?mail list|mailing list|more (?:columns|letters|advice))\b'
-    r'.{0,40}',
+    r'.{0,40}'
+    r'|(?:©|\(c\)|copyright\b).{0,120}|.{0,120}\ball rights reserved\W*',
     re.IGNORECASE,
 )
 _BEHIND = re.compile(r'[.!?…]["”’)]*[ \t]*[&|·•»/\\]')  # no sentence opens so
@@ -253,7 +255,8 @@ def _later_rule(copy: Copy, best_copy: Copy) -> str:
 
 @functools.lru_cache(64)
 def _without_html(text: str) -> str:
-    return html_text.plain(html_text.without_base64(text)[0])[0]
+    left = html_text.plain(html_text.without_base64(text)[0])[0]
+    return html.unescape(left)  # of what was escaped twice
 
 
 @functools.lru_cache(256)

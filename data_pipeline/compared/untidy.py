@@ -12,6 +12,8 @@ from hax_jax.data import records
 
 _LEAST_LETTERS = 12  # of a text whose capitals are judged
 _SHOUTED = 0.5  # share of letters that are capitals
+_LEAST_WORDS = 8
+_TITLED = 0.8  # share of words that open with a capital
 _ENDED = re.compile(r'[.!?…]["”’)]*\s+(?=[^\W\d_])')
 _QUOTES = {'"': '"', '“': '”', '«': '»', '„': '“', "'": "'", '`': '`'}
 _MARKS = tuple(
@@ -47,14 +49,18 @@ def of(pair: records.QaPair) -> int:
 
 
 def _has_odd_case(text: str) -> bool:
-    """Whether most letters are capitals, or no sentence of several opens with one."""
+    """Whether most letters, or words, have capitals, or no sentence of several has."""
     lower, upper = text.lower(), text.upper()
     letters = sum(map(operator.ne, lower, upper))
     if letters < _LEAST_LETTERS:
         return False
     if lower == text:
         return bool(_ENDED.search(text))
-    return sum(map(operator.ne, text, lower)) > _SHOUTED * letters
+    if sum(map(operator.ne, text, lower)) > _SHOUTED * letters:
+        return True
+    words = text.split()
+    opened = sum(word[:1].isupper() for word in words)
+    return len(words) >= _LEAST_WORDS and opened > _TITLED * len(words)
 
 
 def _is_quoted(text: str) -> bool:

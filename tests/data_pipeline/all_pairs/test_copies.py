@@ -65,6 +65,8 @@ def decided(*pairs: records.QaPair) -> tuple[list[str], dict[str, str]]:
         CLEAN + '\n\nSign up for our newsletter.\n12',
         CLEAN + '\n\nQ: My sister took the car. What now?\n\nShe laughs, too.',
         CLEAN + ' & so on',
+        CLEAN + '\n\n© 2024 Advice Inc. All rights reserved.',
+        CLEAN.replace(',', '&rsquo;,'),
     ],
 )
 def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:

@@ -27,6 +27,7 @@ def test_a_tidy_text_has_no_mark(text: str) -> None:
     [
         ('TELL HIM THAT IT IS OVER.', 1),
         ('tell him. he will not like it.', 1),
+        ('Tell Him That It Is Over And Done.', 1),
         ('Tell  him.', 1),
         ('Tell  him,  now.', 1),  # a kind counts once
         ('"Tell him."', 1),
