@@ -12,6 +12,7 @@ from hax_jax.data import records
 
 _LEAST_LETTERS = 12  # of a text whose capitals are judged
 _SHOUTED = 0.5  # share of letters that are capitals
+_SMALL_WORDS = re.compile(r'(?: [a-z]{2,}){3}')
 _LEAST_WORDS = 8
 _TITLED = 0.8  # share of words that open with a capital
 _ENDED = re.compile(r'[.!?…]["”’)]*\s+(?=[^\W\d_])')
@@ -50,8 +51,10 @@ def of(pair: records.QaPair) -> int:
 
 def _has_odd_case(text: str) -> bool:
     """Whether most letters, or words, have capitals, or no sentence of several has."""
-    lower, upper = text.lower(), text.upper()
-    letters = sum(map(operator.ne, lower, upper))
+    lower = text.lower()
+    if _SMALL_WORDS.search(text):  # almost every text: quick to tell
+        return lower == text and bool(_ENDED.search(text))
+    letters = sum(map(operator.ne, lower, text.upper()))
     if letters < _LEAST_LETTERS:
         return False
     if lower == text:
