@@ -75,7 +75,8 @@ _IN_SETS = re.compile(
 class Label:
     """A label at the head of a line: its word, its end, and a heading's level or 0.
 
-    `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one.
+    `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one; of a word in
+    capitals it ends in '^'.
     """
 
     word: str
@@ -152,6 +153,7 @@ def _label(line: str) -> Label | None:
     hashes = match.groupdict().get('hashes') or ''
     opens = line[: match.start('word')].lstrip('-+•> \t')[:1]
     sign = '#' if hashes else opens if opens in ('*', '_') else ''
+    sign += '^' if len(match['word']) > 1 and match['word'].isupper() else ''
     return Label(word, match.end(), len(hashes), sign)
 
 
@@ -187,15 +189,15 @@ def without_strays(
 ) -> list[Label | None]:
     """The labels; those within a text of a pair get the word `STRAY`.
 
-    Labels are headings, bold or plain, and the commonest form is a file's. Below
+    Labels are headings, bold, plain, in capitals: the commonest form is a file's. Below
     '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
     between '## Question' and '## Answer'.
     """
     forms = collections.Counter((label.word, label.sign) for label in labels if label)
 
     def is_rare(label: Label) -> bool:
-        others = (forms[label.word, sign] for sign in ('#', '*', '_', ''))
-        return forms[label.word, label.sign] < max(others)
+        of_word = [times for (word, _), times in forms.items() if word == label.word]
+        return forms[label.word, label.sign] < max(of_word)
 
     made = [*labels]
     at = [i for i, label in enumerate(labels) if label and label.word in words]

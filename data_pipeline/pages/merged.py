@@ -300,7 +300,8 @@ def _is_topic(last: page.Piece, above: page.Piece) -> bool:
     line = last.clean
     ends = chat_grammar.SENTENCE_ENDS
     is_apart = above.clean.endswith(ends) or page.is_rule(above.clean)
-    if not is_apart or line.endswith(tuple('.!?…,;:')) or page.is_rule(line):
+    is_sentence = line.rstrip('"”’»\')*_').endswith(tuple('.!?…,;:'))
+    if not is_apart or is_sentence or page.is_rule(line):
         return False
     is_reply = line.lower().startswith('re:')
     return is_reply or bool(

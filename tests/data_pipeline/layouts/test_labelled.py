@@ -153,6 +153,8 @@ def test_the_revised_response_of_a_set_is_the_answer() -> None:
         ('Why?', 'So.'),
         ('Why?', 'Because.'),
     ]
+    asks = one.replace('Ask him.', 'Question: who else?')
+    assert texts(parsed(asks + one, 'sets'))[0][1] == 'Tom does.\n\nQuestion: who else?'
     heads = one.replace(': ', ':\n\n').replace('\n', '\n\n')
     assert texts(parsed(heads, 'sets')) == [('Who sings?', 'Tom does.\n\nAsk him.')]
 

@@ -45,7 +45,7 @@ OTHERS = 'QUESTION: b\nANSWER: Two.\n' * 3
     'last',
     [
         *('Yours ever', 'Good luck to you', 'Carolyn Vale', 'Seriously', 'The end.'),
-        *('and then leave', 'Is it?', 'Call him!', '- Two socks'),
+        *('and then leave', 'Is it?', 'Call him!', '- Two socks', '“Call him now.”'),
     ],
 )
 def test_a_closing_line_of_one_answer_is_its_own(last: str) -> None:
