@@ -122,6 +122,8 @@ def _split(
             parts, running = _opened(piece, label, kind)
         elif piece.kind == oversample_marks.MARK:
             running = None
+        elif running and page.is_rule(piece.clean) and not _has_text(running):
+            piece.kind = 'label'  # the line below a heading
         elif running is not None and _closes(piece, level):
             running = None
             between.append(piece)
@@ -158,7 +160,7 @@ def _is_further(pieces: Sequence[page.Piece], at: int, pair: _Pair) -> bool:
     'A: Leave.' above 'B: Stay.' is a choice.
     """
     below = (piece.text for piece in pieces[at + 1 :] if piece.text.strip())
-    is_filled = any(piece.text.strip() for piece in pair.answer or ())
+    is_filled = _has_text(pair.answer or ())
     is_set = pair.is_revised
     return is_filled and not is_set and not _CHOICE.match(next(below, ''))
 
@@ -182,6 +184,10 @@ def _closes(piece: page.Piece, level: int) -> bool:
     """Whether a line is a heading of the question's level, or above it."""
     heading = page.HEADING.match(piece.text) if level and not piece.is_code else None
     return heading is not None and len(heading[1]) <= level
+
+
+def _has_text(pieces: Sequence[page.Piece]) -> bool:
+    return any(piece.text.strip() for piece in pieces)
 
 
 def _is_heading(between: Sequence[page.Piece]) -> bool:

@@ -101,6 +101,7 @@ def test_a_second_answer_is_a_pair_of_the_same_group() -> None:
         '[QUESTION]\n{}\n[ANSWER]\n{}\n\n',
         '[Q] {}\n[A] {}\n\n',
         'Question\n{}\n\nAnswer\n{}\n\n',
+        'Question\n--------\n\n{}\n\nAnswer\n======\n\n{}\n\n',
         'QUESTION 1\n\n{}\n\nANSWER 1\n\n{}\n\n',
     ],
 )
