@@ -178,14 +178,17 @@ def _write(
 
 def _summary(split: str, tokenized: packing.Tokenized, counts: dict[str, int]) -> str:
     tokens = tokenized.counts
-    positions = max(counts['positions'], 1)
+    positions = counts['positions']
     lines = [
         f'  {split}: {counted.of(tokens["pairs_read"], "pairs")}, '
         f'{counted.of(counts["segments"], "segments")} in '
-        f'{counted.of(counts["rows"], "rows")}; '
-        f'{1 - counts["padding"] / positions:.1%} of positions filled, '
-        f'{counts["answer"] / positions:.1%} answers'
+        f'{counted.of(counts["rows"], "rows")}'
     ]
+    if positions:
+        lines[0] += (
+            f'; {1 - counts["padding"] / positions:.1%} of positions filled, '
+            f'{counts["answer"] / positions:.1%} answers'
+        )
     for ids, what in (
         (tokenized.dropped_ids, 'dropped: the answer leaves no room for a question'),
         (tokenized.shortened_ids, 'shortened: the question lost text from its middle'),

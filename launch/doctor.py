@@ -82,6 +82,11 @@ def main() -> int:
     for name, findings in found.items():
         print(name)
         _print(findings)
+        if name in _WORKDIR.value and any(x.verdict != diagnosis.OK for x in findings):
+            print(
+                '  a remedy that changes the config begins a run: give another '
+                '--workdir, or --restart, which moves this one aside'
+            )
     results.give(
         {name: [dataclasses.asdict(x) for x in each] for name, each in found.items()}
     )

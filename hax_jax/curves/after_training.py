@@ -1,6 +1,7 @@
 """What a run's own folder says of it, while it runs or after."""
 
 import contextlib
+import dataclasses
 
 from hax_jax import errors, places
 from hax_jax.curves import curve_checks, measure_run, run_checks, run_record
@@ -37,9 +38,11 @@ def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
     with contextlib.suppress(errors.InputError):  # the rows lie elsewhere now
         numbers |= measure_run.copied(record, _rows(record))
     before = diagnosis.read(places.path(record.place))
+    is_judged = any(each.id == 'start' for each in before)
+    curve = dataclasses.replace(curve_of(record), is_judged=is_judged)
     steps = diagnosis.run(run_checks.CHECKS, numbers)
     return diagnosis.ordered(
-        [*before, *curve_checks.check(curve_of(record)), *news(steps, before)]
+        [*before, *curve_checks.check(curve), *news(steps, before)]
     )
 
 

@@ -89,6 +89,13 @@ def dropped(n: Numbers) -> Finding | None:
     )
     if share <= 0.05 and cut <= 0.5:
         return diagnosis.good('row length', evidence)
+    longer = 'raise --config.data.seq_len'
+    if n.get('room_for_longer_rows', 1) <= 0:
+        longer = (
+            'the base reads no longer rows: take one that does'
+            if n.get('pretrained')
+            else 'raise --config.model.n_positions and --config.data.seq_len'
+        )
     return Finding(
         'row length',
         FAIL if share > 0.2 else WARN,
@@ -97,8 +104,9 @@ def dropped(n: Numbers) -> Finding | None:
         'model learns from the short ones alone'
         if share > 0.05
         else 'data.seq_len is too short for these letters: questions lose their middle',
-        'raise --config.data.seq_len, or keep long answers with '
-        '--config.data.long_answers=split',
+        f'{longer}, or keep long answers with --config.data.long_answers=split'
+        if share > 0.05
+        else longer,
         "the packed cache's own ledger",
         (('dropped', share), ('cut', cut)),
     )

@@ -183,6 +183,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         'is_lora': bool(run.lora.rank),
         'lora_scale': lora.scale(run.lora) if run.lora.rank else 1.0,
         'num_steps': subject.num_steps,
+        'room_for_longer_rows': run.model.n_positions - run.data.seq_len,
         'taught': dict(subject.taught),
         'grad_accum_steps': run.train.grad_accum_steps,
         'asked_question_weight': run.data.question_weight,
@@ -194,7 +195,8 @@ def measure(subject: Subject) -> dict[str, Any]:
         'has_dropout': _dropout(run) > 0,
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
     }
-    numbers |= measure_trial.of_optimizer(subject.tx, num_steps=subject.num_steps)
+    asked = rates.steps(run.optimizer, num_steps=subject.num_steps)
+    numbers |= measure_trial.of_optimizer(subject.tx, asked)
     numbers |= measure_rows.measure(rows, subject.tokenizer, eos_id=_eos(cache))
     numbers |= measure_data.measure(cache, subject.tokenizer)
     numbers |= measure_data.entropies(cache)

@@ -6,7 +6,7 @@ steps all of the state does, so no second copy of it lies on a device.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -270,12 +270,12 @@ def overfit(
 
 
 def of_optimizer(
-    tx: optax.GradientTransformation, *, num_steps: int, num_points: int = 9
+    tx: optax.GradientTransformation, steps: Sequence[int]
 ) -> dict[str, Any]:
     """Rate, decay and moments that an optimizer has, seen from its updates alone.
 
     A fresh Adam's first update of a parameter at 0 is minus the rate; at 1, the decay
-    is added. The rate is asked at steps from first to last. A second gradient of 0
+    is added. The rate is asked at `steps`. A second gradient of 0
     leaves the share b1 of Adam's mean and b2 of its mean of squares, and a smaller
     first gradient shows eps.
     """
@@ -283,8 +283,6 @@ def of_optimizer(
     ones = jax.tree.map(np.ones_like, zeros)
     if not _schedules(jax.eval_shape(tx.init, zeros)):
         return {}
-    last = num_steps - 1
-    steps = sorted({round(i * last / (num_points - 1)) for i in range(num_points)})
 
     @jax.jit
     def first_updates(counts: jax.Array, params: Any, size: jax.Array) -> Any:

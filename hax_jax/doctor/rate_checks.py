@@ -34,7 +34,8 @@ def schedule(n: Numbers) -> Finding | None:
             f'{has[top]:.2g}',
             'the warm-up is longer than the run, or most of it: the rate never reaches '
             'its peak, or only late',
-            'lower --config.optimizer.warmup_steps to a tenth of the run',
+            'a tenth of the run is usual: '
+            f'--config.optimizer.warmup_steps={max(n["num_steps"] // 10, 1)}',
             source,
             bars,
         )

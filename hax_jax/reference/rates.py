@@ -7,11 +7,19 @@ from hax_jax.config import schema
 _POINTS = 9
 
 
-def rates(settings: schema.OptimizerConfig, *, num_steps: int) -> dict[str, float]:
-    """The learning rate at a few steps from the first to the last, by the step."""
+def steps(settings: schema.OptimizerConfig, *, num_steps: int) -> list[int]:
+    """A few steps from the first to the last, and the one at which warm-up ends."""
     last = num_steps - 1
-    steps = sorted({round(i * last / (_POINTS - 1)) for i in range(_POINTS)})
-    return {str(step): rate(settings, step, num_steps=num_steps) for step in steps}
+    evenly = {round(i * last / (_POINTS - 1)) for i in range(_POINTS)}
+    return sorted({*evenly, min(_warmup(settings, num_steps), last)})
+
+
+def rates(settings: schema.OptimizerConfig, *, num_steps: int) -> dict[str, float]:
+    """The learning rate at those steps, by the step."""
+    return {
+        str(step): rate(settings, step, num_steps=num_steps)
+        for step in steps(settings, num_steps=num_steps)
+    }
 
 
 def rate(settings: schema.OptimizerConfig, step: int, *, num_steps: int) -> float:
@@ -20,7 +28,7 @@ def rate(settings: schema.OptimizerConfig, step: int, *, num_steps: int) -> floa
     Source: the docstring of training/optimizer.schedule has the formulas.
     """
     peak, floor = settings.learning_rate, settings.final_learning_rate
-    warmup = settings.warmup_steps or round(settings.warmup_share * num_steps)
+    warmup = _warmup(settings, num_steps)
     if step < warmup:
         return peak * (step + 1) / (warmup + 1)
     share = (step - warmup) / max(num_steps - warmup, 1)
@@ -34,3 +42,7 @@ def rate(settings: schema.OptimizerConfig, step: int, *, num_steps: int) -> floa
         return max(floor, peak * math.sqrt((warmup + 1) / (step + 1)))
     decay = max(1, round(settings.decay_share * num_steps))
     return peak + (floor - peak) * max(0, step - (num_steps - decay)) / decay
+
+
+def _warmup(settings: schema.OptimizerConfig, num_steps: int) -> int:
+    return settings.warmup_steps or round(settings.warmup_share * num_steps)

@@ -99,7 +99,8 @@ def changes(
         if then[name] != now[name] and not problems:
             problems.append(
                 f'{what} is not the one that the run was started with '
-                f'({then[name][:16]} then, {now[name][:16]} now).'
+                f'({then[name][:16]} then, {now[name][:16]} now, by data.path='
+                f'{config_now.data.path}).'
             )
     if then['base'].get('hash') != now['base'].get('hash'):
         problems.append(
@@ -112,7 +113,8 @@ def changes(
             'this workdir holds a run that differs:\n'
             + '\n'.join(problems)
             + '\nFor another run use another --workdir; to start from the parameters '
-            'of this one, give its workdir as model.pretrained.'
+            'of this one, give its workdir as model.pretrained, and leave '
+            '--config.tokenizer.path= empty, which takes its tokenizer.'
         )
     return out
 

@@ -30,7 +30,8 @@ def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
         return (
             f'BAD: a trained model scores far below ln(vocabulary) = {uniform:.2f}; '
             'this one knows nothing of this text. The tokenizer is of another model, '
-            'the weights are damaged, or the labels are shifted wrongly.'
+            'the weights are damaged or hardly trained, or the labels are shifted '
+            'wrongly.'
         )
     if loss > 6.0:
         return (

@@ -1,5 +1,6 @@
 """What curves say: each made from the fault or the health that it shows."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -145,6 +146,16 @@ def test_a_run_that_gained_nothing_is_told_whatever_its_length(
     found = curve_checks.gain(curve)
     assert (found and found.verdict) == verdict
     assert word in (found.cause if found else '')
+
+
+def test_a_start_that_the_doctor_judged_by_weights_and_rows_is_not_judged_again(
+    tmp_path: pathlib.Path,
+) -> None:
+    """A base that was hardly trained scores as high as shifted labels do."""
+    curve = _log(tmp_path, [(9.5, 9.5), (9.4, 9.4), (9.2, 9.3)])
+    assert [each.id for each in curve_checks.check(curve)] == ['start']
+    known = dataclasses.replace(curve, is_judged=True, vocab_size=8192)
+    assert {x.verdict for x in curve_checks.check(known)} <= {'ok', 'warn'}
 
 
 def test_a_smaller_evaluation_is_noisier(tmp_path: pathlib.Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from hax_jax.config import convert, schema
 from hax_jax.curves import after_training, run_checks
-from hax_jax.doctor import data_checks, diagnosis, examine, examine_folder
+from hax_jax.doctor import data_checks, diagnosis, examine, examine_folder, rate_checks
+from hax_jax.reference import rates
 
 HEALTHY: dict[str, Any] = {
     'pretrained': True,
@@ -494,3 +495,35 @@ def test_records_name_what_went_wrong(changes: dict[str, Any], name: str) -> Non
 def test_a_source_that_is_called_pairs_is_told_from_the_pairs() -> None:
     found = data_checks.repeated({**HEALTHY, 'repeated_source': 'pairs'})
     assert 'each pair from pairs stands 1.0 times in an epoch' in found.evidence
+
+
+@pytest.mark.parametrize(
+    ('room', 'is_pretrained', 'share', 'remedy'),
+    [
+        (64, True, 0.9, 'raise --config.data.seq_len, or keep long answers with '),
+        (0, False, 0.9, 'raise --config.model.n_positions and --config.data.seq_len, '),
+        (0, True, 0.0, 'the base reads no longer rows: take one that does'),
+    ],
+)
+def test_longer_rows_are_advised_where_the_model_reads_them(
+    room: int, is_pretrained: bool, share: float, remedy: str
+) -> None:
+    given = {
+        'dropped_share': share,
+        'shortened_share': 0.9,
+        'pretrained': is_pretrained,
+    }
+    found = data_checks.dropped({**given, 'room_for_longer_rows': room})
+    assert found is not None and found.remedy.startswith(remedy)
+    assert ('long_answers=split' in found.remedy) == (share > 0)
+
+
+def test_the_peak_of_a_warm_up_is_asked_at_its_last_step() -> None:
+    settings = schema.OptimizerConfig(learning_rate=2e-3, warmup_steps=20)
+    asked = rates.rates(settings, num_steps=30)
+    assert max(asked, key=lambda step: asked[step]) == '20'
+    found = rate_checks.schedule(
+        {'rates': asked, 'asked_rates': asked, 'num_steps': 30, 'grad_accum_steps': 1}
+    )
+    assert found is not None and found.remedy.endswith('.warmup_steps=3')
+    assert 'until step 20 of 30, to 0.002' in found.evidence
