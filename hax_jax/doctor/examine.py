@@ -50,7 +50,7 @@ _REPAIR_ROWS = 16
 _LARGEST_MODEL = 2**31  # bytes of parameters that every run reads with NumPy too
 _LARGEST_STATE = 2**32  # bytes of a state that a run copies to its host for trials
 _SHARE = 0.02  # of a run's time, for what every run looks at
-_LEAST_SECONDS = 1.0  # a look that takes so long is not cut short
+_LEAST_SECONDS = 1.5  # a look that takes so long is not cut short
 _IN_FULL = 'hax doctor --config=... looks in full'
 _STEP_SCORINGS = 3  # a step takes as long as scoring its rows so many times
 _BYTES_A_SECOND = 5e8  # of parameters that are copied and compared
@@ -246,16 +246,20 @@ def _of_model(found: Look, begun: float, *, full: bool) -> None:
     batch = _batch(subject)
     spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
     rows = _Scored(batch, _scorer(subject, subject.state), spans)
-    scoring = subject.row_seconds * len(batch['inputs'])
-    of_run = subject.elapsed + subject.num_steps * _STEP_SCORINGS * scoring
-    seconds = math.inf if full else max(_LEAST_SECONDS, _SHARE * of_run)
+    scoring = 0.0  # seconds; of a large model as the evaluation took, until it is known
+    if _size(subject.parameters) > _SMALL_MODEL:
+        scoring = subject.row_seconds * len(batch['inputs'])
     too_long = []
-    for name, takes, part in _parts(subject, scoring, full=full):
-        spent = time.perf_counter() - begun
-        if spent + takes <= seconds:
-            part(found, rows, full)
-        else:
+    for name, scorings, more, part in _parts(subject, full=full):
+        of_run = subject.elapsed + subject.num_steps * _STEP_SCORINGS * scoring
+        seconds = math.inf if full else max(_LEAST_SECONDS, _SHARE * of_run)
+        now = time.perf_counter()
+        if now - begun + scorings * scoring + more > seconds:
             too_long.append(name)
+            continue
+        part(found, rows, full)
+        if part is _of_batch:
+            scoring = time.perf_counter() - now
     if too_long:
         numbers['left_out'].append(
             f'{", ".join(too_long)}, as the look would take over {seconds:.1f} s of a '
@@ -367,25 +371,24 @@ def _of_weights(found: Look, rows: _Scored, full: bool) -> None:
 
 
 def _parts(
-    subject: Subject, scoring: float, *, full: bool
-) -> Iterator[tuple[str, float, Callable[[Look, _Scored, bool], None]]]:
-    """(what it looks at, about how many seconds, what adds its numbers).
+    subject: Subject, *, full: bool
+) -> Iterator[tuple[str, float, float, Callable[[Look, _Scored, bool], None]]]:
+    """(what it looks at, its scorings of the first batch, more seconds, what adds it).
 
-    `scoring` are the seconds of scoring the first batch. Parts of more worth come
-    first; the last donates the state.
+    Parts of more worth come first; the last donates the state.
     """
-    few = scoring * max(1.0, 8 / subject.run.train.batch_size)  # eight rows are scored
+    few = max(1.0, 8 / subject.run.train.batch_size)  # eight rows are scored
     learning = _size(subject.state.params) / _BYTES_A_SECOND
     everything = _size(subject.parameters) / _BYTES_A_SECOND
-    yield 'what the first step changes', learning, _before_step
-    yield 'the loss of the first batch', scoring, _of_batch
-    yield 'what losses depend on', few + everything, _of_losses
+    yield 'what the first step changes', 0, learning, _before_step
+    yield 'the loss of the first batch', 1, 0, _of_batch
+    yield 'what losses depend on', few, everything, _of_losses
     if full or subject.base is not None:
-        yield 'the pretrained weights', few, _of_base
+        yield 'the pretrained weights', few, 0, _of_base
     if full:
-        yield 'repairs of weights', 0.0, _of_weights
+        yield 'repairs of weights', 0, 0, _of_weights
     if full or subject.run.train.grad_accum_steps > 1:
-        yield 'gradients by microbatch', 2 * _STEP_SCORINGS * scoring, _of_microbatches
+        yield 'gradients by microbatch', 2 * _STEP_SCORINGS, 0, _of_microbatches
 
 
 def _few(
