@@ -38,8 +38,8 @@ def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
     with contextlib.suppress(errors.InputError):  # the rows lie elsewhere now
         numbers |= measure_run.copied(record, _rows(record))
     before = diagnosis.read(places.path(record.place))
-    is_judged = any(each.id == 'start' for each in before)
-    curve = dataclasses.replace(curve_of(record), is_judged=is_judged)
+    is_good = any(x.id == 'start' and x.verdict == diagnosis.OK for x in before)
+    curve = dataclasses.replace(curve_of(record), is_good_start=is_good)
     steps = diagnosis.run(run_checks.CHECKS, numbers)
     return diagnosis.ordered(
         [*before, *curve_checks.check(curve), *news(steps, before)]

@@ -29,8 +29,8 @@ class Curve:
 
     `noise` is how far two evaluations of one model may differ. `vocab_size` is 0 if it
     is not known. `rates` are learning rates by step, where they are known;
-    `unigram_entropy` is what token frequencies alone cost, 0 if it is not known. The
-    start `is_judged` where the doctor looked at weights and rows before the first step.
+    `unigram_entropy` is what token frequencies alone cost, 0 if it is not known. It
+    `is_good_start` where the doctor found none wrong, by weights and rows, at step 0.
     """
 
     train: Sequence[tuple[int, float]]
@@ -40,7 +40,7 @@ class Curve:
     noise: float
     rates: Sequence[tuple[int, float]] = ()
     unigram_entropy: float = 0.0
-    is_judged: bool = False
+    is_good_start: bool = False
 
     @property
     def judged(self) -> Sequence[tuple[int, float]]:
@@ -62,9 +62,9 @@ def check(curve: Curve) -> list[diagnosis.Finding]:
 
 def start(curve: Curve) -> diagnosis.Finding | None:
     """The loss before training, against what the weights should know."""
-    if curve.is_judged:
+    if curve.is_good_start or not curve.judged or curve.judged[0][0] != 0:
         return None
-    if not curve.judged or curve.judged[0][0] != 0 or not curve.vocab_size:
+    if not curve.vocab_size:
         return None
     loss, uniform = curve.judged[0][1], math.log(curve.vocab_size)
     said = verdicts.step_0_verdict(
