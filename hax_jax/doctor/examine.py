@@ -358,9 +358,8 @@ def _of_weights(found: Look, rows: _Scored, full: bool) -> None:
     subject, numbers = found.subject, found.numbers
     few, spans = _few(rows.batch, rows.spans, subject.microbatch_size)
     numbers |= measure_weights.weights(subject.parameters)
-    if (
-        _size(subject.parameters) <= _SMALL_MODEL
-    ):  # then more rows, so that less is left to chance
+    # Of a small model more rows, so that less is left to chance.
+    if _size(subject.parameters) <= _SMALL_MODEL:
         some = subject.row_order[:_REPAIR_ROWS]
         packed = subject.cache.features('train')
         few = {name: np.asarray(packed[name][some]) for name in few}

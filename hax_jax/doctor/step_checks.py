@@ -21,7 +21,7 @@ def moves(n: Numbers) -> Finding | None:
     if untaught:
         dead, count = untaught, len(n['taught'])
         asleep: set[str] = set()
-        source = "the step's program, whose gradients of these are no sum over tokens"
+        source = "the step's program, in which no token of the batch reaches them"
     elif n.get('gradient_rms'):
         rms, weights = n['gradient_rms'], n['trained_rms']
         asleep = {  # A has no gradient while its B is zero
