@@ -1,14 +1,14 @@
 """Letters to a columnist and the replies, as newspapers print them, to pairs.
 
     DEAR ABBY: My neighbour sings. -- TIRED IN TEXAS
-    DEAR TIRED: Ask him to hum.           or GENTLE READER:
+    DEAR TIRED: Ask him to hum.           or GENTLE READER:, TIRED:, ABBY:
 
 The columnist is the name that most letters begin with. Both salutations are labels; a
-signature belongs to its letter.
+signature belongs to its letter. A reply may open with a name alone: the columnist's, or
+the first words of its letter's signature.
 """
 
 import collections
-import itertools
 import re
 from collections.abc import Sequence
 
@@ -22,37 +22,41 @@ _CAPITALS = re.compile(
     r'[*_]{0,3} ?'
 )
 _SMALL = re.compile(rf'\s{{0,3}}[*_]{{0,3}}Dear {_NAME}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?')
+_REPLY = re.compile(rf'\s{{0,3}}[*_]{{0,3}}{_NAME}[*_]{{0,3}}\s?:[*_]{{0,3}} ?')
+# The last line of a letter: a dash and a name, or a few words.
+_SIGNED = re.compile(r'(?:(?:.*\s)?[*_]{0,3}(?:--?|[–—~])\s?)?[*_]{0,3}(.{1,80})')
 
 
 def are_letters(text: str) -> bool:
     """Whether letters to one name, each with a reply to another name, make the text."""
-    return bool(_pattern(text.split('\n')))
+    return bool(_pattern(page.raw_lines(text)))
 
 
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file of letters; `file` names it in the records."""
     found = page.Page(file)
     pieces = page.raw_lines(text)
-    pattern = _pattern([piece.text for piece in pieces]) or _CAPITALS
-    columnist = _columnist([piece.text for piece in pieces], pattern)
+    pattern = _pattern(pieces) or _CAPITALS
+    columnist = _columnist(pieces, pattern)
     ends = _ends(columnist)
     between: list[page.Piece] = []
     letters: list[tuple[list[page.Piece], list[page.Piece]]] = []
     running = between
+    heads = _heads(pieces, pattern)
     kind = page.UNKNOWN
-    for piece in pieces:
+    for i, piece in enumerate(pieces):
         match = None if piece.is_code else pattern.match(piece.text)
-        name = _folded(match['name']) if match else ''
         parts = [piece]
-        if match and (name == columnist or (letters and not letters[-1][1])):
-            kind = page.QUESTION if name == columnist else page.ANSWER
-            parts = piece.cut([(match.end(), 'label'), (len(piece.text), kind)])
+        if i in heads:
+            kind, end = heads[i]
+            parts = piece.cut([(end, 'label'), (len(piece.text), kind)])
             if kind == page.QUESTION:
                 letters.append(([], []))
             running = letters[-1][kind == page.ANSWER]
             running.append(parts[1])
         elif kind == page.ANSWER and (
-            (match and name.startswith('reader')) or ends.match(piece.text)
+            (match and _folded(match['name']).startswith('reader'))
+            or ends.match(piece.text)
         ):
             # A word to all readers, or of the newspaper: it answers no letter.
             running, kind = between, page.UNKNOWN
@@ -68,31 +72,61 @@ def parse(text: str, *, file: str) -> page.Page:
     return found
 
 
-def _pattern(lines: Sequence[str]) -> re.Pattern[str] | None:
+def _heads(
+    pieces: Sequence[page.Piece], pattern: re.Pattern[str]
+) -> dict[int, tuple[str, int]]:
+    """The lines that open a letter or its reply: (the kind of its text, its start)."""
+    columnist = _columnist(pieces, pattern)
+    made: dict[int, tuple[str, int]] = {}
+    signed = ''  # of the letter that is open; '' below its reply
+    is_open = False
+    for i, piece in enumerate(pieces):
+        match = None if piece.is_code else pattern.match(piece.text)
+        if match and _folded(match['name']) == columnist:
+            is_open, signed = True, ''
+            made[i] = page.QUESTION, match.end()
+            continue
+        bare = _REPLY.match(piece.text) if is_open and not piece.is_code else None
+        if is_open and (match or (bare and _opens(bare['name'], columnist, signed))):
+            is_open = False
+            made[i] = page.ANSWER, (match or bare).end()
+        elif is_open and piece.text.strip():
+            signature = _SIGNED.fullmatch(piece.clean)
+            signed = signature[1] if signature else ''
+    return made
+
+
+def _opens(name: str, columnist: str, signed: str) -> bool:
+    """Whether a name is the columnist's, or the first words of a signature.
+
+    'Carolyn', 'Carolyn Hax'; 'Tired' of 'Tired in Texas'.
+    """
+    first, *last = name.rsplit(maxsplit=1)
+    is_whole = bool(last) and last[0][0].isupper() and _folded(first) == columnist
+    return is_whole or any(
+        f'{_folded(each)} '.startswith(f'{_folded(name)} ')
+        for each in (columnist, signed)
+    )
+
+
+def _pattern(pieces: Sequence[page.Piece]) -> re.Pattern[str] | None:
     """The salutation by which a text is letters: in capitals, or else in small ones.
 
     Small ones open any letter, so the first line below headings must be one.
     """
     for pattern in (_CAPITALS, _SMALL):
-        names = [
-            _folded(match['name']) for line in lines if (match := pattern.match(line))
-        ]
-        columnist = _columnist(lines, pattern)
-        answered = any(
-            name == columnist and other != columnist
-            for name, other in itertools.pairwise(names)
-        )
-        texts = (line for line in lines if not page.HEADING.match(line))
+        kinds = [kind for kind, _ in _heads(pieces, pattern).values()]
+        texts = (each.text for each in pieces if not page.HEADING.match(each.text))
         first = next(filter(str.strip, texts), '')
-        if answered and (pattern is _CAPITALS or pattern.match(first)):
+        if page.ANSWER in kinds and (pattern is _CAPITALS or pattern.match(first)):
             return pattern
     return None
 
 
-def _columnist(lines: Sequence[str], pattern: re.Pattern[str]) -> str:
+def _columnist(pieces: Sequence[page.Piece], pattern: re.Pattern[str]) -> str:
     """The commonest name, the first of several; all readers may have one name."""
-    names = [_folded(match['name']) for line in lines if (match := pattern.match(line))]
-    counts = collections.Counter(names)
+    matches = (pattern.match(each.text) for each in pieces if not each.is_code)
+    counts = collections.Counter(_folded(each['name']) for each in matches if each)
     return max(counts, key=lambda name: counts[name]) if counts else ''
 
 

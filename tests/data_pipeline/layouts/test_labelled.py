@@ -174,6 +174,25 @@ def test_letters_and_their_replies_are_pairs(salutation: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    'head', ['Abby:', '**Abby:**', 'Abby Vale:', 'Sad:', 'Sad in May:']
+)
+@pytest.mark.parametrize('gap', [' ', '\n\n'])
+@pytest.mark.parametrize('end', ['\n', '\r'])
+def test_a_reply_may_open_with_a_name_alone(head: str, gap: str, end: str) -> None:
+    texts_of = [
+        ('Who?\n\nTom: he sings.\n\n— Sad in May', 'He does.\n\nSad: no more.'),
+        ('Why?\n— Glad in May', 'So.'),
+    ]
+    replies = [head, head.replace('Sad', 'Glad')]
+    text = ''.join(
+        f'Dear Abby:{gap}{question}\n\n{reply}{gap}{answer}\n\n'
+        for (question, answer), reply in zip(texts_of, replies, strict=True)
+    )
+    found = parsed(text.replace('\n', end), 'letters')
+    assert texts(found) == texts_of
+
+
 def test_all_readers_may_be_gentle_ones() -> None:
     letters = ''.join(
         f'DEAR MISS MANNERS: {question}\n\nGENTLE READER: {answer}\n\n'
