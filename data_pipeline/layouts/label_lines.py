@@ -5,6 +5,9 @@
 'Q. Why?'             only where a file's labels are of this form, as are the next:
 '[QUESTION] Why?'     in brackets, alone in its line or not
 'Question'            alone in its line, with a capital
+'Q - Why?'            as 'Q.'
+'<question>Why?</question><answer>So.</answer>'
+'Pregunta: ¿Por qué?' in other languages
 """
 
 import collections
@@ -16,11 +19,13 @@ from data_pipeline.pages import oversample_marks, page
 
 _ASKED = (
     *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
-    *('reader', 'asker', 'input'),
+    *('reader', 'asker', 'input', 'pregunta', 'frage', 'domanda', 'pergunta', 'vraag'),
+    *('вопрос', '问', '問', '问题', '問題', '質問', '질문'),
 )
 _ANSWERED = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
-    *('ai', 'bot', 'advice', 'columnist'),
+    *('ai', 'bot', 'advice', 'columnist', 'respuesta', 'réponse', 'antwort'),
+    *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
 )
 # Forms of labels that count by themselves: a label's word ends in its form.
 _DOT, _BRACKET, _BARE = '.', ']', ' alone'
@@ -31,6 +36,7 @@ QUESTIONS, ANSWERS = (
 )
 REVISED, DRAFT = 'revised_response', 'draft_response'
 STRAY = 'stray'  # a label within a text
+CLOSING_TAG = 'closing tag'
 SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
 _CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
 _NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
@@ -45,10 +51,11 @@ _COLON = re.compile(
 )
 # 'A. One' may be a choice: these count only where a file's labels are of this form.
 _DOTTED = re.compile(
-    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{0,6}}[.)][*_]{{0,3}}\s+'
+    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?:(?P<word>[QA])\d{{0,6}}[.)]'
+    r'|(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}[-–—])[*_]{0,3}\s+'
 )
 _BRACKETED = re.compile(
-    rf'\s{{0,3}}(?P<hashes>#{{0,6}})\s{{0,3}}[*_]{{0,3}}\[(?P<word>{_WORDS}){_NUMBER}\]'
+    rf'\s{{0,3}}(?P<hashes>#{{0,6}})\s{{0,3}}[*_]{{0,3}}[\[<](?P<word>{_WORDS}){_NUMBER}[]>]'
     r'[*_]{0,3}[ \t]*',
     re.IGNORECASE,
 )
@@ -63,8 +70,19 @@ _ALONE = re.compile(
     re.IGNORECASE,
 )
 _INLINE = re.compile(
-    r'(?<=\s)[*_]{0,3}(?P<word>A|Ans|Answer|Response)[*_]{0,3}\s?:[*_]{0,3}\s',
+    r'(?<=\s)[*_]{0,3}(?P<word>A|Ans|Answer|Response|Respuesta|Réponse|Antwort|Risposta'
+    r'|Resposta|Antwoord|Ответ|答|回答)[*_]{0,3}\s?(?::[*_]{0,3}\s|：)',
     re.IGNORECASE,
+)
+_TAG = re.compile(
+    r'(?=<(?:question|answer|prompt|response|user|assistant)>)'
+    r'|</(?:question|answer|prompt|response|user|assistant)>',
+    re.IGNORECASE,
+)
+_TAGGED = re.compile(
+    r'^[ \t]*<(question|prompt|user)>[^<]*(?:<(?!/?\1>)[^<]*)*</\1>\s*'
+    r'<(?:answer|response|assistant)>',
+    re.IGNORECASE | re.MULTILINE,
 )
 _IN_SETS = re.compile(
     r'(?<=\s)(?:DRAFT[ _]RESPONSE|SCORE|STRENGTHS|WEAKNESSES|REVISED[ _]RESPONSE):'
@@ -76,13 +94,17 @@ class Label:
     """A label at the head of a line: its word, its end, and a heading's level or 0.
 
     `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one; of a word in
-    capitals it ends in '^'.
+    capitals it ends in '^'. `look` is 'inline' of an answer's in its question's line,
+    'small' where a small letter follows, '' of others. `is_odd` says that the look is
+    that of few labels of the file, so the label may be a word of a text.
     """
 
     word: str
     end: int
     level: int
     sign: str = ''
+    look: str = ''
+    is_odd: bool = False
 
 
 def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
@@ -94,7 +116,9 @@ def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
     labels: list[Label | None] = []
     following = ''
     whole = oversample_marks.split(page.raw_lines(text))
-    lines = [part for piece in whole for part in _sections(piece)]
+    is_tagged = '</' in text and _TAGGED.search(text)
+    parted = _by_tags if is_tagged else _sections
+    lines = [part for piece in whole for part in parted(piece)]
     for piece in reversed(lines):
         is_text = piece.kind == page.UNKNOWN and not piece.is_code
         label = _label(piece.text) if is_text else None
@@ -103,11 +127,20 @@ def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
             ends = [(start, piece.kind), (len(piece.text), piece.kind)]
             piece, answer = piece.cut(ends)
             pieces.append(answer)
-            labels.append(_label(answer.text))
+            labels.append(_labelled_inline(answer.text))
         following = label.word if label else following
         pieces.append(piece)
         labels.append(label)
     return pieces[::-1], labels[::-1]
+
+
+def _by_tags(piece: page.Piece) -> list[page.Piece]:
+    """A line cut before tags that open a text; those that close one are labels."""
+    ends: list[tuple[int, str]] = []
+    for tag in _TAG.finditer(piece.text if not piece.is_code else ''):
+        ends += [(tag.start(), piece.kind), (tag.end(), CLOSING_TAG)]
+    parts = piece.cut([*ends, (len(piece.text), piece.kind)])
+    return [part for part in parts if part.text] or parts
 
 
 def _sections(piece: page.Piece) -> list[page.Piece]:
@@ -149,12 +182,19 @@ def _label(line: str) -> Label | None:
         match, form = _ALONE_BARE.fullmatch(line), _BARE
     if not match:
         return None
-    word = match['word'].lower().replace(' ', '_') + form
+    given = match['word'] or match['dashed']
+    word = given.lower().replace(' ', '_') + form
     hashes = match.groupdict().get('hashes') or ''
-    opens = line[: match.start('word')].lstrip('-+•> \t')[:1]
+    opens = line[: line.index(given)].lstrip('-+•> \t')[:1]
     sign = '#' if hashes else opens if opens in ('*', '_') else ''
-    sign += '^' if len(match['word']) > 1 and match['word'].isupper() else ''
-    return Label(word, match.end(), len(hashes), sign)
+    sign += '^' if len(given) > 1 and given.isupper() else ''
+    look = 'small' if line[match.end() :].lstrip('"“‘\'*_ ')[:1].islower() else ''
+    return Label(word, match.end(), len(hashes), sign, look)
+
+
+def _labelled_inline(line: str) -> Label | None:
+    label = _label(line)
+    return dataclasses.replace(label, look='inline') if label else None
 
 
 def _form(word: str) -> str:
@@ -191,13 +231,30 @@ def without_strays(
 
     Labels are headings, bold, plain, in capitals: the commonest form is a file's. Below
     '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
-    between '## Question' and '## Answer'.
+    between '## Question' and '## Answer'. Those of a look that few have are of a rarer
+    form too, and odd where they part a pair.
     """
-    forms = collections.Counter((label.word, label.sign) for label in labels if label)
+    own = [label for label in labels if label and label.word in words]
+    forms = collections.Counter((label.word, label.sign) for label in own)
+    looks = collections.Counter((label.word, label.look) for label in own)
+    times = collections.Counter(label.word for label in own)
 
-    def is_rare(label: Label) -> bool:
+    def is_odd(label: Label) -> bool:
+        few = page.FEW * times[label.word]
+        return bool(label.look) and looks[label.word, label.look] < few
+
+    def is_other(label: Label) -> bool:
         of_word = [times for (word, _), times in forms.items() if word == label.word]
         return forms[label.word, label.sign] < max(of_word)
+
+    def is_rare(label: Label) -> bool:
+        return is_odd(label) or is_other(label)
+
+    def is_stray_answer(label: Label, before: Label) -> bool:
+        # A second answer, or one to a question that is of another form too.
+        if before.word == label.word:
+            return is_odd(label)
+        return all(is_odd(each) and is_other(each) for each in (before, label))
 
     made = [*labels]
     at = [i for i, label in enumerate(labels) if label and label.word in words]
@@ -206,7 +263,9 @@ def without_strays(
         label = labels[at[place]]
         before = labels[at[place - 1]] if place else None
         is_question = label.word == words[0]
-        if following is None:
+        if not is_question and before is not None and is_stray_answer(label, before):
+            is_within = True
+        elif following is None:
             is_within = is_question
         elif following.word == label.word:
             is_within = True
@@ -216,5 +275,6 @@ def without_strays(
         if is_within and is_rare(label):
             made[at[place]] = dataclasses.replace(label, word=STRAY)
         else:
+            made[at[place]] = dataclasses.replace(label, is_odd=is_odd(label))
             following = label
     return made

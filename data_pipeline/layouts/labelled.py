@@ -22,7 +22,7 @@ from data_pipeline.pages import characters, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
-_CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}[.:)]')
+_CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
 
 
@@ -34,7 +34,7 @@ class _Pair:
     answer: list[page.Piece] | None = None
     topic: str = ''
     is_revised: bool = False
-    is_further: bool = False  # has the question of the pair before
+    further: page.Piece | None = None  # label of an answer to the question before
     sign: str = ''  # of the answer's label
 
 
@@ -56,10 +56,14 @@ def parse(text: str, *, file: str) -> page.Page:
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
     pairs = _split(pieces, labels, (asked, answered), found)
+    further = [pair.further for pair in pairs if pair.further]
+    found.counts[f'{source} further answers to a question'] += len(further)
+    if len(further) < page.FEW * len(pairs):
+        for piece in further:
+            found.note(piece, 'read as a further answer')
     for pair, below in itertools.zip_longest(pairs, pairs[1:]):
         pair.topic = pair.topic or topic
-        is_shared = pair.is_further or (below is not None and below.is_further)
-        found.counts[f'{source} further answers to a question'] += pair.is_further
+        is_shared = bool(pair.further or (below is not None and below.further))
         topic = add(
             pair.question,
             pair.answer or [],
@@ -115,12 +119,12 @@ def _split(
             kind = ANSWER
             parts, running = _opened(piece, label, kind)
             last = pairs[-1]
-            pairs.append(dataclasses.replace(last, answer=running, is_further=True))
+            pairs.append(dataclasses.replace(last, answer=running, further=piece))
         elif label and word in sections and pairs:
             found.counts[f'{SETS} {word} sections left out'] += 1
             kind = f'{word} of a set'
             parts, running = _opened(piece, label, kind)
-        elif piece.kind == oversample_marks.MARK:
+        elif piece.kind in (oversample_marks.MARK, label_lines.CLOSING_TAG):
             running = None
         elif running and page.is_rule(piece.clean) and not _has_text(running):
             piece.kind = 'label'  # the line below a heading
@@ -134,6 +138,8 @@ def _split(
             running.append(piece)
             if word in (*words, label_lines.STRAY):
                 found.note(piece, f'kept in the {kind}')
+        if label and label.is_odd and piece is not parts[0]:
+            found.note(piece, f'read as a label of a{"n" * (kind == ANSWER)} {kind}')
         found.pieces += parts
     found.leave_out(between)
     return pairs

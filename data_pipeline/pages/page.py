@@ -13,6 +13,8 @@ from hax_jax.data import records
 QUESTION, ANSWER = 'question', 'answer'
 _WITHOUT_PAIR = {kind: f'{kind} without pair' for kind in (QUESTION, ANSWER)}
 UNKNOWN = 'unknown'
+# The share of a file's labels below which those of a kind may be words of a text.
+FEW = 0.2
 _LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
 _LABEL = re.compile(
     r'(?:[\s*_#]|<(?:p|div|span|b|strong|i|em|h\d)>){0,9}(QUESTION|ANSWER)'

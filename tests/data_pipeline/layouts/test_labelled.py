@@ -36,6 +36,18 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         '### Instruction:\n{}\n\n### Response:\n{}\n\n',
         'User: {}\nAssistant: {}\n\n',
         'QUESTION: {}\n\nRESPONSE: {}\n\n',
+        'Q - {}\nA - {}\n\n',
+        'Question 1 – {}\n\nAnswer – {}\n\n',
+        '<question>{}</question><answer>{}</answer>\n',
+        '<QUESTION>\n{}\n</QUESTION>\n\n<RESPONSE>\n{}\n</RESPONSE>\n\n',
+        'Pregunta: {}\n\nRespuesta: {}\n\n',
+        '**Frage:** {}\n**Antwort:** {}\n\n',
+        '## Question\n{}\n\n## Réponse\n{}\n\n',
+        'DOMANDA: {}\nRISPOSTA: {}\n',
+        'Pergunta 3: {}\nResposta: {}\n\n',
+        'Вопрос: {}\n\nОтвет: {}\n\n',
+        '问：{}\n\n答：{}\n\n',
+        '質問: {}\n回答: {}\n',
     ],
 )
 def test_labels_of_every_spelling_make_pairs(form: str) -> None:
@@ -218,6 +230,8 @@ def test_a_word_to_all_readers_answers_no_letter() -> None:
         'Dear diary,\n\nToday was dull.\n',
         'DEAR ABBY: Why?\n\nDEAR ABBY: Who?\n',
         'Questions and answers.\n\nA: an answer to nothing.\n',
+        'Put it into <question> tags, then <answer> tags.\n\n<a>Here</a>\n',
+        'Frage: wer?\n\nFrage: wo?\n\nQ - A quarter.\n',
         'Q: a question, and no more\n',
     ],
 )
@@ -308,6 +322,45 @@ def test_a_label_of_another_form_within_a_text_is_text_and_reported(form: str) -
     found = parsed(''.join(form.format(*pair) for pair in pairs))
     assert texts(found) == pairs
     assert len(found.unknown) == 4
+
+
+OTHERS = 'Question: Who?\n\nAnswer: Tom.\n\n' * 6
+
+
+@pytest.mark.parametrize('line', ['Question: is that so?', 'Answer: nobody knows.'])
+def test_a_label_before_a_small_letter_that_parts_no_pair_is_text(line: str) -> None:
+    found = parsed(f'{OTHERS}{line}\n\nYes.\n\n{OTHERS}')
+    assert [pair.answer for pair in found.pairs] == [
+        *['Tom.'] * 5,
+        f'Tom.\n\n{line}\n\nYes.',
+        *['Tom.'] * 6,
+    ]
+    assert [(text, where) for _, text, where in found.unknown] == [
+        (line, 'kept in the answer')
+    ]
+
+
+@pytest.mark.parametrize('gap', [' ', '\n', '\n\n'])
+def test_odd_labels_that_part_a_pair_are_reported(gap: str) -> None:
+    found = parsed(f'{OTHERS}Question: is that so?{gap}Answer: no.\n\n{OTHERS}')
+    assert texts(found)[6] == ('is that so?', 'no.')
+    assert sorted(where for _, _, where in found.unknown) == [
+        'read as a label of a question',
+        'read as a label of an answer',
+    ]
+    heads = OTHERS.replace('Question:', '## Question\n').replace(
+        'Answer:', '## Answer\n'
+    )
+    found = parsed(f'{heads}Question: is that so?{gap}Answer: no.\n\n{heads}')
+    assert len(found.pairs) == 12
+    assert 'Question: is that so?' in found.pairs[5].answer
+    assert len(found.unknown) == 2
+
+
+def test_few_further_answers_are_reported() -> None:
+    found = parsed(f'{OTHERS}Answer: Or Ann.\n\n{OTHERS}')
+    assert texts(found)[6] == ('Who?', 'Or Ann.')
+    assert found.unknown == [(25, 'Answer: Or Ann.', 'read as a further answer')]
 
 
 def test_pairs_of_a_rarer_form_are_pairs() -> None:
