@@ -56,6 +56,8 @@ class _Pair:
     topic: str = ''
     topic_was_glued: bool = False
     gave_topic: bool = False
+    further: page.Piece | None = None  # label of an answer to the question before
+    is_shared: bool = False  # has the question of another pair
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -74,12 +76,18 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
     for pair in pairs:
         _mark_cards(pair.answer or [], found)
     _split_topics(pairs)
+    further = [pair.further for pair in pairs if pair.further]
+    if further:
+        found.counts['merged further answers to a question'] = len(further)
+    for piece in further if len(further) < page.FEW * len(pairs) else ():
+        found.note(piece, 'read as a further answer')
     topic = ''
     for pair in pairs:
         pair.topic = pair.topic or topic
         page.end_text(pair.question, page.QUESTION)
         topic = page.end_text(pair.answer or [], page.ANSWER)
         _add(pair, found)
+    found.unknown.sort()
     return found
 
 
@@ -174,6 +182,7 @@ def _split(pieces: list[page.Piece], found: page.Page) -> list[_Pair]:
     pairs: list[_Pair] = []
     kind, running = '', None  # the kind of the text that is open, and its pieces
     closing_topic = ''
+    odd = _odd(pieces)
     between: list[page.Piece] = []
     for piece in pieces:
         parts = [piece]
@@ -188,8 +197,20 @@ def _split(pieces: list[page.Piece], found: page.Page) -> list[_Pair]:
                 closing_topic = ''
             else:
                 pairs[-1].answer = running
+            if piece.line in odd:
+                found.note(piece, f'read as the label of a text, the {kind}')
             found.leave_out(between)
             between = []
+        elif label == 'ANSWER' and pairs and piece.line not in odd:
+            parts = piece.split_label(page.ANSWER)
+            last, running = pairs[-1], [parts[1]]
+            if not any(each.text.strip() for each in last.answer):
+                last.answer = running
+            else:
+                last.is_shared = True
+                pairs.append(dataclasses.replace(last, answer=running, further=piece))
+            found.leave_out(between)
+            kind, between = page.ANSWER, []
         elif piece.kind in ('footer', 'tally', oversample_marks.MARK):
             running = None
         elif piece.kind == 'topic':
@@ -205,6 +226,17 @@ def _split(pieces: list[page.Piece], found: page.Page) -> list[_Pair]:
     found.leave_out(between)
     found.unknown.sort()
     return pairs
+
+
+def _odd(pieces: list[page.Piece]) -> set[int]:
+    """The lines of labels before a small letter, if few are: they may be of a text."""
+    behind = {
+        piece.line: piece.text.partition(':')[2].lstrip(' *_"“‘')
+        for piece in pieces
+        if piece.label
+    }
+    small = {line for line, text in behind.items() if text[:1].islower()}
+    return small if len(small) < page.FEW * len(behind) else set()
 
 
 def _mark_cards(answer: list[page.Piece], found: page.Page) -> None:
@@ -229,7 +261,7 @@ def _split_topics(pairs: list[_Pair]) -> None:
     ends = [
         (pair, *_last_lines(pair.answer), following)
         for pair, following in itertools.pairwise(pairs)
-        if pair.answer
+        if pair.answer and not following.further
     ]
     times = collections.Counter(last.clean.lower() for _, last, _, _ in ends)
     most = max(_SIGNATURE, _SIGNATURE_SHARE * len(ends))
@@ -326,10 +358,19 @@ def _add(pair: _Pair, found: page.Page) -> None:
             reason = 'answers without question text'
         elif pair.answer is None:
             reason = 'questions unanswered'
-        pieces = [*pair.question, *(pair.answer or [])]
+        pieces = [*(() if pair.is_shared else pair.question), *(pair.answer or [])]
         found.drop(line, '', f'merged {reason}', pieces)
         return
+    group = f'question:{page.content_hash(question)}' if pair.is_shared else ''
     found.counts['merged questions answered'] += 1
     flags = (TOPIC_TAKEN,) * pair.topic_was_glued + (LINE_TAKEN,) * pair.gave_topic
     topic = characters.clean(pair.topic)
-    found.add(question, answer, source=SOURCE, line=line, topic=topic, flags=flags)
+    found.add(
+        question,
+        answer,
+        source=SOURCE,
+        line=line,
+        topic=topic,
+        group=group,
+        flags=flags,
+    )

@@ -194,10 +194,30 @@ def test_questions_without_answers_are_counted() -> None:
     }
 
 
-def test_a_second_answer_label_is_text_and_is_reported() -> None:
-    found = merged.parse('QUESTION: a\nANSWER: b\nANSWER: c', file='m.md')
-    assert found.pairs[0].answer == 'b\nANSWER: c'
-    assert found.unknown == [(3, 'ANSWER: c', 'kept in the answer')]
+def test_a_second_answer_is_a_pair_of_the_same_group() -> None:
+    text = 'QUESTION: a\nANSWER: B.\nThe last word\nANSWER: C.\n'
+    found = merged.parse(f'{text}{OTHERS}', file='m.md')
+    said = [(pair.question, pair.answer) for pair in found.pairs]
+    assert said[:2] == [('a', 'B.\nThe last word'), ('a', 'C.')]
+    first, second, other, *_ = (pair.group for pair in found.pairs)
+    assert first == second != other
+    assert found.counts['merged further answers to a question'] == 1
+    assert found.unknown == []
+    many = merged.parse(text + OTHERS * 2, file='m.md')
+    assert many.unknown == [(4, 'ANSWER: C.', 'read as a further answer')]
+    below = 'Post has 0 replies and 4 Likes\nANSWER:\nANSWER: C.\n'
+    assert _pairs(f'QUESTION: a\nANSWER: B.\n{below}{OTHERS}')[1] == ('', 'a', 'C.')
+
+
+def test_few_labels_before_small_letters_may_be_words_and_are_reported() -> None:
+    others = 'QUESTION: Why?\nANSWER: One.\n' * 6
+    found = merged.parse(f'{others}ANSWER: is a label.\n{others}', file='m.md')
+    assert found.pairs[5].answer == 'One.\nANSWER: is a label.'
+    assert found.unknown == [(13, 'ANSWER: is a label.', 'kept in the answer')]
+    asked = 'QUESTION: is it? ANSWER: no.\n'
+    found = merged.parse(f'{others}{asked}{others}', file='m.md')
+    assert len(found.pairs) == 13
+    assert [line for line, _, _ in found.unknown] == [13, 13]
 
 
 def test_a_name_without_its_role_goes_where_it_recurs() -> None:
