@@ -33,6 +33,14 @@ _TALLY = re.compile(
 _SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
 _GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
 _NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
+# Signs that sites put beside a count: thumbs, hearts, arrows, a bubble of replies.
+SIGN = '(?:[👍👎👏🙏🙌👀🔥💯🎉😂🤣😍😢😮😡💬❤♥🧡💛💚💙💜🖤🤍⬆⬇▲▼△▽]\ufe0f?[🏻-🏿]?)'
+_SIGNED = (
+    rf'(?:{SIGN}{{1,5}}\s?\d(?:[\d,.]{{0,9}}\d)?[KkMm]?'
+    rf'|\d(?:[\d,.]{{0,9}}\d)?[KkMm]?\s?{SIGN}{{1,5}})'
+)
+REACTIONS = rf'{_SIGNED}(?:\s{{0,3}}[·•|,]?\s{{0,3}}{_SIGNED}){{0,9}}'
+_REACTIONS_ALONE = re.compile(REACTIONS)
 
 _MONTH = (
     r'(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?'
@@ -168,8 +176,11 @@ def is_number(line: str) -> bool:
 
 
 def is_left_over(line: str) -> bool:
-    """Whether a cleaned line is a footer, a count, or a lone 'and' between counts."""
-    if line == 'and' or is_number(line):
+    """Whether a cleaned line is a footer, a count, or a lone 'and' between counts.
+
+    '1125', '👍 1125', '1.2k ❤️ · 3 💬'
+    """
+    if line == 'and' or is_number(line) or _REACTIONS_ALONE.fullmatch(line):
         return True
     pieces = _split_furniture(page.Piece(0, line, page.UNKNOWN))
     return bool(line) and all(piece.kind != page.UNKNOWN for piece in pieces)

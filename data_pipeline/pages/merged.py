@@ -308,8 +308,9 @@ def _last_lines(answer: list[page.Piece]) -> tuple[page.Piece, page.Piece]:
 def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
     """Whether the last line is short, without a full stop, and text is above it."""
     line = last.clean
-    return bool(line and above.clean) and (
-        len(line) <= _LONGEST_TOPIC
+    return bool(above.clean) and (
+        any(map(str.isalpha, line))
+        and len(line) <= _LONGEST_TOPIC
         and line[-1] not in '.,'
         and not page.is_rule(line)
         and not _goes_on(line, above.clean)

@@ -56,9 +56,10 @@ _STOP = re.compile(r'\s+(?:###|END)\s*$')
 _ITEM = re.compile(
     r'\s{0,9}(?:[-*•]|\d{1,3}[.)])\s+\S'
 )  # of a list: it ends no sentence
-# '14 Likes', '3 replies': a line of its own, or behind the end of a sentence.
+# '14 Likes', '3 replies', 'Upvote 7': alone in a line, or behind a sentence's end.
+_COUNTABLE = r'(?:likes?|upvotes?|points?|repl(?:y|ies)|comments?|shares?)'
 _COUNT_LINE = re.compile(
-    r'\d[\d,.]{0,9}[kK]?\s(?:likes?|upvotes?|points?|repl(?:y|ies)|comments?|shares?)',
+    rf'\d[\d,.]{{0,9}}[kK]?\s{_COUNTABLE}|{_COUNTABLE}:?\s\d[\d,.]{{0,9}}[kK]?',
     re.IGNORECASE,
 )
 # The buttons below a post, one or several in a line; no sentence ends in so little.
@@ -68,11 +69,13 @@ _BUTTONS = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
-    r'(?<=[.!?\u2026"\u201d\u2019)])[ \t]+\d[\d,.]{0,9}[kK]? '
-    r'(?:likes?|upvotes?)\s*$',
+    r'(?<=[.!?\u2026"\u201d\u2019)])[ \t]+(?:\d[\d,.]{0,9}[kK]? (?:likes?|upvotes?)'
+    rf'|{chat_grammar.REACTIONS})\s*$',
     re.IGNORECASE,
 )
-_COUNTED_ENDS = re.compile(r'(?:likes?|upvotes?)$', re.IGNORECASE)
+_COUNTED_ENDS = re.compile(
+    rf'(?:likes?|upvotes?|\d[km]?|{chat_grammar.SIGN})$', re.IGNORECASE
+)
 
 
 _DOTTED = [

@@ -147,8 +147,10 @@ def test_topics_that_come_again_are_topics_and_closings_are_not(
 
 
 def test_counts_of_likes_are_no_topics() -> None:
-    text = 'QUESTION: a\nANSWER: One.\n1125\n' * 4
-    assert _pairs(text) == [('', 'a', 'One.\n1125')] * 4  # left to the stage clean
+    for count in ('1125', '👍 1125', '❤️'):
+        text = f'QUESTION: a\nANSWER: One.\n{count}\n' * 3
+        # Left to the stage clean.
+        assert _pairs(text) == [('', 'a', f'One.\n{count}')] * 3
 
 
 def test_link_cards_in_an_answer_go_and_are_counted() -> None:
