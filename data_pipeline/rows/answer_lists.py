@@ -5,13 +5,19 @@
 [{"response": "So.", "rank": 1}, …]       the best rank or rating: UltraFeedback
 {"text": ["So.", …], "score": [3, …]}     the same as columns: SQuAD, ELI5
 {"value": "So.", "aliases": […]}          the text
+
+A cell of a table may hold each as JSON, or as Python writes it.
 """
 
+import ast
 import datetime
+import json
 import math
+import re
 from typing import Any
 
 _TEXTS = ('text', 'body', 'answer', 'content', 'value', 'response', 'comment')
+_ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
 _ACCEPTED = ('is_accepted', 'accepted', 'selected', 'is_best', 'best', 'chosen')
 _SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes')
 # What a judge gave. UltraFeedback's overall_score has some 10 that were meant as 1.
@@ -34,6 +40,22 @@ def best(value: Any) -> tuple[str | None, list[Any]]:
     order = sorted(range(len(values)), key=lambda i: _rank(values[i]))
     text = _text(values[order[0]])
     return text, [values[i] for i in order[1:]]
+
+
+def of_cell(text: str) -> Any:
+    """The answers that a cell holds as JSON or as Python writes them; else the text.
+
+    pandas writes "{'text': array(['So.'], dtype=object)}".
+    """
+    if text.lstrip()[:1] not in ('[', '{'):
+        return text
+    for read in (json.loads, lambda each: ast.literal_eval(_ARRAY.sub(r'\1', each))):
+        try:
+            value = read(text.strip())
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        return text if best(value)[0] is None else value
+    return text
 
 
 def scored(value: Any) -> list[tuple[str, float | None, float | None]]:

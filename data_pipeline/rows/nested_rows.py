@@ -8,12 +8,15 @@ SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"context": [turn], "response1": "So.", "response2": "No.", "overall_preference": -2}
 {"prompt": "Why?", "responses": ["So.", "No."], "scores": [9, 2]}
 {"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
+{"text": "QUESTION: Why? … REVISED_RESPONSE: So. <END_OF_SET>"}    `labelled`
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.layouts import labelled
+from data_pipeline.pages import page
 from data_pipeline.rows import answer_lists, chat_shapes, field_map
 
 # Fields that say which of two answers is better, by its mark.
@@ -100,9 +103,38 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [made]
     if 'data' in row and row.keys() <= {'id', 'data'} and _are_texts(row['data']):
         return [{**_without(row, 'data'), 'conversations': row['data']}]
+    if sets := _sets(row):
+        return sets
     if 'row_idx' in row and isinstance(row.get('row'), dict):
         return [row['row']]
     return [*_judged(row)] or [_with_marks(row)]
+
+
+def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the sets that a row's text holds; [] for a row of another kind."""
+    text = row.get('text')
+    if not isinstance(text, str) or 'REVISED' not in text:
+        return []
+    if labelled.kind(text) != labelled.SETS or field_map.has_both([*row]):
+        return []
+    found = labelled.parse(text, file='')
+    around = _without(row, 'text')
+    if len(found.pairs) > 1:
+        around = _around(row, 'text')
+    kinds = (page.QUESTION, page.ANSWER)
+    others = [piece.text for piece in found.pieces if piece.kind not in kinds]
+    made = [
+        {
+            'weight': pair.weight,
+            **around,
+            'question': pair.question,
+            'answer': pair.answer,
+        }
+        for pair in found.pairs
+    ]
+    if made:  # the words of all are counted
+        made[0]['other sections of sets'] = '\n'.join(others)
+    return made
 
 
 def pairs_in(row: dict[str, Any]) -> str:

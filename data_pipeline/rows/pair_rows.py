@@ -241,6 +241,8 @@ def _with_one_answer(
     chat_shapes.count_rejected(row, result)
     for name in (*asked, *answered):
         value = row.get(name)
+        if isinstance(value, str) and name.lower() in chat_shapes.MANY:
+            value = answer_lists.of_cell(value)
         if isinstance(value, dict) or (isinstance(value, list) and name in answered):
             text, others = answer_lists.best(value)
             if text is not None:

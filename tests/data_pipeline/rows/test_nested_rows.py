@@ -1,10 +1,13 @@
 """Rows that hold rows, or two answers, with and without --fields."""
 
+import csv
 import json
 import pathlib
 from typing import Any
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from data_pipeline.reading import named_datasets, reader
 from hax_jax import errors
@@ -131,3 +134,71 @@ def test_a_rejected_answer_is_known_in_any_case() -> None:
     pathlib.Path('a.jsonl').write_text(json.dumps(row))
     _, report = reader.read(['a.jsonl'])
     assert report.counts['rows with a rejected answer, which was left out'] == 1
+
+
+SET = (
+    'QUESTION: Who sings {0}?\nDRAFT_RESPONSE: Not I.\nSCORE: 3\nSTRENGTHS: Short.\n'
+    'WEAKNESSES: Untrue.\nREVISED_RESPONSE: Tom does, {0}.\n{1}<END_OF_SET>\n'
+)
+
+
+@pytest.mark.parametrize('kind', ['jsonl', 'json', 'csv', 'parquet'])
+@pytest.mark.parametrize('columns', [{}, {'id': 'x', 'source': 'old'}])
+def test_sets_in_a_column_of_text_are_read_as_in_a_file(
+    kind: str, columns: dict[str, str]
+) -> None:
+    rows = [{**columns, 'text': SET.format(when, '')} for when in ('now', 'then')]
+    if kind == 'parquet':
+        parquet.write_table(pyarrow.Table.from_pylist(rows), 'a.parquet')
+    else:
+        with open('a.csv', 'w') as file:
+            table = csv.DictWriter(file, [*columns, 'text'])
+            table.writeheader()
+            table.writerows(rows)
+        lines = '\n'.join(map(json.dumps, rows))
+        pathlib.Path('a.jsonl').write_text(lines)
+        pathlib.Path('a.json').write_text(json.dumps(rows))
+    found, report = reader.read([f'a.{kind}'])
+    assert [(pair.question, pair.answer, pair.source) for pair in found] == [
+        (f'Who sings {when}?', f'Tom does, {when}.', columns.get('source', source))
+        for when in ('now', 'then')
+        for source in ['csv' if kind == 'csv' else 'pairs']
+    ]
+    # DRAFT_RESPONSE: Not I. SCORE: 3 … <END_OF_SET>, and the columns
+    assert report.counts['words: in fields not read'] == 2 * (12 + len(columns))
+
+
+def test_several_sets_in_one_text_are_of_one_group_and_keep_their_weight() -> None:
+    heavy = SET.format('now', 'OVERSAMPLE_WEIGHT: 3 ')
+    found = read({'id': 7, 'text': heavy + SET.format('then', '')}, '')
+    assert [(pair.answer, pair.weight, pair.group) for pair in found] == [
+        ('Tom does, now.', 3, '7'),
+        ('Tom does, then.', 1, '7'),
+    ]
+    own = {'question': 'Why?', 'answer': 'So.', 'text': heavy}
+    assert [pair.answer for pair in read(own, '')] == ['So.']
+
+
+@pytest.mark.parametrize(
+    'cell',
+    [
+        '{"text": ["Tom does."], "answer_start": [0]}',
+        "{'text': array(['Tom does.'], dtype=object), 'answer_start': array([0])}",
+        '[{"text": "I do.", "score": 1}, {"text": "Tom does.", "score": 4}]',
+        "['Tom does.', 'I do.']",
+        'Tom does.',
+    ],
+)
+def test_several_answers_in_a_cell_are_one_text(cell: str) -> None:
+    with open('a.csv', 'w') as file:
+        csv.writer(file).writerows([['question', 'answers'], ['Who sings?', cell]])
+    assert [pair.answer for pair in reader.read(['a.csv'])[0]] == ['Tom does.']
+
+
+@pytest.mark.parametrize(
+    'text', ['[1] says so.', '{so}', '["a" "b', '[{"a": 1}]']
+)
+def test_an_answer_that_only_looks_like_several_is_a_text(text: str) -> None:
+    with open('a.csv', 'w') as file:
+        csv.writer(file).writerows([['question', 'answers'], ['Who sings?', text]])
+    assert [pair.answer for pair in reader.read(['a.csv'])[0]] == [text]
