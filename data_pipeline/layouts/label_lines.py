@@ -5,7 +5,7 @@
 'Q. Why?'             only where a file's labels are of this form, as are the next:
 '[QUESTION] Why?'     in brackets, alone in its line or not
 'Question'            alone in its line, with a capital
-'Q - Why?'            as 'Q.'
+'Q - Why?'            also Question -
 '<question>Why?</question><answer>So.</answer>'
 'Pregunta: ¿Por qué?' in other languages
 """
@@ -28,10 +28,10 @@ _ANSWERED = (
     *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
 )
 # Forms of labels that count by themselves: a label's word ends in its form.
-_DOT, _BRACKET, _BARE = '.', ']', ' alone'
+_FORMS = (_DOT, _DASH, _BRACKET, _BARE) = '.', ' -', ']', ' alone'
 _BARE_WORDS = ('question', 'answer', 'prompt', 'response')
 QUESTIONS, ANSWERS = (
-    (*words, *(word + form for word in words for form in (_DOT, _BRACKET, _BARE)))
+    (*words, *(word + form for word in words for form in _FORMS))
     for words in (_ASKED, _ANSWERED)
 )
 REVISED, DRAFT = 'revised_response', 'draft_response'
@@ -55,8 +55,8 @@ _DOTTED = re.compile(
     r'|(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}[-–—])[*_]{0,3}\s+'
 )
 _BRACKETED = re.compile(
-    rf'\s{{0,3}}(?P<hashes>#{{0,6}})\s{{0,3}}[*_]{{0,3}}[\[<](?P<word>{_WORDS}){_NUMBER}[]>]'
-    r'[*_]{0,3}[ \t]*',
+    r'\s{0,3}(?P<hashes>#{0,6})\s{0,3}(?P<bold>[*_]{1,3})?'
+    rf'[\[<](?P<word>{_WORDS}){_NUMBER}[]>](?(bold)[*_]{{0,3}})[ \t]*',
     re.IGNORECASE,
 )
 _ALONE_BARE = re.compile(
@@ -175,7 +175,7 @@ def _label(line: str) -> Label | None:
     form = ''
     match = _ALONE.fullmatch(line) or _COLON.match(line)
     if not match and (match := _DOTTED.match(line)):
-        form = _DOT
+        form = _DASH if match['dashed'] else _DOT
     elif not match and (match := _BRACKETED.match(line)):
         form = _BRACKET
     elif not match and line.strip()[:1].isupper():
@@ -198,7 +198,7 @@ def _labelled_inline(line: str) -> Label | None:
 
 
 def _form(word: str) -> str:
-    return next((form for form in (_DOT, _BRACKET, _BARE) if word.endswith(form)), '')
+    return next((form for form in _FORMS if word.endswith(form)), '')
 
 
 def words(labels: Sequence[Label]) -> tuple[str, str]:

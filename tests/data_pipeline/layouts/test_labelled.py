@@ -57,7 +57,10 @@ def test_labels_of_every_spelling_make_pairs(form: str) -> None:
     assert found.pairs[0].id.startswith('qa:f:')
 
 
-@pytest.mark.parametrize('form', ['Q：{}\nA：{}\n', 'Q:{}\nA:{}\n'])
+@pytest.mark.parametrize(
+    'form',
+    ['Q：{}\nA：{}\n', 'Q:{}\nA:{}\n', '<prompt>{}</prompt><response>{}</response>\n'],
+)
 def test_emphasis_that_opens_a_text_is_its_own(form: str) -> None:
     pairs = [('_Who_ sings?', '*He* does.'), ('Who pays?', '**You.**')]
     assert texts(parsed(''.join(form.format(*pair) for pair in pairs))) == pairs
@@ -112,13 +115,15 @@ def test_a_second_answer_is_a_pair_of_the_same_group() -> None:
         'Input: {}\nOutput: {}\n\n',
         '[QUESTION]\n{}\n[ANSWER]\n{}\n\n',
         '[Q] {}\n[A] {}\n\n',
+        'Question - {}\nAnswer - {}\n\n',
         'Question\n{}\n\nAnswer\n{}\n\n',
         'Question\n--------\n\n{}\n\nAnswer\n======\n\n{}\n\n',
         'QUESTION 1\n\n{}\n\nANSWER 1\n\n{}\n\n',
     ],
 )
 def test_labels_in_brackets_alone_or_of_input_and_output(form: str) -> None:
-    pairs = [*PAIRS, ('Is this it?\nA: Or that?', 'The answer\nis [A] that.')]
+    asked = 'Is this it?\nA: Or that?\nA. Or those?'
+    pairs = [*PAIRS, (asked, 'The answer\nis [A] that.'), (asked, 'All.')]
     found = parsed(''.join(form.format(*pair) for pair in pairs))
     assert texts(found) == pairs
 

@@ -195,9 +195,7 @@ def test_several_answers_in_a_cell_are_one_text(cell: str) -> None:
     assert [pair.answer for pair in reader.read(['a.csv'])[0]] == ['Tom does.']
 
 
-@pytest.mark.parametrize(
-    'text', ['[1] says so.', '{so}', '["a" "b', '[{"a": 1}]']
-)
+@pytest.mark.parametrize('text', ['[1] says so.', '{so}', '["a" "b', '[{"a": 1}]'])
 def test_an_answer_that_only_looks_like_several_is_a_text(text: str) -> None:
     with open('a.csv', 'w') as file:
         csv.writer(file).writerows([['question', 'answers'], ['Who sings?', text]])
