@@ -59,7 +59,8 @@ _ITEM = re.compile(
 # '14 Likes', '3 replies', 'Upvote 7': alone in a line, or behind a sentence's end.
 _COUNTABLE = r'(?:likes?|upvotes?|points?|repl(?:y|ies)|comments?|shares?)'
 _COUNT_LINE = re.compile(
-    rf'\d[\d,.]{{0,9}}[kK]?\s{_COUNTABLE}|{_COUNTABLE}:?\s\d[\d,.]{{0,9}}[kK]?',
+    rf'\d[\d,.]{{0,9}}[kK]?\s{_COUNTABLE}|{_COUNTABLE}:?\s\d[\d,.]{{0,9}}[kK]?'
+    r'|\+\d{1,4}',
     re.IGNORECASE,
 )
 # The buttons below a post, one or several in a line; no sentence ends in so little.

@@ -146,6 +146,8 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('Leave him.\n1.2k ❤️ · 3 💬\nReply', 'Leave him.'),
         ('Leave him. 👍🏽❤️ 43', 'Leave him.'),
         ('Leave him.\n\nUpvote 43\n⬆️ 99', 'Leave him.'),
+        ('Leave him.\n+12', 'Leave him.'),
+        ('Leave him.\n\n+44 1632 960001', None),
         ('Leave him. 👍', None),
         ('Leave him.\n\n❤️', None),
         ('Leave him.\n\n📞 988', None),
