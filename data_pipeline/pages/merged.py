@@ -9,7 +9,6 @@ QUESTION: text
 OVERSAMPLE_WEIGHT: 3 <END_OF_SET>        the weight of all pairs above
 """
 
-import collections
 import dataclasses
 import itertools
 import re
@@ -18,7 +17,7 @@ from data_pipeline.pages import (
     characters,
     chat_grammar,
     chat_speakers,
-    crisis_lines,
+    glued_topics,
     link_cards,
     oversample_marks,
     page,
@@ -31,20 +30,6 @@ LINE_TAKEN = 'last line of the answer taken for a topic'
 
 _ROLE = re.compile(r'(?:[A-Z][\w&\'’.-]*+ ){0,5}(?:[A-Z]\w*?)?[Cc]olumnist')
 _GLUED_QUESTION = re.compile(r'(?<=[^\s*_#"“‘\'(])QUESTION:')
-_SIGNATURE = 3  # answers that end in the same line
-_SIGNATURE_SHARE = 0.25  # of all answers: no topic comes so often
-_TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
-_LONGEST_TOPIC = 100  # characters
-_MOST_TOPIC_WORDS = 14
-_PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
-_POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
-_CLOSING = re.compile(
-    r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
-    r'|hang in|happy|hugs|kind|love|many thanks|much love|peace|regards|sending'
-    r'|sincerely|so sorry|take care|thanks?|thinking of|warm\w*|wishing|with|xo\w*'
-    r'|yours?)\b',
-    re.IGNORECASE,
-)
 
 
 @dataclasses.dataclass
@@ -167,7 +152,7 @@ def _mark_chat_lines(pieces: list[page.Piece]) -> None:
             answered
             and above.kind == 'name and role'
             and below.label == 'QUESTION'
-            and len(line) <= _LONGEST_TOPIC
+            and len(line) <= glued_topics.LONGEST
         ):
             piece.kind = 'topic'
         else:
@@ -239,6 +224,19 @@ def _odd(pieces: list[page.Piece]) -> set[int]:
     return small if len(small) < page.FEW * len(behind) else set()
 
 
+def _split_topics(pairs: list[_Pair]) -> None:
+    """Takes the next post's topic off the answers."""
+    below = (*pairs, None)[1:]
+    answers = [
+        pair.answer or [] if following is None or not following.further else []
+        for pair, following in zip(pairs, below, strict=True)
+    ]
+    for i, line in glued_topics.lines(answers).items():
+        line.kind, pairs[i].gave_topic = 'topic', True
+        if following := below[i]:
+            following.topic_was_glued, following.topic = True, line.text
+
+
 def _mark_cards(answer: list[page.Piece], found: page.Page) -> None:
     """Marks pictures and link previews in an answer, as in a chat's."""
     cards = page.Page(found.file)
@@ -247,102 +245,6 @@ def _mark_cards(answer: list[page.Piece], found: page.Page) -> None:
     for name, times in cards.counts.items():
         found.counts[name.replace('chat', SOURCE, 1)] += times
     found.unknown += cards.unknown
-
-
-def _split_topics(pairs: list[_Pair]) -> None:
-    """Takes the next post's topic off the answers.
-
-    In a file where most answers end in a short line without a full stop, that is the
-    layout: each is a topic. Elsewhere it must look like one by itself, since one such
-    line may be the answer's own. A line that ends three answers or more is a signature,
-    unless it may be a topic that comes again. The last answer of a file of topics loses
-    a line that looks like one by itself: the next post is in another file.
-    """
-    ends = [
-        (pair, *_last_lines(pair.answer), following)
-        for pair, following in itertools.pairwise(pairs)
-        if pair.answer and not following.further
-    ]
-    times = collections.Counter(last.clean.lower() for _, last, _, _ in ends)
-    most = max(_SIGNATURE, _SIGNATURE_SHARE * len(ends))
-    ends = [
-        end
-        for end in ends
-        if (count := times[end[1].clean.lower()]) < _SIGNATURE
-        or (count < most and _may_come_again(end[1].clean))
-    ]
-    ending = [end for end in ends if _ends_like_topic(*end[1:3])]
-    if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
-        ending = [
-            end
-            for end in ending
-            if times[end[1].clean.lower()] < _SIGNATURE and _is_topic(*end[1:3])
-        ]
-    elif pairs[-1].answer and _is_topic(*(lines := _last_lines(pairs[-1].answer))):
-        lines[0].kind, pairs[-1].gave_topic = 'topic', True
-    for pair, last, _, following in ending:
-        last.kind = 'topic'
-        pair.gave_topic = following.topic_was_glued = True
-        following.topic = last.text
-
-
-def _may_come_again(line: str) -> bool:
-    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is."""
-    return len(line.split()) > 1 and not (
-        _CLOSING.match(line) or chat_speakers.NAME.fullmatch(line)
-    )
-
-
-def _last_lines(answer: list[page.Piece]) -> tuple[page.Piece, page.Piece]:
-    """(the last line, the one above it) of an answer's text, without counts of likes.
-
-    Counts are left to the stage `clean`, which cuts them in every layout.
-    """
-    filled = [piece for piece in answer if piece.kind == page.ANSWER and piece.clean]
-    nothing = page.Piece(0, '', '')
-    text = [piece for piece in filled if not chat_grammar.is_left_over(piece.clean)]
-    above, last = [nothing, nothing, *text][-2:]
-    return last, above
-
-
-def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
-    """Whether the last line is short, without a full stop, and text is above it."""
-    line = last.clean
-    return bool(above.clean) and (
-        any(map(str.isalpha, line))
-        and len(line) <= _LONGEST_TOPIC
-        and line[-1] not in '.,'
-        and not page.is_rule(line)
-        and not _goes_on(line, above.clean)
-    )
-
-
-def _goes_on(line: str, above: str) -> bool:
-    """Whether a line belongs to the one above it, as a list's item does."""
-    if _PART.match(line):
-        return bool(_PART.match(above)) or above.endswith(':') or line[0] in '>|`'
-    is_apart = above.endswith(chat_grammar.SENTENCE_ENDS) or page.is_rule(above)
-    is_reply = line.lower().startswith('re:')
-    if _POSTSCRIPT.match(line) or crisis_lines.is_named(line):
-        return True
-    return not (is_apart or is_reply or not line[0].islower())
-
-
-def _is_topic(last: page.Piece, above: page.Piece) -> bool:
-    """Whether the last line is a topic, no sentence, closing, name or list's part."""
-    line = last.clean
-    ends = chat_grammar.SENTENCE_ENDS
-    is_apart = above.clean.endswith(ends) or page.is_rule(above.clean)
-    is_sentence = line.rstrip('"”’»\')*_').endswith(tuple('.!?…,;:'))
-    if not is_apart or is_sentence or page.is_rule(line):
-        return False
-    is_reply = line.lower().startswith('re:')
-    return is_reply or bool(
-        2 <= len(line.split()) <= _MOST_TOPIC_WORDS
-        and (line[0].isupper() or line[0] in '"“‘')
-        and not _CLOSING.match(line)
-        and not chat_speakers.NAME.fullmatch(line)
-    )
 
 
 def _add(pair: _Pair, found: page.Page) -> None:

@@ -1,0 +1,113 @@
+"""The topic of a merged file's next post, glued below an answer as its last line."""
+
+import collections
+import re
+from collections.abc import Sequence
+
+from data_pipeline.pages import chat_grammar, chat_speakers, crisis_lines, page
+
+_SIGNATURE = 3  # answers that end in the same line
+_SIGNATURE_SHARE = 0.25  # of all answers: no topic comes so often
+_TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
+LONGEST = 100  # characters
+_MOST_TOPIC_WORDS = 14
+_PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
+_POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
+_CLOSING = re.compile(
+    r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
+    r'|hang in|happy|hugs|kind|love|many thanks|much love|peace|regards|sending'
+    r'|sincerely|so sorry|take care|thanks?|thinking of|warm\w*|wishing|with|xo\w*'
+    r'|yours?)\b',
+    re.IGNORECASE,
+)
+
+
+def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
+    """The last line, by the answer's place, of each answer that ends in a topic.
+
+    An answer below which no other post stands is given as [], but the file's last one.
+
+    In a file where most answers end in a short line without a full stop, that is the
+    layout: each is a topic. Elsewhere it must look like one by itself, since one such
+    line may be the answer's own. A line that ends three answers or more is a signature,
+    unless it may be a topic that comes again. The last answer of a file of topics loses
+    a line that looks like one by itself: the next post is in another file.
+    """
+    ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
+    times = collections.Counter(last.clean.lower() for last, _ in ends.values())
+    most = max(_SIGNATURE, _SIGNATURE_SHARE * len(ends))
+    ends = {
+        i: (last, above)
+        for i, (last, above) in ends.items()
+        if (count := times[last.clean.lower()]) < _SIGNATURE
+        or (count < most and _may_come_again(last.clean))
+    }
+    ending = {i: each for i, each in ends.items() if _ends_like_topic(*each)}
+    if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
+        ending = {
+            i: (last, above)
+            for i, (last, above) in ending.items()
+            if times[last.clean.lower()] < _SIGNATURE and _is_topic(last, above)
+        }
+    elif answers[-1] and _is_topic(*(closing := _last_lines(answers[-1]))):
+        ending[len(answers) - 1] = closing
+    return {i: last for i, (last, _) in ending.items()}
+
+
+def _may_come_again(line: str) -> bool:
+    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is."""
+    return len(line.split()) > 1 and not (
+        _CLOSING.match(line) or chat_speakers.NAME.fullmatch(line)
+    )
+
+
+def _last_lines(answer: Sequence[page.Piece]) -> tuple[page.Piece, page.Piece]:
+    """(the last line, the one above it) of an answer's text, without counts of likes.
+
+    Counts are left to the stage `clean`, which cuts them in every layout.
+    """
+    filled = [piece for piece in answer if piece.kind == page.ANSWER and piece.clean]
+    nothing = page.Piece(0, '', '')
+    text = [piece for piece in filled if not chat_grammar.is_left_over(piece.clean)]
+    above, last = [nothing, nothing, *text][-2:]
+    return last, above
+
+
+def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
+    """Whether the last line is short, without a full stop, and text is above it."""
+    line = last.clean
+    return bool(above.clean) and (
+        any(map(str.isalpha, line))
+        and len(line) <= LONGEST
+        and line[-1] not in '.,'
+        and not page.is_rule(line)
+        and not _goes_on(line, above.clean)
+    )
+
+
+def _goes_on(line: str, above: str) -> bool:
+    """Whether a line belongs to the one above it, as a list's item does."""
+    if _PART.match(line):
+        return bool(_PART.match(above)) or above.endswith(':') or line[0] in '>|`'
+    is_apart = above.endswith(chat_grammar.SENTENCE_ENDS) or page.is_rule(above)
+    is_reply = line.lower().startswith('re:')
+    if _POSTSCRIPT.match(line) or crisis_lines.is_named(line):
+        return True
+    return not (is_apart or is_reply or not line[0].islower())
+
+
+def _is_topic(last: page.Piece, above: page.Piece) -> bool:
+    """Whether the last line is a topic, no sentence, closing, name or list's part."""
+    line = last.clean
+    ends = chat_grammar.SENTENCE_ENDS
+    is_apart = above.clean.endswith(ends) or page.is_rule(above.clean)
+    is_sentence = line.rstrip('"”’»\')*_').endswith(tuple('.!?…,;:'))
+    if not is_apart or is_sentence or page.is_rule(line):
+        return False
+    is_reply = line.lower().startswith('re:')
+    return is_reply or bool(
+        2 <= len(line.split()) <= _MOST_TOPIC_WORDS
+        and (line[0].isupper() or line[0] in '"“‘')
+        and not _CLOSING.match(line)
+        and not chat_speakers.NAME.fullmatch(line)
+    )
