@@ -98,7 +98,7 @@ def train(
         )
     run = convert.from_dict(config.to_dict() if is_draft else convert.to_dict(config))
     folder = places.path(workdir)
-    places.check(folder)
+    places.check_workdir(folder)
     dataset_folder.refuse_as_workdir(folder)
     if not packed:
         dataset_folder.read_manifest(run.data.path)  # before JAX is imported

@@ -97,6 +97,23 @@ def check(place: pathlib.Path) -> None:
         raise found[0]
 
 
+def check_workdir(place: pathlib.Path) -> None:
+    """`check` of a run's folder, made if it is missing.
+
+    Raises:
+      PlaceError: as `check` does.
+      InputError: it can't be a folder, as it or a folder above is a file.
+    """
+    check(place)
+    above = [] if is_remote(place) else place.absolute().parents
+    for each in (place, *above):
+        if each.exists() and not each.is_dir():
+            raise errors.InputError(
+                f'--workdir={place}: {each} is a file, not a folder; give the run a '
+                'folder of its own.'
+            )
+
+
 def failure(error: BaseException, place: AnyPath) -> errors.PlaceError | None:
     """The failure of the store at gs:// that an error tells of; else None."""
     if isinstance(error, errors.PlaceError):

@@ -143,6 +143,24 @@ def test_train_takes_a_config_or_a_draft_alone() -> None:
         hax_jax.train('gpt2_lora', 'runs/no')
 
 
+@pytest.mark.parametrize('place', ['file', 'file/run'])
+def test_a_run_is_not_written_into_a_file(tmp_path: pathlib.Path, place: str) -> None:
+    """It is refused before the dataset, which is not there, is looked for."""
+    (tmp_path / 'file').touch()
+    done = programs.run(
+        '-m',
+        'launch.train',
+        '--config=configs/scratch_small.py',
+        '--config.data.path=nowhere',
+        f'--workdir={tmp_path / place}',
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        f'error: --workdir={tmp_path / place}: {tmp_path}/file is a file, not a '
+        'folder; give the run a folder of its own.\n',
+    )
+
+
 def test_a_run_is_not_written_into_a_dataset(tmp_path: pathlib.Path) -> None:
     (tmp_path / 'manifest.json').write_text('{}')
     done = programs.run(

@@ -26,8 +26,6 @@ _TRACES = ('run.json', run_folder.CHECKPOINTS, 'metrics.jsonl', 'samples.jsonl')
 @contextlib.contextmanager
 def only_writer(workdir: pathlib.Path) -> Iterator[None]:
     """Refuses a workdir that another process is writing."""
-    if workdir.exists() and not workdir.is_dir():
-        raise errors.InputError(f'{workdir} is a file; give the folder of the run.')
     is_held = False
     try:
         with files.locked(workdir / _LOCK, wait=False):
