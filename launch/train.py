@@ -120,7 +120,9 @@ def main() -> int:
     print(run_summary.render(summary, workdir), flush=True)
     if first_process.is_here():
         found = after_training.of(str(workdir))
-        told = diagnosis.lines(found, most=3, known=diagnosis.read(workdir))
+        known = diagnosis.read(workdir)
+        told = diagnosis.reminder(found, known)
+        told += diagnosis.lines(found, most=3, known=known)
         print('\n'.join(told), flush=True)
         written, _ = page.write([str(workdir)])
         print(f'page: {written}', flush=True)
@@ -158,8 +160,8 @@ def _checked() -> schema.Config:
             '--replay only looks at the run; leave out --restart and --dry_run.'
         )
     workdir = places.path(_WORKDIR.value)
-    places.check(workdir)
     if _WORKDIR.value:
+        places.check_workdir(workdir)
         dataset_folder.refuse_as_workdir(workdir)
     _check_plan_flags()
     run = shared_flags.CONFIG.value()

@@ -114,13 +114,10 @@ def lines(
 ) -> list[str]:
     """At most `most` findings in three lines each, and one line for the others.
 
-    Of those that are `known`, as they were printed before, the ids alone.
+    Leaves out those that are `known`, as they were printed before.
     """
-    all_bad = [each for each in ordered(findings) if each.verdict != OK]
-    bad = [each for each in all_bad if each not in known]
+    bad = [x for x in ordered(findings) if x.verdict != OK and x not in known]
     out = []
-    if before := [f'{x.verdict.upper()} {x.id}' for x in all_bad if x in known]:
-        out.append(f'told at the start: {", ".join(before)}')
     for each in bad[:most]:
         out += [
             f'{each.verdict.upper():<5}{each.id}: {each.evidence}',
@@ -130,6 +127,13 @@ def lines(
     more = f'; not shown: {len(bad) - most}' if len(bad) > most else ''
     passed = sum(each.verdict == OK for each in findings)
     return [*out, f'{passed} of {len(findings)} checks found nothing wrong{more}']
+
+
+def reminder(findings: Sequence[Finding], known: Sequence[Finding]) -> list[str]:
+    """One line with the ids of the findings that are `known`; [] if all are new."""
+    bad = [each for each in ordered(findings) if each.verdict != OK and each in known]
+    ids = ', '.join(f'{each.verdict.upper()} {each.id}' for each in bad)
+    return [f'told at the start: {ids}'] if bad else []
 
 
 def write(
