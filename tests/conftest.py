@@ -79,6 +79,7 @@ def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
 
             looked = lambda subject, **_: examine.Look(subject, subject.state, {})  # noqa: E731
             patch.setattr(examine, 'look', looked)
+            patch.setattr(examine, 'compiled', lambda *_, **__: None)
             patch.setattr(examine, 'measure', lambda subject: {})
             patch.setattr(examine, 'restored', lambda run, state: {})
             for name in ('looked', 'told'):

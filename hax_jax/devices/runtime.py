@@ -36,7 +36,7 @@ _QUIET = {
     'TRANSFORMERS_NO_ADVISORY_WARNINGS': '1',  # of a missing PyTorch
 }
 _CACHE_BYTES = 2**30  # the least recently used programs are removed first
-_CACHED_FROM_SECONDS = 0.2  # programs that compile faster are not kept
+_CACHED_FROM_SECONDS = 0.05  # programs that compile faster are not kept
 
 
 def start(*, alone: bool = False) -> None:

@@ -8,6 +8,7 @@ changed. Parts of it are left out where the look would take more than 2% of the 
 
 import collections
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,12 +48,13 @@ CHECKS = (
 _MORE_ROWS = 64  # of each split, looked at beside the first batch
 _SMALL_MODEL = 2**26  # bytes of parameters
 _REPAIR_ROWS = 16
+_SHIFTED_ROWS = 2  # scored at each shift of their labels
 _LARGEST_MODEL = 2**31  # bytes of parameters that every run reads with NumPy too
 _LARGEST_STATE = 2**32  # bytes of a state that a run copies to its host for trials
 _SHARE = 0.02  # of a run's time, for what every run looks at
 _LEAST_SECONDS = 1.5  # a look that takes so long is not cut short
 _IN_FULL = 'hax doctor --config=... looks in full'
-_STEP_SCORINGS = 3  # a step takes as long as scoring its rows so many times
+_STEP_SCORINGS = 3.0  # a step takes as long as scoring its rows so many times
 _BYTES_A_SECOND = 5e8  # of parameters that are copied and compared
 _TIMES = (0.1, 10.0, 100.0)  # the rates of a full examination
 _TIMES_STEPS = 8
@@ -63,8 +65,7 @@ class Subject:
     """A run before its first step, with its functions as they are in this process.
 
     `batch` is the first one, [B, T] as the step gets it; `base` has the pretrained
-    parameters, if there are any. `taught` says by parameter whether the step's program
-    can teach it (guards.reach). `row_order` are the stream's first rows, `sampled` the
+    parameters, if there are any. `row_order` are the stream's first rows, `sampled` the
     prompts of the run's own samples by the pair's id. `elapsed` are the seconds of the
     run so far, `row_seconds` those that scoring one row takes.
     """
@@ -77,10 +78,8 @@ class Subject:
     tx: optax.GradientTransformation
     state: Any
     batch: Mapping[str, jax.Array]
-    step: Callable[[Any, Any], tuple[Any, dict[str, Any]]]
     eval_step: Callable[[Any, Any, Any], Mapping[str, jax.Array]]
     base: Mapping[str, np.ndarray] | None
-    taught: Mapping[str, bool]
     row_order: np.ndarray
     sampled: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)
     elapsed: float = 0.0
@@ -102,42 +101,103 @@ class Subject:
 class Look:
     """What was measured before the first step; `state` is the one to step from.
 
-    `before` has what the step is compared with, if it is.
+    `before` has what the step is compared with, if it is; `step` is the run's own, once
+    it is compiled; `scoring` are the seconds of scoring the first batch.
     """
 
     subject: Subject
     state: Any
     numbers: dict[str, Any]
+    scoring: float = 0.0
+    step: measure_trial.Step | None = None
     before: measure_trial.Before | None = None
     kept: measure_trial.Kept | None = None  # the state, for trial steps
 
 
-def look(
-    subject: Subject,
-    *,
-    full: bool = False,
-    pairs: Iterable[records.QaPair] = (),
-    measured: Callable[[], dict[str, Any]] | None = None,
-) -> Look:
-    """Measures a run before its first step.
+class _Budget:
+    """What a look may cost a run: 2% of its time, or 1.5 s; in full, any time.
 
-    The state that was given may be donated: go on from the one returned, which is the
-    same bit for bit. `pairs` are training pairs of the dataset, with which the rows are
-    compared. `measured` gives what `measure` gave, where that was called before.
+    `waited` gives the seconds for which the run has waited for the look.
+    """
+
+    def __init__(self, found: Look, waited: Callable[[], float], *, full: bool) -> None:
+        self._found, self._waited, self._full = found, waited, full
+        self._begun = time.perf_counter()
+        self._too_long: list[str] = []
+        self._limit = ''
+
+    def allows(self, part: str, scorings: float, seconds: float = 0.0) -> bool:
+        """Whether a part fits that scores the batch so often, and takes so long beside.
+
+        One that does not is noted.
+        """
+        if self._full:
+            return True
+        subject, scoring = self._found.subject, self._found.scoring
+        of_run = subject.elapsed + time.perf_counter() - self._begun
+        of_run += subject.num_steps * _STEP_SCORINGS * scoring
+        most = max(_LEAST_SECONDS, _SHARE * of_run)
+        if self._waited() + scorings * scoring + seconds <= most:
+            return True
+        self._too_long.append(part)
+        self._limit = f'{most:.1f} s of a run of some {of_run:.0f} s'
+        return False
+
+    def end(self) -> None:
+        """Adds a sentence with the parts that did not fit to what was left out."""
+        if self._too_long:
+            parts = ', '.join(self._too_long)
+            self._found.numbers['left_out'].append(
+                f'{parts}, as the look would take over {self._limit}; {_IN_FULL}'
+            )
+
+
+def look(
+    subject: Subject, *, full: bool = False, waited: Callable[[], float] = lambda: 0.0
+) -> Look:
+    """Measures the model of a run before its step is compiled.
+
+    `waited` gives the seconds for which the run has waited for it: a look beside other
+    work leaves nothing out for the time of that work.
     """
     begun = time.perf_counter()
-    numbers = measured() if measured else measure(subject)
-    if subject.tokenizer is not None:
-        numbers |= row_texts.compare(subject.cache, subject.tokenizer, pairs, 'train')
-    found = Look(subject, subject.state, numbers)
+    found = Look(subject, subject.state, {'left_out': []})
     if jax.process_count() > 1:
-        numbers['left_out'] = ['model and step, as the run has several processes']
+        found.numbers['left_out'] = ['model and step, as the run has several processes']
     else:
-        numbers['left_out'] = []
-        _of_model(found, begun, full=full)
+        _of_model(found, _Budget(found, waited, full=full), full=full)
     found.subject = dataclasses.replace(subject, base=None)  # not kept for the step
-    numbers['seconds'] = time.perf_counter() - begun
+    found.numbers['look_seconds'] = time.perf_counter() - begun
     return found
+
+
+def compiled(
+    found: Look,
+    step: Callable[[Any, Any], tuple[Any, dict[str, Any]]],
+    taught: Mapping[str, bool],
+    *,
+    full: bool = False,
+    waited: Callable[[], float] = lambda: 0.0,
+) -> None:
+    """Adds what the step's program shows to a look.
+
+    `taught` says by parameter whether the step can teach it (guards.reach). The state
+    that was given may be donated: go on from `found.state`, which is the same bit for
+    bit.
+    """
+    found.numbers['taught'] = dict(taught)
+    sharding = next(iter(found.subject.batch.values())).sharding
+
+    def placed(state: Any, rows: measure_rows.Rows) -> tuple[Any, dict[str, Any]]:
+        return step(state, {n: jax.device_put(x, sharding) for n, x in rows.items()})
+
+    found.step = placed
+    in_parts = full or found.subject.run.train.grad_accum_steps > 1
+    if jax.process_count() == 1 and in_parts:
+        budget = _Budget(found, waited, full=full)
+        if budget.allows('gradients by microbatch', 2 * _STEP_SCORINGS):
+            _of_microbatches(found, full=full)
+        budget.end()
 
 
 def told(
@@ -151,7 +211,8 @@ def told(
     if found.before is not None:
         found.numbers |= _of_step(found, state, jax.device_get(metrics), full=full)
     findings = judged(found.numbers)
-    found.numbers['seconds'] += time.perf_counter() - begun
+    seconds = time.perf_counter() - begun
+    found.numbers['seconds'] = found.numbers.get('seconds', 0.0) + seconds
     return findings
 
 
@@ -174,8 +235,11 @@ def judged(numbers: diagnosis.Numbers) -> list[diagnosis.Finding]:
     return diagnosis.roots(diagnosis.run(CHECKS, numbers))
 
 
-def measure(subject: Subject) -> dict[str, Any]:
-    """The numbers of config, optimizer, rows and data; they need no model."""
+def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str, Any]:
+    """The numbers of config, optimizer, rows and data; they need no model.
+
+    `pairs` are training pairs of the dataset, with which the rows are compared.
+    """
     run, cache = subject.run, subject.cache
     rows = {name: _local(array) for name, array in subject.batch.items()}
     numbers = {
@@ -184,7 +248,6 @@ def measure(subject: Subject) -> dict[str, Any]:
         'lora_scale': lora.scale(run.lora) if run.lora.rank else 1.0,
         'num_steps': subject.num_steps,
         'room_for_longer_rows': run.model.n_positions - run.data.seq_len,
-        'taught': dict(subject.taught),
         'grad_accum_steps': run.train.grad_accum_steps,
         'asked_question_weight': run.data.question_weight,
         'long_answers': run.data.long_answers,
@@ -224,6 +287,7 @@ def measure(subject: Subject) -> dict[str, Any]:
         numbers |= measure_rows.of_prompts(
             cache, subject.tokenizer, subject.sampled, n_positions=run.model.n_positions
         )
+        numbers |= row_texts.compare(cache, subject.tokenizer, pairs, 'train')
     return numbers
 
 
@@ -240,31 +304,20 @@ def of_rows(
     return diagnosis.roots(diagnosis.run(row_checks.ROWS, numbers)), numbers
 
 
-def _of_model(found: Look, begun: float, *, full: bool) -> None:
+def _of_model(found: Look, budget: _Budget, *, full: bool) -> None:
     """Adds the numbers of the model, part by part while the look has time."""
-    subject, numbers = found.subject, found.numbers
-    batch = _batch(subject)
+    subject, batch = found.subject, _batch(found.subject)
     spans = measure_model.spans_of(batch, subject.tokenizer, _eos(subject.cache))
     rows = _Scored(batch, _scorer(subject, subject.state), spans)
-    scoring = 0.0  # seconds; of a large model as the evaluation took, until it is known
-    if _size(subject.parameters) > _SMALL_MODEL:
-        scoring = subject.row_seconds * len(batch['inputs'])
-    too_long = []
-    for name, scorings, more, part in _parts(subject, full=full):
-        of_run = subject.elapsed + subject.num_steps * _STEP_SCORINGS * scoring
-        seconds = math.inf if full else max(_LEAST_SECONDS, _SHARE * of_run)
-        now = time.perf_counter()
-        if now - begun + scorings * scoring + more > seconds:
-            too_long.append(name)
-            continue
-        part(found, rows, full)
-        if part is _of_batch:
-            scoring = time.perf_counter() - now
-    if too_long:
-        numbers['left_out'].append(
-            f'{", ".join(too_long)}, as the look would take over {seconds:.1f} s of a '
-            f'run of some {of_run:.0f} s; {_IN_FULL}'
-        )
+    if _size(subject.parameters) > _SMALL_MODEL:  # as the evaluation took, until known
+        found.scoring = subject.row_seconds * len(batch['inputs'])
+    for name, scorings, more, part in _parts(found, full=full):
+        if budget.allows(name, scorings, more):
+            now = time.perf_counter()
+            part(found, rows, full)
+            if part is _of_batch:
+                found.scoring = time.perf_counter() - now
+    budget.end()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -272,6 +325,11 @@ class _Scored:
     batch: measure_rows.Rows
     score: measure_model.Score
     spans: measure_model.Spans
+
+    @functools.cached_property
+    def nll(self) -> np.ndarray:
+        """[B, T], in float64."""
+        return np.float64(self.score({}, self.batch))
 
 
 def _scorer(subject: Subject, state: Any) -> measure_model.Score:
@@ -289,8 +347,7 @@ def _before_step(found: Look, rows: _Scored, full: bool) -> None:
 
 
 def _of_batch(found: Look, rows: _Scored, full: bool) -> None:
-    nll = np.float64(rows.score({}, rows.batch))
-    weights = np.float64(rows.batch['loss_weights'])
+    nll, weights = rows.nll, np.float64(rows.batch['loss_weights'])
     used = measure_model.inside(rows.spans, nll.shape)
     found.numbers |= {
         'batch_loss': measure_model.mean(nll, used),
@@ -302,7 +359,7 @@ def _of_batch(found: Look, rows: _Scored, full: bool) -> None:
 def _of_losses(found: Look, rows: _Scored, full: bool) -> None:
     subject, run, numbers = found.subject, found.subject.run, found.numbers
     told, short = measure_model.probe(
-        rows.score, rows.batch, rows.spans, vocab_size=run.model.vocab_size
+        rows.score, rows.batch, rows.nll, rows.spans, vocab_size=run.model.vocab_size
     )
     numbers |= told
     arrays = subject.readable(full=full)
@@ -328,12 +385,12 @@ def _of_base(found: Look, rows: _Scored, full: bool) -> None:
         numbers |= {'file_differences': told, 'file_compared': len(subject.base)}
         numbers |= measure_weights.contents(subject.base)
         numbers |= measure_weights.tied(rows.score, few, of_few, subject.parameters)
-    two, of_two = _few(few, of_few, 2)
-    numbers['loss_shift'] = measure_model.shifts(rows.score, two, of_two)
+    if not measure_model.is_by_formula(numbers):  # else the loss shifts nothing
+        two, of_two = _few(few, of_few, _SHIFTED_ROWS)
+        numbers['loss_shift'] = measure_model.shifts(rows.score, two, of_two)
 
 
-def _of_microbatches(found: Look, rows: _Scored, full: bool) -> None:
-    subject, k = found.subject, found.subject.run.train.grad_accum_steps
+def _of_microbatches(found: Look, *, full: bool) -> None:
     if found.before is None:
         return
     size = _size(found.state)
@@ -343,12 +400,13 @@ def _of_microbatches(found: Look, rows: _Scored, full: bool) -> None:
         )
         return
     found.kept = measure_trial.keep(found.state)
+    k = found.subject.run.train.grad_accum_steps
     if k > 1:
         found.numbers |= measure_trial.of_microbatches(
-            _placed_step(subject),
+            found.step,
             found.state,
             found.kept,
-            rows.batch,
+            _batch(found.subject),
             num_microbatches=k,
         )
         found.state = found.kept.placed()
@@ -370,24 +428,26 @@ def _of_weights(found: Look, rows: _Scored, full: bool) -> None:
 
 
 def _parts(
-    subject: Subject, *, full: bool
+    found: Look, *, full: bool
 ) -> Iterator[tuple[str, float, float, Callable[[Look, _Scored, bool], None]]]:
     """(what it looks at, its scorings of the first batch, more seconds, what adds it).
 
-    Parts of more worth come first; the last donates the state.
+    Parts of more worth come first.
     """
-    few = max(1.0, 8 / subject.run.train.batch_size)  # eight rows are scored
+    subject, size = found.subject, found.subject.run.train.batch_size
     learning = _size(subject.state.params) / _BYTES_A_SECOND
     everything = _size(subject.parameters) / _BYTES_A_SECOND
-    yield 'what the first step changes', 0, learning, _before_step
-    yield 'the loss of the first batch', 1, 0, _of_batch
-    yield 'what losses depend on', few, everything, _of_losses
+    yield 'what the first step changes', 0.0, learning, _before_step
+    yield 'the loss of the first batch', 1.0, 0.0, _of_batch
+    probed = max(1.0, measure_model.PROBED / size)
+    yield 'what losses depend on', probed, everything, _of_losses
     if full or subject.base is not None:
-        yield 'the pretrained weights', few, 0, _of_base
+        shifted = max(1.0, _SHIFTED_ROWS * len(measure_model.SHIFTS) / size)
+        if measure_model.is_by_formula(found.numbers):
+            shifted = 0.0
+        yield 'the pretrained weights', shifted, 0.0, _of_base
     if full:
-        yield 'repairs of weights', 0, 0, _of_weights
-    if full or subject.run.train.grad_accum_steps > 1:
-        yield 'gradients by microbatch', 2 * _STEP_SCORINGS, 0, _of_microbatches
+        yield 'repairs of weights', 0.0, 0.0, _of_weights
 
 
 def _few(
@@ -421,7 +481,7 @@ def _of_step(
 
     numbers |= measure_trial.slope(loss, trial, numbers, loss=scored_loss, b1=b1)
     del trial
-    step, kept = _placed_step(subject), found.kept
+    step, kept = found.step, found.kept
     numbers |= measure_trial.noise(step, kept, batch)
     if 'rates' in found.numbers:
         at_step = {int(at): rate for at, rate in found.numbers['rates'].items()}
@@ -437,16 +497,6 @@ def _of_step(
             tried[str(times)] = _finite(loss(last))
         numbers |= {'range': tried, 'range_steps': _TIMES_STEPS}
     return numbers
-
-
-def _placed_step(subject: Subject) -> measure_trial.Step:
-    sharding = next(iter(subject.batch.values())).sharding
-
-    def step(state: Any, rows: measure_rows.Rows) -> Any:
-        placed = {name: jax.device_put(x, sharding) for name, x in rows.items()}
-        return subject.step(state, placed)
-
-    return step
 
 
 def _batch(subject: Subject) -> measure_rows.Rows:

@@ -112,7 +112,9 @@ def _of_weights(
     score = scorer(model, parameters)
     placed = {name: jnp.asarray(leaf) for name, leaf in parameters.items()}
     nll = score({}, rows)
-    told, short = measure_model.probe(score, rows, spans, vocab_size=model.vocab_size)
+    told, short = measure_model.probe(
+        score, rows, nll, spans, vocab_size=model.vocab_size
+    )
     return {
         'batch_loss': float(nll.mean()),
         'losses_finite': bool(np.isfinite(nll).all()),

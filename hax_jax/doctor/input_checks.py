@@ -37,12 +37,12 @@ def causality(n: Numbers) -> Finding | None:
 
 def isolation(n: Numbers) -> Finding | None:
     """A change in one pair moves no loss of another pair of its row."""
-    if 'leak_between' not in n or not n['own_effect']:
+    if 'leak_between' not in n or not n['later_effect']:
         return None
-    share = n['leak_between'] / n['own_effect']
+    share = n['leak_between'] / n['later_effect']
     evidence = (
         f"other tokens in a row's first pair moved the losses of its other pairs by "
-        f'{n["leak_between"]:.2g} nats, and its own by {n["own_effect"]:.2g}'
+        f'{n["leak_between"]:.2g} nats, and its own by {n["later_effect"]:.2g}'
     )
     if share <= _LEAK:
         return diagnosis.good('isolation', evidence)
@@ -54,7 +54,7 @@ def isolation(n: Numbers) -> Finding | None:
         'does not heed them',
         "delete the dataset's packed/ folder; else mend model/attention.attend",
         'attention stays inside a segment',
-        (('other pairs', n['leak_between']), ('own', n['own_effect'])),
+        (('other pairs', n['leak_between']), ('own', n['later_effect'])),
     )
 
 
@@ -150,7 +150,7 @@ def formula(n: Numbers) -> Finding | None:
         return None
     off = n['formula_off']
     evidence = f'losses are {off:.2g} nats a token from those of GPT-2 in NumPy'
-    if off <= measure_model.formula_room(n['is_exact']):
+    if measure_model.is_by_formula(n):
         return diagnosis.good('formula', evidence)
     wrong = n.get('formula_wrong', {})
     nearest = min(wrong, key=lambda name: wrong[name], default='')

@@ -6,7 +6,7 @@ run starts from a model, `drawn` that weights are new.
 
 import math
 
-from hax_jax.doctor import diagnosis
+from hax_jax.doctor import diagnosis, measure_model
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
 _KNOWN = 0.5  # nats under token frequencies, from where on a model knows a text
@@ -249,7 +249,7 @@ def labels_by_loss(n: Numbers) -> Finding | None:
     best = min(losses, key=lambda shift: losses[shift])
     if losses[best] > n['ln_vocab'] - 1:
         return None  # it knows this text at no shift: the start says so
-    if n.get('formula_off', 1.0) < 1e-3:
+    if measure_model.is_by_formula(n):
         return None  # the loss is the formula's, so it shifts nothing
     if best == 1 or losses[1] - losses[best] < 0.2:
         return diagnosis.good('loss by shift', evidence)

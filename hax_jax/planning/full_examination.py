@@ -37,12 +37,12 @@ def of(
         traced = train_loop.step_function(setup).trace(state, batch)
         step = train_step.compiled(traced.lower(), setup.mesh)
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
-        subject = train_loop.subject_of(
-            setup, state, batch, step, scores, parameters, traced
-        )
-        look = examine.look(
-            subject, full=True, pairs=itertools.islice(pairs, _MOST_PAIRS)
-        )
+        subject = train_loop.subject_of(setup, state, batch, scores, parameters)
+        some = itertools.islice(pairs, _MOST_PAIRS)
+        look = examine.look(subject, full=True)
+        look.numbers = examine.measure(subject, some) | look.numbers
+        taught = train_loop.taught(setup, traced)
+        examine.compiled(look, step, taught, full=True)
         state, metrics = step(look.state, batch)
         found = examine.told(look, state, metrics, full=True)
     return found, look.numbers

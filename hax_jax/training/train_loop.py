@@ -241,33 +241,44 @@ def _compiled(
 ) -> tuple[Callable[..., Any], examine.Look | None]:
     """The compiled step, and what the doctor sees before the first step of a run.
 
-    What the doctor measures without the model it measures while XLA compiles.
+    The doctor looks while the step is traced and compiled, which leaves cores idle.
     """
-    traced = step.trace(state, batch)
-    lowered = traced.lower()
-    with concurrent.futures.ThreadPoolExecutor(1) as beside:
-        measured = None
-        if setup.begin.step == 0:
-            subject = subject_of(
-                setup, state, batch, step, between.eval_step, base, traced
+    is_first, waiting = setup.begin.step == 0, stopwatch.Waiting()
+    elapsed = sum(watch.total().values())
+
+    def look() -> examine.Look:
+        with jax.set_mesh(setup.mesh):  # each thread has its own
+            subject = subject_of(setup, state, batch, between.eval_step, base)
+            subject = dataclasses.replace(
+                subject, elapsed=elapsed, row_seconds=between.row_seconds
             )
-            measured = beside.submit(examine.measure, subject)
+            return examine.look(subject, waited=waiting.seconds)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        if is_first:
+            looked = beside.submit(look)
+            measured = beside.submit(lambda: examine.measure(looked.result().subject))
+        traced = step.trace(state, batch)
+        lowered = traced.lower()
+        if is_first and jax.default_backend() == 'gpu':  # XLA times kernels there
+            with waiting.begun():
+                concurrent.futures.wait([looked])
         step = train_step.compiled(lowered, setup.mesh)
+        with waiting.begun():
+            beside.shutdown()
     needed = step.memory_analysis().temp_size_in_bytes
     capacity.check_step(setup, needed, has_state=True)
     between.report.note(
         f'the compiled step needs {needed / 1e9:.2f} GB beside its state'
     )
-    if measured is None:
+    if not is_first:
         return step, None
-    watch.lap('start')
-    subject = dataclasses.replace(
-        subject,
-        step=step,
-        elapsed=sum(watch.total().values()),
-        row_seconds=between.row_seconds,
-    )
-    return step, examine.look(subject, measured=measured.result)
+    found = looked.result()
+    with waiting.begun():
+        found.numbers = measured.result() | found.numbers
+        examine.compiled(found, step, taught(setup, traced), waited=waiting.seconds)
+    found.numbers['seconds'] = waiting.seconds()
+    return step, found
 
 
 def _why_stop(done: int, past: history.History, setup: run_setup.Setup) -> str:
@@ -281,12 +292,10 @@ def subject_of(
     setup: run_setup.Setup,
     state: ts.TrainState,
     batch: train_step.Batch,
-    step: Callable[..., Any],
     score_step: Callable[..., Any],
     base: dict[str, np.ndarray] | None,
-    traced: jax.stages.Traced,
 ) -> examine.Subject:
-    """A run before its first step, for the doctor; `step` is compiled from `traced`."""
+    """A run before its first step, for the doctor."""
     tokenizer, sampled = eval_samples.asked(setup)
     return examine.Subject(
         run=setup.run,
@@ -297,14 +306,17 @@ def subject_of(
         tx=setup.blueprint.tx,
         state=state,
         batch=batch,
-        step=step,
         eval_step=score_step,
         base=base,
-        taught=reach.taught(
-            traced, lambda state: setup.blueprint.split_held(state.params)[0]
-        ),
         row_order=setup.stream.batch(0, 1024),
         sampled=sampled,
+    )
+
+
+def taught(setup: run_setup.Setup, traced: jax.stages.Traced) -> dict[str, bool]:
+    """Whether the traced step can teach a parameter by its batch, by dotted name."""
+    return reach.taught(
+        traced, lambda state: setup.blueprint.split_held(state.params)[0]
     )
 
 

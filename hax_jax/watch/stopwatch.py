@@ -1,7 +1,9 @@
 """A run's seconds by part: each second belongs to exactly one."""
 
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jax.monitoring
@@ -74,6 +76,28 @@ class Stopwatch:
     def total(self) -> dict[str, float]:
         """The seconds of each part since the watch was entered."""
         return _ordered(self._total)
+
+
+class Waiting:
+    """The seconds for which something was waited for, also while it is."""
+
+    def __init__(self) -> None:
+        self._ended = 0.0
+        self._begun: float | None = None
+
+    @contextlib.contextmanager
+    def begun(self) -> Iterator[None]:
+        """Counts the time inside."""
+        self._begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._ended, self._begun = self.seconds(), None
+
+    def seconds(self) -> float:
+        """May be asked by another thread."""
+        begun = self._begun
+        return self._ended + (0.0 if begun is None else time.monotonic() - begun)
 
 
 def _ordered(seconds: dict[str, float]) -> dict[str, float]:

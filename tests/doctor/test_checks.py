@@ -8,11 +8,20 @@ import copy
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hax_jax.config import convert, schema
 from hax_jax.curves import after_training, run_checks
-from hax_jax.doctor import data_checks, diagnosis, examine, examine_folder, rate_checks
+from hax_jax.doctor import (
+    data_checks,
+    diagnosis,
+    examine,
+    examine_folder,
+    input_checks,
+    measure_model,
+    rate_checks,
+)
 from hax_jax.reference import rates
 
 HEALTHY: dict[str, Any] = {
@@ -107,7 +116,6 @@ HEALTHY: dict[str, Any] = {
     'later_effect': 2.0,
     'leak_backwards': 0.0,
     'leak_between': 0.0,
-    'own_effect': 2.0,
     'context_effect': 0.05,
     'position_effect': 0.2,
     'file_differences': {},
@@ -426,15 +434,56 @@ def test_the_terminal_shows_a_dozen_lines_at_most() -> None:
 def test_what_was_told_at_the_start_is_named_by_its_id_at_the_end() -> None:
     before = examine.judged({**HEALTHY, 'eos_weight': 0.0, 'dropped_share': 0.9})
     after = examine.judged({**HEALTHY, 'mojibake_share': 0.5})
-    said = diagnosis.lines([*before, *after], most=3, known=before)
     fail, warn = (each for each in before if each.verdict != diagnosis.OK)
-    assert said[0] == (
+    assert diagnosis.reminder([*before, *after], before) == [
         f'told at the start: {fail.verdict.upper()} {fail.id}, '
         f'{warn.verdict.upper()} {warn.id}'
-    )
-    assert said[1].startswith('FAIL characters: ')
-    assert len(said) == 5
+    ]
+    assert diagnosis.reminder(after, before) == []
+    said = diagnosis.lines([*before, *after], most=3, known=before)
+    assert said[0].startswith('FAIL characters: ')
+    assert len(said) == 4
     assert fail.cause not in '\n'.join(said)
+
+
+def _summed(rows: measure_model.Rows, kind: str) -> np.ndarray:
+    """Losses [B, T] that are the sum of the inputs that a token sees, and a target."""
+    inputs, ids = rows['inputs'].astype(np.float64), rows['segment_ids']
+    sees = np.ones((*ids.shape, ids.shape[1]), bool)  # [B, T, S]
+    if kind != 'no causal mask':
+        sees &= np.tri(ids.shape[1], dtype=bool)
+    if kind != 'no segments':
+        sees &= ids[:, :, None] == ids[:, None]
+    return (sees * inputs[:, None]).sum(-1) + rows['targets']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'found'),
+    [('whole', []), ('no causal mask', ['causality']), ('no segments', ['isolation'])],
+)
+def test_one_changed_row_shows_what_losses_see_too_much(
+    kind: str, found: list[str]
+) -> None:
+    scored = []
+
+    def score(replaced: Any, rows: measure_model.Rows) -> np.ndarray:
+        scored.append(len(rows['inputs']))
+        return _summed(rows, kind)
+
+    ids = np.random.default_rng(1).integers(0, 64, (2, 25))
+    rows = {
+        'inputs': ids[:, :-1],
+        'targets': ids[:, 1:],
+        'segment_ids': np.repeat([[1, 2, 3]], 8, axis=1).repeat(2, axis=0),
+        'positions': np.tile(np.arange(8), (2, 3)),
+    }
+    spans = [(1, start, start + 8) for start in (0, 8, 16)]
+    nll = _summed(rows, kind)
+    numbers, _ = measure_model.probe(score, rows, nll, spans, vocab_size=64)
+    assert scored == [measure_model.PROBED]  # which the look's budget counts
+    assert numbers['repeat_difference'] == 0
+    bad = diagnosis.run([input_checks.causality, input_checks.isolation], numbers)
+    assert [each.id for each in bad if each.verdict != diagnosis.OK] == found
 
 
 AFTER: dict[str, Any] = {

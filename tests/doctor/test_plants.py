@@ -5,6 +5,7 @@ import itertools
 import json
 import pathlib
 import shutil
+import threading
 from typing import Any
 
 import faults
@@ -228,11 +229,9 @@ def test_attention_without_its_mask_is_named_before_step_1(
     assert 'no causal mask' in _found(tmp_path / 'run')['causality']
     out = capsys.readouterr().out
     assert 'not looked at: what the first step changes' in out
-    # In full before the step, and by its id alone after it.
-    before, again, after = out.partition('told at the start: FAIL causality')
-    assert again
-    assert before.count('FAIL causality') == 1
-    assert 'FAIL causality' not in after.partition('done: 2 steps')[0]
+    # In full before the step, and not again after it: the program's end reminds of it.
+    assert out.count('FAIL causality') == 1
+    assert 'told at the start' not in out
 
 
 @pytest.fixture(scope='module')
@@ -259,6 +258,7 @@ def test_the_doctor_changes_no_bit_of_a_run(
         return examine.Look(subject, subject.state, {'left_out': [], 'seconds': 0})
 
     monkeypatch.setattr(examine, 'look', nothing)
+    monkeypatch.setattr(examine, 'compiled', lambda *_, **__: None)
     run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
     plain = tiny_runs.train(planted_cache, tmp_path / 'plain', run)
     a, b = (restore.parameters(str(each)) for each in (looked_at, plain))
@@ -266,6 +266,25 @@ def test_the_doctor_changes_no_bit_of_a_run(
     assert [row['loss'] for row in tiny_runs.lines(looked_at, 'train')] == [
         row['loss'] for row in tiny_runs.lines(plain, 'train')
     ]
+
+
+def test_the_look_beside_compiling_makes_no_program_of_the_eval_step_again(
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain, seen = examine.look, []
+
+    def look(subject: examine.Subject, **given: Any) -> examine.Look:
+        found = plain(subject, **given)
+        thread = threading.current_thread()
+        seen.append((subject.eval_step, thread is threading.main_thread()))
+        return found
+
+    monkeypatch.setattr(examine, 'look', look)
+    tiny_runs.train(planted_cache, tmp_path / 'run', tiny_runs.make_config(**_SHORT))
+    ((eval_step, is_main),) = seen
+    assert (eval_step._cache_size(), is_main) == (1, False)
 
 
 def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
@@ -279,11 +298,12 @@ def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
     monkeypatch.setattr(examine, '_SHARE', 0.0)
     run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
     tiny_runs.train(planted_cache, tmp_path / 'run', run)
-    (said,) = (x for x in capsys.readouterr().out.splitlines() if 'not looked' in x)
-    assert said.startswith(
-        'not looked at: what the first step changes, the loss of the first batch, what '
-        'losses depend on, gradients by microbatch, as the look would take over 0.0 s '
-    )
+    out = capsys.readouterr().out
+    for parts in (
+        'what the first step changes, what losses depend on',
+        'gradients by microbatch',
+    ):
+        assert f'not looked at: {parts}, as the look would take over 0.0 s ' in out
     found = {each.id for each in diagnosis.read(tmp_path / 'run')}
     assert 'labels' in found
     assert 'causality' not in found

@@ -88,3 +88,16 @@ def test_jax_tells_the_watch_when_it_compiles() -> None:
     jax.jit(lambda x: x * 4.5)(jax.numpy.ones(9))
     watch.lap('step')  # after the watch was left, it hears no more
     assert 'compile' not in watch.take()
+
+
+def test_waiting_counts_the_time_inside_also_before_it_ends(clock: Clock) -> None:
+    waiting = stopwatch.Waiting()
+    clock.now += 5
+    assert waiting.seconds() == 0
+    for _ in range(2):
+        with waiting.begun():
+            clock.now += 2
+            inside = waiting.seconds()
+        clock.now += 5
+        assert waiting.seconds() == inside
+    assert inside == 4
