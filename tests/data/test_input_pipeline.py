@@ -337,3 +337,19 @@ def test_rows_that_are_left_behind_may_be_closed_by_the_importing_thread(
     may_close.set()
     assert closed.wait(60)
     assert found == [None]
+
+
+def test_a_run_whose_rows_are_all_read_waits_for_no_import(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, 'tensorflow', raising=False)
+    may_end = threading.Event()
+
+    def slow_import(name: str) -> types.ModuleType:
+        assert may_end.wait(5), 'it was waited for'
+        return types.ModuleType(name)
+
+    monkeypatch.setattr(importlib, 'import_module', slow_import)
+    rows = input_pipeline._with_tf_data(lambda index: {}, 9, 8)
+    assert len(list(rows)) == 9
+    may_end.set()
