@@ -387,7 +387,8 @@ def _of_base(found: Look, rows: _Scored, full: bool) -> None:
         numbers |= {'file_differences': told, 'file_compared': len(subject.base)}
         numbers |= measure_weights.contents(subject.base)
         numbers |= measure_weights.tied(rows.score, few, of_few, subject.parameters)
-    if not measure_model.is_by_formula(numbers):  # else the loss shifts nothing
+    # A loss by the formula shifts nothing.
+    if full or not measure_model.is_by_formula(numbers):
         two, of_two = _few(few, of_few, _SHIFTED_ROWS)
         numbers['loss_shift'] = measure_model.shifts(rows.score, two, of_two)
 
