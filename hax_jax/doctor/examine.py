@@ -82,6 +82,7 @@ class Subject:
     base: Mapping[str, np.ndarray] | None
     row_order: np.ndarray
     sampled: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)
+    is_imported: bool = False  # its parameters were trained elsewhere
     elapsed: float = 0.0
     row_seconds: float = 0.0
 
@@ -245,6 +246,7 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
     numbers = {
         'pretrained': bool(run.model.pretrained),
         'is_lora': bool(run.lora.rank),
+        'is_imported': subject.is_imported,
         'lora_scale': lora.scale(run.lora) if run.lora.rank else 1.0,
         'num_steps': subject.num_steps,
         'room_for_longer_rows': run.model.n_positions - run.data.seq_len,

@@ -221,7 +221,10 @@ def dropout(n: Numbers) -> Finding | None:
 
 
 def adapters(n: Numbers) -> Finding | None:
-    """Adapters begin as the base: B is zero, A is not; their scale is a usual one."""
+    """Adapters begin as the base: B is zero, A is not; their scale is a usual one.
+
+    Those that were trained elsewhere begin as what they learned there.
+    """
     rms = n.get('trained_rms', {})
     pairs = [name[:-1] for name in rms if name.endswith('.lora_a')]
     if not pairs:
@@ -235,7 +238,7 @@ def adapters(n: Numbers) -> Finding | None:
     zero = [p for p in pairs if not rms[p + 'a'] and not rms[p + 'b']]
     if zero:
         verdict, cause = FAIL, f'A and B of {len(zero)} adapters are both zero'
-    elif any(rms[p + 'b'] for p in pairs):
+    elif any(rms[p + 'b'] for p in pairs) and not n.get('is_imported'):
         verdict, cause = FAIL, 'B is not zero, so the run does not begin as its base'
     elif not 0.02 <= scale <= 50:
         verdict, cause = WARN, f'the scale of {scale:.2g} is far from the usual 1 to 4'

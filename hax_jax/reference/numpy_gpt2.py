@@ -153,7 +153,8 @@ def nll(
         x = _norm(parameters, 'ln_f', x, formula)
     if 'lm_head.embedding' in parameters:
         table = _array(parameters, 'lm_head.embedding')
-    logits = x @ table[: model.vocab_size].T  # [T, V]
+    logits = x @ table.T + _adapter(parameters, 'lm_head', x, adapter_scale)
+    logits = logits[:, : model.vocab_size]  # [T, V]
     top = logits.max(-1, keepdims=True)
     total = top[:, 0] + np.log(np.exp(logits - top).sum(-1))
     targets = np.clip(row['targets'], 0, model.vocab_size - 1)
@@ -169,11 +170,18 @@ def _affine(
     parameters: Parameters, layer: str, x: np.ndarray, adapter_scale: float
 ) -> np.ndarray:
     y = x @ _array(parameters, f'{layer}.kernel')
-    if f'{layer}.lora_a' in parameters:
-        a, b = (_array(parameters, f'{layer}.lora_{each}') for each in 'ab')
-        if b.any():
-            y = y + adapter_scale * (x @ a) @ b
+    y = y + _adapter(parameters, layer, x, adapter_scale)
     return y + _array(parameters, f'{layer}.bias')
+
+
+def _adapter(
+    parameters: Parameters, layer: str, x: np.ndarray, scale: float
+) -> np.ndarray | float:
+    """What a layer's adapter adds; 0 where it has none, or B is zero."""
+    if f'{layer}.lora_a' not in parameters:
+        return 0.0
+    a, b = (_array(parameters, f'{layer}.lora_{each}') for each in 'ab')
+    return scale * (x @ a) @ b if b.any() else 0.0
 
 
 def _norm(

@@ -142,7 +142,7 @@ def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Prog
         skip = tuple((first, last) for first, last in then['skip'])
         return run_setup.Progress(step, then['rows'], then['row_seed'], skip)
     if 'imported' in then:
-        return run_setup.Progress(step)
+        return run_setup.Progress(step, is_imported=True)
     train = config.train
     return run_setup.Progress(step, step * train.batch_size, train.seed)
 

@@ -28,13 +28,15 @@ class Progress:
     """What a run has trained: updates, and rows of the stream. A checkpoint stores it.
 
     `row_seed` is the seed of the epoch that row `rows` lies in, None before the first
-    step. `skip` are the stream's rows that are left out (`row_stream.RowStream`).
+    step. `skip` are the stream's rows that are left out (`row_stream.RowStream`). It
+    `is_imported` where the parameters were trained elsewhere, and here not yet.
     """
 
     step: int = 0
     rows: int = 0
     row_seed: int | None = None
     skip: tuple[tuple[int, int], ...] = ()
+    is_imported: bool = False
 
     def to_metadata(self) -> dict[str, Any]:
         """The fields of a checkpoint's metadata; the step is the checkpoint's own."""

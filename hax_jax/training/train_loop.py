@@ -310,6 +310,7 @@ def subject_of(
         base=base,
         row_order=setup.stream.batch(0, 1024),
         sampled=sampled,
+        is_imported=setup.begin.is_imported,
     )
 
 

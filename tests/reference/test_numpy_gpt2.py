@@ -62,3 +62,19 @@ def test_each_mistake_gives_losses_of_its_own(
         assert apart > 1e-4 or name in harmless, name
     unique = {np.round(nll, 4).tobytes() for nll in found.values()}
     assert len(unique) >= len(found) - 2
+
+
+def test_an_adapter_of_the_head_makes_a_head_of_its_own(
+    parameters: dict[str, np.ndarray], row: dict[str, np.ndarray]
+) -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(32, 3)), rng.normal(size=(3, 64))
+    adapted = {**parameters, 'lm_head.lora_a': a, 'lm_head.lora_b': b}
+    own = {
+        **parameters,
+        'lm_head.embedding': parameters['wte.embedding'] + 2 * (a @ b).T,
+    }
+    formula = numpy_gpt2.right(_MODEL)
+    found = numpy_gpt2.nll(adapted, _MODEL, row, formula, adapter_scale=2.0)
+    wanted = numpy_gpt2.nll(own, _MODEL, row, formula)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)

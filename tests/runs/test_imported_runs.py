@@ -10,6 +10,7 @@ import tiny_runs
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import records, text
+from hax_jax.doctor import diagnosis
 from hax_jax.formats import pretrained
 from hax_jax.model import lora, lora_merge, naming
 from hax_jax.runs import origin, restore, run_folder
@@ -125,9 +126,9 @@ def test_training_goes_on_from_the_imported_step(
     assert train(cache, workdir, run).step == 12
 
 
-@pytest.mark.parametrize('own_base', [True, False])
+@pytest.mark.parametrize(('own_base', 'step'), [(True, STEP), (False, 0)])
 def test_an_imported_adapter_goes_on_upon_its_base(
-    cache: records.PackedCache, tmp_path: pathlib.Path, own_base: bool
+    cache: records.PackedCache, tmp_path: pathlib.Path, own_base: bool, step: int
 ) -> None:
     base = imported(tmp_path / 'base')
     model = tiny_runs.make_config().model
@@ -148,7 +149,7 @@ def test_an_imported_adapter_goes_on_upon_its_base(
                 hash=pretrained.fingerprint(PARAMETERS),
             ),
             tokenizer=Stub(),
-            step=STEP,
+            step=step,
             origin='old.pt',
         )
     if own_base:  # and the folder moves afterwards
@@ -168,3 +169,6 @@ def test_an_imported_adapter_goes_on_upon_its_base(
     assert train(cache, workdir, run).step == 9
     moved = restore.parameters(str(workdir), step=9, adapter_only=True)
     assert not np.array_equal(moved['lm_head.lora_b'], adapter['lm_head.lora_b'])
+    if not step:  # the doctor looks before a first step: what was learned is no fault
+        found = {each.id: each.verdict for each in diagnosis.read(workdir)}
+        assert (found['adapters'], found['formula']) == (diagnosis.OK, diagnosis.OK)
