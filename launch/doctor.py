@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 
 from absl import flags
 
@@ -45,6 +46,8 @@ _ADAPTER = flags.DEFINE_string('adapter', '', 'A PEFT adapter folder on --folder
 _ALL = flags.DEFINE_bool('all', False, 'Show what is well too.')
 _BASE = shared_flags.define_base()
 shared_flags.CONFIG.define()
+# A remedy's flag, but the one with which a run goes on.
+_CHANGES = re.compile(r'--config\.(?!train\.num_steps\b)')
 flags.declare_key_flag('from_env')
 
 
@@ -82,7 +85,8 @@ def main() -> int:
     for name, findings in found.items():
         print(name)
         _print(findings)
-        if name in _WORKDIR.value and any(x.verdict != diagnosis.OK for x in findings):
+        bad = [each for each in findings if each.verdict != diagnosis.OK]
+        if name in _WORKDIR.value and any(_CHANGES.search(x.remedy) for x in bad):
             print(
                 '  a remedy that changes the config begins a run: give another '
                 '--workdir, or --restart, which moves this one aside'

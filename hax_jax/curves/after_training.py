@@ -63,6 +63,7 @@ def _rows(record: run_record.RunRecord) -> records.PackedCache:
 
 def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
     ended = record.rows.get('summary', [])
+    steps = record.config.train.num_steps or (ended[-1]['num_steps'] if ended else 0)
     return curve_checks.Curve(
         train=list(zip(*record.series('train', 'loss'), strict=True)),
         validation=list(zip(*record.series('evaluation', 'eval_loss'), strict=True)),
@@ -71,4 +72,5 @@ def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
         noise=_NOISE,
         rates=list(zip(*record.series('train', 'learning_rate'), strict=True)),
         unigram_entropy=ended[-1]['unigram_entropy'] if ended else 0.0,
+        steps_left=max(steps - record.last_step(), 0),
     )

@@ -31,6 +31,7 @@ class Curve:
     is not known. `rates` are learning rates by step, where they are known;
     `unigram_entropy` is what token frequencies alone cost, 0 if it is not known. It
     `is_good_start` where the doctor found none wrong, by weights and rows, at step 0.
+    `steps_left` are those of the plan that a run was stopped before.
     """
 
     train: Sequence[tuple[int, float]]
@@ -41,6 +42,7 @@ class Curve:
     rates: Sequence[tuple[int, float]] = ()
     unigram_entropy: float = 0.0
     is_good_start: bool = False
+    steps_left: int = 0
 
     @property
     def judged(self) -> Sequence[tuple[int, float]]:
@@ -186,7 +188,11 @@ def shared_text(curve: Curve) -> diagnosis.Finding | None:
 
 
 def unfinished(curve: Curve) -> diagnosis.Finding | None:
-    """Validation that still fell when training ended."""
+    """Validation that still fell when training ended, with all its steps."""
+    return None if curve.steps_left else _falling(curve)
+
+
+def _falling(curve: Curve) -> diagnosis.Finding | None:
     if len(curve.validation) < 3:
         return None
     losses = [loss for _, loss in curve.validation]
@@ -207,7 +213,7 @@ def unfinished(curve: Curve) -> diagnosis.Finding | None:
 
 def standstill(curve: Curve) -> diagnosis.Finding | None:
     """A validation loss that has stopped moving, by no more than its own noise."""
-    explained = (gain, unfinished, overfitting, shared_text)
+    explained = (gain, _falling, overfitting, shared_text)
     if len(curve.validation) < 4 or any(check(curve) for check in explained):
         return None
     half = [loss for _, loss in curve.validation[len(curve.validation) // 2 - 1 :]]

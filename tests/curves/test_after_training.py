@@ -48,6 +48,7 @@ def test_a_start_that_the_doctor_found_good_is_not_judged_by_its_curve(
         environments=[],
         num_unread=0,
     )
+    assert after_training.curve_of(record).steps_left == 2
     before = diagnosis.Finding('start', verdict, '9.50', 'nothing', 'none', 'here')
     diagnosis.write(tmp_path, [before], {})
     found = after_training.of_record(record)

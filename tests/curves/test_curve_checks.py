@@ -119,6 +119,18 @@ def test_untrained_weights_are_no_fault(tmp_path: pathlib.Path) -> None:
     assert {x.id: x.verdict for x in found} == {'start': 'ok', 'unfinished': 'warn'}
 
 
+def test_a_run_that_was_stopped_is_not_told_to_ask_for_more_steps() -> None:
+    curve = curve_checks.Curve(
+        train=[],
+        validation=list(enumerate((6.0, 5.0, 4.5, 4.2))),
+        pretrained=False,
+        vocab_size=0,
+        noise=0.01,
+    )
+    assert [x.id for x in curve_checks.check(curve)] == ['unfinished']
+    assert curve_checks.check(dataclasses.replace(curve, steps_left=100)) == []
+
+
 @pytest.mark.parametrize(
     ('validation', 'pretrained', 'verdict', 'word'),
     [
