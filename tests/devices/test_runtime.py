@@ -141,7 +141,7 @@ def test_a_cache_folder_that_the_user_chose_stays(tmp_path: pathlib.Path) -> Non
         code, XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR='/tmp/chosen'
     )
     # JAX's own limit, 1 s, would keep most programs of a small model out of it.
-    assert output(child).endswith(' /tmp/chosen\n0.2\n')
+    assert output(child).endswith(' /tmp/chosen\n0.05\n')
     assert list(tmp_path.iterdir()) == []
 
 
