@@ -8,6 +8,7 @@ each stage changed and dropped; the dataset's ledger has examples.
 """
 
 import pathlib
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -183,7 +184,7 @@ def build(
             else ''
         )
         + 'next: python -m launch.train --config=configs/gpt2_lora.py '
-        f'--config.data.path={output} --workdir=runs/lora'
+        f'--config.data.path={shlex.quote(str(output))} --workdir=runs/lora'
     )
     return manifest
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+import shlex
 import sys
 
 from absl import flags
@@ -258,8 +259,8 @@ def _give(
     files.write_json(output / 'tune.json', told)
     print('\n'.join(lines))
     print(
-        f'page: {written}\nnext: python -m launch.train --config={config} '
-        '--workdir=runs/tuned',
+        f'page: {written}\nnext: python -m launch.train '
+        f'--config={shlex.quote(str(config))} --workdir=runs/tuned',
         flush=True,
     )
     results.give(told)

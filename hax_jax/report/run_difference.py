@@ -6,6 +6,7 @@ Source: hax_jax/evaluation/paired.py has the statistics.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +43,7 @@ def of(
     """
     from hax_jax.evaluation import paired  # and scipy with it: for two runs alone
 
-    command = _REMEDY.format(a.place, b.place)
+    command = _REMEDY.format(*map(shlex.quote, (a.place, b.place)))
     try:
         x, y = (saved_scores.read(places.path(each.place)) for each in (a, b))
     except errors.InputError as error:

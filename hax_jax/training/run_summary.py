@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shlex
 
 from hax_jax.guards import bad_steps
 from hax_jax.program import progress
@@ -110,7 +111,8 @@ def _best(summary: Summary) -> list[str]:
 def _next(summary: Summary, workdir: pathlib.Path) -> str:
     if summary.reason in ('signal', 'max_minutes'):
         return 'the same command goes on from there'
-    sample = f'python -m launch.sample --workdir={workdir} --prompt="..."'
+    place = shlex.quote(str(workdir))
+    sample = f'python -m launch.sample --workdir={place} --prompt="..."'
     past = summary.history
     if summary.reason == 'patience':
         return (

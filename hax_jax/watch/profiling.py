@@ -3,6 +3,7 @@
 import collections
 import pathlib
 import re
+import shlex
 import tempfile
 from typing import Any
 
@@ -56,7 +57,7 @@ class Profiler:
         return (
             f'profile of the steps from {self._first} on: open {where} at '
             f'https://ui.perfetto.dev, or `pip install xprof` and run '
-            f'`xprof --logdir={self._folder}`'
+            f'`xprof --logdir={shlex.quote(str(self._folder))}`'
         )
 
 

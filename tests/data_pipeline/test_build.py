@@ -62,7 +62,7 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     patterns = write_corpus(tmp_path / 'corpus')
-    output = tmp_path / 'advice'
+    output = tmp_path / 'all advice'
     manifest = build.build(
         patterns, output=output, validation_share=0.2, test_share=0.1
     )
@@ -129,7 +129,7 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
         f'{output}/report.html: ',
         f'{output}/ledger.json: ',
         f'{output}/dropped.jsonl: ',
-        f'--config.data.path={output}',
+        f"--config.data.path='{output}'",
     ):
         assert line in printed
 

@@ -75,13 +75,15 @@ def test_saturation_is_stopped_goes_on_and_gives_its_verdict(
 
 
 def test_tune_writes_a_config_that_training_takes(root: pathlib.Path) -> None:
-    output = root / 'tune'
+    output = root / 'tuned advice'
     asked = command(root, 'tune', f'--output={output}', '--json', '--range_steps=20')
     refused = programs.run(*asked, '--dry_run', '--max_steps=9')
     assert refused.returncode == 2
-    assert 'makes trials of 0 steps; give' in refused.stderr
+    assert 'makes trials of 0 steps, and each needs 8; give 74' in refused.stderr
     assert 'packing' not in refused.stdout  # refused before anything is made
-    made = found(programs.run(*asked))
+    done = programs.run(*asked)
+    made = found(done)
+    assert f"--config='{output}/recommended.py' --workdir=" in done.stderr
     fields = [each['field'] for each in made['decisions']]
     assert fields[0] == 'optimizer.learning_rate'
     assert fields[-1] == 'train.epochs'

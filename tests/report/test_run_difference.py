@@ -83,9 +83,11 @@ def test_other_rows_are_said_though_their_pairs_are_compared(
 def test_runs_that_can_not_be_compared_say_why_and_how(
     tmp_path: pathlib.Path, why: str
 ) -> None:
-    a = run(tmp_path / 'a', 2.5)
-    b = run(tmp_path / 'b', 2.0, first=20)
-    path = tmp_path / 'b' / saved_scores.FILE
+    folder = tmp_path / 'two runs'
+    folder.mkdir()
+    a = run(folder / 'a', 2.5)
+    b = run(folder / 'b', 2.0, first=20)
+    path = folder / 'b' / saved_scores.FILE
     if why == 'none':
         path.unlink()
     if why == 'damaged':
@@ -97,7 +99,7 @@ def test_runs_that_can_not_be_compared_say_why_and_how(
         'other pairs': 'their validation splits have no pair in common',
     }
     assert expected[why] in found.verdict
-    command = f'launch.evaluate --workdir={tmp_path / "a"} --workdir={tmp_path / "b"}'
+    command = f"launch.evaluate --workdir='{folder}/a' --workdir='{folder}/b'"
     assert command in found.verdict
     assert (found.better, found.rows) == ('', [])
     assert 'are not compared' in page.render([a, b], [found])

@@ -35,6 +35,8 @@ def test_a_finished_run_names_its_best_step_its_time_and_what_to_do() -> None:
         'time: 4s: data 25%, step 75%',
         'next: python -m launch.sample --workdir=runs/a --prompt="..."',
     ]
+    said = run_summary.render(summary(), pathlib.Path('all runs/a'))
+    assert "launch.sample --workdir='all runs/a' --prompt=" in said
 
 
 @pytest.mark.parametrize(

@@ -236,7 +236,7 @@ def test_time_layers_and_profile_are_written_and_change_no_loss(
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    run, whole = tmp_path / 'run', tmp_path / 'whole'
+    run, whole = tmp_path / 'a run', tmp_path / 'whole'
     test_train_loop.train(cache, whole, **SHORT)
     capfd.readouterr()
     summary = test_train_loop.train(
@@ -271,7 +271,7 @@ def test_time_layers_and_profile_are_written_and_change_no_loss(
     assert layers[0]['by']['h.0']['update_ratio'] > 0
     traces = list((run / 'profile').rglob('*.xplane.pb'))
     assert len(traces) == 1
-    assert f'--logdir={run}/profile' in printed
+    assert f"--logdir='{run}/profile'" in printed
 
 
 def test_the_share_of_the_peak_is_that_of_the_tokens_that_are_no_padding(
