@@ -155,14 +155,15 @@ def _next(found: import_model.Imported, output: pathlib.Path) -> str:
         'gpt2_lora' if found.settings.rank and _FORMAT.value == 'run' else 'gpt2_full'
     )
     command = [f'python -m launch.train --config=configs/{name}.py']
+    last = ['--config.data.path=...']
+    if found.model.n_positions < _LONG:
+        last.insert(0, f'--config.data.seq_len={found.model.n_positions}')
     if _FORMAT.value == 'hf':
         command += [
             f'--config.model.pretrained={shlex.quote(str(output))}',
             '--workdir=...',
         ]
-        if found.model.n_positions < _LONG:
-            command.append(f'--config.data.seq_len={found.model.n_positions}')
-        return ' '.join([*command, '--config.data.path=...'])
+        return ' '.join([*command, *last])
     settings = found.settings
     path = shlex.quote(str(output if found.base is None else found.base.path))
     workdir = shlex.quote(str(output))
@@ -181,9 +182,8 @@ def _next(found: import_model.Imported, output: pathlib.Path) -> str:
     command += [
         '--config.train.num_epochs=0',
         f'--config.train.num_steps={found.step + 1000}',
-        '--config.data.path=...',
     ]
-    return ' '.join(command)
+    return ' '.join([*command, *last])
 
 
 if __name__ == '__main__':

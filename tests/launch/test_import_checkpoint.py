@@ -249,6 +249,7 @@ def test_an_adapter_folder_becomes_a_run_that_training_goes_on_with(
         str(adapter_folder), f'--base={base}', f'--output={out}', '--format=run'
     )
     same(restore.parameters(str(out), adapter_only=True), adapter)
+    assert '--config.data.seq_len=128' in printed  # all of the base's positions
     said = go_on(printed, train_config)
     assert 'continuing from step 0 of 23' in said
     assert 'done: 23 steps' in said
