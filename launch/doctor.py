@@ -65,6 +65,11 @@ def main() -> int:
             '(with --adapter=FOLDER of one on it), or '
             '--legacy_log=FILE of the old project.'
         )
+    if _FOLDER.value and (places.path(_FOLDER.value) / 'run.json').exists():
+        raise errors.InputError(
+            f'--folder={_FOLDER.value} is a run of launch.train; give it as --workdir, '
+            'or export it first and give the folder that was made.'
+        )
     for folder in map(places.path, _WORKDIR.value):  # before JAX is imported
         if not (folder / run_folder.UNSAVED).exists():
             run_folder.read_run(folder, takes_step=False)

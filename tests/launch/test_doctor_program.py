@@ -24,6 +24,18 @@ def test_a_step_of_a_run_is_refused_by_programs_of_whole_runs(
     )
 
 
+def test_a_run_given_as_the_folder_of_a_model_is_called_a_run(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'run.json').write_text('{}')
+    done = forks.run('-m', 'launch.doctor', f'--folder={tmp_path}')
+    assert (done.returncode, done.stderr) == (
+        2,
+        f'error: --folder={tmp_path} is a run of launch.train; give it as --workdir, '
+        'or export it first and give the folder that was made.\n',
+    )
+
+
 def test_a_run_that_was_refused_at_its_first_step_is_told_why(
     tmp_path: pathlib.Path,
 ) -> None:
