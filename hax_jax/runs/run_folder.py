@@ -84,8 +84,13 @@ def read_run(folder: pathlib.Path, *, takes_step: bool = True) -> dict[str, Any]
     """
     places.check(folder)
     named, _, step = folder.name.rpartition('@')
-    if step.isdecimal() and not folder.exists() and named:
-        whole = folder.with_name(named)
+    whole = folder.with_name(named) if named and not folder.exists() else None
+    if whole and not step.isdecimal() and (whole / 'run.json').exists():
+        raise errors.InputError(
+            f'{folder} is not a run: {whole} is one, and {step!r} is no step of it; a '
+            'step is a whole number.'
+        )
+    if whole and step.isdecimal():
         raise errors.InputError(
             f'{folder} is not a run: the folder is {whole}; '
             + (

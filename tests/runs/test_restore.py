@@ -159,6 +159,8 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: pathlib.Path) -> None:
     says = 'damaged: it has no schema.*copy it from a backup'
     with pytest.raises(errors.InputError, match=says):
         restore.load(str(tmp_path))
+    with pytest.raises(errors.InputError, match=r"is one, and 'best' is no step of it"):
+        restore.load(f'{tmp_path}@best')
 
 
 def test_a_run_of_another_template_or_without_a_checkpoint_is_named(
