@@ -109,19 +109,19 @@ def new_folder(path: AnyPath, *, replace: bool = False) -> Iterator[pathlib.Path
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
-    temporary.mkdir()
     try:
-        with named(path):
+        with named(path, temporary=temporary):
+            temporary.mkdir()
             yield temporary
-        for file in temporary.rglob('*'):
-            _fsync_folder(file)
-        if path.exists():
-            old = _beside(path)
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+            for file in temporary.rglob('*'):
+                _fsync_folder(file)
+            if path.exists():
+                old = _beside(path)
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
         _fsync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -156,12 +156,18 @@ _FULL_WORDS = re.compile(r'requested and \d+ written|No space left|os error 28')
 
 
 @contextlib.contextmanager
-def named(path: AnyPath) -> Iterator[None]:
-    """Gives an error of a full disk the path, which a failed write does not have."""
+def named(path: AnyPath, *, temporary: pathlib.Path | None = None) -> Iterator[None]:
+    """Gives errors the path: of a full disk, which have none, and of `temporary`."""
     try:
         yield
     except OSError as error:
-        code = error.errno
+        code, at = error.errno, error.filename
+        if (
+            temporary
+            and isinstance(at, str | bytes | os.PathLike)
+            and pathlib.Path(os.fsdecode(at)).is_relative_to(temporary)
+        ):
+            raise OSError(code, error.strerror, os.fspath(path)) from error
         if code is None and _FULL_WORDS.search(str(error)):
             code = errno.ENOSPC
         if code not in _FULL or error.filename is not None:
@@ -202,19 +208,19 @@ def work_folder(path: AnyPath) -> Iterator[pathlib.Path]:
     """
     path = pathlib.Path(path)
     folder = path.with_name(f'.{path.name}.work')
-    folder.mkdir(parents=True, exist_ok=True)
     lock = folder / 'lock'
-    with locked(lock, wait=False):
-        for left in folder.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
-            elif left != lock:
-                left.unlink()
-        try:
-            with named(path):
+    with named(path, temporary=folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(lock, wait=False):
+            for left in folder.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left != lock:
+                    left.unlink()
+            try:
                 yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -228,14 +234,15 @@ def _replacing(path: AnyPath) -> Iterator[TextIO]:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
-    try:
-        with named(path), open(temporary, 'w', encoding='utf-8', newline='') as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with named(path, temporary=temporary):
+        try:
+            with open(temporary, 'w', encoding='utf-8', newline='') as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     _fsync_folder(path.parent)
 
 

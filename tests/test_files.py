@@ -49,6 +49,24 @@ def test_a_write_that_cannot_replace_leaves_the_old_text(
     assert names(tmp_path) == ['text.txt']
 
 
+def test_an_error_names_the_place_that_was_asked_for_and_no_temporary_one(
+    tmp_path: pathlib.Path,
+) -> None:
+    (tmp_path / 'a').mkdir()
+    with pytest.raises(IsADirectoryError, match=f": '{tmp_path}/a'$"):
+        files.write_text(tmp_path / 'a', 'text')
+    path = tmp_path / ('b' * 300)  # over the longest name that a folder takes
+    with pytest.raises(OSError, match=f": '{path}'$"):
+        files.write_text(path, 'text')
+    with pytest.raises(OSError, match=f": '{path}'$"), files.work_folder(path):
+        pass
+    path = tmp_path / 'made'
+    with pytest.raises(FileNotFoundError, match=f": '{path}'$"):  # noqa: SIM117
+        with files.new_folder(path) as new:
+            (new / 'no' / 'file').touch()
+    assert names(tmp_path) == ['a']
+
+
 def test_json_keeps_its_order_and_its_letters(tmp_path: pathlib.Path) -> None:
     files.write_json(tmp_path / 'a.json', {'b': 'é', 'a': [1, 2.5, None]})
     assert (tmp_path / 'a.json').read_text(encoding='utf-8') == (
