@@ -13,7 +13,7 @@ from __future__ import annotations
 from absl import flags
 
 from hax_jax import errors, places
-from hax_jax.program import entry, later, results
+from hax_jax.program import entry, later, output_file, results
 
 with later.imports():
     from hax_jax.report import page
@@ -42,6 +42,9 @@ def main() -> None:
     different = {str(places.path(place)) for place in _WORKDIR.value}
     if len(different) < len(_WORKDIR.value):
         raise errors.InputError('a run is given twice; give each --workdir once.')
+    output = places.path(_OUTPUT.value)
+    if _OUTPUT.value and not places.is_remote(output):
+        errors.refuse(output_file.problems('output', output))
     for place in _WORKDIR.value:
         run_folder.read_run(places.path(place), takes_step=False)  # before JAX
     written, said = page.write(_WORKDIR.value, _OUTPUT.value, groups=_groups())

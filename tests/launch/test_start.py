@@ -79,7 +79,11 @@ _WRONG = {
         (['--config=no.py'], '--config=no.py is not a file'),
         ([_CONFIG, '--config.data.path=no/data', '--kills=0'], '--kills=0 is not acc'),
     ],
-    'launch.report': [([_RUN], _NO_RUN), ([], '--workdir is missing')],
+    'launch.report': [
+        ([_RUN], _NO_RUN),
+        ([], '--workdir is missing'),
+        ([_RUN, '--output=configs'], '--output=configs is a folder'),
+    ],
     'launch.sample': [
         ([_RUN, '--prompt=why'], _NO_RUN),
         ([_RUN, '--prompts=no.txt'], 'no.txt does not exist'),
