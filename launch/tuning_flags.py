@@ -56,12 +56,13 @@ def checked(
             )
     if max_steps.value < 0:
         problems.append(
-            f'--max_steps={max_steps.value} is not accepted; use 1 or more.'
+            f'--max_steps={max_steps.value} is not accepted; use 1 or more, or 0 for '
+            'as many as it takes.'
         )
     if not 0 <= minutes.value < math.inf:
         problems.append(
             f'--minutes={minutes.value} is not accepted; use a number over 0, such as '
-            '30.'
+            '30, or 0 for no limit.'
         )
     errors.refuse(problems)
     return folder

@@ -100,7 +100,7 @@ _WRONG = {
         ([_CONFIG, '--config.data.path=no/data'], '--output is missing'),
         (
             [_CONFIG, '--config.data.path=d', '--output=no/out', '--max_steps=-1'],
-            '--max_steps=-1 is not accepted',
+            '--max_steps=-1 is not accepted; use 1 or more, or 0 for as many as',
         ),
     ],
     'launch.train': [
