@@ -137,7 +137,9 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
             raise errors.InputError(run_folder.none_whole(folder, passed_over))
         for line in passed_over:
             print(f'warning: {folder}: {line}', file=sys.stderr, flush=True)
-        return Chosen(info, in_words(info))
+        others_are_damaged = passed_over and info.validation_loss is not None
+        of = ', of the steps that are whole' if others_are_damaged else ''
+        return Chosen(info, f'{in_words(info)}{of}')
     others = ', '.join(str(info.step) for info in steps if info.step != step)
     for info in steps:
         if info.step == step:

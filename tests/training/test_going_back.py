@@ -104,7 +104,9 @@ def test_what_samples_and_exports_takes_the_next_best_step(
 ) -> None:
     assert restore.find_step(copied, None).step == 15
     damage(copied, 15)
-    assert restore.find_step(copied, None).step == 10
+    found = restore.find_step(copied, None)
+    assert found.step == 10
+    assert found.why.endswith(', of the steps that are whole')
     assert 'step 15 is damaged: ' in capsys.readouterr().err
     with pytest.raises(errors.InputError, match=r'15 is damaged: .*steps: 10'):
         restore.find_step(copied, 15)
