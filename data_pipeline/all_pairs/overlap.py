@@ -239,20 +239,27 @@ def _passages(
         whole = pair.as_one()
         for text in (whole.question, whole.answer):
             runs = word_runs.of(folding.folded(text))
-            is_wanted = np.isin(runs, wanted)
-            edges = np.flatnonzero(np.diff(is_wanted, prepend=False, append=False))
-            spans = edges.reshape(-1, 2).tolist()
-            for start, end in sorted(spans, key=lambda span: span[0] - span[1]):
+            for start, end in _spans(np.isin(runs, wanted)):
                 part = runs[start:end]
                 if not np.isin(part, wanted).all():
                     continue  # yielded above
                 wanted = np.setdiff1d(wanted, part)
                 _, places = held.known.find(part)
-                count = int(held.pairs[places].max())
-                yield _quote(text, start, end + word_runs.LENGTH - 1), count
+                # Of passages that overlap, the one that stands most often.
+                counts = held.pairs[places]
+                first, last = _spans(counts == counts.max())[0]
+                last += word_runs.LENGTH - 1
+                yield _quote(text, start + first, start + last), int(counts.max())
                 num_found += 1
                 if num_found == _PASSAGES or not len(wanted):
                     return
+
+
+def _spans(are: np.ndarray) -> list[tuple[int, int]]:
+    """[start, end) of each row of true values in [N] bool, the longest first."""
+    edges = np.flatnonzero(np.diff(are, prepend=False, append=False))
+    spans = [(start, end) for start, end in edges.reshape(-1, 2).tolist()]
+    return sorted(spans, key=lambda span: span[0] - span[1])
 
 
 def _quote(text: str, start: int, end: int) -> str:

@@ -101,6 +101,16 @@ def test_several_passages_are_one_note() -> None:
     assert note.count('does not count') + note.count('do not count') == 1
 
 
+def test_of_passages_that_overlap_the_part_that_stands_most_often_is_quoted() -> None:
+    pairs = corpus(signed=0)
+    for i, pair in enumerate(pairs):
+        signed = f'In year {i % 6} we wrote: {SIGNATURE[:65]}\nWe are {i % 4} here.'
+        pairs[i] = dataclasses.replace(pair, answer=f'{story(1_000 + i)}\n{signed}')
+    with stores.filled(pairs) as store:
+        _, (note,) = checked(store, 0.05)
+    assert f': "we wrote: {SIGNATURE[:65]} We are" (60), ' in note
+
+
 def test_answers_of_one_thread_make_no_passage_standing() -> None:
     """A question with nine answers, and its repost, are on one side."""
     body = story(7, length=60)
