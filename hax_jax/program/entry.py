@@ -41,14 +41,15 @@ def run(
 
     A mistake of the user (`InputError`, a loss that is not finite), a file that the
     system refuses, a full disk or memory is printed as one `error:` and exits with 2,
-    Ctrl-C with 130; an output that nobody reads any more (`| head`) ends with 141 and
-    no word. Anything else is a defect of ours and keeps its traceback.
+    Ctrl-C with 130 and SIGTERM with 143, each with a line; an output that nobody reads
+    any more (`| head`) ends with 141 and no word. Anything else is a defect of ours and
+    keeps its traceback.
     """
 
     # End as Ctrl-C does, so that what is half-written goes; training saves first.
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+            signal.signal(number, failures.stop)
 
     def parsed(argv: list[str]) -> list[str]:
         with _explained(smaller):
@@ -109,10 +110,7 @@ def _end_others(error: BaseException, found: tuple[str, int] | None) -> None:
         code = error.code if isinstance(error.code, int) else int(bool(error.code))
         if code == 0:
             return
-        number = code - 128
-        is_signal = number in signal.valid_signals()
-        by = signal.Signals(number).name if is_signal else f'exit code {code}'
-        found = f'ended by {by}', code
+        found = f'ended by exit code {code}', code
     line, code = found or (None, 1)
     ending.failed(error, line, code)
 

@@ -5,9 +5,12 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import programs
 import pytest
+
+from hax_jax.program import failures
 
 _PROGRAM = """
 from absl import flags
@@ -149,6 +152,7 @@ _SLOW = """
 import pathlib, signal, sys, time
 # A shell starts what is in its background without SIGINT, and its children too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+import duckdb
 from hax_jax.program import entry
 from hax_jax import files
 
@@ -157,37 +161,56 @@ def main(arguments):
     with files.new_folder(arguments[0]) as new:
         (new / 'part').touch()
         print('begun', flush=True)
-        time.sleep(60)
+        exec(arguments[1])
 
 
 entry.run(main, positional=True)
 """
 
 
+_SLEEPS = 'time.sleep(60)'
+# DuckDB raises an error of its own in place of the signal's.
+_REGISTERS = (
+    'class Rows:\n'
+    '    def __arrow_c_stream__(self, requested_schema=None):\n'
+    '        time.sleep(60)\n'
+    "duckdb.connect().register('rows', Rows())"
+)
+
+
 @pytest.mark.parametrize(
-    ('sent', 'code'),
+    ('sent', 'code', 'name', 'work'),
     [
-        (signal.SIGTERM, 143),
-        (signal.SIGHUP, 129),
-        (signal.SIGUSR1, 138),
-        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143, 'SIGTERM', _SLEEPS),
+        (signal.SIGTERM, 143, 'SIGTERM', _REGISTERS),
+        (signal.SIGHUP, 129, 'SIGHUP', _SLEEPS),
+        (signal.SIGUSR1, 138, 'SIGUSR1', _SLEEPS),
+        (signal.SIGINT, 130, 'Ctrl-C', _SLEEPS),
+        (signal.SIGINT, 130, 'Ctrl-C', _REGISTERS),
     ],
 )
-def test_a_program_that_is_ended_leaves_nothing_half_written(
-    tmp_path: pathlib.Path, sent: signal.Signals, code: int
+def test_a_program_that_is_ended_says_so_and_leaves_nothing_half_written(
+    tmp_path: pathlib.Path, sent: signal.Signals, code: int, name: str, work: str
 ) -> None:
     child = subprocess.Popen(
-        [sys.executable, '-c', _SLOW, str(tmp_path / 'out')],
+        [sys.executable, '-c', _SLOW, str(tmp_path / 'out'), work],
         cwd=programs.ROOT,
         env={**os.environ, 'PYTHONPATH': str(programs.ROOT)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert child.stdout.readline() == 'begun\n'
+    time.sleep(0.5)  # now DuckDB is at work; before it, Python itself is stopped
     child.send_signal(sent)
-    assert child.wait(timeout=30) == code
-    child.stdout.close()
+    _, said = child.communicate(timeout=30)
+    assert (child.returncode, said) == (code, f'stopped by {name}\n')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_query_that_duckdb_ends_at_ctrl_c_is_no_defect() -> None:
+    error = RuntimeError('Query interrupted')  # DuckDB's own, without a cause
+    assert failures.explained(error, smaller='') == ('stopped by Ctrl-C', 130)
 
 
 def test_ctrl_c_is_handled_before_any_library_is_loaded() -> None:
