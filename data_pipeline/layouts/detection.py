@@ -1,6 +1,6 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
-from data_pipeline.layouts import labelled, letters
+from data_pipeline.layouts import label_lines, labelled, letters
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
 PARSERS = {
@@ -11,6 +11,22 @@ PARSERS = {
     labelled.SETS: labelled.parse,
     letters.SOURCE: letters.parse,
 }
+_OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
+
+
+def parse(text: str, *, layout: str, file: str) -> page.Page:
+    """The pairs of a text of a layout; `file` names it in the records.
+
+    Reports the labels within the texts of a labelled file that may begin other pairs.
+    """
+    found = PARSERS[layout](text, file=file)
+    if layout in _OF_LABELS:
+        known = {line for line, _, _ in found.unknown}
+        for piece in label_lines.others(found.pieces):
+            if piece.line not in known:
+                found.note(piece, f'a label of another form, kept in the {piece.kind}')
+        found.unknown.sort()
+    return found
 
 
 def detect(text: str) -> str:

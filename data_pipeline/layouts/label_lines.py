@@ -13,7 +13,7 @@
 import collections
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from data_pipeline.pages import oversample_marks, page
 
@@ -199,6 +199,26 @@ def _labelled_inline(line: str) -> Label | None:
 
 def _form(word: str) -> str:
     return next((form for form in _FORMS if word.endswith(form)), '')
+
+
+def others(pieces: Iterable[page.Piece]) -> list[page.Piece]:
+    """The lines within one text that may begin a pair by labels of another form.
+
+    'Frage: Warum?' with 'Antwort: Darum.' below it, in a file of 'QUESTION:'.
+    """
+    found = []
+    asked: tuple[page.Piece, str] | None = None
+    for piece in pieces:
+        is_text = piece.kind in (page.QUESTION, page.ANSWER)
+        label = _label(piece.text) if is_text and not piece.is_code else None
+        if label and label.word in QUESTIONS:
+            asked = piece, _form(label.word)
+        elif label and asked and asked[1] == _form(label.word):
+            found += [asked[0]] if label.word in ANSWERS else []
+            asked = None
+        elif piece.kind == 'label':  # the file's own: another text begins
+            asked = None
+    return found
 
 
 def words(labels: Sequence[Label]) -> tuple[str, str]:

@@ -169,7 +169,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
             return
         result.problem = f'{name} begins {met!r}, which is of no known layout.'
         return
-    found = detection.PARSERS[layout](text, file=name)
+    found = detection.parse(text, layout=layout, file=name)
     result.counts[f'files of layout {layout}'] += 1
     result.counts += found.counts
     result.words += page.words(found.pieces)

@@ -390,3 +390,26 @@ def test_the_names_of_sections_within_a_line_are_text() -> None:
     pairs = [('What is my SCORE: 3?', 'It is low. STRENGTHS: none.')] * 2
     form = 'QUESTION: {}\nDRAFT_RESPONSE: Hm.\nREVISED_RESPONSE: {}\n<END_OF_SET>\n'
     assert texts(parsed(''.join(form.format(*p) for p in pairs), 'sets')) == pairs
+
+
+@pytest.mark.parametrize(
+    ('own', 'other'),
+    [
+        ('QUESTION: {}\nANSWER: {}', 'Frage: {}\nAntwort: {}'),
+        ('QUESTION: {}\nANSWER: {}', 'Q: {}\nA: {}'),
+        ('## Question\n{}\n\n## Answer\n{}', 'Prompt: {}\nResponse: {}'),
+    ],
+)
+def test_pairs_under_labels_of_another_form_are_reported(own: str, other: str) -> None:
+    texts = ('Who waters plant {}?', 'You do, as you bought all {} of them.')
+    made = [own.format(*texts).format(i, i) for i in range(9)]
+    text = '\n\n'.join([*made[:5], other.format(*texts).format(9, 9), *made[5:]])
+    layout = detection.detect(text)
+    found = detection.parse(text, layout=layout, file='f.md')
+    assert len(found.pairs) == 9
+    ((_, line, where),) = found.unknown
+    assert line == other.format(*texts).format(9, 9).split('\n')[0]
+    assert where == 'a label of another form, kept in the answer'
+    alone = '\n\n'.join([*made, 'Answer: a word that opens a paragraph.'])
+    plain = detection.parse(alone, layout=layout, file='f.md').unknown
+    assert not [each for each in plain if 'another form' in each[2]]
