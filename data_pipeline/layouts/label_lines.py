@@ -74,11 +74,8 @@ _INLINE = re.compile(
     r'|Resposta|Antwoord|Ответ|答|回答)[*_]{0,3}\s?(?::[*_]{0,3}\s|：)',
     re.IGNORECASE,
 )
-_TAG = re.compile(
-    r'(?=<(?:question|answer|prompt|response|user|assistant)>)'
-    r'|</(?:question|answer|prompt|response|user|assistant)>',
-    re.IGNORECASE,
-)
+_TAGS = '(?:question|answer|prompt|response|user|assistant)'
+_TAG = re.compile(rf'(?=<{_TAGS}>)|</{_TAGS}>', re.IGNORECASE)
 _TAGGED = re.compile(
     r'^[ \t]*<(question|prompt|user)>[^<]*(?:<(?!/?\1>)[^<]*)*</\1>\s*'
     r'<(?:answer|response|assistant)>',
