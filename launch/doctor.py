@@ -3,6 +3,7 @@
     python -m launch.doctor --config=configs/gpt2_full.py --config.data.path=data
     python -m launch.doctor --workdir=runs/full
     python -m launch.doctor --folder=exported          # a Hugging Face GPT-2 folder
+    python -m launch.doctor --folder=exported --data=data/advice  # on its own texts
     python -m launch.doctor --folder=gpt2 --adapter=exported_adapter
     python -m launch.doctor --legacy_log=OUTPUT.txt    # a log of the old project
 
@@ -15,6 +16,7 @@ code is 1 if something is wrong.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import pathlib
 import re
 
@@ -43,9 +45,16 @@ _FOLDER = flags.DEFINE_string(
     'folder', '', 'A Hugging Face GPT-2 folder, or a hub name; with --adapter its base.'
 )
 _ADAPTER = flags.DEFINE_string('adapter', '', 'A PEFT adapter folder on --folder.')
+_DATA = flags.DEFINE_string(
+    'data',
+    '',
+    "A folder that data_pipeline.build made: in place of the config's data.path, or "
+    'texts like those that the model of --folder learned.',
+)
 _ALL = flags.DEFINE_bool('all', False, 'Show what is well too.')
 _BASE = shared_flags.define_base()
 shared_flags.CONFIG.define()
+_TEXTS = 8  # pairs of --data that a model reads
 # A remedy's flag, but the one with which a run goes on.
 _CHANGES = re.compile(r'--config\.(?!train\.num_steps\b)')
 flags.declare_key_flag('from_env')
@@ -65,6 +74,13 @@ def main() -> int:
             '(with --adapter=FOLDER of one on it), or '
             '--legacy_log=FILE of the old project.'
         )
+    if _DATA.value and flags.FLAGS.config is None and not _FOLDER.value:
+        raise errors.InputError(
+            f'--data={_DATA.value} has no effect without --config=FILE of a run to '
+            'begin, or --folder=FOLDER of a model; give one of them.'
+        )
+    if _DATA.value:  # before JAX is imported
+        dataset_folder.read_manifest(_DATA.value)
     if _FOLDER.value and (places.path(_FOLDER.value) / 'run.json').exists():
         raise errors.InputError(
             f'--folder={_FOLDER.value} is a run of launch.train; give it as --workdir, '
@@ -82,7 +98,7 @@ def main() -> int:
         adapter = pathlib.Path(_ADAPTER.value).expanduser() if _ADAPTER.value else None
         folder = hf_folder.local_folder(_FOLDER.value, field='--folder')
         found[_ADAPTER.value or _FOLDER.value], _ = examine_folder.examine(
-            folder, adapter
+            folder, adapter, _texts()
         )
     for name in _LOG.value:
         curve = legacy_log.read(pathlib.Path(name).expanduser())
@@ -113,8 +129,24 @@ def _print(findings: list[diagnosis.Finding]) -> None:
     print(f'  {passed} of {len(findings)} checks found nothing wrong')
 
 
+def _texts() -> list[str]:
+    """Validation pairs of --data, or training pairs where there are none."""
+    if not _DATA.value:
+        return []
+    manifest = dataset_folder.read_manifest(_DATA.value)
+    split = 'validation' if manifest['splits']['validation']['pairs'] else 'train'
+    pairs = dataset.read_pairs(_DATA.value, split)
+    return [
+        f'{each.question}\n\n{each.answer}' for each in itertools.islice(pairs, _TEXTS)
+    ]
+
+
 def _of_config() -> list[diagnosis.Finding]:
     run = shared_flags.CONFIG.value()
+    if _DATA.value:
+        run = dataclasses.replace(
+            run, data=dataclasses.replace(run.data, path=_DATA.value)
+        )
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     run, _, cache = run_rows.find(run)
     found, _ = full_examination.of(

@@ -1,12 +1,13 @@
 """An exported folder, anyone's GPT-2 folder, or an adapter: examined by itself.
 
-The model reads a plain English letter, which any GPT-2 of English should know.
+The model reads texts like those that it learned, or else a plain English letter, which
+any GPT-2 of English should know.
 """
 
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -51,9 +52,13 @@ _PADDING = 128  # a model's table may be padded up to a multiple of this
 
 
 def examine(
-    folder: pathlib.Path, adapter: pathlib.Path | None = None
+    folder: pathlib.Path,
+    adapter: pathlib.Path | None = None,
+    texts: Sequence[str] = (),
 ) -> tuple[list[diagnosis.Finding], dict[str, Any]]:
     """The findings of a folder, or of an adapter on it, and their numbers.
+
+    The model reads `texts`, a row each, or without any the letter.
 
     Raises:
       InputError: a file is missing or damaged, or is not of a GPT-2.
@@ -66,6 +71,7 @@ def examine(
         'ln_vocab': math.log(max(model.vocab_size, 2)),
         'unigram_entropy': _USUAL_UNIGRAM * math.log(max(model.vocab_size, 2)),
         'model_vocab': model.vocab_size,
+        'learned_such_texts': bool(texts),
     }
     try:
         tokenizer = text.load_tokenizer(str(folder))
@@ -74,9 +80,10 @@ def examine(
     else:
         numbers |= _of_tokenizer(tokenizer)
     if tokenizer is not None and tokenizer.vocab_size <= model.vocab_size:
-        numbers |= _of_weights(model, parameters, tokenizer)
+        rows, spans = _rows(model, tokenizer, texts or [LETTER])
+        numbers |= _of_weights(model, parameters, rows, spans)
         if adapter is not None:
-            numbers |= _of_adapter(adapter, model, parameters, tokenizer)
+            numbers |= _of_adapter(adapter, model, parameters, rows, spans)
     return diagnosis.run(CHECKS, numbers), numbers
 
 
@@ -91,33 +98,42 @@ def _of_tokenizer(tokenizer: text.Tokenizer) -> dict[str, Any]:
     }
 
 
-def _rows(model: schema.ModelConfig, tokenizer: text.Tokenizer) -> dict[str, Any]:
-    ids = np.asarray(tokenizer.encode([LETTER])[0][: model.n_positions + 1], np.int32)
-    size = len(ids) - 1
-    return {
-        'inputs': ids[None, :-1],
-        'targets': ids[None, 1:],
-        'segment_ids': np.ones((1, size), np.int32),
-        'positions': np.arange(size, dtype=np.int32)[None],
+def _rows(
+    model: schema.ModelConfig, tokenizer: text.Tokenizer, texts: Sequence[str]
+) -> tuple[dict[str, np.ndarray], list[tuple[int, int, int]]]:
+    """The texts as rows [B, T], a segment each, and the part of each row that is one."""
+    ids = [each[: model.n_positions + 1] for each in tokenizer.encode(list(texts))]
+    spans = [(row, 0, len(each) - 1) for row, each in enumerate(ids)]
+    shape = len(ids), max(end for _, _, end in spans)
+    rows = {
+        name: np.zeros(shape, np.int32)
+        for name in ('inputs', 'targets', 'segment_ids', 'positions')
     }
+    for row, _, end in spans:
+        rows['inputs'][row, :end] = ids[row][:-1]
+        rows['targets'][row, :end] = ids[row][1:]
+        rows['segment_ids'][row, :end] = 1
+        rows['positions'][row, :end] = np.arange(end)
+    return rows, spans
 
 
 def _of_weights(
     model: schema.ModelConfig,
     parameters: Mapping[str, np.ndarray],
-    tokenizer: text.Tokenizer,
+    rows: dict[str, np.ndarray],
+    spans: measure_model.Spans,
 ) -> dict[str, Any]:
-    rows = _rows(model, tokenizer)
-    spans = [(0, 0, rows['inputs'].shape[1])]
     score = scorer(model, parameters)
     placed = {name: jnp.asarray(leaf) for name, leaf in parameters.items()}
     nll = score({}, rows)
+    used = nll[measure_model.inside(spans, nll.shape)]
     told, short = measure_model.probe(
         score, rows, nll, spans, vocab_size=model.vocab_size
     )
     return {
-        'batch_loss': float(nll.mean()),
-        'losses_finite': bool(np.isfinite(nll).all()),
+        'batch_loss': float(used.mean()),
+        'losses_differ_by': float(used.std()),
+        'losses_finite': bool(np.isfinite(used).all()),
         **told,
         **measure_model.against_formula(
             parameters,
@@ -168,10 +184,15 @@ def _of_adapter(
     folder: pathlib.Path,
     model: schema.ModelConfig,
     parameters: dict[str, np.ndarray],
-    tokenizer: text.Tokenizer,
+    rows: dict[str, np.ndarray],
+    spans: measure_model.Spans,
 ) -> dict[str, Any]:
     found = peft_adapter.read(folder, model)
-    rows = _rows(model, tokenizer)
+
+    def mean(model: schema.ModelConfig, arrays: Mapping[str, np.ndarray]) -> float:
+        nll = scorer(model, arrays)({}, rows)
+        return measure_model.mean(nll, measure_model.inside(spans, nll.shape))
+
     merged = lora_merge.merge(parameters, found.parameters, found.settings)
     sizes = lora_merge.merged_model(model, found.settings)
     rms = {
@@ -190,8 +211,8 @@ def _of_adapter(
         'adapter_rms': rms,
         'adapter_scale': lora.scale(found.settings),
         'adapter_moved': max(moved.values(), default=0.0),
-        'adapter_loss': float(scorer(sizes, merged)({}, rows).mean()),
-        'base_loss': float(scorer(model, parameters)({}, rows).mean()),
+        'adapter_loss': mean(sizes, merged),
+        'base_loss': mean(model, parameters),
         'base_matches': not found.base_hash
         or found.base_hash == pretrained.fingerprint(parameters),
     }
@@ -237,7 +258,7 @@ def adapter(n: Numbers) -> Finding | None:
     evidence = (
         f'B of {len(b) - len(dead)} of {len(b)} adapters is not zero; scale '
         f'{n["adapter_scale"]:.2g}; kernels moved by up to {n["adapter_moved"]:.1%}; '
-        f'loss of plain English {before:.2f} without and {after:.2f} with it'
+        f'loss of the texts {before:.2f} without and {after:.2f} with it'
     )
     if not n['base_matches']:
         cause = 'the adapter was trained on another base than this folder'

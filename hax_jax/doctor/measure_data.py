@@ -17,6 +17,7 @@ _MOST_ECHOES = 1000  # answers that are compared with their question
 _TEXTS = 256  # pairs whose text is looked at
 _LEAST_WORDS = 8  # rare words of an answer that may show what it is about
 _NGRAM = 12  # tokens in a row that two letters share only by copying
+_COPIED = 0.5  # of an answer's runs: where more stand elsewhere, it is a near copy
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _ENGLISH = (
     'the to and i a you of it in that is was my for with he she her his him not but '
@@ -99,31 +100,31 @@ def _answers(
 def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
     known = {answer.tobytes() for _, _, answer in train if len(answer) >= 8}
     long = [answer for _, _, answer in validation if len(answer) >= 8]
-    copied = sum(answer.tobytes() in known for answer in long)
     pairs = collections.Counter(p.tobytes() + a.tobytes() for _, p, a in train)
     asked = {p.tobytes(): a for _, p, a in train}
     answers = collections.Counter(a.tobytes() for a in asked.values())
     lengths = collections.Counter(len(a) for a in asked.values() if len(a) >= 8)
     ((_, same),) = answers.most_common(1) or [(0, 0)]
     ((size, often),) = lengths.most_common(1) or [(0, 0)]
-    again = sum(n for answer, n in answers.items() if n > 1)
     of_train, in_train = _runs(list(asked.values()))
     of_validation, in_validation = _runs(long)
     here, places = np.unique(in_train, return_inverse=True)
     holders = np.unique(np.stack([places, of_train]), axis=1)[0]
     elsewhere = np.bincount(holders, minlength=len(here))[places] > 1
+    shared = _shares(of_validation, np.isin(in_validation, here), len(long))
+    own = _shares(of_train, elsewhere, len(asked))
+    copied = np.array([answer.tobytes() in known for answer in long], bool)
+    again = np.array([answers[each.tobytes()] > 1 for each in asked.values()], bool)
     return {
         'same_answer_share': same / max(len(asked), 1),
         'echo_share': _echoes(train),
         'usual_answer_length': size,
         'usual_length_share': often / max(lengths.total(), 1),
         'different_questions': len(asked),
-        'validation_copied_share': copied / max(len(long), 1),
-        'validation_shared_text': _mean_share(
-            of_validation, np.isin(in_validation, here)
-        ),
-        'train_copied_share': again / max(len(asked), 1),
-        'train_shared_text': _mean_share(of_train, elsewhere),
+        'validation_copied_share': _mean(copied | (shared > _COPIED)),
+        'validation_shared_text': _mean(shared[np.isfinite(shared)]),
+        'train_copied_share': _mean(again | (own > _COPIED)),
+        'train_shared_text': _mean(own[np.isfinite(own)]),
         'repeated_share': 1 - len(pairs) / max(len(train), 1),
         'validation_pairs': len(validation),
         'train_pairs': len(train),
@@ -143,12 +144,14 @@ def _runs(answers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return owners[:count][whole], hashes[whole]
 
 
-def _mean_share(owners: np.ndarray, found: np.ndarray) -> float:
-    """The mean over answers of the share of their runs that were found."""
-    if not len(owners):
-        return 0.0
-    count = np.bincount(owners)
-    return float((np.bincount(owners, found)[count > 0] / count[count > 0]).mean())
+def _shares(owners: np.ndarray, found: np.ndarray, count: int) -> np.ndarray:
+    """[count]: of each answer the share of its runs that were found; NaN of no runs."""
+    with np.errstate(invalid='ignore'):
+        return np.bincount(owners, found, count) / np.bincount(owners, minlength=count)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _echoes(train: list[Any]) -> float:

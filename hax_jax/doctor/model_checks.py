@@ -1,7 +1,7 @@
 """Whether the weights are those they should be.
 
 Each check is a pure function of `measure_model`'s numbers. `pretrained` says that the
-run starts from a model, `drawn` that weights are new.
+run starts from a model; without `learned_such_texts` nobody knows what it read.
 """
 
 import math
@@ -11,6 +11,11 @@ from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
 _KNOWN = 0.5  # nats under token frequencies, from where on a model knows a text
 _ANEW = 'compare model.pretrained with where it comes from, and begin anew'
+_OTHER_TEXTS = (
+    'show it texts like those that it learned: hax doctor --folder=... --data=DATASET; '
+    'if it does not know these either, copy or export the folder again'
+)
+_NEW = 1.2  # nats by which losses of tokens differ under drawn weights, at most
 
 
 def finite(n: Numbers) -> Finding | None:
@@ -86,9 +91,21 @@ def knowledge(n: Numbers) -> Finding | None:
             else 'the weights are not new, or the model sees its targets'
         )
         return Finding('start', WARN, evidence, cause, _ANEW, source, bars)
-    if loss <= 0.5 * (unigram + uniform) or loss <= 4.5:
+    if _knows(n, loss):
         return diagnosis.good('start', evidence, source)
-    random_head = n.get('loss_tied', loss) < loss - 0.5
+    tied = n.get('loss_tied', loss)
+    random_head = tied < loss - 0.5
+    if _is_foreign(n, tied) and n['losses_differ_by'] > _NEW:
+        return Finding(
+            'start',
+            WARN,
+            evidence,
+            'the model learned other texts than English letters, or its weights are '
+            'damaged, or the tokenizer is of another model (its ids are permuted)',
+            _OTHER_TEXTS,
+            source,
+            bars,
+        )
     if random_head:
         cause = 'the head is untied from the embeddings and was drawn anew'
     elif loss > 1.15 * uniform:
@@ -104,6 +121,19 @@ def knowledge(n: Numbers) -> Finding | None:
     return Finding('start', FAIL, evidence, cause, _ANEW, source, bars)
 
 
+def _knows(n: Numbers, loss: float) -> bool:
+    return loss <= max(0.5 * (n['unigram_entropy'] + n['ln_vocab']), 4.5)
+
+
+def _is_foreign(n: Numbers, best: float) -> bool:
+    """Whether these texts may be unlike all that the model learned.
+
+    `best` is its loss as it would be with a fault undone: a model that then knows the
+    texts has the fault.
+    """
+    return not n.get('learned_such_texts', True) and not _knows(n, best)
+
+
 def head(n: Numbers) -> Finding | None:
     """A head of its own is better than the token embeddings in its place."""
     if 'loss_tied' not in n:
@@ -112,7 +142,7 @@ def head(n: Numbers) -> Finding | None:
     evidence = (
         f'loss {whole:.2f} with the own head, {tied:.2f} with the embeddings for it'
     )
-    if not n['pretrained'] or tied > whole - 0.1:
+    if not n['pretrained'] or tied > whole - 0.1 or _is_foreign(n, tied):
         return diagnosis.good('head', evidence)
     return Finding(
         'head',
@@ -135,7 +165,8 @@ def blocks(n: Numbers) -> Finding | None:
     evidence = f'loss {whole:.3f}' + (
         f'; {losses[least]:.3f} or more without any one block' if least else ''
     )
-    if not least or losses[least] >= whole - 0.05:
+    is_well = not least or losses[least] >= whole - 0.05
+    if is_well or _is_foreign(n, losses[least]):
         return diagnosis.good('blocks', evidence)
     return Finding(
         'blocks',
@@ -160,6 +191,7 @@ def repairs(n: Numbers) -> Finding | None:
         if errors > 3
         and loss < whole - _least_gain(name, is_known=is_known)
         and loss < n['ln_vocab'] - 0.3  # drawn weights know nothing, whatever is done
+        and not _is_foreign(n, loss)
     }
     if not better:
         least = min(loss for loss, _ in n['loss_repaired'].values())
@@ -247,7 +279,7 @@ def labels_by_loss(n: Numbers) -> Finding | None:
         f'{shift}: {loss:.2f}' for shift, loss in sorted(losses.items())
     )
     best = min(losses, key=lambda shift: losses[shift])
-    if losses[best] > n['ln_vocab'] - 1:
+    if losses[best] > n['ln_vocab'] - 1 or _is_foreign(n, losses[best]):
         return None  # it knows this text at no shift: the start says so
     if best == 1 or losses[1] - losses[best] < 0.2:
         return diagnosis.good('loss by shift', evidence)

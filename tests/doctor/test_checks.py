@@ -192,6 +192,11 @@ FAULTS = (
         'splits',
         'few templates',
     ),
+    (
+        {'validation_copied_share': 0.0, 'validation_shared_text': 0.15},
+        'splits',
+        'share passages, such as a signature',
+    ),
     ({'related_share': 0.2, 'templated_share': 1.0}, 'answers', 'few templates'),
     ({**_RESUMED, 'restored_norm': 0.0}, 'resumed moments', 'were lost between'),
     ({**_RESUMED, 'restored_norm': 60.0}, 'resumed moments', 'another scale'),

@@ -145,7 +145,10 @@ _TEMPLATES = (
 )
 
 
-@pytest.mark.parametrize('name', ['templates', 'copied', 'swapped'])
+_SIGNED = '\n\nWrite to the desk by the harbor, where each letter is read to its end.'
+
+
+@pytest.mark.parametrize('name', ['templates', 'copied', 'edited', 'signed', 'swapped'])
 def test_letters_of_few_templates_are_no_copies_and_not_swapped(
     tmp_path: pathlib.Path, words: text.Tokenizer, name: str
 ) -> None:
@@ -182,14 +185,26 @@ def test_letters_of_few_templates_are_no_copies_and_not_swapped(
         made = {split: [templated(each) for each in x] for split, x in made.items()}
         expected = {'splits': diagnosis.WARN, 'answers': diagnosis.WARN}
         cause = 'few templates'
+    elif name == 'signed':
+        made = {
+            split: [dataclasses.replace(x, answer=x.answer + _SIGNED) for x in pairs]
+            for split, pairs in made.items()
+        }
+        expected, cause = {'splits': diagnosis.WARN}, 'share passages'
     else:
         fault = _BY_NAME[
-            'validation copied into train' if name == 'copied' else 'answers swapped'
+            'answers swapped' if name == 'swapped' else 'validation copied into train'
         ]
+        held_out = made['validation']
         with faults.planted(fault, made, harness.config(), 1.0) as plant:
             made = plant.made
-        expected = {'splits' if name == 'copied' else 'answers': diagnosis.FAIL}
-        cause = 'copied into training' if name == 'copied' else 'swapped'
+        if name == 'edited':
+            made['validation'] = [
+                dataclasses.replace(each, answer=f'Well then: {each.answer} Good luck.')
+                for each in held_out
+            ]
+        expected = {'answers' if name == 'swapped' else 'splits': diagnosis.FAIL}
+        cause = 'swapped' if name == 'swapped' else 'copied into training'
     cache = harness.cache(tmp_path / 'rows', made, words, harness.config().data)
     found = diagnosis.run(data_checks.CHECKS, measure_data.measure(cache, words))
     bad = {each.id: each for each in found if each.verdict != diagnosis.OK}
