@@ -1,5 +1,6 @@
 """Folders of models by themselves: each with what is wrong with it."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -48,6 +49,51 @@ def test_weights_that_were_drawn_and_positions_of_zero_are_named(make: Make) -> 
     assert 'drawn' in bad['start']
     assert '(wpe) are zero' in bad['position embeddings']
     assert '(wpe) are zero' in bad['arrays']
+
+
+_NARROW = (
+    'so the third gate opens only if the first lamp is lit and no bell has rung twice '
+    'since the water rose over the second mark on the wall by the stair'
+)
+
+
+def _knowing_pairs(tokenizer: text.Tokenizer) -> dict[str, np.ndarray]:
+    """What gives each token of `_NARROW` the one that follows it there, by the head.
+
+    Embeddings are orthogonal, so a row of the head that is the sum of those before a
+    token scores that token after each of them, and blocks add nearly nothing.
+    """
+    (ids,) = tokenizer.encode([_NARROW])
+    rng = np.random.default_rng(6)
+    size = _WIDE.n_embd
+    axes = np.linalg.qr(rng.normal(size=(size, size)))[0][: _WIDE.vocab_size]
+    head = np.zeros((_WIDE.vocab_size, size))
+    for one, following in set(zip(ids[:-1], ids[1:], strict=True)):
+        head[following] += 0.5 * axes[one] * np.sqrt(size)
+    made = {'wte.embedding': axes, 'lm_head.embedding': head}
+    return {name: array.astype(np.float32) for name, array in made.items()}
+
+
+_WIDE = dataclasses.replace(_MODEL, n_embd=384, tie_embeddings=False)
+
+
+def test_a_model_of_other_texts_is_doubted_and_not_called_damaged(
+    tmp_path: pathlib.Path, sentencepiece_folder: pathlib.Path
+) -> None:
+    tokenizer = text.load_tokenizer(str(sentencepiece_folder))
+    parameters = tiny_steps.random_parameters(_WIDE, scale=1e-3)
+    parameters |= _knowing_pairs(tokenizer)
+    card = model_card.make('gpt2', {}, n_positions=64)
+    folder = tmp_path / 'narrow'
+    folder.mkdir()
+    hf_folder.write(folder, _WIDE, parameters, tokenizer, card=card)
+    found, _ = examine_folder.examine(folder)
+    (bad,) = (each for each in found if each.verdict != diagnosis.OK)
+    assert (bad.id, bad.verdict) == ('start', diagnosis.WARN)
+    assert 'learned other texts' in bad.cause
+    assert '--data=' in bad.remedy
+    found, _ = examine_folder.examine(folder, texts=[_NARROW, _NARROW[:60]])
+    assert {each.id: each.verdict for each in found}['start'] == diagnosis.OK
 
 
 def test_an_adapter_that_was_never_trained_is_named(

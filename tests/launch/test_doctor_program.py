@@ -36,6 +36,15 @@ def test_a_run_given_as_the_folder_of_a_model_is_called_a_run(
     )
 
 
+def test_texts_without_a_model_to_read_them_are_refused() -> None:
+    done = forks.run('-m', 'launch.doctor', '--data=data/advice', '--workdir=runs/a')
+    assert (done.returncode, done.stderr) == (
+        2,
+        'error: --data=data/advice has no effect without --config=FILE of a run to '
+        'begin, or --folder=FOLDER of a model; give one of them.\n',
+    )
+
+
 def test_a_run_that_was_refused_at_its_first_step_is_told_why(
     tmp_path: pathlib.Path,
 ) -> None:
