@@ -52,9 +52,7 @@ _PADDING = 128  # a model's table may be padded up to a multiple of this
 
 
 def examine(
-    folder: pathlib.Path,
-    adapter: pathlib.Path | None = None,
-    texts: Sequence[str] = (),
+    folder: pathlib.Path, adapter: pathlib.Path | None = None, texts: Sequence[str] = ()
 ) -> tuple[list[diagnosis.Finding], dict[str, Any]]:
     """The findings of a folder, or of an adapter on it, and their numbers.
 
@@ -101,7 +99,7 @@ def _of_tokenizer(tokenizer: text.Tokenizer) -> dict[str, Any]:
 def _rows(
     model: schema.ModelConfig, tokenizer: text.Tokenizer, texts: Sequence[str]
 ) -> tuple[dict[str, np.ndarray], list[tuple[int, int, int]]]:
-    """The texts as rows [B, T], a segment each, and the part of each row that is one."""
+    """The texts as rows [B, T], a segment each, and the part that each fills."""
     ids = [each[: model.n_positions + 1] for each in tokenizer.encode(list(texts))]
     spans = [(row, 0, len(each) - 1) for row, each in enumerate(ids)]
     shape = len(ids), max(end for _, _, end in spans)

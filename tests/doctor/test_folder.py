@@ -1,6 +1,7 @@
 """Folders of models by themselves: each with what is wrong with it."""
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Callable
 
@@ -68,7 +69,7 @@ def _knowing_pairs(tokenizer: text.Tokenizer) -> dict[str, np.ndarray]:
     size = _WIDE.n_embd
     axes = np.linalg.qr(rng.normal(size=(size, size)))[0][: _WIDE.vocab_size]
     head = np.zeros((_WIDE.vocab_size, size))
-    for one, following in set(zip(ids[:-1], ids[1:], strict=True)):
+    for one, following in set(itertools.pairwise(ids)):
         head[following] += 0.5 * axes[one] * np.sqrt(size)
     made = {'wte.embedding': axes, 'lm_head.embedding': head}
     return {name: array.astype(np.float32) for name, array in made.items()}
