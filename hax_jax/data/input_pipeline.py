@@ -8,6 +8,7 @@ the batch size changes, and any number of processes makes the same batch.
 import collections
 import importlib.util
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from typing import Any
@@ -21,6 +22,7 @@ from hax_jax.data import records, row_stream
 
 Rows = dict[str, np.ndarray]  # records.FEATURES, each [rows, T]
 PREFETCH = 2  # batches on their way to the devices
+_WORTH = 60.0  # seconds of training to come, for which TensorFlow is imported
 
 
 def train_batches(
@@ -112,29 +114,30 @@ def _with_tf_data(
 ) -> Iterator[Rows]:
     """The same rows, read ahead by tf.data's threads once TensorFlow is imported.
 
-    The import takes seconds, and nothing waits for it: it begins, in a thread, when the
-    first batch is with the devices; until it has ended, rows are read as by 'numpy'. A
-    run that needs no more batches imports nothing.
+    The import takes seconds of both cores of a laptop, and nothing waits for it: it
+    begins, in a thread, when the batches to come will take over a minute at the pace
+    of those before; until it has ended, rows are read as by 'numpy'. A shorter run
+    imports nothing.
     """
-    index = 0
+    index, importing = 0, None
     if 'tensorflow' not in sys.modules:
         if importlib.util.find_spec('tensorflow') is None:
             raise _no_tensorflow('it is not installed')
-        index = min(PREFETCH + 1, num_batches)
-        yield from map(read, range(index))
-    if index == num_batches:
-        return
-    thread = futures.ThreadPoolExecutor(1)
-    importing = thread.submit(importlib.import_module, 'tensorflow')
-    # Not joined here: a generator that is left behind may be closed in that thread.
-    thread.shutdown(wait=False)
-    while index and index < num_batches and not importing.done():
-        yield read(index)
-        index += 1
+        first, begun = PREFETCH + 1, 0.0
+        while index < num_batches and not (importing and importing.done()):
+            yield read(index)
+            index += 1
+            begun = begun if index > first else time.perf_counter()
+            pace = (time.perf_counter() - begun) / max(index - first, 1)
+            if not importing and pace * (num_batches - index) > _WORTH:
+                thread = futures.ThreadPoolExecutor(1)
+                importing = thread.submit(importlib.import_module, 'tensorflow')
+                # Not joined: a generator that is left behind may be closed in it.
+                thread.shutdown(wait=False)
     if index == num_batches:  # an import that goes on is of no use
         return
     try:
-        tf = importing.result()
+        tf = importing.result() if importing else importlib.import_module('tensorflow')
     except ImportError as error:
         raise _no_tensorflow(error) from error
     if index:

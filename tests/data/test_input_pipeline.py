@@ -151,8 +151,11 @@ def test_numpy_reads_until_tensorflow_is_imported(
         return tensorflow
 
     monkeypatch.setattr(importlib, 'import_module', slow_import)
+    assert_equal(train(cache, num_batches=20, reader='tf_data'), expected)
+    assert not begun.is_set()  # nothing is imported for so short a run
+    monkeypatch.setattr(input_pipeline, '_WORTH', 0.0)
     assert_equal(train(cache, num_batches=3, reader='tf_data'), expected[:3])
-    assert not begun.is_set()  # nothing is imported for so few
+    assert not begun.is_set()  # nor for so few batches
     batches = input_pipeline.train_batches(
         cache,
         sharding=one_device(),
@@ -316,6 +319,7 @@ def test_rows_that_are_left_behind_may_be_closed_by_the_importing_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(sys.modules, 'tensorflow', raising=False)
+    monkeypatch.setattr(input_pipeline, '_WORTH', 0.0)
     may_close, closed = threading.Event(), threading.Event()
     found: list[BaseException | None] = []
 
@@ -343,6 +347,7 @@ def test_a_run_whose_rows_are_all_read_waits_for_no_import(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(sys.modules, 'tensorflow', raising=False)
+    monkeypatch.setattr(input_pipeline, '_WORTH', 0.0)
     may_end = threading.Event()
 
     def slow_import(name: str) -> types.ModuleType:
