@@ -127,8 +127,10 @@ def _with_tf_data(
         while index < num_batches and not (importing and importing.done()):
             yield read(index)
             index += 1
-            begun = begun if index > first else time.perf_counter()
-            pace = (time.perf_counter() - begun) / max(index - first, 1)
+            if index <= first:  # the first step is compiled meanwhile
+                begun = time.perf_counter()
+                continue
+            pace = (time.perf_counter() - begun) / (index - first)
             if not importing and pace * (num_batches - index) > _WORTH:
                 thread = futures.ThreadPoolExecutor(1)
                 importing = thread.submit(importlib.import_module, 'tensorflow')
