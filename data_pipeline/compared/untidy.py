@@ -17,20 +17,22 @@ _LEAST_WORDS = 8
 _TITLED = 0.8  # share of words that open with a capital
 _ENDED = re.compile(r'[.!?…]["”’)]*\s+(?=[^\W\d_])')
 _QUOTES = {'"': '"', '“': '”', '«': '»', '„': '“', "'": "'", '`': '`'}
+# Signs without one of which a text has no such mark, and the mark.
 _MARKS = tuple(
-    re.compile(mark)
-    for mark in (
-        r'[^\s|][ ]{2,}(?=[^\s|])',  # blanks within a line
-        r'\w [,.;](?=\s|$)',  # a blank before a comma, as tokenizers leave it
-        r'[a-z,]\n(?=[a-z])',  # a line that ends within a sentence
-        r'&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});',
-        r'</?(?:p|br|div|span|b|i|a|li)\b[^<>\n]{0,200}>',
-        r'\ufffd|â€|Ã[\x80-\xbf]',
-        r'\\[\'"]|\\[nrt](?![a-z])|[.!?,]\\n|""',  # escapes that were not undone
+    (signs, re.compile(mark))
+    for signs, mark in (
+        (('  ',), r'[^\s|][ ]{2,}(?=[^\s|])'),  # blanks within a line
+        # A blank before a comma, as tokenizers leave it.
+        ((' ,', ' .', ' ;'), r'\w [,.;](?=\s|$)'),
+        # A line that ends within a sentence.
+        (('\n',), r'\n(?<=[a-z,]\n)(?=[a-z])'),
+        (('&',), r'&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});'),
+        (('<',), r'</?(?:p|br|div|span|b|i|a|li)\b[^<>\n]{0,200}>'),
+        (('\ufffd', 'â', 'Ã'), r'\ufffd|â€|Ã[\x80-\xbf]'),
+        # Escapes that were not undone.
+        (('\\', '""'), r'\\[\'"]|\\[nrt](?![a-z])|[.!?,]\\n|""'),
     )
 )
-# A text without any of these has no mark of the list.
-_SIGNS = re.compile(r'  | [,.;]|[a-z,]\n[a-z]|[&<\\\ufffdâÃ]|""')
 
 
 def marks(text: str) -> int:
@@ -38,10 +40,15 @@ def marks(text: str) -> int:
 
     'IT IS  FINE, REALLY.' -> 2; '"It is fine."' -> 1; 'It is fine.' -> 0
     """
-    found = _has_odd_case(text) + _is_quoted(text)
-    if _SIGNS.search(text):
-        found += sum(bool(mark.search(text)) for mark in _MARKS)
-    return found
+    return (
+        _has_odd_case(text)
+        + _is_quoted(text)
+        + sum(
+            bool(mark.search(text))
+            for signs, mark in _MARKS
+            if any(sign in text for sign in signs)
+        )
+    )
 
 
 def of(pair: records.QaPair) -> int:

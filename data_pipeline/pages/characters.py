@@ -32,8 +32,9 @@ _CONTROLS = re.compile(f'[{_CONTROL_SIGNS}]')
 _SURROGATES = re.compile(f'[{_SURROGATE_SIGNS}]')
 # UTF-8 read as latin-1 holds these characters; without them no repair is possible.
 _LATIN_1 = re.compile('[\x80-\x84\x86-\x9f]')
+_ENTITIES = 'entities unescaped'
 _KINDS = {
-    'entities unescaped': _ENTITY,
+    _ENTITIES: _ENTITY,
     'zero-width characters removed': _ZERO_WIDTH,
     'no-break and other spaces made spaces': re.compile(f'[{_OTHER_SPACES}]'),
     'control characters removed': _CONTROLS,
@@ -74,15 +75,20 @@ def census(raw: str) -> dict[str, int]:
     """
     if not _is_changed(raw):
         return {}
-    counts = {name: len(kind.findall(raw)) for name, kind in _KINDS.items()}
+    kinds = {_ENTITIES: _ENTITY} if _is_printable(raw) else _KINDS
+    counts = {name: len(kind.findall(raw)) for name, kind in kinds.items()}
     return {name: count for name, count in counts.items() if count}
 
 
 def _is_changed(raw: str) -> bool:
-    # All characters of the set but '&' are not printable, which is quicker to ask.
-    if '&' not in raw and raw.replace('\n', '').isprintable():
+    if '&' not in raw and _is_printable(raw):
         return False
     return bool(_CHANGED.search(raw))
+
+
+def _is_printable(raw: str) -> bool:
+    """False of a text with a character that cleaning changes, but '&'; quick to ask."""
+    return raw.replace('\n', '').isprintable()
 
 
 def _changed(raw: str) -> str:
@@ -91,5 +97,7 @@ def _changed(raw: str) -> str:
     if _LATIN_1.search(raw):
         raw, _ = encoding.repair(raw)
     unescaped = _ENTITY.sub(lambda match: html.unescape(match[0]), raw)
+    if _is_printable(unescaped):
+        return unescaped
     broken = _BREAKS.sub('\n', _SURROGATES.sub('\ufffd', unescaped))
     return _SPACES.sub(' ', _CONTROLS.sub('', _ZERO_WIDTH.sub('', broken)))

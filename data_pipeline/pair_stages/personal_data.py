@@ -32,6 +32,7 @@ _NAMED_URL = re.compile(
     re.IGNORECASE,
 )
 # Every link has one of these.
+_WW = ('ww', 'WW', 'wW', 'Ww')
 _MAYBE_URL = re.compile(
     r'://|www\.|\.(?:com|org|net|edu|gov|info|io|co|me|be|it|ly|gg|tv|us|uk|ca|au)/',
     re.IGNORECASE,
@@ -157,7 +158,9 @@ def without_urls(text: str) -> tuple[str, int]:
 
 def may_link(text: str) -> bool:
     """False only for a text without links; much cheaper than looking for them."""
-    has_sign = '/' in text or 'www.' in text.lower()
+    has_sign = '/' in text
+    if not has_sign and any(pair in text for pair in _WW):  # lowering takes longer
+        has_sign = 'www.' in text.lower()
     return has_sign and bool(_MAYBE_URL.search(text))
 
 

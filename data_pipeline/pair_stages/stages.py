@@ -97,7 +97,9 @@ def rewrite(pair: records.QaPair, rules: Sequence[TextRule]) -> Outcome:
             changes.append(Change(name, field, *how))
         return after
 
-    pair = dataclasses.replace(pair, topic=rewritten('topic', pair.topic))
+    topic = rewritten('topic', pair.topic)
+    if changes:
+        pair = dataclasses.replace(pair, topic=topic)
     turns: list[records.Exchange] = []
     for turn in pair.exchanges:
         texts = {}
