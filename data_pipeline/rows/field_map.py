@@ -10,6 +10,7 @@ before a colon limits the map to inputs whose names match it.
 
 import dataclasses
 import fnmatch
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -191,7 +192,7 @@ def of_row(row: Mapping[str, Any]) -> FieldMap | None:
 
 def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldMap:
     """The map of common names, all verdicts, and no context that is a list."""
-    chosen = _common(names)
+    chosen = dict(_common(tuple(names)))
     marks, unread = verdicts.among(rows)
     if marks:
         chosen['learn'] = marks
@@ -208,7 +209,7 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
 
 def has_both(names: Sequence[str]) -> bool:
     """Whether common names of a question and of an answer are among the names."""
-    return {'question', 'answer'} <= set(_common(names))
+    return {'question', 'answer'} <= set(_common(tuple(names)))
 
 
 def value_at(row: Any, name: str) -> Any:
@@ -254,7 +255,8 @@ def _listed(names: Sequence[str]) -> str:
     return ', '.join([*shown, *more]) or '(it has none)'
 
 
-def _common(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
+@functools.lru_cache(64)  # rows of one file have the same names
+def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The fields of a pair that common names make, each with the rows' spelling.
 
     Names near a question's and an answer's are taken where there is no common one.
