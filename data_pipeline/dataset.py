@@ -20,6 +20,7 @@ machine. The manifest is sealed by its own digest.
 import contextlib
 import hashlib
 import itertools
+import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -161,6 +162,11 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
         raise errors.InputError(
             f'--output={path} can not be a folder: {above} is a file; give another '
             '--output.'
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise errors.InputError(
+            f'--output={path}: {above} is not a folder that can be written to; give '
+            'another --output.'
         )
     if not path.exists():
         return

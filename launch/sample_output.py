@@ -101,7 +101,10 @@ def put_in_order(
     rows = answer_file.put_in_order(output.path, _expected(chosen, asked))
     reasons = [row['finish_reason'] for row in rows]
     counts = ', '.join(f'{reasons.count(n)} {n}' for n in sorted(set(reasons)))
-    entry.say(f'wrote {len(rows)} samples to {output.path} (ended by: {counts})')
+    new = len(rows) - len(output.rows)
+    entry.say(
+        f'{output.path} has {len(rows)} samples, {new} of them new (ended by: {counts})'
+    )
     return rows
 
 

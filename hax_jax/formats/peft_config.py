@@ -28,6 +28,11 @@ _KNOWN = (
 def read(folder: pathlib.Path) -> dict[str, Any]:
     """The fields of a folder's file; InputError if it is absent or damaged."""
     path = folder / FILE
+    if not path.exists() and (folder / 'config.json').exists():
+        raise errors.InputError(
+            f'{folder} has a whole model (config.json) and no {FILE}; give the folder '
+            'of an adapter, or this one as a model by itself.'
+        )
     try:
         return files.read_json_object(path)
     except (OSError, ValueError) as error:

@@ -384,6 +384,8 @@ def test_a_folder_without_its_files_is_named(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     assert 'adapter_config.json is not readable JSON' in refusal(tmp_path)
+    (tmp_path / 'config.json').write_text('{}')
+    assert 'has a whole model (config.json) and no adapter_config' in refusal(tmp_path)
     (folder / 'adapter_model.safetensors').unlink()
     assert 'neither adapter_model.safetensors nor adapter_model.bin' in refusal(folder)
     (folder / 'adapter_config.json').write_text('[1]')

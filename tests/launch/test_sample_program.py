@@ -135,7 +135,7 @@ def test_a_file_of_letters_becomes_json_lines(
     assert 'sample 3/3' in result.stdout
     loaded = restore.load(str(workdir))
     assert f'{workdir} at step {loaded.step} ({loaded.why})' in result.stderr
-    assert f'wrote 3 samples to {output}' in result.stderr
+    assert f'{output} has 3 samples, 3 of them new (ended by: ' in result.stderr
     assert 'Traceback' not in result.stderr
     rows = read_lines(output)
     assert [row['prompt'] for row in rows] == _LETTERS
