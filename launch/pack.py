@@ -1,7 +1,7 @@
 """Packs a dataset's rows as launch.train would, and prints their folder.
 
-    python -m launch.pack --config=configs/gpt2_lora.py --config.data.path=data/advice \\
-        --config.model.pretrained=/path/to/gpt2
+    python -m launch.pack --config=configs/gpt2_lora.py \\
+        --config.data.path=data/advice --config.model.pretrained=/path/to/gpt2
 
 For machines that train without TensorFlow, and for hax_jax.train. Rows that are there
 are used.
