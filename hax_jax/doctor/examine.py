@@ -19,7 +19,7 @@ import numpy as np
 import optax
 
 from hax_jax.config import schema
-from hax_jax.data import records, text
+from hax_jax.data import input_pipeline, records, text
 from hax_jax.doctor import (
     data_checks,
     diagnosis,
@@ -64,8 +64,9 @@ _TIMES_STEPS = 8
 class Subject:
     """A run before its first step, with its functions as they are in this process.
 
-    `batch` is the first one, [B, T] as the step gets it; `base` has the pretrained
-    parameters, if there are any. `row_order` are the stream's first rows, `sampled` the
+    `batch` is the first one, [B, T] as the step gets it, `next_batch` the second, if
+    there is one; `base` has the pretrained parameters, if there are any. `row_order`
+    are the stream's first rows, batch by batch, `sampled` the
     prompts of the run's own samples by the pair's id. `elapsed` are the seconds of the
     run so far, `row_seconds` those that scoring one row takes.
     """
@@ -81,6 +82,7 @@ class Subject:
     eval_step: Callable[[Any, Any, Any], Mapping[str, jax.Array]]
     base: Mapping[str, np.ndarray] | None
     row_order: np.ndarray
+    next_batch: Mapping[str, jax.Array] | None = None
     sampled: Mapping[str, list[int]] = dataclasses.field(default_factory=dict)
     is_imported: bool = False  # its parameters were trained elsewhere
     elapsed: float = 0.0
@@ -280,11 +282,7 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
     if min(len(order), num_rows) > 7:
         numbers |= measure_rows.of_order(order, num_rows)
     if jax.process_count() == 1:
-        packed = cache.features('train')
-        of_batch = order[: len(rows['inputs'])]
-        numbers['as_packed'] = measure_rows.as_packed(
-            rows, {name: packed[name][of_batch] for name in rows}
-        )
+        numbers |= _as_packed(subject)
     if subject.tokenizer is not None:
         numbers |= measure_rows.of_prompts(
             cache, subject.tokenizer, subject.sampled, n_positions=run.model.n_positions
@@ -304,6 +302,31 @@ def of_rows(
     numbers = measure_rows.measure(rows, tokenizer, eos_id=_eos(cache))
     numbers['asked_question_weight'] = question_weight
     return diagnosis.roots(diagnosis.run(row_checks.ROWS, numbers)), numbers
+
+
+def _as_packed(subject: Subject) -> dict[str, Any]:
+    """Whether batches of training and evaluation have the rows that are due."""
+    cache, order = subject.cache, subject.row_order
+    size, few = len(subject.batch['inputs']), subject.microbatch_size
+    sharding = next(iter(subject.batch.values())).sharding
+    evaluated = input_pipeline.eval_batches(
+        cache, 'validation', sharding=sharding, batch_size=few
+    )
+    # An evaluation's rows behind the last of the split are empty.
+    first = np.arange(min(few, cache.num_rows('validation')))
+    due = (
+        ('as_packed', subject.batch, 'train', order[:size]),
+        ('next_as_packed', subject.next_batch, 'train', order[size : 2 * size]),
+        ('evaluated_as_packed', next(evaluated, None), 'validation', first),
+    )
+    return {
+        name: measure_rows.as_packed(
+            {key: _local(array)[: len(rows)] for key, array in batch.items()},
+            {key: cache.features(split)[key][rows] for key in batch},
+        )
+        for name, batch, split, rows in due
+        if batch is not None
+    }
 
 
 def _of_model(found: Look, budget: _Budget, *, full: bool) -> None:

@@ -277,24 +277,43 @@ def order(n: Numbers) -> Finding | None:
 
 
 def batches(n: Numbers) -> Finding | None:
-    """A batch has the cache's rows, unchanged."""
+    """Batches have the cache's rows that are due, unchanged."""
     if 'as_packed' not in n:
         return None
-    shares = n['as_packed']
-    evidence = "of the first batch's rows the cache has " + ', '.join(
-        f'{name} {share:.0%}' for name, share in shares.items()
-    )
-    wrong = [name for name, share in shares.items() if share < 1]
-    if not wrong:
-        return diagnosis.good('batches', evidence)
-    return Finding(
-        'batches',
-        FAIL,
-        evidence,
-        f'{", ".join(wrong)} were changed between the packed rows and the step',
-        'mend data/input_pipeline.py, which reads rows and changes none',
-        'a batch is rows of the cache',
-        tuple(shares.items()),
+    for name, said, if_all in (
+        ('as_packed', "the first batch's", ''),
+        (
+            'next_as_packed',
+            "the second batch's",
+            'the second batch has other rows than are due: the first comes again, or '
+            'rows are left out',
+        ),
+        (
+            'evaluated_as_packed',
+            "an evaluation's first",
+            'the evaluation reads other rows than those of the validation split',
+        ),
+    ):
+        shares = n.get(name, {})
+        evidence = f'of {said} rows the cache has as they are due ' + ', '.join(
+            f'{feature} {share:.0%}' for feature, share in shares.items()
+        )
+        wrong = [feature for feature, share in shares.items() if share < 1]
+        if wrong:
+            return Finding(
+                'batches',
+                FAIL,
+                evidence,
+                if_all
+                if if_all and 'inputs' in wrong and 'targets' in wrong
+                else f'{", ".join(wrong)} were changed between the packed rows and the '
+                'step',
+                'mend data/input_pipeline.py, which reads rows and changes none',
+                'a batch is rows of the cache',
+                tuple(shares.items()),
+            )
+    return diagnosis.good(
+        'batches', 'the first batches have the rows of the cache that are due'
     )
 
 

@@ -33,16 +33,16 @@ def of(
     parameters = source.parameters if source else None
     with jax.set_mesh(setup.mesh):
         state = ts.create(setup.blueprint, seed=setup.run.train.seed, base=parameters)
-        batch = next(train_loop.batches_of(setup))
-        traced = train_loop.step_function(setup).trace(state, batch)
+        batches = list(itertools.islice(train_loop.batches_of(setup), 2))
+        traced = train_loop.step_function(setup).trace(state, batches[0])
         step = train_step.compiled(traced.lower(), setup.mesh)
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
-        subject = train_loop.subject_of(setup, state, batch, scores, parameters)
+        subject = train_loop.subject_of(setup, state, batches, scores, parameters)
         some = itertools.islice(pairs, _MOST_PAIRS)
         look = examine.look(subject, full=True)
         look.numbers = examine.measure(subject, some) | look.numbers
         taught = train_loop.taught(setup, traced)
         examine.compiled(look, step, taught, full=True)
-        state, metrics = step(look.state, batch)
+        state, metrics = step(look.state, batches[0])
         found = examine.told(look, state, metrics, full=True)
     return found, look.numbers

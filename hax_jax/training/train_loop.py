@@ -3,8 +3,9 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +36,7 @@ from hax_jax.training import train_state as ts
 from hax_jax.watch import stopwatch, tracking, verdicts
 
 _MOST_ROLLBACKS = 3  # to one step, in one call
+_ROWS = 1024  # of the stream, at whose order the doctor looks
 
 
 def train(
@@ -168,7 +170,11 @@ def _loop(
             watch.lap('step' if between.report.devices_work() else 'data')
             if done == start:
                 check_labels(setup, batch, workdir)
-                step, look = _compiled(setup, step, state, batch, base, between, watch)
+                ahead = list(itertools.islice(batches, 1))
+                batches = itertools.chain(ahead, batches)
+                step, look = _compiled(
+                    setup, step, state, [batch, *ahead], base, between, watch
+                )
                 if look:
                     state = look.state
                     between.looked(look)
@@ -234,12 +240,14 @@ def _compiled(
     setup: run_setup.Setup,
     step: Callable[..., Any],
     state: ts.TrainState,
-    batch: train_step.Batch,
+    batches: Sequence[train_step.Batch],
     base: dict[str, np.ndarray] | None,
     between: between_steps.BetweenSteps,
     watch: stopwatch.Stopwatch,
 ) -> tuple[Callable[..., Any], examine.Look | None]:
     """The compiled step, and what the doctor sees before the first step of a run.
+
+    `batches` are the first and, if there is one, the second.
 
     The doctor looks while the step is traced and compiled, which leaves cores idle.
     """
@@ -248,7 +256,7 @@ def _compiled(
 
     def look() -> examine.Look:
         with jax.set_mesh(setup.mesh):  # each thread has its own
-            subject = subject_of(setup, state, batch, between.eval_step, base)
+            subject = subject_of(setup, state, batches, between.eval_step, base)
             subject = dataclasses.replace(
                 subject, elapsed=elapsed, row_seconds=between.row_seconds
             )
@@ -258,7 +266,7 @@ def _compiled(
         if is_first:
             looked = beside.submit(look)
             measured = beside.submit(lambda: examine.measure(looked.result().subject))
-        traced = step.trace(state, batch)
+        traced = step.trace(state, batches[0])
         lowered = traced.lower()
         if is_first and jax.default_backend() == 'gpu':  # XLA times kernels there
             with waiting.begun():
@@ -291,11 +299,13 @@ def _why_stop(done: int, past: history.History, setup: run_setup.Setup) -> str:
 def subject_of(
     setup: run_setup.Setup,
     state: ts.TrainState,
-    batch: train_step.Batch,
+    batches: Sequence[train_step.Batch],
     score_step: Callable[..., Any],
     base: dict[str, np.ndarray] | None,
 ) -> examine.Subject:
-    """A run before its first step, for the doctor."""
+    """A run before its first step, for the doctor; `batches` are one or two."""
+    size = setup.run.train.batch_size
+    order = [setup.stream.batch(i, size) for i in range(max(2, _ROWS // size))]
     tokenizer, sampled = eval_samples.asked(setup)
     return examine.Subject(
         run=setup.run,
@@ -305,10 +315,11 @@ def subject_of(
         microbatch_size=setup.microbatch_size,
         tx=setup.blueprint.tx,
         state=state,
-        batch=batch,
+        batch=batches[0],
+        next_batch=batches[1] if len(batches) > 1 else None,
         eval_step=score_step,
         base=base,
-        row_order=setup.stream.batch(0, 1024),
+        row_order=np.concatenate(order),
         sampled=sampled,
         is_imported=setup.begin.is_imported,
     )

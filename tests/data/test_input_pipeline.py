@@ -336,7 +336,7 @@ def test_rows_that_are_left_behind_may_be_closed_by_the_importing_thread(
 
     monkeypatch.setattr(importlib, 'import_module', slow_import)
     rows = input_pipeline._with_tf_data(lambda index: {}, 9, 8)
-    for _ in range(input_pipeline.PREFETCH + 3):
+    for _ in range(input_pipeline.PREFETCH + 4):
         next(rows)
     may_close.set()
     assert closed.wait(60)

@@ -292,6 +292,16 @@ FAULTS = (
     ({'same_order': 1.0}, 'order of rows', 'same order'),
     ({'as_packed': {'loss_weights': 0.0}}, 'batches', 'loss_weights were changed'),
     (
+        {'next_as_packed': {'inputs': 0.0, 'targets': 0.0}},
+        'batches',
+        'the first comes again',
+    ),
+    (
+        {'evaluated_as_packed': {'inputs': 0.0, 'targets': 0.0}},
+        'batches',
+        'other rows than those of the validation split',
+    ),
+    (
         {'validation_rows': {'doubled_template_share': 1.0}},
         'more rows',
         'validation rows: the template stands twice',

@@ -249,6 +249,33 @@ def test_attention_without_its_mask_is_named_before_step_1(
     assert 'told at the start' not in out
 
 
+@pytest.mark.parametrize(
+    'name',
+    ['one batch again and again', 'a stream that stands', 'evaluated on training rows'],
+)
+def test_rows_that_are_not_due_are_named_before_step_1(
+    tmp_path: pathlib.Path, planted_cache: records.PackedCache, name: str
+) -> None:
+    run = tiny_runs.make_config(**_SHORT)
+    fault = next(each for each in unseen.FAULTS if each.name == name)
+    with faults.planted(fault, {}, run, 1.0):
+        tiny_runs.train(planted_cache, tmp_path / 'run', run)
+    causes = _found(tmp_path / 'run').values()
+    assert any(fault.expected[0] in cause for cause in causes), causes
+
+
+def test_an_evaluation_of_fewer_rows_than_a_batch_is_well(
+    tmp_path: pathlib.Path,
+) -> None:
+    cache = tiny_runs.write_cache(tmp_path / 'rows', num_validation=4)
+    assert cache.num_rows('validation') < 8
+    run = tiny_runs.make_config(**_SHORT)
+    tiny_runs.train(cache, tmp_path / 'run', run)
+    numbers = json.loads((tmp_path / 'run' / diagnosis.FILE).read_text())['numbers']
+    for name in ('as_packed', 'next_as_packed', 'evaluated_as_packed'):
+        assert set(numbers[name].values()) == {1.0}
+
+
 @pytest.fixture(scope='module')
 def looked_at(
     tmp_path_factory: pytest.TempPathFactory, planted_cache: records.PackedCache

@@ -258,6 +258,21 @@ def _weights_lost(plain: Any) -> Any:
     return batches
 
 
+def _stuck(plain: Any) -> Any:
+    def batches(*arguments: Any, **more: Any) -> Iterator[Any]:
+        made = list(plain(*arguments, **more))
+        yield from made[:1] * len(made)
+
+    return batches
+
+
+def _of_train(plain: Any) -> Any:
+    def batches(cache: Any, split: str, **more: Any) -> Iterator[Any]:
+        return plain(cache, 'train', **more)
+
+    return batches
+
+
 def _thrice(plant: Plant) -> None:
     plant.made['train'] *= 3
 
@@ -318,6 +333,26 @@ _TABLE: tuple[tuple[str, Callable[[Plant], None], tuple[str, ...], str], ...] = 
         'loss weights lost on the way',
         _patched(input_pipeline, 'train_batches', _weights_lost),
         ('loss_weights were changed',),
+        'full',
+    ),
+    (
+        'one batch again and again',
+        _patched(input_pipeline, 'train_batches', _stuck),
+        ('the first comes again',),
+        'full',
+    ),
+    (
+        'a stream that stands',
+        _patched(
+            row_stream.RowStream, 'batch', lambda plain: lambda s, _, n: plain(s, 0, n)
+        ),
+        ('rows come again',),
+        'full',
+    ),
+    (
+        'evaluated on training rows',
+        _patched(input_pipeline, 'eval_batches', _of_train),
+        ('other rows than those of the validation',),
         'full',
     ),
     ('wpe shifted by one', _weights(_rolled), ('(wpe) are shifted',), 'full'),
