@@ -60,7 +60,7 @@ PIPELINE = {
     'reading': 'quiet_tfds pages layouts rows',
     'collecting': 'pages rows',
     'dumps': 'collecting',
-    'pair_stages': 'settings pages',
+    'pair_stages': 'settings pages layouts',
     'compared': 'settings pages pair_stages',
     'all_pairs': 'settings pair_stages compared pages',
     'preferences': 'settings rows pair_stages all_pairs',

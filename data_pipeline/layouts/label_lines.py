@@ -52,7 +52,8 @@ _COLON = re.compile(
 # 'A. One' may be a choice: these count only where a file's labels are of this form.
 _DOTTED = re.compile(
     rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?:(?P<word>[QA])\d{{0,6}}[.)]'
-    r'|(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}[-–—])[*_]{0,3}\s+'
+    r'|(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—]))'
+    r'[*_]{0,3}\s+'
 )
 _BRACKETED = re.compile(
     r'\s{0,3}(?P<hashes>#{0,6})\s{0,3}(?P<bold>[*_]{1,3})?'
@@ -76,6 +77,7 @@ _INLINE = re.compile(
 )
 _TAGS = '(?:question|answer|prompt|response|user|assistant)'
 _TAG = re.compile(rf'(?=<{_TAGS}>)|</{_TAGS}>', re.IGNORECASE)
+_CLOSES_TEXT = re.compile(rf'\s*</{_TAGS}>\s*$', re.IGNORECASE)
 _TAGGED = re.compile(
     r'^[ \t]*<(question|prompt|user)>[^<]*(?:<(?!/?\1>)[^<]*)*</\1>\s*'
     r'<(?:answer|response|assistant)>',
@@ -187,6 +189,34 @@ def _label(line: str) -> Label | None:
     sign += '^' if len(given) > 1 and given.isupper() else ''
     look = 'small' if line[match.end() :].lstrip('"“‘\'*_ ')[:1].islower() else ''
     return Label(word, match.end(), len(hashes), sign, look)
+
+
+def open_both(question: str, answer: str) -> bool:
+    """Whether labels of one form open both texts: 'Frage: Warum?', 'Antwort: Darum.'"""
+    asked, answered = map(_head, (question, answer))
+    return (
+        asked is not None
+        and answered is not None
+        and asked.word in QUESTIONS
+        and answered.word in (*ANSWERS, REVISED)
+        and _form(asked.word) == _form(answered.word)
+    )
+
+
+def without_head(text: str) -> tuple[str, int]:
+    """A text without the label that opens it and the tag that closes it; their number.
+
+    '<question>Why?</question>' -> 'Why?'
+    """
+    label = _head(text)
+    if not label:
+        return text, 0
+    left, times = _CLOSES_TEXT.subn('', text[label.end :])
+    return left.strip(), 1 + times
+
+
+def _head(text: str) -> Label | None:
+    return _label(text.partition('\n')[0])
 
 
 def _labelled_inline(line: str) -> Label | None:

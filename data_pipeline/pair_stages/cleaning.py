@@ -8,6 +8,7 @@ import functools
 import re
 
 from data_pipeline import settings
+from data_pipeline.layouts import label_lines
 from data_pipeline.pages import chat_grammar, crisis_lines, encoding
 from data_pipeline.pair_stages import html_text, markdown_text, stages
 from hax_jax.data import records
@@ -26,13 +27,13 @@ _LABEL_ENDS = r'[\s*_]{0,9}[:：][*_]{0,3}\s{0,9}'
 _HEADING_ENDS = r'[ \t*_]{0,9}(?:\n\s{0,9}|$)'
 _LABELS = {
     field: re.compile(
-        rf'{_MARKS}(?:(?:(?i:{field})|{letters}){_LABEL_ENDS}|{field.upper()} [-–—] '
-        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{field}){_HEADING_ENDS}'
+        rf'{_MARKS}(?:(?:(?i:{words})|{letters}){_LABEL_ENDS}|{field.upper()} [-–—] '
+        rf'|(?<=[#*_])[ \t]{{0,9}}(?i:{words}){_HEADING_ENDS}'
         rf'|(?<=###)[ \t]?(?:{headings}):?[ \t]*(?:\n\s{{0,9}}|$))'
     )
-    for field, letters, headings in (
-        ('question', '[Qq]', 'Instruction|Prompt|Human|User'),
-        ('answer', 'A', 'Response|Assistant|Output'),
+    for field, words, letters, headings in (
+        ('question', 'question', '[Qq]', 'Instruction|Prompt|Human|User'),
+        ('answer', 'answer|revised[ _]response', 'A', 'Response|Assistant|Output'),
     )
 }
 # A prompt that asks for its answer: '…?\n\nANSWER:', '…?\n\n### Response:'
@@ -63,6 +64,14 @@ _COUNT_LINE = re.compile(
     r'|\+\d{1,4}',
     re.IGNORECASE,
 )
+# A dash or a rule that nothing follows, and the name of a page to read next.
+_NOTHING_SAID = re.compile(r'[-–—=*_~•·.|\s]+')
+_NEXT_PAGE = re.compile(
+    r'(?:related|read (?:more|next|also)|more(?= from)|you may also like)'
+    r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
+    r': ?\S.{0,150}',
+    re.IGNORECASE,
+)
 # The buttons below a post, one or several in a line; no sentence ends in so little.
 _BUTTONS = re.compile(
     r'(?:(?:likes?|reply|replies|share|report|comments?|save|upvote|downvote|permalink'
@@ -79,11 +88,9 @@ _COUNTED_ENDS = re.compile(
 )
 
 
-_DOTTED = [
+_LABELS_OF_BOTH = [
     stages.TextRule(
-        'labels Q. and A. cut',
-        lambda text: (text[2:].lstrip(), 1),
-        ('question', 'answer'),
+        'labels of both texts cut', label_lines.without_head, ('question', 'answer')
     )
 ]
 _SEPARATED = [
@@ -131,12 +138,12 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
 def _of_both(pair: records.QaPair) -> list[stages.TextRule]:
     """The rules for marks that mean something only where all texts have theirs.
 
-    'Q. Why?' and 'A. So.': 'A. So.' alone may be a choice. 'Why?\\n\\n###\\n\\n' and
-    'So. END'.
+    'Q. Why?' and 'A. So.': 'A. So.' alone may be a choice; so are 'Frage: Warum?' and
+    'Antwort: Darum.'. 'Why?\\n\\n###\\n\\n' and 'So. END'.
     """
     turns = pair.exchanges
-    if all(e.question.startswith('Q. ') and e.answer.startswith('A. ') for e in turns):
-        return _DOTTED
+    if all(label_lines.open_both(each.question, each.answer) for each in turns):
+        return _LABELS_OF_BOTH
     ends = (each.question[-_LONGEST_SEPARATOR:] for each in turns)
     return _SEPARATED if all(map(_SEPARATOR.search, ends)) else []
 
@@ -213,6 +220,8 @@ def _is_residue(line: str) -> bool:
     if not line or _COUNT_LINE.fullmatch(line):
         return True
     if line[0].isupper() and _BUTTONS.fullmatch(line):
+        return True
+    if _NOTHING_SAID.fullmatch(line) or _NEXT_PAGE.fullmatch(line.lstrip('*_[')):
         return True
     return chat_grammar.is_left_over(line) and not crisis_lines.is_one(line)
 
