@@ -43,7 +43,8 @@ _LISTS = (
     'contents',
 )
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
-_USER_KEYS, _ASSISTANT_KEYS = ('human', 'user', 'input'), ('assistant', 'output')
+_USER_KEYS = ('human', 'user', 'input', 'question', 'prompt')
+_ASSISTANT_KEYS = ('assistant', 'output', 'answer', 'response')
 LISTS = _LISTS[:2]  # lists whose damaged turns are reported
 CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')

@@ -18,6 +18,7 @@ _HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
 # A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
+_TABLE_LINE = re.compile(r':?-{2,}:?')
 _FEWEST_WORDS = 8  # of a cell that is no column's name
 MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
 _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
@@ -136,7 +137,29 @@ def _parted(path: str) -> tuple[Row | None, list[Row], Iterator[Row]]:
     if header and not names and _is_pair(header):
         columns = dataclasses.replace(header, cells=('question', 'answer'), notes=())
         return columns, [], itertools.chain(first, rows)
-    return header, above, itertools.chain(first[at + 1 :], rows)
+    below = itertools.chain(first[at + 1 :], rows)
+    return header, above, _in_order(header, below) if header else below
+
+
+def _in_order(header: Row, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, their cells in the header's order, which a later header may change.
+
+    A file may be several, one below another. A header and the line below that of a
+    Markdown table have a problem.
+    """
+    names = {cell.strip() for cell in header.cells}
+    order: list[int] = []
+    for row in rows:
+        cells = [cell.strip() for cell in row.cells] if len(row.cells) > 1 else []
+        if cells and cells[0] in names and {*cells} == names:
+            order = [cells.index(cell.strip()) for cell in header.cells]
+            row = dataclasses.replace(row, problem='it names the columns again')
+        elif cells and all(map(_TABLE_LINE.fullmatch, filter(None, cells))):
+            row = dataclasses.replace(row, problem='a line of a table')
+        elif order and len(cells) == len(order):
+            made = tuple(row.cells[i] for i in order)
+            row = dataclasses.replace(row, cells=made)
+        yield row
 
 
 def _is_pair(row: Row) -> bool:

@@ -46,6 +46,7 @@ _OPTIONS = {
     target: [dict.fromkeys(option.split('+')) for option in options.split()]
     for target, options in _COMMON.items()
 }
+_JUDGEMENTS = ('accept', 'reject', 'ignore')
 # Reddit's comments and posts as archives have them, each in a file of its own.
 _OF_DUMPS = ({'link_id', 'parent_id', 'body'}, {'title', 'selftext', 'num_comments'})
 _JOINED_BY = (
@@ -192,8 +193,10 @@ def of_row(row: Mapping[str, Any]) -> FieldMap | None:
 
 def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldMap:
     """The map of common names, all verdicts, and no context that is a list."""
-    chosen = dict(_common(tuple(names)))
+    judged = [name for name in names if _key(name) == 'answer' and _judges(rows, name)]
+    chosen = dict(_common(tuple(name for name in names if name not in judged)))
     marks, unread = verdicts.among(rows)
+    marks = (*marks, *judged)
     if marks:
         chosen['learn'] = marks
 
@@ -205,6 +208,15 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
         chosen['question'] = tuple(filter(is_beside, chosen['question']))
     read = {name for parts in chosen.values() for name in parts}
     return FieldMap(chosen, unread=tuple(name for name in unread if name not in read))
+
+
+def _judges(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field is a tool's mark of what a person thought of each row.
+
+    {"prompt": "Why?", "response": "So.", "answer": "accept"}, as Prodigy writes it
+    """
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    return bool(values) and all(value in _JUDGEMENTS for value in values)
 
 
 def has_both(names: Sequence[str]) -> bool:
@@ -274,6 +286,8 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
                 break
     for target, names in near_fields.near(found).items():
         chosen.setdefault(target, names)
+    if revised := near_fields.revised(found):
+        chosen['answer'] = (revised,)
     if 'question' in chosen:
         beside = [by_name[name] for name in _BESIDE if name in by_name]
         chosen['question'] = tuple(dict.fromkeys([*chosen['question'], *beside]))

@@ -15,6 +15,11 @@ _KINDS = {
     'answer': 'answer a response reply output completion advice ans answers',
 }
 _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
+# Of an answer that another one became: it is the one to learn.
+_REVISED = frozenset(
+    ['revised', 'edited', 'corrected', 'improved', 'rewritten', 'refined']
+)
+_SAYS_REVISED = re.compile('|'.join(sorted(_REVISED)), re.IGNORECASE)
 _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
@@ -35,16 +40,18 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     {'question': ('questionTitle', 'questionText'), 'answer': ('answerText',)}
     """
     order = list(_OF)
-    bodies: dict[str, list[tuple[int, str]]] = {}
+    bodies: dict[str, list[tuple[bool, int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
-        kinds, others = [], []
+        kinds, others, is_revised = [], [], False
         for match in _WORDS.finditer(name):
             word = match[0].lower()
             if word in _OF:
                 kinds.append(word)
             elif word in _TITLES:
                 others.append(word)
+            elif word in _REVISED:
+                is_revised = True
             elif word not in _EMPTY:
                 kinds.clear()
                 break  # at once, as a line of a page may be looked at as names
@@ -54,12 +61,22 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if others:
             titles.setdefault(kind, []).append(name)
         else:
-            bodies.setdefault(kind, []).append((order.index(kinds[0]), name))
+            rank = not is_revised, order.index(kinds[0])
+            bodies.setdefault(kind, []).append((*rank, name))
     made = {}
     for kind in _KINDS:
         body = (
-            [min(bodies[kind], key=lambda each: each[0])[1]] if kind in bodies else []
+            [min(bodies[kind], key=lambda each: each[:2])[2]] if kind in bodies else []
         )
         if names := (*titles.get(kind, [])[:1], *body):
             made[kind] = names
     return made
+
+
+def revised(found: Sequence[str]) -> str:
+    """The name of the answer that another one became; '' for none.
+
+    ['question', 'answer', 'editedAnswer'] -> 'editedAnswer'
+    """
+    candidates = [name for name in found if _SAYS_REVISED.search(name)]
+    return next(iter(near(candidates).get('answer', ())), '')

@@ -33,6 +33,8 @@ _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
+# Of a question, what programs write for none: pandas, spreadsheets, Self-Instruct.
+_NOTHING = frozenset(['nan', 'null', 'none', 'n/a', '#n/a', '<na>', '<noinput>'])
 _NO_FIELDS = field_map.FieldMap({})
 
 
@@ -66,7 +68,7 @@ def add(
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     row = _with_one_answer(row, asked, answered, result)
-    texts = [_text(row, asked), _text(row, answered)]
+    texts = [_text(_asked(row, asked), asked), _text(row, answered)]
     raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
     if problems := [each for _, each in (*texts, ('', problem)) if each]:
         result.leave_out(at, text, '; '.join(problems))
@@ -304,6 +306,16 @@ def _flags(row: dict[str, Any]) -> tuple[str, ...]:
     flags = row.get('flags')
     texts = flags if isinstance(flags, list) else []
     return tuple(characters.clean_line(flag) for flag in texts if isinstance(flag, str))
+
+
+def _asked(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The row, whose question's fields that say 'NaN' or '<noinput>' are empty."""
+    empty = {
+        name: ''
+        for name in names
+        if isinstance(row.get(name), str) and row[name].strip().lower() in _NOTHING
+    }
+    return {**row, **empty} if empty else row
 
 
 def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:

@@ -13,7 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _ACCEPTED = ('accepted', 'isaccepted', 'isacceptedanswer')
-_REVERSED = ('isbad', 'iswrong', 'isincorrect', 'isrejected', 'rejected')
+_REVERSED = (
+    *('isbad', 'iswrong', 'isincorrect', 'isrejected', 'rejected', 'deleted'),
+    *('isdeleted', 'removed', 'isremoved', 'exclude', 'excluded', 'hidden'),
+    *('ishidden', 'spam', 'isspam', 'skip', 'ignore', 'ignored'),
+)
 # Of these a word says yes or no; a number is a count or a grade.
 _WORDS_ALONE = (
     *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
@@ -26,7 +30,7 @@ _NAMES = (
 _SCORES = ('score', 'ups', 'upvotes', 'votes')
 _SAY_NO = (
     'false 0 0.0 -1 -1.0 no bad wrong incorrect down thumbs_down thumbsdown '
-    'undesirable rejected reject disapproved fail failed unhelpful unacceptable '
+    'undesirable rejected reject ignore disapproved fail failed unhelpful unacceptable '
     'disliked negative 👎'
 )
 _SAY_YES = (

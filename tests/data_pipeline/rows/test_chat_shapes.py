@@ -175,6 +175,8 @@ LATER = [(Q, A, 0.0), TALK[1]]
         ({'conversations': [Q, A, 'And by day?', 'He naps.']}, TALK),
         ({'conversation': [{'human': Q, 'assistant': A},
                            {'human': 'And by day?', 'assistant': 'He naps.'}]}, TALK),
+        ({'conversation': [{'question': Q, 'answer': A},
+                           {'question': 'And by day?', 'answer': 'He naps.'}]}, TALK),
         ({'text': f'### Human: {Q}### Assistant: {A}### Human: And by day?'
                   '### Assistant: He naps.'}, TALK),
         ({'text': f'[INST] {Q} [/INST] {A}</s><s>[INST] And by day? [/INST] He naps.'},

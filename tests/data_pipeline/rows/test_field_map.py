@@ -62,6 +62,9 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
         ('problem solution', 'problem', 'solution'),
         ('QUESTION DRAFT_RESPONSE REVISED_RESPONSE', 'QUESTION', 'REVISED_RESPONSE'),
         ('question doctor reply', 'question', 'reply'),
+        ('question answer editedAnswer', 'question', 'editedAnswer'),
+        ('prompt original_response corrected_response', 'prompt', 'corrected_response'),
+        ('question draftResponse revisedResponse', 'question', 'revisedResponse'),
     ],
 )
 def test_common_names_are_chosen(names: str, question: str, answer: str) -> None:

@@ -280,6 +280,9 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
         ('feedback', 'positive', 'negative'),
         ('verdict', 'accept', 'reject'),
         ('is_bad', False, True),
+        ('deleted', False, True),
+        ('Exclude', '0', '1'),
+        ('is_hidden', 'no', 'yes'),
     ],
 )
 def test_a_verdict_on_an_answer_says_whether_it_is_learned(
@@ -303,6 +306,25 @@ def test_a_verdict_on_an_answer_says_whether_it_is_learned(
         for row in rows
     ]
     assert [pair.answer for pair in read('b.jsonl', lines(*chats))[0]] == ['You.']
+
+
+def test_a_tools_answer_to_a_row_is_a_verdict() -> None:
+    row = {'prompt': 'Why?', 'response': 'So.'}
+    given = lines({**row, 'answer': 'reject'}, {**row, 'answer': 'accept'})
+    pairs, report = read('a.jsonl', given)
+    assert [(pair.line, pair.answer) for pair in pairs] == [(2, 'So.')]
+    assert report.counts['pairs rows marked as not to be learned'] == 1
+
+
+@pytest.mark.parametrize('nothing', ['NaN', 'null', 'None', 'N/A', '<noinput>'])
+def test_what_programs_write_for_no_question_is_none(nothing: str) -> None:
+    rows = [
+        {'instruction': 'Why?', 'input': nothing, 'output': 'So.'},
+        {'instruction': nothing, 'input': '', 'output': 'So.'},
+    ]
+    pairs, report = read('a.jsonl', lines(*rows))
+    assert [pair.question for pair in pairs] == ['Why?']
+    assert report.counts['pairs rows without question'] == 1
 
 
 def test_one_verdict_of_several_is_enough() -> None:
@@ -487,6 +509,26 @@ def test_csv_rows_that_do_not_fit_are_named() -> None:
         'lines)',
         'a.csv:6: and on (left out: 1 cells, the header has 3)',
     ]
+
+
+def test_a_later_header_of_a_csv_file_orders_the_cells_below_it() -> None:
+    text = 'question,answer\na,b\nquestion,answer\nc,d\nanswer,question\ne,f\n'
+    pairs, report = read('a.csv', text)
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('a', 'b'),
+        ('c', 'd'),
+        ('f', 'e'),
+    ]
+    assert report.unknown_lines == [
+        'a.csv:3: question,answer (left out: it names the columns again)',
+        'a.csv:5: answer,question (left out: it names the columns again)',
+    ]
+
+
+def test_the_line_below_the_header_of_a_markdown_table_is_no_pair() -> None:
+    text = '| Question | Answer |\n|:---|---:|\n| Why? | So. |\n'
+    pairs, _ = read('a.md', text)
+    assert [(p.question, p.answer) for p in pairs] == [('Why?', 'So.')]
 
 
 def test_a_field_that_lost_its_quote_does_not_swallow_the_file(
