@@ -23,7 +23,8 @@ from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
-_BOLD = re.compile(r'[^\w*_]*(\*\*|__)')
+_BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
+_QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
 
 
 @dataclasses.dataclass
@@ -55,6 +56,9 @@ def parse(text: str, *, file: str) -> page.Page:
     source = SETS if answered == label_lines.REVISED else QA
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
+    own = (asked, answered, *(label_lines.SECTIONS if source == SETS else ()))
+    opens = [label is not None and label.word in own for label in labels]
+    page.mark_fields(pieces, opens, found)
     pairs = _split(pieces, labels, (asked, answered), found)
     further = [pair.further for pair in pairs if pair.further]
     found.counts[f'{source} further answers to a question'] += len(further)
@@ -93,10 +97,12 @@ def _split(
     pairs: list[_Pair] = []
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
-    kind, level = '', 0
+    kind, level, is_quoted = '', 0, False
     for at, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
         parts = [piece]
         word = label.word if label else ''
+        if label:
+            is_quoted = piece.text.lstrip().startswith('>')
         if label and word == asked:
             topic = page.take_topic(between) if pairs or _is_heading(between) else ''
             found.leave_out(between)
@@ -126,6 +132,8 @@ def _split(
             parts, running = _opened(piece, label, kind)
         elif piece.kind in (oversample_marks.MARK, label_lines.CLOSING_TAG):
             running = None
+        elif piece.kind == page.FIELD:
+            pass  # it stands beside the texts
         elif running and page.is_rule(piece.clean) and not _has_text(running):
             piece.kind = 'label'  # the line below a heading
         elif running is not None and _closes(piece, level):
@@ -134,8 +142,10 @@ def _split(
         elif running is None:
             between.append(piece)
         else:
-            piece.kind = kind
-            running.append(piece)
+            mark = _QUOTED.match(piece.text) if is_quoted else None
+            cuts = [(mark.end(), 'label')] if mark else []
+            parts = piece.cut([*cuts, (len(piece.text), kind)])
+            running.append(parts[-1])
             if word in (*words, label_lines.STRAY):
                 found.note(piece, f'kept in the {kind}')
         if label and label.is_odd and piece is not parts[0]:

@@ -13,12 +13,20 @@ from hax_jax.data import records
 QUESTION, ANSWER = 'question', 'answer'
 _WITHOUT_PAIR = {kind: f'{kind} without pair' for kind in (QUESTION, ANSWER)}
 UNKNOWN = 'unknown'
+FIELD = 'field of a pair'
 # The share of a file's labels below which those of a kind may be words of a text.
 FEW = 0.2
 _LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
 _LABEL = re.compile(
     r'(?:[\s*_#]|<(?:p|div|span|b|strong|i|em|h\d)>){0,9}(QUESTION|ANSWER)'
     r'(?:[\s*_]|</(?:span|b|strong|i|em)>){0,9}:',
+    re.IGNORECASE,
+)
+# Lines such as 'Tags: family' that stand with each pair of a file.
+_FIELD_LINE = re.compile(
+    r'[\s*_>-]{0,6}(id|url|links?|permalink|source|tags?|keywords|category|categories'
+    r'|topic|title|subject|date|posted|updated|author|name|location|language|type'
+    r'|score|votes|upvotes|likes|views|rating|difficulty)[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')
@@ -200,6 +208,28 @@ def end_text(pieces: Sequence[Piece], kind: str) -> str:
         else:
             break
     return topic.strip('#* ')
+
+
+def mark_fields(pieces: Sequence[Piece], opens: Sequence[bool], found: Page) -> None:
+    """Marks and counts the lines of fields that end half of a page's texts or more.
+
+    `opens` says which pieces begin with a label of a question or an answer. 'Tags: a'
+    above each ANSWER: and 'Source: b' below each answer are such lines.
+    """
+    ends: dict[str, list[Piece]] = {}
+    at = [i for i, is_open in enumerate(opens) if is_open]
+    for above, below in zip([-1, *at], [*at, len(pieces)], strict=True):
+        for piece in reversed(pieces[above + 1 : below]):
+            match = _FIELD_LINE.match(piece.text) if not piece.is_code else None
+            if match and piece.kind == UNKNOWN:
+                ends.setdefault(match[1].lower(), []).append(piece)
+            elif piece.text.strip() and not is_rule(piece.text):
+                break
+    for word, lines in ends.items():
+        if len(lines) >= max(2, len(at) / 4):  # of two labels a pair
+            found.counts[f'lines {word}: of pairs, left out'] += len(lines)
+            for piece in lines:
+                piece.kind = FIELD
 
 
 def is_rule(line: str) -> bool:

@@ -30,6 +30,7 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         '**Question**: {}\n**Answer**: {}\n\n***\n\n',
         '**Q**\n{}\n\n**A**\n{}\n\n',
         '> **Q:** {}\n\n**A:** {}\n\n',
+        '1. **Q:** {}\n\n   **A:** {}\n\n',
         '## Question\n\n{}\n\n## Answer\n\n{}\n\n',
         '## Question 7\n{}\n### Answer:\n{}\n',
         '## QUESTION\n{}\n## ANSWER\n{}\n',
@@ -413,3 +414,34 @@ def test_pairs_under_labels_of_another_form_are_reported(own: str, other: str) -
     alone = '\n\n'.join([*made, 'Answer: a word that opens a paragraph.'])
     plain = detection.parse(alone, layout=layout, file='f.md').unknown
     assert not [each for each in plain if 'another form' in each[2]]
+
+
+def test_marks_around_a_whole_line_go_with_its_label() -> None:
+    for form in ('3. **Q: {}**\n\n   A: {}\n\n', '> **Q:** {}\n>\n> **A:** {}\n\n'):
+        text = ''.join(form.format(*pair) for pair in [('Why?', 'So.')] * 2)
+        assert texts(parsed(text)) == [('Why?', 'So.')] * 2
+
+
+@pytest.mark.parametrize('layout', ['qa', 'merged'])
+@pytest.mark.parametrize(
+    'form',
+    [
+        'ID: 3\n{}: Who pays?\n{}: You.\n\n',
+        '{}: Who pays?\nTags: money\n{}: You.\n\n',
+        '{}: Who pays?\n{}: You.\n\n**Source:** a book\n\n---\n\n',
+    ],
+)
+def test_lines_of_fields_that_stand_with_each_pair_are_counted(
+    form: str, layout: str
+) -> None:
+    labels = ('QUESTION', 'ANSWER') if layout == 'merged' else ('Q', 'A')
+    found = parsed(form.format(*labels) * 3, layout)
+    assert texts(found) == [('Who pays?', 'You.')] * 3
+    (counted,) = (name for name in found.counts if name.startswith('lines '))
+    assert found.counts[counted] == 3
+
+
+def test_a_line_of_a_field_in_one_answer_of_many_is_of_its_text() -> None:
+    text = 'Q: Who pays?\nA: You.\n\n' * 3
+    found = parsed(text + 'Q: Who says so?\nA: He does.\nSource: my sister.\n')
+    assert texts(found)[3] == ('Who says so?', 'He does.\nSource: my sister.')
