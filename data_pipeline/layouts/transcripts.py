@@ -3,6 +3,7 @@
 <|im_start|>user Why?<|im_end|> <|im_start|>assistant So.<|im_end|>
 <|start_header_id|>user<|end_header_id|> Why?<|eot_id|> and so on
 <s>[INST] Why? [/INST] So. </s>
+USER: Why? ASSISTANT: So.</s>              Vicuna; so do others with marks of their own
 ### Instruction: Why? ### Response: So.    with headings in lines of their own
 Human: Why? Assistant: So.                 also User, Question, each below a break
 [USER] Why? [ASSISTANT] So.                each below a break
@@ -19,12 +20,14 @@ _WORDS = {
 }
 _ROLE_OF = {word: role for role, words in _WORDS.items() for word in words.split()}
 _WORD = '|'.join(_ROLE_OF)
+_ROLE_OF |= dict.fromkeys(['q', 'prompter'], 'user')
+_ROLE_OF |= dict.fromkeys(['a', 'bot', 'ai', 'chatbot'], 'assistant')
 _HEADING = re.compile(
     rf'(?:^|\n|(?<=\S)(?=###))###[ \t]?({_WORD})[ \t]?(?::|(?=\n))[ \t]?', re.IGNORECASE
 )
 # What chat templates put before a turn and behind it; segments hold it as text. The
 # marks of one template are a text's; those of another are words in it.
-_OPENS = r'(?:<\|begin_of_text\|>|<s>|<bos>)'
+_OPENS = r'(?:<\|begin_of_text\|>|<s>|<bos>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)'
 _END = rf'|(?P<end>{{}}<\|(?:endoftext|end_of_text)\|>)|\A\s*{_OPENS}'
 _TEMPLATES = tuple(
     re.compile(rf'(?:{_OPENS}\s*)?(?:{begins})' + _END.format(ends))
@@ -35,7 +38,17 @@ _TEMPLATES = tuple(
             r'<\|start_header_id\|>(?P<header>\w+)<\|end_header_id\|>\n*',
             r'<\|eot_id\|>|',
         ),
-        (r'<\|(?P<name>user|assistant|system)\|>\n?', r'<\|end\|>|</s>|'),
+        (
+            r'<\|(?P<name>(?i:user|assistant|system|prompter|bot))\|>\n?',
+            r'<\|end\|>|</s>|',
+        ),
+        (
+            r'<\|START_OF_TURN_TOKEN\|><\|(?P<token>USER|CHATBOT|SYSTEM)_TOKEN\|>',
+            r'<\|END_OF_TURN_TOKEN\|>|',
+        ),
+        (r'<｜(?P<wide>User|Assistant)｜>', '<｜end▁of▁sentence｜>|'),
+        (r'GPT4(?: Correct)? (?P<gpt>User|Assistant):', r'<\|end_of_turn\|>|'),
+        (r'(?:(?<=\s)|(?<=</s>)|\A)(?P<capital>USER|ASSISTANT):(?=\s|\Z)', '</s>|'),
         (
             r'(?P<user>\[INST\]|<</SYS>>)|(?P<assistant>\[/INST\])'
             r'|(?P<system><<SYS>>)',
@@ -43,6 +56,7 @@ _TEMPLATES = tuple(
         ),
     )
 )
+_MAY_BE_TEMPLATE = re.compile(r'[<\[]|ASSISTANT:')
 _ANY_END = re.compile(
     _END[1:].format(r'<\|(?:im_end|eot_id|end)\|>|<end_of_turn>|</s>|')
 )
@@ -57,10 +71,12 @@ _ROLE_WORDS = re.compile(
 # The first of these that opens a text parts it; roles alone may be a line apart.
 _LABELS = (
     re.compile(
-        r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
+        r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?'
+        r'(Human|User|Assistant|System|Bot|AI|Chatbot): ?'
     ),
-    re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System): ?'),
+    re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System|Bot|AI|Chatbot): ?'),
     re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
+    re.compile(r'(?:^\s*|\n)(Q|A(?!.*\n[ \t]*B:)):[ \t]?', re.DOTALL),
     re.compile(r'(?:^\s*|\n)\[(User|USER|Human|HUMAN|Assistant|ASSISTANT)\]:?[ \t]?'),
 )
 
@@ -134,7 +150,7 @@ def _marks(text: str) -> list[re.Match[str]]:
 def _template(text: str) -> re.Pattern[str]:
     """The marks of the template of which a text has the first mark of a role."""
     first: dict[re.Pattern[str], int] = {}
-    for template in _TEMPLATES if '<' in text or '[' in text else ():
+    for template in _TEMPLATES if _MAY_BE_TEMPLATE.search(text) else ():
         roles = (mark for mark in template.finditer(text) if _role_of(mark))
         if (mark := next(roles, None)) is not None:
             first[template] = mark.start()

@@ -31,7 +31,7 @@ from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
-ROLE_KEYS = ('role', 'from', 'speaker')
+ROLE_KEYS = ('role', 'from', 'speaker', 'author', 'sender')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
     'messages',
@@ -50,7 +50,7 @@ CHOSEN = ('chosen', 'chosen_messages', 'preferred_output')
 REJECTED = ('rejected', 'rejected_messages', 'non_preferred_output')
 # The scores that some rows give their two answers: UltraFeedback and its kin.
 _SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
-_ASKERS = ('prompter', 'user', 'human')
+_ASKERS = ('prompter', 'user', 'human', 'client', 'patient', 'seeker', 'customer')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
 _ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal', 'answer')
 MANY = ('completions', 'answers', 'responses')  # of a row with several answers
@@ -242,7 +242,7 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a text in which each begins with its role."""
     if 'prompt' in row:
         return None
-    names = ('chosen', 'text', *_LISTS)
+    names = ('chosen', 'text', 'chat', *_LISTS)
     name = next((name for name in names if isinstance(row.get(name), str)), '')
     if name == 'text' and field_map.has_both([*row]):
         return None

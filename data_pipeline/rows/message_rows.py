@@ -35,8 +35,11 @@ from hax_jax.data import records
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
 _CALL = 'call'  # of a tool: an assistant's turn that is no answer
 _ROLES = {
-    USER: (USER, 'human', 'prompter'),
-    ASSISTANT: (ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai'),
+    USER: (USER, 'human', 'prompter', 'client', 'patient', 'seeker', 'customer'),
+    ASSISTANT: (
+        *(ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai', 'chatbot', 'bing'),
+        *('counselor', 'counsellor', 'therapist', 'supporter', 'doctor', 'agent'),
+    ),
     SYSTEM: (SYSTEM, 'developer'),
 }
 _ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}

@@ -47,6 +47,23 @@ def parts(text: str) -> list[dict[str, str]]:
         {'chosen': [USER, BOT], 'rejected': [USER, WORSE]},
         {'chosen': f'\n\nHuman: {Q}\n\nAssistant: {A}', 'rejected': NO},
         {'text': f'### Human: {Q}### Assistant: {A}'},
+        {'text': f'A chat. The bot is kind. USER: {Q} ASSISTANT: {A}</s>'},
+        {'text': f'USER: {Q}\nASSISTANT: {A}'},
+        {'text': f'User: {Q}\n\nBot: {A}'},
+        {'text': f'Q: {Q}\n\nA: {A}'},
+        {'chat': f'<|USER|>{Q}<|ASSISTANT|>{A}'},
+        {'text': f'<|prompter|>{Q}<|endoftext|><|assistant|>{A}<|endoftext|>'},
+        {'text': f'GPT4 Correct User: {Q}<|end_of_turn|>'
+                 f'GPT4 Correct Assistant: {A}<|end_of_turn|>'},
+        {'text': f'<｜begin▁of▁sentence｜><｜User｜>{Q}'
+                 f'<｜Assistant｜>{A}<｜end▁of▁sentence｜>'},
+        {'text': f'<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>{Q}'
+                 '<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>'
+                 f'{A}<|END_OF_TURN_TOKEN|>'},
+        {'dialog': [{'speaker': 'client', 'text': Q},
+                    {'speaker': 'therapist', 'text': A}]},
+        {'messages': [{'author': 'user', 'content': Q},
+                      {'author': 'bot', 'content': A}]},
         {'conversations': [HUMAN], 'chosen': GPT, 'rejected': {**GPT, 'value': NO}},
         {'instruction': Q, 'input': '', 'chosen': A, 'rejected': NO},
         {'input': {'messages': [USER]}, 'preferred_output': [BOT]},
