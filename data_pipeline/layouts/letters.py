@@ -9,6 +9,7 @@ the first words of its letter's signature.
 """
 
 import collections
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -21,7 +22,12 @@ _CAPITALS = re.compile(
     rf'\s{{0,3}}[*_]{{0,3}}(?:DEAR|(?=GENTLE READER)) ?{_NAME}[*_]{{0,3}}\s?[:,]'
     r'[*_]{0,3} ?'
 )
-_SMALL = re.compile(rf'\s{{0,3}}[*_]{{0,3}}Dear {_NAME}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?')
+_SMALL = re.compile(
+    rf'\s{{0,3}}[*_]{{0,3}}(?:Dear|(?=Gentle [Rr]eader)) ?{_NAME}[*_]{{0,3}}\s?[:,]'
+    r'[*_]{0,3} ?'
+)
+# Above the first letter of a page: its title, the columnist, the date.
+_MOST_ABOVE, _LONGEST_ABOVE = 8, 120  # lines, characters
 _REPLY = re.compile(rf'\s{{0,3}}[*_]{{0,3}}{_NAME}[*_]{{0,3}}\s?:[*_]{{0,3}} ?')
 # The last line of a letter: a dash and a name, or a few words.
 _SIGNED = re.compile(r'(?:(?:.*\s)?[*_]{0,3}(?:--?|[–—~])\s?)?[*_]{0,3}(.{1,80})')
@@ -112,15 +118,24 @@ def _opens(name: str, columnist: str, signed: str) -> bool:
 def _pattern(pieces: Sequence[page.Piece]) -> re.Pattern[str] | None:
     """The salutation by which a text is letters: in capitals, or else in small ones.
 
-    Small ones open any letter, so the first line below headings must be one.
+    Small ones open any letter, so only headings and titles stand above the first.
     """
     for pattern in (_CAPITALS, _SMALL):
         kinds = [kind for kind, _ in _heads(pieces, pattern).values()]
-        texts = (each.text for each in pieces if not page.HEADING.match(each.text))
-        first = next(filter(str.strip, texts), '')
-        if page.ANSWER in kinds and (pattern is _CAPITALS or pattern.match(first)):
+        if page.ANSWER in kinds and (
+            pattern is _CAPITALS or _opens_page(pieces, pattern)
+        ):
             return pattern
     return None
+
+
+def _opens_page(pieces: Sequence[page.Piece], pattern: re.Pattern[str]) -> bool:
+    """Whether nothing but headings and a few short lines is above the first letter."""
+    texts = (p.clean for p in pieces if p.clean and not page.HEADING.match(p.text))
+    above = list(itertools.takewhile(lambda text: not pattern.match(text), texts))
+    return len(above) <= _MOST_ABOVE and all(
+        len(text) <= _LONGEST_ABOVE and text[-1] not in '.,:;' for text in above
+    )
 
 
 def _columnist(pieces: Sequence[page.Piece], pattern: re.Pattern[str]) -> str:

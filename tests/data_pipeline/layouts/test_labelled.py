@@ -211,10 +211,13 @@ def test_a_reply_may_open_with_a_name_alone(head: str, gap: str, end: str) -> No
     assert texts(found) == texts_of
 
 
-def test_all_readers_may_be_gentle_ones() -> None:
+@pytest.mark.parametrize(
+    ('asked', 'answered'),
+    [('DEAR MISS MANNERS', 'GENTLE READER'), ('Dear Miss Manners', 'Gentle Reader')],
+)
+def test_all_readers_may_be_gentle_ones(asked: str, answered: str) -> None:
     letters = ''.join(
-        f'DEAR MISS MANNERS: {question}\n\nGENTLE READER: {answer}\n\n'
-        for question, answer in PAIRS
+        f'{asked}: {question}\n\n{answered}: {answer}\n\n' for question, answer in PAIRS
     )
     assert texts(parsed(letters, 'letters')) == PAIRS
 
@@ -292,8 +295,9 @@ def test_the_answer_of_a_line_has_a_label_like_its_questions() -> None:
     assert texts(parsed(line)) == [('Is it A: yes?', 'No.'), ('Why?', 'So.')]
 
 
-def test_a_heading_may_stand_above_letters() -> None:
-    text = '# Of May\n\nDear Abby, who?\nSad\n\nDear Sad, Tom.\n'
+@pytest.mark.parametrize('above', ['# Of May', 'Ask Abby\nOctober 3, 2021'])
+def test_a_heading_or_a_title_may_stand_above_letters(above: str) -> None:
+    text = f'{above}\n\nDear Abby, who?\nSad\n\nDear Sad, Tom.\n'
     assert texts(parsed(text, 'letters')) == [('who?\nSad', 'Tom.')]
 
 
