@@ -9,6 +9,7 @@
     [["Why?", "So."], [{turn}, {turn}]]      a list of pairs or of chats, or one a line
     [["question", "answer"], ["Why?", …]]    the same below names of columns
     {"Why do we ask?": "So.", …}             answers by their questions
+    {"response": {"docs": [{…}, {…}]}}       a list, or a dict of rows by id, within
 
 Each row is written as it stands in the file, so its numbers and escapes stay as they
 are.
@@ -24,6 +25,7 @@ from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
 _FEWEST_WORDS = 3  # of a name that is a question
+_DEEPEST = 4  # names within a member down to its rows
 _FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone
 # Lists of rows with fields of unknown names stand under these.
 _ROW_LISTS = (
@@ -48,14 +50,16 @@ class _Member:
 class Document:
     """How the rows lie in a file.
 
-    `kind` is list, lists, columns, table, ids or values; 'of lists' or 'lists by lines'
-    where each row is a list itself, or answers. `keys` are the members that hold rows,
-    or the columns; `others` objects beside.
+    `kind` is list, lists, columns, table, ids, values or within; 'of lists' or 'lists
+    by lines' where each row is a list itself, or answers. `keys` are the members that
+    hold rows, or the columns; `others` objects beside; `path` the names within `keys`
+    down to the rows.
     """
 
     kind: str
     keys: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
 
 
 def survey(path: str) -> Document | None:
@@ -128,6 +132,12 @@ def _rows_of_members(
             for _ in scanner.items():
                 cells = [json.dumps(cell) for cell in scanner.value()[0]]
                 yield _object(names, cells)
+        elif document.kind == 'within':
+            value = scanner.value()[0]
+            for step in document.path:
+                value = value[step]
+            for each in value.values() if isinstance(value, dict) else value:
+                yield json.dumps(each, ensure_ascii=False)
         elif document.kind == 'answers':
             cells = (json.dumps(key), scanner.value()[1])
             yield _object(('question', 'answer'), cells)
@@ -273,7 +283,28 @@ def _document(members: dict[str, _Member]) -> Document | None:
         isinstance(value, dict) and is_row(value) for value in values
     ):
         return Document('ids', tuple(members))
+    paths = [
+        (key, *path)
+        for key, each in members.items()
+        if each.items < 0
+        for path in _paths(each.first, _DEEPEST)
+    ]
+    if len(paths) == 1:
+        (key, *path) = paths[0]
+        return Document('within', (key,), path=tuple(path))
     return None
+
+
+def _paths(value: Any, depth: int) -> list[tuple[str, ...]]:
+    """The names down to each list of rows, or dict of rows by id, within a value."""
+    each = [*value.values()] if isinstance(value, dict) else value
+    if not isinstance(each, list) or not each:
+        return []
+    if all(isinstance(row, dict) and is_row(row) for row in each):
+        return [()]
+    if isinstance(value, list) or nested_rows.is_itself_a_row(value) or not depth:
+        return []
+    return [(key, *path) for key in value for path in _paths(value[key], depth - 1)]
 
 
 def is_row(value: dict[str, Any]) -> bool:

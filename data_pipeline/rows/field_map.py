@@ -46,6 +46,31 @@ _OPTIONS = {
     target: [dict.fromkeys(option.split('+')) for option in options.split()]
     for target, options in _COMMON.items()
 }
+# A title is the question only where nothing but these is beside it and its answer.
+_BESIDE_A_TITLE = frozenset(
+    [
+        'id',
+        'title',
+        'url',
+        'link',
+        'author',
+        'source',
+        'category',
+        'tags',
+        'date',
+        'time',
+        'created_at',
+        'created_utc',
+        'score',
+        'ups',
+        'upvotes',
+        'votes',
+        'likes',
+        'views',
+        'column_1',
+        'unnamed:_0',
+    ]
+)
 _JUDGEMENTS = ('accept', 'reject', 'ignore')
 # Reddit's comments and posts as archives have them, each in a file of its own.
 _OF_DUMPS = ({'link_id', 'parent_id', 'body'}, {'title', 'selftext', 'num_comments'})
@@ -288,6 +313,10 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         chosen.setdefault(target, names)
     if revised := near_fields.revised(found):
         chosen['answer'] = (revised,)
+    others = by_name.keys() - _BESIDE_A_TITLE - {*map(_key, chosen.get('answer', ()))}
+    others = {name for name in others if not name.endswith('id')}
+    if 'question' not in chosen and 'title' in by_name and not others:
+        chosen['question'] = (by_name['title'],)
     if 'question' in chosen:
         beside = [by_name[name] for name in _BESIDE if name in by_name]
         chosen['question'] = tuple(dict.fromkeys([*chosen['question'], *beside]))

@@ -1,7 +1,7 @@
 """Names of columns that are near a question's or an answer's, in any spelling.
 
-    questionText, Question_Body, Q, 'Question (English)'    question
-    answerText, bestAnswer, A, 'Final answer'               answer
+    questionText, Question_Body, Q, 'Question (English)', Frage    question
+    answerText, bestAnswer, A, 'Final answer', respuesta           answer
 
 A name is near if its words are one word of the table and words that say nothing of
 what it is. 'questionID', 'answer_start' and 'question type' are of other things.
@@ -11,8 +11,12 @@ import re
 from collections.abc import Sequence
 
 _KINDS = {
-    'question': 'question q query prompt instruction problem letter questions',
-    'answer': 'answer a response reply output completion advice ans answers',
+    'question': 'question q query prompt instruction problem letter questions ques '
+    'input message utterance pregunta consulta frage domanda pergunta vraag fråga '
+    'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال',
+    'answer': 'answer a response reply output completion advice ans answers '
+    'demonstration respuesta réponse reponse antwort risposta resposta antwoord svar '
+    'odpowiedź cevap ответ 답변 回答 答案 答 جواب',
 }
 _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 # Of an answer that another one became: it is the one to learn.
@@ -24,10 +28,12 @@ _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
-    'top accepted correct gold golden given expert faq'
+    'top accepted correct gold golden given expert faq customer agent ai client'
 )
 _EMPTY = frozenset(_SAY_NOTHING.split())
-_WORDS = re.compile(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+')
+_WORDS = re.compile(
+    r'[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+|(?:(?![A-Za-zÀ-ÿ\d_])\w)+'
+)
 
 
 def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """Rows that hold rows, or two answers and which is better, as rows of one answer.
 
 SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
+{"_id": "7", "_source": {"question": "Why?", "answer": "So."}}        a search engine's
 {"tag": "hi", "patterns": ["Hi", "Hello"], "responses": ["Hey."]}       an intent
 {"id": "0", "data": ["Why?", "So."]}                                   UltraChat
 {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
@@ -105,9 +106,28 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [{**_without(row, 'data'), 'conversations': row['data']}]
     if sets := _sets(row):
         return sets
-    if 'row_idx' in row and isinstance(row.get('row'), dict):
-        return [row['row']]
-    return [*_judged(row)] or [_with_marks(row)]
+    judged = [*_judged(row)]
+    if not judged and (name := _row_in(row)):
+        return [_around(row, name) | each for each in _held(row[name])]
+    return judged or [_with_marks(row)]
+
+
+def _row_in(row: dict[str, Any]) -> str:
+    """The one field that is a row, of an object that is none itself; '' for none.
+
+    {"_id": "7", "_source": {"question": "Why?", "answer": "So."}} -> '_source'
+    """
+    held = [
+        name
+        for name, value in row.items()
+        if isinstance(value, dict) and is_itself_a_row(value)
+    ]
+    return held[0] if len(held) == 1 and not is_itself_a_row(row) else ''
+
+
+def is_itself_a_row(value: dict[str, Any]) -> bool:
+    """Whether an object's own fields are a pair's or a chat's."""
+    return field_map.has_both([*value]) or chat_shapes.turns(value) is not None
 
 
 def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:

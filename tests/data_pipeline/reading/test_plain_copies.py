@@ -73,6 +73,11 @@ def error(name: str, raw: str | bytes) -> str:
         dict(PAIRS),
         {'faq': [{'about': 'Tom', 'questions': ROWS}]},
         [{'about': 'Tom', 'page': 1, 'qa_pairs': ROWS}],
+        {'took': 1, 'hits': {'max': 2, 'hits': [{'_source': row} for row in ROWS]}},
+        {'status': 'ok', 'response': {'page': 1, 'docs': ROWS}},
+        {'data': {'faqs': {'edges': [{'node': row, 'at': 'x'} for row in ROWS]}}},
+        {'data': [{'type': 'faq', 'attributes': row} for row in ROWS]},
+        {'faq': {'-x': ROWS[0], '-y': ROWS[1], '-z': ROWS[2]}, 'version': 1},
     ],
 )
 def test_json_lists_and_dicts_are_rows(document: Any, indent: int | None) -> None:

@@ -63,6 +63,12 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
         ('QUESTION DRAFT_RESPONSE REVISED_RESPONSE', 'QUESTION', 'REVISED_RESPONSE'),
         ('question doctor reply', 'question', 'reply'),
         ('question answer editedAnswer', 'question', 'editedAnswer'),
+        ('Frage_Text Antwort', 'Frage_Text', 'Antwort'),
+        ('domanda réponse', 'domanda', 'réponse'),
+        ('вопрос 回答', 'вопрос', '回答'),
+        ('customerQuery agentReply', 'customerQuery', 'agentReply'),
+        ('user_input ai_output', 'user_input', 'ai_output'),
+        ('id title reply score', 'title', 'reply'),
         ('prompt original_response corrected_response', 'prompt', 'corrected_response'),
         ('question draftResponse revisedResponse', 'question', 'revisedResponse'),
     ],
@@ -71,6 +77,12 @@ def test_common_names_are_chosen(names: str, question: str, answer: str) -> None
     fields = resolve(dict.fromkeys(names.split(), ''))
     assert '+'.join(fields.parts['question']) == question
     assert '+'.join(fields.parts['answer']) == answer
+
+
+def test_a_title_beside_another_text_is_no_question() -> None:
+    assert "'title', 'content', 'reply'" in problem(
+        {'title': 'Tom', 'content': 'Why?', 'reply': 'So.'}
+    )
 
 
 def test_a_row_without_such_names_is_a_problem_that_names_them() -> None:
