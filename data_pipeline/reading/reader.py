@@ -9,7 +9,9 @@ report.check_pairs()
 """
 
 import dataclasses
+import json
 import pathlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -28,6 +30,7 @@ from hax_jax.data import records
 
 # Names of files that hold no text; a text of rows may have one by mistake.
 _BINARY = ('.xlsx', '.xls', '.parquet', '.arrow', '.feather')
+_JSON = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')  # begins so
 _SHOWN = 60  # characters of the first line of a file of unknown layout
 
 
@@ -168,6 +171,11 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
             )
             return
         result.problem = f'{name} begins {met!r}, which is of no known layout.'
+        if _JSON.match(text) and (damage := _json_damage(text)):
+            result.problem = (
+                f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '
+                'mend it, or make it again.'
+            )
         return
     found = detection.parse(text, layout=layout, file=name)
     result.counts[f'files of layout {layout}'] += 1
@@ -181,6 +189,17 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     result.dropped = [
         f'{name}:{line}: {post} ({reason})' for line, post, reason in found.dropped
     ]
+
+
+def _json_damage(text: str) -> str:
+    """What is wrong with the first value of a text as JSON; '' for none."""
+    try:
+        json.JSONDecoder().raw_decode(text.lstrip())
+    except ValueError as error:
+        return str(error)
+    except RecursionError:
+        return 'too many brackets'
+    return ''
 
 
 _READERS = {

@@ -120,6 +120,14 @@ def test_a_file_without_pairs_among_others_is_an_error_unless_skipped() -> None:
     assert len(pairs) == 1
 
 
+def test_json_that_was_cut_in_its_first_row_is_named_so() -> None:
+    for cut in ('{"question": "Why?", "ans', '[\n {"question": "Why?", "answer": "S\n'):
+        _write('a.jsonl', cut)
+        assert 'JSON that is damaged or cut short: ' in _error('*.jsonl')
+    _write('a.jsonl', '["Why?"]\n["Who?"]\n')
+    assert 'of no known layout' in _error('*.jsonl')
+
+
 def test_a_file_whose_name_is_no_text_is_named() -> None:
     try:
         _write(os.fsdecode(b'odd/b\xff.md'), CHAT)
