@@ -20,13 +20,18 @@ from data_pipeline.pages import oversample_marks, page
 _ASKED = (
     *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
     *('reader', 'asker', 'input', 'pregunta', 'frage', 'domanda', 'pergunta', 'vraag'),
+    *('query', 'problem', 'client', 'patient', 'customer', 'p', 'd', 'f', 'v'),
     *('вопрос', '问', '問', '问题', '問題', '質問', '질문'),
 )
 _ANSWERED = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
     *('ai', 'bot', 'advice', 'columnist', 'respuesta', 'réponse', 'antwort'),
     *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
+    *('solution', 'therapist', 'counselor', 'doctor', 'agent', 'expert', 'r'),
 )
+# Letters of a question's label, and those of its answer's: 'P:' and 'R:' in Spanish,
+# 'D:' in Italian, 'F:' in German, 'V:' in Dutch. They count as capitals alone.
+_ANSWERS_OF = {'q': 'ar', 'p': 'r', 'd': 'r', 'f': 'a', 'v': 'a'}
 # Forms of labels that count by themselves: a label's word ends in its form.
 _FORMS = (_DOT, _DASH, _BRACKET, _BARE) = '.', ' -', ']', ' alone'
 _BARE_WORDS = ('question', 'answer', 'prompt', 'response')
@@ -40,12 +45,15 @@ CLOSING_TAG = 'closing tag'
 SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
 _CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
 _NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
-_WORDS = '|'.join(sorted((*_ASKED, *_ANSWERED), key=len, reverse=True))
+_CAPITALS = 'pdfvr'
+_SPELLED = sorted({*_ASKED, *_ANSWERED}.difference(_CAPITALS), key=len, reverse=True)
+_WORDS = '|'.join(_SPELLED)
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
 _BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
 _COLON = re.compile(
     rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
-    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}\]?[*_]{{0,3}}\s?[:：]'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])){_NUMBER}\]?'
+    r'[*_]{0,3}\s?[:：]'
     r'(?(bold)[*_]{0,3})[ \t]?',
     re.IGNORECASE,
 )
@@ -198,7 +206,7 @@ def open_both(question: str, answer: str) -> bool:
         asked is not None
         and answered is not None
         and asked.word in QUESTIONS
-        and answered.word in (*ANSWERS, REVISED)
+        and (_answers(answered.word, asked.word) or answered.word == REVISED)
         and _form(asked.word) == _form(answered.word)
     )
 
@@ -228,6 +236,15 @@ def _form(word: str) -> str:
     return next((form for form in _FORMS if word.endswith(form)), '')
 
 
+def _answers(word: str, asked: str) -> bool:
+    """Whether a word labels answers to questions of a label: 'r' those of 'p'."""
+    letters = _ANSWERS_OF.get(asked.removesuffix(_form(asked)), '')
+    bare = word.removesuffix(_form(word))
+    if bare in ('a', 'r'):
+        return bare in (letters or 'a')
+    return word in ANSWERS and letters in ('', _ANSWERS_OF['q'])
+
+
 def others(pieces: Iterable[page.Piece]) -> list[page.Piece]:
     """The lines within one text that may begin a pair by labels of another form.
 
@@ -239,9 +256,9 @@ def others(pieces: Iterable[page.Piece]) -> list[page.Piece]:
         is_text = piece.kind in (page.QUESTION, page.ANSWER)
         label = _label(piece.text) if is_text and not piece.is_code else None
         if label and label.word in QUESTIONS:
-            asked = piece, _form(label.word)
-        elif label and asked and asked[1] == _form(label.word):
-            found += [asked[0]] if label.word in ANSWERS else []
+            asked = piece, label.word
+        elif label and asked and _form(asked[1]) == _form(label.word):
+            found += [asked[0]] if _answers(label.word, asked[1]) else []
             asked = None
         elif piece.kind == 'label':  # the file's own: another text begins
             asked = None
@@ -265,7 +282,7 @@ def words(labels: Sequence[Label]) -> tuple[str, str]:
             asked = label.word
         elif _form(asked) != _form(label.word):
             continue  # of 'Q.' the answer is 'A.', and of no other
-        elif asked and label.word in ANSWERS:
+        elif asked and _answers(label.word, asked):
             counts[asked, label.word] += 1
             asked = ''
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')

@@ -49,6 +49,11 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Вопрос: {}\n\nОтвет: {}\n\n',
         '问：{}\n\n答：{}\n\n',
         '質問: {}\n回答: {}\n',
+        'P: {}\n\nR: {}\n\n',
+        'Q : {}\n\nR : {}\n\n',
+        '**F:** {}\n**A:** {}\n\n',
+        'Patient: {}\nDoctor: {}\n\n',
+        '## Problem\n{}\n## Solution\n{}\n',
     ],
 )
 def test_labels_of_every_spelling_make_pairs(form: str) -> None:
@@ -449,3 +454,11 @@ def test_a_line_of_a_field_in_one_answer_of_many_is_of_its_text() -> None:
     text = 'Q: Who pays?\nA: You.\n\n' * 3
     found = parsed(text + 'Q: Who says so?\nA: He does.\nSource: my sister.\n')
     assert texts(found)[3] == ('Who says so?', 'He does.\nSource: my sister.')
+
+
+def test_letters_of_choices_and_of_speakers_are_no_labels() -> None:
+    choice = 'Q: Which?\nA: Tom\nB: Ann\nC: Bob\nD: Sue\n'
+    found = parsed(choice + '\nQ: Who?\nA: You.\nP: Not me.\n')
+    assert texts(found)[1] == ('Who?', 'You.\nP: Not me.')
+    assert found.unknown == []
+    assert detection.detect('D: Why?\nA: So.\n\np: Why?\nr: So.\n') == ''
