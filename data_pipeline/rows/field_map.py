@@ -71,6 +71,7 @@ _BESIDE_A_TITLE = frozenset(
         'unnamed:_0',
     ]
 )
+_SENTENCE = 8  # words
 _JUDGEMENTS = ('accept', 'reject', 'ignore')
 # Reddit's comments and posts as archives have them, each in a file of its own.
 _OF_DUMPS = ({'link_id', 'parent_id', 'body'}, {'title', 'selftext', 'num_comments'})
@@ -91,7 +92,8 @@ class FieldMap:
     """For each field of a pair, the row's fields that make it, in their order.
 
     `learn` names fields of which one is false in rows whose answers are bad examples,
-    `unread` those of such names that hold no verdicts.
+    `unread` those of such names that hold no verdicts, `passed` names of texts that
+    nothing says belong to a pair.
     A name in double quotes is a text that stands for itself. `where` is the pattern of
     the inputs that the map is for, '' for any. `is_given` says that it is one of
     --fields, `is_ours` that the rows are pairs as this project writes them, whose ids
@@ -105,6 +107,7 @@ class FieldMap:
     is_ours: bool = False
     has_turns: bool = False
     unread: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
@@ -232,7 +235,22 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
     if 'question' in chosen:
         chosen['question'] = tuple(filter(is_beside, chosen['question']))
     read = {name for parts in chosen.values() for name in parts}
-    return FieldMap(chosen, unread=tuple(name for name in unread if name not in read))
+    others = [name for name in names if name not in read]
+    return FieldMap(
+        chosen,
+        unread=tuple(name for name in unread if name in others),
+        passed=tuple(name for name in others if _holds_texts(rows, name)),
+    )
+
+
+def _holds_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field holds texts of a sentence or more, and no names or marks."""
+    if _key(name).startswith('rejected'):
+        return False  # which is counted by that name
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    texts = [value for value in values if isinstance(value, str)]
+    words = sum(len(text.split(maxsplit=_SENTENCE)) for text in texts)
+    return bool(texts) and words >= _SENTENCE * len(values)
 
 
 def _judges(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -256,7 +256,7 @@ def _with_one_answer(
 def _count_unread(
     row: dict[str, Any], fields: field_map.FieldMap, counts: batches.Counts
 ) -> None:
-    """Counts a row for each field of a verdict that says neither yes nor no."""
+    """Counts a row for each verdict that says neither yes nor no, and passed text."""
     marks = fields.parts.get('learn', ())
     for name in (*fields.unread, *marks):
         value = field_map.value_at(row, name)
@@ -264,6 +264,10 @@ def _count_unread(
         is_read = name in marks and verdicts.says_yes_or_no(value, name)
         if is_filled and not is_read and not fields.is_given:
             counts[f'rows with {name!r}, of which no verdict was read'] += 1
+    for name in fields.passed:
+        counts[f'rows with a text in {name!r}, which was not read'] += bool(
+            row.get(name)
+        )
 
 
 def _why_not_learned(

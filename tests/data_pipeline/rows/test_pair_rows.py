@@ -308,6 +308,21 @@ def test_a_verdict_on_an_answer_says_whether_it_is_learned(
     assert [pair.answer for pair in read('b.jsonl', lines(*chats))[0]] == ['You.']
 
 
+def test_a_text_that_no_name_puts_in_the_pair_is_counted() -> None:
+    row = {
+        'question': 'Why?',
+        'answer': 'So.',
+        'name': 'Tom',
+        'story': 'He sings. ' * 4,
+    }
+    _, report = read('a.jsonl', lines(row, {**row, 'story': ''}, row))
+    (counted,) = (
+        name for name in report.counts if 'not read' in name and 'rows' in name
+    )
+    assert counted == "rows with a text in 'story', which was not read"
+    assert report.counts[counted] == 2
+
+
 def test_a_tools_answer_to_a_row_is_a_verdict() -> None:
     row = {'prompt': 'Why?', 'response': 'So.'}
     given = lines({**row, 'answer': 'reject'}, {**row, 'answer': 'accept'})
