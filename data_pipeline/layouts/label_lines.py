@@ -49,7 +49,7 @@ _CAPITALS = 'pdfvr'
 _SPELLED = sorted({*_ASKED, *_ANSWERED}.difference(_CAPITALS), key=len, reverse=True)
 _WORDS = '|'.join(_SPELLED)
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
-_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•]\s+|\(?\d{1,6}[.)]\s+)?'
+_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•*]\s+|\(?\d{1,6}[.)]\s+)?'
 _COLON = re.compile(
     rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
     rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])){_NUMBER}\]?'

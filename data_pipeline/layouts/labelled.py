@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 
 from data_pipeline.layouts import label_lines
-from data_pipeline.pages import characters, oversample_marks, page
+from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
@@ -60,6 +60,7 @@ def parse(text: str, *, file: str) -> page.Page:
     opens = [label is not None and label.word in own for label in labels]
     page.mark_fields(pieces, opens, found)
     pairs = _split(pieces, labels, (asked, answered), found)
+    _take_topics(pairs, source, found)
     further = [pair.further for pair in pairs if pair.further]
     found.counts[f'{source} further answers to a question'] += len(further)
     if len(further) < page.FEW * len(pairs):
@@ -79,6 +80,20 @@ def parse(text: str, *, file: str) -> page.Page:
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
+
+
+def _take_topics(pairs: Sequence[_Pair], source: str, found: page.Page) -> None:
+    """Takes the next pair's headline off the answers, where most of them end in one."""
+    last = len(pairs) - 1
+    answers = [pair.answer or [] for pair in pairs]
+    for i, pair in enumerate(pairs[1:]):
+        if pair.further:  # no headline stands between two answers to a question
+            answers[i] = []
+    for i, line in glued_topics.lines(answers, alone=False).items():
+        line.kind = 'topic'
+        found.counts[f'{source} topics taken off answers'] += 1
+        if i < last:
+            pairs[i + 1].topic = line.text.strip('#* ')
 
 
 def _split(

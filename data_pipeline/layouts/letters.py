@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 
 from data_pipeline.layouts import labelled
-from data_pipeline.pages import page
+from data_pipeline.pages import glued_topics, page
 
 SOURCE = 'letters'
 _NAME = r'(?P<name>[^\W\d_][\w .&’\'“”"()-]{0,60}?)'
@@ -72,8 +72,13 @@ def parse(text: str, *, file: str) -> page.Page:
             running.append(piece)
         found.pieces += parts
     found.leave_out(between)
-    for letter, reply in letters:
-        labelled.add(letter, reply, topic='', source=SOURCE, found=found)
+    topics = glued_topics.lines([reply for _, reply in letters], alone=False)
+    found.counts[f'{SOURCE} topics taken off answers'] += len(topics)
+    for i, (letter, reply) in enumerate(letters):
+        if i in topics:
+            topics[i].kind = 'topic'
+        topic = topics[i - 1].text.strip('#* ') if i - 1 in topics else ''
+        labelled.add(letter, reply, topic=topic, source=SOURCE, found=found)
     found.unknown.sort()
     return found
 

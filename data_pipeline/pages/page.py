@@ -26,7 +26,8 @@ _LABEL = re.compile(
 _FIELD_LINE = re.compile(
     r'[\s*_>-]{0,6}(id|url|links?|permalink|source|tags?|keywords|category|categories'
     r'|topic|title|subject|date|posted|updated|author|name|location|language|type'
-    r'|score|votes|upvotes|likes|views|rating|difficulty)[*_]{0,3}\s?[:：]',
+    r'|score|votes|upvotes|likes|views|rating|difficulty'
+    r'|(?:asked|answered|posted|submitted|written|reviewed) by)[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')

@@ -52,6 +52,7 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'P: {}\n\nR: {}\n\n',
         'Q : {}\n\nR : {}\n\n',
         '**F:** {}\n**A:** {}\n\n',
+        '* Q: {}\n* A: {}\n\n',
         'Patient: {}\nDoctor: {}\n\n',
         '## Problem\n{}\n## Solution\n{}\n',
     ],
@@ -437,6 +438,7 @@ def test_marks_around_a_whole_line_go_with_its_label() -> None:
     [
         'ID: 3\n{}: Who pays?\n{}: You.\n\n',
         '{}: Who pays?\nTags: money\n{}: You.\n\n',
+        '{}: Who pays?\n{}: You.\nAnswered by: Tom\n\n',
         '{}: Who pays?\n{}: You.\n\n**Source:** a book\n\n---\n\n',
     ],
 )
@@ -462,3 +464,24 @@ def test_letters_of_choices_and_of_speakers_are_no_labels() -> None:
     assert texts(found)[1] == ('Who?', 'You.\nP: Not me.')
     assert found.unknown == []
     assert detection.detect('D: Why?\nA: So.\n\np: Why?\nr: So.\n') == ''
+
+
+@pytest.mark.parametrize(
+    ('form', 'layout'),
+    [
+        ('Q: {}\n\nA: {}\n\n', 'qa'),
+        ('Question: {}\nAnswer: {}\n', 'qa'),
+        ('DEAR ABBY: {}\n\nDEAR SAD: {}\n\n', 'letters'),
+    ],
+)
+def test_a_headline_above_each_question_ends_no_answer(form: str, layout: str) -> None:
+    heads = ['Wedding woes', '**Money again**', 'The lake house']
+    text = ''.join(f'{head}\n\n' + form.format('Who pays?', 'You.') for head in heads)
+    found = parsed(text, layout)
+    assert texts(found) == [('Who pays?', 'You.')] * 3
+    assert [pair.topic for pair in found.pairs[1:]] == ['Money again', 'The lake house']
+    assert found.counts[f'{layout} topics taken off answers'] == 2
+    few = form.format('Who pays?', 'You.\nGood luck to both') + form.format(
+        'Why?', 'So.'
+    )
+    assert texts(parsed(few, layout))[0][1] == 'You.\nGood luck to both'
