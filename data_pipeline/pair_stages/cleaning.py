@@ -69,7 +69,8 @@ _NOTHING_SAID = re.compile(r'[-–—=*_~•·.|\s]+')
 _NEXT_PAGE = re.compile(
     r'(?:related|read (?:more|next|also)|more(?= from)|you may also like)'
     r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
-    r': ?\S.{0,150}',
+    r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}|(?:back to|return to) top.{0,40}'
+    r'|all rights reserved\.?',
     re.IGNORECASE,
 )
 # The buttons below a post, one or several in a line; no sentence ends in so little.
@@ -103,12 +104,12 @@ _SEPARATED = [
 
 def stage(chosen: settings.CleanSettings) -> stages.Stage:
     """The stage that cleans one pair; it removes Markdown from Reddit's pairs alone."""
-    before, markdown, after = [], [], []
+    repairs, before, markdown, after = [], [], [], []
     if chosen.mojibake:
-        before.append(stages.TextRule('mojibake repaired', encoding.repair))
+        repairs.append(stages.TextRule('mojibake repaired', encoding.repair))
     if chosen.html:
-        before.append(stages.TextRule('base64 cut', html_text.without_base64))
-        before.append(stages.TextRule('HTML made plain text', html_text.plain))
+        repairs.append(stages.TextRule('base64 cut', html_text.without_base64))
+        repairs.append(stages.TextRule('HTML made plain text', html_text.plain))
     if chosen.labels:
         before.append(stages.TextRule('marks of trainers cut', without_tokens))
         before.append(
@@ -129,20 +130,26 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
 
     def apply(pair: records.QaPair) -> stages.Outcome:
         of_reddit = records.kind(pair.source) == 'reddit'
-        own = _of_both(pair) if chosen.labels else []
-        return stages.rewrite(pair, own + before + markdown * of_reddit + after)
+        own = _of_both(pair, chosen) if chosen.labels else []
+        rules = repairs + own + before + markdown * of_reddit + after
+        return stages.rewrite(pair, rules)
 
     return stages.Stage('clean', apply)
 
 
-def _of_both(pair: records.QaPair) -> list[stages.TextRule]:
+def _of_both(
+    pair: records.QaPair, chosen: settings.CleanSettings
+) -> list[stages.TextRule]:
     """The rules for marks that mean something only where all texts have theirs.
 
     'Q. Why?' and 'A. So.': 'A. So.' alone may be a choice; so are 'Frage: Warum?' and
     'Antwort: Darum.'. 'Why?\\n\\n###\\n\\n' and 'So. END'.
     """
     turns = pair.exchanges
-    if all(label_lines.open_both(each.question, each.answer) for each in turns):
+    texts = [(each.question, each.answer) for each in turns]
+    if chosen.html and all(q[:1] == a[:1] == '<' for q, a in texts):
+        texts = [(html_text.plain(q)[0], html_text.plain(a)[0]) for q, a in texts]
+    if all(label_lines.open_both(*each) for each in texts):
         return _LABELS_OF_BOTH
     ends = (each.question[-_LONGEST_SEPARATOR:] for each in turns)
     return _SEPARATED if all(map(_SEPARATOR.search, ends)) else []

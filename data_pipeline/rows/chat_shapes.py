@@ -31,7 +31,7 @@ from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
-ROLE_KEYS = ('role', 'from', 'speaker', 'author', 'sender')
+ROLE_KEYS = ('role', 'from', 'speaker')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
     'messages',

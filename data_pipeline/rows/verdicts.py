@@ -16,25 +16,27 @@ _ACCEPTED = ('accepted', 'isaccepted', 'isacceptedanswer')
 _REVERSED = (
     *('isbad', 'iswrong', 'isincorrect', 'isrejected', 'rejected', 'deleted'),
     *('isdeleted', 'removed', 'isremoved', 'exclude', 'excluded', 'hidden'),
-    *('ishidden', 'spam', 'isspam', 'skip', 'ignore', 'ignored'),
+    *('ishidden', 'spam', 'isspam', 'skip', 'ignore', 'ignored', 'masked'),
+    *('notrain', 'donottrain'),
 )
 # Of these a word says yes or no; a number is a count or a grade.
 _WORDS_ALONE = (
     *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
 )
 _NAMES = (
-    *('label', 'ktotag', 'train', 'learn', 'iscorrect', 'correct', 'isgood'),
+    *('trainable', 'lossmask', 'include', 'included', 'keep', 'use', 'valid'),
+    *('isvalid', 'label', 'ktotag', 'train', 'learn', 'iscorrect', 'correct', 'isgood'),
     *('ispreferred', 'verdict', 'judgment', 'judgement', 'approved', 'isapproved'),
     *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE),
 )
 _SCORES = ('score', 'ups', 'upvotes', 'votes')
 _SAY_NO = (
-    'false 0 0.0 -1 -1.0 no bad wrong incorrect down thumbs_down thumbsdown '
+    'false 0 0.0 -1 -1.0 no n bad wrong incorrect down thumbs_down thumbsdown '
     'undesirable rejected reject ignore disapproved fail failed unhelpful unacceptable '
     'disliked negative 👎'
 )
 _SAY_YES = (
-    'true 1 1.0 yes good right correct up thumbs_up thumbsup desirable accepted '
+    'true 1 1.0 yes y good right correct up thumbs_up thumbsup desirable accepted '
     'accept approved pass passed helpful acceptable liked positive 👍'
 )
 _NO, _YES = frozenset(_SAY_NO.split()), frozenset(_SAY_YES.split())

@@ -283,6 +283,9 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
         ('deleted', False, True),
         ('Exclude', '0', '1'),
         ('is_hidden', 'no', 'yes'),
+        ('do_not_train', 0, 1),
+        ('keep', 'Y', 'N'),
+        ('is_valid', 'true', 'false'),
     ],
 )
 def test_a_verdict_on_an_answer_says_whether_it_is_learned(
