@@ -89,7 +89,7 @@ def _take_topics(pairs: Sequence[_Pair], source: str, found: page.Page) -> None:
     for i, pair in enumerate(pairs[1:]):
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []
-    for i, line in glued_topics.lines(answers, alone=False).items():
+    for i, line in glued_topics.headlines(answers).items():
         line.kind = 'topic'
         found.counts[f'{source} topics taken off answers'] += 1
         if i < last:

@@ -72,7 +72,7 @@ def parse(text: str, *, file: str) -> page.Page:
             running.append(piece)
         found.pieces += parts
     found.leave_out(between)
-    topics = glued_topics.lines([reply for _, reply in letters], alone=False)
+    topics = glued_topics.headlines([reply for _, reply in letters])
     found.counts[f'{SOURCE} topics taken off answers'] += len(topics)
     for i, (letter, reply) in enumerate(letters):
         if i in topics:

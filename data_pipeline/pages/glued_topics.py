@@ -22,18 +22,15 @@ _CLOSING = re.compile(
 )
 
 
-def lines(
-    answers: Sequence[Sequence[page.Piece]], *, alone: bool = True
-) -> dict[int, page.Piece]:
+def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
     """The last line, by the answer's place, of each answer that ends in a topic.
 
     An answer below which no other post stands is given as [], but the file's last one.
 
     In a file where most answers end in a short line without a full stop, that is the
     layout: each is a topic. Elsewhere it must look like one by itself, since one such
-    line may be the answer's own; without `alone`, none is a topic there. A line that
-    ends three answers or more is a signature, unless it may be a topic that comes
-    again. The last answer of a file of topics loses
+    line may be the answer's own. A line that ends three answers or more is a signature,
+    unless it may be a topic that comes again. The last answer of a file of topics loses
     a line that looks like one by itself: the next post is in another file.
     """
     ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
@@ -49,12 +46,31 @@ def lines(
     if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
         ending = {
             i: (last, above)
-            for i, (last, above) in (ending.items() if alone else ())
+            for i, (last, above) in ending.items()
             if times[last.clean.lower()] < _SIGNATURE and _is_topic(last, above)
         }
     elif answers[-1] and _is_topic(*(closing := _last_lines(answers[-1]))):
         ending[len(answers) - 1] = closing
     return {i: last for i, (last, _) in ending.items()}
+
+
+def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
+    """The last line, by the answer's place, of each answer that ends in a headline.
+
+    It belongs to the next pair. Most answers of the file end in one: a short line below
+    a blank one and the end of a sentence, and unlike all others.
+    """
+    ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
+    times = collections.Counter(last.clean.lower() for last, _ in ends.values())
+    found = {
+        i: last
+        for i, (last, above) in ends.items()
+        if times[last.clean.lower()] == 1
+        and last.line - above.line > 1
+        and above.clean.endswith(chat_grammar.SENTENCE_ENDS)
+        and _ends_like_topic(last, above)
+    }
+    return found if len(found) >= max(2, _TOPIC_SHARE * len(ends)) else {}
 
 
 def _may_come_again(line: str) -> bool:

@@ -470,7 +470,7 @@ def test_letters_of_choices_and_of_speakers_are_no_labels() -> None:
     ('form', 'layout'),
     [
         ('Q: {}\n\nA: {}\n\n', 'qa'),
-        ('Question: {}\nAnswer: {}\n', 'qa'),
+        ('Question: {}\nAnswer: {}\n\n', 'qa'),
         ('DEAR ABBY: {}\n\nDEAR SAD: {}\n\n', 'letters'),
     ],
 )
@@ -481,7 +481,7 @@ def test_a_headline_above_each_question_ends_no_answer(form: str, layout: str) -
     assert texts(found) == [('Who pays?', 'You.')] * 3
     assert [pair.topic for pair in found.pairs[1:]] == ['Money again', 'The lake house']
     assert found.counts[f'{layout} topics taken off answers'] == 2
-    few = form.format('Who pays?', 'You.\nGood luck to both') + form.format(
-        'Why?', 'So.'
-    )
-    assert texts(parsed(few, layout))[0][1] == 'You.\nGood luck to both'
+    for end in ('\n\nGood luck to all', '\nWith love', ''):
+        own = ''.join(form.format('Who pays?', f'You {i}.{end}') for i in range(3))
+        answers = [answer for _, answer in texts(parsed(own, layout))]
+        assert answers == [f'You {i}.{end}' for i in range(3)]
