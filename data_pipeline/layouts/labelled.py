@@ -60,6 +60,9 @@ def parse(text: str, *, file: str) -> page.Page:
     opens = [label is not None and label.word in own for label in labels]
     page.mark_fields(pieces, opens, found)
     pairs = _split(pieces, labels, (asked, answered), found)
+    for pair in pairs:
+        _close_bold(pair.question, QUESTION, found)
+        _close_bold(pair.answer or [], ANSWER, found)
     _take_topics(pairs, source, found)
     further = [pair.further for pair in pairs if pair.further]
     found.counts[f'{source} further answers to a question'] += len(further)
@@ -80,6 +83,27 @@ def parse(text: str, *, file: str) -> page.Page:
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
+
+
+def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
+    """Cuts off a mark that ends a text and that the text's label opened.
+
+    '**Q: Why?', 'And when?**' -> 'Why?', 'And when?'
+    """
+    filled = [piece for piece in text if piece.kind == kind and piece.text.strip()]
+    last = filled[-1] if filled else None
+    end = len(last.text.rstrip()) - 2 if last else 0
+    mark = last.text[end : end + 2] if last else ''
+    if (
+        mark not in ('**', '__')
+        or page.is_rule(last.text)
+        or sum(p.text.count(mark) for p in filled) % 2 == 0
+    ):
+        return
+    parts = last.cut([(end, kind), (len(last.text), 'label')])
+    for pieces in (text, found.pieces):
+        at = next(i for i, piece in enumerate(pieces) if piece is last)
+        pieces[at : at + 1] = parts
 
 
 def _take_topics(pairs: Sequence[_Pair], source: str, found: page.Page) -> None:

@@ -427,6 +427,11 @@ def test_pairs_under_labels_of_another_form_are_reported(own: str, other: str) -
 
 
 def test_marks_around_a_whole_line_go_with_its_label() -> None:
+    below = '**Q: Who *sings*?\n\n**Tom**? Or __Ann__?**\n\nA: **He** does.\n\n'
+    asked = 'Who *sings*?\n\n**Tom**? Or __Ann__?'
+    found = parsed(below * 2)
+    assert texts(found) == [(asked, '**He** does.')] * 2
+    assert ''.join(piece.text for piece in found.pieces) == below.replace('\n', '') * 2
     for form in ('3. **Q: {}**\n\n   A: {}\n\n', '> **Q:** {}\n>\n> **A:** {}\n\n'):
         text = ''.join(form.format(*pair) for pair in [('Why?', 'So.')] * 2)
         assert texts(parsed(text)) == [('Why?', 'So.')] * 2
