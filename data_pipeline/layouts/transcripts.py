@@ -71,10 +71,10 @@ _ROLE_WORDS = re.compile(
 # The first of these that opens a text parts it; roles alone may be a line apart.
 _LABELS = (
     re.compile(
-        r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?'
-        r'(Human|User|Assistant|System|Bot|AI|Chatbot): ?'
+        r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
     ),
-    re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System|Bot|AI|Chatbot): ?'),
+    re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System): ?'),
+    re.compile(r'(?:^\s*|\n)(Human|User|Bot|AI|Chatbot): ?'),
     re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
     re.compile(r'(?:^\s*|\n)(Q|A(?!.*\n[ \t]*B:)):[ \t]?', re.DOTALL),
     re.compile(r'(?:^\s*|\n)\[(User|USER|Human|HUMAN|Assistant|ASSISTANT)\]:?[ \t]?'),
@@ -246,7 +246,7 @@ def _labelled(text: str) -> list[tuple[str, str]]:
     for pattern in _LABELS:
         if pattern.match(text):
             made = _joined(pattern.split(text)[1:])
-            if len(made) > 1:
+            if len(made) > 1 and any(role == 'assistant' for role, _ in made):
                 return made
     return []
 

@@ -50,6 +50,7 @@ def parts(text: str) -> list[dict[str, str]]:
         {'text': f'A chat. The bot is kind. USER: {Q} ASSISTANT: {A}</s>'},
         {'text': f'USER: {Q}\nASSISTANT: {A}'},
         {'text': f'User: {Q}\n\nBot: {A}'},
+        {'text': f'User: {Q}\n\nAI: {A}'},
         {'text': f'Q: {Q}\n\nA: {A}'},
         {'chat': f'<|USER|>{Q}<|ASSISTANT|>{A}'},
         {'text': f'<|prompter|>{Q}<|endoftext|><|assistant|>{A}<|endoftext|>'},
@@ -638,3 +639,13 @@ def test_chats_in_cells_of_a_table_and_in_a_document_are_read() -> None:
         ('csv:a:7', Q, A),
         ('messages:b:1', Q, A),
     ]
+
+
+def test_another_speaker_within_an_answer_is_its_text(tmp_path: pathlib.Path) -> None:
+    said = 'A play:\n\nBot: Hello.\n\nAI: Good day.'
+    file = tmp_path / 'a.jsonl'
+    file.write_text(
+        json.dumps({'text': f'User: Write one.\n\nAssistant: {said}'}) + '\n'
+    )
+    (pair,) = reader.read([str(file)])[0]
+    assert (pair.question, pair.answer) == ('Write one.', said)
