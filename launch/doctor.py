@@ -19,6 +19,7 @@ import dataclasses
 import itertools
 import pathlib
 import re
+from typing import Any
 
 from absl import flags
 
@@ -31,7 +32,7 @@ with later.imports():
     from hax_jax.curves import after_training, curve_checks, legacy_log
     from hax_jax.data import dataset_folder
     from hax_jax.doctor import diagnosis, examine_folder
-    from hax_jax.formats import hf_folder
+    from hax_jax.formats import hf_folder, peft_config
     from hax_jax.planning import full_examination
     from hax_jax.runs import run_folder
     from hax_jax.training import run_setup
@@ -61,34 +62,7 @@ flags.declare_key_flag('from_env')
 
 
 def main() -> int:
-    if _ADAPTER.value and not _FOLDER.value:
-        raise errors.InputError(
-            f'--adapter={_ADAPTER.value} stands on a base; give it as --folder=FOLDER.'
-        )
-    if flags.FLAGS.config is None and not (
-        _WORKDIR.value or _LOG.value or _FOLDER.value
-    ):
-        raise errors.InputError(
-            'nothing to look at is given; give --config=FILE of a run to begin, '
-            '--workdir=FOLDER of a run, --folder=FOLDER of a model '
-            '(with --adapter=FOLDER of one on it), or '
-            '--legacy_log=FILE of the old project.'
-        )
-    if _DATA.value and flags.FLAGS.config is None and not _FOLDER.value:
-        raise errors.InputError(
-            f'--data={_DATA.value} has no effect without --config=FILE of a run to '
-            'begin, or --folder=FOLDER of a model; give one of them.'
-        )
-    if _DATA.value:  # before JAX is imported
-        dataset_folder.read_manifest(_DATA.value)
-    if _FOLDER.value and (places.path(_FOLDER.value) / 'run.json').exists():
-        raise errors.InputError(
-            f'--folder={_FOLDER.value} is a run of launch.train; give it as --workdir, '
-            'or export it first and give the folder that was made.'
-        )
-    for folder in map(places.path, _WORKDIR.value):  # before JAX is imported
-        if not (folder / run_folder.UNSAVED).exists():
-            run_folder.read_run(folder, takes_step=False)
+    _check_flags()
     found: dict[str, list[diagnosis.Finding]] = {}
     if flags.FLAGS.config is not None:
         found['before step 1'] = _of_config()
@@ -119,6 +93,51 @@ def main() -> int:
     return 1 if diagnosis.FAIL in worst else 0
 
 
+def _check_flags() -> None:
+    """Raises InputError for flags that name nothing, or not what they are for."""
+    if _ADAPTER.value and not _FOLDER.value:
+        raise errors.InputError(
+            f'--adapter={_ADAPTER.value} stands on a base; give the base as '
+            '--folder=FOLDER.'
+        )
+    if flags.FLAGS.config is None and not (
+        _WORKDIR.value or _LOG.value or _FOLDER.value
+    ):
+        raise errors.InputError(
+            'nothing to look at is given; give --config=FILE of a run to begin, '
+            '--workdir=FOLDER of a run, --folder=FOLDER of a model '
+            '(with --adapter=FOLDER of one on it), or '
+            '--legacy_log=FILE of the old project.'
+        )
+    if _BASE.value and flags.FLAGS.config is None:
+        raise errors.InputError(
+            f'--base={_BASE.value} has no effect without --config=FILE of a run to '
+            'begin; leave it out.'
+        )
+    if _ADAPTER.value:
+        _check_adapter(places.path(_ADAPTER.value))
+    if _FOLDER.value and (places.path(_FOLDER.value) / peft_config.FILE).exists():
+        raise errors.InputError(
+            f'--folder={_FOLDER.value} is an adapter; give it as --adapter, and the '
+            'folder of its base as --folder.'
+        )
+    if _DATA.value and flags.FLAGS.config is None and not _FOLDER.value:
+        raise errors.InputError(
+            f'--data={_DATA.value} has no effect without --config=FILE of a run to '
+            'begin, or --folder=FOLDER of a model; give one of them.'
+        )
+    if _DATA.value:  # before JAX is imported
+        dataset_folder.read_manifest(_DATA.value)
+    if _FOLDER.value and (places.path(_FOLDER.value) / 'run.json').exists():
+        raise errors.InputError(
+            f'--folder={_FOLDER.value} is a run of launch.train; give it as --workdir, '
+            'or export it first and give the folder that was made.'
+        )
+    for folder in map(places.path, _WORKDIR.value):  # before JAX is imported
+        if not (folder / run_folder.UNSAVED).exists():
+            run_folder.read_run(folder, takes_step=False)
+
+
 def _print(findings: list[diagnosis.Finding]) -> None:
     for each in findings:
         if each.verdict != diagnosis.OK or _ALL.value or len(findings) < 4:
@@ -127,6 +146,20 @@ def _print(findings: list[diagnosis.Finding]) -> None:
             print(f'       cause: {each.cause}\n       remedy: {each.remedy}')
     passed = sum(each.verdict == diagnosis.OK for each in findings)
     print(f'  {passed} of {len(findings)} checks found nothing wrong')
+
+
+def _check_adapter(folder: Any) -> None:
+    """Raises InputError unless the folder can be one of an adapter."""
+    if (folder / 'run.json').exists():
+        raise errors.InputError(
+            f'--adapter={folder} is a run of launch.train; give it as --workdir, or '
+            f'export its adapter: hax export --workdir={folder} --format=peft '
+            '--output=FOLDER.'
+        )
+    if not folder.is_dir():
+        raise errors.InputError(
+            f'--adapter={folder} is no folder; give one that peft or hax export wrote.'
+        )
 
 
 def _texts() -> list[str]:
@@ -143,10 +176,6 @@ def _texts() -> list[str]:
 
 def _of_config() -> list[diagnosis.Finding]:
     run = shared_flags.CONFIG.value()
-    if _DATA.value:
-        run = dataclasses.replace(
-            run, data=dataclasses.replace(run.data, path=_DATA.value)
-        )
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     run, _, cache = run_rows.find(run)
     found, _ = full_examination.of(
@@ -160,7 +189,21 @@ def _of_config() -> list[diagnosis.Finding]:
 def _arguments(argv: list[str]) -> list[str]:
     """The command line as absl reads it; without --config there is nothing to check."""
     if any('config' in argument.partition('=')[0] for argument in argv[1:]):
-        return shared_flags.CONFIG.check(old_variables.with_fields(argv))
+        argv = _with_data(old_variables.with_fields(argv))
+        return shared_flags.CONFIG.check(argv)
+    return argv
+
+
+def _with_data(argv: list[str]) -> list[str]:
+    """The command line with --data as the config's data.path too."""
+    given = [argument.lstrip('-').partition('=') for argument in argv]
+    for (name, equals, value), following in zip(given, [*argv[1:], ''], strict=True):
+        if name == 'data':
+            if any(name == 'config.data.path' for name, _, _ in given):
+                raise errors.InputError(
+                    '--data and --config.data.path are both given; give one of them.'
+                )
+            return [*argv, f'--config.data.path={value if equals else following}']
     return argv
 
 

@@ -21,14 +21,17 @@ _NOISE = 0.01  # nats: a run's evaluations read the same rows each time
 def of(place: str) -> list[diagnosis.Finding]:
     """The findings of a run: before its first step, from its curves, from its steps.
 
-    A run that was refused at its first step has the former alone.
+    A run that was refused or stopped before its first save has the first and what is
+    known of its bad steps.
 
     Raises:
       InputError: there is no run, or it has no figures and no findings yet.
     """
     folder = places.path(place)
     if (folder / run_folder.UNSAVED).exists() and (before := diagnosis.read(folder)):
-        return before
+        bad = measure_run.of_bad_steps(run_record.bad_steps_of(folder), last_step=0)
+        steps = diagnosis.run([run_checks.bad_steps], bad)
+        return diagnosis.ordered([*before, *steps])
     return of_record(run_record.read(place))
 
 
@@ -37,7 +40,9 @@ def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
     numbers = measure_run.measure(record)
     with contextlib.suppress(errors.InputError):  # the rows lie elsewhere now
         numbers |= measure_run.copied(record, _rows(record))
-    before = diagnosis.read(places.path(record.place))
+    folder = places.path(record.place)
+    before = diagnosis.read(folder)
+    numbers['unread_findings'] = (folder / diagnosis.FILE).exists() and not before
     is_good = any(x.id == 'start' and x.verdict == diagnosis.OK for x in before)
     curve = dataclasses.replace(curve_of(record), is_good_start=is_good)
     steps = diagnosis.run(run_checks.CHECKS, numbers)

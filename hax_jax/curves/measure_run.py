@@ -60,7 +60,20 @@ def measure(record: run_record.RunRecord) -> dict[str, Any]:
     _, ends = record.series('evaluation', 'by', 'all', 'eos', 'nll')
     if len(ends) > 1:
         numbers |= {'eos_nll_first': ends[0], 'eos_nll_last': ends[-1]}
-    numbers['bad_steps'] = len(record.bad_steps)
+    numbers['unread_lines'] = record.num_unread
+    return numbers | of_bad_steps(record.bad_steps, last_step=record.last_step())
+
+
+def of_bad_steps(rows: list[dict[str, Any]], *, last_step: int) -> dict[str, Any]:
+    """Of a run whose last known step is `last_step`."""
+    numbers: dict[str, Any] = {'bad_steps': len(rows), 'last_step': last_step}
+    if rows:
+        last = {'kind': 'not said', 'action': 'not said'} | rows[-1]
+        numbers |= {
+            'bad_step': last['step'],
+            'bad_kind': last['kind'],
+            'bad_action': last['action'],
+        }
     return numbers
 
 

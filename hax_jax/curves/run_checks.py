@@ -33,6 +33,48 @@ def divergence(n: Numbers) -> Finding | None:
     )
 
 
+def bad_steps(n: Numbers) -> Finding | None:
+    """No step stopped the run, and few were left out."""
+    if not n.get('bad_steps'):
+        return None
+    last, kind, action = n['bad_step'], n['bad_kind'], n['bad_action']
+    evidence = f'{n["bad_steps"]} bad steps, the last at {last}: {kind}, {action}'
+    bars = (('bad', n['bad_steps']), ('the last', last))
+    is_end = action == 'stopped' and last >= n['last_step']
+    if not is_end and n['bad_steps'] <= max(1, 0.01 * n['last_step']):
+        return diagnosis.good('bad steps', evidence)
+    return Finding(
+        'bad steps',
+        FAIL if is_end else WARN,
+        evidence,
+        f'training diverged and was stopped at step {last}: the learning rate is too '
+        'high, or its rows are damaged'
+        if is_end
+        else 'many steps had a loss or a gradient that is out of all measure',
+        'divide --config.optimizer.learning_rate by 10, and look at the pairs that '
+        'bad_steps.jsonl lists',
+        'a healthy run has none',
+        bars,
+    )
+
+
+def unread(n: Numbers) -> Finding | None:
+    """All that the run wrote down can be read."""
+    lost = [f'{n["unread_lines"]} lines of its logs'] if n.get('unread_lines') else []
+    lost += [f'all of {diagnosis.FILE}'] if n.get('unread_findings') else []
+    if not lost:
+        return None
+    return Finding(
+        'records',
+        WARN,
+        f'{" and ".join(lost)} can not be read',
+        'files of the run are damaged or cut, so what they said is not judged here',
+        'copy the run again from where it comes; the checkpoints are looked at by hax '
+        'checkpoints --workdir=... --verify',
+        'each line is a JSON object with its step',
+    )
+
+
 def progress(n: Numbers) -> Finding | None:
     """The training loss moves at all."""
     if 'last_losses' not in n or n['logged'] < 20:
@@ -243,6 +285,8 @@ def resumed(n: Numbers) -> Finding | None:
 
 
 CHECKS = (
+    bad_steps,
+    unread,
     divergence,
     progress,
     rate,

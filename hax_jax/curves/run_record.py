@@ -75,9 +75,11 @@ def read(place: str, *, name: str = '') -> RunRecord:
     identity, config = run_folder.read_run(folder), run_folder.read_config(folder)
     metrics, unread = _lines(folder / _METRICS)
     if not metrics:
+        found = f'{_METRICS} is missing or empty'
+        if unread:
+            found = f'the {unread} lines of {_METRICS} are cut or damaged'
         raise errors.InputError(
-            f'{place} has no figures yet ({_METRICS} is missing or empty); train it '
-            'for a step or more.'
+            f'{place} has no figures yet ({found}); train it for a step or more.'
         )
     answers, more = _lines(folder / eval_samples.FILE)
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -92,10 +94,15 @@ def read(place: str, *, name: str = '') -> RunRecord:
         config=config,
         rows=rows,
         answers=answers,
-        bad_steps=_lines(folder / bad_steps.FILE)[0],
+        bad_steps=bad_steps_of(folder),
         environments=_environments(folder / run_folder.CHECKPOINTS, identity['id']),
         num_unread=unread + more,
     )
+
+
+def bad_steps_of(folder: Any) -> list[dict[str, Any]]:
+    """The lines of a run's bad_steps.jsonl; none where there is no such file."""
+    return _lines(folder / bad_steps.FILE)[0]
 
 
 def _lines(path: Any) -> tuple[list[dict[str, Any]], int]:
@@ -103,7 +110,7 @@ def _lines(path: Any) -> tuple[list[dict[str, Any]], int]:
     found, unread = [], 0
     for line in json_lines.Log(path).lines():
         try:
-            value = json.loads(line.raw)
+            value = json.loads(line.raw, parse_constant=_refused)
         except ValueError:
             value = None
         if isinstance(value, dict) and isinstance(value.get('step'), int):
@@ -111,6 +118,10 @@ def _lines(path: Any) -> tuple[list[dict[str, Any]], int]:
         else:
             unread += 1
     return found, unread
+
+
+def _refused(name: str) -> None:
+    raise ValueError(f'{name} is not JSON; no line of ours has it')
 
 
 def _environments(folder: Any, run_id: str) -> list[tuple[int, dict[str, Any]]]:

@@ -70,6 +70,7 @@ def examine(
         'unigram_entropy': _USUAL_UNIGRAM * math.log(max(model.vocab_size, 2)),
         'model_vocab': model.vocab_size,
         'learned_such_texts': bool(texts),
+        **measure_weights.contents(parameters),
     }
     try:
         tokenizer = text.load_tokenizer(str(folder))
@@ -140,7 +141,6 @@ def _of_weights(
             adapter_scale=1.0,
             is_exact=jax.default_backend() == 'cpu',
         ),
-        **measure_weights.contents(parameters),
         **measure_weights.repairs(score, rows, spans, placed, model),
         **measure_weights.tied(score, rows, spans, placed),
         **measure_weights.weights(placed),

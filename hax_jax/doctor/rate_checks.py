@@ -87,6 +87,9 @@ def decay(n: Numbers) -> Finding | None:
     elif shrinks > 0.5 or matrix > 3:
         cause = (
             f'the weight decay is far too large: it undoes {shrinks:.0%} of the weights'
+            if matrix > 0.1
+            else f'the learning rate is far too high: with it a decay of {matrix:.2g} '
+            f'undoes {shrinks:.0%} of the weights'
         )
     elif abs(matrix - n['asked_decay']) > 0.05 + 0.1 * n['asked_decay']:
         cause = f'matrices are not decayed as optimizer.weight_decay={n["asked_decay"]}'
@@ -97,7 +100,9 @@ def decay(n: Numbers) -> Finding | None:
         FAIL,
         evidence,
         cause,
-        'set --config.optimizer.weight_decay to 0.1 or less, on matrices alone',
+        'divide --config.optimizer.learning_rate by 10 or more'
+        if 'learning rate' in cause
+        else 'set --config.optimizer.weight_decay to 0.1 or less, on matrices alone',
         "a fresh Adam's update at 1 less that at 0; GPT-3 has 0.1 (Brown et al. 2020)",
         bars,
     )

@@ -527,10 +527,18 @@ AFTER: dict[str, Any] = {
 }
 
 
+def test_a_decay_that_the_rate_makes_large_asks_for_a_lower_rate() -> None:
+    found = rate_checks.decay({**HEALTHY, 'rates': {'0': 900.0}})
+    assert found is not None
+    assert 'learning rate is far too high' in found.cause
+    assert 'learning_rate' in found.remedy
+
+
 def test_a_healthy_run_s_records_say_nothing() -> None:
     found = diagnosis.run(run_checks.CHECKS, AFTER)
     assert {each.verdict for each in found} == {diagnosis.OK}
-    assert len(found) == len(run_checks.CHECKS) - 1  # no parameter is bfloat16
+    # No parameter is bfloat16, no step was bad, no line is damaged.
+    assert len(found) == len(run_checks.CHECKS) - 3
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
 ) -> None:
     tiny_data.make(tmp_path)
     config = [f'--config={tmp_path}/tiny.py', f'--config.data.path={tmp_path}/data']
-    before = forks.run('-m', 'launch.doctor', *config, '--json')
+    given = [config[0], f'--data={tmp_path}/data']
+    before = forks.run('-m', 'launch.doctor', *given, '--json')
     assert before.returncode in (0, 1), before.stderr
     found = {each['id']: each for each in json.loads(before.stdout)['before step 1']}
     for name in ('labels', 'EOS', 'loss mask', 'causality', 'schedule', 'gradients'):
@@ -77,3 +78,28 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
     after = forks.run('-m', 'launch.doctor', f'--workdir={workdir}', '--all')
     assert 'causality' in after.stdout
     assert 'rate by step' in after.stdout or 'divergence' in after.stdout
+
+
+def test_what_is_given_for_something_else_is_named(tmp_path: pathlib.Path) -> None:
+    run, adapter = tmp_path / 'run', tmp_path / 'adapter'
+    for folder, name in ((run, 'run.json'), (adapter, 'adapter_config.json')):
+        folder.mkdir()
+        (folder / name).write_text('{}')
+    for flags, said in (
+        ((f'--folder={adapter}',), f'--folder={adapter} is an adapter; give it as'),
+        (
+            ('--folder=base', f'--adapter={run}'),
+            f'--adapter={run} is a run of launch.train; give it as --workdir,',
+        ),
+        (('--folder=base', '--adapter=nope'), '--adapter=nope is no folder; '),
+        ((f'--workdir={run}', '--base=nope'), '--base=nope has no effect without'),
+        (
+            ('--config=scratch_small', '--data=a', '--config.data.path=b'),
+            '--data and --config.data.path are both given; give one of them.',
+        ),
+        (('--config=scratch_small', '--data=nope'), 'nope'),
+    ):
+        done = forks.run('-m', 'launch.doctor', *flags)
+        assert (done.returncode, done.stdout) == (2, ''), done.stderr
+        assert f'error: {said}' in done.stderr
+        assert "data.path=''" not in done.stderr
