@@ -62,6 +62,7 @@ _CUT_OFF = re.compile(
     rf'<([A-Za-z][A-Za-z0-9]*+)(?:{_ATTRIBUTE})*+\s++[A-Za-z][\w:-]*+\s*+='
     r'\s*+(?:"[^"]*+|\'[^\']*+|[^\s"\'=<>`]*+)$'
 )
+_CDATA = re.compile(r'(<!\[CDATA\[)[^\]]*+(?:\](?!\]>)[^\]]*+)*+(\]\]>)')
 _INLINE_CODE = re.compile(r'`[^`\n]++`')
 
 
@@ -102,7 +103,7 @@ class Tag:
 def markup(text: str) -> list[Tag]:
     """The tags and comments of a text that are markup; [] if it is no HTML."""
     hidden = _code(text)
-    comments = _comments(text, hidden)
+    comments = sorted([*_comments(text, hidden), *_cdata(text, hidden)], key=_start)
     found = [*comments, *_tags(text, sorted([*hidden, *comments], key=_start))]
     found = [tag for tag in found if tag.is_markup]
     last = max([text.rfind('<'), *(tag.end for tag in found)])
@@ -145,6 +146,16 @@ def _comments(text: str, code: Sequence[Tag]) -> list[Tag]:
         at = end + 3
         if outside.has(start):
             found.append(Tag(start, at, ''))
+    return found
+
+
+def _cdata(text: str, code: Sequence[Tag]) -> list[Tag]:
+    """The places of `<![CDATA[` and of its `]]>`, whose text is what the page shows."""
+    found = []
+    outside = _Outside(code)
+    for match in _CDATA.finditer(text):
+        if outside.has(match.start()):
+            found += [Tag(*match.span(1), ''), Tag(*match.span(2), '')]
     return found
 
 

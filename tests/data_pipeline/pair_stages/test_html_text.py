@@ -109,3 +109,12 @@ def test_time_grows_no_faster_than_the_text(unit: str) -> None:
     """200,000 characters: a rule of quadratic time would take minutes here."""
     text = unit * (200_000 // len(unit))
     html_text.plain(html_text.without_base64(text)[0])
+
+
+def test_the_text_of_a_cdata_section_is_the_text_of_the_page() -> None:
+    assert html_text.plain('<p><![CDATA[Go & see <b>her</b>]]></p>') == (
+        'Go & see her',
+        6,
+    )
+    for kept in ('In XML, `<![CDATA[x]]>` is text.', 'a <![CDATA[ x', 'a[b[0]]> c'):
+        assert html_text.plain(kept) == (kept, 0)
