@@ -384,22 +384,39 @@ def _of_batch(found: Look, rows: _Scored, full: bool) -> None:
 
 
 def _of_losses(found: Look, rows: _Scored, full: bool) -> None:
-    subject, run, numbers = found.subject, found.subject.run, found.numbers
-    told, short = measure_model.probe(
-        rows.score, rows.batch, rows.nll, rows.spans, vocab_size=run.model.vocab_size
+    subject, run = found.subject, found.subject.run
+    arrays = subject.readable(full=full)
+
+    def against(short: measure_rows.Rows) -> dict[str, Any]:
+        if arrays is None:
+            return {}
+        return measure_model.against_formula(
+            arrays, run.model, run.lora, short, is_exact=_is_exact(run)
+        )
+
+    found.numbers |= measure_model.probe(
+        rows.score,
+        rows.batch,
+        rows.nll,
+        rows.spans,
+        vocab_size=run.model.vocab_size,
+        full=full,
+        against=against,
     )
-    numbers |= told
+
+
+def _is_exact(run: schema.Config) -> bool:
+    """Whether two right computations differ by float32's rounding alone."""
+    types = run.train.compute_dtype, run.train.param_dtype
+    return 'bfloat16' not in types and jax.default_backend() == 'cpu'
+
+
+def _of_adapters(found: Look, rows: _Scored, full: bool) -> None:
+    subject, run = found.subject, found.subject.run
     arrays = subject.readable(full=full)
     if arrays is not None:
-        exact = run.train.compute_dtype != 'bfloat16' and run.train.param_dtype != (
-            'bfloat16'
-        )
-        numbers |= measure_model.against_formula(
-            arrays,
-            run.model,
-            short,
-            adapter_scale=lora.scale(run.lora) if run.lora.rank else 1.0,
-            is_exact=exact and jax.default_backend() == 'cpu',
+        found.numbers |= measure_model.of_adapters(
+            rows.score, rows.batch, rows.spans, arrays, run.model, run.lora
         )
 
 
@@ -463,17 +480,20 @@ def _parts(
     Parts of more worth come first.
     """
     subject, size = found.subject, found.subject.run.train.batch_size
+    few = subject.microbatch_size  # rows that are scored at a time
     learning = _size(subject.state.params) / _BYTES_A_SECOND
     everything = _size(subject.parameters) / _BYTES_A_SECOND
     yield 'what the first step changes', 0.0, learning, _before_step
     yield 'the loss of the first batch', 1.0, 0.0, _of_batch
-    probed = max(1.0, measure_model.PROBED / size)
+    probed = max(few, measure_model.PROBED) / size
     yield 'what losses depend on', probed, everything, _of_losses
     if full or subject.base is not None:
-        shifted = max(1.0, _SHIFTED_ROWS * len(measure_model.SHIFTS) / size)
+        shifted = max(few, _SHIFTED_ROWS * len(measure_model.SHIFTS)) / size
         if measure_model.is_by_formula(found.numbers):
             shifted = 0.0
         yield 'the pretrained weights', shifted, 0.0, _of_base
+    if subject.run.lora.rank:
+        yield 'what adapters add', few / size, everything, _of_adapters
     if full:
         yield 'repairs of weights', 0.0, 0.0, _of_weights
 

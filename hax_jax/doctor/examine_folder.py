@@ -23,6 +23,7 @@ from hax_jax.doctor import (
     diagnosis,
     input_checks,
     measure_model,
+    measure_rows,
     measure_weights,
     model_checks,
 )
@@ -126,20 +127,25 @@ def _of_weights(
     placed = {name: jnp.asarray(leaf) for name, leaf in parameters.items()}
     nll = score({}, rows)
     used = nll[measure_model.inside(spans, nll.shape)]
-    told, short = measure_model.probe(
-        score, rows, nll, spans, vocab_size=model.vocab_size
-    )
+    exact = jax.default_backend() == 'cpu'
+
+    def against(short: measure_rows.Rows) -> dict[str, Any]:
+        return measure_model.against_formula(
+            parameters, model, schema.LoraConfig(), short, is_exact=exact
+        )
+
     return {
         'batch_loss': float(used.mean()),
         'losses_differ_by': float(used.std()),
         'losses_finite': bool(np.isfinite(used).all()),
-        **told,
-        **measure_model.against_formula(
-            parameters,
-            model,
-            short,
-            adapter_scale=1.0,
-            is_exact=jax.default_backend() == 'cpu',
+        **measure_model.probe(
+            score,
+            rows,
+            nll,
+            spans,
+            vocab_size=model.vocab_size,
+            full=True,
+            against=against,
         ),
         **measure_weights.repairs(score, rows, spans, placed, model),
         **measure_weights.tied(score, rows, spans, placed),

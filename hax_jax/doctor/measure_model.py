@@ -5,6 +5,7 @@ attention or in the loss shows whatever its place in the code.
 """
 
 import collections
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ from hax_jax.reference import numpy_gpt2
 Score = Callable[[Mapping[str, np.ndarray], Rows], np.ndarray]
 Spans = Sequence[tuple[int, int, int]]
 SHIFTS = (-1, 0, 1, 2)
-PROBED = 6  # changed rows that `probe` scores
+PROBED = 2  # changed rows that `probe` scores of a model that is as it should be
+_WTE = 'wte.embedding'  # the head's table, where it has none of its own
 _SHORT = 96  # tokens of the row that NumPy reads too
 
 
@@ -73,18 +75,24 @@ def _dtype(name: str, rows: np.ndarray) -> np.ndarray:
 
 
 def probe(
-    score: Score, rows: Rows, nll: np.ndarray, spans: Spans, *, vocab_size: int
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(what the model's losses depend on, a short row and its `nll`: [T] each).
+    score: Score,
+    rows: Rows,
+    nll: np.ndarray,
+    spans: Spans,
+    *,
+    vocab_size: int,
+    full: bool,
+    against: Callable[[Rows], dict[str, Any]] = lambda short: {},
+) -> dict[str, Any]:
+    """What the model's losses depend on; `nll` [B, T] are the scores of the rows.
 
-    `nll` [B, T] are the scores of the rows. The row of most pairs is scored once more
-    with each change, as one batch of `PROBED` rows. The short row has the tokens around
-    the end of its first pair.
+    The row of most pairs is scored with other tokens in the second half of its first
+    pair, and a short row with the tokens around that pair's end, which `against`
+    compares, with its `nll`, with the formula. A model whose losses are the formula's
+    depends on what it should; of others, and in `full`, four more changes are scored.
     """
     rng = np.random.default_rng(0)
-    counts = collections.Counter(row for row, _, _ in spans)
-    chosen = max(counts, key=lambda row: counts[row]) if counts else 0
-    pairs = sorted((a, b) for row, a, b in spans if row == chosen)
+    chosen, pairs = _chosen(spans)
     row = {name: x[chosen] for name, x in rows.items()}
     size = len(row['inputs'])
     other = (row['inputs'] + rng.integers(1, vocab_size, size)) % vocab_size
@@ -95,48 +103,68 @@ def probe(
     for start, end in pairs[:1]:
         first[start:end] = True
         later[(start + end) // 2 : end] = True
-    thinned = used & (np.arange(size) % 3 == 1)
-    places = np.where(used, row['positions'].max() - row['positions'], 0)
-    changed = {
-        'again': {},
-        'targets': {'targets': np.where(thinned, other, row['targets'])},
-        'later': {'inputs': np.where(later, other, row['inputs'])},
-        'third': {'inputs': np.where(third, other, row['inputs'])},
-        'places': {'positions': places},
-        'short': _around(row, pairs[0][1] if pairs else 0),
-    }
-    stacked = {
-        name: np.stack([{**row, **each}[name] for each in changed.values()])
-        for name in rows
-    }
-    scored = dict(zip(changed, score({}, stacked), strict=True))
-    moved = {name: np.abs(each - nll[chosen]) for name, each in scored.items()}
+
+    def scored(*changes: Rows) -> list[np.ndarray]:
+        changed = [{**row, **each} for each in changes]
+        stacked = {name: np.stack([each[name] for each in changed]) for name in rows}
+        return list(score({}, stacked))
+
+    short, end = _short(rows, spans)
+    of_later, of_short = scored(
+        {'inputs': np.where(later, other, row['inputs'])}, short
+    )
+    moved = np.abs(of_later - nll[chosen])
     numbers = {
         'vocab_size': vocab_size,
-        'repeat_difference': float(moved['again'][used].max(initial=0)),
-        'target_effect': mean(moved['targets'], thinned),
-        'target_leak': mean(moved['targets'], used & ~thinned),
-        'later_effect': mean(moved['later'], later),
-        'leak_backwards': mean(moved['later'], first & ~later),
-        'context_effect': mean(moved['third'], used & ~third),
-        'position_effect': mean(moved['places'], used),
+        'later_effect': mean(moved, later),
+        'leak_backwards': mean(moved, first & ~later),
     }
     if len(pairs) > 1:
-        numbers['leak_between'] = mean(moved['later'], used & ~first)
-    short = {name: x[-1] for name, x in stacked.items()} | {'nll': scored['short']}
-    end = np.flatnonzero(short['segment_ids'])
-    end = int(end[-1]) + 1 if end.size else 0
-    return numbers, {name: x[:end] for name, x in short.items()}
+        numbers['leak_between'] = mean(moved, used & ~first)
+    numbers |= against({n: x[:end] for n, x in {**short, 'nll': of_short}.items()})
+    if not full and numbers.get('is_exact') and is_by_formula(numbers):
+        return numbers
+    thinned = used & (np.arange(size) % 3 == 1)
+    places = np.where(used, row['positions'].max() - row['positions'], 0)
+    again, targets, thirds, placed = (
+        np.abs(each - nll[chosen])
+        for each in scored(
+            {},
+            {'targets': np.where(thinned, other, row['targets'])},
+            {'inputs': np.where(third, other, row['inputs'])},
+            {'positions': places},
+        )
+    )
+    return numbers | {
+        'repeat_difference': float(again[used].max(initial=0)),
+        'target_effect': mean(targets, thinned),
+        'target_leak': mean(targets, used & ~thinned),
+        'context_effect': mean(thirds, used & ~third),
+        'position_effect': mean(placed, used),
+    }
 
 
-def _around(row: Rows, place: int) -> Rows:
-    """The row's tokens around a place at its beginning, and padding after them."""
-    start = max(0, place - _SHORT // 2)
+def _chosen(spans: Spans) -> tuple[int, list[tuple[int, int]]]:
+    """(the row of most pairs, the (start, end) of these)."""
+    counts = collections.Counter(row for row, _, _ in spans)
+    chosen = max(counts, key=lambda row: counts[row]) if counts else 0
+    return chosen, sorted((a, b) for row, a, b in spans if row == chosen)
+
+
+def _short(rows: Rows, spans: Spans) -> tuple[Rows, int]:
+    """The tokens around the end of the chosen row's first pair, and how many they are.
+
+    They stand at the beginning of a row [T], with padding after them.
+    """
+    chosen, pairs = _chosen(spans)
+    row = {name: x[chosen] for name, x in rows.items()}
+    start = max(0, (pairs[0][1] if pairs else 0) - _SHORT // 2)
     out = {name: np.zeros_like(x) for name, x in row.items()}
     for name, x in row.items():
         part = x[start : start + _SHORT]
         out[name][: len(part)] = part
-    return out
+    last = np.flatnonzero(out['segment_ids'])
+    return out, int(last[-1]) + 1 if last.size else 0
 
 
 def shifts(score: Score, rows: Rows, spans: Spans) -> dict[str, float]:
@@ -180,32 +208,94 @@ def is_by_formula(numbers: Mapping[str, Any]) -> bool:
 def against_formula(
     parameters: Mapping[str, np.ndarray],
     model: schema.ModelConfig,
+    adapters: schema.LoraConfig,
     short: Rows,
     *,
-    adapter_scale: float,
     is_exact: bool,
 ) -> dict[str, Any]:
     """How far the losses of a short row are from those of GPT-2's formula in NumPy.
 
     `formula_wrong` are the mistakes, by how far theirs are, where the right is far off.
     """
-    arrays = {n: x for n, x in parameters.items() if 'lora_magnitude' not in n}
-
-    def off(formula: numpy_gpt2.Formula) -> float:
-        nll = numpy_gpt2.nll(arrays, model, short, formula, adapter_scale=adapter_scale)
-        used = nll.size - abs(formula.target_shift)
-        low = max(0, -formula.target_shift)
-        return float(np.abs(nll - short['nll'])[low : low + used].mean())
-
     if not len(short['nll']):
         return {}
-    numbers: dict[str, Any] = {'formula_off': off(numpy_gpt2.right(model))}
-    numbers['is_exact'] = is_exact
+    right = numpy_gpt2.right(model, adapters)
+    numbers: dict[str, Any] = {
+        'formula_off': _off(parameters, model, short, right),
+        'is_exact': is_exact,
+    }
     if not is_by_formula(numbers):
         numbers['formula_wrong'] = {
-            name: off(formula) for name, formula in numpy_gpt2.wrong(model)
+            name: _off(parameters, model, short, formula)
+            for name, formula in numpy_gpt2.wrong(model)
         }
     return numbers
+
+
+def _off(
+    parameters: Mapping[str, np.ndarray],
+    model: schema.ModelConfig,
+    short: Rows,
+    formula: numpy_gpt2.Formula,
+) -> float:
+    nll = numpy_gpt2.nll(parameters, model, short, formula)
+    used = nll.size - abs(formula.target_shift)
+    low = max(0, -formula.target_shift)
+    return float(np.abs(nll - short['nll'])[low : low + used].mean())
+
+
+def of_adapters(
+    score: Score,
+    rows: Rows,
+    spans: Spans,
+    parameters: Mapping[str, np.ndarray],
+    model: schema.ModelConfig,
+    adapters: schema.LoraConfig,
+) -> dict[str, Any]:
+    """How adapters act once they have learned: with B drawn, in place of its zeros.
+
+    `adapter_effect` is how far the losses of a short row are from those without
+    adapters, and `adapter_off` from those of the formula, in nats; `adapter_wrong` are
+    the mistakes by how far theirs are. Each B is as large as gives A @ B half of its
+    kernel's root mean square.
+    """
+    rng = np.random.default_rng(0)
+    right = numpy_gpt2.right(model, adapters)
+    drawn = {}
+    for name, leaf in parameters.items():
+        layer, _, kind = name.rpartition('.')
+        if kind == 'lora_b':
+            own = f'{layer}.kernel' if f'{layer}.kernel' in parameters else _WTE
+            a, kernel = (_rms(parameters[each]) for each in (f'{layer}.lora_a', own))
+            size = len(leaf) ** 0.5 * max(a * abs(right.adapter_scale), 1e-6)
+            drawn[name] = rng.normal(0, 0.5 * kernel / size, leaf.shape).astype(
+                np.float32
+            )
+    row, end = _short(rows, spans)
+    stacked = {name: x[None] for name, x in row.items()}
+    short = {name: x[:end] for name, x in row.items()}
+    short['nll'] = score(drawn, stacked)[0][:end]
+    if not drawn or not end:
+        return {}
+    learned = {**parameters, **drawn}
+    without = dataclasses.replace(right, adapter_scale=0.0)
+    return {
+        'adapter_off': _off(learned, model, short, right),
+        'adapter_effect': float(
+            np.abs(
+                numpy_gpt2.nll(learned, model, short, right)
+                - numpy_gpt2.nll(parameters, model, short, without)
+            ).mean()
+        ),
+        'adapter_wrong': {
+            name: _off(learned, model, short, formula)
+            for name, formula in numpy_gpt2.wrong_adapters(model, adapters)
+        },
+    }
+
+
+def _rms(leaf: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(leaf, dtype=np.float32))))
 
 
 def spans_of(rows: Rows, tokenizer: Any, eos_id: int) -> Spans:

@@ -9,6 +9,7 @@ import statistics
 from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
+_ROUNDING = 0.05  # nats a token, of bfloat16 in a healthy run
 _SCALE = 10.0  # between a gradient's norm and that of the moments: squares by 100
 
 
@@ -254,6 +255,36 @@ def adapters(n: Numbers) -> Finding | None:
     )
 
 
+def added(n: Numbers) -> Finding | None:
+    """Adapters add scale * A @ B to their layers, once B is no longer zero."""
+    if 'adapter_off' not in n:
+        return None
+    off, effect = n['adapter_off'], n['adapter_effect']
+    evidence = (
+        f'with B drawn, adapters move losses by {effect:.2g} nats a token; the model '
+        f"is {off:.2g} from GPT-2's formula with them"
+    )
+    source = 'reference/numpy_gpt2.py, which shares no code with the model'
+    if off <= 0.05 * effect + _ROUNDING or not n.get('formula_off', 0.0) < 0.2 * off:
+        return diagnosis.good('adapters add', evidence, source)
+    wrong = n['adapter_wrong']
+    nearest = min(wrong, key=lambda name: wrong[name], default='')
+    cause = 'adapters do not add scale * A @ B to their layers'
+    if nearest and wrong[nearest] < 0.2 * off:
+        cause = f'{nearest}: the scale should be {n.get("lora_scale", 1.0):.3g}'
+        evidence += f', and {wrong[nearest]:.2g} from that with this mistake'
+    return Finding(
+        'adapters add',
+        FAIL,
+        evidence,
+        cause,
+        'mend lora.LoraLinear, LoraHead or lora.scale: alpha / rank, or alpha / '
+        'sqrt(rank) with rslora',
+        source,
+        (('right', off), *(((nearest, wrong[nearest]),) if nearest else ())),
+    )
+
+
 def resumed(n: Numbers) -> Finding | None:
     """A resumed Adam has moments, and they are of the size of the gradients."""
     if 'restored_count' not in n or 'step_grad_norm' not in n:
@@ -288,4 +319,14 @@ def resumed(n: Numbers) -> Finding | None:
     return Finding('resumed moments', verdict, evidence, cause, remedy, source, bars)
 
 
-CHECKS = (resumed, adapters, moves, frozen, counts, microbatches, step_loss, dropout)
+CHECKS = (
+    resumed,
+    adapters,
+    added,
+    moves,
+    frozen,
+    counts,
+    microbatches,
+    step_loss,
+    dropout,
+)

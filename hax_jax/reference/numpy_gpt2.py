@@ -36,12 +36,19 @@ class Formula:
     embedding_scale: float = 1.0
     target_shift: int = 0
     without: tuple[str, ...] = ()  # parts of blocks: 'attn', 'mlp', 'h.3', 'residual'
+    adapter_scale: float = 1.0  # of A @ B
 
 
-def right(model: schema.ModelConfig) -> Formula:
+def right(
+    model: schema.ModelConfig, adapters: schema.LoraConfig | None = None
+) -> Formula:
     """The formula of a config."""
     width = model.n_embd / model.n_head
+    root = 1.0
+    if adapters and adapters.rank:
+        root = adapters.rank**0.5 if adapters.rslora else adapters.rank
     return Formula(
+        adapter_scale=adapters.alpha / root if adapters else 1.0,
         activation=model.activation,
         epsilon=model.layer_norm_epsilon,
         score_scale=width**-0.5 if model.scale_attn_weights else 1.0,
@@ -101,18 +108,34 @@ def wrong(model: schema.ModelConfig) -> Iterator[tuple[str, Formula]]:
         yield f'block {i} is left out', but(without=(f'h.{i}',))
 
 
+def wrong_adapters(
+    model: schema.ModelConfig, adapters: schema.LoraConfig
+) -> Iterator[tuple[str, Formula]]:
+    """(what is wrong, the formula) of mistakes that are known to be made with LoRA."""
+    plain, rank, alpha = right(model, adapters), adapters.rank, adapters.alpha
+    for name, scale in (
+        ('are not used', 0.0),
+        ('are not scaled', 1.0),
+        ('are scaled by alpha, not divided by their rank', alpha),
+        ('are scaled by alpha / rank', alpha / rank),
+        ('are scaled by alpha / sqrt(rank)', alpha / rank**0.5),
+        ('are scaled by 1 / rank', 1 / rank),
+        ('are scaled twice', plain.adapter_scale**2),
+        ('are subtracted', -plain.adapter_scale),
+    ):
+        if not math.isclose(scale, plain.adapter_scale):
+            yield f'adapters {name}', dataclasses.replace(plain, adapter_scale=scale)
+
+
 def nll(
-    parameters: Parameters,
-    model: schema.ModelConfig,
-    row: Row,
-    formula: Formula,
-    *,
-    adapter_scale: float = 1.0,
+    parameters: Parameters, model: schema.ModelConfig, row: Row, formula: Formula
 ) -> np.ndarray:
     """The nats [T] of each target of one row.
 
-    Source: Radford et al. 2019 with its code's names; adapters, Hu et al. 2021.
+    Source: Radford et al. 2019 with its code's names; adapters as part of their
+    kernels, Hu et al. 2021, DoRA's, Liu et al. 2024.
     """
+    parameters = {**parameters, **_adapted(parameters, formula.adapter_scale)}
     table = _array(parameters, 'wte.embedding')
     inputs = np.clip(row['inputs'], 0, len(table) - 1)
     positions = row['positions'] + formula.later
@@ -135,17 +158,11 @@ def nll(
             norm, layer = f'h.{i}.ln_{1 if part == "attn" else 2}', f'h.{i}.{part}'
             fed = x if formula.norms_after else _norm(parameters, norm, x, formula)
             if part == 'attn':
-                y = _attention(
-                    parameters, layer, fed, seen, model, formula, i, adapter_scale
-                )
+                y = _attention(parameters, layer, fed, seen, model, formula, i)
             else:
-                wide = _affine(parameters, f'{layer}.c_fc', fed, adapter_scale)
-                y = _affine(
-                    parameters,
-                    f'{layer}.c_proj',
-                    _activation(formula.activation, wide),
-                    adapter_scale,
-                )
+                wide = _affine(parameters, f'{layer}.c_fc', fed)
+                y = _activation(formula.activation, wide)
+                y = _affine(parameters, f'{layer}.c_proj', y)
             x = y if 'residual' in formula.without else x + y
             if formula.norms_after:
                 x = _norm(parameters, norm, x, formula)
@@ -153,8 +170,7 @@ def nll(
         x = _norm(parameters, 'ln_f', x, formula)
     if 'lm_head.embedding' in parameters:
         table = _array(parameters, 'lm_head.embedding')
-    logits = x @ table.T + _adapter(parameters, 'lm_head', x, adapter_scale)
-    logits = logits[:, : model.vocab_size]  # [T, V]
+    logits = (x @ table.T)[:, : model.vocab_size]  # [T, V]
     top = logits.max(-1, keepdims=True)
     total = top[:, 0] + np.log(np.exp(logits - top).sum(-1))
     targets = np.clip(row['targets'], 0, model.vocab_size - 1)
@@ -166,22 +182,33 @@ def _array(parameters: Parameters, name: str) -> np.ndarray:
     return np.asarray(parameters[name]).astype(np.float32, copy=False)
 
 
-def _affine(
-    parameters: Parameters, layer: str, x: np.ndarray, adapter_scale: float
-) -> np.ndarray:
-    y = x @ _array(parameters, f'{layer}.kernel')
-    y = y + _adapter(parameters, layer, x, adapter_scale)
-    return y + _array(parameters, f'{layer}.bias')
+def _affine(parameters: Parameters, layer: str, x: np.ndarray) -> np.ndarray:
+    kernel, bias = (
+        _array(parameters, f'{layer}.{each}') for each in ('kernel', 'bias')
+    )
+    return x @ kernel + bias
 
 
-def _adapter(
-    parameters: Parameters, layer: str, x: np.ndarray, scale: float
-) -> np.ndarray | float:
-    """What a layer's adapter adds; 0 where it has none, or B is zero."""
-    if f'{layer}.lora_a' not in parameters:
-        return 0.0
-    a, b = (_array(parameters, f'{layer}.lora_{each}') for each in 'ab')
-    return scale * (x @ a) @ b if b.any() else 0.0
+def _adapted(parameters: Parameters, scale: float) -> dict[str, np.ndarray]:
+    """The kernels, and the head's table, that have adapters, with what these add."""
+    kernels = {}
+    for name in parameters:
+        layer, _, kind = name.rpartition('.')
+        if kind != 'lora_a':
+            continue
+        is_head = layer == 'lm_head'
+        place = 'lm_head.embedding' if is_head else f'{layer}.kernel'
+        found = 'wte.embedding' if place not in parameters else place
+        a, b = (_array(parameters, f'{layer}.lora_{each}') for each in 'ab')
+        if not b.any() and f'{layer}.lora_magnitude' not in parameters:
+            continue  # it adds nothing
+        kernel = _array(parameters, found)
+        kernel = (kernel.T if is_head else kernel) + scale * a @ b
+        if f'{layer}.lora_magnitude' in parameters:
+            length = np.maximum(np.linalg.norm(kernel, axis=0), 1e-30)
+            kernel = kernel * (_array(parameters, f'{layer}.lora_magnitude') / length)
+        kernels[place] = kernel.T if is_head else kernel
+    return kernels
 
 
 def _norm(
@@ -201,10 +228,9 @@ def _attention(
     model: schema.ModelConfig,
     formula: Formula,
     block: int,
-    adapter_scale: float,
 ) -> np.ndarray:
     size = len(x)
-    qkv = _affine(parameters, f'{layer}.c_attn', x, adapter_scale)
+    qkv = _affine(parameters, f'{layer}.c_attn', x)
     thirds = np.split(qkv.reshape(size, 3, model.n_head, -1), 3, axis=1)
     q, k, v = (thirds[i][:, 0].swapaxes(0, 1) for i in formula.qkv)  # [N, T, H]
     scores = q @ k.swapaxes(1, 2) * np.float32(formula.score_scale)  # [N, T, T]
@@ -214,7 +240,7 @@ def _attention(
     weights = np.exp(scores - scores.max(-1, keepdims=True))
     weights /= weights.sum(-1, keepdims=True)
     out = (weights @ v).swapaxes(0, 1).reshape(size, -1)
-    return _affine(parameters, f'{layer}.c_proj', out, adapter_scale)
+    return _affine(parameters, f'{layer}.c_proj', out)
 
 
 def _activation(name: str, x: np.ndarray) -> np.ndarray:

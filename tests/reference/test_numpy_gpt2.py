@@ -6,6 +6,7 @@ import tiny_steps
 
 from hax_jax.config import schema
 from hax_jax.doctor import examine_folder
+from hax_jax.model import lora, lora_merge
 from hax_jax.reference import numpy_gpt2
 
 _MODEL = schema.ModelConfig(
@@ -74,7 +75,33 @@ def test_an_adapter_of_the_head_makes_a_head_of_its_own(
         **parameters,
         'lm_head.embedding': parameters['wte.embedding'] + 2 * (a @ b).T,
     }
-    formula = numpy_gpt2.right(_MODEL)
-    found = numpy_gpt2.nll(adapted, _MODEL, row, formula, adapter_scale=2.0)
-    wanted = numpy_gpt2.nll(own, _MODEL, row, formula)
+    doubled = schema.LoraConfig(rank=3, alpha=6.0)
+    found = numpy_gpt2.nll(adapted, _MODEL, row, numpy_gpt2.right(_MODEL, doubled))
+    wanted = numpy_gpt2.nll(own, _MODEL, row, numpy_gpt2.right(_MODEL))
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize('changes', [{}, {'rslora': True}, {'dora': True}])
+def test_adapters_are_part_of_their_kernels(
+    parameters: dict[str, np.ndarray],
+    row: dict[str, np.ndarray],
+    changes: dict[str, bool],
+) -> None:
+    """The oracle's merged kernels give the losses of lora_merge's."""
+    targets = ('attn.c_attn', 'mlp.*', 'lm_head')
+    settings = schema.LoraConfig(rank=2, alpha=3.0, targets=targets, **changes)
+    shapes = {name: x.shape for name, x in parameters.items()}
+    rng = np.random.default_rng(2)
+    adapter = {
+        name: np.abs(rng.normal(0, 0.3, shape)).astype(np.float32)
+        for name, shape in lora.adapter_shapes(shapes, settings).items()
+    }
+    merged = lora_merge.merge(parameters, adapter, settings)
+    right = numpy_gpt2.right(_MODEL, settings)
+    found = numpy_gpt2.nll({**parameters, **adapter}, _MODEL, row, right)
+    wanted = numpy_gpt2.nll(merged, _MODEL, row, numpy_gpt2.right(_MODEL))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+    used = row['segment_ids'] > 0
+    for name, formula in numpy_gpt2.wrong_adapters(_MODEL, settings):
+        off = numpy_gpt2.nll({**parameters, **adapter}, _MODEL, row, formula) - wanted
+        assert np.abs(off)[used].mean() > 1e-3, name
