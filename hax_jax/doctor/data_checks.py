@@ -289,6 +289,55 @@ def relation(n: Numbers) -> Finding | None:
     )
 
 
+def word_order(n: Numbers) -> Finding | None:
+    """The words of answers stand in an order."""
+    if 'word_pairs_again' not in n:
+        return None
+    own, chance = n['word_pairs_again'], n['word_pairs_by_chance']
+    evidence = (
+        f'{own:,} pairs of neighbouring words of the answers come again, '
+        f'{chance:,} with their words in any order'
+    )
+    if own > 1.2 * chance:
+        return diagnosis.good('word order', evidence)
+    return Finding(
+        'word order',
+        WARN,
+        evidence,
+        'the words of answers stand in no order: they were shuffled or sorted, so '
+        'there is no language to learn',
+        'look at the pairs with hax data and mend what reads them',
+        'phrases come again in any language: twice to four times as often as by chance',
+        (('as they stand', own), ('in any order', chance)),
+    )
+
+
+def sides(n: Numbers) -> Finding | None:
+    """It is the questions that ask, and whose writer speaks of himself."""
+    if n.get('writer_pairs', 0) < 24:
+        return None
+    asking, answering = n['asking_questions'], n['asking_answers']
+    own, other = n['writer_in_questions'], n['writer_in_answers']
+    evidence = (
+        f'{asking:.0%} of the questions and {answering:.0%} of the answers have a '
+        f'question mark; of I, my, you, your {own:.0%} and {other:.0%} are I, my'
+    )
+    # Letters and posts: 0.1 to 0.8 fewer answers ask, and 0.4 to 0.8 less is "I". An
+    # interview has the second alone the other way round, a help desk the first.
+    if answering <= asking + 0.05 or other <= own + 0.2:
+        return diagnosis.good('sides', evidence)
+    return Finding(
+        'sides',
+        WARN,
+        evidence,
+        'questions and answers seem to be exchanged: the model learns to write letters',
+        'look at the pairs with hax data; if they are exchanged, say which column is '
+        'which with hax build --fields',
+        'letters ask and speak of their writer, answers speak to the reader',
+        (('questions', asking), ('answers', answering)),
+    )
+
+
 def tokenizer(n: Numbers) -> Finding | None:
     """The tokenizer keeps text, and spends few tokens on it."""
     if 'round_trip' not in n:
@@ -344,6 +393,8 @@ CHECKS = (
     clean,
     variety,
     relation,
+    word_order,
+    sides,
     tokenizer,
     amount,
 )

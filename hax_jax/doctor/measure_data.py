@@ -18,13 +18,17 @@ _TEXTS = 256  # pairs whose text is looked at
 _LEAST_WORDS = 8  # rare words of an answer that may show what it is about
 _NGRAM = 12  # tokens in a row that two letters share only by copying
 _COPIED = 0.5  # of an answer's runs: where more stand elsewhere, it is a near copy
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_LEAST_PAIRS = 200  # of words, so that chance moves their count by a tenth at most
+_ASKS = re.compile('[?？؟]')
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ENGLISH = (
     'the to and i a you of it in that is was my for with he she her his him not but '
     'be have do on they so at as we me this are if what your has had would just about '
     "or when it's don't i'm because there no out up get from all can"
 )
 _COMMON = frozenset(_ENGLISH.split())
+_FIRST = frozenset({'i', 'me', 'my', 'mine', 'myself'})
+_SECOND = frozenset({'you', 'your', 'yours', 'yourself'})
 # UTF-8 read as Windows-1252 or Latin-1: two signs of a byte's upper half in a row.
 _MOJIBAKE = re.compile('[ÂÃâ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|\ufffd|Ã[ -~]')
 _MARKUP = re.compile(r'&(?:amp|lt|gt|quot|nbsp|#\d+);|</?[a-z]+[^<>]*>', re.IGNORECASE)
@@ -201,6 +205,9 @@ def _of_sources(train: list[Any]) -> dict[str, Any]:
 def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str, Any]:
     rows = cache.features('train')
     questions, answers, sources = [], [], []
+    in_order: dict[str, list[str]] = {}
+    asking: collections.Counter[str] = collections.Counter()
+    of_writer: list[tuple[float | None, float | None]] = []
     marked = empty = broken = words = common = tokens = size = capital = letters = (
         opened
     ) = 0
@@ -216,6 +223,10 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         marked += bool(_MARKUP.search(question) or _MARKUP.search(answer))
         empty += len(_WORD.findall(answer)) < 3
         opened += answer.rstrip()[-1:].isalnum() or answer.rstrip()[-1:] in ',;-'
+        asking['question'] += bool(_ASKS.search(question))
+        asking['answer'] += bool(_ASKS.search(answer))
+        in_order[answer] = _WORD.findall(answer.lower())
+        of_writer.append((_of_writer(question), _of_writer(answer)))
         said = [word.lower() for word in _WORD.findall(f'{question} {answer}')]
         words += len(said)
         common += sum(word in _COMMON for word in said)
@@ -242,9 +253,58 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
         'capital_share': capital / max(letters, 1),
         'bytes_per_token': size / max(tokens, 1),
         'byte_piece_share': lost / max(tokens, 1),
+        'asking_questions': asking['question'] / max(len(answers), 1),
+        'asking_answers': asking['answer'] / max(len(answers), 1),
+        **_of_writers(of_writer),
+        **_word_order(list(in_order.values())),
         'round_trip': tokenizer.decode(tokenizer.encode([probe])[0]) == probe,
         **_relation(questions, answers, sources),
     }
+
+
+def _word_order(texts: list[list[str]]) -> dict[str, int]:
+    """How many pairs of neighbouring words come again, and how many by chance.
+
+    By chance means with the words of each text in any order. Nothing where too few
+    would come again to tell.
+    """
+    rng = np.random.default_rng(0)
+    kinds: dict[str, int] = {}
+    numbered = [[kinds.setdefault(w, len(kinds)) for w in words] for words in texts]
+    own, chance = (
+        _again([order(np.array(each, np.int64)) for each in numbered if each])
+        for order in (lambda words: words, rng.permutation)
+    )
+    if chance < _LEAST_PAIRS:
+        return {}
+    return {'word_pairs_again': own, 'word_pairs_by_chance': chance}
+
+
+def _of_writer(said: str) -> float | None:
+    """The share of I, me, my among these and you, your; None of a text without any."""
+    words = [re.split("['’]", word)[0] for word in _WORD.findall(said.lower())]
+    own = sum(word in _FIRST for word in words)
+    both = own + sum(word in _SECOND for word in words)
+    return own / both if both else None
+
+
+def _of_writers(shares: list[tuple[float | None, float | None]]) -> dict[str, float]:
+    told = np.array([each for each in shares if None not in each], float)
+    if not len(told):
+        return {}
+    asked, said = told.mean(0)
+    return {
+        'writer_in_questions': float(asked),
+        'writer_in_answers': float(said),
+        'writer_pairs': len(told),
+    }
+
+
+def _again(texts: list[np.ndarray]) -> int:
+    """How many of the pairs of neighbouring numbers stand elsewhere too."""
+    pairs = [words[:-1] * 2**32 + words[1:] for words in texts]
+    _, counts = np.unique(np.concatenate([*pairs, []]), return_counts=True)
+    return int(counts[counts > 1].sum())
 
 
 def _content(said: str) -> frozenset[str]:
