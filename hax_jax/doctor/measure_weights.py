@@ -68,8 +68,9 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
 def contents(parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Which arrays of a model on the host are flat, as new, or those of another block.
 
-    `new_norms` have scales of 1 and biases of 0, as before training. Of a kernel at
-    most `_ROW` numbers are read, evenly spread, and all of them where these are equal.
+    `new_norms` have scales of 1 and biases of 0, as before training; `zero_biases` are
+    those of other layers and of trained norms. Of a kernel at most `_ROW` numbers are
+    read, evenly spread, and all of them where these are equal.
     """
     samples = {name: _spread(leaf) for name, leaf in parameters.items()}
     flat = [
@@ -86,6 +87,17 @@ def contents(parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
             sizes[kind][name] = float(np.sqrt(np.mean(np.square(sample))))
             if kind == 'attn.c_attn.kernel':
                 blocks[sample.tobytes()].append(number)
+    new_norms = [
+        name
+        for name in norms
+        if (parameters[f'{name}.scale'] == 1).all()
+        and not np.any(parameters.get(f'{name}.bias', 0))
+    ]
+    biases = [
+        name
+        for name in parameters
+        if name.endswith('.bias') and name.removesuffix('.bias') not in new_norms
+    ]
     usual = {  # the lower middle: of two kernels the larger one is odd
         kind: sorted(each.values())[(len(each) - 1) // 2]
         for kind, each in sizes.items()
@@ -93,12 +105,9 @@ def contents(parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {
         'flat_arrays': {name: float(samples[name][0]) for name in flat},
         'norms': len(norms),
-        'new_norms': [
-            name
-            for name in norms
-            if (parameters[f'{name}.scale'] == 1).all()
-            and not np.any(parameters.get(f'{name}.bias', 0))
-        ],
+        'new_norms': new_norms,
+        'biases': len(biases),
+        'zero_biases': [name for name in biases if not np.any(parameters[name])],
         'same_blocks': [each for each in blocks.values() if len(each) > 1],
         'sizes': {
             name: size / usual[kind]
@@ -180,6 +189,14 @@ def _repairs(
             ('queries', 'keys', 'values')[order.index(j)] for j in range(3)
         )
         yield f'c_attn has its thirds in the order {said}', turned, {}
+    kinds: dict[str, list[str]] = collections.defaultdict(list)
+    for name in parameters:
+        if name.endswith(('.kernel', '.scale')):
+            kinds[name.split('.', 2)[2] if name in plain else name].append(name)
+    for kind, names in kinds.items():
+        for times in (10.0, 0.1):
+            changed = {name: host(name) / times for name in names}
+            yield f'{kind} is {times:g} times as large as it was', changed, {}
     wte, wpe = 'wte.embedding', 'wpe.embedding'
     for name, kind in ((wte, 'token embeddings (wte)'), (wpe, 'positions (wpe)')):
         for times in (10.0, 0.1):

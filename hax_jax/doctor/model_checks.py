@@ -15,6 +15,7 @@ _OTHER_TEXTS = (
     'show it texts like those that it learned: hax doctor --folder=... --data=DATASET; '
     'if it does not know these either, copy or export the folder again'
 )
+_SIZE = 'times as large'
 _NEW = 1.2  # nats by which losses of tokens differ under drawn weights, at most
 
 
@@ -204,7 +205,7 @@ def repairs(n: Numbers) -> Finding | None:
     gain = whole - better[named]
     return Finding(
         'order of weights',
-        FAIL if gain > 0.02 or 'wpe' in named else WARN,
+        FAIL if gain > (0.1 if _SIZE in named else 0.02) or 'wpe' in named else WARN,
         f'loss {whole:.3f}, and {better[named]:.3f} once this is undone '
         f'({n["loss_repaired"][named][1]:.0f} standard errors)',
         named,
@@ -223,8 +224,10 @@ def _least_gain(name: str, *, is_known: bool) -> float:
     gave a model that is whole 0.026. A mistake that matters gives more. In healthy
     runs on known text no repair of an order gave any.
     """
-    if 'times as large' in name or not is_known:
+    if not is_known or 'they were' in name:  # embeddings, whose size is chance too
         return 0.1
+    if _SIZE in name:
+        return 0.04
     return 0.003 if 'shifted' in name else 0.01
 
 
@@ -234,12 +237,14 @@ def contents(n: Numbers) -> Finding | None:
         return None
     flat, new, norms = n['flat_arrays'], n['new_norms'], n['norms']
     zero = [name for name, value in flat.items() if not value]
+    biases, no_bias = n.get('biases', 0), n.get('zero_biases', [])
     odd = {name: times for name, times in n['sizes'].items() if not 0.1 <= times <= 10}
     evidence = (
         f'{len(zero)} matrices are zero, {len(new)} of {norms} norms are as new ones, '
         f'{len(n["same_blocks"])} blocks are copies, {len(odd)} kernels are of another '
-        'size than those of other blocks'
+        f'size than those of other blocks, {len(no_bias)} of {biases} biases are zero'
     )
+    verdict = FAIL
     if 'wpe.embedding' in zero:
         cause = 'the position embeddings (wpe) are zero'
     elif zero:
@@ -258,11 +263,15 @@ def contents(n: Numbers) -> Finding | None:
     elif odd:
         name = max(odd, key=lambda each: abs(math.log(max(odd[each], 1e-30))))
         cause = f'{name} is {odd[name]:.2g} times as large as in other blocks'
+    elif no_bias:
+        verdict = WARN
+        said = ', '.join(no_bias[:3]) if len(no_bias) < biases else 'all biases'
+        cause = f'{said}: zero, so they were not in the file, or it has none'
     else:
         return diagnosis.good('arrays', evidence)
     return Finding(
         'arrays',
-        FAIL,
+        verdict,
         evidence,
         cause,
         _ANEW,

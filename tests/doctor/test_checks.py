@@ -49,6 +49,13 @@ HEALTHY: dict[str, Any] = {
     'validation_rows': {'doubled_template_share': 0.0},
     'same_answer_share': 0.02,
     'echo_share': 0.0,
+    'word_pairs_again': 900,
+    'word_pairs_by_chance': 400,
+    'writer_pairs': 60,
+    'writer_in_questions': 0.9,
+    'writer_in_answers': 0.3,
+    'asking_questions': 0.9,
+    'asking_answers': 0.2,
     'usual_answer_length': 60,
     'usual_length_share': 0.05,
     'different_questions': 50,
@@ -57,6 +64,8 @@ HEALTHY: dict[str, Any] = {
     'norms': 5,
     'new_norms': [],
     'same_blocks': [],
+    'biases': 9,
+    'zero_biases': [],
     'sizes': {'h.0.attn.c_attn.kernel': 1.1, 'h.1.attn.c_attn.kernel': 0.9},
     'asked_rates': {'0': 2e-4, '6': 1e-3, '25': 5e-4, '49': 1e-6},
     'has_dropout': False,
@@ -308,6 +317,17 @@ FAULTS = (
     ),
     ({'same_answer_share': 1.0}, 'variety', 'one answer stands at many'),
     ({'echo_share': 0.5}, 'variety', 'repeat their question'),
+    ({'word_pairs_again': 410}, 'word order', 'in no order'),
+    (
+        {
+            'asking_questions': 0.2,
+            'asking_answers': 0.9,
+            'writer_in_questions': 0.3,
+            'writer_in_answers': 0.9,
+        },
+        'sides',
+        'seem to be exchanged',
+    ),
     ({'usual_length_share': 0.9}, 'variety', 'cut at 60 tokens'),
     ({'capital_share': 0.0}, 'texts', 'lower-cased'),
     (
@@ -320,6 +340,7 @@ FAULTS = (
         'each pair is shown 3 times',
     ),
     ({'flat_arrays': {'h.0.mlp.c_fc.kernel': 0.0}}, 'arrays', 'all zeros'),
+    ({'zero_biases': ['h.0.mlp.c_fc.bias']}, 'arrays', 'not in the file'),
     ({'new_norms': ['ln_f']}, 'arrays', 'ln_f: as new'),
     ({'same_blocks': [['0', '1']]}, 'arrays', 'blocks 0, 1 have the same'),
     ({'sizes': {'h.0.mlp.c_fc.kernel': 30.0}}, 'arrays', '30 times as large'),
@@ -494,8 +515,8 @@ def test_one_changed_row_shows_what_losses_see_too_much(
     }
     spans = [(1, start, start + 8) for start in (0, 8, 16)]
     nll = _summed(rows, kind)
-    numbers, _ = measure_model.probe(score, rows, nll, spans, vocab_size=64)
-    assert scored == [measure_model.PROBED]  # which the look's budget counts
+    numbers = measure_model.probe(score, rows, nll, spans, vocab_size=64, full=False)
+    assert scored == [measure_model.PROBED, 4]  # the look's budget counts the first
     assert numbers['repeat_difference'] == 0
     bad = diagnosis.run([input_checks.causality, input_checks.isolation], numbers)
     assert [each.id for each in bad if each.verdict != diagnosis.OK] == found

@@ -18,7 +18,7 @@ from faults import Fault
 from plants import Plant
 
 from hax_jax.data import input_pipeline, packing, row_stream, text
-from hax_jax.model import activations, attention, gpt2
+from hax_jax.model import activations, attention, gpt2, linear
 from hax_jax.model import lora as lora_lib
 from hax_jax.training import optimizer, train_step
 
@@ -132,6 +132,14 @@ def _copied_block(parameters: Parameters) -> None:
 
 def _times(name: str, factor: float) -> Callable[[Parameters], None]:
     return lambda parameters: parameters.update({name: parameters[name] * factor})
+
+
+def _all_times(ending: str, factor: float) -> Callable[[Parameters], None]:
+    def edit(parameters: Parameters) -> None:
+        for name in [n for n in parameters if n.endswith(ending)]:
+            parameters[name] = parameters[name] * np.float32(factor)
+
+    return edit
 
 
 def _new_norm(parameters: Parameters) -> None:
@@ -287,6 +295,27 @@ def _drawn_b(plant: Plant) -> None:
     plant.patch.setattr(lora_lib, '_pair', pair)
 
 
+def _added(change: Callable[[Any, Any], Any]) -> Callable[[Plant], None]:
+    """`change`, (what an adapter adds, its layer) -> what it adds."""
+
+    def plant_it(plant: Plant) -> None:
+        plain = lora_lib.LoraLinear.__call__
+
+        def call(self: Any, x: jax.Array, key: Any = None) -> jax.Array:
+            base = linear.product(x.astype(self.dtype), self.kernel[...])
+            base = linear.add_bias(base, self.bias[...])
+            return base + change(plain(self, x, key) - base, self)
+
+        plant.patch.setattr(lora_lib.LoraLinear, '__call__', call)
+
+    return plant_it
+
+
+def _any_order(pair: Any) -> str:
+    words = pair.answer.split()
+    return ' '.join(np.random.default_rng(len(words)).permutation(words))
+
+
 _ROT13 = str.maketrans(
     'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ',
     'nopqrstuvwxyzabcdefghijklmNOPQRSTUVWXYZABCDEFGHIJKLM',
@@ -421,6 +450,37 @@ _TABLE: tuple[tuple[str, Callable[[Plant], None], tuple[str, ...], str], ...] = 
         ('one answer',),
         'full',
     ),
+    (
+        'words of answers in any order',
+        _pairs(_with(answer=_any_order)),
+        ('no order',),
+        'full',
+    ),
+    (
+        'questions and answers exchanged',
+        _pairs(_with(question=lambda p: p.answer, answer=lambda p: p.question)),
+        ('exchanged',),
+        'full',
+    ),
+    (
+        'ln_1 a tenth',
+        _weights(_all_times('.ln_1.scale', 0.1)),
+        ('ln_1.scale is',),
+        'full',
+    ),
+    (
+        'c_fc ten times',
+        _weights(_all_times('.c_fc.kernel', 10)),
+        ('c_fc.kernel is',),
+        'full',
+    ),
+    ('no biases', _weights(_all_times('.bias', 0)), ('all biases',), 'full'),
+    (
+        'no biases of the MLP',
+        _weights(_all_times('.c_fc.bias', 0)),
+        ('h.0.mlp.c_fc.bias',),
+        'full',
+    ),
     ('half the answers repeat', _pairs(_half_echo), ('repeat their question',), 'full'),
     (
         'answers cut at 24 tokens',
@@ -518,6 +578,19 @@ _TABLE: tuple[tuple[str, Callable[[Plant], None], tuple[str, ...], str], ...] = 
         'lora',
     ),
     ('LoRA B drawn', _drawn_b, ('B is not zero',), 'lora'),
+    (
+        'LoRA scaled by alpha',
+        _added(lambda low, layer: low * layer.lora_a[...].shape[1]),
+        ('by alpha, not',),
+        'lora',
+    ),
+    (
+        'LoRA not scaled',
+        _added(lambda low, layer: low / layer.scale),
+        ('not scaled',),
+        'lora',
+    ),
+    ('LoRA subtracted', _added(lambda low, _: -low), ('subtracted',), 'lora'),
 )
 FAULTS = tuple(
     Fault(
