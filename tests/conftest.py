@@ -75,11 +75,11 @@ def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         if request.path.parent.name == 'training':
-            from hax_jax.doctor import examine
+            from hax_jax.doctor import examine, first_look
 
-            looked = lambda subject, **_: examine.Look(subject, subject.state, {})  # noqa: E731
-            patch.setattr(examine, 'look', looked)
-            patch.setattr(examine, 'compiled', lambda *_, **__: None)
+            looked = lambda subject, **_: first_look.Look(subject, subject.state, {})  # noqa: E731
+            patch.setattr(first_look, 'look', looked)
+            patch.setattr(first_look, 'compiled', lambda *_, **__: None)
             patch.setattr(examine, 'measure', lambda subject: {})
             patch.setattr(examine, 'restored', lambda run, state: {})
             for name in ('looked', 'told'):

@@ -18,17 +18,10 @@ from flax import nnx
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.doctor import (
-    data_checks,
-    diagnosis,
-    input_checks,
-    measure_model,
-    measure_rows,
-    measure_weights,
-    model_checks,
-)
+from hax_jax.doctor import data_checks, diagnosis, input_checks, model_checks
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 from hax_jax.formats import hf_folder, peft_adapter, pretrained
+from hax_jax.measures import measure_model, measure_rows, measure_weights
 from hax_jax.model import abstract, lora, lora_merge, loss, param_tree
 
 LETTER = (

@@ -3,8 +3,9 @@
 Each check is a pure function of `measure_model.probe`'s numbers.
 """
 
-from hax_jax.doctor import diagnosis, measure_model
+from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, Finding, Numbers
+from hax_jax.measures import measure_model
 
 _ANEW = 'compare model.pretrained with where it comes from, and begin anew'
 # Of the loss's change: rounding alone moved losses by under 1e-6 of it in healthy runs.

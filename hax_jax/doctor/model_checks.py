@@ -6,8 +6,9 @@ run starts from a model; without `learned_such_texts` nobody knows what it read.
 
 import math
 
-from hax_jax.doctor import diagnosis, measure_model
+from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
+from hax_jax.measures import measure_model
 
 _KNOWN = 0.5  # nats under token frequencies, from where on a model knows a text
 _ANEW = 'compare model.pretrained with where it comes from, and begin anew'

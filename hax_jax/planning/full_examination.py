@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from hax_jax.data import records
-from hax_jax.doctor import diagnosis, examine
+from hax_jax.doctor import diagnosis, examine, first_look
 from hax_jax.evaluation import eval_step
 from hax_jax.runs import restore
 from hax_jax.training import run_setup, train_loop, train_step
@@ -39,10 +39,10 @@ def of(
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
         subject = train_loop.subject_of(setup, state, batches, scores, parameters)
         some = itertools.islice(pairs, _MOST_PAIRS)
-        look = examine.look(subject, full=True)
+        look = first_look.look(subject, full=True)
         look.numbers = examine.measure(subject, some) | look.numbers
         taught = train_loop.taught(setup, traced)
-        examine.compiled(look, step, taught, full=True)
+        first_look.compiled(look, step, taught, full=True)
         state, metrics = step(look.state, batches[0])
         found = examine.told(look, state, metrics, full=True)
     return found, look.numbers

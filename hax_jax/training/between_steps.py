@@ -10,7 +10,7 @@ import jax
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks, peers
-from hax_jax.doctor import diagnosis, examine
+from hax_jax.doctor import diagnosis, examine, first_look
 from hax_jax.evaluation import averaged, eval_step, evaluate, saved_scores
 from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.runs import checkpoint, disk_room
@@ -97,7 +97,7 @@ class BetweenSteps:
         self.report.note(f'loss before training {loss:.4f}: {verdict}')
         return dataclasses.replace(past, loss_before=loss)
 
-    def looked(self, look: examine.Look) -> None:
+    def looked(self, look: first_look.Look) -> None:
         """Prints what the doctor found wrong before the first step."""
         found = examine.judged(look.numbers)
         self._told = [each for each in found if each.verdict != diagnosis.OK]
@@ -105,7 +105,7 @@ class BetweenSteps:
             self.report.note(line)
 
     def told(
-        self, look: examine.Look, state: ts.TrainState, metrics: train_step.Metrics
+        self, look: first_look.Look, state: ts.TrainState, metrics: train_step.Metrics
     ) -> None:
         """Prints what the first step adds to what was found, and writes all down."""
         found = examine.told(look, state, metrics)

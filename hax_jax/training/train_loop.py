@@ -15,7 +15,8 @@ from hax_jax import errors
 from hax_jax.data import input_pipeline, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peers
-from hax_jax.doctor import diagnosis, examine
+from hax_jax.doctor import diagnosis, examine, first_look
+from hax_jax.doctor.subject import Subject
 from hax_jax.guards import bad_steps, reach, stops
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.runs import checkpoint, disk_room, restore, run_folder
@@ -150,7 +151,7 @@ def _loop(
     rechecks = settings.recheck_every_steps
     recheck = recheck_of(setup) if rechecks else None
     reason = _why_stop(done, past, setup)
-    look: examine.Look | None = None
+    look: first_look.Look | None = None
     restored: dict[str, Any] = {}
     with between_steps.BetweenSteps(
         setup, workdir, checkpoints, watch, start=start, late=not wait, track=not reason
@@ -244,7 +245,7 @@ def _compiled(
     base: dict[str, np.ndarray] | None,
     between: between_steps.BetweenSteps,
     watch: stopwatch.Stopwatch,
-) -> tuple[Callable[..., Any], examine.Look | None]:
+) -> tuple[Callable[..., Any], first_look.Look | None]:
     """The compiled step, and what the doctor sees before the first step of a run.
 
     `batches` are the first and, if there is one, the second.
@@ -254,13 +255,13 @@ def _compiled(
     is_first, waiting = setup.begin.step == 0, stopwatch.Waiting()
     elapsed = sum(watch.total().values())
 
-    def look() -> examine.Look:
+    def look() -> first_look.Look:
         with jax.set_mesh(setup.mesh):  # each thread has its own
             subject = subject_of(setup, state, batches, between.eval_step, base)
             subject = dataclasses.replace(
                 subject, elapsed=elapsed, row_seconds=between.row_seconds
             )
-            return examine.look(subject, waited=waiting.seconds)
+            return first_look.look(subject, waited=waiting.seconds)
 
     with concurrent.futures.ThreadPoolExecutor(1) as beside:
         if is_first:
@@ -284,7 +285,7 @@ def _compiled(
     found = looked.result()
     with waiting.begun():
         found.numbers = measured.result() | found.numbers
-        examine.compiled(found, step, taught(setup, traced), waited=waiting.seconds)
+        first_look.compiled(found, step, taught(setup, traced), waited=waiting.seconds)
     found.numbers['seconds'] = waiting.seconds()
     return step, found
 
@@ -302,12 +303,12 @@ def subject_of(
     batches: Sequence[train_step.Batch],
     score_step: Callable[..., Any],
     base: dict[str, np.ndarray] | None,
-) -> examine.Subject:
+) -> Subject:
     """A run before its first step, for the doctor; `batches` are one or two."""
     size = setup.run.train.batch_size
     order = [setup.stream.batch(i, size) for i in range(max(2, _ROWS // size))]
     tokenizer, sampled = eval_samples.asked(setup)
-    return examine.Subject(
+    return Subject(
         run=setup.run,
         cache=setup.cache,
         tokenizer=tokenizer,

@@ -19,9 +19,9 @@ from hax_jax.doctor import (
     examine,
     examine_folder,
     input_checks,
-    measure_model,
     rate_checks,
 )
+from hax_jax.measures import measure_model
 from hax_jax.reference import rates
 
 HEALTHY: dict[str, Any] = {
@@ -49,8 +49,9 @@ HEALTHY: dict[str, Any] = {
     'validation_rows': {'doubled_template_share': 0.0},
     'same_answer_share': 0.02,
     'echo_share': 0.0,
-    'word_pairs_again': 900,
-    'word_pairs_by_chance': 400,
+    'word_pairs': 6000,
+    'word_pairs_once': 4400,
+    'word_pairs_by_chance': 5200,
     'writer_pairs': 60,
     'writer_in_questions': 0.9,
     'writer_in_answers': 0.3,
@@ -317,7 +318,7 @@ FAULTS = (
     ),
     ({'same_answer_share': 1.0}, 'variety', 'one answer stands at many'),
     ({'echo_share': 0.5}, 'variety', 'repeat their question'),
-    ({'word_pairs_again': 410}, 'word order', 'in no order'),
+    ({'word_pairs_once': 5150}, 'word order', 'in no order'),
     (
         {
             'asking_questions': 0.2,

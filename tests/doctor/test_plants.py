@@ -22,10 +22,12 @@ from hax_jax.doctor import (
     data_checks,
     diagnosis,
     examine,
-    measure_data,
-    measure_rows,
+    first_look,
     row_checks,
+    subject,
 )
+from hax_jax.doctor.subject import Subject
+from hax_jax.measures import measure_data, measure_rows
 from hax_jax.reference import row_texts
 from hax_jax.runs import restore
 from hax_jax.training import resume, run_setup, starting, train_loop
@@ -236,7 +238,8 @@ def test_attention_without_its_mask_is_named_before_step_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(examine, '_LARGEST_MODEL', 0)  # what is not done is said
+    monkeypatch.setattr(subject, 'LARGEST_MODEL', 0)  # what is not done is said
+    monkeypatch.setattr(first_look, '_LARGEST_TRAINED', 0)
     run = tiny_runs.make_config(**_SHORT, model__attention='xla')
     fault = _BY_NAME['no causal mask']
     with faults.planted(fault, {}, run, 1.0):
@@ -296,11 +299,11 @@ def test_the_doctor_changes_no_bit_of_a_run(
     assert 0.99 < numbers['microbatch_gradient_ratio'] < 1.01
     assert _found(looked_at) == {}
 
-    def nothing(subject: examine.Subject, **_: Any) -> examine.Look:
-        return examine.Look(subject, subject.state, {'left_out': [], 'seconds': 0})
+    def nothing(subject: Subject, **_: Any) -> first_look.Look:
+        return first_look.Look(subject, subject.state, {'left_out': [], 'seconds': 0})
 
-    monkeypatch.setattr(examine, 'look', nothing)
-    monkeypatch.setattr(examine, 'compiled', lambda *_, **__: None)
+    monkeypatch.setattr(first_look, 'look', nothing)
+    monkeypatch.setattr(first_look, 'compiled', lambda *_, **__: None)
     run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
     plain = tiny_runs.train(planted_cache, tmp_path / 'plain', run)
     a, b = (restore.parameters(str(each)) for each in (looked_at, plain))
@@ -315,15 +318,15 @@ def test_the_look_beside_compiling_makes_no_program_of_the_eval_step_again(
     planted_cache: records.PackedCache,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain, seen = examine.look, []
+    plain, seen = first_look.look, []
 
-    def look(subject: examine.Subject, **given: Any) -> examine.Look:
+    def look(subject: Subject, **given: Any) -> first_look.Look:
         found = plain(subject, **given)
         thread = threading.current_thread()
         seen.append((subject.eval_step, thread is threading.main_thread()))
         return found
 
-    monkeypatch.setattr(examine, 'look', look)
+    monkeypatch.setattr(first_look, 'look', look)
     tiny_runs.train(planted_cache, tmp_path / 'run', tiny_runs.make_config(**_SHORT))
     ((eval_step, is_main),) = seen
     assert (eval_step._cache_size(), is_main) == (1, False)
@@ -336,8 +339,8 @@ def test_a_look_that_takes_too_long_leaves_the_least_out_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(examine, '_LEAST_SECONDS', 0.0)
-    monkeypatch.setattr(examine, '_SHARE', 0.0)
+    monkeypatch.setattr(first_look, '_LEAST_SECONDS', 0.0)
+    monkeypatch.setattr(first_look, '_SHARE', 0.0)
     run = tiny_runs.make_config(**_SHORT, train__grad_accum_steps=2)
     tiny_runs.train(planted_cache, tmp_path / 'run', run)
     out = capsys.readouterr().out
@@ -411,7 +414,7 @@ def test_adapters_under_stop_gradient_are_named_before_step_1(
 ) -> None:
     plain, before = examine.told, []
 
-    def told(look: examine.Look, *rest: Any) -> list[diagnosis.Finding]:
+    def told(look: first_look.Look, *rest: Any) -> list[diagnosis.Finding]:
         assert look.numbers['file_compared'] and look.subject.base is None  # freed
         before.extend(examine.judged(look.numbers))
         return plain(look, *rest)

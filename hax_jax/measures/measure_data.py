@@ -5,6 +5,7 @@ At most `MOST` pairs of a split are read, evenly spread; texts are decoded from 
 
 import collections
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -263,21 +264,29 @@ def _of_texts(cache: records.PackedCache, tokenizer: text.Tokenizer) -> dict[str
 
 
 def _word_order(texts: list[list[str]]) -> dict[str, int]:
-    """How many pairs of neighbouring words come again, and how many by chance.
+    """How many pairs of neighbouring words stand once, and how many by chance would.
 
     By chance means with the words of each text in any order. Nothing where too few
-    would come again to tell.
+    come again to tell.
     """
     rng = np.random.default_rng(0)
     kinds: dict[str, int] = {}
     numbered = [[kinds.setdefault(w, len(kinds)) for w in words] for words in texts]
-    own, chance = (
-        _again([order(np.array(each, np.int64)) for each in numbered if each])
-        for order in (lambda words: words, rng.permutation)
-    )
-    if chance < _LEAST_PAIRS:
+
+    def pairs(order: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """How often each pair stands, with the words of each text in an order."""
+        ordered = [order(np.array(each, np.int64)) for each in numbered]
+        joined = [each[:-1] * 2**32 + each[1:] for each in ordered if len(each)]
+        return np.unique(np.concatenate([*joined, []]), return_counts=True)[1]
+
+    own, chance = pairs(lambda words: words), pairs(rng.permutation)
+    if int(chance[chance > 1].sum()) < _LEAST_PAIRS:
         return {}
-    return {'word_pairs_again': own, 'word_pairs_by_chance': chance}
+    return {
+        'word_pairs': int(own.sum()),
+        'word_pairs_once': int((own == 1).sum()),
+        'word_pairs_by_chance': int((chance == 1).sum()),
+    }
 
 
 def _of_writer(said: str) -> float | None:
@@ -298,13 +307,6 @@ def _of_writers(shares: list[tuple[float | None, float | None]]) -> dict[str, fl
         'writer_in_answers': float(said),
         'writer_pairs': len(told),
     }
-
-
-def _again(texts: list[np.ndarray]) -> int:
-    """How many of the pairs of neighbouring numbers stand elsewhere too."""
-    pairs = [words[:-1] * 2**32 + words[1:] for words in texts]
-    _, counts = np.unique(np.concatenate([*pairs, []]), return_counts=True)
-    return int(counts[counts > 1].sum())
 
 
 def _content(said: str) -> frozenset[str]:

@@ -15,8 +15,8 @@ import numpy as np
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.doctor import measure_rows
-from hax_jax.doctor.measure_rows import Rows
+from hax_jax.measures import measure_rows
+from hax_jax.measures.measure_rows import Rows
 from hax_jax.model import param_tree
 from hax_jax.reference import numpy_gpt2
 

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hax_jax.config import schema
-from hax_jax.doctor.measure_model import Score, Spans, inside, mean
-from hax_jax.doctor.measure_rows import Rows
+from hax_jax.measures.measure_model import Score, Spans, inside, mean
+from hax_jax.measures.measure_rows import Rows
 
 _ROW = 4096  # numbers of a parameter that are compared with the file's
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from hax_jax.doctor.measure_rows import Rows
+from hax_jax.measures.measure_rows import Rows
 from hax_jax.model import param_tree
 
 # (state, batch of rows [B, T]) -> (state, metrics): the run's step, which donates.
