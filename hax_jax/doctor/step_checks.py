@@ -259,15 +259,14 @@ def added(n: Numbers) -> Finding | None:
     """Adapters add scale * A @ B to their layers, once B is no longer zero."""
     if 'adapter_off' not in n:
         return None
-    off, effect = n['adapter_off'], n['adapter_effect']
-    evidence = (
-        f'with B drawn, adapters move losses by {effect:.2g} nats a token; the model '
-        f"is {off:.2g} from GPT-2's formula with them"
-    )
+    off, effect = n['adapter_off'], n.get('adapter_effect', 0.0)
+    evidence = f"with B drawn, losses are {off:.2g} nats a token from GPT-2's formula"
+    if effect:
+        evidence += f', in which adapters move them by {effect:.2g}'
     source = 'reference/numpy_gpt2.py, which shares no code with the model'
     if off <= 0.05 * effect + _ROUNDING or not n.get('formula_off', 0.0) < 0.2 * off:
         return diagnosis.good('adapters add', evidence, source)
-    wrong = n['adapter_wrong']
+    wrong = n.get('adapter_wrong', {})
     nearest = min(wrong, key=lambda name: wrong[name], default='')
     cause = 'adapters do not add scale * A @ B to their layers'
     if nearest and wrong[nearest] < 0.2 * off:

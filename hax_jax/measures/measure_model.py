@@ -26,6 +26,7 @@ Spans = Sequence[tuple[int, int, int]]
 SHIFTS = (-1, 0, 1, 2)
 PROBED = 2  # changed rows that `probe` scores of a model that is as it should be
 _WTE = 'wte.embedding'  # the head's table, where it has none of its own
+_ADAPTERS_OFF = 2e-3  # nats a token, under which nobody asks for the mistake
 _SHORT = 96  # tokens of the row that NumPy reads too
 
 
@@ -254,10 +255,10 @@ def of_adapters(
 ) -> dict[str, Any]:
     """How adapters act once they have learned: with B drawn, in place of its zeros.
 
-    `adapter_effect` is how far the losses of a short row are from those without
-    adapters, and `adapter_off` from those of the formula, in nats; `adapter_wrong` are
-    the mistakes by how far theirs are. Each B is as large as gives A @ B half of its
-    kernel's root mean square.
+    `adapter_off` is how far the losses of a short row are from those of the formula, in
+    nats. Where that is far, `adapter_effect` is how far these are from those without
+    adapters, and `adapter_wrong` are the mistakes, by how far theirs are. Each B is as
+    large as gives A @ B half of its kernel's root mean square.
     """
     rng = np.random.default_rng(0)
     right = numpy_gpt2.right(model, adapters)
@@ -278,15 +279,14 @@ def of_adapters(
     if not drawn or not end:
         return {}
     learned = {**parameters, **drawn}
+    off = _off(learned, model, short, right)
+    if off <= _ADAPTERS_OFF:
+        return {'adapter_off': off}
     without = dataclasses.replace(right, adapter_scale=0.0)
+    with_them = {**short, 'nll': numpy_gpt2.nll(learned, model, short, right)}
     return {
-        'adapter_off': _off(learned, model, short, right),
-        'adapter_effect': float(
-            np.abs(
-                numpy_gpt2.nll(learned, model, short, right)
-                - numpy_gpt2.nll(parameters, model, short, without)
-            ).mean()
-        ),
+        'adapter_off': off,
+        'adapter_effect': _off(parameters, model, with_them, without),
         'adapter_wrong': {
             name: _off(learned, model, short, formula)
             for name, formula in numpy_gpt2.wrong_adapters(model, adapters)
@@ -295,7 +295,7 @@ def of_adapters(
 
 
 def _rms(leaf: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(leaf, dtype=np.float32))))
+    return float(np.sqrt(np.mean(np.square(np.asarray(leaf, np.float32)))))
 
 
 def spans_of(rows: Rows, tokenizer: Any, eos_id: int) -> Spans:
