@@ -60,17 +60,25 @@ class _Budget:
         self._too_long: list[str] = []
         self._limit = ''
 
-    def allows(self, part: str, scorings: float, seconds: float = 0.0) -> bool:
+    def allows(
+        self,
+        part: str,
+        scorings: float,
+        seconds: float = 0.0,
+        *,
+        is_extra: bool = False,
+    ) -> bool:
         """Whether a part fits that scores the batch so often, and takes so long beside.
 
-        One that does not is noted.
+        What is extra has no seconds of its own in a short run. A part that does not fit
+        is noted.
         """
         if self._full:
             return True
         subject, scoring = self._found.subject, self._found.scoring
         of_run = subject.elapsed + time.perf_counter() - self._begun
         of_run += subject.num_steps * _STEP_SCORINGS * scoring
-        most = max(_LEAST_SECONDS, _SHARE * of_run)
+        most = max(0.0 if is_extra else _LEAST_SECONDS, _SHARE * of_run)
         if self._waited() + scorings * scoring + seconds <= most:
             return True
         self._too_long.append(part)
@@ -145,7 +153,7 @@ def _of_model(found: Look, budget: _Budget, *, full: bool) -> None:
     ):  # as the evaluation took, until known
         found.scoring = evaluated
     for name, scorings, more, part in _parts(found, full=full):
-        if budget.allows(name, scorings, more):
+        if budget.allows(name, scorings, more, is_extra=part is _of_adapters):
             now = time.perf_counter()
             part(found, rows, full)
             if part is _of_batch:
