@@ -80,6 +80,7 @@ def batches_of(
             problem=each.problem,
             source=named_datasets.source_of(each.name) if each.given else '',
             preferences=preferences,
+            marks=each.marks,
         )
         pieces = _pieces(each, span_bytes=span_bytes)
         # A page, or an input without rows, is one batch without fields of its own.

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from data_pipeline.layouts import source_marks
 from data_pipeline.pages import characters
 from data_pipeline.rows import field_map
 from hax_jax.data import records
@@ -29,6 +30,7 @@ class Batch:
     file's name in ids, `source` the source of pairs whose rows name none, '' for the
     layout. `fields` says which of a row's fields make a pair. `problem` says why
     nothing of the input can be read. With `preferences`, a read batch has `answers`.
+    `marks` are those of all texts of its input.
     """
 
     ordinal: int
@@ -47,6 +49,7 @@ class Batch:
     fields: field_map.FieldMap | None = None
     problem: str = ''
     preferences: bool = False
+    marks: source_marks.Marks | None = None
 
     @property
     def prefix(self) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipeline.layouts import source_marks
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import (
     answer_lists,
@@ -74,6 +75,8 @@ def add(
         result.leave_out(at, text, '; '.join(problems))
         return
     earlier = _earlier(row, (*asked, *answered), result)
+    if batch.marks:
+        earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
     result.count_changes(*_texts([*earlier, *raw]))
     needs_media = any(map(_holds_media, _texts([*earlier, *raw])))
     turns = [_cleaned(each) for each in raw]
@@ -200,6 +203,20 @@ def _earlier(
         result.counts['rows with a history, which was left out'] += 1
         return []
     return turns
+
+
+def _unmarked(
+    turns: Sequence[records.Exchange], batch: batches.Batch, result: batches.BatchRead
+) -> list[records.Exchange]:
+    """The turns without the marks of their source; counts the texts."""
+    made = []
+    for each in turns:
+        question, answer, changes = source_marks.apply(
+            batch.marks or source_marks.Marks(), each.question, each.answer
+        )
+        result.counts.update(changes)
+        made.append(records.Exchange(question, answer, each.weight))
+    return made
 
 
 def _holds_media(text: str) -> bool:
