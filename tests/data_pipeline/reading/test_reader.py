@@ -303,3 +303,20 @@ def test_cleaning_changes_characters_and_no_words() -> None:
     assert characters.clean('a\ud800b\u200bc\x07') == 'a\ufffdbc'
     assert characters.clean('👩\u200d🔧 o\u200dk') == '👩\u200d🔧 ok'
     assert characters.clean('one\u2028two\x0cthree\rfour') == 'one\ntwo\nthree\nfour'
+
+
+def test_cells_that_a_spreadsheet_must_not_change_are_read_as_it_shows_them() -> None:
+    rows = (
+        '"=""id""",question,answer\n'
+        '="007","=""Is it """"odd""""?""","=""No, it is not."""\n'
+        '="008",Why?,\'- He is tired.\n'
+        "9,'Twas he?,=A1 is a cell.\n"
+    )
+    _write('a.csv', rows)
+    pairs, report = reader.read(['a.csv'])
+    assert [(each.question, each.answer) for each in pairs] == [
+        ('Is it "odd"?', 'No, it is not.'),
+        ('Why?', '- He is tired.'),
+        ("'Twas he?", '=A1 is a cell.'),
+    ]
+    assert report.counts['fields that are protected (="…"), read as shown'] == 5
