@@ -207,7 +207,7 @@ def open_both(question: str, answer: str) -> bool:
         and answered is not None
         and asked.word in QUESTIONS
         and (_answers(answered.word, asked.word) or answered.word == REVISED)
-        and _form(asked.word) == _form(answered.word)
+        and _are_alike(asked.word, answered.word)
     )
 
 
@@ -234,6 +234,13 @@ def _labelled_inline(line: str) -> Label | None:
 
 def _form(word: str) -> str:
     return next((form for form in _FORMS if word.endswith(form)), '')
+
+
+def _are_alike(asked: str, answered: str) -> bool:
+    """Whether labels are of one form; below 'Q.' newspapers print 'A:' too."""
+    if (asked, answered) == (f'q{_DOT}', 'a'):
+        return True
+    return _form(asked) == _form(answered)
 
 
 def _answers(word: str, asked: str) -> bool:
@@ -280,8 +287,8 @@ def words(labels: Sequence[Label]) -> tuple[str, str]:
             continue  # it belongs to the instruction above it
         if label.word in QUESTIONS:
             asked = label.word
-        elif _form(asked) != _form(label.word):
-            continue  # of 'Q.' the answer is 'A.', and of no other
+        elif not _are_alike(asked, label.word):
+            continue
         elif asked and _answers(label.word, asked):
             counts[asked, label.word] += 1
             asked = ''

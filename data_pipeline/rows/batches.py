@@ -13,6 +13,7 @@ from hax_jax.data import records
 
 Counts = collections.Counter[str]
 _LONGEST_SHOWN = 200  # characters of a line that was left out
+_LOST = 'texts with characters that were lost before and stand as \ufffd'
 # The lines of each kind that a batch keeps to show people; it counts the others.
 _MOST = {'unknown': 1_000, 'dropped': 1_000, 'warnings': 20}
 
@@ -121,10 +122,12 @@ class BatchRead:
     def capped(self) -> 'BatchRead':
         """The same with the first lines of each kind, and with its pairs counted."""
         kept = {kind: getattr(self, kind)[:most] for kind, most in _MOST.items()}
+        lost = sum('\ufffd' in f'{pair.question}{pair.answer}' for pair in self.pairs)
         more = {kind: len(getattr(self, kind)) - len(kept[kind]) for kind in kept}
         return dataclasses.replace(
             self,
             **kept,
+            counts=self.counts + Counts({_LOST: lost}),
             more=collections.Counter({kind: n for kind, n in more.items() if n}),
             num_pairs=len(self.pairs),
             sources=collections.Counter(pair.source for pair in self.pairs),

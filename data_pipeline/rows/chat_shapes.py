@@ -31,7 +31,7 @@ from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
-ROLE_KEYS = ('role', 'from', 'speaker')
+ROLE_KEYS = ('role', 'from', 'speaker', 'sender')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
     'messages',
@@ -41,6 +41,8 @@ _LISTS = (
     'dialog',
     'turns',
     'contents',
+    'chat_messages',
+    'items',
 )
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS = ('human', 'user', 'input', 'question', 'prompt')

@@ -341,8 +341,11 @@ def _opening(path: str) -> tuple[str, str, bool]:
 
 
 def _delimiter(line: str) -> str:
+    """The commonest one; a tab for one column, whose texts may have commas unquoted."""
     unquoted = re.sub('"[^"]*"', '', line)
-    return max(_DELIMITERS, key=unquoted.count)
+    most = max(_DELIMITERS, key=unquoted.count)
+    is_one = most not in unquoted and '"' not in unquoted
+    return '\t' if is_one else most
 
 
 def _names_columns(line: str) -> bool:

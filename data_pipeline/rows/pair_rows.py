@@ -34,8 +34,9 @@ _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
-# Of a question, what programs write for none: pandas, spreadsheets, Self-Instruct.
-_NOTHING = frozenset(['nan', 'null', 'none', 'n/a', '#n/a', '<na>', '<noinput>'])
+# What programs write for none: pandas, spreadsheets; of a question, Self-Instruct too.
+_NO_TEXT = frozenset(['nan', '#n/a', '<na>'])
+_NOTHING = _NO_TEXT | {'null', 'none', 'n/a', '<noinput>'}
 _NO_FIELDS = field_map.FieldMap({})
 
 
@@ -347,7 +348,7 @@ def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
         text = '' if value is field_map.MISSING else _as_text(value)
         if text is None:
             return '', f'{name!r} is a {type(value).__name__}, not a text'
-        texts.append(text)
+        texts.append('' if text.strip().lower() in _NO_TEXT else text)
     if all(_value(row, name) is field_map.MISSING for name in names):
         return '', f'it has no {" + ".join(map(repr, names)) or "field known"}'
     return '\n\n'.join(text for text in texts if text.strip()), ''
