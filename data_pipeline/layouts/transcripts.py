@@ -20,8 +20,10 @@ _WORDS = {
 }
 _ROLE_OF = {word: role for role, words in _WORDS.items() for word in words.split()}
 _WORD = '|'.join(_ROLE_OF)
-_ROLE_OF |= dict.fromkeys(['q', 'prompter'], 'user')
-_ROLE_OF |= dict.fromkeys(['a', 'bot', 'ai', 'chatbot'], 'assistant')
+_ROLE_OF |= dict.fromkeys(['q', 'prompter', 'customer', 'patient', 'client'], 'user')
+_ROLE_OF |= dict.fromkeys(
+    ['a', 'bot', 'ai', 'chatbot', 'agent', 'doctor', 'therapist'], 'assistant'
+)
 _HEADING = re.compile(
     rf'(?:^|\n|(?<=\S)(?=###))###[ \t]?({_WORD})[ \t]?(?::|(?=\n))[ \t]?', re.IGNORECASE
 )
@@ -75,6 +77,8 @@ _LABELS = (
     ),
     re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System): ?'),
     re.compile(r'(?:^\s*|\n)(Human|User|Bot|AI|Chatbot): ?'),
+    re.compile(r'(?:^\s*|\n)(Customer|Agent): ?'),
+    re.compile(r'(?:^\s*|\n)(Patient|Doctor|Client|Therapist): ?'),
     re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
     re.compile(r'(?:^\s*|\n)(Q|A(?!.*\n[ \t]*B:)):[ \t]?', re.DOTALL),
     re.compile(r'(?:^\s*|\n)\[(User|USER|Human|HUMAN|Assistant|ASSISTANT)\]:?[ \t]?'),

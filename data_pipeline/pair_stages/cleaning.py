@@ -8,9 +8,9 @@ import functools
 import re
 
 from data_pipeline import settings
-from data_pipeline.layouts import label_lines
+from data_pipeline.layouts import html_text, label_lines
 from data_pipeline.pages import chat_grammar, crisis_lines, encoding
-from data_pipeline.pair_stages import html_text, markdown_text, reasoning, stages
+from data_pipeline.pair_stages import markdown_text, reasoning, stages
 from hax_jax.data import records
 
 # 'Edit:', 'EDIT 2 -', 'Update :', 'Edit' alone in its line, with marks before it.

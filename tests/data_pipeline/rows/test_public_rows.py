@@ -34,6 +34,8 @@ def _read(
         {'title': 'Why?', 'selftext': '', 'num_comments': 2,
          'comments': [{'body': 'No.', 'score': 1}, {'body': 'So.', 'score': 7}]},
         {'kind': 'chat', 'input': 'Why?', 'target': 'So.'},
+        {'prompt': 'Customer: Why?\nAgent:', 'completion': ' So.\n'},
+        {'text': 'Patient: Why?\nDoctor: So.'},
         {'Prompt': 'Why?', 'Target Response': 'So.'},
     ],
 )  # fmt: skip
