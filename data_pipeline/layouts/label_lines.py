@@ -295,6 +295,24 @@ def words(labels: Sequence[Label]) -> tuple[str, str]:
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
 
 
+def _without_rare_sections(labels: list[Label | None]) -> list[Label | None]:
+    forms = collections.Counter(
+        (label.word, label.sign) for label in labels if label and label.word in SECTIONS
+    )
+    return [
+        dataclasses.replace(label, word=STRAY)
+        if label
+        and label.word in SECTIONS
+        and any(
+            times > forms[label.word, label.sign]
+            for (word, _), times in forms.items()
+            if word == label.word
+        )
+        else label
+        for label in labels
+    ]
+
+
 def without_strays(
     labels: list[Label | None], words: tuple[str, str]
 ) -> list[Label | None]:
@@ -303,8 +321,11 @@ def without_strays(
     Labels are headings, bold, plain, in capitals: the commonest form is a file's. Below
     '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
     between '## Question' and '## Answer'. Those of a look that few have are of a rarer
-    form too, and odd where they part a pair.
+    form too, and odd where they part a pair. A section of a set is one in its commonest
+    form alone: 'Score: 5, as they say' is text where others are 'SCORE: 5'.
     """
+    if words[1] == REVISED:
+        labels = _without_rare_sections(labels)
     own = [label for label in labels if label and label.word in words]
     forms = collections.Counter((label.word, label.sign) for label in own)
     looks = collections.Counter((label.word, label.look) for label in own)

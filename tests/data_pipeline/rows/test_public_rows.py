@@ -99,3 +99,20 @@ def test_a_quote_that_cp1252_lost_is_repaired_and_lost_letters_are_counted(
     lost = 'texts with characters that were lost before and stand as \ufffd'
     assert report.counts[lost] == 1
     assert 'that were lost before' in report.summary()
+
+
+def test_where_human_opens_turns_user_is_a_word(tmp_path: pathlib.Path) -> None:
+    said = '\n\nHuman: Why?\n\nUser: one who uses.\n\nAssistant: So.'
+    found, _ = _read(tmp_path / 'a.jsonl', json.dumps({'text': said}))
+    assert found == [('Why?\n\nUser: one who uses.', 'So.')]
+
+
+def test_a_section_of_another_form_is_text_of_its_set(tmp_path: pathlib.Path) -> None:
+    form = (
+        'QUESTION: {}\n\nDRAFT_RESPONSE: No.\n\nSCORE: 4\n\nSTRENGTHS: Short.\n\n'
+        'REVISED_RESPONSE: {}\n<END_OF_SET>\n\n'
+    )
+    asked = 'Why?\n\nScore: 5, as they say. Who won?'
+    text = form.format('Who?', 'You.') + form.format(asked, 'So.')
+    found, _ = _read(tmp_path / 'a.txt', text)
+    assert found == [('Who?', 'You.'), (asked, 'So.')]
