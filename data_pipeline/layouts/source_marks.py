@@ -1,6 +1,7 @@
 """Marks that mean something only where a whole source has them.
 
-    'Dear Ann.\\\\nI am sad.'      line breaks written as a backslash and n
+    'Dear Ann.\\nI am sad.'      line breaks written as a backslash and n
+    'It\\u2019s a caf\\u00e9.'   other characters that JSON escapes
     'Why? ->', ' So. END'        what ends each prompt, and each completion
     'B. Ask him.'                the number of a choice before each answer
 
@@ -8,11 +9,11 @@ One text can't tell them from a path, code or words; the first rows of a source 
 """
 
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Sequence
 
 _FEWEST = 3  # texts that tell a mark of all texts
-_FEWEST_CHOICES = 4
 _BREAK = re.compile(r'\\r\\n|\\n|\\r(?![a-z])')
 # A break as an export writes it: behind a sentence or another break, before the next.
 _PLAIN_BREAK = re.compile(
@@ -23,11 +24,18 @@ _PLAIN_BREAK = re.compile(
 _PLAIN_SHARE = 0.8  # of what may be breaks
 # Code, paths, a backslash behind another, and LaTeX: no break is in them.
 _KEPT = re.compile(
-    r'`[^`\n]*`|(?<!\w)[A-Za-z]:\\(?!n(?![a-z]))\S*|\\\\(?!n\\n)|\$[^$\n]{1,80}\$'
+    r'`[^`\n]*`|(?<!\w)[A-Za-z]:\\(?!n(?![a-z]))\S*|\\\\(?!n\\n)'
+    r'|\$(?=\S)[^$\n]{1,80}(?<=\S)\$(?!\d)'
     r'|\\n(?:abla|eq|ewline|onumber)\b'
 )
+_ESCAPED_SHARE = 0.05  # of the texts: else they are about escapes
+_ESCAPED = re.compile(r'(?<!\\)(?:\\u[0-9a-fA-F]{4})+')
 _SEPARATOR = re.compile(r'\s*(-{1,3}>|={1,2}>|→|>{3}|\|{3}|#{3,})\s*$')
-_STOP = re.compile(r'\s+(END|STOP|#{3,}|<END>|\[END\]|\|{3})\s*$')
+_STOP = re.compile(
+    r'(?:\s(?=\S)|(?=</s>|<eos>))'
+    r'(END|STOP|#{3,}|<END>|\[END\]|\|{3}|</s>|<eos>)\s*$'
+)
+_START = re.compile(r'\s*(<s>|<bos>)\s*')
 _CHOICE = re.compile(r'\s*(?:\(([A-Ha-h]|[1-9])\)|([A-H]|[1-9])[.):])\s+(?=\S)')
 
 
@@ -36,6 +44,8 @@ class Marks:
     """The marks of a source: each is cut off, or made what it stands for."""
 
     breaks: bool = False
+    escapes: bool = False
+    start: str = ''
     separator: str = ''
     stop: str = ''
     choices: bool = False
@@ -51,6 +61,8 @@ def find(pairs: Sequence[tuple[str, str]]) -> Marks | None:
     answered = [answer for question, answer in pairs if question and answer.strip()]
     made = Marks(
         breaks=_writes_breaks(texts),
+        escapes=_writes_escapes(texts),
+        start=_common(_START, asked, at_start=True),
         separator=_common(_SEPARATOR, asked),
         stop=_common(_STOP, answered),
         choices=_have_choices(answered),
@@ -70,6 +82,12 @@ def apply(marks: Marks, question: str, answer: str) -> tuple[str, str, list[str]
     if marks.breaks:
         name = 'texts with line breaks written as \\n, which were made breaks'
         question, answer = (changed(t, _broken, name) for t in (question, answer))
+    if marks.escapes:
+        name = 'texts with characters written as \\u2019, which were made characters'
+        question, answer = (changed(t, _unescaped, name) for t in (question, answer))
+    if marks.start:
+        name = f'texts with the start {marks.start!r}, which was cut'
+        question = changed(question, lambda text: _START.sub('', text, count=1), name)
     if marks.separator:
         name = f'texts with the separator {marks.separator!r}, which was cut'
         mark = _at_end(_SEPARATOR, marks.separator)
@@ -108,27 +126,55 @@ def _writes_breaks(texts: Sequence[str]) -> bool:
     return having > 1 and plain >= _PLAIN_SHARE * all_breaks
 
 
+def _writes_escapes(texts: Sequence[str]) -> bool:
+    """Whether JSON's escapes stand for all characters beyond ASCII."""
+    escaped = [text for text in texts if _ESCAPED.search(_KEPT.sub(' ', text))]
+    enough = max(2, _ESCAPED_SHARE * len(texts))
+    return len(escaped) >= enough and all(map(str.isascii, texts))
+
+
+def _unescaped(text: str) -> str:
+    def signs(match: re.Match[str]) -> str:
+        made = json.loads(f'"{match[0]}"').encode('utf-16', 'surrogatepass')
+        return made.decode('utf-16', 'replace')
+
+    return _outside_code(text, lambda part: _ESCAPED.sub(signs, part))
+
+
 def _broken(text: str) -> str:
     """The text with line breaks for `\\n`; one with a break of its own stays."""
     if '\\n' not in text or '\n' in text.strip() or text.lstrip()[:1] in ('[', '{'):
         return text
+    is_quoting = '\\"' in text and not re.search(r'(?<!\\)"', text)
+
+    def read(part: str) -> str:
+        part = _BREAK.sub('\n', part)
+        return part.replace('\\"', '"') if is_quoting else part
+
+    return _outside_code(text, read)
+
+
+def _outside_code(text: str, change: Callable[[str], str]) -> str:
     parts, at = [], 0
     for kept in _KEPT.finditer(text):
-        parts += [_BREAK.sub('\n', text[at : kept.start()]), kept[0]]
+        parts += [change(text[at : kept.start()]), kept[0]]
         at = kept.end()
-    return ''.join([*parts, _BREAK.sub('\n', text[at:])])
+    return ''.join([*parts, change(text[at:])])
 
 
-def _common(mark: re.Pattern[str], texts: Sequence[str]) -> str:
-    """The mark that ends all texts; '' for none."""
-    found = {match[1] if (match := mark.search(text)) else '' for text in texts}
+def _common(
+    mark: re.Pattern[str], texts: Sequence[str], *, at_start: bool = False
+) -> str:
+    """The mark that ends all texts, or opens them; '' for none."""
+    look = mark.match if at_start else mark.search
+    found = {match[1] if (match := look(text)) else '' for text in texts}
     return found.pop() if len(found) == 1 and len(texts) >= _FEWEST else ''
 
 
 def _have_choices(answers: Sequence[str]) -> bool:
     """Whether all answers begin with the number of a choice, not all with one."""
     found = [_CHOICE.match(text) for text in answers]
-    if len(answers) < _FEWEST_CHOICES or not all(found):
+    if len(answers) < _FEWEST or not all(found):
         return False
     numbers = {match[1] or match[2] for match in found if match}
     return len(numbers) > 1 and not any(map(_lists, answers))

@@ -206,7 +206,10 @@ def without_tail(text: str) -> tuple[str, int]:
         return left, times + 1
     lines = text.split('\n')
     end = len(lines)
-    while end > 1 and _is_residue(lines[end - 1].strip()):
+    while end > 1 and (
+        _is_residue(lines[end - 1].strip())
+        or (end < len(lines) and lines[end - 1].strip() in ('A', 'I'))  # above counts
+    ):
         end -= 1
     above = '\n'.join(lines[:end]).rstrip()
     is_ended = above.endswith(chat_grammar.SENTENCE_ENDS) or _ITEM.match(lines[end - 1])

@@ -202,9 +202,15 @@ def _tree(row: dict[str, Any]) -> list[Any] | None:
 
 
 def _replies(turn: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replies to a turn of a tree that were not deleted."""
+    """The replies to a turn of a tree that were not deleted and passed the review."""
     replies = turn.get('replies') or []
-    return [r for r in replies if isinstance(r, dict) and not r.get('deleted')]
+    return [
+        reply
+        for reply in replies
+        if isinstance(reply, dict)
+        and not reply.get('deleted')
+        and str(reply.get('review_result', '')).lower() != 'false'
+    ]
 
 
 def _best_path(prompt: dict[str, Any]) -> tuple[list[Any], int]:

@@ -32,13 +32,13 @@ def test_breaks_written_as_two_characters_are_breaks(
     path = 'It lies in C:\\new\\notes, I think.'
     pairs = [
         (ASKED[0], 'He is tired.\\n\\nLet him sleep.\\n- Soup\\n- Tea'),
-        (ASKED[1], f'The dog.\\r\\n{path}'),
+        (ASKED[1], f'The dog, for $5.\\r\\n{path} Or $6.'),
         (ASKED[2], 'Say `a\\nb` once.'),
     ]
     found, report = _read(tmp_path / name, pairs)
     assert found == [
         (ASKED[0], 'He is tired.\n\nLet him sleep.\n- Soup\n- Tea'),
-        (ASKED[1], f'The dog.\n{path}'),
+        (ASKED[1], f'The dog, for $5.\n{path} Or $6.'),
         pairs[2],
     ]
     what = 'texts with line breaks written as \\n, which were made breaks'
@@ -73,7 +73,7 @@ def test_turns_of_chats_are_texts_of_the_source_too(tmp_path: pathlib.Path) -> N
 
 @pytest.mark.parametrize(
     ('separator', 'stop'),
-    [(' ->', '\n'), ('->', ' END'), ('\n\n->', ' ###'), (' =>', '\n\n###\n\n')],
+    [(' ->', '\n'), ('->', ' END'), ('\n\n->', ' ###'), (' =>', '</s>')],
 )
 def test_the_separator_and_the_stop_of_all_rows_are_cut(
     tmp_path: pathlib.Path, separator: str, stop: str
@@ -102,3 +102,35 @@ def test_a_choice_before_each_answer_is_cut_and_lists_stay(
     for kept in ('1. Breathe.\n2. Go.', 'So it is.'):
         assert source_marks.find([*pairs[:3], (ASKED[3], kept)]) is None
     assert source_marks.find([(asked, '1. Breathe.') for asked in ASKED]) is None
+
+
+def test_characters_written_as_json_writes_them_are_characters(
+    tmp_path: pathlib.Path,
+) -> None:
+    pairs = [
+        (ASKED[0], 'It\\u2019s a caf\\u00e9 \\ud83d\\ude42.'),
+        (ASKED[1], 'She said: no.\\n\\n\\"Go,\\" she said.\\nI\\u2019m off.'),
+        (ASKED[2], 'Write `\\u00e9` for it.'),
+        (ASKED[3], 'Now.\\n\\nOr never.'),
+    ]
+    found, report = _read(tmp_path / 'a.jsonl', pairs)
+    assert [answer for _, answer in found] == [
+        'It’s a café 🙂.',
+        'She said: no.\n\n\\"Go,\\" she said.\nI’m off.'.replace('\\"', '"'),
+        pairs[2][1],
+        'Now.\n\nOr never.',
+    ]
+    what = 'texts with characters written as \\u2019, which were made characters'
+    assert report.counts[what] == 2
+    own = [(ASKED[0], 'A café.'), *pairs[:1], (ASKED[3], 'Type \\u2019 here.')]
+    assert _read(tmp_path / 'b.jsonl', own)[0] == own
+
+
+def test_what_opens_every_prompt_is_cut(tmp_path: pathlib.Path) -> None:
+    pairs = [(f'<s>{asked}', f'{asked} So.</s>') for asked in ASKED]
+    assert _read(tmp_path / 'a.jsonl', pairs)[0] == [
+        (asked, f'{asked} So.') for asked in ASKED
+    ]
+    pairs[0] = ASKED[0], 'So he said </s>'
+    pairs[1] = ASKED[1], 'So.'
+    assert _read(tmp_path / 'b.jsonl', pairs)[0] == pairs

@@ -116,3 +116,12 @@ def test_a_section_of_another_form_is_text_of_its_set(tmp_path: pathlib.Path) ->
     text = form.format('Who?', 'You.') + form.format(asked, 'So.')
     found, _ = _read(tmp_path / 'a.txt', text)
     assert found == [('Who?', 'You.'), (asked, 'So.')]
+
+
+def test_a_reply_that_failed_its_review_is_no_answer(tmp_path: pathlib.Path) -> None:
+    replies = [
+        {'text': 'No.', 'role': 'assistant', 'rank': 0, 'review_result': False},
+        {'text': 'So.', 'role': 'assistant', 'rank': 1, 'review_result': True},
+    ]
+    row = {'prompt': {'text': 'Why?', 'role': 'prompter', 'replies': replies}}
+    assert _read(tmp_path / 'a.jsonl', json.dumps(row))[0] == [('Why?', 'So.')]
