@@ -50,7 +50,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     titles: dict[str, list[str]] = {}
     for name in found:
         kinds, others, is_revised = [], [], False
-        for match in _WORDS.finditer(name):
+        # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
+        for match in _WORDS.finditer(name.rpartition('.')[2] or name):
             word = match[0].lower()
             if word in _OF:
                 kinds.append(word)

@@ -2,6 +2,7 @@
 
 SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"_id": "7", "_source": {"question": "Why?", "answer": "So."}}        a search engine's
+{"@type": "Question", "name": "Why?", "acceptedAnswer": {"text": "So."}}   schema.org
 {"tag": "hi", "patterns": ["Hi", "Hello"], "responses": ["Hey."]}       an intent
 {"id": "0", "data": ["Why?", "So."]}                                   UltraChat
 {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
@@ -93,6 +94,9 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
             for asked in paragraph['qas']
             if isinstance(asked, dict)
         ]
+    if row.get('@type') == 'Question' and 'name' in row:
+        answer = row.get('acceptedAnswer') or row.get('suggestedAnswer')
+        return [{**_without(row, 'name'), 'question': row['name'], 'answer': answer}]
     for name, key in (('qas', 'question'), ('instances', 'output')):
         if name in row and _are_objects(row[name], key):
             return [_around(row, name) | each for each in row[name]]

@@ -37,6 +37,7 @@ MOST_WEIGHT = 1e6  # of an answer in the loss
 # What programs write for none: pandas, spreadsheets; of a question, Self-Instruct too.
 _NO_TEXT = frozenset(['nan', '#n/a', '<na>'])
 _NOTHING = _NO_TEXT | {'null', 'none', 'n/a', '<noinput>'}
+_SHORTEST = 8  # characters of a text that is surely not one of those
 _NO_FIELDS = field_map.FieldMap({})
 
 
@@ -348,7 +349,8 @@ def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
         text = '' if value is field_map.MISSING else _as_text(value)
         if text is None:
             return '', f'{name!r} is a {type(value).__name__}, not a text'
-        texts.append('' if text.strip().lower() in _NO_TEXT else text)
+        is_none = len(text) < _SHORTEST and text.strip().lower() in _NO_TEXT
+        texts.append('' if is_none else text)
     if all(_value(row, name) is field_map.MISSING for name in names):
         return '', f'it has no {" + ".join(map(repr, names)) or "field known"}'
     return '\n\n'.join(text for text in texts if text.strip()), ''

@@ -5,6 +5,8 @@
     {"question": "Why?", "answer": "So.", "status": "draft"}         a state
     {"question": "Why?", "answer": "So.", "label": "anger"}          a class: none
 
+    {"question": "Why?", "answer": "So.", "metadata": {"status": "spam"}}
+
 A number may be a count, a grade or a class; it is a verdict only where a file has two
 of them, 1 and 0 or 1 and -1. Beside a score, `accepted` is a forum's mark of the best
 answer, and says nothing against the others.
@@ -34,6 +36,7 @@ _NAMES = (
     *('ispreferred', 'verdict', 'judgment', 'judgement', 'approved', 'isapproved'),
     *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE, *_MAY_SAY_MORE),
 )
+_HOLDERS = ('metadata', 'meta', 'review', 'moderation')  # objects with a row's fields
 _SCORES = ('score', 'ups', 'upvotes', 'votes')
 _SAY_NO = (
     'false 0 0.0 -1 -1.0 no n bad wrong incorrect down thumbs_down thumbsdown '
@@ -81,7 +84,7 @@ def refuses(row: Mapping[str, Any]) -> bool:
     """Whether a field of a row or a turn says that it is not to be learned."""
     return any(
         says_no(value, name) and says_yes_or_no(value, name)
-        for name, value in row.items()
+        for name, value in _with_held(row).items()
         if _key(name) in _NAMES and not isinstance(value, list | dict)
     )
 
@@ -91,6 +94,8 @@ def among(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str
 
     Words other than yes and no may stand among verdicts, if they are the fewer.
     """
+    own = dict.fromkeys(name for row in rows for name in row)
+    rows = [_with_held(row) for row in rows]
     names = dict.fromkeys(name for row in rows for name in row)
     has_score = any(_key(name) in _SCORES for name in names)
     told: dict[bool, list[str]] = {True: [], False: []}
@@ -102,9 +107,20 @@ def among(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str
             continue  # texts, such as a rejected answer's
         is_mark = has_score and _key(name) in _ACCEPTED
         are_verdicts = not is_mark and _are_verdicts(values, name)
-        if are_verdicts or _key(name) not in _MAY_SAY_MORE:
+        if are_verdicts or (name in own and _key(name) not in _MAY_SAY_MORE):
             told[are_verdicts].append(name)
     return tuple(told[True]), tuple(told[False])
+
+
+def _with_held(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with the fields of its `metadata` and the like beside its own."""
+    held = {
+        f'{name}.{key}': each
+        for name in row
+        if _key(name) in _HOLDERS and isinstance(row[name], dict)
+        for key, each in row[name].items()
+    }
+    return {**row, **held} if held else row
 
 
 def _are_verdicts(values: Sequence[Any], name: str) -> bool:
@@ -128,5 +144,6 @@ def _word(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    """'is_Accepted' -> 'isaccepted'"""
-    return ''.join(filter(str.isalnum, str(name).lower()))
+    """'is_Accepted' -> 'isaccepted'; so does 'metadata.is_Accepted'"""
+    last = str(name).rpartition('.')[2]
+    return ''.join(filter(str.isalnum, last.lower()))

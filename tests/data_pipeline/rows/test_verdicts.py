@@ -39,6 +39,14 @@ def test_a_state_that_is_none_is_not_read_and_needs_no_remark(
     assert verdicts.among(rows) == ((), ())
 
 
+def test_a_verdict_may_stand_in_a_rows_metadata() -> None:
+    rows = [{'metadata': {'status': each, 'lang': 'en'}} for each in ('ok', 'spam')]
+    assert verdicts.among(rows) == (('metadata.status',), ())
+    assert [verdicts.refuses(row) for row in rows] == [False, True]
+    grades = [{'metadata': {'quality': each}} for each in (1, 5)]
+    assert verdicts.among(grades) == ((), ())
+
+
 def test_a_share_of_toxicity_is_a_grade() -> None:
     rows = [{'toxic': 0.01}, {'toxic': 0.93}]
     assert verdicts.among(rows) == ((), ('toxic',))
