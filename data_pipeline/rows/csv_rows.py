@@ -26,7 +26,8 @@ _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
 _ESCAPE = re.compile(r'\\"(?![",;|\t\r\n]|$)')
 _ESCAPED = {'escapechar': '\\', 'doublequote': False}
 # A text that a spreadsheet must not take for a number or a formula: ="007", '-ish.
-_PROTECTED = re.compile(r'\s*="((?:[^"]|"")*)"\s*|\'(?=[=+@-])([^\']*)', re.DOTALL)
+_PROTECTED = re.compile(r'\s*="(.*)"\s*|\'(?=[=+@-])([^\']*)', re.DOTALL)
+_JOINS = re.compile(r'"\s*&|&\s*"')  # of a formula that is more than a text
 # Of a cell: the quotes around it, or one of them, were read as text.
 _QUOTES_LEFT = {
     False: re.compile(r' +".*"', re.DOTALL),
@@ -262,7 +263,11 @@ def _shown(cell: str) -> str:
     """A cell as a spreadsheet shows it: '="Say ""no"" now."' -> 'Say "no" now.'"""
     if cell.lstrip()[:1] not in ('=', "'") or not (match := _PROTECTED.fullmatch(cell)):
         return cell
-    return match[2] if match[1] is None else match[1].replace('""', '"')
+    if match[1] is None:
+        return match[2]
+    # Not all tools double the quotes within.
+    read = match[1].replace('""', '"')
+    return cell if _JOINS.search(read) else read
 
 
 def _lines(path: str) -> Iterator[_Line]:

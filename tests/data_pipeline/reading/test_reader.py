@@ -311,6 +311,8 @@ def test_cells_that_a_spreadsheet_must_not_change_are_read_as_it_shows_them() ->
         '="007","=""Is it """"odd""""?""","=""No, it is not."""\n'
         '="008",Why?,\'- He is tired.\n'
         "9,'Twas he?,=A1 is a cell.\n"
+        '10,Who?,"=""Say """"no"""" or ""no"" now."""\n'
+        '11,What?,"=""a""&""b"""\n'
     )
     _write('a.csv', rows)
     pairs, report = reader.read(['a.csv'])
@@ -318,8 +320,10 @@ def test_cells_that_a_spreadsheet_must_not_change_are_read_as_it_shows_them() ->
         ('Is it "odd"?', 'No, it is not.'),
         ('Why?', '- He is tired.'),
         ("'Twas he?", '=A1 is a cell.'),
+        ('Who?', 'Say "no" or "no" now.'),
+        ('What?', '="a"&"b"'),
     ]
-    assert report.counts['fields that are protected (="…"), read as shown'] == 5
+    assert report.counts['fields that are protected (="…"), read as shown'] == 6
 
 
 @pytest.mark.parametrize(
