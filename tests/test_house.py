@@ -63,7 +63,7 @@ PIPELINE = {
     'dumps': 'collecting',
     'pair_stages': 'settings pages layouts',
     'compared': 'settings pages pair_stages',
-    'all_pairs': 'settings pair_stages compared pages',
+    'all_pairs': 'settings pages layouts pair_stages compared',
     'preferences': 'settings rows pair_stages all_pairs',
     'preparing': 'settings rows reading pair_stages compared preferences',
     'writing': 'quiet_tfds reading compared preparing',

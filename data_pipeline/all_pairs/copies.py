@@ -17,8 +17,9 @@ import html
 import re
 from collections.abc import Collection, Sequence
 
+from data_pipeline.layouts import html_text
 from data_pipeline.pages import chat_grammar, link_cards, merged
-from data_pipeline.pair_stages import cleaning, folding, html_text, stage_ledger
+from data_pipeline.pair_stages import cleaning, folding, stage_ledger
 from hax_jax.data import records
 
 RESIDUE, CUT_SHORT, FLAGGED = 'with residue', 'cut short', 'flagged by its layout'

@@ -207,7 +207,7 @@ def open_both(question: str, answer: str) -> bool:
         and answered is not None
         and asked.word in QUESTIONS
         and (_answers(answered.word, asked.word) or answered.word == REVISED)
-        and _form(asked.word) == _form(answered.word)
+        and _are_alike(asked.word, answered.word)
     )
 
 
@@ -234,6 +234,13 @@ def _labelled_inline(line: str) -> Label | None:
 
 def _form(word: str) -> str:
     return next((form for form in _FORMS if word.endswith(form)), '')
+
+
+def _are_alike(asked: str, answered: str) -> bool:
+    """Whether labels are of one form; below 'Q.' newspapers print 'A:' too."""
+    if (asked, answered) == (f'q{_DOT}', 'a'):
+        return True
+    return _form(asked) == _form(answered)
 
 
 def _answers(word: str, asked: str) -> bool:
@@ -280,12 +287,30 @@ def words(labels: Sequence[Label]) -> tuple[str, str]:
             continue  # it belongs to the instruction above it
         if label.word in QUESTIONS:
             asked = label.word
-        elif _form(asked) != _form(label.word):
-            continue  # of 'Q.' the answer is 'A.', and of no other
+        elif not _are_alike(asked, label.word):
+            continue
         elif asked and _answers(label.word, asked):
             counts[asked, label.word] += 1
             asked = ''
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
+
+
+def _without_rare_sections(labels: list[Label | None]) -> list[Label | None]:
+    forms = collections.Counter(
+        (label.word, label.sign) for label in labels if label and label.word in SECTIONS
+    )
+    return [
+        dataclasses.replace(label, word=STRAY)
+        if label
+        and label.word in SECTIONS
+        and any(
+            times > forms[label.word, label.sign]
+            for (word, _), times in forms.items()
+            if word == label.word
+        )
+        else label
+        for label in labels
+    ]
 
 
 def without_strays(
@@ -296,8 +321,11 @@ def without_strays(
     Labels are headings, bold, plain, in capitals: the commonest form is a file's. Below
     '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
     between '## Question' and '## Answer'. Those of a look that few have are of a rarer
-    form too, and odd where they part a pair.
+    form too, and odd where they part a pair. A section of a set is one in its commonest
+    form alone: 'Score: 5, as they say' is text where others are 'SCORE: 5'.
     """
+    if words[1] == REVISED:
+        labels = _without_rare_sections(labels)
     own = [label for label in labels if label and label.word in words]
     forms = collections.Counter((label.word, label.sign) for label in own)
     looks = collections.Counter((label.word, label.look) for label in own)

@@ -20,8 +20,10 @@ _WORDS = {
 }
 _ROLE_OF = {word: role for role, words in _WORDS.items() for word in words.split()}
 _WORD = '|'.join(_ROLE_OF)
-_ROLE_OF |= dict.fromkeys(['q', 'prompter'], 'user')
-_ROLE_OF |= dict.fromkeys(['a', 'bot', 'ai', 'chatbot'], 'assistant')
+_ROLE_OF |= dict.fromkeys(['q', 'prompter', 'customer', 'patient', 'client'], 'user')
+_ROLE_OF |= dict.fromkeys(
+    ['a', 'bot', 'ai', 'chatbot', 'agent', 'doctor', 'therapist'], 'assistant'
+)
 _HEADING = re.compile(
     rf'(?:^|\n|(?<=\S)(?=###))###[ \t]?({_WORD})[ \t]?(?::|(?=\n))[ \t]?', re.IGNORECASE
 )
@@ -70,11 +72,14 @@ _ROLE_WORDS = re.compile(
 )
 # The first of these that opens a text parts it; roles alone may be a line apart.
 _LABELS = (
-    re.compile(
-        r'(?:^\s*|\n\n|(?<=\S)(?=###))(?:### ?)?(Human|User|Assistant|System): ?'
+    *(
+        re.compile(rf'(?:^\s*|{above})({user}|Assistant|System): ?')
+        for above in (r'\n\n(?:### ?)?|(?<=\S)(?=###)### ?|(?:^\s*)### ?', r'\n')
+        for user in ('Human', 'User')  # where one opens turns, the other is a word
     ),
-    re.compile(r'(?:^\s*|\n)(Human|User|Assistant|System): ?'),
     re.compile(r'(?:^\s*|\n)(Human|User|Bot|AI|Chatbot): ?'),
+    re.compile(r'(?:^\s*|\n)(Customer|Agent): ?'),
+    re.compile(r'(?:^\s*|\n)(Patient|Doctor|Client|Therapist): ?'),
     re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
     re.compile(r'(?:^\s*|\n)(Q|A(?!.*\n[ \t]*B:)):[ \t]?', re.DOTALL),
     re.compile(r'(?:^\s*|\n)\[(User|USER|Human|HUMAN|Assistant|ASSISTANT)\]:?[ \t]?'),
@@ -246,7 +251,7 @@ def _labelled(text: str) -> list[tuple[str, str]]:
     for pattern in _LABELS:
         if pattern.match(text):
             made = _joined(pattern.split(text)[1:])
-            if len(made) > 1 and any(role == 'assistant' for role, _ in made):
+            if {'user', 'assistant'} <= {role for role, _ in made}:
                 return made
     return []
 

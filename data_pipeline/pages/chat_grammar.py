@@ -78,6 +78,12 @@ _HELPING_ROLE = re.compile(
     re.IGNORECASE,
 )
 _ANSWERING_ROLE = re.compile(r'advice|advisor|adviser|host|author|critic|writer', re.I)
+_BEGUN = (
+    'a an and as at because but by for from her his if in it its my of on or our she '
+    'so than that the their then there these they this those to was we were when which '
+    'while who with you your'
+)
+_LONE_WORDS = frozenset(_BEGUN.split())
 _DIGIT = re.compile(r'\d')
 
 
@@ -175,12 +181,17 @@ def is_number(line: str) -> bool:
     return bool(_NUMBER_ALONE.fullmatch(line))
 
 
-def is_left_over(line: str) -> bool:
-    """Whether a cleaned line is a footer, a count, or a lone 'and' between counts.
+def is_lone_word(line: str) -> bool:
+    """Whether a cleaned line is one word that begins a sentence, or goes on in one."""
+    return line in _LONE_WORDS or (len(line) > 1 and line.lower() in _LONE_WORDS)
 
-    '1125', '👍 1125', '1.2k ❤️ · 3 💬'
+
+def is_left_over(line: str) -> bool:
+    """Whether a cleaned line is a footer, a count, or a word that says nothing alone.
+
+    '1125', '👍 1125', '1.2k ❤️ · 3 💬', 'and' between counts, 'The' of a lost sentence
     """
-    if line == 'and' or is_number(line) or _REACTIONS_ALONE.fullmatch(line):
+    if is_lone_word(line) or is_number(line) or _REACTIONS_ALONE.fullmatch(line):
         return True
     pieces = _split_furniture(page.Piece(0, line, page.UNKNOWN))
     return bool(line) and all(piece.kind != page.UNKNOWN for piece in pieces)

@@ -9,6 +9,8 @@ from hax_jax import errors
 _COMPRESSED = {b'PK\3\4': 'unzip'}
 # Typed quotes, dashes, dots and ellipses are no mojibake by themselves.
 _MAYBE_MOJIBAKE = re.compile('[^\x00-\x7f‘’“”–—…•]')
+# cp1252 has no sign for the last byte of a closing quote, so decoding lost it.
+_LOST_QUOTE = re.compile('â€(?:\ufffd|(?=[\\s.,!?;:)]|$))')
 # ftfy repairs mojibake and nothing else here: its other changes belong to `characters`,
 # change what people typed (quotes, wide letters) or lose letters (lossy sequences).
 _MOJIBAKE_ALONE = ftfy.TextFixerConfig(
@@ -41,6 +43,7 @@ def repair(text: str) -> tuple[str, int]:
 
 
 def _repaired(line: str) -> str:
+    line = _LOST_QUOTE.sub('”', line) if 'â€' in line else line
     fixed = line if line.isascii() else ftfy.fix_encoding(line, _MOJIBAKE_ALONE)
     return line if '\n' in fixed else fixed  # a line stays one line
 

@@ -8,6 +8,7 @@ from data_pipeline.pages import chat_grammar, chat_speakers, crisis_lines, page
 
 _SIGNATURE = 3  # answers that end in the same line
 _SIGNATURE_SHARE = 0.25  # of all answers: no topic comes so often
+_AGAIN_SHARE = 0.5  # the same where all other answers end like topics
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
@@ -30,12 +31,19 @@ def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
     In a file where most answers end in a short line without a full stop, that is the
     layout: each is a topic. Elsewhere it must look like one by itself, since one such
     line may be the answer's own. A line that ends three answers or more is a signature,
-    unless it may be a topic that comes again. The last answer of a file of topics loses
-    a line that looks like one by itself: the next post is in another file.
+    unless it may be a topic that comes again, or stands below counts of likes. The last
+    answer of a file of topics loses a line that looks like one by itself: the next post
+    is in another file.
     """
     ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
     times = collections.Counter(last.clean.lower() for last, _ in ends.values())
-    most = max(_SIGNATURE, _SIGNATURE_SHARE * len(ends))
+    below_count = {i for i in ends if _is_below_count(answers[i])}
+    times.subtract(ends[i][0].clean.lower() for i in below_count)
+    once = [each for each in ends.values() if times[each[0].clean.lower()] < _SIGNATURE]
+    share = _SIGNATURE_SHARE
+    if len(once) >= _SIGNATURE and all(_ends_like_topic(*each) for each in once):
+        share = _AGAIN_SHARE
+    most = max(_SIGNATURE, share * len(ends))
     ends = {
         i: (last, above)
         for i, (last, above) in ends.items()
@@ -90,6 +98,15 @@ def _last_lines(answer: Sequence[page.Piece]) -> tuple[page.Piece, page.Piece]:
     text = [piece for piece in filled if not chat_grammar.is_left_over(piece.clean)]
     above, last = [nothing, nothing, *text][-2:]
     return last, above
+
+
+def _is_below_count(answer: Sequence[page.Piece]) -> bool:
+    """Whether a count of likes stands between an answer's last line and its text."""
+    lines = [each.clean for each in answer if each.kind == page.ANSWER and each.clean]
+    while lines and chat_grammar.is_left_over(lines[-1]):
+        lines.pop()
+    above = lines[-2] if len(lines) > 2 else ''
+    return chat_grammar.is_number(above) and not crisis_lines.is_one(above)
 
 
 def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:

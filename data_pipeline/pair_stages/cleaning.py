@@ -8,9 +8,9 @@ import functools
 import re
 
 from data_pipeline import settings
-from data_pipeline.layouts import label_lines
+from data_pipeline.layouts import html_text, label_lines
 from data_pipeline.pages import chat_grammar, crisis_lines, encoding
-from data_pipeline.pair_stages import html_text, markdown_text, stages
+from data_pipeline.pair_stages import markdown_text, reasoning, stages
 from hax_jax.data import records
 
 # 'Edit:', 'EDIT 2 -', 'Update :', 'Edit' alone in its line, with marks before it.
@@ -107,6 +107,8 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
     repairs, before, markdown, after = [], [], [], []
     if chosen.mojibake:
         repairs.append(stages.TextRule('mojibake repaired', encoding.repair))
+    if chosen.reasoning:
+        repairs.append(stages.TextRule('reasoning cut', reasoning.without, ('answer',)))
     if chosen.html:
         repairs.append(stages.TextRule('base64 cut', html_text.without_base64))
         repairs.append(stages.TextRule('HTML made plain text', html_text.plain))
@@ -191,7 +193,7 @@ def _without_label(text: str, field: str) -> tuple[str, int]:
 
 
 def without_tail(text: str) -> tuple[str, int]:
-    """An answer without footers, counts, buttons and lone 'and's in its last lines.
+    """An answer without footers, counts, buttons and lone words in its last lines.
 
     All are left over from a page. Counts and buttons must stand below the end of a
     sentence, or below a list: 'Call this number:' may be followed by one. Crisis lines
@@ -204,14 +206,19 @@ def without_tail(text: str) -> tuple[str, int]:
         return left, times + 1
     lines = text.split('\n')
     end = len(lines)
-    while end > 1 and _is_residue(lines[end - 1].strip()):
+    while end > 1 and (
+        _is_residue(lines[end - 1].strip())
+        or (end < len(lines) and lines[end - 1].strip() in ('A', 'I'))  # above counts
+    ):
         end -= 1
     above = '\n'.join(lines[:end]).rstrip()
     is_ended = above.endswith(chat_grammar.SENTENCE_ENDS) or _ITEM.match(lines[end - 1])
     if not is_ended:
         end, above = len(lines), text.rstrip()
-        while above.endswith('\nand'):
-            end, above = end - 1, above[:-4].rstrip()
+        while (found := above.rpartition('\n'))[1] and chat_grammar.is_lone_word(
+            found[2].strip()
+        ):
+            end, above = end - 1, found[0].rstrip()
     times = sum(bool(line.strip()) for line in lines[end:])
     return (above, times) if times and above else (text, 0)
 

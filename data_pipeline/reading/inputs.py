@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from data_pipeline.layouts import detection
+from data_pipeline.layouts import detection, source_marks
 from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
     named_datasets,
@@ -46,7 +46,7 @@ class Input:
     may still append to it. `stem` is the file's name in ids, which no other file of its
     layout has. `problem` says why nothing of it can be read. `comparisons` says what
     known layout its rows have, if they compare answers, and `unjudged` says it where
-    --fields make plain pairs of such rows.
+    --fields make plain pairs of such rows. `marks` are those that all its texts have.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Input:
     problem: str = ''
     comparisons: str = ''
     unjudged: str = ''
+    marks: source_marks.Marks | None = None
 
     @property
     def text_path(self) -> str:
@@ -467,6 +468,33 @@ def _unused(chosen: field_map.FieldMap, found: Sequence[Input]) -> str:
     )
 
 
+def _texts(
+    each: Input, rows: Sequence[dict[str, Any]], fields: field_map.FieldMap | None
+) -> list[tuple[str, str]]:
+    """(question, answer) of the first rows; a chat's turns are answers without one."""
+    if each.layout == 'messages' and not rows:
+        rows = json_rows.head(each.text_path)
+    made = []
+    for row in rows:
+        parts = fields.parts if fields else {}
+        asked, answered = (
+            [v for name in parts.get(target, ()) if _is_text(v := row.get(name))]
+            for target in ('question', 'answer')
+        )
+        if asked and answered:
+            made += [('', text) for text in (*asked[:-1], *answered[:-1])]
+            made.append((asked[-1], answered[-1]))
+            continue
+        for turn in chat_shapes.turns(row) or ():
+            values = turn.values() if isinstance(turn, dict) else ()
+            made += [('', text) for text in values if isinstance(text, str)]
+    return made
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
     """The inputs, with the field map of each whose rows may have any fields.
 
@@ -511,6 +539,9 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
                 problem = str(error)
                 if chosen and each.layout == 'messages':
                     problem += _FOR_CHATS
-        made.append(dataclasses.replace(each, fields=fields, problem=problem))
+        marks = source_marks.find(_texts(each, rows, fields)) if not problem else None
+        made.append(
+            dataclasses.replace(each, fields=fields, problem=problem, marks=marks)
+        )
     _raise([_unused(each, found) for each in maps if each not in used])
     return made

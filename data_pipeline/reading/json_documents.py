@@ -99,7 +99,10 @@ def rows(path: str, document: Document) -> Iterator[str]:
         return
     with _opened(path) as file:
         scanner = json_scanner.Scanner(file)
-        while scanner.peek():
+        while sign := scanner.peek():
+            if sign == ',':  # between rows, as a list without its brackets has it
+                scanner.skip(',')
+                continue
             for text in _rows(scanner, document):
                 yield text.translate(_FLATTENED)
 

@@ -63,9 +63,7 @@ class Scanner:
         while (sign := self.peek()) != ']':
             yield
             if (sign := self.peek()) == ',':
-                self.skip(',')
-                if self.peek() == ']':
-                    raise Malformed(f'no value behind a comma, {self.where()}')
+                self.skip(',')  # one may stand behind the last item
             elif sign != ']':
                 self.skip(']')
         self.skip(']')

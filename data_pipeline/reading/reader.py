@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data_pipeline.layouts import detection
+from data_pipeline.layouts import detection, html_text
 from data_pipeline.pages import characters, encoding, page
 from data_pipeline.reading import inputs, named_datasets, read_report
 from data_pipeline.rows import (
@@ -80,6 +80,7 @@ def batches_of(
             problem=each.problem,
             source=named_datasets.source_of(each.name) if each.given else '',
             preferences=preferences,
+            marks=each.marks,
         )
         pieces = _pieces(each, span_bytes=span_bytes)
         # A page, or an input without rows, is one batch without fields of its own.
@@ -157,6 +158,14 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.warnings.append(f'{name} is empty.')
         return
     layout = batch.layout or detection.detect(text)
+    if not layout and html_text.opens_page(text):
+        shown, _ = html_text.plain(text)
+        layout = detection.detect(shown)
+        if layout:
+            result.counts['files of HTML, whose lines are those of its text'] += 1
+            tags = len(text.split()) - len(shown.split())
+            result.words['in tags of HTML'] += max(0, tags)
+            text = shown
     if not layout:
         result.counts['files of unknown layout'] += 1
         result.words['in files of unknown layout'] += len(text.split())

@@ -16,7 +16,16 @@ import math
 import re
 from typing import Any
 
-_TEXTS = ('text', 'body', 'answer', 'content', 'value', 'response', 'comment')
+_TEXTS = (
+    'text',
+    'body',
+    'answer',
+    'content',
+    'value',
+    'response',
+    'comment',
+    'full_text',
+)
 _ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
 _ACCEPTED = ('is_accepted', 'accepted', 'selected', 'is_best', 'best', 'chosen')
 _SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes')

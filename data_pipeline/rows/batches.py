@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from data_pipeline.layouts import source_marks
 from data_pipeline.pages import characters
 from data_pipeline.rows import field_map
 from hax_jax.data import records
 
 Counts = collections.Counter[str]
 _LONGEST_SHOWN = 200  # characters of a line that was left out
+_LOST = 'texts with characters that were lost before and stand as \ufffd'
 # The lines of each kind that a batch keeps to show people; it counts the others.
 _MOST = {'unknown': 1_000, 'dropped': 1_000, 'warnings': 20}
 
@@ -29,6 +31,7 @@ class Batch:
     file's name in ids, `source` the source of pairs whose rows name none, '' for the
     layout. `fields` says which of a row's fields make a pair. `problem` says why
     nothing of the input can be read. With `preferences`, a read batch has `answers`.
+    `marks` are those of all texts of its input.
     """
 
     ordinal: int
@@ -47,6 +50,7 @@ class Batch:
     fields: field_map.FieldMap | None = None
     problem: str = ''
     preferences: bool = False
+    marks: source_marks.Marks | None = None
 
     @property
     def prefix(self) -> str:
@@ -118,10 +122,12 @@ class BatchRead:
     def capped(self) -> 'BatchRead':
         """The same with the first lines of each kind, and with its pairs counted."""
         kept = {kind: getattr(self, kind)[:most] for kind, most in _MOST.items()}
+        lost = sum('\ufffd' in f'{pair.question}{pair.answer}' for pair in self.pairs)
         more = {kind: len(getattr(self, kind)) - len(kept[kind]) for kind in kept}
         return dataclasses.replace(
             self,
             **kept,
+            counts=self.counts + Counts({_LOST: lost}),
             more=collections.Counter({kind: n for kind, n in more.items() if n}),
             num_pairs=len(self.pairs),
             sources=collections.Counter(pair.source for pair in self.pairs),

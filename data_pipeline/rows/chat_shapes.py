@@ -31,7 +31,7 @@ from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
-ROLE_KEYS = ('role', 'from', 'speaker')
+ROLE_KEYS = ('role', 'from', 'speaker', 'sender')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
     'messages',
@@ -41,6 +41,8 @@ _LISTS = (
     'dialog',
     'turns',
     'contents',
+    'chat_messages',
+    'items',
 )
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS = ('human', 'user', 'input', 'question', 'prompt')
@@ -200,9 +202,15 @@ def _tree(row: dict[str, Any]) -> list[Any] | None:
 
 
 def _replies(turn: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replies to a turn of a tree that were not deleted."""
+    """The replies to a turn of a tree that were not deleted and passed the review."""
     replies = turn.get('replies') or []
-    return [r for r in replies if isinstance(r, dict) and not r.get('deleted')]
+    return [
+        reply
+        for reply in replies
+        if isinstance(reply, dict)
+        and not reply.get('deleted')
+        and str(reply.get('review_result', '')).lower() != 'false'
+    ]
 
 
 def _best_path(prompt: dict[str, Any]) -> tuple[list[Any], int]:

@@ -25,6 +25,9 @@ _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
 # A quote behind a backslash that neither ends a cell nor is doubled.
 _ESCAPE = re.compile(r'\\"(?![",;|\t\r\n]|$)')
 _ESCAPED = {'escapechar': '\\', 'doublequote': False}
+# A text that a spreadsheet must not take for a number or a formula: ="007", '-ish.
+_PROTECTED = re.compile(r'\s*="(.*)"\s*|\'(?=[=+@-])([^\']*)', re.DOTALL)
+_JOINS = re.compile(r'"\s*&|&\s*"')  # of a formula that is more than a text
 # Of a cell: the quotes around it, or one of them, were read as text.
 _QUOTES_LEFT = {
     False: re.compile(r' +".*"', re.DOTALL),
@@ -44,7 +47,8 @@ class Row:
     """A record: its first line's number, its cells, its text and its problem, if any.
 
     It ends before byte `end` of the file. `notes` are warnings on the encoding of its
-    lines, each with its line's number.
+    lines, each with its line's number. `protected` cells were written for a spreadsheet
+    not to change, and hold what they show there.
     """
 
     line: int
@@ -53,6 +57,7 @@ class Row:
     text: str
     problem: str = ''
     notes: tuple[tuple[int, str], ...] = ()
+    protected: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +190,10 @@ def read(batch: batches.Batch, result: batches.BatchRead) -> None:
         for line, note in row.notes:
             result.counts['lines that are not UTF-8'] += 1
             result.warnings.append(f'{batch.name}:{line} {note}.')
+        if row.protected:
+            result.counts['fields that are protected (="…"), read as shown'] += (
+                row.protected
+            )
         problem = row.problem
         if not problem and len(row.cells) != len(columns):
             problem = f'{len(row.cells)} cells, the header has {len(columns)}'
@@ -243,7 +252,22 @@ def _records(path: str) -> Iterator[Row]:
             is_first = False
             notes = tuple((line.number, line.note) for line in pending if line.note)
             first, last = pending[0], pending[-1]
-            yield Row(first.number, last.end, tuple(cells), text, problem, notes)
+            shown = tuple(map(_shown, cells))
+            protected = sum(a != b for a, b in zip(shown, cells, strict=True))
+            yield Row(
+                first.number, last.end, shown, text, problem, notes, protected=protected
+            )
+
+
+def _shown(cell: str) -> str:
+    """A cell as a spreadsheet shows it: '="Say ""no"" now."' -> 'Say "no" now.'"""
+    if cell.lstrip()[:1] not in ('=', "'") or not (match := _PROTECTED.fullmatch(cell)):
+        return cell
+    if match[1] is None:
+        return match[2]
+    # Not all tools double the quotes within.
+    read = match[1].replace('""', '"')
+    return cell if _JOINS.search(read) else read
 
 
 def _lines(path: str) -> Iterator[_Line]:
@@ -322,13 +346,16 @@ def _opening(path: str) -> tuple[str, str, bool]:
 
 
 def _delimiter(line: str) -> str:
+    """The commonest one; a tab for one column, whose texts may have commas unquoted."""
     unquoted = re.sub('"[^"]*"', '', line)
-    return max(_DELIMITERS, key=unquoted.count)
+    most = max(_DELIMITERS, key=unquoted.count)
+    is_one = most not in unquoted and '"' not in unquoted
+    return '\t' if is_one else most
 
 
 def _names_columns(line: str) -> bool:
     cells = csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True)
     try:
-        return field_map.has_both(next(cells, []))
+        return field_map.has_both([*map(_shown, next(cells, []))])
     except csv.Error:
         return False

@@ -28,7 +28,7 @@ _COMMON = {
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
-    'expected_answer',
+    'expected_answer target',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',
@@ -39,7 +39,7 @@ _COMMON = {
 }
 # What a row has beside its question that belongs to it: Dolly's context.
 _BESIDE = (
-    *('context', 'background', 'passage', 'details'),
+    *('context', 'background', 'passage', 'article', 'paragraph', 'details'),
     *('question_body', 'question_detail', 'question_details'),
 )
 _OPTIONS = {

@@ -37,7 +37,8 @@ _CALL = 'call'  # of a tool: an assistant's turn that is no answer
 _ROLES = {
     USER: (USER, 'human', 'prompter', 'client', 'patient', 'seeker', 'customer'),
     ASSISTANT: (
-        *(ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai', 'chatbot', 'bing'),
+        *(ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai', 'chatbot', 'bing', 'bard'),
+        *('claude', 'gemini', 'llama'),
         *('counselor', 'counsellor', 'therapist', 'supporter', 'doctor', 'agent'),
     ),
     SYSTEM: (SYSTEM, 'developer'),

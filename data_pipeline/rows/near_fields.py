@@ -28,7 +28,7 @@ _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
-    'top accepted correct gold golden given expert faq customer agent ai client'
+    'top accepted correct gold golden given expert faq customer agent ai client target'
 )
 _EMPTY = frozenset(_SAY_NOTHING.split())
 _WORDS = re.compile(
@@ -50,7 +50,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     titles: dict[str, list[str]] = {}
     for name in found:
         kinds, others, is_revised = [], [], False
-        for match in _WORDS.finditer(name):
+        # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
+        for match in _WORDS.finditer(name.rpartition('.')[2] or name):
             word = match[0].lower()
             if word in _OF:
                 kinds.append(word)
@@ -85,4 +86,7 @@ def revised(found: Sequence[str]) -> str:
     ['question', 'answer', 'editedAnswer'] -> 'editedAnswer'
     """
     candidates = [name for name in found if _SAYS_REVISED.search(name)]
+    by_name = {name.lower(): name for name in found}
+    if {'reflection', 'corrected'} <= by_name.keys():  # Reflection-tuning's
+        return by_name['corrected']
     return next(iter(near(candidates).get('answer', ())), '')

@@ -2,12 +2,16 @@
 
 SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"_id": "7", "_source": {"question": "Why?", "answer": "So."}}        a search engine's
+{"@type": "Question", "name": "Why?", "acceptedAnswer": {"text": "So."}}   schema.org
 {"tag": "hi", "patterns": ["Hi", "Hello"], "responses": ["Hey."]}       an intent
 {"id": "0", "data": ["Why?", "So."]}                                   UltraChat
 {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
 {"prompt": "Why?", "response_0": "No.", "response_1": "So.", "better_response_id": 1}
 {"context": [turn], "response1": "So.", "response2": "No.", "overall_preference": -2}
 {"prompt": "Why?", "responses": ["So.", "No."], "scores": [9, 2]}
+{"question": "Why?", "answer_0": "No.", "answer_1": "So.", "score_0": -1, "score_1": 1}
+{"question": "Why?", "response_j": "So.", "response_k": "No."}          the first
+{"title": "Why?", "selftext": "", "comments": [{"body": "So.", "score": 9}]}
 {"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
 {"text": "QUESTION: Why? … REVISED_RESPONSE: So. <END_OF_SET>"}    `labelled`
 """
@@ -32,6 +36,8 @@ UNDECIDED = (
     'two answers, neither named the better',
     'two answers and no labels to name the better',
 )
+_PAIRED = ('response_j', 'response_k')  # the better, the worse
+_SCORED = ('answer_0', 'answer_1', 'score_0', 'score_1')  # WebGPT's comparisons
 # Lists of the marks of a row's answers; of ranks, 1 is the best.
 _LISTS_OF_MARKS = {'ranks': 'rank', 'rank': 'rank', 'scores': 'rating'} | dict.fromkeys(
     ('ratings', 'rating', 'rewards'), 'rating'
@@ -79,12 +85,18 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     row = in_small_letters(row)
     if 'paragraphs' in row and _are_objects(row['paragraphs'], 'qas'):
         return [
-            {'article': row.get('title', ''), 'context': paragraph.get('context', '')}
+            {
+                'article_title': row.get('title', ''),
+                'context': paragraph.get('context', ''),
+            }
             | asked
             for paragraph in row['paragraphs']
             for asked in paragraph['qas']
             if isinstance(asked, dict)
         ]
+    if row.get('@type') == 'Question' and 'name' in row:
+        answer = row.get('acceptedAnswer') or row.get('suggestedAnswer')
+        return [{**_without(row, 'name'), 'question': row['name'], 'answer': answer}]
     for name, key in (('qas', 'question'), ('instances', 'output')):
         if name in row and _are_objects(row[name], key):
             return [_around(row, name) | each for each in row[name]]
@@ -104,6 +116,12 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [made]
     if 'data' in row and row.keys() <= {'id', 'data'} and _are_texts(row['data']):
         return [{**_without(row, 'data'), 'conversations': row['data']}]
+    if row.keys() >= {*_PAIRED}:
+        made = _without(row, *_PAIRED)
+        better, worse = map(row.get, _PAIRED)
+        return [{**made, 'chosen': better, 'rejected': worse}]
+    if _are_objects(row.get('comments'), 'body') and 'answers' not in row:
+        return [{**_without(row, 'comments'), 'answers': row['comments']}]
     if sets := _sets(row):
         return sets
     judged = [*_judged(row)]
@@ -214,6 +232,8 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     If neither is named the better, it has an empty answer, and both in a field of
     `UNDECIDED`.
     """
+    if row.keys() >= {*_SCORED}:
+        row = {**row, _WINNERS[0]: _of_scores(row)}
     judge = next((key for key in (*_WINNERS, _SIGNED, _SHP) if key in row), '')
     if not judge and set(_SHP_ANSWERS) <= set(row):
         judge = _SHP
@@ -246,6 +266,14 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 made[f'score_{place}'] = made.pop(score)
         yield made
         return
+
+
+def _of_scores(row: dict[str, Any]) -> str:
+    """The mark of the answer that has the higher score; 'tie', or '' without scores."""
+    scores = [answer_lists.number(row[name]) for name in _SCORED[2:]]
+    if None in scores:
+        return ''
+    return 'tie' if scores[0] == scores[1] else str(scores.index(max(scores)))
 
 
 def _winner(judge: str, value: Any, marks: tuple[str, ...]) -> int | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipeline.layouts import source_marks
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import (
     answer_lists,
@@ -33,8 +34,10 @@ _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
-# Of a question, what programs write for none: pandas, spreadsheets, Self-Instruct.
-_NOTHING = frozenset(['nan', 'null', 'none', 'n/a', '#n/a', '<na>', '<noinput>'])
+# What programs write for none: pandas, spreadsheets; of a question, Self-Instruct too.
+_NO_TEXT = frozenset(['nan', '#n/a', '<na>'])
+_NOTHING = _NO_TEXT | {'null', 'none', 'n/a', '<noinput>'}
+_SHORTEST = 8  # characters of a text that is surely not one of those
 _NO_FIELDS = field_map.FieldMap({})
 
 
@@ -74,6 +77,8 @@ def add(
         result.leave_out(at, text, '; '.join(problems))
         return
     earlier = _earlier(row, (*asked, *answered), result)
+    if batch.marks:
+        earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
     result.count_changes(*_texts([*earlier, *raw]))
     needs_media = any(map(_holds_media, _texts([*earlier, *raw])))
     turns = [_cleaned(each) for each in raw]
@@ -200,6 +205,20 @@ def _earlier(
         result.counts['rows with a history, which was left out'] += 1
         return []
     return turns
+
+
+def _unmarked(
+    turns: Sequence[records.Exchange], batch: batches.Batch, result: batches.BatchRead
+) -> list[records.Exchange]:
+    """The turns without the marks of their source; counts the texts."""
+    made = []
+    for each in turns:
+        question, answer, changes = source_marks.apply(
+            batch.marks or source_marks.Marks(), each.question, each.answer
+        )
+        result.counts.update(changes)
+        made.append(records.Exchange(question, answer, each.weight))
+    return made
 
 
 def _holds_media(text: str) -> bool:
@@ -330,7 +349,8 @@ def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
         text = '' if value is field_map.MISSING else _as_text(value)
         if text is None:
             return '', f'{name!r} is a {type(value).__name__}, not a text'
-        texts.append(text)
+        is_none = len(text) < _SHORTEST and text.strip().lower() in _NO_TEXT
+        texts.append('' if is_none else text)
     if all(_value(row, name) is field_map.MISSING for name in names):
         return '', f'it has no {" + ".join(map(repr, names)) or "field known"}'
     return '\n\n'.join(text for text in texts if text.strip()), ''

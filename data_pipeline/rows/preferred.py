@@ -33,6 +33,10 @@ _KNOWN = (
      'and response2 is the one that overall_preference names'),
     ('conversation_a conversation_b winner', 'Chatbot Arena: the better of '
      'conversation_a and conversation_b is the one that winner names'),
+    ('response_j response_k', 'stack-exchange-paired: response_j is the better answer, '
+     'response_k the worse'),
+    ('answer_0 answer_1 score_0 score_1', 'WebGPT: the better of answer_0 and answer_1 '
+     'is the one of the higher score'),
     ('preferred_output non_preferred_output', 'OpenAI: preferred_output is the better '
      'answer, non_preferred_output the worse'),
     ('chosen_messages rejected_messages', 'LLaMA-Factory: chosen_messages end with the '

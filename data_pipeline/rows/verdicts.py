@@ -2,7 +2,10 @@
 
     {"prompt": "Why?", "completion": "So.", "label": false}          KTO
     {"question": "Why?", "answer": "So.", "is_accepted": "no"}       a verdict
+    {"question": "Why?", "answer": "So.", "status": "draft"}         a state
     {"question": "Why?", "answer": "So.", "label": "anger"}          a class: none
+
+    {"question": "Why?", "answer": "So.", "metadata": {"status": "spam"}}
 
 A number may be a count, a grade or a class; it is a verdict only where a file has two
 of them, 1 and 0 or 1 and -1. Beside a score, `accepted` is a forum's mark of the best
@@ -17,8 +20,12 @@ _REVERSED = (
     *('isbad', 'iswrong', 'isincorrect', 'isrejected', 'rejected', 'deleted'),
     *('isdeleted', 'removed', 'isremoved', 'exclude', 'excluded', 'hidden'),
     *('ishidden', 'spam', 'isspam', 'skip', 'ignore', 'ignored', 'masked'),
-    *('notrain', 'donottrain'),
+    *('notrain', 'donottrain', 'flagged', 'isflagged', 'toxic', 'istoxic'),
+    'isdraft',
 )
+# Beside verdicts they hold dates, or a ticket's course: nothing need be said of those.
+_STATES = ('status', 'reviewstatus', 'moderationstatus', 'publishstatus', 'poststatus')
+_MAY_SAY_MORE = (*_STATES, 'published', 'ispublished')
 # Of these a word says yes or no; a number is a count or a grade.
 _WORDS_ALONE = (
     *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
@@ -27,8 +34,9 @@ _NAMES = (
     *('trainable', 'lossmask', 'include', 'included', 'keep', 'use', 'valid'),
     *('isvalid', 'label', 'ktotag', 'train', 'learn', 'iscorrect', 'correct', 'isgood'),
     *('ispreferred', 'verdict', 'judgment', 'judgement', 'approved', 'isapproved'),
-    *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE),
+    *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE, *_MAY_SAY_MORE),
 )
+_HOLDERS = ('metadata', 'meta', 'review', 'moderation')  # objects with a row's fields
 _SCORES = ('score', 'ups', 'upvotes', 'votes')
 _SAY_NO = (
     'false 0 0.0 -1 -1.0 no n bad wrong incorrect down thumbs_down thumbsdown '
@@ -40,6 +48,16 @@ _SAY_YES = (
     'accept approved pass passed helpful acceptable liked positive 👍'
 )
 _NO, _YES = frozenset(_SAY_NO.split()), frozenset(_SAY_YES.split())
+_STATES_OF_NO = (
+    'deleted removed spam draft hidden flagged trash trashed unpublished withdrawn '
+    'banned blocked discarded toxic declined denied'
+)
+_STATES_OF_YES = (
+    'published public active live visible final done complete completed reviewed '
+    'verified answered resolved closed open ok new ready clean ham'
+)
+_NO_STATES = _NO | frozenset(_STATES_OF_NO.split())
+_YES_STATES = _YES | frozenset(_STATES_OF_YES.split())
 _OF_TEXTS = ('negative', 'positive')  # a label of those is a text's mood
 _LONGEST = 40  # characters of a verdict
 _PAIRS = ({'0', '1'}, {'-1', '1'})  # of numbers that say no and yes
@@ -47,12 +65,16 @@ _PAIRS = ({'0', '1'}, {'-1', '1'})  # of numbers that say no and yes
 
 def says_no(value: Any, name: str = '') -> bool:
     """Whether a value says 'do not learn this': false, 0, 'bad'; no value does not."""
-    return _word(value) in (_YES if _key(name) in _REVERSED else _NO)
+    key = _key(name)
+    no = _NO_STATES if key in _STATES else _YES if key in _REVERSED else _NO
+    return _word(value) in no
 
 
 def says_yes_or_no(value: Any, name: str = '') -> bool:
     """Whether a value of a field says what is learned, and is no class or grade."""
     word, key = _word(value), _key(name)
+    if key in _STATES:
+        return word in _NO_STATES | _YES_STATES and not _is_number(word)
     if word not in _NO | _YES or (key in _WORDS_ALONE and _is_number(word)):
         return False
     return not (word in _OF_TEXTS and key == 'label')
@@ -62,7 +84,7 @@ def refuses(row: Mapping[str, Any]) -> bool:
     """Whether a field of a row or a turn says that it is not to be learned."""
     return any(
         says_no(value, name) and says_yes_or_no(value, name)
-        for name, value in row.items()
+        for name, value in _with_held(row).items()
         if _key(name) in _NAMES and not isinstance(value, list | dict)
     )
 
@@ -72,6 +94,8 @@ def among(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str
 
     Words other than yes and no may stand among verdicts, if they are the fewer.
     """
+    own = dict.fromkeys(name for row in rows for name in row)
+    rows = [_with_held(row) for row in rows]
     names = dict.fromkeys(name for row in rows for name in row)
     has_score = any(_key(name) in _SCORES for name in names)
     told: dict[bool, list[str]] = {True: [], False: []}
@@ -82,8 +106,21 @@ def among(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str
         if all(isinstance(value, str) and len(value) > _LONGEST for value in values):
             continue  # texts, such as a rejected answer's
         is_mark = has_score and _key(name) in _ACCEPTED
-        told[not is_mark and _are_verdicts(values, name)].append(name)
+        are_verdicts = not is_mark and _are_verdicts(values, name)
+        if are_verdicts or (name in own and _key(name) not in _MAY_SAY_MORE):
+            told[are_verdicts].append(name)
     return tuple(told[True]), tuple(told[False])
+
+
+def _with_held(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with the fields of its `metadata` and the like beside its own."""
+    held = {
+        f'{name}.{key}': each
+        for name in row
+        if _key(name) in _HOLDERS and isinstance(row[name], dict)
+        for key, each in row[name].items()
+    }
+    return {**row, **held} if held else row
 
 
 def _are_verdicts(values: Sequence[Any], name: str) -> bool:
@@ -107,5 +144,6 @@ def _word(value: Any) -> str:
 
 
 def _key(name: str) -> str:
-    """'is_Accepted' -> 'isaccepted'"""
-    return ''.join(filter(str.isalnum, str(name).lower()))
+    """'is_Accepted' -> 'isaccepted'; so does 'metadata.is_Accepted'"""
+    last = str(name).rpartition('.')[2]
+    return ''.join(filter(str.isalnum, last.lower()))

@@ -317,3 +317,33 @@ def test_stamps_left_in_a_merged_file_are_no_text() -> None:
         ('', 'a', 'One.'),
         ('', 'b', 'Two.'),
     ]
+
+
+@pytest.mark.parametrize('word', ['The', 'and', 'It', 'When', 'to'])
+def test_a_lone_word_at_the_end_is_no_text_and_no_topic(word: str) -> None:
+    text = ''.join(
+        f'QUESTION: a{i}\nANSWER: Sail on, {i}.\n{tail}\n\n'
+        for i, tail in enumerate((word, f'{word}\n77', 'Re: cake', f'12\n{word}'))
+    )
+    clean = cleaning.stage(settings.CleanSettings())
+    pairs = merged.parse(text, file='m.md').pairs
+    assert [clean.apply(each).pair.answer for each in pairs] == [
+        f'Sail on, {i}.' for i in range(4)
+    ]
+    assert [each.topic for each in pairs] == ['', '', '', 'Re: cake']
+
+
+@pytest.mark.parametrize(
+    ('topic', 'count'), [('Wedding woes', ''), ('Weddings', '\n88')]
+)
+def test_a_topic_that_comes_thrice_in_a_short_file_is_a_topic(
+    topic: str, count: str
+) -> None:
+    lines = [topic, 'The ladder', topic, 'Dog days', topic, 'Coat check', 'Re: cake']
+    text = ''.join(
+        f'QUESTION: a{i}\nANSWER: Sail on, {i}.{count}\n{line}\n\n'
+        for i, line in enumerate(lines)
+    )
+    text += 'QUESTION: last\nANSWER: Sail on.\n'
+    found = merged.parse(text, file='m.md')
+    assert [each.topic for each in found.pairs] == ['', *lines]

@@ -134,6 +134,12 @@ def test_marks_of_trainers_at_a_texts_ends_are_cut_and_counted(answer: str) -> N
     assert cleaned(pair('pairs', 'Why?', answer), labels=False).pair.answer == answer
 
 
+def test_a_lone_capital_above_a_count_is_a_lost_word_and_a_choice_else() -> None:
+    assert cleaned(pair('merged', 'Why?', 'Ask her.\nA\n88')).pair.answer == 'Ask her.'
+    given = pair('merged', 'Why?', 'Ask her.\nA')
+    assert cleaned(given) == stages.Kept(given)
+
+
 def test_a_text_that_is_a_label_alone_is_dropped() -> None:
     outcome = cleaned(pair('pairs', 'Why?', 'ANSWER:'))
     assert outcome == stages.Dropped('nothing is left of the answer', 'ANSWER:')

@@ -303,3 +303,47 @@ def test_cleaning_changes_characters_and_no_words() -> None:
     assert characters.clean('a\ud800b\u200bc\x07') == 'a\ufffdbc'
     assert characters.clean('👩\u200d🔧 o\u200dk') == '👩\u200d🔧 ok'
     assert characters.clean('one\u2028two\x0cthree\rfour') == 'one\ntwo\nthree\nfour'
+
+
+def test_cells_that_a_spreadsheet_must_not_change_are_read_as_it_shows_them() -> None:
+    rows = (
+        '"=""id""",question,answer\n'
+        '="007","=""Is it """"odd""""?""","=""No, it is not."""\n'
+        '="008",Why?,\'- He is tired.\n'
+        "9,'Twas he?,=A1 is a cell.\n"
+        '10,Who?,"=""Say """"no"""" or ""no"" now."""\n'
+        '11,What?,"=""a""&""b"""\n'
+    )
+    _write('a.csv', rows)
+    pairs, report = reader.read(['a.csv'])
+    assert [(each.question, each.answer) for each in pairs] == [
+        ('Is it "odd"?', 'No, it is not.'),
+        ('Why?', '- He is tired.'),
+        ("'Twas he?", '=A1 is a cell.'),
+        ('Who?', 'Say "no" or "no" now.'),
+        ('What?', '="a"&"b"'),
+    ]
+    assert report.counts['fields that are protected (="…"), read as shown'] == 6
+
+
+@pytest.mark.parametrize(
+    'page',
+    [
+        '<!DOCTYPE html>\n<html><title>FAQ</title><body>\n{}</body></html>',
+        '<!-- made by hand -->\n<div class="a">{}</div>\n',
+    ],
+)
+def test_a_page_of_html_is_read_as_its_text(page: str) -> None:
+    asked = '<h3>Question: Is it rude &amp; cold?</h3>\n<p>Answer: No, <b>go</b>.</p>\n'
+    letter = (
+        '<p><strong>DEAR ANN:</strong> He sings. — TIRED IN TEXAS</p>\n'
+        '<p><strong>DEAR TIRED:</strong> Hum.</p><p>Or dance.</p>\n'
+    )
+    _write('a.html', page.format(asked))
+    _write('b.html', page.format(letter))
+    pairs, report = reader.read(['*.html'])
+    assert [(each.question, each.answer) for each in pairs] == [
+        ('Is it rude & cold?', 'No, go.'),
+        ('He sings. — TIRED IN TEXAS', 'Hum.\n\nOr dance.'),
+    ]
+    assert report.counts['files of HTML, whose lines are those of its text'] == 2

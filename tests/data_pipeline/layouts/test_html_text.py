@@ -3,8 +3,9 @@
 import pytest
 
 from data_pipeline import settings
+from data_pipeline.layouts import html_text
 from data_pipeline.pages import characters
-from data_pipeline.pair_stages import cleaning, html_text
+from data_pipeline.pair_stages import cleaning
 from hax_jax.data import records
 
 BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90

@@ -12,7 +12,7 @@ import html
 import html.parser
 import re
 
-from data_pipeline.pair_stages import html_tags
+from data_pipeline.layouts import html_tags
 
 _NESTED = (html_tags.PARAGRAPHS | html_tags.LINES | html_tags.CELLS) - {
     'hr',
@@ -25,6 +25,12 @@ _DATA_URL = re.compile(
     r'!?\[[^\]\n]{0,200}\]\(\s{0,9}data:[\w/+.;=-]{1,99},[^)\s]*+\s{0,9}\)?'
     r'|data:[\w+.-]{1,40}/[\w+.-]{1,60}(?:;[\w=.-]{1,60}){0,4};base64,'
     r'[A-Za-z0-9+/=_%-]*+(?:\s[A-Za-z0-9+/=]{40,}+)*+'
+)
+_PAGE = re.compile(
+    r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*'
+    r'<(?:!doctype html|(?:html|head|body|article|section|div|p|h[1-6]|table|[uo]l)'
+    r'(?:\s[^<>]*)?>)',
+    re.DOTALL | re.IGNORECASE,
 )
 _SHORTEST = 256  # characters of data without a URL
 _BASE64 = re.compile(rf'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+={{0,2}}')
@@ -59,6 +65,11 @@ def _may_hold_data(text: str) -> bool:
             return True
         at = blank + 1
     return False
+
+
+def opens_page(text: str) -> bool:
+    """Whether a text begins as a page of HTML, or as a piece of one."""
+    return bool(_PAGE.match(text))
 
 
 def plain(text: str) -> tuple[str, int]:
