@@ -100,6 +100,9 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
         'asked_rates': rates.rates(run.optimizer, num_steps=subject.num_steps),
         'dropout': _dropout(run),
         'has_dropout': _dropout(run) > 0,
+        'acting_dropout': max(
+            run.model.embd_pdrop, run.model.attn_pdrop, run.model.resid_pdrop
+        ),
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
     }
     asked = rates.steps(run.optimizer, num_steps=subject.num_steps)

@@ -281,7 +281,11 @@ def batches(n: Numbers) -> Finding | None:
     if 'as_packed' not in n:
         return None
     for name, said, if_all in (
-        ('as_packed', "the first batch's", ''),
+        (
+            'as_packed',
+            "the first batch's",
+            'the first batch has other rows than are due, or has one of them twice',
+        ),
         (
             'next_as_packed',
             "the second batch's",
@@ -305,7 +309,7 @@ def batches(n: Numbers) -> Finding | None:
                 FAIL,
                 evidence,
                 if_all
-                if if_all and 'inputs' in wrong and 'targets' in wrong
+                if 'inputs' in wrong and len(wrong) == len(shares)
                 else f'{", ".join(wrong)} were changed between the packed rows and the '
                 'step',
                 'mend data/input_pipeline.py, which reads rows and changes none',

@@ -38,6 +38,18 @@ def moves(n: Numbers) -> Finding | None:
     evidence = f'{len(dead)} of {count} trained parameters have no ' + (
         f'gradient, among them {dead[0]}' if dead else 'gradient'
     )
+    idle = n.get('idle_thirds', {})
+    if idle and not dead:
+        name, thirds = next(iter(idle.items()))
+        return Finding(
+            'gradients',
+            FAIL,
+            f'{len(idle)} of c_attn have a third without a gradient, such as {name}',
+            f'{" and ".join(thirds)} of attention have no gradient: its weights lie '
+            'under a stop_gradient',
+            'mend model/attention.py: queries, keys and values all learn',
+            'the first step',
+        )
     if asleep and not count:
         return Finding(
             'gradients',
@@ -204,21 +216,40 @@ def step_loss(n: Numbers) -> Finding | None:
 
 
 def dropout(n: Numbers) -> Finding | None:
-    """Dropout leaves most of the signal."""
+    """Dropout acts in training, and leaves most of the signal."""
     if 'dropout' not in n:
         return None
     evidence = f'the largest dropout rate is {n["dropout"]:.2g}'
-    if n['dropout'] <= 0.4:
+    remedy = (
+        'set --config.model.embd_pdrop, attn_pdrop and resid_pdrop, and '
+        '--config.lora.dropout to 0.1 or less'
+    )
+    if n['dropout'] > 0.4:
+        cause = 'dropout is so high that training sees another model than evaluation'
+    elif _does_not_drop(n):
+        evidence += (
+            f'; the step says {n["step_loss"]:.6f} and the scores of its rows, which '
+            f'have none, {n["scored_loss"]:.6f}'
+        )
+        cause = 'dropout is asked for and does not act in training'
+        remedy = 'mend train_step, which gives the model a dropout key'
+    else:
         return diagnosis.good('dropout', evidence)
     return Finding(
-        'dropout',
-        WARN,
-        evidence,
-        'dropout is so high that training sees another model than evaluation',
-        'set --config.model.embd_pdrop, attn_pdrop and resid_pdrop, and '
-        '--config.lora.dropout to 0.1 or less',
-        'GPT-2 was trained with 0.1',
+        'dropout', WARN, evidence, cause, remedy, 'GPT-2 was trained with 0.1'
     )
+
+
+def _does_not_drop(n: Numbers) -> bool:
+    """Whether a model with dropout has the loss of one without, but for rounding.
+
+    That of adapters shows in no first step, since their B is zero.
+    """
+    if n.get('acting_dropout', 0.0) < 0.01 or not n.get('is_exact'):
+        return False
+    if 'step_loss' not in n or 'scored_loss' not in n:
+        return False
+    return abs(n['step_loss'] - n['scored_loss']) < 2e-6 * abs(n['scored_loss'])
 
 
 def adapters(n: Numbers) -> Finding | None:

@@ -255,15 +255,16 @@ def of_order(order: np.ndarray, num_rows: int) -> dict[str, float]:
 
 
 def as_packed(batch: Rows, packed: Rows) -> dict[str, float]:
-    """The share of a batch's rows that are rows of the cache, feature by feature."""
-    known = {
-        name: {np.asarray(row, np.float32).tobytes() for row in rows}
-        for name, rows in packed.items()
-    }
+    """The share of a batch's rows that are those of the cache, feature by feature.
+
+    A row of the cache stands for one of the batch, so one that comes twice counts once.
+    """
+
+    def counted(rows: np.ndarray) -> collections.Counter[bytes]:
+        return collections.Counter(np.asarray(r, np.float32).tobytes() for r in rows)
+
     return {
-        name: float(
-            np.mean([np.asarray(r, np.float32).tobytes() in known[name] for r in rows])
-        )
+        name: (counted(rows) & counted(packed[name])).total() / max(len(rows), 1)
         for name, rows in batch.items()
     }
 

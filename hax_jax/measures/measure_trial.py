@@ -95,11 +95,27 @@ def one(
     numbers['gradient_rms'] = {
         name: norms[name] / max(leaf.size, 1) ** 0.5 for name, leaf in means.items()
     }
+    numbers['idle_thirds'] = {
+        name: idle for name, leaf in means.items() if (idle := _idle_thirds(name, leaf))
+    }
     numbers['moved_rms'] = {
         name: _rms(_float32(new[name]) - _float32(old[name])) for name in old
     }
     numbers['trained_rms'] = {name: _rms(leaf) for name, leaf in old.items()}
     return numbers, Trial(old, new, means)
+
+
+def _idle_thirds(name: str, gradient: np.ndarray) -> list[str]:
+    """Which of c_attn's queries, keys and values have no gradient, where others do."""
+    if '.attn.c_attn.' not in name or not name.endswith(('.kernel', '.lora_b')):
+        return []
+    thirds = np.split(np.asarray(gradient), 3, axis=-1)
+    idle = [
+        said
+        for said, third in zip(('queries', 'keys', 'values'), thirds, strict=True)
+        if not third.any()
+    ]
+    return idle if len(idle) < 3 else []
 
 
 def slope(

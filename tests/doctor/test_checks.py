@@ -301,6 +301,23 @@ FAULTS = (
     ({'order_correlation': -0.9}, 'order of rows', 'unshuffled'),
     ({'same_order': 1.0}, 'order of rows', 'same order'),
     ({'as_packed': {'loss_weights': 0.0}}, 'batches', 'loss_weights were changed'),
+    ({'as_packed': {'inputs': 0.5, 'targets': 0.5}}, 'batches', 'one of them twice'),
+    (
+        {'idle_thirds': {'h.0.attn.c_attn.kernel': ['queries', 'keys']}},
+        'gradients',
+        'queries and keys of attention',
+    ),
+    (
+        {
+            'dropout': 0.1,
+            'acting_dropout': 0.1,
+            'has_dropout': True,
+            'step_loss': 5.2,
+            'scored_loss': 5.2,
+        },
+        'dropout',
+        'does not act',
+    ),
     (
         {'next_as_packed': {'inputs': 0.0, 'targets': 0.0}},
         'batches',

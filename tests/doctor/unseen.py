@@ -281,6 +281,27 @@ def _of_train(plain: Any) -> Any:
     return batches
 
 
+def _one_row(plain: Any) -> Any:
+    def batches(*arguments: Any, **more: Any) -> Iterator[Any]:
+        for batch in plain(*arguments, **more):
+            yield {name: jnp.repeat(x[:1], len(x), axis=0) for name, x in batch.items()}
+
+    return batches
+
+
+def _held_weights(plain: Any) -> Any:
+    def attend(q: jax.Array, k: jax.Array, v: jax.Array, **more: Any) -> jax.Array:
+        held = jax.lax.stop_gradient
+        return plain(held(q), held(k), v, **more)
+
+    return attend
+
+
+def _no_dropout(plant: Plant) -> None:
+    plant.set(model__resid_pdrop=0.1)
+    plant.patch.setattr(gpt2, 'dropout', lambda x, rate, key: x)
+
+
 def _thrice(plant: Plant) -> None:
     plant.made['train'] *= 3
 
@@ -558,6 +579,19 @@ _TABLE: tuple[tuple[str, Callable[[Plant], None], tuple[str, ...], str], ...] = 
         ('not that of the config',),
         'full',
     ),
+    (
+        'one row again in a batch',
+        _patched(input_pipeline, 'train_batches', _one_row),
+        ('one of them twice',),
+        'full',
+    ),
+    (
+        'attention weights under stop_gradient',
+        _patched(attention, 'attend', _held_weights),
+        ('queries and keys',),
+        'full',
+    ),
+    ('dropout that does not act', _no_dropout, ('does not act',), 'full'),
     ('dropout 0.9', _config(model__resid_pdrop=0.9), ('dropout is so high',), 'full'),
     (
         'LoRA alpha x1000',
