@@ -181,6 +181,24 @@ def moments(n: Numbers) -> Finding | None:
     )
 
 
+def z_loss(n: Numbers) -> Finding | None:
+    """The z-loss only holds logits in place."""
+    if not n.get('z_loss'):
+        return None
+    evidence = f'train.z_loss is {n["z_loss"]:.2g}, times logsumexp(logits)**2'
+    if n['z_loss'] <= 0.01:
+        return diagnosis.good('z-loss', evidence)
+    return Finding(
+        'z-loss',
+        WARN,
+        evidence,
+        'the z-loss outweighs the loss: the model learns to make logits small before '
+        'it learns any text',
+        'set --config.train.z_loss=1e-4',
+        'PaLM has 1e-4 (Chowdhery et al. 2022, arXiv:2204.02311, 5)',
+    )
+
+
 def direction(n: Numbers) -> Finding | None:
     """A step goes down the loss, by as much as its gradient says."""
     if n.get('goes_up'):
@@ -378,4 +396,15 @@ def noise(n: Numbers) -> Finding | None:
     )
 
 
-CHECKS = (schedule, decay, clip, moments, direction, update_size, overfits, lost, noise)
+CHECKS = (
+    schedule,
+    decay,
+    clip,
+    moments,
+    z_loss,
+    direction,
+    update_size,
+    overfits,
+    lost,
+    noise,
+)
