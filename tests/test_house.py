@@ -32,7 +32,7 @@ LIBRARY = {
     'sampling': 'errors near_names counted files json_lines config devices data model',
     'watch': 'errors places files json_lines config data model program guards',
     'reference': 'config data',
-    'doctor': 'errors files config devices data model formats sampling reference',
+    'doctor': 'errors files config devices data model formats sampling watch reference',
     'runs': 'errors near_names places files local_copy digests config '
     'devices data model program formats',
     'evaluation': 'errors counted places files digests config devices data model '

@@ -68,7 +68,8 @@ class Subject:
     there is one; `base` has the pretrained parameters, if there are any. `row_order`
     are the stream's first rows, batch by batch, `sampled` the
     prompts of the run's own samples by the pair's id. `elapsed` are the seconds of the
-    run so far, `row_seconds` those that scoring one row takes.
+    run so far, `row_seconds` those that scoring one row takes. `validation_loss` is
+    that before training, if it was measured.
     """
 
     run: schema.Config
@@ -87,6 +88,7 @@ class Subject:
     is_imported: bool = False  # its parameters were trained elsewhere
     elapsed: float = 0.0
     row_seconds: float = 0.0
+    validation_loss: float | None = None
 
     @property
     def parameters(self) -> dict[str, jax.Array]:
@@ -262,6 +264,8 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
         'has_dropout': _dropout(run) > 0,
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
     }
+    if subject.validation_loss is not None:
+        numbers['validation_loss'] = subject.validation_loss
     asked = rates.steps(run.optimizer, num_steps=subject.num_steps)
     numbers |= measure_trial.of_optimizer(subject.tx, asked)
     numbers |= measure_rows.measure(rows, subject.tokenizer, eos_id=_eos(cache))

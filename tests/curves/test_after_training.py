@@ -1,6 +1,7 @@
 """What is found in a run's folder, also where the run was refused at its first step."""
 
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.curves import after_training, run_record
-from hax_jax.doctor import diagnosis
+from hax_jax.curves import after_training, curve_checks, run_record
+from hax_jax.doctor import diagnosis, model_checks
+from hax_jax.report import page
 from hax_jax.runs import run_folder
+from hax_jax.watch import verdicts
 
 
 def test_a_run_that_was_refused_at_its_first_step_is_told_why(
@@ -93,8 +96,8 @@ def test_a_line_with_a_number_that_is_none_is_not_read(tmp_path: pathlib.Path) -
     assert run_record._lines(path) == ([{'step': 2, 'loss': 3.0}], 1)
 
 
-@pytest.mark.parametrize('verdict', [diagnosis.OK, diagnosis.WARN])
-def test_a_start_that_the_doctor_found_good_is_not_judged_by_its_curve(
+@pytest.mark.parametrize('verdict', [diagnosis.OK, diagnosis.WARN, diagnosis.FAIL])
+def test_a_start_that_the_doctor_judged_is_not_judged_again_by_its_curve(
     tmp_path: pathlib.Path, verdict: str
 ) -> None:
     """A loss of 9.5 before training is one of shifted labels, by the curve alone."""
@@ -103,7 +106,31 @@ def test_a_start_that_the_doctor_found_good_is_not_judged_by_its_curve(
     before = diagnosis.Finding('start', verdict, '9.50', 'nothing', 'none', 'here')
     diagnosis.write(tmp_path, [before], {})
     found = after_training.of_record(record)
-    by_curve = [each for each in found if each.id == 'start' and each != before]
-    assert [each.verdict for each in by_curve] == (
-        [] if verdict == diagnosis.OK else [diagnosis.FAIL]
+    assert [each for each in found if each.id == 'start'] == [before]
+
+
+@pytest.mark.parametrize('loss', [3.5, 6.6, 8.5, 8.7, 9.5])
+@pytest.mark.parametrize('entropy', [0.0, 6.0, 8.0])
+def test_doctor_curve_and_run_have_one_verdict_on_the_loss_before_training(
+    tmp_path: pathlib.Path, loss: float, entropy: float
+) -> None:
+    """Of a hardly trained base the run said BAD where the doctor said OK."""
+    numbers = {
+        'pretrained': True,
+        'batch_loss': 1.0,  # of the first rows: the run judges its validation loss
+        'validation_loss': loss,
+        'ln_vocab': math.log(50257),
+        'unigram_entropy': entropy,
+    }
+    by_doctor = model_checks.knowledge(numbers)
+    record = _record(tmp_path, {'evaluation': [{'step': 0, 'eval_loss': loss}]})
+    diagnosis.write(tmp_path, [], numbers)
+    by_curve = curve_checks.start(after_training.curve_of(record))
+    by_run, _ = verdicts.start(
+        loss, ln_vocab=math.log(50257), unigram_entropy=entropy, pretrained=True
     )
+    assert by_doctor is not None and by_curve is not None
+    expected = diagnosis.FAIL if by_run == verdicts.BAD else diagnosis.OK
+    assert by_doctor.verdict == by_curve.verdict == expected
+    by_report = page.verdict(record, [by_doctor])[1]
+    assert any(f': {"BAD" if by_run == "BAD" else "good"}' in x for x in by_report)
