@@ -12,10 +12,10 @@ from hax_jax import errors
 from hax_jax.config import convert
 from hax_jax.program import (
     command_line,
-    early_ctrl_c,
     ending,
     failures,
     help_page,
+    interrupts,
     one_process,
     results,
 )
@@ -46,10 +46,7 @@ def run(
     keeps its traceback.
     """
 
-    # End as Ctrl-C does, so that what is half-written goes; training saves first.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, failures.stop)
+    interrupts.before_begin()
 
     def parsed(argv: list[str]) -> list[str]:
         with _explained(smaller):
@@ -59,7 +56,7 @@ def run(
 
     def guarded(argv: list[str]) -> int | None:
         with _explained(smaller):
-            early_ctrl_c.give_back()
+            interrupts.begin()
             if len(argv) > 1 and not positional:
                 raise errors.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'
@@ -71,6 +68,7 @@ def run(
             with results.printed():
                 code = main(argv[1:]) if positional else main()
             ending.finished()
+            interrupts.done()
             return code
 
     app.run(guarded, flags_parser=parsed)
@@ -79,7 +77,7 @@ def run(
 def say(line: str) -> None:
     """Prints to standard error, where no result goes."""
     if not ending.only_warnings:
-        print(line, file=sys.stderr, flush=True)
+        interrupts.say(line)
 
 
 @contextlib.contextmanager
@@ -92,6 +90,7 @@ def _explained(smaller: str) -> Iterator[None]:
             sys.stdout.flush()  # what can't be written is an error, not lost at exit
     except BaseException as error:
         found = failures.explained(error, smaller=smaller)
+        interrupts.done()
         _end_others(error, found)
         if found is None:
             raise
@@ -99,7 +98,7 @@ def _explained(smaller: str) -> Iterator[None]:
             if found[0]:
                 say(found[0])
         _flush_or_drop()
-        if isinstance(error, KeyboardInterrupt):
+        if found[1] == 128 + signal.SIGINT:
             os._exit(found[1])  # Python's own end crashes threads that still compile
         sys.exit(found[1])
 

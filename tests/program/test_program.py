@@ -10,8 +10,6 @@ import time
 import programs
 import pytest
 
-from hax_jax.program import failures
-
 _PROGRAM = """
 from absl import flags
 from hax_jax.program import entry
@@ -206,25 +204,3 @@ def test_a_program_that_is_ended_says_so_and_leaves_nothing_half_written(
     _, said = child.communicate(timeout=30)
     assert (child.returncode, said) == (code, f'stopped by {name}\n')
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_query_that_duckdb_ends_at_ctrl_c_is_no_defect() -> None:
-    error = RuntimeError('Query interrupted')  # DuckDB's own, without a cause
-    assert failures.explained(error, smaller='') == ('stopped by Ctrl-C', 130)
-
-
-def test_ctrl_c_is_handled_before_any_library_is_loaded() -> None:
-    code = (
-        'import signal, sys\n'
-        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
-        "sys.argv = ['-m']\n"
-        'import data_pipeline\n'
-        'heavy = {"absl", "jax", "numpy", "ml_collections", "msgspec", "tensorflow"}\n'
-        'print(sorted(heavy & set(sys.modules)), flush=True)\n'
-        'signal.raise_signal(signal.SIGINT)\n'
-    )
-    done = programs.run('-c', code)
-    assert (done.stdout, done.stderr) == ('[]\n', 'stopped by Ctrl-C\n')
-    assert done.returncode == 130
-    kept = programs.run('-c', code.replace("['-m']", "['program.py']"))
-    assert kept.stderr.endswith('KeyboardInterrupt\n')
