@@ -45,7 +45,30 @@ def test_pip_installs_hax() -> None:
     assert 'configs*' in included
 
 
-def test_a_program_that_is_not_there_is_named_with_the_nearest() -> None:
+@pytest.mark.parametrize(
+    ('name', 'more'),
+    [
+        ('trian', '; did you mean train?'),
+        ('prove-resume', '; did you mean prove_resume?'),
+        ('exprt', '; did you mean export?'),
+        ('quite_another_thing', '.'),
+        *[(each, f'; did you mean {name}?') for name, each in hax.PROGRAMS.items()],
+        *[
+            (each.rpartition('.')[2], f'; did you mean {name}?')
+            for name, each in hax.PROGRAMS.items()
+            if each.rpartition('.')[2] not in hax.PROGRAMS
+        ],
+        ('launch/import_checkpoint.py', '; did you mean import?'),
+    ],
+)
+def test_a_program_that_is_not_there_is_named_with_the_nearest(
+    name: str, more: str
+) -> None:
+    more = more.replace('compare', 'evaluate')  # one module
+    assert hax._unknown(name) == f'{name} is not a program of hax{more}'
+
+
+def test_an_unknown_program_is_a_mistake() -> None:
     done = run('trian')
     assert done.returncode == 2
     assert done.stderr == (
