@@ -81,7 +81,8 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
 
 
 def test_what_is_given_for_something_else_is_named(tmp_path: pathlib.Path) -> None:
-    run, adapter = tmp_path / 'run', tmp_path / 'adapter'
+    run, adapter, empty = (tmp_path / name for name in ('run', 'adapter', 'empty'))
+    empty.mkdir()
     for folder, name in ((run, 'run.json'), (adapter, 'adapter_config.json')):
         folder.mkdir()
         (folder / name).write_text('{}')
@@ -92,6 +93,12 @@ def test_what_is_given_for_something_else_is_named(tmp_path: pathlib.Path) -> No
             f'--adapter={run} is a run of launch.train; give it as --workdir,',
         ),
         (('--folder=base', '--adapter=nope'), '--adapter=nope is no folder; '),
+        # A run is refused as --folder, so it is no remedy.
+        (
+            (f'--folder={empty}',),
+            f'--folder: {empty} has no config.json; give a Hugging Face GPT-2 '
+            'folder.\n',
+        ),
         ((f'--workdir={run}', '--base=nope'), '--base=nope has no effect without'),
         (
             ('--config=scratch_small', '--data=a', '--config.data.path=b'),
