@@ -56,8 +56,8 @@ _ALL = flags.DEFINE_bool('all', False, 'Show what is well too.')
 _BASE = shared_flags.define_base()
 shared_flags.CONFIG.define()
 _TEXTS = 8  # pairs of --data that a model reads
-# A remedy's flag, but the one with which a run goes on.
-_CHANGES = re.compile(r'--config\.(?!train\.num_steps\b)')
+# A remedy's flag, but those with which a run goes on.
+_CHANGES = re.compile(r'--config\.(?!train\.(?:num|checkpoint_every)_steps\b)')
 flags.declare_key_flag('from_env')
 
 

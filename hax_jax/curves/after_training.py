@@ -28,11 +28,16 @@ def of(place: str) -> list[diagnosis.Finding]:
       InputError: there is no run, or it has no figures and no findings yet.
     """
     folder = places.path(place)
-    if (folder / run_folder.UNSAVED).exists() and (before := diagnosis.read(folder)):
-        bad = measure_run.of_bad_steps(run_record.bad_steps_of(folder), last_step=0)
-        steps = diagnosis.run([run_checks.bad_steps], bad)
-        return diagnosis.ordered([*before, *steps])
-    return of_record(run_record.read(place))
+    try:
+        return of_record(run_record.read(place))
+    except errors.InputError:
+        before = diagnosis.read(folder)
+        if not before or not (folder / run_folder.UNSAVED).exists():
+            raise
+    bad = measure_run.of_bad_steps(run_record.bad_steps_of(folder), last_step=0)
+    numbers = {**bad, 'checkpoints': 0, 'is_saved': False}
+    steps = diagnosis.run([run_checks.bad_steps, run_checks.checkpoints], numbers)
+    return diagnosis.ordered([*before, *steps])
 
 
 def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:

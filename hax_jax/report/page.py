@@ -119,7 +119,7 @@ def verdict(
     if summary is None:
         lines.append(
             f'not ended: the last figures are of step {record.last_step()}; the same '
-            'command goes on with it'
+            f'command {"goes on with it" if record.is_saved else "begins it again"}'
         )
     else:
         lines += run_summary.render(summary, places.path(record.place)).split('\n')
@@ -175,7 +175,7 @@ def _by_source(record: run_record.RunRecord) -> list[dict[str, Any]]:
             'source': source,
             'first': first.get(source, {}).get('answer', {}).get('nll'),
             **last[source]['answer'],
-            'answers': last[source]['eos']['answers'],
+            'answers': last[source].get('eos', {}).get('answers', 0),
         }
         for source in ['all', *record.sources()]
     ]

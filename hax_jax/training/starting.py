@@ -18,7 +18,6 @@ from hax_jax.training import history, resume, run_setup
 from hax_jax.training import train_state as ts
 
 _LOCK = 'lock'
-_UNSAVED = 'No step is saved here yet: the command that began begins again.\n'
 # Files that only a run has; none of them lies in a folder where none was begun.
 _TRACES = ('run.json', run_folder.CHECKPOINTS, 'metrics.jsonl', 'samples.jsonl')
 
@@ -133,7 +132,7 @@ def claim(
         setup = run_setup.beginning_at(setup, run_setup.Progress())
         source = _find_base(setup, workdir, None, base)
         if jax.process_index() == 0:
-            files.write_text(workdir / run_folder.UNSAVED, _UNSAVED)
+            run_folder.mark_unsaved(workdir, setup.run)
         return Claim(setup, workdir, _identity(setup, source), None), source
     then = run_folder.read_run(workdir)
     source = _find_base(setup, workdir, then, base)

@@ -1,5 +1,6 @@
 """What is found in a run's folder, also where the run was refused at its first step."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -26,7 +27,8 @@ def test_a_run_that_was_refused_at_its_first_step_is_told_why(
         'labels', diagnosis.FAIL, '100% equal', 'Shifted twice.', 'Pack anew.', 'here'
     )
     diagnosis.write(tmp_path, [found], {})
-    assert after_training.of(str(tmp_path)) == [found]
+    told, lost = after_training.of(str(tmp_path))
+    assert (told, lost.id, lost.verdict) == (found, 'checkpoints', diagnosis.WARN)
     (tmp_path / run_folder.UNSAVED).unlink()  # a run whose figures are lost says so
     with pytest.raises(errors.InputError):
         after_training.of(str(tmp_path))
@@ -77,7 +79,34 @@ def test_a_run_that_a_bad_step_stopped_has_diverged(tmp_path: pathlib.Path) -> N
     good = diagnosis.good('labels', 'equal', '')
     diagnosis.write(tmp_path, [good], {})
     found = after_training.of(str(tmp_path))
-    assert [each.id for each in found] == ['bad steps', 'labels']
+    assert [each.id for each in found] == ['bad steps', 'checkpoints', 'labels']
+
+
+def test_a_run_without_a_checkpoint_has_its_figures_and_says_so(
+    tmp_path: pathlib.Path,
+) -> None:
+    config = _record(tmp_path, {}).config
+    train = dataclasses.replace(config.train, checkpoint_every_steps=70)
+    run_folder.mark_unsaved(tmp_path, dataclasses.replace(config, train=train))
+    bad = {**_BAD, 'grad_norm': 'inf', 'pairs': []}
+    (tmp_path / 'bad_steps.jsonl').write_text(json.dumps(bad) + '\n')
+    rows = [{'kind': 'train', 'step': step, 'loss': 3.0} for step in (60, 61)]
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    record = run_record.read(str(tmp_path))
+    assert (record.num_checkpoints, record.is_saved) == (0, False)
+    assert record.config.train.checkpoint_every_steps == 70
+    found = after_training.of(str(tmp_path))
+    assert _bad(found) == {'bad steps': 'fail', 'checkpoints': 'warn'}
+    (lost,) = (each for each in found if each.id == 'checkpoints')
+    assert lost.evidence.endswith('figures are of step 61, one is due every 70 steps')
+    assert 'the command of the run again' in lost.remedy
+    assert 'begins it again' in '\n'.join(page.verdict(record, found)[1])
+    assert page.render([record])
+    deleted = dataclasses.replace(record, is_saved=True)
+    (lost,) = (x for x in after_training.of_record(deleted) if x.id == 'checkpoints')
+    assert lost.remedy.startswith('copy checkpoints/ from a backup')
+    whole = dataclasses.replace(record, num_checkpoints=1)
+    assert 'checkpoints' not in _bad(after_training.of_record(whole))
 
 
 def test_records_that_can_not_be_read_are_a_finding(tmp_path: pathlib.Path) -> None:

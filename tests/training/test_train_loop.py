@@ -20,6 +20,7 @@ from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
+from hax_jax.report import page
 from hax_jax.runs import checkpoint, origin, restore, run_folder
 from hax_jax.training import run_setup, run_summary, train_loop
 
@@ -343,6 +344,8 @@ def test_a_rate_that_ruins_the_weights_saves_none_of_them(
         train(cache, tmp_path, **changes)
     assert (error.value.step, error.value.saved) == (1, None)
     assert steps(tmp_path) == []
+    written, _ = page.write([str(tmp_path)])  # it is reported from its figures
+    assert 'no checkpoint is there' in written.read_text()
 
 
 def test_two_programs_do_not_write_one_run(
