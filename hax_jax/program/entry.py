@@ -170,17 +170,6 @@ def _check_text(texts: list[str]) -> None:
     errors.refuse(found)
 
 
-def _refuse_repeated_lists() -> None:
-    """Raises InputError for a list that is given twice: absl keeps the last alone."""
-    for name in flags.FLAGS:
-        flag = flags.FLAGS[name]
-        if flag.present > 1 and isinstance(flag.parser, flags.ListParser):
-            raise errors.InputError(
-                f'--{name} is given {flag.present} times; give it once, its values '
-                f'with commas: --{name}=A,B.'
-            )
-
-
 def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
     """absl's own parser, with an unknown or ill-typed flag reported in one line."""
     try:
@@ -190,7 +179,8 @@ def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[s
             print(help_page.of_program())
             sys.exit(0)
         rest = flags.FLAGS(sys.argv)
-        _refuse_repeated_lists()
+        given = command_line.expanded(sys.argv, flags.FLAGS)
+        errors.refuse(command_line.repeated(given[1:], flags.FLAGS))
     except (flags.Error, errors.InputError) as error:
         said = command_line.in_words(error, flags.FLAGS)
         raise errors.InputError(f'{said}\nTry --help.') from error

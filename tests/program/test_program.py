@@ -50,6 +50,25 @@ def test_a_misspelt_flag_behind_an_argument_is_an_error() -> None:
     assert done.stdout == ''
 
 
+@pytest.mark.parametrize(
+    ('given', 'said'),
+    [
+        (['--output=a', 'x', '--output', 'b'], '--output is given twice, as a and as'),
+        (['--json', '--nojson'], '--json is given twice, as true and as false; give'),
+        (['--flagfile=FILE', '--output=b'], '--output is given twice, as a and as b'),
+        (['--output=a', '--output=a', '--json', '--json=true'], ''),
+        (['--output=a', '--', '--output=b'], ''),
+    ],
+)
+def test_two_values_for_a_flag_that_takes_one_are_refused(
+    tmp_path: pathlib.Path, given: list[str], said: str
+) -> None:
+    (tmp_path / 'flags').write_text('--output=a\n')
+    given = [each.replace('FILE', str(tmp_path / 'flags')) for each in given]
+    done = run(*given, positional=True)
+    assert (done.returncode, said in done.stderr) == (2 if said else 0, True)
+
+
 def test_a_program_that_takes_none_says_so() -> None:
     done = run('a.pt', '--output=o', positional=False)
     assert done.returncode == 2
