@@ -69,6 +69,10 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def _of_the_system(error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return (
+            f'{errors.cause(error)}: raise the limit (ulimit -f), or write elsewhere.'
+        )
     if not disk_is_full(error):
         return f'{errors.cause(error)}; give a path that this user may read or write.'
     where = error.filename2 or error.filename
