@@ -107,7 +107,8 @@ class Look:
     """What was measured before the first step; `state` is the one to step from.
 
     `before` has what the step is compared with, if it is; `step` is the run's own, once
-    it is compiled; `scoring` are the seconds of scoring the first batch.
+    it is compiled; `scoring` are the seconds of scoring the first batch. `say` hears
+    what is looked at next.
     """
 
     subject: Subject
@@ -117,6 +118,7 @@ class Look:
     step: measure_trial.Step | None = None
     before: measure_trial.Before | None = None
     kept: measure_trial.Kept | None = None  # the state, for trial steps
+    say: Callable[[str], None] = lambda _: None
 
 
 class _Budget:
@@ -158,7 +160,11 @@ class _Budget:
 
 
 def look(
-    subject: Subject, *, full: bool = False, waited: Callable[[], float] = lambda: 0.0
+    subject: Subject,
+    *,
+    full: bool = False,
+    waited: Callable[[], float] = lambda: 0.0,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Look:
     """Measures the model of a run before its step is compiled.
 
@@ -166,7 +172,7 @@ def look(
     work leaves nothing out for the time of that work.
     """
     begun = time.perf_counter()
-    found = Look(subject, subject.state, {'left_out': []})
+    found = Look(subject, subject.state, {'left_out': []}, say=say)
     if jax.process_count() > 1:
         found.numbers['left_out'] = ['model and step, as the run has several processes']
     else:
@@ -201,6 +207,7 @@ def compiled(
     if jax.process_count() == 1 and in_parts:
         budget = _Budget(found, waited, full=full)
         if budget.allows('gradients by microbatch', 2 * _STEP_SCORINGS):
+            found.say('gradients by microbatch')
             _of_microbatches(found, full=full)
         budget.end()
 
@@ -343,6 +350,7 @@ def _of_model(found: Look, budget: _Budget, *, full: bool) -> None:
         found.scoring = evaluated
     for name, scorings, more, part in _parts(found, full=full):
         if budget.allows(name, scorings, more):
+            found.say(name)
             now = time.perf_counter()
             part(found, rows, full)
             if part is _of_batch:
@@ -511,6 +519,7 @@ def _of_step(
         nll = np.float64(score(replaced, batch))
         return float((nll * weights).sum() / max(weights.sum(), 1e-6))
 
+    found.say('whether a step lowers the loss')
     numbers |= measure_trial.slope(loss, trial, numbers, loss=scored_loss, b1=b1)
     del trial
     step, kept = found.step, found.kept
@@ -518,11 +527,13 @@ def _of_step(
     if 'rates' in found.numbers:
         at_step = {int(at): rate for at, rate in found.numbers['rates'].items()}
         peak = max(at_step, key=lambda at: at_step[at])
+        found.say('trial steps on one batch')
         losses, last = measure_trial.overfit(step, kept, batch, at_count=peak)
         numbers['overfit_losses'] = [each for each in losses if math.isfinite(each)]
         numbers |= {'overfit_before': scored_loss, 'overfit_after': _finite(loss(last))}
         tried = {}
         for times in _TIMES:
+            found.say(f'trial steps at {times:g} times the rate')
             _, last = measure_trial.overfit(
                 step, kept, batch, at_count=peak, times=times, num_steps=_TIMES_STEPS
             )

@@ -68,6 +68,7 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
     given = [config[0], f'--data={tmp_path}/data']
     before = forks.run('-m', 'launch.doctor', *given, '--json')
     assert before.returncode in (0, 1), before.stderr
+    assert 'looking at: trial steps on one batch (' in before.stderr
     found = {each['id']: each for each in json.loads(before.stdout)['before step 1']}
     for name in ('labels', 'EOS', 'loss mask', 'causality', 'schedule', 'gradients'):
         assert found[name]['verdict'] == 'ok', found[name]
