@@ -27,17 +27,21 @@ def run(
     main: Callable[..., int | None],
     *,
     prepare: Callable[[list[str]], list[str]] = list,
+    check: Callable[[], None] = lambda: None,
     positional: bool = False,
     smaller: str = _SMALLER,
     in_one_process: bool = False,
 ) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
 
-    `prepare` turns the command line into the one that is parsed. With `positional`,
-    `main` gets the list of arguments that are no flags, which may stand among the
-    flags; without, such an argument is an error. `smaller` says what to do when the
-    memory is not enough: 'lower --batch_size'. `in_one_process`: where the program is
-    started as several processes, the first one works, and the others end with a line.
+    `prepare` turns the command line into the one that is parsed. `check` raises
+    InputError for flags that are wrong by themselves: where `prepare` has something to
+    say it is asked too, so that both are said at once; `main` asks it otherwise. With
+    `positional`, `main` gets the list of arguments that are no flags, which may stand
+    among the flags; without, such an argument is an error. `smaller` says what to do
+    when the memory is not enough: 'lower --batch_size'. `in_one_process`: where the
+    program is started as several processes, the first one works, and the others end
+    with a line.
 
     A mistake of the user (`InputError`, a loss that is not finite), a file that the
     system refuses, a full disk or memory is printed as one `error:` and exits with 2,
@@ -52,7 +56,7 @@ def run(
         with _explained(smaller):
             _check_streams()
             _check_text(argv)
-            return _parse(prepare, argv)
+            return _parse(prepare, argv, check)
 
     def guarded(argv: list[str]) -> int | None:
         with _explained(smaller):
@@ -170,11 +174,31 @@ def _check_text(texts: list[str]) -> None:
     errors.refuse(found)
 
 
-def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
+def _of_other_flags(argv: list[str], check: Callable[[], None]) -> list[str]:
+    """What `check` says of the flags beside --config and its overrides.
+
+    Nothing where absl does not accept one of them: `prepare` has said so.
+    """
+    try:
+        given = command_line.expanded(argv, flags.FLAGS)
+        flags.FLAGS([argv[0], *command_line.read(given[1:], flags.FLAGS).rest])
+    except (flags.Error, errors.InputError):
+        return []
+    return errors.gathered(check)
+
+
+def _parse(
+    prepare: Callable[[list[str]], list[str]],
+    argv: list[str],
+    check: Callable[[], None],
+) -> list[str]:
     """absl's own parser, with an unknown or ill-typed flag reported in one line."""
     try:
         # ml_collections reads the overrides of a config from sys.argv itself.
-        sys.argv[:] = prepare(argv)
+        try:
+            sys.argv[:] = prepare(argv)
+        except errors.InputError as error:
+            errors.refuse([str(error), *_of_other_flags(argv, check)])
         if help_page.is_asked(sys.argv, *help_page.ASKS):
             print(help_page.of_program())
             sys.exit(0)
