@@ -162,6 +162,11 @@ def _check_adapter(folder: Any) -> None:
         raise errors.InputError(
             f'--adapter={folder} is no folder; give one that peft or hax export wrote.'
         )
+    if not (folder / peft_config.FILE).exists():
+        raise errors.InputError(
+            f'--adapter={folder} has no {peft_config.FILE}; give one that peft or hax '
+            'export wrote, or this one as --folder if it is a whole model.'
+        )
 
 
 def _texts() -> list[str]:
@@ -178,6 +183,11 @@ def _texts() -> list[str]:
 
 def _of_config() -> list[diagnosis.Finding]:
     run = shared_flags.CONFIG.value()
+    if _BASE.value and not run.model.pretrained:
+        raise errors.InputError(
+            f'--base={_BASE.value} has no effect: model.pretrained is not set. Leave '
+            'it out.'
+        )
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     _say('the rows of the dataset')
     run, _, cache = run_rows.find(run)

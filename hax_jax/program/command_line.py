@@ -144,9 +144,11 @@ def given_twice(name: str, values: Sequence[Any]) -> list[str]:
 def repeated(arguments: Sequence[str], values: flags.FlagValues) -> list[str]:
     """A sentence for each flag that takes one value and is given others too.
 
-    absl keeps the last one. A list is given once, its values with commas.
+    absl keeps the last one. A list is given once, its values with commas. A flag that
+    may be repeated, as the name of a folder, is given no empty value.
     """
     given: dict[str, list[str]] = {}
+    empty: list[str] = []
     queue = list(arguments)
     while queue:
         argument = queue.pop(0)
@@ -154,14 +156,19 @@ def repeated(arguments: Sequence[str], values: flags.FlagValues) -> list[str]:
             break
         name, equals, text = argument.lstrip('-').partition('=')
         flag = _find(name, values) if argument.startswith('-') else None
-        if flag is None or isinstance(flag, flags.MultiFlag):
+        if flag is None:
+            continue
+        if isinstance(flag, flags.MultiFlag):
+            text = text if equals else queue.pop(0) if queue else ''
+            if not text:
+                empty.append(f'--{name} is empty; give it a value, or leave it out.')
             continue
         if flag.boolean:
             text = _as_parsed(flag, text if equals else str(name in values))
         elif not equals:
             text = queue.pop(0) if queue else ''
         given.setdefault(flag.name, []).append(text)
-    found = []
+    found = empty
     for name, texts in given.items():
         if isinstance(values[name].parser, flags.ListParser):
             if len(texts) > 1:

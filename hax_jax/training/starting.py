@@ -315,13 +315,23 @@ def _identity(setup: run_setup.Setup, source: pretrained.Base | None) -> dict[st
 def _find_base(
     setup: run_setup.Setup, workdir: pathlib.Path, then: dict | None, base: str
 ) -> pretrained.Base | None:
-    if not setup.run.model.pretrained:
+    named = setup.run.model.pretrained
+    if base and not named:
+        raise errors.InputError(
+            f'--base={base} has no effect: model.pretrained is not set. Leave it out.'
+        )
+    if not named:
         return None
+    if base and base != named and not then:
+        raise errors.InputError(
+            f'--base={base} says where the base of a run lies now, and this run only '
+            f'begins; give --config.model.pretrained={base} in its place.'
+        )
     if then and then.get('base'):
-        return restore.load_run_base(workdir, base=base or setup.run.model.pretrained)
+        return restore.load_run_base(workdir, base=base or named)
     if then and then.get('imported'):
         return None  # its parameters are in its checkpoints
-    return restore.load_base(setup.run.model.pretrained)
+    return restore.load_base(named)
 
 
 def _check_length(

@@ -94,6 +94,11 @@ def test_what_is_given_for_something_else_is_named(tmp_path: pathlib.Path) -> No
             f'--adapter={run} is a run of launch.train; give it as --workdir,',
         ),
         (('--folder=base', '--adapter=nope'), '--adapter=nope is no folder; '),
+        (
+            ('--folder=base', f'--adapter={empty}'),
+            f'--adapter={empty} has no adapter_config.json; give one that peft or hax',
+        ),
+        (('--workdir=',), '--workdir is empty; give it a value, or leave it out.'),
         # A run is refused as --folder, so it is no remedy.
         (
             (f'--folder={empty}',),

@@ -167,6 +167,15 @@ def test_two_values_for_one_field_or_config_are_refused() -> None:
     ]
 
 
+def test_a_flag_that_may_be_repeated_is_not_empty() -> None:
+    values = flags.FlagValues()
+    flags.DEFINE_multi_string('workdir', [], 'Where.', flag_values=values)
+    arguments = ['--workdir=a', '--workdir=', '--workdir', '', '--workdir', 'b']
+    assert command_line.repeated(arguments, values) == 2 * [
+        '--workdir is empty; give it a value, or leave it out.'
+    ]
+
+
 def test_what_a_mistake_leads_to_is_not_reported_beside_it() -> None:
     # With the steps unread, num_epochs=0 would leave the run without a length.
     assert problems('--config.train.num_steps=1k', '--config.train.num_epochs=0') == [
