@@ -306,7 +306,7 @@ def resumed(n: Numbers) -> Finding | None:
         WARN,
         evidence,
         "the optimizer's moments or the parameters were not those of the checkpoint",
-        'hax prove-resume compares a run that is stopped with one that is not',
+        'hax prove_resume compares a run that is stopped with one that is not',
         'a run that goes on computes the same bits',
     )
 

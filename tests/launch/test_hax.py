@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import re
 import subprocess
 import tomllib
 
@@ -35,6 +36,22 @@ def test_every_program_has_a_result_for_json() -> None:
     for module in {*hax.PROGRAMS.values()} - {'launch.chat'}:
         source = (programs.ROOT / f'{module.replace(".", "/")}.py').read_text()
         assert 'results.give(' in source, module
+
+
+def test_every_program_that_a_text_names_is_there() -> None:
+    """A remedy works as it is typed: `hax NAME` and `python -m MODULE`."""
+    unknown = []
+    files = [programs.ROOT / 'README.md']
+    for folder in ('hax_jax', 'launch', 'data_pipeline', 'configs'):
+        files += sorted((programs.ROOT / folder).rglob('*.py'))
+    for path in files:
+        text = path.read_text(encoding='utf-8')
+        names = re.findall(r"\bhax(?: '\s+f?'|\s)\s*([a-z]\S*\b)", text)
+        modules = re.findall(r'python -m ((?:launch|data_pipeline)\.\w+)', text)
+        unknown += [(path.name, name) for name in {*names} - {*hax.PROGRAMS}]
+        known = {*hax.PROGRAMS.values(), 'launch.hax'}
+        unknown += [(path.name, name) for name in {*modules} - known]
+    assert unknown == []
 
 
 def test_pip_installs_hax() -> None:
