@@ -21,6 +21,7 @@ from typing import Any
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 _AGAIN_SECONDS = 0.2  # until a signal that led to no end is tried again
+_IMPORT_SECONDS = 0.01  # in an import: its end may be short
 _PATIENCE_SECONDS = 2.0  # from then on a second signal ends the process at once
 
 sent = signal.SIGINT  # the signal that ends the program, if one does
@@ -61,9 +62,15 @@ def before_begin() -> None:
 
 
 def done() -> None:
-    """Nothing is raised any more: the next signal ends the process at once."""
+    """Nothing is raised any more: the next signal ends the process at once.
+
+    One that came, and has led to no exception yet, does so now.
+    """
+    pending = _since is not None and not _is_raised
     went_on()
     _set(_leave)
+    if pending:
+        _leave(sent, None)
 
 
 def went_on() -> None:
@@ -104,9 +111,11 @@ def _raise(number: int, frame: FrameType | None) -> None:
             sent, _since, _is_raised = signal.Signals(number), now, False
     if _since is None:  # the alarm of a signal that came to its end
         return
-    signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    is_importing = _is_importing(frame)
+    again = _IMPORT_SECONDS if is_importing else _AGAIN_SECONDS
+    signal.setitimer(signal.ITIMER_REAL, again)
     is_ending = _is_raised and sys.exc_info()[1] is not None
-    if is_ending or _is_importing(frame):
+    if is_ending or is_importing:
         return
     _is_raised = True
     _hush()
