@@ -4,6 +4,6 @@ In: chats, forum posts and files of pairs, or a subreddit over HTTP. Out: a TFDS
 with its manifest, ledger and report; then packed rows. Start at build.py.
 """
 
-from hax_jax.program import early_ctrl_c
+from hax_jax.program import interrupts
 
-early_ctrl_c.handle()
+interrupts.handle()

@@ -1,7 +1,7 @@
 """InputError, for what the user gave; the errors of places, locks and of ours."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 class InputError(ValueError):
@@ -15,6 +15,17 @@ def refuse(problems: Sequence[str]) -> None:
     """Raises InputError with all the problems, a sentence each; returns if none is."""
     if problems:
         raise InputError('\n'.join(problems))
+
+
+def gathered(*checks: Callable[[], object]) -> list[str]:
+    """The sentences of all InputErrors that the checks raise, in their order."""
+    found = []
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            found.append(str(error))
+    return found
 
 
 def cause(error: Exception) -> str:

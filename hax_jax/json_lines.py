@@ -137,7 +137,8 @@ class Log(contextlib.AbstractContextManager['Log']):
             return self
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._sync_seconds = sync_seconds
-        self._file = open(self.path, 'ab')  # noqa: SIM115 (kept open)
+        # Without a buffer: what a full disk refused is not written when it is closed.
+        self._file = open(self.path, 'ab', buffering=0)  # noqa: SIM115 (kept open)
         if lock:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,15 +152,25 @@ class Log(contextlib.AbstractContextManager['Log']):
         self.append_lines(map(files.json_line, rows))
 
     def append_lines(self, lines: Iterable[str]) -> None:
-        """Appends lines of JSON text; only a crash of the machine can lose them."""
+        """Appends lines of JSON text; only a crash of the machine can lose them.
+
+        Where the disk takes only a part of them, it keeps none.
+        """
         if self._remote is not None:
             self._remote += ''.join(line + '\n' for line in lines).encode()
             if time.monotonic() - self._synced >= self._sync_seconds:
                 self._publish_if_it_can()
             return
+        left = memoryview(''.join(line + '\n' for line in lines).encode())
+        size = os.fstat(self._file.fileno()).st_size
         with files.named(self.path):
-            self._file.write(''.join(line + '\n' for line in lines).encode())
-            self._file.flush()
+            try:
+                while left:
+                    left = left[self._file.write(left) or 0 :]
+            except OSError:
+                with contextlib.suppress(OSError):  # of a device
+                    self._file.truncate(size)
+                raise
         if time.monotonic() - self._synced >= self._sync_seconds:
             self.sync()
 
@@ -183,13 +194,16 @@ class Log(contextlib.AbstractContextManager['Log']):
         if self._remote is not None:
             self.publish()
             return
-        os.fsync(self._file.fileno())
+        with files.named(self.path):
+            os.fsync(self._file.fileno())
         self._synced = time.monotonic()
 
     def close(self) -> None:
-        self.sync()
-        if self._remote is None:
-            self._file.close()
+        try:
+            self.sync()
+        finally:
+            if self._remote is None:
+                self._file.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()

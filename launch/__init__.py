@@ -4,8 +4,10 @@ In: flags and a config file of configs/. Out: run folders, answers, scores, expo
 Start at train.py; each program's first lines show how it is called.
 """
 
-from hax_jax.devices import allocator
-from hax_jax.program import early_ctrl_c
+from hax_jax.program import interrupts
 
-early_ctrl_c.handle()
+interrupts.handle()
+
+from hax_jax.devices import allocator  # noqa: E402 (a Ctrl-C comes at any time)
+
 allocator.begin_again()

@@ -20,8 +20,7 @@ from hax_jax.program import entry, later, output_file, results
 from launch import sampling_flags, shared_flags
 
 with later.imports():
-    from hax_jax.config import schema
-    from hax_jax.devices import mesh, runtime
+    from hax_jax.devices import runtime
     from launch import chat_session, models
 
 flags.adopt_module_key_flags(sampling_flags)  # in its --help
@@ -42,7 +41,7 @@ def main() -> None:
     models.check([_WORKDIR.value], _STEP.value)
     runtime.start()
     [chosen] = models.choose([_WORKDIR.value], _STEP.value)
-    on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
+    on = models.devices(_TENSOR.value)
     model = models.load(chosen, base=_BASE.value, on=on)
     entry.say(
         f'{chosen.workdir} at step {chosen.step} ({chosen.why}); /help shows commands'

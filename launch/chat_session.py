@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from data_pipeline.pages import characters
 from hax_jax import errors, files
 from hax_jax.config import convert, schema
-from hax_jax.program import entry
+from hax_jax.program import entry, interrupts
 from hax_jax.sampling import chat, generation
 from launch import models
 
@@ -223,6 +223,7 @@ def _lines() -> Iterator[str]:
                     raise EOFError
                 line = line.rstrip('\n')
         except KeyboardInterrupt:
+            interrupts.went_on()
             begun = ''
             entry.say('\n/quit or Ctrl-D ends')
             continue

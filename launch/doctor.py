@@ -19,12 +19,13 @@ import dataclasses
 import itertools
 import pathlib
 import re
+import time
 from typing import Any
 
 from absl import flags
 
 from hax_jax import errors, places
-from hax_jax.program import entry, later, results
+from hax_jax.program import entry, later, progress, results
 from launch import old_variables, shared_flags
 
 with later.imports():
@@ -55,9 +56,10 @@ _DATA = flags.DEFINE_string(
 _ALL = flags.DEFINE_bool('all', False, 'Show what is well too.')
 _BASE = shared_flags.define_base()
 shared_flags.CONFIG.define()
+_BEGUN = time.monotonic()
 _TEXTS = 8  # pairs of --data that a model reads
-# A remedy's flag, but the one with which a run goes on.
-_CHANGES = re.compile(r'--config\.(?!train\.num_steps\b)')
+# A remedy's flag, but those with which a run goes on.
+_CHANGES = re.compile(r'--config\.(?!train\.(?:num|checkpoint_every)_steps\b)')
 flags.declare_key_flag('from_env')
 
 
@@ -72,7 +74,7 @@ def main() -> int:
         adapter = pathlib.Path(_ADAPTER.value).expanduser() if _ADAPTER.value else None
         folder = hf_folder.local_folder(_FOLDER.value, field='--folder')
         found[_ADAPTER.value or _FOLDER.value], _ = examine_folder.examine(
-            folder, adapter, _texts()
+            folder, adapter, _texts(), say=_say
         )
     for name in _LOG.value:
         curve = legacy_log.read(pathlib.Path(name).expanduser())
@@ -160,6 +162,11 @@ def _check_adapter(folder: Any) -> None:
         raise errors.InputError(
             f'--adapter={folder} is no folder; give one that peft or hax export wrote.'
         )
+    if not (folder / peft_config.FILE).exists():
+        raise errors.InputError(
+            f'--adapter={folder} has no {peft_config.FILE}; give one that peft or hax '
+            'export wrote, or this one as --folder if it is a whole model.'
+        )
 
 
 def _texts() -> list[str]:
@@ -176,14 +183,26 @@ def _texts() -> list[str]:
 
 def _of_config() -> list[diagnosis.Finding]:
     run = shared_flags.CONFIG.value()
+    if _BASE.value and not run.model.pretrained:
+        raise errors.InputError(
+            f'--base={_BASE.value} has no effect: model.pretrained is not set. Leave '
+            'it out.'
+        )
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
+    _say('the rows of the dataset')
     run, _, cache = run_rows.find(run)
     found, _ = full_examination.of(
         run_setup.prepare(run, cache),
         base=_BASE.value,
+        say=_say,
         pairs=dataset.read_pairs(run.data.path, 'train'),
     )
     return found
+
+
+def _say(what: str) -> None:
+    """Says on standard error what is looked at: in full it takes minutes."""
+    entry.say(f'looking at: {what} ({progress.duration(time.monotonic() - _BEGUN)})')
 
 
 def _arguments(argv: list[str]) -> list[str]:

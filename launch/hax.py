@@ -66,11 +66,24 @@ def main() -> None:
         sys.argv[:] = [f'hax {name}', *rest]
         runpy.run_module(PROGRAMS[name], run_name='__main__', alter_sys=True)
     else:
-        from hax_jax.config import convert
-
-        said = convert.unknown(name, PROGRAMS, 'a program of hax')
-        print(f'error: {said}\nTry hax --help.', file=sys.stderr)
+        print(f'error: {_unknown(name)}\nTry hax --help.', file=sys.stderr)
         sys.exit(2)
+
+
+def _unknown(name: str) -> str:
+    """'trian is not a program of hax; did you mean train?'
+
+    A module's name means its program: import_checkpoint, launch.sample, browse.
+    """
+    from hax_jax.config import convert
+
+    meant: dict[str, str] = {}
+    for program, module in PROGRAMS.items():
+        meant.setdefault(module.rpartition('.')[2], program)
+    meant |= {program: program for program in PROGRAMS}
+    near = convert.nearest(name.removesuffix('.py').replace('/', '.'), meant)
+    more = f'; did you mean {meant[near]}?' if near else '.'
+    return f'{name} is not a program of hax{more}'
 
 
 def _listed() -> str:

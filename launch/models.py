@@ -12,8 +12,9 @@ from hax_jax.program import later
 with later.imports():
     import jax
 
+    from hax_jax.config import schema
     from hax_jax.data import text
-    from hax_jax.devices import same_run
+    from hax_jax.devices import mesh, same_run
     from hax_jax.runs import restore, run_folder
     from hax_jax.sampling import generation
 
@@ -32,6 +33,21 @@ class Model:
     generator: generation.Generator
     tokenizer: text.Tokenizer
     n_positions: int
+
+
+def devices(tensor: int) -> mesh.Mesh:
+    """All devices, so many of which share one copy of a model.
+
+    Raises:
+      InputError: so many do not divide the devices.
+    """
+    count = jax.device_count()
+    if count % tensor:
+        raise errors.InputError(
+            f'--tensor={tensor} does not divide the {count} devices here; give a '
+            'divisor of their number, such as 1.'
+        )
+    return mesh.make_mesh(schema.MeshConfig(tensor=tensor))
 
 
 def check(workdirs: Sequence[str], step: int | None) -> None:

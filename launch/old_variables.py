@@ -59,7 +59,7 @@ FLAG = flags.DEFINE_bool(
 def with_fields(
     argv: Sequence[str], environment: Mapping[str, str] = os.environ
 ) -> list[str]:
-    """`argv`, with `--from_env` the variables' fields before those that are typed.
+    """`argv`, with `--from_env` the variables' fields but for those that are typed.
 
     Says on standard error which variables are set, what each became, or what to give
     in its place.
@@ -80,7 +80,13 @@ def with_fields(
         head = f'note: {found} variables of the old project are set and not read'
         said.append('  --from_env takes those that are fields.' if fields else '')
     print('\n'.join([head, *filter(None, said)]), file=sys.stderr)
-    added = [each for overrides in fields.values() for each in overrides]
+    typed = {argument.partition('=')[0] for argument in argv}
+    added = [
+        each
+        for overrides in fields.values()
+        for each in overrides
+        if each.partition('=')[0] not in typed
+    ]
     return [argv[0], *(added if takes else ()), *argv[1:]]
 
 

@@ -144,6 +144,8 @@ def _command(run: schema.Config, train: dict[str, Any]) -> list[str]:
     # A run can't warm up for longer than it lasts.
     if run.optimizer.warmup_steps >= _STEPS.value:
         changed.append(f'--config.optimizer.warmup_steps={_STEPS.value // 4}')
+    names = {argument.partition('=')[0] for argument in changed}
+    given = [each for each in given if each.partition('=')[0] not in names]
     return [sys.executable, '-m', 'launch.train', *given, *changed]
 
 

@@ -46,7 +46,8 @@ def main() -> None:
     if _OUTPUT.value and not places.is_remote(output):
         errors.refuse(output_file.problems('output', output))
     for place in _WORKDIR.value:
-        run_folder.read_run(places.path(place), takes_step=False)  # before JAX
+        if run_folder.read_unsaved(places.path(place)) is None:
+            run_folder.read_run(places.path(place), takes_step=False)  # before JAX
     written, said = page.write(_WORKDIR.value, _OUTPUT.value, groups=_groups())
     for sentence in said:
         print(sentence)
@@ -58,7 +59,8 @@ def _groups() -> dict[str, str]:
     """Validation pair -> group, from the first run's dataset, for several runs."""
     if len(_WORKDIR.value) < 2:
         return {}
-    config = run_folder.read_config(places.path(_WORKDIR.value[0]))
+    folder = places.path(_WORKDIR.value[0])
+    config = run_folder.read_unsaved(folder) or run_folder.read_config(folder)
     try:
         return pair_groups.of(config.data.path, 'validation')
     except errors.InputError as error:

@@ -32,7 +32,6 @@ from launch import sampling_flags, shared_flags
 
 with later.imports():
     from data_pipeline.pages import characters
-    from hax_jax.config import schema
     from hax_jax.devices import first_process, mesh, peers, runtime
     from hax_jax.sampling import prompt_fitting, prompt_names, prompts
     from launch import models, sample_output
@@ -124,7 +123,7 @@ def _to_file(
 
     Process 0 alone opens the file; the others return no rows.
     """
-    on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
+    on = models.devices(_TENSOR.value)
     output = None
 
     def already() -> list[set[tuple[str, int]]]:
@@ -167,7 +166,7 @@ def _to_terminal(
     chosen: list[models.Chosen], asked: sample_output.Asked
 ) -> list[dict[str, Any]]:
     """The rows, printed as they come unless they are for a table."""
-    on = mesh.make_mesh(schema.MeshConfig(tensor=_TENSOR.value))
+    on = models.devices(_TENSOR.value)
     rows: list[dict[str, Any]] = []
     for which in chosen:
         _say_which(which)

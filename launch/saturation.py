@@ -51,9 +51,11 @@ _FEWEST = 3  # parts that a law of three numbers is drawn through
 
 def main() -> int:
     run = shared_flags.CONFIG.value()
-    output = tuning_flags.checked(_OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN)
-    tuning = _tuning_gain()
-    dataset_folder.read_manifest(run.data.path)  # before JAX is imported
+    found = errors.gathered(
+        _check_flags, lambda: dataset_folder.read_manifest(run.data.path)
+    )
+    errors.refuse(found)  # before JAX is imported
+    output, tuning = pathlib.Path(_OUTPUT.value), _tuning_gain()
     runtime.start()
     run, tokenizer, cache = run_rows.find(run)
     setup = run_setup.prepare(run, cache)
@@ -117,6 +119,15 @@ def main() -> int:
     )
     _give(fitted, found, output, notes, run)
     return 0
+
+
+def _check_flags() -> None:
+    """Raises InputError, naming every flag that is wrong by itself."""
+    found = errors.gathered(
+        lambda: tuning_flags.check(_OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN),
+        _tuning_gain,
+    )
+    errors.refuse(found)
 
 
 def _tuning_gain() -> float | None:
@@ -277,6 +288,7 @@ if __name__ == '__main__':
     entry.run(
         main,
         prepare=shared_flags.CONFIG.check,
+        check=_check_flags,
         smaller='lower --config.train.batch_size',
         in_one_process=True,
     )

@@ -75,7 +75,11 @@ flags.declare_key_flag('from_env')
 
 def main() -> int:
     if not one_process.may_be_several():
-        dataset_folder.read_manifest(_checked().data.path)  # before JAX is imported
+        config = shared_flags.CONFIG.value()
+        found = errors.gathered(
+            _check_flags, lambda: dataset_folder.read_manifest(config.data.path)
+        )
+        errors.refuse(found)  # before JAX is imported
     # Whatever is wrong in one of several processes then ends the others too.
     described = topology.find(_TOPOLOGY.value) if _TOPOLOGY.value else None
     runtime.start(alone=described is not None)
@@ -151,19 +155,29 @@ def _plan(setup: run_setup.Setup, notes: list[tuple[str, str]]) -> None:
     print(f'learning rate by step ({name}):\n{plot}', flush=True)
 
 
-def _checked() -> schema.Config:
-    """The run that the flags ask for. Raises InputError if one of them is wrong."""
+def _check_flags() -> None:
+    """Raises InputError, naming every flag that is wrong by itself."""
+    errors.refuse(errors.gathered(_check_workdir, _check_replay, _check_plan_flags))
+
+
+def _check_workdir() -> None:
     if not _WORKDIR.value and not _DRY_RUN.value:
         raise errors.InputError('--workdir is missing; give the folder of the run.')
+    if _WORKDIR.value:
+        places.check_workdir(places.path(_WORKDIR.value))
+        dataset_folder.refuse_as_workdir(places.path(_WORKDIR.value))
+
+
+def _check_replay() -> None:
     if _REPLAY.value is not None and (_RESTART.value or _DRY_RUN.value):
         raise errors.InputError(
             '--replay only looks at the run; leave out --restart and --dry_run.'
         )
-    workdir = places.path(_WORKDIR.value)
-    if _WORKDIR.value:
-        places.check_workdir(workdir)
-        dataset_folder.refuse_as_workdir(workdir)
-    _check_plan_flags()
+
+
+def _checked() -> schema.Config:
+    """The run that the flags ask for. Raises InputError if one of them is wrong."""
+    _check_flags()
     run = shared_flags.CONFIG.value()
     return _quick(run) if _QUICK.value else run
 
@@ -234,6 +248,7 @@ if __name__ == '__main__':
     entry.run(
         main,
         prepare=lambda argv: shared_flags.CONFIG.check(old_variables.with_fields(argv)),
+        check=_check_flags,
         smaller='raise --config.train.grad_accum_steps, or give '
         '--config.train.remat=block',
     )

@@ -45,18 +45,16 @@ shared_flags.CONFIG.define()
 _OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN = tuning_flags.define()
 _RANGE_STEPS = flags.DEFINE_integer('range_steps', 100, 'Steps of the range test.')
 _MOST_RANGE = 500
+_RATE_RUNS = 6.75  # full trials of the sweep of rates, at most: sweep.num_runs
 
 
 def main() -> int:
     given = shared_flags.CONFIG.value()
-    output = tuning_flags.checked(_OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN)
-    if not 10 <= _RANGE_STEPS.value <= _MOST_RANGE:
-        raise errors.InputError(
-            f'--range_steps={_RANGE_STEPS.value} is not accepted; use 10 to '
-            f'{_MOST_RANGE}.'
-        )
-    dataset_folder.read_manifest(given.data.path)  # before JAX is imported
-    _check_max_steps(given)
+    found = errors.gathered(
+        _check_flags, lambda: dataset_folder.read_manifest(given.data.path)
+    )
+    errors.refuse(found)  # before JAX is imported
+    output = pathlib.Path(_OUTPUT.value)
     runtime.start()
     run, tokenizer, cache = run_rows.find(given)
     setup = run_setup.prepare(run, cache)
@@ -92,6 +90,26 @@ def main() -> int:
     return 0
 
 
+def _check_flags() -> None:
+    """Raises InputError, naming every flag that is wrong by itself."""
+    found = errors.gathered(
+        lambda: tuning_flags.check(_OUTPUT, _MAX_STEPS, _MINUTES, _DRY_RUN)
+    )
+    if not 10 <= _RANGE_STEPS.value <= _MOST_RANGE:
+        found.append(
+            f'--range_steps={_RANGE_STEPS.value} is not accepted; use 10 to '
+            f'{_MOST_RANGE}.'
+        )
+    least = math.ceil(tuning_flags.LEAST_STEPS * _RATE_RUNS) + _RANGE_STEPS.value
+    if 0 < _MAX_STEPS.value < least:
+        steps = int(max(_MAX_STEPS.value - _RANGE_STEPS.value, 0) / _RATE_RUNS)
+        found.append(
+            f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps, and each '
+            f'needs {tuning_flags.LEAST_STEPS}; give {least} or more.'
+        )
+    errors.refuse(found)
+
+
 def _stages(run: schema.Config) -> list[sweep.Stage]:
     """The stages of a plan: their rates are as many as can be."""
     rate = run.optimizer.learning_rate
@@ -101,18 +119,6 @@ def _stages(run: schema.Config) -> list[sweep.Stage]:
         decay=run.optimizer.weight_decay,
         question_weight=run.data.question_weight,
     )
-
-
-def _check_max_steps(given: schema.Config) -> None:
-    """Raises InputError if --max_steps is not enough for the rates alone."""
-    runs = sweep.num_runs(_stages(given)[:1])
-    least = math.ceil(tuning_flags.LEAST_STEPS * runs) + _RANGE_STEPS.value
-    if _MAX_STEPS.value and _MAX_STEPS.value < least:
-        steps = int(max(_MAX_STEPS.value - _RANGE_STEPS.value, 0) / runs)
-        raise errors.InputError(
-            f'--max_steps={_MAX_STEPS.value} makes trials of {steps} steps, and each '
-            f'needs {tuning_flags.LEAST_STEPS}; give {least} or more.'
-        )
 
 
 def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
@@ -270,6 +276,7 @@ if __name__ == '__main__':
     entry.run(
         main,
         prepare=shared_flags.CONFIG.check,
+        check=_check_flags,
         smaller='lower --config.train.batch_size',
         in_one_process=True,
     )

@@ -35,13 +35,13 @@ def define() -> tuple[
     )
 
 
-def checked(
+def check(
     output: flags.FlagHolder[str],
     max_steps: flags.FlagHolder[int],
     minutes: flags.FlagHolder[float],
     dry_run: flags.FlagHolder[bool],
-) -> pathlib.Path:
-    """The folder of the output. Raises InputError, naming every flag that is wrong."""
+) -> None:
+    """Raises InputError, naming every flag that is wrong."""
     problems = places.refuse_remote('output', output.value)
     folder = pathlib.Path(output.value)
     if not output.value and not dry_run.value:
@@ -65,7 +65,6 @@ def checked(
             '30, or 0 for no limit.'
         )
     errors.refuse(problems)
-    return folder
 
 
 def stopped(error: Any) -> int:

@@ -106,7 +106,7 @@ def started(
                 typed.write_text(given[index] if given else '')
                 with log.open('wb') as output, typed.open('rb') as stdin:
                     child = subprocess.Popen(
-                        [sys.executable, *map(str, [*arguments, *own])],
+                        [sys.executable, *programs.replaced(arguments, *own)],
                         cwd=programs.ROOT,
                         env={
                             **os.environ,

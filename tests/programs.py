@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -22,6 +23,13 @@ def devices(count: int) -> dict[str, str]:
     """The variables of a process with so many virtual CPU devices."""
     flag = f'--xla_force_host_platform_device_count={count}'
     return {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': f'{QUICK} {flag}'.lstrip()}
+
+
+def replaced(arguments: Sequence[object], *more: object) -> list[str]:
+    """The arguments and `more`, without the flags that `more` gives anew."""
+    anew = {str(each).partition('=')[0] for each in more}
+    kept = [str(x) for x in arguments if str(x).partition('=')[0] not in anew]
+    return [*kept, *map(str, more)]
 
 
 def run(

@@ -32,8 +32,8 @@ LIBRARY = {
     'sampling': 'errors near_names counted files json_lines config devices data model',
     'watch': 'errors places files json_lines config data model program guards',
     'reference': 'config data',
-    'measures': 'errors config data devices model sampling reference',
-    'doctor': 'errors files config data model formats reference measures',
+    'measures': 'errors config data devices model sampling watch reference',
+    'doctor': 'errors files config data model formats watch reference measures',
     'runs': 'errors near_names places files local_copy digests config '
     'devices data model program formats',
     'evaluation': 'errors counted places files digests config devices data model '

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import programs
 import pytest
 
 from hax_jax import files, json_lines
@@ -47,6 +48,38 @@ def test_a_row_is_a_line_that_is_there_at_once(tmp_path: pathlib.Path) -> None:
         (2, len(expected.encode().split(b'\n')[0]) + 1),
         (3, len(expected.encode())),
     ]
+
+
+_FULL = """
+import resource, sys
+from hax_jax.program import entry
+from hax_jax.sampling import answer_file
+
+def main(arguments):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
+    log = answer_file.AnswerFile(answer_file.pathlib.Path(arguments[0]))
+    try:
+        for text in arguments[1:]:
+            log.append([{'id': text}])
+    finally:
+        log.close()
+
+entry.run(main, positional=True)
+"""
+
+
+def test_a_line_that_does_not_fit_is_named_and_leaves_no_part_of_it(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'a.jsonl'
+    said = f'error: {path}: file too large: raise the limit (ulimit -f), or write '
+    done = programs.run('-c', _FULL, path, 'whole', 'x' * 70)
+    assert (done.returncode, done.stderr) == (2, said + 'elsewhere.\n')
+    assert path.read_text() == '{"id": "whole"}\n'
+    path.unlink()
+    done = programs.run('-c', _FULL, path, 'x' * 70)
+    assert (done.returncode, done.stderr) == (2, said + 'elsewhere.\n')
+    assert not path.exists()
 
 
 def test_cut_at_any_byte_the_log_goes_on_with_whole_rows(

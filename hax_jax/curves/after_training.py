@@ -28,11 +28,16 @@ def of(place: str) -> list[diagnosis.Finding]:
       InputError: there is no run, or it has no figures and no findings yet.
     """
     folder = places.path(place)
-    if (folder / run_folder.UNSAVED).exists() and (before := diagnosis.read(folder)):
-        bad = measure_run.of_bad_steps(run_record.bad_steps_of(folder), last_step=0)
-        steps = diagnosis.run([run_checks.bad_steps], bad)
-        return diagnosis.ordered([*before, *steps])
-    return of_record(run_record.read(place))
+    try:
+        return of_record(run_record.read(place))
+    except errors.InputError:
+        before = diagnosis.read(folder)
+        if not before or not (folder / run_folder.UNSAVED).exists():
+            raise
+    bad = measure_run.of_bad_steps(run_record.bad_steps_of(folder), last_step=0)
+    numbers = {**bad, 'checkpoints': 0, 'is_saved': False}
+    steps = diagnosis.run([run_checks.bad_steps, run_checks.checkpoints], numbers)
+    return diagnosis.ordered([*before, *steps])
 
 
 def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
@@ -43,8 +48,8 @@ def of_record(record: run_record.RunRecord) -> list[diagnosis.Finding]:
     folder = places.path(record.place)
     before = diagnosis.read(folder)
     numbers['unread_findings'] = (folder / diagnosis.FILE).exists() and not before
-    is_good = any(x.id == 'start' and x.verdict == diagnosis.OK for x in before)
-    curve = dataclasses.replace(curve_of(record), is_good_start=is_good)
+    judged = next((each.verdict for each in before if each.id == 'start'), '')
+    curve = dataclasses.replace(curve_of(record), start_verdict=judged)
     steps = diagnosis.run(run_checks.CHECKS, numbers)
     return diagnosis.ordered(
         [*before, *curve_checks.check(curve), *news(steps, before)]
@@ -69,6 +74,7 @@ def _rows(record: run_record.RunRecord) -> records.PackedCache:
 def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
     ended = record.rows.get('summary', [])
     steps = record.config.train.num_steps or (ended[-1]['num_steps'] if ended else 0)
+    known = diagnosis.numbers(places.path(record.place)).get('unigram_entropy')
     return curve_checks.Curve(
         train=list(zip(*record.series('train', 'loss'), strict=True)),
         validation=list(zip(*record.series('evaluation', 'eval_loss'), strict=True)),
@@ -76,6 +82,6 @@ def curve_of(record: run_record.RunRecord) -> curve_checks.Curve:
         vocab_size=record.config.model.vocab_size,
         noise=_NOISE,
         rates=list(zip(*record.series('train', 'learning_rate'), strict=True)),
-        unigram_entropy=ended[-1]['unigram_entropy'] if ended else 0.0,
+        unigram_entropy=ended[-1]['unigram_entropy'] if ended else known or 0.0,
         steps_left=max(steps - record.last_step(), 0),
     )

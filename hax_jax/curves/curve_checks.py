@@ -20,6 +20,7 @@ _COMPARE = 'compare tokenizer and weights with the model that they are of'
 _RISE = 0.03  # of the best loss: a rise that costs answers little
 _LITTLE = 0.01  # of a loss: a gain that is not worth going on for
 _OF_UNIGRAM = 0.05  # of the entropy: by so much another split's may differ
+_VERDICTS = {verdicts.BAD: diagnosis.FAIL, verdicts.SUSPECT: diagnosis.WARN}
 _BY_HEART = 1.0  # nats: a trained loss below it is memory, not language
 
 
@@ -29,8 +30,8 @@ class Curve:
 
     `noise` is how far two evaluations of one model may differ. `vocab_size` is 0 if it
     is not known. `rates` are learning rates by step, where they are known;
-    `unigram_entropy` is what token frequencies alone cost, 0 if it is not known. It
-    `is_good_start` where the doctor found none wrong, by weights and rows, at step 0.
+    `unigram_entropy` is what token frequencies alone cost, 0 if it is not known.
+    `start_verdict` is that of the doctor's finding at step 0, '' if it had none.
     `steps_left` are those of the plan that a run was stopped before.
     """
 
@@ -41,7 +42,7 @@ class Curve:
     noise: float
     rates: Sequence[tuple[int, float]] = ()
     unigram_entropy: float = 0.0
-    is_good_start: bool = False
+    start_verdict: str = ''
     steps_left: int = 0
 
     @property
@@ -52,8 +53,11 @@ class Curve:
 def check(curve: Curve) -> list[diagnosis.Finding]:
     """The findings of all checks, the worst first.
 
-    A curve of wrong labels or weights says nothing else: then it is the only finding.
+    A curve of wrong labels or weights says nothing else: then it is the only finding,
+    or none is if the doctor has it.
     """
+    if curve.start_verdict == diagnosis.FAIL:
+        return []
     found = {each.__name__: each(curve) for each in CHECKS}
     for name in ('start', 'high_plateau'):
         finding = found[name]
@@ -64,25 +68,25 @@ def check(curve: Curve) -> list[diagnosis.Finding]:
 
 def start(curve: Curve) -> diagnosis.Finding | None:
     """The loss before training, against what the weights should know."""
-    if curve.is_good_start or not curve.judged or curve.judged[0][0] != 0:
+    if curve.start_verdict or not curve.judged or curve.judged[0][0] != 0:
         return None
     if not curve.vocab_size:
         return None
     loss, uniform = curve.judged[0][1], math.log(curve.vocab_size)
-    said = verdicts.step_0_verdict(
-        loss, vocab_size=curve.vocab_size, pretrained=curve.pretrained
+    said, why = verdicts.start(
+        loss,
+        ln_vocab=uniform,
+        unigram_entropy=curve.unigram_entropy,
+        pretrained=curve.pretrained,
     )
-    bad = curve.pretrained and said.startswith('BAD')
-    good = said.startswith('good')
+    verdict = _VERDICTS.get(said, diagnosis.OK)
+    bad = curve.pretrained and verdict == diagnosis.FAIL
+    good = verdict == diagnosis.OK
     return diagnosis.Finding(
         id='start',
-        verdict=diagnosis.OK
-        if good
-        else diagnosis.FAIL
-        if said.startswith('BAD')
-        else diagnosis.WARN,
+        verdict=verdict,
         evidence=f'loss {loss:.2f} before training; ln(vocabulary) = {uniform:.2f}',
-        cause=_SHIFTED if bad else said.partition(': ')[2].rstrip('.'),
+        cause=_SHIFTED if bad else why.rstrip('.'),
         remedy=_ANEW if bad else 'none' if good else _COMPARE,
         source='GPT-2 scores 3.1 to 3.9 on English advice; with labels shifted twice '
         '9.4 to 9.6',

@@ -61,6 +61,10 @@ def measure(record: run_record.RunRecord) -> dict[str, Any]:
     if len(ends) > 1:
         numbers |= {'eos_nll_first': ends[0], 'eos_nll_last': ends[-1]}
     numbers['unread_lines'] = record.num_unread
+    if record.num_checkpoints is not None:
+        numbers['checkpoints'] = record.num_checkpoints
+        numbers['is_saved'] = record.is_saved
+        numbers['save_every'] = run.train.checkpoint_every_steps
     return numbers | of_bad_steps(record.bad_steps, last_step=record.last_step())
 
 

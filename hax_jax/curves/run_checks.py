@@ -75,6 +75,33 @@ def unread(n: Numbers) -> Finding | None:
     )
 
 
+def checkpoints(n: Numbers) -> Finding | None:
+    """The run has a checkpoint to go on from, and to ask."""
+    if 'checkpoints' not in n:
+        return None
+    if n['checkpoints']:
+        return diagnosis.good('checkpoints', f'{n["checkpoints"]} are there')
+    every = f', one is due every {n["save_every"]} steps' if 'save_every' in n else ''
+    evidence = f'no checkpoint is there; the last figures are of step {n["last_step"]}'
+    if n['is_saved']:
+        cause = 'the folder checkpoints/ was deleted, or not copied with the run'
+        remedy = 'copy checkpoints/ from a backup, or begin anew with --restart'
+    else:
+        cause = 'the run stopped before its first save, or has not come to it yet'
+        remedy = (
+            'if it has stopped, give the command of the run again: it begins anew; '
+            '--config.train.checkpoint_every_steps=N saves earlier'
+        )
+    return Finding(
+        'checkpoints',
+        WARN,
+        evidence + every,
+        cause,
+        remedy,
+        'without one, nothing of the run can be sampled, exported or gone on with',
+    )
+
+
 def progress(n: Numbers) -> Finding | None:
     """The training loss moves at all."""
     if 'last_losses' not in n or n['logged'] < 20:
@@ -279,7 +306,7 @@ def resumed(n: Numbers) -> Finding | None:
         WARN,
         evidence,
         "the optimizer's moments or the parameters were not those of the checkpoint",
-        'hax prove-resume compares a run that is stopped with one that is not',
+        'hax prove_resume compares a run that is stopped with one that is not',
         'a run that goes on computes the same bits',
     )
 
@@ -287,6 +314,7 @@ def resumed(n: Numbers) -> Finding | None:
 CHECKS = (
     bad_steps,
     unread,
+    checkpoints,
     divergence,
     progress,
     rate,

@@ -30,6 +30,8 @@ class RunRecord:
     bad_steps: list[dict[str, Any]]
     environments: list[tuple[int, dict[str, Any]]]  # (first step kept with it, facts)
     num_unread: int
+    num_checkpoints: int | None = None  # None if nobody has looked
+    is_saved: bool = True  # False of a run that ended before its first checkpoint
 
     def series(self, kind: str, *keys: str) -> tuple[list[int], list[float]]:
         """(steps, numbers) of the rows of a kind that hold the keys, one in another."""
@@ -68,11 +70,16 @@ class RunRecord:
 def read(place: str, *, name: str = '') -> RunRecord:
     """The record of the run at a path or gs:// place.
 
+    A run without a checkpoint yet has its figures too.
+
     Raises:
       InputError: there is no run, or it has no metrics yet.
     """
     folder = places.path(place)
-    identity, config = run_folder.read_run(folder), run_folder.read_config(folder)
+    identity, config = {'id': ''}, run_folder.read_unsaved(folder)
+    is_saved = config is None
+    if config is None:
+        identity, config = run_folder.read_run(folder), run_folder.read_config(folder)
     metrics, unread = _lines(folder / _METRICS)
     if not metrics:
         found = f'{_METRICS} is missing or empty'
@@ -97,6 +104,8 @@ def read(place: str, *, name: str = '') -> RunRecord:
         bad_steps=bad_steps_of(folder),
         environments=_environments(folder / run_folder.CHECKPOINTS, identity['id']),
         num_unread=unread + more,
+        num_checkpoints=len(checkpoint.step_folders(folder / run_folder.CHECKPOINTS)),
+        is_saved=is_saved,
     )
 
 

@@ -1,6 +1,5 @@
 """What a check found, and how it is told."""
 
-import contextlib
 import dataclasses
 import math
 import pathlib
@@ -155,10 +154,15 @@ def add(workdir: pathlib.Path, findings: Sequence[Finding]) -> None:
     """Writes what was found at a resume beside what the file has of other checks."""
     ids = {each.id for each in findings}
     kept = [each for each in read(workdir) if each.id not in ids]
-    numbers = {}
-    with contextlib.suppress(OSError, ValueError):
-        numbers = files.read_json_object(workdir / FILE).get('numbers', {})
-    write(workdir, ordered([*kept, *findings]), numbers)
+    write(workdir, ordered([*kept, *findings]), numbers(workdir))
+
+
+def numbers(workdir: pathlib.Path) -> dict[str, Any]:
+    """The numbers of the run's findings; {} where the file can't be read."""
+    try:
+        return dict(files.read_json_object(workdir / FILE).get('numbers', {}))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _finite(value: Any) -> Any:

@@ -106,6 +106,8 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
         ),
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
     }
+    if subject.validation_loss is not None:
+        numbers['validation_loss'] = subject.validation_loss
     asked = rates.steps(run.optimizer, num_steps=subject.num_steps)
     numbers |= measure_trial.of_optimizer(subject.tx, asked)
     numbers |= measure_rows.measure(
@@ -197,6 +199,7 @@ def _of_step(
         nll = np.float64(score(replaced, batch))
         return float((nll * weights).sum() / max(weights.sum(), 1e-6))
 
+    found.say('whether a step lowers the loss')
     numbers |= measure_trial.slope(loss, trial, numbers, loss=scored_loss, b1=b1)
     del trial
     step, kept = found.step, found.kept
@@ -204,11 +207,13 @@ def _of_step(
     if 'rates' in found.numbers:
         at_step = {int(at): rate for at, rate in found.numbers['rates'].items()}
         peak = max(at_step, key=lambda at: at_step[at])
+        found.say('trial steps on one batch')
         losses, last = measure_trial.overfit(step, kept, batch, at_count=peak)
         numbers['overfit_losses'] = [each for each in losses if math.isfinite(each)]
         numbers |= {'overfit_before': scored_loss, 'overfit_after': _finite(loss(last))}
         tried = {}
         for times in _TIMES:
+            found.say(f'trial steps at {times:g} times the rate')
             _, last = measure_trial.overfit(
                 step, kept, batch, at_count=peak, times=times, num_steps=_TIMES_STEPS
             )

@@ -7,7 +7,7 @@ any GPT-2 of English should know.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -46,16 +46,22 @@ _PADDING = 128  # a model's table may be padded up to a multiple of this
 
 
 def examine(
-    folder: pathlib.Path, adapter: pathlib.Path | None = None, texts: Sequence[str] = ()
+    folder: pathlib.Path,
+    adapter: pathlib.Path | None = None,
+    texts: Sequence[str] = (),
+    *,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[diagnosis.Finding], dict[str, Any]]:
     """The findings of a folder, or of an adapter on it, and their numbers.
 
-    The model reads `texts`, a row each, or without any the letter.
+    The model reads `texts`, a row each, or without any the letter. `say` hears what
+    comes next.
 
     Raises:
       InputError: a file is missing or damaged, or is not of a GPT-2.
     """
     model = hf_folder.read_model_config(folder, field='--folder')
+    say('the weights')
     parameters = hf_folder.read_parameters(folder, model)
     tokenizer = None
     numbers: dict[str, Any] = {
@@ -74,8 +80,9 @@ def examine(
         numbers |= _of_tokenizer(tokenizer)
     if tokenizer is not None and tokenizer.vocab_size <= model.vocab_size:
         rows, spans = _rows(model, tokenizer, texts or [LETTER])
-        numbers |= _of_weights(model, parameters, rows, spans)
+        numbers |= _of_weights(model, parameters, rows, spans, say=say)
         if adapter is not None:
+            say('the adapter')
             numbers |= _of_adapter(adapter, model, parameters, rows, spans)
     return diagnosis.run(CHECKS, numbers), numbers
 
@@ -115,7 +122,10 @@ def _of_weights(
     parameters: Mapping[str, np.ndarray],
     rows: dict[str, np.ndarray],
     spans: measure_model.Spans,
+    *,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
+    say('what losses depend on')
     score = scorer(model, parameters)
     placed = {name: jnp.asarray(leaf) for name, leaf in parameters.items()}
     nll = score({}, rows)
@@ -127,19 +137,15 @@ def _of_weights(
             parameters, model, schema.LoraConfig(), short, is_exact=exact
         )
 
+    told = measure_model.probe(
+        score, rows, nll, spans, vocab_size=model.vocab_size, full=True, against=against
+    )
+    say('repairs of weights')
     return {
         'batch_loss': float(used.mean()),
         'losses_differ_by': float(used.std()),
         'losses_finite': bool(np.isfinite(used).all()),
-        **measure_model.probe(
-            score,
-            rows,
-            nll,
-            spans,
-            vocab_size=model.vocab_size,
-            full=True,
-            against=against,
-        ),
+        **told,
         **measure_weights.repairs(score, rows, spans, placed, model),
         **measure_weights.tied(score, rows, spans, placed),
         **measure_weights.weights(placed),

@@ -36,7 +36,8 @@ class Look:
     """What was measured before the first step; `state` is the one to step from.
 
     `before` has what the step is compared with, if it is; `step` is the run's own, once
-    it is compiled; `scoring` are the seconds of scoring the first batch.
+    it is compiled; `scoring` are the seconds of scoring the first batch. `say` hears
+    what is looked at next.
     """
 
     subject: Subject
@@ -46,6 +47,7 @@ class Look:
     step: measure_trial.Step | None = None
     before: measure_trial.Before | None = None
     kept: measure_trial.Kept | None = None  # the state, for trial steps
+    say: Callable[[str], None] = lambda _: None
 
 
 class _Budget:
@@ -95,7 +97,11 @@ class _Budget:
 
 
 def look(
-    subject: Subject, *, full: bool = False, waited: Callable[[], float] = lambda: 0.0
+    subject: Subject,
+    *,
+    full: bool = False,
+    waited: Callable[[], float] = lambda: 0.0,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Look:
     """Measures the model of a run before its step is compiled.
 
@@ -103,7 +109,7 @@ def look(
     work leaves nothing out for the time of that work.
     """
     begun = time.perf_counter()
-    found = Look(subject, subject.state, {'left_out': []})
+    found = Look(subject, subject.state, {'left_out': []}, say=say)
     if jax.process_count() > 1:
         found.numbers['left_out'] = ['model and step, as the run has several processes']
     else:
@@ -138,6 +144,7 @@ def compiled(
     if jax.process_count() == 1 and in_parts:
         budget = _Budget(found, waited, full=full)
         if budget.allows('gradients by microbatch', 2 * _STEP_SCORINGS):
+            found.say('gradients by microbatch')
             _of_microbatches(found, full=full)
         budget.end()
 
@@ -154,6 +161,7 @@ def _of_model(found: Look, budget: _Budget, *, full: bool) -> None:
         found.scoring = evaluated
     for name, scorings, more, part in _parts(found, full=full):
         if budget.allows(name, scorings, more, is_extra=part is _of_adapters):
+            found.say(name)
             now = time.perf_counter()
             part(found, rows, full)
             if part is _of_batch:

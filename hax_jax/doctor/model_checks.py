@@ -9,6 +9,7 @@ import math
 from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 from hax_jax.measures import measure_model
+from hax_jax.watch import verdicts
 
 _KNOWN = 0.5  # nats under token frequencies, from where on a model knows a text
 _ANEW = 'compare model.pretrained with where it comes from, and begin anew'
@@ -73,7 +74,9 @@ def knowledge(n: Numbers) -> Finding | None:
     """A pretrained model begins below what token frequencies know, a new one above."""
     if 'batch_loss' not in n or 'ln_vocab' not in n:
         return None
-    loss, uniform, unigram = n['batch_loss'], n['ln_vocab'], n['unigram_entropy']
+    # A run prints the verdict on its validation loss: the doctor's is the same one.
+    loss = n.get('validation_loss', n['batch_loss'])
+    uniform, unigram = n['ln_vocab'], n['unigram_entropy']
     known = {
         'before training': loss,
         'ln(vocabulary)': uniform,
@@ -83,20 +86,17 @@ def knowledge(n: Numbers) -> Finding | None:
     bars = tuple((name, value) for name, value in known.items() if value is not None)
     evidence = 'loss ' + ', '.join(f'{value:.2f} {name}' for name, value in bars)
     source = 'GPT-2 scores 3.1 to 3.9 on English advice; drawn weights ln(vocabulary)'
+    if _knows(n, loss):
+        return diagnosis.good('start', evidence, source)
     if not n['pretrained']:
-        # Drawn at 0.02, logits are near 0; a random head or wte of 1.0 is far above.
-        if abs(loss - uniform) <= 0.15 * uniform:
-            return diagnosis.good('start', evidence, source)
         cause = (
             'the new weights are too large'
             if loss > uniform
             else 'the weights are not new, or the model sees its targets'
         )
         return Finding('start', WARN, evidence, cause, _ANEW, source, bars)
-    if _knows(n, loss):
-        return diagnosis.good('start', evidence, source)
-    tied = n.get('loss_tied', loss)
-    random_head = tied < loss - 0.5
+    tied = n.get('loss_tied', n['batch_loss'])
+    random_head = tied < n['batch_loss'] - 0.5
     if _is_foreign(n, tied) and n['losses_differ_by'] > _NEW:
         return Finding(
             'start',
@@ -124,7 +124,13 @@ def knowledge(n: Numbers) -> Finding | None:
 
 
 def _knows(n: Numbers, loss: float) -> bool:
-    return loss <= max(0.5 * (n['unigram_entropy'] + n['ln_vocab']), 4.5)
+    verdict, _ = verdicts.start(
+        loss,
+        ln_vocab=n['ln_vocab'],
+        unigram_entropy=n['unigram_entropy'],
+        pretrained=n['pretrained'],
+    )
+    return verdict in (verdicts.GOOD, verdicts.FAIR)
 
 
 def _is_foreign(n: Numbers, best: float) -> bool:

@@ -25,7 +25,8 @@ class Subject:
     there is one; `base` has the pretrained parameters, if there are any. `row_order`
     are the stream's first rows, batch by batch, `sampled` the
     prompts of the run's own samples by the pair's id. `elapsed` are the seconds of the
-    run so far, `row_seconds` those that scoring one row takes.
+    run so far, `row_seconds` those that scoring one row takes. `validation_loss` is
+    that before training, if it was measured.
     """
 
     run: schema.Config
@@ -44,6 +45,7 @@ class Subject:
     is_imported: bool = False  # its parameters were trained elsewhere
     elapsed: float = 0.0
     row_seconds: float = 0.0
+    validation_loss: float | None = None
 
     @property
     def parameters(self) -> dict[str, jax.Array]:

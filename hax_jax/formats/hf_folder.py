@@ -53,8 +53,8 @@ def read_model_config(
         if not path.exists():
             found = f'{folder} has no {name}'
         raise errors.InputError(
-            f'{field}: {found}; give a Hugging Face GPT-2 folder or a run of '
-            'launch.train.'
+            f'{field}: {found}; give a Hugging Face GPT-2 folder'
+            + (' or a run of launch.train.' if field == 'model.pretrained' else '.')
         ) from error
     sizes = {
         'n_layer': values.get('n_layer', 12),

@@ -12,6 +12,7 @@ import numpy as np
 
 from hax_jax.data import records, text
 from hax_jax.reference import row_texts
+from hax_jax.watch import verdicts
 
 MOST = 20_000  # pairs whose ids are compared
 _MOST_ECHOES = 1000  # answers that are compared with their question
@@ -68,11 +69,10 @@ def entropies(cache: records.PackedCache) -> dict[str, float]:
     joint = np.bincount(places, weights.astype(np.float64))
     total = max(joint.sum(), 1e-9)
     before = np.bincount((kinds >> 32).astype(np.int64), joint)[kinds >> 32]
-    after = np.bincount(targets.astype(np.int64), weights.astype(np.float64)) / total
-    seen, known = joint > 0, after > 0
+    seen = joint > 0
     counts, weight = cache.meta['splits']['train'], cache.meta.get('question_weight', 0)
     return {
-        'unigram_entropy': float(-(after[known] * np.log(after[known])).sum()),
+        'unigram_entropy': verdicts.unigram_entropy(cache),
         'bigram_entropy': float(
             -(joint[seen] / total * np.log(joint[seen] / before[seen])).sum()
         ),

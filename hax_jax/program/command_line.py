@@ -116,6 +116,8 @@ def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:
             if override:
                 line.overrides.append(Override(override[2], given, bool(override[1])))
             else:
+                if line.file and given:
+                    line.problems += given_twice('--config', [line.file, given])
                 line.file = given or ''
             continue
         line.rest.append(argument)
@@ -128,6 +130,63 @@ def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:
         if given is None and takes_next:
             line.rest.append(queue.pop(0))
     return line
+
+
+def given_twice(name: str, values: Sequence[Any]) -> list[str]:
+    """A sentence if a flag or field of one value has two different ones, else none."""
+    first = values[0]
+    other = next((value for value in values if value != first), first)
+    if other == first:
+        return []
+    return [f'{name} is given twice, as {first} and as {other}; give it once.']
+
+
+def repeated(arguments: Sequence[str], values: flags.FlagValues) -> list[str]:
+    """A sentence for each flag that takes one value and is given others too.
+
+    absl keeps the last one. A list is given once, its values with commas. A flag that
+    may be repeated, as the name of a folder, is given no empty value.
+    """
+    given: dict[str, list[str]] = {}
+    empty: list[str] = []
+    queue = list(arguments)
+    while queue:
+        argument = queue.pop(0)
+        if argument == '--':
+            break
+        name, equals, text = argument.lstrip('-').partition('=')
+        flag = _find(name, values) if argument.startswith('-') else None
+        if flag is None:
+            continue
+        if isinstance(flag, flags.MultiFlag):
+            text = text if equals else queue.pop(0) if queue else ''
+            if not text:
+                empty.append(f'--{name} is empty; give it a value, or leave it out.')
+            continue
+        if flag.boolean:
+            text = _as_parsed(flag, text if equals else str(name in values))
+        elif not equals:
+            text = queue.pop(0) if queue else ''
+        given.setdefault(flag.name, []).append(text)
+    found = empty
+    for name, texts in given.items():
+        if isinstance(values[name].parser, flags.ListParser):
+            if len(texts) > 1:
+                found.append(
+                    f'--{name} is given {len(texts)} times; give it once, its values '
+                    f'with commas: --{name}=A,B.'
+                )
+        else:
+            found += given_twice(f'--{name}', texts)
+    return found
+
+
+def _as_parsed(flag: flags.Flag, text: str) -> str:
+    """'true' for 't'; the text itself where the flag does not accept it."""
+    try:
+        return str(flag.parser.parse(text)).lower()
+    except ValueError:
+        return text
 
 
 def _no_flag(name: str, values: flags.FlagValues) -> str:

@@ -176,8 +176,13 @@ class ConfigFlag:
                 problems.append(str(error))
                 continue
             wrong = convert.wrong_fields({override.field: value}, self.kind)
+            before = chosen.get(override.field)
             if isinstance(value, tuple) and not wrong:
-                value = chosen.get(override.field, ()) + value
+                value = (before or ()) + value
+            elif before is not None:
+                wrong += command_line.given_twice(
+                    f'--config.{override.field}', [before, value]
+                )
             if not wrong:
                 chosen[override.field] = value
             problems += wrong

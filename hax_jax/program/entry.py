@@ -12,10 +12,10 @@ from hax_jax import errors
 from hax_jax.config import convert
 from hax_jax.program import (
     command_line,
-    early_ctrl_c,
     ending,
     failures,
     help_page,
+    interrupts,
     one_process,
     results,
 )
@@ -27,17 +27,21 @@ def run(
     main: Callable[..., int | None],
     *,
     prepare: Callable[[list[str]], list[str]] = list,
+    check: Callable[[], None] = lambda: None,
     positional: bool = False,
     smaller: str = _SMALLER,
     in_one_process: bool = False,
 ) -> None:
     """Parses absl flags, runs `main` and exits with what it returns (None is 0).
 
-    `prepare` turns the command line into the one that is parsed. With `positional`,
-    `main` gets the list of arguments that are no flags, which may stand among the
-    flags; without, such an argument is an error. `smaller` says what to do when the
-    memory is not enough: 'lower --batch_size'. `in_one_process`: where the program is
-    started as several processes, the first one works, and the others end with a line.
+    `prepare` turns the command line into the one that is parsed. `check` raises
+    InputError for flags that are wrong by themselves: where `prepare` has something to
+    say it is asked too, so that both are said at once; `main` asks it otherwise. With
+    `positional`, `main` gets the list of arguments that are no flags, which may stand
+    among the flags; without, such an argument is an error. `smaller` says what to do
+    when the memory is not enough: 'lower --batch_size'. `in_one_process`: where the
+    program is started as several processes, the first one works, and the others end
+    with a line.
 
     A mistake of the user (`InputError`, a loss that is not finite), a file that the
     system refuses, a full disk or memory is printed as one `error:` and exits with 2,
@@ -46,20 +50,17 @@ def run(
     keeps its traceback.
     """
 
-    # End as Ctrl-C does, so that what is half-written goes; training saves first.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, failures.stop)
+    interrupts.before_begin()
 
     def parsed(argv: list[str]) -> list[str]:
         with _explained(smaller):
             _check_streams()
             _check_text(argv)
-            return _parse(prepare, argv)
+            return _parse(prepare, argv, check)
 
     def guarded(argv: list[str]) -> int | None:
         with _explained(smaller):
-            early_ctrl_c.give_back()
+            interrupts.begin()
             if len(argv) > 1 and not positional:
                 raise errors.InputError(
                     f'{argv[1]!r} is not a flag; give arguments as --name=value.'
@@ -71,6 +72,7 @@ def run(
             with results.printed():
                 code = main(argv[1:]) if positional else main()
             ending.finished()
+            interrupts.done()
             return code
 
     app.run(guarded, flags_parser=parsed)
@@ -79,7 +81,7 @@ def run(
 def say(line: str) -> None:
     """Prints to standard error, where no result goes."""
     if not ending.only_warnings:
-        print(line, file=sys.stderr, flush=True)
+        interrupts.say(line)
 
 
 @contextlib.contextmanager
@@ -92,6 +94,7 @@ def _explained(smaller: str) -> Iterator[None]:
             sys.stdout.flush()  # what can't be written is an error, not lost at exit
     except BaseException as error:
         found = failures.explained(error, smaller=smaller)
+        interrupts.done()
         _end_others(error, found)
         if found is None:
             raise
@@ -99,7 +102,7 @@ def _explained(smaller: str) -> Iterator[None]:
             if found[0]:
                 say(found[0])
         _flush_or_drop()
-        if isinstance(error, KeyboardInterrupt):
+        if found[1] == 128 + signal.SIGINT:
             os._exit(found[1])  # Python's own end crashes threads that still compile
         sys.exit(found[1])
 
@@ -171,27 +174,37 @@ def _check_text(texts: list[str]) -> None:
     errors.refuse(found)
 
 
-def _refuse_repeated_lists() -> None:
-    """Raises InputError for a list that is given twice: absl keeps the last alone."""
-    for name in flags.FLAGS:
-        flag = flags.FLAGS[name]
-        if flag.present > 1 and isinstance(flag.parser, flags.ListParser):
-            raise errors.InputError(
-                f'--{name} is given {flag.present} times; give it once, its values '
-                f'with commas: --{name}=A,B.'
-            )
+def _of_other_flags(argv: list[str], check: Callable[[], None]) -> list[str]:
+    """What `check` says of the flags beside --config and its overrides.
+
+    Nothing where absl does not accept one of them: `prepare` has said so.
+    """
+    try:
+        given = command_line.expanded(argv, flags.FLAGS)
+        flags.FLAGS([argv[0], *command_line.read(given[1:], flags.FLAGS).rest])
+    except (flags.Error, errors.InputError):
+        return []
+    return errors.gathered(check)
 
 
-def _parse(prepare: Callable[[list[str]], list[str]], argv: list[str]) -> list[str]:
+def _parse(
+    prepare: Callable[[list[str]], list[str]],
+    argv: list[str],
+    check: Callable[[], None],
+) -> list[str]:
     """absl's own parser, with an unknown or ill-typed flag reported in one line."""
     try:
         # ml_collections reads the overrides of a config from sys.argv itself.
-        sys.argv[:] = prepare(argv)
+        try:
+            sys.argv[:] = prepare(argv)
+        except errors.InputError as error:
+            errors.refuse([str(error), *_of_other_flags(argv, check)])
         if help_page.is_asked(sys.argv, *help_page.ASKS):
             print(help_page.of_program())
             sys.exit(0)
         rest = flags.FLAGS(sys.argv)
-        _refuse_repeated_lists()
+        given = command_line.expanded(sys.argv, flags.FLAGS)
+        errors.refuse(command_line.repeated(given[1:], flags.FLAGS))
     except (flags.Error, errors.InputError) as error:
         said = command_line.in_words(error, flags.FLAGS)
         raise errors.InputError(f'{said}\nTry --help.') from error

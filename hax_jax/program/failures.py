@@ -8,26 +8,16 @@ import select
 import shutil
 import signal
 import sys
-from typing import NoReturn
 
 from hax_jax import errors
+from hax_jax.program import interrupts
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _OUT_OF_MEMORY = re.compile(
     r'RESOURCE_EXHAUSTED|Out of memory|out of memory|std::bad_alloc'
 )
-# DuckDB's words where it catches a signal's exception and raises its own.
-_INTERRUPTED = re.compile(r'Query interrupted|\b(?:KeyboardInterrupt|SystemExit)\b')
 _XLA_ERRORS = ('JaxRuntimeError', 'XlaRuntimeError')  # this folder imports no JAX
 _STDOUT, _STDERR = 1, 2
-_sent = signal.SIGINT  # the signal that ends the program, if one does
-
-
-def stop(number: int, _: object) -> NoReturn:
-    """A signal's handler: ends the program as Ctrl-C does."""
-    global _sent
-    _sent = signal.Signals(number)
-    sys.exit(128 + number)
 
 
 def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
@@ -38,8 +28,8 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
     """
     if isinstance(error, KeyboardInterrupt):
         return _stopped(signal.SIGINT)
-    if isinstance(error, SystemExit) and _sent != signal.SIGINT:
-        return _stopped(_sent)
+    if interrupts.is_ending():  # a library may make another error of the signal's
+        return _stopped(interrupts.sent)
     if isinstance(error, BrokenPipeError) and _reader_is_gone():
         return '', 128 + signal.SIGPIPE
     if isinstance(error, errors.InputError | FloatingPointError):
@@ -57,14 +47,13 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
         )
     if isinstance(error, ValueError) and 'embedded null' in str(error):
         return 'error: a path has a zero byte in it; give another.', 2
-    if isinstance(error, Exception) and _INTERRUPTED.search(str(error)):
-        return _stopped(_sent)
     return None
 
 
 def _stopped(by: signal.Signals) -> tuple[str, int]:
-    name = 'Ctrl-C' if by == signal.SIGINT else by.name
-    return f'stopped by {name}', 128 + by
+    # A terminal shows ^C behind a bar or a prompt.
+    begun = '\n' if by == signal.SIGINT and os.isatty(_STDERR) else ''
+    return f'{begun}stopped by {interrupts.name(by)}', 128 + by
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -80,6 +69,10 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def _of_the_system(error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return (
+            f'{errors.cause(error)}: raise the limit (ulimit -f), or write elsewhere.'
+        )
     if not disk_is_full(error):
         return f'{errors.cause(error)}; give a path that this user may read or write.'
     where = error.filename2 or error.filename

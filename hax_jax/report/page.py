@@ -18,12 +18,12 @@ from hax_jax.curves import after_training, run_record
 from hax_jax.doctor import diagnosis
 from hax_jax.report import figures, run_difference
 from hax_jax.training import run_summary
-from hax_jax.watch import verdicts
 
 FILE, COMPARED = 'report.html', 'compared.html'
 _TEMPLATE = 'page.html.jinja'
 _MOST_STEPS = 12  # steps whose answers are shown, the first and the last among them
 _MOST_BAD = 40
+_STARTS = {diagnosis.OK: 'good', diagnosis.WARN: 'SUSPECT', diagnosis.FAIL: 'BAD'}
 
 
 def write(
@@ -119,17 +119,16 @@ def verdict(
     if summary is None:
         lines.append(
             f'not ended: the last figures are of step {record.last_step()}; the same '
-            'command goes on with it'
+            f'command {"goes on with it" if record.is_saved else "begins it again"}'
         )
     else:
         lines += run_summary.render(summary, places.path(record.place)).split('\n')
     if before is not None and record.rows['evaluation'][0]['step'] == 0:
-        said = verdicts.step_0_verdict(
-            before,
-            vocab_size=record.config.model.vocab_size or 2,
-            pretrained=bool(record.config.model.pretrained),
-        )
-        lines.append(f'loss before training {before:.4f}: {said}')
+        start = next((each for each in found if each.id == 'start'), None)
+        said = f': {_STARTS[start.verdict]}' if start else ''
+        if start and start.verdict != diagnosis.OK:
+            said += f': {start.cause}'
+        lines.append(f'loss before training {before:.4f}{said}')
     if record.bad_steps:
         lines.append(f'{len(record.bad_steps)} bad steps, listed below')
     if record.num_unread:
@@ -176,7 +175,7 @@ def _by_source(record: run_record.RunRecord) -> list[dict[str, Any]]:
             'source': source,
             'first': first.get(source, {}).get('answer', {}).get('nll'),
             **last[source]['answer'],
-            'answers': last[source]['eos']['answers'],
+            'answers': last[source].get('eos', {}).get('answers', 0),
         }
         for source in ['all', *record.sources()]
     ]

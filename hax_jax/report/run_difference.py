@@ -47,7 +47,12 @@ def of(
     try:
         x, y = (saved_scores.read(places.path(each.place)) for each in (a, b))
     except errors.InputError as error:
-        why = f'{a.name} and {b.name} are not compared: {error}.'
+        why = f'{a.name} and {b.name} are not compared: '
+        lost = [each.name for each in (a, b) if each.num_checkpoints == 0]
+        if lost:
+            why += f'{" and ".join(lost)} have no checkpoint, so nothing can be scored'
+            return RunDifference(a.name, b.name, why)
+        why += f'{error}.'
         return RunDifference(
             a.name, b.name, f'{why.rstrip(".")}. To score both: {command}'
         )

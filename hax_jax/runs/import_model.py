@@ -72,6 +72,14 @@ def file(
     if not is_other and path.suffix not in weight_files.SUFFIXES:
         stored = torch_file.load(path)
     if is_other or model_config or (stored and other_trainers.is_nanogpt(stored)):
+        errors.refuse(
+            [
+                f'--{name} applies only to .pt files of the old project; {path} '
+                'already defines it. Remove the flag.'
+                for name, value in (('alpha', alpha), ('n_head', n_head))
+                if value is not None
+            ]
+        )
         return whole(path, stored, tokenizer=tokenizer, model_config=model_config)
     if stored is None:
         raise errors.InputError(

@@ -52,7 +52,7 @@ def find_source(path: str) -> Source:
       InputError: there is nothing of either kind at `path`.
     """
     folder = places.path(path).expanduser()
-    if (folder / 'run.json').is_file():
+    if any((folder / name).is_file() for name in ('run.json', run_folder.UNSAVED)):
         run = run_folder.read_run(folder)
         model = lora_merge.merged_model(
             run_folder.model_config(run), run_folder.lora_config(run)

@@ -14,10 +14,11 @@ damaged/          checkpoints that a resumed run passed over
 old-1/            an earlier run, moved aside
 
 run.json comes with the first checkpoint that is whole: until then `unsaved` says that
-nothing here is of worth, and the same command begins again.
+nothing here is of worth, and the same command begins again; it holds the config too.
 """
 
 import functools
+import json
 import pathlib
 import re
 import shutil
@@ -32,6 +33,7 @@ from hax_jax.data import dataset_folder, text
 SCHEMA = 2
 _WITHOUT_DIGESTS = 1  # an older schema, whose runs have no digests
 UNSAVED = 'unsaved'
+_UNSAVED = 'No step is saved here yet: the command that began begins again.\n'
 DAMAGED = 'damaged'
 CHECKPOINTS = 'checkpoints'
 TOKENIZER = 'tokenizer'
@@ -130,6 +132,21 @@ def read_config(folder: pathlib.Path) -> schema.Config:
     if expected and digests.of_file(path) not in expected:
         raise _damaged(path, 'its contents are not what was written')
     return convert.from_dict(config)
+
+
+def mark_unsaved(folder: pathlib.Path, config: schema.Config) -> None:
+    """Says that a run has begun in the folder, and has no checkpoint yet."""
+    text = files.json_text(convert.to_dict(config))
+    files.write_text(folder / UNSAVED, _UNSAVED + text)
+
+
+def read_unsaved(folder: pathlib.Path) -> schema.Config | None:
+    """The config of a run without a checkpoint; None where there is no such run."""
+    try:
+        said = (folder / UNSAVED).read_text(encoding='utf-8')
+        return convert.from_dict(json.loads(said.removeprefix(_UNSAVED)))
+    except (OSError, ValueError):  # of an older version it has no config
+        return None
 
 
 def load_tokenizer(folder: pathlib.Path, run: dict[str, Any]) -> text.Tokenizer:

@@ -75,7 +75,6 @@ class AnswerFile(json_lines.Log):
 
     def close(self) -> None:
         """Closes the file; an empty one is removed."""
-        self._file.flush()
         if not os.fstat(self._file.fileno()).st_size:
             self.path.unlink(missing_ok=True)
         super().close()

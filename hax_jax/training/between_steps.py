@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import pathlib
 from typing import Any
 
@@ -70,6 +71,7 @@ class BetweenSteps:
         self._told: list[diagnosis.Finding] = []  # before the first step
         self._is_scored = False  # a state of this call, before a save
         self.row_seconds = 0.0  # of scoring one row, at the last evaluation
+        self.loss_before: float | None = None  # training, if this call began it
         self._averaged_at = -1  # the step at whose evaluation the average was kept
         self._bad_steps = None
         if jax.process_index() == 0:
@@ -91,10 +93,14 @@ class BetweenSteps:
         """`past` with the loss of the first state, on which a verdict is printed."""
         loss = self.evaluated(state, past)
         model = self._setup.run.model
-        verdict = verdicts.step_0_verdict(
-            loss, vocab_size=model.vocab_size, pretrained=bool(model.pretrained)
+        verdict, why = verdicts.start(
+            loss,
+            ln_vocab=math.log(max(model.vocab_size, 2)),
+            unigram_entropy=verdicts.unigram_entropy(self._setup.cache),
+            pretrained=bool(model.pretrained),
         )
-        self.report.note(f'loss before training {loss:.4f}: {verdict}')
+        self.report.note(f'loss before training {loss:.4f}: {verdict}: {why}')
+        self.loss_before = loss
         return dataclasses.replace(past, loss_before=loss)
 
     def looked(self, look: first_look.Look) -> None:

@@ -18,7 +18,6 @@ from hax_jax.training import history, resume, run_setup
 from hax_jax.training import train_state as ts
 
 _LOCK = 'lock'
-_UNSAVED = 'No step is saved here yet: the command that began begins again.\n'
 # Files that only a run has; none of them lies in a folder where none was begun.
 _TRACES = ('run.json', run_folder.CHECKPOINTS, 'metrics.jsonl', 'samples.jsonl')
 
@@ -133,7 +132,7 @@ def claim(
         setup = run_setup.beginning_at(setup, run_setup.Progress())
         source = _find_base(setup, workdir, None, base)
         if jax.process_index() == 0:
-            files.write_text(workdir / run_folder.UNSAVED, _UNSAVED)
+            run_folder.mark_unsaved(workdir, setup.run)
         return Claim(setup, workdir, _identity(setup, source), None), source
     then = run_folder.read_run(workdir)
     source = _find_base(setup, workdir, then, base)
@@ -316,13 +315,23 @@ def _identity(setup: run_setup.Setup, source: pretrained.Base | None) -> dict[st
 def _find_base(
     setup: run_setup.Setup, workdir: pathlib.Path, then: dict | None, base: str
 ) -> pretrained.Base | None:
-    if not setup.run.model.pretrained:
+    named = setup.run.model.pretrained
+    if base and not named:
+        raise errors.InputError(
+            f'--base={base} has no effect: model.pretrained is not set. Leave it out.'
+        )
+    if not named:
         return None
+    if base and base != named and not then:
+        raise errors.InputError(
+            f'--base={base} says where the base of a run lies now, and this run only '
+            f'begins; give --config.model.pretrained={base} in its place.'
+        )
     if then and then.get('base'):
-        return restore.load_run_base(workdir, base=base or setup.run.model.pretrained)
+        return restore.load_run_base(workdir, base=base or named)
     if then and then.get('imported'):
         return None  # its parameters are in its checkpoints
-    return restore.load_base(setup.run.model.pretrained)
+    return restore.load_base(named)
 
 
 def _check_length(

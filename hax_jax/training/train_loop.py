@@ -259,7 +259,10 @@ def _compiled(
         with jax.set_mesh(setup.mesh):  # each thread has its own
             subject = subject_of(setup, state, batches, between.eval_step, base)
             subject = dataclasses.replace(
-                subject, elapsed=elapsed, row_seconds=between.row_seconds
+                subject,
+                elapsed=elapsed,
+                row_seconds=between.row_seconds,
+                validation_loss=between.loss_before,
             )
             return first_look.look(subject, waited=waiting.seconds)
 

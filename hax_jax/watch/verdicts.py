@@ -6,39 +6,46 @@ import numpy as np
 
 from hax_jax.data import records
 
+GOOD, FAIR, SUSPECT, BAD = 'good', 'fair', 'SUSPECT', 'BAD'
+_USUAL_UNIGRAM = 0.6  # of ln(vocabulary): token frequencies of English in GPT-2's
+_LEAST_BAR = 4.5  # nats; GPT-2 scores 3 to 4.5 on English advice
 
-def step_0_verdict(loss: float, *, vocab_size: int, pretrained: bool) -> str:
-    """The verdict on the loss before training; `loss` in nats per token.
 
-    Untrained weights know nothing: ln(vocab_size), give or take. GPT-2 scores 3 to 4.5
-    on English advice; over 6 it is reading something else than its own tokens. With
-    labels shifted twice it scored 9.4 to 9.6, 0.87 to 0.89 of ln(50257).
+def start(
+    loss: float, *, ln_vocab: float, unigram_entropy: float, pretrained: bool
+) -> tuple[str, str]:
+    """(the verdict on the loss before training, why): the run's, report's and doctor's.
+
+    All in nats per token. Untrained weights know nothing: ln(vocabulary), give or take.
+    A trained model is below the middle of that and what token frequencies alone cost
+    (`unigram_entropy`, 0 if it is not known). With labels shifted twice GPT-2 scored
+    9.4 to 9.6, 0.87 to 0.89 of ln(50257).
     """
-    uniform = math.log(vocab_size)
     if not math.isfinite(loss):
-        return f'BAD: the loss before training is {loss}; the weights are damaged.'
+        return BAD, f'the loss before training is {loss}; the weights are damaged.'
     if not pretrained:
-        if abs(loss - uniform) < 0.15 * uniform:
-            return (
-                f'good: near ln(vocabulary) = {uniform:.2f}, as untrained weights are.'
-            )
-        return (
-            f'SUSPECT: untrained weights score near ln(vocabulary) = {uniform:.2f}; '
-            'far from it, they are not untrained or too large.'
+        # Drawn at 0.02, logits are near 0; a random head or wte of 1.0 is far above.
+        if abs(loss - ln_vocab) <= 0.15 * ln_vocab:
+            return GOOD, f'near ln(vocabulary) = {ln_vocab:.2f}, as untrained weights.'
+        return SUSPECT, (
+            f'untrained weights score near ln(vocabulary) = {ln_vocab:.2f}; far from '
+            'it, they are not untrained or too large.'
         )
-    if loss > 0.8 * uniform:
-        return (
-            f'BAD: a trained model scores far below ln(vocabulary) = {uniform:.2f}; '
-            'this one knows nothing of this text. The tokenizer is of another model, '
-            'the weights are damaged or hardly trained, or the labels are shifted '
-            'wrongly.'
+    unigram = unigram_entropy or _USUAL_UNIGRAM * ln_vocab
+    bar = max(0.5 * (unigram + ln_vocab), _LEAST_BAR)
+    if loss > bar:
+        return BAD, (
+            f'a trained model scores below {bar:.2f}, far below ln(vocabulary) = '
+            f'{ln_vocab:.2f}; this one knows nothing of this text. The tokenizer is of '
+            'another model, the weights are damaged or were never trained, or the '
+            'labels are shifted wrongly.'
         )
-    if loss > 6.0:
-        return (
-            'SUSPECT: GPT-2 scores 3 to 4.5 on plain English; is the text English, and '
-            'the tokenizer the one that the model was trained with?'
+    if loss > max(unigram, _LEAST_BAR):
+        return FAIR, (
+            f'token frequencies alone cost {unigram:.2f}: the model was hardly '
+            'trained, or on other texts.'
         )
-    return 'good: trained models score so on text that they have not seen.'
+    return GOOD, 'trained models score so on text that they have not seen.'
 
 
 def lost_updates_problem(share: float) -> str:
@@ -66,5 +73,5 @@ def unigram_entropy(cache: records.PackedCache) -> float:
     weights = np.asarray(rows['loss_weights'], np.float64).ravel()
     targets = np.asarray(rows['targets'], np.int64).ravel()
     counts = np.bincount(targets, weights)
-    p = counts[counts > 0] / counts.sum()
+    p = counts[counts > 0] / max(counts.sum(), 1e-9)
     return float(-(p * np.log(p)).sum())

@@ -1,6 +1,8 @@
 """What is found in a run's folder, also where the run was refused at its first step."""
 
+import dataclasses
 import json
+import math
 import pathlib
 from typing import Any
 
@@ -8,9 +10,11 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.curves import after_training, run_record
-from hax_jax.doctor import diagnosis
+from hax_jax.curves import after_training, curve_checks, run_record
+from hax_jax.doctor import diagnosis, model_checks
+from hax_jax.report import page
 from hax_jax.runs import run_folder
+from hax_jax.watch import verdicts
 
 
 def test_a_run_that_was_refused_at_its_first_step_is_told_why(
@@ -23,7 +27,8 @@ def test_a_run_that_was_refused_at_its_first_step_is_told_why(
         'labels', diagnosis.FAIL, '100% equal', 'Shifted twice.', 'Pack anew.', 'here'
     )
     diagnosis.write(tmp_path, [found], {})
-    assert after_training.of(str(tmp_path)) == [found]
+    told, lost = after_training.of(str(tmp_path))
+    assert (told, lost.id, lost.verdict) == (found, 'checkpoints', diagnosis.WARN)
     (tmp_path / run_folder.UNSAVED).unlink()  # a run whose figures are lost says so
     with pytest.raises(errors.InputError):
         after_training.of(str(tmp_path))
@@ -74,7 +79,34 @@ def test_a_run_that_a_bad_step_stopped_has_diverged(tmp_path: pathlib.Path) -> N
     good = diagnosis.good('labels', 'equal', '')
     diagnosis.write(tmp_path, [good], {})
     found = after_training.of(str(tmp_path))
-    assert [each.id for each in found] == ['bad steps', 'labels']
+    assert [each.id for each in found] == ['bad steps', 'checkpoints', 'labels']
+
+
+def test_a_run_without_a_checkpoint_has_its_figures_and_says_so(
+    tmp_path: pathlib.Path,
+) -> None:
+    config = _record(tmp_path, {}).config
+    train = dataclasses.replace(config.train, checkpoint_every_steps=70)
+    run_folder.mark_unsaved(tmp_path, dataclasses.replace(config, train=train))
+    bad = {**_BAD, 'grad_norm': 'inf', 'pairs': []}
+    (tmp_path / 'bad_steps.jsonl').write_text(json.dumps(bad) + '\n')
+    rows = [{'kind': 'train', 'step': step, 'loss': 3.0} for step in (60, 61)]
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    record = run_record.read(str(tmp_path))
+    assert (record.num_checkpoints, record.is_saved) == (0, False)
+    assert record.config.train.checkpoint_every_steps == 70
+    found = after_training.of(str(tmp_path))
+    assert _bad(found) == {'bad steps': 'fail', 'checkpoints': 'warn'}
+    (lost,) = (each for each in found if each.id == 'checkpoints')
+    assert lost.evidence.endswith('figures are of step 61, one is due every 70 steps')
+    assert 'the command of the run again' in lost.remedy
+    assert 'begins it again' in '\n'.join(page.verdict(record, found)[1])
+    assert page.render([record])
+    deleted = dataclasses.replace(record, is_saved=True)
+    (lost,) = (x for x in after_training.of_record(deleted) if x.id == 'checkpoints')
+    assert lost.remedy.startswith('copy checkpoints/ from a backup')
+    whole = dataclasses.replace(record, num_checkpoints=1)
+    assert 'checkpoints' not in _bad(after_training.of_record(whole))
 
 
 def test_records_that_can_not_be_read_are_a_finding(tmp_path: pathlib.Path) -> None:
@@ -93,8 +125,8 @@ def test_a_line_with_a_number_that_is_none_is_not_read(tmp_path: pathlib.Path) -
     assert run_record._lines(path) == ([{'step': 2, 'loss': 3.0}], 1)
 
 
-@pytest.mark.parametrize('verdict', [diagnosis.OK, diagnosis.WARN])
-def test_a_start_that_the_doctor_found_good_is_not_judged_by_its_curve(
+@pytest.mark.parametrize('verdict', [diagnosis.OK, diagnosis.WARN, diagnosis.FAIL])
+def test_a_start_that_the_doctor_judged_is_not_judged_again_by_its_curve(
     tmp_path: pathlib.Path, verdict: str
 ) -> None:
     """A loss of 9.5 before training is one of shifted labels, by the curve alone."""
@@ -103,7 +135,31 @@ def test_a_start_that_the_doctor_found_good_is_not_judged_by_its_curve(
     before = diagnosis.Finding('start', verdict, '9.50', 'nothing', 'none', 'here')
     diagnosis.write(tmp_path, [before], {})
     found = after_training.of_record(record)
-    by_curve = [each for each in found if each.id == 'start' and each != before]
-    assert [each.verdict for each in by_curve] == (
-        [] if verdict == diagnosis.OK else [diagnosis.FAIL]
+    assert [each for each in found if each.id == 'start'] == [before]
+
+
+@pytest.mark.parametrize('loss', [3.5, 6.6, 8.5, 8.7, 9.5])
+@pytest.mark.parametrize('entropy', [0.0, 6.0, 8.0])
+def test_doctor_curve_and_run_have_one_verdict_on_the_loss_before_training(
+    tmp_path: pathlib.Path, loss: float, entropy: float
+) -> None:
+    """Of a hardly trained base the run said BAD where the doctor said OK."""
+    numbers = {
+        'pretrained': True,
+        'batch_loss': 1.0,  # of the first rows: the run judges its validation loss
+        'validation_loss': loss,
+        'ln_vocab': math.log(50257),
+        'unigram_entropy': entropy,
+    }
+    by_doctor = model_checks.knowledge(numbers)
+    record = _record(tmp_path, {'evaluation': [{'step': 0, 'eval_loss': loss}]})
+    diagnosis.write(tmp_path, [], numbers)
+    by_curve = curve_checks.start(after_training.curve_of(record))
+    by_run, _ = verdicts.start(
+        loss, ln_vocab=math.log(50257), unigram_entropy=entropy, pretrained=True
     )
+    assert by_doctor is not None and by_curve is not None
+    expected = diagnosis.FAIL if by_run == verdicts.BAD else diagnosis.OK
+    assert by_doctor.verdict == by_curve.verdict == expected
+    by_report = page.verdict(record, [by_doctor])[1]
+    assert any(f': {"BAD" if by_run == "BAD" else "good"}' in x for x in by_report)

@@ -166,7 +166,7 @@ def test_a_start_that_the_doctor_judged_by_weights_and_rows_is_not_judged_again(
     """A base that was hardly trained scores as high as shifted labels do."""
     curve = _log(tmp_path, [(9.5, 9.5), (9.4, 9.4), (9.2, 9.3)])
     assert [each.id for each in curve_checks.check(curve)] == ['start']
-    known = dataclasses.replace(curve, is_good_start=True, vocab_size=8192)
+    known = dataclasses.replace(curve, start_verdict=diagnosis.OK, vocab_size=8192)
     assert {x.verdict for x in curve_checks.check(known)} <= {'ok', 'warn'}
 
 

@@ -25,14 +25,14 @@ def collect(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def flags(url: str, output: pathlib.Path, *more: str) -> list[str]:
-    return [
+    given = [
         f'--base_url={url}',
         '--subreddit=advice',
         f'--output={output}',
         '--delay=0',
         '--batch_delay=0',
-        *more,
     ]
+    return programs.replaced(given, *more)
 
 
 def mixed(number: int) -> list[dict]:

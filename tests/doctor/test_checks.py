@@ -542,6 +542,9 @@ def test_one_changed_row_shows_what_losses_see_too_much(
 
 
 AFTER: dict[str, Any] = {
+    'checkpoints': 2,
+    'is_saved': True,
+    'last_step': 300,
     'pretrained': True,
     'is_lora': False,
     'steps': 300,
@@ -585,6 +588,7 @@ def test_a_healthy_run_s_records_say_nothing() -> None:
     ('changes', 'name'),
     [
         ({'last_losses': 9.0, 'highest_loss': 9.5}, 'divergence'),
+        ({'checkpoints': 0}, 'checkpoints'),
         ({'last_losses': 5.099, 'update_ratio': {'h.0': 1e-7}}, 'progress'),
         ({'rate_off': -0.5}, 'rate by step'),
         ({'still_layers': ['h.0.attn.c_attn']}, 'layers'),

@@ -118,7 +118,9 @@ def test_an_adapter_that_was_never_trained_is_named(
         base_name=str(folder),
         base_hash=pretrained.fingerprint(base),
     )
-    found, numbers = examine_folder.examine(folder, adapter)
+    said: list[str] = []
+    found, numbers = examine_folder.examine(folder, adapter, say=said.append)
+    assert (said[0], said[-1], len(said)) == ('the weights', 'the adapter', 4)
     (of_it,) = (each for each in found if each.id == 'adapter')
     assert of_it.verdict == diagnosis.FAIL
     assert 'never trained' in of_it.cause

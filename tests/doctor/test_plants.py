@@ -277,6 +277,10 @@ def test_an_evaluation_of_fewer_rows_than_a_batch_is_well(
     numbers = json.loads((tmp_path / 'run' / diagnosis.FILE).read_text())['numbers']
     for name in ('as_packed', 'next_as_packed', 'evaluated_as_packed'):
         assert set(numbers[name].values()) == {1.0}
+    # The doctor judges the loss on which the run prints its verdict.
+    lines = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
+    first = next(row for row in map(json.loads, lines) if row['kind'] == 'evaluation')
+    assert (first['step'], first['eval_loss']) == (0, numbers['validation_loss'])
 
 
 @pytest.fixture(scope='module')

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 
 import forks
+import programs
 import pytest
 
 from hax_jax.benchmark import workloads
@@ -12,9 +13,7 @@ from hax_jax.config import convert
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return forks.run(
-        '-m',
-        'launch.benchmark',
+    small = [
         '--config=tests/benchmarks/gpt2_124m.py',
         '--config.model.n_layer=1',
         '--config.model.n_head=2',
@@ -22,8 +21,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         '--config.model.vocab_size=64',
         '--config.data.seq_len=16',
         '--config.train.batch_size=2',
-        *arguments,
-    )
+    ]
+    return forks.run('-m', 'launch.benchmark', *programs.replaced(small, *arguments))
 
 
 def test_each_part_prints_a_line_of_json(tmp_path: pathlib.Path) -> None:

@@ -68,6 +68,7 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
     given = [config[0], f'--data={tmp_path}/data']
     before = forks.run('-m', 'launch.doctor', *given, '--json')
     assert before.returncode in (0, 1), before.stderr
+    assert 'looking at: trial steps on one batch (' in before.stderr
     found = {each['id']: each for each in json.loads(before.stdout)['before step 1']}
     for name in ('labels', 'EOS', 'loss mask', 'causality', 'schedule', 'gradients'):
         assert found[name]['verdict'] == 'ok', found[name]
@@ -81,7 +82,8 @@ def test_a_run_is_examined_before_it_begins_and_after_it_ended(
 
 
 def test_what_is_given_for_something_else_is_named(tmp_path: pathlib.Path) -> None:
-    run, adapter = tmp_path / 'run', tmp_path / 'adapter'
+    run, adapter, empty = (tmp_path / name for name in ('run', 'adapter', 'empty'))
+    empty.mkdir()
     for folder, name in ((run, 'run.json'), (adapter, 'adapter_config.json')):
         folder.mkdir()
         (folder / name).write_text('{}')
@@ -92,6 +94,17 @@ def test_what_is_given_for_something_else_is_named(tmp_path: pathlib.Path) -> No
             f'--adapter={run} is a run of launch.train; give it as --workdir,',
         ),
         (('--folder=base', '--adapter=nope'), '--adapter=nope is no folder; '),
+        (
+            ('--folder=base', f'--adapter={empty}'),
+            f'--adapter={empty} has no adapter_config.json; give one that peft or hax',
+        ),
+        (('--workdir=',), '--workdir is empty; give it a value, or leave it out.'),
+        # A run is refused as --folder, so it is no remedy.
+        (
+            (f'--folder={empty}',),
+            f'--folder: {empty} has no config.json; give a Hugging Face GPT-2 '
+            'folder.\n',
+        ),
         ((f'--workdir={run}', '--base=nope'), '--base=nope has no effect without'),
         (
             ('--config=scratch_small', '--data=a', '--config.data.path=b'),

@@ -41,7 +41,8 @@ _LORA = [
 
 
 def export(workdir: pathlib.Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return forks.run('-m', 'launch.export', f'--workdir={workdir}', *more)
+    given = programs.replaced([f'--workdir={workdir}'], *more)
+    return forks.run('-m', 'launch.export', *given)
 
 
 @pytest.fixture(scope='module')

@@ -2,6 +2,7 @@
 
 import importlib.util
 import pathlib
+import re
 import subprocess
 import tomllib
 
@@ -37,6 +38,22 @@ def test_every_program_has_a_result_for_json() -> None:
         assert 'results.give(' in source, module
 
 
+def test_every_program_that_a_text_names_is_there() -> None:
+    """A remedy works as it is typed: `hax NAME` and `python -m MODULE`."""
+    unknown = []
+    files = [programs.ROOT / 'README.md']
+    for folder in ('hax_jax', 'launch', 'data_pipeline', 'configs'):
+        files += sorted((programs.ROOT / folder).rglob('*.py'))
+    for path in files:
+        text = path.read_text(encoding='utf-8')
+        names = re.findall(r"\bhax(?: '\s+f?'|\s)\s*([a-z]\S*\b)", text)
+        modules = re.findall(r'python -m ((?:launch|data_pipeline)\.\w+)', text)
+        unknown += [(path.name, name) for name in {*names} - {*hax.PROGRAMS}]
+        known = {*hax.PROGRAMS.values(), 'launch.hax'}
+        unknown += [(path.name, name) for name in {*modules} - known]
+    assert unknown == []
+
+
 def test_pip_installs_hax() -> None:
     project = tomllib.loads((programs.ROOT / 'pyproject.toml').read_text())
     assert project['project']['scripts'] == {'hax': 'launch.hax:main'}
@@ -45,7 +62,30 @@ def test_pip_installs_hax() -> None:
     assert 'configs*' in included
 
 
-def test_a_program_that_is_not_there_is_named_with_the_nearest() -> None:
+@pytest.mark.parametrize(
+    ('name', 'more'),
+    [
+        ('trian', '; did you mean train?'),
+        ('prove-resume', '; did you mean prove_resume?'),
+        ('exprt', '; did you mean export?'),
+        ('quite_another_thing', '.'),
+        *[(each, f'; did you mean {name}?') for name, each in hax.PROGRAMS.items()],
+        *[
+            (each.rpartition('.')[2], f'; did you mean {name}?')
+            for name, each in hax.PROGRAMS.items()
+            if each.rpartition('.')[2] not in hax.PROGRAMS
+        ],
+        ('launch/import_checkpoint.py', '; did you mean import?'),
+    ],
+)
+def test_a_program_that_is_not_there_is_named_with_the_nearest(
+    name: str, more: str
+) -> None:
+    more = more.replace('compare', 'evaluate')  # one module
+    assert hax._unknown(name) == f'{name} is not a program of hax{more}'
+
+
+def test_an_unknown_program_is_a_mistake() -> None:
     done = run('trian')
     assert done.returncode == 2
     assert done.stderr == (

@@ -320,6 +320,9 @@ def test_all_wrong_flags_are_named_at_once(
     said = refusal(str(tmp_path / 'old.pt'), '--base=gpt2')
     assert '--output is missing' in said
     assert '--base=gpt2 applies only to an adapter folder of peft' in said
+    (tmp_path / 'model.gguf').write_bytes(b'GGUF')
+    said = refusal(str(tmp_path / 'model.gguf'), f'--output={tmp_path}/o', '--alpha=3')
+    assert '--alpha applies only to .pt files of the old project; ' in said
 
 
 def test_one_input_is_asked_for(tmp_path: pathlib.Path) -> None:

@@ -25,12 +25,11 @@ def test_a_variable_that_is_set_is_named_with_its_field_and_not_read(
     assert '--from_env takes' in said
 
 
-def test_from_env_puts_their_fields_before_those_that_are_typed() -> None:
+def test_from_env_takes_their_fields_but_for_those_that_are_typed() -> None:
     argv = ['train', '--config.train.batch_size=2', '--from_env']
     variables = {'BATCH_SIZE': '16', 'DROPOUT': '0.1', 'USE_LORA': 'False'}
     assert old_variables.with_fields(argv, variables) == [
         'train',
-        '--config.train.batch_size=16',
         '--config.model.embd_pdrop=0.1',
         '--config.model.attn_pdrop=0.1',
         '--config.model.resid_pdrop=0.1',

@@ -482,7 +482,8 @@ def test_all_devices_share_the_rows_and_the_model(
     )
     assert result.returncode == 0, result.stderr
     assert spread.read_bytes() == alone.read_bytes()
-    assert 'do not use up the 1 devices' in message(*arguments, '--tensor=3')
+    said = message(*arguments, '--tensor=3')
+    assert '--tensor=3 does not divide the 1 devices here; give a divisor' in said
 
 
 def test_a_conversation_through_a_pipe(
@@ -503,11 +504,11 @@ def test_a_conversation_through_a_pipe(
         assert part.split('\n\n')[1].strip() in result.stdout
     assert 'Traceback' not in result.stderr
     result = run_command(
-        '--stop=', '--tensor=0', f'--transcript={tmp_path}', program='launch.chat'
+        '--top_p=2', '--tensor=0', f'--transcript={tmp_path}', program='launch.chat'
     )
     assert (result.returncode, result.stdout) == (2, '')
     for said in (
-        "error: stop='' is not accepted; use texts",
+        'error: top_p=2.0 is not accepted; use ',
         '\n--workdir is missing; give the folder of a run.\n',
         '\n--tensor=0 is not accepted; use 1 or more.\n',
         f'\n--transcript={tmp_path} is a folder; give the name of a file in it.\n',

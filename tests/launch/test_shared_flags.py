@@ -55,7 +55,7 @@ def problems(*arguments: str) -> list[str]:
             ['--config.lora.targets=a.b', '--config.lora.targets', 'c.d'],
             "lora.targets=('a.b', 'c.d')",
         ),
-        (['--config.train.seed=1', '--config.train.seed=2'], 'train.seed=2'),
+        (['--config.train.seed=2', '--config.train.seed', '2'], 'train.seed=2'),
     ],
 )
 def test_each_way_to_write_an_override_is_handed_on_in_one_form(
@@ -155,6 +155,24 @@ def test_a_section_is_not_a_field() -> None:
     assert problems("--config.mesh={'data': 1}") == [
         'mesh is a section; set its fields one by one: mesh.data, mesh.fsdp, '
         'mesh.tensor.'
+    ]
+
+
+def test_two_values_for_one_field_or_config_are_refused() -> None:
+    two = ['--config.train.seed=1', '--config.train.seed=2', '--config=gpt2_full']
+    assert problems(*two, '--config.train.batch_size=x') == [
+        f'--config is given twice, as {LORA} and as gpt2_full; give it once.',
+        '--config.train.seed is given twice, as 1 and as 2; give it once.',
+        "train.batch_size='x' is not accepted; use a whole number such as 8.",
+    ]
+
+
+def test_a_flag_that_may_be_repeated_is_not_empty() -> None:
+    values = flags.FlagValues()
+    flags.DEFINE_multi_string('workdir', [], 'Where.', flag_values=values)
+    arguments = ['--workdir=a', '--workdir=', '--workdir', '', '--workdir', 'b']
+    assert command_line.repeated(arguments, values) == 2 * [
+        '--workdir is empty; give it a value, or leave it out.'
     ]
 
 

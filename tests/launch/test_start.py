@@ -98,6 +98,7 @@ _WRONG = {
         ),
         ([_CONFIG, '--config.data.path=no/data', '--output=no/out'], _NO_DATA),
         ([_CONFIG, '--config.data.path=no/data'], '--output is missing'),
+        ([_CONFIG, '--minutes=-1'], 'findings.\n--minutes=-1.0 is not accepted'),
         (
             [_CONFIG, '--config.data.path=d', '--output=no/out', '--max_steps=-1'],
             '--max_steps=-1 is not accepted; use 1 or more, or 0 for as many as',
@@ -107,6 +108,7 @@ _WRONG = {
         (['--config=no.py', _RUN], '--config=no.py is not a file'),
         ([_CONFIG, '--config.data.path=no/data', _RUN], _NO_DATA),
         ([_CONFIG, _RUN, '--config.train.batch_size=0'], 'train.batch_size=0'),
+        ([_CONFIG], 'give its folder.\n--workdir is missing'),
         (
             [_CONFIG, '--flagfile=no.txt'],
             '--flagfile: no.txt: no such file or directory',
@@ -129,6 +131,14 @@ _WRONG = {
     ],
     'data_pipeline.extract': [(['--input=no.md', '--output=no.jsonl'], 'no.md')],
     'launch.tune': [
+        # What is wrong with the config and with a flag is said at once.
+        ([_CONFIG], 'give its folder.\n--output is missing'),
+        (
+            [_CONFIG, '--config.data.path=d', '--max_steps=3', '--range_steps=5'],
+            'findings.\n--range_steps=5 is not accepted; use 10 to 500.\n'
+            '--max_steps=3 makes trials of 0 steps, and each needs 8; give 59 or more.'
+            '\nd is not a dataset (there is no such folder)',
+        ),
         ([_CONFIG, '--config.data.path=no/data', '--output=no/out'], _NO_DATA),
         ([_CONFIG, '--config.data.path=no/data'], '--output is missing'),
         (

@@ -38,7 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 def train(
     folder: pathlib.Path, workdir: pathlib.Path, *more: str
 ) -> subprocess.CompletedProcess[str]:
-    return run(*command(folder), f'--workdir={workdir}', *more)
+    given = [*command(folder), f'--workdir={workdir}']
+    return run(*programs.replaced(given, *more))
 
 
 def command(folder: pathlib.Path) -> list[str]:

@@ -11,6 +11,7 @@ def test_other_processes_print_their_warnings_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, 'stdout', sys.stdout)  # to have it back
+    monkeypatch.setattr(ending, 'only_warnings', False)
     ending.print_only_warnings(3)
     print('the plan')
     print('WARNING: a step is damaged')

@@ -10,8 +10,6 @@ import time
 import programs
 import pytest
 
-from hax_jax.program import failures
-
 _PROGRAM = """
 from absl import flags
 from hax_jax.program import entry
@@ -50,6 +48,25 @@ def test_a_misspelt_flag_behind_an_argument_is_an_error() -> None:
         'error: --ouput is not a flag; did you mean --output?\nTry --help.\n'
     )
     assert done.stdout == ''
+
+
+@pytest.mark.parametrize(
+    ('given', 'said'),
+    [
+        (['--output=a', 'x', '--output', 'b'], '--output is given twice, as a and as'),
+        (['--json', '--nojson'], '--json is given twice, as true and as false; give'),
+        (['--flagfile=FILE', '--output=b'], '--output is given twice, as a and as b'),
+        (['--output=a', '--output=a', '--json', '--json=true'], ''),
+        (['--output=a', '--', '--output=b'], ''),
+    ],
+)
+def test_two_values_for_a_flag_that_takes_one_are_refused(
+    tmp_path: pathlib.Path, given: list[str], said: str
+) -> None:
+    (tmp_path / 'flags').write_text('--output=a\n')
+    given = [each.replace('FILE', str(tmp_path / 'flags')) for each in given]
+    done = run(*given, positional=True)
+    assert (done.returncode, said in done.stderr) == (2 if said else 0, True)
 
 
 def test_a_program_that_takes_none_says_so() -> None:
@@ -206,25 +223,3 @@ def test_a_program_that_is_ended_says_so_and_leaves_nothing_half_written(
     _, said = child.communicate(timeout=30)
     assert (child.returncode, said) == (code, f'stopped by {name}\n')
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_query_that_duckdb_ends_at_ctrl_c_is_no_defect() -> None:
-    error = RuntimeError('Query interrupted')  # DuckDB's own, without a cause
-    assert failures.explained(error, smaller='') == ('stopped by Ctrl-C', 130)
-
-
-def test_ctrl_c_is_handled_before_any_library_is_loaded() -> None:
-    code = (
-        'import signal, sys\n'
-        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
-        "sys.argv = ['-m']\n"
-        'import data_pipeline\n'
-        'heavy = {"absl", "jax", "numpy", "ml_collections", "msgspec", "tensorflow"}\n'
-        'print(sorted(heavy & set(sys.modules)), flush=True)\n'
-        'signal.raise_signal(signal.SIGINT)\n'
-    )
-    done = programs.run('-c', code)
-    assert (done.stdout, done.stderr) == ('[]\n', 'stopped by Ctrl-C\n')
-    assert done.returncode == 130
-    kept = programs.run('-c', code.replace("['-m']", "['program.py']"))
-    assert kept.stderr.endswith('KeyboardInterrupt\n')

@@ -10,7 +10,7 @@ from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import text
 from hax_jax.model import naming
-from hax_jax.runs import checkpoint, origin, restore
+from hax_jax.runs import checkpoint, origin, restore, run_folder
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
 
@@ -102,9 +102,12 @@ def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> No
     assert restore.in_words(info(5, 2.5)) == 'the best validation loss, 2.5000'
 
 
-def test_a_path_that_is_nothing_is_refused_by_its_field() -> None:
+def test_a_path_that_is_nothing_is_refused_by_its_field(tmp_path: pathlib.Path) -> None:
     with pytest.raises(errors.InputError, match=r"model\.pretrained='/no/such'"):
         origin.find_source('/no/such')
+    (tmp_path / run_folder.UNSAVED).touch()
+    with pytest.raises(errors.InputError, match='has no checkpoint yet'):
+        origin.find_source(str(tmp_path))
 
 
 def test_parameter_shapes_count_gpt2_right() -> None:

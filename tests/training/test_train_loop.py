@@ -20,8 +20,9 @@ from hax_jax.config import schema
 from hax_jax.data import records
 from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
+from hax_jax.report import page
 from hax_jax.runs import checkpoint, origin, restore, run_folder
-from hax_jax.training import run_setup, run_summary, train_loop
+from hax_jax.training import run_setup, run_summary, starting, train_loop
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _CHILD = """
@@ -343,6 +344,22 @@ def test_a_rate_that_ruins_the_weights_saves_none_of_them(
         train(cache, tmp_path, **changes)
     assert (error.value.step, error.value.saved) == (1, None)
     assert steps(tmp_path) == []
+    written, _ = page.write([str(tmp_path)])  # it is reported from its figures
+    assert 'no checkpoint is there' in written.read_text()
+
+
+def test_a_base_that_would_not_be_read_is_refused(
+    cache: records.PackedCache, short: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run = tiny_runs.make_config(train__num_steps=6)
+    setup = run_setup.prepare(run, cache)
+    with pytest.raises(errors.InputError, match=r'model\.pretrained is not set'):
+        starting.check_base(setup, tmp_path, 'elsewhere')
+    resolved, _ = origin.resolve(tiny_runs.lora(run, short))
+    setup = run_setup.prepare(resolved, cache)
+    with pytest.raises(errors.InputError, match=r'give --config\.model\.pretrained=el'):
+        starting.check_base(setup, tmp_path, 'elsewhere')
+    starting.check_base(setup, tmp_path, str(short))
 
 
 def test_two_programs_do_not_write_one_run(

@@ -6,6 +6,7 @@ import pathlib
 
 import ml_collections
 import numpy as np
+import programs
 import pytest
 
 from hax_jax.config import convert, schema
@@ -84,6 +85,15 @@ def test_rates_that_lie_close_are_tried_once() -> None:
     assert decay.values == (0.0, 0.3)
     assert questions.values == (0.1, 0.5)
     assert epochs.values == (0.5, 2.0)
+
+
+@pytest.mark.parametrize('rate', [1e-6, 1e-3, 0.5])
+def test_tune_knows_without_jax_how_many_runs_the_rates_take(rate: float) -> None:
+    stages = sweep.stages(
+        rate=rate, suggested=100 * rate, decay=0.1, question_weight=0.5
+    )
+    source = (programs.ROOT / 'launch/tune.py').read_text()
+    assert f'\n_RATE_RUNS = {sweep.num_runs(stages[:1])}  #' in source
 
 
 def test_a_bound_on_steps_makes_trials_shorter_then_leaves_stages_out() -> None:

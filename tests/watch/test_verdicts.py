@@ -93,24 +93,29 @@ def test_borders_between_segments_and_padding_are_no_problem() -> None:
         (3.5, False, 'SUSPECT: untrained weights score near'),
         (40.0, False, 'SUSPECT: untrained weights score near'),
         (3.6, True, 'good: trained models score so'),
-        (7.0, True, 'SUSPECT: GPT-2 scores 3 to 4.5'),
-        (9.8, True, 'BAD: a trained model scores far below'),
-        (12.0, True, 'BAD: a trained model scores far below'),
+        (7.0, True, 'fair: token frequencies alone cost 6.50'),
+        (8.6, True, 'fair: token frequencies alone cost 6.50'),
+        (9.8, True, 'BAD: a trained model scores below 8.66, far below'),
+        (12.0, True, 'BAD: a trained model scores below 8.66, far below'),
         (math.nan, True, 'BAD: the loss before training is nan'),
         (math.inf, False, 'BAD: the loss before training is inf'),
     ],
 )
 def test_the_first_loss_is_judged(loss: float, pretrained: bool, verdict: str) -> None:
-    said = verdicts.step_0_verdict(loss, vocab_size=50257, pretrained=pretrained)
-    assert said.startswith(verdict)
+    said, why = verdicts.start(
+        loss, ln_vocab=math.log(50257), unigram_entropy=6.5, pretrained=pretrained
+    )
+    assert f'{said}: {why}'.startswith(verdict)
 
 
 @pytest.mark.parametrize('loss', [9.40, 9.55, 9.61])
 def test_each_first_loss_of_the_predecessor_is_found_out(loss: float) -> None:
     # They come from PREDECESSOR.md: GPT-2 124M with labels shifted twice.
-    said = verdicts.step_0_verdict(loss, vocab_size=50257, pretrained=True)
-    assert said.startswith('BAD')
-    assert 'labels are shifted' in said
+    said, why = verdicts.start(
+        loss, ln_vocab=math.log(50257), unigram_entropy=0.0, pretrained=True
+    )
+    assert said == verdicts.BAD
+    assert 'labels are shifted' in why
 
 
 def test_the_unigram_entropy_is_of_the_tokens_that_carry_loss(
