@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -102,8 +101,10 @@ def _explained(smaller: str) -> Iterator[None]:
             if found[0]:
                 say(found[0])
         _flush_or_drop()
-        if found[1] == 128 + signal.SIGINT:
-            os._exit(found[1])  # Python's own end crashes threads that still compile
+        if found[1] > 128:
+            # Python's own end crashes threads that still compile, and waits for those
+            # that a library was broken off before it ended.
+            os._exit(found[1])
         sys.exit(found[1])
 
 
