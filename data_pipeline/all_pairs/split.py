@@ -51,7 +51,8 @@ def assign(
         raise errors.InputError(
             f'{counted.of(int(sizes.sum()), "pairs")} in '
             f'{counted.of(len(names), "groups")} cannot be split: a '
-            'group (one Reddit post, one chat file) stays whole, and train and '
+            'group (one Reddit post, one chat file, all pairs of one answer) stays '
+            'whole, and train and '
             'validation need one each. Give more files with --input' + _cut(sources)
         )
     homes = _homes(sources, sizes, shares)

@@ -14,12 +14,17 @@ _PAIRS = (  # what opens reasoning, and what ends it
     (rf'<(?P<name>{_NAMES})>', '</{}>'),
     (r'<\|begin_of_(?P<name>thought)\|>', '<|end_of_{}|>'),
     (r'\[(?P<name>THINK)\]', '[/{}]'),
+    ('◁(?P<name>think)▷', '◁/{}▷'),
 )
 _OPENS = [
     (re.compile(rf'^[ \t]*{mark}', re.IGNORECASE | re.MULTILINE), end)
     for mark, end in _PAIRS
 ]
-_ENDS_ALONE = re.compile(rf'</(?:{_NAMES})>[ \t]*(?:\n|\Z)', re.IGNORECASE)
+_ENDS_ALONE = re.compile(rf'</(?:{_NAMES})>(?:[ \t]*(?:\n|\Z)|(?=\w))', re.IGNORECASE)
+_OPENS_ANYWHERE = re.compile(rf'<(?:{_NAMES})>', re.IGNORECASE)
+_BEHIND = re.compile(  # a sentence that is the answer
+    rf'(?<=[.!?…"”])\s+<(?P<name>{_NAMES})>[^<]*</(?P=name)>\s*\Z', re.IGNORECASE
+)
 # Around the answer, beside reasoning.
 _WRAPPED = re.compile(
     r'\s*(?:<(?P<name>answer|final_answer|solution|output|response)>(?P<a>.*)</(?P=name)>'
@@ -31,7 +36,7 @@ _CHANNEL = '<|channel|>'
 _FINAL = re.compile(
     r'<\|channel\|>final<\|message\|>(.*?)(?:<\|(?:return|end)\|>|\Z)', re.DOTALL
 )
-_MARKS = ('<', '[T', '[t')
+_MARKS = ('<', '[T', '[t', '◁')
 
 
 def without(text: str) -> tuple[str, int]:
@@ -54,7 +59,10 @@ def without(text: str) -> tuple[str, int]:
             rest = left[at + len(mark) :] if at >= 0 else ''
             left = f'{left[: found.start()].rstrip()}\n\n{rest.lstrip()}'.strip()
             times += 1
-    if not times and (found := _first(_ENDS_ALONE, left)):
+    if not times and (found := _first(_BEHIND, left)):
+        left, times = left[: found.start()], 1
+    found = None if times else _first(_ENDS_ALONE, left)
+    if found and not _OPENS_ANYWHERE.search(left[: found.start()]):
         left, times = left[found.end() :].strip(), 1
     if times and (wrapped := _WRAPPED.fullmatch(left)):
         left = (wrapped['a'] or wrapped['b'] or '').strip()

@@ -116,9 +116,17 @@ def _of_losses(losses: list[float]) -> dict[str, Any]:
 
 
 def _of_rates(record: run_record.RunRecord) -> dict[str, Any]:
-    """The largest difference of the rates from the config's, by the config's peak."""
-    rows = [row for row in record.rows.get('train', []) if 'learning_rate' in row]
+    """The largest difference of the rates from the config's, by the config's peak.
+
+    Of the newest call alone: those before may have had another length or rate.
+    """
     summaries = record.rows.get('summary', [])
+    ends = [row['step'] for row in summaries if row['step'] < record.last_step()]
+    rows = [
+        row
+        for row in record.rows.get('train', [])
+        if 'learning_rate' in row and row['step'] > max(ends, default=0)
+    ]
     total = record.config.train.num_steps or (
         summaries[-1]['num_steps'] if summaries else 0
     )

@@ -40,7 +40,7 @@ _FOLLOWING = {
     'weights': (*_BY_WEIGHTS, 'arrays'),
     'arrays': (
         *(*_BY_WEIGHTS, 'position embeddings', 'update size', 'one batch'),
-        'gradients',
+        *('gradients', 'context'),
     ),
     'position embeddings': ('start', 'loss by shift', 'order of weights'),
     'order of weights': ('start', 'blocks', 'loss by shift'),
@@ -55,6 +55,10 @@ _FOLLOWING = {
     'direction': ('one batch', 'schedule'),
     'variety': ('answers',),
     'gradients': ('one batch',),
+    'z-loss': (
+        *('gradients', 'direction', 'clipping', 'loss', 'one batch', 'update size'),
+        *('schedule count', 'gradient noise', 'schedule'),
+    ),
     'start': ('blocks', 'loss by shift'),
     'moments': ('one batch',),
     'microbatches': ('loss',),

@@ -5,6 +5,7 @@ any GPT-2 of English should know.
 """
 
 import dataclasses
+import json
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -78,13 +79,16 @@ def examine(
         numbers['tokenizer_problem'] = str(error)
     else:
         numbers |= _of_tokenizer(tokenizer)
+        told = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+        numbers['config_eos'] = told.get('eos_token_id')
+        numbers['tokenizer_eos'] = tokenizer.eos_id
     if tokenizer is not None and tokenizer.vocab_size <= model.vocab_size:
         rows, spans = _rows(model, tokenizer, texts or [LETTER])
         numbers |= _of_weights(model, parameters, rows, spans, say=say)
         if adapter is not None:
             say('the adapter')
             numbers |= _of_adapter(adapter, model, parameters, rows, spans)
-    return diagnosis.run(CHECKS, numbers), numbers
+    return diagnosis.roots(diagnosis.run(CHECKS, numbers)), numbers
 
 
 def _of_tokenizer(tokenizer: text.Tokenizer) -> dict[str, Any]:
@@ -236,6 +240,17 @@ def vocabulary(n: Numbers) -> Finding | None:
         return None
     rows, ids = n['model_vocab'], n['tokenizer_size']
     evidence = f'the tokenizer has {ids:,} ids, the table of the model {rows:,} rows'
+    ends, own = n.get('config_eos'), n.get('tokenizer_eos')
+    if isinstance(ends, int) and own is not None and ends != own:
+        return Finding(
+            'vocabulary',
+            FAIL,
+            f'{evidence}; eos_token_id of config.json is {ends}, and EOS of the '
+            f'tokenizer {own}',
+            'other programs stop answers at another token than the model learned',
+            f'set "eos_token_id": {own} in config.json and generation_config.json',
+            'an answer ends with the EOS of its tokenizer',
+        )
     if ids <= rows < ids + _PADDING:
         return diagnosis.good('vocabulary', evidence)
     return Finding(

@@ -190,7 +190,7 @@ def z_loss(n: Numbers) -> Finding | None:
         return diagnosis.good('z-loss', evidence)
     return Finding(
         'z-loss',
-        WARN,
+        FAIL if n['z_loss'] > 0.1 else WARN,
         evidence,
         'the z-loss outweighs the loss: the model learns to make logits small before '
         'it learns any text',

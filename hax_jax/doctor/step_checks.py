@@ -18,6 +18,18 @@ def moves(n: Numbers) -> Finding | None:
 
     Before the first step the step's program says which parameters it can teach.
     """
+    norm = n.get('step_grad_norm', 0.0)
+    if not math.isfinite(norm):
+        return Finding(
+            'gradients',
+            FAIL,
+            f'the gradient of the first step has a norm of {norm}',
+            'the gradient overflows: a term of the loss, or a weight, is far too large',
+            'lower --config.train.z_loss, compute in float32 '
+            '(--config.train.compute_dtype=float32), and look at the base with '
+            'hax doctor --folder=...',
+            'the first step',
+        )
     untaught = [name for name, is_so in n.get('taught', {}).items() if not is_so]
     if untaught:
         dead, count = untaught, len(n['taught'])
@@ -133,8 +145,8 @@ def frozen(n: Numbers) -> Finding | None:
 
 def counts(n: Numbers) -> Finding | None:
     """A step counts once, in the state and in the schedule."""
-    if 'schedule_count' not in n:
-        return None
+    if 'schedule_count' not in n or not math.isfinite(n.get('step_grad_norm', 0.0)):
+        return None  # a step that is not finite is not made
     state, inner = n['step_count'], n['schedule_count']
     evidence = f"one step counts {state} in the state and {inner} in the optimizer's"
     if state == inner == 1:

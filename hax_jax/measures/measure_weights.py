@@ -76,7 +76,8 @@ def contents(parameters: Mapping[str, np.ndarray]) -> dict[str, Any]:
     flat = [
         name
         for name, leaf in parameters.items()
-        if leaf.ndim > 1 and np.ptp(samples[name]) == 0 and np.ptp(leaf) == 0
+        if (leaf.ndim > 1 and np.ptp(samples[name]) == 0 and np.ptp(leaf) == 0)
+        or (name.endswith('.scale') and not np.any(leaf))
     ]
     norms = [n.removesuffix('.scale') for n in parameters if n.endswith('.scale')]
     blocks: dict[str, list[str]] = collections.defaultdict(list)

@@ -10,8 +10,9 @@ import pytest
 
 from hax_jax import errors
 from hax_jax.config import convert
-from hax_jax.curves import after_training, curve_checks, run_record
+from hax_jax.curves import after_training, curve_checks, measure_run, run_record
 from hax_jax.doctor import diagnosis, model_checks
+from hax_jax.reference import rates
 from hax_jax.report import page
 from hax_jax.runs import run_folder
 from hax_jax.watch import verdicts
@@ -163,3 +164,29 @@ def test_doctor_curve_and_run_have_one_verdict_on_the_loss_before_training(
     assert by_doctor.verdict == by_curve.verdict == expected
     by_report = page.verdict(record, [by_doctor])[1]
     assert any(f': {"BAD" if by_run == "BAD" else "good"}' in x for x in by_report)
+
+
+def test_a_run_that_was_made_longer_has_the_rates_of_its_newest_call(
+    tmp_path: pathlib.Path,
+) -> None:
+    def call(first: int, last: int, total: int) -> list[dict[str, Any]]:
+        settings = _record(tmp_path, {}).config.optimizer
+        return [
+            {
+                'step': step,
+                'loss': 3.0,
+                'learning_rate': rates.rate(settings, step - 1, num_steps=total),
+            }
+            for step in range(first, last + 1)
+        ]
+
+    config = _record(tmp_path, {}).config
+    longer = dataclasses.replace(config.train, num_steps=50)
+    config = dataclasses.replace(config, train=longer)
+    ends = [{'step': step, 'num_steps': step} for step in (40, 50)]
+    rows = {'train': [*call(1, 40, 40), *call(41, 50, 50)], 'summary': ends}
+    record = _record(tmp_path, rows, config=config)
+    told = measure_run._of_rates(record)
+    assert abs(told['rate_off']) < 1e-6 and told['rate_off_step'] > 40
+    rows['train'][-5]['learning_rate'] = config.optimizer.learning_rate
+    assert measure_run._of_rates(record)['rate_off_step'] == 46

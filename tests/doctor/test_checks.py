@@ -301,6 +301,7 @@ FAULTS = (
     ({'order_correlation': -0.9}, 'order of rows', 'unshuffled'),
     ({'same_order': 1.0}, 'order of rows', 'same order'),
     ({'z_loss': 1.0}, 'z-loss', 'outweighs the loss'),
+    ({'step_grad_norm': float('inf')}, 'gradients', 'overflows'),
     ({'as_packed': {'loss_weights': 0.0}}, 'batches', 'loss_weights were changed'),
     ({'as_packed': {'inputs': 0.5, 'targets': 0.5}}, 'batches', 'one of them twice'),
     (

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import pathlib
 from collections.abc import Callable
 
@@ -28,7 +29,7 @@ def make(tmp_path: pathlib.Path, sentencepiece_folder: pathlib.Path) -> Make:
     def made(**changes: np.ndarray) -> pathlib.Path:
         parameters = tiny_steps.random_parameters(_MODEL, scale=0.05)
         folder = tmp_path / 'folder'
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         card = model_card.make('gpt2', {}, n_positions=64)
         hf_folder.write(folder, _MODEL, parameters | changes, tokenizer, card=card)
         return folder
@@ -46,10 +47,10 @@ def test_weights_that_were_drawn_and_positions_of_zero_are_named(make: Make) -> 
         make(**{'wpe.embedding': np.zeros((64, 16), np.float32)})
     )
     bad = {each.id: each.cause for each in found if each.verdict == diagnosis.FAIL}
-    assert bad.keys() == {'start', 'position embeddings', 'arrays'}
-    assert 'drawn' in bad['start']
-    assert '(wpe) are zero' in bad['position embeddings']
+    assert bad.keys() == {'arrays'}  # from which the others follow
     assert '(wpe) are zero' in bad['arrays']
+    drawn = _bad(make())
+    assert 'drawn' in drawn['start']
 
 
 _NARROW = (
@@ -125,3 +126,18 @@ def test_an_adapter_that_was_never_trained_is_named(
     assert of_it.verdict == diagnosis.FAIL
     assert 'never trained' in of_it.cause
     assert numbers['adapter_loss'] == pytest.approx(numbers['base_loss'], abs=1e-5)
+
+
+def test_a_last_norm_of_zeros_is_named(make: Make) -> None:
+    bad = _bad(make(**{'ln_f.scale': np.zeros(16, np.float32)}))
+    assert bad.keys() == {'arrays'} and 'ln_f.scale: all zeros' in bad['arrays']
+
+
+def test_an_end_that_is_not_the_tokenizers_is_named(make: Make) -> None:
+    folder = make()
+    assert 'vocabulary' not in _bad(folder)
+    config = json.loads((folder / 'config.json').read_text())
+    config['eos_token_id'] += 1
+    (folder / 'config.json').write_text(json.dumps(config))
+    (folder / 'SHA256SUMS').unlink()
+    assert 'another token than the model learned' in _bad(folder)['vocabulary']

@@ -25,6 +25,9 @@ from hax_jax.data import records
             '<|channel|>final<|message|>Ask him.<|return|>',
             'Ask him.',
         ),
+        ('Ask him. <think>Is it right? Yes.</think>', 'Ask him.'),
+        ('He is sad.</think>Ask him.', 'Ask him.'),
+        ('◁think▷He is sad.◁/think▷Ask him.', 'Ask him.'),
         ('<think>He is sad. Ask', ''),
         ('<think>He is sad.</think>', ''),
     ],
@@ -41,6 +44,8 @@ def test_reasoning_is_cut_off_an_answer(answer: str, left: str) -> None:
         'Write `x`:\n<think>\nlike this.',
         '<answer>Ask him.</answer>',
         'I think so.',
+        'Close it with </think> and go on.',
+        'Put <think> and </think>\naround it.',
     ],
 )
 def test_a_text_about_such_marks_stays(answer: str) -> None:
