@@ -38,6 +38,7 @@ ACCEPTED = (
     'and completion, instruction and output, or messages. For example: '
     '{"question": "Why?", "answer": "Because."}'
 )
+_NO_PAIR = 'has no answered question.'
 NOT_AS_NAMED = 'files that are not what the name says'
 _SUMS = ('files', 'named data sets', 'pairs')  # of counters that are listed beside them
 
@@ -90,7 +91,7 @@ class ReadReport:
                 self.not_held[name] += result.more[kind]
         self._met = self._met or next(iter([*result.unknown, *result.dropped]), '')
         if batch.last and not self.files[batch.name] and not self._is_empty:
-            problem = result.problem or f'{batch.name} has no answered question.'
+            problem = result.problem or f'{batch.name} {_NO_PAIR}'
             needs_media = _need_media(self._of_file)
             if needs_media:
                 problem = (
@@ -137,10 +138,24 @@ class ReadReport:
             )
         if self.num_pairs:
             return
-        found = [*self.unknown_lines, *self.dropped, *self.warnings]
+        told = [line for line in self.warnings if not line.endswith(_NO_PAIR)]
+        found = [*self.unknown_lines, *self.dropped, *told]
+        names = ', '.join(self.files)
+        refused = {
+            n: x
+            for n, x in self._sum.counts.items()
+            if n.endswith(pair_rows.NOT_LEARNED)
+        }
+        problem = f'no answered question in {names}. {ACCEPTED}'
+        if refused and sum(refused.values()) >= len(self.dropped):
+            rows = ', '.join(f'{count:,} {name}' for name, count in refused.items())
+            problem = (
+                f'all answers in {names} are marked by a field of their rows: {rows}. '
+                'If they are to be learned, name the fields without it: '
+                "--fields='question=…, answer=…'."
+            )
         lines = [
-            f'corpus without pairs: no answered question in {", ".join(self.files)}. '
-            f'{ACCEPTED}',
+            f'corpus without pairs: {problem}',
             *[f'  {line}' for line in found[:_SHOWN]],
         ]
         if len(found) > _SHOWN:

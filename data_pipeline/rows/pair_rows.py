@@ -22,6 +22,7 @@ from hax_jax.data import records
 
 MEDIA = '<image>'
 NEEDS_MEDIA = 'that need a picture or a sound'
+NOT_LEARNED = 'marked as not to be learned'
 # Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
 _MEDIA = re.compile(
     r'(?:\A|\n)[ \t]*{0}[ \t]*(?:\n|\Z)|\A\s*{0}|{0}\s*\Z'.format(
@@ -94,7 +95,7 @@ def add(
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
     if not turns[-1].weight:
-        reason = reason or 'marked as not to be learned'
+        reason = reason or NOT_LEARNED
     in_question = _words(row, asked)
     in_answer = _words(row, [name for name in answered if name not in asked])
     in_question += json_rows.num_words([each.question for each in (*earlier, *raw[1:])])
@@ -295,7 +296,7 @@ def _why_not_learned(
     """What a field of the row says against learning its answer, or ''."""
     marks = fields.parts.get('learn', ())
     if any(verdicts.says_no(field_map.value_at(row, name), name) for name in marks):
-        return 'marked as not to be learned'
+        return NOT_LEARNED
     return 'of weight 0' if answer_lists.number(labels['weight'] or '1') == 0 else ''
 
 

@@ -219,7 +219,7 @@ def test_an_input_without_pairs_says_what_was_met() -> None:
         reader.read(['letters:a.md'])
     message = str(caught.value)
     assert 'a.md:1: Nothing here. (left out)' in message
-    assert '… and 5 more such' in message  # with the warning that there is no pair
+    assert '… and 4 more such' in message
     with pytest.raises(errors.InputError, match='is one of chat, reddit, merged'):
         inputs.find(['thread:a.jsonl'])
 

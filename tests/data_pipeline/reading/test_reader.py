@@ -180,6 +180,17 @@ def test_bad_input_is_named() -> None:
     )
 
 
+def test_rows_that_all_are_marked_are_no_unknown_layout() -> None:
+    rows = [f'Why is it number {i}?,Because of the rain {i}.,true' for i in range(7)]
+    _write('marked.csv', '\n'.join(['question,answer,flagged', *rows]))
+    first, *lines = _error('marked.csv').split('\n')
+    assert first.startswith(
+        'corpus without pairs: all answers in marked.csv are marked by a field of '
+        'their rows: 7 csv rows marked as not to be learned. If they are to be'
+    )
+    assert len(lines) == 6 and lines[-1] == '  … and 2 more such'
+
+
 def test_a_file_with_a_remedy_of_its_own_shows_no_layouts() -> None:
     row = {'messages': [{'role': 'user', 'content': '<image>\nWhat is it?'},
                         {'role': 'assistant', 'content': 'A cat.'}]}  # fmt: skip
