@@ -32,6 +32,7 @@ with later.imports():
     from data_pipeline import dataset
     from hax_jax.curves import after_training, curve_checks, legacy_log
     from hax_jax.data import dataset_folder
+    from hax_jax.devices import runtime
     from hax_jax.doctor import diagnosis, examine_folder
     from hax_jax.formats import hf_folder, peft_config
     from hax_jax.planning import full_examination
@@ -66,6 +67,8 @@ flags.declare_key_flag('from_env')
 def main() -> int:
     _check_flags()
     found: dict[str, list[diagnosis.Finding]] = {}
+    if flags.FLAGS.config is not None or _FOLDER.value:
+        runtime.start(alone=True)
     if flags.FLAGS.config is not None:
         found['before step 1'] = _of_config()
     for place in _WORKDIR.value:

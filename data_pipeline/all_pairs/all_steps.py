@@ -54,8 +54,8 @@ def run(
         why = '; '.join(f'{count:,} {reason}' for reason, count in reasons)
         raise errors.InputError(
             f'no pair is left: {why}. Loosen the settings that dropped them '
-            '(--config.quality...., see data_pipeline/settings.py), or give other '
-            'files.'
+            '(--config.quality...., --config.clean....; data_pipeline/settings.py has '
+            'them all), or give other files.'
         )
 
     def counted(stage: str, step: Callable[[], Result]) -> Result:
