@@ -67,8 +67,6 @@ flags.declare_key_flag('from_env')
 def main() -> int:
     _check_flags()
     found: dict[str, list[diagnosis.Finding]] = {}
-    if flags.FLAGS.config is not None or _FOLDER.value:
-        runtime.start(alone=True)
     if flags.FLAGS.config is not None:
         found['before step 1'] = _of_config()
     for place in _WORKDIR.value:
@@ -76,6 +74,7 @@ def main() -> int:
     if _FOLDER.value:
         adapter = pathlib.Path(_ADAPTER.value).expanduser() if _ADAPTER.value else None
         folder = hf_folder.local_folder(_FOLDER.value, field='--folder')
+        runtime.start(alone=True)
         found[_ADAPTER.value or _FOLDER.value], _ = examine_folder.examine(
             folder, adapter, _texts(), say=_say
         )
@@ -192,6 +191,7 @@ def _of_config() -> list[diagnosis.Finding]:
             'it out.'
         )
     dataset_folder.read_manifest(run.data.path)  # before JAX is imported
+    runtime.start(alone=True)
     _say('the rows of the dataset')
     run, _, cache = run_rows.find(run)
     found, _ = full_examination.of(
