@@ -23,7 +23,7 @@ class CleanSettings:
     mojibake: bool = True  # 'donâ€™t' -> 'don’t'
     html: bool = True  # '<p>Call <b>her</b>.</p>' -> 'Call her.'; base64 is cut
     labels: bool = True  # QUESTION: and ANSWER: that open a text
-    reasoning: bool = True  # <think>…</think> before an answer
+    reasoning: bool = True  # <think>…</think> beside an answer
     tails: bool = True  # counts of likes, buttons or a lone 'and' that end an answer
     markdown: bool = True  # of Reddit's posts alone; a chat's *stars* stay
     cut_standing: bool = (

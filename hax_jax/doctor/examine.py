@@ -83,8 +83,9 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
 
     `pairs` are training pairs of the dataset, with which the rows are compared.
     """
-    run, cache = subject.run, subject.cache
-    rows = {name: local(array) for name, array in subject.batch.items()}
+    run, cache, rows = subject.run, subject.cache, subject.rows
+    # That of adapters has no effect on the first step.
+    acting = max(run.model.embd_pdrop, run.model.attn_pdrop, run.model.resid_pdrop)
     numbers = {
         'pretrained': bool(run.model.pretrained),
         'is_lora': bool(run.lora.rank),
@@ -99,20 +100,16 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
         'asked_decay': run.optimizer.weight_decay,
         'asked_moments': [run.optimizer.b1, run.optimizer.b2, run.optimizer.eps],
         'asked_rates': rates.rates(run.optimizer, num_steps=subject.num_steps),
-        'dropout': _dropout(run),
-        'has_dropout': _dropout(run) > 0,
-        'acting_dropout': max(
-            run.model.embd_pdrop, run.model.attn_pdrop, run.model.resid_pdrop
-        ),
+        'dropout': max(acting, run.lora.dropout),
+        'has_dropout': max(acting, run.lora.dropout) > 0,
+        'acting_dropout': acting,
         'ln_vocab': math.log(max(run.model.vocab_size, 2)),
     }
     if subject.validation_loss is not None:
         numbers['validation_loss'] = subject.validation_loss
     asked = rates.steps(run.optimizer, num_steps=subject.num_steps)
     numbers |= measure_trial.of_optimizer(subject.tx, asked)
-    numbers |= measure_rows.measure(
-        rows, subject.tokenizer, eos_id=int(cache.meta['eos_id'])
-    )
+    numbers |= measure_rows.measure(rows, subject.tokenizer, eos_id=subject.eos_id)
     numbers |= measure_data.measure(cache, subject.tokenizer)
     numbers |= measure_data.entropies(cache)
     trained = param_tree.named(subject.state.params).values()
@@ -220,12 +217,6 @@ def _of_step(
             tried[str(times)] = _finite(loss(last))
         numbers |= {'range': tried, 'range_steps': _TIMES_STEPS}
     return numbers
-
-
-def _dropout(run: schema.Config) -> float:
-    model = run.model
-    rates = (model.embd_pdrop, model.attn_pdrop, model.resid_pdrop, run.lora.dropout)
-    return max(rates)
 
 
 def _finite(value: float) -> float:
