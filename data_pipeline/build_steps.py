@@ -21,7 +21,7 @@ from data_pipeline.preparing import (
     prepare_batch,
     worker_map,
 )
-from data_pipeline.reading import inputs, read_report, reader
+from data_pipeline.reading import file_names, inputs, read_report, reader
 from data_pipeline.rows import batches
 from hax_jax import counted, errors
 from hax_jax.data import records, text
@@ -78,7 +78,8 @@ def run(
         print(line)
     if chosen.preferences != settings.PreferenceSettings() and not options.preferences:
         print('note: the settings of preferences have no effect without --preferences.')
-    names = portable_names({each.name: each.path for each in found if each.path})
+    portable = file_names.portable([each.path for each in found if each.path])
+    names = {each.name: portable[each.path] for each in found if each.path}
     for each in found:
         path = pathlib.Path(each.path)
         if each.path and path.resolve().is_relative_to(output.resolve()):
@@ -157,24 +158,6 @@ def run(
             beam=options.beam,
             overwrite=options.overwrite,
         )
-
-
-def portable_names(paths: Mapping[str, str]) -> dict[str, str]:
-    """For each file's name its path below the folder that all files share.
-
-    /home/ann/corpus/chats/a.md and /home/ann/corpus/reddit/b.md -> chats/a.md and
-    reddit/b.md: a corpus has the same records and hashes in any folder.
-    """
-    absolute = {
-        name: pathlib.Path(os.path.normpath(pathlib.Path.cwd() / path))
-        for name, path in paths.items()
-    }
-    if not absolute:
-        return {}
-    shared = os.path.commonpath([path.parent for path in absolute.values()])
-    return {
-        name: path.relative_to(shared).as_posix() for name, path in absolute.items()
-    }
 
 
 def _prepared(

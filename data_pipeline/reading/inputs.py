@@ -10,6 +10,7 @@ from typing import Any
 from data_pipeline.layouts import detection, source_marks
 from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
+    file_names,
     named_datasets,
     plain_copies,
     read_report,
@@ -115,7 +116,12 @@ def find(
         except errors.InputError as error:
             made.append(dataclasses.replace(each, problem=str(error)))
     damaged = {each.problem for each in made}
-    made = _with_stems(_with_fields(made, fields))
+    made = _with_fields(made, fields)
+    stems = file_names.stems((each.layout, each.path) for each in made if each.path)
+    made = [
+        dataclasses.replace(each, stem=stems.get((each.layout, each.path), ''))
+        for each in made
+    ]
     unread = [each.problem for each in made if each.problem]
     if unread and not skip_unreadable:
         show_layouts = not damaged.issuperset(unread)
@@ -372,34 +378,6 @@ def _given_wrongly(name: str, layout: str, shown: str) -> str:
         f'{name} is given as {layout}: and looks like {shown}:, so no question of it '
         f'was read; give {name} without {layout}: before it.'
     )
-
-
-def _with_stems(found: list[Input]) -> list[Input]:
-    """The inputs with the shortest end of their path that is theirs alone.
-
-    one/train.jsonl and two/train.jsonl -> 'one/train', 'two/train'
-    """
-    ends: dict[tuple[str, str], set[str]] = collections.defaultdict(set)
-    for each in found:
-        for end in _ends(each.path):
-            ends[each.layout, end].add(each.path)
-    made = []
-    for each in found:
-        own = [end for end in _ends(each.path) if len(ends[each.layout, end]) == 1]
-        made.append(dataclasses.replace(each, stem=own[0] if own else each.path))
-    return made
-
-
-def _ends(path: str) -> list[str]:
-    """'/a/b.md' -> ['b', 'a/b', 'b.md', 'a/b.md']"""
-    if not path:
-        return []
-    whole = pathlib.PurePath(path)
-    return [
-        '/'.join(parts[i:])
-        for parts in (whole.with_suffix('').parts, whole.parts)
-        for i in range(len(parts) - 1, 0, -1)
-    ]
 
 
 def _pairs_among_chats(path: str) -> list[Any]:

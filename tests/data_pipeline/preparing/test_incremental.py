@@ -160,6 +160,40 @@ def test_a_topic_of_a_new_pair_changes_what_is_known_of_old_copies(
     assert reasons() == ['near duplicate cut short']
 
 
+def test_files_of_another_folder_leave_what_is_kept_of_the_first(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(0)
+    words = [chance.choice(FEW.split() + MANY.split()) for _ in range(400)]
+    first, second = tmp_path / 'one' / 'corpus', tmp_path / 'two'
+    for folder, name, start in (
+        (first / 'a', 'spring', 0),
+        (first / 'b', 'summer', 60),
+        (second, 'autumn', 120),
+    ):
+        folder.mkdir(parents=True)
+        row = json.dumps(told(words, start))
+        (folder / f'{name}.jsonl').write_text(f'{row}\n')
+    files, names = [], []
+    for folder in (first / 'a', first / 'b', second):
+        files.append(f'{folder}/*.jsonl')
+        if len(files) > 1:
+            manifest = build.build(
+                files,
+                output=tmp_path / 'data',
+                validation_share=0.4,
+                test_share=0.0,
+                chosen=LOOSE,
+                options=build_steps.Options(cache=tmp_path / 'cache', overwrite=True),
+            )
+            names.append([source['file'] for source in manifest['sources']])
+    assert names == [
+        ['spring.jsonl', 'summer.jsonl'],
+        ['spring.jsonl', 'summer.jsonl', 'autumn.jsonl'],
+    ]
+    assert '2 of 3 batches were prepared by an earlier build' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('stop', [1, 2])
 def test_a_build_that_is_killed_leaves_what_the_next_one_can_use(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, stop: int
