@@ -1,7 +1,6 @@
 """The steps of a build: read and prepare batches, compare all pairs, write."""
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import os
@@ -69,67 +68,23 @@ def run(
     """
     split.check_shares(shares)
     dataset.check_output(output, overwrite=options.overwrite)
-    found = inputs.find(
-        patterns, fields=options.fields, skip_unreadable=options.skip_unreadable
-    )
-    if sources := inputs.sources(found):
-        caps_and_weights.check_names(chosen.mix, sources)
-    for line in inputs.describe(found, preferences=options.preferences):
-        print(line)
-    if chosen.preferences != settings.PreferenceSettings() and not options.preferences:
-        print('note: the settings of preferences have no effect without --preferences.')
+    found = _inputs(patterns, output, chosen, options)
     portable = file_names.portable([each.path for each in found if each.path])
     names = {each.name: portable[each.path] for each in found if each.path}
-    for each in found:
-        path = pathlib.Path(each.path)
-        if each.path and path.resolve().is_relative_to(output.resolve()):
-            raise errors.InputError(
-                f'{path} lies in --output={output}, which would be replaced with all '
-                'its files; move the file or give another --output.'
-            )
-    report, ledger = read_report.ReadReport(), stage_ledger.Ledger()
-    for stage in prepare_batch.sequence(chosen):  # fails at once on a wrong setting
-        ledger.open(stage.name)
-    num_workers = _num_workers(found, options)
-    cache = None
-    if options.cache and not options.beam:
-        cache = batch_cache.opened(options.cache, chosen, names)
-    with contextlib.ExitStack() as opened:
-        store = opened.enter_context(pair_store.beside(output))
-        store.limit_memory(_LESS_MB)  # while there are workers beside it
+    with pair_store.beside(output) as store:
         preferences = choosing.Preferences(store) if options.preferences else None
-        by_source: collections.Counter[str] = collections.Counter()
-        for batch, done in _prepared(
-            found,
-            names,
-            chosen,
-            store.folder,
-            num_workers=num_workers,
-            beam=options.beam,
-            cache=cache,
-            preferences=options.preferences,
-        ):
-            report.add(batch, done.read)
-            by_source += done.read.sources
-            ledger.merge(done.ledger)
-            store.add(done.rows)
-            store.leave_out(done.gone)
-            if preferences:
-                preferences.add(done.answer_sides)
-        if cache:
-            print(cache.summary(most_bytes=options.cache_bytes))
-        report.check_pairs(skip_unreadable=options.skip_unreadable)
-        print(report.summary())
-        for line in report.left_out():
-            print(line)
-        for warning in read_report.folded(report.warnings, report.files):
-            print(f'warning: {warning}')
-        _say_unscored(by_source, chosen)
+        read = _read(found, names, chosen, options, store, preferences)
         print(f'comparing {counted.of(store.count, "pairs")} ...', flush=True)
         store.limit_memory(pair_store.MEMORY_MB)
-        account = all_steps.run(store, chosen, ledger, shares=shares)
+        account = all_steps.run(store, chosen, read.ledger, shares=shares)
         whole = build_ledger.make(
-            store, report, by_source, ledger, account, names=names, chosen=chosen
+            store,
+            read.report,
+            read.by_source,
+            read.ledger,
+            account,
+            names=names,
+            chosen=chosen,
         )
         if preferences:
             lines = account.standing_lines
@@ -147,7 +102,7 @@ def run(
                 name: _shown(store.described(name), name, whole)
                 for name in records.SPLITS
             },
-            sources=[_described(each, names, report) for each in found],
+            sources=[_described(each, names, read.report) for each in found],
             split_rule={'shares': dict(shares), 'salt': split.SALT},
             ledger=whole,
             dropped=map(vars, store.gone()),
@@ -158,6 +113,92 @@ def run(
             beam=options.beam,
             overwrite=options.overwrite,
         )
+
+
+def _inputs(
+    patterns: Sequence[str],
+    output: pathlib.Path,
+    chosen: settings.Settings,
+    options: Options,
+) -> list[inputs.Input]:
+    """The inputs, which are described in print.
+
+    Raises:
+      InputError: an input can't be read, lies in `output`, or has no source of a name
+        in the settings.
+    """
+    found = inputs.find(
+        patterns, fields=options.fields, skip_unreadable=options.skip_unreadable
+    )
+    if sources := inputs.sources(found):
+        caps_and_weights.check_names(chosen.mix, sources)
+    for line in inputs.describe(found, preferences=options.preferences):
+        print(line)
+    if chosen.preferences != settings.PreferenceSettings() and not options.preferences:
+        print('note: the settings of preferences have no effect without --preferences.')
+    for each in found:
+        path = pathlib.Path(each.path)
+        if each.path and path.resolve().is_relative_to(output.resolve()):
+            raise errors.InputError(
+                f'{path} lies in --output={output}, which would be replaced with all '
+                'its files; move the file or give another --output.'
+            )
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """The accounts of reading and of the stages of one pair, and pairs by source."""
+
+    report: read_report.ReadReport
+    ledger: stage_ledger.Ledger
+    by_source: collections.Counter[str]
+
+
+def _read(
+    found: list[inputs.Input],
+    names: dict[str, str],
+    chosen: settings.Settings,
+    options: Options,
+    store: pair_store.PairStore,
+    preferences: choosing.Preferences | None,
+) -> _Read:
+    """Puts the prepared pairs of all inputs into the store; prints what was read."""
+    report, ledger = read_report.ReadReport(), stage_ledger.Ledger()
+    by_source: collections.Counter[str] = collections.Counter()
+    for stage in prepare_batch.sequence(chosen):  # fails at once on a wrong setting
+        ledger.open(stage.name)
+    cache = None
+    if options.cache and not options.beam:
+        cache = batch_cache.opened(options.cache, chosen, names)
+    store.limit_memory(_LESS_MB)  # while there are workers beside it
+    for batch, done in _prepared(
+        found,
+        names,
+        chosen,
+        store.folder,
+        num_workers=_num_workers(found, options),
+        beam=options.beam,
+        cache=cache,
+        preferences=options.preferences,
+    ):
+        report.add(batch, done.read)
+        by_source += done.read.sources
+        ledger.merge(done.ledger)
+        store.add(done.rows)
+        store.leave_out(done.gone)
+        if preferences:
+            preferences.add(done.answer_sides)
+    if cache:
+        print(cache.summary(most_bytes=options.cache_bytes))
+    report.check_pairs(skip_unreadable=options.skip_unreadable)
+    print(report.summary())
+    for line in report.left_out():
+        print(line)
+    for warning in read_report.folded(report.warnings, report.files):
+        print(f'warning: {warning}')
+    _say_unscored(by_source, chosen)
+    return _Read(report, ledger, by_source)
 
 
 def _prepared(

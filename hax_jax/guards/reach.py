@@ -110,7 +110,8 @@ class _Program:
         return [max((FIXED, *given))] * count
 
     def _scan(self, params: dict[str, Any], given: _Levels) -> _Levels:
-        start, stop = params['num_consts'], params['num_consts'] + params['num_carry']
+        start, count = _consts_and_carry(params)
+        stop = start + count
         carry = given[start:stop]
         while True:
             out = self.closed(params['jaxpr'], (*given[:start], *carry, *given[stop:]))
@@ -130,6 +131,14 @@ class _Program:
             if after == carry:
                 return carry
             carry = after
+
+
+def _consts_and_carry(scan: dict[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are its constants, and how many its carry."""
+    if 'num_consts' in scan:  # before jax 0.11
+        return scan['num_consts'], scan['num_carry']
+    consts, carry, _ = scan['ft_in'].unpack()
+    return len(consts), len(carry)
 
 
 def _gated(level: int, gate: int) -> int:

@@ -74,12 +74,12 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     pairs = {name: list(dataset.read_pairs(output, name)) for name in records.SPLITS}
     assert {name: len(part) for name, part in pairs.items()} == counts
     assert [each['file'] for each in manifest['sources']] == [
-        'chats/c1.md',
-        'chats/c2.md',
-        'chats/c3.md',
-        'chats/c4.md',
-        'reddit/a.md',
-        'reddit/b.md',
+        'c1.md',
+        'c2.md',
+        'c3.md',
+        'c4.md',
+        'a.md',
+        'b.md',
     ]
     assert manifest['split_rule']['shares'] == {
         'train': 0.7,
@@ -90,12 +90,12 @@ def test_a_corpus_becomes_a_dataset_whose_ledger_adds_up(
     ledger = json.loads((output / 'ledger.json').read_text())
     assert ledger['pairs'] == {'read': 52, 'dropped': 2, 'kept': 50}
     assert ledger['read']['by_file'] == {
-        'chats/c1.md': 3,
-        'chats/c2.md': 3,
-        'chats/c3.md': 3,
-        'chats/c4.md': 3,
-        'reddit/a.md': 20,
-        'reddit/b.md': 20,
+        'c1.md': 3,
+        'c2.md': 3,
+        'c3.md': 3,
+        'c4.md': 3,
+        'a.md': 20,
+        'b.md': 20,
     }
     assert ledger['dropped'] == {'same id': {'pairs': 2}}
     dropped = (output / 'dropped.jsonl').read_text().splitlines()
