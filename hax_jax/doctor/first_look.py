@@ -122,18 +122,22 @@ def look(
 def compiled(
     found: Look,
     step: Callable[[Any, Any], tuple[Any, dict[str, Any]]],
-    taught: Mapping[str, bool],
+    taught: Callable[[], Mapping[str, bool]],
     *,
     full: bool = False,
     waited: Callable[[], float] = lambda: 0.0,
 ) -> None:
     """Adds what the step's program shows to a look.
 
-    `taught` says by parameter whether the step can teach it (guards.reach). The state
+    `taught` says by parameter whether the step can teach it (guards.reach), or raises
+    NotImplementedError: a run does not end by what is only looked at. The state
     that was given may be donated: go on from `found.state`, which is the same bit for
     bit.
     """
-    found.numbers['taught'] = dict(taught)
+    try:
+        found.numbers['taught'] = dict(taught())
+    except NotImplementedError as error:
+        found.numbers['left_out'].append(f'what the step can teach, as {error}')
     sharding = next(iter(found.subject.batch.values())).sharding
 
     def placed(state: Any, rows: measure_rows.Rows) -> tuple[Any, dict[str, Any]]:

@@ -46,11 +46,19 @@ def taught(traced: jax.stages.Traced, moving: Callable[[Any], Any]) -> dict[str,
     `traced` is the step, (state, batch) -> (state, metrics); `moving(state)` are the
     parameters that training should move. One is not taught if its new value is the same
     whatever the batch, but for single numbers such as the norm that clips.
+
+    Raises:
+      NotImplementedError: this version of jax writes programs in another way.
     """
     state, batch = traced.args_info[0]
     of_state, of_batch = (len(jax.tree.leaves(part)) for part in (state, batch))
     inputs = (FIXED,) * of_state + (EACH,) * of_batch
-    found = _Program().closed(traced.jaxpr, inputs)
+    try:
+        found = _Program().closed(traced.jaxpr, inputs)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise NotImplementedError(
+            f'the programs of jax {jax.__version__} are written another way: {error!r}'
+        ) from error
     out = jax.tree.unflatten(jax.tree.structure(traced.out_info), found)
     levels = param_tree.named(moving(out[0]))
     return {name: level == EACH for name, level in levels.items()}

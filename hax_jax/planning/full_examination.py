@@ -1,5 +1,6 @@
 """A run that is not begun, examined in full: what `hax doctor --config` does."""
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -49,7 +50,7 @@ def of(
         look = first_look.look(subject, full=True, say=say)
         say('rows and pairs')
         look.numbers = examine.measure(subject, some) | look.numbers
-        taught = train_loop.taught(setup, traced)
+        taught = functools.partial(train_loop.taught, setup, traced)
         first_look.compiled(look, step, taught, full=True)
         say('the first step')
         state, metrics = step(look.state, batches[0])

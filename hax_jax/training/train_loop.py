@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
@@ -288,7 +289,8 @@ def _compiled(
     found = looked.result()
     with waiting.begun():
         found.numbers = measured.result() | found.numbers
-        first_look.compiled(found, step, taught(setup, traced), waited=waiting.seconds)
+        of_step = functools.partial(taught, setup, traced)
+        first_look.compiled(found, step, of_step, waited=waiting.seconds)
     found.numbers['seconds'] = waiting.seconds()
     return step, found
 

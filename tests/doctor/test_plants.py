@@ -27,6 +27,7 @@ from hax_jax.doctor import (
     subject,
 )
 from hax_jax.doctor.subject import Subject
+from hax_jax.guards import reach
 from hax_jax.measures import measure_data, measure_rows
 from hax_jax.reference import row_texts
 from hax_jax.runs import restore
@@ -250,6 +251,20 @@ def test_attention_without_its_mask_is_named_before_step_1(
     # In full before the step, and not again after it: the program's end reminds of it.
     assert out.count('FAIL causality') == 1
     assert 'told at the start' not in out
+
+
+def test_a_run_goes_on_where_a_later_jax_writes_programs_another_way(
+    tmp_path: pathlib.Path,
+    planted_cache: records.PackedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(reach, '_consts_and_carry', lambda scan: scan['of_a_later_jax'])
+    run = tiny_runs.make_config(**_SHORT)
+    tiny_runs.train(planted_cache, tmp_path / 'run', run)
+    out = capsys.readouterr().out
+    assert 'not looked at: what the step can teach, as the programs of jax' in out
+    assert out.count('step 2/2') == 1
 
 
 @pytest.mark.parametrize(

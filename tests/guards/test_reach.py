@@ -226,3 +226,31 @@ def test_levels_of_small_programs(
     three = jax.ShapeDtypeStruct((3,), 'float32')
     found = reach.taught(step.trace({'p': three}, {'x': three}), lambda state: state)
     assert found == {'p': expected}
+
+
+@pytest.mark.parametrize('names', [('num_consts', 'num_carry'), ('ft_in',)])
+def test_a_scan_of_either_version_is_read_and_another_one_is_refused(
+    names: tuple[str, ...],
+) -> None:
+    """jax 0.10 counts the operands of a scan, 0.11 has them as a tree of three."""
+    tree = types.SimpleNamespace(unpack=lambda: (('a', 'b'), ('c',), ()))
+    every = {'num_consts': 2, 'num_carry': 1, 'ft_in': tree}
+    scan = {name: every[name] for name in names}
+    assert reach._consts_and_carry(scan) == (2, 1)
+    with pytest.raises(KeyError):
+        reach._consts_and_carry({})
+
+
+def test_a_program_written_another_way_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unknown(_: Any) -> None:
+        raise KeyError('num_consts')
+
+    monkeypatch.setattr(reach, '_consts_and_carry', unknown)
+    step = jax.jit(
+        lambda state, batch: (jax.lax.scan(lambda c, y: (c, y), state, batch)[0], {})
+    )
+    traced = step.trace({'p': jnp.ones(3)}, {'x': jnp.ones((2, 3))})
+    with pytest.raises(NotImplementedError, match=f'jax {jax.__version__} .*num_const'):
+        reach.taught(traced, lambda state: state)

@@ -534,6 +534,9 @@ def test_no_gpu_ever_stores_scores_or_masks_of_a_long_row(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kernels, 'INTERPRET', False)
+    of_gpu = 'jax._src.pallas.triton.gpu_info'
+    if importlib.util.find_spec(of_gpu):  # jax 0.11 asks the device, which is a CPU
+        monkeypatch.setattr(f'{of_gpu}.get_device_kind', lambda: 'NVIDIA H100')
     taken = {
         attention.resolve(
             'auto', **ASKED | asked, device=device('gpu', capability)
