@@ -19,14 +19,15 @@ import jaxlib
 from hax_jax.devices import joining, peers, same_run, slurm
 from hax_jax.program import one_process
 
+_TRIED = ('0.10.2', '0.11.0', '0.11.1', '0.11.2')
 # XLA flag -> the jaxlib versions that it was tried on. It is left out with others: an
 # unknown flag aborts the process.
 _XLA_FLAGS = {
     # On two CPU cores a step takes 1.13 to 1.18 times less time, and a quarter less
     # temporary memory. Other platforms know the flags and have no use for them.
-    '--xla_cpu_enable_concurrency_optimized_scheduler=false': ('0.10.2',),
+    '--xla_cpu_enable_concurrency_optimized_scheduler=false': _TRIED,
     # Without it each step copies the donated state, 1.5 GB of the 124M with moments.
-    '--xla_cpu_copy_insertion_use_region_analysis=true': ('0.10.2',),
+    '--xla_cpu_copy_insertion_use_region_analysis=true': _TRIED,
 }
 _QUIET = {
     'TF_CPP_MIN_LOG_LEVEL': '2',  # XLA and TensorFlow log errors alone
