@@ -26,9 +26,13 @@ def measure(record: run_record.RunRecord) -> dict[str, Any]:
     if losses:
         numbers |= _of_losses(losses)
         # A call that was stopped, and another that went on: the losses beside the seam.
-        seams = [row['step'] for row in record.rows.get('summary', [])]
+        seams = {
+            row['step']
+            for kind in ('call', 'summary')
+            for row in record.rows.get(kind, [])
+        }
         jumps = {}
-        for seam in seams:
+        for seam in sorted(seams):
             before = [
                 loss for step, loss in zip(steps, losses, strict=True) if step <= seam
             ]
@@ -120,16 +124,17 @@ def _of_rates(record: run_record.RunRecord) -> dict[str, Any]:
 
     Of the newest call alone: those before may have had another length or rate.
     """
-    summaries = record.rows.get('summary', [])
-    ends = [row['step'] for row in summaries if row['step'] < record.last_step()]
+    calls, summaries = (record.rows.get(kind, []) for kind in ('call', 'summary'))
+    begun = [row['step'] for row in calls]
+    if not begun:  # of an earlier version, which wrote how calls ended alone
+        begun = [row['step'] for row in summaries if row['step'] < record.last_step()]
     rows = [
         row
         for row in record.rows.get('train', [])
-        if 'learning_rate' in row and row['step'] > max(ends, default=0)
+        if 'learning_rate' in row and row['step'] > max(begun, default=0)
     ]
-    total = record.config.train.num_steps or (
-        summaries[-1]['num_steps'] if summaries else 0
-    )
+    told = [row['num_steps'] for row in (*summaries, *calls)]
+    total = record.config.train.num_steps or (told[-1] if told else 0)
     if not rows or not total or record.bad_steps:
         return {}
     settings = record.config.optimizer

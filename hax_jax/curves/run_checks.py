@@ -296,7 +296,7 @@ def resumed(n: Numbers) -> Finding | None:
         return None
     step = max(jumps, key=lambda each: jumps[each])
     evidence = (
-        f'after the call that ended at step {step} the loss moved by {jumps[step]:+.2f}'
+        f'where a call went on from step {step} the loss moved by {jumps[step]:+.2f}'
     )
     spread = max(0.5, 0.5 * (n['highest_loss'] - n['lowest_loss']))
     if jumps[step] <= spread:

@@ -14,7 +14,7 @@ from hax_jax.runs import checkpoint, run_folder
 # Of a line in metrics.jsonl: the clock, not the run, decides them.
 _CLOCK = {'seconds', 'tokens_per_second', 'trained_tokens_per_second', 'mfu'}
 _METRICS = 'metrics.jsonl'
-_CALL = 'summary'  # this kind of line describes a call, not the run
+_OF_CALLS = ('call', 'summary')  # lines that describe a call, not the run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _rows(folder: pathlib.Path) -> list[dict[str, Any]]:
     kept = [
         {name: value for name, value in row.items() if name not in _CLOCK}
         for row in rows
-        if row['kind'] != _CALL
+        if row['kind'] not in _OF_CALLS
     ]
     return sorted(
         kept, key=lambda row: (row['step'], row['kind'] != 'train', row['kind'])

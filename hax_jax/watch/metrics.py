@@ -14,6 +14,7 @@ from hax_jax.guards import bad_steps, judge
 from hax_jax.program import progress
 from hax_jax.watch import layer_metrics, stopwatch, tracking, verdicts
 
+CALL = 'call'
 _RECENT = 4  # steps
 StepMetrics = dict[str, jax.Array]  # of train_step.py
 
@@ -23,7 +24,8 @@ class MetricsFile(json_lines.Log):
 
     `loss` is the training loss, in lines of kind 'train' alone; an evaluation's is
     `eval_loss`, so that a reader of `loss` meets one curve. (Earlier versions wrote
-    `loss` in both kinds.)
+    `loss` in both kinds.) A line of kind CALL stands before the others of each call of
+    `train`, with the step that it goes on from and its `num_steps`.
     """
 
     def __init__(self, path: pathlib.Path, *, start_step: int) -> None:
@@ -67,6 +69,7 @@ class Report:
         if self._main:
             path = workdir / 'metrics.jsonl'
             self._file = MetricsFile(path, start_step=start)
+        self._call: tuple[int, int] | None = start, num_steps  # None once it is written
         self._progress = progress.Progress(
             'step', num_steps, 'step', start=start, every_seconds=math.inf
         )
@@ -226,6 +229,10 @@ class Report:
 
     def _write(self, kind: str, step: int, values: dict[str, Any]) -> None:
         if self._main:
+            if self._call:
+                start, num_steps = self._call
+                self._file.write(CALL, start, {'num_steps': num_steps})
+                self._call = None
             self._file.write(kind, step, values)
             if self._trackers:
                 self._trackers.write(kind, step, values)

@@ -190,3 +190,8 @@ def test_a_run_that_was_made_longer_has_the_rates_of_its_newest_call(
     assert abs(told['rate_off']) < 1e-6 and told['rate_off_step'] > 40
     rows['train'][-5]['learning_rate'] = config.optimizer.learning_rate
     assert measure_run._of_rates(record)['rate_off_step'] == 46
+    # Killed at step 40, or gone back to it: no call ended there.
+    begun = [{'step': 0, 'num_steps': 60}, {'step': 40, 'num_steps': 50}]
+    rows = {'train': [*call(1, 40, 60), *call(41, 50, 50)], 'call': begun}
+    told = measure_run._of_rates(_record(tmp_path, rows, config=config))
+    assert abs(told['rate_off']) < 1e-6 and told['rate_off_step'] > 40

@@ -70,7 +70,7 @@ def test_a_run_says_what_it_will_be_and_how_it_ended(
     assert steps == [3, 6]
     rows = (workdir / 'metrics.jsonl').read_text().splitlines()
     kinds = {json.loads(row)['kind'] for row in rows}
-    assert kinds == {'train', 'evaluation', 'samples', 'layers', 'summary'}
+    assert kinds == {'train', 'evaluation', 'samples', 'layers', 'call', 'summary'}
 
 
 def test_the_same_command_again_has_nothing_to_do(

@@ -17,6 +17,7 @@ import tiny_runs
 
 from hax_jax import errors
 from hax_jax.config import schema
+from hax_jax.curves import measure_run, run_record
 from hax_jax.data import records
 from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
@@ -29,6 +30,7 @@ _CHILD = """
 import pathlib, sys
 sys.path.insert(0, 'tests')
 import tiny_runs
+from hax_jax.curves import measure_run, run_record
 from hax_jax.data import records
 from hax_jax.devices import runtime
 from hax_jax.training import run_setup, train_loop
@@ -138,6 +140,22 @@ def test_a_finished_run_can_be_made_longer(
     assert train(cache, workdir, train__num_steps=15).step == 15
     changed = run_folder.read_run(workdir)['changes']
     assert changed == ['train.num_steps: 10 -> 15']
+
+
+def test_a_run_that_lost_its_end_and_is_made_longer_is_judged_by_its_newest_call(
+    cache: records.PackedCache, short: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    workdir = shutil.copytree(short, tmp_path / 'longer')
+    *_, kept, last = sorted(
+        (workdir / 'checkpoints').iterdir(), key=lambda p: len(p.name)
+    )
+    shutil.rmtree(last)
+    train(cache, workdir, train__num_steps=15)
+    calls = [(r['step'], r['num_steps']) for r in tiny_runs.lines(workdir, 'call')]
+    assert calls == [(0, 10), (int(kept.name), 15)]
+    told = measure_run.measure(run_record.read(str(workdir)))
+    assert told['rate_off_step'] > int(kept.name)
+    assert abs(told['rate_off']) < 1e-6
 
 
 def test_a_run_is_not_made_shorter_than_it_is(

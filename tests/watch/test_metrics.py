@@ -136,7 +136,8 @@ def test_a_report_weighs_losses_and_comes_one_interval_late(
     report.step(step_metrics(2.0, 8.0))
     report.interval(3)
     report.flush()
-    first, second = read(path)
+    call, first, second = read(path)
+    assert call == {'step': 0, 'kind': 'call', 'num_steps': 4}
     assert first['step'] == 2
     assert first['loss'] == (1 * 10 + 4 * 30) / 40
     assert first['weight'] == 40
@@ -163,7 +164,7 @@ def test_a_report_that_is_not_late_reads_at_once(
     report = metrics.Report(tmp_path, start=0, num_steps=4, late=False, watch=watch)
     report.step(step_metrics(1.0, 10.0))
     report.interval(1)
-    assert [row['step'] for row in read(tmp_path / 'metrics.jsonl')] == [1]
+    assert [row['step'] for row in read(tmp_path / 'metrics.jsonl')[1:]] == [1]
     report.close()
 
 
@@ -178,7 +179,7 @@ def test_a_skipped_step_is_listed_once_and_is_in_no_mean(
     report.flush()
     (found,) = report.take_bad()
     assert (found.step, found.kind, found.action) == (12, 'loss not finite', 'skipped')
-    (row,) = read(tmp_path / 'metrics.jsonl')
+    _, row = read(tmp_path / 'metrics.jsonl')
     assert (row['step'], row['steps'], row['skipped']) == (12, 2, 1)
     assert (row['loss'], row['grad_norm'], row['tokens']) == (2.0, 1.0, 20.0)
     # An interval of nothing else has no means, so no line.
@@ -186,7 +187,7 @@ def test_a_skipped_step_is_listed_once_and_is_in_no_mean(
     report.interval(13)
     report.flush()
     assert [found.step for found in report.take_bad()] == [13]
-    assert len(read(tmp_path / 'metrics.jsonl')) == 1
+    assert len(read(tmp_path / 'metrics.jsonl')) == 2
     report.close()
 
 
@@ -204,7 +205,7 @@ def test_no_line_covers_the_step_that_stopped_the_run_or_one_after_it(
     assert [(found.step, found.action) for found in report.take_bad()] == [
         (2, 'stopped')
     ]
-    (row,) = read(tmp_path / 'metrics.jsonl')
+    _, row = read(tmp_path / 'metrics.jsonl')
     assert (row['step'], row['steps'], row['loss']) == (1, 1, 2.0)
     report.close()
 
