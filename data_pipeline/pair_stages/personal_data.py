@@ -74,6 +74,10 @@ _USER = re.compile(
 )
 _MAYBE_PHONE = re.compile(r'\d(?:[\s().\-–/]{0,3}\d){6,}')
 _FEWEST_DIGITS = 9
+# As nothing but a number in North America is written, also one that is not assigned.
+_WRITTEN_AS_ONE = re.compile(
+    r'(?<![\w-])(?:1[- ])?(?:\(\d{3}\) ?|\d{3}-)\d{3}-\d{4}(?![\w-])'
+)
 _CURRENCY = re.compile(
     r'(?:[$£€¥₹#]|\b(?:AUD|CAD|CHF|CNY|EUR|GBP|INR|JPY|NZD|Rs\.?|USD))\s?$'
     r'|\d[.,]$'  # the number begins further left
@@ -204,8 +208,9 @@ def without_phones(text: str, regions: tuple[str, ...]) -> tuple[str, int]:
     """The text with [PHONE] for each phone number, and their number.
 
     A number counts if it can be dialled in one of the regions (ISO 3166) and its digits
-    are grouped as in that region, or if it opens with + and a country's code. Sums and
-    counts (`$2125550143`, `2125550143 views`) and public crisis lines stay.
+    are grouped as in that region, if it opens with + and a country's code, or if it is
+    written as (555) 123-4567 or 555-123-4567. Sums and counts (`$2125550143`,
+    `2125550143 views`) and public crisis lines stay.
     """
     total = 0
     while found := _phones(text, regions):
@@ -227,23 +232,23 @@ def _phones(text: str, regions: tuple[str, ...]) -> list[tuple[int, int]]:
     for region in regions:
         matches += phonenumbers.PhoneNumberMatcher(text, region, leniency=strict)
     if '+' in text:
-        found = phonenumbers.PhoneNumberMatcher(text, None, leniency=possible)
-        matches += [each for each in found if each.raw_string.startswith('+')]
+        foreign = phonenumbers.PhoneNumberMatcher(text, None, leniency=possible)
+        matches += [each for each in foreign if each.raw_string.startswith('+')]
+    # The number itself: `raw_string` may end in an extension.
+    found = [(m.start, m.end, str(m.number.national_number)) for m in matches]
+    found += [(*m.span(), m[0]) for m in _WRITTEN_AS_ONE.finditer(text)]
     spans: list[tuple[int, int]] = []
-    for match in sorted(matches, key=lambda match: (match.start, -match.end)):
-        digits = sum(map(str.isdigit, match.raw_string))
-        overlaps = spans and match.start < spans[-1][1]
+    for start, end, number in sorted(found, key=lambda each: (each[0], -each[1])):
+        written = text[start:end]
+        digits = sum(map(str.isdigit, written))
+        overlaps = spans and start < spans[-1][1]
         is_sum = (
-            _CURRENCY.search(text[max(0, match.start - 8) : match.start])
-            or (
-                not re.search(r'[-()]', match.raw_string)
-                and _MONEY.match(text, match.end)
-            )
-            or (match.raw_string.isdigit() and _COUNTED.match(text, match.end))
+            _CURRENCY.search(text[max(0, start - 8) : start])
+            or (not re.search(r'[-()]', written) and _MONEY.match(text, end))
+            or (written.isdigit() and _COUNTED.match(text, end))
         )
         if digits < _FEWEST_DIGITS or overlaps or is_sum:
             continue
-        # The number itself: `raw_string` may end in an extension.
-        if not crisis_lines.is_one(str(match.number.national_number)):
-            spans.append((match.start, match.end))
+        if not crisis_lines.is_one(number):
+            spans.append((start, end))
     return spans
