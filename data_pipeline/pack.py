@@ -5,8 +5,10 @@ and the lengths. A machine with a copy of the folder needs no TensorFlow and no 
 files.
 """
 
+import contextlib
+import errno
 import pathlib
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from typing import Any
 
 from data_pipeline import dataset
@@ -15,6 +17,7 @@ from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, text
 
 _MADE_FROM = 'made_from.json'
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
 
@@ -33,26 +36,58 @@ def load_tokenizer(
     if path != 'train':
         return text.with_tokens(text.load_tokenizer(path), settings.add_tokens)
     folder, made_from = dataset_folder.tokenizer_of(data, settings)
-    with files.locked(folder.with_suffix('.lock'), wait=True):
-        if not (folder / text.SENTENCEPIECE_FILE).is_file():
-            if folder.exists():
-                print(f'{folder} has lost its {text.SENTENCEPIECE_FILE}', flush=True)
-            print(f'training a SentencePiece tokenizer: {folder}', flush=True)
-            texts = (
-                part
-                for pair in dataset.read_pairs(data.path, 'train')
-                for turn in pair.exchanges
-                for part in (text.HEAD + turn.question + text.TAIL, turn.answer)
-            )
-            model = text.train_sentencepiece(
-                texts, vocab_size=settings.vocab_size, model_type=settings.model_type
-            )
-            with files.new_folder(folder, replace=True) as new:
-                (new / text.SENTENCEPIECE_FILE).write_bytes(model)
-                files.write_json(new / _MADE_FROM, made_from)
-                sha256sums.write(new)
+    model = folder / text.SENTENCEPIECE_FILE
+    if not model.is_file():
+        with _only_maker(folder, data):
+            if not model.is_file():
+                _train_tokenizer(folder, data, settings, made_from)
     _check_made_from(folder / _MADE_FROM, made_from)
     return text.with_tokens(text.load_tokenizer(str(folder)), settings.add_tokens)
+
+
+def _train_tokenizer(
+    folder: pathlib.Path,
+    data: schema.DataConfig,
+    settings: schema.TokenizerConfig,
+    made_from: dict[str, Any],
+) -> None:
+    if folder.exists():
+        print(f'{folder} has lost its {text.SENTENCEPIECE_FILE}', flush=True)
+    print(f'training a SentencePiece tokenizer: {folder}', flush=True)
+    texts = (
+        part
+        for pair in dataset.read_pairs(data.path, 'train')
+        for turn in pair.exchanges
+        for part in (text.HEAD + turn.question + text.TAIL, turn.answer)
+    )
+    model = text.train_sentencepiece(
+        texts, vocab_size=settings.vocab_size, model_type=settings.model_type
+    )
+    with files.new_folder(folder, replace=True) as new:
+        (new / text.SENTENCEPIECE_FILE).write_bytes(model)
+        files.write_json(new / _MADE_FROM, made_from)
+        sha256sums.write(new)
+
+
+@contextlib.contextmanager
+def _only_maker(folder: pathlib.Path, data: schema.DataConfig) -> Iterator[None]:
+    """Holds the lock of a folder that is made beside a dataset's pairs.
+
+    Raises:
+      InputError: the dataset can't be written to.
+    """
+    try:
+        with files.locked(folder.with_suffix('.lock'), wait=True):
+            yield
+    except OSError as error:
+        if error.errno not in _FORBIDDEN:
+            raise
+        raise errors.InputError(
+            f'--config.data.path={data.path} can not be written to '
+            f'({errors.cause(error)}), and its tokenizer and packed rows are made in '
+            f'its own folder: copy it first (cp -r {data.path} FOLDER) and give '
+            '--config.data.path=FOLDER.'
+        ) from error
 
 
 def _check_made_from(path: pathlib.Path, expected: dict[str, Any]) -> None:
@@ -114,9 +149,10 @@ def _ensured(
     groups: Set[str] | None = None,
 ) -> pathlib.Path:
     """`folder` with its rows, made now if it is missing; compared with `what`."""
-    with files.locked(folder.with_suffix('.lock'), wait=True):
-        if not folder.exists():
-            _write(folder, data, tokenizer, what, groups)
+    if not folder.exists():  # the rows of a read-only disk need no lock
+        with _only_maker(folder, data):
+            if not folder.exists():
+                _write(folder, data, tokenizer, what, groups)
     cache = records.open_cache(folder)
     for name, value in what.items():
         if cache.meta.get(name) != value:

@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from data_pipeline import dataset, pack
-from hax_jax import errors
+from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, shift_check, text
 from hax_jax.reference import row_texts
@@ -147,6 +148,27 @@ def test_a_cache_is_made_once(
     assert pack.ensure_packed(data, tokenizer) == first
     assert capfd.readouterr().out == ''
     assert (first / 'meta.json').stat().st_mtime_ns == before
+
+
+def test_a_dataset_on_a_read_only_disk_is_used_if_it_is_packed_and_else_named(
+    data: schema.DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = schema.TokenizerConfig(vocab_size=320)
+    tokenizer = pack.load_tokenizer(data, settings, path='train')
+    folder = pack.ensure_packed(data, tokenizer)
+
+    def forbidden(path: pathlib.Path, **_: bool) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(files, 'locked', forbidden)
+    assert pack.load_tokenizer(data, settings, path='train').vocab_size <= 320
+    assert pack.ensure_packed(data, tokenizer) == folder
+    expected = f'data.path={data.path} can not be written to .*read-only.*cp -r '
+    with pytest.raises(errors.InputError, match=expected):
+        pack.ensure_packed(dataclasses.replace(data, seq_len=96), tokenizer)
+    more = dataclasses.replace(settings, vocab_size=300)
+    with pytest.raises(errors.InputError, match=expected):
+        pack.load_tokenizer(data, more, path='train')
 
 
 def test_a_cache_made_again_is_the_same_in_every_byte(
