@@ -59,6 +59,9 @@ def parse(text: str, *, file: str) -> page.Page:
     own = (asked, answered, *(label_lines.SECTIONS if source == SETS else ()))
     opens = [label is not None and label.word in own for label in labels]
     page.mark_fields(pieces, opens, found)
+    kinds = {asked: QUESTION, answered: ANSWER}
+    words = [label.word if label else '' for label in labels]
+    is_below = page.are_above(pieces, [kinds.get(word, '') for word in words])
     pairs = _split(pieces, labels, (asked, answered), found)
     for pair in pairs:
         _close_bold(pair.question, QUESTION, found)
@@ -69,7 +72,13 @@ def parse(text: str, *, file: str) -> page.Page:
     if len(further) < page.FEW * len(pairs):
         for piece in further:
             found.note(piece, 'read as a further answer')
+    unsure = _unsure(pairs, is_below=is_below)
     for pair, below in itertools.zip_longest(pairs, pairs[1:]):
+        if reason := unsure.get(id(pair)):
+            pieces = [*pair.question, *(pair.answer or [])]
+            found.counts[f'{source} questions'] += 1
+            found.drop(pair.question[0].line, '', f'{source} {reason}', pieces)
+            continue
         pair.topic = pair.topic or topic
         is_shared = bool(pair.further or (below is not None and below.further))
         topic = add(
@@ -83,6 +92,20 @@ def parse(text: str, *, file: str) -> page.Page:
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
+
+
+def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
+    """Why a pair is left out, by its id(): its answer may be another question's.
+
+    `is_below` says that questions seem to stand below their answers.
+    """
+    if is_below:
+        return {id(pair): page.BELOW for pair in pairs}
+    apart = page.apart(
+        [pair.answer is not None for pair in pairs],
+        [pair.further is not None for pair in pairs],
+    )
+    return {id(pairs[i]): page.APART for i in apart}
 
 
 def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:

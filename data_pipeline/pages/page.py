@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,9 @@ from hax_jax.data import records
 QUESTION, ANSWER = 'question', 'answer'
 _WITHOUT_PAIR = {kind: f'{kind} without pair' for kind in (QUESTION, ANSWER)}
 UNKNOWN = 'unknown'
+# Why pairs are left out whose question may have another answer.
+APART = 'questions apart from their answers'
+BELOW = 'questions below their answers, it seems'
 FIELD = 'field of a pair'
 # The share of a file's labels below which those of a kind may be words of a text.
 FEW = 0.2
@@ -231,6 +235,43 @@ def mark_fields(pieces: Sequence[Piece], opens: Sequence[bool], found: Page) -> 
             found.counts[f'lines {word}: of pairs, left out'] += len(lines)
             for piece in lines:
                 piece.kind = FIELD
+
+
+def apart(answered: Sequence[bool], further: Sequence[bool]) -> set[int]:
+    """The places of questions in a block, with all answers in a block below the last.
+
+    `answered` says which have an answer, `further` which are the question above once
+    more, for another answer. Which answer belongs to which question is not known.
+    """
+    found: set[int] = set()
+    above = 0  # questions without an answer right above
+    for i, is_answered in enumerate(answered):
+        if further[i]:
+            continue
+        if not is_answered:
+            above += 1
+            continue
+        more = sum(1 for _ in itertools.takewhile(bool, further[i + 1 :]))
+        if more and (above > 1 or above == more):
+            found.update(range(i - above, i + more + 1))
+        above = 0
+    return found
+
+
+def are_above(pieces: Sequence[Piece], opens: Sequence[str]) -> bool:
+    """Whether answers stand above their questions, by the blank lines between them.
+
+    `opens` has the kind of the text that a piece's label opens, '' for other pieces.
+    A file that opens with an answer and ends in a question may be a part of another
+    file: then blank lines stand above its questions.
+    """
+    at = [i for i, kind in enumerate(opens) if kind]
+    if len(at) < 4 or opens[at[0]] != ANSWER or opens[at[-1]] != QUESTION:
+        return False
+    is_apart = {QUESTION: 0, ANSWER: 0}
+    for i in at[1:]:
+        is_apart[opens[i]] += not pieces[i - 1].text.strip()
+    return is_apart[ANSWER] > is_apart[QUESTION]
 
 
 def is_rule(line: str) -> bool:

@@ -261,6 +261,13 @@ def _document(members: dict[str, _Member]) -> Document | None:
         and isinstance(each.first, dict)
         and chat_shapes.turns(each.first)
     ]
+    pairs = [
+        key
+        for key in chat_shapes.LISTS
+        if key in members and members[key].items > 1 and _is_pair(members[key].first)
+    ]
+    if pairs:
+        return _with_others('lists', pairs, members)
     if is_row(as_row) and not chats and not nested_rows.pairs_in(as_row):
         dicts = [k for k, each in members.items() if isinstance(each.first, dict)]
         dicts = [key for key in dicts if members[key].items < 0]
@@ -315,6 +322,19 @@ def is_row(value: dict[str, Any]) -> bool:
     return any(
         message_rows.is_chat(row) or field_map.has_both([*row])
         for row in nested_rows.unfolded(value)
+    )
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether a list's first item is a question with its answer, and no turns of a chat.
+
+    {"human": "Why?", "assistant": "So."} is an exchange of a conversation.
+    """
+    return (
+        isinstance(value, dict)
+        and field_map.has_both([*value])
+        and not chat_shapes.are_turns(value)
+        and not {'human', 'user'}.intersection(map(str.lower, value))
     )
 
 

@@ -31,6 +31,7 @@ from hax_jax import errors
 _BLOCK = 2**20
 _PACKED_BLOCK = 2**16  # of zstd, which may unpack to very much
 _HEAD = 2**14
+_MOST_PACKED = 3  # times that a file may be packed: a.jsonl.gz.xz is twice
 _UNPACK: dict[bytes, Callable[[str], Any]] = {
     b'\x1f\x8b': gzip.open,
     b'BZh': bz2.open,
@@ -77,7 +78,7 @@ def of(path: str, name: str) -> Copy | None:
             'git lfs pull.'
         )
     copy = None
-    for step in (_unpacked, _transcoded, _tabled):
+    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled):
         if blocks := step(copy.path if copy else path, name):
             copy = Copy(blocks)
     held = copy.path if copy else path

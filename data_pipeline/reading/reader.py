@@ -157,9 +157,10 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.counts['files empty'] += 1
         result.warnings.append(f'{name} is empty.')
         return
+    text = characters.bare_heads(text)
     layout = batch.layout or detection.detect(text)
     if not layout and html_text.opens_page(text):
-        shown, _ = html_text.plain(text)
+        shown = characters.bare_heads(html_text.plain(text)[0])
         layout = detection.detect(shown)
         if layout:
             result.counts['files of HTML, whose lines are those of its text'] += 1

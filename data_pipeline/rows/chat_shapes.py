@@ -44,6 +44,7 @@ _LISTS = (
     'chat_messages',
     'items',
 )
+_NO_EXCHANGES = ('contents', 'items')  # whose pairs have nothing to do with each other
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS = ('human', 'user', 'input', 'question', 'prompt')
 _ASSISTANT_KEYS = ('assistant', 'output', 'answer', 'response')
@@ -108,7 +109,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
             return None
         roles = ('user', 'assistant')
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
-    if value and all(isinstance(each, dict) and _exchange(each) for each in value):
+    if name not in _NO_EXCHANGES and value and all(map(_exchange, value)):
         return [turn for each in value for turn in _exchange(each)]
     if name not in LISTS and not are_turns(value):
         return None
@@ -157,8 +158,10 @@ def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
     return made
 
 
-def _exchange(each: dict[str, Any]) -> list[dict[str, str]]:
+def _exchange(each: Any) -> list[dict[str, str]]:
     """The two turns of an object such as {"human": "Why?", "assistant": "So."}."""
+    if not isinstance(each, dict):
+        return []
     asked = next((each[key] for key in _USER_KEYS if key in each), None)
     answered = next((each[key] for key in _ASSISTANT_KEYS if key in each), None)
     if not isinstance(asked, str) or not isinstance(answered, str):

@@ -319,6 +319,7 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     ['Title', 'body', 'Reply'] -> {'question': ('Title', 'body'), 'answer': ('Reply',)}
     """
     by_name: dict[str, str] = {}
+    found = tuple(name for name in found if not name.startswith('"'))  # a text's mark
     for name in found:
         by_name.setdefault(_key(name), name)
     chosen: dict[str, tuple[str, ...]] = {}

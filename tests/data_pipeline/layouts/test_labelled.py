@@ -490,3 +490,41 @@ def test_a_headline_above_each_question_ends_no_answer(form: str, layout: str) -
         own = ''.join(form.format('Who pays?', f'You {i}.{end}') for i in range(3))
         answers = [answer for _, answer in texts(parsed(own, layout))]
         assert answers == [f'You {i}.{end}' for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Q1: Who sings?\nQ2: Who pays?\nQ3: Why?\n\nA1: Tom.\nA2: You.\nA3: So.\n',
+        'Q: Who sings?\n\nQ: Who pays?\n\nA: Tom does.\n\nA: You do.\n',
+        'A: Tom does.\nQ: Who sings?\n\nA: You do.\nQ: Who pays?\n',
+    ],
+)
+def test_questions_apart_from_their_answers_make_no_pairs(text: str) -> None:
+    for each in (text, text.replace('Q:', 'QUESTION:').replace('A:', 'ANSWER:')):
+        found = detection.parse(each, layout=detection.detect(each), file='f.md')
+        assert texts(found) == [] and found.dropped
+
+
+def test_a_second_answer_below_one_question_without_any_stays_a_pair() -> None:
+    found = parsed('Q: Why?\n\nQ: Who?\nA: Tom.\n\nQ: When?\nA: Now.\nA: Never.\n')
+    assert texts(found) == [('Who?', 'Tom.'), ('When?', 'Now.'), ('When?', 'Never.')]
+    # A part of another file, whose pairs blank lines part.
+    rest = parsed('A: Cut off.\n\nQ: Who?\nA: Tom.\n\nQ: When?\nA: Now.\n\nQ: Why?\n')
+    assert texts(rest) == [('Who?', 'Tom.'), ('When?', 'Now.')]
+
+
+@pytest.mark.parametrize('label', [('Q', 'A'), ('QUESTION', 'ANSWER')])
+@pytest.mark.parametrize('line', ['Page {} of 4', 'From our issue of 3 May 202{}'])
+def test_numbered_lines_below_all_answers_are_no_part_of_the_last(
+    label: tuple[str, str], line: str
+) -> None:
+    asked, answered = label
+    text = ''.join(
+        f'{asked}: Who sings {i}?\n\n{answered}: Tom does {i}.\n\n{line.format(i)}\n\n'
+        for i in range(1, 5)
+    )
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert [pair.answer for pair in found.pairs] == [
+        f'Tom does {i}.' for i in range(1, 5)
+    ]

@@ -320,3 +320,60 @@ def test_a_pointer_of_git_lfs_is_named() -> None:
     )
     with pytest.raises(errors.InputError, match=r'a\.json is a pointer of Git LFS'):
         reader.read(['a.json'])
+
+
+def test_a_file_packed_twice_is_unpacked_twice(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl.gz.xz'
+    row = b'{"question": "Why?", "answer": "So."}\n'
+    path.write_bytes(lzma.compress(gzip.compress(row)))
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.question, pair.answer) for pair in pairs] == [('Why?', 'So.')]
+
+
+@pytest.mark.parametrize('before', [b'\x1e', b'\xef\xbb\xbf', b' \x1e'])
+def test_signs_before_a_row_are_no_part_of_it(
+    tmp_path: pathlib.Path, before: bytes
+) -> None:
+    path = tmp_path / 'a.jsonl'
+    row = b'{"question": "Why?", "answer": "So."}\n'
+    path.write_bytes(before + row + before + row)
+    pairs, report = reader.read([str(path)])
+    assert len(pairs) == 2 and not report.unknown_lines
+
+
+def test_a_mark_of_another_file_does_not_hide_a_label(tmp_path: pathlib.Path) -> None:
+    for end in ('\n', '\r'):
+        path = tmp_path / 'a.md'
+        text = f'\ufeffQ: Why?{end}A: So.{end}{end}' * 2
+        path.write_bytes(text.encode())
+        pairs, _ = reader.read([str(path)])
+        assert [pair.answer for pair in pairs] == ['So.', 'So.']
+
+
+@pytest.mark.parametrize(
+    'document',
+    [
+        '{"items": [%s]}',
+        '{"result": {"status": "ok", "items": [%s]}}',
+        '{"title": "t", "sections": [{"name": "n", "items": [%s]}]}',
+        '{"messages": [%s]}',
+        '{"conversations": [%s], "version": 2}',
+    ],
+)
+def test_pairs_in_a_list_of_a_document_are_no_conversation(
+    tmp_path: pathlib.Path, document: str
+) -> None:
+    path = tmp_path / 'a.json'
+    rows = [f'{{"question": "Why {i}?", "answer": "So {i}."}}' for i in range(3)]
+    path.write_text(document % ', '.join(rows))
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.answer, pair.more) for pair in pairs] == [
+        (f'So {i}.', ()) for i in range(3)
+    ]
+
+
+def test_a_name_in_quotes_is_no_text_of_a_pair(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl'
+    path.write_text(json.dumps({'"question"': 'Why?', '"answer"': 'So.'}) * 1)
+    with pytest.raises(errors.InputError, match='which of its fields'):
+        reader.read([str(path)])
