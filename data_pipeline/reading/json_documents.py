@@ -326,7 +326,7 @@ def is_row(value: dict[str, Any]) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    """Whether a list's first item is a question with its answer, and no turns of a chat.
+    """Whether a list's first item is a question with its answer, and not turns.
 
     {"human": "Why?", "assistant": "So."} is an exchange of a conversation.
     """
