@@ -4,6 +4,7 @@
     UTF-16, UTF-32               as UTF-8, with a byte order mark or without
     .parquet .arrow .xlsx        a row a line, as JSON
     a JSON list or dict          a row a line
+    YAML, XML                    the same, of rows with known names
     OASST's flat messages        a tree a line
 
 Copies lie in the folder for temporary files (TMPDIR) until nothing needs them.
@@ -24,7 +25,7 @@ from typing import IO, Any
 
 import zstandard
 
-from data_pipeline.reading import json_documents, message_trees, tables
+from data_pipeline.reading import json_documents, markup_rows, message_trees, tables
 from data_pipeline.rows import json_rows
 from hax_jax import errors
 
@@ -78,7 +79,7 @@ def of(path: str, name: str) -> Copy | None:
             'git lfs pull.'
         )
     copy = None
-    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled):
+    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled, _marked_up):
         if blocks := step(copy.path if copy else path, name):
             copy = Copy(blocks)
     held = copy.path if copy else path
@@ -187,6 +188,12 @@ def _as_utf8(path: str, name: str, codec: str) -> Iterator[bytes]:
 def _tabled(path: str, name: str) -> Iterator[bytes] | None:
     kind = tables.kind(_head(path), path)
     return _lines(tables.rows(path, kind, name)) if kind else None
+
+
+def _marked_up(path: str, name: str) -> Iterator[bytes] | None:
+    markup_rows.check(_head(path), name)
+    rows = markup_rows.rows(path, name)
+    return None if rows is None else _lines(rows)
 
 
 def _document_rows(
