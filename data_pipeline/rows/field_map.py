@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.rows import near_fields, verdicts
+from data_pipeline.rows import answer_lists, near_fields, verdicts
 from hax_jax import errors
 
 MISSING = object()
@@ -98,7 +98,8 @@ class FieldMap:
     the inputs that the map is for, '' for any. `is_given` says that it is one of
     --fields, `is_ours` that the rows are pairs as this project writes them, whose ids
     are kept. With `has_turns`, rows may hold conversations in the fields `more` and
-    `answer_weights` of `records.QaPair`.
+    `answer_weights` of `records.QaPair`. `choice` names the field whose value is the
+    mark of a choice, and `first_choice` is the first one's number, None if unknown.
     """
 
     parts: dict[str, tuple[str, ...]]
@@ -108,6 +109,8 @@ class FieldMap:
     has_turns: bool = False
     unread: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    choice: str = ''
+    first_choice: int | None = None
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
@@ -227,6 +230,10 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
     marks = (*marks, *judged)
     if marks:
         chosen['learn'] = marks
+    if choice := _choice(rows, names, chosen.get('answer', ())):
+        chosen['answer'] = (choice,)
+        if learn := tuple(name for name in chosen.pop('learn', ()) if name != choice):
+            chosen['learn'] = learn
 
     def is_beside(name: str) -> bool:
         values = [row[name] for row in rows if row.get(name) not in (None, '')]
@@ -240,7 +247,23 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
         chosen,
         unread=tuple(name for name in unread if name in others),
         passed=tuple(name for name in others if _holds_texts(rows, name)),
+        choice=choice,
+        first_choice=answer_lists.first_choice([*rows], choice) if choice else None,
     )
+
+
+def _choice(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], answered: tuple[str, ...]
+) -> str:
+    """The field whose values are marks of its row's choices; '' for none."""
+    with_choices = [row for row in rows if answer_lists.choices(dict(row))[1]]
+    keys = {_key(name): name for name in names}
+    found = answered or tuple(keys[key] for key in answer_lists.KEYS if key in keys)[:1]
+    if not with_choices or len(found) != 1:
+        return ''
+    values = [row.get(found[0]) for row in with_choices]
+    filled = [value for value in values if value not in (None, '')]
+    return found[0] if filled and all(map(answer_lists.is_mark, filled)) else ''
 
 
 def _holds_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

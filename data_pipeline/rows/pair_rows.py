@@ -23,6 +23,7 @@ from hax_jax.data import records
 MEDIA = '<image>'
 NEEDS_MEDIA = 'that need a picture or a sound'
 NOT_LEARNED = 'marked as not to be learned'
+UNKNOWN_CHOICE = 'whose answer names no choice for certain'
 # Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
 _MEDIA = re.compile(
     r'(?:\A|\n)[ \t]*{0}[ \t]*(?:\n|\Z)|\A\s*{0}|{0}\s*\Z'.format(
@@ -71,6 +72,11 @@ def add(
     kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
+    names_choice = bool(fields.choice) and answer_lists.is_mark(row.get(fields.choice))
+    if names_choice:
+        chosen = answer_lists.chosen(row, fields.choice, fields.first_choice)
+        row = {**row, fields.choice: chosen}
+        counts['answers that name a choice, read as its text'] += bool(chosen)
     row = _with_one_answer(row, asked, answered, result)
     texts = [_text(_asked(row, asked), asked), _text(row, answered)]
     raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
@@ -90,6 +96,8 @@ def add(
     reason = NEEDS_MEDIA if needs_media else ''
     _count_unread(row, fields, counts)
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
+    if names_choice and not row[fields.choice]:
+        reason = UNKNOWN_CHOICE
     reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
     suffix = '' if question and answer else ' without pair'
@@ -105,7 +113,7 @@ def add(
     result.words[f'answer{place}'] += in_answer
     others = json_rows.num_words(row) - in_question - in_answer
     result.words['in fields not read'] += others
-    if suffix and not undecided:
+    if suffix and not undecided and reason != UNKNOWN_CHOICE:
         missing = 'question' if answer else 'answer' if question else 'text'
         reason = f'without {missing}'
     if reason:
