@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.layouts import source_marks
+from data_pipeline.layouts import source_marks, spreadsheet_cells
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import (
     answer_lists,
@@ -22,6 +22,7 @@ from hax_jax.data import records
 
 MEDIA = '<image>'
 NEEDS_MEDIA = 'that need a picture or a sound'
+FORMULA = 'with a formula in place of a text'
 NOT_LEARNED = 'marked as not to be learned'
 UNKNOWN_CHOICE = 'whose answer names no choice for certain'
 # Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
@@ -84,6 +85,7 @@ def add(
         result.leave_out(at, text, '; '.join(problems))
         return
     earlier = _earlier(row, (*asked, *answered), result)
+    raw = _without_links(raw, result)
     if batch.marks:
         earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
     result.count_changes(*_texts([*earlier, *raw]))
@@ -94,6 +96,8 @@ def add(
         for target in field_map.TARGETS[2:]
     }
     reason = NEEDS_MEDIA if needs_media else ''
+    if any(map(spreadsheet_cells.is_formula, _texts(raw))):
+        reason = FORMULA
     _count_unread(row, fields, counts)
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
     if names_choice and not row[fields.choice]:
@@ -214,6 +218,21 @@ def _earlier(
         result.counts['rows with a history, which was left out'] += 1
         return []
     return turns
+
+
+def _without_links(
+    turns: list[records.Exchange], result: batches.BatchRead
+) -> list[records.Exchange]:
+    """The turns with the texts of links that are formulas; counts them."""
+    if not any(text.lstrip()[:1] == '=' for text in _texts(turns)):
+        return turns
+    made = []
+    for each in turns:
+        question, answer = map(spreadsheet_cells.linked, _texts([each]))
+        links = (question != each.question) + (answer != each.answer)
+        result.counts['fields that are =HYPERLINK(…), read as its text'] += links
+        made.append(records.Exchange(question, answer, each.weight))
+    return made
 
 
 def _unmarked(
