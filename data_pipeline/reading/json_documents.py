@@ -289,9 +289,7 @@ def _document(members: dict[str, _Member]) -> Document | None:
     if columns and data and columns.items > 0 and isinstance(data.first, list):
         return _with_others('table', ['data'], members)
     values = [each.first for each in members.values() if each.items < 0]
-    if len(values) == len(members) and all(
-        isinstance(value, dict) and is_row(value) for value in values
-    ):
+    if len(values) == len(members) and _are_rows_by_id(values):
         return Document('ids', tuple(members))
     paths = [
         (key, *path)
@@ -323,6 +321,15 @@ def is_row(value: dict[str, Any]) -> bool:
         message_rows.is_chat(row) or field_map.has_both([*row])
         for row in nested_rows.unfolded(value)
     )
+
+
+def _are_rows_by_id(values: Sequence[Any]) -> bool:
+    """Whether most of some objects are rows, and the others lack fields of these."""
+    if not all(isinstance(value, dict) for value in values):
+        return False
+    made = [value for value in values if is_row(value)]
+    names = {name for value in made for name in value}
+    return 2 * len(made) > len(values) and all(names >= {*each} for each in values)
 
 
 def _is_pair(value: Any) -> bool:

@@ -26,12 +26,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_pipeline.layouts import transcripts
+from data_pipeline.layouts import published_chats, transcripts
 from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
 ROLE_KEYS = ('role', 'from', 'speaker', 'sender')
+_OTHER_ROLE_KEYS = ('author', 'type')  # of roles, where all are known ones
+_KNOWN_ROLES = ('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
     'messages',
@@ -43,6 +45,7 @@ _LISTS = (
     'contents',
     'chat_messages',
     'items',
+    'chat',
 )
 _NO_EXCHANGES = ('contents', 'items')  # whose pairs have nothing to do with each other
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
@@ -101,7 +104,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
     name = list_in(row, _LISTS)
     if not name:
         return None
-    value = _parsed(row[name])
+    value = _with_roles(_parsed(row[name]))
     if not isinstance(value, list):
         return None
     if value and all(isinstance(each, str) for each in value):
@@ -130,6 +133,22 @@ def list_in(row: dict[str, Any], names: Sequence[str] = LISTS) -> str:
     Tables of chats and pairs have empty cells in the columns of the others.
     """
     return next((name for name in names if row.get(name) not in (None, '')), '')
+
+
+def _with_roles(value: Any) -> Any:
+    """Turns whose roles are named `author` or `type`, with the name `role`; or others.
+
+    [{"type": "human", "content": "Why?"}, {"type": "ai", "content": "So."}]
+    """
+    for key in _OTHER_ROLE_KEYS if isinstance(value, list) and value else ():
+        if all(
+            isinstance(each, dict)
+            and str(each.get(key)).lower() in _KNOWN_ROLES
+            and not any(name in each for name in ROLE_KEYS)
+            for each in value
+        ):
+            return [{**each, 'role': each[key]} for each in value]
+    return value
 
 
 def _is_asked(turns: list[Any]) -> bool:
@@ -253,7 +272,9 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a text in which each begins with its role."""
     if 'prompt' in row:
         return None
-    names = ('chosen', 'text', 'chat', *_LISTS)
+    names = ('chosen', 'text', *_LISTS)
+    if '[|Human|]' in str(row.get('input')):  # Baize
+        names = ('input',)
     name = next((name for name in names if isinstance(row.get(name), str)), '')
     if name == 'text' and field_map.has_both([*row]):
         return None
@@ -341,6 +362,7 @@ def _are_columns(value: dict[str, Any]) -> bool:
 
 
 _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
+    published_chats.turns,
     _listed,
     _prompted,
     _segments,

@@ -93,7 +93,7 @@ def holds(path: str, names: set[str]) -> bool:
     _, line, _ = _opening(path)
     cells = csv.reader([line], delimiter=_delimiter(line))
     try:
-        return names <= set(next(cells, []))
+        return names <= {cell.strip() for cell in next(cells, [])}
     except csv.Error:
         return False
 

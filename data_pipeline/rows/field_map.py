@@ -24,11 +24,11 @@ EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
     'instruction+input instruction prompt query question_text input inputs user '
-    'human post context user_message user_input human_message patient',
+    'human post context user_message user_input human_message patient message_1',
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
-    'expected_answer target',
+    'expected_answer target gpt chatgpt message_2',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',

@@ -28,7 +28,8 @@ _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
-    'top accepted correct gold golden given expert faq customer agent ai client target'
+    'top accepted correct gold golden given expert faq customer agent ai client target '
+    'long reference'
 )
 _EMPTY = frozenset(_SAY_NOTHING.split())
 _WORDS = re.compile(
@@ -59,6 +60,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 others.append(word)
             elif word in _REVISED:
                 is_revised = True
+            elif word == '1' and _is_only_one(name, found):
+                pass
             elif word not in _EMPTY:
                 kinds.clear()
                 break  # at once, as a line of a page may be looked at as names
@@ -78,6 +81,12 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if names := (*titles.get(kind, [])[:1], *body):
             made[kind] = names
     return made
+
+
+def _is_only_one(name: str, found: Sequence[str]) -> bool:
+    """Whether a name that ends in 1 has no second beside it: question1, answer_1."""
+    stem = name.removesuffix('1')
+    return stem != name and f'{stem}2' not in found
 
 
 def revised(found: Sequence[str]) -> str:

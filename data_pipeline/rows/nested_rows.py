@@ -145,7 +145,8 @@ def _row_in(row: dict[str, Any]) -> str:
 
 def is_itself_a_row(value: dict[str, Any]) -> bool:
     """Whether an object's own fields are a pair's or a chat's."""
-    return field_map.has_both([*value]) or chat_shapes.turns(value) is not None
+    is_one = field_map.has_both([*value]) or chat_shapes.turns(value) is not None
+    return is_one or bool(_sets(value))
 
 
 def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:
