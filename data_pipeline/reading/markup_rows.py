@@ -114,9 +114,11 @@ def _of_yaml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:
             raise ValueError('it has references such as *name')
         values = [*yaml.load_all(text, Loader=_Loader)]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # '- question: Why: so?' is no YAML, and has labels all the same.
+        # '- question: Why: so?' is no YAML, and has labels all the same; so has what
+        # stands below the front matter of a Markdown file.
+        is_sure = is_named and not isinstance(error, yaml.YAMLError)
         signs = _YAML_SIGN if is_named else _YAML_BLOCK
-        if isinstance(error, yaml.YAMLError) and not signs.search(text):
+        if not is_sure and not signs.search(text):
             return None
         problem = ' '.join(str(error).split())
         raise errors.InputError(

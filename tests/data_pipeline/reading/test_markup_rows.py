@@ -48,6 +48,8 @@ def test_labels_that_look_like_yaml_stay_labels() -> None:
     ]
     twice = 'Q: Why?\nA: So.\nQ: Who?\nA: Tom.\n'
     assert read(twice, 'a.yaml') == [('Why?', 'So.'), ('Who?', 'Tom.')]
+    front = '---\ntitle: FAQ\n---\n\n*Q:* Why?\n\n*A:* So.\n'
+    assert read(front, 'a.md') == [('Why?', 'So.')]
     broken = '- question: Why: so?\n  answer: No: not so.\n'
     assert read(broken) == [('Why: so?', 'No: not so.')]
 
