@@ -1,6 +1,6 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
-from data_pipeline.layouts import label_lines, labelled, letters
+from data_pipeline.layouts import heading_questions, label_lines, labelled, letters
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
 PARSERS = {
@@ -10,6 +10,7 @@ PARSERS = {
     labelled.QA: labelled.parse,
     labelled.SETS: labelled.parse,
     letters.SOURCE: letters.parse,
+    heading_questions.SOURCE: heading_questions.parse,
 }
 _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
 
@@ -60,4 +61,6 @@ def detect(text: str) -> str:
     )
     if is_chat:
         return 'chat'
-    return kind or (letters.SOURCE if letters.are_letters(text) else '')
+    if kind or letters.are_letters(text):
+        return kind or letters.SOURCE
+    return heading_questions.SOURCE if heading_questions.are_questions(text) else ''

@@ -19,12 +19,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.layouts import detection, html_text
+from data_pipeline.layouts import detection, heading_questions, html_text
 from data_pipeline.pages import characters, page
 from data_pipeline.reading import html_tree
 from data_pipeline.rows import field_map
 
-SOURCE = 'faq'
+SOURCE = heading_questions.SOURCE
 _DOCUMENT = re.compile(
     r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype html|html|head|body)[\s>]',
     re.DOTALL | re.IGNORECASE,
@@ -42,18 +42,7 @@ _COPYRIGHT = re.compile(
     re.IGNORECASE,
 )
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
-_FEWEST_HEADINGS, _FEWEST_TERMS = 3, 2  # that are questions
-_SHARE = 0.8  # of a page's headings that are questions
-_LONGEST = 300  # characters of a question in a heading
-_ASKS = re.compile(r'.*[?？]\W{0,3}', re.DOTALL)
-# What stands below a question in an index, or where its answer is further down.
-_LETTER = re.compile(
-    r'(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]|(?:(?:asked )?by|posted)\b[^\n]{0,60}\n',
-    re.IGNORECASE,
-)
-_TEASER = re.compile(
-    r'(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*\Z', re.IGNORECASE
-)
+_FEWEST_TERMS = 2  # of lists and details that are questions
 _HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
 
 
@@ -298,7 +287,7 @@ def _headings(source: _Source) -> list[_Pair]:
             start, end = _below(node, closing)
             question = source.of(node).rstrip('¶# \n')
             pairs.append(_Pair(node.line, question, source.between(start, end)))
-        if made := _asking(pairs, source, fewest=_FEWEST_HEADINGS):
+        if made := _asking(pairs, source, fewest=heading_questions.FEWEST):
             return made
     return []
 
@@ -336,23 +325,15 @@ def _holds(node: html_tree.Node, tags: tuple[str, ...]) -> bool:
 def _asking(pairs: list[_Pair], source: _Source, *, fewest: int) -> list[_Pair]:
     """The pairs that are questions, if nearly all are; the others are left out."""
     filled = [pair for pair in pairs if pair.question]
-    made = [pair for pair in filled if _is_question(pair.question)]
-    if len(made) < max(fewest, _SHARE * len(filled)):
-        return []
-    answers = [pair.answer for pair in made if pair.answer]
-    others = [a for a in answers if _LETTER.match(a) or _TEASER.search(a)]
-    if 2 * len(answers) < len(made) or 2 * len(others) >= len(answers):
+    texts = [(pair.question, pair.answer) for pair in filled]
+    if not heading_questions.are_asked(texts, fewest=fewest):
         return []
     source.left_out += [
-        (pair.line, pair.question) for pair in filled if not _is_question(pair.question)
+        (pair.line, pair.question)
+        for pair in filled
+        if not heading_questions.is_question(pair.question)
     ]
-    return made
-
-
-def _is_question(text: str) -> bool:
-    return (
-        len(text) <= _LONGEST and len(text.split()) > 1 and bool(_ASKS.fullmatch(text))
-    )
+    return [pair for pair in filled if heading_questions.is_question(pair.question)]
 
 
 def _pair(asked: html_tree.Node, answered: html_tree.Node, source: _Source) -> _Pair:

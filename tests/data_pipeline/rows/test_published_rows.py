@@ -105,3 +105,14 @@ def test_rows_by_id_may_lack_an_answer() -> None:
     pairs, report = reader.read(['a.json'])
     assert len(pairs) == 3
     assert report.counts['pairs rows'] + len(report.unknown_lines) >= 4
+
+
+@pytest.mark.parametrize('names', [('source', 'target'), ('src', 'tgt')])
+def test_a_source_is_a_question_only_where_sources_ask(names: tuple[str, str]) -> None:
+    asked, answered = names
+    row = {'id': 1, asked: 'Who sings?', answered: 'Tom.'}
+    assert read(row, row) == [('Who sings?', 'Tom.')] * 2
+    translated = {asked: 'Who sings?', answered: 'Wer singt?'}
+    for other in ({asked: 'Tom sings.', answered: 'Tom singt.'}, translated):
+        with pytest.raises(errors.InputError, match='which of its fields'):
+            read(other, other)
