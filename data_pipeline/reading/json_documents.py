@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
-from data_pipeline.reading import json_scanner
+from data_pipeline.reading import json_scanner, message_trees
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
@@ -266,6 +266,7 @@ def _document(members: dict[str, _Member]) -> Document | None:
         for key in chat_shapes.LISTS
         if key in members and members[key].items > 1 and _is_pair(members[key].first)
     ]
+    pairs += [k for k, each in members.items() if message_trees.are_flat([each.first])]
     if pairs:
         return _with_others('lists', pairs, members)
     if is_row(as_row) and not chats and not nested_rows.pairs_in(as_row):
@@ -289,18 +290,25 @@ def _document(members: dict[str, _Member]) -> Document | None:
     if columns and data and columns.items > 0 and isinstance(data.first, list):
         return _with_others('table', ['data'], members)
     values = [each.first for each in members.values() if each.items < 0]
-    if len(values) == len(members) and _are_rows_by_id(values):
-        return Document('ids', tuple(members))
     paths = [
         (key, *path)
         for key, each in members.items()
         if each.items < 0
         for path in _paths(each.first, _DEEPEST)
     ]
+    within = None
     if len(paths) == 1:
         (key, *path) = paths[0]
-        return Document('within', (key,), path=tuple(path))
-    return None
+        within = Document('within', (key,), path=tuple(path))
+    are_by_id = _are_rows_by_id(values) and not (within and _is_tree(values[0]))
+    if len(values) == len(members) and (are_by_id or message_trees.are_flat(values)):
+        return Document('ids', tuple(members))
+    return within
+
+
+def _is_tree(value: dict[str, Any]) -> bool:
+    """Whether an object has turns that are no chat, since they name other parents."""
+    return bool(chat_shapes.list_in(value)) and chat_shapes.turns(value) is None
 
 
 def _paths(value: Any, depth: int) -> list[tuple[str, ...]]:
@@ -308,7 +316,9 @@ def _paths(value: Any, depth: int) -> list[tuple[str, ...]]:
     each = [*value.values()] if isinstance(value, dict) else value
     if not isinstance(each, list) or not each:
         return []
-    if all(isinstance(row, dict) and is_row(row) for row in each):
+    if all(isinstance(row, dict) for row in each) and (
+        all(map(is_row, each)) or message_trees.are_flat(each)
+    ):
         return [()]
     if isinstance(value, list) or nested_rows.is_itself_a_row(value) or not depth:
         return []

@@ -44,7 +44,7 @@ _CODED = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _SUBTITLES = re.compile(
-    rb'\s*(?:\xef\xbb\xbf)?(?:WEBVTT\b|\d+\r?\n\d\d:\d\d:\d\d[,.]\d{3} --> \d\d:)'
+    rb'\s*(?:\xef\xbb\xbf)?(?:WEBVTT\b|\d+\s*\n\d\d:\d\d:\d\d[,.]\d{3} --> \d\d:)'
 )
 _HEAD = 2**14
 

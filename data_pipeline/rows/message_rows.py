@@ -170,7 +170,10 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
     """
     found = chat_shapes.turns(value)
     if found is None:
-        if name := chat_shapes.list_in(value):
+        name = chat_shapes.list_in(value)
+        if name and isinstance(value[name], list):
+            return [], f'the turns of {name!r} are a tree'
+        if name:
             return [], f'{name!r} is a {type(value[name]).__name__}, not a list'
         return [], f'it has no {" and no ".join(map(repr, chat_shapes.LISTS))}'
     chat_shapes.count_left_out(value, result)

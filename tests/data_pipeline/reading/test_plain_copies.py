@@ -377,3 +377,39 @@ def test_a_name_in_quotes_is_no_text_of_a_pair(tmp_path: pathlib.Path) -> None:
     path.write_text(json.dumps({'"question"': 'Why?', '"answer"': 'So.'}) * 1)
     with pytest.raises(errors.InputError, match='which of its fields'):
         reader.read([str(path)])
+
+
+@pytest.mark.parametrize('name', ['items', 'messages', 'rows'])
+@pytest.mark.parametrize('form', ['{"%s": %s}', '{"result": {"%s": %s}}'])
+def test_messages_with_parents_in_a_document_are_no_one_chat(
+    tmp_path: pathlib.Path, name: str, form: str
+) -> None:
+    told = [
+        ('q0', None, 'prompter', 'Why?'),
+        ('q1', None, 'prompter', 'Who?'),
+        ('a1', 'q1', 'assistant', 'Tom.'),
+        ('a0', 'q0', 'assistant', 'So.'),
+    ]
+    keys = ('message_id', 'parent_id', 'role', 'text')
+    rows = [dict(zip(keys, each, strict=True)) for each in told]
+    path = tmp_path / 'a.json'
+    path.write_text(form % (name, json.dumps(rows)))
+    pairs, _ = reader.read([str(path)])
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('Why?', 'So.'),
+        ('Who?', 'Tom.'),
+    ]
+
+
+def test_a_chat_whose_turns_are_a_tree_is_refused(tmp_path: pathlib.Path) -> None:
+    turns = [
+        {'id': 1, 'parent_id': None, 'role': 'user', 'content': 'Why?'},
+        {'id': 2, 'parent_id': 1, 'role': 'assistant', 'content': 'So.'},
+        {'id': 3, 'parent_id': 1, 'role': 'assistant', 'content': 'No.'},
+    ]
+    path = tmp_path / 'a.jsonl'
+    path.write_text(json.dumps({'messages': turns}) + '\n')
+    with pytest.raises(errors.InputError):
+        reader.read([str(path)])
+    path.write_text(json.dumps({'messages': turns[:2]}) + '\n')
+    assert reader.read([str(path)])[0][0].answer == 'So.'
