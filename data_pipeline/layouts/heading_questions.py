@@ -4,8 +4,8 @@
     No. Thank the host and go.
 
 Headings are questions only where nearly all of one level are, each with its question
-mark. Above letters, or as links to other pages, they are those of a column or an index,
-whose answers are further down or elsewhere.
+mark. Above letters, teasers and choices, or as links to other pages, they are those of
+a column, an index or a quiz, whose answers are further down or elsewhere.
 """
 
 import re
@@ -18,17 +18,16 @@ FEWEST = 3  # headings that are questions
 _SHARE = 0.8  # of the headings of their level
 _LONGEST = 300  # characters of a question in a heading
 _ASKS = re.compile(r'.*[?？]\W{0,3}', re.DOTALL)
-# What stands below a question in an index, or where its answer is further down.
-_LETTER = re.compile(
-    r'(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]|(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
-    r'|[^\n]*[?？]["”’\')*_]*(?:\n|\Z)',
-    re.IGNORECASE,
+# What stands below a question in an index, in a column and in a quiz.
+_NO_ANSWER = re.compile(
+    r'\A(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]'
+    r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
+    r'|^(?!\s*#)[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
+    r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|[☐□○])\s'
+    r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
+    re.IGNORECASE | re.MULTILINE,
 )
-_TEASER = re.compile(
-    r'(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
-    re.IGNORECASE,
-)
-_OTHERS = 0.3  # of the texts below headings that are letters or teasers
+_OTHERS = 0.3  # of the texts below headings: more show that they are no answers
 _HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?(?:\d{1,3}[.)]\s+)?')
 _TAIL = re.compile(r'[*_]{0,3}\s*#*\s*\Z')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -47,7 +46,7 @@ def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
     if len(asked) < max(fewest, _SHARE * len(pairs)):
         return False
     answers = [answer for _, answer in asked if answer]
-    others = [a for a in answers if _LETTER.match(a) or _TEASER.search(a)]
+    others = [answer for answer in answers if _NO_ANSWER.search(answer)]
     return 2 * len(answers) >= len(asked) and len(others) < _OTHERS * len(answers)
 
 

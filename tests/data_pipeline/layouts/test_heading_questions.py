@@ -67,6 +67,9 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'## {q}\n\nDear Ann: I am sad.\n\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'## {q}\n\nI left. Was that rude?\n\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'## {q}\n\nNo. Thank … [Read more](b.md)\n\n' for q, _ in PAIRS),
+        ''.join(f'## {q}\n\nA. {a}\nB. No.\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\n- [ ] yes\n- [ ] no\n\n' for q, _ in PAIRS),
+        ''.join(f'## {q}\n\nI left.\n\nWhy so?\n\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'## {q}\n\n' for q, _ in PAIRS),
     ],
 )
