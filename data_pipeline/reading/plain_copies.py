@@ -25,7 +25,13 @@ from typing import IO, Any
 
 import zstandard
 
-from data_pipeline.reading import json_documents, markup_rows, message_trees, tables
+from data_pipeline.reading import (
+    json_documents,
+    json_survey,
+    markup_rows,
+    message_trees,
+    tables,
+)
 from data_pipeline.rows import json_rows
 from hax_jax import errors
 
@@ -83,7 +89,7 @@ def of(path: str, name: str) -> Copy | None:
         if blocks := step(copy.path if copy else path, name):
             copy = Copy(blocks)
     held = copy.path if copy else path
-    if document := json_documents.survey(held):
+    if document := json_survey.survey(held):
         note = ''
         if document.others:
             note = f'no rows are read of {", ".join(map(repr, document.others))}'
@@ -197,7 +203,7 @@ def _marked_up(path: str, name: str) -> Iterator[bytes] | None:
 
 
 def _document_rows(
-    path: str, document: json_documents.Document, name: str
+    path: str, document: json_survey.Document, name: str
 ) -> Iterator[str]:
     try:
         yield from json_documents.rows(path, document)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.layouts import source_marks, spreadsheet_cells
+from data_pipeline.layouts import media_marks, source_marks, spreadsheet_cells
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import (
     answer_lists,
@@ -20,18 +20,10 @@ from data_pipeline.rows import (
 )
 from hax_jax.data import records
 
-MEDIA = '<image>'
 NEEDS_MEDIA = 'that need a picture or a sound'
 FORMULA = 'with a formula in place of a text'
 NOT_LEARNED = 'marked as not to be learned'
 UNKNOWN_CHOICE = 'whose answer names no choice for certain'
-# Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
-_MEDIA = re.compile(
-    r'(?:\A|\n)[ \t]*{0}[ \t]*(?:\n|\Z)|\A\s*{0}|{0}\s*\Z'.format(
-        r'<\|?(?:image|audio|video)(?:[ _]?\d+)?\|?>'
-    )
-)
-_CODE = re.compile(r'```.*?(?:```|\Z)|`[^`\n]*`', re.DOTALL)
 _WORD = re.compile(r'\w+')
 _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
@@ -73,11 +65,7 @@ def add(
     kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
-    names_choice = bool(fields.choice) and answer_lists.is_mark(row.get(fields.choice))
-    if names_choice:
-        chosen = answer_lists.chosen(row, fields.choice, fields.first_choice)
-        row = {**row, fields.choice: chosen}
-        counts['answers that name a choice, read as its text'] += bool(chosen)
+    row, is_unnamed = _with_choice(row, fields, counts)
     row = _with_one_answer(row, asked, answered, result)
     texts = [_text(_asked(row, asked), asked), _text(row, answered)]
     raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
@@ -89,7 +77,7 @@ def add(
     if batch.marks:
         earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
     result.count_changes(*_texts([*earlier, *raw]))
-    needs_media = any(map(_holds_media, _texts([*earlier, *raw])))
+    needs_media = any(map(media_marks.holds_one, _texts([*earlier, *raw])))
     turns = [_cleaned(each) for each in raw]
     labels = {
         target: _label(row, fields.parts.get(target, ()))
@@ -98,26 +86,19 @@ def add(
     reason = NEEDS_MEDIA if needs_media else ''
     if any(map(spreadsheet_cells.is_formula, _texts(raw))):
         reason = FORMULA
+    reason = UNKNOWN_CHOICE if is_unnamed else reason
     _count_unread(row, fields, counts)
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
-    if names_choice and not row[fields.choice]:
-        reason = UNKNOWN_CHOICE
     reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
     if not turns[-1].weight:
         reason = reason or NOT_LEARNED
-    in_question = _words(row, asked)
-    in_answer = _words(row, [name for name in answered if name not in asked])
-    in_question += json_rows.num_words([each.question for each in (*earlier, *raw[1:])])
-    in_answer += json_rows.num_words([each.answer for each in (*earlier, *raw[1:])])
-    place = ' without pair' if reason else suffix
-    result.words[f'question{place}'] += in_question
-    result.words[f'answer{place}'] += in_answer
-    others = json_rows.num_words(row) - in_question - in_answer
-    result.words['in fields not read'] += others
-    if suffix and not undecided and reason != UNKNOWN_CHOICE:
+    _count_words(
+        row, asked, answered, (*earlier, *raw[1:]), reason or suffix, result=result
+    )
+    if suffix and not undecided and not is_unnamed:
         missing = 'question' if answer else 'answer' if question else 'text'
         reason = f'without {missing}'
     if reason:
@@ -131,6 +112,38 @@ def add(
     flags = _flags(row) if fields.is_ours else ()
     pair = _pair(labels, turns, is_ours=fields.is_ours, batch=batch, result=result)
     result.pairs.append(dataclasses.replace(pair, line=line, flags=flags))
+
+
+def _with_choice(
+    row: dict[str, Any], fields: field_map.FieldMap, counts: batches.Counts
+) -> tuple[dict[str, Any], bool]:
+    """(the row with the text of the choice that its answer names, if it is unknown)."""
+    if not fields.choice or not answer_lists.is_mark(row.get(fields.choice)):
+        return row, False
+    chosen = answer_lists.chosen(row, fields.choice, fields.first_choice)
+    counts['answers that name a choice, read as its text'] += bool(chosen)
+    return {**row, fields.choice: chosen}, not chosen
+
+
+def _count_words(
+    row: dict[str, Any],
+    asked: tuple[str, ...],
+    answered: tuple[str, ...],
+    others: Sequence[records.Exchange],
+    left_out: str,
+    *,
+    result: batches.BatchRead,
+) -> None:
+    """Counts a row's words; `others` are its exchanges beside the row's own fields."""
+    in_question = _words(row, asked)
+    in_answer = _words(row, [name for name in answered if name not in asked])
+    in_question += json_rows.num_words([each.question for each in others])
+    in_answer += json_rows.num_words([each.answer for each in others])
+    place = ' without pair' if left_out else ''
+    result.words[f'question{place}'] += in_question
+    result.words[f'answer{place}'] += in_answer
+    rest = json_rows.num_words(row) - in_question - in_answer
+    result.words['in fields not read'] += rest
 
 
 def _opening(text: str) -> str:
@@ -247,11 +260,6 @@ def _unmarked(
         result.counts.update(changes)
         made.append(records.Exchange(question, answer, each.weight))
     return made
-
-
-def _holds_media(text: str) -> bool:
-    """Whether a text has the mark of a picture, a sound or a video, outside of code."""
-    return '<' in text and bool(_MEDIA.search(_CODE.sub('code', text)))
 
 
 def _until_empty(
