@@ -115,7 +115,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
     if name not in _NO_EXCHANGES and value and all(map(_exchange, value)):
         return [turn for each in value for turn in _exchange(each)]
-    if (name not in LISTS and not are_turns(value)) or _forks(value):
+    if (name not in LISTS and not are_turns(value)) or fork(value):
         return None
     names = _ANSWERS if _is_asked(value) else CHOSEN
     given = (row[key] for key in names if row.get(key) is not None)
@@ -136,7 +136,7 @@ def list_in(row: dict[str, Any], names: Sequence[str] = LISTS) -> str:
     return next((name for name in names if row.get(name) not in (None, '')), '')
 
 
-def _forks(turns: list[Any]) -> bool:
+def fork(turns: list[Any]) -> bool:
     """Whether turns name parents, and some turn's is not the one before it: a tree."""
     named = [each for each in turns if isinstance(each, dict) and 'parent_id' in each]
     return any(

@@ -14,6 +14,7 @@ from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pa
 
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
+_OF_CHATS = ('text', 'messages', 'conversations', 'conversation')
 _HEAD_ROWS = 100
 _HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
@@ -70,9 +71,17 @@ class _Line:
 
 
 def looks_like(path: str) -> bool:
-    """Whether a file opens with the names of a question's and an answer's columns."""
+    """Whether a file opens with the names of a question's and an answer's columns.
+
+    Or with the one name of a column of chats, above texts in quotes.
+    """
     _, line, has_names = _opening(path)
-    return bool(line) and has_names
+    if line.strip().strip('"').lower() not in _OF_CHATS:
+        return bool(line) and has_names
+    with open(path, 'rb') as file:
+        lines = (raw.strip() for raw in itertools.islice(file, _HEAD_LINES))
+        filled = [raw for raw in lines if raw][:2]
+    return len(filled) == 2 and filled[1].startswith(b'"')
 
 
 def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, str]]:

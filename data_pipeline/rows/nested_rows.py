@@ -197,7 +197,7 @@ def of_list(value: list[Any]) -> dict[str, Any] | None:
     ["Why?", "So."] -> {"question": "Why?", "answer": "So."}; None for any other list,
     such as one of columns' names.
     """
-    if chat_shapes.are_turns(value):
+    if chat_shapes.are_turns(value) and not chat_shapes.fork(value):
         return {'messages': value}
     if len(value) != 2 or not all(isinstance(each, str) for each in value):
         return None

@@ -380,7 +380,7 @@ def test_a_name_in_quotes_is_no_text_of_a_pair(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize('name', ['items', 'messages', 'rows'])
-@pytest.mark.parametrize('form', ['{"%s": %s}', '{"result": {"%s": %s}}'])
+@pytest.mark.parametrize('form', ['{"%s": %s}', '{"result": {"%s": %s}}', '%.0s%s'])
 def test_messages_with_parents_in_a_document_are_no_one_chat(
     tmp_path: pathlib.Path, name: str, form: str
 ) -> None:
@@ -413,3 +413,16 @@ def test_a_chat_whose_turns_are_a_tree_is_refused(tmp_path: pathlib.Path) -> Non
         reader.read([str(path)])
     path.write_text(json.dumps({'messages': turns[:2]}) + '\n')
     assert reader.read([str(path)])[0][0].answer == 'So.'
+
+
+@pytest.mark.parametrize('name', ['a.txt', 'a.csv', 'a.dat'])
+def test_a_table_of_one_column_of_chats_is_read_by_any_name(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    path = tmp_path / name
+    text = '\n\nHuman: Why {}?\n\nAssistant: So {}.'
+    cells = [text.format(i, i) for i in range(3)]
+    path.write_text('text\n' + ''.join(f'"{cell}"\n' for cell in cells))
+    pairs, report = reader.read([str(path)])
+    assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(3)]
+    assert not report.unknown_lines
