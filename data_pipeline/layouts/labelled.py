@@ -22,6 +22,7 @@ from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
+SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
@@ -57,11 +58,10 @@ def parse(text: str, *, file: str) -> page.Page:
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
     own = (asked, answered, *(label_lines.SECTIONS if source == SETS else ()))
-    opens = [label is not None and label.word in own for label in labels]
+    kinds = dict.fromkeys(own, SECTION) | {asked: QUESTION, answered: ANSWER}
+    opens = [kinds.get(label.word, '') if label else '' for label in labels]
     page.mark_fields(pieces, opens, found)
-    kinds = {asked: QUESTION, answered: ANSWER}
-    words = [label.word if label else '' for label in labels]
-    is_below = page.are_above(pieces, [kinds.get(word, '') for word in words])
+    is_below = source == QA and page.are_above(pieces, opens)
     pairs = _split(pieces, labels, (asked, answered), found)
     for pair in pairs:
         _close_bold(pair.question, QUESTION, found)

@@ -57,8 +57,9 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
     found = page.Page(file)
     pieces = _split_lines(chat_grammar.split_furniture(lines))
     _mark_chat_lines(pieces)
-    page.mark_fields(pieces, [bool(piece.label) for piece in pieces], found)
-    is_below = page.are_above(pieces, [piece.label.lower() for piece in pieces])
+    opens = [piece.label.lower() for piece in pieces]
+    page.mark_fields(pieces, opens, found)
+    is_below = page.are_above(pieces, opens)
     pairs = _split(pieces, found)
     for pair in pairs:
         _mark_cards(pair.answer or [], found)

@@ -34,6 +34,13 @@ _FIELD_LINE = re.compile(
     r'|(?:asked|answered|posted|submitted|written|reviewed) by)[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
+# Sections beside a question and its answer, of any number of lines.
+_SECTION = re.compile(
+    r'[\s*_>#-]{0,9}(?P<word>context|passage|background|comments?|references?'
+    r'|(?P<wrong>(?:wrong|bad|incorrect|rejected|poor) (?:answer|response|reply)))'
+    r'[*_]{0,3}\s?[:：]',
+    re.IGNORECASE,
+)
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')
 _RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
@@ -215,11 +222,12 @@ def end_text(pieces: Sequence[Piece], kind: str) -> str:
     return topic.strip('#* ')
 
 
-def mark_fields(pieces: Sequence[Piece], opens: Sequence[bool], found: Page) -> None:
+def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
     """Marks and counts the lines of fields that end half of a page's texts or more.
 
-    `opens` says which pieces begin with a label of a question or an answer. 'Tags: a'
-    above each ANSWER: and 'Source: b' below each answer are such lines.
+    `opens` has the kind of the text that a piece's label opens, '' for other pieces.
+    'Tags: a' above each ANSWER: and 'Source: b' below each answer are such lines. A
+    section such as 'Context: …' above each question ends with the text it stands in.
     """
     ends: dict[str, list[Piece]] = {}
     at = [i for i, is_open in enumerate(opens) if is_open]
@@ -235,6 +243,30 @@ def mark_fields(pieces: Sequence[Piece], opens: Sequence[bool], found: Page) -> 
             found.counts[f'lines {word}: of pairs, left out'] += len(lines)
             for piece in lines:
                 piece.kind = FIELD
+    _mark_sections(pieces, opens, found)
+
+
+def _mark_sections(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
+    """Marks and counts the sections that end half of a page's texts of a kind or more.
+
+    What stands below a question as its context is a part of it.
+    """
+    sections: dict[str, list[Sequence[Piece]]] = {}
+    at = [i for i, kind in enumerate(opens) if kind]
+    for above, below in zip([-1, *at], [*at, len(pieces)], strict=True):
+        kind = opens[above] if above >= 0 else ''
+        for i, piece in enumerate(pieces[above + 1 : below], start=above + 1):
+            is_text = piece.kind == UNKNOWN and not piece.is_code
+            match = _SECTION.match(piece.text) if is_text else None
+            if match and (kind != QUESTION or match['wrong']):
+                word = ' '.join(match['word'].lower().split())
+                sections.setdefault(word, []).append(pieces[i:below])
+                break
+    for word, parts in sections.items():
+        if len(parts) >= max(2, len(at) / 4):
+            found.counts[f'sections {word}: of pairs, left out'] += len(parts)
+            for piece in itertools.chain(*parts):
+                piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
 
 
 def apart(answered: Sequence[bool], further: Sequence[bool]) -> set[int]:

@@ -528,3 +528,37 @@ def test_numbered_lines_below_all_answers_are_no_part_of_the_last(
     assert [pair.answer for pair in found.pairs] == [
         f'Tom does {i}.' for i in range(1, 5)
     ]
+
+
+@pytest.mark.parametrize('label', [('Question', 'Answer'), ('QUESTION', 'ANSWER')])
+def test_sections_beside_all_pairs_are_left_out_and_counted(
+    label: tuple[str, str],
+) -> None:
+    asked, answered = label
+    for section, place in (('Context', 0), ('Comment', 2), ('Wrong answer', 1)):
+        text = ''
+        for question, answer in PAIRS:
+            parts = [f'{asked}: {question}', f'{answered}: {answer}']
+            parts.insert(place, f'{section}: Tom sang.\n\nTwice.')
+            text += '\n\n'.join(parts) + '\n\n'
+        found = detection.parse(text, layout=detection.detect(text), file='f.md')
+        assert texts(found) == PAIRS
+        assert found.counts[f'sections {section.lower()}: of pairs, left out'] == 2
+
+
+def test_a_section_of_one_pair_stays_a_text_of_it() -> None:
+    text = ''.join(f'Question: {q}\nAnswer: {a}\n\n' for q, a in PAIRS * 4)
+    text += 'Question: Why?\nAnswer: So.\nComment: I mean it.\n'
+    assert texts(parsed(text))[-1] == ('Why?', 'So.\nComment: I mean it.')
+    context = 'Question: Why?\nContext: It rains.\nAnswer: So.\n\n'
+    assert texts(parsed(context * 3))[0] == ('Why?\nContext: It rains.', 'So.')
+
+
+@pytest.mark.parametrize('words', ['Q A', 'Question Answer'])
+def test_pairs_on_one_line_are_parted(words: str) -> None:
+    asked, answered = words.split()
+    pairs = [('Who sings?', 'Tom does.'), ('Why?', 'So “he” says.'), ('When?', 'Now')]
+    line = ' '.join(f'{asked}: {q} {answered}: {a}' for q, a in pairs)
+    assert texts(parsed(line + '\n')) == pairs
+    within = f'{asked}: Why? {answered}: He wrote {asked}: why and {answered}: so.\n'
+    assert len(texts(parsed(within))) == 1
