@@ -41,6 +41,9 @@ _COPYRIGHT = re.compile(
     r'(?:\n+[^\n]{1,80}){0,6}\s*\Z',
     re.IGNORECASE,
 )
+_LABEL = re.compile(
+    r'>\s*(?:(?P<answer>A|Answer|ANSWER)|Q|Question|QUESTION)(?:</\w+>)?\s*[:.](?=[\s<])'
+)
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 _FEWEST_TERMS = 2  # of lists and details that are questions
 _HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
@@ -73,7 +76,7 @@ def opens_document(text: str) -> bool:
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
     root = html_tree.root(text)
-    cuts = _around(root, text)
+    cuts = [*_around(root, text), *_below_labels(root, text)]
     shown, _ = html_text.plain(_without(text, cuts))
     whole, _ = html_text.plain(text)
     cut = _COPYRIGHT.sub('', shown)
@@ -100,6 +103,21 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
         if len(shown.split()) <= most and not detection.detect(shown):
             made.append((node.start, node.end))
     return made
+
+
+def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
+    """The place below the last labelled answer from a heading on: other articles.
+
+    None where there is a heading among the pairs too.
+    """
+    labels = [match.start() for match in _LABEL.finditer(text)]
+    answers = [match.start() for match in _LABEL.finditer(text) if match['answer']]
+    if not answers:
+        return []
+    starts = sorted(node.start for node in root.of(*_HEADINGS))
+    if any(labels[0] < start < answers[-1] for start in starts):
+        return []
+    return next(([(start, len(text))] for start in starts if start > answers[-1]), [])
 
 
 def _without(text: str, cuts: list[tuple[int, int]]) -> str:

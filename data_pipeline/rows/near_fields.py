@@ -27,13 +27,15 @@ _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _REVISED = frozenset(
     ['revised', 'edited', 'corrected', 'improved', 'rewritten', 'refined']
 )
+# Of an answer that stands beside a model's, or another's: it is the right one.
+_RIGHT = frozenset(['reference', 'gold', 'golden', 'correct', 'accepted', 'expert'])
 _SAYS_REVISED = re.compile('|'.join(sorted(_REVISED)), re.IGNORECASE)
 _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
-    'top accepted correct gold golden given expert faq customer agent ai client target '
-    'long reference'
+    'top given faq customer agent ai client target '
+    'long '
 )
 _SENTENCE = 8  # words
 _OF_PAIRS = (('source', 'target'), ('src', 'tgt'), ('source_text', 'target_text'))
@@ -55,10 +57,10 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     {'question': ('questionTitle', 'questionText'), 'answer': ('answerText',)}
     """
     order = list(_OF)
-    bodies: dict[str, list[tuple[bool, int, str]]] = {}
+    bodies: dict[str, list[tuple[bool, bool, int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
-        kinds, others, is_revised = [], [], False
+        kinds, others, is_revised, is_right = [], [], False, False
         # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
         for match in _WORDS.finditer(name.rpartition('.')[2] or name):
             word = match[0].lower()
@@ -70,6 +72,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 is_revised = True
             elif word == '1' and _is_only_one(name, found):
                 pass
+            elif word in _RIGHT:
+                is_right = True
             elif word not in _EMPTY:
                 kinds.clear()
                 break  # at once, as a line of a page may be looked at as names
@@ -79,12 +83,12 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if others:
             titles.setdefault(kind, []).append(name)
         else:
-            rank = not is_revised, order.index(kinds[0])
+            rank = not is_revised, not is_right, order.index(kinds[0])
             bodies.setdefault(kind, []).append((*rank, name))
     made = {}
     for kind in _KINDS:
         body = (
-            [min(bodies[kind], key=lambda each: each[:2])[2]] if kind in bodies else []
+            [min(bodies[kind], key=lambda each: each[:3])[3]] if kind in bodies else []
         )
         if names := (*titles.get(kind, [])[:1], *body):
             made[kind] = names

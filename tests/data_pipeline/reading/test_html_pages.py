@@ -113,6 +113,8 @@ LABELLED = ''.join(f'<p>Q: {q}</p>{written("A: " + a)}' for q, a in PAIRS)
         '<div class="site-footer dark"><p>Contact us</p></div>',
         '<div role="contentinfo"><p>Contact us</p></div>',
         '<p>© 2024 The Paper</p><p>Imprint</p>',
+        '<div class="more"><h3>Related</h3><ul><li>Ten rules of tea</li></ul></div>',
+        '<h2>3 Comments</h2><p>Ann: I disagree.</p>',
     ],
 )
 def test_a_footer_is_no_part_of_the_last_answer(footer: str) -> None:

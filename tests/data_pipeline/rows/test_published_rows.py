@@ -77,6 +77,12 @@ def test_names_near_a_pairs_are_read(row: dict[str, str]) -> None:
     assert read(row, row) == [('Who?', 'Tom.')] * 2
 
 
+@pytest.mark.parametrize('right', ['reference_answer', 'goldAnswer', 'Correct Answer'])
+def test_the_right_answer_is_learned_and_not_a_models(right: str) -> None:
+    row = {'question': 'Who?', 'model_answer': 'Not Tom.', right: 'Tom.'}
+    assert read(row) == [('Who?', 'Tom.')]
+
+
 def test_several_numbered_answers_are_not_guessed() -> None:
     with pytest.raises(errors.InputError, match='which of its fields'):
         read({'question': 'Who?', 'answer_1': 'Tom.', 'answer_2': 'Ann.'})
