@@ -109,6 +109,21 @@ class Page:
         """Reports a piece that no rule explains, and where its text went."""
         self.unknown.append((piece.line, piece.text, where))
 
+    def append(self, below: 'Page', *, lines: int) -> None:
+        """Adds a page that stands below this one, whose lines these are behind."""
+        for piece in below.pieces:
+            piece.line += lines
+        self.pieces += below.pieces
+        self.pairs += [
+            dataclasses.replace(pair, line=pair.line + lines) for pair in below.pairs
+        ]
+        self.counts.update(below.counts)
+        for held, added in (
+            (self.unknown, below.unknown),
+            (self.dropped, below.dropped),
+        ):
+            held += [(line + lines, *rest) for line, *rest in added]
+
     def leave_out(self, pieces: Iterable[Piece]) -> None:
         """Reports pieces between two posts that no rule explains; marks blank ones."""
         for piece in pieces:

@@ -173,11 +173,17 @@ def _is_asked(turns: list[Any]) -> bool:
 def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
     """The exchanges before a row's own, as LLaMA-Factory gives them; None if damaged.
 
-    {"instruction": "And?", "output": "No.", "history": [["Why?", "So."]]}
+    {"instruction": "And?", "output": "No.", "history": [["Why?", "So."]]}; also turns.
     """
     given = _parsed(row.get('history') or [])
     if not isinstance(given, list):
         return None
+    if given and are_turns(given):
+        roles = [str(_first_of(each, ROLE_KEYS)).lower() in _ASKERS for each in given]
+        if roles != [True, False] * (len(given) // 2):
+            return None
+        said = [_first_of(each, TEXT_KEYS) for each in given]
+        given = [*zip(said[::2], said[1::2], strict=True)]
     made = []
     for each in given:
         is_exchange = isinstance(each, list | tuple) and len(each) == 2
@@ -185,6 +191,10 @@ def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
             return None
         made.append((each[0], each[1]))
     return made
+
+
+def _first_of(turn: dict[str, Any], keys: Sequence[str]) -> Any:
+    return next((turn[key] for key in keys if key in turn), None)
 
 
 def _exchange(each: Any) -> list[dict[str, str]]:

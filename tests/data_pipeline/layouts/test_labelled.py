@@ -562,3 +562,25 @@ def test_pairs_on_one_line_are_parted(words: str) -> None:
     assert texts(parsed(line + '\n')) == pairs
     within = f'{asked}: Why? {answered}: He wrote {asked}: why and {answered}: so.\n'
     assert len(texts(parsed(within))) == 1
+
+
+@pytest.mark.parametrize(
+    ('above', 'below'),
+    [
+        ('Q: {}\nA: {}\n\n', 'Question: {}\nAnswer: {}\n\n'),
+        ('QUESTION: {}\n\nANSWER: {}\n\n', 'Q: {}\n\nA: {}\n\n'),
+        ('## Question\n{}\n## Answer\n{}\n\n', '**Q:** {}\n\n**A:** {}\n\n'),
+    ],
+)
+def test_a_file_put_behind_one_of_other_labels_is_read(above: str, below: str) -> None:
+    rows = [(f'Who sings {i}?', f'Tom does {i}.') for i in range(6)]
+    text = ''.join(above.format(*row) for row in rows[:3])
+    lines = text.count('\n')
+    text += ''.join(below.format(*row) for row in rows[3:])
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert texts(found) == rows and not found.unknown
+    assert found.pairs[3].line == lines + 1
+    whole: dict[int, str] = {}
+    for piece in found.pieces:
+        whole[piece.line] = whole.get(piece.line, '') + piece.text
+    assert whole == {piece.line: piece.text for piece in page.raw_lines(text)}

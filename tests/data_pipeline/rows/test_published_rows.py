@@ -122,3 +122,28 @@ def test_a_source_is_a_question_only_where_sources_ask(names: tuple[str, str]) -
     for other in ({asked: 'Tom sings.', answered: 'Tom singt.'}, translated):
         with pytest.raises(errors.InputError, match='which of its fields'):
             read(other, other)
+
+
+@pytest.mark.parametrize(
+    'history',
+    [
+        [['Who?', 'Tom.']],
+        [{'role': 'user', 'content': 'Who?'}, {'role': 'assistant', 'content': 'Tom.'}],
+    ],
+)
+def test_a_history_of_any_shape_comes_before_its_row(history: list[Any]) -> None:
+    row = {'instruction': 'Why?', 'output': 'So.', 'history': history}
+    assert read(row) == [('Who?', 'Tom.', 'Why?', 'So.')]
+
+
+@pytest.mark.parametrize(
+    'history',
+    [
+        ['Who?', 'And when?'],
+        [{'role': 'user', 'content': 'Who?'}],
+        [{'role': 'assistant', 'content': 'Hi.'}, {'role': 'user', 'content': 'Who?'}],
+    ],
+)
+def test_a_history_without_its_answers_is_left_out(history: list[Any]) -> None:
+    row = {'instruction': 'Why?', 'output': 'So.', 'history': history}
+    assert read(row) == [('Why?', 'So.')]
