@@ -96,9 +96,9 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _is_only_one(name: str, found: Sequence[str]) -> bool:
-    """Whether a name that ends in 1 has no second beside it: question1, answer_1."""
+    """Whether a name that ends in 1 has no other beside it: question1, answer_1."""
     stem = name.removesuffix('1')
-    return stem != name and f'{stem}2' not in found
+    return stem != name and not {f'{stem}0', f'{stem}2'}.intersection(found)
 
 
 def revised(found: Sequence[str]) -> str:

@@ -103,7 +103,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         if name in row and _are_objects(row[name], key):
             return [_around(row, name) | each for each in row[name]]
     if name := pairs_in(row):
-        return [_around(row, name) | each for each in row[name]]
+        around = _around(row, name)
+        return [made for each in row[name] for made in _held(around | each)]
     if isinstance(row.get('patterns'), list):
         around = _around(row, 'patterns')
         return [{**around, 'question': each} for each in row['patterns']]

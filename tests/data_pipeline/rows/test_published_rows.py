@@ -83,9 +83,18 @@ def test_the_right_answer_is_learned_and_not_a_models(right: str) -> None:
     assert read(row) == [('Who?', 'Tom.')]
 
 
-def test_several_numbered_answers_are_not_guessed() -> None:
+@pytest.mark.parametrize('other', ['answer_0', 'answer_2'])
+def test_several_numbered_answers_are_not_guessed(other: str) -> None:
     with pytest.raises(errors.InputError, match='which of its fields'):
-        read({'question': 'Who?', 'answer_1': 'Tom.', 'answer_2': 'Ann.'})
+        read({'question': 'Who?', 'answer_1': 'Tom.', other: 'Ann.'})
+
+
+@pytest.mark.parametrize('form', ['%s', '{"items": %s}', '{"a": {"items": %s}}'])
+def test_the_better_of_two_answers_is_learned_at_any_depth(form: str) -> None:
+    answers = {'answer_0': 'Tom.', 'answer_1': 'Ann.', 'score_0': 1.0, 'score_1': -1.0}
+    row = {'question': {'full_text': 'Who?'}, **answers}
+    pathlib.Path('a.json').write_text(form % json.dumps([row, row]))
+    assert [pair.answer for pair in reader.read(['a.json'])[0]] == ['Tom.'] * 2
 
 
 @pytest.mark.parametrize('key', ['author', 'type'])
