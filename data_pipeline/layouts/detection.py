@@ -1,6 +1,6 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
-from data_pipeline.layouts import label_lines, labelled, letters
+from data_pipeline.layouts import heading_questions, label_lines, labelled, letters
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
 PARSERS = {
@@ -10,6 +10,7 @@ PARSERS = {
     labelled.QA: labelled.parse,
     labelled.SETS: labelled.parse,
     letters.SOURCE: letters.parse,
+    heading_questions.SOURCE: heading_questions.parse,
 }
 _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
 
@@ -17,12 +18,23 @@ _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
 def parse(text: str, *, layout: str, file: str) -> page.Page:
     """The pairs of a text of a layout; `file` names it in the records.
 
-    Reports the labels within the texts of a labelled file that may begin other pairs.
+    Labels of another form below all of a file's own are those of another file that was
+    put behind it. Others within its texts that may begin pairs are reported.
     """
     found = PARSERS[layout](text, file=file)
     if layout in _OF_LABELS:
+        others = label_lines.others(found.pieces)
+        own = max((p.line for p in found.pieces if p.kind == 'label'), default=0)
+        if others and own < others[0].line:
+            lines = [piece.text for piece in page.raw_lines(text)]
+            at = others[0].line - 1
+            below = '\n'.join(lines[at:])
+            if (other := detect(below)) in _OF_LABELS:
+                above = PARSERS[layout]('\n'.join(lines[:at]), file=file)
+                above.append(parse(below, layout=other, file=file), lines=at)
+                return above
         known = {line for line, _, _ in found.unknown}
-        for piece in label_lines.others(found.pieces):
+        for piece in others:
             if piece.line not in known:
                 found.note(piece, f'a label of another form, kept in the {piece.kind}')
         found.unknown.sort()
@@ -60,4 +72,6 @@ def detect(text: str) -> str:
     )
     if is_chat:
         return 'chat'
-    return kind or (letters.SOURCE if letters.are_letters(text) else '')
+    if kind or letters.are_letters(text):
+        return kind or letters.SOURCE
+    return heading_questions.SOURCE if heading_questions.are_questions(text) else ''

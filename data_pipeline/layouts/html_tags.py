@@ -34,7 +34,7 @@ _INLINE = _set(
 # Alone they say nothing without an attribute: `git clone <source>`.
 _VOID = _set('img input meta link source embed param track area base')
 _BREAKS = _set('br hr wbr')
-_NAMES = PARAGRAPHS | LINES | CELLS | DROPPED | _INLINE | _VOID | _BREAKS | {'!doctype'}
+NAMES = PARAGRAPHS | LINES | CELLS | DROPPED | _INLINE | _VOID | _BREAKS | {'!doctype'}
 # Their ends may be left out, and nobody writes one as a word in brackets.
 _UNCLOSED = _set('p div li td th tr dt dd ul ol table tbody blockquote')
 # Cut off before their ends. A bare <div> or <b> alone does not make a text HTML.
@@ -108,7 +108,7 @@ def markup(text: str) -> list[Tag]:
     found = [tag for tag in found if tag.is_markup]
     last = max([text.rfind('<'), *(tag.end for tag in found)])
     cut_off = _CUT_OFF.match(text, last)
-    if cut_off and cut_off[1].lower() in _NAMES:
+    if cut_off and cut_off[1].lower() in NAMES:
         found.append(Tag(cut_off.start(), len(text), ''))
     return sorted(found, key=_start) if _is_html(text, found) else []
 
@@ -169,7 +169,7 @@ def _tags(text: str, hidden: Sequence[Tag]) -> list[Tag]:
     last = {name: folded.rfind(f'</{name}') for name in ('pre', 'code')}
     for match in _TAG.finditer(text):
         name = (match['closed'] or match['opened'] or '!doctype').lower()
-        if name not in _NAMES or not outside.has(match.start()):
+        if name not in NAMES or not outside.has(match.start()):
             continue
         closes = match['closed'] is not None
         if inside and name not in _WITHIN_CODE and not (closes and name == inside):

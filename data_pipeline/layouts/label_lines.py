@@ -83,6 +83,12 @@ _INLINE = re.compile(
     r'|Resposta|Antwoord|Ответ|答|回答)[*_]{0,3}\s?(?::[*_]{0,3}\s|：)',
     re.IGNORECASE,
 )
+# Labels within a line: a question's behind the end of a sentence alone.
+_IN_ONE_LINE = re.compile(
+    r'(?:^|(?<=[.!?…"”’)]\s))(?P<asked>Q|Question|QUESTION):\s'
+    r'|(?<=\s)(?P<answered>A|Answer|ANSWER):\s'
+)
+_ONE_LINE_WORDS = (('q', 'a'), ('question', 'answer'))
 _TAGS = '(?:question|answer|prompt|response|user|assistant)'
 _TAG = re.compile(rf'(?=<{_TAGS}>)|</{_TAGS}>', re.IGNORECASE)
 _CLOSES_TEXT = re.compile(rf'\s*</{_TAGS}>\s*$', re.IGNORECASE)
@@ -125,7 +131,7 @@ def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
     whole = oversample_marks.split(page.raw_lines(text))
     is_tagged = '</' in text and _TAGGED.search(text)
     parted = _by_tags if is_tagged else _sections
-    lines = [part for piece in whole for part in parted(piece)]
+    lines = [part for piece in whole for each in parted(piece) for part in _pairs(each)]
     for piece in reversed(lines):
         is_text = piece.kind == page.UNKNOWN and not piece.is_code
         label = _label(piece.text) if is_text else None
@@ -139,6 +145,23 @@ def lines(text: str) -> tuple[list[page.Piece], list[Label | None]]:
         pieces.append(piece)
         labels.append(label)
     return pieces[::-1], labels[::-1]
+
+
+def _pairs(piece: page.Piece) -> list[page.Piece]:
+    """A line of several questions, each with its answer behind it, cut before each.
+
+    'Q: Why? A: So. Q: Who? A: Tom.' -> 'Q: Why? A: So. ', 'Q: Who? A: Tom.'
+    """
+    is_text = piece.kind == page.UNKNOWN and not piece.is_code
+    found = (
+        [*_IN_ONE_LINE.finditer(piece.text)] if is_text and ': ' in piece.text else []
+    )
+    words = [(match['asked'] or match['answered']).lower() for match in found]
+    pair = next((pair for pair in _ONE_LINE_WORDS if words[:2] == [*pair]), None)
+    if not pair or len(words) < 4 or words != [*pair] * (len(words) // 2):
+        return [piece]
+    starts = [match.start() for match in found[2::2]]
+    return piece.cut((end, piece.kind) for end in (*starts, len(piece.text)))
 
 
 def _by_tags(piece: page.Piece) -> list[page.Piece]:

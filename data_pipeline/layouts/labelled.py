@@ -22,6 +22,7 @@ from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
+SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
@@ -57,8 +58,10 @@ def parse(text: str, *, file: str) -> page.Page:
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
     own = (asked, answered, *(label_lines.SECTIONS if source == SETS else ()))
-    opens = [label is not None and label.word in own for label in labels]
+    kinds = dict.fromkeys(own, SECTION) | {asked: QUESTION, answered: ANSWER}
+    opens = [kinds.get(label.word, '') if label else '' for label in labels]
     page.mark_fields(pieces, opens, found)
+    is_below = source == QA and page.are_above(pieces, opens)
     pairs = _split(pieces, labels, (asked, answered), found)
     for pair in pairs:
         _close_bold(pair.question, QUESTION, found)
@@ -69,7 +72,13 @@ def parse(text: str, *, file: str) -> page.Page:
     if len(further) < page.FEW * len(pairs):
         for piece in further:
             found.note(piece, 'read as a further answer')
+    unsure = _unsure(pairs, is_below=is_below)
     for pair, below in itertools.zip_longest(pairs, pairs[1:]):
+        if reason := unsure.get(id(pair)):
+            pieces = [*pair.question, *(pair.answer or [])]
+            found.counts[f'{source} questions'] += 1
+            found.drop(pair.question[0].line, '', f'{source} {reason}', pieces)
+            continue
         pair.topic = pair.topic or topic
         is_shared = bool(pair.further or (below is not None and below.further))
         topic = add(
@@ -83,6 +92,20 @@ def parse(text: str, *, file: str) -> page.Page:
     oversample_marks.weigh(found, layout=source)
     found.unknown.sort()
     return found
+
+
+def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
+    """Why a pair is left out, by its id(): its answer may be another question's.
+
+    `is_below` says that questions seem to stand below their answers.
+    """
+    if is_below:
+        return {id(pair): page.BELOW for pair in pairs}
+    apart = page.apart(
+        [pair.answer is not None for pair in pairs],
+        [pair.further is not None for pair in pairs],
+    )
+    return {id(pairs[i]): page.APART for i in apart}
 
 
 def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:

@@ -7,6 +7,7 @@ USER: Why? ASSISTANT: So.</s>              Vicuna; so do others with marks of th
 ### Instruction: Why? ### Response: So.    with headings in lines of their own
 Human: Why? Assistant: So.                 also User, Question, each below a break
 [USER] Why? [ASSISTANT] So.                each below a break
+[|Human|] Why? [|AI|] So.                  Baize
 """
 
 import re
@@ -49,6 +50,7 @@ _TEMPLATES = tuple(
             r'<\|END_OF_TURN_TOKEN\|>|',
         ),
         (r'<｜(?P<wide>User|Assistant)｜>', '<｜end▁of▁sentence｜>|'),
+        (r'\[\|(?P<baize>Human|AI)\|\][ \t]?', ''),
         (r'GPT4(?: Correct)? (?P<gpt>User|Assistant):', r'<\|end_of_turn\|>|'),
         (r'(?:(?<=\s)|(?<=</s>)|\A)(?P<capital>USER|ASSISTANT):(?=\s|\Z)', '</s>|'),
         (
@@ -81,6 +83,7 @@ _LABELS = (
     re.compile(r'(?:^\s*|\n)(Customer|Agent): ?'),
     re.compile(r'(?:^\s*|\n)(Patient|Doctor|Client|Therapist): ?'),
     re.compile(r'(?:^\s*|\n)(Question|QUESTION|Answer|ANSWER):[ \t]?'),
+    re.compile(r'(?:^\s*(?=Instruct)|\n)(Instruction|Input|Output|Response):[ \t]?'),
     re.compile(r'(?:^\s*|\n)(Q|A(?!.*\n[ \t]*B:)):[ \t]?', re.DOTALL),
     re.compile(r'(?:^\s*|\n)\[(User|USER|Human|HUMAN|Assistant|ASSISTANT)\]:?[ \t]?'),
 )

@@ -26,6 +26,7 @@ _ZERO_WIDTH = re.compile(
     # Between two characters beyond ASCII a joiner stays: it builds emoji.
     f'|(?<![^\x00-\x7f])[{_JOINERS}]|[{_JOINERS}](?![^\x00-\x7f])'
 )
+_ZERO_WIDTH_HEAD = re.compile(f'(?:^|(?<=\r))[{_ZERO_WIDTHS}]+', re.MULTILINE)
 _SPACES = re.compile(f'[\t{_OTHER_SPACES}]')
 _BREAKS = re.compile(f'\r\n|[{_OTHER_BREAKS}]')
 _CONTROLS = re.compile(f'[{_CONTROL_SIGNS}]')
@@ -65,6 +66,15 @@ def clean(raw: str) -> str:
 def clean_line(raw: str) -> str:
     """The cleaned text on one line, without blanks at its ends."""
     return ' '.join(_changed(raw).split())
+
+
+def bare_heads(text: str) -> str:
+    """The text without zero-width characters at the heads of its lines.
+
+    They stand before labels where files were put one behind another, each with its
+    byte order mark.
+    """
+    return _ZERO_WIDTH_HEAD.sub('', text) if not text.isascii() else text
 
 
 def census(raw: str) -> dict[str, int]:

@@ -13,6 +13,7 @@ _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
+_NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
 _CLOSING = re.compile(
     r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
@@ -59,7 +60,8 @@ def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
         }
     elif answers[-1] and _is_topic(*(closing := _last_lines(answers[-1]))):
         ending[len(answers) - 1] = closing
-    return {i: last for i, (last, _) in ending.items()}
+    found = {i: last for i, (last, _) in ending.items()}
+    return found | _closing(answers, found)
 
 
 def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
@@ -78,7 +80,25 @@ def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
         and above.clean.endswith(chat_grammar.SENTENCE_ENDS)
         and _ends_like_topic(last, above)
     }
-    return found if len(found) >= max(2, _TOPIC_SHARE * len(ends)) else {}
+    if len(found) < max(2, _TOPIC_SHARE * len(ends)):
+        return {}
+    return found | _closing(answers, found)
+
+
+def _closing(
+    answers: Sequence[Sequence[page.Piece]], found: dict[int, page.Piece]
+) -> dict[int, page.Piece]:
+    """The file's last line, if it differs from most lines `found` in numbers alone.
+
+    'Page 9 of 9' below 'Page 8 of 9', 'Posted on 3 May' below 'Posted on 1 May'
+    """
+    if not answers or not found:
+        return {}
+    last, above = _last_lines(answers[-1])
+    form, times = _NUMBERS.subn('0', last.clean)
+    alike = sum(_NUMBERS.sub('0', each.clean) == form for each in found.values())
+    is_one = above.clean and times and 2 * alike >= max(4, len(found))
+    return {len(answers) - 1: last} if is_one else {}
 
 
 def _may_come_again(line: str) -> bool:

@@ -57,7 +57,9 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
     found = page.Page(file)
     pieces = _split_lines(chat_grammar.split_furniture(lines))
     _mark_chat_lines(pieces)
-    page.mark_fields(pieces, [bool(piece.label) for piece in pieces], found)
+    opens = [piece.label.lower() for piece in pieces]
+    page.mark_fields(pieces, opens, found)
+    is_below = page.are_above(pieces, opens)
     pairs = _split(pieces, found)
     for pair in pairs:
         _mark_cards(pair.answer or [], found)
@@ -67,8 +69,18 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
         found.counts['merged further answers to a question'] = len(further)
     for piece in further if len(further) < page.FEW * len(pairs) else ():
         found.note(piece, 'read as a further answer')
+    apart = page.apart(
+        [pair.answer is not None for pair in pairs],
+        [pair.further is not None for pair in pairs],
+    )
     topic = ''
-    for pair in pairs:
+    for i, pair in enumerate(pairs):
+        if is_below or i in apart:
+            pieces = [*pair.question, *(pair.answer or [])]
+            reason = page.BELOW if is_below else page.APART
+            found.counts['merged questions'] += 1
+            found.drop(pair.question[0].line, '', f'merged {reason}', pieces)
+            continue
         pair.topic = pair.topic or topic
         page.end_text(pair.question, page.QUESTION)
         topic = page.end_text(pair.answer or [], page.ANSWER)

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,9 @@ from hax_jax.data import records
 QUESTION, ANSWER = 'question', 'answer'
 _WITHOUT_PAIR = {kind: f'{kind} without pair' for kind in (QUESTION, ANSWER)}
 UNKNOWN = 'unknown'
+# Why pairs are left out whose question may have another answer.
+APART = 'questions apart from their answers'
+BELOW = 'questions below their answers, it seems'
 FIELD = 'field of a pair'
 # The share of a file's labels below which those of a kind may be words of a text.
 FEW = 0.2
@@ -28,6 +32,13 @@ _FIELD_LINE = re.compile(
     r'|topic|title|subject|date|posted|updated|author|name|location|language|type'
     r'|score|votes|upvotes|likes|views|rating|difficulty'
     r'|(?:asked|answered|posted|submitted|written|reviewed) by)[*_]{0,3}\s?[:：]',
+    re.IGNORECASE,
+)
+# Sections beside a question and its answer, of any number of lines.
+_SECTION = re.compile(
+    r'[\s*_>#-]{0,9}(?P<word>context|passage|background|comments?|references?'
+    r'|(?P<wrong>(?:wrong|bad|incorrect|rejected|poor) (?:answer|response|reply)))'
+    r'[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')
@@ -97,6 +108,21 @@ class Page:
     def note(self, piece: Piece, where: str) -> None:
         """Reports a piece that no rule explains, and where its text went."""
         self.unknown.append((piece.line, piece.text, where))
+
+    def append(self, below: 'Page', *, lines: int) -> None:
+        """Adds a page that stands below this one, whose lines these are behind."""
+        for piece in below.pieces:
+            piece.line += lines
+        self.pieces += below.pieces
+        self.pairs += [
+            dataclasses.replace(pair, line=pair.line + lines) for pair in below.pairs
+        ]
+        self.counts.update(below.counts)
+        for held, added in (
+            (self.unknown, below.unknown),
+            (self.dropped, below.dropped),
+        ):
+            held += [(line + lines, *rest) for line, *rest in added]
 
     def leave_out(self, pieces: Iterable[Piece]) -> None:
         """Reports pieces between two posts that no rule explains; marks blank ones."""
@@ -211,11 +237,12 @@ def end_text(pieces: Sequence[Piece], kind: str) -> str:
     return topic.strip('#* ')
 
 
-def mark_fields(pieces: Sequence[Piece], opens: Sequence[bool], found: Page) -> None:
+def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
     """Marks and counts the lines of fields that end half of a page's texts or more.
 
-    `opens` says which pieces begin with a label of a question or an answer. 'Tags: a'
-    above each ANSWER: and 'Source: b' below each answer are such lines.
+    `opens` has the kind of the text that a piece's label opens, '' for other pieces.
+    'Tags: a' above each ANSWER: and 'Source: b' below each answer are such lines. A
+    section such as 'Context: …' above each question ends with the text it stands in.
     """
     ends: dict[str, list[Piece]] = {}
     at = [i for i, is_open in enumerate(opens) if is_open]
@@ -231,6 +258,67 @@ def mark_fields(pieces: Sequence[Piece], opens: Sequence[bool], found: Page) -> 
             found.counts[f'lines {word}: of pairs, left out'] += len(lines)
             for piece in lines:
                 piece.kind = FIELD
+    _mark_sections(pieces, opens, found)
+
+
+def _mark_sections(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
+    """Marks and counts the sections that end half of a page's texts of a kind or more.
+
+    What stands below a question as its context is a part of it.
+    """
+    sections: dict[str, list[Sequence[Piece]]] = {}
+    at = [i for i, kind in enumerate(opens) if kind]
+    for above, below in zip([-1, *at], [*at, len(pieces)], strict=True):
+        kind = opens[above] if above >= 0 else ''
+        for i, piece in enumerate(pieces[above + 1 : below], start=above + 1):
+            is_text = piece.kind == UNKNOWN and not piece.is_code
+            match = _SECTION.match(piece.text) if is_text else None
+            if match and (kind != QUESTION or match['wrong']):
+                word = ' '.join(match['word'].lower().split())
+                sections.setdefault(word, []).append(pieces[i:below])
+                break
+    for word, parts in sections.items():
+        if len(parts) >= max(2, len(at) / 4):
+            found.counts[f'sections {word}: of pairs, left out'] += len(parts)
+            for piece in itertools.chain(*parts):
+                piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
+
+
+def apart(answered: Sequence[bool], further: Sequence[bool]) -> set[int]:
+    """The places of questions in a block, with all answers in a block below the last.
+
+    `answered` says which have an answer, `further` which are the question above once
+    more, for another answer. Which answer belongs to which question is not known.
+    """
+    found: set[int] = set()
+    above = 0  # questions without an answer right above
+    for i, is_answered in enumerate(answered):
+        if further[i]:
+            continue
+        if not is_answered:
+            above += 1
+            continue
+        more = sum(1 for _ in itertools.takewhile(bool, further[i + 1 :]))
+        if more and (above > 1 or above == more):
+            found.update(range(i - above, i + more + 1))
+        above = 0
+    return found
+
+
+def are_above(pieces: Sequence[Piece], opens: Sequence[str]) -> bool:
+    """Whether answers stand above their questions, by the blank lines between them.
+
+    `opens` has the kind of the text that a piece's label opens, '' for other pieces.
+    A file that opens with an answer and ends in a question may be a part of another
+    file: then blank lines stand above its questions.
+    """
+    at = [i for i, kind in enumerate(opens) if kind]
+    if len(at) < 4 or opens[at[0]] != ANSWER or opens[at[-1]] != QUESTION:
+        return False
+    is_apart = {QUESTION: 0, ANSWER: 0}
+    for i in at[1:]:
+        is_apart[opens[i]] += not pieces[i - 1].text.strip()
+    return is_apart[ANSWER] > is_apart[QUESTION]
 
 
 def is_rule(line: str) -> bool:

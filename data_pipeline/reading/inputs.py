@@ -347,7 +347,9 @@ def _layout_of(each: Input) -> str:
     if each.layout or not first.strip():
         return each.layout
     suffixes = [suffix.lower() for suffix in pathlib.PurePath(each.path).suffixes]
-    is_csv = {'.csv', '.tsv'} & set(suffixes) or csv_rows.looks_like(each.text_path)
+    is_csv = {'.csv', '.tsv', '.tab'} & set(suffixes) or csv_rows.looks_like(
+        each.text_path
+    )
     return 'csv' if is_csv else ''
 
 

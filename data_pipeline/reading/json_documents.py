@@ -15,78 +15,17 @@ Each row is written as it stands in the file, so its numbers and escapes stay as
 are.
 """
 
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any
 
-from data_pipeline.reading import json_scanner
-from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
+from data_pipeline.reading import json_scanner, json_survey
+from data_pipeline.rows import nested_rows
 
-_CHUNK = 2**20
-_FEWEST_WORDS = 3  # of a name that is a question
-_DEEPEST = 4  # names within a member down to its rows
 _FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone
-# Lists of rows with fields of unknown names stand under these.
-_ROW_LISTS = (
-    *('data', 'rows', 'train', 'training', 'validation', 'valid', 'val', 'dev', 'test'),
-    *('eval', 'examples', 'instances', 'items', 'records', 'samples', 'entries'),
-    *('dataset', 'results', 'documents', 'pairs', 'questions'),
-)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Member:
-    """A member of the document's object: its first item, and the number of items.
-
-    `items` is -1 for a member that is no list, whose value is `first`.
-    """
-
-    first: Any
-    items: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Document:
-    """How the rows lie in a file.
-
-    `kind` is list, lists, columns, table, ids, values or within; 'of lists' or 'lists
-    by lines' where each row is a list itself, or answers. `keys` are the members that
-    hold rows, or the columns; `others` objects beside; `path` the names within `keys`
-    down to the rows.
-    """
-
-    kind: str
-    keys: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    path: tuple[str, ...] = ()
-
-
-def survey(path: str) -> Document | None:
-    """How the rows lie in a file; None for JSON Lines and for text that is no JSON."""
-    with _opened(path) as file:
-        scanner = json_scanner.Scanner(file)
-        try:
-            if scanner.peek() == '[':
-                if nested_rows.of_list(_first_line(path)):
-                    return Document('lists by lines')
-                for _ in scanner.items():
-                    first, _ = scanner.value()
-                    return _of_items(first)
-                return None
-            if scanner.peek() != '{':
-                return None
-            members = _members(scanner)
-            is_alone = not scanner.peek()
-        except json_scanner.Malformed:
-            return None
-    # Several objects are rows, whatever is in the first.
-    if is_alone and (document := _document(members)):
-        return document
-    return Document('values') if _is_broken(path) else None
-
-
-def rows(path: str, document: Document) -> Iterator[str]:
+def rows(path: str, document: json_survey.Document) -> Iterator[str]:
     """Each row's JSON on one line.
 
     Raises:
@@ -97,7 +36,7 @@ def rows(path: str, document: Document) -> Iterator[str]:
         for cells in zip(*columns, strict=True):
             yield _object(document.keys, cells)
         return
-    with _opened(path) as file:
+    with json_survey.opened(path) as file:
         scanner = json_scanner.Scanner(file)
         while sign := scanner.peek():
             if sign == ',':  # between rows, as a list without its brackets has it
@@ -107,7 +46,9 @@ def rows(path: str, document: Document) -> Iterator[str]:
                 yield text.translate(_FLATTENED)
 
 
-def _rows(scanner: json_scanner.Scanner, document: Document) -> Iterator[str]:
+def _rows(
+    scanner: json_scanner.Scanner, document: json_survey.Document
+) -> Iterator[str]:
     """The rows of the next top value."""
     if document.kind == 'lists by lines':
         yield _listed(*scanner.value())
@@ -123,7 +64,7 @@ def _rows(scanner: json_scanner.Scanner, document: Document) -> Iterator[str]:
 
 
 def _rows_of_members(
-    scanner: json_scanner.Scanner, document: Document
+    scanner: json_scanner.Scanner, document: json_survey.Document
 ) -> Iterator[str]:
     names: list[str] = []
     for key in scanner.members():
@@ -151,26 +92,11 @@ def _rows_of_members(
                 yield scanner.value()[1]
 
 
-def _of_items(first: Any) -> Document | None:
-    """The document that is a list with this first item."""
-    if isinstance(first, dict):
-        return Document('list')
-    is_rows = isinstance(first, list) and (
-        nested_rows.of_list(first) or _are_names(first)
-    )
-    return Document('of lists') if is_rows else None
-
-
-def _are_names(cells: list[Any]) -> bool:
-    """Whether a list has the names of a question's and an answer's columns."""
-    return all(isinstance(cell, str) for cell in cells) and field_map.has_both(cells)
-
-
 def _listed_rows(scanner: json_scanner.Scanner) -> Iterator[str]:
     names: list[str] = []
     for place, _ in enumerate(scanner.items()):
         value, text = scanner.value()
-        if not place and _are_names(value):
+        if not place and json_survey.are_names(value):
             names = value
         elif names and isinstance(value, list) and len(value) == len(names):
             yield _object(names, [json.dumps(cell) for cell in value])
@@ -184,20 +110,9 @@ def _listed(value: Any, text: str) -> str:
     return json.dumps(row, ensure_ascii=False) if row else text
 
 
-def _first_line(path: str) -> list[Any]:
-    """The list that is a file's first line; [] for another."""
-    with open(path, 'rb') as file:
-        line = file.readline(_CHUNK)
-    try:
-        value = json.loads(line.decode('utf-8-sig'))
-    except (ValueError, RecursionError):
-        return []
-    return value if isinstance(value, list) else []
-
-
 def _column(path: str, key: str) -> Iterator[str]:
     """The JSON of each cell of a column: its file is read once for each column."""
-    with _opened(path) as file:
+    with json_survey.opened(path) as file:
         scanner = json_scanner.Scanner(file)
         for found in scanner.members():
             if found != key:
@@ -216,136 +131,9 @@ def _object(names: Sequence[str], cells: Sequence[str]) -> str:
     return ('{' + made + '}').translate(_FLATTENED)
 
 
-def _members(scanner: json_scanner.Scanner) -> dict[str, _Member]:
-    members = {}
-    for key in scanner.members():
-        if scanner.peek() != '[':
-            members[key] = _Member(scanner.value()[0], -1)
-            continue
-        first, count = None, 0
-        for count, _ in enumerate(scanner.items(), start=1):
-            value, _ = scanner.value()
-            first = value if count == 1 else first
-        members[key] = _Member(first, count)
-    return members
-
-
 def _pass_by(scanner: json_scanner.Scanner) -> None:
     if scanner.peek() != '[':
         scanner.value()
         return
     for _ in scanner.items():
         scanner.value()
-
-
-def _document(members: dict[str, _Member]) -> Document | None:
-    """The document that an object's members make; None if it is a row itself."""
-    cells = {key: each.first for key, each in members.items()}
-    are_texts = all(e.items < 0 and isinstance(e.first, str) for e in members.values())
-    words = min((len(key.split()) for key in cells), default=0)
-    are_asked = len(cells) > 1 and words >= _FEWEST_WORDS
-    if are_texts and are_asked and not field_map.has_both([*cells]):
-        return Document('answers', tuple(members))
-    counts = {each.items for each in members.values()}
-    as_row = {k: [v] if members[k].items >= 0 else v for k, v in cells.items()}
-    has_chats = any(isinstance(cell, list) for cell in cells.values())
-    if len(counts) == 1 and min(counts) > 0:
-        is_one_chat = chat_shapes.turns(as_row) is not None
-        has_texts = field_map.has_both([*cells]) and not is_one_chat
-        if has_texts or (has_chats and chat_shapes.turns(cells)):
-            return Document('columns', tuple(members))
-    chats = [
-        key
-        for key, each in members.items()
-        if each.items > 0
-        and isinstance(each.first, dict)
-        and chat_shapes.turns(each.first)
-    ]
-    if is_row(as_row) and not chats and not nested_rows.pairs_in(as_row):
-        dicts = [k for k, each in members.items() if isinstance(each.first, dict)]
-        dicts = [key for key in dicts if members[key].items < 0]
-        if field_map.has_both(dicts) and len(dicts) == len(members):
-            indices = [tuple(members[key].first) for key in dicts]
-            if len(set(indices)) == 1 and indices[0][:1] in (('0',), ('1',)):
-                return Document('columns', tuple(dicts))
-        return None
-    lists = [
-        key
-        for key, each in members.items()
-        if each.items > 0 and isinstance(each.first, dict)
-    ]
-    if found := [key for key in lists if is_row(members[key].first)]:
-        return _with_others('lists', found, members)
-    if found := [key for key in lists if key.lower() in _ROW_LISTS]:
-        return _with_others('lists', found, members)
-    columns, data = members.get('columns'), members.get('data')
-    if columns and data and columns.items > 0 and isinstance(data.first, list):
-        return _with_others('table', ['data'], members)
-    values = [each.first for each in members.values() if each.items < 0]
-    if len(values) == len(members) and all(
-        isinstance(value, dict) and is_row(value) for value in values
-    ):
-        return Document('ids', tuple(members))
-    paths = [
-        (key, *path)
-        for key, each in members.items()
-        if each.items < 0
-        for path in _paths(each.first, _DEEPEST)
-    ]
-    if len(paths) == 1:
-        (key, *path) = paths[0]
-        return Document('within', (key,), path=tuple(path))
-    return None
-
-
-def _paths(value: Any, depth: int) -> list[tuple[str, ...]]:
-    """The names down to each list of rows, or dict of rows by id, within a value."""
-    each = [*value.values()] if isinstance(value, dict) else value
-    if not isinstance(each, list) or not each:
-        return []
-    if all(isinstance(row, dict) and is_row(row) for row in each):
-        return [()]
-    if isinstance(value, list) or nested_rows.is_itself_a_row(value) or not depth:
-        return []
-    return [(key, *path) for key in value for path in _paths(value[key], depth - 1)]
-
-
-def is_row(value: dict[str, Any]) -> bool:
-    """Whether the fields of an object are known to make a pair."""
-    return any(
-        message_rows.is_chat(row) or field_map.has_both([*row])
-        for row in nested_rows.unfolded(value)
-    )
-
-
-def _with_others(
-    kind: str, keys: Sequence[str], members: dict[str, _Member]
-) -> Document:
-    others = tuple(
-        key
-        for key, each in members.items()
-        if key not in keys and isinstance(each.first, dict) and each.items
-    )
-    return Document(kind, tuple(keys), others)
-
-
-def _is_broken(path: str) -> bool:
-    """Whether the first line is more or less than an object: no JSON Lines."""
-    with open(path, 'rb') as file:
-        for line in iter(lambda: file.readline(_CHUNK), b''):
-            if line.strip(b' \t\r\n\xef\xbb\xbf'):
-                break
-        else:
-            return False
-    try:
-        json.loads(line.decode('utf-8-sig', 'replace'))
-    except json.JSONDecodeError as error:
-        return line.endswith(b'\n') or error.msg == 'Extra data'
-    except (ValueError, RecursionError):
-        return line.endswith(b'\n')
-    return False
-
-
-def _opened(path: str) -> TextIO:
-    # Other bytes than UTF-8's go through as they are: rows are decoded one by one.
-    return open(path, encoding='utf-8', errors='surrogateescape', newline='')

@@ -23,9 +23,11 @@ _NEEDED = {'message_id', 'parent_id', 'role', 'text'}
 _BY_CELL = {'': None, 'true': True, 'false': False}
 
 
-def are_flat(rows: Sequence[dict[str, Any]]) -> bool:
+def are_flat(rows: Sequence[Any]) -> bool:
     """Whether the first rows are messages that name their parents."""
-    return bool(rows) and all(set(row) >= _NEEDED for row in rows)
+    return bool(rows) and all(
+        isinstance(row, dict) and set(row) >= _NEEDED for row in rows
+    )
 
 
 def of_csv(path: str) -> Iterator[bytes] | None:

@@ -4,6 +4,7 @@
     UTF-16, UTF-32               as UTF-8, with a byte order mark or without
     .parquet .arrow .xlsx        a row a line, as JSON
     a JSON list or dict          a row a line
+    YAML, XML                    the same, of rows with known names
     OASST's flat messages        a tree a line
 
 Copies lie in the folder for temporary files (TMPDIR) until nothing needs them.
@@ -24,13 +25,20 @@ from typing import IO, Any
 
 import zstandard
 
-from data_pipeline.reading import json_documents, message_trees, tables
+from data_pipeline.reading import (
+    json_documents,
+    json_survey,
+    markup_rows,
+    message_trees,
+    tables,
+)
 from data_pipeline.rows import json_rows
 from hax_jax import errors
 
 _BLOCK = 2**20
 _PACKED_BLOCK = 2**16  # of zstd, which may unpack to very much
 _HEAD = 2**14
+_MOST_PACKED = 3  # times that a file may be packed: a.jsonl.gz.xz is twice
 _UNPACK: dict[bytes, Callable[[str], Any]] = {
     b'\x1f\x8b': gzip.open,
     b'BZh': bz2.open,
@@ -77,11 +85,11 @@ def of(path: str, name: str) -> Copy | None:
             'git lfs pull.'
         )
     copy = None
-    for step in (_unpacked, _transcoded, _tabled):
+    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled, _marked_up):
         if blocks := step(copy.path if copy else path, name):
             copy = Copy(blocks)
     held = copy.path if copy else path
-    if document := json_documents.survey(held):
+    if document := json_survey.survey(held):
         note = ''
         if document.others:
             note = f'no rows are read of {", ".join(map(repr, document.others))}'
@@ -188,8 +196,14 @@ def _tabled(path: str, name: str) -> Iterator[bytes] | None:
     return _lines(tables.rows(path, kind, name)) if kind else None
 
 
+def _marked_up(path: str, name: str) -> Iterator[bytes] | None:
+    markup_rows.check(_head(path), name)
+    rows = markup_rows.rows(path, name)
+    return None if rows is None else _lines(rows)
+
+
 def _document_rows(
-    path: str, document: json_documents.Document, name: str
+    path: str, document: json_survey.Document, name: str
 ) -> Iterator[str]:
     try:
         yield from json_documents.rows(path, document)

@@ -17,7 +17,7 @@ from typing import Any
 
 from data_pipeline.layouts import detection, html_text
 from data_pipeline.pages import characters, encoding, page
-from data_pipeline.reading import inputs, named_datasets, read_report
+from data_pipeline.reading import html_pages, inputs, named_datasets, read_report
 from data_pipeline.rows import (
     batches,
     csv_rows,
@@ -157,15 +157,13 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.counts['files empty'] += 1
         result.warnings.append(f'{name} is empty.')
         return
-    layout = batch.layout or detection.detect(text)
-    if not layout and html_text.opens_page(text):
-        shown, _ = html_text.plain(text)
-        layout = detection.detect(shown)
-        if layout:
-            result.counts['files of HTML, whose lines are those of its text'] += 1
-            tags = len(text.split()) - len(shown.split())
-            result.words['in tags of HTML'] += max(0, tags)
-            text = shown
+    text = characters.bare_heads(text)
+    found = None
+    is_whole = not batch.layout and html_pages.opens_document(text)
+    layout = batch.layout or ('' if is_whole else detection.detect(text))
+    if not layout and (is_whole or html_text.opens_page(text)):
+        text, found = _of_html(text, batch, result)
+        layout = html_pages.SOURCE if found else detection.detect(text)
     if not layout:
         result.counts['files of unknown layout'] += 1
         result.words['in files of unknown layout'] += len(text.split())
@@ -186,7 +184,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
                 'mend it, or make it again.'
             )
         return
-    found = detection.parse(text, layout=layout, file=name)
+    found = found or detection.parse(text, layout=layout, file=name)
     result.counts[f'files of layout {layout}'] += 1
     result.counts += found.counts
     result.words += page.words(found.pieces)
@@ -198,6 +196,22 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     result.dropped = [
         f'{name}:{line}: {post} ({reason})' for line, post, reason in found.dropped
     ]
+
+
+def _of_html(
+    text: str, batch: batches.Batch, result: batches.BatchRead
+) -> tuple[str, page.Page | None]:
+    """(the text of a page of HTML, its pairs if they have no labels)."""
+    view = html_pages.view(text, file=batch.name)
+    result.counts['files of HTML, whose lines are those of its text'] += 1
+    words = len(text.split()) - len(view.text.split()) - view.around
+    result.words['in tags of HTML'] += max(0, words)
+    result.words['in navigation and footers of HTML'] += view.around
+    if view.found:
+        read = page.words(view.found.pieces).total()
+        rest = len(view.text.split()) - read
+        result.words['in the rest of pages of HTML'] += max(0, rest)
+    return characters.bare_heads(view.text), view.found
 
 
 def _json_damage(text: str) -> str:

@@ -4,6 +4,7 @@ import importlib
 import itertools
 import json
 import math
+import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -82,8 +83,12 @@ def _excel(path: str) -> Iterator[dict[str, Any]]:
     """
     openpyxl = importlib.import_module('openpyxl')
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    written = openpyxl.load_workbook(path, read_only=True) if _has_links(path) else None
     for sheet in book.worksheets:
         every = sheet.iter_rows(values_only=True)
+        if written:
+            formulas = written[sheet.title].iter_rows(values_only=True)
+            every = map(_with_formulas, every, formulas)
         filled = (cells for cells in every if ''.join(map(str, filter(None, cells))))
         first = list(itertools.islice(filled, csv_rows.MOST_ABOVE + 1))
         headers = [_names(cells) for cells in first]
@@ -94,6 +99,25 @@ def _excel(path: str) -> Iterator[dict[str, Any]]:
             # A row in which trailing cells are empty may be shorter.
             yield dict(zip(headers[at], cells, strict=False))
     book.close()
+    if written:
+        written.close()
+
+
+def _has_links(path: str) -> bool:
+    """Whether a sheet has links as formulas, which some tools write without texts."""
+    with zipfile.ZipFile(path) as packed:
+        sheets = [
+            name for name in packed.namelist() if name.startswith('xl/worksheets/')
+        ]
+        return any(b'HYPERLINK(' in packed.read(name) for name in sheets)
+
+
+def _with_formulas(cells: Sequence[Any], formulas: Sequence[Any]) -> list[Any]:
+    """The cells, with the formula of each whose value was not written."""
+    return [
+        formula if cell is None else cell
+        for cell, formula in zip(cells, formulas, strict=True)
+    ]
 
 
 def _names(cells: Sequence[Any]) -> list[str]:

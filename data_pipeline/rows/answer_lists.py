@@ -6,6 +6,8 @@
 {"text": ["So.", …], "score": [3, …]}     the same as columns: SQuAD, ELI5
 {"value": "So.", "aliases": […]}          the text
 
+{"choices": ["So.", "No."], "answer": 0}  the choice that the answer names
+
 A cell of a table may hold each as JSON, or as Python writes it.
 """
 
@@ -25,6 +27,16 @@ _TEXTS = (
     'response',
     'comment',
     'full_text',
+)
+_CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
+_MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
+_CHOICE = re.compile(r'(?:(?:option|choice)[ _-]?)?([a-j]|[1-9])', re.IGNORECASE)
+_MARK = re.compile(r'\(?([A-Ja-j]|\d{1,2})(?:\.0)?[.)]?')
+_LETTERS = 'abcdefghij'
+# Columns that name a choice where there is no column of an answer.
+KEYS = (
+    *('answerkey', 'answer_key', 'answer_index', 'answer_idx', 'correct_answer'),
+    *('correct_option', 'correct_choice', 'correct_index', 'correct', 'gold', 'label'),
 )
 _ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
 _ACCEPTED = ('is_accepted', 'accepted', 'selected', 'is_best', 'best', 'chosen')
@@ -56,14 +68,19 @@ def of_cell(text: str) -> Any:
 
     pandas writes "{'text': array(['So.'], dtype=object)}".
     """
+    value = _in_cell(text)
+    return text if best(value)[0] is None else value
+
+
+def _in_cell(text: str) -> Any:
+    """The list or object that a cell holds; else its text."""
     if text.lstrip()[:1] not in ('[', '{'):
         return text
     for read in (json.loads, lambda each: ast.literal_eval(_ARRAY.sub(r'\1', each))):
         try:
-            value = read(text.strip())
+            return read(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             continue
-        return text if best(value)[0] is None else value
     return text
 
 
@@ -105,6 +122,74 @@ def rating(answer: Any) -> float | None:
 
 def _are_many(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 1
+
+
+def choices(row: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """(the marks of a row's choices, their texts); no marks of a plain list.
+
+    {"choices": {"label": ["A", "B"], "text": ["So.", "No."]}}, {"options": {"A": "So.",
+    "B": "No."}}, {"A": "So.", "B": "No."} -> (['a', 'b'], ['So.', 'No.'])
+    """
+    name = next((key for key in row if key.lower() in _CHOICES and row[key]), '')
+    marked = [(match[1], key) for key in row if (match := _CHOICE.fullmatch(key))]
+    if not name:
+        marks = sorted(mark.lower() for mark, _ in marked)
+        if ''.join(marks) not in (_LETTERS[: len(marks)], '123456789'[: len(marks)]):
+            return [], []
+        given: Any = {mark: row[key] for mark, key in marked}
+    else:
+        given = _in_cell(row[name]) if isinstance(row[name], str) else row[name]
+    if isinstance(given, dict):
+        held = _as_list(given)
+        given = held if held[0] is not given else [*given.items()]
+    pairs = [_choice(each) for each in given] if isinstance(given, list) else []
+    marks, texts = [mark for mark, _ in pairs], [text for _, text in pairs]
+    if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+        return [], []
+    return (marks if len({*marks}) == len(marks) and all(marks) else []), texts
+
+
+def _choice(each: Any) -> tuple[str, Any]:
+    if isinstance(each, tuple):
+        return str(each[0]).lower(), each[1]
+    if not isinstance(each, dict):
+        return '', each
+    mark = next((each[key] for key in _MARKS if key in each), '')
+    return str(mark).lower(), _text(each)
+
+
+def is_mark(value: Any) -> bool:
+    """Whether a value can name a choice: a letter or a number, as 'B', '(b)', 2."""
+    if isinstance(value, bool) or value is None:
+        return False
+    return bool(_MARK.fullmatch(str(value).strip()))
+
+
+def first_choice(rows: list[dict[str, Any]], name: str) -> int | None:
+    """The number of the first choice, 0 or 1, as the answers of some rows show it."""
+    shown = set()
+    for row in rows:
+        marks, texts = choices(row)
+        place = number(row.get(name))
+        if texts and not marks and place is not None:
+            shown |= {0} if place == 0 else {1} if place == len(texts) else set()
+    return shown.pop() if len(shown) == 1 else None
+
+
+def chosen(row: dict[str, Any], name: str, first: int | None) -> str:
+    """The text of the choice that a row's answer names; '' where it is not known."""
+    marks, texts = choices(row)
+    match = _MARK.fullmatch(str(row.get(name)).strip())
+    if not match or not texts:
+        return ''
+    mark = match[1].lower()
+    if marks:
+        return texts[marks.index(mark)] if mark in marks else ''
+    if mark in _LETTERS:
+        place = _LETTERS.index(mark)
+    else:
+        place = -1 if first is None else int(mark) - first
+    return texts[place] if 0 <= place < len(texts) else ''
 
 
 def number(value: Any) -> float | None:

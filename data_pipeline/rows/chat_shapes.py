@@ -21,17 +21,20 @@ answer alone, as TRL and LLaMA-Factory do: the turns before it get the weight 0.
 """
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_pipeline.layouts import transcripts
+from data_pipeline.layouts import published_chats, transcripts
 from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
 ROLE_KEYS = ('role', 'from', 'speaker', 'sender')
+_OTHER_ROLE_KEYS = ('author', 'type')  # of roles, where all are known ones
+_KNOWN_ROLES = ('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system')
 TEXT_KEYS = ('content', 'value', 'text', 'parts')
 _LISTS = (
     'messages',
@@ -43,7 +46,9 @@ _LISTS = (
     'contents',
     'chat_messages',
     'items',
+    'chat',
 )
+_NO_EXCHANGES = ('contents', 'items')  # whose pairs have nothing to do with each other
 _TURNS_OF_ONE = ('turns', 'contents')  # MT-Bench: what a user asks, one by one
 _USER_KEYS = ('human', 'user', 'input', 'question', 'prompt')
 _ASSISTANT_KEYS = ('assistant', 'output', 'answer', 'response')
@@ -100,7 +105,7 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
     name = list_in(row, _LISTS)
     if not name:
         return None
-    value = _parsed(row[name])
+    value = _with_roles(_parsed(row[name]))
     if not isinstance(value, list):
         return None
     if value and all(isinstance(each, str) for each in value):
@@ -108,9 +113,9 @@ def _listed(row: dict[str, Any]) -> list[Any] | None:
             return None
         roles = ('user', 'assistant')
         return [_turn(roles[i % 2], text) for i, text in enumerate(value)]
-    if value and all(isinstance(each, dict) and _exchange(each) for each in value):
+    if name not in _NO_EXCHANGES and value and all(map(_exchange, value)):
         return [turn for each in value for turn in _exchange(each)]
-    if name not in LISTS and not are_turns(value):
+    if (name not in LISTS and not are_turns(value)) or fork(value):
         return None
     names = _ANSWERS if _is_asked(value) else CHOSEN
     given = (row[key] for key in names if row.get(key) is not None)
@@ -131,6 +136,31 @@ def list_in(row: dict[str, Any], names: Sequence[str] = LISTS) -> str:
     return next((name for name in names if row.get(name) not in (None, '')), '')
 
 
+def fork(turns: list[Any]) -> bool:
+    """Whether turns name parents, and some turn's is not the one before it: a tree."""
+    named = [each for each in turns if isinstance(each, dict) and 'parent_id' in each]
+    return any(
+        below['parent_id'] != above.get('message_id', above.get('id'))
+        for above, below in itertools.pairwise(named)
+    )
+
+
+def _with_roles(value: Any) -> Any:
+    """Turns whose roles are named `author` or `type`, with the name `role`; or others.
+
+    [{"type": "human", "content": "Why?"}, {"type": "ai", "content": "So."}]
+    """
+    for key in _OTHER_ROLE_KEYS if isinstance(value, list) and value else ():
+        if all(
+            isinstance(each, dict)
+            and str(each.get(key)).lower() in _KNOWN_ROLES
+            and not any(name in each for name in ROLE_KEYS)
+            for each in value
+        ):
+            return [{**each, 'role': each[key]} for each in value]
+    return value
+
+
 def _is_asked(turns: list[Any]) -> bool:
     """Whether the last of some turns is a question."""
     last = turns[-1] if turns else None
@@ -143,11 +173,17 @@ def _is_asked(turns: list[Any]) -> bool:
 def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
     """The exchanges before a row's own, as LLaMA-Factory gives them; None if damaged.
 
-    {"instruction": "And?", "output": "No.", "history": [["Why?", "So."]]}
+    {"instruction": "And?", "output": "No.", "history": [["Why?", "So."]]}; also turns.
     """
     given = _parsed(row.get('history') or [])
     if not isinstance(given, list):
         return None
+    if given and are_turns(given):
+        roles = [str(_first_of(each, ROLE_KEYS)).lower() in _ASKERS for each in given]
+        if roles != [True, False] * (len(given) // 2):
+            return None
+        said = [_first_of(each, TEXT_KEYS) for each in given]
+        given = [*zip(said[::2], said[1::2], strict=True)]
     made = []
     for each in given:
         is_exchange = isinstance(each, list | tuple) and len(each) == 2
@@ -157,8 +193,14 @@ def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
     return made
 
 
-def _exchange(each: dict[str, Any]) -> list[dict[str, str]]:
+def _first_of(turn: dict[str, Any], keys: Sequence[str]) -> Any:
+    return next((turn[key] for key in keys if key in turn), None)
+
+
+def _exchange(each: Any) -> list[dict[str, str]]:
     """The two turns of an object such as {"human": "Why?", "assistant": "So."}."""
+    if not isinstance(each, dict):
+        return []
     asked = next((each[key] for key in _USER_KEYS if key in each), None)
     answered = next((each[key] for key in _ASSISTANT_KEYS if key in each), None)
     if not isinstance(asked, str) or not isinstance(answered, str):
@@ -250,7 +292,9 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a text in which each begins with its role."""
     if 'prompt' in row:
         return None
-    names = ('chosen', 'text', 'chat', *_LISTS)
+    names = ('chosen', 'text', *_LISTS)
+    if '[|Human|]' in str(row.get('input')):  # Baize
+        names = ('input',)
     name = next((name for name in names if isinstance(row.get(name), str)), '')
     if name == 'text' and field_map.has_both([*row]):
         return None
@@ -338,6 +382,7 @@ def _are_columns(value: dict[str, Any]) -> bool:
 
 
 _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
+    published_chats.turns,
     _listed,
     _prompted,
     _segments,

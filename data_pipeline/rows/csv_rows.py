@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.layouts import spreadsheet_cells
 from data_pipeline.pages import encoding
 from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pair_rows
 
 _DELIMITERS = ',\t;|'
 _BOM = '\ufeff'
+_OF_CHATS = ('text', 'messages', 'conversations', 'conversation')
 _HEAD_ROWS = 100
 _HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
@@ -25,9 +27,7 @@ _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
 # A quote behind a backslash that neither ends a cell nor is doubled.
 _ESCAPE = re.compile(r'\\"(?![",;|\t\r\n]|$)')
 _ESCAPED = {'escapechar': '\\', 'doublequote': False}
-# A text that a spreadsheet must not take for a number or a formula: ="007", '-ish.
-_PROTECTED = re.compile(r'\s*="(.*)"\s*|\'(?=[=+@-])([^\']*)', re.DOTALL)
-_JOINS = re.compile(r'"\s*&|&\s*"')  # of a formula that is more than a text
+_IN_SINGLE_QUOTES = re.compile(r"\s*'[^']*'(?:\s*[,;\t|]\s*'[^']*')+\s*")
 # Of a cell: the quotes around it, or one of them, were read as text.
 _QUOTES_LEFT = {
     False: re.compile(r' +".*"', re.DOTALL),
@@ -71,9 +71,17 @@ class _Line:
 
 
 def looks_like(path: str) -> bool:
-    """Whether a file opens with the names of a question's and an answer's columns."""
+    """Whether a file opens with the names of a question's and an answer's columns.
+
+    Or with the one name of a column of chats, above texts in quotes.
+    """
     _, line, has_names = _opening(path)
-    return bool(line) and has_names
+    if line.strip().strip('"').lower() not in _OF_CHATS:
+        return bool(line) and has_names
+    with open(path, 'rb') as file:
+        lines = (raw.strip() for raw in itertools.islice(file, _HEAD_LINES))
+        filled = [raw for raw in lines if raw][:2]
+    return len(filled) == 2 and filled[1].startswith(b'"')
 
 
 def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, str]]:
@@ -94,7 +102,7 @@ def holds(path: str, names: set[str]) -> bool:
     _, line, _ = _opening(path)
     cells = csv.reader([line], delimiter=_delimiter(line))
     try:
-        return names <= set(next(cells, []))
+        return names <= {cell.strip() for cell in next(cells, [])}
     except csv.Error:
         return False
 
@@ -252,22 +260,11 @@ def _records(path: str) -> Iterator[Row]:
             is_first = False
             notes = tuple((line.number, line.note) for line in pending if line.note)
             first, last = pending[0], pending[-1]
-            shown = tuple(map(_shown, cells))
+            shown = tuple(map(spreadsheet_cells.shown, cells))
             protected = sum(a != b for a, b in zip(shown, cells, strict=True))
             yield Row(
                 first.number, last.end, shown, text, problem, notes, protected=protected
             )
-
-
-def _shown(cell: str) -> str:
-    """A cell as a spreadsheet shows it: '="Say ""no"" now."' -> 'Say "no" now.'"""
-    if cell.lstrip()[:1] not in ('=', "'") or not (match := _PROTECTED.fullmatch(cell)):
-        return cell
-    if match[1] is None:
-        return match[2]
-    # Not all tools double the quotes within.
-    read = match[1].replace('""', '"')
-    return cell if _JOINS.search(read) else read
 
 
 def _lines(path: str) -> Iterator[_Line]:
@@ -322,6 +319,8 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
     is_escaped = any('\\"' in line for line in lines)
     num_escapes = sum(len(_ESCAPE.findall(line)) for line in lines if is_escaped)
     able = [each for each in _DIALECTS if is_escaped or 'escapechar' not in each]
+    if _IN_SINGLE_QUOTES.fullmatch(_opening(path)[1].strip('\r\n')):
+        able.append({'quotechar': "'"})
     return min(able, key=damage)
 
 
@@ -356,6 +355,6 @@ def _delimiter(line: str) -> str:
 def _names_columns(line: str) -> bool:
     cells = csv.reader([line], delimiter=_delimiter(line), skipinitialspace=True)
     try:
-        return field_map.has_both([*map(_shown, next(cells, []))])
+        return field_map.has_both([*map(spreadsheet_cells.shown, next(cells, []))])
     except csv.Error:
         return False

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.rows import near_fields, verdicts
+from data_pipeline.rows import answer_lists, near_fields, verdicts
 from hax_jax import errors
 
 MISSING = object()
@@ -24,11 +24,11 @@ EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 _COMMON = {
     'question': 'question title+selftext title+body title+text title+question_body '
     'instruction+input instruction prompt query question_text input inputs user '
-    'human post context user_message user_input human_message patient',
+    'human post context user_message user_input human_message patient message_1',
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
-    'expected_answer target',
+    'expected_answer target gpt chatgpt message_2',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',
@@ -71,8 +71,6 @@ _BESIDE_A_TITLE = frozenset(
         'unnamed:_0',
     ]
 )
-_SENTENCE = 8  # words
-_JUDGEMENTS = ('accept', 'reject', 'ignore')
 # Reddit's comments and posts as archives have them, each in a file of its own.
 _OF_DUMPS = ({'link_id', 'parent_id', 'body'}, {'title', 'selftext', 'num_comments'})
 _JOINED_BY = (
@@ -98,7 +96,8 @@ class FieldMap:
     the inputs that the map is for, '' for any. `is_given` says that it is one of
     --fields, `is_ours` that the rows are pairs as this project writes them, whose ids
     are kept. With `has_turns`, rows may hold conversations in the fields `more` and
-    `answer_weights` of `records.QaPair`.
+    `answer_weights` of `records.QaPair`. `choice` names the field whose value is the
+    mark of a choice, and `first_choice` is the first one's number, None if unknown.
     """
 
     parts: dict[str, tuple[str, ...]]
@@ -108,6 +107,8 @@ class FieldMap:
     has_turns: bool = False
     unread: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    choice: str = ''
+    first_choice: int | None = None
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
@@ -221,16 +222,29 @@ def of_row(row: Mapping[str, Any]) -> FieldMap | None:
 
 def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldMap:
     """The map of common names, all verdicts, and no context that is a list."""
-    judged = [name for name in names if _key(name) == 'answer' and _judges(rows, name)]
+    judged = [
+        name
+        for name in names
+        if near_fields.key(name) == 'answer' and near_fields.judges(rows, name)
+    ]
     chosen = dict(_common(tuple(name for name in names if name not in judged)))
     marks, unread = verdicts.among(rows)
     marks = (*marks, *judged)
     if marks:
         chosen['learn'] = marks
+    if 'question' not in chosen and (asked := near_fields.asking(rows, names)):
+        chosen = {k: each for k, each in chosen.items() if each != asked['question']}
+        chosen |= asked
+    if choice := near_fields.choice(rows, names, chosen.get('answer', ())):
+        chosen['answer'] = (choice,)
+        if learn := tuple(name for name in chosen.pop('learn', ()) if name != choice):
+            chosen['learn'] = learn
 
     def is_beside(name: str) -> bool:
         values = [row[name] for row in rows if row.get(name) not in (None, '')]
-        return _key(name) not in _BESIDE or all(isinstance(v, str) for v in values)
+        return near_fields.key(name) not in _BESIDE or all(
+            isinstance(v, str) for v in values
+        )
 
     if 'question' in chosen:
         chosen['question'] = tuple(filter(is_beside, chosen['question']))
@@ -239,27 +253,10 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
     return FieldMap(
         chosen,
         unread=tuple(name for name in unread if name in others),
-        passed=tuple(name for name in others if _holds_texts(rows, name)),
+        passed=tuple(name for name in others if near_fields.holds_texts(rows, name)),
+        choice=choice,
+        first_choice=answer_lists.first_choice([*rows], choice) if choice else None,
     )
-
-
-def _holds_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a field holds texts of a sentence or more, and no names or marks."""
-    if _key(name).startswith('rejected'):
-        return False  # which is counted by that name
-    values = [row[name] for row in rows if row.get(name) not in (None, '')]
-    texts = [value for value in values if isinstance(value, str)]
-    words = sum(len(text.split(maxsplit=_SENTENCE)) for text in texts)
-    return bool(texts) and words >= _SENTENCE * len(values)
-
-
-def _judges(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a field is a tool's mark of what a person thought of each row.
-
-    {"prompt": "Why?", "response": "So.", "answer": "accept"}, as Prodigy writes it
-    """
-    values = [row[name] for row in rows if row.get(name) not in (None, '')]
-    return bool(values) and all(value in _JUDGEMENTS for value in values)
 
 
 def has_both(names: Sequence[str]) -> bool:
@@ -319,8 +316,9 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     ['Title', 'body', 'Reply'] -> {'question': ('Title', 'body'), 'answer': ('Reply',)}
     """
     by_name: dict[str, str] = {}
+    found = tuple(name for name in found if not name.startswith('"'))  # a text's mark
     for name in found:
-        by_name.setdefault(_key(name), name)
+        by_name.setdefault(near_fields.key(name), name)
     chosen: dict[str, tuple[str, ...]] = {}
     for target, options in _OPTIONS.items():
         for names in options:
@@ -331,7 +329,11 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         chosen.setdefault(target, names)
     if revised := near_fields.revised(found):
         chosen['answer'] = (revised,)
-    others = by_name.keys() - _BESIDE_A_TITLE - {*map(_key, chosen.get('answer', ()))}
+    others = (
+        by_name.keys()
+        - _BESIDE_A_TITLE
+        - {*map(near_fields.key, chosen.get('answer', ()))}
+    )
     others = {name for name in others if not name.endswith('id')}
     if 'question' not in chosen and 'title' in by_name and not others:
         chosen['question'] = (by_name['title'],)
@@ -339,8 +341,3 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         beside = [by_name[name] for name in _BESIDE if name in by_name]
         chosen['question'] = tuple(dict.fromkeys([*chosen['question'], *beside]))
     return chosen
-
-
-def _key(name: str) -> str:
-    """'Question  Body' -> 'question_body'"""
-    return '_'.join(name.strip().lower().split())

@@ -10,6 +10,9 @@ from data_pipeline.rows import batches, field_map, nested_rows
 
 SPAN_BYTES = 2**20  # of a batch, which also gets the rest of its last line
 _BOM = b'\xef\xbb\xbf'
+# Before an object: blanks, and the sign that opens each text of RFC 7464.
+_BEFORE_ROW = b' \t\r\n\x0b\x0c\x1e'
+_SIGNS = ' \t\x1e\ufeff'  # the last one where files were put one behind another
 _HEAD_LINES = 100
 _HEAD_BYTES = 2**20
 _LONGEST_LINE = 2**24  # bytes of a line that shows the layout
@@ -28,7 +31,7 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[Any]:
             size += len(line)
             if not line.strip():
                 continue
-            if not objects and not line.lstrip().startswith(b'{'):
+            if not objects and not line.lstrip(_BEFORE_ROW).startswith(b'{'):
                 return []
             value, _ = _parse(encoding.decode_part(line)[0])
             if isinstance(value, dict):
@@ -115,7 +118,7 @@ def num_words(value: Any) -> int:
 def _parse(text: str) -> tuple[Any, str]:
     """A line's value and '', or None and the problem."""
     try:
-        return json.loads(text), ''
+        return json.loads(text.lstrip(_SIGNS)), ''
     except RecursionError:
         return None, 'its brackets are nested too deep'
     except json.JSONDecodeError as error:

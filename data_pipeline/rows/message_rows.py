@@ -18,6 +18,7 @@ import dataclasses
 import re
 from typing import Any
 
+from data_pipeline.layouts import media_marks
 from data_pipeline.pages import characters
 from data_pipeline.rows import (
     answer_lists,
@@ -98,7 +99,7 @@ def add(
     row |= _as_row(exchanges)
     row |= {key: value[key] for key in nested_rows.UNDECIDED if key in value}
     if any(isinstance(value.get(key), list) and value[key] for key in _MEDIA_FIELDS):
-        row['question'] = f'{pair_rows.MEDIA}\n{row["question"]}'
+        row['question'] = f'{media_marks.MARK}\n{row["question"]}'
     _, unread = verdicts.among([value])
     row |= {name: value[name] for name in unread}
     left = json_rows.num_words(value) - json_rows.num_words(row)
@@ -170,7 +171,10 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
     """
     found = chat_shapes.turns(value)
     if found is None:
-        if name := chat_shapes.list_in(value):
+        name = chat_shapes.list_in(value)
+        if name and isinstance(value[name], list):
+            return [], f'the turns of {name!r} are a tree'
+        if name:
             return [], f'{name!r} is a {type(value[name]).__name__}, not a list'
         return [], f'it has no {" and no ".join(map(repr, chat_shapes.LISTS))}'
     chat_shapes.count_left_out(value, result)
@@ -243,5 +247,5 @@ def _part_text(part: dict[str, Any]) -> Any:
     """A part's text, the mark of a picture or a sound; None for a call of a tool."""
     kind = str(part.get('type') or 'text')
     if any(name in kind for name in _MEDIA_PARTS):
-        return pair_rows.MEDIA
+        return media_marks.MARK
     return _first(part, ('text', 'value')) if kind in _TEXT_PARTS else None

@@ -4,11 +4,15 @@
     answerText, bestAnswer, A, 'Final answer', respuesta           answer
 
 A name is near if its words are one word of the table and words that say nothing of
-what it is. 'questionID', 'answer_start' and 'question type' are of other things.
+what it is. 'questionID', 'answer_start' and 'question type' are of other things. Of
+some names the values tell: a source that asks, a mark of a choice, a verdict.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data_pipeline.rows import answer_lists
 
 _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
@@ -23,13 +27,20 @@ _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _REVISED = frozenset(
     ['revised', 'edited', 'corrected', 'improved', 'rewritten', 'refined']
 )
+# Of an answer that stands beside a model's, or another's: it is the right one.
+_RIGHT = frozenset(['reference', 'gold', 'golden', 'correct', 'accepted', 'expert'])
 _SAYS_REVISED = re.compile('|'.join(sorted(_REVISED)), re.IGNORECASE)
 _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
-    'top accepted correct gold golden given expert faq customer agent ai client target'
+    'top given faq customer agent ai client target '
+    'long '
 )
+_SENTENCE = 8  # words
+_OF_PAIRS = (('source', 'target'), ('src', 'tgt'), ('source_text', 'target_text'))
+_ASKING = 0.8  # of the texts of a column of questions
+_JUDGEMENTS = ('accept', 'reject', 'ignore')
 _EMPTY = frozenset(_SAY_NOTHING.split())
 _WORDS = re.compile(
     r'[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+|(?:(?![A-Za-zÀ-ÿ\d_])\w)+'
@@ -46,10 +57,10 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     {'question': ('questionTitle', 'questionText'), 'answer': ('answerText',)}
     """
     order = list(_OF)
-    bodies: dict[str, list[tuple[bool, int, str]]] = {}
+    bodies: dict[str, list[tuple[bool, bool, int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
-        kinds, others, is_revised = [], [], False
+        kinds, others, is_revised, is_right = [], [], False, False
         # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
         for match in _WORDS.finditer(name.rpartition('.')[2] or name):
             word = match[0].lower()
@@ -59,6 +70,10 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
                 others.append(word)
             elif word in _REVISED:
                 is_revised = True
+            elif word == '1' and _is_only_one(name, found):
+                pass
+            elif word in _RIGHT:
+                is_right = True
             elif word not in _EMPTY:
                 kinds.clear()
                 break  # at once, as a line of a page may be looked at as names
@@ -68,16 +83,22 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if others:
             titles.setdefault(kind, []).append(name)
         else:
-            rank = not is_revised, order.index(kinds[0])
+            rank = not is_revised, not is_right, order.index(kinds[0])
             bodies.setdefault(kind, []).append((*rank, name))
     made = {}
     for kind in _KINDS:
         body = (
-            [min(bodies[kind], key=lambda each: each[:2])[2]] if kind in bodies else []
+            [min(bodies[kind], key=lambda each: each[:3])[3]] if kind in bodies else []
         )
         if names := (*titles.get(kind, [])[:1], *body):
             made[kind] = names
     return made
+
+
+def _is_only_one(name: str, found: Sequence[str]) -> bool:
+    """Whether a name that ends in 1 has no other beside it: question1, answer_1."""
+    stem = name.removesuffix('1')
+    return stem != name and not {f'{stem}0', f'{stem}2'}.intersection(found)
 
 
 def revised(found: Sequence[str]) -> str:
@@ -90,3 +111,58 @@ def revised(found: Sequence[str]) -> str:
     if {'reflection', 'corrected'} <= by_name.keys():  # Reflection-tuning's
         return by_name['corrected']
     return next(iter(near(candidates).get('answer', ())), '')
+
+
+def asking(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+    """The map of columns such as `source` and `target`, where the first ask; else {}.
+
+    Translations and summaries have the same names.
+    """
+    keys = {key(name): name for name in names}
+    for asked, answered in _OF_PAIRS:
+        if asked in keys and answered in keys:
+            texts = [[row.get(keys[key]) for row in rows] for key in (asked, answered)]
+            ends = [sum('?' in text[-3:] for text in map(str, e)) for e in texts]
+            if ends[0] >= _ASKING * len(rows) and 2 * ends[1] <= ends[0]:
+                return {'question': (keys[asked],), 'answer': (keys[answered],)}
+    return {}
+
+
+def choice(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], answered: tuple[str, ...]
+) -> str:
+    """The field whose values are marks of its row's choices; '' for none."""
+    with_choices = [row for row in rows if answer_lists.choices(dict(row))[1]]
+    keys = {key(name): name for name in names}
+    found = answered or tuple(keys[key] for key in answer_lists.KEYS if key in keys)[:1]
+    if not with_choices or len(found) != 1:
+        return ''
+    values = [row.get(found[0]) for row in with_choices]
+    filled = [value for value in values if value not in (None, '')]
+    return found[0] if filled and all(map(answer_lists.is_mark, filled)) else ''
+
+
+def holds_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field holds texts of a sentence or more, and no names or marks."""
+    if key(name).startswith('rejected'):
+        return False  # which is counted by that name
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    texts = [value for value in values if isinstance(value, str)]
+    words = sum(len(text.split(maxsplit=_SENTENCE)) for text in texts)
+    return bool(texts) and words >= _SENTENCE * len(values)
+
+
+def judges(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field is a tool's mark of what a person thought of each row.
+
+    {"prompt": "Why?", "response": "So.", "answer": "accept"}, as Prodigy writes it
+    """
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    return bool(values) and all(value in _JUDGEMENTS for value in values)
+
+
+def key(name: str) -> str:
+    """'Question  Body' -> 'question_body'"""
+    return '_'.join(name.strip().lower().split())

@@ -82,6 +82,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     "answers": […]}]}]} -> [{"title": "t", "context": "c", "question": "q",
     "answers": […]}]
     """
+    if {'row_idx', 'row'} <= row.keys() and isinstance(row['row'], dict):
+        return _held(row['row'])  # of the hub's viewer
     row = in_small_letters(row)
     if 'paragraphs' in row and _are_objects(row['paragraphs'], 'qas'):
         return [
@@ -101,7 +103,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         if name in row and _are_objects(row[name], key):
             return [_around(row, name) | each for each in row[name]]
     if name := pairs_in(row):
-        return [_around(row, name) | each for each in row[name]]
+        around = _around(row, name)
+        return [made for each in row[name] for made in _held(around | each)]
     if isinstance(row.get('patterns'), list):
         around = _around(row, 'patterns')
         return [{**around, 'question': each} for each in row['patterns']]
@@ -145,7 +148,8 @@ def _row_in(row: dict[str, Any]) -> str:
 
 def is_itself_a_row(value: dict[str, Any]) -> bool:
     """Whether an object's own fields are a pair's or a chat's."""
-    return field_map.has_both([*value]) or chat_shapes.turns(value) is not None
+    is_one = field_map.has_both([*value]) or chat_shapes.turns(value) is not None
+    return is_one or bool(_sets(value))
 
 
 def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -194,7 +198,7 @@ def of_list(value: list[Any]) -> dict[str, Any] | None:
     ["Why?", "So."] -> {"question": "Why?", "answer": "So."}; None for any other list,
     such as one of columns' names.
     """
-    if chat_shapes.are_turns(value):
+    if chat_shapes.are_turns(value) and not chat_shapes.fork(value):
         return {'messages': value}
     if len(value) != 2 or not all(isinstance(each, str) for each in value):
         return None

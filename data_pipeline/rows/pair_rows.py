@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.layouts import source_marks
+from data_pipeline.layouts import media_marks, source_marks, spreadsheet_cells
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import (
     answer_lists,
@@ -20,16 +20,10 @@ from data_pipeline.rows import (
 )
 from hax_jax.data import records
 
-MEDIA = '<image>'
 NEEDS_MEDIA = 'that need a picture or a sound'
+FORMULA = 'with a formula in place of a text'
 NOT_LEARNED = 'marked as not to be learned'
-# Where trainers put the mark of a picture or a sound: alone on a line, or at an end.
-_MEDIA = re.compile(
-    r'(?:\A|\n)[ \t]*{0}[ \t]*(?:\n|\Z)|\A\s*{0}|{0}\s*\Z'.format(
-        r'<\|?(?:image|audio|video)(?:[ _]?\d+)?\|?>'
-    )
-)
-_CODE = re.compile(r'```.*?(?:```|\Z)|`[^`\n]*`', re.DOTALL)
+UNKNOWN_CHOICE = 'whose answer names no choice for certain'
 _WORD = re.compile(r'\w+')
 _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
@@ -71,6 +65,7 @@ def add(
     kind, counts, at = batch.layout, result.counts, f'{batch.name}:{line}'
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
+    row, is_unnamed = _with_choice(row, fields, counts)
     row = _with_one_answer(row, asked, answered, result)
     texts = [_text(_asked(row, asked), asked), _text(row, answered)]
     raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
@@ -78,16 +73,20 @@ def add(
         result.leave_out(at, text, '; '.join(problems))
         return
     earlier = _earlier(row, (*asked, *answered), result)
+    raw = _without_links(raw, result)
     if batch.marks:
         earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
     result.count_changes(*_texts([*earlier, *raw]))
-    needs_media = any(map(_holds_media, _texts([*earlier, *raw])))
+    needs_media = any(map(media_marks.holds_one, _texts([*earlier, *raw])))
     turns = [_cleaned(each) for each in raw]
     labels = {
         target: _label(row, fields.parts.get(target, ()))
         for target in field_map.TARGETS[2:]
     }
     reason = NEEDS_MEDIA if needs_media else ''
+    if any(map(spreadsheet_cells.is_formula, _texts(raw))):
+        reason = FORMULA
+    reason = UNKNOWN_CHOICE if is_unnamed else reason
     _count_unread(row, fields, counts)
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
     reason = reason or undecided or _why_not_learned(row, fields, labels)
@@ -96,16 +95,10 @@ def add(
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
     if not turns[-1].weight:
         reason = reason or NOT_LEARNED
-    in_question = _words(row, asked)
-    in_answer = _words(row, [name for name in answered if name not in asked])
-    in_question += json_rows.num_words([each.question for each in (*earlier, *raw[1:])])
-    in_answer += json_rows.num_words([each.answer for each in (*earlier, *raw[1:])])
-    place = ' without pair' if reason else suffix
-    result.words[f'question{place}'] += in_question
-    result.words[f'answer{place}'] += in_answer
-    others = json_rows.num_words(row) - in_question - in_answer
-    result.words['in fields not read'] += others
-    if suffix and not undecided:
+    _count_words(
+        row, asked, answered, (*earlier, *raw[1:]), reason or suffix, result=result
+    )
+    if suffix and not undecided and not is_unnamed:
         missing = 'question' if answer else 'answer' if question else 'text'
         reason = f'without {missing}'
     if reason:
@@ -119,6 +112,38 @@ def add(
     flags = _flags(row) if fields.is_ours else ()
     pair = _pair(labels, turns, is_ours=fields.is_ours, batch=batch, result=result)
     result.pairs.append(dataclasses.replace(pair, line=line, flags=flags))
+
+
+def _with_choice(
+    row: dict[str, Any], fields: field_map.FieldMap, counts: batches.Counts
+) -> tuple[dict[str, Any], bool]:
+    """(the row with the text of the choice that its answer names, if it is unknown)."""
+    if not fields.choice or not answer_lists.is_mark(row.get(fields.choice)):
+        return row, False
+    chosen = answer_lists.chosen(row, fields.choice, fields.first_choice)
+    counts['answers that name a choice, read as its text'] += bool(chosen)
+    return {**row, fields.choice: chosen}, not chosen
+
+
+def _count_words(
+    row: dict[str, Any],
+    asked: tuple[str, ...],
+    answered: tuple[str, ...],
+    others: Sequence[records.Exchange],
+    left_out: str,
+    *,
+    result: batches.BatchRead,
+) -> None:
+    """Counts a row's words; `others` are its exchanges beside the row's own fields."""
+    in_question = _words(row, asked)
+    in_answer = _words(row, [name for name in answered if name not in asked])
+    in_question += json_rows.num_words([each.question for each in others])
+    in_answer += json_rows.num_words([each.answer for each in others])
+    place = ' without pair' if left_out else ''
+    result.words[f'question{place}'] += in_question
+    result.words[f'answer{place}'] += in_answer
+    rest = json_rows.num_words(row) - in_question - in_answer
+    result.words['in fields not read'] += rest
 
 
 def _opening(text: str) -> str:
@@ -208,6 +233,21 @@ def _earlier(
     return turns
 
 
+def _without_links(
+    turns: list[records.Exchange], result: batches.BatchRead
+) -> list[records.Exchange]:
+    """The turns with the texts of links that are formulas; counts them."""
+    if not any(text.lstrip()[:1] == '=' for text in _texts(turns)):
+        return turns
+    made = []
+    for each in turns:
+        question, answer = map(spreadsheet_cells.linked, _texts([each]))
+        links = (question != each.question) + (answer != each.answer)
+        result.counts['fields that are =HYPERLINK(…), read as its text'] += links
+        made.append(records.Exchange(question, answer, each.weight))
+    return made
+
+
 def _unmarked(
     turns: Sequence[records.Exchange], batch: batches.Batch, result: batches.BatchRead
 ) -> list[records.Exchange]:
@@ -220,11 +260,6 @@ def _unmarked(
         result.counts.update(changes)
         made.append(records.Exchange(question, answer, each.weight))
     return made
-
-
-def _holds_media(text: str) -> bool:
-    """Whether a text has the mark of a picture, a sound or a video, outside of code."""
-    return '<' in text and bool(_MEDIA.search(_CODE.sub('code', text)))
 
 
 def _until_empty(

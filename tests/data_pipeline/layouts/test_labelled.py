@@ -490,3 +490,97 @@ def test_a_headline_above_each_question_ends_no_answer(form: str, layout: str) -
         own = ''.join(form.format('Who pays?', f'You {i}.{end}') for i in range(3))
         answers = [answer for _, answer in texts(parsed(own, layout))]
         assert answers == [f'You {i}.{end}' for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Q1: Who sings?\nQ2: Who pays?\nQ3: Why?\n\nA1: Tom.\nA2: You.\nA3: So.\n',
+        'Q: Who sings?\n\nQ: Who pays?\n\nA: Tom does.\n\nA: You do.\n',
+        'A: Tom does.\nQ: Who sings?\n\nA: You do.\nQ: Who pays?\n',
+    ],
+)
+def test_questions_apart_from_their_answers_make_no_pairs(text: str) -> None:
+    for each in (text, text.replace('Q:', 'QUESTION:').replace('A:', 'ANSWER:')):
+        found = detection.parse(each, layout=detection.detect(each), file='f.md')
+        assert texts(found) == [] and found.dropped
+
+
+def test_a_second_answer_below_one_question_without_any_stays_a_pair() -> None:
+    found = parsed('Q: Why?\n\nQ: Who?\nA: Tom.\n\nQ: When?\nA: Now.\nA: Never.\n')
+    assert texts(found) == [('Who?', 'Tom.'), ('When?', 'Now.'), ('When?', 'Never.')]
+    # A part of another file, whose pairs blank lines part.
+    rest = parsed('A: Cut off.\n\nQ: Who?\nA: Tom.\n\nQ: When?\nA: Now.\n\nQ: Why?\n')
+    assert texts(rest) == [('Who?', 'Tom.'), ('When?', 'Now.')]
+
+
+@pytest.mark.parametrize('label', [('Q', 'A'), ('QUESTION', 'ANSWER')])
+@pytest.mark.parametrize('line', ['Page {} of 4', 'From issue {} of our paper'])
+def test_numbered_lines_below_all_answers_are_no_part_of_the_last(
+    label: tuple[str, str], line: str
+) -> None:
+    asked, answered = label
+    text = ''.join(
+        f'{asked}: Who sings {i}?\n\n{answered}: Tom does {i}.\n\n{line.format(i)}\n\n'
+        for i in range(1, 5)
+    )
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert [pair.answer for pair in found.pairs] == [
+        f'Tom does {i}.' for i in range(1, 5)
+    ]
+
+
+@pytest.mark.parametrize('label', [('Question', 'Answer'), ('QUESTION', 'ANSWER')])
+def test_sections_beside_all_pairs_are_left_out_and_counted(
+    label: tuple[str, str],
+) -> None:
+    asked, answered = label
+    for section, place in (('Context', 0), ('Comment', 2), ('Wrong answer', 1)):
+        text = ''
+        for question, answer in PAIRS:
+            parts = [f'{asked}: {question}', f'{answered}: {answer}']
+            parts.insert(place, f'{section}: Tom sang.\n\nTwice.')
+            text += '\n\n'.join(parts) + '\n\n'
+        found = detection.parse(text, layout=detection.detect(text), file='f.md')
+        assert texts(found) == PAIRS
+        assert found.counts[f'sections {section.lower()}: of pairs, left out'] == 2
+
+
+def test_a_section_of_one_pair_stays_a_text_of_it() -> None:
+    text = ''.join(f'Question: {q}\nAnswer: {a}\n\n' for q, a in PAIRS * 4)
+    text += 'Question: Why?\nAnswer: So.\nComment: I mean it.\n'
+    assert texts(parsed(text))[-1] == ('Why?', 'So.\nComment: I mean it.')
+    context = 'Question: Why?\nContext: It rains.\nAnswer: So.\n\n'
+    assert texts(parsed(context * 3))[0] == ('Why?\nContext: It rains.', 'So.')
+
+
+@pytest.mark.parametrize('words', ['Q A', 'Question Answer'])
+def test_pairs_on_one_line_are_parted(words: str) -> None:
+    asked, answered = words.split()
+    pairs = [('Who sings?', 'Tom does.'), ('Why?', 'So “he” says.'), ('When?', 'Now')]
+    line = ' '.join(f'{asked}: {q} {answered}: {a}' for q, a in pairs)
+    assert texts(parsed(line + '\n')) == pairs
+    within = f'{asked}: Why? {answered}: He wrote {asked}: why and {answered}: so.\n'
+    assert len(texts(parsed(within))) == 1
+
+
+@pytest.mark.parametrize(
+    ('above', 'below'),
+    [
+        ('Q: {}\nA: {}\n\n', 'Question: {}\nAnswer: {}\n\n'),
+        ('QUESTION: {}\n\nANSWER: {}\n\n', 'Q: {}\n\nA: {}\n\n'),
+        ('## Question\n{}\n## Answer\n{}\n\n', '**Q:** {}\n\n**A:** {}\n\n'),
+    ],
+)
+def test_a_file_put_behind_one_of_other_labels_is_read(above: str, below: str) -> None:
+    rows = [(f'Who sings {i}?', f'Tom does {i}.') for i in range(6)]
+    text = ''.join(above.format(*row) for row in rows[:3])
+    lines = text.count('\n')
+    text += ''.join(below.format(*row) for row in rows[3:])
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert texts(found) == rows and not found.unknown
+    assert found.pairs[3].line == lines + 1
+    whole: dict[int, str] = {}
+    for piece in found.pieces:
+        whole[piece.line] = whole.get(piece.line, '') + piece.text
+    assert whole == {piece.line: piece.text for piece in page.raw_lines(text)}

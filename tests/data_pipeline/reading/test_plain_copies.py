@@ -320,3 +320,109 @@ def test_a_pointer_of_git_lfs_is_named() -> None:
     )
     with pytest.raises(errors.InputError, match=r'a\.json is a pointer of Git LFS'):
         reader.read(['a.json'])
+
+
+def test_a_file_packed_twice_is_unpacked_twice(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl.gz.xz'
+    row = b'{"question": "Why?", "answer": "So."}\n'
+    path.write_bytes(lzma.compress(gzip.compress(row)))
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.question, pair.answer) for pair in pairs] == [('Why?', 'So.')]
+
+
+@pytest.mark.parametrize('before', [b'\x1e', b'\xef\xbb\xbf', b' \x1e'])
+def test_signs_before_a_row_are_no_part_of_it(
+    tmp_path: pathlib.Path, before: bytes
+) -> None:
+    path = tmp_path / 'a.jsonl'
+    row = b'{"question": "Why?", "answer": "So."}\n'
+    path.write_bytes(before + row + before + row)
+    pairs, report = reader.read([str(path)])
+    assert len(pairs) == 2 and not report.unknown_lines
+
+
+def test_a_mark_of_another_file_does_not_hide_a_label(tmp_path: pathlib.Path) -> None:
+    for end in ('\n', '\r'):
+        path = tmp_path / 'a.md'
+        text = f'\ufeffQ: Why?{end}A: So.{end}{end}' * 2
+        path.write_bytes(text.encode())
+        pairs, _ = reader.read([str(path)])
+        assert [pair.answer for pair in pairs] == ['So.', 'So.']
+
+
+@pytest.mark.parametrize(
+    'document',
+    [
+        '{"items": [%s]}',
+        '{"result": {"status": "ok", "items": [%s]}}',
+        '{"title": "t", "sections": [{"name": "n", "items": [%s]}]}',
+        '{"messages": [%s]}',
+        '{"conversations": [%s], "version": 2}',
+    ],
+)
+def test_pairs_in_a_list_of_a_document_are_no_conversation(
+    tmp_path: pathlib.Path, document: str
+) -> None:
+    path = tmp_path / 'a.json'
+    rows = [f'{{"question": "Why {i}?", "answer": "So {i}."}}' for i in range(3)]
+    path.write_text(document % ', '.join(rows))
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.answer, pair.more) for pair in pairs] == [
+        (f'So {i}.', ()) for i in range(3)
+    ]
+
+
+def test_a_name_in_quotes_is_no_text_of_a_pair(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'a.jsonl'
+    path.write_text(json.dumps({'"question"': 'Why?', '"answer"': 'So.'}) * 1)
+    with pytest.raises(errors.InputError, match='which of its fields'):
+        reader.read([str(path)])
+
+
+@pytest.mark.parametrize('name', ['items', 'messages', 'rows'])
+@pytest.mark.parametrize('form', ['{"%s": %s}', '{"result": {"%s": %s}}', '%.0s%s'])
+def test_messages_with_parents_in_a_document_are_no_one_chat(
+    tmp_path: pathlib.Path, name: str, form: str
+) -> None:
+    told = [
+        ('q0', None, 'prompter', 'Why?'),
+        ('q1', None, 'prompter', 'Who?'),
+        ('a1', 'q1', 'assistant', 'Tom.'),
+        ('a0', 'q0', 'assistant', 'So.'),
+    ]
+    keys = ('message_id', 'parent_id', 'role', 'text')
+    rows = [dict(zip(keys, each, strict=True)) for each in told]
+    path = tmp_path / 'a.json'
+    path.write_text(form % (name, json.dumps(rows)))
+    pairs, _ = reader.read([str(path)])
+    assert [(p.question, p.answer) for p in pairs] == [
+        ('Why?', 'So.'),
+        ('Who?', 'Tom.'),
+    ]
+
+
+def test_a_chat_whose_turns_are_a_tree_is_refused(tmp_path: pathlib.Path) -> None:
+    turns = [
+        {'id': 1, 'parent_id': None, 'role': 'user', 'content': 'Why?'},
+        {'id': 2, 'parent_id': 1, 'role': 'assistant', 'content': 'So.'},
+        {'id': 3, 'parent_id': 1, 'role': 'assistant', 'content': 'No.'},
+    ]
+    path = tmp_path / 'a.jsonl'
+    path.write_text(json.dumps({'messages': turns}) + '\n')
+    with pytest.raises(errors.InputError):
+        reader.read([str(path)])
+    path.write_text(json.dumps({'messages': turns[:2]}) + '\n')
+    assert reader.read([str(path)])[0][0].answer == 'So.'
+
+
+@pytest.mark.parametrize('name', ['a.txt', 'a.csv', 'a.dat'])
+def test_a_table_of_one_column_of_chats_is_read_by_any_name(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    path = tmp_path / name
+    text = '\n\nHuman: Why {}?\n\nAssistant: So {}.'
+    cells = [text.format(i, i) for i in range(3)]
+    path.write_text('text\n' + ''.join(f'"{cell}"\n' for cell in cells))
+    pairs, report = reader.read([str(path)])
+    assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(3)]
+    assert not report.unknown_lines

@@ -1,0 +1,191 @@
+"""Rows of YAML and XML files, as JSON; other markups are refused by their names.
+
+    - question: "Why?"                 <faq><item>
+      answer: >-                         <question>Why?</question>
+        Because.                         <answer>Because.</answer>
+                                       </item></faq>
+
+YAML's texts stay texts (`yes` is no True). An XML element is a row if its children, or
+its attributes, have the names of a question and an answer, each once.
+"""
+
+import json
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+import yaml
+
+from data_pipeline.layouts import html_tags
+from data_pipeline.pages import encoding
+from data_pipeline.rows import field_map
+from hax_jax import errors
+
+_YAML_NAMES = ('.yaml', '.yml')
+# A list's item or a document that opens with a name, as YAML has it.
+_YAML = re.compile(
+    r'(?:\s*#.*\n|\s*\n)*(?:---\s*\n(?:- )?|\s*- )["\']?\w[\w ]*["\']?:\s'
+)
+# Values that a reader of lines would take with YAML's own signs.
+_YAML_BLOCK = re.compile(r'^\s*(?:- )?\w[\w ]*: *[|>][-+\d]*\s*$', re.MULTILINE)
+_YAML_SIGN = re.compile(
+    rf'{_YAML_BLOCK.pattern}|^\s*(?:- )?\w[\w ]*: *["\']', re.MULTILINE
+)
+_TAG = re.compile(r'(?:\s|<!--.*?-->)*<([A-Za-z][\w.-]*)[\s/>]', re.DOTALL)
+_DECLARED = re.compile(r'\s*<\?xml\b[^>]*\?>')
+_ENTITY = re.compile(r'<!(?:ENTITY|DOCTYPE[^>]*\[)')
+_MAIL = re.compile(
+    rb'^(?:From|Subject|MIME-Version|Content-Type|Received|Message-ID):', re.MULTILINE
+)
+_CODED = re.compile(
+    rb'^Content-Transfer-Encoding:[ \t]*(?:quoted-printable|base64)',
+    re.MULTILINE | re.IGNORECASE,
+)
+_SUBTITLES = re.compile(
+    rb'\s*(?:\xef\xbb\xbf)?(?:WEBVTT\b|\d+\s*\n\d\d:\d\d:\d\d[,.]\d{3} --> \d\d:)'
+)
+_HEAD = 2**14
+
+
+class _Loader(yaml.CBaseLoader):
+    """YAML with all values as texts, and no name twice in an object."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        names = [key.value for key, _ in node.value]
+        if len({*map(str, names)}) < len(names):
+            raise yaml.constructor.ConstructorError(
+                None, None, 'a name comes twice', node.start_mark
+            )
+        return super().construct_mapping(node, deep=deep)
+
+
+def check(head: bytes, name: str) -> None:
+    """Refuses, by a file's first bytes, texts whose lines are not what a reader sees.
+
+    Raises:
+      InputError: it is rich text, a mail in code, or subtitles.
+    """
+    kind, remedy = '', 'save its text as .txt or .md'
+    if head.lstrip(b'\xef\xbb\xbf \t\r\n').startswith(b'{\\rtf'):
+        kind = 'rich text (RTF)'
+    elif _SUBTITLES.match(head):
+        kind = 'subtitles, whose lines have times between them'
+    elif len(_MAIL.findall(head)) > 1 and _CODED.search(head):
+        kind = 'a saved mail or page (MIME) with its text in code'
+        remedy = 'save it as .html or .txt'
+    if kind:
+        raise errors.InputError(
+            f'{name} is {kind}, which is not read; {remedy}, with labels such as Q: '
+            'and A:.'
+        )
+
+
+def rows(path: str, name: str) -> Iterator[str] | None:
+    """Each row as JSON on one line; None for a file of another kind.
+
+    Raises:
+      InputError: it is YAML or XML, and damaged or without rows of known names.
+    """
+    with open(path, 'rb') as file:
+        head = file.read(_HEAD)
+    opening, _ = encoding.decode_part(head)
+    opening = opening.removeprefix('\ufeff')
+    suffixes = pathlib.PurePath(name.lower()).suffixes
+    is_named = any(suffix in _YAML_NAMES for suffix in suffixes)
+    if is_named or _YAML.match(opening):
+        return _of_yaml(_text(path), name, is_named=is_named)
+    declared = _DECLARED.match(opening)
+    tag = _TAG.match(opening, declared.end() if declared else 0)
+    if not tag or tag[1].lower() in html_tags.NAMES:
+        return None
+    return _of_xml(_text(path), name, is_declared=bool(declared))
+
+
+def _text(path: str) -> str:
+    text, _ = encoding.decode_part(pathlib.Path(path).read_bytes())
+    return text.removeprefix('\ufeff')
+
+
+def _of_yaml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:
+    try:
+        if '*' in text and any(isinstance(t, yaml.AliasToken) for t in yaml.scan(text)):
+            raise ValueError('it has references such as *name')
+        values = [*yaml.load_all(text, Loader=_Loader)]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # '- question: Why: so?' is no YAML, and has labels all the same; so has what
+        # stands below the front matter of a Markdown file.
+        is_sure = is_named and not isinstance(error, yaml.YAMLError)
+        signs = _YAML_SIGN if is_named else _YAML_BLOCK
+        if not is_sure and not signs.search(text):
+            return None
+        problem = ' '.join(str(error).split())
+        raise errors.InputError(
+            f'{name} looks like YAML and can not be read as such ({problem}); mend it, '
+            'or give its rows as JSON.'
+        ) from error
+    values = [value for value in values if value]
+    is_rows = all(isinstance(value, list | dict) for value in values)
+    if not is_rows or not (is_named or any(map(_holds_pairs, values))):
+        return None
+    return (json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def _holds_pairs(value: Any) -> bool:
+    each = value if isinstance(value, list) else [value]
+    return any(isinstance(row, dict) and field_map.has_both([*row]) for row in each)
+
+
+def _of_xml(text: str, name: str, *, is_declared: bool) -> Iterator[str] | None:
+    problem = ''
+    root = None
+    if _ENTITY.search(text):
+        problem = 'it declares entities'
+    else:
+        body = text[declared.end() :] if (declared := _DECLARED.match(text)) else text
+        try:
+            root = ElementTree.fromstring(f'<rows>{body}</rows>')
+        except ElementTree.ParseError as error:
+            problem = str(error)
+    found = [*_elements(root)] if root is not None else []
+    if found:
+        return (json.dumps(row, ensure_ascii=False) for row in found)
+    if not is_declared:
+        return None
+    problem = problem or 'no element has a question and its answer'
+    raise errors.InputError(
+        f'{name} is XML of which no pair is read ({problem}); accepted are elements '
+        'such as <item><question>Why?</question><answer>So.</answer></item>.'
+    )
+
+
+def _elements(element: ElementTree.Element) -> Iterator[dict[str, Any]]:
+    """The rows of an element and of all within it."""
+    tags = [_bare(child.tag) for child in element]
+    row = {_bare(key): value for key, value in element.attrib.items()}
+    if field_map.has_both([*row, *tags]) and len({*tags}) == len(tags):
+        texts = {_bare(child.tag): _content(child) for child in element}
+        if None not in texts.values():
+            yield row | texts
+            return
+    for child in element:
+        yield from _elements(child)
+
+
+def _bare(tag: str) -> str:
+    return tag.rpartition('}')[2]
+
+
+def _content(element: ElementTree.Element) -> str | list[str] | None:
+    """An element's text, with HTML as it stands, or its items'; None for others."""
+    if not len(element):
+        return element.text or ''
+    within = {_bare(each.tag) for each in element.iter()} - {_bare(element.tag)}
+    if all(tag.lower() in html_tags.NAMES for tag in within):
+        inner = [ElementTree.tostring(each, encoding='unicode') for each in element]
+        return (element.text or '') + ''.join(inner)
+    are_items = len(within) == 1 and not any(len(child) for child in element)
+    if are_items and not (element.text or '').strip():
+        return [child.text or '' for child in element]
+    return None

@@ -1,0 +1,77 @@
+"""Markdown whose headings are questions, and texts whose headings are not."""
+
+import pytest
+
+from data_pipeline.layouts import detection, heading_questions
+from data_pipeline.pages import page
+
+PAIRS = [
+    ('Is it rude to leave at nine?', 'No. Thank the host.\n\nThen go.'),
+    ('Who pays for the boiler?', '- You do.\n- Or he does.\n\n#### In short\n\nBoth.'),
+    ('May I open his letters?', '```\n## Why not?\n```\nNever.'),
+]
+
+
+def parsed(text: str) -> page.Page:
+    assert detection.detect(text) == heading_questions.SOURCE
+    return detection.parse(text, layout='faq', file='a/f.md')
+
+
+def texts(found: page.Page) -> list[tuple[str, str]]:
+    return [(pair.question, pair.answer) for pair in found.pairs]
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '## {}\n\n{}\n\n',
+        '### {} ###\n{}\n\n---\n\n',
+        '## **{}**\n\n{}\n\n',
+        '### 7. {}\n\n{}\n\n',
+    ],
+)
+def test_headings_that_are_questions_make_pairs(form: str) -> None:
+    text = '# FAQ\n\nAsked often.\n\n' + ''.join(form.format(*pair) for pair in PAIRS)
+    found = parsed(text)
+    assert texts(found) == PAIRS
+    assert [line for _, line, _ in found.unknown] == ['# FAQ', 'Asked often.']
+    lines: dict[int, str] = {}
+    for piece in found.pieces:
+        lines[piece.line] = lines.get(piece.line, '') + piece.text
+    assert lines == {piece.line: piece.text for piece in page.raw_lines(text)}
+
+
+def test_other_headings_are_left_out_and_end_answers() -> None:
+    rows = [*PAIRS, ('Is that all?', 'Yes, it is.'), ('Notes', 'Made by Ann.')]
+    text = ''.join(f'## {q}\n\n{a}\n\n' for q, a in rows) + '# Imprint\n\nAnn\n'
+    found = parsed(text)
+    assert texts(found) == rows[:-1]
+    left = [line for _, line, _ in found.unknown]
+    assert left == ['## Notes', 'Made by Ann.', '# Imprint', 'Ann']
+
+
+def test_a_question_without_an_answer_is_dropped() -> None:
+    rows = [*PAIRS, ('Is that all?', '')]
+    found = parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))
+    assert texts(found) == PAIRS
+    assert [name for _, name, _ in found.dropped] == ['Is that all?']
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        ''.join(f'## {q}\n\n{a}\n\n' for q, a in PAIRS[:2]),
+        ''.join(f'## {q[:-1]}\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\n{a}\n\n## Notes\n\nNone.\n\n' for q, a in PAIRS),
+        ''.join(f'## [{q}](https://a.example)\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nDear Ann: I am sad.\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nI left. Was that rude?\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nNo. Thank … [Read more](b.md)\n\n' for q, _ in PAIRS),
+        ''.join(f'## {q}\n\nA. {a}\nB. No.\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\n- [ ] yes\n- [ ] no\n\n' for q, _ in PAIRS),
+        ''.join(f'## {q}\n\nI left.\n\nWhy so?\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\n' for q, _ in PAIRS),
+    ],
+)
+def test_other_texts_are_not_of_this_layout(text: str) -> None:
+    assert detection.detect(text) == ''

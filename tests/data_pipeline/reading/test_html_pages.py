@@ -1,0 +1,151 @@
+"""Pages of HTML: questions without labels, navigation and footers, pages refused."""
+
+import json
+import pathlib
+
+import pytest
+
+from data_pipeline.reading import reader
+from hax_jax import errors
+
+PAIRS = [
+    ('Is it rude to leave at nine?', 'No. Thank the host & go.'),
+    ('Who pays for the boiler?', 'Whoever owns the house.\n\nAsk twice.'),
+    ('May I open his letters?', 'Never, whatever they say.'),
+]
+NAV = '<nav><a href="/">Home</a> <a href="/b">Prices?</a></nav>'
+FOOTER = '<footer><p>© 2024 The Paper. All rights reserved.</p></footer>'
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(text: str) -> str:
+    """A text as HTML has it, a paragraph each."""
+    text = text.replace('&', '&amp;')
+    return ''.join(f'<p>{each}</p>' for each in text.split('\n\n'))
+
+
+def page_of(body: str, head: str = '', footer: str = FOOTER) -> str:
+    return (
+        f'<!DOCTYPE html>\n<html><head><title>FAQ</title>{head}</head>\n<body>{NAV}\n'
+        f'<h1>All about houses</h1>{body}{footer}</body></html>\n'
+    )
+
+
+def read(text: str) -> list[tuple[str, str]]:
+    pathlib.Path('a.html').write_text(text)
+    return [(pair.question, pair.answer) for pair in reader.read(['a.html'])[0]]
+
+
+FORMS = {
+    'dl': ('<dl>{}</dl>', '<dt>{}</dt><dd>{}</dd>\n'),
+    'open dl': ('<dl>{}</dl>', '<dt>{}\n<dd>{}\n'),
+    'details': ('{}', '<details><summary>{}</summary>{}</details>\n'),
+    'h3': ('<section>{}</section>', '<h3 id="q">{}</h3>\n{}'),
+    'h2 in body': ('{}', '<h2>{} <a href="#q">¶</a></h2>{}<hr>'),
+    'h4 in boxes': ('{}', '<div><h4>{}</h4><div>{}</div></div>'),
+    'h3 in heads': ('{}', '<div><div><h3>{}</h3></div><div>{}</div></div>'),
+    'table': (
+        '<table><tr><th>Question</th><th>Answer</th></tr>{}</table>',
+        '<tr><td>{}</td><td>{}</td></tr>',
+    ),
+    'microdata': (
+        '<div itemscope itemtype="https://schema.org/FAQPage">{}</div>',
+        '<div itemscope itemtype="https://schema.org/Question"><h3 itemprop="name">{}'
+        '</h3><div itemprop="acceptedAnswer"><div itemprop="text">{}</div></div></div>',
+    ),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_questions_without_labels_are_read(form: str) -> None:
+    around, row = FORMS[form]
+    body = around.format(''.join(row.format(q, written(a)) for q, a in PAIRS))
+    assert read(page_of(body)) == PAIRS
+
+
+def test_linked_data_is_read_before_what_the_page_shows() -> None:
+    asked = [
+        {
+            '@type': 'Question',
+            'name': q,
+            'acceptedAnswer': {'@type': 'Answer', 'text': written(a)},
+        }
+        for q, a in PAIRS
+    ]
+    data = {
+        '@graph': [{'@type': 'WebPage'}, {'@type': ['FAQPage'], 'mainEntity': asked}]
+    }
+    script = f'<script type="application/ld+json">{json.dumps(data)}</script>'
+    body = '<h3>One?</h3><p>a</p><h3>Is it two?</h3><p>b</p><h3>Is it so?</h3><p>c</p>'
+    assert read(page_of(body, head=script)) == PAIRS
+
+
+def test_what_is_no_question_is_reported_and_counted() -> None:
+    rows = [
+        *PAIRS,
+        *((f'Is {i} one?', 'Yes, it is.') for i in range(4)),
+        ('Notes', 'x'),
+    ]
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows)
+    pathlib.Path('a.html').write_text(page_of(body))
+    pairs, report = reader.read(['a.html'])
+    assert len(pairs) == 7
+    assert ['Notes' in line for line in report.unknown_lines] == [True]
+    assert report.counts['files of HTML, whose lines are those of its text'] == 1
+    assert report.counts['words: in navigation and footers of HTML'] == 9
+
+
+LABELLED = ''.join(f'<p>Q: {q}</p>{written("A: " + a)}' for q, a in PAIRS)
+
+
+@pytest.mark.parametrize(
+    'footer',
+    [
+        FOOTER,
+        '<aside><h2>Related articles</h2><ul><li>Ten rules of tea</li></ul></aside>',
+        '<div id="footer"><p>Copyright 2024</p><p>Subscribe now</p></div>',
+        '<div class="site-footer dark"><p>Contact us</p></div>',
+        '<div role="contentinfo"><p>Contact us</p></div>',
+        '<p>© 2024 The Paper</p><p>Imprint</p>',
+        '<div class="more"><h3>Related</h3><ul><li>Ten rules of tea</li></ul></div>',
+        '<h2>3 Comments</h2><p>Ann: I disagree.</p>',
+    ],
+)
+def test_a_footer_is_no_part_of_the_last_answer(footer: str) -> None:
+    assert read(page_of(LABELLED, footer=footer)) == PAIRS
+
+
+def test_pairs_within_a_side_bar_are_read() -> None:
+    assert read(page_of(f'<aside>{LABELLED}</aside>')) == PAIRS
+    assert read(page_of(f'<div class="has sidebar">{LABELLED}</div>')) == PAIRS
+
+
+@pytest.mark.parametrize(
+    'body',
+    [
+        '<h2>Our story</h2><p>We met.</p><h2>Our prices</h2><p>Low.</p><h2>Why?</h2>',
+        '<dl><dt>Ledger</dt><dd>A book.</dd><dt>Accrual</dt><dd>A sum.</dd></dl>',
+        '<table><tr><th>Item</th><th>Answer</th></tr><tr><td>Coat</td><td>9</td></tr>'
+        '</table>',
+        '<details><summary>More about us</summary>We met.</details>' * 3,
+        # The index of a column, and a column: the answer is elsewhere.
+        ''.join(f'<h3><a href="/q/{q[:2]}">{q}</a></h3>{written(a)}' for q, a in PAIRS),
+        ''.join(f'<h3>{q}</h3><p>{a} Read more »</p>' for q, a in PAIRS),
+        ''.join(f'<h3>{q}</h3><p>Dear Ann: I am sad.</p><p>{a}</p>' for q, a in PAIRS),
+        ''.join(f'<h3>{q}</h3>' for q, _ in PAIRS),
+    ],
+)
+def test_other_pages_are_refused(body: str) -> None:
+    with pytest.raises(errors.InputError, match='html begins'):
+        read(page_of(body))
+
+
+def test_a_page_of_tags_that_nobody_closed_is_read() -> None:
+    body = '<div><b>' * 3_000 + LABELLED
+    assert [q for q, _ in read(page_of(body))] == [q for q, _ in PAIRS]

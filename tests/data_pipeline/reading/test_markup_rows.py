@@ -1,0 +1,130 @@
+"""YAML and XML to pairs, and the markups that are refused by name."""
+
+import pathlib
+
+import pytest
+
+from data_pipeline.reading import reader
+from hax_jax import errors
+
+PAIRS = [('Why: so?', 'She said “no”.'), ("It's late. Who sings?", 'Tom & I < 3 do.')]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def read(text: str, name: str = 'a.txt') -> list[tuple[str, str]]:
+    pathlib.Path(name).write_text(text)
+    return [(pair.question, pair.answer) for pair in reader.read([name])[0]]
+
+
+@pytest.mark.parametrize('name', ['a.yaml', 'a.YML', 'a.txt'])
+@pytest.mark.parametrize(
+    'form',
+    [
+        '- question: "{}"\n  answer: "{}"\n',
+        '- question: >\n    {}\n  answer: |-\n    {}\n',
+        '---\nquestion: "{}"\nanswer: >-\n  {}\n',
+        '# ours\n- q: "{}"\n  tags: [a, b]\n  a: "{}"\n',
+    ],
+)
+def test_yaml_is_read_without_its_signs(form: str, name: str) -> None:
+    assert read(''.join(form.format(*pair) for pair in PAIRS), name) == PAIRS
+
+
+def test_yaml_within_an_object_is_read_and_its_words_stay_words() -> None:
+    text = 'version: 2\nfaq:\n  - question: Is it late?\n    answer: yes\n'
+    assert read(text, 'a.yaml') == [('Is it late?', 'yes')]
+
+
+def test_labels_that_look_like_yaml_stay_labels() -> None:
+    assert read('- Q: Why?\n- A: So.\n- Q: Who?\n- A: Tom.\n', 'a.md') == [
+        ('Why?', 'So.'),
+        ('Who?', 'Tom.'),
+    ]
+    twice = 'Q: Why?\nA: So.\nQ: Who?\nA: Tom.\n'
+    assert read(twice, 'a.yaml') == [('Why?', 'So.'), ('Who?', 'Tom.')]
+    front = '---\ntitle: FAQ\n---\n\n*Q:* Why?\n\n*A:* So.\n'
+    assert read(front, 'a.md') == [('Why?', 'So.')]
+    broken = '- question: Why: so?\n  answer: No: not so.\n'
+    assert read(broken) == [('Why: so?', 'No: not so.')]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '- question: >\n   Why?\n  answer: |\n   So.\n - question: Who: Tom?\n',
+        '- question: &a "Why?"\n  answer: *a\n',
+    ],
+)
+def test_yaml_that_is_damaged_or_has_references_is_refused(text: str) -> None:
+    with pytest.raises(errors.InputError, match='looks like YAML'):
+        read(text, 'a.yaml')
+
+
+@pytest.mark.parametrize('head', ['', '<?xml version="1.0" encoding="UTF-8"?>\n'])
+@pytest.mark.parametrize(
+    'form',
+    [
+        '<faq>{}</faq>',
+        '<rss xmlns="http://a.example/b"><part><title>t</title>{}</part></rss>',
+    ],
+)
+@pytest.mark.parametrize(
+    'row',
+    [
+        '<item id="1"><question>{}</question>\n<answer>{}</answer></item>\n',
+        '<qa>\n<q>{}</q>\n<a>{}</a>\n</qa>\n',
+        '<entry question="{}" answer="{}"/>\n',
+        '<i><prompt>{}</prompt><response><![CDATA[<p>{}</p>]]></response></i>\n',
+    ],
+)
+def test_xml_is_read(head: str, form: str, row: str) -> None:
+    pairs = [('Why?', 'She said so.'), ('Who sings?', 'Tom and I do.')]
+    text = head + form.format(''.join(row.format(*pair) for pair in pairs))
+    made = [(q, a.removeprefix('<p>').removesuffix('</p>')) for q, a in read(text)]
+    assert made == pairs
+
+
+def test_xmls_entities_and_markup_within_are_read() -> None:
+    text = (
+        '<?xml version="1.0"?><faq><i><question>Is a &lt; b &amp; c?</question>'
+        '<answer><p>Yes, <b>it</b> is.</p></answer></i></faq>'
+    )
+    [(question, answer)] = read(text, 'a.xml')
+    assert question == 'Is a < b & c?' and answer == '<p>Yes, <b>it</b> is.</p>'
+
+
+@pytest.mark.parametrize(
+    'body',
+    [
+        '<faq><i><name>Tom</name></i></faq>',
+        '<faq><i><question>Why?</question><answer>A & B</answer></i></faq>',
+        '<faq><i><question>Why?</question><answer><t>So.</t><u>No.</u></answer></i></faq>',
+    ],
+)
+def test_xml_without_rows_is_refused(body: str) -> None:
+    with pytest.raises(errors.InputError, match='is XML of which no pair is read'):
+        read(f'<?xml version="1.0"?>{body}', 'a.xml')
+
+
+@pytest.mark.parametrize(
+    ('text', 'kind'),
+    [
+        ('{\\rtf1\\ansi\nQ: Why?\\par\nA: So.\\par\n}', 'rich text'),
+        ('1\n00:00:01,000 --> 00:00:02,000\nQ: Why?\n\nA: So.\n', 'subtitles'),
+        ('WEBVTT\n\n00:01.000 --> 00:02.000\nQ: Why?\n\nA: So.\n', 'subtitles'),
+        (
+            'From: a@example.com\nSubject: so\nContent-Transfer-Encoding: '
+            'quoted-printable\n\nQ: Why=3F\n\nA: So=\n on.\n',
+            'a saved mail or page',
+        ),
+    ],
+)
+def test_texts_in_code_are_refused_by_name(text: str, kind: str) -> None:
+    with pytest.raises(errors.InputError, match=kind):
+        read(text)
