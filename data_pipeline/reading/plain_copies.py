@@ -25,13 +25,8 @@ from typing import IO, Any
 
 import zstandard
 
-from data_pipeline.reading import (
-    json_documents,
-    json_survey,
-    markup_rows,
-    message_trees,
-    tables,
-)
+from data_pipeline.markup import markup_rows
+from data_pipeline.reading import json_documents, json_survey, message_trees, tables
 from data_pipeline.rows import json_rows
 from hax_jax import errors
 

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.layouts import detection, html_text
+from data_pipeline.markup import html_pages
 from data_pipeline.pages import characters, encoding, page
-from data_pipeline.reading import html_pages, inputs, named_datasets, read_report
+from data_pipeline.reading import inputs, named_datasets, read_report
 from data_pipeline.rows import (
     batches,
     csv_rows,

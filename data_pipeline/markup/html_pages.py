@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.layouts import detection, heading_questions, html_text
+from data_pipeline.markup import html_tree
 from data_pipeline.pages import characters, page
-from data_pipeline.reading import html_tree
 from data_pipeline.rows import field_map
 
 SOURCE = heading_questions.SOURCE

@@ -1,0 +1,7 @@
+"""Files in markup languages: pages of HTML, and rows in YAML and XML.
+
+In: a file's text or path. Out: a `page.Page` with its pairs, or rows as lines of JSON.
+
+Start at `html_pages`, whose elements are those of `html_tree`; `markup_rows` reads YAML
+and XML.
+"""
