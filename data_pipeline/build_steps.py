@@ -20,7 +20,7 @@ from data_pipeline.preparing import (
     prepare_batch,
     worker_map,
 )
-from data_pipeline.reading import file_names, inputs, read_report, reader
+from data_pipeline.reading import file_names, inputs, path_patterns, read_report, reader
 from data_pipeline.rows import batches
 from hax_jax import counted, errors
 from hax_jax.data import records, text
@@ -132,7 +132,10 @@ def _inputs(
     )
     if sources := inputs.sources(found):
         caps_and_weights.check_names(chosen.mix, sources)
-    for line in inputs.describe(found, preferences=options.preferences):
+    for line in (
+        *path_patterns.folders_left_out(patterns, [e.path for e in found if e.path]),
+        *inputs.describe(found, preferences=options.preferences),
+    ):
         print(line)
     if chosen.preferences != settings.PreferenceSettings() and not options.preferences:
         print('note: the settings of preferences have no effect without --preferences.')

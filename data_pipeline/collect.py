@@ -32,7 +32,6 @@ from data_pipeline.collecting import (
     reddit_json,
 )
 from data_pipeline.dumps import dump_source
-from data_pipeline.reading import inputs
 from data_pipeline.rows import raw_thread
 from hax_jax import errors, files
 from hax_jax.program import entry, output_file, results
@@ -45,7 +44,7 @@ def main() -> None:
     """Collects, then prints the counts of kept and skipped posts with the reasons."""
     given = flags.FLAGS
     chosen = collect_flags.settings()
-    paths = inputs.expand(given.input) if given.input else []
+    paths = path_patterns.expand(given.input) if given.input else []
     path = pathlib.Path(given.output).expanduser()
     markdown = pathlib.Path(given.markdown).expanduser() if given.markdown else None
     if path.suffix == '.md':  # makes both files

@@ -20,7 +20,7 @@ from absl import flags
 from data_pipeline import settings
 from data_pipeline.all_pairs import exact_duplicates, pair_store
 from data_pipeline.compared import compared_row, packed_rows
-from data_pipeline.reading import inputs, read_report, reader
+from data_pipeline.reading import inputs, path_patterns, read_report, reader
 from hax_jax import errors, files
 from hax_jax.data import records
 from hax_jax.program import entry, output_file, results
@@ -56,6 +56,9 @@ def main() -> None:
     path = pathlib.Path(_OUTPUT.value)
     errors.refuse(output_file.problems('output', path))
     found = inputs.find(_INPUT.value, fields=_FIELDS.value, skip_unreadable=_SKIP.value)
+    paths = [each.path for each in found if each.path]
+    for line in path_patterns.folders_left_out(_INPUT.value, paths):
+        print(line)
     for line in inputs.describe(found):
         print(line)
     report = read_report.ReadReport()

@@ -1,6 +1,5 @@
 """The files and data sets to read, each with its layout."""
 
-import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -12,9 +11,9 @@ from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
     file_names,
     named_datasets,
+    path_patterns,
     plain_copies,
     read_report,
-    saved_folders,
 )
 from data_pipeline.rows import (
     chat_shapes,
@@ -24,12 +23,8 @@ from data_pipeline.rows import (
     message_rows,
     preferred,
 )
-from hax_jax import counted, errors, near_names
-from hax_jax.config import convert
+from hax_jax import errors
 
-LINES = ('threads', 'messages', 'pairs')
-# Layouts that may stand before a path: 'threads:raw/*.jsonl'.
-_PREFIXES = (*detection.PARSERS, *LINES, 'csv')
 _HEAD_BYTES = 2**16
 _FOR_CHATS = (
     ' Its rows are chats, which need no --fields: leave it out, or name the files that '
@@ -86,7 +81,7 @@ def find(
         each file that can't be read and each input whose fields fit nothing.
     """
     found: dict[object, Input] = {}
-    problems = _if_none(patterns)
+    problems = path_patterns.if_none(patterns)
     for pattern in patterns:
         if named_datasets.is_named(pattern):
             given = pattern.strip()
@@ -95,20 +90,20 @@ def find(
                 kind = given.partition(':')[0]
                 found[given] = Input(name, '', kind, given=given, version=version)
             continue
-        layout, rest = _split_prefix(pattern)
-        for path in _files(rest, problems):
+        layout, rest = path_patterns.split_prefix(pattern)
+        for path in path_patterns.files(rest, problems):
             key = path.resolve()
             if key not in found:
                 size = path.stat().st_size
                 found[key] = Input(
-                    _shown(path), str(path.absolute()), layout, size=size
+                    path_patterns.shown(path), str(path.absolute()), layout, size=size
                 )
             elif layout != found[key].layout:
                 problems.append(
                     f'{path} is given as {layout or "any layout"} and as '
                     f'{found[key].layout or "any layout"}; give it once.'
                 )
-    _raise(problems)
+    path_patterns.refuse(problems)
     made = []
     for each in found.values():
         try:
@@ -127,34 +122,6 @@ def find(
         show_layouts = not damaged.issuperset(unread)
         raise errors.InputError(read_report.remedy(unread, show_layouts=show_layouts))
     return made
-
-
-def expand(patterns: Sequence[str]) -> list[str]:
-    """The files that the patterns match, each once; no pattern names a layout.
-
-    Raises:
-      InputError: names every pattern that matches no file.
-    """
-    problems = _if_none(patterns)
-    paths: dict[pathlib.Path, str] = {}
-    for pattern in patterns:
-        for path in _files(pattern, problems):
-            paths.setdefault(path.resolve(), str(path))
-    _raise(problems)
-    return list(paths.values())
-
-
-def _split_prefix(pattern: str) -> tuple[str, str]:
-    """A named layout and the text after it; '' and the whole pattern without one.
-
-    A file of that whole name comes first: a path may hold a colon.
-
-    'threads:raw/*.jsonl' -> ('threads', 'raw/*.jsonl')
-    """
-    prefix, colon, rest = pattern.strip().partition(':')
-    if colon and prefix in _PREFIXES and not pathlib.Path(pattern).exists():
-        return prefix, rest
-    return '', pattern
 
 
 def describe(found: Iterable[Input], *, preferences: bool = False) -> list[str]:
@@ -242,76 +209,6 @@ def sha256(each: Input) -> str:
             digest.update(block)
             left -= len(block)
     return digest.hexdigest()
-
-
-def _if_none(patterns: Sequence[str]) -> list[str]:
-    if any(pattern.strip() for pattern in patterns):
-        return []
-    return ["no input is given; give files, such as --input='chats/*.md'."]
-
-
-def _raise(problems: Sequence[str]) -> None:
-    if problems:
-        raise errors.InputError('\n'.join(problems))
-
-
-def _shown(path: pathlib.Path) -> str:
-    """The path below the current folder if it is there, else as it was given."""
-    folder = pathlib.Path.cwd()
-    if path.is_relative_to(folder):
-        path = path.relative_to(folder)
-    return path.as_posix()
-
-
-def _files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
-    """The files that a path or a pattern names; adds the problem of one without any."""
-    if not pattern.strip():
-        return []
-    path = pathlib.Path(pattern).expanduser()
-    if path.is_dir() and (files := saved_folders.files(path)):
-        return files
-    if path.is_dir():
-        problems.append(f'{pattern!r} is a folder; {_instead_of(path)}.')
-        return []
-    files = [path] if path.is_file() else _matches(path)
-    if not files:
-        wild = any(sign in pattern for sign in '*?[')
-        what = 'matches no file' if wild else 'does not exist'
-        prefix, colon, _ = pattern.partition(':')
-        remedy = 'check the path'
-        if colon and prefix.isalpha() and prefix not in _PREFIXES:
-            remedy += f' (before a path, a layout is one of {", ".join(_PREFIXES)})'
-        near = '' if wild else near_names.meant(path)
-        problems.append(f'{pattern!r} {what}; {remedy}.{near}')
-    for file in files:  # its name goes into the pairs and the ledger
-        if problem := convert.text_problem(str(file)):
-            problems.append(f'{str(file)!r} {problem}')
-    return files
-
-
-def _instead_of(folder: pathlib.Path) -> str:
-    """The remedy for a folder: a pattern of its files, or its data set."""
-    if named_datasets.is_folder(folder):
-        return f"for the dataset in it give 'tfds:{folder}'"
-    suffixes = collections.Counter(path.suffix for path in _matches(folder / '*.*'))
-    below = sum(path.is_dir() for path in folder.iterdir())
-    if not suffixes and not below:
-        return 'it is empty: give a folder with files, as a pattern'
-    if not suffixes:
-        folders = counted.of(below, 'folders')
-        return f"give '{folder}/**/*.*', the files of its {folders}"
-    common = suffixes.most_common()
-    if len(common) == 1:
-        return f"give '{folder}/*{common[0][0]}'"
-    there = read_report.listed([(f'*{suffix}', count) for suffix, count in common])
-    return f"give '{folder}/*', or some of its files ({there})"
-
-
-def _matches(pattern: pathlib.Path) -> list[pathlib.Path]:
-    """The files that a pattern matches, sorted, without hidden ones."""
-    anchor = pattern.anchor
-    found = pathlib.Path(anchor).glob(str(pattern.relative_to(anchor)))
-    return sorted(p for p in found if p.is_file() and not p.name.startswith('.'))
 
 
 def _opened(each: Input) -> Input:
@@ -523,5 +420,5 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
         made.append(
             dataclasses.replace(each, fields=fields, problem=problem, marks=marks)
         )
-    _raise([_unused(each, found) for each in maps if each not in used])
+    path_patterns.refuse([_unused(each, found) for each in maps if each not in used])
     return made

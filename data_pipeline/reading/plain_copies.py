@@ -20,6 +20,7 @@ import pathlib
 import re
 import tempfile
 import weakref
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -52,6 +53,7 @@ _LEAST_ZEROS, _MOST_ZEROS = 0.3, 0.02  # of the bytes at odd and at even places
 
 
 _CONTROLS = re.compile('[\x00-\x08\x0e-\x1f]')
+_OF_DAMAGE = (zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
 class Copy:
@@ -114,7 +116,7 @@ def _blocks(
         with opened(path) as file:
             while block := file.read(_BLOCK):
                 yield block
-    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+    except (OSError, EOFError, *_OF_DAMAGE) as error:
         raise errors.InputError(
             f'{name} is a damaged compressed file ({error}); copy it again.'
         ) from error

@@ -18,7 +18,7 @@ from typing import Any
 from data_pipeline.layouts import detection, html_text
 from data_pipeline.markup import html_pages
 from data_pipeline.pages import characters, encoding, page
-from data_pipeline.reading import inputs, named_datasets, read_report
+from data_pipeline.reading import inputs, named_datasets, path_patterns, read_report
 from data_pipeline.rows import (
     batches,
     csv_rows,
@@ -100,7 +100,7 @@ def _pieces(each: inputs.Input, *, span_bytes: int) -> Iterator[dict[str, Any]]:
     """For each batch of an input with rows, the fields that are the batch's own."""
     if each.problem:
         return
-    if each.layout in inputs.LINES:
+    if each.layout in path_patterns.LINES:
         for start, end, line in json_rows.spans(
             each.text_path, size=each.size, span_bytes=span_bytes
         ):

@@ -49,7 +49,9 @@ def rows(path: str, kind: str, name: str) -> Iterator[str]:
             f'{name} is an Excel file; pip install openpyxl, or save it as CSV '
             f'({error}).'
         ) from error
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a package, which a damaged file meets anywhere
         first = str(error).splitlines()[:1]
         raise errors.InputError(
             f'{name} is a damaged {kind} file ({"".join(first)}); make it again.'

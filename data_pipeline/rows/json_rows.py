@@ -15,7 +15,7 @@ _BEFORE_ROW = b' \t\r\n\x0b\x0c\x1e'
 _SIGNS = ' \t\x1e\ufeff'  # the last one where files were put one behind another
 _HEAD_LINES = 100
 _HEAD_BYTES = 2**20
-_LONGEST_LINE = 2**24  # bytes of a line that shows the layout
+_OPENING = 2**16  # bytes
 
 
 def head(path: str, fields: field_map.FieldMap | None = None) -> list[Any]:
@@ -25,14 +25,17 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[Any]:
     """
     objects, size = [], 0
     with open(path, 'rb') as file:
-        read = iter(lambda: file.readline(_LONGEST_LINE), b'')
+        read = iter(lambda: file.readline(_OPENING), b'')
         for line in itertools.islice(read, _HEAD_LINES):
             line = line if size else line.removeprefix(_BOM)
             size += len(line)
+            if not objects and line.lstrip(_BEFORE_ROW)[:1] not in (b'', b'{'):
+                return []
+            if len(line) == _OPENING:
+                line += file.readline()  # a row, however long
+            size += len(line)
             if not line.strip():
                 continue
-            if not objects and not line.lstrip(_BEFORE_ROW).startswith(b'{'):
-                return []
             value, _ = _parse(encoding.decode_part(line)[0])
             if isinstance(value, dict):
                 objects += nested_rows.unfolded(value, fields)

@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import pathlib
+import random
 import re
 from collections.abc import Callable
 from typing import Any
@@ -426,3 +427,57 @@ def test_a_table_of_one_column_of_chats_is_read_by_any_name(
     pairs, report = reader.read([str(path)])
     assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(3)]
     assert not report.unknown_lines
+
+
+def table(name: str) -> bytes:
+    """The rows as a file of a binary kind."""
+    path = pathlib.Path(f'whole.{name}')
+    if name == 'xlsx':
+        book = pytest.importorskip('openpyxl').Workbook()
+        for row in [[*ROWS[0]], *map(list, PAIRS)]:
+            book.active.append(row)
+        book.save(path)
+    elif name == 'parquet':
+        pyarrow.parquet.write_table(pa.table(COLUMNS), path)
+    else:
+        pyarrow.feather.write_feather(pa.table(COLUMNS), path, compression='zstd')
+    return path.read_bytes()
+
+
+WHOLE: dict[str, Callable[[], bytes]] = {
+    'jsonl.gz': lambda: gzip.compress(LINES.encode() * 50),
+    'jsonl.bz2': lambda: bz2.compress(LINES.encode() * 50),
+    'jsonl.xz': lambda: lzma.compress(LINES.encode() * 50),
+    'jsonl.zst': lambda: zstandard.compress(LINES.encode() * 50),
+    'xlsx': lambda: table('xlsx'),
+    'parquet': lambda: table('parquet'),
+    'feather': lambda: table('feather'),
+}
+
+
+@pytest.mark.parametrize('kind', WHOLE)
+def test_a_damaged_file_is_read_or_named_and_nothing_else(kind: str) -> None:
+    chance = random.Random(kind)
+    whole = WHOLE[kind]()
+    refused = 0
+    for number in range(60):
+        damaged = bytearray(whole)
+        if number % 3:
+            for _ in range(number % 3):
+                damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        else:
+            del damaged[chance.randrange(1, len(damaged)) :]
+        try:
+            read(f'damaged{number}.{kind}', bytes(damaged))
+        except errors.InputError as error:
+            refused += 1
+            assert f'damaged{number}.{kind}' in str(error)
+    assert refused > 10
+
+
+def test_a_first_row_of_many_megabytes_hides_no_other(tmp_path: pathlib.Path) -> None:
+    long = {'question': 'Who sang?', 'answer': f'{"la " * 6_000_000}it was Tom.'}
+    path = tmp_path / 'long.jsonl'
+    path.write_text(json.dumps(long) + '\n' + LINES)
+    pairs, _ = reader.read([str(path)])
+    assert [pair.question for pair in pairs] == ['Who sang?', *(q for q, _ in PAIRS)]
