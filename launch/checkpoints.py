@@ -293,6 +293,12 @@ def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
                 'nothing was deleted; leave one, or say --force: launch.train then '
                 'refuses the folder until --restart.'
             )
+        best = restore.by_worth([steps[step] for step in whole])[:1]
+        if left and best and best[0].step in wanted:
+            print(
+                f'step {best[0].step} was {restore.in_words(best[0])}; samples and '
+                'exports take the best of what is left'
+            )
         for step in sorted(set(wanted)):
             size = step_facts.size(steps[step].path)
             checkpoint.delete(steps[step].path)

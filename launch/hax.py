@@ -12,6 +12,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import io
+import os
 import pathlib
 import re
 import runpy
@@ -52,8 +53,20 @@ complete -o default -F _hax hax"""
 
 def main() -> None:
     name, *rest = sys.argv[1:] or ['--help']
-    if name not in PROGRAMS:  # `hax | head` ends without a word
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if name in PROGRAMS:
+        sys.argv[:] = [f'hax {name}', *rest]
+        runpy.run_module(PROGRAMS[name], run_name='__main__', alter_sys=True)
+        return
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hax | head` ends without a word
+    try:
+        _answer(name, rest)
+        sys.stdout.flush()
+    except OSError as error:
+        print(f'error: standard output can not be written to: {error}', file=sys.stderr)
+        os._exit(2)  # what is left to write would fail once more
+
+
+def _answer(name: str, rest: list[str]) -> None:
     if name in ('--help', '-h', 'help'):
         print(_listed())
     elif name == '--version':
@@ -62,9 +75,6 @@ def main() -> None:
         print(_COMPLETION)
     elif name == '--names':
         print('\n'.join(_names(rest[1:], rest[0])))
-    elif name in PROGRAMS:
-        sys.argv[:] = [f'hax {name}', *rest]
-        runpy.run_module(PROGRAMS[name], run_name='__main__', alter_sys=True)
     else:
         print(f'error: {_unknown(name)}\nTry hax --help.', file=sys.stderr)
         sys.exit(2)

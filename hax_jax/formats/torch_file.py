@@ -71,8 +71,9 @@ def _check_zip(file: pathlib.Path) -> None:
         if begins == b'PK\x03\x04':
             raise errors.InputError(f'{file} is cut short; copy it again.')
         raise errors.InputError(
-            f'{file} is not a zip, as torch.save writes since torch 1.6; if torch.load '
-            'reads it, save it again.'
+            f'{file} is no file of torch.save (since torch 1.6 that is a zip); give '
+            'a .pt, .pth or .bin file, or a folder. If torch.load reads it, save it '
+            'again.'
         )
     try:
         with zipfile.ZipFile(file) as opened:

@@ -4,6 +4,7 @@ The page holds Plotly's own script, runs nothing else, and fetches nothing. Text
 run are escaped where they are HTML and where they are JSON in a script.
 """
 
+import errno
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import jinja2
 import plotly.offline
 
-from hax_jax import files, places
+from hax_jax import errors, files, places
 from hax_jax.config import convert
 from hax_jax.curves import after_training, run_record
 from hax_jax.doctor import diagnosis
@@ -53,7 +54,16 @@ def write(
         run_difference.of(records[0], other, groups=groups or {})
         for other in records[1:]
     ]
-    files.write_text(path, render(records, differences))
+    page = render(records, differences)
+    try:
+        files.write_text(path, page)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        raise errors.InputError(
+            f'{path} can not be written ({error.strerror}); name another file with '
+            '--output=FILE.html.'
+        ) from error
     return path, [found.verdict for found in differences]
 
 

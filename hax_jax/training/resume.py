@@ -102,11 +102,18 @@ def changes(
                 f'({then[name][:16]} then, {now[name][:16]} now, by data.path='
                 f'{config_now.data.path}).'
             )
-    if then['base'].get('hash') != now['base'].get('hash'):
+    of_then, of_now = (each['base'] for each in (then, now))
+    if of_then.get('hash') != of_now.get('hash'):
+        begun = f'the model {of_then["path"]!r}' if of_then else 'no model, but scratch'
+        asked = f'{of_now["path"]!r}' if of_now else 'no base (model.pretrained)'
         problems.append(
-            f'the base {now["base"].get("path")!r} is not the model that the run was '
-            f'started from, {then["base"].get("path")!r} (by its hash); if that one '
-            'moved, set --config.model.pretrained to where it is.'
+            f'the run was started from {begun}, and this config has {asked} (compared '
+            'by hash)'
+            + (
+                '; if it moved, set --config.model.pretrained to where it is.'
+                if of_then
+                else '.'
+            )
         )
     if problems:
         raise errors.InputError(

@@ -509,7 +509,7 @@ def test_a_file_of_an_older_torch_is_named(path: pathlib.Path) -> None:
     import torch
 
     torch.save({'step': 1}, path, _use_new_zipfile_serialization=False)
-    assert 'not a zip, as torch.save writes since torch 1.6' in refusal(path)
+    assert 'no file of torch.save (since torch 1.6 that is a zip)' in refusal(path)
 
 
 def test_another_zip_is_named(path: pathlib.Path) -> None:

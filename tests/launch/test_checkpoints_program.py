@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import shutil
 from typing import Any
 
@@ -186,6 +187,7 @@ def test_steps_are_deleted_but_the_last_whole_one(
     assert code == 0
     assert 'deleted step 5' in said
     assert 'deleted step 15' in said
+    assert re.search(r'step 15 was the best validation loss, \d', said)
     assert 'whole steps left: 10\n' in said
     assert results['delete last'][0] == 2
     assert results['delete force'][0] == 0

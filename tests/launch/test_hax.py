@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import re
 import subprocess
+import sys
 import tomllib
 
 import programs
@@ -22,6 +23,22 @@ def test_hax_alone_lists_every_program_with_a_line() -> None:
         assert f'\n  {name} ' in listed
     assert 'Answers letters with the models' in listed
     assert max(map(len, listed.splitlines())) <= 100
+
+
+def test_hax_says_that_its_output_can_not_be_written() -> None:
+    with open('/dev/full', 'w') as full:
+        done = subprocess.run(
+            [sys.executable, '-m', 'launch.hax'],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=programs.ROOT,
+        )
+    assert done.returncode == 2
+    assert done.stderr == (
+        'error: standard output can not be written to: [Errno 28] No space left on '
+        'device\n'
+    )
 
 
 def test_every_program_of_hax_is_one() -> None:

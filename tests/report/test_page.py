@@ -1,6 +1,8 @@
 """The page of a run: what it says first, what it draws, and that no text gets out."""
 
+import errno
 import json
+import os
 import pathlib
 import re
 from typing import Any
@@ -236,3 +238,15 @@ def test_the_doctor_s_findings_come_first_with_their_numbers() -> None:
         for trace in figure['data']
         if 'type' in trace and trace.get('orientation') == 'h'
     )
+
+
+def test_a_page_for_a_folder_that_takes_none_is_an_error_with_the_flag_for_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    def forbidden(path: pathlib.Path, _: str) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(page.files, 'write_text', forbidden)
+    monkeypatch.setattr(run_record, 'read', lambda *_, **__: record())
+    with pytest.raises(errors.InputError, match=r'Read-only.*--output=FILE'):
+        page.write([str(tmp_path)])
