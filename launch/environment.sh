@@ -13,6 +13,10 @@ made_here=.venv/made-by-environment.sh
 version() { # PYTHON [MODULE]
   "$1" -c "import sys${2:+, $2}; assert sys.version_info >= (3, 11); print('Python %d.%d' % sys.version_info[:2])" 2>/dev/null
 }
+# The folder whose `hax` is in .venv; nothing if none is.
+checkout() {
+  .venv/bin/python -c "import importlib.metadata, json; print(json.loads(importlib.metadata.distribution('hax_jax').read_text('direct_url.json'))['url'].removeprefix('file://'))" 2>/dev/null || true
+}
 nothing_installed() { # in .venv, beside pip and setuptools
   ! find .venv/ -name '*.dist-info' ! -name 'pip-*' ! -name 'setuptools-*' 2>/dev/null |
     grep -q .
@@ -51,6 +55,7 @@ fi
 wanted=$(cat requirements.txt "$1" | .venv/bin/python -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())')
 if [ ! -f ".venv/installed-$wanted" ]; then
   echo "installing $1 into .venv: about 600 MB and 2 to 5 minutes the first time"
+  before=$(checkout)
   if [ -t 1 ]; then
     .venv/bin/python -m pip install --disable-pip-version-check -r "$1" -e .
   else # a line for each download, without bars
@@ -61,6 +66,9 @@ if [ ! -f ".venv/installed-$wanted" ]; then
     )
   fi
   touch ".venv/installed-$wanted"
+  if [ "$before" ] && [ "$before" != "$(checkout)" ]; then # a .venv that two checkouts share
+    echo "hax in .venv was that of $before, and is that of $(checkout) now"
+  fi
 else
   echo "reusing .venv"
 fi

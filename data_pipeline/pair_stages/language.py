@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +18,10 @@ _FEW = 4_000  # texts, for which importing scipy (0.2 s) does not pay
 _num_judged = 0  # by this process
 _folder: pathlib.Path | None = None  # of a cache
 _NEAR = 0.01  # of probabilities
+# Scripts without blanks between words: a sign counts as one.
+UNSPACED = re.compile(
+    '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]'
+)
 NEVER_JUDGED_UNDER = 20  # words; 'Perfection. Thanks.' may be any of several languages
 
 
@@ -126,8 +131,10 @@ def _log_counts(found: np.ndarray, num_found: np.ndarray, num_kinds: int) -> Any
 
 
 def is_judged(text: str) -> bool:
-    """Whether a text is long enough to tell its language."""
-    return len(text.split(None, NEVER_JUDGED_UNDER - 1)) == NEVER_JUDGED_UNDER
+    """Whether a text is long enough to tell its language, in words or signs."""
+    if len(text.split(None, NEVER_JUDGED_UNDER - 1)) == NEVER_JUDGED_UNDER:
+        return True
+    return not text.isascii() and len(UNSPACED.findall(text)) >= NEVER_JUDGED_UNDER
 
 
 @functools.cache

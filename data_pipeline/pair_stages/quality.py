@@ -24,10 +24,6 @@ _BOT_SIGNATURE = re.compile(
     re.IGNORECASE,
 )
 _LETTER = re.compile(r'[^\W_]')
-# Scripts without blanks between words: a sign counts as one.
-_UNSPACED = re.compile(
-    '[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]'
-)
 _YES_NO = re.compile(
     r'\W*(?:[$£€]?\d[\d.,:/%]*\W*(?:\w+\W*)?|(?:yes|yeah|yep|yup|no|nope|nah|never|maybe'
     r'|definitely|absolutely|sure|true|false)\b.*)',
@@ -52,7 +48,7 @@ def stage(chosen: settings.QualitySettings) -> stages.Stage:
 
     def apply_all(pairs: Sequence[records.QaPair]) -> list[stages.Outcome]:
         turns = [turn for pair in pairs for turn in pair.exchanges]
-        texts = {text for turn in turns for text in (turn.question, turn.answer)}
+        texts = {text for turn in turns for text in _judged_texts(turn)}
         codes = language.foreign(
             texts, chosen.languages, confidence=chosen.language_confidence
         )
@@ -89,6 +85,7 @@ def _broken(
     An answer that is not learned may break them. `codes` has the language of each
     foreign text.
     """
+    accepted = ', '.join(chosen.languages)
     if chosen.drop_title_only and 'title only' in pair.flags:
         yield stages.Dropped('title only')
     of_reddit = records.kind(pair.source) == 'reddit'
@@ -117,17 +114,31 @@ def _broken(
             reason = f'{field} repeats itself'
             yield stages.Dropped(reason, f'{share:.0%} of its {_NGRAM}-grams')
         if code := codes.get(value, ''):
-            accepted = ', '.join(chosen.languages)
             yield stages.Dropped(f'{field} in another language than {accepted}', code)
+    if codes and turn.weight and (code := codes.get(_as_one(turn), '')):
+        yield stages.Dropped(f'texts in another language than {accepted}', code)
 
 
 def _too_short(pair: records.QaPair) -> tuple[stages.Note, ...]:
     """The note of a pair of which a text is too short to tell its language."""
     for turn in pair.exchanges:
-        for value in (turn.question, turn.answer) if turn.weight else (turn.question,):
-            if not language.is_judged(value):
-                return (stages.Note(_SHORT_TEXT, value),)
+        texts = (turn.question, turn.answer) if turn.weight else (turn.question,)
+        short = [text for text in texts if not language.is_judged(text)]
+        if len(short) == 2 and language.is_judged(_as_one(turn)):
+            continue
+        if short:
+            return (stages.Note(_SHORT_TEXT, short[0]),)
     return ()
+
+
+def _judged_texts(turn: records.Exchange) -> tuple[str, ...]:
+    """The texts of which the language is asked: two short ones are one."""
+    texts = turn.question, turn.answer
+    return texts if any(map(language.is_judged, texts)) else (*texts, _as_one(turn))
+
+
+def _as_one(turn: records.Exchange) -> str:
+    return f'{turn.question}\n{turn.answer}'
 
 
 def num_words(value: str) -> int:
@@ -139,7 +150,7 @@ def num_words(value: str) -> int:
     if len(words) < _FEWEST_WORDS:
         words = [word for word in words if _LETTER.search(word)]
         if not value.isascii():
-            return len(words) + max(0, len(_UNSPACED.findall(value)) - 1)
+            return len(words) + max(0, len(language.UNSPACED.findall(value)) - 1)
     return len(words)
 
 

@@ -117,6 +117,37 @@ def test_a_text_too_short_to_tell_its_language_is_noted() -> None:
     assert notes({}, question=short, answer=twenty) == (stages.Note(name, short),)
     assert notes({}, question=twenty, answer=twenty) == ()
     assert notes({'languages': ()}, question=short, answer=short) == ()
+    twelve = ' '.join(['We walk home.'] * 4)
+    assert notes({}, question=twelve, answer=twelve) == ()  # judged as one
+
+
+@pytest.mark.parametrize(
+    ('question', 'answer', 'reason'),
+    [
+        (
+            'Ist das richtig so mit meinem Nachbarn, der immer laut ist?',
+            'Nein, und du solltest mit ihm reden, sobald du kannst.',
+            'texts in another language than en',
+        ),
+        (
+            '我妈妈每天都给我打电话，我不知道该怎么告诉她我需要一些空间。我应该怎么办？',
+            'Tell her.',
+            'question in another language than en',
+        ),
+        (
+            'My mother calls me every day. How do I tell her?',
+            '告诉她你爱她，然后约好每周日下午打电话，其他的日子你就可以安静地过了。',
+            'answer in another language than en',
+        ),
+    ],
+)
+def test_short_texts_are_judged_as_one_and_scripts_without_blanks_by_signs(
+    question: str, answer: str, reason: str
+) -> None:
+    found = outcome({}, question=question, answer=answer)
+    assert isinstance(found, stages.Dropped)
+    assert found.reason == reason
+    assert isinstance(outcome(OFF, question=question, answer=answer), stages.Kept)
 
 
 def test_lengths_are_counted_with_a_tokenizer_if_one_is_given(
