@@ -15,7 +15,7 @@ version() { # PYTHON [MODULE]
 }
 # The folder whose `hax` is in .venv; nothing if none is.
 checkout() {
-  .venv/bin/python -c "import importlib.metadata, json; print(json.loads(importlib.metadata.distribution('hax_jax').read_text('direct_url.json'))['url'].removeprefix('file://'))" 2>/dev/null || true
+  .venv/bin/python -I -c "import importlib.metadata, json; print(json.loads(importlib.metadata.distribution('hax_jax').read_text('direct_url.json'))['url'].removeprefix('file://'))" 2>/dev/null || true
 }
 nothing_installed() { # in .venv, beside pip and setuptools
   ! find .venv/ -name '*.dist-info' ! -name 'pip-*' ! -name 'setuptools-*' 2>/dev/null |
