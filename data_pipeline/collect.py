@@ -32,6 +32,7 @@ from data_pipeline.collecting import (
     reddit_json,
 )
 from data_pipeline.dumps import dump_source
+from data_pipeline.reading import path_patterns
 from data_pipeline.rows import raw_thread
 from hax_jax import errors, files
 from hax_jax.program import entry, output_file, results

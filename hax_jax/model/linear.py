@@ -18,7 +18,7 @@ PRODUCT = 'product'
 
 
 def affine(
-    x: Float[Array, '*B I'], kernel: Float[Array, 'I O'], bias: Float[Array, 'O']
+    x: Float[Array, '*B I'], kernel: Float[Array, 'I O'], bias: Float[Array, ' O']
 ) -> Float[Array, '*B O']:
     """x @ kernel + bias in x's dtype."""
     return add_bias(product(x, kernel), bias)
@@ -40,7 +40,7 @@ def product_by_rows(
 
 
 @jax.custom_vjp
-def add_bias(y: Float[Array, '*B O'], bias: Float[Array, 'O']) -> Float[Array, '*B O']:
+def add_bias(y: Float[Array, '*B O'], bias: Float[Array, ' O']) -> Float[Array, '*B O']:
     """y + bias in y's dtype."""
     return y + bias.astype(y.dtype)
 

@@ -114,7 +114,7 @@ def refill(
     state: State,
     inputs: Int32[Array, 'R T'],
     rows: Rows,
-    slots: Int32[Array, 'R'],
+    slots: Int32[Array, ' R'],
     *,
     drawing: next_token.Drawing,
 ) -> State:
@@ -162,7 +162,7 @@ def decode(
     graphdef: Any,
     params: Any,
     state: State,
-    stopped: Bool[Array, 'B'],
+    stopped: Bool[Array, ' B'],
     enough: Int32[Array, ''],
     steps: Int32[Array, ''],
     *,

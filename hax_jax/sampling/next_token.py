@@ -83,10 +83,10 @@ def prompt_number(prompt_id: str) -> int:
 
 
 def row_keys(
-    seeds: UInt32[Array, 'B'],
-    prompt_numbers: UInt32[Array, 'B'],
-    samples: UInt32[Array, 'B'],
-) -> Key[Array, 'B']:
+    seeds: UInt32[Array, ' B'],
+    prompt_numbers: UInt32[Array, ' B'],
+    samples: UInt32[Array, ' B'],
+) -> Key[Array, ' B']:
     """A key for each row; `jax.random.fold_in(key, position)` is the key of a token."""
 
     def one(seed: jax.Array, prompt_number: jax.Array, sample: jax.Array) -> jax.Array:
@@ -99,8 +99,8 @@ def row_keys(
 def processed(
     logits: Float[Array, 'B V'],
     context: Int[Array, 'B S'] | None,
-    end: Int[Array, 'B'],
-    number: Int[Array, 'B'],
+    end: Int[Array, ' B'],
+    number: Int[Array, ' B'],
     drawing: Drawing,
 ) -> Float[Array, 'B V']:
     """Logits of new token `number` (from 0), given the `context` before place `end`.
@@ -160,10 +160,10 @@ def _scatter(logits: jax.Array, ids: jax.Array, scores: jax.Array) -> jax.Array:
 
 def next_tokens(
     logits: Float[Array, 'B V'],
-    keys: Key[Array, 'B'],
-    positions: Int[Array, 'B'],
+    keys: Key[Array, ' B'],
+    positions: Int[Array, ' B'],
     drawing: Drawing,
-) -> Int[Array, 'B']:
+) -> Int[Array, ' B']:
     """The tokens at `positions` of their rows: the likeliest, or drawn."""
     if drawing.temperature is None:
         return jnp.argmax(logits, axis=-1).astype(jnp.int32)
