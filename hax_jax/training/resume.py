@@ -102,18 +102,15 @@ def changes(
                 f'({then[name][:16]} then, {now[name][:16]} now, by data.path='
                 f'{config_now.data.path}).'
             )
-    of_then, of_now = (each['base'] for each in (then, now))
-    if of_then.get('hash') != of_now.get('hash'):
-        begun = f'the model {of_then["path"]!r}' if of_then else 'no model, but scratch'
-        asked = f'{of_now["path"]!r}' if of_now else 'no base (model.pretrained)'
+    bases = then['base'], now['base']
+    if bases[0].get('hash') != bases[1].get('hash'):
+        begun, asked = (
+            repr(each['path']) if each.get('path') else 'no model' for each in bases
+        )
         problems.append(
-            f'the run was started from {begun}, and this config has {asked} (compared '
-            'by hash)'
-            + (
-                '; if it moved, set --config.model.pretrained to where it is.'
-                if of_then
-                else '.'
-            )
+            f'the run was started from {begun}, and model.pretrained asks for {asked} '
+            '(compared by hash); if the model moved, set --config.model.pretrained to '
+            'where it is.'
         )
     if problems:
         raise errors.InputError(

@@ -23,7 +23,7 @@ from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
 from hax_jax.report import page
 from hax_jax.runs import checkpoint, origin, restore, run_folder
-from hax_jax.training import run_setup, run_summary, starting, train_loop
+from hax_jax.training import resume, run_setup, run_summary, starting, train_loop
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _CHILD = """
@@ -156,6 +156,28 @@ def test_a_run_that_lost_its_end_and_is_made_longer_is_judged_by_its_newest_call
     told = measure_run.measure(run_record.read(str(workdir)))
     assert told['rate_off_step'] > int(kept.name)
     assert abs(told['rate_off']) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ('then', 'now', 'said'),
+    [
+        ({'path': '/a', 'hash': '1'}, {}, "from '/a', and .* asks for no model"),
+        ({}, {'path': '/b', 'hash': '2'}, "from no model, and .* asks for '/b'"),
+    ],
+)
+def test_a_run_of_another_base_is_named_with_both(
+    then: dict[str, str], now: dict[str, str], said: str
+) -> None:
+    config = tiny_runs.make_config()
+    rest = {'tokenizer': 't', 'template': 't', 'dataset': 'd'}
+    with pytest.raises(errors.InputError, match=f'the run was started {said}'):
+        resume.changes(
+            {**rest, 'base': then},
+            {**rest, 'base': now},
+            config,
+            config,
+            allow_change=[],
+        )
 
 
 def test_a_run_is_not_made_shorter_than_it_is(
