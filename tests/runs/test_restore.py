@@ -144,7 +144,7 @@ def test_the_base_of_a_run_may_itself_be_an_adapted_run(
     run, _ = origin.resolve(run)
     assert not run.model.tie_embeddings
     tiny_runs.train(cache, tmp_path, run)
-    first = json.loads((tmp_path / 'metrics.jsonl').read_text().splitlines()[0])
+    first = tiny_runs.lines(tmp_path, 'evaluation')[0]
     best = restore.parts(str(adapted)).validation_loss
     assert first['eval_loss'] == pytest.approx(best, abs=1e-5)
 
