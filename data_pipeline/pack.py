@@ -6,7 +6,6 @@ files.
 """
 
 import contextlib
-import errno
 import pathlib
 from collections.abc import Iterator, Set
 from typing import Any
@@ -17,7 +16,6 @@ from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, text
 
 _MADE_FROM = 'made_from.json'
-_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
 
 
@@ -80,7 +78,7 @@ def _only_maker(folder: pathlib.Path, data: schema.DataConfig) -> Iterator[None]
         with files.locked(folder.with_suffix('.lock'), wait=True):
             yield
     except OSError as error:
-        if error.errno not in _FORBIDDEN:
+        if not errors.is_forbidden(error):
             raise
         raise errors.InputError(
             f'--config.data.path={data.path} can not be written to '

@@ -1,6 +1,7 @@
 """A number of things in words, with the noun in the form that the number asks for."""
 
 import re
+from collections.abc import Sequence
 
 _PLURAL = re.compile(r'[A-Za-z-]{2,}s')
 _OTHERS = ('is', 'was', 'has', 'as', 'this', 'its', 'less', 'unless')
@@ -37,3 +38,9 @@ def _singular(noun: str) -> str:
     if noun.endswith('ies'):
         return f'{noun[:-3]}y'
     return noun[:-2] if noun.endswith(('sses', 'shes', 'ches', 'xes')) else noun[:-1]
+
+
+def first(names: Sequence[str]) -> str:
+    """['a', 'b', 'c'] -> 'a and 2 more'"""
+    more = len(names) - 1
+    return names[0] + (f' and {more:,} more' if more else '')

@@ -1,5 +1,6 @@
 """InputError, for what the user gave; the errors of places, locks and of ours."""
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,11 @@ def refuse(problems: Sequence[str]) -> None:
     """Raises InputError with all the problems, a sentence each; returns if none is."""
     if problems:
         raise InputError('\n'.join(problems))
+
+
+def is_forbidden(error: OSError) -> bool:
+    """Whether nobody, or not this user, may write there."""
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def gathered(*checks: Callable[[], object]) -> list[str]:

@@ -23,7 +23,7 @@ from data_pipeline.rows import (
     message_rows,
     preferred,
 )
-from hax_jax import errors
+from hax_jax import counted, errors
 
 _HEAD_BYTES = 2**16
 _FOR_CHATS = (
@@ -103,7 +103,7 @@ def find(
                     f'{path} is given as {layout or "any layout"} and as '
                     f'{found[key].layout or "any layout"}; give it once.'
                 )
-    path_patterns.refuse(problems)
+    errors.refuse(problems)
     made = []
     for each in found.values():
         try:
@@ -145,29 +145,27 @@ def describe(found: Iterable[Input], *, preferences: bool = False) -> list[str]:
             chosen.setdefault(str(each.fields), []).append(each.name)
     if chats:
         notes.append(
-            f'note: --fields has no effect on the chats in {_names(chats)}; it is for '
-            'rows of texts.'
+            f'note: --fields has no effect on the chats in {counted.first(chats)}; it '
+            'is for rows of texts.'
         )
     lost = ', and no preference comes of them' if preferences else ''
     notes += [
-        f'note: --fields makes one plain pair of each row of {_names(names)}, without '
-        f'asking which answer is the better{lost}. Without --fields they are read as '
-        f'in {each}.'
+        f'note: --fields makes one plain pair of each row of {counted.first(names)}, '
+        f'without asking which answer is the better{lost}. Without --fields they are '
+        f'read as in {each}.'
         for each, names in unjudged.items()
     ]
     return [
         *notes,
-        *(f'comparisons in {_names(names)} as in {e}' for e, names in known.items()),
         *(
-            f'fields of {_names(names)}: {fields} (--fields changes them)'
+            f'comparisons in {counted.first(names)} as in {e}'
+            for e, names in known.items()
+        ),
+        *(
+            f'fields of {counted.first(names)}: {fields} (--fields changes them)'
             for fields, names in chosen.items()
         ),
     ]
-
-
-def _names(names: Sequence[str]) -> str:
-    more = len(names) - 1
-    return names[0] + (f' and {more:,} more' if more else '')
 
 
 def _note(each: Input) -> str:
@@ -337,11 +335,11 @@ def _unused(chosen: field_map.FieldMap, found: Sequence[Input]) -> str:
     if not fitting:
         return (
             f'{shown}: no input has a name like {chosen.where!r}; the inputs are '
-            f'{_names([each.name for each in found])}.'
+            f'{counted.first([each.name for each in found])}.'
         )
     return (
-        f'{shown} names columns, and {_names(fitting)}, a page or threads, has none '
-        'to name; leave --fields out.'
+        f'{shown} names columns, and {counted.first(fitting)}, a page or threads, has '
+        'none to name; leave --fields out.'
     )
 
 
@@ -420,5 +418,5 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
         made.append(
             dataclasses.replace(each, fields=fields, problem=problem, marks=marks)
         )
-    path_patterns.refuse([_unused(each, found) for each in maps if each not in used])
+    errors.refuse([_unused(each, found) for each in maps if each not in used])
     return made

@@ -15,7 +15,6 @@ from hax_jax.config import convert
 LINES = ('threads', 'messages', 'pairs')
 # Layouts that may stand before a path: 'threads:raw/*.jsonl'.
 _PREFIXES = (*detection.PARSERS, *LINES, 'csv')
-_NAMED = 3  # folders
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
@@ -29,7 +28,7 @@ def expand(patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         for path in files(pattern, problems):
             paths.setdefault(path.resolve(), str(path))
-    refuse(problems)
+    errors.refuse(problems)
     return list(paths.values())
 
 
@@ -151,14 +150,10 @@ def folders_left_out(patterns: Sequence[str], paths: Sequence[str]) -> list[str]
         if names:
             lines.append(
                 f'note: {rest!r} matches files alone, and what is below '
-                f'{_listed(names)} is not read; {_with_below(rest)!r} reads it too.'
+                f'{counted.first(names)} is not read; {_with_below(rest)!r} reads '
+                'it too.'
             )
     return lines
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ', '.join(names[:_NAMED]) + (f' and {more:,} more' if more > 0 else '')
 
 
 def shown(path: pathlib.Path) -> str:
@@ -173,8 +168,3 @@ def if_none(patterns: Sequence[str]) -> list[str]:
     if any(pattern.strip() for pattern in patterns):
         return []
     return ["no input is given; give files, such as --input='chats/*.md'."]
-
-
-def refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise errors.InputError('\n'.join(problems))

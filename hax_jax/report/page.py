@@ -4,7 +4,6 @@ The page holds Plotly's own script, runs nothing else, and fetches nothing. Text
 run are escaped where they are HTML and where they are JSON in a script.
 """
 
-import errno
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -58,7 +57,7 @@ def write(
     try:
         files.write_text(path, page)
     except OSError as error:
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if not errors.is_forbidden(error):
             raise
         raise errors.InputError(
             f'{path} can not be written ({error.strerror}); name another file with '
