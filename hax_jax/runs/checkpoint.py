@@ -17,9 +17,12 @@ is deleted first.
 import concurrent.futures
 import contextlib
 import dataclasses
+import errno
 import functools
 import pathlib
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -35,6 +38,7 @@ KEPT, PLAIN, AVERAGE = 'kept', 'plain', 'average'  # in metadata, and its values
 RECORD = 'step.json'
 _SAVING, _DELETING = 'saving-', 'deleting-'
 _LOSS = 'validation_loss'
+_PATIENCE = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between tries to remove a folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +191,7 @@ class Checkpoints:
                     if left.name.isdigit() and not _is_step(left):
                         left.delete_tree()
                 elif left.name.startswith((_SAVING, _DELETING)):
-                    shutil.rmtree(left)
+                    _remove(left)
         # In memory, so that all processes know the same whatever their disks show.
         self._kept = [s for s in list_steps(folder, run_id) if not s.problem]
 
@@ -266,6 +270,7 @@ class Checkpoints:
         except Exception as error:
             if failed := places.failure(error, info.path):
                 raise failed from error
+            self._remove_failed(info)
             raise
         if jax.process_index():
             return
@@ -284,6 +289,19 @@ class Checkpoints:
                 continue
             delete(path)
 
+    def _remove_failed(self, info: StepInfo) -> None:
+        """Gives back the room of a save that failed; what resists goes with a start."""
+        if jax.process_index() or places.is_remote(info.path):
+            return
+        until = time.monotonic() + sum(_PATIENCE)
+        for thread in threading.enumerate():  # Orbax has told of the first that failed
+            if type(thread).__module__.startswith('orbax.'):
+                with contextlib.suppress(Exception):  # which its join raises
+                    thread.join(max(0, until - time.monotonic()))
+        for left in self.folder.glob(f'{_SAVING}{info.step}*'):
+            with contextlib.suppress(OSError):
+                _remove(left)
+
 
 def delete(path: pathlib.Path) -> None:
     """Deletes a step; what a kill leaves of it is no step, and goes with the next."""
@@ -294,7 +312,22 @@ def delete(path: pathlib.Path) -> None:
     deleting = path.with_name(f'{_DELETING}{path.name}')
     path.rename(deleting)
     _keep_file(path).unlink(missing_ok=True)
-    shutil.rmtree(deleting)
+    _remove(deleting)
+
+
+def _remove(folder: pathlib.Path) -> None:
+    """Removes a folder into which threads of a failed save may write for a while."""
+    for seconds in _PATIENCE:
+        try:
+            return shutil.rmtree(folder)
+        except FileNotFoundError:  # a temporary file of theirs got its name
+            if not folder.exists():
+                return None
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        time.sleep(seconds)
+    return shutil.rmtree(folder)
 
 
 def keep(path: pathlib.Path, workdir: pathlib.Path) -> None:

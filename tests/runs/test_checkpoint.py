@@ -1,7 +1,10 @@
 """Checkpoints: what is stored, what is kept, what is refused."""
 
+import contextlib
 import pathlib
 import shutil
+import threading
+import time
 
 import jax
 import numpy as np
@@ -188,3 +191,57 @@ def test_a_save_that_fails_is_told_and_what_is_left_of_it_goes(
     with checkpoint.Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, trees, metadata={})
     assert [path.name for path in tmp_path.iterdir()] == ['1']
+
+
+class _OrbaxThread(threading.Thread):
+    """A thread of a save that failed elsewhere; it writes on for half a second."""
+
+    __module__ = 'orbax.checkpoint'
+
+    def __init__(self, folder: pathlib.Path, pause: float) -> None:
+        super().__init__()
+        self._folder, self._pause, self.begun = folder, pause, threading.Event()
+
+    def run(self) -> None:
+        until = time.monotonic() + 0.5
+        while time.monotonic() < until:
+            with contextlib.suppress(FileNotFoundError):  # removed between two lines
+                self._folder.mkdir(exist_ok=True)
+                (self._folder / str(time.monotonic_ns())).write_bytes(b'')
+                self.begun.set()
+            if self._pause:
+                time.sleep(self._pause)
+
+
+class _FailedSave:
+    def result(self) -> None:
+        raise OSError('no room')
+
+
+def test_the_room_of_a_failed_save_is_given_back_when_its_threads_have_ended(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = _OrbaxThread(tmp_path / 'saving-4.orbax-tmp', pause=0.05)
+
+    def save(*_: object) -> _FailedSave:
+        writer.start()
+        assert writer.begun.wait(60)
+        return _FailedSave()
+
+    monkeypatch.setattr(checkpoint.ocp, 'save_checkpointables_async', save)
+    with (
+        pytest.raises(OSError, match='no room'),
+        checkpoint.Checkpoints(tmp_path) as checkpoints,
+    ):
+        checkpoints.save(4, {checkpoint.PARAMS: {}}, metadata={})
+    writer.join()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_removes_a_folder_that_is_still_written(tmp_path: pathlib.Path) -> None:
+    writer = _OrbaxThread(tmp_path / 'saving-4', pause=0)
+    writer.start()
+    assert writer.begun.wait(60)
+    with checkpoint.Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps() == []
+    writer.join()
