@@ -1,15 +1,20 @@
 """Markdown whose headings are questions, each with its answer below, as FAQ pages are.
 
-    ## Is it rude to leave at nine?
-    No. Thank the host and go.
+    ## Is it rude to leave at nine?     <details><summary>Who pays for it?</summary>
+    No. Thank the host and go.          You do.
+                                        </details>
+    **And at ten?**
+    Never.                              **May I wait?** For a week.
 
 Headings are questions only where nearly all of one level are, each with its question
-mark. Above letters, teasers and choices, or as links to other pages, they are those of
-a column, an index or a quiz, whose answers are further down or elsewhere.
+mark; bold text that opens a line is of a level below all headings, and a summary of a
+level of its own. Above letters, teasers and choices, or as links to other pages, they
+are those of a column, an index or a quiz, whose answers are further down or elsewhere.
 """
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from data_pipeline.pages import characters, page
 
@@ -28,8 +33,21 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-_HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?(?:\d{1,3}[.)]\s+)?')
+_BOLD, _SUMMARY = 7, 8  # levels
+_HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?(?:\d{1,3}[.)]\s+)?(?=\S)')
 _TAIL = re.compile(r'[*_]{0,3}\s*#*\s*\Z')
+_BOLD_TEXT = re.compile(
+    r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{2,3}|_{2,3})(?=[^\s*_])'
+    r'(?:\d{1,3}[.)]\s+)?(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*'
+)
+_SENTENCE = re.compile(r'.*[.!:,;]\W*')  # of a text, whatever is bold
+_SUMMARY_TEXT = re.compile(
+    r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
+    r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
+    re.IGNORECASE,
+)
+_DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
+_SPEAKER = re.compile(r'\W*(\w[\w .’\'-]{0,30})[*_]*:')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
 
 
@@ -46,13 +64,37 @@ def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
     if len(asked) < max(fewest, _SHARE * len(pairs)):
         return False
     answers = [answer for _, answer in asked if answer]
+    if _have_speaker([question for question, _ in asked]) or _have_speaker(answers):
+        return False
     others = [answer for answer in answers if _NO_ANSWER.search(answer)]
     return 2 * len(answers) >= len(asked) and len(others) < _OTHERS * len(answers)
+
+
+def _have_speaker(texts: Sequence[str]) -> bool:
+    """Whether most texts open with one name and a colon, as those of a talk do."""
+    names = [found[1] for text in texts if (found := _SPEAKER.match(text))]
+    return len(names) > 0.5 * len(texts) and len(set(names)) < 0.5 * len(names)
 
 
 def are_questions(text: str) -> bool:
     """Whether a text is of this layout."""
     return '?' in text and bool(_level(page.raw_lines(text)))
+
+
+class _Mark(NamedTuple):
+    """What opens a section: its level, its heading within a line, the text behind it.
+
+    `closes` says that the section above ends though this heading asks nothing.
+    """
+
+    level: int
+    start: int
+    end: int
+    below: int
+    closes: bool = True
+
+    def heading(self, piece: page.Piece) -> str:
+        return piece.text[self.start : self.end]
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -63,25 +105,39 @@ def parse(text: str, *, file: str) -> page.Page:
     question: list[page.Piece] = []
     answer: list[page.Piece] = []
     between: list[page.Piece] = []
+    indent = -1  # of the answer's lines
     for piece in pieces:
-        mark = None if piece.is_code else _HEAD.match(piece.text)
-        closes = mark is not None and page.HEADING.match(piece.text)
-        if mark and closes and len(mark[1]) <= level:
+        mark = _mark(piece, level)
+        is_asked = mark is not None and is_question(mark.heading(piece))
+        if mark and (mark.closes or is_asked):
             _add(question, answer, found)
             question, answer = [], []
-        if mark and len(mark[1]) == level and is_question(_bare(piece.text)):
+        rest = piece
+        blanks = len(piece.text) - len(piece.text.lstrip())
+        if indent < 0 and piece.text.strip():
+            indent = blanks
+        if question and (blanks := min(blanks, indent)) > 0:  # below an item of a list
+            start, rest = piece.cut([(blanks, 'label'), (len(piece.text), piece.kind)])
+            found.pieces.append(start)
+        if mark and mark.level == level and is_asked:
             found.leave_out(between)
             between = []
-            end = _TAIL.search(piece.text, mark.end()).start()
-            cuts = [(mark.end(), 'label'), (end, page.QUESTION)]
-            parts = piece.cut([*cuts, (len(piece.text), 'label')])
-            question = [parts[1]]
+            cuts = [(mark.start, 'label'), (mark.end, page.QUESTION)]
+            cuts += [(mark.below, 'label'), (len(piece.text), page.UNKNOWN)]
+            *parts, rest = piece.cut(cuts)
+            question, indent = [parts[1]], -1
             found.pieces += parts
-        else:
-            if question:
-                piece.kind = page.ANSWER
-            (answer if question else between).append(piece)
-            found.pieces.append(piece)
+        tag = _DETAILS.search(rest.text) if level == _SUMMARY else None
+        if tag and not rest.is_code:
+            rest, end = rest.cut([(tag.start(), rest.kind), (len(rest.text), 'label')])
+        if question:
+            rest.kind = page.ANSWER
+        (answer if question else between).append(rest)
+        found.pieces.append(rest)
+        if tag and not rest.is_code:
+            found.pieces.append(end)
+            _add(question, answer, found)
+            question, answer = [], []
     _add(question, answer, found)
     found.leave_out(between)
     found.unknown.sort()
@@ -109,27 +165,45 @@ def _add(
 
 def _level(pieces: Sequence[page.Piece]) -> int:
     """The level of the headings that are questions; 0 if there are none."""
-    for level in range(1, 7):
+    for level in (*range(1, 7), _BOLD, _SUMMARY):
         sections: list[tuple[str, list[str]]] = []
         below: list[str] | None = None
-        leads_away = False
+        leads_away, within = False, 0
         for piece in pieces:
-            mark = None if piece.is_code else page.HEADING.match(piece.text)
-            if mark and len(mark[1]) <= level:
+            mark = _mark(piece, level)
+            if mark and mark.level < level:
                 below = None
-            if mark and len(mark[1]) == level:
-                leads_away |= bool(_LINK_AWAY.search(piece.text))
-                below = []
-                sections.append((_bare(piece.text), below))
-            elif below is not None:
-                below.append(piece.text)
+            elif mark and (mark.closes or is_question(mark.heading(piece))):
+                heading = mark.heading(piece)
+                leads_away |= bool(_LINK_AWAY.search(heading))
+                below = [piece.text[mark.below :]]
+                sections.append((heading, below))
+            else:
+                within += mark is not None
+                if below is not None:
+                    below.append(piece.text)
         made = [(asked, characters.clean('\n'.join(e))) for asked, e in sections]
-        if not leads_away and are_asked(made, fewest=FEWEST):
+        if leads_away or within > len(sections):  # bold words, among them questions
+            continue
+        if are_asked(made, fewest=FEWEST):
             return level
     return 0
 
 
-def _bare(heading: str) -> str:
-    """A heading's text without its marks."""
-    mark = _HEAD.match(heading)
-    return _TAIL.sub('', heading[mark.end() if mark else 0 :])
+def _mark(piece: page.Piece, level: int) -> _Mark | None:
+    """The heading in a line that is of a level, or ends the sections of that level."""
+    if piece.is_code:
+        return None
+    text = piece.text
+    if level == _SUMMARY:
+        found = _SUMMARY_TEXT.match(text)
+        return _Mark(level, *found.span('asked'), found.end()) if found else None
+    if head := _HEAD.match(text):
+        end = _TAIL.search(text, head.end())
+        mark = _Mark(len(head[1]), head.end(), end.start() if end else 0, len(text))
+        return mark if mark.level <= level else None
+    if level == _BOLD and (found := _BOLD_TEXT.match(text)):
+        is_alone = found.end() == len(text)
+        closes = is_alone and not _SENTENCE.fullmatch(found['asked'])
+        return _Mark(level, *found.span('asked'), found.end(), closes)
+    return None

@@ -1,4 +1,4 @@
-"""Markdown whose headings are questions, and texts whose headings are not."""
+"""Markdown whose headings or bold lines are questions, and texts where they are not."""
 
 import pytest
 
@@ -21,6 +21,13 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
     return [(pair.question, pair.answer) for pair in found.pairs]
 
 
+def assert_whole(found: page.Page, text: str) -> None:
+    lines: dict[int, str] = {}
+    for piece in found.pieces:
+        lines[piece.line] = lines.get(piece.line, '') + piece.text
+    assert lines == {piece.line: piece.text for piece in page.raw_lines(text)}
+
+
 @pytest.mark.parametrize(
     'form',
     [
@@ -28,6 +35,9 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         '### {} ###\n{}\n\n---\n\n',
         '## **{}**\n\n{}\n\n',
         '### 7. {}\n\n{}\n\n',
+        '<details><summary>{}</summary>\n\n{}\n</details>\n\n',
+        '<details>\n<summary><b>{}</b></summary>\n\n{}\n\n</details>\n\n',
+        '<details open><summary>{}</summary>{}</details>\n',
     ],
 )
 def test_headings_that_are_questions_make_pairs(form: str) -> None:
@@ -35,10 +45,39 @@ def test_headings_that_are_questions_make_pairs(form: str) -> None:
     found = parsed(text)
     assert texts(found) == PAIRS
     assert [line for _, line, _ in found.unknown] == ['# FAQ', 'Asked often.']
-    lines: dict[int, str] = {}
-    for piece in found.pieces:
-        lines[piece.line] = lines.get(piece.line, '') + piece.text
-    assert lines == {piece.line: piece.text for piece in page.raw_lines(text)}
+    assert_whole(found, text)
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '**{}**\n\n{}\n\n',
+        '**{}**\\\n{}\n\n',
+        '***{}***\n{}\n\n---\n\n',
+        '**{}** {}\n\n',
+        '__3. {}__<br>{}\n\n',
+        '1. **{}**\n\n   {}\n\n',
+        '- **{}** {}\n',
+        '## Money\n\n**{}**\n\n{}\n\n',
+    ],
+)
+def test_bold_lines_that_are_questions_make_pairs(form: str) -> None:
+    rows = [
+        ('Is it rude to leave at nine?', 'No. Thank the host.'),
+        ('Who pays for the boiler?', '- You do.\n- Or he does.'),
+        ('May I open his letters?', 'Never.'),
+        ('Is that all?', '**Note:** it is.\n\n**Never lend money.**\n\nNever.'),
+    ]
+    indented = [
+        (q, a.replace('\n', '\n   ' if form[:2] == '1.' else '\n')) for q, a in rows
+    ]
+    text = ''.join(form.format(*row) for row in indented)
+    text += '**About the author**\n\nAnn lives in Rome.\n'
+    found = parsed(text)
+    assert texts(found) == rows
+    left = {line for _, line, _ in found.unknown} - {'## Money'}
+    assert left == {'**About the author**', 'Ann lives in Rome.'}
+    assert_whole(found, text)
 
 
 def test_other_headings_are_left_out_and_end_answers() -> None:
@@ -71,6 +110,12 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'## {q}\n\n- [ ] yes\n- [ ] no\n\n' for q, _ in PAIRS),
         ''.join(f'## {q}\n\nI left.\n\nWhy so?\n\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'## {q}\n\n' for q, _ in PAIRS),
+        ''.join(f'**Host: {q}**\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'**{q}**\n\nAnn: {a}\n\n' for q, a in PAIRS),
+        ''.join(f'**[{q}](https://a.example)**\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'**{q}**\n' for q, _ in PAIRS) + 'No.\n\nYou do.\n\nNever.\n',
+        ''.join(f'**{q}** {a}\n\n**Tip:** Go.\n\n**Or:** Stay.\n\n' for q, a in PAIRS),
+        ''.join(f'We ask: **{q}** {a}\n\n' for q, a in PAIRS),
     ],
 )
 def test_other_texts_are_not_of_this_layout(text: str) -> None:
