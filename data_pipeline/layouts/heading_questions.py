@@ -20,7 +20,7 @@ from data_pipeline.pages import characters, page
 
 SOURCE = 'faq'
 FEWEST = 3  # headings that are questions
-_SHARE = 0.8  # of the headings of their level
+SHARE = 0.8  # of the headings of their level
 _LONGEST = 300  # characters of a question in a heading
 _ASKS = re.compile(r'.*[?？]\W{0,3}', re.DOTALL)
 # What stands below a question in an index, in a column and in a quiz.
@@ -58,10 +58,15 @@ def is_question(text: str) -> bool:
     )
 
 
+def is_sentence(text: str) -> bool:
+    """Whether a text ends in the stop of a sentence, as a heading does not."""
+    return bool(_SENTENCE.fullmatch(text))
+
+
 def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
     """Whether nearly all (heading, text below it) are questions with their answers."""
     asked = [pair for pair in pairs if is_question(pair[0])]
-    if len(asked) < max(fewest, _SHARE * len(pairs)):
+    if len(asked) < max(fewest, SHARE * len(pairs)):
         return False
     answers = [answer for _, answer in asked if answer]
     if _have_speaker([question for question, _ in asked]) or _have_speaker(answers):
@@ -204,6 +209,6 @@ def _mark(piece: page.Piece, level: int) -> _Mark | None:
         return mark if mark.level <= level else None
     if level == _BOLD and (found := _BOLD_TEXT.match(text)):
         is_alone = found.end() == len(text)
-        closes = is_alone and not _SENTENCE.fullmatch(found['asked'])
+        closes = is_alone and not is_sentence(found['asked'])
         return _Mark(level, *found.span('asked'), found.end(), closes)
     return None

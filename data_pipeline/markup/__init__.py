@@ -2,6 +2,6 @@
 
 In: a file's text or path. Out: a `page.Page` with its pairs, or rows as lines of JSON.
 
-Start at `html_pages`, whose elements are those of `html_tree`; `markup_rows` reads YAML
-and XML.
+Start at `html_pages`; `html_questions` finds questions that have no labels among the
+elements of `html_tree`. `markup_rows` reads YAML and XML.
 """

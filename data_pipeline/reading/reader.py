@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.layouts import detection, html_text
-from data_pipeline.markup import html_pages
+from data_pipeline.markup import html_pages, html_questions
 from data_pipeline.pages import characters, encoding, page
 from data_pipeline.reading import inputs, named_datasets, path_patterns, read_report
 from data_pipeline.rows import (
@@ -164,7 +164,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     layout = batch.layout or ('' if is_whole else detection.detect(text))
     if not layout and (is_whole or html_text.opens_page(text)):
         text, found = _of_html(text, batch, result)
-        layout = html_pages.SOURCE if found else detection.detect(text)
+        layout = html_questions.SOURCE if found else detection.detect(text)
     if not layout:
         result.counts['files of unknown layout'] += 1
         result.words['in files of unknown layout'] += len(text.split())

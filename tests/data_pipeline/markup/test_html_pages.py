@@ -50,6 +50,24 @@ FORMS = {
     'h2 in body': ('{}', '<h2>{} <a href="#q">¶</a></h2>{}<hr>'),
     'h4 in boxes': ('{}', '<div><h4>{}</h4><div>{}</div></div>'),
     'h3 in heads': ('{}', '<div><div><h3>{}</h3></div><div>{}</div></div>'),
+    'class': (
+        '<div class="faq">{}</div>',
+        '<div class="card"><div class="faq-q"><span>{}</span><i>+</i></div>'
+        '<div class="faq-a">{}</div></div>',
+    ),
+    'buttons': (
+        '{}',
+        '<div class="item"><p><button class="btn shut">{}</button></p>'
+        '<div class="panel"><div>{}</div></div></div>\n',
+    ),
+    'links within': (
+        '<ul>{}</ul>',
+        '<li><a class="toggle" href="#c">{}</a><div id="c">{}</div></li>',
+    ),
+    'bold': ('<div class="text">{}</div>', '<p><strong>{}</strong></p>\n{}\n'),
+    'bold in the text': ('<article>{}</article>', '<p><b>{}</b><br>{}</p>'),
+    'bold in a list': ('<ol>{}</ol>', '<li><p><strong>{}</strong></p>{}</li>'),
+    'bold words': ('<p>We ask.</p>{}', '<p><b>{}</b> {}</p><p><b>Or:</b> stay.</p>'),
     'table': (
         '<table><tr><th>Question</th><th>Answer</th></tr>{}</table>',
         '<tr><td>{}</td><td>{}</td></tr>',
@@ -66,7 +84,8 @@ FORMS = {
 def test_questions_without_labels_are_read(form: str) -> None:
     around, row = FORMS[form]
     body = around.format(''.join(row.format(q, written(a)) for q, a in PAIRS))
-    assert read(page_of(body)) == PAIRS
+    end = '\n\nOr: stay.' if form == 'bold words' else ''
+    assert read(page_of(body)) == [(q, f'{a}{end}') for q, a in PAIRS]
 
 
 def test_linked_data_is_read_before_what_the_page_shows() -> None:
@@ -139,6 +158,15 @@ def test_pairs_within_a_side_bar_are_read() -> None:
         ''.join(f'<h3>{q}</h3><p>{a} Read more »</p>' for q, a in PAIRS),
         ''.join(f'<h3>{q}</h3><p>Dear Ann: I am sad.</p><p>{a}</p>' for q, a in PAIRS),
         ''.join(f'<h3>{q}</h3>' for q, _ in PAIRS),
+        ''.join(f'<div class="q">{q}</div>' for q, _ in PAIRS),
+        ''.join(
+            f'<div class="c"><a href="/q">{q}</a></div><p>{a}</p>' for q, a in PAIRS
+        ),
+        ''.join(f'<p class="q">{q}</p><p class="q">{a}</p>' for q, a in PAIRS),
+        ''.join(f'<p><b>{q}</b></p>' for q, _ in PAIRS) + '<p>No.</p>',
+        ''.join(f'<p>We ask: <b>{q}</b> {a}</p>' for q, a in PAIRS),
+        ''.join(f'<p><b>Host: {q}</b></p><p>{a}</p>' for q, a in PAIRS),
+        ''.join(f'<p><b>{q}</b></p><p><b>{a}</b></p>' for q, a in PAIRS),
     ],
 )
 def test_other_pages_are_refused(body: str) -> None:

@@ -1,0 +1,364 @@
+"""Questions without labels in pages of HTML.
+
+    <script type="application/ld+json">{"@type": "FAQPage", …}</script>   schema.org
+    <div itemtype="https://schema.org/Question">, its name, its acceptedAnswer
+    <table><tr><th>Question</th><th>Answer</th></tr>…
+    <dl><dt>Why?</dt><dd>So.</dd></dl>
+    <details><summary>Why?</summary>So.</details>
+    <h3>Why?</h3><p>So.</p>
+    <button class="x">Why?</button><div>So.</div>, each question of one class
+    <p><b>Why?</b> So.</p>
+
+Terms, summaries, headings, the elements of a class and bold text are questions only
+where nearly all of a page's are, each with its question mark: a glossary and an article
+have others. Headings that link to another page, or stand above letters, are those of an
+index or of a column: no answer is right below them.
+"""
+
+import dataclasses
+import itertools
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from data_pipeline.layouts import heading_questions, html_text
+from data_pipeline.markup import html_tree
+from data_pipeline.pages import characters, page
+from data_pipeline.rows import field_map
+
+SOURCE = heading_questions.SOURCE
+HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
+_FEWEST_TERMS = 2  # of lists and details that are questions
+_LONGEST = 2_000  # signs of an element of a class that is a question, with its tags
+_SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
+_BLOCK = (
+    r'<(?:/?(?:p|div|li|ul|ol|td|section|article|main|body|h\d|blockquote)\b|[bh]r\b)'
+    r'[^<>]*>'
+)
+_OPENS_BLOCK = re.compile(rf'{_BLOCK}\s*\Z', re.IGNORECASE)
+_ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
+_BACK = 500  # signs in front of bold text in which its block opens
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    line: int
+    question: str
+    answer: str
+
+
+@dataclasses.dataclass
+class Source:
+    """A page: its elements, and the places that are no part of its text.
+
+    `left_out` gets (line, text) of each heading that is no question.
+    """
+
+    root: html_tree.Node
+    text: str
+    cuts: list[tuple[int, int]]
+    left_out: list[tuple[int, str]] = dataclasses.field(default_factory=list)
+
+    def between(self, start: int, end: int) -> str:
+        """The text of a part of the page."""
+        within = [(s - start, e - start) for s, e in self.cuts if start <= s < e <= end]
+        return shown(without(self.text[start:end], within))
+
+    def of(self, node: html_tree.Node) -> str:
+        """The text of an element."""
+        return self.between(node.inner, node.inner_end)
+
+
+def shown(inner: str) -> str:
+    """The text of an element's content."""
+    text, _ = html_text.plain(f'<div>{inner}</div>')
+    return characters.clean(text)
+
+
+def without(text: str, cuts: list[tuple[int, int]]) -> str:
+    """A text without the places (start, end) of `cuts`."""
+    parts, at = [], 0
+    for start, end in sorted(cuts):
+        parts.append(text[at : max(at, start)])
+        at = max(at, end)
+    return '\n'.join([*parts, text[at:]])
+
+
+def find(source: Source, *, file: str) -> page.Page | None:
+    """The page of the first kind of questions that it has; None without any."""
+    kinds = (_linked_data, _microdata, _tables, _lists, _details, _headings)
+    kinds += (_classes, _bold)
+    pairs = next(filter(None, (kind(source) for kind in kinds)), [])
+    if not pairs:
+        return None
+    found = page.Page(file)
+    for pair in pairs:
+        found.counts[f'{SOURCE} questions'] += 1
+        texts = (pair.question, page.QUESTION), (pair.answer, page.ANSWER)
+        pieces = [page.Piece(pair.line, text, kind) for text, kind in texts]
+        found.pieces += pieces
+        if pair.question and pair.answer:
+            found.add(pair.question, pair.answer, source=SOURCE, line=pair.line)
+        else:
+            reason = f'{SOURCE} questions unanswered'
+            found.drop(pair.line, pair.question, reason, pieces)
+    for line, heading in source.left_out:
+        found.unknown.append((line, heading, 'left out: it is no question'))
+    return found
+
+
+def _linked_data(source: Source) -> list[_Pair]:
+    """The questions of schema.org's FAQPage and QAPage in JSON-LD."""
+    made = []
+    for node in source.root.of('script'):
+        if node.attributes.get('type', '').lower() != 'application/ld+json':
+            continue
+        try:
+            value = json.loads(source.text[node.inner : node.inner_end])
+        except (ValueError, RecursionError):
+            source.left_out.append((node.line, 'JSON-LD that is damaged'))
+            continue
+        made += [_Pair(node.line, *each) for each in _asked(value)]
+    return made
+
+
+def _asked(value: Any) -> Iterator[tuple[str, str]]:
+    """(question, accepted answer) of each Question within a value of JSON-LD."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _asked(each)
+    if not isinstance(value, dict):
+        return
+    kinds = value.get('@type')
+    answer = value.get('acceptedAnswer')
+    answer = answer[0] if isinstance(answer, list) and answer else answer
+    if 'Question' in (kinds if isinstance(kinds, list) else [kinds]):
+        name = value.get('name') or value.get('text')
+        text = answer.get('text') if isinstance(answer, dict) else None
+        if isinstance(name, str) and isinstance(text, str):
+            yield shown(name), shown(text)
+        return
+    for each in value.values():
+        yield from _asked(each)
+
+
+def _microdata(source: Source) -> list[_Pair]:
+    """The elements that are schema.org's Question, with an accepted answer."""
+    made = []
+    for node in source.root.walk():
+        if not node.attributes.get('itemtype', '').endswith('schema.org/Question'):
+            continue
+        names = [e for e in node.walk() if e.attributes.get('itemprop') == 'name']
+        answers = [
+            e for e in node.walk() if e.attributes.get('itemprop') == 'acceptedAnswer'
+        ]
+        texts = [
+            e
+            for answer in answers[:1]
+            for e in answer.walk()
+            if e.attributes.get('itemprop') == 'text'
+        ]
+        if names and texts:
+            made.append(_pair(names[0], texts[0], source))
+    return made
+
+
+def _tables(source: Source) -> list[_Pair]:
+    """The rows of tables whose header names a question's column and an answer's."""
+    made = []
+    for table in source.root.of('table'):
+        if table.of('table'):
+            continue
+        rows = [
+            [cell for cell in row.children if cell.tag in ('td', 'th')]
+            for row in table.of('tr')
+        ]
+        filled = [row for row in rows if row]
+        names = [source.of(e) for e in filled[0]] if filled else []
+        if len(set(names)) < len(names) or not field_map.has_both(names):
+            continue
+        fields = field_map.of_row(dict.fromkeys(names, '…'))
+        places = [
+            [names.index(name) for name in fields.parts[target]] if fields else []
+            for target in ('question', 'answer')
+        ]
+        for row in filled[1:]:
+            if [len(each) for each in places] != [1, 1] or len(row) != len(names):
+                source.left_out += [(e.line, source.of(e)) for e in row[:1]]
+                continue
+            (asked,), (answered,) = places
+            made.append(_pair(row[asked], row[answered], source))
+    return made
+
+
+def _lists(source: Source) -> list[_Pair]:
+    """The terms of <dl> that are questions, with all texts below each."""
+    pairs = []
+    for each in source.root.of('dl'):
+        terms: list[list[html_tree.Node]] = []
+        for node in each.of('dt', 'dd'):
+            if node.tag == 'dt':
+                terms.append([node])
+            elif terms:
+                terms[-1].append(node)
+        pairs += [
+            _Pair(term.line, source.of(term), '\n\n'.join(source.of(e) for e in texts))
+            for term, *texts in terms
+        ]
+    return _asking(pairs, source, fewest=_FEWEST_TERMS)
+
+
+def _details(source: Source) -> list[_Pair]:
+    """The summaries of <details> that are questions."""
+    pairs = []
+    for node in source.root.of('details'):
+        summaries = [each for each in node.children if each.tag == 'summary']
+        if summaries:
+            term = summaries[0]
+            question = source.of(term)
+            pairs.append(
+                _Pair(term.line, question, source.between(term.end, node.inner_end))
+            )
+    return _asking(pairs, source, fewest=_FEWEST_TERMS)
+
+
+def _headings(source: Source) -> list[_Pair]:
+    """The headings of the one level whose headings are questions, and what follows."""
+    for level, tag in enumerate(HEADINGS):
+        closing = {id(e) for e in source.root.of(*HEADINGS[: level + 1])}
+        pairs = []
+        nodes = source.root.of(tag)
+        if any(map(_leads_away, nodes)):
+            continue
+        for node in nodes:
+            start, end = _below(node, closing)
+            question = source.of(node).rstrip(_SIGNS)
+            pairs.append(_Pair(node.line, question, source.between(start, end)))
+        if made := _asking(pairs, source, fewest=heading_questions.FEWEST):
+            return made
+    return []
+
+
+def _classes(source: Source) -> list[_Pair]:
+    """The elements of the one class that are questions, and what follows each."""
+    classes: dict[str, list[html_tree.Node]] = {}
+    for node in source.root.walk():
+        for name in set(node.attributes.get('class', '').split()):
+            classes.setdefault(name, []).append(node)
+    texts: dict[int, str] = {}  # of an element, by its id()
+    for nodes in classes.values():
+        raw = [source.text[node.inner : node.inner_end] for node in nodes]
+        asking = sum('?' in text or '？' in text for text in raw)
+        nested = any(a.end > b.start for a, b in itertools.pairwise(nodes))
+        if (
+            asking < max(heading_questions.FEWEST, heading_questions.SHARE * len(nodes))
+            or nested
+            or max(map(len, raw)) > _LONGEST
+            or any(map(_leads_away, nodes))
+        ):
+            continue
+        closing = {id(node) for node in nodes}
+        pairs = []
+        for node in nodes:
+            if id(node) not in texts:
+                texts[id(node)] = source.of(node).rstrip(_SIGNS)
+            answer = source.between(*_below(node, closing))
+            pairs.append(_Pair(node.line, texts[id(node)], answer))
+        if made := _asking(pairs, source, fewest=heading_questions.FEWEST):
+            return made
+    return []
+
+
+def _bold(source: Source) -> list[_Pair]:
+    """The bold texts that open a block and are questions, each up to the next."""
+    opening = [node for node in source.root.of('b', 'strong') if _opens(node, source)]
+    texts = {id(node): source.of(node).rstrip(_SIGNS) for node in opening}
+    asked = [e for e in opening if heading_questions.is_question(texts[id(e)])]
+    if len(asked) < heading_questions.FEWEST or any(map(_leads_away, asked)):
+        return []
+    ends = [
+        node
+        for node in opening
+        if node in asked
+        or (
+            _ENDS_BLOCK.match(source.text, node.end)
+            and not heading_questions.is_sentence(texts[id(node)])
+        )
+    ]
+    if len(opening) > 2 * len(ends):  # bold words, among them questions
+        return []
+    around = asked[0]
+    while around.parent and not around.start <= asked[-1].start < around.end:
+        around = around.parent
+    closing = [*ends, *source.root.of(*HEADINGS, 'hr')]
+    closing.sort(key=lambda node: node.start)
+    pairs = []
+    for node in ends:
+        if not around.start <= node.start < around.end:
+            continue
+        below = next((each for each in closing if each.start > node.start), None)
+        while below and below.parent and below.parent.start >= node.end:
+            below = below.parent  # the block that it opens
+        end = min(below.start if below else around.inner_end, around.inner_end)
+        answer = source.between(node.end, end)
+        pairs.append(_Pair(node.line, texts[id(node)], answer))
+    return _asking(pairs, source, fewest=heading_questions.FEWEST)
+
+
+def _opens(node: html_tree.Node, source: Source) -> bool:
+    """Whether an element is the first in its block, or in a line of it."""
+    above = source.text[max(0, node.start - _BACK) : node.start]
+    return bool(_OPENS_BLOCK.search(above))
+
+
+def _leads_away(heading: html_tree.Node) -> bool:
+    """Whether a heading links to another page, where its answer is."""
+    around = heading.parent is not None and heading.parent.tag == 'a'
+    links = [*heading.of('a'), *([heading.parent] if around and heading.parent else [])]
+    return any(e.attributes.get('href', '#')[:1] != '#' for e in links)
+
+
+def _below(heading: html_tree.Node, closing: Collection[int]) -> tuple[int, int]:
+    """The place of what follows a heading in its section, up to the next heading.
+
+    `closing` has the id() of each element that ends a section.
+    """
+    node = heading
+    while node.parent:
+        siblings = node.parent.children
+        following = siblings[siblings.index(node) + 1 :]
+        if following and not _holds(following[0], closing):
+            end = following[0].start
+            for each in following:
+                if each.tag == 'hr' or _holds(each, closing):
+                    break
+                end = each.end
+            return node.end, end
+        if following or len(siblings) > 1 or node.parent.tag in ('body', ''):
+            break
+        node = node.parent
+    return heading.end, heading.end
+
+
+def _holds(node: html_tree.Node, closing: Collection[int]) -> bool:
+    return id(node) in closing or any(id(each) in closing for each in node.walk())
+
+
+def _asking(pairs: list[_Pair], source: Source, *, fewest: int) -> list[_Pair]:
+    """The pairs that are questions, if nearly all are; the others are left out."""
+    filled = [pair for pair in pairs if pair.question]
+    texts = [(pair.question, pair.answer) for pair in filled]
+    if not heading_questions.are_asked(texts, fewest=fewest):
+        return []
+    source.left_out += [
+        (pair.line, pair.question)
+        for pair in filled
+        if not heading_questions.is_question(pair.question)
+    ]
+    return [pair for pair in filled if heading_questions.is_question(pair.question)]
+
+
+def _pair(asked: html_tree.Node, answered: html_tree.Node, source: Source) -> _Pair:
+    question, answer = (source.of(e) for e in (asked, answered))
+    return _Pair(asked.line, question, answer)
