@@ -36,7 +36,7 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[Any]:
             size += len(line)
             if not line.strip():
                 continue
-            value, _ = _parse(encoding.decode_part(line)[0])
+            value, _ = _parse(encoding.decode_part(line)[0], [])
             if isinstance(value, dict):
                 objects += nested_rows.unfolded(value, fields)
             if size > _HEAD_BYTES:
@@ -81,7 +81,8 @@ def rows(
             continue
         at = f'{batch.name}:{number}'
         text, note = encoding.decode_part(line)
-        value, problem = _parse(text)
+        lost: list[tuple[str, Any]] = []
+        value, problem = _parse(text, lost)
         is_torn = bool(problem) and number == batch.line + len(lines) - 1
         if note and not is_torn:
             result.counts['lines that are not UTF-8'] += 1
@@ -97,6 +98,14 @@ def rows(
             result.leave_out(at, text, problem)
         else:
             result.counts['JSON lines'] += 1
+            if lost:
+                result.counts['JSON lines with a key twice, the last one taken'] += 1
+                result.words['in values of keys that came again'] += num_words(
+                    [value for _, value in lost]
+                )
+                result.warnings.append(
+                    f'{at} has the key {lost[0][0]!r} twice; its last value was taken.'
+                )
             if isinstance(value, dict):
                 for row in nested_rows.unfolded(value, batch.fields):
                     yield number, row, text
@@ -118,13 +127,26 @@ def num_words(value: Any) -> int:
     return words
 
 
-def _parse(text: str) -> tuple[Any, str]:
-    """A line's value and '', or None and the problem."""
+def _parse(text: str, lost: list[tuple[str, Any]]) -> tuple[Any, str]:
+    """A line's value and '', or None and the problem.
+
+    `lost` gets (key, value) of each that another value of its object's key replaces.
+    """
+
+    def last_of_each(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(members)
+        if len(made) < len(members):
+            last = {key: i for i, (key, _) in enumerate(members)}
+            replaced = [e for i, e in enumerate(members) if last[e[0]] != i]
+            lost.extend(e for e in replaced if e[1] != made[e[0]])
+        return made
+
     try:
-        return json.loads(text.lstrip(_SIGNS)), ''
+        value = json.loads(text.lstrip(_SIGNS), object_pairs_hook=last_of_each)
     except RecursionError:
         return None, 'its brackets are nested too deep'
     except json.JSONDecodeError as error:
         return None, f'it is not JSON at column {error.colno}'
     except ValueError:
         return None, 'it has a number of thousands of digits'
+    return value, ''

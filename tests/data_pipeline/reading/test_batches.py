@@ -312,3 +312,20 @@ def test_zeros_that_a_crash_left_below_the_lines_are_a_torn_line() -> None:
     pairs, report = read_all('a.jsonl')
     assert len(pairs) == 1
     assert report.counts['torn last lines'] == 1
+
+
+def test_the_last_value_of_a_key_is_taken_and_the_others_are_counted() -> None:
+    pathlib.Path('a.jsonl').write_text(
+        '{"question": "Old one?", "question": "Is it rude?", "answer": "No, it is."}\n'
+        '{"question": "Who pays?", "answer": "You do.", "id": 1, "id": 1}\n'
+        '{"question": "And so?", "answer": "Wait.", "x": {"y": "a b c", "y": 2}}\n'
+    )
+    pairs, report = read_all('a.jsonl')
+    asked = [pair.question for pair in pairs]
+    assert asked == ['Is it rude?', 'Who pays?', 'And so?']
+    assert report.counts['JSON lines with a key twice, the last one taken'] == 2
+    assert report.counts['words: in values of keys that came again'] == 5
+    assert report.warnings == [
+        "a.jsonl:1 has the key 'question' twice; its last value was taken.",
+        "a.jsonl:3 has the key 'y' twice; its last value was taken.",
+    ]
