@@ -40,7 +40,6 @@ _BOLD_TEXT = re.compile(
     r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{2,3}|_{2,3})(?=[^\s*_])'
     r'(?:\d{1,3}[.)]\s+)?(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*'
 )
-_SENTENCE = re.compile(r'.*[.!:,;]\W*')  # of a text, whatever is bold
 _SUMMARY_TEXT = re.compile(
     r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
     r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
@@ -56,11 +55,6 @@ def is_question(text: str) -> bool:
     return (
         len(text) <= _LONGEST and len(text.split()) > 1 and bool(_ASKS.fullmatch(text))
     )
-
-
-def is_sentence(text: str) -> bool:
-    """Whether a text ends in the stop of a sentence, as a heading does not."""
-    return bool(_SENTENCE.fullmatch(text))
 
 
 def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
@@ -209,6 +203,5 @@ def _mark(piece: page.Piece, level: int) -> _Mark | None:
         return mark if mark.level <= level else None
     if level == _BOLD and (found := _BOLD_TEXT.match(text)):
         is_alone = found.end() == len(text)
-        closes = is_alone and not is_sentence(found['asked'])
-        return _Mark(level, *found.span('asked'), found.end(), closes)
+        return _Mark(level, *found.span('asked'), found.end(), closes=is_alone)
     return None

@@ -33,8 +33,8 @@ _FEWEST_TERMS = 2  # of lists and details that are questions
 _LONGEST = 2_000  # signs of an element of a class that is a question, with its tags
 _SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
 _BLOCK = (
-    r'<(?:/?(?:p|div|li|ul|ol|td|section|article|main|body|h\d|blockquote)\b|[bh]r\b)'
-    r'[^<>]*>'
+    r'<(?:/?(?:p|div|li|ul|ol|dl|td|table|pre|section|article|main|body|h\d|blockquote)'
+    r'|[bh]r)\b[^<>]*>'
 )
 _OPENS_BLOCK = re.compile(rf'{_BLOCK}\s*\Z', re.IGNORECASE)
 _ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
@@ -280,11 +280,7 @@ def _bold(source: Source) -> list[_Pair]:
     ends = [
         node
         for node in opening
-        if node in asked
-        or (
-            _ENDS_BLOCK.match(source.text, node.end)
-            and not heading_questions.is_sentence(texts[id(node)])
-        )
+        if node in asked or _ENDS_BLOCK.match(source.text, node.end)
     ]
     if len(opening) > 2 * len(ends):  # bold words, among them questions
         return []

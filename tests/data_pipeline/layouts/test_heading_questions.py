@@ -66,7 +66,7 @@ def test_bold_lines_that_are_questions_make_pairs(form: str) -> None:
         ('Is it rude to leave at nine?', 'No. Thank the host.'),
         ('Who pays for the boiler?', '- You do.\n- Or he does.'),
         ('May I open his letters?', 'Never.'),
-        ('Is that all?', '**Note:** it is.\n\n**Never lend money.**\n\nNever.'),
+        ('Is that all?', '**Note:** it is.\n\nNever **lend** it.'),
     ]
     indented = [
         (q, a.replace('\n', '\n   ' if form[:2] == '1.' else '\n')) for q, a in rows
@@ -115,6 +115,7 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'**[{q}](https://a.example)**\n\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'**{q}**\n' for q, _ in PAIRS) + 'No.\n\nYou do.\n\nNever.\n',
         ''.join(f'**{q}** {a}\n\n**Tip:** Go.\n\n**Or:** Stay.\n\n' for q, a in PAIRS),
+        ''.join(f'**{q}**\n\n{a}\n\n**It dies.**\n\nGo.\n\n' for q, a in PAIRS),
         ''.join(f'We ask: **{q}** {a}\n\n' for q, a in PAIRS),
     ],
 )

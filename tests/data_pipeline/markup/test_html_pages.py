@@ -164,6 +164,7 @@ def test_pairs_within_a_side_bar_are_read() -> None:
         ),
         ''.join(f'<p class="q">{q}</p><p class="q">{a}</p>' for q, a in PAIRS),
         ''.join(f'<p><b>{q}</b></p>' for q, _ in PAIRS) + '<p>No.</p>',
+        ''.join(f'<p><b>{q}</b></p><p>{a}</p><p><b>It dies.</b></p>' for q, a in PAIRS),
         ''.join(f'<p>We ask: <b>{q}</b> {a}</p>' for q, a in PAIRS),
         ''.join(f'<p><b>Host: {q}</b></p><p>{a}</p>' for q, a in PAIRS),
         ''.join(f'<p><b>{q}</b></p><p><b>{a}</b></p>' for q, a in PAIRS),
