@@ -15,6 +15,7 @@ have others. Headings that link to another page, or stand above letters, are tho
 index or of a column: no answer is right below them.
 """
 
+import bisect
 import dataclasses
 import itertools
 import json
@@ -244,7 +245,7 @@ def _classes(source: Source) -> list[_Pair]:
     """The elements of the one class that are questions, and what follows each."""
     classes: dict[str, list[html_tree.Node]] = {}
     for node in source.root.walk():
-        for name in set(node.attributes.get('class', '').split()):
+        for name in dict.fromkeys(node.attributes.get('class', '').split()):
             classes.setdefault(name, []).append(node)
     texts: dict[int, str] = {}  # of an element, by its id()
     for nodes in classes.values():
@@ -280,7 +281,8 @@ def _bold(source: Source) -> list[_Pair]:
     ends = [
         node
         for node in opening
-        if node in asked or _ENDS_BLOCK.match(source.text, node.end)
+        if heading_questions.is_question(texts[id(node)])
+        or _ENDS_BLOCK.match(source.text, node.end)
     ]
     if len(opening) > 2 * len(ends):  # bold words, among them questions
         return []
@@ -289,11 +291,13 @@ def _bold(source: Source) -> list[_Pair]:
         around = around.parent
     closing = [*ends, *source.root.of(*HEADINGS, 'hr')]
     closing.sort(key=lambda node: node.start)
+    starts = [node.start for node in closing]
     pairs = []
     for node in ends:
         if not around.start <= node.start < around.end:
             continue
-        below = next((each for each in closing if each.start > node.start), None)
+        at = bisect.bisect_right(starts, node.start)
+        below = closing[at] if at < len(closing) else None
         while below and below.parent and below.parent.start >= node.end:
             below = below.parent  # the block that it opens
         end = min(below.start if below else around.inner_end, around.inner_end)
