@@ -327,7 +327,8 @@ def _below(heading: html_tree.Node, closing: Collection[int]) -> tuple[int, int]
     node = heading
     while node.parent:
         siblings = node.parent.children
-        following = siblings[siblings.index(node) + 1 :]
+        at = bisect.bisect_right(siblings, node.start, key=lambda each: each.start)
+        following = siblings[at:]
         if following and not _holds(following[0], closing):
             end = following[0].start
             for each in following:
