@@ -22,23 +22,38 @@ SOURCE = 'faq'
 FEWEST = 3  # headings that are questions
 SHARE = 0.8  # of the headings of their level
 _LONGEST = 300  # characters of a question in a heading
-_ASKS = re.compile(r'.*[?？]\W{0,3}', re.DOTALL)
+# Question marks of Latin, Chinese, Arabic and Greek.
+_ASKS = re.compile(r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);)\W{0,3}', re.DOTALL)
+_MARKS = re.compile(r'[?？؟;\u037e]')
+# Questions of a page to its reader, which no text below answers.
+_TO_READER = re.compile(
+    r'(?:(?:was|is|did you find|have you found) (?:this|that|the|it)\b.{0,40}'
+    r'\b(?:helpful|useful|clear)\b.{0,20}'
+    r'|(?:still |do you |did you |have |got )*(?:any |more |other |further |a )*'
+    r'questions?'
+    r'|(?:still|need) .{0,20}\b(?:unsure|stuck|help|questions?).{0,20}'
+    r'|(?:did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find\b.{0,60})\W*',
+    re.IGNORECASE,
+)
 # What stands below a question in an index, in a column and in a quiz.
 _NO_ANSWER = re.compile(
     r'\A(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]'
     r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
     r'|^(?!\s*#)[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
-    r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|[☐□○])\s'
+    r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
+    r'|\A\(\d{1,3} (?:points?|marks?|pts)\)'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
 _BOLD, _SUMMARY = 7, 8  # levels
-_HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?(?:\d{1,3}[.)]\s+)?(?=\S)')
+_NUMBER = r'(?:(?:Q(?:uestion)?\.?\s?)?\d{1,3}\s?[.):]\s+)?'
+_HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?' + _NUMBER + r'(?=\S)')
 _TAIL = re.compile(r'[*_]{0,3}\s*#*\s*\Z')
 _BOLD_TEXT = re.compile(
     r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{2,3}|_{2,3})(?=[^\s*_])'
-    r'(?:\d{1,3}[.)]\s+)?(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*'
+    + _NUMBER
+    + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
 )
 _SUMMARY_TEXT = re.compile(
     r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
@@ -46,23 +61,41 @@ _SUMMARY_TEXT = re.compile(
     re.IGNORECASE,
 )
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
+_LABEL = re.compile(
+    r'(?:[*_]{1,3})?(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
+    r'[*_]{0,3}\s*',
+    re.IGNORECASE,
+)
+# [a]: https://a.example, and [^1]: the text of a note
+_DEFINITION = re.compile(r'\s{0,3}\[\^?[^\]\s][^\]]*\]:\s+\S')
+_QUOTE = re.compile(r'\s{0,3}>\s?')
 _SPEAKER = re.compile(r'\W*(\w[\w .’\'-]{0,30})[*_]*:')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
 
 
 def is_question(text: str) -> bool:
-    """Whether a heading, a term or a summary is a question."""
+    """Whether a heading, a term or a summary is a question, and none to the reader."""
     return (
-        len(text) <= _LONGEST and len(text.split()) > 1 and bool(_ASKS.fullmatch(text))
+        len(text) <= _LONGEST
+        and (len(text.split()) > 1 or (len(text) > 3 and not text.isascii()))
+        and bool(_ASKS.fullmatch(text))
+        and not _TO_READER.fullmatch(text)
     )
+
+
+def without_label(answer: str) -> str:
+    """'**Answer:** No.' -> 'No.'"""
+    found = _LABEL.match(answer)
+    return answer[found.end() :] if found else answer
 
 
 def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
     """Whether nearly all (heading, text below it) are questions with their answers."""
     asked = [pair for pair in pairs if is_question(pair[0])]
-    if len(asked) < max(fewest, SHARE * len(pairs)):
+    different = len({question.casefold() for question, _ in asked})
+    if different < max(fewest, SHARE * len(pairs)):
         return False
-    answers = [answer for _, answer in asked if answer]
+    answers = [without_label(answer) for _, answer in asked if answer]
     if _have_speaker([question for question, _ in asked]) or _have_speaker(answers):
         return False
     others = [answer for answer in answers if _NO_ANSWER.search(answer)]
@@ -77,7 +110,7 @@ def _have_speaker(texts: Sequence[str]) -> bool:
 
 def are_questions(text: str) -> bool:
     """Whether a text is of this layout."""
-    return '?' in text and bool(_level(page.raw_lines(text)))
+    return bool(_MARKS.search(text)) and bool(_level(page.raw_lines(text)))
 
 
 class _Mark(NamedTuple):
@@ -101,46 +134,77 @@ def parse(text: str, *, file: str) -> page.Page:
     found = page.Page(file)
     pieces = page.raw_lines(text)
     level = _level(pieces)
+    marks = [_mark(piece, level) for piece in pieces]
+    asked = [
+        mark is not None and is_question(mark.heading(piece))
+        for mark, piece in zip(marks, pieces, strict=True)
+    ]
+    ruled = _are_ruled(pieces, asked)
+    page.mark_fields(pieces, [page.QUESTION if is_a else '' for is_a in asked], found)
     question: list[page.Piece] = []
     answer: list[page.Piece] = []
     between: list[page.Piece] = []
-    indent = -1  # of the answer's lines
-    for piece in pieces:
-        mark = _mark(piece, level)
-        is_asked = mark is not None and is_question(mark.heading(piece))
+    frame: re.Pattern[str] | None = None  # before each line of the answer
+    for piece, mark, is_asked in zip(pieces, marks, asked, strict=True):
         if mark and (mark.closes or is_asked):
             _add(question, answer, found)
             question, answer = [], []
         rest = piece
-        blanks = len(piece.text) - len(piece.text.lstrip())
-        if indent < 0 and piece.text.strip():
-            indent = blanks
-        if question and (blanks := min(blanks, indent)) > 0:  # below an item of a list
-            start, rest = piece.cut([(blanks, 'label'), (len(piece.text), piece.kind)])
-            found.pieces.append(start)
-        if mark and mark.level == level and is_asked:
+        if mark and is_asked and (mark.level == level or level == _BOLD):
             found.leave_out(between)
             between = []
             cuts = [(mark.start, 'label'), (mark.end, page.QUESTION)]
             cuts += [(mark.below, 'label'), (len(piece.text), page.UNKNOWN)]
             *parts, rest = piece.cut(cuts)
-            question, indent = [parts[1]], -1
+            question, frame = [parts[1]], None
             found.pieces += parts
+        elif question and not piece.is_code:
+            if _DEFINITION.match(piece.text):
+                piece.kind = 'definition of a link or a note'
+            elif ruled and page.is_rule(piece.text):
+                piece.kind = 'rule'
         tag = _DETAILS.search(rest.text) if level == _SUMMARY else None
+        end: list[page.Piece] = []
         if tag and not rest.is_code:
-            rest, end = rest.cut([(tag.start(), rest.kind), (len(rest.text), 'label')])
-        if question:
-            rest.kind = page.ANSWER
+            rest, *end = rest.cut([(tag.start(), rest.kind), (len(rest.text), 'label')])
+        if question and rest.kind == page.UNKNOWN:
+            if frame is None and rest is piece and rest.text.strip():
+                frame = _frame(rest.text)
+            lead = frame.match(rest.text) if frame and rest is piece else None
+            at = lead.end() if lead else 0
+            is_first = not any(each.text.strip() for each in answer)
+            if is_first and (label := _LABEL.match(rest.text, at)):
+                at = label.end()
+            start, rest = rest.cut([(at, 'label'), (len(rest.text), page.ANSWER)])
+            found.pieces.append(start)
         (answer if question else between).append(rest)
-        found.pieces.append(rest)
-        if tag and not rest.is_code:
-            found.pieces.append(end)
+        found.pieces += [rest, *end]
+        if end or piece.kind == 'rule':
             _add(question, answer, found)
             question, answer = [], []
     _add(question, answer, found)
     found.leave_out(between)
     found.unknown.sort()
     return found
+
+
+def _frame(first: str) -> re.Pattern[str]:
+    """What stands before each line of an answer as before its first: blanks, or '>'."""
+    if _QUOTE.match(first):
+        return _QUOTE
+    blanks = len(first) - len(first.lstrip())
+    return re.compile(rf'[ \t]{{0,{blanks}}}')
+
+
+def _are_ruled(pieces: Sequence[page.Piece], asked: Sequence[bool]) -> bool:
+    """Whether a rule ends nearly all texts: what stands below one is none."""
+    above = ''
+    ends: list[bool] = []
+    for piece, is_asked in zip(pieces, asked, strict=True):
+        if is_asked:
+            ends.append(page.is_rule(above))
+        above = piece.text if piece.text.strip() else above
+    return sum(ends[1:]) >= max(2, SHARE * len(ends[1:]))
 
 
 def _add(
@@ -180,7 +244,7 @@ def _level(pieces: Sequence[page.Piece]) -> int:
             else:
                 within += mark is not None
                 if below is not None:
-                    below.append(piece.text)
+                    below.append('code' if piece.is_code else piece.text)
         made = [(asked, characters.clean('\n'.join(e))) for asked, e in sections]
         if leads_away or within > len(sections):  # bold words, among them questions
             continue
@@ -203,5 +267,6 @@ def _mark(piece: page.Piece, level: int) -> _Mark | None:
         return mark if mark.level <= level else None
     if level == _BOLD and (found := _BOLD_TEXT.match(text)):
         is_alone = found.end() == len(text)
-        return _Mark(level, *found.span('asked'), found.end(), closes=is_alone)
+        closes = is_alone or bool(_TO_READER.fullmatch(found['asked']))
+        return _Mark(level, *found.span('asked'), found.end(), closes)
     return None

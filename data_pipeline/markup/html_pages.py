@@ -18,11 +18,6 @@ _NAMED_AROUND = re.compile(
     r'|copyright|newsletter)(?:$|[\s_-])',
     re.IGNORECASE,
 )
-_COPYRIGHT = re.compile(
-    r'\n\n(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))[^\n]*'
-    r'(?:\n+[^\n]{1,80}){0,6}\s*\Z',
-    re.IGNORECASE,
-)
 _LABEL = re.compile(
     r'>\s*(?:(?P<answer>A|Answer|ANSWER)|Q|Question|QUESTION)(?:</\w+>)?\s*[:.](?=[\s<])'
 )
@@ -52,7 +47,7 @@ def view(text: str, *, file: str) -> View:
     cuts = [*_around(root, text), *_below_labels(root, text)]
     shown, _ = html_text.plain(html_questions.without(text, cuts))
     whole, _ = html_text.plain(text)
-    cut = _COPYRIGHT.sub('', shown)
+    cut = html_questions.COPYRIGHT.sub('', shown)
     shown = shown if detection.detect(shown[len(cut) :]) else cut
     around = max(0, len(whole.split()) - len(shown.split()))
     if detection.detect(shown):

@@ -30,6 +30,11 @@ from data_pipeline.rows import field_map
 
 SOURCE = heading_questions.SOURCE
 HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
+COPYRIGHT = re.compile(
+    r'\n\n(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))[^\n]*'
+    r'(?:\n+[^\n]{1,80}){0,6}\s*\Z',
+    re.IGNORECASE,
+)
 _FEWEST_TERMS = 2  # of lists and details that are questions
 _LONGEST = 2_000  # signs of an element of a class that is a question, with its tags
 _SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
@@ -96,6 +101,8 @@ def find(source: Source, *, file: str) -> page.Page | None:
     found = page.Page(file)
     for pair in pairs:
         found.counts[f'{SOURCE} questions'] += 1
+        answer = COPYRIGHT.sub('', heading_questions.without_label(pair.answer))
+        pair = dataclasses.replace(pair, answer=answer)
         texts = (pair.question, page.QUESTION), (pair.answer, page.ANSWER)
         pieces = [page.Piece(pair.line, text, kind) for text, kind in texts]
         found.pieces += pieces

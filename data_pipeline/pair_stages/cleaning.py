@@ -69,8 +69,8 @@ _NOTHING_SAID = re.compile(r'[-–—=*_~•·.|\s]+')
 _NEXT_PAGE = re.compile(
     r'(?:related|read (?:more|next|also)|more(?= from)|you may also like)'
     r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
-    r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}|(?:back to|return to) top.{0,40}'
-    r'|all rights reserved\.?',
+    r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}'
+    r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?',
     re.IGNORECASE,
 )
 # The buttons below a post, one or several in a line; no sentence ends in so little.
@@ -235,7 +235,9 @@ def _is_residue(line: str) -> bool:
         return True
     if line[0].isupper() and _BUTTONS.fullmatch(line):
         return True
-    if _NOTHING_SAID.fullmatch(line) or _NEXT_PAGE.fullmatch(line.lstrip('*_[')):
+    if _NOTHING_SAID.fullmatch(line) or _NEXT_PAGE.fullmatch(
+        line.lstrip('*_[(↑⬆▲^ \ufe0f')
+    ):
         return True
     return chat_grammar.is_left_over(line) and not crisis_lines.is_one(line)
 

@@ -162,6 +162,10 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     found = None
     is_whole = not batch.layout and html_pages.opens_document(text)
     layout = batch.layout or ('' if is_whole else detection.detect(text))
+    if not is_whole and '<!--' in text:
+        text, words = page.without_comments(text)
+        result.words['in comments'] += words
+        layout = layout and (batch.layout or detection.detect(text))
     if not layout and (is_whole or html_text.opens_page(text)):
         text, found = _of_html(text, batch, result)
         layout = html_questions.SOURCE if found else detection.detect(text)

@@ -116,8 +116,89 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'**{q}**\n' for q, _ in PAIRS) + 'No.\n\nYou do.\n\nNever.\n',
         ''.join(f'**{q}** {a}\n\n**Tip:** Go.\n\n**Or:** Stay.\n\n' for q, a in PAIRS),
         ''.join(f'**{q}**\n\n{a}\n\n**It dies.**\n\nGo.\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\n{a}\n\n**Is it so?**\n\nYes.\n\n' for q, a in PAIRS),
+        ''.join(f'**{q}**\n\n( ) Yes\n( ) No\n\n' for q, _ in PAIRS),
+        ''.join(f'**{q}** (5 points)\n\nA) yes B) no\n\n' for q, _ in PAIRS),
         ''.join(f'We ask: **{q}** {a}\n\n' for q, a in PAIRS),
     ],
 )
 def test_other_texts_are_not_of_this_layout(text: str) -> None:
     assert detection.detect(text) == ''
+
+
+ROWS = [
+    ('Is it rude to leave at nine?', 'No. Thank the host.'),
+    ('Who pays for the boiler?', 'You do, or he does.'),
+    ('May I open his letters?', 'Never.\n\nAsk him.'),
+    ('Is that all?', 'Yes, it is.'),
+]
+
+
+@pytest.mark.parametrize(
+    ('form', 'below', 'left'),
+    [
+        ('### {}\n\n**Answer:** {}\n\n', '', []),
+        ('**{}**\n\nA: {}\n\n', '', []),
+        ('**Q7: {}**\n\n{}\n\n', '', []),
+        ('- **{}** – {}\n', '', []),
+        ('## {}\n\n{}\n\n**Source:** A book.\n\n', '', []),
+        ('## {}\n\n{}\n\n---\n\n', 'Thanks for all.\n', ['Thanks for all.']),
+        ('## {}\n\n{}\n\n', '[a]: https://a.example\n[^1]: A note.\n', []),
+        (
+            '## {}\n\n{}\n\n',
+            '## Was this page helpful?\n\nYes / No\n',
+            ['## Was this page helpful?', 'Yes / No'],
+        ),
+        (
+            '**{}**\n\n{}\n\n',
+            '**Still have questions?** Call us.\n',
+            ['**Still have questions?** Call us.'],
+        ),
+    ],
+)
+def test_what_stands_beside_the_texts_is_left_out(
+    form: str, below: str, left: list[str]
+) -> None:
+    text = ''.join(form.format(*row) for row in ROWS) + below
+    found = parsed(text)
+    assert texts(found) == ROWS
+    assert [line for _, line, _ in found.unknown] == left
+    assert_whole(found, text)
+
+
+def test_the_mark_of_a_quote_goes_where_it_opens_an_answer() -> None:
+    text = ''.join(f'## {q}\n\n> {a}\n\n' for q, a in ROWS).replace('\nAsk', '\n> Ask')
+    assert texts(parsed(text)) == ROWS
+
+
+def test_headings_among_bold_questions_are_questions_too() -> None:
+    forms = ['**{}**\n\n{}\n\n', '### {}\n\n{}\n\n'] * 4
+    rows = [*ROWS, *((f'{q[:-1]} now?', a) for q, a in ROWS)]
+    text = ''.join(form.format(*row) for form, row in zip(forms, rows, strict=True))
+    assert texts(parsed(text)) == rows
+
+
+@pytest.mark.parametrize(
+    'rows',
+    [
+        [
+            ('这样做很失礼吗？', '不，谢谢。'),
+            ('谁付钱？', '你付。'),
+            ('可以吗？', '可以。'),
+        ],
+        [
+            ('هل أحضر كلبي؟', 'نعم.'),
+            ('من يدفع الآن؟', 'أنت.'),
+            ('هل هذا كل شيء؟', 'نعم.'),
+        ],
+        [('Είναι αγένεια;', 'Όχι.'), ('Ποιος πληρώνει;', 'Εσύ.'), ('Να φέρω;', 'Ναι.')],
+    ],
+)
+def test_question_marks_of_other_scripts_are_known(rows: list[tuple[str, str]]) -> None:
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
+
+
+def test_questions_in_code_are_no_sign_of_an_index() -> None:
+    code = '```\n# How?\n**Is this bold?**\n```'
+    rows = [(q, f'{a}\n\n{code}') for q, a in ROWS]
+    assert texts(parsed(''.join(f'**{q}**\n\n{a}\n\n' for q, a in rows))) == rows

@@ -178,3 +178,13 @@ def test_other_pages_are_refused(body: str) -> None:
 def test_a_page_of_tags_that_nobody_closed_is_read() -> None:
     body = '<div><b>' * 3_000 + LABELLED
     assert [q for q, _ in read(page_of(body))] == [q for q, _ in PAIRS]
+
+
+def test_a_pages_own_question_and_its_copyright_are_no_texts() -> None:
+    body = ''.join(f'<h3>{q}</h3><p>Answer: {a}</p>' for q, a in PAIRS[::2])
+    rows = [(f'{q[:-1]} now?', a) for q, a in PAIRS[::2]]
+    body += ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows)
+    body += '<p>© 2024 The Paper</p>'
+    asked = '<h3>Was this helpful?</h3><p>Yes No</p>'
+    assert read(page_of(body, footer='')) == [*PAIRS[::2], *rows]
+    assert read(page_of(body + asked, footer='')) == [*PAIRS[::2], *rows]

@@ -159,6 +159,8 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('Leave him.\n[Read more: How to leave](https://a.org/b)', 'Leave him.'),
         ('Leave him.\n\nMore from this column: https://a.org/b', 'Leave him.'),
         ('Leave him.\n\n[Back to top](#top)', 'Leave him.'),
+        ('Leave him.\n\n[↑ Back to the top](#faq)', 'Leave him.'),
+        ('Leave him.\n\n**[⬆️ back to top](#faq)**', 'Leave him.'),
         ('Leave him.\n© 2021 The Paper. All rights reserved.', 'Leave him.'),
         ('Leave him.\n\nRead more books: they help.', None),
         ('Leave him.\n\nRelated to that, call her.', None),
