@@ -19,6 +19,7 @@ import dataclasses
 import itertools
 import pathlib
 import re
+import shlex
 import time
 from typing import Any
 
@@ -36,7 +37,7 @@ with later.imports():
     from hax_jax.doctor import diagnosis, examine_folder
     from hax_jax.formats import hf_folder, peft_config
     from hax_jax.planning import full_examination
-    from hax_jax.runs import run_folder
+    from hax_jax.runs import checkpoint, run_folder
     from hax_jax.training import run_setup
     from launch import run_rows
 
@@ -70,7 +71,8 @@ def main() -> int:
     if flags.FLAGS.config is not None:
         found['before step 1'] = _of_config()
     for place in _WORKDIR.value:
-        found[place] = after_training.of(place)
+        runtime.start(alone=True)
+        found[place] = diagnosis.ordered([*after_training.of(place), *_bytes(place)])
     if _FOLDER.value:
         adapter = pathlib.Path(_ADAPTER.value).expanduser() if _ADAPTER.value else None
         folder = hf_folder.local_folder(_FOLDER.value, field='--folder')
@@ -140,6 +142,35 @@ def _check_flags() -> None:
     for folder in map(places.path, _WORKDIR.value):  # before JAX is imported
         if not (folder / run_folder.UNSAVED).exists():
             run_folder.read_run(folder, takes_step=False)
+
+
+def _bytes(place: str) -> list[diagnosis.Finding]:
+    """Whether every file of a run's steps has its digest; none for an unsaved run."""
+    folder = places.path(place)
+    if (folder / run_folder.UNSAVED).exists():
+        return []
+    run = run_folder.read_run(folder)
+    steps = checkpoint.list_steps(folder / run_folder.CHECKPOINTS, run['id'])
+    damage = {info.step: said for info in steps if (said := info.damage())}
+    source = 'the SHA-256 in each step.json'
+    if not damage:
+        told = f'every file of {len(steps)} steps has the digest of its bytes'
+        return [diagnosis.Finding('bytes', diagnosis.OK, told, '', '', source)]
+    numbers = ','.join(map(str, damage))
+    return [
+        diagnosis.Finding(
+            'bytes',
+            diagnosis.FAIL,
+            '; '.join(
+                f'step {step} is damaged: {said}' for step, said in damage.items()
+            ),
+            'A disk, or a copy of the run, changed bytes. Every program passes over '
+            'such a step and takes the best of the others.',
+            'copy it from a backup, or delete it: python -m launch.checkpoints '
+            f'--workdir={shlex.quote(place)} --delete={numbers}',
+            source,
+        )
+    ]
 
 
 def _print(findings: list[diagnosis.Finding]) -> None:

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import shlex
 import shutil
 from typing import Any
 
@@ -261,3 +262,23 @@ def test_every_wrong_flag_is_named(
         '--force goes with --delete alone; remove it.',
         '--step goes with --compact alone; remove it.',
     ]
+
+
+def test_the_doctor_names_damaged_bytes_and_its_remedy_works(
+    runs: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    run = shutil.copytree(runs / 'whole', tmp_path / 'run')
+    looked = forks.run('-m', 'launch.doctor', f'--workdir={run}', '--all')
+    assert 'OK   bytes: every file of 3 steps has the digest' in looked.stdout
+    file = run / 'checkpoints' / '15' / 'step.json'
+    file.write_text(
+        file.read_text('utf-8').replace('"step": 15', '"step": 16'), 'utf-8'
+    )
+    looked = forks.run('-m', 'launch.doctor', f'--workdir={run}')
+    assert (looked.returncode, looked.stderr) == (1, '')
+    assert 'FAIL bytes: step 15 is damaged: ' in looked.stdout
+    remedy = re.search(r'-m launch.checkpoints .*', looked.stdout)
+    assert remedy
+    assert forks.run(*shlex.split(remedy[0])).returncode == 0
+    assert not file.parent.exists()
+    assert 'bytes' not in forks.run('-m', 'launch.doctor', f'--workdir={run}').stdout
