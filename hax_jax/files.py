@@ -152,7 +152,8 @@ def aside(path: AnyPath, folder: AnyPath) -> pathlib.Path:
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # numpy and safetensors raise an OSError of words alone.
-_FULL_WORDS = re.compile(r'requested and \d+ written|No space left|os error 28')
+_FULL_WORDS = re.compile(r'requested and \d+ written|No space left')
+_CODE_WORDS = re.compile(r'os error (\d+)')
 
 
 @contextlib.contextmanager
@@ -168,7 +169,9 @@ def named(path: AnyPath, *, temporary: pathlib.Path | None = None) -> Iterator[N
             and pathlib.Path(os.fsdecode(at)).is_relative_to(temporary)
         ):
             raise OSError(code, error.strerror, os.fspath(path)) from error
-        if code is None and _FULL_WORDS.search(str(error)):
+        if code is None and (found := _CODE_WORDS.search(str(error))):
+            code = int(found[1])
+        elif code is None and _FULL_WORDS.search(str(error)):
             code = errno.ENOSPC
         if code not in _FULL or error.filename is not None:
             raise

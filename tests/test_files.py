@@ -203,3 +203,6 @@ def test_a_full_disk_is_told_with_the_path_that_the_system_leaves_out(
         with pytest.raises(OSError, match=r"\[Errno 28\].*: '/a/b'$"):  # noqa: SIM117
             with files.named('/a/b'):
                 raise OSError(words)
+    with pytest.raises(OSError, match=r"\[Errno 27\] File too large: '/a/b'$"):  # noqa: SIM117
+        with files.named('/a/b'):
+            raise OSError('I/O error: File too large (os error 27)')

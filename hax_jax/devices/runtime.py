@@ -4,13 +4,19 @@ Importing JAX starts no backend; the first array does, or the first question abo
 devices. allocator.py makes its settings earlier still.
 """
 
+import contextlib
+import functools
+import glob
 import hashlib
 import logging
 import os
 import pathlib
 import platform
+import re
 import sys
-from collections.abc import Mapping
+import time
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -38,6 +44,13 @@ _QUIET = {
 }
 _CACHE_BYTES = 2**30  # the least recently used programs are removed first
 _CACHED_FROM_SECONDS = 0.05  # programs that compile faster are not kept
+_PROGRAM = '-cache'  # ends the file of a compiled program
+_WRITTEN_SECONDS = 60  # after which no process still writes an entry
+_CACHE_WARNING = re.compile(
+    r'Error (?P<done>reading|writing) persistent compilation cache entry for '
+    r"'(?P<program>[^']+)': (?P<why>.*)",
+    re.DOTALL,
+)
 
 
 def start(*, alone: bool = False) -> None:
@@ -183,6 +196,49 @@ def _use_compilation_cache() -> None:
         return
     jax.config.update('jax_compilation_cache_dir', str(folder))
     _set_default('jax_compilation_cache_max_size', _CACHE_BYTES)
+    if jax.config.jax_compilation_cache_max_size != -1:  # else no entry has a time
+        _remove_cut_entries(folder)
+    warnings.showwarning = functools.partial(
+        _show_warning, warnings.showwarning, folder
+    )
+
+
+def _remove_cut_entries(folder: pathlib.Path) -> None:
+    """Deletes what a kill or a full disk left in JAX's cache, half written.
+
+    An entry's time is written behind its program. JAX keeps no program under the name
+    of one that is there, and none at all while one has no time.
+    """
+    for entry in folder.glob(f'*{_PROGRAM}'):
+        written = entry.with_name(f'{entry.name.removesuffix(_PROGRAM)}-atime')
+        with contextlib.suppress(OSError):  # another process deletes it
+            age = time.time() - entry.stat().st_mtime
+            if age > _WRITTEN_SECONDS and not written.exists():
+                entry.unlink()
+
+
+def _show_warning(
+    show: Callable[..., None],
+    folder: pathlib.Path,
+    message: Warning | str,
+    *rest: Any,
+    **named: Any,
+) -> None:
+    """Shows JAX's warnings of its cache in a line; deletes what it can't read."""
+    found = _CACHE_WARNING.match(str(message))
+    if not found:
+        show(message, *rest, **named)
+        return
+    if found['done'] == 'reading':
+        for entry in folder.glob(f'{glob.escape(found["program"])}-*'):
+            entry.unlink(missing_ok=True)
+    logging.warning(
+        'the compiled program %s in %s failed in %s (%s): it is compiled anew',
+        found['program'],
+        folder,
+        found['done'],
+        found['why'],
+    )
 
 
 def _set_default(name: str, value: float) -> None:

@@ -114,9 +114,11 @@ def _refused(
     where = '' if what else f' in {folder}'
     have = f'the steps there are {steps}' if steps else 'there is no step yet'
     then = f'goes on from step {steps[-1]}' if steps else 'begins again'
+    limited = why == _FULL[errno.EFBIG]
+    remedy = 'Raise the limit (ulimit -f)' if limited else 'Make room'
     return errors.InputError(
         f'{what or "a checkpoint"} could not be written{where}: {why} '
-        f'({size(needed)} needed, {size(free(folder))} free); {have}. Make room, and '
+        f'({size(needed)} needed, {size(free(folder))} free); {have}. {remedy}, and '
         f'the same command {then}.'
     )
 

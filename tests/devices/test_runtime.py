@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import jaxlib
 import pytest
@@ -181,6 +182,26 @@ def test_a_program_is_compiled_once_and_gives_the_same_from_the_cache(
     assert first == again
     assert any('lambda' in name for name in programs)
     assert sorted(path.name for path in tmp_path.rglob('*-cache')) == programs
+
+
+def test_a_damaged_program_of_the_cache_is_said_in_a_line_and_replaced(
+    tmp_path: pathlib.Path,
+) -> None:
+    first = output(run_child(COMPILE, XDG_CACHE_HOME=str(tmp_path)))
+    (entry,) = tmp_path.rglob('jit__lambda*-cache')
+    entry.write_bytes(entry.read_bytes()[:99])
+    child = run_child(COMPILE, XDG_CACHE_HOME=str(tmp_path))
+    said, warned = child.communicate(timeout=60)
+    assert (child.returncode, said) == (0, first)
+    assert warned.count('\n') == 1
+    assert f'in {entry.parent} failed in reading (' in warned
+    assert output(run_child(COMPILE, XDG_CACHE_HOME=str(tmp_path))) == first
+    # A kill between the program and its time, which stops JAX's keeping of all others.
+    old = time.time() - 100
+    for path in tmp_path.rglob('jit__lambda*'):
+        path.unlink() if path.name.endswith('-atime') else os.utime(path, (old, old))
+    assert output(run_child(COMPILE, XDG_CACHE_HOME=str(tmp_path))) == first
+    assert len(list(tmp_path.rglob('jit__lambda*'))) == 2
 
 
 def test_the_environment_says_where_this_computes() -> None:

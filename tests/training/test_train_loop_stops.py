@@ -126,8 +126,8 @@ def test_a_save_that_the_disk_refuses_is_one_error_and_the_run_goes_on(
         'process takes no file of that size ('
     )
     assert message.endswith(
-        ' free); the steps there are [1]. Make room, and the same command goes on from '
-        'step 1.'
+        ' free); the steps there are [1]. Raise the limit (ulimit -f), and the same '
+        'command goes on from step 1.'
     )
     assert 'Traceback' not in capfd.readouterr().err
     assert list(folder.glob('saving-*')) == []  # its room is given back
