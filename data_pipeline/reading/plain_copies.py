@@ -83,11 +83,15 @@ def of(path: str, name: str) -> Copy | None:
         )
     copy = None
     for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled, _marked_up):
-        if blocks := step(copy.path if copy else path, name):
-            copy = Copy(blocks)
+        at = copy.path if copy else path
+        if blocks := step(at, name):
+            made = Copy(blocks)
+            if step is _tabled and tables.kind(_head(at), at) == 'xlsx':
+                made.note = tables.sheets(at)
+            copy = made  # the one before goes
     held = copy.path if copy else path
     if document := json_survey.survey(held):
-        note = ''
+        note = copy.note if copy else ''
         if document.others:
             note = f'no rows are read of {", ".join(map(repr, document.others))}'
         copy = Copy(_lines(_document_rows(held, document, name)), note)

@@ -105,6 +105,19 @@ def _excel(path: str) -> Iterator[dict[str, Any]]:
         written.close()
 
 
+def sheets(path: str) -> str:
+    """Which sheets the rows of an Excel file are of, where that is a question."""
+    book = importlib.import_module('openpyxl').load_workbook(path, read_only=True)
+    names = [
+        f'{sheet.title!r}{" (hidden)" * (sheet.sheet_state != "visible")}'
+        for sheet in book.worksheets
+    ]
+    book.close()
+    if len(names) < 2:  # which is visible: a book shows one at least
+        return ''
+    return f'the rows of its sheets {", ".join(names)} are read, one behind another'
+
+
 def _has_links(path: str) -> bool:
     """Whether a sheet has links as formulas, which some tools write without texts."""
     with zipfile.ZipFile(path) as packed:

@@ -13,6 +13,7 @@ from data_pipeline.pages import encoding
 from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pair_rows
 
 _DELIMITERS = ',\t;|'
+_BAR = '\ue000'  # for the escaped bar in a cell of a Markdown table
 _BOM = '\ufeff'
 _OF_CHATS = ('text', 'messages', 'conversations', 'conversation')
 _HEAD_ROWS = 100
@@ -229,7 +230,7 @@ def _records(path: str) -> Iterator[Row]:
     def lines() -> Iterator[str]:
         while line := again.popleft() if again else next(source, None):
             pending.append(line)
-            yield line.text
+            yield line.text.replace(r'\|', _BAR) if delimiter == '|' else line.text
 
     dialect = _dialect(path, delimiter)
     reader = csv.reader(lines(), delimiter=delimiter, strict=True, **dialect)
@@ -250,6 +251,8 @@ def _records(path: str) -> Iterator[Row]:
                 reader = csv.reader(
                     lines(), delimiter=delimiter, strict=True, **dialect
                 )
+        if delimiter == '|':
+            cells = [cell.replace(_BAR, '|') for cell in cells]
         text = ''.join(line.text for line in pending)
         if is_first and _SIGN_LINE.fullmatch(text.strip('\r\n')):
             continue
@@ -297,6 +300,8 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
     blanks behind the delimiter, or no quotes.
     """
     lines = [line.text for line in itertools.islice(_lines(path), _HEAD_LINES)]
+    if delimiter == '|':
+        lines = [line.replace(r'\|', _BAR) for line in lines]
     is_whole = len(lines) < _HEAD_LINES  # else the last record may go on
 
     def damage(dialect: dict[str, Any]) -> int:

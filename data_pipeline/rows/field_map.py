@@ -297,11 +297,6 @@ def _parts(text: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     for target in ('question', 'answer'):
         if target not in parts and not problems:
             problems.append(f'{target!r} is missing; give both, such as {EXAMPLE}.')
-    texts = [parts.get(target, ()) for target in ('question', 'answer')]
-    if both := sorted(set(texts[0]) & set(texts[1])):
-        problems.append(
-            f'{_listed(both)} is both question and answer; give each its own field.'
-        )
     return parts, problems
 
 

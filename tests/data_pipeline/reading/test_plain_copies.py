@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
-from data_pipeline.reading import inputs, reader
+from data_pipeline.reading import inputs, plain_copies, reader
 from hax_jax import errors
 
 ROWS = [{'question': f'Who sings {i}?', 'answer': f'“Tom” {i}.'} for i in range(3)]
@@ -224,6 +224,15 @@ def test_folders_that_save_to_disk_wrote_are_read() -> None:
         assert all(file.startswith(name) for file in report.files)
 
 
+def test_an_escaped_bar_is_a_bar_of_a_cell() -> None:
+    rows = ''.join(f'| {q} | {a[:-1]} \\| or so. |\n' for q, a in PAIRS)
+    pathlib.Path('a.md').write_text(f'| Question | Answer |\n|---|---|\n{rows}')
+    pairs, _ = reader.read(['a.md'])
+    assert [(e.question, e.answer) for e in pairs] == [
+        (q, f'{a[:-1]} | or so.') for q, a in PAIRS
+    ]
+
+
 def test_sheets_of_excel_are_read() -> None:
     openpyxl = pytest.importorskip('openpyxl')
     book = openpyxl.Workbook()
@@ -236,6 +245,22 @@ def test_sheets_of_excel_are_read() -> None:
         pairs, report = reader.read(['a.xlsx'])
         assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
         assert len(report.unknown_lines) == len(above)
+
+
+def test_sheets_are_named_where_a_file_has_several() -> None:
+    book = pytest.importorskip('openpyxl').Workbook()
+    for sheet in (book.active, book.create_sheet('Old')):
+        for row in (['Question', 'Answer'], *PAIRS):
+            sheet.append(row)
+    sheet.sheet_state = 'hidden'
+    book.save('a.xlsx')
+    pairs, _ = reader.read(['a.xlsx'])
+    assert len(pairs) == 2 * len(PAIRS)
+    copy = plain_copies.of('a.xlsx', 'a.xlsx')
+    assert copy is not None
+    assert copy.note == (
+        "the rows of its sheets 'Sheet', 'Old' (hidden) are read, one behind another"
+    )
 
 
 def test_flat_messages_are_joined_to_their_parents_and_the_best_reply_wins() -> None:

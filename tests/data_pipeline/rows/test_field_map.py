@@ -136,10 +136,6 @@ def test_wrong_texts_are_named_together() -> None:
         '--fields is given twice; give it once, or name the inputs '
         "that each is for: --fields='a/*.csv: question=…'."
     )
-    assert error('question=a+b, answer=b') == (
-        "--fields='question=a+b, answer=b': 'b' is both question and answer; give each "
-        'its own field.'
-    )
     assert error('question=a, answer=b, answer=c, title=d, b') == (
         "--fields='question=a, answer=b, answer=c, title=d, b': 'answer' is given "
         'twice.\n'
