@@ -110,15 +110,15 @@ def weigh(
     )
     of_source = f'CASE {cases} ELSE 1.0 END' if cases else '1.0'
     heaviest = store.rows(
-        f'SELECT {of_source} * {own} AS w, id FROM kept AS pairs JOIN home USING (grp) '
-        "WHERE split = 'train' ORDER BY w DESC, id LIMIT 1"
+        f'SELECT {of_source} * {own} AS w, id, file, line FROM kept AS pairs '
+        "JOIN home USING (grp) WHERE split = 'train' ORDER BY w DESC, id LIMIT 1"
     )
-    most, pair_id = next(heaviest, (0.0, ''))
+    most, pair_id, file, line = next(heaviest, (0.0, '', '', 0))
     if most > settings.MOST_COPIES:
         raise errors.InputError(
-            f'pair {pair_id} would have {most:,.6g} copies in train, by mix.weights '
-            f'times its own weight; at most {settings.MOST_COPIES:,} are accepted: '
-            'lower the weight of its source, or set mix.oversample=false.'
+            f'{file}:{line}: pair {pair_id} would have {most:,.6g} copies in train, by '
+            f'mix.weights times its own weight; at most {settings.MOST_COPIES:,} are '
+            'accepted: lower that weight, or set --config.mix.oversample=False.'
         )
     chance = "CAST('0x' || substr(sha256('mix' || id), 1, 8) AS UBIGINT)"
     store.sql.execute(

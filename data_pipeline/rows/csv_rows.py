@@ -178,9 +178,13 @@ def _in_order(header: Row, rows: Iterator[Row]) -> Iterator[Row]:
 
 def _is_pair(row: Row) -> bool:
     """Whether a first row is a question and its answer, and no names of columns."""
-    return len(row.cells) == 2 and all(
-        len(cell.split()) >= _FEWEST_WORDS for cell in row.cells
-    )
+    if len(row.cells) != 2:
+        return False
+    asked, answered = (cell.strip() for cell in row.cells)
+    marks = ('?', '？', '؟')
+    is_asked = asked.endswith(marks) and not answered.endswith(marks)
+    fewest = 2 if is_asked else _FEWEST_WORDS
+    return all(len(cell.split()) >= fewest for cell in (asked, answered))
 
 
 def _columns(header: Row) -> tuple[str, ...]:

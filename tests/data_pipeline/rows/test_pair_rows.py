@@ -529,6 +529,13 @@ def test_csv_rows_that_do_not_fit_are_named() -> None:
     ]
 
 
+def test_a_short_question_above_others_is_no_header() -> None:
+    rows = [('Is it rude?', 'It is not.'), ('Who pays?', 'You do.')]
+    pathlib.Path('a.csv').write_text(''.join(f'{q},{a}\n' for q, a in rows))
+    pairs, _ = reader.read(['a.csv'])
+    assert [(pair.question, pair.answer) for pair in pairs] == rows
+
+
 def test_a_later_header_of_a_csv_file_orders_the_cells_below_it() -> None:
     text = 'question,answer\na,b\nquestion,answer\nc,d\nanswer,question\ne,f\n'
     pairs, report = read('a.csv', text)
