@@ -47,9 +47,13 @@ _NO_ANSWER = re.compile(
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
 _BOLD, _SUMMARY = 7, 8  # levels
-_NUMBER = r'(?:(?:Q(?:uestion)?\.?\s?)?\d{1,3}\s?[.):]\s+)?'
+# A picture, and a number: '❓ 7. ', 'Q7: '.
+_NUMBER = (
+    r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
+    r'(?:(?:Q(?:uestion)?\.?\s?)?\d{1,3}\s?[.):]\s+)?'
+)
 _HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?' + _NUMBER + r'(?=\S)')
-_TAIL = re.compile(r'[*_]{0,3}\s*#*\s*\Z')
+_TAIL = re.compile(r'[*_]{0,3}\s*(?:\{[#.:][^{}]*\})?\s*#*\s*\Z')
 _BOLD_TEXT = re.compile(
     r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{2,3}|_{2,3})(?=[^\s*_])'
     + _NUMBER
@@ -81,6 +85,11 @@ def is_question(text: str) -> bool:
         and bool(_ASKS.fullmatch(text))
         and not _TO_READER.fullmatch(text)
     )
+
+
+def without_number(question: str) -> str:
+    """'7. Why?' -> 'Why?'"""
+    return re.sub(rf'\A{_NUMBER}', '', question, flags=re.IGNORECASE)
 
 
 def without_label(answer: str) -> str:
@@ -168,11 +177,11 @@ def parse(text: str, *, file: str) -> page.Page:
         if tag and not rest.is_code:
             rest, *end = rest.cut([(tag.start(), rest.kind), (len(rest.text), 'label')])
         if question and rest.kind == page.UNKNOWN:
+            is_first = not any(each.text.strip() for each in answer)
             if frame is None and rest is piece and rest.text.strip():
-                frame = _frame(rest.text)
+                frame = _frame(rest.text, may_quote=is_first)
             lead = frame.match(rest.text) if frame and rest is piece else None
             at = lead.end() if lead else 0
-            is_first = not any(each.text.strip() for each in answer)
             if is_first and (label := _LABEL.match(rest.text, at)):
                 at = label.end()
             start, rest = rest.cut([(at, 'label'), (len(rest.text), page.ANSWER)])
@@ -188,9 +197,9 @@ def parse(text: str, *, file: str) -> page.Page:
     return found
 
 
-def _frame(first: str) -> re.Pattern[str]:
+def _frame(first: str, *, may_quote: bool) -> re.Pattern[str]:
     """What stands before each line of an answer as before its first: blanks, or '>'."""
-    if _QUOTE.match(first):
+    if may_quote and _QUOTE.match(first):
         return _QUOTE
     blanks = len(first) - len(first.lstrip())
     return re.compile(rf'[ \t]{{0,{blanks}}}')

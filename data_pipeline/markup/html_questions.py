@@ -249,10 +249,11 @@ def _headings(source: Source) -> list[_Pair]:
 
 
 def _classes(source: Source) -> list[_Pair]:
-    """The elements of the one class that are questions, and what follows each."""
+    """The buttons, or the elements of one class, that are questions; what follows."""
     classes: dict[str, list[html_tree.Node]] = {}
     for node in source.root.walk():
-        for name in dict.fromkeys(node.attributes.get('class', '').split()):
+        names = node.attributes.get('class', '').split()
+        for name in dict.fromkeys(['button'] * (node.tag == 'button') + names):
             classes.setdefault(name, []).append(node)
     texts: dict[int, str] = {}  # of an element, by its id()
     for nodes in classes.values():
@@ -355,7 +356,13 @@ def _holds(node: html_tree.Node, closing: Collection[int]) -> bool:
 
 def _asking(pairs: list[_Pair], source: Source, *, fewest: int) -> list[_Pair]:
     """The pairs that are questions, if nearly all are; the others are left out."""
-    filled = [pair for pair in pairs if pair.question]
+    filled = [
+        dataclasses.replace(
+            pair, question=heading_questions.without_number(pair.question)
+        )
+        for pair in pairs
+        if pair.question
+    ]
     texts = [(pair.question, pair.answer) for pair in filled]
     if not heading_questions.are_asked(texts, fewest=fewest):
         return []

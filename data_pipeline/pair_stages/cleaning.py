@@ -73,6 +73,9 @@ _NEXT_PAGE = re.compile(
     r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?',
     re.IGNORECASE,
 )
+_DEFINITION = re.compile(
+    r'\[[^\]\s][^\]]*\]: <?(?:https?://|#|/|mailto:)\S+'
+)  # of a link
 # The buttons below a post, one or several in a line; no sentence ends in so little.
 _BUTTONS = re.compile(
     r'(?:(?:likes?|reply|replies|share|report|comments?|save|upvote|downvote|permalink'
@@ -212,7 +215,11 @@ def without_tail(text: str) -> tuple[str, int]:
     ):
         end -= 1
     above = '\n'.join(lines[:end]).rstrip()
-    is_ended = above.endswith(chat_grammar.SENTENCE_ENDS) or _ITEM.match(lines[end - 1])
+    is_ended = (
+        above.rstrip('*_').endswith(chat_grammar.SENTENCE_ENDS)
+        or above.endswith(('```', '~~~', '|'))  # code, a table
+        or _ITEM.match(lines[end - 1])
+    )
     if not is_ended:
         end, above = len(lines), text.rstrip()
         while (found := above.rpartition('\n'))[1] and chat_grammar.is_lone_word(
@@ -235,9 +242,9 @@ def _is_residue(line: str) -> bool:
         return True
     if line[0].isupper() and _BUTTONS.fullmatch(line):
         return True
-    if _NOTHING_SAID.fullmatch(line) or _NEXT_PAGE.fullmatch(
-        line.lstrip('*_[(↑⬆▲^ \ufe0f')
-    ):
+    if _NOTHING_SAID.fullmatch(line) or _DEFINITION.fullmatch(line):
+        return True
+    if _NEXT_PAGE.fullmatch(line.lstrip('*_[(↑⬆▲^ \ufe0f')):
         return True
     return chat_grammar.is_left_over(line) and not crisis_lines.is_one(line)
 
