@@ -27,12 +27,14 @@ _ASKS = re.compile(r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);)\W{0,3}', re.DOTA
 _MARKS = re.compile(r'[?？؟;\u037e]')
 # Questions of a page to its reader, which no text below answers.
 _TO_READER = re.compile(
-    r'(?:(?:was|is|did you find|have you found) (?:this|that|the|it)\b.{0,40}'
-    r'\b(?:helpful|useful|clear)\b.{0,20}'
+    r'(?:(?:was|is|did you find|have you found) (?:this|that|it|the)'
+    r'(?: (?:page|article|answer|post|guide|section|topic|information))?'
+    r' (?:page |answer )?(?:helpful|useful)(?: to you| for you)?'
     r'|(?:still |do you |did you |have |got )*(?:any |more |other |further |a )*'
     r'questions?'
-    r'|(?:still|need) .{0,20}\b(?:unsure|stuck|help|questions?).{0,20}'
-    r'|(?:did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find\b.{0,60})\W*',
+    r'|(?:still )?(?:need (?:more |further |some )?help|unsure|stuck)'
+    r'|(?:did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find '
+    r'(?:what|the answer|an answer|your (?:answer|question))\b.{0,40})\W*',
     re.IGNORECASE,
 )
 # What stands below a question in an index, in a column and in a quiz.
@@ -41,7 +43,7 @@ _NO_ANSWER = re.compile(
     r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
     r'|^(?!\s*#)[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
     r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
-    r'|\A\(\d{1,3} (?:points?|marks?|pts)\)'
+    r'|\A\(\d{1,3} (?:points?|marks?|pts)\)|^\(?b[:.)]\s'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
     re.IGNORECASE | re.MULTILINE,
 )
@@ -100,6 +102,7 @@ def without_label(answer: str) -> str:
 
 def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
     """Whether nearly all (heading, text below it) are questions with their answers."""
+    pairs = [pair for pair in pairs if not _TO_READER.fullmatch(pair[0])]
     asked = [pair for pair in pairs if is_question(pair[0])]
     different = len({question.casefold() for question, _ in asked})
     if different < max(fewest, SHARE * len(pairs)):

@@ -119,6 +119,7 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'## {q}\n\n{a}\n\n**Is it so?**\n\nYes.\n\n' for q, a in PAIRS),
         ''.join(f'**{q}**\n\n( ) Yes\n( ) No\n\n' for q, _ in PAIRS),
         ''.join(f'**{q}** (5 points)\n\nA) yes B) no\n\n' for q, _ in PAIRS),
+        ''.join(f'## {q}\n\nA: {a}\nB: No.\n\n' for q, a in PAIRS),
         ''.join(f'We ask: **{q}** {a}\n\n' for q, a in PAIRS),
     ],
 )
@@ -202,3 +203,23 @@ def test_questions_in_code_are_no_sign_of_an_index() -> None:
     code = '```\n# How?\n**Is this bold?**\n```'
     rows = [(q, f'{a}\n\n{code}') for q, a in ROWS]
     assert texts(parsed(''.join(f'**{q}**\n\n{a}\n\n' for q, a in rows))) == rows
+
+
+@pytest.mark.parametrize(
+    ('text', 'is_one'),
+    [
+        ('Was this helpful?', False),
+        ('Did you find this page useful?', False),
+        ('Is this answer helpful to you?', False),
+        ('Do you have any more questions?', False),
+        ('Still need help?', False),
+        ('Can’t find what you are looking for?', False),
+        ('Is the sky clear?', True),
+        ('Was it helpful to call her?', True),
+        ('Do you have questions about my mother?', True),
+        ('Can’t find a partner for the dance?', True),
+        ('Need help with my neighbour?', True),
+    ],
+)
+def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> None:
+    assert heading_questions.is_question(text) == is_one
