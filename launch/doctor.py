@@ -150,24 +150,37 @@ def _bytes(place: str) -> list[diagnosis.Finding]:
     if (folder / run_folder.UNSAVED).exists():
         return []
     run = run_folder.read_run(folder)
-    steps = checkpoint.list_steps(folder / run_folder.CHECKPOINTS, run['id'])
-    damage = {info.step: said for info in steps if (said := info.damage())}
+    place_of_steps = folder / run_folder.CHECKPOINTS
+    steps = checkpoint.list_steps(place_of_steps, run['id'])
+    damage = {info.path: said for info in steps if (said := info.damage())}
+    there = checkpoint.step_folders(place_of_steps)  # a run at work deletes some
+    damage = {path: said for path, said in damage.items() if path in there}
     source = 'the SHA-256 in each step.json'
+    vouched = sum(info.digests is not None for info in steps)
+    if not damage and not vouched:
+        return []  # no step yet, or all of an older version
     if not damage:
-        told = f'every file of {len(steps)} steps has the digest of its bytes'
+        told = f'every file of {vouched} steps has the digest of its bytes'
+        if vouched < len(steps):
+            told += f'; {len(steps) - vouched} of an older version have none'
         return [diagnosis.Finding('bytes', diagnosis.OK, told, '', '', source)]
-    numbers = ','.join(map(str, damage))
+    remedy = 'copy it from a backup'
+    if len(damage) < len(there):
+        remedy += (
+            ', or delete it: python -m launch.checkpoints '
+            f'--workdir={shlex.quote(place)} '
+            f'--delete={",".join(path.name for path in damage)}'
+        )
     return [
         diagnosis.Finding(
             'bytes',
             diagnosis.FAIL,
             '; '.join(
-                f'step {step} is damaged: {said}' for step, said in damage.items()
+                f'step {p.name} is damaged: {said}' for p, said in damage.items()
             ),
             'A disk, or a copy of the run, changed bytes. Every program passes over '
             'such a step and takes the best of the others.',
-            'copy it from a backup, or delete it: python -m launch.checkpoints '
-            f'--workdir={shlex.quote(place)} --delete={numbers}',
+            remedy,
             source,
         )
     ]

@@ -282,3 +282,7 @@ def test_the_doctor_names_damaged_bytes_and_its_remedy_works(
     assert forks.run(*shlex.split(remedy[0])).returncode == 0
     assert not file.parent.exists()
     assert 'bytes' not in forks.run('-m', 'launch.doctor', f'--workdir={run}').stdout
+    for step in (5, 10):  # without a whole step, none is to be deleted
+        (run / 'checkpoints' / f'{step}' / 'step.json').write_text('{}', 'utf-8')
+    looked = forks.run('-m', 'launch.doctor', f'--workdir={run}')
+    assert 'remedy: copy it from a backup\n' in looked.stdout

@@ -363,13 +363,15 @@ def test_a_page_of_html_is_read_as_its_text(page: str) -> None:
 def test_comments_of_a_page_are_no_text_and_those_in_code_stay() -> None:
     pair = '## Is it {}?\n\nYes, it is.\n\n'
     code = '```\n<!-- a b -->\n```\n\n'
+    code += '<!-- not alone --> But this is said.\n\n'
     text = pair.format('one') + code + pair.format('two') + pair.format('three')
     hidden = f'<!--\n{pair.format("none")}-->\n\n'
-    pathlib.Path('a.md').write_text(hidden + text)
+    pathlib.Path('a.md').write_text(hidden + text + '<!-- end -->\n')
     pairs, report = reader.read(['a.md'])
     assert [pair.question for pair in pairs] == [
         f'Is it {n}?' for n in ('one', 'two', 'three')
     ]
     assert pairs[0].answer == 'Yes, it is.\n\n' + code.strip()
+    assert 'But this is said.' in pairs[0].answer
     assert pairs[0].line == 8
-    assert report.counts['words: in comments'] == 9
+    assert report.counts['words: in comments'] == 12
