@@ -72,8 +72,6 @@ _LABEL = re.compile(
     r'[*_]{0,3}\s*',
     re.IGNORECASE,
 )
-# [a]: https://a.example, and [^1]: the text of a note
-_DEFINITION = re.compile(r'\s{0,3}\[\^?[^\]\s][^\]]*\]:\s+\S')
 _QUOTE = re.compile(r'\s{0,3}>\s?')
 _SPEAKER = re.compile(r'\W*(\w[\w .’\'-]{0,30})[*_]*:')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -170,11 +168,8 @@ def parse(text: str, *, file: str) -> page.Page:
             *parts, rest = piece.cut(cuts)
             question, frame = [parts[1]], None
             found.pieces += parts
-        elif question and not piece.is_code:
-            if _DEFINITION.match(piece.text):
-                piece.kind = 'definition of a link or a note'
-            elif ruled and page.is_rule(piece.text):
-                piece.kind = 'rule'
+        elif question and ruled and page.is_rule(piece.text) and not piece.is_code:
+            piece.kind = 'rule'
         tag = _DETAILS.search(rest.text) if level == _SUMMARY else None
         end: list[page.Piece] = []
         if tag and not rest.is_code:

@@ -73,9 +73,10 @@ _NEXT_PAGE = re.compile(
     r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?',
     re.IGNORECASE,
 )
+# [a]: https://a.example, and [^1]: the text of a note
 _DEFINITION = re.compile(
-    r'\[[^\]\s][^\]]*\]: <?(?:https?://|#|/|mailto:)\S+'
-)  # of a link
+    r'\[(?:[^\]^\s][^\]]*\]: <?(?:https?://|#|/|mailto:)\S+|\^[^\]\s]+\]: \S.*)'
+)
 # The buttons below a post, one or several in a line; no sentence ends in so little.
 _BUTTONS = re.compile(
     r'(?:(?:likes?|reply|replies|share|report|comments?|save|upvote|downvote|permalink'

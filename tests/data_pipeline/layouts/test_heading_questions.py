@@ -144,7 +144,6 @@ ROWS = [
         ('- **{}** – {}\n', '', []),
         ('## {}\n\n{}\n\n**Source:** A book.\n\n', '', []),
         ('## {}\n\n{}\n\n---\n\n', 'Thanks for all.\n', ['Thanks for all.']),
-        ('## {}\n\n{}\n\n', '[a]: https://a.example\n[^1]: A note.\n', []),
         (
             '## {}\n\n{}\n\n',
             '## Was this page helpful?\n\nYes / No\n',

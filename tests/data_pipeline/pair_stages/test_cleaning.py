@@ -159,7 +159,10 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('Leave him.\n[Read more: How to leave](https://a.org/b)', 'Leave him.'),
         ('Leave him.\n\nMore from this column: https://a.org/b', 'Leave him.'),
         ('Leave him.\n\n[Back to top](#top)', 'Leave him.'),
-        ('See [it][a].\n\n[a]: https://a.example\n[b c]: #d', 'See [it][a].'),
+        (
+            'See [it][a].\n\n[a]: https://a.example\n[b c]: #d\n[^1]: A note.',
+            'See [it][a].',
+        ),
         ('*Leave him.*\n\n[Back to top](#a)', '*Leave him.*'),
         ('So:\n```\na\n```\n\n© 2024 Ann', 'So:\n```\na\n```'),
         ('| a |\n|---|\n| 1 |\n\n14 Likes', '| a |\n|---|\n| 1 |'),
