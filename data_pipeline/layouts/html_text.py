@@ -13,6 +13,7 @@ import html.parser
 import re
 
 from data_pipeline.layouts import html_tags
+from data_pipeline.pages import page
 
 _NESTED = (html_tags.PARAGRAPHS | html_tags.LINES | html_tags.CELLS) - {
     'hr',
@@ -32,6 +33,7 @@ _PAGE = re.compile(
     r'(?:\s[^<>]*)?>)',
     re.DOTALL | re.IGNORECASE,
 )
+_COMMENT = re.compile(r'^[ \t]*<!--(?:(?!-->).)*+-->[ \t]*$', re.DOTALL | re.MULTILINE)
 _SHORTEST = 256  # characters of data without a URL
 _BASE64 = re.compile(rf'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+={{0,2}}')
 
@@ -65,6 +67,25 @@ def _may_hold_data(text: str) -> bool:
             return True
         at = blank + 1
     return False
+
+
+def without_comments(text: str) -> tuple[str, int]:
+    """A page with empty lines for `<!-- comments -->` on lines of their own.
+
+    Those of fenced blocks stay. Returns also the number of their words.
+    """
+    fenced = {piece.line for piece in page.raw_lines(text) if piece.is_code}
+    words, line, at = 0, 1, 0
+
+    def emptied(found: re.Match[str]) -> str:
+        nonlocal words, line, at
+        line, at = line + text.count('\n', at, found.start()), found.start()
+        if line in fenced:
+            return found[0]
+        words += len(found[0].split())
+        return '\n' * found[0].count('\n')
+
+    return _COMMENT.sub(emptied, text), words
 
 
 def opens_page(text: str) -> bool:

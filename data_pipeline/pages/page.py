@@ -41,7 +41,6 @@ _SECTION = re.compile(
     r'[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
-_COMMENT = re.compile(r'^[ \t]*<!--(?:(?!-->).)*+-->[ \t]*$', re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')
 _RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
@@ -203,25 +202,6 @@ def _mark_code(pieces: Sequence[Piece]) -> None:
             for each in pieces[start : i + 1]:
                 each.is_code = True
             start = -1
-
-
-def without_comments(text: str) -> tuple[str, int]:
-    """A page with empty lines for `<!-- comments -->` on lines of their own.
-
-    Those of fenced blocks stay. Returns also the number of their words.
-    """
-    fenced = {piece.line for piece in raw_lines(text) if piece.is_code}
-    words, line, at = 0, 1, 0
-
-    def emptied(found: re.Match[str]) -> str:
-        nonlocal words, line, at
-        line, at = line + text.count('\n', at, found.start()), found.start()
-        if line in fenced:
-            return found[0]
-        words += len(found[0].split())
-        return '\n' * found[0].count('\n')
-
-    return _COMMENT.sub(emptied, text), words
 
 
 def label(text: str, *, any_case: bool = False) -> str:

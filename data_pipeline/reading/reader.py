@@ -163,7 +163,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     is_whole = not batch.layout and html_pages.opens_document(text)
     layout = batch.layout or ('' if is_whole else detection.detect(text))
     if not is_whole and '<!--' in text:
-        text, words = page.without_comments(text)
+        text, words = html_text.without_comments(text)
         result.words['in comments'] += words
         layout = layout and (batch.layout or detection.detect(text))
     if not layout and (is_whole or html_text.opens_page(text)):
