@@ -105,7 +105,8 @@ def eos(n: Numbers) -> Finding | None:
     ended = n.get('ended_share', 1.0)
     weight, answer = n.get('eos_weight'), n.get('answer_weight')
     early = n.get('early_eos_share', 0.0)
-    evidence = f'{ended:.0%} of the pairs end with EOS' + (
+    how_many = f'{ended:.0%}' if 'ended_share' in n else 'it is not known how many'
+    evidence = f'{how_many} of the pairs end with EOS' + (
         f', whose loss weight is {weight:.2f} (answers: {answer:.2f})'
         if weight is not None and answer is not None
         else ''
@@ -116,7 +117,7 @@ def eos(n: Numbers) -> Finding | None:
         return None  # labels say more
     if weight is not None and answer and weight < _FEW * answer:
         cause = 'EOS has no loss weight, so the model never learns to end an answer'
-    elif ended < _FEW and (not ended or n.get('long_answers') != 'split'):
+    elif ended < _FEW:
         cause = 'answers do not end with EOS, so the model never learns to end one'
     elif early > 1 - _MOST:
         cause = 'EOS stands inside answers, so the model learns to end too early'

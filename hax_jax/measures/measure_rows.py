@@ -32,7 +32,7 @@ def measure(
     own = own_spans(rows['segment_ids'])
     if tokenizer is None:
         numbers = _of_labels(rows, own, eos_id) | {'pairs_in_rows': len(own)}
-        del numbers['ended_share']  # whether they have an EOS is not known
+        numbers.pop('ended_share', None)  # whether they have an EOS is not known
         return numbers
     head, tail = tokenizer.encode([text.HEAD, text.TAIL])
     spans = template_spans(rows, head, eos_id)
@@ -136,7 +136,7 @@ def _of_labels(
     rows: Rows, spans: list[tuple[int, int, int]], eos_id: int
 ) -> dict[str, Any]:
     equal, count = collections.Counter(), collections.Counter()
-    shuffled = long = ended = 0
+    shuffled = long = ended = whole = 0
     for row, start, end in spans:
         inputs, targets = (
             rows['inputs'][row, start:end],
@@ -149,20 +149,22 @@ def _of_labels(
                 same = targets[low:high] == inputs[low + shift : high + shift]
                 equal[shift] += int(same.sum())
                 count[shift] += high - low
-        ended += bool(size) and targets[-1] == eos_id
+        if size < rows['inputs'].shape[1]:  # else an answer may go on in another row
+            whole += 1
+            ended += bool(size) and targets[-1] == eos_id
         if size > 8:
             long += 1
             aligned = (targets[:-1] == inputs[1:]).mean()
             left = collections.Counter(targets[:-1].tolist())
             left -= collections.Counter(inputs[1:].tolist())
             shuffled += aligned < 0.9 and left.total() <= 0.05 * size
-    return {
+    numbers = {
         'label_shift': {
             str(shift): equal[shift] / max(count[shift], 1) for shift in SHIFTS
         },
         'shuffled_share': shuffled / max(long, 1),
-        'ended_share': ended / max(len(spans), 1),
     }
+    return numbers | ({'ended_share': ended / whole} if whole else {})
 
 
 def _early_ends(

@@ -11,6 +11,7 @@ from typing import Any
 import faults
 import harness
 import jax
+import numpy as np
 import optax
 import pytest
 import tiny_runs
@@ -87,6 +88,31 @@ def test_rows_of_letters_are_well(
     found = diagnosis.run(row_checks.CHECKS, numbers)
     assert {each.verdict for each in found} == {diagnosis.OK}
     assert numbers['pairs_a_row'] > 1.5
+
+
+def test_parts_of_answers_that_fill_whole_rows_need_no_eos(
+    tmp_path: pathlib.Path, words: text.Tokenizer
+) -> None:
+    made, run = harness.splits('column_*.md', most=15), harness.config()
+    data = dataclasses.replace(run.data, seq_len=96, long_answers='split')
+    cache = harness.cache(tmp_path / 'rows', made, words, data)
+    rows = {key: x[:16] for key, x in cache.features('train').items()}
+    found, numbers = examine.of_rows(
+        cache, rows, words, question_weight=data.question_weight
+    )
+    assert [each.cause for each in found if each.verdict != diagnosis.OK] == []
+    assert 'ended_share' not in numbers  # the longest rows come first: all are parts
+
+    def without_eos(targets: np.ndarray) -> np.ndarray:
+        return np.where(targets == words.eos_id, 5, targets)
+
+    rows = dict(cache.features('train'))
+    rows['targets'] = without_eos(rows['targets'])
+    found, numbers = examine.of_rows(
+        cache, rows, words, question_weight=data.question_weight
+    )
+    assert numbers['ended_share'] == 0
+    assert any('do not end with EOS' in each.cause for each in found)
 
 
 def test_rows_of_conversations_are_well(
