@@ -157,16 +157,20 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """The nearest of `names`, by the whole name, its last part or its initials.
 
     optimizer.learnin_rate, learning_rate, lr -> optimizer.learning_rate; '' if none is
-    like it.
+    like it. Of flags too: --lr -> --config.optimizer.learning_rate, and of a section
+    the path: --data -> --config.data.path.
     """
+    name = name.lstrip('-')
     last = name.split('.')[-1]
 
     def likeness(other: str) -> tuple[float, float]:
-        other_last = other.split('.')[-1]
+        bare = other.lstrip('-').removeprefix('config.')
+        other_last = bare.split('.')[-1]
         initials = ''.join(part[:1] for part in other_last.split('_'))
-        whole = difflib.SequenceMatcher(None, name, other).ratio()
+        whole = difflib.SequenceMatcher(None, name, bare).ratio()
         end = difflib.SequenceMatcher(None, last, other_last).ratio()
-        return max(whole, end, 0.9 * (last == initials)), whole
+        is_path = 1.1 * (bare == f'{name}.path')
+        return max(whole, end, 0.9 * (last == initials), is_path), whole
 
     best = max(names, key=likeness, default='')
     return best if best and likeness(best)[0] >= 0.7 else ''

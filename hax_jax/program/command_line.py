@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -97,8 +97,13 @@ def _in_range(parser: flags.ArgumentParser) -> str:
     return '' if most is None else f'{number}, {most} or less'
 
 
-def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:
-    """The arguments, taken apart; a flag that `values` does not have is a problem."""
+def read(
+    arguments: Sequence[str], values: flags.FlagValues, fields: Iterable[str] = ()
+) -> Line:
+    """The arguments, taken apart; a flag that `values` does not have is a problem.
+
+    Its remedy may be --config with one of the `fields` of a config.
+    """
     line = Line()
     queue = list(arguments)
     while queue:
@@ -123,7 +128,7 @@ def read(arguments: Sequence[str], values: flags.FlagValues) -> Line:
         line.rest.append(argument)
         flag = _find(name, values)
         if flag is None:
-            line.problems.append(_no_flag(name, values))
+            line.problems.append(_no_flag(name, values, fields))
         takes_next = queue and (
             _is_value(queue[0]) if flag is None else not flag.boolean
         )
@@ -189,9 +194,10 @@ def _as_parsed(flag: flags.Flag, text: str) -> str:
         return text
 
 
-def _no_flag(name: str, values: flags.FlagValues) -> str:
+def _no_flag(name: str, values: flags.FlagValues, fields: Iterable[str] = ()) -> str:
     """'--wrkdir is not a flag; did you mean --workdir?'"""
-    return convert.unknown(f'--{name}', [f'--{each}' for each in values], 'a flag')
+    names = [*values, *(f'config.{field}' for field in fields)]
+    return convert.unknown(f'--{name}', [f'--{each}' for each in names], 'a flag')
 
 
 def _is_value(argument: str) -> bool:

@@ -165,9 +165,9 @@ class ConfigFlag:
             sys.exit(0)
         if help_page.is_asked(argv, 'helpfull', 'helpxml'):
             return [*argv[:1], *(each for each in argv if 'help' in each)]
-        line = command_line.read(argv[1:], values)
-        file, problems = self._found(line.file or self.default_file), line.problems
         defaults = convert.flatten(convert.draft(self.kind).to_dict())
+        line = command_line.read(argv[1:], values, defaults)
+        file, problems = self._found(line.file or self.default_file), line.problems
         chosen: dict[str, Any] = {}
         for override in line.overrides:
             try:

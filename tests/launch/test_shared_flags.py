@@ -134,6 +134,18 @@ def test_everything_wrong_is_reported_at_once() -> None:
     ]
 
 
+def test_a_field_that_is_given_as_a_flag_gets_its_config() -> None:
+    given = ('--batch_size=4', '--lr', '1e-4', '--epochs=2', '--wrkdir=a')
+    assert problems(*given, '--data=a', '--lora_rank=4') == [
+        '--batch_size is not a flag; did you mean --config.train.batch_size?',
+        '--lr is not a flag; did you mean --config.optimizer.learning_rate?',
+        '--epochs is not a flag; did you mean --config.train.num_epochs?',
+        '--wrkdir is not a flag; did you mean --workdir?',
+        '--data is not a flag; did you mean --config.data.path?',
+        '--lora_rank is not a flag; did you mean --config.lora.rank?',
+    ]
+
+
 @pytest.mark.parametrize(
     ('wrong', 'right'),
     [
