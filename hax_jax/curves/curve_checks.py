@@ -18,6 +18,7 @@ _SHIFTED = 'labels shifted twice, or the weights were not loaded'
 _ANEW = 'train anew from the pretrained model, with labels shifted once'
 _COMPARE = 'compare tokenizer and weights with the model that they are of'
 _RISE = 0.03  # of the best loss: a rise that costs answers little
+_ROSE = 0.5  # nats over the start: more than training rows differ from validation
 _LITTLE = 0.01  # of a loss: a gain that is not worth going on for
 _OF_UNIGRAM = 0.05  # of the entropy: by so much another split's may differ
 _VERDICTS = {verdicts.BAD: diagnosis.FAIL, verdicts.SUSPECT: diagnosis.WARN}
@@ -125,7 +126,9 @@ def gain(curve: Curve) -> diagnosis.Finding | None:
     )
     source = 'evaluations of the same rows, and the entropy of the training tokens'
     if best >= before:
-        rose = max(loss for _, loss in curve.validation[1:]) - before > 2 * curve.noise
+        judged = max(loss for _, loss in curve.validation[1:])
+        trained = max((loss for _, loss in curve.train), default=before)
+        rose = judged > before + 2 * curve.noise or trained > before + _ROSE
         return diagnosis.Finding(
             'gain',
             diagnosis.FAIL,

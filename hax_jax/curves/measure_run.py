@@ -51,6 +51,7 @@ def measure(record: run_record.RunRecord) -> dict[str, Any]:
     numbers |= _of_layers(record)
     _, norms = record.series('train', 'grad_norm')
     if norms and run.optimizer.clip_norm:
+        numbers['clip_norm'] = run.optimizer.clip_norm
         numbers['clip_share'] = run.optimizer.clip_norm / max(
             statistics.median(norms), 1e-12
         )

@@ -4,7 +4,7 @@ The numbers are `measure_run`'s. Limits are wide of what thirty healthy runs of 
 had (tests/doctor/table.py --healthy).
 """
 
-from hax_jax.doctor import diagnosis
+from hax_jax.doctor import diagnosis, rate_checks
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
 
@@ -199,6 +199,16 @@ def clipping(n: Numbers) -> Finding | None:
     )
     if n['clip_share'] > 0.02:
         return diagnosis.good('clip by step', evidence)
+    if n['clip_norm'] >= rate_checks.USUAL_CLIP:
+        return Finding(
+            'clip by step',
+            WARN,
+            evidence,
+            'gradients stay far over a usual bound: the rate is too high for these '
+            'weights, or adapters have a large scale (lora.alpha)',
+            'divide --config.optimizer.learning_rate by 10',
+            'optimizer.clip_norm is as others have it (1.0), so it is not the cause',
+        )
     return Finding(
         'clip by step',
         FAIL,

@@ -9,6 +9,9 @@ import statistics
 from hax_jax.doctor import diagnosis
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
+# A clip_norm from here on does not make steps small: GPT-3 has 1.0 (Brown et al. 2020).
+USUAL_CLIP = 0.1
+
 
 def schedule(n: Numbers) -> Finding | None:
     """The optimizer's rate at each step is that of the config."""
@@ -120,6 +123,17 @@ def clip(n: Numbers) -> Finding | None:
     # 1.0 of norms up to 30 in healthy runs' first steps.
     if share > 0.01 or not n['clipped_norm']:
         return diagnosis.good('clipping', evidence)
+    if n['clipped_norm'] >= USUAL_CLIP:
+        return Finding(
+            'clipping',
+            WARN,
+            evidence,
+            'the first gradient is far over a usual bound: the loss is steep where '
+            'training begins, as with adapters of a large scale or weights that do '
+            'not fit together',
+            'lower --config.lora.alpha, or give --config.optimizer.warmup_steps',
+            'optimizer.clip_norm is as others have it (1.0), so it is not the cause',
+        )
     return Finding(
         'clipping',
         FAIL,

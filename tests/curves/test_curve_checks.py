@@ -132,23 +132,28 @@ def test_a_run_that_was_stopped_is_not_told_to_ask_for_more_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ('validation', 'pretrained', 'verdict', 'word'),
+    ('validation', 'trained', 'pretrained', 'verdict', 'word'),
     [
-        ((3.5, 3.6, 3.5), True, diagnosis.FAIL, 'the rate is too high'),
-        ((3.5, 3.501, 3.5), True, diagnosis.FAIL, 'the rate is too low'),
-        ((7.6, 7.2), False, diagnosis.WARN, 'order of tokens'),
-        ((7.6, 7.2), True, diagnosis.FAIL, 'order of tokens'),
+        ((3.5, 3.6, 3.5), 3.5, True, diagnosis.FAIL, 'the rate is too high'),
+        ((3.5, 3.501), 4.2, True, diagnosis.FAIL, 'the rate is too high'),
+        ((3.5, 3.501, 3.5), 3.7, True, diagnosis.FAIL, 'the rate is too low'),
+        ((7.6, 7.2), 7.5, False, diagnosis.WARN, 'order of tokens'),
+        ((7.6, 7.2), 7.5, True, diagnosis.FAIL, 'order of tokens'),
         # Another split's tokens may cost 5% more than those of train.
-        ((7.6, 6.2), False, None, ''),
-        ((3.5, 3.4), True, None, ''),
-        ((3.5,), True, None, ''),
+        ((7.6, 6.2), 7.5, False, None, ''),
+        ((3.5, 3.4), 3.5, True, None, ''),
+        ((3.5,), 3.5, True, None, ''),
     ],
 )
 def test_a_run_that_gained_nothing_is_told_whatever_its_length(
-    validation: tuple[float, ...], pretrained: bool, verdict: str | None, word: str
+    validation: tuple[float, ...],
+    trained: float,
+    pretrained: bool,
+    verdict: str | None,
+    word: str,
 ) -> None:
     curve = curve_checks.Curve(
-        train=[(1, 7.5), (2, 7.0)],
+        train=[(1, trained), (2, trained - 0.1)],
         validation=[(2 * i, loss) for i, loss in enumerate(validation)],
         pretrained=pretrained,
         vocab_size=2048,

@@ -454,6 +454,17 @@ def test_on_a_text_that_the_model_does_not_know_small_gains_are_chance() -> None
     ]
 
 
+def test_a_usual_bound_of_gradients_is_not_called_the_cause() -> None:
+    """A remedy that asks for the bound that the run has would change nothing."""
+    before = rate_checks.clip({'step_grad_norm': 152.0, 'clipped_norm': 1.0})
+    after = run_checks.clipping({'clip_share': 0.012, 'clip_norm': 1.0})
+    for found in (before, after):
+        assert found and found.verdict == diagnosis.WARN
+        assert 'clip_norm=' not in found.remedy
+    tiny = rate_checks.clip({'step_grad_norm': 1.0, 'clipped_norm': 1e-3})
+    assert tiny and tiny.verdict == diagnosis.FAIL and 'clip_norm=1.0' in tiny.remedy
+
+
 def test_what_was_found_before_the_first_step_is_said_once() -> None:
     before = examine.judged(
         {**HEALTHY, 'rates': {'0': 2e-5, '6': 1e-4, '25': 5e-4, '49': 1e-3}}
@@ -563,6 +574,7 @@ AFTER: dict[str, Any] = {
     'update_ratio': {'h.0': 1e-3},
     'still_layers': [],
     'clip_share': 0.5,
+    'clip_norm': 1e-3,
     'repetition_4': 0.02,
     'longest_copy': 6,
     'longest_copy_of': 120,
@@ -595,6 +607,7 @@ def test_a_healthy_run_s_records_say_nothing() -> None:
         ({'still_layers': ['h.0.attn.c_attn']}, 'layers'),
         ({'lost_updates': 0.9}, 'lost updates'),
         ({'clip_share': 1e-4}, 'clip by step'),
+        ({'clip_share': 0.012, 'clip_norm': 1.0}, 'clip by step'),
         ({'before_training': 9.5}, 'evaluation'),
         ({'repetition_4': 0.8}, 'repetition'),
         ({'longest_copy': 90}, 'memory'),
