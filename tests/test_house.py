@@ -42,8 +42,8 @@ LIBRARY = {
     'guards formats sampling watch doctor runs evaluation',
     'planning': 'counted json_lines config devices data model program doctor runs '
     'evaluation training',
-    'curves': 'errors places json_lines config data guards watch reference doctor runs '
-    'training',
+    'curves': 'errors places json_lines config data guards watch reference measures '
+    'doctor runs training',
     'report': 'errors places files config watch doctor evaluation training curves',
     'tuning': 'counted files config data guards program runs evaluation training '
     'report',

@@ -7,10 +7,13 @@ import numpy as np
 
 from hax_jax.curves import run_record
 from hax_jax.data import records
+from hax_jax.measures import measure_data
 from hax_jax.reference import rates
 
 _MOST_TOKENS = 2_000_000  # of the training rows that answers are compared with
 _EDGE = 5  # steps whose losses are averaged at a curve's ends
+_COPY_TOKENS = 32  # of an answer and of training, in a row, are no accident, and
+_COPY_BYTES = 128  # what they spell: unlike letters share a greeting, a proverb
 
 
 def measure(record: run_record.RunRecord) -> dict[str, Any]:
@@ -103,7 +106,10 @@ def copied(record: run_record.RunRecord, cache: records.PackedCache) -> dict[str
                 said[start : start + longest + 1] in known
             ):
                 longest, size = longest + 1, len(said)
-    return {'longest_copy': longest, 'longest_copy_of': size} if rows else {}
+    if not rows:
+        return {}
+    least = max(_COPY_TOKENS, measure_data.tokens_of(cache, _COPY_BYTES))
+    return {'longest_copy': longest, 'longest_copy_of': size, 'copy_tokens': least}
 
 
 def _of_losses(losses: list[float]) -> dict[str, Any]:

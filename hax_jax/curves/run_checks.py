@@ -265,8 +265,7 @@ def memory(n: Numbers) -> Finding | None:
         f'the longest run of tokens that an answer shares with training is {longest}, '
         f'of {size}'
     )
-    # Unlike letters share up to 12 tokens: a greeting, a proverb.
-    if longest < 32:
+    if longest < n['copy_tokens']:
         return diagnosis.good('memory', evidence)
     return Finding(
         'memory',

@@ -14,7 +14,8 @@ def disjoint(n: Numbers) -> Finding | None:
     copied, shared = n['validation_copied_share'], n['validation_shared_text']
     evidence = (
         f'{copied:.0%} of {n["validation_pairs"]} validation answers are in training, '
-        f'whole or for the most part; {shared:.0%} of their runs of 12 tokens are'
+        f'whole or for the most part; {shared:.0%} of their runs of '
+        f'{n["run_tokens"]} tokens are'
     )
     source = 'data_pipeline.build splits by group and leaves out near copies: 0% there'
     # By chance and by quotations, 1% of a healthy split's runs were seen.

@@ -4,6 +4,7 @@ At most `MOST` pairs of a split are read, evenly spread; texts are decoded from 
 """
 
 import collections
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,8 @@ MOST = 20_000  # pairs whose ids are compared
 _MOST_ECHOES = 1000  # answers that are compared with their question
 _TEXTS = 256  # pairs whose text is looked at
 _LEAST_WORDS = 8  # rare words of an answer that may show what it is about
-_NGRAM = 12  # tokens in a row that two letters share only by copying
+_RUN_TOKENS = 12  # in a row, that two letters share only by copying, and
+_RUN_BYTES = 48  # that they spell at least: a token may be one letter
 _COPIED = 0.5  # of an answer's runs: where more stand elsewhere, it is a near copy
 _LEAST_PAIRS = 200  # of words, so that chance moves their count by a tenth at most
 _ASKS = re.compile('[?？؟]')
@@ -41,7 +43,8 @@ def measure(
 ) -> dict[str, Any]:
     """Shares over the cache's splits; those of texts need the tokenizer."""
     train, validation = (_answers(cache, name) for name in ('train', 'validation'))
-    numbers = _of_copies(train, validation) | _of_sources(train)
+    run = max(_RUN_TOKENS, tokens_of(cache, _RUN_BYTES))
+    numbers = _of_copies(train, validation, run) | _of_sources(train)
     dropped = cache.meta.get('ledger', {}).get('train')
     if dropped and dropped['tokens']['pairs_read']:
         read = dropped['tokens']['pairs_read']
@@ -50,6 +53,14 @@ def measure(
     if tokenizer is not None:
         numbers |= _of_texts(cache, tokenizer)
     return numbers
+
+
+def tokens_of(cache: records.PackedCache, num_bytes: int) -> int:
+    """How many tokens of training answers spell `num_bytes` of UTF-8, rounded up."""
+    segments = _chosen(cache, 'train', MOST)
+    tokens = sum(end - start for each in segments for start, end in each.learned)
+    size = sum(each.answer_bytes for each in segments)
+    return math.ceil(num_bytes * tokens / max(size, 1))
 
 
 def entropies(cache: records.PackedCache) -> dict[str, float]:
@@ -102,17 +113,19 @@ def _answers(
     ]
 
 
-def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
-    known = {answer.tobytes() for _, _, answer in train if len(answer) >= 8}
-    long = [answer for _, _, answer in validation if len(answer) >= 8]
+def _of_copies(train: list[Any], validation: list[Any], run: int) -> dict[str, Any]:
+    """What is shared, in runs of `run` tokens."""
+    least = run * 2 // 3  # tokens: shorter answers are equal by chance
+    known = {answer.tobytes() for _, _, answer in train if len(answer) >= least}
+    long = [answer for _, _, answer in validation if len(answer) >= least]
     pairs = collections.Counter(p.tobytes() + a.tobytes() for _, p, a in train)
     asked = {p.tobytes(): a for _, p, a in train}
     answers = collections.Counter(a.tobytes() for a in asked.values())
-    lengths = collections.Counter(len(a) for a in asked.values() if len(a) >= 8)
+    lengths = collections.Counter(len(a) for a in asked.values() if len(a) >= least)
     ((_, same),) = answers.most_common(1) or [(0, 0)]
     ((size, often),) = lengths.most_common(1) or [(0, 0)]
-    of_train, in_train = _runs(list(asked.values()))
-    of_validation, in_validation = _runs(long)
+    of_train, in_train = _runs(list(asked.values()), run)
+    of_validation, in_validation = _runs(long, run)
     here, places = np.unique(in_train, return_inverse=True)
     holders = np.unique(np.stack([places, of_train]), axis=1)[0]
     elsewhere = np.bincount(holders, minlength=len(here))[places] > 1
@@ -122,7 +135,8 @@ def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
     again = np.array([answers[each.tobytes()] > 1 for each in asked.values()], bool)
     return {
         'same_answer_share': same / max(len(asked), 1),
-        'echo_share': _echoes(train),
+        'echo_share': _echoes(train, run),
+        'run_tokens': run,
         'usual_answer_length': size,
         'usual_length_share': often / max(lengths.total(), 1),
         'different_questions': len(asked),
@@ -136,16 +150,16 @@ def _of_copies(train: list[Any], validation: list[Any]) -> dict[str, Any]:
     }
 
 
-def _runs(answers: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """(number of the answer, a hash) of each run of `_NGRAM` tokens."""
+def _runs(answers: list[np.ndarray], run: int) -> tuple[np.ndarray, np.ndarray]:
+    """(number of the answer, a hash) of each run of `run` tokens."""
     ids = np.concatenate([np.zeros(0, np.int64), *answers]).astype(np.uint64)
     owners = np.repeat(np.arange(len(answers)), [len(each) for each in answers])
-    count = max(len(ids) - _NGRAM + 1, 0)
+    count = max(len(ids) - run + 1, 0)
     hashes = np.zeros(count, np.uint64)
-    for i in range(_NGRAM):  # uint64 wraps around
+    for i in range(run):  # uint64 wraps around
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + ids[i : i + count] + 1
         hashes ^= hashes >> np.uint64(29)
-    whole = owners[:count] == owners[_NGRAM - 1 :]
+    whole = owners[:count] == owners[run - 1 :]
     return owners[:count][whole], hashes[whole]
 
 
@@ -159,22 +173,22 @@ def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-def _echoes(train: list[Any]) -> float:
-    """The share of answers most of whose runs of 12 tokens stand in their question."""
+def _echoes(train: list[Any], run: int) -> float:
+    """The share of answers most of whose runs of tokens stand in their question."""
     echoed = count = 0
     for _, prompt, answer in train[:_MOST_ECHOES]:
-        said = _ngrams(answer)
+        said = _ngrams(answer, run)
         if said:
-            asked = set(_ngrams(prompt))
+            asked = set(_ngrams(prompt, run))
             count += 1
             echoed += sum(gram in asked for gram in said) > len(said) / 2
     return echoed / max(count, 1)
 
 
-def _ngrams(ids: np.ndarray) -> list[int]:
-    if len(ids) < _NGRAM:
+def _ngrams(ids: np.ndarray, run: int) -> list[int]:
+    if len(ids) < run:
         return []
-    windows = np.lib.stride_tricks.sliding_window_view(ids, _NGRAM)
+    windows = np.lib.stride_tricks.sliding_window_view(ids, run)
     return [hash(window.tobytes()) for window in windows]
 
 

@@ -115,6 +115,22 @@ def test_parts_of_answers_that_fill_whole_rows_need_no_eos(
     assert any('do not end with EOS' in each.cause for each in found)
 
 
+def test_letters_of_a_char_tokenizer_are_no_copies_of_each_other(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Twelve tokens are two words there, which any two letters share."""
+    setting = dataclasses.replace(harness.FIRST, vocab_size=512, model_type='char')
+    letters = harness.tokenizer(tmp_path / 'letters', setting)
+    made, run = harness.splits('column_*.md'), harness.config()
+    data = dataclasses.replace(run.data, seq_len=512, long_answers='split')
+    cache = harness.cache(tmp_path / 'rows', made, letters, data)
+    numbers = measure_data.measure(cache, letters)
+    found = diagnosis.run((data_checks.disjoint,), numbers)
+    assert [each.evidence for each in found if each.verdict != diagnosis.OK] == []
+    assert numbers['run_tokens'] >= 45
+    assert measure_data.tokens_of(cache, 128) >= 120
+
+
 def test_rows_of_conversations_are_well(
     tmp_path: pathlib.Path, words: text.Tokenizer
 ) -> None:
