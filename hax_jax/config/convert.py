@@ -158,9 +158,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
     optimizer.learnin_rate, learning_rate, lr -> optimizer.learning_rate; '' if none is
     like it. Of flags too: --lr -> --config.optimizer.learning_rate, and of a section
-    the path: --data -> --config.data.path.
+    the path: --data -> --config.data.path, and back where --data is a flag.
     """
-    name = name.lstrip('-')
+    name = name.lstrip('-').removeprefix('config.')
     last = name.split('.')[-1]
 
     def likeness(other: str) -> tuple[float, float]:
@@ -169,7 +169,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
         initials = ''.join(part[:1] for part in other_last.split('_'))
         whole = difflib.SequenceMatcher(None, name, bare).ratio()
         end = difflib.SequenceMatcher(None, last, other_last).ratio()
-        is_path = 1.1 * (bare == f'{name}.path')
+        is_path = 1.1 * (bare == f'{name}.path' or name == f'{bare}.path')
         return max(whole, end, 0.9 * (last == initials), is_path), whole
 
     best = max(names, key=likeness, default='')

@@ -341,3 +341,22 @@ def test_a_meaning_is_the_comment_above_or_beside_its_field() -> None:
     assert told['data.seq_len'].startswith('tokens of a row')
     assert told['train.on_spike'].startswith('A step whose loss')
     assert told['train.on_spike'].endswith('bad_steps.jsonl lists both kinds.')
+
+
+@pytest.mark.parametrize(
+    ('given', 'names', 'meant'),
+    [
+        ('--config.data.path', ['--data', '--workdir'], '--data'),
+        (
+            '--data',
+            ['--workdir', '--config.mesh.data', '--config.data.path'],
+            '--config.data.path',
+        ),
+        ('--config.train.batch_size', ['--batch_size', '--data'], '--batch_size'),
+        ('--colour', ['--workdir', '--config.mesh.data'], ''),
+    ],
+)
+def test_flags_and_fields_are_taken_for_each_other(
+    given: str, names: list[str], meant: str
+) -> None:
+    assert convert.nearest(given, names) == meant
