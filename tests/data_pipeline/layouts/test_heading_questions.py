@@ -35,6 +35,8 @@ def assert_whole(found: page.Page, text: str) -> None:
         '### {} ###\n{}\n\n---\n\n',
         '## **{}**\n\n{}\n\n',
         '### 7. {}\n\n{}\n\n',
+        '{}\n---\n{}\n\n',
+        '**3. {}**\n---------\n\n{}\n\n',
         '<details><summary>{}</summary>\n\n{}\n</details>\n\n',
         '<details>\n<summary><b>{}</b></summary>\n\n{}\n\n</details>\n\n',
         '<details open><summary>{}</summary>{}</details>\n',
@@ -57,6 +59,8 @@ def test_headings_that_are_questions_make_pairs(form: str) -> None:
         '**{}** {}\n\n',
         '__3. {}__<br>{}\n\n',
         '1. **{}**\n\n   {}\n\n',
+        '*{}*\n\n{}\n\n',
+        '_2. {}_  \n{}\n\n',
         '- **{}** {}\n',
         '## Money\n\n**{}**\n\n{}\n\n',
     ],
@@ -121,6 +125,10 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'**{q}** (5 points)\n\nA) yes B) no\n\n' for q, _ in PAIRS),
         ''.join(f'## {q}\n\nA: {a}\nB: No.\n\n' for q, a in PAIRS),
         ''.join(f'We ask: **{q}** {a}\n\n' for q, a in PAIRS),
+        ''.join(f'*{q}* {a}\n\n' for q, a in PAIRS),
+        ''.join(f'*{q}*\n\n{a}\n\n*It dies.*\n\nGo.\n\n' for q, a in PAIRS),
+        ''.join(f'{q}\n---\n{a}\n\nNotes\n---\nNone.\n\n' for q, a in PAIRS),
+        ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
     ],
 )
 def test_other_texts_are_not_of_this_layout(text: str) -> None:
