@@ -47,6 +47,7 @@ _NO_ANSWER = re.compile(
     r'\A(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]'
     r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
     r'|^(?!\s*#)[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
+    r'|\A(?:<details[^<>]*>\s*)?<summary[^\n]*[?？]'
     r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
     r'|\A\(\d{1,3} (?:points?|marks?|pts)\)|^\(?b[:.)]\s'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',

@@ -93,6 +93,26 @@ def test_other_headings_are_left_out_and_end_answers() -> None:
     assert left == ['## Notes', 'Made by Ann.', '# Imprint', 'Ann']
 
 
+@pytest.mark.parametrize('sign', ['', '?'])
+def test_headings_right_above_details_are_topics(sign: str) -> None:
+    form = '<details><summary>{}</summary>\n\n{}\n\n</details>\n\n'
+    rows = [(f'{q[:-1]}{end}', a) for q, a in PAIRS for end in ('?', ' now?')]
+    made = [form.format(*row) for row in rows]
+    for i, topic in enumerate(('Money', 'What of letters', 'What else')):
+        made[2 * i] = f'## {topic}{sign}\n\n{made[2 * i]}'
+    text = ''.join(made)
+    found = parsed(text)
+    assert texts(found) == rows
+    assert len(found.unknown) == 3
+    assert_whole(found, text)
+
+
+def test_details_within_an_answer_are_a_part_of_it() -> None:
+    more = '<details><summary>Why is that so?</summary>\n\nIt is.\n\n</details>'
+    rows = [(q, f'{a}\n\n{more}') for q, a in PAIRS]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
+
+
 def test_a_question_without_an_answer_is_dropped() -> None:
     rows = [*PAIRS, ('Is that all?', '')]
     found = parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))
