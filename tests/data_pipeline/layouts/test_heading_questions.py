@@ -98,7 +98,7 @@ def test_headings_right_above_details_are_topics(sign: str) -> None:
     form = '<details><summary>{}</summary>\n\n{}\n\n</details>\n\n'
     rows = [(f'{q[:-1]}{end}', a) for q, a in PAIRS for end in ('?', ' now?')]
     made = [form.format(*row) for row in rows]
-    for i, topic in enumerate(('Money', 'What of letters', 'What else')):
+    for i, topic in enumerate(('Your money', 'Your letters', 'And what else')):
         made[2 * i] = f'## {topic}{sign}\n\n{made[2 * i]}'
     text = ''.join(made)
     found = parsed(text)
