@@ -166,7 +166,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         text, words = html_text.without_comments(text)
         result.words['in comments'] += words
         layout = layout and (batch.layout or detection.detect(text))
-    if not layout and (is_whole or html_text.opens_page(text)):
+    if not layout and (is_whole or html_text.is_page(text)):
         text, found = _of_html(text, batch, result)
         layout = html_questions.SOURCE if found else detection.detect(text)
     if not layout:
