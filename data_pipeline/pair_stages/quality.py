@@ -26,8 +26,9 @@ _BOT_SIGNATURE = re.compile(
 # Whole answers that stand where one is missing.
 _MISSING = re.compile(
     r'\W*(?:(?:there (?:is|are) )?(?:no|not) (?:answers?|answered|repl(?:y|ies)'
-    r'|responses?) (?:yet|so far|available|given|provided|found)|(?:not yet |un)answered'
-    r'|t\.?b\.?[acd]|to be (?:answered|determined|announced|confirmed|added)'
+    r'|responses?) (?:yet|so far|available|given|provided|found)'
+    r'|(?:not yet |un)answered|t\.?b\.?[acd]'
+    r'|to be (?:answered|determined|announced|confirmed|added)'
     r'|(?:the )?(?:answer|reply|response)?(?: is)? ?(?:coming soon|pending))\W*',
     re.IGNORECASE,
 )
