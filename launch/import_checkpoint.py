@@ -122,9 +122,8 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
     elif (path / 'run.json').exists():
         problems.append(
             f'{path} is a run of launch.train, which is not imported: give it as '
-            f'model.pretrained, to train from it, or as --workdir={path} to '
-            'launch.sample and launch.export (or --add_tokens=... beside it, to grow '
-            'it).'
+            f'model.pretrained, to train from it, as --workdir={path} to launch.sample '
+            'and launch.export, or here with --add_tokens=..., to grow it.'
         )
     elif path.is_dir() and not (
         other_trainers.is_openai(path) or (path / peft_config.FILE).exists()
