@@ -556,6 +556,27 @@ def test_the_line_below_the_header_of_a_markdown_table_is_no_pair() -> None:
     assert [(p.question, p.answer) for p in pairs] == [('Why?', 'So.')]
 
 
+def test_a_markdown_table_below_a_title_is_read() -> None:
+    table = '| Question | Answer |\n|---|---|\n| Why so? | So. |\n'
+    text = f'---\na: b\n---\n# FAQ\n\nWe are asked:\n\n{table}\n## More\n\n{table}'
+    pairs, report = read('a.md', text.replace('Why so?', 'Why not?', 1))
+    assert [(p.question, p.answer, p.line) for p in pairs] == [
+        ('Why not?', 'So.', 10),
+        ('Why so?', 'So.', 16),
+    ]
+    assert len(report.unknown_lines) == 9
+    asked = ''.join(f'## Why is {n} so?\n\n{table}\n' for n in ('one', 'two', 'it'))
+    pairs, _ = read('b.md', f'# FAQ\n\n{asked}')
+    assert {pair.source for pair in pairs} == {'faq'}
+
+
+def test_a_header_without_rows_is_named() -> None:
+    assert error('a.csv', 'question,answer\n') == (
+        'a.csv has a header and no rows below it.\n'
+        '--skip_unreadable leaves such files out.'
+    )
+
+
 def test_a_field_that_lost_its_quote_does_not_swallow_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
