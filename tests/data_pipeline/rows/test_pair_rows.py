@@ -167,6 +167,18 @@ def test_fields_that_a_file_of_chats_has_not_are_an_error(row: dict[str, Any]) -
     )
 
 
+def test_one_text_as_question_and_answer_is_an_error() -> None:
+    rows = lines({'a': 'Why?', 'b': 'So.'})
+    first, *_ = error('a.jsonl', rows, 'question=a, answer=a').split('\n')
+    assert first == (
+        'a.jsonl: --fields takes a as question and as answer, so each question would '
+        "answer itself; it has 'a', 'b'."
+    )
+    assert 'takes b+a as' in error('a.jsonl', rows, 'question=b+a, answer=b+a')
+    pairs, _ = read('a.jsonl', rows, 'question=a+b, answer=b, id=b')
+    assert [(pair.question, pair.answer) for pair in pairs] == [('Why?\n\nSo.', 'So.')]
+
+
 def test_fields_that_are_the_turns_of_a_chat_are_said_to_have_no_effect() -> None:
     pathlib.Path('a.jsonl').write_text(lines(CHAT))
     found = inputs.find(['a.jsonl'], fields=['question=messages, answer=messages'])
