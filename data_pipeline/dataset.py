@@ -20,7 +20,6 @@ machine. The manifest is sealed by its own digest.
 import contextlib
 import hashlib
 import itertools
-import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -37,7 +36,7 @@ from data_pipeline.writing import (
 )
 from hax_jax import digests, errors, files, local_copy, sha256sums
 from hax_jax.data import dataset_folder, records, text
-from hax_jax.program import progress
+from hax_jax.program import output_file, progress
 
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
@@ -163,11 +162,8 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
             f'--output={path} can not be a folder: {above} is a file; give another '
             '--output.'
         )
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise errors.InputError(
-            f'--output={path}: {above} is not a folder that can be written to; give '
-            'another --output.'
-        )
+    if why := output_file.closed(above):
+        raise errors.InputError(f'--output={path}: {why}; give another --output.')
     if not path.exists():
         return
     if not overwrite:

@@ -5,13 +5,18 @@
                                         </details>
     **And at ten?**
     Never.                              **May I wait?** For a week.
+    *Or at one?*                        Is that all?
+    Never.                              ------------
+                                        It is.
 
 Headings are questions only where nearly all of one level are, each with its question
-mark; bold text that opens a line is of a level below all headings, and a summary of a
-level of its own. Above letters, teasers and choices, or as links to other pages, they
-are those of a column, an index or a quiz, whose answers are further down or elsewhere.
+mark; bold text that opens a line is of a level below all headings, then lines in
+italics, and a summary of a level of its own. Above letters, teasers and choices, or as
+links to other pages, they are those of a column, an index or a quiz, whose answers are
+further down or elsewhere.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -42,22 +47,26 @@ _NO_ANSWER = re.compile(
     r'\A(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]'
     r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
     r'|^(?!\s*#)[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
+    r'|\A(?:<details[^<>]*>\s*)?<summary[^\n]*[?？]'
     r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
     r'|\A\(\d{1,3} (?:points?|marks?|pts)\)|^\(?b[:.)]\s'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-_BOLD, _SUMMARY = 7, 8  # levels
+_BOLD, _ITALIC, _SUMMARY = 7, 8, 9  # levels
 # A picture, and a number: '❓ 7. ', 'Q7: '.
 _NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
     r'(?:(?:Q(?:uestion)?\.?\s?)?\d{1,3}\s?[.):]\s+)?'
 )
-_HEAD = re.compile(r'\s{0,3}(#{1,6})\s+(?:[*_]{1,3})?' + _NUMBER + r'(?=\S)')
+_HEAD = re.compile(r'\s{0,3}(?:(#{1,6})\s+)?(?:[*_]{1,3})?' + _NUMBER + r'(?=\S)')
 _TAIL = re.compile(r'[*_]{0,3}\s*(?:\{[#.:][^{}]*\})?\s*#*\s*\Z')
+# A line that a rule right below it makes a heading: no list, quote or sentence.
+_UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
+_UNDERLINE = re.compile(r'\s{0,3}(?:={3,}|-{3,})\s*')
 _BOLD_TEXT = re.compile(
-    r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{2,3}|_{2,3})(?=[^\s*_])'
+    r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{1,3}|_{1,3})(?=[^\s*_])'
     + _NUMBER
     + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
 )
@@ -120,7 +129,19 @@ def _have_speaker(texts: Sequence[str]) -> bool:
 
 def are_questions(text: str) -> bool:
     """Whether a text is of this layout."""
-    return bool(_MARKS.search(text)) and bool(_level(page.raw_lines(text)))
+    return bool(_MARKS.search(text)) and bool(_level(_lines(text)))
+
+
+def _lines(text: str) -> list[page.Piece]:
+    """The lines of a text; a rule that makes the line above it a heading is a label."""
+    pieces = page.raw_lines(text)
+    above = ''
+    for piece, below in itertools.pairwise(pieces):
+        is_heading = not above.strip() and _UNDERLINED.fullmatch(piece.text)
+        if is_heading and not piece.is_code and _UNDERLINE.fullmatch(below.text):
+            below.kind = 'label'
+        above = piece.text
+    return pieces
 
 
 class _Mark(NamedTuple):
@@ -142,9 +163,9 @@ class _Mark(NamedTuple):
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file; `file` names it in the records."""
     found = page.Page(file)
-    pieces = page.raw_lines(text)
+    pieces = _lines(text)
     level = _level(pieces)
-    marks = [_mark(piece, level) for piece in pieces]
+    marks = _marks(pieces, level)
     asked = [
         mark is not None and is_question(mark.heading(piece))
         for mark, piece in zip(marks, pieces, strict=True)
@@ -156,11 +177,14 @@ def parse(text: str, *, file: str) -> page.Page:
     between: list[page.Piece] = []
     frame: re.Pattern[str] | None = None  # before each line of the answer
     for piece, mark, is_asked in zip(pieces, marks, asked, strict=True):
+        if piece.kind == 'label':
+            found.pieces.append(piece)
+            continue
         if mark and (mark.closes or is_asked):
             _add(question, answer, found)
             question, answer = [], []
         rest = piece
-        if mark and is_asked and (mark.level == level or level == _BOLD):
+        if mark and is_asked and (mark.level == level or level in (_BOLD, _ITALIC)):
             found.leave_out(between)
             between = []
             cuts = [(mark.start, 'label'), (mark.end, page.QUESTION)]
@@ -235,12 +259,11 @@ def _add(
 
 def _level(pieces: Sequence[page.Piece]) -> int:
     """The level of the headings that are questions; 0 if there are none."""
-    for level in (*range(1, 7), _BOLD, _SUMMARY):
+    for level in (*range(1, 7), _BOLD, _ITALIC, _SUMMARY):
         sections: list[tuple[str, list[str]]] = []
         below: list[str] | None = None
         leads_away, within = False, 0
-        for piece in pieces:
-            mark = _mark(piece, level)
+        for piece, mark in zip(pieces, _marks(pieces, level), strict=True):
             if mark and mark.level < level:
                 below = None
             elif mark and (mark.closes or is_question(mark.heading(piece))):
@@ -250,7 +273,7 @@ def _level(pieces: Sequence[page.Piece]) -> int:
                 sections.append((heading, below))
             else:
                 within += mark is not None
-                if below is not None:
+                if below is not None and piece.kind != 'label':
                     below.append('code' if piece.is_code else piece.text)
         made = [(asked, characters.clean('\n'.join(e))) for asked, e in sections]
         if leads_away or within > len(sections):  # bold words, among them questions
@@ -260,20 +283,31 @@ def _level(pieces: Sequence[page.Piece]) -> int:
     return 0
 
 
-def _mark(piece: page.Piece, level: int) -> _Mark | None:
-    """The heading in a line that is of a level, or ends the sections of that level."""
+def _marks(pieces: Sequence[page.Piece], level: int) -> list[_Mark | None]:
+    """For each line the heading in it that is of a level, or ends sections of it."""
+    rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
+    return [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+
+
+def _mark(piece: page.Piece, rule: str, level: int) -> _Mark | None:
+    """The heading in a line; `rule` is the rule below it that makes the line one."""
     if piece.is_code:
         return None
     text = piece.text
     if level == _SUMMARY:
         found = _SUMMARY_TEXT.match(text)
         return _Mark(level, *found.span('asked'), found.end()) if found else None
-    if head := _HEAD.match(text):
+    head = _HEAD.match(text)
+    if head and (head[1] or rule):
         end = _TAIL.search(text, head.end())
-        mark = _Mark(len(head[1]), head.end(), end.start() if end else 0, len(text))
+        depth = len(head[1]) if head[1] else 1 + ('-' in rule)
+        mark = _Mark(depth, head.end(), end.start() if end else 0, len(text))
         return mark if mark.level <= level else None
-    if level == _BOLD and (found := _BOLD_TEXT.match(text)):
-        is_alone = found.end() == len(text)
-        closes = is_alone or bool(_TO_READER.fullmatch(found['asked']))
-        return _Mark(level, *found.span('asked'), found.end(), closes)
-    return None
+    found = _BOLD_TEXT.match(text) if level in (_BOLD, _ITALIC) else None
+    if not found:
+        return None
+    depth = _BOLD if len(found[1]) > 1 else _ITALIC
+    is_alone = found.end() == len(text)
+    closes = is_alone or bool(_TO_READER.fullmatch(found['asked']))
+    mark = _Mark(depth, *found.span('asked'), found.end(), closes)
+    return mark if depth <= level and (is_alone or level == _BOLD) else None

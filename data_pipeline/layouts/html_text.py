@@ -29,10 +29,10 @@ _DATA_URL = re.compile(
 )
 _PAGE = re.compile(
     r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*'
-    r'<(?:!doctype html|(?:html|head|body|article|section|div|p|h[1-6]|table|[uo]l)'
-    r'(?:\s[^<>]*)?>)',
+    r'<(!doctype|[a-z]+[1-6]?)(?:\s[^<>]*)?>',
     re.DOTALL | re.IGNORECASE,
 )
+_TERMS = re.compile(r'^[ \t]*<dl[\s>]', re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r'^[ \t]*<!--(?:(?!-->).)*+-->[ \t]*$', re.DOTALL | re.MULTILINE)
 _SHORTEST = 256  # characters of data without a URL
 _BASE64 = re.compile(rf'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+={{0,2}}')
@@ -88,9 +88,11 @@ def without_comments(text: str) -> tuple[str, int]:
     return _COMMENT.sub(emptied, text), words
 
 
-def opens_page(text: str) -> bool:
-    """Whether a text begins as a page of HTML, or as a piece of one."""
-    return bool(_PAGE.match(text))
+def is_page(text: str) -> bool:
+    """Whether a text begins as a page of HTML or a piece of one, or has its terms."""
+    found = _PAGE.match(text)
+    begins = found is not None and found[1].lower() in html_tags.NAMES
+    return begins or bool(_TERMS.search(text))
 
 
 def plain(text: str) -> tuple[str, int]:

@@ -23,6 +23,15 @@ _BOT_SIGNATURE = re.compile(
     r' (?:action|comment|message|reply) (?:was|is)\b)',
     re.IGNORECASE,
 )
+# Whole answers that stand where one is missing.
+_MISSING = re.compile(
+    r'\W*(?:(?:there (?:is|are) )?(?:no|not) (?:answers?|answered|repl(?:y|ies)'
+    r'|responses?) (?:yet|so far|available|given|provided|found)'
+    r'|(?:not yet |un)answered|t\.?b\.?[acd]'
+    r'|to be (?:answered|determined|announced|confirmed|added)'
+    r'|(?:the )?(?:answer|reply|response)?(?: is)? ?(?:coming soon|pending))\W*',
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r'[^\W_]')
 _YES_NO = re.compile(
     r'\W*(?:[$£€]?\d[\d.,:/%]*\W*(?:\w+\W*)?|(?:yes|yeah|yep|yup|no|nope|nah|never|maybe'
@@ -99,6 +108,8 @@ def _broken(
             yield stages.Dropped(f'{field} of links alone', value)
         if field == 'answer' and not _LETTER.search(value):
             yield stages.Dropped('answer without a word', value)
+        if field == 'answer' and _MISSING.fullmatch(value):
+            yield stages.Dropped('answer that says it is missing', value)
         least = getattr(chosen, f'min_{field}_tokens')
         most = getattr(chosen, f'max_{field}_tokens')
         length = count(value) if least or most else 0

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 
 from hax_jax import places
 
@@ -18,14 +19,10 @@ def problems(name: str, path: pathlib.Path) -> list[str]:
         return [f'--{name}={path} is a folder; give the name of a file in it.']
     if path.exists() and not path.is_file():
         return [f'--{name}={path} is a device or a pipe; give the name of a file.']
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
     if path.exists() and not os.access(path, os.W_OK):
         return [f'--{name}={path} can not be written to; give another.']
-    return []
+    why = closed(path.parent)
+    return [f'--{name}={path}: {why}; give another.'] if why else []
 
 
 def one_file(given: dict[str, str]) -> list[str]:
@@ -66,9 +63,19 @@ def new_folder(name: str, path: pathlib.Path) -> list[str]:
         return remote
     if os.path.lexists(path):
         return [f'--{name}={path} exists; give a new name, or move it away.']
-    folder = path.parent
+    why = closed(path.parent)
+    return [f'--{name}={path}: {why}; give another.'] if why else []
+
+
+def closed(folder: pathlib.Path) -> str:
+    """Why the folder, or the nearest above that is there, takes no file; '' if it does.
+
+    It is tried: rights alone do not tell it of /proc, or of a mount that is read only.
+    """
     while not os.path.lexists(folder):
         folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        return [f'--{name}={path}: {folder} is not a folder that can be written to.']
-    return []
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f'{folder} is not a folder that can be written to ({error.strerror})'
+    return ''

@@ -41,6 +41,7 @@ _CONFIG = '--config=configs/scratch_small.py'
 _RUN = '--workdir=no/run'
 _NO_RUN = 'no/run is not a run of launch.train: it does not exist.'
 _NO_DATA = 'no/data is not a dataset'
+_CLOSED = '=/proc/x: /proc is not a folder that can be written to ('
 # Program -> flags that are right but for a file or a value, and what is said of it.
 _WRONG = {
     'launch.benchmark': [
@@ -59,6 +60,7 @@ _WRONG = {
     'launch.evaluate': [
         ([_RUN], _NO_RUN),
         (['--pretrained=gpt2', '--data=no/data'], _NO_DATA),
+        (['--pretrained=gpt2', '--data=d', '--output=/proc/x'], _CLOSED),
         ([_RUN, '--split=tset'], '--split=tset is not accepted; use one of train, '),
         ([_RUN, '--step=a'], '--step=a is not accepted; use a whole number'),
     ],
@@ -68,6 +70,7 @@ _WRONG = {
     ],
     'launch.import_checkpoint': [
         (['no.pt', '--output=no/out'], 'no.pt does not exist'),
+        (['no.pt', '--output=/proc/x'], _CLOSED),
         (['no.pt', '--n_head=x'], '--n_head=x is not accepted; use a whole number'),
         (['no.pt', '--alpha=x'], '--alpha=x is not accepted; use a number such as'),
     ],
@@ -87,6 +90,7 @@ _WRONG = {
     'launch.sample': [
         ([_RUN, '--prompt=why'], _NO_RUN),
         ([_RUN, '--prompts=no.txt'], 'no.txt does not exist'),
+        ([_RUN, '--prompt=why', '--output=/proc/x'], _CLOSED),
         ([_RUN, '--prompt=why', '--batch_size=0'], '--batch_size=0 is not accepted'),
         ([_RUN, '--list=maybe'], '--list=maybe is not accepted; use true or false.'),
         ([_RUN, '--flagfile=no.txt'], '--flagfile: no.txt: no such file or directory'),
@@ -120,6 +124,7 @@ _WRONG = {
     ],
     'data_pipeline.build': [
         (['--input=no.md', '--output=no/out'], 'no.md'),
+        (['--input=README.md', '--output=/proc/x'], _CLOSED),
         (['--input=no.md', '--config.quality.min_score=x'], 'quality.min_score'),
     ],
     'data_pipeline.collect': [
@@ -129,7 +134,10 @@ _WRONG = {
         (['--data=no/data', '--output=no.jsonl'], _NO_DATA),
         (['--data=no/data', '--output=no.jsonl', '--split=tset'], 'not a split'),
     ],
-    'data_pipeline.extract': [(['--input=no.md', '--output=no.jsonl'], 'no.md')],
+    'data_pipeline.extract': [
+        (['--input=no.md', '--output=no.jsonl'], 'no.md'),
+        (['--input=README.md', '--output=/proc/x'], _CLOSED),
+    ],
     'launch.tune': [
         # What is wrong with the config and with a flag is said at once.
         ([_CONFIG], 'give its folder.\n--output is missing'),

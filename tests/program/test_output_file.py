@@ -1,8 +1,6 @@
 import os
 import pathlib
 
-import pytest
-
 from hax_jax.program import output_file
 
 
@@ -53,9 +51,17 @@ def test_a_table_with_scores_is_kept_beside_the_new_one(tmp_path: pathlib.Path) 
         assert not table.exists()
 
 
-def test_a_folder_that_cant_be_made_is_named(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_that_takes_no_file_is_named_whatever_its_rights_say() -> None:
+    path = pathlib.Path('/proc/new/a.json')
+    assert os.access('/proc', os.W_OK) == (os.geteuid() == 0)
+    for check in (output_file.problems, output_file.new_folder):
+        (problem,) = check('output', path)
+        assert problem.startswith(
+            f'--output={path}: /proc is not a folder that can be written to ('
+        )
+
+
+def test_a_folder_that_cant_be_made_is_named(tmp_path: pathlib.Path) -> None:
     file = tmp_path / 'file'
     file.write_text('')
     (tmp_path / 'link').symlink_to('nowhere')
@@ -68,6 +74,3 @@ def test_a_folder_that_cant_be_made_is_named(
     ):
         (problem,) = output_file.new_folder('output', path)
         assert message in problem and f'--output={path}' in problem
-    monkeypatch.setattr(os, 'access', lambda *_: False)
-    (problem,) = output_file.new_folder('output', tmp_path / 'new')
-    assert f'{tmp_path} is not a folder that can be written to' in problem

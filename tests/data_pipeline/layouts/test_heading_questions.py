@@ -35,6 +35,8 @@ def assert_whole(found: page.Page, text: str) -> None:
         '### {} ###\n{}\n\n---\n\n',
         '## **{}**\n\n{}\n\n',
         '### 7. {}\n\n{}\n\n',
+        '{}\n---\n{}\n\n',
+        '**3. {}**\n---------\n\n{}\n\n',
         '<details><summary>{}</summary>\n\n{}\n</details>\n\n',
         '<details>\n<summary><b>{}</b></summary>\n\n{}\n\n</details>\n\n',
         '<details open><summary>{}</summary>{}</details>\n',
@@ -57,6 +59,8 @@ def test_headings_that_are_questions_make_pairs(form: str) -> None:
         '**{}** {}\n\n',
         '__3. {}__<br>{}\n\n',
         '1. **{}**\n\n   {}\n\n',
+        '*{}*\n\n{}\n\n',
+        '_2. {}_  \n{}\n\n',
         '- **{}** {}\n',
         '## Money\n\n**{}**\n\n{}\n\n',
     ],
@@ -87,6 +91,26 @@ def test_other_headings_are_left_out_and_end_answers() -> None:
     assert texts(found) == rows[:-1]
     left = [line for _, line, _ in found.unknown]
     assert left == ['## Notes', 'Made by Ann.', '# Imprint', 'Ann']
+
+
+@pytest.mark.parametrize('sign', ['', '?'])
+def test_headings_right_above_details_are_topics(sign: str) -> None:
+    form = '<details><summary>{}</summary>\n\n{}\n\n</details>\n\n'
+    rows = [(f'{q[:-1]}{end}', a) for q, a in PAIRS for end in ('?', ' now?')]
+    made = [form.format(*row) for row in rows]
+    for i, topic in enumerate(('Your money', 'Your letters', 'And what else')):
+        made[2 * i] = f'## {topic}{sign}\n\n{made[2 * i]}'
+    text = ''.join(made)
+    found = parsed(text)
+    assert texts(found) == rows
+    assert len(found.unknown) == 3
+    assert_whole(found, text)
+
+
+def test_details_within_an_answer_are_a_part_of_it() -> None:
+    more = '<details><summary>Why is that so?</summary>\n\nIt is.\n\n</details>'
+    rows = [(q, f'{a}\n\n{more}') for q, a in PAIRS]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
 
 
 def test_a_question_without_an_answer_is_dropped() -> None:
@@ -121,6 +145,10 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'**{q}** (5 points)\n\nA) yes B) no\n\n' for q, _ in PAIRS),
         ''.join(f'## {q}\n\nA: {a}\nB: No.\n\n' for q, a in PAIRS),
         ''.join(f'We ask: **{q}** {a}\n\n' for q, a in PAIRS),
+        ''.join(f'*{q}* {a}\n\n' for q, a in PAIRS),
+        ''.join(f'*{q}*\n\n{a}\n\n*It dies.*\n\nGo.\n\n' for q, a in PAIRS),
+        ''.join(f'{q}\n---\n{a}\n\nNotes\n---\nNone.\n\n' for q, a in PAIRS),
+        ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
     ],
 )
 def test_other_texts_are_not_of_this_layout(text: str) -> None:

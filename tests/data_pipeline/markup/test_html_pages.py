@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 
+from data_pipeline.layouts import html_text
 from data_pipeline.reading import reader
 from hax_jax import errors
 
@@ -86,6 +87,23 @@ def test_questions_without_labels_are_read(form: str) -> None:
     body = around.format(''.join(row.format(q, written(a)) for q, a in PAIRS))
     end = '\n\nOr: stay.' if form == 'bold words' else ''
     assert read(page_of(body)) == [(q, f'{a}{end}') for q, a in PAIRS]
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_a_piece_of_a_page_is_read_as_a_page_is(form: str) -> None:
+    around, row = FORMS[form]
+    body = around.format(''.join(row.format(q, written(a)) for q, a in PAIRS))
+    end = '\n\nOr: stay.' if form == 'bold words' else ''
+    made = [(q, html_text.plain(a)[0]) for q, a in read(body)]
+    assert made == [(q, f'{a}{end}') for q, a in PAIRS]
+
+
+@pytest.mark.parametrize(
+    'head', ['<!-- a -->\n', '# FAQ\n\n', '---\na: b\n---\nWe ask.\n']
+)
+def test_terms_below_a_title_in_markdown_are_read(head: str) -> None:
+    terms = ''.join(f'<dt>{q}</dt>\n<dd>{written(a)}</dd>\n' for q, a in PAIRS)
+    assert read(f'{head}<dl>\n{terms}</dl>\n') == PAIRS
 
 
 def test_linked_data_is_read_before_what_the_page_shows() -> None:

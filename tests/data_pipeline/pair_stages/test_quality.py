@@ -62,6 +62,34 @@ def test_a_broken_rule_drops_the_pair_with_its_reason(
     assert dropped.reason == reason
 
 
+@pytest.mark.parametrize(
+    ('answer', 'is_missing'),
+    [
+        ('No answer yet.', True),
+        ('*No answers yet*', True),
+        ('There is no reply so far.', True),
+        ('Not answered yet.', True),
+        ('(Unanswered)', True),
+        ('TBD', True),
+        ('To be determined.', True),
+        ('T.B.A.', True),
+        ('Coming soon...', True),
+        ('Answer coming soon!', True),
+        ('No answer.', False),
+        ('No answer yet? Call him again.', False),
+        ('TBD is short for to be determined.', False),
+        ('Unanswered letters hurt.', False),
+        ('He is coming soon.', False),
+    ],
+)
+def test_an_answer_that_says_it_is_missing_is_none(
+    answer: str, is_missing: bool
+) -> None:
+    found = outcome(OFF, answer=answer)
+    reason = found.reason if isinstance(found, stages.Dropped) else ''
+    assert reason == 'answer that says it is missing' * is_missing
+
+
 OFF = {
     'languages': (),
     'max_repetition': 1.0,
