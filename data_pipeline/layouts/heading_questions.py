@@ -55,20 +55,33 @@ _NO_ANSWER = re.compile(
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
 _BOLD, _ITALIC, _SUMMARY = 7, 8, 9  # levels
-# A picture, and a number: '❓ 7. ', 'Q7: '.
+# A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
 _NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
-    r'(?:(?:Q(?:uestion)?\.?\s?)?\d{1,3}\s?[.):]\s+)?'
+    r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}\s?[.):](?:\s+|(?=(?-i:[A-Z])))'
+    r'|\(\d{1,3}\)\s+|Q[.:)]\s+)?'
 )
-_HEAD = re.compile(r'\s{0,3}(?:(#{1,6})\s+)?(?:[*_]{1,3})?' + _NUMBER + r'(?=\S)')
-_TAIL = re.compile(r'[*_]{0,3}\s*(?:\{[#.:][^{}]*\})?\s*#*\s*\Z')
+# '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
+_HEAD = re.compile(
+    r'\s{0,3}(?:(?:\d{1,4}[.)]\s+)?(#{1,6}|={2,6}(?=\s+[^\s=]))\s+)?'
+    + _NUMBER
+    + r'(?P<bold>[*_]{1,3})?'
+    + _NUMBER
+    + r'(?=\S)'
+)
+_TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
 # A line that a rule right below it makes a heading: no list, quote or sentence.
 _UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
-_UNDERLINE = re.compile(r'\s{0,3}(?:={3,}|-{3,})\s*')
+_RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
+_UNDERLINE = re.compile(rf'\s{{0,3}}([{re.escape(_RULES)}])\1{{2,}}\s*')
 _BOLD_TEXT = re.compile(
     r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{1,3}|_{1,3})(?=[^\s*_])'
     + _NUMBER
     + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
+)
+# A line of bold texts with code between them: one heading.
+_BOLD_PIECES = re.compile(
+    r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
 )
 _SUMMARY_TEXT = re.compile(
     r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
@@ -299,15 +312,31 @@ def _mark(piece: page.Piece, rule: str, level: int) -> _Mark | None:
         return _Mark(level, *found.span('asked'), found.end()) if found else None
     head = _HEAD.match(text)
     if head and (head[1] or rule):
-        end = _TAIL.search(text, head.end())
-        depth = len(head[1]) if head[1] else 1 + ('-' in rule)
-        mark = _Mark(depth, head.end(), end.start() if end else 0, len(text))
+        depth = len(head[1]) if head[1] else 1 + min(2, _RULES.index(rule.strip()[0]))
+        mark = _Mark(depth, *_bare(text, head), len(text))
         return mark if mark.level <= level else None
     found = _BOLD_TEXT.match(text) if level in (_BOLD, _ITALIC) else None
     if not found:
         return None
-    depth = _BOLD if len(found[1]) > 1 else _ITALIC
+    pieces = None if is_question(found['asked']) else _BOLD_PIECES.fullmatch(text)
+    found = pieces or found
+    depth = _ITALIC if len(found[1]) == 1 else _BOLD
     is_alone = found.end() == len(text)
     closes = is_alone or bool(_TO_READER.fullmatch(found['asked']))
     mark = _Mark(depth, *found.span('asked'), found.end(), closes)
     return mark if depth <= level and (is_alone or level == _BOLD) else None
+
+
+def _bare(text: str, head: re.Match[str]) -> tuple[int, int]:
+    """Where a heading's text starts and ends: within marks that stand around it all.
+
+    '## **Why?**' -> 'Why?'; '## Why **so late?**' -> 'Why **so late?**'
+    """
+    start, tail = head.end(), _TAIL.search(text, head.end())
+    end, bold = tail.start() if tail else 0, head['bold']
+    if not bold:
+        return start, end
+    inner = end - len(bold)
+    if text.endswith(bold, start, end) and bold not in text[start:inner]:
+        return start, inner
+    return head.start('bold'), end

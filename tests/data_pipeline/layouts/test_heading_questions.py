@@ -36,6 +36,17 @@ def assert_whole(found: page.Page, text: str) -> None:
         '## **{}**\n\n{}\n\n',
         '### 7. {}\n\n{}\n\n',
         '{}\n---\n{}\n\n',
+        '{}\n~~~~~~~~~~\n{}\n\n',
+        '{}\n^^^^^^^^^^\n\n{}\n\n',
+        '{}\n""""""""""\n\n{}\n\n',
+        '### 7.{}\n\n{}\n\n',
+        '### (7) {}\n\n{}\n\n',
+        '### 1.7. {}\n\n{}\n\n',
+        '### Q. {}\n\n{}\n\n',
+        '### 7. **{}**\n\n{}\n\n',
+        '7. ### {}\n\n{}\n\n',
+        '== {}\n\n{}\n\n',
+        '=== {} ===\n\n{}\n\n',
         '**3. {}**\n---------\n\n{}\n\n',
         '<details><summary>{}</summary>\n\n{}\n</details>\n\n',
         '<details>\n<summary><b>{}</b></summary>\n\n{}\n\n</details>\n\n',
@@ -104,6 +115,48 @@ def test_headings_right_above_details_are_topics(sign: str) -> None:
     found = parsed(text)
     assert texts(found) == rows
     assert len(found.unknown) == 3
+    assert_whole(found, text)
+
+
+def test_bold_words_of_a_heading_stay_bold() -> None:
+    rows = [
+        ('Why does he **leave so early?**', 'He works.'),
+        ('**Who** pays for it?', 'You.'),
+        ('May **I** wait?', 'Do.'),
+    ]
+    text = ''.join(f'#### {asked}\n\n{answer}\n\n' for asked, answer in rows)
+    assert texts(parsed(text)) == rows
+
+
+def test_bold_texts_with_code_between_them_are_one_question() -> None:
+    rows = [(asked, 'So.') for asked, _ in PAIRS]
+    text = ''.join(f'**{asked}**\n\n{answer}\n\n' for asked, answer in rows)
+    rest = (
+        '**Does** `boil --off` **work?**\n\nNo.\n\n**It says** ``E4``\n\nIgnore it.\n'
+    )
+    found = parsed(text + rest)
+    assert texts(found) == [*rows, ('**Does** `boil --off` **work?**', 'No.')]
+    assert [line for _, line, _ in found.unknown] == [
+        '**It says** ``E4``',
+        'Ignore it.',
+    ]
+
+
+@pytest.mark.parametrize(
+    'below',
+    [
+        '**[⬆ Back to Top](#contents)**',
+        '[Back to the contents](#toc)\n\n---',
+        '<a href="#top">Back to top</a>',
+        '<a name="next"></a>',
+        '<br>',
+    ],
+)
+def test_links_up_and_places_of_links_end_no_answer(below: str) -> None:
+    rows = [*PAIRS[:2], ('May I see more?', '[The next question](#next)')]
+    text = ''.join(f'## {asked}\n\n{a}\n\n   {below}\n\n' for asked, a in rows)
+    found = parsed(text)
+    assert texts(found) == rows
     assert_whole(found, text)
 
 
