@@ -119,6 +119,12 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
                 f'--add_tokens is for the folder of a whole model, and {path} is none; '
                 'import it first.'
             )
+    elif (path / 'run.json').exists():
+        problems.append(
+            f'{path} is a run of launch.train, which is not imported: give it as '
+            f'model.pretrained, to train from it, as --workdir={path} to launch.sample '
+            'and launch.export, or here with --add_tokens=..., to grow it.'
+        )
     elif path.is_dir() and not (
         other_trainers.is_openai(path) or (path / peft_config.FILE).exists()
     ):

@@ -245,6 +245,8 @@ def _layout_of(each: Input) -> str:
     is_csv = {'.csv', '.tsv', '.tab'} & set(suffixes) or csv_rows.looks_like(
         each.text_path
     )
+    if not is_csv and csv_rows.below_title(each.text_path):
+        is_csv = not detection.detect(encoding.decode_part(first)[0])
     return 'csv' if is_csv else ''
 
 

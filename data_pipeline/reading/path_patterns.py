@@ -92,7 +92,10 @@ def _instead_of(folder: pathlib.Path) -> str:
     if len(common) == 1:
         return f"give '{folder}/*{common[0][0]}'"
     there = read_report.listed([(f'*{suffix}', count) for suffix, count in common])
-    return f"give '{folder}/*', or some of its files ({there})"
+    return (
+        f"give some of its files ({there}), or '{folder}/*' with --skip_unreadable, "
+        'which leaves out what gives no pair'
+    )
 
 
 def _is_wild(pattern: str) -> bool:

@@ -41,6 +41,7 @@ ACCEPTED = (
 )
 _NO_PAIR = 'has no answered question.'
 NOT_AS_NAMED = 'files that are not what the name says'
+UNREADABLE = 'files unreadable'
 _SUMS = ('files', 'named data sets', 'pairs')  # of counters that are listed beside them
 
 
@@ -100,7 +101,8 @@ class ReadReport:
                     'or a sound, which this project does not read; give rows of text.'
                 )
             self._hold('warnings', self.warnings, [problem])
-            has_own = needs_media or bool(result.counts[NOT_AS_NAMED])
+            kinds_of_own = result.counts[NOT_AS_NAMED] + result.counts[UNREADABLE]
+            has_own = needs_media or bool(kinds_of_own)
             if has_own or (batch.layout and result.problem):  # it is of another layout
                 self._with_remedy.add(batch.name)
             if self._met and not has_own:

@@ -27,6 +27,7 @@ from data_pipeline.rows import (
     pair_rows,
     thread_rows,
 )
+from hax_jax import errors
 from hax_jax.data import records
 
 # Names of files that hold no text; a text of rows may have one by mistake.
@@ -122,20 +123,21 @@ def read_batch(batch: batches.Batch) -> batches.BatchRead:
     """The pairs of a batch, and where everything in it went.
 
     Depends only on the batch and the file that it names.
-
-    Raises:
-      InputError: the file is no text.
     """
     result = batches.BatchRead()
     if batch.problem:
         result.problem = batch.problem
-        result.counts['files unreadable'] += 1
+        result.counts[read_report.UNREADABLE] += 1
     elif batch.layout in _READERS:
         _READERS[batch.layout](batch, result)
         if batch.first and batch.path:
             result.counts[f'files of layout {batch.layout}'] += 1
     else:
-        _read_page(batch, result)
+        try:
+            _read_page(batch, result)
+        except errors.InputError as error:  # it is no text
+            result.problem = str(error)
+            result.counts[read_report.UNREADABLE] += 1
     is_given = batch.path and batch.layout and not result.problem
     if is_given and batch.last and not result.num_pairs:
         result.problem = inputs.of_another_layout(batch.path, batch.name, batch.layout)

@@ -35,7 +35,7 @@ def kind(head: bytes, path: str) -> str:
 
 
 def rows(path: str, kind: str, name: str) -> Iterator[str]:
-    """Each row as JSON on one line.
+    """Each row as JSON on one line; '' for a header or an empty row of a sheet.
 
     Raises:
       InputError: the file is damaged, or a package is missing.
@@ -43,7 +43,7 @@ def rows(path: str, kind: str, name: str) -> Iterator[str]:
     read = {'parquet': _parquet, 'arrow': _arrow, 'xlsx': _excel}[kind]
     try:
         for row in read(path):
-            yield json.dumps(_plain(row), ensure_ascii=False)
+            yield '' if row is None else json.dumps(_plain(row), ensure_ascii=False)
     except ImportError as error:
         raise errors.InputError(
             f'{name} is an Excel file; pip install openpyxl, or save it as CSV '
@@ -77,11 +77,12 @@ def _arrow(path: str) -> Iterator[dict[str, Any]]:
                 yield from block.slice(start, _BLOCK_ROWS).to_pylist()
 
 
-def _excel(path: str) -> Iterator[dict[str, Any]]:
+def _excel(path: str) -> Iterator[dict[str, Any] | None]:
     """The rows of all sheets, by the names in each sheet's header.
 
-    It is the first row with text, or one of the next that names a question's and an
-    answer's columns where the first does not. A row above it names none of them.
+    None for the header and for an empty row, so that a row's number is the sheet's.
+    The header is the first row with text, or one of the next that names a question's
+    and an answer's columns where the first does not. A row above it names none of them.
     """
     openpyxl = importlib.import_module('openpyxl')
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
@@ -91,15 +92,22 @@ def _excel(path: str) -> Iterator[dict[str, Any]]:
         if written:
             formulas = written[sheet.title].iter_rows(values_only=True)
             every = map(_with_formulas, every, formulas)
-        filled = (cells for cells in every if ''.join(map(str, filter(None, cells))))
+        filled = (
+            (number, cells)
+            for number, cells in enumerate(every, start=1)
+            if ''.join(map(str, filter(None, cells)))
+        )
         first = list(itertools.islice(filled, csv_rows.MOST_ABOVE + 1))
-        headers = [_names(cells) for cells in first]
+        headers = [_names(cells) for _, cells in first]
         at = next((i for i, h in enumerate(headers) if field_map.has_both(h)), 0)
-        for cells in first[:at]:
-            yield {'above the header': ' '.join(str(c) for c in cells if c)}
-        for cells in itertools.chain(first[at + 1 :], filled):
-            # A row in which trailing cells are empty may be shorter.
-            yield dict(zip(headers[at], cells, strict=False))
+        above = 0
+        for i, (number, cells) in enumerate(itertools.chain(first, filled)):
+            yield from itertools.repeat(None, number - above - 1)
+            above = number
+            if i < at:
+                yield {'above the header': ' '.join(str(c) for c in cells if c)}
+            else:  # where trailing cells are empty, a row may be shorter
+                yield dict(zip(headers[at], cells, strict=False)) if i > at else None
     book.close()
     if written:
         written.close()
@@ -115,7 +123,10 @@ def sheets(path: str) -> str:
     book.close()
     if len(names) < 2:  # which is visible: a book shows one at least
         return ''
-    return f'the rows of its sheets {", ".join(names)} are read, one behind another'
+    return (
+        f'the rows of its sheets {", ".join(names)} are read and numbered, one behind '
+        'another'
+    )
 
 
 def _has_links(path: str) -> bool:

@@ -21,6 +21,7 @@ _HEAD_LINES = 1_000  # that show the dialect
 _SIGN_LINE = re.compile(r'"?sep=."?', re.IGNORECASE)  # Excel's, above the header
 # A longer field has lost its closing quote, and would swallow the file.
 _LONGEST_FIELD = 2**23
+_FIRST, _TABLE = 'first line', 'table'  # where a line names a pair's columns
 _TABLE_LINE = re.compile(r':?-{2,}:?')
 _FEWEST_WORDS = 8  # of a cell that is no column's name
 MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
@@ -76,13 +77,18 @@ def looks_like(path: str) -> bool:
 
     Or with the one name of a column of chats, above texts in quotes.
     """
-    _, line, has_names = _opening(path)
+    _, line, names = _opening(path)
     if line.strip().strip('"').lower() not in _OF_CHATS:
-        return bool(line) and has_names
+        return names == _FIRST
     with open(path, 'rb') as file:
         lines = (raw.strip() for raw in itertools.islice(file, _HEAD_LINES))
         filled = [raw for raw in lines if raw][:2]
     return len(filled) == 2 and filled[1].startswith(b'"')
+
+
+def below_title(path: str) -> bool:
+    """Whether a Markdown table with such columns stands below a file's first lines."""
+    return _opening(path)[2] == _TABLE
 
 
 def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, str]]:
@@ -199,6 +205,8 @@ def _columns(header: Row) -> tuple[str, ...]:
 def read(batch: batches.Batch, result: batches.BatchRead) -> None:
     """Adds the pairs of a batch of rows."""
     columns = batch.columns
+    if not batch.rows:
+        result.problem = f'{batch.name} has a header and no rows below it.'
     for row in batch.rows:
         for line, note in row.notes:
             result.counts['lines that are not UTF-8'] += 1
@@ -333,11 +341,12 @@ def _dialect(path: str, delimiter: str) -> dict[str, Any]:
     return min(able, key=damage)
 
 
-def _opening(path: str) -> tuple[str, str, bool]:
-    """(delimiter, the line that shows it, whether the first names a pair's columns).
+def _opening(path: str) -> tuple[str, str, str]:
+    """(delimiter, the line that shows it, what the line is: _FIRST, _TABLE or '').
 
-    The line is the first that names them, or else the first with text; ',' and '' for
-    a blank file.
+    The line is the first that names a pair's columns, or else the first with text; ','
+    and '' for a blank file. Only one that names them is _FIRST, the first with text, or
+    _TABLE, above a line such as |---|---|.
     """
     first = ''
     with open(path, 'rb') as file:
@@ -349,8 +358,12 @@ def _opening(path: str) -> tuple[str, str, bool]:
                 continue
             first = first or line
             if _names_columns(line):
-                return _delimiter(line), line, line == first
-    return _delimiter(first), first, False
+                below = next(read, b'').decode('utf-8', 'replace').strip('| \r\n')
+                cells = map(str.strip, below.split('|'))
+                is_table = all(map(_TABLE_LINE.fullmatch, cells))
+                kind = _FIRST if line == first else _TABLE * is_table
+                return _delimiter(line), line, kind
+    return _delimiter(first), first, ''
 
 
 def _delimiter(line: str) -> str:

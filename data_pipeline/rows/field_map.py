@@ -182,8 +182,8 @@ def resolve(
     """The given map, or one of common names, for the input that opens with `rows`.
 
     Raises:
-      InputError: the rows of the input `name` lack a field that is given, or none is
-        given and their names are not common ones.
+      InputError: the rows of the input `name` lack a field that is given, question and
+        answer are given as one text, or none is given and their names are not common.
     """
     found = list(dict.fromkeys(field for row in rows for field in row))
     if given:
@@ -197,6 +197,13 @@ def resolve(
         if missing:
             raise errors.InputError(
                 f'{name} has no {", ".join(missing)}; it has {_listed(found)}.'
+            )
+        asked = given.parts['question']
+        values = [value_at(row, asked[0]) for row in rows]
+        if asked == given.parts['answer'] and any(isinstance(v, str) for v in values):
+            raise errors.InputError(
+                f'{name}: --fields takes {"+".join(asked)} as question and as answer, '
+                f'so each question would answer itself; it has {_listed(found)}.'
             )
         return given
     ours = [target for target in TARGETS if target != 'learn']

@@ -328,6 +328,11 @@ def test_all_wrong_flags_are_named_at_once(
 def test_one_input_is_asked_for(tmp_path: pathlib.Path) -> None:
     said = refusal('a.pt', 'b.pt', f'--output={tmp_path}/out')
     assert '2 inputs are given (a.pt, b.pt)' in said
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'run.json').write_text('{}')
+    said = refusal(f'{tmp_path}/run', f'--output={tmp_path}/out')
+    assert 'run is a run of launch.train, which is not imported: give it as' in said
+    assert f'--workdir={tmp_path}/run to launch.sample and launch.export' in said
     said = refusal(f'{tmp_path}/a.pt', f'--output={tmp_path}/out')
     assert f'{tmp_path}/a.pt does not exist' in said
 

@@ -247,6 +247,21 @@ def test_sheets_of_excel_are_read() -> None:
         assert len(report.unknown_lines) == len(above)
 
 
+def test_rows_of_a_sheet_have_its_numbers() -> None:
+    book = pytest.importorskip('openpyxl').Workbook()
+    for i in range(len(PAIRS)):
+        for column, cell in enumerate(PAIRS[i], start=1):
+            book.active.cell(5 + 2 * i, column, cell)
+    names = (['FAQ'], [], ['Question', 'Answer'])
+    for number, cells in enumerate(names, start=1):
+        for column, cell in enumerate(cells, start=1):
+            book.active.cell(number, column, cell)
+    book.save('a.xlsx')
+    pairs, report = reader.read(['a.xlsx'])
+    assert [pair.line for pair in pairs] == [5 + 2 * i for i in range(len(PAIRS))]
+    assert [line.split()[0] for line in report.unknown_lines] == ['a.xlsx:1:']
+
+
 def test_sheets_are_named_where_a_file_has_several() -> None:
     book = pytest.importorskip('openpyxl').Workbook()
     for sheet in (book.active, book.create_sheet('Old')):
@@ -259,7 +274,8 @@ def test_sheets_are_named_where_a_file_has_several() -> None:
     copy = plain_copies.of('a.xlsx', 'a.xlsx')
     assert copy is not None
     assert copy.note == (
-        "the rows of its sheets 'Sheet', 'Old' (hidden) are read, one behind another"
+        "the rows of its sheets 'Sheet', 'Old' (hidden) are read and numbered, one "
+        'behind another'
     )
 
 

@@ -162,8 +162,8 @@ def test_bad_input_is_named() -> None:
         _write(f'several/{name}', '')
     assert _error('b', 'several', 'c') == (
         "'b' is a folder; give 'b/*.jsonl'.\n"
-        "'several' is a folder; give 'several/*', or some of its files (2 *.csv, 1 "
-        '*.md).\n'
+        "'several' is a folder; give some of its files (2 *.csv, 1 *.md), or "
+        "'several/*' with --skip_unreadable, which leaves out what gives no pair.\n"
         "'c' is a folder; for the dataset in it give 'tfds:c'."
     )
     assert _error('empty.md') == (
@@ -176,7 +176,7 @@ def test_bad_input_is_named() -> None:
     )
     assert _error('neither.md') == (
         'neither.md is neither UTF-8 (byte 13, 0x8f) nor cp1252 (byte 13, 0x8f); '
-        'save it as UTF-8.'
+        'save it as UTF-8.\n--skip_unreadable leaves such files out.'
     )
 
 
@@ -211,6 +211,13 @@ def test_a_file_with_a_remedy_of_its_own_shows_no_layouts() -> None:
     assert pairs
     assert report.counts['files that are not what the name says'] == 1
     assert ', 1 that is not what the name says' in report.summary()
+    _write('late.txt', f'{"a " * 2**16}\0')
+    pairs, report = reader.read(['late.txt', 'chat.md'], skip_unreadable=True)
+    assert pairs
+    assert report.counts['files unreadable'] == 1
+    assert report.warnings == [
+        f'late.txt is a binary file (a zero byte at {2**17}); give text files.'
+    ]
 
 
 @pytest.mark.parametrize(

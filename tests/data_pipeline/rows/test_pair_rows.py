@@ -167,6 +167,18 @@ def test_fields_that_a_file_of_chats_has_not_are_an_error(row: dict[str, Any]) -
     )
 
 
+def test_one_text_as_question_and_answer_is_an_error() -> None:
+    rows = lines({'a': 'Why?', 'b': 'So.'})
+    first, *_ = error('a.jsonl', rows, 'question=a, answer=a').split('\n')
+    assert first == (
+        'a.jsonl: --fields takes a as question and as answer, so each question would '
+        "answer itself; it has 'a', 'b'."
+    )
+    assert 'takes b+a as' in error('a.jsonl', rows, 'question=b+a, answer=b+a')
+    pairs, _ = read('a.jsonl', rows, 'question=a+b, answer=b, id=b')
+    assert [(pair.question, pair.answer) for pair in pairs] == [('Why?\n\nSo.', 'So.')]
+
+
 def test_fields_that_are_the_turns_of_a_chat_are_said_to_have_no_effect() -> None:
     pathlib.Path('a.jsonl').write_text(lines(CHAT))
     found = inputs.find(['a.jsonl'], fields=['question=messages, answer=messages'])
@@ -554,6 +566,27 @@ def test_the_line_below_the_header_of_a_markdown_table_is_no_pair() -> None:
     text = '| Question | Answer |\n|:---|---:|\n| Why? | So. |\n'
     pairs, _ = read('a.md', text)
     assert [(p.question, p.answer) for p in pairs] == [('Why?', 'So.')]
+
+
+def test_a_markdown_table_below_a_title_is_read() -> None:
+    table = '| Question | Answer |\n|---|---|\n| Why so? | So. |\n'
+    text = f'---\na: b\n---\n# FAQ\n\nWe are asked:\n\n{table}\n## More\n\n{table}'
+    pairs, report = read('a.md', text.replace('Why so?', 'Why not?', 1))
+    assert [(p.question, p.answer, p.line) for p in pairs] == [
+        ('Why not?', 'So.', 10),
+        ('Why so?', 'So.', 16),
+    ]
+    assert len(report.unknown_lines) == 9
+    asked = ''.join(f'## Why is {n} so?\n\n{table}\n' for n in ('one', 'two', 'it'))
+    pairs, _ = read('b.md', f'# FAQ\n\n{asked}')
+    assert {pair.source for pair in pairs} == {'faq'}
+
+
+def test_a_header_without_rows_is_named() -> None:
+    assert error('a.csv', 'question,answer\n') == (
+        'a.csv has a header and no rows below it.\n'
+        '--skip_unreadable leaves such files out.'
+    )
 
 
 def test_a_field_that_lost_its_quote_does_not_swallow_the_file(
