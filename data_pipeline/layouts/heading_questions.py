@@ -7,13 +7,14 @@
     Never.                              **May I wait?** For a week.
     *Or at one?*                        Is that all?
     Never.                              ------------
-                                        It is.
+    1. And today?                       It is.
+       No.
 
 Headings are questions only where nearly all of one level are, each with its question
 mark; bold text that opens a line is of a level below all headings, then lines in
-italics, and a summary of a level of its own. Above letters, teasers and choices, or as
-links to other pages, they are those of a column, an index or a quiz, whose answers are
-further down or elsewhere.
+italics, then items of a numbered list, and a summary of a level of its own. Above
+letters, teasers and choices, or as links to other pages, they are those of a column, an
+index or a quiz, whose answers are further down or elsewhere.
 """
 
 import itertools
@@ -54,7 +55,7 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-_BOLD, _ITALIC, _SUMMARY = 7, 8, 9  # levels
+_BOLD, _ITALIC, _ITEM, _SUMMARY = 7, 8, 9, 10  # levels
 # A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
 _NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
@@ -79,6 +80,8 @@ _BOLD_TEXT = re.compile(
     + _NUMBER
     + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
 )
+_ITEM_TEXT = re.compile(r'(?:Q\.?\s?)?\d{1,3}[.)]\s+(?P<asked>\S.*?)\s*\Z')
+_LIST = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z))+')
 # A line of bold texts with code between them: one heading.
 _BOLD_PIECES = re.compile(
     r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
@@ -272,7 +275,7 @@ def _add(
 
 def _level(pieces: Sequence[page.Piece]) -> int:
     """The level of the headings that are questions; 0 if there are none."""
-    for level in (*range(1, 7), _BOLD, _ITALIC, _SUMMARY):
+    for level in (*range(1, 7), _BOLD, _ITALIC, _ITEM, _SUMMARY):
         sections: list[tuple[str, list[str]]] = []
         below: list[str] | None = None
         leads_away, within = False, 0
@@ -290,6 +293,9 @@ def _level(pieces: Sequence[page.Piece]) -> int:
                     below.append('code' if piece.is_code else piece.text)
         made = [(asked, characters.clean('\n'.join(e))) for asked, e in sections]
         if leads_away or within > len(sections):  # bold words, among them questions
+            continue
+        lists = sum(bool(_LIST.fullmatch(answer)) for _, answer in made)
+        if level == _ITEM and 2 * lists > len(made):  # the choices of a survey
             continue
         if are_asked(made, fewest=FEWEST):
             return level
@@ -315,6 +321,9 @@ def _mark(piece: page.Piece, rule: str, level: int) -> _Mark | None:
         depth = len(head[1]) if head[1] else 1 + min(2, _RULES.index(rule.strip()[0]))
         mark = _Mark(depth, *_bare(text, head), len(text))
         return mark if mark.level <= level else None
+    if level == _ITEM:
+        found = _ITEM_TEXT.match(text)
+        return _Mark(level, *found.span('asked'), len(text)) if found else None
     found = _BOLD_TEXT.match(text) if level in (_BOLD, _ITALIC) else None
     if not found:
         return None

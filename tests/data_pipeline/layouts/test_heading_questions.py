@@ -118,6 +118,24 @@ def test_headings_right_above_details_are_topics(sign: str) -> None:
     assert_whole(found, text)
 
 
+@pytest.mark.parametrize(
+    'form', ['{}. {}\n   {}\n', '{}) {}\n\n{}\n\n', 'Q{}. {}\n{}\n\n']
+)
+def test_numbered_lines_that_are_questions_make_pairs(form: str) -> None:
+    rows = [
+        ('Who pays for the boiler?', 'You do.'),
+        ('And the roof?', 'He does.'),
+        ('Is that fair?', '- No.\n- Yes.'),
+    ]
+    text = '## Ours\n\n'
+    for i, (asked, answer) in enumerate(rows, start=1):
+        blanks = '\n   ' if '   ' in form else '\n'
+        text += form.format(i, asked, answer.replace('\n', blanks))
+    found = parsed(text + '## More\n\nSoon.\n')
+    assert texts(found) == rows
+    assert [line for _, line, _ in found.unknown] == ['## Ours', '## More', 'Soon.']
+
+
 def test_bold_words_of_a_heading_stay_bold() -> None:
     rows = [
         ('Why does he **leave so early?**', 'He works.'),
@@ -201,6 +219,8 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'*{q}* {a}\n\n' for q, a in PAIRS),
         ''.join(f'*{q}*\n\n{a}\n\n*It dies.*\n\nGo.\n\n' for q, a in PAIRS),
         ''.join(f'{q}\n---\n{a}\n\nNotes\n---\nNone.\n\n' for q, a in PAIRS),
+        ''.join(f'{i}. {q}\n   - yes\n   - no\n' for i, (q, _) in enumerate(PAIRS)),
+        ''.join(f'{i}. {q}\n' for i, (q, _) in enumerate(PAIRS)) + '\nNo.\n',
         ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
     ],
 )
