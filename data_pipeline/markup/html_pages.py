@@ -1,6 +1,7 @@
 """Pages of HTML: their text without navigation and footers, and their questions."""
 
 import dataclasses
+import html
 import re
 
 from data_pipeline.layouts import detection, html_text
@@ -21,6 +22,8 @@ _NAMED_AROUND = re.compile(
 _LABEL = re.compile(
     r'>\s*(?:(?P<answer>A|Answer|ANSWER)|Q|Question|QUESTION)(?:</\w+>)?\s*[:.](?=[\s<])'
 )
+# Of characters beyond ASCII: decoded, none of them is markup.
+_ENTITY = re.compile(r'&#(?:[1-9]\d{2,6}|[xX]0{0,2}[1-9a-fA-F][0-9a-fA-F]{1,4});')
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -43,6 +46,7 @@ def opens_document(text: str) -> bool:
 
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
+    text = _ENTITY.sub(_decoded, text)
     root = html_tree.root(text)
     cuts = [*_around(root, text), *_below_labels(root, text)]
     shown, _ = html_text.plain(html_questions.without(text, cuts))
@@ -54,6 +58,11 @@ def view(text: str, *, file: str) -> View:
         return View(shown, around)
     source = html_questions.Source(root, text, cuts)
     return View(shown, around, html_questions.find(source, file=file))
+
+
+def _decoded(found: re.Match[str]) -> str:
+    character = html.unescape(found[0])
+    return found[0] if character.isascii() else character
 
 
 def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:

@@ -206,3 +206,11 @@ def test_a_pages_own_question_and_its_copyright_are_no_texts() -> None:
     asked = '<h3>Was this helpful?</h3><p>Yes No</p>'
     assert read(page_of(body, footer='')) == [*PAIRS[::2], *rows]
     assert read(page_of(body + asked, footer='')) == [*PAIRS[::2], *rows]
+
+
+def test_labels_of_characters_written_as_numbers_are_read() -> None:
+    rows = [('为什么？', '因为 & 所以。'), ('何时？', '今天。')]
+    body = ''.join(f'<p>Q：{q}</p><p>A：{a}</p>' for q, a in rows)
+    numbered = body.encode('ascii', 'xmlcharrefreplace').decode()
+    assert read(page_of(numbered.replace(' & ', ' &#38; '))) == rows
+    assert read(page_of(f'<p>Q: Why?</p><p>A: So.</p>{numbered}'))[1:] == rows
