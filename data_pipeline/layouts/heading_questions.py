@@ -17,6 +17,7 @@ letters, teasers and choices, or as links to other pages, they are those of a co
 index or a quiz, whose answers are further down or elsewhere.
 """
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Sequence
@@ -82,6 +83,11 @@ _BOLD_TEXT = re.compile(
 )
 _ITEM_TEXT = re.compile(r'(?:Q\.?\s?)?\d{1,3}[.)]\s+(?P<asked>\S.*?)\s*\Z')
 _LIST = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z))+')
+# The first line of a bold text that is closed on one of the next, behind its question.
+_BOLD_OPENS = re.compile(r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?\*\*(?=[^\s*])[^*]+')
+_BOLD_GOES_ON = re.compile(r'\s{0,5}[^\s*#>|-][^*]*')
+_BOLD_ENDS = re.compile(r'\s{0,5}[^\s*#>|-][^*]*[?？؟]["”’)]?\*\*\s*')
+_MOST_LINES = 5  # of a bold question
 # A line of bold texts with code between them: one heading.
 _BOLD_PIECES = re.compile(
     r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
@@ -150,7 +156,7 @@ def are_questions(text: str) -> bool:
 
 def _lines(text: str) -> list[page.Piece]:
     """The lines of a text; a rule that makes the line above it a heading is a label."""
-    pieces = page.raw_lines(text)
+    pieces = _unwrapped(page.raw_lines(text))
     above = ''
     for piece, below in itertools.pairwise(pieces):
         is_heading = not above.strip() and _UNDERLINED.fullmatch(piece.text)
@@ -158,6 +164,30 @@ def _lines(text: str) -> list[page.Piece]:
             below.kind = 'label'
         above = piece.text
     return pieces
+
+
+def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
+    """The lines, one for each bold question of several below an empty line."""
+    made: list[page.Piece] = []
+    end = 0
+    for at, piece in enumerate(pieces):
+        if at < end:
+            continue
+        made.append(piece)
+        is_below_empty = at == 0 or not pieces[at - 1].text.strip()
+        if piece.is_code or not is_below_empty or not _BOLD_OPENS.fullmatch(piece.text):
+            continue
+        rest = pieces[at + 1 : at + _MOST_LINES]
+        goes_on = (p for p in rest if not _BOLD_GOES_ON.fullmatch(p.text) or p.is_code)
+        last = next(goes_on, None)
+        if last and not last.is_code and _BOLD_ENDS.fullmatch(last.text):
+            end = last.line  # lines are numbered from 1
+            lines = [
+                piece.text.rstrip(),
+                *(p.text.strip() for p in pieces[at + 1 : end]),
+            ]
+            made[-1] = dataclasses.replace(piece, text=' '.join(lines))
+    return made
 
 
 class _Mark(NamedTuple):

@@ -146,6 +146,21 @@ def test_bold_words_of_a_heading_stay_bold() -> None:
     assert texts(parsed(text)) == rows
 
 
+@pytest.mark.parametrize('opens', ['', '- ', '12. '])
+def test_bold_questions_of_several_lines_are_read_as_one(opens: str) -> None:
+    asked = 'He says "wait\n  a year".  Is it\nrude to leave then?'
+    rows = [(q, a.partition('\n')[0]) for q, a in PAIRS[:2]]
+    rows += [(asked, 'No.\n\n**Note\nthis.**'), (PAIRS[2][0], 'Never.')]
+    text = ''.join(f'{opens}**{q}**\n\n{a}\n\n' for q, a in rows)
+    expected = [(' '.join(q.split()), a) for q, a in rows]
+    found = parsed(text)
+    assert [(' '.join(q.split()), a) for q, a in texts(found)] == expected
+    whole = ''.join(piece.text for piece in found.pieces)
+    assert ''.join(whole.split()) == ''.join(text.split())
+    code = f'```\n\n**Is\nit?**\n```\n\n'
+    assert len(texts(parsed(f'{text}{code}'))) == len(rows)
+
+
 def test_bold_texts_with_code_between_them_are_one_question() -> None:
     rows = [(asked, 'So.') for asked, _ in PAIRS]
     text = ''.join(f'**{asked}**\n\n{answer}\n\n' for asked, answer in rows)
