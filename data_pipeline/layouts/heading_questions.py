@@ -12,9 +12,10 @@
 
 Headings are questions only where nearly all of one level are, each with its question
 mark; bold text that opens a line is of a level below all headings, then lines in
-italics, then items of a numbered list, and a summary of a level of its own. Above
-letters, teasers and choices, or as links to other pages, they are those of a column, an
-index or a quiz, whose answers are further down or elsewhere.
+italics, then items of a numbered list. Summaries are a level of their own, and folds:
+'??? faq "Why?"', '::: details Why?'. Above letters, teasers and choices, or as links to
+other pages, they are those of a column, an index or a quiz, whose answers are further
+down or elsewhere.
 """
 
 import dataclasses
@@ -56,7 +57,7 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-_BOLD, _ITALIC, _ITEM, _SUMMARY = 7, 8, 9, 10  # levels
+_BOLD, _ITALIC, _ITEM, _SUMMARY, _FOLD = 7, 8, 9, 10, 11  # levels
 # A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
 _NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
@@ -97,6 +98,13 @@ _SUMMARY_TEXT = re.compile(
     r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
     re.IGNORECASE,
 )
+# A fold of MkDocs or VitePress, and the line that ends one.
+_FOLD_TEXT = re.compile(
+    r'(?:\?{3}\+?\s+[\w-]+(?:\s[\w-]+){0,3}\s+"|!{3}\s+(?:question|faq|help)\s+"'
+    r'|:{3,}\s?details\s+)(?P<asked>\S.*?)"?\s*',
+    re.IGNORECASE,
+)
+_COLONS, _NOT_INDENTED = re.compile(r':{3,}\s*'), re.compile(r'\S.*')
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _LABEL = re.compile(
     r'(?:[*_]{1,3})?(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
@@ -222,6 +230,7 @@ def parse(text: str, *, file: str) -> page.Page:
     answer: list[page.Piece] = []
     between: list[page.Piece] = []
     frame: re.Pattern[str] | None = None  # before each line of the answer
+    fold: re.Pattern[str] | None = None  # the line that ends it
     for piece, mark, is_asked in zip(pieces, marks, asked, strict=True):
         if piece.kind == 'label':
             found.pieces.append(piece)
@@ -237,7 +246,14 @@ def parse(text: str, *, file: str) -> page.Page:
             cuts += [(mark.below, 'label'), (len(piece.text), page.UNKNOWN)]
             *parts, rest = piece.cut(cuts)
             question, frame = [parts[1]], None
+            if level == _FOLD:
+                fold = _COLONS if piece.text.startswith(':') else _NOT_INDENTED
             found.pieces += parts
+        elif question and fold and fold.fullmatch(piece.text):
+            _add(question, answer, found)
+            question, answer = [], []
+            if fold is _COLONS:
+                piece.kind = 'label'
         elif question and ruled and page.is_rule(piece.text) and not piece.is_code:
             piece.kind = 'rule'
         tag = _DETAILS.search(rest.text) if level == _SUMMARY else None
@@ -305,7 +321,7 @@ def _add(
 
 def _level(pieces: Sequence[page.Piece]) -> int:
     """The level of the headings that are questions; 0 if there are none."""
-    for level in (*range(1, 7), _BOLD, _ITALIC, _ITEM, _SUMMARY):
+    for level in (*range(1, 7), _BOLD, _ITALIC, _ITEM, _SUMMARY, _FOLD):
         sections: list[tuple[str, list[str]]] = []
         below: list[str] | None = None
         leads_away, within = False, 0
@@ -343,8 +359,9 @@ def _mark(piece: page.Piece, rule: str, level: int) -> _Mark | None:
     if piece.is_code:
         return None
     text = piece.text
-    if level == _SUMMARY:
-        found = _SUMMARY_TEXT.match(text)
+    if level in (_SUMMARY, _FOLD):
+        of_level = _SUMMARY_TEXT.match if level == _SUMMARY else _FOLD_TEXT.fullmatch
+        found = of_level(text)
         return _Mark(level, *found.span('asked'), found.end()) if found else None
     head = _HEAD.match(text)
     if head and (head[1] or rule):

@@ -1,5 +1,7 @@
 """Markdown whose headings or bold lines are questions, and texts where they are not."""
 
+import textwrap
+
 import pytest
 
 from data_pipeline.layouts import detection, heading_questions
@@ -157,8 +159,41 @@ def test_bold_questions_of_several_lines_are_read_as_one(opens: str) -> None:
     assert [(' '.join(q.split()), a) for q, a in texts(found)] == expected
     whole = ''.join(piece.text for piece in found.pieces)
     assert ''.join(whole.split()) == ''.join(text.split())
-    code = f'```\n\n**Is\nit?**\n```\n\n'
+    code = '```\n\n**Is\nit?**\n```\n\n'
     assert len(texts(parsed(f'{text}{code}'))) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ('form', 'indent'),
+    [
+        ('??? faq "{}"\n{}\n\n', '    '),
+        ('???+ question "{}" \n\n{}\n\n', '    '),
+        ('!!! question "{}"\n{}\n', '  '),
+        ('::: details {}\n{}\n:::\n\n', ''),
+    ],
+)
+def test_folds_that_are_questions_make_pairs(form: str, indent: str) -> None:
+    title = '# Questions\n\nWe *often* hear these.\n\n'
+    answers = [textwrap.indent(answer, indent) for _, answer in PAIRS]
+    folds = [form.format(*pair) for pair in zip(dict(PAIRS), answers, strict=True)]
+    text = f'{title}{folds[0]}See below.\n\n## More\n\n{folds[1]}{folds[2]}'
+    found = parsed(f'{text}---\nWrite to us.')
+    assert texts(found) == PAIRS
+    assert [line for _, line, _ in found.unknown][2:] == [
+        *('See below.', '## More', '---', 'Write to us.')
+    ]
+    assert_whole(found, f'{text}---\nWrite to us.')
+
+
+def test_folds_that_ask_nothing_are_no_questions() -> None:
+    rows = [
+        (f'## {i}. {asked}', '??? question "Show answer"')
+        for i, asked in enumerate('ab')
+    ]
+    text = ''.join(f'{q}\n\n{fold}\n    No.\n\n' for q, fold in rows * 3)
+    assert not detection.detect(text)
+    code = ''.join(f'??? faq "{q}"\n    {a[:2]}\n' for q, a in PAIRS)
+    assert not detection.detect(f'```\n{code}```\n')
 
 
 def test_bold_texts_with_code_between_them_are_one_question() -> None:
