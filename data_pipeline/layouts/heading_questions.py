@@ -41,7 +41,7 @@ _TO_READER = re.compile(
     r'|(?:still |do you |did you |have |got )*(?:any |more |other |further |a )*'
     r'questions?'
     r'|(?:still )?(?:need (?:more |further |some )?help|unsure|stuck)'
-    r'|(?:did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find '
+    r'|(?:not|did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find(?:ing)? '
     r'(?:what|the answer|an answer|your (?:answer|question))\b.{0,40})\W*',
     re.IGNORECASE,
 )
@@ -75,6 +75,7 @@ _HEAD = re.compile(
 _TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
 # A line that a rule right below it makes a heading: no list, quote or sentence.
 _UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
+_NUMBERED = re.compile(r'\d{1,4}[.)]\s+\S.*')
 _RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
 _UNDERLINE = re.compile(rf'\s{{0,3}}([{re.escape(_RULES)}])\1{{2,}}\s*')
 _BOLD_TEXT = re.compile(
@@ -167,8 +168,8 @@ def _lines(text: str) -> list[page.Piece]:
     pieces = _unwrapped(page.raw_lines(text))
     above = ''
     for piece, below in itertools.pairwise(pieces):
-        is_heading = not above.strip() and _UNDERLINED.fullmatch(piece.text)
-        if is_heading and not piece.is_code and _UNDERLINE.fullmatch(below.text):
+        may_head = not above.strip() and not piece.is_code
+        if may_head and _UNDERLINE.fullmatch(below.text) and _heads(piece, below):
             below.kind = 'label'
         above = piece.text
     return pieces
@@ -196,6 +197,14 @@ def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
             ]
             made[-1] = dataclasses.replace(piece, text=' '.join(lines))
     return made
+
+
+def _heads(piece: page.Piece, rule: page.Piece) -> bool:
+    """Whether a rule makes the line above it a heading, not the end of a text."""
+    line = piece.text.strip()
+    is_long = len(rule.text.strip()) >= len(line)
+    is_item = is_long and bool(_NUMBERED.fullmatch(line))
+    return is_item or bool(_UNDERLINED.fullmatch(piece.text))
 
 
 class _Mark(NamedTuple):

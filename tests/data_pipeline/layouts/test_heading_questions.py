@@ -185,6 +185,18 @@ def test_folds_that_are_questions_make_pairs(form: str, indent: str) -> None:
     assert_whole(found, f'{text}---\nWrite to us.')
 
 
+def test_a_numbered_sentence_above_a_long_rule_is_a_heading() -> None:
+    asked = [f'{i}. {q}\n{"-" * 40}\n\nNever.\n\n' for i, (q, _) in enumerate(PAIRS)]
+    told = f'3. You should forbid it.\n{"-" * 40}\n\n    We do.\n\n'
+    more = f'4. Do you?\n{"-" * 40}\n\n1. Yes.\n\n2. Often.\n---\n'
+    found = parsed(f'{"".join(asked)}{told}{more}')
+    assert [a for _, a in texts(found)] == ['Never.'] * 3 + ['1. Yes.\n\n2. Often.']
+    assert [line for _, line, _ in found.unknown] == [
+        '3. You should forbid it.',
+        '    We do.',
+    ]
+
+
 def test_folds_that_ask_nothing_are_no_questions() -> None:
     rows = [
         (f'## {i}. {asked}', '??? question "Show answer"')
@@ -364,6 +376,7 @@ def test_questions_in_code_are_no_sign_of_an_index() -> None:
         ('Do you have any more questions?', False),
         ('Still need help?', False),
         ('Can’t find what you are looking for?', False),
+        ('Not finding what you need?', False),
         ('Is the sky clear?', True),
         ('Was it helpful to call her?', True),
         ('Do you have questions about my mother?', True),
