@@ -63,6 +63,8 @@ def main() -> None:
                 f'another program is collecting to {path}; wait for it, or give '
                 'another --output.'
             ) from None
+        # Nothing was collected where the output is not there: its files are removed.
+        stack.callback(lambda: path.exists() or lock.unlink())
         stack.enter_context(_log(path))
         _collect(chosen, paths=paths, path=path)
         if markdown is not None and path.exists():
