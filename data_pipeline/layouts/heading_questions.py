@@ -7,15 +7,18 @@
     Never.                              **May I wait?** For a week.
     *Or at one?*                        Is that all?
     Never.                              ------------
-                                        It is.
+    1. And today?                       It is.
+       No.
 
 Headings are questions only where nearly all of one level are, each with its question
 mark; bold text that opens a line is of a level below all headings, then lines in
-italics, and a summary of a level of its own. Above letters, teasers and choices, or as
-links to other pages, they are those of a column, an index or a quiz, whose answers are
-further down or elsewhere.
+italics, then items of a numbered list. Summaries are a level of their own, and folds:
+'??? faq "Why?"', '::: details Why?'. Above letters, teasers and choices, or as links to
+other pages, they are those of a column, an index or a quiz, whose answers are further
+down or elsewhere.
 """
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Sequence
@@ -38,7 +41,7 @@ _TO_READER = re.compile(
     r'|(?:still |do you |did you |have |got )*(?:any |more |other |further |a )*'
     r'questions?'
     r'|(?:still )?(?:need (?:more |further |some )?help|unsure|stuck)'
-    r'|(?:did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find '
+    r'|(?:not|did(?: not|n[’\']t)|can(?:not|[’\']t)) (?:you )?find(?:ing)? '
     r'(?:what|the answer|an answer|your (?:answer|question))\b.{0,40})\W*',
     re.IGNORECASE,
 )
@@ -54,27 +57,55 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-_BOLD, _ITALIC, _SUMMARY = 7, 8, 9  # levels
-# A picture, and a number: '❓ 7. ', 'Q7: '.
+_BOLD, _ITALIC, _ITEM, _SUMMARY, _FOLD = 7, 8, 9, 10, 11  # levels
+# A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
 _NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
-    r'(?:(?:Q(?:uestion)?\.?\s?)?\d{1,3}\s?[.):]\s+)?'
+    r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}\s?[.):](?:\s+|(?=(?-i:[A-Z])))'
+    r'|\(\d{1,3}\)\s+|Q[.:)]\s+)?'
 )
-_HEAD = re.compile(r'\s{0,3}(?:(#{1,6})\s+)?(?:[*_]{1,3})?' + _NUMBER + r'(?=\S)')
-_TAIL = re.compile(r'[*_]{0,3}\s*(?:\{[#.:][^{}]*\})?\s*#*\s*\Z')
+# '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
+_HEAD = re.compile(
+    r'\s{0,3}(?:(?:\d{1,4}[.)]\s+)?(#{1,6}|={2,6}(?=\s+[^\s=]))\s+)?'
+    + _NUMBER
+    + r'(?P<bold>[*_]{1,3})?'
+    + _NUMBER
+    + r'(?=\S)'
+)
+_TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
 # A line that a rule right below it makes a heading: no list, quote or sentence.
 _UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
-_UNDERLINE = re.compile(r'\s{0,3}(?:={3,}|-{3,})\s*')
+_NUMBERED = re.compile(r'\d{1,4}[.)]\s+\S.*')
+_RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
+_UNDERLINE = re.compile(rf'\s{{0,3}}([{re.escape(_RULES)}])\1{{2,}}\s*')
 _BOLD_TEXT = re.compile(
     r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{1,3}|_{1,3})(?=[^\s*_])'
     + _NUMBER
     + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
+)
+_ITEM_TEXT = re.compile(r'(?:Q\.?\s?)?\d{1,3}[.)]\s+(?P<asked>\S.*?)\s*\Z')
+_LIST = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z))+')
+# The first line of a bold text that is closed on one of the next, behind its question.
+_BOLD_OPENS = re.compile(r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?\*\*(?=[^\s*])[^*]+')
+_BOLD_GOES_ON = re.compile(r'\s{0,5}[^\s*#>|-][^*]*')
+_BOLD_ENDS = re.compile(r'\s{0,5}[^\s*#>|-][^*]*[?？؟]["”’)]?\*\*\s*')
+_MOST_LINES = 5  # of a bold question
+# A line of bold texts with code between them: one heading.
+_BOLD_PIECES = re.compile(
+    r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
 )
 _SUMMARY_TEXT = re.compile(
     r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
     r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
     re.IGNORECASE,
 )
+# A fold of MkDocs or VitePress, and the line that ends one.
+_FOLD_TEXT = re.compile(
+    r'(?:\?{3}\+?\s+[\w-]+(?:\s[\w-]+){0,3}\s+"|!{3}\s+(?:question|faq|help)\s+"'
+    r'|:{3,}\s?details\s+)(?P<asked>\S.*?)"?\s*',
+    re.IGNORECASE,
+)
+_COLONS, _NOT_INDENTED = re.compile(r':{3,}\s*'), re.compile(r'\S.*')
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _LABEL = re.compile(
     r'(?:[*_]{1,3})?(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
@@ -134,14 +165,46 @@ def are_questions(text: str) -> bool:
 
 def _lines(text: str) -> list[page.Piece]:
     """The lines of a text; a rule that makes the line above it a heading is a label."""
-    pieces = page.raw_lines(text)
+    pieces = _unwrapped(page.raw_lines(text))
     above = ''
     for piece, below in itertools.pairwise(pieces):
-        is_heading = not above.strip() and _UNDERLINED.fullmatch(piece.text)
-        if is_heading and not piece.is_code and _UNDERLINE.fullmatch(below.text):
+        may_head = not above.strip() and not piece.is_code
+        if may_head and _UNDERLINE.fullmatch(below.text) and _heads(piece, below):
             below.kind = 'label'
         above = piece.text
     return pieces
+
+
+def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
+    """The lines, one for each bold question of several below an empty line."""
+    made: list[page.Piece] = []
+    end = 0
+    for at, piece in enumerate(pieces):
+        if at < end:
+            continue
+        made.append(piece)
+        is_below_empty = at == 0 or not pieces[at - 1].text.strip()
+        if piece.is_code or not is_below_empty or not _BOLD_OPENS.fullmatch(piece.text):
+            continue
+        rest = pieces[at + 1 : at + _MOST_LINES]
+        goes_on = (p for p in rest if not _BOLD_GOES_ON.fullmatch(p.text) or p.is_code)
+        last = next(goes_on, None)
+        if last and not last.is_code and _BOLD_ENDS.fullmatch(last.text):
+            end = last.line  # lines are numbered from 1
+            lines = [
+                piece.text.rstrip(),
+                *(p.text.strip() for p in pieces[at + 1 : end]),
+            ]
+            made[-1] = dataclasses.replace(piece, text=' '.join(lines))
+    return made
+
+
+def _heads(piece: page.Piece, rule: page.Piece) -> bool:
+    """Whether a rule makes the line above it a heading, not the end of a text."""
+    line = piece.text.strip()
+    is_long = len(rule.text.strip()) >= len(line)
+    is_item = is_long and bool(_NUMBERED.fullmatch(line))
+    return is_item or bool(_UNDERLINED.fullmatch(piece.text))
 
 
 class _Mark(NamedTuple):
@@ -176,6 +239,7 @@ def parse(text: str, *, file: str) -> page.Page:
     answer: list[page.Piece] = []
     between: list[page.Piece] = []
     frame: re.Pattern[str] | None = None  # before each line of the answer
+    fold: re.Pattern[str] | None = None  # the line that ends it
     for piece, mark, is_asked in zip(pieces, marks, asked, strict=True):
         if piece.kind == 'label':
             found.pieces.append(piece)
@@ -191,7 +255,14 @@ def parse(text: str, *, file: str) -> page.Page:
             cuts += [(mark.below, 'label'), (len(piece.text), page.UNKNOWN)]
             *parts, rest = piece.cut(cuts)
             question, frame = [parts[1]], None
+            if level == _FOLD:
+                fold = _COLONS if piece.text.startswith(':') else _NOT_INDENTED
             found.pieces += parts
+        elif question and fold and fold.fullmatch(piece.text):
+            _add(question, answer, found)
+            question, answer = [], []
+            if fold is _COLONS:
+                piece.kind = 'label'
         elif question and ruled and page.is_rule(piece.text) and not piece.is_code:
             piece.kind = 'rule'
         tag = _DETAILS.search(rest.text) if level == _SUMMARY else None
@@ -259,7 +330,7 @@ def _add(
 
 def _level(pieces: Sequence[page.Piece]) -> int:
     """The level of the headings that are questions; 0 if there are none."""
-    for level in (*range(1, 7), _BOLD, _ITALIC, _SUMMARY):
+    for level in (*range(1, 7), _BOLD, _ITALIC, _ITEM, _SUMMARY, _FOLD):
         sections: list[tuple[str, list[str]]] = []
         below: list[str] | None = None
         leads_away, within = False, 0
@@ -278,6 +349,9 @@ def _level(pieces: Sequence[page.Piece]) -> int:
         made = [(asked, characters.clean('\n'.join(e))) for asked, e in sections]
         if leads_away or within > len(sections):  # bold words, among them questions
             continue
+        lists = sum(bool(_LIST.fullmatch(answer)) for _, answer in made)
+        if level == _ITEM and 2 * lists > len(made):  # the choices of a survey
+            continue
         if are_asked(made, fewest=FEWEST):
             return level
     return 0
@@ -294,20 +368,40 @@ def _mark(piece: page.Piece, rule: str, level: int) -> _Mark | None:
     if piece.is_code:
         return None
     text = piece.text
-    if level == _SUMMARY:
-        found = _SUMMARY_TEXT.match(text)
+    if level in (_SUMMARY, _FOLD):
+        of_level = _SUMMARY_TEXT.match if level == _SUMMARY else _FOLD_TEXT.fullmatch
+        found = of_level(text)
         return _Mark(level, *found.span('asked'), found.end()) if found else None
     head = _HEAD.match(text)
     if head and (head[1] or rule):
-        end = _TAIL.search(text, head.end())
-        depth = len(head[1]) if head[1] else 1 + ('-' in rule)
-        mark = _Mark(depth, head.end(), end.start() if end else 0, len(text))
+        depth = len(head[1]) if head[1] else 1 + min(2, _RULES.index(rule.strip()[0]))
+        mark = _Mark(depth, *_bare(text, head), len(text))
         return mark if mark.level <= level else None
+    if level == _ITEM:
+        found = _ITEM_TEXT.match(text)
+        return _Mark(level, *found.span('asked'), len(text)) if found else None
     found = _BOLD_TEXT.match(text) if level in (_BOLD, _ITALIC) else None
     if not found:
         return None
-    depth = _BOLD if len(found[1]) > 1 else _ITALIC
+    pieces = None if is_question(found['asked']) else _BOLD_PIECES.fullmatch(text)
+    found = pieces or found
+    depth = _ITALIC if len(found[1]) == 1 else _BOLD
     is_alone = found.end() == len(text)
     closes = is_alone or bool(_TO_READER.fullmatch(found['asked']))
     mark = _Mark(depth, *found.span('asked'), found.end(), closes)
     return mark if depth <= level and (is_alone or level == _BOLD) else None
+
+
+def _bare(text: str, head: re.Match[str]) -> tuple[int, int]:
+    """Where a heading's text starts and ends: within marks that stand around it all.
+
+    '## **Why?**' -> 'Why?'; '## Why **so late?**' -> 'Why **so late?**'
+    """
+    start, tail = head.end(), _TAIL.search(text, head.end())
+    end, bold = tail.start() if tail else 0, head['bold']
+    if not bold:
+        return start, end
+    inner = end - len(bold)
+    if text.endswith(bold, start, end) and bold not in text[start:inner]:
+        return start, inner
+    return head.start('bold'), end

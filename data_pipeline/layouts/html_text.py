@@ -35,6 +35,14 @@ _PAGE = re.compile(
 _TERMS = re.compile(r'^[ \t]*<dl[\s>]', re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r'^[ \t]*<!--(?:(?!-->).)*+-->[ \t]*$', re.DOTALL | re.MULTILINE)
 _SHORTEST = 256  # characters of data without a URL
+# What a page's buttons do to the text beside them, in two words or more.
+_COMMAND = re.compile(
+    r'\W*(?:show|hide|reveal|toggle|expand|collapse|copy|open|close|view|see)\b'
+    r'(?:\W+(?:show|hide|reveal|toggle|expand|collapse|the|an?|all|full|more|less|code'
+    r'|answers?|solutions?|hints?|explanations?|spoilers?|details?|text|link|to'
+    r'|clipboard|and|or)\b)+\W*',
+    re.IGNORECASE,
+)
 _BASE64 = re.compile(rf'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+={{0,2}}')
 
 
@@ -122,6 +130,7 @@ class _Builder(html.parser.HTMLParser):
         self._ends_in_space = self._opens_item = False
         self._dropped = self._blocks = self._pre = 0
         self._items: list[int] = []  # of each open list; -1 is not counted
+        self._button: tuple[int, int] | None = None  # what stood before one
 
     def text(self) -> str:
         lines = [line.rstrip(' ') for line in ''.join(self._parts).split('\n')]
@@ -146,6 +155,8 @@ class _Builder(html.parser.HTMLParser):
             self._opens_item = True
         elif tag in ('ul', 'ol'):
             self._items.append(0 if tag == 'ol' else -1)
+        if tag == 'button' and self._newlines:  # within a sentence it is a word
+            self._button = len(self._parts), self._newlines
         self._pre += tag == 'pre'
         self._blocks += tag in _NESTED
 
@@ -156,6 +167,12 @@ class _Builder(html.parser.HTMLParser):
             self._break(tag)
         if tag in ('ul', 'ol') and self._items:
             self._items.pop()
+        if tag == 'button' and self._button is not None:
+            parts, newlines = self._button
+            if _COMMAND.fullmatch(''.join(self._parts[parts:])):
+                del self._parts[parts:]
+                self._newlines, self._ends_in_space = newlines, False
+            self._button = None
         if tag == 'pre':
             self._pre = max(0, self._pre - 1)
         if tag in _NESTED:

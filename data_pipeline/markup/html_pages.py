@@ -1,6 +1,7 @@
 """Pages of HTML: their text without navigation and footers, and their questions."""
 
 import dataclasses
+import html
 import re
 
 from data_pipeline.layouts import detection, html_text
@@ -21,6 +22,10 @@ _NAMED_AROUND = re.compile(
 _LABEL = re.compile(
     r'>\s*(?:(?P<answer>A|Answer|ANSWER)|Q|Question|QUESTION)(?:</\w+>)?\s*[:.](?=[\s<])'
 )
+# Of characters beyond ASCII: decoded, none of them is markup.
+_ENTITY = re.compile(r'&#(?:[1-9]\d{2,6}|[xX]0{0,2}[1-9a-fA-F][0-9a-fA-F]{1,4});')
+_TAGS = re.compile(r'(?:\s|<[^<>]*>|&nbsp;|\u00a0)*')
+_QUESTION = re.compile(r'(?:Q|Question|QUESTION)(?:[ #]?\d{1,4})?(?:</\w+>)?\s*[:.：]')
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -43,6 +48,18 @@ def opens_document(text: str) -> bool:
 
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
+    text = _ENTITY.sub(_decoded, text)
+    if (titled := _with_titles(text)) != text:
+        made, _ = _shown(titled)
+        if detection.detect(made.text):
+            return made
+    made, source = _shown(text)
+    if not detection.detect(made.text):
+        made.found = html_questions.find(source, file=file)
+    return made
+
+
+def _shown(text: str) -> tuple[View, html_questions.Source]:
     root = html_tree.root(text)
     cuts = [*_around(root, text), *_below_labels(root, text)]
     shown, _ = html_text.plain(html_questions.without(text, cuts))
@@ -50,10 +67,32 @@ def view(text: str, *, file: str) -> View:
     cut = html_questions.COPYRIGHT.sub('', shown)
     shown = shown if detection.detect(shown[len(cut) :]) else cut
     around = max(0, len(whole.split()) - len(shown.split()))
-    if detection.detect(shown):
-        return View(shown, around)
-    source = html_questions.Source(root, text, cuts)
-    return View(shown, around, html_questions.find(source, file=file))
+    return View(shown, around), html_questions.Source(root, text, cuts)
+
+
+def _with_titles(text: str) -> str:
+    """A page with a Markdown heading's sign in each title above a labelled question."""
+    if not _QUESTION.search(text):
+        return text
+    below, parts, last = -1, [], len(text)
+    nodes = sorted(html_tree.root(text).of(*html_questions.HEADINGS), key=_start)
+    for node in reversed(nodes):
+        end = _TAGS.match(text, node.end).end()
+        is_above = end == below or bool(_QUESTION.match(text, end))
+        opens = _TAGS.match(text, node.inner).end()
+        if is_above and opens < node.inner_end and not _QUESTION.match(text, opens):
+            parts += [text[opens:last], '## ']
+            below = last = opens
+    return ''.join([*parts, text[:last]][::-1])
+
+
+def _start(node: html_tree.Node) -> int:
+    return node.start
+
+
+def _decoded(found: re.Match[str]) -> str:
+    character = html.unescape(found[0])
+    return found[0] if character.isascii() else character
 
 
 def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ UNKNOWN = 'unknown'
 APART = 'questions apart from their answers'
 BELOW = 'questions below their answers, it seems'
 FIELD = 'field of a pair'
+_FEWEST_BLOCKS = 3  # above questions
 # The share of a file's labels below which those of a kind may be words of a text.
 FEW = 0.2
 _LABEL_WORD = re.compile(r'QUESTION|ANSWER', re.IGNORECASE)
@@ -41,9 +42,21 @@ _SECTION = re.compile(
     r'[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
-_FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,})\s*(.*)')
-_RULE = re.compile(r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-)\s*')
+# 'File: a.txt', the first line of a block above each question.
+_HEADER = re.compile(r'[\s*_#>-]{0,9}(\w[\w ]{0,30}?)[*_]{0,3}\s?[:：]')
+# More tildes are a rule.
+_FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,5}(?!~))\s*(.*)')
+_RULE = re.compile(
+    r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-|[—–─━═▬]{3,}'
+    r'|[~+#•·]{8,})\s*'
+)
+# A place for links, a break, or a link up, alone on a line.
+_TAGS = re.compile(r'<(?:/?(?:a|p|div|b|br|center|sup|small)\b[^<>]*|/?br\s?/?)>', re.I)
+_LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
+_UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
+_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
+_UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 
 @dataclasses.dataclass
@@ -220,21 +233,58 @@ def label(text: str, *, any_case: bool = False) -> str:
 
 
 def end_text(pieces: Sequence[Piece], kind: str) -> str:
-    """Marks the rules and headings that end a text of a kind: they stand below it.
+    """Marks the rules, headings and links up that end a text of a kind.
 
     The last of the headings is given, the next text's topic; '' for none.
     """
     topic = ''
     filled = [piece for piece in pieces if piece.kind == kind and piece.text.strip()]
-    for piece in reversed(filled[1:]):
+    below: Piece | None = None
+    for above, piece in reversed([*itertools.pairwise(filled)]):
+        rule, below = below, piece
         if not piece.is_code and _RULE.fullmatch(piece.text):
             piece.kind = 'rule'
-        elif not piece.is_code and HEADING.match(piece.text):
+        elif rule and _is_underlined(above, piece, rule):
+            piece.kind = 'topic'
+            topic = topic or piece.text
+        elif not piece.is_code and _is_way(piece.text):
+            piece.kind = 'navigation'
+        elif above.line + 1 == piece.line and above.text.rstrip().endswith(':'):
+            break  # '# reboot' below 'Run this command:' is no heading
+        elif not piece.is_code and (
+            HEADING.match(piece.text) or _TITLE.match(piece.text)
+        ):
             piece.kind = 'topic'
             topic = topic or piece.text
         else:
             break
-    return topic.strip('#* ')
+    return topic.strip('#=* ')
+
+
+def _is_underlined(above: Piece, piece: Piece, rule: Piece) -> bool:
+    """Whether a line apart from the one above is a title: its rule is as long as it."""
+    line, under = piece.text.strip(), rule.text.strip()
+    return (
+        rule.kind == 'rule'
+        and above.line + 1 < piece.line == rule.line - 1
+        and len(under) >= 4
+        and under[0] in '=-~^'
+        and abs(len(under) - len(line)) <= 2
+        and bool(_UNDERLINED.fullmatch(line))
+    )
+
+
+def _is_way(line: str) -> bool:
+    """Whether a line is a place for links, a break, or a link up the page alone.
+
+    '<a name="q7"></a>', '<br>', '**[⬆ Back to Top](#contents)**'
+    """
+    bare = _TAGS.sub('', line).strip(' \t*_|>-')
+    if not bare:
+        return '<' in line
+    link = _LINK_UP.fullmatch(bare)
+    is_link = link is not None and (link[1] or 'href="#' in line)
+    return bool(is_link and _UP.search(bare))
 
 
 def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
@@ -253,12 +303,44 @@ def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> N
                 ends.setdefault(match[1].lower(), []).append(piece)
             elif piece.text.strip() and not is_rule(piece.text):
                 break
+    _mark_headers(pieces, opens, found)
     for word, lines in ends.items():
         if len(lines) >= max(2, len(at) / 4):  # of two labels a pair
             found.counts[f'lines {word}: of pairs, left out'] += len(lines)
             for piece in lines:
                 piece.kind = FIELD
     _mark_sections(pieces, opens, found)
+
+
+def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
+    """Marks and counts the blocks of lines that stand above all questions.
+
+    Each opens with the word of the page's first line, below a blank one, and no text
+    has a second line of it.
+    """
+    asked = [i for i, kind in enumerate(opens) if kind == QUESTION]
+    if len(asked) < _FEWEST_BLOCKS:
+        return
+    words = [_HEADER.match(piece.text) for piece in pieces[: asked[-1]]]
+    names = [found[1].lower() if found else '' for found in words]
+    first = next((n for n, p in zip(names, pieces, strict=False) if p.text.strip()), '')
+    starts = [
+        i
+        for i, name in enumerate(names)
+        if name == first and not pieces[i].is_code and not opens[i]
+    ]
+    pairs = list(zip(starts, asked, strict=False))
+    is_above_each = len(starts) == len(asked) and all(
+        start < question and (not i or start > asked[i - 1])
+        for i, (start, question) in enumerate(pairs)
+    )
+    are_apart = all(not pieces[start - 1].text.strip() for start in starts[1:])
+    if not first or not is_above_each or not are_apart:
+        return
+    found.counts[f'blocks {first}: above questions, left out'] += len(pairs)
+    for start, question in pairs:
+        for piece in pieces[start:question]:
+            piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
 
 
 def _mark_sections(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:

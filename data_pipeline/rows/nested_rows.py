@@ -3,6 +3,7 @@
 SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"_id": "7", "_source": {"question": "Why?", "answer": "So."}}        a search engine's
 {"@type": "Question", "name": "Why?", "acceptedAnswer": {"text": "So."}}   schema.org
+{"@type": "FAQPage", "name": "Ours", "mainEntity": [question, question]}
 {"tag": "hi", "patterns": ["Hi", "Hello"], "responses": ["Hey."]}       an intent
 {"id": "0", "data": ["Why?", "So."]}                                   UltraChat
 {"history": "Why?", "human_ref_A": "So.", "human_ref_B": "No.", "labels": 1}  SHP
@@ -99,6 +100,9 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     if row.get('@type') == 'Question' and 'name' in row:
         answer = row.get('acceptedAnswer') or row.get('suggestedAnswer')
         return [{**_without(row, 'name'), 'question': row['name'], 'answer': answer}]
+    if '@type' in row and (asked := _questions_of_page(row)):
+        around = _without(row, 'mainEntity', '@type')
+        return [made for each in asked for made in _held(around | each)]
     for name, key in (('qas', 'question'), ('instances', 'output')):
         if name in row and _are_objects(row[name], key):
             return [_around(row, name) | each for each in row[name]]
@@ -131,6 +135,14 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     if not judged and (name := _row_in(row)):
         return [_around(row, name) | each for each in _held(row[name])]
     return judged or [_with_marks(row)]
+
+
+def _questions_of_page(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The questions of schema.org's FAQPage or QAPage; [] for another object."""
+    held = row.get('mainEntity')
+    each = held if isinstance(held, list) else [held]
+    are_questions = _are_objects(each, 'name') and _are_objects(each, '@type')
+    return each if are_questions else []
 
 
 def _row_in(row: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Markdown whose headings or bold lines are questions, and texts where they are not."""
 
+import textwrap
+
 import pytest
 
 from data_pipeline.layouts import detection, heading_questions
@@ -36,6 +38,17 @@ def assert_whole(found: page.Page, text: str) -> None:
         '## **{}**\n\n{}\n\n',
         '### 7. {}\n\n{}\n\n',
         '{}\n---\n{}\n\n',
+        '{}\n~~~~~~~~~~\n{}\n\n',
+        '{}\n^^^^^^^^^^\n\n{}\n\n',
+        '{}\n""""""""""\n\n{}\n\n',
+        '### 7.{}\n\n{}\n\n',
+        '### (7) {}\n\n{}\n\n',
+        '### 1.7. {}\n\n{}\n\n',
+        '### Q. {}\n\n{}\n\n',
+        '### 7. **{}**\n\n{}\n\n',
+        '7. ### {}\n\n{}\n\n',
+        '== {}\n\n{}\n\n',
+        '=== {} ===\n\n{}\n\n',
         '**3. {}**\n---------\n\n{}\n\n',
         '<details><summary>{}</summary>\n\n{}\n</details>\n\n',
         '<details>\n<summary><b>{}</b></summary>\n\n{}\n\n</details>\n\n',
@@ -107,6 +120,126 @@ def test_headings_right_above_details_are_topics(sign: str) -> None:
     assert_whole(found, text)
 
 
+@pytest.mark.parametrize(
+    'form', ['{}. {}\n   {}\n', '{}) {}\n\n{}\n\n', 'Q{}. {}\n{}\n\n']
+)
+def test_numbered_lines_that_are_questions_make_pairs(form: str) -> None:
+    rows = [
+        ('Who pays for the boiler?', 'You do.'),
+        ('And the roof?', 'He does.'),
+        ('Is that fair?', '- No.\n- Yes.'),
+    ]
+    text = '## Ours\n\n'
+    for i, (asked, answer) in enumerate(rows, start=1):
+        blanks = '\n   ' if '   ' in form else '\n'
+        text += form.format(i, asked, answer.replace('\n', blanks))
+    found = parsed(text + '## More\n\nSoon.\n')
+    assert texts(found) == rows
+    assert [line for _, line, _ in found.unknown] == ['## Ours', '## More', 'Soon.']
+
+
+def test_bold_words_of_a_heading_stay_bold() -> None:
+    rows = [
+        ('Why does he **leave so early?**', 'He works.'),
+        ('**Who** pays for it?', 'You.'),
+        ('May **I** wait?', 'Do.'),
+    ]
+    text = ''.join(f'#### {asked}\n\n{answer}\n\n' for asked, answer in rows)
+    assert texts(parsed(text)) == rows
+
+
+@pytest.mark.parametrize('opens', ['', '- ', '12. '])
+def test_bold_questions_of_several_lines_are_read_as_one(opens: str) -> None:
+    asked = 'He says "wait\n  a year".  Is it\nrude to leave then?'
+    rows = [(q, a.partition('\n')[0]) for q, a in PAIRS[:2]]
+    rows += [(asked, 'No.\n\n**Note\nthis.**'), (PAIRS[2][0], 'Never.')]
+    text = ''.join(f'{opens}**{q}**\n\n{a}\n\n' for q, a in rows)
+    expected = [(' '.join(q.split()), a) for q, a in rows]
+    found = parsed(text)
+    assert [(' '.join(q.split()), a) for q, a in texts(found)] == expected
+    whole = ''.join(piece.text for piece in found.pieces)
+    assert ''.join(whole.split()) == ''.join(text.split())
+    code = '```\n\n**Is\nit?**\n```\n\n'
+    assert len(texts(parsed(f'{text}{code}'))) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ('form', 'indent'),
+    [
+        ('??? faq "{}"\n{}\n\n', '    '),
+        ('???+ question "{}" \n\n{}\n\n', '    '),
+        ('!!! question "{}"\n{}\n', '  '),
+        ('::: details {}\n{}\n:::\n\n', ''),
+    ],
+)
+def test_folds_that_are_questions_make_pairs(form: str, indent: str) -> None:
+    title = '# Questions\n\nWe *often* hear these.\n\n'
+    answers = [textwrap.indent(answer, indent) for _, answer in PAIRS]
+    folds = [form.format(*pair) for pair in zip(dict(PAIRS), answers, strict=True)]
+    text = f'{title}{folds[0]}See below.\n\n## More\n\n{folds[1]}{folds[2]}'
+    found = parsed(f'{text}---\nWrite to us.')
+    assert texts(found) == PAIRS
+    assert [line for _, line, _ in found.unknown][2:] == [
+        *('See below.', '## More', '---', 'Write to us.')
+    ]
+    assert_whole(found, f'{text}---\nWrite to us.')
+
+
+def test_a_numbered_sentence_above_a_long_rule_is_a_heading() -> None:
+    asked = [f'{i}. {q}\n{"-" * 40}\n\nNever.\n\n' for i, (q, _) in enumerate(PAIRS)]
+    told = f'3. You should forbid it.\n{"-" * 40}\n\n    We do.\n\n'
+    more = f'4. Do you?\n{"-" * 40}\n\n1. Yes.\n\n2. Often.\n---\n'
+    found = parsed(f'{"".join(asked)}{told}{more}')
+    assert [a for _, a in texts(found)] == ['Never.'] * 3 + ['1. Yes.\n\n2. Often.']
+    assert [line for _, line, _ in found.unknown] == [
+        '3. You should forbid it.',
+        '    We do.',
+    ]
+
+
+def test_folds_that_ask_nothing_are_no_questions() -> None:
+    rows = [
+        (f'## {i}. {asked}', '??? question "Show answer"')
+        for i, asked in enumerate('ab')
+    ]
+    text = ''.join(f'{q}\n\n{fold}\n    No.\n\n' for q, fold in rows * 3)
+    assert not detection.detect(text)
+    code = ''.join(f'??? faq "{q}"\n    {a[:2]}\n' for q, a in PAIRS)
+    assert not detection.detect(f'```\n{code}```\n')
+
+
+def test_bold_texts_with_code_between_them_are_one_question() -> None:
+    rows = [(asked, 'So.') for asked, _ in PAIRS]
+    text = ''.join(f'**{asked}**\n\n{answer}\n\n' for asked, answer in rows)
+    rest = (
+        '**Does** `boil --off` **work?**\n\nNo.\n\n**It says** ``E4``\n\nIgnore it.\n'
+    )
+    found = parsed(text + rest)
+    assert texts(found) == [*rows, ('**Does** `boil --off` **work?**', 'No.')]
+    assert [line for _, line, _ in found.unknown] == [
+        '**It says** ``E4``',
+        'Ignore it.',
+    ]
+
+
+@pytest.mark.parametrize(
+    'below',
+    [
+        '**[⬆ Back to Top](#contents)**',
+        '[Back to the contents](#toc)\n\n---',
+        '<a href="#top">Back to top</a>',
+        '<a name="next"></a>',
+        '<br>',
+    ],
+)
+def test_links_up_and_places_of_links_end_no_answer(below: str) -> None:
+    rows = [*PAIRS[:2], ('May I see more?', '[The next question](#next)')]
+    text = ''.join(f'## {asked}\n\n{a}\n\n   {below}\n\n' for asked, a in rows)
+    found = parsed(text)
+    assert texts(found) == rows
+    assert_whole(found, text)
+
+
 def test_details_within_an_answer_are_a_part_of_it() -> None:
     more = '<details><summary>Why is that so?</summary>\n\nIt is.\n\n</details>'
     rows = [(q, f'{a}\n\n{more}') for q, a in PAIRS]
@@ -148,6 +281,8 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'*{q}* {a}\n\n' for q, a in PAIRS),
         ''.join(f'*{q}*\n\n{a}\n\n*It dies.*\n\nGo.\n\n' for q, a in PAIRS),
         ''.join(f'{q}\n---\n{a}\n\nNotes\n---\nNone.\n\n' for q, a in PAIRS),
+        ''.join(f'{i}. {q}\n   - yes\n   - no\n' for i, (q, _) in enumerate(PAIRS)),
+        ''.join(f'{i}. {q}\n' for i, (q, _) in enumerate(PAIRS)) + '\nNo.\n',
         ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
     ],
 )
@@ -241,6 +376,7 @@ def test_questions_in_code_are_no_sign_of_an_index() -> None:
         ('Do you have any more questions?', False),
         ('Still need help?', False),
         ('Can’t find what you are looking for?', False),
+        ('Not finding what you need?', False),
         ('Is the sky clear?', True),
         ('Was it helpful to call her?', True),
         ('Do you have questions about my mother?', True),

@@ -97,6 +97,56 @@ def test_headings_above_pairs_are_topics_and_close_answers() -> None:
     assert ('left out', 'Hello.') in [(w, t) for _, t, w in found.unknown]
 
 
+@pytest.mark.parametrize(
+    'title',
+    [
+        '== Of money',
+        'Of money\n--------',
+        '=== Money\n\nOf money\n========',
+        '## Of money',
+    ],
+)
+def test_titles_of_sections_are_no_part_of_the_answer_above(title: str) -> None:
+    first, second = (f'Q: {asked}\n\nA: {answer}\n\n' for asked, answer in PAIRS)
+    found = parsed(f'{first}{title}\n\n{second}')
+    assert texts(found) == PAIRS
+    assert found.pairs[1].topic == 'Of money'
+    assert {piece.kind for piece in found.pieces} >= {'topic'}
+
+
+@pytest.mark.parametrize(
+    'end', ['She said:\nGo\n----', 'Yes\n\nOr no\n---', 'a == b', 'So\n-----']
+)
+def test_a_rule_below_a_text_makes_it_no_title(end: str) -> None:
+    text = ''.join(f'Q: {asked}\n\nA: {end}\n\n' for asked, _ in PAIRS)
+    answer = end.rstrip('-').rstrip()
+    assert texts(parsed(text)) == [(asked, answer) for asked, _ in PAIRS]
+
+
+@pytest.mark.parametrize('rule', ['▬▬▬▬▬▬ ', '——————', '~~~~~~~~~~', '++++++++++'])
+def test_rules_of_any_sign_end_answers(rule: str) -> None:
+    text = ''.join(f'Q: {asked}\n\nA:\n{answer}\n{rule}\n' for asked, answer in PAIRS)
+    assert texts(parsed(text)) == PAIRS
+
+
+def test_a_command_below_a_colon_is_no_heading() -> None:
+    rows = [('How do I wake it?', 'Type this:\n# wake --now'), ('Why?', 'So.')]
+    text = ''.join(f'Q: {asked}\nA: {answer}\n---\n' for asked, answer in rows)
+    assert texts(parsed(text)) == rows
+
+
+def test_blocks_above_all_questions_are_no_texts() -> None:
+    rows = [*PAIRS, ('May I wait?', 'Do.\n\nFile: it there.')]
+    head = 'File: {}.txt\nWay:\nHome\nHelp\n\n'
+    blocks = [head.format(i) + f'Q: {a}\nA: {b}\n\n' for i, (a, b) in enumerate(rows)]
+    found = parsed(''.join(blocks))
+    assert texts(found) == rows
+    assert found.counts['blocks file: above questions, left out'] == len(rows)
+    assert found.unknown == []
+    twice = ''.join(blocks[:2]) + 'File: kept\n\n' + blocks[2]
+    assert 'Way:' in parsed(twice).pairs[0].answer
+
+
 def test_other_labels_within_a_text_stay_there() -> None:
     choice = 'One.\nA: Or me.\nB: Or you.'
     found = parsed(f'Q: Which?\nA. One\nB. Two\nNote: no hurry.\nA: {choice}\n')

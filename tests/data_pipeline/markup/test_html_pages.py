@@ -206,3 +206,33 @@ def test_a_pages_own_question_and_its_copyright_are_no_texts() -> None:
     asked = '<h3>Was this helpful?</h3><p>Yes No</p>'
     assert read(page_of(body, footer='')) == [*PAIRS[::2], *rows]
     assert read(page_of(body + asked, footer='')) == [*PAIRS[::2], *rows]
+
+
+def test_labels_of_characters_written_as_numbers_are_read() -> None:
+    rows = [('为什么？', '因为 & 所以。'), ('何时？', '今天。')]
+    body = ''.join(f'<p>Q：{q}</p><p>A：{a}</p>' for q, a in rows)
+    numbered = body.encode('ascii', 'xmlcharrefreplace').decode()
+    assert read(page_of(numbered.replace(' & ', ' &#38; '))) == rows
+    assert read(page_of(f'<p>Q: Why?</p><p>A: So.</p>{numbered}'))[1:] == rows
+
+
+@pytest.mark.parametrize(
+    'title',
+    [
+        '<h2>Money</h2>',
+        '<h1><a name="m"></a>2 <tt>&nbsp;</tt></h1>',
+        '<h2>Money <b>matters</b></h2><div><h4>In March</h4></div>',
+    ],
+)
+def test_the_title_of_a_section_is_no_part_of_the_answer_above(title: str) -> None:
+    pairs = [f'<p>Q: {q}</p>{written("A: " + a)}' for q, a in PAIRS]
+    assert read(page_of(f'{pairs[0]}{title}{pairs[1]}<hr>{pairs[2]}')) == PAIRS
+    own = '<h3>Note</h3><p>So.</p>'
+    made = read(page_of(f'{pairs[0]}{own}{title}{pairs[1]}{pairs[2]}'))
+    assert made[0] == (PAIRS[0][0], f'{PAIRS[0][1]}\n\nNote\n\nSo.')
+
+
+def test_titles_of_pages_without_labels_have_no_signs() -> None:
+    rows = [(q, f'Q. Smith agrees. {a}') for q, a in PAIRS]
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows)
+    assert read(page_of(body)) == rows

@@ -35,6 +35,10 @@ def _read(
          'comments': [{'body': 'No.', 'score': 1}, {'body': 'So.', 'score': 7}]},
         {'@type': 'Question', 'name': 'Why?',
          'acceptedAnswer': {'@type': 'Answer', 'text': 'So.'}},
+        {'@type': 'FAQPage', 'name': 'Ours', 'mainEntity': [
+            {'@type': 'Question', 'name': 'Why?', 'acceptedAnswer': {'text': 'So.'}}]},
+        {'@type': 'QAPage', 'mainEntity': {
+            '@type': 'Question', 'name': 'Why?', 'suggestedAnswer': [{'text': 'So.'}]}},
         {'Input.question': 'Why?', 'Answer.answer': 'So.'},
         {'kind': 'chat', 'input': 'Why?', 'target': 'So.'},
         {'prompt': 'Customer: Why?\nAgent:', 'completion': ' So.\n'},
