@@ -19,6 +19,8 @@ import pytest
 from hax_jax import local_copy
 from hax_jax.data import text
 
+gc.set_threshold(*programs.GARBAGE)
+
 # Tests compile the same tiny programs over and over, in child processes too; workers of
 # pytest-xdist share them. Set before JAX is imported, which reads them. What is left to
 # compile goes to machine code unoptimised, by XLA's older emitters (programs.py), which
