@@ -12,6 +12,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 
+import checked_types  # noqa: F401 (before hax_jax)
 import fake_gcs
 import programs
 import pytest
@@ -49,6 +50,8 @@ _given = os.environ.get('XLA_FLAGS', '')
 if programs.QUICK not in _given:
     _given = f'{_given} {programs.QUICK}'
 os.environ['XLA_FLAGS'] = runtime.xla_flags(_given, jaxlib.__version__)
+
+gc.set_threshold(*programs.GARBAGE)
 
 # Under nohup, or in a shell's background, a child would inherit that these are ignored.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""`python -m PROGRAM` as a fork of a process that has imported what programs import.
+"""Python run as a fork of a process that has imported what programs import.
 
 It needs a tenth of the time to start. It is a child of the tests as `subprocess` makes
 them: id, exit code, signals, streams, environment and folder are its own. It proves
@@ -12,6 +12,7 @@ import gc
 import importlib
 import json
 import os
+import pathlib
 import pkgutil
 import re
 import runpy
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +29,7 @@ import programs
 # Variables that were read before the fork; runtime.start reads the excepted ones.
 _EARLY = re.compile(
     r'JAX_(?!PLATFORMS|COORDINATOR_ADDRESS|NUM_PROCESSES|PROCESS_ID)'
-    r'|PYTHON|LD_|GLIBC_|HF_'
+    r'|PYTHON(?!PATH$)|LD_|GLIBC_|HF_'
 )
 # Programs, and what needs TensorFlow and gcsfs, would double the time of importing.
 _NOT_IMPORTED = re.compile(r'data_pipeline\.\w+$|.*(_flags$|\.writing|\.store)')
@@ -35,7 +37,7 @@ _SET_CHILD_SUBREAPER = 36  # prctl(2): the children of an ended child become our
 
 
 class Popen(subprocess.Popen):
-    """subprocess.Popen of `-m PROGRAM ARGUMENTS`, without the name of Python.
+    """subprocess.Popen of what `programs.run` takes, without the name of Python.
 
     Raises:
       ValueError: a variable differs that a library has read already.
@@ -54,7 +56,7 @@ class Popen(subprocess.Popen):
 
 
 def start(*arguments: object, **options: Any) -> Popen[str]:
-    """As `programs.start`, of '-m', PROGRAM and its arguments."""
+    """As `programs.start`, of '-m' PROGRAM, '-c' CODE or a file, and its arguments."""
     pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
     environment = {**os.environ, 'PYTHONPATH': programs.PATH}
     command = [str(argument) for argument in arguments]
@@ -68,7 +70,7 @@ def run(
     seconds: float = 240,
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """As `programs.run`, of '-m', PROGRAM and its arguments."""
+    """As `programs.run`, of what `start` takes."""
     values = {**os.environ, 'PYTHONPATH': programs.PATH, **environment}
     with start(*arguments, stdin=subprocess.PIPE, env=values) as child:
         try:
@@ -131,6 +133,7 @@ def _import_libraries() -> None:
                 importlib.import_module(module.name)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*programs.GARBAGE)
 
 
 def _next_child(channel: socket.socket) -> list[str]:
@@ -158,13 +161,28 @@ def _next_child(channel: socket.socket) -> list[str]:
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(values)
+        paths = values.get('PYTHONPATH', '').split(os.pathsep)
+        sys.path[1:1] = [each for each in paths if each not in sys.path]
+        if 'JAX_PLATFORMS' in values:  # as importing JAX does
+            jax = importlib.import_module('jax')
+            jax.config.update('jax_platforms', values['JAX_PLATFORMS'])
         return arguments
 
 
-def _exit_code(program: str) -> int:
-    """Runs the program as Python does, and returns the code that it would end with."""
+def _exit_code(kind: str, code: str) -> int:
+    """Runs the code as Python does, and returns the code that it would end with.
+
+    `kind` is '-m' of a module, '-c' of a text, and '' of a file.
+    """
     try:
-        runpy.run_module(program, run_name='__main__', alter_sys=True)
+        if kind == '-m':
+            runpy.run_module(code, run_name='__main__', alter_sys=True)
+        elif kind == '-c':
+            main = sys.modules['__main__'] = types.ModuleType('__main__')
+            exec(compile(code, '<string>', 'exec'), main.__dict__)
+        else:
+            sys.path[0] = str(pathlib.Path(code).resolve().parent)
+            runpy.run_path(code, run_name='__main__')
     except SystemExit as error:
         if error.code is None or isinstance(error.code, int):
             return error.code or 0
@@ -178,11 +196,12 @@ def _exit_code(program: str) -> int:
 
 if __name__ == '__main__':
     _import_libraries()
-    _, _program, *_rest = _next_child(socket.socket(fileno=int(sys.argv[1])))
+    _arguments = _next_child(socket.socket(fileno=int(sys.argv[1])))
+    sys.orig_argv = [sys.executable, *_arguments]
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 (what was read of the old one)
-    sys.argv = [_program, *_rest]
-    sys.orig_argv = [sys.executable, '-m', *sys.argv]
-    _code = _exit_code(_program)
+    _kind = _arguments.pop(0) if _arguments[0] in ('-m', '-c') else ''
+    sys.argv = [*_arguments] if _kind != '-c' else ['-c', *_arguments[1:]]
+    _code = _exit_code(_kind, _arguments[0])
     threading._shutdown()
     atexit._run_exitfuncs()
     sys.stdout.flush()

@@ -6,11 +6,11 @@ import os
 import pathlib
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+import forks
 import programs
 
 
@@ -105,9 +105,8 @@ def started(
                 typed = log.with_suffix('.stdin')
                 typed.write_text(given[index] if given else '')
                 with log.open('wb') as output, typed.open('rb') as stdin:
-                    child = subprocess.Popen(
-                        [sys.executable, *programs.replaced(arguments, *own)],
-                        cwd=programs.ROOT,
+                    child = forks.start(
+                        *programs.replaced(arguments, *own),
                         env={
                             **os.environ,
                             'PYTHONPATH': programs.PATH,

@@ -18,6 +18,10 @@ _QUICK = (
 )
 QUICK = ' '.join(_QUICK) if importlib.metadata.version('jaxlib') == '0.10.2' else ''
 
+# Importing and tracing make many objects and few cycles: at Python's own thresholds the
+# search for these takes 4% of a test's CPU.
+GARBAGE = (50_000, 20, 50)
+
 
 def devices(count: int) -> dict[str, str]:
     """The variables of a process with so many virtual CPU devices."""
@@ -56,10 +60,7 @@ def run(
 
 def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     """`python ARGUMENTS`, running; `options` are Popen's, by default with pipes."""
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': PATH},
-        text=True,
-        **{'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **options},
-    )
+    pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE}
+    place = {'cwd': ROOT, 'env': {**os.environ, 'PYTHONPATH': PATH}}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.Popen(command, text=True, **{**place, **pipes, **options})

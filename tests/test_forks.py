@@ -46,6 +46,33 @@ def test_a_fork_says_and_ends_as_a_process_does(ends: str) -> None:
     assert fork.stderr == real.stderr
 
 
+@pytest.mark.parametrize('kind', ['-c', 'file'])
+def test_code_and_files_have_the_names_and_paths_of_a_process(
+    kind: str, tmp_path: pathlib.Path
+) -> None:
+    code = (
+        'import os, sys, jax\n'
+        'main = sys.modules["__main__"]\n'
+        'class Mine: pass\n'
+        'print(__name__, main.__spec__, main.__dict__ is globals(), Mine.__module__)\n'
+        'print(sys.argv, sys.orig_argv[1:], globals().get("__file__"))\n'
+        'print(jax.device_count(), jax.config.jax_platforms)\n'
+        'import beside\n'
+    )
+    (tmp_path / 'beside.py').write_text('print("beside it")')
+    (tmp_path / 'named.py').write_text(code)
+    given = ('-c', code) if kind == '-c' else (tmp_path / 'named.py',)
+    real, fork = (
+        each.run(*given, '--flag', 'x', **programs.devices(3))
+        for each in (programs, forks)
+    )
+    assert ('beside it' in real.stdout) == (kind == 'file')
+    assert fork.stdout == real.stdout
+    assert fork.returncode == real.returncode
+    last = [each.stderr.splitlines()[-1:] for each in (real, fork)]
+    assert last[0] == last[1]
+
+
 def test_a_fork_is_our_child_until_a_signal_ends_it() -> None:
     child = forks.start('-m', 'code', stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     child.stdin.write('import os; print(os.getppid(), os.getpid(), flush=True)\n')

@@ -9,6 +9,7 @@ import types
 import unittest.mock
 from collections.abc import Iterator
 
+import forks
 import jax
 import numpy as np
 import programs
@@ -279,7 +280,7 @@ json.dump(out, sys.stdout)
 def test_numpy_reads_on_eight_devices_where_there_is_no_tensorflow(
     cache: records.PackedCache,
 ) -> None:
-    child = programs.run('-c', CHILD, cache.path, **programs.devices(8))
+    child = forks.run('-c', CHILD, cache.path, **programs.devices(8))
     assert child.returncode == 0, child.stderr
     made = [
         {name: np.array(value, here[name].dtype) for name, value in batch.items()}

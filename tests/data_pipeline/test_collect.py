@@ -1,12 +1,10 @@
 """The program data_pipeline.collect, run as a process against loopback servers."""
 
 import json
-import os
 import pathlib
 import random
 import signal
 import subprocess
-import sys
 import time
 
 import fake_arctic_shift
@@ -104,18 +102,12 @@ def test_killed_at_twenty_random_moments_every_post_is_there_once(
     kills, threads = 0, 0
     with loopback.serve(server) as url:
         command = [
-            *(sys.executable, '-m', 'data_pipeline.collect'),
+            *('-m', 'data_pipeline.collect'),
             *flags(url, output, '--limit=0', '--save_interval=5', '--delay=0.02'),
         ]
         for attempt in range(100):
             asked = len(server.requests)
-            child = subprocess.Popen(
-                command,
-                cwd=programs.ROOT,
-                env={**os.environ, 'PYTHONPATH': str(programs.ROOT)},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-            )
+            child = forks.start(*command, stdout=subprocess.DEVNULL)
             # It is killed once it has asked something, a random moment later.
             while child.poll() is None and len(server.requests) == asked:
                 time.sleep(0.005)
@@ -126,7 +118,7 @@ def test_killed_at_twenty_random_moments_every_post_is_there_once(
             _, errors = child.communicate(timeout=60)
             if child.returncode == 0:
                 break
-            assert child.returncode in (-9, 143), errors.decode()
+            assert child.returncode in (-9, 143), errors
             threads = max(threads, output.read_bytes().count(b'\n'))
     assert kills == 20
     assert child.returncode == 0
@@ -248,8 +240,8 @@ def test_two_programs_do_not_fill_one_file(tmp_path: pathlib.Path) -> None:
     output = tmp_path / 'a.jsonl'
     server = loopback.Script(loopback.Reply({'data': []}, late=3))
     with loopback.serve(server) as url:
-        command = [sys.executable, '-m', 'data_pipeline.collect', *flags(url, output)]
-        first = subprocess.Popen(command, cwd=programs.ROOT, stdout=subprocess.DEVNULL)
+        command = ['-m', 'data_pipeline.collect', *flags(url, output)]
+        first = forks.start(*command, stdout=subprocess.DEVNULL)
         while not server.requests:
             time.sleep(0.01)
         second = collect(*flags(url, output))

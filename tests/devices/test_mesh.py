@@ -2,6 +2,7 @@ import json
 import pathlib
 from typing import Any
 
+import forks
 import numpy as np
 import programs
 import pytest
@@ -30,7 +31,7 @@ MISTAKES = [
 @pytest.fixture(scope='module')
 def measured() -> dict[str, Any]:
     """What mesh_child.py measured on 8 virtual CPU devices."""
-    done = programs.run(
+    done = forks.run(
         'tests/mesh_child.py',
         json.dumps({'runs': RUNS, 'mistakes': MISTAKES}),
         **programs.devices(8),

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import forks
 import jax
 import jax.numpy as jnp
 import optax
@@ -150,7 +151,7 @@ def test_what_an_optimizer_leaves_out_is_not_taught(
 
 
 def test_on_eight_devices(cache: records.PackedCache) -> None:
-    done = programs.run(
+    done = forks.run(
         '-c',
         f'import test_reach; test_reach.on_devices({str(cache.path)!r})',
         **programs.devices(8),

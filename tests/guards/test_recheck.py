@@ -5,6 +5,7 @@ import pathlib
 import random
 from typing import Any
 
+import forks
 import jax
 import numpy as np
 import programs
@@ -68,7 +69,7 @@ def twenty_flips(cache_path: str) -> None:
 def test_twenty_flipped_bits_of_twenty_are_found_and_named(
     cache: records.PackedCache,
 ) -> None:
-    done = programs.run(
+    done = forks.run(
         '-c',
         f'import test_recheck; test_recheck.twenty_flips({str(cache.path)!r})',
         **programs.devices(4),

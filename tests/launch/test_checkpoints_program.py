@@ -9,7 +9,6 @@ from typing import Any
 
 import forks
 import numpy as np
-import programs
 import pytest
 import tiny_runs
 
@@ -94,7 +93,7 @@ def results(runs: pathlib.Path) -> dict[str, tuple[int, str]]:
         'empty': [whole, '--delete='],
         'no run': [f'--workdir={runs}', '--verify'],
     }
-    done = programs.run('-c', _CHILD, given=json.dumps(list(calls.values())))
+    done = forks.run('-c', _CHILD, given=json.dumps(list(calls.values())))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     return dict(zip(calls, map(tuple, found), strict=True))
@@ -256,7 +255,7 @@ def test_every_wrong_flag_is_named(
         f'--compact={runs} exists; give a new name, or move it away.',
     ]
     assert '--delete= is empty; give steps' in results['empty'][1]
-    twice = programs.run('-m', 'launch.checkpoints', '--delete=5', '--delete=15')
+    twice = forks.run('-m', 'launch.checkpoints', '--delete=5', '--delete=15')
     assert (twice.returncode, '--delete is given 2 times' in twice.stderr) == (2, True)
     assert results['alone'][1].splitlines() == [
         '--force goes with --delete alone; remove it.',

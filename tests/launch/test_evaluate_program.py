@@ -7,7 +7,6 @@ from typing import Any
 
 import forks
 import numpy as np
-import programs
 import pytest
 
 
@@ -19,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope='module')
 def printed(folder: pathlib.Path) -> dict[str, str]:
     """What each call of evaluate_child.py printed."""
-    done = programs.run('tests/launch/evaluate_child.py', str(folder))
+    done = forks.run('tests/launch/evaluate_child.py', str(folder))
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

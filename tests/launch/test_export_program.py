@@ -286,7 +286,7 @@ def test_a_folder_that_is_not_the_run_fails_loudly_and_is_kept_aside(
     folder: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / 'out.mismatch').mkdir()  # of an earlier export
-    done = programs.run(
+    done = forks.run(
         '-c',
         _BROKEN,
         f'--workdir={folder}/full',

@@ -15,8 +15,11 @@ _LARGE = 'jaxlib flax optax orbax tensorstore tensorflow transformers scipy pand
 # Runs each program in a fork of one process, which has loaded nothing that is large.
 _CHILD = """
 import contextlib, io, json, os, runpy, sys
+# What each of them would import for itself, and nothing else.
+import hax_jax.config.schema, hax_jax.program.config_flag, hax_jax.program.entry
 
 large = set(sys.argv[1].split())
+assert not large & sys.modules.keys()
 commands = json.loads(sys.argv[2])
 for name, *arguments in commands:
     read, write = os.pipe()

@@ -112,7 +112,7 @@ def test_a_run_for_other_machines_is_planned_with_its_price_and_joins_none(
     folder: pathlib.Path,
 ) -> None:
     others = {'JAX_COORDINATOR_ADDRESS': '127.0.0.1:9', 'JAX_NUM_PROCESSES': '2'}
-    done = programs.run(
+    done = forks.run(
         '-m',
         *command(folder),
         '--dry_run',

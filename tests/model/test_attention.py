@@ -6,6 +6,7 @@ import re
 import types
 from typing import Any
 
+import forks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -178,7 +179,7 @@ def in_child(
 ) -> str:
     """What the code prints, run in a process of its own that can't hang the suite."""
     variables = {'JAX_PLATFORMS': 'cpu', **environment}
-    child = programs.run('-c', code, *arguments, seconds=timeout_seconds, **variables)
+    child = forks.run('-c', code, *arguments, seconds=timeout_seconds, **variables)
     assert child.returncode == 0, child.stderr[-3000:]
     return child.stdout
 

@@ -3,6 +3,7 @@ import json
 import pathlib
 from typing import Any
 
+import forks
 import programs
 import pytest
 
@@ -49,7 +50,7 @@ def compiled(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
         sizes = map(int, mesh.split('x'))
         sizes = dict(zip(('data', 'fsdp', 'tensor'), sizes, strict=True))
         sections[name] = {'mesh': sizes, **CASES[case]}
-    done = programs.run(
+    done = forks.run(
         'tests/planning/collectives_child.py',
         json.dumps(sections),
         **programs.devices(8),

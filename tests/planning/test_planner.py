@@ -2,6 +2,7 @@ import dataclasses
 import pathlib
 import re
 
+import forks
 import programs
 import pytest
 
@@ -203,7 +204,7 @@ print(plan.mesh, plan.parameter_bytes, plan.moment_bytes)
 
 def test_a_device_of_a_mesh_holds_its_share() -> None:
     code = MESH.replace('tests_planner', pathlib.Path(__file__).stem)
-    done = programs.run(
+    done = forks.run(
         '-c',
         code,
         **programs.devices(4),

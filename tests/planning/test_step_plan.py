@@ -4,6 +4,7 @@ import math
 import pathlib
 from typing import Any
 
+import forks
 import jax
 import programs
 import pytest
@@ -23,7 +24,7 @@ MESHES = {'data': (4, 1, 1), 'fsdp': (1, 4, 1), 'both': (2, 2, 1)}
 @pytest.fixture(scope='module')
 def compiled() -> dict[str, dict[str, Any]]:
     """What plan_child.py found on 4 virtual CPU devices, by mesh."""
-    done = programs.run(
+    done = forks.run(
         'tests/planning/plan_child.py',
         json.dumps(list(MESHES.values())),
         **programs.devices(4),

@@ -3,6 +3,7 @@ import functools
 import pathlib
 import textwrap
 
+import forks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -928,7 +929,7 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
         print('same')
     """
     here = pathlib.Path(__file__).parent
-    result = programs.run(
+    result = forks.run(
         '-c',
         textwrap.dedent(script),
         PYTHONPATH=f'{here}:{programs.PATH}',

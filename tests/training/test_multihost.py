@@ -3,53 +3,50 @@
 import json
 import pathlib
 
+import jax
 import numpy as np
 import processes
 import pytest
 import tiny_runs
 
-from hax_jax.data import records
+from hax_jax.data import input_pipeline, records
+from hax_jax.devices import mesh
 from hax_jax.runs import restore
+from hax_jax.training import run_setup, train_loop
 
 _CHILD = """
 import pathlib, sys
-import jax
-import numpy as np
-import tiny_runs
-from hax_jax.data import input_pipeline, records
-from hax_jax.devices import mesh, runtime
-from hax_jax.training import run_setup, train_loop
+sys.path.append('tests/training')
+import test_multihost
+from hax_jax.devices import runtime
 runtime.start()
-cache = records.open_cache(sys.argv[1])
-workdir, out = pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
-run = tiny_runs.make_config(train__num_steps=int(sys.argv[4]))
-setup = run_setup.prepare(run, cache)
-shard = mesh.batch_sharding(setup.mesh)
-for step, batch in enumerate(input_pipeline.train_batches(
-    cache, sharding=shard, batch_size=8, stream=setup.stream, num_batches=40,
-    reader='numpy',
-)):
-    parts = {
-        f'{step}.{name}.{part.index[0].start or 0}': np.asarray(part.data)
-        for name, array in batch.items() for part in array.addressable_shards
-    }
-    np.savez(out / f'{step}.{jax.process_index()}.npz', **parts)
-train_loop.train(setup, workdir, allow_change=[])
+test_multihost.read_and_train(*map(pathlib.Path, sys.argv[1:]))
 """
 
 
-def launch(
-    cache: records.PackedCache,
-    workdir: pathlib.Path,
-    out: pathlib.Path,
-    *,
-    num_processes: int,
-    num_steps: int,
+def read_and_train(
+    cache_path: pathlib.Path, workdir: pathlib.Path, out: pathlib.Path
 ) -> None:
-    """Trains with so many processes and waits for them to end well."""
-    out.mkdir(exist_ok=True)
-    arguments = ['-c', _CHILD, cache.path, workdir, out, num_steps]
-    processes.run_well(*arguments, num_processes=num_processes)
+    """Writes this process's part of 40 batches into `out`, and trains for 10 steps."""
+    cache = records.open_cache(cache_path)
+    run = tiny_runs.make_config(train__num_steps=10)
+    setup = run_setup.prepare(run, cache)
+    read = input_pipeline.train_batches(
+        cache,
+        sharding=mesh.batch_sharding(setup.mesh),
+        batch_size=8,
+        stream=setup.stream,
+        num_batches=40,
+        reader='numpy',
+    )
+    for step, batch in enumerate(read):
+        parts = {
+            f'{step}.{name}.{part.index[0].start or 0}': np.asarray(part.data)
+            for name, array in batch.items()
+            for part in array.addressable_shards
+        }
+        np.savez(out / f'{step}.{jax.process_index()}.npz', **parts)
+    train_loop.train(setup, workdir, allow_change=[])
 
 
 def batches(out: pathlib.Path) -> dict[str, np.ndarray]:
@@ -76,11 +73,14 @@ def losses(workdir: pathlib.Path, kind: str) -> dict[int, float]:
 
 @pytest.fixture(scope='module')
 def two_ways(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """10 steps with one process, and with two."""
+    """10 steps with one process, this one, and with two."""
     root = tmp_path_factory.mktemp('multihost')
     cache = tiny_runs.write_cache(root / 'cache')
-    launch(cache, root / 'one', root / 'batches1', num_processes=1, num_steps=10)
-    launch(cache, root / 'two', root / 'batches2', num_processes=2, num_steps=10)
+    for name in ('batches1', 'batches2'):
+        (root / name).mkdir()
+    read_and_train(cache.path, root / 'one', root / 'batches1')
+    arguments = ['-c', _CHILD, cache.path, root / 'two', root / 'batches2']
+    processes.run_well(*arguments, num_processes=2)
     return root
 
 

@@ -6,6 +6,7 @@ import pathlib
 import random
 import shutil
 
+import forks
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -113,7 +114,7 @@ print(json.dumps(out))
 def on_eight_devices(
     cache: records.PackedCache, workdir: pathlib.Path, calls: list[dict[str, object]]
 ) -> list[int]:
-    done = programs.run(
+    done = forks.run(
         '-c',
         CHILD,
         str(cache.path),

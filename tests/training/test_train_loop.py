@@ -1,15 +1,14 @@
 """The loop: it learns, it goes on where it was, it refuses what is another run."""
 
 import dataclasses
-import os
 import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
+import forks
 import jax
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ from hax_jax.training import resume, run_setup, run_summary, starting, train_loo
 _ROOT = pathlib.Path(__file__).parents[2]
 _CHILD = """
 import pathlib, sys
-sys.path.insert(0, 'tests')
 import tiny_runs
 from hax_jax.curves import measure_run, run_record
 from hax_jax.data import records
@@ -469,13 +467,9 @@ def test_dropout_follows_the_step_so_a_cut_run_is_bit_equal(
 
 def child_process(
     cache: records.PackedCache, workdir: pathlib.Path, **changes: object
-) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, '-c', _CHILD, str(cache.path), str(workdir), repr(changes)],
-        cwd=_ROOT,
-        env={**os.environ, 'PYTHONPATH': str(_ROOT)},
-        stdout=subprocess.DEVNULL,
-    )
+) -> subprocess.Popen[str]:
+    given = cache.path, workdir, repr(changes)
+    return forks.start('-c', _CHILD, *given, stdout=subprocess.DEVNULL, stderr=None)
 
 
 def num_lines(workdir: pathlib.Path) -> int:

@@ -7,6 +7,7 @@ import pty
 import resource
 import signal
 
+import forks
 import programs
 import pytest
 import test_metrics
@@ -181,7 +182,7 @@ with stopping.Signals() as signals:
 def test_a_signal_is_acknowledged_at_once_while_no_handler_can_run(
     at: str, sent: signal.Signals, said: str
 ) -> None:
-    with programs.start('-c', _BUSY, at, 3_000_000) as child:
+    with forks.start('-c', _BUSY, at, 3_000_000) as child:
         assert child.stderr.readline() == 'busy\n'
         child.send_signal(sent)
         assert said in child.stderr.readline()
@@ -189,7 +190,7 @@ def test_a_signal_is_acknowledged_at_once_while_no_handler_can_run(
 
 
 def test_a_second_ctrl_c_ends_the_process_while_no_handler_can_run() -> None:
-    with programs.start('-c', _BUSY, 'start', 2**31 - 1) as child:
+    with forks.start('-c', _BUSY, 'start', 2**31 - 1) as child:
         assert child.stderr.readline() == 'busy\n'
         child.send_signal(signal.SIGINT)
         assert 'Ctrl-C: ' in child.stderr.readline()

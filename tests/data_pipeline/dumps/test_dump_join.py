@@ -5,7 +5,6 @@ import json
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
@@ -14,7 +13,6 @@ import dump_makers
 import dump_synthesis
 import forks
 import hypothesis
-import programs
 import pytest
 import zstandard
 from hypothesis import strategies
@@ -214,11 +212,8 @@ def test_what_a_killed_call_left_is_removed(tmp_path: pathlib.Path) -> None:
     output = tmp_path / 'out.jsonl'
     work = tmp_path / '.out.jsonl.work'
     for number, code in ((signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        child = subprocess.Popen(
-            [sys.executable, *command(tmp_path / 'R*.jsonl', output)],
-            cwd=programs.ROOT,
-            stderr=subprocess.DEVNULL,
-        )
+        asked = command(tmp_path / 'R*.jsonl', output)
+        child = forks.start(*asked, stdout=None, stderr=subprocess.DEVNULL)
         while not work.exists():
             assert child.poll() is None
             time.sleep(0.002)

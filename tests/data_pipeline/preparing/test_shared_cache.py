@@ -5,9 +5,9 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 
+import forks
 import pytest
 
 from data_pipeline import build, build_steps
@@ -58,11 +58,9 @@ def started(
     *,
     size: int = 10**9,
     killed_at: int = 0,
-) -> subprocess.Popen[bytes]:
+) -> subprocess.Popen[str]:
     given = (f'{raw}/*.jsonl', output, cache, size, killed_at)
-    return subprocess.Popen(
-        [sys.executable, '-c', CHILD, *map(str, given)], stdout=subprocess.DEVNULL
-    )
+    return forks.start('-c', CHILD, *given, stdout=subprocess.DEVNULL, stderr=None)
 
 
 def built(
