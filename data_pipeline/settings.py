@@ -61,7 +61,7 @@ class QualitySettings:
     languages: tuple[str, ...] = ('en',)  # ISO 639; () takes all
     language_confidence: ranges.OverZero = 0.95  # to drop, a language must be this sure
     max_repetition: ranges.OverZeroOrOff = 0.5  # share of 5-grams seen before
-    drop_link_only: bool = True  # answers that are a link
+    drop_link_only: bool = True  # texts that are a link, or a picture's path
     drop_title_only: bool = False  # a title can be the whole question
     drop_bots: bool = True  # answers that bots gave
     min_score: int = 0  # of Reddit's posts alone; 0 disables

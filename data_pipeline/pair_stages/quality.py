@@ -32,6 +32,10 @@ _MISSING = re.compile(
     r'|(?:the )?(?:answer|reply|response)?(?: is)? ?(?:coming soon|pending))\W*',
     re.IGNORECASE,
 )
+_MEDIA = re.compile(
+    r'\s*[^\s:]+\.(?:png|jpe?g|gif|webp|svg|bmp|heic|mp[34]|m4a|wav|ogg|webm|mov)\s*',
+    re.IGNORECASE,
+)
 _LETTER = re.compile(r'[^\W_]')
 _YES_NO = re.compile(
     r'\W*(?:[$£€]?\d[\d.,:/%]*\W*(?:\w+\W*)?|(?:yes|yeah|yep|yup|no|nope|nah|never|maybe'
@@ -182,7 +186,9 @@ def is_bot(answer: str) -> bool:
 
 
 def is_link_only(value: str) -> bool:
-    """Whether the text consists of links or their placeholders alone."""
+    """Whether a text is links, their placeholders, or the path of a picture alone."""
+    if _MEDIA.fullmatch(value):
+        return True
     if personal_data.URL not in value and not personal_data.may_link(value):
         return False  # the case of almost every text
     without, times = personal_data.without_urls(value)

@@ -41,6 +41,7 @@ def outcome(chosen: dict[str, object], **fields: object) -> stages.Outcome:
         ({}, {'answer': 'no ' * 60}, 'answer repeats itself'),
         ({}, {'answer': 'https://www.a.org/b.'}, 'answer of links alone'),
         ({}, {'answer': '[URL]\n- [URL]'}, 'answer of links alone'),
+        ({}, {'question': './img/Quiz_7.PNG'}, 'question of links alone'),
         ({'drop_title_only': True}, {'flags': ('title only',)}, 'title only'),
         ({'min_score': 4}, {}, 'score under 4'),
         (
