@@ -61,7 +61,7 @@ _BOLD, _ITALIC, _ITEM, _SUMMARY, _FOLD = 7, 8, 9, 10, 11  # levels
 # A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
 _NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
-    r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}\s?[.):](?:\s+|(?=(?-i:[A-Z])))'
+    r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}\s?\\?[.):](?:\s+|(?=(?-i:[A-Z])))'
     r'|\(\d{1,3}\)\s+|Q[.:)]\s+)?'
 )
 # '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
@@ -147,6 +147,8 @@ def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
         return False
     answers = [without_label(answer) for _, answer in asked if answer]
     if _have_speaker([question for question, _ in asked]) or _have_speaker(answers):
+        return False
+    if len(answers) >= FEWEST and len(set(answers)) == 1:  # 'Write your thoughts here.'
         return False
     others = [answer for answer in answers if _NO_ANSWER.search(answer)]
     return 2 * len(answers) >= len(asked) and len(others) < _OTHERS * len(answers)

@@ -70,7 +70,9 @@ _NEXT_PAGE = re.compile(
     r'(?:related|read (?:more|next|also)|more(?= from)|you may also like)'
     r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
     r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}'
-    r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?',
+    r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?'
+    r'|(?:was|is) (?:this|the) (?:page |answer |article |post )?(?:helpful|useful)'
+    r'(?: (?:to|for) you)?\?(?:\W*(?:yes|no)\b)*\W*',
     re.IGNORECASE,
 )
 # [a]: https://a.example, and [^1]: the text of a note

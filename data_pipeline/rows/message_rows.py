@@ -35,6 +35,8 @@ from hax_jax.data import records
 
 USER, ASSISTANT, SYSTEM = 'user', 'assistant', 'system'
 _CALL = 'call'  # of a tool: an assistant's turn that is no answer
+_ASIDE = 'aside'  # thinking, in a channel of its own
+_ASIDES = ('analysis', 'commentary', 'thinking', 'reasoning')  # channels of gpt-oss
 _ROLES = {
     USER: (USER, 'human', 'prompter', 'client', 'patient', 'seeker', 'customer'),
     ASSISTANT: (
@@ -51,6 +53,11 @@ _PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in 
 _CALL_KEYS = ('tool_calls', 'function_call')
 _CALL_PARTS = ('tool_use', 'tool_call', 'function_call')
 _CALL_MARK = re.compile(r'^[ \t]*<(?:tool_call|function_?call)>', re.MULTILINE)
+# What a tool gave, in a turn of the user.
+_RESULT = re.compile(
+    r'(?:\s*<(tool_response|tool_result|function_response|observation)>.*?</\1>)+\s*',
+    re.DOTALL,
+)
 _MEDIA_FIELDS = ('images', 'audios', 'videos')  # of a row: what its turns speak of
 _MEDIA_PARTS = ('image', 'audio', 'video')  # image_url, input_audio, …
 _TEXT_PARTS = ('text', 'input_text', 'output_text')
@@ -123,6 +130,8 @@ def _exchanges(turns: list[Turn], result: batches.BatchRead) -> list[records.Exc
             counts['messages system turns left out'] += 1
         elif role == _CALL:
             counts['messages turns that call a tool, left out'] += 1
+        elif role == _ASIDE:
+            counts['messages turns of thinking, left out'] += 1
         elif role not in (USER, ASSISTANT):
             counts['messages turns of other roles left out'] += 1
         elif not text.strip():
@@ -167,7 +176,8 @@ def _as_row(exchanges: list[records.Exchange]) -> dict[str, Any]:
 def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn], str]:
     """(the turns of a line's value, the problem if the value is no chat).
 
-    A turn's role is '' if it is none of the three, and `_CALL` for a tool's call.
+    A turn's role is '' if it is none of the three, as a tool's is, `_CALL` for a tool's
+    call, and `_ASIDE` for an assistant's thinking.
     """
     found = chat_shapes.turns(value)
     if found is None:
@@ -194,6 +204,10 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
         role = _ROLE_OF.get(characters.clean_line(role).lower(), '')
         if role == ASSISTANT and _calls_a_tool(each, text or ''):
             role = _CALL
+        elif role == ASSISTANT and _channel(each) in _ASIDES:
+            role = _ASIDE
+        elif role == USER and _RESULT.fullmatch(text or ''):
+            role = ''
         turns.append((role, text or '', _weight(each, result)))
     return turns, ''
 
@@ -206,6 +220,10 @@ def _calls_a_tool(turn: dict[str, Any], text: str) -> bool:
     return isinstance(parts, list) and any(
         isinstance(part, dict) and part.get('type') in _CALL_PARTS for part in parts
     )
+
+
+def _channel(turn: Any) -> str:
+    return str(_first(turn, ('channel',)) or '').lower()
 
 
 def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:

@@ -29,6 +29,7 @@ _MAY_SAY_MORE = (*_STATES, 'published', 'ispublished')
 # Of these a word says yes or no; a number is a count or a grade.
 _WORDS_ALONE = (
     *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
+    'helpful',
 )
 _NAMES = (
     *('trainable', 'lossmask', 'include', 'included', 'keep', 'use', 'valid'),

@@ -32,8 +32,10 @@ class Request:
     def conflicts(self) -> Iterator[str]:
         """A sentence for each value that is not accepted."""
         if self.format not in DTYPES:
-            accepted = ', '.join(DTYPES)
-            yield f'--format={self.format!r} is not accepted; use one of {accepted}.'
+            given = (
+                f'={self.format!r} is not accepted' if self.format else ' is missing'
+            )
+            yield f'--format{given}; use one of {", ".join(DTYPES)}.'
             return
         if self.dtype not in DTYPES[self.format]:
             yield (

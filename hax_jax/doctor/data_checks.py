@@ -259,8 +259,9 @@ def relation(n: Numbers) -> Finding | None:
     z, share = n['answer_relation'], n['related_share']
     evidence = (
         f'{share:.0%} of {n["related_pairs"]} answers share more rare words with their '
-        f'own question than with others of their source; by chance some 30% do '
-        f'({z:.1f} standard errors from chance)'
+        f'own question than with others of their source, by chance some 30%; how much '
+        f'they share is on average {abs(z):.1f} standard errors '
+        f'{"above" if z >= 0 else "below"} what they share with the others'
     )
     # Of letters and posts 95% did; of swapped ones 25%.
     if share >= 0.75:

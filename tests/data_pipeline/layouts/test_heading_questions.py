@@ -68,6 +68,7 @@ def test_headings_that_are_questions_make_pairs(form: str) -> None:
     [
         '**{}**\n\n{}\n\n',
         '**{}**\\\n{}\n\n',
+        '**1\\. {}**\n\n{}\n\n',
         '***{}***\n{}\n\n---\n\n',
         '**{}** {}\n\n',
         '__3. {}__<br>{}\n\n',
@@ -386,3 +387,11 @@ def test_questions_in_code_are_no_sign_of_an_index() -> None:
 )
 def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> None:
     assert heading_questions.is_question(text) == is_one
+
+
+@pytest.mark.parametrize(
+    'said', ['_Write your thoughts here._', '1 2 3 4 5', '(Please write below.)']
+)
+def test_one_text_below_all_questions_is_a_form_to_fill_in(said: str) -> None:
+    text = '# Day 1\n\n' + ''.join(f'**{asked}**\n\n{said}\n\n' for asked, _ in PAIRS)
+    assert detection.detect(text) != heading_questions.SOURCE

@@ -167,6 +167,8 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('So:\n```\na\n```\n\n© 2024 Ann', 'So:\n```\na\n```'),
         ('| a |\n|---|\n| 1 |\n\n14 Likes', '| a |\n|---|\n| 1 |'),
         ('Leave him.\n\n[↑ Back to the top](#faq)', 'Leave him.'),
+        ('Leave him.\n\nWas this helpful? Yes No', 'Leave him.'),
+        ('Leave him.\n\nWas this answer useful to you?', 'Leave him.'),
         ('Leave him.\n\n**[⬆️ back to top](#faq)**', 'Leave him.'),
         ('Leave him.\n© 2021 The Paper. All rights reserved.', 'Leave him.'),
         ('Leave him.\n\nRead more books: they help.', None),

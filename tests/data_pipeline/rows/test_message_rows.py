@@ -90,6 +90,26 @@ def test_a_turn_may_have_a_weight_of_its_own() -> None:
     assert report.counts['messages weights of turns out of range'] == 1
 
 
+def test_thinking_in_a_channel_and_what_a_tool_gave_are_no_texts() -> None:
+    thought = chat('user: Why?', 'assistant: Hm.', 'assistant: So.')
+    thought['messages'][1]['channel'] = 'analysis'
+    thought['messages'][2]['channel'] = 'final'
+    called = chat(
+        'user: Why?',
+        'assistant: <tool_call>\n{}\n</tool_call>',
+        'user: <tool_response>\n42\n</tool_response>\n<tool_response>7</tool_response>',
+        'assistant: So.',
+    )
+    said = chat('user: Is <tool_response>42</tool_response> a tag?', 'assistant: Yes.')
+    pairs, report = read(thought, called, said)
+    assert [(pair.question, pair.answer) for pair in pairs] == [
+        *[('Why?', 'So.')] * 2,
+        ('Is <tool_response>42</tool_response> a tag?', 'Yes.'),
+    ]
+    assert report.counts['messages turns of thinking, left out'] == 1
+    assert report.counts['messages turns of other roles left out'] == 1
+
+
 def test_turns_that_are_in_no_exchange_are_counted() -> None:
     [first, second], report = read(
         chat('user: A?', 'assistant: B.', 'assistant: C.', 'tool: T', 'user: D?'),

@@ -577,7 +577,10 @@ def test_a_markdown_table_below_a_title_is_read() -> None:
         ('Why so?', 'So.', 16),
     ]
     assert len(report.unknown_lines) == 9
-    asked = ''.join(f'## Why is {n} so?\n\n{table}\n' for n in ('one', 'two', 'it'))
+    asked = ''.join(
+        f'## Why is {n} so?\n\n{table}| Is {n}? | No. |\n\n'
+        for n in ('one', 'two', 'it')
+    )
     pairs, _ = read('b.md', f'# FAQ\n\n{asked}')
     assert {pair.source for pair in pairs} == {'faq'}
 

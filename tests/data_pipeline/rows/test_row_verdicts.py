@@ -12,6 +12,7 @@ from data_pipeline.rows import verdicts
         ('is_toxic', [True, '1'], [False, '0']),
         ('published', [False, 'no'], [True, 'yes']),
         ('is_draft', ['true'], ['false']),
+        ('helpful', ['no', 'unhelpful'], ['yes', 'helpful']),
     ],
 )
 def test_a_field_that_says_do_not_learn_this_is_a_verdict(
