@@ -54,7 +54,8 @@ def view(text: str, *, file: str) -> View:
         if detection.detect(made.text):
             return made
     made, source = _shown(text)
-    if not detection.detect(made.text):
+    # A page's own elements tell where answers end better than its lines do.
+    if detection.detect(made.text) in ('', html_questions.SOURCE):
         made.found = html_questions.find(source, file=file)
     return made
 
