@@ -33,11 +33,15 @@ _LONGEST = 300  # characters of a question in a heading
 # Question marks of Latin, Chinese, Arabic and Greek.
 _ASKS = re.compile(r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);)\W{0,3}', re.DOTALL)
 _MARKS = re.compile(r'[?？؟;\u037e]')
-# Questions of a page to its reader, which no text below answers.
-_TO_READER = re.compile(
-    r'(?:(?:was|is|did you find|have you found) (?:this|that|it|the)'
+# Whether a page was of use, as pages ask their reader.
+OF_USE = (
+    r'(?:was|is|did you find|have you found) (?:this|that|it|the)'
     r'(?: (?:page|article|answer|post|guide|section|topic|information))?'
     r' (?:page |answer )?(?:helpful|useful)(?: to you| for you)?'
+)
+# Questions of a page to its reader, which no text below answers.
+_TO_READER = re.compile(
+    rf'(?:{OF_USE}'
     r'|(?:still |do you |did you |have |got )*(?:any |more |other |further |a )*'
     r'questions?'
     r'|(?:still )?(?:need (?:more |further |some )?help|unsure|stuck)'

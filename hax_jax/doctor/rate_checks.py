@@ -131,7 +131,8 @@ def clip(n: Numbers) -> Finding | None:
             'the first gradient is far over a usual bound: the loss is steep where '
             'training begins, as with adapters of a large scale or weights that do '
             'not fit together',
-            'lower --config.lora.alpha, or give --config.optimizer.warmup_steps',
+            ('lower --config.lora.alpha, or give' if n.get('is_lora') else 'give')
+            + f' --config.optimizer.warmup_steps={max(n.get("num_steps", 0) // 10, 1)}',
             'optimizer.clip_norm is as others have it (1.0), so it is not the cause',
         )
     return Finding(

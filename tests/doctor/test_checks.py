@@ -462,6 +462,11 @@ def test_a_usual_bound_of_gradients_is_not_called_the_cause() -> None:
     for found in (before, after):
         assert found and found.verdict == diagnosis.WARN
         assert 'clip_norm=' not in found.remedy
+        assert 'lora' not in found.remedy  # a full run has no such scale
+    large = {'step_grad_norm': 152.0, 'clipped_norm': 1.0, 'num_steps': 50}
+    adapters = rate_checks.clip({**large, 'is_lora': True})
+    assert adapters and 'lora.alpha' in adapters.remedy
+    assert adapters.remedy.endswith('--config.optimizer.warmup_steps=5')
     tiny = rate_checks.clip({'step_grad_norm': 1.0, 'clipped_norm': 1e-3})
     assert tiny and tiny.verdict == diagnosis.FAIL and 'clip_norm=1.0' in tiny.remedy
 
