@@ -8,7 +8,8 @@ import functools
 import re
 
 from data_pipeline import settings
-from data_pipeline.layouts import heading_questions, html_text, label_lines
+from data_pipeline.faq import questions
+from data_pipeline.layouts import html_text, label_lines
 from data_pipeline.pages import chat_grammar, crisis_lines, encoding
 from data_pipeline.pair_stages import markdown_text, reasoning, stages
 from hax_jax.data import records
@@ -71,7 +72,7 @@ _NEXT_PAGE = re.compile(
     r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
     r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}'
     r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?'
-    rf'|{heading_questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
+    rf'|{questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
     re.IGNORECASE,
 )
 # [a]: https://a.example, and [^1]: the text of a note

@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from data_pipeline.layouts import detection, heading_questions
+from data_pipeline.faq import questions
+from data_pipeline.layouts import detection
 from data_pipeline.pages import page
 
 PAIRS = [
@@ -15,7 +16,7 @@ PAIRS = [
 
 
 def parsed(text: str) -> page.Page:
-    assert detection.detect(text) == heading_questions.SOURCE
+    assert detection.detect(text) == questions.SOURCE
     return detection.parse(text, layout='faq', file='a/f.md')
 
 
@@ -386,7 +387,7 @@ def test_questions_in_code_are_no_sign_of_an_index() -> None:
     ],
 )
 def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> None:
-    assert heading_questions.is_question(text) == is_one
+    assert questions.is_question(text) == is_one
 
 
 @pytest.mark.parametrize(
@@ -394,4 +395,4 @@ def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> N
 )
 def test_one_text_below_all_questions_is_a_form_to_fill_in(said: str) -> None:
     text = '# Day 1\n\n' + ''.join(f'**{asked}**\n\n{said}\n\n' for asked, _ in PAIRS)
-    assert detection.detect(text) != heading_questions.SOURCE
+    assert detection.detect(text) != questions.SOURCE

@@ -1,0 +1,189 @@
+"""The forms of lines that ask: a heading, bold text, an item, a summary, a fold.
+
+Each is of a level: headings 1 to 6 by their depth, the others below them all. AsciiDoc,
+reStructuredText and wikis have headings of their own.
+"""
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from data_pipeline.faq import questions
+from data_pipeline.pages import page
+
+BOLD, ITALIC, ITEM, SUMMARY, FOLD = 7, 8, 9, 10, 11
+LEVELS = (*range(1, 7), BOLD, ITALIC, ITEM, SUMMARY, FOLD)
+# '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
+_HEAD = re.compile(
+    r'\s{0,3}(?:(?:\d{1,4}[.)]\s+)?(#{1,6}|={2,6}(?=\s+[^\s=]))\s+)?'
+    + questions.NUMBER
+    + r'(?P<bold>[*_]{1,3})?'
+    + questions.NUMBER
+    + r'(?=\S)'
+)
+_TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
+# A line that a rule right below it makes a heading: no list, quote or sentence.
+_UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
+_NUMBERED = re.compile(r'\d{1,4}[.)]\s+\S.*')
+_RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
+_UNDERLINE = re.compile(rf'\s{{0,3}}([{re.escape(_RULES)}])\1{{2,}}\s*')
+_BOLD_TEXT = re.compile(
+    r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{1,3}|_{1,3})(?=[^\s*_])'
+    + questions.NUMBER
+    + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
+)
+# The first line of a bold text that is closed on one of the next, behind its question.
+_BOLD_OPENS = re.compile(r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?\*\*(?=[^\s*])[^*]+')
+_BOLD_GOES_ON = re.compile(r'\s{0,5}[^\s*#>|-][^*]*')
+_BOLD_ENDS = re.compile(r'\s{0,5}[^\s*#>|-][^*]*[?？؟]["”’)]?\*\*\s*')
+_MOST_LINES = 5  # of a bold question
+# A line of bold texts with code between them: one heading.
+_BOLD_PIECES = re.compile(
+    r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
+)
+_ITEM_TEXT = re.compile(r'(?:Q\.?\s?)?\d{1,3}[.)]\s+(?P<asked>\S.*?)\s*\Z')
+_SUMMARY_TEXT = re.compile(
+    r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
+    r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
+    re.IGNORECASE,
+)
+# A fold of MkDocs or VitePress, and the line that ends one.
+_FOLD_TEXT = re.compile(
+    r'(?:\?{3}\+?\s+[\w-]+(?:\s[\w-]+){0,3}\s+"|!{3}\s+(?:question|faq|help)\s+"'
+    r'|(?P<colons>:{3,})\s?details\s+)(?P<asked>\S.*?)"?\s*',
+    re.IGNORECASE,
+)
+COLONS, _NOT_INDENTED = re.compile(r':{3,}\s*'), re.compile(r'\S.*')
+
+
+class Mark(NamedTuple):
+    """What opens a section: its level, its heading within a line, the text behind it.
+
+    `closes` says that the section above ends though this heading asks nothing. `until`
+    is the line that ends the section below, if the form has one.
+    """
+
+    level: int
+    start: int
+    end: int
+    below: int
+    closes: bool = True
+    until: re.Pattern[str] | None = None
+
+    def heading(self, piece: page.Piece) -> str:
+        return piece.text[self.start : self.end]
+
+
+def lines(text: str) -> list[page.Piece]:
+    """The lines of a text; a rule that makes the line above it a heading is a label."""
+    pieces = _unwrapped(page.raw_lines(text))
+    above = ''
+    for piece, below in itertools.pairwise(pieces):
+        may_head = not above.strip() and not piece.is_code
+        if may_head and _UNDERLINE.fullmatch(below.text) and _heads(piece, below):
+            below.kind = 'label'
+        above = piece.text
+    return pieces
+
+
+def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
+    """The lines, one for each bold question of several below an empty line."""
+    made: list[page.Piece] = []
+    end = 0
+    for at, piece in enumerate(pieces):
+        if at < end:
+            continue
+        made.append(piece)
+        is_below_empty = at == 0 or not pieces[at - 1].text.strip()
+        if piece.is_code or not is_below_empty or not _BOLD_OPENS.fullmatch(piece.text):
+            continue
+        rest = pieces[at + 1 : at + _MOST_LINES]
+        goes_on = (p for p in rest if not _BOLD_GOES_ON.fullmatch(p.text) or p.is_code)
+        last = next(goes_on, None)
+        if last and not last.is_code and _BOLD_ENDS.fullmatch(last.text):
+            end = last.line  # lines are numbered from 1
+            further = (p.text.strip() for p in pieces[at + 1 : end])
+            joined = ' '.join([piece.text.rstrip(), *further])
+            made[-1] = dataclasses.replace(piece, text=joined)
+    return made
+
+
+def _heads(piece: page.Piece, rule: page.Piece) -> bool:
+    """Whether a rule makes the line above it a heading, not the end of a text."""
+    line = piece.text.strip()
+    is_long = len(rule.text.strip()) >= len(line)
+    is_item = is_long and bool(_NUMBERED.fullmatch(line))
+    return is_item or bool(_UNDERLINED.fullmatch(piece.text))
+
+
+def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
+    """For each line the heading in it that is of a level, or ends sections of it."""
+    rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
+    return [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+
+
+def _mark(piece: page.Piece, rule: str, level: int) -> Mark | None:
+    """The heading in a line; `rule` is the rule below it that makes the line one."""
+    text = piece.text
+    if piece.is_code:
+        return None
+    if level == SUMMARY:
+        found = _SUMMARY_TEXT.match(text)
+        return Mark(level, *found.span('asked'), found.end()) if found else None
+    if level == FOLD:
+        return _fold(text)
+    if head := _headline(text, rule):
+        return head if head.level <= level else None
+    if level == ITEM:
+        found = _ITEM_TEXT.match(text)
+        return Mark(level, *found.span('asked'), len(text)) if found else None
+    return _bold(text, level) if level in (BOLD, ITALIC) else None
+
+
+def _fold(text: str) -> Mark | None:
+    found = _FOLD_TEXT.fullmatch(text)
+    if not found:
+        return None
+    until = COLONS if found['colons'] else _NOT_INDENTED
+    return Mark(FOLD, *found.span('asked'), found.end(), until=until)
+
+
+def _headline(text: str, rule: str) -> Mark | None:
+    """A line that signs in front of it, or a rule below it, make a heading."""
+    head = _HEAD.match(text)
+    if not head or not (head[1] or rule):
+        return None
+    depth = len(head[1]) if head[1] else 1 + min(2, _RULES.index(rule.strip()[0]))
+    return Mark(depth, *_bare(text, head), len(text))
+
+
+def _bare(text: str, head: re.Match[str]) -> tuple[int, int]:
+    """Where a heading's text starts and ends: within marks that stand around it all.
+
+    '## **Why?**' -> 'Why?'; '## Why **so late?**' -> 'Why **so late?**'
+    """
+    start, tail = head.end(), _TAIL.search(text, head.end())
+    end, bold = tail.start() if tail else 0, head['bold']
+    if not bold:
+        return start, end
+    inner = end - len(bold)
+    if text.endswith(bold, start, end) and bold not in text[start:inner]:
+        return start, inner
+    return head.start('bold'), end
+
+
+def _bold(text: str, level: int) -> Mark | None:
+    """Bold text that opens a line, or italics that are all of it."""
+    found = _BOLD_TEXT.match(text)
+    if not found:
+        return None
+    is_one = questions.is_question(found['asked'])
+    found = (None if is_one else _BOLD_PIECES.fullmatch(text)) or found
+    depth = ITALIC if len(found[1]) == 1 else BOLD
+    is_alone = found.end() == len(text)
+    if depth > level or not (is_alone or level == BOLD):
+        return None
+    closes = is_alone or questions.is_to_reader(found['asked'])
+    return Mark(depth, *found.span('asked'), found.end(), closes)
