@@ -22,7 +22,7 @@ import re
 from collections.abc import Sequence
 
 from data_pipeline.faq import asking_lines, questions
-from data_pipeline.pages import characters, page
+from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
 _LIST = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z))+')
@@ -171,7 +171,7 @@ class _Reading:
         if not question:
             return
         self._question, self._answer = None, []
-        page.end_text(answer, page.ANSWER)
+        glued_topics.end_text(answer, page.ANSWER)
         asked = page.clean_text([question], page.QUESTION)
         answered = page.clean_text(answer, page.ANSWER)
         found.counts[f'{SOURCE} questions'] += 1

@@ -1,6 +1,7 @@
-"""The topic of a merged file's next post, glued below an answer as its last line."""
+"""What ends a text and is no part of it: rules, links up, the topic of the next one."""
 
 import collections
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -22,6 +23,12 @@ _CLOSING = re.compile(
     r'|yours?)\b',
     re.IGNORECASE,
 )
+# A place for links, a break, or a link up, alone on a line.
+_TAGS = re.compile(r'<(?:/?(?:a|p|div|b|br|center|sup|small)\b[^<>]*|/?br\s?/?)>', re.I)
+_LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
+_UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
+_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
+_UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 
 def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
@@ -167,3 +174,58 @@ def _is_topic(last: page.Piece, above: page.Piece) -> bool:
         and not _CLOSING.match(line)
         and not chat_speakers.NAME.fullmatch(line)
     )
+
+
+def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
+    """Marks the rules, headings and links up that end a text of a kind.
+
+    The last of the headings is given, the next text's topic; '' for none.
+    """
+    topic = ''
+    filled = [piece for piece in pieces if piece.kind == kind and piece.text.strip()]
+    below: page.Piece | None = None
+    for above, piece in reversed([*itertools.pairwise(filled)]):
+        rule, below = below, piece
+        if not piece.is_code and page.is_rule(piece.text):
+            piece.kind = 'rule'
+        elif rule and _is_underlined(above, piece, rule):
+            piece.kind = 'topic'
+            topic = topic or piece.text
+        elif not piece.is_code and _is_way(piece.text):
+            piece.kind = 'navigation'
+        elif above.line + 1 == piece.line and above.text.rstrip().endswith(':'):
+            break  # '# reboot' below 'Run this command:' is no heading
+        elif not piece.is_code and (
+            page.HEADING.match(piece.text) or _TITLE.match(piece.text)
+        ):
+            piece.kind = 'topic'
+            topic = topic or piece.text
+        else:
+            break
+    return topic.strip('#=* ')
+
+
+def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bool:
+    """Whether a line apart from the one above is a title: its rule is as long as it."""
+    line, under = piece.text.strip(), rule.text.strip()
+    return (
+        rule.kind == 'rule'
+        and above.line + 1 < piece.line == rule.line - 1
+        and len(under) >= 4
+        and under[0] in '=-~^'
+        and abs(len(under) - len(line)) <= 2
+        and bool(_UNDERLINED.fullmatch(line))
+    )
+
+
+def _is_way(line: str) -> bool:
+    """Whether a line is a place for links, a break, or a link up the page alone.
+
+    '<a name="q7"></a>', '<br>', '**[⬆ Back to Top](#contents)**'
+    """
+    bare = _TAGS.sub('', line).strip(' \t*_|>-')
+    if not bare:
+        return '<' in line
+    link = _LINK_UP.fullmatch(bare)
+    is_link = link is not None and (link[1] or 'href="#' in line)
+    return bool(is_link and _UP.search(bare))

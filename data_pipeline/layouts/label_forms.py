@@ -1,0 +1,136 @@
+"""One label that opens a line: its word, its form, and what answers it.
+
+'Q: Why? A: So.'      two labels, where an answer's is not the next
+'## Question'         a heading; '**Answer**' alone in its line
+'Q. Why?'             only where a file's labels are of this form, as are the next:
+'[QUESTION] Why?'     in brackets, alone in its line or not
+'Question'            alone in its line, with a capital
+'Q - Why?'            also Question -
+'<question>Why?</question><answer>So.</answer>'
+'Pregunta: ¿Por qué?' in other languages
+"""
+
+import dataclasses
+import re
+
+_ASKED = (
+    *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
+    *('reader', 'asker', 'input', 'pregunta', 'frage', 'domanda', 'pergunta', 'vraag'),
+    *('query', 'problem', 'client', 'patient', 'customer', 'p', 'd', 'f', 'v'),
+    *('вопрос', '问', '問', '问题', '問題', '質問', '질문'),
+)
+_ANSWERED = (
+    *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
+    *('ai', 'bot', 'advice', 'columnist', 'respuesta', 'réponse', 'antwort'),
+    *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
+    *('solution', 'therapist', 'counselor', 'doctor', 'agent', 'expert', 'r'),
+)
+# Letters of a question's label, and those of its answer's: 'P:' and 'R:' in Spanish,
+# 'D:' in Italian, 'F:' in German, 'V:' in Dutch. They count as capitals alone.
+_ANSWERS_OF = {'q': 'ar', 'p': 'r', 'd': 'r', 'f': 'a', 'v': 'a'}
+# Forms of labels that count by themselves: a label's word ends in its form.
+_FORMS = (_DOT, _DASH, _BRACKET, _BARE) = '.', ' -', ']', ' alone'
+_BARE_WORDS = ('question', 'answer', 'prompt', 'response')
+QUESTIONS, ANSWERS = (
+    (*words, *(word + form for word in words for form in _FORMS))
+    for words in (_ASKED, _ANSWERED)
+)
+REVISED, DRAFT = 'revised_response', 'draft_response'
+STRAY = 'stray'  # a label within a text
+SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
+CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
+_NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
+_CAPITALS = 'pdfvr'
+_SPELLED = sorted({*_ASKED, *_ANSWERED}.difference(_CAPITALS), key=len, reverse=True)
+_WORDS = '|'.join(_SPELLED)
+_SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
+_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•*]\s+|\(?\d{1,6}[.)]\s+)?'
+_COLON = re.compile(
+    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])){_NUMBER}\]?'
+    r'[*_]{0,3}\s?[:：]'
+    r'(?(bold)[*_]{0,3})[ \t]?',
+    re.IGNORECASE,
+)
+# 'A. One' may be a choice: these count only where a file's labels are of this form.
+_DOTTED = re.compile(
+    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?:(?P<word>[QA])\d{{0,6}}[.)]'
+    r'|(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—]))'
+    r'[*_]{0,3}\s+'
+)
+_BRACKETED = re.compile(
+    r'\s{0,3}(?P<hashes>#{0,6})\s{0,3}(?P<bold>[*_]{1,3})?'
+    rf'[\[<](?P<word>{_WORDS}){_NUMBER}[]>](?(bold)[*_]{{0,3}})[ \t]*',
+    re.IGNORECASE,
+)
+_ALONE_BARE = re.compile(
+    rf'\s{{0,3}}(?P<word>{"|".join(_BARE_WORDS)}){_NUMBER}\s*', re.IGNORECASE
+)
+# Without a colon only where the label is all of the line: a heading, or in bold.
+_ALONE = re.compile(
+    rf'\s{{0,3}}(?:(?P<hashes>#{{1,6}})\s{{0,3}}[*_]{{0,3}}|[*_]{{2,3}})'
+    rf'(?:\d{{1,6}}[.)]\s+)?(?P<word>{_WORDS}|{_SET_WORDS}){_NUMBER}[*_]{{0,3}}[:：]?'
+    r'[*_]{0,3}\s*#*\s*',
+    re.IGNORECASE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Label:
+    """A label at the head of a line: its word, its end, and a heading's level or 0.
+
+    `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one; of a word in
+    capitals it ends in '^'. `look` is 'inline' of an answer's in its question's line,
+    'small' where a small letter follows, '' of others. `is_odd` says that the look is
+    that of few labels of the file, so the label may be a word of a text.
+    """
+
+    word: str
+    end: int
+    level: int
+    sign: str = ''
+    look: str = ''
+    is_odd: bool = False
+
+
+def label_of(line: str) -> Label | None:
+    """The label that opens a line."""
+    form = ''
+    match = _ALONE.fullmatch(line) or _COLON.match(line)
+    if not match and (match := _DOTTED.match(line)):
+        form = _DASH if match['dashed'] else _DOT
+    elif not match and (match := _BRACKETED.match(line)):
+        form = _BRACKET
+    elif not match and line.strip()[:1].isupper():
+        match, form = _ALONE_BARE.fullmatch(line), _BARE
+    if not match:
+        return None
+    given = match['word'] or match['dashed']
+    word = given.lower().replace(' ', '_') + form
+    hashes = match.groupdict().get('hashes') or ''
+    opens = line[: line.index(given)].lstrip('-+•> \t')[:1]
+    sign = '#' if hashes else opens if opens in ('*', '_') else ''
+    sign += '^' if len(given) > 1 and given.isupper() else ''
+    look = 'small' if line[match.end() :].lstrip('"“‘\'*_ ')[:1].islower() else ''
+    return Label(word, match.end(), len(hashes), sign, look)
+
+
+def form_of(word: str) -> str:
+    """The form that a label's word ends in; '' of a word with a colon."""
+    return next((form for form in _FORMS if word.endswith(form)), '')
+
+
+def are_alike(asked: str, answered: str) -> bool:
+    """Whether labels are of one form; below 'Q.' newspapers print 'A:' too."""
+    if (asked, answered) == (f'q{_DOT}', 'a'):
+        return True
+    return form_of(asked) == form_of(answered)
+
+
+def answers(word: str, asked: str) -> bool:
+    """Whether a word labels answers to questions of a label: 'r' those of 'p'."""
+    letters = _ANSWERS_OF.get(asked.removesuffix(form_of(asked)), '')
+    bare = word.removesuffix(form_of(word))
+    if bare in ('a', 'r'):
+        return bare in (letters or 'a')
+    return word in ANSWERS and letters in ('', _ANSWERS_OF['q'])
