@@ -43,7 +43,10 @@ _MOST_LINES = 5  # of a bold question
 _BOLD_PIECES = re.compile(
     r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
 )
-_ITEM_TEXT = re.compile(r'(?:Q\.?\s?)?\d{1,3}[.)]\s+(?P<asked>\S.*?)\s*\Z')
+_ITEM_TEXT = re.compile(
+    r'(?:(?:Q\.?\s?)?\d{1,3}[.)]|(?:Q[.\s#-]|Que\.?\s?|Ques\.?\s?|Question\s?)(?:No\.\s?|#)?'
+    r'\d{1,3}\s?(?:[.):]|--?|[–—])?)\s+(?P<asked>\S.*?)\s*\Z'
+)
 _SUMMARY_TEXT = re.compile(
     r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
     r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',

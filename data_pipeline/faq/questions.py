@@ -42,11 +42,13 @@ _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
 NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
     r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}\s?\\?[.):](?:\s+|(?=(?-i:[A-Z])))'
-    r'|\(\d{1,3}\)\s+|Q[.:)]\s+)?'
+    r'|\(\d{1,3}\)\s+|Q[.:)]\s+'
+    r'|(?:Q\.|Que\.?|Ques\.?|Question)\s?(?:No\.\s?|#\s?)?\d{1,3}(?:\s?[.):]|\s?--?|\s?[–—])?\s+'
+    r'|Q\s?[#-]?\d{1,3}\s?(?:[.):]|--?|[–—])\s+)?'
 )
 LABEL = re.compile(
-    r'(?:[*_]{1,3})?(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
-    r'[*_]{0,3}\s*',
+    r'(?:[*_]{1,3})?(?:(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
+    r'|(?:ans|sol)\s?\d{0,3}[.)])(?:[:–-]{1,2}(?=\s|\*))?[*_]{0,3}\s*',
     re.IGNORECASE,
 )
 _SPEAKER = re.compile(r'\W*(\w[\w .’\'-]{0,30})[*_]*:')

@@ -6,6 +6,7 @@
 '[QUESTION] Why?'     in brackets, alone in its line or not
 'Question'            alone in its line, with a capital
 'Q - Why?'            also Question -
+'Q.1 Why?', 'Ans. So' with a number of an exam, or abbreviated: 'Que 1:', 'Sol.'
 '<question>Why?</question><answer>So.</answer>'
 'Pregunta: ¿Por qué?' in other languages
 """
@@ -14,7 +15,17 @@ import dataclasses
 import re
 
 _ASKED = (
-    *('question', 'q', 'ques', 'prompt', 'instruction', 'user', 'human', 'letter'),
+    *(
+        'question',
+        'q',
+        'ques',
+        'que',
+        'prompt',
+        'instruction',
+        'user',
+        'human',
+        'letter',
+    ),
     *('reader', 'asker', 'input', 'pregunta', 'frage', 'domanda', 'pergunta', 'vraag'),
     *('query', 'problem', 'client', 'patient', 'customer', 'p', 'd', 'f', 'v'),
     *('вопрос', '问', '問', '问题', '問題', '質問', '질문'),
@@ -23,13 +34,14 @@ _ANSWERED = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
     *('ai', 'bot', 'advice', 'columnist', 'respuesta', 'réponse', 'antwort'),
     *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
-    *('solution', 'therapist', 'counselor', 'doctor', 'agent', 'expert', 'r'),
+    *('solution', 'sol', 'therapist', 'counselor', 'doctor', 'agent', 'expert', 'r'),
 )
 # Letters of a question's label, and those of its answer's: 'P:' and 'R:' in Spanish,
 # 'D:' in Italian, 'F:' in German, 'V:' in Dutch. They count as capitals alone.
 _ANSWERS_OF = {'q': 'ar', 'p': 'r', 'd': 'r', 'f': 'a', 'v': 'a'}
 # Forms of labels that count by themselves: a label's word ends in its form.
 _FORMS = (_DOT, _DASH, _BRACKET, _BARE) = '.', ' -', ']', ' alone'
+_DOTTED_TOO = ('ans', 'sol', 'ans.', 'sol.')
 _BARE_WORDS = ('question', 'answer', 'prompt', 'response')
 QUESTIONS, ANSWERS = (
     (*words, *(word + form for word in words for form in _FORMS))
@@ -41,21 +53,26 @@ SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
 CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
 _NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
 _CAPITALS = 'pdfvr'
-_SPELLED = sorted({*_ASKED, *_ANSWERED}.difference(_CAPITALS), key=len, reverse=True)
+_NOT_SPELLED = {*_CAPITALS, 'que'}  # 'que' is a word in Spanish
+_SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)
 _WORDS = '|'.join(_SPELLED)
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
 _BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•*]\s+|\(?\d{1,6}[.)]\s+)?'
 _COLON = re.compile(
     rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
-    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])){_NUMBER}\]?'
-    r'[*_]{0,3}\s?[:：]'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])'
+    rf'|que(?=\.? ?\d|:-))(?:{_NUMBER}|(?<=[a-z])\. ?\d{{1,4}})\]?'
+    r'[*_]{0,3}\s?[:：](?:[-–](?=\s))?'
     r'(?(bold)[*_]{0,3})[ \t]?',
     re.IGNORECASE,
 )
+_SHORT = 'Ques|QUES|Que|QUE|Ans|ANS|Sol|SOL'
 # 'A. One' may be a choice: these count only where a file's labels are of this form.
 _DOTTED = re.compile(
-    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?:(?P<word>[QA])\d{{0,6}}[.)]'
-    r'|(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—]))'
+    rf'{_BULLET}(?P<bold>[*_]{{0,3}})'
+    r'(?:(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—])'
+    rf'|(?P<word>[QA]|{_SHORT}|Question|QUESTION|Answer|ANSWER)'
+    r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|[-#])\d{1,4}[.):]?)(?:[*_]{0,3}[:–-]{1,2})?)'
     r'[*_]{0,3}\s+'
 )
 _BRACKETED = re.compile(
@@ -73,6 +90,11 @@ _ALONE = re.compile(
     r'[*_]{0,3}\s*#*\s*',
     re.IGNORECASE,
 )
+TAGS = '(?:question|answer|prompt|response|user|assistant)'
+_CLOSES_TEXT = re.compile(rf'\s*</{TAGS}>\s*$', re.IGNORECASE)
+
+
+_NEXT_CHOICE = re.compile(r'[\s*_>-]{0,9}B[*_]{0,3}[.)][*_]{0,3}\s')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,14 +137,23 @@ def label_of(line: str) -> Label | None:
     return Label(word, match.end(), len(hashes), sign, look)
 
 
+def is_choice(label: Label, below: str) -> bool:
+    """Whether an answer's label is the letter of a choice, by the line below."""
+    return label.word == f'a{_DOT}' and bool(_NEXT_CHOICE.match(below))
+
+
 def form_of(word: str) -> str:
     """The form that a label's word ends in; '' of a word with a colon."""
     return next((form for form in _FORMS if word.endswith(form)), '')
 
 
 def are_alike(asked: str, answered: str) -> bool:
-    """Whether labels are of one form; below 'Q.' newspapers print 'A:' too."""
-    if (asked, answered) == (f'q{_DOT}', 'a'):
+    """Whether labels are of one form; a dot of an abbreviation is none: 'Q: … Ans. …'.
+
+    Below 'Q.' newspapers print 'A:' too.
+    """
+    forms = {form_of(asked), form_of(answered)}
+    if forms == {_DOT, ''} and (answered in _DOTTED_TOO or answered == 'a'):
         return True
     return form_of(asked) == form_of(answered)
 
@@ -134,3 +165,31 @@ def answers(word: str, asked: str) -> bool:
     if bare in ('a', 'r'):
         return bare in (letters or 'a')
     return word in ANSWERS and letters in ('', _ANSWERS_OF['q'])
+
+
+def open_both(question: str, answer: str) -> bool:
+    """Whether labels of one form open both texts: 'Frage: Warum?', 'Antwort: Darum.'"""
+    asked, answered = map(_head, (question, answer))
+    return (
+        asked is not None
+        and answered is not None
+        and asked.word in QUESTIONS
+        and (answers(answered.word, asked.word) or answered.word == REVISED)
+        and are_alike(asked.word, answered.word)
+    )
+
+
+def without_head(text: str) -> tuple[str, int]:
+    """A text without the label that opens it and the tag that closes it; their number.
+
+    '<question>Why?</question>' -> 'Why?'
+    """
+    label = _head(text)
+    if not label:
+        return text, 0
+    left, times = _CLOSES_TEXT.subn('', text[label.end :])
+    return left.strip(), 1 + times
+
+
+def _head(text: str) -> Label | None:
+    return label_of(text.partition('\n')[0])

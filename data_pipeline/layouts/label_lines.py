@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -11,7 +12,7 @@ from data_pipeline.pages import oversample_marks, page
 CLOSING_TAG = 'closing tag'
 _INLINE = re.compile(
     r'(?<=\s)[*_]{0,3}(?P<word>A|Ans|Answer|Response|Respuesta|Réponse|Antwort|Risposta'
-    r'|Resposta|Antwoord|Ответ|答|回答)[*_]{0,3}\s?(?::[*_]{0,3}\s|：)',
+    r'|Resposta|Antwoord|Ответ|答|回答)[*_]{0,3}\s?(?:(?::|(?<=\bAns)\.)[*_]{0,3}\s|：)',
     re.IGNORECASE,
 )
 # Labels within a line: a question's behind the end of a sentence alone.
@@ -20,9 +21,9 @@ _IN_ONE_LINE = re.compile(
     r'|(?<=\s)(?P<answered>A|Answer|ANSWER):\s'
 )
 _ONE_LINE_WORDS = (('q', 'a'), ('question', 'answer'))
-_TAGS = '(?:question|answer|prompt|response|user|assistant)'
-_TAG = re.compile(rf'(?=<{_TAGS}>)|</{_TAGS}>', re.IGNORECASE)
-_CLOSES_TEXT = re.compile(rf'\s*</{_TAGS}>\s*$', re.IGNORECASE)
+_COUNTED = re.compile(r'(?:No\.? ?|#)?(?P<number>\d{1,4})[.):]?\s+(?=\S)')
+_FEWEST_COUNTED = 3  # questions of a file whose numbers follow each other
+_TAG = re.compile(rf'(?=<{label_forms.TAGS}>)|</{label_forms.TAGS}>', re.IGNORECASE)
 _TAGGED = re.compile(
     r'^[ \t]*<(question|prompt|user)>[^<]*(?:<(?!/?\1>)[^<]*)*</\1>\s*'
     r'<(?:answer|response|assistant)>',
@@ -37,10 +38,11 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
     """The lines, and the label of each; an answer in its question's line is cut off.
 
     'Q: Why? A: So.' -> 'Q: Why? ' and 'A: So.', unless an answer's label is the next.
+    'A. Tom' above 'B. Ann' has none.
     """
     pieces: list[page.Piece] = []
     labels: list[label_forms.Label | None] = []
-    following = ''
+    following = below = ''
     whole = oversample_marks.split(page.raw_lines(text))
     is_tagged = '</' in text and _TAGGED.search(text)
     parted = _by_tags if is_tagged else _sections
@@ -48,6 +50,9 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
     for piece in reversed(lines):
         is_text = piece.kind == page.UNKNOWN and not piece.is_code
         label = label_forms.label_of(piece.text) if is_text else None
+        if label and label_forms.is_choice(label, below):
+            label = None
+        below = piece.text if piece.text.strip() else below
         is_open = (
             label
             and label.word in label_forms.QUESTIONS
@@ -61,7 +66,27 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
         following = label.word if label else following
         pieces.append(piece)
         labels.append(label)
-    return pieces[::-1], labels[::-1]
+    return pieces[::-1], _past_numbers(pieces[::-1], labels[::-1])
+
+
+def _past_numbers(
+    pieces: Sequence[page.Piece], labels: Sequence[label_forms.Label | None]
+) -> list[label_forms.Label | None]:
+    """The labels, each with the number behind it where numbers count the questions.
+
+    'Q. 1 Why?', 'Q. 2 Who?', 'Q. 3 When?' -> 'Why?', 'Who?', 'When?'
+    """
+    made = [*labels]
+    for word in {label.word for label in labels if label} & {*label_forms.QUESTIONS}:
+        asked = [i for i, label in enumerate(labels) if label and label.word == word]
+        found = [_COUNTED.match(pieces[i].text, labels[i].end) for i in asked]
+        numbers = [int(match['number']) for match in found if match]
+        if len(numbers) < max(_FEWEST_COUNTED, len(asked)):
+            continue
+        if all(b == a + 1 for a, b in itertools.pairwise(numbers)):
+            for i, match in zip(asked, found, strict=True):
+                made[i] = dataclasses.replace(labels[i], end=match.end())
+    return made
 
 
 def _pairs(piece: page.Piece) -> list[page.Piece]:
@@ -120,37 +145,6 @@ def _inline_answer(line: str, question: label_forms.Label) -> int:
     is_letter = len(question.word) - len(label_forms.form_of(question.word)) == 1
     found.sort(key=lambda match: (len(match['word']) == 1) != is_letter)
     return found[0].start() if found else 0
-
-
-def open_both(question: str, answer: str) -> bool:
-    """Whether labels of one form open both texts: 'Frage: Warum?', 'Antwort: Darum.'"""
-    asked, answered = map(_head, (question, answer))
-    return (
-        asked is not None
-        and answered is not None
-        and asked.word in label_forms.QUESTIONS
-        and (
-            label_forms.answers(answered.word, asked.word)
-            or answered.word == label_forms.REVISED
-        )
-        and label_forms.are_alike(asked.word, answered.word)
-    )
-
-
-def without_head(text: str) -> tuple[str, int]:
-    """A text without the label that opens it and the tag that closes it; their number.
-
-    '<question>Why?</question>' -> 'Why?'
-    """
-    label = _head(text)
-    if not label:
-        return text, 0
-    left, times = _CLOSES_TEXT.subn('', text[label.end :])
-    return left.strip(), 1 + times
-
-
-def _head(text: str) -> label_forms.Label | None:
-    return label_forms.label_of(text.partition('\n')[0])
 
 
 def _labelled_inline(line: str) -> label_forms.Label | None:

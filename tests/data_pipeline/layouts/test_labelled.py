@@ -55,6 +55,17 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         '* Q: {}\n* A: {}\n\n',
         'Patient: {}\nDoctor: {}\n\n',
         '## Problem\n{}\n## Solution\n{}\n',
+        'Q.1 {}\nAns. {}\n\n',
+        'Q.1) {}\nAns) {}\n\n',
+        'Q.7: {}\nAns:- {}\n\n',
+        'Q.No. 7 {}\nA.7 {}\n\n',
+        'Q-7 {}\nA-7 {}\n\n',
+        'Que 7: {}\nAns 7: {}\n\n',
+        'Que. 7: {}\nAns.: {}\n\n',
+        'Ques 7. {}\n\nSol. {}\n\n',
+        'Q1. {}\nAns. {}\n\n',
+        'Question 7. {}\nAnswer. {}\n\n',
+        '**Q.7** {}\n\n**Ans.** {}\n\n',
     ],
 )
 def test_labels_of_every_spelling_make_pairs(form: str) -> None:
@@ -77,6 +88,20 @@ def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     assert texts(parsed('**Q: Who sings?**\n\nA: He does.\n')) == [
         ('Who sings?', 'He does.')
     ]
+
+
+@pytest.mark.parametrize('form', ['Q. {} {}\nAns. {}\n', 'Q: {}. {}\nA: {}\n'])
+def test_numbers_that_count_the_questions_are_none_of_their_words(form: str) -> None:
+    rows = [*PAIRS, ('30 guests, or 3?', '3 friends.')]
+    text = ''.join(form.format(i, *row) for i, row in enumerate(rows, start=7))
+    assert texts(parsed(text)) == rows
+    text = text.replace('9', '10')  # 7, 8, 10: they may be the askers'
+    assert texts(parsed(text))[0][0].startswith('7')
+
+
+def test_choices_are_no_answers() -> None:
+    text = ''.join(f'Q{i}. Who?\nA. Tom\nB. Ann\nAns. B\n\n' for i in range(1, 4))
+    assert texts(parsed(text)) == [('Who?\nA. Tom\nB. Ann', 'B')] * 3
 
 
 def test_an_answer_in_its_questions_line_is_cut_off() -> None:
