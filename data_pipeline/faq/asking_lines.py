@@ -1,7 +1,13 @@
 """The forms of lines that ask: a heading, bold text, an item, a summary, a fold.
 
 Each is of a level: headings 1 to 6 by their depth, the others below them all. AsciiDoc,
-reStructuredText and wikis have headings of their own.
+reStructuredText, wikis and Org have headings of their own; those of Org look as items
+of a list in Markdown do, so they are no headings beside its own.
+
+    Why?::              a term of AsciiDoc, whose paragraphs are joined by a line '+'
+    > [!faq]- Why?      a callout of Obsidian, up to the first line without its '>'
+    * Why?              a bullet, with lines below it that are indented
+    ** Why?             a heading of Org
 """
 
 import dataclasses
@@ -13,8 +19,8 @@ from typing import NamedTuple
 from data_pipeline.faq import questions
 from data_pipeline.pages import page
 
-BOLD, ITALIC, ITEM, SUMMARY, FOLD = 7, 8, 9, 10, 11
-LEVELS = (*range(1, 7), BOLD, ITALIC, ITEM, SUMMARY, FOLD)
+BOLD, ITALIC, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 15)
+LEVELS = range(1, ORG + 6)  # headings of Org have six depths too
 # '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
 _HEAD = re.compile(
     r'\s{0,3}(?:(?:\d{1,4}[.)]\s+)?(#{1,6}|={2,6}(?=\s+[^\s=]))\s+)?'
@@ -52,20 +58,42 @@ _SUMMARY_TEXT = re.compile(
     r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
     re.IGNORECASE,
 )
-# A fold of MkDocs or VitePress, and the line that ends one.
+# A fold of MkDocs, VitePress or Obsidian, and the line that ends one: behind a line
+# break if a blank line is above it.
 _FOLD_TEXT = re.compile(
     r'(?:\?{3}\+?\s+[\w-]+(?:\s[\w-]+){0,3}\s+"|!{3}\s+(?:question|faq|help)\s+"'
-    r'|(?P<colons>:{3,})\s?details\s+)(?P<asked>\S.*?)"?\s*',
+    r'|(?P<colons>:{3,})\s?details\s+|(?P<quote>>\s?)\[!(?:question|faq|help)\][-+]?\s+)'
+    r'(?P<asked>\S.*?)"?\s*',
     re.IGNORECASE,
 )
-COLONS, _NOT_INDENTED = re.compile(r':{3,}\s*'), re.compile(r'\S.*')
+COLONS, _NOT_INDENTED = re.compile(r'\n?:{3,}\s*'), re.compile(r'\n?\S.*')
+_NOT_QUOTED = re.compile(r'\n?(?!\s{0,3}>).*')
+_TERM_TEXT = re.compile(r'\s{0,3}(?P<asked>\S.*?)\s*(?<!:)::(?!:)(?:\s+|\Z)')
+_TERMS_END = re.compile(r'\n(?!\+\s*\Z)\S.*|\n?\[(?:qanda|horizontal)\b[^\[\]]*\]\s*')
+_JOINS = r'\+\s*\Z'  # a line of AsciiDoc that joins paragraphs
+_BULLET_TEXT = re.compile(r'[-*+•]\s+(?P<asked>\S.*?)\s*')
+_NESTED = re.compile(r'(?P<blanks>[ \t]+)(?P<sign>[-*+•]\s+)?')
+_STARS = re.compile(
+    rf'(\*{{1,6}})\s+(?:(?:TODO|DONE)\s+)?{questions.NUMBER}'
+    r'(?P<asked>\S.*?)(?:\s+:[\w@:]+:)?\s*'
+)
+_OF_MARKDOWN = re.compile(r'#{1,6}\s+\S')
+# Blocks of AsciiDoc and of Org, in which no line asks.
+_OPENS = re.compile(
+    r'(?P<org>\s*(?:#\+begin_(?P<name>\w+)\b.*|(?P<drawer>:(?:PROPERTIES|LOGBOOK):\s*)))'
+    r'|(?P<sign>(?:-{4,}|\.{4,}|={4,}|_{4,}|\*{4,}|\+{4,}|--)\s*)',
+    re.IGNORECASE,
+)
+_DRAWER_ENDS = ':end:'
+ASIDE = 'aside'  # the properties of a heading
 
 
 class Mark(NamedTuple):
     """What opens a section: its level, its heading within a line, the text behind it.
 
     `closes` says that the section above ends though this heading asks nothing. `until`
-    is the line that ends the section below, if the form has one.
+    is the line that ends the section below, if the form has one; `lead` is what stands
+    before its lines, if it is not as before the first.
     """
 
     level: int
@@ -74,6 +102,7 @@ class Mark(NamedTuple):
     below: int
     closes: bool = True
     until: re.Pattern[str] | None = None
+    lead: str = ''
 
     def heading(self, piece: page.Piece) -> str:
         return piece.text[self.start : self.end]
@@ -82,6 +111,7 @@ class Mark(NamedTuple):
 def lines(text: str) -> list[page.Piece]:
     """The lines of a text; a rule that makes the line above it a heading is a label."""
     pieces = _unwrapped(page.raw_lines(text))
+    _mark_blocks(pieces)
     above = ''
     for piece, below in itertools.pairwise(pieces):
         may_head = not above.strip() and not piece.is_code
@@ -113,6 +143,24 @@ def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
     return made
 
 
+def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
+    """Marks blocks of Org as code, those of AsciiDoc where terms ask, and drawers."""
+    found = (_TERM_TEXT.match(piece.text) for piece in pieces if '::' in piece.text)
+    terms = sum(bool(term and questions.is_question(term['asked'])) for term in found)
+    start, sign = -1, ''
+    for i, piece in enumerate(pieces):
+        opens = _OPENS.fullmatch(piece.text)
+        if start >= 0 and piece.text.strip().lower() == sign:
+            for each in pieces[start : i + 1]:
+                each.is_code |= sign != _DRAWER_ENDS
+                each.kind = ASIDE if sign == _DRAWER_ENDS else each.kind
+            start = -1
+        elif start < 0 and opens and (opens['org'] or terms >= questions.FEWEST):
+            start, sign = i, (opens['sign'] or '').strip().lower()
+            sign = f'#+end_{opens["name"].lower()}' if opens['name'] else sign
+            sign = _DRAWER_ENDS if opens['drawer'] else sign
+
+
 def _heads(piece: page.Piece, rule: page.Piece) -> bool:
     """Whether a rule makes the line above it a heading, not the end of a text."""
     line = piece.text.strip()
@@ -123,8 +171,22 @@ def _heads(piece: page.Piece, rule: page.Piece) -> bool:
 
 def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
     """For each line the heading in it that is of a level, or ends sections of it."""
+    if level >= ORG:
+        return [
+            None if piece.is_code else _stars(piece.text, level) for piece in pieces
+        ]
     rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
-    return [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+    made = [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+    if level in (ITEM, BULLET):
+        for i, mark in enumerate(made):
+            if mark and mark.level == level:
+                made[i] = mark._replace(lead=_lead(pieces[i + 1 :]))
+    return made
+
+
+def are_of_org(pieces: Sequence[page.Piece]) -> bool:
+    """Whether lines of stars may be headings: a text without headings of Markdown."""
+    return not any(_OF_MARKDOWN.match(p.text) for p in pieces if not p.is_code)
 
 
 def _mark(piece: page.Piece, rule: str, level: int) -> Mark | None:
@@ -139,10 +201,40 @@ def _mark(piece: page.Piece, rule: str, level: int) -> Mark | None:
         return _fold(text)
     if head := _headline(text, rule):
         return head if head.level <= level else None
-    if level == ITEM:
-        found = _ITEM_TEXT.match(text)
-        return Mark(level, *found.span('asked'), len(text)) if found else None
-    return _bold(text, level) if level in (BOLD, ITALIC) else None
+    if level in (BOLD, ITALIC):
+        return _bold(text, level)
+    if level == TERM and (found := _TERM_TEXT.match(text)):
+        span = found.span('asked')
+        return Mark(level, *span, found.end(), until=_TERMS_END, lead=_JOINS)
+    if level == ITEM and (found := _ITEM_TEXT.match(text)):
+        return Mark(level, *found.span('asked'), len(text))
+    if level == BULLET and (found := _BULLET_TEXT.fullmatch(text)):
+        return Mark(level, *found.span('asked'), len(text), until=_NOT_INDENTED)
+    return None
+
+
+def _lead(below: Sequence[page.Piece]) -> str:
+    """What stands before the lines of an answer that is the one item of a list."""
+    own = itertools.takewhile(lambda each: each.text[:1] in ('', ' ', '\t'), below)
+    found = [_NESTED.match(each.text) for each in own if each.text.strip()]
+    first = found[0] if found else None
+    if not first or not first['sign']:
+        return ''
+    alike = sum(
+        match['sign'] is not None and len(match['blanks']) <= len(first['blanks'])
+        for match in found
+        if match
+    )
+    blanks, whole = len(first['blanks']), len(first[0])
+    return rf'[ \t]{{0,{blanks}}}[-*+•]\s+|[ \t]{{0,{whole}}}' if alike == 1 else ''
+
+
+def _stars(text: str, level: int) -> Mark | None:
+    found = _STARS.fullmatch(text)
+    depth = ORG + len(found[1]) - 1 if found else 0
+    if not found or depth > level:
+        return None
+    return Mark(depth, *found.span('asked'), found.end())
 
 
 def _fold(text: str) -> Mark | None:
@@ -150,6 +242,7 @@ def _fold(text: str) -> Mark | None:
     if not found:
         return None
     until = COLONS if found['colons'] else _NOT_INDENTED
+    until = _NOT_QUOTED if found['quote'] else until
     return Mark(FOLD, *found.span('asked'), found.end(), until=until)
 
 

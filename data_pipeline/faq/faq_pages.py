@@ -25,7 +25,7 @@ from data_pipeline.faq import asking_lines, questions
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
-_LIST = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z))+')
+_CHOICES = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z)){2,}')
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -38,33 +38,50 @@ def are_questions(text: str) -> bool:
 
 def _level(pieces: Sequence[page.Piece]) -> int:
     """The level of the headings that are questions; 0 if there are none."""
-    return next((level for level in asking_lines.LEVELS if _asks(pieces, level)), 0)
+    is_org = asking_lines.are_of_org(pieces)
+    for level in asking_lines.LEVELS:
+        if (level < asking_lines.ORG or is_org) and _asks(pieces, level):
+            return level
+    return 0
 
 
 def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
     """Whether the headings of a level are questions."""
     sections: list[tuple[str, list[str]]] = []
     below: list[str] | None = None
-    within = 0
+    within, above = 0, ''
+    until: re.Pattern[str] | None = None
     for piece, mark in zip(pieces, asking_lines.marks(pieces, level), strict=True):
         if mark and mark.level < level:
             below = None
         elif mark and (mark.closes or questions.is_question(mark.heading(piece))):
-            below = [piece.text[mark.below :]]
+            below, until = [piece.text[mark.below :]], mark.until
             sections.append((mark.heading(piece), below))
         else:
             within += mark is not None
-            if below is not None and piece.kind != 'label':
+            if until and until.fullmatch(_after(above, piece)):
+                below = None
+            if below is not None and piece.kind == page.UNKNOWN:
                 below.append('code' if piece.is_code else piece.text)
+        above = piece.text
     if within > len(sections):  # bold words, among them questions
         return False
     if any(_LINK_AWAY.search(heading) for heading, _ in sections):
         return False
     pairs = [(asked, characters.clean('\n'.join(lines))) for asked, lines in sections]
-    lists = sum(bool(_LIST.fullmatch(answer)) for _, answer in pairs)
-    if level == asking_lines.ITEM and 2 * lists > len(pairs):  # the choices of a survey
+    choices = sum(bool(_CHOICES.fullmatch(answer)) for _, answer in pairs)
+    of_lists = level in (asking_lines.ITEM, asking_lines.BULLET)
+    if of_lists and 2 * choices > len(pairs):  # those of a survey
         return False
-    return questions.are_asked(pairs, fewest=questions.FEWEST)
+    are_headings = level < asking_lines.BOLD or level >= asking_lines.ORG
+    share = questions.HEADINGS_SHARE if are_headings else questions.SHARE
+    return questions.are_asked(pairs, fewest=questions.FEWEST, share=share)
+
+
+def _after(above: str, piece: page.Piece) -> str:
+    """A line, behind a line break if the line above it is blank and it is no code."""
+    is_apart = not above.strip() and not piece.is_code
+    return f'\n{piece.text}' if is_apart else piece.text
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -83,7 +100,8 @@ class _Reading:
         self._question: page.Piece | None = None
         self._answer: list[page.Piece] = []
         self._between: list[page.Piece] = []
-        self._frame: re.Pattern[str] | None = None  # before each line of the answer
+        self._lead = ''  # before each line of the answer, as its form has it
+        self._frame: re.Pattern[str] | None = None  # the same, as its first line has it
         self._until: re.Pattern[str] | None = None  # the line that ends it
 
     def read(self) -> page.Page:
@@ -95,17 +113,21 @@ class _Reading:
         is_ruled = _are_ruled(self._pieces, asked)
         opens = [page.QUESTION if is_asked else '' for is_asked in asked]
         page.mark_fields(self._pieces, opens, self.found)
+        above = ''
         for piece, mark, is_asked in zip(self._pieces, marks, asked, strict=True):
             if piece.kind == 'label':
                 self.found.pieces.append(piece)
                 continue
             if mark and (mark.closes or is_asked):
                 self._close()
+                if not is_asked and mark.level == self._level:
+                    self.found.counts[questions.ASK_NOTHING] += 1
             if mark and is_asked and self._is_own(mark):
                 self._add_text(self._opened(piece, mark), is_first_line=True)
             else:
-                self._end(piece, is_ruled=is_ruled)
+                self._end(piece, above, is_ruled=is_ruled)
                 self._add_text(piece)
+            above = piece.text
             if piece.kind == 'rule':
                 self._close()
         self._close()
@@ -126,14 +148,14 @@ class _Reading:
         *parts, rest = piece.cut(cuts)
         self.found.pieces += parts
         self._question, self._answer, self._between = parts[1], [], []
-        self._frame, self._until = None, mark.until
+        self._frame, self._lead, self._until = None, mark.lead, mark.until
         return rest
 
-    def _end(self, piece: page.Piece, *, is_ruled: bool) -> None:
+    def _end(self, piece: page.Piece, above: str, *, is_ruled: bool) -> None:
         """Ends the answer where its form or a rule does; marks the rule."""
         if not self._question:
             return
-        if self._until and self._until.fullmatch(piece.text):
+        if self._until and self._until.fullmatch(_after(above, piece)):
             piece.kind = 'label' if self._until is asking_lines.COLONS else piece.kind
             self._close()
         elif is_ruled and page.is_rule(piece.text) and not piece.is_code:
@@ -159,7 +181,7 @@ class _Reading:
         """Where a line's text starts: behind blanks, a quote's sign, a label."""
         is_first = not any(each.text.strip() for each in self._answer)
         if self._frame is None and is_whole and line.text.strip():
-            self._frame = _frame(line.text, may_quote=is_first)
+            self._frame = _frame(line.text, self._lead, may_quote=is_first)
         lead = self._frame.match(line.text) if self._frame and is_whole else None
         at = lead.end() if lead else 0
         label = questions.LABEL.match(line.text, at) if is_first else None
@@ -182,12 +204,17 @@ class _Reading:
             found.drop(question.line, asked, reason, [question, *answer])
 
 
-def _frame(first: str, *, may_quote: bool) -> re.Pattern[str]:
-    """What stands before each line of an answer as before its first: blanks, or '>'."""
+def _frame(first: str, lead: str, *, may_quote: bool) -> re.Pattern[str]:
+    """What stands before each line of an answer: `lead`, or blanks or '>' as before it.
+
+    `first` is the answer's first line.
+    """
     if may_quote and _QUOTE.match(first):
         return _QUOTE
     blanks = len(first) - len(first.lstrip())
-    return re.compile(rf'[ \t]{{0,{blanks}}}')
+    return re.compile(
+        rf'{lead}|[ \t]{{0,{blanks}}}' if lead else rf'[ \t]{{0,{blanks}}}'
+    )
 
 
 def _are_ruled(pieces: Sequence[page.Piece], asked: Sequence[bool]) -> bool:

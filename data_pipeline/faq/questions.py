@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 SOURCE = 'faq'
 FEWEST = 3  # headings that are questions
-SHARE = 0.8  # of the headings of their level
+SHARE = 0.8  # of the texts of their level
+HEADINGS_SHARE = 0.7  # of the headings, among which are 'Contact us' and 'License'
+ASK_NOTHING = f'{SOURCE} headings that ask nothing, left out'
 _LONGEST = 300  # characters of a question in a heading
 # Question marks of Latin, Chinese, Arabic and Greek.
 _ASKS = re.compile(r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);)\W{0,3}', re.DOTALL)
@@ -26,17 +28,20 @@ _TO_READER = re.compile(
     r'(?:what|the answer|an answer|your (?:answer|question))\b.{0,40})\W*',
     re.IGNORECASE,
 )
-# What stands below a question in an index, in a column and in a quiz.
+# What stands below a question in an index, a column, a quiz, an agenda and a poll.
 _NO_ANSWER = re.compile(
     r'\A(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]'
     r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
-    r'|^(?!\s*#)[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
+    r'|^(?!\s*(?:#|[-*+•] |\d{1,3}[.)] ))[^\n]*[?？]["”’\')*_]*[ \t]*(?:\n|\Z)'
     r'|\A(?:<details[^<>]*>\s*)?<summary[^\n]*[?？]'
     r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
     r'|\A\(\d{1,3} (?:points?|marks?|pts)\)|^\(?b[:.)]\s'
+    r'|\A[^\n]{0,60}[,(–—:-]\s*\d{1,3} ?(?:min(?:ute)?s?|m|h(?:ou)?rs?|h)\b\.?\)?\s*\Z'
+    r'|\A\W*(?:yes|agree)\s?[/|]\s?(?:no|disagree)\b[^\n.!?]{0,40}\Z'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
     re.IGNORECASE | re.MULTILINE,
 )
+_ITEM_ASKS = re.compile(r'\s*(?:[-*+•]|\d{1,3}[.)])\s.*[?？]["”’\')*_]*\s*')
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
 # A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
 NUMBER = (
@@ -80,20 +85,29 @@ def without_label(answer: str) -> str:
     return answer[found.end() :] if found else answer
 
 
-def are_asked(pairs: Sequence[tuple[str, str]], *, fewest: int) -> bool:
-    """Whether nearly all (heading, text below it) are questions with their answers."""
+def are_asked(
+    pairs: Sequence[tuple[str, str]], *, fewest: int, share: float = SHARE
+) -> bool:
+    """Whether a share of (heading, text below it) are questions with their answers."""
     pairs = [pair for pair in pairs if not is_to_reader(pair[0])]
     asked = [pair for pair in pairs if is_question(pair[0])]
     different = len({question.casefold() for question, _ in asked})
-    if different < max(fewest, SHARE * len(pairs)):
+    if different < max(fewest, share * len(pairs)):
         return False
     answers = [without_label(answer) for _, answer in asked if answer]
     if _have_speaker([question for question, _ in asked]) or _have_speaker(answers):
         return False
     if len(answers) >= FEWEST and len(set(answers)) == 1:  # 'Write your thoughts here.'
         return False
-    others = [answer for answer in answers if _NO_ANSWER.search(answer)]
+    others = [answer for answer in answers if _is_none(answer)]
     return 2 * len(answers) >= len(asked) and len(others) < _OTHERS * len(answers)
+
+
+def _is_none(text: str) -> bool:
+    """Whether a text below a question shows that it is no answer; a list may ask."""
+    lines = [line for line in text.split('\n') if line.strip()]
+    items = sum(bool(_ITEM_ASKS.fullmatch(line)) for line in lines)
+    return 2 * items > len(lines) or bool(_NO_ANSWER.search(text))
 
 
 def _have_speaker(texts: Sequence[str]) -> bool:

@@ -113,6 +113,7 @@ def find(source: Source, *, file: str) -> page.Page | None:
             reason = f'{SOURCE} questions unanswered'
             found.drop(pair.line, pair.question, reason, pieces)
     for line, heading in source.left_out:
+        found.counts[questions.ASK_NOTHING] += 1
         found.unknown.append((line, heading, 'left out: it is no question'))
     return found
 
@@ -244,7 +245,8 @@ def _headings(source: Source) -> list[_Pair]:
             start, end = _below(node, closing)
             question = source.of(node).rstrip(_SIGNS)
             pairs.append(_Pair(node.line, question, source.between(start, end)))
-        if made := _asking(pairs, source, fewest=questions.FEWEST):
+        share = questions.HEADINGS_SHARE
+        if made := _asking(pairs, source, fewest=questions.FEWEST, share=share):
             return made
     return []
 
@@ -355,15 +357,17 @@ def _holds(node: html_tree.Node, closing: Collection[int]) -> bool:
     return id(node) in closing or any(id(each) in closing for each in node.walk())
 
 
-def _asking(pairs: list[_Pair], source: Source, *, fewest: int) -> list[_Pair]:
-    """The pairs that are questions, if nearly all are; the others are left out."""
+def _asking(
+    pairs: list[_Pair], source: Source, *, fewest: int, share: float = questions.SHARE
+) -> list[_Pair]:
+    """The pairs that are questions, if a share of all are; the others are left out."""
     filled = [
         dataclasses.replace(pair, question=questions.without_number(pair.question))
         for pair in pairs
         if pair.question
     ]
     texts = [(pair.question, pair.answer) for pair in filled]
-    if not questions.are_asked(texts, fewest=fewest):
+    if not questions.are_asked(texts, fewest=fewest, share=share):
         return []
     source.left_out += [
         (pair.line, pair.question)

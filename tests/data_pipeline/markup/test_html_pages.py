@@ -138,6 +138,16 @@ def test_what_is_no_question_is_reported_and_counted() -> None:
     assert report.counts['words: in navigation and footers of HTML'] == 9
 
 
+def test_two_of_eight_headings_of_a_page_need_not_ask() -> None:
+    rows = [*PAIRS, *((f'{q[:-1]} now?', a) for q, a in PAIRS)]
+    made = [*rows[:4], ('Contact us', 'By mail.'), *rows[4:], ('Privacy', 'We log.')]
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in made)
+    pathlib.Path('a.html').write_text(page_of(body))
+    pairs, report = reader.read(['a.html'])
+    assert [(pair.question, pair.answer) for pair in pairs] == rows
+    assert report.counts['faq headings that ask nothing, left out'] == 2
+
+
 LABELLED = ''.join(f'<p>Q: {q}</p>{written("A: " + a)}' for q, a in PAIRS)
 
 
