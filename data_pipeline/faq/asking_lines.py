@@ -19,7 +19,7 @@ from typing import NamedTuple
 from data_pipeline.faq import questions
 from data_pipeline.pages import page
 
-BOLD, ITALIC, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 15)
+BOLD, ITALIC, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 16)
 LEVELS = range(1, ORG + 6)  # headings of Org have six depths too
 # '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
 _HEAD = re.compile(
@@ -49,13 +49,16 @@ _MOST_LINES = 5  # of a bold question
 _BOLD_PIECES = re.compile(
     r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
 )
-_ITEM_TEXT = re.compile(
-    r'(?:(?:Q\.?\s?)?\d{1,3}[.)]|(?:Q[.\s#-]|Que\.?\s?|Ques\.?\s?|Question\s?)(?:No\.\s?|#)?'
-    r'\d{1,3}\s?(?:[.):]|--?|[–—])?)\s+(?P<asked>\S.*?)\s*\Z'
+_ITEM_TEXT = re.compile(r'(?:Q\.?\s?)?\d{1,3}[.)]\s+(?P<asked>\S.*?)\s*\Z')
+# A label with a number, where none opens the answers: 'Q.1 Why?', 'Question 1 - Why?'
+_LABEL_TEXT = re.compile(
+    r'(?:Q[.\s#-]?|Que\.?\s?|Ques\.?\s?|Question\s?)(?:No\.\s?|#)?'
+    r'\d{1,3}\s?(?:[.):]|--?|[–—])?\s+(?P<asked>\S.*?)\s*\Z'
 )
 _SUMMARY_TEXT = re.compile(
     r'\s*(?:<details[^<>]*>\s*)?<summary[^<>]*>\s*(?:<(?:b|strong|em|i|h\d)>|\*\*)?\s*'
-    r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
+    + questions.NUMBER
+    + r'(?P<asked>.+?)\s*(?:</(?:b|strong|em|i|h\d)>|\*\*)?\s*</summary>\s*',
     re.IGNORECASE,
 )
 # A fold of MkDocs, VitePress or Obsidian, and the line that ends one: behind a line
@@ -63,15 +66,18 @@ _SUMMARY_TEXT = re.compile(
 _FOLD_TEXT = re.compile(
     r'(?:\?{3}\+?\s+[\w-]+(?:\s[\w-]+){0,3}\s+"|!{3}\s+(?:question|faq|help)\s+"'
     r'|(?P<colons>:{3,})\s?details\s+|(?P<quote>>\s?)\[!(?:question|faq|help)\][-+]?\s+)'
-    r'(?P<asked>\S.*?)"?\s*',
+    + questions.NUMBER
+    + r'(?P<asked>\S.*?)"?\s*',
     re.IGNORECASE,
 )
 COLONS, _NOT_INDENTED = re.compile(r'\n?:{3,}\s*'), re.compile(r'\n?\S.*')
 _NOT_QUOTED = re.compile(r'\n?(?!\s{0,3}>).*')
-_TERM_TEXT = re.compile(r'\s{0,3}(?P<asked>\S.*?)\s*(?<!:)::(?!:)(?:\s+|\Z)')
+_TERM_TEXT = re.compile(
+    rf'\s{{0,3}}{questions.NUMBER}(?P<asked>\S.*?)\s*(?<!:)::(?!:)(?:\s+|\Z)'
+)
 _TERMS_END = re.compile(r'\n(?!\+\s*\Z)\S.*|\n?\[(?:qanda|horizontal)\b[^\[\]]*\]\s*')
 _JOINS = r'\+\s*\Z'  # a line of AsciiDoc that joins paragraphs
-_BULLET_TEXT = re.compile(r'[-*+•]\s+(?P<asked>\S.*?)\s*')
+_BULLET_TEXT = re.compile(rf'[-*+•]\s+{questions.NUMBER}(?P<asked>\S.*?)\s*')
 _NESTED = re.compile(r'(?P<blanks>[ \t]+)(?P<sign>[-*+•]\s+)?')
 _STARS = re.compile(
     rf'(\*{{1,6}})\s+(?:(?:TODO|DONE)\s+)?{questions.NUMBER}'
@@ -84,8 +90,9 @@ _OPENS = re.compile(
     r'|(?P<sign>(?:-{4,}|\.{4,}|={4,}|_{4,}|\*{4,}|\+{4,}|--)\s*)',
     re.IGNORECASE,
 )
+_ATTRIBUTE = re.compile(r'\[[\w%.#,"= -]+\]\s*')  # of a block: '[source,sh]'
 _DRAWER_ENDS = ':end:'
-ASIDE = 'aside'  # the properties of a heading
+ASIDE = 'aside'  # the properties of a heading, the delimiters of a block
 
 
 class Mark(NamedTuple):
@@ -154,6 +161,15 @@ def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
             for each in pieces[start : i + 1]:
                 each.is_code |= sign != _DRAWER_ENDS
                 each.kind = ASIDE if sign == _DRAWER_ENDS else each.kind
+            if pieces[start].text.strip() == sign:  # AsciiDoc shows no delimiter
+                above = pieces[max(0, start - 1)]
+                own = [
+                    pieces[start],
+                    piece,
+                    *[above] * bool(_ATTRIBUTE.fullmatch(above.text)),
+                ]
+                for each in own:
+                    each.kind = ASIDE
             start = -1
         elif start < 0 and opens and (opens['org'] or terms >= questions.FEWEST):
             start, sign = i, (opens['sign'] or '').strip().lower()
@@ -206,6 +222,8 @@ def _mark(piece: page.Piece, rule: str, level: int) -> Mark | None:
     if level == TERM and (found := _TERM_TEXT.match(text)):
         span = found.span('asked')
         return Mark(level, *span, found.end(), until=_TERMS_END, lead=_JOINS)
+    if level == LABEL and (found := _LABEL_TEXT.match(text)):
+        return Mark(level, *found.span('asked'), len(text))
     if level == ITEM and (found := _ITEM_TEXT.match(text)):
         return Mark(level, *found.span('asked'), len(text))
     if level == BULLET and (found := _BULLET_TEXT.fullmatch(text)):
