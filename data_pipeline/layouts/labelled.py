@@ -66,7 +66,10 @@ def parse(text: str, *, file: str) -> page.Page:
     for pair in pairs:
         _close_bold(pair.question, QUESTION, found)
         _close_bold(pair.answer or [], ANSWER, found)
-    _take_topics(pairs, source, found)
+    if source == QA:
+        _leave_out_last(pairs, found)
+    above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
+    _take_topics(pairs, source, found, above=[e.text for e in above if e.text.strip()])
     further = [pair.further for pair in pairs if pair.further]
     found.counts[f'{source} further answers to a question'] += len(further)
     if len(further) < page.FEW * len(pairs):
@@ -129,14 +132,28 @@ def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
         pieces[at : at + 1] = parts
 
 
-def _take_topics(pairs: Sequence[_Pair], source: str, found: page.Page) -> None:
-    """Takes the next pair's headline off the answers, where most of them end in one."""
+def _leave_out_last(pairs: Sequence[_Pair], found: page.Page) -> None:
+    """Leaves out the page's own section below its last answer."""
+    below = glued_topics.last_section([pair.answer or [] for pair in pairs])
+    for piece in below:
+        piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
+    found.leave_out(below)
+
+
+def _take_topics(
+    pairs: Sequence[_Pair], source: str, found: page.Page, *, above: Sequence[str]
+) -> None:
+    """Takes headlines off the answers above them: those of pairs, those of sections.
+
+    `above` has the lines above the first pair.
+    """
     last = len(pairs) - 1
     answers = [pair.answer or [] for pair in pairs]
     for i, pair in enumerate(pairs[1:]):
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []
-    for i, line in glued_topics.headlines(answers).items():
+    titles = glued_topics.capitals(above[-1] if above else '', answers)
+    for i, line in (titles | glued_topics.headlines(answers)).items():
         line.kind = 'topic'
         found.counts[f'{source} topics taken off answers'] += 1
         if i < last:

@@ -13,6 +13,8 @@ _AGAIN_SHARE = 0.5  # the same where all other answers end like topics
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
+_SHORTEST_TITLE = 4  # in capitals
+_FEWEST_ANSWERS = 4  # of a page whose own heading stands below the last
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -90,6 +92,59 @@ def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
     if len(found) < max(2, _TOPIC_SHARE * len(ends)):
         return {}
     return found | _closing(answers, found)
+
+
+def capitals(
+    above: str, answers: Sequence[Sequence[page.Piece]]
+) -> dict[int, page.Piece]:
+    """The last line, by the answer's place, of each that ends in a section's title.
+
+    Titles are in capitals and apart from the text; one stands `above` the first pair,
+    and none comes twice.
+    """
+    ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
+    found = {
+        i: last
+        for i, (last, text) in ends.items()
+        if text.clean and last.line - text.line > 1 and _is_in_capitals(last.clean)
+    }
+    titles = [above.lower().strip(), *(last.clean.lower() for last in found.values())]
+    is_one = _is_in_capitals(above) and len(set(titles)) == len(titles)
+    return found if is_one else {}
+
+
+def _is_in_capitals(line: str) -> bool:
+    line = line.strip()
+    return (
+        line.isupper()
+        and _SHORTEST_TITLE <= len(line) <= LONGEST
+        and line[-1] not in '.!?…,;:"”'
+        and not _CLOSING.match(line)
+    )
+
+
+def last_section(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The lines of the page's own below its last answer: from the first heading on.
+
+    None where the text of another answer has a heading.
+    """
+    own = [_from_heading(answer) for answer in answers if answer]
+    return own[-1] if len(own) >= _FEWEST_ANSWERS and not any(own[:-1]) else []
+
+
+def _from_heading(answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The lines of a text from its first heading on; [] if no text is around one."""
+    filled = [each for each in answer if each.kind == page.ANSWER and each.text.strip()]
+    headings = [
+        i
+        for i, each in enumerate(filled)
+        if i and not each.is_code and page.HEADING.match(each.text)
+    ]
+    if not headings or headings[-1] == len(filled) - 1 == headings[0]:
+        return []
+    first = filled[headings[0]]
+    at = next(i for i, each in enumerate(answer) if each is first)
+    return list(answer[at:])
 
 
 def _closing(

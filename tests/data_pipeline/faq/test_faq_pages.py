@@ -259,7 +259,8 @@ def test_terms_have_paragraphs_and_blocks() -> None:
     answer = 'Run this:\n+\n[source,sh]\n----\nmake\n\nWho is it?::\n\nmake more\n----'
     text = '[qanda]\n' + ''.join(f'{q}::\n{a}\n' for q, a in ROWS[:3])
     found = parsed(f'{text}And how do I build it?::\n{answer}\nCall us::\nAt nine.\n')
-    assert texts(found)[3] == ('And how do I build it?', answer.replace('+', ''))
+    shown = 'Run this:\n\nmake\n\nWho is it?::\n\nmake more'
+    assert texts(found)[3] == ('And how do I build it?', shown)
     assert len(texts(found)) == 4
 
 

@@ -148,6 +148,41 @@ def test_a_rule_below_a_text_makes_it_no_title(end: str) -> None:
     assert texts(parsed(text)) == [(asked, answer) for asked, _ in PAIRS]
 
 
+def test_titles_in_capitals_are_no_part_of_the_answer_above() -> None:
+    pairs = [f'Q: {q}\nA: {a}\n\n' for q, a in [*PAIRS, *PAIRS[::-1]]]
+    text = f'FAQ\n\nMONEY\n\n{pairs[0]}{pairs[1]}LETTERS, AND WORDS\n\n{pairs[2]}'
+    found = parsed(f'{text}\nYOUR CAR\n{pairs[3]}')
+    assert texts(found) == [*PAIRS, *PAIRS[::-1]]
+    assert [pair.topic for pair in found.pairs][2:] == [
+        'LETTERS, AND WORDS',
+        'YOUR CAR',
+    ]
+    assert found.counts['qa topics taken off answers'] == 2
+    loud = text.replace('MONEY', 'Of money')  # nothing says that capitals are titles
+    assert texts(parsed(loud))[1] == (
+        PAIRS[1][0],
+        f'{PAIRS[1][1]}\n\nLETTERS, AND WORDS',
+    )
+    for said in ('GOOD LUCK', 'NEVER!', 'MONEY'):
+        shouted = text.replace('LETTERS, AND WORDS', said)
+        assert texts(parsed(shouted))[1][1] == f'{PAIRS[1][1]}\n\n{said}'
+
+
+@pytest.mark.parametrize('own', ['## Contact\n\nCall us.', '# Us\nAnn\n\n# You\n\nTom'])
+def test_a_pages_own_section_below_its_last_answer_is_left_out(own: str) -> None:
+    pairs = [*PAIRS, *PAIRS[::-1]]
+    made = [f'Q: {q}\n\nA: {a}\n\n' for q, a in pairs]
+    found = parsed(f'# FAQ\n\n{"".join(made)}{own}\n')
+    assert texts(found) == pairs
+    left = [line for _, line, _ in found.unknown]
+    assert left == [*filter(None, own.split('\n'))]
+    among = f'{made[0]}## Note\n\nNo hurry.\n\n{"".join(made[1:])}'
+    assert texts(parsed(f'{among}{own}\n'))[-1] == (
+        pairs[-1][0],
+        f'{pairs[-1][1]}\n\n{own}',
+    )
+
+
 @pytest.mark.parametrize('rule', ['▬▬▬▬▬▬ ', '——————', '~~~~~~~~~~', '++++++++++'])
 def test_rules_of_any_sign_end_answers(rule: str) -> None:
     text = ''.join(f'Q: {asked}\n\nA:\n{answer}\n{rule}\n' for asked, answer in PAIRS)
