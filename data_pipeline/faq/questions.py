@@ -6,7 +6,8 @@ from collections.abc import Sequence
 SOURCE = 'faq'
 FEWEST = 3  # headings that are questions
 SHARE = 0.8  # of the texts of their level
-HEADINGS_SHARE = 0.7  # of the headings, among which are 'Contact us' and 'License'
+# Of headings where this many ask, as 'Contact us' and 'License' are among them.
+HEADINGS_SHARE, _MANY = 0.7, 5
 ASK_NOTHING = f'{SOURCE} headings that ask nothing, left out'
 _LONGEST = 300  # characters of a question in a heading
 # Question marks of Latin, Chinese, Arabic and Greek.
@@ -88,10 +89,14 @@ def without_label(answer: str) -> str:
 def are_asked(
     pairs: Sequence[tuple[str, str]], *, fewest: int, share: float = SHARE
 ) -> bool:
-    """Whether a share of (heading, text below it) are questions with their answers."""
+    """Whether a share of (heading, text below it) are questions with their answers.
+
+    Of few headings it is `SHARE` at least.
+    """
     pairs = [pair for pair in pairs if not is_to_reader(pair[0])]
     asked = [pair for pair in pairs if is_question(pair[0])]
     different = len({question.casefold() for question, _ in asked})
+    share = share if different >= _MANY else SHARE
     if different < max(fewest, share * len(pairs)):
         return False
     answers = [without_label(answer) for _, answer in asked if answer]
