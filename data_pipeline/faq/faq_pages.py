@@ -47,11 +47,19 @@ def _level(pieces: Sequence[page.Piece]) -> int:
 
 def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
     """Whether the headings of a level are questions."""
+    marks = asking_lines.marks(pieces, level)
+    asked = (
+        questions.is_question(mark.heading(piece))
+        for piece, mark in zip(pieces, marks, strict=True)
+        if mark and mark.level >= level
+    )
+    if sum(asked) < questions.FEWEST:
+        return False
     sections: list[tuple[str, list[str]]] = []
     below: list[str] | None = None
     within, above = 0, ''
     until: re.Pattern[str] | None = None
-    for piece, mark in zip(pieces, asking_lines.marks(pieces, level), strict=True):
+    for piece, mark in zip(pieces, marks, strict=True):
         if mark and mark.level < level:
             below = None
         elif mark and (mark.closes or questions.is_question(mark.heading(piece))):

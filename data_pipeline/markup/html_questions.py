@@ -203,11 +203,14 @@ def _tables(source: Source) -> list[_Pair]:
 
 
 def _lists(source: Source) -> list[_Pair]:
-    """The terms of <dl> that are questions, with all texts below each."""
+    """The terms that are questions, with all texts below each; some without a <dl>."""
     pairs = []
-    for each in source.root.of('dl'):
+    lists = [each.of('dt', 'dd') for each in source.root.of('dl')]
+    within = {id(node) for nodes in lists for node in nodes}
+    alone = [e for e in source.root.of('dt', 'dd') if id(e) not in within]
+    for nodes in (*lists, alone):
         terms: list[list[html_tree.Node]] = []
-        for node in each.of('dt', 'dd'):
+        for node in nodes:
             if node.tag == 'dt':
                 terms.append([node])
             elif terms:

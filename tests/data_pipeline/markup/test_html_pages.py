@@ -46,6 +46,8 @@ def read(text: str) -> list[tuple[str, str]]:
 FORMS = {
     'dl': ('<dl>{}</dl>', '<dt>{}</dt><dd>{}</dd>\n'),
     'open dl': ('<dl>{}</dl>', '<dt>{}\n<dd>{}\n'),
+    'dt alone': ('{}', '<dt>{}</dt><dd>{}</dd>\n'),
+    'dt in boxes': ('<div>{}</div>', '<div><dt>{}</dt>\n<dd>{}</dd></div>\n'),
     'details': ('{}', '<details><summary>{}</summary>{}</details>\n'),
     'h3': ('<section>{}</section>', '<h3 id="q">{}</h3>\n{}'),
     'h2 in body': ('{}', '<h2>{} <a href="#q">¶</a></h2>{}<hr>'),
@@ -104,6 +106,7 @@ def test_a_piece_of_a_page_is_read_as_a_page_is(form: str) -> None:
 def test_terms_below_a_title_in_markdown_are_read(head: str) -> None:
     terms = ''.join(f'<dt>{q}</dt>\n<dd>{written(a)}</dd>\n' for q, a in PAIRS)
     assert read(f'{head}<dl>\n{terms}</dl>\n') == PAIRS
+    assert read(f'{head}{terms}') == PAIRS
 
 
 def test_linked_data_is_read_before_what_the_page_shows() -> None:
