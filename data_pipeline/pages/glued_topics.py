@@ -14,7 +14,8 @@ _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
 _SHORTEST_TITLE = 4  # in capitals
-_FEWEST_ANSWERS = 4  # of a page whose own heading stands below the last
+# The answers of a page whose own headings stand below the last, and those headings.
+_FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -126,25 +127,29 @@ def _is_in_capitals(line: str) -> bool:
 def last_section(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
     """The lines of the page's own below its last answer: from the first heading on.
 
-    None where the text of another answer has a heading.
+    None where the text of another answer has a heading, or this one more than a page's
+    end has.
     """
     own = [_from_heading(answer) for answer in answers if answer]
-    return own[-1] if len(own) >= _FEWEST_ANSWERS and not any(own[:-1]) else []
+    if len(own) < _FEWEST_ANSWERS or any(own[:-1]):
+        return []
+    headings = sum(_is_heading(each) for each in own[-1])
+    return own[-1] if headings <= _MOST_SECTIONS else []
+
+
+def _is_heading(piece: page.Piece) -> bool:
+    return bool(page.HEADING.match(piece.text)) and not piece.is_code
 
 
 def _from_heading(answer: Sequence[page.Piece]) -> list[page.Piece]:
     """The lines of a text from its first heading on; [] if no text is around one."""
     filled = [each for each in answer if each.kind == page.ANSWER and each.text.strip()]
-    headings = [
-        i
-        for i, each in enumerate(filled)
-        if i and not each.is_code and page.HEADING.match(each.text)
-    ]
+    headings = [i for i, each in enumerate(filled) if i and _is_heading(each)]
     if not headings or headings[-1] == len(filled) - 1 == headings[0]:
         return []
     first = filled[headings[0]]
     at = next(i for i, each in enumerate(answer) if each is first)
-    return list(answer[at:])
+    return [] if answer[at - 1].text.strip() else list(answer[at:])
 
 
 def _closing(

@@ -176,6 +176,9 @@ def test_a_pages_own_section_below_its_last_answer_is_left_out(own: str) -> None
     assert texts(found) == pairs
     left = [line for _, line, _ in found.unknown]
     assert left == [*filter(None, own.split('\n'))]
+    steps = '# One\n\nGo.\n\n# Two\n\nAsk.\n\n# Three\n\nStay.'
+    long = parsed(''.join(made) + steps)
+    assert texts(long)[-1] == (pairs[-1][0], f'{pairs[-1][1]}\n\n{steps}')
     among = f'{made[0]}## Note\n\nNo hurry.\n\n{"".join(made[1:])}'
     assert texts(parsed(f'{among}{own}\n'))[-1] == (
         pairs[-1][0],

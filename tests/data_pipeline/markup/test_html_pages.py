@@ -151,6 +151,42 @@ def test_two_of_eight_headings_of_a_page_need_not_ask() -> None:
     assert report.counts['faq headings that ask nothing, left out'] == 2
 
 
+HIDDEN = [
+    'Write to ann<span style="display:none">no</span>@a.example now.',
+    'Write to ann<b style="color:red; visibility: hidden">no</b>@a.example now.',
+    'Write to ann<i hidden>no</i>@a.example now.',
+    'Write to ann@a.example now.</p><div class="done" hidden>Thank you!</div><p>',
+]
+
+
+@pytest.mark.parametrize('said', HIDDEN)
+@pytest.mark.parametrize('form', ['<h3>{}</h3><p>{}</p>', '<p>Q: {}</p><p>A: {}</p>'])
+def test_what_a_page_never_shows_is_no_text(form: str, said: str) -> None:
+    body = ''.join(form.format(q, said) for q, _ in PAIRS)
+    body += form.format('Is that all?', 'It is.')
+    asked = [*(q for q, _ in PAIRS), 'Is that all?']
+    shown = ['Write to ann@a.example now.'] * 3 + ['It is.']
+    assert read(page_of(body)) == [*zip(asked, shown, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ('hidden', 'above', 'shown'),
+    [
+        ('<div class="a" style="display:none">{}</div>', '', '{}'),
+        ('<div hidden>{}</div>', '<p>In short, no.</p>', 'In short, no.\n\n{}'),
+        ('<p><span hidden>{}</span></p>', '', '{}'),
+        ('<span hidden>{}</span></p>', '<p>No… ', 'No… {}'),
+        ('<span hidden>{}</span> <u>Less</u></p>', '<p>No. ', 'No. {} Less'),
+    ],
+)
+def test_an_answer_that_a_click_shows_is_read(
+    hidden: str, above: str, shown: str
+) -> None:
+    rows = [*zip(dict(PAIRS), ['Never.', 'Perhaps.', 'At nine.'], strict=True)]
+    body = ''.join(f'<h3>{q}</h3>{above}{hidden.format(a)}' for q, a in rows)
+    assert read(page_of(body)) == [(q, shown.format(a)) for q, a in rows]
+
+
 LABELLED = ''.join(f'<p>Q: {q}</p>{written("A: " + a)}' for q, a in PAIRS)
 
 
