@@ -15,8 +15,10 @@ _STYLE = re.compile(
     r'(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b', re.IGNORECASE
 )
 _INLINE = frozenset(
-    ('a', 'abbr', 'b', 'code', 'em', 'font', 'i', 'label', 'q', 's', 'small', 'span')
-    + ('strong', 'sub', 'sup', 'u')
+    (
+        *('a', 'abbr', 'b', 'code', 'em', 'font', 'i', 'label', 'q', 's', 'small'),
+        *('span', 'strong', 'sub', 'sup', 'u'),
+    )
 )
 _TAGS = re.compile(r'<[^<>]*>')
 # What stands in front of a hidden answer, or of the rest of a text.
@@ -28,16 +30,14 @@ def without(text: str) -> str:
     """A page without what it never shows; its line breaks stay."""
     parts, at = [], 0
     for start, end in _places(text) if _MAY_HIDE.search(text) else ():
-        parts += [text[at:start], '\n' * text.count('\n', start, end)]
-        at = end
+        if start >= at:  # not within the one before
+            parts += [text[at:start], '\n' * text.count('\n', start, end)]
+            at = end
     return ''.join([*parts, text[at:]])
 
 
 def _places(text: str) -> list[tuple[int, int]]:
-    found: list[html_tree.Node] = []
-    for node in html_tree.root(text).walk():
-        if _is_hidden(node) and not (found and node.start < found[-1].end):
-            found.append(node)
+    found = [node for node in html_tree.root(text).walk() if _is_hidden(node)]
     forms: dict[tuple[str, str], list[html_tree.Node]] = {}
     for node in found:
         forms.setdefault((node.tag, node.attributes.get('class', '')), []).append(node)

@@ -26,6 +26,13 @@ _CLOSING = re.compile(
     r'|yours?)\b',
     re.IGNORECASE,
 )
+# The whole of a line in capitals that ends a letter.
+_FAREWELL = re.compile(
+    r'(?:good luck|god bless(?: you)?|take care|thanks?|thank you|sincerely|love|hugs'
+    r'|xo\w*|(?:best |kind |warm )?(?:regards|wishes)|yours(?: truly)?|always|cheers'
+    r'|the end|amen)\W*(?:[,–—-]+\s*\w+)?',
+    re.IGNORECASE,
+)
 # A place for links, a break, or a link up, alone on a line.
 _TAGS = re.compile(r'<(?:/?(?:a|p|div|b|br|center|sup|small)\b[^<>]*|/?br\s?/?)>', re.I)
 _LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
@@ -120,7 +127,7 @@ def _is_in_capitals(line: str) -> bool:
         line.isupper()
         and _SHORTEST_TITLE <= len(line) <= LONGEST
         and line[-1] not in '.!?…,;:"”'
-        and not _CLOSING.match(line)
+        and not _FAREWELL.fullmatch(line)
     )
 
 

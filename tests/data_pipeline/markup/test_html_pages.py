@@ -169,6 +169,11 @@ def test_what_a_page_never_shows_is_no_text(form: str, said: str) -> None:
     assert read(page_of(body)) == [*zip(asked, shown, strict=True)]
 
 
+def test_what_a_page_never_shows_may_stand_in_a_hidden_answer() -> None:
+    rows = [f'<h3>{q}</h3><div hidden><p>{a} {HIDDEN[2]}</p></div>' for q, a in PAIRS]
+    assert 'no@' not in ''.join(a for _, a in read(page_of(''.join(rows))))
+
+
 @pytest.mark.parametrize(
     ('hidden', 'above', 'shown'),
     [
