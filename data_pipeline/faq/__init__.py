@@ -3,6 +3,6 @@
 In: a text, or its headings with the text below each. Out: a `page.Page` with its pairs.
 
 Start at `faq_pages`, which finds the level of the questions and reads their answers.
-`asking_lines` has the forms of lines that ask, `questions` what a question is, for
-pages of HTML too.
+`page_lines` makes lines of a text, `asking_lines` has the forms of lines that ask, and
+`questions` says what a question is, for pages of HTML too.
 """

@@ -10,7 +10,6 @@ of a list in Markdown do, so they are no headings beside its own.
     ** Why?             a heading of Org
 """
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Sequence
@@ -30,21 +29,12 @@ _HEAD = re.compile(
     + r'(?=\S)'
 )
 _TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
-# A line that a rule right below it makes a heading: no list, quote or sentence.
-_UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
-_NUMBERED = re.compile(r'\d{1,4}[.)]\s+\S.*')
-_RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
-_UNDERLINE = re.compile(rf'\s{{0,3}}([{re.escape(_RULES)}])\1{{2,}}\s*')
+RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
 _BOLD_TEXT = re.compile(
     r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?(\*{1,3}|_{1,3})(?=[^\s*_])'
     + questions.NUMBER
     + r'(?P<asked>.+?)\1(?![\w*_])(?:\s|<br\s*/?>|\\\Z)*(?:[–—]\s+)?'
 )
-# The first line of a bold text that is closed on one of the next, behind its question.
-_BOLD_OPENS = re.compile(r'\s{0,3}(?:[-*+]\s+)?(?:\d{1,3}[.)]\s+)?\*\*(?=[^\s*])[^*]+')
-_BOLD_GOES_ON = re.compile(r'\s{0,5}[^\s*#>|-][^*]*')
-_BOLD_ENDS = re.compile(r'\s{0,5}[^\s*#>|-][^*]*[?？؟]["”’)]?\*\*\s*')
-_MOST_LINES = 5  # of a bold question
 # A line of bold texts with code between them: one heading.
 _BOLD_PIECES = re.compile(
     r'\s{0,3}(?P<asked>\*\*(?=\S)[^*`]+\*\*(?:\s*`+[^`]+`+(?:\s*\*\*(?=\S)[^*`]+\*\*)?)+)\s*'
@@ -72,7 +62,7 @@ _FOLD_TEXT = re.compile(
 )
 COLONS, _NOT_INDENTED = re.compile(r'\n?:{3,}\s*'), re.compile(r'\n?\S.*')
 _NOT_QUOTED = re.compile(r'\n?(?!\s{0,3}>).*')
-_TERM_TEXT = re.compile(
+TERM_TEXT = re.compile(
     rf'\s{{0,3}}{questions.NUMBER}(?P<asked>\S.*?)\s*(?<!:)::(?!:)(?:\s+|\Z)'
 )
 _TERMS_END = re.compile(r'\n(?!\+\s*\Z)\S.*|\n?\[(?:qanda|horizontal)\b[^\[\]]*\]\s*')
@@ -84,15 +74,6 @@ _STARS = re.compile(
     r'(?P<asked>\S.*?)(?:\s+:[\w@:]+:)?\s*'
 )
 _OF_MARKDOWN = re.compile(r'#{1,6}\s+\S')
-# Blocks of AsciiDoc and of Org, in which no line asks.
-_OPENS = re.compile(
-    r'(?P<org>\s*(?:#\+begin_(?P<name>\w+)\b.*|(?P<drawer>:(?:PROPERTIES|LOGBOOK):\s*)))'
-    r'|(?P<sign>(?:-{4,}|\.{4,}|={4,}|_{4,}|\*{4,}|\+{4,}|--)\s*)',
-    re.IGNORECASE,
-)
-_ATTRIBUTE = re.compile(r'\[[\w%.#,"= -]+\]\s*')  # of a block: '[source,sh]'
-_DRAWER_ENDS = ':end:'
-ASIDE = 'aside'  # the properties of a heading, the delimiters of a block
 
 
 class Mark(NamedTuple):
@@ -113,76 +94,6 @@ class Mark(NamedTuple):
 
     def heading(self, piece: page.Piece) -> str:
         return piece.text[self.start : self.end]
-
-
-def lines(text: str) -> list[page.Piece]:
-    """The lines of a text; a rule that makes the line above it a heading is a label."""
-    pieces = _unwrapped(page.raw_lines(text))
-    _mark_blocks(pieces)
-    above = ''
-    for piece, below in itertools.pairwise(pieces):
-        may_head = not above.strip() and not piece.is_code
-        if may_head and _UNDERLINE.fullmatch(below.text) and _heads(piece, below):
-            below.kind = 'label'
-        above = piece.text
-    return pieces
-
-
-def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
-    """The lines, one for each bold question of several below an empty line."""
-    made: list[page.Piece] = []
-    end = 0
-    for at, piece in enumerate(pieces):
-        if at < end:
-            continue
-        made.append(piece)
-        is_below_empty = at == 0 or not pieces[at - 1].text.strip()
-        if piece.is_code or not is_below_empty or not _BOLD_OPENS.fullmatch(piece.text):
-            continue
-        rest = pieces[at + 1 : at + _MOST_LINES]
-        goes_on = (p for p in rest if not _BOLD_GOES_ON.fullmatch(p.text) or p.is_code)
-        last = next(goes_on, None)
-        if last and not last.is_code and _BOLD_ENDS.fullmatch(last.text):
-            end = last.line  # lines are numbered from 1
-            further = (p.text.strip() for p in pieces[at + 1 : end])
-            joined = ' '.join([piece.text.rstrip(), *further])
-            made[-1] = dataclasses.replace(piece, text=joined)
-    return made
-
-
-def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
-    """Marks blocks of Org as code, those of AsciiDoc where terms ask, and drawers."""
-    found = (_TERM_TEXT.match(piece.text) for piece in pieces if '::' in piece.text)
-    terms = sum(bool(term and questions.is_question(term['asked'])) for term in found)
-    start, sign = -1, ''
-    for i, piece in enumerate(pieces):
-        opens = _OPENS.fullmatch(piece.text)
-        if start >= 0 and piece.text.strip().lower() == sign:
-            for each in pieces[start : i + 1]:
-                each.is_code |= sign != _DRAWER_ENDS
-                each.kind = ASIDE if sign == _DRAWER_ENDS else each.kind
-            if pieces[start].text.strip() == sign:  # AsciiDoc shows no delimiter
-                above = pieces[max(0, start - 1)]
-                own = [
-                    pieces[start],
-                    piece,
-                    *[above] * bool(_ATTRIBUTE.fullmatch(above.text)),
-                ]
-                for each in own:
-                    each.kind = ASIDE
-            start = -1
-        elif start < 0 and opens and (opens['org'] or terms >= questions.FEWEST):
-            start, sign = i, (opens['sign'] or '').strip().lower()
-            sign = f'#+end_{opens["name"].lower()}' if opens['name'] else sign
-            sign = _DRAWER_ENDS if opens['drawer'] else sign
-
-
-def _heads(piece: page.Piece, rule: page.Piece) -> bool:
-    """Whether a rule makes the line above it a heading, not the end of a text."""
-    line = piece.text.strip()
-    is_long = len(rule.text.strip()) >= len(line)
-    is_item = is_long and bool(_NUMBERED.fullmatch(line))
-    return is_item or bool(_UNDERLINED.fullmatch(piece.text))
 
 
 def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
@@ -219,7 +130,7 @@ def _mark(piece: page.Piece, rule: str, level: int) -> Mark | None:
         return head if head.level <= level else None
     if level in (BOLD, ITALIC):
         return _bold(text, level)
-    if level == TERM and (found := _TERM_TEXT.match(text)):
+    if level == TERM and (found := TERM_TEXT.match(text)):
         span = found.span('asked')
         return Mark(level, *span, found.end(), until=_TERMS_END, lead=_JOINS)
     if level == LABEL and (found := _LABEL_TEXT.match(text)):
@@ -269,7 +180,7 @@ def _headline(text: str, rule: str) -> Mark | None:
     head = _HEAD.match(text)
     if not head or not (head[1] or rule):
         return None
-    depth = len(head[1]) if head[1] else 1 + min(2, _RULES.index(rule.strip()[0]))
+    depth = len(head[1]) if head[1] else 1 + min(2, RULES.index(rule.strip()[0]))
     return Mark(depth, *_bare(text, head), len(text))
 
 

@@ -21,7 +21,7 @@ down or elsewhere.
 import re
 from collections.abc import Sequence
 
-from data_pipeline.faq import asking_lines, questions
+from data_pipeline.faq import asking_lines, page_lines, questions
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
@@ -33,7 +33,7 @@ _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
 
 def are_questions(text: str) -> bool:
     """Whether a text is of this layout."""
-    return bool(questions.MARKS.search(text)) and bool(_level(asking_lines.lines(text)))
+    return bool(questions.MARKS.search(text)) and bool(_level(page_lines.lines(text)))
 
 
 def _level(pieces: Sequence[page.Piece]) -> int:
@@ -94,7 +94,7 @@ def _after(above: str, piece: page.Piece) -> str:
 
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file; `file` names it in the records."""
-    reading = _Reading(asking_lines.lines(text), page.Page(file))
+    reading = _Reading(page_lines.lines(text), page.Page(file))
     return reading.read()
 
 

@@ -264,6 +264,9 @@ def test_terms_have_paragraphs_and_blocks() -> None:
     shown = 'Run this:\n\nmake\n\nWho is it?::\n\nmake more'
     assert texts(found)[3] == ('And how do I build it?', shown)
     assert len(texts(found)) == 4
+    titled = answer.replace('+\n[source,sh]', '\nLike this')  # no heading
+    found = parsed(f'{text}And how do I build it?::\n  Run:\n+\n--\n{titled}\n--\n')
+    assert 'Like this\n' in texts(found)[3][1] and 'make more' in texts(found)[3][1]
 
 
 def test_stars_in_code_and_drawers_are_no_headings() -> None:
