@@ -26,6 +26,12 @@ from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
 _CHOICES = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z)){2,}')
+# A callout that answers one above it.
+_ANSWERS = re.compile(
+    r'>\s?\[![\w-]+\][-+]?\s*(?:the )?(?:answer|ans\b|solution|hint|antwort|respuesta'
+    r'|réponse|risposta|ответ|答案|解答)',
+    re.IGNORECASE,
+)
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -77,6 +83,8 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
     if any(_LINK_AWAY.search(heading) for heading, _ in sections):
         return False
     pairs = [(asked, characters.clean('\n'.join(lines))) for asked, lines in sections]
+    if level == asking_lines.FOLD and any(_ANSWERS.match(p.text) for p in pieces):
+        return False  # what stands below the questions are hints
     choices = sum(bool(_CHOICES.fullmatch(answer)) for _, answer in pairs)
     of_lists = level in (asking_lines.ITEM, asking_lines.BULLET)
     if of_lists and 2 * choices > len(pairs):  # those of a survey

@@ -29,7 +29,8 @@ _TO_READER = re.compile(
     r'(?:what|the answer|an answer|your (?:answer|question))\b.{0,40})\W*',
     re.IGNORECASE,
 )
-# What stands below a question in an index, a column, a quiz, an agenda and a poll.
+# What stands below a question in an index, a column, a quiz, an agenda and a poll, and
+# the label of an answer further down.
 _NO_ANSWER = re.compile(
     r'\A(?:dear|hi|hello)\b[^\n.!?]{0,40}[,:]'
     r'|\A(?:(?:asked )?by|posted)\b[^\n]{0,60}\n'
@@ -37,6 +38,8 @@ _NO_ANSWER = re.compile(
     r'|\A(?:<details[^<>]*>\s*)?<summary[^\n]*[?？]'
     r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
     r'|\A\(\d{1,3} (?:points?|marks?|pts)\)|^\(?b[:.)]\s'
+    r'|^[>\s]*(?:[*_]{1,3}|#{1,6}\s+)?(?:the )?(?:answer|ans|solution)[*_]{0,3}'
+    r'(?:\s?[:：]|\s*#*$)|\A[>\s]*\[![\w-]+\]'
     r'|\A[^\n]{0,60}[,(–—:-]\s*\d{1,3} ?(?:min(?:ute)?s?|m|h(?:ou)?rs?|h)\b\.?\)?\s*\Z'
     r'|\A\W*(?:yes|agree)\s?[/|]\s?(?:no|disagree)\b[^\n.!?]{0,40}\Z'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',
@@ -54,6 +57,7 @@ NUMBER = (
 )
 LABEL = re.compile(
     r'(?:[*_]{1,3})?(?:(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
+    r'|#{1,6}\s+(?:the )?(?:answer|ans|solution)\s*[:：]?\s*#*\s*(?:\n|\Z)'
     r'|(?:ans|sol)\s?\d{0,3}[.)])(?:[:–-]{1,2}(?=\s|\*))?[*_]{0,3}\s*',
     re.IGNORECASE,
 )

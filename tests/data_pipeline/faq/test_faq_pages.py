@@ -391,6 +391,13 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'{i}. {q}\n   - yes\n   - no\n' for i, (q, _) in enumerate(PAIRS)),
         ''.join(f'{i}. {q}\n' for i, (q, _) in enumerate(PAIRS)) + '\nNo.\n',
         ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nI ask.\n\n**Answer:** {a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nI ask.\n\n### Answer\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'> [!faq] {q}\n> Ah.\n>\n> **Answer:** No.\n\n' for q, _ in PAIRS),
+        ''.join(
+            f'> [!faq] {q}\n> Hm: {len(q)}.\n\n> [!tip]- Answer\n> {a}\n\n'
+            for q, a in ROWS
+        ),
         ''.join(f'## {q}\n\nOurs:\n\n- Who?\n- Why?\n\n' for q, _ in PAIRS),
         ''.join(f'{i}. {q}\n   Tom, 5 min\n' for i, (q, _) in enumerate(PAIRS)),
         ''.join(f'{i}. {q}\n   (Ann, 10 m)\n' for i, (q, _) in enumerate(PAIRS)),
@@ -406,6 +413,8 @@ def test_other_texts_are_not_of_this_layout(text: str) -> None:
     [
         ('### {}\n\n**Answer:** {}\n\n', '', []),
         ('**{}**\n\nA: {}\n\n', '', []),
+        ('## {}\n\n### Answer\n\n{}\n\n', '', []),
+        ('**{}**\n\nAns. {}\n\n', '', []),
         ('**Q7: {}**\n\n{}\n\n', '', []),
         ('- **{}** – {}\n', '', []),
         ('## {}\n\n{}\n\n**Source:** A book.\n\n', '', []),
