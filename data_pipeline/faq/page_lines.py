@@ -25,6 +25,7 @@ _OPENS = re.compile(
 )
 _ATTRIBUTE = re.compile(r'\[[\w%.#,"= -]+\]\s*')  # of a block: '[source,sh]'
 _DRAWER_ENDS = ':end:'
+_PLAN = re.compile(r'\s*(?:DEADLINE|SCHEDULED|CLOSED): ?[<\[].*')  # of Org
 ASIDE = 'aside'  # the properties of a heading, the delimiters of a block
 
 
@@ -72,6 +73,7 @@ def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
     terms = sum(bool(term and questions.is_question(term['asked'])) for term in found)
     start, end = 0, ''
     for i, piece in enumerate(pieces):
+        piece.kind = ASIDE if _PLAN.fullmatch(piece.text) else piece.kind
         opens = _OPENS.fullmatch(piece.text)
         if end and piece.text.strip().lower() == end:
             block = pieces[start : i + 1]

@@ -38,8 +38,8 @@ _NO_ANSWER = re.compile(
     r'|\A(?:<details[^<>]*>\s*)?<summary[^\n]*[?？]'
     r'|\A(?:[-*+] |\d[.)] )?(?:\(?[a-d][.)]|\[[ x]?\]|\( ?\)|[☐□○])\s'
     r'|\A\(\d{1,3} (?:points?|marks?|pts)\)|^\(?b[:.)]\s'
-    r'|^[>\s]*(?:[*_]{1,3}|#{1,6}\s+)?(?:the )?(?:answer|ans|solution)[*_]{0,3}'
-    r'(?:\s?[:：]|\s*#*$)|\A[>\s]*\[![\w-]+\]'
+    r'|^[>\s]*(?:[*_]{1,3}|#{1,6}\s+)?(?:the )?(?:answer|ans|solution)(?: key)?'
+    r'[*_]{0,3}(?:\s?[:：]|\s*#*$)|\A[>\s]*\[![\w-]+\]'
     r'|\A[^\n]{0,60}[,(–—:-]\s*\d{1,3} ?(?:min(?:ute)?s?|m|h(?:ou)?rs?|h)\b\.?\)?\s*\Z'
     r'|\A\W*(?:yes|agree)\s?[/|]\s?(?:no|disagree)\b[^\n.!?]{0,40}\Z'
     r'|(?:\b(?:read|show|see) more|\bcontinue reading|…|\.{3})\W*(?:\]\([^)]*\)\W*)?\Z',

@@ -72,7 +72,7 @@ _DOTTED = re.compile(
     rf'{_BULLET}(?P<bold>[*_]{{0,3}})'
     r'(?:(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—])'
     rf'|(?P<word>[QA]|{_SHORT}|Question|QUESTION|Answer|ANSWER)'
-    r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|[-#])\d{1,4}[.):]?)(?:[*_]{0,3}[:–-]{1,2})?)'
+    r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|#)\d{1,4}[.):]?|-\d{1,4}[.):])(?:[*_]{0,3}[:–-]{1,2})?)'
     r'[*_]{0,3}\s+'
 )
 _BRACKETED = re.compile(
@@ -94,7 +94,8 @@ TAGS = '(?:question|answer|prompt|response|user|assistant)'
 _CLOSES_TEXT = re.compile(rf'\s*</{TAGS}>\s*$', re.IGNORECASE)
 
 
-_NEXT_CHOICE = re.compile(r'[\s*_>-]{0,9}B[*_]{0,3}[.)][*_]{0,3}\s')
+_SECOND = re.compile(r'[\s*_>-]{0,9}B[*_]{0,3}[.)][*_]{0,3}\s')
+_SECOND_WITHIN = re.compile(r'(?:\s\s|\t)B[.)]\s|\sB[.)]\s.*\sC[.)]\s')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,9 +138,24 @@ def label_of(line: str) -> Label | None:
     return Label(word, match.end(), len(hashes), sign, look)
 
 
-def is_choice(label: Label, below: str) -> bool:
-    """Whether an answer's label is the letter of a choice, by the line below."""
-    return label.word == f'a{_DOT}' and bool(_NEXT_CHOICE.match(below))
+class Choices:
+    """The lines of a text, read from its end, to tell 'A. Tom' above 'B. Ann'."""
+
+    def __init__(self) -> None:
+        self._is_below = self._is_next = (
+            False  # within the paragraph; in its first line
+        )
+
+    def open_with(self, line: str, label: Label | None) -> bool:
+        """Whether the label of the next line up is the letter of a choice."""
+        is_letter = label is not None and label.word == f'a{_DOT}'
+        is_first = is_letter and (self._is_below or bool(_SECOND_WITHIN.search(line)))
+        if not line.strip():
+            self._is_below = self._is_next
+        else:
+            self._is_next = bool(_SECOND.match(line))
+            self._is_below = self._is_next or (self._is_below and not label)
+        return is_first
 
 
 def form_of(word: str) -> str:

@@ -42,7 +42,8 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
     """
     pieces: list[page.Piece] = []
     labels: list[label_forms.Label | None] = []
-    following = below = ''
+    following = ''
+    choices = label_forms.Choices()
     whole = oversample_marks.split(page.raw_lines(text))
     is_tagged = '</' in text and _TAGGED.search(text)
     parted = _by_tags if is_tagged else _sections
@@ -50,9 +51,7 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
     for piece in reversed(lines):
         is_text = piece.kind == page.UNKNOWN and not piece.is_code
         label = label_forms.label_of(piece.text) if is_text else None
-        if label and label_forms.is_choice(label, below):
-            label = None
-        below = piece.text if piece.text.strip() else below
+        label = None if choices.open_with(piece.text, label) else label
         is_open = (
             label
             and label.word in label_forms.QUESTIONS

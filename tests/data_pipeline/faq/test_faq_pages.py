@@ -392,6 +392,7 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'{i}. {q}\n' for i, (q, _) in enumerate(PAIRS)) + '\nNo.\n',
         ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'## {q}\n\nI ask.\n\n**Answer:** {a}\n\n' for q, a in PAIRS),
+        ''.join(f'** TODO {q}\n   DEADLINE: <2024-05-0{len(a)}>\n' for q, a in PAIRS),
         ''.join(f'## {q}\n\nI ask.\n\n### Answer\n\n{a}\n\n' for q, a in PAIRS),
         ''.join(f'> [!faq] {q}\n> Ah.\n>\n> **Answer:** No.\n\n' for q, _ in PAIRS),
         ''.join(

@@ -59,7 +59,7 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Q.1) {}\nAns) {}\n\n',
         'Q.7: {}\nAns:- {}\n\n',
         'Q.No. 7 {}\nA.7 {}\n\n',
-        'Q-7 {}\nA-7 {}\n\n',
+        'Q-7. {}\nA-7. {}\n\n',
         'Que 7: {}\nAns 7: {}\n\n',
         'Que. 7: {}\nAns.: {}\n\n',
         'Ques 7. {}\n\nSol. {}\n\n',
@@ -102,6 +102,12 @@ def test_numbers_that_count_the_questions_are_none_of_their_words(form: str) -> 
 def test_choices_are_no_answers() -> None:
     text = ''.join(f'Q{i}. Who?\nA. Tom\nB. Ann\nAns. B\n\n' for i in range(1, 4))
     assert texts(parsed(text)) == [('Who?\nA. Tom\nB. Ann', 'B')] * 3
+    for choices in ('A. Tom  B. Ann', 'A. Tom,\nher son\nB. Ann', 'A. Tom\n\nB. Ann'):
+        made = texts(parsed(text.replace('A. Tom\nB. Ann', choices)))
+        assert made == [(f'Who?\n{choices}', 'B')] * 3
+    assert detection.detect(text.replace('Ans. B', '')) == ''
+    named = 'Q. Who?\nA. Ask Tom B. Smith.\n\nQ. When?\nA. Now.\n'
+    assert texts(parsed(named))[0] == ('Who?', 'Ask Tom B. Smith.')
 
 
 def test_an_answer_in_its_questions_line_is_cut_off() -> None:
