@@ -10,12 +10,14 @@ from data_pipeline.layouts import detection, source_marks
 from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
     file_names,
+    message_tables,
     named_datasets,
     path_patterns,
     plain_copies,
     read_report,
 )
 from data_pipeline.rows import (
+    answer_lists,
     chat_shapes,
     csv_rows,
     field_map,
@@ -322,7 +324,7 @@ def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
 
 def _are_plain(rows: Iterable[dict[str, Any]]) -> bool:
     """Whether no row, as --fields leave it, has a rejected answer, or several."""
-    several = (*chat_shapes.REJECTED, *chat_shapes.MANY)
+    several = (*chat_shapes.REJECTED, *answer_lists.MANY)
     return not any(name in row for row in rows for name in several)
 
 
@@ -413,7 +415,7 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
             try:
                 fields = field_map.resolve(chosen, each.name, rows)
             except errors.InputError as error:
-                problem = str(error)
+                problem = str(error) + message_tables.remedy(rows) * (not chosen)
                 if chosen and each.layout == 'messages':
                     problem += _FOR_CHATS
         marks = source_marks.find(_texts(each, rows, fields)) if not problem else None

@@ -14,6 +14,7 @@
     {"segments": [{"label": false, "text": "Why?"}, …]}           axolotl
     {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} OASST's trees
     {"text": "Human: Why?\\n\\nAssistant: So."}                    `transcripts`
+    ChatGPT's and Claude's exports, tickets of customer support   `exports`
 
 A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` and
 `TEXT_KEYS`. A row that names its answer apart (completion, chosen, …) teaches that
@@ -27,15 +28,22 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from data_pipeline.exports import own_chats, support_tickets
 from data_pipeline.layouts import published_chats, transcripts
 from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
 ROLE_KEYS = ('role', 'from', 'speaker', 'sender')
-_OTHER_ROLE_KEYS = ('author', 'type')  # of roles, where all are known ones
-_KNOWN_ROLES = ('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system')
-TEXT_KEYS = ('content', 'value', 'text', 'parts')
+# Names of roles, where all values are known ones.
+_OTHER_ROLE_KEYS = (
+    *('author', 'type', 'direction', 'sender_type', 'author_type', 'message_type'),
+)
+_KNOWN_ROLES = (
+    *('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system'),
+    *('customer', 'agent', 'inbound', 'outbound', 'incoming', 'outgoing'),
+)
+TEXT_KEYS = ('content', 'value', 'text', 'parts', 'body')
 _LISTS = (
     'messages',
     'conversations',
@@ -60,7 +68,6 @@ _SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
 _ASKERS = ('prompter', 'user', 'human', 'client', 'patient', 'seeker', 'customer')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
 _ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal', 'answer')
-MANY = ('completions', 'answers', 'responses')  # of a row with several answers
 
 
 def turns(row: dict[str, Any]) -> list[Any] | None:
@@ -75,7 +82,10 @@ def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
     """Counts the answers of a chat that its turns leave out."""
     counts = result.counts
     count_rejected(row, result)
-    name = next((name for name in MANY if isinstance(row.get(name), list)), '')
+    counts['messages turns of other branches, left out'] += own_chats.num_beside(row)
+    name = next(
+        (name for name in answer_lists.MANY if isinstance(row.get(name), list)), ''
+    )
     if name:
         counts['answers beside the best, left out'] += max(0, len(row[name]) - 1)
     if isinstance(row.get('prompt'), dict):
@@ -218,11 +228,11 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
         prompt = _parsed(given)
     if isinstance(prompt, str) and (said := transcripts.opened(prompt)):
         prompt = [_turn(role, text) for role, text in said]
-    name = next((name for name in (*_ANSWERS, *MANY) if name in row), '')
+    name = next((name for name in (*_ANSWERS, *answer_lists.MANY) if name in row), '')
     answer = _parsed(row.get(name))
     if not name or not (are_turns(prompt) or are_turns(answer)):
         return None
-    if name in MANY and not isinstance(answer, str):
+    if name in answer_lists.MANY and not isinstance(answer, str):
         answer = answer_lists.best(answer)[0] or ''
     asked = _as_turns(prompt, 'user') if prompt else []
     answered = _as_turns(answer, 'assistant')
@@ -382,6 +392,8 @@ def _are_columns(value: dict[str, Any]) -> bool:
 
 
 _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
+    own_chats.turns,
+    support_tickets.turns,
     published_chats.turns,
     _listed,
     _prompted,

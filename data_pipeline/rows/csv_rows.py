@@ -104,14 +104,14 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, 
     return first or [dict.fromkeys(columns, '')]
 
 
-def holds(path: str, names: set[str]) -> bool:
-    """Whether a file opens with a header of columns that have these names."""
+def names(path: str) -> set[str]:
+    """The names of columns that a file opens with, if it is CSV."""
     _, line, _ = _opening(path)
     cells = csv.reader([line], delimiter=_delimiter(line))
     try:
-        return names <= {cell.strip() for cell in next(cells, [])}
+        return {cell.strip() for cell in next(cells, [])}
     except csv.Error:
-        return False
+        return set()
 
 
 def objects(path: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -58,7 +58,7 @@ def layout(row: dict[str, Any]) -> str:
             return said.format('HH-RLHF' if opening.startswith('Human:') else 'TRL')
     if chat_shapes.ranked(row):
         return 'OASST: of the replies to a turn, the one of rank 0 is the best'
-    name = next((n for n in chat_shapes.MANY if answer_lists.judged(row.get(n))), '')
+    name = next((n for n in answer_lists.MANY if answer_lists.judged(row.get(n))), '')
     if not name:
         return ''
     is_ranked = 'rank' in row[name][0]
@@ -212,7 +212,7 @@ def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
                 made = {**row, 'prompt': asked, 'completion': [each]}
                 is_best = chat_shapes.rank(each) == best
                 yield _Form(made, None, is_chosen=is_best, part=part)
-    elif name := next((n for n in (*answered, *chat_shapes.MANY) if n in row), ''):
+    elif name := next((n for n in (*answered, *answer_lists.MANY) if n in row), ''):
         if judged := answer_lists.judged(row[name]):
             best = max(rating for _, rating in judged)
             for text, rating in judged:
