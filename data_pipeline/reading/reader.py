@@ -185,6 +185,8 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
             )
             return
         result.problem = f'{name} begins {met!r}, which is of no known layout.'
+        if '\t' in first:
+            result.problem += csv_rows.without_header(batch.path)
         if _JSON.match(text) and (damage := _json_damage(text)):
             result.problem = (
                 f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '

@@ -104,6 +104,21 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, 
     return first or [dict.fromkeys(columns, '')]
 
 
+def without_header(path: str) -> str:
+    """What to do with a table of two columns that may have no header; '' for others.
+
+    Quizlet and others write a term and its text a line, which may be swapped.
+    """
+    header, _, rows = _parted(path)
+    first = [header, *itertools.islice(rows, _HEAD_ROWS)] if header else []
+    if len(first) < 2 or any(len(row.cells) != 2 for row in first):
+        return ''
+    return (
+        ' If its first line is a pair and no header, put a line above it that names '
+        'the columns: question and answer.'
+    )
+
+
 def names(path: str) -> set[str]:
     """The names of columns that a file opens with, if it is CSV."""
     _, line, _ = _opening(path)
