@@ -24,6 +24,9 @@ _NAMES = (
     'username',
 )  # of an author that is an object
 _ANSWERED = ('answer', 'answers', 'requester_id')  # the last is of a ticket
+_PARENTS = ('parent_id', 'parentId', 'parent', 'in_reply_to_id', 'reply_to')
+_ON_COMMENT = 't1_'  # opens the id of a comment of Reddit's, t3_ that of a post
+_NOBODY = ('anonymous', 'anon', 'guest', 'unknown', 'none', 'n/a', 'user')
 _REMOVED = ('[deleted]', '[removed]')
 _LIKE = 2  # the id of Discourse's action
 
@@ -38,9 +41,16 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
     if not all(isinstance(e, dict) and _body(e) is not None for e in comments):
         return None
     asker = _author(value)
+    ids = {str(each['id']) for each in comments if each.get('id')}
+    depths = [e['depth'] for e in comments if isinstance(e.get('depth'), int)]
     answers, others = [], []
     for each in comments:
-        is_reply = str(each.get('parent_id', '')).startswith('t1_') or each.get('depth')
+        above = next((str(each[name]) for name in _PARENTS if each.get(name)), '')
+        is_reply = (
+            above.startswith(_ON_COMMENT)
+            or above in ids
+            or each.get('depth') in {*depths} - {min(depths, default=0)}
+        )
         is_own = each.get('is_submitter') or (asker and _author(each) == asker)
         is_chosen = each.get('isAnswer') or each.get('is_answer')
         is_of_none = each.get('stickied') or _body(each) in _REMOVED
@@ -119,4 +129,5 @@ def _author(post: dict[str, Any]) -> Any:
     found = next((post[name] for name in _AUTHORS if post.get(name)), None)
     if isinstance(found, dict):
         found = next((found[name] for name in _NAMES if found.get(name)), None)
-    return None if found in _REMOVED else found
+    is_nobody = found in _REMOVED or str(found).lower() in _NOBODY
+    return None if is_nobody else found

@@ -23,8 +23,14 @@ from hax_jax import counted, errors
 
 _TELEGRAM_MEDIA = ('photo', 'file', 'media_type', 'poll', 'location_information')
 _SLACK_LINK = re.compile(r'<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>')
+# '[31/12/24, 23:59:00] Ann: ' and '12/31/2024, 11:59 PM - Ann: '
+_WHATSAPP = re.compile(
+    r'\u200e?\[?\d{1,4}[./-]\d{1,2}[./-]\d{2,4},? \d{1,2}[:.]\d{2}(?:[:.]\d{2})?'
+    r'(?:[ \u202f]?[APap]\.?[Mm]\.?)?(?:\] | - )\S'
+)
+_HEAD_LINES = 100
 _REPLY = 'Reply'
-_REMEDY = (
+REMEDY = (
     'give its pairs as rows, such as {"question": "Why?", "answer": "Because."}, or an '
     'export in which people use Reply.'
 )
@@ -42,6 +48,12 @@ class _Message:
     score: int = 0  # the people who reacted
     needs_file: bool = False
     is_aside: bool = False  # a bot's, or one that was forwarded
+
+
+def is_whatsapp(text: str) -> bool:
+    """Whether a text is a chat as WhatsApp exports it: a date and a name a line."""
+    lines = [line for line in text.split('\n', _HEAD_LINES)[:-1] if line.strip()]
+    return sum(bool(_WHATSAPP.match(line)) for line in lines) > max(1, len(lines) // 2)
 
 
 def platform(value: Any) -> str:
@@ -62,6 +74,8 @@ def platform(value: Any) -> str:
     first = messages[0] if isinstance(messages, list) and messages else None
     if not isinstance(first, dict):
         return ''
+    if 'participants' in value and 'sender_name' in first:
+        return 'Facebook or Instagram'
     if 'channel' in value and {'timestamp', 'content', 'author'} <= first.keys():
         return 'Discord'
     is_telegram = {'id', 'type', 'date'} <= first.keys() and 'type' in value
@@ -80,6 +94,8 @@ def rows(value: Any, name: str) -> tuple[list[dict[str, Any]], str]:
         chats = [[*_of_slack(value)]]
     elif kind == 'Discord':
         chats = [[*_of_discord(value['messages'])]]
+    elif kind != 'Telegram':
+        chats = []  # the messages do not say which one they answer
     else:
         held = [value] if 'messages' in value else value['chats']['list']
         chats = [[*_of_telegram(each.get('messages') or ())] for each in held]
@@ -88,7 +104,7 @@ def rows(value: Any, name: str) -> tuple[list[dict[str, Any]], str]:
     if not made:
         raise errors.InputError(
             f'{name} is an export of {kind} of which no message has a reply by another '
-            f'person, so nothing says which message answers which; {_REMEDY}'
+            f'person, so nothing says which message answers which; {REMEDY}'
         )
     beside = total - len(made) - sum(len(row['answers']) for row in made)
     return made, (

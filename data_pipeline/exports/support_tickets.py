@@ -36,16 +36,16 @@ def turns(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 def _of_zendesk(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     others = {
-        each
+        str(each)
         for name in _FOLLOWERS
         for each in row.get(name) or ()
         if each not in (row['requester_id'], row.get('assignee_id'))
     }
     made = []
     for each in row['comments']:
-        author = each['author_id']
+        author = str(each['author_id'])
         turn = _turn(
-            'user' if author == row['requester_id'] else 'assistant',
+            'user' if author == str(row['requester_id']) else 'assistant',
             each.get('plain_body') or each.get('body') or each.get('html_body'),
         )
         if each.get('public') is False:
@@ -61,13 +61,11 @@ def _of_freshdesk(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     for each in row['conversations']:
         text = each.get('body_text') or each.get('body')
         turn = _turn('user' if each['incoming'] else 'assistant', text)
-        is_other = each['incoming'] and each.get('user_id') not in (
-            None,
-            row['requester_id'],
-        )
+        author = each.get('user_id')
+        is_other = author is not None and str(author) != str(row['requester_id'])
         if each.get('private'):
             turn[own_chats.LEFT_OUT] = _PRIVATE
-        elif is_other:
+        elif each['incoming'] and is_other:
             turn[own_chats.LEFT_OUT] = _OTHERS
         made.append(turn)
     return made

@@ -53,8 +53,10 @@ _ACCEPTED = (
     *('isaccepted', 'accepted', 'acceptedanswer', 'isacceptedanswer', 'isanswer'),
     *('selected', 'isselected', 'isbest', 'best', 'bestanswer', 'chosen', 'ischosen'),
 )
-_RIGHT = frozenset(['correct', 'iscorrect', 'label', 'labels'])  # false: a wrong answer
-_GONE = frozenset(['deleted', 'isdeleted', 'removed', 'isremoved', 'spam', 'hidden'])
+_OF_WRONG = (
+    *('correct', 'iscorrect'),  # where they say no, as these where they say yes
+    *('deleted', 'isdeleted', 'removed', 'isremoved', 'spam', 'isspam', 'hidden'),
+)
 _ACCEPTED_IDS = frozenset(['acceptedanswerid', 'bestanswerid', 'chosenanswerid'])
 _IDS = ('id', 'answer_id', 'answerId', '_id', 'uuid')
 _SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes', 'upvoteCount')
@@ -150,7 +152,7 @@ def _is_wrong(answer: Any) -> bool:
     return isinstance(answer, dict) and any(
         verdicts.says_no(value, key)
         for key, value in answer.items()
-        if _key(key) in _RIGHT | _GONE and not isinstance(value, list | dict)
+        if _key(key) in _OF_WRONG and not isinstance(value, list | dict)
     )
 
 

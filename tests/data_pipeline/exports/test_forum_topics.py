@@ -32,17 +32,25 @@ def _in_a_folder_of_its_own(
         {'author': 'ann', 'body': 'Edit: she is 80.', 'score': 99},
         {'is_submitter': True, 'body': 'Edit: she is 80.', 'score': 99},
         {'author': 'bo', 'parent_id': 't1_x', 'body': 'Ha, so it is!', 'score': 99},
-        {'author': 'bo', 'depth': 1, 'body': 'Ha, so it is!', 'score': 99},
+        {'author': 'bo', 'depth': 2, 'body': 'Ha, so it is!', 'score': 99},
+        {'author': 'bo', 'parent': 9, 'body': 'Ha, so it is!', 'score': 99},
         {'author': 'Mod', 'stickied': True, 'body': 'Be kind.', 'score': 99},
         {'author': 'bo', 'body': '[removed]', 'score': 99},
     ],
 )
 def test_a_comment_of_the_asker_or_on_a_comment_is_no_answer(comment: Any) -> None:
-    comments = [comment, {'author': 'cy', 'body': A, 'parent_id': 't3_p', 'score': 2}]
+    answer = {'author': 'cy', 'body': A, 'parent_id': 't3_p', 'score': 2}
+    comments = [comment, {'id': 9, 'depth': 1, **answer}]
     post = {'title': TITLE, 'selftext': BODY, 'author': 'ann', 'comments': comments}
     pairs, counts = read([post])
     assert pairs == [(f'{TITLE}\n\n{BODY}', A)]
     assert counts[forum_topics.OTHERS] == 1
+
+
+def test_askers_and_comments_without_a_name_are_not_one_person() -> None:
+    comments = [{'author': 'Anonymous', 'body': A}]
+    post = {'title': TITLE, 'body': BODY, 'author': 'Anonymous', 'comments': comments}
+    assert read([post])[0] == [(f'{TITLE}\n\n{BODY}', A)]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,20 @@ def test_slacks_signs_are_read() -> None:
     assert pair.answer == '@U7 see this page & #home'
 
 
+def test_chats_that_never_say_what_they_answer_are_refused_by_their_names() -> None:
+    said = [
+        {'sender_name': who, 'content': text} for who, text in (('Ann', Q), ('Bo', A))
+    ]
+    write({'participants': [{'name': 'Ann'}, {'name': 'Bo'}], 'messages': said}, 1)
+    with pytest.raises(errors.InputError, match='an export of Facebook or Instagram'):
+        reader.read(['a.json'])
+    for line in ('[31/12/24, 23:59:00] {}: {}', '12/31/2024, 11:59 PM - {}: {}'):
+        lines = [line.format(who, text) for who, text in (('Ann', Q), ('Bo', A))]
+        pathlib.Path('a.txt').write_text('\n'.join([*lines, '']))
+        with pytest.raises(errors.InputError, match='a chat as WhatsApp exports it'):
+            reader.read(['a.txt'])
+
+
 def test_a_damaged_export_is_told() -> None:
     text = json.dumps(of_slack([slack(1, 'U1', Q), slack(2, 'U2', A, 1)]))
     pathlib.Path('a.json').write_text(text[:-9])
