@@ -115,7 +115,10 @@ def rows(value: Any, name: str) -> tuple[list[dict[str, Any]], str]:
 
 
 def _threads(messages: Iterable[_Message]) -> Iterable[dict[str, Any]]:
-    by_id = {each.id: each for each in messages}
+    # In the order of their numbers, that of time: an export may begin with the newest.
+    by_id = {
+        each.id: each for each in sorted(messages, key=lambda e: (len(e.id), e.id))
+    }
     replies: dict[str, list[_Message]] = {}
     for each in by_id.values():
         root = by_id.get(each.parent)

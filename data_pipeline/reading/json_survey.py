@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from data_pipeline.exports import reply_threads
-from data_pipeline.reading import json_scanner, message_trees
+from data_pipeline.reading import json_scanner, message_tables, message_trees
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
@@ -132,7 +132,10 @@ def _document(members: dict[str, _Member]) -> Document | None:
         for key in lists
         if key in chat_shapes.LISTS
         and members[key].items > 1
-        and _is_pair(members[key].first)
+        and (
+            _is_pair(members[key].first)
+            or message_tables.are_of_chats(members[key].first)
+        )
     ]
     pairs += [key for key in cells if message_trees.are_flat([cells[key]])]
     if pairs:

@@ -47,6 +47,7 @@ _TURNS = (
     *('position', 'order', 'sequence', 'seq', 'utteranceid', 'utteranceindex'),
 )
 _TIMES = ('timestamp', 'createdat', 'time', 'date', 'sentat', 'datetime', 'createdutc')
+_IDS = ('messageid', 'msgid', 'id')  # an order where they fall from row to row
 _HEAD_ROWS = 100
 _SAY_YES, _SAY_NO = ('true', '1', 'yes'), ('false', '0', 'no', '')
 
@@ -94,6 +95,12 @@ def joined(path: str, name: str) -> tuple[Iterator[str], str] | None:
     )
 
 
+def are_of_chats(message: dict[str, Any]) -> bool:
+    """Whether a list with this first message names the chat of each of them."""
+    names = [*message]
+    return bool(_by_names(names, _CHATS, (*_ROLES, *_INBOUND), _TEXTS))
+
+
 def remedy(rows: Sequence[dict[str, Any]]) -> str:
     """What to do with rows that are messages and were not joined; '' for others."""
     names = [*dict.fromkeys(key for row in rows for key in row)]
@@ -128,6 +135,10 @@ def _columns(rows: Sequence[dict[str, Any]], name: str) -> _Columns | None:
                     return made
             if keys is _TIMES:
                 raise errors.InputError(_no_order(name, order, rows[0].get(order)))
+    for order in (by_key[key] for key in _IDS if key in by_key):
+        places = [answer_lists.number(row.get(order)) for row in rows]
+        if None not in places and places == sorted({*places}, reverse=True):
+            return _Columns(found[0], role, found[1], order)  # the newest first
     return _Columns(found[0], role, found[1])
 
 

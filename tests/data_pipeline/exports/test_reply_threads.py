@@ -106,6 +106,17 @@ def test_of_several_replies_the_one_with_most_reactions_is_the_answer() -> None:
     assert report.counts['answers beside the best, left out'] == 1
 
 
+def test_the_first_reply_is_the_answer_also_where_the_newest_stands_first() -> None:
+    messages = [
+        discord(1, 'ann', Q),
+        discord(2, 'bo', A, 1),
+        discord(3, 'cy', 'Hm.', 1),
+    ]
+    write(of_discord(messages[::-1]))
+    ((pair,), _) = reader.read(['a.json'])
+    assert pair.answer == A
+
+
 @pytest.mark.parametrize(
     'more',
     [

@@ -65,6 +65,29 @@ def test_messages_are_joined_by_their_chat_in_their_order(
     assert f'joined to chats by {chat!r}, in the order of' in note
 
 
+def test_messages_of_several_chats_in_one_list_are_no_one_chat() -> None:
+    sides = ('user', 'assistant')
+    messages = [
+        {'conversation_id': name, 'role': sides[(place - 1) % 2], 'content': words}
+        for name, place, words in SAID
+    ]
+    pathlib.Path('a.json').write_text(json.dumps({'messages': messages}))
+    pairs, _ = reader.read(['a.json'])
+    assert sorted(len(pair.exchanges) for pair in pairs) == [1, 2]
+
+
+def test_ids_that_fall_say_that_the_newest_message_stands_first() -> None:
+    rows = [
+        {'id': 9 - i, 'chat_id': 'c', 'role': role, 'text': text}
+        for i, (role, text) in enumerate(
+            [('assistant', LAST), ('user', MORE), ('assistant', A), ('user', Q)]
+        )
+    ]
+    write('a.csv', rows)
+    ((pair,), _) = reader.read(['a.csv'])
+    assert [(e.question, e.answer) for e in pair.exchanges] == [(Q, A), (MORE, LAST)]
+
+
 def test_times_that_can_not_be_told_are_refused() -> None:
     rows = [
         {'chat_id': 1, 'role': role, 'text': 'Why?', 'date': date}
