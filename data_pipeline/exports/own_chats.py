@@ -64,7 +64,7 @@ def _kept(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int] | None:
     """
     nodes, messages = row.get('mapping'), row.get('chat_messages')
     if isinstance(nodes, dict) and nodes:
-        if not all(isinstance(e, dict) and 'message' in e for e in nodes.values()):
+        if not all(map(_is_node, nodes.values())):
             return None
         parents = {key: each.get('parent') for key, each in nodes.items()}
         said = {
@@ -90,6 +90,10 @@ def _kept(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int] | None:
         last = parents[last]
     kept = [said[key] for key in reversed(path) if key in said]
     return kept, len(said) - len(kept)
+
+
+def _is_node(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get('message', ''), dict | None)
 
 
 def _is_claudes(message: Any) -> bool:

@@ -22,6 +22,7 @@ from data_pipeline.layouts import media_marks
 from hax_jax import counted, errors
 
 _TELEGRAM_MEDIA = ('photo', 'file', 'media_type', 'poll', 'location_information')
+_SLACK = {'user', 'bot_id', 'subtype', 'client_msg_id'}  # one is in each message
 _SLACK_LINK = re.compile(r'<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>')
 # '[31/12/24, 23:59:00] Ann: ' and '12/31/2024, 11:59 PM - Ann: '
 _WHATSAPP = re.compile(
@@ -64,7 +65,8 @@ def platform(value: Any) -> str:
     if isinstance(value, list):
         first = value[0] if value else None
         is_slack = isinstance(first, dict) and first.get('type') == 'message'
-        return 'Slack' if is_slack and {'ts', 'text'} <= first.keys() else ''
+        is_slack = is_slack and {'ts', 'text'} <= first.keys()
+        return 'Slack' if is_slack and not _SLACK.isdisjoint(first) else ''
     if not isinstance(value, dict):
         return ''
     chats = value.get('chats')

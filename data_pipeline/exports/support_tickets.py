@@ -53,6 +53,9 @@ def _of_zendesk(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         elif author in others:
             turn[own_chats.LEFT_OUT] = _OTHERS
         made.append(turn)
+    said = [turn['content'] for turn in made]
+    if not said or (made[0]['role'] != 'user' and row.get('description') not in said):
+        made.insert(0, _turn('user', row.get('description')))
     return made
 
 

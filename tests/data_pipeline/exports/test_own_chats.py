@@ -50,6 +50,14 @@ def line(*messages: dict[str, Any]) -> dict[str, Any]:
     return chat(*nodes, current=str(len(messages)))
 
 
+def test_a_row_with_a_mapping_of_its_own_stays_a_row() -> None:
+    pathlib.Path('a.json').write_text(
+        json.dumps([{'mapping': {'u': {'message': 'x'}}, 'question': Q, 'answer': A}])
+    )
+    ((pair,), _) = reader.read(['a.json'])
+    assert (pair.question, pair.answer) == (Q, A)
+
+
 def test_the_branch_that_was_kept_is_read_whatever_the_order_of_its_nodes() -> None:
     nodes = [
         ('left', 'ask', message('assistant', 'Left behind.')),

@@ -51,8 +51,11 @@ INTERCOM = {
 }  # fmt: skip
 
 
+WITH_DESCRIPTION = {**ZENDESK, 'comments': ZENDESK['comments'][1:]}
+
+
 @pytest.mark.parametrize('lines', [True, False])
-@pytest.mark.parametrize('ticket', [ZENDESK, FRESHDESK, INTERCOM])
+@pytest.mark.parametrize('ticket', [ZENDESK, WITH_DESCRIPTION, FRESHDESK, INTERCOM])
 def test_a_ticket_is_a_chat_of_the_customer_and_those_who_answer(
     ticket: dict[str, Any],
     lines: bool,
