@@ -12,7 +12,7 @@
     {"input": {"messages": [turn]}, "preferred_output": [turn]}   OpenAI's preferences
     {"input": [turn, …], "ideal": "…"}                            OpenAI's evaluations
     {"segments": [{"label": false, "text": "Why?"}, …]}           axolotl
-    {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} OASST's trees
+    {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} `reply_trees`: OASST's
     {"text": "Human: Why?\\n\\nAssistant: So."}                    `transcripts`
     ChatGPT's and Claude's exports, tickets of customer support   `exports`
 
@@ -28,7 +28,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from data_pipeline.exports import own_chats, support_tickets
+from data_pipeline.exports import own_chats, reply_trees, support_tickets
 from data_pipeline.layouts import published_chats, transcripts
 from data_pipeline.rows import answer_lists, batches, field_map
 
@@ -88,9 +88,7 @@ def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
     )
     if name:
         counts['answers beside the best, left out'] += max(0, len(row[name]) - 1)
-    if isinstance(row.get('prompt'), dict):
-        _, others = _best_path(row['prompt'])
-        counts['answers beside the best, left out'] += others
+    counts['answers beside the best, left out'] += reply_trees.num_beside(row)
 
 
 def count_rejected(row: dict[str, Any], result: batches.BatchRead) -> None:
@@ -246,58 +244,6 @@ def _segments(row: dict[str, Any]) -> list[Any] | None:
     return transcripts.of_segments(_parsed(row.get('segments')))
 
 
-def _tree(row: dict[str, Any]) -> list[Any] | None:
-    prompt = row.get('prompt')
-    if not isinstance(prompt, dict) or 'replies' not in prompt:
-        return None
-    return _best_path(prompt)[0]
-
-
-def _replies(turn: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replies to a turn of a tree that were not deleted and passed the review."""
-    replies = turn.get('replies') or []
-    return [
-        reply
-        for reply in replies
-        if isinstance(reply, dict)
-        and not reply.get('deleted')
-        and str(reply.get('review_result', '')).lower() != 'false'
-    ]
-
-
-def _best_path(prompt: dict[str, Any]) -> tuple[list[Any], int]:
-    """(the turns that follow the best reply to each, the number of other replies)."""
-    path, others = [prompt], 0
-    while replies := _replies(path[-1]):
-        path.append(min(replies, key=rank))
-        others += len(replies) - 1
-    return [{k: v for k, v in turn.items() if k != 'replies'} for turn in path], others
-
-
-def ranked(row: dict[str, Any]) -> list[tuple[list[Any], list[Any]]]:
-    """(turns up to a question, its answers from the best) for each rank of a tree.
-
-    [] for a row of another kind. Answers without a rank are left out.
-    """
-    if _tree(row) is None:
-        return []
-    made, path, node = [], [], row['prompt']
-    while node:
-        path.append({key: each for key, each in node.items() if key != 'replies'})
-        replies = _replies(node)
-        answers = [each for each in replies if rank(each) < float('inf')]
-        if len(answers) > 1 and str(node.get('role', '')).lower() in _ASKERS:
-            made.append(([*path], sorted(answers, key=rank)))
-        node = min(replies, key=rank, default=None)
-    return made
-
-
-def rank(reply: dict[str, Any]) -> float:
-    """Its place among the replies to one turn, 0 the best; infinity without one."""
-    found = reply.get('rank')
-    return found if isinstance(found, int | float) else float('inf')
-
-
 def _transcript(row: dict[str, Any]) -> list[Any] | None:
     """The turns of a text in which each begins with its role."""
     if 'prompt' in row:
@@ -398,6 +344,6 @@ _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
     _listed,
     _prompted,
     _segments,
-    _tree,
+    reply_trees.turns,
     _transcript,
 )
