@@ -169,14 +169,15 @@ def _chats(
 
         def found() -> Iterator[tuple[str, float, str]]:
             for text, row in objects:
-                chat = str(row.get(columns.chat) or '')
+                given = row.get(columns.chat)
+                chat = '' if given is None else str(given)
                 place = _place(row, columns)
                 if not chat:
                     others.append(' '.join(text.split()))
                     continue
                 if place is None:
-                    given = row.get(columns.order)
-                    raise errors.InputError(_no_order(name, columns.order, given))
+                    value = row.get(columns.order)
+                    raise errors.InputError(_no_order(name, columns.order, value))
                 yield chat, place, json.dumps(_turn(row, columns), ensure_ascii=False)
 
         store.executemany('INSERT INTO messages VALUES (?, ?, ?)', found())

@@ -11,7 +11,7 @@ from data_pipeline.reading import inputs, reader
 from hax_jax import errors
 
 Q, A, MORE, LAST = 'Who sings?', 'Tom does.', 'And who hums?', 'Ann hums.'
-SAID = [('c1', 1, Q), ('c1', 2, A), ('c2', 1, 'Why?'), ('c1', 3, MORE), ('c1', 4, LAST),
+SAID = [(0, 1, Q), (0, 2, A), ('c2', 1, 'Why?'), (0, 3, MORE), (0, 4, LAST),
         ('c2', 2, 'So.')]  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_messages_are_joined_by_their_chat_in_their_order(
         pair.id.rpartition(':')[2]: [(e.question, e.answer) for e in pair.exchanges]
         for pair in pairs
     }
-    assert made == {'c1': [(Q, A), (MORE, LAST)], 'c2': [('Why?', 'So.')]}
+    assert made == {'0': [(Q, A), (MORE, LAST)], 'c2': [('Why?', 'So.')]}
     (note,) = inputs.describe(inputs.find([path]))[:1]
     assert f'joined to chats by {chat!r}, in the order of' in note
 
