@@ -54,7 +54,10 @@ def survey(path: str) -> Document | None:
         scanner = json_scanner.Scanner(file)
         try:
             if scanner.peek() == '[':
-                if nested_rows.of_list(_first_line(path)):
+                line = _first_line(path)
+                if nested_rows.of_list(line) and not (
+                    isinstance(line[0], dict) and message_tables.are_of_chats(line[0])
+                ):
                     return Document('lists by lines')
                 for _ in scanner.items():
                     first, _ = scanner.value()

@@ -65,13 +65,14 @@ def test_messages_are_joined_by_their_chat_in_their_order(
     assert f'joined to chats by {chat!r}, in the order of' in note
 
 
-def test_messages_of_several_chats_in_one_list_are_no_one_chat() -> None:
+@pytest.mark.parametrize('key', ['messages', ''])
+def test_messages_of_several_chats_in_one_list_are_no_one_chat(key: str) -> None:
     sides = ('user', 'assistant')
     messages = [
         {'conversation_id': name, 'role': sides[(place - 1) % 2], 'content': words}
         for name, place, words in SAID
     ]
-    pathlib.Path('a.json').write_text(json.dumps({'messages': messages}))
+    pathlib.Path('a.json').write_text(json.dumps({key: messages} if key else messages))
     pairs, _ = reader.read(['a.json'])
     assert sorted(len(pair.exchanges) for pair in pairs) == [1, 2]
 
