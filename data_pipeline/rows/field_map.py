@@ -336,7 +336,7 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
                 break
     for target, names in near_fields.near(found).items():
         chosen.setdefault(target, names)
-    if not {'question', 'answer'} & chosen.keys() and by_name.keys() >= {*_CARD}:
+    if 'answer' not in chosen and by_name.keys() >= {*_CARD}:
         chosen |= {
             target: (by_name[side],)
             for target, side in zip(('question', 'answer'), _CARD, strict=True)

@@ -91,10 +91,11 @@ def test_two_columns_without_a_header_are_refused_with_a_remedy_that_works(
 
 
 @pytest.mark.parametrize(
-    'names', ['Front,Back,Tags', 'FRONT,BACK,x', 'PROMPT,Completion,x']
+    'names',
+    ['Front,Back,Tags', 'front,back,Context', 'FRONT,BACK,x', 'PROMPT,Completion,x'],
 )
 def test_the_sides_of_a_card_are_known_in_any_case(names: str) -> None:
-    assert read(f'{names}\n"{Q}","{A}",x\n', 'a.csv')[0] == [(Q, A)]
+    assert read(f'{names}\n"{Q}","{A}",\n', 'a.csv')[0] == [(Q, A)]
 
 
 def test_a_back_without_a_front_is_no_answer() -> None:
