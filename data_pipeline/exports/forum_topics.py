@@ -12,6 +12,8 @@ What the asker said, and what answers another comment, answers no question.
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipeline.exports import json_values
+
 # A field of a row: the posts that are none of its answers, for the counts.
 OTHERS = 'posts below a question that do not answer it, left out'
 _BODIES = ('body', 'bodyText', 'body_text')
@@ -49,7 +51,7 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
         is_reply = (
             above.startswith(_ON_COMMENT)
             or above in ids
-            or each.get('depth') in {*depths} - {min(depths, default=0)}
+            or (depths and each.get('depth') in depths and each['depth'] > min(depths))
         )
         is_own = each.get('is_submitter') or (asker and _author(each) == asker)
         is_chosen = each.get('isAnswer') or each.get('is_answer')
@@ -67,8 +69,9 @@ def _of_discourse(value: dict[str, Any]) -> dict[str, Any] | None:
     asked = next((each for each in posts if each.get('post_number') == 1), None)
     if asked is None:
         return None
-    accepted = value.get('accepted_answer')
-    number = accepted.get('post_number') if isinstance(accepted, dict) else None
+    asker = _author(asked)
+    accepted = json_values.an_object(value.get('accepted_answer'))
+    number = accepted.get('post_number')
     answers, others = [], []
     for each in posts:
         is_accepted = each.get('accepted_answer') is True
@@ -77,19 +80,19 @@ def _of_discourse(value: dict[str, Any]) -> dict[str, Any] | None:
             each.get('post_type', 1) == 1
             and not (each.get('hidden') or each.get('deleted_at'))
             and each.get('reply_to_post_number') in (None, 1)
-            and _author(each) != _author(asked)
+            and (asker is None or _author(each) != asker)
         )
         if each is not asked and (is_accepted or is_answer):
             answers.append(
                 {
-                    'text': each.get('cooked') or '',
+                    'text': json_values.a_text(each.get('cooked')),
                     'is_accepted': bool(is_accepted),
                     'score': _likes(each),
                     'created_at': each.get('created_at') or '',
                 }
             )
         elif each is not asked:
-            others.append(each.get('cooked') or '')
+            others.append(json_values.a_text(each.get('cooked')))
     if number and not any(each['is_accepted'] for each in answers):
         others += [each['text'] for each in answers]  # it is on another page
         answers = []
@@ -103,12 +106,9 @@ def _of_discourse(value: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _likes(post: dict[str, Any]) -> int:
-    actions = post.get('actions_summary')
-    return sum(
-        each.get('count') or 0
-        for each in (actions if isinstance(actions, list) else ())
-        if isinstance(each, dict) and each.get('id') == _LIKE
-    )
+    actions = json_values.objects(post.get('actions_summary'))
+    counts = [each.get('count') for each in actions if each.get('id') == _LIKE]
+    return sum(each for each in counts if isinstance(each, int))
 
 
 def _listed(value: Any) -> Sequence[Any]:
@@ -124,10 +124,10 @@ def _body(comment: dict[str, Any]) -> Any:
     return next((comment[name] for name in _BODIES if name in comment), None)
 
 
-def _author(post: dict[str, Any]) -> Any:
+def _author(post: dict[str, Any]) -> str | None:
     """What names a post's author; None where nothing does, or the account is gone."""
     found = next((post[name] for name in _AUTHORS if post.get(name)), None)
     if isinstance(found, dict):
         found = next((found[name] for name in _NAMES if found.get(name)), None)
-    is_nobody = found in _REMOVED or str(found).lower() in _NOBODY
-    return None if is_nobody else found
+    known = json_values.a_name(found)
+    return None if not known or known.lower() in (*_REMOVED, *_NOBODY) else known

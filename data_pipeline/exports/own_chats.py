@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from data_pipeline.exports import json_values
 from data_pipeline.layouts import media_marks
 
 LEFT_OUT = 'left out of its chat'  # in a turn: the reason, as its count names it
@@ -66,19 +67,25 @@ def _kept(row: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int] | None:
     if isinstance(nodes, dict) and nodes:
         if not all(map(_is_node, nodes.values())):
             return None
-        parents = {key: each.get('parent') for key, each in nodes.items()}
+        parents = {
+            key: json_values.a_name(each.get('parent')) for key, each in nodes.items()
+        }
         said = {
             k: e['message'] for k, e in nodes.items() if isinstance(e['message'], dict)
         }
         last = row.get('current_node')
     elif isinstance(messages, list) and all(map(_is_claudes, messages)):
-        said = {each.get('uuid', i): each for i, each in enumerate(messages)}
+        said = {json_values.a_name(each.get('uuid')): each for each in messages}
         if not all('parent_message_uuid' in each for each in messages):
             return messages, 0
-        parents = {key: each['parent_message_uuid'] for key, each in said.items()}
-        last = row.get('current_leaf_message_uuid') or next(reversed(said), None)
+        parents = {
+            key: json_values.a_name(each['parent_message_uuid'])
+            for key, each in said.items()
+        }
+        last = row.get('current_leaf_message_uuid') or next(reversed(said), '')
     else:
         return None
+    last = json_values.a_name(last)
     if last not in parents:
         leaves = parents.keys() - {*parents.values()}
         if len(leaves) != 1:
@@ -102,9 +109,12 @@ def _is_claudes(message: Any) -> bool:
 
 def _of_chatgpt(message: dict[str, Any]) -> dict[str, Any]:
     """A message of ChatGPT's as a turn."""
-    role = str((message.get('author') or {}).get('role'))
-    content, metadata = message.get('content') or {}, message.get('metadata') or {}
-    kind, end = content.get('content_type'), metadata.get('finish_details') or {}
+    author, content, metadata = (
+        json_values.an_object(message.get(name))
+        for name in ('author', 'content', 'metadata')
+    )
+    role, kind = str(author.get('role')), content.get('content_type')
+    end = json_values.an_object(metadata.get('finish_details'))
     turn: dict[str, Any] = {'role': role, 'content': ''}
     if metadata.get('is_visually_hidden_from_conversation'):
         turn[LEFT_OUT] = 'that are hidden'
@@ -148,14 +158,14 @@ def _of_claude(message: dict[str, Any]) -> dict[str, Any]:
     """A message of Claude's as a turn: its text behind the last call of a tool."""
     turn: dict[str, Any] = {
         'role': message['sender'],
-        'content': message.get('text') or '',
+        'content': json_values.a_text(message.get('text')),
     }
     parts = message.get('content')
     if isinstance(parts, list) and parts:
         kinds = [each.get('type') if isinstance(each, dict) else '' for each in parts]
         calls = [i for i, kind in enumerate(kinds) if str(kind).startswith('tool_')]
         texts = [
-            each.get('text') or ''
+            json_values.a_text(each.get('text'))
             for each, kind in zip(parts, kinds, strict=True)
             if kind == 'text'
         ]
@@ -163,11 +173,13 @@ def _of_claude(message: dict[str, Any]) -> dict[str, Any]:
         turn['content'] = '\n\n'.join(texts[len(texts) - behind :])
         if calls and not turn['content'].strip():
             turn[LEFT_OUT] = 'that call a tool'
-    attached = [e for e in message.get('attachments') or () if isinstance(e, dict)]
-    held = {each.get('file_name') for each in attached if each.get('extracted_content')}
-    given = [*attached, *(e for e in message.get('files') or () if isinstance(e, dict))]
+    attached = [*json_values.objects(message.get('attachments'))]
+    inside = [json_values.a_text(each.get('extracted_content')) for each in attached]
+    held = [
+        e.get('file_name') for e, text in zip(attached, inside, strict=True) if text
+    ]
+    given = [*attached, *json_values.objects(message.get('files'))]
     if any(each.get('file_name') not in held for each in given):
         turn['content'] = f'{media_marks.MARK}\n{turn["content"]}'
-    inside = [each.get('extracted_content') or '' for each in attached]
     turn['content'] = '\n\n'.join(filter(None, [turn['content'], *inside]))
     return turn

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from data_pipeline.exports import json_values
 from data_pipeline.layouts import media_marks
 from hax_jax import counted, errors
 
@@ -100,7 +101,9 @@ def rows(value: Any, name: str) -> tuple[list[dict[str, Any]], str]:
         chats = []  # the messages do not say which one they answer
     else:
         held = [value] if 'messages' in value else value['chats']['list']
-        chats = [[*_of_telegram(each.get('messages') or ())] for each in held]
+        chats = [
+            [*_of_telegram(each.get('messages'))] for each in json_values.objects(held)
+        ]
     made = [row for messages in chats for row in _threads(messages)]
     total = sum(map(len, chats))
     if not made:
@@ -147,16 +150,17 @@ def _asks(message: _Message) -> bool:
 
 
 def _of_discord(messages: list[Any]) -> Iterable[_Message]:
-    for each in _objects(messages):
+    for each in json_values.objects(messages):
         if each.get('type', 'Default') not in ('Default', _REPLY):
             continue
-        reference = each.get('reference') if each.get('type') == _REPLY else None
-        author = each.get('author') or {}
+        is_reply = each.get('type') == _REPLY
+        reference = json_values.an_object(each.get('reference')) if is_reply else {}
+        author = json_values.an_object(each.get('author'))
         yield _Message(
             id=str(each.get('id')),
-            parent=str((reference or {}).get('messageId') or ''),
+            parent=json_values.a_name(reference.get('messageId')),
             author=str(author.get('id') or author.get('name')),
-            text=str(each.get('content') or ''),
+            text=json_values.a_text(each.get('content')),
             time=each.get('timestamp') or '',
             score=_reactions(each),
             needs_file=bool(each.get('attachments') or each.get('stickers')),
@@ -165,16 +169,16 @@ def _of_discord(messages: list[Any]) -> Iterable[_Message]:
 
 
 def _of_slack(messages: list[Any]) -> Iterable[_Message]:
-    for each in _objects(messages):
+    for each in json_values.objects(messages):
         subtype = each.get('subtype')
         if subtype not in (None, 'bot_message', 'thread_broadcast', 'file_share'):
             continue
-        own, thread = str(each.get('ts')), str(each.get('thread_ts') or '')
+        own, thread = (json_values.a_name(each.get(n)) for n in ('ts', 'thread_ts'))
         yield _Message(
             id=own,
             parent='' if thread == own else thread,
             author=str(each.get('user') or each.get('bot_id')),
-            text=_slack_text(str(each.get('text') or '')),
+            text=_slack_text(json_values.a_text(each.get('text'))),
             time=own,
             score=_reactions(each),
             needs_file=bool(each.get('files')),
@@ -192,20 +196,23 @@ def _slack_text(text: str) -> str:
     return html.unescape(_SLACK_LINK.sub(shown, text))
 
 
-def _of_telegram(messages: Iterable[Any]) -> Iterable[_Message]:
-    held = [*_objects(messages)]
+def _of_telegram(messages: Any) -> Iterable[_Message]:
+    held = [*json_values.objects(messages)]
     # A topic of a group is a service message to which all its messages reply.
-    known = {each.get('id') for each in held if each.get('type') == 'message'}
-    services = {each.get('id') for each in held} - known
+    services = {
+        json_values.a_name(each.get('id'))
+        for each in held
+        if each.get('type') == 'service'
+    }
     for each in held:
         if each.get('type') != 'message':
             continue
-        parent = each.get('reply_to_message_id')
-        is_elsewhere = 'reply_to_peer_id' in each
-        is_reply = parent is not None and parent not in services
+        parent = json_values.a_name(each.get('reply_to_message_id'))
+        if 'reply_to_peer_id' in each:
+            parent = 'in another chat'
         yield _Message(
             id=str(each.get('id')),
-            parent='elsewhere' if is_elsewhere else str(parent) if is_reply else '',
+            parent='' if parent in services else parent,
             author=str(each.get('from_id') or each.get('from')),
             text=_telegram_text(each.get('text')),
             time=each.get('date_unixtime') or each.get('date') or '',
@@ -223,13 +230,5 @@ def _telegram_text(text: Any) -> str:
 
 
 def _reactions(message: dict[str, Any]) -> int:
-    given = message.get('reactions')
-    return sum(
-        each['count']
-        for each in (given if isinstance(given, list) else ())
-        if isinstance(each, dict) and isinstance(each.get('count'), int)
-    )
-
-
-def _objects(values: Iterable[Any]) -> Iterable[dict[str, Any]]:
-    return (each for each in values if isinstance(each, dict))
+    counts = [e.get('count') for e in json_values.objects(message.get('reactions'))]
+    return sum(each for each in counts if isinstance(each, int))

@@ -15,7 +15,7 @@ Private notes, other people on a ticket and bots are left out.
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipeline.exports import own_chats
+from data_pipeline.exports import json_values, own_chats
 
 _PRIVATE, _OTHERS = 'that are private notes', 'of other people'
 # Lists of a Zendesk ticket with the ids of people who only follow it.
@@ -35,12 +35,9 @@ def turns(row: Mapping[str, Any]) -> list[dict[str, Any]] | None:
 
 
 def _of_zendesk(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    others = {
-        str(each)
-        for name in _FOLLOWERS
-        for each in row.get(name) or ()
-        if each not in (row['requester_id'], row.get('assignee_id'))
-    }
+    lists = [row[name] for name in _FOLLOWERS if isinstance(row.get(name), list)]
+    others = {str(each) for ids in lists for each in ids}
+    others -= {str(row['requester_id']), str(row.get('assignee_id'))}
     made = []
     for each in row['comments']:
         author = str(each['author_id'])
@@ -80,8 +77,9 @@ def _of_intercom(
     first = row.get('source') or row.get('conversation_message')
     made = []
     for each in [first, *parts] if isinstance(first, dict) else parts:
-        author = each.get('author') or {}
-        turn = _turn(_SIDES.get(author.get('type'), 'other'), each.get('body'))
+        author = json_values.an_object(each.get('author'))
+        side = _SIDES.get(str(author.get('type')), 'other')
+        turn = _turn(side, each.get('body'))
         if each.get('part_type') == 'note':
             turn[own_chats.LEFT_OUT] = _PRIVATE
         elif not turn['content'] or turn['role'] == 'other':
@@ -91,7 +89,7 @@ def _of_intercom(
 
 
 def _turn(role: str, text: Any) -> dict[str, Any]:
-    return {'role': role, 'content': text if isinstance(text, str) else ''}
+    return {'role': role, 'content': json_values.a_text(text)}
 
 
 def _are_objects(value: Any, key: str) -> bool:
