@@ -20,7 +20,7 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_pipeline.faq import questions
@@ -94,9 +94,12 @@ def without(text: str, cuts: list[tuple[int, int]]) -> str:
 
 def find(source: Source, *, file: str) -> page.Page | None:
     """The page of the first kind of questions that it has; None without any."""
-    kinds = (_linked_data, _microdata, _tables, _lists, _details, _headings)
-    kinds += (_classes, _bold)
-    pairs = next(filter(None, (kind(source) for kind in kinds)), [])
+    kinds = (_microdata, _tables, _lists, _details, _headings, _classes, _bold)
+    pairs = _linked_data(source)
+    if pairs:
+        pairs += _not_linked(pairs, source, kinds)
+    else:
+        pairs = next(filter(None, (kind(source) for kind in kinds)), [])
     if not pairs:
         return None
     found = page.Page(file)
@@ -131,6 +134,25 @@ def _linked_data(source: Source) -> list[_Pair]:
             continue
         made += [_Pair(node.line, *each) for each in _asked(value)]
     return made
+
+
+def _not_linked(
+    linked: list[_Pair],
+    source: Source,
+    kinds: tuple[Callable[[Source], list[_Pair]], ...],
+) -> list[_Pair]:
+    """The page's own questions that its JSON-LD lacks, of the kind that has all of its.
+
+    A page may name in JSON-LD only those that a search engine is to show.
+    """
+    known = {each.question.casefold() for each in linked}
+    for kind in kinds:
+        before = len(source.left_out)
+        pairs = kind(source)
+        if known < {each.question.casefold() for each in pairs}:
+            return [each for each in pairs if each.question.casefold() not in known]
+        del source.left_out[before:]
+    return []
 
 
 def _asked(value: Any) -> Iterator[tuple[str, str]]:

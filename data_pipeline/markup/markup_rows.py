@@ -1,9 +1,13 @@
-"""Rows of YAML and XML files, as JSON; other markups are refused by their names.
+"""Rows of YAML, TOML and XML files, as JSON; other markups are refused by their names.
 
     - question: "Why?"                 <faq><item>
       answer: >-                         <question>Why?</question>
         Because.                         <answer>Because.</answer>
                                        </item></faq>
+
+    [[faq]]                          Anki's notes: `anki_notes`
+    question = "Why?"
+    answer = "Because."
 
 YAML's texts stay texts (`yes` is no True). An XML element is a row if its children, or
 its attributes, have the names of a question and an answer, each once. Questions of a
@@ -16,6 +20,7 @@ dump of Stack Exchange's posts get the answers that name them:
 import json
 import pathlib
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
@@ -23,6 +28,7 @@ from xml.etree import ElementTree
 import yaml
 
 from data_pipeline.layouts import html_tags
+from data_pipeline.markup import anki_notes
 from data_pipeline.pages import encoding
 from data_pipeline.rows import answer_lists, field_map
 from hax_jax import errors
@@ -37,6 +43,8 @@ _YAML_BLOCK = re.compile(r'^\s*(?:- )?\w[\w ]*: *[|>][-+\d]*\s*$', re.MULTILINE)
 _YAML_SIGN = re.compile(
     rf'{_YAML_BLOCK.pattern}|^\s*(?:- )?\w[\w ]*: *["\']', re.MULTILINE
 )
+# An array of tables that opens with a name, as TOML has it.
+_TOML = re.compile(r'(?:\s*#.*\n|\s*\n)*\s*\[\[[\w.-]+\]\][ \t]*\n\s*[\w-]+ *= ')
 _TAG = re.compile(r'(?:\s|<!--.*?-->)*<([A-Za-z][\w.-]*)[\s/>]', re.DOTALL)
 _DECLARED = re.compile(r'\s*<\?xml\b[^>]*\?>')
 _ENTITY = re.compile(r'<!(?:ENTITY|DOCTYPE[^>]*\[)')
@@ -100,6 +108,10 @@ def rows(path: str, name: str) -> Iterator[str] | None:
     is_named = any(suffix in _YAML_NAMES for suffix in suffixes)
     if is_named or _YAML.match(opening):
         return _of_yaml(_text(path), name, is_named=is_named)
+    if '.toml' in suffixes or _TOML.match(opening):
+        return _of_toml(_text(path), name, is_named='.toml' in suffixes)
+    if opening.startswith('#') and (notes := anki_notes.rows(_text(path), name)):
+        return notes
     declared = _DECLARED.match(opening)
     tag = _TAG.match(opening, declared.end() if declared else 0)
     if not tag or tag[1].lower() in html_tags.NAMES:
@@ -134,6 +146,19 @@ def _of_yaml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:
     if not is_rows or not (is_named or any(map(_holds_pairs, values))):
         return None
     return (json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def _of_toml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:
+    try:
+        value = tomllib.loads(text.replace('\r\n', '\n'))
+    except tomllib.TOMLDecodeError as error:
+        if not is_named:
+            return None
+        raise errors.InputError(
+            f'{name} looks like TOML and can not be read as such ({error}); mend it, '
+            'or give its rows as JSON.'
+        ) from error
+    return iter([json.dumps(value, ensure_ascii=False, default=str)])
 
 
 def _holds_pairs(value: Any) -> bool:

@@ -4,5 +4,6 @@ In: paths, patterns and names of data sets, as the user gave them. Out: batches,
 outcome of each, and a `read_report.ReadReport` of them all.
 
 Start at `reader`; `inputs` finds the files and their layouts, and `plain_copies` makes
-plain lines of files that are packed, binary, JSON documents, YAML or XML.
+plain lines of files that are packed, binary, JSON documents, YAML or XML;
+`message_tables` joins rows that are one message each to chats.
 """

@@ -10,12 +10,15 @@ from data_pipeline.layouts import detection, source_marks
 from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
     file_names,
+    message_tables,
     named_datasets,
     path_patterns,
     plain_copies,
     read_report,
+    saved_folders,
 )
 from data_pipeline.rows import (
+    answer_lists,
     chat_shapes,
     csv_rows,
     field_map,
@@ -213,10 +216,12 @@ def _opened(each: Input) -> Input:
     """The input with its plain text and its layout.
 
     Raises:
-      InputError: it is damaged, or no text.
+      InputError: it is damaged, no text, or a file of a dataset or a run.
     """
     if not each.path:
         return each
+    if own := saved_folders.of_this_project(pathlib.Path(each.path)):
+        raise errors.InputError(f'{each.name} is {own}.')
     if copy := plain_copies.of(each.path, each.name):
         size = pathlib.Path(copy.path).stat().st_size
         each = dataclasses.replace(each, copy=copy, size=size)
@@ -322,7 +327,7 @@ def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
 
 def _are_plain(rows: Iterable[dict[str, Any]]) -> bool:
     """Whether no row, as --fields leave it, has a rejected answer, or several."""
-    several = (*chat_shapes.REJECTED, *chat_shapes.MANY)
+    several = (*chat_shapes.REJECTED, *answer_lists.MANY)
     return not any(name in row for row in rows for name in several)
 
 
@@ -366,6 +371,13 @@ def _texts(
             values = turn.values() if isinstance(turn, dict) else ()
             made += [('', text) for text in values if isinstance(text, str)]
     return made
+
+
+def _remedy(each: Input, rows: Sequence[dict[str, Any]]) -> str:
+    """What to do with rows of unknown fields, in the cases where that is known."""
+    if found := message_tables.remedy(rows):
+        return found
+    return csv_rows.without_header(each.text_path) if each.layout == 'csv' else ''
 
 
 def _is_text(value: Any) -> bool:
@@ -413,7 +425,7 @@ def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
             try:
                 fields = field_map.resolve(chosen, each.name, rows)
             except errors.InputError as error:
-                problem = str(error)
+                problem = str(error) + _remedy(each, rows) * (not chosen)
                 if chosen and each.layout == 'messages':
                     problem += _FOR_CHATS
         marks = source_marks.find(_texts(each, rows, fields)) if not problem else None

@@ -5,7 +5,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from data_pipeline.reading import json_scanner, message_trees
+from data_pipeline.exports import reply_threads
+from data_pipeline.reading import json_scanner, message_tables, message_trees
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
@@ -35,7 +36,8 @@ class Document:
     """How the rows lie in a file.
 
     `kind` is list, lists, columns, table, ids, values or within; 'of lists' or 'lists
-    by lines' where each row is a list itself, or answers. `keys` are the members that
+    by lines' where each row is a list itself, or answers; 'threads' is an export of
+    messages, which are read together. `keys` are the members that
     hold rows, or the columns; `others` objects beside; `path` the names within `keys`
     down to the rows.
     """
@@ -52,7 +54,10 @@ def survey(path: str) -> Document | None:
         scanner = json_scanner.Scanner(file)
         try:
             if scanner.peek() == '[':
-                if nested_rows.of_list(_first_line(path)):
+                line = _first_line(path)
+                if nested_rows.of_list(line) and not (
+                    isinstance(line[0], dict) and message_tables.are_of_chats(line[0])
+                ):
                     return Document('lists by lines')
                 for _ in scanner.items():
                     first, _ = scanner.value()
@@ -72,6 +77,8 @@ def survey(path: str) -> Document | None:
 
 def _of_items(first: Any) -> Document | None:
     """The document that is a list with this first item."""
+    if reply_threads.platform([first]):
+        return Document('threads')
     if isinstance(first, dict):
         return Document('list')
     is_rows = isinstance(first, list) and (
@@ -114,6 +121,8 @@ def _document(members: dict[str, _Member]) -> Document | None:
     """The document that an object's members make; None if it is a row itself."""
     cells = {key: each.first for key, each in members.items()}
     as_row = {k: [v] if members[k].items >= 0 else v for k, v in cells.items()}
+    if reply_threads.platform(as_row):
+        return Document('threads')
     if found := _of_all(members, cells, as_row):
         return found
     lists = [
@@ -126,7 +135,10 @@ def _document(members: dict[str, _Member]) -> Document | None:
         for key in lists
         if key in chat_shapes.LISTS
         and members[key].items > 1
-        and _is_pair(members[key].first)
+        and (
+            _is_pair(members[key].first)
+            or message_tables.are_of_chats(members[key].first)
+        )
     ]
     pairs += [key for key in cells if message_trees.are_flat([cells[key]])]
     if pairs:

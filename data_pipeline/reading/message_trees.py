@@ -4,9 +4,6 @@
     {"message_id": "a0", "parent_id": "m0", "role": "assistant", "text": "So."} ->
     {"id": "m0", "prompt": {"text": "Why?", …, "replies": [{"text": "So.", …}]}}
 
-A CSV of messages is read as such rows: its cells but the texts are numbers, true, false
-or null where JSON has these.
-
 They are joined in a database on disk: a file may be larger than memory.
 """
 
@@ -17,38 +14,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from data_pipeline.rows import answer_lists, csv_rows
-
-_NEEDED = {'message_id', 'parent_id', 'role', 'text'}
-_BY_CELL = {'': None, 'true': True, 'false': False}
+NEEDED = {'message_id', 'parent_id', 'role', 'text'}
 
 
 def are_flat(rows: Sequence[Any]) -> bool:
     """Whether the first rows are messages that name their parents."""
     return bool(rows) and all(
-        isinstance(row, dict) and set(row) >= _NEEDED for row in rows
+        isinstance(row, dict) and set(row) >= NEEDED for row in rows
     )
-
-
-def of_csv(path: str) -> Iterator[bytes] | None:
-    """The messages of a CSV file as JSON, one a line; None for any other file."""
-    return _messages(path) if csv_rows.holds(path, _NEEDED) else None
-
-
-def _messages(path: str) -> Iterator[bytes]:
-    for text, cells in csv_rows.objects(path):
-        message = {
-            name: cell if name == 'text' else _value(cell)
-            for name, cell in cells.items()
-        }
-        whole = json.dumps(message, ensure_ascii=False) if message else ''
-        yield f'{whole or " ".join(text.split())}\n'.encode()
-
-
-def _value(cell: str) -> Any:
-    if (number := answer_lists.number(cell)) is not None:
-        return number
-    return _BY_CELL.get(cell.lower(), cell)
 
 
 def trees(lines: Iterable[bytes]) -> Iterator[str]:

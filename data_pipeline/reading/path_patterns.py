@@ -53,7 +53,9 @@ def files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
     if path.is_dir() and (saved := saved_folders.files(path)):
         return saved
     if path.is_dir():
-        problems.append(f'{pattern!r} is a folder; {_instead_of(path)}.')
+        own = saved_folders.of_this_project(path)
+        said = own or f'a folder; {_instead_of(path)}'
+        problems.append(f'{pattern!r} is {said}.')
         return []
     found = [path] if path.is_file() else _matches(path)
     if not found:

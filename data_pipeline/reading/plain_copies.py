@@ -5,7 +5,8 @@
     .parquet .arrow .xlsx        a row a line, as JSON
     a JSON list or dict          a row a line
     YAML, XML                    the same, of rows with known names
-    OASST's flat messages        a tree a line
+    messages, a row each         a chat or a tree a line
+    exports of messages          a question with its replies a line
 
 Copies lie in the folder for temporary files (TMPDIR) until nothing needs them.
 """
@@ -15,6 +16,7 @@ import codecs
 import contextlib
 import gzip
 import io
+import json
 import lzma
 import pathlib
 import re
@@ -26,9 +28,9 @@ from typing import IO, Any
 
 import zstandard
 
+from data_pipeline.exports import reply_threads
 from data_pipeline.markup import markup_rows
-from data_pipeline.reading import json_documents, json_survey, message_trees, tables
-from data_pipeline.rows import json_rows
+from data_pipeline.reading import json_documents, json_survey, message_tables, tables
 from hax_jax import errors
 
 _BLOCK = 2**20
@@ -94,15 +96,16 @@ def of(path: str, name: str) -> Copy | None:
         note = copy.note if copy else ''
         if document.others:
             note = f'no rows are read of {", ".join(map(repr, document.others))}'
-        copy = Copy(_lines(_document_rows(held, document, name)), note)
+        rows = _document_rows(held, document, name)
+        if document.kind == 'threads':
+            rows, note = _threads(held, name)
+        copy = Copy(_lines(rows), note)
     held = copy.path if copy else path
     note = copy.note if copy else ''
-    messages = message_trees.of_csv(held)
-    if messages is None and message_trees.are_flat(json_rows.head(held)):
-        messages = _bytes(held)
-    return (
-        copy if messages is None else Copy(_lines(message_trees.trees(messages)), note)
-    )
+    if joined := message_tables.joined(held, name):
+        rows, own_note = joined
+        copy = Copy(_lines(rows), own_note or note)
+    return copy
 
 
 def _unpacked(path: str, name: str) -> Iterator[bytes] | None:
@@ -209,16 +212,29 @@ def _document_rows(
     try:
         yield from json_documents.rows(path, document)
     except ValueError as error:
-        raise errors.InputError(
-            f'{name} is JSON that is damaged or cut short: {error}; mend it, or make '
-            'it again.'
-        ) from error
+        raise _damaged(name, error) from error
 
 
-def _bytes(path: str) -> Iterator[bytes]:
-    with open(path, 'rb') as file:
-        yield file.readline().removeprefix(codecs.BOM_UTF8)
-        yield from file
+def _damaged(name: str, error: ValueError) -> errors.InputError:
+    return errors.InputError(
+        f'{name} is JSON that is damaged or cut short: {error}; mend it, or make it '
+        'again.'
+    )
+
+
+def _threads(path: str, name: str) -> tuple[Iterator[str], str]:
+    """(the rows of an export of messages, a note on the others); it is read whole."""
+    try:
+        value = json.loads(_text(path))
+    except ValueError as error:
+        raise _damaged(name, error) from error
+    made, note = reply_threads.rows(value, name)
+    return (json.dumps(row, ensure_ascii=False) for row in made), note
+
+
+def _text(path: str) -> str:
+    with json_survey.opened(path) as file:
+        return file.read().lstrip('\ufeff')
 
 
 def _lines(rows: Iterable[str]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from data_pipeline.exports import reply_threads
 from data_pipeline.layouts import detection, html_text
 from data_pipeline.markup import html_pages, html_questions
 from data_pipeline.pages import characters, encoding, page
@@ -185,6 +186,13 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
             )
             return
         result.problem = f'{name} begins {met!r}, which is of no known layout.'
+        if reply_threads.is_whatsapp(text):
+            result.problem = (
+                f'{name} is a chat as WhatsApp exports it, whose messages do not say '
+                f'which one they answer; {reply_threads.REMEDY}'
+            )
+        elif '\t' in first:
+            result.problem += csv_rows.without_header(batch.path)
         if _JSON.match(text) and (damage := _json_damage(text)):
             result.problem = (
                 f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '

@@ -6,7 +6,11 @@
 {"text": ["So.", …], "score": [3, …]}     the same as columns: SQuAD, ELI5
 {"value": "So.", "aliases": […]}          the text
 
+{"answers": ["No.", "So."], "accepted": [false, true]}   lists beside: `with_marks`
+{"answers": [{"id": 7, "body": "So."}, …], "accepted_answer_id": 7}
 {"choices": ["So.", "No."], "answer": 0}  the choice that the answer names
+
+An answer that is marked as wrong or deleted is never the best.
 
 A cell of a table may hold each as JSON, or as Python writes it.
 """
@@ -16,8 +20,12 @@ import datetime
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from data_pipeline.rows import verdicts
+
+MANY = ('completions', 'answers', 'responses')  # of a row with several answers
 _TEXTS = (
     'text',
     'body',
@@ -27,6 +35,7 @@ _TEXTS = (
     'response',
     'comment',
     'full_text',
+    'bodyText',
 )
 _CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
 _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
@@ -39,8 +48,26 @@ KEYS = (
     *('correct_option', 'correct_choice', 'correct_index', 'correct', 'gold', 'label'),
 )
 _ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
-_ACCEPTED = ('is_accepted', 'accepted', 'selected', 'is_best', 'best', 'chosen')
-_SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes')
+# Names without their case and signs: marks of the answer that someone chose.
+_ACCEPTED = (
+    *('isaccepted', 'accepted', 'acceptedanswer', 'isacceptedanswer', 'isanswer'),
+    *('selected', 'isselected', 'isbest', 'best', 'bestanswer', 'chosen', 'ischosen'),
+)
+_OF_WRONG = (
+    *('correct', 'iscorrect'),  # where they say no, as these where they say yes
+    *('deleted', 'isdeleted', 'removed', 'isremoved', 'spam', 'isspam', 'hidden'),
+)
+_ACCEPTED_IDS = frozenset(['acceptedanswerid', 'bestanswerid', 'chosenanswerid'])
+_IDS = ('id', 'answer_id', 'answerId', '_id', 'uuid')
+_SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes', 'upvoteCount')
+# Lists of the marks of a row's answers, and what each is; of ranks, 1 is the best.
+_LISTS_OF_MARKS = (
+    dict.fromkeys(('ranks', 'rank'), 'rank')
+    | dict.fromkeys(('scores', 'ratings', 'rating', 'rewards'), 'rating')
+    | dict.fromkeys(('votes', 'upvotes', 'likes', 'answer_scores'), 'score')
+    | dict.fromkeys(('accepted', 'is_accepted', 'is_best', 'selected'), 'accepted')
+    | dict.fromkeys(('correct', 'is_correct', 'labels'), 'correct')
+)
 # What a judge gave. UltraFeedback's overall_score has some 10 that were meant as 1.
 _RATINGS = ('fine-grained_score', 'overall_score', 'rating')
 _TIMES = (
@@ -50,17 +77,94 @@ _TIMES = (
 
 
 def best(value: Any) -> tuple[str | None, list[Any]]:
-    """(the best answer's text, the other answers); None where no text is found."""
+    """(the best answer's text, the other answers); None where no text is found.
+
+    The text is '' where there is no answer, or none that is not marked as wrong.
+    """
     if isinstance(value, dict):
         value = _as_list(value)
     if not isinstance(value, list):
         return None, []
-    values = [each for each in value if each not in (None, '')]
+    given = [each for each in value if each not in (None, '')]
+    values = [each for each in given if not _is_wrong(each)]
     if not values:
-        return '', []
+        return '', given
     order = sorted(range(len(values)), key=lambda i: _rank(values[i]))
     text = _text(values[order[0]])
-    return text, [values[i] for i in order[1:]]
+    wrong = [each for each in given if _is_wrong(each)]
+    return text, [values[i] for i in order[1:]] + wrong
+
+
+def with_marks(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, each of its answers beside its marks of lists of the same length.
+
+    {"responses": ["No.", "So."], "scores": [1, 5]} -> {"responses":
+    [{"text": "No.", "rating": 1}, {"text": "So.", "rating": 5}]}; the answer that
+    `accepted_answer_id` names is marked as accepted.
+    """
+    for name in (*MANY, 'answer'):
+        answers = row.get(name)
+        if not isinstance(answers, list) or len(answers) < 2:
+            continue
+        made = row
+        if all(isinstance(each, str) for each in answers):
+            made = _with_lists(row, name)
+        elif all(isinstance(each, dict) for each in answers):
+            made = _with_accepted(row, name)
+        if made is not row:
+            return made
+    return row
+
+
+def _with_lists(row: dict[str, Any], name: str) -> dict[str, Any]:
+    made: list[dict[str, Any]] = [{'text': text} for text in row[name]]
+    read = {name}
+    for key, mark in _LISTS_OF_MARKS.items():
+        values = row.get(key)
+        if not isinstance(values, list) or len(values) != len(made):
+            continue
+        if mark in ('accepted', 'correct'):
+            is_one = all(each in (0, 1) for each in values)
+        else:
+            is_one = None not in map(number, values)
+        if is_one and mark not in made[0]:
+            for answer, value in zip(made, values, strict=True):
+                answer[mark] = value
+            read.add(key)
+    if read == {name}:
+        return row
+    return {key: each for key, each in row.items() if key not in read} | {name: made}
+
+
+def _with_accepted(row: dict[str, Any], name: str) -> dict[str, Any]:
+    given = [each for key, each in row.items() if _key(key) in _ACCEPTED_IDS and each]
+    made = [
+        {**answer, 'is_accepted': True}
+        if given and any(str(answer.get(key)) == str(given[0]) for key in _IDS)
+        else answer
+        for answer in row[name]
+    ]
+    return {**row, name: made} if made != row[name] else row
+
+
+def _is_wrong(answer: Any) -> bool:
+    """Whether an answer is marked as wrong, or as one that was deleted."""
+    return isinstance(answer, dict) and any(
+        verdicts.says_no(value, key)
+        for key, value in answer.items()
+        if _key(key) in _OF_WRONG and not isinstance(value, list | dict)
+    )
+
+
+def _is_accepted(answer: Mapping[str, Any]) -> bool:
+    return any(
+        _key(key) in _ACCEPTED and str(value).lower() in ('true', '1', 'yes')
+        for key, value in answer.items()
+    )
+
+
+def _key(name: str) -> str:
+    return ''.join(filter(str.isalnum, str(name).lower()))
 
 
 def of_cell(text: str) -> Any:
@@ -228,11 +332,10 @@ def _rank(answer: Any) -> tuple[bool, bool, float]:
     """The least is the best; equal answers keep their order, unrated ones are last."""
     if not isinstance(answer, dict):
         return True, True, 0.0
-    accepted = any(answer.get(key) in (True, 1, 'true', 'True') for key in _ACCEPTED)
     value = rating(answer)
     if value is None:
         value = next((number(answer[key]) for key in _SCORES if key in answer), None)
-    return not accepted, value is None, -(value or 0.0)
+    return not _is_accepted(answer), value is None, -(value or 0.0)
 
 
 def _text(answer: Any) -> str | None:

@@ -12,8 +12,9 @@
     {"input": {"messages": [turn]}, "preferred_output": [turn]}   OpenAI's preferences
     {"input": [turn, …], "ideal": "…"}                            OpenAI's evaluations
     {"segments": [{"label": false, "text": "Why?"}, …]}           axolotl
-    {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} OASST's trees
+    {"prompt": {"text": "Why?", "role": …, "replies": [turn, …]}} `reply_trees`: OASST's
     {"text": "Human: Why?\\n\\nAssistant: So."}                    `transcripts`
+    ChatGPT's and Claude's exports, tickets of customer support   `exports`
 
 A turn is {"role": "user", "content": "…"}, or has the names of `ROLE_KEYS` and
 `TEXT_KEYS`. A row that names its answer apart (completion, chosen, …) teaches that
@@ -27,15 +28,22 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from data_pipeline.exports import own_chats, reply_trees, support_tickets
 from data_pipeline.layouts import published_chats, transcripts
 from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n
 ROLE_KEYS = ('role', 'from', 'speaker', 'sender')
-_OTHER_ROLE_KEYS = ('author', 'type')  # of roles, where all are known ones
-_KNOWN_ROLES = ('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system')
-TEXT_KEYS = ('content', 'value', 'text', 'parts')
+# Names of roles, where all values are known ones.
+_OTHER_ROLE_KEYS = (
+    *('author', 'type', 'direction', 'sender_type', 'author_type', 'message_type'),
+)
+_KNOWN_ROLES = (
+    *('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system'),
+    *('customer', 'agent', 'inbound', 'outbound', 'incoming', 'outgoing'),
+)
+TEXT_KEYS = ('content', 'value', 'text', 'parts', 'body')
 _LISTS = (
     'messages',
     'conversations',
@@ -60,7 +68,6 @@ _SCORES = ('score_{}', '{}_score', '{}_rating', '{}-rating')
 _ASKERS = ('prompter', 'user', 'human', 'client', 'patient', 'seeker', 'customer')
 LEFT_OUT = 'rows with a rejected answer, which was left out'
 _ANSWERS = ('completion', 'response', 'output', *CHOSEN, 'ideal', 'answer')
-MANY = ('completions', 'answers', 'responses')  # of a row with several answers
 
 
 def turns(row: dict[str, Any]) -> list[Any] | None:
@@ -75,12 +82,13 @@ def count_left_out(row: dict[str, Any], result: batches.BatchRead) -> None:
     """Counts the answers of a chat that its turns leave out."""
     counts = result.counts
     count_rejected(row, result)
-    name = next((name for name in MANY if isinstance(row.get(name), list)), '')
+    counts['messages turns of other branches, left out'] += own_chats.num_beside(row)
+    name = next(
+        (name for name in answer_lists.MANY if isinstance(row.get(name), list)), ''
+    )
     if name:
         counts['answers beside the best, left out'] += max(0, len(row[name]) - 1)
-    if isinstance(row.get('prompt'), dict):
-        _, others = _best_path(row['prompt'])
-        counts['answers beside the best, left out'] += others
+    counts['answers beside the best, left out'] += reply_trees.num_beside(row)
 
 
 def count_rejected(row: dict[str, Any], result: batches.BatchRead) -> None:
@@ -218,11 +226,11 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
         prompt = _parsed(given)
     if isinstance(prompt, str) and (said := transcripts.opened(prompt)):
         prompt = [_turn(role, text) for role, text in said]
-    name = next((name for name in (*_ANSWERS, *MANY) if name in row), '')
+    name = next((name for name in (*_ANSWERS, *answer_lists.MANY) if name in row), '')
     answer = _parsed(row.get(name))
     if not name or not (are_turns(prompt) or are_turns(answer)):
         return None
-    if name in MANY and not isinstance(answer, str):
+    if name in answer_lists.MANY and not isinstance(answer, str):
         answer = answer_lists.best(answer)[0] or ''
     asked = _as_turns(prompt, 'user') if prompt else []
     answered = _as_turns(answer, 'assistant')
@@ -234,58 +242,6 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
 
 def _segments(row: dict[str, Any]) -> list[Any] | None:
     return transcripts.of_segments(_parsed(row.get('segments')))
-
-
-def _tree(row: dict[str, Any]) -> list[Any] | None:
-    prompt = row.get('prompt')
-    if not isinstance(prompt, dict) or 'replies' not in prompt:
-        return None
-    return _best_path(prompt)[0]
-
-
-def _replies(turn: dict[str, Any]) -> list[dict[str, Any]]:
-    """The replies to a turn of a tree that were not deleted and passed the review."""
-    replies = turn.get('replies') or []
-    return [
-        reply
-        for reply in replies
-        if isinstance(reply, dict)
-        and not reply.get('deleted')
-        and str(reply.get('review_result', '')).lower() != 'false'
-    ]
-
-
-def _best_path(prompt: dict[str, Any]) -> tuple[list[Any], int]:
-    """(the turns that follow the best reply to each, the number of other replies)."""
-    path, others = [prompt], 0
-    while replies := _replies(path[-1]):
-        path.append(min(replies, key=rank))
-        others += len(replies) - 1
-    return [{k: v for k, v in turn.items() if k != 'replies'} for turn in path], others
-
-
-def ranked(row: dict[str, Any]) -> list[tuple[list[Any], list[Any]]]:
-    """(turns up to a question, its answers from the best) for each rank of a tree.
-
-    [] for a row of another kind. Answers without a rank are left out.
-    """
-    if _tree(row) is None:
-        return []
-    made, path, node = [], [], row['prompt']
-    while node:
-        path.append({key: each for key, each in node.items() if key != 'replies'})
-        replies = _replies(node)
-        answers = [each for each in replies if rank(each) < float('inf')]
-        if len(answers) > 1 and str(node.get('role', '')).lower() in _ASKERS:
-            made.append(([*path], sorted(answers, key=rank)))
-        node = min(replies, key=rank, default=None)
-    return made
-
-
-def rank(reply: dict[str, Any]) -> float:
-    """Its place among the replies to one turn, 0 the best; infinity without one."""
-    found = reply.get('rank')
-    return found if isinstance(found, int | float) else float('inf')
 
 
 def _transcript(row: dict[str, Any]) -> list[Any] | None:
@@ -382,10 +338,12 @@ def _are_columns(value: dict[str, Any]) -> bool:
 
 
 _SHAPES: tuple[Callable[[dict[str, Any]], list[Any] | None], ...] = (
+    own_chats.turns,
+    support_tickets.turns,
     published_chats.turns,
     _listed,
     _prompted,
     _segments,
-    _tree,
+    reply_trees.turns,
     _transcript,
 )

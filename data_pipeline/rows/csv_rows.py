@@ -105,14 +105,29 @@ def head(path: str, fields: field_map.FieldMap | None = None) -> list[dict[str, 
     return first or [dict.fromkeys(columns, '')]
 
 
-def holds(path: str, names: set[str]) -> bool:
-    """Whether a file opens with a header of columns that have these names."""
+def without_header(path: str) -> str:
+    """What to do with a table of two columns that may have no header; '' for others.
+
+    Quizlet and others write a term and its text a line, which may be swapped.
+    """
+    header, _, rows = _parted(path)
+    first = [header, *itertools.islice(rows, _HEAD_ROWS)] if header else []
+    if len(first) < 2 or any(len(row.cells) != 2 for row in first):
+        return ''
+    return (
+        ' If its first line is a pair and no header, put a line above it that names '
+        'the columns: question and answer.'
+    )
+
+
+def names(path: str) -> set[str]:
+    """The names of columns that a file opens with, if it is CSV."""
     _, line, _ = _opening(path)
     cells = csv.reader([line], delimiter=_delimiter(line))
     try:
-        return names <= {cell.strip() for cell in next(cells, [])}
+        return {cell.strip() for cell in next(cells, [])}
     except csv.Error:
-        return False
+        return set()
 
 
 def objects(path: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -22,9 +22,10 @@ MISSING = object()
 EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 # The first option that a row has is taken; case and blanks in names are ignored.
 _COMMON = {
-    'question': 'question title+selftext title+body title+text title+question_body '
-    'instruction+input instruction prompt query question_text input inputs user '
-    'human post context user_message user_input human_message patient message_1',
+    'question': 'question title+selftext title+body title+bodytext title+text '
+    'title+question_body instruction+input instruction prompt query question_text '
+    'input inputs user human post context user_message user_input human_message '
+    'patient message_1',
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
@@ -46,6 +47,7 @@ _OPTIONS = {
     target: [dict.fromkeys(option.split('+')) for option in options.split()]
     for target, options in _COMMON.items()
 }
+_CARD = ('front', 'back')  # the two sides of a flashcard
 # A title is the question only where nothing but these is beside it and its answer.
 _BESIDE_A_TITLE = frozenset(
     [
@@ -334,6 +336,11 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
                 break
     for target, names in near_fields.near(found).items():
         chosen.setdefault(target, names)
+    if 'answer' not in chosen and by_name.keys() >= {*_CARD}:
+        chosen |= {
+            target: (by_name[side],)
+            for target, side in zip(('question', 'answer'), _CARD, strict=True)
+        }
     if revised := near_fields.revised(found):
         chosen['answer'] = (revised,)
     others = (

@@ -18,6 +18,7 @@ import dataclasses
 import re
 from typing import Any
 
+from data_pipeline.exports import own_chats
 from data_pipeline.layouts import media_marks
 from data_pipeline.pages import characters
 from data_pipeline.rows import (
@@ -38,15 +39,19 @@ _CALL = 'call'  # of a tool: an assistant's turn that is no answer
 _ASIDE = 'aside'  # thinking, in a channel of its own
 _ASIDES = ('analysis', 'commentary', 'thinking', 'reasoning')  # channels of gpt-oss
 _ROLES = {
-    USER: (USER, 'human', 'prompter', 'client', 'patient', 'seeker', 'customer'),
+    USER: (
+        *(USER, 'human', 'prompter', 'client', 'patient', 'seeker', 'customer'),
+        *('inbound', 'incoming'),  # a message to those who answer
+    ),
     ASSISTANT: (
         *(ASSISTANT, 'gpt', 'chatgpt', 'bot', 'model', 'ai', 'chatbot', 'bing', 'bard'),
         *('claude', 'gemini', 'llama'),
         *('counselor', 'counsellor', 'therapist', 'supporter', 'doctor', 'agent'),
+        *('outbound', 'outgoing'),
     ),
     SYSTEM: (SYSTEM, 'developer'),
 }
-_ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
+ROLE_OF = {name: role for role, names in _ROLES.items() for name in names}
 _WEIGHT_KEYS = ('weight', 'loss', 'loss_weight')  # of a turn
 _LEARN_KEYS = (*_WEIGHT_KEYS, 'training')
 _PARTS = ('train_detail', 'training_detail')  # axolotl's, of a turn learned in part
@@ -190,6 +195,10 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
     chat_shapes.count_left_out(value, result)
     turns = []
     for i, each in enumerate(found, start=1):
+        if isinstance(each, dict) and own_chats.LEFT_OUT in each:
+            why = each[own_chats.LEFT_OUT]
+            result.counts[f'messages turns {why}, left out'] += 1
+            continue
         role, text = (
             _first(each, chat_shapes.ROLE_KEYS),
             _first(each, chat_shapes.TEXT_KEYS),
@@ -201,7 +210,7 @@ def _turns(value: dict[str, Any], result: batches.BatchRead) -> tuple[list[Turn]
             text = _joined_parts(parts, result)
         if not isinstance(role, str) or not isinstance(text, str | None):
             return [], f'turn {i} is not {{"role": "user", "content": "…"}}'
-        role = _ROLE_OF.get(characters.clean_line(role).lower(), '')
+        role = ROLE_OF.get(characters.clean_line(role).lower(), '')
         if role == ASSISTANT and _calls_a_tool(each, text or ''):
             role = _CALL
         elif role == ASSISTANT and _channel(each) in _ASIDES:

@@ -12,7 +12,7 @@ SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"prompt": "Why?", "responses": ["So.", "No."], "scores": [9, 2]}
 {"question": "Why?", "answer_0": "No.", "answer_1": "So.", "score_0": -1, "score_1": 1}
 {"question": "Why?", "response_j": "So.", "response_k": "No."}          the first
-{"title": "Why?", "selftext": "", "comments": [{"body": "So.", "score": 9}]}
+a post with its comments                                      `forum_topics`
 {"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
 {"text": "QUESTION: Why? … REVISED_RESPONSE: So. <END_OF_SET>"}    `labelled`
 """
@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.exports import forum_topics
 from data_pipeline.layouts import labelled
 from data_pipeline.pages import page
 from data_pipeline.rows import answer_lists, chat_shapes, field_map
@@ -39,10 +40,6 @@ UNDECIDED = (
 )
 _PAIRED = ('response_j', 'response_k')  # the better, the worse
 _SCORED = ('answer_0', 'answer_1', 'score_0', 'score_1')  # WebGPT's comparisons
-# Lists of the marks of a row's answers; of ranks, 1 is the best.
-_LISTS_OF_MARKS = {'ranks': 'rank', 'rank': 'rank', 'scores': 'rating'} | dict.fromkeys(
-    ('ratings', 'rating', 'rewards'), 'rating'
-)
 _BETTER, _WORSE = 'chosen_response', 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
@@ -127,14 +124,14 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         made = _without(row, *_PAIRED)
         better, worse = map(row.get, _PAIRED)
         return [{**made, 'chosen': better, 'rejected': worse}]
-    if _are_objects(row.get('comments'), 'body') and 'answers' not in row:
-        return [{**_without(row, 'comments'), 'answers': row['comments']}]
+    if topic := forum_topics.row(row):
+        return [answer_lists.with_marks(topic)]
     if sets := _sets(row):
         return sets
     judged = [*_judged(row)]
     if not judged and (name := _row_in(row)):
         return [_around(row, name) | each for each in _held(row[name])]
-    return judged or [_with_marks(row)]
+    return judged or [answer_lists.with_marks(row)]
 
 
 def _questions_of_page(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -161,7 +158,7 @@ def _row_in(row: dict[str, Any]) -> str:
 def is_itself_a_row(value: dict[str, Any]) -> bool:
     """Whether an object's own fields are a pair's or a chat's."""
     is_one = field_map.has_both([*value]) or chat_shapes.turns(value) is not None
-    return is_one or bool(_sets(value))
+    return is_one or bool(_sets(value)) or forum_topics.row(value) is not None
 
 
 def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -217,29 +214,6 @@ def of_list(value: list[Any]) -> dict[str, Any] | None:
     if field_map.has_both(value):
         return None
     return {'question': value[0], 'answer': value[1]}
-
-
-def _with_marks(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with each of its answers beside its mark of a list of the same length.
-
-    {"responses": ["No.", "So."], "scores": [1, 5]} -> {"responses":
-    [{"text": "No.", "rating": 1}, {"text": "So.", "rating": 5}]}
-    """
-    for name in chat_shapes.MANY:
-        texts = row.get(name)
-        if not isinstance(texts, list) or len(texts) < 2:
-            continue
-        if not all(isinstance(text, str) for text in texts):
-            continue
-        for marks, mark in _LISTS_OF_MARKS.items():
-            numbers = row.get(marks)
-            if not isinstance(numbers, list) or len(numbers) != len(texts):
-                continue
-            if None not in map(answer_lists.number, numbers):
-                pairs = zip(texts, numbers, strict=True)
-                made = [{'text': text, mark: number} for text, number in pairs]
-                return {**_without(row, marks), name: made}
-    return row
 
 
 def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:

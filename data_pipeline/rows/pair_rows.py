@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipeline.exports import forum_topics
 from data_pipeline.layouts import media_marks, source_marks, spreadsheet_cells
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import (
@@ -296,9 +297,10 @@ def _with_one_answer(
     """
     counts = result.counts
     chat_shapes.count_rejected(row, result)
+    counts[forum_topics.OTHERS] += len(row.get(forum_topics.OTHERS, ()))
     for name in (*asked, *answered):
         value = row.get(name)
-        if isinstance(value, str) and name.lower() in chat_shapes.MANY:
+        if isinstance(value, str) and name.lower() in answer_lists.MANY:
             value = answer_lists.of_cell(value)
         if isinstance(value, dict) or (isinstance(value, list) and name in answered):
             text, others = answer_lists.best(value)

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, Protocol
 
+from data_pipeline.exports import reply_trees
 from data_pipeline.rows import (
     answer_lists,
     batches,
@@ -56,9 +57,9 @@ def layout(row: dict[str, Any]) -> str:
         if set(columns.split()) <= set(row):
             opening = str(row.get('prompt') or row.get('chosen')).lstrip()
             return said.format('HH-RLHF' if opening.startswith('Human:') else 'TRL')
-    if chat_shapes.ranked(row):
+    if reply_trees.ranked(row):
         return 'OASST: of the replies to a turn, the one of rank 0 is the best'
-    name = next((n for n in chat_shapes.MANY if answer_lists.judged(row.get(n))), '')
+    name = next((n for n in answer_lists.MANY if answer_lists.judged(row.get(n))), '')
     if not name:
         return ''
     is_ranked = 'rank' in row[name][0]
@@ -205,14 +206,14 @@ def _forms(row: dict[str, Any], batch: batches.Batch) -> Iterator[_Form]:
             yield _Form(
                 {**rest, target: each}, chat_shapes.score(row, worse), is_chosen=False
             )
-    elif trees := chat_shapes.ranked(row):
+    elif trees := reply_trees.ranked(row):
         for part, (asked, answers) in enumerate(trees):
-            best = chat_shapes.rank(answers[0])
+            best = reply_trees.rank(answers[0])
             for each in answers:
                 made = {**row, 'prompt': asked, 'completion': [each]}
-                is_best = chat_shapes.rank(each) == best
+                is_best = reply_trees.rank(each) == best
                 yield _Form(made, None, is_chosen=is_best, part=part)
-    elif name := next((n for n in (*answered, *chat_shapes.MANY) if n in row), ''):
+    elif name := next((n for n in (*answered, *answer_lists.MANY) if n in row), ''):
         if judged := answer_lists.judged(row[name]):
             best = max(rating for _, rating in judged)
             for text, rating in judged:

@@ -126,6 +126,25 @@ def test_linked_data_is_read_before_what_the_page_shows() -> None:
     assert read(page_of(body, head=script)) == PAIRS
 
 
+@pytest.mark.parametrize(
+    'shown', ['<h3>{}</h3><p>{}</p>', '<details><summary>{}</summary>{}</details>']
+)
+def test_questions_that_linked_data_lacks_are_read_where_it_has_some_of_the_page(
+    shown: str,
+) -> None:
+    pairs = [(f'Who sings {i}?', f'Tom does, {i} times.') for i in range(4)]
+    asked = [
+        {'@type': 'Question', 'name': q, 'acceptedAnswer': {'text': a}}
+        for q, a in pairs[1:3]
+    ]
+    data = json.dumps({'@type': 'FAQPage', 'mainEntity': asked})
+    script = f'<script type="application/ld+json">{data}</script>'
+    body = ''.join(shown.format(q, a) for q, a in pairs)
+    found = read(page_of(body, head=script))
+    assert sorted(found) == pairs
+    assert found[:2] == pairs[1:3]
+
+
 def test_what_is_no_question_is_reported_and_counted() -> None:
     rows = [
         *PAIRS,

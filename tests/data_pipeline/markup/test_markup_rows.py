@@ -150,3 +150,27 @@ def test_xml_without_rows_is_refused(body: str) -> None:
 def test_texts_in_code_are_refused_by_name(text: str, kind: str) -> None:
     with pytest.raises(errors.InputError, match=kind):
         read(text)
+
+
+TOML = """# ours
+[[faq]]
+question = "Who sings at night?"
+answer = '''
+Tom does,
+and loudly.'''
+
+[[faq]]
+question = "Why?"
+answer = "He can."
+"""
+
+
+@pytest.mark.parametrize('path', ['a.toml', 'a.txt'])
+def test_tables_of_toml_are_rows(path: str) -> None:
+    answers = [answer for _, answer in read(TOML, path)]
+    assert answers == ['Tom does,\nand loudly.', 'He can.']
+
+
+def test_damaged_toml_is_told() -> None:
+    with pytest.raises(errors.InputError, match='looks like TOML and can not be read'):
+        read(TOML + 'answer =\n', 'a.toml')

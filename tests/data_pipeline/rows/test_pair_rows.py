@@ -127,7 +127,9 @@ def test_inputs_that_fit_no_names_are_one_error() -> None:
         inputs.find(['a.jsonl', 'b.csv'])
     assert str(raised.value).startswith(
         "a.jsonl: which of its fields 'x' are question and answer?\n"
-        "b.csv: which of its fields 'left', 'right' are question and answer?\n"
+        "b.csv: which of its fields 'left', 'right' are question and answer? If its "
+        'first line is a pair and no header, put a line above it that names the '
+        'columns: question and answer.\n'
         'Accepted are texts with the labels QUESTION: and ANSWER:, Q: and A:, '
     )
     assert str(raised.value).endswith(
