@@ -38,6 +38,7 @@ _ANSWERED = (
 )
 # Letters of a question's label, and those of its answer's: 'P:' and 'R:' in Spanish,
 # 'D:' in Italian, 'F:' in German, 'V:' in Dutch. They count as capitals alone.
+_OF_PROGRAMS = ('output', 'completion')  # they answer no letter: 'q4: …', 'output:'
 _ANSWERS_OF = {'q': 'ar', 'p': 'r', 'd': 'r', 'f': 'a', 'v': 'a'}
 # Forms of labels that count by themselves: a label's word ends in its form.
 _FORMS = (_DOT, _DASH, _BRACKET, _BARE) = '.', ' -', ']', ' alone'
@@ -180,6 +181,8 @@ def answers(word: str, asked: str) -> bool:
     bare = word.removesuffix(form_of(word))
     if bare in ('a', 'r'):
         return bare in (letters or 'a')
+    if bare in _OF_PROGRAMS and letters:
+        return False
     return word in ANSWERS and letters in ('', _ANSWERS_OF['q'])
 
 

@@ -8,6 +8,8 @@
     QUESTION: text     DRAFT_RESPONSE: …   SCORE: …   STRENGTHS: …   WEAKNESSES: …
     REVISED_RESPONSE: text                 <END_OF_SET>
 
+    <BEGIN_EXAMPLE>    QUESTION: text      DRAFT_RESPONSE: …   OUTPUT: text
+
 One word for questions and one for answers are a file's labels: the commonest. In sets,
 the revised response is the answer, and the other sections are left out.
 """
@@ -57,12 +59,14 @@ def parse(text: str, *, file: str) -> page.Page:
     source = SETS if answered == label_forms.REVISED else QA
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
-    own = (asked, answered, *(label_forms.SECTIONS if source == SETS else ()))
+    has_sections = source == SETS or label_lines.are_drafted(labels, (asked, answered))
+    sections = label_forms.SECTIONS if has_sections else ()
+    own = (asked, answered, *sections)
     kinds = dict.fromkeys(own, SECTION) | {asked: QUESTION, answered: ANSWER}
     opens = [kinds.get(label.word, '') if label else '' for label in labels]
     page.mark_fields(pieces, opens, found)
     is_below = source == QA and page.are_above(pieces, opens)
-    pairs = _split(pieces, labels, (asked, answered), found)
+    pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
     for pair in pairs:
         _close_bold(pair.question, QUESTION, found)
         _close_bold(pair.answer or [], ANSWER, found)
@@ -165,14 +169,16 @@ def _split(
     labels: list[label_forms.Label | None],
     words: tuple[str, str],
     found: page.Page,
+    *,
+    sections: Sequence[str],
 ) -> list[_Pair]:
     """The pairs by their labels; every piece goes to `found.pieces` with its kind.
 
-    A heading that stands no deeper than the question's closes an answer, as a set's
-    mark does; text below it is the next pair's topic, or left out.
+    Labels of `sections` open a text of a set that is left out. A heading that stands no
+    deeper than the question's closes an answer, as a set's mark does; text below it is
+    the next pair's topic, or left out.
     """
     asked, answered = words
-    sections = label_forms.SECTIONS if answered == label_forms.REVISED else ()
     pairs: list[_Pair] = []
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
@@ -205,7 +211,12 @@ def _split(
             parts, running = _opened(piece, label, kind)
             last = pairs[-1]
             pairs.append(dataclasses.replace(last, answer=running, further=piece))
-        elif label and word in sections and pairs:
+        elif (
+            label
+            and word in sections
+            and pairs
+            and (answered == label_forms.REVISED or pairs[-1].answer is None)
+        ):
             found.counts[f'{SETS} {word} sections left out'] += 1
             kind = f'{word} of a set'
             parts, running = _opened(piece, label, kind)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -17,6 +18,10 @@ _ROW_LISTS = (
     *('data', 'rows', 'train', 'training', 'validation', 'valid', 'val', 'dev', 'test'),
     *('eval', 'examples', 'instances', 'items', 'records', 'samples', 'entries'),
     *('dataset', 'results', 'documents', 'pairs', 'questions'),
+)
+# Lists of rows that show how not to answer.
+_NEGATIVE = re.compile(
+    r'(?:negative|incorrect|wrong|bad|invalid|rejected)(?:[ _-]?[a-z]+)?', re.IGNORECASE
 )
 
 
@@ -128,7 +133,9 @@ def _document(members: dict[str, _Member]) -> Document | None:
     lists = [
         key
         for key, each in members.items()
-        if each.items > 0 and isinstance(each.first, dict)
+        if each.items > 0
+        and isinstance(each.first, dict)
+        and not _NEGATIVE.fullmatch(key)
     ]
     pairs = [
         key

@@ -703,3 +703,38 @@ def test_a_file_put_behind_one_of_other_labels_is_read(above: str, below: str) -
     for piece in found.pieces:
         whole[piece.line] = whole.get(piece.line, '') + piece.text
     assert whole == {piece.line: piece.text for piece in page.raw_lines(text)}
+
+
+@pytest.mark.parametrize(
+    'drafts', ['Tom.', 'Tom.\n\nEVALUATION:\nScore: 7.0\n\nToo short.']
+)
+@pytest.mark.parametrize('edges', ['<BEGIN_EXAMPLE> </END_EXAMPLE>', ' <END_OF_SET>'])
+def test_drafts_between_questions_and_outputs_are_left_out(
+    drafts: str, edges: str
+) -> None:
+    begins, ends = edges.split(' ')
+    form = (
+        f'{begins}\n\nINPUT:\nRevise the answer.\n\nRUBRIC:\n- Be kind.\n\n'
+        'QUESTION:\n{}\n\n'
+        f'DRAFT_RESPONSE:\n{drafts}\n\nOUTPUT: \n{{}}\n{ends}\n'
+    )
+    rows = [('Who sings?', 'Tom does.\n\nScore: 3 of 4.'), ('Who pays?', 'You.')]
+    found = parsed(''.join(form.format(*row) for row in rows))
+    assert texts(found) == rows
+    assert found.counts['sets draft_response sections left out'] == 2
+
+
+def test_one_draft_in_an_answer_is_text_of_it() -> None:
+    rows = [
+        ('Who sings?', 'Tom.\nDRAFT_RESPONSE: Hm.'),
+        ('Who?', 'Ann.'),
+        ('Why?', 'So.'),
+    ]
+    text = ''.join(f'Question: {q}\nAnswer: {a}\n\n' for q, a in rows)
+    assert texts(parsed(text)) == rows
+
+
+def test_a_programs_output_answers_no_letter() -> None:
+    text = '\tq4: (error) no file\n\tq4: (warning) none\n\n\toutput:\n\n\t  HASH\n'
+    assert detection.detect(text) == ''
+    assert detection.detect(text.replace('output', 'Answer')) == 'qa'

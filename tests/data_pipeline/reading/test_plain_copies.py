@@ -129,6 +129,19 @@ def test_lists_beside_the_rows_are_named() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    'name', ['Negative Examples', 'negatives', 'wrong_answers', 'Rejected']
+)
+def test_rows_that_show_how_not_to_answer_are_left_out_and_named(name: str) -> None:
+    wrong = [{'question': 'Who sings?', 'answer': 'Nobody.'}]
+    text = json.dumps({'Definition': 'Ask.', 'data': ROWS, name: wrong})
+    pathlib.Path('a.json').write_text(text)
+    assert read('a.json', text) == PAIRS
+    assert inputs.describe(inputs.find(['a.json']))[0] == (
+        f'a.json: no rows are read of {name!r}'
+    )
+
+
 def test_a_list_that_is_cut_short_is_an_error() -> None:
     text = json.dumps(ROWS)
     for end in (len(text) - 1, len(text) - 20):
