@@ -115,6 +115,8 @@ class _Reading:
         self._level = _level(pieces)
         self._question: page.Piece | None = None
         self._answer: list[page.Piece] = []
+        self._answers: list[list[page.Piece]] = []  # of the pairs above
+        self._last = 0  # the line of the last question
         self._between: list[page.Piece] = []
         self._lead = ''  # before each line of the answer, as its form has it
         self._frame: re.Pattern[str] | None = None  # the same, as its first line has it
@@ -127,6 +129,11 @@ class _Reading:
             for mark, piece in zip(marks, self._pieces, strict=True)
         ]
         is_ruled = _are_ruled(self._pieces, asked)
+        self._last = max(
+            each.line
+            for each, mark, is_asked in zip(self._pieces, marks, asked, strict=True)
+            if is_asked and self._is_own(mark)
+        )
         opens = [page.QUESTION if is_asked else '' for is_asked in asked]
         page.mark_fields(self._pieces, opens, self.found)
         above = ''
@@ -150,6 +157,13 @@ class _Reading:
         self.found.leave_out(self._between)
         self.found.unknown.sort()
         return self.found
+
+    def _leave_out_last(self) -> None:
+        """Leaves out the page's own text below a rule, below its last answer."""
+        below = glued_topics.below_rule(self._answers)
+        for piece in below:
+            piece.kind = page.UNKNOWN if piece.kind == page.ANSWER else piece.kind
+        self.found.leave_out(below)
 
     def _is_own(self, mark: asking_lines.Mark) -> bool:
         """Whether a heading is of the page's level; above bold ones others ask too."""
@@ -209,6 +223,9 @@ class _Reading:
         if not question:
             return
         self._question, self._answer = None, []
+        self._answers.append(answer)
+        if question.line == self._last:
+            self._leave_out_last()
         glued_topics.end_text(answer, page.ANSWER)
         asked = page.clean_text([question], page.QUESTION)
         answered = page.clean_text(answer, page.ANSWER)

@@ -138,7 +138,8 @@ def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
 
 def _leave_out_last(pairs: Sequence[_Pair], found: page.Page) -> None:
     """Leaves out the page's own section below its last answer."""
-    below = glued_topics.last_section([pair.answer or [] for pair in pairs])
+    answers = [pair.answer or [] for pair in pairs]
+    below = glued_topics.last_section(answers) or glued_topics.below_rule(answers)
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)

@@ -16,6 +16,7 @@ _MOST_TOPIC_WORDS = 14
 _SHORTEST_TITLE = 4  # in capitals
 # The answers of a page whose own headings stand below the last, and those headings.
 _FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
+_FEWEST_RULED = 3  # answers of a page whose own text stands below a rule
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -142,6 +143,26 @@ def last_section(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
         return []
     headings = sum(_is_heading(each) for each in own[-1])
     return own[-1] if headings <= _MOST_SECTIONS else []
+
+
+def below_rule(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The lines of the page's own below its last answer: from a rule on.
+
+    None where another answer has text below a rule, or a page has few answers.
+    """
+    own = [_from_rule(answer) for answer in answers if answer]
+    return own[-1] if len(own) >= _FEWEST_RULED and not any(own[:-1]) else []
+
+
+def _from_rule(answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The lines of a text from a rule on that stands apart within it; [] for none."""
+    texts = [each.text.strip() if each.kind == page.ANSWER else '' for each in answer]
+    for i, text in enumerate(texts[:-1]):
+        is_rule = page.is_rule(text) and not answer[i].is_code
+        is_apart = i > 0 and not texts[i - 1] and not texts[i + 1]
+        if is_rule and is_apart and any(texts[:i]) and any(texts[i + 1 :]):
+            return list(answer[i:])
+    return []
 
 
 def _is_heading(piece: page.Piece) -> bool:

@@ -507,3 +507,21 @@ def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> N
 def test_one_text_below_all_questions_is_a_form_to_fill_in(said: str) -> None:
     text = '# Day 1\n\n' + ''.join(f'**{asked}**\n\n{said}\n\n' for asked, _ in PAIRS)
     assert detection.detect(text) != questions.SOURCE
+
+
+@pytest.mark.parametrize('form', ['**{}**\n\n{}\n\n', 'Q: {}\n\nA: {}\n\n'])
+@pytest.mark.parametrize('ends', ['', '***\n\n'])
+def test_a_pages_own_text_below_a_rule_is_no_answer(form: str, ends: str) -> None:
+    text = '# House\n\n' + ''.join(form.format(*row) + ends for row in ROWS)
+    closing = '---\n\nIf this is too hard, call us.\n\n**Good luck!**\n'
+    layout = detection.detect(text + closing)
+    found = detection.parse(text + closing, layout=layout, file='f.md')
+    assert texts(found) == ROWS
+    assert any('call us' in str(each) for each in found.unknown)
+    assert_whole(found, text + closing)
+
+
+def test_answers_with_rules_in_them_keep_their_text() -> None:
+    rows = [(asked, f'{said}\n\n---\n\nAnd so on.') for asked, said in ROWS]
+    text = '# House\n\n' + ''.join(f'## {q}\n\n{a}\n\n' for q, a in rows)
+    assert texts(parsed(text)) == rows
