@@ -10,6 +10,8 @@ from data_pipeline.pages import page
 
 # A line that a rule right below it makes a heading: no list, quote or sentence.
 _UNDERLINED = re.compile(r'\s{0,3}(?![-+>|<#=~`]|[*_] )\S.*(?<![.!:,;])\s*')
+# A sentence is a heading where its rule is exactly as long: 'It is too long.'
+_SENTENCE = re.compile(r'(?![-+>|<#=~`]|[*_] )\S.{6,78}[.!]')
 _NUMBERED = re.compile(r'\d{1,4}[.)]\s+\S.*')
 _UNDERLINE = re.compile(rf'\s{{0,3}}([{re.escape(asking_lines.RULES)}])\1{{2,}}\s*')
 # The first line of a bold text that is closed on one of the next, behind its question.
@@ -25,8 +27,10 @@ _OPENS = re.compile(
 )
 _ATTRIBUTE = re.compile(r'\[[\w%.#,"= -]+\]\s*')  # of a block: '[source,sh]'
 _DRAWER_ENDS = ':end:'
+# A name of reStructuredText for a place or an address, and one of AsciiDoc.
+_TARGET = re.compile(r'\.\. _(?:`[^`]+`|[^:`]+):(?:\s+\S+)?\s*|\[\[[\w.-]+\]\]\s*')
 _PLAN = re.compile(r'\s*(?:DEADLINE|SCHEDULED|CLOSED): ?[<\[].*')  # of Org
-ASIDE = 'aside'  # the properties of a heading, the delimiters of a block
+ASIDE = 'aside'  # the properties of a heading, the delimiters of a block, a target
 
 
 def lines(text: str) -> list[page.Piece]:
@@ -73,7 +77,8 @@ def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
     terms = sum(bool(term and questions.is_question(term['asked'])) for term in found)
     start, end = 0, ''
     for i, piece in enumerate(pieces):
-        piece.kind = ASIDE if _PLAN.fullmatch(piece.text) else piece.kind
+        is_aside = _PLAN.fullmatch(piece.text) or _TARGET.fullmatch(piece.text)
+        piece.kind = ASIDE if is_aside and not piece.is_code else piece.kind
         opens = _OPENS.fullmatch(piece.text)
         if end and piece.text.strip().lower() == end:
             block = pieces[start : i + 1]
@@ -103,4 +108,5 @@ def _heads(piece: page.Piece, rule: page.Piece) -> bool:
     line = piece.text.strip()
     is_long = len(rule.text.strip()) >= len(line)
     is_item = is_long and bool(_NUMBERED.fullmatch(line))
-    return is_item or bool(_UNDERLINED.fullmatch(piece.text))
+    is_sentence = len(rule.text.strip()) == len(line) and _SENTENCE.fullmatch(line)
+    return bool(is_item or is_sentence or _UNDERLINED.fullmatch(piece.text))

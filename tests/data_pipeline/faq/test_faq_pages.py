@@ -525,3 +525,30 @@ def test_answers_with_rules_in_them_keep_their_text() -> None:
     rows = [(asked, f'{said}\n\n---\n\nAnd so on.') for asked, said in ROWS]
     text = '# House\n\n' + ''.join(f'## {q}\n\n{a}\n\n' for q, a in rows)
     assert texts(parsed(text)) == rows
+
+
+def test_a_sentence_above_a_rule_as_long_ends_an_answer() -> None:
+    rows = [(f'Who sings {word}?', f'Tom does {word}.') for word in 'abcde']
+    made = [f'{q}\n{"-" * len(q)}\n\n{a}\n\n' for q, a in rows]
+    made.insert(2, 'This is no song.\n----------------\n\nIt is.\n\n')
+    found = parsed('House\n=====\n\n' + ''.join(made))
+    assert texts(found) == rows
+    assert found.counts[questions.ASK_NOTHING] == 1
+    # A rule of another length, or right below a text of several lines, is no heading's.
+    for rule in ('It is so.\n----------------', 'She sang,\nand he did.\n-----------'):
+        made[2] = f'{rule}\n\nAnd on.\n\n'
+        kept = parsed('House\n=====\n\n' + ''.join(made))
+        assert kept.pairs[1].answer.endswith('And on.')
+
+
+@pytest.mark.parametrize(
+    'target',
+    ['.. _a song: https://example.org/a', '.. _`a: b`: c', '.. _song:', '[[song]]'],
+)
+def test_targets_of_links_are_no_text(target: str) -> None:
+    text = 'House\n=====\n\n' + ''.join(
+        f'{q}\n{"-" * len(q)}\n\n{a}\n\n{target}\n\n' for q, a in ROWS
+    )
+    found = parsed(text)
+    assert texts(found) == ROWS
+    assert_whole(found, text)
