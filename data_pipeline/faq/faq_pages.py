@@ -129,11 +129,12 @@ class _Reading:
             for mark, piece in zip(marks, self._pieces, strict=True)
         ]
         is_ruled = _are_ruled(self._pieces, asked)
-        self._last = max(
+        own = (
             each.line
             for each, mark, is_asked in zip(self._pieces, marks, asked, strict=True)
             if is_asked and self._is_own(mark)
         )
+        self._last = max(own, default=0)
         opens = [page.QUESTION if is_asked else '' for is_asked in asked]
         page.mark_fields(self._pieces, opens, self.found)
         above = ''

@@ -29,10 +29,6 @@ _TAGGED = re.compile(
     r'<(?:answer|response|assistant)>',
     re.IGNORECASE | re.MULTILINE,
 )
-# A line that begins or ends a set of texts, in any of the forms that people give it.
-_EDGE = re.compile(
-    r'</?(?:BEGIN|START|END)[ _-](?:OF[ _-])?(?:SET|EXAMPLE|PAIR|SAMPLE|ENTRY|ITEM)>'
-)
 _IN_SETS = re.compile(
     r'(?<=\s)(?:DRAFT[ _]RESPONSE|SCORE|STRENGTHS|WEAKNESSES|REVISED[ _]RESPONSE):'
 )
@@ -49,9 +45,6 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
     following = ''
     choices = label_forms.Choices()
     whole = oversample_marks.split(page.raw_lines(text))
-    for piece in whole:
-        if not piece.is_code and _EDGE.fullmatch(piece.clean):
-            piece.kind = CLOSING_TAG if piece.kind == page.UNKNOWN else piece.kind
     is_tagged = '</' in text and _TAGGED.search(text)
     parted = _by_tags if is_tagged else _sections
     lines = [part for piece in whole for each in parted(piece) for part in _pairs(each)]
@@ -207,10 +200,12 @@ def words(labels: Sequence[label_forms.Label]) -> tuple[str, str]:
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
 
 
-def are_drafted(
+def are_sets(
     labels: Sequence[label_forms.Label | None], words: tuple[str, str]
 ) -> bool:
-    """Whether drafts stand between most questions and their answers, as in sets."""
+    """Whether answers are revised, or drafts stand above most of them."""
+    if words[1] == label_forms.REVISED:
+        return True
     own = (*words, label_forms.DRAFT)
     found = [label.word for label in labels if label and label.word in own]
     drafts = sum(pair == (words[0], own[2]) for pair in itertools.pairwise(found))

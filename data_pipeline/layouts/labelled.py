@@ -48,7 +48,7 @@ def kind(text: str) -> str:
     asked, answered = label_lines.words([label for label in labels if label])
     if not asked or not answered:
         return ''
-    return SETS if answered == label_forms.REVISED else QA
+    return SETS if label_lines.are_sets(labels, (asked, answered)) else QA
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -56,11 +56,10 @@ def parse(text: str, *, file: str) -> page.Page:
     found = page.Page(file)
     pieces, labels = label_lines.lines(text)
     asked, answered = label_lines.words([label for label in labels if label])
-    source = SETS if answered == label_forms.REVISED else QA
+    source = SETS if label_lines.are_sets(labels, (asked, answered)) else QA
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
-    has_sections = source == SETS or label_lines.are_drafted(labels, (asked, answered))
-    sections = label_forms.SECTIONS if has_sections else ()
+    sections = label_forms.SECTIONS if source == SETS else ()
     own = (asked, answered, *sections)
     kinds = dict.fromkeys(own, SECTION) | {asked: QUESTION, answered: ANSWER}
     opens = [kinds.get(label.word, '') if label else '' for label in labels]

@@ -6,7 +6,7 @@
 
 Pairs below the last mark have the weight 1. In a file that begins with such a mark and
 ends with pairs, each mark is for the pairs below it. A weight whose <END_OF_SET> comes
-later is for the pairs between the two.
+later is for the pairs between the two. <BEGIN_EXAMPLE> and <END OF SET> are marks too.
 """
 
 import dataclasses
@@ -20,6 +20,10 @@ from data_pipeline.pages import page
 MARK = 'trainer mark'
 _NAME, _END = 'OVERSAMPLE_WEIGHT', '<END_OF_SET>'
 _MARK = re.compile(rf'{_NAME}\s{{0,9}}:\s{{0,9}}[^\s<]{{0,40}}\s{{0,9}}{_END}|{_END}')
+# A line that begins or ends a set, in other forms that people give it.
+_EDGE = re.compile(
+    r'</?(?:BEGIN|START|END)[ _-](?:OF[ _-])?(?:SET|EXAMPLE|PAIR|SAMPLE|ENTRY|ITEM)>'
+)
 _WEIGHT = re.compile(rf'{_NAME} ?: ?([^ <]*) ?(?:{_END})?')
 
 
@@ -43,7 +47,9 @@ def split(lines: Iterable[page.Piece]) -> list[page.Piece]:
     """
     pieces: list[page.Piece] = []
     for piece in lines:
-        if _NAME not in piece.text and _END not in piece.text:
+        if _EDGE.fullmatch(piece.clean) and not piece.is_code:
+            pieces.append(page.Piece(piece.line, piece.text, MARK))
+        elif _NAME not in piece.text and _END not in piece.text:
             pieces.append(piece)
         elif _WEIGHT.fullmatch(piece.clean):
             pieces.append(page.Piece(piece.line, piece.text, MARK))

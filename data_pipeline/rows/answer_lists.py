@@ -42,6 +42,7 @@ _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
 _CHOICE = re.compile(r'(?:(?:option|choice)[ _-]?)?([a-j]|[1-9])', re.IGNORECASE)
 _MARK = re.compile(r'\(?([A-Ja-j]|\d{1,2})(?:\.0)?[.)]?')
 _LETTERS = 'abcdefghij'
+_MARKED = re.compile(r'\(?(?P<mark>[A-Ja-j1-9])\s?[).:]\s*(?P<text>\S.*)', re.DOTALL)
 # Columns that name a choice where there is no column of an answer.
 KEYS = (
     *('answerkey', 'answer_key', 'answer_index', 'answer_idx', 'correct_answer'),
@@ -250,7 +251,22 @@ def choices(row: dict[str, Any]) -> tuple[list[str], list[str]]:
     marks, texts = [mark for mark, _ in pairs], [text for _, text in pairs]
     if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
         return [], []
+    if not any(marks):
+        marks, texts = _without_marks(texts)
     return (marks if len({*marks}) == len(marks) and all(marks) else []), texts
+
+
+def _without_marks(texts: list[str]) -> tuple[list[str], list[str]]:
+    """The marks in front of all choices, and the texts behind them.
+
+    ['A) Tom', 'B) Ann'] -> (['a', 'b'], ['Tom', 'Ann'])
+    """
+    found = [match for text in texts if (match := _MARKED.fullmatch(text.strip()))]
+    marks = ''.join(match['mark'].lower() for match in found)
+    in_order = (_LETTERS[: len(texts)], '123456789'[: len(texts)])
+    if len(found) < len(texts) or marks not in in_order:
+        return [''] * len(texts), texts
+    return [*marks], [match['text'] for match in found]
 
 
 def _choice(each: Any) -> tuple[str, Any]:

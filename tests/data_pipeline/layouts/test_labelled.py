@@ -719,9 +719,24 @@ def test_drafts_between_questions_and_outputs_are_left_out(
         f'DRAFT_RESPONSE:\n{drafts}\n\nOUTPUT: \n{{}}\n{ends}\n'
     )
     rows = [('Who sings?', 'Tom does.\n\nScore: 3 of 4.'), ('Who pays?', 'You.')]
-    found = parsed(''.join(form.format(*row) for row in rows))
+    found = parsed(''.join(form.format(*row) for row in rows), 'sets')
     assert texts(found) == rows
     assert found.counts['sets draft_response sections left out'] == 2
+    as_merged = form.replace('OUTPUT', 'ANSWER')
+    assert (
+        texts(parsed(''.join(as_merged.format(*row) for row in rows), 'sets')) == rows
+    )
+
+
+@pytest.mark.parametrize('labels', ['QUESTION ANSWER', 'Q A'])
+@pytest.mark.parametrize('edges', ['<BEGIN_EXAMPLE>|</END_EXAMPLE>', '|<END OF SET>'])
+def test_marks_of_sets_are_no_text(labels: str, edges: str) -> None:
+    (begins, ends), (asked, answered) = edges.split('|'), labels.split()
+    form = f'{begins}\n{asked}: {{}}\n{answered}: {{}}\n\n{ends}\n\n'
+    rows = [('Who sings?', 'Tom does.'), ('Who pays?', 'You do.'), ('Why?', 'So.')]
+    text = ''.join(form.format(*row) for row in rows)
+    layout = detection.detect(text)
+    assert texts(detection.parse(text, layout=layout, file='f.md')) == rows
 
 
 def test_one_draft_in_an_answer_is_text_of_it() -> None:

@@ -42,6 +42,11 @@ def answers(rows: list[dict[str, Any]], kind: str = 'jsonl') -> list[str]:
         ({'choices': TEXTS}, {'answer': 0}, {'answer': 2}),  # MMLU
         ({'options': TEXTS}, {'answer': '4'}, {'answer': '2'}),  # from 1 on
         ({'options': TEXTS}, {'answer': 'A'}, {'answer': '(c)'}),  # RACE
+        (  # AQuA
+            {'options': [f'{m} ) {t}' for m, t in zip('ABCD', TEXTS, strict=True)]},
+            {'correct': 'A'},
+            {'correct': 'C'},
+        ),
         ({'choices': LABELLED}, {'answerKey': 'A'}, {'answerKey': 'C'}),  # ARC
         (
             {'choices': {'label': [*'1234'], 'text': TEXTS}},
