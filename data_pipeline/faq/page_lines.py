@@ -26,6 +26,9 @@ _OPENS = re.compile(
     re.IGNORECASE,
 )
 _ATTRIBUTE = re.compile(r'\[[\w%.#,"= -]+\]\s*')  # of a block: '[source,sh]'
+_TITLE, _OF_MARKDOWN = re.compile(r'={1,6}\s+[^\s=]'), re.compile(r'#{1,6}\s+\S')
+_UNSEEN = re.compile(r'//(?!/).*|image::\S+\[.*\]\s*')  # a comment, a picture
+_MAY_BE_ABOVE = re.compile(r'\s*|\+\s*|\.[^\s.].*')  # above a block of AsciiDoc
 _DRAWER_ENDS = ':end:'
 # A name of reStructuredText for a place or an address, and one of AsciiDoc.
 _TARGET = re.compile(r'\.\. _(?:`[^`]+`|[^:`]+):(?:\s+\S+)?\s*|\[\[[\w.-]+\]\]\s*')
@@ -71,8 +74,10 @@ def _unwrapped(pieces: list[page.Piece]) -> list[page.Piece]:
 def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
     """Marks blocks of Org as code, those of AsciiDoc where terms ask, and drawers.
 
-    AsciiDoc shows neither the delimiters of its blocks nor the attributes above them.
+    AsciiDoc shows neither the delimiters of its blocks nor the attributes above them,
+    and no comments.
     """
+    of_asciidoc = _are_of_asciidoc(pieces)
     found = (asking_lines.TERM_TEXT.match(p.text) for p in pieces if '::' in p.text)
     terms = sum(bool(term and questions.is_question(term['asked'])) for term in found)
     start, end = 0, ''
@@ -92,8 +97,21 @@ def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
             for each in asides if is_drawer or is_delimited else ():
                 each.kind = ASIDE
             end = ''
-        elif not end and opens and (opens['org'] or terms >= questions.FEWEST):
-            start, end = i, _end_of(opens)
+        elif not end and opens:
+            above = pieces[i - 1].text if i else ''
+            is_apart = _ATTRIBUTE.fullmatch(above) or _MAY_BE_ABOVE.fullmatch(above)
+            is_one = terms >= questions.FEWEST or (of_asciidoc and is_apart)
+            if opens['org'] or is_one or _ATTRIBUTE.fullmatch(above):
+                start, end = i, _end_of(opens)
+    for piece in pieces if of_asciidoc else ():
+        if not piece.is_code and _UNSEEN.fullmatch(piece.text):
+            piece.kind = ASIDE
+
+
+def _are_of_asciidoc(pieces: Sequence[page.Piece]) -> bool:
+    lines = [piece.text for piece in pieces if not piece.is_code]
+    titles = sum(bool(_TITLE.match(line)) for line in lines)
+    return titles >= questions.FEWEST and not any(map(_OF_MARKDOWN.match, lines))
 
 
 def _end_of(opens: re.Match[str]) -> str:

@@ -552,3 +552,21 @@ def test_targets_of_links_are_no_text(target: str) -> None:
     found = parsed(text)
     assert texts(found) == ROWS
     assert_whole(found, text)
+
+
+@pytest.mark.parametrize('name', ['', '.A song\n'])
+@pytest.mark.parametrize('sign', ['----', '....'])
+def test_blocks_of_asciidoc_are_code_and_its_comments_are_none(
+    name: str, sign: str
+) -> None:
+    code = '// sung by him\nsing(song)\n== no heading ==\nWhy?'
+    block = f'{name}[source,sh]\n{sign}\n{code}\n{sign}'
+    rows = [(q, f'{a}\n\n{name}{code}\n\nAnd on.') for q, a in ROWS]
+    text = '= House\n:toc:\n\n' + ''.join(
+        f'== {q}\n\n{a}\n\n{block}\n\n// A note.\nimage::tom.png[align="left"]\n'
+        'And on.\n\n'
+        for q, a in ROWS
+    )
+    found = parsed(text)
+    assert texts(found) == rows
+    assert_whole(found, text)
