@@ -192,7 +192,7 @@ def _write(
         print(_summary(split, tokenized, counts[split]), flush=True)
     for split in ('train', 'validation'):
         if not packed[split].num_rows:
-            raise errors.InputError(
+            raise packing.NothingFits(
                 f'no pair of the {split} split of {data.path} fits in data.seq_len='
                 f'{data.seq_len}; raise it, or keep long answers with '
                 "data.long_answers='split'."

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from hax_jax import errors
 from hax_jax.data import records, text
 
 PACKING_VERSION = 1
@@ -16,6 +17,10 @@ _LEDGER = (
     *('forgotten', 'exchanges_cut_off', 'cut_off', 'shortened', 'added'),
 )
 LOST = ('dropped', 'forgotten', 'cut_off', 'shortened')  # of the tokens that were read
+
+
+class NothingFits(errors.InputError):
+    """No pair of a split fits in rows of a length."""
 
 
 @dataclasses.dataclass(frozen=True)

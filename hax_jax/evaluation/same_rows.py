@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hax_jax import errors
 from hax_jax.config import schema
-from hax_jax.data import dataset_folder, records, text
+from hax_jax.data import dataset_folder, packing, records, text
 from hax_jax.evaluation import evaluate, scoring
 
 
@@ -57,7 +57,19 @@ def of_each(
             seq_len=seq_len,
             long_answers=own.long_answers,
         )
-        cache = records.open_cache(packed(packed_as, candidate.tokenizer))
+        try:
+            folder = packed(packed_as, candidate.tokenizer)
+        except packing.NothingFits as error:
+            longest = max(lengths)
+            if not shorter or longest > min(
+                c.run.model.n_positions for c in candidates
+            ):
+                raise
+            raise errors.InputError(
+                f"{error}\nRows of {seq_len} are the shorter of the models' "
+                f'({lengths}); for rows of {longest} give --seq_len={longest}.'
+            ) from error
+        cache = records.open_cache(folder)
         cache.verify()
         evaluate.require_rows(cache, split)
         notes = []
