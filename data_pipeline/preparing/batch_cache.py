@@ -56,7 +56,8 @@ _ROOT = pathlib.Path(__file__).parents[2]
 # What a result follows from: folders and files of code, and libraries.
 CODE = (
     *(f'data_pipeline/{name}' for name in ('pages', 'layouts', 'rows', 'markup')),
-    *(f'data_pipeline/{name}' for name in ('reading', 'pair_stages', 'compared')),
+    *(f'data_pipeline/{name}' for name in ('exports', 'copies', 'reading')),
+    *(f'data_pipeline/{name}' for name in ('pair_stages', 'compared')),
     *(f'data_pipeline/{name}' for name in ('preparing', 'preferences')),
     'data_pipeline/settings.py',
     'hax_jax/data/records.py',
