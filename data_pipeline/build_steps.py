@@ -20,7 +20,14 @@ from data_pipeline.preparing import (
     prepare_batch,
     worker_map,
 )
-from data_pipeline.reading import file_names, inputs, path_patterns, read_report, reader
+from data_pipeline.reading import (
+    file_names,
+    inputs,
+    one_input,
+    path_patterns,
+    read_report,
+    reader,
+)
 from data_pipeline.rows import batches
 from hax_jax import counted, errors
 from hax_jax.data import records, text
@@ -120,7 +127,7 @@ def _inputs(
     output: pathlib.Path,
     chosen: settings.Settings,
     options: Options,
-) -> list[inputs.Input]:
+) -> list[one_input.Input]:
     """The inputs, which are described in print.
 
     Raises:
@@ -159,7 +166,7 @@ class _Read:
 
 
 def _read(
-    found: list[inputs.Input],
+    found: list[one_input.Input],
     names: dict[str, str],
     chosen: settings.Settings,
     options: Options,
@@ -205,7 +212,7 @@ def _read(
 
 
 def _prepared(
-    found: list[inputs.Input],
+    found: list[one_input.Input],
     names: dict[str, str],
     chosen: settings.Settings,
     folder: pathlib.Path,
@@ -250,12 +257,12 @@ def _prepared(
             shown.add(size, f'{num_pairs:,} pairs')
 
 
-def _num_workers(found: list[inputs.Input], options: Options) -> int:
+def _num_workers(found: list[one_input.Input], options: Options) -> int:
     small = sum(map(_size, found)) < _SMALL_BYTES
     return options.num_workers or (1 if small else os.cpu_count() or 1)
 
 
-def _size(each: inputs.Input) -> int:
+def _size(each: one_input.Input) -> int:
     """Bytes of a file's text, 0 of a named dataset."""
     return each.size
 
@@ -273,7 +280,7 @@ def _say_unscored(by_source: Mapping[str, int], chosen: settings.Settings) -> No
 
 
 def _described(
-    each: inputs.Input, names: dict[str, str], report: read_report.ReadReport
+    each: one_input.Input, names: dict[str, str], report: read_report.ReadReport
 ) -> dict[str, Any]:
     """An input's entry in the manifest: its hash, or the version of a named dataset."""
     facts: dict[str, Any] = {'file': names.get(each.name, each.name)}

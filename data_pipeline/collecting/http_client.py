@@ -145,6 +145,26 @@ class Client:
         self, url: str, params: dict[str, Any], problem: Callable[[Any], str]
     ) -> Any:
         self._wait_for_allowance()
+        response = self._answered(url, params)
+        wait_seconds = self._asked_to_wait(response)
+        self._check_status(url, response, wait_seconds)
+        try:
+            value = response.json()
+        except ValueError:
+            raise _PassingError(
+                f'{len(response.content)} bytes that are no whole JSON: '
+                f'{_shown(response)}'
+            ) from None
+        if found := problem(value):
+            raise _PassingError(
+                f'{found}: {_shown(response)}',
+                wait_seconds,
+                heavy=bool(_BUSY.search(found)),
+            )
+        return value
+
+    def _answered(self, url: str, params: dict[str, Any]) -> requests.Response:
+        """The server's answer, whatever it says; logs it."""
         started = self._clock()
         try:
             response = self._session.get(
@@ -167,16 +187,21 @@ class Client:
             late = isinstance(error, requests.exceptions.ReadTimeout)
             raise _PassingError(_kind(error), heavy=late) from None
         self._reached = True
-        status = response.status_code
         LOG.info(
             'GET %s %s: %d, %d bytes, %.2f s',
             url,
             params,
-            status,
+            response.status_code,
             len(response.content),
             self._clock() - started,
         )
-        wait_seconds = self._asked_to_wait(response)
+        return response
+
+    def _check_status(
+        self, url: str, response: requests.Response, wait_seconds: float
+    ) -> None:
+        """Raises what an answer's status means; notes when the allowance is renewed."""
+        status = response.status_code
         if status == 429 or status >= 500 or status == 408:
             self._check_wait(url, wait_seconds)
             raise _PassingError(
@@ -198,20 +223,6 @@ class Client:
             )
         if status != 200:
             raise SourceError(f'{what}; check the values that you gave.')
-        try:
-            value = response.json()
-        except ValueError:
-            raise _PassingError(
-                f'{len(response.content)} bytes that are no whole JSON: '
-                f'{_shown(response)}'
-            ) from None
-        if found := problem(value):
-            raise _PassingError(
-                f'{found}: {_shown(response)}',
-                wait_seconds,
-                heavy=bool(_BUSY.search(found)),
-            )
-        return value
 
     def _wait_seconds(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

@@ -3,7 +3,6 @@
 In: paths, patterns and names of data sets, as the user gave them. Out: batches, the
 outcome of each, and a `read_report.ReadReport` of them all.
 
-Start at `reader`; `inputs` finds the files and their layouts, and `plain_copies` makes
-plain lines of files that are packed, binary, JSON documents, YAML or XML;
-`message_tables` joins rows that are one message each to chats.
+Start at `reader`; `inputs` finds the files and their layouts, and `input_fields` the
+fields of their rows that make a pair.
 """

@@ -4,68 +4,23 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from data_pipeline.layouts import detection, source_marks
+from data_pipeline.copies import plain_copies
+from data_pipeline.layouts import detection
 from data_pipeline.pages import characters, encoding
 from data_pipeline.reading import (
     file_names,
-    message_tables,
+    input_fields,
     named_datasets,
+    one_input,
     path_patterns,
-    plain_copies,
     read_report,
     saved_folders,
 )
-from data_pipeline.rows import (
-    answer_lists,
-    chat_shapes,
-    csv_rows,
-    field_map,
-    json_rows,
-    message_rows,
-    preferred,
-)
+from data_pipeline.rows import csv_rows, json_rows, message_rows
 from hax_jax import counted, errors
 
 _HEAD_BYTES = 2**16
-_FOR_CHATS = (
-    ' Its rows are chats, which need no --fields: leave it out, or name the files that '
-    "it is for: --fields='a/*.csv: question=…'."
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """One file or named data set. `layout` is '' if only a file's whole text tells it.
-
-    A data set has no `path`, but its name as it was `given`, and a version. `fields`
-    maps the fields of its rows to a pair. `copy` is the file as plain text, None for a
-    file that is plain. `size` is the bytes of the text when it was found: a collector
-    may still append to it. `stem` is the file's name in ids, which no other file of its
-    layout has. `problem` says why nothing of it can be read. `comparisons` says what
-    known layout its rows have, if they compare answers, and `unjudged` says it where
-    --fields make plain pairs of such rows. `marks` are those that all its texts have.
-    """
-
-    name: str
-    path: str
-    layout: str
-    fields: field_map.FieldMap | None = None
-    given: str = ''
-    size: int = 0
-    stem: str = ''
-    version: str = ''
-    copy: plain_copies.Copy | None = None
-    problem: str = ''
-    comparisons: str = ''
-    unjudged: str = ''
-    marks: source_marks.Marks | None = None
-
-    @property
-    def text_path(self) -> str:
-        """The path of the plain text."""
-        return self.copy.path if self.copy else self.path
 
 
 def find(
@@ -73,7 +28,7 @@ def find(
     *,
     fields: Sequence[str] = (),
     skip_unreadable: bool = False,
-) -> list[Input]:
+) -> list[one_input.Input]:
     """Every input in the order of the patterns, sorted within each, each once.
 
     `fields` are the texts of --fields (field_map). With `skip_unreadable`, an input
@@ -83,7 +38,7 @@ def find(
       InputError: names every pattern that matches nothing and, unless they are skipped,
         each file that can't be read and each input whose fields fit nothing.
     """
-    found: dict[object, Input] = {}
+    found: dict[object, one_input.Input] = {}
     problems = path_patterns.if_none(patterns)
     for pattern in patterns:
         if named_datasets.is_named(pattern):
@@ -91,14 +46,16 @@ def find(
             if given not in found:
                 name, version = named_datasets.identify(given)
                 kind = given.partition(':')[0]
-                found[given] = Input(name, '', kind, given=given, version=version)
+                found[given] = one_input.Input(
+                    name, '', kind, given=given, version=version
+                )
             continue
         layout, rest = path_patterns.split_prefix(pattern)
         for path in path_patterns.files(rest, problems):
             key = path.resolve()
             if key not in found:
                 size = path.stat().st_size
-                found[key] = Input(
+                found[key] = one_input.Input(
                     path_patterns.shown(path), str(path.absolute()), layout, size=size
                 )
             elif layout != found[key].layout:
@@ -114,7 +71,7 @@ def find(
         except errors.InputError as error:
             made.append(dataclasses.replace(each, problem=str(error)))
     damaged = {each.problem for each in made}
-    made = _with_fields(made, fields)
+    made = input_fields.with_fields(made, fields)
     stems = file_names.stems((each.layout, each.path) for each in made if each.path)
     made = [
         dataclasses.replace(each, stem=stems.get((each.layout, each.path), ''))
@@ -127,7 +84,9 @@ def find(
     return made
 
 
-def describe(found: Iterable[Input], *, preferences: bool = False) -> list[str]:
+def describe(
+    found: Iterable[one_input.Input], *, preferences: bool = False
+) -> list[str]:
     """For people: the fields that make pairs, a line for each different choice.
 
     `preferences` says whether preference pairs are wanted.
@@ -171,11 +130,11 @@ def describe(found: Iterable[Input], *, preferences: bool = False) -> list[str]:
     ]
 
 
-def _note(each: Input) -> str:
+def _note(each: one_input.Input) -> str:
     return each.copy.note if each.copy else ''
 
 
-def sources(found: Iterable[Input]) -> set[str] | None:
+def sources(found: Iterable[one_input.Input]) -> set[str] | None:
     """The sources that the pairs will have; None where only reading all rows tells.
 
     Rows tell theirs where a column or --fields give one, and JSON's later rows may have
@@ -201,7 +160,7 @@ def sources(found: Iterable[Input]) -> set[str] | None:
     return made
 
 
-def sha256(each: Input) -> str:
+def sha256(each: one_input.Input) -> str:
     """Hex sha256 of a file's bytes as they were found, read block by block."""
     digest = hashlib.sha256()
     left = pathlib.Path(each.path).stat().st_size if each.copy else each.size
@@ -212,7 +171,7 @@ def sha256(each: Input) -> str:
     return digest.hexdigest()
 
 
-def _opened(each: Input) -> Input:
+def _opened(each: one_input.Input) -> one_input.Input:
     """The input with its plain text and its layout.
 
     Raises:
@@ -228,7 +187,7 @@ def _opened(each: Input) -> Input:
     return dataclasses.replace(each, layout=_layout_of(each))
 
 
-def _layout_of(each: Input) -> str:
+def _layout_of(each: one_input.Input) -> str:
     """The file's layout: the given one, or the one that its first lines show, or ''.
 
     Raises:
@@ -267,7 +226,7 @@ def _lines_shown(path: str) -> str:
 
 def of_another_layout(path: str, name: str, layout: str) -> str:
     """A sentence if the first lines of a file show another layout; '' if not."""
-    shown = _layout_of(Input(name, path, ''))
+    shown = _layout_of(one_input.Input(name, path, ''))
     if not shown:
         with open(path, 'rb') as file:
             text, _ = encoding.decode_part(file.read(_HEAD_BYTES))
@@ -282,155 +241,3 @@ def _given_wrongly(name: str, layout: str, shown: str) -> str:
         f'{name} is given as {layout}: and looks like {shown}:, so no question of it '
         f'was read; give {name} without {layout}: before it.'
     )
-
-
-def _pairs_among_chats(path: str) -> list[Any]:
-    """The first rows of a file of chats that are pairs by common names."""
-    rows = json_rows.head(path)
-    return [
-        row
-        for row in rows
-        if not message_rows.is_chat(row) and field_map.has_both([*row])
-    ]
-
-
-def _comparisons(each: Input) -> str:
-    """The layout of comparisons that the first rows of an input have, '' for none."""
-    if each.layout in named_datasets.KINDS:
-        rows: Any = named_datasets.head(each.given, field_map.AS_THEY_STAND)
-    elif each.layout == 'csv':
-        rows = csv_rows.head(each.text_path, field_map.AS_THEY_STAND)
-    else:
-        rows = json_rows.head(each.text_path, field_map.AS_THEY_STAND)
-    return next(filter(None, map(preferred.layout, rows)), '')
-
-
-def _are_texts(path: str, given: field_map.FieldMap | None) -> bool:
-    """Whether --fields name texts beside the chats of a file: they are meant."""
-    rows = json_rows.head(path, given) if given else []
-    fitting = [row for row in rows if given and given.fits(row)]
-    return bool(fitting) and not any(
-        isinstance(field_map.value_at(row, name), list | dict)
-        for row in fitting
-        for target in ('question', 'answer')
-        for name in given.parts[target]
-    )
-
-
-def _are_chats(rows: Sequence[dict[str, Any]]) -> bool:
-    """Whether some of the rows are chats, and no other is a pair by common names."""
-    others = [row for row in rows if not chat_shapes.turns(row)]
-    return len(others) < len(rows) and not any(
-        field_map.has_both([*row]) for row in others
-    )
-
-
-def _are_plain(rows: Iterable[dict[str, Any]]) -> bool:
-    """Whether no row, as --fields leave it, has a rejected answer, or several."""
-    several = (*chat_shapes.REJECTED, *answer_lists.MANY)
-    return not any(name in row for row in rows for name in several)
-
-
-def _unused(chosen: field_map.FieldMap, found: Sequence[Input]) -> str:
-    """The error of --fields that no input takes."""
-    shown = f"--fields='{f'{chosen.where}: ' if chosen.where else ''}{chosen}'"
-    fitting = [
-        each.name
-        for each in found
-        if field_map.given_for([each.name, each.path, each.given], [chosen])
-    ]
-    if not fitting:
-        return (
-            f'{shown}: no input has a name like {chosen.where!r}; the inputs are '
-            f'{counted.first([each.name for each in found])}.'
-        )
-    return (
-        f'{shown} names columns, and {counted.first(fitting)}, a page or threads, has '
-        'none to name; leave --fields out.'
-    )
-
-
-def _texts(
-    each: Input, rows: Sequence[dict[str, Any]], fields: field_map.FieldMap | None
-) -> list[tuple[str, str]]:
-    """(question, answer) of the first rows; a chat's turns are answers without one."""
-    if each.layout == 'messages' and not rows:
-        rows = json_rows.head(each.text_path)
-    made = []
-    for row in rows:
-        parts = fields.parts if fields else {}
-        asked, answered = (
-            [v for name in parts.get(target, ()) if _is_text(v := row.get(name))]
-            for target in ('question', 'answer')
-        )
-        if asked and answered:
-            made += [('', text) for text in (*asked[:-1], *answered[:-1])]
-            made.append((asked[-1], answered[-1]))
-            continue
-        for turn in chat_shapes.turns(row) or ():
-            values = turn.values() if isinstance(turn, dict) else ()
-            made += [('', text) for text in values if isinstance(text, str)]
-    return made
-
-
-def _remedy(each: Input, rows: Sequence[dict[str, Any]]) -> str:
-    """What to do with rows of unknown fields, in the cases where that is known."""
-    if found := message_tables.remedy(rows):
-        return found
-    return csv_rows.without_header(each.text_path) if each.layout == 'csv' else ''
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _with_fields(found: list[Input], given: Sequence[str]) -> list[Input]:
-    """The inputs, with the field map of each whose rows may have any fields.
-
-    An input whose fields fit nothing has that as its `problem`.
-
-    Raises:
-      InputError: names each --fields that fits no input.
-    """
-    maps = field_map.parse(given)
-    made, used = [], []
-    for each in found:
-        chosen = field_map.given_for([each.name, each.path, each.given], maps)
-        if each.problem:
-            used.append(chosen)
-            made.append(each)
-            continue
-        if each.layout == 'messages' and _are_texts(each.text_path, chosen):
-            each = dataclasses.replace(each, layout='pairs')
-        if each.layout == 'pairs' or (each.layout == 'messages' and chosen):
-            rows: Any = json_rows.head(each.text_path, chosen)
-        elif each.layout == 'messages':
-            rows = _pairs_among_chats(each.text_path)
-        elif each.layout == 'csv':
-            rows = csv_rows.head(each.text_path, chosen)
-        elif each.layout in named_datasets.KINDS:
-            rows = named_datasets.head(each.given, chosen)
-        else:
-            made.append(each)
-            continue
-        used.append(chosen)
-        compared = _comparisons(each)
-        if not chosen:
-            each = dataclasses.replace(each, comparisons=compared)
-        elif each.layout != 'messages' and _are_plain(rows):
-            each = dataclasses.replace(each, unjudged=compared)
-        fields, problem = None, ''
-        are_chats = not chosen and _are_chats(rows)
-        if rows and (each.layout == 'messages' or not are_chats):
-            try:
-                fields = field_map.resolve(chosen, each.name, rows)
-            except errors.InputError as error:
-                problem = str(error) + _remedy(each, rows) * (not chosen)
-                if chosen and each.layout == 'messages':
-                    problem += _FOR_CHATS
-        marks = source_marks.find(_texts(each, rows, fields)) if not problem else None
-        made.append(
-            dataclasses.replace(each, fields=fields, problem=problem, marks=marks)
-        )
-    errors.refuse([_unused(each, found) for each in maps if each not in used])
-    return made

@@ -19,7 +19,13 @@ from data_pipeline.exports import reply_threads
 from data_pipeline.layouts import detection, html_text
 from data_pipeline.markup import html_pages, html_questions
 from data_pipeline.pages import characters, encoding, page
-from data_pipeline.reading import inputs, named_datasets, path_patterns, read_report
+from data_pipeline.reading import (
+    inputs,
+    named_datasets,
+    one_input,
+    path_patterns,
+    read_report,
+)
 from data_pipeline.rows import (
     batches,
     csv_rows,
@@ -61,7 +67,7 @@ def read(
 
 
 def batches_of(
-    found: Iterable[inputs.Input],
+    found: Iterable[one_input.Input],
     *,
     span_bytes: int = json_rows.SPAN_BYTES,
     preferences: bool = False,
@@ -98,7 +104,7 @@ def batches_of(
             ordinal += 1
 
 
-def _pieces(each: inputs.Input, *, span_bytes: int) -> Iterator[dict[str, Any]]:
+def _pieces(each: one_input.Input, *, span_bytes: int) -> Iterator[dict[str, Any]]:
     """For each batch of an input with rows, the fields that are the batch's own."""
     if each.problem:
         return

@@ -161,16 +161,34 @@ def overfitting(curve: Curve) -> diagnosis.Finding | None:
     last_step, last = curve.validation[-1]
     if last - best <= max(2 * curve.noise, _RISE * best):
         return None
+    evidence = (
+        f'validation is {best:.2f} at step {best_step} and {last:.2f} at step '
+        f'{last_step}; training is {curve.train[-1][1]:.2f}'
+    )
+    if _fall(curve, since=best_step) < 0:  # nothing is learned by heart
+        return None if gain(curve) else _rising(evidence, best_step)
     return diagnosis.Finding(
         id='overfitting',
         verdict=diagnosis.WARN,
-        evidence=f'validation is {best:.2f} at step {best_step} and {last:.2f} at step '
-        f'{last_step}; training is {curve.train[-1][1]:.2f}',
+        evidence=evidence,
         cause='the model learns the training text by heart: too many epochs of too '
         'little text',
         remedy=f'take step {_flat_from(curve)}, or set --config.train.patience; more '
         'pairs, LoRA, or a lower rate let it go on longer',
         source='validation that rises by more than two evaluations of one model differ',
+    )
+
+
+def _rising(evidence: str, best_step: int) -> diagnosis.Finding:
+    return diagnosis.Finding(
+        id='rising loss',
+        verdict=diagnosis.WARN,
+        evidence=evidence,
+        cause=f'training has risen with validation since step {best_step}: the rate is '
+        'too high to keep what was learned',
+        remedy=f'take step {best_step}, or train anew with a third of '
+        '--config.optimizer.learning_rate',
+        source='text that is learned by heart lowers the training loss',
     )
 
 
@@ -238,7 +256,7 @@ def standstill(curve: Curve) -> diagnosis.Finding | None:
         verdict=diagnosis.OK if learned else diagnosis.WARN,
         evidence=f'the last {len(half)} evaluations lie within {moved:.2f}, and two of '
         f'one model may differ by {curve.noise:.2f}; in that time training fell by '
-        f'{_fall(curve):.2f}'
+        f'{_fall(curve, since=_late(curve)):.2f}'
         + (f', at {_rate_share(curve):.0%} of the peak rate' if curve.rates else ''),
         cause=cause,
         remedy=remedy,
@@ -248,7 +266,8 @@ def standstill(curve: Curve) -> diagnosis.Finding | None:
 
 def _why_still(curve: Curve, learned: bool) -> tuple[str, str]:
     """(cause, remedy) of a plateau: data, rate, the model's size, or noise."""
-    if _fall(curve) > max(3 * curve.noise, _LITTLE * curve.validation[-1][1]):
+    fell = _fall(curve, since=_late(curve))
+    if fell > max(3 * curve.noise, _LITTLE * curve.validation[-1][1]):
         return (
             'data: training falls on and validation does not, so this text has taught '
             'what it can about letters that it does not hold',
@@ -279,9 +298,9 @@ def _late(curve: Curve) -> int:
     return curve.validation[len(curve.validation) // 2 - 1][0]
 
 
-def _fall(curve: Curve) -> float:
-    """How far the training loss fell over the plateau, by means of its ends."""
-    losses = [loss for step, loss in curve.train if step >= _late(curve)]
+def _fall(curve: Curve, *, since: int) -> float:
+    """How far the training loss fell from a step on, by means of its ends."""
+    losses = [loss for step, loss in curve.train if step >= since]
     part = max(1, len(losses) // 4)
     if len(losses) < 2:
         return 0.0

@@ -280,12 +280,16 @@ def adapters(n: Numbers) -> Finding | None:
         f'{statistics.median(rms[p + "b"] for p in pairs):.2g}; scale {scale:.2g}'
     )
     zero = [p for p in pairs if not rms[p + 'a'] and not rms[p + 'b']]
+    remedy = 'lora_a is drawn and lora_b zero: train anew from the base'
     if zero:
         verdict, cause = FAIL, f'A and B of {len(zero)} adapters are both zero'
     elif any(rms[p + 'b'] for p in pairs) and not n.get('is_imported'):
         verdict, cause = FAIL, 'B is not zero, so the run does not begin as its base'
     elif not 0.02 <= scale <= 50:
         verdict, cause = WARN, f'the scale of {scale:.2g} is far from the usual 1 to 4'
+        # Of rank or its root, it grows with alpha alone.
+        alpha = 2 * n['lora_alpha'] / scale
+        remedy = f'--config.lora.alpha={alpha:.3g} makes it 2'
     else:
         return diagnosis.good('adapters', evidence)
     return Finding(
@@ -293,7 +297,7 @@ def adapters(n: Numbers) -> Finding | None:
         verdict,
         evidence,
         cause,
-        'lora_a is drawn and lora_b zero; lora.alpha / lora.rank is the scale',
+        remedy,
         'Hu et al. 2021, arXiv:2106.09685, 4.1',
     )
 

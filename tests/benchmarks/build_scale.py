@@ -30,7 +30,7 @@ from data_pipeline import settings
 from data_pipeline.compared import compared_row, packed_rows
 from data_pipeline.pair_stages import stage_ledger, stages
 from data_pipeline.preparing import prepare_batch
-from data_pipeline.reading import inputs, reader
+from data_pipeline.reading import inputs, one_input, reader
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _LIBRARIES = ('numpy', 'duckdb', 'pyarrow', 'datasketch', 'py3langid')
@@ -132,7 +132,7 @@ def _memory(session: int) -> int:
     return total * 1024
 
 
-def _print_stages(found: list[inputs.Input], size: int) -> None:
+def _print_stages(found: list[one_input.Input], size: int) -> None:
     """Prints what each stage of one pair costs, in this process."""
     spent: collections.Counter[str] = collections.Counter()
     chosen = settings.Settings()
@@ -160,7 +160,7 @@ def _print_stages(found: list[inputs.Input], size: int) -> None:
 
 
 def _read(
-    found: list[inputs.Input], spent: collections.Counter[str]
+    found: list[one_input.Input], spent: collections.Counter[str]
 ) -> Iterator[tuple[object, list]]:
     for batch in reader.batches_of(found):
         begun = time.process_time()

@@ -60,6 +60,12 @@ def _log(
             [(3.1, 3.3), (2.6, 2.8), (2.2, 2.7), (1.8, 3.0)],
             {'start': 'ok', 'overfitting': 'warn'},
         ),
+        # What rises in training too is not learned by heart.
+        (
+            [(3.1, 3.3), (2.6, 2.8), (2.9, 3.0), (3.0, 3.1)],
+            {'start': 'ok', 'rising_loss': 'warn'},
+        ),
+        ([(3.3, 3.3), (3.5, 3.5), (3.7, 3.8)], {'start': 'ok', 'gain': 'fail'}),
         # Learned by heart, and validation falls on: copies of it are in train.
         (
             [(3.1, 3.3), (2.2, 2.5), (1.2, 2.26), (0.6, 2.25), (0.4, 2.2)],

@@ -5,6 +5,7 @@ rounded.
 """
 
 import copy
+import dataclasses
 import re
 from typing import Any
 
@@ -20,8 +21,10 @@ from hax_jax.doctor import (
     examine_folder,
     input_checks,
     rate_checks,
+    step_checks,
 )
 from hax_jax.measures import measure_model
+from hax_jax.model import lora
 from hax_jax.reference import rates
 
 HEALTHY: dict[str, Any] = {
@@ -469,6 +472,17 @@ def test_a_usual_bound_of_gradients_is_not_called_the_cause() -> None:
     assert adapters.remedy.endswith('--config.optimizer.warmup_steps=5')
     tiny = rate_checks.clip({'step_grad_norm': 1.0, 'clipped_norm': 1e-3})
     assert tiny and tiny.verdict == diagnosis.FAIL and 'clip_norm=1.0' in tiny.remedy
+
+
+def test_an_unusual_scale_of_adapters_has_an_alpha_that_makes_it_usual() -> None:
+    for alpha, rslora in ((64.0, False), (128.0, True)):
+        chosen = schema.LoraConfig(rank=1, alpha=alpha, rslora=rslora)
+        numbers = {**LORA, 'lora_scale': lora.scale(chosen), 'lora_alpha': alpha}
+        found = step_checks.adapters(numbers)
+        assert found and found.verdict == diagnosis.WARN
+        (asked,) = re.findall(r'--config\.lora\.alpha=([\d.]+)', found.remedy)
+        usual = dataclasses.replace(chosen, alpha=float(asked))
+        assert lora.scale(usual) == 2
 
 
 def test_what_was_found_before_the_first_step_is_said_once() -> None:

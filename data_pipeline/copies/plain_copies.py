@@ -28,9 +28,9 @@ from typing import IO, Any
 
 import zstandard
 
+from data_pipeline.copies import json_documents, json_survey, message_tables, tables
 from data_pipeline.exports import reply_threads
 from data_pipeline.markup import markup_rows
-from data_pipeline.reading import json_documents, json_survey, message_tables, tables
 from hax_jax import errors
 
 _BLOCK = 2**20

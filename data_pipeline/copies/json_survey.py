@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from data_pipeline.copies import json_scanner, message_tables, message_trees
 from data_pipeline.exports import reply_threads
-from data_pipeline.reading import json_scanner, message_tables, message_trees
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20

@@ -19,7 +19,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_pipeline.reading import json_scanner, json_survey
+from data_pipeline.copies import json_scanner, json_survey
 from data_pipeline.rows import nested_rows
 
 _FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from data_pipeline.reading import message_trees
+from data_pipeline.copies import message_trees
 from data_pipeline.rows import (
     answer_lists,
     csv_rows,

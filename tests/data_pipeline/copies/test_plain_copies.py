@@ -18,7 +18,8 @@ import pyarrow.parquet
 import pytest
 import zstandard
 
-from data_pipeline.reading import inputs, plain_copies, reader
+from data_pipeline.copies import plain_copies
+from data_pipeline.reading import inputs, reader
 from hax_jax import errors
 
 ROWS = [{'question': f'Who sings {i}?', 'answer': f'“Tom” {i}.'} for i in range(3)]
