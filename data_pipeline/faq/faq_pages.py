@@ -10,6 +10,8 @@
     1. And today?                       It is.
        No.
 
+A file may be one answer, below a front matter with its question: front_matter.py.
+
 Headings are questions only where nearly all of one level are, each with its question
 mark; bold text that opens a line is of a level below all headings, then lines in
 italics, then items of a numbered list. Summaries are a level of their own, and folds:
@@ -21,7 +23,7 @@ down or elsewhere.
 import re
 from collections.abc import Sequence
 
-from data_pipeline.faq import asking_lines, page_lines, questions
+from data_pipeline.faq import asking_lines, front_matter, page_lines, questions
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
@@ -39,7 +41,9 @@ _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
 
 def are_questions(text: str) -> bool:
     """Whether a text is of this layout."""
-    return bool(questions.MARKS.search(text)) and bool(_level(page_lines.lines(text)))
+    if bool(questions.MARKS.search(text)) and bool(_level(page_lines.lines(text))):
+        return True
+    return bool(_of_front_matter(text, page.Page('')))
 
 
 def _level(pieces: Sequence[page.Piece]) -> int:
@@ -102,8 +106,34 @@ def _after(above: str, piece: page.Piece) -> str:
 
 def parse(text: str, *, file: str) -> page.Page:
     """The pairs of one file; `file` names it in the records."""
-    reading = _Reading(page_lines.lines(text), page.Page(file))
-    return reading.read()
+    pieces = page_lines.lines(text)
+    if not _level(pieces) and (found := _of_front_matter(text, page.Page(file))):
+        return found
+    return _Reading(pieces, page.Page(file)).read()
+
+
+def _of_front_matter(text: str, found: page.Page) -> page.Page | None:
+    """The pair of a file whose front matter asks; None for a file of another kind."""
+    pieces = page.raw_lines(text)
+    if not (place := front_matter.question(pieces)):
+        return None
+    (at, start, end), below = place, front_matter.end(pieces)
+    answer = pieces[below:]
+    for piece in answer:
+        piece.kind = page.ANSWER
+    *asked, rest = pieces[at].cut(
+        [(start, 'label'), (end, page.QUESTION), (len(pieces[at].text), 'label')]
+    )
+    found.pieces += [*pieces[:at], *asked, rest, *pieces[at + 1 :]]
+    found.leave_out([*pieces[:at], *pieces[at + 1 : below]])
+    glued_topics.end_text(answer, page.ANSWER)
+    question = page.clean_text(asked, page.QUESTION).replace("''", "'")
+    answered = page.clean_text(answer, page.ANSWER)
+    if not question or not answered:
+        return None
+    found.counts[f'{SOURCE} questions'] += 1
+    found.add(question, answered, source=SOURCE, line=pieces[at].line)
+    return found
 
 
 class _Reading:

@@ -570,3 +570,22 @@ def test_blocks_of_asciidoc_are_code_and_its_comments_are_none(
     found = parsed(text)
     assert texts(found) == rows
     assert_whole(found, text)
+
+
+@pytest.mark.parametrize(
+    'asked', ["'It isn''t my boiler, is it?'", 'Who pays', '"Why?"']
+)
+def test_a_question_in_the_front_matter_is_answered_below_it(asked: str) -> None:
+    said = 'You do.\n\n- Or he does.\n\n## In short\n\nBoth.'
+    text = f'---\nid: 7\nquestion: {asked}\nsort_order: 1\n---\n\n{said}\n'
+    found = parsed(text)
+    assert texts(found) == [(asked.strip('\'"').replace("''", "'"), said)]
+    assert_whole(found, text)
+    for other in (
+        text.replace('question:', 'summary:'),
+        text.replace('id: 7', 'options: [he, you]'),
+        text.replace(asked, '>\n  Who pays?'),
+        text.replace(said, ''),
+        text.replace('---', 'id: 8', 1),
+    ):
+        assert detection.detect(other) == ''
