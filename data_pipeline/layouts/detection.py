@@ -1,6 +1,7 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
-from data_pipeline.layouts import heading_questions, label_lines, labelled, letters
+from data_pipeline.faq import faq_pages
+from data_pipeline.layouts import label_lines, labelled, letters
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
 PARSERS = {
@@ -10,7 +11,7 @@ PARSERS = {
     labelled.QA: labelled.parse,
     labelled.SETS: labelled.parse,
     letters.SOURCE: letters.parse,
-    heading_questions.SOURCE: heading_questions.parse,
+    faq_pages.SOURCE: faq_pages.parse,
 }
 _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
 
@@ -74,4 +75,4 @@ def detect(text: str) -> str:
         return 'chat'
     if kind or letters.are_letters(text):
         return kind or letters.SOURCE
-    return heading_questions.SOURCE if heading_questions.are_questions(text) else ''
+    return faq_pages.SOURCE if faq_pages.are_questions(text) else ''

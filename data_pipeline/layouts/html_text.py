@@ -32,7 +32,7 @@ _PAGE = re.compile(
     r'<(!doctype|[a-z]+[1-6]?)(?:\s[^<>]*)?>',
     re.DOTALL | re.IGNORECASE,
 )
-_TERMS = re.compile(r'^[ \t]*<dl[\s>]', re.MULTILINE | re.IGNORECASE)
+_TERMS = re.compile(r'^[ \t]*<d[lt][\s>]', re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r'^[ \t]*<!--(?:(?!-->).)*+-->[ \t]*$', re.DOTALL | re.MULTILINE)
 _SHORTEST = 256  # characters of data without a URL
 # What a page's buttons do to the text beside them, in two words or more.

@@ -17,7 +17,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from data_pipeline.layouts import label_lines
+from data_pipeline.layouts import label_forms, label_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
@@ -46,7 +46,7 @@ def kind(text: str) -> str:
     asked, answered = label_lines.words([label for label in labels if label])
     if not asked or not answered:
         return ''
-    return SETS if answered == label_lines.REVISED else QA
+    return SETS if answered == label_forms.REVISED else QA
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -54,10 +54,10 @@ def parse(text: str, *, file: str) -> page.Page:
     found = page.Page(file)
     pieces, labels = label_lines.lines(text)
     asked, answered = label_lines.words([label for label in labels if label])
-    source = SETS if answered == label_lines.REVISED else QA
+    source = SETS if answered == label_forms.REVISED else QA
     topic = ''
     labels = label_lines.without_strays(labels, (asked, answered))
-    own = (asked, answered, *(label_lines.SECTIONS if source == SETS else ()))
+    own = (asked, answered, *(label_forms.SECTIONS if source == SETS else ()))
     kinds = dict.fromkeys(own, SECTION) | {asked: QUESTION, answered: ANSWER}
     opens = [kinds.get(label.word, '') if label else '' for label in labels]
     page.mark_fields(pieces, opens, found)
@@ -66,7 +66,10 @@ def parse(text: str, *, file: str) -> page.Page:
     for pair in pairs:
         _close_bold(pair.question, QUESTION, found)
         _close_bold(pair.answer or [], ANSWER, found)
-    _take_topics(pairs, source, found)
+    if source == QA:
+        _leave_out_last(pairs, found)
+    above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
+    _take_topics(pairs, source, found, above=[e.text for e in above if e.text.strip()])
     further = [pair.further for pair in pairs if pair.further]
     found.counts[f'{source} further answers to a question'] += len(further)
     if len(further) < page.FEW * len(pairs):
@@ -129,14 +132,28 @@ def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
         pieces[at : at + 1] = parts
 
 
-def _take_topics(pairs: Sequence[_Pair], source: str, found: page.Page) -> None:
-    """Takes the next pair's headline off the answers, where most of them end in one."""
+def _leave_out_last(pairs: Sequence[_Pair], found: page.Page) -> None:
+    """Leaves out the page's own section below its last answer."""
+    below = glued_topics.last_section([pair.answer or [] for pair in pairs])
+    for piece in below:
+        piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
+    found.leave_out(below)
+
+
+def _take_topics(
+    pairs: Sequence[_Pair], source: str, found: page.Page, *, above: Sequence[str]
+) -> None:
+    """Takes headlines off the answers above them: those of pairs, those of sections.
+
+    `above` has the lines above the first pair.
+    """
     last = len(pairs) - 1
     answers = [pair.answer or [] for pair in pairs]
     for i, pair in enumerate(pairs[1:]):
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []
-    for i, line in glued_topics.headlines(answers).items():
+    titles = glued_topics.capitals(above[-1] if above else '', answers)
+    for i, line in (titles | glued_topics.headlines(answers)).items():
         line.kind = 'topic'
         found.counts[f'{source} topics taken off answers'] += 1
         if i < last:
@@ -145,7 +162,7 @@ def _take_topics(pairs: Sequence[_Pair], source: str, found: page.Page) -> None:
 
 def _split(
     pieces: list[page.Piece],
-    labels: list[label_lines.Label | None],
+    labels: list[label_forms.Label | None],
     words: tuple[str, str],
     found: page.Page,
 ) -> list[_Pair]:
@@ -155,7 +172,7 @@ def _split(
     mark does; text below it is the next pair's topic, or left out.
     """
     asked, answered = words
-    sections = label_lines.SECTIONS if answered == label_lines.REVISED else ()
+    sections = label_forms.SECTIONS if answered == label_forms.REVISED else ()
     pairs: list[_Pair] = []
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
@@ -208,7 +225,7 @@ def _split(
             cuts = [(mark.end(), 'label')] if mark else []
             parts = piece.cut([*cuts, (len(piece.text), kind)])
             running.append(parts[-1])
-            if word in (*words, label_lines.STRAY):
+            if word in (*words, label_forms.STRAY):
                 found.note(piece, f'kept in the {kind}')
         if label and label.is_odd and piece is not parts[0]:
             found.note(piece, f'read as a label of a{"n" * (kind == ANSWER)} {kind}')
@@ -222,13 +239,13 @@ def _opens_answer(word: str, answered: str, pair: _Pair, found: page.Page) -> bo
 
     In a set ANSWER: does too, until a revised response takes its place.
     """
-    if answered == label_lines.REVISED and word == answered and not pair.is_revised:
+    if answered == label_forms.REVISED and word == answered and not pair.is_revised:
         for piece in pair.answer or []:
             piece.kind = 'first answer of a set'
         found.counts[f'{SETS} first answers left out'] += pair.answer is not None
         pair.is_revised = True
         return True
-    is_label = word == answered or (answered == label_lines.REVISED and word == ANSWER)
+    is_label = word == answered or (answered == label_forms.REVISED and word == ANSWER)
     return is_label and pair.answer is None
 
 
@@ -244,7 +261,7 @@ def _is_further(pieces: Sequence[page.Piece], at: int, pair: _Pair) -> bool:
 
 
 def _opened(
-    piece: page.Piece, label: label_lines.Label, kind: str
+    piece: page.Piece, label: label_forms.Label, kind: str
 ) -> tuple[list[page.Piece], list[page.Piece]]:
     """(the label and the text behind it, the pieces of the text that it opens)."""
     end = len(piece.text)
@@ -287,8 +304,8 @@ def add(
     Pairs with a question that `is_shared` are of one group. Returns the heading that
     stands below the answer, '' for none.
     """
-    page.end_text(question, QUESTION)
-    below = page.end_text(answer, ANSWER)
+    glued_topics.end_text(question, QUESTION)
+    below = glued_topics.end_text(answer, ANSWER)
     line = question[0].line
     asked = page.clean_text(question, QUESTION)
     answered = page.clean_text(answer, ANSWER)

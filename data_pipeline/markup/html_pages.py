@@ -5,7 +5,7 @@ import html
 import re
 
 from data_pipeline.layouts import detection, html_text
-from data_pipeline.markup import html_questions, html_tree
+from data_pipeline.markup import html_hidden, html_questions, html_tree
 from data_pipeline.pages import page
 
 _DOCUMENT = re.compile(
@@ -48,7 +48,7 @@ def opens_document(text: str) -> bool:
 
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
-    text = _ENTITY.sub(_decoded, text)
+    text = html_hidden.without(_ENTITY.sub(_decoded, text))
     if (titled := _with_titles(text)) != text:
         made, _ = _shown(titled)
         if detection.detect(made.text):

@@ -23,12 +23,13 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from data_pipeline.layouts import heading_questions, html_text
+from data_pipeline.faq import questions
+from data_pipeline.layouts import html_text
 from data_pipeline.markup import html_tree
 from data_pipeline.pages import characters, page
 from data_pipeline.rows import field_map
 
-SOURCE = heading_questions.SOURCE
+SOURCE = questions.SOURCE
 HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
 COPYRIGHT = re.compile(
     r'\n\n(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))[^\n]*'
@@ -104,7 +105,7 @@ def find(source: Source, *, file: str) -> page.Page | None:
     found = page.Page(file)
     for pair in pairs:
         found.counts[f'{SOURCE} questions'] += 1
-        answer = COPYRIGHT.sub('', heading_questions.without_label(pair.answer))
+        answer = COPYRIGHT.sub('', questions.without_label(pair.answer))
         pair = dataclasses.replace(pair, answer=answer)
         texts = (pair.question, page.QUESTION), (pair.answer, page.ANSWER)
         pieces = [page.Piece(pair.line, text, kind) for text, kind in texts]
@@ -115,6 +116,7 @@ def find(source: Source, *, file: str) -> page.Page | None:
             reason = f'{SOURCE} questions unanswered'
             found.drop(pair.line, pair.question, reason, pieces)
     for line, heading in source.left_out:
+        found.counts[questions.ASK_NOTHING] += 1
         found.unknown.append((line, heading, 'left out: it is no question'))
     return found
 
@@ -223,11 +225,14 @@ def _tables(source: Source) -> list[_Pair]:
 
 
 def _lists(source: Source) -> list[_Pair]:
-    """The terms of <dl> that are questions, with all texts below each."""
+    """The terms that are questions, with all texts below each; some without a <dl>."""
     pairs = []
-    for each in source.root.of('dl'):
+    lists = [each.of('dt', 'dd') for each in source.root.of('dl')]
+    within = {id(node) for nodes in lists for node in nodes}
+    alone = [e for e in source.root.of('dt', 'dd') if id(e) not in within]
+    for nodes in (*lists, alone):
         terms: list[list[html_tree.Node]] = []
-        for node in each.of('dt', 'dd'):
+        for node in nodes:
             if node.tag == 'dt':
                 terms.append([node])
             elif terms:
@@ -265,7 +270,8 @@ def _headings(source: Source) -> list[_Pair]:
             start, end = _below(node, closing)
             question = source.of(node).rstrip(_SIGNS)
             pairs.append(_Pair(node.line, question, source.between(start, end)))
-        if made := _asking(pairs, source, fewest=heading_questions.FEWEST):
+        share = questions.HEADINGS_SHARE
+        if made := _asking(pairs, source, fewest=questions.FEWEST, share=share):
             return made
     return []
 
@@ -283,7 +289,7 @@ def _classes(source: Source) -> list[_Pair]:
         asking = sum('?' in text or '？' in text for text in raw)
         nested = any(a.end > b.start for a, b in itertools.pairwise(nodes))
         if (
-            asking < max(heading_questions.FEWEST, heading_questions.SHARE * len(nodes))
+            asking < max(questions.FEWEST, questions.SHARE * len(nodes))
             or nested
             or max(map(len, raw)) > _LONGEST
             or any(map(_leads_away, nodes))
@@ -296,7 +302,7 @@ def _classes(source: Source) -> list[_Pair]:
                 texts[id(node)] = source.of(node).rstrip(_SIGNS)
             answer = source.between(*_below(node, closing))
             pairs.append(_Pair(node.line, texts[id(node)], answer))
-        if made := _asking(pairs, source, fewest=heading_questions.FEWEST):
+        if made := _asking(pairs, source, fewest=questions.FEWEST):
             return made
     return []
 
@@ -305,13 +311,13 @@ def _bold(source: Source) -> list[_Pair]:
     """The bold texts that open a block and are questions, each up to the next."""
     opening = [node for node in source.root.of('b', 'strong') if _opens(node, source)]
     texts = {id(node): source.of(node).rstrip(_SIGNS) for node in opening}
-    asked = [e for e in opening if heading_questions.is_question(texts[id(e)])]
-    if len(asked) < heading_questions.FEWEST or any(map(_leads_away, asked)):
+    asked = [e for e in opening if questions.is_question(texts[id(e)])]
+    if len(asked) < questions.FEWEST or any(map(_leads_away, asked)):
         return []
     ends = [
         node
         for node in opening
-        if heading_questions.is_question(texts[id(node)])
+        if questions.is_question(texts[id(node)])
         or _ENDS_BLOCK.match(source.text, node.end)
     ]
     if len(opening) > 2 * len(ends):  # bold words, among them questions
@@ -333,7 +339,7 @@ def _bold(source: Source) -> list[_Pair]:
         end = min(below.start if below else around.inner_end, around.inner_end)
         answer = source.between(node.end, end)
         pairs.append(_Pair(node.line, texts[id(node)], answer))
-    return _asking(pairs, source, fewest=heading_questions.FEWEST)
+    return _asking(pairs, source, fewest=questions.FEWEST)
 
 
 def _opens(node: html_tree.Node, source: Source) -> bool:
@@ -376,24 +382,24 @@ def _holds(node: html_tree.Node, closing: Collection[int]) -> bool:
     return id(node) in closing or any(id(each) in closing for each in node.walk())
 
 
-def _asking(pairs: list[_Pair], source: Source, *, fewest: int) -> list[_Pair]:
-    """The pairs that are questions, if nearly all are; the others are left out."""
+def _asking(
+    pairs: list[_Pair], source: Source, *, fewest: int, share: float = questions.SHARE
+) -> list[_Pair]:
+    """The pairs that are questions, if a share of all are; the others are left out."""
     filled = [
-        dataclasses.replace(
-            pair, question=heading_questions.without_number(pair.question)
-        )
+        dataclasses.replace(pair, question=questions.without_number(pair.question))
         for pair in pairs
         if pair.question
     ]
     texts = [(pair.question, pair.answer) for pair in filled]
-    if not heading_questions.are_asked(texts, fewest=fewest):
+    if not questions.are_asked(texts, fewest=fewest, share=share):
         return []
     source.left_out += [
         (pair.line, pair.question)
         for pair in filled
-        if not heading_questions.is_question(pair.question)
+        if not questions.is_question(pair.question)
     ]
-    return [pair for pair in filled if heading_questions.is_question(pair.question)]
+    return [pair for pair in filled if questions.is_question(pair.question)]
 
 
 def _pair(asked: html_tree.Node, answered: html_tree.Node, source: Source) -> _Pair:

@@ -1,6 +1,7 @@
-"""The topic of a merged file's next post, glued below an answer as its last line."""
+"""What ends a text and is no part of it: rules, links up, the topic of the next one."""
 
 import collections
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,9 @@ _AGAIN_SHARE = 0.5  # the same where all other answers end like topics
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
+_SHORTEST_TITLE = 4  # in capitals
+# The answers of a page whose own headings stand below the last, and those headings.
+_FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -22,6 +26,19 @@ _CLOSING = re.compile(
     r'|yours?)\b',
     re.IGNORECASE,
 )
+# The whole of a line in capitals that ends a letter.
+_FAREWELL = re.compile(
+    r'(?:good luck|god bless(?: you)?|take care|thanks?|thank you|sincerely|love|hugs'
+    r'|xo\w*|(?:best |kind |warm )?(?:regards|wishes)|yours(?: truly)?|always|cheers'
+    r'|the end|amen)\W*(?:[,–—-]+\s*\w+)?',
+    re.IGNORECASE,
+)
+# A place for links, a break, or a link up, alone on a line.
+_TAGS = re.compile(r'<(?:/?(?:a|p|div|b|br|center|sup|small)\b[^<>]*|/?br\s?/?)>', re.I)
+_LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
+_UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
+_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
+_UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 
 def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
@@ -83,6 +100,63 @@ def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
     if len(found) < max(2, _TOPIC_SHARE * len(ends)):
         return {}
     return found | _closing(answers, found)
+
+
+def capitals(
+    above: str, answers: Sequence[Sequence[page.Piece]]
+) -> dict[int, page.Piece]:
+    """The last line, by the answer's place, of each that ends in a section's title.
+
+    Titles are in capitals and apart from the text; one stands `above` the first pair,
+    and none comes twice.
+    """
+    ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
+    found = {
+        i: last
+        for i, (last, text) in ends.items()
+        if text.clean and last.line - text.line > 1 and _is_in_capitals(last.clean)
+    }
+    titles = [above.lower().strip(), *(last.clean.lower() for last in found.values())]
+    is_one = _is_in_capitals(above) and len(set(titles)) == len(titles)
+    return found if is_one else {}
+
+
+def _is_in_capitals(line: str) -> bool:
+    line = line.strip()
+    return (
+        line.isupper()
+        and _SHORTEST_TITLE <= len(line) <= LONGEST
+        and line[-1] not in '.!?…,;:"”'
+        and not _FAREWELL.fullmatch(line)
+    )
+
+
+def last_section(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The lines of the page's own below its last answer: from the first heading on.
+
+    None where the text of another answer has a heading, or this one more than a page's
+    end has.
+    """
+    own = [_from_heading(answer) for answer in answers if answer]
+    if len(own) < _FEWEST_ANSWERS or any(own[:-1]):
+        return []
+    headings = sum(_is_heading(each) for each in own[-1])
+    return own[-1] if headings <= _MOST_SECTIONS else []
+
+
+def _is_heading(piece: page.Piece) -> bool:
+    return bool(page.HEADING.match(piece.text)) and not piece.is_code
+
+
+def _from_heading(answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The lines of a text from its first heading on; [] if no text is around one."""
+    filled = [each for each in answer if each.kind == page.ANSWER and each.text.strip()]
+    headings = [i for i, each in enumerate(filled) if i and _is_heading(each)]
+    if not headings or headings[-1] == len(filled) - 1 == headings[0]:
+        return []
+    first = filled[headings[0]]
+    at = next(i for i, each in enumerate(answer) if each is first)
+    return [] if answer[at - 1].text.strip() else list(answer[at:])
 
 
 def _closing(
@@ -167,3 +241,58 @@ def _is_topic(last: page.Piece, above: page.Piece) -> bool:
         and not _CLOSING.match(line)
         and not chat_speakers.NAME.fullmatch(line)
     )
+
+
+def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
+    """Marks the rules, headings and links up that end a text of a kind.
+
+    The last of the headings is given, the next text's topic; '' for none.
+    """
+    topic = ''
+    filled = [piece for piece in pieces if piece.kind == kind and piece.text.strip()]
+    below: page.Piece | None = None
+    for above, piece in reversed([*itertools.pairwise(filled)]):
+        rule, below = below, piece
+        if not piece.is_code and page.is_rule(piece.text):
+            piece.kind = 'rule'
+        elif rule and _is_underlined(above, piece, rule):
+            piece.kind = 'topic'
+            topic = topic or piece.text
+        elif not piece.is_code and _is_way(piece.text):
+            piece.kind = 'navigation'
+        elif above.line + 1 == piece.line and above.text.rstrip().endswith(':'):
+            break  # '# reboot' below 'Run this command:' is no heading
+        elif not piece.is_code and (
+            page.HEADING.match(piece.text) or _TITLE.match(piece.text)
+        ):
+            piece.kind = 'topic'
+            topic = topic or piece.text
+        else:
+            break
+    return topic.strip('#=* ')
+
+
+def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bool:
+    """Whether a line apart from the one above is a title: its rule is as long as it."""
+    line, under = piece.text.strip(), rule.text.strip()
+    return (
+        rule.kind == 'rule'
+        and above.line + 1 < piece.line == rule.line - 1
+        and len(under) >= 4
+        and under[0] in '=-~^'
+        and abs(len(under) - len(line)) <= 2
+        and bool(_UNDERLINED.fullmatch(line))
+    )
+
+
+def _is_way(line: str) -> bool:
+    """Whether a line is a place for links, a break, or a link up the page alone.
+
+    '<a name="q7"></a>', '<br>', '**[⬆ Back to Top](#contents)**'
+    """
+    bare = _TAGS.sub('', line).strip(' \t*_|>-')
+    if not bare:
+        return '<' in line
+    link = _LINK_UP.fullmatch(bare)
+    is_link = link is not None and (link[1] or 'href="#' in line)
+    return bool(is_link and _UP.search(bare))

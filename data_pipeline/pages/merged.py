@@ -82,8 +82,8 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
             found.drop(pair.question[0].line, '', f'merged {reason}', pieces)
             continue
         pair.topic = pair.topic or topic
-        page.end_text(pair.question, page.QUESTION)
-        topic = page.end_text(pair.answer or [], page.ANSWER)
+        glued_topics.end_text(pair.question, page.QUESTION)
+        topic = glued_topics.end_text(pair.answer or [], page.ANSWER)
         _add(pair, found)
     found.unknown.sort()
     return found

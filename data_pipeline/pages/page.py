@@ -50,13 +50,7 @@ _RULE = re.compile(
     r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-|[—–─━═▬]{3,}'
     r'|[~+#•·]{8,})\s*'
 )
-# A place for links, a break, or a link up, alone on a line.
-_TAGS = re.compile(r'<(?:/?(?:a|p|div|b|br|center|sup|small)\b[^<>]*|/?br\s?/?)>', re.I)
-_LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
-_UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
-_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
-_UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 
 @dataclasses.dataclass
@@ -230,61 +224,6 @@ def label(text: str, *, any_case: bool = False) -> str:
     if not match or not (any_case or match[1].isupper()):
         return ''
     return match[1].upper()
-
-
-def end_text(pieces: Sequence[Piece], kind: str) -> str:
-    """Marks the rules, headings and links up that end a text of a kind.
-
-    The last of the headings is given, the next text's topic; '' for none.
-    """
-    topic = ''
-    filled = [piece for piece in pieces if piece.kind == kind and piece.text.strip()]
-    below: Piece | None = None
-    for above, piece in reversed([*itertools.pairwise(filled)]):
-        rule, below = below, piece
-        if not piece.is_code and _RULE.fullmatch(piece.text):
-            piece.kind = 'rule'
-        elif rule and _is_underlined(above, piece, rule):
-            piece.kind = 'topic'
-            topic = topic or piece.text
-        elif not piece.is_code and _is_way(piece.text):
-            piece.kind = 'navigation'
-        elif above.line + 1 == piece.line and above.text.rstrip().endswith(':'):
-            break  # '# reboot' below 'Run this command:' is no heading
-        elif not piece.is_code and (
-            HEADING.match(piece.text) or _TITLE.match(piece.text)
-        ):
-            piece.kind = 'topic'
-            topic = topic or piece.text
-        else:
-            break
-    return topic.strip('#=* ')
-
-
-def _is_underlined(above: Piece, piece: Piece, rule: Piece) -> bool:
-    """Whether a line apart from the one above is a title: its rule is as long as it."""
-    line, under = piece.text.strip(), rule.text.strip()
-    return (
-        rule.kind == 'rule'
-        and above.line + 1 < piece.line == rule.line - 1
-        and len(under) >= 4
-        and under[0] in '=-~^'
-        and abs(len(under) - len(line)) <= 2
-        and bool(_UNDERLINED.fullmatch(line))
-    )
-
-
-def _is_way(line: str) -> bool:
-    """Whether a line is a place for links, a break, or a link up the page alone.
-
-    '<a name="q7"></a>', '<br>', '**[⬆ Back to Top](#contents)**'
-    """
-    bare = _TAGS.sub('', line).strip(' \t*_|>-')
-    if not bare:
-        return '<' in line
-    link = _LINK_UP.fullmatch(bare)
-    is_link = link is not None and (link[1] or 'href="#' in line)
-    return bool(is_link and _UP.search(bare))
 
 
 def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:

@@ -8,7 +8,8 @@ import functools
 import re
 
 from data_pipeline import settings
-from data_pipeline.layouts import heading_questions, html_text, label_lines
+from data_pipeline.faq import questions
+from data_pipeline.layouts import html_text, label_forms
 from data_pipeline.pages import chat_grammar, crisis_lines, encoding
 from data_pipeline.pair_stages import markdown_text, reasoning, stages
 from hax_jax.data import records
@@ -71,7 +72,7 @@ _NEXT_PAGE = re.compile(
     r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
     r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}'
     r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?'
-    rf'|{heading_questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
+    rf'|{questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
     re.IGNORECASE,
 )
 # [a]: https://a.example, and [^1]: the text of a note
@@ -96,7 +97,7 @@ _COUNTED_ENDS = re.compile(
 
 _LABELS_OF_BOTH = [
     stages.TextRule(
-        'labels of both texts cut', label_lines.without_head, ('question', 'answer')
+        'labels of both texts cut', label_forms.without_head, ('question', 'answer')
     )
 ]
 _SEPARATED = [
@@ -156,7 +157,7 @@ def _of_both(
     texts = [(each.question, each.answer) for each in turns]
     if chosen.html and all(q[:1] == a[:1] == '<' for q, a in texts):
         texts = [(html_text.plain(q)[0], html_text.plain(a)[0]) for q, a in texts]
-    if all(label_lines.open_both(*each) for each in texts):
+    if all(label_forms.open_both(*each) for each in texts):
         return _LABELS_OF_BOTH
     ends = (each.question[-_LONGEST_SEPARATOR:] for each in turns)
     return _SEPARATED if all(map(_SEPARATOR.search, ends)) else []

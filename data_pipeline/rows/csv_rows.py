@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.layouts import heading_questions, spreadsheet_cells
+from data_pipeline.faq import questions
+from data_pipeline.layouts import spreadsheet_cells
 from data_pipeline.pages import encoding
 from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pair_rows
 
@@ -202,7 +203,7 @@ def _is_pair(row: Row) -> bool:
     if len(row.cells) != 2:
         return False
     asked, answered = (cell.strip() for cell in row.cells)
-    is_question = heading_questions.is_question
+    is_question = questions.is_question
     is_asked = is_question(asked) and not is_question(answered)
     fewest = 2 if is_asked else _FEWEST_WORDS
     return all(len(cell.split()) >= fewest for cell in (asked, answered))

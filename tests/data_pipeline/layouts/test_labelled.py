@@ -55,6 +55,17 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         '* Q: {}\n* A: {}\n\n',
         'Patient: {}\nDoctor: {}\n\n',
         '## Problem\n{}\n## Solution\n{}\n',
+        'Q.1 {}\nAns. {}\n\n',
+        'Q.1) {}\nAns) {}\n\n',
+        'Q.7: {}\nAns:- {}\n\n',
+        'Q.No. 7 {}\nA.7 {}\n\n',
+        'Q-7. {}\nA-7. {}\n\n',
+        'Que 7: {}\nAns 7: {}\n\n',
+        'Que. 7: {}\nAns.: {}\n\n',
+        'Ques 7. {}\n\nSol. {}\n\n',
+        'Q1. {}\nAns. {}\n\n',
+        'Question 7. {}\nAnswer. {}\n\n',
+        '**Q.7** {}\n\n**Ans.** {}\n\n',
     ],
 )
 def test_labels_of_every_spelling_make_pairs(form: str) -> None:
@@ -77,6 +88,26 @@ def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     assert texts(parsed('**Q: Who sings?**\n\nA: He does.\n')) == [
         ('Who sings?', 'He does.')
     ]
+
+
+@pytest.mark.parametrize('form', ['Q. {} {}\nAns. {}\n', 'Q: {}. {}\nA: {}\n'])
+def test_numbers_that_count_the_questions_are_none_of_their_words(form: str) -> None:
+    rows = [*PAIRS, ('30 guests, or 3?', '3 friends.')]
+    text = ''.join(form.format(i, *row) for i, row in enumerate(rows, start=7))
+    assert texts(parsed(text)) == rows
+    text = text.replace('9', '10')  # 7, 8, 10: they may be the askers'
+    assert texts(parsed(text))[0][0].startswith('7')
+
+
+def test_choices_are_no_answers() -> None:
+    text = ''.join(f'Q{i}. Who?\nA. Tom\nB. Ann\nAns. B\n\n' for i in range(1, 4))
+    assert texts(parsed(text)) == [('Who?\nA. Tom\nB. Ann', 'B')] * 3
+    for choices in ('A. Tom  B. Ann', 'A. Tom,\nher son\nB. Ann', 'A. Tom\n\nB. Ann'):
+        made = texts(parsed(text.replace('A. Tom\nB. Ann', choices)))
+        assert made == [(f'Who?\n{choices}', 'B')] * 3
+    assert detection.detect(text.replace('Ans. B', '')) == ''
+    named = 'Q. Who?\nA. Ask Tom B. Smith.\n\nQ. When?\nA. Now.\n'
+    assert texts(parsed(named))[0] == ('Who?', 'Ask Tom B. Smith.')
 
 
 def test_an_answer_in_its_questions_line_is_cut_off() -> None:
@@ -121,6 +152,44 @@ def test_a_rule_below_a_text_makes_it_no_title(end: str) -> None:
     text = ''.join(f'Q: {asked}\n\nA: {end}\n\n' for asked, _ in PAIRS)
     answer = end.rstrip('-').rstrip()
     assert texts(parsed(text)) == [(asked, answer) for asked, _ in PAIRS]
+
+
+def test_titles_in_capitals_are_no_part_of_the_answer_above() -> None:
+    pairs = [f'Q: {q}\nA: {a}\n\n' for q, a in [*PAIRS, *PAIRS[::-1]]]
+    text = f'FAQ\n\nMONEY\n\n{pairs[0]}{pairs[1]}LETTERS, AND WORDS\n\n{pairs[2]}'
+    found = parsed(f'{text}\nYOUR CAR\n{pairs[3]}')
+    assert texts(found) == [*PAIRS, *PAIRS[::-1]]
+    assert [pair.topic for pair in found.pairs][2:] == [
+        'LETTERS, AND WORDS',
+        'YOUR CAR',
+    ]
+    assert found.counts['qa topics taken off answers'] == 2
+    loud = text.replace('MONEY', 'Of money')  # nothing says that capitals are titles
+    assert texts(parsed(loud))[1] == (
+        PAIRS[1][0],
+        f'{PAIRS[1][1]}\n\nLETTERS, AND WORDS',
+    )
+    for said in ('GOOD LUCK', 'NEVER!', 'MONEY'):
+        shouted = text.replace('LETTERS, AND WORDS', said)
+        assert texts(parsed(shouted))[1][1] == f'{PAIRS[1][1]}\n\n{said}'
+
+
+@pytest.mark.parametrize('own', ['## Contact\n\nCall us.', '# Us\nAnn\n\n# You\n\nTom'])
+def test_a_pages_own_section_below_its_last_answer_is_left_out(own: str) -> None:
+    pairs = [*PAIRS, *PAIRS[::-1]]
+    made = [f'Q: {q}\n\nA: {a}\n\n' for q, a in pairs]
+    found = parsed(f'# FAQ\n\n{"".join(made)}{own}\n')
+    assert texts(found) == pairs
+    left = [line for _, line, _ in found.unknown]
+    assert left == [*filter(None, own.split('\n'))]
+    steps = '# One\n\nGo.\n\n# Two\n\nAsk.\n\n# Three\n\nStay.'
+    long = parsed(''.join(made) + steps)
+    assert texts(long)[-1] == (pairs[-1][0], f'{pairs[-1][1]}\n\n{steps}')
+    among = f'{made[0]}## Note\n\nNo hurry.\n\n{"".join(made[1:])}'
+    assert texts(parsed(f'{among}{own}\n'))[-1] == (
+        pairs[-1][0],
+        f'{pairs[-1][1]}\n\n{own}',
+    )
 
 
 @pytest.mark.parametrize('rule', ['▬▬▬▬▬▬ ', '——————', '~~~~~~~~~~', '++++++++++'])

@@ -46,6 +46,8 @@ def read(text: str) -> list[tuple[str, str]]:
 FORMS = {
     'dl': ('<dl>{}</dl>', '<dt>{}</dt><dd>{}</dd>\n'),
     'open dl': ('<dl>{}</dl>', '<dt>{}\n<dd>{}\n'),
+    'dt alone': ('{}', '<dt>{}</dt><dd>{}</dd>\n'),
+    'dt in boxes': ('<div>{}</div>', '<div><dt>{}</dt>\n<dd>{}</dd></div>\n'),
     'details': ('{}', '<details><summary>{}</summary>{}</details>\n'),
     'h3': ('<section>{}</section>', '<h3 id="q">{}</h3>\n{}'),
     'h2 in body': ('{}', '<h2>{} <a href="#q">¶</a></h2>{}<hr>'),
@@ -104,6 +106,7 @@ def test_a_piece_of_a_page_is_read_as_a_page_is(form: str) -> None:
 def test_terms_below_a_title_in_markdown_are_read(head: str) -> None:
     terms = ''.join(f'<dt>{q}</dt>\n<dd>{written(a)}</dd>\n' for q, a in PAIRS)
     assert read(f'{head}<dl>\n{terms}</dl>\n') == PAIRS
+    assert read(f'{head}{terms}') == PAIRS
 
 
 def test_linked_data_is_read_before_what_the_page_shows() -> None:
@@ -155,6 +158,57 @@ def test_what_is_no_question_is_reported_and_counted() -> None:
     assert ['Notes' in line for line in report.unknown_lines] == [True]
     assert report.counts['files of HTML, whose lines are those of its text'] == 1
     assert report.counts['words: in navigation and footers of HTML'] == 9
+
+
+def test_two_of_eight_headings_of_a_page_need_not_ask() -> None:
+    rows = [*PAIRS, *((f'{q[:-1]} now?', a) for q, a in PAIRS)]
+    made = [*rows[:4], ('Contact us', 'By mail.'), *rows[4:], ('Privacy', 'We log.')]
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in made)
+    pathlib.Path('a.html').write_text(page_of(body))
+    pairs, report = reader.read(['a.html'])
+    assert [(pair.question, pair.answer) for pair in pairs] == rows
+    assert report.counts['faq headings that ask nothing, left out'] == 2
+
+
+HIDDEN = [
+    'Write to ann<span style="display:none">no</span>@a.example now.',
+    'Write to ann<b style="color:red; visibility: hidden">no</b>@a.example now.',
+    'Write to ann<i hidden>no</i>@a.example now.',
+    'Write to ann@a.example now.</p><div class="done" hidden>Thank you!</div><p>',
+]
+
+
+@pytest.mark.parametrize('said', HIDDEN)
+@pytest.mark.parametrize('form', ['<h3>{}</h3><p>{}</p>', '<p>Q: {}</p><p>A: {}</p>'])
+def test_what_a_page_never_shows_is_no_text(form: str, said: str) -> None:
+    body = ''.join(form.format(q, said) for q, _ in PAIRS)
+    body += form.format('Is that all?', 'It is.')
+    asked = [*(q for q, _ in PAIRS), 'Is that all?']
+    shown = ['Write to ann@a.example now.'] * 3 + ['It is.']
+    assert read(page_of(body)) == [*zip(asked, shown, strict=True)]
+
+
+def test_what_a_page_never_shows_may_stand_in_a_hidden_answer() -> None:
+    rows = [f'<h3>{q}</h3><div hidden><p>{a} {HIDDEN[2]}</p></div>' for q, a in PAIRS]
+    assert 'no@' not in ''.join(a for _, a in read(page_of(''.join(rows))))
+
+
+@pytest.mark.parametrize(
+    ('hidden', 'above', 'shown'),
+    [
+        ('<div class="a" style="display:none">{}</div>', '', '{}'),
+        ('<div hidden>{}</div>', '<p>In short, no.</p>', 'In short, no.\n\n{}'),
+        ('<p><span hidden>{}</span></p>', '', '{}'),
+        ('<span hidden>{}</span></p>', '<p>No… ', 'No… {}'),
+        ('<span hidden>{}</span> <u>Less</u></p>', '<p>No. ', 'No. {} Less'),
+    ],
+)
+def test_an_answer_that_a_click_shows_is_read(
+    hidden: str, above: str, shown: str
+) -> None:
+    rows = [*zip(dict(PAIRS), ['Never.', 'Perhaps.', 'At nine.'], strict=True)]
+    body = ''.join(f'<h3>{q}</h3>{above}{hidden.format(a)}' for q, a in rows)
+    assert read(page_of(body)) == [(q, shown.format(a)) for q, a in rows]
 
 
 LABELLED = ''.join(f'<p>Q: {q}</p>{written("A: " + a)}' for q, a in PAIRS)

@@ -4,7 +4,8 @@ import textwrap
 
 import pytest
 
-from data_pipeline.layouts import detection, heading_questions
+from data_pipeline.faq import questions
+from data_pipeline.layouts import detection
 from data_pipeline.pages import page
 
 PAIRS = [
@@ -13,9 +14,16 @@ PAIRS = [
     ('May I open his letters?', '```\n## Why not?\n```\nNever.'),
 ]
 
+ROWS = [
+    ('Is it rude to leave at nine?', 'No. Thank the host.'),
+    ('Who pays for the boiler?', 'You do, or he does.'),
+    ('May I open his letters?', 'Never.\n\nAsk him.'),
+    ('Is that all?', 'Yes, it is.'),
+]
+
 
 def parsed(text: str) -> page.Page:
-    assert detection.detect(text) == heading_questions.SOURCE
+    assert detection.detect(text) == questions.SOURCE
     return detection.parse(text, layout='faq', file='a/f.md')
 
 
@@ -105,6 +113,27 @@ def test_other_headings_are_left_out_and_end_answers() -> None:
     assert texts(found) == rows[:-1]
     left = [line for _, line, _ in found.unknown]
     assert left == ['## Notes', 'Made by Ann.', '# Imprint', 'Ann']
+
+
+@pytest.mark.parametrize('form', ['## {}\n\n{}\n\n', '* {}\n{}\n'])
+def test_two_of_eight_headings_need_not_ask(form: str) -> None:
+    rows = [*ROWS, *((f'{q[:-1]} now?', a) for q, a in ROWS[:2])]
+    made = [*rows[:4], ('Contact us', 'By mail.'), *rows[4:], ('License', 'MIT')]
+    found = parsed(''.join(form.format(*row) for row in made))
+    assert texts(found) == rows
+    assert found.counts['faq headings that ask nothing, left out'] == 2
+    left = [line for _, line, _ in found.unknown]
+    assert left[1::2] == ['By mail.', 'MIT']
+    three = [*made[1:], ('Thanks', 'To Ann.')]
+    assert detection.detect(''.join(form.format(*row) for row in three)) == ''
+    few = made[1:5]  # one of four: they may be sections of an essay
+    assert detection.detect(''.join(form.format(*row) for row in few)) == ''
+
+
+def test_a_list_within_an_answer_may_ask() -> None:
+    asks = 'Ask yourself:\n\n- Is it safe?\n- Is it cheap?\n\nThen go.'
+    rows = [*ROWS, *((f'{q[:-1]} now?', asks) for q, _ in ROWS)]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
 
 
 @pytest.mark.parametrize('sign', ['', '?'])
@@ -198,6 +227,83 @@ def test_a_numbered_sentence_above_a_long_rule_is_a_heading() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ('form', 'indent', 'around'),
+    [
+        ('{}::\n{}\n\n', '', '[qanda]\n{}[NOTE]\nCall us.\n'),
+        ('{}::\n{}\n', '  ', '== Ours\n\n[qanda]\n{}\n== More\n\nSoon.\n'),
+        ('{}:: {}\n', '', '= FAQ\n\n{}\n* [ ] all done\n'),
+        ('* {}\n{}\n', '', '#+TITLE: FAQ\n\n{}* Contact\nCall us.\n'),
+        ('** {}\n\n{}\n\n', '   ', '* FAQ\n{}* Contact :us:\n** Mail\nm@a.example\n'),
+        ('** TODO {} :ask:\n:PROPERTIES:\n:ID: 7\n:END:\n{}\n', '', '* FAQ\n{}'),
+        ('> [!question] {}\n{}\n\n', '> ', '# FAQ\n\n{}Call us.\n'),
+        ('> [!faq]- {}\n{}\n\n', '> ', 'We ask.\n\n{}---\n'),
+        ('>[!FAQ]+ {}\n{}\n\n', '>', '{}## More\n\nSoon.\n'),
+        ('* {}\n{}\n', '  - ', '# FAQ\n\n{}\n## More\n\nSoon.\n'),
+        ('- {}\n\n{}\n\n', '    ', '{}Call us.\n'),
+        ('+ {}\n{}\n', '   * ', 'We ask.\n\n{}+ That is all.\n'),
+        ('7. {}\n{}\n', '   - ', '# FAQ\n\n{}\n# More\n'),
+    ],
+)
+def test_lines_of_other_tools_that_are_questions_make_pairs(
+    form: str, indent: str, around: str
+) -> None:
+    rows = [*ROWS[:2], ('May I open his letters?', 'Never.'), ROWS[3]]
+    text = around.format(''.join(form.format(q, f'{indent}{a}') for q, a in rows))
+    found = parsed(text)
+    assert texts(found) == rows
+    left = around.replace('{}', '').replace('\n\n', '\n').strip().split('\n')
+    assert [line.strip() for _, line, _ in found.unknown] == [e for e in left if e]
+    assert_whole(found, text)
+
+
+def test_terms_have_paragraphs_and_blocks() -> None:
+    answer = 'Run this:\n+\n[source,sh]\n----\nmake\n\nWho is it?::\n\nmake more\n----'
+    text = '[qanda]\n' + ''.join(f'{q}::\n{a}\n' for q, a in ROWS[:3])
+    found = parsed(f'{text}And how do I build it?::\n{answer}\nCall us::\nAt nine.\n')
+    shown = 'Run this:\n\nmake\n\nWho is it?::\n\nmake more'
+    assert texts(found)[3] == ('And how do I build it?', shown)
+    assert len(texts(found)) == 4
+    titled = answer.replace('+\n[source,sh]', '\nLike this')  # no heading
+    found = parsed(f'{text}And how do I build it?::\n  Run:\n+\n--\n{titled}\n--\n')
+    assert 'Like this\n' in texts(found)[3][1] and 'make more' in texts(found)[3][1]
+
+
+def test_stars_in_code_and_drawers_are_no_headings() -> None:
+    code = '#+BEGIN_SRC sh\n* why\n** Who?\n#+END_SRC'
+    rows = [(q, f'{a}\n\n{code}') for q, a in ROWS]
+    assert texts(parsed(''.join(f'** {q}\n{a}\n' for q, a in rows))) == rows
+
+
+def test_an_answer_of_several_items_stays_a_list() -> None:
+    rows = [*ROWS[:3], ('What then?', '- Ask him.\n- Go.')]
+    forms = ['- Never.\n  - At nine.'] + [f'- {a}' for _, a in ROWS[1:2]] + ['- No.']
+    made = [*forms, rows[3][1]]
+    text = ''.join(
+        f'* {q}\n{textwrap.indent(a, "  ")}\n'
+        for (q, _), a in zip(rows, made, strict=True)
+    )
+    told = [a for _, a in texts(parsed(text))]
+    assert told == ['Never.\n- At nine.', ROWS[1][1], 'No.', '- Ask him.\n- Go.']
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Ask:\n\n' + ''.join(f'- {q}\n' for q, _ in PAIRS) + '\nThen go.\n',
+        'Ask:\n\n' + ''.join(f'* {q}\n' for q, _ in PAIRS) + '\nThen go.\n',
+        ''.join(f'* {q}\n  - Yes\n  - No\n' for q, _ in PAIRS),
+        ''.join(f'> [!question] {q}\n\nNo.\n\n' for q, _ in PAIRS),
+        ''.join(f'> [!question] {q}\n> > [!tip] See\n> > No.\n\n' for q, _ in PAIRS),
+        ''.join(f'> [!note] {q}\n> No.\n\n' for q, _ in PAIRS),
+        ''.join(f'{q[:-1]}::\n{a}\n' for q, a in PAIRS),
+        '* Ours\nNo.\n* Yours\nYes.\n* Who?\nTom.\n',
+    ],
+)
+def test_lists_and_callouts_without_answers_are_not_of_this_layout(text: str) -> None:
+    assert detection.detect(text) == ''
+
+
 def test_folds_that_ask_nothing_are_no_questions() -> None:
     rows = [
         (f'## {i}. {asked}', '??? question "Show answer"')
@@ -285,18 +391,22 @@ def test_a_question_without_an_answer_is_dropped() -> None:
         ''.join(f'{i}. {q}\n   - yes\n   - no\n' for i, (q, _) in enumerate(PAIRS)),
         ''.join(f'{i}. {q}\n' for i, (q, _) in enumerate(PAIRS)) + '\nNo.\n',
         ''.join(f'We ask:\n{q}\n---\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nI ask.\n\n**Answer:** {a}\n\n' for q, a in PAIRS),
+        ''.join(f'** TODO {q}\n   DEADLINE: <2024-05-0{len(a)}>\n' for q, a in PAIRS),
+        ''.join(f'## {q}\n\nI ask.\n\n### Answer\n\n{a}\n\n' for q, a in PAIRS),
+        ''.join(f'> [!faq] {q}\n> Ah.\n>\n> **Answer:** No.\n\n' for q, _ in PAIRS),
+        ''.join(
+            f'> [!faq] {q}\n> Hm: {len(q)}.\n\n> [!tip]- Answer\n> {a}\n\n'
+            for q, a in ROWS
+        ),
+        ''.join(f'## {q}\n\nOurs:\n\n- Who?\n- Why?\n\n' for q, _ in PAIRS),
+        ''.join(f'{i}. {q}\n   Tom, 5 min\n' for i, (q, _) in enumerate(PAIRS)),
+        ''.join(f'{i}. {q}\n   (Ann, 10 m)\n' for i, (q, _) in enumerate(PAIRS)),
+        ''.join(f'**{q}** Yes / No / Perhaps\n\n' for q, _ in PAIRS),
     ],
 )
 def test_other_texts_are_not_of_this_layout(text: str) -> None:
     assert detection.detect(text) == ''
-
-
-ROWS = [
-    ('Is it rude to leave at nine?', 'No. Thank the host.'),
-    ('Who pays for the boiler?', 'You do, or he does.'),
-    ('May I open his letters?', 'Never.\n\nAsk him.'),
-    ('Is that all?', 'Yes, it is.'),
-]
 
 
 @pytest.mark.parametrize(
@@ -304,6 +414,8 @@ ROWS = [
     [
         ('### {}\n\n**Answer:** {}\n\n', '', []),
         ('**{}**\n\nA: {}\n\n', '', []),
+        ('## {}\n\n### Answer\n\n{}\n\n', '', []),
+        ('**{}**\n\nAns. {}\n\n', '', []),
         ('**Q7: {}**\n\n{}\n\n', '', []),
         ('- **{}** – {}\n', '', []),
         ('## {}\n\n{}\n\n**Source:** A book.\n\n', '', []),
@@ -386,7 +498,7 @@ def test_questions_in_code_are_no_sign_of_an_index() -> None:
     ],
 )
 def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> None:
-    assert heading_questions.is_question(text) == is_one
+    assert questions.is_question(text) == is_one
 
 
 @pytest.mark.parametrize(
@@ -394,4 +506,4 @@ def test_a_pages_questions_to_its_reader_are_known(text: str, is_one: bool) -> N
 )
 def test_one_text_below_all_questions_is_a_form_to_fill_in(said: str) -> None:
     text = '# Day 1\n\n' + ''.join(f'**{asked}**\n\n{said}\n\n' for asked, _ in PAIRS)
-    assert detection.detect(text) != heading_questions.SOURCE
+    assert detection.detect(text) != questions.SOURCE
