@@ -29,6 +29,13 @@ _ATTRIBUTE = re.compile(r'\[[\w%.#,"= -]+\]\s*')  # of a block: '[source,sh]'
 _TITLE, _OF_MARKDOWN = re.compile(r'={1,6}\s+[^\s=]'), re.compile(r'#{1,6}\s+\S')
 _UNSEEN = re.compile(r'//(?!/).*|image::\S+\[.*\]\s*')  # a comment, a picture
 _MAY_BE_ABOVE = re.compile(r'\s*|\+\s*|\.[^\s.].*')  # above a block of AsciiDoc
+# Tags of a site's own parts, alone on their lines, and callouts of Docusaurus.
+_PART = re.compile(r'\s*<(?P<ends>/?)(?P<name>[A-Z]\w*)(?:\s[^<>]*?)?(?P<whole>/?)>\s*')
+_TITLED = re.compile(r'\s(?:title|label|summary|question)=')  # it shows a text
+_CALLOUT = re.compile(
+    r'\s{0,3}:{3,}\s?(?:note|tip|info|important|warning|caution|danger)\s*'
+)
+_CALLOUT_ENDS = re.compile(r'\s{0,3}:{3,}\s*')
 _DRAWER_ENDS = ':end:'
 # A name of reStructuredText for a place or an address, and one of AsciiDoc.
 _TARGET = re.compile(r'\.\. _(?:`[^`]+`|[^:`]+):(?:\s+\S+)?\s*|\[\[[\w.-]+\]\]\s*')
@@ -40,6 +47,7 @@ def lines(text: str) -> list[page.Piece]:
     """The lines of a text; a rule that makes the line above it a heading is a label."""
     pieces = _unwrapped(page.raw_lines(text))
     _mark_blocks(pieces)
+    _mark_parts(pieces)
     above = ''
     for piece, below in itertools.pairwise(pieces):
         may_head = not above.strip() and not piece.is_code and below.kind != ASIDE
@@ -106,6 +114,26 @@ def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
     for piece in pieces if of_asciidoc else ():
         if not piece.is_code and _UNSEEN.fullmatch(piece.text):
             piece.kind = ASIDE
+
+
+def _mark_parts(pieces: Sequence[page.Piece]) -> None:
+    """Marks tags of parts that are opened and closed, and the edges of callouts."""
+    lines = [piece for piece in pieces if not piece.is_code]
+    found = [(piece, tag) for piece in lines if (tag := _PART.fullmatch(piece.text))]
+    opened = {tag['name'] for _, tag in found if not tag['ends']}
+    closed = {tag['name'] for _, tag in found if tag['ends']}
+    titled = {tag['name'] for piece, tag in found if _TITLED.search(piece.text)}
+    for piece, tag in found:
+        if tag['name'] not in titled and (
+            tag['whole'] or tag['name'] in opened & closed
+        ):
+            piece.kind = ASIDE
+    is_open = False
+    for piece in lines:
+        if _CALLOUT.fullmatch(piece.text):
+            piece.kind, is_open = ASIDE, True
+        elif is_open and _CALLOUT_ENDS.fullmatch(piece.text):
+            piece.kind, is_open = ASIDE, False
 
 
 def _are_of_asciidoc(pieces: Sequence[page.Piece]) -> bool:

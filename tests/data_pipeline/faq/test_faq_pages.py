@@ -589,3 +589,23 @@ def test_a_question_in_the_front_matter_is_answered_below_it(asked: str) -> None
         text.replace('---', 'id: 8', 1),
     ):
         assert detection.detect(other) == ''
+
+
+@pytest.mark.parametrize(
+    ('opens', 'closes'),
+    [('<Note>', '</Note>'), ('<Tab id="a">', '</Tab>'), (':::tip', ':::')],
+)
+def test_the_edges_of_a_sites_own_parts_are_no_text(opens: str, closes: str) -> None:
+    text = ''.join(f'## {q}\n\n{opens}\n{a}\n{closes}\n\n' for q, a in ROWS)
+    found = parsed(text)
+    assert texts(found) == ROWS
+    assert_whole(found, text)
+
+
+def test_tags_that_nothing_closes_and_those_of_code_are_text() -> None:
+    form = (
+        '<Enter>\n\n```\n<Note>\n{}\n</Note>\n```\n\n<Tab title="One">\nOr so.\n</Tab>'
+    )
+    rows = [(q, form.format(a)) for q, a in ROWS]
+    text = ''.join(f'## {q}\n\n{a}\n\n' for q, a in rows)
+    assert texts(parsed(text)) == rows
