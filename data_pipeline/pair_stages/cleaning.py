@@ -47,8 +47,10 @@ _ASKING_ENDS = (':', 'Response', 'Assistant', 'Output')
 # What trainers put around a text: it would be learned as text.
 _TOKEN = (
     r'(?:<\|(?:im_start\|>[ \t]*(?:user|assistant)\b|(?:im_end|endoftext|eot_id'
-    r'|begin_of_text|end_of_text|eom_id)\|>)|<END_OF_SET>)'
+    r'|begin_of_text|end_of_text|eom_id)\|>)|<END[_ ]OF[_ ]SET>)'
 )
+# What a calculator is to work out, in front of the result: '<<16-3=13>>13' of GSM8K.
+_CALCULATION = re.compile(r'<<(?! )[\d .,%$+*/()-]+=[\d .,%$/-]+(?<! )>>')
 _TOKENS = re.compile(
     rf'^(?:\s{{0,9}}{_TOKEN})+\s{{0,9}}|\s{{0,9}}(?:{_TOKEN}\s{{0,9}})+$'
 )
@@ -121,6 +123,9 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
     if chosen.labels:
         before.append(stages.TextRule('marks of trainers cut', without_tokens))
         before.append(
+            stages.TextRule('calculations cut', without_calculations, ('answer',))
+        )
+        before.append(
             stages.TextRule('label QUESTION cut', without_question_label, ('question',))
         )
         before.append(
@@ -168,10 +173,18 @@ def without_tokens(text: str) -> tuple[str, int]:
 
     'So.<|endoftext|>' -> 'So.'
     """
-    if '|>' not in text and '<END_OF_SET>' not in text:
+    if '|>' not in text and '<END' not in text:
         return text, 0
     left = _TOKENS.sub('', text)
     return (left, 1) if left and left != text else (text, 0)
+
+
+def without_calculations(text: str) -> tuple[str, int]:
+    """A text without what stands for a calculator, and how often.
+
+    '<<2*3=6>>6' -> '6'
+    """
+    return _CALCULATION.subn('', text) if '<<' in text else (text, 0)
 
 
 def without_question_label(text: str) -> tuple[str, int]:

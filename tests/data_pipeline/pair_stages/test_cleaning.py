@@ -123,6 +123,7 @@ def test_words_that_are_no_label_stay(text: str) -> None:
     [
         'Ask her.<|endoftext|>',
         'Ask her. <END_OF_SET>',
+        'Ask her.\n\n<END OF SET>',
         '<|im_start|>assistant\nAsk her.<|im_end|>\n',
         '<|begin_of_text|>Ask her.\n<|eot_id|><|end_of_text|>',
     ],
@@ -132,6 +133,21 @@ def test_marks_of_trainers_at_a_texts_ends_are_cut_and_counted(answer: str) -> N
     assert outcome.pair.answer == 'Ask her.'
     assert [change.name for change in outcome.changes] == ['marks of trainers cut']
     assert cleaned(pair('pairs', 'Why?', answer), labels=False).pair.answer == answer
+
+
+def test_calculations_for_a_calculator_are_cut() -> None:
+    given = 'He has 16-3 = <<16-3=13>>13 hens, $<<13*2.5=32.5>>32.5 in all.'
+    outcome = cleaned(pair('pairs', 'Why <<1=1>>?', given))
+    assert outcome.pair.answer == 'He has 16-3 = 13 hens, $32.5 in all.'
+    assert outcome.pair.question == 'Why <<1=1>>?'
+    assert [change.name for change in outcome.changes] == ['calculations cut']
+    for text in (
+        'Write <<name=value>> there.',
+        'cat << 3 = 4 >> file',
+        'cout << 4 << 5',
+    ):
+        given = pair('pairs', 'Why?', text)
+        assert cleaned(given) == stages.Kept(given)
 
 
 def test_a_lone_capital_above_a_count_is_a_lost_word_and_a_choice_else() -> None:
