@@ -70,7 +70,8 @@ def parse(text: str, *, file: str) -> page.Page:
         _close_bold(pair.question, QUESTION, found)
         _close_bold(pair.answer or [], ANSWER, found)
     if source == QA:
-        _leave_out_last(pairs, found)
+        first = next((each.text for each in found.pieces if each.text.strip()), '')
+        _leave_out_last(pairs, first, found)
     above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
     _take_topics(pairs, source, found, above=[e.text for e in above if e.text.strip()])
     further = [pair.further for pair in pairs if pair.further]
@@ -135,10 +136,14 @@ def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
         pieces[at : at + 1] = parts
 
 
-def _leave_out_last(pairs: Sequence[_Pair], found: page.Page) -> None:
-    """Leaves out the page's own section below its last answer."""
+def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> None:
+    """Leaves out the page's own text below its last answer.
+
+    `first` is the page's first line.
+    """
     answers = [pair.answer or [] for pair in pairs]
     below = glued_topics.last_section(answers) or glued_topics.below_rule(answers)
+    below = below or glued_topics.below_reply(first, answers)
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)

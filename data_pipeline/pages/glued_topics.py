@@ -17,6 +17,10 @@ _SHORTEST_TITLE = 4  # in capitals
 # The answers of a page whose own headings stand below the last, and those headings.
 _FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
 _FEWEST_RULED = 3  # answers of a page whose own text stands below a rule
+_REPLY = re.compile(
+    r'\W*(?:(?:certainly|sure|of course|absolutely)\b|here(?:[\'’]s| is| are)\b)',
+    re.IGNORECASE,
+)
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -35,7 +39,9 @@ _FAREWELL = re.compile(
     re.IGNORECASE,
 )
 # A place for links, a break, or a link up, alone on a line.
-_TAGS = re.compile(r'<(?:/?(?:a|p|div|b|br|center|sup|small)\b[^<>]*|/?br\s?/?)>', re.I)
+_TAGS = re.compile(
+    r'<(?:/?(?:a|p|div|b|br|center|sup|small|img)\b[^<>]*|/?br\s?/?)>', re.I
+)
 _LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
 _UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
 _TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
@@ -152,6 +158,27 @@ def below_rule(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
     """
     own = [_from_rule(answer) for answer in answers if answer]
     return own[-1] if len(own) >= _FEWEST_RULED and not any(own[:-1]) else []
+
+
+def below_reply(
+    first: str, answers: Sequence[Sequence[page.Piece]]
+) -> list[page.Piece]:
+    """The lines with which an assistant ends a reply that is a page: below the answer.
+
+    `first` is the page's first line: 'Certainly! Here are …'. Other answers are of one
+    paragraph each.
+    """
+    own = [_below_paragraph(answer) for answer in answers if answer]
+    is_one = len(own) >= _FEWEST_ANSWERS and not any(own[:-1])
+    return own[-1] if is_one and _REPLY.match(first) else []
+
+
+def _below_paragraph(answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The lines of a text below its first paragraph."""
+    filled = [each.kind == page.ANSWER and bool(each.text.strip()) for each in answer]
+    start = filled.index(True) if True in filled else len(filled)
+    end = next((i for i in range(start, len(filled)) if not filled[i]), len(filled))
+    return list(answer[end:]) if any(filled[end:]) else []
 
 
 def _from_rule(answer: Sequence[page.Piece]) -> list[page.Piece]:

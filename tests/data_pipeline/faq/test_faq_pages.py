@@ -609,3 +609,31 @@ def test_tags_that_nothing_closes_and_those_of_code_are_text() -> None:
     rows = [(q, form.format(a)) for q, a in ROWS]
     text = ''.join(f'## {q}\n\n{a}\n\n' for q, a in rows)
     assert texts(parsed(text)) == rows
+
+
+@pytest.mark.parametrize('form', ['{n}. {}\n{}\n\n', 'Q: {}\nA: {}\n\n'])
+def test_the_end_of_an_assistants_reply_is_no_answer(form: str) -> None:
+    rows = [(q, a.partition('\n')[0]) for q, a in ROWS]
+    pairs = ''.join(form.format(*row, n=n) for n, row in enumerate(rows, start=1))
+    closing = 'I hope this helps!\n\nLet me know what to add.\n'
+    for opens, ends in [
+        ('Certainly! Here are the questions.', closing),
+        ('Here’s a list:', closing),
+        ('House rules', ''),
+    ]:
+        text = f'{opens}\n\n{pairs}{ends}'
+        found = detection.parse(text, layout=detection.detect(text), file='f.md')
+        assert texts(found) == rows
+        assert_whole(found, text)
+    text = f'House rules\n\n{pairs}And so on.\n'
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert texts(found)[-1][1].endswith('And so on.')
+
+
+def test_a_heading_above_pictures_and_tags_ends_the_last_answer() -> None:
+    text = ''.join(f'## {n}. {q}\n\n{a}\n<br>\n\n' for n, (q, a) in enumerate(ROWS, 1))
+    text += '#### See all [here](https://example.org)\n\n<br>\n\n<a href="/b">\n'
+    text += '<img src="/c.png" width="9">\n</a>\n</p>\n'
+    found = parsed(text)
+    assert texts(found) == ROWS
+    assert_whole(found, text)
