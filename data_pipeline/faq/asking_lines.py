@@ -5,6 +5,7 @@ reStructuredText, wikis and Org have headings of their own; those of Org look as
 of a list in Markdown do, so they are no headings beside its own.
 
     Why?::              a term of AsciiDoc, whose paragraphs are joined by a line '+'
+    <Accordion title="Why?">   a part of a site, up to </Accordion>
     > [!faq]- Why?      a callout of Obsidian, up to the first line without its '>'
     * Why?              a bullet, with lines below it that are indented
     ** Why?             a heading of Org
@@ -59,6 +60,16 @@ _FOLD_TEXT = re.compile(
     + questions.NUMBER
     + r'(?P<asked>\S.*?)"?\s*',
     re.IGNORECASE,
+)
+# A part of a site that folds its text, as Mintlify and Starlight write them.
+_ACCORDION = re.compile(
+    r'\s*<(?:Accordion(?:Item)?|Collapsible|Expandable|Details|F(?:aq|AQ)(?:Item)?)\s'
+    r'(?:[^<>]*?\s)?(?:title|summary|question|label)=(?P<quote>["\'])'
+    + questions.NUMBER
+    + r'(?P<asked>[^<>]*?\S)\s*(?P=quote)[^<>]*>\s*'
+)
+ACCORDION_ENDS = re.compile(
+    r'\n?\s*</(?:Accordion(?:Item)?|Collapsible|Expandable|Details|F(?:aq|AQ)(?:Item)?)>\s*'
 )
 COLONS, _NOT_INDENTED = re.compile(r'\n?:{3,}\s*'), re.compile(r'\n?\S.*')
 _NOT_QUOTED = re.compile(r'\n?(?!\s{0,3}>).*')
@@ -167,6 +178,9 @@ def _stars(text: str, level: int) -> Mark | None:
 
 
 def _fold(text: str) -> Mark | None:
+    if found := _ACCORDION.fullmatch(text):
+        span = found.span('asked')
+        return Mark(FOLD, *span, len(text), until=ACCORDION_ENDS)
     found = _FOLD_TEXT.fullmatch(text)
     if not found:
         return None

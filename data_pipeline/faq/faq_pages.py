@@ -219,7 +219,8 @@ class _Reading:
         if not self._question:
             return
         if self._until and self._until.fullmatch(_after(above, piece)):
-            piece.kind = 'label' if self._until is asking_lines.COLONS else piece.kind
+            ends = asking_lines.COLONS, asking_lines.ACCORDION_ENDS
+            piece.kind = 'label' if self._until in ends else piece.kind
             self._close()
         elif is_ruled and page.is_rule(piece.text) and not piece.is_code:
             piece.kind = 'rule'

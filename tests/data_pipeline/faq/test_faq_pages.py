@@ -637,3 +637,23 @@ def test_a_heading_above_pictures_and_tags_ends_the_last_answer() -> None:
     found = parsed(text)
     assert texts(found) == ROWS
     assert_whole(found, text)
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '<Accordion title="{}">\n\n{}\n\n</Accordion>\n\n',
+        "  <AccordionItem title='1. {}' open>\n  {}\n  </AccordionItem>\n",
+        '<Details summary="{}">\n<Note>\n{}\n</Note>\n</Details>\nMore below.\n',
+    ],
+)
+def test_parts_of_a_site_that_fold_are_questions(form: str) -> None:
+    rows = [(q, a.replace('\n\n', ' ')) for q, a in ROWS]
+    text = '---\ntitle: House\n---\n\n<AccordionGroup>\n\n' + ''.join(
+        form.format(*row) for row in rows
+    )
+    text += '</AccordionGroup>\n\nWrite to us.\n'
+    found = parsed(text)
+    assert texts(found) == rows
+    assert_whole(found, text)
+    assert detection.detect(text.replace('?', '.')) == ''
