@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from absl import flags
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import exact_duplicates, pair_store
+from data_pipeline.all_pairs import equal_ids, exact_duplicates, pair_store
 from data_pipeline.compared import compared_row, packed_rows
+from data_pipeline.pair_stages import stage_ledger
 from data_pipeline.reading import inputs, path_patterns, read_report, reader
 from hax_jax import errors, files
 from hax_jax.data import records
@@ -74,6 +75,7 @@ def main() -> None:
             rows = [compared_row.make(pair, pair, _EXACT_ALONE) for pair in read.pairs]
             store.add(packed_rows.packed(rows))
         report.check_pairs(skip_unreadable=_SKIP.value)
+        equal_ids.tell_apart(store, stage_ledger.Ledger())
         exact_duplicates.drop(store)
         replaced = ', in place of what it held' if path.exists() else ''
         kept = files.write_lines(path, _lines(store))
@@ -85,8 +87,11 @@ def main() -> None:
             print(f'all of these are in {listed}')
         else:
             listed.unlink()
-        print(f'{store.count - kept:>10,}  duplicates dropped')
-        print(f'{kept:>10,}  pairs written to {path}{replaced}')
+        dropped = store.count - kept
+        print(f'{dropped:>10,}  duplicate{"" if dropped == 1 else "s"} dropped')
+        print(
+            f'{kept:>10,}  pair{"" if kept == 1 else "s"} written to {path}{replaced}'
+        )
         results.give({'output': path, 'pairs': kept, 'duplicates': store.count - kept})
 
 

@@ -8,6 +8,7 @@ from data_pipeline import settings
 from data_pipeline.all_pairs import (
     caps_and_weights,
     components,
+    equal_ids,
     exact_duplicates,
     near_duplicates,
     overlap,
@@ -64,6 +65,7 @@ def run(
     lines: set[int] = set()
     if chosen.clean.cut_standing:
         lines = standing.cut(store, chosen, ledger)
+    equal_ids.tell_apart(store, ledger)
     counted('exact duplicates', lambda: exact_duplicates.drop(store))
     near = near_duplicates.find(store, chosen.duplicates)
     counted('near duplicates', lambda: near_duplicates.drop(store))

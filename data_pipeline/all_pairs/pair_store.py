@@ -227,14 +227,33 @@ class PairStore:
 
     def reweigh(self, ordinals: Sequence[int], pairs: Sequence[records.QaPair]) -> None:
         """Puts pairs that differ in `weight` alone in the place of others."""
-        texts, sizes = packed_rows.as_written(pairs)
-        starts = self.append(texts)['start']
         weights = pa.array([pair.weight for pair in pairs], pa.float64())
-        made = {'ordinal': pa.array(ordinals, pa.int64()), 'start': starts, **sizes}
-        self.sql.register('incoming', pa.table({**made, 'weight': weights}))
-        columns = ', '.join(
-            f'{name} = incoming.{name}' for name in ('start', *sizes, 'weight')
-        )
+        self._rewrite(ordinals, pairs, {'weight': weights})
+
+    def rename(self, ordinals: Sequence[int], pairs: Sequence[records.QaPair]) -> None:
+        """Puts pairs that differ in `id` and `group` alone in the place of others."""
+        columns: dict[str, pa.Array] = {}
+        for name, hashes, values in (
+            ('id', 'id_hash', [pair.id for pair in pairs]),
+            ('grp', 'grp_hash', [pair.group for pair in pairs]),
+        ):
+            columns[name] = pa.array(values, pa.string())
+            made = list(map(packed_rows.name_hash, values))
+            columns[hashes] = pa.array(made, pa.uint64())
+        self._rewrite(ordinals, pairs, columns)
+
+    def _rewrite(
+        self,
+        ordinals: Sequence[int],
+        pairs: Sequence[records.QaPair],
+        changed: dict[str, pa.Array],
+    ) -> None:
+        """Puts pairs in the place of others; `changed` are the columns that differ."""
+        texts, sizes = packed_rows.as_written(pairs)
+        made = {'start': self.append(texts)['start'], **sizes, **changed}
+        columns = ', '.join(f'{name} = incoming.{name}' for name in made)
+        made['ordinal'] = pa.array(ordinals, pa.int64())
+        self.sql.register('incoming', pa.table(made))
         self.sql.execute(
             f'UPDATE pairs SET {columns} FROM incoming '
             'WHERE incoming.ordinal = pairs.ordinal'

@@ -45,8 +45,8 @@ def test_one_object_a_pair_is_written_and_all_is_reported(
     }
     assert f'unknown line: {tmp_path}/b.md:1: Hello there. (left out)' in done.stdout
     assert 'duplicate: chat:b:' in done.stdout
-    assert '         1  duplicates dropped' in done.stdout
-    assert f'         1  pairs written to {output}' in done.stdout
+    assert '         1  duplicate dropped' in done.stdout
+    assert f'         1  pair written to {output}' in done.stdout
 
 
 def test_long_lists_are_in_a_file_and_their_first_lines_are_printed(
