@@ -318,7 +318,7 @@ def _count_unread(
     for name in (*fields.unread, *marks):
         value = field_map.value_at(row, name)
         is_filled = value not in (None, '', field_map.MISSING)
-        is_read = name in marks and verdicts.says_yes_or_no(value, name)
+        is_read = name in marks and verdicts.is_read(value, name)
         if is_filled and not is_read and not fields.is_given:
             counts[f'rows with {name!r}, of which no verdict was read'] += 1
     for name in fields.passed:

@@ -26,7 +26,7 @@ _REVERSED = (
 # Beside verdicts they hold dates, or a ticket's course: nothing need be said of those.
 _STATES = ('status', 'reviewstatus', 'moderationstatus', 'publishstatus', 'poststatus')
 _MAY_SAY_MORE = (*_STATES, 'published', 'ispublished')
-# Of these a word says yes or no; a number is a count or a grade.
+# Of these a word says yes or no, and -1 beside 1; another number is a count or a grade.
 _WORDS_ALONE = (
     *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
     'helpful',
@@ -61,6 +61,7 @@ _NO_STATES = _NO | frozenset(_STATES_OF_NO.split())
 _YES_STATES = _YES | frozenset(_STATES_OF_YES.split())
 _OF_TEXTS = ('negative', 'positive')  # a label of those is a text's mood
 _LONGEST = 40  # characters of a verdict
+_MINUS = ('-1', '-1.0')
 _PAIRS = ({'0', '1'}, {'-1', '1'})  # of numbers that say no and yes
 
 
@@ -76,9 +77,15 @@ def says_yes_or_no(value: Any, name: str = '') -> bool:
     word, key = _word(value), _key(name)
     if key in _STATES:
         return word in _NO_STATES | _YES_STATES and not _is_number(word)
-    if word not in _NO | _YES or (key in _WORDS_ALONE and _is_number(word)):
+    is_count = key in _WORDS_ALONE and _is_number(word) and word not in _MINUS
+    if word not in _NO | _YES or is_count:
         return False
     return not (word in _OF_TEXTS and key == 'label')
+
+
+def is_read(value: Any, name: str) -> bool:
+    """Whether a value in a field of verdicts is one; of two signs 1 says yes."""
+    return says_yes_or_no(value, name) or _word(value) in ('1', '1.0')
 
 
 def refuses(row: Mapping[str, Any]) -> bool:
@@ -128,7 +135,11 @@ def _are_verdicts(values: Sequence[Any], name: str) -> bool:
     numbers = {_word(value).removesuffix('.0') for value in values if _is_number(value)}
     if numbers and not any(numbers <= pair for pair in _PAIRS):
         return False
-    is_known = [says_yes_or_no(value, name) for value in values]
+    are_signs = '-1' in numbers
+    is_known = [
+        says_yes_or_no(value, name) or (are_signs and _is_number(value))
+        for value in values
+    ]
     return all(is_known) or (not numbers and 2 * sum(is_known) > len(is_known))
 
 

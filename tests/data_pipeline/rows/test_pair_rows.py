@@ -283,6 +283,8 @@ def test_a_label_of_classes_says_nothing_about_learning() -> None:
         ('is_correct', 'correct', 'wrong'),
         ('Thumbs', 'up', 'down'),
         ('rating', 'thumbs_up', 'thumbs_down'),
+        ('rating', 1, -1),
+        ('thumbs', '1', '-1'),
         ('preferred', 'yes', 'no'),
         ('label', 'good', 'bad'),
         ('label', 1, -1),
