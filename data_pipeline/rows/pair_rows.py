@@ -24,6 +24,7 @@ from hax_jax.data import records
 NEEDS_MEDIA = 'that need a picture or a sound'
 FORMULA = 'with a formula in place of a text'
 NOT_LEARNED = 'marked as not to be learned'
+REMOVED = 'whose answer says that it was removed'
 UNKNOWN_CHOICE = 'whose answer names no choice for certain'
 _WORD = re.compile(r'\w+')
 _SHOWN = 60  # characters of a row without an id that made no pair
@@ -92,6 +93,7 @@ def add(
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
     reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
+    reason = reason or (REMOVED if reddit.is_removed(answer) else '')
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
     if not turns[-1].weight:

@@ -550,6 +550,13 @@ def test_a_short_question_above_others_is_no_header() -> None:
     assert [(pair.question, pair.answer) for pair in pairs] == rows
 
 
+def test_an_answer_that_was_removed_is_left_out() -> None:
+    rows = [{'question': 'Why?', 'answer': each} for each in ('[deleted]', 'So.')]
+    pairs, report = read('a.jsonl', lines(*rows))
+    assert [pair.answer for pair in pairs] == ['So.']
+    assert report.counts[f'pairs rows {pair_rows.REMOVED}'] == 1
+
+
 def test_a_markdown_table_ends_at_text_or_at_another_table() -> None:
     own = '| Question | Answer |\n|---|---|\n'
     other = '| Tea | Price |\n|---|---|\n| green | 5 |\n'
