@@ -20,12 +20,19 @@ _NAMED_AROUND = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r'>\s*(?:(?P<answer>A|Answer|ANSWER)|Q|Question|QUESTION)(?:</\w+>)?\s*[:.](?=[\s<])'
+    r'>\s*(?:(?P<answer>A|Answer|ANSWER)|Q|Question|QUESTION)(?:[ #]?\d{1,4})?'
+    r'(?:</\w+>)?\s*[:.](?=[\s<])'
 )
 # Of characters beyond ASCII: decoded, none of them is markup.
 _ENTITY = re.compile(r'&#(?:[1-9]\d{2,6}|[xX]0{0,2}[1-9a-fA-F][0-9a-fA-F]{1,4});')
 _TAGS = re.compile(r'(?:\s|<[^<>]*>|&nbsp;|\u00a0)*')
 _QUESTION = re.compile(r'(?:Q|Question|QUESTION)(?:[ #]?\d{1,4})?(?:</\w+>)?\s*[:.：]')
+# The first cell of a table's row, where it is a label without its colon.
+_LABEL_CELL = re.compile(
+    r'(<tr\b[^<>]*>\s*<t[dh]\b[^<>]*>(?:\s|<\w+>)*'
+    r'(?P<word>Q|A|Ques|Ans|Question|Answer|QUESTION|ANSWER)(?:[ #]?\d{1,4})?)'
+    r'(?=(?:\s|</\w+>)*</t[dh]>\s*<t[dh]\b)'
+)
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -48,7 +55,7 @@ def opens_document(text: str) -> bool:
 
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
-    text = html_hidden.without(_ENTITY.sub(_decoded, text))
+    text = _with_colons(html_hidden.without(_ENTITY.sub(_decoded, text)))
     if (titled := _with_titles(text)) != text:
         made, _ = _shown(titled)
         if detection.detect(made.text):
@@ -69,6 +76,15 @@ def _shown(text: str) -> tuple[View, html_questions.Source]:
     shown = shown if detection.detect(shown[len(cut) :]) else cut
     around = max(0, len(whole.split()) - len(shown.split()))
     return View(shown, around), html_questions.Source(root, text, cuts)
+
+
+def _with_colons(text: str) -> str:
+    """A page with a colon behind the labels that are the first cells of its rows.
+
+    Those of questions alone may be names of columns: 'Question', 'Answer'.
+    """
+    labels = [match['word'][0] for match in _LABEL_CELL.finditer(text)]
+    return _LABEL_CELL.sub(r'\1:', text) if {*labels} == {'Q', 'A'} else text
 
 
 def _with_titles(text: str) -> str:

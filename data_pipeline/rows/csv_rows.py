@@ -181,21 +181,45 @@ def _in_order(header: Row, rows: Iterator[Row]) -> Iterator[Row]:
     """The rows, their cells in the header's order, which a later header may change.
 
     A file may be several, one below another. A header and the line below that of a
-    Markdown table have a problem.
+    Markdown table have a problem; so has what stands below such a table: text, and the
+    tables whose headers name no question's and answer's columns.
     """
     names = {cell.strip() for cell in header.cells}
     order: list[int] = []
-    for row in rows:
+    above, below_table = None, ''
+    rows, ahead = itertools.tee(rows)
+    is_markdown = _is_table_line(next(ahead, None))
+    for row, below in itertools.zip_longest(rows, ahead):
         cells = [cell.strip() for cell in row.cells] if len(row.cells) > 1 else []
         if cells and cells[0] in names and {*cells} == names:
             order = [cells.index(cell.strip()) for cell in header.cells]
             row = dataclasses.replace(row, problem='it names the columns again')
-        elif cells and all(map(_TABLE_LINE.fullmatch, filter(None, cells))):
+            below_table = ''
+        elif _is_table_line(row):
             row = dataclasses.replace(row, problem='a line of a table')
-        elif order and len(cells) == len(order):
+        elif is_markdown:
+            is_text = len(row.cells) < 2 and _opens_block(row, above)
+            if is_text or _is_table_line(below):
+                below_table = 'it stands below the table'
+            row = dataclasses.replace(row, problem=row.problem or below_table)
+        if order and not row.problem and len(cells) == len(order):
             made = tuple(row.cells[i] for i in order)
             row = dataclasses.replace(row, cells=made)
+        above = row
         yield row
+
+
+def _is_table_line(row: Row | None) -> bool:
+    """Whether a row is the line below the header of a Markdown table: |---|---|."""
+    cells = [cell.strip() for cell in row.cells] if row else []
+    filled = [*filter(None, cells)]
+    return len(cells) > 1 and all(map(_TABLE_LINE.fullmatch, filled))
+
+
+def _opens_block(row: Row, above: Row | None) -> bool:
+    """Whether a line is a heading, or stands below a blank one."""
+    last = above.line + above.text.rstrip('\r\n').count('\n') if above else row.line
+    return row.text.startswith('#') or row.line > last + 1
 
 
 def _is_pair(row: Row) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from data_pipeline.exports import forum_topics
 from data_pipeline.layouts import media_marks, source_marks, spreadsheet_cells
-from data_pipeline.pages import characters, page
+from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
     answer_lists,
     batches,
@@ -24,6 +24,7 @@ from hax_jax.data import records
 NEEDS_MEDIA = 'that need a picture or a sound'
 FORMULA = 'with a formula in place of a text'
 NOT_LEARNED = 'marked as not to be learned'
+REMOVED = 'whose answer says that it was removed'
 UNKNOWN_CHOICE = 'whose answer names no choice for certain'
 _WORD = re.compile(r'\w+')
 _SHOWN = 60  # characters of a row without an id that made no pair
@@ -68,7 +69,7 @@ def add(
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     row, is_unnamed = _with_choice(row, fields, counts)
     row = _with_one_answer(row, asked, answered, result)
-    texts = [_text(_asked(row, asked), asked), _text(row, answered)]
+    texts = [_text(_asked(row, asked, counts), asked), _text(row, answered)]
     raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
     if problems := [each for _, each in (*texts, ('', problem)) if each]:
         result.leave_out(at, text, '; '.join(problems))
@@ -92,6 +93,7 @@ def add(
     undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
     reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
+    reason = reason or (REMOVED if reddit.is_removed(answer) else '')
     suffix = '' if question and answer else ' without pair'
     turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
     if not turns[-1].weight:
@@ -369,12 +371,22 @@ def _flags(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(characters.clean_line(flag) for flag in texts if isinstance(flag, str))
 
 
-def _asked(row: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The row, whose question's fields that say 'NaN' or '<noinput>' are empty."""
+def _asked(
+    row: dict[str, Any], names: tuple[str, ...], counts: batches.Counts
+) -> dict[str, Any]:
+    """The row, whose question's fields that say 'NaN' or '<noinput>' are empty.
+
+    So are, counted, those that say '[deleted]' or '[removed]'.
+    """
+    texts = {
+        name: row[name].strip() for name in names if isinstance(row.get(name), str)
+    }
+    removed = [name for name, text in texts.items() if reddit.is_removed(text)]
+    counts['fields of a question that say it was removed, left out'] += len(removed)
     empty = {
         name: ''
-        for name in names
-        if isinstance(row.get(name), str) and row[name].strip().lower() in _NOTHING
+        for name, text in texts.items()
+        if name in removed or text.lower() in _NOTHING
     }
     return {**row, **empty} if empty else row
 

@@ -47,6 +47,17 @@ def test_a_comment_of_the_asker_or_on_a_comment_is_no_answer(comment: Any) -> No
     assert counts[forum_topics.OTHERS] == 1
 
 
+@pytest.mark.parametrize('body', ['[deleted]', '[removed]'])
+@pytest.mark.parametrize('name', ['selftext', 'body'])
+def test_a_body_that_was_removed_is_no_text_of_the_question(
+    name: str, body: str
+) -> None:
+    post = {'title': TITLE, name: body, 'comments': [{'body': A}]}
+    pairs, counts = read([post])
+    assert pairs == [(TITLE, A)]
+    assert counts['fields of a question that say it was removed, left out'] == 1
+
+
 def test_askers_and_comments_without_a_name_are_not_one_person() -> None:
     comments = [{'author': 'Anonymous', 'body': A}]
     post = {'title': TITLE, 'body': BODY, 'author': 'Anonymous', 'comments': comments}

@@ -281,6 +281,21 @@ def test_a_pages_own_question_and_its_copyright_are_no_texts() -> None:
     assert read(page_of(body + asked, footer='')) == [*PAIRS[::2], *rows]
 
 
+@pytest.mark.parametrize(
+    'row',
+    [
+        '<tr><td>Q{0}</td><td>{1}</td></tr><tr><td>A{0}</td><td>{2}</td></tr>',
+        '<tr>\n<th><b>Q</b></th><th>{1}</th></tr><tr><td>A</td><td>{2}</td></tr>',
+        '<tr><td>Question {0}</td><td class="q">{1}</td></tr>'
+        '<tr><td>Answer {0}</td><td class="a">{2}</td></tr>',
+    ],
+)
+def test_labels_that_are_cells_are_no_part_of_the_texts(row: str) -> None:
+    rows = [row.format(i, q, written(a)) for i, (q, a) in enumerate(PAIRS, 1)]
+    below = '<h2>More of us</h2><p>Call at nine.</p>'
+    assert read(page_of(f'<table>{"".join(rows)}</table>{below}')) == PAIRS
+
+
 def test_labels_of_characters_written_as_numbers_are_read() -> None:
     rows = [('为什么？', '因为 & 所以。'), ('何时？', '今天。')]
     body = ''.join(f'<p>Q：{q}</p><p>A：{a}</p>' for q, a in rows)

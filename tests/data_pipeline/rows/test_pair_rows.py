@@ -552,6 +552,32 @@ def test_a_short_question_above_others_is_no_header() -> None:
     assert [(pair.question, pair.answer) for pair in pairs] == rows
 
 
+def test_an_answer_that_was_removed_is_left_out() -> None:
+    rows = [{'question': 'Why?', 'answer': each} for each in ('[deleted]', 'So.')]
+    pairs, report = read('a.jsonl', lines(*rows))
+    assert [pair.answer for pair in pairs] == ['So.']
+    assert report.counts[f'pairs rows {pair_rows.REMOVED}'] == 1
+
+
+def test_a_markdown_table_ends_at_text_or_at_another_table() -> None:
+    own = '| Question | Answer |\n|---|---|\n'
+    other = '| Tea | Price |\n|---|---|\n| green | 5 |\n'
+    cells = '| {} | {} |\n'.format
+    text = f'{own}{cells(1, 2)}\n{cells(3, 4)}a line\n{cells(5, 6)}\n{other}\n'
+    text += f'## Again\n{own}{cells(7, 8)}\nSome words.\n\n{cells(9, 10)}'
+    pairs, report = read('a.md', text)
+    texts = [(pair.question, pair.answer) for pair in pairs]
+    assert texts == [('1', '2'), ('3', '4'), ('5', '6'), ('7', '8')]
+    outside = [each for each in report.unknown_lines if 'below the table' in each]
+    assert [each.partition(' (')[0] for each in outside] == [
+        'a.md:9: | Tea | Price |',
+        'a.md:11: | green | 5 |',
+        'a.md:13: ## Again',
+        'a.md:18: Some words.',
+        'a.md:20: | 9 | 10 |',
+    ]
+
+
 def test_a_later_header_of_a_csv_file_orders_the_cells_below_it() -> None:
     text = 'question,answer\na,b\nquestion,answer\nc,d\nanswer,question\ne,f\n'
     pairs, report = read('a.csv', text)
