@@ -62,7 +62,7 @@ PIPELINE = {
     'rows': 'pages faq layouts exports',
     'markup': 'pages faq layouts rows',
     'copies': 'exports rows markup',
-    'reading': 'quiet_tfds pages layouts exports rows markup copies',
+    'reading': 'quiet_tfds pages faq layouts exports rows markup copies',
     'collecting': 'pages rows',
     'dumps': 'collecting',
     'pair_stages': 'settings pages faq layouts',

@@ -39,6 +39,9 @@ _CALLOUT_ENDS = re.compile(r'\s{0,3}:{3,}\s*')
 _DRAWER_ENDS = ':end:'
 # A name of reStructuredText for a place or an address, and one of AsciiDoc.
 _TARGET = re.compile(r'\.\. _(?:`[^`]+`|[^:`]+):(?:\s+\S+)?\s*|\[\[[\w.-]+\]\]\s*')
+# Of reStructuredText: what sets up a page, and comments, on pages with such signs.
+_SETS_UP = re.compile(r'\.\. (?:index|contents|highlight|meta|sectnum|toctree)::.*')
+_COMMENT = re.compile(r'\.\. (?![\w:+-]+::|_|\[|\|)\S.*')
 _PLAN = re.compile(r'\s*(?:DEADLINE|SCHEDULED|CLOSED): ?[<\[].*')  # of Org
 ASIDE = 'aside'  # the properties of a heading, the delimiters of a block, a target
 
@@ -111,8 +114,12 @@ def _mark_blocks(pieces: Sequence[page.Piece]) -> None:
             is_one = terms >= questions.FEWEST or (of_asciidoc and is_apart)
             if opens['org'] or is_one or _ATTRIBUTE.fullmatch(above):
                 start, end = i, _end_of(opens)
-    for piece in pieces if of_asciidoc else ():
-        if not piece.is_code and _UNSEEN.fullmatch(piece.text):
+    lines = [piece for piece in pieces if not piece.is_code]
+    of_rst = any(re.match(r'\.\. (?:_|[\w-]+::)', piece.text) for piece in lines)
+    for piece in lines:
+        is_comment = of_rst and _COMMENT.fullmatch(piece.text)
+        is_unseen = of_asciidoc and _UNSEEN.fullmatch(piece.text)
+        if is_comment or is_unseen or _SETS_UP.fullmatch(piece.text):
             piece.kind = ASIDE
 
 

@@ -1,5 +1,6 @@
 """What a question of a page is, and whether a page's headings are questions."""
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -100,8 +101,7 @@ def are_asked(
     pairs = [pair for pair in pairs if not is_to_reader(pair[0])]
     asked = [pair for pair in pairs if is_question(pair[0])]
     different = len({question.casefold() for question, _ in asked})
-    share = share if different >= _MANY else SHARE
-    if different < max(fewest, share * len(pairs)):
+    if different < fewest_of(len(pairs), different, fewest=fewest, share=share):
         return False
     answers = [without_label(answer) for _, answer in asked if answer]
     if _have_speaker([question for question, _ in asked]) or _have_speaker(answers):
@@ -110,6 +110,13 @@ def are_asked(
         return False
     others = [answer for answer in answers if _is_none(answer)]
     return 2 * len(answers) >= len(asked) and len(others) < _OTHERS * len(answers)
+
+
+def fewest_of(
+    total: int, asked: int, *, fewest: int = FEWEST, share: float = HEADINGS_SHARE
+) -> int:
+    """How many of `total` headings must ask, where `asked` different ones do."""
+    return max(fewest, math.ceil((share if asked >= _MANY else SHARE) * total))
 
 
 def _is_none(text: str) -> bool:

@@ -44,6 +44,16 @@ _TAGS = re.compile(
 )
 _LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
 _UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
+# What a site puts below a text: a sign, a date, links in a row, a wiki's category,
+# marks of kramdown and of MDX.
+_OF_SITE = re.compile(
+    r'[*_]{0,2}(?:©|&copy;|copyright (?:©|\(c\)|\d{4})).{0,150}'
+    r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
+    r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
+    r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
+    r'|\{:[^{}]*\}|export default [\w.()]+;?|page \d{1,4} of \d{1,4}',
+    re.IGNORECASE,
+)
 _TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
 _UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
@@ -334,10 +344,12 @@ def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bo
 
 
 def _is_way(line: str) -> bool:
-    """Whether a line is a place for links, a break, or a link up the page alone.
+    """Whether a line is a place for links, a break, a link up the page, or a site's.
 
-    '<a name="q7"></a>', '<br>', '**[⬆ Back to Top](#contents)**'
+    '<a name="q7"></a>', '<br>', '**[⬆ Back to Top](#contents)**', '© 2024 Ann'
     """
+    if _OF_SITE.fullmatch(line.strip()):
+        return True
     bare = _TAGS.sub('', line).strip(' \t*_|>-')
     if not bare:
         return '<' in line

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.exports import reply_threads
+from data_pipeline.faq import faq_pages
 from data_pipeline.layouts import detection, html_text
 from data_pipeline.markup import html_pages, html_questions
 from data_pipeline.pages import characters, encoding, page
@@ -199,6 +200,8 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
             )
         elif '\t' in first:
             result.problem += csv_rows.without_header(batch.path)
+        else:
+            result.problem += faq_pages.why_none(text)
         if _JSON.match(text) and (damage := _json_damage(text)):
             result.problem = (
                 f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '

@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from data_pipeline.faq import questions
+from data_pipeline.faq import faq_pages, questions
 from data_pipeline.layouts import detection
 from data_pipeline.pages import page
 
@@ -657,3 +657,63 @@ def test_parts_of_a_site_that_fold_are_questions(form: str) -> None:
     assert texts(found) == rows
     assert_whole(found, text)
     assert detection.detect(text.replace('?', '.')) == ''
+
+
+@pytest.mark.parametrize(
+    ('line', 'is_text'),
+    [
+        ('© 2024 Tom and Ann. All rights reserved.', False),
+        ('Copyright 2023 Tom', False),
+        ('Copyright belongs to her.', True),
+        ('*Last updated: 3 May 2024*', False),
+        ('Last updated by your aunt, as you may guess.', True),
+        ('[Privacy](/p) | [Terms](/t)', False),
+        ('[Her letter](/p) and [his](/t)', True),
+        ('[[Category:Visits]]', False),
+        ('{: .note}', False),
+        ('export default Visits;', False),
+        ('Page 2 of 3', False),
+        ('Page 2 of 3 has it.', True),
+    ],
+)
+def test_what_a_site_puts_below_a_text_is_no_part_of_it(
+    line: str, is_text: bool
+) -> None:
+    asked = ['Who stays?', 'Who leaves at nine?', 'Who sings?']
+    whole = '\n\n'.join(f'## {each}\n\nTom does.' for each in asked)
+    found = parsed(f'{whole}\n\n{line}\n')
+    answer = 'Tom does.' + f'\n\n{line}' * is_text
+    assert texts(found)[-1] == ('Who sings?', answer)
+    assert_whole(found, f'{whole}\n\n{line}\n')
+
+
+def test_what_restructuredtext_does_not_show_is_no_text() -> None:
+    asked = ['Who stays?', 'Who leaves at nine?', 'Who sings?']
+    aside = '.. index:: visits\n\n.. a note to ourselves'
+    whole = '\n\n'.join(
+        f'.. _{i}:\n\n{each}\n{"-" * len(each)}\n\nTom, at {i}.\n\n{aside}'
+        for i, each in enumerate(asked)
+    )
+    assert texts(parsed(whole)) == [
+        (each, f'Tom, at {i}.') for i, each in enumerate(asked)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('headings', 'said'),
+    [
+        (['Who stays?', 'Who sings?'], 'Of 2 headings of one level 2 ask; 3 must'),
+        (
+            ['Who stays?', 'Who sings?', 'Who leaves?', 'Contact', 'License'],
+            'Of 5 headings of one level 3 ask; 4 must',
+        ),
+        (['Contact', 'License'], ''),
+    ],
+)
+def test_a_page_that_is_none_says_how_many_headings_ask(
+    headings: list[str], said: str
+) -> None:
+    text = '\n\n'.join(f'## {each}\n\nTom, of {each[:-1]}.' for each in headings)
+    assert detection.detect(text) == ''
+    assert faq_pages.why_none(text).strip().startswith(said)
+    assert bool(faq_pages.why_none(text)) == bool(said)
