@@ -10,9 +10,9 @@
     answer = "Because."
 
 YAML's texts stay texts (`yes` is no True). The front matter of a page may hold its
-pairs as a list. An XML element is a row if its children, or
-its attributes, have the names of a question and an answer, each once. Questions of a
-dump of Stack Exchange's posts get the answers that name them:
+pairs as a list. An XML element is a row if its children, or its attributes, have the
+names of a question and an answer, each once. Questions of a dump of Stack Exchange's
+posts get the answers that name them:
 
     <row Id="4" PostTypeId="1" AcceptedAnswerId="9" Title="Why?" Body="Say." />
     <row Id="9" PostTypeId="2" ParentId="4" Body="So." Score="7" />
