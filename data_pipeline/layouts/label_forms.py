@@ -6,6 +6,7 @@
 '[QUESTION] Why?'     in brackets, alone in its line or not
 'Question'            alone in its line, with a capital
 'Q - Why?'            also Question -
+'Q1 Why?'             a letter and a number, in front of a capital
 'Q.1 Why?', 'Ans. So' with a number of an exam, or abbreviated: 'Que 1:', 'Sol.'
 '<question>Why?</question><answer>So.</answer>'
 'Pregunta: ¿Por qué?' in other languages
@@ -41,7 +42,7 @@ _ANSWERED = (
 _OF_PROGRAMS = ('output', 'completion')  # they answer no letter: 'q4: …', 'output:'
 _ANSWERS_OF = {'q': 'ar', 'p': 'r', 'd': 'r', 'f': 'a', 'v': 'a'}
 # Forms of labels that count by themselves: a label's word ends in its form.
-_FORMS = (_DOT, _DASH, _BRACKET, _BARE) = '.', ' -', ']', ' alone'
+_FORMS = (_DOT, _DASH, _BRACKET, _BARE, _COUNT) = '.', ' -', ']', ' alone', ' 1'
 _DOTTED_TOO = ('ans', 'sol', 'ans.', 'sol.')
 _BARE_WORDS = ('question', 'answer', 'prompt', 'response')
 QUESTIONS, ANSWERS = (
@@ -75,6 +76,10 @@ _DOTTED = re.compile(
     rf'|(?P<word>[QA]|{_SHORT}|Question|QUESTION|Answer|ANSWER)'
     r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|#)\d{1,4}[.):]?|-\d{1,4}[.):])(?:[*_]{0,3}[:–-]{1,2})?)'
     r'[*_]{0,3}\s+'
+)
+_COUNTED = re.compile(
+    rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{1,4}}[*_]{{0,3}}\s+'
+    r'(?=[^\w\s]{0,4}[^\W\da-z_])'
 )
 _BRACKETED = re.compile(
     r'\s{0,3}(?P<hashes>#{0,6})\s{0,3}(?P<bold>[*_]{1,3})?'
@@ -125,6 +130,8 @@ def label_of(line: str) -> Label | None:
         form = _DASH if match['dashed'] else _DOT
     elif not match and (match := _BRACKETED.match(line)):
         form = _BRACKET
+    elif not match and (match := _COUNTED.match(line)):
+        form = _COUNT
     elif not match and line.strip()[:1].isupper():
         match, form = _ALONE_BARE.fullmatch(line), _BARE
     if not match:

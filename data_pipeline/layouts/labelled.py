@@ -27,6 +27,7 @@ QA, SETS = 'qa', 'sets'
 SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
+_FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
 _QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
 
 
@@ -188,6 +189,7 @@ def _split(
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
     kind, level, is_quoted = '', 0, False
+    fence = _front_matter_end(pieces, labels)
     for at, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
         parts = [piece]
         word = label.word if label else ''
@@ -231,7 +233,7 @@ def _split(
             pass  # it stands beside the texts
         elif running and page.is_rule(piece.clean) and not _has_text(running):
             piece.kind = 'label'  # the line below a heading
-        elif running is not None and _closes(piece, level):
+        elif running is not None and (at == fence or _closes(piece, level)):
             running = None
             between.append(piece)
         elif running is None:
@@ -248,6 +250,15 @@ def _split(
         found.pieces += parts
     found.leave_out(between)
     return pairs
+
+
+def _front_matter_end(
+    pieces: Sequence[page.Piece], labels: Sequence[label_forms.Label | None]
+) -> int:
+    """The place of the line '---' below a front matter's fields; -1 for none."""
+    rules = [i for i, each in enumerate(pieces) if each.text.rstrip() == '---'][:2]
+    is_one = len(rules) == 2 and rules[0] == 0 and not labels[1]
+    return rules[1] if is_one and _FIELD.match(pieces[1].text) else -1
 
 
 def _opens_answer(word: str, answered: str, pair: _Pair, found: page.Page) -> bool:

@@ -9,9 +9,10 @@
     question = "Why?"
     answer = "Because."
 
-YAML's texts stay texts (`yes` is no True). An XML element is a row if its children, or
-its attributes, have the names of a question and an answer, each once. Questions of a
-dump of Stack Exchange's posts get the answers that name them:
+YAML's texts stay texts (`yes` is no True). The front matter of a page may hold its
+pairs as a list. An XML element is a row if its children, or its attributes, have the
+names of a question and an answer, each once. Questions of a dump of Stack Exchange's
+posts get the answers that name them:
 
     <row Id="4" PostTypeId="1" AcceptedAnswerId="9" Title="Why?" Body="Say." />
     <row Id="9" PostTypeId="2" ParentId="4" Body="So." Score="7" />
@@ -27,7 +28,7 @@ from xml.etree import ElementTree
 
 import yaml
 
-from data_pipeline.layouts import html_tags
+from data_pipeline.layouts import detection, html_tags
 from data_pipeline.markup import anki_notes
 from data_pipeline.pages import encoding
 from data_pipeline.rows import answer_lists, field_map
@@ -38,6 +39,8 @@ _YAML_NAMES = ('.yaml', '.yml')
 _YAML = re.compile(
     r'(?:\s*#.*\n|\s*\n)*(?:---\s*\n(?:- )?|\s*- )["\']?\w[\w ]*["\']?:\s'
 )
+# Of a page of Jekyll's or Hugo's; YAML ends a document with '...' or another '---'.
+_FRONT_MATTER = re.compile(r'---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)', re.DOTALL)
 # Values that a reader of lines would take with YAML's own signs.
 _YAML_BLOCK = re.compile(r'^\s*(?:- )?\w[\w ]*: *[|>][-+\d]*\s*$', re.MULTILINE)
 _YAML_SIGN = re.compile(
@@ -107,6 +110,8 @@ def rows(path: str, name: str) -> Iterator[str] | None:
     suffixes = pathlib.PurePath(name.lower()).suffixes
     is_named = any(suffix in _YAML_NAMES for suffix in suffixes)
     if is_named or _YAML.match(opening):
+        if not is_named and (front := _of_front_matter(_text(path))):
+            return (json.dumps(row, ensure_ascii=False) for row in front)
         return _of_yaml(_text(path), name, is_named=is_named)
     if '.toml' in suffixes or _TOML.match(opening):
         return _of_toml(_text(path), name, is_named='.toml' in suffixes)
@@ -146,6 +151,35 @@ def _of_yaml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:
     if not is_rows or not (is_named or any(map(_holds_pairs, values))):
         return None
     return (json.dumps(value, ensure_ascii=False) for value in values)
+
+
+def _of_front_matter(text: str) -> list[Any]:
+    """The rows of the lists of pairs in a front matter; [] for any other text.
+
+    The last row holds what is no pair, which is reported as left out. Text below the
+    front matter that has pairs of its own is read in place of it.
+    """
+    found = _FRONT_MATTER.match(text.replace('\r\n', '\n'))
+    below = found.string[found.end() :].strip() if found else ''
+    if not found or detection.detect(below):
+        return []
+    try:
+        front = yaml.load(found[1], Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    fields = front if isinstance(front, dict) else {}
+    lists = {
+        name: value
+        for name, value in fields.items()
+        if isinstance(value, list) and _holds_pairs(value)
+    }
+    others = {name: value for name, value in fields.items() if name not in lists}
+    rest = {
+        'front matter': json.dumps(others, ensure_ascii=False) if others else '',
+        'below it': below,
+    }
+    rows = [row for value in lists.values() for row in value]
+    return [*rows, *([rest] if any(rest.values()) else [])] if rows else []
 
 
 def _of_toml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:

@@ -195,6 +195,9 @@ def _in_order(header: Row, rows: Iterator[Row]) -> Iterator[Row]:
             order = [cells.index(cell.strip()) for cell in header.cells]
             row = dataclasses.replace(row, problem='it names the columns again')
             below_table = ''
+        elif is_markdown and _is_table_line(below) and (own := _places(header, row)):
+            order, below_table = own, ''
+            row = dataclasses.replace(row, problem='the header of a further table')
         elif _is_table_line(row):
             row = dataclasses.replace(row, problem='a line of a table')
         elif is_markdown:
@@ -207,6 +210,26 @@ def _in_order(header: Row, rows: Iterator[Row]) -> Iterator[Row]:
             row = dataclasses.replace(row, cells=made)
         above = row
         yield row
+
+
+def _places(header: Row, row: Row) -> list[int]:
+    """Where a row that names a question and an answer has the header's cells.
+
+    [] for any other row, and for tables of more columns than these two.
+    """
+    tables = [_columns(each) for each in (header, row)]
+    filled = [sum(bool(cell.strip()) for cell in each.cells) for each in (header, row)]
+    maps = [field_map.of_row(dict.fromkeys(each, '…')) for each in tables]
+    if filled != [2, 2] or None in maps or len({*map(len, tables)}) > 1:
+        return []
+    made = [*range(len(tables[0]))]
+    for target in ('question', 'answer'):
+        own, other = (
+            names.index(fields.parts[target][0])
+            for names, fields in zip(tables, maps, strict=True)
+        )
+        made[own] = other
+    return made
 
 
 def _is_table_line(row: Row | None) -> bool:

@@ -66,6 +66,8 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Q1. {}\nAns. {}\n\n',
         'Question 7. {}\nAnswer. {}\n\n',
         '**Q.7** {}\n\n**Ans.** {}\n\n',
+        'Q7 {}\nA7 {}\n',
+        '**Q7** {}\n\n**A7** {}\n\n',
     ],
 )
 def test_labels_of_every_spelling_make_pairs(form: str) -> None:
@@ -367,6 +369,7 @@ def test_a_word_to_all_readers_answers_no_letter() -> None:
         'Put it into <question> tags, then <answer> tags.\n\n<a>Here</a>\n',
         'Frage: wer?\n\nFrage: wo?\n\nQ - A quarter.\n',
         'Q: a question, and no more\n',
+        'Q1 was good for us.\n\nA4 sheets sold well.\n\nQ2 Sales fell.\n',
     ],
 )
 def test_other_texts_are_of_no_layout(text: str) -> None:

@@ -41,6 +41,31 @@ def test_yaml_within_an_object_is_read_and_its_words_stay_words() -> None:
     assert read(text, 'a.yaml') == [('Is it late?', 'yes')]
 
 
+@pytest.mark.parametrize('below', ['', '\n{% include faq.html %}\n'])
+@pytest.mark.parametrize(
+    'form',
+    ['  - q: "{}"\n    a: "{}"\n', '- question: >\n    {}\n  answer: |\n    {}\n'],
+)
+def test_pairs_of_a_front_matter_end_with_it(form: str, below: str) -> None:
+    rows = ''.join(form.format(*pair) for pair in PAIRS)
+    text = f'---\nlayout: faq\nfaq:\n{rows}---\n{below}'
+    assert read(text, 'a.md') == PAIRS
+    (left_out,) = reader.read(['a.md'])[1].unknown_lines
+    assert 'layout' in left_out
+    assert below.strip() in left_out
+
+
+def test_pairs_below_a_front_matter_with_pairs_are_read_in_place_of_them() -> None:
+    front = '---\nlayout: faq\nfaq:\n  - question: Why?\n    answer: So.\n---\n\n'
+    assert ('Who?', 'Tom.') in read(f'{front}Q: Who?\n\nA: Tom.\n', 'a.md')
+
+
+def test_labels_of_a_front_matter_that_is_no_yaml_end_with_it() -> None:
+    rows = '  - q: Why?\n    a: See: *this*.\n  - q: Who?\n    a: Tom.\n'
+    text = f'---\nfaq:\n{rows}---\n\n{{% include faq.html %}}\n'
+    assert read(text, 'a.md') == [('Why?', 'See: *this*.'), ('Who?', 'Tom.')]
+
+
 def test_labels_that_look_like_yaml_stay_labels() -> None:
     assert read('- Q: Why?\n- A: So.\n- Q: Who?\n- A: Tom.\n', 'a.md') == [
         ('Why?', 'So.'),

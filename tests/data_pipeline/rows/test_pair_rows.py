@@ -552,6 +552,14 @@ def test_a_short_question_above_others_is_no_header() -> None:
     assert [(pair.question, pair.answer) for pair in pairs] == rows
 
 
+def test_a_further_markdown_table_may_name_its_question_otherwise() -> None:
+    text = '| Q | A |\n|---|---|\n| a | b |\n\n## More\n'
+    text += '| Answer | Question |\n|---|---|\n| d | c |\n'
+    text += '| Plan | Price |\n|---|---|\n| e | f |\n'
+    pairs, _ = read('a.md', text)
+    assert [(p.question, p.answer) for p in pairs] == [('a', 'b'), ('c', 'd')]
+
+
 def test_an_answer_that_was_removed_is_left_out() -> None:
     rows = [{'question': 'Why?', 'answer': each} for each in ('[deleted]', 'So.')]
     pairs, report = read('a.jsonl', lines(*rows))
