@@ -266,6 +266,13 @@ class Config:
         sections = (self.data, self.model, self.lora, self.optimizer, self.train)
         for section in (*sections, self.mesh):
             yield from section.conflicts()
+        warmup, steps = self.optimizer.warmup_steps, self.train.num_steps
+        if 0 < steps <= warmup:
+            yield (
+                f'optimizer.warmup_steps={warmup} is not under train.num_steps={steps};'
+                f' lower it, for example --config.optimizer.warmup_steps={steps // 10},'
+                ' or train longer.'
+            )
         rounded = self.train.param_dtype == 'bfloat16' and not self.lora.rank
         if self.train.average != 'off' and rounded:
             yield (

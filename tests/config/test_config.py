@@ -76,6 +76,19 @@ def test_warm_up_is_in_steps_or_a_share_not_both() -> None:
     )
 
 
+def test_a_warm_up_as_long_as_the_run_is_refused_before_data_is_read() -> None:
+    train = {'num_steps': 10, 'num_epochs': 0}
+    (said,) = problems(train=train, optimizer={'warmup_steps': 10})
+    assert said == (
+        'optimizer.warmup_steps=10 is not under train.num_steps=10; lower it, for '
+        'example --config.optimizer.warmup_steps=1, or train longer.'
+    )
+    draft = make_draft()
+    draft.train.update(train)
+    draft.optimizer.warmup_steps = 9
+    assert convert.freeze(draft).optimizer.warmup_steps == 9
+
+
 def test_a_multiplier_is_a_pattern_and_a_factor() -> None:
     assert schema.lr_multiplier('h.[01].*=0.5') == ('h.[01].*', 0.5)
     assert schema.lr_multiplier('wte.*=0') == ('wte.*', 0.0)
