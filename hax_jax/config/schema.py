@@ -267,7 +267,7 @@ class Config:
         for section in (*sections, self.mesh):
             yield from section.conflicts()
         warmup, steps = self.optimizer.warmup_steps, self.train.num_steps
-        if 0 < steps <= warmup:
+        if 0 < steps <= warmup and not self.train.num_epochs:
             yield (
                 f'optimizer.warmup_steps={warmup} is not under train.num_steps={steps};'
                 f' lower it, for example --config.optimizer.warmup_steps={steps // 10},'
