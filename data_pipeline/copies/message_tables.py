@@ -14,9 +14,6 @@ They are joined in a database on disk: a file may be larger than memory.
 import dataclasses
 import itertools
 import json
-import pathlib
-import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -161,10 +158,7 @@ def _chats(
     objects: Iterable[tuple[str, dict[str, Any]]], columns: _Columns, name: str
 ) -> Iterator[str]:
     """Each chat as JSON, in the order of the first messages; then other lines."""
-    with tempfile.TemporaryDirectory(prefix='hax_chats_') as folder:
-        store = sqlite3.connect(pathlib.Path(folder) / 'messages')
-        store.execute('PRAGMA synchronous = OFF')
-        store.execute('CREATE TABLE messages (chat, place REAL, turn)')
+    with message_trees.table('chat, place REAL, turn') as store:
         others = []
 
         def found() -> Iterator[tuple[str, float, str]]:
@@ -196,7 +190,6 @@ def _chats(
         if turns:
             yield _chat(held, turns)
         yield from filter(None, others)
-        store.close()
 
 
 def _chat(name: str, turns: Sequence[str]) -> str:

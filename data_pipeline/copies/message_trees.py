@@ -7,6 +7,7 @@
 They are joined in a database on disk: a file may be larger than memory.
 """
 
+import contextlib
 import json
 import pathlib
 import sqlite3
@@ -24,15 +25,23 @@ def are_flat(rows: Sequence[Any]) -> bool:
     )
 
 
+@contextlib.contextmanager
+def table(columns: str) -> Iterator[sqlite3.Connection]:
+    """A database with an empty table `messages`, which goes with the context."""
+    with tempfile.TemporaryDirectory(prefix='hax_messages_') as folder:
+        path = pathlib.Path(folder) / 'messages'
+        with contextlib.closing(sqlite3.connect(path)) as store:
+            store.execute('PRAGMA synchronous = OFF')
+            store.execute(f'CREATE TABLE messages ({columns})')
+            yield store
+
+
 def trees(lines: Iterable[bytes]) -> Iterator[str]:
     """A tree as JSON for each message without a parent, in the order of the lines.
 
     A line that is no message stays as it is, at the end: its reader reports it.
     """
-    with tempfile.TemporaryDirectory(prefix='hax_trees_') as folder:
-        store = sqlite3.connect(pathlib.Path(folder) / 'messages')
-        store.execute('PRAGMA synchronous = OFF')
-        store.execute('CREATE TABLE messages (id, parent, line)')
+    with table('id, parent, line') as store:
         others = []
 
         def found() -> Iterator[tuple[str, str, str]]:
@@ -55,7 +64,6 @@ def trees(lines: Iterable[bytes]) -> Iterator[str]:
             tree = {'id': name, 'prompt': _joined(store, name, json.loads(line))}
             yield json.dumps(tree, ensure_ascii=False)
         yield from others
-        store.close()
 
 
 def _joined(

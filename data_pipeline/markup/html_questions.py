@@ -26,13 +26,13 @@ from typing import Any
 from data_pipeline.faq import questions
 from data_pipeline.layouts import html_text
 from data_pipeline.markup import html_tree
-from data_pipeline.pages import characters, page
+from data_pipeline.pages import characters, glued_topics, page
 from data_pipeline.rows import field_map
 
 SOURCE = questions.SOURCE
 HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
 COPYRIGHT = re.compile(
-    r'\n\n(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))[^\n]*'
+    rf'\n\n{glued_topics.RIGHTS}[^\n]*'
     r'(?:\n+[^\n]{1,80}){0,6}\s*\Z',
     re.IGNORECASE,
 )

@@ -44,10 +44,12 @@ _TAGS = re.compile(
 )
 _LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
 _UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
+# What opens a line of whose rights they are.
+RIGHTS = r'(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))'
 # What a site puts below a text: a sign, a date, links in a row, a wiki's category,
 # marks of kramdown and of MDX.
 _OF_SITE = re.compile(
-    r'[*_]{0,2}(?:©|&copy;|copyright (?:©|\(c\)|\d{4})).{0,150}'
+    rf'[*_]{{0,2}}{RIGHTS}.{{0,150}}'
     r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
     r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'

@@ -180,33 +180,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         text, found = _of_html(text, batch, result)
         layout = html_questions.SOURCE if found else detection.detect(text)
     if not layout:
-        result.counts['files of unknown layout'] += 1
-        result.words['in files of unknown layout'] += len(text.split())
-        first = next(filter(None, map(str.strip, text.split('\n'))), '')
-        met = f'{first[:_SHOWN]}…' if len(first) > _SHOWN else first
-        suffix = pathlib.PurePath(name).suffix.lower()
-        if suffix in _BINARY:
-            result.counts[read_report.NOT_AS_NAMED] += 1
-            result.problem = (
-                f'{name} is no {suffix} file: it begins {met!r}. Save it again as '
-                f'{suffix}, or its rows as CSV.'
-            )
-            return
-        result.problem = f'{name} begins {met!r}, which is of no known layout.'
-        if reply_threads.is_whatsapp(text):
-            result.problem = (
-                f'{name} is a chat as WhatsApp exports it, whose messages do not say '
-                f'which one they answer; {reply_threads.REMEDY}'
-            )
-        elif '\t' in first:
-            result.problem += csv_rows.without_header(batch.path)
-        else:
-            result.problem += faq_pages.why_none(text)
-        if _JSON.match(text) and (damage := _json_damage(text)):
-            result.problem = (
-                f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '
-                'mend it, or make it again.'
-            )
+        _note_unknown(text, batch, result)
         return
     found = found or detection.parse(text, layout=layout, file=name)
     result.counts[f'files of layout {layout}'] += 1
@@ -220,6 +194,38 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     result.dropped = [
         f'{name}:{line}: {post} ({reason})' for line, post, reason in found.dropped
     ]
+
+
+def _note_unknown(text: str, batch: batches.Batch, result: batches.BatchRead) -> None:
+    """Counts a page of no known layout, and says what it is instead."""
+    name = batch.name
+    result.counts['files of unknown layout'] += 1
+    result.words['in files of unknown layout'] += len(text.split())
+    first = next(filter(None, map(str.strip, text.split('\n'))), '')
+    met = f'{first[:_SHOWN]}…' if len(first) > _SHOWN else first
+    suffix = pathlib.PurePath(name).suffix.lower()
+    if suffix in _BINARY:
+        result.counts[read_report.NOT_AS_NAMED] += 1
+        result.problem = (
+            f'{name} is no {suffix} file: it begins {met!r}. Save it again as '
+            f'{suffix}, or its rows as CSV.'
+        )
+        return
+    result.problem = f'{name} begins {met!r}, which is of no known layout.'
+    if reply_threads.is_whatsapp(text):
+        result.problem = (
+            f'{name} is a chat as WhatsApp exports it, whose messages do not say '
+            f'which one they answer; {reply_threads.REMEDY}'
+        )
+    elif '\t' in first:
+        result.problem += csv_rows.without_header(batch.path)
+    else:
+        result.problem += faq_pages.why_none(text)
+    if _JSON.match(text) and (damage := _json_damage(text)):
+        result.problem = (
+            f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '
+            'mend it, or make it again.'
+        )
 
 
 def _of_html(
