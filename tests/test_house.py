@@ -58,7 +58,7 @@ PIPELINE = {
     'pages': '',
     'faq': 'pages',
     'layouts': 'pages faq',
-    'exports': 'layouts',
+    'exports': 'pages layouts',
     'rows': 'pages faq layouts exports',
     'markup': 'pages faq layouts rows',
     'copies': 'exports rows markup',

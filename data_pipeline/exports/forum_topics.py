@@ -13,23 +13,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.exports import json_values
+from data_pipeline.pages import reddit
 
 # A field of a row: the posts that are none of its answers, for the counts.
 OTHERS = 'posts below a question that do not answer it, left out'
 _BODIES = ('body', 'bodyText', 'body_text')
 _AUTHORS = ('author', 'user', 'owner', 'username', 'user_id', 'author_id')
-_NAMES = (
-    'login',
-    'id',
-    'user_id',
-    'name',
-    'username',
-)  # of an author that is an object
+# Of an author that is an object.
+_NAMES = ('login', 'id', 'user_id', 'name', 'username')
 _ANSWERED = ('answer', 'answers', 'requester_id')  # the last is of a ticket
 _PARENTS = ('parent_id', 'parentId', 'parent', 'in_reply_to_id', 'reply_to')
 _ON_COMMENT = 't1_'  # opens the id of a comment of Reddit's, t3_ that of a post
 _NOBODY = ('anonymous', 'anon', 'guest', 'unknown', 'none', 'n/a', 'user')
-_REMOVED = ('[deleted]', '[removed]')
 _LIKE = 2  # the id of Discourse's action
 
 
@@ -55,7 +50,7 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
         )
         is_own = each.get('is_submitter') or (asker and _author(each) == asker)
         is_chosen = each.get('isAnswer') or each.get('is_answer')
-        is_of_none = each.get('stickied') or _body(each) in _REMOVED
+        is_of_none = each.get('stickied') or _is_removed(_body(each))
         is_answer = is_chosen or not (is_reply or is_own or is_of_none)
         (answers if is_answer else others).append(each)
     made = {name: each for name, each in value.items() if name != 'comments'}
@@ -130,4 +125,9 @@ def _author(post: dict[str, Any]) -> str | None:
     if isinstance(found, dict):
         found = next((found[name] for name in _NAMES if found.get(name)), None)
     known = json_values.a_name(found)
-    return None if not known or known.lower() in (*_REMOVED, *_NOBODY) else known
+    is_nobody = not known or known.lower() in _NOBODY or _is_removed(known)
+    return None if is_nobody else known
+
+
+def _is_removed(text: Any) -> bool:
+    return reddit.is_removed(json_values.a_text(text))
