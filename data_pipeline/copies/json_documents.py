@@ -9,6 +9,7 @@
     [["Why?", "So."], [{turn}, {turn}]]      a list of pairs or of chats, or one a line
     [["question", "answer"], ["Why?", …]]    the same below names of columns
     {"Why do we ask?": "So.", …}             answers by their questions
+    {"Topic": {"Why do we ask?": "So.", …}}  the same for each topic
     {"response": {"docs": [{…}, {…}]}}       a list, or a dict of rows by id, within
 
 Each row is written as it stands in the file, so its numbers and escapes stay as they
@@ -85,6 +86,10 @@ def _rows_of_members(
         elif document.kind == 'answers':
             cells = (json.dumps(key), scanner.value()[1])
             yield _object(('question', 'answer'), cells)
+        elif document.kind == 'answers by topics':
+            for asked, answer in scanner.value()[0].items():
+                cells = map(json.dumps, (key, asked, answer))
+                yield _object(('topic', 'question', 'answer'), [*cells])
         elif document.kind == 'ids' or scanner.peek() != '[':
             yield scanner.value()[1]
         else:

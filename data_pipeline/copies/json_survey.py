@@ -41,10 +41,10 @@ class Document:
     """How the rows lie in a file.
 
     `kind` is list, lists, columns, table, ids, values or within; 'of lists' or 'lists
-    by lines' where each row is a list itself, or answers; 'threads' is an export of
-    messages, which are read together. `keys` are the members that
-    hold rows, or the columns; `others` objects beside; `path` the names within `keys`
-    down to the rows.
+    by lines' where each row is a list itself, answers, or 'answers by topics'; and
+    'threads' an export of messages, which are read together. `keys` are the members
+    that hold rows, or the columns; `others` objects beside; `path` the names
+    within `keys` down to the rows.
     """
 
     kind: str
@@ -167,11 +167,12 @@ def _of_all(
     members: dict[str, _Member], cells: dict[str, Any], as_row: dict[str, Any]
 ) -> Document | None:
     """The document of answers by their questions, or of columns as lists."""
-    are_texts = all(e.items < 0 and isinstance(e.first, str) for e in members.values())
-    words = min((len(key.split()) for key in cells), default=0)
-    are_asked = len(cells) > 1 and words >= _FEWEST_WORDS
-    if are_texts and are_asked and not field_map.has_both([*cells]):
+    if len(as_row) > 1 and _are_answers(as_row):
         return Document('answers', tuple(members))
+    by_topic = [cell for cell in as_row.values() if isinstance(cell, dict)]
+    are_all = len(by_topic) == len(as_row) and sum(map(len, by_topic)) > 1
+    if are_all and all(map(_are_answers, by_topic)):
+        return Document('answers by topics', tuple(members))
     counts = {each.items for each in members.values()}
     has_chats = any(isinstance(cell, list) for cell in cells.values())
     if len(counts) == 1 and min(counts) > 0:
@@ -180,6 +181,13 @@ def _of_all(
         if has_texts or (has_chats and chat_shapes.turns(cells)):
             return Document('columns', tuple(members))
     return None
+
+
+def _are_answers(value: dict[str, Any]) -> bool:
+    """Whether an object has texts by the questions that they answer."""
+    words = min((len(key.split()) for key in value), default=0)
+    are_texts = all(isinstance(each, str) for each in value.values())
+    return are_texts and words >= _FEWEST_WORDS and not field_map.has_both([*value])
 
 
 def _columns_by_id(members: dict[str, _Member]) -> Document | None:

@@ -23,9 +23,9 @@ EXAMPLE = "--fields='question=title+selftext, answer=comment'"
 # The first option that a row has is taken; case and blanks in names are ignored.
 _COMMON = {
     'question': 'question title+selftext title+body title+bodytext title+text '
-    'title+question_body instruction+input instruction prompt query question_text '
-    'input inputs user human post context user_message user_input human_message '
-    'patient message_1',
+    'title+question_body subject+body instruction+input instruction prompt query '
+    'question_text input inputs user human post context user_message user_input '
+    'human_message patient message_1',
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
@@ -354,4 +354,6 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     if 'question' in chosen:
         beside = [by_name[name] for name in _BESIDE if name in by_name]
         chosen['question'] = tuple(dict.fromkeys([*chosen['question'], *beside]))
+        if {*chosen.get('topic', ())} & {*chosen['question']}:
+            del chosen['topic']
     return chosen

@@ -73,6 +73,7 @@ def error(name: str, raw: str | bytes) -> str:
         [['id', 'question', 'answer'], *[[0, *pair] for pair in PAIRS]],
         CHATS,
         dict(PAIRS),
+        {'Songs': dict(PAIRS[:2]), 'Tom': dict(PAIRS[2:])},
         {'faq': [{'about': 'Tom', 'questions': ROWS}]},
         [{'about': 'Tom', 'page': 1, 'qa_pairs': ROWS}],
         {'took': 1, 'hits': {'max': 2, 'hits': [{'_source': row} for row in ROWS]}},

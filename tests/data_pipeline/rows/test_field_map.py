@@ -52,6 +52,7 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
         ('question answer', 'question', 'answer'),
         ('title selftext comment ups', 'title+selftext', 'comment'),
         ('title body answer question', 'question', 'answer'),
+        ('id subject body reply', 'subject+body', 'reply'),
         ('instruction input output', 'instruction+input', 'output'),
         ('prompt completion', 'prompt', 'completion'),
         ('Question Best-Answer Best_Answer', 'Question', 'Best_Answer'),
@@ -77,6 +78,12 @@ def test_common_names_are_chosen(names: str, question: str, answer: str) -> None
     fields = resolve(dict.fromkeys(names.split(), ''))
     assert '+'.join(fields.parts['question']) == question
     assert '+'.join(fields.parts['answer']) == answer
+
+
+def test_a_subject_that_is_asked_is_no_topic_too() -> None:
+    row = {'subject': 'Late', 'body': 'Where is it?', 'reply': 'Here.'}
+    assert 'topic' not in resolve(row).parts
+    assert resolve({**row, 'category': 'Post'}).parts['topic'] == ('category',)
 
 
 def test_a_title_beside_another_text_is_no_question() -> None:
