@@ -5,5 +5,6 @@ whose rows are one message each. Out: a `plain_copies.Copy`; None for a plain fi
 
 Start at `plain_copies`. `json_survey` says how the rows lie in a JSON document, and
 `json_documents` reads them in bounded memory; `tables` reads Parquet, Arrow and Excel;
-`message_tables` and `message_trees` join messages to chats and trees.
+`message_tables`, `message_trees` and `post_dumps` join messages to chats, trees and
+threads.
 """

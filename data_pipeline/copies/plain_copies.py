@@ -5,6 +5,7 @@
     .parquet .arrow .xlsx        a row a line, as JSON
     a JSON list or dict          a row a line
     YAML, XML                    the same, of rows with known names
+    Posts.xml                    a question with its answers a line
     messages, a row each         a chat or a tree a line
     exports of messages          a question with its replies a line
 
@@ -13,6 +14,7 @@ Copies lie in the folder for temporary files (TMPDIR) until nothing needs them.
 
 import bz2
 import codecs
+import collections
 import contextlib
 import gzip
 import io
@@ -28,10 +30,16 @@ from typing import IO, Any
 
 import zstandard
 
-from data_pipeline.copies import json_documents, json_survey, message_tables, tables
+from data_pipeline.copies import (
+    json_documents,
+    json_survey,
+    message_tables,
+    post_dumps,
+    tables,
+)
 from data_pipeline.exports import reply_threads
 from data_pipeline.markup import markup_rows
-from hax_jax import errors
+from hax_jax import counted, errors
 
 _BLOCK = 2**20
 _PACKED_BLOCK = 2**16  # of zstd, which may unpack to very much
@@ -84,13 +92,16 @@ def of(path: str, name: str) -> Copy | None:
             'git lfs pull.'
         )
     copy = None
-    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled, _marked_up):
+    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled):
         at = copy.path if copy else path
         if blocks := step(at, name):
             made = Copy(blocks)
             if step is _tabled and tables.kind(_head(at), at) == 'xlsx':
                 made.note = tables.sheets(at)
             copy = made  # the one before goes
+    held = copy.path if copy else path
+    if made := _marked_up(held, name):
+        copy = made
     held = copy.path if copy else path
     if document := json_survey.survey(held):
         note = copy.note if copy else ''
@@ -200,10 +211,17 @@ def _tabled(path: str, name: str) -> Iterator[bytes] | None:
     return _lines(tables.rows(path, kind, name)) if kind else None
 
 
-def _marked_up(path: str, name: str) -> Iterator[bytes] | None:
-    markup_rows.check(_head(path), name)
+def _marked_up(path: str, name: str) -> Copy | None:
+    head = _head(path)
+    markup_rows.check(head, name)
+    if post_dumps.is_dump(head.decode('utf-8-sig', 'replace')):
+        counts = collections.Counter[str]()
+        copy = Copy(_lines(post_dumps.rows(path, name, counts)))
+        left_out = [counted.of(count, what) for what, count in counts.items() if count]
+        copy.note = f'left out: {", ".join(left_out)}' if left_out else ''
+        return copy
     rows = markup_rows.rows(path, name)
-    return None if rows is None else _lines(rows)
+    return None if rows is None else Copy(_lines(rows))
 
 
 def _document_rows(

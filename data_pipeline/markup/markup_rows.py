@@ -11,11 +11,7 @@
 
 YAML's texts stay texts (`yes` is no True). The front matter of a page may hold its
 pairs as a list. An XML element is a row if its children, or its attributes, have the
-names of a question and an answer, each once. Questions of a dump of Stack Exchange's
-posts get the answers that name them:
-
-    <row Id="4" PostTypeId="1" AcceptedAnswerId="9" Title="Why?" Body="Say." />
-    <row Id="9" PostTypeId="2" ParentId="4" Body="So." Score="7" />
+names of a question and an answer, each once.
 """
 
 import json
@@ -31,7 +27,7 @@ import yaml
 from data_pipeline.layouts import detection, html_tags
 from data_pipeline.markup import anki_notes
 from data_pipeline.pages import encoding
-from data_pipeline.rows import answer_lists, field_map
+from data_pipeline.rows import field_map
 from hax_jax import errors
 
 _YAML_NAMES = ('.yaml', '.yml')
@@ -211,7 +207,7 @@ def _of_xml(text: str, name: str, *, is_declared: bool) -> Iterator[str] | None:
             root = ElementTree.fromstring(f'<rows>{body}</rows>')
         except ElementTree.ParseError as error:
             problem = str(error)
-    found = [*_posts(root), *_elements(root)] if root is not None else []
+    found = [*_elements(root)] if root is not None else []
     if found:
         return (json.dumps(row, ensure_ascii=False) for row in found)
     if not is_declared:
@@ -234,38 +230,6 @@ def _elements(element: ElementTree.Element) -> Iterator[dict[str, Any]]:
             return
     for child in element:
         yield from _elements(child)
-
-
-def _posts(root: ElementTree.Element) -> Iterator[dict[str, Any]]:
-    """The questions of a dump of posts, each with its answers, as the API has them.
-
-    A question's score is that of its accepted or best answer.
-    """
-    posts = [
-        {name.lower(): value for name, value in row.attrib.items()}
-        for row in root.iter('row')
-        if {'Id', 'PostTypeId', 'Body'} <= row.attrib.keys()
-    ]
-    answers: dict[str, list[dict[str, Any]]] = {}
-    for post in posts:
-        if post['posttypeid'] == '2':
-            answers.setdefault(post.get('parentid', ''), []).append(post)
-    for post in posts:
-        if post['posttypeid'] != '1':
-            continue
-        accepted = post.get('acceptedanswerid')
-        own = [
-            {
-                'body': answer['body'],
-                'score': int(answer_lists.number(answer.get('score')) or 0),
-                'is_accepted': answer['id'] == accepted,
-                'creation_date': answer.get('creationdate', ''),
-            }
-            for answer in answers.get(post['id'], [])
-        ]
-        best = max(own, key=lambda a: (a['is_accepted'], a['score']), default=post)
-        made = {**post, 'created_at': post.get('creationdate', '')}
-        yield {**made, 'score': best.get('score', 0), 'answers': own}
 
 
 def _bare(tag: str) -> str:

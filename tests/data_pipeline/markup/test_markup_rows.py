@@ -124,28 +124,6 @@ def test_xmls_entities_and_markup_within_are_read() -> None:
     assert question == 'Is a < b & c?' and answer == '<p>Yes, <b>it</b> is.</p>'
 
 
-def test_posts_of_stack_exchange_get_their_answers() -> None:
-    post = '<row Id="{}" PostTypeId="{}" {} Body="&lt;p&gt;{}&lt;/p&gt;" />\n'
-    rows = [
-        ('2', '1', 'Title="Late?" AcceptedAnswerId="5" Score="90"', 'It is nine.'),
-        ('3', '1', 'Title="Who?" Score="1"', 'Who sings?'),
-        ('4', '2', 'ParentId="2" Score="8"', 'No.'),
-        ('5', '2', 'ParentId="2" Score="3"', 'Yes.'),
-        ('6', '2', 'ParentId="3" Score="-1"', 'Ann.'),
-        ('7', '2', 'ParentId="3" Score="2"', 'Tom.'),
-        ('8', '1', 'Title="Why?" Score="1"', 'Nobody knows.'),
-        ('9', '4', '', 'About the tag.'),
-    ]
-    text = ''.join(post.format(*row) for row in rows)
-    pathlib.Path('Posts.xml').write_text(f'<?xml version="1.0"?><posts>{text}</posts>')
-    pairs, report = reader.read(['Posts.xml'])
-    assert [(pair.question, pair.answer, pair.score) for pair in pairs] == [
-        ('Late?\n\n<p>It is nine.</p>', '<p>Yes.</p>', 3),
-        ('Who?\n\n<p>Who sings?</p>', '<p>Tom.</p>', 2),
-    ]
-    assert report.dropped == ['Posts.xml:3: 8 (pairs rows without answer)']
-
-
 @pytest.mark.parametrize(
     'body',
     [
