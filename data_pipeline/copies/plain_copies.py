@@ -92,38 +92,18 @@ def of(path: str, name: str) -> Copy | None:
             'git lfs pull.'
         )
     copy = None
-    for step in (*(_unpacked,) * _MOST_PACKED, _transcoded, _tabled):
-        at = copy.path if copy else path
-        if blocks := step(at, name):
-            made = Copy(blocks)
-            if step is _tabled and tables.kind(_head(at), at) == 'xlsx':
-                made.note = tables.sheets(at)
+    for step in (*(_unpacked,) * _MOST_PACKED, *_STEPS):
+        if made := step(copy.path if copy else path, name):
+            made.note = made.note or (copy.note if copy else '')
             copy = made  # the one before goes
-    held = copy.path if copy else path
-    if made := _marked_up(held, name):
-        copy = made
-    held = copy.path if copy else path
-    if document := json_survey.survey(held):
-        note = copy.note if copy else ''
-        if document.others:
-            note = f'no rows are read of {", ".join(map(repr, document.others))}'
-        rows = _document_rows(held, document, name)
-        if document.kind == 'threads':
-            rows, note = _threads(held, name)
-        copy = Copy(_lines(rows), note)
-    held = copy.path if copy else path
-    note = copy.note if copy else ''
-    if joined := message_tables.joined(held, name):
-        rows, own_note = joined
-        copy = Copy(_lines(rows), own_note or note)
     return copy
 
 
-def _unpacked(path: str, name: str) -> Iterator[bytes] | None:
+def _unpacked(path: str, name: str) -> Copy | None:
     head = _head(path)
     for magic, opened in _UNPACK.items():
         if head.startswith(magic):
-            return _blocks(path, name, opened)
+            return Copy(_blocks(path, name, opened))
     return None
 
 
@@ -172,9 +152,9 @@ class _Zstandard(io.RawIOBase):
         return zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
 
 
-def _transcoded(path: str, name: str) -> Iterator[bytes] | None:
+def _transcoded(path: str, name: str) -> Copy | None:
     codec = _wide_codec(_head(path))
-    return _as_utf8(path, name, codec) if codec else None
+    return Copy(_as_utf8(path, name, codec)) if codec else None
 
 
 def _wide_codec(head: bytes) -> str:
@@ -206,9 +186,13 @@ def _as_utf8(path: str, name: str, codec: str) -> Iterator[bytes]:
         ) from error
 
 
-def _tabled(path: str, name: str) -> Iterator[bytes] | None:
+def _tabled(path: str, name: str) -> Copy | None:
     kind = tables.kind(_head(path), path)
-    return _lines(tables.rows(path, kind, name)) if kind else None
+    if not kind:
+        return None
+    copy = Copy(_lines(tables.rows(path, kind, name)))
+    copy.note = tables.sheets(path) if kind == 'xlsx' else ''
+    return copy
 
 
 def _marked_up(path: str, name: str) -> Copy | None:
@@ -222,6 +206,17 @@ def _marked_up(path: str, name: str) -> Copy | None:
         return copy
     rows = markup_rows.rows(path, name)
     return None if rows is None else Copy(_lines(rows))
+
+
+def _documented(path: str, name: str) -> Copy | None:
+    document = json_survey.survey(path)
+    if not document:
+        return None
+    if document.kind == 'threads':
+        return Copy(*_threads(path, name))
+    others = ', '.join(map(repr, document.others))
+    note = f'no rows are read of {others}' if others else ''
+    return Copy(_lines(_document_rows(path, document, name)), note)
 
 
 def _document_rows(
@@ -240,14 +235,22 @@ def _damaged(name: str, error: ValueError) -> errors.InputError:
     )
 
 
-def _threads(path: str, name: str) -> tuple[Iterator[str], str]:
+def _threads(path: str, name: str) -> tuple[Iterator[bytes], str]:
     """(the rows of an export of messages, a note on the others); it is read whole."""
     try:
         value = json.loads(_text(path))
     except ValueError as error:
         raise _damaged(name, error) from error
     made, note = reply_threads.rows(value, name)
-    return (json.dumps(row, ensure_ascii=False) for row in made), note
+    return _lines(json.dumps(row, ensure_ascii=False) for row in made), note
+
+
+def _joined(path: str, name: str) -> Copy | None:
+    joined = message_tables.joined(path, name)
+    return Copy(_lines(joined[0]), joined[1]) if joined else None
+
+
+_STEPS = (_transcoded, _tabled, _marked_up, _documented, _joined)
 
 
 def _text(path: str) -> str:
