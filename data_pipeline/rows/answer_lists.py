@@ -25,7 +25,12 @@ from typing import Any
 
 from data_pipeline.rows import verdicts
 
-MANY = ('completions', 'answers', 'responses')  # of a row with several answers
+MANY = (
+    'completions',
+    'answers',
+    'responses',
+    'generations',
+)  # of a row with several answers
 _TEXTS = (
     'text',
     'body',

@@ -29,7 +29,7 @@ _COMMON = {
     'answer': 'revised_response answer response output completion completions '
     'best_answer answer_text reply comment assistant answers responses chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
-    'expected_answer target gpt chatgpt message_2',
+    'expected_answer target gpt chatgpt generation generations message_2',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',
@@ -244,6 +244,8 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
     if 'question' not in chosen and (asked := near_fields.asking(rows, names)):
         chosen = {k: each for k, each in chosen.items() if each != asked['question']}
         chosen |= asked
+    if 'answer' in chosen and (right := near_fields.right(rows, names)):
+        chosen['answer'] = (right,)
     if choice := near_fields.choice(rows, names, chosen.get('answer', ())):
         chosen['answer'] = (choice,)
         if learn := tuple(name for name in chosen.pop('learn', ()) if name != choice):

@@ -9,7 +9,7 @@ some names the values tell: a source that asks, a mark of a choice, a verdict.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data_pipeline.rows import answer_lists
@@ -29,6 +29,8 @@ _REVISED = frozenset(
 )
 # Of an answer that stands beside a model's, or another's: it is the right one.
 _RIGHT = frozenset(['reference', 'gold', 'golden', 'correct', 'accepted', 'expert'])
+_TRUTHS = ('ground_truth', 'ground_truth_answer')
+_RETRIEVED = frozenset(['retrieved_contexts', 'retrieved_context', 'contexts'])
 _SAYS_REVISED = re.compile('|'.join(sorted(_REVISED)), re.IGNORECASE)
 _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
@@ -61,9 +63,7 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     titles: dict[str, list[str]] = {}
     for name in found:
         kinds, others, is_revised, is_right = [], [], False, False
-        # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
-        for match in _WORDS.finditer(name.rpartition('.')[2] or name):
-            word = match[0].lower()
+        for word in _words(name):
             if word in _OF:
                 kinds.append(word)
             elif word in _TITLES:
@@ -95,6 +95,12 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return made
 
 
+def _words(name: str) -> Iterator[str]:
+    # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
+    for match in _WORDS.finditer(name.rpartition('.')[2] or name):
+        yield match[0].lower()
+
+
 def _is_only_one(name: str, found: Sequence[str]) -> bool:
     """Whether a name that ends in 1 has no other beside it: question1, answer_1."""
     stem = name.removesuffix('1')
@@ -111,6 +117,20 @@ def revised(found: Sequence[str]) -> str:
     if {'reflection', 'corrected'} <= by_name.keys():  # Reflection-tuning's
         return by_name['corrected']
     return next(iter(near(candidates).get('answer', ())), '')
+
+
+def right(rows: Sequence[Mapping[str, Any]], found: Sequence[str]) -> str:
+    """The name of the right answers beside a model's, as RAGAS has them; '' for none.
+
+    Words and numbers to grade by are no answers.
+    """
+    keys = {key(name): name for name in found}
+    others = () if _RETRIEVED.isdisjoint(keys) else ('reference',)
+    names = [keys[each] for each in (*_TRUTHS, *others) if each in keys]
+    names += near([n for n in found if _RIGHT.intersection(_words(n))]).get(
+        'answer', ()
+    )
+    return next((name for name in names if holds_texts(rows, name)), '')
 
 
 def asking(

@@ -14,6 +14,7 @@ SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"question": "Why?", "response_j": "So.", "response_k": "No."}          the first
 a post with its comments                                      `forum_topics`
 {"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
+{"inputs": {"question": "Why?"}, "outputs": {"answer": "So."}}          LangSmith's
 {"text": "QUESTION: Why? … REVISED_RESPONSE: So. <END_OF_SET>"}    `labelled`
 """
 
@@ -40,6 +41,7 @@ UNDECIDED = (
 )
 _PAIRED = ('response_j', 'response_k')  # the better, the worse
 _SCORED = ('answer_0', 'answer_1', 'score_0', 'score_1')  # WebGPT's comparisons
+_OF_RUNS = (('inputs', 'outputs'), ('input', 'output'))
 _BETTER, _WORSE = 'chosen_response', 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
@@ -129,6 +131,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     if sets := _sets(row):
         return sets
     judged = [*_judged(row)]
+    if not judged and (made := _of_run(row)):
+        return [made]
     if not judged and (name := _row_in(row)):
         return [_around(row, name) | each for each in _held(row[name])]
     return judged or [answer_lists.with_marks(row)]
@@ -140,6 +144,15 @@ def _questions_of_page(row: dict[str, Any]) -> list[dict[str, Any]]:
     each = held if isinstance(held, list) else [held]
     are_questions = _are_objects(each, 'name') and _are_objects(each, '@type')
     return each if are_questions else []
+
+
+def _of_run(row: dict[str, Any]) -> dict[str, Any]:
+    """The row whose question and answer lie in two objects; {} for any other."""
+    for names in _OF_RUNS:
+        parts = [value for each in names if isinstance(value := row.get(each), dict)]
+        if len(parts) == len(names) and field_map.has_both([*parts[0], *parts[1]]):
+            return _without(row, *names) | parts[1] | parts[0]
+    return {}
 
 
 def _row_in(row: dict[str, Any]) -> str:

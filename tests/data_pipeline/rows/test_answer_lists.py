@@ -26,6 +26,7 @@ def read(row: dict[str, Any]) -> tuple[list[str], dict[str, int]]:
         {'answers': [NO, A], 'accepted': [False, True]},
         {'answers': [NO, A], 'is_best': [0, 1]},
         {'answers': [NO, A], 'labels': [0, 1]},
+        {'generations': [NO, A], 'ratings': [1.0, 4.5]},
         {'answers': [NO, A], 'votes': [1, 9]},
         {'answers': [NO, A], 'answer_scores': [-2, 0], 'labels': ['x', 'y']},
         {'answers': [NO, A], 'accepted': [False, True], 'votes': [9, 1]},

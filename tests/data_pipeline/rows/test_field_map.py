@@ -150,3 +150,32 @@ def test_wrong_texts_are_named_together() -> None:
         'question, answer, id, group, source, topic, time, score, weight, learn.\n'
         "--fields='question=a, answer=b, answer=c, title=d, b': 'b' is not NAME=FIELD."
     )
+
+
+SAID = 'Ask her for it on a set day, and bring a bag.'
+
+
+@pytest.mark.parametrize(
+    ('row', 'answer'),
+    [
+        ({'question': 'Why?', 'answer': 'So.', 'ground_truth': SAID}, 'ground_truth'),
+        (
+            {'question': 'Why?', 'answer': 'So.', 'Reference Answer': SAID},
+            'Reference Answer',
+        ),
+        (
+            {
+                'user_input': 'Why?',
+                'retrieved_contexts': ['It is.'],
+                'response': 'So.',
+                'reference': SAID,
+            },
+            'reference',
+        ),
+        # A number to grade by, and a source.
+        ({'question': 'Why?', 'answer': SAID, 'ground_truth': '42'}, 'answer'),
+        ({'question': 'Why?', 'answer': 'So.', 'reference': SAID}, 'answer'),
+    ],
+)
+def test_the_right_answer_beside_a_models_is_learned(row: dict, answer: str) -> None:
+    assert resolve(row).parts['answer'] == (answer,)

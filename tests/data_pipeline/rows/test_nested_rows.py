@@ -200,3 +200,16 @@ def test_an_answer_that_only_looks_like_several_is_a_text(text: str) -> None:
     with open('a.csv', 'w') as file:
         csv.writer(file).writerows([['question', 'answers'], ['Who sings?', text]])
     assert [pair.answer for pair in reader.read(['a.csv'])[0]] == [text]
+
+
+@pytest.mark.parametrize('names', [('inputs', 'outputs'), ('input', 'output')])
+def test_a_question_and_its_answer_in_two_objects_are_a_row(
+    names: tuple[str, str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    parts = ({'question': 'Who sings?', 'topic': 'songs'}, {'answer': 'Tom does.'})
+    row = {'id': 'x7', 'metadata': {}, **dict(zip(names, parts, strict=True))}
+    pathlib.Path('a.jsonl').write_text(f'{json.dumps(row)}\n')
+    [pair], _ = reader.read(['a.jsonl'])
+    assert (pair.question, pair.answer) == ('Who sings?', 'Tom does.')
+    assert (pair.topic, pair.id) == ('songs', 'pairs:a:x7')
