@@ -40,7 +40,7 @@ _TEXTS = (
     'response',
     'comment',
     'full_text',
-    'bodyText',
+    'bodytext',
 )
 _CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
 _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
@@ -361,7 +361,8 @@ def _rank(answer: Any) -> tuple[bool, bool, float]:
 
 def _text(answer: Any) -> str | None:
     if isinstance(answer, dict):
-        answer = next((answer[key] for key in _TEXTS if key in answer), None)
+        by_name = {str(key).lower(): each for key, each in answer.items()}
+        answer = next((by_name[key] for key in _TEXTS if key in by_name), None)
     if isinstance(answer, int | float):
         return str(answer)
     return answer if isinstance(answer, str) else None

@@ -43,7 +43,7 @@ _KNOWN_ROLES = (
     *('user', 'human', 'assistant', 'ai', 'bot', 'chatbot', 'gpt', 'system'),
     *('customer', 'agent', 'inbound', 'outbound', 'incoming', 'outgoing'),
 )
-TEXT_KEYS = ('content', 'value', 'text', 'parts', 'body')
+TEXT_KEYS = ('content', 'value', 'text', 'parts', 'body', 'utterance', 'message')
 _LISTS = (
     'messages',
     'conversations',
@@ -51,6 +51,7 @@ _LISTS = (
     'dialogue',
     'dialog',
     'turns',
+    'utterances',
     'contents',
     'chat_messages',
     'items',
@@ -156,7 +157,8 @@ def fork(turns: list[Any]) -> bool:
 def _with_roles(value: Any) -> Any:
     """Turns whose roles are named `author` or `type`, with the name `role`; or others.
 
-    [{"type": "human", "content": "Why?"}, {"type": "ai", "content": "So."}]
+    [{"type": "human", "content": "Why?"}, {"type": "ai", "content": "So."}]. Of a chat
+    of a user and a system alone, as MultiWOZ has it, the system is the assistant.
     """
     for key in _OTHER_ROLE_KEYS if isinstance(value, list) and value else ():
         if all(
@@ -166,6 +168,14 @@ def _with_roles(value: Any) -> Any:
             for each in value
         ):
             return [{**each, 'role': each[key]} for each in value]
+    if isinstance(value, list) and are_turns(value):
+        roles = [str(_first_of(each, ROLE_KEYS)).lower() for each in value]
+        if roles[0] == 'user' and {*roles} == {'user', 'system'}:
+            names = {'user': 'user', 'system': 'assistant'}
+            return [
+                {**each, 'role': names[role]}
+                for each, role in zip(value, roles, strict=True)
+            ]
     return value
 
 

@@ -40,7 +40,10 @@ _SAY_NOTHING = (
     'long '
 )
 _SENTENCE = 8  # words
-_OF_PAIRS = (('source', 'target'), ('src', 'tgt'), ('source_text', 'target_text'))
+_OF_PAIRS = (
+    *(('source', 'target'), ('src', 'tgt'), ('source_text', 'target_text')),
+    *(('anchor', 'positive'), ('sentence1', 'sentence2')),
+)
 _ASKING = 0.8  # of the texts of a column of questions
 _JUDGEMENTS = ('accept', 'reject', 'ignore')
 _EMPTY = frozenset(_SAY_NOTHING.split())
