@@ -36,11 +36,16 @@ class Spread:
         return cls(statistics.median(seconds), min(seconds), max(seconds))
 
 
+def timed(go: Callable[[], Any]) -> tuple[Any, float]:
+    """(what `go` gives, which is waited for, its seconds)."""
+    begun = time.monotonic()
+    made = jax.block_until_ready(go())
+    return made, time.monotonic() - begun
+
+
 def seconds_of(go: Callable[[], Any]) -> float:
     """The time of one call of `go`, whose result is waited for."""
-    begun = time.monotonic()
-    jax.block_until_ready(go())
-    return time.monotonic() - begun
+    return timed(go)[1]
 
 
 def step_flops(setup: run_setup.Setup) -> float:

@@ -3,6 +3,7 @@
 measures.py times them, and parts.py makes the figures that launch.benchmark prints.
 """
 
+import concurrent.futures
 import dataclasses
 import pathlib
 import resource
@@ -25,7 +26,6 @@ from hax_jax.runs import origin
 from hax_jax.sampling import generation, prompt_fitting, prompts
 from hax_jax.training import run_setup, train_loop, train_step
 from hax_jax.training import train_state as ts
-from hax_jax.watch import stopwatch
 
 _MEDIAN_LENGTH = 300  # tokens of a pair, near that of real letters and answers
 _SPREAD = 0.8  # of the lengths' logarithm
@@ -108,18 +108,24 @@ class Training:
 
     def __init__(self, setup: run_setup.Setup, *, reader: str = 'numpy') -> None:
         self.setup = setup
-        with jax.set_mesh(setup.mesh):
+        with (
+            jax.set_mesh(setup.mesh),
+            concurrent.futures.ThreadPoolExecutor(1) as beside,
+        ):
+            making = beside.submit(measures.timed, lambda: train_loop.step_of(setup))
             self.state = ts.create(setup.blueprint, seed=0)
-            self._step = train_loop.step_function(setup)
             self._batches = measures.batches(setup, reader=reader)
-        with stopwatch.Stopwatch() as watch, jax.set_mesh(setup.mesh):
-            # It is traced while the devices still make the state.
             batch = next(self._batches)
-            lowered = self._step.lower(self.state, batch)
-            self._step = train_step.compiled(lowered, setup.mesh)
-            watch.lap('step')
+            (_, step), self.compile_seconds = making.result()
+            if isinstance(step, jax.stages.Lowered):
+                jax.block_until_ready(self.state)
+                lowered = step
+                step, seconds = measures.timed(
+                    lambda: train_step.compiled(lowered, setup.mesh)
+                )
+                self.compile_seconds += seconds
+            self._step: Any = step
         self._trained(batch)
-        self.compile_seconds = watch.total()['compile']
 
     def step(self) -> float:
         """One step; its seconds."""

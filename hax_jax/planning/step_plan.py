@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hax_jax.data import records
 from hax_jax.devices import collectives, compiled, peaks, xla_log
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import loss, param_tree
@@ -65,13 +64,7 @@ def compiled_step(setup: run_setup.Setup) -> compiled.Compiled:
     Raises:
       InputError: the compiler of described devices says that it does not fit them.
     """
-    shape = (setup.run.train.batch_size, setup.run.data.seq_len)
-    batch = {
-        name: jax.ShapeDtypeStruct(
-            shape, 'float32' if name == 'loss_weights' else 'int32'
-        )
-        for name in records.FEATURES
-    }
+    batch = train_loop.described_batch(setup)
     with jax.set_mesh(setup.mesh):
         step = train_loop.step_function(setup).lower(setup.blueprint.state, batch)
         try:

@@ -281,10 +281,18 @@ def _with_digests(
     return named if first_process.is_here() else run_folder.read_run(workdir)
 
 
-def first_state(
-    claim: Claim, base: pretrained.Base | None
-) -> tuple[ts.TrainState, history.History]:
-    """The state that this call goes on from, and the evaluations up to it.
+def past(claim: Claim) -> history.History:
+    """The evaluations up to the state that this call goes on from."""
+    newest = claim.from_step
+    if newest is None:
+        return history.History()
+    folder = claim.workdir / run_folder.CHECKPOINTS
+    saved = checkpoint.list_steps(folder, claim.identity['id'])
+    return history.read(newest.metadata, [(s.step, s.validation_loss) for s in saved])
+
+
+def first_state(claim: Claim, base: pretrained.Base | None) -> ts.TrainState:
+    """The state that this call goes on from.
 
     It is drawn, or the base's, or the checkpoint's that the claim names.
     """
@@ -294,12 +302,7 @@ def first_state(
         seed=setup.run.train.seed,
         base=base.parameters if base else None,
     )
-    if newest is None:
-        return state, history.History()
-    folder = claim.workdir / run_folder.CHECKPOINTS
-    saved = checkpoint.list_steps(folder, claim.identity['id'])
-    past = history.read(newest.metadata, [(s.step, s.validation_loss) for s in saved])
-    return resume.restored(setup, state, newest), past
+    return resume.restored(setup, state, newest) if newest else state
 
 
 def _identity(setup: run_setup.Setup, source: pretrained.Base | None) -> dict[str, Any]:

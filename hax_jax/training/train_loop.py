@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from hax_jax import errors
-from hax_jax.data import input_pipeline, shift_check
+from hax_jax.data import input_pipeline, records, shift_check
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peers
 from hax_jax.doctor import diagnosis, examine, first_look
@@ -38,6 +38,8 @@ from hax_jax.training import train_state as ts
 from hax_jax.watch import stopwatch, tracking, verdicts
 
 _MOST_ROLLBACKS = 3  # to one step, in one call
+# The traced step, and the compiled one, or what is left to compile.
+_Step = tuple[jax.stages.Traced, jax.stages.Compiled | jax.stages.Lowered]
 _ROWS = 1024  # of the stream, at whose order the doctor looks
 
 
@@ -114,19 +116,25 @@ def _from_newest(
     claim, source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
     claim, settings = claim.leaving_out(skip), setup.run.train
     agreement.check_start(claim)
-    with checkpoint.Checkpoints(
-        workdir / run_folder.CHECKPOINTS,
-        run_id=claim.identity['id'],
-        keep_last=settings.keep_last,
-        keep_best=settings.keep_best,
-        before_commit=claim.write,
-        after_commit=claim.step_is_saved,
-    ) as checkpoints:
-        state, past = starting.first_state(claim, source)
+    past = starting.past(claim)
+    with (
+        checkpoint.Checkpoints(
+            workdir / run_folder.CHECKPOINTS,
+            run_id=claim.identity['id'],
+            keep_last=settings.keep_last,
+            keep_best=settings.keep_best,
+            before_commit=claim.write,
+            after_commit=claim.step_is_saved,
+        ) as checkpoints,
+        concurrent.futures.ThreadPoolExecutor(1, 'compile') as beside,
+    ):
+        is_over = _why_stop(claim.setup.begin.step, past, claim.setup)
+        making = None if is_over else beside.submit(step_of, claim.setup)
+        state = starting.first_state(claim, source)
         base = source.parameters if source else None
         del source  # its arrays on the host are needed until the first step alone
         summary = _loop(
-            state, past, claim.setup, workdir, checkpoints, signals, watch, base
+            state, past, claim.setup, workdir, checkpoints, signals, watch, base, making
         )
         if not summary.trained_steps and jax.process_index() == 0:
             claim.write()  # with no step to save, this alone is new
@@ -142,13 +150,13 @@ def _loop(
     signals: stopping.Signals,
     watch: stopwatch.Stopwatch,
     base: dict[str, np.ndarray] | None,
+    making: concurrent.futures.Future[_Step] | None,
 ) -> run_summary.Summary:
     settings, num_steps = setup.run.train, setup.num_steps
     start = done = int(state.step)
     assert start == setup.begin.step  # else other rows would come next
     # Several steps in flight deadlock in the CPU's collectives (BUILD_NOTES.md).
     wait = jax.default_backend() == 'cpu' and jax.local_device_count() > 1
-    step = step_function(setup)
     rechecks = settings.recheck_every_steps
     recheck = recheck_of(setup) if rechecks else None
     reason = _why_stop(done, past, setup)
@@ -174,8 +182,9 @@ def _loop(
                 check_labels(setup, batch, workdir)
                 ahead = list(itertools.islice(batches, 1))
                 batches = itertools.chain(ahead, batches)
+                assert making is not None
                 step, look = _compiled(
-                    setup, step, state, [batch, *ahead], base, between, watch
+                    setup, making, state, [batch, *ahead], base, between, watch
                 )
                 if look:
                     state = look.state
@@ -240,7 +249,7 @@ def _loop(
 
 def _compiled(
     setup: run_setup.Setup,
-    step: Callable[..., Any],
+    making: concurrent.futures.Future[_Step],
     state: ts.TrainState,
     batches: Sequence[train_step.Batch],
     base: dict[str, np.ndarray] | None,
@@ -251,7 +260,7 @@ def _compiled(
 
     `batches` are the first and, if there is one, the second.
 
-    The doctor looks while the step is traced and compiled, which leaves cores idle.
+    The doctor looks while the step is compiled, which leaves cores idle.
     """
     is_first, waiting = setup.begin.step == 0, stopwatch.Waiting()
     elapsed = sum(watch.total().values())
@@ -271,12 +280,13 @@ def _compiled(
         if is_first:
             looked = beside.submit(look)
             measured = beside.submit(lambda: examine.measure(looked.result().subject))
-        traced = step.trace(state, batches[0])
-        lowered = traced.lower()
-        if is_first and jax.default_backend() == 'gpu':  # XLA times kernels there
-            with waiting.begun():
-                concurrent.futures.wait([looked])
-        step = train_step.compiled(lowered, setup.mesh)
+        with watch.compiling():
+            traced, step = making.result()
+        if isinstance(step, jax.stages.Lowered):
+            if is_first:
+                with waiting.begun():
+                    concurrent.futures.wait([looked])
+            step = train_step.compiled(step, setup.mesh)
         with waiting.begun():
             beside.shutdown()
     needed = step.memory_analysis().temp_size_in_bytes
@@ -357,6 +367,32 @@ def step_function(
         on_spike=settings.on_spike,
         average_weight=setup.average_weight,
     )
+
+
+def step_of(setup: run_setup.Setup) -> _Step:
+    """The run's train step, for a state and batches that need not be there yet.
+
+    It is compiled but on a GPU, where XLA times kernels: nothing else may run then.
+    """
+    batch = described_batch(setup)
+    with jax.set_mesh(setup.mesh):  # each thread has its own
+        traced = step_function(setup).trace(setup.blueprint.state, batch)
+        lowered = traced.lower()
+        if setup.platform == 'gpu':
+            return traced, lowered
+        return traced, train_step.compiled(lowered, setup.mesh)
+
+
+def described_batch(setup: run_setup.Setup) -> dict[str, jax.ShapeDtypeStruct]:
+    """The shapes of a batch, as `batches_of` gives it."""
+    shape = (setup.run.train.batch_size, setup.run.data.seq_len)
+    sharding = mesh_lib.batch_sharding(setup.mesh)
+    return {
+        name: jax.ShapeDtypeStruct(
+            shape, 'float32' if name == 'loss_weights' else 'int32', sharding=sharding
+        )
+        for name in records.FEATURES
+    }
 
 
 def recheck_of(setup: run_setup.Setup) -> recheck_lib.Recheck:

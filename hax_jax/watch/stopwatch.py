@@ -50,10 +50,21 @@ class Stopwatch:
         if event not in _COMPILING or threading.get_ident() != self._thread:
             return
         ended = time.monotonic()
-        begun = max(ended - seconds, self._last)
+        self._add(max(ended - seconds, self._last), ended)
+
+    def _add(self, begun: float, ended: float) -> None:
         while self._compiled and self._compiled[-1][1] > begun:
             begun = min(begun, self._compiled.pop()[0])
         self._compiled.append((begun, ended))
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Counts the time inside as 'compile': another thread's work is waited for."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self._add(begun, time.monotonic())
 
     def lap(self, part: str) -> float:
         """Counts the seconds since the last lap as `part`, and gives their number."""

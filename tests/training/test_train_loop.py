@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from typing import Any
 
@@ -120,6 +121,26 @@ def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(
     assert train(cache, workdir, **changes).step == 30
     assert losses(workdir) == losses(whole)
     assert bit_equal(parameters(workdir), parameters(whole))
+
+
+def test_the_step_is_compiled_while_the_state_is_made(
+    cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_of, first_state = train_loop.step_of, starting.first_state
+    is_compiled = threading.Event()
+
+    def compiling(setup: run_setup.Setup) -> Any:
+        made = step_of(setup)
+        is_compiled.set()
+        return made
+
+    def patient(*given: Any) -> Any:
+        assert is_compiled.wait(300)
+        return first_state(*given)
+
+    monkeypatch.setattr(train_loop, 'step_of', compiling)
+    monkeypatch.setattr(starting, 'first_state', patient)
+    assert train(cache, tmp_path / 'run', train__num_steps=6).trained_steps == 6
 
 
 def test_a_finished_run_does_nothing_more(

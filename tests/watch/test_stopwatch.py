@@ -77,6 +77,17 @@ def test_what_compiles_elsewhere_or_is_another_event_is_not_compiling(
     assert watch.take() == {'step': 10.0}
 
 
+def test_to_wait_for_what_compiles_elsewhere_is_compiling(
+    clock: Clock, watch: stopwatch.Stopwatch
+) -> None:
+    clock.now += 2
+    with watch.compiling():
+        clock.now += 5
+    clock.now += 1
+    watch.lap('start')
+    assert watch.take() == {'compile': 5.0, 'start': 3.0}
+
+
 def test_jax_tells_the_watch_when_it_compiles() -> None:
     begun = time.monotonic()
     with stopwatch.Stopwatch() as watch:
