@@ -31,7 +31,10 @@ def main() -> None:
             '--data=FOLDER, a dataset of data_pipeline.build, and --output=FILE.jsonl.'
         )
     output = pathlib.Path(_OUTPUT.value)
-    errors.refuse(output_file.problems('output', output))
+    errors.refuse(
+        output_file.problems('output', output)
+        or output_file.foreign('output', output, _is_ours, 'file of messages alone')
+    )
     if _SPLIT.value not in records.SPLITS:
         raise errors.InputError(
             f'--split={_SPLIT.value} is not a split; use one of '
@@ -42,6 +45,10 @@ def main() -> None:
     count = chat_files.write(output, pairs, system=_SYSTEM.value)
     print(f'wrote {output}: {count:,} lines{replaced}')
     results.give({'output': output, 'lines': count})
+
+
+def _is_ours(head: bytes) -> bool:
+    return output_file.first_row(head).keys() == {'messages'}
 
 
 if __name__ == '__main__':

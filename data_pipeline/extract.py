@@ -46,6 +46,7 @@ _SKIP = flags.DEFINE_bool(
     'skip_unreadable', False, 'Go on without the files that give no pair.'
 )
 _LEFT_OUT = '.left_out.txt'  # behind the name of the output
+_WRITTEN = {'question', 'answer', 'file', 'line', 'flags'}  # of each row it writes
 _SHOWN = 3  # lines of each kind that are printed
 _EXACT_ALONE = settings.DuplicateSettings(near=False)
 
@@ -68,6 +69,8 @@ def main() -> None:
             f'--output={path} is one of the inputs, which it would replace; give '
             'another file.'
         )
+    what = 'file that data_pipeline.extract wrote'
+    errors.refuse(output_file.foreign('output', path, _is_ours, what))
     with pair_store.beside(path) as store:
         for batch in reader.batches_of(found):
             read = reader.read_batch(batch)
@@ -93,6 +96,10 @@ def main() -> None:
             f'{kept:>10,}  pair{"" if kept == 1 else "s"} written to {path}{replaced}'
         )
         results.give({'output': path, 'pairs': kept, 'duplicates': store.count - kept})
+
+
+def _is_ours(head: bytes) -> bool:
+    return output_file.first_row(head).keys() >= _WRITTEN
 
 
 def _left_out(

@@ -97,12 +97,19 @@ def check(place: pathlib.Path) -> None:
         raise found[0]
 
 
+# A run's own files, of which one at least is there once it began; other programs'
+# folders hold files of the same names as these.
+_OF_RUNS = ('run.json', 'unsaved', 'checkpoints', 'metrics.jsonl', 'samples.jsonl')
+_WRITTEN_OVER = ('config.json', 'tokenizer')
+
+
 def check_workdir(place: pathlib.Path) -> None:
     """`check` of a run's folder, made if it is missing.
 
     Raises:
       PlaceError: as `check` does.
-      InputError: it can't be a folder, as it or a folder above is a file.
+      InputError: it can't be a folder, as it or a folder above is a file; or it holds
+        a file that a run would write over, and no run.
     """
     check(place)
     above = [] if is_remote(place) else place.absolute().parents
@@ -112,6 +119,12 @@ def check_workdir(place: pathlib.Path) -> None:
                 f'--workdir={place}: {each} is a file, not a folder; give the run a '
                 'folder of its own.'
             )
+    met = [name for name in _WRITTEN_OVER if (place / name).exists()]
+    if met and not any((place / name).exists() for name in _OF_RUNS):
+        raise errors.InputError(
+            f'--workdir={place} has {met[0]} and is no run, which would write over it; '
+            'give the run a folder of its own.'
+        )
 
 
 def failure(error: BaseException, place: AnyPath) -> errors.PlaceError | None:

@@ -44,7 +44,10 @@ def main() -> None:
         raise errors.InputError('a run is given twice; give each --workdir once.')
     output = places.path(_OUTPUT.value)
     if _OUTPUT.value and not places.is_remote(output):
-        errors.refuse(output_file.problems('output', output))
+        errors.refuse(
+            output_file.problems('output', output)
+            or output_file.foreign('output', output, page.is_page, 'page of a run')
+        )
     for place in _WORKDIR.value:
         if run_folder.read_unsaved(places.path(place)) is None:
             run_folder.read_run(places.path(place), takes_step=False)  # before JAX

@@ -66,3 +66,18 @@ def test_what_can_not_be_reached_is_one_line(
     with pytest.raises(errors.PlaceError, match='no answer within') as caught:
         places.check(places.path('gs://bucket/run'))
     assert failures.explained(caught.value, smaller='')[1] == 75
+
+
+@pytest.mark.parametrize('name', ['config.json', 'tokenizer/vocab.json'])
+def test_a_folder_whose_files_a_run_would_write_over_is_refused(
+    name: str, tmp_path: pathlib.Path
+) -> None:
+    places.check_workdir(tmp_path / 'new')
+    (tmp_path / 'log.txt').touch()
+    places.check_workdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(errors.InputError, match='and is no run, which would write'):
+        places.check_workdir(tmp_path)
+    (tmp_path / 'run.json').touch()
+    places.check_workdir(tmp_path)

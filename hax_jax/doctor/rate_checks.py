@@ -11,6 +11,8 @@ from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
 # A clip_norm from here on does not make steps small: GPT-3 has 1.0 (Brown et al. 2020).
 USUAL_CLIP = 0.1
+_USUAL_DECAY = 0.1
+_DRAWN_DECAY = 0.005  # a step: half of a matrix in 140 of them
 
 
 def schedule(n: Numbers) -> Finding | None:
@@ -83,14 +85,16 @@ def decay(n: Numbers) -> Finding | None:
         f'norms; over the run it shrinks matrices by {shrinks:.0%}'
     )
     bars = (('matrices', matrix), ('biases and norms', bias))
+    # Weights that the run draws are learned anew all along: 95% of GPT-3's went.
+    is_kept = n['pretrained'] and not n.get('is_lora')
     if abs(bias) > 0.02 + 0.02 * abs(matrix):
         cause = 'biases and norms are decayed too: the mask of the decay is lost'
         if matrix > 1:
             cause += f', and the decay of {matrix:.2g} is far too large'
-    elif shrinks > 0.5 or matrix > 3:
+    elif matrix > 3 or (shrinks > 0.5 if is_kept else matrix * mean > _DRAWN_DECAY):
         cause = (
             f'the weight decay is far too large: it undoes {shrinks:.0%} of the weights'
-            if matrix > 0.1
+            if matrix > _USUAL_DECAY + 0.01
             else f'the learning rate is far too high: with it a decay of {matrix:.2g} '
             f'undoes {shrinks:.0%} of the weights'
         )
@@ -105,7 +109,8 @@ def decay(n: Numbers) -> Finding | None:
         cause,
         'divide --config.optimizer.learning_rate by 10 or more'
         if 'learning rate' in cause
-        else 'set --config.optimizer.weight_decay to 0.1 or less, on matrices alone',
+        else f'set --config.optimizer.weight_decay to {_USUAL_DECAY} or less, on '
+        'matrices alone',
         "a fresh Adam's update at 1 less that at 0; GPT-3 has 0.1 (Brown et al. 2020)",
         bars,
     )

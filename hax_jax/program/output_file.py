@@ -1,10 +1,15 @@
 """Checks, before the work, that a file which a flag names can be written."""
 
+import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from hax_jax import places
+
+_HEAD = 2**20  # bytes
 
 
 def problems(name: str, path: pathlib.Path) -> list[str]:
@@ -42,6 +47,35 @@ def one_file(given: dict[str, str]) -> list[str]:
                 f'--{first} and --{name} are the same file, {path}; give each its own.'
             )
     return found
+
+
+def foreign(
+    name: str, path: pathlib.Path, is_ours: Callable[[bytes], bool], what: str
+) -> list[str]:
+    """A sentence if `--name=path` would replace what the program did not write.
+
+    `is_ours` is asked about the file's first bytes; `what` is what they would be.
+    """
+    if not path.is_file() or not (head := _head(path)) or is_ours(head):
+        return []
+    return [f'--{name}={path} exists and is no {what}; give another name.']
+
+
+def first_row(head: bytes) -> dict[str, Any]:
+    """The object in the first line of JSON Lines; {} for any other text."""
+    try:
+        row = json.loads(head.partition(b'\n')[0])
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
+
+
+def _head(path: pathlib.Path) -> bytes:
+    try:
+        with open(path, 'rb') as file:
+            return file.read(_HEAD)
+    except OSError:
+        return b''  # `problems` says that it can't be written to
 
 
 def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:

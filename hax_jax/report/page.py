@@ -21,6 +21,7 @@ from hax_jax.training import run_summary
 
 FILE, COMPARED = 'report.html', 'compared.html'
 _TEMPLATE = 'page.html.jinja'
+_GENERATOR = b'<meta name="generator" content="hax_jax">'
 _MOST_STEPS = 12  # steps whose answers are shown, the first and the last among them
 _MOST_BAD = 40
 _STARTS = {diagnosis.OK: 'good', diagnosis.WARN: 'SUSPECT', diagnosis.FAIL: 'BAD'}
@@ -64,6 +65,11 @@ def write(
             '--output=FILE.html.'
         ) from error
     return path, [found.verdict for found in differences]
+
+
+def is_page(head: bytes) -> bool:
+    """Whether a file that begins so is a page of this kind."""
+    return _GENERATOR in head
 
 
 def render(

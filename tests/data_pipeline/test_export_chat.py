@@ -84,6 +84,7 @@ def test_a_system_message_comes_first(tmp_path: pathlib.Path) -> None:
         (['--data=nowhere', '--output=x.jsonl'], 'nowhere is not a dataset'),
         (['--data=x', '--output=x.jsonl', '--split=dev'], '--split=dev is not a split'),
         (['--data=x', '--output=/tmp'], '--output=/tmp is a folder'),
+        (['--data=x', f'--output={__file__}'], 'exists and is no file of messages'),
     ],
 )
 def test_what_is_wrong_is_one_error_line(arguments: list[str], message: str) -> None:

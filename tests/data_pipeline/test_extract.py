@@ -135,6 +135,10 @@ def test_an_input_is_never_replaced(tmp_path: pathlib.Path) -> None:
     assert done.returncode == 2
     assert 'is one of the inputs, which it would replace' in done.stderr
     assert (tmp_path / 'a.md').read_text('utf-8') == CHAT
+    (tmp_path / 'b.jsonl').write_text('{"question": "Why?", "answer": "So."}\n')
+    done = _extract(f'--input={tmp_path}/a.md', f'--output={tmp_path}/b.jsonl')
+    assert done.returncode == 2
+    assert 'b.jsonl exists and is no file that data_pipeline.extract' in done.stderr
     done = _extract(f'--input={tmp_path}/a.md', f'--output={tmp_path}')
     assert done.returncode == 2
     assert 'is a folder; give the name of a file in it' in done.stderr

@@ -611,6 +611,18 @@ def test_a_decay_that_the_rate_makes_large_asks_for_a_lower_rate() -> None:
     assert 'learning_rate' in found.remedy
 
 
+@pytest.mark.parametrize('drawn', [{'pretrained': False}, {'is_lora': True}])
+def test_weights_that_the_run_draws_may_decay_over_a_long_run(
+    drawn: dict[str, bool],
+) -> None:
+    long = {**HEALTHY, 'rates': {'0': 1.5e-3}, 'num_steps': 20_000}
+    kept, learned = rate_checks.decay(long), rate_checks.decay({**long, **drawn})
+    assert kept and kept.verdict == diagnosis.FAIL and 'learning_rate' in kept.remedy
+    assert learned and learned.verdict == diagnosis.OK
+    fast = rate_checks.decay({**long, **drawn, 'decay_matrix': 5.0})
+    assert fast and 'weight decay is far too large' in fast.cause
+
+
 def test_a_healthy_run_s_records_say_nothing() -> None:
     found = diagnosis.run(run_checks.CHECKS, AFTER)
     assert {each.verdict for each in found} == {diagnosis.OK}

@@ -1,6 +1,8 @@
 import os
 import pathlib
 
+import pytest
+
 from hax_jax.program import output_file
 
 
@@ -74,3 +76,20 @@ def test_a_folder_that_cant_be_made_is_named(tmp_path: pathlib.Path) -> None:
     ):
         (problem,) = output_file.new_folder('output', path)
         assert message in problem and f'--output={path}' in problem
+
+
+@pytest.mark.parametrize(
+    ('text', 'is_refused'),
+    [('{"a": 1}\n', False), ('', False), ('mine\n', True), ('[1]\n{"a": 1}', True)],
+)
+def test_a_file_of_another_program_is_not_replaced(
+    text: str, is_refused: bool, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / 'a.jsonl'
+    path.write_text(text)
+    found = output_file.foreign(
+        'output', path, lambda head: 'a' in output_file.first_row(head), 'file of ours'
+    )
+    said = f'--output={path} exists and is no file of ours; give another name.'
+    assert found == ([said] if is_refused else [])
+    assert not output_file.foreign('output', tmp_path / 'new', bool, 'file of ours')
