@@ -103,6 +103,8 @@ def train(
     if not packed:
         dataset_folder.read_manifest(run.data.path)  # before JAX is imported
     runtime.start()
+    if not restart:
+        starting.check_config(run, folder, list(allow_change))
     run, tokenizer_path = origin.resolve(grown_base.find(run))
     rows = (
         local_copy.folder(packed) if packed else packed_rows.find(run, tokenizer_path)

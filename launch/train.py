@@ -90,17 +90,24 @@ def main() -> int:
     workdir = places.path(_WORKDIR.value)
     resume.check_names(_ALLOW_CHANGE.value, run)
     _check_same_command(run)
+    goes_on = _WORKDIR.value and not _RESTART.value
+    if goes_on:
+        starting.check_config(run, workdir, _ALLOW_CHANGE.value)
     known = offline_plan.known(run) if _DRY_RUN.value else None
     if known:
         run, cache = known.run, known.cache
     else:
         run, _, cache = run_rows.find(run)
-    goes_on = _WORKDIR.value and not _RESTART.value
     begin = starting.progress(workdir) if goes_on else None
     setup = run_setup.prepare(run, cache, begin=begin, described=described)
     if _DRY_RUN.value:
         if not known:
-            starting.check_base(setup, workdir if goes_on else None, _BASE.value)
+            starting.check(
+                setup,
+                workdir if goes_on else None,
+                base=_BASE.value,
+                allow_change=_ALLOW_CHANGE.value,
+            )
         _plan(setup, [known.note] if known else [])
         return 0
     print(planner.render(planner.make_plan(setup)), flush=True)

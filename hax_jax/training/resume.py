@@ -56,16 +56,19 @@ FIXED = {
 
 def changes(
     then: dict[str, Any],
-    now: dict[str, Any],
     config_then: schema.Config,
     config_now: schema.Config,
     *,
     allow_change: list[str],
+    with_sizes: bool = True,
 ) -> list[str]:
-    """The changes of a run that goes on, a line each; configs have sizes resolved.
+    """The changed fields of a run that goes on, a line each.
+
+    `with_sizes` says that both configs have their sizes resolved; else the fields of
+    the model and its tokenizer are not compared.
 
     Raises:
-      InputError: names everything that would make it another run, and every field that
+      InputError: names every field that would make it another run, and every one that
         needs --allow_change.
     """
     old = convert.flatten(convert.to_dict(config_then))
@@ -73,10 +76,10 @@ def changes(
     if not then['dataset']:  # imported: nothing but the model is settled yet
         settled = ('model.', 'lora.')
         old = {name: old[name] for name in FIXED if name.startswith(settled)}
-        then = {**then, 'dataset': now['dataset']}
     problems, out, unsaid = [], [], []
     for name, value in new.items():
-        if old.get(name, value) == value:
+        is_size = name.startswith(('model.', 'tokenizer.'))
+        if old.get(name, value) == value or (is_size and not with_sizes):
             continue
         change = f'{name}: {old[name]!r} -> {value!r}'
         if name == 'optimizer.clip_norm' and not (old[name] and value):
@@ -88,19 +91,29 @@ def changes(
         else:
             problems.append(f'{change}.')
             unsaid.append(name)
-    if unsaid:
+    if unsaid and len(unsaid) == len(problems):
         allowed = ','.join([*allow_change, *unsaid])
         problems.append(f'If you mean that, say --allow_change={allowed}.')
+    _refuse(problems)
+    return out
+
+
+def check_identity(
+    then: dict[str, Any], now: dict[str, Any], config: schema.Config
+) -> None:
+    """Raises InputError if the hashes of two run.json's are not of one run."""
+    problems = []
     for name, what in (
         ('tokenizer', 'the tokenizer'),
         ('template', 'the prompt template'),
         ('dataset', 'the dataset'),
     ):
-        if then[name] != now[name] and not problems:
+        is_settled = then['dataset'] or name != 'dataset'
+        if is_settled and then[name] != now[name] and not problems:
             problems.append(
                 f'{what} is not the one that the run was started with '
                 f'({then[name][:16]} then, {now[name][:16]} now, by data.path='
-                f'{config_now.data.path}).'
+                f'{config.data.path}).'
             )
     bases = then['base'], now['base']
     if bases[0].get('hash') != bases[1].get('hash'):
@@ -112,6 +125,10 @@ def changes(
             '(compared by hash); if the model moved, set --config.model.pretrained to '
             'where it is.'
         )
+    _refuse(problems)
+
+
+def _refuse(problems: list[str]) -> None:
     if problems:
         raise errors.InputError(
             'this workdir holds a run that differs:\n'
@@ -120,7 +137,6 @@ def changes(
             'of this one, give its workdir as model.pretrained, and leave '
             '--config.tokenizer.path= empty, which takes its tokenizer.'
         )
-    return out
 
 
 def check_names(allow_change: list[str], run: schema.Config) -> None:
@@ -131,7 +147,10 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
         if name not in fields:
             problems.append(f'--allow_change: {convert.unknown(name, fields)}')
         elif name in FIXED:
-            problems.append(f'--allow_change={name}: this may never change in a run.')
+            problems.append(
+                f'--allow_change={name}: this may never change in a run; leave it out, '
+                'and give another run a --workdir of its own.'
+            )
     errors.refuse(problems)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from hax_jax import errors, files, places
+from hax_jax.config import schema
 from hax_jax.devices import first_process, peers
 from hax_jax.formats import pretrained
 from hax_jax.runs import checkpoint, origin, restore, run_folder
@@ -134,11 +135,8 @@ def claim(
         if jax.process_index() == 0:
             run_folder.mark_unsaved(workdir, setup.run)
         return Claim(setup, workdir, _identity(setup, source), None), source
-    then = run_folder.read_run(workdir)
-    source = _find_base(setup, workdir, then, base)
-    now = _identity(setup, source)
+    then, now, source, changed = _compared(setup, workdir, base, allow_change)
     config = run_folder.read_config(workdir)
-    changed = resume.changes(then, now, config, setup.run, allow_change=allow_change)
     newest, passed_over = newest_whole(workdir, then)
     setup = run_setup.beginning_at(setup, resume.progress(newest, config))
     _check_length(setup, workdir, changed, allow_change)
@@ -157,15 +155,64 @@ def claim(
     return Claim(setup, workdir, identity, newest), source
 
 
-def check_base(setup: run_setup.Setup, workdir: pathlib.Path | None, base: str) -> None:
-    """Reads the base as the run would, and keeps nothing: a plan refuses it already.
+def check_config(
+    run: schema.Config, workdir: pathlib.Path, allow_change: list[str]
+) -> None:
+    """Raises InputError if a config is of another run than the one in `workdir`.
+
+    Its model's sizes are not known yet: nothing is read but the config there.
+    """
+    if (workdir / 'run.json').exists():
+        then = run_folder.read_run(workdir)
+        resume.changes(
+            then,
+            run_folder.read_config(workdir),
+            run,
+            allow_change=allow_change,
+            with_sizes=False,
+        )
+
+
+def check(
+    setup: run_setup.Setup,
+    workdir: pathlib.Path | None,
+    *,
+    base: str,
+    allow_change: list[str],
+) -> None:
+    """Refuses, and keeps nothing, what `claim` would refuse: for a plan.
 
     Raises:
-      InputError: its files are damaged or not of its model, or it is another base than
-        that of the run in `workdir`.
+      InputError: the base's files are damaged or not of its model, or the run in
+        `workdir` is another one.
     """
-    then = run_folder.read_run(workdir) if workdir and is_run(workdir) else None
-    _identity(setup, _find_base(setup, workdir or pathlib.Path(), then, base))
+    if workdir and is_run(workdir):
+        *_, changed = _compared(setup, workdir, base, allow_change)
+        _check_length(setup, workdir, changed, allow_change)
+    else:
+        _identity(setup, _find_base(setup, workdir or pathlib.Path(), None, base))
+
+
+def _compared(
+    setup: run_setup.Setup, workdir: pathlib.Path, base: str, allow_change: list[str]
+) -> tuple[dict[str, Any], dict[str, Any], pretrained.Base | None, list[str]]:
+    """(run.json, the coming one, the base, what changed) of a run that goes on."""
+    then = run_folder.read_run(workdir)
+    config = run_folder.read_config(workdir)
+    changed = resume.changes(then, config, setup.run, allow_change=allow_change)
+    try:
+        source = _find_base(setup, workdir, then, base)
+    except errors.InputError as error:
+        was, asked = config.model.pretrained, setup.run.model.pretrained
+        if base or was == asked:
+            raise
+        raise errors.InputError(
+            f'model.pretrained: {was!r} -> {asked!r}, which is not the base of the run '
+            f'in {workdir}; give another run a --workdir of its own.\n{error}'
+        ) from error
+    now = _identity(setup, source)
+    resume.check_identity(then, now, setup.run)
+    return then, now, source, changed
 
 
 def progress(workdir: pathlib.Path) -> run_setup.Progress:

@@ -190,13 +190,7 @@ def test_a_run_of_another_base_is_named_with_both(
     config = tiny_runs.make_config()
     rest = {'tokenizer': 't', 'template': 't', 'dataset': 'd'}
     with pytest.raises(errors.InputError, match=f'the run was started {said}'):
-        resume.changes(
-            {**rest, 'base': then},
-            {**rest, 'base': now},
-            config,
-            config,
-            allow_change=[],
-        )
+        resume.check_identity({**rest, 'base': then}, {**rest, 'base': now}, config)
 
 
 def test_a_run_is_not_made_shorter_than_it_is(
@@ -313,7 +307,23 @@ def test_going_on_as_another_run_is_refused_by_name(
     with pytest.raises(errors.InputError) as error:
         train(cache, whole, **changes)
     assert named in str(error.value)
+    setup = run_setup.prepare(tiny_runs.make_config(**changes), cache)
+    with pytest.raises(errors.InputError) as planned:
+        starting.check(setup, whole, base='', allow_change=[])
+    assert str(planned.value) == str(error.value)
     assert tree(whole) == before
+
+
+def test_a_change_that_helps_nothing_is_not_offered(
+    cache: records.PackedCache, whole: pathlib.Path
+) -> None:
+    run = tiny_runs.make_config(lora__rank=4, optimizer__b2=0.9)
+    with pytest.raises(errors.InputError, match='another value is another') as error:
+        starting.check_config(run, whole, [])  # before rows are packed
+    assert 'optimizer.b2' in str(error.value)
+    assert '--allow_change' not in str(error.value)
+    sizes = tiny_runs.make_config(model__vocab_size=0)  # of its tokenizer, not known
+    starting.check_config(sizes, whole, [])
 
 
 def test_a_change_that_is_allowed_is_recorded(
@@ -413,12 +423,27 @@ def test_a_base_that_would_not_be_read_is_refused(
     run = tiny_runs.make_config(train__num_steps=6)
     setup = run_setup.prepare(run, cache)
     with pytest.raises(errors.InputError, match=r'model\.pretrained is not set'):
-        starting.check_base(setup, tmp_path, 'elsewhere')
+        starting.check(setup, tmp_path, base='elsewhere', allow_change=[])
     resolved, _ = origin.resolve(tiny_runs.lora(run, short))
     setup = run_setup.prepare(resolved, cache)
     with pytest.raises(errors.InputError, match=r'give --config\.model\.pretrained=el'):
-        starting.check_base(setup, tmp_path, 'elsewhere')
-    starting.check_base(setup, tmp_path, str(short))
+        starting.check(setup, tmp_path, base='elsewhere', allow_change=[])
+    starting.check(setup, tmp_path, base=str(short), allow_change=[])
+
+
+def test_another_base_is_named_where_it_can_not_be_the_runs(
+    cache: records.PackedCache,
+    whole: pathlib.Path,
+    short: pathlib.Path,
+    tmp_path: pathlib.Path,
+) -> None:
+    run = tiny_runs.make_config(train__num_steps=2, optimizer__warmup_steps=0)
+    run, _ = origin.resolve(tiny_runs.lora(run, whole))
+    train(cache, tmp_path, run)
+    other, _ = origin.resolve(tiny_runs.lora(run, short))
+    setup = run_setup.prepare(other, cache)
+    with pytest.raises(errors.InputError, match=f'-> {str(short)!r}, which is not the'):
+        starting.check(setup, tmp_path, base='', allow_change=[])
 
 
 def test_two_programs_do_not_write_one_run(
