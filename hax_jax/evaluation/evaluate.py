@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 
 from hax_jax import errors
 from hax_jax.data import input_pipeline, records
+from hax_jax.devices import mesh as mesh_lib
 
 PARTS = ('answer', 'question', 'all')
 _NAMED = 5  # ids in a message; the rest are counted
@@ -94,11 +95,13 @@ def evaluate(
       FloatingPointError: the loss of a pair is not finite.
     """
     require_rows(cache, split)
+    num_rows = cache.num_rows(split)
+    shards = mesh_lib.num_batch_shards(sharding.mesh)
+    enough = -(-num_rows // shards) * shards  # a larger batch would be padding
     batches = input_pipeline.eval_batches(
-        cache, split, sharding=sharding, batch_size=batch_size
+        cache, split, sharding=sharding, batch_size=min(batch_size, enough)
     )
     scores = [jax.device_get(score_step(batch)) for batch in batches]
-    num_rows = cache.num_rows(split)
     nll, is_likeliest = (
         np.concatenate([score[name] for score in scores])[:num_rows]
         for name in ('nll', 'is_likeliest')

@@ -29,6 +29,7 @@ _AT = {  # what was running, by the function that ran out of memory
     'evaluated': 'it was evaluated',
     'save': 'it was saved',
 }
+_PAGE_BYTES = 6_000_000  # report.html holds the program that draws it
 _LOGGED_BYTES = 1000  # a logged step in metrics.jsonl and TensorBoard, about
 
 
@@ -79,7 +80,7 @@ def disk_bytes(setup: run_setup.Setup) -> int:
     """The most that a run has on its disk: while one more checkpoint is saved."""
     logged = setup.num_steps // setup.run.train.log_every_steps
     each = checkpoint_bytes(setup.blueprint)
-    return _checkpoints_at_once(setup) * each + logged * _LOGGED_BYTES
+    return _checkpoints_at_once(setup) * each + logged * _LOGGED_BYTES + _PAGE_BYTES
 
 
 def check_disk(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
@@ -92,19 +93,19 @@ def check_disk(setup: run_setup.Setup, workdir: pathlib.Path) -> None:
     if needed - there <= free:
         return
     train = setup.run.train
-    fits = (free + there) // each - 1
+    fits = (free + there - _PAGE_BYTES) // each - 1
     now = kept_checkpoints(train, setup.num_steps)
     remedy = ''
     if 1 <= fits < now:
         remedy = (
-            f', or keep {fits} at most (train.keep_last={train.keep_last}, '
-            f'train.keep_best={train.keep_best} now)'
+            f', or keep fewer: --config.train.keep_last={fits} '
+            '--config.train.keep_best=0'
         )
     raise errors.InputError(
         f'the run needs {disk_room.size(needed - there)} more on the disk of {workdir}:'
         f' {_checkpoints_at_once(setup)} checkpoints of {disk_room.size(each)} at one '
-        f'time; {disk_room.size(free)} are free. Make room, or give a --workdir on '
-        f'another disk{remedy}.'
+        f'time, and its page; {disk_room.size(free)} are free. Make room, or give a '
+        f'--workdir on another disk{remedy}.'
     )
 
 

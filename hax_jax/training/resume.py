@@ -163,9 +163,12 @@ def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Prog
     then, step = info.metadata, info.step
     if 'rows' in then:
         skip = tuple((first, last) for first, last in then['skip'])
-        return run_setup.Progress(step, then['rows'], then['row_seed'], skip)
+        has_moments = 'imported' not in then
+        return run_setup.Progress(
+            step, then['rows'], then['row_seed'], skip, has_moments=has_moments
+        )
     if 'imported' in then:
-        return run_setup.Progress(step, is_imported=True)
+        return run_setup.Progress(step, is_imported=True, has_moments=False)
     train = config.train
     return run_setup.Progress(step, step * train.batch_size, train.seed)
 

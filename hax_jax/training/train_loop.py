@@ -189,7 +189,7 @@ def _loop(
                 if look:
                     state = look.state
                     between.looked(look)
-                elif setup.begin.rows:  # an imported run has no moments
+                elif setup.begin.has_moments:
                     restored = examine.restored(setup.run, state)
                 base = None
                 watch.lap('start')

@@ -245,16 +245,17 @@ def test_a_run_that_its_disk_can_not_hold_is_refused_with_what_fits(
     setup = run_setup.prepare(run, make_cache(run.data.seq_len))
     each = 12 * PARAMETERS + 8
     # Saved at 4, 8 and 10, and at most at 3, 6, 9: of six, three are kept, one is new.
-    assert capacity.disk_bytes(setup) == 4 * each + 1000
-    monkeypatch.setattr(disk_room, 'free', lambda _: 4 * each + 1000)
+    assert capacity.disk_bytes(setup) == 4 * each + 1000 + 6_000_000
+    monkeypatch.setattr(disk_room, 'free', lambda _: 4 * each + 1000 + 6_000_000)
     capacity.check_disk(setup, tmp_path)
-    monkeypatch.setattr(disk_room, 'free', lambda _: 3 * each)
+    monkeypatch.setattr(disk_room, 'free', lambda _: 3 * each + 6_000_000)
     with pytest.raises(errors.InputError) as caught:
         capacity.check_disk(setup, tmp_path)
     assert str(caught.value) == (
-        f'the run needs 1.4 MB more on the disk of {tmp_path}: 4 checkpoints of 354.8 '
-        'kB at one time; 1.1 MB are free. Make room, or give a --workdir on another '
-        'disk, or keep 2 at most (train.keep_last=2, train.keep_best=1 now).'
+        f'the run needs 7.4 MB more on the disk of {tmp_path}: 4 checkpoints of 354.8 '
+        'kB at one time, and its page; 7.1 MB are free. Make room, or give a --workdir '
+        'on another disk, or keep fewer: --config.train.keep_last=2 '
+        '--config.train.keep_best=0.'
     )
     # A run that goes on has some of them already.
     (tmp_path / 'checkpoints' / '4').mkdir(parents=True)
