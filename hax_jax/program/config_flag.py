@@ -17,6 +17,7 @@ import dataclasses
 import importlib.machinery
 import importlib.util
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -31,6 +32,15 @@ from hax_jax.config import convert, schema
 from hax_jax.program import command_line, help_page
 
 _PROJECT = pathlib.Path(__file__).parents[2]
+# What ml_collections says of a draft, which takes no new fields.
+_NO_FIELD = re.compile(
+    r"""(?:Key "(?=\w+" does not exist)|"""
+    r"""^[\\'"]+(?=\w+[\\'"]+(?:$|n?\s?Did you mean)))(?P<name>\w+)"""
+)
+_OF_ANOTHER_TYPE = re.compile(
+    r"override field '(?P<name>\w+)'.*original type <class '(?P<has>\w+)'>.*"
+    r"to type <class '(?P<asked>\w+)'>"
+)
 
 flags.disclaim_key_flags()  # --config is shown in the --help of the program
 
@@ -110,10 +120,9 @@ class ConfigFlag:
         except errors.InputError:
             raise
         except (Exception, SystemExit) as error:  # the cause is in the file
-            said = ' '.join(str(error).split())  # of some errors, several lines
             raise errors.InputError(
                 f'--config={path} does not load: {_place(error, path)}'
-                f'{type(error).__name__}: {said}. Mend the file.'
+                f'{_in_words(error, self.kind)} Mend the file.'
             ) from error
         if not isinstance(made, ml_collections.ConfigDict):
             raise errors.InputError(
@@ -215,6 +224,18 @@ def _turned_off(draft: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]
                     file=sys.stderr,
                 )
     return off
+
+
+def _in_words(error: BaseException, kind: type) -> str:
+    """What is wrong, also where ml_collections prints all fields of a section."""
+    said = ' '.join(str(error).split())  # of some errors, several lines
+    if isinstance(error, AttributeError) and (met := _NO_FIELD.search(said)):
+        names = [*convert.fields(kind)]
+        names += {name.partition('.')[0] for name in names}
+        return convert.unknown(met['name'], names)
+    if isinstance(error, TypeError) and (met := _OF_ANOTHER_TYPE.search(said)):
+        return f'{met["name"]} is a {met["has"]}; it has to be of type {met["asked"]}.'
+    return f'{type(error).__name__}: {said}.'
 
 
 def _place(error: BaseException, path: str) -> str:

@@ -233,8 +233,19 @@ def test_overrides_in_a_flagfile_are_checked_too(tmp_path: pathlib.Path) -> None
         (
             'from hax_jax.config import convert\ndef get_config():\n'
             '  draft = convert.draft()\n  draft.train.momentum = 1\n  return draft',
-            'does not load: line 4: AttributeError',
+            'does not load: line 4: momentum is not a field; remove it. Mend',
         ),
+        (
+            'from hax_jax.config import convert\ndef get_config():\n'
+            '  draft = convert.draft()\n  draft.trian.num_steps = 1\n  return draft',
+            'line 4: trian is not a field; did you mean train? Mend the file.',
+        ),
+        (
+            'from hax_jax.config import convert\ndef get_config():\n'
+            '  draft = convert.draft()\n  draft.train.num_steps = "1"\n  return draft',
+            'line 4: num_steps is a str; it has to be of type int. Mend the file.',
+        ),
+        ('None.lr', "AttributeError: 'NoneType' object has no attribute 'lr'. Mend"),
         ('\0', 'does not load: '),
     ],
 )
