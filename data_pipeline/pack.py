@@ -62,7 +62,16 @@ def _train_tokenizer(
         texts, vocab_size=settings.vocab_size, model_type=settings.model_type
     )
     with files.new_folder(folder, replace=True) as new:
-        (new / text.SENTENCEPIECE_FILE).write_bytes(model)
+        path = new / text.SENTENCEPIECE_FILE
+        path.write_bytes(model)
+        size = text.load_tokenizer(str(path)).vocab_size
+        if size < settings.vocab_size:
+            print(
+                f'its vocabulary has {size:,} pieces, as the text gives no more: '
+                f'tokenizer.vocab_size={settings.vocab_size} is the most that it may '
+                'have',
+                flush=True,
+            )
         files.write_json(new / _MADE_FROM, made_from)
         sha256sums.write(new)
 

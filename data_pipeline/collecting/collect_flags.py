@@ -120,8 +120,8 @@ def settings() -> collect_rules.Settings:
     subreddit = re.sub(r'^/?r/', '', given.subreddit.strip())
     if not _SUBREDDIT.fullmatch(subreddit):
         problems.append(
-            f'--subreddit={given.subreddit!r} is no name; give letters, digits and _, '
-            'such as relationship_advice.'
+            f'--subreddit={given.subreddit!r} is no name; give 2 to 30 letters, digits '
+            'and _, such as relationship_advice.'
         )
     sorts = SORTS[given.source]
     sort = given.sort or sorts[0]

@@ -294,7 +294,8 @@ def update_size(n: Numbers) -> Finding | None:
         'the learning rate is too high: one update is as large as the weights'
         if ratio > high
         else 'the learning rate is too low: updates can not change the weights',
-        f'divide --config.optimizer.learning_rate by {max(2, ratio / 0.05):.0f}'
+        'lower --config.optimizer.learning_rate to about '
+        f'{max(n["rates"].values()) / max(2, ratio / 0.05):.1g}'
         if ratio > high
         else 'raise --config.optimizer.learning_rate',
         'the first step; the usual update is 0.0001 to 0.01 of its weight',

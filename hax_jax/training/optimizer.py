@@ -141,7 +141,8 @@ def multipliers(entries: tuple[str, ...], names: Iterable[str]) -> list[Multipli
             near = difflib.get_close_matches(pattern, every, 3, 0.0)
             problems.append(
                 f'optimizer.lr_multipliers: {pattern!r} matches none of the '
-                f'{len(every)} trained parameters; the nearest are {", ".join(near)}.'
+                f'{len(every)} trained parameters (* stands for any text); the nearest '
+                f'are {", ".join(near)}.'
             )
         elif not taken:
             problems.append(

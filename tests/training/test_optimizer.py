@@ -181,7 +181,7 @@ def test_patterns_without_effect_are_refused_together_with_the_nearest_names() -
     first, second = str(caught.value).split('\n')
     assert first.startswith(
         "optimizer.lr_multipliers: 'wte.embeding' matches none of the 4 trained "
-        'parameters; the nearest are wte.embedding, '
+        'parameters (* stands for any text); the nearest are wte.embedding, '
     )
     assert "all that 'ln_1.*' matches is matched by a pattern before it" in second
 
