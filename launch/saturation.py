@@ -84,7 +84,6 @@ def main() -> int:
         num_trials=len(chosen) + 1,
         evaluations=trials.EVALUATIONS + 1,
         num_programs=2,  # one for all parts, and one for the second seed
-        compiles=_DRY_RUN.value,
     )
     print(
         f'{len(chosen)} parts and a second seed, {steps:,} steps each: {planned:,} '

@@ -137,7 +137,6 @@ def _plan(setup: run_setup.Setup) -> tuple[list[sweep.Stage], int]:
         num_trials=count,
         evaluations=trials.EVALUATIONS + 1,
         num_programs=count,
-        compiles=_DRY_RUN.value,
     )
     if steps < setup.num_steps:
         print(

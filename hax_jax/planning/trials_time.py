@@ -15,15 +15,13 @@ def of(
     num_trials: int,
     evaluations: int,
     num_programs: int,
-    compiles: bool,
 ) -> tuple[float | None, str]:
     """(seconds of `steps` in all trials together, in words what they are made of).
 
     Each trial evaluates the validation split `evaluations` times. Rates, steps and the
     seed are constants of a program, so `num_programs` steps are compiled; the others
-    come from the compilation cache. With `compiles` the step is compiled now, to tell
-    how long that takes; else the words say that it is left out. Seconds are None where
-    the devices' speed is not known.
+    come from the compilation cache. One is compiled now, to tell how long that takes.
+    Seconds are None where the devices' speed is not known.
     """
     each, basis = step_plan.step_time(setup, planner.make_plan(setup), None)
     if each is None:
@@ -32,19 +30,12 @@ def of(
     rows = -(-setup.cache.num_rows('validation') // setup.microbatch_size)
     share = rows * setup.microbatch_size / setup.run.train.batch_size
     scoring = num_trials * evaluations * share * _SCORING * each
-    parts = [
-        f'steps {progress.duration(stepping)} ({basis})',
-        f'evaluations {progress.duration(scoring)}',
-    ]
-    total = stepping + scoring
-    if compiles:
-        with compiled.without_cache():
-            one = step_plan.compiled_step(setup).seconds
-        total += one * num_programs
-        parts.append(
-            f'compiling {progress.duration(one * num_programs)} ({num_programs} '
-            f'programs; one took {one:.1f} s now)'
-        )
-    else:
-        parts.append(f'compiling {num_programs} programs is not counted')
-    return total, f'about {progress.duration(total)}: {"; ".join(parts)}'
+    with compiled.without_cache():
+        one = step_plan.compiled_step(setup).seconds
+    total = stepping + scoring + one * num_programs
+    return total, (
+        f'about {progress.duration(total)}: steps {progress.duration(stepping)} '
+        f'({basis}); evaluations {progress.duration(scoring)}; compiling '
+        f'{progress.duration(one * num_programs)} ({num_programs} programs; one took '
+        f'{one:.1f} s now)'
+    )

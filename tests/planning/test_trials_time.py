@@ -31,19 +31,15 @@ def test_trials_take_steps_evaluations_and_the_compiling_of_their_programs(
     rows, batch = setup.cache.num_rows('validation'), setup.run.train.batch_size
     scored = -(-rows // batch) * batch
     asked = {'steps': 100, 'num_trials': 6, 'evaluations': 9, 'num_programs': 4}
-    seconds, words = trials_time.of(setup, **asked, compiles=True)
+    seconds, words = trials_time.of(setup, **asked)
     assert seconds == pytest.approx(200 + 6 * 9 * scored / batch * 2 / 3 + 4 * 7)
     assert 'compiling 28s (4 programs; one took 7.0 s now)' in words
-    without, said = trials_time.of(setup, **asked, compiles=False)
-    assert without == pytest.approx(seconds - 28)
-    assert said.endswith('; compiling 4 programs is not counted')
 
 
 def test_a_speed_that_is_not_known_gives_no_time(
     setup: run_setup.Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step_plan, 'step_time', lambda *_: (None, 'not known: no peak'))
-    found = trials_time.of(
-        setup, steps=9, num_trials=6, evaluations=9, num_programs=4, compiles=True
-    )
+    asked = {'steps': 9, 'num_trials': 6, 'evaluations': 9, 'num_programs': 4}
+    found = trials_time.of(setup, **asked)
     assert found == (None, 'time not known: no peak')
