@@ -55,11 +55,17 @@ def replay(
     path = file_of(workdir, step)
     if jax.process_index() == 0:
         files.write_json_lines(path, map(_line, found.pairs))
+    far = step - 1 - begin.step
+    nearer = (
+        f'{far} steps lie between: no checkpoint after step {begin.step} and before '
+        f'step {step} is kept, so these are not the parameters that the step had'
+    )
     return '\n'.join(
         [
             f'step {step}, its {len(rows)} rows by {named_by}, on the parameters after '
             f'step {begin.step}, without dropout: loss {found.loss:.4f}, gradient norm '
             f'{found.grad_norm:.4f}',
+            *([nearer] if far else []),
             *_table(found.pairs),
             f'all {len(found.pairs)} pairs: {path}',
         ]

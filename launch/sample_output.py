@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from hax_jax import errors, files
+from hax_jax import counted, errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.program import entry, later, output_file, progress
@@ -103,7 +103,8 @@ def put_in_order(
     counts = ', '.join(f'{reasons.count(n)} {n}' for n in sorted(set(reasons)))
     new = len(rows) - len(output.rows)
     entry.say(
-        f'{output.path} has {len(rows)} samples, {new} of them new (ended by: {counts})'
+        f'{output.path} has {counted.of(len(rows), "samples")}, {new} of them new '
+        f'(ended by: {counts})'
     )
     return rows
 
@@ -127,7 +128,7 @@ def write_table(
     if aside:
         entry.say(f'note: the earlier {path} differs and is kept as {aside}')
     files.write_text(path, page)
-    entry.say(f'wrote {len(rows)} samples to {path}')
+    entry.say(f'wrote {counted.of(len(rows), "samples")} to {path}')
 
 
 def as_row(

@@ -216,6 +216,10 @@ def test_a_replay_adds_up_to_the_loss_and_the_gradient_of_the_step(
     printed = replay_step.replay(setup_of(cache, **CHANGES), clean, BAD)
     row = tiny_runs.lines(clean, 'train')[BAD - 1]
     assert f'loss {row["loss"]:.4f}, gradient norm {row["grad_norm"]:.4f}' in printed
+    assert 'lie between' not in printed
+    printed = replay_step.replay(setup_of(cache, **CHANGES), clean, BAD - 2)
+    assert 'on the parameters after step 0' in printed
+    assert f'\n{BAD - 3} steps lie between: no checkpoint' in printed
 
 
 def test_a_rollback_goes_on_as_if_the_bad_rows_had_never_been(
