@@ -22,7 +22,7 @@ the step, model/gpt2.py for the model, data/packing.py for the rows, config/sche
 for every setting. Each folder's __init__.py says what comes in and what goes out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -180,7 +180,9 @@ def sample(
         for name, value in (('num_samples', num_samples), ('batch_size', batch_size))
         if type(value) is not int or value < 1
     ]
-    if isinstance(letters, str) or not all(isinstance(each, str) for each in letters):
+    is_list = isinstance(letters, Iterable) and not isinstance(letters, str)
+    letters = list(letters) if is_list else []
+    if not is_list or not all(isinstance(each, str) for each in letters):
         problems.append('letters are no list of texts; give such as ["Is it rude?"].')
     if isinstance(settings, schema.SamplingConfig):
         values = convert.to_dict(settings)

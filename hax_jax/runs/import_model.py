@@ -243,6 +243,11 @@ def grown(path: str, *, tokens: Sequence[str]) -> Imported:
     )
 
 
+def _base_in_words(name: str) -> str:
+    """An adapter names a folder by its last part alone, wherever it lies."""
+    return f'a folder named {name[2:]}' if name.startswith('./') else name
+
+
 def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
     """Reads an adapter folder and the model that `base` names.
 
@@ -255,14 +260,15 @@ def peft(folder: pathlib.Path, *, base: str, tokenizer: str) -> Imported:
         raise errors.InputError(
             f'{base} is not the base of {folder}: its parameters hash to '
             f'{own.hash[:16]}, the adapter says {found.base_hash[:16]} '
-            f'({found.base_name}); give that one as --base.'
+            f'({_base_in_words(found.base_name)}); give that one as --base.'
         )
     table = 'wte' if own.model.tie_embeddings else 'lm_head'
     own_head = own.parameters[f'{table}.embedding']
     if found.head is not None and not np.array_equal(found.head, own_head):
         raise errors.InputError(
             f'{folder} stores a head that is not that of {base}: the adapter '
-            f'was trained on another model ({found.base_name}); give that as --base.'
+            f'was trained on another model ({_base_in_words(found.base_name)}); give '
+            'that as --base.'
         )
     notes = []
     if not found.base_hash:

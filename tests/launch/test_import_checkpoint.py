@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 import subprocess
 from typing import Any
 
@@ -273,6 +274,13 @@ def test_another_base_is_refused_by_its_hash(
     assert pretrained.fingerprint(parameters)[:16] in said
     assert 'some/base' in said
     assert not out.exists()
+    # An export names a folder by its last part, which is a path from nowhere.
+    moved = shutil.copytree(adapter_folder, tmp_path / 'moved')
+    config = moved / 'adapter_config.json'
+    config.write_text(config.read_text().replace('some/base', './k'))
+    (moved / 'SHA256SUMS').unlink(missing_ok=True)
+    said = refusal(str(moved), f'--base={tmp_path}/other', f'--output={out}')
+    assert '(a folder named k); give that one' in said
 
 
 def test_a_head_of_another_base_is_refused_and_a_missing_hash_is_told(
