@@ -21,6 +21,7 @@ import collections
 import dataclasses
 import json
 import pathlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,6 +38,7 @@ with later.imports():
     from hax_jax.runs import checkpoint, compact, restore, run_folder, step_facts
     from hax_jax.training import starting
 
+_OURS = re.compile(rb'\{\s*"workdir":')  # how a report begins
 _SHOWN = 24  # tensors on the screen
 
 _WORKDIR = flags.DEFINE_string('workdir', '', "The run's folder.")
@@ -113,7 +115,10 @@ def _check() -> None:
             problems.append(
                 '--output goes with the list and --inspect alone; remove it.'
             )
-        problems += output_file.problems('output', pathlib.Path(_OUTPUT.value))
+        path = pathlib.Path(_OUTPUT.value)
+        problems += output_file.problems('output', path) or output_file.foreign(
+            'output', path, _OURS.match, 'report of launch.checkpoints'
+        )
     if _COMPACT.value:
         problems += output_file.new_folder('compact', pathlib.Path(_COMPACT.value))
     errors.refuse(problems)

@@ -50,7 +50,7 @@ def one_file(given: dict[str, str]) -> list[str]:
 
 
 def foreign(
-    name: str, path: pathlib.Path, is_ours: Callable[[bytes], bool], what: str
+    name: str, path: pathlib.Path, is_ours: Callable[[bytes], object], what: str
 ) -> list[str]:
     """A sentence if `--name=path` would replace what the program did not write.
 

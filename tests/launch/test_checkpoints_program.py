@@ -259,6 +259,10 @@ def test_every_wrong_flag_is_named(
     assert '--delete= is empty; give steps' in results['empty'][1]
     twice = forks.run('-m', 'launch.checkpoints', '--delete=5', '--delete=15')
     assert (twice.returncode, '--delete is given 2 times' in twice.stderr) == (2, True)
+    other = forks.run(
+        '-m', 'launch.checkpoints', f'--workdir={runs}/whole', f'--output={__file__}'
+    )
+    assert (other.returncode, 'is no report of' in other.stderr) == (2, True)
     assert results['alone'][1].splitlines() == [
         '--force goes with --delete alone; remove it.',
         '--step goes with --compact alone; remove it.',
