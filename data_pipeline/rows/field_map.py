@@ -219,6 +219,18 @@ def resolve(
             f'{name}: which of its fields {_listed(found)} are question and answer?'
             + (_JOINED_BY.format(rows[0].get('subreddit', 'NAME')) if apart else '')
         )
+    within = {
+        to: near_fields.texts_within(rows, made.parts[to][0])
+        for to in ('question', 'answer')
+    }
+    if any(within.values()):
+        texts = {to: within[to] or '+'.join(made.parts[to]) for to in within}
+        objects = [repr(made.parts[to][0]) for to in within if within[to]]
+        raise errors.InputError(
+            f'{name}: {" and ".join(objects)} of its rows are objects of several '
+            f"texts; name one, as in --fields='question={texts['question']}, "
+            f"answer={texts['answer']}'."
+        )
     return made
 
 

@@ -177,6 +177,22 @@ def holds_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     return bool(texts) and words >= _SENTENCE * len(values)
 
 
+def texts_within(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The first text of a field that holds objects of texts alone; '' for another.
+
+    {"question": {"en": "Why?", "de": "Warum?"}} -> 'question.en'
+    """
+    values = [row.get(name) for row in rows if row.get(name) is not None]
+    are_objects = bool(values) and all(
+        isinstance(value, dict)
+        and value
+        and all(isinstance(each, str) for each in value.values())
+        and answer_lists.best(value)[0] is None
+        for value in values
+    )
+    return f'{name}.{next(iter(values[0]))}' if are_objects else ''
+
+
 def judges(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     """Whether a field is a tool's mark of what a person thought of each row.
 

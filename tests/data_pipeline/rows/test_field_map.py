@@ -92,6 +92,19 @@ def test_a_title_beside_another_text_is_no_question() -> None:
     )
 
 
+def test_texts_in_several_languages_are_a_problem_that_names_one() -> None:
+    row = {
+        'question': {'en': 'Why?', 'de': 'Warum?'},
+        'answer': {'en': 'So.', 'de': 'Darum.'},
+    }
+    assert problem(row) == (
+        "raw/a.csv: 'question' and 'answer' of its rows are objects of several texts; "
+        "name one, as in --fields='question=question.en, answer=answer.en'."
+    )
+    given = ('question=question.en, answer=answer.en',)
+    assert resolve(row, *given).parts['answer'] == ('answer.en',)
+
+
 def test_a_row_without_such_names_is_a_problem_that_names_them() -> None:
     found = problem({'left': '', 'x' * 90: ''})
     assert found == (
