@@ -48,9 +48,11 @@ def assign(
     check_shares(shares)
     names, sources, sizes = _components(store, salt)
     if len(names) < 2:
+        pairs = int(sizes.sum())
+        copies = f' ({store.count - pairs:,} more went as copies)'
         raise errors.InputError(
-            f'{counted.of(int(sizes.sum()), "pairs")} in '
-            f'{counted.of(len(names), "groups")} cannot be split: a '
+            f'{counted.of(pairs, "pairs")} in {counted.of(len(names), "groups")}'
+            f'{copies if store.count > pairs else ""} cannot be split: a '
             'group (one Reddit post, one chat file, all pairs of one answer) stays '
             'whole, and train and '
             'validation need one each. Give more files with --input' + _cut(sources)

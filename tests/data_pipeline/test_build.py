@@ -186,6 +186,11 @@ def test_real_files_are_built_and_accounted_for(tmp_path: pathlib.Path) -> None:
             {},
             '4 pairs in 1 group cannot be split',
         ),
+        (
+            {'a.jsonl': 9 * '{"question": "Who sings?", "answer": "Tom and I do."}\n'},
+            {},
+            '1 pair in 1 group (8 more went as copies) cannot be split',
+        ),
         ({}, {'validation_share': 1.5}, '--validation_share=1.5 is not accepted'),
         ({}, {'validation_share': 0.0}, '--validation_share=0 is not accepted'),
         ({}, {'test_share': -1.0}, '--test_share=-1 is not accepted'),
