@@ -25,6 +25,7 @@ FREE = {
     'train.on_bad_step',
     'train.on_spike',
     'train.patience',
+    'train.patience_min_delta',
     'train.max_minutes',
     'train.hang_timeout_seconds',
     'train.tensorboard',

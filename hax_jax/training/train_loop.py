@@ -209,7 +209,7 @@ def _loop(
             loss, is_best = None, False
             if done % settings.eval_every_steps == 0 or done == num_steps:
                 loss = between.evaluated(state, past)
-                past = past.evaluated(done, loss)
+                past = past.evaluated(done, loss, min_delta=settings.patience_min_delta)
                 is_best = checkpoints.among_best(loss)
             reason = _why_stop(done, past, setup) or stop
             if done % settings.checkpoint_every_steps == 0 or reason or is_best:
@@ -230,6 +230,7 @@ def _loop(
             unigram_entropy=verdicts.unigram_entropy(setup.cache),
             history=past,
             patience=settings.patience,
+            patience_min_delta=settings.patience_min_delta,
             seconds={part: round(value, 4) for part, value in watch.total().items()},
             skipped_steps=int(state.guard.num_skipped),
         )
