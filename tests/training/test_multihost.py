@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import time
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ import tiny_runs
 from hax_jax.data import input_pipeline, records
 from hax_jax.devices import mesh
 from hax_jax.guards import bad_steps
-from hax_jax.runs import restore
+from hax_jax.runs import checkpoint, restore
 from hax_jax.training import run_setup, train_loop
 
 # The fourth step is bad, which is read at the sixth: back to the second.
@@ -31,6 +32,7 @@ sys.path.append('tests/training')
 import test_multihost
 from hax_jax.devices import runtime
 runtime.start()
+test_multihost.name_late()
 test_multihost.read_and_train(*map(pathlib.Path, sys.argv[1:]))
 """
 
@@ -61,6 +63,17 @@ def read_and_train(
     run = tiny_runs.make_config(**BACK)
     setup = run_setup.prepare(run, records.open_cache(cache_path.parent / 'poisoned'))
     train_loop.train(setup, workdir.with_name(f'{workdir.name} back'), allow_change=[])
+
+
+def name_late() -> None:
+    """Process 0 gives step 2 its name so late that the others could look before."""
+    write_record = checkpoint.write_record
+
+    def late(folder: pathlib.Path, info: checkpoint.StepInfo, run_id: str) -> None:
+        time.sleep(2.0 * (info.step == 2))
+        write_record(folder, info, run_id)
+
+    checkpoint.write_record = late
 
 
 def poison(folder: pathlib.Path) -> None:
