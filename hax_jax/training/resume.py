@@ -143,10 +143,13 @@ def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Prog
     imported one has none of this run's data.
     """
     then, step = info.metadata, info.step
+    is_imported = 'imported' in then
     if 'rows' in then:
         skip = tuple((first, last) for first, last in then['skip'])
-        return run_setup.Progress(step, then['rows'], then['row_seed'], skip)
-    if 'imported' in then:
+        return run_setup.Progress(
+            step, then['rows'], then['row_seed'], skip, is_imported
+        )
+    if is_imported:
         return run_setup.Progress(step, is_imported=True)
     train = config.train
     return run_setup.Progress(step, step * train.batch_size, train.seed)

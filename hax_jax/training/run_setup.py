@@ -29,7 +29,8 @@ class Progress:
 
     `row_seed` is the seed of the epoch that row `rows` lies in, None before the first
     step. `skip` are the stream's rows that are left out (`row_stream.RowStream`). It
-    `is_imported` where the parameters were trained elsewhere, and here not yet.
+    `is_imported` where the parameters were trained elsewhere, as a run's that was
+    compacted, and here not yet: there are no moments.
     """
 
     step: int = 0

@@ -181,7 +181,7 @@ def _loop(
                 if look:
                     state = look.state
                     between.looked(look)
-                elif setup.begin.rows:  # an imported run has no moments
+                elif not setup.begin.is_imported:  # which has no moments
                     restored = examine.restored(setup.run, state)
                 base = None
                 watch.lap('start')
