@@ -190,6 +190,22 @@ def restored(
     return ts.at_step(blueprint, step, params, state.frozen, opt_state, guard, other)
 
 
+def moved_mean(train: schema.TrainConfig, before: int, now: int, *, step: int) -> str:
+    """What to say of last_k's mean at `step`, where a run of `before` steps has `now`.
+
+    '' unless the mean has begun and has other steps than the new length's last ones.
+    """
+    first, wanted = (max(0, n - train.average_steps) + 1 for n in (before, now))
+    first = min(first, step)  # until then the average is the newest step alone
+    if train.average != 'last_k' or wanted > step or first == wanted:
+        return ''
+    return (
+        f'train.average=last_k: the mean began at step {first}, by the old length, and '
+        f'should have begun at step {wanted}: it stays another one than that of the '
+        f'last {train.average_steps} steps'
+    )
+
+
 def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:
     if then['num_steps'] != setup.num_steps:
         print(
@@ -197,6 +213,11 @@ def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:
             'the learning rate follows the new length from here on',
             flush=True,
         )
+        moved = moved_mean(
+            setup.run.train, then['num_steps'], setup.num_steps, step=setup.begin.step
+        )
+        if moved:
+            print(moved, flush=True)
     stream = setup.stream
     if stream.seed_at(stream.start) != stream.seed:
         ends = -(-stream.start // stream.num_rows) * stream.num_rows
