@@ -89,6 +89,7 @@ def train(
                 )
             except stops.RollBackError as error:
                 found, skip, saved = error.found, error.skip, error.saved
+            peers.mark('')  # compiling anew does not count as hanging
             peers.from_first('saved')  # it has named the step that all go back to
             rolled_back.append(saved)
             if rolled_back.count(saved) > _MOST_ROLLBACKS:
