@@ -43,7 +43,7 @@ def look(
     if candidate.step is None:
         return [], [f'what {candidate.path} was trained on is not known here']
     warnings, notes, seen = [], [], set()
-    for name, rows in _rows_of_runs(candidate):
+    for name, rows in _rows_of_runs(candidate, cache):
         if isinstance(rows, str):
             notes.append(
                 f'whether {name} was trained on these texts is unknown: {rows}'
@@ -126,14 +126,14 @@ def _known(hashes: np.ndarray, trained: records.PackedCache, run: int) -> np.nda
 
 
 def _rows_of_runs(
-    candidate: scoring.Candidate,
+    candidate: scoring.Candidate, verified: records.PackedCache
 ) -> Iterator[tuple[str, records.PackedCache | str]]:
     """(name, its rows, or why there are none) of the run, its base, the base's base."""
     name, folder, base = candidate.path, places.path(candidate.path), candidate.base
     while True:
         try:
             identity = run_folder.read_run(folder)
-            yield name, _rows_of(folder, identity, candidate)
+            yield name, _rows_of(folder, identity, candidate, verified)
         except errors.InputError as error:
             yield name, str(error)
             return
@@ -146,7 +146,10 @@ def _rows_of_runs(
 
 
 def _rows_of(
-    folder: pathlib.Path, identity: dict[str, Any], candidate: scoring.Candidate
+    folder: pathlib.Path,
+    identity: dict[str, Any],
+    candidate: scoring.Candidate,
+    verified: records.PackedCache,
 ) -> records.PackedCache | str:
     if not identity['dataset']:
         return 'no row of its training is known'
@@ -154,8 +157,10 @@ def _rows_of(
         return 'its tokenizer is another one'
     data = run_folder.read_config(folder).data
     rows = dataset_folder.packed(data, candidate.tokenizer, remedy=_ANEW)
-    cache = records.open_cache(rows)
-    cache.verify()
+    cache = verified
+    if rows != verified.path:
+        cache = records.open_cache(rows)
+        cache.verify()
     if cache.fingerprint != identity['dataset']:
         return f'{rows} has other rows than it was trained with'
     return cache
