@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax import errors, places
+from hax_jax import counted, errors, places
 from hax_jax.data import dataset_folder, records, token_runs
 from hax_jax.evaluation import scoring
 from hax_jax.runs import run_folder
@@ -52,16 +52,18 @@ def look(
             seen.add(rows.fingerprint)
             found = count(cache, split, rows)
             if found.answers + found.questions:
+                answers = counted.of(found.answers, 'answers')
+                questions = counted.of(found.questions, 'questions')
                 warnings.append(
-                    f'{found.answers} answers and {found.questions} questions of these '
-                    f'{found.pairs} {split} pairs stand in the rows that {name} was '
-                    'trained on, whole or for over half of their text'
+                    f'{answers} and {questions} of these {found.pairs:,} {split} pairs '
+                    f'stand in the rows that {name} was trained on, whole or for over '
+                    'half of their text'
                     + (': their scores measure memory' if found.answers else '')
                 )
             if found.untold:
                 notes.append(
-                    f'{found.untold} of the pairs are too short to tell whether {name} '
-                    'was trained on them'
+                    f'{counted.of(found.untold, "pairs")} too short to tell whether '
+                    f'{name} was trained on them'
                 )
     return warnings, notes
 
@@ -133,11 +135,14 @@ def _rows_of_runs(
     while True:
         try:
             identity = run_folder.read_run(folder)
-            yield name, _rows_of(folder, identity, candidate, verified)
         except errors.InputError as error:
             yield name, str(error)
             return
-        if 'imported' in identity:
+        try:
+            yield name, _rows_of(folder, identity, candidate, verified)
+        except errors.InputError as error:
+            yield name, str(error)
+        if 'imported' in identity and identity['dataset']:
             yield f'{name}, before it was imported,', 'its rows are not here'
         if identity['base'].get('step') is None:
             return  # no base, or one of Hugging Face

@@ -1,14 +1,17 @@
 """Texts of a split that a run was trained on, counted from packed rows."""
 
 import pathlib
+from typing import Any
 
 import answered_runs
 import numpy as np
 import pytest
 
-from hax_jax import files
+from hax_jax import errors, files
+from hax_jax.config import schema
 from hax_jax.data import packing, records, text
-from hax_jax.evaluation import trained_on
+from hax_jax.evaluation import scoring, trained_on
+from hax_jax.runs import run_folder
 
 WORDS = ['aunt', 'door', 'letter', 'garden', 'train', 'quarrel', 'supper', 'coat']
 
@@ -100,3 +103,40 @@ def test_texts_that_nobody_was_trained_on_count_nothing(
     assert trained_on.count(cache, 'validation', cache) == none
     own = trained_on.Counts(pairs=8, answers=8, questions=8, untold=0)
     assert trained_on.count(cache, 'train', cache) == own
+
+
+def test_a_run_whose_rows_are_gone_is_named_and_its_base_is_looked_at(
+    tmp_path: pathlib.Path, tokenizer: text.Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = write(
+        tmp_path / 'rows',
+        tokenizer,
+        train=[pair(0)],
+        validation=[pair(0), pair(1)],
+        seq_len=1024,
+    )
+    own, base = tmp_path / 'own', tmp_path / 'base'
+    identities = {
+        own: {'dataset': 'x', 'base': {'path': str(base), 'step': 5}},
+        base: {'dataset': cache.fingerprint, 'base': {}},
+    }
+
+    def rows_of(
+        folder: pathlib.Path, identity: dict[str, Any], *_: object
+    ) -> records.PackedCache:
+        if folder == own:
+            raise errors.InputError('it moved')
+        assert identity is identities[base]
+        return cache
+
+    monkeypatch.setattr(run_folder, 'read_run', identities.__getitem__)
+    monkeypatch.setattr(trained_on, '_rows_of', rows_of)
+    run = schema.Config()
+    candidate = scoring.Candidate(str(own), 5, '', run, tokenizer, 'x')
+    warnings, notes = trained_on.look(candidate, cache, 'validation')
+    assert notes == [f'whether {own} was trained on these texts is unknown: it moved']
+    assert warnings == [
+        f'1 answer and 1 question of these 2 validation pairs stand in the rows that '
+        f'{base}, the base of {own}, was trained on, whole or for over half of their '
+        'text: their scores measure memory'
+    ]
