@@ -20,7 +20,7 @@ from hax_jax.training import optimizer, train_step
 from hax_jax.training import train_state as ts
 
 MODEL = schema.ModelConfig(
-    n_layer=1, n_head=4, n_embd=32, n_positions=16, vocab_size=64, attention='xla'
+    n_layer=2, n_head=4, n_embd=32, n_positions=16, vocab_size=64, attention='xla'
 )
 OPTIMIZER = schema.OptimizerConfig(learning_rate=1e-2)
 NUM_STEPS, ROWS, LENGTH = 3, 8, 16
@@ -51,7 +51,7 @@ def random_base() -> dict[str, np.ndarray]:
 
 
 def train(
-    shape: tuple[int, int, int], *, rank: int, grad_accum_steps: int
+    shape: tuple[int, int, int], *, rank: int, grad_accum_steps: int, remat: str
 ) -> dict[str, Any]:
     if np.prod(shape) == 1:
         mesh = jax.make_mesh(
@@ -66,13 +66,15 @@ def train(
     # Runs with adapters have dropout too, which must be one device's.
     rate = 0.1 if rank else 0.0
     lora = schema.LoraConfig(rank=rank, dora=True, targets=targets, dropout=rate)
-    model = dataclasses.replace(MODEL, embd_pdrop=rate, resid_pdrop=rate)
+    model = dataclasses.replace(
+        MODEL, embd_pdrop=rate, resid_pdrop=rate, scan_layers=remat != 'none'
+    )
     tx = optimizer.make_optimizer(OPTIMIZER, num_steps=NUM_STEPS)
     schedule = optimizer.schedule(OPTIMIZER, num_steps=NUM_STEPS)
     rows = mesh_lib.batch_sharding(mesh)
     with jax.set_mesh(mesh):
         blueprint = ts.make_blueprint(
-            model, lora, tx, compute_dtype='float32', mesh=mesh
+            model, lora, tx, compute_dtype='float32', mesh=mesh, remat=remat
         )
         state = ts.create(blueprint, seed=0)
         step = train_step.make_train_step(
@@ -145,8 +147,10 @@ if __name__ == '__main__':
     spec = json.loads(sys.argv[1])
     out = {
         'runs': {
-            name: train(tuple(shape), rank=rank, grad_accum_steps=grad_accum_steps)
-            for name, (shape, rank, grad_accum_steps) in spec['runs'].items()
+            name: train(
+                tuple(shape), rank=rank, grad_accum_steps=grad_accum_steps, remat=remat
+            )
+            for name, (shape, rank, grad_accum_steps, remat) in spec['runs'].items()
         },
         'messages': [
             message(tuple(shape), batch_size=size) for shape, size in spec['mistakes']

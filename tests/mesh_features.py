@@ -33,7 +33,7 @@ class Feature:
 
 
 def _model(**changes: object) -> schema.ModelConfig:
-    return dataclasses.replace(mesh_child.MODEL, n_layer=2, **changes)
+    return dataclasses.replace(mesh_child.MODEL, **changes)
 
 
 def _lora(**changes: object) -> schema.LoraConfig:

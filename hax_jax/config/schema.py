@@ -194,6 +194,7 @@ class TrainConfig:
     # trains on it. bad_steps.jsonl lists both kinds.
     on_spike: Literal['note', 'stop', 'skip', 'rollback'] = 'note'
     patience: ranges.CountOrOff = 0  # stop after so many evaluations without a better
+    patience_min_delta: ranges.NumberOrOff = 0.0  # nats by which one must be better
     max_minutes: ranges.NumberOrOff = 0.0  # of one call; then it saves and exits 75
     # Several processes all end with exit code 75 once no step, batch of an evaluation
     # or save has ended for so long; compiling before the first step does not count.

@@ -353,5 +353,8 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 def mark(doing: str) -> None:
-    """This process has ended what it did, and begins with `doing`: 'step 12'."""
+    """This process has ended what it did, and begins with `doing`: 'step 12'.
+
+    '' is something that may last: until the next `mark` no time counts.
+    """
     _peers.doing, _peers.since = doing, time.monotonic()

@@ -90,6 +90,7 @@ class Findings:
                 'tokenizer': row.candidate.tokenizer.fingerprint,
                 'dataset': row.cache.fingerprint,
                 'notes': row.notes + one.notes,
+                'warnings': row.warnings,
                 'loss': one.evaluation.loss,
                 'by': one.evaluation.by,
                 'pairs': [_pair_row(pair) for pair in one.evaluation.pairs],
@@ -172,6 +173,7 @@ def _table(
             f'{counts["rows"]} rows of {cache.seq_len}; {len(ledger["dropped_ids"])} '
             f'dropped, {len(ledger["shortened_ids"])} shortened, '
             f'{len(ledger["split_ids"])} split',
+            *(f'warning: {warning}' for warning in rows.warnings),
             *(f'note: {note}' for note in rows.notes + scored.notes),
             f'loss {scored.evaluation.loss:.4f} (as training weighs it)',
             *lines(scored.evaluation.by),

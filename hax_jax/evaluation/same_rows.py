@@ -7,17 +7,21 @@ from collections.abc import Callable, Sequence
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import dataset_folder, packing, records, text
-from hax_jax.evaluation import evaluate, scoring
+from hax_jax.evaluation import evaluate, scoring, trained_on
 
 
 @dataclasses.dataclass(frozen=True)
 class WithRows:
-    """A model and the packed rows that it is evaluated on."""
+    """A model and the packed rows that it is evaluated on.
+
+    `warnings` count the texts of the split that it was trained on.
+    """
 
     candidate: scoring.Candidate
     data: schema.DataConfig
     cache: records.PackedCache
     notes: list[str]
+    warnings: list[str]
 
 
 def of_each(
@@ -81,7 +85,8 @@ def of_each(
                 'data.seq_len or data.long_answers differs now, so its metrics.jsonl '
                 'has other numbers'
             )
-        out.append(WithRows(candidate, packed_as, cache, notes))
+        warnings, unknown = trained_on.look(candidate, cache, split)
+        out.append(WithRows(candidate, packed_as, cache, [*notes, *unknown], warnings))
     return out
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax.data import records, text
+from hax_jax.data import records, text, token_runs
 from hax_jax.reference import row_texts
 from hax_jax.watch import verdicts
 
@@ -19,9 +19,6 @@ MOST = 20_000  # pairs whose ids are compared
 _MOST_ECHOES = 1000  # answers that are compared with their question
 _TEXTS = 256  # pairs whose text is looked at
 _LEAST_WORDS = 8  # rare words of an answer that may show what it is about
-_RUN_TOKENS = 12  # in a row, that two letters share only by copying, and
-_RUN_BYTES = 44  # that they spell at least: a token may be one letter
-_COPIED = 0.5  # of an answer's runs: where more stand elsewhere, it is a near copy
 _LEAST_PAIRS = 200  # of words, so that chance moves their count by a tenth at most
 _ASKS = re.compile('[?？؟]')
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
@@ -43,7 +40,7 @@ def measure(
 ) -> dict[str, Any]:
     """Shares over the cache's splits; those of texts need the tokenizer."""
     train, validation = (_answers(cache, name) for name in ('train', 'validation'))
-    run = max(_RUN_TOKENS, tokens_of(cache, _RUN_BYTES))
+    run = max(token_runs.LEAST_TOKENS, tokens_of(cache, token_runs.LEAST_BYTES))
     numbers = _of_copies(train, validation, run) | _of_sources(train)
     dropped = cache.meta.get('ledger', {}).get('train')
     if dropped and dropped['tokens']['pairs_read']:
@@ -124,13 +121,13 @@ def _of_copies(train: list[Any], validation: list[Any], run: int) -> dict[str, A
     lengths = collections.Counter(len(a) for a in asked.values() if len(a) >= least)
     ((_, same),) = answers.most_common(1) or [(0, 0)]
     ((size, often),) = lengths.most_common(1) or [(0, 0)]
-    of_train, in_train = _runs(list(asked.values()), run)
-    of_validation, in_validation = _runs(long, run)
+    of_train, in_train = token_runs.of_texts(list(asked.values()), run)
+    of_validation, in_validation = token_runs.of_texts(long, run)
     here, places = np.unique(in_train, return_inverse=True)
     holders = np.unique(np.stack([places, of_train]), axis=1)[0]
     elsewhere = np.bincount(holders, minlength=len(here))[places] > 1
-    shared = _shares(of_validation, np.isin(in_validation, here), len(long))
-    own = _shares(of_train, elsewhere, len(asked))
+    shared = token_runs.shares(of_validation, np.isin(in_validation, here), len(long))
+    own = token_runs.shares(of_train, elsewhere, len(asked))
     copied = np.array([answer.tobytes() in known for answer in long], bool)
     again = np.array([answers[each.tobytes()] > 1 for each in asked.values()], bool)
     return {
@@ -140,33 +137,14 @@ def _of_copies(train: list[Any], validation: list[Any], run: int) -> dict[str, A
         'usual_answer_length': size,
         'usual_length_share': often / max(lengths.total(), 1),
         'different_questions': len(asked),
-        'validation_copied_share': _mean(copied | (shared > _COPIED)),
+        'validation_copied_share': _mean(copied | (shared > token_runs.COPIED)),
         'validation_shared_text': _mean(shared[np.isfinite(shared)]),
-        'train_copied_share': _mean(again | (own > _COPIED)),
+        'train_copied_share': _mean(again | (own > token_runs.COPIED)),
         'train_shared_text': _mean(own[np.isfinite(own)]),
         'repeated_share': 1 - len(pairs) / max(len(train), 1),
         'validation_pairs': len(validation),
         'train_pairs': len(train),
     }
-
-
-def _runs(answers: list[np.ndarray], run: int) -> tuple[np.ndarray, np.ndarray]:
-    """(number of the answer, a hash) of each run of `run` tokens."""
-    ids = np.concatenate([np.zeros(0, np.int64), *answers]).astype(np.uint64)
-    owners = np.repeat(np.arange(len(answers)), [len(each) for each in answers])
-    count = max(len(ids) - run + 1, 0)
-    hashes = np.zeros(count, np.uint64)
-    for i in range(run):  # uint64 wraps around
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + ids[i : i + count] + 1
-        hashes ^= hashes >> np.uint64(29)
-    whole = owners[:count] == owners[run - 1 :]
-    return owners[:count][whole], hashes[whole]
-
-
-def _shares(owners: np.ndarray, found: np.ndarray, count: int) -> np.ndarray:
-    """[count]: of each answer the share of its runs that were found; NaN of no runs."""
-    with np.errstate(invalid='ignore'):
-        return np.bincount(owners, found, count) / np.bincount(owners, minlength=count)
 
 
 def _mean(values: np.ndarray) -> float:

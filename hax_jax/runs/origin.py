@@ -67,9 +67,16 @@ def resolve(run: schema.Config) -> tuple[schema.Config, str]:
     """The config with the pretrained model's sizes in it, and the tokenizer's path.
 
     Raises:
-      InputError: the config asks for sizes that the pretrained model does not have.
+      InputError: the config asks for sizes that the pretrained model does not have, or
+        for adapters of no such model.
     """
     if not run.model.pretrained:
+        if run.lora.rank:
+            raise errors.InputError(
+                f'lora.rank={run.lora.rank} without model.pretrained: checkpoints '
+                'hold the adapters alone, and the random weights under them would be '
+                'lost; give a pretrained model, or lora.rank=0.'
+            )
         return run, run.tokenizer.path
     source = find_source(run.model.pretrained)
     defaults = schema.ModelConfig()

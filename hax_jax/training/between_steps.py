@@ -141,6 +141,7 @@ class BetweenSteps:
         """
         if int(state.step) > 0:
             self._check_state(state, past)
+        self.report.note(self._profiler.missed(int(state.step)))
         self._profiler.at(int(state.step), state.step)
 
     def after_step(

@@ -138,7 +138,7 @@ def check_state(setup: run_setup.Setup) -> None:
     options = _more_sharded(setup, needed, 0)
     if run.optimizer.moment_dtype != 'bfloat16':
         options.append(('optimizer.moment_dtype=bfloat16', parameters + moments / 2))
-    if not run.lora.rank:
+    if run.model.pretrained and not run.lora.rank:
         options.append(('lora.rank=8', 1.05 * parameters))
     raise errors.InputError(
         f'the state of the run needs {disk_room.size(needed)} on each device '

@@ -11,20 +11,33 @@ class History:
 
     `loss_before` is the validation loss before the first step, None if there is none;
     it does not count as an evaluation. `best_loss` is None before the first one. The
-    history lies in the checkpoints, not in metrics.jsonl, because it must be exactly
-    that of the state beside it.
+    next evaluation ends the wait if it is the best and under `mark` by the least
+    improvement. The history lies in the checkpoints, not in metrics.jsonl, because it
+    must be exactly that of the state beside it.
     """
 
     loss_before: float | None = None
     best_loss: float | None = None
     best_step: int = 0
-    since_best: int = 0  # evaluations that were not better than the best one
+    since_best: int = 0  # evaluations in a row that were not better, or by too little
+    mark: float | None = None  # the last loss that ended a wait; None: `best_loss`
 
-    def evaluated(self, step: int, loss: float) -> 'History':
-        """[3.0, 2.0, 2.0, 2.5] at steps 1 to 4: best 2.0 at 2, 2 evaluations since."""
-        if self.best_loss is not None and loss >= self.best_loss:
-            return dataclasses.replace(self, since_best=self.since_best + 1)
-        return dataclasses.replace(self, best_loss=loss, best_step=step, since_best=0)
+    def evaluated(self, step: int, loss: float, *, min_delta: float = 0.0) -> 'History':
+        """[3.0, 2.0, 2.0, 2.5] at steps 1 to 4: best 2.0 at 2, 2 evaluations since.
+
+        [2.0, 1.95, 1.85] with `min_delta` 0.1 nats: best 1.95 at 2, 1 evaluation since;
+        then best 1.85 at 3, and none, as it is 0.15 under the mark of 2.0.
+        """
+        is_best = self.best_loss is None or loss < self.best_loss
+        mark = self.best_loss if self.mark is None else self.mark
+        ends_wait = is_best and (mark is None or loss < mark - min_delta)
+        return dataclasses.replace(
+            self,
+            best_loss=loss if is_best else self.best_loss,
+            best_step=step if is_best else self.best_step,
+            since_best=0 if ends_wait else self.since_best + 1,
+            mark=loss if ends_wait else mark,
+        )
 
     def out_of_patience(self, patience: int) -> bool:
         """Whether `patience` evaluations in a row were no better; 0 never is."""

@@ -25,6 +25,7 @@ FREE = {
     'train.on_bad_step',
     'train.on_spike',
     'train.patience',
+    'train.patience_min_delta',
     'train.max_minutes',
     'train.hang_timeout_seconds',
     'train.tensorboard',
@@ -161,14 +162,14 @@ def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Prog
     imported one has none of this run's data.
     """
     then, step = info.metadata, info.step
+    is_imported = 'imported' in then
     if 'rows' in then:
         skip = tuple((first, last) for first, last in then['skip'])
-        has_moments = 'imported' not in then
         return run_setup.Progress(
-            step, then['rows'], then['row_seed'], skip, has_moments=has_moments
+            step, then['rows'], then['row_seed'], skip, is_imported
         )
-    if 'imported' in then:
-        return run_setup.Progress(step, is_imported=True, has_moments=False)
+    if is_imported:
+        return run_setup.Progress(step, is_imported=True)
     train = config.train
     return run_setup.Progress(step, step * train.batch_size, train.seed)
 
@@ -208,6 +209,22 @@ def restored(
     return ts.at_step(blueprint, step, params, state.frozen, opt_state, guard, other)
 
 
+def moved_mean(train: schema.TrainConfig, before: int, now: int, *, step: int) -> str:
+    """What to say of last_k's mean at `step`, where a run of `before` steps has `now`.
+
+    '' unless the mean has begun and has other steps than the new length's last ones.
+    """
+    first, wanted = (max(0, n - train.average_steps) + 1 for n in (before, now))
+    first = min(first, step)  # until then the average is the newest step alone
+    if train.average != 'last_k' or wanted > step or first == wanted:
+        return ''
+    return (
+        f'train.average=last_k: the mean began at step {first}, by the old length, and '
+        f'should have begun at step {wanted}: it stays another one than that of the '
+        f'last {train.average_steps} steps'
+    )
+
+
 def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:
     if then['num_steps'] != setup.num_steps:
         print(
@@ -215,6 +232,11 @@ def _print_differences(setup: run_setup.Setup, then: dict[str, Any]) -> None:
             'the learning rate follows the new length from here on',
             flush=True,
         )
+        moved = moved_mean(
+            setup.run.train, then['num_steps'], setup.num_steps, step=setup.begin.step
+        )
+        if moved:
+            print(moved, flush=True)
     stream = setup.stream
     if stream.seed_at(stream.start) != stream.seed:
         ends = -(-stream.start // stream.num_rows) * stream.num_rows

@@ -29,8 +29,8 @@ class Progress:
 
     `row_seed` is the seed of the epoch that row `rows` lies in, None before the first
     step. `skip` are the stream's rows that are left out (`row_stream.RowStream`). It
-    `is_imported` where the parameters were trained elsewhere, and here not yet; it then
-    has no moments to go on with, nor has a copy without them.
+    `is_imported` where the parameters were trained elsewhere, as a run's that was
+    compacted, and here not yet: there are no moments.
     """
 
     step: int = 0
@@ -38,7 +38,6 @@ class Progress:
     row_seed: int | None = None
     skip: tuple[tuple[int, int], ...] = ()
     is_imported: bool = False
-    has_moments: bool = True
 
     def to_metadata(self) -> dict[str, Any]:
         """The fields of a checkpoint's metadata; the step is the checkpoint's own."""

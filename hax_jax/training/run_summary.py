@@ -32,6 +32,7 @@ class Summary:
     history: history.History
     patience: int
     seconds: dict[str, float]
+    patience_min_delta: float = 0.0
     skipped_steps: int = 0  # of the whole run: bad ones, whose update was not applied
 
 
@@ -75,11 +76,14 @@ def _why(summary: Summary) -> str:
     if summary.reason == 'max_minutes':
         return f'stopped {at}: train.max_minutes are over; saved'
     if summary.reason == 'patience':
+        least = ''
+        if summary.patience_min_delta:
+            least = f', train.patience_min_delta={summary.patience_min_delta}'
         then = '' if summary.trained_steps else '; nothing more was trained now'
         return (
             f'stopped early {at}: {summary.history.since_best} evaluations in a row '
             'without a better validation loss '
-            f'(train.patience={summary.patience}){then}'
+            f'(train.patience={summary.patience}{least}){then}'
         )
     return f'done: {summary.step} steps'
 

@@ -59,9 +59,17 @@ def move_aside(workdir: pathlib.Path) -> None:
         return
     taken = (workdir / f'old-{n}' for n in itertools.count(1))
     folder = next(path for path in taken if not path.exists())
+    steps = checkpoint.step_folders(workdir / run_folder.CHECKPOINTS)
+    others = sorted({run for step in steps for run in checkpoint.kept_for(step)})
     for name in sorted(names, key=lambda name: name != 'run.json'):
         files.aside(workdir / name, folder)
     print(f'the run in {workdir} was moved aside, to {folder}', flush=True)
+    if others:
+        print(
+            f'WARNING: it is the base of {", ".join(others)}, which find it from now '
+            f'on with --base={folder} alone',
+            flush=True,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -91,6 +91,8 @@ def train(
                 )
             except stops.RollBackError as error:
                 found, skip, saved = error.found, error.skip, error.saved
+            peers.mark('')  # compiling anew does not count as hanging
+            peers.from_first('saved')  # it has named the step that all go back to
             rolled_back.append(saved)
             if rolled_back.count(saved) > _MOST_ROLLBACKS:
                 tried = f'after {_MOST_ROLLBACKS} times back to step {saved or 0}'
@@ -189,7 +191,7 @@ def _loop(
                 if look:
                     state = look.state
                     between.looked(look)
-                elif setup.begin.has_moments:
+                elif not setup.begin.is_imported:  # which has no moments
                     restored = examine.restored(setup.run, state)
                 base = None
                 watch.lap('start')
@@ -218,7 +220,7 @@ def _loop(
             loss, is_best = None, False
             if done % settings.eval_every_steps == 0 or done == num_steps:
                 loss = between.evaluated(state, past)
-                past = past.evaluated(done, loss)
+                past = past.evaluated(done, loss, min_delta=settings.patience_min_delta)
                 is_best = checkpoints.among_best(loss)
             reason = _why_stop(done, past, setup) or stop
             if done % settings.checkpoint_every_steps == 0 or reason or is_best:
@@ -239,6 +241,7 @@ def _loop(
             unigram_entropy=verdicts.unigram_entropy(setup.cache),
             history=past,
             patience=settings.patience,
+            patience_min_delta=settings.patience_min_delta,
             seconds={part: round(value, 4) for part, value in watch.total().items()},
             skipped_steps=int(state.guard.num_skipped),
         )

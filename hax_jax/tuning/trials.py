@@ -86,6 +86,7 @@ def config_of(
         'keep_best': 0,
         'num_sample_questions': 0,
         'patience': 0,
+        'patience_min_delta': 0.0,
         'max_minutes': 0.0,
         'tensorboard': False,
         'wandb_project': '',

@@ -31,6 +31,18 @@ class Profiler:
         self._folder = folder
         self._running = False
 
+    def missed(self, step: int) -> str:
+        """What to say where a call goes on from a step behind the first; '' if nothing.
+
+        A trace of an earlier call is what was asked for.
+        """
+        if not 0 <= self._first < step or any(self._folder.rglob('*.xplane.pb')):
+            return ''
+        return (
+            f'train.profile_steps: step {self._first} was made by an earlier call, so '
+            'no profile is written; name steps to come'
+        )
+
     def at(self, step: int, computed: Any) -> str:
         """Call it after each step and before the first; says what it wrote, or ''.
 

@@ -8,15 +8,16 @@ import programs
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
-# name -> (mesh, LoRA rank, microbatches); all see the same global batches.
+# name -> (mesh, LoRA rank, microbatches, remat, without which layers are unrolled); all
+# see the same global batches.
 RUNS = {
-    'one device': ((1, 1, 1), 0, 1),
-    '8x1x1': ((8, 1, 1), 0, 1),
-    '2x2x2': ((2, 2, 2), 0, 1),
-    '1x4x2': ((1, 4, 2), 0, 1),
-    'microbatches on 2x2x2': ((2, 2, 2), 0, 2),
-    'LoRA on one device': ((1, 1, 1), 2, 1),
-    'LoRA on 2x2x2': ((2, 2, 2), 2, 1),
+    'one device': ((1, 1, 1), 0, 1, 'none'),
+    '8x1x1': ((8, 1, 1), 0, 1, 'none'),
+    '2x2x2': ((2, 2, 2), 0, 1, 'none'),
+    '1x4x2, a loop': ((1, 4, 2), 0, 1, 'block'),
+    'microbatches on 2x2x2': ((2, 2, 2), 0, 2, 'none'),
+    'LoRA on one device': ((1, 1, 1), 2, 1, 'none'),
+    'LoRA on 2x2x2, a loop': ((2, 2, 2), 2, 1, 'dots'),
 }
 MISTAKES = [
     ((3, 1, 1), 8),
@@ -40,54 +41,65 @@ def measured() -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-# Of a model with one layer of width 32, an mlp of 128, 64 ids and 16 places: what one
+# Of a model with two layers of width 32, an mlp of 128, 64 ids and 16 places: what one
 # device holds of each parameter when fsdp=F and tensor=T.
 def held(fsdp: int, tensor: int) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {
+    of_block = {
+        'ln_1.scale': (32,),
+        'ln_1.bias': (32,),
+        'ln_2.scale': (32,),
+        'ln_2.bias': (32,),
+        'attn.c_attn.kernel': (32 // fsdp, 96 // tensor),
+        'attn.c_attn.bias': (96,),
+        'attn.c_proj.kernel': (32 // tensor, 32 // fsdp),
+        'attn.c_proj.bias': (32,),
+        'mlp.c_fc.kernel': (32 // fsdp, 128 // tensor),
+        'mlp.c_fc.bias': (128,),
+        'mlp.c_proj.kernel': (128 // tensor, 32 // fsdp),
+        'mlp.c_proj.bias': (32,),
+    }
+    return {
         'wte.embedding': (64 // tensor, 32 // fsdp),
         'wpe.embedding': (16, 32 // fsdp),
         'ln_f.scale': (32,),
         'ln_f.bias': (32,),
-        'h.0.attn.c_attn.kernel': (32 // fsdp, 96 // tensor),
-        'h.0.attn.c_attn.bias': (96,),
-        'h.0.attn.c_proj.kernel': (32 // tensor, 32 // fsdp),
-        'h.0.attn.c_proj.bias': (32,),
-        'h.0.mlp.c_fc.kernel': (32 // fsdp, 128 // tensor),
-        'h.0.mlp.c_fc.bias': (128,),
-        'h.0.mlp.c_proj.kernel': (128 // tensor, 32 // fsdp),
-        'h.0.mlp.c_proj.bias': (32,),
+        **in_each_block(of_block),
     }
-    for name in ('ln_1.scale', 'ln_1.bias', 'ln_2.scale', 'ln_2.bias'):
-        shapes[f'h.0.{name}'] = (32,)
-    return shapes
 
 
 def held_adapters(fsdp: int, tensor: int) -> dict[str, tuple[int, ...]]:
     """Of DoRA of rank 2: A lies as its kernel's inputs, B as its outputs."""
+    of_block = {
+        'attn.c_attn.lora_a': (32 // fsdp, 2),
+        'attn.c_attn.lora_b': (2, 96 // tensor),
+        'attn.c_attn.lora_magnitude': (96,),
+        'attn.c_proj.lora_a': (32 // tensor, 2),
+        'attn.c_proj.lora_b': (2, 32 // fsdp),
+        'attn.c_proj.lora_magnitude': (32,),
+        'mlp.c_fc.lora_a': (32 // fsdp, 2),
+        'mlp.c_fc.lora_b': (2, 128 // tensor),
+        'mlp.c_fc.lora_magnitude': (128,),
+        'mlp.c_proj.lora_a': (128 // tensor, 2),
+        'mlp.c_proj.lora_b': (2, 32 // fsdp),
+        'mlp.c_proj.lora_magnitude': (32,),
+    }
     return {
-        'h.0.attn.c_attn.lora_a': (32 // fsdp, 2),
-        'h.0.attn.c_attn.lora_b': (2, 96 // tensor),
-        'h.0.attn.c_proj.lora_a': (32 // tensor, 2),
-        'h.0.attn.c_proj.lora_b': (2, 32 // fsdp),
-        'h.0.mlp.c_fc.lora_a': (32 // fsdp, 2),
-        'h.0.mlp.c_fc.lora_b': (2, 128 // tensor),
-        'h.0.mlp.c_proj.lora_a': (128 // tensor, 2),
-        'h.0.mlp.c_proj.lora_b': (2, 32 // fsdp),
         'lm_head.lora_a': (32 // fsdp, 2),
         'lm_head.lora_b': (2, 64 // tensor),
-        'h.0.attn.c_attn.lora_magnitude': (96,),
-        'h.0.attn.c_proj.lora_magnitude': (32,),
-        'h.0.mlp.c_fc.lora_magnitude': (128,),
-        'h.0.mlp.c_proj.lora_magnitude': (32,),
         'lm_head.lora_magnitude': (64,),
+        **in_each_block(of_block),
     }
+
+
+def in_each_block(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {f'h.{i}.{name}': shape for i in (0, 1) for name, shape in shapes.items()}
 
 
 def as_lists(shapes: dict[str, tuple[int, ...]]) -> dict[str, list[list[int]]]:
     return {name: [list(shape)] for name, shape in shapes.items()}
 
 
-@pytest.mark.parametrize('name', ['one device', '8x1x1', '2x2x2', '1x4x2'])
+@pytest.mark.parametrize('name', ['one device', '8x1x1', '2x2x2', '1x4x2, a loop'])
 def test_each_device_holds_its_share_of_each_parameter(
     measured: dict[str, Any], name: str
 ) -> None:
@@ -104,7 +116,7 @@ def test_each_device_is_given_its_part_of_a_base(
 
 def test_adapters_lie_as_the_kernels_that_they_adapt(measured: dict[str, Any]) -> None:
     expected = held(2, 2) | held_adapters(2, 2)
-    assert measured['runs']['LoRA on 2x2x2']['shards'] == as_lists(expected)
+    assert measured['runs']['LoRA on 2x2x2, a loop']['shards'] == as_lists(expected)
 
 
 def test_moments_lie_as_their_parameters(measured: dict[str, Any]) -> None:
@@ -113,12 +125,13 @@ def test_moments_lie_as_their_parameters(measured: dict[str, Any]) -> None:
         for moment in ('mu', 'nu'):
             (found,) = [n for n in moments if n.endswith(f'.{moment}.{name}')]
             assert moments[found] == [list(shape)], found
-    moments = measured['runs']['LoRA on 2x2x2']['moments']
+    moments = measured['runs']['LoRA on 2x2x2, a loop']['moments']
     assert not [n for n in moments if n.endswith('kernel')]
 
 
 @pytest.mark.parametrize(
-    ('name', 'rows'), [('one device', 8), ('8x1x1', 1), ('2x2x2', 2), ('1x4x2', 2)]
+    ('name', 'rows'),
+    [('one device', 8), ('8x1x1', 1), ('2x2x2', 2), ('1x4x2, a loop', 2)],
 )
 def test_each_device_holds_its_rows_of_a_batch(
     measured: dict[str, Any], name: str, rows: int
@@ -131,9 +144,9 @@ def test_each_device_holds_its_rows_of_a_batch(
     [
         ('8x1x1', 'one device'),
         ('2x2x2', 'one device'),
-        ('1x4x2', 'one device'),
+        ('1x4x2, a loop', 'one device'),
         ('microbatches on 2x2x2', 'one device'),
-        ('LoRA on 2x2x2', 'LoRA on one device'),
+        ('LoRA on 2x2x2, a loop', 'LoRA on one device'),
     ],
 )
 def test_a_mesh_computes_what_one_device_does(

@@ -159,6 +159,10 @@ def main(root: pathlib.Path) -> dict[str, str]:
         'tokenizers': call(run, f'--workdir={small}', data, f'{out}/tokenizers.json'),
         'different': call(run, f'--workdir={root / "elsewhere"}'),
         'imported': call(f'--workdir={small}'),
+        'trained on': call(
+            f'--workdir={lora}', '--split=train', data, f'{out}/trained.json'
+        ),
+        'not known': call(f'--workdir={root / "elsewhere"}', data),
         'empty': call(run, '--split=test'),
         'no step': call(run, '--step=4'),
         'a run as pretrained': call(f'--pretrained={full}', data),

@@ -229,9 +229,9 @@ def test_a_compacted_run_is_the_run_without_moments(
     assert run_folder.read_config(small) == run_folder.read_config(runs / 'whole')
     config = tiny_runs.make_config(**_SIZES, train__num_steps=12)
     tiny_runs.train(cache, small, config)
-    said = capsys.readouterr().out
-    assert 'the moments begin at zero' in said
-    assert 'moments were lost' not in said  # that is not said of a copy
+    printed = capsys.readouterr().out
+    assert 'the moments begin at zero' in printed
+    assert 'resumed moments' not in printed
     assert [r['step'] for r in tiny_runs.lines(small, 'train')] == [11, 12]
     rows = [
         checkpoint.list_steps(folder / 'checkpoints', '')[at].metadata['rows']

@@ -86,6 +86,35 @@ def test_an_export_scores_as_the_run_it_was_made_from(
     assert 'EOS at the end of 14 answers' in printed['base']
 
 
+def test_texts_that_a_run_was_trained_on_are_counted(
+    folder: pathlib.Path, printed: dict[str, str]
+) -> None:
+    # Its base, another run, has the same rows, which are counted once.
+    said = (
+        '24 answers and 24 questions of these 24 train pairs stand in the rows that '
+        f'{folder / "lora"} was trained on, whole or for over half of their text: '
+        'their scores measure memory'
+    )
+    assert f'\nwarning: {said}\n' in printed['trained on']
+    (model,) = report(folder, 'trained')['models']
+    assert model['warnings'] == [said]
+    assert 'warning' not in printed['lora'] + printed['both']
+
+
+def test_that_it_could_not_be_looked_at_is_said(
+    folder: pathlib.Path, printed: dict[str, str]
+) -> None:
+    said = (
+        f'note: whether {folder / "elsewhere"} was trained on these texts is unknown: '
+    )
+    assert said in printed['not known']
+    assert 'is not packed yet' in printed['not known']
+    said = f'note: what {folder / "hf"} was trained on is not known here'
+    assert said in printed['base']
+    small = f'whether {folder / "small"} was trained on these texts is unknown: '
+    assert f'{small}no row of its training is known' in printed['tokenizers']
+
+
 def test_two_steps_are_compared_pair_by_pair(
     folder: pathlib.Path, printed: dict[str, str]
 ) -> None:

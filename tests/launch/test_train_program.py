@@ -171,7 +171,7 @@ def test_every_wrong_override_is_named_at_once(
         (['--config.data.path=nowhere'], 'nowhere is not a dataset'),
         (['--config.data.seq_len=256'], 'model.n_positions'),
         (['--config.model.pretrained=nowhere/at/all'], 'nowhere/at/all'),
-        (['--config.lora.rank=2', '--config.lora.targets=c_nothing'], "'c_nothing'"),
+        (['--config.lora.rank=2'], 'lora.rank=2 without model.pretrained'),
         (['--config.tokenizer.path=/nowhere/at/all'], '/nowhere/at/all'),
         (['--config.model.vocab_size=300'], 'model.vocab_size=300'),
         (['--allow_change=train.batchsize'], 'did you mean train.batch_size'),

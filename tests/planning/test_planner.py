@@ -273,12 +273,11 @@ def test_a_state_that_does_not_fit_is_refused_with_what_would(
     assert capacity.state_bytes(setup) == state
     for free, said in (
         (state + 2**20, ''),  # with room for the rows of a step
+        (state - 1, 'Give --config.optimizer.moment_dtype=bfloat16 (about 236.5 kB).'),
         (
-            state - 1,
-            'Give --config.optimizer.moment_dtype=bfloat16 (about 236.5 kB) or',
+            5 * PARAMETERS,
+            'take a smaller model or data.seq_len, or more or larger devices',
         ),
-        (5 * PARAMETERS, 'Give --config.lora.rank=8 (about 124.2 kB).'),
-        (PARAMETERS, 'take a smaller model or data.seq_len, or more or larger devices'),
     ):
         monkeypatch.setattr(memory, 'free', lambda _, free=free: free)
         if not said:
@@ -287,6 +286,15 @@ def test_a_state_that_does_not_fit_is_refused_with_what_would(
         with pytest.raises(errors.InputError, match=re.escape(said)) as caught:
             capacity.check_state(setup)
         assert str(caught.value).startswith('the state of the run needs 355.9 kB on ea')
+    # Adapters need a base.
+    run = dataclasses.replace(
+        setup.run, model=dataclasses.replace(setup.run.model, pretrained='gpt2')
+    )
+    monkeypatch.setattr(memory, 'free', lambda _: 5 * PARAMETERS)
+    with pytest.raises(
+        errors.InputError, match=r'--config.lora.rank=8 .about 124.2 kB'
+    ):
+        capacity.check_state(dataclasses.replace(setup, run=run))
 
 
 def test_rows_that_surely_do_not_fit_are_refused_before_anything_is_compiled(

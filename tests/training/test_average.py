@@ -17,7 +17,7 @@ from hax_jax.evaluation import averaged, evaluate
 from hax_jax.model import param_tree
 from hax_jax.planning import planner
 from hax_jax.runs import checkpoint, restore
-from hax_jax.training import optimizer, run_setup, train_loop
+from hax_jax.training import optimizer, resume, run_setup, train_loop
 
 _STEPS, _K = 8, 3
 
@@ -124,6 +124,27 @@ def test_the_average_is_that_of_numpy_is_read_by_others_and_survives_a_stop(
 
 
 _KEPT = averaged.Kept(True, 'as told', {'is_average': True})
+
+
+@pytest.mark.parametrize(
+    ('before', 'now', 'step', 'said'),
+    [
+        (12, 12, 12, False),
+        (12, 24, 12, False),  # it begins anew at step 21
+        (12, 15, 8, False),  # it has not begun: step 8 alone
+        (12, 15, 12, True),  # it has steps 9 to 12, and 12 alone is wanted
+        (12, 16, 12, False),
+        (12, 9, 8, True),  # steps 6 and 7 are missing
+        (3, 2, 2, False),  # all steps
+    ],
+)
+def test_a_mean_of_other_steps_than_the_last_is_said(
+    before: int, now: int, step: int, said: bool
+) -> None:
+    train = dataclasses.replace(config('last_k').train, average_steps=4)
+    assert bool(resume.moved_mean(train, before, now, step=step)) == said
+    off = dataclasses.replace(train, average='off')
+    assert resume.moved_mean(off, before, now, step=step) == ''
 
 
 def test_adapters_alone_are_averaged(cache: records.PackedCache) -> None:

@@ -11,6 +11,7 @@ import tiny_runs
 
 from hax_jax import errors
 from hax_jax.data import records
+from hax_jax.devices import peers
 from hax_jax.guards import bad_steps, stops
 from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, run_folder
@@ -229,7 +230,12 @@ def test_a_rollback_goes_on_as_if_the_bad_rows_had_never_been(
 ) -> None:
     cache = poisoned[0]
     changes = {**CHANGES, 'train__on_bad_step': 'rollback'}
+    marks: list[str] = []
+    monkeypatch.setattr(peers, 'mark', marks.append)
     test_train_loop.train(cache, tmp_path / 'back', **changes)
+    # While the step is compiled anew, nothing hangs.
+    after = marks.index('') + 1
+    assert (marks.count(''), marks[after]) == (1, 'the batch of step 8')
     found = stored(cache, tmp_path / 'back', 12)
     assert found['guard.num_skipped'] == 0
     (line,) = bad_lines(tmp_path / 'back')

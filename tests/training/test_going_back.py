@@ -12,7 +12,7 @@ import tiny_runs
 from hax_jax import errors, files
 from hax_jax.data import records
 from hax_jax.runs import checkpoint, origin, restore, run_folder
-from hax_jax.training import run_setup, train_loop, train_step
+from hax_jax.training import run_setup, starting, train_loop, train_step
 
 _SIZES = {'model__n_layer': 1, 'model__n_embd': 8, 'optimizer__warmup_steps': 2}
 _GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'run_without_digests'
@@ -207,7 +207,10 @@ def test_a_call_that_dies_before_its_first_save_claims_nothing(
 
 
 def test_a_step_that_another_run_stands_on_is_kept(
-    cache: records.PackedCache, copied: pathlib.Path, tmp_path: pathlib.Path
+    cache: records.PackedCache,
+    copied: pathlib.Path,
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = tiny_runs.make_config(**{**_SIZES, 'train__num_steps': 5})
     run, _ = origin.resolve(tiny_runs.lora(run, copied))
@@ -220,6 +223,12 @@ def test_a_step_that_another_run_stands_on_is_kept(
             checkpoints.save(number, trees, metadata={})
     assert step.is_dir()
     assert restore.load_run_base(tmp_path / 'lora').step == 15
+    # A restart moves it away from there, which is said.
+    moved = shutil.copytree(copied, tmp_path / 'moved')
+    starting.move_aside(moved)
+    said = capsys.readouterr().out
+    assert f'is the base of {tmp_path / "lora"}, which find it' in said
+    assert f'--base={moved / "old-1"} alone' in said
     checkpoint.delete(step)
     assert checkpoint.kept_for(step) == []  # of a step 15 that comes after it
 

@@ -12,6 +12,18 @@ def test_evaluations_since_the_best_are_counted() -> None:
     assert seen == [(3.0, 1, 0), (2.0, 2, 0), (2.0, 2, 1), (2.0, 2, 2), (1.9, 5, 0)]
 
 
+def test_small_improvements_end_the_wait_once_they_add_up() -> None:
+    past = history.History()
+    seen = []
+    for step, loss in enumerate([2.0, 1.95, 1.92, 1.89, 1.88], start=1):
+        past = past.evaluated(step, loss, min_delta=0.1)
+        seen.append((past.best_loss, past.since_best))
+    assert seen == [(2.0, 0), (1.95, 1), (1.92, 2), (1.89, 0), (1.88, 1)]
+    # Without a least improvement from here on, only a new best counts.
+    assert past.evaluated(6, 1.885).since_best == 2
+    assert past.evaluated(6, 1.879).since_best == 0
+
+
 def test_patience_ends_after_that_many_and_zero_never() -> None:
     past = history.History(best_loss=2.0, best_step=1, since_best=3)
     assert [past.out_of_patience(patience) for patience in (0, 2, 3, 4)] == [

@@ -14,6 +14,7 @@ from hax_jax.data import records
 from hax_jax.model import naming
 from hax_jax.runs import origin, restore, run_folder
 from hax_jax.training import run_setup
+from hax_jax.watch import profiling
 
 FROZEN = ('wte.*=0', 'h.0.*=0', 'h.1.*=0.5')
 
@@ -139,3 +140,14 @@ def test_a_run_of_more_steps_than_a_state_can_count_is_refused(
     run = tiny_runs.make_config(train__num_steps=2**31)
     with pytest.raises(errors.InputError, match='make 2147483648 steps; use'):
         run_setup.prepare(run, cache)
+
+
+def test_a_call_behind_the_steps_of_a_profile_says_that_it_writes_none(
+    tmp_path: pathlib.Path,
+) -> None:
+    profiler = profiling.Profiler('2:4', tmp_path)
+    assert [profiler.missed(step) for step in (0, 2)] == ['', '']
+    assert 'step 2 was made by an earlier call' in profiler.missed(3)
+    (tmp_path / 'a.xplane.pb').touch()  # which an earlier call wrote
+    assert profiler.missed(3) == ''
+    assert profiling.Profiler('', tmp_path / 'none').missed(3) == ''

@@ -53,6 +53,11 @@ def test_a_finished_run_names_its_best_step_its_time_and_what_to_do() -> None:
             ],
         ),
         (
+            {'reason': 'patience', 'patience_min_delta': 0.01},
+            0,
+            ['(train.patience=4, train.patience_min_delta=0.01)'],
+        ),
+        (
             {'reason': 'patience', 'trained_steps': 0},
             0,
             ['nothing more was trained now'],

@@ -65,6 +65,20 @@ def test_patience_counts_over_the_whole_run_and_can_be_raised(
     assert steps == list(range(1, 21))
 
 
+def test_a_gain_under_the_least_improvement_does_not_end_the_wait(
+    cache: records.PackedCache, tmp_path: pathlib.Path
+) -> None:
+    changes = {
+        'train__eval_every_steps': 3,
+        'train__patience': 1,
+        'train__patience_min_delta': 100.0,
+    }
+    ended = test_train_loop.train(cache, tmp_path, **changes)
+    assert (ended.step, ended.reason) == (6, 'patience')
+    assert ended.history.best_step == 6  # it was better all the same
+    assert 'train.patience_min_delta=100.0)' in run_summary.render(ended, tmp_path)
+
+
 @pytest.fixture(scope='module')
 def whole(
     cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
