@@ -160,7 +160,15 @@ def _document(members: dict[str, _Member]) -> Document | None:
     columns, data = members.get('columns'), members.get('data')
     if columns and data and columns.items > 0 and isinstance(data.first, list):
         return _with_others('table', ['data'], members)
+    if found := [key for key in cells if _holds_lists(key, members[key])]:
+        return _with_others('lists', found, members)
     return _by_id_or_within(members)
+
+
+def _holds_lists(key: str, member: _Member) -> bool:
+    """Whether a member is a list of pairs or of chats that are lists themselves."""
+    is_listed = key.lower() in _ROW_LISTS and member.items > 0
+    return is_listed and _of_items(member.first) == Document('of lists')
 
 
 def _of_all(

@@ -428,6 +428,20 @@ def test_pairs_in_a_list_of_a_document_are_no_conversation(
     ]
 
 
+@pytest.mark.parametrize('name', ['pairs', 'data', 'train'])
+def test_a_list_of_pairs_that_are_lists_is_read_under_its_name(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    path = tmp_path / 'a.json'
+    rows = [['Why?', 'So.'], ['Who?', 'Tom.']]
+    path.write_text(json.dumps({'version': 2, name: rows}))
+    pairs, _ = reader.read([str(path)])
+    assert [[pair.question, pair.answer] for pair in pairs] == rows
+    path.write_text(json.dumps({'edges': rows}))
+    with pytest.raises(errors.InputError):
+        reader.read([str(path)])
+
+
 def test_a_name_in_quotes_is_no_text_of_a_pair(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'a.jsonl'
     path.write_text(json.dumps({'"question"': 'Why?', '"answer"': 'So.'}) * 1)

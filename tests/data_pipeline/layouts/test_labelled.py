@@ -92,6 +92,11 @@ def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     ]
 
 
+def test_a_time_behind_a_label_is_no_number_of_it() -> None:
+    found = parsed('Q. When?\nA. 7:30 p.m.\n\nQ. Who?\nA. Tom.\n')
+    assert texts(found) == [('When?', '7:30 p.m.'), ('Who?', 'Tom.')]
+
+
 @pytest.mark.parametrize('form', ['Q. {} {}\nAns. {}\n', 'Q: {}. {}\nA: {}\n'])
 def test_numbers_that_count_the_questions_are_none_of_their_words(form: str) -> None:
     rows = [*PAIRS, ('30 guests, or 3?', '3 friends.')]

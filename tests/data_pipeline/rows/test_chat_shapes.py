@@ -296,6 +296,9 @@ def test_rows_of_other_names_in_one_file_are_read_by_their_own() -> None:
     assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 4
     assert report.counts['rows with other names of fields than the first rows'] == 3
     assert report.counts['pairs rows without answer'] == 1
+    rows = [{'question': Q, 'best_answer': A}, {'Question': Q, 'Answer': A}]
+    pairs, _ = read(*rows)
+    assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 2
 
 
 def segments(*parts: tuple[bool, str]) -> dict[str, Any]:
@@ -342,6 +345,15 @@ IM = '<|im_start|>{}\n{}<|im_end|>\n'.format
         # Without marks, the labels are all there is.
         (segments((False, Q), (True, A), (False, 'And by day?'), (True, 'He naps.')),
          TALK),
+        # A word opens a learned text too; those in another form are the text's own.
+        (segments((False, f'<s>User: {Q}\n'), (True, f'Assistant: {A}</s>\n'),
+                  (False, 'User: And by day?\n'), (True, 'Assistant: He naps.</s>')),
+         TALK),
+        (segments((False, 'User: Read this.\nUSER: me\nASSISTANT: 5\n'),
+                  (True, 'Assistant: Ok.\nUSER: you\nASSISTANT: 6')),
+         [('Read this.\nUSER: me\nASSISTANT: 5', 'Ok.\nUSER: you\nASSISTANT: 6', 1.0)]),
+        (segments((False, 'Read this.\nUSER: me\nASSISTANT: 5\nOk?'), (True, 'Ok.')),
+         [('Read this.\nUSER: me\nASSISTANT: 5\nOk?', 'Ok.', 1.0)]),
         # Words within a text are no marks.
         (segments((False, 'Read this.\nUser: me\nOutput: 5'),
                   (True, 'User: you.\nOk?')),
