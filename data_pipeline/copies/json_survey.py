@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from data_pipeline.copies import json_scanner, message_tables, message_trees
-from data_pipeline.exports import reply_threads
+from data_pipeline.exports import forum_topics, reply_threads
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
@@ -84,6 +84,8 @@ def _of_items(first: Any) -> Document | None:
     """The document that is a list with this first item."""
     if reply_threads.platform([first]):
         return Document('threads')
+    if forum_topics.is_listing(first):
+        return Document('lists by lines')
     if isinstance(first, dict):
         return Document('list')
     is_rows = isinstance(first, list) and (

@@ -18,7 +18,7 @@ _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
     'input message utterance pregunta consulta frage domanda pergunta vraag fråga '
     'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال',
-    'answer': 'answer a response reply output completion advice ans answers '
+    'answer': 'answer a response reply output completion advice ans answers comment '
     'demonstration respuesta réponse reponse antwort risposta resposta antwoord svar '
     'odpowiedź cevap ответ 답변 回答 答案 答 جواب',
 }

@@ -201,7 +201,7 @@ def pairs_in(row: dict[str, Any]) -> str:
 
 
 def of_list(value: list[Any]) -> dict[str, Any] | None:
-    """The row that a list is: the turns of a chat, or a question and its answer.
+    """The row that a list is: a chat's turns, a question and its answer, or a thread.
 
     [{"role": "user", "content": "Why?"}, …] -> {"messages": […]}
     ["Why?", "So."] -> {"question": "Why?", "answer": "So."}; None for any other list,
@@ -209,6 +209,8 @@ def of_list(value: list[Any]) -> dict[str, Any] | None:
     """
     if chat_shapes.are_turns(value) and not chat_shapes.fork(value):
         return {'messages': value}
+    if thread := forum_topics.of_listings(value):
+        return thread
     if len(value) != 2 or not all(isinstance(each, str) for each in value):
         return None
     if field_map.has_both(value):
