@@ -18,7 +18,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from data_pipeline.layouts import html_text
-from data_pipeline.pages import chat_grammar, link_cards, merged
+from data_pipeline.pages import chat_grammar, link_cards, merged, reddit
 from data_pipeline.pair_stages import cleaning, folding, stage_ledger
 from hax_jax.data import records
 
@@ -39,7 +39,11 @@ _CALL = re.compile(
     r'|youtube|tiktok|linkedin|threads|bluesky|newsletters?|podcasts?|apps?|website'
     r'|updates|inbox|here|e-?mail list|mailing list|more (?:columns|letters|advice))\b'
     r'.{0,40}'
-    r'|(?:©|\(c\)|copyright\b).{0,120}|.{0,120}\ball rights reserved\W*',
+    r'|\W{0,3}(?:e-?mail|send|submit|write|mail)\b.{0,60}\b(?:questions?|letters?)\b'
+    r'.{0,60}(?:\S@\S|\[email\]|\[url\]|https?://).{0,60}'
+    r'|(?:©|\(c\)|copyright\b).{0,120}|.{0,120}\ball rights reserved\W*'
+    # The number of a page, and a tag that a cut left open.
+    r'|[-–—]\s?\d{1,4}\s?[-–—]|</?[a-z]+(?:\s[^<>]*|/)?>?',
     re.IGNORECASE,
 )
 _BEHIND = re.compile(r'[.!?…]["”’)]*[ \t]*[&|·•»/\\]')  # no sentence opens so
@@ -86,6 +90,9 @@ def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -
         raw = getattr(one, field), getattr(other, field)
         texts = [_without_html(text) for text in raw]
         words = [_words(text) for text in texts]
+        cut = [_is_cut_in_word(*each) for each in (words, words[::-1])]
+        if any(cut):
+            return CUT_SHORT if cut[0] else ''
         if len(words[0]) == len(words[1]):
             if words[0] != words[1]:
                 return ''
@@ -102,6 +109,17 @@ def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -
             return RESIDUE if residue else ''
         return '' if residue else CUT_SHORT
     return ''
+
+
+def _is_cut_in_word(few: Sequence[str], many: Sequence[str]) -> bool:
+    """Whether words are the first ones of others, the last of them in part: 'he kn'."""
+    last = len(few) - 1
+    return (
+        0 < last < len(many)
+        and few[-1] != many[last]
+        and many[last].startswith(few[-1])
+        and few[:-1] == many[:last]
+    )
 
 
 def is_residue_alone(
@@ -209,8 +227,10 @@ def _is_residue(
 
 
 def _is_furniture(line: str) -> bool:
-    """Whether a line is a count, a label, a footer, a picture or a lone 'and'."""
+    """Whether a line is a count, a label, a stamp, a footer, a picture or an 'and'."""
     if line.lower() in ('image', 'avatar') or chat_grammar.is_left_over(line):
+        return True
+    if reddit.is_removed(line) or chat_grammar.is_guest_stamp(line):
         return True
     if _CALL.fullmatch(line):
         return True
