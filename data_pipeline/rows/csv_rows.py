@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data_pipeline.faq import questions
@@ -257,9 +257,13 @@ def _is_pair(row: Row) -> bool:
 
 
 def _columns(header: Row) -> tuple[str, ...]:
+    return columns_of(header.cells)
+
+
+def columns_of(header: Iterable[str]) -> tuple[str, ...]:
     """A name for each column: a second 'text' is 'text_2', '' is 'column_3'."""
     columns: list[str] = []
-    for i, cell in enumerate(header.cells, start=1):
+    for i, cell in enumerate(header, start=1):
         name = ' '.join(cell.split()) or f'column_{i}'
         columns.append(f'{name}_{i}' if name in columns else name)
     return tuple(columns)

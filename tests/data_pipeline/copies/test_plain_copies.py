@@ -428,6 +428,15 @@ def test_pairs_in_a_list_of_a_document_are_no_conversation(
     ]
 
 
+def test_of_two_columns_of_one_name_in_a_sheet_the_first_is_read() -> None:
+    book = pytest.importorskip('openpyxl').Workbook()
+    for row in (['Question', 'Answer', 'Answer'], ['Why?', 'So.', 'Or not.']):
+        book.active.append(row)
+    book.save('a.xlsx')
+    pairs, _ = reader.read(['a.xlsx'])
+    assert [pair.answer for pair in pairs] == ['So.']
+
+
 @pytest.mark.parametrize('name', ['pairs', 'data', 'train'])
 def test_a_list_of_pairs_that_are_lists_is_read_under_its_name(
     tmp_path: pathlib.Path, name: str

@@ -58,6 +58,8 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Q.1 {}\nAns. {}\n\n',
         'Q.1) {}\nAns) {}\n\n',
         'Q.7: {}\nAns:- {}\n\n',
+        '❓ Question: {}\n\n💡 Answer: {}\n\n',
+        '❓ **Q:** {}\n✅ **A:** {}\n\n',
         'Q.No. 7 {}\nA.7 {}\n\n',
         'Q-7. {}\nA-7. {}\n\n',
         'Que 7: {}\nAns 7: {}\n\n',
@@ -90,6 +92,19 @@ def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     assert texts(parsed('**Q: Who sings?**\n\nA: He does.\n')) == [
         ('Who sings?', 'He does.')
     ]
+
+
+@pytest.mark.parametrize('form', ['1. Question: {}', '- Question: {}', 'Question: {}'])
+def test_a_question_in_a_section_of_a_set_is_none(form: str) -> None:
+    rows = [('Who sings?', 'He does.'), ('Who pays?', 'You.')]
+    sets = [
+        f'QUESTION: {q}\n\nDRAFT_RESPONSE: Hm.\n\nSCORE: 7\n\nWEAKNESSES:\n- Rude.\n'
+        f'{form.format("why so long?")}\n\nREVISED_RESPONSE: {a}\n\n<END_OF_SET>\n'
+        for q, a in rows
+    ]
+    unfinished = 'QUESTION: Why?\n\nDRAFT_RESPONSE: Hm.\n\nSCORE: 7\n\n'
+    for above in ('', unfinished):
+        assert texts(parsed(above + '\n'.join(sets), 'sets')) == rows
 
 
 def test_a_time_behind_a_label_is_no_number_of_it() -> None:
