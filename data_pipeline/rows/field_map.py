@@ -236,7 +236,10 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
         for name in names
         if near_fields.key(name) == 'answer' and near_fields.judges(rows, name)
     ]
-    chosen = dict(_common(tuple(name for name in names if name not in judged)))
+    known = [name for name in names if name not in judged]
+    people = [name for name in known if near_fields.names_people(rows, name)]
+    others = tuple(name for name in known if name not in people)
+    chosen = dict(_common(others if people and has_both(others) else tuple(known)))
     marks, unread = verdicts.among(rows)
     marks = (*marks, *judged)
     if marks:
@@ -334,7 +337,13 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
             if by_name.keys() >= names.keys():
                 chosen[target] = tuple(by_name[name] for name in names)
                 break
-    for target, names in near_fields.near(found).items():
+    near = near_fields.near(found)
+    for target, name in near_fields.plain(found).items():
+        own = chosen.get(target, ('',))[-1]
+        if not near_fields.is_plain(own) and near_fields.key(own) != 'revised_response':
+            names = near.get(target, ())
+            chosen[target] = names if names[-1:] == (name,) else (name,)
+    for target, names in near.items():
         chosen.setdefault(target, names)
     if 'answer' not in chosen and by_name.keys() >= {*_CARD}:
         chosen |= {

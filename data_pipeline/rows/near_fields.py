@@ -42,6 +42,12 @@ _OF_PAIRS = (('source', 'target'), ('src', 'tgt'), ('source_text', 'target_text'
 _ASKING = 0.8  # of the texts of a column of questions
 _JUDGEMENTS = ('accept', 'reject', 'ignore')
 _EMPTY = frozenset(_SAY_NOTHING.split())
+# Words of these say only how a text is kept, or that it is the one that counts.
+_OF_ANOTHER = 'original assistant model human customer agent ai client target long bot'
+_PLAIN = _EMPTY - {*_OF_ANOTHER.split()}
+_WHO = 'user human client patient doctor agent assistant bot ai'
+_PEOPLE = frozenset(_WHO.split())
+_NAME = 2  # words of a person's name
 _WORDS = re.compile(
     r'[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+|(?:(?![A-Za-zÀ-ÿ\d_])\w)+'
 )
@@ -57,7 +63,7 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     {'question': ('questionTitle', 'questionText'), 'answer': ('answerText',)}
     """
     order = list(_OF)
-    bodies: dict[str, list[tuple[bool, bool, int, str]]] = {}
+    bodies: dict[str, list[tuple[bool, bool, bool, int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
         kinds, others, is_revised, is_right = [], [], False, False
@@ -83,16 +89,57 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if others:
             titles.setdefault(kind, []).append(name)
         else:
-            rank = not is_revised, not is_right, order.index(kinds[0])
-            bodies.setdefault(kind, []).append((*rank, name))
+            rank = not is_revised, not is_right, not is_plain(name)
+            bodies.setdefault(kind, []).append((*rank, order.index(kinds[0]), name))
     made = {}
     for kind in _KINDS:
         body = (
-            [min(bodies[kind], key=lambda each: each[:3])[3]] if kind in bodies else []
+            [min(bodies[kind], key=lambda each: each[:4])[4]] if kind in bodies else []
         )
         if names := (*titles.get(kind, [])[:1], *body):
             made[kind] = names
     return made
+
+
+def plain(found: Sequence[str]) -> dict[str, str]:
+    """The names that say question and answer, where there are both; else {}.
+
+    ['questionText', 'answerText', 'comment'] -> the first two; so ['Q', 'A', 'user'],
+    unless a column B makes them letters of choices.
+    """
+    keys = {key(name): name for name in found}
+    if {'q', 'a'} <= keys.keys() and 'b' not in keys:
+        return {'question': keys['q'], 'answer': keys['a']}
+    made: dict[str, str] = {}
+    for kind, names in near(found).items():
+        if is_plain(names[-1]):
+            made[kind] = names[-1]
+    return made if len(made) == len(_KINDS) else {}
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name has the word question or answer and nothing else that matters.
+
+    'questionText', 'Best Answer'; not 'model_answer', which may be another's.
+    """
+    words = {match[0].lower() for match in _WORDS.finditer(name)}
+    return len(words & {*_KINDS}) == 1 and words <= _PLAIN | {*_KINDS}
+
+
+def names_people(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field such as `user` holds names, and no texts."""
+    if key(name) not in _PEOPLE:
+        return False
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    return all(
+        isinstance(value, int)
+        or (
+            isinstance(value, str)
+            and len(value.split(maxsplit=_NAME)) <= _NAME
+            and value.strip()[-1:].isalnum()
+        )
+        for value in values
+    )
 
 
 def _is_only_one(name: str, found: Sequence[str]) -> bool:
