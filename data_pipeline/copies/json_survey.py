@@ -233,7 +233,7 @@ def _paths(value: Any, depth: int) -> list[tuple[str, ...]]:
     if not isinstance(each, list) or not each:
         return []
     if all(isinstance(row, dict) for row in each) and (
-        all(map(is_row, each)) or message_trees.are_flat(each)
+        2 * sum(map(is_row, each)) > len(each) or message_trees.are_flat(each)
     ):
         return [()]
     if isinstance(value, list) or nested_rows.is_itself_a_row(value) or not depth:

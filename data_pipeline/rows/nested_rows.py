@@ -191,12 +191,18 @@ def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:
 def pairs_in(row: dict[str, Any]) -> str:
     """The one field that holds pairs, of a row that is no pair itself; '' for none.
 
+    Most of its objects are pairs; one of them may lack its answer.
+
     {"category": "work", "questions": [{"question": "q", "answer": "a"}]} -> 'questions'
     """
     lists = [key for key, value in row.items() if _is_list_of_objects(value)]
     if not lists or field_map.has_both([*row]):
         return ''
-    held = [key for key in lists if all(field_map.has_both([*e]) for e in row[key])]
+    held = [
+        key
+        for key in lists
+        if 2 * sum(field_map.has_both([*e]) for e in row[key]) > len(row[key])
+    ]
     return held[0] if len(held) == 1 and chat_shapes.turns(row) is None else ''
 
 

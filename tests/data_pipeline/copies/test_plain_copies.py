@@ -428,6 +428,23 @@ def test_pairs_in_a_list_of_a_document_are_no_conversation(
     ]
 
 
+@pytest.mark.parametrize(
+    'document',
+    ['{"result": {"data": [%s]}}', '{"a": {"b": [%s]}}', '[{"name": "n", "faqs": [%s]}]'],
+)
+def test_rows_within_a_document_may_lack_an_answer(
+    tmp_path: pathlib.Path, document: str
+) -> None:
+    path = tmp_path / 'a.json'
+    rows = [f'{{"question": "Why {i}?", "answer": "So {i}."}}' for i in range(3)]
+    for place in (0, 3):
+        made = [*rows[:place], '{"question": "Who?"}', *rows[place:]]
+        path.write_text(document % ', '.join(made))
+        pairs, report = reader.read([str(path)])
+        assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(3)]
+        assert len(report.unknown_lines) == 1
+
+
 def test_of_two_columns_of_one_name_in_a_sheet_the_first_is_read() -> None:
     book = pytest.importorskip('openpyxl').Workbook()
     for row in (['Question', 'Answer', 'Answer'], ['Why?', 'So.', 'Or not.']):
