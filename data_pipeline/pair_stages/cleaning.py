@@ -119,7 +119,7 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
         repairs.append(stages.TextRule('reasoning cut', reasoning.without, ('answer',)))
     if chosen.html:
         repairs.append(stages.TextRule('base64 cut', html_text.without_base64))
-        repairs.append(stages.TextRule('HTML made plain text', html_text.plain))
+        repairs.append(stages.TextRule('HTML made plain text', html_text.plain_field))
     if chosen.labels:
         before.append(stages.TextRule('marks of trainers cut', without_tokens))
         before.append(

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.exports import forum_topics
-from data_pipeline.layouts import media_marks, source_marks, spreadsheet_cells
+from data_pipeline.layouts import (
+    html_text,
+    media_marks,
+    source_marks,
+    spreadsheet_cells,
+)
 from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
     answer_lists,
@@ -279,7 +284,8 @@ def _until_empty(
 
 
 def _cleaned(turn: records.Exchange) -> records.Exchange:
-    question, answer = (characters.clean(text) for text in _texts([turn]))
+    raw = map(html_text.with_escapes, _texts([turn]))
+    question, answer = map(characters.clean, raw)
     return records.Exchange(question, answer, turn.weight)
 
 

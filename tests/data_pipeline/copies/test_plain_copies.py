@@ -430,7 +430,11 @@ def test_pairs_in_a_list_of_a_document_are_no_conversation(
 
 @pytest.mark.parametrize(
     'document',
-    ['{"result": {"data": [%s]}}', '{"a": {"b": [%s]}}', '[{"name": "n", "faqs": [%s]}]'],
+    [
+        '{"result": {"data": [%s]}}',
+        '{"a": {"b": [%s]}}',
+        '[{"name": "n", "faqs": [%s]}]',
+    ],
 )
 def test_rows_within_a_document_may_lack_an_answer(
     tmp_path: pathlib.Path, document: str

@@ -554,6 +554,12 @@ def test_the_text_of_a_record_that_is_cut_by_the_files_end_is_no_row() -> None:
     assert len(report.unknown_lines) == 1
 
 
+def test_escaped_tags_in_a_field_of_html_stay_escaped_until_it_is_cleaned() -> None:
+    row = {'question': '<p>Is it &lt;b&gt;?</p>', 'answer': 'No, &lt;i&gt; &amp; so.'}
+    (pair,), _ = read('a.jsonl', lines(row))
+    assert (pair.question, pair.answer) == (row['question'], 'No, <i> & so.')
+
+
 def test_null_in_a_cell_is_no_answer() -> None:
     rows = 'question,answer\nWhy?,So.\nWho?,NULL\nWhen?,\\N\nHow many?,None\n'
     pairs, report = read('a.csv', rows)
