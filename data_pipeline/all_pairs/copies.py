@@ -18,7 +18,14 @@ import re
 from collections.abc import Collection, Sequence
 
 from data_pipeline.layouts import html_text, label_forms
-from data_pipeline.pages import chat_grammar, chat_speakers, link_cards, merged, reddit
+from data_pipeline.pages import (
+    chat_grammar,
+    chat_speakers,
+    glued_topics,
+    link_cards,
+    merged,
+    reddit,
+)
 from data_pipeline.pair_stages import cleaning, folding, stage_ledger
 from hax_jax.data import records
 
@@ -41,7 +48,7 @@ _CALL = re.compile(
     r'.{0,40}'
     r'|\W{0,3}(?:e-?mail|send|submit|write|mail)\b.{0,60}\b(?:questions?|letters?)\b'
     r'.{0,60}(?:\S@\S|\[email\]|\[url\]|https?://).{0,60}'
-    r'|(?:©|\(c\)|copyright\b).{0,120}|.{0,120}\ball rights reserved\W*'
+    rf'|{glued_topics.RIGHTS}.{{0,120}}|.{{0,120}}\ball rights reserved\W*'
     # A page's number, a tag that a cut left open, a picture, the tags of a post.
     r'|[-–—]\s?\d{1,4}\s?[-–—]|</?[a-z]+(?:\s[^<>]*|/)?>?|!\[[^\]]*\]\([^()]*\)|(?:#[^\W\d]\w*\s*)+'
     r'|\W{0,3}(?:this|the) (?:story|column|article|letter|post|answer)\b.{0,40}'

@@ -101,6 +101,8 @@ def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:
         CLEAN + '\n\nFollow your heart.',
         CLEAN + ' & so on, as they say. Then wait.',
         CLEAN + '\n- write\n- call',
+        CLEAN + '\n(c) And then, call him.',
+        CLEAN + '\nCopyright has no say in it.',
         CLEAN + '\n#1 is your brother.',
         CLEAN + '\nNote: he will ask for more.',
         CLEAN + '\nProblem: he will ask for more.',
