@@ -107,6 +107,15 @@ def test_a_question_in_a_section_of_a_set_is_none(form: str) -> None:
         assert texts(parsed(above + '\n'.join(sets), 'sets')) == rows
 
 
+@pytest.mark.parametrize('line', ['Answer: no', '**Answer:** no', 'Score: 9'])
+def test_labels_in_another_form_are_words_of_a_sets_texts(line: str) -> None:
+    form = 'QUESTION: {}\n\nDRAFT_RESPONSE: Hm.\n\nSCORE: 7\n\nREVISED_RESPONSE: {}\n'
+    rows = [('Who sings?', 'He does.'), (f'I said:\n{line}\nWhy?', f'So.\n{line}\nNo.')]
+    rows += [('Who pays?', 'You.'), ('Me?', 'Once.\nSCORE: 9, I would say.')]
+    text = ''.join(f'{form.format(*row)}<END_OF_SET>\n\n' for row in rows)
+    assert texts(parsed(text, 'sets')) == rows
+
+
 def test_a_time_behind_a_label_is_no_number_of_it() -> None:
     found = parsed('Q. When?\nA. 7:30 p.m.\n\nQ. Who?\nA. Tom.\n')
     assert texts(found) == [('When?', '7:30 p.m.'), ('Who?', 'Tom.')]
