@@ -53,7 +53,10 @@ REVISED, DRAFT = 'revised_response', 'draft_response'
 STRAY = 'stray'  # a label within a text
 SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
 CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
-_NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
+_NUMBER = (
+    r'(?:[ _]?(?:#|no\.? ?)?\d{1,6}'
+    r'| (?:one|two|three|four|five|six|seven|eight|nine|ten))?'
+)
 _CAPITALS = 'pdfvr'
 _NOT_SPELLED = {*_CAPITALS, 'que'}  # 'que' is a word in Spanish
 _SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)

@@ -107,6 +107,17 @@ def turns(text: str) -> list[tuple[str, str]]:
     return []
 
 
+def opens(text: str) -> bool:
+    """Whether a text begins with a turn: 'Human: Why?', not 'I wrote: USER: Why?'"""
+    text = text.lstrip()
+    forms = (_HEADING, *_LABELS)
+    mark = next(
+        (mark for mark in _template(text).finditer(text) if _role_of(mark)), None
+    )
+    is_template = mark is not None and not text[: mark.start()].strip()
+    return is_template or any(form.match(text) for form in forms)
+
+
 def opened(text: str) -> list[tuple[str, str]]:
     """(role, what was said) of a text that ends where an assistant is to answer.
 

@@ -252,7 +252,8 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     if '[|Human|]' in str(row.get('input')):  # Baize
         names = ('input',)
     name = next((name for name in names if isinstance(row.get(name), str)), '')
-    if name == 'text' and field_map.has_both([*row]):
+    has_question = bool(name) and field_map.has_both([*row])
+    if has_question and (name == 'text' or not transcripts.opens(row[name])):
         return None
     if not name or not (said := transcripts.turns(row[name])):
         return None

@@ -314,7 +314,8 @@ def _records(path: str) -> Iterator[Row]:
 
     dialect = _dialect(path, delimiter)
     reader = csv.reader(lines(), delimiter=delimiter, strict=True, **dialect)
-    is_first, is_suspect, width = True, False, 0
+    is_first, is_suspect = True, False
+    width = num_rows = num_quoted = 0
     while True:
         pending.clear()
         problem, cells = '', []
@@ -325,8 +326,9 @@ def _records(path: str) -> Iterator[Row]:
         except csv.Error as error:
             problem = _problem(error, pending)
             below = [line.text for line in pending[1 : _MOST_AGAIN + 1]]
-            is_cut = _is_unclosed(error) and not _are_rows(
-                below, width, delimiter=delimiter, **dialect
+            is_cut = _is_unclosed(error) and not (
+                _are_rows(below, width, delimiter=delimiter, **dialect)
+                and (num_quoted < num_rows or below[0].startswith('"'))
             )
             if 0 < len(below) < _MOST_AGAIN and (is_first or not is_cut):
                 again.extendleft(reversed(pending[1:]))
@@ -345,6 +347,7 @@ def _records(path: str) -> Iterator[Row]:
         is_suspect = bool(problem) or (is_suspect and len(cells) < 2)
         if problem or ''.join(cells).strip():
             width = width or len(cells)
+            num_rows, num_quoted = num_rows + 1, num_quoted + text.startswith('"')
             is_first = False
             notes = tuple((line.number, line.note) for line in pending if line.note)
             first, last = pending[0], pending[-1]

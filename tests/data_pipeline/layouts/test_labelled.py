@@ -58,6 +58,7 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Q.1 {}\nAns. {}\n\n',
         'Q.1) {}\nAns) {}\n\n',
         'Q.7: {}\nAns:- {}\n\n',
+        'Question One: {}\n\nAnswer: {}\n\n',
         '❓ Question: {}\n\n💡 Answer: {}\n\n',
         '❓ **Q:** {}\n✅ **A:** {}\n\n',
         'Q.No. 7 {}\nA.7 {}\n\n',

@@ -301,6 +301,16 @@ def test_rows_of_other_names_in_one_file_are_read_by_their_own() -> None:
     assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 2
 
 
+def test_words_of_a_chat_within_a_chosen_answer_are_its_own() -> None:
+    answer = 'I wrote:\nUSER: May I?\nASSISTANT: No.\nSo be it.'
+    row = {'system': '', 'question': Q, 'chosen': answer, 'rejected': NO}
+    (pair,), _ = read(row)
+    assert (pair.question, pair.answer) == (Q, answer)
+    said = {**row, 'chosen': f'\n\nHuman: {Q}\n\nAssistant: {A}'}
+    (pair,), _ = read(said)
+    assert (pair.question, pair.answer) == (Q, A)
+
+
 def segments(*parts: tuple[bool, str]) -> dict[str, Any]:
     return {'segments': [{'label': label, 'text': text} for label, text in parts]}
 

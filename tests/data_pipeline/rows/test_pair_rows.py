@@ -554,6 +554,13 @@ def test_the_text_of_a_record_that_is_cut_by_the_files_end_is_no_row() -> None:
     assert len(report.unknown_lines) == 1
 
 
+def test_of_rows_in_quotes_a_line_without_them_is_the_rest_of_a_cut_one() -> None:
+    text = '"question","answer"\n"Why?","So."\n"Who?","Tom.\nOr Ann, maybe\n'
+    pairs, report = read('a.csv', text)
+    assert [pair.answer for pair in pairs] == ['So.']
+    assert len(report.unknown_lines) == 1
+
+
 def test_escaped_tags_in_a_field_of_html_stay_escaped_until_it_is_cleaned() -> None:
     row = {'question': '<p>Is it &lt;b&gt;?</p>', 'answer': 'No, &lt;i&gt; &amp; so.'}
     (pair,), _ = read('a.jsonl', lines(row))
