@@ -311,6 +311,34 @@ def test_words_of_a_chat_within_a_chosen_answer_are_its_own() -> None:
     assert (pair.question, pair.answer) == (Q, A)
 
 
+@pytest.mark.parametrize('other', ['response', 'output', 'comment', 'reply'])
+@pytest.mark.parametrize('asked', [Q, [{'role': 'user', 'content': Q}]])
+def test_the_chosen_of_two_answers_is_meant_beside_any_other(
+    other: str, asked: Any
+) -> None:
+    answers: list[Any] = [A, NO]
+    if isinstance(asked, list):
+        answers = [[{'role': 'assistant', 'content': each}] for each in answers]
+    row = {other: 'A text.', 'prompt': asked, 'chosen': answers[0]}
+    (pair,), _ = read({**row, 'rejected': answers[1]})
+    assert (pair.question, pair.answer) == (Q, A)
+
+
+@pytest.mark.parametrize('prompt', [Q, f'\n\nHuman: {Q}\n\nAssistant:', 'A song'])
+def test_a_chosen_chat_beside_its_prompt_is_read_as_one(prompt: str) -> None:
+    chosen, rejected = (f'\n\nHuman: {Q}\n\nAssistant: {each}' for each in (A, NO))
+    (pair,), _ = read({'prompt': prompt, 'chosen': chosen, 'rejected': rejected})
+    assert (pair.question, pair.answer) == (Q, A)
+
+
+def test_a_number_of_answers_or_of_comments_is_no_text() -> None:
+    answers = [{'text': NO, 'score': 1}, {'text': A, 'score': 2}]
+    (pair,), _ = read({'question': Q, 'comment': 2, 'answers': answers})
+    assert (pair.question, pair.answer) == (Q, A)
+    (pair,), _ = read({'title': 'A song', 'body': Q, 'answers': 2, 'comment': A})
+    assert (pair.question, pair.answer) == (f'A song\n\n{Q}', A)
+
+
 def segments(*parts: tuple[bool, str]) -> dict[str, Any]:
     return {'segments': [{'label': label, 'text': text} for label, text in parts]}
 
