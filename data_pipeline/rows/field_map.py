@@ -49,6 +49,7 @@ _OPTIONS = {
     for target, options in _COMMON.items()
 }
 _SURE = ('revised_response', 'chosen')  # answers that no other name is nearer to
+_LAST = (('post',), ('context',))  # questions where no other name is near one
 _CARD = ('front', 'back')  # the two sides of a flashcard
 # A title is the question only where nothing but these is beside it and its answer.
 _BESIDE_A_TITLE = frozenset(
@@ -346,6 +347,8 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
         if not near_fields.is_plain(own) and near_fields.key(own) not in _SURE:
             names = near.get(target, ())
             chosen[target] = names if names[-1:] == (name,) else (name,)
+    if 'question' in near and chosen.get('question') in _LAST:
+        del chosen['question']
     for target, names in near.items():
         chosen.setdefault(target, names)
     if 'answer' not in chosen and by_name.keys() >= {*_CARD}:

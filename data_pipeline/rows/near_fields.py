@@ -47,7 +47,7 @@ _OF_ANOTHER = 'original assistant model human customer agent ai client target lo
 _PLAIN = _EMPTY - {*_OF_ANOTHER.split()}
 _WHO = 'user human client patient doctor agent assistant bot ai'
 _PEOPLE = frozenset(_WHO.split())
-_COUNTED = ('answers', 'responses', 'completions', 'reply', 'comment')
+_COUNTED = ('answers', 'responses', 'completions', 'reply', 'comment', 'post')
 _NAME = 2  # words of a person's name
 _WORDS = re.compile(
     r'[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+|(?:(?![A-Za-zÀ-ÿ\d_])\w)+'
@@ -128,10 +128,15 @@ def is_plain(name: str) -> bool:
 
 
 def holds_no_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Whether a field such as `user` holds names, or one such as `answers` numbers."""
+    """Whether a field such as `user` holds names, one such as `answers` numbers.
+
+    So it is with an empty field.
+    """
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    if not values:
+        return True
     if key(name) not in (*_PEOPLE, *_COUNTED):
         return False
-    values = [row[name] for row in rows if row.get(name) not in (None, '')]
     if key(name) in _COUNTED:
         return all(answer_lists.number(value) is not None for value in values)
     return all(

@@ -106,6 +106,15 @@ def test_a_persons_name_is_no_text() -> None:
     assert resolve(chat).parts == {'question': ('user',), 'answer': ('assistant',)}
 
 
+@pytest.mark.parametrize('name', ['post', 'context'])
+def test_a_letter_beside_a_post_or_a_context_is_the_question(name: str) -> None:
+    row = {'letter': 'May I sing?', 'reply': 'You may.'}
+    for value in ('', 'A text of some words.', 17):
+        fields = resolve({name: value, **row})
+        assert fields.parts['question'][0] == 'letter'
+        assert fields.parts['answer'] == ('reply',)
+
+
 def test_a_title_beside_another_text_is_no_question() -> None:
     assert "'title', 'content', 'reply'" in problem(
         {'title': 'Tom', 'content': 'Why?', 'reply': 'So.'}
