@@ -216,9 +216,11 @@ def _by_id_or_within(members: dict[str, _Member]) -> Document | None:
     if len(paths) == 1:
         (key, *path) = paths[0]
         within = Document('within', (key,), path=tuple(path))
-    are_by_id = _are_rows_by_id(values) and not (within and _is_tree(values[0]))
-    if len(values) == len(members) and (are_by_id or message_trees.are_flat(values)):
+    if len(values) == len(members) and message_trees.are_flat(values):
         return Document('ids', tuple(members))
+    by_id = _rows_by_id(members)
+    if by_id and not (within and _is_tree(values[0])):
+        return _with_others('ids', by_id, members)
     return within
 
 
@@ -249,13 +251,25 @@ def is_row(value: dict[str, Any]) -> bool:
     )
 
 
-def _are_rows_by_id(values: Sequence[Any]) -> bool:
-    """Whether most of some objects are rows, and the others lack fields of these."""
-    if not all(isinstance(value, dict) for value in values):
-        return False
-    made = [value for value in values if is_row(value)]
-    names = {name for value in made for name in value}
-    return 2 * len(made) > len(values) and all(names >= {*each} for each in values)
+def _rows_by_id(members: dict[str, _Member]) -> list[str]:
+    """The members that are rows, if most are; some may lack a field of the others.
+
+    {"7": {"question": "Why?", "answer": "So."}, "8": {"question": "Who?"}, "by": "me"}
+    """
+    objects = {
+        key: each.first
+        for key, each in members.items()
+        if each.items < 0 and isinstance(each.first, dict) and each.first
+    }
+    made = [key for key, value in objects.items() if is_row(value)]
+    if 2 * len(made) <= len(members):
+        return []
+    names = {name for key in made for name in objects[key]}
+    return [
+        key
+        for key, value in objects.items()
+        if key in made or 2 * len(names.intersection(value)) >= len(value)
+    ]
 
 
 def _is_pair(value: Any) -> bool:

@@ -428,6 +428,22 @@ def test_pairs_in_a_list_of_a_document_are_no_conversation(
     ]
 
 
+def test_rows_by_id_may_lack_an_answer_and_stand_beside_other_members(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'a.json'
+    rows: dict[str, Any] = {
+        f'q{i}': {'question': f'Why {i}?', 'answer': f'So {i}.'} for i in range(4)
+    }
+    others = {'version': 2, 'about': {'by': 'me', 'pages': 3}}
+    path.write_text(json.dumps({**others, 'q': {'question': 'Who?', 'n': 1}, **rows}))
+    pairs, report = reader.read([str(path)])
+    assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(4)]
+    assert len(report.unknown_lines) == 1
+    copy = plain_copies.of(str(path), 'a.json')
+    assert copy is not None and copy.note == "no rows are read of 'about'"
+
+
 @pytest.mark.parametrize(
     'document',
     [
