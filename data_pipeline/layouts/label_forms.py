@@ -81,7 +81,7 @@ _DOTTED = re.compile(
     r'(?:(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—])'
     rf'|(?P<word>[QA]|{_SHORT}|Question|QUESTION|Answer|ANSWER)'
     r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|#)\d{1,4}[.):]?|-\d{1,4}[.):])(?:[*_]{0,3}[:–-]{1,2})?)'
-    r'[*_]{0,3}\s+'
+    r'[*_]{0,3}(?:\s+|$)'
 )
 _COUNTED = re.compile(
     rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{1,4}}[*_]{{0,3}}\s+'

@@ -70,6 +70,7 @@ def parse(text: str, *, file: str) -> page.Page:
     is_below = source == QA and page.are_above(pieces, opens)
     pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
     for pair in pairs:
+        _unquote(pair.question, found)
         _close_bold(pair.question, QUESTION, found)
         _close_bold(pair.answer or [], ANSWER, found)
     if source == QA:
@@ -116,6 +117,22 @@ def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
         [pair.further is not None for pair in pairs],
     )
     return {id(pairs[i]): page.APART for i in apart}
+
+
+def _unquote(question: list[page.Piece], found: page.Page) -> None:
+    """Cuts off the signs of a quote that is all of a question.
+
+    '**Question**', '> Why?', '> And when?' -> 'Why?', 'And when?'
+    """
+    filled = [p for p in question if p.kind == QUESTION and p.text.strip()]
+    signs = [_QUOTED.match(piece.text) for piece in filled]
+    if not signs or not all(signs) or any(piece.is_code for piece in filled):
+        return
+    for piece, sign in zip(filled, signs, strict=True):
+        parts = piece.cut([(sign.end(), 'label'), (len(piece.text), QUESTION)])
+        for pieces in (question, found.pieces):
+            at = next(i for i, each in enumerate(pieces) if each is piece)
+            pieces[at : at + 1] = parts
 
 
 def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:

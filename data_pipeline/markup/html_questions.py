@@ -46,6 +46,8 @@ _BLOCK = (
 )
 _OPENS_BLOCK = re.compile(rf'{_BLOCK}\s*\Z', re.IGNORECASE)
 _ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
+# A letter or a word above each text of a class, as a picture of it.
+_Q, _A = (re.compile(rf'\A(?:{word})[.:]?\n+') for word in ('Q|Question', 'A|Answer'))
 _BACK = 500  # signs in front of bold text in which its block opens
 
 
@@ -232,6 +234,11 @@ def _named(source: Source) -> list[_Pair]:
         texts = [source.of(each) for each in answered]
         question = source.of(asked).rstrip(_SIGNS)
         pairs.append(_Pair(asked.line, question, '\n\n'.join(texts)))
+    filled = [pair for pair in pairs if pair.question and pair.answer]
+    if all(_Q.match(p.question) and _A.match(p.answer) for p in filled):
+        pairs = [
+            _Pair(p.line, _Q.sub('', p.question), _A.sub('', p.answer)) for p in pairs
+        ]
     return pairs
 
 

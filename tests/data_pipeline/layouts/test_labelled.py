@@ -59,6 +59,7 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Q.1) {}\nAns) {}\n\n',
         'Q.7: {}\nAns:- {}\n\n',
         'Question One: {}\n\nAnswer: {}\n\n',
+        '**Q.**\n\n{}\n\n**A.**\n\n{}\n\n',
         '❓ Question: {}\n\n💡 Answer: {}\n\n',
         '❓ **Q:** {}\n✅ **A:** {}\n\n',
         'Q.No. 7 {}\nA.7 {}\n\n',
@@ -115,6 +116,13 @@ def test_labels_in_another_form_are_words_of_a_sets_texts(line: str) -> None:
     rows += [('Who pays?', 'You.'), ('Me?', 'Once.\nSCORE: 9, I would say.')]
     text = ''.join(f'{form.format(*row)}<END_OF_SET>\n\n' for row in rows)
     assert texts(parsed(text, 'sets')) == rows
+
+
+def test_the_signs_of_a_quote_that_is_all_of_a_question_are_cut() -> None:
+    form = '**Question**\n\n{}\n\n**Answer**\n\n{}\n\n'
+    rows = [('> Who sings?\n>\n> Tom?', '> He does.'), ('My sister:\n> Who?', 'You.')]
+    found = parsed(''.join(form.format(*row) for row in rows))
+    assert texts(found) == [('Who sings?\n\nTom?', '> He does.'), rows[1]]
 
 
 def test_a_time_behind_a_label_is_no_number_of_it() -> None:

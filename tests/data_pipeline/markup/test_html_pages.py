@@ -281,6 +281,7 @@ LETTERS = [
         '<blockquote class="letter">{}</blockquote><div class="box reply">{}</div>',
         '<section class="x cardQuestion">{}</section><div class="cardAnswer">{}</div>',
         '<div class="q-text">{}</div><p>Share</p><div class="a-text">{}</div>',
+        '<div class="q"><b>Q</b>{}</div><div class="a"><b>A</b>{}</div>',
     ],
 )
 def test_letters_in_elements_of_named_classes_need_not_ask(form: str) -> None:
