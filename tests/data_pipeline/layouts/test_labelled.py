@@ -125,6 +125,15 @@ def test_the_signs_of_a_quote_that_is_all_of_a_question_are_cut() -> None:
     assert texts(found) == [('Who sings?\n\nTom?', '> He does.'), rows[1]]
 
 
+def test_several_answered_letters_may_stand_below_sentences() -> None:
+    form = 'Dear Amy: May I sing {0}?\n\n— Sad {0}\n\nDear Sad {0}: Sing {0} on.\n\n'
+    above = 'Amy answers letters of all kinds.\n\n'
+    names = ('Ann', 'Bob', 'Cal')
+    found = parsed(above + ''.join(map(form.format, names)), 'letters')
+    assert [answer for _, answer in texts(found)] == [f'Sing {n} on.' for n in names]
+    assert detection.detect(above + form.format('Ann')) == ''
+
+
 def test_a_time_behind_a_label_is_no_number_of_it() -> None:
     found = parsed('Q. When?\nA. 7:30 p.m.\n\nQ. Who?\nA. Tom.\n')
     assert texts(found) == [('When?', '7:30 p.m.'), ('Who?', 'Tom.')]
