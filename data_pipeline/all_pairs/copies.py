@@ -17,8 +17,15 @@ import html
 import re
 from collections.abc import Collection, Sequence
 
-from data_pipeline.layouts import html_text
-from data_pipeline.pages import chat_grammar, link_cards, merged
+from data_pipeline.layouts import html_text, label_forms
+from data_pipeline.pages import (
+    chat_grammar,
+    chat_speakers,
+    glued_topics,
+    link_cards,
+    merged,
+    reddit,
+)
 from data_pipeline.pair_stages import cleaning, folding, stage_ledger
 from hax_jax.data import records
 
@@ -39,9 +46,21 @@ _CALL = re.compile(
     r'|youtube|tiktok|linkedin|threads|bluesky|newsletters?|podcasts?|apps?|website'
     r'|updates|inbox|here|e-?mail list|mailing list|more (?:columns|letters|advice))\b'
     r'.{0,40}'
-    r'|(?:©|\(c\)|copyright\b).{0,120}|.{0,120}\ball rights reserved\W*',
+    r'|\W{0,3}(?:e-?mail|send|submit|write|mail)\b.{0,60}\b(?:questions?|letters?)\b'
+    r'.{0,60}(?:\S@\S|\[email\]|\[url\]|https?://).{0,60}'
+    rf'|{glued_topics.RIGHTS}.{{0,120}}|.{{0,120}}\ball rights reserved\W*'
+    # A page's number, a tag that a cut left open, a picture, the tags of a post.
+    r'|[-–—]\s?\d{1,4}\s?[-–—]|</?[a-z]+(?:\s[^<>]*|/)?>?|!\[[^\]]*\]\([^()]*\)|(?:#[^\W\d]\w*\s*)+'
+    r'|\W{0,3}(?:this|the) (?:story|column|article|letter|post|answer)\b.{0,40}'
+    r'\b(?:published|appeared|posted)\b.{0,80}',
     re.IGNORECASE,
 )
+_ALONE = ('image', 'avatar', 'null', 'undefined', 'nan')  # what programs leave
+_TURNS = ('user', 'human', 'prompt', 'instruction', 'assistant')  # labels of chats
+_SPEAKER = re.compile(rf'{chat_speakers.NAME.pattern}\s?:[\s*_]*')
+# What trainers put behind a text: '</s>', '<eos>', '[/INST]'.
+_TOKEN = re.compile(r'[^<\[\w]*(?:</?\|?\w{1,14}\|?>|\[/?INST\])\s*')
+_FEWEST_AGAIN = 6  # words that a copy repeats
 _BEHIND = re.compile(r'[.!?…]["”’)]*[ \t]*[&|·•»/\\]')  # no sentence opens so
 _MOST_BEHIND = 4  # words
 
@@ -86,6 +105,9 @@ def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -
         raw = getattr(one, field), getattr(other, field)
         texts = [_without_html(text) for text in raw]
         words = [_words(text) for text in texts]
+        cut = [_is_cut_in_word(*each) for each in (words, words[::-1])]
+        if any(cut):
+            return CUT_SHORT if cut[0] else ''
         if len(words[0]) == len(words[1]):
             if words[0] != words[1]:
                 return ''
@@ -97,11 +119,25 @@ def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -
         more = added(*(texts if is_longer else texts[::-1]))
         if more is None:
             return ''
-        residue = all(_is_residue(*each, topics) for each in more)
+        shorter = ' '.join(min(words, key=len))
+        residue = all(
+            _is_residue(*each, topics) or _is_again(each[0], shorter) for each in more
+        )
         if is_longer:
             return RESIDUE if residue else ''
         return '' if residue else CUT_SHORT
     return ''
+
+
+def _is_cut_in_word(few: Sequence[str], many: Sequence[str]) -> bool:
+    """Whether words are the first ones of others, the last of them in part: 'he kn'."""
+    last = len(few) - 1
+    return (
+        0 < last < len(many)
+        and few[-1] != many[last]
+        and many[last].startswith(few[-1])
+        and few[:-1] == many[:last]
+    )
 
 
 def is_residue_alone(
@@ -112,7 +148,10 @@ def is_residue_alone(
     if _words(texts[0]) == _words(texts[1]):
         return True
     more = added(*texts)
-    return bool(more) and all(_is_residue(*each, topics) for each in more)
+    shorter = ' '.join(_words(texts[1]))
+    return bool(more) and all(
+        _is_residue(*each, topics) or _is_again(each[0], shorter) for each in more
+    )
 
 
 def added(longer: str, shorter: str) -> list[tuple[str, bool, bool]] | None:
@@ -183,6 +222,10 @@ def _is_residue(
             continue
         is_glued = (goes_on and not i) or (followed and i == len(lines) - 1)
         signs = _SIGNS.match(line)[0] if is_glued else ''
+        if followed and not goes_on and len(lines) == 1 and _SPEAKER.fullmatch(line):
+            continue
+        if not followed and _TOKEN.fullmatch(line):
+            continue
         if not (is_glued or followed) and _opens_question(line):
             break  # the rest is the next post
         if _is_furniture(line[len(signs) :]):
@@ -208,21 +251,35 @@ def _is_residue(
     return headings <= _MOST_HEADINGS and not others
 
 
+def _is_again(part: str, shorter: str) -> bool:
+    """Whether an added part says once more what the other text says."""
+    words = _words(part)
+    return len(words) >= _FEWEST_AGAIN and f' {" ".join(words)} ' in f' {shorter} '
+
+
 def _is_furniture(line: str) -> bool:
-    """Whether a line is a count, a label, a footer, a picture or a lone 'and'."""
-    if line.lower() in ('image', 'avatar') or chat_grammar.is_left_over(line):
+    """Whether a line is a count, a label, a stamp, a footer, a picture or an 'and'."""
+    if line.lower() in _ALONE or chat_grammar.is_left_over(line):
         return True
-    if _CALL.fullmatch(line):
+    if chat_grammar.is_guest_stamp(line):
+        return True
+    if chat_grammar.is_staff_stamp(line, (), within_text=True):
+        return True
+    if reddit.is_removed(line) or _CALL.fullmatch(line):
         return True
     left, times = cleaning.without_answer_label(line)
     if not times:
         left, times = cleaning.without_question_label(line)
+    if not times and (label := label_forms.label_of(line)):
+        left, times = line[label.end :], label.word in _TURNS
     return bool(times) and not _WORD.search(left)
 
 
 def _opens_question(line: str) -> bool:
     """Whether a line is the label of a question with the question behind it."""
     left, times = cleaning.without_question_label(line)
+    if not times and (label := label_forms.label_of(line)):
+        left, times = line[label.end :], label.word in _TURNS[:-1]
     return bool(times) and bool(_WORD.search(left))
 
 

@@ -29,6 +29,8 @@ _MARKS = tuple(
         (('&',), r'&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});'),
         (('<',), r'</?(?:p|br|div|span|b|i|a|li)\b[^<>\n]{0,200}>'),
         (('\ufffd', 'â', 'Ã'), r'\ufffd|â€|Ã[\x80-\xbf]'),
+        # A text that is bold throughout.
+        (('**', '__'), r'\A(\*\*|__)(?:(?!\1)[\s\S])+\1\Z'),
         # Escapes that were not undone.
         (('\\', '""'), r'\\[\'"]|\\[nrt](?![a-z])|[.!?,]\\n|""'),
     )

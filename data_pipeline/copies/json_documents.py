@@ -7,6 +7,7 @@
     {"17": {"question": "…"}, "18": {…}}     a dict of rows by id
     {…} {…}                                  rows one after another, on any lines
     [["Why?", "So."], [{turn}, {turn}]]      a list of pairs or of chats, or one a line
+    {"pairs": [["Why?", "So."], …]}
     [["question", "answer"], ["Why?", …]]    the same below names of columns
     {"Why do we ask?": "So.", …}             answers by their questions
     {"Topic": {"Why do we ask?": "So.", …}}  the same for each topic
@@ -93,17 +94,17 @@ def _rows_of_members(
         elif document.kind == 'ids' or scanner.peek() != '[':
             yield scanner.value()[1]
         else:
-            for _ in scanner.items():
-                yield scanner.value()[1]
+            yield from _listed_rows(scanner)
 
 
 def _listed_rows(scanner: json_scanner.Scanner) -> Iterator[str]:
     names: list[str] = []
     for place, _ in enumerate(scanner.items()):
         value, text = scanner.value()
-        if not place and json_survey.are_names(value):
+        is_list = isinstance(value, list)
+        if not place and is_list and json_survey.are_names(value):
             names = value
-        elif names and isinstance(value, list) and len(value) == len(names):
+        elif names and is_list and len(value) == len(names):
             yield _object(names, [json.dumps(cell) for cell in value])
         else:
             yield _listed(value, text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from data_pipeline.copies import json_scanner, message_tables, message_trees
-from data_pipeline.exports import reply_threads
+from data_pipeline.exports import forum_topics, reply_threads
 from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
 
 _CHUNK = 2**20
@@ -84,6 +84,8 @@ def _of_items(first: Any) -> Document | None:
     """The document that is a list with this first item."""
     if reply_threads.platform([first]):
         return Document('threads')
+    if forum_topics.is_listing(first):
+        return Document('lists by lines')
     if isinstance(first, dict):
         return Document('list')
     is_rows = isinstance(first, list) and (
@@ -160,7 +162,15 @@ def _document(members: dict[str, _Member]) -> Document | None:
     columns, data = members.get('columns'), members.get('data')
     if columns and data and columns.items > 0 and isinstance(data.first, list):
         return _with_others('table', ['data'], members)
+    if found := [key for key in cells if _holds_lists(key, members[key])]:
+        return _with_others('lists', found, members)
     return _by_id_or_within(members)
+
+
+def _holds_lists(key: str, member: _Member) -> bool:
+    """Whether a member is a list of pairs or of chats that are lists themselves."""
+    is_listed = key.lower() in _ROW_LISTS and member.items > 0
+    return is_listed and _of_items(member.first) == Document('of lists')
 
 
 def _of_all(
@@ -214,9 +224,11 @@ def _by_id_or_within(members: dict[str, _Member]) -> Document | None:
     if len(paths) == 1:
         (key, *path) = paths[0]
         within = Document('within', (key,), path=tuple(path))
-    are_by_id = _are_rows_by_id(values) and not (within and _is_tree(values[0]))
-    if len(values) == len(members) and (are_by_id or message_trees.are_flat(values)):
+    if len(values) == len(members) and message_trees.are_flat(values):
         return Document('ids', tuple(members))
+    by_id = _rows_by_id(members)
+    if by_id and not (within and _is_tree(values[0])):
+        return _with_others('ids', by_id, members)
     return within
 
 
@@ -231,7 +243,7 @@ def _paths(value: Any, depth: int) -> list[tuple[str, ...]]:
     if not isinstance(each, list) or not each:
         return []
     if all(isinstance(row, dict) for row in each) and (
-        all(map(is_row, each)) or message_trees.are_flat(each)
+        2 * sum(map(is_row, each)) > len(each) or message_trees.are_flat(each)
     ):
         return [()]
     if isinstance(value, list) or nested_rows.is_itself_a_row(value) or not depth:
@@ -247,13 +259,25 @@ def is_row(value: dict[str, Any]) -> bool:
     )
 
 
-def _are_rows_by_id(values: Sequence[Any]) -> bool:
-    """Whether most of some objects are rows, and the others lack fields of these."""
-    if not all(isinstance(value, dict) for value in values):
-        return False
-    made = [value for value in values if is_row(value)]
-    names = {name for value in made for name in value}
-    return 2 * len(made) > len(values) and all(names >= {*each} for each in values)
+def _rows_by_id(members: dict[str, _Member]) -> list[str]:
+    """The members that are rows, if most are; some may lack a field of the others.
+
+    {"7": {"question": "Why?", "answer": "So."}, "8": {"question": "Who?"}, "by": "me"}
+    """
+    objects = {
+        key: each.first
+        for key, each in members.items()
+        if each.items < 0 and isinstance(each.first, dict) and each.first
+    }
+    made = [key for key, value in objects.items() if is_row(value)]
+    if 2 * len(made) <= len(members):
+        return []
+    names = {name for key in made for name in objects[key]}
+    return [
+        key
+        for key, value in objects.items()
+        if key in made or 2 * len(names.intersection(value)) >= len(value)
+    ]
 
 
 def _is_pair(value: Any) -> bool:

@@ -146,11 +146,8 @@ def _with_formulas(cells: Sequence[Any], formulas: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _names(cells: Sequence[Any]) -> list[str]:
-    return [
-        ' '.join(str(cell or '').split()) or f'column_{i}'
-        for i, cell in enumerate(cells, start=1)
-    ]
+def _names(cells: Sequence[Any]) -> tuple[str, ...]:
+    return csv_rows.columns_of(str(cell or '') for cell in cells)
 
 
 def _plain(value: Any) -> Any:

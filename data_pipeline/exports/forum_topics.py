@@ -1,6 +1,10 @@
 """A post of a forum with what was said below it, as one question and its answers.
 
 {"title": "Why?", "selftext": "", "comments": [{"body": "So.", "score": 9}]}   Reddit
+{"title": "Why?", "selftext": "", "top_comments": ["So.", "Thus."]}
+{"post": {"title": "Why?", "selftext": ""}, "comments": [{"body": "So."}]}
+[{"kind": "Listing", "data": {"children": [{"kind": "t3", "data": {"title": "Why?"}}]}},
+ {"kind": "Listing", "data": {"children": [{"kind": "t1", "data": {"body": "So."}}]}}]
 {"title": "Why?", "body": "", "comments": {"nodes": [{"body": "So.",
  "isAnswer": true}]}}                                       GitHub's discussions
 {"title": "Why?", "post_stream": {"posts": [{"post_number": 1, "cooked": "<p>Why?</p>"},
@@ -9,7 +13,7 @@
 What the asker said, and what answers another comment, answers no question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_pipeline.exports import json_values
@@ -23,6 +27,9 @@ _AUTHORS = ('author', 'user', 'owner', 'username', 'user_id', 'author_id')
 _NAMES = ('login', 'id', 'user_id', 'name', 'username')
 _ANSWERED = ('answer', 'answers', 'requester_id')  # the last is of a ticket
 _PARENTS = ('parent_id', 'parentId', 'parent', 'in_reply_to_id', 'reply_to')
+_COMMENTS = ('comments', 'top_comments')
+_POSTS = ('post', 'submission', 'thread', 'topic')  # beside its comments
+_LISTING = 'Listing'
 _ON_COMMENT = 't1_'  # opens the id of a comment of Reddit's, t3_ that of a post
 _NOBODY = ('anonymous', 'anon', 'guest', 'unknown', 'none', 'n/a', 'user')
 _LIKE = 2  # the id of Discourse's action
@@ -32,7 +39,13 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
     """The row of a post and its answers; None for an object of another kind."""
     if isinstance(value.get('post_stream'), dict):
         return _of_discourse(value)
-    comments = _listed(value.get('comments'))
+    name = next((name for name in _COMMENTS if value.get(name)), '')
+    comments = _listed(value.get(name))
+    held = [value[name] for name in _POSTS if isinstance(value.get(name), dict)]
+    if comments and len(held) == 1 and 'title' not in value:
+        value = {**held[0], name: comments}
+    if 'title' in value and all(isinstance(each, str) for each in comments):
+        comments = [{'body': each} for each in comments]
     if not comments or not value.keys().isdisjoint(_ANSWERED):
         return None
     if not all(isinstance(e, dict) and _body(e) is not None for e in comments):
@@ -42,7 +55,7 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
     depths = [e['depth'] for e in comments if isinstance(e.get('depth'), int)]
     answers, others = [], []
     for each in comments:
-        above = next((str(each[name]) for name in _PARENTS if each.get(name)), '')
+        above = next((str(each[key]) for key in _PARENTS if each.get(key)), '')
         is_reply = (
             above.startswith(_ON_COMMENT)
             or above in ids
@@ -53,8 +66,31 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
         is_of_none = each.get('stickied') or _is_removed(_body(each))
         is_answer = is_chosen or not (is_reply or is_own or is_of_none)
         (answers if is_answer else others).append(each)
-    made = {name: each for name, each in value.items() if name != 'comments'}
+    made = {key: each for key, each in value.items() if key != name}
     return made | {'answers': answers} | ({OTHERS: others} if others else {})
+
+
+def of_listings(value: list[Any]) -> dict[str, Any] | None:
+    """The row of a thread as Reddit itself gives it; None for any other list."""
+    if len(value) != 2 or not all(map(is_listing, value)):
+        return None
+    posts, comments = ([*_things(each)] for each in value)
+    if len(posts) != 1 or 'title' not in posts[0]:
+        return None
+    forum = json_values.a_text(posts[0].get('subreddit'))
+    comments = [each for each in comments if _body(each) is not None]
+    source = {'source': f'reddit:{forum}'} if forum else {}
+    return posts[0] | source | {'comments': comments}
+
+
+def is_listing(value: Any) -> bool:
+    """Whether a value is one of the two parts of such a thread."""
+    return isinstance(value, dict) and value.get('kind') == _LISTING
+
+
+def _things(listing: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    children = json_values.an_object(listing.get('data')).get('children')
+    return (json_values.an_object(e.get('data')) for e in json_values.objects(children))
 
 
 def _of_discourse(value: dict[str, Any]) -> dict[str, Any] | None:

@@ -34,6 +34,10 @@ _PAGE = re.compile(
 )
 _TERMS = re.compile(r'^[ \t]*<d[lt][\s>]', re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r'^[ \t]*<!--(?:(?!-->).)*+-->[ \t]*$', re.DOTALL | re.MULTILINE)
+# A tag that is no markup, and the signs for which it and others are escaped.
+_ESCAPED_TAG = re.compile(r'&(?:amp;)*+(?:lt|#0*60|#[xX]0*3[cC]);[/!A-Za-z]')
+_SIGN = r'(?:amp|lt|gt|#0*(?:38|60|62)|#[xX]0*(?:26|3[cCeE]));'
+_ESCAPED_SIGN = re.compile(f'&{_SIGN}')
 _SHORTEST = 256  # characters of data without a URL
 # What a page's buttons do to the text beside them, in two words or more.
 _COMMAND = re.compile(
@@ -103,6 +107,26 @@ def is_page(text: str) -> bool:
     return begins or bool(_TERMS.search(text))
 
 
+def with_escapes(raw: str) -> str:
+    """A field's raw text, in which the tags that HTML shows as text stay escaped.
+
+    Entities are decoded once for all texts, before `plain_field` removes tags.
+
+    '<p>Use &lt;b&gt;.</p>' -> '<p>Use &amp;lt;b&amp;gt;.</p>'; others stay as they are.
+    """
+    if '<' not in raw or not _ESCAPED_TAG.search(raw) or not html_tags.markup(raw):
+        return raw
+    return _ESCAPED_SIGN.sub(lambda sign: f'&amp;{sign[0][1:]}', raw)
+
+
+def plain_field(text: str) -> tuple[str, int]:
+    """A field's text without HTML, its escaped tags as they are shown, and the tags."""
+    left, times = plain(text)
+    if times and _ESCAPED_TAG.search(left):
+        left = _ESCAPED_SIGN.sub(lambda sign: html.unescape(sign[0]), left)
+    return left, times
+
+
 def plain(text: str) -> tuple[str, int]:
     """The text without HTML, and the number of tags and comments removed."""
     found = html_tags.markup(text) if '<' in text else []
@@ -137,6 +161,8 @@ class _Builder(html.parser.HTMLParser):
         return re.sub(r'\n{3,}', '\n\n', '\n'.join(lines)).strip('\n').strip(' ')
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ('ul', 'ol'):
+            self._items.append(0 if tag == 'ol' else -1)
         if tag in html_tags.DROPPED:
             self._dropped += 1
         elif tag == 'br':
@@ -153,8 +179,6 @@ class _Builder(html.parser.HTMLParser):
             else:
                 self._add('- ')
             self._opens_item = True
-        elif tag in ('ul', 'ol'):
-            self._items.append(0 if tag == 'ol' else -1)
         if tag == 'button' and self._newlines:  # within a sentence it is a word
             self._button = len(self._parts), self._newlines
         self._pre += tag == 'pre'

@@ -53,17 +53,23 @@ REVISED, DRAFT = 'revised_response', 'draft_response'
 STRAY = 'stray'  # a label within a text
 SECTIONS = (DRAFT, 'score', 'strengths', 'weaknesses')
 CLOSING = (*ANSWERS, REVISED, *SECTIONS)  # labels that end a question
-_NUMBER = r'(?:[ _]?(?:#|no\.? ?)?\d{1,6})?'
+_NUMBER = (
+    r'(?:[ _]?(?:#|no\.? ?)?\d{1,6}'
+    r'| (?:one|two|three|four|five|six|seven|eight|nine|ten))?'
+)
 _CAPITALS = 'pdfvr'
 _NOT_SPELLED = {*_CAPITALS, 'que'}  # 'que' is a word in Spanish
 _SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)
 _WORDS = '|'.join(_SPELLED)
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
-_BULLET = r'\s{0,3}(?:>\s?){0,3}(?:[-+•*]\s+|\(?\d{1,6}[.)]\s+)?'
+_BULLET = (
+    r'\s{0,3}(?:>\s?){0,3}(?:[-+•*]\s+|\(?\d{1,6}[.)]\s+'
+    r'|[\u2600-\u27bf\U0001f300-\U0001faff]\ufe0f?\s*)?'
+)
 _COLON = re.compile(
     rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
     rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])'
-    rf'|que(?=\.? ?\d|:-))(?:{_NUMBER}|(?<=[a-z])\. ?\d{{1,4}})\]?'
+    rf'|que(?=\.? ?\d|:-))(?:{_NUMBER}|(?<=[a-z])\. ?\d{{1,4}}(?!:\d))\]?'
     r'[*_]{0,3}\s?[:：](?:[-–](?=\s))?'
     r'(?(bold)[*_]{0,3})[ \t]?',
     re.IGNORECASE,
@@ -75,7 +81,7 @@ _DOTTED = re.compile(
     r'(?:(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—])'
     rf'|(?P<word>[QA]|{_SHORT}|Question|QUESTION|Answer|ANSWER)'
     r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|#)\d{1,4}[.):]?|-\d{1,4}[.):])(?:[*_]{0,3}[:–-]{1,2})?)'
-    r'[*_]{0,3}\s+'
+    r'[*_]{0,3}(?:\s+|$)'
 )
 _COUNTED = re.compile(
     rf'{_BULLET}(?P<bold>[*_]{{0,3}})(?P<word>[QA])\d{{1,4}}[*_]{{0,3}}\s+'

@@ -234,6 +234,29 @@ def _without_rare_sections(
     ]
 
 
+def _without_questions_in_sections(
+    labels: list[label_forms.Label | None], asked: str
+) -> list[label_forms.Label | None]:
+    """The labels; below a section's, a question in another form is a word of a text.
+
+    'QUESTION: Why? WEAKNESSES: 1. Question: why so long? REVISED_RESPONSE: So.'
+    """
+    made = [*labels]
+    opened: label_forms.Label | None = None
+    is_within = False
+    for i, label in enumerate(labels):
+        if label and label.word == asked:
+            form = opened and (opened.sign, opened.look)
+            if is_within and (label.sign, label.look) != form:
+                made[i] = dataclasses.replace(label, word=label_forms.STRAY)
+            else:
+                opened, is_within = label, False
+        elif label:
+            is_section = label.word in label_forms.SECTIONS
+            is_within = is_section or (is_within and label.word != label_forms.REVISED)
+    return made
+
+
 def without_strays(
     labels: list[label_forms.Label | None], words: tuple[str, str]
 ) -> list[label_forms.Label | None]:
@@ -247,6 +270,7 @@ def without_strays(
     """
     if words[1] == label_forms.REVISED:
         labels = _without_rare_sections(labels)
+        labels = _without_questions_in_sections(labels, words[0])
     own = [label for label in labels if label and label.word in words]
     forms = collections.Counter((label.word, label.sign) for label in own)
     looks = collections.Counter((label.word, label.look) for label in own)

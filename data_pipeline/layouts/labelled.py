@@ -41,6 +41,8 @@ class _Pair:
     is_revised: bool = False
     further: page.Piece | None = None  # label of an answer to the question before
     sign: str = ''  # of the answer's label
+    asked_sign: str = ''  # of the question's
+    sections: set[str] = dataclasses.field(default_factory=set)  # of a set, so far
 
 
 def kind(text: str) -> str:
@@ -68,6 +70,7 @@ def parse(text: str, *, file: str) -> page.Page:
     is_below = source == QA and page.are_above(pieces, opens)
     pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
     for pair in pairs:
+        _unquote(pair.question, found)
         _close_bold(pair.question, QUESTION, found)
         _close_bold(pair.answer or [], ANSWER, found)
     if source == QA:
@@ -114,6 +117,22 @@ def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
         [pair.further is not None for pair in pairs],
     )
     return {id(pairs[i]): page.APART for i in apart}
+
+
+def _unquote(question: list[page.Piece], found: page.Page) -> None:
+    """Cuts off the signs of a quote that is all of a question.
+
+    '**Question**', '> Why?', '> And when?' -> 'Why?', 'And when?'
+    """
+    filled = [p for p in question if p.kind == QUESTION and p.text.strip()]
+    signs = [_QUOTED.match(piece.text) for piece in filled]
+    if not signs or not all(signs) or any(piece.is_code for piece in filled):
+        return
+    for piece, sign in zip(filled, signs, strict=True):
+        parts = piece.cut([(sign.end(), 'label'), (len(piece.text), QUESTION)])
+        for pieces in (question, found.pieces):
+            at = next(i for i, each in enumerate(pieces) if each is piece)
+            pieces[at : at + 1] = parts
 
 
 def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
@@ -200,8 +219,9 @@ def _split(
             found.leave_out(between)
             between, kind, level = [], QUESTION, label.level
             parts, running = _opened(piece, label, kind)
-            pairs.append(_Pair(running, topic=topic.strip('#* ')))
-        elif label and pairs and _opens_answer(word, answered, pairs[-1], found):
+            topic = topic.strip('#* ')
+            pairs.append(_Pair(running, topic=topic, asked_sign=label.sign))
+        elif label and pairs and _opens_answer(label, answered, pairs[-1], found):
             kind = ANSWER
             parts, running = _opened(piece, label, kind)
             pairs[-1].answer, pairs[-1].sign = running, label.sign
@@ -223,7 +243,9 @@ def _split(
             and word in sections
             and pairs
             and (answered == label_forms.REVISED or pairs[-1].answer is None)
+            and not (pairs[-1].is_revised and word in pairs[-1].sections)
         ):
+            pairs[-1].sections.add(word)
             found.counts[f'{SETS} {word} sections left out'] += 1
             kind = f'{word} of a set'
             parts, running = _opened(piece, label, kind)
@@ -261,18 +283,23 @@ def _front_matter_end(
     return rules[1] if is_one and _FIELD.match(pieces[1].text) else -1
 
 
-def _opens_answer(word: str, answered: str, pair: _Pair, found: page.Page) -> bool:
+def _opens_answer(
+    label: label_forms.Label, answered: str, pair: _Pair, found: page.Page
+) -> bool:
     """Whether a label opens the pair's answer.
 
-    In a set ANSWER: does too, until a revised response takes its place.
+    In a set ANSWER: does too, written as the question's label is, until a revised
+    response takes its place.
     """
+    word = label.word
     if answered == label_forms.REVISED and word == answered and not pair.is_revised:
         for piece in pair.answer or []:
             piece.kind = 'first answer of a set'
         found.counts[f'{SETS} first answers left out'] += pair.answer is not None
         pair.is_revised = True
         return True
-    is_label = word == answered or (answered == label_forms.REVISED and word == ANSWER)
+    is_first = answered == label_forms.REVISED and word == ANSWER
+    is_label = word == answered or (is_first and label.sign == pair.asked_sign)
     return is_label and pair.answer is None
 
 

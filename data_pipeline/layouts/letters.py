@@ -28,6 +28,7 @@ _SMALL = re.compile(
 )
 # Above the first letter of a page: its title, the columnist, the date.
 _MOST_ABOVE, _LONGEST_ABOVE = 8, 120  # lines, characters
+_FEWEST = 3  # letters with a reply, below any text
 _REPLY = re.compile(rf'\s{{0,3}}[*_]{{0,3}}{_NAME}[*_]{{0,3}}\s?:[*_]{{0,3}} ?')
 # The last line of a letter: a dash and a name, or a few words.
 _SIGNED = re.compile(r'(?:(?:.*\s)?[*_]{0,3}(?:--?|[–—~])\s?)?[*_]{0,3}(.{1,80})')
@@ -123,12 +124,15 @@ def _opens(name: str, columnist: str, signed: str) -> bool:
 def _pattern(pieces: Sequence[page.Piece]) -> re.Pattern[str] | None:
     """The salutation by which a text is letters: in capitals, or else in small ones.
 
-    Small ones open any letter, so only headings and titles stand above the first.
+    Small ones open any letter, so only headings and titles stand above the first,
+    unless several letters have a reply.
     """
     for pattern in (_CAPITALS, _SMALL):
         kinds = [kind for kind, _ in _heads(pieces, pattern).values()]
         if page.ANSWER in kinds and (
-            pattern is _CAPITALS or _opens_page(pieces, pattern)
+            pattern is _CAPITALS
+            or kinds.count(page.ANSWER) >= _FEWEST
+            or _opens_page(pieces, pattern)
         ):
             return pattern
     return None

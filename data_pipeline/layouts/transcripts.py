@@ -61,6 +61,7 @@ _TEMPLATES = tuple(
     )
 )
 _MAY_BE_TEMPLATE = re.compile(r'[<\[]|ASSISTANT:')
+_BEGINS = re.compile(rf'\A\s*(?:{_OPENS}\s*)?')
 _ANY_END = re.compile(
     _END[1:].format(r'<\|(?:im_end|eot_id|end)\|>|<end_of_turn>|</s>|')
 )
@@ -104,6 +105,17 @@ def turns(text: str) -> list[tuple[str, str]]:
         if 'assistant' in roles[asked:]:
             return said
     return []
+
+
+def opens(text: str) -> bool:
+    """Whether a text begins with a turn: 'Human: Why?', not 'I wrote: USER: Why?'"""
+    text = text.lstrip()
+    forms = (_HEADING, *_LABELS)
+    mark = next(
+        (mark for mark in _template(text).finditer(text) if _role_of(mark)), None
+    )
+    is_template = mark is not None and not text[: mark.start()].strip()
+    return is_template or any(form.match(text) for form in forms)
 
 
 def opened(text: str) -> list[tuple[str, str]]:
@@ -185,18 +197,24 @@ def of_segments(value: Any) -> list[dict[str, Any]] | None:
     # In a text to be learned, a template's mark may be the assistant's own word.
     labelled = sorted(zip(value, texts, strict=True), key=lambda e: bool(e[0]['label']))
     template = _template('\n'.join(text for _, text in labelled))
+    if not _opens_turns(template, value, texts):
+        template = _ANY_END
     is_template = template is not _ANY_END
-    has_words = not is_template and bool(_ROLE_WORDS.match(''.join(texts).lstrip()))
+    opening = _BEGINS.sub('', ''.join(texts))
+    first = None if is_template else _ROLE_WORDS.match(opening)
     made: list[dict[str, Any]] = []
     role = ''  # whose turn the marks say it is
     for each, text in zip(value, texts, strict=True):
         is_learned = bool(each['label'])
         if is_learned and role != 'assistant':
             role = ''
-        # In a text to be learned, a word such as User: is the assistant's own.
-        marks = _ROLE_WORDS if has_words and not is_learned else template
+        text = _BEGINS.sub('', text) if first else text
+        found = [*template.finditer(text)]
+        if first:
+            words = _words_of(text, first, is_learned=is_learned)
+            found = sorted([*found, *words], key=re.Match.start)
         at = 0
-        for mark in [*marks.finditer(text), None]:
+        for mark in [*found, None]:
             said = text[at : mark.start()] if mark else text[at:]
             speaker = role or ('assistant' if is_learned else 'user')
             _append(made, speaker, said, is_learned=is_learned)
@@ -207,6 +225,44 @@ def of_segments(value: Any) -> list[dict[str, Any]] | None:
                     role = opened
                     made.append(_open_turn(''))  # the next text opens a turn
     return [_marked(turn) for turn in made if turn['labels']]
+
+
+def _opens_turns(
+    template: re.Pattern[str], value: list[dict[str, Any]], texts: list[str]
+) -> bool:
+    """Whether a template's mark opens a segment, or ends the text above the answer.
+
+    Elsewhere, its marks are words of the texts.
+    """
+    opening = (template.match(text.lstrip()) for text in texts)
+    if any(mark and _role_of(mark) for mark in opening):
+        return True
+    at = next((i for i, each in enumerate(value) if each['label']), len(texts))
+    above = ''.join(texts[:at])
+    ends = [mark.end() for mark in template.finditer(above)]
+    return bool(ends) and not above[ends[-1] :].strip()
+
+
+def _words_of(
+    text: str, first: re.Match[str], *, is_learned: bool
+) -> list[re.Match[str]]:
+    """The words of roles in a segment that are written as the `first` of all.
+
+    In a text to be learned, a word such as User: is the assistant's own, unless it is
+    the assistant's word and opens the text.
+    """
+    found = [
+        word for word in _ROLE_WORDS.finditer(text) if _style(word) == _style(first)
+    ]
+    if not is_learned:
+        return found
+    is_own = found and not found[0].start() and _role_of(found[0]) == 'assistant'
+    return found[:1] if is_own else []
+
+
+def _style(word: re.Match[str]) -> tuple[bool, bool]:
+    """How a word of a role is written: in capitals, and with signs of a heading."""
+    return (word['word'] or word['title']).isupper(), '#' in word[0]
 
 
 def _role_of(mark: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
     <script type="application/ld+json">{"@type": "FAQPage", …}</script>   schema.org
     <div itemtype="https://schema.org/Question">, its name, its acceptedAnswer
     <table><tr><th>Question</th><th>Answer</th></tr>…
+    <div class="faq-question">I ask.</div><div class="faq-answer">So.</div>
     <dl><dt>Why?</dt><dd>So.</dd></dl>
     <details><summary>Why?</summary>So.</details>
     <h3>Why?</h3><p>So.</p>
@@ -25,7 +26,7 @@ from typing import Any
 
 from data_pipeline.faq import questions
 from data_pipeline.layouts import html_text
-from data_pipeline.markup import html_tree
+from data_pipeline.markup import html_classes, html_tree
 from data_pipeline.pages import characters, glued_topics, page
 from data_pipeline.rows import field_map
 
@@ -45,6 +46,8 @@ _BLOCK = (
 )
 _OPENS_BLOCK = re.compile(rf'{_BLOCK}\s*\Z', re.IGNORECASE)
 _ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
+# A letter or a word above each text of a class, as a picture of it.
+_Q, _A = (re.compile(rf'\A(?:{word})[.:]?\n+') for word in ('Q|Question', 'A|Answer'))
 _BACK = 500  # signs in front of bold text in which its block opens
 
 
@@ -94,7 +97,7 @@ def without(text: str, cuts: list[tuple[int, int]]) -> str:
 
 def find(source: Source, *, file: str) -> page.Page | None:
     """The page of the first kind of questions that it has; None without any."""
-    kinds = (_microdata, _tables, _lists, _details, _headings, _classes, _bold)
+    kinds = (_microdata, _tables, _named, _lists, _details, _headings, _classes, _bold)
     pairs = _linked_data(source)
     if pairs:
         pairs += _not_linked(pairs, source, kinds)
@@ -222,6 +225,21 @@ def _tables(source: Source) -> list[_Pair]:
             (asked,), (answered,) = places
             made.append(_pair(row[asked], row[answered], source))
     return made
+
+
+def _named(source: Source) -> list[_Pair]:
+    """The elements whose classes name them a question or its answer."""
+    pairs = []
+    for asked, answered in html_classes.pairs(source.root):
+        texts = [source.of(each) for each in answered]
+        question = source.of(asked).rstrip(_SIGNS)
+        pairs.append(_Pair(asked.line, question, '\n\n'.join(texts)))
+    filled = [pair for pair in pairs if pair.question and pair.answer]
+    if all(_Q.match(p.question) and _A.match(p.answer) for p in filled):
+        pairs = [
+            _Pair(p.line, _Q.sub('', p.question), _A.sub('', p.answer)) for p in pairs
+        ]
+    return pairs
 
 
 def _lists(source: Source) -> list[_Pair]:

@@ -10,7 +10,7 @@ import re
 from data_pipeline import settings
 from data_pipeline.faq import questions
 from data_pipeline.layouts import html_text, label_forms
-from data_pipeline.pages import chat_grammar, crisis_lines, encoding
+from data_pipeline.pages import chat_grammar, crisis_lines, encoding, glued_topics
 from data_pipeline.pair_stages import markdown_text, reasoning, stages
 from hax_jax.data import records
 
@@ -72,8 +72,11 @@ _NOTHING_SAID = re.compile(r'[-–—=*_~•·.|\s]+')
 _NEXT_PAGE = re.compile(
     r'(?:related|read (?:more|next|also)|more(?= from)|you may also like)'
     r'(?: (?:stories|story|articles?|reading))?(?: (?:from|in|about) [^:.!?]{1,60})?'
-    r': ?\S.{0,150}|(?:©|\(c\)|copyright) .{0,150}'
-    r'|(?:back|return) to (?:the )?top.{0,40}|all rights reserved\.?'
+    rf': ?\S.{{0,150}}|{glued_topics.RIGHTS}.{{0,150}}'
+    r'|(?-i:Copyright(?: [A-Z][\w.&’-]*,?){1,6} (?:19|20)\d\d)\W*'
+    r'|all rights reserved\.?'
+    r'|(?:back|return) to (?:the )?top(?: of (?:the |this )?(?:page|list))?'
+    r'(?:[^\w\s].{0,40})?\s*'
     rf'|{questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
     re.IGNORECASE,
 )
@@ -119,7 +122,7 @@ def stage(chosen: settings.CleanSettings) -> stages.Stage:
         repairs.append(stages.TextRule('reasoning cut', reasoning.without, ('answer',)))
     if chosen.html:
         repairs.append(stages.TextRule('base64 cut', html_text.without_base64))
-        repairs.append(stages.TextRule('HTML made plain text', html_text.plain))
+        repairs.append(stages.TextRule('HTML made plain text', html_text.plain_field))
     if chosen.labels:
         before.append(stages.TextRule('marks of trainers cut', without_tokens))
         before.append(

@@ -17,7 +17,7 @@ from data_pipeline.reading import (
     read_report,
     saved_folders,
 )
-from data_pipeline.rows import csv_rows, json_rows, message_rows
+from data_pipeline.rows import csv_rows, json_rows, message_rows, raw_thread
 from hax_jax import counted, errors
 
 _HEAD_BYTES = 2**16
@@ -219,7 +219,7 @@ def _lines_shown(path: str) -> str:
     objects = json_rows.head(path)
     if not objects:
         return ''
-    if {'title', 'body', 'answers', 'subreddit'} <= set(objects[0]):
+    if set(objects[0]) >= raw_thread.NAMES:
         return 'threads'
     return 'messages' if any(map(message_rows.is_chat, objects)) else 'pairs'
 

@@ -236,8 +236,12 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
         prompt = _parsed(given)
     if isinstance(prompt, str) and (said := transcripts.opened(prompt)):
         prompt = [_turn(role, text) for role, text in said]
-    name = next((name for name in (*_ANSWERS, *answer_lists.MANY) if name in row), '')
+    is_judged = any(row.get(name) for name in REJECTED)
+    names = (*CHOSEN * is_judged, *_ANSWERS, *answer_lists.MANY)
+    name = next((name for name in names if name in row), '')
     answer = _parsed(row.get(name))
+    if name in CHOSEN and isinstance(answer, str) and transcripts.opens(answer):
+        answer = [_turn(*said) for said in transcripts.turns(answer)] or answer
     if not name or not (are_turns(prompt) or are_turns(answer)):
         return None
     if name in answer_lists.MANY and not isinstance(answer, str):
@@ -262,7 +266,8 @@ def _transcript(row: dict[str, Any]) -> list[Any] | None:
     if '[|Human|]' in str(row.get('input')):  # Baize
         names = ('input',)
     name = next((name for name in names if isinstance(row.get(name), str)), '')
-    if name == 'text' and field_map.has_both([*row]):
+    has_question = bool(name) and field_map.has_both([*row])
+    if has_question and (name == 'text' or not transcripts.opens(row[name])):
         return None
     if not name or not (said := transcripts.turns(row[name])):
         return None

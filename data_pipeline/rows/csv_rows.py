@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from data_pipeline.faq import questions
@@ -257,9 +257,13 @@ def _is_pair(row: Row) -> bool:
 
 
 def _columns(header: Row) -> tuple[str, ...]:
+    return columns_of(header.cells)
+
+
+def columns_of(header: Iterable[str]) -> tuple[str, ...]:
     """A name for each column: a second 'text' is 'text_2', '' is 'column_3'."""
     columns: list[str] = []
-    for i, cell in enumerate(header.cells, start=1):
+    for i, cell in enumerate(header, start=1):
         name = ' '.join(cell.split()) or f'column_{i}'
         columns.append(f'{name}_{i}' if name in columns else name)
     return tuple(columns)
@@ -294,7 +298,8 @@ def _records(path: str) -> Iterator[Row]:
     """Every record that is not blank, the header first.
 
     A record with a quote astray is one line: reading goes on with the next. Below it, a
-    record with an odd number of quotes may be its rest, and is damaged too.
+    record with an odd number of quotes may be its rest, and is damaged too. Where the
+    lines below are not most of them records, they are its text: the file was cut.
     """
     csv.field_size_limit(_LONGEST_FIELD)
     delimiter, _, _ = _opening(path)
@@ -310,6 +315,7 @@ def _records(path: str) -> Iterator[Row]:
     dialect = _dialect(path, delimiter)
     reader = csv.reader(lines(), delimiter=delimiter, strict=True, **dialect)
     is_first, is_suspect = True, False
+    width = num_rows = num_quoted = 0
     while True:
         pending.clear()
         problem, cells = '', []
@@ -319,7 +325,12 @@ def _records(path: str) -> Iterator[Row]:
             return
         except csv.Error as error:
             problem = _problem(error, pending)
-            if 1 < len(pending) <= _MOST_AGAIN:
+            below = [line.text for line in pending[1 : _MOST_AGAIN + 1]]
+            is_cut = _is_unclosed(error) and not (
+                _are_rows(below, width, delimiter=delimiter, **dialect)
+                and (num_quoted < num_rows or below[0].startswith('"'))
+            )
+            if 0 < len(below) < _MOST_AGAIN and (is_first or not is_cut):
                 again.extendleft(reversed(pending[1:]))
                 del pending[1:]
                 # The one before may have met the end of the file.
@@ -335,6 +346,8 @@ def _records(path: str) -> Iterator[Row]:
             problem = 'it may be the rest of the damaged row above'
         is_suspect = bool(problem) or (is_suspect and len(cells) < 2)
         if problem or ''.join(cells).strip():
+            width = width or len(cells)
+            num_rows, num_quoted = num_rows + 1, num_quoted + text.startswith('"')
             is_first = False
             notes = tuple((line.number, line.note) for line in pending if line.note)
             first, last = pending[0], pending[-1]
@@ -362,8 +375,25 @@ def _lines(path: str) -> Iterator[_Line]:
                 note = ''
 
 
+def _is_unclosed(error: csv.Error) -> bool:
+    return 'unexpected end' in str(error)
+
+
+def _are_rows(lines: list[str], width: int, **dialect: Any) -> bool:
+    """Whether most of some lines are records of a number of cells."""
+    try:
+        rows = [
+            row
+            for row in csv.reader(lines, strict=True, **dialect)
+            if ''.join(row).strip()
+        ]
+    except csv.Error:
+        return False
+    return 2 * sum(len(row) == width for row in rows) > len(rows)
+
+
 def _problem(error: csv.Error, lines: list[_Line]) -> str:
-    if 'unexpected end' not in str(error):
+    if not _is_unclosed(error):
         return f'no CSV: {error}'
     return f'the quote that opens in it is not closed in {len(lines):,} lines'
 

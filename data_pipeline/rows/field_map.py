@@ -26,8 +26,9 @@ _COMMON = {
     'title+question_body subject+body instruction+input instruction prompt query '
     'question_text input inputs user human post context user_message user_input '
     'human_message patient message_1',
-    'answer': 'revised_response answer response output completion completions '
-    'best_answer answer_text reply comment assistant answers responses chosen targets '
+    'answer': 'revised_response chosen+rejected answer response output completion '
+    'completions best_answer answer_text answers responses reply comment assistant '
+    'chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
     'expected_answer target gpt chatgpt generation generations message_2',
     'id': 'id uuid',
@@ -47,6 +48,8 @@ _OPTIONS = {
     target: [dict.fromkeys(option.split('+')) for option in options.split()]
     for target, options in _COMMON.items()
 }
+_SURE = ('revised_response', 'chosen')  # answers that no other name is nearer to
+_LAST = (('post',), ('context',))  # questions where no other name is near one
 _CARD = ('front', 'back')  # the two sides of a flashcard
 # A title is the question only where nothing but these is beside it and its answer.
 _BESIDE_A_TITLE = frozenset(
@@ -248,7 +251,10 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
         for name in names
         if near_fields.key(name) == 'answer' and near_fields.judges(rows, name)
     ]
-    chosen = dict(_common(tuple(name for name in names if name not in judged)))
+    known = [name for name in names if name not in judged]
+    no_texts = [name for name in known if near_fields.holds_no_texts(rows, name)]
+    others = tuple(name for name in known if name not in no_texts)
+    chosen = dict(_common(others if no_texts and has_both(others) else tuple(known)))
     marks, unread = verdicts.among(rows)
     marks = (*marks, *judged)
     if marks:
@@ -346,9 +352,18 @@ def _common(found: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     for target, options in _OPTIONS.items():
         for names in options:
             if by_name.keys() >= names.keys():
-                chosen[target] = tuple(by_name[name] for name in names)
+                own = [name for name in names if name != 'rejected']
+                chosen[target] = tuple(by_name[name] for name in own)
                 break
-    for target, names in near_fields.near(found).items():
+    near = near_fields.near(found)
+    for target, name in near_fields.plain(found).items():
+        own = chosen.get(target, ('',))[-1]
+        if not near_fields.is_plain(own) and near_fields.key(own) not in _SURE:
+            names = near.get(target, ())
+            chosen[target] = names if names[-1:] == (name,) else (name,)
+    if 'question' in near and chosen.get('question') in _LAST:
+        del chosen['question']
+    for target, names in near.items():
         chosen.setdefault(target, names)
     if 'answer' not in chosen and by_name.keys() >= {*_CARD}:
         chosen |= {

@@ -18,7 +18,7 @@ _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
     'input message utterance pregunta consulta frage domanda pergunta vraag fråga '
     'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال',
-    'answer': 'answer a response reply output completion advice ans answers '
+    'answer': 'answer a response reply output completion advice ans answers comment '
     'demonstration respuesta réponse reponse antwort risposta resposta antwoord svar '
     'odpowiedź cevap ответ 답변 回答 答案 答 جواب',
 }
@@ -47,6 +47,13 @@ _OF_PAIRS = (
 _ASKING = 0.8  # of the texts of a column of questions
 _JUDGEMENTS = ('accept', 'reject', 'ignore')
 _EMPTY = frozenset(_SAY_NOTHING.split())
+# Words of these say only how a text is kept, or that it is the one that counts.
+_OF_ANOTHER = 'original assistant model human customer agent ai client target long bot'
+_PLAIN = _EMPTY - {*_OF_ANOTHER.split()}
+_WHO = 'user human client patient doctor agent assistant bot ai'
+_PEOPLE = frozenset(_WHO.split())
+_COUNTED = ('answers', 'responses', 'completions', 'reply', 'comment', 'post')
+_NAME = 2  # words of a person's name
 _WORDS = re.compile(
     r'[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+|(?:(?![A-Za-zÀ-ÿ\d_])\w)+'
 )
@@ -62,7 +69,7 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     {'question': ('questionTitle', 'questionText'), 'answer': ('answerText',)}
     """
     order = list(_OF)
-    bodies: dict[str, list[tuple[bool, bool, int, str]]] = {}
+    bodies: dict[str, list[tuple[bool, bool, bool, int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
         kinds, others, is_revised, is_right = [], [], False, False
@@ -86,12 +93,12 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
         if others:
             titles.setdefault(kind, []).append(name)
         else:
-            rank = not is_revised, not is_right, order.index(kinds[0])
-            bodies.setdefault(kind, []).append((*rank, name))
+            rank = not is_revised, not is_right, not is_plain(name)
+            bodies.setdefault(kind, []).append((*rank, order.index(kinds[0]), name))
     made = {}
     for kind in _KINDS:
         body = (
-            [min(bodies[kind], key=lambda each: each[:3])[3]] if kind in bodies else []
+            [min(bodies[kind], key=lambda each: each[:4])[4]] if kind in bodies else []
         )
         if names := (*titles.get(kind, [])[:1], *body):
             made[kind] = names
@@ -102,6 +109,54 @@ def _words(name: str) -> Iterator[str]:
     # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
     for match in _WORDS.finditer(name.rpartition('.')[2] or name):
         yield match[0].lower()
+
+
+def plain(found: Sequence[str]) -> dict[str, str]:
+    """The names that say question and answer, where there are both; else {}.
+
+    ['questionText', 'answerText', 'comment'] -> the first two; so ['Q', 'A', 'user'],
+    unless a column B makes them letters of choices.
+    """
+    keys = {key(name): name for name in found}
+    if {'q', 'a'} <= keys.keys() and 'b' not in keys:
+        return {'question': keys['q'], 'answer': keys['a']}
+    made: dict[str, str] = {}
+    for kind, names in near(found).items():
+        if is_plain(names[-1]):
+            made[kind] = names[-1]
+    return made if len(made) == len(_KINDS) else {}
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name has the word question or answer and nothing else that matters.
+
+    'questionText', 'Best Answer'; not 'model_answer', which may be another's.
+    """
+    words = {match[0].lower() for match in _WORDS.finditer(name)}
+    return len(words & {*_KINDS}) == 1 and words <= _PLAIN | {*_KINDS}
+
+
+def holds_no_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field such as `user` holds names, one such as `answers` numbers.
+
+    So it is with an empty field.
+    """
+    values = [row[name] for row in rows if row.get(name) not in (None, '')]
+    if not values:
+        return True
+    if key(name) not in (*_PEOPLE, *_COUNTED):
+        return False
+    if key(name) in _COUNTED:
+        return all(answer_lists.number(value) is not None for value in values)
+    return all(
+        isinstance(value, int)
+        or (
+            isinstance(value, str)
+            and len(value.split(maxsplit=_NAME)) <= _NAME
+            and value.strip()[-1:].isalnum()
+        )
+        for value in values
+    )
 
 
 def _is_only_one(name: str, found: Sequence[str]) -> bool:

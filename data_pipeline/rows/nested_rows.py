@@ -204,17 +204,23 @@ def _sets(row: dict[str, Any]) -> list[dict[str, Any]]:
 def pairs_in(row: dict[str, Any]) -> str:
     """The one field that holds pairs, of a row that is no pair itself; '' for none.
 
+    Most of its objects are pairs; one of them may lack its answer.
+
     {"category": "work", "questions": [{"question": "q", "answer": "a"}]} -> 'questions'
     """
     lists = [key for key, value in row.items() if _is_list_of_objects(value)]
     if not lists or field_map.has_both([*row]):
         return ''
-    held = [key for key in lists if all(field_map.has_both([*e]) for e in row[key])]
+    held = [
+        key
+        for key in lists
+        if 2 * sum(field_map.has_both([*e]) for e in row[key]) > len(row[key])
+    ]
     return held[0] if len(held) == 1 and chat_shapes.turns(row) is None else ''
 
 
 def of_list(value: list[Any]) -> dict[str, Any] | None:
-    """The row that a list is: the turns of a chat, or a question and its answer.
+    """The row that a list is: a chat's turns, a question and its answer, or a thread.
 
     [{"role": "user", "content": "Why?"}, …] -> {"messages": […]}
     ["Why?", "So."] -> {"question": "Why?", "answer": "So."}; None for any other list,
@@ -222,6 +228,8 @@ def of_list(value: list[Any]) -> dict[str, Any] | None:
     """
     if chat_shapes.are_turns(value) and not chat_shapes.fork(value):
         return {'messages': value}
+    if thread := forum_topics.of_listings(value):
+        return thread
     if len(value) != 2 or not all(isinstance(each, str) for each in value):
         return None
     if field_map.has_both(value):

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.exports import forum_topics
-from data_pipeline.layouts import media_marks, source_marks, spreadsheet_cells
+from data_pipeline.layouts import (
+    html_text,
+    media_marks,
+    source_marks,
+    spreadsheet_cells,
+)
 from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
     answer_lists,
@@ -31,9 +36,10 @@ _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
 _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 MOST_WEIGHT = 1e6  # of an answer in the loss
-# What programs write for none: pandas, spreadsheets; of a question, Self-Instruct too.
-_NO_TEXT = frozenset(['nan', '#n/a', '<na>'])
-_NOTHING = _NO_TEXT | {'null', 'none', 'n/a', '<noinput>'}
+# What programs write for none: pandas, spreadsheets, databases; of a question,
+# Self-Instruct too.
+_NO_TEXT = frozenset(['nan', '#n/a', '<na>', 'null', r'\n'])
+_NOTHING = _NO_TEXT | {'none', 'n/a', '<noinput>'}
 _SHORTEST = 8  # characters of a text that is surely not one of those
 _NO_FIELDS = field_map.FieldMap({})
 
@@ -155,13 +161,13 @@ def _opening(text: str) -> str:
 
 
 def _has_other_names(row: dict[str, Any], fields: field_map.FieldMap) -> bool:
-    """Whether a row lacks the answer's fields, or has nothing in any field of both.
+    """Whether a row lacks all fields of a text, or has nothing in any of both texts'.
 
     An empty answer alone is no reason to look for one in another field.
     """
-    asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
-    return not any(name in row for name in answered) or not any(
-        row.get(name) for name in (*asked, *answered)
+    texts = [fields.parts.get(name, ()) for name in ('question', 'answer')]
+    return not all(any(name in row for name in names) for names in texts) or not any(
+        row.get(name) for names in texts for name in names
     )
 
 
@@ -278,7 +284,8 @@ def _until_empty(
 
 
 def _cleaned(turn: records.Exchange) -> records.Exchange:
-    question, answer = (characters.clean(text) for text in _texts([turn]))
+    raw = map(html_text.with_escapes, _texts([turn]))
+    question, answer = map(characters.clean, raw)
     return records.Exchange(question, answer, turn.weight)
 
 

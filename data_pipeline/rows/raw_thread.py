@@ -47,6 +47,9 @@ class RawThread:
     answers: tuple[RawAnswer, ...]
 
 
+NAMES = frozenset(field.name for field in dataclasses.fields(RawThread))
+
+
 def to_line(thread: RawThread) -> str:
     """The thread as one line of canonical JSON, without its newline."""
     return json.dumps(

@@ -66,6 +66,23 @@ def decided(*pairs: records.QaPair) -> tuple[list[str], dict[str, str]]:
         CLEAN + '\n\nQ: My sister took the car. What now?\n\nShe laughs, too.',
         CLEAN + ' & so on',
         CLEAN + '\n\n© 2024 Advice Inc. All rights reserved.',
+        CLEAN + '\n\nEmail your questions to ann@example.com.',
+        CLEAN + '\nSend letters to [EMAIL]',
+        CLEAN + '\nGuest 11:05 a.m.',
+        CLEAN + '\n\n[deleted]',
+        CLEAN + '\n- 3 -',
+        CLEAN + '\n#advice #family',
+        CLEAN + '\n![A ladder](https://a.example/a.png)',
+        CLEAN + '\nThis column was originally published in May.',
+        CLEAN + '\nnull',
+        CLEAN + '</s>',
+        CLEAN + ' [/INST]',
+        CLEAN + '\n\nHuman:',
+        CLEAN + '\nUser: My sister took the car. What now?',
+        CLEAN + '\nMarian ValeAdvice Columnist11:03 a.m.',
+        'Marian Vale: ' + CLEAN,
+        CLEAN + '\n\n' + CLEAN.partition('. ')[2],
+        CLEAN + '\n<div class="footer"',
         CLEAN.replace(',', '&rsquo;,'),
     ],
 )
@@ -84,6 +101,14 @@ def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:
         CLEAN + '\n\nFollow your heart.',
         CLEAN + ' & so on, as they say. Then wait.',
         CLEAN + '\n- write\n- call',
+        CLEAN + '\n(c) And then, call him.',
+        CLEAN + '\nCopyright has no say in it.',
+        CLEAN + '\n#1 is your brother.',
+        CLEAN + '\nNote: he will ask for more.',
+        CLEAN + '\nProblem: he will ask for more.',
+        'Sit down first: ' + CLEAN,
+        CLEAN + '\n\nEmail him at tom@example.com.',
+        CLEAN + '\n\nSend the letters to your brother.',
         CLEAN + '\n1. Write to him.\n2. Call him.',
         CLEAN + ' Good luck to you both!',
         'First, sit down. ' + CLEAN,
@@ -100,6 +125,15 @@ def test_an_answer_that_goes_on_does_not_lose_to_a_copy_that_was_cut(full: str) 
 def test_a_copy_that_was_cut_within_a_sentence_loses() -> None:
     cut = CLEAN.removesuffix(' You need not be.').removesuffix(' to be shy.')
     assert decided(pair('cut', cut), pair('full', CLEAN)) == (
+        ['full'],
+        {'cut': 'near duplicate cut short'},
+    )
+
+
+@pytest.mark.parametrize('end', ['You need n', 'Y', 'You need not b', 'You nee...'])
+def test_a_copy_that_was_cut_within_a_word_loses(end: str) -> None:
+    cut = CLEAN.removesuffix('You need not be.') + end
+    assert decided(pair('cut', cut, score=9), pair('full', CLEAN)) == (
         ['full'],
         {'cut': 'near duplicate cut short'},
     )

@@ -15,6 +15,7 @@ from data_pipeline.compared import untidy
         '好的。谢谢你。',
         'Use `a < b` and <b and C:\\Users.',
         'no capitals here',
+        '**Tell him**, and **her**',
         '',
     ],
 )
@@ -32,6 +33,7 @@ def test_a_tidy_text_has_no_mark(text: str) -> None:
         ('Tell  him,  now.', 1),  # a kind counts once
         ('"Tell him."', 1),
         ('“Tell him.', 1),
+        ('**Tell him.\n\nNow.**', 1),
         ('Tell him , now .', 1),
         ('Tell him\nnow.', 1),
         ('Tom &amp; Ann', 1),

@@ -429,6 +429,66 @@ def test_pairs_in_a_list_of_a_document_are_no_conversation(
     ]
 
 
+def test_rows_by_id_may_lack_an_answer_and_stand_beside_other_members(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'a.json'
+    rows: dict[str, Any] = {
+        f'q{i}': {'question': f'Why {i}?', 'answer': f'So {i}.'} for i in range(4)
+    }
+    others = {'version': 2, 'about': {'by': 'me', 'pages': 3}}
+    path.write_text(json.dumps({**others, 'q': {'question': 'Who?', 'n': 1}, **rows}))
+    pairs, report = reader.read([str(path)])
+    assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(4)]
+    assert len(report.unknown_lines) == 1
+    copy = plain_copies.of(str(path), 'a.json')
+    assert copy is not None and copy.note == "no rows are read of 'about'"
+
+
+@pytest.mark.parametrize(
+    'document',
+    [
+        '{"result": {"data": [%s]}}',
+        '{"a": {"b": [%s]}}',
+        '[{"name": "n", "faqs": [%s]}]',
+    ],
+)
+def test_rows_within_a_document_may_lack_an_answer(
+    tmp_path: pathlib.Path, document: str
+) -> None:
+    path = tmp_path / 'a.json'
+    rows = [f'{{"question": "Why {i}?", "answer": "So {i}."}}' for i in range(3)]
+    for place in (0, 3):
+        made = [*rows[:place], '{"question": "Who?"}', *rows[place:]]
+        path.write_text(document % ', '.join(made))
+        pairs, report = reader.read([str(path)])
+        assert [pair.answer for pair in pairs] == [f'So {i}.' for i in range(3)]
+        assert len(report.unknown_lines) == 1
+
+
+def test_of_two_columns_of_one_name_in_a_sheet_the_first_is_read() -> None:
+    book = pytest.importorskip('openpyxl').Workbook()
+    for row in (['Question', 'Answer', 'Answer'], ['Why?', 'So.', 'Or not.']):
+        book.active.append(row)
+    book.save('a.xlsx')
+    pairs, _ = reader.read(['a.xlsx'])
+    assert [pair.answer for pair in pairs] == ['So.']
+
+
+@pytest.mark.parametrize('name', ['pairs', 'data', 'train'])
+def test_a_list_of_pairs_that_are_lists_is_read_under_its_name(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    path = tmp_path / 'a.json'
+    rows = [['Why?', 'So.'], ['Who?', 'Tom.']]
+    path.write_text(json.dumps({'version': 2, name: rows}))
+    pairs, _ = reader.read([str(path)])
+    assert [[pair.question, pair.answer] for pair in pairs] == rows
+    path.write_text(json.dumps({'edges': rows}))
+    with pytest.raises(errors.InputError):
+        reader.read([str(path)])
+
+
 def test_a_name_in_quotes_is_no_text_of_a_pair(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'a.jsonl'
     path.write_text(json.dumps({'"question"': 'Why?', '"answer"': 'So.'}) * 1)

@@ -47,6 +47,54 @@ def test_a_comment_of_the_asker_or_on_a_comment_is_no_answer(comment: Any) -> No
     assert counts[forum_topics.OTHERS] == 1
 
 
+def listing(kind: str, *things: dict[str, Any]) -> dict[str, Any]:
+    children = [{'kind': kind, 'data': each} for each in things]
+    return {'kind': 'Listing', 'data': {'after': None, 'children': children}}
+
+
+POST = {'title': TITLE, 'selftext': BODY, 'author': 'ann', 'subreddit': 'songs'}
+COMMENTS = [
+    {'body': NO, 'score': 1, 'parent_id': 't3_p', 'replies': ''},
+    {
+        'body': A,
+        'score': 7,
+        'parent_id': 't3_p',
+        'replies': listing('t1', {'body': NO, 'score': 99, 'parent_id': 't1_b'}),
+    },
+]
+THREAD = [listing('t3', POST), listing('t1', *COMMENTS)]
+THREAD[1]['data']['children'].append({'kind': 'more', 'data': {'children': ['c']}})
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        json.dumps(THREAD),
+        json.dumps(THREAD, indent=2),
+        json.dumps([THREAD]),
+        f'{json.dumps(THREAD)}\n',
+        json.dumps({'post': POST, 'comments': COMMENTS}),
+        json.dumps({'submission': POST, 'comments': COMMENTS}),
+        json.dumps(POST | {'top_comments': COMMENTS}),
+        json.dumps(POST | {'top_comment': A}),
+        json.dumps(POST | {'best_comment': COMMENTS[1]}),
+        json.dumps(POST | {'comments': ['[deleted]', A, NO]}),
+    ],
+)
+def test_a_thread_of_reddit_is_read_in_any_of_its_shapes(text: str) -> None:
+    pathlib.Path('a.json').write_text(text)
+    (pair,), _ = reader.read(['a.json'])
+    assert (pair.question, pair.answer) == (f'{TITLE}\n\n{BODY}', A)
+    if text.startswith('['):
+        assert pair.source == 'reddit:songs'
+
+
+def test_posts_with_answers_need_not_be_threads_of_our_own() -> None:
+    answers = [{'text': NO, 'score': 1}, {'text': A, 'score': 7}]
+    post = {'title': TITLE, 'body': BODY, 'subreddit': 'songs', 'answers': answers}
+    assert read([post])[0] == [(f'{TITLE}\n\n{BODY}', A)]
+
+
 @pytest.mark.parametrize('body', ['[deleted]', '[removed]'])
 @pytest.mark.parametrize('name', ['selftext', 'body'])
 def test_a_body_that_was_removed_is_no_text_of_the_question(

@@ -27,6 +27,7 @@ BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90
             '- One\n- Two\n\nEnd.',
         ),
         ('<ol><li>One<li>Two</ol>', '1. One\n2. Two'),
+        ('<ul><li>One<ul><li>So</li></ul></li><li>Two</li></ul>', '- One\n- So\n- Two'),
         ('<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>', 'a b\nc'),
         ('<h2>Leave</h2><blockquote>Now</blockquote>', 'Leave\n\nNow'),
         ('<pre>if a:\n    b</pre>', 'if a:\n    b'),
@@ -83,6 +84,22 @@ def test_html_becomes_the_text_that_a_reader_sees(text: str, expected: str) -> N
 def test_a_text_that_merely_holds_a_sign_stays_byte_for_byte(text: str) -> None:
     assert html_text.without_base64(text) == (text, 0)
     assert html_text.plain(text) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    ('raw', 'expected'),
+    [
+        ('<p>Use &lt;b&gt; for &lt;i&gt;it&lt;/i&gt;.</p>', 'Use <b> for <i>it</i>.'),
+        ('<p>Use &#60;b&#x3E;, &amp;lt;b> &amp; so.</p>', 'Use <b>, &lt;b> & so.'),
+        ('<p><code>&lt;p a="b"&gt;&lt;/p&gt;</code></p>', '<p a="b"></p>'),
+        # Escaped throughout, it is a page's HTML.
+        ('&lt;p&gt;Call.&lt;/p&gt;&lt;p&gt;Now.&lt;/p&gt;', 'Call.\n\nNow.'),
+        ('Use &lt;b&gt; & so.', 'Use <b> & so.'),
+    ],
+)
+def test_tags_that_a_fields_html_shows_are_text(raw: str, expected: str) -> None:
+    text = characters.clean(html_text.with_escapes(raw))
+    assert html_text.plain_field(text)[0] == expected
 
 
 def test_entities_are_decoded_once_and_the_change_is_counted() -> None:

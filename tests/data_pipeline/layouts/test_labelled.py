@@ -58,6 +58,10 @@ def texts(found: page.Page) -> list[tuple[str, str]]:
         'Q.1 {}\nAns. {}\n\n',
         'Q.1) {}\nAns) {}\n\n',
         'Q.7: {}\nAns:- {}\n\n',
+        'Question One: {}\n\nAnswer: {}\n\n',
+        '**Q.**\n\n{}\n\n**A.**\n\n{}\n\n',
+        '❓ Question: {}\n\n💡 Answer: {}\n\n',
+        '❓ **Q:** {}\n✅ **A:** {}\n\n',
         'Q.No. 7 {}\nA.7 {}\n\n',
         'Q-7. {}\nA-7. {}\n\n',
         'Que 7: {}\nAns 7: {}\n\n',
@@ -90,6 +94,49 @@ def test_a_question_that_is_all_in_bold_loses_both_marks() -> None:
     assert texts(parsed('**Q: Who sings?**\n\nA: He does.\n')) == [
         ('Who sings?', 'He does.')
     ]
+
+
+@pytest.mark.parametrize('form', ['1. Question: {}', '- Question: {}', 'Question: {}'])
+def test_a_question_in_a_section_of_a_set_is_none(form: str) -> None:
+    rows = [('Who sings?', 'He does.'), ('Who pays?', 'You.')]
+    sets = [
+        f'QUESTION: {q}\n\nDRAFT_RESPONSE: Hm.\n\nSCORE: 7\n\nWEAKNESSES:\n- Rude.\n'
+        f'{form.format("why so long?")}\n\nREVISED_RESPONSE: {a}\n\n<END_OF_SET>\n'
+        for q, a in rows
+    ]
+    unfinished = 'QUESTION: Why?\n\nDRAFT_RESPONSE: Hm.\n\nSCORE: 7\n\n'
+    for above in ('', unfinished):
+        assert texts(parsed(above + '\n'.join(sets), 'sets')) == rows
+
+
+@pytest.mark.parametrize('line', ['Answer: no', '**Answer:** no', 'Score: 9'])
+def test_labels_in_another_form_are_words_of_a_sets_texts(line: str) -> None:
+    form = 'QUESTION: {}\n\nDRAFT_RESPONSE: Hm.\n\nSCORE: 7\n\nREVISED_RESPONSE: {}\n'
+    rows = [('Who sings?', 'He does.'), (f'I said:\n{line}\nWhy?', f'So.\n{line}\nNo.')]
+    rows += [('Who pays?', 'You.'), ('Me?', 'Once.\nSCORE: 9, I would say.')]
+    text = ''.join(f'{form.format(*row)}<END_OF_SET>\n\n' for row in rows)
+    assert texts(parsed(text, 'sets')) == rows
+
+
+def test_the_signs_of_a_quote_that_is_all_of_a_question_are_cut() -> None:
+    form = '**Question**\n\n{}\n\n**Answer**\n\n{}\n\n'
+    rows = [('> Who sings?\n>\n> Tom?', '> He does.'), ('My sister:\n> Who?', 'You.')]
+    found = parsed(''.join(form.format(*row) for row in rows))
+    assert texts(found) == [('Who sings?\n\nTom?', '> He does.'), rows[1]]
+
+
+def test_several_answered_letters_may_stand_below_sentences() -> None:
+    form = 'Dear Amy: May I sing {0}?\n\n— Sad {0}\n\nDear Sad {0}: Sing {0} on.\n\n'
+    above = 'Amy answers letters of all kinds.\n\n'
+    names = ('Ann', 'Bob', 'Cal')
+    found = parsed(above + ''.join(map(form.format, names)), 'letters')
+    assert [answer for _, answer in texts(found)] == [f'Sing {n} on.' for n in names]
+    assert detection.detect(above + form.format('Ann')) == ''
+
+
+def test_a_time_behind_a_label_is_no_number_of_it() -> None:
+    found = parsed('Q. When?\nA. 7:30 p.m.\n\nQ. Who?\nA. Tom.\n')
+    assert texts(found) == [('When?', '7:30 p.m.'), ('Who?', 'Tom.')]
 
 
 @pytest.mark.parametrize('form', ['Q. {} {}\nAns. {}\n', 'Q: {}. {}\nA: {}\n'])

@@ -266,6 +266,42 @@ def test_other_pages_are_refused(body: str) -> None:
         read(page_of(body))
 
 
+LETTERS = [
+    ('My sister sings.\n\nAnn', 'Let her.'),
+    ('My cat does not.\n\nTom', 'Ask it.'),
+]
+
+
+@pytest.mark.parametrize(
+    'form',
+    [
+        '<div class="question">{}</div><div class="answer">{}</div>',
+        '<div class="card"><div class="faq__question">{}</div>'
+        '<div class="faq__answer">{}</div></div>',
+        '<blockquote class="letter">{}</blockquote><div class="box reply">{}</div>',
+        '<section class="x cardQuestion">{}</section><div class="cardAnswer">{}</div>',
+        '<div class="q-text">{}</div><p>Share</p><div class="a-text">{}</div>',
+        '<div class="q"><b>Q</b>{}</div><div class="a"><b>A</b>{}</div>',
+    ],
+)
+def test_letters_in_elements_of_named_classes_need_not_ask(form: str) -> None:
+    body = ''.join(form.format(written(q), written(a)) for q, a in LETTERS)
+    assert read(page_of(body)) == LETTERS
+
+
+def test_paragraphs_of_a_named_class_are_one_answer() -> None:
+    form = '<p class="q">{0}</p><{2} class="a">{1}</{2}><{2} class="a">Or not.</{2}>'
+    rows = [('I sing.', 'Sing on.'), ('I hum.', 'Hum.')]
+    for tag, more in (('p', '\n\nOr not.'), ('div', '')):
+        body = ''.join(form.format(q, a, tag) for q, a in rows)
+        pathlib.Path('a.html').write_text(page_of(f'{body}<p class="q">I snore.</p>'))
+        pairs, report = reader.read(['a.html'])
+        assert [(p.question, p.answer) for p in pairs] == [
+            (q, a + more) for q, a in rows
+        ]
+        assert report.counts['faq questions unanswered'] == 1
+
+
 def test_a_page_of_tags_that_nobody_closed_is_read() -> None:
     body = '<div><b>' * 3_000 + LABELLED
     assert [q for q, _ in read(page_of(body))] == [q for q, _ in PAIRS]

@@ -302,6 +302,47 @@ def test_rows_of_other_names_in_one_file_are_read_by_their_own() -> None:
     assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 4
     assert report.counts['rows with other names of fields than the first rows'] == 3
     assert report.counts['pairs rows without answer'] == 1
+    rows = [{'question': Q, 'best_answer': A}, {'Question': Q, 'Answer': A}]
+    pairs, _ = read(*rows)
+    assert [(p.question, p.answer) for p in pairs] == [(Q, A)] * 2
+
+
+def test_words_of_a_chat_within_a_chosen_answer_are_its_own() -> None:
+    answer = 'I wrote:\nUSER: May I?\nASSISTANT: No.\nSo be it.'
+    row = {'system': '', 'question': Q, 'chosen': answer, 'rejected': NO}
+    (pair,), _ = read(row)
+    assert (pair.question, pair.answer) == (Q, answer)
+    said = {**row, 'chosen': f'\n\nHuman: {Q}\n\nAssistant: {A}'}
+    (pair,), _ = read(said)
+    assert (pair.question, pair.answer) == (Q, A)
+
+
+@pytest.mark.parametrize('other', ['response', 'output', 'comment', 'reply'])
+@pytest.mark.parametrize('asked', [Q, [{'role': 'user', 'content': Q}]])
+def test_the_chosen_of_two_answers_is_meant_beside_any_other(
+    other: str, asked: Any
+) -> None:
+    answers: list[Any] = [A, NO]
+    if isinstance(asked, list):
+        answers = [[{'role': 'assistant', 'content': each}] for each in answers]
+    row = {other: 'A text.', 'prompt': asked, 'chosen': answers[0]}
+    (pair,), _ = read({**row, 'rejected': answers[1]})
+    assert (pair.question, pair.answer) == (Q, A)
+
+
+@pytest.mark.parametrize('prompt', [Q, f'\n\nHuman: {Q}\n\nAssistant:', 'A song'])
+def test_a_chosen_chat_beside_its_prompt_is_read_as_one(prompt: str) -> None:
+    chosen, rejected = (f'\n\nHuman: {Q}\n\nAssistant: {each}' for each in (A, NO))
+    (pair,), _ = read({'prompt': prompt, 'chosen': chosen, 'rejected': rejected})
+    assert (pair.question, pair.answer) == (Q, A)
+
+
+def test_a_number_of_answers_or_of_comments_is_no_text() -> None:
+    answers = [{'text': NO, 'score': 1}, {'text': A, 'score': 2}]
+    (pair,), _ = read({'question': Q, 'comment': 2, 'answers': answers})
+    assert (pair.question, pair.answer) == (Q, A)
+    (pair,), _ = read({'title': 'A song', 'body': Q, 'answers': 2, 'comment': A})
+    assert (pair.question, pair.answer) == (f'A song\n\n{Q}', A)
 
 
 def segments(*parts: tuple[bool, str]) -> dict[str, Any]:
@@ -348,6 +389,15 @@ IM = '<|im_start|>{}\n{}<|im_end|>\n'.format
         # Without marks, the labels are all there is.
         (segments((False, Q), (True, A), (False, 'And by day?'), (True, 'He naps.')),
          TALK),
+        # A word opens a learned text too; those in another form are the text's own.
+        (segments((False, f'<s>User: {Q}\n'), (True, f'Assistant: {A}</s>\n'),
+                  (False, 'User: And by day?\n'), (True, 'Assistant: He naps.</s>')),
+         TALK),
+        (segments((False, 'User: Read this.\nUSER: me\nASSISTANT: 5\n'),
+                  (True, 'Assistant: Ok.\nUSER: you\nASSISTANT: 6')),
+         [('Read this.\nUSER: me\nASSISTANT: 5', 'Ok.\nUSER: you\nASSISTANT: 6', 1.0)]),
+        (segments((False, 'Read this.\nUSER: me\nASSISTANT: 5\nOk?'), (True, 'Ok.')),
+         [('Read this.\nUSER: me\nASSISTANT: 5\nOk?', 'Ok.', 1.0)]),
         # Words within a text are no marks.
         (segments((False, 'Read this.\nUser: me\nOutput: 5'),
                   (True, 'User: you.\nOk?')),

@@ -86,6 +86,42 @@ def test_a_subject_that_is_asked_is_no_topic_too() -> None:
     assert resolve({**row, 'category': 'Post'}).parts['topic'] == ('category',)
 
 
+@pytest.mark.parametrize(
+    'pair', ['questionText answerText', 'Q A', 'Question BestAnswer']
+)
+@pytest.mark.parametrize(
+    'other', ['user', 'human', 'post', 'prompt', 'comment', 'reply', 'bot', 'response']
+)
+def test_names_that_say_question_and_answer_are_meant(pair: str, other: str) -> None:
+    asked, answered = pair.split()
+    for names in ((other, asked, answered), (asked, answered, other)):
+        fields = resolve(dict.fromkeys(names, 'It is a text of some words.'))
+        assert fields.parts == {'question': (asked,), 'answer': (answered,)}
+
+
+def test_letters_of_choices_are_no_names_of_a_pair() -> None:
+    row = dict.fromkeys(['q', 'a', 'b', 'response'], 'It is.')
+    assert resolve(row).parts['answer'] == ('response',)
+
+
+def test_a_persons_name_is_no_text() -> None:
+    row = {'letter': 'May I sing?', 'reply': 'You may.'}
+    names = {'question': ('letter',), 'answer': ('reply',)}
+    for person in ('ann77', 'Ann Lee', 17, ''):
+        assert resolve({'user': person, **row}).parts == names
+    chat = {'user': 'Sing', 'assistant': 'La'}
+    assert resolve(chat).parts == {'question': ('user',), 'answer': ('assistant',)}
+
+
+@pytest.mark.parametrize('name', ['post', 'context'])
+def test_a_letter_beside_a_post_or_a_context_is_the_question(name: str) -> None:
+    row = {'letter': 'May I sing?', 'reply': 'You may.'}
+    for value in ('', 'A text of some words.', 17):
+        fields = resolve({name: value, **row})
+        assert fields.parts['question'][0] == 'letter'
+        assert fields.parts['answer'] == ('reply',)
+
+
 def test_a_title_beside_another_text_is_no_question() -> None:
     assert "'title', 'content', 'reply'" in problem(
         {'title': 'Tom', 'content': 'Why?', 'reply': 'So.'}

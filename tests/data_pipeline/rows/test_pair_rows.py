@@ -539,10 +539,39 @@ def test_csv_rows_that_do_not_fit_are_named() -> None:
     assert report.unknown_lines == [
         'a.csv:3: d,e (left out: 2 cells, the header has 3)',
         'a.csv:4: f,g,h,i (left out: 4 cells, the header has 3)',
-        'a.csv:5: j,k,"open (left out: the quote that opens in it is not closed in 2 '
-        'lines)',
-        'a.csv:6: and on (left out: 1 cells, the header has 3)',
+        'a.csv:5: j,k,"open\nand on (left out: the quote that opens in it is not '
+        'closed in 2 lines)',
     ]
+
+
+def test_the_text_of_a_record_that_is_cut_by_the_files_end_is_no_row() -> None:
+    text = 'question,answer\n"Why?","So."\n"Dear Ann,\nI left, and\nTom, who\n'
+    pairs, report = read('a.csv', text + 'knows, naps.\n\nWhy?","Becau')
+    assert [(pair.question, pair.answer) for pair in pairs] == [('Why?', 'So.')]
+    assert len(report.unknown_lines) == 1
+    pairs, report = read('a.csv', text[:29] + '"Who,a\nWhen?,b\n"Where?","c"\n')
+    assert [pair.answer for pair in pairs] == ['So.', 'b', 'c']
+    assert len(report.unknown_lines) == 1
+
+
+def test_of_rows_in_quotes_a_line_without_them_is_the_rest_of_a_cut_one() -> None:
+    text = '"question","answer"\n"Why?","So."\n"Who?","Tom.\nOr Ann, maybe\n'
+    pairs, report = read('a.csv', text)
+    assert [pair.answer for pair in pairs] == ['So.']
+    assert len(report.unknown_lines) == 1
+
+
+def test_escaped_tags_in_a_field_of_html_stay_escaped_until_it_is_cleaned() -> None:
+    row = {'question': '<p>Is it &lt;b&gt;?</p>', 'answer': 'No, &lt;i&gt; &amp; so.'}
+    (pair,), _ = read('a.jsonl', lines(row))
+    assert (pair.question, pair.answer) == (row['question'], 'No, <i> & so.')
+
+
+def test_null_in_a_cell_is_no_answer() -> None:
+    rows = 'question,answer\nWhy?,So.\nWho?,NULL\nWhen?,\\N\nHow many?,None\n'
+    pairs, report = read('a.csv', rows)
+    assert [pair.answer for pair in pairs] == ['So.', 'None']
+    assert report.counts['csv rows without answer'] == 2
 
 
 def test_a_short_question_above_others_is_no_header() -> None:
