@@ -103,9 +103,12 @@ def is_page(text: str) -> bool:
     return begins or bool(_TERMS.search(text))
 
 
-def plain(text: str) -> tuple[str, int]:
-    """The text without HTML, and the number of tags and comments removed."""
-    found = html_tags.markup(text) if '<' in text else []
+def plain(text: str, *, of_page: bool = False) -> tuple[str, int]:
+    """The text without HTML, and the number of tags and comments removed.
+
+    `of_page` says that the text is a page of HTML, or a part of one, as it stands.
+    """
+    found = html_tags.markup(text, of_page=of_page) if '<' in text else []
     if not found:
         return text, 0
     parts, at = [], 0

@@ -70,8 +70,8 @@ def view(text: str, *, file: str) -> View:
 def _shown(text: str) -> tuple[View, html_questions.Source]:
     root = html_tree.root(text)
     cuts = [*_around(root, text), *_below_labels(root, text)]
-    shown, _ = html_text.plain(html_questions.without(text, cuts))
-    whole, _ = html_text.plain(text)
+    shown, _ = html_text.plain(html_questions.without(text, cuts), of_page=True)
+    whole, _ = html_text.plain(text, of_page=True)
     cut = html_questions.COPYRIGHT.sub('', shown)
     shown = shown if detection.detect(shown[len(cut) :]) else cut
     around = max(0, len(whole.split()) - len(shown.split()))
@@ -114,7 +114,7 @@ def _decoded(found: re.Match[str]) -> str:
 
 def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     """The places of navigation, side bars and footers, which hold no labelled pairs."""
-    most = _MOST_AROUND * len(html_text.plain(text)[0].split())
+    most = _MOST_AROUND * len(html_text.plain(text, of_page=True)[0].split())
     made: list[tuple[int, int]] = []
     for node in root.walk():
         if made and node.start < made[-1][1]:

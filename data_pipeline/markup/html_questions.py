@@ -79,7 +79,7 @@ class Source:
 
 def shown(inner: str) -> str:
     """The text of an element's content."""
-    text, _ = html_text.plain(f'<div>{inner}</div>')
+    text, _ = html_text.plain(f'<div>{inner}</div>', of_page=True)
     return characters.clean(text)
 
 

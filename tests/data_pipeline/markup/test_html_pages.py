@@ -324,3 +324,18 @@ def test_titles_of_pages_without_labels_have_no_signs() -> None:
     rows = [(q, f'Q. Smith agrees. {a}') for q, a in PAIRS]
     body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows)
     assert read(page_of(body)) == rows
+
+
+def test_tags_of_words_within_code_are_markup_where_a_page_escapes_its_text() -> None:
+    answers = [
+        'See <code class="d"><a href="/m#u">User</a></code>, not <code>&lt;b&gt;</code>.',
+        '<pre>play <em class="r"><code>file</code></em>\n&lt;a href="x"></pre>',
+        'Type <code>ls <b>-l</b></code>.',
+    ]
+    body = ''.join(
+        f'<h3>{q}</h3><p>{a}</p>' for (q, _), a in zip(PAIRS, answers, strict=True)
+    )
+    made = [answer for _, answer in read(page_of(body))]
+    assert made == ['See User, not <b>.', 'play file\n<a href="x">', 'Type ls -l.']
+    of_row = '<p>See <code><b>x</b></code>, it is bold.</p>'  # its entities are decoded
+    assert html_text.plain(of_row)[0] == 'See <b>x</b>, it is bold.'
