@@ -115,11 +115,22 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
         ]
     rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
     made = [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+    _leave_out_sections(pieces, made, level)
     if level in (ITEM, BULLET):
         for i, mark in enumerate(made):
             if mark and mark.level == level:
                 made[i] = mark._replace(lead=_lead(pieces[i + 1 :]))
     return made
+
+
+def _leave_out_sections(
+    pieces: Sequence[page.Piece], made: list[Mark | None], level: int
+) -> None:
+    """Starts a level's headings behind their numbers of sections, if most have one."""
+    at = [i for i, mark in enumerate(made) if mark and mark.level == level]
+    texts = [made[i].heading(pieces[i]) for i in at]
+    for i, text, bare in zip(at, texts, questions.without_sections(texts), strict=True):
+        made[i] = made[i]._replace(start=made[i].start + len(text) - len(bare))
 
 
 def are_of_org(pieces: Sequence[page.Piece]) -> bool:

@@ -5,7 +5,7 @@ import html
 import re
 
 from data_pipeline.layouts import detection, html_text
-from data_pipeline.markup import html_hidden, html_questions, html_tree
+from data_pipeline.markup import html_hidden, html_questions, html_source, html_tree
 from data_pipeline.pages import page
 
 _DOCUMENT = re.compile(
@@ -67,15 +67,15 @@ def view(text: str, *, file: str) -> View:
     return made
 
 
-def _shown(text: str) -> tuple[View, html_questions.Source]:
+def _shown(text: str) -> tuple[View, html_source.Source]:
     root = html_tree.root(text)
     cuts = [*_around(root, text), *_below_labels(root, text)]
-    shown, _ = html_text.plain(html_questions.without(text, cuts), of_page=True)
+    shown, _ = html_text.plain(html_source.without(text, cuts), of_page=True)
     whole, _ = html_text.plain(text, of_page=True)
     cut = html_questions.COPYRIGHT.sub('', shown)
     shown = shown if detection.detect(shown[len(cut) :]) else cut
     around = max(0, len(whole.split()) - len(shown.split()))
-    return View(shown, around), html_questions.Source(root, text, cuts)
+    return View(shown, around), html_source.Source(root, text, cuts)
 
 
 def _with_colons(text: str) -> str:
@@ -124,7 +124,7 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
         is_named = node.tag not in ('html', 'body', 'main', 'article', 'p')
         if not is_around and not (is_named and _NAMED_AROUND.search(names)):
             continue
-        shown = html_questions.shown(text[node.inner : node.inner_end])
+        shown = html_source.shown(text[node.inner : node.inner_end])
         if len(shown.split()) <= most and not detection.detect(shown):
             made.append((node.start, node.end))
     return made

@@ -24,9 +24,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_pipeline.faq import questions
-from data_pipeline.layouts import html_text
-from data_pipeline.markup import html_tree
-from data_pipeline.pages import characters, glued_topics, page
+from data_pipeline.markup import html_source, html_tree
+from data_pipeline.pages import glued_topics, page
 from data_pipeline.rows import field_map
 
 SOURCE = questions.SOURCE
@@ -38,7 +37,6 @@ COPYRIGHT = re.compile(
 )
 _FEWEST_TERMS = 2  # of lists and details that are questions
 _LONGEST = 2_000  # signs of an element of a class that is a question, with its tags
-_SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
 _BLOCK = (
     r'<(?:/?(?:p|div|li|ul|ol|dl|td|table|pre|section|article|main|body|h\d|blockquote)'
     r'|[bh]r)\b[^<>]*>'
@@ -55,44 +53,7 @@ class _Pair:
     answer: str
 
 
-@dataclasses.dataclass
-class Source:
-    """A page: its elements, and the places that are no part of its text.
-
-    `left_out` gets (line, text) of each heading that is no question.
-    """
-
-    root: html_tree.Node
-    text: str
-    cuts: list[tuple[int, int]]
-    left_out: list[tuple[int, str]] = dataclasses.field(default_factory=list)
-
-    def between(self, start: int, end: int) -> str:
-        """The text of a part of the page."""
-        within = [(s - start, e - start) for s, e in self.cuts if start <= s < e <= end]
-        return shown(without(self.text[start:end], within))
-
-    def of(self, node: html_tree.Node) -> str:
-        """The text of an element."""
-        return self.between(node.inner, node.inner_end)
-
-
-def shown(inner: str) -> str:
-    """The text of an element's content."""
-    text, _ = html_text.plain(f'<div>{inner}</div>', of_page=True)
-    return characters.clean(text)
-
-
-def without(text: str, cuts: list[tuple[int, int]]) -> str:
-    """A text without the places (start, end) of `cuts`."""
-    parts, at = [], 0
-    for start, end in sorted(cuts):
-        parts.append(text[at : max(at, start)])
-        at = max(at, end)
-    return '\n'.join([*parts, text[at:]])
-
-
-def find(source: Source, *, file: str) -> page.Page | None:
+def find(source: html_source.Source, *, file: str) -> page.Page | None:
     """The page of the first kind of questions that it has; None without any."""
     kinds = (_microdata, _tables, _lists, _details, _headings, _classes, _bold)
     pairs = _linked_data(source)
@@ -121,7 +82,7 @@ def find(source: Source, *, file: str) -> page.Page | None:
     return found
 
 
-def _linked_data(source: Source) -> list[_Pair]:
+def _linked_data(source: html_source.Source) -> list[_Pair]:
     """The questions of schema.org's FAQPage and QAPage in JSON-LD."""
     made = []
     for node in source.root.of('script'):
@@ -138,8 +99,8 @@ def _linked_data(source: Source) -> list[_Pair]:
 
 def _not_linked(
     linked: list[_Pair],
-    source: Source,
-    kinds: tuple[Callable[[Source], list[_Pair]], ...],
+    source: html_source.Source,
+    kinds: tuple[Callable[[html_source.Source], list[_Pair]], ...],
 ) -> list[_Pair]:
     """The page's own questions that its JSON-LD lacks, of the kind that has all of its.
 
@@ -169,13 +130,13 @@ def _asked(value: Any) -> Iterator[tuple[str, str]]:
         name = value.get('name') or value.get('text')
         text = answer.get('text') if isinstance(answer, dict) else None
         if isinstance(name, str) and isinstance(text, str):
-            yield shown(name), shown(text)
+            yield html_source.shown(name), html_source.shown(text)
         return
     for each in value.values():
         yield from _asked(each)
 
 
-def _microdata(source: Source) -> list[_Pair]:
+def _microdata(source: html_source.Source) -> list[_Pair]:
     """The elements that are schema.org's Question, with an accepted answer."""
     made = []
     for node in source.root.walk():
@@ -196,7 +157,7 @@ def _microdata(source: Source) -> list[_Pair]:
     return made
 
 
-def _tables(source: Source) -> list[_Pair]:
+def _tables(source: html_source.Source) -> list[_Pair]:
     """The rows of tables whose header names a question's column and an answer's."""
     made = []
     for table in source.root.of('table'):
@@ -224,7 +185,7 @@ def _tables(source: Source) -> list[_Pair]:
     return made
 
 
-def _lists(source: Source) -> list[_Pair]:
+def _lists(source: html_source.Source) -> list[_Pair]:
     """The terms that are questions, with all texts below each; some without a <dl>."""
     pairs = []
     lists = [each.of('dt', 'dd') for each in source.root.of('dl')]
@@ -244,7 +205,7 @@ def _lists(source: Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=_FEWEST_TERMS)
 
 
-def _details(source: Source) -> list[_Pair]:
+def _details(source: html_source.Source) -> list[_Pair]:
     """The summaries of <details> that are questions."""
     pairs = []
     for node in source.root.of('details'):
@@ -258,25 +219,25 @@ def _details(source: Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=_FEWEST_TERMS)
 
 
-def _headings(source: Source) -> list[_Pair]:
+def _headings(source: html_source.Source) -> list[_Pair]:
     """The headings of the one level whose headings are questions, and what follows."""
     for level, tag in enumerate(HEADINGS):
         closing = {id(e) for e in source.root.of(*HEADINGS[: level + 1])}
-        pairs = []
         nodes = source.root.of(tag)
-        if any(map(_leads_away, nodes)):
+        texts = [source.heading(node) for node in nodes]
+        if html_source.lead_away(nodes, texts, source):
             continue
-        for node in nodes:
-            start, end = _below(node, closing)
-            question = source.of(node).rstrip(_SIGNS)
-            pairs.append(_Pair(node.line, question, source.between(start, end)))
+        pairs = [
+            _Pair(node.line, question, source.between(*_below(node, closing)))
+            for node, question in zip(nodes, texts, strict=True)
+        ]
         share = questions.HEADINGS_SHARE
         if made := _asking(pairs, source, fewest=questions.FEWEST, share=share):
             return made
     return []
 
 
-def _classes(source: Source) -> list[_Pair]:
+def _classes(source: html_source.Source) -> list[_Pair]:
     """The buttons, or the elements of one class, that are questions; what follows."""
     classes: dict[str, list[html_tree.Node]] = {}
     for node in source.root.walk():
@@ -292,14 +253,16 @@ def _classes(source: Source) -> list[_Pair]:
             asking < max(questions.FEWEST, questions.SHARE * len(nodes))
             or nested
             or max(map(len, raw)) > _LONGEST
-            or any(map(_leads_away, nodes))
         ):
+            continue
+        for node in nodes:
+            if id(node) not in texts:
+                texts[id(node)] = source.heading(node)
+        if html_source.lead_away(nodes, [texts[id(node)] for node in nodes], source):
             continue
         closing = {id(node) for node in nodes}
         pairs = []
         for node in nodes:
-            if id(node) not in texts:
-                texts[id(node)] = source.of(node).rstrip(_SIGNS)
             answer = source.between(*_below(node, closing))
             pairs.append(_Pair(node.line, texts[id(node)], answer))
         if made := _asking(pairs, source, fewest=questions.FEWEST):
@@ -307,12 +270,14 @@ def _classes(source: Source) -> list[_Pair]:
     return []
 
 
-def _bold(source: Source) -> list[_Pair]:
+def _bold(source: html_source.Source) -> list[_Pair]:
     """The bold texts that open a block and are questions, each up to the next."""
     opening = [node for node in source.root.of('b', 'strong') if _opens(node, source)]
-    texts = {id(node): source.of(node).rstrip(_SIGNS) for node in opening}
+    texts = {id(node): source.of(node).rstrip(html_source.SIGNS) for node in opening}
     asked = [e for e in opening if questions.is_question(texts[id(e)])]
-    if len(asked) < questions.FEWEST or any(map(_leads_away, asked)):
+    if len(asked) < questions.FEWEST:
+        return []
+    if html_source.lead_away(asked, [texts[id(e)] for e in asked], source):
         return []
     ends = [
         node
@@ -342,17 +307,10 @@ def _bold(source: Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=questions.FEWEST)
 
 
-def _opens(node: html_tree.Node, source: Source) -> bool:
+def _opens(node: html_tree.Node, source: html_source.Source) -> bool:
     """Whether an element is the first in its block, or in a line of it."""
     above = source.text[max(0, node.start - _BACK) : node.start]
     return bool(_OPENS_BLOCK.search(above))
-
-
-def _leads_away(heading: html_tree.Node) -> bool:
-    """Whether a heading links to another page, where its answer is."""
-    around = heading.parent is not None and heading.parent.tag == 'a'
-    links = [*heading.of('a'), *([heading.parent] if around and heading.parent else [])]
-    return any(e.attributes.get('href', '#')[:1] != '#' for e in links)
 
 
 def _below(heading: html_tree.Node, closing: Collection[int]) -> tuple[int, int]:
@@ -383,13 +341,18 @@ def _holds(node: html_tree.Node, closing: Collection[int]) -> bool:
 
 
 def _asking(
-    pairs: list[_Pair], source: Source, *, fewest: int, share: float = questions.SHARE
+    pairs: list[_Pair],
+    source: html_source.Source,
+    *,
+    fewest: int,
+    share: float = questions.SHARE,
 ) -> list[_Pair]:
     """The pairs that are questions, if a share of all are; the others are left out."""
+    filled = [pair for pair in pairs if pair.question]
+    bare = [questions.without_number(pair.question) for pair in filled]
     filled = [
-        dataclasses.replace(pair, question=questions.without_number(pair.question))
-        for pair in pairs
-        if pair.question
+        dataclasses.replace(pair, question=question)
+        for pair, question in zip(filled, questions.without_sections(bare), strict=True)
     ]
     texts = [(pair.question, pair.answer) for pair in filled]
     if not questions.are_asked(texts, fewest=fewest, share=share):
@@ -402,6 +365,8 @@ def _asking(
     return [pair for pair in filled if questions.is_question(pair.question)]
 
 
-def _pair(asked: html_tree.Node, answered: html_tree.Node, source: Source) -> _Pair:
+def _pair(
+    asked: html_tree.Node, answered: html_tree.Node, source: html_source.Source
+) -> _Pair:
     question, answer = (source.of(e) for e in (asked, answered))
     return _Pair(asked.line, question, answer)

@@ -717,3 +717,18 @@ def test_a_page_that_is_none_says_how_many_headings_ask(
     assert detection.detect(text) == ''
     assert faq_pages.why_none(text).strip().startswith(said)
     assert bool(faq_pages.why_none(text)) == bool(said)
+
+
+@pytest.mark.parametrize('form', ['({}): {}', '{}b. {}', '2.{} {}', '2.1.{} {}'])
+def test_numbers_of_headings_are_no_part_of_questions(form: str) -> None:
+    text = ''.join(
+        f'## {form.format(i, question)}\n\n{answer}\n\n'
+        for i, (question, answer) in enumerate(ROWS, 1)
+    )
+    assert texts(parsed(text)) == ROWS
+
+
+def test_one_number_that_opens_a_heading_may_be_a_version() -> None:
+    rows = [('3.12 or 3.11, which one?', 'Both.'), *ROWS]
+    text = ''.join(f'## {question}\n\n{answer}\n\n' for question, answer in rows)
+    assert texts(parsed(text)) == rows

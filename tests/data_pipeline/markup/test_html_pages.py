@@ -328,7 +328,7 @@ def test_titles_of_pages_without_labels_have_no_signs() -> None:
 
 def test_tags_of_words_within_code_are_markup_where_a_page_escapes_its_text() -> None:
     answers = [
-        'See <code class="d"><a href="/m#u">User</a></code>, not <code>&lt;b&gt;</code>.',
+        'See <code><a href="/m#u">User</a></code>, not <code>&lt;b&gt;</code>.',
         '<pre>play <em class="r"><code>file</code></em>\n&lt;a href="x"></pre>',
         'Type <code>ls <b>-l</b></code>.',
     ]
@@ -339,3 +339,32 @@ def test_tags_of_words_within_code_are_markup_where_a_page_escapes_its_text() ->
     assert made == ['See User, not <b>.', 'play file\n<a href="x">', 'Type ls -l.']
     of_row = '<p>See <code><b>x</b></code>, it is bold.</p>'  # its entities are decoded
     assert html_text.plain(of_row)[0] == 'See <b>x</b>, it is bold.'
+
+
+def test_links_within_a_heading_and_to_its_place_are_no_way_to_an_answer() -> None:
+    headings = [
+        'Is it rude to leave <a href="/clock">the house at nine</a>, or before?'
+        '<span><a href="#rude">#</a> <a href="#toc-rude">TOC</a></span>',
+        'Who pays for the boiler?<a href="#toc-pay">TOC</a>',
+        '<a href="#toc">May I open his letters?</a>',
+    ]
+    asked = [
+        'Is it rude to leave the house at nine, or before?',
+        PAIRS[1][0],
+        PAIRS[2][0],
+    ]
+    answers = [answer for _, answer in PAIRS]
+    texts = zip(headings, answers, strict=True)
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in texts)
+    made = read(page_of(f'<h3><a href="/">Contents</a></h3>{body}'))
+    assert made == [*zip(asked, answers, strict=True)]
+    index = body.replace('href="#toc">', 'href="/letters">')
+    with pytest.raises(errors.InputError, match='no known layout'):
+        read(page_of(index))
+
+
+def test_numbers_of_sections_are_no_part_of_questions_where_most_have_one() -> None:
+    body = [f'<h3>2.{i} {q}</h3>{written(a)}' for i, (q, a) in enumerate(PAIRS, 1)]
+    assert read(page_of(''.join(body))) == PAIRS
+    rows = [('3.12 or 3.11?', 'Both.'), *PAIRS]
+    assert read(page_of(''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows))) == rows
