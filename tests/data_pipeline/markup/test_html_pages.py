@@ -356,7 +356,7 @@ def test_links_within_a_heading_and_to_its_place_are_no_way_to_an_answer() -> No
     answers = [answer for _, answer in PAIRS]
     texts = zip(headings, answers, strict=True)
     body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in texts)
-    made = read(page_of(f'<h3><a href="/">Contents</a></h3>{body}'))
+    made = read(page_of(f'<h2><a href="/">Contents</a></h2>{body}'))
     assert made == [*zip(asked, answers, strict=True)]
     index = body.replace('href="#toc">', 'href="/letters">')
     with pytest.raises(errors.InputError, match='no known layout'):
