@@ -159,6 +159,13 @@ def _take_topics(
     """
     last = len(pairs) - 1
     answers = [pair.answer or [] for pair in pairs]
+    # The questions of contents go on with the titles of the sections below them.
+    asked = [each for pair in pairs if not pair.answer for each in pair.question[1:]]
+    contents = [*above, *(piece.text for piece in asked)]
+    for lines in glued_topics.of_contents(contents, answers).values():
+        found.counts[f'{source} titles of contents taken off answers'] += len(lines)
+        for line in lines:
+            line.kind = 'topic'
     for i, pair in enumerate(pairs[1:]):
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []

@@ -15,8 +15,8 @@ _DOCUMENT = re.compile(
 _AROUND = ('nav', 'footer', 'aside')
 _ROLES = ('navigation', 'contentinfo', 'complementary')
 _NAMED_AROUND = re.compile(
-    r'(?:^|[\s_-])(?:footer|nav|navbar|navigation|sidebar|breadcrumbs?|colophon'
-    r'|copyright|newsletter)(?:$|[\s_-])',
+    r'(?:^|[\s_-])(?:(?:nav)?footer|nav|navbar|navheader|navigation|sidebar'
+    r'|breadcrumbs?|colophon|copyright|footnotes|newsletter)(?:$|[\s_-])',
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -133,7 +133,7 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
 def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     """The place below the last labelled answer from a heading on: other articles.
 
-    None where there is a heading among the pairs too.
+    None where there is a heading among the pairs too, or further pairs are below it.
     """
     labels = [match.start() for match in _LABEL.finditer(text)]
     answers = [match.start() for match in _LABEL.finditer(text) if match['answer']]
@@ -142,4 +142,6 @@ def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     starts = sorted(node.start for node in root.of(*html_questions.HEADINGS))
     if any(labels[0] < start < answers[-1] for start in starts):
         return []
-    return next(([(start, len(text))] for start in starts if start > answers[-1]), [])
+    below = next((start for start in starts if start > answers[-1]), len(text))
+    is_other = not detection.detect(html_source.shown(text[below:]))
+    return [(below, len(text))] if is_other and below < len(text) else []

@@ -3,7 +3,7 @@
 import collections
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from data_pipeline.pages import chat_grammar, chat_speakers, crisis_lines, page
 
@@ -55,6 +55,10 @@ _OF_SITE = re.compile(
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
     r'|\{:[^{}]*\}|export default [\w.()]+;?|page \d{1,4} of \d{1,4}',
     re.IGNORECASE,
+)
+# What stands before a title in contents, and before the title itself.
+_ITEM_SIGN = re.compile(
+    r'\A[\s>*•·+-]*(?:o\s+)?(?:\d{1,3}(?:\.\d{1,3}){0,3}[.):]?\s+)?'
 )
 _TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
 _UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
@@ -138,6 +142,40 @@ def capitals(
     titles = [above.lower().strip(), *(last.clean.lower() for last in found.values())]
     is_one = _is_in_capitals(above) and len(set(titles)) == len(titles)
     return found if is_one else {}
+
+
+def of_contents(
+    above: Collection[str], answers: Sequence[Sequence[page.Piece]]
+) -> dict[int, list[page.Piece]]:
+    """The lines, by the answer's place, of each that ends in titles of sections.
+
+    Each title is apart from the text and stands in the page's contents too: `above` has
+    the lines of the page that are in no answer. One word alone is one where another is.
+    """
+    known = {_folded_title(line) for line in above} - {''}
+    found: dict[int, list[page.Piece]] = {}
+    for i, answer in enumerate(answers[:-1]):
+        filled = [piece for piece in answer if piece.kind == page.ANSWER]
+        filled = [piece for piece in filled if piece.clean]
+        titles = itertools.takewhile(
+            lambda pair: (
+                pair[1].line - pair[0].line > 1
+                and _folded_title(pair[1].clean) in known
+                and not pair[1].is_code
+            ),
+            reversed([*itertools.pairwise(filled)]),
+        )
+        if own := [below for _, below in titles]:
+            found[i] = own
+    different = {_folded_title(each.clean) for own in found.values() for each in own}
+    return found if len(different) > 1 or any(' ' in each for each in different) else {}
+
+
+def _folded_title(line: str) -> str:
+    """A line in small letters without its number; '' for one that is no title."""
+    bare = _ITEM_SIGN.sub('', line).strip().lower()
+    is_title = len(bare) >= _SHORTEST_TITLE and len(line.strip()) <= LONGEST
+    return bare if is_title and bare[-1] not in '.!,;:' else ''
 
 
 def _is_in_capitals(line: str) -> bool:
@@ -333,15 +371,23 @@ def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
 
 
 def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bool:
-    """Whether a line apart from the one above is a title: its rule is as long as it."""
+    """Whether a line is a title, by the rule below it.
+
+    It is apart from the text above it, and its rule is as long as it is, or as its
+    words above the rule: '1. TITLE' with five '=' below TITLE. Or rules are around it.
+    """
     line, under = piece.text.strip(), rule.text.strip()
+    if rule.kind != 'rule' or not _UNDERLINED.fullmatch(line):
+        return False
+    if page.is_rule(above.text):
+        return len(line) <= LONGEST
+    start = len(rule.text) - len(rule.text.lstrip())
+    words = piece.text[start:].strip() if start else line
     return (
-        rule.kind == 'rule'
-        and above.line + 1 < piece.line == rule.line - 1
+        above.line + 1 < piece.line == rule.line - 1
         and len(under) >= 4
         and under[0] in '=-~^'
-        and abs(len(under) - len(line)) <= 2
-        and bool(_UNDERLINED.fullmatch(line))
+        and min(abs(len(under) - len(each)) for each in (line, words)) <= 2
     )
 
 

@@ -368,3 +368,17 @@ def test_numbers_of_sections_are_no_part_of_questions_where_most_have_one() -> N
     assert read(page_of(''.join(body))) == PAIRS
     rows = [('3.12 or 3.11?', 'Both.'), *PAIRS]
     assert read(page_of(''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows))) == rows
+
+
+def test_labels_of_another_language_end_at_no_heading_of_a_section() -> None:
+    rows = [
+        ('Почему так поздно?', 'A: 2.1 V: 2.2'),
+        ('Кто платит?', 'Тот, кто живёт.'),
+        ('Кто поёт?', 'Иван.'),
+    ]
+    form = '<p><b>Вопрос:</b></p><p>{}</p><p><b>Ответ:</b></p><p>{}</p>'
+    pairs = [form.format(*row) for row in rows]
+    body = f'<h3>Дом</h3>{pairs[0]}<h3>Деньги</h3>{pairs[1]}<h3>Песни</h3>{pairs[2]}'
+    footer = '<div class="navfooter"><a href="b.html">Next</a></div>'
+    made = [question for question, _ in read(page_of(body, footer=footer))]
+    assert made == [question for question, _ in rows]
