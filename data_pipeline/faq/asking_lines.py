@@ -21,13 +21,17 @@ from data_pipeline.pages import page
 
 BOLD, ITALIC, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 16)
 LEVELS = range(1, ORG + 6)  # headings of Org have six depths too
-# '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
+# '=' is AsciiDoc's and a wiki's, which closes it too; a heading may be an item of a
+# numbered list.
 _HEAD = re.compile(
     r'\s{0,3}(?:(?:\d{1,4}[.)]\s+)?(#{1,6}|={2,6}(?=\s+[^\s=]))\s+)?'
     + questions.NUMBER
     + r'(?P<bold>[*_]{1,3})?'
     + questions.NUMBER
     + r'(?=\S)'
+)
+_OF_WIKI = re.compile(
+    rf'(?P<sign>={{1,6}})\s*{questions.NUMBER}(?P<asked>[^\s=](?:.*[^\s=])?)\s*(?P=sign)\s*'
 )
 _TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
 RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
@@ -115,12 +119,26 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
         ]
     rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
     made = [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+    if are_of_wiki(pieces):
+        made = [_wiki(*each, level) for each in zip(pieces, made, strict=True)]
     _leave_out_sections(pieces, made, level)
     if level in (ITEM, BULLET):
         for i, mark in enumerate(made):
             if mark and mark.level == level:
                 made[i] = mark._replace(lead=_lead(pieces[i + 1 :]))
     return made
+
+
+def lower_questions(pieces: Sequence[page.Piece], level: int) -> set[int]:
+    """The lines of headings that ask, of a level below `level`."""
+    if level >= BOLD - 1:
+        return set()
+    found = zip(pieces, marks(pieces, BOLD - 1), strict=True)
+    return {
+        piece.line
+        for piece, mark in found
+        if mark and mark.level > level and questions.is_question(mark.heading(piece))
+    }
 
 
 def _leave_out_sections(
@@ -131,6 +149,23 @@ def _leave_out_sections(
     texts = [made[i].heading(pieces[i]) for i in at]
     for i, text, bare in zip(at, texts, questions.without_sections(texts), strict=True):
         made[i] = made[i]._replace(start=made[i].start + len(text) - len(bare))
+
+
+def are_of_wiki(pieces: Sequence[page.Piece]) -> bool:
+    """Whether lines between signs, '== Why? ==', are a text's headings."""
+    lines = [piece.text for piece in pieces if not piece.is_code]
+    closed = sum(bool(_OF_WIKI.fullmatch(line)) for line in lines)
+    return closed >= questions.FEWEST and not any(line[:2] == '##' for line in lines)
+
+
+def _wiki(piece: page.Piece, mark: Mark | None, level: int) -> Mark | None:
+    """The heading in a line of a wiki's page; `mark` is what the line is elsewhere."""
+    found = None if piece.is_code else _OF_WIKI.fullmatch(piece.text)
+    if not found:
+        return mark
+    depth = len(found['sign'])
+    is_own = depth <= level and level not in (SUMMARY, FOLD)
+    return Mark(depth, *found.span('asked'), found.end()) if is_own else None
 
 
 def are_of_org(pieces: Sequence[page.Piece]) -> bool:

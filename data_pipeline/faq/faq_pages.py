@@ -27,6 +27,7 @@ from data_pipeline.faq import asking_lines, front_matter, page_lines, questions
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
+LOWER = 'a question of a lower level, kept in the answer'
 _CHOICES = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z)){2,}')
 # A callout that answers one above it.
 _ANSWERS = re.compile(
@@ -188,8 +189,11 @@ class _Reading:
         self._last = max(own, default=0)
         opens = [page.QUESTION if is_asked else '' for is_asked in asked]
         page.mark_fields(self._pieces, opens, self.found)
+        lower = asking_lines.lower_questions(self._pieces, self._level)
         above = ''
         for piece, mark, is_asked in zip(self._pieces, marks, asked, strict=True):
+            if self._question and piece.line in lower and not mark:
+                self.found.note(piece, LOWER)
             if piece.kind == 'label':
                 self.found.pieces.append(piece)
                 continue

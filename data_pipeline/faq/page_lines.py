@@ -49,6 +49,9 @@ ASIDE = 'aside'  # the properties of a heading, the delimiters of a block, a tar
 def lines(text: str) -> list[page.Piece]:
     """The lines of a text; a rule that makes the line above it a heading is a label."""
     pieces = _unwrapped(page.raw_lines(text))
+    if asking_lines.are_of_wiki(pieces):
+        for piece in pieces:  # items of a list, which look as headings do
+            piece.is_code = piece.is_code or piece.text.startswith('#')
     _mark_blocks(pieces)
     _mark_parts(pieces)
     above = ''

@@ -60,7 +60,7 @@ _OF_SITE = re.compile(
 _ITEM_SIGN = re.compile(
     r'\A[\s>*•·+-]*(?:o\s+)?(?:\d{1,3}(?:\.\d{1,3}){0,3}[.):]?\s+)?'
 )
-_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
+_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w|(={1,6})\s*\w[^=]*\1\s*\Z')  # a wiki's too
 _UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 

@@ -732,3 +732,22 @@ def test_one_number_that_opens_a_heading_may_be_a_version() -> None:
     rows = [('3.12 or 3.11, which one?', 'Both.'), *ROWS]
     text = ''.join(f'## {question}\n\n{answer}\n\n' for question, answer in rows)
     assert texts(parsed(text)) == rows
+
+
+@pytest.mark.parametrize('form', ['== {} ==\n{}\n', '=={}==\n\n{}\n', '= {} =\n{}\n'])
+def test_headings_between_signs_are_a_wikis(form: str) -> None:
+    rows = [*ROWS[:3], (ROWS[3][0], 'Two ways:\n# Ask him.\n# Ask her.')]
+    text = ''.join(form.format(*row) for row in rows)
+    assert texts(parsed(f'{text}\n= More =\n\n')) == rows
+    rows = [(question, f'Tom.\n\n==marked==\n\n{answer}') for question, answer in ROWS]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
+
+
+def test_a_question_of_a_lower_level_is_reported() -> None:
+    lower = '### Who sings?\n\nTom.'
+    rows = [(ROWS[0][0], f'{ROWS[0][1]}\n\n{lower}'), *ROWS[1:]]
+    found = parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))
+    assert texts(found) == rows
+    assert found.unknown == [
+        (5, '### Who sings?', 'a question of a lower level, kept in the answer')
+    ]
