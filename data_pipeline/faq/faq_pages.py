@@ -48,23 +48,13 @@ def are_questions(text: str) -> bool:
 
 
 def why_none(text: str) -> str:
-    """Of a text that is no such page: how many of its headings ask, and how many must.
-
-    '' where fewer than two of a level do.
-    """
+    """How many headings of a text ask, and how many must, if it is no such page."""
     pieces = page_lines.lines(text)
     for level in range(1, asking_lines.ITALIC):
         marks = zip(pieces, asking_lines.marks(pieces, level), strict=True)
         headings = [m.heading(p) for p, m in marks if m and m.level == level]
-        headings = [each for each in headings if not questions.is_to_reader(each)]
-        asked = {each for each in headings if questions.is_question(each)}
-        if len(asked) < 2:
-            continue
-        needed = questions.fewest_of(len(headings), len(asked))
-        said = f' Of {len(headings)} headings of one level {len(asked)} ask'
-        if len(asked) < needed:
-            return f'{said}; {needed} must, each another question.'
-        return f'{said}, but what stands below them is not read as their answers.'
+        if why := questions.why_none(headings):
+            return why
     return ''
 
 

@@ -137,6 +137,22 @@ def fewest_of(
     return max(fewest, math.ceil((share if asked >= _MANY else SHARE) * total))
 
 
+def why_none(headings: Sequence[str]) -> str:
+    """How many headings of one level ask, and how many must; '' where under two do.
+
+    For a page of which no question was read.
+    """
+    headings = [each for each in headings if not is_to_reader(each)]
+    asked = {each for each in headings if is_question(each)}
+    if len(asked) < 2:
+        return ''
+    needed = fewest_of(len(headings), len(asked))
+    said = f' Of {len(headings)} headings of one level {len(asked)} ask'
+    if len(asked) < needed:
+        return f'{said}; {needed} must, each another question.'
+    return f'{said}, but what stands below them is not read as their answers.'
+
+
 def _is_none(text: str) -> bool:
     """Whether a text below a question shows that it is no answer; a list may ask."""
     lines = [line for line in text.split('\n') if line.strip()]

@@ -40,12 +40,14 @@ _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 class View:
     """A page as its text, without what stands around; `around` is the number of words.
 
-    `found` is the page's pairs where it has questions without labels.
+    `found` is the page's pairs where it has questions without labels; `why_none` says
+    what its headings lack.
     """
 
     text: str
     around: int
     found: page.Page | None = None
+    why_none: str = ''
 
 
 def opens_document(text: str) -> bool:
@@ -64,6 +66,7 @@ def view(text: str, *, file: str) -> View:
     # A page's own elements tell where answers end better than its lines do.
     if detection.detect(made.text) in ('', html_questions.SOURCE):
         made.found = html_questions.find(source, file=file)
+        made.why_none = '' if made.found else html_questions.why_none(source)
     return made
 
 

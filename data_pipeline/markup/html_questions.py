@@ -82,6 +82,15 @@ def find(source: html_source.Source, *, file: str) -> page.Page | None:
     return found
 
 
+def why_none(source: html_source.Source) -> str:
+    """Of a page without questions: how many of its headings ask, and how many must."""
+    for tag in HEADINGS:
+        headings = [source.heading(node) for node in source.root.of(tag)]
+        if why := questions.why_none(headings):
+            return why
+    return ''
+
+
 def _linked_data(source: html_source.Source) -> list[_Pair]:
     """The questions of schema.org's FAQPage and QAPage in JSON-LD."""
     made = []

@@ -382,3 +382,11 @@ def test_labels_of_another_language_end_at_no_heading_of_a_section() -> None:
     footer = '<div class="navfooter"><a href="b.html">Next</a></div>'
     made = [question for question, _ in read(page_of(body, footer=footer))]
     assert made == [question for question, _ in rows]
+
+
+def test_a_page_whose_headings_ask_too_rarely_says_how_many_do() -> None:
+    headings = [question for question, _ in PAIRS] + ['Contact', 'Prices']
+    body = ''.join(f'<h2>{each}</h2><p>Tom, of {each[:-1]}.</p>' for each in headings)
+    said = 'Of 5 headings of one level 3 ask; 4 must'
+    with pytest.raises(errors.InputError, match=said):
+        read(page_of(body))
