@@ -6,6 +6,7 @@ of a list in Markdown do, so they are no headings beside its own.
 
     Why?::              a term of AsciiDoc, whose paragraphs are joined by a line '+'
     <Accordion title="Why?">   a part of a site, up to </Accordion>
+    2.1. Why?           a heading with a number, which stands in contents too
     > [!faq]- Why?      a callout of Obsidian, up to the first line without its '>'
     * Why?              a bullet, with lines below it that are indented
     ** Why?             a heading of Org
@@ -16,10 +17,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data_pipeline.faq import questions
+from data_pipeline.faq import numbered, questions
 from data_pipeline.pages import page
 
-BOLD, ITALIC, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 16)
+BOLD, ITALIC, NUMBERED, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 17)
 LEVELS = range(1, ORG + 6)  # headings of Org have six depths too
 # '=' is AsciiDoc's and a wiki's, which closes it too; a heading may be an item of a
 # numbered list.
@@ -117,6 +118,8 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
         return [
             None if piece.is_code else _stars(piece.text, level) for piece in pieces
         ]
+    if level == NUMBERED:
+        return _numbered(pieces)
     rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
     made = [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
     if are_of_wiki(pieces):
@@ -149,6 +152,15 @@ def _leave_out_sections(
     texts = [made[i].heading(pieces[i]) for i in at]
     for i, text, bare in zip(at, texts, questions.without_sections(texts), strict=True):
         made[i] = made[i]._replace(start=made[i].start + len(text) - len(bare))
+
+
+def _numbered(pieces: Sequence[page.Piece]) -> list[Mark | None]:
+    """The headings that stand in a text's contents too, with their numbers."""
+    made: list[Mark | None] = [None] * len(pieces)
+    for each in numbered.headings(pieces):
+        end = len(pieces[each.start].text.rstrip())
+        made[each.start] = Mark(NUMBERED, each.at, end, end)
+    return made
 
 
 def are_of_wiki(pieces: Sequence[page.Piece]) -> bool:

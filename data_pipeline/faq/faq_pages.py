@@ -50,10 +50,10 @@ def are_questions(text: str) -> bool:
 def why_none(text: str) -> str:
     """How many headings of a text ask, and how many must, if it is no such page."""
     pieces = page_lines.lines(text)
-    for level in range(1, asking_lines.ITALIC):
+    for level in range(1, asking_lines.LABEL):
         marks = zip(pieces, asking_lines.marks(pieces, level), strict=True)
         headings = [m.heading(p) for p, m in marks if m and m.level == level]
-        if why := questions.why_none(headings):
+        if why := questions.why_none(headings, share=_share(level)):
             return why
     return ''
 
@@ -105,9 +105,16 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
     of_lists = level in (asking_lines.ITEM, asking_lines.BULLET)
     if of_lists and 2 * choices > len(pairs):  # those of a survey
         return False
-    are_headings = level < asking_lines.BOLD or level >= asking_lines.ORG
-    share = questions.HEADINGS_SHARE if are_headings else questions.SHARE
-    return questions.are_asked(pairs, fewest=questions.FEWEST, share=share)
+    if level == asking_lines.NUMBERED:  # those of sections have no text of their own
+        pairs = [each for each in pairs if each[1] or questions.is_question(each[0])]
+    return questions.are_asked(pairs, fewest=questions.FEWEST, share=_share(level))
+
+
+def _share(level: int) -> float:
+    """The share of the texts of a level that must ask."""
+    own = level < asking_lines.BOLD or level >= asking_lines.ORG
+    are_headings = own or level == asking_lines.NUMBERED
+    return questions.HEADINGS_SHARE if are_headings else questions.SHARE
 
 
 def _after(above: str, piece: page.Piece) -> str:

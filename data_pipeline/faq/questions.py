@@ -137,7 +137,7 @@ def fewest_of(
     return max(fewest, math.ceil((share if asked >= _MANY else SHARE) * total))
 
 
-def why_none(headings: Sequence[str]) -> str:
+def why_none(headings: Sequence[str], *, share: float = HEADINGS_SHARE) -> str:
     """How many headings of one level ask, and how many must; '' where under two do.
 
     For a page of which no question was read.
@@ -146,7 +146,7 @@ def why_none(headings: Sequence[str]) -> str:
     asked = {each for each in headings if is_question(each)}
     if len(asked) < 2:
         return ''
-    needed = fewest_of(len(headings), len(asked))
+    needed = fewest_of(len(headings), len(asked), share=share)
     said = f' Of {len(headings)} headings of one level {len(asked)} ask'
     if len(asked) < needed:
         return f'{said}; {needed} must, each another question.'

@@ -43,10 +43,7 @@ _BINARY = ('.xlsx', '.xls', '.parquet', '.arrow', '.feather')
 _JSON = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')  # begins so
 # Markup that is not read, and what shows it.
 _MARKUP = (
-    (
-        'LaTeX',
-        re.compile(r'^\\(?:chapter|(?:sub)*section|begin)\b', re.M),
-    ),
+    ('LaTeX', re.compile(r'^\\(?:chapter|(?:sub)*section|begin)\b', re.M)),
     ('DocBook', re.compile(r'\A\s*(?:<[?!][^>]*>\s*)*<(?:book|article|chapter)[\s>]')),
     ('troff', re.compile(r'\A(?:[.\']\\".*\n|\.?\s*\n)*\.(?:TH|Dd|nr|ds|de)\s')),
     ('POD', re.compile(r'^=head1\s', re.M)),
@@ -238,7 +235,7 @@ def _note_unknown(
     elif '\t' in first:
         result.problem += csv_rows.without_header(batch.path)
     elif markup := next((name for name, sign in _MARKUP if sign.search(text)), ''):
-        result.problem += f' It is {markup}; convert it to Markdown or HTML first, as pandoc or makeinfo do.'
+        result.problem += f' It is {markup}; {_CONVERT}.'
     else:
         result.problem += why_none or faq_pages.why_none(text)
     if _JSON.match(text) and (damage := _json_damage(text)):

@@ -751,3 +751,29 @@ def test_a_question_of_a_lower_level_is_reported() -> None:
     assert found.unknown == [
         (5, '### Who sings?', 'a question of a lower level, kept in the answer')
     ]
+
+
+@pytest.mark.parametrize(
+    ('listed', 'headed'),
+    [
+        ('    2.{}. {}', '2.{}. {}'),
+        ('  ? 2.{}. {}', '2.{}. {}'),
+        ('     2.{} {}', '  2.{}.  {}'),
+        ('2.{} {}', '-----\n\nSubject: 2.{}. {}'),
+    ],
+)
+def test_numbered_headings_of_plain_text_stand_in_its_contents(
+    listed: str, headed: str
+) -> None:
+    long = 'I cannot come to the house at nine,\n   what then?'
+    rows = [*ROWS, (long, 'Say so.\n\n# stop\n1. Call.\n2. Write.')]
+    contents = '\n'.join(listed.format(i, q) for i, (q, _) in enumerate(rows, 1))
+    sections = '\n\n'.join(
+        f'{headed.format(i, q)}\n\n{a}' for i, (q, a) in enumerate(rows, 1)
+    )
+    title = '3. What else there is'
+    own = f'{title}\n\nChapter 2. Visits\n\n'
+    text = f'FAQ\n\n  2. Visits\n{contents}\n{own}{sections}\n\n{title}\n\nNothing.\n'
+    asked = 'I cannot come to the house at nine, what then?'
+    assert texts(parsed(text)) == [*ROWS, (asked, rows[-1][1])]
+    assert detection.detect(sections) == ''

@@ -387,10 +387,7 @@ def test_comments_of_a_page_are_no_text_and_those_in_code_stay() -> None:
 @pytest.mark.parametrize(
     ('markup', 'text'),
     [
-        (
-            'LaTeX',
-            '% FAQ\n\\section{Visits}\n\\subsection*{Why late?}\nHe forgot.\n',
-        ),
+        ('LaTeX', '% FAQ\n\\section{Visits}\n\\subsection*{Why late?}\nHe forgot.\n'),
         ('DocBook', '<?xml version="1.0"?>\n<!DOCTYPE book>\n<book><para/></book>\n'),
         ('troff', '.\\" FAQ\n.\n.TH FAQ 7\n.SH Why so late?\nHe forgot.\n'),
         ('POD', '=head1 FAQ\n\n=head2 Why so late?\n\nHe forgot.\n'),
