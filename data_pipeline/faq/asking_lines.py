@@ -10,6 +10,7 @@ of a list in Markdown do, so they are no headings beside its own.
     > [!faq]- Why?      a callout of Obsidian, up to the first line without its '>'
     * Why?              a bullet, with lines below it that are indented
     ** Why?             a heading of Org
+    Why?                the first line of a paragraph whose rest is the answer
 """
 
 import itertools
@@ -20,7 +21,8 @@ from typing import NamedTuple
 from data_pipeline.faq import numbered, questions
 from data_pipeline.pages import page
 
-BOLD, ITALIC, NUMBERED, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 17)
+BOLD, ITALIC, NUMBERED, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET = range(7, 16)
+PARAGRAPH, ORG = 16, 17
 LEVELS = range(1, ORG + 6)  # headings of Org have six depths too
 # '=' is AsciiDoc's and a wiki's, which closes it too; a heading may be an item of a
 # numbered list.
@@ -84,6 +86,7 @@ TERM_TEXT = re.compile(
 _TERMS_END = re.compile(r'\n(?!\+\s*\Z)\S.*|\n?\[(?:qanda|horizontal)\b[^\[\]]*\]\s*')
 _JOINS = r'\+\s*\Z'  # a line of AsciiDoc that joins paragraphs
 _BULLET_TEXT = re.compile(rf'[-*+•]\s+{questions.NUMBER}(?P<asked>\S.*?)\s*')
+_FIRST_LINE = re.compile(rf'\s*(?:[-*+•]\s+)?{questions.NUMBER}(?P<asked>\S.*?)\s*')
 _NESTED = re.compile(r'(?P<blanks>[ \t]+)(?P<sign>[-*+•]\s+)?')
 _STARS = re.compile(
     rf'(\*{{1,6}})\s+(?:(?:TODO|DONE)\s+)?{questions.NUMBER}'
@@ -120,6 +123,8 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
         ]
     if level == NUMBERED:
         return _numbered(pieces)
+    if level == PARAGRAPH:
+        return _paragraphs(pieces)
     rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
     made = [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
     if are_of_wiki(pieces):
@@ -160,6 +165,20 @@ def _numbered(pieces: Sequence[page.Piece]) -> list[Mark | None]:
     for each in numbered.headings(pieces):
         end = len(pieces[each.start].text.rstrip())
         made[each.start] = Mark(NUMBERED, each.at, end, end)
+    return made
+
+
+def _paragraphs(pieces: Sequence[page.Piece]) -> list[Mark | None]:
+    """The first lines of paragraphs, each with the rest of its paragraph below it."""
+    made: list[Mark | None] = []
+    above = ''
+    for piece in pieces:
+        found = None if piece.is_code else _FIRST_LINE.fullmatch(piece.text)
+        is_first = found is not None and not above.strip()
+        made.append(
+            Mark(PARAGRAPH, *found.span('asked'), len(piece.text)) if is_first else None
+        )
+        above = piece.text
     return made
 
 

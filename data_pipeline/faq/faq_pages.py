@@ -35,6 +35,9 @@ _ANSWERS = re.compile(
     r'|réponse|risposta|ответ|答案|解答)',
     re.IGNORECASE,
 )
+# Three lines or more of a few words each.
+_WORDS_ALONE = re.compile(r'(?:[^\n]{1,40}(?<![.!])(?:\n|\Z)){3,}')
+_FEWEST_PARAGRAPHS = 5  # that ask, where no sign makes their first lines headings
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -107,7 +110,14 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
         return False
     if level == asking_lines.NUMBERED:  # those of sections have no text of their own
         pairs = [each for each in pairs if each[1] or questions.is_question(each[0])]
-    return questions.are_asked(pairs, fewest=questions.FEWEST, share=_share(level))
+    fewest = questions.FEWEST
+    if level == asking_lines.PARAGRAPH:
+        if 2 * sum(bool(_WORDS_ALONE.fullmatch(answer)) for _, answer in pairs) > len(
+            pairs
+        ):
+            return False  # the choices of a quiz
+        fewest = _FEWEST_PARAGRAPHS
+    return questions.are_asked(pairs, fewest=fewest, share=_share(level))
 
 
 def _share(level: int) -> float:

@@ -777,3 +777,15 @@ def test_numbered_headings_of_plain_text_stand_in_its_contents(
     asked = 'I cannot come to the house at nine, what then?'
     assert texts(parsed(text)) == [*ROWS, (asked, rows[-1][1])]
     assert detection.detect(sections) == ''
+
+
+def test_paragraphs_that_open_with_a_question_hold_its_answer() -> None:
+    rows = [(question, answer.replace('\n\n', '\n')) for question, answer in ROWS]
+    rows.append(('Who sings?', 'Tom does.\nHe is\n1. loud\n2. late'))
+    text = '\n\n'.join(f'{question}\n{answer}' for question, answer in rows)
+    assert texts(parsed(f'Questions of visitors\n\n{text}\n')) == rows
+    few = '\n\n'.join(text.split('\n\n')[:4])
+    story = text.replace('Who sings?', 'Tom sings.').replace('Is that all?', 'It is.')
+    quiz = '\n\n'.join(f'{question}\nthe host\nthe guest\nTom' for question, _ in rows)
+    for other in (few, story, quiz):
+        assert detection.detect(other) == ''
