@@ -11,9 +11,12 @@ SHARE = 0.8  # of the texts of their level
 HEADINGS_SHARE, _MANY = 0.7, 5
 ASK_NOTHING = f'{SOURCE} headings that ask nothing, left out'
 _LONGEST = 300  # characters of a question in a heading
-# Question marks of Latin, Chinese, Arabic and Greek.
-_ASKS = re.compile(r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);)\W{0,3}', re.DOTALL)
-MARKS = re.compile(r'[?？؟;\u037e]')
+# Question marks of Latin, Chinese, Arabic and Greek, and the word that is Japan's.
+_ASKS = re.compile(
+    r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);|(?<=[\u3040-\u30ff])か。?)\W{0,3}',
+    re.DOTALL,
+)
+MARKS = re.compile(r'[?？؟;\u037eか]')
 # Whether a page was of use, as pages ask their reader.
 OF_USE = (
     r'(?:was|is|did you find|have you found) (?:this|that|it|the)'

@@ -789,3 +789,14 @@ def test_paragraphs_that_open_with_a_question_hold_its_answer() -> None:
     quiz = '\n\n'.join(f'{question}\nthe host\nthe guest\nTom' for question, _ in rows)
     for other in (few, story, quiz):
         assert detection.detect(other) == ''
+
+
+def test_japanese_asks_without_a_question_mark_too() -> None:
+    rows = [
+        ('九時に帰るのは失礼ですか。', 'いいえ。'),
+        ('誰が払いますか', 'あなたです。'),
+        ('手紙を開けてもいいですか？', '決して。'),
+    ]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
+    statements = ''.join(f'## {a}\n\n{q}\n\n' for q, a in rows)
+    assert detection.detect(statements) == ''
