@@ -41,8 +41,9 @@ _BLOCK = (
     r'<(?:/?(?:p|div|li|ul|ol|dl|td|table|pre|section|article|main|body|h\d|blockquote)'
     r'|[bh]r)\b[^<>]*>'
 )
-_OPENS_BLOCK = re.compile(rf'{_BLOCK}\s*\Z', re.IGNORECASE)
+_OPENS_BLOCK = re.compile(rf'{_BLOCK}(?:\s|<a\b[^<>]*>|</a>)*\Z', re.IGNORECASE)
 _ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
+_TAGS = re.compile(r'<[^<>]*>')
 _BACK = 500  # signs in front of bold text in which its block opens
 
 
@@ -83,10 +84,14 @@ def find(source: html_source.Source, *, file: str) -> page.Page | None:
 
 
 def why_none(source: html_source.Source) -> str:
-    """Of a page without questions: how many of its headings ask, and how many must."""
-    for tag in HEADINGS:
-        headings = [source.heading(node) for node in source.root.of(tag)]
-        if why := questions.why_none(headings):
+    """How many headings, terms or summaries of a page ask, and how many must.
+
+    For a page without questions; '' where fewer than two of a kind ask.
+    """
+    for tag in (*HEADINGS, 'dt', 'summary'):
+        share = questions.HEADINGS_SHARE if tag in HEADINGS else questions.SHARE
+        texts = [source.heading(node) for node in source.root.of(tag)]
+        if why := questions.why_none(texts, share=share):
             return why
     return ''
 
@@ -291,8 +296,7 @@ def _bold(source: html_source.Source) -> list[_Pair]:
     ends = [
         node
         for node in opening
-        if questions.is_question(texts[id(node)])
-        or _ENDS_BLOCK.match(source.text, node.end)
+        if questions.is_question(texts[id(node)]) or _stands_alone(node, source)
     ]
     if len(opening) > 2 * len(ends):  # bold words, among them questions
         return []
@@ -320,6 +324,13 @@ def _opens(node: html_tree.Node, source: html_source.Source) -> bool:
     """Whether an element is the first in its block, or in a line of it."""
     above = source.text[max(0, node.start - _BACK) : node.start]
     return bool(_OPENS_BLOCK.search(above))
+
+
+def _stands_alone(node: html_tree.Node, source: html_source.Source) -> bool:
+    """Whether its block ends behind an element that no colon announces: 'Type this:'"""
+    above = source.text[max(0, node.start - _BACK) : node.start]
+    is_announced = _TAGS.sub('', above).rstrip().endswith(':')
+    return not is_announced and bool(_ENDS_BLOCK.match(source.text, node.end))
 
 
 def _below(heading: html_tree.Node, closing: Collection[int]) -> tuple[int, int]:

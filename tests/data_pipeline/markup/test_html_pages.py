@@ -390,3 +390,18 @@ def test_a_page_whose_headings_ask_too_rarely_says_how_many_do() -> None:
     said = 'Of 5 headings of one level 3 ask; 4 must'
     with pytest.raises(errors.InputError, match=said):
         read(page_of(body))
+
+
+def test_bold_questions_behind_anchors_and_terms_below_open_paragraphs() -> None:
+    bold = [
+        f'<p><a id="q{i}"><b>{q}</b></a><br>{a}</p>' for i, (q, a) in enumerate(PAIRS)
+    ]
+    command = '<p>Use this command:</p><p><b>leave --now</b></p><p>Then wait.</p>'
+    made = read(
+        page_of(''.join([bold[0], command, *bold[1:]]).replace(' & ', ' &amp; '))
+    )
+    first = f'{PAIRS[0][1]}\n\nUse this command:\n\nleave --now\n\nThen wait.'
+    assert made == [(PAIRS[0][0], first), *PAIRS[1:]]
+    terms = ''.join(f'<dt>{q}\n<dd><p>{a}\n' for q, a in PAIRS)
+    terms = terms.replace(' & ', ' &amp; ').replace('\n\n', '<p>')
+    assert read(page_of(f'<dl>{terms}</dl>')) == PAIRS
