@@ -252,10 +252,10 @@ def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> N
 
 
 def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
-    """Marks and counts the blocks of lines that stand above all questions.
+    """Marks and counts the blocks of lines that stand above questions, below a blank.
 
-    Each opens with the word of the page's first line, below a blank one, and no text
-    has a second line of it.
+    Each opens with the word of the page's first line, as no other line does: 'File: a'.
+    One may stand above several questions that ask of it.
     """
     asked = [i for i, kind in enumerate(opens) if kind == QUESTION]
     if len(asked) < _FEWEST_BLOCKS:
@@ -268,16 +268,13 @@ def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) ->
         for i, name in enumerate(names)
         if name == first and not pieces[i].is_code and not opens[i]
     ]
-    pairs = list(zip(starts, asked, strict=False))
-    is_above_each = len(starts) == len(asked) and all(
-        start < question and (not i or start > asked[i - 1])
-        for i, (start, question) in enumerate(pairs)
-    )
+    below = [next(j for j in range(i, len(opens)) if opens[j]) for i in starts]
+    are_above = all(opens[j] == QUESTION for j in below) and len({*below}) == len(below)
     are_apart = all(not pieces[start - 1].text.strip() for start in starts[1:])
-    if not first or not is_above_each or not are_apart:
+    if not first or len(starts) < _FEWEST_BLOCKS or not are_above or not are_apart:
         return
-    found.counts[f'blocks {first}: above questions, left out'] += len(pairs)
-    for start, question in pairs:
+    found.counts[f'blocks {first}: above questions, left out'] += len(starts)
+    for start, question in zip(starts, below, strict=True):
         for piece in pieces[start:question]:
             piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
 

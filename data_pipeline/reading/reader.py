@@ -189,6 +189,12 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         view = _of_html(text, batch, result)
         text, found, why_none = view.text, view.found, view.why_none
         layout = html_questions.SOURCE if found else detection.detect(text)
+    elif not layout and '<' in text:
+        bare, tags = html_text.plain(text)
+        if layout := detection.detect(bare) if tags else '':
+            result.counts['files whose tags of HTML hid their layout'] += 1
+            result.words['in tags of HTML'] += len(text.split()) - len(bare.split())
+            text = bare
     if not layout:
         _note_unknown(text, batch, result, why_none)
         return
