@@ -143,8 +143,8 @@ def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> Non
     `first` is the page's first line.
     """
     answers = [pair.answer or [] for pair in pairs]
-    below = glued_topics.last_section(answers) or glued_topics.below_rule(answers)
-    below = below or glued_topics.below_reply(first, answers)
+    below = glued_topics.last_section(answers)
+    below = below or glued_topics.below_last(first, answers)
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)

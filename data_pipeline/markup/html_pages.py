@@ -33,6 +33,16 @@ _LABEL_CELL = re.compile(
     r'(?P<word>Q|A|Ques|Ans|Question|Answer|QUESTION|ANSWER)(?:[ #]?\d{1,4})?)'
     r'(?=(?:\s|</\w+>)*</t[dh]>\s*<t[dh]\b)'
 )
+_OF_WAYS = ('ul', 'p', 'div', 'center', 'table')
+_LONGEST_WAYS = 1_500  # signs of a row of links, with their tags
+_TAG = re.compile(r'<[^<>]*>')
+_LINK = re.compile(r'<a\s[^<>]*>.*?</a>', re.DOTALL | re.IGNORECASE)
+_WAY = re.compile(
+    r'\W*(?:(?:table of )?contents'
+    r'|(?:next|prev(?:ious)?|back|up)(?: (?:chapter|section|page))?'
+    r'|home|top|index|back to (?:the )?top)\W*',
+    re.IGNORECASE,
+)
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -124,13 +134,24 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
             continue
         names = f'{node.attributes.get("id", "")} {node.attributes.get("class", "")}'
         is_around = node.tag in _AROUND or node.attributes.get('role') in _ROLES
+        is_ways = node.tag in _OF_WAYS and _are_ways(text[node.start : node.end])
         is_named = node.tag not in ('html', 'body', 'main', 'article', 'p')
-        if not is_around and not (is_named and _NAMED_AROUND.search(names)):
+        is_around = is_around or is_ways or (is_named and _NAMED_AROUND.search(names))
+        if not is_around:
             continue
         shown = html_source.shown(text[node.inner : node.inner_end])
         if len(shown.split()) <= most and not detection.detect(shown):
             made.append((node.start, node.end))
     return made
+
+
+def _are_ways(markup: str) -> bool:
+    """Whether an element is a row of links to the pages beside: 'Prev | Next'."""
+    if len(markup) > _LONGEST_WAYS or '<a ' not in markup.lower():
+        return False
+    links = [html.unescape(_TAG.sub('', each)) for each in _LINK.findall(markup)]
+    rest = html.unescape(_TAG.sub('', _LINK.sub('', markup)))
+    return all(map(_WAY.fullmatch, links)) and not re.search(r'\w', rest)
 
 
 def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:

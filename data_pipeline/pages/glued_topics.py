@@ -17,6 +17,8 @@ _SHORTEST_TITLE = 4  # in capitals
 # The answers of a page whose own headings stand below the last, and those headings.
 _FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
 _FEWEST_RULED = 3  # answers of a page whose own text stands below a rule
+_SIGNED_LINES = 4  # of a signature at most
+_SIGNS = re.compile(r'\s?--\s?|\s?--\s.*<[^<>@\s]+@[^<>\s]+>.*')
 _REPLY = re.compile(
     r'\W*(?:(?:certainly|sure|of course|absolutely)\b|here(?:[\'’]s| is| are)\b)',
     re.IGNORECASE,
@@ -221,6 +223,31 @@ def below_reply(
     own = [_below_paragraph(answer) for answer in answers if answer]
     is_one = len(own) >= _FEWEST_ANSWERS and not any(own[:-1])
     return own[-1] if is_one and _REPLY.match(first) else []
+
+
+def below_last(first: str, answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The lines of the page's own below its last answer: from a rule, a signature on.
+
+    Or an assistant's, where one replied with the page, whose `first` line says so.
+    """
+    last = answers[-1] if answers else []
+    return below_rule(answers) or below_reply(first, answers) or _signature(last)
+
+
+def _signature(answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The last paragraph of a text that opens with '--', or ' -- Ann <a@b.org>'."""
+    last = ['', *(each.text.strip() for each in answer)]
+    while last and not last[-1]:
+        last.pop()
+    start = len(last) - 1 - last[::-1].index('') if last else 0
+    signed = answer[start] if start < len(answer) else None
+    is_one = signed is not None and start > 0 and not signed.is_code
+    is_short = len(last) - 1 - start <= _SIGNED_LINES
+    return (
+        list(answer[start:])
+        if is_one and is_short and _SIGNS.fullmatch(signed.text)
+        else []
+    )
 
 
 def _below_paragraph(answer: Sequence[page.Piece]) -> list[page.Piece]:

@@ -255,7 +255,7 @@ def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) ->
     """Marks and counts the blocks of lines that stand above questions, below a blank.
 
     Each opens with the word of the page's first line, as no other line does: 'File: a'.
-    One may stand above several questions that ask of it.
+    Where one stands above several questions that ask of it, each is one paragraph.
     """
     asked = [i for i, kind in enumerate(opens) if kind == QUESTION]
     if len(asked) < _FEWEST_BLOCKS:
@@ -271,12 +271,20 @@ def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) ->
     below = [next(j for j in range(i, len(opens)) if opens[j]) for i in starts]
     are_above = all(opens[j] == QUESTION for j in below) and len({*below}) == len(below)
     are_apart = all(not pieces[start - 1].text.strip() for start in starts[1:])
-    if not first or len(starts) < _FEWEST_BLOCKS or not are_above or not are_apart:
+    blocks = [pieces[i:j] for i, j in zip(starts, below, strict=True)]
+    are_whole = len(starts) == len(asked) or all(map(_is_paragraph, blocks))
+    is_one = first and len(starts) >= _FEWEST_BLOCKS and are_whole
+    if not is_one or not are_above or not are_apart:
         return
     found.counts[f'blocks {first}: above questions, left out'] += len(starts)
-    for start, question in zip(starts, below, strict=True):
-        for piece in pieces[start:question]:
-            piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
+    for piece in itertools.chain(*blocks):
+        piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
+
+
+def _is_paragraph(pieces: Sequence[Piece]) -> bool:
+    """Whether no text stands below a blank line."""
+    lines = itertools.dropwhile(lambda each: each.text.strip(), pieces)
+    return not any(each.text.strip() for each in lines)
 
 
 def _mark_sections(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:

@@ -781,3 +781,31 @@ def test_titles_of_sections_are_no_part_of_the_answers_above_them() -> None:
     alone = 'Q: Who?\n\nA: Tom.\n\nVisits at night\n\nQ: When?\n\nA: At nine.'
     found = detection.parse(alone, layout='qa', file='a.txt')
     assert found.pairs[0].answer == 'Tom.\n\nVisits at night'
+
+
+def test_a_text_above_several_questions_is_no_part_of_the_answer_above() -> None:
+    texts_above = [
+        'T: Tom sings at nine.',
+        'T:Ann pays.',
+        'T: He stays,\nand she goes.',
+    ]
+    pairs = [f'Q: Who, {i}?\nA: Tom, of {i}.\n' for i in range(6)]
+    blocks = zip(texts_above, pairs[::2], pairs[1::2], strict=True)
+    text = '\n------------\n\n'.join('\n'.join(each) for each in blocks)
+    found = parsed(text)
+    assert texts(found) == [(f'Who, {i}?', f'Tom, of {i}.') for i in range(6)]
+    assert found.counts['blocks t: above questions, left out'] == 3
+    own = text.replace('Tom, of 0.', 'Tom.\n\nT: is he.\n\nYes.')
+    assert parsed(own).counts['blocks t: above questions, left out'] == 0
+
+
+@pytest.mark.parametrize(
+    'signed',
+    ['--\nAnn <ann@b.org>', '-- \nAnn', ' -- Ann B <a@b.org>  Wed, 13 May 2009'],
+)
+def test_a_signature_below_the_last_answer_is_the_files(signed: str) -> None:
+    form = '\n'.join(f'Q: Who, {i}?\nA: Tom, of {i}.\n' for i in range(3))
+    made = texts(parsed(f'{form}\n{signed}\n'))
+    assert made == [(f'Who, {i}?', f'Tom, of {i}.') for i in range(3)]
+    within = texts(parsed(f'{form}\nSo:\n--\nGo.\n\nStay, he says. Or go.\n'))
+    assert within[-1][1].endswith('Stay, he says. Or go.')

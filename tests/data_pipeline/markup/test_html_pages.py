@@ -405,3 +405,11 @@ def test_bold_questions_behind_anchors_and_terms_below_open_paragraphs() -> None
     terms = ''.join(f'<dt>{q}\n<dd><p>{a}\n' for q, a in PAIRS)
     terms = terms.replace(' & ', ' &amp; ').replace('\n\n', '<p>')
     assert read(page_of(f'<dl>{terms}</dl>')) == PAIRS
+
+
+def test_a_row_of_links_to_pages_beside_is_no_part_of_the_last_answer() -> None:
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in PAIRS)
+    ways = '<ul><li><a href="/a">Contents</a><li><a href="/b">Next Chapter</a></ul>'
+    assert read(page_of(body + ways)) == PAIRS
+    own = '<ul><li><a href="/a">The next of kin</a></ul>'
+    assert read(page_of(body + own))[-1][1] == f'{PAIRS[-1][1]}\n\n- The next of kin'
