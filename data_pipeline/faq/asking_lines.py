@@ -160,9 +160,21 @@ def _leave_out_sections(
 
 
 def _numbered(pieces: Sequence[page.Piece]) -> list[Mark | None]:
-    """The headings that stand in a text's contents too, with their numbers."""
+    """The headings that stand in a text's contents too, with their numbers.
+
+    One below a question that asks nothing is a part of its answer: '9.1.1. Tom' below
+    '9.1. Who?'
+    """
     made: list[Mark | None] = [None] * len(pieces)
+    asked: tuple[int, ...] = ()
     for each in numbered.headings(pieces):
+        is_part = bool(asked) and each.number[: len(asked)] == asked
+        if questions.is_question(each.text):
+            asked = each.number
+        elif is_part:
+            continue
+        else:
+            asked = ()
         end = len(pieces[each.start].text.rstrip())
         made[each.start] = Mark(NUMBERED, each.at, end, end)
     return made

@@ -47,7 +47,7 @@ _WITHIN_CODE = frozenset(('pre', 'code', 'span', 'br'))
 
 _VALUE = r'(?:"[^"]*+"|\'[^\']*+\'|[^\s"\'=<>`]++)'
 _ATTRIBUTE = (
-    rf'\s++(?:[A-Za-z_:@][\w:.@-]*+\s*+=\s*+{_VALUE}'
+    rf'(?:\s++|(?<=["\']))(?:[A-Za-z_:@][\w:.@-]*+\s*+=\s*+{_VALUE}'
     r'|(?:allowfullscreen|async|autoplay|checked|controls|defer|disabled|hidden|loop'
     r'|muted|nowrap|open|readonly|required|reversed|selected)(?=[\s/>]))'
 )

@@ -77,6 +77,9 @@ def view(text: str, *, file: str) -> View:
     if detection.detect(made.text) in ('', html_questions.SOURCE):
         made.found = html_questions.find(source, file=file)
         made.why_none = '' if made.found else html_questions.why_none(source)
+    if not made.found and detection.detect(made.text) == html_questions.SOURCE:
+        titled, _ = _shown(_with_titles(text, are_all=True))
+        return titled if detection.detect(titled.text) else made
     return made
 
 
@@ -100,15 +103,18 @@ def _with_colons(text: str) -> str:
     return _LABEL_CELL.sub(r'\1:', text) if {*labels} == {'Q', 'A'} else text
 
 
-def _with_titles(text: str) -> str:
-    """A page with a Markdown heading's sign in each title above a labelled question."""
-    if not _QUESTION.search(text):
+def _with_titles(text: str, *, are_all: bool = False) -> str:
+    """A page with a Markdown heading's sign in each title above a labelled question.
+
+    Or in all titles, where the items of lists are the questions.
+    """
+    if not are_all and not _QUESTION.search(text):
         return text
     below, parts, last = -1, [], len(text)
     nodes = sorted(html_tree.root(text).of(*html_questions.HEADINGS), key=_start)
     for node in reversed(nodes):
         end = _TAGS.match(text, node.end).end()
-        is_above = end == below or bool(_QUESTION.match(text, end))
+        is_above = are_all or end == below or bool(_QUESTION.match(text, end))
         opens = _TAGS.match(text, node.inner).end()
         if is_above and opens < node.inner_end and not _QUESTION.match(text, opens):
             parts += [text[opens:last], '## ']

@@ -68,6 +68,7 @@ def find(source: html_source.Source, *, file: str) -> page.Page | None:
     for pair in pairs:
         found.counts[f'{SOURCE} questions'] += 1
         answer = COPYRIGHT.sub('', questions.without_label(pair.answer))
+        answer = glued_topics.without_site(answer) if pair is pairs[-1] else answer
         pair = dataclasses.replace(pair, answer=answer)
         texts = (pair.question, page.QUESTION), (pair.answer, page.ANSWER)
         pieces = [page.Piece(pair.line, text, kind) for text, kind in texts]

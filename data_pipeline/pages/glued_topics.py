@@ -397,6 +397,14 @@ def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
     return topic.strip('#=* ')
 
 
+def without_site(text: str) -> str:
+    """A text without the last lines that are a site's: 'Last modified 3 May 2024'."""
+    lines = text.split('\n')
+    while len(lines) > 1 and (not lines[-1].strip() or _OF_SITE.fullmatch(lines[-1])):
+        lines.pop()
+    return '\n'.join(lines)
+
+
 def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bool:
     """Whether a line is a title, by the rule below it.
 

@@ -800,3 +800,13 @@ def test_japanese_asks_without_a_question_mark_too() -> None:
     assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
     statements = ''.join(f'## {a}\n\n{q}\n\n' for q, a in rows)
     assert detection.detect(statements) == ''
+
+
+def test_a_numbered_heading_below_a_question_is_a_part_of_its_answer() -> None:
+    own = 'One of two:\n\n2.4.1. Tom\n\nHe sings.'
+    rows = [*ROWS[:3], (ROWS[3][0], own)]
+    heads = [f'2.{i}. {question}' for i, (question, _) in enumerate(rows, 1)]
+    contents = '\n'.join(f'  {each}' for each in [*heads, '2.4.1. Tom'])
+    pairs = zip(heads, rows, strict=True)
+    text = '\n\n'.join(f'{head}\n\n{answer}' for head, (_, answer) in pairs)
+    assert texts(parsed(f'{contents}\n\n{text}\n')) == rows

@@ -413,3 +413,17 @@ def test_a_row_of_links_to_pages_beside_is_no_part_of_the_last_answer() -> None:
     assert read(page_of(body + ways)) == PAIRS
     own = '<ul><li><a href="/a">The next of kin</a></ul>'
     assert read(page_of(body + own))[-1][1] == f'{PAIRS[-1][1]}\n\n- The next of kin'
+
+
+def test_headings_end_answers_that_are_items_of_lists() -> None:
+    items = [f'<li>{q}<br><br>{a.split(chr(10))[0]}</li>' for q, a in PAIRS]
+    items = [each.replace(' & ', ' &amp; ') for each in items]
+    rest = '<h1>More of us</h1><ul><li>The paper of May</li></ul>'
+    body = f'<ol>{items[0]}</ol><h1>Money</h1><ol>{items[1]}{items[2]}</ol>{rest}'
+    assert read(page_of(body)) == [(q, a.split('\n')[0]) for q, a in PAIRS]
+
+
+def test_the_date_of_a_page_is_no_part_of_its_last_answer() -> None:
+    body = ''.join(f'<p><b>{q}</b></p>{written(a)}' for q, a in PAIRS)
+    dated = f'{body}<p style="x"class="d">Last modified 14 December 2022</p>'
+    assert read(page_of(dated)) == PAIRS
