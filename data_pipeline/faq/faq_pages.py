@@ -38,6 +38,7 @@ _ANSWERS = re.compile(
 # Three lines or more of a few words each.
 _WORDS_ALONE = re.compile(r'(?:[^\n]{1,40}(?<![.!])(?:\n|\Z)){3,}')
 _FEWEST_PARAGRAPHS = 5  # that ask, where no sign makes their first lines headings
+_SECTION = re.compile(r'\d\.\d')  # a number of one, before a heading
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -82,7 +83,7 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
         return False
     sections: list[tuple[str, list[str]]] = []
     below: list[str] | None = None
-    within, above = 0, ''
+    within, numbers, above = 0, 0, ''
     until: re.Pattern[str] | None = None
     for piece, mark in zip(pieces, marks, strict=True):
         if mark and mark.level < level:
@@ -90,6 +91,7 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
         elif mark and (mark.closes or questions.is_question(mark.heading(piece))):
             below, until = [piece.text[mark.below :]], mark.until
             sections.append((mark.heading(piece), below))
+            numbers += bool(_SECTION.search(piece.text, 0, mark.start))
         else:
             within += mark is not None
             if until and until.fullmatch(_after(above, piece)):
@@ -112,12 +114,13 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
         pairs = [each for each in pairs if each[1] or questions.is_question(each[0])]
     fewest = questions.FEWEST
     if level == asking_lines.PARAGRAPH:
-        if 2 * sum(bool(_WORDS_ALONE.fullmatch(answer)) for _, answer in pairs) > len(
-            pairs
-        ):
-            return False  # the choices of a quiz
+        few = sum(bool(_WORDS_ALONE.fullmatch(answer)) for _, answer in pairs)
+        if 2 * few > len(pairs):  # the choices of a quiz
+            return False
         fewest = _FEWEST_PARAGRAPHS
-    return questions.are_asked(pairs, fewest=fewest, share=_share(level))
+    # Numbers of sections make bold lines headings as signs do.
+    share = _share(level) if numbers < questions.SHARE * len(sections) else _share(1)
+    return questions.are_asked(pairs, fewest=fewest, share=share)
 
 
 def _share(level: int) -> float:

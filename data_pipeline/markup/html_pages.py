@@ -4,7 +4,7 @@ import dataclasses
 import html
 import re
 
-from data_pipeline.layouts import detection, html_text
+from data_pipeline.layouts import detection, html_text, labelled
 from data_pipeline.markup import html_hidden, html_questions, html_source, html_tree
 from data_pipeline.pages import page
 
@@ -12,6 +12,7 @@ _DOCUMENT = re.compile(
     r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype html|html|head|body)[\s>]',
     re.DOTALL | re.IGNORECASE,
 )
+_DECLARED = re.compile(r'\A\s*<\?xml[^>]*>')
 _AROUND = ('nav', 'footer', 'aside')
 _ROLES = ('navigation', 'contentinfo', 'complementary')
 _NAMED_AROUND = re.compile(
@@ -33,6 +34,7 @@ _LABEL_CELL = re.compile(
     r'(?P<word>Q|A|Ques|Ans|Question|Answer|QUESTION|ANSWER)(?:[ #]?\d{1,4})?)'
     r'(?=(?:\s|</\w+>)*</t[dh]>\s*<t[dh]\b)'
 )
+_TIMES = 3  # as many pairs of headings as of labels: the page's are the headings
 _OF_WAYS = ('ul', 'p', 'div', 'center', 'table')
 _LONGEST_WAYS = 1_500  # signs of a row of links, with their tags
 _TAG = re.compile(r'<[^<>]*>')
@@ -67,17 +69,24 @@ def opens_document(text: str) -> bool:
 
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
-    text = _with_colons(html_hidden.without(_ENTITY.sub(_decoded, text)))
+    text = _DECLARED.sub('', _ENTITY.sub(_decoded, text))
+    text = _with_colons(html_hidden.without(text))
     if (titled := _with_titles(text)) != text:
         made, _ = _shown(titled)
         if detection.detect(made.text):
             return made
     made, source = _shown(text)
+    layout = detection.detect(made.text)
     # A page's own elements tell where answers end better than its lines do.
-    if detection.detect(made.text) in ('', html_questions.SOURCE):
+    if layout in ('', html_questions.SOURCE, labelled.QA):
         made.found = html_questions.find(source, file=file)
         made.why_none = '' if made.found else html_questions.why_none(source)
-    if not made.found and detection.detect(made.text) == html_questions.SOURCE:
+    if made.found and layout == labelled.QA:
+        few = detection.parse(made.text, layout=layout, file=file)
+        # Labels may be an example within one of the answers.
+        is_example = len(made.found.pairs) >= _TIMES * max(1, len(few.pairs))
+        made.found = made.found if is_example else None
+    if not made.found and layout == html_questions.SOURCE:
         titled, _ = _shown(_with_titles(text, are_all=True))
         return titled if detection.detect(titled.text) else made
     return made

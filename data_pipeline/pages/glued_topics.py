@@ -49,13 +49,14 @@ _UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', 
 # What opens a line of whose rights they are.
 RIGHTS = r'(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))'
 # What a site puts below a text: a sign, a date, links in a row, a wiki's category,
-# marks of kramdown and of MDX.
+# marks of kramdown, of MDX and of reStructuredText.
 _OF_SITE = re.compile(
     rf'[*_]{{0,2}}{RIGHTS}.{{0,150}}'
     r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
     r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
-    r'|\{:[^{}]*\}|export default [\w.()]+;?|page \d{1,4} of \d{1,4}',
+    r'|\.\. _[^:\n]{1,60}:|\{:[^{}]*\}|export default [\w.()]+;?'
+    r'|page \d{1,4} of \d{1,4}',
     re.IGNORECASE,
 )
 # What stands before a title in contents, and before the title itself.
@@ -421,7 +422,7 @@ def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bo
     return (
         above.line + 1 < piece.line == rule.line - 1
         and len(under) >= 4
-        and under[0] in '=-~^'
+        and under[0] in '=-~^#*+'
         and min(abs(len(under) - len(each)) for each in (line, words)) <= 2
     )
 

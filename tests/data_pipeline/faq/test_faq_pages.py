@@ -810,3 +810,29 @@ def test_a_numbered_heading_below_a_question_is_a_part_of_its_answer() -> None:
     pairs = zip(heads, rows, strict=True)
     text = '\n\n'.join(f'{head}\n\n{answer}' for head, (_, answer) in pairs)
     assert texts(parsed(f'{contents}\n\n{text}\n')) == rows
+
+
+def test_bold_lines_with_numbers_of_sections_are_headings() -> None:
+    rows = [*ROWS, ('Who sings?', 'Tom.'), ('Who pays?', 'Ann.'), ('Who left?', 'He.')]
+    heads = [question for question, _ in rows] + ['A word on visits', 'More on visits']
+    answers = [answer for _, answer in rows] + ['Stay.', 'Go.']
+    for form, is_one in (('  * **2.{} {}**\n\n', True), ('**{1}**\n\n', False)):
+        pairs = zip(heads, answers, strict=True)
+        text = ''.join(
+            f'{form.format(i, head)}  {answer.replace(chr(10), chr(10) + "  ")}\n\n'
+            for i, (head, answer) in enumerate(pairs, 1)
+        )
+        assert (detection.detect(text) == questions.SOURCE) == is_one
+    numbered = ''.join(f'**2.{i}. {q}**\n\n{a}\n\n' for i, (q, a) in enumerate(rows, 1))
+    assert texts(parsed(f'{numbered}**2.8. More on visits**\n\nGo.\n')) == rows
+
+
+def test_titles_of_sections_between_numbered_headings_end_answers() -> None:
+    heads = [f'2.{i}. {question}' for i, (question, _) in enumerate(ROWS, 1)]
+    title = 'SECTION 3 - VISITS'
+    contents = '\n'.join(f'    {each}' for each in heads)
+    pairs = zip(heads, ROWS, strict=True)
+    text = '\n\n'.join(f'{head}\n\n{answer}' for head, (_, answer) in pairs)
+    last = '3.1. Who sings?\n\nTom.'
+    whole = f'{contents}\n{title}\n    3.1. Who sings?\n\n{text}\n\n{title}\n\n{last}\n'
+    assert texts(parsed(whole)) == [*ROWS, ('Who sings?', 'Tom.')]

@@ -427,3 +427,12 @@ def test_the_date_of_a_page_is_no_part_of_its_last_answer() -> None:
     body = ''.join(f'<p><b>{q}</b></p>{written(a)}' for q, a in PAIRS)
     dated = f'{body}<p style="x"class="d">Last modified 14 December 2022</p>'
     assert read(page_of(dated)) == PAIRS
+
+
+def test_labels_within_one_answer_are_no_layout_of_a_page_of_headings() -> None:
+    rows = [(f'Who stays, {i}?', f'Tom, of {i}.') for i in range(6)]
+    example = f'{written(rows[0][1])}<pre>Q: Why?\nA: So.\n\nQ: When?\nA: Now.</pre>'
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows[1:])
+    made = read(page_of(f'<h3>{rows[0][0]}</h3>{example}{body}'))
+    assert [question for question, _ in made] == [question for question, _ in rows]
+    assert made[1:] == rows[1:]
