@@ -240,6 +240,9 @@ def _headings(source: html_source.Source) -> list[_Pair]:
         closing = {id(e) for e in source.root.of(*HEADINGS[: level + 1])}
         nodes = source.root.of(tag)
         texts = [source.heading(node) for node in nodes]
+        asked = [questions.without_number(each) for each in texts]
+        if sum(map(questions.is_question, asked)) < questions.FEWEST:
+            continue
         if html_source.lead_away(nodes, texts, source):
             continue
         pairs = [
