@@ -55,7 +55,8 @@ _OF_SITE = re.compile(
     r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
     r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
-    r'|\.\. _[^:\n]{1,60}:|\{:[^{}]*\}|export default [\w.()]+;?'
+    r'|\.\. _[^:\n]{1,60}:|__ (?:https?://|mailto:|[\w./-]+#)\S+'
+    r'|\{:[^{}]*\}|export default [\w.()]+;?'
     r'|page \d{1,4} of \d{1,4}',
     re.IGNORECASE,
 )
