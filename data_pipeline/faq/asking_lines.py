@@ -6,9 +6,11 @@ of a list in Markdown do, so they are no headings beside its own.
 
     Why?::              a term of AsciiDoc, whose paragraphs are joined by a line '+'
     <Accordion title="Why?">   a part of a site, up to </Accordion>
+    2.1. Why?           a heading with a number, which stands in contents too
     > [!faq]- Why?      a callout of Obsidian, up to the first line without its '>'
     * Why?              a bullet, with lines below it that are indented
     ** Why?             a heading of Org
+    Why?                the first line of a paragraph whose rest is the answer
 """
 
 import itertools
@@ -16,18 +18,23 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data_pipeline.faq import questions
+from data_pipeline.faq import numbered, questions
 from data_pipeline.pages import page
 
-BOLD, ITALIC, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET, ORG = range(7, 16)
+BOLD, ITALIC, NUMBERED, LABEL, ITEM, SUMMARY, FOLD, TERM, BULLET = range(7, 16)
+PARAGRAPH, ORG = 16, 17
 LEVELS = range(1, ORG + 6)  # headings of Org have six depths too
-# '=' is AsciiDoc's and a wiki's; a heading may be an item of a numbered list.
+# '=' is AsciiDoc's and a wiki's, which closes it too; a heading may be an item of a
+# numbered list.
 _HEAD = re.compile(
     r'\s{0,3}(?:(?:\d{1,4}[.)]\s+)?(#{1,6}|={2,6}(?=\s+[^\s=]))\s+)?'
     + questions.NUMBER
     + r'(?P<bold>[*_]{1,3})?'
     + questions.NUMBER
     + r'(?=\S)'
+)
+_OF_WIKI = re.compile(
+    rf'(?P<sign>={{1,6}})\s*{questions.NUMBER}(?P<asked>[^\s=](?:.*[^\s=])?)\s*(?P=sign)\s*'
 )
 _TAIL = re.compile(r'\s*(?:\{[#.:][^{}]*\})?\s*[#=]*\s*\Z')
 RULES = '=-~^"'  # by the level of their headings; the last are reStructuredText's
@@ -79,6 +86,7 @@ TERM_TEXT = re.compile(
 _TERMS_END = re.compile(r'\n(?!\+\s*\Z)\S.*|\n?\[(?:qanda|horizontal)\b[^\[\]]*\]\s*')
 _JOINS = r'\+\s*\Z'  # a line of AsciiDoc that joins paragraphs
 _BULLET_TEXT = re.compile(rf'[-*+•]\s+{questions.NUMBER}(?P<asked>\S.*?)\s*')
+_FIRST_LINE = re.compile(rf'\s*(?:[-*+•]\s+)?{questions.NUMBER}(?P<asked>\S.*?)\s*')
 _NESTED = re.compile(r'(?P<blanks>[ \t]+)(?P<sign>[-*+•]\s+)?')
 _STARS = re.compile(
     rf'(\*{{1,6}})\s+(?:(?:TODO|DONE)\s+)?{questions.NUMBER}'
@@ -113,13 +121,94 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
         return [
             None if piece.is_code else _stars(piece.text, level) for piece in pieces
         ]
+    if level == NUMBERED:
+        return _numbered(pieces)
+    if level == PARAGRAPH:
+        return _paragraphs(pieces)
     rules = [each.text if each.kind == 'label' else '' for each in pieces[1:]]
     made = [_mark(*each, level) for each in zip(pieces, [*rules, ''], strict=True)]
+    if are_of_wiki(pieces):
+        made = [_wiki(*each, level) for each in zip(pieces, made, strict=True)]
+    _leave_out_sections(pieces, made, level)
     if level in (ITEM, BULLET):
         for i, mark in enumerate(made):
             if mark and mark.level == level:
                 made[i] = mark._replace(lead=_lead(pieces[i + 1 :]))
     return made
+
+
+def lower_questions(pieces: Sequence[page.Piece], level: int) -> set[int]:
+    """The lines of headings that ask, of a level below `level`."""
+    if level >= BOLD - 1:
+        return set()
+    found = zip(pieces, marks(pieces, BOLD - 1), strict=True)
+    return {
+        piece.line
+        for piece, mark in found
+        if mark and mark.level > level and questions.is_question(mark.heading(piece))
+    }
+
+
+def _leave_out_sections(
+    pieces: Sequence[page.Piece], made: list[Mark | None], level: int
+) -> None:
+    """Starts a level's headings behind their numbers of sections, if most have one."""
+    at = [i for i, mark in enumerate(made) if mark and mark.level == level]
+    texts = [made[i].heading(pieces[i]) for i in at]
+    for i, text, bare in zip(at, texts, questions.without_sections(texts), strict=True):
+        made[i] = made[i]._replace(start=made[i].start + len(text) - len(bare))
+
+
+def _numbered(pieces: Sequence[page.Piece]) -> list[Mark | None]:
+    """The headings that stand in a text's contents too, with their numbers.
+
+    One below a question that asks nothing is a part of its answer: '9.1.1. Tom' below
+    '9.1. Who?'
+    """
+    made: list[Mark | None] = [None] * len(pieces)
+    asked: tuple[int, ...] = ()
+    for each in numbered.headings(pieces):
+        is_part = bool(asked) and each.number[: len(asked)] == asked
+        if questions.is_question(each.text):
+            asked = each.number
+        elif is_part:
+            continue
+        else:
+            asked = ()
+        end = len(pieces[each.start].text.rstrip())
+        made[each.start] = Mark(NUMBERED, each.at, end, end)
+    return made
+
+
+def _paragraphs(pieces: Sequence[page.Piece]) -> list[Mark | None]:
+    """The first lines of paragraphs, each with the rest of its paragraph below it."""
+    made: list[Mark | None] = []
+    above = ''
+    for piece in pieces:
+        found = None if piece.is_code else _FIRST_LINE.fullmatch(piece.text)
+        is_first = found is not None and not above.strip()
+        made.append(
+            Mark(PARAGRAPH, *found.span('asked'), len(piece.text)) if is_first else None
+        )
+        above = piece.text
+    return made
+
+
+def are_of_wiki(pieces: Sequence[page.Piece]) -> bool:
+    """Whether lines between signs, '== Why? ==', are a text's headings."""
+    lines = [piece.text for piece in pieces if not piece.is_code]
+    closed = sum(bool(_OF_WIKI.fullmatch(line)) for line in lines)
+    return closed >= questions.FEWEST and not any(line[:2] == '##' for line in lines)
+
+
+def _wiki(piece: page.Piece, mark: Mark | None, level: int) -> Mark | None:
+    """The heading in a line of a wiki's page; `mark` is what the line is elsewhere."""
+    found = None if piece.is_code else _OF_WIKI.fullmatch(piece.text)
+    if not found:
+        return mark
+    depth = len(found['sign'])
+    is_own = depth <= level and level not in (SUMMARY, FOLD)
+    return Mark(depth, *found.span('asked'), found.end()) if is_own else None
 
 
 def are_of_org(pieces: Sequence[page.Piece]) -> bool:

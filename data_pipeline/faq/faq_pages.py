@@ -27,6 +27,7 @@ from data_pipeline.faq import asking_lines, front_matter, page_lines, questions
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
+LOWER = 'a question of a lower level, kept in the answer'
 _CHOICES = re.compile(r'(?:\s*[-*+•] .*(?:\n|\Z)){2,}')
 # A callout that answers one above it.
 _ANSWERS = re.compile(
@@ -34,6 +35,10 @@ _ANSWERS = re.compile(
     r'|réponse|risposta|ответ|答案|解答)',
     re.IGNORECASE,
 )
+# Three lines or more of a few words each.
+_WORDS_ALONE = re.compile(r'(?:[^\n]{1,40}(?<![.!])(?:\n|\Z)){3,}')
+_FEWEST_PARAGRAPHS = 5  # that ask, where no sign makes their first lines headings
+_SECTION = re.compile(r'\d\.\d')  # a number of one, before a heading
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
 _LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
@@ -47,23 +52,13 @@ def are_questions(text: str) -> bool:
 
 
 def why_none(text: str) -> str:
-    """Of a text that is no such page: how many of its headings ask, and how many must.
-
-    '' where fewer than two of a level do.
-    """
+    """How many headings of a text ask, and how many must, if it is no such page."""
     pieces = page_lines.lines(text)
-    for level in range(1, asking_lines.ITALIC):
+    for level in range(1, asking_lines.LABEL):
         marks = zip(pieces, asking_lines.marks(pieces, level), strict=True)
         headings = [m.heading(p) for p, m in marks if m and m.level == level]
-        headings = [each for each in headings if not questions.is_to_reader(each)]
-        asked = {each for each in headings if questions.is_question(each)}
-        if len(asked) < 2:
-            continue
-        needed = questions.fewest_of(len(headings), len(asked))
-        said = f' Of {len(headings)} headings of one level {len(asked)} ask'
-        if len(asked) < needed:
-            return f'{said}; {needed} must, each another question.'
-        return f'{said}, but what stands below them is not read as their answers.'
+        if why := questions.why_none(headings, share=_share(level)):
+            return why
     return ''
 
 
@@ -88,7 +83,7 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
         return False
     sections: list[tuple[str, list[str]]] = []
     below: list[str] | None = None
-    within, above = 0, ''
+    within, numbers, above = 0, 0, ''
     until: re.Pattern[str] | None = None
     for piece, mark in zip(pieces, marks, strict=True):
         if mark and mark.level < level:
@@ -96,6 +91,7 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
         elif mark and (mark.closes or questions.is_question(mark.heading(piece))):
             below, until = [piece.text[mark.below :]], mark.until
             sections.append((mark.heading(piece), below))
+            numbers += bool(_SECTION.search(piece.text, 0, mark.start))
         else:
             within += mark is not None
             if until and until.fullmatch(_after(above, piece)):
@@ -114,9 +110,24 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
     of_lists = level in (asking_lines.ITEM, asking_lines.BULLET)
     if of_lists and 2 * choices > len(pairs):  # those of a survey
         return False
-    are_headings = level < asking_lines.BOLD or level >= asking_lines.ORG
-    share = questions.HEADINGS_SHARE if are_headings else questions.SHARE
-    return questions.are_asked(pairs, fewest=questions.FEWEST, share=share)
+    if level == asking_lines.NUMBERED:  # those of sections have no text of their own
+        pairs = [each for each in pairs if each[1] or questions.is_question(each[0])]
+    fewest = questions.FEWEST
+    if level == asking_lines.PARAGRAPH:
+        few = sum(bool(_WORDS_ALONE.fullmatch(answer)) for _, answer in pairs)
+        if 2 * few > len(pairs):  # the choices of a quiz
+            return False
+        fewest = _FEWEST_PARAGRAPHS
+    # Numbers of sections make bold lines headings as signs do.
+    share = _share(level) if numbers < questions.SHARE * len(sections) else _share(1)
+    return questions.are_asked(pairs, fewest=fewest, share=share)
+
+
+def _share(level: int) -> float:
+    """The share of the texts of a level that must ask."""
+    own = level < asking_lines.BOLD or level >= asking_lines.ORG
+    are_headings = own or level == asking_lines.NUMBERED
+    return questions.HEADINGS_SHARE if are_headings else questions.SHARE
 
 
 def _after(above: str, piece: page.Piece) -> str:
@@ -188,8 +199,11 @@ class _Reading:
         self._last = max(own, default=0)
         opens = [page.QUESTION if is_asked else '' for is_asked in asked]
         page.mark_fields(self._pieces, opens, self.found)
+        lower = asking_lines.lower_questions(self._pieces, self._level)
         above = ''
         for piece, mark, is_asked in zip(self._pieces, marks, asked, strict=True):
+            if self._question and piece.line in lower and not mark:
+                self.found.note(piece, LOWER)
             if piece.kind == 'label':
                 self.found.pieces.append(piece)
                 continue
@@ -213,8 +227,7 @@ class _Reading:
     def _leave_out_last(self) -> None:
         """Leaves out the page's own text below its last answer."""
         first = next(each.text for each in self._pieces if each.text.strip())
-        below = glued_topics.below_rule(self._answers)
-        below = below or glued_topics.below_reply(first, self._answers)
+        below = glued_topics.below_last(first, self._answers)
         for piece in below:
             piece.kind = page.UNKNOWN if piece.kind == page.ANSWER else piece.kind
         self.found.leave_out(below)

@@ -5,7 +5,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from data_pipeline.faq import asking_lines, questions
+from data_pipeline.faq import asking_lines, numbered, questions
 from data_pipeline.pages import page
 
 # A line that a rule right below it makes a heading: no list, quote or sentence.
@@ -48,7 +48,10 @@ ASIDE = 'aside'  # the properties of a heading, the delimiters of a block, a tar
 
 def lines(text: str) -> list[page.Piece]:
     """The lines of a text; a rule that makes the line above it a heading is a label."""
-    pieces = _unwrapped(page.raw_lines(text))
+    pieces = numbered.joined(_unwrapped(page.raw_lines(text)))
+    if asking_lines.are_of_wiki(pieces):
+        for piece in pieces:  # items of a list, which look as headings do
+            piece.is_code = piece.is_code or piece.text.startswith('#')
     _mark_blocks(pieces)
     _mark_parts(pieces)
     above = ''

@@ -11,9 +11,12 @@ SHARE = 0.8  # of the texts of their level
 HEADINGS_SHARE, _MANY = 0.7, 5
 ASK_NOTHING = f'{SOURCE} headings that ask nothing, left out'
 _LONGEST = 300  # characters of a question in a heading
-# Question marks of Latin, Chinese, Arabic and Greek.
-_ASKS = re.compile(r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);)\W{0,3}', re.DOTALL)
-MARKS = re.compile(r'[?？؟;\u037e]')
+# Question marks of Latin, Chinese, Arabic and Greek, and the word that is Japan's.
+_ASKS = re.compile(
+    r'.*(?:[?？؟\u037e]|(?<=[\u0370-\u03ff]);|(?<=[\u3040-\u30ff])か。?)\W{0,3}',
+    re.DOTALL,
+)
+MARKS = re.compile(r'[?？؟;\u037eか]')
 # Whether a page was of use, as pages ask their reader.
 OF_USE = (
     r'(?:was|is|did you find|have you found) (?:this|that|it|the)'
@@ -48,14 +51,17 @@ _NO_ANSWER = re.compile(
 )
 _ITEM_ASKS = re.compile(r'\s*(?:[-*+•]|\d{1,3}[.)])\s.*[?？]["”’\')*_]*\s*')
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-# A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7.' glued to a capital.
+# A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7b. ', '7.' before a
+# capital.
 NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
-    r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}\s?\\?[.):](?:\s+|(?=(?-i:[A-Z])))'
-    r'|\(\d{1,3}\)\s+|Q[.:)]\s+'
+    r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}[a-z]?\s?\\?[.):](?:\s+|(?=(?-i:[A-Z])))'
+    r'|\(\d{1,3}\)[.:]?\s+|Q[.:)]\s+'
     r'|(?:Q\.|Que\.?|Ques\.?|Question)\s?(?:No\.\s?|#\s?)?\d{1,3}(?:\s?[.):]|\s?--?|\s?[–—])?\s+'
     r'|Q\s?[#-]?\d{1,3}\s?(?:[.):]|--?|[–—])\s+)?'
 )
+# The number of a section, where most headings have one: '1.7 Why?'
+_SECTION = re.compile(r'\d{1,3}(?:\.\d{1,3}){1,3}\s+(?=\S)')
 LABEL = re.compile(
     r'(?:[*_]{1,3})?(?:(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
     r'|#{1,6}\s+(?:the )?(?:answer|ans|solution)\s*[:：]?\s*#*\s*(?:\n|\Z)'
@@ -83,6 +89,21 @@ def is_to_reader(text: str) -> bool:
 def without_number(question: str) -> str:
     """'7. Why?' -> 'Why?'"""
     return re.sub(rf'\A{NUMBER}', '', question, flags=re.IGNORECASE)
+
+
+def without_sections(headings: Sequence[str]) -> list[str]:
+    """Headings without numbers of sections, if most have one: '1.7 Why?' -> 'Why?'
+
+    One alone may be a version: '3.11 or 3.12?'
+    """
+    found = [_SECTION.match(heading) for heading in headings]
+    numbers = {match[0].strip() for match in found if match}
+    if len(numbers) < FEWEST or 2 * len(numbers) <= len(headings):
+        return [*headings]
+    return [
+        heading[match.end() :] if match else heading
+        for heading, match in zip(headings, found, strict=True)
+    ]
 
 
 def without_label(answer: str) -> str:
@@ -117,6 +138,22 @@ def fewest_of(
 ) -> int:
     """How many of `total` headings must ask, where `asked` different ones do."""
     return max(fewest, math.ceil((share if asked >= _MANY else SHARE) * total))
+
+
+def why_none(headings: Sequence[str], *, share: float = HEADINGS_SHARE) -> str:
+    """How many headings of one level ask, and how many must; '' where under two do.
+
+    For a page of which no question was read.
+    """
+    headings = [each for each in headings if not is_to_reader(each)]
+    asked = {each for each in headings if is_question(each)}
+    if len(asked) < 2:
+        return ''
+    needed = fewest_of(len(headings), len(asked), share=share)
+    said = f' Of {len(headings)} headings of one level {len(asked)} ask'
+    if len(asked) < needed:
+        return f'{said}; {needed} must, each another question.'
+    return f'{said}, but what stands below them is not read as their answers.'
 
 
 def _is_none(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 A tag has one of HTML's names and proper syntax. It is markup if its other half is
 there too, if it has an attribute, if it ends a line (`<br>`), or if it closes what was
-cut off above it (`</p>`). Tags in code (backticks, fences, <code>) are text.
+cut off above it (`</p>`). Tags in code (backticks, fences, <code>) are text; in a page,
+whose text escapes them, those of words within <code> and <pre> are markup.
 """
 
 import dataclasses
@@ -46,7 +47,7 @@ _WITHIN_CODE = frozenset(('pre', 'code', 'span', 'br'))
 
 _VALUE = r'(?:"[^"]*+"|\'[^\']*+\'|[^\s"\'=<>`]++)'
 _ATTRIBUTE = (
-    rf'\s++(?:[A-Za-z_:@][\w:.@-]*+\s*+=\s*+{_VALUE}'
+    rf'(?:\s++|(?<=["\']))(?:[A-Za-z_:@][\w:.@-]*+\s*+=\s*+{_VALUE}'
     r'|(?:allowfullscreen|async|autoplay|checked|controls|defer|disabled|hidden|loop'
     r'|muted|nowrap|open|readonly|required|reversed|selected)(?=[\s/>]))'
 )
@@ -100,11 +101,16 @@ class Tag:
         return self.is_matched or self.name in _RAW or self.name not in DROPPED
 
 
-def markup(text: str) -> list[Tag]:
-    """The tags and comments of a text that are markup; [] if it is no HTML."""
+def markup(text: str, *, of_page: bool = False) -> list[Tag]:
+    """The tags and comments of a text that are markup; [] if it is no HTML.
+
+    `of_page` says that the text is a page of HTML, or a part of one, as it stands.
+    """
     hidden = _code(text)
     comments = sorted([*_comments(text, hidden), *_cdata(text, hidden)], key=_start)
-    found = [*comments, *_tags(text, sorted([*hidden, *comments], key=_start))]
+    outside = sorted([*hidden, *comments], key=_start)
+    within = _WITHIN_CODE | (_INLINE if of_page else frozenset())
+    found = [*comments, *_tags(text, outside, within)]
     found = [tag for tag in found if tag.is_markup]
     last = max([text.rfind('<'), *(tag.end for tag in found)])
     cut_off = _CUT_OFF.match(text, last)
@@ -159,8 +165,11 @@ def _cdata(text: str, code: Sequence[Tag]) -> list[Tag]:
     return found
 
 
-def _tags(text: str, hidden: Sequence[Tag]) -> list[Tag]:
-    """The tags outside of code and comments, each with whether it is matched."""
+def _tags(text: str, hidden: Sequence[Tag], within: frozenset[str]) -> list[Tag]:
+    """The tags outside of code and comments, each with whether it is matched.
+
+    `within` has the names of those that are markup in <pre> and <code> too.
+    """
     found: list[Tag] = []
     opened: dict[str, list[Tag]] = {}
     outside = _Outside(hidden)
@@ -172,7 +181,7 @@ def _tags(text: str, hidden: Sequence[Tag]) -> list[Tag]:
         if name not in NAMES or not outside.has(match.start()):
             continue
         closes = match['closed'] is not None
-        if inside and name not in _WITHIN_CODE and not (closes and name == inside):
+        if inside and name not in within and not (closes and name == inside):
             continue
         is_glued = text[max(0, match.start() - 1) : match.start()].isalnum()
         tag = Tag(*match.span(), name, closes, bool(match['attributes']), is_glued)

@@ -47,6 +47,9 @@ _COMMAND = re.compile(
     r'|clipboard|and|or)\b)+\W*',
     re.IGNORECASE,
 )
+# A power or a footnote's mark: 10<sup>6</sup> is no 106.
+_RAISED = re.compile(r'\s*[-−+]?[\d,]{1,4}\s*')
+_RAISED_SIGNS = str.maketrans('0123456789+-−', '⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻')
 _BASE64 = re.compile(rf'(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{{{_SHORTEST},}}+={{0,2}}')
 
 
@@ -127,9 +130,12 @@ def plain_field(text: str) -> tuple[str, int]:
     return left, times
 
 
-def plain(text: str) -> tuple[str, int]:
-    """The text without HTML, and the number of tags and comments removed."""
-    found = html_tags.markup(text) if '<' in text else []
+def plain(text: str, *, of_page: bool = False) -> tuple[str, int]:
+    """The text without HTML, and the number of tags and comments removed.
+
+    `of_page` says that the text is a page of HTML, or a part of one, as it stands.
+    """
+    found = html_tags.markup(text, of_page=of_page) if '<' in text else []
     if not found:
         return text, 0
     parts, at = [], 0
@@ -152,7 +158,7 @@ class _Builder(html.parser.HTMLParser):
         self._parts: list[str] = []
         self._newlines = 2  # at the end of the parts
         self._ends_in_space = self._opens_item = False
-        self._dropped = self._blocks = self._pre = 0
+        self._dropped = self._blocks = self._pre = self._raised = 0
         self._items: list[int] = []  # of each open list; -1 is not counted
         self._button: tuple[int, int] | None = None  # what stood before one
 
@@ -182,6 +188,7 @@ class _Builder(html.parser.HTMLParser):
         if tag == 'button' and self._newlines:  # within a sentence it is a word
             self._button = len(self._parts), self._newlines
         self._pre += tag == 'pre'
+        self._raised += tag == 'sup'
         self._blocks += tag in _NESTED
 
     def handle_endtag(self, tag: str) -> None:
@@ -199,12 +206,16 @@ class _Builder(html.parser.HTMLParser):
             self._button = None
         if tag == 'pre':
             self._pre = max(0, self._pre - 1)
+        if tag == 'sup':
+            self._raised = max(0, self._raised - 1)
         if tag in _NESTED:
             self._blocks = max(0, self._blocks - 1)
 
     def handle_data(self, data: str) -> None:
         if self._dropped or not data:
             return
+        if self._raised and _RAISED.fullmatch(data):
+            data = data.translate(_RAISED_SIGNS)
         if self._pre:
             self._add(data)
             return

@@ -162,8 +162,8 @@ def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> Non
     `first` is the page's first line.
     """
     answers = [pair.answer or [] for pair in pairs]
-    below = glued_topics.last_section(answers) or glued_topics.below_rule(answers)
-    below = below or glued_topics.below_reply(first, answers)
+    below = glued_topics.last_section(answers)
+    below = below or glued_topics.below_last(first, answers)
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)
@@ -178,6 +178,13 @@ def _take_topics(
     """
     last = len(pairs) - 1
     answers = [pair.answer or [] for pair in pairs]
+    # The questions of contents go on with the titles of the sections below them.
+    asked = [each for pair in pairs if not pair.answer for each in pair.question[1:]]
+    contents = [*above, *(piece.text for piece in asked)]
+    for lines in glued_topics.of_contents(contents, answers).values():
+        found.counts[f'{source} titles of contents taken off answers'] += len(lines)
+        for line in lines:
+            line.kind = 'topic'
     for i, pair in enumerate(pairs[1:]):
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []

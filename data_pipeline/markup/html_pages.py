@@ -4,19 +4,20 @@ import dataclasses
 import html
 import re
 
-from data_pipeline.layouts import detection, html_text
-from data_pipeline.markup import html_hidden, html_questions, html_tree
+from data_pipeline.layouts import detection, html_text, labelled
+from data_pipeline.markup import html_hidden, html_questions, html_source, html_tree
 from data_pipeline.pages import page
 
 _DOCUMENT = re.compile(
     r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype html|html|head|body)[\s>]',
     re.DOTALL | re.IGNORECASE,
 )
+_DECLARED = re.compile(r'\A\s*<\?xml[^>]*>')
 _AROUND = ('nav', 'footer', 'aside')
 _ROLES = ('navigation', 'contentinfo', 'complementary')
 _NAMED_AROUND = re.compile(
-    r'(?:^|[\s_-])(?:footer|nav|navbar|navigation|sidebar|breadcrumbs?|colophon'
-    r'|copyright|newsletter)(?:$|[\s_-])',
+    r'(?:^|[\s_-])(?:(?:nav)?footer|nav|navbar|navheader|navigation|sidebar'
+    r'|breadcrumbs?|colophon|copyright|footnotes|newsletter)(?:$|[\s_-])',
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -33,6 +34,17 @@ _LABEL_CELL = re.compile(
     r'(?P<word>Q|A|Ques|Ans|Question|Answer|QUESTION|ANSWER)(?:[ #]?\d{1,4})?)'
     r'(?=(?:\s|</\w+>)*</t[dh]>\s*<t[dh]\b)'
 )
+_TIMES = 3  # as many pairs of headings as of labels: the page's are the headings
+_OF_WAYS = ('ul', 'p', 'div', 'center', 'table')
+_LONGEST_WAYS = 1_500  # signs of a row of links, with their tags
+_TAG = re.compile(r'<[^<>]*>')
+_LINK = re.compile(r'<a\s[^<>]*>.*?</a>', re.DOTALL | re.IGNORECASE)
+_WAY = re.compile(
+    r'\W*(?:(?:table of )?contents'
+    r'|(?:next|prev(?:ious)?|back|up)(?: (?:chapter|section|page))?'
+    r'|home|top|index|back to (?:the )?top)\W*',
+    re.IGNORECASE,
+)
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -40,12 +52,14 @@ _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 class View:
     """A page as its text, without what stands around; `around` is the number of words.
 
-    `found` is the page's pairs where it has questions without labels.
+    `found` is the page's pairs where it has questions without labels; `why_none` says
+    what its headings lack.
     """
 
     text: str
     around: int
     found: page.Page | None = None
+    why_none: str = ''
 
 
 def opens_document(text: str) -> bool:
@@ -55,27 +69,38 @@ def opens_document(text: str) -> bool:
 
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
-    text = _with_colons(html_hidden.without(_ENTITY.sub(_decoded, text)))
+    text = _DECLARED.sub('', _ENTITY.sub(_decoded, text))
+    text = _with_colons(html_hidden.without(text))
     if (titled := _with_titles(text)) != text:
         made, _ = _shown(titled)
         if detection.detect(made.text):
             return made
     made, source = _shown(text)
+    layout = detection.detect(made.text)
     # A page's own elements tell where answers end better than its lines do.
-    if detection.detect(made.text) in ('', html_questions.SOURCE):
+    if layout in ('', html_questions.SOURCE, labelled.QA):
         made.found = html_questions.find(source, file=file)
+        made.why_none = '' if made.found else html_questions.why_none(source)
+    if made.found and layout == labelled.QA:
+        few = detection.parse(made.text, layout=layout, file=file)
+        # Labels may be an example within one of the answers.
+        is_example = len(made.found.pairs) >= _TIMES * max(1, len(few.pairs))
+        made.found = made.found if is_example else None
+    if not made.found and layout == html_questions.SOURCE:
+        titled, _ = _shown(_with_titles(text, are_all=True))
+        return titled if detection.detect(titled.text) else made
     return made
 
 
-def _shown(text: str) -> tuple[View, html_questions.Source]:
+def _shown(text: str) -> tuple[View, html_source.Source]:
     root = html_tree.root(text)
     cuts = [*_around(root, text), *_below_labels(root, text)]
-    shown, _ = html_text.plain(html_questions.without(text, cuts))
-    whole, _ = html_text.plain(text)
+    shown, _ = html_text.plain(html_source.without(text, cuts), of_page=True)
+    whole, _ = html_text.plain(text, of_page=True)
     cut = html_questions.COPYRIGHT.sub('', shown)
     shown = shown if detection.detect(shown[len(cut) :]) else cut
     around = max(0, len(whole.split()) - len(shown.split()))
-    return View(shown, around), html_questions.Source(root, text, cuts)
+    return View(shown, around), html_source.Source(root, text, cuts)
 
 
 def _with_colons(text: str) -> str:
@@ -87,15 +112,18 @@ def _with_colons(text: str) -> str:
     return _LABEL_CELL.sub(r'\1:', text) if {*labels} == {'Q', 'A'} else text
 
 
-def _with_titles(text: str) -> str:
-    """A page with a Markdown heading's sign in each title above a labelled question."""
-    if not _QUESTION.search(text):
+def _with_titles(text: str, *, are_all: bool = False) -> str:
+    """A page with a Markdown heading's sign in each title above a labelled question.
+
+    Or in all titles, where the items of lists are the questions.
+    """
+    if not are_all and not _QUESTION.search(text):
         return text
     below, parts, last = -1, [], len(text)
     nodes = sorted(html_tree.root(text).of(*html_questions.HEADINGS), key=_start)
     for node in reversed(nodes):
         end = _TAGS.match(text, node.end).end()
-        is_above = end == below or bool(_QUESTION.match(text, end))
+        is_above = are_all or end == below or bool(_QUESTION.match(text, end))
         opens = _TAGS.match(text, node.inner).end()
         if is_above and opens < node.inner_end and not _QUESTION.match(text, opens):
             parts += [text[opens:last], '## ']
@@ -114,26 +142,37 @@ def _decoded(found: re.Match[str]) -> str:
 
 def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     """The places of navigation, side bars and footers, which hold no labelled pairs."""
-    most = _MOST_AROUND * len(html_text.plain(text)[0].split())
+    most = _MOST_AROUND * len(html_text.plain(text, of_page=True)[0].split())
     made: list[tuple[int, int]] = []
     for node in root.walk():
         if made and node.start < made[-1][1]:
             continue
         names = f'{node.attributes.get("id", "")} {node.attributes.get("class", "")}'
         is_around = node.tag in _AROUND or node.attributes.get('role') in _ROLES
+        is_ways = node.tag in _OF_WAYS and _are_ways(text[node.start : node.end])
         is_named = node.tag not in ('html', 'body', 'main', 'article', 'p')
-        if not is_around and not (is_named and _NAMED_AROUND.search(names)):
+        is_around = is_around or is_ways or (is_named and _NAMED_AROUND.search(names))
+        if not is_around:
             continue
-        shown = html_questions.shown(text[node.inner : node.inner_end])
+        shown = html_source.shown(text[node.inner : node.inner_end])
         if len(shown.split()) <= most and not detection.detect(shown):
             made.append((node.start, node.end))
     return made
 
 
+def _are_ways(markup: str) -> bool:
+    """Whether an element is a row of links to the pages beside: 'Prev | Next'."""
+    if len(markup) > _LONGEST_WAYS or '<a ' not in markup.lower():
+        return False
+    links = [html.unescape(_TAG.sub('', each)) for each in _LINK.findall(markup)]
+    rest = html.unescape(_TAG.sub('', _LINK.sub('', markup)))
+    return all(map(_WAY.fullmatch, links)) and not re.search(r'\w', rest)
+
+
 def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     """The place below the last labelled answer from a heading on: other articles.
 
-    None where there is a heading among the pairs too.
+    None where there is a heading among the pairs too, or further pairs are below it.
     """
     labels = [match.start() for match in _LABEL.finditer(text)]
     answers = [match.start() for match in _LABEL.finditer(text) if match['answer']]
@@ -142,4 +181,6 @@ def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     starts = sorted(node.start for node in root.of(*html_questions.HEADINGS))
     if any(labels[0] < start < answers[-1] for start in starts):
         return []
-    return next(([(start, len(text))] for start in starts if start > answers[-1]), [])
+    below = next((start for start in starts if start > answers[-1]), len(text))
+    is_other = not detection.detect(html_source.shown(text[below:]))
+    return [(below, len(text))] if is_other and below < len(text) else []

@@ -25,9 +25,8 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_pipeline.faq import questions
-from data_pipeline.layouts import html_text
-from data_pipeline.markup import html_classes, html_tree
-from data_pipeline.pages import characters, glued_topics, page
+from data_pipeline.markup import html_classes, html_source, html_tree
+from data_pipeline.pages import glued_topics, page
 from data_pipeline.rows import field_map
 
 SOURCE = questions.SOURCE
@@ -39,15 +38,15 @@ COPYRIGHT = re.compile(
 )
 _FEWEST_TERMS = 2  # of lists and details that are questions
 _LONGEST = 2_000  # signs of an element of a class that is a question, with its tags
-_SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
 _BLOCK = (
     r'<(?:/?(?:p|div|li|ul|ol|dl|td|table|pre|section|article|main|body|h\d|blockquote)'
     r'|[bh]r)\b[^<>]*>'
 )
-_OPENS_BLOCK = re.compile(rf'{_BLOCK}\s*\Z', re.IGNORECASE)
+_OPENS_BLOCK = re.compile(rf'{_BLOCK}(?:\s|<a\b[^<>]*>|</a>)*\Z', re.IGNORECASE)
 _ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
 # A letter or a word above each text of a class, as a picture of it.
 _Q, _A = (re.compile(rf'\A(?:{word})[.:]?\n+') for word in ('Q|Question', 'A|Answer'))
+_TAGS = re.compile(r'<[^<>]*>')
 _BACK = 500  # signs in front of bold text in which its block opens
 
 
@@ -58,44 +57,7 @@ class _Pair:
     answer: str
 
 
-@dataclasses.dataclass
-class Source:
-    """A page: its elements, and the places that are no part of its text.
-
-    `left_out` gets (line, text) of each heading that is no question.
-    """
-
-    root: html_tree.Node
-    text: str
-    cuts: list[tuple[int, int]]
-    left_out: list[tuple[int, str]] = dataclasses.field(default_factory=list)
-
-    def between(self, start: int, end: int) -> str:
-        """The text of a part of the page."""
-        within = [(s - start, e - start) for s, e in self.cuts if start <= s < e <= end]
-        return shown(without(self.text[start:end], within))
-
-    def of(self, node: html_tree.Node) -> str:
-        """The text of an element."""
-        return self.between(node.inner, node.inner_end)
-
-
-def shown(inner: str) -> str:
-    """The text of an element's content."""
-    text, _ = html_text.plain(f'<div>{inner}</div>')
-    return characters.clean(text)
-
-
-def without(text: str, cuts: list[tuple[int, int]]) -> str:
-    """A text without the places (start, end) of `cuts`."""
-    parts, at = [], 0
-    for start, end in sorted(cuts):
-        parts.append(text[at : max(at, start)])
-        at = max(at, end)
-    return '\n'.join([*parts, text[at:]])
-
-
-def find(source: Source, *, file: str) -> page.Page | None:
+def find(source: html_source.Source, *, file: str) -> page.Page | None:
     """The page of the first kind of questions that it has; None without any."""
     kinds = (_microdata, _tables, _named, _lists, _details, _headings, _classes, _bold)
     pairs = _linked_data(source)
@@ -109,6 +71,7 @@ def find(source: Source, *, file: str) -> page.Page | None:
     for pair in pairs:
         found.counts[f'{SOURCE} questions'] += 1
         answer = COPYRIGHT.sub('', questions.without_label(pair.answer))
+        answer = glued_topics.without_site(answer) if pair is pairs[-1] else answer
         pair = dataclasses.replace(pair, answer=answer)
         texts = (pair.question, page.QUESTION), (pair.answer, page.ANSWER)
         pieces = [page.Piece(pair.line, text, kind) for text, kind in texts]
@@ -124,7 +87,20 @@ def find(source: Source, *, file: str) -> page.Page | None:
     return found
 
 
-def _linked_data(source: Source) -> list[_Pair]:
+def why_none(source: html_source.Source) -> str:
+    """How many headings, terms or summaries of a page ask, and how many must.
+
+    For a page without questions; '' where fewer than two of a kind ask.
+    """
+    for tag in (*HEADINGS, 'dt', 'summary'):
+        share = questions.HEADINGS_SHARE if tag in HEADINGS else questions.SHARE
+        texts = [source.heading(node) for node in source.root.of(tag)]
+        if why := questions.why_none(texts, share=share):
+            return why
+    return ''
+
+
+def _linked_data(source: html_source.Source) -> list[_Pair]:
     """The questions of schema.org's FAQPage and QAPage in JSON-LD."""
     made = []
     for node in source.root.of('script'):
@@ -141,8 +117,8 @@ def _linked_data(source: Source) -> list[_Pair]:
 
 def _not_linked(
     linked: list[_Pair],
-    source: Source,
-    kinds: tuple[Callable[[Source], list[_Pair]], ...],
+    source: html_source.Source,
+    kinds: tuple[Callable[[html_source.Source], list[_Pair]], ...],
 ) -> list[_Pair]:
     """The page's own questions that its JSON-LD lacks, of the kind that has all of its.
 
@@ -172,13 +148,13 @@ def _asked(value: Any) -> Iterator[tuple[str, str]]:
         name = value.get('name') or value.get('text')
         text = answer.get('text') if isinstance(answer, dict) else None
         if isinstance(name, str) and isinstance(text, str):
-            yield shown(name), shown(text)
+            yield html_source.shown(name), html_source.shown(text)
         return
     for each in value.values():
         yield from _asked(each)
 
 
-def _microdata(source: Source) -> list[_Pair]:
+def _microdata(source: html_source.Source) -> list[_Pair]:
     """The elements that are schema.org's Question, with an accepted answer."""
     made = []
     for node in source.root.walk():
@@ -199,7 +175,7 @@ def _microdata(source: Source) -> list[_Pair]:
     return made
 
 
-def _tables(source: Source) -> list[_Pair]:
+def _tables(source: html_source.Source) -> list[_Pair]:
     """The rows of tables whose header names a question's column and an answer's."""
     made = []
     for table in source.root.of('table'):
@@ -227,12 +203,12 @@ def _tables(source: Source) -> list[_Pair]:
     return made
 
 
-def _named(source: Source) -> list[_Pair]:
+def _named(source: html_source.Source) -> list[_Pair]:
     """The elements whose classes name them a question or its answer."""
     pairs = []
     for asked, answered in html_classes.pairs(source.root):
         texts = [source.of(each) for each in answered]
-        question = source.of(asked).rstrip(_SIGNS)
+        question = source.of(asked).rstrip(html_source.SIGNS)
         pairs.append(_Pair(asked.line, question, '\n\n'.join(texts)))
     filled = [pair for pair in pairs if pair.question and pair.answer]
     if all(_Q.match(p.question) and _A.match(p.answer) for p in filled):
@@ -242,7 +218,7 @@ def _named(source: Source) -> list[_Pair]:
     return pairs
 
 
-def _lists(source: Source) -> list[_Pair]:
+def _lists(source: html_source.Source) -> list[_Pair]:
     """The terms that are questions, with all texts below each; some without a <dl>."""
     pairs = []
     lists = [each.of('dt', 'dd') for each in source.root.of('dl')]
@@ -262,7 +238,7 @@ def _lists(source: Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=_FEWEST_TERMS)
 
 
-def _details(source: Source) -> list[_Pair]:
+def _details(source: html_source.Source) -> list[_Pair]:
     """The summaries of <details> that are questions."""
     pairs = []
     for node in source.root.of('details'):
@@ -276,25 +252,28 @@ def _details(source: Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=_FEWEST_TERMS)
 
 
-def _headings(source: Source) -> list[_Pair]:
+def _headings(source: html_source.Source) -> list[_Pair]:
     """The headings of the one level whose headings are questions, and what follows."""
     for level, tag in enumerate(HEADINGS):
         closing = {id(e) for e in source.root.of(*HEADINGS[: level + 1])}
-        pairs = []
         nodes = source.root.of(tag)
-        if any(map(_leads_away, nodes)):
+        texts = [source.heading(node) for node in nodes]
+        asked = [questions.without_number(each) for each in texts]
+        if sum(map(questions.is_question, asked)) < questions.FEWEST:
             continue
-        for node in nodes:
-            start, end = _below(node, closing)
-            question = source.of(node).rstrip(_SIGNS)
-            pairs.append(_Pair(node.line, question, source.between(start, end)))
+        if html_source.lead_away(nodes, texts, source):
+            continue
+        pairs = [
+            _Pair(node.line, question, source.between(*_below(node, closing)))
+            for node, question in zip(nodes, texts, strict=True)
+        ]
         share = questions.HEADINGS_SHARE
         if made := _asking(pairs, source, fewest=questions.FEWEST, share=share):
             return made
     return []
 
 
-def _classes(source: Source) -> list[_Pair]:
+def _classes(source: html_source.Source) -> list[_Pair]:
     """The buttons, or the elements of one class, that are questions; what follows."""
     classes: dict[str, list[html_tree.Node]] = {}
     for node in source.root.walk():
@@ -310,14 +289,16 @@ def _classes(source: Source) -> list[_Pair]:
             asking < max(questions.FEWEST, questions.SHARE * len(nodes))
             or nested
             or max(map(len, raw)) > _LONGEST
-            or any(map(_leads_away, nodes))
         ):
+            continue
+        for node in nodes:
+            if id(node) not in texts:
+                texts[id(node)] = source.heading(node)
+        if html_source.lead_away(nodes, [texts[id(node)] for node in nodes], source):
             continue
         closing = {id(node) for node in nodes}
         pairs = []
         for node in nodes:
-            if id(node) not in texts:
-                texts[id(node)] = source.of(node).rstrip(_SIGNS)
             answer = source.between(*_below(node, closing))
             pairs.append(_Pair(node.line, texts[id(node)], answer))
         if made := _asking(pairs, source, fewest=questions.FEWEST):
@@ -325,18 +306,19 @@ def _classes(source: Source) -> list[_Pair]:
     return []
 
 
-def _bold(source: Source) -> list[_Pair]:
+def _bold(source: html_source.Source) -> list[_Pair]:
     """The bold texts that open a block and are questions, each up to the next."""
     opening = [node for node in source.root.of('b', 'strong') if _opens(node, source)]
-    texts = {id(node): source.of(node).rstrip(_SIGNS) for node in opening}
+    texts = {id(node): source.of(node).rstrip(html_source.SIGNS) for node in opening}
     asked = [e for e in opening if questions.is_question(texts[id(e)])]
-    if len(asked) < questions.FEWEST or any(map(_leads_away, asked)):
+    if len(asked) < questions.FEWEST:
+        return []
+    if html_source.lead_away(asked, [texts[id(e)] for e in asked], source):
         return []
     ends = [
         node
         for node in opening
-        if questions.is_question(texts[id(node)])
-        or _ENDS_BLOCK.match(source.text, node.end)
+        if questions.is_question(texts[id(node)]) or _stands_alone(node, source)
     ]
     if len(opening) > 2 * len(ends):  # bold words, among them questions
         return []
@@ -360,17 +342,17 @@ def _bold(source: Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=questions.FEWEST)
 
 
-def _opens(node: html_tree.Node, source: Source) -> bool:
+def _opens(node: html_tree.Node, source: html_source.Source) -> bool:
     """Whether an element is the first in its block, or in a line of it."""
     above = source.text[max(0, node.start - _BACK) : node.start]
     return bool(_OPENS_BLOCK.search(above))
 
 
-def _leads_away(heading: html_tree.Node) -> bool:
-    """Whether a heading links to another page, where its answer is."""
-    around = heading.parent is not None and heading.parent.tag == 'a'
-    links = [*heading.of('a'), *([heading.parent] if around and heading.parent else [])]
-    return any(e.attributes.get('href', '#')[:1] != '#' for e in links)
+def _stands_alone(node: html_tree.Node, source: html_source.Source) -> bool:
+    """Whether its block ends behind an element that no colon announces: 'Type this:'"""
+    above = source.text[max(0, node.start - _BACK) : node.start]
+    is_announced = _TAGS.sub('', above).rstrip().endswith(':')
+    return not is_announced and bool(_ENDS_BLOCK.match(source.text, node.end))
 
 
 def _below(heading: html_tree.Node, closing: Collection[int]) -> tuple[int, int]:
@@ -401,13 +383,18 @@ def _holds(node: html_tree.Node, closing: Collection[int]) -> bool:
 
 
 def _asking(
-    pairs: list[_Pair], source: Source, *, fewest: int, share: float = questions.SHARE
+    pairs: list[_Pair],
+    source: html_source.Source,
+    *,
+    fewest: int,
+    share: float = questions.SHARE,
 ) -> list[_Pair]:
     """The pairs that are questions, if a share of all are; the others are left out."""
+    filled = [pair for pair in pairs if pair.question]
+    bare = [questions.without_number(pair.question) for pair in filled]
     filled = [
-        dataclasses.replace(pair, question=questions.without_number(pair.question))
-        for pair in pairs
-        if pair.question
+        dataclasses.replace(pair, question=question)
+        for pair, question in zip(filled, questions.without_sections(bare), strict=True)
     ]
     texts = [(pair.question, pair.answer) for pair in filled]
     if not questions.are_asked(texts, fewest=fewest, share=share):
@@ -420,6 +407,8 @@ def _asking(
     return [pair for pair in filled if questions.is_question(pair.question)]
 
 
-def _pair(asked: html_tree.Node, answered: html_tree.Node, source: Source) -> _Pair:
+def _pair(
+    asked: html_tree.Node, answered: html_tree.Node, source: html_source.Source
+) -> _Pair:
     question, answer = (source.of(e) for e in (asked, answered))
     return _Pair(asked.line, question, answer)

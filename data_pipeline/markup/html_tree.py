@@ -13,7 +13,10 @@ def _set(names: str) -> frozenset[str]:
 _VOID = _set('area base br col embed hr img input link meta param source track wbr')
 # A tag whose end may be left out, and the tags that end it.
 _ENDED_BY = {
-    'p': _set('p div ul ol dl table h1 h2 h3 h4 h5 h6 section article details footer'),
+    'p': _set(
+        'p div ul ol dl table h1 h2 h3 h4 h5 h6 section article details footer'
+        ' li dt dd tr td th'
+    ),
     'li': _set('li'),
     'dt': _set('dt dd'),
     'dd': _set('dt dd'),

@@ -228,6 +228,11 @@ def _elements(element: ElementTree.Element) -> Iterator[dict[str, Any]]:
         if None not in texts.values():
             yield row | texts
             return
+    asked = (element.text or '').strip()
+    if asked and len(element) == 1 and field_map.has_both([_bare(element.tag), *tags]):
+        answer = ''.join(element[0].itertext())  # <q>Why?<a>So.</a></q>
+        yield {_bare(element.tag): asked, tags[0]: answer}
+        return
     for child in element:
         yield from _elements(child)
 

@@ -3,7 +3,7 @@
 import collections
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from data_pipeline.pages import chat_grammar, chat_speakers, crisis_lines, page
 
@@ -17,6 +17,8 @@ _SHORTEST_TITLE = 4  # in capitals
 # The answers of a page whose own headings stand below the last, and those headings.
 _FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
 _FEWEST_RULED = 3  # answers of a page whose own text stands below a rule
+_SIGNED_LINES = 4  # of a signature at most
+_SIGNS = re.compile(r'\s?--\s?|\s?--\s.*<[^<>@\s]+@[^<>\s]+>.*')
 _REPLY = re.compile(
     r'\W*(?:(?:certainly|sure|of course|absolutely)\b|here(?:[\'’]s| is| are)\b)',
     re.IGNORECASE,
@@ -47,16 +49,22 @@ _UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', 
 # What opens a line of whose rights they are.
 RIGHTS = r'(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))'
 # What a site puts below a text: a sign, a date, links in a row, a wiki's category,
-# marks of kramdown and of MDX.
+# marks of kramdown, of MDX and of reStructuredText.
 _OF_SITE = re.compile(
     rf'[*_]{{0,2}}{RIGHTS}.{{0,150}}'
     r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
     r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
-    r'|\{:[^{}]*\}|export default [\w.()]+;?|page \d{1,4} of \d{1,4}',
+    r'|\.\. _[^:\n]{1,60}:|__ (?:https?://|mailto:|[\w./-]+#)\S+'
+    r'|\{:[^{}]*\}|export default [\w.()]+;?'
+    r'|page \d{1,4} of \d{1,4}',
     re.IGNORECASE,
 )
-_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w')  # AsciiDoc's and a wiki's
+# What stands before a title in contents, and before the title itself.
+_ITEM_SIGN = re.compile(
+    r'\A[\s>*•·+-]*(?:o\s+)?(?:\d{1,3}(?:\.\d{1,3}){0,3}[.):]?\s+)?'
+)
+_TITLE = re.compile(r'\s{0,3}={2,6}\s+\w|(={1,6})\s*\w[^=]*\1\s*\Z')  # a wiki's too
 _UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 
@@ -140,6 +148,40 @@ def capitals(
     return found if is_one else {}
 
 
+def of_contents(
+    above: Collection[str], answers: Sequence[Sequence[page.Piece]]
+) -> dict[int, list[page.Piece]]:
+    """The lines, by the answer's place, of each that ends in titles of sections.
+
+    Each title is apart from the text and stands in the page's contents too: `above` has
+    the lines of the page that are in no answer. One word alone is one where another is.
+    """
+    known = {_folded_title(line) for line in above} - {''}
+    found: dict[int, list[page.Piece]] = {}
+    for i, answer in enumerate(answers[:-1]):
+        filled = [piece for piece in answer if piece.kind == page.ANSWER]
+        filled = [piece for piece in filled if piece.clean]
+        titles = itertools.takewhile(
+            lambda pair: (
+                pair[1].line - pair[0].line > 1
+                and _folded_title(pair[1].clean) in known
+                and not pair[1].is_code
+            ),
+            reversed([*itertools.pairwise(filled)]),
+        )
+        if own := [below for _, below in titles]:
+            found[i] = own
+    different = {_folded_title(each.clean) for own in found.values() for each in own}
+    return found if len(different) > 1 or any(' ' in each for each in different) else {}
+
+
+def _folded_title(line: str) -> str:
+    """A line in small letters without its number; '' for one that is no title."""
+    bare = _ITEM_SIGN.sub('', line).strip().lower()
+    is_title = len(bare) >= _SHORTEST_TITLE and len(line.strip()) <= LONGEST
+    return bare if is_title and bare[-1] not in '.!,;:' else ''
+
+
 def _is_in_capitals(line: str) -> bool:
     line = line.strip()
     return (
@@ -183,6 +225,31 @@ def below_reply(
     own = [_below_paragraph(answer) for answer in answers if answer]
     is_one = len(own) >= _FEWEST_ANSWERS and not any(own[:-1])
     return own[-1] if is_one and _REPLY.match(first) else []
+
+
+def below_last(first: str, answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The lines of the page's own below its last answer: from a rule, a signature on.
+
+    Or an assistant's, where one replied with the page, whose `first` line says so.
+    """
+    last = answers[-1] if answers else []
+    return below_rule(answers) or below_reply(first, answers) or _signature(last)
+
+
+def _signature(answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The last paragraph of a text that opens with '--', or ' -- Ann <a@b.org>'."""
+    last = ['', *(each.text.strip() for each in answer)]
+    while last and not last[-1]:
+        last.pop()
+    start = len(last) - 1 - last[::-1].index('') if last else 0
+    signed = answer[start] if start < len(answer) else None
+    is_one = signed is not None and start > 0 and not signed.is_code
+    is_short = len(last) - 1 - start <= _SIGNED_LINES
+    return (
+        list(answer[start:])
+        if is_one and is_short and _SIGNS.fullmatch(signed.text)
+        else []
+    )
 
 
 def _below_paragraph(answer: Sequence[page.Piece]) -> list[page.Piece]:
@@ -332,16 +399,32 @@ def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
     return topic.strip('#=* ')
 
 
+def without_site(text: str) -> str:
+    """A text without the last lines that are a site's: 'Last modified 3 May 2024'."""
+    lines = text.split('\n')
+    while len(lines) > 1 and (not lines[-1].strip() or _OF_SITE.fullmatch(lines[-1])):
+        lines.pop()
+    return '\n'.join(lines)
+
+
 def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bool:
-    """Whether a line apart from the one above is a title: its rule is as long as it."""
+    """Whether a line is a title, by the rule below it.
+
+    It is apart from the text above it, and its rule is as long as it is, or as its
+    words above the rule: '1. TITLE' with five '=' below TITLE. Or rules are around it.
+    """
     line, under = piece.text.strip(), rule.text.strip()
+    if rule.kind != 'rule' or not _UNDERLINED.fullmatch(line):
+        return False
+    if page.is_rule(above.text):
+        return len(line) <= LONGEST
+    start = len(rule.text) - len(rule.text.lstrip())
+    words = piece.text[start:].strip() if start else line
     return (
-        rule.kind == 'rule'
-        and above.line + 1 < piece.line == rule.line - 1
+        above.line + 1 < piece.line == rule.line - 1
         and len(under) >= 4
-        and under[0] in '=-~^'
-        and abs(len(under) - len(line)) <= 2
-        and bool(_UNDERLINED.fullmatch(line))
+        and under[0] in '=-~^#*+'
+        and min(abs(len(under) - len(each)) for each in (line, words)) <= 2
     )
 
 

@@ -252,10 +252,10 @@ def mark_fields(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> N
 
 
 def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:
-    """Marks and counts the blocks of lines that stand above all questions.
+    """Marks and counts the blocks of lines that stand above questions, below a blank.
 
-    Each opens with the word of the page's first line, below a blank one, and no text
-    has a second line of it.
+    Each opens with the word of the page's first line, as no other line does: 'File: a'.
+    Where one stands above several questions that ask of it, each is one paragraph.
     """
     asked = [i for i, kind in enumerate(opens) if kind == QUESTION]
     if len(asked) < _FEWEST_BLOCKS:
@@ -268,18 +268,23 @@ def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) ->
         for i, name in enumerate(names)
         if name == first and not pieces[i].is_code and not opens[i]
     ]
-    pairs = list(zip(starts, asked, strict=False))
-    is_above_each = len(starts) == len(asked) and all(
-        start < question and (not i or start > asked[i - 1])
-        for i, (start, question) in enumerate(pairs)
-    )
+    below = [next(j for j in range(i, len(opens)) if opens[j]) for i in starts]
+    are_above = all(opens[j] == QUESTION for j in below) and len({*below}) == len(below)
     are_apart = all(not pieces[start - 1].text.strip() for start in starts[1:])
-    if not first or not is_above_each or not are_apart:
+    blocks = [pieces[i:j] for i, j in zip(starts, below, strict=True)]
+    are_whole = len(starts) == len(asked) or all(map(_is_paragraph, blocks))
+    is_one = first and len(starts) >= _FEWEST_BLOCKS and are_whole
+    if not is_one or not are_above or not are_apart:
         return
-    found.counts[f'blocks {first}: above questions, left out'] += len(pairs)
-    for start, question in pairs:
-        for piece in pieces[start:question]:
-            piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
+    found.counts[f'blocks {first}: above questions, left out'] += len(starts)
+    for piece in itertools.chain(*blocks):
+        piece.kind = FIELD if piece.kind == UNKNOWN else piece.kind
+
+
+def _is_paragraph(pieces: Sequence[Piece]) -> bool:
+    """Whether no text stands below a blank line."""
+    lines = itertools.dropwhile(lambda each: each.text.strip(), pieces)
+    return not any(each.text.strip() for each in lines)
 
 
 def _mark_sections(pieces: Sequence[Piece], opens: Sequence[str], found: Page) -> None:

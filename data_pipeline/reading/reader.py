@@ -41,6 +41,15 @@ from hax_jax.data import records
 # Names of files that hold no text; a text of rows may have one by mistake.
 _BINARY = ('.xlsx', '.xls', '.parquet', '.arrow', '.feather')
 _JSON = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')  # begins so
+# Markup that is not read, and what shows it.
+_MARKUP = (
+    ('LaTeX', re.compile(r'^\\(?:chapter|(?:sub)*section|begin)\b', re.M)),
+    ('DocBook', re.compile(r'\A\s*(?:<[?!][^>]*>\s*)*<(?:book|article|chapter)[\s>]')),
+    ('troff', re.compile(r'\A(?:[.\']\\".*\n|\.?\s*\n)*\.(?:TH|Dd|nr|ds|de)\s')),
+    ('POD', re.compile(r'^=head1\s', re.M)),
+    ('Texinfo', re.compile(r'\A\\input texinfo')),
+)
+_CONVERT = 'convert it to Markdown or HTML first, as pandoc or makeinfo do'
 _SHOWN = 60  # characters of the first line of a file of unknown layout
 
 
@@ -169,7 +178,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.warnings.append(f'{name} is empty.')
         return
     text = characters.bare_heads(text)
-    found = None
+    found, why_none = None, ''
     is_whole = not batch.layout and html_pages.opens_document(text)
     layout = batch.layout or ('' if is_whole else detection.detect(text))
     if not is_whole and '<!--' in text:
@@ -177,10 +186,17 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.words['in comments'] += words
         layout = layout and (batch.layout or detection.detect(text))
     if not layout and (is_whole or html_text.is_page(text)):
-        text, found = _of_html(text, batch, result)
+        view = _of_html(text, batch, result)
+        text, found, why_none = view.text, view.found, view.why_none
         layout = html_questions.SOURCE if found else detection.detect(text)
+    elif not layout and '<' in text:
+        bare, tags = html_text.plain(text)
+        if layout := detection.detect(bare) if tags else '':
+            result.counts['files whose tags of HTML hid their layout'] += 1
+            result.words['in tags of HTML'] += len(text.split()) - len(bare.split())
+            text = bare
     if not layout:
-        _note_unknown(text, batch, result)
+        _note_unknown(text, batch, result, why_none)
         return
     found = found or detection.parse(text, layout=layout, file=name)
     result.counts[f'files of layout {layout}'] += 1
@@ -196,8 +212,13 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     ]
 
 
-def _note_unknown(text: str, batch: batches.Batch, result: batches.BatchRead) -> None:
-    """Counts a page of no known layout, and says what it is instead."""
+def _note_unknown(
+    text: str, batch: batches.Batch, result: batches.BatchRead, why_none: str
+) -> None:
+    """Counts a page of no known layout, and says what it is instead.
+
+    `why_none` says of a page of HTML what its headings lack.
+    """
     name = batch.name
     result.counts['files of unknown layout'] += 1
     result.words['in files of unknown layout'] += len(text.split())
@@ -219,8 +240,10 @@ def _note_unknown(text: str, batch: batches.Batch, result: batches.BatchRead) ->
         )
     elif '\t' in first:
         result.problem += csv_rows.without_header(batch.path)
+    elif markup := next((name for name, sign in _MARKUP if sign.search(text)), ''):
+        result.problem += f' It is {markup}; {_CONVERT}.'
     else:
-        result.problem += faq_pages.why_none(text)
+        result.problem += why_none or faq_pages.why_none(text)
     if _JSON.match(text) and (damage := _json_damage(text)):
         result.problem = (
             f'{name} begins {met!r}: JSON that is damaged or cut short: {damage}; '
@@ -230,8 +253,8 @@ def _note_unknown(text: str, batch: batches.Batch, result: batches.BatchRead) ->
 
 def _of_html(
     text: str, batch: batches.Batch, result: batches.BatchRead
-) -> tuple[str, page.Page | None]:
-    """(the text of a page of HTML, its pairs if they have no labels)."""
+) -> html_pages.View:
+    """A page of HTML as its text, or its pairs if they have no labels; counts both."""
     view = html_pages.view(text, file=batch.name)
     result.counts['files of HTML, whose lines are those of its text'] += 1
     words = len(text.split()) - len(view.text.split()) - view.around
@@ -241,7 +264,8 @@ def _of_html(
         read = page.words(view.found.pieces).total()
         rest = len(view.text.split()) - read
         result.words['in the rest of pages of HTML'] += max(0, rest)
-    return characters.bare_heads(view.text), view.found
+    view.text = characters.bare_heads(view.text)
+    return view
 
 
 def _json_damage(text: str) -> str:

@@ -717,3 +717,122 @@ def test_a_page_that_is_none_says_how_many_headings_ask(
     assert detection.detect(text) == ''
     assert faq_pages.why_none(text).strip().startswith(said)
     assert bool(faq_pages.why_none(text)) == bool(said)
+
+
+@pytest.mark.parametrize('form', ['({}): {}', '{}b. {}', '2.{} {}', '2.1.{} {}'])
+def test_numbers_of_headings_are_no_part_of_questions(form: str) -> None:
+    text = ''.join(
+        f'## {form.format(i, question)}\n\n{answer}\n\n'
+        for i, (question, answer) in enumerate(ROWS, 1)
+    )
+    assert texts(parsed(text)) == ROWS
+
+
+def test_one_number_that_opens_a_heading_may_be_a_version() -> None:
+    rows = [('3.12 or 3.11, which one?', 'Both.'), *ROWS]
+    text = ''.join(f'## {question}\n\n{answer}\n\n' for question, answer in rows)
+    assert texts(parsed(text)) == rows
+
+
+@pytest.mark.parametrize('form', ['== {} ==\n{}\n', '=={}==\n\n{}\n', '= {} =\n{}\n'])
+def test_headings_between_signs_are_a_wikis(form: str) -> None:
+    rows = [*ROWS[:3], (ROWS[3][0], 'Two ways:\n# Ask him.\n# Ask her.')]
+    text = ''.join(form.format(*row) for row in rows)
+    assert texts(parsed(f'{text}\n= More =\n\n')) == rows
+    rows = [(question, f'Tom.\n\n==marked==\n\n{answer}') for question, answer in ROWS]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
+
+
+def test_a_question_of_a_lower_level_is_reported() -> None:
+    lower = '### Who sings?\n\nTom.'
+    rows = [(ROWS[0][0], f'{ROWS[0][1]}\n\n{lower}'), *ROWS[1:]]
+    found = parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))
+    assert texts(found) == rows
+    assert found.unknown == [
+        (5, '### Who sings?', 'a question of a lower level, kept in the answer')
+    ]
+
+
+@pytest.mark.parametrize(
+    ('listed', 'headed'),
+    [
+        ('    2.{}. {}', '2.{}. {}'),
+        ('  ? 2.{}. {}', '2.{}. {}'),
+        ('     2.{} {}', '  2.{}.  {}'),
+        ('2.{} {}', '-----\n\nSubject: 2.{}. {}'),
+    ],
+)
+def test_numbered_headings_of_plain_text_stand_in_its_contents(
+    listed: str, headed: str
+) -> None:
+    long = 'I cannot come to the house at nine,\n   what then?'
+    rows = [*ROWS, (long, 'Say so.\n\n# stop\n1. Call.\n2. Write.')]
+    contents = '\n'.join(listed.format(i, q) for i, (q, _) in enumerate(rows, 1))
+    sections = '\n\n'.join(
+        f'{headed.format(i, q)}\n\n{a}' for i, (q, a) in enumerate(rows, 1)
+    )
+    title = '3. What else there is'
+    own = f'{title}\n\nChapter 2. Visits\n\n'
+    text = f'FAQ\n\n  2. Visits\n{contents}\n{own}{sections}\n\n{title}\n\nNothing.\n'
+    asked = 'I cannot come to the house at nine, what then?'
+    assert texts(parsed(text)) == [*ROWS, (asked, rows[-1][1])]
+    assert detection.detect(sections) == ''
+
+
+def test_paragraphs_that_open_with_a_question_hold_its_answer() -> None:
+    rows = [(question, answer.replace('\n\n', '\n')) for question, answer in ROWS]
+    rows.append(('Who sings?', 'Tom does.\nHe is\n1. loud\n2. late'))
+    text = '\n\n'.join(f'{question}\n{answer}' for question, answer in rows)
+    assert texts(parsed(f'Questions of visitors\n\n{text}\n')) == rows
+    few = '\n\n'.join(text.split('\n\n')[:4])
+    story = text.replace('Who sings?', 'Tom sings.').replace('Is that all?', 'It is.')
+    quiz = '\n\n'.join(f'{question}\nthe host\nthe guest\nTom' for question, _ in rows)
+    for other in (few, story, quiz):
+        assert detection.detect(other) == ''
+
+
+def test_japanese_asks_without_a_question_mark_too() -> None:
+    rows = [
+        ('九時に帰るのは失礼ですか。', 'いいえ。'),
+        ('誰が払いますか', 'あなたです。'),
+        ('手紙を開けてもいいですか？', '決して。'),
+    ]
+    assert texts(parsed(''.join(f'## {q}\n\n{a}\n\n' for q, a in rows))) == rows
+    statements = ''.join(f'## {a}\n\n{q}\n\n' for q, a in rows)
+    assert detection.detect(statements) == ''
+
+
+def test_a_numbered_heading_below_a_question_is_a_part_of_its_answer() -> None:
+    own = 'One of two:\n\n2.4.1. Tom\n\nHe sings.'
+    rows = [*ROWS[:3], (ROWS[3][0], own)]
+    heads = [f'2.{i}. {question}' for i, (question, _) in enumerate(rows, 1)]
+    contents = '\n'.join(f'  {each}' for each in [*heads, '2.4.1. Tom'])
+    pairs = zip(heads, rows, strict=True)
+    text = '\n\n'.join(f'{head}\n\n{answer}' for head, (_, answer) in pairs)
+    assert texts(parsed(f'{contents}\n\n{text}\n')) == rows
+
+
+def test_bold_lines_with_numbers_of_sections_are_headings() -> None:
+    rows = [*ROWS, ('Who sings?', 'Tom.'), ('Who pays?', 'Ann.'), ('Who left?', 'He.')]
+    heads = [question for question, _ in rows] + ['A word on visits', 'More on visits']
+    answers = [answer for _, answer in rows] + ['Stay.', 'Go.']
+    for form, is_one in (('  * **2.{} {}**\n\n', True), ('**{1}**\n\n', False)):
+        pairs = zip(heads, answers, strict=True)
+        text = ''.join(
+            f'{form.format(i, head)}  {answer.replace(chr(10), chr(10) + "  ")}\n\n'
+            for i, (head, answer) in enumerate(pairs, 1)
+        )
+        assert (detection.detect(text) == questions.SOURCE) == is_one
+    numbered = ''.join(f'**2.{i}. {q}**\n\n{a}\n\n' for i, (q, a) in enumerate(rows, 1))
+    assert texts(parsed(f'{numbered}**2.8. More on visits**\n\nGo.\n')) == rows
+
+
+def test_titles_of_sections_between_numbered_headings_end_answers() -> None:
+    heads = [f'2.{i}. {question}' for i, (question, _) in enumerate(ROWS, 1)]
+    title = 'SECTION 3 - VISITS'
+    contents = '\n'.join(f'    {each}' for each in heads)
+    pairs = zip(heads, ROWS, strict=True)
+    text = '\n\n'.join(f'{head}\n\n{answer}' for head, (_, answer) in pairs)
+    last = '3.1. Who sings?\n\nTom.'
+    whole = f'{contents}\n{title}\n    3.1. Who sings?\n\n{text}\n\n{title}\n\n{last}\n'
+    assert texts(parsed(whole)) == [*ROWS, ('Who sings?', 'Tom.')]

@@ -142,3 +142,11 @@ def test_the_text_of_a_cdata_section_is_the_text_of_the_page() -> None:
     )
     for kept in ('In XML, `<![CDATA[x]]>` is text.', 'a <![CDATA[ x', 'a[b[0]]> c'):
         assert html_text.plain(kept) == (kept, 0)
+
+
+def test_a_raised_number_is_no_part_of_the_one_before_it() -> None:
+    text = (
+        '<p>10<sup>6</sup> m<sup>-2</sup>, he says,<sup><a href="#1">12</a></sup>'
+        ' the 1<sup>st</sup> of H<sub>2</sub>O<sup>[4]</sup></p>'
+    )
+    assert html_text.plain(text)[0] == '10⁶ m⁻², he says,¹² the 1st of H2O[4]'

@@ -803,3 +803,56 @@ def test_a_programs_output_answers_no_letter() -> None:
     text = '\tq4: (error) no file\n\tq4: (warning) none\n\n\toutput:\n\n\t  HASH\n'
     assert detection.detect(text) == ''
     assert detection.detect(text.replace('output', 'Answer')) == 'qa'
+
+
+def test_titles_of_sections_are_no_part_of_the_answers_above_them() -> None:
+    titles = ['Visits at night', 'Money', 'Songs']
+    pairs = [(f'Q: Who stays, {i}?', f'A: Tom, of {i}.') for i in range(3)]
+    rule = '=' * 60
+    forms = [
+        '\n\n{number}. {title}\n   {under}\n\n',
+        f'\n\n{rule}\n\n{{number}}. {{title}}\n\n{rule}\n\n',
+        '\n\n{title}\n\n',
+    ]
+    contents = '\n'.join(f'  {i}. {each}' for i, each in enumerate(titles))
+    for form in forms:
+        text = f'Contents\n\n{contents}'
+        for i, (title, pair) in enumerate(zip(titles, pairs, strict=True)):
+            head = form.format(number=i, title=title, under='=' * len(title))
+            text += head + '\n'.join(pair)
+        found = detection.parse(text, layout=detection.detect(text), file='a.txt')
+        made = [f'Q: {pair.question}\nA: {pair.answer}' for pair in found.pairs]
+        assert made == ['\n'.join(pair) for pair in pairs], form
+        assert sum(piece.kind == 'topic' for piece in found.pieces) >= 2
+    # A line of an answer that stands nowhere else is the answer's.
+    alone = 'Q: Who?\n\nA: Tom.\n\nVisits at night\n\nQ: When?\n\nA: At nine.'
+    found = detection.parse(alone, layout='qa', file='a.txt')
+    assert found.pairs[0].answer == 'Tom.\n\nVisits at night'
+
+
+def test_a_text_above_several_questions_is_no_part_of_the_answer_above() -> None:
+    texts_above = [
+        'T: Tom sings at nine.',
+        'T:Ann pays.',
+        'T: He stays,\nand she goes.',
+    ]
+    pairs = [f'Q: Who, {i}?\nA: Tom, of {i}.\n' for i in range(6)]
+    blocks = zip(texts_above, pairs[::2], pairs[1::2], strict=True)
+    text = '\n------------\n\n'.join('\n'.join(each) for each in blocks)
+    found = parsed(text)
+    assert texts(found) == [(f'Who, {i}?', f'Tom, of {i}.') for i in range(6)]
+    assert found.counts['blocks t: above questions, left out'] == 3
+    own = text.replace('Tom, of 0.', 'Tom.\n\nT: is he.\n\nYes.')
+    assert parsed(own).counts['blocks t: above questions, left out'] == 0
+
+
+@pytest.mark.parametrize(
+    'signed',
+    ['--\nAnn <ann@b.org>', '-- \nAnn', ' -- Ann B <a@b.org>  Wed, 13 May 2009'],
+)
+def test_a_signature_below_the_last_answer_is_the_files(signed: str) -> None:
+    form = '\n'.join(f'Q: Who, {i}?\nA: Tom, of {i}.\n' for i in range(3))
+    made = texts(parsed(f'{form}\n{signed}\n'))
+    assert made == [(f'Who, {i}?', f'Tom, of {i}.') for i in range(3)]
+    within = texts(parsed(f'{form}\nSo:\n--\nGo.\n\nStay, he says. Or go.\n'))
+    assert within[-1][1].endswith('Stay, he says. Or go.')

@@ -360,3 +360,115 @@ def test_titles_of_pages_without_labels_have_no_signs() -> None:
     rows = [(q, f'Q. Smith agrees. {a}') for q, a in PAIRS]
     body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows)
     assert read(page_of(body)) == rows
+
+
+def test_tags_of_words_within_code_are_markup_where_a_page_escapes_its_text() -> None:
+    answers = [
+        'See <code><a href="/m#u">User</a></code>, not <code>&lt;b&gt;</code>.',
+        '<pre>play <em class="r"><code>file</code></em>\n&lt;a href="x"></pre>',
+        'Type <code>ls <b>-l</b></code>.',
+    ]
+    body = ''.join(
+        f'<h3>{q}</h3><p>{a}</p>' for (q, _), a in zip(PAIRS, answers, strict=True)
+    )
+    made = [answer for _, answer in read(page_of(body))]
+    assert made == ['See User, not <b>.', 'play file\n<a href="x">', 'Type ls -l.']
+    of_row = '<p>See <code><b>x</b></code>, it is bold.</p>'  # its entities are decoded
+    assert html_text.plain(of_row)[0] == 'See <b>x</b>, it is bold.'
+
+
+def test_links_within_a_heading_and_to_its_place_are_no_way_to_an_answer() -> None:
+    headings = [
+        'Is it rude to leave <a href="/clock">the house at nine</a>, or before?'
+        '<span><a href="#rude">#</a> <a href="#toc-rude">TOC</a></span>',
+        'Who pays for the boiler?<a href="#toc-pay">TOC</a>',
+        '<a href="#toc">May I open his letters?</a>',
+    ]
+    asked = [
+        'Is it rude to leave the house at nine, or before?',
+        PAIRS[1][0],
+        PAIRS[2][0],
+    ]
+    answers = [answer for _, answer in PAIRS]
+    texts = zip(headings, answers, strict=True)
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in texts)
+    made = read(page_of(f'<h2><a href="/">Contents</a></h2>{body}'))
+    assert made == [*zip(asked, answers, strict=True)]
+    index = body.replace('href="#toc">', 'href="/letters">')
+    with pytest.raises(errors.InputError, match='no known layout'):
+        read(page_of(index))
+
+
+def test_numbers_of_sections_are_no_part_of_questions_where_most_have_one() -> None:
+    body = [f'<h3>2.{i} {q}</h3>{written(a)}' for i, (q, a) in enumerate(PAIRS, 1)]
+    assert read(page_of(''.join(body))) == PAIRS
+    rows = [('3.12 or 3.11?', 'Both.'), *PAIRS]
+    assert read(page_of(''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows))) == rows
+
+
+def test_labels_of_another_language_end_at_no_heading_of_a_section() -> None:
+    rows = [
+        ('Почему так поздно?', 'A: 2.1 V: 2.2'),
+        ('Кто платит?', 'Тот, кто живёт.'),
+        ('Кто поёт?', 'Иван.'),
+    ]
+    form = '<p><b>Вопрос:</b></p><p>{}</p><p><b>Ответ:</b></p><p>{}</p>'
+    pairs = [form.format(*row) for row in rows]
+    body = f'<h3>Дом</h3>{pairs[0]}<h3>Деньги</h3>{pairs[1]}<h3>Песни</h3>{pairs[2]}'
+    footer = '<div class="navfooter"><a href="b.html">Next</a></div>'
+    made = [question for question, _ in read(page_of(body, footer=footer))]
+    assert made == [question for question, _ in rows]
+
+
+def test_a_page_whose_headings_ask_too_rarely_says_how_many_do() -> None:
+    headings = [question for question, _ in PAIRS] + ['Contact', 'Prices']
+    body = ''.join(f'<h2>{each}</h2><p>Tom, of {each[:-1]}.</p>' for each in headings)
+    said = 'Of 5 headings of one level 3 ask; 4 must'
+    with pytest.raises(errors.InputError, match=said):
+        read(page_of(body))
+
+
+def test_bold_questions_behind_anchors_and_terms_below_open_paragraphs() -> None:
+    bold = [
+        f'<p><a id="q{i}"><b>{q}</b></a><br>{a}</p>' for i, (q, a) in enumerate(PAIRS)
+    ]
+    command = '<p>Use this command:</p><p><b>leave --now</b></p><p>Then wait.</p>'
+    made = read(
+        page_of(''.join([bold[0], command, *bold[1:]]).replace(' & ', ' &amp; '))
+    )
+    first = f'{PAIRS[0][1]}\n\nUse this command:\n\nleave --now\n\nThen wait.'
+    assert made == [(PAIRS[0][0], first), *PAIRS[1:]]
+    terms = ''.join(f'<dt>{q}\n<dd><p>{a}\n' for q, a in PAIRS)
+    terms = terms.replace(' & ', ' &amp; ').replace('\n\n', '<p>')
+    assert read(page_of(f'<dl>{terms}</dl>')) == PAIRS
+
+
+def test_a_row_of_links_to_pages_beside_is_no_part_of_the_last_answer() -> None:
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in PAIRS)
+    ways = '<ul><li><a href="/a">Contents</a><li><a href="/b">Next Chapter</a></ul>'
+    assert read(page_of(body + ways)) == PAIRS
+    own = '<ul><li><a href="/a">The next of kin</a></ul>'
+    assert read(page_of(body + own))[-1][1] == f'{PAIRS[-1][1]}\n\n- The next of kin'
+
+
+def test_headings_end_answers_that_are_items_of_lists() -> None:
+    items = [f'<li>{q}<br><br>{a.split(chr(10))[0]}</li>' for q, a in PAIRS]
+    items = [each.replace(' & ', ' &amp; ') for each in items]
+    rest = '<h1>More of us</h1><ul><li>The paper of May</li></ul>'
+    body = f'<ol>{items[0]}</ol><h1>Money</h1><ol>{items[1]}{items[2]}</ol>{rest}'
+    assert read(page_of(body)) == [(q, a.split('\n')[0]) for q, a in PAIRS]
+
+
+def test_the_date_of_a_page_is_no_part_of_its_last_answer() -> None:
+    body = ''.join(f'<p><b>{q}</b></p>{written(a)}' for q, a in PAIRS)
+    dated = f'{body}<p style="x"class="d">Last modified 14 December 2022</p>'
+    assert read(page_of(dated)) == PAIRS
+
+
+def test_labels_within_one_answer_are_no_layout_of_a_page_of_headings() -> None:
+    rows = [(f'Who stays, {i}?', f'Tom, of {i}.') for i in range(6)]
+    example = f'{written(rows[0][1])}<pre>Q: Why?\nA: So.\n\nQ: When?\nA: Now.</pre>'
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in rows[1:])
+    made = read(page_of(f'<h3>{rows[0][0]}</h3>{example}{body}'))
+    assert [question for question, _ in made] == [question for question, _ in rows]
+    assert made[1:] == rows[1:]

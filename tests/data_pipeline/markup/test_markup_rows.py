@@ -177,3 +177,11 @@ def test_tables_of_toml_are_rows(path: str) -> None:
 def test_damaged_toml_is_told() -> None:
     with pytest.raises(errors.InputError, match='looks like TOML and can not be read'):
         read(TOML + 'answer =\n', 'a.toml')
+
+
+def test_an_answer_within_its_question_is_read() -> None:
+    row = '<q>\n{}\n<a><para>{}</para>\n<para>So <r:arg>it</r:arg> is.</para></a></q>\n'
+    rows = [(asked.replace('<', 'and'), 'She said no.') for asked, _ in PAIRS]
+    text = ''.join(row.format(*each) for each in rows)
+    made = read(f'<faq xmlns:r="http://r.org">{text}</faq>', 'a.xml')
+    assert made == [(asked, f'{answer}\nSo it is.') for asked, answer in rows]

@@ -382,3 +382,37 @@ def test_comments_of_a_page_are_no_text_and_those_in_code_stay() -> None:
     assert 'But this is said.' in pairs[0].answer
     assert pairs[0].line == 8
     assert report.counts['words: in comments'] == 12
+
+
+@pytest.mark.parametrize(
+    ('markup', 'text'),
+    [
+        ('LaTeX', '% FAQ\n\\section{Visits}\n\\subsection*{Why late?}\nHe forgot.\n'),
+        ('DocBook', '<?xml version="1.0"?>\n<!DOCTYPE book>\n<book><para/></book>\n'),
+        ('troff', '.\\" FAQ\n.\n.TH FAQ 7\n.SH Why so late?\nHe forgot.\n'),
+        ('POD', '=head1 FAQ\n\n=head2 Why so late?\n\nHe forgot.\n'),
+        ('Texinfo', '\\input texinfo\n@chapter Visits\n'),
+    ],
+)
+def test_markup_that_is_not_read_is_named(
+    tmp_path: pathlib.Path, markup: str, text: str
+) -> None:
+    (tmp_path / 'faq.txt').write_text(text)
+    with pytest.raises(errors.InputError, match=f'It is {markup}; convert it'):
+        reader.read([str(tmp_path / 'faq.txt')])
+
+
+def test_tags_that_hide_the_labels_of_a_text_are_left_out(
+    tmp_path: pathlib.Path,
+) -> None:
+    rows = [('Who stays?', 'Tom does.'), ('Who sings?', 'Ann does.')]
+    pairs = [
+        f'<span style="color:red">Q{i}. {q}</span><br>\nA{i}. {a}<sup>2</sup>\n\n'
+        for i, (q, a) in enumerate(rows, 1)
+    ]
+    (tmp_path / 'a.md').write_text(f'---\ntitle: Visits\n---\n\n{"".join(pairs)}')
+    made, report = reader.read([str(tmp_path / 'a.md')])
+    assert [(each.question, each.answer) for each in made] == [
+        (question, f'{answer}²') for question, answer in rows
+    ]
+    assert report.counts['files whose tags of HTML hid their layout'] == 1
