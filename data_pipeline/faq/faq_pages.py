@@ -20,6 +20,7 @@ other pages, they are those of a column, an index or a quiz, whose answers are f
 down or elsewhere.
 """
 
+import collections
 import re
 from collections.abc import Sequence
 
@@ -38,6 +39,7 @@ _ANSWERS = re.compile(
 # Three lines or more of a few words each.
 _WORDS_ALONE = re.compile(r'(?:[^\n]{1,40}(?<![.!])(?:\n|\Z)){3,}')
 _FEWEST_PARAGRAPHS = 5  # that ask, where no sign makes their first lines headings
+_LABEL = re.compile(r"""["'\[(<]*\w{1,12}["'\])>]*[^\w\s'’]""")
 _SECTION = re.compile(r'\d\.\d')  # a number of one, before a heading
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
@@ -115,12 +117,20 @@ def _asks(pieces: Sequence[page.Piece], level: int) -> bool:
     fewest = questions.FEWEST
     if level == asking_lines.PARAGRAPH:
         few = sum(bool(_WORDS_ALONE.fullmatch(answer)) for _, answer in pairs)
-        if 2 * few > len(pairs):  # the choices of a quiz
+        # The choices of a quiz, or labels of a form that is not known.
+        if 2 * few > len(pairs) or _have_labels([asked for asked, _ in pairs]):
             return False
         fewest = _FEWEST_PARAGRAPHS
     # Numbers of sections make bold lines headings as signs do.
     share = _share(level) if numbers < questions.SHARE * len(sections) else _share(1)
     return questions.are_asked(pairs, fewest=fewest, share=share)
+
+
+def _have_labels(asked: Sequence[str]) -> bool:
+    """Whether most of some questions open with one word and a sign: '"question":'."""
+    found = [match[0] for each in asked if (match := _LABEL.match(each))]
+    ((_, usual),) = collections.Counter(found).most_common(1) or [('', 0)]
+    return usual >= questions.SHARE * len(asked)
 
 
 def _share(level: int) -> float:

@@ -791,6 +791,18 @@ def test_paragraphs_that_open_with_a_question_hold_its_answer() -> None:
         assert detection.detect(other) == ''
 
 
+@pytest.mark.parametrize(
+    'form', ['"question": "{}",\n"answer": "{}"', 'Q?{}\nA?{}', '<ask>{}\n<say>{}']
+)
+def test_paragraphs_with_labels_of_another_form_are_not_read(form: str) -> None:
+    pairs = [
+        (f'I sing at {hour} in our flat. May I?', f'Ask those who hear you at {hour}.')
+        for hour in range(9)
+    ]
+    text = '\n\n'.join(form.format(*pair) for pair in pairs)
+    assert detection.detect(text) == ''
+
+
 def test_japanese_asks_without_a_question_mark_too() -> None:
     rows = [
         ('九時に帰るのは失礼ですか。', 'いいえ。'),
