@@ -33,7 +33,7 @@ from hax_jax.program import ending
 AGAIN = 75  # the exit code of a run that goes on when it is started again
 _ROOT = 'hax_jax/'
 _NOTES, _SEEN, _DONE = f'{_ROOT}notes/', f'{_ROOT}seen/', f'{_ROOT}done/'
-_END = f'{_ROOT}end/'
+_END, _ASKED = f'{_ROOT}end/', f'{_ROOT}asked/'
 # XLA's errors are ValueErrors too.
 _COLLECTIVE = re.compile(
     'Gloo|NCCL|UNKNOWN:|INTERNAL:|UNAVAILABLE:|ABORTED:|DEADLINE_EXCEEDED'
@@ -173,6 +173,23 @@ class _Peers:
             time.sleep(0.1)
         time.sleep(0.5)
 
+    def ask(self, kind: str) -> int:
+        """The number of the next question, which all processes ask alike."""
+        self.questions += 1
+        self.client.key_value_set(f'{_ASKED}{self.questions}/{self.own}', kind)
+        return self.questions
+
+    def _check_same_question(self) -> None:
+        """Ends all where another process asks something else: none would answer."""
+        kinds = {
+            int(key.rpartition('/')[2]): kind
+            for key, kind in self.client.key_value_dir_get(f'{_ASKED}{self.questions}/')
+        }
+        if len(set(kinds.values())) > 1:
+            asked = ', '.join(f'process {n}: {kinds[n]}' for n in sorted(kinds))
+            line = f'error: the processes do different things ({asked}), a defect'
+            self.end_all(line + _ADVICE, AGAIN)
+
     def answer(self, key: str, whom: str, *, most_seconds: float = math.inf) -> str:
         """The value of a key, once it is there; says after a while that it waits.
 
@@ -186,6 +203,7 @@ class _Peers:
             except jax.errors.JaxRuntimeError as error:
                 if 'DEADLINE_EXCEEDED' not in str(error):
                     raise
+            self._check_same_question()
             waited = time.monotonic() - begun
             if waited > most_seconds:
                 raise TimeoutError(whom)
@@ -311,8 +329,7 @@ def agree(value: Any, judge: Callable[[list[Any]], str]) -> None:
     """
     if not are_several():
         return
-    _peers.questions += 1
-    root = f'{_ROOT}question/{_peers.questions}/'
+    root = f'{_ROOT}question/{_peers.ask("compares")}/'
     if _peers.own == 0:
         values = [value] + [
             json.loads(_peers.answer(f'{root}{number}', f'process {number}'))
@@ -331,8 +348,7 @@ def from_first(value: str) -> str:
     """The `value` of process 0, in all processes."""
     if not are_several():
         return value
-    _peers.questions += 1
-    key = f'{_ROOT}told/{_peers.questions}'
+    key = f'{_ROOT}told/{_peers.ask("hears of the first")}'
     if _peers.own == 0:
         _peers.client.key_value_set(key, value)
         return value

@@ -1,8 +1,8 @@
 """A run's answers to the same few questions at each evaluation, in samples.jsonl.
 
 The questions come from the packed rows of the validation split. Random bits depend on
-the seed and the pair's id alone, so only the model changes the answers from one step to
-the next. Sampling does not change the training state.
+the pair's id alone, so only the model changes the answers from one step or run to the
+next. Sampling does not change the training state.
 """
 
 import collections
