@@ -156,7 +156,8 @@ def _mark_chat_lines(pieces: list[page.Piece]) -> None:
         elif (
             _ROLE.fullmatch(line)
             or (chat_speakers.NAME.fullmatch(line) and _ROLE.fullmatch(below_line))
-            or (line in signing and below.label)
+            # Below 'Signed,' a name is the letter's signature.
+            or (line in signing and below.label and not above_line.endswith(','))
         ):
             piece.kind = 'name and role'
             if above_line.lower() == 'avatar':

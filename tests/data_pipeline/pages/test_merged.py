@@ -146,6 +146,16 @@ def test_topics_that_come_again_are_topics_and_closings_are_not(
     assert found.counts['merged topics taken off answers'] == taken
 
 
+def test_a_name_below_a_closing_is_the_letters_own() -> None:
+    letters = [f'May I sing {i}?\n\nSigned,\nTired Twin' for i in range(4)]
+    text = ''.join(f'QUESTION: {each}\nANSWER: Do.\n' for each in letters)
+    assert [question for _, question, _ in _pairs(text)] == letters
+    own = text.replace('\nSigned,\nTired Twin', '\nMarian Vale')
+    assert [question for _, question, _ in _pairs(own)] == [
+        f'May I sing {i}?' for i in range(4)
+    ]
+
+
 def test_counts_of_likes_are_no_topics() -> None:
     for count in ('1125', '👍 1125', '❤️'):
         text = f'QUESTION: a\nANSWER: One.\n{count}\n' * 3
