@@ -170,9 +170,7 @@ class TrainConfig:
     num_epochs: ranges.NumberOrUnset = 0.0  # passes over the training rows
     batch_size: ranges.Size = 8  # rows per step, over all devices
     grad_accum_steps: ranges.Size = 1  # microbatches per step
-    seed: ranges.Seed = (
-        0  # of new weights, the rows' order and dropout; never of samples
-    )
+    seed: ranges.Seed = 0  # of new weights, the rows' order, dropout; not of samples
     log_every_steps: ranges.Count = 10  # a line of loss and rates
     eval_every_steps: ranges.Count = 100  # on the whole validation split
     num_sample_questions: ranges.SizeOrOff = 3  # answered at each evaluation
