@@ -46,7 +46,7 @@ said = []
 for name, value in (('data.seq_len', 96), ('tokenizer.vocab_size', 900)):
     draft.update_from_flattened_dict({name: value})
     try:
-        hax_jax.train(draft, run)
+        hax_jax.train(draft, f'{FOLDER}/another')
     except ValueError as error:
         said.append(str(error))
 print(json.dumps([summary.reason, list(parameters['wte.embedding'].shape), said]))

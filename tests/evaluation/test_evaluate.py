@@ -223,7 +223,8 @@ def test_each_row_counts_once_whatever_the_batch_size(
         )
 
     found = run()
-    assert set(sizes) == {4}  # one shape, one compilation
+    # One shape, so one compilation; no row of it is padding where none has to be.
+    assert set(sizes) == {min(4, num_rows)}
     assert len(sizes) == math.ceil(num_rows / 4)
     assert found.loss == sum(range(num_rows)) / num_rows
     assert found.by['all']['all']['tokens'] == 4 * num_rows
