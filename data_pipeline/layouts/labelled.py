@@ -17,13 +17,14 @@ the revised response is the answer, and the other sections are left out.
 import dataclasses
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from data_pipeline.layouts import label_forms, label_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
+_Cuts = dict[int, list[page.Piece]]  # the parts of a piece that was cut, by its id
 SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
@@ -69,10 +70,12 @@ def parse(text: str, *, file: str) -> page.Page:
     page.mark_fields(pieces, opens, found)
     is_below = source == QA and page.are_above(pieces, opens)
     pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
+    cuts: _Cuts = {}
     for pair in pairs:
-        _unquote(pair.question, found)
-        _close_bold(pair.question, QUESTION, found)
-        _close_bold(pair.answer or [], ANSWER, found)
+        _unquote(pair.question, cuts)
+        _close_bold(pair.question, QUESTION, cuts)
+        _close_bold(pair.answer or [], ANSWER, cuts)
+    found.pieces = [part for piece in found.pieces for part in _parts(piece, cuts)]
     if source == QA:
         first = next((each.text for each in found.pieces if each.text.strip()), '')
         _leave_out_last(pairs, first, found)
@@ -119,7 +122,25 @@ def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
     return {id(pairs[i]): page.APART for i in apart}
 
 
-def _unquote(question: list[page.Piece], found: page.Page) -> None:
+def _cut(
+    text: list[page.Piece], piece: page.Piece, parts: list[page.Piece], cuts: _Cuts
+) -> None:
+    """Puts a piece's parts into its text, and notes them for the page."""
+    cuts[id(piece)] = parts
+    at = next(i for i, each in enumerate(text) if each is piece)
+    text[at : at + 1] = parts
+
+
+def _parts(piece: page.Piece, cuts: _Cuts) -> Iterator[page.Piece]:
+    """A piece, or the parts it was cut into, and those of these."""
+    if id(piece) in cuts:
+        for part in cuts[id(piece)]:
+            yield from _parts(part, cuts)
+    else:
+        yield piece
+
+
+def _unquote(question: list[page.Piece], cuts: _Cuts) -> None:
     """Cuts off the signs of a quote that is all of a question.
 
     '**Question**', '> Why?', '> And when?' -> 'Why?', 'And when?'
@@ -130,12 +151,10 @@ def _unquote(question: list[page.Piece], found: page.Page) -> None:
         return
     for piece, sign in zip(filled, signs, strict=True):
         parts = piece.cut([(sign.end(), 'label'), (len(piece.text), QUESTION)])
-        for pieces in (question, found.pieces):
-            at = next(i for i, each in enumerate(pieces) if each is piece)
-            pieces[at : at + 1] = parts
+        _cut(question, piece, parts, cuts)
 
 
-def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
+def _close_bold(text: list[page.Piece], kind: str, cuts: _Cuts) -> None:
     """Cuts off a mark that ends a text and that the text's label opened.
 
     '**Q: Why?', 'And when?**' -> 'Why?', 'And when?'
@@ -150,10 +169,7 @@ def _close_bold(text: list[page.Piece], kind: str, found: page.Page) -> None:
         or sum(p.text.count(mark) for p in filled) % 2 == 0
     ):
         return
-    parts = last.cut([(end, kind), (len(last.text), 'label')])
-    for pieces in (text, found.pieces):
-        at = next(i for i, piece in enumerate(pieces) if piece is last)
-        pieces[at : at + 1] = parts
+    _cut(text, last, last.cut([(end, kind), (len(last.text), 'label')]), cuts)
 
 
 def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> None:

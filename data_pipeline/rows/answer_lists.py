@@ -25,12 +25,8 @@ from typing import Any
 
 from data_pipeline.rows import verdicts
 
-MANY = (
-    'completions',
-    'answers',
-    'responses',
-    'generations',
-)  # of a row with several answers
+# Of a row with several answers.
+MANY = ('completions', 'answers', 'responses', 'generations')
 _TEXTS = (
     'text',
     'body',
