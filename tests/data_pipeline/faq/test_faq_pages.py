@@ -779,6 +779,15 @@ def test_numbered_headings_of_plain_text_stand_in_its_contents(
     assert detection.detect(sections) == ''
 
 
+def test_more_than_a_hundred_headings_are_numbered() -> None:
+    rows = [
+        (f'Who sings at {i} in the night?', f'Tom does, {i}.') for i in range(1, 121)
+    ]
+    contents = '\n'.join(f'{i}. {asked}' for i, (asked, _) in enumerate(rows, 1))
+    below = '\n\n'.join(f'{i}. {q}\n\n{a}' for i, (q, a) in enumerate(rows, 1))
+    assert texts(parsed(f'FAQ\n\n{contents}\n\n{below}\n')) == rows
+
+
 def test_paragraphs_that_open_with_a_question_hold_its_answer() -> None:
     rows = [(question, answer.replace('\n\n', '\n')) for question, answer in ROWS]
     rows.append(('Who sings?', 'Tom does.\nHe is\n1. loud\n2. late'))
