@@ -97,9 +97,9 @@ def check(place: pathlib.Path) -> None:
         raise found[0]
 
 
-# A run's own files, of which one at least is there once it began; other programs'
-# folders hold files of the same names as these.
-_OF_RUNS = ('run.json', 'unsaved', 'checkpoints', 'metrics.jsonl', 'samples.jsonl')
+# Files that only a run has; none of them lies in a folder where none was begun.
+TRACES = ('run.json', 'checkpoints', 'metrics.jsonl', 'samples.jsonl')
+# Files of a run that other programs' folders have too, by the same names.
 _WRITTEN_OVER = ('config.json', 'tokenizer')
 
 
@@ -120,7 +120,7 @@ def check_workdir(place: pathlib.Path) -> None:
                 'folder of its own.'
             )
     met = [name for name in _WRITTEN_OVER if (place / name).exists()]
-    if met and not any((place / name).exists() for name in _OF_RUNS):
+    if met and not any((place / name).exists() for name in (*TRACES, 'unsaved')):
         raise errors.InputError(
             f'--workdir={place} has {met[0]} and is no run, which would write over it; '
             'give the run a folder of its own.'

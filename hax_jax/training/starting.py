@@ -19,8 +19,6 @@ from hax_jax.training import history, resume, run_setup
 from hax_jax.training import train_state as ts
 
 _LOCK = 'lock'
-# Files that only a run has; none of them lies in a folder where none was begun.
-_TRACES = ('run.json', run_folder.CHECKPOINTS, 'metrics.jsonl', 'samples.jsonl')
 
 
 @contextlib.contextmanager
@@ -44,7 +42,7 @@ def only_writer(workdir: pathlib.Path) -> Iterator[None]:
 
 def _remove_traces(workdir: pathlib.Path) -> None:
     """Removes what a refused call leaves in a folder where no run was begun."""
-    if not any((workdir / name).exists() for name in _TRACES):  # refused, no run
+    if not any((workdir / name).exists() for name in places.TRACES):  # refused, no run
         for name in (_LOCK, run_folder.UNSAVED):
             (workdir / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # it holds files of somebody else
@@ -55,7 +53,7 @@ def move_aside(workdir: pathlib.Path) -> None:
     """Moves the run in `workdir` into its folder old-1, or old-2, and so on."""
     names = [p.name for p in workdir.glob('*') if not p.name.startswith('old-')]
     names = [name for name in names if name != _LOCK]
-    if not any(name in _TRACES for name in names):
+    if not any(name in places.TRACES for name in names):
         return
     taken = (workdir / f'old-{n}' for n in itertools.count(1))
     folder = next(path for path in taken if not path.exists())
@@ -241,7 +239,7 @@ def is_run(workdir: pathlib.Path) -> bool:
     Raises:
       InputError: something of a run lies there, but not its state.
     """
-    left = [name for name in _TRACES if (workdir / name).exists()]
+    left = [name for name in places.TRACES if (workdir / name).exists()]
     steps = checkpoint.step_folders(workdir / run_folder.CHECKPOINTS)
     if (workdir / run_folder.UNSAVED).exists() and not steps:
         if left:
