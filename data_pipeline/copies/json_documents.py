@@ -69,10 +69,11 @@ def _rows_of_members(
     scanner: json_scanner.Scanner, document: json_survey.Document
 ) -> Iterator[str]:
     names: list[str] = []
+    keys = frozenset(document.keys)  # of a dict by ids, as many as rows
     for key in scanner.members():
         if document.kind == 'table' and key == 'columns':
             names = scanner.value()[0]
-        elif key not in document.keys:
+        elif key not in keys:
             _pass_by(scanner)
         elif document.kind == 'table':
             for _ in scanner.items():

@@ -43,7 +43,7 @@ _LABEL = re.compile(r"""["'\[(<]*\w{1,12}["'\])>]*[^\w\s'’]""")
 _SECTION = re.compile(r'\d\.\d')  # a number of one, before a heading
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
-_LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
+_LINK_AWAY = re.compile(r'\[[^\[\]]*+\]\((?!#)')
 
 
 def are_questions(text: str) -> bool:
