@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jaxlib
 
+from hax_jax import errors
 from hax_jax.devices import joining, peers, same_run, slurm
 from hax_jax.program import one_process
 
@@ -63,8 +64,13 @@ def start(*, alone: bool = False) -> None:
 
     Raises:
       InputError: the other processes of the run can't be joined, or run another
-        program, code, packages or settings of XLA and JAX.
+        program, code, packages or settings of XLA and JAX; or JAX computes in 64 bits.
     """
+    if jax.config.jax_enable_x64:
+        raise errors.InputError(
+            'JAX_ENABLE_X64 is set, and models here compute in float32 or bfloat16; '
+            'unset it (unset JAX_ENABLE_X64).'
+        )
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if os.environ.get('JAX_PLATFORMS') == 'cpu':  # perhaps since JAX was imported

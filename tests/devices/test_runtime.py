@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import jaxlib
 import pytest
 
@@ -126,6 +127,11 @@ now = runtime.environment()
 print(now['num_processes'], now['xla_flags'], jax.config.jax_compilation_cache_dir)
 assert 'tensorflow' not in sys.modules
 """
+
+
+def test_64_bits_are_refused_before_anything_computes() -> None:
+    with jax.enable_x64(True), pytest.raises(errors.InputError, match='JAX_ENABLE_X64'):
+        runtime.start()
 
 
 def test_a_laptop_starts_alone_with_flags_and_a_cache(tmp_path: pathlib.Path) -> None:
