@@ -153,6 +153,15 @@ def test_a_cache_folder_that_the_user_chose_stays(tmp_path: pathlib.Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_chosen_cache_that_can_not_be_read_is_said_in_a_line_each() -> None:
+    child = run_child(COMPILE, JAX_COMPILATION_CACHE_DIR='/proc/none')
+    _, warned = child.communicate(timeout=60)
+    assert child.returncode == 0
+    lines = warned.splitlines()
+    assert lines
+    assert all('in /proc/none failed in ' in line for line in lines)
+
+
 def test_two_processes_that_are_told_of_each_other_join(tmp_path: pathlib.Path) -> None:
     with socket.socket() as free:
         free.bind(('localhost', 0))
