@@ -151,6 +151,10 @@ def test_bad_input_is_named() -> None:
         "'gone.md' does not exist; check the path.\n"
         "'a' is a folder; give 'a/*.md'."
     )
+    assert _error('https://a.org/x.md') == (
+        "'https://a.org/x.md' is an address, and files are read from a disk; download "
+        'it, and give the path of the file.'
+    )
     pathlib.Path('nothing').mkdir()
     _write('deep/er/x.md', CHAT)
     assert _error('nothing', 'deep') == (
