@@ -6,7 +6,7 @@ import re
 
 from data_pipeline.layouts import detection, html_text, labelled
 from data_pipeline.markup import html_hidden, html_questions, html_source, html_tree
-from data_pipeline.pages import page
+from data_pipeline.pages import chat, page
 
 _DOCUMENT = re.compile(
     r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype html|html|head|body)[\s>]',
@@ -45,6 +45,17 @@ _WAY = re.compile(
     r'|home|top|index|back to (?:the )?top)\W*',
     re.IGNORECASE,
 )
+# What a row of links does with the text above it, and the sites that it names.
+_SHARES = re.compile(
+    r'\W*(?:share|tweet|e-?mail|print|save|like|reply|report|permalink)(?: this)?\W*',
+    re.IGNORECASE,
+)
+_SITES = re.compile(
+    r'\W*(?:facebook|twitter|x|pinterest|linkedin|reddit|whatsapp|tumblr)\W*',
+    re.IGNORECASE,
+)
+# A saved live chat shows the picture that opens an answer; a copied one has its words.
+_AVATAR = re.compile(r'<img\b[^<>]*\balt=["\']?avatar["\']?(?=[\s/>])[^<>]*>', re.I)
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -77,6 +88,8 @@ def view(text: str, *, file: str) -> View:
             return made
     made, source = _shown(text)
     layout = detection.detect(made.text)
+    if layout == chat.SOURCE and _AVATAR.search(text):
+        made, source = _shown(_AVATAR.sub('<p>avatar</p>', text))
     # A page's own elements tell where answers end better than its lines do.
     if layout in ('', html_questions.SOURCE, labelled.QA):
         made.found = html_questions.find(source, file=file)
@@ -161,12 +174,16 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
 
 
 def _are_ways(markup: str) -> bool:
-    """Whether an element is a row of links to the pages beside: 'Prev | Next'."""
+    """Whether an element is a row of links: 'Prev | Next', 'Share | Facebook'."""
     if len(markup) > _LONGEST_WAYS or '<a ' not in markup.lower():
         return False
     links = [html.unescape(_TAG.sub('', each)) for each in _LINK.findall(markup)]
     rest = html.unescape(_TAG.sub('', _LINK.sub('', markup)))
-    return all(map(_WAY.fullmatch, links)) and not re.search(r'\w', rest)
+    if re.search(r'\w', rest):
+        return False
+    others = [link for link in links if not _SHARES.fullmatch(link)]
+    shares = len(others) < len(links) and all(map(_SITES.fullmatch, others))
+    return shares or all(map(_WAY.fullmatch, links))
 
 
 def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:

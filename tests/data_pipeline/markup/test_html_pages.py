@@ -231,6 +231,30 @@ def test_a_footer_is_no_part_of_the_last_answer(footer: str) -> None:
     assert read(page_of(LABELLED, footer=footer)) == PAIRS
 
 
+SHARE = '<p class="s"><a href="#">Share</a> | <a href="#">Twitter</a></p>'
+
+
+def test_links_that_share_an_answer_are_no_part_of_it() -> None:
+    shared = page_of(LABELLED.replace('</div>', f'{SHARE}</div>') + SHARE)
+    assert read(shared) == PAIRS
+    # Links to sites alone may be what an answer says.
+    own = page_of(
+        f'{LABELLED}<p>{SHARE[: SHARE.index("<a")]}<a href="/t">Twitter</a></p>'
+    )
+    assert read(own)[-1][1] == f'{PAIRS[-1][1]}\n\nTwitter'
+
+
+@pytest.mark.parametrize('alt', ['alt="avatar"', 'alt=avatar'])
+def test_the_picture_above_a_reply_of_a_saved_chat_opens_the_answer(alt: str) -> None:
+    post = (
+        '<div><h3>Topic {}</h3><div>Guest 11:05 a.m.</div><div>QUESTION: Who {}?</div>'
+        f'<div><img src="a.png" {alt}><p>Marian Vale</p><p>Advice Columnist</p>'
+        '<p>Tom {}.</p></div><div>Post has 0 replies and 3 Likes</div></div>'
+    )
+    chat = ''.join(post.format(i, i, i) for i in range(3))
+    assert read(page_of(chat)) == [(f'Who {i}?', f'Tom {i}.') for i in range(3)]
+
+
 def test_pairs_within_a_side_bar_are_read() -> None:
     assert read(page_of(f'<aside>{LABELLED}</aside>')) == PAIRS
     assert read(page_of(f'<div class="has sidebar">{LABELLED}</div>')) == PAIRS
