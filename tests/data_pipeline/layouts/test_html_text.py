@@ -55,6 +55,7 @@ BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90
         ),
         ('<p>Type <code><div></code> or `<br>`.</p>', 'Type <div> or `<br>`.'),
         ('<p>Tom &amp; Co</p>', 'Tom &amp; Co'),
+        ('<p>Ann.<o:p></o:p></p><o:p>So.</o:p>', 'Ann.\n\nSo.'),
         ('Call <em>her now', 'Call her now'),
         ('One.<br><b>Two, <i>Set<b> and Set<a>', 'One.\nTwo, Set<b> and Set<a>'),
     ],
