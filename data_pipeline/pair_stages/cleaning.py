@@ -86,7 +86,10 @@ _NEXT_PAGE = re.compile(
     rf'|{questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
     re.IGNORECASE,
 )
-_LABEL_ALONE = re.compile(r'[*_#\s]{0,9}(?:QUESTION|ANSWER)[*_]{0,3}:[*_\s]{0,9}')
+_LABEL_ALONE = re.compile(
+    r'[*_#\s]{0,9}(?:QUESTION|ANSWER)[*_]{0,3}:[*_\s]{0,9}'
+    r'|OVERSAMPLE_WEIGHT:\s{0,9}\d[\d.]{0,9}'
+)
 # [a]: https://a.example, and [^1]: the text of a note
 _DEFINITION = re.compile(
     r'\[(?:[^\]^\s][^\]]*\]: <?(?:https?://|#|/|mailto:)\S+|\^[^\]\s]+\]: \S.*)'

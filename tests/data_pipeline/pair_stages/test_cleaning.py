@@ -226,6 +226,7 @@ def test_a_text_that_is_a_label_alone_is_dropped() -> None:
         ('It got 88 likes', None),
         ('She wrote: “No.” 3 replies came', None),
         ('Leave him.\n\nANSWER:', 'Leave him.'),
+        ('Leave him.\nOVERSAMPLE_WEIGHT: 3', 'Leave him.'),
         ('Leave him.\n**QUESTION:**\n12', 'Leave him.'),
         ('Write this:\nANSWER:', None),
         ('Leave him.\nAnswer: no.', None),
