@@ -56,6 +56,10 @@ _SITES = re.compile(
 )
 # A saved live chat shows the picture that opens an answer; a copied one has its words.
 _AVATAR = re.compile(r'<img\b[^<>]*\balt=["\']?avatar["\']?(?=[\s/>])[^<>]*>', re.I)
+_ADVERT = re.compile(
+    r'(?:story continues below )?advertisement|sponsored(?: content)?', re.IGNORECASE
+)
+_LONGEST_ADVERT = 300  # signs, with their tags
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -164,13 +168,23 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
         is_around = node.tag in _AROUND or node.attributes.get('role') in _ROLES
         is_ways = node.tag in _OF_WAYS and _are_ways(text[node.start : node.end])
         is_named = node.tag not in ('html', 'body', 'main', 'article', 'p')
-        is_around = is_around or is_ways or (is_named and _NAMED_AROUND.search(names))
+        markup = text[node.start : node.end]
+        is_around = is_around or is_ways or _is_beside(node.tag, markup)
+        is_around = is_around or (is_named and _NAMED_AROUND.search(names))
         if not is_around:
             continue
         shown = html_source.shown(text[node.inner : node.inner_end])
         if len(shown.split()) <= most and not detection.detect(shown):
             made.append((node.start, node.end))
     return made
+
+
+def _is_beside(tag: str, markup: str) -> bool:
+    """Whether an element is a picture with its words, or a place for advertisements."""
+    if tag == 'figure':
+        return '<img' in markup.lower()
+    is_short = tag in _OF_WAYS and len(markup) <= _LONGEST_ADVERT
+    return is_short and bool(_ADVERT.fullmatch(_TAG.sub('', markup).strip()))
 
 
 def _are_ways(markup: str) -> bool:

@@ -231,6 +231,19 @@ def test_a_footer_is_no_part_of_the_last_answer(footer: str) -> None:
     assert read(page_of(LABELLED, footer=footer)) == PAIRS
 
 
+@pytest.mark.parametrize(
+    'beside',
+    [
+        '<figure class="x"><img src="a.jpg"><figcaption>By Ann</figcaption></figure>',
+        '<div class="ad-3"><span>Advertisement</span></div>',
+    ],
+)
+def test_what_a_page_puts_between_the_paragraphs_is_no_text(beside: str) -> None:
+    assert read(page_of(LABELLED.replace('<p>A:', f'{beside}<p>A:') + beside)) == PAIRS
+    quoted = '<figure><blockquote>So said Tom.</blockquote></figure>'
+    assert read(page_of(LABELLED + quoted))[-1][1].endswith('So said Tom.')
+
+
 SHARE = '<p class="s"><a href="#">Share</a> | <a href="#">Twitter</a></p>'
 
 
