@@ -5,7 +5,13 @@ import html
 import re
 
 from data_pipeline.layouts import detection, html_text, labelled
-from data_pipeline.markup import html_hidden, html_questions, html_source, html_tree
+from data_pipeline.markup import (
+    html_hidden,
+    html_questions,
+    html_source,
+    html_tree,
+    speakers,
+)
 from data_pipeline.pages import chat, page
 
 _DOCUMENT = re.compile(
@@ -103,6 +109,8 @@ def view(text: str, *, file: str) -> View:
         # Labels may be an example within one of the answers.
         is_example = len(made.found.pairs) >= _TIMES * max(1, len(few.pairs))
         made.found = made.found if is_example else None
+    if not made.found and not layout and (said := speakers.with_labels(text)) != text:
+        return _shown(said)[0]
     if not made.found and layout == html_questions.SOURCE:
         titled, _ = _shown(_with_titles(text, are_all=True))
         return titled if detection.detect(titled.text) else made

@@ -268,6 +268,37 @@ def test_the_picture_above_a_reply_of_a_saved_chat_opens_the_answer(alt: str) ->
     assert read(page_of(chat)) == [(f'Who {i}?', f'Tom {i}.') for i in range(3)]
 
 
+def _chat(*said: tuple[str, str], bold: str = '<p><b>{}:</b> {}</p>') -> str:
+    return page_of(''.join(bold.format(*each) for each in said))
+
+
+@pytest.mark.parametrize(
+    'bold',
+    ['<p><b>{}:</b> {}</p>', '<div><strong>{}</strong>: {}</div>', '<br><b>{}: </b>{}'],
+)
+def test_a_chat_with_its_speakers_in_bold_is_read(bold: str) -> None:
+    said = []
+    for i, place in enumerate(['Boston, Mass.', 'Re: tea', 'Anonymous', 'Boston']):
+        place = place.replace('Re: ', 'About ')
+        said += [
+            (place, f'Who sings, {i}?'),
+            ('Marian Vale', f'Tom, {i}. <b>Not</b> I.'),
+        ]
+    hello = ('Marian Vale', 'Hello.')
+    expected = [(f'Who sings, {i}?', f'Tom, {i}. Not I.') for i in range(4)]
+    assert read(_chat(*said, bold=bold)) == expected
+    assert read(_chat(hello, *said, bold=bold)) == expected
+
+
+@pytest.mark.parametrize('guest', ['Tom Fox', 'Step {}'])
+def test_other_words_in_bold_are_no_speakers(guest: str) -> None:
+    said = [('Ann Lee', 'Why?'), ('Tom Fox', 'So.')] * 5
+    if guest != 'Tom Fox':
+        said = [(guest.format(i), 'Run.') for i in range(9)]
+    with pytest.raises(errors.InputError, match='without pairs'):
+        read(_chat(*said))
+
+
 def test_pairs_within_a_side_bar_are_read() -> None:
     assert read(page_of(f'<aside>{LABELLED}</aside>')) == PAIRS
     assert read(page_of(f'<div class="has sidebar">{LABELLED}</div>')) == PAIRS
