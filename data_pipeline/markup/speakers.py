@@ -19,7 +19,7 @@ _SPEAKER = re.compile(
     re.IGNORECASE,
 )
 _FEWEST_ANSWERS = _FEWEST_GUESTS = 3
-_ANSWERED = 0.8  # of the guests' posts, and of the host's that stand below one
+_ANSWERED, _ANSWERING = 0.6, 0.8  # of the guests' posts; of the host's, below one
 
 
 def with_labels(text: str) -> str:
@@ -46,6 +46,6 @@ def _host(names: list[str]) -> str:
     is_one = (
         times >= _FEWEST_ANSWERS
         and len({*guests}) >= _FEWEST_GUESTS
-        and answered >= _ANSWERED * max(times, len(guests))
+        and answered >= max(_ANSWERING * times, _ANSWERED * len(guests))
     )
     return host if is_one and ' ' in host and chat_speakers.NAME.fullmatch(host) else ''
