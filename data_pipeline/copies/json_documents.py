@@ -17,7 +17,9 @@ Each row is written as it stands in the file, so its numbers and escapes stay as
 are.
 """
 
+import functools
 import json
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -80,11 +82,11 @@ def _rows_of_members(
                 cells = [json.dumps(cell) for cell in scanner.value()[0]]
                 yield _object(names, cells)
         elif document.kind == 'within':
-            value = scanner.value()[0]
-            for step in document.path:
-                value = value[step]
-            for each in value.values() if isinstance(value, dict) else value:
-                yield json.dumps(each, ensure_ascii=False)
+            whole = scanner.value()[0]
+            for path in document.paths:
+                value = functools.reduce(operator.getitem, path, whole)
+                for each in value.values() if isinstance(value, dict) else value:
+                    yield json.dumps(each, ensure_ascii=False)
         elif document.kind == 'answers':
             cells = (json.dumps(key), scanner.value()[1])
             yield _object(('question', 'answer'), cells)

@@ -24,7 +24,13 @@ import collections
 import re
 from collections.abc import Sequence
 
-from data_pipeline.faq import asking_lines, front_matter, page_lines, questions
+from data_pipeline.faq import (
+    asking_lines,
+    below_pairs,
+    front_matter,
+    page_lines,
+    questions,
+)
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
@@ -237,7 +243,7 @@ class _Reading:
     def _leave_out_last(self) -> None:
         """Leaves out the page's own text below its last answer."""
         first = next(each.text for each in self._pieces if each.text.strip())
-        below = glued_topics.below_last(first, self._answers)
+        below = below_pairs.below_last(first, self._answers)
         for piece in below:
             piece.kind = page.UNKNOWN if piece.kind == page.ANSWER else piece.kind
         self.found.leave_out(below)
