@@ -1,12 +1,17 @@
 """Dump files as Arctic Shift and Pushshift make them."""
 
+import bz2
+import gzip
 import json
+import lzma
 import pathlib
 import struct
 from collections.abc import Iterable
 from typing import Any
 
 import zstandard
+
+_COMPRESSED = {'.gz': gzip.compress, '.bz2': bz2.compress, '.xz': lzma.compress}
 
 
 def write(
@@ -16,10 +21,15 @@ def write(
     frames: int = 1,
     window_log: int = 0,
 ) -> pathlib.Path:
-    """Writes a dump by its suffix: .zst of `frames` frames, .zst_blocks, or lines."""
+    """Writes a dump by its suffix; what is compressed has `frames` frames."""
     lines = [json.dumps(each).encode() for each in objects]
     if path.suffix == '.zst_blocks':
         data = b''.join(block(lines[i : i + 3]) for i in range(0, len(lines), 3))
+    elif path.suffix in _COMPRESSED:
+        text = b''.join(line + b'\n' for line in lines)
+        size = -(-len(text) // frames)
+        parts = [text[i : i + size] for i in range(0, len(text), size)]
+        data = b''.join(map(_COMPRESSED[path.suffix], parts))
     elif path.suffix == '.zst':
         parameters = zstandard.ZstdCompressionParameters(
             window_log=window_log, enable_ldm=bool(window_log)

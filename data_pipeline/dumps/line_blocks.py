@@ -1,20 +1,34 @@
-"""The lines of dump files (.jsonl, .ndjson, .zst, .zst_blocks), in blocks.
+"""The lines of dump files (.jsonl, .ndjson, .zst, .zst_blocks, .gz, …), in blocks.
 
 Dumps are compressed with windows of up to 2 GiB, which zstd allows only on request;
 memory then holds one such window.
 Source: https://github.com/ArthurHeitmann/zst_blocks_format and arctic_shift/scripts.
 """
 
+import bz2
+import lzma
 import pathlib
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import zstandard
 
 from hax_jax import errors
 
-SUFFIXES = ('.jsonl', '.ndjson', '.json', '.zst', '.zst_blocks')
 _MAX_WINDOW_BYTES = 2**31
+# What decompresses one frame, by the end of a file's name; gzip's bits are 31.
+_FRAMES: dict[str, Callable[[], Any]] = {
+    '.zst': lambda: zstandard.ZstdDecompressor(
+        max_window_size=_MAX_WINDOW_BYTES
+    ).decompressobj(),
+    '.gz': lambda: zlib.decompressobj(31),
+    '.bz2': bz2.BZ2Decompressor,
+    '.xz': lzma.LZMADecompressor,
+}
+SUFFIXES = ('.jsonl', '.ndjson', '.json', *_FRAMES, '.zst_blocks')
+_DAMAGE = (zstandard.ZstdError, struct.error, zlib.error, lzma.LZMAError)
 _MAX_LINE_BYTES = 2**26  # Reddit's longest objects have some hundred kilobytes
 _CHUNK = 2**20
 _COMPRESSED_CHUNK = 2**16  # JSON shrinks to a tenth or less
@@ -41,9 +55,11 @@ def blocks(
         if path.suffix == '.zst_blocks':
             yield from _zst_blocks(path, on_read)
         else:
-            read = _zst_chunks if path.suffix == '.zst' else _chunks
+            read = _decompressed if path.suffix in _FRAMES else _chunks
             yield from _whole_lines(read(path, on_read), path)
-    except (zstandard.ZstdError, struct.error) as error:
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # bz2's of damage has none
+            raise
         raise errors.InputError(
             f'{path} is damaged ({error}); download it again.'
         ) from None
@@ -90,20 +106,19 @@ def _chunks(
             yield chunk
 
 
-def _zst_chunks(
+def _decompressed(
     path: pathlib.Path, on_read: Callable[[int], object]
 ) -> Iterator[bytes]:
     """The decompressed frames of a file, one after the other."""
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
-    frame = decompressor.decompressobj()
-    begun = False
+    make = _FRAMES[path.suffix]
+    frame, begun = make(), False
     for chunk in _chunks(path, on_read, _COMPRESSED_CHUNK):
         while chunk:
             begun = True
             yield frame.decompress(chunk)
             chunk = frame.unused_data if frame.eof else b''
             if frame.eof:
-                frame, begun = decompressor.decompressobj(), False
+                frame, begun = make(), False
     if begun:
         raise _cut_short(path)
 

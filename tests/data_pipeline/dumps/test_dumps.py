@@ -92,15 +92,16 @@ def test_frames_follow_each_other_and_windows_may_be_long(
 ) -> None:
     objects = [{'n': i, 'text': 'x' * 50} for i in range(500)]
     lines = [json.dumps(each).encode() for each in objects]
-    several = dump_makers.write(tmp_path / 'a.zst', objects, frames=7)
-    assert list(line_blocks.lines(several)) == lines
+    for suffix in ('.zst', '.gz', '.bz2', '.xz'):
+        several = dump_makers.write(tmp_path / f'a{suffix}', objects, frames=7)
+        assert list(line_blocks.lines(several)) == lines
     window = dump_makers.write(tmp_path / 'b.zst', objects, window_log=28)
     with pytest.raises(zstandard.ZstdError):  # without being told to allow it
         zstandard.ZstdDecompressor().decompressobj().decompress(window.read_bytes())
     assert list(line_blocks.lines(window)) == lines
 
 
-@pytest.mark.parametrize('suffix', ['.zst', '.zst_blocks'])
+@pytest.mark.parametrize('suffix', ['.zst', '.zst_blocks', '.gz', '.bz2', '.xz'])
 def test_a_file_that_is_cut_short_or_damaged_is_named(
     tmp_path: pathlib.Path, suffix: str
 ) -> None:
