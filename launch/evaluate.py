@@ -42,6 +42,9 @@ _STEP = flags.DEFINE_multi_integer(
     'Which checkpoint; the best by validation loss, else the latest. For two runs give '
     'it twice; twice with one run compares its steps.',
 )
+_COMPARE = flags.DEFINE_bool(
+    'compare', False, 'Two models are asked for: one is refused. `hax compare` sets it.'
+)
 _DATA = flags.DEFINE_string(
     'data', '', "A folder that data_pipeline.build made; '' is the run's own."
 )
@@ -121,6 +124,12 @@ def _check() -> None:
         )
     if models > 2:
         problems.append(f'{models} models are given; give one, or two to compare them.')
+    if _COMPARE.value and models == 1 and steps != 2:
+        problems.append(
+            'one model is given, and two are compared; give --workdir or --pretrained '
+            'a second time, --step twice to compare two steps of a run, or use hax '
+            'evaluate for one model.'
+        )
     if steps and not _WORKDIR.value:
         problems.append(
             '--step selects a checkpoint of a run, and no --workdir is given; '

@@ -42,6 +42,7 @@ PROGRAMS = {
     'prove_resume': 'launch.prove_resume',
 }
 _LINES = {'compare': 'Two models, pair by pair: evaluate with two --workdir.'}
+_FLAGS = {'compare': ['--compare']}  # that a name stands for
 _COMPLETION = r"""_hax() {
   local IFS=$'\n' names
   names=$(hax --names "$2" "${COMP_WORDS[@]:1:COMP_CWORD-1}")
@@ -54,7 +55,7 @@ complete -o default -F _hax hax"""
 def main() -> None:
     name, *rest = sys.argv[1:] or ['--help']
     if name in PROGRAMS:
-        sys.argv[:] = [f'hax {name}', *rest]
+        sys.argv[:] = [f'hax {name}', *_FLAGS.get(name, []), *rest]
         runpy.run_module(PROGRAMS[name], run_name='__main__', alter_sys=True)
         return
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hax | head` ends without a word

@@ -41,6 +41,12 @@ def test_hax_says_that_its_output_can_not_be_written() -> None:
     )
 
 
+def test_hax_compare_wants_two_models() -> None:
+    done = run('compare', '--workdir=runs/lora')
+    assert done.returncode == 2
+    assert 'one model is given, and two are compared; give --workdir' in done.stderr
+
+
 def test_every_program_of_hax_is_one() -> None:
     for module in hax.PROGRAMS.values():
         spec = importlib.util.find_spec(module)
