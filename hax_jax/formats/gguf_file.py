@@ -16,7 +16,7 @@ import numpy as np
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.formats import chat_template
+from hax_jax.formats import accounting, chat_template
 from hax_jax.model import naming
 
 FILE = 'model.gguf'
@@ -117,7 +117,8 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
     """The sizes and the float32 parameters (dotted path -> array) of a GPT-2's file.
 
     Raises:
-      InputError: it is damaged, of another architecture, or of another model.
+      InputError: it is damaged or of another architecture, or it lists every tensor
+        that is missing, extra, misshapen, not finite or of a type that is not read.
     """
     try:
         reader = gguf.GGUFReader(path)
@@ -134,13 +135,37 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
             'give a file of a GPT-2.'
         )
     model = _sizes(path, values, tensors)
-    parameters = {}
-    for ours, theirs in _names(model).items():
-        tensor = tensors[theirs]
+    if model.tie_embeddings:
+        tensors.pop('output.weight', None)
+    names, shapes = _names(model), naming.parameter_shapes(model)
+    stored = {name: _float32(tensor) for name, tensor in tensors.items()}
+    wrong = accounting.problems(
+        stored,
+        {
+            theirs: shapes[ours][::-1] if ours.endswith(_KERNEL) else shapes[ours]
+            for ours, theirs in names.items()
+        },
+    )
+    if wrong:
+        raise errors.InputError(
+            f'{path} does not hold the model that its fields describe; convert it '
+            'again:\n' + '\n'.join(wrong)
+        )
+    return model, {
+        ours: np.asarray(
+            stored[theirs].T if ours.endswith(_KERNEL) else stored[theirs], np.float32
+        )
+        for ours, theirs in names.items()
+    }
+
+
+def _float32(tensor: gguf.ReaderTensor) -> np.ndarray:
+    """A tensor's numbers; of a type that gguf can't decode, what is stored."""
+    try:
         array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        array = np.asarray(array, np.float32).reshape(tensor.shape[::-1])
-        parameters[ours] = array.T if ours.endswith(_KERNEL) else array
-    return model, parameters
+    except NotImplementedError:
+        return np.asarray(tensor.data)
+    return np.asarray(array, np.float32).reshape(tensor.shape[::-1])
 
 
 def is_one(path: pathlib.Path) -> bool:
@@ -221,7 +246,7 @@ def eos_of(path: pathlib.Path) -> str:
 def _sizes(
     path: pathlib.Path, values: dict[str, Any], tensors: dict[str, Any]
 ) -> schema.ModelConfig:
-    """The model that a file's fields describe, each of whose tensors is there."""
+    """The model that a file's fields describe."""
     try:
         rows = int(tensors['token_embd.weight'].shape[1])
         model = schema.ModelConfig(
@@ -245,20 +270,6 @@ def _sizes(
         ) from error
     if model.n_inner == 4 * model.n_embd:
         model = dataclasses.replace(model, n_inner=0)
-    shapes = naming.parameter_shapes(model)
-    wrong = []
-    for ours, theirs in _names(model).items():
-        shape = shapes[ours][::-1] if ours.endswith(_KERNEL) else shapes[ours]
-        found = tensors.get(theirs)
-        if found is None:
-            wrong.append(f'missing: {theirs}')
-        elif tuple(int(size) for size in found.shape[::-1]) != shape:
-            wrong.append(f'{theirs} has shape {list(found.shape[::-1])}, not {shape}')
-    if wrong:
-        raise errors.InputError(
-            f'{path} does not hold the model that its fields describe; convert it '
-            'again:\n' + '\n'.join(wrong)
-        )
     return model
 
 

@@ -178,6 +178,26 @@ def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
         gguf_file.read(path)
 
 
+def test_each_tensor_of_a_file_is_the_model_s_or_refused(
+    tmp_path: pathlib.Path,
+) -> None:
+    tokenizer = _sentencepiece(tmp_path, 'bpe')
+    model = _model(tokenizer)
+    parameters = _parameters(model)
+    parameters['ln_f.bias'][3] = np.nan
+    path = tmp_path / 'model.gguf'
+    gguf_file.write(path, model, parameters, tokenizer, dtype='float32', name='a')
+    key, whole = b'gpt2.block_count', path.read_bytes()
+    at = whole.index(key) + len(key) + 4
+    path.write_bytes(whole[:at] + b'\x01' + whole[at + 1 :])  # one block, not two
+    with pytest.raises(errors.InputError) as error:
+        gguf_file.read(path)
+    said = str(error.value).splitlines()[1:]
+    assert len(said) == 13
+    assert said[0] == 'extra: blk.1.attn_norm.bias'
+    assert said[12] == 'output_norm.bias holds numbers that are not finite'
+
+
 class _Engine:
     """llama.cpp's server, as the package xllamacpp has it."""
 
