@@ -20,6 +20,7 @@ from hax_jax.formats import accounting, chat_template
 from hax_jax.model import naming
 
 FILE = 'model.gguf'
+_ADDED = gguf.TokenType.USER_DEFINED  # found in any text, and shown in an answer
 _UNIGRAM = 't5'  # llama.cpp's name for such tokenizers
 _UNKNOWN_PENALTY = 10.0  # SentencePiece's kUnkPenalty, below the worst piece
 _TYPES = {
@@ -195,13 +196,23 @@ def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         if kind == 'gpt2':
-            ids = {token: i for i, token in enumerate(tokens)}
+            added = [
+                t for t, type_ in zip(tokens, types, strict=False) if type_ == _ADDED
+            ]
+            own = len(tokens) - len(added)
+            if tokens[own:] != added:
+                raise errors.InputError(
+                    f'{path} has added tokens before others: {", ".join(added[:5])}. '
+                    'Give the tokenizer that it was trained with as --tokenizer=FOLDER.'
+                )
+            ids = {token: i for i, token in enumerate(tokens[:own])}
             files.write_json(folder / 'vocab.json', ids)
             merges = '\n'.join(['#version: 0.2', *values[keys.MERGES]])
             files.write_text(folder / 'merges.txt', f'{merges}\n')
             settings = {'eos_token': tokens[eos], 'bos_token': tokens[eos]}
             settings['unk_token'] = tokens[eos]
             files.write_json(folder / 'tokenizer_config.json', settings)
+            return text.with_tokens(text.load_tokenizer(name), added)
         else:
             if kind == _UNIGRAM:
                 _characters_as_bytes(tokens, types)
@@ -326,15 +337,17 @@ def _bpe(
     writer: gguf.GGUFWriter, backend: dict[str, Any]
 ) -> tuple[list[str], list[int]]:
     """Adds GPT-2's byte-level BPE; returns its tokens and their types."""
-    added = {token['content']: token['id'] for token in backend['added_tokens']}
-    ids = {**backend['model']['vocab'], **added}
+    added = {token['content']: token for token in backend['added_tokens']}
+    ids = backend['model']['vocab'] | {name: t['id'] for name, t in added.items()}
     tokens = sorted(ids, key=ids.__getitem__)
     merges = backend['model']['merges']
     writer.add_tokenizer_model('gpt2')
     writer.add_tokenizer_pre('gpt-2')
     writer.add_token_merges([m if isinstance(m, str) else ' '.join(m) for m in merges])
-    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
-    return tokens, [control if token in added else normal for token in tokens]
+    types = dict.fromkeys(tokens, gguf.TokenType.NORMAL)
+    for name, token in added.items():
+        types[name] = gguf.TokenType.CONTROL if token['special'] else _ADDED
+    return tokens, [types[token] for token in tokens]
 
 
 def _sentencepiece(

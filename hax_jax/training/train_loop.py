@@ -159,7 +159,7 @@ def _from_newest(
             making,
             first,
         )
-        if not summary.trained_steps and jax.process_index() == 0:
+        if is_over and jax.process_index() == 0:
             claim.write()  # with no step to save, this alone is new
         return summary
 
@@ -267,7 +267,7 @@ def _loop(
             seconds={part: round(value, 4) for part, value in watch.total().items()},
             skipped_steps=int(state.guard.num_skipped),
         )
-        if done > start:
+        if summary.trained_steps:
             between.report.summary(done, dataclasses.asdict(summary))
     return summary
 

@@ -16,6 +16,7 @@ import gguf
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers
 
 from hax_jax import errors
 from hax_jax.config import export_request, schema
@@ -161,6 +162,27 @@ def test_a_file_of_others_changes_texts_as_the_engine_does(
     path.write_bytes(whole[:at] + b'\x01' + whole[at + 1 :])
     with_prefix = gguf_file.read_tokenizer(path)
     assert with_prefix.encode(['cat']) == tokenizer.encode([' cat'])
+
+
+def test_added_tokens_are_read_in_texts_and_shown_in_answers(
+    tmp_path: pathlib.Path,
+) -> None:
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    ids = {token: i for i, token in enumerate([*letters, 'ca', '<|endoftext|>'])}
+    (tmp_path / 'vocab.json').write_text(json.dumps(ids), encoding='utf-8')
+    (tmp_path / 'merges.txt').write_text('#version: 0.2\nc a\n')
+    own = text.load_tokenizer(str(tmp_path))
+    tokenizer = text.with_tokens(own, ['<NAME>', 'zxq'])
+    model = _model(tokenizer, n_layer=1, n_embd=2, vocab_size=tokenizer.vocab_size)
+    path = tmp_path / 'model.gguf'
+    parameters = _parameters(model)
+    gguf_file.write(path, model, parameters, tokenizer, dtype='float32', name='a')
+    types = gguf.GGUFReader(path).fields['tokenizer.ggml.token_type'].contents()
+    # llama.cpp shows no token of type 3 (control), and reads none in a text.
+    assert types[-3:] == [3, 4, 4]
+    again = gguf_file.read_tokenizer(path)
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.encode(['zxq']) == [[259]]
 
 
 def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
