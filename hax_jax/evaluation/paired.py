@@ -94,7 +94,7 @@ def compare(
     matched = [(one, others[one.id]) for one in a if one.id in others]
     both = [(x, y) for x, y in matched if size(x) == size(y)]
     by = {}
-    for source in ['all', *sorted({one.source for one, _ in both})]:
+    for source in ['all', *sorted({one.source for one, _ in both} - {'all'})]:
         chosen = [(x, y) for x, y in both if source in ('all', x.source)]
         if chosen:
             by[source] = difference(
