@@ -21,6 +21,7 @@ from hax_jax.model import naming
 
 FILE = 'model.gguf'
 _ADDED = gguf.TokenType.USER_DEFINED  # found in any text, and shown in an answer
+_SPLIT = 'gpt-2'  # llama.cpp's name of GPT-2's regular expression
 _UNIGRAM = 't5'  # llama.cpp's name for such tokenizers
 _UNKNOWN_PENALTY = 10.0  # SentencePiece's kUnkPenalty, below the worst piece
 _TYPES = {
@@ -178,18 +179,28 @@ def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
     """The tokenizer in a file: GPT-2's BPE, or SentencePiece of any kind.
 
     Raises:
-      InputError: it is of another kind, or would lose text.
+      InputError: it is of another kind, lacks a field, splits texts otherwise than
+        GPT-2 does, or would lose text.
     """
     values = {n: f.contents() for n, f in gguf.GGUFReader(path).fields.items()}
     keys = gguf.Keys.Tokenizer
-    kind, types = values.get(keys.MODEL), values.get(keys.TOKEN_TYPE)
-    if kind not in ('gpt2', 'llama', _UNIGRAM) or types is None:
+    kind, split = values.get(keys.MODEL), values.get(keys.PRE, _SPLIT)
+    more = (keys.MERGES,) if kind == 'gpt2' else (keys.SCORES, keys.UNK_ID)
+    needed = (keys.LIST, keys.TOKEN_TYPE, keys.EOS_ID, *more)
+    absent = [name for name in needed if name not in values]
+    why = ''
+    if kind not in ('gpt2', 'llama', _UNIGRAM):
+        why = f'is of the kind {kind!r}; gpt2, llama and {_UNIGRAM} are read'
+    elif absent:
+        why = f'lacks {", ".join(absent)}'
+    elif kind == 'gpt2' and split != _SPLIT:
+        why = f'splits texts as {split!r} does, not as GPT-2'
+    if why:
         raise errors.InputError(
-            f'{path} has a tokenizer of the kind {kind!r}; gpt2, llama and {_UNIGRAM} '
-            'are read. '
-            'Give the one that it was trained with as --tokenizer=FOLDER.'
+            f'{path}: its tokenizer {why}. Give the one that the model was trained '
+            'with as --tokenizer=FOLDER.'
         )
-    tokens = values[keys.LIST]
+    tokens, types = values[keys.LIST], values[keys.TOKEN_TYPE]
     used = max(i for i, type_ in enumerate(types) if type_ != gguf.TokenType.UNUSED)
     tokens = tokens[: used + 1]
     eos = values[keys.EOS_ID]
@@ -342,7 +353,7 @@ def _bpe(
     tokens = sorted(ids, key=ids.__getitem__)
     merges = backend['model']['merges']
     writer.add_tokenizer_model('gpt2')
-    writer.add_tokenizer_pre('gpt-2')
+    writer.add_tokenizer_pre(_SPLIT)
     writer.add_token_merges([m if isinstance(m, str) else ' '.join(m) for m in merges])
     types = dict.fromkeys(tokens, gguf.TokenType.NORMAL)
     for name, token in added.items():

@@ -183,6 +183,12 @@ def test_added_tokens_are_read_in_texts_and_shown_in_answers(
     again = gguf_file.read_tokenizer(path)
     assert again.fingerprint == tokenizer.fingerprint
     assert again.encode(['zxq']) == [[259]]
+    path.write_bytes(path.read_bytes().replace(b'gpt-2', b'falco'))
+    with pytest.raises(errors.InputError, match="splits texts as 'falco' does"):
+        gguf_file.read_tokenizer(path)
+    path.write_bytes(path.read_bytes().replace(b'eos_token_id', b'eot_token_id'))
+    with pytest.raises(errors.InputError, match=r'lacks tokenizer\.ggml\.eos_token_id'):
+        gguf_file.read_tokenizer(path)
 
 
 def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
