@@ -276,7 +276,14 @@ def with_tokens(
         )
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_with(pathlib.Path(folder), tokens)
-        return load_tokenizer(folder)
+        made = load_tokenizer(folder)
+    found = zip(tokens, made.encode(tokens), strict=True)
+    if lost := [repr(token) for token, ids in found if len(ids) != 1]:
+        raise errors.InputError(
+            f'the tokens can not be added: {", ".join(lost)} would be found in no text '
+            f'({_SPACE_MARK} is read as _). Leave these out.'
+        )
+    return made
 
 
 def of_cache(cache: records.PackedCache) -> Tokenizer:

@@ -198,7 +198,7 @@ def summarize(
     sums: dict[str, dict[str, Part]] = {}
     probability: collections.Counter[str] = collections.Counter()
     for pair in pairs:
-        for source in (pair.source, 'all'):
+        for source in {pair.source, 'all'}:  # one source may have that name
             parts = sums.setdefault(source, {})
             for name, part in (
                 ('question', pair.question),

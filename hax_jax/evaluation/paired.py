@@ -33,7 +33,7 @@ class Difference:
 
     `low` and `high` are the 95% interval of the paired bootstrap (percentiles),
     `formula_low` and `formula_high` that of the formula, with Student's t. With fewer
-    than FEWEST_GROUPS groups all four are 0.0 and `is_known` is false.
+    than FEWEST_GROUPS groups all four are None and `is_known` is false.
     """
 
     unit: str
@@ -41,14 +41,16 @@ class Difference:
     num_groups: int
     mean: float
     is_known: bool
-    low: float = 0.0
-    high: float = 0.0
-    formula_low: float = 0.0
-    formula_high: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    formula_low: float | None = None
+    formula_high: float | None = None
 
     @property
     def better(self) -> str:
         """'A' or 'B' if both intervals say so, else ''."""
+        if not self.is_known:
+            return ''
         if min(self.low, self.formula_low) > 0:
             return 'B'
         return 'A' if max(self.high, self.formula_high) < 0 else ''
@@ -92,7 +94,7 @@ def compare(
     matched = [(one, others[one.id]) for one in a if one.id in others]
     both = [(x, y) for x, y in matched if size(x) == size(y)]
     by = {}
-    for source in ['all', *sorted({one.source for one, _ in both})]:
+    for source in ['all', *sorted({one.source for one, _ in both} - {'all'})]:
         chosen = [(x, y) for x, y in both if source in ('all', x.source)]
         if chosen:
             by[source] = difference(

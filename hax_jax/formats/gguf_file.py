@@ -16,10 +16,12 @@ import numpy as np
 from hax_jax import errors, files
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.formats import chat_template
+from hax_jax.formats import accounting, chat_template
 from hax_jax.model import naming
 
 FILE = 'model.gguf'
+_ADDED = gguf.TokenType.USER_DEFINED  # found in any text, and shown in an answer
+_SPLIT = 'gpt-2'  # llama.cpp's name of GPT-2's regular expression
 _UNIGRAM = 't5'  # llama.cpp's name for such tokenizers
 _UNKNOWN_PENALTY = 10.0  # SentencePiece's kUnkPenalty, below the worst piece
 _TYPES = {
@@ -117,7 +119,8 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
     """The sizes and the float32 parameters (dotted path -> array) of a GPT-2's file.
 
     Raises:
-      InputError: it is damaged, of another architecture, or of another model.
+      InputError: it is damaged or of another architecture, or it lists every tensor
+        that is missing, extra, misshapen, not finite or of a type that is not read.
     """
     try:
         reader = gguf.GGUFReader(path)
@@ -134,13 +137,37 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
             'give a file of a GPT-2.'
         )
     model = _sizes(path, values, tensors)
-    parameters = {}
-    for ours, theirs in _names(model).items():
-        tensor = tensors[theirs]
+    if model.tie_embeddings:
+        tensors.pop('output.weight', None)
+    names, shapes = _names(model), naming.parameter_shapes(model)
+    stored = {name: _float32(tensor) for name, tensor in tensors.items()}
+    wrong = accounting.problems(
+        stored,
+        {
+            theirs: shapes[ours][::-1] if ours.endswith(_KERNEL) else shapes[ours]
+            for ours, theirs in names.items()
+        },
+    )
+    if wrong:
+        raise errors.InputError(
+            f'{path} does not hold the model that its fields describe; convert it '
+            'again:\n' + '\n'.join(wrong)
+        )
+    return model, {
+        ours: np.asarray(
+            stored[theirs].T if ours.endswith(_KERNEL) else stored[theirs], np.float32
+        )
+        for ours, theirs in names.items()
+    }
+
+
+def _float32(tensor: gguf.ReaderTensor) -> np.ndarray:
+    """A tensor's numbers; of a type that gguf can't decode, what is stored."""
+    try:
         array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        array = np.asarray(array, np.float32).reshape(tensor.shape[::-1])
-        parameters[ours] = array.T if ours.endswith(_KERNEL) else array
-    return model, parameters
+    except NotImplementedError:
+        return np.asarray(tensor.data)
+    return np.asarray(array, np.float32).reshape(tensor.shape[::-1])
 
 
 def is_one(path: pathlib.Path) -> bool:
@@ -152,31 +179,51 @@ def read_tokenizer(path: pathlib.Path) -> text.Tokenizer:
     """The tokenizer in a file: GPT-2's BPE, or SentencePiece of any kind.
 
     Raises:
-      InputError: it is of another kind, or would lose text.
+      InputError: it is of another kind, lacks a field, splits texts otherwise than
+        GPT-2 does, or would lose text.
     """
     values = {n: f.contents() for n, f in gguf.GGUFReader(path).fields.items()}
     keys = gguf.Keys.Tokenizer
-    kind, types = values.get(keys.MODEL), values.get(keys.TOKEN_TYPE)
-    if kind not in ('gpt2', 'llama', _UNIGRAM) or types is None:
+    kind, split = values.get(keys.MODEL), values.get(keys.PRE, _SPLIT)
+    more = (keys.MERGES,) if kind == 'gpt2' else (keys.SCORES, keys.UNK_ID)
+    needed = (keys.LIST, keys.TOKEN_TYPE, keys.EOS_ID, *more)
+    absent = [name for name in needed if name not in values]
+    why = ''
+    if kind not in ('gpt2', 'llama', _UNIGRAM):
+        why = f'is of the kind {kind!r}; gpt2, llama and {_UNIGRAM} are read'
+    elif absent:
+        why = f'lacks {", ".join(absent)}'
+    elif kind == 'gpt2' and split != _SPLIT:
+        why = f'splits texts as {split!r} does, not as GPT-2'
+    if why:
         raise errors.InputError(
-            f'{path} has a tokenizer of the kind {kind!r}; gpt2, llama and {_UNIGRAM} '
-            'are read. '
-            'Give the one that it was trained with as --tokenizer=FOLDER.'
+            f'{path}: its tokenizer {why}. Give the one that the model was trained '
+            'with as --tokenizer=FOLDER.'
         )
-    tokens = values[keys.LIST]
+    tokens, types = values[keys.LIST], values[keys.TOKEN_TYPE]
     used = max(i for i, type_ in enumerate(types) if type_ != gguf.TokenType.UNUSED)
     tokens = tokens[: used + 1]
     eos = values[keys.EOS_ID]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         if kind == 'gpt2':
-            ids = {token: i for i, token in enumerate(tokens)}
+            added = [
+                t for t, type_ in zip(tokens, types, strict=False) if type_ == _ADDED
+            ]
+            own = len(tokens) - len(added)
+            if tokens[own:] != added:
+                raise errors.InputError(
+                    f'{path} has added tokens before others: {", ".join(added[:5])}. '
+                    'Give the tokenizer that it was trained with as --tokenizer=FOLDER.'
+                )
+            ids = {token: i for i, token in enumerate(tokens[:own])}
             files.write_json(folder / 'vocab.json', ids)
             merges = '\n'.join(['#version: 0.2', *values[keys.MERGES]])
             files.write_text(folder / 'merges.txt', f'{merges}\n')
             settings = {'eos_token': tokens[eos], 'bos_token': tokens[eos]}
             settings['unk_token'] = tokens[eos]
             files.write_json(folder / 'tokenizer_config.json', settings)
+            return text.with_tokens(text.load_tokenizer(name), added)
         else:
             if kind == _UNIGRAM:
                 _characters_as_bytes(tokens, types)
@@ -221,7 +268,7 @@ def eos_of(path: pathlib.Path) -> str:
 def _sizes(
     path: pathlib.Path, values: dict[str, Any], tensors: dict[str, Any]
 ) -> schema.ModelConfig:
-    """The model that a file's fields describe, each of whose tensors is there."""
+    """The model that a file's fields describe."""
     try:
         rows = int(tensors['token_embd.weight'].shape[1])
         model = schema.ModelConfig(
@@ -245,20 +292,6 @@ def _sizes(
         ) from error
     if model.n_inner == 4 * model.n_embd:
         model = dataclasses.replace(model, n_inner=0)
-    shapes = naming.parameter_shapes(model)
-    wrong = []
-    for ours, theirs in _names(model).items():
-        shape = shapes[ours][::-1] if ours.endswith(_KERNEL) else shapes[ours]
-        found = tensors.get(theirs)
-        if found is None:
-            wrong.append(f'missing: {theirs}')
-        elif tuple(int(size) for size in found.shape[::-1]) != shape:
-            wrong.append(f'{theirs} has shape {list(found.shape[::-1])}, not {shape}')
-    if wrong:
-        raise errors.InputError(
-            f'{path} does not hold the model that its fields describe; convert it '
-            'again:\n' + '\n'.join(wrong)
-        )
     return model
 
 
@@ -315,15 +348,17 @@ def _bpe(
     writer: gguf.GGUFWriter, backend: dict[str, Any]
 ) -> tuple[list[str], list[int]]:
     """Adds GPT-2's byte-level BPE; returns its tokens and their types."""
-    added = {token['content']: token['id'] for token in backend['added_tokens']}
-    ids = {**backend['model']['vocab'], **added}
+    added = {token['content']: token for token in backend['added_tokens']}
+    ids = backend['model']['vocab'] | {name: t['id'] for name, t in added.items()}
     tokens = sorted(ids, key=ids.__getitem__)
     merges = backend['model']['merges']
     writer.add_tokenizer_model('gpt2')
-    writer.add_tokenizer_pre('gpt-2')
+    writer.add_tokenizer_pre(_SPLIT)
     writer.add_token_merges([m if isinstance(m, str) else ' '.join(m) for m in merges])
-    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
-    return tokens, [control if token in added else normal for token in tokens]
+    types = dict.fromkeys(tokens, gguf.TokenType.NORMAL)
+    for name, token in added.items():
+        types[name] = gguf.TokenType.CONTROL if token['special'] else _ADDED
+    return tokens, [types[token] for token in tokens]
 
 
 def _sentencepiece(

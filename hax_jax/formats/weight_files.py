@@ -193,7 +193,11 @@ def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     for name in names:
         # Opened anew for each tensor: a mapping keeps in memory all that it has read.
         with safetensors.safe_open(path, framework='numpy') as file:
-            tensors[name] = _float32(file.get_tensor(name))
+            try:
+                tensors[name] = _float32(file.get_tensor(name))
+            except AttributeError as error:  # numpy has no such type, float8 among them
+                dtype = file.get_slice(name).get_dtype()
+                raise NotTensorsError(f'{name!r} of type {dtype}') from error
     return tensors
 
 

@@ -54,7 +54,8 @@ class DivergedError(StoppedError):
 class RollBackError(Exception):
     """The run goes on from step `saved`, without the rows of a bad one.
 
-    `skip` are all rows of the stream that it leaves out then, those last.
+    `skip` are all rows of the stream that it leaves out then, those last; `start` is
+    the step that the call had gone on from.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class RollBackError(Exception):
         skip: tuple[tuple[int, int], ...],
         *,
         saved: int | None,
+        start: int,
     ) -> None:
-        self.found, self.skip, self.saved = found, skip, saved
+        self.found, self.skip, self.saved, self.start = found, skip, saved, start
         super().__init__(f'{found}; the run is rolled back')

@@ -1,6 +1,7 @@
 """A command line taken apart: `--config`, its overrides, and the rest for absl."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -58,6 +59,14 @@ def expanded(argv: Sequence[str], values: flags.FlagValues) -> list[str]:
         return values.read_flags_from_files(list(argv), force_gnu=False)
     except flags.Error as error:
         raise errors.InputError(in_words(error, values)) from error
+
+
+def at_home(argument: str) -> str:
+    """`--workdir=~/runs` -> `--workdir=/home/me/runs`: bash leaves ~ behind = alone."""
+    name, equals, value = argument.partition('=')
+    if name.startswith('-') and value.startswith('~/'):
+        value = os.path.expanduser(value)  # noqa: PTH111 (it fails without a home)
+    return name + equals + value
 
 
 def in_words(error: flags.Error, values: flags.FlagValues) -> str:

@@ -55,7 +55,7 @@ def run(
         with _explained(smaller):
             _check_streams()
             _check_text(argv)
-            return _parse(prepare, argv, check)
+            return _parse(prepare, [command_line.at_home(x) for x in argv], check)
 
     def guarded(argv: list[str]) -> int | None:
         with _explained(smaller):

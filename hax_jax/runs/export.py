@@ -168,9 +168,9 @@ def _fill(
         why=parts.why,
         validation_loss=parts.validation_loss,
     )
-    n_positions = parts.model.n_positions
+    n_positions, name = parts.model.n_positions, folder.resolve().name
     card = model_card.make(
-        folder.resolve().name,
+        name,
         facts,
         n_positions=n_positions,
         base_name=base_name,
@@ -181,7 +181,7 @@ def _fill(
     if request.format != 'peft':
         model = lora_merge.merged_model(parts.model, parts.lora)
         if request.format == 'gguf':
-            return _fill_gguf(new, model, parts, tokenizer, card, request)
+            return _fill_gguf(new, model, parts, tokenizer, card, request, name)
         return hf_folder.write(
             new,
             model,
@@ -217,6 +217,7 @@ def _fill_gguf(
     tokenizer: text.Tokenizer,
     card: str,
     request: export_request.Request,
+    name: str,
 ) -> list[str]:
     """Writes model.gguf, Ollama's Modelfile and the card; returns notes."""
     notes = gguf_file.write(
@@ -225,7 +226,7 @@ def _fill_gguf(
         parts.merged(),
         tokenizer,
         dtype=request.dtype,
-        name=new.name,
+        name=name,
     )
     modelfile = chat_template.modelfile(
         gguf_file.FILE,

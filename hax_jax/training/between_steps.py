@@ -42,7 +42,7 @@ class BetweenSteps:
         track: bool,
     ) -> None:
         """`late` and `track`: metrics are read late, and trackers get them too."""
-        self._setup = setup
+        self._setup, self._start = setup, start
         self._workdir = workdir
         self._checkpoints = checkpoints
         self._watch = watch
@@ -313,7 +313,7 @@ class BetweenSteps:
         on_disk = self._on_disk()
         if rolls_back:
             saved = max(on_disk, default=None)
-            raise stops.RollBackError(last, skip, saved=saved)
+            raise stops.RollBackError(last, skip, saved=saved, start=self._start)
         if last.step - 1 not in (0, *on_disk):
             self.save(ts.released(state), None, past)
             on_disk = self._on_disk()

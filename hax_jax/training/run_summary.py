@@ -25,7 +25,7 @@ class Summary:
     num_steps: int
     reason: str
     stopped_by: int
-    trained_steps: int  # of this call
+    trained_steps: int  # of this call, without those that a rollback undid
     best_step: int
     best_validation_loss: float | None
     unigram_entropy: float

@@ -123,19 +123,24 @@ def _keep_base(step: pathlib.Path, workdir: pathlib.Path) -> None:
 
 
 def claim(
-    setup: run_setup.Setup, workdir: pathlib.Path, *, base: str, allow_change: list[str]
+    setup: run_setup.Setup,
+    workdir: pathlib.Path,
+    *,
+    base: str,
+    allow_change: list[str],
+    rolled_back: bool = False,
 ) -> tuple[Claim, pretrained.Base | None]:
     """Checks that `workdir` is free for this run, or is this run's already.
 
     Returns the pretrained parameters that the run starts, or started, from, too. Goes
     on from the newest checkpoint that is whole; each later one is named and moves into
-    the folder damaged/.
+    the folder damaged/. `rolled_back`: this call has begun the run already.
 
     Raises:
       InputError: the run there is another one, its base is gone, or it has no state to
         go on from.
     """
-    if not is_run(workdir):
+    if not is_run(workdir, say=not rolled_back):
         setup = run_setup.beginning_at(setup, run_setup.Progress())
         source = _find_base(setup, workdir, None, base)
         if jax.process_index() == 0:
@@ -233,8 +238,10 @@ def progress(workdir: pathlib.Path) -> run_setup.Progress:
     return resume.progress(newest, run_folder.read_config(workdir))
 
 
-def is_run(workdir: pathlib.Path) -> bool:
+def is_run(workdir: pathlib.Path, *, say: bool = True) -> bool:
     """Whether a run with a saved step lies in `workdir`; False if none was begun.
+
+    `say`: a line tells of one that begins again.
 
     Raises:
       InputError: something of a run lies there, but not its state.
@@ -242,7 +249,7 @@ def is_run(workdir: pathlib.Path) -> bool:
     left = [name for name in places.TRACES if (workdir / name).exists()]
     steps = checkpoint.step_folders(workdir / run_folder.CHECKPOINTS)
     if (workdir / run_folder.UNSAVED).exists() and not steps:
-        if left:
+        if left and say:
             print(
                 f'the last call in {workdir} ended before its first checkpoint: the '
                 'run begins again',

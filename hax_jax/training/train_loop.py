@@ -84,22 +84,24 @@ def train(
         stack.enter_context(capacity.told(setup))
         skip: tuple[tuple[int, int], ...] = ()
         rolled_back: list[int | None] = []  # to these steps
+        first: int | None = None  # the step that the call went on from
         while True:
             try:
                 return _from_newest(
-                    setup, workdir, base, allow_change, skip, signals, watch
+                    setup, workdir, base, allow_change, skip, first, signals, watch
                 )
             except stops.RollBackError as error:
                 found, skip, saved = error.found, error.skip, error.saved
+                first = error.start if first is None else first
             peers.mark('')  # compiling anew does not count as hanging
             peers.from_first('saved')  # it has named the step that all go back to
             rolled_back.append(saved)
             if rolled_back.count(saved) > _MOST_ROLLBACKS:
                 tried = f'after {_MOST_ROLLBACKS} times back to step {saved or 0}'
                 raise stops.BadStepError(found, saved=saved, tried=tried)
-            first, last = skip[-1]
+            begin, end = skip[-1]
             print(
-                f'{found}: back to step {saved or 0}; rows {first} to {last} of the '
+                f'{found}: back to step {saved or 0}; rows {begin} to {end} of the '
                 f'stream are left out ({bad_steps.FILE})',
                 flush=True,
             )
@@ -111,11 +113,21 @@ def _from_newest(
     base: str,
     allow_change: list[str],
     skip: tuple[tuple[int, int], ...],
+    first: int | None,
     signals: stopping.Signals,
     watch: stopwatch.Stopwatch,
 ) -> run_summary.Summary:
-    """Trains from the run's newest whole step on, without the rows in `skip`."""
-    claim, source = starting.claim(setup, workdir, base=base, allow_change=allow_change)
+    """Trains from the run's newest whole step on, without the rows in `skip`.
+
+    `first` is the step at which a call began that was rolled back since.
+    """
+    claim, source = starting.claim(
+        setup,
+        workdir,
+        base=base,
+        allow_change=allow_change,
+        rolled_back=first is not None,
+    )
     claim, settings = claim.leaving_out(skip), setup.run.train
     agreement.check_start(claim)
     past = starting.past(claim)
@@ -136,9 +148,18 @@ def _from_newest(
         base = source.parameters if source else None
         del source  # its arrays on the host are needed until the first step alone
         summary = _loop(
-            state, past, claim.setup, workdir, checkpoints, signals, watch, base, making
+            state,
+            past,
+            claim.setup,
+            workdir,
+            checkpoints,
+            signals,
+            watch,
+            base,
+            making,
+            first,
         )
-        if not summary.trained_steps and jax.process_index() == 0:
+        if is_over and jax.process_index() == 0:
             claim.write()  # with no step to save, this alone is new
         return summary
 
@@ -153,6 +174,7 @@ def _loop(
     watch: stopwatch.Stopwatch,
     base: dict[str, np.ndarray] | None,
     making: concurrent.futures.Future[_Step] | None,
+    first: int | None,
 ) -> run_summary.Summary:
     settings, num_steps = setup.run.train, setup.num_steps
     start = done = int(state.step)
@@ -235,7 +257,7 @@ def _loop(
             num_steps=num_steps,
             reason=reason,
             stopped_by=signals.number if reason == 'signal' else 0,
-            trained_steps=done - start,
+            trained_steps=done - (start if first is None else first),
             best_step=best.step,
             best_validation_loss=best.validation_loss,
             unigram_entropy=verdicts.unigram_entropy(setup.cache),
@@ -245,7 +267,7 @@ def _loop(
             seconds={part: round(value, 4) for part, value in watch.total().items()},
             skipped_steps=int(state.guard.num_skipped),
         )
-        if done > start:
+        if summary.trained_steps:
             between.report.summary(done, dataclasses.asdict(summary))
     return summary
 

@@ -139,14 +139,16 @@ def with_values(
 
 
 def recommended(run: schema.Config, values: Mapping[str, float]) -> schema.Config:
-    """The config with these values, its length too."""
+    """The config with these values, its length too; the warm-up keeps its share."""
     made, factor = with_values(run, values)
     train = dataclasses.replace(
         made.train,
-        num_steps=round(made.train.num_steps * factor),
+        num_steps=math.ceil(made.train.num_steps * factor),
         num_epochs=made.train.num_epochs * factor,
     )
-    return dataclasses.replace(made, train=train)
+    warmup = int(made.optimizer.warmup_steps * factor)
+    tuned = dataclasses.replace(made.optimizer, warmup_steps=warmup)
+    return dataclasses.replace(made, train=train, optimizer=tuned)
 
 
 def better_half(results: Mapping[float, trials_lib.Result]) -> list[float]:

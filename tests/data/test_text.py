@@ -150,6 +150,15 @@ def test_sentencepiece_replaces_its_space_sign_and_counts_it(
     assert tokenizer.num_replaced == 3
 
 
+def test_an_added_token_that_no_text_can_hold_is_refused(
+    tokenizers: dict[str, text.Tokenizer],
+) -> None:
+    made = text.with_tokens(tokenizers['bpe'], ['<A>'])
+    assert made.encode(['<A>']) == [[made.vocab_size - 1]]
+    with pytest.raises(errors.InputError, match=r"'x\u2581' would be found in no text"):
+        text.with_tokens(tokenizers['bpe'], ['<A>', 'x\u2581'])
+
+
 def test_gpt2_keeps_the_space_sign(tokenizers: dict[str, text.Tokenizer]) -> None:
     gpt2 = tokenizers['gpt2']
     assert gpt2.decode(gpt2.encode(['a\u2581b'])[0]) == 'a\u2581b'

@@ -105,6 +105,12 @@ def test_a_split_is_summed_as_by_hand() -> None:
         assert values['bits_per_byte'] == pytest.approx(nats / math.log(2) / num_bytes)
 
 
+def test_a_source_of_the_name_all_is_counted_once() -> None:
+    segments = [dataclasses.replace(each, source='all') for each in SEGMENTS]
+    found = evaluated(NLL, WEIGHTS, segments).by
+    assert {name: found[name]['all']['tokens'] for name in found} == {'all': 9}
+
+
 def test_eos_is_scored_where_an_answer_ends_and_nowhere_else() -> None:
     pairs = evaluate.pair_scores(NLL, IS_LIKELIEST, TARGETS, SEGMENTS, eos_id=EOS)
     by = evaluate.summarize(pairs, NLL, WEIGHTS).by

@@ -91,6 +91,7 @@ def test_a_seed_gives_one_interval() -> None:
 def test_too_few_groups_give_no_interval() -> None:
     found = difference([1.0] * 8, groups='aabbccdd')
     assert (found.is_known, found.better, found.num_groups) == (False, '', 4)
+    assert (found.low, found.high, found.formula_low) == (None, None, None)
     assert 'an interval needs 5 groups or more' in paired.in_words(found)
     assert paired.in_words(difference([1.0])).endswith('on 1 pair in 1 group)')
     assert difference([1.0, 1.1, 1.2, 0.9, 1.0]).is_known

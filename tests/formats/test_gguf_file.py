@@ -16,6 +16,7 @@ import gguf
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tokenizers
 
 from hax_jax import errors
 from hax_jax.config import export_request, schema
@@ -163,6 +164,33 @@ def test_a_file_of_others_changes_texts_as_the_engine_does(
     assert with_prefix.encode(['cat']) == tokenizer.encode([' cat'])
 
 
+def test_added_tokens_are_read_in_texts_and_shown_in_answers(
+    tmp_path: pathlib.Path,
+) -> None:
+    letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    ids = {token: i for i, token in enumerate([*letters, 'ca', '<|endoftext|>'])}
+    (tmp_path / 'vocab.json').write_text(json.dumps(ids), encoding='utf-8')
+    (tmp_path / 'merges.txt').write_text('#version: 0.2\nc a\n')
+    own = text.load_tokenizer(str(tmp_path))
+    tokenizer = text.with_tokens(own, ['<NAME>', 'zxq'])
+    model = _model(tokenizer, n_layer=1, n_embd=2, vocab_size=tokenizer.vocab_size)
+    path = tmp_path / 'model.gguf'
+    parameters = _parameters(model)
+    gguf_file.write(path, model, parameters, tokenizer, dtype='float32', name='a')
+    types = gguf.GGUFReader(path).fields['tokenizer.ggml.token_type'].contents()
+    # llama.cpp shows no token of type 3 (control), and reads none in a text.
+    assert types[-3:] == [3, 4, 4]
+    again = gguf_file.read_tokenizer(path)
+    assert again.fingerprint == tokenizer.fingerprint
+    assert again.encode(['zxq']) == [[259]]
+    path.write_bytes(path.read_bytes().replace(b'gpt-2', b'falco'))
+    with pytest.raises(errors.InputError, match="splits texts as 'falco' does"):
+        gguf_file.read_tokenizer(path)
+    path.write_bytes(path.read_bytes().replace(b'eos_token_id', b'eot_token_id'))
+    with pytest.raises(errors.InputError, match=r'lacks tokenizer\.ggml\.eos_token_id'):
+        gguf_file.read_tokenizer(path)
+
+
 def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'model.gguf'
     path.write_bytes(b'PK' + bytes(100))
@@ -176,6 +204,26 @@ def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
     writer.close()
     with pytest.raises(errors.InputError, match="architecture 'llama'"):
         gguf_file.read(path)
+
+
+def test_each_tensor_of_a_file_is_the_model_s_or_refused(
+    tmp_path: pathlib.Path,
+) -> None:
+    tokenizer = _sentencepiece(tmp_path, 'bpe')
+    model = _model(tokenizer)
+    parameters = _parameters(model)
+    parameters['ln_f.bias'][3] = np.nan
+    path = tmp_path / 'model.gguf'
+    gguf_file.write(path, model, parameters, tokenizer, dtype='float32', name='a')
+    key, whole = b'gpt2.block_count', path.read_bytes()
+    at = whole.index(key) + len(key) + 4
+    path.write_bytes(whole[:at] + b'\x01' + whole[at + 1 :])  # one block, not two
+    with pytest.raises(errors.InputError) as error:
+        gguf_file.read(path)
+    said = str(error.value).splitlines()[1:]
+    assert len(said) == 13
+    assert said[0] == 'extra: blk.1.attn_norm.bias'
+    assert said[12] == 'output_norm.bias holds numbers that are not finite'
 
 
 class _Engine:

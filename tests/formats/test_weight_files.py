@@ -293,6 +293,15 @@ def test_a_msgpack_of_other_things_than_tensors_is_refused(
     assert f'{path} holds {holds}, and tensors by name' in refused(path)
 
 
+def test_a_type_that_numpy_lacks_is_named(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'model.safetensors'
+    place = {'dtype': 'F8_E4M3', 'shape': [2], 'data_offsets': [0, 2]}
+    head = json.dumps({'ln_f.bias': place}).encode()
+    path.write_bytes(len(head).to_bytes(8, 'little') + head + b'12')
+    with pytest.raises(errors.InputError, match=r"holds 'ln_f.bias' of type F8_E4M3"):
+        weight_files.read_file(path, field='model.pretrained')
+
+
 def test_a_file_of_an_unknown_kind_names_the_known(tmp_path: pathlib.Path) -> None:
     assert '.safetensors, .bin, .msgpack' in refused(tmp_path / 'tf_model.h5')
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 
 import forks
+import gguf
 import ml_dtypes
 import numpy as np
 import programs
@@ -194,6 +195,8 @@ def test_any_run_becomes_a_gguf_file_with_a_modelfile(
     model, parameters = gguf_file.read(out / 'model.gguf')
     assert model.vocab_size == parts.model.vocab_size
     assert same(parameters, gguf_file.as_stored(parts.merged(), dtype='q8_0'))
+    name = gguf.GGUFReader(out / 'model.gguf').fields['general.name']
+    assert name.contents() == workdir
     check_card((out / 'README.md').read_text(), folder, library='gguf')
 
 

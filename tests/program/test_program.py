@@ -41,6 +41,12 @@ def test_arguments_may_stand_before_between_and_after_flags() -> None:
     assert run(positional=True).stdout == '[] \n'
 
 
+def test_a_tilde_behind_an_equals_sign_is_the_home() -> None:
+    """As behind a blank, where bash itself puts it: else a folder named ~ is made."""
+    command = ('-c', _PROGRAM.format(True), '--output=~/runs/a', '~/b')
+    assert programs.run(*command, HOME='/h').stdout == "['~/b'] /h/runs/a\n"
+
+
 def test_a_misspelt_flag_behind_an_argument_is_an_error() -> None:
     done = run('a.pt', '--ouput=o', positional=True)
     assert done.returncode == 2

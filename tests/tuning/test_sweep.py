@@ -144,6 +144,17 @@ def test_the_recommended_file_gives_the_recommended_config(
     assert convert.freeze(draft) == wanted
 
 
+def test_the_recommended_warm_up_is_the_share_that_was_tried() -> None:
+    run = dataclasses.replace(
+        base(),
+        optimizer=dataclasses.replace(base().optimizer, warmup_steps=20),
+        train=dataclasses.replace(base().train, num_epochs=0.0, num_steps=31),
+    )
+    half = sweep.recommended(run, {sweep.EPOCHS: 0.5})
+    assert (half.train.num_steps, half.optimizer.warmup_steps) == (16, 10)
+    assert list(half.conflicts()) == []  # 20 steps of warm-up are over 16
+
+
 def test_a_trial_warms_up_for_the_share_of_its_own_run() -> None:
     run = dataclasses.replace(
         base(), optimizer=dataclasses.replace(base().optimizer, warmup_steps=20)
