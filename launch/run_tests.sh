@@ -9,5 +9,6 @@ source launch/environment.sh tests/requirements.txt
 .venv/bin/shellcheck -x launch/*.sh launch/slurm.sbatch tests/launch/fake_bin/*
 # Hundreds of child processes import the same modules: compiled once, whatever is set.
 unset PYTHONDONTWRITEBYTECODE
-# Two files at a time: compiling, which takes most of the time, uses one core.
-.venv/bin/python -m pytest -n 2 --dist loadfile "$@"
+# Two files at a time: compiling, which takes most of the time, uses one core. In the
+# order of their names: by the number of tests, the slowest single ones would come last.
+.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import pytest
 
 from hax_jax.evaluation import eval_step
+from hax_jax.model import abstract
 from hax_jax.training import optimizer, train_state, train_step
 
 
@@ -55,16 +56,34 @@ class Sharing:
         return getattr(self._module, name)
 
 
-_STATES = Sharing(train_state, 'make_blueprint', 'create')
-_CREATE = _STATES.create
+_ABSTRACT_MODEL = kept(abstract.abstract_model)
+_DRAWN = train_state._drawn
+_PARAMETERS: dict[Any, dict[str, jax.Array]] = {}
 
 
-def _create(blueprint: Any, *, seed: int, base: Any = None) -> Any:
-    if base is not None:
-        return train_state.create(blueprint, seed=seed, base=base)
-    return jax.tree.map(jnp.copy, _CREATE(blueprint, seed=seed))  # a step donates it
+def _drawn(model: Any, wanted: dict[str, Any], seed: int) -> dict[str, jax.Array]:
+    of = jax.jit, model.config, model.lora, model.compute_dtype, seed
+    key = (*of, *sorted(wanted.items()))
+    if key not in _PARAMETERS:
+        _PARAMETERS[key] = _DRAWN(model, wanted, seed)
+    return jax.tree.map(jnp.copy, _PARAMETERS[key])  # a step donates them
 
 
+def _make_blueprint(*args: Any, **given: Any) -> train_state.Blueprint:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(abstract, 'abstract_model', _ABSTRACT_MODEL)
+        return train_state.make_blueprint(*args, **given)
+
+
+def _create(*args: Any, **given: Any) -> train_state.TrainState:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_state, '_drawn', _drawn)
+        return train_state.create(*args, **given)
+
+
+# Blueprints of one model share it, and states of one model and seed what is drawn.
+_STATES = Sharing(train_state)
+_STATES.make_blueprint = kept(_make_blueprint)
 _STATES.create = _create
 _SHARED = {
     'run_setup.optimizer': Sharing(

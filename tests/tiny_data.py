@@ -13,7 +13,7 @@ def get_config():
     draft = convert.draft()
     draft.tokenizer.path = 'train'
     draft.tokenizer.vocab_size = 400
-    draft.model.update(n_layer=2, n_head=2, n_embd=32, n_positions=128)
+    draft.model.update(n_layer=1, n_head=2, n_embd=32, n_positions=128)
     draft.data.update(seq_len=64, reader='numpy')
     draft.train.update(num_steps=6, batch_size=4, log_every_steps=1)
     draft.train.update(eval_every_steps=3, checkpoint_every_steps=3)

@@ -69,12 +69,12 @@ def write_cache(
 
 
 def make_config(**changes: object) -> schema.Config:
-    """A config of two layers, width 32; `changes` are `section__field=value`."""
+    """A config of one layer, width 32; `changes` are `section__field=value`."""
     draft = convert.draft()
     draft.data.update(path='planted', seq_len=SEQ_LEN, reader='numpy')
     draft.tokenizer.path = 'none'
     draft.model.update(
-        n_layer=2, n_head=2, n_embd=32, n_positions=SEQ_LEN, vocab_size=VOCAB
+        n_layer=1, n_head=2, n_embd=32, n_positions=SEQ_LEN, vocab_size=VOCAB
     )
     draft.optimizer.update(learning_rate=1e-2, warmup_steps=5)
     draft.train.update(

@@ -150,18 +150,7 @@ def create(
     if wrong:
         raise ValueError(f'base holds {wrong}, which the model has not, or not so.')
     drawn = {name: leaf for name, leaf in wanted.items() if name not in base}
-
-    def draw(key: jax.Array) -> dict[str, jax.Array]:
-        built = abstract.build(
-            model.config, model.lora, compute_dtype=model.compute_dtype, key=key
-        )
-        made = param_tree.named(nnx.state(built))
-        # XLA drops the work for the others.
-        return {name: made[name].astype(leaf.dtype) for name, leaf in drawn.items()}
-
-    leaves = jax.jit(draw, out_shardings=param_tree.shardings(drawn))(
-        jax.random.key(seed)
-    )
+    leaves = _drawn(model, drawn, seed) if drawn else {}
     for name in wanted.keys() - drawn.keys():
         leaf = wanted[name]
         leaves[name] = param_tree.place(base[name], leaf.sharding, dtype=leaf.dtype)
@@ -171,6 +160,21 @@ def create(
         blueprint.tx.init, out_shardings=param_tree.shardings(blueprint.state.opt_state)
     )(moving)
     return at_step(blueprint, 0, params, frozen, opt_state)
+
+
+def _drawn(
+    model: abstract.AbstractModel, wanted: dict[str, jax.ShapeDtypeStruct], seed: int
+) -> dict[str, jax.Array]:
+    def draw(key: jax.Array) -> dict[str, jax.Array]:
+        built = abstract.build(
+            model.config, model.lora, compute_dtype=model.compute_dtype, key=key
+        )
+        made = param_tree.named(nnx.state(built))
+        # XLA drops the work for the others.
+        return {name: made[name].astype(leaf.dtype) for name, leaf in wanted.items()}
+
+    draw_placed = jax.jit(draw, out_shardings=param_tree.shardings(wanted))
+    return draw_placed(jax.random.key(seed))
 
 
 def at_step(

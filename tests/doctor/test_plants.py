@@ -268,11 +268,8 @@ def _found(workdir: pathlib.Path) -> dict[str, str]:
     return {each.id: each.cause for each in found if each.verdict != diagnosis.OK}
 
 
-_SHORT = {
-    'train__num_steps': 2,
-    'train__eval_every_steps': 2,
-    'optimizer__warmup_steps': 0,
-}
+_START = {'model__n_layer': 2, 'optimizer__warmup_steps': 0}
+_SHORT = {**_START, 'train__num_steps': 2, 'train__eval_every_steps': 2}
 
 
 def test_attention_without_its_mask_is_named_before_step_1(
@@ -421,7 +418,7 @@ def half(
     tmp_path_factory: pytest.TempPathFactory, planted_cache: records.PackedCache
 ) -> pathlib.Path:
     """A run of 5 steps, of which the doctor has found nothing."""
-    run = tiny_runs.make_config(train__num_steps=5, optimizer__warmup_steps=0)
+    run = tiny_runs.make_config(train__num_steps=5, **_START)
     folder = tmp_path_factory.mktemp('half') / 'run'
     assert _found(tiny_runs.train(planted_cache, folder, run)) == {}
     return folder
@@ -439,7 +436,7 @@ def test_moments_that_a_resume_lost_are_named_at_its_first_step(
     factor: float,
     cause: str,
 ) -> None:
-    whole = tiny_runs.make_config(train__num_steps=10, optimizer__warmup_steps=0)
+    whole = tiny_runs.make_config(train__num_steps=10, **_START)
     workdir = shutil.copytree(half, tmp_path / 'run')
     plain = resume.restored
 

@@ -26,6 +26,7 @@ from hax_jax.runs import restore, run_folder, same_logits
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _FULL = [
+    '--config.model.n_layer=2',  # what is told of a layer is that layer's
     '--config.model.pad_vocab_to_multiple_of=128',
     '--config.train.num_steps=3',
     '--config.optimizer.learning_rate=1e-2',
@@ -60,12 +61,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     ]
     for command in (
         [*train, f'--workdir={root}/full'],
-        [
-            *train,
-            f'--workdir={root}/lora',
-            f'--config.model.pretrained={root}/full',
+        programs.replaced(
+            [
+                *train,
+                f'--workdir={root}/lora',
+                f'--config.model.pretrained={root}/full',
+            ],
             *_LORA,
-        ],
+        ),
     ):
         done = forks.run(*command)
         assert done.returncode == 0, done.stderr

@@ -80,6 +80,7 @@ def workdir(
         records.write_cache(new, dict.fromkeys(records.SPLITS, split), meta)
     run = tiny_runs.make_config(
         data__seq_len=96,
+        model__n_layer=2,
         model__n_positions=96,
         model__vocab_size=tokenizer.vocab_size,
         train__num_steps=4,

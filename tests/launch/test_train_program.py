@@ -194,7 +194,7 @@ def test_a_checkpoint_of_another_model_is_refused(
 ) -> None:
     result = train(folder, done[0], '--config.model.n_layer=3')
     assert result.returncode == 2
-    assert 'model.n_layer: 2 -> 3' in result.stderr
+    assert 'model.n_layer: 1 -> 3' in result.stderr
 
 
 def test_lora_on_the_run_and_a_base_that_moved(
@@ -257,6 +257,7 @@ def test_a_run_killed_at_random_moments_is_the_run_that_nothing_stopped(
         '--steps=18',
         '--seed=23',
         f'--output={tmp_path}/proof',
+        '--config.model.n_layer=2',
         '--config.model.resid_pdrop=0.1',
     )
     assert result.returncode == 0, result.stdout + result.stderr

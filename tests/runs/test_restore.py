@@ -1,6 +1,7 @@
 """What a run has learned, out of its checkpoints again: whole, merged, on a mesh."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -19,6 +20,7 @@ from hax_jax.model import lora_merge, naming
 from hax_jax.runs import origin, restore, run_folder
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
+make_config = functools.partial(tiny_runs.make_config, model__n_layer=2)
 
 
 @pytest.fixture(scope='module')
@@ -31,14 +33,14 @@ def full(
     cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
     """A run of all parameters, its vocabulary of 16 padded to 24."""
-    run = tiny_runs.make_config(train__num_steps=10, model__pad_vocab_to_multiple_of=12)
+    run = make_config(train__num_steps=10, model__pad_vocab_to_multiple_of=12)
     return tiny_runs.train(cache, tmp_path_factory.mktemp('runs') / 'full', run)
 
 
 @pytest.fixture(scope='module')
 def adapted(cache: records.PackedCache, full: pathlib.Path) -> pathlib.Path:
     """A LoRA run on it, padded too, with an adapter of the head."""
-    run = tiny_runs.lora(tiny_runs.make_config(train__num_steps=10), full)
+    run = tiny_runs.lora(make_config(train__num_steps=10), full)
     settings = dataclasses.replace(run.lora, targets=('attn.c_attn', 'lm_head'))
     model = dataclasses.replace(run.model, pad_vocab_to_multiple_of=12)
     run, _ = origin.resolve(dataclasses.replace(run, lora=settings, model=model))
@@ -47,7 +49,7 @@ def adapted(cache: records.PackedCache, full: pathlib.Path) -> pathlib.Path:
 
 def test_parameters_come_as_plain_numpy_without_the_padding(full: pathlib.Path) -> None:
     parameters = restore.parameters(str(full))
-    sizes = tiny_runs.make_config().model
+    sizes = make_config().model
     assert {n: v.shape for n, v in parameters.items()} == naming.parameter_shapes(sizes)
     assert all(type(array) is np.ndarray for array in parameters.values())
     # What lies in the checkpoint has the padding, which never moved from its start.
@@ -140,7 +142,7 @@ def test_the_base_of_a_run_may_itself_be_an_adapted_run(
     cache: records.PackedCache, adapted: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     assert not origin.find_source(str(adapted)).model.tie_embeddings
-    run = tiny_runs.lora(tiny_runs.make_config(train__num_steps=10), adapted)
+    run = tiny_runs.lora(make_config(train__num_steps=10), adapted)
     run, _ = origin.resolve(run)
     assert not run.model.tie_embeddings
     tiny_runs.train(cache, tmp_path, run)

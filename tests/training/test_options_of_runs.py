@@ -44,13 +44,14 @@ SHORT = {
     'train__checkpoint_every_steps': 3,
     'optimizer__warmup_steps': 2,
 }
+TWO = {**SHORT, 'model__n_layer': 2}
 
 
 @pytest.fixture(scope='module')
 def frozen(
     cache: records.PackedCache, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    run = tiny_runs.make_config(**SHORT, optimizer__lr_multipliers=FROZEN)
+    run = tiny_runs.make_config(**TWO, optimizer__lr_multipliers=FROZEN)
     return train_cut_and_go_on(cache, tmp_path_factory.mktemp('runs'), run)
 
 
@@ -59,7 +60,7 @@ def test_frozen_parameters_are_found_in_the_run_and_have_not_moved(
 ) -> None:
     early = restore.parameters(str(frozen), step=3)
     late = restore.parameters(str(frozen), step=6)
-    shapes = naming.parameter_shapes(tiny_runs.make_config().model)
+    shapes = naming.parameter_shapes(tiny_runs.make_config(**TWO).model)
     assert {name: value.shape for name, value in late.items()} == shapes
     for name, value in late.items():
         still = name.startswith(('wte.', 'h.0.'))
@@ -69,7 +70,7 @@ def test_frozen_parameters_are_found_in_the_run_and_have_not_moved(
 def test_what_is_frozen_makes_the_run(
     cache: records.PackedCache, frozen: pathlib.Path
 ) -> None:
-    run = tiny_runs.make_config(**SHORT, optimizer__lr_multipliers=('wte.*=0',))
+    run = tiny_runs.make_config(**TWO, optimizer__lr_multipliers=('wte.*=0',))
     with pytest.raises(errors.InputError) as caught:
         tiny_runs.train(cache, frozen, run)
     assert "lr_multipliers: ['wte.*=0', 'h.0.*=0', 'h.1.*=0.5'] -> ['wte.*=0']: " in (
@@ -105,7 +106,7 @@ def test_a_base_in_bfloat16_is_held_by_the_hash_of_its_float32(
     cache: records.PackedCache, frozen: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run = tiny_runs.make_config(
-        **SHORT, train__param_dtype='bfloat16', train__z_loss=1e-3
+        **TWO, train__param_dtype='bfloat16', train__z_loss=1e-3
     )
     run, _ = origin.resolve(tiny_runs.lora(run, frozen))
     tiny_runs.train(cache, tmp_path / 'lora', run)

@@ -95,6 +95,7 @@ def test_a_planted_regularity_is_learned(
     summary = train(
         cache,
         tmp_path,
+        model__n_layer=2,
         train__num_steps=300,
         train__eval_every_steps=100,
         train__checkpoint_every_steps=300,
@@ -263,8 +264,7 @@ def test_lora_on_a_run_keeps_the_base_bit_for_bit(
     merged = restore.load_base(str(tmp_path)).parameters
     changed = {n for n in merged if not np.array_equal(merged[n], base.parameters[n])}
     assert changed == {
-        f'h.{i}.{layer}.kernel'
-        for i in range(2)
+        f'h.0.{layer}.kernel'
         for layer in ('attn.c_attn', 'attn.c_proj', 'mlp.c_fc', 'mlp.c_proj')
     }
 
@@ -289,7 +289,7 @@ def test_a_lora_run_goes_on_bit_for_bit(
 @pytest.mark.parametrize(
     ('changes', 'named'),
     [
-        ({'model__n_layer': 3}, 'model.n_layer: 2 -> 3'),
+        ({'model__n_layer': 2}, 'model.n_layer: 1 -> 2'),
         ({'lora__rank': 4}, 'lora.rank: 0 -> 4'),
         ({'optimizer__learning_rate': 1e-3}, '--allow_change=optimizer.learning_rate'),
         ({'train__batch_size': 16}, '--allow_change=train.batch_size'),
@@ -347,7 +347,7 @@ def test_a_field_that_may_never_change_is_not_allowed(
     cache: records.PackedCache, whole: pathlib.Path
 ) -> None:
     with pytest.raises(errors.InputError, match=r'model\.n_layer: this may never'):
-        train(cache, whole, model__n_layer=3, allow_change=['model.n_layer'])
+        train(cache, whole, model__n_layer=2, allow_change=['model.n_layer'])
     with pytest.raises(errors.InputError, match=r'did you mean train\.batch_size'):
         train(cache, whole, allow_change=['train.batchsize'])
 
@@ -503,7 +503,8 @@ def test_num_epochs_counts_the_rows(cache: records.PackedCache) -> None:
 def test_dropout_follows_the_step_so_a_cut_run_is_bit_equal(
     cache: records.PackedCache, tmp_path: pathlib.Path
 ) -> None:
-    changes = {'train__num_steps': 10, 'model__resid_pdrop': 0.1}
+    # Two layers, each with draws and a place in the checkpoint of its own.
+    changes = {'train__num_steps': 10, 'model__resid_pdrop': 0.1, 'model__n_layer': 2}
     train(cache, tmp_path / 'whole', **changes)
     shutil.copytree(tmp_path / 'whole', tmp_path / 'cut')
     remove_checkpoint(tmp_path / 'cut', 10)

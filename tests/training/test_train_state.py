@@ -143,8 +143,11 @@ def test_a_base_is_used_bit_for_bit_and_the_rest_is_drawn_from_the_seed() -> Non
         np.testing.assert_array_equal(value, (drawn | some)[name])
 
 
-def test_a_full_state_from_a_whole_base_draws_nothing() -> None:
+def test_a_full_state_from_a_whole_base_draws_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     base = random_base()
+    monkeypatch.delattr(ts, '_drawn')
     found = parameters_of(create(FULL, base=base))
     assert found.keys() == base.keys()
     for name, value in base.items():
