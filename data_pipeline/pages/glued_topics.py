@@ -45,7 +45,7 @@ _TAGS = re.compile(
     r'<(?:/?(?:a|p|div|b|br|center|sup|small|img)\b[^<>]*|/?br\s?/?)>', re.I
 )
 _LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
-_UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
+UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
 # What opens a line of whose rights they are.
 RIGHTS = r'(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))'
 # What a site puts below a text: a sign, a date, links in a row, a wiki's category,
@@ -440,4 +440,4 @@ def _is_way(line: str) -> bool:
         return '<' in line
     link = _LINK_UP.fullmatch(bare)
     is_link = link is not None and (link[1] or 'href="#' in line)
-    return bool(is_link and _UP.search(bare))
+    return bool(is_link and UP.search(bare))

@@ -512,10 +512,14 @@ def test_a_tab_parts_sentences_that_have_more_commas() -> None:
 
 def test_a_glossary_by_tabs_with_commas_is_no_pair() -> None:
     """Its first line is taken for names; no comma parts a question from an answer."""
-    text = 'Toast\tA short speech, held before a drink.\nHost\tOne who asks, and pays.\n'
+    text = (
+        'Toast\tA short speech, held before a drink.\nHost\tOne who asks, and pays.\n'
+    )
     assert 'If its first line is a pair' in error('terms.tsv', text)
     pairs, _ = read('named.csv', 'question,answer,of\twhom\nWho pays?,You do.,Ann\n')
-    assert [(pair.question, pair.answer) for pair in pairs] == [('Who pays?', 'You do.')]
+    assert [(pair.question, pair.answer) for pair in pairs] == [
+        ('Who pays?', 'You do.')
+    ]
 
 
 @pytest.mark.parametrize('delimiter', [',', '\t', ';', '|'])
