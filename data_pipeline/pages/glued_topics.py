@@ -414,7 +414,10 @@ def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bo
     words above the rule: '1. TITLE' with five '=' below TITLE. Or rules are around it.
     """
     line, under = piece.text.strip(), rule.text.strip()
-    if rule.kind != 'rule' or not _UNDERLINED.fullmatch(line):
+    is_between = above.text.strip() == under and page.is_rule(under)
+    if rule.kind != 'rule' or not _UNDERLINED.fullmatch(
+        line.removesuffix(':') if is_between else line
+    ):
         return False
     if page.is_rule(above.text):
         return len(line) <= LONGEST

@@ -1,0 +1,80 @@
+"""Labels as public files have them: in titles with a dot, of two forms, with quotes."""
+
+import pathlib
+
+import pytest
+
+from data_pipeline.layouts import detection
+from data_pipeline.reading import reader
+
+PAIRS = [('When is it?', 'In June.'), ('Who comes?', 'All of us.'), ('Why so?', 'Ask.')]
+
+
+def texts(text: str, layout: str = 'qa') -> list[tuple[str, str]]:
+    assert detection.detect(text) == layout
+    found = detection.parse(text, layout=layout, file='a/f.md')
+    return [(pair.question, pair.answer) for pair in found.pairs]
+
+
+@pytest.mark.parametrize('form', ['## **Q. {}**\n\nA. {}\n\n', '### Q. {}\nA. {}\n\n'])
+def test_a_title_may_have_a_label_with_a_dot(form: str) -> None:
+    text = ''.join(form.format(*pair) for pair in PAIRS)
+    assert texts(text) == PAIRS
+    other = '## **Milestones**\n\n- May: it starts\n\n'
+    assert texts(form.format('At ten?', 'No.') + other + text) == [
+        ('At ten?', 'No.'),
+        *PAIRS,
+    ]
+
+
+def test_titles_of_two_forms_are_labels_alike() -> None:
+    """The rarer form was text: of twenty pairs two were read."""
+    form = '## **Q{sign} {}**\n\nA{sign} {}\n\n'
+    signs = ['.', ':', '.']
+    parts = [form.format(*p, sign=s) for p, s in zip(PAIRS, signs, strict=True)]
+    assert texts(''.join(parts)) == PAIRS
+
+
+def test_a_letter_and_a_dot_below_a_plain_label_stay_text() -> None:
+    text = 'Q: Who comes?\nA: Two do:\n\nA. Tom\nB. Ann\n\nQ: Why?\nA: So.\n'
+    assert texts(text)[0] == ('Who comes?', 'Two do:\n\nA. Tom\nB. Ann')
+
+
+def test_quotes_around_all_texts_are_cut() -> None:
+    pairs = [('How wide is a 15" plate?', 'It is 15" wide.'), *PAIRS]
+    text = ''.join(f'Q: "{q}"\nA: "{a}"\n\n' for q, a in pairs)
+    assert texts(text) == pairs
+
+
+@pytest.mark.parametrize('last', ['So.', '"No," he said. "Go."'])
+def test_quotes_that_are_not_around_all_texts_stay(last: str) -> None:
+    pairs = [(q, f'"{a}"') for q, a in PAIRS] + [('And now?', last)]
+    assert texts(''.join(f'Q: {q}\nA: {a}\n\n' for q, a in pairs)) == pairs
+
+
+def test_a_title_between_rules_of_two_signs_is_no_part_of_the_answer_above() -> None:
+    rule = '-=-=-=-=-=-'
+    title = f'{rule}\nMore of it:\n{rule}\n\n'
+    parts = [f'Q: {q}\nA: {a}\n\n' for q, a in PAIRS]
+    assert texts(title.join(parts)) == PAIRS
+    kept = f'Type this:\n{rule}\nand press a key'
+    assert texts(''.join([f'Q: What now?\nA: {kept}\n\n', *parts]))[0][1] == kept
+
+
+@pytest.mark.parametrize(
+    ('asks', 'answers'),
+    [('用户', '助手'), ('Usuario', 'Asistente'), ('Пользователь', 'Ассистент')],
+)
+def test_roles_of_other_languages_are_labels(asks: str, answers: str) -> None:
+    text = ''.join(f'{asks}: {q}\n{answers}: {a}\n\n' for q, a in PAIRS)
+    assert texts(text) == PAIRS
+
+
+def test_numbers_that_reStructuredText_fills_in_are_bullets(
+    tmp_path: pathlib.Path,
+) -> None:
+    text = ''.join(f'#. {q}\n\n   {a}\n\n' for q, a in PAIRS)
+    path = tmp_path / 'faq.rst'
+    path.write_text(f'Answers\n=======\n\n{text}')
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
