@@ -31,10 +31,9 @@ from data_pipeline.rows import field_map
 from hax_jax import errors
 
 _YAML_NAMES = ('.yaml', '.yml')
+_ABOVE = r'(?:[ \t\r]*(?:#.*)?\n)*+'  # comments and blank lines, in one way alone
 # A list's item or a document that opens with a name, as YAML has it.
-_YAML = re.compile(
-    r'(?:\s*#.*\n|\s*\n)*(?:---\s*\n(?:- )?|\s*- )["\']?\w[\w ]*["\']?:\s'
-)
+_YAML = re.compile(rf'{_ABOVE}(?:---\s*\n(?:- )?|\s*- )["\']?\w[\w ]*["\']?:\s')
 # Of a page of Jekyll's or Hugo's; YAML ends a document with '...' or another '---'.
 _FRONT_MATTER = re.compile(r'---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)', re.DOTALL)
 # Values that a reader of lines would take with YAML's own signs.
@@ -43,7 +42,7 @@ _YAML_SIGN = re.compile(
     rf'{_YAML_BLOCK.pattern}|^\s*(?:- )?\w[\w ]*: *["\']', re.MULTILINE
 )
 # An array of tables that opens with a name, as TOML has it.
-_TOML = re.compile(r'(?:\s*#.*\n|\s*\n)*\s*\[\[[\w.-]+\]\][ \t]*\n\s*[\w-]+ *= ')
+_TOML = re.compile(rf'{_ABOVE}[ \t]*\[\[[\w.-]+\]\][ \t]*\n\s*[\w-]+ *= ')
 _TAG = re.compile(r'(?:\s|<!--.*?-->)*<([A-Za-z][\w.-]*)[\s/>]', re.DOTALL)
 _DECLARED = re.compile(r'\s*<\?xml\b[^>]*\?>')
 _ENTITY = re.compile(r'<!(?:ENTITY|DOCTYPE[^>]*\[)')

@@ -78,3 +78,13 @@ def test_numbers_that_reStructuredText_fills_in_are_bullets(
     path.write_text(f'Answers\n=======\n\n{text}')
     pairs, _ = reader.read([str(path)])
     assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
+
+
+def test_titles_right_below_their_anchors_are_underlined(
+    tmp_path: pathlib.Path,
+) -> None:
+    text = ''.join(f'[[at-{q[:2]}]]\n{q}\n{"~" * len(q)}\n\n{a}\n\n' for q, a in PAIRS)
+    path = tmp_path / 'faq.txt'
+    path.write_text(f'Questions\n---------\n\n{text}')
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
