@@ -69,8 +69,8 @@ _NUMBER = (
     r'(?:[ _]?(?:#|no\.? ?)?\d{1,6}'
     r'| (?:one|two|three|four|five|six|seven|eight|nine|ten))?'
 )
-_CAPITALS = 'pdfvr'
-_NOT_SPELLED = {*_CAPITALS, 'que'}  # 'que' is a word in Spanish
+CAPITALS = 'pdfvr'
+_NOT_SPELLED = {*CAPITALS, 'que'}  # 'que' is a word in Spanish
 _SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)
 _WORDS = '|'.join(_SPELLED)
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
@@ -80,7 +80,7 @@ _BULLET = (
 )
 _COLON = re.compile(
     rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
-    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{CAPITALS.upper()}])'
     rf'|que(?=\.? ?\d|:-))(?:{_NUMBER}|(?<=[a-z])\. ?\d{{1,4}}(?!:\d))\]?'
     r'[*_]{0,3}\s?[:：](?:[-–](?=\s))?'
     r'(?(bold)[*_]{0,3})[ \t]?',

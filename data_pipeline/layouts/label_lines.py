@@ -22,6 +22,7 @@ _IN_ONE_LINE = re.compile(
 )
 _ONE_LINE_WORDS = (('q', 'a'), ('question', 'answer'))
 _COUNTED = re.compile(r'(?:No\.? ?|#)?(?P<number>\d{1,4})[.):]?\s+(?=\S)')
+_FEWEST_LETTERS = 2  # pairs of 'D:' and 'R:': one may be of a table's columns
 _LETTER_FORMS = {'q': 'a', 'q.': 'a.'}
 _FEWEST_COUNTED = 3  # questions of a file whose numbers follow each other
 _TAG = re.compile(rf'(?=<{label_forms.TAGS}>)|</{label_forms.TAGS}>', re.IGNORECASE)
@@ -221,6 +222,9 @@ def words(labels: Sequence[label_forms.Label]) -> tuple[str, str]:
         elif asked and label_forms.answers(label.word, asked):
             counts[asked, label.word] += 1
             asked = ''
+    for pair in [pair for pair, times in counts.items() if times < _FEWEST_LETTERS]:
+        if pair[0] in label_forms.CAPITALS:
+            del counts[pair]
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
 
 

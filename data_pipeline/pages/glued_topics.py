@@ -57,7 +57,9 @@ _OF_SITE = re.compile(
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
     r'|\.\. _[^:\n]{1,60}:|__ (?:https?://|mailto:|[\w./-]+#)\S+'
     r'|\{:[^{}]*\}|export default [\w.()]+;?'
-    r'|page \d{1,4} of \d{1,4}',
+    r'|page \d{1,4} of \d{1,4}'
+    r'|(?:return|(?:go )?back) to (?:the )?(?:\S+ ){0,6}'
+    r'(?:home ?page|main page|contents|index|top)\.?',
     re.IGNORECASE,
 )
 # What stands before a title in contents, and before the title itself.

@@ -88,3 +88,18 @@ def test_titles_right_below_their_anchors_are_underlined(
     path.write_text(f'Questions\n---------\n\n{text}')
     pairs, _ = reader.read([str(path)])
     assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
+
+
+def test_one_pair_of_letters_of_another_language_is_none() -> None:
+    """'D:' and 'R:' name columns too; in Italian they ask, again and again."""
+    columns = 'D: Driver\nR: Recommended for this one (0, 1)?\nM: Made by them\n'
+    assert not detection.detect(columns)
+    assert texts(''.join(f'D: {q}\nR: {a}\n\n' for q, a in PAIRS)) == PAIRS
+
+
+def test_a_link_to_a_sites_own_page_ends_the_last_answer() -> None:
+    text = ''.join(f'Q: {q}\nA: {a}\n\n' for q, a in PAIRS)
+    site = 'Last modified: 2010/01/06\nReturn to the Party Planner Home Page\n'
+    assert texts(text + site) == PAIRS
+    kept = 'Go.\nReturn to the top of the hill.'
+    assert texts(f'{text}Q: And now?\nA: {kept}\n')[-1] == ('And now?', kept)
