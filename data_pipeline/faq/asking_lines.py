@@ -137,16 +137,13 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
     return made
 
 
-def lower_questions(pieces: Sequence[page.Piece], level: int) -> set[int]:
-    """The lines of headings that ask, of a level below `level`."""
-    if level >= BOLD - 1:
-        return set()
-    found = zip(pieces, marks(pieces, BOLD - 1), strict=True)
-    return {
-        piece.line
-        for piece, mark in found
-        if mark and mark.level > level and questions.is_question(mark.heading(piece))
-    }
+def lower(pieces: Sequence[page.Piece], level: int) -> dict[int, Mark]:
+    """The headings below a level of headings, each by its line."""
+    if BOLD <= level < ORG:
+        return {}
+    deepest = LEVELS[-1] if level >= ORG else BOLD - 1
+    found = zip(pieces, marks(pieces, deepest), strict=True)
+    return {piece.line: mark for piece, mark in found if mark and mark.level > level}
 
 
 def _leave_out_sections(

@@ -97,6 +97,24 @@ def test_one_pair_of_letters_of_another_language_is_none() -> None:
     assert texts(''.join(f'D: {q}\nR: {a}\n\n' for q, a in PAIRS)) == PAIRS
 
 
+@pytest.mark.parametrize('sign', ['#', '*'])
+def test_questions_below_a_title_that_asks_nothing_are_questions(sign: str) -> None:
+    """They were left out with the title: a section of a FAQ, one level down."""
+    more = [('Is it far?', 'Two miles.'), ('May I walk?', 'Yes.')]
+    own = [
+        (q, a) for q, a in [*PAIRS, ('What then?', 'We eat.'), ('And how?', 'Well.')]
+    ]
+    first = ''.join(f'{sign * 2} {q}\n\n{a}\n\n' for q, a in own)
+    below = ''.join(f'{sign * 3} {q}\n\n{a}\n\n' for q, a in more)
+    title, note = f'{sign * 2} The way\n\n', f'{sign * 3} Maps\n\nAt the inn.\n\n'
+    assert texts(first + title + below + note, 'faq') == [*own, *more]
+    # Below a question they stay a part of its answer.
+    (asked, answered), found = own[-1], texts(first + below, 'faq')
+    assert [pair[0] for pair in found] == [pair[0] for pair in own]
+    assert found[-1][1].startswith(f'{answered}\n\n{sign * 3} Is it far?')
+    assert asked == found[-1][0]
+
+
 def test_a_link_to_a_sites_own_page_ends_the_last_answer() -> None:
     text = ''.join(f'Q: {q}\nA: {a}\n\n' for q, a in PAIRS)
     site = 'Last modified: 2010/01/06\nReturn to the Party Planner Home Page\n'
