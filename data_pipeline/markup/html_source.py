@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import re
 from collections.abc import Sequence
 
 from data_pipeline.faq import questions
@@ -10,6 +11,7 @@ from data_pipeline.markup import html_tree
 from data_pipeline.pages import characters, glued_topics
 
 SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
+_HEADING = re.compile(r'h[1-6]')  # its lines are one
 _LONGEST_WAY, _FEWEST_WAYS = 40, 3  # signs of a link up, answers that end in it
 _LINKED = 0.6  # of a heading's characters: more of a link, and it leads away
 
@@ -46,7 +48,8 @@ class Source:
         inner = self.text[node.inner : node.inner_end]
         cuts = [(start - node.inner, end - node.inner) for start, end in links]
         bare = shown(without(inner, cuts)) if links else ''
-        return (bare if bare and whole.startswith(bare) else whole).rstrip(SIGNS)
+        text = (bare if bare and whole.startswith(bare) else whole).rstrip(SIGNS)
+        return ' '.join(text.split()) if _HEADING.fullmatch(node.tag) else text
 
 
 def shown(inner: str) -> str:

@@ -52,7 +52,8 @@ RIGHTS = r'(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))'
 # marks of kramdown, of MDX and of reStructuredText.
 _OF_SITE = re.compile(
     rf'[*_]{{0,2}}{RIGHTS}.{{0,150}}'
-    r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
+    r'|[*_]{0,2}(?:this page (?:was )?)?last (?:updated|modified|reviewed|edited)\b'
+    r'(?=.*\d).{2,40}'
     r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
     r'|\.\. _[^:\n]{1,60}:|__ (?:https?://|mailto:|[\w./-]+#)\S+'

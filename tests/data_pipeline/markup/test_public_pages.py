@@ -99,3 +99,15 @@ def test_bold_texts_with_numbers_are_headings(tmp_path: pathlib.Path) -> None:
         for i, (question, answer) in enumerate([*others, *pairs, *others], start=1)
     )
     assert read(tmp_path, body) == pairs
+
+
+def test_lines_of_a_heading_are_one_and_tips_of_code_are_not_read(
+    tmp_path: pathlib.Path,
+) -> None:
+    tip = '<div class="ttc"><div class="ttname">sing</div>Definition: a.h:7</div>'
+    wrapped = [
+        (question.replace(' it', '\n\n  it'), answer) for question, answer in PAIRS
+    ]
+    body = ''.join(f'<h2>{q}</h2><p>{a}</p>{tip}' for q, a in wrapped)
+    end = '<p>This page last modified on 2021-07-27 23:51:29 UTC</p>'
+    assert read(tmp_path, body + end) == PAIRS
