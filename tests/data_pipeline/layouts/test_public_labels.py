@@ -121,3 +121,11 @@ def test_a_link_to_a_sites_own_page_ends_the_last_answer() -> None:
     assert texts(text + site) == PAIRS
     kept = 'Go.\nReturn to the top of the hill.'
     assert texts(f'{text}Q: And now?\nA: {kept}\n')[-1] == ('And now?', kept)
+
+
+def test_contents_may_stand_far_to_the_right() -> None:
+    heads = [f'1.{i} {q}' for i, (q, _) in enumerate(PAIRS, start=1)]
+    contents = ''.join(f'{" " * 16}{head}\n' for head in heads)
+    parts = [f'  {h}\n\n  {a}\n\n' for h, (_, a) in zip(heads, PAIRS, strict=True)]
+    text = f'Contents\n\n        1 Visits\n{contents}\n1 Visits\n\n{"".join(parts)}'
+    assert texts(text, 'faq') == PAIRS
