@@ -47,7 +47,10 @@ _MARKUP = (
     ('DocBook', re.compile(r'\A\s*(?:<[?!][^>]*>\s*)*<(?:book|article|chapter)[\s>]')),
     ('troff', re.compile(r'\A(?:[.\']\\".*\n|\.?\s*\n)*\.(?:TH|Dd|nr|ds|de)\s')),
     ('POD', re.compile(r'^=head1\s', re.M)),
-    ('Texinfo', re.compile(r'\A\\input texinfo')),
+    (
+        'Texinfo',
+        re.compile(r'\A(?:@c(?:omment)?\b.*\n|\s*\n)*(?:\\input texinfo|@\w+ )'),
+    ),
 )
 _OF_COMMANDS = ('troff', 'Texinfo')  # whose lines are not what a reader sees
 _CONVERT = 'convert it to Markdown or HTML first, as pandoc or makeinfo do'

@@ -396,6 +396,7 @@ def test_comments_of_a_page_are_no_text_and_those_in_code_stay() -> None:
         ),
         ('POD', '=head1 FAQ\n\n=head2 Why so late?\n\nHe forgot.\n'),
         ('Texinfo', '\\input texinfo\n@chapter Visits\n'),
+        ('Texinfo', '@c a part\n@chapter Visits\n\n@section Why late?\nHe slept.\n'),
     ],
 )
 def test_markup_that_is_not_read_is_named(
