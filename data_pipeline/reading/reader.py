@@ -45,11 +45,13 @@ _JSON = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')  # begins so
 _MARKUP = (
     ('LaTeX', re.compile(r'^\\(?:chapter|(?:sub)*section|begin)\b', re.M)),
     ('DocBook', re.compile(r'\A\s*(?:<[?!][^>]*>\s*)*<(?:book|article|chapter)[\s>]')),
-    ('troff', re.compile(r'\A(?:[.\']\\".*\n|\.?\s*\n)*\.(?:TH|Dd|nr|ds|de)\s')),
+    ('troff', re.compile(r'\A(?:[.\']\\".*\n|\.?[ \t]*\n)*+\.(?:TH|Dd|nr|ds|de)\s')),
     ('POD', re.compile(r'^=head1\s', re.M)),
     (
         'Texinfo',
-        re.compile(r'\A(?:@c(?:omment)?\b.*\n|\s*\n)*(?:\\input texinfo|@\w+ )'),
+        re.compile(
+            r'\A(?:\\input texinfo|@c(?:omment)? .*\n(?:@c .*\n|[ \t]*\n)*@\w+)'
+        ),
     ),
 )
 _OF_COMMANDS = ('troff', 'Texinfo')  # whose lines are not what a reader sees

@@ -210,7 +210,8 @@ def test_xml_that_is_damaged_is_refused_by_its_place() -> None:
 def test_a_text_that_opens_with_many_comments_is_read_at_once() -> None:
     """Its blank lines could be parted in 2^n ways, each of which was tried."""
     above = '# a comment\n\n\n' * 200
-    with pytest.raises(errors.InputError):
-        read(f'{above}name=value\n', 'a.txt')
+    for text in (f'{above}name=value\n', '\n \n' * 200 + 'Nothing asks here.\n'):
+        with pytest.raises(errors.InputError):
+            read(text, 'a.txt')
     pair = '- question: Why?\n  answer: So.\n'
     assert read(above + pair, 'b.txt') == [('Why?', 'So.')]
