@@ -120,7 +120,7 @@ def _with_answers(text: str) -> str:
     if not any(match['answer'] for match in _LABEL.finditer(text)):
         return text
     nodes = sorted(html_tree.root(text).of(*html_questions.HEADINGS), key=_start)
-    ends = [node.start for node in nodes[1:]] + [len(text)]
+    ends = [*(node.start for node in nodes), len(text)][1:]
     asked = [
         bool(_QUESTION.match(text, _TAGS.match(text, n.inner).end())) for n in nodes
     ]

@@ -81,6 +81,14 @@ def test_a_title_that_asks_by_its_label_ends_where_its_answer_has_none(
     assert read(tmp_path, body) == PAIRS
 
 
+def test_labels_on_a_page_without_a_title_are_read(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'faq.html'
+    body = ''.join(f'<p>Q: {q}</p><p>A: {a}</p>' for q, a in PAIRS)
+    path.write_text(f'<html><body>{body}</body></html>')
+    pairs, _ = reader.read([str(path)])
+    assert [(pair.question, pair.answer) for pair in pairs] == PAIRS
+
+
 def test_details_below_a_labelled_title_stay_the_question(
     tmp_path: pathlib.Path,
 ) -> None:
