@@ -124,11 +124,13 @@ def _with_answers(text: str) -> str:
     asked = [
         bool(_QUESTION.match(text, _TAGS.match(text, n.inner).end())) for n in nodes
     ]
-    bare = []
-    for node, end, is_asked in zip(nodes, ends, asked, strict=True):
-        labels = [m for m in _LABEL.finditer(text, node.end - 1, end) if m['answer']]
-        below = html_source.shown(text[node.end : end])
-        bare += [node.end] if is_asked and not labels and below else []
+    bare = [
+        node.end
+        for node, end, is_asked in zip(nodes, ends, asked, strict=True)
+        if is_asked
+        and not any(m['answer'] for m in _LABEL.finditer(text, node.end - 1, end))
+        and html_source.shown(text[node.end : end])
+    ]
     if not 0 < len(bare) < sum(asked):
         return text
     parts = [text[a:b] for a, b in zip([0, *bare], [*bare, len(text)], strict=True)]
