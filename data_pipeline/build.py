@@ -7,6 +7,8 @@ configs/data/advice.py is also the default of --config. Prints the number of pai
 each stage changed and dropped; the dataset's ledger has examples.
 """
 
+from __future__ import annotations
+
 import pathlib
 import shlex
 from collections.abc import Sequence
@@ -14,12 +16,15 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline import build_steps, dataset, settings
-from data_pipeline.preferences import preference_files
-from data_pipeline.preparing import batch_cache, beam_pipeline
-from data_pipeline.writing import dropped_file
+from data_pipeline import settings
 from hax_jax import errors
-from hax_jax.program import config_flag, entry, results
+from hax_jax.program import config_flag, entry, later, results
+
+with later.imports():
+    from data_pipeline import build_steps, dataset
+    from data_pipeline.preferences import preference_files
+    from data_pipeline.preparing import batch_cache, beam_pipeline
+    from data_pipeline.writing import dropped_file
 
 CONFIG = config_flag.ConfigFlag(
     settings.Settings,
@@ -153,7 +158,7 @@ def build(
     validation_share: float = 0.05,
     test_share: float = 0.05,
     chosen: settings.Settings = settings.Settings(),  # noqa: B008
-    options: build_steps.Options = build_steps.Options(),  # noqa: B008
+    options: build_steps.Options | None = None,
 ) -> dict[str, Any]:
     """Makes the dataset, prints the counts of every step and returns its manifest.
 
@@ -171,6 +176,7 @@ def build(
         'test': test_share,
     }
     folder = pathlib.Path(output)
+    options = options or build_steps.Options()
     manifest = build_steps.run(patterns, folder, chosen, shares=shares, options=options)
     written = manifest.get('preferences', {}).values()
     print(

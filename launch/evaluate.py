@@ -61,6 +61,7 @@ _BATCH_SIZE = flags.DEFINE_integer(
 )
 _BASE = shared_flags.define_base()
 _SEED = flags.DEFINE_integer('seed', 0, "Of the bootstrap's resamples.")
+_TWO = flags.DEFINE_bool('two', False, 'Refuse one model; hax compare says so.')
 _OUTPUT = flags.DEFINE_string(
     'output',
     '',
@@ -118,6 +119,11 @@ def _check() -> None:
         problems.append(
             '--workdir or --pretrained is missing; give the folder of a run, or of a '
             'Hugging Face model.'
+        )
+    elif _TWO.value and models + (steps == 2) < 2:
+        problems.append(
+            'one model is given; give a second to compare it with, as another '
+            '--workdir, --pretrained or --step (hax evaluate scores one alone).'
         )
     if models > 2:
         problems.append(f'{models} models are given; give one, or two to compare them.')

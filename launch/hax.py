@@ -54,7 +54,8 @@ complete -o default -F _hax hax"""
 def main() -> None:
     name, *rest = sys.argv[1:] or ['--help']
     if name in PROGRAMS:
-        sys.argv[:] = [f'hax {name}', *rest]
+        asked = ['--two'] if name == 'compare' else []
+        sys.argv[:] = [f'hax {name}', *asked, *rest]
         runpy.run_module(PROGRAMS[name], run_name='__main__', alter_sys=True)
         return
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `hax | head` ends without a word

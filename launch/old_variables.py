@@ -3,6 +3,7 @@
 One that is set is named with its flag, and read only with `--from_env`.
 """
 
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -69,25 +70,26 @@ def with_fields(
     if not found:
         return list(argv)
     takes = '--from_env' in argv or '--from_env=true' in argv
-    said = [
-        f'  {name}={environment[name]}: ' + ' '.join(overrides)
+    typed = {argument.partition('=')[0] for argument in argv}
+    added = {
+        name: [each for each in overrides if each.partition('=')[0] not in typed]
         for name, overrides in fields.items()
+    }
+    said = [
+        f'  {name}={environment[name]}: '
+        + (' '.join(overrides) or 'not taken, its flag is given')
+        for name, overrides in added.items()
     ]
     said += [f'  {name}={environment[name]}: give {text}' for name, text in others]
     if takes:
-        head = f'--from_env: {len(fields)} of {found} old variables are taken over'
+        count = sum(map(bool, added.values()))
+        head = f'--from_env: {count} of {found} old variables are taken over'
     else:
         head = f'note: {found} variables of the old project are set and not read'
         said.append('  --from_env takes those that are fields.' if fields else '')
     print('\n'.join([head, *filter(None, said)]), file=sys.stderr)
-    typed = {argument.partition('=')[0] for argument in argv}
-    added = [
-        each
-        for overrides in fields.values()
-        for each in overrides
-        if each.partition('=')[0] not in typed
-    ]
-    return [argv[0], *(added if takes else ()), *argv[1:]]
+    taken = itertools.chain.from_iterable(added.values()) if takes else ()
+    return [argv[0], *taken, *argv[1:]]
 
 
 def _read(

@@ -11,14 +11,22 @@ set -euo pipefail
 gpt2='' again='bash launch/quickstart.sh'
 for argument in "$@"; do
   case $argument in
+    --help | -h)
+      sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+      exit
+      ;;
     --fresh) fresh=1 ;;
     --gpt2 | --gpt2=?*)
       again+=" $argument"
       gpt2=gpt2
       [[ $argument == --gpt2 ]] || gpt2=$(realpath -m -- "${argument#*=}")
+      if [[ $argument != --gpt2 && ! -f $gpt2/config.json ]]; then
+        echo "error: $argument is no folder with a config.json; --gpt2 alone takes it from the hub" >&2
+        exit 2
+      fi
       ;;
     *)
-      echo "error: $argument is not an option; there are --gpt2, --gpt2=FOLDER, --fresh" >&2
+      echo "error: $argument is not an option; there are --gpt2, --gpt2=FOLDER, --fresh, --help" >&2
       exit 2
       ;;
   esac

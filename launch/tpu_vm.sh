@@ -94,8 +94,9 @@ check_run() {
         if [[ ${flags[i]} == *=* ]]; then flags[i]=--workdir=$value; else flags[i + 1]=$value; fi
         ;;
       --config)
-        [[ -f $value ]] || fail "$flag=$value is not here; configs/ has some."
-        [[ $value == configs/* ]] || copies+=("$value")
+        if [[ ! -f $value ]]; then # launch.train knows those of configs/ by their name
+          [[ -f configs/$value.py ]] || fail "$flag=$value is not here; configs/ has some."
+        elif [[ $value != configs/* ]]; then copies+=("$value"); fi
         ;;
       --config.data.path) [[ $value == *://* || -d $value ]] || fail "$flag=$value is not here; build it, or give a gs:// folder." ;;
       --config.model.pretrained | --config.tokenizer.path) ;;

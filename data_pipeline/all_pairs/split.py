@@ -49,10 +49,11 @@ def assign(
     names, sources, sizes = _components(store, salt)
     if len(names) < 2:
         pairs = int(sizes.sum())
-        copies = f' ({store.count - pairs:,} more went as copies)'
+        why = 'SELECT reason, count(*) AS n FROM gone GROUP BY reason ORDER BY n DESC'
+        gone = ', '.join(f'{n:,} {reason}' for reason, n in store.rows(why))
         raise errors.InputError(
             f'{counted.of(pairs, "pairs")} in {counted.of(len(names), "groups")}'
-            f'{copies if store.count > pairs else ""} cannot be split: a '
+            f'{f" (dropped: {gone})" if gone else ""} cannot be split: a '
             'group (one Reddit post, one chat file, all pairs of one answer) stays '
             'whole, and train and '
             'validation need one each. Give more files with --input' + _cut(sources)

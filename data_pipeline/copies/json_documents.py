@@ -17,7 +17,9 @@ Each row is written as it stands in the file, so its numbers and escapes stay as
 are.
 """
 
+import functools
 import json
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,21 +71,22 @@ def _rows_of_members(
     scanner: json_scanner.Scanner, document: json_survey.Document
 ) -> Iterator[str]:
     names: list[str] = []
+    keys = frozenset(document.keys)  # of a dict by ids, as many as rows
     for key in scanner.members():
         if document.kind == 'table' and key == 'columns':
             names = scanner.value()[0]
-        elif key not in document.keys:
+        elif key not in keys:
             _pass_by(scanner)
         elif document.kind == 'table':
             for _ in scanner.items():
                 cells = [json.dumps(cell) for cell in scanner.value()[0]]
                 yield _object(names, cells)
         elif document.kind == 'within':
-            value = scanner.value()[0]
-            for step in document.path:
-                value = value[step]
-            for each in value.values() if isinstance(value, dict) else value:
-                yield json.dumps(each, ensure_ascii=False)
+            whole = scanner.value()[0]
+            for path in document.paths:
+                value = functools.reduce(operator.getitem, path, whole)
+                for each in value.values() if isinstance(value, dict) else value:
+                    yield json.dumps(each, ensure_ascii=False)
         elif document.kind == 'answers':
             cells = (json.dumps(key), scanner.value()[1])
             yield _object(('question', 'answer'), cells)

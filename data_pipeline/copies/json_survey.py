@@ -43,14 +43,14 @@ class Document:
     `kind` is list, lists, columns, table, ids, values or within; 'of lists' or 'lists
     by lines' where each row is a list itself, answers, or 'answers by topics'; and
     'threads' an export of messages, which are read together. `keys` are the members
-    that hold rows, or the columns; `others` objects beside; `path` the names
-    within `keys` down to the rows.
+    that hold rows, or the columns; `others` objects beside; `paths` the names
+    within `keys` down to each list of rows.
     """
 
     kind: str
     keys: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
-    path: tuple[str, ...] = ()
+    paths: tuple[tuple[str, ...], ...] = ()
 
 
 def survey(path: str) -> Document | None:
@@ -221,15 +221,25 @@ def _by_id_or_within(members: dict[str, _Member]) -> Document | None:
         for path in _paths(each.first, _DEEPEST)
     ]
     within = None
-    if len(paths) == 1:
-        (key, *path) = paths[0]
-        within = Document('within', (key,), path=tuple(path))
+    if len(paths) == 1 or _are_splits(paths):
+        below = tuple(path[1:] for path in paths)
+        within = Document('within', (paths[0][0],), paths=below)
     if len(values) == len(members) and message_trees.are_flat(values):
         return Document('ids', tuple(members))
     by_id = _rows_by_id(members)
     if by_id and not (within and _is_tree(values[0])):
         return _with_others('ids', by_id, members)
     return within
+
+
+def _are_splits(paths: list[tuple[str, ...]]) -> bool:
+    """Whether lists of rows lie side by side below one member, none of bad answers."""
+    above = {path[:-1] for path in paths}
+    return (
+        len(above) == 1
+        and () not in above
+        and not any(_NEGATIVE.fullmatch(path[-1]) for path in paths)
+    )
 
 
 def _is_tree(value: dict[str, Any]) -> bool:

@@ -20,11 +20,11 @@ from hax_jax import errors
 
 _BLOCK = 2**20  # characters
 _OPENS = re.compile(
-    r'\s*(?:<\?xml\b[^>]*\?>)?(?:\s|<!--.*?-->)*(?:<posts\b[^>]*>\s*)?'
+    r'\s*+(?:<\?xml\b[^>]*\?>)?(?:\s++|<!--.*?-->)*+(?:<posts\b[^>]*>\s*+)?'
     r'<row\s(?=[^>]*\bPostTypeId=)[^>]*\bBody=',
     re.DOTALL,
 )
-_DECLARED = re.compile(r'\s*<\?xml\b[^>]*\?>')
+_DECLARED = re.compile(r'\s*+<\?xml\b[^>]*\?>')
 _NEEDED = {'Id', 'PostTypeId', 'Body'}
 _QUESTION, _ANSWER = '1', '2'
 

@@ -25,7 +25,13 @@ import collections
 import re
 from collections.abc import Sequence
 
-from data_pipeline.faq import asking_lines, front_matter, page_lines, questions
+from data_pipeline.faq import (
+    asking_lines,
+    below_pairs,
+    front_matter,
+    page_lines,
+    questions,
+)
 from data_pipeline.pages import characters, glued_topics, page
 
 SOURCE = questions.SOURCE
@@ -44,7 +50,7 @@ _LABEL = re.compile(r"""["'\[(<]*\w{1,12}["'\])>]*[^\w\s'’]""")
 _SECTION = re.compile(r'\d\.\d')  # a number of one, before a heading
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
-_LINK_AWAY = re.compile(r'\[[^\]]*\]\((?!#)')
+_LINK_AWAY = re.compile(r'\[[^\[\]]*+\]\((?!#)')
 
 
 def are_questions(text: str) -> bool:
@@ -244,7 +250,7 @@ class _Reading:
     def _leave_out_last(self) -> None:
         """Leaves out the page's own text below its last answer."""
         first = next(each.text for each in self._pieces if each.text.strip())
-        below = glued_topics.below_last(first, self._answers)
+        below = below_pairs.below_last(first, self._answers)
         for piece in below:
             piece.kind = page.UNKNOWN if piece.kind == page.ANSWER else piece.kind
         self.found.leave_out(below)

@@ -30,7 +30,7 @@ DROPPED = _set(
 _INLINE = _set(
     'a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd label map '
     'mark picture q rp rt ruby s samp select small span strike strong sub sup textarea '
-    'time title tt u var button col colgroup'
+    'time title tt u var button col colgroup o:p'
 )
 # Alone they say nothing without an attribute: `git clone <source>`.
 _VOID = _set('img input meta link source embed param track area base')
@@ -51,9 +51,10 @@ _ATTRIBUTE = (
     r'|(?:allowfullscreen|async|autoplay|checked|controls|defer|disabled|hidden|loop'
     r'|muted|nowrap|open|readonly|required|reversed|selected)(?=[\s/>]))'
 )
+_NAME = r'[A-Za-z][A-Za-z0-9]*+(?::p)?'  # <o:p> is Word's
 _TAG = re.compile(
-    r'</(?P<closed>[A-Za-z][A-Za-z0-9]*+)\s*+>'
-    rf'|<(?P<opened>[A-Za-z][A-Za-z0-9]*+)(?P<attributes>(?:{_ATTRIBUTE}){{0,60}}+)'
+    rf'</(?P<closed>{_NAME})\s*+>'
+    rf'|<(?P<opened>{_NAME})(?P<attributes>(?:{_ATTRIBUTE}){{0,60}}+)'
     r'\s*+/?>'
     r'|<!doctype[^<>]{0,200}>',
     re.IGNORECASE,

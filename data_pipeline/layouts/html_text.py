@@ -115,8 +115,12 @@ def with_escapes(raw: str) -> str:
 
     Entities are decoded once for all texts, before `plain_field` removes tags.
 
-    '<p>Use &lt;b&gt;.</p>' -> '<p>Use &amp;lt;b&amp;gt;.</p>'; others stay as they are.
+    '<p>Use &lt;b&gt;.</p>' -> '<p>Use &amp;lt;b&amp;gt;.</p>'; others stay as they are,
+    but HTML that was escaped as a whole: '&lt;p&gt;A &amp;amp; B.&lt;/p&gt;'.
     """
+    if '&amp;' in raw and '<' not in raw and _ESCAPED_TAG.search(raw):
+        once = html.unescape(raw)
+        return with_escapes(once) if html_tags.markup(once) else raw
     if '<' not in raw or not _ESCAPED_TAG.search(raw) or not html_tags.markup(raw):
         return raw
     return _ESCAPED_SIGN.sub(lambda sign: f'&amp;{sign[0][1:]}', raw)

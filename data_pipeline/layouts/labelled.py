@@ -19,6 +19,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 
+from data_pipeline.faq import below_pairs
 from data_pipeline.layouts import label_forms, label_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
@@ -214,8 +215,8 @@ def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> Non
     `first` is the page's first line.
     """
     answers = [pair.answer or [] for pair in pairs]
-    below = glued_topics.last_section(answers)
-    below = below or glued_topics.below_last(first, answers)
+    below = below_pairs.last_section(answers)
+    below = below or below_pairs.below_last(first, answers)
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)

@@ -19,11 +19,11 @@ from data_pipeline.pages import glued_topics, page
 SOURCE = 'letters'
 _NAME = r'(?P<name>[^\W\d_][\w .&’\'“”"()-]{0,60}?)'
 _CAPITALS = re.compile(
-    rf'\s{{0,3}}[*_]{{0,3}}(?:DEAR|(?=GENTLE READER)) ?{_NAME}[*_]{{0,3}}\s?[:,]'
+    rf'\s{{0,3}}[*_]{{0,3}}(?:DEAR|(?=G(?i:entle reader))) ?{_NAME}[*_]{{0,3}}\s?[:,]'
     r'[*_]{0,3} ?'
 )
 _SMALL = re.compile(
-    rf'\s{{0,3}}[*_]{{0,3}}(?:Dear|(?=Gentle [Rr]eader)) ?{_NAME}[*_]{{0,3}}\s?[:,]'
+    rf'\s{{0,3}}[*_]{{0,3}}(?:Dear|(?=G(?i:entle reader))) ?{_NAME}[*_]{{0,3}}\s?[:,]'
     r'[*_]{0,3} ?'
 )
 # Above the first letter of a page: its title, the columnist, the date.
@@ -90,22 +90,35 @@ def _heads(
     """The lines that open a letter or its reply: (the kind of its text, its start)."""
     columnist = _columnist(pieces, pattern)
     made: dict[int, tuple[str, int]] = {}
-    signed = ''  # of the letter that is open; '' below its reply
+    signed = ''  # of the letter that is open
     is_open = False
     for i, piece in enumerate(pieces):
         match = None if piece.is_code else pattern.match(piece.text)
         if match and _folded(match['name']) == columnist:
-            is_open, signed = True, ''
+            is_open, signed = True, _signature(piece.clean)
             made[i] = page.QUESTION, match.end()
             continue
         bare = _REPLY.match(piece.text) if is_open and not piece.is_code else None
         if is_open and (match or (bare and _opens(bare['name'], columnist, signed))):
             is_open = False
-            made[i] = page.ANSWER, (match or bare).end()
+            whole = _whole(match, signed) if match else None
+            made[i] = page.ANSWER, (whole or match or bare).end()
         elif is_open and piece.text.strip():
-            signature = _SIGNED.fullmatch(piece.clean)
-            signed = signature[1] if signature else ''
+            signed = _signature(piece.clean)
     return made
+
+
+def _signature(line: str) -> str:
+    """The name that a letter's last line signs, as far as that line tells."""
+    found = _SIGNED.fullmatch(line)
+    return found[1] if found else ''
+
+
+def _whole(head: re.Match[str], signed: str) -> re.Match[str] | None:
+    """A salutation to a whole signature that has a comma: 'Dear Bride, 29,'."""
+    name = re.escape(signed.strip(' *_,:'))
+    ends = re.compile(rf'{name}[*_]{{0,3}}\s?[:,][*_]{{0,3}} ?', re.IGNORECASE)
+    return ends.match(head.string, head.start('name')) if ',' in signed else None
 
 
 def _opens(name: str, columnist: str, signed: str) -> bool:

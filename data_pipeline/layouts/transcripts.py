@@ -248,11 +248,14 @@ def _words_of(
 ) -> list[re.Match[str]]:
     """The words of roles in a segment that are written as the `first` of all.
 
-    In a text to be learned, a word such as User: is the assistant's own, unless it is
-    the assistant's word and opens the text.
+    Where 'Human:' opens the first turn, 'User:' is a word of a text. In a text to be
+    learned, a word such as User: is the assistant's own, unless it is the assistant's
+    word and opens the text.
     """
     found = [
-        word for word in _ROLE_WORDS.finditer(text) if _style(word) == _style(first)
+        word
+        for word in _ROLE_WORDS.finditer(text)
+        if _style(word) == _style(first) and not _is_other(word, first)
     ]
     if not is_learned:
         return found
@@ -263,6 +266,13 @@ def _words_of(
 def _style(word: re.Match[str]) -> tuple[bool, bool]:
     """How a word of a role is written: in capitals, and with signs of a heading."""
     return (word['word'] or word['title']).isupper(), '#' in word[0]
+
+
+def _is_other(word: re.Match[str], first: re.Match[str]) -> bool:
+    """Whether a word is another one for the user than the `first`."""
+    return _role_of(word) == _role_of(first) == 'user' and bool(
+        word['word'] and first['word'] and word['word'].lower() != first['word'].lower()
+    )
 
 
 def _role_of(mark: re.Match[str]) -> str:

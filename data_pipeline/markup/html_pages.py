@@ -5,8 +5,14 @@ import html
 import re
 
 from data_pipeline.layouts import detection, html_text, labelled
-from data_pipeline.markup import html_hidden, html_questions, html_source, html_tree
-from data_pipeline.pages import page
+from data_pipeline.markup import (
+    html_hidden,
+    html_questions,
+    html_source,
+    html_tree,
+    speakers,
+)
+from data_pipeline.pages import chat, page
 
 _DOCUMENT = re.compile(
     r'\s*(?:<\?xml[^>]*>\s*|<!--.*?-->\s*)*<(?:!doctype html|html|head|body)[\s>]',
@@ -45,6 +51,21 @@ _WAY = re.compile(
     r'|home|top|index|back to (?:the )?top)\W*',
     re.IGNORECASE,
 )
+# What a row of links does with the text above it, and the sites that it names.
+_SHARES = re.compile(
+    r'\W*(?:share|tweet|e-?mail|print|save|like|reply|report|permalink)(?: this)?\W*',
+    re.IGNORECASE,
+)
+_SITES = re.compile(
+    r'\W*(?:facebook|twitter|x|pinterest|linkedin|reddit|whatsapp|tumblr)\W*',
+    re.IGNORECASE,
+)
+# A saved live chat shows the picture that opens an answer; a copied one has its words.
+_AVATAR = re.compile(r'<img\b[^<>]*\balt=["\']?avatar["\']?(?=[\s/>])[^<>]*>', re.I)
+_ADVERT = re.compile(
+    r'(?:story continues below )?advertisement|sponsored(?: content)?', re.IGNORECASE
+)
+_LONGEST_ADVERT = 300  # signs, with their tags
 _MOST_AROUND = 0.4  # of a page's words: more is no navigation
 
 
@@ -77,6 +98,8 @@ def view(text: str, *, file: str) -> View:
             return made
     made, source = _shown(text)
     layout = detection.detect(made.text)
+    if layout == chat.SOURCE and _AVATAR.search(text):
+        made, source = _shown(_AVATAR.sub('<p>avatar</p>', text))
     # A page's own elements tell where answers end better than its lines do.
     if layout in ('', html_questions.SOURCE, labelled.QA):
         made.found = html_questions.find(source, file=file)
@@ -86,6 +109,8 @@ def view(text: str, *, file: str) -> View:
         # Labels may be an example within one of the answers.
         is_example = len(made.found.pairs) >= _TIMES * max(1, len(few.pairs))
         made.found = made.found if is_example else None
+    if not made.found and not layout and (said := speakers.with_labels(text)) != text:
+        return _shown(said)[0]
     if not made.found and layout == html_questions.SOURCE:
         titled, _ = _shown(_with_titles(text, are_all=True))
         return titled if detection.detect(titled.text) else made
@@ -176,7 +201,9 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
         is_around = node.tag in _AROUND or node.attributes.get('role') in _ROLES
         is_ways = node.tag in _OF_WAYS and _are_ways(text[node.start : node.end])
         is_named = node.tag not in ('html', 'body', 'main', 'article', 'p')
-        is_around = is_around or is_ways or (is_named and _NAMED_AROUND.search(names))
+        markup = text[node.start : node.end]
+        is_around = is_around or is_ways or _is_beside(node.tag, markup)
+        is_around = is_around or (is_named and _NAMED_AROUND.search(names))
         if not is_around:
             continue
         shown = html_source.shown(text[node.inner : node.inner_end])
@@ -185,13 +212,25 @@ def _around(root: html_tree.Node, text: str) -> list[tuple[int, int]]:
     return made
 
 
+def _is_beside(tag: str, markup: str) -> bool:
+    """Whether an element is a picture with its words, or a place for advertisements."""
+    if tag == 'figure':
+        return '<img' in markup.lower()
+    is_short = tag in _OF_WAYS and len(markup) <= _LONGEST_ADVERT
+    return is_short and bool(_ADVERT.fullmatch(_TAG.sub('', markup).strip()))
+
+
 def _are_ways(markup: str) -> bool:
-    """Whether an element is a row of links to the pages beside: 'Prev | Next'."""
+    """Whether an element is a row of links: 'Prev | Next', 'Share | Facebook'."""
     if len(markup) > _LONGEST_WAYS or '<a ' not in markup.lower():
         return False
     links = [html.unescape(_TAG.sub('', each)) for each in _LINK.findall(markup)]
     rest = html.unescape(_TAG.sub('', _LINK.sub('', markup)))
-    return all(map(_WAY.fullmatch, links)) and not re.search(r'\w', rest)
+    if re.search(r'\w', rest):
+        return False
+    others = [link for link in links if not _SHARES.fullmatch(link)]
+    shares = len(others) < len(links) and all(map(_SITES.fullmatch, others))
+    return shares or all(map(_WAY.fullmatch, links))
 
 
 def _below_labels(root: html_tree.Node, text: str) -> list[tuple[int, int]]:

@@ -31,20 +31,23 @@ from data_pipeline.rows import field_map
 from hax_jax import errors
 
 _YAML_NAMES = ('.yaml', '.yml')
-_ABOVE = r'(?:[ \t\r]*(?:#.*)?\n)*+'  # comments and blank lines, in one way alone
 # A list's item or a document that opens with a name, as YAML has it.
-_YAML = re.compile(rf'{_ABOVE}(?:---\s*\n(?:- )?|\s*- )["\']?\w[\w ]*["\']?:\s')
+_YAML = re.compile(
+    r'(?:\s*+#.*+\n)*+\s*+(?:---\s*\n(?:- )?|- )["\']?\w[\w ]*+["\']?:\s'
+)
 # Of a page of Jekyll's or Hugo's; YAML ends a document with '...' or another '---'.
 _FRONT_MATTER = re.compile(r'---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)', re.DOTALL)
 # Values that a reader of lines would take with YAML's own signs.
-_YAML_BLOCK = re.compile(r'^\s*(?:- )?\w[\w ]*: *[|>][-+\d]*\s*$', re.MULTILINE)
+_YAML_BLOCK = re.compile(
+    r'^[^\S\n]*+(?:- )?\w[\w ]*: *[|>][-+\d]*+[^\S\n]*+$', re.MULTILINE
+)
 _YAML_SIGN = re.compile(
-    rf'{_YAML_BLOCK.pattern}|^\s*(?:- )?\w[\w ]*: *["\']', re.MULTILINE
+    rf'{_YAML_BLOCK.pattern}|^[^\S\n]*+(?:- )?\w[\w ]*: *["\']', re.MULTILINE
 )
 # An array of tables that opens with a name, as TOML has it.
-_TOML = re.compile(rf'{_ABOVE}[ \t]*\[\[[\w.-]+\]\][ \t]*\n\s*[\w-]+ *= ')
-_TAG = re.compile(r'(?:\s|<!--.*?-->)*<([A-Za-z][\w.-]*)[\s/>]', re.DOTALL)
-_DECLARED = re.compile(r'\s*<\?xml\b[^>]*\?>')
+_TOML = re.compile(r'(?:\s*+#.*+\n)*+\s*+\[\[[\w.-]+\]\][ \t]*\n\s*[\w-]+ *= ')
+_TAG = re.compile(r'(?:\s++|<!--.*?-->)*+<([A-Za-z][\w.-]*)[\s/>]', re.DOTALL)
+_DECLARED = re.compile(r'\s*+<\?xml\b[^>]*\?>')
 _ENTITY = re.compile(r'<!(?:ENTITY|DOCTYPE[^>]*\[)')
 _MAIL = re.compile(
     rb'^(?:From|Subject|MIME-Version|Content-Type|Received|Message-ID):', re.MULTILINE

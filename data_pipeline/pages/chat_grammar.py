@@ -32,7 +32,7 @@ _TALLY = re.compile(
 # line, glued text begins with a capital.
 _SENTENCE_GOES_ON = re.compile(r'\s+[^\s\d]|[^\w\s]')
 _GLUED_BELOW = re.compile(r'\s+["“‘\'(]?[A-Z]')
-_NUMBER_ALONE = re.compile(rf'{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
+_NUMBER_ALONE = re.compile(rf'(?:Likes?:\s+)?{_NUMBER}(?:\s+Likes?)?', re.IGNORECASE)
 # Signs that sites put beside a count: thumbs, hearts, arrows, a bubble of replies.
 SIGN = '(?:[👍👎👏🙏🙌👀🔥💯🎉😂🤣😍😢😮😡💬❤♥🧡💛💚💙💜🖤🤍⬆⬇▲▼△▽]\ufe0f?[🏻-🏿]?)'
 _SIGNED = (

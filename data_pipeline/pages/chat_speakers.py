@@ -13,6 +13,7 @@ CONTROL = 'page control'
 NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){1,3}')
 _LONGEST_NAME = 60  # characters of a name or a role
 _LONGEST_CONTROL = 40
+_DASHES = ('-', '–', '—', '~')
 _CONTROL_SHARE = 0.6  # of the footers that must have the same line above them
 _FEWEST_CONTROLS = 3
 _ADVERTISEMENTS = ('advertisement', 'story continues below advertisement')
@@ -169,6 +170,9 @@ class Speakers:
                 and len(self.lines[i]) <= _LONGEST_CONTROL
                 and not self.label(i)
                 and self.lines[i] != 'image'
+                # No button ends in a full stop or opens with a dash, as greetings do.
+                and not self.lines[i].endswith('.')
+                and not self.lines[i].startswith(_DASHES)
             )
             line, times = (counts.most_common(1) or [('', 0)])[0]
             if times < max(_FEWEST_CONTROLS, _CONTROL_SHARE * len(ends)):

@@ -11,18 +11,10 @@ _SIGNATURE = 3  # answers that end in the same line
 _SIGNATURE_SHARE = 0.25  # of all answers: no topic comes so often
 _AGAIN_SHARE = 0.5  # the same where all other answers end like topics
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
+_DOUBT_SHARE = 0.05  # of the answers that end in topics where others may
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
 _SHORTEST_TITLE = 4  # in capitals
-# The answers of a page whose own headings stand below the last, and those headings.
-_FEWEST_ANSWERS, _MOST_SECTIONS = 4, 2
-_FEWEST_RULED = 3  # answers of a page whose own text stands below a rule
-_SIGNED_LINES = 4  # of a signature at most
-_SIGNS = re.compile(r'\s?--\s?|\s?--\s.*<[^<>@\s]+@[^<>\s]+>.*')
-_REPLY = re.compile(
-    r'\W*(?:(?:certainly|sure|of course|absolutely)\b|here(?:[\'’]s| is| are)\b)',
-    re.IGNORECASE,
-)
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -85,8 +77,8 @@ def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
     """
     ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
     times = collections.Counter(last.clean.lower() for last, _ in ends.values())
-    below_count = {i for i in ends if _is_below_count(answers[i])}
-    times.subtract(ends[i][0].clean.lower() for i in below_count)
+    below_count = _below_counts(answers)
+    times.subtract(ends[i][0].clean.lower() for i in below_count if i in ends)
     once = [each for each in ends.values() if times[each[0].clean.lower()] < _SIGNATURE]
     share = _SIGNATURE_SHARE
     if len(once) >= _SIGNATURE and all(_ends_like_topic(*each) for each in once):
@@ -107,8 +99,26 @@ def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
         }
     elif answers[-1] and _is_topic(*(closing := _last_lines(answers[-1]))):
         ending[len(answers) - 1] = closing
-    found = {i: last for i, (last, _) in ending.items()}
+    found = below_count | {i: last for i, (last, _) in ending.items()}
     return found | _closing(answers, found)
+
+
+def doubtful(
+    answers: Sequence[Sequence[page.Piece]], found: dict[int, page.Piece]
+) -> list[page.Piece]:
+    """The last lines that may be topics too, of a file of topics that `lines` found."""
+    ends = [_last_lines(answer) for i, answer in enumerate(answers) if i not in found]
+    times = collections.Counter(last.clean.lower() for last, _ in ends)
+    return [
+        last
+        for last, above in ends
+        if len(found) >= _DOUBT_SHARE * len(answers)
+        and times[last.clean.lower()] < _SIGNATURE
+        and above.clean.endswith(chat_grammar.SENTENCE_ENDS)
+        and _may_stand_alone(last)
+        and _ends_like_topic(last, above)
+        and not _CLOSING.match(last.clean)
+    ]
 
 
 def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
@@ -195,100 +205,6 @@ def _is_in_capitals(line: str) -> bool:
     )
 
 
-def last_section(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
-    """The lines of the page's own below its last answer: from the first heading on.
-
-    None where the text of another answer has a heading, or this one more than a page's
-    end has.
-    """
-    own = [_from_heading(answer) for answer in answers if answer]
-    if len(own) < _FEWEST_ANSWERS or any(own[:-1]):
-        return []
-    headings = sum(_is_heading(each) for each in own[-1])
-    return own[-1] if headings <= _MOST_SECTIONS else []
-
-
-def below_rule(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
-    """The lines of the page's own below its last answer: from a rule on.
-
-    None where another answer has text below a rule, or a page has few answers.
-    """
-    own = [_from_rule(answer) for answer in answers if answer]
-    return own[-1] if len(own) >= _FEWEST_RULED and not any(own[:-1]) else []
-
-
-def below_reply(
-    first: str, answers: Sequence[Sequence[page.Piece]]
-) -> list[page.Piece]:
-    """The lines with which an assistant ends a reply that is a page: below the answer.
-
-    `first` is the page's first line: 'Certainly! Here are …'. Other answers are of one
-    paragraph each.
-    """
-    own = [_below_paragraph(answer) for answer in answers if answer]
-    is_one = len(own) >= _FEWEST_ANSWERS and not any(own[:-1])
-    return own[-1] if is_one and _REPLY.match(first) else []
-
-
-def below_last(first: str, answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
-    """The lines of the page's own below its last answer: from a rule, a signature on.
-
-    Or an assistant's, where one replied with the page, whose `first` line says so.
-    """
-    last = answers[-1] if answers else []
-    return below_rule(answers) or below_reply(first, answers) or _signature(last)
-
-
-def _signature(answer: Sequence[page.Piece]) -> list[page.Piece]:
-    """The last paragraph of a text that opens with '--', or ' -- Ann <a@b.org>'."""
-    last = ['', *(each.text.strip() for each in answer)]
-    while last and not last[-1]:
-        last.pop()
-    start = len(last) - 1 - last[::-1].index('') if last else 0
-    signed = answer[start] if start < len(answer) else None
-    is_one = signed is not None and start > 0 and not signed.is_code
-    is_short = len(last) - 1 - start <= _SIGNED_LINES
-    return (
-        list(answer[start:])
-        if is_one and is_short and _SIGNS.fullmatch(signed.text)
-        else []
-    )
-
-
-def _below_paragraph(answer: Sequence[page.Piece]) -> list[page.Piece]:
-    """The lines of a text below its first paragraph."""
-    filled = [each.kind == page.ANSWER and bool(each.text.strip()) for each in answer]
-    start = filled.index(True) if True in filled else len(filled)
-    end = next((i for i in range(start, len(filled)) if not filled[i]), len(filled))
-    return list(answer[end:]) if any(filled[end:]) else []
-
-
-def _from_rule(answer: Sequence[page.Piece]) -> list[page.Piece]:
-    """The lines of a text from a rule on that stands apart within it; [] for none."""
-    texts = [each.text.strip() if each.kind == page.ANSWER else '' for each in answer]
-    for i, text in enumerate(texts[:-1]):
-        is_rule = page.is_rule(text) and not answer[i].is_code
-        is_apart = i > 0 and not texts[i - 1] and not texts[i + 1]
-        if is_rule and is_apart and any(texts[:i]) and any(texts[i + 1 :]):
-            return list(answer[i:])
-    return []
-
-
-def _is_heading(piece: page.Piece) -> bool:
-    return bool(page.HEADING.match(piece.text)) and not piece.is_code
-
-
-def _from_heading(answer: Sequence[page.Piece]) -> list[page.Piece]:
-    """The lines of a text from its first heading on; [] if no text is around one."""
-    filled = [each for each in answer if each.kind == page.ANSWER and each.text.strip()]
-    headings = [i for i, each in enumerate(filled) if i and _is_heading(each)]
-    if not headings or headings[-1] == len(filled) - 1 == headings[0]:
-        return []
-    first = filled[headings[0]]
-    at = next(i for i, each in enumerate(answer) if each is first)
-    return [] if answer[at - 1].text.strip() else list(answer[at:])
-
-
 def _closing(
     answers: Sequence[Sequence[page.Piece]], found: dict[int, page.Piece]
 ) -> dict[int, page.Piece]:
@@ -324,13 +240,33 @@ def _last_lines(answer: Sequence[page.Piece]) -> tuple[page.Piece, page.Piece]:
     return last, above
 
 
-def _is_below_count(answer: Sequence[page.Piece]) -> bool:
-    """Whether a count of likes stands between an answer's last line and its text."""
-    lines = [each.clean for each in answer if each.kind == page.ANSWER and each.clean]
-    while lines and chat_grammar.is_left_over(lines[-1]):
-        lines.pop()
-    above = lines[-2] if len(lines) > 2 else ''
-    return chat_grammar.is_number(above) and not crisis_lines.is_one(above)
+def _below_counts(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
+    """The last line, by the answer's place, of each that ends below a count of likes.
+
+    Below '12 Likes', or in a file of counts, it is the next post's topic, whatever it
+    looks like.
+    """
+    found: dict[int, page.Piece] = {}
+    counts = 0
+    named = False
+    for i, answer in enumerate(answers):
+        filled = [e for e in answer if e.kind == page.ANSWER and e.clean]
+        counts += len(filled) > 1 and _is_count(filled[-1])
+        while filled and chat_grammar.is_left_over(filled[-1].clean):
+            filled.pop()
+        if len(filled) > 2 and _is_count(filled[-2]) and _may_stand_alone(filled[-1]):
+            found[i] = filled[-1]
+            named = named or 'like' in filled[-2].clean.lower()
+    return found if named or counts + len(found) >= _SIGNATURE else {}
+
+
+def _is_count(piece: page.Piece) -> bool:
+    return chat_grammar.is_number(piece.clean) and not crisis_lines.is_one(piece.clean)
+
+
+def _may_stand_alone(piece: page.Piece) -> bool:
+    line = piece.clean
+    return len(line) <= LONGEST and not page.is_rule(line) and not _PART.match(line)
 
 
 def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:

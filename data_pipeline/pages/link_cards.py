@@ -14,6 +14,7 @@ Other text below a picture stays in the post and is reported.
 import bisect
 import itertools
 import re
+from collections.abc import Sequence
 
 from data_pipeline.pages import page
 
@@ -44,6 +45,17 @@ def is_preview(line: str) -> bool:
 def is_description(line: str) -> bool:
     """Whether a line is short enough for a preview and has one sentence at most."""
     return len(line) <= _LONGEST_LINE and not _TWO_SENTENCES.fullmatch(line)
+
+
+def start_at_end(lines: Sequence[str]) -> int:
+    """Where a preview below the line `image` begins that ends a text; else its end."""
+    last = lines[-MOST_LINES - 2 :]
+    if 'image' not in last:
+        return len(lines)
+    at = len(lines) - last[::-1].index('image')
+    below = [line.strip() for line in lines[at:] if line.strip()]
+    is_card = any(map(is_preview, below)) and all(map(is_description, below))
+    return at - 1 if is_card else len(lines)
 
 
 def mark_in_question(pieces: list[page.Piece], found: page.Page) -> None:

@@ -63,7 +63,7 @@ def read(lines: list[page.Piece], *, file: str) -> page.Page:
     pairs = _split(pieces, found)
     for pair in pairs:
         _mark_cards(pair.answer or [], found)
-    _split_topics(pairs)
+    _split_topics(pairs, found)
     further = [pair.further for pair in pairs if pair.further]
     if further:
         found.counts['merged further answers to a question'] = len(further)
@@ -238,14 +238,17 @@ def _odd(pieces: list[page.Piece]) -> set[int]:
     return small if len(small) < page.FEW * len(behind) else set()
 
 
-def _split_topics(pairs: list[_Pair]) -> None:
+def _split_topics(pairs: list[_Pair], found: page.Page) -> None:
     """Takes the next post's topic off the answers."""
     below = (*pairs, None)[1:]
     answers = [
         pair.answer or [] if following is None or not following.further else []
         for pair, following in zip(pairs, below, strict=True)
     ]
-    for i, line in glued_topics.lines(answers).items():
+    topics = glued_topics.lines(answers)
+    for line in glued_topics.doubtful(answers, topics):
+        found.note(line, 'may be the next topic, kept in the answer')
+    for i, line in topics.items():
         line.kind, pairs[i].gave_topic = 'topic', True
         if following := below[i]:
             following.topic_was_glued, following.topic = True, line.text

@@ -10,7 +10,13 @@ import re
 from data_pipeline import settings
 from data_pipeline.faq import questions
 from data_pipeline.layouts import html_text, label_forms
-from data_pipeline.pages import chat_grammar, crisis_lines, encoding, glued_topics
+from data_pipeline.pages import (
+    chat_grammar,
+    crisis_lines,
+    encoding,
+    glued_topics,
+    link_cards,
+)
 from data_pipeline.pair_stages import markdown_text, reasoning, stages
 from hax_jax.data import records
 
@@ -79,6 +85,10 @@ _NEXT_PAGE = re.compile(
     r'(?:[^\w\s].{0,40})?\s*'
     rf'|{questions.OF_USE}\?(?:\W*(?:yes|no)\b)*\W*',
     re.IGNORECASE,
+)
+_LABEL_ALONE = re.compile(
+    r'[*_#\s]{0,9}(?:QUESTION|ANSWER)[*_]{0,3}:[*_\s]{0,9}'
+    r'|OVERSAMPLE_WEIGHT:\s{0,9}\d[\d.]{0,9}'
 )
 # [a]: https://a.example, and [^1]: the text of a note
 _DEFINITION = re.compile(
@@ -217,7 +227,8 @@ def _without_label(text: str, field: str) -> tuple[str, int]:
 def without_tail(text: str) -> tuple[str, int]:
     """An answer without footers, counts, buttons and lone words in its last lines.
 
-    All are left over from a page. Counts and buttons must stand below the end of a
+    All are left over from a page, and so are a link card below the line `image` and a
+    label of the next text. Counts and buttons must stand below the end of a
     sentence, or below a list: 'Call this number:' may be followed by one. Crisis lines
     stay.
 
@@ -227,7 +238,7 @@ def without_tail(text: str) -> tuple[str, int]:
         left, times = without_tail(text[: counted.start()].rstrip())
         return left, times + 1
     lines = text.split('\n')
-    end = len(lines)
+    end = link_cards.start_at_end(lines)
     while end > 1 and (
         _is_residue(lines[end - 1].strip())
         or (end < len(lines) and lines[end - 1].strip() in ('A', 'I'))  # above counts
@@ -261,7 +272,7 @@ def _is_residue(line: str) -> bool:
         return True
     if line[0].isupper() and _BUTTONS.fullmatch(line):
         return True
-    if _NOTHING_SAID.fullmatch(line) or _DEFINITION.fullmatch(line):
+    if any(sign.fullmatch(line) for sign in (_NOTHING_SAID, _DEFINITION, _LABEL_ALONE)):
         return True
     if _NEXT_PAGE.fullmatch(line.lstrip('*_[(↑⬆▲^ \ufe0f')):
         return True

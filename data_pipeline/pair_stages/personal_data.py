@@ -45,8 +45,9 @@ _EMAIL = re.compile(
 )
 # 'ann [at] a.org', 'ann (at) a dot org'; 'ann at gmail dot com' of known hosts alone.
 _DOT = r'(?:\.|\s{0,3}[\[({]\s?(?:dot|\.)\s?[\])}]\s{0,3}|\s{1,3}dot\s{1,3})'
+_SPELLED_DOT = r'(?:\s?[\[({]\s?dot\s?[\])}]\s?|\s{1,3}dot\s{1,3})'
 _SPELLED_EMAIL = re.compile(
-    r'(?<![\w.+-])[\w.+-]{1,64}(?:'
+    rf'(?<![\w.+-])(?:[\w+-]{{1,64}}{_SPELLED_DOT}){{0,2}}[\w.+-]{{1,64}}(?:'
     rf'\s{{0,3}}[\[({{<]\s?(?:at|@)\s?[\])}}>]\s{{0,3}}[^\W_][\w-]{{0,62}}'
     rf'(?:{_DOT}[^\W_][\w-]{{0,62}}){{0,3}}{_DOT}[a-z]{{2,24}}'
     rf'|@[^\W_][\w-]{{0,62}}\s{{0,3}}[\[({{]?\s?dot\s?[\])}}]?\s{{0,3}}[a-z]{{2,24}}'

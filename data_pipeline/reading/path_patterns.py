@@ -63,13 +63,16 @@ def files(pattern: str, problems: list[str]) -> list[pathlib.Path]:
         what = 'matches no file' if wild else 'does not exist'
         prefix, colon, _ = pattern.partition(':')
         remedy = 'check the path'
-        if path.exists():
+        if '://' in pattern:
+            what = 'is an address, and files are read from a disk'
+            remedy = 'download it, and give the path of the file'
+        elif path.exists():
             what = 'is a pipe or a device, and no file'
             remedy = 'write what it gives into a file, and give that'
         elif wild and (folders := _folders(path)):
             what = f'matches {counted.of(len(folders), "folders")} and no file'
             remedy = f'give {_with_below(pattern)!r} for the files below'
-        if colon and prefix.isalpha() and prefix not in _PREFIXES:
+        elif colon and prefix.isalpha() and prefix not in _PREFIXES:
             remedy += f' (before a path, a layout is one of {", ".join(_PREFIXES)})'
         near = '' if wild else near_names.meant(path)
         problems.append(f'{pattern!r} {what}; {remedy}.{near}')

@@ -45,7 +45,10 @@ _JSON = re.compile(r'\s*(?:\{\s*"|\[\s*[\[{"])')  # begins so
 _MARKUP = (
     ('LaTeX', re.compile(r'^\\(?:chapter|(?:sub)*section|begin)\b', re.M)),
     ('DocBook', re.compile(r'\A\s*(?:<[?!][^>]*>\s*)*<(?:book|article|chapter)[\s>]')),
-    ('troff', re.compile(r'\A(?:[.\']\\".*\n|\.?[ \t]*\n)*+\.(?:TH|Dd|nr|ds|de)\s')),
+    (
+        'troff',
+        re.compile(r'\A(?:[.\']\\".*+\n|\s++|\.[^\S\n]*+\n)*+\.(?:TH|Dd|nr|ds|de)\s'),
+    ),
     ('POD', re.compile(r'^=head1\s', re.M)),
     (
         'Texinfo',

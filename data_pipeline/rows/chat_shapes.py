@@ -188,12 +188,12 @@ def _is_asked(turns: list[Any]) -> bool:
     return str(role).lower() in _ASKERS
 
 
-def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
-    """The exchanges before a row's own, as LLaMA-Factory gives them; None if damaged.
+def history(value: Any) -> list[tuple[str, str]] | None:
+    """The exchanges before a row's own, from its history; None if it is damaged.
 
-    {"instruction": "And?", "output": "No.", "history": [["Why?", "So."]]}; also turns.
+    [["Why?", "So."]], [{"user": "Why?", "assistant": "So."}], or turns.
     """
-    given = _parsed(row.get('history') or [])
+    given = _parsed(value)
     if not isinstance(given, list):
         return None
     if given and are_turns(given):
@@ -204,6 +204,7 @@ def history(row: dict[str, Any]) -> list[tuple[str, str]] | None:
         given = [*zip(said[::2], said[1::2], strict=True)]
     made = []
     for each in given:
+        each = [turn['content'] for turn in _exchange(each)] or each
         is_exchange = isinstance(each, list | tuple) and len(each) == 2
         if not is_exchange or not all(isinstance(text, str) for text in each):
             return None

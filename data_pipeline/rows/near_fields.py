@@ -17,7 +17,7 @@ from data_pipeline.rows import answer_lists
 _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
     'input message utterance pregunta consulta frage domanda pergunta vraag fråga '
-    'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال',
+    'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال post',
     'answer': 'answer a response reply output completion advice ans answers comment '
     'demonstration respuesta réponse reponse antwort risposta resposta antwoord svar '
     'odpowiedź cevap ответ 답변 回答 答案 答 جواب',
@@ -27,6 +27,8 @@ _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _REVISED = frozenset(
     ['revised', 'edited', 'corrected', 'improved', 'rewritten', 'refined']
 )
+# Names that say so beside another's alone: Reflection-tuning's, the old trainer's.
+_BECAME = (('reflection', 'corrected'), ('draft', 'revised'))
 # Of an answer that stands beside a model's, or another's: it is the right one.
 _RIGHT = frozenset(['reference', 'gold', 'golden', 'correct', 'accepted', 'expert'])
 _TRUTHS = ('ground_truth', 'ground_truth_answer')
@@ -36,8 +38,8 @@ _TITLES = frozenset(['title', 'subject', 'headline'])
 _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
-    'top given faq customer agent ai client target '
-    'long '
+    'top given faq customer agent ai client target long our your reader readers s '
+    'columnist'
 )
 _SENTENCE = 8  # words
 _OF_PAIRS = (
@@ -48,11 +50,14 @@ _ASKING = 0.8  # of the texts of a column of questions
 _JUDGEMENTS = ('accept', 'reject', 'ignore')
 _EMPTY = frozenset(_SAY_NOTHING.split())
 # Words of these say only how a text is kept, or that it is the one that counts.
-_OF_ANOTHER = 'original assistant model human customer agent ai client target long bot'
+_OF_ANOTHER = (
+    'original assistant model human customer agent ai client target long bot your'
+)
 _PLAIN = _EMPTY - {*_OF_ANOTHER.split()}
 _WHO = 'user human client patient doctor agent assistant bot ai'
 _PEOPLE = frozenset(_WHO.split())
 _COUNTED = ('answers', 'responses', 'completions', 'reply', 'comment', 'post')
+_WHAT_IS = re.compile(r'\s*what(?: is|[\'’]s)\b', re.IGNORECASE)
 _NAME = 2  # words of a person's name
 _WORDS = re.compile(
     r'[A-ZÀ-Þ]+(?![a-zß-ÿ])|[A-ZÀ-Þ]?[a-zß-ÿ]+|\d+|(?:(?![A-Za-zÀ-ÿ\d_])\w)+'
@@ -107,7 +112,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 def _words(name: str) -> Iterator[str]:
     # Flattened rows name the place before a dot: 'Input.question', 'row.answer'.
-    for match in _WORDS.finditer(name.rpartition('.')[2] or name):
+    name = _WHAT_IS.sub('', name.rpartition('.')[2] or name)  # 'What is your question?'
+    for match in _WORDS.finditer(name):
         yield match[0].lower()
 
 
@@ -172,8 +178,9 @@ def revised(found: Sequence[str]) -> str:
     """
     candidates = [name for name in found if _SAYS_REVISED.search(name)]
     by_name = {name.lower(): name for name in found}
-    if {'reflection', 'corrected'} <= by_name.keys():  # Reflection-tuning's
-        return by_name['corrected']
+    for other, name in _BECAME:
+        if {other, name} <= by_name.keys():
+            return by_name[name]
     return next(iter(near(candidates).get('answer', ())), '')
 
 

@@ -42,6 +42,7 @@ _NO_TEXT = frozenset(['nan', '#n/a', '<na>', 'null', r'\n'])
 _NOTHING = _NO_TEXT | {'none', 'n/a', '<noinput>'}
 _SHORTEST = 8  # characters of a text that is surely not one of those
 _NO_FIELDS = field_map.FieldMap({})
+_HISTORIES = ('history', 'chat_history', 'conversation_history', 'dialogue_history')
 
 
 def read_lines(batch: batches.Batch, result: batches.BatchRead) -> None:
@@ -233,9 +234,10 @@ def _earlier(
     row: dict[str, Any], read: tuple[str, ...], result: batches.BatchRead
 ) -> list[records.Exchange]:
     """The exchanges of a row's history; none, counted, if a text of it is missing."""
-    if not row.get('history') or 'history' in read:
+    name = next((name for name in _HISTORIES if row.get(name)), '')
+    if not name or name in read:
         return []
-    turns = [records.Exchange(*each) for each in chat_shapes.history(row) or []]
+    turns = [records.Exchange(*each) for each in chat_shapes.history(row[name]) or []]
     if not turns or not all(map(characters.clean, _texts(turns))):
         result.counts['rows with a history, which was left out'] += 1
         return []

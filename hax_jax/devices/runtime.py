@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jaxlib
 
+from hax_jax import errors
 from hax_jax.devices import joining, peers, same_run, slurm
 from hax_jax.program import one_process
 
@@ -63,8 +64,13 @@ def start(*, alone: bool = False) -> None:
 
     Raises:
       InputError: the other processes of the run can't be joined, or run another
-        program, code, packages or settings of XLA and JAX.
+        program, code, packages or settings of XLA and JAX; or JAX computes in 64 bits.
     """
+    if jax.config.jax_enable_x64:
+        raise errors.InputError(
+            'JAX_ENABLE_X64 is set, and models here compute in float32 or bfloat16; '
+            'unset it (unset JAX_ENABLE_X64).'
+        )
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if os.environ.get('JAX_PLATFORMS') == 'cpu':  # perhaps since JAX was imported
@@ -181,7 +187,9 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _use_compilation_cache() -> None:
     """Keeps compiled programs on disk; in a folder of the user's, if one is set."""
     _set_default('jax_persistent_cache_min_compile_time_secs', _CACHED_FROM_SECONDS)
-    if jax.config.jax_compilation_cache_dir:
+    chosen = jax.config.jax_compilation_cache_dir
+    if chosen:
+        _show_warnings_of(chosen)
         return
     try:
         folder = cache_folder(os.environ, home=pathlib.Path.home(), cpu=_cpu_kind())
@@ -198,9 +206,7 @@ def _use_compilation_cache() -> None:
     _set_default('jax_compilation_cache_max_size', _CACHE_BYTES)
     if jax.config.jax_compilation_cache_max_size != -1:  # else no entry has a time
         _remove_cut_entries(folder)
-    warnings.showwarning = functools.partial(
-        _show_warning, warnings.showwarning, folder
-    )
+    _show_warnings_of(folder)
 
 
 def _remove_cut_entries(folder: pathlib.Path) -> None:
@@ -217,19 +223,29 @@ def _remove_cut_entries(folder: pathlib.Path) -> None:
                 entry.unlink()
 
 
+def _show_warnings_of(folder: pathlib.Path | str) -> None:
+    show = warnings.showwarning
+    if getattr(show, 'func', None) is not _show_warning:  # a second start
+        warnings.showwarning = functools.partial(_show_warning, show, folder)
+
+
 def _show_warning(
     show: Callable[..., None],
-    folder: pathlib.Path,
+    folder: pathlib.Path | str,
     message: Warning | str,
     *rest: Any,
     **named: Any,
 ) -> None:
-    """Shows JAX's warnings of its cache in a line; deletes what it can't read."""
+    """Shows JAX's warnings of its cache in a line.
+
+    Deletes what it can't read in a folder of ours, a path; one that the user chose, a
+    text, may be a bucket or belong to many machines.
+    """
     found = _CACHE_WARNING.match(str(message))
     if not found:
         show(message, *rest, **named)
         return
-    if found['done'] == 'reading':
+    if found['done'] == 'reading' and isinstance(folder, pathlib.Path):
         for entry in folder.glob(f'{glob.escape(found["program"])}-*'):
             entry.unlink(missing_ok=True)
     logging.warning(

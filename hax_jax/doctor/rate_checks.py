@@ -295,7 +295,7 @@ def update_size(n: Numbers) -> Finding | None:
         if ratio > high
         else 'the learning rate is too low: updates can not change the weights',
         'lower --config.optimizer.learning_rate to about '
-        f'{max(n["rates"].values()) / max(2, ratio / 0.05):.1g}'
+        f'{max(n["rates"].values()) / max(2, ratio / 0.05) or 1e-4:.1g}'
         if ratio > high
         else 'raise --config.optimizer.learning_rate',
         'the first step; the usual update is 0.0001 to 0.01 of its weight',

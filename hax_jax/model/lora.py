@@ -140,7 +140,8 @@ def adapter_shapes(
     if unmatched:
         kinds = sorted({layer.split('.', 2)[-1] for layer in sizes})
         raise errors.InputError(
-            f'lora.targets: {", ".join(map(repr, unmatched))} match no layer; this '
+            f'lora.targets: {", ".join(map(repr, unmatched))} '
+            f'match{"" if len(unmatched) > 1 else "es"} no layer; this '
             f'model has {", ".join(map(repr, kinds))} in each block h.0, h.1, ..., '
             f'and {HEAD!r}.'
         )

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import sys
+import traceback
 
 from hax_jax import errors
 from hax_jax.program import interrupts
@@ -17,6 +18,12 @@ _OUT_OF_MEMORY = re.compile(
     r'RESOURCE_EXHAUSTED|Out of memory|out of memory|std::bad_alloc'
 )
 _XLA_ERRORS = ('JaxRuntimeError', 'XlaRuntimeError')  # this folder imports no JAX
+_BACKENDS = ('jax', '_src', 'xla_bridge.py')  # where JAX starts its devices
+# JAX's own words for what is wrong with a platform, and for a variable of its own.
+_NO_BACKEND = re.compile(
+    r"Unable to initialize backend '\w+': (.*?)\.?( \(set .*)?$", re.S
+)
+_OWN_VARIABLE = re.compile(r"invalid \w+ value '.*' for environment '(JAX_\w+)'")
 _STDOUT, _STDERR = 1, 2
 
 
@@ -47,7 +54,36 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
         )
     if isinstance(error, ValueError) and 'embedded null' in str(error):
         return 'error: a path has a zero byte in it; give another.', 2
-    return None
+    said = _no_device(error) or _jax_variable(error)
+    return (f'error: {said}', 2) if said else None
+
+
+def _no_device(error: BaseException) -> str:
+    """What to do where JAX could start no device; '' if another thing failed.
+
+    JAX_PLATFORMS=cuda where JAX has no such plugin ends in an assertion without words.
+    """
+    found = _NO_BACKEND.search(str(error)) if isinstance(error, RuntimeError) else None
+    if not found:
+        if not isinstance(error, AssertionError) or str(error):
+            return ''
+        frames = traceback.extract_tb(error.__traceback__)
+        if pathlib.Path(frames[-1].filename).parts[-3:] != _BACKENDS:
+            return ''
+    why = ' '.join(found[1].split())[:300] if found else 'JAX has no plugin for it here'
+    named = os.environ.get('JAX_PLATFORMS')
+    if not named:
+        return f'JAX can not start its devices: {why}. JAX_PLATFORMS=cpu does without.'
+    return (
+        f'JAX_PLATFORMS={named} names devices that do not start: {why}. '
+        'Unset it (unset JAX_PLATFORMS) to compute on what is here, or install what it '
+        'needs: for a GPU, launch/cuda.sh --check names that.'
+    )
+
+
+def _jax_variable(error: BaseException) -> str:
+    found = isinstance(error, ValueError) and _OWN_VARIABLE.match(str(error))
+    return f'{error}; use 0 or 1, or unset {found[1]}.' if found else ''
 
 
 def _stopped(by: signal.Signals) -> tuple[str, int]:

@@ -189,7 +189,7 @@ def test_real_files_are_built_and_accounted_for(tmp_path: pathlib.Path) -> None:
         (
             {'a.jsonl': 9 * '{"question": "Who sings?", "answer": "Tom and I do."}\n'},
             {},
-            '1 pair in 1 group (8 more went as copies) cannot be split',
+            '1 pair in 1 group (dropped: 8 same id) cannot be split',
         ),
         ({}, {'validation_share': 1.5}, '--validation_share=1.5 is not accepted'),
         ({}, {'validation_share': 0.0}, '--validation_share=0 is not accepted'),
@@ -389,6 +389,19 @@ def test_a_source_that_no_input_has_is_known_before_anything_is_read(
                 chosen=settings.Settings(mix=mix),
                 options=build_steps.Options(fields=fields),
             )
+
+
+def test_what_took_the_pairs_away_is_named_where_none_are_left(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'a.jsonl'
+    path.write_text('{"question": "Who sings?", "answer": "Tom and I do."}\n')
+    with pytest.raises(errors.InputError, match='dropped: 1 over the cap of pairs'):
+        build.build(
+            [str(path)],
+            output=tmp_path / 'made',
+            chosen=settings.Settings(mix=settings.MixSettings(caps=('pairs=0',))),
+        )
 
 
 def test_sources_that_rows_or_pages_tell_are_not_guessed(

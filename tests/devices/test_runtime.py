@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import jax
 import jaxlib
 import pytest
 
@@ -128,6 +129,11 @@ assert 'tensorflow' not in sys.modules
 """
 
 
+def test_64_bits_are_refused_before_anything_computes() -> None:
+    with jax.enable_x64(True), pytest.raises(errors.InputError, match='JAX_ENABLE_X64'):
+        runtime.start()
+
+
 def test_a_laptop_starts_alone_with_flags_and_a_cache(tmp_path: pathlib.Path) -> None:
     child = run_child(START, XDG_CACHE_HOME=str(tmp_path))
     folder = tmp_path / 'hax_jax' / 'compiled'
@@ -145,6 +151,15 @@ def test_a_cache_folder_that_the_user_chose_stays(tmp_path: pathlib.Path) -> Non
     # JAX's own limit, 1 s, would keep most programs of a small model out of it.
     assert output(child).endswith(' /tmp/chosen\n0.05\n')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_chosen_cache_that_can_not_be_read_is_said_in_a_line_each() -> None:
+    child = run_child(COMPILE, JAX_COMPILATION_CACHE_DIR='/proc/none')
+    _, warned = child.communicate(timeout=60)
+    assert child.returncode == 0
+    lines = warned.splitlines()
+    assert lines
+    assert all('in /proc/none failed in ' in line for line in lines)
 
 
 def test_two_processes_that_are_told_of_each_other_join(tmp_path: pathlib.Path) -> None:

@@ -604,6 +604,13 @@ AFTER: dict[str, Any] = {
 }
 
 
+def test_an_update_without_bounds_asks_for_a_rate_that_is_accepted() -> None:
+    moved = {'h.0.attn.c_attn.kernel': float('inf')}
+    found = rate_checks.update_size({**HEALTHY, 'moved_rms': moved})
+    assert found is not None
+    assert found.remedy == 'lower --config.optimizer.learning_rate to about 0.0001'
+
+
 def test_a_decay_that_the_rate_makes_large_asks_for_a_lower_rate() -> None:
     found = rate_checks.decay({**HEALTHY, 'rates': {'0': 900.0}})
     assert found is not None

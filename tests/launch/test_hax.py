@@ -110,6 +110,12 @@ def test_an_unknown_program_is_a_mistake() -> None:
     )
 
 
+def test_compare_takes_two_models() -> None:
+    done = run('compare', '--workdir=none')
+    assert done.returncode == 2
+    assert done.stderr.startswith('error: one model is given; give a second')
+
+
 def test_a_config_is_found_by_its_name_from_any_folder(tmp_path: pathlib.Path) -> None:
     script = 'import os, sys; os.chdir(sys.argv.pop(1)); from launch import hax; '
     script += 'hax.main()'

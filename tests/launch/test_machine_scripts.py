@@ -257,6 +257,11 @@ def test_75_and_143_go_into_the_queue_again(
     ]
 
 
+def test_a_machine_without_slurm_is_told_so(room: machine_room.Room) -> None:
+    code, output = room.run('slurm.sbatch', '--', '--workdir=a', PATH='/usr/bin:/bin')
+    assert (code, output.startswith('error: there is no srun here')) == (2, True)
+
+
 def test_a_submitted_job_goes_on_until_the_run_has_ended(
     room: machine_room.Room,
 ) -> None:

@@ -25,7 +25,9 @@ def test_a_variable_that_is_set_is_named_with_its_field_and_not_read(
     assert '--from_env takes' in said
 
 
-def test_from_env_takes_their_fields_but_for_those_that_are_typed() -> None:
+def test_from_env_takes_their_fields_but_for_those_that_are_typed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     argv = ['train', '--config.train.batch_size=2', '--from_env']
     variables = {'BATCH_SIZE': '16', 'DROPOUT': '0.1', 'USE_LORA': 'False'}
     assert old_variables.with_fields(argv, variables) == [
@@ -36,6 +38,9 @@ def test_from_env_takes_their_fields_but_for_those_that_are_typed() -> None:
         '--config.lora.rank=0',
         *argv[1:],
     ]
+    said = capsys.readouterr().err
+    assert said.startswith('--from_env: 2 of 3 old variables are taken over\n')
+    assert '  BATCH_SIZE=16: not taken, its flag is given\n' in said
 
 
 @pytest.mark.parametrize(

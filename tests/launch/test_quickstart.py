@@ -91,6 +91,17 @@ def quickstart(root: pathlib.Path) -> Quickstart:
     return run
 
 
+def test_help_and_a_folder_without_a_model_come_before_any_install(
+    quickstart: Quickstart,
+) -> None:
+    done = quickstart('--help')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('From raw text to an adapted model')
+    done = quickstart('--gpt2=/none')
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr.startswith('error: --gpt2=/none is no folder with a config.json')
+
+
 def test_the_adapter_gains_on_letters_that_neither_has_seen(
     root: pathlib.Path, quickstart: Quickstart
 ) -> None:

@@ -205,3 +205,10 @@ def test_each_program_is_asked() -> None:
 def test_a_program_gives_what_it_found_to_json(name: str) -> None:
     source = (programs.ROOT / f'{name.replace(".", "/")}.py').read_text('utf-8')
     assert 'results.give(' in source
+
+
+def test_flags_of_a_build_are_read_before_its_parsers_and_its_database() -> None:
+    code = (
+        'import sys, data_pipeline.build; print({"duckdb", "numpy"} & set(sys.modules))'
+    )
+    assert programs.run('-c', code).stdout == 'set()\n'

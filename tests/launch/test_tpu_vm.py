@@ -74,6 +74,8 @@ def test_a_dry_run_prints_every_call_and_makes_none(room: machine_room.Room) -> 
         return [line.split('tmp.')[0].split('_owner')[0] for line in lines]
 
     assert calls(planned) == calls(done)
+    by_name = [each.replace('=configs/c.py', '=c') for each in SPOT]
+    assert room.run('tpu_vm.sh', '--dry_run', *by_name)[0] == 0
 
 
 def test_the_run_on_the_machines_own_disk_is_fetched(room: machine_room.Room) -> None:

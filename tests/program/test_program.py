@@ -115,6 +115,20 @@ entry.run(main, positional=True, smaller='lower --batch_size')
             "raise OSError(28, 'Full', '/tmp/no/such')",
             '/tmp/no/such can not be written: ',
         ),
+        (
+            'import os, jax; os.environ["JAX_PLATFORMS"] = "cuda"; '
+            'jax.config.update("jax_platforms", "cuda"); jax.devices()',
+            'JAX_PLATFORMS=cuda names devices that do not start: JAX has no plugin for',
+        ),
+        (
+            'import os, jax; os.environ["JAX_PLATFORMS"] = "cdua"; '
+            'jax.config.update("jax_platforms", "cdua"); jax.devices()',
+            "Backend 'cdua' is not in the list of known backends: ['cpu', 'tpu']. Unse",
+        ),
+        (
+            'import os; os.environ["JAX_DISABLE_JIT"] = "maybe"; import jax',
+            "value 'maybe' for environment 'JAX_DISABLE_JIT'; use 0 or 1, or unset JAX",
+        ),
     ],
 )
 def test_a_failure_of_the_machine_is_one_line(work: str, said: str) -> None:

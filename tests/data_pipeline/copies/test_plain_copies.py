@@ -78,6 +78,8 @@ def error(name: str, raw: str | bytes) -> str:
         [{'about': 'Tom', 'page': 1, 'qa_pairs': ROWS}],
         {'took': 1, 'hits': {'max': 2, 'hits': [{'_source': row} for row in ROWS]}},
         {'status': 'ok', 'response': {'page': 1, 'docs': ROWS}},
+        {'version': 1, 'data': {'train': ROWS[:1], 'test': ROWS[1:]}},
+        {'corpus': {'splits': {'love': ROWS[:2], 'work': ROWS[2:]}}},
         {'data': {'faqs': {'edges': [{'node': row, 'at': 'x'} for row in ROWS]}}},
         {'data': [{'type': 'faq', 'attributes': row} for row in ROWS]},
         {'faq': {'-x': ROWS[0], '-y': ROWS[1], '-z': ROWS[2]}, 'version': 1},
@@ -104,6 +106,7 @@ def test_a_list_a_line_is_a_row(rows: list[Any]) -> None:
 
 def test_lists_and_texts_that_are_no_pairs_are_refused() -> None:
     for document in (
+        {'data': {'good': ROWS[:1], 'bad': ROWS[1:]}},
         [['a', 'b', 'c'], ['d', 'e', 'f']],
         ['Who sings?', 'Tom.', 'Who else?'],
         {'name': 'corpus', 'version': '1', 'home page url': 'x'},

@@ -55,6 +55,7 @@ BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90
         ),
         ('<p>Type <code><div></code> or `<br>`.</p>', 'Type <div> or `<br>`.'),
         ('<p>Tom &amp; Co</p>', 'Tom &amp; Co'),
+        ('<p>Ann.<o:p></o:p></p><o:p>So.</o:p>', 'Ann.\n\nSo.'),
         ('Call <em>her now', 'Call her now'),
         ('One.<br><b>Two, <i>Set<b> and Set<a>', 'One.\nTwo, Set<b> and Set<a>'),
     ],
@@ -95,6 +96,9 @@ def test_a_text_that_merely_holds_a_sign_stays_byte_for_byte(text: str) -> None:
         # Escaped throughout, it is a page's HTML.
         ('&lt;p&gt;Call.&lt;/p&gt;&lt;p&gt;Now.&lt;/p&gt;', 'Call.\n\nNow.'),
         ('Use &lt;b&gt; & so.', 'Use <b> & so.'),
+        ('&lt;p&gt;Ann &amp;amp; I&lt;/p&gt;', 'Ann & I'),
+        ('&lt;p&gt;Use &amp;lt;b&amp;gt;.&lt;/p&gt;', 'Use <b>.'),
+        ('Write &amp;amp; for a &lt; b.', 'Write &amp; for a < b.'),
     ],
 )
 def test_tags_that_a_fields_html_shows_are_text(raw: str, expected: str) -> None:

@@ -387,13 +387,30 @@ def test_a_reply_may_open_with_a_name_alone(head: str, gap: str, end: str) -> No
 
 @pytest.mark.parametrize(
     ('asked', 'answered'),
-    [('DEAR MISS MANNERS', 'GENTLE READER'), ('Dear Miss Manners', 'Gentle Reader')],
+    [
+        ('DEAR MISS MANNERS', 'GENTLE READER'),
+        ('Dear Miss Manners', 'Gentle Reader'),
+        ('Dear Miss Manners', 'GENTLE READER'),
+    ],
 )
 def test_all_readers_may_be_gentle_ones(asked: str, answered: str) -> None:
     letters = ''.join(
         f'{asked}: {question}\n\n{answered}: {answer}\n\n' for question, answer in PAIRS
     )
     assert texts(parsed(letters, 'letters')) == PAIRS
+
+
+@pytest.mark.parametrize('letter', ['DEAR ABBY: {}', 'DEAR ABBY:\n\n{}'])
+def test_a_signature_with_a_comma_is_the_whole_name_of_the_reply(letter: str) -> None:
+    text = ''.join(
+        f'{letter.format(question)} -- BRIDE, {age}\n\nDEAR BRIDE, {age}: {answer}\n\n'
+        for age, (question, answer) in enumerate(PAIRS, 29)
+    )
+    found = texts(parsed(text, 'letters'))
+    assert [answer for _, answer in found] == [answer for _, answer in PAIRS]
+    # Of another name, a comma ends the salutation.
+    text = text.replace('DEAR BRIDE, ', 'DEAR BRIDE, so, ')
+    assert texts(parsed(text, 'letters'))[0][1] == f'so, 29: {PAIRS[0][1]}'
 
 
 def test_a_word_to_all_readers_answers_no_letter() -> None:

@@ -231,6 +231,74 @@ def test_a_footer_is_no_part_of_the_last_answer(footer: str) -> None:
     assert read(page_of(LABELLED, footer=footer)) == PAIRS
 
 
+@pytest.mark.parametrize(
+    'beside',
+    [
+        '<figure class="x"><img src="a.jpg"><figcaption>By Ann</figcaption></figure>',
+        '<div class="ad-3"><span>Advertisement</span></div>',
+    ],
+)
+def test_what_a_page_puts_between_the_paragraphs_is_no_text(beside: str) -> None:
+    assert read(page_of(LABELLED.replace('<p>A:', f'{beside}<p>A:') + beside)) == PAIRS
+    quoted = '<figure><blockquote>So said Tom.</blockquote></figure>'
+    assert read(page_of(LABELLED + quoted))[-1][1].endswith('So said Tom.')
+
+
+SHARE = '<p class="s"><a href="#">Share</a> | <a href="#">Twitter</a></p>'
+
+
+def test_links_that_share_an_answer_are_no_part_of_it() -> None:
+    shared = page_of(LABELLED.replace('</div>', f'{SHARE}</div>') + SHARE)
+    assert read(shared) == PAIRS
+    # Links to sites alone may be what an answer says.
+    own = page_of(
+        f'{LABELLED}<p>{SHARE[: SHARE.index("<a")]}<a href="/t">Twitter</a></p>'
+    )
+    assert read(own)[-1][1] == f'{PAIRS[-1][1]}\n\nTwitter'
+
+
+@pytest.mark.parametrize('alt', ['alt="avatar"', 'alt=avatar'])
+def test_the_picture_above_a_reply_of_a_saved_chat_opens_the_answer(alt: str) -> None:
+    post = (
+        '<div><h3>Topic {}</h3><div>Guest 11:05 a.m.</div><div>QUESTION: Who {}?</div>'
+        f'<div><img src="a.png" {alt}><p>Marian Vale</p><p>Advice Columnist</p>'
+        '<p>Tom {}.</p></div><div>Post has 0 replies and 3 Likes</div></div>'
+    )
+    chat = ''.join(post.format(i, i, i) for i in range(3))
+    assert read(page_of(chat)) == [(f'Who {i}?', f'Tom {i}.') for i in range(3)]
+
+
+def _chat(*said: tuple[str, str], bold: str = '<p><b>{}:</b> {}</p>') -> str:
+    return page_of(''.join(bold.format(*each) for each in said))
+
+
+@pytest.mark.parametrize(
+    'bold',
+    ['<p><b>{}:</b> {}</p>', '<div><strong>{}</strong>: {}</div>', '<br><b>{}: </b>{}'],
+)
+def test_a_chat_with_its_speakers_in_bold_is_read(bold: str) -> None:
+    said = []
+    for i, place in enumerate(['Boston, Mass.', 'Re: tea', 'Anonymous', 'Boston']):
+        place = place.replace('Re: ', 'About ')
+        said += [
+            (place, f'Who sings, {i}?'),
+            ('Marian Vale', f'Tom, {i}. <b>Not</b> I.'),
+        ]
+    hello = ('Marian Vale', 'Hello.')
+    expected = [(f'Who sings, {i}?', f'Tom, {i}. Not I.') for i in range(4)]
+    assert read(_chat(*said, bold=bold)) == expected
+    assert read(_chat(hello, *said, bold=bold)) == expected
+
+
+@pytest.mark.parametrize('guest', ['Tom Fox', 'Step {}'])
+def test_other_words_in_bold_are_no_speakers(guest: str) -> None:
+    said = [('Ann Lee', 'Why?'), ('Tom Fox', 'So.')] * 5
+    if guest != 'Tom Fox':
+        said = [(guest.format(i), 'Run.') for i in range(9)]
+    with pytest.raises(errors.InputError, match='without pairs'):
+        read(_chat(*said))
+
+
 def test_pairs_within_a_side_bar_are_read() -> None:
     assert read(page_of(f'<aside>{LABELLED}</aside>')) == PAIRS
     assert read(page_of(f'<div class="has sidebar">{LABELLED}</div>')) == PAIRS

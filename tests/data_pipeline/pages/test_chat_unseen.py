@@ -191,6 +191,12 @@ def test_what_stands_above_most_footers_is_the_pages() -> None:
     assert _kinds(text, 'page control') == ['Share', 'Copy link'] * 4
 
 
+@pytest.mark.parametrize('line', ['Bye now.', '—Marian'])
+def test_a_greeting_above_most_footers_is_the_answers(line: str) -> None:
+    one = FIRST.replace('Because.', f'Because.\n{line}')
+    assert {answer for _, _, answer in _pairs(one * 4)} == {f'Because.\n{line}'}
+
+
 def test_a_last_line_that_two_answers_share_is_theirs() -> None:
     one = FIRST.replace('Because.', 'Because.\nThanks!')
     assert [answer for _, _, answer in _pairs(one * 2)] == ['Because.\nThanks!'] * 2

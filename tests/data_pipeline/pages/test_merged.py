@@ -343,6 +343,40 @@ def test_a_lone_word_at_the_end_is_no_text_and_no_topic(word: str) -> None:
     assert [each.topic for each in pairs] == ['', '', '', 'Re: cake']
 
 
+TOPICS = ['Boston', 'Wait, what?!', 'P.S. from Ann', 'He went.', '50/50', 'Ah ...']
+
+
+@pytest.mark.parametrize(('count', 'times'), [('147', 6), ('12 Likes', 1)])
+def test_a_line_below_a_count_of_likes_is_a_topic_whatever_it_is(
+    count: str, times: int
+) -> None:
+    for line in TOPICS:
+        answers = [f'Sail on, {i}.\n{count}\n{line} {i}' for i in range(times)]
+        answers = [*answers, 'Sail.\nOn we go.', 'Sail on.']
+        text = ''.join(f'QUESTION: a\nANSWER: {each}\n\n' for each in answers)
+        found = merged.parse(text, file='m.md')
+        assert [each.topic for each in found.pairs[1 : times + 1]] == [
+            f'{line} {i}' for i in range(times)
+        ]
+        assert found.pairs[-2].answer == 'Sail.\nOn we go.'
+
+
+def test_a_number_within_a_text_is_no_count_of_likes() -> None:
+    answer = 'How often does she call?\n\n1\n\nSo there.'
+    text = f'QUESTION: a\nANSWER: {answer}\n\n' * 2
+    assert [each[2] for each in _pairs(text)] == [answer] * 2
+
+
+def test_a_line_that_may_be_a_topic_too_is_reported_in_a_file_of_topics() -> None:
+    ends = ['Re: bells', 'Re: the kayak', 'Boston', 'Good luck!', '- a list']
+    text = ''.join(f'QUESTION: a\nANSWER: Sail on.\n{end}\n\n' for end in ends)
+    text += 'QUESTION: a\nANSWER: Sail on, and on.\n' * 5
+    found = merged.parse(text, file='m.md')
+    assert [(line, why) for _, line, why in found.unknown] == [
+        ('Boston', 'may be the next topic, kept in the answer')
+    ]
+
+
 @pytest.mark.parametrize(
     ('topic', 'count'), [('Wedding woes', ''), ('Weddings', '\n88')]
 )

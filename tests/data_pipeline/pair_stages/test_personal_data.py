@@ -37,6 +37,11 @@ def replaced(text: str, **chosen: bool) -> str:
         ),
         ('bo(at)example(dot)com or bo {at} b [dot] io', '[EMAIL] or [EMAIL]'),
         ('write ann at gmail dot com; ann@example dot com', 'write [EMAIL]; [EMAIL]'),
+        (
+            'to ann dot b dot lee at gmail dot com or a (dot) b (at) c.org.',
+            'to [EMAIL] or [EMAIL].',
+        ),
+        ('The dot at the end is a dot.', 'The dot at the end is a dot.'),
         ('"@ann_b" and @fontaine', '"[USER]" and [USER]'),
         ('call 212 555 0143 people say', 'call [PHONE] people say'),
         ('thanks u/ann_b, /u/Bo-C and @ann_b!', 'thanks [USER], [USER] and [USER]!'),

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -149,6 +150,10 @@ def test_bad_input_is_named() -> None:
         "'none*.md' matches no file; check the path.\n"
         "'gone.md' does not exist; check the path.\n"
         "'a' is a folder; give 'a/*.md'."
+    )
+    assert _error('https://a.org/x.md') == (
+        "'https://a.org/x.md' is an address, and files are read from a disk; download "
+        'it, and give the path of the file.'
     )
     pathlib.Path('nothing').mkdir()
     _write('deep/er/x.md', CHAT)
@@ -421,3 +426,19 @@ def test_tags_that_hide_the_labels_of_a_text_are_left_out(
         (question, f'{answer}²') for question, answer in rows
     ]
     assert report.counts['files whose tags of HTML hid their layout'] == 1
+
+
+def test_blank_lines_above_a_text_do_not_stop_the_looks_at_its_opening() -> None:
+    _write('a.md', '\n' * 2**15 + MERGED)
+
+    def gives_up(*_: object) -> None:
+        raise AssertionError('60 s of computing')  # under 1 s; before, over 60
+
+    before = signal.signal(signal.SIGVTALRM, gives_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 60)
+    try:
+        pairs, _ = reader.read(['a.md'])
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    assert [each.answer for each in pairs] == ['So.']

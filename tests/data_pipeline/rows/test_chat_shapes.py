@@ -402,6 +402,9 @@ IM = '<|im_start|>{}\n{}<|im_end|>\n'.format
         (segments((False, 'Read this.\nUser: me\nOutput: 5'),
                   (True, 'User: you.\nOk?')),
          [('Read this.\nUser: me\nOutput: 5', 'User: you.\nOk?', 1.0)]),
+        (segments((False, 'Human: My note:\nUser: me\nPass: 5\n\nAssistant:'),
+                  (True, ' Ok.\n\n')),
+         [('My note:\nUser: me\nPass: 5', 'Ok.', 1.0)]),
     ],
 )  # fmt: skip
 def test_segments_of_label_false_are_the_turns_that_they_hold(

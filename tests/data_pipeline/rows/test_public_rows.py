@@ -45,6 +45,12 @@ def _read(
         {'prompt': 'Customer: Why?\nAgent:', 'completion': ' So.\n'},
         {'text': 'Patient: Why?\nDoctor: So.'},
         {'Prompt': 'Why?', 'Target Response': 'So.'},
+        {'question': 'Why?', 'draft': 'No.', 'score': 6, 'revised': 'So.'},
+        {'Timestamp': '3/1/2024 10:00', 'What is your question?': 'Why?',
+         'Our answer': 'So.'},
+        {'post_body': 'Why?', 'best_answer': 'So.', 'upvotes': 3},
+        {'Reader question': 'Why?', 'Columnist response': 'So.'},
+        {'post': 'No.', 'question': 'Why?', 'your answer': 'No.', 'answer': 'So.'},
     ],
 )  # fmt: skip
 def test_a_public_row_gives_its_pair(

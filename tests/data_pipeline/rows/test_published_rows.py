@@ -138,10 +138,15 @@ def test_a_source_is_a_question_only_where_sources_ask(names: tuple[str, str]) -
     [
         [['Who?', 'Tom.']],
         [{'role': 'user', 'content': 'Who?'}, {'role': 'assistant', 'content': 'Tom.'}],
+        [{'user': 'Who?', 'assistant': 'Tom.'}],
+        [{'question': 'Who?', 'answer': 'Tom.'}],
     ],
 )
-def test_a_history_of_any_shape_comes_before_its_row(history: list[Any]) -> None:
-    row = {'instruction': 'Why?', 'output': 'So.', 'history': history}
+@pytest.mark.parametrize('name', ['history', 'chat_history', 'conversation_history'])
+def test_a_history_of_any_shape_comes_before_its_row(
+    history: list[Any], name: str
+) -> None:
+    row = {'instruction': 'Why?', 'output': 'So.', name: history}
     assert read(row) == [('Who?', 'Tom.', 'Why?', 'So.')]
 
 
