@@ -8,7 +8,7 @@ of a list in Markdown do, so they are no headings beside its own.
     <Accordion title="Why?">   a part of a site, up to </Accordion>
     2.1. Why?           a heading with a number, which stands in contents too
     > [!faq]- Why?      a callout of Obsidian, up to the first line without its '>'
-    * Why?              a bullet, with lines below it that are indented
+    * Why?              a bullet, with lines below it that are indented; also '#. Why?'
     ** Why?             a heading of Org
     Why?                the first line of a paragraph whose rest is the answer
 """
@@ -85,7 +85,7 @@ TERM_TEXT = re.compile(
 )
 _TERMS_END = re.compile(r'\n(?!\+\s*\Z)\S.*|\n?\[(?:qanda|horizontal)\b[^\[\]]*\]\s*')
 _JOINS = r'\+\s*\Z'  # a line of AsciiDoc that joins paragraphs
-_BULLET_TEXT = re.compile(rf'[-*+•]\s+{questions.NUMBER}(?P<asked>\S.*?)\s*')
+_BULLET_TEXT = re.compile(rf'(?:[-*+•]|#\.)\s+{questions.NUMBER}(?P<asked>\S.*?)\s*')
 _FIRST_LINE = re.compile(rf'\s*(?:[-*+•]\s+)?{questions.NUMBER}(?P<asked>\S.*?)\s*')
 _NESTED = re.compile(r'(?P<blanks>[ \t]+)(?P<sign>[-*+•]\s+)?')
 _STARS = re.compile(
@@ -137,16 +137,13 @@ def marks(pieces: Sequence[page.Piece], level: int) -> list[Mark | None]:
     return made
 
 
-def lower_questions(pieces: Sequence[page.Piece], level: int) -> set[int]:
-    """The lines of headings that ask, of a level below `level`."""
-    if level >= BOLD - 1:
-        return set()
-    found = zip(pieces, marks(pieces, BOLD - 1), strict=True)
-    return {
-        piece.line
-        for piece, mark in found
-        if mark and mark.level > level and questions.is_question(mark.heading(piece))
-    }
+def lower(pieces: Sequence[page.Piece], level: int) -> dict[int, Mark]:
+    """The headings below a level of headings, each by its line."""
+    if BOLD <= level < ORG:
+        return {}
+    deepest = LEVELS[-1] if level >= ORG else BOLD - 1
+    found = zip(pieces, marks(pieces, deepest), strict=True)
+    return {piece.line: mark for piece, mark in found if mark and mark.level > level}
 
 
 def _leave_out_sections(

@@ -13,8 +13,9 @@
 A file may be one answer, below a front matter with its question: front_matter.py.
 
 Headings are questions only where nearly all of one level are, each with its question
-mark; bold text that opens a line is of a level below all headings, then lines in
-italics, then items of a numbered list. Summaries are a level of their own, and folds:
+mark; so are those below a heading of that level that asks nothing. Bold text that opens
+a line is of a level below all headings, then lines in italics, then items of a numbered
+list. Summaries are a level of their own, and folds:
 '??? faq "Why?"', '::: details Why?'. Above letters, teasers and choices, or as links to
 other pages, they are those of a column, an index or a quiz, whose answers are further
 down or elsewhere.
@@ -195,6 +196,7 @@ class _Reading:
         self._answer: list[page.Piece] = []
         self._answers: list[list[page.Piece]] = []  # of the pairs above
         self._last = 0  # the line of the last question
+        self._depth = 0  # of a question of a level below the page's, in its own section
         self._between: list[page.Piece] = []
         self._lead = ''  # before each line of the answer, as its form has it
         self._frame: re.Pattern[str] | None = None  # the same, as its first line has it
@@ -215,11 +217,15 @@ class _Reading:
         self._last = max(own, default=0)
         opens = [page.QUESTION if is_asked else '' for is_asked in asked]
         page.mark_fields(self._pieces, opens, self.found)
-        lower = asking_lines.lower_questions(self._pieces, self._level)
+        lower = asking_lines.lower(self._pieces, self._level)
         above = ''
         for piece, mark, is_asked in zip(self._pieces, marks, asked, strict=True):
-            if self._question and piece.line in lower and not mark:
-                self.found.note(piece, LOWER)
+            if (below := lower.get(piece.line)) and not mark:
+                is_lower = questions.is_question(below.heading(piece))
+                if not self._question or below.level <= self._depth:
+                    mark, is_asked = below, is_lower
+                elif is_lower:
+                    self.found.note(piece, LOWER)
             if piece.kind == 'label':
                 self.found.pieces.append(piece)
                 continue
@@ -227,7 +233,8 @@ class _Reading:
                 self._close()
                 if not is_asked and mark.level == self._level:
                     self.found.counts[questions.ASK_NOTHING] += 1
-            if mark and is_asked and self._is_own(mark):
+            if mark and is_asked and (below is mark or self._is_own(mark)):
+                self._depth = mark.level if below is mark else 0
                 self._add_text(self._opened(piece, mark), is_first_line=True)
             else:
                 self._end(piece, above, is_ruled=is_ruled)

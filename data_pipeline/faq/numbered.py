@@ -21,7 +21,7 @@ from data_pipeline.faq import questions
 from data_pipeline.pages import page
 
 _LINE = re.compile(
-    r'\s{0,12}(?:(?:Subject:|Chapter|Section|Part|[?*•o+-])\s+)?'
+    r'\s{0,20}(?:(?:Subject:|Chapter|Section|Part|[?*•o+-])\s+)?'
     r'(?P<number>\d{1,3}(?:\.\d{1,3}){0,3})[.:)]?\s+(?:[-–—]\s+)?(?P<text>\S.*?)\s*',
     re.IGNORECASE,
 )

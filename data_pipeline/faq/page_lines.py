@@ -59,7 +59,7 @@ def lines(text: str) -> list[page.Piece]:
         may_head = not above.strip() and not piece.is_code and below.kind != ASIDE
         if may_head and _UNDERLINE.fullmatch(below.text) and _heads(piece, below):
             below.kind = 'label'
-        above = piece.text
+        above = '' if piece.kind == ASIDE else piece.text
     return pieces
 
 

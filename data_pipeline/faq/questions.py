@@ -51,12 +51,12 @@ _NO_ANSWER = re.compile(
 )
 _ITEM_ASKS = re.compile(r'\s*(?:[-*+•]|\d{1,3}[.)])\s.*[?？]["”’\')*_]*\s*')
 _OTHERS = 0.3  # of the texts below headings: more show that they are no answers
-# A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '1.7. ', '7b. ', '7.' before a
-# capital.
+# A picture, and a number: '❓ 7. ', 'Q7: ', '(7) ', '[A.7] ', '1.7. ', '7b. ', '7.'
+# before a capital.
 NUMBER = (
     r'(?:[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f]+\s*)?'
     r'(?:(?:Q(?:uestion)?\.?\s?)?(?:\d{1,3}\.){0,2}\d{1,3}[a-z]?\s?\\?[.):](?:\s+|(?=(?-i:[A-Z])))'
-    r'|\(\d{1,3}\)[.:]?\s+|Q[.:)]\s+'
+    r'|\(\d{1,3}\)[.:]?\s+|\[(?:[A-Z]\.?)?\d{1,3}(?:\.\d{1,3}){0,3}\][.:]?\s+|Q[.:)]\s+'
     r'|(?:Q\.|Que\.?|Ques\.?|Question)\s?(?:No\.\s?|#\s?)?\d{1,3}(?:\s?[.):]|\s?--?|\s?[–—])?\s+'
     r'|Q\s?[#-]?\d{1,3}\s?(?:[.):]|--?|[–—])\s+)?'
 )

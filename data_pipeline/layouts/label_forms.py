@@ -29,12 +29,24 @@ _ASKED = (
     ),
     *('reader', 'asker', 'input', 'pregunta', 'frage', 'domanda', 'pergunta', 'vraag'),
     *('query', 'problem', 'client', 'patient', 'customer', 'p', 'd', 'f', 'v'),
-    *('вопрос', '问', '問', '问题', '問題', '質問', '질문'),
+    *('вопрос', '问', '問', '问题', '問題', '質問', '질문', '用户', '用戶'),
+    *('usuario', 'пользователь', 'utilisateur', 'benutzer', 'nutzer'),
 )
 _ANSWERED = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
     *('ai', 'bot', 'advice', 'columnist', 'respuesta', 'réponse', 'antwort'),
-    *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
+    *(
+        'risposta',
+        'resposta',
+        'antwoord',
+        'ответ',
+        '答',
+        '答案',
+        '回答',
+        '답변',
+        '助手',
+    ),
+    *('asistente', 'ассистент', 'assistent'),
     *('solution', 'sol', 'therapist', 'counselor', 'doctor', 'agent', 'expert', 'r'),
 )
 # Letters of a question's label, and those of its answer's: 'P:' and 'R:' in Spanish,
@@ -57,8 +69,8 @@ _NUMBER = (
     r'(?:[ _]?(?:#|no\.? ?)?\d{1,6}'
     r'| (?:one|two|three|four|five|six|seven|eight|nine|ten))?'
 )
-_CAPITALS = 'pdfvr'
-_NOT_SPELLED = {*_CAPITALS, 'que'}  # 'que' is a word in Spanish
+CAPITALS = 'pdfvr'
+_NOT_SPELLED = {*CAPITALS, 'que'}  # 'que' is a word in Spanish
 _SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)
 _WORDS = '|'.join(_SPELLED)
 _SET_WORDS = '|'.join(word.replace('_', '[ _]') for word in (REVISED, *SECTIONS))
@@ -68,7 +80,7 @@ _BULLET = (
 )
 _COLON = re.compile(
     rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{1,3}})?(?:\d{{1,6}}[.)]\s+)?'
-    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{_CAPITALS.upper()}])'
+    rf'\[?(?P<word>{_WORDS}|{_SET_WORDS}|(?-i:[{CAPITALS.upper()}])'
     rf'|que(?=\.? ?\d|:-))(?:{_NUMBER}|(?<=[a-z])\. ?\d{{1,4}}(?!:\d))\]?'
     r'[*_]{0,3}\s?[:：](?:[-–](?=\s))?'
     r'(?(bold)[*_]{0,3})[ \t]?',
@@ -77,7 +89,7 @@ _COLON = re.compile(
 _SHORT = 'Ques|QUES|Que|QUE|Ans|ANS|Sol|SOL'
 # 'A. One' may be a choice: these count only where a file's labels are of this form.
 _DOTTED = re.compile(
-    rf'{_BULLET}(?P<bold>[*_]{{0,3}})'
+    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}(?P<bold>[*_]{{0,3}})'
     r'(?:(?P<dashed>[QA]|Question|QUESTION|Answer|ANSWER)[ \d]{1,6}(?:--?|[–—])'
     rf'|(?P<word>[QA]|{_SHORT}|Question|QUESTION|Answer|ANSWER)'
     r'(?:\s?\d{0,6}[.)]|(?:\.\s?(?:No\.\s?)?|#)\d{1,4}[.):]?|-\d{1,4}[.):])(?:[*_]{0,3}[:–-]{1,2})?)'
@@ -89,7 +101,7 @@ _COUNTED = re.compile(
 )
 _BRACKETED = re.compile(
     r'\s{0,3}(?P<hashes>#{0,6})\s{0,3}(?P<bold>[*_]{1,3})?'
-    rf'[\[<](?P<word>{_WORDS}){_NUMBER}[]>](?(bold)[*_]{{0,3}})[ \t]*',
+    rf'(?!<[qa]>)[\[<](?P<word>{_WORDS}){_NUMBER}[]>](?(bold)[*_]{{0,3}})[ \t]*',
     re.IGNORECASE,
 )
 _ALONE_BARE = re.compile(

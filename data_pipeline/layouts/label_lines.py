@@ -22,6 +22,8 @@ _IN_ONE_LINE = re.compile(
 )
 _ONE_LINE_WORDS = (('q', 'a'), ('question', 'answer'))
 _COUNTED = re.compile(r'(?:No\.? ?|#)?(?P<number>\d{1,4})[.):]?\s+(?=\S)')
+_FEWEST_LETTERS = 2  # pairs of 'D:' and 'R:': one may be of a table's columns
+_LETTER_FORMS = {'q': 'a', 'q.': 'a.'}
 _FEWEST_COUNTED = 3  # questions of a file whose numbers follow each other
 _TAG = re.compile(rf'(?=<{label_forms.TAGS}>)|</{label_forms.TAGS}>', re.IGNORECASE)
 _TAGGED = re.compile(
@@ -65,7 +67,30 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
         following = label.word if label else following
         pieces.append(piece)
         labels.append(label)
-    return pieces[::-1], _past_numbers(pieces[::-1], labels[::-1])
+    return pieces[::-1], _past_numbers(pieces[::-1], _of_one_form(labels[::-1]))
+
+
+def _of_one_form(
+    labels: Sequence[label_forms.Label | None],
+) -> list[label_forms.Label | None]:
+    """The labels, those of pairs in a rarer form as in the commoner.
+
+    '## Q: Who?' and 'A: Tom.' among titles '## Q. Why?' with 'A. So.' below
+    """
+    made = [*labels]
+    titles = [label.word for label in labels if label and label.level]
+    forms = collections.Counter(word for word in titles if word in _LETTER_FORMS)
+    if len(forms) < 2:
+        return made
+    ((asked, _),) = forms.most_common(1)
+    at = [i for i, label in enumerate(labels) if label]
+    for i, below in itertools.pairwise(at):
+        word, next_word = labels[i].word, labels[below].word
+        is_other = word in forms and word != asked and labels[i].level
+        if is_other and next_word == _LETTER_FORMS[word]:
+            made[i] = dataclasses.replace(labels[i], word=asked)
+            made[below] = dataclasses.replace(labels[below], word=_LETTER_FORMS[asked])
+    return made
 
 
 def _past_numbers(
@@ -197,6 +222,9 @@ def words(labels: Sequence[label_forms.Label]) -> tuple[str, str]:
         elif asked and label_forms.answers(label.word, asked):
             counts[asked, label.word] += 1
             asked = ''
+    for pair in [pair for pair, times in counts.items() if times < _FEWEST_LETTERS]:
+        if pair[0] in label_forms.CAPITALS:
+            del counts[pair]
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
 
 

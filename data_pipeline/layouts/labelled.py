@@ -30,6 +30,8 @@ SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
+_QUOTES, _FEWEST_QUOTED = ('""', '“”', '«»', '„“'), 3  # around all texts of a file
+_ENDS_QUOTE = re.compile(r'[,.!?…]["”»“]\s+\S')  # within a text: '"No," he said.'
 _QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
 
 
@@ -76,6 +78,8 @@ def parse(text: str, *, file: str) -> page.Page:
         _unquote(pair.question, cuts)
         _close_bold(pair.question, QUESTION, cuts)
         _close_bold(pair.answer or [], ANSWER, cuts)
+    _leave_out_quotes([pair.question for pair in pairs], QUESTION, found, cuts)
+    _leave_out_quotes([pair.answer or [] for pair in pairs], ANSWER, found, cuts)
     found.pieces = [part for piece in found.pieces for part in _parts(piece, cuts)]
     if source == QA:
         first = next((each.text for each in found.pieces if each.text.strip()), '')
@@ -171,6 +175,38 @@ def _close_bold(text: list[page.Piece], kind: str, cuts: _Cuts) -> None:
     ):
         return
     _cut(text, last, last.cut([(end, kind), (len(last.text), 'label')]), cuts)
+
+
+def _leave_out_quotes(
+    texts: Sequence[list[page.Piece]], kind: str, found: page.Page, cuts: _Cuts
+) -> None:
+    """Cuts off the quotes around each text, if all of a kind stand in quotes.
+
+    'A: "No."' -> 'No.'
+    """
+    around: list[tuple[list[page.Piece], page.Piece, page.Piece]] = []
+    for text in texts:
+        filled = [each for each in text if each.kind == kind and each.text.strip()]
+        ends = (
+            (filled[0].text.strip()[0] + filled[-1].text.strip()[-1]) if filled else ''
+        )
+        whole = '\n'.join(each.text for each in filled).strip()
+        if ends not in _QUOTES or len(whole) < 3 or _ENDS_QUOTE.search(whole):
+            return
+        around.append((text, filled[0], filled[-1]))
+    if len(around) < _FEWEST_QUOTED:
+        return
+    for text, first, last in around:
+        start = len(first.text) - len(first.text.lstrip()) + 1
+        end = len(last.text.rstrip()) - 1
+        whole = [(end, kind), (len(last.text), 'label')]
+        if first is last:
+            _cut(text, first, first.cut([(start, 'label'), *whole]), cuts)
+            continue
+        opened = [(start, 'label'), (len(first.text), kind)]
+        _cut(text, first, first.cut(opened), cuts)
+        _cut(text, last, last.cut(whole), cuts)
+    found.counts[f'{QA} {kind}s in quotes, which were cut'] += len(around)
 
 
 def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> None:

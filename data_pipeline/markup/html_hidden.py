@@ -3,6 +3,8 @@
     <p>Write to us<span style="display:none">null</span> soon.</p>
     <div class="done" hidden>Thank you!</div>, the same below each answer
 
+    <div class="ttc">…</div>, a tip of Doxygen's
+
 Any other hidden text may be an answer that a click shows, so it stays.
 """
 
@@ -10,7 +12,10 @@ import re
 
 from data_pipeline.markup import html_tree
 
-_MAY_HIDE = re.compile(r'<[^<>]*\b(?:hidden|display\s*:\s*none)\b', re.IGNORECASE)
+_MAY_HIDE = re.compile(
+    r'<[^<>]*\b(?:hidden|display\s*:\s*none|class="ttc")(?:\b|(?<="))', re.IGNORECASE
+)
+_TIP = 'ttc'  # the class of what Doxygen shows above a name in code
 _STYLE = re.compile(
     r'(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)\b', re.IGNORECASE
 )
@@ -37,7 +42,9 @@ def without(text: str) -> str:
 
 
 def _places(text: str) -> list[tuple[int, int]]:
-    found = [node for node in html_tree.root(text).walk() if _is_hidden(node)]
+    whole = [*html_tree.root(text).walk()]
+    found = [node for node in whole if _is_hidden(node)]
+    tips = [node for node in whole if node.attributes.get('class') == _TIP]
     forms: dict[tuple[str, str], list[html_tree.Node]] = {}
     for node in found:
         forms.setdefault((node.tag, node.attributes.get('class', '')), []).append(node)
@@ -45,6 +52,7 @@ def _places(text: str) -> list[tuple[int, int]]:
     for nodes in forms.values():
         texts = {_words(text[node.inner : node.inner_end]) for node in nodes}
         made += nodes if len(nodes) > 1 == len(texts) else []
+    made += tips
     return sorted({(node.start, node.end) for node in made})
 
 

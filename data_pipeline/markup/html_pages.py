@@ -91,7 +91,7 @@ def opens_document(text: str) -> bool:
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
     text = _DECLARED.sub('', _ENTITY.sub(_decoded, text))
-    text = _with_colons(html_hidden.without(text))
+    text = _with_answers(_with_colons(html_hidden.without(text)))
     if (titled := _with_titles(text)) != text:
         made, _ = _shown(titled)
         if detection.detect(made.text):
@@ -135,6 +135,31 @@ def _with_colons(text: str) -> str:
     """
     labels = [match['word'][0] for match in _LABEL_CELL.finditer(text)]
     return _LABEL_CELL.sub(r'\1:', text) if {*labels} == {'Q', 'A'} else text
+
+
+def _with_answers(text: str) -> str:
+    """A page with a label for each answer without one, below a question's title.
+
+    <h3>Q: Why?</h3><p>So.</p> beside <h3>Q: Who?</h3><p>A: Tom.</p>
+    """
+    if not any(match['answer'] for match in _LABEL.finditer(text)):
+        return text
+    nodes = sorted(html_tree.root(text).of(*html_questions.HEADINGS), key=_start)
+    ends = [*(node.start for node in nodes), len(text)][1:]
+    asked = [
+        bool(_QUESTION.match(text, _TAGS.match(text, n.inner).end())) for n in nodes
+    ]
+    bare = [
+        node.end
+        for node, end, is_asked in zip(nodes, ends, asked, strict=True)
+        if is_asked
+        and not any(m['answer'] for m in _LABEL.finditer(text, node.end - 1, end))
+        and html_source.shown(text[node.end : end])
+    ]
+    if not 0 < len(bare) < sum(asked):
+        return text
+    parts = [text[a:b] for a, b in zip([0, *bare], [*bare, len(text)], strict=True)]
+    return '<p>A: </p>'.join(parts)
 
 
 def _with_titles(text: str, *, are_all: bool = False) -> str:

@@ -68,9 +68,14 @@ def find(source: html_source.Source, *, file: str) -> page.Page | None:
     if not pairs:
         return None
     found = page.Page(file)
-    for pair in pairs:
+    answers = [questions.without_label(pair.answer) for pair in pairs]
+    bare = html_source.without_ways(answers)
+    found.counts[f'{SOURCE} links up, left out'] += sum(
+        a != b for a, b in zip(answers, bare, strict=True)
+    )
+    for pair, answer in zip(pairs, bare, strict=True):
         found.counts[f'{SOURCE} questions'] += 1
-        answer = COPYRIGHT.sub('', questions.without_label(pair.answer))
+        answer = COPYRIGHT.sub('', answer)
         answer = glued_topics.without_site(answer) if pair is pairs[-1] else answer
         pair = dataclasses.replace(pair, answer=answer)
         texts = (pair.question, page.QUESTION), (pair.answer, page.ANSWER)
@@ -210,6 +215,12 @@ def _named(source: html_source.Source) -> list[_Pair]:
         texts = [source.of(each) for each in answered]
         question = source.of(asked).rstrip(html_source.SIGNS)
         pairs.append(_Pair(asked.line, question, '\n\n'.join(texts)))
+    numbered = [questions.without_number(pair.question) for pair in pairs]
+    if all(a != b.question for a, b in zip(numbered, pairs, strict=True)):
+        pairs = [
+            dataclasses.replace(pair, question=bare)
+            for bare, pair in zip(numbered, pairs, strict=True)
+        ]
     filled = [pair for pair in pairs if pair.question and pair.answer]
     if all(_Q.match(p.question) and _A.match(p.answer) for p in filled):
         pairs = [
@@ -339,7 +350,11 @@ def _bold(source: html_source.Source) -> list[_Pair]:
         end = min(below.start if below else around.inner_end, around.inner_end)
         answer = source.between(node.end, end)
         pairs.append(_Pair(node.line, texts[id(node)], answer))
-    return _asking(pairs, source, fewest=questions.FEWEST)
+    # Numbers make bold texts headings.
+    numbers = sum(questions.without_number(p.question) != p.question for p in pairs)
+    are_headings = numbers >= questions.SHARE * len(pairs)
+    share = questions.HEADINGS_SHARE if are_headings else questions.SHARE
+    return _asking(pairs, source, fewest=questions.FEWEST, share=share)
 
 
 def _opens(node: html_tree.Node, source: html_source.Source) -> bool:

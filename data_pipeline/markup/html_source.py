@@ -1,14 +1,18 @@
 """A page of HTML as its questions are read from it: its text, place by place."""
 
+import collections
 import dataclasses
+import re
 from collections.abc import Sequence
 
 from data_pipeline.faq import questions
 from data_pipeline.layouts import html_text
 from data_pipeline.markup import html_tree
-from data_pipeline.pages import characters
+from data_pipeline.pages import characters, glued_topics
 
 SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
+_HEADING = re.compile(r'h[1-6]')  # its lines are one
+_LONGEST_WAY, _FEWEST_WAYS = 40, 3  # signs of a link up, answers that end in it
 _LINKED = 0.6  # of a heading's characters: more of a link, and it leads away
 
 
@@ -44,7 +48,8 @@ class Source:
         inner = self.text[node.inner : node.inner_end]
         cuts = [(start - node.inner, end - node.inner) for start, end in links]
         bare = shown(without(inner, cuts)) if links else ''
-        return (bare if bare and whole.startswith(bare) else whole).rstrip(SIGNS)
+        text = (bare if bare and whole.startswith(bare) else whole).rstrip(SIGNS)
+        return ' '.join(text.split()) if _HEADING.fullmatch(node.tag) else text
 
 
 def shown(inner: str) -> str:
@@ -81,5 +86,33 @@ def _linked(heading: html_tree.Node, source: Source) -> int:
     """How many characters of a heading are links to other pages."""
     around = heading.parent if heading.parent and heading.parent.tag == 'a' else None
     links = [*heading.of('a'), *([around] if around else [])]
-    away = [e for e in links if e.attributes.get('href', '#')[:1] != '#']
+    away = [e for e in links if not _is_own(e, heading)]
     return sum(len(source.of(heading if e is around else e)) for e in away)
+
+
+def _is_own(link: html_tree.Node, heading: html_tree.Node) -> bool:
+    """Whether a link is to a place of its page: to its own heading, by the file's name.
+
+    <h3><a name="who"></a><a href="faq.html#who">Who pays?</a></h3>
+    """
+    at, _, place = link.attributes.get('href', '#').partition('#')
+    if not at or not place:
+        return not at
+    around = [*heading.walk(), heading]
+    while around[-1].parent:
+        around.append(around[-1].parent)
+    names = {each.attributes.get(name) for each in around for name in ('id', 'name')}
+    return place in names
+
+
+def without_ways(answers: Sequence[str]) -> list[str]:
+    """Texts without the link up that ends most of them: 'Back to FAQ Index.'"""
+    ends = [answer.rpartition('\n')[2].strip() for answer in answers]
+    ((way, times),) = collections.Counter(ends).most_common(1) or [('', 0)]
+    is_way = len(way) <= _LONGEST_WAY and glued_topics.UP.search(way)
+    if times < max(_FEWEST_WAYS, len(answers) / 2) or not is_way:
+        return [*answers]
+    return [
+        answer.rpartition('\n')[0].rstrip() if end == way and '\n' in answer else answer
+        for answer, end in zip(answers, ends, strict=True)
+    ]

@@ -119,7 +119,8 @@ def rows(path: str, name: str) -> Iterator[str] | None:
     tag = _TAG.match(opening, declared.end() if declared else 0)
     if not tag or tag[1].lower() in html_tags.NAMES:
         return None
-    return _of_xml(_text(path), name, is_declared=bool(declared))
+    is_named = '.xml' in suffixes
+    return _of_xml(_text(path), name, is_declared=bool(declared), is_named=is_named)
 
 
 def _text(path: str) -> str:
@@ -148,7 +149,24 @@ def _of_yaml(text: str, name: str, *, is_named: bool) -> Iterator[str] | None:
     is_rows = all(isinstance(value, list | dict) for value in values)
     if not is_rows or not (is_named or any(map(_holds_pairs, values))):
         return None
-    return (json.dumps(value, ensure_ascii=False) for value in values)
+    rows = (row for value in values for row in _conversations(value))
+    return (json.dumps(row, ensure_ascii=False) for row in rows)
+
+
+def _conversations(value: Any) -> list[Any]:
+    """The conversations of ChatterBot's file, each a row; other values stay.
+
+    `conversations: [[Why?, So.], …]`: what stands behind the first answer may be a
+    further one, and is not read.
+    """
+    said = value.get('conversations') if isinstance(value, dict) else None
+    are_texts = isinstance(said, list) and all(
+        isinstance(each, list) and all(isinstance(text, str) for text in each)
+        for each in said
+    )
+    if not said or not are_texts:
+        return [value]
+    return [{'conversations': each[:2], 'further': each[2:]} for each in said]
 
 
 def _of_front_matter(text: str) -> list[Any]:
@@ -198,7 +216,9 @@ def _holds_pairs(value: Any) -> bool:
     return any(isinstance(row, dict) and field_map.has_both([*row]) for row in each)
 
 
-def _of_xml(text: str, name: str, *, is_declared: bool) -> Iterator[str] | None:
+def _of_xml(
+    text: str, name: str, *, is_declared: bool, is_named: bool
+) -> Iterator[str] | None:
     problem = ''
     root = None
     if _ENTITY.search(text):
@@ -212,7 +232,7 @@ def _of_xml(text: str, name: str, *, is_declared: bool) -> Iterator[str] | None:
     found = [*_elements(root)] if root is not None else []
     if found:
         return (json.dumps(row, ensure_ascii=False) for row in found)
-    if not is_declared:
+    if not is_declared and not (is_named and problem):
         return None
     problem = problem or 'no element has a question and its answer'
     raise errors.InputError(

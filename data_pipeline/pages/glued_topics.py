@@ -37,19 +37,22 @@ _TAGS = re.compile(
     r'<(?:/?(?:a|p|div|b|br|center|sup|small|img)\b[^<>]*|/?br\s?/?)>', re.I
 )
 _LINK_UP = re.compile(r'\[([^\]]{1,40})\]\(#[^)\s]*\)|([^\[\]]{1,40})')
-_UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
+UP = re.compile(r'\b(?:back|top|up|contents?|toc|index)\b|[↑⬆⇧▲🔝]', re.IGNORECASE)
 # What opens a line of whose rights they are.
 RIGHTS = r'(?:©|&copy;|\(c\) ?\d|copyright (?:©|\(c\)|\d{4}))'
 # What a site puts below a text: a sign, a date, links in a row, a wiki's category,
 # marks of kramdown, of MDX and of reStructuredText.
 _OF_SITE = re.compile(
     rf'[*_]{{0,2}}{RIGHTS}.{{0,150}}'
-    r'|[*_]{0,2}last (?:updated|modified|reviewed|edited)\b(?=.*\d).{2,40}'
+    r'|[*_]{0,2}(?:this page (?:was )?)?last (?:updated|modified|reviewed|edited)\b'
+    r'(?=.*\d).{2,40}'
     r'|\[[^\[\]]+\]\([^()]+\)(?:\s*[|·•]\s*\[[^\[\]]+\]\([^()]+\))+'
     r'|\[\[(?:category|kategorie|catégorie|categoría|categoria|категория):[^\[\]]+\]\]'
     r'|\.\. _[^:\n]{1,60}:|__ (?:https?://|mailto:|[\w./-]+#)\S+'
     r'|\{:[^{}]*\}|export default [\w.()]+;?'
-    r'|page \d{1,4} of \d{1,4}',
+    r'|page \d{1,4} of \d{1,4}'
+    r'|(?:return|(?:go )?back) to (?:the )?(?:\S+ ){0,6}'
+    r'(?:home ?page|main page|contents|index|top)\.?',
     re.IGNORECASE,
 )
 # What stands before a title in contents, and before the title itself.
@@ -350,7 +353,10 @@ def _is_underlined(above: page.Piece, piece: page.Piece, rule: page.Piece) -> bo
     words above the rule: '1. TITLE' with five '=' below TITLE. Or rules are around it.
     """
     line, under = piece.text.strip(), rule.text.strip()
-    if rule.kind != 'rule' or not _UNDERLINED.fullmatch(line):
+    is_between = above.text.strip() == under and page.is_rule(under)
+    if rule.kind != 'rule' or not _UNDERLINED.fullmatch(
+        line.removesuffix(':') if is_between else line
+    ):
         return False
     if page.is_rule(above.text):
         return len(line) <= LONGEST
@@ -376,4 +382,4 @@ def _is_way(line: str) -> bool:
         return '<' in line
     link = _LINK_UP.fullmatch(bare)
     is_link = link is not None and (link[1] or 'href="#' in line)
-    return bool(is_link and _UP.search(bare))
+    return bool(is_link and UP.search(bare))

@@ -48,7 +48,7 @@ _HEADER = re.compile(r'[\s*_#>-]{0,9}(\w[\w ]{0,30}?)[*_]{0,3}\s?[:：]')
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,5}(?!~))\s*(.*)')
 _RULE = re.compile(
     r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-|[—–─━═▬]{3,}'
-    r'|[~+#•·]{8,})\s*'
+    r'|[~+#•·]{8,}|(?:-=){3,}-?|(?:=-){3,}=?)\s*'
 )
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
 
@@ -348,7 +348,7 @@ def are_above(pieces: Sequence[Piece], opens: Sequence[str]) -> bool:
 
 
 def is_rule(line: str) -> bool:
-    """Whether a line is '---', '***', '=====' or the like."""
+    """Whether a line is '---', '***', '=====', '-=-=-=-=-' or the like."""
     return bool(_RULE.fullmatch(line))
 
 

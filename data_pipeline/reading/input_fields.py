@@ -1,6 +1,7 @@
 """The fields of each input's rows that make a pair, as --fields or common names say."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,11 @@ from data_pipeline.rows import (
 )
 from hax_jax import counted, errors
 
+# Of a table of measures: 0x3f800000, -7.5e-3, nan.
+_MEASURE = re.compile(
+    r'[-+]?(?:0x[\da-f]+|\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)', re.IGNORECASE
+)
+_FEWEST_MEASURES = 3
 _FOR_CHATS = (
     ' Its rows are chats, which need no --fields: leave it out, or name the files that '
     "it is for: --fields='a/*.csv: question=…'."
@@ -70,7 +76,13 @@ def with_fields(
                 problem = str(error) + _remedy(each, rows) * (not chosen)
                 if chosen and each.layout == 'messages':
                     problem += _FOR_CHATS
-        marks = source_marks.find(_texts(each, rows, fields)) if not problem else None
+        texts = _texts(each, rows, fields) if not problem else []
+        if not chosen and _are_numbers(texts):
+            problem = (
+                f'{each.name} holds numbers alone where a question and an answer are '
+                'looked for; name its columns of texts by --fields.'
+            )
+        marks = source_marks.find(texts) if not problem else None
         made.append(
             dataclasses.replace(each, fields=fields, problem=problem, marks=marks)
         )
@@ -167,6 +179,14 @@ def _texts(
             values = turn.values() if isinstance(turn, dict) else ()
             made += [('', text) for text in values if isinstance(text, str)]
     return made
+
+
+def _are_numbers(texts: Sequence[tuple[str, str]]) -> bool:
+    """Whether first rows are a table of measures: 'input' 0x3f, 'output' 7.5e-3."""
+    asked = [pair for pair in texts if pair[0]]
+    return len(asked) >= _FEWEST_MEASURES and all(
+        _MEASURE.fullmatch(text.strip()) for pair in asked for text in pair
+    )
 
 
 def _remedy(each: one_input.Input, rows: Sequence[dict[str, Any]]) -> str:

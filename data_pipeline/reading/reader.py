@@ -50,8 +50,14 @@ _MARKUP = (
         re.compile(r'\A(?:[.\']\\".*+\n|\s++|\.[^\S\n]*+\n)*+\.(?:TH|Dd|nr|ds|de)\s'),
     ),
     ('POD', re.compile(r'^=head1\s', re.M)),
-    ('Texinfo', re.compile(r'\A\\input texinfo')),
+    (
+        'Texinfo',
+        re.compile(
+            r'\A(?:\\input texinfo|@c(?:omment)? .*\n(?:@c .*\n|[ \t]*\n)*@\w+)'
+        ),
+    ),
 )
+_OF_COMMANDS = ('troff', 'Texinfo')  # whose lines are not what a reader sees
 _CONVERT = 'convert it to Markdown or HTML first, as pandoc or makeinfo do'
 _SHOWN = 60  # characters of the first line of a file of unknown layout
 
@@ -181,6 +187,10 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.warnings.append(f'{name} is empty.')
         return
     text = characters.bare_heads(text)
+    signs = [sign for markup, sign in _MARKUP if markup in _OF_COMMANDS]
+    if not batch.layout and any(sign.search(text) for sign in signs):
+        _note_unknown(text, batch, result, '')
+        return
     found, why_none = None, ''
     is_whole = not batch.layout and html_pages.opens_document(text)
     layout = batch.layout or ('' if is_whole else detection.detect(text))

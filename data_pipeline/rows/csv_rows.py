@@ -460,11 +460,16 @@ def _opening(path: str) -> tuple[str, str, str]:
 
 
 def _delimiter(line: str) -> str:
-    """The commonest one; a tab for one column, whose texts may have commas unquoted."""
+    """The commonest one; a tab for one column, whose texts may have commas unquoted.
+
+    Sentences have commas too: a tab between two texts parts them, unless the others
+    part the names of a question's and an answer's columns.
+    """
     unquoted = re.sub('"[^"]*"', '', line)
     most = max(_DELIMITERS, key=unquoted.count)
     is_one = most not in unquoted and '"' not in unquoted
-    return '\t' if is_one else most
+    is_tab = '\t' in unquoted.strip() and not field_map.has_both(line.split(most))
+    return '\t' if is_one or is_tab else most
 
 
 def _names_columns(line: str) -> bool:

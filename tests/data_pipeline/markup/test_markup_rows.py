@@ -185,3 +185,33 @@ def test_an_answer_within_its_question_is_read() -> None:
     text = ''.join(row.format(*each) for each in rows)
     made = read(f'<faq xmlns:r="http://r.org">{text}</faq>', 'a.xml')
     assert made == [(asked, f'{answer}\nSo it is.') for asked, answer in rows]
+
+
+def test_conversations_of_chatterbot_are_rows() -> None:
+    """Each is a text and its answer; what stands behind may be a further answer."""
+    text = (
+        'categories:\n- greetings\nconversations:\n- - Hello\n  - Hi there.\n'
+        '- - Who sings?\n  - Tom does.\n  - It is Tom.\n'
+    )
+    assert read(text, 'a.yml') == [('Hello', 'Hi there.'), ('Who sings?', 'Tom does.')]
+
+
+def test_xml_that_is_damaged_is_refused_by_its_place() -> None:
+    """Its tags were read as labels of a text, and those that close it as words."""
+    item = '<question><q>\nWho sings?\n</q><a>\nTom does.\n</a></question>\n'
+    text = f'<faq>\n<section name="a">\n{item}{item}</faq>\n'
+    with pytest.raises(errors.InputError, match='mismatched tag: line 13'):
+        read(text, 'a.xml')
+    assert read(f'<faq>\n{item}</faq>\n', 'a.xml') == [('Who sings?', 'Tom does.')]
+    with pytest.raises(errors.InputError):
+        read(text, 'a.txt')
+
+
+def test_a_text_that_opens_with_many_comments_is_read_at_once() -> None:
+    """Its blank lines could be parted in 2^n ways, each of which was tried."""
+    above = '# a comment\n\n\n' * 200
+    for text in (f'{above}name=value\n', '\n \n' * 200 + 'Nothing asks here.\n'):
+        with pytest.raises(errors.InputError):
+            read(text, 'a.txt')
+    pair = '- question: Why?\n  answer: So.\n'
+    assert read(above + pair, 'b.txt') == [('Why?', 'So.')]

@@ -395,8 +395,13 @@ def test_comments_of_a_page_are_no_text_and_those_in_code_stay() -> None:
         ('LaTeX', '% FAQ\n\\section{Visits}\n\\subsection*{Why late?}\nHe forgot.\n'),
         ('DocBook', '<?xml version="1.0"?>\n<!DOCTYPE book>\n<book><para/></book>\n'),
         ('troff', '.\\" FAQ\n.\n.TH FAQ 7\n.SH Why so late?\nHe forgot.\n'),
+        (
+            'troff',
+            '.\\" FAQ\n.TH FAQ 7\n.PP\nQ: Why \\fBlate\\fR?\n.PP\nA: He slept.\n',
+        ),
         ('POD', '=head1 FAQ\n\n=head2 Why so late?\n\nHe forgot.\n'),
         ('Texinfo', '\\input texinfo\n@chapter Visits\n'),
+        ('Texinfo', '@c a part\n@chapter Visits\n\n@section Why late?\nHe slept.\n'),
     ],
 )
 def test_markup_that_is_not_read_is_named(

@@ -499,6 +499,29 @@ def test_csv_has_quoted_newlines_and_a_byte_order_mark() -> None:
     assert pairs[0].source == 'csv'
 
 
+def test_a_tab_parts_sentences_that_have_more_commas() -> None:
+    """Each line of a table without a header is a question, a tab and its answer."""
+    lines = [
+        ('May I, as a guest, leave at nine, or ten?', 'Yes, thank the host, and go.'),
+        ('Who, of us all, pays for the "cake"?', 'You, or your friend, do.'),
+    ]
+    text = ''.join('\t'.join(line) + '\n' for line in lines)
+    pairs, _ = read('faq.tsv', text)
+    assert [(pair.question, pair.answer) for pair in pairs] == lines
+
+
+def test_a_glossary_by_tabs_with_commas_is_no_pair() -> None:
+    """Its first line is taken for names; no comma parts a question from an answer."""
+    text = (
+        'Toast\tA short speech, held before a drink.\nHost\tOne who asks, and pays.\n'
+    )
+    assert 'If its first line is a pair' in error('terms.tsv', text)
+    pairs, _ = read('named.csv', 'question,answer,of\twhom\nWho pays?,You do.,Ann\n')
+    assert [(pair.question, pair.answer) for pair in pairs] == [
+        ('Who pays?', 'You do.')
+    ]
+
+
 @pytest.mark.parametrize('delimiter', [',', '\t', ';', '|'])
 def test_the_delimiter_and_the_layout_are_found(delimiter: str) -> None:
     text = f'prompt{delimiter}response\n"a,;|\tb"{delimiter}c\n'

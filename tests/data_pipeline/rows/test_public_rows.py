@@ -8,6 +8,7 @@ import pytest
 
 from data_pipeline.pages import encoding
 from data_pipeline.reading import read_report, reader
+from hax_jax import errors
 
 TURNS = [{'sender': 'human', 'text': 'Why?'}, {'sender': 'assistant', 'text': 'So.'}]
 
@@ -138,3 +139,14 @@ def test_a_reply_that_failed_its_review_is_no_answer(tmp_path: pathlib.Path) -> 
     ]
     row = {'prompt': {'text': 'Why?', 'role': 'prompter', 'replies': replies}}
     assert _read(tmp_path / 'a.jsonl', json.dumps(row))[0] == [('Why?', 'So.')]
+
+
+def test_a_table_of_numbers_is_no_pairs(tmp_path: pathlib.Path) -> None:
+    """Its columns have a pair's names, as those of a function's test have."""
+    rows = ['0xfee27582,0xff800000', '-7.5e-3,1', '0.5,nan']
+    path = tmp_path / 'sinh.csv'
+    path.write_text('input,output\n' + '\n'.join(rows))
+    with pytest.raises(errors.InputError, match='holds numbers alone'):
+        reader.read([str(path)])
+    path.write_text('input,output\nWhat is 2 + 2?,4\n' + '\n'.join(rows))
+    assert len(reader.read([str(path)])[0]) == 3
