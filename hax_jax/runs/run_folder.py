@@ -239,7 +239,7 @@ def _no_run(path: pathlib.Path) -> str:
 def _damaged(path: pathlib.Path, why: str) -> errors.InputError:
     return errors.InputError(
         f'{path} is damaged: {why}. The checkpoints may be whole: copy it from a '
-        'backup, or begin anew with --restart, which moves the old files aside.'
+        'backup, or train anew with --restart, which moves the old files aside.'
     )
 
 
