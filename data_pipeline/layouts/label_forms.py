@@ -35,18 +35,8 @@ _ASKED = (
 _ANSWERED = (
     *('answer', 'a', 'ans', 'response', 'reply', 'completion', 'output', 'assistant'),
     *('ai', 'bot', 'advice', 'columnist', 'respuesta', 'réponse', 'antwort'),
-    *(
-        'risposta',
-        'resposta',
-        'antwoord',
-        'ответ',
-        '答',
-        '答案',
-        '回答',
-        '답변',
-        '助手',
-    ),
-    *('asistente', 'ассистент', 'assistent'),
+    *('risposta', 'resposta', 'antwoord', 'ответ', '答', '答案', '回答', '답변'),
+    *('助手', 'asistente', 'ассистент', 'assistent'),
     *('solution', 'sol', 'therapist', 'counselor', 'doctor', 'agent', 'expert', 'r'),
 )
 # Letters of a question's label, and those of its answer's: 'P:' and 'R:' in Spanish,

@@ -225,6 +225,8 @@ def test_gpt2_is_the_base_in_place_of_a_run_from_scratch(checkout: Checkout) -> 
     assert output.endswith(
         'stopped: bash launch/quickstart.sh --gpt2 goes on from here\n'
     )
+    (checkout.root / 'a folder').mkdir()
+    (checkout.root / 'a folder/config.json').touch()
     output = checkout.run('quickstart.sh', '--gpt2=a folder')[1]
     assert checkout.calls() == [TRAIN, EVALUATE]
     assert f'--config.model.pretrained={checkout.root}/a folder ' in output
@@ -233,6 +235,7 @@ def test_gpt2_is_the_base_in_place_of_a_run_from_scratch(checkout: Checkout) -> 
 def test_the_quickstart_names_its_options(checkout: Checkout) -> None:
     assert checkout.run('quickstart.sh', '--gpt3') == (
         2,
-        'error: --gpt3 is not an option; there are --gpt2, --gpt2=FOLDER, --fresh\n',
+        'error: --gpt3 is not an option; there are --gpt2, --gpt2=FOLDER, --fresh, '
+        '--help\n',
     )
     assert not (checkout.root / '.venv').exists()

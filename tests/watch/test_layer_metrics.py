@@ -30,7 +30,8 @@ LAYERS = {
 def test_norms_are_those_of_the_step_and_the_step_is_the_same(
     lora: schema.LoraConfig,
 ) -> None:
-    plain = test_train_step.trainer(lora=lora)
+    several = dataclasses.replace(test_train_step.TINY, n_layer=2)
+    plain = test_train_step.trainer(model=several, lora=lora)
     # A step with a known gradient: plain descent, whose update is -0.1 times it.
     tx = optax.sgd(0.1)
     opt_state = tx.init(plain.fresh().params)
