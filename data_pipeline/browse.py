@@ -16,11 +16,13 @@ from typing import Any
 
 from absl import flags
 
-from data_pipeline import dataset
-from data_pipeline.writing import dropped_file
 from hax_jax import counted, errors
 from hax_jax.data import dataset_folder, records
-from hax_jax.program import entry, pager, results
+from hax_jax.program import entry, later, pager, results
+
+with later.imports():
+    from data_pipeline import dataset
+    from data_pipeline.writing import dropped_file
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
 _FIND = flags.DEFINE_multi_string(

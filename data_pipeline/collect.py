@@ -8,6 +8,8 @@ open archive, the default), dump (downloaded files, with --input), reddit (an ac
 app, through PRAW), reddit_json (pages that Reddit has closed).
 """
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import dataclasses
@@ -20,22 +22,24 @@ from collections.abc import Iterator
 
 from absl import flags
 
-from data_pipeline.collecting import (
-    arctic_shift,
-    collect_flags,
-    collect_loop,
-    collect_markdown,
-    collect_output,
-    collect_rules,
-    http_client,
-    reddit_api,
-    reddit_json,
-)
-from data_pipeline.dumps import dump_source
-from data_pipeline.reading import path_patterns
-from data_pipeline.rows import raw_thread
+from data_pipeline.collecting import collect_flags
 from hax_jax import errors, files
-from hax_jax.program import entry, output_file, results
+from hax_jax.program import entry, later, output_file, results
+
+with later.imports():
+    from data_pipeline.collecting import (
+        arctic_shift,
+        collect_loop,
+        collect_markdown,
+        collect_output,
+        collect_rules,
+        http_client,
+        reddit_api,
+        reddit_json,
+    )
+    from data_pipeline.dumps import dump_source
+    from data_pipeline.reading import path_patterns
+    from data_pipeline.rows import raw_thread
 
 LOG = logging.getLogger('collect')
 _USER_AGENT = 'hax_jax data_pipeline.collect (personal, one request at a time)'

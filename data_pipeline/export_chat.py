@@ -8,11 +8,13 @@ import pathlib
 
 from absl import flags
 
-from data_pipeline import dataset
-from data_pipeline.writing import chat_files
 from hax_jax import errors
 from hax_jax.data import records
-from hax_jax.program import entry, output_file, results
+from hax_jax.program import entry, later, output_file, results
+
+with later.imports():
+    from data_pipeline import dataset
+    from data_pipeline.writing import chat_files
 
 _DATA = flags.DEFINE_string('data', '', "The dataset's folder.")
 _SPLIT = flags.DEFINE_string('split', 'train', f'One of {", ".join(records.SPLITS)}.')

@@ -10,6 +10,8 @@ answer, lines that no rule explains (file, number, and the part that their text 
 duplicates, warnings; the program prints the first of each.
 """
 
+from __future__ import annotations
+
 import json
 import pathlib
 import sys
@@ -18,13 +20,15 @@ from collections.abc import Iterator
 from absl import flags
 
 from data_pipeline import settings
-from data_pipeline.all_pairs import equal_ids, exact_duplicates, pair_store
-from data_pipeline.compared import compared_row, packed_rows
-from data_pipeline.pair_stages import stage_ledger
-from data_pipeline.reading import inputs, path_patterns, read_report, reader
 from hax_jax import errors, files
 from hax_jax.data import records
-from hax_jax.program import entry, output_file, results
+from hax_jax.program import entry, later, output_file, results
+
+with later.imports():
+    from data_pipeline.all_pairs import equal_ids, exact_duplicates, pair_store
+    from data_pipeline.compared import compared_row, packed_rows
+    from data_pipeline.pair_stages import stage_ledger
+    from data_pipeline.reading import inputs, path_patterns, read_report, reader
 
 _INPUT = flags.DEFINE_multi_string(
     'input',

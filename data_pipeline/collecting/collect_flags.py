@@ -1,13 +1,18 @@
 """The flags of data_pipeline.collect, in absl's spelling and in the old program's."""
 
+from __future__ import annotations
+
 import datetime
 import re
 from collections.abc import Sequence
 
 from absl import flags
 
-from data_pipeline.collecting import collect_rules
 from hax_jax import errors
+from hax_jax.program import later
+
+with later.imports():
+    from data_pipeline.collecting import collect_rules
 
 SOURCES = ('arctic_shift', 'dump', 'reddit', 'reddit_json')
 # The orders of each source; the first is its default.

@@ -207,8 +207,12 @@ def test_a_program_gives_what_it_found_to_json(name: str) -> None:
     assert 'results.give(' in source
 
 
-def test_flags_of_a_build_are_read_before_its_parsers_and_its_database() -> None:
+@pytest.mark.parametrize(
+    'name', ['build', 'extract', 'browse', 'export_chat', 'collect']
+)
+def test_flags_are_read_before_parsers_and_their_database(name: str) -> None:
     code = (
-        'import sys, data_pipeline.build; print({"duckdb", "numpy"} & set(sys.modules))'
+        f'import sys, data_pipeline.{name}; '
+        'print({"duckdb", "pyarrow", "ftfy"} & set(sys.modules))'
     )
     assert programs.run('-c', code).stdout == 'set()\n'
