@@ -107,13 +107,14 @@ def doubtful(
     answers: Sequence[Sequence[page.Piece]], found: dict[int, page.Piece]
 ) -> list[page.Piece]:
     """The last lines that may be topics too, of a file of topics that `lines` found."""
+    if len(found) < _DOUBT_SHARE * len(answers):
+        return []
     ends = [_last_lines(answer) for i, answer in enumerate(answers) if i not in found]
     times = collections.Counter(last.clean.lower() for last, _ in ends)
     return [
         last
         for last, above in ends
-        if len(found) >= _DOUBT_SHARE * len(answers)
-        and times[last.clean.lower()] < _SIGNATURE
+        if times[last.clean.lower()] < _SIGNATURE
         and above.clean.endswith(chat_grammar.SENTENCE_ENDS)
         and _may_stand_alone(last)
         and _ends_like_topic(last, above)
