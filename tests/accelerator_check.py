@@ -110,12 +110,7 @@ def compare(name: str, dtype: str, *, length: int) -> dict[str, Any]:
 
         def total(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
             out = attention.attend(
-                q,
-                k,
-                v,
-                q_segment_ids=jnp.asarray(ids),
-                kv_segment_ids=jnp.asarray(ids),
-                implementation=implementation,
+                q, k, v, jnp.asarray(ids), implementation=implementation
             )
             # Padding attends to padding: what comes out there is never used.
             out = jnp.where(ids[..., None, None] > 0, out, 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from hax_jax import errors
 from hax_jax.model import blockwise, kernels
@@ -132,20 +132,15 @@ def _capability(gpu: Any) -> str | None:
 
 def attend(
     q: Float[Array, 'B T N H'],
-    k: Float[Array, 'B S N H'],
-    v: Float[Array, 'B S N H'],
+    k: Float[Array, 'B T N H'],
+    v: Float[Array, 'B T N H'],
+    segment_ids: Int[Array, 'B T'],
     *,
-    q_segment_ids: Int[Array, 'B T'],
-    kv_segment_ids: Int[Array, 'B S'],
-    q_start: Int[Array, ''] | int = 0,
     implementation: str = 'xla',
     dropout_rate: float = 0.0,
     dropout_key: Key[Array, ''] | None = None,
 ) -> Float[Array, 'B T N H']:
     """Causal attention within segments, softmax in float32, scores over sqrt(H).
-
-    Query t stands at place `q_start` + t of the S keys; it sees the keys of its own
-    segment at that place and before. `q_start` other than 0 (decoding) is for 'xla'.
 
     Raises:
       ValueError: `implementation` is none of them; `resolve` says what 'auto' means.
@@ -155,22 +150,56 @@ def attend(
             f'implementation={implementation!r}: not in {IMPLEMENTATIONS}.'
         )
     if implementation == 'blockwise':
-        return blockwise.attend(q, k, v, q_segment_ids, dropout_rate, dropout_key)
+        return blockwise.attend(q, k, v, segment_ids, dropout_rate, dropout_key)
     if implementation == 'splash':
-        return kernels.splash(q, k, v, q_segment_ids)
+        return kernels.splash(q, k, v, segment_ids)
     if implementation == 'triton':
-        return kernels.triton(q, k, v, q_segment_ids)
-    place = q_start + jnp.arange(q.shape[1])
-    causal = place[:, None] >= jnp.arange(k.shape[1])  # [T, S]
-    same = q_segment_ids[:, :, None] == kv_segment_ids[:, None, :]  # [B, T, S]
-    mask = (causal & same)[:, None]  # [B, 1, T, S]
+        return kernels.triton(q, k, v, segment_ids)
+    mask = _mask(segment_ids, segment_ids, 0)
     if implementation == 'cudnn':
         return jax.nn.dot_product_attention(q, k, v, mask=mask, implementation='cudnn')
     q = q * q.shape[-1] ** -0.5
     scores = jnp.einsum('btnh,bsnh->bnts', q, k, preferred_element_type=jnp.float32)
-    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
-    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)  # [B, N, T, S]
+    weights = _weights(scores, mask, v.dtype)
     if dropout_rate > 0 and dropout_key is not None:
         keep = jax.random.bernoulli(dropout_key, 1 - dropout_rate, weights.shape)
         weights = jnp.where(keep, weights / (1 - dropout_rate), 0)
     return jnp.einsum('bnts,bsnh->btnh', weights, v)
+
+
+def attend_cached(
+    q: Float[Array, 'B T N H'],
+    keys: Float[Array, 'B*N S H'],
+    values: Float[Array, 'B*N S H'],
+    *,
+    q_segment_ids: Int[Array, 'B T'],
+    kv_segment_ids: Int[Array, 'B S'],
+    q_start: Int[Array, ''] | int,
+) -> Float[Array, 'B T N H']:
+    """The same attention over a cache: query t stands at its place `q_start` + t."""
+    B, T, N, H = q.shape
+    q = q.swapaxes(1, 2).reshape(B * N, T, H) * H**-0.5
+    scores = jnp.einsum('rth,rsh->rts', q, keys, preferred_element_type=jnp.float32)
+    mask = _mask(q_segment_ids, kv_segment_ids, q_start)
+    weights = _weights(scores.reshape(B, N, T, -1), mask, values.dtype)
+    out = jnp.einsum('rts,rsh->rth', weights.reshape(scores.shape), values)
+    return out.reshape(B, N, T, H).swapaxes(1, 2)
+
+
+def _mask(
+    q_segment_ids: Int[Array, 'B T'],
+    kv_segment_ids: Int[Array, 'B S'],
+    q_start: Int[Array, ''] | int,
+) -> Bool[Array, 'B 1 T S']:
+    """What query t sees: the keys of its segment at its place and before."""
+    place = q_start + jnp.arange(q_segment_ids.shape[1])
+    causal = place[:, None] >= jnp.arange(kv_segment_ids.shape[1])  # [T, S]
+    same = q_segment_ids[:, :, None] == kv_segment_ids[:, None, :]  # [B, T, S]
+    return (causal & same)[:, None]
+
+
+def _weights(
+    scores: Float[Array, 'B N T S'], mask: Bool[Array, 'B 1 T S'], dtype: jnp.dtype
+) -> Float[Array, 'B N T S']:
+    scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+    return jax.nn.softmax(scores, axis=-1).astype(dtype)

@@ -1,7 +1,7 @@
 """GPT-2 in Flax NNX, with its KV cache.
 
 Axis letters, here and wherever a shape is written: B batch, T query time, S key time,
-D embed, N heads, H head_dim, F mlp, V vocab.
+D embed, N heads, H head_dim, R heads of all rows (B * N), F mlp, V vocab.
 
 Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embedding`,
 `h.0.attn.c_attn.kernel`, `ln_f.scale`.
@@ -33,13 +33,16 @@ _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 class Cache:
     """Keys and values of the newest S tokens: one array a layer, each a ring.
 
+    Batch row b has the N rows from b * N on. XLA on a CPU writes and multiplies a ring
+    of this form where it lies; [B, S, N, H] or [1, N, S, H] it copies for each token.
+
     `length` counts the tokens written so far, the same for each row; token i lies at
     place i % S. Places of segment 0 hold no token that one of segment 1 sees: padding,
     and what a row's slot held before.
     """
 
-    keys: list[Float[Array, 'B S N H']]
-    values: list[Float[Array, 'B S N H']]
+    keys: list[Float[Array, 'R S H']]
+    values: list[Float[Array, 'R S H']]
     segment_ids: Int[Array, 'B S']
     length: Int[Array, '']
 
@@ -49,7 +52,7 @@ def make_cache(
 ) -> Cache:
     """An empty cache with room for `length` tokens a row."""
     head_dim = model.n_embd // model.n_head
-    shape = (batch_size, length, model.n_head, head_dim)
+    shape = (batch_size * model.n_head, length, head_dim)
     return Cache(
         keys=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
         values=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
@@ -177,8 +180,8 @@ class Head(nnx.Module):
 class Past(NamedTuple):
     """The cache as one layer sees it; the new tokens are written from `start` on."""
 
-    keys: Float[Array, 'B S N H']
-    values: Float[Array, 'B S N H']
+    keys: Float[Array, 'R S H']
+    values: Float[Array, 'R S H']
     segment_ids: Int[Array, 'B S']  # of the new tokens too
     start: Int[Array, '']
 
@@ -244,26 +247,38 @@ class Attention(nnx.Module):
         )
         if self.scale != 1:
             q = q * jnp.asarray(self.scale, q.dtype)
-        kv_segment_ids, start, implementation = segment_ids, 0, self.implementation
-        if past is not None:
-            kv_segment_ids, start = past.segment_ids, past.start
-            k = jax.lax.dynamic_update_slice(past.keys, k, (0, start, 0, 0))
-            v = jax.lax.dynamic_update_slice(past.values, v, (0, start, 0, 0))
-            if T == 1:  # everything in the ring came before it
-                start = k.shape[1] - 1
-            implementation = 'xla'  # few queries, at any place: nothing to save
-        out = attention.attend(
-            q,
-            k,
-            v,
-            q_segment_ids=segment_ids,
-            kv_segment_ids=kv_segment_ids,
-            q_start=start,
-            implementation=implementation,
-            dropout_rate=self.pdrop,
-            dropout_key=_fold(key, 4),
-        )
+        if past is None:
+            out = attention.attend(
+                q,
+                k,
+                v,
+                segment_ids,
+                implementation=self.implementation,
+                dropout_rate=self.pdrop,
+                dropout_key=_fold(key, 4),
+            )
+        else:
+            k = _put(k, past.keys, past.start)
+            v = _put(v, past.values, past.start)
+            # Everything in the ring came before a token that is alone.
+            start = past.start if T > 1 else k.shape[1] - 1
+            out = attention.attend_cached(
+                q,
+                k,
+                v,
+                q_segment_ids=segment_ids,
+                kv_segment_ids=past.segment_ids,
+                q_start=start,
+            )
         return self.c_proj(out.reshape(B, T, D), _fold(key, 5)), (k, v)
+
+
+def _put(
+    new: Float[Array, 'B T N H'], ring: Float[Array, 'R S H'], start: Int[Array, '']
+) -> Float[Array, 'R S H']:
+    B, T, N, H = new.shape
+    by_head = new.swapaxes(1, 2).reshape(B * N, T, H)
+    return jax.lax.dynamic_update_slice(ring, by_head, (0, start, 0))
 
 
 class Mlp(nnx.Module):

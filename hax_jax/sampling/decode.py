@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Int32
+from jaxtyping import Array, Bool, Int32, Shaped
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
@@ -133,10 +133,12 @@ def refill(
         logprobs=state.logprobs is not None,
     )
     cache, own = state.cache, new.cache
-    T, S = inputs.shape[1], cache.segment_ids.shape[1]
+    B, S = cache.segment_ids.shape
+    R, T = inputs.shape
 
     def put(whole: jax.Array, part: jax.Array) -> jax.Array:
-        return whole.at[slots].set(part, mode='drop')
+        slot = _by_row(whole, B).at[slots]
+        return slot.set(_by_row(part, R), mode='drop').reshape(whole.shape)
 
     def put_in_ring(whole: jax.Array, part: jax.Array) -> jax.Array:
         # The prompt's last token goes to the newest place, where all rows have one.
@@ -303,12 +305,19 @@ def _spread(state: State) -> State:
 
 
 def _spread_cache(cache: gpt2.Cache) -> gpt2.Cache:
-    def layers(arrays: list[jax.Array]) -> list[jax.Array]:
-        return [mesh_lib.constrain(x, 'batch', None, 'heads', None) for x in arrays]
+    def spread(x: jax.Array) -> jax.Array:
+        by_row = _by_row(x, cache.segment_ids.shape[0])
+        by_row = mesh_lib.constrain(by_row, 'batch', 'heads', None, None)
+        return by_row.reshape(x.shape)
 
     return gpt2.Cache(
-        keys=layers(cache.keys),
-        values=layers(cache.values),
+        keys=[spread(x) for x in cache.keys],
+        values=[spread(x) for x in cache.values],
         segment_ids=mesh_lib.constrain(cache.segment_ids, 'batch', None),
         length=cache.length,
     )
+
+
+def _by_row(x: Shaped[Array, '...'], rows: int) -> Shaped[Array, '...']:
+    """[rows * K, ...] as [rows, K, ...]: the heads of the cache, or K of 1."""
+    return x.reshape(rows, -1, *x.shape[1:])

@@ -105,13 +105,9 @@ def one_segment(plant: Plant) -> None:
 
 
 def no_causal_mask(plant: Plant) -> None:
-    plain = attention.attend
-
-    def attend(q: Any, k: Any, v: Any, **more: Any) -> Any:
-        if more['kv_segment_ids'] is not more['q_segment_ids']:
-            return plain(q, k, v, **more)
+    def attend(q: Any, k: Any, v: Any, ids: Any, **_: Any) -> Any:
         scores = jnp.einsum('btnh,bsnh->bnts', q, k) / q.shape[-1] ** 0.5
-        seen = more['q_segment_ids'][:, :, None] == more['kv_segment_ids'][:, None]
+        seen = ids[:, :, None] == ids[:, None]
         scores = jnp.where(seen[:, None], scores, -1e9)
         return jnp.einsum('bnts,bsnh->btnh', jax.nn.softmax(scores), v)
 

@@ -75,8 +75,7 @@ def attend(
         q,
         k,
         v,
-        q_segment_ids=segment_ids,
-        kv_segment_ids=segment_ids,
+        segment_ids,
         implementation=implementation,
         dropout_rate=rate,
         dropout_key=key,
@@ -153,7 +152,7 @@ ids = jax.ShapeDtypeStruct((2, 1024), jnp.int32)
 for name in ('xla', 'blockwise'):
     def total(qkv, ids):
         out = attention.attend(
-            *qkv, q_segment_ids=ids, kv_segment_ids=ids, implementation=name
+            *qkv, ids, implementation=name
         )
         return jnp.sum(jnp.sin(out))
     for function in (total, jax.grad(total)):
@@ -184,18 +183,22 @@ def in_child(
     return child.stdout
 
 
-def test_queries_from_a_later_place_see_the_keys_before_it() -> None:
+@pytest.mark.parametrize('queries', [slice(17, 20), slice(23, 24), slice(0, 24)])
+def test_queries_from_a_later_place_see_the_keys_of_a_cache_before_it(
+    queries: slice,
+) -> None:
     q, k, v = tensors(24)
     ids = segments(24)
-    found = attention.attend(
-        q[:, 17:20],
-        k,
-        v,
-        q_segment_ids=jnp.asarray(ids[:, 17:20]),
+    keys, values = (x.swapaxes(1, 2).reshape(-1, *x.shape[1::2]) for x in (k, v))
+    found = attention.attend_cached(
+        q[:, queries],
+        keys,
+        values,
+        q_segment_ids=jnp.asarray(ids[:, queries]),
         kv_segment_ids=jnp.asarray(ids),
-        q_start=jnp.int32(17),
+        q_start=jnp.int32(queries.start),
     )
-    np.testing.assert_allclose(found, by_hand(q, k, v, ids)[:, 17:20], atol=1e-5)
+    np.testing.assert_allclose(found, by_hand(q, k, v, ids)[:, queries], atol=1e-5)
 
 
 def test_softmax_is_in_float32_also_where_the_model_computes_in_bfloat16() -> None:
@@ -357,7 +360,7 @@ ids = np.repeat([[1, 2, 3, 0], [1, 1, 2, 2], [1, 2, 2, 2], [1, 1, 1, 1]], 32, ax
 
 def total(qkv, ids, name):
     out = attention.attend(
-        *qkv, q_segment_ids=ids, kv_segment_ids=ids, implementation=name
+        *qkv, ids, implementation=name
     )
     return jnp.sum(jnp.sin(out)), out
 
@@ -651,7 +654,7 @@ if before == 'before':
 
 def total(qkv, ids):
     out = attention.attend(
-        *qkv, q_segment_ids=ids, kv_segment_ids=ids, implementation='splash'
+        *qkv, ids, implementation='splash'
     )
     return jnp.sum(jnp.sin(out.astype(jnp.float32)))
 
