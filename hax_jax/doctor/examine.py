@@ -21,6 +21,7 @@ from hax_jax.doctor import (
     first_look,
     input_checks,
     model_checks,
+    optimizer_checks,
     rate_checks,
     row_checks,
     step_checks,
@@ -35,6 +36,7 @@ CHECKS = (
     *input_checks.CHECKS,
     *model_checks.CHECKS,
     *step_checks.CHECKS,
+    *optimizer_checks.CHECKS,
     *rate_checks.CHECKS,
     *data_checks.CHECKS,
 )
