@@ -20,7 +20,7 @@ from hax_jax.doctor import diagnosis, examine, first_look
 from hax_jax.doctor.subject import Subject
 from hax_jax.guards import bad_steps, reach, stops
 from hax_jax.guards import recheck as recheck_lib
-from hax_jax.runs import checkpoint, disk_room, restore, run_folder
+from hax_jax.runs import checkpoint, disk_room, only_writer, restore, run_folder
 from hax_jax.training import (
     agreement,
     between_steps,
@@ -72,9 +72,9 @@ def train(
     ):
         agreement.check_run(setup, workdir)
         if jax.process_index() == 0:
-            stack.enter_context(starting.only_writer(workdir))
+            stack.enter_context(only_writer.held(workdir))
             if restart:
-                starting.move_aside(workdir)
+                only_writer.move_aside(workdir)
         peers.from_first('begun')  # nothing is read before it was moved aside
         capacity.check_disk(setup, workdir)
         capacity.check_state(setup)

@@ -22,7 +22,7 @@ from hax_jax.data import records
 from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
 from hax_jax.report import page
-from hax_jax.runs import checkpoint, origin, restore, run_folder
+from hax_jax.runs import origin, restore, run_folder, saved_steps
 from hax_jax.training import resume, run_setup, run_summary, starting, train_loop
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -524,10 +524,10 @@ def num_lines(workdir: pathlib.Path) -> int:
     return path.read_bytes().count(b'\n') if path.exists() else 0
 
 
-def steps(workdir: pathlib.Path) -> list[checkpoint.StepInfo]:
+def steps(workdir: pathlib.Path) -> list[saved_steps.StepInfo]:
     begun = (workdir / 'run.json').exists()
     run_id = run_folder.read_run(workdir)['id'] if begun else 'none'
-    return checkpoint.list_steps(workdir / 'checkpoints', run_id)
+    return saved_steps.list_steps(workdir / 'checkpoints', run_id)
 
 
 def remove_checkpoint(workdir: pathlib.Path, step: int) -> None:
