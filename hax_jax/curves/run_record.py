@@ -6,9 +6,10 @@ from typing import Any
 
 from hax_jax import errors, json_lines, places
 from hax_jax.config import schema
+from hax_jax.evaluation import history
 from hax_jax.guards import bad_steps
 from hax_jax.runs import run_folder, saved_steps
-from hax_jax.training import eval_samples, history, run_summary
+from hax_jax.training import eval_samples, run_summary
 
 _METRICS = 'metrics.jsonl'
 

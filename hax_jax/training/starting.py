@@ -10,9 +10,10 @@ import jax
 from hax_jax import errors, files, places
 from hax_jax.config import schema
 from hax_jax.devices import first_process, peers
+from hax_jax.evaluation import history
 from hax_jax.formats import pretrained
 from hax_jax.runs import only_writer, origin, restore, run_folder, saved_steps
-from hax_jax.training import history, resume, run_setup
+from hax_jax.training import resume, run_setup
 from hax_jax.training import train_state as ts
 
 

@@ -20,7 +20,7 @@ import tokenizers
 
 from hax_jax import errors
 from hax_jax.config import export_request, schema
-from hax_jax.data import text
+from hax_jax.data import text, train_tokenizer
 from hax_jax.formats import chat_template, gguf_file, gguf_tokenizer, hf_tokenizer
 from hax_jax.model import naming
 from hax_jax.runs import restore
@@ -41,7 +41,7 @@ def tokenizer(
 def _sentencepiece(folder: pathlib.Path, model_type: str) -> text.Tokenizer:
     texts = [text.HEAD, text.TAIL, 'My cat sat on a mat. ' * 9, 'No, no; not at all.']
     size = 1024 if model_type == 'bpe' else 300  # which has pieces of contractions
-    proto = text.train_sentencepiece(texts, vocab_size=size, model_type=model_type)
+    proto = train_tokenizer.of_texts(texts, vocab_size=size, model_type=model_type)
     (folder / text.SENTENCEPIECE_FILE).write_bytes(proto)
     return text.load_tokenizer(str(folder))
 
