@@ -1,6 +1,6 @@
 """Whether the optimizer does what the config asks, and the config asks what trains.
 
-Each check is a pure function of `measure_trial`'s numbers.
+Each check is a pure function of `measure_optimizer`'s numbers, or of the first step's.
 """
 
 import math
