@@ -13,7 +13,7 @@ from typing import Any
 from data_pipeline import dataset
 from hax_jax import counted, errors, files, sha256sums
 from hax_jax.config import schema
-from hax_jax.data import dataset_folder, packing, records, text
+from hax_jax.data import dataset_folder, packing, records, text, train_tokenizer
 
 _MADE_FROM = 'made_from.json'
 _NAMED = 5  # ids printed of each kind; the cache's meta.json has all
@@ -58,7 +58,7 @@ def _train_tokenizer(
         for turn in pair.exchanges
         for part in (text.HEAD + turn.question + text.TAIL, turn.answer)
     )
-    model = text.train_sentencepiece(
+    model = train_tokenizer.of_texts(
         texts, vocab_size=settings.vocab_size, model_type=settings.model_type
     )
     with files.new_folder(folder, replace=True) as new:

@@ -45,6 +45,11 @@ def cause(error: Exception) -> str:
     return f'{os.fsdecode(error.filename)}: {why}' if error.filename else why
 
 
+def first_line(error: Exception) -> str:
+    """KeyError('a') -> "KeyError: 'a'"; of a long text its first line, 200 letters."""
+    return f'{type(error).__name__}: {error}'.split('\n')[0][:200]
+
+
 class MismatchError(Exception):
     """A written file differs from its source: a defect of ours, not a user's error."""
 

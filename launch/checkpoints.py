@@ -35,8 +35,14 @@ from launch import shared_flags
 with later.imports():
     import jax
 
-    from hax_jax.runs import checkpoint, compact, restore, run_folder, step_facts
-    from hax_jax.training import starting
+    from hax_jax.runs import (
+        compact,
+        only_writer,
+        restore,
+        run_folder,
+        saved_steps,
+        step_facts,
+    )
 
 _OURS = re.compile(rb'\{\s*"workdir":')  # how a report begins
 _SHOWN = 24  # tensors on the screen
@@ -124,9 +130,9 @@ def _check() -> None:
     errors.refuse(problems)
 
 
-def _steps(workdir: pathlib.Path) -> list[checkpoint.StepInfo]:
+def _steps(workdir: pathlib.Path) -> list[saved_steps.StepInfo]:
     run = run_folder.read_run(workdir)
-    return checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
+    return saved_steps.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
 
 
 def _list(workdir: pathlib.Path) -> dict[str, Any]:
@@ -232,7 +238,7 @@ def _verify(workdir: pathlib.Path) -> int:
     else:
         run_id = run['id']
         damaged += _other_damage(workdir, run)
-    steps = checkpoint.list_steps(folder, run_id)
+    steps = saved_steps.list_steps(folder, run_id)
     if not steps and not (workdir / run_folder.UNSAVED).exists():
         damaged.append(f'{workdir} has no checkpoint; copy {folder} from a backup.')
     for info in steps:
@@ -269,7 +275,7 @@ def _other_damage(workdir: pathlib.Path, run: dict[str, Any]) -> Iterator[str]:
 
 def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
     run_folder.read_run(workdir)
-    with starting.only_writer(workdir):
+    with only_writer.held(workdir):
         steps = {info.step: info for info in _steps(workdir)}
         unknown = sorted(set(wanted) - steps.keys())
         if unknown:
@@ -280,7 +286,7 @@ def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
         needed = {
             step: runs
             for step in sorted(set(wanted))
-            if (runs := checkpoint.kept_for(steps[step].path))
+            if (runs := saved_steps.kept_for(steps[step].path))
         }
         if needed and not _FORCE.value:
             raise errors.InputError(
@@ -306,7 +312,7 @@ def _delete(workdir: pathlib.Path, wanted: list[int]) -> int:
             )
         for step in sorted(set(wanted)):
             size = step_facts.size(steps[step].path)
-            checkpoint.delete(steps[step].path)
+            saved_steps.delete(steps[step].path)
             print(f'deleted step {step} ({size / 1e6:,.1f} MB)')
     print(f'whole steps left: {_joined(left) or "none"}')
     results.give({'deleted': sorted(set(wanted)), 'whole': sorted(left)})

@@ -37,7 +37,7 @@ with later.imports():
     from hax_jax.doctor import diagnosis, examine_folder
     from hax_jax.formats import hf_folder, peft_config
     from hax_jax.planning import full_examination
-    from hax_jax.runs import checkpoint, run_folder
+    from hax_jax.runs import run_folder, saved_steps
     from hax_jax.training import run_setup
     from launch import run_rows
 
@@ -151,9 +151,9 @@ def _bytes(place: str) -> list[diagnosis.Finding]:
         return []
     run = run_folder.read_run(folder)
     place_of_steps = folder / run_folder.CHECKPOINTS
-    steps = checkpoint.list_steps(place_of_steps, run['id'])
+    steps = saved_steps.list_steps(place_of_steps, run['id'])
     damage = {info.path: said for info in steps if (said := info.damage())}
-    there = checkpoint.step_folders(place_of_steps)  # a run at work deletes some
+    there = saved_steps.step_folders(place_of_steps)  # a run at work deletes some
     damage = {path: said for path, said in damage.items() if path in there}
     source = 'the SHA-256 in each step.json'
     vouched = sum(info.digests is not None for info in steps)

@@ -8,7 +8,7 @@ import jax
 
 from hax_jax import errors, files
 from hax_jax.guards import bad_steps, pair_gradients
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import checkpoint, restore, run_folder, saved_steps
 from hax_jax.training import resume, run_setup
 from hax_jax.training import train_state as ts
 
@@ -89,9 +89,9 @@ def _before(
                 f'the rows in {setup.cache.path} are not those that {workdir} was '
                 'trained on; give the data.path of the run.'
             )
-        steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
+        steps = saved_steps.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
         before = [info for info in steps if info.step < step]
-        newest, _ = checkpoint.first_whole(reversed(before))
+        newest, _ = saved_steps.first_whole(reversed(before))
         if run['base']:
             source = restore.load_run_base(workdir, base=base)
     elif not (workdir / bad_steps.FILE).exists():

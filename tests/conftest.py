@@ -18,7 +18,7 @@ import programs
 import pytest
 
 from hax_jax import local_copy
-from hax_jax.data import text
+from hax_jax.data import text, train_tokenizer
 
 # Tests compile the same tiny programs over and over, in child processes too; workers of
 # pytest-xdist share them. Set before JAX is imported, which reads them. What is left to
@@ -85,9 +85,9 @@ def unexamined(request: pytest.FixtureRequest) -> Iterator[None]:
             patch.setattr(first_look, 'compiled', lambda *_, **__: None)
             patch.setattr(examine, 'measure', lambda subject: {})
             patch.setattr(examine, 'restored', lambda run, state: {})
-            for name in ('looked', 'told'):
-                told = f'hax_jax.training.between_steps.BetweenSteps.{name}'
-                patch.setattr(told, lambda *_: None)
+            for name in ('_say_look', '_say_step'):
+                said = f'hax_jax.training.first_step.FirstStep.{name}'
+                patch.setattr(said, lambda *_: None)
         yield
 
 
@@ -143,7 +143,7 @@ def sentencepiece_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Pa
     """A tiny SentencePiece tokenizer (bpe, 320 pieces) trained on `LETTERS`."""
     folder = tmp_path_factory.mktemp('sentencepiece')
     texts = [text.HEAD, text.TAIL, text.CUT, *LETTERS]
-    model = text.train_sentencepiece(texts, vocab_size=320, model_type='bpe')
+    model = train_tokenizer.of_texts(texts, vocab_size=320, model_type='bpe')
     (folder / text.SENTENCEPIECE_FILE).write_bytes(model)
     return folder
 

@@ -27,7 +27,7 @@ import tokenizers
 import hax_jax
 from hax_jax import digests, sha256sums
 from hax_jax.config import export_request, schema
-from hax_jax.data import records, text
+from hax_jax.data import records, text, train_tokenizer
 from hax_jax.evaluation import scoring
 from hax_jax.formats import hf_folder, model_card, pretrained
 from hax_jax.runs import export, import_model, restore
@@ -89,7 +89,7 @@ class _World:
         root = self.path
         (root / 'spm').mkdir(parents=True)
         texts = [text.HEAD, text.TAIL, text.CUT, *conftest.LETTERS]
-        model = text.train_sentencepiece(texts, vocab_size=320, model_type='bpe')
+        model = train_tokenizer.of_texts(texts, vocab_size=320, model_type='bpe')
         (root / 'spm' / text.SENTENCEPIECE_FILE).write_bytes(model)
         tokenizer = text.load_tokenizer(str(root / 'spm'))
         numbers = range(0, 12)

@@ -91,7 +91,7 @@ _SHARED = {
     ),
     'run_setup.ts': _STATES,
     'starting.ts': _STATES,
-    'train_loop.train_step': Sharing(train_step, 'make_train_step'),
+    'run_step.train_step': Sharing(train_step, 'make_train_step'),
     'between_steps.eval_step': Sharing(eval_step, 'make_eval_step'),
 }
 

@@ -43,7 +43,7 @@ LIBRARY = {
     'planning': 'counted json_lines config devices data model program doctor runs '
     'evaluation training',
     'curves': 'errors places json_lines config data guards watch reference measures '
-    'doctor runs training',
+    'doctor runs evaluation training',
     'report': 'errors places files config watch doctor evaluation training curves',
     'tuning': 'counted files config data guards program runs evaluation training '
     'report',

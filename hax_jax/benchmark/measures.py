@@ -17,7 +17,7 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.evaluation import eval_step, evaluate
 from hax_jax.guards import state_check
 from hax_jax.model import param_tree
-from hax_jax.runs import checkpoint
+from hax_jax.runs import checkpoint, saved_steps
 from hax_jax.training import run_setup
 from hax_jax.training import train_state as ts
 from hax_jax.watch import flops
@@ -130,7 +130,7 @@ def checkpointing(
             checkpoints.wait()
             whole.append(time.monotonic() - begun)
             begun = time.monotonic()
-            saved, _ = checkpoint.first_whole(checkpoint.list_steps(own, ''))
+            saved, _ = saved_steps.first_whole(saved_steps.list_steps(own, ''))
             verified.append(time.monotonic() - begun)
             begun = time.monotonic()
             jax.block_until_ready(

@@ -24,7 +24,7 @@ from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import gpt2
 from hax_jax.runs import origin
 from hax_jax.sampling import generation, prompt_fitting, prompts
-from hax_jax.training import run_setup, train_loop, train_step
+from hax_jax.training import run_setup, run_step, train_step
 from hax_jax.training import train_state as ts
 
 _MEDIAN_LENGTH = 300  # tokens of a pair, near that of real letters and answers
@@ -112,7 +112,7 @@ class Training:
             jax.set_mesh(setup.mesh),
             concurrent.futures.ThreadPoolExecutor(1) as beside,
         ):
-            making = beside.submit(measures.timed, lambda: train_loop.step_of(setup))
+            making = beside.submit(measures.timed, lambda: run_step.step_of(setup))
             self.state = ts.create(setup.blueprint, seed=0)
             self._batches = measures.batches(setup, reader=reader)
             batch = next(self._batches)

@@ -4,7 +4,7 @@ The numbers are `measure_run`'s. Limits are wide of what thirty healthy runs of 
 had (tests/doctor/table.py --healthy).
 """
 
-from hax_jax.doctor import diagnosis, rate_checks
+from hax_jax.doctor import diagnosis, optimizer_checks
 from hax_jax.doctor.diagnosis import FAIL, WARN, Finding, Numbers
 
 
@@ -199,7 +199,7 @@ def clipping(n: Numbers) -> Finding | None:
     )
     if n['clip_share'] > 0.02:
         return diagnosis.good('clip by step', evidence)
-    if n['clip_norm'] >= rate_checks.USUAL_CLIP:
+    if n['clip_norm'] >= optimizer_checks.USUAL_CLIP:
         return Finding(
             'clip by step',
             WARN,

@@ -6,9 +6,10 @@ from typing import Any
 
 from hax_jax import errors, json_lines, places
 from hax_jax.config import schema
+from hax_jax.evaluation import history
 from hax_jax.guards import bad_steps
-from hax_jax.runs import checkpoint, run_folder
-from hax_jax.training import eval_samples, history, run_summary
+from hax_jax.runs import run_folder, saved_steps
+from hax_jax.training import eval_samples, run_summary
 
 _METRICS = 'metrics.jsonl'
 
@@ -104,7 +105,7 @@ def read(place: str, *, name: str = '') -> RunRecord:
         bad_steps=bad_steps_of(folder),
         environments=_environments(folder / run_folder.CHECKPOINTS, identity['id']),
         num_unread=unread + more,
-        num_checkpoints=len(checkpoint.step_folders(folder / run_folder.CHECKPOINTS)),
+        num_checkpoints=len(saved_steps.step_folders(folder / run_folder.CHECKPOINTS)),
         is_saved=is_saved,
     )
 
@@ -136,7 +137,7 @@ def _refused(name: str) -> None:
 def _environments(folder: Any, run_id: str) -> list[tuple[int, dict[str, Any]]]:
     """The environments of the checkpoints that are left, each with its first step."""
     found: list[tuple[int, dict[str, Any]]] = []
-    for info in checkpoint.list_steps(folder, run_id):
+    for info in saved_steps.list_steps(folder, run_id):
         facts = info.metadata.get('environment', {})
         if facts and (not found or found[-1][1] != facts):
             found.append((info.step, facts))

@@ -16,12 +16,11 @@ ids that training saw, whatever a tokenizer would merge across the border.
 import copy
 import dataclasses
 import hashlib
-import io
 import itertools
 import json
 import pathlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import sentencepiece
@@ -48,7 +47,7 @@ TOKENIZER_FILES = [
 _MORE_FILES = ['added_tokens.json', 'special_tokens_map.json']
 _SPACE_MARK = '\u2581'  # SentencePiece's own sign for a space
 # Outer and double spaces, a newline, and every byte that occurs in UTF-8.
-_PROBE = 'Two  spaces,\nnew line ' + ''.join(
+PROBE = 'Two  spaces,\nnew line ' + ''.join(
     map(chr, [*range(0x801), *range(0x1000, 0x110000, 0x1000), 0x20])
 )
 
@@ -130,7 +129,7 @@ class FastTokenizer:
         self.eos_id = self._fast.eos_token_id
         self.num_replaced = 0
         added = [token['content'] for token in backend['added_tokens']]
-        probes = [_PROBE, *added, *(f'a {token} b' for token in added)]
+        probes = [PROBE, *added, *(f'a {token} b' for token in added)]
         if [self.decode(ids) for ids in self.encode(probes)] != probes:
             raise errors.InputError(
                 f'{folder} holds a tokenizer that loses text (spaces, rare characters, '
@@ -194,7 +193,7 @@ class SentencePieceTokenizer:
                 f'{path} has no EOS piece, which ends each answer; '
                 'train one with --config.tokenizer.path=train.'
             )
-        if self.decode(self.encode([_PROBE])[0]) != _PROBE:
+        if self.decode(self.encode([PROBE])[0]) != PROBE:
             raise errors.InputError(
                 f'{path} loses text (newlines, double spaces or rare characters); '
                 'train one with --config.tokenizer.path=train, which keeps them.'
@@ -296,72 +295,6 @@ def of_cache(cache: records.PackedCache) -> Tokenizer:
     if tokenizer.fingerprint != cache.meta['tokenizer']:
         raise cache.damaged('its tokenizer/ is not the one that made its rows')
     return tokenizer
-
-
-# Ends of English contractions, each a piece: other pieces hold no apostrophe beside
-# letters, and a small model of those writes "I't". Source: Penn Treebank tokenization.
-_ENDINGS = ("n't", "'s", "'m", "'re", "'ve", "'ll", "'d")
-
-
-def train_sentencepiece(
-    texts: Iterable[str], *, vocab_size: int, model_type: str
-) -> bytes:
-    """The bytes of a SentencePiece model of at most `vocab_size` pieces.
-
-    Lines are the sentences; the newline itself is a piece of its own.
-
-    Raises:
-      InputError: there is no text, or `vocab_size` is too small for its characters.
-      Exception: what reading `texts` raised.
-    """
-    failed: list[BaseException] = []
-
-    def lines() -> Iterator[str]:
-        try:
-            for text in texts:
-                yield from filter(None, text.split('\n'))
-        except BaseException as error:  # sentencepiece would train on what it has
-            failed.append(error)
-
-    model = io.BytesIO()
-    words = model_type != 'char' and vocab_size >= 1024  # a smaller one has few words
-    endings = _ENDINGS if words else ()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=lines(),
-            model_writer=model,
-            vocab_size=vocab_size,
-            model_type=model_type,
-            user_defined_symbols=['\n', *endings],
-            normalization_rule_name='identity',
-            byte_fallback=True,
-            remove_extra_whitespaces=False,
-            add_dummy_prefix=False,
-            allow_whitespace_only_pieces=True,
-            hard_vocab_limit=False,
-            max_sentence_length=2**20,
-            input_sentence_size=1_000_000,
-            shuffle_input_sentence=False,
-            bos_id=-1,
-            pad_id=-1,
-            unk_id=0,
-            eos_id=1,
-            num_threads=1,
-            minloglevel=2,
-        )
-        made = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-        if made.decode(made.encode(_PROBE)) != _PROBE:
-            raise RuntimeError('pieces of single bytes found no place')
-    except RuntimeError as error:
-        if failed:
-            raise failed[0] from None
-        raise errors.InputError(
-            f'tokenizer.vocab_size={vocab_size} is too small for the characters of the '
-            f'text ({model_type}; or there is no text): {error}. Raise it.'
-        ) from error
-    if failed:
-        raise failed[0]
-    return model.getvalue()
 
 
 def _require_unicode(texts: Sequence[str]) -> None:

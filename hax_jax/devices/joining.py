@@ -59,7 +59,7 @@ def join(
             f'{missing} is not set, and the other variables of several processes are; '
             f'set {", ".join(VARIABLES)}, or none of them.'
         )
-    # It would take SIGTERM from us; train/stopping.py has its work.
+    # It would take SIGTERM from us; guards/preemption.py has its work.
     if 'JAX_ENABLE_PREEMPTION_SERVICE' not in os.environ:
         jax.config.update('jax_enable_preemption_service', False)
     try:

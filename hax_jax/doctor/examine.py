@@ -21,12 +21,19 @@ from hax_jax.doctor import (
     first_look,
     input_checks,
     model_checks,
+    optimizer_checks,
     rate_checks,
     row_checks,
     step_checks,
 )
 from hax_jax.doctor.subject import Subject, local
-from hax_jax.measures import measure_data, measure_model, measure_rows, measure_trial
+from hax_jax.measures import (
+    measure_data,
+    measure_model,
+    measure_optimizer,
+    measure_rows,
+    measure_trial,
+)
 from hax_jax.model import lora, param_tree
 from hax_jax.reference import rates, row_texts
 
@@ -35,6 +42,7 @@ CHECKS = (
     *input_checks.CHECKS,
     *model_checks.CHECKS,
     *step_checks.CHECKS,
+    *optimizer_checks.CHECKS,
     *rate_checks.CHECKS,
     *data_checks.CHECKS,
 )
@@ -61,7 +69,7 @@ def told(
 
 def restored(run: schema.Config, state: Any) -> dict[str, Any]:
     """What is measured of a state that a run goes on from, before its next step."""
-    numbers = measure_trial.restored(state, b2=run.optimizer.b2)
+    numbers = measure_optimizer.restored(state, b2=run.optimizer.b2)
     return numbers and numbers | {'clip_norm': run.optimizer.clip_norm}
 
 
@@ -109,7 +117,7 @@ def measure(subject: Subject, pairs: Iterable[records.QaPair] = ()) -> dict[str,
     if subject.validation_loss is not None:
         numbers['validation_loss'] = subject.validation_loss
     asked = rates.steps(run.optimizer, num_steps=subject.num_steps)
-    numbers |= measure_trial.of_optimizer(subject.tx, asked)
+    numbers |= measure_optimizer.of_updates(subject.tx, asked)
     numbers |= measure_rows.measure(rows, subject.tokenizer, eos_id=subject.eos_id)
     numbers |= measure_data.measure(cache, subject.tokenizer)
     numbers |= measure_data.entropies(cache)

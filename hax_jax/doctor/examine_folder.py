@@ -42,7 +42,6 @@ LETTER = (
     'know that.'
 )
 _USUAL_UNIGRAM = 0.75  # of ln(vocabulary), for English of 1,000 to 50,000 tokens
-_COPY = 'copy the folder again from where it comes, or export it anew'
 _PADDING = 128  # a model's table may be padded up to a multiple of this
 
 

@@ -11,7 +11,7 @@ from hax_jax.data import records
 from hax_jax.doctor import diagnosis, examine, first_look
 from hax_jax.evaluation import eval_step
 from hax_jax.runs import restore
-from hax_jax.training import run_setup, train_loop, train_step
+from hax_jax.training import first_step, run_setup, run_step, train_step
 from hax_jax.training import train_state as ts
 
 _MOST_PAIRS = 300
@@ -40,17 +40,17 @@ def of(
     parameters = source.parameters if source else None
     with jax.set_mesh(setup.mesh):
         state = ts.create(setup.blueprint, seed=setup.run.train.seed, base=parameters)
-        batches = list(itertools.islice(train_loop.batches_of(setup), 2))
+        batches = list(itertools.islice(run_step.batches_of(setup), 2))
         say('compiling the train step')
-        traced = train_loop.step_function(setup).trace(state, batches[0])
+        traced = run_step.step_function(setup).trace(state, batches[0])
         step = train_step.compiled(traced.lower(), setup.mesh)
         scores = eval_step.make_eval_step(setup.blueprint.model, mesh=setup.mesh)
-        subject = train_loop.subject_of(setup, state, batches, scores, parameters)
+        subject = first_step.subject_of(setup, state, batches, scores, parameters)
         some = itertools.islice(pairs, _MOST_PAIRS)
         look = first_look.look(subject, full=True, say=say)
         say('rows and pairs')
         look.numbers = examine.measure(subject, some) | look.numbers
-        taught = functools.partial(train_loop.taught, setup, traced)
+        taught = functools.partial(run_step.taught, setup, traced)
         first_look.compiled(look, step, taught, full=True)
         say('the first step')
         state, metrics = step(look.state, batches[0])

@@ -15,7 +15,7 @@ from hax_jax.model import loss, param_tree
 from hax_jax.planning import estimate, planner
 from hax_jax.program import failures, progress
 from hax_jax.runs import disk_room
-from hax_jax.training import capacity, run_setup, train_loop
+from hax_jax.training import capacity, run_setup, run_step
 
 
 def dry_run(
@@ -64,9 +64,9 @@ def compiled_step(setup: run_setup.Setup) -> compiled.Compiled:
     Raises:
       InputError: the compiler of described devices says that it does not fit them.
     """
-    batch = train_loop.described_batch(setup)
+    batch = run_step.described_batch(setup)
     with jax.set_mesh(setup.mesh):
-        step = train_loop.step_function(setup).lower(setup.blueprint.state, batch)
+        step = run_step.step_function(setup).lower(setup.blueprint.state, batch)
         try:
             return compiled.measured(
                 step, num_devices=setup.mesh.size, quiet=setup.described is not None
@@ -84,7 +84,7 @@ def temporary_bytes(setup: run_setup.Setup, step: compiled.Compiled) -> int:
     """
     needed = step.temporary_bytes
     if setup.run.train.recheck_every_steps:
-        needed += train_loop.recheck_of(setup).bytes_on_a_device
+        needed += run_step.recheck_of(setup).bytes_on_a_device
     return needed
 
 

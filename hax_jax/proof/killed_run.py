@@ -9,7 +9,7 @@ from typing import Any
 
 from hax_jax import errors
 from hax_jax.proof import calls, same_bits
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import run_folder, saved_steps
 
 UNBROKEN, KILLED, LOG = 'unbroken', 'killed', 'log.txt'
 _IDLE_RUNS = len(calls.AIMS)  # in a row, none killed by any aim: they are too short
@@ -173,8 +173,8 @@ def _call(
 
 def newest_step(workdir: pathlib.Path) -> int:
     """The newest checkpoint that is whole; 0 where there is none."""
-    steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
-    found, _ = checkpoint.first_whole(reversed(steps))
+    steps = saved_steps.list_steps(workdir / run_folder.CHECKPOINTS, '')
+    found, _ = saved_steps.first_whole(reversed(steps))
     return found.step if found else 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hax_jax.runs import checkpoint, run_folder
+from hax_jax.runs import checkpoint, run_folder, saved_steps
 
 # Of a line in metrics.jsonl: the clock, not the run, decides them.
 _CLOCK = {'seconds', 'tokens_per_second', 'trained_tokens_per_second', 'mfu'}
@@ -150,8 +150,8 @@ def _checkpoints(
         done.checkpoints.append(step)
 
 
-def _whole(workdir: pathlib.Path) -> dict[int, checkpoint.StepInfo]:
-    steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
+def _whole(workdir: pathlib.Path) -> dict[int, saved_steps.StepInfo]:
+    steps = saved_steps.list_steps(workdir / run_folder.CHECKPOINTS, '')
     return {info.step: info for info in steps if not info.damage()}
 
 

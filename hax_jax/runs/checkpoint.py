@@ -1,105 +1,35 @@
-"""Checkpoints: trees that Orbax stores, and a record that vouches for their bytes.
+"""Saves and restores trees by Orbax, whose moving API is confined to this file.
 
-Orbax's moving API is confined to this file. `<folder>/<step>/` holds one tree or more,
-each a flat dictionary of dotted names: `params` (the trained parameters: all of them,
-or the adapters), `optimizer`, `guard` (guards/judge.py), and `other` where a run
-averages its weights: `params` has those that were kept, plain or averaged, `other` the
-other ones of what moves; the metadata's `kept` says which. Orbax checks no byte of a
-tensor, so the step's `step.json`, sealed, has the SHA-256 of every file, with the run's
-id, the validation loss and the caller's metadata.
+`<folder>/<step>/` holds one tree or more, each a flat dictionary of dotted names:
+`params` (the trained parameters: all of them, or the adapters), `optimizer`, `guard`
+(guards/judge.py), and `other` where a run averages its weights: `params` has those that
+were kept, plain or averaged, `other` the other ones of what moves; the metadata's
+`kept` says which. The step's record is saved_steps.py's.
 
-A save grows in `saving-<step>/`, gets its step.json last, and is renamed to `<step>/`:
-a folder that has a number for its name was whole once. At gs://, where no folder can be
-renamed, it grows in `<step>/` itself, and is a step once its step.json is there; that
-is deleted first.
+A save grows in `saving-<step>/`, gets its step.json last, and is renamed to `<step>/`.
+At gs://, where no folder can be renamed, it grows in `<step>/` itself, and is a step
+once its step.json is there; that is deleted first.
 """
 
 import concurrent.futures
 import contextlib
-import dataclasses
-import errno
-import functools
 import pathlib
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from hax_jax import digests, errors, files, places
+from hax_jax import errors, files, places
 from hax_jax.model import param_tree
+from hax_jax.runs import saved_steps
 
 PARAMS, OPTIMIZER, GUARD, OTHER = 'params', 'optimizer', 'guard', 'other'
 KEPT, PLAIN, AVERAGE = 'kept', 'plain', 'average'  # in metadata, and its values
-RECORD = 'step.json'
-_SAVING, _DELETING = 'saving-', 'deleting-'
-_LOSS = 'validation_loss'
-_PATIENCE = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between tries to remove a folder
-
-
-@dataclasses.dataclass(frozen=True)
-class StepInfo:
-    """A checkpoint as its record describes it.
-
-    `validation_loss` is None if it was not evaluated; `metadata` is the caller's.
-    `problem` says what is wrong with the record, '' if nothing is. `digests` is None
-    where an older version saved, which kept none.
-    """
-
-    path: pathlib.Path
-    validation_loss: float | None = None
-    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
-    problem: str = ''
-    digests: dict[str, str] | None = None
-
-    @property
-    def step(self) -> int:
-        return int(self.path.name)
-
-    def damage(self) -> str:
-        """What is wrong with the checkpoint, '' if nothing is; reads all its bytes."""
-        if self.problem or self.digests is None:
-            return self.problem
-        try:
-            return _damage(self.path, tuple(self.digests.items()), _state_of(self.path))
-        except OSError as error:  # the disk fails, or the run has just deleted it
-            return f'it can not be read ({errors.cause(error)})'
-
-
-def list_steps(folder: pathlib.Path, run_id: str) -> list[StepInfo]:
-    """The checkpoints in a folder, by step, damaged ones too; reads their records only.
-
-    `run_id` is '' for a run of an older version, whose steps may have no record.
-    """
-    return [_read_info(path, run_id) for path in step_folders(folder)]
-
-
-def step_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The folders of the steps in a folder, by number; their records are not read."""
-    numbered = [p for p in folder.glob('*') if p.name.isdigit() and _is_step(p)]
-    return sorted(numbered, key=lambda p: int(p.name))
-
-
-def _is_step(path: pathlib.Path) -> bool:
-    return (path / RECORD).exists() if places.is_remote(path) else path.is_dir()
-
-
-def first_whole(candidates: Iterable[StepInfo]) -> tuple[StepInfo | None, list[str]]:
-    """The first of them that is whole, and a line for each that was passed over.
-
-    Reads every byte of those that it looks at.
-    """
-    passed_over = []
-    for info in candidates:
-        damage = info.damage()
-        if not damage:
-            return info, passed_over
-        passed_over.append(f'step {info.step} is damaged: {damage}')
-    return None, passed_over
+_SAVING = 'saving-'
 
 
 def restore(path: pathlib.Path, abstract: dict[str, Any]) -> dict[str, Any]:
@@ -188,12 +118,13 @@ class Checkpoints:
             folder.mkdir(parents=True, exist_ok=True)
             for left in folder.iterdir():
                 if places.is_remote(left):
-                    if left.name.isdigit() and not _is_step(left):
+                    if left.name.isdigit() and not saved_steps.is_step(left):
                         left.delete_tree()
-                elif left.name.startswith((_SAVING, _DELETING)):
-                    _remove(left)
+                elif left.name.startswith((_SAVING, saved_steps.DELETING)):
+                    saved_steps.remove(left)
         # In memory, so that all processes know the same whatever their disks show.
-        self._kept = [s for s in list_steps(folder, run_id) if not s.problem]
+        found = saved_steps.list_steps(folder, run_id)
+        self._kept = [info for info in found if not info.problem]
 
     def __enter__(self) -> 'Checkpoints':
         return self
@@ -208,7 +139,7 @@ class Checkpoints:
         finally:
             self._pool.shutdown()
 
-    def steps(self) -> list[StepInfo]:
+    def steps(self) -> list[saved_steps.StepInfo]:
         """The checkpoints that are kept, oldest first, one that is being saved too."""
         return list(self._kept)
 
@@ -235,8 +166,8 @@ class Checkpoints:
           FileExistsError: the step is there already.
         """
         self.wait()
-        info = StepInfo(self.folder / str(step), validation_loss, metadata)
-        if _is_step(info.path):
+        info = saved_steps.StepInfo(self.folder / str(step), validation_loss, metadata)
+        if saved_steps.is_step(info.path):
             raise FileExistsError(f'{info.path} exists already.')
         response = ocp.save_checkpointables_async(
             self._saving(info),
@@ -253,18 +184,22 @@ class Checkpoints:
         if running is not None:
             running.result()
 
-    def _saving(self, info: StepInfo) -> pathlib.Path:
+    def _saving(self, info: saved_steps.StepInfo) -> pathlib.Path:
         if places.is_remote(info.path):
             return info.path
         return (self.folder / f'{_SAVING}{info.step}').absolute()
 
-    def _retained(self, steps: list[StepInfo]) -> list[StepInfo]:
+    def _retained(
+        self, steps: list[saved_steps.StepInfo]
+    ) -> list[saved_steps.StepInfo]:
         evaluated = [step for step in steps if step.validation_loss is not None]
         best = sorted(evaluated, key=lambda s: (s.validation_loss, s.step))
         best = best[: self._keep_best]
         return [s for s in steps if s in steps[-self._keep_last :] or s in best]
 
-    def _commit(self, response: Any, info: StepInfo, gone: list[pathlib.Path]) -> None:
+    def _commit(
+        self, response: Any, info: saved_steps.StepInfo, gone: list[pathlib.Path]
+    ) -> None:
         try:
             response.result()
         except Exception as error:
@@ -276,136 +211,30 @@ class Checkpoints:
             return
         saving = self._saving(info)
         if places.is_remote(saving):
-            record = _record(saving, info, self._run_id)
+            record = saved_steps.record(saving, info, self._run_id)
             self._before_commit()
-            files.write_json(saving / RECORD, record)
+            files.write_json(saving / saved_steps.RECORD, record)
         else:
-            write_record(saving, info, self._run_id)
+            saved_steps.write_record(saving, info, self._run_id)
             self._before_commit()
             files.rename(saving, info.path)
         self._after_commit()
         for path in gone:
-            if kept_for(path):
-                continue
-            delete(path)
+            if not saved_steps.kept_for(path):
+                saved_steps.delete(path)
 
-    def _remove_failed(self, info: StepInfo) -> None:
+    def _remove_failed(self, info: saved_steps.StepInfo) -> None:
         """Gives back the room of a save that failed; what resists goes with a start."""
         if jax.process_index() or places.is_remote(info.path):
             return
-        until = time.monotonic() + sum(_PATIENCE)
+        until = time.monotonic() + sum(saved_steps.PATIENCE)
         for thread in threading.enumerate():  # Orbax has told of the first that failed
             if type(thread).__module__.startswith('orbax.'):
                 with contextlib.suppress(Exception):  # which its join raises
                     thread.join(max(0, until - time.monotonic()))
         for left in self.folder.glob(f'{_SAVING}{info.step}*'):
             with contextlib.suppress(OSError):
-                _remove(left)
-
-
-def delete(path: pathlib.Path) -> None:
-    """Deletes a step; what a kill leaves of it is no step, and goes with the next."""
-    if places.is_remote(path):
-        path.delete_tree(first=RECORD)
-        _keep_file(path).unlink(missing_ok=True)
-        return
-    deleting = path.with_name(f'{_DELETING}{path.name}')
-    path.rename(deleting)
-    _keep_file(path).unlink(missing_ok=True)
-    _remove(deleting)
-
-
-def _remove(folder: pathlib.Path) -> None:
-    """Removes a folder into which threads of a failed save may write for a while."""
-    for seconds in _PATIENCE:
-        try:
-            return shutil.rmtree(folder)
-        except FileNotFoundError:  # a temporary file of theirs got its name
-            if not folder.exists():
-                return None
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
-        time.sleep(seconds)
-    return shutil.rmtree(folder)
-
-
-def keep(path: pathlib.Path, workdir: pathlib.Path) -> None:
-    """Keeps a step from being deleted by its own run: the run in `workdir` needs it."""
-    known = kept_for(path)
-    if str(workdir.absolute()) not in known:
-        text = '\n'.join([*known, str(workdir.absolute())])
-        files.write_text(_keep_file(path), f'{text}\n')
-
-
-def kept_for(path: pathlib.Path) -> list[str]:
-    """The workdirs of the runs that stand on a step."""
-    file = _keep_file(path)
-    return file.read_text('utf-8').splitlines() if file.exists() else []
-
-
-def _keep_file(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f'keep-{path.name}')
-
-
-def write_record(folder: pathlib.Path, info: StepInfo, run_id: str) -> None:
-    """Writes the step.json of a step whose files, all there, lie in `folder`."""
-    files.write_json(folder / RECORD, _record(folder, info, run_id))
-
-
-def _record(folder: pathlib.Path, info: StepInfo, run_id: str) -> dict[str, Any]:
-    record = {
-        'run': run_id,
-        'step': info.step,
-        _LOSS: info.validation_loss,
-        'metadata': info.metadata,
-        'files': digests.of_folder(folder, leave_out=(RECORD,)),
-    }
-    return digests.sealed(record)
-
-
-@functools.lru_cache(maxsize=16)  # a program looks at a step more than once
-def _damage(path: pathlib.Path, expected: tuple[tuple[str, str], ...], _: Any) -> str:
-    return '; '.join(digests.problems(path, dict(expected), leave_out=(RECORD,)))
-
-
-def _state_of(folder: pathlib.Path) -> tuple[tuple[str, int, int], ...]:
-    """Each path below a folder with its size and its time of change, or generation."""
-    if places.is_remote(folder):
-        objects = folder.objects().items()
-        return tuple((name, found.size, found.generation) for name, found in objects)
-    found = [(path, path.stat()) for path in sorted(folder.rglob('*'))]
-    return tuple((str(path), s.st_size, s.st_mtime_ns) for path, s in found)
-
-
-def _read_info(path: pathlib.Path, run_id: str) -> StepInfo:
-    if not run_id and not (path / RECORD).exists():
-        return _read_without_record(path)
-    try:
-        record = digests.read_sealed(path / RECORD)
-    except errors.InputError as error:
-        return StepInfo(path, problem=str(error).removesuffix('.'))
-    info = StepInfo(path, record[_LOSS], record['metadata'], '', record['files'])
-    if record['step'] != info.step:
-        problem = f'its {RECORD} is of step {record["step"]}'
-    elif run_id and record['run'] != run_id:
-        problem = f'its {RECORD} is of another run'
-    else:
-        return info
-    return dataclasses.replace(info, problem=problem)
-
-
-def _read_without_record(path: pathlib.Path) -> StepInfo:
-    """A step that an older version saved: Orbax held its loss and its metadata."""
-    loss = None
-    try:
-        stored = files.read_json_object(path / '_CHECKPOINT_METADATA')
-        metadata = stored['custom_metadata'] or {}
-        if (path / 'metrics').exists():
-            loss = float(files.read_json_object(path / 'metrics' / 'metrics')[_LOSS])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return StepInfo(path, problem=f'its metadata is damaged: {_first_line(error)}')
-    return StepInfo(path, loss, metadata)
+                saved_steps.remove(left)
 
 
 def _load(path: pathlib.Path, wanted: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -446,9 +275,5 @@ def _named_failure(path: pathlib.Path) -> Iterator[None]:
             raise failed from error
         raise errors.InputError(
             f'checkpoint {path} is damaged; move that folder away, and an earlier step '
-            f'is taken. Orbax said: {_first_line(error)}'
+            f'is taken. Orbax said: {errors.first_line(error)}'
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return f'{type(error).__name__}: {error}'.split('\n')[0][:200]

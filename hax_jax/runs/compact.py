@@ -7,7 +7,7 @@ from typing import Any
 from hax_jax import files, local_copy
 from hax_jax.config import schema
 from hax_jax.formats import pretrained
-from hax_jax.runs import checkpoint, restore, run_folder
+from hax_jax.runs import checkpoint, restore, run_folder, saved_steps
 
 
 def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> int:
@@ -49,7 +49,7 @@ def write(workdir: pathlib.Path, output: pathlib.Path, *, step: int | None) -> i
     return info.step
 
 
-def _rows(info: checkpoint.StepInfo, config: schema.Config) -> dict[str, Any]:
+def _rows(info: saved_steps.StepInfo, config: schema.Config) -> dict[str, Any]:
     """The rows that an older version's step had consumed, which it did not count."""
     if info.metadata.keys() & {'rows', 'imported'}:
         return {}

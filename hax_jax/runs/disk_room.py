@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hax_jax import errors, places
-from hax_jax.runs import checkpoint
+from hax_jax.runs import saved_steps
 
 _FULL = {
     errno.ENOSPC: 'its disk is full',
@@ -76,7 +76,7 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
 def _steps_in_words(folder: pathlib.Path) -> str:
     """The steps that lie in `folder`, if the store still tells."""
     try:
-        steps = [path.name for path in checkpoint.step_folders(folder)]
+        steps = [path.name for path in saved_steps.step_folders(folder)]
     except (errors.PlaceError, OSError):
         return 'What was saved before stays.'
     if not steps:
@@ -109,7 +109,7 @@ def size(count: int) -> str:
 def _refused(
     folder: pathlib.Path, needed: int, why: str, what: str = ''
 ) -> errors.InputError:
-    infos = checkpoint.list_steps(folder, '')  # of whatever run
+    infos = saved_steps.list_steps(folder, '')  # of whatever run
     steps = [info.step for info in infos if not info.problem]
     where = '' if what else f' in {folder}'
     have = f'the steps there are {steps}' if steps else 'there is no step yet'

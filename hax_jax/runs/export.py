@@ -14,6 +14,7 @@ from hax_jax.data import text
 from hax_jax.formats import (
     chat_template,
     gguf_file,
+    gguf_tokenizer,
     hf_folder,
     hf_tokenizer,
     model_card,
@@ -230,7 +231,7 @@ def _fill_gguf(
     )
     modelfile = chat_template.modelfile(
         gguf_file.FILE,
-        eos=gguf_file.eos_of(new / gguf_file.FILE),
+        eos=gguf_tokenizer.eos_of(new / gguf_file.FILE),
         n_positions=model.n_positions,
     )
     files.write_text(new / chat_template.MODELFILE, modelfile)

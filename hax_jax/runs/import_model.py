@@ -14,6 +14,7 @@ from hax_jax.data import text
 from hax_jax.formats import (
     accounting,
     gguf_file,
+    gguf_tokenizer,
     hf_folder,
     model_card,
     old_checkpoint,
@@ -184,7 +185,7 @@ def whole(
         own = None if tokenizer else other_trainers.openai_tokenizer(path)
     elif gguf_file.is_one(path):
         model, parameters = gguf_file.read(path)
-        own = None if tokenizer else gguf_file.read_tokenizer(path)
+        own = None if tokenizer else gguf_tokenizer.read(path)
         if own is not None:  # rows of the table that no token has
             model = dataclasses.replace(model, vocab_size=own.vocab_size)
             parameters = naming.unpad_vocab(parameters, model)

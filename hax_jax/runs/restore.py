@@ -21,7 +21,7 @@ from hax_jax.data import text
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.formats import hf_folder, pretrained
 from hax_jax.model import abstract, gpt2, lora, lora_merge, naming, param_tree
-from hax_jax.runs import checkpoint, origin, run_folder
+from hax_jax.runs import checkpoint, origin, run_folder, saved_steps
 
 
 def load_base(path: str, *, step: int | None = None) -> pretrained.Base:
@@ -107,7 +107,7 @@ def parts(workdir: str, *, step: int | None = None, base: str = '') -> Parts:
 class Chosen:
     """A checkpoint of a run that is whole, and why this one."""
 
-    info: checkpoint.StepInfo
+    info: saved_steps.StepInfo
     why: str
 
     @property
@@ -125,14 +125,14 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
       InputError: the run has no checkpoint, or none at `step`, or it is damaged.
     """
     run = run_folder.read_run(folder)
-    steps = checkpoint.list_steps(folder / run_folder.CHECKPOINTS, run['id'])
+    steps = saved_steps.list_steps(folder / run_folder.CHECKPOINTS, run['id'])
     if not steps:
         raise errors.InputError(
             f'{folder} has no checkpoint; let launch.train reach one, or copy '
             f'{run_folder.CHECKPOINTS}/ from a backup.'
         )
     if step is None:
-        info, passed_over = checkpoint.first_whole(by_worth(steps))
+        info, passed_over = saved_steps.first_whole(by_worth(steps))
         if info is None:
             raise errors.InputError(run_folder.none_whole(folder, passed_over))
         for line in passed_over:
@@ -153,21 +153,21 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
     raise errors.InputError(f'{folder} has no checkpoint of step {step}; {near}.')
 
 
-def by_worth(steps: list[checkpoint.StepInfo]) -> list[checkpoint.StepInfo]:
+def by_worth(steps: list[saved_steps.StepInfo]) -> list[saved_steps.StepInfo]:
     """Steps in the order in which they are taken, if whole.
 
     The lowest validation loss first, the later of two equal ones; then those that were
     not evaluated, the latest first. Damaged records lead, so that all are spoken of.
     """
 
-    def rank(info: checkpoint.StepInfo) -> tuple[bool, bool, float, int]:
+    def rank(info: saved_steps.StepInfo) -> tuple[bool, bool, float, int]:
         loss = info.validation_loss
         return not info.problem, loss is None, loss or 0.0, -info.step
 
     return sorted(steps, key=rank)
 
 
-def in_words(info: checkpoint.StepInfo) -> str:
+def in_words(info: saved_steps.StepInfo) -> str:
     """Why this is the first whole step of `by_worth`."""
     if info.validation_loss is None:
         return 'the latest that is whole; it was not evaluated'

@@ -4,7 +4,7 @@ config.json       the config with all overrides, its sizes resolved
 run.json          the run's identity: model, tokenizer, template, data, base, LoRA;
                   sealed, with the digests of config.json and of the tokenizer's files
 tokenizer/        the tokenizer's files
-checkpoints/      by step, each with its digests (checkpoint.py)
+checkpoints/      by step, each with its digests (saved_steps.py)
 metrics.jsonl     losses, rates and evaluations by step
 bad_steps.jsonl   steps that went wrong, with their rows and pairs
 validation_scores.json  the best step's loss of each validation pair, to compare runs

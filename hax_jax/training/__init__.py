@@ -3,5 +3,5 @@
 In: a `schema.Config` and a packed cache. Out: a workdir with checkpoints and metrics,
 and a `run_summary.Summary`.
 Start reading at train_loop.py; train_step.py is the step, starting.py says how a call
-begins, resume.py how it goes on from a checkpoint.
+begins, first_step.py what the doctor sees of it, resume.py how a run goes on.
 """

@@ -11,11 +11,10 @@ import jax
 from hax_jax.data import input_pipeline
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.devices import peaks, peers
-from hax_jax.doctor import diagnosis, examine, first_look
-from hax_jax.evaluation import averaged, eval_step, evaluate, saved_scores
+from hax_jax.evaluation import averaged, eval_step, evaluate, history, saved_scores
 from hax_jax.guards import bad_steps, judge, state_check, stops
 from hax_jax.runs import checkpoint, disk_room
-from hax_jax.training import capacity, eval_samples, history, run_setup, train_step
+from hax_jax.training import capacity, eval_samples, run_setup, train_step
 from hax_jax.training import train_state as ts
 from hax_jax.watch import (
     layer_metrics,
@@ -68,7 +67,6 @@ class BetweenSteps:
         )
         moving, _ = setup.blueprint.split_held(setup.blueprint.state.params)
         self._layers = list(layer_metrics.groups(moving))
-        self._told: list[diagnosis.Finding] = []  # before the first step
         self._is_scored = False  # a state of this call, before a save
         self.row_seconds = 0.0  # of scoring one row, at the last evaluation
         self.loss_before: float | None = None  # training, if this call began it
@@ -102,36 +100,6 @@ class BetweenSteps:
         self.report.note(f'loss before training {loss:.4f}: {verdict}: {why}')
         self.loss_before = loss
         return dataclasses.replace(past, loss_before=loss)
-
-    def looked(self, look: first_look.Look) -> None:
-        """Prints what the doctor found wrong before the first step."""
-        found = examine.judged(look.numbers)
-        self._told = [each for each in found if each.verdict != diagnosis.OK]
-        for line in diagnosis.lines(found) if self._told else []:
-            self.report.note(line)
-
-    def told(
-        self, look: first_look.Look, state: ts.TrainState, metrics: train_step.Metrics
-    ) -> None:
-        """Prints what the first step adds to what was found, and writes all down."""
-        found = examine.told(look, state, metrics)
-        if jax.process_index() == 0:
-            diagnosis.write(self._workdir, found, look.numbers)
-        for line in diagnosis.lines(found, known=self._told):
-            self.report.note(line)
-        for left_out in look.numbers['left_out']:
-            self.report.note(f'not looked at: {left_out}')
-
-    def resumed(
-        self, restored: dict[str, Any], step_metrics: train_step.Metrics
-    ) -> None:
-        """Prints and writes down what is wrong with the moments of a resumed run."""
-        found = examine.resumed(restored, step_metrics)
-        if jax.process_index() == 0:
-            diagnosis.add(self._workdir, found)
-        if any(each.verdict != diagnosis.OK for each in found):
-            for line in diagnosis.lines(found):
-                self.report.note(line)
 
     def begin(self, state: ts.TrainState, past: history.History) -> None:
         """Starts the profile if it begins with the first step of this call.

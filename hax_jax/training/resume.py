@@ -7,7 +7,7 @@ from flax import nnx
 from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.devices import runtime
-from hax_jax.runs import checkpoint, origin
+from hax_jax.runs import checkpoint, origin, saved_steps
 from hax_jax.training import optimizer, run_setup
 from hax_jax.training import train_state as ts
 
@@ -155,7 +155,7 @@ def check_names(allow_change: list[str], run: schema.Config) -> None:
     errors.refuse(problems)
 
 
-def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Progress:
+def progress(info: saved_steps.StepInfo, config: schema.Config) -> run_setup.Progress:
     """What a run had trained at a checkpoint; `config` is the run's config.json.
 
     A checkpoint of an older version counts no rows: they are those of all its steps. An
@@ -175,7 +175,7 @@ def progress(info: checkpoint.StepInfo, config: schema.Config) -> run_setup.Prog
 
 
 def restored(
-    setup: run_setup.Setup, state: ts.TrainState, info: checkpoint.StepInfo
+    setup: run_setup.Setup, state: ts.TrainState, info: saved_steps.StepInfo
 ) -> ts.TrainState:
     """The state of a checkpoint; `state` gives its frozen parameters."""
     then, step = info.metadata, info.step

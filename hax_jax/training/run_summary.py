@@ -4,9 +4,9 @@ import dataclasses
 import pathlib
 import shlex
 
+from hax_jax.evaluation import history
 from hax_jax.guards import bad_steps
 from hax_jax.program import progress
-from hax_jax.training import history
 
 UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: nothing is wrong, come again
 

@@ -1,11 +1,8 @@
-"""A call of `train` before its first step: whose folder, which base, which state."""
+"""A call of `train` before its first step: which run, which base, which state."""
 
-import contextlib
 import dataclasses
-import itertools
 import math
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -13,61 +10,11 @@ import jax
 from hax_jax import errors, files, places
 from hax_jax.config import schema
 from hax_jax.devices import first_process, peers
+from hax_jax.evaluation import history
 from hax_jax.formats import pretrained
-from hax_jax.runs import checkpoint, origin, restore, run_folder
-from hax_jax.training import history, resume, run_setup
+from hax_jax.runs import only_writer, origin, restore, run_folder, saved_steps
+from hax_jax.training import resume, run_setup
 from hax_jax.training import train_state as ts
-
-_LOCK = 'lock'
-
-
-@contextlib.contextmanager
-def only_writer(workdir: pathlib.Path) -> Iterator[None]:
-    """Refuses a workdir that another process is writing."""
-    is_held = False
-    try:
-        with files.locked(workdir / _LOCK, wait=False):
-            is_held = True
-            yield
-    except files.LockedError as error:
-        who = f' ({error})' if places.is_remote(workdir) else ''
-        raise errors.InputError(
-            f'another launch.train is writing {workdir}{who}; wait for it, stop it, or '
-            'use another --workdir.'
-        ) from error
-    finally:
-        if is_held and not places.is_remote(workdir):
-            _remove_traces(workdir)
-
-
-def _remove_traces(workdir: pathlib.Path) -> None:
-    """Removes what a refused call leaves in a folder where no run was begun."""
-    if not any((workdir / name).exists() for name in places.TRACES):  # refused, no run
-        for name in (_LOCK, run_folder.UNSAVED):
-            (workdir / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # it holds files of somebody else
-            workdir.rmdir()
-
-
-def move_aside(workdir: pathlib.Path) -> None:
-    """Moves the run in `workdir` into its folder old-1, or old-2, and so on."""
-    names = [p.name for p in workdir.glob('*') if not p.name.startswith('old-')]
-    names = [name for name in names if name != _LOCK]
-    if not any(name in places.TRACES for name in names):
-        return
-    taken = (workdir / f'old-{n}' for n in itertools.count(1))
-    folder = next(path for path in taken if not path.exists())
-    steps = checkpoint.step_folders(workdir / run_folder.CHECKPOINTS)
-    others = sorted({run for step in steps for run in checkpoint.kept_for(step)})
-    for name in sorted(names, key=lambda name: name != 'run.json'):
-        files.aside(workdir / name, folder)
-    print(f'the run in {workdir} was moved aside, to {folder}', flush=True)
-    if others:
-        print(
-            f'WARNING: it is the base of {", ".join(others)}, which find it from now '
-            f'on with --base={folder} alone',
-            flush=True,
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +28,7 @@ class Claim:
     setup: run_setup.Setup
     workdir: pathlib.Path
     identity: dict[str, Any]
-    from_step: checkpoint.StepInfo | None
+    from_step: saved_steps.StepInfo | None
 
     def leaving_out(self, skip: tuple[tuple[int, int], ...]) -> 'Claim':
         """The claim whose run leaves out these rows of the stream, if there are any."""
@@ -93,7 +40,7 @@ class Claim:
 
     def write(self) -> None:
         """Makes the workdir the run's; called before a whole step gets its name."""
-        places.still_locked(self.workdir / _LOCK)
+        only_writer.still_held(self.workdir)
         source = self.setup.cache.path / run_folder.TOKENIZER
         if not run_folder.has_tokenizer(self.workdir, source):
             run_folder.copy_tokenizer(source, self.workdir)
@@ -112,7 +59,7 @@ def _keep_base(step: pathlib.Path, workdir: pathlib.Path) -> None:
     """Keeps the base's step while its run goes on: the run in `workdir` needs it."""
     try:
         if step.is_dir():
-            checkpoint.keep(step, workdir)
+            saved_steps.keep(step, workdir)
     except OSError as error:
         print(
             f'WARNING: {step} is the base of this run and can not be marked '
@@ -247,7 +194,7 @@ def is_run(workdir: pathlib.Path, *, say: bool = True) -> bool:
       InputError: something of a run lies there, but not its state.
     """
     left = [name for name in places.TRACES if (workdir / name).exists()]
-    steps = checkpoint.step_folders(workdir / run_folder.CHECKPOINTS)
+    steps = saved_steps.step_folders(workdir / run_folder.CHECKPOINTS)
     if (workdir / run_folder.UNSAVED).exists() and not steps:
         if left and say:
             print(
@@ -279,7 +226,7 @@ _ANEW = (
 
 def newest_whole(
     workdir: pathlib.Path, run: dict[str, Any]
-) -> tuple[checkpoint.StepInfo, list[str]]:
+) -> tuple[saved_steps.StepInfo, list[str]]:
     """The newest checkpoint that is whole, and a line for each later one that is not.
 
     All processes of a run give the same checkpoint: the first looks.
@@ -287,11 +234,11 @@ def newest_whole(
     Raises:
       InputError: no checkpoint is whole.
     """
-    steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
+    steps = saved_steps.list_steps(workdir / run_folder.CHECKPOINTS, run['id'])
     passed_over: list[str] = []
 
     def look() -> int | None:
-        found, lines = checkpoint.first_whole(reversed(steps))
+        found, lines = saved_steps.first_whole(reversed(steps))
         passed_over.extend(lines)
         return found.step if found else None
 
@@ -304,12 +251,12 @@ def newest_whole(
 
 
 def _pass_over(
-    workdir: pathlib.Path, newest: checkpoint.StepInfo, passed_over: list[str]
+    workdir: pathlib.Path, newest: saved_steps.StepInfo, passed_over: list[str]
 ) -> None:
     """Moves each step after the newest whole one into damaged/, which is said."""
     for line in passed_over:
         print(f'WARNING: {line}', flush=True)
-    for path in checkpoint.step_folders(newest.path.parent):
+    for path in saved_steps.step_folders(newest.path.parent):
         if int(path.name) > newest.step:
             kept = files.aside(path, workdir / run_folder.DAMAGED)
             print(f'{path} was moved to {kept}; its steps are made again', flush=True)
@@ -325,12 +272,12 @@ def _with_digests(
     config = run_folder.read_config(workdir)
     named = {**run, 'schema': run_folder.SCHEMA, 'id': run_folder.new_id()}
     if jax.process_index() == 0:
-        steps = checkpoint.list_steps(workdir / run_folder.CHECKPOINTS, '')
+        steps = saved_steps.list_steps(workdir / run_folder.CHECKPOINTS, '')
         for info in steps:
             if not info.problem:
                 rows = resume.progress(info, config).to_metadata()
                 info = dataclasses.replace(info, metadata={**info.metadata, **rows})
-                checkpoint.write_record(info.path, info, named['id'])
+                saved_steps.write_record(info.path, info, named['id'])
         source = setup.cache.path / run_folder.TOKENIZER  # it has the same fingerprint
         run_folder.copy_tokenizer(source, workdir)
         run_folder.write(workdir, config, named)
@@ -347,7 +294,7 @@ def past(claim: Claim) -> history.History:
     if newest is None:
         return history.History()
     folder = claim.workdir / run_folder.CHECKPOINTS
-    saved = checkpoint.list_steps(folder, claim.identity['id'])
+    saved = saved_steps.list_steps(folder, claim.identity['id'])
     return history.read(newest.metadata, [(s.step, s.validation_loss) for s in saved])
 
 

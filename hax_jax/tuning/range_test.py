@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from hax_jax.runs import restore
-from hax_jax.training import capacity, optimizer, run_setup, train_loop
+from hax_jax.training import capacity, optimizer, run_setup, run_step
 from hax_jax.training import train_state as ts
 
 # From far too low to far too high. The best rates of adapters lie ten times higher
@@ -110,8 +110,8 @@ def run(
             seed=train.seed,
             base=restore.load_base(base).parameters if base else None,
         )
-        step = train_loop.step_function(setup)
-        for batch in train_loop.batches_of(setup):
+        step = run_step.step_function(setup)
+        for batch in run_step.batches_of(setup):
             state, metrics = step(state, batch)
             losses.append(float(metrics['loss']))
             on_step(losses[-1])

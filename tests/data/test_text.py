@@ -12,7 +12,7 @@ import tokenizers as tokenizers_library
 import transformers
 
 from hax_jax import errors
-from hax_jax.data import text
+from hax_jax.data import text, train_tokenizer
 from hax_jax.formats import hf_tokenizer
 
 TRICKY = [
@@ -62,7 +62,7 @@ def tokenizers(
 
 def train(*, model_type: str = 'bpe', vocab_size: int = 350) -> bytes:
     texts = [text.HEAD, text.TAIL, *conftest.LETTERS]
-    return text.train_sentencepiece(texts, vocab_size=vocab_size, model_type=model_type)
+    return train_tokenizer.of_texts(texts, vocab_size=vocab_size, model_type=model_type)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -219,10 +219,10 @@ def test_what_reading_the_texts_raises_is_raised() -> None:
         raise errors.InputError('the dataset is damaged')
 
     with pytest.raises(errors.InputError, match='the dataset is damaged'):
-        text.train_sentencepiece(torn(), vocab_size=350, model_type='bpe')
+        train_tokenizer.of_texts(torn(), vocab_size=350, model_type='bpe')
     with pytest.raises(errors.InputError, match='the dataset is damaged'):
         next_texts = itertools.islice(torn(), len(conftest.LETTERS), None)
-        text.train_sentencepiece(next_texts, vocab_size=350, model_type='bpe')
+        train_tokenizer.of_texts(next_texts, vocab_size=350, model_type='bpe')
 
 
 @pytest.mark.parametrize('model_type', MODEL_TYPES)
@@ -233,7 +233,7 @@ def test_text_that_makes_no_model_names_the_field_and_the_remedy(
     model_type: str, texts: list[str]
 ) -> None:
     with pytest.raises(errors.InputError, match=r'vocab_size=300 .*Raise it'):
-        text.train_sentencepiece(texts, vocab_size=300, model_type=model_type)
+        train_tokenizer.of_texts(texts, vocab_size=300, model_type=model_type)
 
 
 def edited_gpt2(

@@ -15,7 +15,14 @@ import pytest
 from data_pipeline import dataset, pack
 from hax_jax import errors, files
 from hax_jax.config import schema
-from hax_jax.data import dataset_folder, packing, records, shift_check, text
+from hax_jax.data import (
+    dataset_folder,
+    packing,
+    records,
+    shift_check,
+    text,
+    train_tokenizer,
+)
 from hax_jax.reference import row_texts
 from hax_jax.runs import packed_rows
 
@@ -249,7 +256,7 @@ def test_whatever_the_rows_follow_from_changes_the_key(
         other = dataclasses.replace(data, **change)
         keys.append(pack.ensure_packed(other, tokenizer).name)
     (tmp_path / 'other.model').write_bytes(
-        text.train_sentencepiece(['Some other text.'], vocab_size=300, model_type='bpe')
+        train_tokenizer.of_texts(['Some other text.'], vocab_size=300, model_type='bpe')
     )
     other_tokenizer = text.load_tokenizer(str(tmp_path / 'other.model'))
     keys.append(pack.ensure_packed(data, other_tokenizer).name)

@@ -13,7 +13,7 @@ import numpy as np
 
 from hax_jax import files
 from hax_jax.config import convert, schema
-from hax_jax.data import packing, records, text
+from hax_jax.data import packing, records, text, train_tokenizer
 from hax_jax.training import run_setup, train_loop
 
 CORPUS = pathlib.Path(__file__).parents[2] / 'data_pipeline' / 'sample_corpus'
@@ -100,7 +100,7 @@ def tokenizer(folder: pathlib.Path, setting: Setting = FIRST) -> text.Tokenizer:
     if not folder.exists():
         said = [part for pair in pairs('*.md') for part in (pair.question, pair.answer)]
         said += [text.HEAD, text.TAIL, text.CUT]
-        model = text.train_sentencepiece(
+        model = train_tokenizer.of_texts(
             said, vocab_size=setting.vocab_size, model_type=setting.model_type
         )
         with files.new_folder(folder) as new:

@@ -20,6 +20,7 @@ from hax_jax.doctor import (
     examine,
     examine_folder,
     input_checks,
+    optimizer_checks,
     rate_checks,
     step_checks,
 )
@@ -460,17 +461,17 @@ def test_on_a_text_that_the_model_does_not_know_small_gains_are_chance() -> None
 
 def test_a_usual_bound_of_gradients_is_not_called_the_cause() -> None:
     """A remedy that asks for the bound that the run has would change nothing."""
-    before = rate_checks.clip({'step_grad_norm': 152.0, 'clipped_norm': 1.0})
+    before = optimizer_checks.clip({'step_grad_norm': 152.0, 'clipped_norm': 1.0})
     after = run_checks.clipping({'clip_share': 0.012, 'clip_norm': 1.0})
     for found in (before, after):
         assert found and found.verdict == diagnosis.WARN
         assert 'clip_norm=' not in found.remedy
         assert 'lora' not in found.remedy  # a full run has no such scale
     large = {'step_grad_norm': 152.0, 'clipped_norm': 1.0, 'num_steps': 50}
-    adapters = rate_checks.clip({**large, 'is_lora': True})
+    adapters = optimizer_checks.clip({**large, 'is_lora': True})
     assert adapters and 'lora.alpha' in adapters.remedy
     assert adapters.remedy.endswith('--config.optimizer.warmup_steps=5')
-    tiny = rate_checks.clip({'step_grad_norm': 1.0, 'clipped_norm': 1e-3})
+    tiny = optimizer_checks.clip({'step_grad_norm': 1.0, 'clipped_norm': 1e-3})
     assert tiny and tiny.verdict == diagnosis.FAIL and 'clip_norm=1.0' in tiny.remedy
 
 
@@ -612,7 +613,7 @@ def test_an_update_without_bounds_asks_for_a_rate_that_is_accepted() -> None:
 
 
 def test_a_decay_that_the_rate_makes_large_asks_for_a_lower_rate() -> None:
-    found = rate_checks.decay({**HEALTHY, 'rates': {'0': 900.0}})
+    found = optimizer_checks.decay({**HEALTHY, 'rates': {'0': 900.0}})
     assert found is not None
     assert 'learning rate is far too high' in found.cause
     assert 'learning_rate' in found.remedy
@@ -623,10 +624,13 @@ def test_weights_that_the_run_draws_may_decay_over_a_long_run(
     drawn: dict[str, bool],
 ) -> None:
     long = {**HEALTHY, 'rates': {'0': 1.5e-3}, 'num_steps': 20_000}
-    kept, learned = rate_checks.decay(long), rate_checks.decay({**long, **drawn})
+    kept, learned = (
+        optimizer_checks.decay(long),
+        optimizer_checks.decay({**long, **drawn}),
+    )
     assert kept and kept.verdict == diagnosis.FAIL and 'learning_rate' in kept.remedy
     assert learned and learned.verdict == diagnosis.OK
-    fast = rate_checks.decay({**long, **drawn, 'decay_matrix': 5.0})
+    fast = optimizer_checks.decay({**long, **drawn, 'decay_matrix': 5.0})
     assert fast and 'weight decay is far too large' in fast.cause
 
 
@@ -692,7 +696,7 @@ def test_the_peak_of_a_warm_up_is_asked_at_its_last_step() -> None:
     settings = schema.OptimizerConfig(learning_rate=2e-3, warmup_steps=20)
     asked = rates.rates(settings, num_steps=30)
     assert max(asked, key=lambda step: asked[step]) == '20'
-    found = rate_checks.schedule(
+    found = optimizer_checks.schedule(
         {'rates': asked, 'asked_rates': asked, 'num_steps': 30, 'grad_accum_steps': 1}
     )
     assert found is not None and found.remedy.endswith('.warmup_steps=3')

@@ -32,7 +32,14 @@ from hax_jax.guards import reach
 from hax_jax.measures import measure_data, measure_rows
 from hax_jax.reference import row_texts
 from hax_jax.runs import restore
-from hax_jax.training import resume, run_setup, starting, train_loop
+from hax_jax.training import (
+    first_step,
+    resume,
+    run_setup,
+    run_step,
+    starting,
+    train_loop,
+)
 
 _BY_NAME = {fault.name: fault for fault in faults.FAULTS}
 
@@ -501,9 +508,9 @@ def test_wrong_labels_stop_a_run_with_their_cause(
     cache, _ = _rows(tmp_path / 'rows', words, fault)
     run = harness.config(train__num_sample_questions=0)
     setup = run_setup.prepare(run, cache)
-    batch = next(train_loop.batches_of(setup))
+    batch = next(run_step.batches_of(setup))
     with pytest.raises(errors.InputError, match=cause):
-        train_loop.check_labels(setup, batch, tmp_path)
+        first_step.check_labels(setup, batch, tmp_path)
     (worst, *_) = diagnosis.read(tmp_path)
     assert (worst.verdict, cause in worst.cause) == (diagnosis.FAIL, True)
 

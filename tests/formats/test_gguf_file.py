@@ -20,8 +20,8 @@ import tokenizers
 
 from hax_jax import errors
 from hax_jax.config import export_request, schema
-from hax_jax.data import text
-from hax_jax.formats import chat_template, gguf_file, hf_tokenizer
+from hax_jax.data import text, train_tokenizer
+from hax_jax.formats import chat_template, gguf_file, gguf_tokenizer, hf_tokenizer
 from hax_jax.model import naming
 from hax_jax.runs import restore
 
@@ -41,7 +41,7 @@ def tokenizer(
 def _sentencepiece(folder: pathlib.Path, model_type: str) -> text.Tokenizer:
     texts = [text.HEAD, text.TAIL, 'My cat sat on a mat. ' * 9, 'No, no; not at all.']
     size = 1024 if model_type == 'bpe' else 300  # which has pieces of contractions
-    proto = text.train_sentencepiece(texts, vocab_size=size, model_type=model_type)
+    proto = train_tokenizer.of_texts(texts, vocab_size=size, model_type=model_type)
     (folder / text.SENTENCEPIECE_FILE).write_bytes(proto)
     return text.load_tokenizer(str(folder))
 
@@ -129,8 +129,8 @@ def test_the_fields_are_those_of_the_model_and_its_tokenizer(
         turned = gguf.quants.dequantize(stored.data, stored.tensor_type)
         kernel = parameters[f'h.1.{ours}.kernel']
         np.testing.assert_allclose(turned, kernel.T, atol=np.abs(kernel).max() / 220)
-    assert gguf_file.eos_of(path) in ('</s>', '<|endoftext|>')
-    again = gguf_file.read_tokenizer(path)
+    assert gguf_tokenizer.eos_of(path) in ('</s>', '<|endoftext|>')
+    again = gguf_tokenizer.read(path)
     probes = [_PROMPT, '</s> <unk> <0x41>', '  two  \n\n\t a', *conftest.LETTERS]
     assert again.encode(probes) == tokenizer.encode(probes)
     assert (again.vocab_size, again.eos_id) == (tokenizer.vocab_size, tokenizer.eos_id)
@@ -160,7 +160,7 @@ def test_a_file_of_others_changes_texts_as_the_engine_does(
     # A field's name, its type (7, a bool: 4 bytes), its value.
     at = whole.index(key) + len(key) + 4
     path.write_bytes(whole[:at] + b'\x01' + whole[at + 1 :])
-    with_prefix = gguf_file.read_tokenizer(path)
+    with_prefix = gguf_tokenizer.read(path)
     assert with_prefix.encode(['cat']) == tokenizer.encode([' cat'])
 
 
@@ -180,15 +180,15 @@ def test_added_tokens_are_read_in_texts_and_shown_in_answers(
     types = gguf.GGUFReader(path).fields['tokenizer.ggml.token_type'].contents()
     # llama.cpp shows no token of type 3 (control), and reads none in a text.
     assert types[-3:] == [3, 4, 4]
-    again = gguf_file.read_tokenizer(path)
+    again = gguf_tokenizer.read(path)
     assert again.fingerprint == tokenizer.fingerprint
     assert again.encode(['zxq']) == [[259]]
     path.write_bytes(path.read_bytes().replace(b'gpt-2', b'falco'))
     with pytest.raises(errors.InputError, match="splits texts as 'falco' does"):
-        gguf_file.read_tokenizer(path)
+        gguf_tokenizer.read(path)
     path.write_bytes(path.read_bytes().replace(b'eos_token_id', b'eot_token_id'))
     with pytest.raises(errors.InputError, match=r'lacks tokenizer\.ggml\.eos_token_id'):
-        gguf_file.read_tokenizer(path)
+        gguf_tokenizer.read(path)
 
 
 def test_another_file_is_refused(tmp_path: pathlib.Path) -> None:
@@ -312,7 +312,7 @@ def test_the_engine_asks_by_the_template(
     messages = [{'role': role, 'content': content} for role, content in turns]
     found = engine[0].ask('apply-template', messages=messages)['prompt']
     one, two = (f'{text.HEAD}{each}{text.TAIL}' for each in ('One?', 'Two?'))
-    assert found == f'{one}No.{gguf_file.eos_of(engine[1])}{two}'
+    assert found == f'{one}No.{gguf_tokenizer.eos_of(engine[1])}{two}'
 
 
 def test_the_engine_gives_our_logits(

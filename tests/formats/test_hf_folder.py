@@ -14,7 +14,7 @@ import yaml
 
 from hax_jax import files
 from hax_jax.config import schema
-from hax_jax.data import text
+from hax_jax.data import text, train_tokenizer
 from hax_jax.formats import hf_folder, hf_tokenizer, model_card
 from hax_jax.model import naming
 
@@ -48,7 +48,7 @@ def stored_shapes(path: pathlib.Path) -> dict[str, list[int]]:
 def write(folder: pathlib.Path, model_type: str, texts: list[str], size: int) -> str:
     """A SentencePiece model of its own in a folder."""
     folder.mkdir()
-    model = text.train_sentencepiece(texts, vocab_size=size, model_type=model_type)
+    model = train_tokenizer.of_texts(texts, vocab_size=size, model_type=model_type)
     (folder / text.SENTENCEPIECE_FILE).write_bytes(model)
     return str(folder)
 

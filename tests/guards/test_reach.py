@@ -19,7 +19,7 @@ import tiny_runs
 from hax_jax.data import records
 from hax_jax.guards import reach
 from hax_jax.model import gpt2, lora
-from hax_jax.training import run_setup, train_loop
+from hax_jax.training import run_setup, run_step
 
 ROOT = pathlib.Path(__file__).parents[2]
 _MANY = {'train__batch_size': 16, 'train__grad_accum_steps': 2, 'mesh__fsdp': 2}
@@ -60,7 +60,7 @@ def taught(
             )
             for name in records.FEATURES
         }
-        step = train_loop.step_function(setup)
+        step = run_step.step_function(setup)
         traced = step.trace(setup.blueprint.state, batch)
     return reach.taught(
         traced, lambda state: setup.blueprint.split_held(state.params)[0]

@@ -17,7 +17,7 @@ from hax_jax import errors
 from hax_jax.data import records
 from hax_jax.guards import recheck as recheck_lib
 from hax_jax.model import param_tree
-from hax_jax.training import run_setup, train_loop
+from hax_jax.training import run_setup, run_step
 from hax_jax.training import train_state as ts
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -54,8 +54,8 @@ def twenty_flips(cache_path: str) -> None:
     chance, said = random.Random(0), []
     with jax.set_mesh(setup.mesh):
         state = ts.create(setup.blueprint, seed=0)
-        batch = next(train_loop.batches_of(setup))
-        recheck = train_loop.recheck_of(setup)
+        batch = next(run_step.batches_of(setup))
+        recheck = run_step.recheck_of(setup)
         recheck.check(100, state, batch)
         for _ in range(20):
             first = recheck.compute(state, batch)

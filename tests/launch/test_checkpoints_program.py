@@ -13,8 +13,7 @@ import pytest
 import tiny_runs
 
 from hax_jax.data import records
-from hax_jax.runs import checkpoint, restore, run_folder
-from hax_jax.training import starting
+from hax_jax.runs import checkpoint, only_writer, restore, run_folder, saved_steps
 
 # Calls the program's main once for each list of arguments, in one process.
 _CHILD = """
@@ -200,7 +199,7 @@ def test_steps_are_deleted_but_the_last_whole_one(
 
 def test_nothing_is_deleted_while_the_run_is_written(runs: pathlib.Path) -> None:
     workdir = runs / 'whole'
-    with starting.only_writer(workdir):
+    with only_writer.held(workdir):
         done = forks.run(
             '-m', 'launch.checkpoints', f'--workdir={workdir}', '--delete=5'
         )
@@ -234,7 +233,7 @@ def test_a_compacted_run_is_the_run_without_moments(
     assert 'resumed moments' not in printed
     assert [r['step'] for r in tiny_runs.lines(small, 'train')] == [11, 12]
     rows = [
-        checkpoint.list_steps(folder / 'checkpoints', '')[at].metadata['rows']
+        saved_steps.list_steps(folder / 'checkpoints', '')[at].metadata['rows']
         for folder, at in ((runs / 'whole', 1), (small, 0), (small, -1))
     ]
     assert rows == [80, 80, 96]  # at steps 10, 10 and 12

@@ -13,7 +13,7 @@ import pytest
 from hax_jax import digests, errors
 from hax_jax.config import schema
 from hax_jax.devices import mesh
-from hax_jax.runs import checkpoint
+from hax_jax.runs import checkpoint, saved_steps
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
 
@@ -47,7 +47,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def test_a_state_comes_back_bit_for_bit(saved: pathlib.Path) -> None:
     blueprint, state = make()
-    (info,) = checkpoint.list_steps(saved, RUN)
+    (info,) = saved_steps.list_steps(saved, RUN)
     assert (info.step, info.validation_loss, info.metadata) == (0, 2.5, {'who': 'me'})
     assert info.damage() == ''
     restored = checkpoint.restore(info.path, ts.checkpointed(blueprint.state))
@@ -78,7 +78,7 @@ def test_damage_to_any_file_of_a_step_is_named(
     saved: pathlib.Path, tmp_path: pathlib.Path, how: str
 ) -> None:
     names = [str(path.relative_to(saved / '0')) for path in files_of(saved / '0')]
-    assert checkpoint.RECORD in names
+    assert saved_steps.RECORD in names
     assert len(names) > 10
     for name in names:
         folder = tmp_path / name.replace('/', '-')
@@ -100,9 +100,9 @@ def test_damage_to_any_file_of_a_step_is_named(
             file.write_bytes(whole[:middle] + changed + whole[middle + 1 :])
         else:
             file.write_bytes(whole[: len(whole) // 2 if how == 'cut' else 0])
-        (info,) = checkpoint.list_steps(folder, RUN)
+        (info,) = saved_steps.list_steps(folder, RUN)
         assert ('more' if how == 'add' else name) in info.damage()
-        assert checkpoint.first_whole([info]) == (
+        assert saved_steps.first_whole([info]) == (
             None,
             [f'step 0 is damaged: {info.damage()}'],
         )
@@ -112,9 +112,9 @@ def test_a_step_of_another_run_or_another_number_is_no_step(
     saved: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     shutil.copytree(saved / '0', tmp_path / '4')
-    (info,) = checkpoint.list_steps(tmp_path, RUN)
+    (info,) = saved_steps.list_steps(tmp_path, RUN)
     assert 'is of step 0' in info.damage()
-    (info,) = checkpoint.list_steps(saved, 'another')
+    (info,) = saved_steps.list_steps(saved, 'another')
     assert 'is of another run' in info.damage()
 
 
@@ -123,17 +123,17 @@ def test_a_damaged_file_that_no_digest_covers_is_one_short_error(
 ) -> None:
     """As in a run of an older version."""
     shutil.copytree(saved, tmp_path / 'run')
-    (tmp_path / 'run' / '0' / checkpoint.RECORD).unlink()
+    (tmp_path / 'run' / '0' / saved_steps.RECORD).unlink()
     for file in files_of(tmp_path / 'run' / '0' / 'params'):
         if file.stat().st_size > 1000:
             file.write_bytes(file.read_bytes()[:100])
-    (info,) = checkpoint.list_steps(tmp_path / 'run', '')
+    (info,) = saved_steps.list_steps(tmp_path / 'run', '')
     blueprint, _ = make()
     with pytest.raises(errors.InputError, match='is damaged; move that') as error:
         checkpoint.restore(info.path, ts.checkpointed(blueprint.state))
     assert len(str(error.value)) < 600
     (info.path / '_CHECKPOINT_METADATA').write_text('{')
-    (info,) = checkpoint.list_steps(tmp_path / 'run', '')
+    (info,) = saved_steps.list_steps(tmp_path / 'run', '')
     assert info.damage()
 
 
@@ -143,8 +143,8 @@ def test_a_step_that_can_not_be_read_is_damaged(
     def fail(path: pathlib.Path) -> str:
         raise OSError(5, 'Input/output error', str(path))
 
-    (info,) = checkpoint.list_steps(saved, RUN)
-    (info.path / checkpoint.RECORD).touch()  # else it is known to be whole
+    (info,) = saved_steps.list_steps(saved, RUN)
+    (info.path / saved_steps.RECORD).touch()  # else it is known to be whole
     monkeypatch.setattr(digests, 'of_file', fail)
     assert ': input/output error)' in info.damage()
 
@@ -156,7 +156,7 @@ def test_the_last_and_the_best_are_kept_and_another_goes_when_a_newer_is_whole(
     there: list[list[int]] = []
 
     def look() -> None:
-        there.append(sorted(s.step for s in checkpoint.list_steps(tmp_path, RUN)))
+        there.append(sorted(s.step for s in saved_steps.list_steps(tmp_path, RUN)))
 
     with checkpoint.Checkpoints(
         tmp_path, run_id=RUN, keep_last=1, keep_best=1, before_commit=look
@@ -166,7 +166,7 @@ def test_the_last_and_the_best_are_kept_and_another_goes_when_a_newer_is_whole(
         assert not checkpoints.among_best(1.0)
         assert checkpoints.among_best(0.9)
     assert there == [[], [0], [1], [2], [2, 3]]
-    assert [s.step for s in checkpoint.list_steps(tmp_path, RUN)] == [2, 4]
+    assert [s.step for s in saved_steps.list_steps(tmp_path, RUN)] == [2, 4]
     with (
         checkpoint.Checkpoints(tmp_path, run_id=RUN) as checkpoints,
         pytest.raises(FileExistsError, match='4 exists already'),

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from hax_jax import errors
-from hax_jax.runs import checkpoint, compact, restore, run_folder
+from hax_jax.runs import compact, restore, run_folder, saved_steps
 
 _GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'run_without_digests'
 
@@ -19,7 +19,7 @@ def test_it_gets_digests_and_the_rows_that_its_steps_consumed(
     (old / run_folder.TOKENIZER).mkdir()
     step = compact.write(old, output, step=None)
     assert step == restore.find_step(old, None).step
-    (info,) = checkpoint.list_steps(
+    (info,) = saved_steps.list_steps(
         output / run_folder.CHECKPOINTS, run_folder.read_run(output)['id']
     )
     batch_size = run_folder.read_config(old).train.batch_size

@@ -10,7 +10,7 @@ from hax_jax import errors
 from hax_jax.config import convert, schema
 from hax_jax.data import text
 from hax_jax.model import naming
-from hax_jax.runs import checkpoint, origin, restore, run_folder
+from hax_jax.runs import origin, restore, run_folder, saved_steps
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
 
@@ -81,10 +81,10 @@ def test_from_scratch_the_vocabulary_is_the_tokenizers() -> None:
 
 
 def test_the_best_step_is_taken_first_then_the_next_best_then_the_latest() -> None:
-    def info(step: int, loss: float | None, problem: str = '') -> checkpoint.StepInfo:
-        return checkpoint.StepInfo(pathlib.Path(str(step)), loss, problem=problem)
+    def info(step: int, loss: float | None, problem: str = '') -> saved_steps.StepInfo:
+        return saved_steps.StepInfo(pathlib.Path(str(step)), loss, problem=problem)
 
-    def order(*steps: checkpoint.StepInfo) -> list[int]:
+    def order(*steps: saved_steps.StepInfo) -> list[int]:
         return [found.step for found in restore.by_worth(list(steps))]
 
     assert order(info(5, None), info(9, None)) == [9, 5]

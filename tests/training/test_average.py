@@ -16,7 +16,7 @@ from hax_jax.data import records
 from hax_jax.evaluation import averaged, evaluate
 from hax_jax.model import param_tree
 from hax_jax.planning import planner
-from hax_jax.runs import checkpoint, restore
+from hax_jax.runs import checkpoint, restore, saved_steps
 from hax_jax.training import optimizer, resume, run_setup, train_loop
 
 _STEPS, _K = 8, 3
@@ -52,9 +52,9 @@ def both(workdir: pathlib.Path, step: int) -> dict[str, dict[str, np.ndarray]]:
     return {of: kept, ({'plain', 'average'} - {of}).pop(): other}
 
 
-def steps(workdir: pathlib.Path) -> list[checkpoint.StepInfo]:
+def steps(workdir: pathlib.Path) -> list[saved_steps.StepInfo]:
     run = json.loads((workdir / 'run.json').read_text())
-    return checkpoint.list_steps(workdir / 'checkpoints', run['id'])
+    return saved_steps.list_steps(workdir / 'checkpoints', run['id'])
 
 
 def in_numpy(plain: list[np.ndarray], average: str) -> np.ndarray:
@@ -114,7 +114,7 @@ def test_the_average_is_that_of_numpy_is_read_by_others_and_survives_a_stop(
     shutil.copytree(whole, cut)
     for info in steps(cut):
         if info.step > 4:
-            checkpoint.delete(info.path)
+            saved_steps.delete(info.path)
     begin = run_setup.Progress(4, 4 * run.train.batch_size, run.train.seed)
     again = run_setup.prepare(run, cache, begin=begin)
     train_loop.train(again, cut, allow_change=[])

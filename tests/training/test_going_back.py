@@ -11,8 +11,15 @@ import tiny_runs
 
 from hax_jax import errors, files
 from hax_jax.data import records
-from hax_jax.runs import checkpoint, origin, restore, run_folder
-from hax_jax.training import run_setup, starting, train_loop, train_step
+from hax_jax.runs import (
+    checkpoint,
+    only_writer,
+    origin,
+    restore,
+    run_folder,
+    saved_steps,
+)
+from hax_jax.training import run_setup, train_loop, train_step
 
 _SIZES = {'model__n_layer': 1, 'model__n_embd': 8, 'optimizer__warmup_steps': 2}
 _GOLDEN = pathlib.Path(__file__).parents[1] / 'golden' / 'run_without_digests'
@@ -216,7 +223,7 @@ def test_a_step_that_another_run_stands_on_is_kept(
     run, _ = origin.resolve(tiny_runs.lora(run, copied))
     train_loop.train(run_setup.prepare(run, cache), tmp_path / 'lora', allow_change=[])
     step = copied / 'checkpoints' / '15'
-    assert checkpoint.kept_for(step) == [str(tmp_path / 'lora')]
+    assert saved_steps.kept_for(step) == [str(tmp_path / 'lora')]
     with checkpoint.Checkpoints(step.parent, run_id='x', keep_last=1) as checkpoints:
         for number in (20, 25):
             trees = {checkpoint.PARAMS: {'x': np.ones(3, np.float32)}}
@@ -225,12 +232,12 @@ def test_a_step_that_another_run_stands_on_is_kept(
     assert restore.load_run_base(tmp_path / 'lora').step == 15
     # A restart moves it away from there, which is said.
     moved = shutil.copytree(copied, tmp_path / 'moved')
-    starting.move_aside(moved)
+    only_writer.move_aside(moved)
     said = capsys.readouterr().out
     assert f'is the base of {tmp_path / "lora"}, which find it' in said
     assert f'--base={moved / "old-1"} alone' in said
-    checkpoint.delete(step)
-    assert checkpoint.kept_for(step) == []  # of a step 15 that comes after it
+    saved_steps.delete(step)
+    assert saved_steps.kept_for(step) == []  # of a step 15 that comes after it
 
 
 def test_a_kill_within_the_first_save_loses_nothing(
@@ -264,7 +271,7 @@ def test_a_run_of_an_older_version_is_read_with_a_warning_and_gets_digests(
     assert 'continuing from step 10 of 12' in said
     run = run_folder.read_run(workdir)
     assert 'train.num_steps: 10 -> 12' in run['changes']
-    infos = checkpoint.list_steps(workdir / 'checkpoints', run['id'])
+    infos = saved_steps.list_steps(workdir / 'checkpoints', run['id'])
     assert [info.step for info in infos] == [10, 12]
     assert [info.damage() for info in infos] == ['', '']
     damage(workdir, 10)

@@ -10,8 +10,8 @@ import tiny_runs
 from hax_jax import errors, places
 from hax_jax.data import records
 from hax_jax.model import naming
-from hax_jax.runs import checkpoint, restore, run_folder
-from hax_jax.training import run_setup, starting, train_loop
+from hax_jax.runs import checkpoint, only_writer, restore, run_folder, saved_steps
+from hax_jax.training import run_setup, train_loop
 
 _SIZES = {'model__n_layer': 1, 'model__n_embd': 8, 'optimizer__warmup_steps': 2}
 
@@ -88,7 +88,7 @@ def test_cut_short_in_a_save_it_goes_on_bit_for_bit(
     names = gcs.names('bucket')
     assert not {'run/lock', 'run/unsaved'} & set(names)
     assert saved(gcs) == [
-        p.name for p in checkpoint.step_folders(local / 'checkpoints')
+        p.name for p in saved_steps.step_folders(local / 'checkpoints')
     ]
     # A flipped byte is found, and the step before it is taken.
     (path,) = [n for n in names if n.startswith('run/checkpoints/6/params/ocdbt')][:1]
@@ -104,17 +104,17 @@ def test_cut_short_in_a_save_it_goes_on_bit_for_bit(
     # A base is copied here; what --restart moves aside is whole.
     restore.load_base('gs://bucket/run')
     assert 'copying gs://bucket/run (' in capsys.readouterr().out
-    starting.move_aside(workdir)
+    only_writer.move_aside(workdir)
     assert all(name.startswith('run/old-1/') for name in gcs.names('bucket'))
     assert same(parameters(workdir / 'old-1'), parameters(local))
 
 
 def test_a_refused_start_leaves_the_lock_of_the_other(tmp_path: pathlib.Path) -> None:
     workdir = tmp_path / 'run'
-    with starting.only_writer(workdir):
+    with only_writer.held(workdir):
         with (
             pytest.raises(errors.InputError, match='is writing'),
-            starting.only_writer(workdir),
+            only_writer.held(workdir),
         ):
             pass
         assert (workdir / 'lock').exists()

@@ -13,7 +13,7 @@ import tiny_runs
 from hax_jax.data import input_pipeline, records
 from hax_jax.devices import mesh
 from hax_jax.guards import bad_steps
-from hax_jax.runs import checkpoint, restore
+from hax_jax.runs import restore, saved_steps
 from hax_jax.training import run_setup, train_loop
 
 # The fourth step is bad, which is read at the sixth: back to the second.
@@ -67,13 +67,13 @@ def read_and_train(
 
 def name_late() -> None:
     """Process 0 gives step 2 its name so late that the others could look before."""
-    write_record = checkpoint.write_record
+    write_record = saved_steps.write_record
 
-    def late(folder: pathlib.Path, info: checkpoint.StepInfo, run_id: str) -> None:
+    def late(folder: pathlib.Path, info: saved_steps.StepInfo, run_id: str) -> None:
         time.sleep(2.0 * (info.step == 2))
         write_record(folder, info, run_id)
 
-    checkpoint.write_record = late
+    saved_steps.write_record = late
 
 
 def poison(folder: pathlib.Path) -> None:

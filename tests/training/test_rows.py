@@ -21,7 +21,7 @@ from hax_jax.devices import mesh
 from hax_jax.model import param_tree
 from hax_jax.planning import planner
 from hax_jax.runs import run_folder
-from hax_jax.training import between_steps, run_setup, starting, train_loop
+from hax_jax.training import between_steps, run_setup, run_step, starting, train_loop
 from hax_jax.training import train_state as ts
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def train(
     }
     assert len(number) == cache.num_rows('train')
     found = []
-    batches = train_loop.input_pipeline.train_batches
+    batches = run_step.input_pipeline.train_batches
 
     def noted(*args: object, **kwargs: object) -> object:
         for batch in batches(*args, **kwargs):
@@ -67,7 +67,7 @@ def train(
             yield batch
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_loop.input_pipeline, 'train_batches', noted)
+        patch.setattr(run_step.input_pipeline, 'train_batches', noted)
         compute_little(patch)
         setup = run_setup.prepare(make_config(**changes), cache)
         train_loop.train(setup, workdir, allow_change=CHANGES)
@@ -76,7 +76,7 @@ def train(
 
 def compute_little(patch: pytest.MonkeyPatch) -> None:
     """Steps only count and evaluations give 1.0: a run then compiles at once."""
-    patch.setattr(train_loop, 'step_function', counting)
+    patch.setattr(run_step, 'step_function', counting)
     patch.setattr(between_steps.BetweenSteps, 'evaluated', lambda *_: 1.0)
     patch.setattr(between_steps.BetweenSteps, '_check_state', lambda *_: None)
 

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from hax_jax.training import history, run_summary
+from hax_jax.evaluation import history
+from hax_jax.training import run_summary
 
 WORKDIR = pathlib.Path('runs/a')
 

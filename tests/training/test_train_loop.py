@@ -22,8 +22,15 @@ from hax_jax.data import records
 from hax_jax.evaluation import saved_scores
 from hax_jax.guards import stops
 from hax_jax.report import page
-from hax_jax.runs import checkpoint, origin, restore, run_folder
-from hax_jax.training import resume, run_setup, run_summary, starting, train_loop
+from hax_jax.runs import origin, restore, run_folder, saved_steps
+from hax_jax.training import (
+    resume,
+    run_setup,
+    run_step,
+    run_summary,
+    starting,
+    train_loop,
+)
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _CHILD = """
@@ -127,7 +134,7 @@ def test_sigterm_saves_and_the_run_goes_on_bit_for_bit(
 def test_the_step_is_compiled_while_the_state_is_made(
     cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step_of, first_state = train_loop.step_of, starting.first_state
+    step_of, first_state = run_step.step_of, starting.first_state
     is_compiled = threading.Event()
 
     def compiling(setup: run_setup.Setup) -> Any:
@@ -139,7 +146,7 @@ def test_the_step_is_compiled_while_the_state_is_made(
         assert is_compiled.wait(300)
         return first_state(*given)
 
-    monkeypatch.setattr(train_loop, 'step_of', compiling)
+    monkeypatch.setattr(run_step, 'step_of', compiling)
     monkeypatch.setattr(starting, 'first_state', patient)
     assert train(cache, tmp_path / 'run', train__num_steps=6).trained_steps == 6
 
@@ -524,10 +531,10 @@ def num_lines(workdir: pathlib.Path) -> int:
     return path.read_bytes().count(b'\n') if path.exists() else 0
 
 
-def steps(workdir: pathlib.Path) -> list[checkpoint.StepInfo]:
+def steps(workdir: pathlib.Path) -> list[saved_steps.StepInfo]:
     begun = (workdir / 'run.json').exists()
     run_id = run_folder.read_run(workdir)['id'] if begun else 'none'
-    return checkpoint.list_steps(workdir / 'checkpoints', run_id)
+    return saved_steps.list_steps(workdir / 'checkpoints', run_id)
 
 
 def remove_checkpoint(workdir: pathlib.Path, step: int) -> None:

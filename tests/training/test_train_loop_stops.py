@@ -17,8 +17,9 @@ import tiny_runs
 
 from hax_jax import errors
 from hax_jax.data import records
+from hax_jax.guards import preemption
 from hax_jax.runs import disk_room, restore
-from hax_jax.training import capacity, run_summary, stopping
+from hax_jax.training import capacity, run_summary
 from hax_jax.watch import metrics, stopwatch
 
 # Nothing moves, so the first evaluation stays the best one.
@@ -105,13 +106,13 @@ def test_a_run_that_is_out_of_time_is_saved_and_goes_on_bit_for_bit(
 
 
 def test_time_is_up_when_it_is_and_a_signal_is_told_too() -> None:
-    with stopping.Signals() as signals:
+    with preemption.Signals() as signals:
         assert signals.reason(1, every=1) == ''
-    with stopping.Signals(max_minutes=60.0) as signals:
+    with preemption.Signals(max_minutes=60.0) as signals:
         assert signals.reason(1, every=1) == ''
     for sent in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
         before = signal.getsignal(sent)
-        with stopping.Signals(max_minutes=1e-9) as signals:
+        with preemption.Signals(max_minutes=1e-9) as signals:
             assert signals.reason(1, every=1) == 'max_minutes'
             assert signals.number == 0
             signal.raise_signal(sent)
@@ -163,10 +164,10 @@ def test_a_save_that_can_not_fit_does_not_begin(
 
 _BUSY = """
 import hashlib, os, signal, sys
-from hax_jax.training import stopping
+from hax_jax.guards import preemption
 
-stopping._GRACE_SECONDS = 0.0
-with stopping.Signals() as signals:
+preemption._GRACE_SECONDS = 0.0
+with preemption.Signals() as signals:
     if sys.argv[1] == 'begun':
         signals.reason(1, every=1)
     os.write(2, b'busy\\n')
@@ -217,9 +218,9 @@ def test_a_run_whose_terminal_is_gone_goes_on_to_its_save() -> None:
     ours, terminal = pty.openpty()
     code = """
 import os, signal, time
-from hax_jax.training import stopping
+from hax_jax.guards import preemption
 
-with stopping.Signals() as signals:
+with preemption.Signals() as signals:
     os.write(3, b'begun')
     while not signals.reason(1, every=1):
         time.sleep(0.01)

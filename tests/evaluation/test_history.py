@@ -1,6 +1,6 @@
 import dataclasses
 
-from hax_jax.training import history
+from hax_jax.evaluation import history
 
 
 def test_evaluations_since_the_best_are_counted() -> None:
