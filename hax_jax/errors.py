@@ -45,6 +45,13 @@ def cause(error: Exception) -> str:
     return f'{os.fsdecode(error.filename)}: {why}' if error.filename else why
 
 
+class OutputError(Exception):
+    """Standard output can't be written to; the cause, an OSError, says why.
+
+    It is no OSError, so that nobody takes it for the failure of a file.
+    """
+
+
 class MismatchError(Exception):
     """A written file differs from its source: a defect of ours, not a user's error."""
 
