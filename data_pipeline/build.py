@@ -26,6 +26,7 @@ with later.imports():
     from data_pipeline.preparing import batch_cache, beam_pipeline
     from data_pipeline.writing import dropped_file
 
+_MOST_WORKERS = 1024  # more is a slip, and would take all memory
 CONFIG = config_flag.ConfigFlag(
     settings.Settings,
     subject='how pairs are prepared',
@@ -104,10 +105,10 @@ def main() -> None:
         raise errors.InputError(
             '--beam_options and --beam_folder need --beam_runner, such as DirectRunner.'
         )
-    if values.num_workers < 0:
+    if not 0 <= values.num_workers <= _MOST_WORKERS:
         raise errors.InputError(
             f'--num_workers={values.num_workers} is not accepted; use 0 (chosen by '
-            'size) or a number of processes.'
+            f'size) or up to {_MOST_WORKERS:,} processes.'
         )
     if values.system and not values.chat_messages:
         raise errors.InputError(

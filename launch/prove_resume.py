@@ -113,7 +113,7 @@ def _given() -> set[str]:
 
 def _check(train: dict[str, Any]) -> None:
     """Raises InputError, naming every flag that is wrong."""
-    problems = shared_flags.under_one(_KILLS, _STEPS)
+    problems = shared_flags.no_sizes(_KILLS, _STEPS)
     for name in sorted({'num_steps', *_FIXED} & _given()):
         instead = 'give --steps' if name.startswith('num_') else 'remove it'
         problems.append(
