@@ -24,6 +24,7 @@ with later.imports():
     from data_pipeline import build_steps, dataset
     from data_pipeline.preferences import preference_files
     from data_pipeline.preparing import batch_cache, beam_pipeline
+    from data_pipeline.reading import path_patterns
     from data_pipeline.writing import dropped_file
 
 _MOST_WORKERS = 1024  # more is a slip, and would take all memory
@@ -114,6 +115,8 @@ def main() -> None:
         raise errors.InputError(
             '--system needs --chat_messages; give it too, or leave --system out.'
         )
+    if values.input:
+        path_patterns.check(values.input)  # before the databases are imported
     made = build(
         values.input,
         output=values.output,

@@ -39,6 +39,7 @@ with later.imports():
     import jax
 
     from hax_jax.config import schema
+    from hax_jax.data import dataset_folder
     from hax_jax.proof import killed_run
 
 _FEWEST_CHECKPOINTS = 3
@@ -72,7 +73,10 @@ _OUTPUT = flags.DEFINE_string(
 def main() -> int:
     run = shared_flags.CONFIG.value()
     train = _train_fields(run)
-    _check(train)
+    problems = errors.gathered(
+        lambda: _check(train), lambda: dataset_folder.read_manifest(run.data.path)
+    )
+    errors.refuse(problems)  # before JAX is imported
     jax.config.update('jax_platforms', 'cpu')  # the accelerator is the children's
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # A shell starts what is in its background without Ctrl-C; a child would be too.
