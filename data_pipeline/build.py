@@ -24,8 +24,10 @@ with later.imports():
     from data_pipeline import build_steps, dataset
     from data_pipeline.preferences import preference_files
     from data_pipeline.preparing import batch_cache, beam_pipeline
+    from data_pipeline.reading import path_patterns
     from data_pipeline.writing import dropped_file
 
+_MOST_WORKERS = 1024  # more is a slip, and would take all memory
 CONFIG = config_flag.ConfigFlag(
     settings.Settings,
     subject='how pairs are prepared',
@@ -104,15 +106,17 @@ def main() -> None:
         raise errors.InputError(
             '--beam_options and --beam_folder need --beam_runner, such as DirectRunner.'
         )
-    if values.num_workers < 0:
+    if not 0 <= values.num_workers <= _MOST_WORKERS:
         raise errors.InputError(
             f'--num_workers={values.num_workers} is not accepted; use 0 (chosen by '
-            'size) or a number of processes.'
+            f'size) or up to {_MOST_WORKERS:,} processes.'
         )
     if values.system and not values.chat_messages:
         raise errors.InputError(
             '--system needs --chat_messages; give it too, or leave --system out.'
         )
+    if values.input:
+        path_patterns.check(values.input)  # before the databases are imported
     made = build(
         values.input,
         output=values.output,

@@ -50,6 +50,13 @@ def first_line(error: Exception) -> str:
     return f'{type(error).__name__}: {error}'.split('\n')[0][:200]
 
 
+class OutputError(Exception):
+    """Standard output can't be written to; the cause, an OSError, says why.
+
+    It is no OSError, so that nobody takes it for the failure of a file.
+    """
+
+
 class MismatchError(Exception):
     """A written file differs from its source: a defect of ours, not a user's error."""
 

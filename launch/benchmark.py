@@ -112,7 +112,7 @@ def _check() -> list[int]:
         for name in _ONLY.value
         if name not in PARTS
     ]
-    problems += shared_flags.under_one(_REPEATS, _PROMPT, _NEW)
+    problems += shared_flags.no_sizes(_REPEATS, _PROMPT, _NEW)
     sizes = _BATCH_SIZES.value
     problems += [
         f'--generation_batch_sizes: {size!r} is not an integer from 1 on.'

@@ -58,7 +58,7 @@ def _check() -> None:
     problems = sampling_flags.problems()
     if not _WORKDIR.value:
         problems.append('--workdir is missing; give the folder of a run.')
-    problems += shared_flags.under_one(_TENSOR)
+    problems += shared_flags.no_sizes(_TENSOR)
     if _TRANSCRIPT.value:
         path = pathlib.Path(_TRANSCRIPT.value)
         problems += output_file.problems('transcript', path)

@@ -18,6 +18,7 @@ import pathlib
 from absl import flags
 
 from hax_jax import errors, files, places
+from hax_jax.config import ranges
 from hax_jax.data import records
 from hax_jax.program import ending, entry, later, one_process, output_file, results
 from launch import shared_flags
@@ -138,10 +139,10 @@ def _check() -> None:
             'give one for each, or two for one run, or none.'
         )
     for flag, least in ((_SEQ_LEN, 8), (_BATCH_SIZE, 1)):
-        if flag.value and flag.value < least:
+        if flag.value and not least <= flag.value <= ranges.MOST:
             problems.append(
-                f'--{flag.name}={flag.value} is not accepted; use {least} or more, or '
-                "0 for the model's own."
+                f'--{flag.name}={flag.value} is not accepted; use from {least} to '
+                f"{ranges.MOST:,}, or 0 for the model's own."
             )
     if _SEED.value < 0:
         problems.append(f'--seed={_SEED.value} is not accepted; use 0 or more.')

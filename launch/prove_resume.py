@@ -39,6 +39,7 @@ with later.imports():
     import jax
 
     from hax_jax.config import schema
+    from hax_jax.data import dataset_folder
     from hax_jax.proof import killed_run
 
 _FEWEST_CHECKPOINTS = 3
@@ -72,7 +73,10 @@ _OUTPUT = flags.DEFINE_string(
 def main() -> int:
     run = shared_flags.CONFIG.value()
     train = _train_fields(run)
-    _check(train)
+    problems = errors.gathered(
+        lambda: _check(train), lambda: dataset_folder.read_manifest(run.data.path)
+    )
+    errors.refuse(problems)  # before JAX is imported
     jax.config.update('jax_platforms', 'cpu')  # the accelerator is the children's
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # A shell starts what is in its background without Ctrl-C; a child would be too.
@@ -113,7 +117,7 @@ def _given() -> set[str]:
 
 def _check(train: dict[str, Any]) -> None:
     """Raises InputError, naming every flag that is wrong."""
-    problems = shared_flags.under_one(_KILLS, _STEPS)
+    problems = shared_flags.no_sizes(_KILLS, _STEPS)
     for name in sorted({'num_steps', *_FIXED} & _given()):
         instead = 'give --steps' if name.startswith('num_') else 'remove it'
         problems.append(

@@ -26,7 +26,8 @@ from typing import Any
 
 from absl import flags
 
-from hax_jax import errors
+from hax_jax import counted, errors
+from hax_jax.config import ranges
 from hax_jax.program import ending, entry, later, one_process, output_file, results
 from launch import sampling_flags, shared_flags
 
@@ -107,8 +108,17 @@ def main() -> None:
 
 def _asked() -> sample_output.Asked:
     _check()
+    questions = _questions()
+    num_answers = len(questions) * _NUM_SAMPLES.value
+    if num_answers > ranges.MOST:
+        raise errors.InputError(
+            f'--num_samples={_NUM_SAMPLES.value} for each of '
+            f'{counted.of(len(questions), "letters")} makes {num_answers:,} answers; '
+            f'ask for {ranges.MOST:,} at most, so lower it, or give the letters in '
+            'parts.'
+        )
     return sample_output.Asked(
-        questions=_questions(),
+        questions=questions,
         settings=sampling_flags.settings(),
         num_samples=_NUM_SAMPLES.value,
         batch_size=_BATCH_SIZE.value,
@@ -212,7 +222,7 @@ def _check() -> None:
         problems.append('--workdir is missing; give the folder of a run.')
     if _PROMPT.value and _PROMPTS.value:
         problems.append('--prompt and --prompts are both given; give one of them.')
-    problems += shared_flags.under_one(_NUM_SAMPLES, _BATCH_SIZE, _TENSOR)
+    problems += shared_flags.no_sizes(_NUM_SAMPLES, _BATCH_SIZE, _TENSOR)
     problems += sampling_flags.problems()
     if sampling_flags.values()['temperature'] == 0 and _NUM_SAMPLES.value > 1:
         problems.append(

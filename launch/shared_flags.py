@@ -2,7 +2,7 @@
 
 from absl import flags
 
-from hax_jax.config import schema
+from hax_jax.config import ranges, schema
 from hax_jax.program import config_flag
 
 flags.disclaim_key_flags()  # they are shown in the --help of the program
@@ -34,10 +34,10 @@ def define_base() -> flags.FlagHolder[str]:
     )
 
 
-def under_one(*given: flags.FlagHolder[int]) -> list[str]:
-    """A sentence for each flag whose number is under 1."""
+def no_sizes(*given: flags.FlagHolder[int]) -> list[str]:
+    """A sentence for each flag whose number is under 1, or too large to be meant."""
     return [
-        f'--{flag.name}={flag.value} is not accepted; use 1 or more.'
+        f'--{flag.name}={flag.value} is not accepted; use from 1 to {ranges.MOST:,}.'
         for flag in given
-        if flag.value < 1
+        if not 1 <= flag.value <= ranges.MOST
     ]

@@ -32,6 +32,15 @@ def expand(patterns: Sequence[str]) -> list[str]:
     return list(paths.values())
 
 
+def check(patterns: Sequence[str]) -> None:
+    """Raises InputError, naming every path or pattern that matches no file."""
+    problems = if_none(patterns)
+    for pattern in patterns:
+        if not named_datasets.is_named(pattern):
+            files(split_prefix(pattern)[1], problems)
+    errors.refuse(problems)
+
+
 def split_prefix(pattern: str) -> tuple[str, str]:
     """A named layout and the text after it; '' and the whole pattern without one.
 

@@ -216,7 +216,7 @@ def _within(seconds: float, action: Callable[[], Any]) -> None:
     """Waits so long for an action that may fail, or not end, as all ends anyway."""
 
     def tried() -> None:
-        with contextlib.suppress(OSError, ValueError, RuntimeError):
+        with contextlib.suppress(Exception):
             action()
 
     thread = threading.Thread(target=tried, daemon=True)

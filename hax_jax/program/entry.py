@@ -17,6 +17,7 @@ from hax_jax.program import (
     interrupts,
     one_process,
     results,
+    standard_output,
 )
 
 _SMALLER = 'give it smaller data or a smaller model'
@@ -124,7 +125,7 @@ def _flush_or_drop() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
+        except (OSError, errors.OutputError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
@@ -158,6 +159,7 @@ def _check_streams() -> None:
         # A file's name or an answer that the encoding does not have ends no program.
         if stream.errors == 'strict':
             stream.reconfigure(errors='backslashreplace')
+    standard_output.tell_apart()
 
 
 def _is_open(number: int) -> bool:

@@ -43,6 +43,9 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
         return f'error: {error}', 2
     if isinstance(error, errors.PlaceError):
         return f'error: {error}', 75 if error.passing else 2
+    if isinstance(error, errors.OutputError):
+        said = f'standard output can not be written to: {errors.cause(error.args[0])}'
+        return f'error: {said}; make room where it goes, or send it elsewhere.', 2
     if isinstance(error, OSError):
         return f'error: {_of_the_system(error)}', 2
     if out_of_memory(error):

@@ -212,8 +212,8 @@ def test_other_tokenizers_are_compared_in_bits_per_byte_on_rows_of_one_length(
             [
                 '--workdir or --pretrained is missing',
                 '--step selects a checkpoint',
-                '--seq_len=3 is not accepted; use 8 or more',
-                '--batch_size=-1 is not accepted; use 1 or more',
+                '--seq_len=3 is not accepted; use from 8 to 1,048,576',
+                '--batch_size=-1 is not accepted; use from 1 to 1,048,576',
                 '--seed=-1',
             ],
         ),

@@ -292,6 +292,12 @@ def test_each_other_mistake_is_one_error(
 ) -> None:
     here = f'--workdir={tmp_path}'
     assert 'is a folder' in message(here, '--prompt=Why?', f'--output={tmp_path}')
+    assert '--batch_size=1048577 is not accepted; use from 1 to 1,048' in message(
+        here, '--prompt=Why?', '--batch_size=1048577'
+    )
+    assert 'makes 2,000,000 answers; ask for 1,048,576 at most' in message(
+        here, '--prompt=Why?', '--prompt=Who?', '--num_samples=1000000'
+    )
     assert 'same answer num_samples=2 times' in message(
         here, '--prompt=Why?', '--temperature=0', '--num_samples=2'
     )
@@ -511,7 +517,7 @@ def test_a_conversation_through_a_pipe(
     for said in (
         'error: top_p=2.0 is not accepted; use ',
         '\n--workdir is missing; give the folder of a run.\n',
-        '\n--tensor=0 is not accepted; use 1 or more.\n',
+        '\n--tensor=0 is not accepted; use from 1 to 1,048,576.\n',
         f'\n--transcript={tmp_path} is a folder; give the name of a file in it.\n',
     ):
         assert said in result.stderr

@@ -84,6 +84,7 @@ _WRONG = {
     'launch.prove_resume': [
         (['--config=no.py'], '--config=no.py is not a file'),
         ([_CONFIG, '--config.data.path=no/data', '--kills=0'], '--kills=0 is not acc'),
+        ([_CONFIG, '--config.data.path=no/data'], _NO_DATA),
     ],
     'launch.report': [
         ([_RUN], _NO_RUN),
@@ -216,3 +217,11 @@ def test_flags_are_read_before_parsers_and_their_database(name: str) -> None:
         'print({"duckdb", "pyarrow", "ftfy"} & set(sys.modules))'
     )
     assert programs.run('-c', code).stdout == 'set()\n'
+
+
+def test_a_build_names_a_missing_file_before_its_database_is_imported() -> None:
+    wrong = ('--input=no.md', '--output=no/out')
+    done = programs.run('-X', 'importtime', '-m', 'data_pipeline.build', *wrong)
+    assert done.returncode == 2
+    assert "error: 'no.md' does not exist; check the path." in done.stderr
+    assert ' duckdb' not in done.stderr

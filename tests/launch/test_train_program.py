@@ -284,7 +284,7 @@ def test_prove_resume_names_every_wrong_flag(
     )
     assert result.returncode == 2
     assert result.stderr.splitlines() == [
-        'error: --kills=0 is not accepted; use 1 or more.',
+        'error: --kills=0 is not accepted; use from 1 to 1,048,576.',
         '--config.train.num_steps is set by launch.prove_resume itself; give --steps.',
         '--steps=7 with a checkpoint every 3 steps makes under 3 checkpoints; give '
         '--steps=9 or more.',

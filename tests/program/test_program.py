@@ -151,7 +151,7 @@ def test_a_failure_of_the_machine_is_one_line(work: str, said: str) -> None:
         ('| true', 141, ''),
         ('2>&1 | true', 141, ''),
         ('>&-', 2, 'error: standard output is closed; give it a file, a pipe or '),
-        ('>/dev/full', 2, 'error: no space left on device: make room, or write'),
+        ('>/dev/full', 2, 'error: standard output can not be written to: no space le'),
         ('2>&- <&-', 0, ''),
     ],
 )
@@ -172,6 +172,48 @@ def test_an_output_that_takes_nothing_ends_a_program_in_at_most_one_line(
     assert done.returncode == code, done.stderr
     assert said in done.stderr
     assert done.stderr.count('\n') == bool(said)
+
+
+@pytest.mark.parametrize('unbuffered', ['', '1'])
+def test_a_full_standard_output_is_blamed_on_no_file_that_is_written_beside(
+    unbuffered: str, tmp_path: pathlib.Path
+) -> None:
+    work = f"""
+with files.named({str(tmp_path / 'answers.jsonl')!r}):
+    print('an answer', flush=True)
+"""
+    with open('/dev/full', 'w') as full:
+        done = subprocess.run(
+            [sys.executable, '-c', _FAILS, work],
+            cwd=programs.ROOT,
+            env={
+                **os.environ,
+                'PYTHONPATH': str(programs.ROOT),
+                'PYTHONUNBUFFERED': unbuffered,
+            },
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (
+        2,
+        'error: standard output can not be written to: no space left on device; make '
+        'room where it goes, or send it elsewhere.\n',
+    )
+
+
+def test_a_pipe_that_does_not_block_loses_nothing_that_is_printed() -> None:
+    source, sink = os.pipe()  # it holds 64 KB
+    os.set_blocking(sink, False)
+    work = 'for _ in range(9999): print("x" * 99)'
+    with open(source, 'rb') as read:
+        program = programs.start('-c', _FAILS, work, stdout=sink)
+        os.close(sink)
+        time.sleep(1)  # it is full before anybody reads
+        assert len(read.read()) == len('a line \n') + 100 * 9999
+    assert program.wait() == 0
 
 
 def test_a_text_that_no_encoding_or_file_holds_is_shown_or_refused() -> None:
