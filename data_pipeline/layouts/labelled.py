@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data_pipeline.faq import below_pairs
-from data_pipeline.layouts import label_forms, label_lines
+from data_pipeline.layouts import label_forms, label_lines, name_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
@@ -84,6 +84,10 @@ def parse(text: str, *, file: str) -> page.Page:
     if source == QA:
         first = next((each.text for each in found.pieces if each.text.strip()), '')
         _leave_out_last(pairs, first, found)
+        found.counts[f'{source} names above answers, left out'] += name_lines.mark(
+            [pair.question for pair in pairs if not pair.further],
+            [pair.answer for pair in pairs if pair.answer],
+        )
     above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
     _take_topics(pairs, source, found, above=[e.text for e in above if e.text.strip()])
     further = [pair.further for pair in pairs if pair.further]
