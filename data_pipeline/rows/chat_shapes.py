@@ -205,6 +205,8 @@ def history(value: Any, question: str = '') -> list[tuple[str, str]] | None:
             return None
         said = [_first_of(each, TEXT_KEYS) for each in given]
         given = [*zip(said[::2], said[1::2], strict=True)]
+    if given and all(map(_is_role_and_text, given)):  # [["user", "Why?"], …]
+        return history([{'role': role, 'content': text} for role, text in given])
     made = []
     for each in given:
         each = [turn['content'] for turn in _exchange(each)] or each
@@ -213,6 +215,11 @@ def history(value: Any, question: str = '') -> list[tuple[str, str]] | None:
             return None
         made.append((each[0], each[1]))
     return made
+
+
+def _is_role_and_text(each: Any) -> bool:
+    is_two = isinstance(each, list | tuple) and len(each) == 2
+    return is_two and isinstance(each[0], str) and each[0].lower() in _KNOWN_ROLES
 
 
 def _alternating(texts: list[str]) -> list[tuple[str, str]] | None:

@@ -175,3 +175,33 @@ def test_answers_that_are_names_alone_stay() -> None:
 def test_rules_of_percent_signs_stand_between_pairs() -> None:
     text = '%%%%\n' + ''.join(f'Q: Why {i}?\n\nA: So {i}.\n%%%%\n' for i in range(3))
     assert [answer for _, answer in texts(text)] == ['So 0.', 'So 1.', 'So 2.']
+
+
+@pytest.mark.parametrize('sign', ['%', '%%', '%%%%'])
+def test_an_answer_ends_with_its_record(sign: str) -> None:
+    """As fortune keeps texts: an answer went on to the next one, thousands of words."""
+    pair = '{0}\n%\nQ: Why {1}?\nA: So {1}.\n%\nTom sang.\n\n\t-- Ann\n%\nHe sang.\n%\n'
+    text = ''.join(pair.format('Yes, he did.', word) for word in ('rain', 'snow'))
+    text = text.replace('%', sign)
+    assert texts(text) == [('Why rain?', 'So rain.'), ('Why snow?', 'So snow.')]
+
+
+def test_a_letter_ends_with_its_record() -> None:
+    letter = (
+        'Dear Emily:\n\tHow do I sing?\n\t\t-- Shy\n\nDear Shy:\n\tAloud.\n%\nOh.\n%\n'
+    )
+    assert [answer for _, answer in texts(letter * 3, 'letters')] == ['Aloud.'] * 3
+
+
+def test_one_line_of_a_percent_sign_is_text() -> None:
+    text = 'Q: How is 5 in a hundred written?\nA: A 5, then the sign\n%\nand no more.\n'
+    assert '%' in texts(text)[0][1]
+
+
+def test_a_label_of_another_record_answers_nothing() -> None:
+    pair = 'Q: Why {0}?\nA: So {0}.\n%\n'
+    alone = 'Q: Who is it?\n%\nTom sang.\n%\nHe said:\nA: Not I.\n%\n'
+    text = pair.format('rain') + alone + pair.format('snow')
+    assert texts(text) == [('Why rain?', 'So rain.'), ('Why snow?', 'So snow.')]
+    parted = ''.join(f'%%%%\nQ: Why {i}?\n%%%%\nA: So {i}.\n' for i in range(3))
+    assert texts(parted) == [(f'Why {i}?', f'So {i}.') for i in range(3)]

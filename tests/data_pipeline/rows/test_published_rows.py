@@ -143,6 +143,7 @@ def test_a_source_is_a_question_only_where_sources_ask(names: tuple[str, str]) -
         [{'question': 'Who?', 'answer': 'Tom.'}],
         ['Who?', 'Tom.'],
         ['Who?', 'Tom.', 'Why?'],
+        [['user', 'Who?'], ['assistant', 'Tom.']],
     ],
 )
 @pytest.mark.parametrize('name', ['history', 'chat_history', 'conversation_history'])
@@ -159,6 +160,7 @@ def test_a_history_of_any_shape_comes_before_its_row(
         ['Who?', 'And when?'],
         ['Who?', 'Tom.', 'When?'],
         ['Hello.'],
+        [['assistant', 'Hi.'], ['user', 'Who?']],
         [{'role': 'user', 'content': 'Who?'}],
         [{'role': 'assistant', 'content': 'Hi.'}, {'role': 'user', 'content': 'Who?'}],
     ],
