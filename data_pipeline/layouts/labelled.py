@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from data_pipeline.faq import below_pairs
-from data_pipeline.layouts import label_forms, label_lines
+from data_pipeline.layouts import label_forms, label_lines, name_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
@@ -72,6 +72,7 @@ def parse(text: str, *, file: str) -> page.Page:
     opens = [kinds.get(label.word, '') if label else '' for label in labels]
     page.mark_fields(pieces, opens, found)
     is_below = source == QA and page.are_above(pieces, opens)
+    page.ends_records(pieces)
     pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
     cuts: _Cuts = {}
     for pair in pairs:
@@ -84,6 +85,10 @@ def parse(text: str, *, file: str) -> page.Page:
     if source == QA:
         first = next((each.text for each in found.pieces if each.text.strip()), '')
         _leave_out_last(pairs, first, found)
+        found.counts[f'{source} names above answers, left out'] += name_lines.mark(
+            [pair.question for pair in pairs if not pair.further],
+            [pair.answer for pair in pairs if pair.answer],
+        )
     above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
     _take_topics(pairs, source, found, above=[e.text for e in above if e.text.strip()])
     further = [pair.further for pair in pairs if pair.further]
@@ -268,6 +273,7 @@ def _split(
     between: list[page.Piece] = []
     running: list[page.Piece] | None = None
     kind, level, is_quoted = '', 0, False
+    is_past = False  # whether the question's record has ended
     fence = _front_matter_end(pieces, labels)
     for at, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
         parts = [piece]
@@ -277,11 +283,16 @@ def _split(
         if label and word == asked:
             topic = page.take_topic(between) if pairs or _is_heading(between) else ''
             found.leave_out(between)
-            between, kind, level = [], QUESTION, label.level
+            between, kind, level, is_past = [], QUESTION, label.level, False
             parts, running = _opened(piece, label, kind)
             topic = topic.strip('#* ')
             pairs.append(_Pair(running, topic=topic, asked_sign=label.sign))
-        elif label and pairs and _opens_answer(label, answered, pairs[-1], found):
+        elif (
+            label
+            and pairs
+            and not (is_past and _has_text(between))
+            and _opens_answer(label, answered, pairs[-1], found)
+        ):
             kind = ANSWER
             parts, running = _opened(piece, label, kind)
             pairs[-1].answer, pairs[-1].sign = running, label.sign
@@ -311,6 +322,8 @@ def _split(
             parts, running = _opened(piece, label, kind)
         elif piece.kind in (oversample_marks.MARK, label_lines.CLOSING_TAG):
             running = None
+        elif piece.kind == page.RECORD:
+            is_past, running = True, None
         elif piece.kind == page.FIELD:
             pass  # it stands beside the texts
         elif running and page.is_rule(piece.clean) and not _has_text(running):

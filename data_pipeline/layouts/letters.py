@@ -50,6 +50,7 @@ def parse(text: str, *, file: str) -> page.Page:
     letters: list[tuple[list[page.Piece], list[page.Piece]]] = []
     running = between
     heads = _heads(pieces, pattern)
+    page.ends_records(pieces)
     kind = page.UNKNOWN
     for i, piece in enumerate(pieces):
         match = None if piece.is_code else pattern.match(piece.text)
@@ -61,6 +62,8 @@ def parse(text: str, *, file: str) -> page.Page:
                 letters.append(([], []))
             running = letters[-1][kind == page.ANSWER]
             running.append(parts[1])
+        elif piece.kind == page.RECORD:
+            running, kind = between, page.UNKNOWN
         elif kind == page.ANSWER and (
             (match and _folded(match['name']).startswith('reader'))
             or ends.match(piece.text)

@@ -18,6 +18,7 @@ UNKNOWN = 'unknown'
 APART = 'questions apart from their answers'
 BELOW = 'questions below their answers, it seems'
 FIELD = 'field of a pair'
+RECORD = 'end of a record'  # a line between texts that have nothing to do with others
 _FEWEST_BLOCKS = 3  # above questions
 # The share of a file's labels below which those of a kind may be words of a text.
 FEW = 0.2
@@ -45,10 +46,11 @@ _SECTION = re.compile(
 # 'File: a.txt', the first line of a block above each question.
 _HEADER = re.compile(r'[\s*_#>-]{0,9}(\w[\w ]{0,30}?)[*_]{0,3}\s?[:：]')
 # More tildes are a rule.
+_RECORD, _FEWEST_RECORDS = re.compile(r'%{1,}\s*'), 3
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,5}(?!~))\s*(.*)')
 _RULE = re.compile(
     r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-|[—–─━═▬]{3,}'
-    r'|[~+#•·]{8,}|(?:-=){3,}-?|(?:=-){3,}=?)\s*'
+    r'|[~+#•·]{8,}|%{1,}|(?:-=){3,}-?|(?:=-){3,}=?)\s*'
 )
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
 
@@ -350,6 +352,14 @@ def are_above(pieces: Sequence[Piece], opens: Sequence[str]) -> bool:
 def is_rule(line: str) -> bool:
     """Whether a line is '---', '***', '=====', '-=-=-=-=-' or the like."""
     return bool(_RULE.fullmatch(line))
+
+
+def ends_records(pieces: Sequence[Piece]) -> None:
+    """Marks the lines '%', '%%' that part a file's records, as fortune has them."""
+    lines = [p for p in pieces if not p.is_code and _RECORD.fullmatch(p.text)]
+    if len(lines) >= _FEWEST_RECORDS:
+        for piece in lines:
+            piece.kind = RECORD
 
 
 def take_topic(between: Sequence[Piece]) -> str:

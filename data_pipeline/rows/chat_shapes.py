@@ -188,20 +188,25 @@ def _is_asked(turns: list[Any]) -> bool:
     return str(role).lower() in _ASKERS
 
 
-def history(value: Any) -> list[tuple[str, str]] | None:
-    """The exchanges before a row's own, from its history; None if it is damaged.
+def history(value: Any, question: str = '') -> list[tuple[str, str]] | None:
+    """The exchanges before a row's own `question`, from its history; None if damaged.
 
-    [["Why?", "So."]], [{"user": "Why?", "assistant": "So."}], or turns.
+    [["Why?", "So."]], [{"user": "Why?", "assistant": "So."}], turns, or their texts:
+    ["Why?", "So."]. The history may end in the row's own question.
     """
     given = _parsed(value)
     if not isinstance(given, list):
         return None
+    if given and all(isinstance(each, str) for each in given):
+        return _alternating(given[:-1] if given[-1] == question else given)
     if given and are_turns(given):
         roles = [str(_first_of(each, ROLE_KEYS)).lower() in _ASKERS for each in given]
         if roles != [True, False] * (len(given) // 2):
             return None
         said = [_first_of(each, TEXT_KEYS) for each in given]
         given = [*zip(said[::2], said[1::2], strict=True)]
+    if given and all(map(_is_role_and_text, given)):  # [["user", "Why?"], …]
+        return history([{'role': role, 'content': text} for role, text in given])
     made = []
     for each in given:
         each = [turn['content'] for turn in _exchange(each)] or each
@@ -210,6 +215,24 @@ def history(value: Any) -> list[tuple[str, str]] | None:
             return None
         made.append((each[0], each[1]))
     return made
+
+
+def _is_role_and_text(each: Any) -> bool:
+    is_two = isinstance(each, list | tuple) and len(each) == 2
+    return is_two and isinstance(each[0], str) and each[0].lower() in _KNOWN_ROLES
+
+
+def _alternating(texts: list[str]) -> list[tuple[str, str]] | None:
+    """Texts of two people in turns as exchanges; None where one may have said all.
+
+    ["Who?", "And when?"] are questions alone, an odd number lacks an answer.
+    """
+    asked, answered = texts[::2], texts[1::2]
+    if len(asked) != len(answered) or all(
+        each.strip()[-1:] == '?' for each in answered
+    ):
+        return None
+    return [*zip(asked, answered, strict=True)]
 
 
 def _first_of(turn: dict[str, Any], keys: Sequence[str]) -> Any:

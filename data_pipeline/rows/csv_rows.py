@@ -5,7 +5,7 @@ import csv
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.faq import questions
@@ -25,6 +25,8 @@ _LONGEST_FIELD = 2**23
 _FIRST, _TABLE = 'first line', 'table'  # where a line names a pair's columns
 _TABLE_LINE = re.compile(r':?-{2,}:?')
 _FEWEST_WORDS = 8  # of a cell that is no column's name
+_ENDS_SENTENCE = ('.', '?', '!', '…')
+_FEWEST_LINKS = 2  # of rows of a dialog to the row above
 MOST_ABOVE = 9  # rows above the header: a title, a date, blank ones
 _MOST_AGAIN = 1_000  # lines of a damaged record that are read once more
 # A quote behind a backslash that neither ends a cell nor is doubled.
@@ -76,9 +78,11 @@ class _Line:
 def looks_like(path: str) -> bool:
     """Whether a file opens with the names of a question's and an answer's columns.
 
-    Or with the one name of a column of chats, above texts in quotes.
+    Or with the one name of a column of chats, above texts in quotes, or with a dialog.
     """
-    _, line, names = _opening(path)
+    delimiter, line, names = _opening(path)
+    if not names and delimiter == '\t':
+        return _are_dialogs([*itertools.islice(_records(path), MOST_ABOVE + 1)])
     if line.strip().strip('"').lower() not in _OF_CHATS:
         return names == _FIRST
     with open(path, 'rb') as file:
@@ -170,7 +174,7 @@ def _parted(path: str) -> tuple[Row | None, list[Row], Iterator[Row]]:
         for row in first[:at]
     ]
     header = first[at] if first else None
-    if header and not names and _is_pair(header):
+    if header and not names and (_is_pair(header) or _are_dialogs(first)):
         columns = dataclasses.replace(header, cells=('question', 'answer'), notes=())
         return columns, [], itertools.chain(first, rows)
     below = itertools.chain(first[at + 1 :], rows)
@@ -254,6 +258,20 @@ def _is_pair(row: Row) -> bool:
     is_asked = is_question(asked) and not is_question(answered)
     fewest = 2 if is_asked else _FEWEST_WORDS
     return all(len(cell.split()) >= fewest for cell in (asked, answered))
+
+
+def _are_dialogs(rows: Sequence[Row]) -> bool:
+    """Whether rows of two sentences go on with the second of the row above.
+
+    'Hi, who are you?', 'I am Tom.' above 'I am Tom.', 'Good to know.'
+    """
+    cells = [[cell.strip() for cell in row.cells] for row in rows]
+    if any(len(each) != 2 for each in cells):
+        return False
+    ends = sum(cell[-1:] in _ENDS_SENTENCE for each in cells for cell in each)
+    links = [above[1] == below[0] for above, below in itertools.pairwise(cells)]
+    is_one = links[:1] == [True] and 2 * sum(links) >= len(links)
+    return is_one and sum(links) >= _FEWEST_LINKS and ends >= len(cells)
 
 
 def _columns(header: Row) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def add(
     if problems := [each for _, each in (*texts, ('', problem)) if each]:
         result.leave_out(at, text, '; '.join(problems))
         return
-    earlier = _earlier(row, (*asked, *answered), result)
+    earlier = _earlier(row, (*asked, *answered), texts[0][0], result)
     raw = _without_links(raw, result)
     if batch.marks:
         earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
@@ -231,13 +231,17 @@ def _exchanges(
 
 
 def _earlier(
-    row: dict[str, Any], read: tuple[str, ...], result: batches.BatchRead
+    row: dict[str, Any], read: tuple[str, ...], question: str, result: batches.BatchRead
 ) -> list[records.Exchange]:
-    """The exchanges of a row's history; none, counted, if a text of it is missing."""
+    """The exchanges of a row's history before its question.
+
+    None, counted, if a text of it is missing.
+    """
     name = next((name for name in _HISTORIES if row.get(name)), '')
     if not name or name in read:
         return []
-    turns = [records.Exchange(*each) for each in chat_shapes.history(row[name]) or []]
+    given = chat_shapes.history(row[name], question) or []
+    turns = [records.Exchange(*each) for each in given]
     if not turns or not all(map(characters.clean, _texts(turns))):
         result.counts['rows with a history, which was left out'] += 1
         return []

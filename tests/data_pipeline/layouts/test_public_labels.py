@@ -129,3 +129,79 @@ def test_contents_may_stand_far_to_the_right() -> None:
     parts = [f'  {h}\n\n  {a}\n\n' for h, (_, a) in zip(heads, PAIRS, strict=True)]
     text = f'Contents\n\n        1 Visits\n{contents}\n1 Visits\n\n{"".join(parts)}'
     assert texts(text, 'faq') == PAIRS
+
+
+NAMED = 'Q: Why {0}?\n\n{1}\n\nSo {0} it is.\n\n'
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'A: Ann Lee',
+        'A: **Ann Lee**',
+        'A:\nAnn Lee, advice columnist',
+        'A:\nAnn Lee, Ph.D.',
+        'A: Dr. Ann van Lee',
+        'Ann Lee\nA:',
+        '**Ann Lee**:\nA:',
+    ],
+)
+def test_a_name_above_each_answer_is_no_part_of_the_pairs(name: str) -> None:
+    text = ''.join(NAMED.format(word, name) for word in ('rain', 'hail', 'snow'))
+    assert texts(text) == [
+        (f'Why {w}?', f'So {w} it is.') for w in ('rain', 'hail', 'snow')
+    ]
+    found = detection.parse(text, layout='qa', file='a.md')
+    assert found.counts['qa names above answers, left out'] == 3
+
+
+@pytest.mark.parametrize(
+    'opening', ['Yes.', 'Not at all', 'Dear Reader Mine', 'In The End.', 'No Idea']
+)
+def test_an_opening_that_is_no_name_above_each_answer_stays(opening: str) -> None:
+    words = ('rain', 'hail', 'snow', 'fog', 'sun')
+    text = ''.join(
+        NAMED.format(word, f'A: {opening if opening != "No Idea" or not i else word}')
+        for i, word in enumerate(words)
+    )
+    assert texts(text)[0][1] == f'{opening}\n\nSo rain it is.'
+
+
+def test_answers_that_are_names_alone_stay() -> None:
+    text = ''.join(f'Q: Who sings {i}?\nA: Ann Lee\n\n' for i in range(4))
+    assert [answer for _, answer in texts(text)] == ['Ann Lee'] * 4
+
+
+def test_rules_of_percent_signs_stand_between_pairs() -> None:
+    text = '%%%%\n' + ''.join(f'Q: Why {i}?\n\nA: So {i}.\n%%%%\n' for i in range(3))
+    assert [answer for _, answer in texts(text)] == ['So 0.', 'So 1.', 'So 2.']
+
+
+@pytest.mark.parametrize('sign', ['%', '%%', '%%%%'])
+def test_an_answer_ends_with_its_record(sign: str) -> None:
+    """As fortune keeps texts: an answer went on to the next one, thousands of words."""
+    pair = '{0}\n%\nQ: Why {1}?\nA: So {1}.\n%\nTom sang.\n\n\t-- Ann\n%\nHe sang.\n%\n'
+    text = ''.join(pair.format('Yes, he did.', word) for word in ('rain', 'snow'))
+    text = text.replace('%', sign)
+    assert texts(text) == [('Why rain?', 'So rain.'), ('Why snow?', 'So snow.')]
+
+
+def test_a_letter_ends_with_its_record() -> None:
+    letter = (
+        'Dear Emily:\n\tHow do I sing?\n\t\t-- Shy\n\nDear Shy:\n\tAloud.\n%\nOh.\n%\n'
+    )
+    assert [answer for _, answer in texts(letter * 3, 'letters')] == ['Aloud.'] * 3
+
+
+def test_one_line_of_a_percent_sign_is_text() -> None:
+    text = 'Q: How is 5 in a hundred written?\nA: A 5, then the sign\n%\nand no more.\n'
+    assert '%' in texts(text)[0][1]
+
+
+def test_a_label_of_another_record_answers_nothing() -> None:
+    pair = 'Q: Why {0}?\nA: So {0}.\n%\n'
+    alone = 'Q: Who is it?\n%\nTom sang.\n%\nHe said:\nA: Not I.\n%\n'
+    text = pair.format('rain') + alone + pair.format('snow')
+    assert texts(text) == [('Why rain?', 'So rain.'), ('Why snow?', 'So snow.')]
+    parted = ''.join(f'%%%%\nQ: Why {i}?\n%%%%\nA: So {i}.\n' for i in range(3))
+    assert texts(parted) == [(f'Why {i}?', f'So {i}.') for i in range(3)]

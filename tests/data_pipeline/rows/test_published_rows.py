@@ -1,5 +1,6 @@
 """Rows of data sets with shapes of their own, and names of turns and columns."""
 
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -140,6 +141,9 @@ def test_a_source_is_a_question_only_where_sources_ask(names: tuple[str, str]) -
         [{'role': 'user', 'content': 'Who?'}, {'role': 'assistant', 'content': 'Tom.'}],
         [{'user': 'Who?', 'assistant': 'Tom.'}],
         [{'question': 'Who?', 'answer': 'Tom.'}],
+        ['Who?', 'Tom.'],
+        ['Who?', 'Tom.', 'Why?'],
+        [['user', 'Who?'], ['assistant', 'Tom.']],
     ],
 )
 @pytest.mark.parametrize('name', ['history', 'chat_history', 'conversation_history'])
@@ -154,6 +158,9 @@ def test_a_history_of_any_shape_comes_before_its_row(
     'history',
     [
         ['Who?', 'And when?'],
+        ['Who?', 'Tom.', 'When?'],
+        ['Hello.'],
+        [['assistant', 'Hi.'], ['user', 'Who?']],
         [{'role': 'user', 'content': 'Who?'}],
         [{'role': 'assistant', 'content': 'Hi.'}, {'role': 'user', 'content': 'Who?'}],
     ],
@@ -161,3 +168,46 @@ def test_a_history_of_any_shape_comes_before_its_row(
 def test_a_history_without_its_answers_is_left_out(history: list[Any]) -> None:
     row = {'instruction': 'Why?', 'output': 'So.', 'history': history}
     assert read(row) == [('Why?', 'So.')]
+
+
+@pytest.mark.parametrize(
+    'names',
+    [('ask', 'reply'), ('inquiry', 'resp'), ('patient_question', 'doctor_answer'),
+     ('question_stem', 'answer')],
+)  # fmt: skip
+def test_names_near_a_question_and_an_answer_are_read(names: tuple[str, str]) -> None:
+    assert read(dict(zip(names, ('Why?', 'So.'), strict=True))) == [('Why?', 'So.')]
+
+
+def test_prices_asked_and_marks_of_what_is_answered_are_no_texts_of_a_pair() -> None:
+    for row in ({'bid': 1, 'ask': 2}, {'title': 'Why?', 'answered': 'yes', 'n': 1}):
+        with pytest.raises(errors.InputError, match='which of its fields'):
+            read(row)
+
+
+SAID = ['hi, who are you?', "i'm tom.", 'good to know.', 'is it?', 'it is.']
+
+
+@pytest.mark.parametrize('name', ['dialogs.txt', 'dialogs.tsv', 'dialogs.csv'])
+def test_a_dialog_of_two_columns_without_a_header_is_pairs(name: str) -> None:
+    sign = ',' if name.endswith('.csv') else '\t'
+    rows = [*itertools.pairwise(SAID), ('how is it?', 'fine, thanks.')]
+    text = ''.join(f'"{a}"{sign}"{b}"\n' for a, b in rows)
+    pathlib.Path(name).write_text(text)
+    pairs, _ = reader.read([name])
+    assert [(pair.question, pair.answer) for pair in pairs] == rows
+
+
+@pytest.mark.parametrize(
+    'rows',
+    [
+        [('Paris', 'London'), ('London', 'Rome'), ('Rome', 'Bonn')],  # a route
+        [('Go.', 'Geh.'), ('Run.', 'Lauf.'), ('Hi.', 'Hallo.')],  # a translation
+    ],
+)
+def test_two_columns_without_a_header_that_are_no_dialog_are_refused(
+    rows: list[tuple[str, str]],
+) -> None:
+    pathlib.Path('a.tsv').write_text(''.join('\t'.join(row) + '\n' for row in rows))
+    with pytest.raises(errors.InputError, match='which of its fields'):
+        reader.read(['a.tsv'])
