@@ -16,10 +16,10 @@ from data_pipeline.rows import answer_lists
 
 _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
-    'input message utterance pregunta consulta frage domanda pergunta vraag fråga '
+    'input message utterance pregunta preguntas consulta frage domanda pergunta vraag fråga '
     'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال post',
     'answer': 'answer a response reply output completion advice ans answers comment '
-    'demonstration respuesta réponse reponse antwort risposta resposta antwoord svar '
+    'demonstration respuesta respuestas réponse reponse antwort risposta resposta antwoord svar '
     'odpowiedź cevap ответ 답변 回答 答案 答 جواب',
 }
 _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
@@ -39,7 +39,7 @@ _SAY_NOTHING = (
     'the text body content full detail details string str field col column raw clean '
     'cleaned en english user human asked original my assistant bot model final best '
     'top given faq customer agent ai client target long our your reader readers s '
-    'columnist'
+    'columnist patient doctor'
 )
 _SENTENCE = 8  # words
 _OF_PAIRS = (
@@ -51,7 +51,8 @@ _JUDGEMENTS = ('accept', 'reject', 'ignore')
 _EMPTY = frozenset(_SAY_NOTHING.split())
 # Words of these say only how a text is kept, or that it is the one that counts.
 _OF_ANOTHER = (
-    'original assistant model human customer agent ai client target long bot your'
+    'original assistant model human customer agent ai client target long bot your '
+    'patient doctor'
 )
 _PLAIN = _EMPTY - {*_OF_ANOTHER.split()}
 _WHO = 'user human client patient doctor agent assistant bot ai'
