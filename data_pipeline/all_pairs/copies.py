@@ -17,15 +17,9 @@ import html
 import re
 from collections.abc import Collection, Sequence
 
+from data_pipeline.compared import residue_lines
 from data_pipeline.layouts import html_text, label_forms
-from data_pipeline.pages import (
-    chat_grammar,
-    chat_speakers,
-    glued_topics,
-    link_cards,
-    merged,
-    reddit,
-)
+from data_pipeline.pages import chat_grammar, chat_speakers, link_cards, merged, reddit
 from data_pipeline.pair_stages import cleaning, folding, stage_ledger
 from hax_jax.data import records
 
@@ -39,27 +33,20 @@ _MOST_HEADINGS = 3  # a name, its role and a topic
 _LONGEST_HEADING = 100  # characters
 _MOST_HEADING_WORDS = 14
 _COMPARED = 64  # pairs of a cluster, the first by faults, score and length
-# A publisher's line: one that sends readers elsewhere, or says whose the text is.
-_CALL = re.compile(
-    r'\W{0,3}(?:follow|subscribe|sign up|join|like|share|read|click|visit|download'
-    r'|listen|watch|e-?mail|send|submit|find|buy|get)\b.{0,120}\b(?:twitter|facebook|instagram'
-    r'|youtube|tiktok|linkedin|threads|bluesky|newsletters?|podcasts?|apps?|website'
-    r'|updates|inbox|here|e-?mail list|mailing list|more (?:columns|letters|advice))\b'
-    r'.{0,40}'
-    r'|\W{0,3}(?:e-?mail|send|submit|write|mail)\b.{0,60}\b(?:questions?|letters?)\b'
-    r'.{0,60}(?:\S@\S|\[email\]|\[url\]|https?://).{0,60}'
-    rf'|{glued_topics.RIGHTS}.{{0,120}}|.{{0,120}}\ball rights reserved\W*'
-    # A page's number, a tag that a cut left open, a picture, the tags of a post.
-    r'|[-–—]\s?\d{1,4}\s?[-–—]|</?[a-z]+(?:\s[^<>]*|/)?>?|!\[[^\]]*\]\([^()]*\)|(?:#[^\W\d]\w*\s*)+'
-    r'|\W{0,3}(?:this|the) (?:story|column|article|letter|post|answer)\b.{0,40}'
-    r'\b(?:published|appeared|posted)\b.{0,80}',
-    re.IGNORECASE,
-)
 _ALONE = ('image', 'avatar', 'null', 'undefined', 'nan')  # what programs leave
 _TURNS = ('user', 'human', 'prompt', 'instruction', 'assistant')  # labels of chats
 _SPEAKER = re.compile(rf'{chat_speakers.NAME.pattern}\s?:[\s*_]*')
 # What trainers put behind a text: '</s>', '<eos>', '[/INST]'.
 _TOKEN = re.compile(r'[^<\[\w]*(?:</?\|?\w{1,14}\|?>|\[/?INST\])\s*')
+_LETTER_OF_ANSWER = re.compile(r'[*_(\[]{0,3}A[.)\]:]{1,3}[*_]{0,3}')
+# Behind the last sentence: '. -- Ann', '! — Ann Lee'.
+_SIGNED = re.compile(rf'[.!?…]["”’)]*\s*{residue_lines.SIGNATURE}')
+_MORE = re.compile(
+    r'(?:(?:…|\.\.)\s*(?:[(\[]?(?:(?:read|see|show|view) )?more|continue reading)'
+    r'|[(\[](?:(?:read|see|show|view) )?more)[)\]]?\W{0,9}\Z',
+    re.IGNORECASE,
+)
+_LONGEST_MORE = 30  # characters
 _FEWEST_AGAIN = 6  # words that a copy repeats
 _BEHIND = re.compile(r'[.!?…]["”’)]*[ \t]*[&|·•»/\\]')  # no sentence opens so
 _MOST_BEHIND = 4  # words
@@ -130,14 +117,17 @@ def loses(one: records.QaPair, other: records.QaPair, topics: Collection[str]) -
 
 
 def _is_cut_in_word(few: Sequence[str], many: Sequence[str]) -> bool:
-    """Whether words are the first ones of others, the last of them in part: 'he kn'."""
+    """Whether words are the first ones of others, the last of them in part: 'he kn'.
+
+    Or the last ones of others, the first of them in part.
+    """
     last = len(few) - 1
-    return (
-        0 < last < len(many)
-        and few[-1] != many[last]
-        and many[last].startswith(few[-1])
-        and few[:-1] == many[:last]
-    )
+    if not 0 < last < len(many):
+        return False
+    if few[:-1] == many[:last]:
+        return few[-1] != many[last] and many[last].startswith(few[-1])
+    whole = many[-len(few)]
+    return few[1:] == many[-last:] and few[0] != whole and whole.endswith(few[0])
 
 
 def is_residue_alone(
@@ -222,7 +212,10 @@ def _is_residue(
             continue
         is_glued = (goes_on and not i) or (followed and i == len(lines) - 1)
         signs = _SIGNS.match(line)[0] if is_glued else ''
-        if followed and not goes_on and len(lines) == 1 and _SPEAKER.fullmatch(line):
+        is_head = followed and not goes_on and len(lines) == 1
+        if is_head and (_SPEAKER.fullmatch(line) or _LETTER_OF_ANSWER.fullmatch(line)):
+            continue
+        if goes_on and not followed and len(lines) == 1 and _SIGNED.fullmatch(line):
             continue
         if not followed and _TOKEN.fullmatch(line):
             continue
@@ -240,7 +233,7 @@ def _is_residue(
             cards += 1
         elif folding.folded(line) in topics:
             continue
-        elif _is_heading(line):
+        elif _is_heading(line) or residue_lines.asks_as_a_letter(line):
             headings += 1
         else:
             others += 1
@@ -265,7 +258,7 @@ def _is_furniture(line: str) -> bool:
         return True
     if chat_grammar.is_staff_stamp(line, (), within_text=True):
         return True
-    if reddit.is_removed(line) or _CALL.fullmatch(line):
+    if reddit.is_removed(line) or residue_lines.is_one(line):
         return True
     left, times = cleaning.without_answer_label(line)
     if not times:
@@ -314,6 +307,8 @@ def _later_rule(copy: Copy, best_copy: Copy) -> str:
 @functools.lru_cache(64)
 def _without_html(text: str) -> str:
     left = html_text.plain(html_text.without_base64(text)[0])[0]
+    if more := _MORE.search(left, max(0, len(left) - _LONGEST_MORE)):
+        left = left[: more.start()]  # what a page shows of a text before a click
     return html.unescape(left)  # of what was escaped twice
 
 

@@ -23,7 +23,7 @@ from hax_jax.data import records
 _LARGE = 64  # a bucket of up to this many texts is compared text by text
 _AT_ONCE = 10_000  # pairs, whose signatures take 10 MB
 _MOST_FOUND = 2**22  # candidates before those that were found again go
-_MOST_RESIDUE = 30  # words that a copy adds
+_MOST_RESIDUE = 300  # words that a copy adds: the next letter may be among them
 _TOPICS = "SELECT DISTINCT topic FROM pairs WHERE topic != ''"
 _LEAST_WORDS = 8  # a shorter text does not put two groups on one side
 

@@ -14,6 +14,9 @@ _LEAST_LETTERS = 12  # of a text whose capitals are judged
 _SHOUTED = 0.5  # share of letters that are capitals
 _SMALL_WORDS = re.compile(r'(?: [a-z]{2,}){3}')
 _LEAST_WORDS = 8
+_SIGNS = '.!?,;:…。！？،؟।'
+_FEWEST_UNSIGNED = 15  # words
+_LONG = 600  # characters without a line break: its paragraphs may be lost
 _TITLED = 0.8  # share of words that open with a capital
 _ENDED = re.compile(r'[.!?…]["”’)]*\s+(?=[^\W\d_])')
 _QUOTES = {'"': '"', '“': '”', '«': '»', '„': '“', "'": "'", '`': '`'}
@@ -29,6 +32,8 @@ _MARKS = tuple(
         (('&',), r'&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,7}|#x[0-9a-f]{1,6});'),
         (('<',), r'</?(?:p|br|div|span|b|i|a|li)\b[^<>\n]{0,200}>'),
         (('\ufffd', 'â', 'Ã'), r'\ufffd|â€|Ã[\x80-\xbf]'),
+        # A text that is quoted throughout.
+        (('>',), r'\A>[^\n]*+(?:\n+>[^\n]*+)*+\s*\Z'),
         # A text that is bold throughout.
         (('**', '__'), r'\A(\*\*|__)(?:(?!\1)[\s\S])+\1\Z'),
         # Escapes that were not undone.
@@ -45,6 +50,8 @@ def marks(text: str) -> int:
     return (
         _has_odd_case(text)
         + _is_quoted(text)
+        + _lost_its_signs(text)
+        + (len(text) >= _LONG and '\n' not in text)
         + sum(
             bool(mark.search(text))
             for signs, mark in _MARKS
@@ -73,6 +80,13 @@ def _has_odd_case(text: str) -> bool:
     words = text.split()
     opened = sum(word[:1].isupper() for word in words)
     return len(words) >= _LEAST_WORDS and opened > _TITLED * len(words)
+
+
+def _lost_its_signs(text: str) -> bool:
+    """Whether a text of several sentences has no sign that ends or parts them."""
+    if any(sign in text for sign in _SIGNS):
+        return False
+    return len(text.split()) >= _FEWEST_UNSIGNED
 
 
 def _is_quoted(text: str) -> bool:

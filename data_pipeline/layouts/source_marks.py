@@ -4,14 +4,18 @@
     'It\\u2019s a caf\\u00e9.'   other characters that JSON escapes
     'Why? ->', ' So. END'        what ends each prompt, and each completion
     'B. Ask him.'                the number of a choice before each answer
+    'Assistant: Ask him.'        a label before each answer, or each question, alone
 
 One text can't tell them from a path, code or words; the first rows of a source do.
 """
 
 import dataclasses
+import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+
+from data_pipeline.layouts import label_forms
 
 _FEWEST = 3  # texts that tell a mark of all texts
 _BREAK = re.compile(r'\\r\\n|\\n|\\r(?![a-z])')
@@ -36,6 +40,7 @@ _STOP = re.compile(
     r'(END|STOP|#{3,}|<END>|\[END\]|\|{3}|</s>|<eos>)\s*$'
 )
 _START = re.compile(r'\s*(<s>|<bos>)\s*')
+_ALWAYS_CUT = ('question', 'q', 'answer', 'a')  # by the cleaning, in any source
 _CHOICE = re.compile(r'\s*(?:\(([A-Ha-h]|[1-9])\)|([A-H]|[1-9])[.):])\s+(?=\S)')
 
 
@@ -49,6 +54,8 @@ class Marks:
     separator: str = ''
     stop: str = ''
     choices: bool = False
+    asked: str = ''
+    answered: str = ''
 
 
 def find(pairs: Sequence[tuple[str, str]]) -> Marks | None:
@@ -67,6 +74,12 @@ def find(pairs: Sequence[tuple[str, str]]) -> Marks | None:
         stop=_common(_STOP, answered),
         choices=_have_choices(answered),
     )
+    labels = (
+        _common_label(asked, label_forms.QUESTIONS),
+        _common_label(answered, label_forms.ANSWERS),
+    )
+    if not all(labels) and not made.choices:  # those of both are the cleaning's
+        made = dataclasses.replace(made, asked=labels[0], answered=labels[1])
     return None if made == Marks() else made
 
 
@@ -98,6 +111,15 @@ def apply(marks: Marks, question: str, answer: str) -> tuple[str, str, list[str]
     if marks.choices and not _lists(answer):
         name = "texts with a choice's number before the answer, which was cut"
         answer = changed(answer, lambda text: _CHOICE.sub('', text, count=1), name)
+    for own, is_asked in ((marks.asked, True), (marks.answered, False)):
+        if not own:
+            continue
+        name = f'texts with the label {own.strip("#")!r}, which was cut'
+        mark = functools.partial(_without_label, own=own)
+        if is_asked:
+            question = changed(question, mark, name)
+        else:
+            answer = changed(answer, mark, name)
     return question, answer, changes
 
 
@@ -169,6 +191,32 @@ def _common(
     look = mark.match if at_start else mark.search
     found = {match[1] if (match := look(text)) else '' for text in texts}
     return found.pop() if len(found) == 1 and len(texts) >= _FEWEST else ''
+
+
+def _common_label(texts: Sequence[str], words: Collection[str]) -> str:
+    """The label that opens all texts and stands nowhere else in them; '' for none."""
+    found = {_label(text) for text in texts}
+    if len(texts) < _FEWEST or len(found) != 1:
+        return ''
+    own = found.pop()
+    return own if own.removesuffix('#') in words and own not in _ALWAYS_CUT else ''
+
+
+def _label(text: str) -> str:
+    """The word of the label that opens a text; '' where labels part it in turns.
+
+    That of a numbered one ends in '#'.
+    """
+    first, *others = text.strip().split('\n')
+    label = label_forms.label_of(first)
+    if not label or any(map(label_forms.label_of, others)):
+        return ''
+    has_number = any(map(str.isdigit, first[: label.end]))
+    return f'{label.word}#' if has_number else label.word
+
+
+def _without_label(text: str, own: str) -> str:
+    return label_forms.without_head(text.strip())[0] if _label(text) == own else text
 
 
 def _have_choices(answers: Sequence[str]) -> bool:

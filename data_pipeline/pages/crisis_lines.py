@@ -8,6 +8,7 @@ import re
 # Digits alone; a country's code or a leading 1 before them does not count.
 _NUMBERS = """
 988 8002738255 8007994889                988lifeline.org (US)
+8886289454                               988lifeline.org, Spanish (US)
 741741                                   crisistextline.org (US)
 838255                                   veteranscrisisline.net (US)
 8007997233 8007873224 88788              thehotline.org (US)

@@ -53,7 +53,8 @@ _ASKING_ENDS = (':', 'Response', 'Assistant', 'Output')
 # What trainers put around a text: it would be learned as text.
 _TOKEN = (
     r'(?:<\|(?:im_start\|>[ \t]*(?:user|assistant)\b|(?:im_end|endoftext|eot_id'
-    r'|begin_of_text|end_of_text|eom_id)\|>)|<END[_ ]OF[_ ]SET>)'
+    r'|begin_of_text|end_of_text|eom_id|user|assistant|prompter|end)\|>)'
+    r'|<END[_ ]OF[_ ]SET>)'
 )
 # What a calculator is to work out, in front of the result: '<<16-3=13>>13' of GSM8K.
 _CALCULATION = re.compile(r'<<(?! )[\d .,%$+*/()-]+=[\d .,%$/-]+(?<! )>>')

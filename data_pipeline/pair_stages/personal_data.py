@@ -41,7 +41,7 @@ _SCHEME = re.compile(r'(?:https?|ftp)://$|www\.$', re.IGNORECASE)
 _URL_ENDS = ".,;:!?'’‘*_~…"
 _OPEN = {')': '(', '}': '{'}
 _EMAIL = re.compile(
-    r'(?<![\w.+-])[\w.+-]*\w[+-]*@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])'
+    r'(?:\bmailto:)?(?<![\w.+-])[\w.+-]*\w[+-]*@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])'
 )
 # 'ann [at] a.org', 'ann (at) a dot org'; 'ann at gmail dot com' of known hosts alone.
 _DOT = r'(?:\.|\s{0,3}[\[({]\s?(?:dot|\.)\s?[\])}]\s{0,3}|\s{1,3}dot\s{1,3})'
@@ -51,7 +51,7 @@ _SPELLED_EMAIL = re.compile(
     rf'\s{{0,3}}[\[({{<]\s?(?:at|@)\s?[\])}}>]\s{{0,3}}[^\W_][\w-]{{0,62}}'
     rf'(?:{_DOT}[^\W_][\w-]{{0,62}}){{0,3}}{_DOT}[a-z]{{2,24}}'
     rf'|@[^\W_][\w-]{{0,62}}\s{{0,3}}[\[({{]?\s?dot\s?[\])}}]?\s{{0,3}}[a-z]{{2,24}}'
-    r'|\s{1,3}at\s{1,3}(?:gmail|googlemail|yahoo|hotmail|outlook|aol|icloud|proton(?:mail)?'
+    r'|(?:\s{1,3}at\s{1,3}|\s{0,3}@\s{1,3})(?:gmail|googlemail|yahoo|hotmail|outlook|aol|icloud|proton(?:mail)?'
     rf'|gmx|live|msn|comcast|verizon|me|mail){_DOT}(?:com|net|org|ca|de|co{_DOT}uk))'
     r'(?![\w@])',
     re.IGNORECASE,
@@ -67,7 +67,7 @@ _USER = re.compile(
     r'|all|everyone|everybody|here|op|me|them|him|her|you)\b)'
     # Nor are the rules of a style sheet and the keys of JSON-LD.
     r'(?!(?:charset|container|counter|extend|font|import|include|keyframes|layer|media'
-    r'|mixin|namespace|page|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base'
+    r'|mixin|namespace|override|page|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base'
     r'|context|graph|id|index|json|language|list|reverse|set|type|value|version'
     r'|vocab)["\'])'
     r'[A-Za-z_]\w{1,29}(?![\w@])',
@@ -193,7 +193,7 @@ def _without_emails(text: str) -> tuple[str, int]:
 
 
 def _may_be_spelled(lowered: str) -> bool:
-    if 'dot' in lowered:
+    if 'dot' in lowered or '@ ' in lowered:
         return True
     if not any(sign in lowered for sign in '[({<'):
         return False  # the case of almost every text

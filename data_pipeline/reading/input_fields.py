@@ -161,7 +161,10 @@ def _texts(
     rows: Sequence[dict[str, Any]],
     fields: field_map.FieldMap | None,
 ) -> list[tuple[str, str]]:
-    """(question, answer) of the first rows; a chat's turns are answers without one."""
+    """(question, answer) of the first rows.
+
+    Turns of a chat that make no pair are answers without a question.
+    """
     if each.layout == 'messages' and not rows:
         rows = json_rows.head(each.text_path)
     made = []
@@ -175,7 +178,11 @@ def _texts(
             made += [('', text) for text in (*asked[:-1], *answered[:-1])]
             made.append((asked[-1], answered[-1]))
             continue
-        for turn in chat_shapes.turns(row) or ():
+        turns = chat_shapes.turns(row) or ()
+        if turns and (found := message_rows.exchanges(row)):
+            made += [(turn.question, turn.answer) for turn in found]
+            continue
+        for turn in turns:
             values = turn.values() if isinstance(turn, dict) else ()
             made += [('', text) for text in values if isinstance(text, str)]
     return made

@@ -105,10 +105,10 @@ def add(
     row = {name: value[name] for name in field_map.TARGETS if name in value}
     if verdicts.refuses(value):
         row['learn'] = False
-    exchanges = _exchanges(turns, result)
-    if not any(each.weight for each in exchanges):
+    found = _exchanges(turns, result)
+    if not any(each.weight for each in found):
         row['learn'] = False
-    row |= _as_row(exchanges)
+    row |= _as_row(found)
     row |= {key: value[key] for key in nested_rows.UNDECIDED if key in value}
     if any(isinstance(value.get(key), list) and value[key] for key in _MEDIA_FIELDS):
         row['question'] = f'{media_marks.MARK}\n{row["question"]}'
@@ -119,6 +119,13 @@ def add(
     fields = dataclasses.replace(_FIELDS, unread=unread)
     batch = dataclasses.replace(batch, fields=fields)
     pair_rows.add(row, text=text, line=line, batch=batch, result=result)
+
+
+def exchanges(value: dict[str, Any]) -> list[records.Exchange]:
+    """The exchanges of a row that is a chat, none of another; counts nothing."""
+    result = batches.BatchRead()
+    turns, problem = _turns(value, result)
+    return [] if problem else _exchanges(turns, result)
 
 
 def _exchanges(turns: list[Turn], result: batches.BatchRead) -> list[records.Exchange]:

@@ -16,11 +16,12 @@ from data_pipeline.rows import answer_lists
 
 _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
-    'input message utterance pregunta consulta frage domanda pergunta vraag fråga '
-    'pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال ask inquiry enquiry doubt post',
+    'input message utterance pregunta preguntas consulta frage domanda pergunta '
+    'vraag fråga pytanie soru вопрос 질문 質問 问题 問題 问 問 سؤال ask inquiry '
+    'enquiry doubt post',
     'answer': 'answer a response reply output completion advice ans answers comment '
-    'demonstration respuesta réponse reponse antwort risposta resposta antwoord svar '
-    'odpowiedź cevap ответ 답변 回答 答案 答 جواب resp responce',
+    'demonstration respuesta respuestas réponse reponse antwort risposta resposta '
+    'antwoord svar odpowiedź cevap ответ 답변 回答 答案 答 جواب resp responce',
 }
 _OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 # Of an answer that another one became: it is the one to learn.

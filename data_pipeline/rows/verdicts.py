@@ -25,7 +25,7 @@ _REVERSED = (
 )
 # Beside verdicts they hold dates, or a ticket's course: nothing need be said of those.
 _STATES = ('status', 'reviewstatus', 'moderationstatus', 'publishstatus', 'poststatus')
-_MAY_SAY_MORE = (*_STATES, 'published', 'ispublished')
+_MAY_SAY_MORE = (*_STATES, 'published', 'ispublished', 'loss')
 # Of these a word says yes or no, and -1 beside 1; another number is a count or a grade.
 _WORDS_ALONE = (
     *('preferred', 'thumbsup', 'thumbs', 'feedback', 'rating', 'quality', 'rejected'),
@@ -33,7 +33,17 @@ _WORDS_ALONE = (
 )
 _NAMES = (
     *('trainable', 'lossmask', 'include', 'included', 'keep', 'use', 'valid'),
-    *('isvalid', 'label', 'ktotag', 'train', 'learn', 'iscorrect', 'correct', 'isgood'),
+    *(
+        'isvalid',
+        'label',
+        'ktotag',
+        'train',
+        'trainonturn',
+        'learn',
+        'iscorrect',
+        'correct',
+        'isgood',
+    ),
     *('ispreferred', 'verdict', 'judgment', 'judgement', 'approved', 'isapproved'),
     *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE, *_MAY_SAY_MORE),
 )

@@ -84,6 +84,18 @@ def decided(*pairs: records.QaPair) -> tuple[list[str], dict[str, str]]:
         CLEAN + '\n\n' + CLEAN.partition('. ')[2],
         CLEAN + '\n<div class="footer"',
         CLEAN.replace(',', '&rsquo;,'),
+        CLEAN + '\n\nEdit: thanks for the gold, kind stranger!',
+        CLEAN + '\n\nEDIT 2 - typo',
+        CLEAN + '\n\n(edited for spelling)',
+        CLEAN + '\n\nEdited to add: wow, so many replies.',
+        CLEAN + '\n[edited]',
+        CLEAN + ' -- Marian',
+        CLEAN + '\n\n— Marian Vale, Advice Columnist',
+        CLEAN + '\n\nBest,\nMarian Vale',
+        CLEAN + '\n\nHave a question? Email it to us at [EMAIL].',
+        CLEAN + "\n\n^(I'm a bot, beep.)",
+        CLEAN + '\n\nShould I forgive my brother?',
+        CLEAN + '\n\nQUESTION: ' + 'My sister sold the boat and bought a goat. ' * 6,
     ],
 )
 def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:
@@ -98,6 +110,9 @@ def test_the_copy_without_residue_stays_whatever_its_score(dirty: str) -> None:
     [
         CLEAN + MORE,
         CLEAN + '\n\nThen wait.',
+        CLEAN + '\n\nEdit his letter for him.',
+        CLEAN + '\n\nWhy would he forgive you?',
+        CLEAN + '\n\n-- Call him',
         CLEAN + '\n\nFollow your heart.',
         CLEAN + ' & so on, as they say. Then wait.',
         CLEAN + '\n- write\n- call',
@@ -130,9 +145,31 @@ def test_a_copy_that_was_cut_within_a_sentence_loses() -> None:
     )
 
 
-@pytest.mark.parametrize('end', ['You need n', 'Y', 'You need not b', 'You nee...'])
+@pytest.mark.parametrize(
+    'end',
+    [
+        *('You need n', 'Y', 'You need not b', 'You nee...', 'You need… Read more'),
+        *('You need (more)', 'You [more]'),
+    ],
+)
 def test_a_copy_that_was_cut_within_a_word_loses(end: str) -> None:
     cut = CLEAN.removesuffix('You need not be.') + end
+    assert decided(pair('cut', cut, score=9), pair('full', CLEAN)) == (
+        ['full'],
+        {'cut': 'near duplicate cut short'},
+    )
+
+
+@pytest.mark.parametrize('label', ['A. ', 'A) ', '**A.** '])
+def test_a_copy_with_an_answers_letter_loses(label: str) -> None:
+    clean = CLEAN.replace('A ladder', 'No ladder')
+    kept, gone = decided(pair('clean', clean), pair('dirty', label + clean, score=9))
+    assert kept == ['clean']
+    assert gone == {'dirty': 'near duplicate with residue'}
+
+
+def test_a_copy_that_lost_its_beginning_within_a_word_loses() -> None:
+    cut = CLEAN.removeprefix('A lad')
     assert decided(pair('cut', cut, score=9), pair('full', CLEAN)) == (
         ['full'],
         {'cut': 'near duplicate cut short'},

@@ -134,3 +134,29 @@ def test_what_opens_every_prompt_is_cut(tmp_path: pathlib.Path) -> None:
     pairs[0] = ASKED[0], 'So he said </s>'
     pairs[1] = ASKED[1], 'So.'
     assert _read(tmp_path / 'b.jsonl', pairs)[0] == pairs
+
+
+@pytest.mark.parametrize(
+    'label',
+    [
+        *('Assistant: ', 'AI: ', 'A. ', 'A) ', '[ANSWER] ', 'Answer - ', 'A1: '),
+        *('### Assistant: ', '<answer>', 'Answer\n', '**Reply:** ', 'Antwort: '),
+    ],
+)
+def test_a_label_before_each_answer_alone_is_cut(
+    tmp_path: pathlib.Path, label: str
+) -> None:
+    pairs = [(asked, f'{label}No ladder, {asked[:4]}.') for asked in ASKED]
+    found, report = _read(tmp_path / 'a.jsonl', pairs)
+    assert found == [(asked, f'No ladder, {asked[:4]}.') for asked in ASKED]
+    assert [n for what, n in report.counts.items() if 'with the label' in what] == [4]
+    pairs[2] = ASKED[2], 'No label here.'
+    assert _read(tmp_path / 'b.jsonl', pairs)[0] == pairs
+    turns = [(asked, f'{label}So.\nUser: Why?\nAssistant: So.') for asked in ASKED]
+    assert source_marks.find(turns) is None
+
+
+def test_a_label_before_each_question_alone_is_cut(tmp_path: pathlib.Path) -> None:
+    pairs = [(f'Human: {asked}', f'{asked} So.') for asked in ASKED]
+    found, _ = _read(tmp_path / 'a.jsonl', pairs)
+    assert found == [(asked, f'{asked} So.') for asked in ASKED]

@@ -122,6 +122,7 @@ def test_words_that_are_no_label_stay(text: str) -> None:
     'answer',
     [
         'Ask her.<|endoftext|>',
+        '<|assistant|>\nAsk her.<|end|>',
         'Ask her. <END_OF_SET>',
         'Ask her.\n\n<END OF SET>',
         '<|im_start|>assistant\nAsk her.<|im_end|>\n',

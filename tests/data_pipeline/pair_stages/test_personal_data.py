@@ -41,6 +41,12 @@ def replaced(text: str, **chosen: bool) -> str:
             'to ann dot b dot lee at gmail dot com or a (dot) b (at) c.org.',
             'to [EMAIL] or [EMAIL].',
         ),
+        ('mailto:ann@b.org, ann @ gmail.com', '[EMAIL], [EMAIL]'),
+        ('Meet me @ home.com or @ noon.', 'Meet me @ home.com or @ noon.'),
+        (
+            '@Override comes first; 1-888-628-9454',
+            '@Override comes first; 1-888-628-9454',
+        ),
         ('The dot at the end is a dot.', 'The dot at the end is a dot.'),
         ('"@ann_b" and @fontaine', '"[USER]" and [USER]'),
         ('call 212 555 0143 people say', 'call [PHONE] people say'),

@@ -72,6 +72,9 @@ def test_fields_of_some_inputs_come_before_those_of_any() -> None:
         ('id title reply score', 'title', 'reply'),
         ('prompt original_response corrected_response', 'prompt', 'corrected_response'),
         ('question draftResponse revisedResponse', 'question', 'revisedResponse'),
+        ('patientQuestion doctorAnswer', 'patientQuestion', 'doctorAnswer'),
+        ('preguntas respuestas', 'preguntas', 'respuestas'),
+        ('question knowledge answer', 'question+knowledge', 'answer'),
     ],
 )
 def test_common_names_are_chosen(names: str, question: str, answer: str) -> None:

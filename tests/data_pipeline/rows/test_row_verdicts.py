@@ -13,6 +13,8 @@ from data_pipeline.rows import verdicts
         ('published', [False, 'no'], [True, 'yes']),
         ('is_draft', ['true'], ['false']),
         ('helpful', ['no', 'unhelpful'], ['yes', 'helpful']),
+        ('loss', [False, 'false'], [True, 'true']),
+        ('train_on_turn', [False], [True]),
     ],
 )
 def test_a_field_that_says_do_not_learn_this_is_a_verdict(
@@ -31,6 +33,7 @@ def test_a_field_that_says_do_not_learn_this_is_a_verdict(
         ('status', ['pending', 'waiting', 'rejected']),  # a course, mostly unknown
         ('status', [200, 404]),
         ('published', ['2024-01-02', '2024-01-03']),
+        ('loss', [0.35, 1.2]),  # of a model
     ],
 )
 def test_a_state_that_is_none_is_not_read_and_needs_no_remark(
