@@ -29,7 +29,8 @@ _COMMON = {
     'answer': 'revised_response chosen+rejected answer response output completion '
     'completions best_answer answer_text answers responses reply comment assistant '
     'chosen targets '
-    'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
+    'assistant_message bot_response ai_message bot ai doctor solution '
+    'generated_solution ground_truth '
     'expected_answer target gpt chatgpt generation generations message_2',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
