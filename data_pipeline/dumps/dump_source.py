@@ -32,11 +32,15 @@ _POST_ROW = operator.attrgetter(
 _COMMENT_ROW = operator.attrgetter(
     *('id', 'parent_id', 'author', 'body', 'score', 'created_utc')
 )
+_MARKS = {'posts': 'title', 'comments': 'link_id'}  # fields that tell them apart
+_SEARCHED = 2**28  # bytes of a file's lines, for what no file begins with
 _COUNTED = range(-(2**63), 2**63)  # the integers that the store can hold
 
 
 class Dumps:
     """Posts of one subreddit in files of posts and files of comments, in any order.
+
+    A file may hold both.
 
     The order 'old' is the files' own; 'top' and 'new' choose the first `limit` posts
     with an answer (0: all), in the files' order. `knows` tells posts that are done.
@@ -64,6 +68,9 @@ class Dumps:
         self._paths: dict[str, list[str]] = {'posts': [], 'comments': []}
         for path in paths:
             self._paths[kind(path)].append(path)
+        for what in [what for what, found in self._paths.items() if not found]:
+            self._paths[what] = [path for path in paths if _holds(path, what)]
+        self._mixed = {*self._paths['posts']} & {*self._paths['comments']}
         if missing := [what for what, found in self._paths.items() if not found]:
             raise errors.InputError(
                 f'no file of {" and none of ".join(missing)} is in --input='
@@ -111,7 +118,7 @@ class Dumps:
     def _read_posts(self, store: join_store.Store, shown: progress.Progress) -> None:
         reader = self._reader(subreddit_objects.POST_FIELDS)
         seq = num_wanted = 0
-        for batch in _batches(self._paths['posts'], reader, shown):
+        for batch in self._batches('posts', reader, shown):
             rows = []
             for values in batch:
                 try:
@@ -136,7 +143,7 @@ class Dumps:
     def _read_comments(self, store: join_store.Store, shown: progress.Progress) -> None:
         reader = self._reader(subreddit_objects.COMMENT_FIELDS)
         seq = 0
-        for batch in _batches(self._paths['comments'], reader, shown):
+        for batch in self._batches('comments', reader, shown):
             names = [reddit_shapes.bare_id(values.get('link_id')) for values in batch]
             askers = store.askers(set(names))
             rows = []
@@ -158,6 +165,30 @@ class Dumps:
         repeated, reasons = store.end_comments(self._rules.max_answers_per_post)
         self.counts['comments listed twice'] += repeated
         self.passed_over += reasons
+
+    def _batches(
+        self, what: str, reader: subreddit_objects.Reader, shown: progress.Progress
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Batches of the subreddit's posts or comments, in the files' order."""
+        batch: list[dict[str, Any]] = []
+        size = decoded = 0
+        begun = time.monotonic()
+        for path in self._paths[what]:
+            is_mixed = path in self._mixed
+            for block in line_blocks.blocks(path, on_read=shown.add):
+                for num_bytes, values in reader.objects(block):
+                    if is_mixed and _MARKS[what] not in values:
+                        continue
+                    batch.append(values)
+                    size += num_bytes
+                decoded += len(block) + 1
+                rate = decoded / max(1e-3, time.monotonic() - begun)
+                text = f'{decoded / 1e6:,.0f} MB of JSON at {rate / 1e6:,.0f} MB/s'
+                shown.add(0, text)
+                if size >= _BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
+        yield batch
 
     def _comment_row(self, values: dict[str, Any], *, asker: str) -> tuple[Any, ...]:
         """(reason why it is no answer or '', id, parent, author, body, score, time).
@@ -184,7 +215,7 @@ def kind(path: str | pathlib.Path) -> str:
         values = json.loads(line)
     except ValueError:
         values = None
-    for field, what in (('title', 'posts'), ('link_id', 'comments')):
+    for what, field in _MARKS.items():
         if isinstance(values, dict) and field in values:
             return what
     raise errors.InputError(
@@ -193,25 +224,22 @@ def kind(path: str | pathlib.Path) -> str:
     )
 
 
-def _batches(
-    paths: list[str], reader: subreddit_objects.Reader, shown: progress.Progress
-) -> Iterator[list[dict[str, Any]]]:
-    """Batches of the subreddit's objects, in the files' order."""
-    batch: list[dict[str, Any]] = []
-    size = decoded = 0
-    begun = time.monotonic()
-    for path in paths:
-        for block in line_blocks.blocks(path, on_read=shown.add):
-            for num_bytes, values in reader.objects(block):
-                batch.append(values)
-                size += num_bytes
-            decoded += len(block) + 1
-            rate = decoded / max(1e-3, time.monotonic() - begun)
-            shown.add(0, f'{decoded / 1e6:,.0f} MB of JSON at {rate / 1e6:,.0f} MB/s')
-            if size >= _BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
-    yield batch
+def _holds(path: str, what: str) -> bool:
+    """Whether an object of a kind is among a file's lines, up to `_SEARCHED` bytes."""
+    mark = _MARKS[what]
+    needle, read = f'"{mark}"'.encode(), 0
+    for line in line_blocks.lines(path):
+        read += len(line)
+        if needle in line:
+            try:
+                values = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(values, dict) and mark in values:
+                return True
+        if read > _SEARCHED:
+            break
+    return False
 
 
 def _check_size(*numbers: int) -> None:

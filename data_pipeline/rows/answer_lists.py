@@ -49,6 +49,12 @@ KEYS = (
     *('answerkey', 'answer_key', 'answer_index', 'answer_idx', 'correct_answer'),
     *('correct_option', 'correct_choice', 'correct_index', 'correct', 'gold', 'label'),
 )
+# The same of camels, for `answers` that are choices.
+_NAMES_CHOICE = frozenset(
+    f'{what}{of}'
+    for what in ('correct', 'correctanswer', 'correctoption', 'correctchoice', 'answer')
+    for of in ('', 'id', 'index', 'idx', 'key')
+) - {'answer', 'answerid'}
 _ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
 # Names without their case and signs: marks of the answer that someone chose.
 _ACCEPTED = (
@@ -116,6 +122,24 @@ def with_marks(row: dict[str, Any]) -> dict[str, Any]:
         if made is not row:
             return made
     return row
+
+
+def with_choices(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, its `answers` named as choices where another field names one of them.
+
+    {"answers": ["No.", "So."], "correctAnswer": "So."} -> {"choices": ["No.", "So."],
+    "answer": "So."}; or by a mark or an index: {"answers": […], "correct": 1}.
+    """
+    name = next((n for n in row if _key(n) in _NAMES_CHOICE), '')
+    listed = next((n for n in ('answers', *_CHOICES) if _are_many(row.get(n))), '')
+    if not name or not listed or row.get('answer') not in (None, ''):
+        return row
+    value, answers = row[name], row[listed]
+    given = value if isinstance(value, str) else None
+    if not is_mark(value) and given not in [_text(each) for each in answers]:
+        return row
+    rest = {key: each for key, each in row.items() if key not in (name, listed)}
+    return {**rest, 'choices': answers, 'answer': value}
 
 
 def _with_lists(row: dict[str, Any], name: str) -> dict[str, Any]:

@@ -258,6 +258,8 @@ def _prompted(row: dict[str, Any]) -> list[Any] | None:
         prompt = _parsed(given['messages'])
     elif not prompt and are_turns(_parsed(given)):
         prompt = _parsed(given)
+    elif prompt is None and not given:  # BELLE
+        prompt = row.get('instruction')
     if isinstance(prompt, str) and (said := transcripts.opened(prompt)):
         prompt = [_turn(role, text) for role, text in said]
     is_judged = any(row.get(name) for name in REJECTED)

@@ -80,8 +80,8 @@ def looks_like(path: str) -> bool:
 
     Or with the one name of a column of chats, above texts in quotes, or with a dialog.
     """
-    delimiter, line, names = _opening(path)
-    if not names and delimiter == '\t':
+    _, line, names = _opening(path)
+    if not names and '\t' in line:
         return _are_dialogs([*itertools.islice(_records(path), MOST_ABOVE + 1)])
     if line.strip().strip('"').lower() not in _OF_CHATS:
         return names == _FIRST

@@ -29,7 +29,8 @@ _COMMON = {
     'answer': 'revised_response chosen+rejected answer response output completion '
     'completions best_answer answer_text answers responses reply comment assistant '
     'chosen targets '
-    'assistant_message bot_response ai_message bot ai doctor solution ground_truth '
+    'assistant_message bot_response ai_message bot ai doctor solution '
+    'generated_solution ground_truth '
     'expected_answer target gpt chatgpt generation generations message_2',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
@@ -81,7 +82,7 @@ _BESIDE_A_TITLE = frozenset(
 _OF_DUMPS = ({'link_id', 'parent_id', 'body'}, {'title', 'selftext', 'num_comments'})
 _JOINED_BY = (
     " Reddit's posts and their comments are joined first: python -m "
-    'data_pipeline.collect --source=dump --input=POSTS --input=COMMENTS '
+    'data_pipeline.collect --source=dump {} '
     '--subreddit={} --output=threads.jsonl; then give threads.jsonl.'
 )
 TARGETS = (*_COMMON, 'learn')
@@ -218,10 +219,12 @@ def resolve(
         return FieldMap(fields, is_ours=True, has_turns=True)
     made = _of_names(rows, found)
     if not {'question', 'answer'} <= set(made.parts):
-        apart = any(columns <= set(found) for columns in _OF_DUMPS)
+        of_dumps = sum(columns <= set(found) for columns in _OF_DUMPS)
+        inputs = ('', '--input=POSTS --input=COMMENTS', f'--input={name}')[of_dumps]
         raise errors.InputError(
             f'{name}: which of its fields {_listed(found)} are question and answer?'
-            + (_JOINED_BY.format(rows[0].get('subreddit', 'NAME')) if apart else '')
+            + _JOINED_BY.format(inputs, rows[0].get('subreddit', 'NAME'))
+            * bool(of_dumps)
         )
     within = {
         to: near_fields.texts_within(rows, made.parts[to][0])

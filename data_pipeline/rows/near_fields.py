@@ -31,7 +31,9 @@ _REVISED = frozenset(
 # Names that say so beside another's alone: Reflection-tuning's, the old trainer's.
 _BECAME = (('reflection', 'corrected'), ('draft', 'revised'))
 # Of an answer that stands beside a model's, or another's: it is the right one.
-_RIGHT = frozenset(['reference', 'gold', 'golden', 'correct', 'accepted', 'expert'])
+_RIGHT = frozenset(
+    ['reference', 'gold', 'golden', 'correct', 'accepted', 'expert', 'true', 'expected']
+)
 _TRUTHS = ('ground_truth', 'ground_truth_answer')
 _RETRIEVED = frozenset(['retrieved_contexts', 'retrieved_context', 'contexts'])
 _SAYS_REVISED = re.compile('|'.join(sorted(_REVISED)), re.IGNORECASE)
@@ -193,6 +195,8 @@ def right(rows: Sequence[Mapping[str, Any]], found: Sequence[str]) -> str:
     """
     keys = {key(name): name for name in found}
     others = () if _RETRIEVED.isdisjoint(keys) else ('reference',)
+    if 'best_answer' in keys:  # beside lists of correct ones: TruthfulQA
+        return ''
     names = [keys[each] for each in (*_TRUTHS, *others) if each in keys]
     names += near([n for n in found if _RIGHT.intersection(_words(n))]).get(
         'answer', ()

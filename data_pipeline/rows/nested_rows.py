@@ -84,7 +84,10 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
     """
     if {'row_idx', 'row'} <= row.keys() and isinstance(row['row'], dict):
         return _held(row['row'])  # of the hub's viewer
-    row = in_small_letters(row)
+    row = answer_lists.with_choices(in_small_letters(row))
+    asked = row.get('question')
+    if isinstance(asked, dict) and 'stem' in asked and 'choices' in asked:  # ARC
+        row = {**row, 'question': asked['stem'], 'choices': asked['choices']}
     if 'paragraphs' in row and _are_objects(row['paragraphs'], 'qas'):
         return [
             {

@@ -150,7 +150,11 @@ def test_the_join_equals_one_in_dictionaries(
             )
             if objects
         ]
-        for paths in (halves, [*halves[1::2], *halves[::2]]):  # kinds in any order
+        both = dump_makers.write(
+            folder / 'b.jsonl', [*comments[:9], *posts, *comments[9:]]
+        )
+        # Kinds in any order, and in one file.
+        for paths in (halves, [*halves[1::2], *halves[::2]], [both]):
             source = dump_source.Dumps(
                 [str(path) for path in paths],
                 collect_rules.Settings(subreddit='Advice', sort='old', rules=rules),

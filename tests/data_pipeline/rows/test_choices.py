@@ -111,3 +111,42 @@ def test_answers_that_are_texts_stay_beside_choices() -> None:
     path = pathlib.Path('a.jsonl')
     path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
     assert [pair.answer for pair in reader.read(['a.jsonl'])[0]] == TEXTS
+
+
+@pytest.mark.parametrize(
+    ('name', 'marks'),
+    [
+        ('correctAnswer', TEXTS),
+        ('correct_answer', TEXTS),
+        ('correctAnswer', [*'ABCD']),
+        ('correct', [0, 1, 2, 3]),
+        ('correctIndex', [0, 1, 2, 3]),
+        ('correctAnswerIndex', [1, 2, 3, 4]),
+    ],
+)
+@pytest.mark.parametrize('listed', ['answers', 'options'])
+def test_a_quiz_calls_its_choices_answers(
+    listed: str, name: str, marks: list[Any]
+) -> None:
+    """The first of them was learned, whichever was named the right one."""
+    rows = [{'question': f'Why {m}?', listed: TEXTS, name: m} for m in marks]
+    pathlib.Path('a.json').write_text(json.dumps(rows))
+    pairs, _ = reader.read(['a.json'])
+    assert [pair.answer for pair in pairs] == TEXTS
+
+
+def test_choices_with_ids_are_named_by_these() -> None:
+    held = [
+        {'id': mark, 'answer': text} for mark, text in zip('abcd', TEXTS, strict=True)
+    ]
+    rows = [{'question': 'Why?', 'answers': held, 'correctAnswerId': m} for m in 'bd']
+    assert answers(rows) == [TEXTS[1], TEXTS[3]]
+    asked = {'stem': 'Why?', 'choices': [{'label': 'A', 'text': t} for t in TEXTS[:1]]}
+    asked['choices'] += [{'label': 'B', 'text': TEXTS[1]}]
+    assert answers([{'id': 'x', 'question': asked, 'answerKey': 'B'}]) == [TEXTS[1]]
+
+
+def test_a_verdict_beside_answers_names_none_of_them() -> None:
+    rows = [{'question': 'Why?', 'answers': TEXTS[:2], 'label': 1}] * 2
+    pathlib.Path('a.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    assert [pair.answer for pair in reader.read(['a.jsonl'])[0]] == [TEXTS[0]] * 2

@@ -164,6 +164,12 @@ def test_posts_and_comments_of_an_archive_are_joined_by_a_program(names: str) ->
     )
 
 
+def test_posts_and_comments_in_one_file_are_joined_by_a_program_too() -> None:
+    names = 'id title selftext num_comments score link_id parent_id body'
+    found = problem(dict.fromkeys(names.split(), '') | {'subreddit': 'advice'})
+    assert '--source=dump --input=raw/a.csv --subreddit=advice' in found
+
+
 def test_a_field_that_is_not_there_is_a_problem() -> None:
     texts = ['question=title+boddy, answer=left, score=ups']
     found = problem({'title': '', 'left': ''}, *texts)

@@ -211,3 +211,22 @@ def test_two_columns_without_a_header_that_are_no_dialog_are_refused(
     pathlib.Path('a.tsv').write_text(''.join('\t'.join(row) + '\n' for row in rows))
     with pytest.raises(errors.InputError, match='which of its fields'):
         reader.read(['a.tsv'])
+
+
+@pytest.mark.parametrize(
+    'row',
+    [
+        {'problem': 'Why?', 'generated_solution': 'So.', 'expected_answer': '7'},
+        {'Question': 'Why?', 'Best Answer': 'So.', 'Correct Answers': 'So.; ' * 9},
+        {'question': 'Why?', 'true_answer': 'So.', 'false_answer1': 'No.'},
+        {'input': 'Why?', 'actual_output': 'No.', 'expected_output': 'So.'},
+    ],
+)
+def test_the_answer_to_learn_is_told_from_others(row: dict[str, str]) -> None:
+    assert read(row) == [('Why?', 'So.')]
+
+
+def test_an_instruction_that_is_a_talk_is_one() -> None:
+    asked = 'Human:Who?\nAssistant:Tom.\nHuman:Why?\nAssistant:'
+    row = {'instruction': asked, 'input': '', 'output': 'So.'}
+    assert read(row) == [('Who?', 'Tom.', 'Why?', 'So.')]
