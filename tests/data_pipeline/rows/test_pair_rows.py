@@ -332,13 +332,13 @@ def test_a_text_that_no_name_puts_in_the_pair_is_counted() -> None:
         'question': 'Why?',
         'answer': 'So.',
         'name': 'Tom',
-        'story': 'He sings. ' * 4,
+        'anecdote': 'He sings. ' * 4,
     }
-    _, report = read('a.jsonl', lines(row, {**row, 'story': ''}, row))
+    _, report = read('a.jsonl', lines(row, {**row, 'anecdote': ''}, row))
     (counted,) = (
         name for name in report.counts if 'not read' in name and 'rows' in name
     )
-    assert counted == "rows with a text in 'story', which was not read"
+    assert counted == "rows with a text in 'anecdote', which was not read"
     assert report.counts[counted] == 2
 
 
