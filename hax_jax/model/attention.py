@@ -169,20 +169,25 @@ def attend(
 
 def attend_cached(
     q: Float[Array, 'B T N H'],
-    keys: Float[Array, 'B*N S H'],
-    values: Float[Array, 'B*N S H'],
+    keys: Float[Array, '*B N S H'],
+    values: Float[Array, '*B N S H'],
     *,
     q_segment_ids: Int[Array, 'B T'],
     kv_segment_ids: Int[Array, 'B S'],
     q_start: Int[Array, ''] | int,
 ) -> Float[Array, 'B T N H']:
-    """The same attention over a cache: query t stands at its place `q_start` + t."""
+    """The same attention over a cache: query t stands at its place `q_start` + t.
+
+    `keys` and `values` of one row may lack the axis of rows (gpt2.Cache).
+    """
     B, T, N, H = q.shape
-    q = q.swapaxes(1, 2).reshape(B * N, T, H) * H**-0.5
-    scores = jnp.einsum('rth,rsh->rts', q, keys, preferred_element_type=jnp.float32)
+    q = q.swapaxes(1, 2).reshape(*keys.shape[:-2], T, H) * H**-0.5
+    scores = jnp.einsum(
+        '...th,...sh->...ts', q, keys, preferred_element_type=jnp.float32
+    )
     mask = _mask(q_segment_ids, kv_segment_ids, q_start)
     weights = _weights(scores.reshape(B, N, T, -1), mask, values.dtype)
-    out = jnp.einsum('rts,rsh->rth', weights.reshape(scores.shape), values)
+    out = jnp.einsum('...ts,...sh->...th', weights.reshape(scores.shape), values)
     return out.reshape(B, N, T, H).swapaxes(1, 2)
 
 

@@ -1,7 +1,7 @@
 """GPT-2 in Flax NNX, with its KV cache.
 
 Axis letters, here and wherever a shape is written: B batch, T query time, S key time,
-D embed, N heads, H head_dim, R heads of all rows (B * N), F mlp, V vocab.
+D embed, N heads, H head_dim, F mlp, V vocab.
 
 Names and layouts are GPT-2's own: kernels are [in, out], paths are `wte.embedding`,
 `h.0.attn.c_attn.kernel`, `ln_f.scale`.
@@ -33,16 +33,17 @@ _INIT_STDDEV = 0.02  # Source: GPT-2's initializer_range
 class Cache:
     """Keys and values of the newest S tokens: one array a layer, each a ring.
 
-    Batch row b has the N rows from b * N on. XLA on a CPU writes and multiplies a ring
-    of this form where it lies; [B, S, N, H] or [1, N, S, H] it copies for each token.
+    A ring is [B, N, S, H], and [N, S, H] for a batch of one row: XLA on a CPU writes
+    and multiplies these where they lie. It transposes [B, S, N, H] for each token, and
+    copies [1, N, S, H] to drop its axis.
 
     `length` counts the tokens written so far, the same for each row; token i lies at
     place i % S. Places of segment 0 hold no token that one of segment 1 sees: padding,
     and what a row's slot held before.
     """
 
-    keys: list[Float[Array, 'R S H']]
-    values: list[Float[Array, 'R S H']]
+    keys: list[Float[Array, '*B N S H']]
+    values: list[Float[Array, '*B N S H']]
     segment_ids: Int[Array, 'B S']
     length: Int[Array, '']
 
@@ -52,7 +53,7 @@ def make_cache(
 ) -> Cache:
     """An empty cache with room for `length` tokens a row."""
     head_dim = model.n_embd // model.n_head
-    shape = (batch_size * model.n_head, length, head_dim)
+    shape = (batch_size, model.n_head, length, head_dim)[batch_size == 1 :]
     return Cache(
         keys=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
         values=[jnp.zeros(shape, dtype) for _ in range(model.n_layer)],
@@ -180,8 +181,8 @@ class Head(nnx.Module):
 class Past(NamedTuple):
     """The cache as one layer sees it; the new tokens are written from `start` on."""
 
-    keys: Float[Array, 'R S H']
-    values: Float[Array, 'R S H']
+    keys: Float[Array, '*B N S H']
+    values: Float[Array, '*B N S H']
     segment_ids: Int[Array, 'B S']  # of the new tokens too
     start: Int[Array, '']
 
@@ -261,7 +262,7 @@ class Attention(nnx.Module):
             k = _put(k, past.keys, past.start)
             v = _put(v, past.values, past.start)
             # Everything in the ring came before a token that is alone.
-            start = past.start if T > 1 else k.shape[1] - 1
+            start = past.start if T > 1 else k.shape[-2] - 1
             out = attention.attend_cached(
                 q,
                 k,
@@ -274,11 +275,11 @@ class Attention(nnx.Module):
 
 
 def _put(
-    new: Float[Array, 'B T N H'], ring: Float[Array, 'R S H'], start: Int[Array, '']
-) -> Float[Array, 'R S H']:
-    B, T, N, H = new.shape
-    by_head = new.swapaxes(1, 2).reshape(B * N, T, H)
-    return jax.lax.dynamic_update_slice(ring, by_head, (0, start, 0))
+    new: Float[Array, 'B T N H'], ring: Float[Array, '*B N S H'], start: Int[Array, '']
+) -> Float[Array, '*B N S H']:
+    new = new.swapaxes(1, 2).reshape(*ring.shape[:-2], new.shape[1], ring.shape[-1])
+    place = (0,) * (ring.ndim - 2) + (start, 0)
+    return jax.lax.dynamic_update_slice(ring, new, place)
 
 
 class Mlp(nnx.Module):

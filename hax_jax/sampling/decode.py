@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Int32, Shaped
+from jaxtyping import Array, Bool, Int32
 
 from hax_jax.config import schema
 from hax_jax.devices import mesh as mesh_lib
@@ -137,13 +137,21 @@ def refill(
     R, T = inputs.shape
 
     def put(whole: jax.Array, part: jax.Array) -> jax.Array:
-        slot = _by_row(whole, B).at[slots]
-        return slot.set(_by_row(part, R), mode='drop').reshape(whole.shape)
+        return whole.at[slots].set(part, mode='drop')
 
-    def put_in_ring(whole: jax.Array, part: jax.Array) -> jax.Array:
+    def put_in_ring(whole: jax.Array, part: jax.Array, axis: int) -> jax.Array:
         # The prompt's last token goes to the newest place, where all rows have one.
-        part = jnp.pad(part, ((0, 0), (0, S - T)) + ((0, 0),) * (part.ndim - 2))
-        return put(whole, jnp.roll(part, cache.length - T, axis=1))
+        room = [(0, S - T if i == axis else 0) for i in range(part.ndim)]
+        return put(whole, jnp.roll(jnp.pad(part, room), cache.length - T, axis))
+
+    def layers(rings: list[jax.Array], parts: list[jax.Array]) -> list[jax.Array]:
+        N, _, H = rings[0].shape[-3:]
+        return [
+            put_in_ring(
+                ring.reshape(B, N, S, H), part.reshape(R, N, T, H), axis=2
+            ).reshape(ring.shape)
+            for ring, part in zip(rings, parts, strict=True)
+        ]
 
     merged = jax.tree.map(
         put,
@@ -151,9 +159,9 @@ def refill(
         dataclasses.replace(new, cache=None),
     )
     cache = gpt2.Cache(
-        keys=jax.tree.map(put_in_ring, cache.keys, own.keys),
-        values=jax.tree.map(put_in_ring, cache.values, own.values),
-        segment_ids=put_in_ring(cache.segment_ids, own.segment_ids),
+        keys=layers(cache.keys, own.keys),
+        values=layers(cache.values, own.values),
+        segment_ids=put_in_ring(cache.segment_ids, own.segment_ids, axis=1),
         length=cache.length,
     )
     return _spread(dataclasses.replace(merged, cache=cache))
@@ -305,19 +313,13 @@ def _spread(state: State) -> State:
 
 
 def _spread_cache(cache: gpt2.Cache) -> gpt2.Cache:
-    def spread(x: jax.Array) -> jax.Array:
-        by_row = _by_row(x, cache.segment_ids.shape[0])
-        by_row = mesh_lib.constrain(by_row, 'batch', 'heads', None, None)
-        return by_row.reshape(x.shape)
+    def layers(rings: list[jax.Array]) -> list[jax.Array]:
+        axes = ('batch', 'heads', None, None)
+        return [mesh_lib.constrain(x, *axes[-x.ndim :]) for x in rings]
 
     return gpt2.Cache(
-        keys=[spread(x) for x in cache.keys],
-        values=[spread(x) for x in cache.values],
+        keys=layers(cache.keys),
+        values=layers(cache.values),
         segment_ids=mesh_lib.constrain(cache.segment_ids, 'batch', None),
         length=cache.length,
     )
-
-
-def _by_row(x: Shaped[Array, '...'], rows: int) -> Shaped[Array, '...']:
-    """[rows * K, ...] as [rows, K, ...]: the heads of the cache, or K of 1."""
-    return x.reshape(rows, -1, *x.shape[1:])

@@ -189,7 +189,7 @@ def test_queries_from_a_later_place_see_the_keys_of_a_cache_before_it(
 ) -> None:
     q, k, v = tensors(24)
     ids = segments(24)
-    keys, values = (x.swapaxes(1, 2).reshape(-1, *x.shape[1::2]) for x in (k, v))
+    keys, values = k.swapaxes(1, 2), v.swapaxes(1, 2)
     found = attention.attend_cached(
         q[:, queries],
         keys,
@@ -199,6 +199,15 @@ def test_queries_from_a_later_place_see_the_keys_of_a_cache_before_it(
         q_start=jnp.int32(queries.start),
     )
     np.testing.assert_allclose(found, by_hand(q, k, v, ids)[:, queries], atol=1e-5)
+    alone = attention.attend_cached(
+        q[1:, queries],
+        keys[1],
+        values[1],
+        q_segment_ids=jnp.asarray(ids[1:, queries]),
+        kv_segment_ids=jnp.asarray(ids[1:]),
+        q_start=jnp.int32(queries.start),
+    )
+    np.testing.assert_allclose(alone, found[1:], atol=1e-6)
 
 
 def test_softmax_is_in_float32_also_where_the_model_computes_in_bfloat16() -> None:

@@ -590,11 +590,11 @@ def test_batches_of_one_shape_compile_once(
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
 
 
-@pytest.mark.parametrize('batch_size', [1, 3])
-def test_a_token_copies_no_keys_and_no_values_of_those_before_it(
-    tokenizer: text.SentencePieceTokenizer, batch_size: int
-) -> None:
-    model = make_model(tokenizer)
+def decoding_program(
+    tokenizer: text.SentencePieceTokenizer, on: jax.sharding.Mesh, *, batch_size: int
+) -> tuple[int, str]:
+    """The numbers in a ring of its cache, and the compiled program that decodes."""
+    model = make_model(tokenizer, n_layer=1)
     fitted = prompt_fitting.fit(
         questions(LETTERS[:batch_size]), tokenizer, n_positions=128, max_new_tokens=9
     )
@@ -603,18 +603,20 @@ def test_a_token_copies_no_keys_and_no_values_of_those_before_it(
         for row in zip(fitted.questions, fitted.prompts, fitted.stems, strict=True)
     ]
     arrays = prompt_batches.arrays(
-        rows, GREEDY, size=batch_size, prompt_places=48, n_positions=128
+        rows, GREEDY, size=batch_size, prompt_places=80, n_positions=128
     )
     drawing = next_token.drawing(
         GREEDY, eos_id=tokenizer.eos_id, vocab_size=tokenizer.vocab_size
     )
-    sharded = sharded_model.ShardedModel(model, tokenizer, mesh=one_device())
+    sharded = sharded_model.ShardedModel(model, tokenizer, mesh=on)
     state = sharded.start(
-        *arrays, drawing, new_places=64, cache_places=64, logprobs=False
+        *arrays, drawing, new_places=64, cache_places=96, logprobs=False
     )
-    graphdef, params = nnx.split(model)
-    stopped, number = jnp.zeros(batch_size, bool), jnp.int32(3)
     leaves, tree = jax.tree.flatten(state)
+
+    graphdef, params = nnx.split(model)
+    params = jax.device_put(params, mesh.replicated(on))
+    stopped, number = jnp.zeros(batch_size, bool), jnp.int32(3)
 
     def go_on(leaves: list[jax.Array]) -> decode.State:
         state = jax.tree.unflatten(tree, leaves)
@@ -622,10 +624,19 @@ def test_a_token_copies_no_keys_and_no_values_of_those_before_it(
             graphdef, params, state, stopped, number, number, drawing=drawing
         )
 
-    compiled = jax.jit(go_on, donate_argnums=0).lower(leaves).compile()
-    moved = re.findall(r'= \w+\[([\d,]+)\]\S* (?:copy|transpose)\(', compiled.as_text())
+    with jax.set_mesh(on):
+        compiled = jax.jit(go_on, donate_argnums=0).lower(leaves).compile()
+    return state.cache.keys[0].size, compiled.as_text()
+
+
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_a_token_copies_no_keys_and_no_values_of_those_before_it(
+    tokenizer: text.SentencePieceTokenizer, batch_size: int
+) -> None:
+    ring, program = decoding_program(tokenizer, one_device(), batch_size=batch_size)
+    moved = re.findall(r'= \w+\[([\d,]+)\]\S* (?:copy|transpose)\(', program)
     sizes = {math.prod(map(int, shape.split(','))) for shape in moved}
-    assert state.cache.keys[0].size not in sizes
+    assert ring not in sizes
 
 
 def test_queues_hold_rows_of_like_length_the_longest_first() -> None:
@@ -959,6 +970,12 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
         whole = mesh.make_mesh(schema.MeshConfig())
         assert whole.shape['data'] == 4
         assert run(make(), whole) == alone
+
+        # The cache stays on its devices: each row's on one, each head's on one.
+        both = mesh.make_mesh(schema.MeshConfig(data=2, tensor=2))
+        for size in (2, 4):
+            _, program = t.decoding_program(tokenizer, both, batch_size=size)
+            assert 'all-gather' not in program and 'all-to-all' not in program
 
         both = mesh.make_mesh(schema.MeshConfig(data=1, fsdp=2, tensor=2))
         graphdef, params = nnx.split(make())
