@@ -32,25 +32,7 @@ def make(
     Raises:
       ValueError: the counts do not add up, which is a defect of this program.
     """
-    dropped = {
-        reason: {'pairs': count}
-        for reason, count in store.rows(
-            'SELECT reason, count(*) FROM (SELECT reason FROM never UNION ALL '
-            'SELECT reason FROM gone) GROUP BY reason ORDER BY reason'
-        )
-    }
-    kept: dict[str, dict[str, Any]] = {
-        name: {'pairs': 0, 'copies': 0, 'by_source': {}} for name in records.SPLITS
-    }
-    for name, source, count, copies in store.rows(
-        'SELECT split, source, count(*), '
-        'CAST(sum(coalesce(copies, 1) - 1) AS BIGINT) FROM kept '
-        'JOIN home USING (grp) LEFT JOIN copies USING (ordinal) '
-        'GROUP BY split, source ORDER BY split, source'
-    ):
-        kept[name]['pairs'] += count
-        kept[name]['copies'] += copies
-        kept[name]['by_source'][source] = count
+    dropped, kept = _dropped(store), _kept(store)
     num_read = sum(by_source.values())
     num_dropped = sum(row['pairs'] for row in dropped.values())
     num_kept = sum(split['pairs'] for split in kept.values())
@@ -85,6 +67,32 @@ def make(
         'notes': account.notes,
         'settings': _without_preferences(convert.to_dict(chosen)),
     }
+
+
+def _dropped(store: pair_store.PairStore) -> dict[str, dict[str, int]]:
+    """Dropped pairs by reason: {'empty': {'pairs': 3}}."""
+    rows = store.rows(
+        'SELECT reason, count(*) FROM (SELECT reason FROM never UNION ALL '
+        'SELECT reason FROM gone) GROUP BY reason ORDER BY reason'
+    )
+    return {reason: {'pairs': count} for reason, count in rows}
+
+
+def _kept(store: pair_store.PairStore) -> dict[str, dict[str, Any]]:
+    """Kept pairs by split, by source too, and the copies that weights add."""
+    kept: dict[str, dict[str, Any]] = {
+        name: {'pairs': 0, 'copies': 0, 'by_source': {}} for name in records.SPLITS
+    }
+    for name, source, count, copies in store.rows(
+        'SELECT split, source, count(*), '
+        'CAST(sum(coalesce(copies, 1) - 1) AS BIGINT) FROM kept '
+        'JOIN home USING (grp) LEFT JOIN copies USING (ordinal) '
+        'GROUP BY split, source ORDER BY split, source'
+    ):
+        kept[name]['pairs'] += count
+        kept[name]['copies'] += copies
+        kept[name]['by_source'][source] = count
+    return kept
 
 
 def summary(ledger: dict[str, Any]) -> str:

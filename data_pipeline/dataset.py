@@ -88,27 +88,12 @@ def write(
                     writer = chat_files.writer(folder, name, system=system)
                     watchers.append(opened.enter_context(writer))
                 watched[name] = _watched(splits[name], watchers)
-            if beam is None:
-                tfds_files.write(folder, watched)
-            else:
-                from data_pipeline.writing import hax_qa  # TensorFlow
-
-                hax_qa.write_with_beam(folder, watched, beam)
+            _write_tfds(folder, watched, beam)
         manifest_facts.check(facts, lambda name: tfds_files.read(folder, name))
         sha256sums.write(folder / tfds_files.FOLDER)
         entries = {name: each.as_json() for name, each in facts.items()}
         _check_counts(entries, ledger)
-        manifest = {
-            'schema': dataset_folder.SCHEMA,
-            'sha256': records.sha256(
-                {name: entry['sha256'] for name, entry in entries.items()}
-            ),
-            'template_version': text.TEMPLATE_VERSION,
-            'splits': entries,
-            'sources': sources,
-            'split_rule': split_rule,
-            'tfds': {'folder': tfds_files.FOLDER, 'version': tfds_files.TFDS_VERSION},
-        }
+        manifest = _manifest(entries, sources, split_rule)
         if preferences is not None:
             manifest['preferences'] = preference_files.write(
                 folder, preferences, ledger['preferences']
@@ -120,6 +105,37 @@ def write(
         files.write_json(folder / LEDGER, {**ledger, dropped_file.DIGEST: digest})
         files.write_json(folder / dataset_folder.MANIFEST, manifest)
     return manifest
+
+
+def _write_tfds(
+    folder: pathlib.Path,
+    watched: Mapping[str, Iterator[described_pairs.Described]],
+    beam: beam_pipeline.Options | None,
+) -> None:
+    if beam is None:
+        tfds_files.write(folder, watched)
+    else:
+        from data_pipeline.writing import hax_qa  # TensorFlow
+
+        hax_qa.write_with_beam(folder, watched, beam)
+
+
+def _manifest(
+    entries: Mapping[str, dict[str, Any]],
+    sources: list[dict[str, Any]],
+    split_rule: dict[str, Any],
+) -> dict[str, Any]:
+    """The manifest, but for preferences and its seal."""
+    digests_of_splits = {name: entry['sha256'] for name, entry in entries.items()}
+    return {
+        'schema': dataset_folder.SCHEMA,
+        'sha256': records.sha256(digests_of_splits),
+        'template_version': text.TEMPLATE_VERSION,
+        'splits': entries,
+        'sources': sources,
+        'split_rule': split_rule,
+        'tfds': {'folder': tfds_files.FOLDER, 'version': tfds_files.TFDS_VERSION},
+    }
 
 
 def _check_counts(

@@ -108,6 +108,13 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             f'--format={_FORMAT.value!r} is not accepted; use one of '
             f'{", ".join(schema.IMPORT_FORMATS)}.'
         )
+    errors.refuse(problems + _input_problems(path))
+    return path, output
+
+
+def _input_problems(path: pathlib.Path) -> list[str]:
+    """A sentence for each reason why the input, or a flag for it, is wrong."""
+    problems = []
     if not path.exists():
         problems.append(
             f'{path} does not exist; give the file of a model, or a folder of peft.'
@@ -151,8 +158,7 @@ def _checked(arguments: list[str]) -> tuple[pathlib.Path, pathlib.Path]:
             f'--base={_BASE.value} applies only to an adapter folder of peft; {path} '
             'is a file, which holds its base. Remove the flag.'
         )
-    errors.refuse(problems)
-    return path, output
+    return problems
 
 
 def _next(found: import_model.Imported, output: pathlib.Path) -> str:

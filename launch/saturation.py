@@ -60,18 +60,9 @@ def main() -> int:
     run, tokenizer, cache = run_rows.find(run)
     setup = run_setup.prepare(run, cache)
     chosen, notes = _chosen(run.data.path)
-    steps = setup.num_steps
+    steps = _steps(setup.num_steps, len(chosen))
     planned = part_runs.num_steps(len(chosen), steps)
-    if _MAX_STEPS.value and _MAX_STEPS.value < planned:
-        least = part_runs.num_steps(len(chosen), tuning_flags.LEAST_STEPS)
-        if _MAX_STEPS.value < least:
-            raise errors.InputError(
-                f'--max_steps={_MAX_STEPS.value} is not enough for {len(chosen)} parts '
-                f'and a second seed; give {least} or more, '
-                f'{tuning_flags.LEAST_STEPS} for each.'
-            )
-        steps = _MAX_STEPS.value // (len(chosen) + 1)
-        planned = part_runs.num_steps(len(chosen), steps)
+    if steps < setup.num_steps:
         notes.append(
             f'each trial has {steps} steps, not the {setup.num_steps} of the config: '
             f'--max_steps={_MAX_STEPS.value}'
@@ -118,6 +109,24 @@ def main() -> int:
     )
     _give(fitted, found, output, notes, run)
     return 0
+
+
+def _steps(asked: int, num_parts: int) -> int:
+    """The steps of a trial: the config's, or what --max_steps leaves each.
+
+    Raises:
+      InputError: --max_steps is not enough.
+    """
+    planned = part_runs.num_steps(num_parts, asked)
+    if not _MAX_STEPS.value or _MAX_STEPS.value >= planned:
+        return asked
+    least = part_runs.num_steps(num_parts, tuning_flags.LEAST_STEPS)
+    if _MAX_STEPS.value < least:
+        raise errors.InputError(
+            f'--max_steps={_MAX_STEPS.value} is not enough for {num_parts} parts and a '
+            f'second seed; give {least} or more, {tuning_flags.LEAST_STEPS} for each.'
+        )
+    return _MAX_STEPS.value // (num_parts + 1)
 
 
 def _check_flags() -> None:

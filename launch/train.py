@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 import sys
 
 from absl import flags
@@ -130,22 +131,27 @@ def main() -> int:
         raise FloatingPointError(f'{error}\n{advice}') from error
     print(run_summary.render(summary, workdir), flush=True)
     if first_process.is_here():
-        found = after_training.of(str(workdir))
-        known = diagnosis.read(workdir)
-        told = diagnosis.reminder(found, known)
-        told += diagnosis.lines(found, most=3, known=known)
-        print('\n'.join(told), flush=True)
-        written, _ = page.write([str(workdir)])
-        print(f'page: {written}', flush=True)
-        results.give(
-            {
-                'workdir': workdir,
-                **dataclasses.asdict(summary),
-                'findings': [dataclasses.asdict(each) for each in found],
-                'page': written,
-            }
-        )
+        _give(summary, workdir)
     return run_summary.exit_code(summary)
+
+
+def _give(summary: run_summary.Summary, workdir: pathlib.Path) -> None:
+    """Prints what the run's record shows, and where its page is; gives the JSON."""
+    found = after_training.of(str(workdir))
+    known = diagnosis.read(workdir)
+    told = diagnosis.reminder(found, known)
+    told += diagnosis.lines(found, most=3, known=known)
+    print('\n'.join(told), flush=True)
+    written, _ = page.write([str(workdir)])
+    print(f'page: {written}', flush=True)
+    results.give(
+        {
+            'workdir': workdir,
+            **dataclasses.asdict(summary),
+            'findings': [dataclasses.asdict(each) for each in found],
+            'page': written,
+        }
+    )
 
 
 def _plan(setup: run_setup.Setup, notes: list[tuple[str, str]]) -> None:

@@ -36,6 +36,7 @@ with later.imports():
     from hax_jax.data import dataset_folder, records
     from hax_jax.devices import runtime
     from hax_jax.planning import trials_time
+    from hax_jax.report import figures
     from hax_jax.training import run_setup
     from hax_jax.tuning import page, range_test, recommended, search, sweep, trials
     from hax_jax.watch import text_plot
@@ -209,37 +210,11 @@ def _give(
         for field, last in found.tried
         for value, each in sorted(last.items())
     ]
-    swept = {v: r.loss for v, r in found.tried[0][1].items() if math.isfinite(r.loss)}
-    rates = sorted(swept)
-    finite = [loss for loss in tested.losses if math.isfinite(loss)]
-    at = tested.rates[: len(finite)]
-    unit = 'nats per unit of weight'
-    curves = [
-        (
-            'Range test: training loss by learning rate',
-            page.log_x(
-                unit,
-                'learning rate',
-                [
-                    page.points('smoothed', at, range_test.smoothed(finite)),
-                    page.points('step', at, finite, mode='markers', colour='#999999'),
-                ],
-            ),
-        ),
-        (
-            'Last rung: validation loss by learning rate',
-            page.log_x(
-                'nats per answer token',
-                'learning rate',
-                [page.points('trials', rates, [swept[rate] for rate in rates])],
-            ),
-        ),
-    ]
     written = page.write(
         output / 'tune.html',
         title='What tuning gives',
         verdicts=lines,
-        curves=curves,
+        curves=_curves(found, tested),
         tables=[
             page.Table(
                 'Trials of the last rung of each stage',
@@ -269,6 +244,29 @@ def _give(
         flush=True,
     )
     results.give(told)
+
+
+def _curves(found: search.Found, tested: _Tested) -> list[tuple[str, figures.Figure]]:
+    """The page's figures: the range test, and the rates of the last rung."""
+    finite = [loss for loss in tested.losses if math.isfinite(loss)]
+    at = tested.rates[: len(finite)]
+    range_test_points = [
+        page.points('smoothed', at, range_test.smoothed(finite)),
+        page.points('step', at, finite, mode='markers', colour='#999999'),
+    ]
+    swept = {v: r.loss for v, r in found.tried[0][1].items() if math.isfinite(r.loss)}
+    rates = sorted(swept)
+    trial_points = [page.points('trials', rates, [swept[rate] for rate in rates])]
+    return [
+        (
+            'Range test: training loss by learning rate',
+            page.log_x('nats per unit of weight', 'learning rate', range_test_points),
+        ),
+        (
+            'Last rung: validation loss by learning rate',
+            page.log_x('nats per answer token', 'learning rate', trial_points),
+        ),
+    ]
 
 
 if __name__ == '__main__':

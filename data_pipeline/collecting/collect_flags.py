@@ -135,21 +135,8 @@ def settings() -> collect_rules.Settings:
             f'--sort={sort} is not an order that --source={given.source} has; give '
             f'{", ".join(sorts)}.'
         )
-    times = {'after': 0, 'before': 0}
-    for name in times:
-        try:
-            times[name] = seconds(given[name].value)
-        except ValueError:
-            problems.append(
-                f'--{name}={given[name].value} is no date; give 2024-01-31, '
-                '2024-01-31T18:00 or seconds since 1970.'
-            )
-    if times['after'] and times['before'] and times['after'] >= times['before']:
-        problems.append(
-            f'--after={given.after} is not before --before={given.before}; swap them.'
-        )
-    if given.time_filter != 'all' and given.after:
-        problems.append('--time_filter and --after both bound the age; give one.')
+    times, wrong_times = _times()
+    problems += wrong_times
     problems += [
         f'--{name}={given[name].value} is under {least}; give {least} or more.'
         for name, least in _LEAST.items()
@@ -182,6 +169,30 @@ def settings() -> collect_rules.Settings:
             'page': page if given.batch_delay < 0 else given.batch_delay,
         },
     )
+
+
+def _times() -> tuple[dict[str, int], list[str]]:
+    """--after and --before in seconds since 1970, and a sentence for each that's wrong.
+
+    A flag that is not given is 0.
+    """
+    given = flags.FLAGS
+    times, problems = {'after': 0, 'before': 0}, []
+    for name in times:
+        try:
+            times[name] = seconds(given[name].value)
+        except ValueError:
+            problems.append(
+                f'--{name}={given[name].value} is no date; give 2024-01-31, '
+                '2024-01-31T18:00 or seconds since 1970.'
+            )
+    if times['after'] and times['before'] and times['after'] >= times['before']:
+        problems.append(
+            f'--after={given.after} is not before --before={given.before}; swap them.'
+        )
+    if given.time_filter != 'all' and given.after:
+        problems.append('--time_filter and --after both bound the age; give one.')
+    return times, problems
 
 
 def _source_problems(sort: str) -> list[str]:

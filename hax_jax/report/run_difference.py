@@ -66,27 +66,7 @@ def of(
             f'pair in common. To score both on one dataset: {command} --data=FOLDER',
         )
     told = {name: each for name, each in found.by.items() if each.is_known}
-    notes = []
-    alone = sum(pair.id not in groups for pair in x.pairs)
-    if alone:
-        notes.append(
-            f'the groups of {alone:,} pairs are not known (the dataset of {a.name} is '
-            'not there or has changed): each counts as its own, and the interval may '
-            'be too narrow'
-        )
-    if not same:
-        notes.append('the tokenizers differ, so the unit is bits per byte')
-    if x.seq_len != y.seq_len:
-        notes.append(
-            f'rows of {x.seq_len} and of {y.seq_len} tokens: long questions were cut '
-            f'differently. To score both on equal rows: {command}'
-        )
-    elif same and x.rows != y.rows:
-        notes.append(
-            'the rows differ (another dataset, or other data settings): the pairs that '
-            f'both have are compared. To score both on one dataset: {command} '
-            '--data=FOLDER'
-        )
+    notes = _on_rows(a.name, x, y, groups, command)
     for ids, what in (
         (found.only_a, f'validation of {a.name} alone'),
         (found.only_b, f'validation of {b.name} alone'),
@@ -108,3 +88,36 @@ def of(
         ],
         notes=notes,
     )
+
+
+def _on_rows(
+    a_name: str,
+    x: saved_scores.SavedScores,
+    y: saved_scores.SavedScores,
+    groups: Mapping[str, str],
+    command: str,
+) -> list[str]:
+    """How the rows of A's scores `x` and B's `y` differ; `command` scores both anew."""
+    same = x.tokenizer == y.tokenizer
+    notes = []
+    alone = sum(pair.id not in groups for pair in x.pairs)
+    if alone:
+        notes.append(
+            f'the groups of {alone:,} pairs are not known (the dataset of {a_name} is '
+            'not there or has changed): each counts as its own, and the interval may '
+            'be too narrow'
+        )
+    if not same:
+        notes.append('the tokenizers differ, so the unit is bits per byte')
+    if x.seq_len != y.seq_len:
+        notes.append(
+            f'rows of {x.seq_len} and of {y.seq_len} tokens: long questions were cut '
+            f'differently. To score both on equal rows: {command}'
+        )
+    elif same and x.rows != y.rows:
+        notes.append(
+            'the rows differ (another dataset, or other data settings): the pairs that '
+            f'both have are compared. To score both on one dataset: {command} '
+            '--data=FOLDER'
+        )
+    return notes
