@@ -205,3 +205,17 @@ def test_a_label_of_another_record_answers_nothing() -> None:
     assert texts(text) == [('Why rain?', 'So rain.'), ('Why snow?', 'So snow.')]
     parted = ''.join(f'%%%%\nQ: Why {i}?\n%%%%\nA: So {i}.\n' for i in range(3))
     assert texts(parted) == [(f'Why {i}?', f'So {i}.') for i in range(3)]
+
+
+def test_one_problem_and_its_solution_are_sections_of_a_document() -> None:
+    form = '*   **Problem**: Users {0}.\n\n*   **Solution**: We {0}.\n\n'
+    assert not detection.detect('# Design\n\nIt is small.\n\n' + form.format('wait'))
+    assert len(texts(form.format('wait') + form.format('ask'))) == 2
+
+
+@pytest.mark.parametrize('quote', ["'", '"', '`'])
+def test_objects_of_a_program_are_no_labels(quote: str) -> None:
+    form = "  {\n    question: 'Why {0}?',\n    answer: 'So {0}.',\n    id: 7,\n  },\n"
+    rows = ''.join(form.replace('{0}', word) for word in ('rain', 'hail', 'snow'))
+    text = f'export const faq: Item[] = [\n{rows}];\n'.replace("'", quote)
+    assert not detection.detect(text)
