@@ -219,3 +219,13 @@ def test_objects_of_a_program_are_no_labels(quote: str) -> None:
     rows = ''.join(form.replace('{0}', word) for word in ('rain', 'hail', 'snow'))
     text = f'export const faq: Item[] = [\n{rows}];\n'.replace("'", quote)
     assert not detection.detect(text)
+
+
+def test_numbers_that_stand_twice_in_an_answer_are_no_headings() -> None:
+    """Of a FAQ of 51 questions all were refused: hosts stood in it before and after."""
+    heads = [f'1.{i} {q}' for i, (q, _) in enumerate(PAIRS, start=1)]
+    bodies = [f'{h}\n\n  {a}\n\n' for h, (_, a) in zip(heads, PAIRS, strict=True)]
+    bodies[0] += '  127.0.0.1 localhost\n\n' * 2
+    contents = '\n'.join(['Contents', '', '1 Visits', *heads, '', '1 Visits', '', ''])
+    found = texts(contents + ''.join(bodies), 'faq')
+    assert [question for question, _ in found] == [q for q, _ in PAIRS]
