@@ -50,6 +50,21 @@ def rows(path: str, document: json_survey.Document) -> Iterator[str]:
                 yield text.translate(_FLATTENED)
 
 
+def whole_items(path: str) -> tuple[int, int]:
+    """(whole items of a list that is damaged further on, the bytes up to their end)."""
+    count = place = 0
+    with json_survey.opened(path) as file:
+        scanner = json_scanner.Scanner(file)
+        try:
+            for _ in scanner.items():
+                scanner.value()
+                count, place = count + 1, scanner.place()
+        except json_scanner.Malformed:
+            pass
+    with json_survey.opened(path) as file:
+        return count, len(file.read(place).encode('utf-8', 'surrogateescape'))
+
+
 def _rows(
     scanner: json_scanner.Scanner, document: json_survey.Document
 ) -> Iterator[str]:

@@ -83,8 +83,12 @@ class Scanner:
                 self.skip('}')
         self.skip('}')
 
+    def place(self) -> int:
+        """The number of characters before the next one."""
+        return self._passed + self._at
+
     def where(self) -> str:
-        return f'at character {self._passed + self._at + 1:,}'
+        return f'at character {self.place() + 1:,}'
 
     def _more(self) -> bool:
         """Reads on; doubles what is held, since a value is parsed again from its start.

@@ -22,6 +22,7 @@ import json
 import lzma
 import pathlib
 import re
+import shlex
 import tempfile
 import weakref
 import zlib
@@ -44,6 +45,7 @@ from hax_jax import counted, errors
 _BLOCK = 2**20
 _PACKED_BLOCK = 2**16  # of zstd, which may unpack to very much
 _HEAD = 2**14
+_PREFIX = 'hax_plain_'  # of a copy's name
 _MOST_PACKED = 3  # times that a file may be packed: a.jsonl.gz.xz is twice
 _UNPACK: dict[bytes, Callable[[str], Any]] = {
     b'\x1f\x8b': gzip.open,
@@ -74,7 +76,7 @@ class Copy:
 
     def __init__(self, blocks: Iterable[bytes], note: str = '') -> None:
         self.note = note
-        number, self.path = tempfile.mkstemp(prefix='hax_plain_')
+        number, self.path = tempfile.mkstemp(prefix=_PREFIX)
         weakref.finalize(self, _remove, self.path)
         with open(number, 'wb') as file:
             file.writelines(blocks)
@@ -225,13 +227,26 @@ def _document_rows(
     try:
         yield from json_documents.rows(path, document)
     except ValueError as error:
-        raise _damaged(name, error) from error
+        is_copy = pathlib.Path(path).name.startswith(_PREFIX)
+        is_list = document.kind in ('list', 'of lists') and not is_copy
+        remedy = _remedy(path, name) if is_list else ''
+        raise _damaged(name, error, remedy) from error
 
 
-def _damaged(name: str, error: ValueError) -> errors.InputError:
+def _remedy(path: str, name: str) -> str:
+    """How to keep what is whole of a list; '' where nothing is."""
+    count, size = json_documents.whole_items(path)
+    if not count:
+        return ''
+    given = shlex.quote(name)
+    command = f"(head -c {size} {given}; echo ']') > whole.json"
+    return f' To go on with its first {counted.of(count, "rows")} alone: {command}'
+
+
+def _damaged(name: str, error: ValueError, remedy: str = '') -> errors.InputError:
     return errors.InputError(
         f'{name} is JSON that is damaged or cut short: {error}; mend it, or make it '
-        'again.'
+        f'again.{remedy}'
     )
 
 

@@ -50,8 +50,11 @@ def headings(pieces: Sequence[page.Piece]) -> list[Heading]:
         if found:
             each = _heading(pieces, i, found)
             seen.setdefault((each.number, each.text.casefold()), []).append(each)
+    again = [found for found in seen.values() if len(found) > 1]
+    first = min((found[-1].start for found in again), default=0)
     made = sorted(
-        (found[-1] for found in seen.values() if len(found) > 1),
+        # What stands twice within the sections is in no contents: 127.0.0.1 localhost.
+        (found[-1] for found in again if found[0].start < first),
         key=lambda each: each.start,
     )
     numbers = [each.number for each in made]

@@ -22,7 +22,7 @@ _IN_ONE_LINE = re.compile(
 )
 _ONE_LINE_WORDS = (('q', 'a'), ('question', 'answer'))
 _COUNTED = re.compile(r'(?:No\.? ?|#)?(?P<number>\d{1,4})[.):]?\s+(?=\S)')
-_FEWEST_LETTERS = 2  # pairs of 'D:' and 'R:': one may be of a table's columns
+_FEWEST_LETTERS = 2  # pairs of 'D:' and 'R:', 'Problem:' and 'Solution:'
 _LETTER_FORMS = {'q': 'a', 'q.': 'a.'}
 _FEWEST_COUNTED = 3  # questions of a file whose numbers follow each other
 _TAG = re.compile(rf'(?=<{label_forms.TAGS}>)|</{label_forms.TAGS}>', re.IGNORECASE)
@@ -223,7 +223,7 @@ def words(labels: Sequence[label_forms.Label]) -> tuple[str, str]:
             counts[asked, label.word] += 1
             asked = ''
     for pair in [pair for pair, times in counts.items() if times < _FEWEST_LETTERS]:
-        if pair[0] in label_forms.CAPITALS:
+        if pair[0] in (*label_forms.CAPITALS, 'problem'):  # of a document's sections
             del counts[pair]
     return max(counts, key=lambda pair: counts[pair]) if counts else ('', '')
 

@@ -32,6 +32,7 @@ _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
 _QUOTES, _FEWEST_QUOTED = ('""', '“”', '«»', '„“'), 3  # around all texts of a file
 _ENDS_QUOTE = re.compile(r'[,.!?…]["”»“]\s+\S')  # within a text: '"No," he said.'
+_OF_PROGRAM = re.compile(r'\s*([\'"`]).*\1,\s*')
 _QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
 
 
@@ -51,10 +52,17 @@ class _Pair:
 
 def kind(text: str) -> str:
     """'qa' or 'sets' for a text of labelled questions and answers, '' for any other."""
-    _, labels = label_lines.lines(text)
+    pieces, labels = label_lines.lines(text)
     asked, answered = label_lines.words([label for label in labels if label])
     if not asked or not answered:
         return ''
+    texts = [
+        piece.text[label.end :]
+        for piece, label in zip(pieces, labels, strict=True)
+        if label and label.word == asked
+    ]
+    if 2 * sum(map(bool, map(_OF_PROGRAM.fullmatch, texts))) > len(texts):
+        return ''  # question: 'Why?', in an object of JavaScript
     return SETS if label_lines.are_sets(labels, (asked, answered)) else QA
 
 

@@ -9,6 +9,7 @@ import lzma
 import pathlib
 import random
 import re
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -154,6 +155,19 @@ def test_a_list_that_is_cut_short_is_an_error() -> None:
             'a.json', text[:end]
         )
     assert 'damaged' in error('a.json', text.replace(', {', ' {', 1))
+
+
+@pytest.mark.parametrize('start', ['[', '[\n'])
+def test_what_is_whole_of_a_cut_list_is_kept_by_the_command_that_is_named(
+    start: str,
+) -> None:
+    rows = [{'question': f'Wer ist „{i}“?', 'answer': 'Käthe.'} for i in range(3)]
+    text = start + ',\n'.join(json.dumps(row, ensure_ascii=False) for row in rows)
+    said = error('a b.json', text[: text.rindex('"answer"')])
+    command = said.partition('first 2 rows alone: ')[2].partition('\n')[0]
+    subprocess.run(command, shell=True, check=True)
+    pairs, _ = reader.read(['whole.json'])
+    assert [pair.question for pair in pairs] == ['Wer ist „0“?', 'Wer ist „1“?']
 
 
 def test_a_text_that_opens_with_a_bracket_is_a_text() -> None:

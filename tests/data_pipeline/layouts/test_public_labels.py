@@ -205,3 +205,27 @@ def test_a_label_of_another_record_answers_nothing() -> None:
     assert texts(text) == [('Why rain?', 'So rain.'), ('Why snow?', 'So snow.')]
     parted = ''.join(f'%%%%\nQ: Why {i}?\n%%%%\nA: So {i}.\n' for i in range(3))
     assert texts(parted) == [(f'Why {i}?', f'So {i}.') for i in range(3)]
+
+
+def test_one_problem_and_its_solution_are_sections_of_a_document() -> None:
+    form = '*   **Problem**: Users {0}.\n\n*   **Solution**: We {0}.\n\n'
+    assert not detection.detect('# Design\n\nIt is small.\n\n' + form.format('wait'))
+    assert len(texts(form.format('wait') + form.format('ask'))) == 2
+
+
+@pytest.mark.parametrize('quote', ["'", '"', '`'])
+def test_objects_of_a_program_are_no_labels(quote: str) -> None:
+    form = "  {\n    question: 'Why {0}?',\n    answer: 'So {0}.',\n    id: 7,\n  },\n"
+    rows = ''.join(form.replace('{0}', word) for word in ('rain', 'hail', 'snow'))
+    text = f'export const faq: Item[] = [\n{rows}];\n'.replace("'", quote)
+    assert not detection.detect(text)
+
+
+def test_numbers_that_stand_twice_in_an_answer_are_no_headings() -> None:
+    """Of a FAQ of 51 questions all were refused: hosts stood in it before and after."""
+    heads = [f'1.{i} {q}' for i, (q, _) in enumerate(PAIRS, start=1)]
+    bodies = [f'{h}\n\n  {a}\n\n' for h, (_, a) in zip(heads, PAIRS, strict=True)]
+    bodies[0] += '  127.0.0.1 localhost\n\n' * 2
+    contents = '\n'.join(['Contents', '', '1 Visits', *heads, '', '1 Visits', '', ''])
+    found = texts(contents + ''.join(bodies), 'faq')
+    assert [question for question, _ in found] == [q for q, _ in PAIRS]
