@@ -163,8 +163,10 @@ def test_counts_of_likes_are_no_topics() -> None:
         assert _pairs(text) == [('', 'a', f'One.\n{count}')] * 3
 
 
-@pytest.mark.parametrize('count', ['44 Likes', '1,125', '2 points'])
-def test_a_sentence_with_a_count_behind_it_is_no_topic(count: str) -> None:
+@pytest.mark.parametrize(
+    'count', ['44 Likes', '1,125', '2 points', '😀👍🏽', '<3', ':-)', '</p>']
+)
+def test_a_sentence_with_a_count_or_a_smiley_behind_it_is_no_topic(count: str) -> None:
     ends = 'Ring the bell.', 'Go home.', 'Ask the neighbour twice.'
     text = '\n'.join(
         f'QUESTION: Which bell, {i}?\nANSWER: No idea.\n\n{end} {count}\n'
