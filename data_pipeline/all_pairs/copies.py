@@ -146,7 +146,7 @@ def is_residue_alone(
 
 
 def is_beginning(longer: records.QaPair, shorter: records.QaPair) -> bool:
-    """Whether one answer is no more than the first words of the other, eight or more."""
+    """Whether one answer is the first words of the other, eight or more."""
     few, many = (_words(_without_html(each.answer)) for each in (shorter, longer))
     begins = few == many[: len(few)] or _is_cut_in_word(few, many)
     return begins and _FEWEST_BEGINNING <= len(few) < len(many)
