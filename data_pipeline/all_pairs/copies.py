@@ -47,6 +47,7 @@ _MORE = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_MORE = 30  # characters
+_FEWEST_BEGINNING = 8  # words of an answer that another one goes on from
 _FEWEST_AGAIN = 6  # words that a copy repeats
 _BEHIND = re.compile(r'[.!?…]["”’)]*[ \t]*[&|·•»/\\]')  # no sentence opens so
 _MOST_BEHIND = 4  # words
@@ -142,6 +143,13 @@ def is_residue_alone(
     return bool(more) and all(
         _is_residue(*each, topics) or _is_again(each[0], shorter) for each in more
     )
+
+
+def is_beginning(longer: records.QaPair, shorter: records.QaPair) -> bool:
+    """Whether one answer is the first words of the other, eight or more."""
+    few, many = (_words(_without_html(each.answer)) for each in (shorter, longer))
+    begins = few == many[: len(few)] or _is_cut_in_word(few, many)
+    return begins and _FEWEST_BEGINNING <= len(few) < len(many)
 
 
 def added(longer: str, shorter: str) -> list[tuple[str, bool, bool]] | None:

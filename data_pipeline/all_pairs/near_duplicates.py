@@ -108,14 +108,16 @@ def drop(store: pair_store.PairStore) -> None:
     """Drops all but the best of each cluster; `copies` says which, by which rule.
 
     If a is near b and b near c, all three are one cluster. An answer that adds residue
-    alone to another one of the same question is near it, however short both are.
+    alone to another one of the same question is near it, however short both are, and so
+    is one that the other goes on from.
     """
     topics = {folding.folded(name) for (name,) in store.rows(_TOPICS)}
     clusters = disjoint_sets.DisjointSets()
     for edge in store.rows('SELECT one, other FROM near WHERE question AND answer'):
         clusters.join(*edge)
-    for one, other, longer, shorter in _with_residue(store):
-        if copies.is_residue_alone(longer, shorter, topics):
+    for one, other, longer, shorter in _longer_and_shorter(store):
+        is_copy = copies.is_residue_alone(longer, shorter, topics)
+        if is_copy or copies.is_beginning(longer, shorter):
             clusters.join(one, other)
     roots = clusters.roots()
     table = pa.table(
@@ -150,10 +152,10 @@ def drop(store: pair_store.PairStore) -> None:
         store.insert('gone', pa.Table.from_pylist(gone))
 
 
-def _with_residue(
+def _longer_and_shorter(
     store: pair_store.PairStore,
 ) -> Iterator[tuple[int, int, records.QaPair, records.QaPair]]:
-    """(ordinal, ordinal, pair, pair): the longer answer may add residue to the other.
+    """(ordinal, ordinal, pair, pair): the longer answer may hold the other.
 
     Their questions are near and their answers, which are not, begin alike.
     """

@@ -15,6 +15,12 @@ _DOUBT_SHARE = 0.05  # of the answers that end in topics where others may
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
 _SHORTEST_TITLE = 4  # in capitals
+# A sentence with a count, a smiley or a tag behind it: 'Leave him. 44 Likes'.
+_ENDED = re.compile(
+    r'[.!?…]["”’)]{0,2}\s\d[\d,.]{0,9}[kKmM]?(?:\s(?:likes?|upvotes?|points?))?$'
+    r'|(?<!\.)\.["”’)]{0,2}(?:\s[^\w\s](?:3|\W){0,9}|\s?</?[a-z]{1,6}\s?/?>)$',
+    re.IGNORECASE,
+)
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
@@ -277,6 +283,7 @@ def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
         any(map(str.isalpha, line))
         and len(line) <= LONGEST
         and line[-1] not in '.,'
+        and not _ENDED.search(line)
         and not page.is_rule(line)
         and not _goes_on(line, above.clean)
     )

@@ -116,6 +116,8 @@ _LABELS_OF_BOTH = [
         'labels of both texts cut', label_forms.without_head, ('question', 'answer')
     )
 ]
+_OPENS, _CLOSES, _STOPS = '[INST]', '[/INST]', '</s>'  # Llama 2's and Mistral's
+_SYSTEM = '<<SYS>>', '<</SYS>>'
 _SEPARATED = [
     stages.TextRule(
         'separator of prompts cut', functools.partial(mark.subn, ''), (field,)
@@ -178,8 +180,35 @@ def _of_both(
         texts = [(html_text.plain(q)[0], html_text.plain(a)[0]) for q, a in texts]
     if all(label_forms.open_both(*each) for each in texts):
         return _LABELS_OF_BOTH
+    if all(_without_instruction(question)[1] for question, _ in texts):
+        return _INSTRUCTED
     ends = (each.question[-_LONGEST_SEPARATOR:] for each in turns)
     return _SEPARATED if all(map(_SEPARATOR.search, ends)) else []
+
+
+def _without_instruction(text: str) -> tuple[str, int]:
+    """The question of '[INST] <<SYS>> Be kind. <</SYS>> Why? [/INST]', and 1."""
+    left = text.strip().removeprefix('<s>').lstrip()
+    is_one = left.count(_OPENS) == left.count(_CLOSES) == 1
+    if not (is_one and left.startswith(_OPENS) and left.endswith(_CLOSES)):
+        return text, 0
+    left = left.removeprefix(_OPENS).removesuffix(_CLOSES).strip()
+    opens, closes = _SYSTEM
+    if left.startswith(opens) and closes in left:
+        left = left.partition(closes)[2].strip()
+    return left, 1
+
+
+def _without_stop(text: str) -> tuple[str, int]:
+    left = text.rstrip()
+    is_there = left.endswith(_STOPS)
+    return (left.removesuffix(_STOPS).rstrip(), 1) if is_there else (text, 0)
+
+
+_INSTRUCTED = [
+    stages.TextRule('marks of trainers cut', _without_instruction, ('question',)),
+    stages.TextRule('marks of trainers cut', _without_stop, ('answer',)),
+]
 
 
 def without_tokens(text: str) -> tuple[str, int]:

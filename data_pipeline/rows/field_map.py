@@ -43,7 +43,7 @@ _COMMON = {
 # What a row has beside its question that belongs to it: Dolly's context.
 _BESIDE = (
     *('context', 'background', 'passage', 'article', 'paragraph', 'details'),
-    *('knowledge', 'document', 'story'),
+    *('knowledge', 'document'),
     *('question_body', 'question_detail', 'question_details'),
 )
 _OPTIONS = {

@@ -237,6 +237,17 @@ def test_a_short_answer_and_its_copy_with_residue_are_near() -> None:
     assert gone == {'dirty': 'near duplicate with residue'}
 
 
+@pytest.mark.parametrize('end', ['', '...', '… Read more'])
+def test_a_copy_of_which_most_was_cut_is_near_what_goes_on_from_it(end: str) -> None:
+    cut = CLEAN.partition(' Then')[0][:160].rpartition(' ')[0] + end
+    assert decided(pair('cut', cut, score=9), pair('full', CLEAN)) == (
+        ['full'],
+        {'cut': 'near duplicate cut short'},
+    )
+    others = pair('cut', cut, question='Who waves?'), pair('full', CLEAN)
+    assert decided(*others)[0] == ['cut', 'full']  # another question's answer
+
+
 def test_the_kept_copy_takes_the_highest_weight_of_its_cluster() -> None:
     pairs = [
         pair('a', CLEAN),

@@ -163,6 +163,20 @@ def test_counts_of_likes_are_no_topics() -> None:
         assert _pairs(text) == [('', 'a', f'One.\n{count}')] * 3
 
 
+@pytest.mark.parametrize(
+    'count', ['44 Likes', '1,125', '2 points', '😀👍🏽', '<3', ':-)', '</p>']
+)
+def test_a_sentence_with_a_count_or_a_smiley_behind_it_is_no_topic(count: str) -> None:
+    ends = 'Ring the bell.', 'Go home.', 'Ask the neighbour twice.'
+    text = '\n'.join(
+        f'QUESTION: Which bell, {i}?\nANSWER: No idea.\n\n{end} {count}\n'
+        for i, end in enumerate(ends)
+    )
+    assert [(topic, answer) for topic, _, answer in _pairs(text)] == [
+        ('', f'No idea.\n\n{end} {count}') for end in ends
+    ]
+
+
 def test_link_cards_in_an_answer_go_and_are_counted() -> None:
     cards = (
         'image\nOpinion | Nobody reads the manual\nA study in kitchens.\nexample.org\n',

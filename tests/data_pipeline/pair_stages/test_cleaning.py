@@ -119,6 +119,20 @@ def test_words_that_are_no_label_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    'question',
+    ['[INST] Why? [/INST]', '<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nWhy?\n[/INST]'],
+)
+def test_an_instructions_marks_and_the_stop_behind_its_answer_are_cut(
+    question: str,
+) -> None:
+    given = pair('pairs', question, 'Ask her. </s>')
+    outcome = cleaned(given)
+    assert (outcome.pair.question, outcome.pair.answer) == ('Why?', 'Ask her.')
+    plain = pair('pairs', 'What does [/INST] do? [/INST]', 'So he said </s>')
+    assert cleaned(plain) == stages.Kept(plain)
+
+
+@pytest.mark.parametrize(
     'answer',
     [
         'Ask her.<|endoftext|>',

@@ -67,7 +67,7 @@ def test_no_link_name_or_mark_is_passed_over(text: str) -> None:
 def test_no_spelled_address_is_passed_over(part: str, text: str) -> None:
     for each in (text.lower(), part, text.lower() + part):
         squeezed = each.replace('( ', '(').replace('[ ', '[').replace('{ ', '{')
-        signs = ('dot', *personal_data._MAYBE_SPELLED)
+        signs = ('dot', '@ ', *personal_data._MAYBE_SPELLED)
         assert personal_data._may_be_spelled(each) == any(
             sign in squeezed or sign in each for sign in signs
         )
