@@ -18,7 +18,7 @@ from absl import flags
 
 from data_pipeline import settings
 from hax_jax import errors
-from hax_jax.program import config_flag, entry, later, results
+from hax_jax.program import config_flag, entry, later, output_file, results
 
 with later.imports():
     from data_pipeline import build_steps, dataset
@@ -151,7 +151,9 @@ def _cache(values: flags.FlagValues) -> pathlib.Path | None:
             )
         return None
     if values.cache:
-        return pathlib.Path(values.cache).expanduser()
+        folder = pathlib.Path(values.cache).expanduser()
+        errors.refuse(output_file.not_local('cache', folder))
+        return folder
     return pathlib.Path(values.output).absolute().parent / batch_cache.FOLDER
 
 

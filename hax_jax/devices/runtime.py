@@ -23,7 +23,7 @@ import jax
 import jaxlib
 
 from hax_jax import errors
-from hax_jax.devices import joining, peers, same_run, slurm
+from hax_jax.devices import joining, peers, same_run, slurm, xla_log
 from hax_jax.program import one_process
 
 _TRIED = ('0.10.2', '0.11.0', '0.11.1', '0.11.2')
@@ -71,6 +71,7 @@ def start(*, alone: bool = False) -> None:
             'JAX_ENABLE_X64 is set, and models here compute in float32 or bfloat16; '
             'unset it (unset JAX_ENABLE_X64).'
         )
+    xla_log.check_flags(os.environ.get('XLA_FLAGS', ''))
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if os.environ.get('JAX_PLATFORMS') == 'cpu':  # perhaps since JAX was imported

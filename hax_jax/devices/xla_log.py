@@ -1,16 +1,24 @@
-"""XLA's log while it compiles: file descriptor 2, which C++ writes to itself."""
+"""XLA's log, as it compiles or aborts: file descriptor 2, which C++ writes to."""
 
 import contextlib
 import os
 import re
+import select
+import signal
 import sys
 import threading
 from collections.abc import Iterator
+
+from jaxlib import xla_client
+
+from hax_jax import errors
 
 _WARNING = 'Involuntary full rematerialization'
 _ARRAY = re.compile(r'for HLO operation:? \S+ = (\w+\[[\d,]*\])')
 # Not the alarm of a slow compile, which has several lines.
 _ERROR = re.compile(rb'[EF]\d{4} (?!.*slow_operation_alarm)')
+_PATIENCE_SECONDS = 5.0  # a fork of a process with threads may hang
+_WORDS = re.compile(r'^F.*?\] (?P<fatal>.*)|^E.*?\] (?P<told>.*)', re.M)
 _END = b'\0hax_jax: end of the log\n'
 
 
@@ -71,3 +79,40 @@ def advice(found: list[str]) -> str:
         ' on every device for a moment ("involuntary full rematerialization"): results '
         'are right, memory and network pay. Give --config.mesh.tensor=1 to avoid it.'
     )
+
+
+def check_flags(given: str) -> None:
+    """Raises InputError, with XLA's own words, where XLA_FLAGS of `given` aborts it.
+
+    A fork of this process reads them, in some 30 ms; no list of flags is kept here.
+    """
+    if not given.strip():
+        return
+    said = _said_by_a_fork()
+    if said:
+        raise errors.InputError(
+            f'XLA_FLAGS={given!r} is not accepted: {said}; correct it, or unset it '
+            '(unset XLA_FLAGS).'
+        )
+
+
+def _said_by_a_fork() -> str:
+    """What XLA says as it aborts, '' where it does not."""
+    source, sink = os.pipe()
+    process = os.fork()
+    if process == 0:
+        try:
+            os.dup2(sink, 2)
+            xla_client.CompileOptions()
+        finally:
+            os._exit(0)
+    os.close(sink)
+    with open(source, 'rb') as read:
+        if not select.select([read], [], [], _PATIENCE_SECONDS)[0]:
+            os.kill(process, signal.SIGKILL)
+        text = read.read().decode(errors='replace')
+    _, status = os.waitpid(process, 0)
+    if status in (0, signal.SIGKILL):  # it took all, or too long
+        return ''
+    found = _WORDS.search(text)
+    return (found['fatal'] or found['told']).rstrip('.') if found else 'XLA aborts'

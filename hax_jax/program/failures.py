@@ -24,6 +24,7 @@ _NO_BACKEND = re.compile(
     r"Unable to initialize backend '\w+': (.*?)\.?( \(set .*)?$", re.S
 )
 _OWN_VARIABLE = re.compile(r"invalid \w+ value '.*' for environment '(JAX_\w+)'")
+_LOOP = re.compile(r"Symlink loop from '(.*)'")  # pathlib's own, before Python 3.13
 _STDOUT, _STDERR = 1, 2
 
 
@@ -55,6 +56,8 @@ def explained(error: BaseException, *, smaller: str) -> tuple[str, int] | None:
             f'error: {name} is out of memory ({said or "MemoryError"}); {smaller}.',
             2,
         )
+    if isinstance(error, RuntimeError) and (loop := _LOOP.match(str(error))):
+        return f'error: {loop[1]} is a link that leads to itself; give another path.', 2
     if isinstance(error, ValueError) and 'embedded null' in str(error):
         return 'error: a path has a zero byte in it; give another.', 2
     said = _no_device(error) or _jax_variable(error)

@@ -91,6 +91,11 @@ def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
     return path.rename(aside)
 
 
+def not_local(name: str, path: pathlib.Path) -> list[str]:
+    """A sentence if `--name=path` names a place that is no disk, such as gs://."""
+    return places.refuse_remote(name, str(path))
+
+
 def new_folder(name: str, path: pathlib.Path) -> list[str]:
     """The reasons why `--name=path` can't be made as a new folder; [] if it can."""
     if remote := places.refuse_remote(name, str(path)):

@@ -49,7 +49,8 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
 
     Raises:
       InputError: names the folder, the room needed and free, and the steps there.
-      PlaceError: the store at gs:// failed; names the steps there too.
+      PlaceError: the store at gs:// failed, or Orbax waited in vain for a disk; names
+        the steps there too.
     """
     log, hook, failed = logging.getLogger('absl'), sys.unraisablehook, False
     log.addFilter(_is_no_failure_of_orbax)
@@ -62,6 +63,14 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
             f'{error} {_steps_in_words(folder)}', passing=error.passing
         ) from error
     except (OSError, ValueError) as error:
+        if isinstance(error, TimeoutError) and _is_of_orbax(error):
+            failed = True
+            raise errors.PlaceError(
+                f'a checkpoint was not written in {folder} in time: its disk hangs, or '
+                f'this machine slept. {_steps_in_words(folder)} The same command goes '
+                'on.',
+                passing=True,
+            ) from error
         what, why = _explained(error)
         if not why:
             raise
@@ -92,10 +101,14 @@ def _explained(error: Exception) -> tuple[str, str]:
         return '', _FULL.get(code, f'the system says {os.strerror(code)!r}')
     if not isinstance(error, OSError) or error.errno not in _FULL:
         return '', ''
-    frames = traceback.extract_tb(error.__traceback__)
-    if any('orbax' in frame.filename for frame in frames):
+    if _is_of_orbax(error):
         return '', _FULL[error.errno]
     return error.filename or '', _FULL[error.errno] if error.filename else ''
+
+
+def _is_of_orbax(error: Exception) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return any('orbax' in frame.filename for frame in frames)
 
 
 def size(count: int) -> str:

@@ -217,6 +217,20 @@ def test_an_output_that_exists_is_an_error_before_anything_is_read(
         build.build([str(tmp_path / 'none.md')], output=tmp_path)
 
 
+def test_a_place_that_is_no_disk_is_refused_and_no_folder_of_its_name_made() -> None:
+    for given in (
+        ['--output=gs://bucket/advice'],
+        ['--output=advice', '--cache=s3://bucket/cache'],
+    ):
+        done = programs.run('-m', 'data_pipeline.build', '--input=README.md', *given)
+        assert done.returncode == 2
+        name, _, value = given[-1].partition('=')
+        assert f'error: {name}={value.replace("//", "/")} is not a local path' in (
+            done.stderr
+        )
+    assert not (programs.ROOT / 'gs:').exists()
+
+
 def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) -> None:
     patterns = write_corpus(tmp_path / 'advice')
     (tmp_path / 'advice' / 'manifest.json').write_text('{}')

@@ -116,6 +116,15 @@ entry.run(main, positional=True, smaller='lower --batch_size')
         ),
         ("open('a' * 300)", 'file name too long'),
         ('open(chr(0))', 'a path has a zero byte in it'),
+        (
+            'import os, pathlib, tempfile\n'
+            'with tempfile.TemporaryDirectory() as made:\n'
+            "    path = pathlib.Path(made, 'loop')\n"
+            '    path.symlink_to(path)\n'
+            '    path.resolve()\n'
+            '    path.read_text()',
+            'loop',
+        ),
         ("files.write_text('/dev/full/x', '')", '/dev/full: file exists; give a path'),
         (
             "raise OSError(28, 'Full', '/tmp/no/such')",

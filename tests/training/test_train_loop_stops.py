@@ -14,11 +14,12 @@ import test_metrics
 import test_tracking
 import test_train_loop
 import tiny_runs
+from orbax.checkpoint import future as futures
 
 from hax_jax import errors
 from hax_jax.data import records
 from hax_jax.guards import preemption
-from hax_jax.runs import disk_room, restore
+from hax_jax.runs import checkpoint, disk_room, restore
 from hax_jax.training import capacity, run_summary
 from hax_jax.watch import metrics, stopwatch
 
@@ -160,6 +161,19 @@ def test_a_save_that_can_not_fit_does_not_begin(
     with pytest.raises(errors.InputError, match=r'no room \(171\.7 kB needed, 150\.0 '):
         test_train_loop.train(cache, tmp_path, **SHORT)
     assert list((tmp_path / 'checkpoints').iterdir()) == []
+
+
+def test_a_save_that_orbax_waits_for_in_vain_is_one_passing_failure(
+    cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_long(*_: object) -> None:
+        futures.ChainedFuture([futures.NoopFuture()], cb=print).result(timeout=-1)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, '_commit', too_long)
+    with pytest.raises(errors.PlaceError, match=r'not written in .* in time') as found:
+        test_train_loop.train(cache, tmp_path, **SHORT)
+    assert found.value.passing
+    assert str(found.value).endswith('There is no step yet. The same command goes on.')
 
 
 _BUSY = """
