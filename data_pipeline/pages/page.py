@@ -45,12 +45,12 @@ _SECTION = re.compile(
 )
 # 'File: a.txt', the first line of a block above each question.
 _HEADER = re.compile(r'[\s*_#>-]{0,9}(\w[\w ]{0,30}?)[*_]{0,3}\s?[:：]')
+_RECORD, _FEWEST_RECORDS = re.compile(r'%+\s*'), 3
 # More tildes are a rule.
-_RECORD, _FEWEST_RECORDS = re.compile(r'%{1,}\s*'), 3
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,5}(?!~))\s*(.*)')
 _RULE = re.compile(
     r'\s*(?:-{3,}|={3,}|_{3,}|\*{3,}|(?:\* ){2,}\*|(?:- ){2,}-|[—–─━═▬]{3,}'
-    r'|[~+#•·]{8,}|%{1,}|(?:-=){3,}-?|(?:=-){3,}=?)\s*'
+    r'|[~+#•·]{8,}|%+|(?:-=){3,}-?|(?:=-){3,}=?)\s*'
 )
 HEADING = re.compile(r'\s{0,3}(#{1,6})\s+\S')
 

@@ -187,16 +187,20 @@ def _of_both(
 
 
 def _without_instruction(text: str) -> tuple[str, int]:
-    """The question of '[INST] <<SYS>> Be kind. <</SYS>> Why? [/INST]', and 1."""
+    """The text within '[INST] Why? [/INST]', and 1."""
     left = text.strip().removeprefix('<s>').lstrip()
     is_one = left.count(_OPENS) == left.count(_CLOSES) == 1
     if not (is_one and left.startswith(_OPENS) and left.endswith(_CLOSES)):
         return text, 0
-    left = left.removeprefix(_OPENS).removesuffix(_CLOSES).strip()
+    return left.removeprefix(_OPENS).removesuffix(_CLOSES).strip(), 1
+
+
+def _without_system(text: str) -> tuple[str, int]:
+    """The question of '<<SYS>> Be kind. <</SYS>> Why?', and 1."""
     opens, closes = _SYSTEM
-    if left.startswith(opens) and closes in left:
-        left = left.partition(closes)[2].strip()
-    return left, 1
+    if not text.startswith(opens) or closes not in text:
+        return text, 0
+    return text.partition(closes)[2].strip(), 1
 
 
 def _without_stop(text: str) -> tuple[str, int]:
@@ -207,6 +211,7 @@ def _without_stop(text: str) -> tuple[str, int]:
 
 _INSTRUCTED = [
     stages.TextRule('marks of trainers cut', _without_instruction, ('question',)),
+    stages.TextRule('system prompt cut', _without_system, ('question',)),
     stages.TextRule('marks of trainers cut', _without_stop, ('answer',)),
 ]
 

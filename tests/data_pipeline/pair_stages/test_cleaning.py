@@ -128,6 +128,9 @@ def test_an_instructions_marks_and_the_stop_behind_its_answer_are_cut(
     given = pair('pairs', question, 'Ask her. </s>')
     outcome = cleaned(given)
     assert (outcome.pair.question, outcome.pair.answer) == ('Why?', 'Ask her.')
+    assert any(each.name == 'system prompt cut' for each in outcome.changes) == (
+        'SYS' in question
+    )
     plain = pair('pairs', 'What does [/INST] do? [/INST]', 'So he said </s>')
     assert cleaned(plain) == stages.Kept(plain)
 
