@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 
 from jaxlib import xla_client
@@ -99,7 +100,9 @@ def check_flags(given: str) -> None:
 def _said_by_a_fork() -> str:
     """What XLA says as it aborts, '' where it does not."""
     source, sink = os.pipe()
-    process = os.fork()
+    with warnings.catch_warnings():  # JAX warns of each fork; this one runs nothing
+        warnings.simplefilter('ignore', RuntimeWarning)
+        process = os.fork()
     if process == 0:
         try:
             os.dup2(sink, 2)

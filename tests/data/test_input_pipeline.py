@@ -142,11 +142,13 @@ def test_numpy_reads_until_tensorflow_is_imported(
     expected = train(cache, num_batches=20)
     monkeypatch.delitem(sys.modules, 'tensorflow')
     begun, may_end = threading.Event(), threading.Event()
+    importer: list[threading.Thread] = []
     import_module = importlib.import_module
 
     def slow_import(name: str, *package: str) -> types.ModuleType:
         if name != 'tensorflow':
             return import_module(name, *package)
+        importer.append(threading.current_thread())
         begun.set()
         assert may_end.wait(60)
         return tensorflow
@@ -171,6 +173,7 @@ def test_numpy_reads_until_tensorflow_is_imported(
     assert begun.wait(60)
     assert capsys.readouterr().out == ''
     may_end.set()
+    importer[0].join(60)
     made += map(on_host, batches)
     assert_equal(made, expected)
     assert 'tf.data reads from batch 1' in capsys.readouterr().out
