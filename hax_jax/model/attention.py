@@ -1,6 +1,6 @@
-"""One attention function, five implementations.
+"""One attention function, five implementations; and attention over a cache.
 
-`xla` holds all scores [B, N, T, S]: short rows, and decoding. `blockwise` builds scores
+`xla` holds all scores [B, N, T, T]: short rows. `blockwise` builds scores
 and mask for one block of queries at a time and keeps none of them for the backward
 pass: long rows. `splash` is the TPU's kernel, `triton` the GPU's (kernels.py); `cudnn`
 is NVIDIA's, which takes a packed row as a dense mask [B, 1, T, S] and so is never taken
