@@ -973,9 +973,8 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
 
         # The cache stays on its devices: each row's on one, each head's on one.
         both = mesh.make_mesh(schema.MeshConfig(data=2, tensor=2))
-        for size in (2, 4):
-            _, program = t.decoding_program(tokenizer, both, batch_size=size)
-            assert 'all-gather' not in program and 'all-to-all' not in program
+        _, program = t.decoding_program(tokenizer, both, batch_size=4)
+        assert 'all-gather' not in program and 'all-to-all' not in program
 
         both = mesh.make_mesh(schema.MeshConfig(data=1, fsdp=2, tensor=2))
         graphdef, params = nnx.split(make())
