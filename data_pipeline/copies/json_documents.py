@@ -26,6 +26,7 @@ from typing import Any
 from data_pipeline.copies import json_scanner, json_survey
 from data_pipeline.rows import nested_rows
 
+_AT_ONCE = 2**20  # characters
 _FLATTENED = str.maketrans('\r\n', '  ')  # JSON has line breaks between tokens alone
 
 
@@ -60,9 +61,13 @@ def whole_items(path: str) -> tuple[int, int]:
                 scanner.value()
                 count, place = count + 1, scanner.place()
         except json_scanner.Malformed:
-            pass
+            pass  # the list's damaged end, which the caller has met
+    size = 0
     with json_survey.opened(path) as file:
-        return count, len(file.read(place).encode('utf-8', 'surrogateescape'))
+        while text := file.read(min(place, _AT_ONCE)):
+            size += len(text.encode('utf-8', 'surrogateescape'))
+            place -= len(text)
+    return count, size
 
 
 def _rows(

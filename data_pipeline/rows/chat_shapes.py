@@ -228,9 +228,8 @@ def _alternating(texts: list[str]) -> list[tuple[str, str]] | None:
     ["Who?", "And when?"] are questions alone, an odd number lacks an answer.
     """
     asked, answered = texts[::2], texts[1::2]
-    if len(asked) != len(answered) or all(
-        each.strip()[-1:] == '?' for each in answered
-    ):
+    all_ask = bool(texts) and all(each.strip()[-1:] == '?' for each in answered)
+    if len(asked) != len(answered) or all_ask:
         return None
     return [*zip(asked, answered, strict=True)]
 

@@ -240,9 +240,9 @@ def _earlier(
     name = next((name for name in _HISTORIES if row.get(name)), '')
     if not name or name in read:
         return []
-    given = chat_shapes.history(row[name], question) or []
-    turns = [records.Exchange(*each) for each in given]
-    if not turns or not all(map(characters.clean, _texts(turns))):
+    given = chat_shapes.history(row[name], question)
+    turns = [records.Exchange(*each) for each in given or []]
+    if given is None or not all(map(characters.clean, _texts(turns))):
         result.counts['rows with a history, which was left out'] += 1
         return []
     return turns

@@ -708,3 +708,13 @@ def test_another_speaker_within_an_answer_is_its_text(tmp_path: pathlib.Path) ->
     )
     (pair,) = reader.read([str(file)])[0]
     assert (pair.question, pair.answer) == ('Write one.', said)
+
+
+@pytest.mark.parametrize('history', [['Why?'], '[]'])
+def test_a_history_of_nothing_before_the_question_is_none_left_out(
+    history: list[str] | str,
+) -> None:
+    row = {'question': 'Why?', 'answer': 'So it is.', 'history': history}
+    pairs, report = read(row)
+    assert [each.question for each in pairs[0].exchanges] == ['Why?']
+    assert 'rows with a history, which was left out' not in report.counts
