@@ -299,12 +299,19 @@ class Mlp(nnx.Module):
 
 
 class Linear(nnx.Linear):
-    """nnx.Linear; `lora.LoraLinear`, which may replace it, uses the key."""
+    """nnx.Linear; `lora.LoraLinear`, which may replace it, uses the key.
+
+    The kernel is [in, out], or [out, in] with `by_rows`.
+    """
+
+    by_rows = False
 
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         del key
         x = x.astype(self.dtype)
-        return linear.affine(x, self.kernel[...], self.bias[...])
+        product = linear.product_by_rows if self.by_rows else linear.product
+        y = product(x, self.kernel[...]).astype(x.dtype)
+        return linear.add_bias(y, self.bias[...])
 
 
 def _linear(

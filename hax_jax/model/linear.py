@@ -17,13 +17,6 @@ from jaxtyping import Array, Float
 PRODUCT = 'product'
 
 
-def affine(
-    x: Float[Array, '*B I'], kernel: Float[Array, 'I O'], bias: Float[Array, ' O']
-) -> Float[Array, '*B O']:
-    """x @ kernel + bias in x's dtype."""
-    return add_bias(product(x, kernel), bias)
-
-
 def product(
     x: Float[Array, '*B I'], kernel: Float[Array, 'I O']
 ) -> Float[Array, '*B O']:

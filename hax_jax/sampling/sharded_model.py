@@ -37,6 +37,8 @@ class ShardedModel:
                 f'vocab_size={self.config.vocab_size}; give the tokenizer that the '
                 'model was trained with.'
             )
+        if mesh.devices.flat[0].platform == 'cpu':
+            model = by_rows(model)
         self._graphdef, params = nnx.split(model)
         devices = set(mesh.devices.flat)
         whole = mesh_lib.replicated(mesh)
@@ -152,6 +154,20 @@ class ShardedModel:
         del cache  # frees its memory before the new cache is allocated
         with jax.set_mesh(self.mesh):
             return decode.empty_cache(self.config, size, length, self._dtype)
+
+
+def by_rows(model: gpt2.Gpt2) -> gpt2.Gpt2:
+    """The model with the kernels of its plain layers [out, in]; `model` stays.
+
+    XLA on a CPU lays a kernel [in, out] out anew for each product with several rows,
+    and a decoded token is little else than such products.
+    """
+    model = nnx.clone(model, variables=False)
+    for _, layer in nnx.iter_modules(model):
+        if isinstance(layer, gpt2.Linear):
+            layer.kernel = nnx.Param(layer.kernel[...].T)
+            layer.by_rows = True
+    return model
 
 
 def on_host(arrays: Any) -> Any:

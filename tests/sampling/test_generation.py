@@ -17,7 +17,7 @@ from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import text
 from hax_jax.devices import mesh
-from hax_jax.model import gpt2, lora
+from hax_jax.model import gpt2, lora, param_tree
 from hax_jax.sampling import (
     decode,
     generation,
@@ -614,7 +614,7 @@ def decoding_program(
     )
     leaves, tree = jax.tree.flatten(state)
 
-    graphdef, params = nnx.split(model)
+    graphdef, params = nnx.split(sharded_model.by_rows(model))
     params = jax.device_put(params, mesh.replicated(on))
     stopped, number = jnp.zeros(batch_size, bool), jnp.int32(3)
 
@@ -630,13 +630,31 @@ def decoding_program(
 
 
 @pytest.mark.parametrize('batch_size', [1, 3])
-def test_a_token_copies_no_keys_and_no_values_of_those_before_it(
+def test_a_token_copies_no_kernel_and_no_keys_or_values_of_those_before_it(
     tokenizer: text.SentencePieceTokenizer, batch_size: int
 ) -> None:
     ring, program = decoding_program(tokenizer, one_device(), batch_size=batch_size)
     moved = re.findall(r'= \w+\[([\d,]+)\]\S* (?:copy|transpose)\(', program)
     sizes = {math.prod(map(int, shape.split(','))) for shape in moved}
-    assert ring not in sizes
+    width = 32
+    kernels = {parts * width**2 for parts in (1, 3, 4)}
+    assert not sizes & {ring, *kernels}
+
+
+def test_kernels_of_plain_layers_are_turned_for_a_cpu_and_adapted_ones_are_not(
+    tokenizer: text.SentencePieceTokenizer,
+) -> None:
+    model = make_model(tokenizer, n_layer=1)
+    settings = schema.LoraConfig(rank=2, targets=('attn.c_attn',))
+    lora.add_lora(model, settings, rngs=nnx.Rngs(1))
+    before = param_tree.named(nnx.state(model))
+    after = param_tree.named(nnx.state(sharded_model.by_rows(model)))
+    assert before.keys() == after.keys()
+    for name, kernel in before.items():
+        plain = name.endswith('.kernel') and 'c_attn' not in name
+        np.testing.assert_array_equal(after[name], kernel.T if plain else kernel)
+    for _, layer in nnx.iter_modules(model):
+        assert not getattr(layer, 'by_rows', False)
 
 
 def test_queues_hold_rows_of_like_length_the_longest_first() -> None:
