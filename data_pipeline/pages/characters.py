@@ -7,8 +7,8 @@ import re
 from data_pipeline.pages import encoding
 
 # Only with its semicolon: html.unescape reads '&copy=2' of a link as '©=2'. One that is
-# all of a code span, `&amp;`, is meant as it stands. A pattern that opens with a sign is
-# looked for many times as fast as one that opens with a look behind.
+# all of a code span, `&amp;`, is meant as it stands. A pattern that opens with a sign
+# is looked for many times as fast as one that opens with a look behind.
 _NAME = r'(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});'
 _ENTITY = re.compile(f'&(?!(?<=`&){_NAME}`){_NAME}')
 # Sets of the characters that cleaning changes: most texts have none of them.
