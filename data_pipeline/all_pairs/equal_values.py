@@ -12,13 +12,14 @@ def groups(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     [7, 3, 7, 5, 3, 7] -> [1, 4, 0, 2, 5], [2, 3]
     """
-    order = np.argsort(values, kind='stable')
+    order = np.argsort(values)  # twice as fast as a stable sort
     inside = np.diff(values[order]) == 0
     shared = np.concatenate([inside, [False]]) | np.concatenate([[False], inside])
     places = order[shared[: len(order)]]
-    starts = np.flatnonzero(np.diff(values[places], prepend=values[places][:1]))
-    starts = np.concatenate([[0], starts, [len(places)]])
-    return places, np.diff(starts)[: len(places)]
+    begins = np.diff(values[places], prepend=values[places][:1]) != 0
+    starts = np.concatenate([[0], np.flatnonzero(begins), [len(places)]])
+    in_order = np.sort(np.cumsum(begins) * len(values) + places)
+    return in_order % max(len(values), 1), np.diff(starts)[: len(places)]
 
 
 def pairs(

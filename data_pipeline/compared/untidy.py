@@ -20,9 +20,9 @@ _LONG = 600  # characters without a line break: its paragraphs may be lost
 _TITLED = 0.8  # share of words that open with a capital
 _ENDED = re.compile(r'[.!?…]["”’)]*\s+(?=[^\W\d_])')
 _QUOTES = {'"': '"', '“': '”', '«': '»', '„': '“', "'": "'", '`': '`'}
-# Signs without one of which a text has no such mark, and the mark.
+# A mark, once for each sign without one of which a text has no such mark.
 _MARKS = tuple(
-    (signs, re.compile(mark))
+    (sign, re.compile(mark))
     for signs, mark in (
         (('  ',), r'[^\s|][ ]{2,}(?=[^\s|])'),  # blanks within a line
         # A blank before a comma, as tokenizers leave it.
@@ -39,6 +39,7 @@ _MARKS = tuple(
         # Escapes that were not undone.
         (('\\', '""'), r'\\[\'"]|\\[nrt](?![a-z])|[.!?,]\\n|""'),
     )
+    for sign in signs
 )
 
 
@@ -52,11 +53,7 @@ def marks(text: str) -> int:
         + _is_quoted(text)
         + _lost_its_signs(text)
         + (len(text) >= _LONG and '\n' not in text)
-        + sum(
-            bool(mark.search(text))
-            for signs, mark in _MARKS
-            if any(sign in text for sign in signs)
-        )
+        + len({mark for sign, mark in _MARKS if sign in text and mark.search(text)})
     )
 
 

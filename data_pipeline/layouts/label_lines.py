@@ -118,10 +118,9 @@ def _pairs(piece: page.Piece) -> list[page.Piece]:
 
     'Q: Why? A: So. Q: Who? A: Tom.' -> 'Q: Why? A: So. ', 'Q: Who? A: Tom.'
     """
-    is_text = piece.kind == page.UNKNOWN and not piece.is_code
-    found = (
-        [*_IN_ONE_LINE.finditer(piece.text)] if is_text and ': ' in piece.text else []
-    )
+    if ': ' not in piece.text or piece.kind != page.UNKNOWN or piece.is_code:
+        return [piece]
+    found = [*_IN_ONE_LINE.finditer(piece.text)]
     words = [(match['asked'] or match['answered']).lower() for match in found]
     pair = next((pair for pair in _ONE_LINE_WORDS if words[:2] == [*pair]), None)
     if not pair or len(words) < 4 or words != [*pair] * (len(words) // 2):
@@ -132,8 +131,10 @@ def _pairs(piece: page.Piece) -> list[page.Piece]:
 
 def _by_tags(piece: page.Piece) -> list[page.Piece]:
     """A line cut before tags that open a text; those that close one are labels."""
+    if '<' not in piece.text or piece.is_code:
+        return [piece]
     ends: list[tuple[int, str]] = []
-    for tag in _TAG.finditer(piece.text if not piece.is_code else ''):
+    for tag in _TAG.finditer(piece.text):
         ends += [(tag.start(), piece.kind), (tag.end(), CLOSING_TAG)]
     parts = piece.cut([*ends, (len(piece.text), piece.kind)])
     return [part for part in parts if part.text] or parts

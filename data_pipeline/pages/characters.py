@@ -7,9 +7,10 @@ import re
 from data_pipeline.pages import encoding
 
 # Only with its semicolon: html.unescape reads '&copy=2' of a link as '©=2'. One that is
-# all of a code span, `&amp;`, is meant as it stands.
+# all of a code span, `&amp;`, is meant as it stands. A pattern that opens with a sign
+# is looked for many times as fast as one that opens with a look behind.
 _NAME = r'(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});'
-_ENTITY = re.compile(f'(?<!`)&{_NAME}|(?<=`)&{_NAME}(?!`)')
+_ENTITY = re.compile(f'&(?!(?<=`&){_NAME}`){_NAME}')
 # Sets of the characters that cleaning changes: most texts have none of them.
 _ZERO_WIDTHS = '\u200b\u200e\u200f\u2060\ufeff\u00ad'
 _JOINERS = '\u200c\u200d'
@@ -74,7 +75,9 @@ def bare_heads(text: str) -> str:
     They stand before labels where files were put one behind another, each with its
     byte order mark.
     """
-    return _ZERO_WIDTH_HEAD.sub('', text) if not text.isascii() else text
+    if text.isascii() or not any(sign in text for sign in _ZERO_WIDTHS):
+        return text
+    return _ZERO_WIDTH_HEAD.sub('', text)
 
 
 def census(raw: str) -> dict[str, int]:

@@ -4,7 +4,6 @@ import functools
 import pathlib
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 from py3langid import langid
@@ -13,9 +12,9 @@ from data_pipeline.pair_stages import language_model
 
 _PART = 600  # characters; a whole long text would take most of the stages' time
 _TOGETHER = 1024  # texts
-_ALONE = 16  # texts or fewer are judged one by one as fast
-_FEW = 4_000  # texts, for which importing scipy (0.2 s) does not pay
-_num_judged = 0  # by this process
+_LONGEST = 6  # bytes of a feature of the model
+_PIECE = 58  # bytes
+_BETWEEN = b'\xff'  # stands in no text, and no feature goes on behind it
 _folder: pathlib.Path | None = None  # of a cache
 _NEAR = 0.01  # of probabilities
 # Scripts without blanks between words: a sign counts as one.
@@ -56,12 +55,10 @@ def foreign(
     codes = {}
     for start in range(0, len(judged), _TOGETHER):
         part = judged[start : start + _TOGETHER]
-        if len(part) > _ALONE:
-            ours = _surely_not_foreign(part, accepted, confidence=confidence)
-            part = [
-                text for text, is_ours in zip(part, ours, strict=True) if not is_ours
-            ]
-        for text in part:
+        ours = _surely_not_foreign(part, accepted, confidence=confidence)
+        for text, is_ours in zip(part, ours, strict=True):
+            if is_ours:
+                continue
             if code := is_foreign(text, accepted, confidence=confidence):
                 codes[text] = code
     return codes
@@ -78,24 +75,8 @@ def _surely_not_foreign(
     model = _identifier()
     encoded = [model._encode(text[:_PART]) for text in texts]
     sizes = np.array([len(each) for each in encoded])
-    steps = int(sizes.max())
-    letters = np.zeros((len(texts), steps), np.uint8)
-    for row, each in zip(letters, encoded, strict=True):
-        row[: len(each)] = np.frombuffer(each, np.uint8)
-    moves, rows, features = _walk()
-    state = np.zeros(len(texts), np.int64)
-    visited = np.empty((steps, len(texts)), np.int32)
-    for step, column in enumerate(letters.T):
-        state = moves[rows[state] + column]
-        visited[step] = features[state]
-    visited[np.arange(steps)[:, None] >= sizes] = -1
-    found = visited.T[visited.T >= 0]  # text by text
-    is_found = np.zeros(len(model.nb_ptc), bool)
-    is_found[found] = True
-    kinds = np.flatnonzero(is_found)
-    num_found = (visited >= 0).sum(axis=0)
-    counts = _log_counts((np.cumsum(is_found) - 1)[found], num_found, len(kinds))
-    scores = counts @ model.nb_ptc[kinds].astype(np.float32) + model.nb_pc
+    found, num_found = _features(encoded, sizes)
+    scores = _scores(found, num_found) + model.nb_pc
     scores /= np.sqrt(sizes, dtype=np.float32)[:, None]
     scores[num_found == 0] = 0
     shares = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -108,26 +89,52 @@ def _surely_not_foreign(
     return (best_of_ours > doubled + _NEAR) | (doubled < confidence - _NEAR)
 
 
-def _log_counts(found: np.ndarray, num_found: np.ndarray, num_kinds: int) -> Any:
-    """[texts, kinds] float32: log(1 + how often a text has a kind), as a matrix.
+def _features(
+    encoded: Sequence[bytes], sizes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """([found] int32 the features of the texts, text by text, [texts] their numbers).
 
-    `found` has the kinds text by text, `num_found` their number in each text.
+    The model's state after a byte follows from the last `_LONGEST` bytes. So all texts
+    are cut into pieces that are walked side by side, each from `_LONGEST` bytes before
+    its first one.
     """
-    global _num_judged
-    shape = len(num_found), num_kinds
-    _num_judged += len(num_found)
-    if _num_judged <= _FEW:
-        rows = np.repeat(np.arange(len(num_found)), num_found)
-        dense = np.zeros(shape, np.float32)
-        np.add.at(dense, (rows, found), np.float32(1))
-        return np.log1p(dense, out=dense, where=dense > 0)
-    from scipy import sparse
+    moves, rows, features = _walk()
+    ends = np.cumsum(sizes + 1)
+    num_pieces = -(-int(ends[-1]) // _PIECE)
+    joined = _BETWEEN * _LONGEST + _BETWEEN.join(encoded)
+    signs = np.frombuffer(joined.ljust(num_pieces * _PIECE + _LONGEST, _BETWEEN), 'u1')
+    pieces = np.lib.stride_tricks.sliding_window_view(signs, _PIECE + _LONGEST)
+    columns = np.ascontiguousarray(pieces[::_PIECE].T)  # [bytes of a piece, pieces]
+    visited = np.empty(columns.shape, moves.dtype)
+    state, at = np.zeros(num_pieces, moves.dtype), np.empty(num_pieces, rows.dtype)
+    for column, after in zip(columns, visited, strict=True):
+        rows.take(state, out=at, mode='clip')  # is not checked, so faster
+        at += column
+        state = moves.take(at, out=after, mode='clip')
+    by_place = features[visited[_LONGEST:].T.ravel()]
+    places = np.flatnonzero(by_place >= 0)
+    return by_place[places], np.diff(np.searchsorted(places, ends), prepend=0)
 
-    ends = np.concatenate([[0], np.cumsum(num_found)])
-    counts = sparse.csr_array((np.ones(len(found), np.float32), found, ends), shape)
-    counts.sum_duplicates()
-    counts.data = np.log1p(counts.data)
-    return counts
+
+def _scores(found: np.ndarray, num_found: np.ndarray) -> np.ndarray:
+    """[texts, classes] float32: the sums of log(1 + how often) * a feature's weights.
+
+    `found` has the features text by text, `num_found` their number in each text.
+    """
+    weights = _weights(found)
+    keys = np.repeat(np.arange(len(num_found)) * len(weights), num_found) + found
+    keys.sort()
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    counts = np.log1p(np.diff(first, append=len(keys)), dtype=np.float32)
+    of_text, features = np.divmod(keys[first], len(weights))
+    ends = np.searchsorted(of_text, np.arange(len(num_found) + 1))
+    scores = np.empty((len(num_found), weights.shape[1]), np.float32)
+    taken = np.empty((num_found.max(), weights.shape[1]), np.float32)
+    for start, end, score in zip(ends[:-1], ends[1:], scores, strict=True):
+        own = taken[: end - start]
+        weights.take(features[start:end], axis=0, out=own, mode='clip')
+        np.dot(counts[start:end], own, out=score)
+    return scores
 
 
 def is_judged(text: str) -> bool:
@@ -142,7 +149,26 @@ def _walk() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(the next state for each row and byte, the row and the feature of each state)."""
     model = _identifier()
     moves = np.asarray(model.tk_nextmove)  # 40 MB, not copied
-    return moves, np.array(model._rowbase), np.array(model.tk_output, np.int32)
+    rows = np.array(model._rowbase, np.intp)
+    return moves, rows, np.array(model.tk_output, np.int32)
+
+
+def _weights(features: np.ndarray) -> np.ndarray:
+    """[all features, classes] float32, of which the rows of `features` are filled.
+
+    To make float32 of a model's float16 takes longer than all else here.
+    """
+    table, is_filled = _table()
+    new = np.unique(features[~is_filled[features]])
+    table[new] = _identifier().nb_ptc[new]
+    is_filled[new] = True
+    return table
+
+
+@functools.cache
+def _table() -> tuple[np.ndarray, np.ndarray]:
+    shape = _identifier().nb_ptc.shape
+    return np.empty(shape, np.float32), np.zeros(shape[0], bool)
 
 
 def is_foreign(text: str, accepted: tuple[str, ...], *, confidence: float) -> str:

@@ -6,6 +6,8 @@ Most rules are off or drop only texts that no person wrote, or that answer nothi
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from data_pipeline import settings
 from data_pipeline.pages import reddit
 from data_pipeline.pair_stages import (
@@ -208,5 +210,6 @@ def repetition(value: str) -> float:
     words = word_runs.numbers(folding.folded(value))
     if len(words) < _FEWEST_WORDS:
         return 0.0
-    ngrams = word_runs.combined(words, _NGRAM)
-    return 1 - len(word_runs.distinct(ngrams)) / len(ngrams)
+    ngrams = np.sort(word_runs.combined(words, _NGRAM))
+    num_distinct = 1 + np.count_nonzero(ngrams[1:] != ngrams[:-1])
+    return 1 - num_distinct / len(ngrams)

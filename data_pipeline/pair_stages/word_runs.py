@@ -7,7 +7,7 @@ import numpy as np
 
 LENGTH = 8  # words
 _MOST_WORDS = 250_000  # with remembered hashes, about 45 MB
-_SAMPLED = 4  # keep one of so many runs
+_SAMPLED = 4  # keep one of so many runs, a power of two
 _FACTORS = np.random.Philox(11).random_raw(LENGTH) | np.uint64(1)
 _REMEMBERED = 2048  # texts, about 5 MB each
 
@@ -36,11 +36,9 @@ def of(folded: str) -> np.ndarray:
 
 def combined(words: np.ndarray, length: int) -> np.ndarray:
     """[words] uint64 -> [words - length + 1] uint64: a hash of each `length` words."""
-    count = max(0, len(words) - length + 1)
-    made = words[:count] * _FACTORS[0]
-    for i in range(1, length):
-        made += words[i : i + count] * _FACTORS[i]
-    return made
+    if len(words) < length:
+        return words[:0]  # np.correlate would exchange the two
+    return np.correlate(words, _FACTORS[:length], 'valid')
 
 
 def num_words(folded: str) -> int:
@@ -51,7 +49,7 @@ def num_words(folded: str) -> int:
 def is_sampled(runs: np.ndarray) -> np.ndarray:
     """Whether the hash falls into one fourth: the same runs in any text."""
     # Not the lowest bits, which depend on the parity of the factors.
-    return (runs >> np.uint64(40)) % np.uint64(_SAMPLED) == 0
+    return runs & np.uint64((_SAMPLED - 1) << 40) == 0
 
 
 def distinct(values: np.ndarray) -> np.ndarray:

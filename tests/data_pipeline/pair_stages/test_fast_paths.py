@@ -202,7 +202,6 @@ def test_languages_of_many_texts_are_those_of_each(
         words = ' '.join(samples).split()
         texts.append(' '.join(rng.choices(words, k=rng.randint(1, 60))))
     monkeypatch.setattr(language, '_TOGETHER', 50)
-    monkeypatch.setattr(language, '_FEW', 0)
     for accepted, confidence in (
         (('en',), 0.95),
         (('es', 'de'), 0.5),

@@ -4,7 +4,6 @@ import pathlib
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from data_pipeline.pair_stages import language, language_model
 
@@ -16,40 +15,47 @@ TEXTS = (
 )
 
 
-def test_few_texts_are_judged_alone_more_together_and_many_by_scipy(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    kinds = []
-    counts = language._log_counts
-
-    def counted(*args: object) -> object:
-        made = counts(*args)
-        kinds.append(type(made))
-        return made
-
-    monkeypatch.setattr(language, '_log_counts', counted)
-    monkeypatch.setattr(language, '_num_judged', 0)
-    monkeypatch.setattr(language, '_ALONE', 2)
-    monkeypatch.setattr(language, '_FEW', 5)
+def test_texts_are_judged_together_as_each_alone() -> None:
     texts = [f'{text} ' * 4 for text in TEXTS]
-    found = [language.foreign(texts, ('en',), confidence=0.9) for _ in range(3)]
-    # Of the empty text nothing is asked.
-    assert kinds == [np.ndarray, sparse.csr_array, sparse.csr_array]
-    assert found == [{texts[1]: 'de', texts[2]: 'fr'}] * 3
+    codes = {texts[1]: 'de', texts[2]: 'fr'}  # of the empty text nothing is asked
+    assert language.foreign(texts, ('en',), confidence=0.9) == codes
     assert language.foreign(texts[:2], ('en',), confidence=0.9) == {texts[1]: 'de'}
-    assert len(kinds) == 3
+    sure = language._surely_not_foreign(texts[:3], ('en', 'fr'), confidence=0.9)
+    assert sure.tolist() == [True, False, True]
 
 
-def test_both_kinds_of_counts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, num_found = np.array([2, 0, 2, 2, 1, 3]), np.array([4, 0, 2])
-    made = []
-    for few in (100, 0):
-        monkeypatch.setattr(language, '_num_judged', 0)
-        monkeypatch.setattr(language, '_FEW', few)
-        made.append(language._log_counts(found, num_found, 5))
-    expected = np.log1p([[1, 0, 3, 0, 0], [0, 0, 0, 0, 0], [0, 1, 0, 1, 0]])
-    np.testing.assert_allclose(made[0], expected, rtol=1e-6)
-    np.testing.assert_array_equal(made[0], made[1].toarray())
+def _walked(text: bytes) -> list[int]:
+    """The features of a text, byte by byte from its beginning."""
+    moves, rows, features = language._walk()
+    state, found = 0, []
+    for byte in text:
+        state = moves[rows[state] + byte]
+        found.append(int(features[state]))
+    return [feature for feature in found if feature >= 0]
+
+
+def test_features_found_in_pieces_are_those_of_whole_texts() -> None:
+    drawn = np.random.default_rng(3)
+    known = [' '.join(TEXTS).encode(), 'Ещё 一つ، नमस्ते'.encode() * 9, b'x', b'']
+    noise = [drawn.integers(0, 255, n, np.uint8).tobytes() for n in (5, 57, 58, 700)]
+    for texts in ([known[0]], known + noise, noise + known):
+        sizes = np.array([len(each) for each in texts])
+        found, numbers = language._features(texts, sizes)
+        expected = [_walked(each) for each in texts]
+        assert numbers.tolist() == [len(each) for each in expected]
+        assert found.tolist() == [feature for each in expected for feature in each]
+
+
+def test_scores_are_sums_of_weights_by_the_logarithm_of_counts() -> None:
+    weights = language._identifier().nb_ptc.astype(np.float64)
+    found, numbers = np.array([2, 0, 2, 2, 1, 99_999]), np.array([4, 0, 2])
+    scores = language._scores(found, numbers)
+    expected = [
+        np.log(2) * weights[0] + np.log(4) * weights[2],
+        np.zeros(weights.shape[1]),
+        np.log(2) * (weights[1] + weights[99_999]),
+    ]
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
 def test_a_kept_model_is_the_packages_own(

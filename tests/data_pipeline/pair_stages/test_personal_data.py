@@ -1,4 +1,5 @@
 import pathlib
+import sys
 
 import hypothesis
 import pytest
@@ -189,3 +190,11 @@ def test_real_texts_lose_nothing_but_what_was_replaced() -> None:
     (row,) = ledger.as_json()
     assert row['changed_pairs'] < 0.05 * len(pairs)
     assert not row['changed'].get('phone numbers to [PHONE]')
+
+
+def test_digits_of_every_script_may_be_a_phone_number() -> None:
+    digits = [sign for sign in map(chr, range(sys.maxunicode + 1)) if sign.isdecimal()]
+    assert len(digits) > 600
+    for sign in digits:
+        assert personal_data._may_dial(sign * 7)
+    assert not personal_data._may_dial('123456, “é” — 你好')
