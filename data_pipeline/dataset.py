@@ -34,12 +34,15 @@ from data_pipeline.writing import (
     report_facts,
     tfds_files,
 )
-from hax_jax import digests, errors, files, local_copy, sha256sums
+from hax_jax import counted, digests, errors, files, local_copy, sha256sums
 from hax_jax.data import dataset_folder, records, text
 from hax_jax.program import output_file, progress
 
 LEDGER = 'ledger.json'
 REPORT = 'report.html'
+# What --overwrite replaces: the build's own files, and what is made from them.
+_OWN = {dataset_folder.MANIFEST, LEDGER, REPORT, dropped_file.NAME}
+_OWN |= {preference_files.FOLDER, 'chat', 'tfds', 'packed', 'tokenizers', 'grown'}
 
 Pairs = Iterable[records.QaPair] | Iterable[described_pairs.Described]
 
@@ -172,7 +175,7 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
     Only a dataset or an empty folder may be replaced.
     """
     path = pathlib.Path(path)
-    errors.refuse(output_file.not_local('output', path))
+    errors.refuse(output_file.not_for_a_folder('output', path))
     above = next((each for each in (path, *path.parents) if each.exists()), path)
     if above.exists() and not above.is_dir():
         raise errors.InputError(
@@ -188,15 +191,16 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
             f'{path} exists already; give another --output, or --overwrite to replace '
             'it with all that was made from it (packed rows, tokenizers).'
         )
-    if (path / 'run.json').exists():
-        raise errors.InputError(
-            f'{path} holds a run of launch.train too, which --overwrite would delete; '
-            'move it away, or give another --output.'
-        )
-    if any(path.iterdir()) and not (path / dataset_folder.MANIFEST).is_file():
+    names = {each.name for each in path.iterdir()}
+    if names and not (path / dataset_folder.MANIFEST).is_file():
         raise errors.InputError(
             f'{path} is not a dataset (it has no {dataset_folder.MANIFEST}), so '
             '--overwrite does not replace it; give another --output.'
+        )
+    if others := sorted(names - _OWN):
+        raise errors.InputError(
+            f'{path} holds {counted.first(others)} too, which no build made and '
+            '--overwrite would delete; move it away, or give another --output.'
         )
 
 

@@ -3,12 +3,21 @@
 import fnmatch
 import pathlib
 import re
+import shlex
 from collections.abc import Sequence
 
 from hax_jax import errors, local_copy, near_names
 
 _PATIENCE = 4.0  # seconds until the hub has to answer
 _HUB_NAME = re.compile(r'[\w.-]+(/[\w.-]+)?')
+
+
+def import_first(path: pathlib.Path, more: str = '') -> str:
+    """The words for a checkpoint that has to become a Hugging Face folder first."""
+    return (
+        'make a Hugging Face folder of it first: python -m launch.import_checkpoint '
+        f'{shlex.quote(str(path))}{more} --output=models/imported'
+    )
 
 
 def local_folder(
@@ -27,9 +36,10 @@ def local_folder(
     if folder.is_dir():
         return folder
     if folder.is_file():
+        beside = (folder.parent / 'config.json').is_file()
+        remedy = f'give the folder that it lies in, {folder.parent}'
         raise errors.InputError(
-            f'{field}={path!r} is a file; give the folder that it lies in '
-            '(launch.import_checkpoint takes over a .pt file of the old project).'
+            f'{field}={path!r} is a file; {remedy if beside else import_first(folder)}.'
         )
     if not _HUB_NAME.fullmatch(path) or path.startswith('.'):
         raise errors.InputError(

@@ -66,6 +66,33 @@ def refuse_remote(name: str, value: str) -> list[str]:
     ]
 
 
+# Folders that are whole as they are: digests list the files of each, or the program
+# that makes it takes them for its own. The file beside them -> their names.
+_OWN_PARTS = {
+    'run.json': ('checkpoints', 'tokenizer', 'base', 'damaged'),
+    'manifest.json': ('tfds', 'packed', 'tokenizers', 'grown'),
+}
+
+
+def refuse_inside(name: str, place: pathlib.Path) -> list[str]:
+    """A sentence if `--name=place` lies within a part of a run or dataset; else [].
+
+    A file put into a step's folder is damage to that step.
+    """
+    if is_remote(place):
+        return []
+    whole = place.expanduser().resolve()
+    for part in (whole, *whole.parents):
+        for mark, parts in _OWN_PARTS.items():
+            if part.name in parts and (part.parent / mark).is_file():
+                kind = 'run' if mark == 'run.json' else 'dataset'
+                return [
+                    f'--{name}={place} lies in {part}, which holds files of the {kind} '
+                    f'{part.parent} alone; give a place outside of it.'
+                ]
+    return []
+
+
 def check(place: pathlib.Path) -> None:
     """Raises an error in one line if gs:// can't be reached within 20 s.
 
@@ -108,10 +135,12 @@ def check_workdir(place: pathlib.Path) -> None:
 
     Raises:
       PlaceError: as `check` does.
-      InputError: it can't be a folder, as it or a folder above is a file; or it holds
-        a file that a run would write over, and no run.
+      InputError: it can't be a folder, as it or a folder above is a file; it lies
+        within a part of a run or dataset; or it holds a file that a run would write
+        over, and no run.
     """
     check(place)
+    errors.refuse(refuse_inside('workdir', place))
     above = [] if is_remote(place) else place.absolute().parents
     for each in (place, *above):
         if each.exists() and not each.is_dir():

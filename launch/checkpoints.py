@@ -140,6 +140,9 @@ def _list(workdir: pathlib.Path) -> dict[str, Any]:
     losses = _training_losses(workdir)
     rows = []
     for info in _steps(workdir):
+        damage = info.damage()
+        if info.is_gone():  # the run has just deleted it
+            continue
         seconds = max(0.0, time.time() - info.path.stat().st_mtime)
         rows.append(
             {
@@ -148,7 +151,7 @@ def _list(workdir: pathlib.Path) -> dict[str, Any]:
                 'training_loss': losses.get(info.step),
                 'validation_loss': info.validation_loss,
                 'age_seconds': round(seconds),
-                'damage': info.damage(),
+                'damage': damage,
                 'has_digests': info.digests is not None,
                 'metadata': info.metadata,
             }
@@ -241,8 +244,14 @@ def _verify(workdir: pathlib.Path) -> int:
     steps = saved_steps.list_steps(folder, run_id)
     if not steps and not (workdir / run_folder.UNSAVED).exists():
         damaged.append(f'{workdir} has no checkpoint; copy {folder} from a backup.')
-    for info in steps:
-        if damage := info.damage():
+    size = 0
+    for info in list(steps):
+        damage = info.damage()
+        if info.is_gone():  # the run has just deleted it
+            steps.remove(info)
+            continue
+        size += step_facts.size(info.path)
+        if damage:
             damaged.append(f'step {info.step} is damaged: {damage}')
     for line in damaged:
         print(line)
@@ -253,7 +262,6 @@ def _verify(workdir: pathlib.Path) -> int:
             'nothing vouches for them'
         )
     whole = len(steps) - len(without) - sum(bool(info.damage()) for info in steps)
-    size = sum(step_facts.size(info.path) for info in steps)
     print(f'{whole} of {len(steps)} steps are whole; {size / 1e6:,.1f} MB were read')
     results.give({'steps': len(steps), 'whole': whole, 'damaged': damaged})
     return 1 if damaged else 0

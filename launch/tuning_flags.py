@@ -42,8 +42,9 @@ def check(
     dry_run: flags.FlagHolder[bool],
 ) -> None:
     """Raises InputError, naming every flag that is wrong."""
-    problems = places.refuse_remote('output', output.value)
     folder = pathlib.Path(output.value)
+    problems = places.refuse_remote('output', output.value)
+    problems = problems or places.refuse_inside('output', folder)
     if not output.value and not dry_run.value:
         problems.append('--output is missing; give a folder for trials and findings.')
     elif output.value and folder.exists() and not problems:

@@ -52,6 +52,37 @@ def test_an_output_at_gs_is_refused() -> None:
         assert '--output=gs:/bucket/out is not a local path' in said
 
 
+@pytest.mark.parametrize(
+    ('mark', 'kind', 'part'),
+    [('run.json', 'run', 'checkpoints'), ('manifest.json', 'dataset', 'packed')],
+)
+def test_nothing_is_written_into_a_part_of_a_run_or_dataset(
+    mark: str, kind: str, part: str, tmp_path: pathlib.Path
+) -> None:
+    owner = tmp_path / 'owner'
+    inside = owner / part / '40'
+    inside.mkdir(parents=True)
+    new = inside / 'new'
+    assert output_file.new_folder('compact', new) == []
+    (owner / mark).write_text('{}')
+    said = (
+        f'={new} lies in {owner / part}, which holds files of the {kind} {owner} '
+        'alone; give a place outside of it.'
+    )
+    assert output_file.problems('table', new) == [f'--table{said}']
+    assert output_file.new_folder('compact', new) == [f'--compact{said}']
+    assert output_file.not_for_a_folder('output', new) == [f'--output{said}']
+    with pytest.raises(errors.InputError) as caught:
+        places.check_workdir(new)
+    assert str(caught.value) == f'--workdir{said}'
+    with pytest.raises(errors.InputError, match=f'lies in {owner / part}'):
+        places.check_workdir(owner / part)
+    (tmp_path / 'link').symlink_to(inside)
+    assert 'lies in' in output_file.problems('table', tmp_path / 'link' / 'a')[0]
+    assert output_file.new_folder('compact', owner / 'mine') == []
+    assert output_file.problems('output', owner / 'compared.json') == []
+
+
 def test_what_can_not_be_reached_is_one_line(
     gcs: fake_gcs.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

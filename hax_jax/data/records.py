@@ -213,10 +213,17 @@ def sha256(value: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class PackedCache:
-    """An opened packed cache; `meta` is its meta.json."""
+    """An opened packed cache; `meta` is its meta.json.
+
+    What was read once stays open: a build that replaces the dataset meanwhile does not
+    end a run that trains on it.
+    """
 
     path: pathlib.Path
     meta: dict[str, Any]
+    _open: dict[str, Any] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def fingerprint(self) -> str:
@@ -232,6 +239,11 @@ class PackedCache:
 
     def features(self, split: str) -> dict[str, np.ndarray]:
         """The five features, each [R, T], memory-mapped."""
+        if split not in self._open:
+            self._open[split] = self._features(split)
+        return self._open[split]
+
+    def _features(self, split: str) -> dict[str, np.ndarray]:
         folder = self.path / split
         shape = (self.num_rows(split), self.seq_len)
         features = {}
@@ -248,6 +260,15 @@ class PackedCache:
         return features
 
     def segments(self, split: str) -> list[Segment]:
+        """The segments of a split, in order; those of train, many, are not kept."""
+        if split == 'train':
+            return self._segments(split)
+        name = f'{split} segments'
+        if name not in self._open:
+            self._open[name] = self._segments(split)
+        return self._open[name]
+
+    def _segments(self, split: str) -> list[Segment]:
         path = self.path / split / 'segments.jsonl'
         try:
             with open(path, encoding='utf-8') as file:
@@ -378,6 +399,12 @@ def open_cache(path: str | pathlib.Path) -> PackedCache:
 
 
 def _damaged(path: pathlib.Path, what: str) -> errors.InputError:
+    if not path.exists():
+        return errors.InputError(
+            f'packed cache {path} is gone: a build has replaced its dataset meanwhile, '
+            'or someone deleted it. The same command packs the rows again, of the '
+            'dataset that is there now.'
+        )
     return errors.InputError(
         f'packed cache {path} is damaged: {what}. Delete that folder; launch.train '
         'makes it again from the dataset.'

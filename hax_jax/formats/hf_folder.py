@@ -52,10 +52,10 @@ def read_model_config(
         found = f'{path} is not readable JSON ({errors.cause(error)})'
         if not path.exists():
             found = f'{folder} has no {name}'
-        raise errors.InputError(
-            f'{field}: {found}; give a Hugging Face GPT-2 folder'
-            + (' or a run of launch.train.' if field == 'model.pretrained' else '.')
-        ) from error
+        remedy = 'give a Hugging Face GPT-2 folder'
+        if field == 'model.pretrained':
+            remedy = _imported(folder) or f'{remedy} or a run of launch.train'
+        raise errors.InputError(f'{field}: {found}; {remedy}.') from error
     sizes = {
         'n_layer': values.get('n_layer', 12),
         'n_head': values.get('n_head', 12),
@@ -84,6 +84,16 @@ def read_model_config(
         tie_embeddings=tied,
         **scales,
     )
+
+
+def _imported(folder: pathlib.Path) -> str:
+    """The remedy for a folder that has a model in another form; '' if none shows."""
+    if (folder / 'adapter_config.json').exists():
+        return hub.import_first(folder, ' --base=MODEL')
+    if (folder / 'hparams.json').exists():
+        return hub.import_first(folder)
+    found = sorted([*folder.glob('*.gguf'), *folder.glob('*.pt')])
+    return hub.import_first(found[0]) if found else ''
 
 
 def _config_problems(

@@ -20,6 +20,8 @@ def problems(name: str, path: pathlib.Path) -> list[str]:
     """
     if remote := places.refuse_remote(name, str(path)):
         return remote
+    if inside := places.refuse_inside(name, path):
+        return inside
     if path.is_dir():
         return [f'--{name}={path} is a folder; give the name of a file in it.']
     if path.exists() and not path.is_file():
@@ -91,9 +93,9 @@ def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
     return path.rename(aside)
 
 
-def not_local(name: str, path: pathlib.Path) -> list[str]:
-    """A sentence if `--name=path` names a place that is no disk, such as gs://."""
-    return places.refuse_remote(name, str(path))
+def not_for_a_folder(name: str, path: pathlib.Path) -> list[str]:
+    """A sentence if `--name=path` is no disk (gs://), or a part of a run or dataset."""
+    return places.refuse_remote(name, str(path)) or places.refuse_inside(name, path)
 
 
 def new_folder(name: str, path: pathlib.Path) -> list[str]:
@@ -102,6 +104,8 @@ def new_folder(name: str, path: pathlib.Path) -> list[str]:
         return remote
     if os.path.lexists(path):
         return [f'--{name}={path} exists; give a new name, or move it away.']
+    if inside := places.refuse_inside(name, path):
+        return inside
     why = closed(path.parent)
     return [f'--{name}={path}: {why}; give another.'] if why else []
 

@@ -273,6 +273,12 @@ def _named_failure(path: pathlib.Path) -> Iterator[None]:
     except Exception as error:  # Orbax raises many kinds
         if failed := places.failure(error, path):
             raise failed from error
+        if not saved_steps.is_step(path):
+            raise errors.InputError(
+                f'checkpoint {path} is gone: launch.train, which trains the run, '
+                'deleted it a moment ago, having newer ones. Give the same command '
+                'again.'
+            ) from error
         raise errors.InputError(
             f'checkpoint {path} is damaged; move that folder away, and an earlier step '
             f'is taken. Orbax said: {errors.first_line(error)}'

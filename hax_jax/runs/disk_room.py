@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,7 +46,8 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
     """Turns a full disk, and what the system refuses to a save, into one error.
 
     `folder` has the checkpoints, of about `needed` bytes each. Orbax's threads tell of
-    the same failure with a traceback each, some later: these are dropped from then on.
+    the same failure with a traceback each, some later, and Python of its coroutines
+    that nobody awaits: these are dropped from then on.
 
     Raises:
       InputError: names the folder, the room needed and free, and the steps there.
@@ -77,7 +79,10 @@ def named(folder: pathlib.Path, needed: int) -> Iterator[None]:
         failed = True
         raise _refused(folder, needed, why, what) from error
     finally:
-        if not failed:
+        if failed:
+            never = 'coroutine .* was never awaited'
+            warnings.filterwarnings('ignore', never, RuntimeWarning)
+        else:
             log.removeFilter(_is_no_failure_of_orbax)
             sys.unraisablehook = hook
 

@@ -143,7 +143,10 @@ def find_step(folder: pathlib.Path, step: int | None) -> Chosen:
     others = ', '.join(str(info.step) for info in steps if info.step != step)
     for info in steps:
         if info.step == step:
-            if damage := info.damage():
+            damage = info.damage()
+            if info.is_gone():
+                continue
+            if damage:
                 raise errors.InputError(
                     f'{folder} at step {step} is damaged: {damage}. Its other steps: '
                     f'{others or "none"}.'

@@ -41,6 +41,10 @@ class StepInfo:
     def step(self) -> int:
         return int(self.path.name)
 
+    def is_gone(self) -> bool:
+        """Whether the step was deleted since, as a run in training does."""
+        return not is_step(self.path)
+
     def damage(self) -> str:
         """What is wrong with the checkpoint, '' if nothing is; reads all its bytes."""
         if self.problem or self.digests is None:
@@ -72,13 +76,15 @@ def is_step(path: pathlib.Path) -> bool:
 def first_whole(candidates: Iterable[StepInfo]) -> tuple[StepInfo | None, list[str]]:
     """The first of them that is whole, and a line for each that was passed over.
 
-    Reads every byte of those that it looks at.
+    Reads every byte of those that it looks at. One that is gone by then has no line.
     """
     passed_over = []
     for info in candidates:
         damage = info.damage()
         if not damage:
             return info, passed_over
+        if info.is_gone():
+            continue
         passed_over.append(f'step {info.step} is damaged: {damage}')
     return None, passed_over
 

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from hax_jax import errors
 from hax_jax.data import text
+from hax_jax.devices import memory
 from hax_jax.devices import mesh as mesh_lib
 from hax_jax.model import gpt2, param_tree
 from hax_jax.sampling import decode, next_token
@@ -62,7 +63,12 @@ class ShardedModel:
         cache_places: int,
         logprobs: bool,
     ) -> decode.State:
-        """The state of a batch after one new token of each row."""
+        """The state of a batch after one new token of each row.
+
+        Raises:
+          InputError: the batch has no room in the memory that is free.
+        """
+        self._check_room(*inputs.shape, cache_places)
         cache = self._take_cache(inputs.shape[0], cache_places)
         inputs, rows = jax.tree.map(self._spread, (inputs, rows))
         with jax.set_mesh(self.mesh):
@@ -145,6 +151,33 @@ class ShardedModel:
         sharding = mesh_lib.batch_sharding(self.mesh)
         # device_put would compare them between the processes each time.
         return param_tree.place(rows, sharding)
+
+    def _check_room(self, size: int, prompt_places: int, cache_places: int) -> None:
+        """Raises InputError if a batch surely needs more than is free on a device.
+
+        It needs its cache, another one of the prompts, and a token's logits. On a CPU
+        a batch that is too large would have the whole process killed.
+        """
+        free = memory.free(self.mesh.local_devices[0])
+        if free is None:
+            return
+        model, number = self.config, np.dtype(self._dtype).itemsize
+        places = cache_places + prompt_places
+        row = 2 * model.n_layer * places * model.n_embd * number  # keys and values
+        row += model.vocab_size * np.dtype(np.float32).itemsize
+        if self._cache is not None:  # it is freed, or used, for this batch
+            free += (
+                sum(x.nbytes for x in jax.tree.leaves(self._cache)) // self.mesh.size
+            )
+        needed = row * size // self.mesh.size
+        if needed <= free:
+            return
+        fits = max(free * self.mesh.size // row, 1)
+        raise errors.InputError(
+            f'a batch of {size:,} answers needs over {needed / 1e9:.1f} GB on each '
+            f'device, and {free / 1e9:.1f} are free; give a batch_size of '
+            f'{1 << (fits.bit_length() - 1)} or less.'
+        )
 
     def _take_cache(self, size: int, length: int) -> gpt2.Cache:
         """The last batch's cache if it has this shape, else an empty one."""

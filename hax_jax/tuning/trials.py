@@ -132,6 +132,7 @@ class Trials:
         folder = self._folder / f'{re.sub("[^a-z0-9.]+", "-", label.lower())}-{key}'
         self._seen += steps
         if (folder / _RESULT).exists():
+            _without_checkpoints(folder)  # a kill may have come before
             found = self._read(label, folder)
             say(f'{label}, {steps} steps: there already, {_words(found)}')
             return found
@@ -146,7 +147,7 @@ class Trials:
         self._trained += steps
         self._seconds += row['seconds']
         files.write_json(folder / _RESULT, {'label': label, 'steps': steps, **row})
-        shutil.rmtree(folder / run_folder.CHECKPOINTS, ignore_errors=True)
+        _without_checkpoints(folder)
         found = self._read(label, folder)
         say(f'{label}: {_words(found)}, {progress.duration(found.seconds)}')
         return found
@@ -190,6 +191,10 @@ class Trials:
             return words
         left = max(self._planned - done, steps) * self._seconds / self._trained
         return f'{words} | ETA {progress.duration(left)}'
+
+
+def _without_checkpoints(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder / run_folder.CHECKPOINTS, ignore_errors=True)
 
 
 def say(line: str) -> None:

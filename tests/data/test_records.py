@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -184,6 +185,23 @@ def other_bytes(path: pathlib.Path) -> None:
 
 def other_shape(path: pathlib.Path) -> None:
     np.save(path / 'train' / 'inputs.npy', np.zeros((3, 7), np.int32))
+
+
+def test_a_cache_that_is_deleted_stays_readable_where_it_was_read(
+    tmp_path: pathlib.Path,
+) -> None:
+    splits = {name: make_split() for name in ('train', 'validation')}
+    cache = records.open_cache(write(tmp_path / 'cache', splits))
+    for name in splits:
+        cache.features(name)
+    segments = cache.segments('validation')
+    shutil.rmtree(cache.path)
+    for name, split in splits.items():
+        for feature, array in cache.features(name).items():
+            np.testing.assert_array_equal(array, split.features[feature])
+    assert cache.segments('validation') == segments == splits['validation'].segments
+    with pytest.raises(errors.InputError, match='is gone: a build has replaced its'):
+        cache.segments('train')
 
 
 @pytest.mark.parametrize(

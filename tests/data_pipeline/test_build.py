@@ -232,7 +232,7 @@ def test_a_place_that_is_no_disk_is_refused_and_no_folder_of_its_name_made() -> 
 
 
 def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) -> None:
-    patterns = write_corpus(tmp_path / 'advice')
+    patterns = write_corpus(tmp_path / 'advice' / 'chat')
     (tmp_path / 'advice' / 'manifest.json').write_text('{}')
     with pytest.raises(errors.InputError, match='lies in --output='):
         build.build(
@@ -240,7 +240,7 @@ def test_input_inside_the_output_is_never_overwritten(tmp_path: pathlib.Path) ->
             output=tmp_path / 'advice',
             options=build_steps.Options(overwrite=True),
         )
-    assert (tmp_path / 'advice' / 'chats' / 'c1.md').is_file()
+    assert (tmp_path / 'advice' / 'chat' / 'chats' / 'c1.md').is_file()
 
 
 def test_missing_flags_are_asked_for() -> None:

@@ -219,10 +219,19 @@ def test_overwrite_replaces_nothing_but_a_dataset(tmp_path: pathlib.Path) -> Non
     with pytest.raises(errors.InputError, match=closed):
         write(pathlib.Path('/proc/new/data'), make_splits())
     assert (tmp_path / 'letters' / 'mother.txt').read_text() == 'Dear'
-    write(tmp_path / 'data', make_splits())
-    (tmp_path / 'data' / 'run.json').write_text('{}')
-    with pytest.raises(errors.InputError, match=r'holds a run of launch\.train too'):
-        write(tmp_path / 'data', make_splits(), overwrite=True)
+
+
+def test_overwrite_deletes_nothing_that_no_build_made(tmp_path: pathlib.Path) -> None:
+    data = tmp_path / 'data'
+    write(data, make_splits())
+    for name in ('chat', 'grown', 'packed', 'preferences', 'tokenizers'):
+        (data / name).mkdir(exist_ok=True)
+    write(data, make_splits(), overwrite=True)
+    (data / 'run').mkdir()
+    (data / 'run.json').write_text('{}')
+    with pytest.raises(errors.InputError, match='holds run and 1 more too, which no b'):
+        write(data, make_splits(), overwrite=True)
+    assert (data / 'run').is_dir()
 
 
 @pytest.mark.parametrize('error', [RuntimeError('disk'), KeyboardInterrupt()])

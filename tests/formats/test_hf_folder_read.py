@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 from collections.abc import Callable
 
@@ -431,5 +432,29 @@ def test_a_folder_without_config_json_and_a_file_are_told_apart(
         hf_folder.read_model_config(tmp_path)
     file = tmp_path / 'model.safetensors'
     file.touch()
+    (tmp_path / 'config.json').touch()
     with pytest.raises(errors.InputError, match='is a file; give the folder'):
         hf_folder.local_folder(str(file))
+
+
+@pytest.mark.parametrize(
+    ('name', 'given', 'more'),
+    [
+        ('adapter_config.json', '', ' --base=MODEL'),
+        ('hparams.json', '', ''),
+        ('model.gguf', '/model.gguf', ''),
+        ('ckpt.pt', '/ckpt.pt', ''),
+    ],
+)
+def test_a_model_in_another_form_is_told_with_the_command_that_imports_it(
+    name: str, given: str, more: str, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / 'my model'
+    folder.mkdir()
+    (folder / name).touch()
+    command = f"launch.import_checkpoint '{folder}{given}'{more} --output=models/imp"
+    with pytest.raises(errors.InputError, match=re.escape(command)):
+        hf_folder.read_model_config(folder)
+    if given:
+        with pytest.raises(errors.InputError, match=re.escape(command)):
+            hf_folder.local_folder(f'{folder}{given}')

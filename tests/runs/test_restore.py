@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from hax_jax.config import schema
 from hax_jax.data import records, text
 from hax_jax.devices import mesh
 from hax_jax.model import lora_merge, naming
-from hax_jax.runs import origin, restore, run_folder
+from hax_jax.runs import origin, restore, run_folder, saved_steps
 
 _SIZES = {'n_layer': 2, 'n_head': 2, 'n_embd': 32, 'n_positions': 64}
 make_config = functools.partial(tiny_runs.make_config, model__n_layer=2)
@@ -180,3 +181,33 @@ def test_a_run_of_another_template_or_without_a_checkpoint_is_named(
     with pytest.raises(errors.InputError, match='has no checkpoint; let'):
         restore.load(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == ['run.json']
+
+
+def test_a_step_that_its_run_deletes_meanwhile_is_gone_and_not_damaged(
+    full: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / 'run'
+    shutil.copytree(full, run)
+    best = restore.find_step(run, None).step
+    listed = saved_steps.list_steps
+
+    def as_seen_before(folder: pathlib.Path, run_id: str) -> list[saved_steps.StepInfo]:
+        found = listed(folder, run_id)
+        if (folder / str(best)).exists():
+            saved_steps.delete(folder / str(best))
+        return found
+
+    monkeypatch.setattr(saved_steps, 'list_steps', as_seen_before)
+    assert restore.find_step(run, None).step != best
+    assert capsys.readouterr().err == ''
+    with pytest.raises(errors.InputError, match=f'has no checkpoint of step {best}'):
+        restore.find_step(run, best)
+
+    monkeypatch.setattr(restore, 'find_step', lambda *_: deleted)
+    deleted = restore.Chosen(saved_steps.StepInfo(run / 'checkpoints' / str(best)), '')
+    says = f'checkpoints/{best} is gone: .* Give the same command again'
+    with pytest.raises(errors.InputError, match=says):
+        restore.parts(str(run))

@@ -16,7 +16,7 @@ from flax import nnx
 from hax_jax import errors
 from hax_jax.config import schema
 from hax_jax.data import text
-from hax_jax.devices import mesh
+from hax_jax.devices import memory, mesh
 from hax_jax.model import gpt2, lora, param_tree
 from hax_jax.sampling import (
     decode,
@@ -871,6 +871,34 @@ def test_a_damaged_model_is_an_error(tokenizer: text.SentencePieceTokenizer) -> 
         answers(model, tokenizer, questions(['Why?']), GREEDY)
 
 
+def test_a_batch_beyond_the_free_memory_is_refused_before_it_is_made(
+    tokenizer: text.SentencePieceTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, mesh = make_model(tokenizer), one_device()
+    settings = schema.SamplingConfig(max_new_tokens=4)
+    letters = questions([f'letter {i}' for i in range(8)])
+    fitted = prompt_fitting.fit(
+        letters, tokenizer, n_positions=model.model.n_positions, max_new_tokens=4
+    )
+    longest = max(len(prompt.ids) for prompt in fitted.prompts)
+    assert longest <= 32
+    # Keys and values of 2 layers at the places of the cache and of the prompts.
+    sizes = model.model
+    cache_places = min(32 + 64, sizes.n_positions)
+    cache_row = 2 * sizes.n_layer * sizes.n_embd * 4 * cache_places
+    row = cache_row * (cache_places + 32) // cache_places + sizes.vocab_size * 4
+    made = generation.Generator(model, tokenizer, mesh=mesh)
+
+    def answered(free: int) -> int:
+        monkeypatch.setattr(memory, 'free', lambda device: free)
+        return len(list(made.samples(fitted, settings, batch_size=8)))
+
+    with pytest.raises(errors.InputError, match=r'of 8 answers .* batch_size of 4 or'):
+        answered(8 * row - 1)
+    assert answered(8 * row) == 8
+    assert answered(8 * (row - cache_row)) == 8  # the kept cache is taken again
+
+
 def test_a_tokenizer_of_more_ids_than_the_model_is_an_error(
     tokenizer: text.SentencePieceTokenizer,
 ) -> None:
@@ -956,7 +984,7 @@ def test_a_mesh_of_several_devices_gives_the_same_answers(
         import test_generation as t
         from hax_jax.config import schema
         from hax_jax.data import text
-        from hax_jax.devices import mesh
+        from hax_jax.devices import memory, mesh
         from hax_jax.model import param_tree
         from hax_jax.sampling import decode, generation, prompt_fitting
 

@@ -164,9 +164,18 @@ def test_a_save_that_can_not_fit_does_not_begin(
 
 
 def test_a_save_that_orbax_waits_for_in_vain_is_one_passing_failure(
-    cache: records.PackedCache, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    cache: records.PackedCache,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
 ) -> None:
+    async def write() -> None:
+        """What Orbax would await, had it not waited too long."""
+
+    left = []
+
     def too_long(*_: object) -> None:
+        left.append(write())
         futures.ChainedFuture([futures.NoopFuture()], cb=print).result(timeout=-1)
 
     monkeypatch.setattr(checkpoint.Checkpoints, '_commit', too_long)
@@ -174,6 +183,8 @@ def test_a_save_that_orbax_waits_for_in_vain_is_one_passing_failure(
         test_train_loop.train(cache, tmp_path, **SHORT)
     assert found.value.passing
     assert str(found.value).endswith('There is no step yet. The same command goes on.')
+    left.clear()
+    assert not [each for each in recwarn if 'never awaited' in str(each.message)]
 
 
 _BUSY = """
