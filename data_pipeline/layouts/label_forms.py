@@ -59,6 +59,7 @@ _NUMBER = (
     r'(?:[ _]?(?:#|no\.? ?)?\d{1,6}'
     r'| (?:one|two|three|four|five|six|seven|eight|nine|ten))?'
 )
+_NUMBERED = re.compile(r'[^\W\d][ _]?(?:#|no\.? ?)?\d{1,6}[\W_]*\Z', re.IGNORECASE)
 CAPITALS = 'pdfvr'
 _NOT_SPELLED = {*CAPITALS, 'que'}  # 'que' is a word in Spanish
 _SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)
@@ -118,8 +119,9 @@ class Label:
 
     `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one; of a word in
     capitals it ends in '^'. `look` is 'inline' of an answer's in its question's line,
-    'small' where a small letter follows, '' of others. `is_odd` says that the look is
-    that of few labels of the file, so the label may be a word of a text.
+    'small' where a small letter follows, 'numbered' of 'Question 2:', '' of others.
+    `is_odd` says that the look is that of few labels of the file, so the label may be
+    a word of a text.
     """
 
     word: str
@@ -151,6 +153,8 @@ def label_of(line: str) -> Label | None:
     sign = '#' if hashes else opens if opens in ('*', '_') else ''
     sign += '^' if len(given) > 1 and given.isupper() else ''
     look = 'small' if line[match.end() :].lstrip('"“‘\'*_ ')[:1].islower() else ''
+    if not form and _NUMBERED.search(match[0]):
+        look = 'numbered'
     return Label(word, match.end(), len(hashes), sign, look)
 
 

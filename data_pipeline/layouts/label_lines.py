@@ -285,22 +285,27 @@ def _without_questions_in_sections(
     return made
 
 
+def _form(label: label_forms.Label) -> tuple[str, str, bool]:
+    return label.word, label.sign, label.look == 'numbered'
+
+
 def without_strays(
     labels: list[label_forms.Label | None], words: tuple[str, str]
 ) -> list[label_forms.Label | None]:
     """The labels; those within a text of a pair get the word `label_forms.STRAY`.
 
-    Labels are headings, bold, plain, in capitals: the commonest form is a file's. Below
-    '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
-    between '## Question' and '## Answer'. Those of a look that few have are of a rarer
-    form too, and odd where they part a pair. A section of a set is one in its commonest
-    form alone: 'Score: 5, as they say' is text where others are 'SCORE: 5'.
+    Labels are headings, bold, plain, in capitals, numbered: the commonest form is a
+    file's. Below '## Answer' a line 'Question: who pays?' is text if no answer follows
+    it, as it is between '## Question' and '## Answer'. Those of a look that few have
+    are of a rarer form too, and odd where they part a pair. A section of a set is one
+    in its commonest form alone: 'Score: 5, as they say' is text where others are
+    'SCORE: 5'.
     """
     if words[1] == label_forms.REVISED:
         labels = _without_rare_sections(labels)
         labels = _without_questions_in_sections(labels, words[0])
     own = [label for label in labels if label and label.word in words]
-    forms = collections.Counter((label.word, label.sign) for label in own)
+    forms = collections.Counter(map(_form, own))
     looks = collections.Counter((label.word, label.look) for label in own)
     times = collections.Counter(label.word for label in own)
 
@@ -309,8 +314,8 @@ def without_strays(
         return bool(label.look) and looks[label.word, label.look] < few
 
     def is_other(label: label_forms.Label) -> bool:
-        of_word = [times for (word, _), times in forms.items() if word == label.word]
-        return forms[label.word, label.sign] < max(of_word)
+        of_word = [times for (word, *_), times in forms.items() if word == label.word]
+        return forms[_form(label)] < max(of_word)
 
     def is_rare(label: label_forms.Label) -> bool:
         return is_odd(label) or is_other(label)

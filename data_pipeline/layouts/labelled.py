@@ -255,7 +255,9 @@ def _take_topics(
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []
     titles = glued_topics.capitals(above[-1] if above else '', answers)
-    for i, line in (titles | glued_topics.headlines(answers)).items():
+    if source == QA:  # a set's mark stands between its answer and the next headline
+        titles |= glued_topics.headlines(answers, is_first_named=bool(above))
+    for i, line in titles.items():
         line.kind = 'topic'
         found.counts[f'{source} topics taken off answers'] += 1
         if i < last:

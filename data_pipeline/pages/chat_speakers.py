@@ -11,6 +11,7 @@ from data_pipeline.pages import chat_grammar, page
 CONTROL = 'page control'
 # A name that no avatar announces has two words or more.
 NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){1,3}')
+_AVATAR = re.compile(r'avatar|!\[avatar\]\([^()\s]{1,500}\)', re.IGNORECASE)
 _LONGEST_NAME = 60  # characters of a name or a role
 _LONGEST_CONTROL = 40
 _DASHES = ('-', '–', '—', '~')
@@ -70,7 +71,7 @@ class Speakers:
         return '' if i is None else self.pieces[i].label
 
     def is_avatar(self, i: int) -> bool:
-        return self.lines[i].lower() == 'avatar'
+        return _AVATAR.fullmatch(self.lines[i]) is not None
 
     def header(self, i: int) -> Header | None:
         """The name, the role and ANSWER: below the avatar at i.

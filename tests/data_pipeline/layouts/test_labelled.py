@@ -487,6 +487,18 @@ def test_the_answer_of_a_line_has_a_label_like_its_questions() -> None:
     assert texts(parsed(line)) == [('Is it A: yes?', 'No.'), ('Why?', 'So.')]
 
 
+def test_a_reply_above_a_word_to_all_has_no_headline() -> None:
+    heads = [f'The Aunt of {name}' for name in ('Ann', 'Bob', 'Cid')]
+    heads += ['DEAR READERS: Sing.'] * 4
+    text = 'The Dog\n\n' + ''.join(
+        f'DEAR ABBY: Why {i}? -- SAD\n\nDEAR SAD: So.\n\n{head}\n\n'
+        for i, head in enumerate(heads)
+    )
+    found = parsed(text, 'letters')
+    assert {answer for _, answer in texts(found)} == {'So.'}
+    assert found.counts['letters topics taken off answers'] == 3
+
+
 @pytest.mark.parametrize('above', ['# Of May', 'Ask Abby\nOctober 3, 2021'])
 def test_a_heading_or_a_title_may_stand_above_letters(above: str) -> None:
     text = f'{above}\n\nDear Abby, who?\nSad\n\nDear Sad, Tom.\n'
@@ -499,6 +511,7 @@ def test_a_heading_or_a_title_may_stand_above_letters(above: str) -> None:
         'CONFIDENTIAL TO BLUE IN BOISE: Call him.',
         'Dear Abby is written by Ann Example, and was founded long ago.',
         'Write Dear Abby at www.example.com or P.O. Box 1.',
+        '(You can email questions to askabby@example.com or by post.)',
     ],
 )
 def test_a_newspapers_lines_below_a_reply_are_not_of_it(last: str) -> None:
@@ -563,6 +576,19 @@ def test_few_further_answers_are_reported() -> None:
     found = parsed(f'{OTHERS}Answer: Or Ann.\n\n{OTHERS}')
     assert texts(found)[6] == ('Who?', 'Or Ann.')
     assert found.unknown == [(25, 'Answer: Or Ann.', 'read as a further answer')]
+
+
+def test_questions_that_a_letter_counts_part_no_pair() -> None:
+    letter = 'My aunt sings.\n\nQuestion 1: is it rude?\nQuestion 2: May I hum?'
+    text = f'Question: {letter}\n\nAnswer: It is.\n\n' + OTHERS
+    found = parsed(text)
+    assert texts(found)[0] == (letter, 'It is.')
+    assert {why for _, _, why in found.unknown} == {'kept in the question'}
+    counted = 'Question 1: Who?\n\nQuestion 2: Why?\n\nAnswer 2: So.\n\n'
+    assert texts(parsed(counted + 'Question 3: Me?\n\nAnswer 3: You.\n')) == [
+        ('Why?', 'So.'),
+        ('Me?', 'You.'),
+    ]
 
 
 def test_pairs_of_a_rarer_form_are_pairs() -> None:
@@ -676,6 +702,16 @@ def test_a_headline_above_each_question_ends_no_answer(form: str, layout: str) -
         own = ''.join(form.format('Who pays?', f'You {i}.{end}') for i in range(3))
         answers = [answer for _, answer in texts(parsed(own, layout))]
         assert answers == [f'You {i}.{end}' for i in range(3)]
+
+
+def test_short_last_lines_are_no_headlines_where_the_first_pair_has_none() -> None:
+    ends = ['\n\nAnyone else?', '\n\nReaders, what now?', '', '']
+    answers = [f'You {i}.{end}' for i, end in enumerate(ends)]
+    text = ''.join(f'Q: Who pays?\n\nA: {each}\n\n' for each in answers)
+    assert [answer for _, answer in texts(parsed(text))] == answers
+    form = 'QUESTION: Who?\nREVISED_RESPONSE: {}\n<END_OF_SET>\n'
+    sets = '# Sets\n\n' + ''.join(map(form.format, answers))
+    assert [answer for _, answer in texts(parsed(sets, 'sets'))] == answers
 
 
 @pytest.mark.parametrize(
