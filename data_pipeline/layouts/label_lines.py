@@ -67,7 +67,37 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
         following = label.word if label else following
         pieces.append(piece)
         labels.append(label)
-    return pieces[::-1], _past_numbers(pieces[::-1], _of_one_form(labels[::-1]))
+    pieces, labels = pieces[::-1], _of_one_form(labels[::-1])
+    return pieces, _with_other_names(pieces, _past_numbers(pieces, labels))
+
+
+def _with_other_names(
+    pieces: Sequence[page.Piece], labels: list[label_forms.Label | None]
+) -> list[label_forms.Label | None]:
+    """The labels; in sets, those of drafts and revised responses of other names too.
+
+    A draft's is written as the question's label above it, a revised response's as the
+    section's.
+    """
+    words = {label.word for label in labels if label}
+    if words.isdisjoint(label_forms.SECTIONS[2:]):
+        return labels
+    made = [*labels]
+    asked: label_forms.Label | None = None
+    section: label_forms.Label | None = None
+    for i, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
+        if label and label.word in label_forms.QUESTIONS:
+            if not asked or label.sign == asked.sign:
+                asked, section = label, None
+        elif label and label.word in label_forms.SECTIONS[1:]:
+            section = label
+        elif not label and asked and piece.kind == page.UNKNOWN and not piece.is_code:
+            other = label_forms.section_of(piece.text)
+            above = section or asked
+            is_revised = other is not None and other.word == label_forms.REVISED
+            if other and is_revised == bool(section) and other.sign == above.sign:
+                made[i] = other
+    return made
 
 
 def _of_one_form(

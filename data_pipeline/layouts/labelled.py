@@ -28,6 +28,7 @@ QA, SETS = 'qa', 'sets'
 _Cuts = dict[int, list[page.Piece]]  # the parts of a piece that was cut, by its id
 SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
+_LIKE_SECTION = re.compile(r'[A-Z]{2,}(?:_[A-Z]{2,})+:')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
 _QUOTES, _FEWEST_QUOTED = ('""', '“”', '«»', '„“'), 3  # around all texts of a file
@@ -348,7 +349,8 @@ def _split(
             cuts = [(mark.end(), 'label')] if mark else []
             parts = piece.cut([*cuts, (len(piece.text), kind)])
             running.append(parts[-1])
-            if word in (*words, label_forms.STRAY):
+            is_like = bool(sections) and _LIKE_SECTION.match(piece.text)
+            if word in (*words, label_forms.STRAY) or is_like:
                 found.note(piece, f'kept in the {kind}')
         if label and label.is_odd and piece is not parts[0]:
             found.note(piece, f'read as a label of a{"n" * (kind == ANSWER)} {kind}')

@@ -609,6 +609,31 @@ def test_a_set_may_stand_on_one_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ('draft', 'revised'),
+    [
+        ('DRAFT_ANSWER', 'REVISED_ANSWER'),
+        ('DRAFT', 'FINAL_RESPONSE'),
+        ('INITIAL_RESPONSE', 'IMPROVED RESPONSE (v2)'),
+    ],
+)
+def test_sections_of_a_set_may_have_other_names(draft: str, revised: str) -> None:
+    pairs = [('Who?\n\nDraft: me.', 'Tom.\n\nFinal answer: Tom.'), ('Me?', 'You.')]
+    text = ''.join(
+        f'QUESTION:\n{asked}\n\n{draft}:\nHm.\n\nSCORE: 7.5\n\nWEAKNESSES:\n- rude\n\n'
+        f'{revised}:\n{answer}\n<END_OF_SET>\n\n'
+        for asked, answer in pairs
+    )
+    assert texts(parsed(text, 'sets')) == pairs
+    odd = text.replace('You.', 'You.\nEDITOR_NOTE: good')
+    assert parsed(odd, 'sets').unknown[-1][1] == 'EDITOR_NOTE: good'
+    # Without sections they are words of a text.
+    plain = 'QUESTION: Who?\nDRAFT: me.\nANSWER: Tom.\nFINAL_ANSWER: Tom.\n'
+    assert texts(parsed(plain, 'merged')) == [
+        ('Who?\nDRAFT: me.', 'Tom.\nFINAL_ANSWER: Tom.')
+    ]
+
+
 def test_the_names_of_sections_within_a_line_are_text() -> None:
     pairs = [('What is my SCORE: 3?', 'It is low. STRENGTHS: none.')] * 2
     form = 'QUESTION: {}\nDRAFT_RESPONSE: Hm.\nREVISED_RESPONSE: {}\n<END_OF_SET>\n'
