@@ -160,6 +160,23 @@ def test_among_many_topics_one_word_may_come_again_and_sentences_are_in_doubt() 
     assert [each[1:] for each in found.unknown] == [('Boise, Id.', said)]
 
 
+def test_a_count_below_a_smiley_is_no_part_of_the_answer() -> None:
+    for smiley in ('🎃', '❤️', '👍🏽'):
+        assert cleaning.without_tail(f'Go home {smiley}\n95') == (
+            f'Go home {smiley}',
+            1,
+        )
+    assert cleaning.without_tail('Call this number:\n95')[1] == 0
+
+
+def test_below_an_avatar_stand_a_name_and_any_role() -> None:
+    text = 'QUESTION: Who?\navatar\nAnn Lee\nFood critic\nANSWER: Tom.\n'
+    assert _pairs(text + text.replace('Who', 'Me')) == [
+        ('', 'Who?', 'Tom.'),
+        ('', 'Me?', 'Tom.'),
+    ]
+
+
 def test_a_name_below_a_closing_is_the_letters_own() -> None:
     letters = [f'May I sing {i}?\n\nSigned,\nTired Twin' for i in range(4)]
     text = ''.join(f'QUESTION: {each}\nANSWER: Do.\n' for each in letters)
