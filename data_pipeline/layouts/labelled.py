@@ -17,24 +17,20 @@ the revised response is the answer, and the other sections are left out.
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from data_pipeline.faq import below_pairs
-from data_pipeline.layouts import label_forms, label_lines, name_lines
+from data_pipeline.layouts import edge_marks, label_forms, label_lines, name_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
-_Cuts = dict[int, list[page.Piece]]  # the parts of a piece that was cut, by its id
 SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _LIKE_SECTION = re.compile(r'[A-Z]{2,}(?:_[A-Z]{2,})+:')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
-_QUOTES, _FEWEST_QUOTED = ('""', '“”', '«»', '„“'), 3  # around all texts of a file
-_ENDS_QUOTE = re.compile(r'[,.!?…]["”»“]\s+\S')  # within a text: '"No," he said.'
 _OF_PROGRAM = re.compile(r'\s*([\'"`]).*\1,\s*')
-_QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
 
 
 @dataclasses.dataclass
@@ -83,14 +79,10 @@ def parse(text: str, *, file: str) -> page.Page:
     is_below = source == QA and page.are_above(pieces, opens)
     page.ends_records(pieces)
     pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
-    cuts: _Cuts = {}
-    for pair in pairs:
-        _unquote(pair.question, cuts)
-        _close_bold(pair.question, QUESTION, cuts)
-        _close_bold(pair.answer or [], ANSWER, cuts)
-    _leave_out_quotes([pair.question for pair in pairs], QUESTION, found, cuts)
-    _leave_out_quotes([pair.answer or [] for pair in pairs], ANSWER, found, cuts)
-    found.pieces = [part for piece in found.pieces for part in _parts(piece, cuts)]
+    questions = [pair.question for pair in pairs]
+    answers = [pair.answer or [] for pair in pairs]
+    for text, times in edge_marks.cut(questions, answers, found.pieces).items():
+        found.counts[f'{QA} {text}s in quotes, which were cut'] += times
     if source == QA:
         first = next((each.text for each in found.pieces if each.text.strip()), '')
         _leave_out_last(pairs, first, found)
@@ -139,88 +131,6 @@ def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
         [pair.further is not None for pair in pairs],
     )
     return {id(pairs[i]): page.APART for i in apart}
-
-
-def _cut(
-    text: list[page.Piece], piece: page.Piece, parts: list[page.Piece], cuts: _Cuts
-) -> None:
-    """Puts a piece's parts into its text, and notes them for the page."""
-    cuts[id(piece)] = parts
-    at = next(i for i, each in enumerate(text) if each is piece)
-    text[at : at + 1] = parts
-
-
-def _parts(piece: page.Piece, cuts: _Cuts) -> Iterator[page.Piece]:
-    """A piece, or the parts it was cut into, and those of these."""
-    if id(piece) in cuts:
-        for part in cuts[id(piece)]:
-            yield from _parts(part, cuts)
-    else:
-        yield piece
-
-
-def _unquote(question: list[page.Piece], cuts: _Cuts) -> None:
-    """Cuts off the signs of a quote that is all of a question.
-
-    '**Question**', '> Why?', '> And when?' -> 'Why?', 'And when?'
-    """
-    filled = [p for p in question if p.kind == QUESTION and p.text.strip()]
-    signs = [_QUOTED.match(piece.text) for piece in filled]
-    if not signs or not all(signs) or any(piece.is_code for piece in filled):
-        return
-    for piece, sign in zip(filled, signs, strict=True):
-        parts = piece.cut([(sign.end(), 'label'), (len(piece.text), QUESTION)])
-        _cut(question, piece, parts, cuts)
-
-
-def _close_bold(text: list[page.Piece], kind: str, cuts: _Cuts) -> None:
-    """Cuts off a mark that ends a text and that the text's label opened.
-
-    '**Q: Why?', 'And when?**' -> 'Why?', 'And when?'
-    """
-    filled = [piece for piece in text if piece.kind == kind and piece.text.strip()]
-    last = filled[-1] if filled else None
-    end = len(last.text.rstrip()) - 2 if last else 0
-    mark = last.text[end : end + 2] if last else ''
-    if (
-        mark not in ('**', '__')
-        or page.is_rule(last.text)
-        or sum(p.text.count(mark) for p in filled) % 2 == 0
-    ):
-        return
-    _cut(text, last, last.cut([(end, kind), (len(last.text), 'label')]), cuts)
-
-
-def _leave_out_quotes(
-    texts: Sequence[list[page.Piece]], kind: str, found: page.Page, cuts: _Cuts
-) -> None:
-    """Cuts off the quotes around each text, if all of a kind stand in quotes.
-
-    'A: "No."' -> 'No.'
-    """
-    around: list[tuple[list[page.Piece], page.Piece, page.Piece]] = []
-    for text in texts:
-        filled = [each for each in text if each.kind == kind and each.text.strip()]
-        ends = (
-            (filled[0].text.strip()[0] + filled[-1].text.strip()[-1]) if filled else ''
-        )
-        whole = '\n'.join(each.text for each in filled).strip()
-        if ends not in _QUOTES or len(whole) < 3 or _ENDS_QUOTE.search(whole):
-            return
-        around.append((text, filled[0], filled[-1]))
-    if len(around) < _FEWEST_QUOTED:
-        return
-    for text, first, last in around:
-        start = len(first.text) - len(first.text.lstrip()) + 1
-        end = len(last.text.rstrip()) - 1
-        whole = [(end, kind), (len(last.text), 'label')]
-        if first is last:
-            _cut(text, first, first.cut([(start, 'label'), *whole]), cuts)
-            continue
-        opened = [(start, 'label'), (len(first.text), kind)]
-        _cut(text, first, first.cut(opened), cuts)
-        _cut(text, last, last.cut(whole), cuts)
-    found.counts[f'{QA} {kind}s in quotes, which were cut'] += len(around)
 
 
 def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> None:
@@ -345,7 +255,7 @@ def _split(
         elif running is None:
             between.append(piece)
         else:
-            mark = _QUOTED.match(piece.text) if is_quoted else None
+            mark = edge_marks.QUOTED.match(piece.text) if is_quoted else None
             cuts = [(mark.end(), 'label')] if mark else []
             parts = piece.cut([*cuts, (len(piece.text), kind)])
             running.append(parts[-1])

@@ -247,10 +247,12 @@ def _closing(
 
 
 def _may_come_again(line: str) -> bool:
-    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is."""
-    return len(line.split()) > 1 and not (
-        _CLOSING.match(line) or chat_speakers.NAME.fullmatch(line)
-    )
+    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is.
+
+    So is the name of nobody: a guest's, and no signature.
+    """
+    is_one = len(line.split()) > 1 or line.lower() == 'anonymous'
+    return is_one and not (_CLOSING.match(line) or chat_speakers.NAME.fullmatch(line))
 
 
 def _last_lines(answer: Sequence[page.Piece]) -> tuple[page.Piece, page.Piece]:
