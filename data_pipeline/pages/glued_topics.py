@@ -287,6 +287,24 @@ def _below_counts(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Pie
     return found if named or counts + len(found) >= _SIGNATURE else {}
 
 
+def open_counts(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The counts of likes below text that ends no sentence, in a file of counts.
+
+    The stage `clean` cuts the others; it sees one answer alone, which may end in a
+    number of its own.
+    """
+    ends = [
+        filled[-2:]
+        for answer in answers
+        if len(filled := [e for e in answer if e.kind == page.ANSWER and e.clean]) > 1
+        and _is_count(filled[-1])
+    ]
+    if len(ends) < max(_SIGNATURE, page.FEW * len(answers)):
+        return []
+    own = (*chat_grammar.SENTENCE_ENDS, ':', ',')
+    return [count for above, count in ends if not above.clean.endswith(own)]
+
+
 def _is_count(piece: page.Piece) -> bool:
     return chat_grammar.is_number(piece.clean) and not crisis_lines.is_one(piece.clean)
 

@@ -250,6 +250,8 @@ def _split_topics(pairs: list[_Pair], found: page.Page) -> None:
         pair.answer or [] if following is None or not following.further else []
         for pair, following in zip(pairs, below, strict=True)
     ]
+    for count in glued_topics.open_counts(answers):
+        count.kind = 'tally'
     topics = glued_topics.lines(answers)
     for line in glued_topics.doubtful(answers, topics):
         found.note(line, 'may be the next topic, kept in the answer')

@@ -833,6 +833,26 @@ def test_a_file_put_behind_one_of_other_labels_is_read(above: str, below: str) -
     assert whole == {piece.line: piece.text for piece in page.raw_lines(text)}
 
 
+@pytest.mark.parametrize('posts', [3, 9])
+@pytest.mark.parametrize(
+    'opening',
+    ['', 'Marian ValeAdvice Columnist11:01 a.m.\nHello.\n95Press Enter to expand\n'],
+)
+def test_a_chat_put_behind_merged_pairs_is_read(posts: int, opening: str) -> None:
+    rows = [(f'Who sings {i}?', f'Tom does {i}.') for i in range(4 + posts)]
+    text = ''.join(f'QUESTION: {q}\nANSWER: {a}\n\n' for q, a in rows[:4])
+    text += opening
+    for i, (asked, answer) in enumerate(rows[4:]):
+        text += (
+            f'The song of {i}\nGuest11:0{i} a.m.\nQUESTION: {asked}\navatar\n'
+            f'Marian Vale\nAdvice Columnist\nANSWER: {answer}\n'
+            'Post has 0 replies and 9 Likes\n'
+        )
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert texts(found) == rows and not found.unknown
+    assert found.pairs[4].topic == 'The song of 0'
+
+
 @pytest.mark.parametrize(
     'drafts', ['Tom.', 'Tom.\n\nEVALUATION:\nScore: 7.0\n\nToo short.']
 )

@@ -160,6 +160,15 @@ def test_among_many_topics_one_word_may_come_again_and_sentences_are_in_doubt() 
     assert [each[1:] for each in found.unknown] == [('Boise, Id.', said)]
 
 
+def test_in_a_file_of_counts_one_below_an_open_end_is_none_of_the_answer() -> None:
+    answers = ['Go home.\n95', 'Two is\nenough for\n204', 'Call:\n988', 'No.\n1125']
+    text = ''.join(f'QUESTION: a{i}\nANSWER: {a}\n' for i, a in enumerate(answers))
+    left = [cleaning.without_tail(answer)[0] for *_, answer in _pairs(text)]
+    assert left == ['Go home.', 'Two is\nenough for', 'Call:\n988', 'No.']
+    few = f'QUESTION: b\nANSWER: {answers[1]}\n{OTHERS}'
+    assert _pairs(few)[0][2] == answers[1]
+
+
 def test_a_count_below_a_smiley_is_no_part_of_the_answer() -> None:
     for smiley in ('🎃', '❤️', '👍🏽'):
         assert cleaning.without_tail(f'Go home {smiley}\n95') == (
