@@ -245,10 +245,15 @@ def _lines(
         yield f'{line}\n'.encode('utf-8', 'surrogateescape')
 
 
+_AS_WRITTEN = ('text', 'message_id', 'parent_id')  # '0' and '1e5' are ids too
+
+
 def _of_oasst(row: dict[str, Any]) -> dict[str, Any]:
     """A message whose cells are numbers, true, false or null where JSON has these."""
     return {
-        name: each if name == 'text' or not isinstance(each, str) else _value(each)
+        name: _value(each)
+        if isinstance(each, str) and name not in _AS_WRITTEN
+        else each
         for name, each in row.items()
     }
 

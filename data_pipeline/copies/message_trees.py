@@ -49,7 +49,7 @@ def trees(lines: Iterable[bytes]) -> Iterator[str]:
                 text = line.decode('utf-8', 'replace').strip()
                 try:
                     row = json.loads(text)
-                    yield str(row['message_id']), str(row['parent_id'] or ''), text
+                    yield _key(row['message_id']), _key(row['parent_id']), text
                 except (ValueError, KeyError, TypeError):
                     others.extend([text] if text else [])
 
@@ -64,6 +64,11 @@ def trees(lines: Iterable[bytes]) -> Iterator[str]:
             tree = {'id': name, 'prompt': _joined(store, name, json.loads(line))}
             yield json.dumps(tree, ensure_ascii=False)
         yield from others
+
+
+def _key(value: Any) -> str:
+    """An id; '' for none. pandas writes 3 as 3.0 in a column with gaps."""
+    return '' if value is None else str(value).removesuffix('.0')
 
 
 def _joined(

@@ -13,15 +13,22 @@ PARSERS = {
     letters.SOURCE: letters.parse,
     faq_pages.SOURCE: faq_pages.parse,
 }
+_FEWEST_PUT_TOGETHER = 3  # questions of each of two files that are one
 _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
 
 
 def parse(text: str, *, layout: str, file: str) -> page.Page:
     """The pairs of a text of a layout; `file` names it in the records.
 
-    Labels of another form below all of a file's own are those of another file that was
-    put behind it. Others within its texts that may begin pairs are reported.
+    A chat may stand below a merged file's pairs. Labels of another form below all of a
+    file's own are those of another file that was put behind it. Others within its texts
+    that may begin pairs are reported.
     """
+    if layout in (merged.SOURCE, 'chat') and (at := _start_of_chat(text)):
+        lines = [piece.text for piece in page.raw_lines(text)]
+        above = parse('\n'.join(lines[:at]), layout=merged.SOURCE, file=file)
+        above.append(parse('\n'.join(lines[at:]), layout='chat', file=file), lines=at)
+        return above
     found = PARSERS[layout](text, file=file)
     if layout in _OF_LABELS:
         others = label_lines.others(found.pieces)
@@ -42,6 +49,36 @@ def parse(text: str, *, layout: str, file: str) -> page.Page:
     return found
 
 
+def _start_of_chat(text: str) -> int:
+    """The number of lines above a chat that stands below a merged file's pairs, or 0.
+
+    All questions of the chat have a stamp, none of those above has one, and no footer.
+    """
+    pieces = chat_grammar.split_furniture(page.raw_lines(text))
+    filled = [(each.clean, each) for each in pieces if each.clean]
+    above = merged_pairs = start = 0
+    stamped = []
+    for i, (line, piece) in enumerate(filled):
+        is_staff = chat_grammar.is_staff_stamp(line, ())
+        if piece.label == 'QUESTION':
+            stamped.append(i > 0 and _is_stamp(filled[i - 1][0]))
+            if not stamped[-1]:
+                merged_pairs, start = merged_pairs + 1, 0
+            elif not start:
+                start = filled[max(i - 2, 0)][1].line
+        elif is_staff and not start:
+            start = piece.line
+        elif piece.kind != page.UNKNOWN and not start:
+            above += 1
+    chats = sum(stamped)
+    is_one = min(merged_pairs, chats) >= _FEWEST_PUT_TOGETHER and not above
+    return start - 1 if is_one and stamped == sorted(stamped) else 0
+
+
+def _is_stamp(line: str) -> bool:
+    return line.startswith('Guest') or bool(chat_grammar.stamp(line))
+
+
 def detect(text: str) -> str:
     """The name of a layout of `PARSERS`; '' for a text of no known layout."""
     if reddit.has_header(text):
@@ -58,7 +95,7 @@ def detect(text: str) -> str:
     for line, piece in filled:
         if piece.label == 'QUESTION':
             questions += 1
-            stamped += above.startswith('Guest') or bool(chat_grammar.stamp(above))
+            stamped += _is_stamp(above)
         answers += piece.label == 'ANSWER'
         above = line
     if questions and kind and not answers:

@@ -59,6 +59,7 @@ _NUMBER = (
     r'(?:[ _]?(?:#|no\.? ?)?\d{1,6}'
     r'| (?:one|two|three|four|five|six|seven|eight|nine|ten))?'
 )
+_NUMBERED = re.compile(r'[^\W\d][ _]?(?:#|no\.? ?)?\d{1,6}[\W_]*\Z', re.IGNORECASE)
 CAPITALS = 'pdfvr'
 _NOT_SPELLED = {*CAPITALS, 'que'}  # 'que' is a word in Spanish
 _SPELLED = sorted({*_ASKED, *_ANSWERED} - _NOT_SPELLED, key=len, reverse=True)
@@ -104,6 +105,15 @@ _ALONE = re.compile(
     r'[*_]{0,3}\s*#*\s*',
     re.IGNORECASE,
 )
+# Other names of a set's draft and of the response that it became.
+_OF_SET = re.compile(
+    rf'{_BULLET}(?P<hashes>#{{0,6}})\s{{0,3}}[*_]{{0,3}}(?P<word>'
+    r'(?P<draft>draft|(?:draft|initial|original|first)[ _](?:response|answer|reply))'
+    r'|(?:revised|final|improved|rewritten|corrected|edited|updated|better)[ _]'
+    r'(?:response|answer|reply|version|draft)|revision|rewrite)'
+    r'(?:[ _](?:v?\d{1,3}|\([^()]{1,20}\)))?[*_]{0,3}\s?[:：][*_]{0,3}[ \t]?',
+    re.IGNORECASE,
+)
 TAGS = '(?:question|answer|prompt|response|user|assistant)'
 _CLOSES_TEXT = re.compile(rf'\s*</{TAGS}>\s*$', re.IGNORECASE)
 
@@ -118,8 +128,9 @@ class Label:
 
     `sign` is '#' of a heading, '*' or '_' of bold, '' of a plain one; of a word in
     capitals it ends in '^'. `look` is 'inline' of an answer's in its question's line,
-    'small' where a small letter follows, '' of others. `is_odd` says that the look is
-    that of few labels of the file, so the label may be a word of a text.
+    'small' where a small letter follows, 'numbered' of 'Question 2:', '' of others.
+    `is_odd` says that the look is that of few labels of the file, so the label may be
+    a word of a text.
     """
 
     word: str
@@ -145,12 +156,32 @@ def label_of(line: str) -> Label | None:
     if not match:
         return None
     given = match['word'] or match['dashed']
+    look = 'small' if line[match.end() :].lstrip('"“‘\'*_ ')[:1].islower() else ''
+    if not form and _NUMBERED.search(match[0]):
+        look = 'numbered'
     word = given.lower().replace(' ', '_') + form
+    return _label(word, match, given, look=look)
+
+
+def section_of(line: str) -> Label | None:
+    """The label of a set's draft or revised response under another name, if any.
+
+    'FINAL_ANSWER: So.', 'Revised response (v2):'. Only a set's sections tell that it is
+    one.
+    """
+    match = _OF_SET.match(line)
+    if not match:
+        return None
+    word = DRAFT if match['draft'] else REVISED
+    return _label(word, match, match['word'])
+
+
+def _label(word: str, match: re.Match[str], given: str, *, look: str = '') -> Label:
+    """The label of a word that is `given` in a line's match."""
     hashes = match.groupdict().get('hashes') or ''
-    opens = line[: line.index(given)].lstrip('-+•> \t')[:1]
+    opens = match[0][: match[0].index(given)].lstrip('-+•> \t')[:1]
     sign = '#' if hashes else opens if opens in ('*', '_') else ''
     sign += '^' if len(given) > 1 and given.isupper() else ''
-    look = 'small' if line[match.end() :].lstrip('"“‘\'*_ ')[:1].islower() else ''
     return Label(word, match.end(), len(hashes), sign, look)
 
 

@@ -67,7 +67,37 @@ def lines(text: str) -> tuple[list[page.Piece], list[label_forms.Label | None]]:
         following = label.word if label else following
         pieces.append(piece)
         labels.append(label)
-    return pieces[::-1], _past_numbers(pieces[::-1], _of_one_form(labels[::-1]))
+    pieces, labels = pieces[::-1], _of_one_form(labels[::-1])
+    return pieces, _with_other_names(pieces, _past_numbers(pieces, labels))
+
+
+def _with_other_names(
+    pieces: Sequence[page.Piece], labels: list[label_forms.Label | None]
+) -> list[label_forms.Label | None]:
+    """The labels; in sets, those of drafts and revised responses of other names too.
+
+    A draft's is written as the question's label above it, a revised response's as the
+    section's.
+    """
+    words = {label.word for label in labels if label}
+    if words.isdisjoint(label_forms.SECTIONS[2:]):
+        return labels
+    made = [*labels]
+    asked: label_forms.Label | None = None
+    section: label_forms.Label | None = None
+    for i, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
+        if label and label.word in label_forms.QUESTIONS:
+            if not asked or label.sign == asked.sign:
+                asked, section = label, None
+        elif label and label.word in label_forms.SECTIONS[1:]:
+            section = label
+        elif not label and asked and piece.kind == page.UNKNOWN and not piece.is_code:
+            other = label_forms.section_of(piece.text)
+            above = section or asked
+            is_revised = other is not None and other.word == label_forms.REVISED
+            if other and is_revised == bool(section) and other.sign == above.sign:
+                made[i] = other
+    return made
 
 
 def _of_one_form(
@@ -286,22 +316,27 @@ def _without_questions_in_sections(
     return made
 
 
+def _form(label: label_forms.Label) -> tuple[str, str, bool]:
+    return label.word, label.sign, label.look == 'numbered'
+
+
 def without_strays(
     labels: list[label_forms.Label | None], words: tuple[str, str]
 ) -> list[label_forms.Label | None]:
     """The labels; those within a text of a pair get the word `label_forms.STRAY`.
 
-    Labels are headings, bold, plain, in capitals: the commonest form is a file's. Below
-    '## Answer' a line 'Question: who pays?' is text if no answer follows it, as it is
-    between '## Question' and '## Answer'. Those of a look that few have are of a rarer
-    form too, and odd where they part a pair. A section of a set is one in its commonest
-    form alone: 'Score: 5, as they say' is text where others are 'SCORE: 5'.
+    Labels are headings, bold, plain, in capitals, numbered: the commonest form is a
+    file's. Below '## Answer' a line 'Question: who pays?' is text if no answer follows
+    it, as it is between '## Question' and '## Answer'. Those of a look that few have
+    are of a rarer form too, and odd where they part a pair. A section of a set is one
+    in its commonest form alone: 'Score: 5, as they say' is text where others are
+    'SCORE: 5'.
     """
     if words[1] == label_forms.REVISED:
         labels = _without_rare_sections(labels)
         labels = _without_questions_in_sections(labels, words[0])
     own = [label for label in labels if label and label.word in words]
-    forms = collections.Counter((label.word, label.sign) for label in own)
+    forms = collections.Counter(map(_form, own))
     looks = collections.Counter((label.word, label.look) for label in own)
     times = collections.Counter(label.word for label in own)
 
@@ -310,8 +345,8 @@ def without_strays(
         return bool(label.look) and looks[label.word, label.look] < few
 
     def is_other(label: label_forms.Label) -> bool:
-        of_word = [times for (word, _), times in forms.items() if word == label.word]
-        return forms[label.word, label.sign] < max(of_word)
+        of_word = [times for (word, *_), times in forms.items() if word == label.word]
+        return forms[_form(label)] < max(of_word)
 
     def is_rare(label: label_forms.Label) -> bool:
         return is_odd(label) or is_other(label)

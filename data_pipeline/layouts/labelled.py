@@ -17,23 +17,20 @@ the revised response is the answer, and the other sections are left out.
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from data_pipeline.faq import below_pairs
-from data_pipeline.layouts import label_forms, label_lines, name_lines
+from data_pipeline.layouts import edge_marks, label_forms, label_lines, name_lines
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
 QA, SETS = 'qa', 'sets'
-_Cuts = dict[int, list[page.Piece]]  # the parts of a piece that was cut, by its id
 SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
+_LIKE_SECTION = re.compile(r'[A-Z]{2,}(?:_[A-Z]{2,})+:')
 _BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
-_QUOTES, _FEWEST_QUOTED = ('""', '“”', '«»', '„“'), 3  # around all texts of a file
-_ENDS_QUOTE = re.compile(r'[,.!?…]["”»“]\s+\S')  # within a text: '"No," he said.'
 _OF_PROGRAM = re.compile(r'\s*([\'"`]).*\1,\s*')
-_QUOTED = re.compile(r'(?:\s{0,3}>\s?)+')
 
 
 @dataclasses.dataclass
@@ -81,15 +78,12 @@ def parse(text: str, *, file: str) -> page.Page:
     page.mark_fields(pieces, opens, found)
     is_below = source == QA and page.are_above(pieces, opens)
     page.ends_records(pieces)
-    pairs = _split(pieces, labels, (asked, answered), found, sections=sections)
-    cuts: _Cuts = {}
-    for pair in pairs:
-        _unquote(pair.question, cuts)
-        _close_bold(pair.question, QUESTION, cuts)
-        _close_bold(pair.answer or [], ANSWER, cuts)
-    _leave_out_quotes([pair.question for pair in pairs], QUESTION, found, cuts)
-    _leave_out_quotes([pair.answer or [] for pair in pairs], ANSWER, found, cuts)
-    found.pieces = [part for piece in found.pieces for part in _parts(piece, cuts)]
+    splitting = _Splitting((asked, answered), found, sections=sections)
+    pairs = splitting.read(pieces, labels)
+    questions = [pair.question for pair in pairs]
+    answers = [pair.answer or [] for pair in pairs]
+    for text, times in edge_marks.cut(questions, answers, found.pieces).items():
+        found.counts[f'{QA} {text}s in quotes, which were cut'] += times
     if source == QA:
         first = next((each.text for each in found.pieces if each.text.strip()), '')
         _leave_out_last(pairs, first, found)
@@ -140,88 +134,6 @@ def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
     return {id(pairs[i]): page.APART for i in apart}
 
 
-def _cut(
-    text: list[page.Piece], piece: page.Piece, parts: list[page.Piece], cuts: _Cuts
-) -> None:
-    """Puts a piece's parts into its text, and notes them for the page."""
-    cuts[id(piece)] = parts
-    at = next(i for i, each in enumerate(text) if each is piece)
-    text[at : at + 1] = parts
-
-
-def _parts(piece: page.Piece, cuts: _Cuts) -> Iterator[page.Piece]:
-    """A piece, or the parts it was cut into, and those of these."""
-    if id(piece) in cuts:
-        for part in cuts[id(piece)]:
-            yield from _parts(part, cuts)
-    else:
-        yield piece
-
-
-def _unquote(question: list[page.Piece], cuts: _Cuts) -> None:
-    """Cuts off the signs of a quote that is all of a question.
-
-    '**Question**', '> Why?', '> And when?' -> 'Why?', 'And when?'
-    """
-    filled = [p for p in question if p.kind == QUESTION and p.text.strip()]
-    signs = [_QUOTED.match(piece.text) for piece in filled]
-    if not signs or not all(signs) or any(piece.is_code for piece in filled):
-        return
-    for piece, sign in zip(filled, signs, strict=True):
-        parts = piece.cut([(sign.end(), 'label'), (len(piece.text), QUESTION)])
-        _cut(question, piece, parts, cuts)
-
-
-def _close_bold(text: list[page.Piece], kind: str, cuts: _Cuts) -> None:
-    """Cuts off a mark that ends a text and that the text's label opened.
-
-    '**Q: Why?', 'And when?**' -> 'Why?', 'And when?'
-    """
-    filled = [piece for piece in text if piece.kind == kind and piece.text.strip()]
-    last = filled[-1] if filled else None
-    end = len(last.text.rstrip()) - 2 if last else 0
-    mark = last.text[end : end + 2] if last else ''
-    if (
-        mark not in ('**', '__')
-        or page.is_rule(last.text)
-        or sum(p.text.count(mark) for p in filled) % 2 == 0
-    ):
-        return
-    _cut(text, last, last.cut([(end, kind), (len(last.text), 'label')]), cuts)
-
-
-def _leave_out_quotes(
-    texts: Sequence[list[page.Piece]], kind: str, found: page.Page, cuts: _Cuts
-) -> None:
-    """Cuts off the quotes around each text, if all of a kind stand in quotes.
-
-    'A: "No."' -> 'No.'
-    """
-    around: list[tuple[list[page.Piece], page.Piece, page.Piece]] = []
-    for text in texts:
-        filled = [each for each in text if each.kind == kind and each.text.strip()]
-        ends = (
-            (filled[0].text.strip()[0] + filled[-1].text.strip()[-1]) if filled else ''
-        )
-        whole = '\n'.join(each.text for each in filled).strip()
-        if ends not in _QUOTES or len(whole) < 3 or _ENDS_QUOTE.search(whole):
-            return
-        around.append((text, filled[0], filled[-1]))
-    if len(around) < _FEWEST_QUOTED:
-        return
-    for text, first, last in around:
-        start = len(first.text) - len(first.text.lstrip()) + 1
-        end = len(last.text.rstrip()) - 1
-        whole = [(end, kind), (len(last.text), 'label')]
-        if first is last:
-            _cut(text, first, first.cut([(start, 'label'), *whole]), cuts)
-            continue
-        opened = [(start, 'label'), (len(first.text), kind)]
-        _cut(text, first, first.cut(opened), cuts)
-        _cut(text, last, last.cut(whole), cuts)
-    found.counts[f'{QA} {kind}s in quotes, which were cut'] += len(around)
-
-
 def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> None:
     """Leaves out the page's own text below its last answer.
 
@@ -255,104 +167,126 @@ def _take_topics(
         if pair.further:  # no headline stands between two answers to a question
             answers[i] = []
     titles = glued_topics.capitals(above[-1] if above else '', answers)
-    for i, line in (titles | glued_topics.headlines(answers)).items():
+    if source == QA:  # a set's mark stands between its answer and the next headline
+        titles |= glued_topics.headlines(answers, is_first_named=bool(above))
+    for i, line in titles.items():
         line.kind = 'topic'
         found.counts[f'{source} topics taken off answers'] += 1
         if i < last:
             pairs[i + 1].topic = line.text.strip('#* ')
 
 
-def _split(
-    pieces: list[page.Piece],
-    labels: list[label_forms.Label | None],
-    words: tuple[str, str],
-    found: page.Page,
-    *,
-    sections: Sequence[str],
-) -> list[_Pair]:
-    """The pairs by their labels; every piece goes to `found.pieces` with its kind.
+class _Splitting:
+    """The lines of a page that are parted into pairs by their labels.
 
     Labels of `sections` open a text of a set that is left out. A heading that stands no
     deeper than the question's closes an answer, as a set's mark does; text below it is
     the next pair's topic, or left out.
     """
-    asked, answered = words
-    pairs: list[_Pair] = []
-    between: list[page.Piece] = []
-    running: list[page.Piece] | None = None
-    kind, level, is_quoted = '', 0, False
-    is_past = False  # whether the question's record has ended
-    fence = _front_matter_end(pieces, labels)
-    for at, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
-        parts = [piece]
-        word = label.word if label else ''
-        if label:
-            is_quoted = piece.text.lstrip().startswith('>')
-        if label and word == asked:
-            topic = page.take_topic(between) if pairs or _is_heading(between) else ''
-            found.leave_out(between)
-            between, kind, level, is_past = [], QUESTION, label.level, False
-            parts, running = _opened(piece, label, kind)
+
+    def __init__(
+        self, words: tuple[str, str], found: page.Page, *, sections: Sequence[str]
+    ) -> None:
+        self.pairs: list[_Pair] = []
+        self._words, self._found, self._sections = words, found, sections
+        self._between: list[page.Piece] = []  # below a pair's end
+        self._running: list[page.Piece] | None = None  # the text that is open
+        self._kind, self._level, self._is_quoted = '', 0, False
+        self._is_past = False  # whether the question's record has ended
+
+    def read(
+        self, pieces: list[page.Piece], labels: list[label_forms.Label | None]
+    ) -> list[_Pair]:
+        """The pairs; every piece goes to `found.pieces` with its kind."""
+        fence = _front_matter_end(pieces, labels)
+        for at, (piece, label) in enumerate(zip(pieces, labels, strict=True)):
+            if label and self._opens(pieces, at, label):
+                parts, text = _opened(piece, label, self._kind)
+                self._running += text
+            else:
+                parts = self._continued(piece, label, is_fence=at == fence)
+            if label and label.is_odd and piece is not parts[0]:
+                kind = f'a{"n" * (self._kind == ANSWER)} {self._kind}'
+                self._found.note(piece, f'read as a label of {kind}')
+            self._found.pieces += parts
+        self._found.leave_out(self._between)
+        return self.pairs
+
+    def _opens(
+        self, pieces: Sequence[page.Piece], at: int, label: label_forms.Label
+    ) -> bool:
+        """Opens the text of a label: a question, an answer, a section; or says no."""
+        asked, answered = self._words
+        word, last = label.word, self.pairs[-1] if self.pairs else None
+        self._is_quoted = pieces[at].text.lstrip().startswith('>')
+        text: list[page.Piece] = []
+        if word == asked:
+            between = self._between
+            topic = page.take_topic(between) if last or _is_heading(between) else ''
+            self._kind, self._level, self._is_past = QUESTION, label.level, False
             topic = topic.strip('#* ')
-            pairs.append(_Pair(running, topic=topic, asked_sign=label.sign))
-        elif (
-            label
-            and pairs
-            and not (is_past and _has_text(between))
-            and _opens_answer(label, answered, pairs[-1], found)
+            self.pairs.append(_Pair(text, topic=topic, asked_sign=label.sign))
+            self._leave_out_between()
+        elif not last:
+            return False
+        elif not (self._is_past and _has_text(self._between)) and _opens_answer(
+            label, answered, last, self._found
         ):
-            kind = ANSWER
-            parts, running = _opened(piece, label, kind)
-            pairs[-1].answer, pairs[-1].sign = running, label.sign
-            found.leave_out(between)
-            between = []
+            self._kind, last.answer, last.sign = ANSWER, text, label.sign
+            self._leave_out_between()
         elif (
-            label
-            and word == answered
-            and running is not None
-            and label.sign == pairs[-1].sign
-            and _is_further(pieces, at, pairs[-1])
+            word == answered
+            and self._running is not None
+            and label.sign == last.sign
+            and _is_further(pieces, at, last)
         ):
-            kind = ANSWER
-            parts, running = _opened(piece, label, kind)
-            last = pairs[-1]
-            pairs.append(dataclasses.replace(last, answer=running, further=piece))
-        elif (
-            label
-            and word in sections
-            and pairs
-            and (answered == label_forms.REVISED or pairs[-1].answer is None)
-            and not (pairs[-1].is_revised and word in pairs[-1].sections)
-        ):
-            pairs[-1].sections.add(word)
-            found.counts[f'{SETS} {word} sections left out'] += 1
-            kind = f'{word} of a set'
-            parts, running = _opened(piece, label, kind)
-        elif piece.kind in (oversample_marks.MARK, label_lines.CLOSING_TAG):
-            running = None
+            self._kind = ANSWER
+            further = dataclasses.replace(last, answer=text, further=pieces[at])
+            self.pairs.append(further)
+        elif word in self._sections and self._may_open_section(word, last):
+            last.sections.add(word)
+            self._found.counts[f'{SETS} {word} sections left out'] += 1
+            self._kind = f'{word} of a set'
+        else:
+            return False
+        self._running = text
+        return True
+
+    def _may_open_section(self, word: str, last: _Pair) -> bool:
+        """Whether a section's label is none of the revised response's own words."""
+        is_above = self._words[1] == label_forms.REVISED or last.answer is None
+        return is_above and not (last.is_revised and word in last.sections)
+
+    def _leave_out_between(self) -> None:
+        self._found.leave_out(self._between)
+        self._between = []
+
+    def _continued(
+        self, piece: page.Piece, label: label_forms.Label | None, *, is_fence: bool
+    ) -> list[page.Piece]:
+        """The parts of a line that opens no text: it ends one, or is of one."""
+        running = self._running
+        if piece.kind in (oversample_marks.MARK, label_lines.CLOSING_TAG):
+            self._running = None
         elif piece.kind == page.RECORD:
-            is_past, running = True, None
+            self._is_past, self._running = True, None
         elif piece.kind == page.FIELD:
             pass  # it stands beside the texts
         elif running and page.is_rule(piece.clean) and not _has_text(running):
             piece.kind = 'label'  # the line below a heading
-        elif running is not None and (at == fence or _closes(piece, level)):
-            running = None
-            between.append(piece)
-        elif running is None:
-            between.append(piece)
+        elif running is None or is_fence or _closes(piece, self._level):
+            self._running = None
+            self._between.append(piece)
         else:
-            mark = _QUOTED.match(piece.text) if is_quoted else None
+            mark = edge_marks.QUOTED.match(piece.text) if self._is_quoted else None
             cuts = [(mark.end(), 'label')] if mark else []
-            parts = piece.cut([*cuts, (len(piece.text), kind)])
+            parts = piece.cut([*cuts, (len(piece.text), self._kind)])
             running.append(parts[-1])
-            if word in (*words, label_forms.STRAY):
-                found.note(piece, f'kept in the {kind}')
-        if label and label.is_odd and piece is not parts[0]:
-            found.note(piece, f'read as a label of a{"n" * (kind == ANSWER)} {kind}')
-        found.pieces += parts
-    found.leave_out(between)
-    return pairs
+            is_own = label and label.word in (*self._words, label_forms.STRAY)
+            if is_own or (self._sections and _LIKE_SECTION.match(piece.text)):
+                self._found.note(piece, f'kept in the {self._kind}')
+            return parts
+        return [piece]
 
 
 def _front_matter_end(

@@ -52,6 +52,7 @@ def parse(text: str, *, file: str) -> page.Page:
     heads = _heads(pieces, pattern)
     page.ends_records(pieces)
     kind = page.UNKNOWN
+    closed: set[int] = set()  # letters below whose reply no headline stands
     for i, piece in enumerate(pieces):
         match = None if piece.is_code else pattern.match(piece.text)
         parts = [piece]
@@ -71,12 +72,15 @@ def parse(text: str, *, file: str) -> page.Page:
             # A word to all readers, or of the newspaper: it answers no letter.
             running, kind = between, page.UNKNOWN
             running.append(piece)
+            closed.add(len(letters) - 1)
         else:
             piece.kind = kind
             running.append(piece)
         found.pieces += parts
     found.leave_out(between)
-    topics = glued_topics.headlines([reply for _, reply in letters])
+    is_first_named = any(each.clean for each in pieces[: min(heads, default=0)])
+    replies = [[] if i in closed else reply for i, (_, reply) in enumerate(letters)]
+    topics = glued_topics.headlines(replies, is_first_named=is_first_named)
     found.counts[f'{SOURCE} topics taken off answers'] += len(topics)
     for i, (letter, reply) in enumerate(letters):
         if i in topics:
@@ -173,9 +177,11 @@ def _columnist(pieces: Sequence[page.Piece], pattern: re.Pattern[str]) -> str:
 def _ends(columnist: str) -> re.Pattern[str]:
     """Lines below a reply: a word to one reader without a letter, the paper's own."""
     name = rf'(?:dear )?{re.escape(columnist)}'
+    address = rf'\w*{re.escape("".join(columnist.split()))}\w*'
     return re.compile(
-        r'\W{0,6}(?:CONFIDENTIAL TO\b|(?i:(?:write|email|contact|send|questions for)'
-        rf'.{{0,40}}\b{name}\b.{{0,60}}(?:\bat\b|@|\bto\b)'
+        r'\W{0,6}(?:CONFIDENTIAL TO\b'
+        r'|(?i:(?:(?:you can |please )?(?:write|email|contact|send)|questions for)'
+        rf'.{{0,40}}(?:\b{name}\b.{{0,60}}(?:\bat\b|@|\bto\b)|{address}@)'
         rf'|{name} (?:is|was) (?:written|founded)\b))'
     )
 

@@ -13,8 +13,10 @@ _TAIL = (
 # Runs of blanks are bounded: two open ones side by side take quadratic time to fail.
 _GAP, _OPEN_GAP = r'\s{1,9}', r'\s{0,9}'
 _COUNT = rf'(?:(?:{_NUMBER}|no){_GAP})?'
+_REPLIES = '(?:repl(?:y|ies)|comments?)'
 _FOOTER = re.compile(
-    rf'Post has{_GAP}{_COUNT}(?:repl(?:y|ies)|comments?){_GAP}and{_GAP}{_COUNT}Likes?'
+    rf'Post has{_GAP}(?:{_COUNT}{_REPLIES}{_GAP}and{_GAP}{_COUNT}Likes?'
+    rf'|{_NUMBER}{_GAP}(?:{_REPLIES}|Likes?))'
     rf'(?:{_OPEN_GAP}(?:\d[\d.,]*[KkMm]?)?{_OPEN_GAP}{_TAIL})?',
     re.IGNORECASE,
 )

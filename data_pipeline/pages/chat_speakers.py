@@ -11,7 +11,8 @@ from data_pipeline.pages import chat_grammar, page
 CONTROL = 'page control'
 # A name that no avatar announces has two words or more.
 NAME = re.compile(r'[A-Z][\w.’\'-]*(?: [A-Z][\w.’\'-]*){1,3}')
-_LONGEST_NAME = 60  # characters of a name or a role
+_AVATAR = re.compile(r'avatar|!\[avatar\]\([^()\s]{1,500}\)', re.IGNORECASE)
+LONGEST_NAME = 60  # characters of a name or a role
 _LONGEST_CONTROL = 40
 _DASHES = ('-', '–', '—', '~')
 _CONTROL_SHARE = 0.6  # of the footers that must have the same line above them
@@ -70,7 +71,7 @@ class Speakers:
         return '' if i is None else self.pieces[i].label
 
     def is_avatar(self, i: int) -> bool:
-        return self.lines[i].lower() == 'avatar'
+        return _AVATAR.fullmatch(self.lines[i]) is not None
 
     def header(self, i: int) -> Header | None:
         """The name, the role and ANSWER: below the avatar at i.
@@ -83,7 +84,7 @@ class Speakers:
         while at is not None and self.pieces[at].kind == page.UNKNOWN:
             if self.label(at) == 'ANSWER':
                 return Header(people, at) if people else None
-            if len(people) == 3 or len(self.lines[at]) > _LONGEST_NAME:
+            if len(people) == 3 or len(self.lines[at]) > LONGEST_NAME:
                 break
             people.append(at)
             at = self.next(at)
@@ -111,7 +112,7 @@ class Speakers:
         at: int | None = i
         while at is not None and len(people) < 3 and self.label(at) != 'ANSWER':
             known = self.pieces[at].kind != page.UNKNOWN
-            if known or len(self.lines[at]) > _LONGEST_NAME:
+            if known or len(self.lines[at]) > LONGEST_NAME:
                 return None
             people.append(at)
             at = self.next(at)

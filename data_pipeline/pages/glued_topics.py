@@ -11,18 +11,23 @@ _SIGNATURE = 3  # answers that end in the same line
 _SIGNATURE_SHARE = 0.25  # of all answers: no topic comes so often
 _AGAIN_SHARE = 0.5  # the same where all other answers end like topics
 _TOPIC_SHARE = 0.6  # of the answers that must end like a topic before any does
+_NEARLY_ALL = 0.9  # the same of headlines where no text is above the first pair
+_MANY = 10  # topics of a file, each there once
+_MOST_DOUBTFUL_WORDS = 8  # of a sentence that may be a topic
 _DOUBT_SHARE = 0.05  # of the answers that end in topics where others may
 LONGEST = 100  # characters
 _MOST_TOPIC_WORDS = 14
 _SHORTEST_TITLE = 4  # in capitals
-# A sentence with a count, a smiley or a tag behind it: 'Leave him. 44 Likes'.
+# A sentence with a bracket, a count, a smiley or a tag behind it: 'Leave. 44 Likes'.
 _ENDED = re.compile(
+    r'(?<!\.)\.["”’]?\)$|'
     r'[.!?…]["”’)]{0,2}\s\d[\d,.]{0,9}[kKmM]?(?:\s(?:likes?|upvotes?|points?))?$'
     r'|(?<!\.)\.["”’)]{0,2}(?:\s[^\w\s](?:3|\W){0,9}|\s?</?[a-z]{1,6}\s?/?>)$',
     re.IGNORECASE,
 )
 _PART = re.compile(r'[-*•]\s|\(?[\da-z]{1,3}[.)]\s|Step \d|[>|`]')
 _NUMBERS = re.compile(r'\d+')
+_LINK = re.compile(r'https?://|\bwww\.')
 _POSTSCRIPT = re.compile(r'p\.? ?s\b', re.IGNORECASE)
 _CLOSING = re.compile(
     r'(?:all the|always|best|blessings|cheers|congrat\w*|fondly|good luck|god bless'
@@ -86,15 +91,16 @@ def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
     below_count = _below_counts(answers)
     times.subtract(ends[i][0].clean.lower() for i in below_count if i in ends)
     once = [each for each in ends.values() if times[each[0].clean.lower()] < _SIGNATURE]
-    share = _SIGNATURE_SHARE
-    if len(once) >= _SIGNATURE and all(_ends_like_topic(*each) for each in once):
-        share = _AGAIN_SHARE
+    named = sum(_ends_like_topic(*each) for each in once)
+    share = _AGAIN_SHARE if _SIGNATURE <= len(once) == named else _SIGNATURE_SHARE
     most = max(_SIGNATURE, share * len(ends))
+    # A topic would stand below a signature: 'Anonymous' is one.
+    are_topics = named >= max(_MANY, _NEARLY_ALL * len(once))
     ends = {
         i: (last, above)
         for i, (last, above) in ends.items()
         if (count := times[last.clean.lower()]) < _SIGNATURE
-        or (count < most and _may_come_again(last.clean))
+        or (count < most and (are_topics or _may_come_again(last.clean)))
     }
     ending = {i: each for i, each in ends.items() if _ends_like_topic(*each)}
     if len(ending) < max(2, _TOPIC_SHARE * len(ends)):
@@ -112,27 +118,38 @@ def lines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
 def doubtful(
     answers: Sequence[Sequence[page.Piece]], found: dict[int, page.Piece]
 ) -> list[page.Piece]:
-    """The last lines that may be topics too, of a file of topics that `lines` found."""
+    """The last lines that may be topics too, of a file of topics that `lines` found.
+
+    Where nearly all answers end in one, a short sentence may be one too: 'Boise, Id.'
+    """
     if len(found) < _DOUBT_SHARE * len(answers):
         return []
-    ends = [_last_lines(answer) for i, answer in enumerate(answers) if i not in found]
+    below = [i for i, answer in enumerate(answers[:-1]) if answer]
+    is_rule = len(found) >= _NEARLY_ALL * len(below)
+    ends = [_last_lines(answers[i]) for i in below if i not in found]
     times = collections.Counter(last.clean.lower() for last, _ in ends)
     return [
         last
         for last, above in ends
-        if times[last.clean.lower()] < _SIGNATURE
+        if (times[last.clean.lower()] < _SIGNATURE or is_rule)
         and above.clean.endswith(chat_grammar.SENTENCE_ENDS)
         and _may_stand_alone(last)
-        and _ends_like_topic(last, above)
+        and (
+            _ends_like_topic(last, above)
+            or (is_rule and len(last.clean.split()) <= _MOST_DOUBTFUL_WORDS)
+        )
         and not _CLOSING.match(last.clean)
     ]
 
 
-def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
+def headlines(
+    answers: Sequence[Sequence[page.Piece]], *, is_first_named: bool
+) -> dict[int, page.Piece]:
     """The last line, by the answer's place, of each answer that ends in a headline.
 
-    It belongs to the next pair. Most answers of the file end in one: a short line below
-    a blank one and the end of a sentence, and unlike all others.
+    It belongs to the next pair. Most answers of the file end in one, and nearly all if
+    no text is above the first pair (`is_first_named` is false): a short line below a
+    blank one and the end of a sentence, and unlike all others.
     """
     ends = {i: _last_lines(answer) for i, answer in enumerate(answers[:-1]) if answer}
     times = collections.Counter(last.clean.lower() for last, _ in ends.values())
@@ -144,7 +161,8 @@ def headlines(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Piece]:
         and above.clean.endswith(chat_grammar.SENTENCE_ENDS)
         and _ends_like_topic(last, above)
     }
-    if len(found) < max(2, _TOPIC_SHARE * len(ends)):
+    share = _TOPIC_SHARE if is_first_named else _NEARLY_ALL
+    if len(found) < max(2, share * len(ends)):
         return {}
     return found | _closing(answers, found)
 
@@ -229,10 +247,12 @@ def _closing(
 
 
 def _may_come_again(line: str) -> bool:
-    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is."""
-    return len(line.split()) > 1 and not (
-        _CLOSING.match(line) or chat_speakers.NAME.fullmatch(line)
-    )
+    """Whether a line that ends several answers may be a topic, as 'Wedding woes' is.
+
+    So is the name of nobody: a guest's, and no signature.
+    """
+    is_one = len(line.split()) > 1 or line.lower() == 'anonymous'
+    return is_one and not (_CLOSING.match(line) or chat_speakers.NAME.fullmatch(line))
 
 
 def _last_lines(answer: Sequence[page.Piece]) -> tuple[page.Piece, page.Piece]:
@@ -267,6 +287,24 @@ def _below_counts(answers: Sequence[Sequence[page.Piece]]) -> dict[int, page.Pie
     return found if named or counts + len(found) >= _SIGNATURE else {}
 
 
+def open_counts(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+    """The counts of likes below text that ends no sentence, in a file of counts.
+
+    The stage `clean` cuts the others; it sees one answer alone, which may end in a
+    number of its own.
+    """
+    ends = [
+        filled[-2:]
+        for answer in answers
+        if len(filled := [e for e in answer if e.kind == page.ANSWER and e.clean]) > 1
+        and _is_count(filled[-1])
+    ]
+    if len(ends) < max(_SIGNATURE, page.FEW * len(answers)):
+        return []
+    own = (*chat_grammar.SENTENCE_ENDS, ':', ',')
+    return [count for above, count in ends if not above.clean.endswith(own)]
+
+
 def _is_count(piece: page.Piece) -> bool:
     return chat_grammar.is_number(piece.clean) and not crisis_lines.is_one(piece.clean)
 
@@ -284,6 +322,7 @@ def _ends_like_topic(last: page.Piece, above: page.Piece) -> bool:
         and len(line) <= LONGEST
         and line[-1] not in '.,'
         and not _ENDED.search(line)
+        and not _LINK.search(line)
         and not page.is_rule(line)
         and not _goes_on(line, above.clean)
     )

@@ -137,6 +137,11 @@ def _mark_chat_lines(pieces: list[page.Piece]) -> None:
         for (line, _), (below, _) in itertools.pairwise(filled)
         if chat_speakers.NAME.fullmatch(line) and _ROLE.fullmatch(below)
     }
+    for four in zip(*(filled[i:] for i in range(4)), strict=False):
+        if four[0][0].lower() == 'avatar' and four[3][1].label == 'ANSWER':
+            for line, piece in four[:3]:
+                is_name = len(line) <= chat_speakers.LONGEST_NAME
+                piece.kind = 'name and role' if is_name else piece.kind
     in_answer = answered = False  # whether below ANSWER:, and below text of it
     nothing = ('', page.Piece(0, '', ''))
     for (above_line, above), (line, piece), (below_line, below) in zip(
@@ -245,6 +250,8 @@ def _split_topics(pairs: list[_Pair], found: page.Page) -> None:
         pair.answer or [] if following is None or not following.further else []
         for pair, following in zip(pairs, below, strict=True)
     ]
+    for count in glued_topics.open_counts(answers):
+        count.kind = 'tally'
     topics = glued_topics.lines(answers)
     for line in glued_topics.doubtful(answers, topics):
         found.note(line, 'may be the next topic, kept in the answer')

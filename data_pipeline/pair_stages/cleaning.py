@@ -6,6 +6,7 @@ every parser calls once: a second unescaping would turn a typed `&amp;lt;` into 
 
 import functools
 import re
+import unicodedata
 
 from data_pipeline import settings
 from data_pipeline.faq import questions
@@ -283,6 +284,8 @@ def without_tail(text: str) -> tuple[str, int]:
     is_ended = (
         above.rstrip('*_').endswith(chat_grammar.SENTENCE_ENDS)
         or above.endswith(('```', '~~~', '|'))  # code, a table
+        or unicodedata.category(above.rstrip('\ufe0f🏻🏼🏽🏾🏿')[-1:] or ' ')
+        == 'So'  # a smiley
         or _ITEM.match(lines[end - 1])
     )
     if not is_ended:

@@ -28,15 +28,9 @@ from data_pipeline.rows import verdicts
 # Of a row with several answers.
 MANY = ('completions', 'answers', 'responses', 'generations')
 _TEXTS = (
-    'text',
-    'body',
-    'answer',
-    'content',
-    'value',
-    'response',
-    'comment',
-    'full_text',
-    'bodytext',
+    *('text', 'body', 'answer', 'content', 'value', 'response', 'comment', 'full_text'),
+    *('bodytext', 'answer_text', 'answertext', 'answer_body', 'answerbody', 'reply'),
+    *('response_text', 'comment_text', 'comment_body', 'completion', 'output'),
 )
 _CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
 _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text

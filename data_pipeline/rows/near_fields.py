@@ -3,9 +3,10 @@
     questionText, Question_Body, Q, 'Question (English)', Frage    question
     answerText, bestAnswer, A, 'Final answer', respuesta           answer
 
-A name is near if its words are one word of the table and words that say nothing of
-what it is. 'questionID', 'answer_start' and 'question type' are of other things. Of
-some names the values tell: a source that asks, a mark of a choice, a verdict.
+A name is near if its words are of one line of the table, such as 'input_question', and
+words that say nothing of what it is. 'questionID', 'answer_start' and 'question type'
+are of other things. Of some names the values tell: a source that asks, a mark of a
+choice, a verdict.
 """
 
 import re
@@ -96,7 +97,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
             elif word not in _EMPTY:
                 kinds.clear()
                 break  # at once, as a line of a page may be looked at as names
-        if len(kinds) != 1:
+        is_letter = len(kinds) > 1 and min(map(len, kinds)) == 1  # answer_a, answer_b
+        if is_letter or len({_OF[word] for word in kinds}) != 1:
             continue
         kind = _OF[kinds[0]]
         if others:

@@ -345,6 +345,23 @@ def test_flat_messages_are_joined_to_their_parents_and_the_best_reply_wins() -> 
     assert len(read('a.parquet', pathlib.Path('a.parquet').read_bytes())) == 2
 
 
+@pytest.mark.parametrize('names', [(0, 1), ('0', '1'), ('1e5', '100000'), (3.0, 4)])
+def test_ids_of_messages_are_taken_as_they_are_written(names: tuple[Any, ...]) -> None:
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        asked = {'message_id': name, 'parent_id': None, 'role': 'prompter'}
+        parent = int(name) if isinstance(name, float) else name
+        reply = {'message_id': f'{name}a', 'parent_id': parent, 'role': 'assistant'}
+        rows += [
+            {**asked, 'text': f'Who is {name}?'},
+            {**reply, 'text': f'It is {name}.'},
+        ]
+    lines = '\n'.join(map(json.dumps, rows))
+    assert read('a.jsonl', lines) == [
+        (f'Who is {name}?', f'It is {name}.') for name in names
+    ]
+
+
 @pytest.mark.parametrize('delimiter', [',', '\t'])
 def test_messages_in_a_table_are_joined_to_their_parents(delimiter: str) -> None:
     rows = [

@@ -487,6 +487,18 @@ def test_the_answer_of_a_line_has_a_label_like_its_questions() -> None:
     assert texts(parsed(line)) == [('Is it A: yes?', 'No.'), ('Why?', 'So.')]
 
 
+def test_a_reply_above_a_word_to_all_has_no_headline() -> None:
+    heads = [f'The Aunt of {name}' for name in ('Ann', 'Bob', 'Cid')]
+    heads += ['DEAR READERS: Sing.'] * 4
+    text = 'The Dog\n\n' + ''.join(
+        f'DEAR ABBY: Why {i}? -- SAD\n\nDEAR SAD: So.\n\n{head}\n\n'
+        for i, head in enumerate(heads)
+    )
+    found = parsed(text, 'letters')
+    assert {answer for _, answer in texts(found)} == {'So.'}
+    assert found.counts['letters topics taken off answers'] == 3
+
+
 @pytest.mark.parametrize('above', ['# Of May', 'Ask Abby\nOctober 3, 2021'])
 def test_a_heading_or_a_title_may_stand_above_letters(above: str) -> None:
     text = f'{above}\n\nDear Abby, who?\nSad\n\nDear Sad, Tom.\n'
@@ -499,6 +511,7 @@ def test_a_heading_or_a_title_may_stand_above_letters(above: str) -> None:
         'CONFIDENTIAL TO BLUE IN BOISE: Call him.',
         'Dear Abby is written by Ann Example, and was founded long ago.',
         'Write Dear Abby at www.example.com or P.O. Box 1.',
+        '(You can email questions to askabby@example.com or by post.)',
     ],
 )
 def test_a_newspapers_lines_below_a_reply_are_not_of_it(last: str) -> None:
@@ -565,6 +578,19 @@ def test_few_further_answers_are_reported() -> None:
     assert found.unknown == [(25, 'Answer: Or Ann.', 'read as a further answer')]
 
 
+def test_questions_that_a_letter_counts_part_no_pair() -> None:
+    letter = 'My aunt sings.\n\nQuestion 1: is it rude?\nQuestion 2: May I hum?'
+    text = f'Question: {letter}\n\nAnswer: It is.\n\n' + OTHERS
+    found = parsed(text)
+    assert texts(found)[0] == (letter, 'It is.')
+    assert {why for _, _, why in found.unknown} == {'kept in the question'}
+    counted = 'Question 1: Who?\n\nQuestion 2: Why?\n\nAnswer 2: So.\n\n'
+    assert texts(parsed(counted + 'Question 3: Me?\n\nAnswer 3: You.\n')) == [
+        ('Why?', 'So.'),
+        ('Me?', 'You.'),
+    ]
+
+
 def test_pairs_of_a_rarer_form_are_pairs() -> None:
     heads = ''.join('## Question\n{}\n\n## Answer\n{}\n\n'.format(*p) for p in PAIRS)
     found = parsed(f'{heads}Question: Who cooks?\n\nAnswer: She does.\n')
@@ -580,6 +606,31 @@ def test_a_set_may_stand_on_one_line() -> None:
     assert texts(parsed(text, 'sets')) == [
         ('Who?', 'SCORE: none.'),
         ('Me?', 'STRENGTHS: all.'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('draft', 'revised'),
+    [
+        ('DRAFT_ANSWER', 'REVISED_ANSWER'),
+        ('DRAFT', 'FINAL_RESPONSE'),
+        ('INITIAL_RESPONSE', 'IMPROVED RESPONSE (v2)'),
+    ],
+)
+def test_sections_of_a_set_may_have_other_names(draft: str, revised: str) -> None:
+    pairs = [('Who?\n\nDraft: me.', 'Tom.\n\nFinal answer: Tom.'), ('Me?', 'You.')]
+    text = ''.join(
+        f'QUESTION:\n{asked}\n\n{draft}:\nHm.\n\nSCORE: 7.5\n\nWEAKNESSES:\n- rude\n\n'
+        f'{revised}:\n{answer}\n<END_OF_SET>\n\n'
+        for asked, answer in pairs
+    )
+    assert texts(parsed(text, 'sets')) == pairs
+    odd = text.replace('You.', 'You.\nEDITOR_NOTE: good')
+    assert parsed(odd, 'sets').unknown[-1][1] == 'EDITOR_NOTE: good'
+    # Without sections they are words of a text.
+    plain = 'QUESTION: Who?\nDRAFT: me.\nANSWER: Tom.\nFINAL_ANSWER: Tom.\n'
+    assert texts(parsed(plain, 'merged')) == [
+        ('Who?\nDRAFT: me.', 'Tom.\nFINAL_ANSWER: Tom.')
     ]
 
 
@@ -678,6 +729,16 @@ def test_a_headline_above_each_question_ends_no_answer(form: str, layout: str) -
         assert answers == [f'You {i}.{end}' for i in range(3)]
 
 
+def test_short_last_lines_are_no_headlines_where_the_first_pair_has_none() -> None:
+    ends = ['\n\nAnyone else?', '\n\nReaders, what now?', '', '']
+    answers = [f'You {i}.{end}' for i, end in enumerate(ends)]
+    text = ''.join(f'Q: Who pays?\n\nA: {each}\n\n' for each in answers)
+    assert [answer for _, answer in texts(parsed(text))] == answers
+    form = 'QUESTION: Who?\nREVISED_RESPONSE: {}\n<END_OF_SET>\n'
+    sets = '# Sets\n\n' + ''.join(map(form.format, answers))
+    assert [answer for _, answer in texts(parsed(sets, 'sets'))] == answers
+
+
 @pytest.mark.parametrize(
     'text',
     [
@@ -770,6 +831,26 @@ def test_a_file_put_behind_one_of_other_labels_is_read(above: str, below: str) -
     for piece in found.pieces:
         whole[piece.line] = whole.get(piece.line, '') + piece.text
     assert whole == {piece.line: piece.text for piece in page.raw_lines(text)}
+
+
+@pytest.mark.parametrize('posts', [3, 9])
+@pytest.mark.parametrize(
+    'opening',
+    ['', 'Marian ValeAdvice Columnist11:01 a.m.\nHello.\n95Press Enter to expand\n'],
+)
+def test_a_chat_put_behind_merged_pairs_is_read(posts: int, opening: str) -> None:
+    rows = [(f'Who sings {i}?', f'Tom does {i}.') for i in range(4 + posts)]
+    text = ''.join(f'QUESTION: {q}\nANSWER: {a}\n\n' for q, a in rows[:4])
+    text += opening
+    for i, (asked, answer) in enumerate(rows[4:]):
+        text += (
+            f'The song of {i}\nGuest11:0{i} a.m.\nQUESTION: {asked}\navatar\n'
+            f'Marian Vale\nAdvice Columnist\nANSWER: {answer}\n'
+            'Post has 0 replies and 9 Likes\n'
+        )
+    found = detection.parse(text, layout=detection.detect(text), file='f.md')
+    assert texts(found) == rows and not found.unknown
+    assert found.pairs[4].topic == 'The song of 0'
 
 
 @pytest.mark.parametrize(

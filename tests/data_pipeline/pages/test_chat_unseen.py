@@ -33,6 +33,11 @@ def test_where_a_label_is_due_it_may_be_written_otherwise(label: str) -> None:
     assert _pairs(text) == [START, ('Bells', 'How?', 'Because.')]
 
 
+def test_a_picture_of_markdown_may_be_the_avatar() -> None:
+    text = FIRST.replace('avatar', '![avatar](https://example.com/a.png)')
+    assert _pairs(text) == [START]
+
+
 def test_an_answers_label_may_be_in_small_letters_below_its_name() -> None:
     text = FIRST + f'Bells\nGuest11:06 a.m.\nQUESTION: How?\n{REPLY}'
     assert _pairs(text.replace('ANSWER:', 'Answer:')) == [
@@ -174,6 +179,7 @@ def test_a_topic_may_be_glued_below_a_footer() -> None:
         'Post has replies and Likes\n',
         'Post has\xa01,204\xa0replies and 1.2K Likes\n',
         'Post has 2 comments and 1 Like\n',
+        'Post has 147 Likes\n147\n',
         'post has no replies and no likes\n',
     ],
 )

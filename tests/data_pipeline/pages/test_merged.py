@@ -46,6 +46,7 @@ OTHERS = 'QUESTION: b\nANSWER: Two.\n' * 3
     [
         *('Yours ever', 'Good luck to you', 'Carolyn Vale', 'Seriously', 'The end.'),
         *('and then leave', 'Is it?', 'Call him!', '- Two socks', '“Call him now.”'),
+        'Here: https://example.com/a',
     ],
 )
 def test_a_closing_line_of_one_answer_is_its_own(last: str) -> None:
@@ -78,6 +79,8 @@ def test_the_next_topic_is_taken_off_one_answer_too(last: str, between: str) -> 
         'I would ask her\n\nbut not on a Sunday',
         'Ask her.\n\nP.S. Not on Sunday',
         'You are not alone.\nCall 988',
+        'Leave him.\nTake the dog, too (but not hers.)',
+        'It is all here:\nhttps://example.com/help',
         'You are not alone.\nCrisis Text Line: text HOME to 741741',
         'You are not alone.\nHelp at 1-800-273-8255 or text 741741',
     ],
@@ -144,6 +147,43 @@ def test_topics_that_come_again_are_topics_and_closings_are_not(
     text = ''.join(pair.format(i, lines[i % 5]) for i in range(21))
     found = merged.parse(text, file='m.md')
     assert found.counts['merged topics taken off answers'] == taken
+
+
+def test_among_many_topics_one_word_may_come_again_and_sentences_are_in_doubt() -> None:
+    topics = [f'The aunt of number {i}' for i in range(20)]
+    lines = [*topics[:10], *['Anonymous'] * 3, 'Boise, Id.', *topics[10:]]
+    pair = 'QUESTION: a{0}\nANSWER: Sail on, {0}.\n{1}\n\n'
+    text = ''.join(pair.format(i, line) for i, line in enumerate(lines))
+    found = merged.parse(text, file='m.md')
+    assert found.counts['merged topics taken off answers'] == 23
+    said = 'may be the next topic, kept in the answer'
+    assert [each[1:] for each in found.unknown] == [('Boise, Id.', said)]
+
+
+def test_in_a_file_of_counts_one_below_an_open_end_is_none_of_the_answer() -> None:
+    answers = ['Go home.\n95', 'Two is\nenough for\n204', 'Call:\n988', 'No.\n1125']
+    text = ''.join(f'QUESTION: a{i}\nANSWER: {a}\n' for i, a in enumerate(answers))
+    left = [cleaning.without_tail(answer)[0] for *_, answer in _pairs(text)]
+    assert left == ['Go home.', 'Two is\nenough for', 'Call:\n988', 'No.']
+    few = f'QUESTION: b\nANSWER: {answers[1]}\n{OTHERS}'
+    assert _pairs(few)[0][2] == answers[1]
+
+
+def test_a_count_below_a_smiley_is_no_part_of_the_answer() -> None:
+    for smiley in ('🎃', '❤️', '👍🏽'):
+        assert cleaning.without_tail(f'Go home {smiley}\n95') == (
+            f'Go home {smiley}',
+            1,
+        )
+    assert cleaning.without_tail('Call this number:\n95')[1] == 0
+
+
+def test_below_an_avatar_stand_a_name_and_any_role() -> None:
+    text = 'QUESTION: Who?\navatar\nAnn Lee\nFood critic\nANSWER: Tom.\n'
+    assert _pairs(text + text.replace('Who', 'Me')) == [
+        ('', 'Who?', 'Tom.'),
+        ('', 'Me?', 'Tom.'),
+    ]
 
 
 def test_a_name_below_a_closing_is_the_letters_own() -> None:

@@ -681,6 +681,11 @@ def test_near_names_are_taken_and_said() -> None:
         'answer': ('answerText',),
     }
     assert near_fields.near(['question_type', 'answer id', 'Quality', 'a_id']) == {}
+    names = ['input_question', 'target_answer', 'answer_a', 'question_answer']
+    assert near_fields.near(names) == {
+        'question': ('input_question',),
+        'answer': ('target_answer',),
+    }
     pathlib.Path('a.csv').write_text('Question (English),FinalAnswer\nWho?,Tom.\n')
     assert inputs.describe(inputs.find(['a.csv'])) == [
         'fields of a.csv: question=Question (English), answer=FinalAnswer '

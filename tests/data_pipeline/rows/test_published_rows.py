@@ -230,3 +230,10 @@ def test_an_instruction_that_is_a_talk_is_one() -> None:
     asked = 'Human:Who?\nAssistant:Tom.\nHuman:Why?\nAssistant:'
     row = {'instruction': asked, 'input': '', 'output': 'So.'}
     assert read(row) == [('Who?', 'Tom.', 'Why?', 'So.')]
+
+
+@pytest.mark.parametrize('name', ['answer_text', 'answerBody', 'reply', 'comment_body'])
+def test_an_answers_text_may_have_its_own_name(name: str) -> None:
+    answers = [{name: 'Nobody.', 'upvotes': 1}, {name: 'Tom does.', 'upvotes': 9}]
+    row = {'question': 'Who sings?', 'answers': answers}
+    assert read(row) == [('Who sings?', 'Tom does.')]
