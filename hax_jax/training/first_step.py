@@ -128,8 +128,10 @@ class FirstStep:
         """Prints what the doctor found wrong before the first step."""
         found = examine.judged(look.numbers)
         self._said = [each for each in found if each.verdict != diagnosis.OK]
-        for line in diagnosis.lines(found) if self._said else []:
-            self._between.report.note(line)
+        if self._said:
+            *lines, count = diagnosis.lines(found)
+            for line in [*lines, f'so far {count}']:
+                self._between.report.note(line)
 
     def done(self, state: ts.TrainState, metrics: train_step.Metrics) -> None:
         """Prints and writes what the step showed; `ready`'s arrays are released."""
