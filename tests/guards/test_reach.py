@@ -88,7 +88,8 @@ def hold(patch: pytest.MonkeyPatch, module: Any, *names: str) -> None:
 
     def call(self: Any, *args: Any, **given: Any) -> Any:
         still = {name: Still(getattr(self, name)) for name in names}
-        return plain(types.SimpleNamespace(**{**vars(self), **still}), *args, **given)
+        held = {'by_rows': False, **vars(self), **still}
+        return plain(types.SimpleNamespace(**held), *args, **given)
 
     patch.setattr(module, '__call__', call)
 
