@@ -249,12 +249,12 @@ def test_dropout_keeps_the_expectation(implementation: str) -> None:
     ids = segments(130)
     draws = jax.lax.map(
         lambda key: attend(q, k, v, ids, implementation, 0.3, key),
-        jax.random.split(jax.random.key(0), 400),
+        jax.random.split(jax.random.key(0), 200),
     )
     error = np.mean(draws, 0) - attend(q, k, v, ids, implementation)
-    deviation = np.std(draws, 0) / np.sqrt(400)
+    deviation = np.std(draws, 0) / np.sqrt(200)
     assert np.mean(np.abs(error) < 3 * deviation + 1e-6) > 0.98  # of a normal: 0.997
-    assert np.abs(error).max() < 0.5
+    assert np.abs(error).max() < 0.7
 
 
 @pytest.mark.parametrize('which', [0, 1, 2])
