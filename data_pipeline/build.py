@@ -152,7 +152,7 @@ def _cache(values: flags.FlagValues) -> pathlib.Path | None:
         return None
     if values.cache:
         folder = pathlib.Path(values.cache).expanduser()
-        errors.refuse(output_file.not_for_a_folder('cache', folder))
+        errors.refuse(output_file.wrong_place('cache', folder))
         return folder
     return pathlib.Path(values.output).absolute().parent / batch_cache.FOLDER
 

@@ -175,7 +175,7 @@ def check_output(path: str | pathlib.Path, *, overwrite: bool) -> None:
     Only a dataset or an empty folder may be replaced.
     """
     path = pathlib.Path(path)
-    errors.refuse(output_file.not_for_a_folder('output', path))
+    errors.refuse(output_file.wrong_place('output', path))
     above = next((each for each in (path, *path.parents) if each.exists()), path)
     if above.exists() and not above.is_dir():
         raise errors.InputError(

@@ -8,7 +8,8 @@ from typing import Any
 
 from absl import flags
 
-from hax_jax import errors, places
+from hax_jax import errors
+from hax_jax.program import output_file
 
 flags.disclaim_key_flags()  # they are shown in the --help of the program
 
@@ -43,8 +44,7 @@ def check(
 ) -> None:
     """Raises InputError, naming every flag that is wrong."""
     folder = pathlib.Path(output.value)
-    problems = places.refuse_remote('output', output.value)
-    problems = problems or places.refuse_inside('output', folder)
+    problems = output_file.wrong_place('output', folder)
     if not output.value and not dry_run.value:
         problems.append('--output is missing; give a folder for trials and findings.')
     elif output.value and folder.exists() and not problems:

@@ -71,7 +71,7 @@ def test_nothing_is_written_into_a_part_of_a_run_or_dataset(
     )
     assert output_file.problems('table', new) == [f'--table{said}']
     assert output_file.new_folder('compact', new) == [f'--compact{said}']
-    assert output_file.not_for_a_folder('output', new) == [f'--output{said}']
+    assert output_file.wrong_place('output', new) == [f'--output{said}']
     with pytest.raises(errors.InputError) as caught:
         places.check_workdir(new)
     assert str(caught.value) == f'--workdir{said}'

@@ -18,10 +18,8 @@ def problems(name: str, path: pathlib.Path) -> list[str]:
     Refuses a device or a pipe: a file that is written whole takes its place, and
     --output=/dev/null would leave the machine without one.
     """
-    if remote := places.refuse_remote(name, str(path)):
-        return remote
-    if inside := places.refuse_inside(name, path):
-        return inside
+    if wrong := wrong_place(name, path):
+        return wrong
     if path.is_dir():
         return [f'--{name}={path} is a folder; give the name of a file in it.']
     if path.exists() and not path.is_file():
@@ -93,19 +91,17 @@ def set_aside(path: pathlib.Path, text: str) -> pathlib.Path | None:
     return path.rename(aside)
 
 
-def not_for_a_folder(name: str, path: pathlib.Path) -> list[str]:
+def wrong_place(name: str, path: pathlib.Path) -> list[str]:
     """A sentence if `--name=path` is no disk (gs://), or a part of a run or dataset."""
     return places.refuse_remote(name, str(path)) or places.refuse_inside(name, path)
 
 
 def new_folder(name: str, path: pathlib.Path) -> list[str]:
     """The reasons why `--name=path` can't be made as a new folder; [] if it can."""
-    if remote := places.refuse_remote(name, str(path)):
-        return remote
+    if wrong := wrong_place(name, path):
+        return wrong
     if os.path.lexists(path):
         return [f'--{name}={path} exists; give a new name, or move it away.']
-    if inside := places.refuse_inside(name, path):
-        return inside
     why = closed(path.parent)
     return [f'--{name}={path}: {why}; give another.'] if why else []
 
