@@ -15,8 +15,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import json_values
-from data_pipeline.layouts import media_marks
 
 LEFT_OUT = 'left out of its chat'  # in a turn: the reason, as its count names it
 _KINDS = ('text', 'multimodal_text')

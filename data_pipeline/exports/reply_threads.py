@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import json_values
-from data_pipeline.layouts import media_marks
 from hax_jax import counted, errors
 
 _TELEGRAM_MEDIA = ('photo', 'file', 'media_type', 'poll', 'location_information')

@@ -1,7 +1,7 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
 from data_pipeline.faq import faq_pages
-from data_pipeline.layouts import label_lines, labelled, letters
+from data_pipeline.layouts import label_lines, labelled, letters, named_chats
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
 PARSERS = {
@@ -12,6 +12,7 @@ PARSERS = {
     labelled.SETS: labelled.parse,
     letters.SOURCE: letters.parse,
     faq_pages.SOURCE: faq_pages.parse,
+    named_chats.SOURCE: named_chats.parse,
 }
 _FEWEST_PUT_TOGETHER = 3  # questions of each of two files that are one
 _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
@@ -112,4 +113,6 @@ def detect(text: str) -> str:
         return 'chat'
     if kind or letters.are_letters(text):
         return kind or letters.SOURCE
-    return faq_pages.SOURCE if faq_pages.are_questions(text) else ''
+    if faq_pages.are_questions(text):
+        return faq_pages.SOURCE
+    return named_chats.SOURCE if named_chats.are_chats(text) else ''

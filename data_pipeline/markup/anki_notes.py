@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipeline.layouts import media_marks
+from data_pipeline.chat_texts import media_marks
 from hax_jax import errors
 
 _LINE = re.compile(

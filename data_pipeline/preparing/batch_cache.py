@@ -55,9 +55,9 @@ _HERE = 8  # batches: a build with few new ones starts no workers for them
 _ROOT = pathlib.Path(__file__).parents[2]
 # What a result follows from: folders and files of code, and libraries.
 CODE = (
-    *(f'data_pipeline/{name}' for name in ('pages', 'faq', 'layouts', 'exports')),
-    *(f'data_pipeline/{name}' for name in ('rows', 'markup', 'copies', 'reading')),
-    *(f'data_pipeline/{name}' for name in ('pair_stages', 'compared')),
+    *(f'data_pipeline/{name}' for name in ('pages', 'faq', 'layouts', 'chat_texts')),
+    *(f'data_pipeline/{name}' for name in ('exports', 'rows', 'markup', 'copies')),
+    *(f'data_pipeline/{name}' for name in ('reading', 'pair_stages', 'compared')),
     *(f'data_pipeline/{name}' for name in ('preparing', 'preferences')),
     'data_pipeline/settings.py',
     'hax_jax/data/records.py',

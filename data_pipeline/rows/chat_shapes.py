@@ -28,8 +28,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from data_pipeline.chat_texts import published_chats, transcripts
 from data_pipeline.exports import own_chats, reply_trees, support_tickets
-from data_pipeline.layouts import published_chats, transcripts
 from data_pipeline.rows import answer_lists, batches, field_map
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')

@@ -18,8 +18,8 @@ import dataclasses
 import re
 from typing import Any
 
+from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import own_chats
-from data_pipeline.layouts import media_marks
 from data_pipeline.pages import characters
 from data_pipeline.rows import (
     answer_lists,

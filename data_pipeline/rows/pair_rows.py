@@ -6,13 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import forum_topics
-from data_pipeline.layouts import (
-    html_text,
-    media_marks,
-    source_marks,
-    spreadsheet_cells,
-)
+from data_pipeline.layouts import html_text, source_marks, spreadsheet_cells
 from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
     answer_lists,

@@ -85,6 +85,10 @@ LAYOUT = [
     'DEAR ABBY: Why? -- SAD',
     'DEAR SAD: So.',
     'DEAR READERS: Hello.',
+    '_____',
+    'Torn about Dad: Do I ask him to the wedding?',
+    'One thing: bring a gift.',
+    'example.com: A link',
 ]
 REPLY = 'avatar\nMarian Vale\nAdvice Columnist\nANSWER: Because.'
 HEADER = f'{RULE}\n# Reddit Post 3\n# Score: 1\n{RULE}'
@@ -96,6 +100,11 @@ BLOCKS = [
     'QUESTION: Why?\n\nANSWER: Because.',
     f'{HEADER}\nQUESTION: Why?\n\nHe ate.\n\nANSWER: Because.',
     HEADER,
+    *(
+        f'{above}\n{guest}: Is it rude to go?\n\nMarian Vale: No, go home to bed.\n'
+        for guest in ('Springfield, Ill.', 'Re: Torn', 'Anonymous', 'The loan')
+        for above in ('', '_____')
+    ),
 ]
 # No `&` and no control: cleaning then treats each character by itself.
 PLAIN = st.text(

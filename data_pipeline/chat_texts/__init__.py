@@ -1,0 +1,7 @@
+"""Chats within the fields of a row: as one text, or in shapes of their own.
+
+In: the value of a field, or a row. Out: its turns, or a text without marks of media.
+
+Start at `transcripts`, which has the marks of all chat templates; `published_chats` has
+the shapes of single data sets, `media_marks` what stands for pictures and files.
+"""
