@@ -41,7 +41,7 @@ _FIELDS = flags.DEFINE_multi_string(
     'fields',
     [],
     "The fields of rows that make a pair: 'question=title+selftext, answer=comment, "
-    "id=id'; for some inputs alone: 'raw/*.csv: question=…' (rows/field_map.py).",
+    "id=id'; for some inputs alone: 'raw/*.csv: question=…' (fields/field_map.py).",
 )
 _OUTPUT = flags.DEFINE_string(
     'output', '', 'JSON Lines file to write, whole or not at all: one object a pair.'

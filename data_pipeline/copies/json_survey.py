@@ -8,7 +8,8 @@ from typing import Any, TextIO
 
 from data_pipeline.copies import json_scanner, message_tables, message_trees
 from data_pipeline.exports import forum_topics, reply_threads
-from data_pipeline.rows import chat_shapes, field_map, message_rows, nested_rows
+from data_pipeline.fields import field_map
+from data_pipeline.rows import chat_shapes, message_rows, nested_rows
 
 _CHUNK = 2**20
 _FEWEST_WORDS = 3  # of a name that is a question

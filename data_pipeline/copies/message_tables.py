@@ -18,13 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.copies import message_trees
-from data_pipeline.rows import (
-    answer_lists,
-    csv_rows,
-    field_map,
-    json_rows,
-    message_rows,
-)
+from data_pipeline.fields import answer_lists, field_map
+from data_pipeline.rows import csv_rows, json_rows, message_rows
 from hax_jax import errors
 
 _TWEETS = {'tweet_id', 'inbound', 'text', 'in_response_to_tweet_id'}

@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from data_pipeline.copies import message_trees
-from data_pipeline.rows import answer_lists
+from data_pipeline.fields import answer_lists
 from hax_jax import errors
 
 _BLOCK = 2**20  # characters

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet
 
-from data_pipeline.rows import csv_rows, field_map
+from data_pipeline.fields import field_map
+from data_pipeline.rows import csv_records, csv_rows
 from hax_jax import errors
 
 _BLOCK_ROWS = 1_000
@@ -97,7 +98,7 @@ def _excel(path: str) -> Iterator[dict[str, Any] | None]:
             for number, cells in enumerate(every, start=1)
             if ''.join(map(str, filter(None, cells)))
         )
-        first = list(itertools.islice(filled, csv_rows.MOST_ABOVE + 1))
+        first = list(itertools.islice(filled, csv_records.MOST_ABOVE + 1))
         headers = [_names(cells) for _, cells in first]
         at = next((i for i, h in enumerate(headers) if field_map.has_both(h)), 0)
         above = 0

@@ -25,9 +25,9 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from data_pipeline.faq import questions
+from data_pipeline.fields import field_map
 from data_pipeline.markup import html_classes, html_source, html_tree
 from data_pipeline.pages import glued_topics, page
-from data_pipeline.rows import field_map
 
 SOURCE = questions.SOURCE
 HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')

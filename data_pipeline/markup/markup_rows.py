@@ -24,10 +24,10 @@ from xml.etree import ElementTree
 
 import yaml
 
+from data_pipeline.fields import field_map
 from data_pipeline.layouts import detection, html_tags
 from data_pipeline.markup import anki_notes
 from data_pipeline.pages import encoding
-from data_pipeline.rows import field_map
 from hax_jax import errors
 
 _YAML_NAMES = ('.yaml', '.yml')

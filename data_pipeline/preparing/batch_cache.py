@@ -56,9 +56,9 @@ _ROOT = pathlib.Path(__file__).parents[2]
 # What a result follows from: folders and files of code, and libraries.
 CODE = (
     *(f'data_pipeline/{name}' for name in ('pages', 'faq', 'layouts', 'chat_texts')),
-    *(f'data_pipeline/{name}' for name in ('exports', 'rows', 'markup', 'copies')),
-    *(f'data_pipeline/{name}' for name in ('reading', 'pair_stages', 'compared')),
-    *(f'data_pipeline/{name}' for name in ('preparing', 'preferences')),
+    *(f'data_pipeline/{name}' for name in ('fields', 'exports', 'rows', 'markup')),
+    *(f'data_pipeline/{name}' for name in ('copies', 'reading', 'pair_stages')),
+    *(f'data_pipeline/{name}' for name in ('compared', 'preparing', 'preferences')),
     'data_pipeline/settings.py',
     'hax_jax/data/records.py',
     'hax_jax/data/text.py',

@@ -6,17 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_pipeline.copies import message_tables
+from data_pipeline.fields import answer_lists, field_map
 from data_pipeline.layouts import source_marks
 from data_pipeline.reading import named_datasets, one_input
-from data_pipeline.rows import (
-    answer_lists,
-    chat_shapes,
-    csv_rows,
-    field_map,
-    json_rows,
-    message_rows,
-    preferred,
-)
+from data_pipeline.rows import chat_shapes, csv_rows, json_rows, message_rows, preferred
 from hax_jax import counted, errors
 
 # Of a table of measures: 0x3f800000, -7.5e-3, nan.

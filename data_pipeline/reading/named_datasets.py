@@ -16,8 +16,9 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.fields import field_map
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, field_map, message_rows, nested_rows, pair_rows
+from data_pipeline.rows import batches, message_rows, nested_rows, pair_rows
 from hax_jax import errors
 
 KINDS = ('tfds', 'hf')

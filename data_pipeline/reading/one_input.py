@@ -3,8 +3,8 @@
 import dataclasses
 
 from data_pipeline.copies import plain_copies
+from data_pipeline.fields import field_map
 from data_pipeline.layouts import source_marks
-from data_pipeline.rows import field_map
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,8 @@ import dataclasses
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-from data_pipeline.rows import batches, field_map, pair_rows
+from data_pipeline.fields import field_map
+from data_pipeline.rows import batches, pair_rows
 from hax_jax import counted, errors
 
 MAX_HELD = 10_000  # lines for people that are held of each kind; the rest are counted

@@ -4,7 +4,6 @@ In: a `batches.Batch`, a piece of one file. Out: a `batches.BatchRead`, its pair
 the account of every row and word in it.
 
 Start at `batches`, then `pair_rows`, which makes a pair of any row's fields;
-`chat_shapes`, `nested_rows` and `answer_lists` have the shapes that rows come in,
-`field_map`, `near_fields` and `verdicts` the names of their fields. `preferred` notes
-the answers of which one is better than another.
+`chat_shapes` and `nested_rows` have the shapes that rows come in. `preferred` notes the
+answers of which one is better than another.
 """

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from data_pipeline.fields import field_map
 from data_pipeline.layouts import source_marks
 from data_pipeline.pages import characters
-from data_pipeline.rows import field_map
 from hax_jax.data import records
 
 Counts = collections.Counter[str]

@@ -30,7 +30,8 @@ from typing import Any
 
 from data_pipeline.chat_texts import published_chats, transcripts
 from data_pipeline.exports import own_chats, reply_trees, support_tickets
-from data_pipeline.rows import answer_lists, batches, field_map
+from data_pipeline.fields import answer_lists, field_map
+from data_pipeline.rows import batches
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
 _BETWEEN_OBJECTS = re.compile(r'\}\s*\n\s*\{')  # in texts, Python writes \\n

@@ -5,8 +5,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipeline.fields import field_map
 from data_pipeline.pages import encoding
-from data_pipeline.rows import batches, field_map, nested_rows
+from data_pipeline.rows import batches, nested_rows
 
 SPAN_BYTES = 2**20  # of a batch, which also gets the rest of its last line
 _BOM = b'\xef\xbb\xbf'

@@ -20,17 +20,16 @@ from typing import Any
 
 from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import own_chats
+from data_pipeline.fields import answer_lists, field_map, verdicts
 from data_pipeline.pages import characters
 from data_pipeline.rows import (
-    answer_lists,
     batches,
     chat_shapes,
-    field_map,
     json_rows,
     nested_rows,
     pair_rows,
     preferred,
-    verdicts,
+    row_exchanges,
 )
 from hax_jax.data import records
 
@@ -255,7 +254,7 @@ def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     if not given or verdicts.says_yes_or_no(given[0]):
         return 1.0
     number = answer_lists.number(given[0])
-    if number is None or not 0 < number <= pair_rows.MOST_WEIGHT:
+    if number is None or not 0 < number <= row_exchanges.MOST_WEIGHT:
         result.counts['messages weights of turns out of range'] += 1
         return 1.0
     return number

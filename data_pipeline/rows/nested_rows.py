@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.exports import forum_topics
+from data_pipeline.fields import answer_lists, field_map
 from data_pipeline.layouts import labelled
 from data_pipeline.pages import page
-from data_pipeline.rows import answer_lists, chat_shapes, field_map
+from data_pipeline.rows import chat_shapes
 
 # Fields that say which of two answers is better, by its mark.
 _WINNERS = ('winner', 'better_response_id', 'preferred', 'preference')

@@ -1,24 +1,23 @@
 """Rows with fields of any names to pairs: JSON Lines, CSV and named data sets."""
 
 import dataclasses
-import datetime
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import forum_topics
-from data_pipeline.layouts import html_text, source_marks, spreadsheet_cells
+from data_pipeline.fields import answer_lists, field_map, verdicts
+from data_pipeline.layouts import spreadsheet_cells
 from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
-    answer_lists,
     batches,
     chat_shapes,
-    field_map,
     json_rows,
     nested_rows,
     preferred,
-    verdicts,
+    row_exchanges,
+    row_values,
 )
 from hax_jax.data import records
 
@@ -30,15 +29,7 @@ UNKNOWN_CHOICE = 'whose answer names no choice for certain'
 _WORD = re.compile(r'\w+')
 _SHOWN = 60  # characters of a row without an id that made no pair
 _SHORT = 8  # words of a question: below that, near questions make no component
-_UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
-MOST_WEIGHT = 1e6  # of an answer in the loss
-# What programs write for none: pandas, spreadsheets, databases; of a question,
-# Self-Instruct too.
-_NO_TEXT = frozenset(['nan', '#n/a', '<na>', 'null', r'\n'])
-_NOTHING = _NO_TEXT | {'none', 'n/a', '<noinput>'}
-_SHORTEST = 8  # characters of a text that is surely not one of those
 _NO_FIELDS = field_map.FieldMap({})
-_HISTORIES = ('history', 'chat_history', 'conversation_history', 'dialogue_history')
 
 
 def read_lines(batch: batches.Batch, result: batches.BatchRead) -> None:
@@ -72,24 +63,29 @@ def add(
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     row, is_unnamed = _with_choice(row, fields, counts)
     row = _with_one_answer(row, asked, answered, result)
-    texts = [_text(_asked(row, asked, counts), asked), _text(row, answered)]
-    raw, problem = _exchanges(row, texts[0][0], texts[1][0], fields)
+    texts = [
+        row_values.text(row_values.without_placeholders(row, asked, counts), asked),
+        row_values.text(row, answered),
+    ]
+    raw, problem = row_exchanges.of_row(row, texts[0][0], texts[1][0], fields)
     if problems := [each for _, each in (*texts, ('', problem)) if each]:
         result.leave_out(at, text, '; '.join(problems))
         return
-    earlier = _earlier(row, (*asked, *answered), texts[0][0], result)
-    raw = _without_links(raw, result)
+    earlier = row_exchanges.earlier(row, (*asked, *answered), texts[0][0], result)
+    raw = row_exchanges.without_links(raw, result)
     if batch.marks:
-        earlier, raw = (_unmarked(each, batch, result) for each in (earlier, raw))
-    result.count_changes(*_texts([*earlier, *raw]))
-    needs_media = any(map(media_marks.holds_one, _texts([*earlier, *raw])))
-    turns = [_cleaned(each) for each in raw]
+        earlier, raw = (
+            row_exchanges.unmarked(each, batch, result) for each in (earlier, raw)
+        )
+    result.count_changes(*row_exchanges.texts([*earlier, *raw]))
+    needs_media = any(map(media_marks.holds_one, row_exchanges.texts([*earlier, *raw])))
+    turns = [row_exchanges.cleaned(each) for each in raw]
     labels = {
-        target: _label(row, fields.parts.get(target, ()))
+        target: row_values.label(row, fields.parts.get(target, ()))
         for target in field_map.TARGETS[2:]
     }
     reason = NEEDS_MEDIA if needs_media else ''
-    if any(map(spreadsheet_cells.is_formula, _texts(raw))):
+    if any(map(spreadsheet_cells.is_formula, row_exchanges.texts(raw))):
         reason = FORMULA
     reason = UNKNOWN_CHOICE if is_unnamed else reason
     _count_unread(row, fields, counts)
@@ -98,7 +94,10 @@ def add(
     question, answer = turns[0].question, turns[0].answer
     reason = reason or (REMOVED if reddit.is_removed(answer) else '')
     suffix = '' if question and answer else ' without pair'
-    turns = [*map(_cleaned, earlier), *_until_empty(turns, result)]
+    turns = [
+        *map(row_exchanges.cleaned, earlier),
+        *row_exchanges.until_empty(turns, result),
+    ]
     if not turns[-1].weight:
         reason = reason or NOT_LEARNED
     _count_words(
@@ -141,8 +140,10 @@ def _count_words(
     result: batches.BatchRead,
 ) -> None:
     """Counts a row's words; `others` are its exchanges beside the row's own fields."""
-    in_question = _words(row, asked)
-    in_answer = _words(row, [name for name in answered if name not in asked])
+    in_question = row_values.num_words(row, asked)
+    in_answer = row_values.num_words(
+        row, [name for name in answered if name not in asked]
+    )
     in_question += json_rows.num_words([each.question for each in others])
     in_answer += json_rows.num_words([each.answer for each in others])
     place = ' without pair' if left_out else ''
@@ -180,7 +181,8 @@ def _pair(
     kind, pair_id = batch.layout, labels['id']
     group = labels['group'] or _group_of(turns)
     if not (is_ours and pair_id):
-        pair_id = f'{batch.prefix}:{pair_id or page.content_hash(*_texts(turns))}'
+        name = pair_id or page.content_hash(*row_exchanges.texts(turns))
+        pair_id = f'{batch.prefix}:{name}'
     return records.QaPair(
         id=pair_id,
         group=group or pair_id,
@@ -188,11 +190,11 @@ def _pair(
         file=batch.name,
         line=0,
         topic=labels['topic'],
-        time=_time(labels['time']),
+        time=row_values.day(labels['time']),
         question='',
         answer='',
-        score=_score(labels['score'], kind, result),
-        weight=weight(labels['weight'], kind, result),
+        score=row_values.score(labels['score'], kind, result),
+        weight=row_values.weight(labels['weight'], kind, result),
     ).with_exchanges(turns)
 
 
@@ -206,93 +208,6 @@ def _group_of(turns: Sequence[records.Exchange]) -> str:
         return ''
     words = _WORD.findall(question.lower())
     return f'question:{page.content_hash(" ".join(words))}' if words else ''
-
-
-def _exchanges(
-    row: dict[str, Any], question: str, answer: str, fields: field_map.FieldMap
-) -> tuple[list[records.Exchange], str]:
-    """(the exchanges of a row, the problem of one whose turns are damaged)."""
-    more = (row.get('more') or []) if fields.has_turns else []
-    weights = (row.get('answer_weights') or []) if fields.has_turns else []
-    if not isinstance(more, list) or not all(isinstance(each, str) for each in more):
-        return [], "'more' is no list of texts"
-    texts = [question, answer, *more]
-    weights = weights or [1.0] * (len(texts) // 2)
-    if not isinstance(weights, list) or 2 * len(weights) != len(texts):
-        return [], "'more' and 'answer_weights' are not question, answer and weight"
-    is_number = [type(w) in (int, float) and 0 <= w <= MOST_WEIGHT for w in weights]
-    if not all(is_number):
-        return [], "'answer_weights' has one that is no number of 0 or above"
-    return [*map(records.Exchange, texts[::2], texts[1::2], map(float, weights))], ''
-
-
-def _earlier(
-    row: dict[str, Any], read: tuple[str, ...], question: str, result: batches.BatchRead
-) -> list[records.Exchange]:
-    """The exchanges of a row's history before its question.
-
-    None, counted, if a text of it is missing.
-    """
-    name = next((name for name in _HISTORIES if row.get(name)), '')
-    if not name or name in read:
-        return []
-    given = chat_shapes.history(row[name], question)
-    turns = [records.Exchange(*each) for each in given or []]
-    if given is None or not all(map(characters.clean, _texts(turns))):
-        result.counts['rows with a history, which was left out'] += 1
-        return []
-    return turns
-
-
-def _without_links(
-    turns: list[records.Exchange], result: batches.BatchRead
-) -> list[records.Exchange]:
-    """The turns with the texts of links that are formulas; counts them."""
-    if not any(text.lstrip()[:1] == '=' for text in _texts(turns)):
-        return turns
-    made = []
-    for each in turns:
-        question, answer = map(spreadsheet_cells.linked, _texts([each]))
-        links = (question != each.question) + (answer != each.answer)
-        result.counts['fields that are =HYPERLINK(…), read as its text'] += links
-        made.append(records.Exchange(question, answer, each.weight))
-    return made
-
-
-def _unmarked(
-    turns: Sequence[records.Exchange], batch: batches.Batch, result: batches.BatchRead
-) -> list[records.Exchange]:
-    """The turns without the marks of their source; counts the texts."""
-    made = []
-    for each in turns:
-        question, answer, changes = source_marks.apply(
-            batch.marks or source_marks.Marks(), each.question, each.answer
-        )
-        result.counts.update(changes)
-        made.append(records.Exchange(question, answer, each.weight))
-    return made
-
-
-def _until_empty(
-    turns: list[records.Exchange], result: batches.BatchRead
-) -> list[records.Exchange]:
-    """The turns before the first later one without text, up to an answer to learn."""
-    ends = (i for i, each in enumerate(turns) if i and not all(_texts([each])))
-    end = next(ends, len(turns))
-    while end > 1 and not turns[end - 1].weight:
-        end -= 1
-    result.counts['conversations cut at a turn without text'] += end < len(turns)
-    return turns[:end]
-
-
-def _cleaned(turn: records.Exchange) -> records.Exchange:
-    raw = map(html_text.with_escapes, _texts([turn]))
-    question, answer = map(characters.clean, raw)
-    return records.Exchange(question, answer, turn.weight)
-
-
-def _texts(turns: Sequence[records.Exchange]) -> list[str]:
-    return [text for each in turns for text in (each.question, each.answer)]
 
 
 def _with_one_answer(
@@ -348,93 +263,7 @@ def _why_not_learned(
     return 'of weight 0' if answer_lists.number(labels['weight'] or '1') == 0 else ''
 
 
-def weight(given: str, kind: str, result: batches.BatchRead) -> float:
-    """A row's weight; 1.0 for none, or, counted, for one that is no number above 0."""
-    number = answer_lists.number(given) if given else 1.0
-    if number is None or number <= 0:
-        result.counts[f'{kind} weights that are no number above 0'] += 1
-        return 1.0
-    return number
-
-
-def _score(given: str, kind: str, result: batches.BatchRead) -> int:
-    """A row's score; 0 for none, or, counted, for one that is no number."""
-    number = answer_lists.number(given) if given else 0.0
-    if number is None or abs(number) >= 2**53:
-        result.counts[f'{kind} scores that are no number'] += 1
-        return 0
-    return round(number)
-
-
-def _time(given: str) -> str:
-    """The time as it is given; seconds since 1970 as their day in UTC."""
-    seconds = answer_lists.number(given)
-    if seconds is None or not _UNIX_TIMES[0] <= seconds < _UNIX_TIMES[1]:
-        return given
-    return str(datetime.datetime.fromtimestamp(seconds, datetime.UTC).date())
-
-
 def _flags(row: dict[str, Any]) -> tuple[str, ...]:
     flags = row.get('flags')
     texts = flags if isinstance(flags, list) else []
     return tuple(characters.clean_line(flag) for flag in texts if isinstance(flag, str))
-
-
-def _asked(
-    row: dict[str, Any], names: tuple[str, ...], counts: batches.Counts
-) -> dict[str, Any]:
-    """The row, whose question's fields that say 'NaN' or '<noinput>' are empty.
-
-    So are, counted, those that say '[deleted]' or '[removed]'.
-    """
-    texts = {
-        name: row[name].strip() for name in names if isinstance(row.get(name), str)
-    }
-    removed = [name for name, text in texts.items() if reddit.is_removed(text)]
-    counts['fields of a question that say it was removed, left out'] += len(removed)
-    empty = {
-        name: ''
-        for name, text in texts.items()
-        if name in removed or text.lower() in _NOTHING
-    }
-    return {**row, **empty} if empty else row
-
-
-def _text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
-    """(the fields' texts joined by blank lines, the problem of fields without text)."""
-    texts = []
-    for name in names:
-        value = _value(row, name)
-        text = '' if value is field_map.MISSING else _as_text(value)
-        if text is None:
-            return '', f'{name!r} is a {type(value).__name__}, not a text'
-        is_none = len(text) < _SHORTEST and text.strip().lower() in _NO_TEXT
-        texts.append('' if is_none else text)
-    if all(_value(row, name) is field_map.MISSING for name in names):
-        return '', f'it has no {" + ".join(map(repr, names)) or "field known"}'
-    return '\n\n'.join(text for text in texts if text.strip()), ''
-
-
-def _label(row: dict[str, Any], names: tuple[str, ...]) -> str:
-    """The fields' texts on one line, '' for none."""
-    values = [_value(row, name) for name in names]
-    texts = [_as_text(value) for value in values if value is not field_map.MISSING]
-    return characters.clean_line(' '.join(text for text in texts if text))
-
-
-def _words(row: dict[str, Any], names: Sequence[str]) -> int:
-    own = [name for name in dict.fromkeys(names) if not name.startswith('"')]
-    return sum(json_rows.num_words(_value(row, name)) for name in own)
-
-
-def _value(row: dict[str, Any], name: str) -> Any:
-    return name.strip('"') if name.startswith('"') else field_map.value_at(row, name)
-
-
-def _as_text(value: Any) -> str | None:
-    """A single value's text, '' for none, None for a list or an object."""
-    if value is None:
-        return ''
-    if isinstance(value, int | float):
-        return str(value)
-    return value if isinstance(value, str) else None

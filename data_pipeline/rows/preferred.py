@@ -14,13 +14,8 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from data_pipeline.exports import reply_trees
-from data_pipeline.rows import (
-    answer_lists,
-    batches,
-    chat_shapes,
-    json_rows,
-    nested_rows,
-)
+from data_pipeline.fields import answer_lists
+from data_pipeline.rows import batches, chat_shapes, json_rows, nested_rows
 from hax_jax.data import records
 
 _BESIDE = 'answers beside the best, left out'

@@ -26,7 +26,7 @@ from data_pipeline.pair_stages import (
     stage_ledger,
     word_runs,
 )
-from data_pipeline.rows import csv_rows
+from data_pipeline.rows import csv_records
 from hax_jax.data import records
 
 # Plain words with all that the short cuts look for, and any character.
@@ -116,7 +116,7 @@ def test_lines_of_csv_are_cut_as_by_one_pattern(tmp_path: pathlib.Path) -> None:
         text = ''.join(parts)
         path.write_bytes(text.encode())
         slow = re.split('(?<=\n)|(?<=\r)(?!\n)', text)
-        found = [line.text for line in csv_rows._lines(str(path))]
+        found = [line.text for line in csv_records._lines(str(path))]
         assert found == [line for line in slow if line]
 
 

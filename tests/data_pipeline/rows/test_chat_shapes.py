@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data_pipeline.fields import near_fields
 from data_pipeline.reading import inputs, reader
-from data_pipeline.rows import near_fields
 from hax_jax import errors
 
 Q, A, NO = 'Who sings at night?', 'Tom does, and loudly.', 'Not I.'

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_pipeline.pages import page
 from data_pipeline.reading import inputs, read_report, reader
-from data_pipeline.rows import batches, csv_rows, pair_rows
+from data_pipeline.rows import batches, csv_records, csv_rows, pair_rows, row_values
 from hax_jax import errors
 from hax_jax.data import records
 
@@ -685,7 +685,7 @@ def test_a_header_without_rows_is_named() -> None:
 def test_a_field_that_lost_its_quote_does_not_swallow_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(csv_rows, '_LONGEST_FIELD', 100)
+    monkeypatch.setattr(csv_records, '_LONGEST_FIELD', 100)
     text = 'question,answer\na,"b\n' + 'c,d\n' * 60
     pairs, report = read('a.csv', text)
     assert [(pair.question, pair.answer) for pair in pairs] == [('c', 'd')] * 60
@@ -835,8 +835,8 @@ def test_a_word_of_a_text_is_counted_in_one_place() -> None:
 
 def test_a_weight_is_a_number_above_zero() -> None:
     result = batches.BatchRead()
-    assert pair_rows.weight('2', 'x', result) == 2.0
-    assert pair_rows.weight('', 'x', result) == 1.0
+    assert row_values.weight('2', 'x', result) == 2.0
+    assert row_values.weight('', 'x', result) == 1.0
     assert not result.counts
 
 

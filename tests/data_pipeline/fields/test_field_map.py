@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_pipeline.rows import field_map
+from data_pipeline.fields import field_map
 from hax_jax import errors
 
 

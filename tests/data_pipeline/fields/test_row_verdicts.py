@@ -1,6 +1,6 @@
 import pytest
 
-from data_pipeline.rows import verdicts
+from data_pipeline.fields import verdicts
 
 
 @pytest.mark.parametrize(

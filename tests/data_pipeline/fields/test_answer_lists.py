@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from data_pipeline.fields import answer_lists
 from data_pipeline.reading import reader
-from data_pipeline.rows import answer_lists
 
 Q, A, NO = 'Who sings at night?', 'Tom does, and loudly.', 'Nobody knows that.'
 

@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from data_pipeline.rows import verdicts
+from data_pipeline.fields import verdicts
 
 # Of a row with several answers.
 MANY = ('completions', 'answers', 'responses', 'generations')

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.rows import answer_lists, near_fields, verdicts
+from data_pipeline.fields import answer_lists, near_fields, verdicts
 from hax_jax import errors
 
 MISSING = object()

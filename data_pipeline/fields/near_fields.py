@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.rows import answer_lists
+from data_pipeline.fields import answer_lists
 
 _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
