@@ -14,6 +14,8 @@ _REPLY = re.compile(
     r'\W*(?:(?:certainly|sure|of course|absolutely)\b|here(?:[\'’]s| is| are)\b)',
     re.IGNORECASE,
 )
+# Two words or more with capitals: 'Note:' stands above texts and within them.
+_SPEAKER = re.compile(r"\s*[*_]{0,3}([A-Z][\w.'’-]*(?: [A-Z][\w.'’-]*)+)[*_]{0,3}:")
 
 
 def last_section(answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
@@ -51,13 +53,37 @@ def below_reply(
     return own[-1] if is_one and _REPLY.match(first) else []
 
 
-def below_last(first: str, answers: Sequence[Sequence[page.Piece]]) -> list[page.Piece]:
+def below_last(
+    above: Sequence[str], answers: Sequence[Sequence[page.Piece]]
+) -> list[page.Piece]:
     """The lines of the page's own below its last answer: from a rule, a signature on.
 
-    Or an assistant's, where one replied with the page, whose `first` line says so.
+    Or an assistant's, where one replied with the page, whose first line says so, or a
+    host's farewell. `above` has the page's lines above its first question.
     """
     last = answers[-1] if answers else []
-    return below_rule(answers) or below_reply(first, answers) or _signature(last)
+    first = above[0] if above else ''
+    return (
+        below_rule(answers)
+        or below_reply(first, answers)
+        or _signature(last)
+        or _farewell(above, last)
+    )
+
+
+def _farewell(above: Sequence[str], answer: Sequence[page.Piece]) -> list[page.Piece]:
+    """The lines of a text from its host's words to all on: 'Ann Lee: Bye, everyone.'
+
+    The host said hello as 'Ann Lee: …' above the first question.
+    """
+    hosts = {match[1] for match in map(_SPEAKER.match, above) if match}
+    for i in range(1, len(answer)):
+        match = _SPEAKER.match(answer[i].text)
+        is_apart = not answer[i - 1].text.strip() and not answer[i].is_code
+        if match and match[1] in hosts and is_apart:
+            is_first = not any(each.clean for each in answer[:i])
+            return [] if is_first else list(answer[i:])
+    return []
 
 
 def _signature(answer: Sequence[page.Piece]) -> list[page.Piece]:

@@ -250,7 +250,7 @@ class _Reading:
     def _leave_out_last(self) -> None:
         """Leaves out the page's own text below its last answer."""
         first = next(each.text for each in self._pieces if each.text.strip())
-        below = below_pairs.below_last(first, self._answers)
+        below = below_pairs.below_last([first], self._answers)
         for piece in below:
             piece.kind = page.UNKNOWN if piece.kind == page.ANSWER else piece.kind
         self.found.leave_out(below)

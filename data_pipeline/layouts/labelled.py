@@ -84,15 +84,15 @@ def parse(text: str, *, file: str) -> page.Page:
     answers = [pair.answer or [] for pair in pairs]
     for text, times in edge_marks.cut(questions, answers, found.pieces).items():
         found.counts[f'{QA} {text}s in quotes, which were cut'] += times
+    above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
+    above = [each.text for each in above if each.text.strip()]
     if source == QA:
-        first = next((each.text for each in found.pieces if each.text.strip()), '')
-        _leave_out_last(pairs, first, found)
+        _leave_out_last(pairs, above, found)
         found.counts[f'{source} names above answers, left out'] += name_lines.mark(
             [pair.question for pair in pairs if not pair.further],
             [pair.answer for pair in pairs if pair.answer],
         )
-    above = itertools.takewhile(lambda each: each.kind != 'label', found.pieces)
-    _take_topics(pairs, source, found, above=[e.text for e in above if e.text.strip()])
+    _take_topics(pairs, source, found, above=above)
     further = [pair.further for pair in pairs if pair.further]
     found.counts[f'{source} further answers to a question'] += len(further)
     if len(further) < page.FEW * len(pairs):
@@ -134,14 +134,16 @@ def _unsure(pairs: Sequence[_Pair], *, is_below: bool) -> dict[int, str]:
     return {id(pairs[i]): page.APART for i in apart}
 
 
-def _leave_out_last(pairs: Sequence[_Pair], first: str, found: page.Page) -> None:
+def _leave_out_last(
+    pairs: Sequence[_Pair], above: Sequence[str], found: page.Page
+) -> None:
     """Leaves out the page's own text below its last answer.
 
-    `first` is the page's first line.
+    `above` has the page's lines above its first question.
     """
     answers = [pair.answer or [] for pair in pairs]
     below = below_pairs.last_section(answers)
-    below = below or below_pairs.below_last(first, answers)
+    below = below or below_pairs.below_last(above, answers)
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)

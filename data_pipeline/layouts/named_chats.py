@@ -1,9 +1,10 @@
 """Live chats whose posts open with a name: each guest's own, and one person's answers.
 
-    Springfield, Ill.: Is it rude to leave a party at nine?
-    Marian Vale: No. Thank the host and go home.
+    Springfield, Ill.: Is it rude to leave a party at nine?     **Springfield, Ill.**
+    Marian Vale: No. Thank the host and go home.                Is it rude to leave?
     _______________________
-    Torn about Dad: Do I ask him to the wedding?
+    Torn about Dad: Do I ask him to the wedding?                **Marian Vale**
+                                                                No. Go home.
 
 The host is the name that opens most posts; guests have names or topics that hardly
 come twice. Where lines such as _____ part the posts, a paragraph that opens with words
@@ -25,6 +26,11 @@ _OPENING = re.compile(
     r'\s{0,3}[*_]{0,3}(?P<name>(?:R[Ee] ?:[*_]{0,3} ?)?'
     r'(?:[^\W_a-z]|(?=\w+\.\w+[*_]{0,3}:))[^:\n*_?!;<>|={}\[\]]{0,69})'
     r'[*_]{0,3}\s?:[*_]{0,3}(?: |\Z)'
+)
+# A name in bold, or a heading, alone on its line.
+_ALONE = re.compile(
+    r'\s{0,3}(?:[*_]{2,3}|#{1,6}\s+)(?P<name>(?:R[Ee] ?: ?)?'
+    r'[^\W_a-z][^:\n*_?!;<>|={}\[\]]{0,69})[*_]{0,3}\s*'
 )
 _MOST_NAME_WORDS = 10
 _HOST = re.compile(r"[A-ZÀ-Þ][\w.'’-]*(?: (?:d[aei] |v[ao]n )?[A-ZÀ-Þ][\w.'’-]*){0,3}")
@@ -51,11 +57,11 @@ _UNSURE = f'{SOURCE} posts whose first or last line is not known'
 
 @dataclasses.dataclass
 class _Opening:
-    """A line that opens with a name and a colon.
+    """A line that opens with a name and a colon, or is a name in bold.
 
     `text_at` is where its text starts. `is_apart` says that it stands below a rule or
     below nothing, `is_below` that it does so or stands below a blank line, `is_marked`
-    that its name is in bold or the like.
+    that its name is in bold or the like, `is_alone` that nothing is behind it.
     """
 
     line: int
@@ -64,6 +70,7 @@ class _Opening:
     is_apart: bool
     is_below: bool
     is_marked: bool
+    is_alone: bool
 
     @property
     def folded(self) -> str:
@@ -100,7 +107,7 @@ class _Post:
 
 def are_chats(text: str) -> bool:
     """Whether several people ask, each by a name, and one answers all of them."""
-    return ':' in text and bool(_turns(page.raw_lines(text)))
+    return bool(_turns(page.raw_lines(text)))
 
 
 def parse(text: str, *, file: str) -> page.Page:
@@ -234,6 +241,8 @@ def _turns(pieces: Sequence[page.Piece]) -> list[_Turn]:
     for sign in ('is_below', 'is_marked'):
         if sum(getattr(each, sign) for each in own) >= _ALIKE_SHARE * len(own):
             openings = [e for e in openings if getattr(e, sign) or e.is_staff]
+    are_alone = 2 * sum(each.is_alone for each in own) > len(own)
+    openings = [e for e in openings if e.is_alone == are_alone or e.is_staff]
     turns = [_Turn([], None)]
     for opening in openings:
         if opening.folded == host:
@@ -251,7 +260,7 @@ def _turns(pieces: Sequence[page.Piece]) -> list[_Turn]:
 
 
 def _openings(pieces: Sequence[page.Piece]) -> list[_Opening]:
-    """All lines that open with a name and a colon."""
+    """All lines that open with a name and a colon, or are a name in bold."""
     made = []
     is_apart = is_below = True
     for i, piece in enumerate(pieces):
@@ -261,11 +270,20 @@ def _openings(pieces: Sequence[page.Piece]) -> list[_Opening]:
         if page.is_rule(piece.text):
             is_apart = is_below = True
             continue
-        match = None if piece.is_code else _OPENING.match(piece.text)
+        alone = _ALONE.fullmatch(piece.text)
+        match = None if piece.is_code else alone or _OPENING.match(piece.text)
         if match and len(match['name'].split()) <= _MOST_NAME_WORDS:
-            name = match['name'].strip()
-            is_marked = match[0].strip()[0] in '*_'
-            made.append(_Opening(i, name, match.end(), is_apart, is_below, is_marked))
+            made.append(
+                _Opening(
+                    line=i,
+                    name=match['name'].strip(),
+                    text_at=match.end(),
+                    is_apart=is_apart,
+                    is_below=is_below,
+                    is_marked=match[0].strip()[0] in '*_#',
+                    is_alone=alone is not None,
+                )
+            )
         is_apart = is_below = False
     return made
 

@@ -954,3 +954,15 @@ def test_a_signature_below_the_last_answer_is_the_files(signed: str) -> None:
     assert made == [(f'Who, {i}?', f'Tom, of {i}.') for i in range(3)]
     within = texts(parsed(f'{form}\nSo:\n--\nGo.\n\nStay, he says. Or go.\n'))
     assert within[-1][1].endswith('Stay, he says. Or go.')
+
+
+def test_a_hosts_farewell_is_no_part_of_the_last_answer() -> None:
+    hello, bye = 'Ann Lee: Good afternoon.', 'Ann Lee: Thanks, all.\n\nSee you.'
+    pairs = 'Q. Loan: Do I ask?\n\nA: Once.\n\nQ. Dad: Do I go?\n\nA: Go.\n\n'
+
+    found = parsed(f'{hello}\n\n{pairs}{bye}')
+    assert texts(found) == [('Loan: Do I ask?', 'Once.'), ('Dad: Do I go?', 'Go.')]
+    said = [text for _, text, where in found.unknown if where == 'left out']
+    assert said == [hello, 'Ann Lee: Thanks, all.', 'See you.']
+    # Who was not heard above may stand in an answer.
+    assert texts(parsed(f'Hello.\n\n{pairs}{bye}'))[1][1] == f'Go.\n\n{bye}'

@@ -39,7 +39,9 @@ def texts(found: page.Page) -> list[tuple[str, str, str]]:
     return [(pair.topic, pair.question, pair.answer) for pair in found.pairs]
 
 
-@pytest.mark.parametrize('name', ['{}:', '**{}:**', '**{}**:', '_{}_:'])
+@pytest.mark.parametrize(
+    'name', ['{}:', '**{}:**', '**{}**:', '_{}_:', '**{}**\n\n', '## {}\n']
+)
 @pytest.mark.parametrize('rule', ['', '_______', '* * *', '---'])
 def test_each_guest_is_answered_by_the_host(name: str, rule: str) -> None:
     found = parsed(posts(name, rule=rule))
