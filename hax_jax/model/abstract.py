@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -71,6 +72,21 @@ class AbstractModel:
         return param_tree.like(tree, leaves)
 
 
+class _Keys(nnx.Rngs):
+    """The keys that nnx.Rngs(key) gives, counted in Python.
+
+    Rngs counts in an array. While a program is traced, flax asks that array for its
+    sharding at each count, and jax makes an error's text out of all that was traced.
+    """
+
+    def __init__(self, key: jax.Array) -> None:
+        keys = (jax.random.fold_in(key, i) for i in itertools.count())
+        object.__setattr__(self, '_keys', keys)
+
+    def params(self) -> jax.Array:
+        return next(self._keys)
+
+
 def build(
     model: schema.ModelConfig,
     lora_config: schema.LoraConfig,
@@ -80,7 +96,7 @@ def build(
     remat: str = 'none',
 ) -> gpt2.Gpt2:
     """A model with parameters drawn from `key`, adapted where `lora_config` says so."""
-    rngs = nnx.Rngs(key)
+    rngs = _Keys(key)
     built = gpt2.Gpt2(model, dtype=jnp.dtype(compute_dtype), rngs=rngs, remat=remat)
     if lora_config.rank:
         lora.add_lora(built, lora_config, rngs=rngs)
