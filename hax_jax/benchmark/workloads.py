@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -21,7 +20,7 @@ from hax_jax.benchmark import measures
 from hax_jax.config import published, schema
 from hax_jax.data import packing, records, text
 from hax_jax.devices import mesh as mesh_lib
-from hax_jax.model import gpt2
+from hax_jax.model import abstract, gpt2
 from hax_jax.runs import origin
 from hax_jax.sampling import generation, prompt_fitting, prompts
 from hax_jax.training import run_setup, run_step, train_step
@@ -145,7 +144,7 @@ def random_model(model: schema.ModelConfig, *, dtype: str) -> gpt2.Gpt2:
     model = dataclasses.replace(model, attention='xla', pad_vocab_to_multiple_of=1)
 
     def make(key: jax.Array) -> gpt2.Gpt2:
-        return gpt2.Gpt2(model, dtype=jnp.dtype(dtype), rngs=nnx.Rngs(key))
+        return abstract.build(model, schema.LoraConfig(), compute_dtype=dtype, key=key)
 
     graphdef = nnx.split(nnx.eval_shape(lambda: make(jax.random.key(0))))[0]
     state = jax.jit(lambda key: nnx.state(make(key)))(jax.random.key(0))
