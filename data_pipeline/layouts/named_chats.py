@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from data_pipeline.layouts import labelled
 from data_pipeline.pages import page
 
-SOURCE = 'named chats'
+SOURCE = 'named_chats'
 _OPENING = re.compile(
     r'\s{0,3}[*_]{0,3}(?P<name>(?:R[Ee] ?:[*_]{0,3} ?)?'
     r'(?:[^\W_a-z]|(?=\w+\.\w+[*_]{0,3}:))[^:\n*_?!;<>|={}\[\]]{0,69})'

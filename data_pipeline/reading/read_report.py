@@ -35,10 +35,10 @@ _OF_LINES = (
 ACCEPTED = (
     'Accepted are texts with the labels QUESTION: and ANSWER:, Q: and A:, ## Question '
     'and ## Answer, or DEAR NAME:, FAQ pages of which nearly all headings, bold lines '
-    'or <details> end in a question mark, chats with footers and Reddit posts; and '
-    'rows as JSON, CSV, Parquet, Arrow or xlsx with fields such as question and '
-    'answer, prompt and completion, instruction and output, or messages. For example: '
-    '{"question": "Why?", "answer": "Because."}'
+    'or <details> end in a question mark, chats with footers or a name before each '
+    'post and Reddit posts; and rows as JSON, CSV, Parquet, Arrow or xlsx with fields '
+    'such as question and answer, prompt and completion, instruction and output, or '
+    'messages. For example: {"question": "Why?", "answer": "Because."}'
 )
 _NO_PAIR = 'has no answered question.'
 NOT_AS_NAMED = 'files that are not what the name says'
