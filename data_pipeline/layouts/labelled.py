@@ -369,11 +369,12 @@ def add(
     source: str,
     found: page.Page,
     is_shared: bool = False,
+    group: str = '',
 ) -> str:
     """Counts a question and, if it has both texts, adds its pair.
 
-    Pairs with a question that `is_shared` are of one group. Returns the heading that
-    stands below the answer, '' for none.
+    A `group` '' is the pair's own; pairs with a question that `is_shared` are of one.
+    Returns the heading that stands below the answer, '' for none.
     """
     glued_topics.end_text(question, QUESTION)
     below = glued_topics.end_text(answer, ANSWER)
@@ -383,7 +384,7 @@ def add(
     found.counts[f'{source} questions'] += 1
     if asked and answered:
         topic = characters.clean_line(topic)
-        group = f'question:{page.content_hash(asked)}' if is_shared else ''
+        group = f'question:{page.content_hash(asked)}' if is_shared else group
         found.add(asked, answered, source=source, line=line, topic=topic, group=group)
     else:
         reason = 'questions unanswered' if asked else 'answers without question text'

@@ -14,6 +14,7 @@ known if one such paragraph stands above its answer, or one is like a guest's.
 
 import collections
 import dataclasses
+import pathlib
 import re
 import statistics
 from collections.abc import Sequence
@@ -147,7 +148,12 @@ def parse(text: str, *, file: str) -> page.Page:
     for topic, post in posts:
         if post.is_sure:
             labelled.add(
-                post.question, post.answer, topic=topic, source=SOURCE, found=found
+                post.question,
+                post.answer,
+                topic=topic,
+                source=SOURCE,
+                found=found,
+                group=pathlib.PurePath(file).name,  # posts answer each other
             )
         else:
             found.counts[f'{SOURCE} questions'] += 1

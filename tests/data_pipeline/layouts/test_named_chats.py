@@ -47,6 +47,7 @@ def test_each_guest_is_answered_by_the_host(name: str, rule: str) -> None:
     found = parsed(posts(name, rule=rule))
 
     assert texts(found) == PAIRS
+    assert {pair.group for pair in found.pairs} == {'f.md'}  # on one side of a split
     assert [line for line, _, where in found.unknown if where == 'left out'] == [1]
     assert found.counts[f'{named_chats.SOURCE} words of the host to all, left out'] == 1
 
