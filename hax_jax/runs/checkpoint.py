@@ -25,6 +25,7 @@ from orbax.checkpoint import v1 as ocp
 
 from hax_jax import errors, files, places
 from hax_jax.model import param_tree
+from hax_jax.program import failures
 from hax_jax.runs import saved_steps
 
 PARAMS, OPTIMIZER, GUARD, OTHER = 'params', 'optimizer', 'guard', 'other'
@@ -267,10 +268,16 @@ def _load(path: pathlib.Path, wanted: dict[str, dict[str, Any]]) -> dict[str, An
 
 @contextlib.contextmanager
 def _named_failure(path: pathlib.Path) -> Iterator[None]:
-    """Turns what Orbax raises on a damaged checkpoint into one error that names it."""
+    """Turns what Orbax raises on a damaged checkpoint into one error that names it.
+
+    Damaged is what has other bytes than were written. Orbax also fails where memory is
+    short, or where a store refuses for a moment, which it does not always say.
+    """
     try:
         yield
     except Exception as error:  # Orbax raises many kinds
+        if failures.out_of_memory(error):
+            raise
         if failed := places.failure(error, path):
             raise failed from error
         if not saved_steps.is_step(path):
@@ -279,7 +286,13 @@ def _named_failure(path: pathlib.Path) -> Iterator[None]:
                 'deleted it a moment ago, having newer ones. Give the same command '
                 'again.'
             ) from error
+        said = f'Orbax said: {errors.first_line(error)}'
+        if saved_steps.is_whole(path):
+            raise errors.InputError(
+                f'checkpoint {path} can not be read, though its bytes are those that '
+                f'were written; give the same command again. {said}'
+            ) from error
         raise errors.InputError(
             f'checkpoint {path} is damaged; move that folder away, and an earlier step '
-            f'is taken. Orbax said: {errors.first_line(error)}'
+            f'is taken. {said}'
         ) from error

@@ -73,6 +73,12 @@ def is_step(path: pathlib.Path) -> bool:
     return (path / RECORD).exists() if places.is_remote(path) else path.is_dir()
 
 
+def is_whole(path: pathlib.Path) -> bool:
+    """Whether a step has the bytes that were written; not if none says which."""
+    info = _read_info(path, '')
+    return info.digests is not None and not info.damage()
+
+
 def first_whole(candidates: Iterable[StepInfo]) -> tuple[StepInfo | None, list[str]]:
     """The first of them that is whole, and a line for each that was passed over.
 

@@ -13,6 +13,7 @@ import pytest
 from hax_jax import digests, errors
 from hax_jax.config import schema
 from hax_jax.devices import mesh
+from hax_jax.model import param_tree
 from hax_jax.runs import checkpoint, saved_steps
 from hax_jax.training import optimizer
 from hax_jax.training import train_state as ts
@@ -135,6 +136,40 @@ def test_a_damaged_file_that_no_digest_covers_is_one_short_error(
     (info.path / '_CHECKPOINT_METADATA').write_text('{')
     (info,) = saved_steps.list_steps(tmp_path / 'run', '')
     assert info.damage()
+
+
+@pytest.mark.parametrize(
+    ('failed', 'raised', 'said'),
+    [
+        (
+            AttributeError("'NoneType'"),
+            errors.InputError,
+            'its bytes are those that were',
+        ),
+        (MemoryError('no more'), MemoryError, 'no more'),
+    ],
+)
+def test_what_fails_on_a_whole_step_is_not_called_damage(
+    saved: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failed: Exception,
+    raised: type[Exception],
+    said: str,
+) -> None:
+    """Such as a store that refused for a moment: the step must not be moved away."""
+
+    def fail(*_: object) -> None:
+        raise failed
+
+    monkeypatch.setattr(checkpoint.ocp, 'load_checkpointables', fail)
+    with pytest.raises(raised, match=said):
+        checkpoint.load_parameters(saved / '0', _shapes())
+
+
+def _shapes() -> dict[str, tuple[int, ...]]:
+    return {
+        name: leaf.shape for name, leaf in param_tree.named(make()[1].params).items()
+    }
 
 
 def test_a_step_that_can_not_be_read_is_damaged(
