@@ -86,6 +86,8 @@ def read_sealed(path: files.AnyPath) -> dict[str, Any]:
     try:
         value = files.read_json_object(path)
     except (OSError, ValueError) as error:
+        if errors.is_of_machine(error):
+            raise
         raise errors.InputError(
             f'{path} is damaged ({errors.cause(error)}).'
         ) from error

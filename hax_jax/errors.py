@@ -4,6 +4,8 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 
+_OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
 
 class InputError(ValueError):
     """The user's input is wrong; the message names it, the accepted values, a remedy.
@@ -21,6 +23,13 @@ def refuse(problems: Sequence[str]) -> None:
 def is_forbidden(error: OSError) -> bool:
     """Whether nobody, or not this user, may write there."""
     return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Whether memory, rights or open files ran out, which tells nothing of a file."""
+    if isinstance(error, OSError):
+        return is_forbidden(error) or error.errno in _OUT_OF
+    return isinstance(error, MemoryError)
 
 
 def gathered(*checks: Callable[[], object]) -> list[str]:

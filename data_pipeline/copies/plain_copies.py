@@ -117,6 +117,8 @@ def _blocks(
             while block := file.read(_BLOCK):
                 yield block
     except (OSError, EOFError, *_OF_DAMAGE) as error:
+        if errors.is_of_machine(error):
+            raise
         raise errors.InputError(
             f'{name} is a damaged compressed file ({error}); copy it again.'
         ) from error

@@ -50,9 +50,9 @@ def rows(path: str, kind: str, name: str) -> Iterator[str]:
             f'{name} is an Excel file; pip install openpyxl, or save it as CSV '
             f'({error}).'
         ) from error
-    except MemoryError:
-        raise
     except Exception as error:  # of a package, which a damaged file meets anywhere
+        if errors.is_of_machine(error):
+            raise
         first = str(error).splitlines()[:1]
         raise errors.InputError(
             f'{name} is a damaged {kind} file ({"".join(first)}); make it again.'

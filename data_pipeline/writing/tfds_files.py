@@ -131,6 +131,8 @@ def read(folder: pathlib.Path, split: str) -> Iterator[records.QaPair]:
             for data in tf_example.records_of(file):
                 yield _pair(made.FromString(data).features.feature)
     except Exception as error:  # protobuf and damaged values raise many kinds
+        if errors.is_of_machine(error):
+            raise
         reason = (str(error) or repr(error)).splitlines()[0]
         raise errors.InputError(
             f'{path} is damaged: its {split} split is not to be read ({reason}). Copy '

@@ -251,6 +251,8 @@ class PackedCache:
             try:
                 features[name] = np.load(folder / f'{name}.npy', mmap_mode='r')
             except Exception as error:  # numpy raises many kinds on a damaged header
+                if errors.is_of_machine(error):
+                    raise
                 raise self.damaged(f'{split}/{name}.npy: {error}') from error
             if features[name].shape != shape:
                 raise self.damaged(
@@ -381,6 +383,8 @@ def open_cache(path: str | pathlib.Path) -> PackedCache:
     try:
         meta = files.read_json_object(path / _META)
     except (OSError, ValueError) as error:
+        if errors.is_of_machine(error):
+            raise
         if any((path / name).is_dir() for name in (TOKENIZER, *SPLITS)):
             raise _damaged(path, f'{_META}: {errors.cause(error)}') from error
         raise errors.InputError(

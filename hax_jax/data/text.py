@@ -105,6 +105,8 @@ class FastTokenizer:
                 kind = transformers.PreTrainedTokenizerFast
             self._fast = kind.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # transformers raises many kinds for one cause
+            if errors.is_of_machine(error):
+                raise
             reason = (str(error) or repr(error)).splitlines()[0]
             raise errors.InputError(
                 f'{folder} holds no tokenizer that transformers can read: '

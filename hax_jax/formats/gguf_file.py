@@ -123,6 +123,8 @@ def read(path: pathlib.Path) -> tuple[schema.ModelConfig, dict[str, np.ndarray]]
         architecture = values['general.architecture']
         tensors = {tensor.name: tensor for tensor in reader.tensors}
     except Exception as error:  # gguf raises many kinds for one cause
+        if errors.is_of_machine(error):
+            raise
         raise errors.InputError(
             f'{path} is no GGUF file, or damaged or cut short ({error}). Copy it again.'
         ) from error

@@ -34,6 +34,8 @@ def load(file: pathlib.Path) -> dict[Any, Any]:
             'dictionaries and tensors alone.'
         ) from error
     except Exception as error:  # torch raises many kinds
+        if errors.is_of_machine(error):
+            raise
         raise errors.InputError(
             f'{file} is a zip, but not of torch.save '
             f'({str(error).splitlines()[0][:200]}); give the right file.'

@@ -93,6 +93,7 @@ def read_file(path: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
         )
     read = dict(zip(SUFFIXES, (_safetensors, _torch, _msgpack), strict=True))
     try:
+        path.open('rb').close()  # safetensors calls each failure a missing file
         return read[path.suffix](path)
     except ImportError as error:
         raise errors.InputError(
@@ -106,6 +107,8 @@ def read_file(path: pathlib.Path, *, field: str) -> dict[str, np.ndarray]:
             "save the model with transformers' save_pretrained."
         ) from error
     except Exception as error:  # each library has many kinds for one cause
+        if errors.is_of_machine(error):
+            raise
         reason = (str(error) or repr(error)).splitlines()[0]
         raise errors.InputError(
             f'{field}: {path} is damaged or cut short: {reason}; copy it again.'

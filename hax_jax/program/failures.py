@@ -111,6 +111,8 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 def _of_the_system(error: OSError) -> str:
+    if error.errno == errno.EMFILE:
+        return f'{errors.cause(error)}: raise the limit (ulimit -n 65536).'
     if error.errno == errno.EFBIG:
         return (
             f'{errors.cause(error)}: raise the limit (ulimit -f), or write elsewhere.'

@@ -276,7 +276,7 @@ def _named_failure(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Orbax raises many kinds
-        if failures.out_of_memory(error):
+        if errors.is_of_machine(error) or failures.out_of_memory(error):
             raise
         if failed := places.failure(error, path):
             raise failed from error

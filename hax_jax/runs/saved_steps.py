@@ -52,6 +52,8 @@ class StepInfo:
         try:
             return _damage(self.path, tuple(self.digests.items()), _state_of(self.path))
         except OSError as error:  # the disk fails, or the run has just deleted it
+            if errors.is_of_machine(error):
+                raise
             return f'it can not be read ({errors.cause(error)})'
 
 
