@@ -17,10 +17,13 @@ A cell of a table may hold each as JSON, or as Python writes it.
 
 import ast
 import datetime
+import io
 import json
 import math
+import operator
 import re
-from collections.abc import Mapping
+import tokenize
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipeline.fields import verdicts
@@ -32,6 +35,9 @@ _TEXTS = (
     *('bodytext', 'answer_text', 'answertext', 'answer_body', 'answerbody', 'reply'),
     *('response_text', 'comment_text', 'comment_body', 'completion', 'output'),
 )
+# Columns of what was asked for, which may be a list.
+_MADE = ('output', 'completion', 'target', 'targets', 'generation')
+_ROLES = ('role', 'from', 'speaker')
 _CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
 _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
 _CHOICE = re.compile(r'(?:(?:option|choice)[ _-]?)?([a-j]|[1-9])', re.IGNORECASE)
@@ -49,6 +55,9 @@ _NAMES_CHOICE = frozenset(
     for what in ('correct', 'correctanswer', 'correctoption', 'correctchoice', 'answer')
     for of in ('', 'id', 'index', 'idx', 'key')
 ) - {'answer', 'answerid'}
+_UNREAD = (
+    *(ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError),
+)
 _ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
 # Names without their case and signs: marks of the answer that someone chose.
 _ACCEPTED = (
@@ -75,6 +84,9 @@ _RATINGS = ('fine-grained_score', 'overall_score', 'rating')
 _TIMES = (
     *('created_utc', 'created_at', 'created', 'time', 'timestamp', 'date'),
     *('creation_date', 'creationdate', 'creationDate', 'CreationDate'),
+)
+_OF_ANSWERS = frozenset(
+    (*_TEXTS, *_ROLES, *_IDS, *_SCORES, *_RATINGS, *_TIMES, 'rank', 'author', 'user')
 )
 
 
@@ -192,20 +204,70 @@ def of_cell(text: str) -> Any:
 
     pandas writes "{'text': array(['So.'], dtype=object)}".
     """
-    value = _in_cell(text)
+    value = in_cell(text)
     return text if best(value)[0] is None else value
 
 
-def _in_cell(text: str) -> Any:
-    """The list or object that a cell holds; else its text."""
+def are_packed(values: Sequence[Any], name: str) -> bool:
+    """Whether all cells of a column hold answers as JSON or as Python writes them.
+
+    ["So.", "No."], {"text": "So."}, [{"text": "So.", "score": 9}]. Of a column such as
+    `output`, a list of several texts may be what was asked for: it stays.
+    """
+    held = [in_cell(each) if isinstance(each, str) else each for each in values]
+    lists = [each if isinstance(each, list) else [each] for each in held]
+    are_kept = name.lower() in _MADE and any(len(each) > 1 for each in lists)
+    are_cells = not any(map(operator.is_, held, values))
+    return bool(held) and are_cells and not are_kept and all(map(_are_answers, lists))
+
+
+def holds_one(cell: Any) -> bool:
+    """Whether a cell holds an object, or a list of one value."""
+    value = in_cell(cell) if isinstance(cell, str) else cell
+    return isinstance(value, dict) or (isinstance(value, list) and len(value) == 1)
+
+
+def _are_answers(values: list[Any]) -> bool:
+    objects = [each for each in values if isinstance(each, dict)]
+    keys = {str(key).lower() for each in objects for key in each}
+    is_turn = not keys.isdisjoint(_ROLES)
+    are_known = all(key in _OF_ANSWERS or _key(key) in _ACCEPTED for key in keys)
+    return (
+        bool(values)
+        and are_known
+        and not (is_turn and len(values) > 1)
+        and all(_text(each) is not None for each in values)
+    )
+
+
+def in_cell(text: str) -> Any:
+    """The list or object that a cell holds; else its text.
+
+    numpy writes ['So.' 'No.'], without commas.
+    """
     if text.lstrip()[:1] not in ('[', '{'):
         return text
-    for read in (json.loads, lambda each: ast.literal_eval(_ARRAY.sub(r'\1', each))):
+    for read in (json.loads, lambda each: ast.literal_eval(_with_commas(each))):
         try:
             return read(text.strip())
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except _UNREAD:
             continue
     return text
+
+
+def _with_commas(text: str) -> str:
+    """What pandas and numpy write of a list, as Python does."""
+    text = _ARRAY.sub(r'\1', text)
+    made: list[tuple[int, str]] = []
+    above = tokenize.OP
+    for kind, token, *_ in tokenize.generate_tokens(io.StringIO(text).readline):
+        if kind == tokenize.NL:
+            continue
+        if kind == above == tokenize.STRING:
+            made.append((tokenize.OP, ','))
+        made.append((kind, token))
+        above = kind
+    return tokenize.untokenize(made)
 
 
 def scored(value: Any) -> list[tuple[str, float | None, float | None]]:
@@ -262,7 +324,7 @@ def choices(row: dict[str, Any]) -> tuple[list[str], list[str]]:
             return [], []
         given: Any = {mark: row[key] for mark, key in marked}
     else:
-        given = _in_cell(row[name]) if isinstance(row[name], str) else row[name]
+        given = in_cell(row[name]) if isinstance(row[name], str) else row[name]
     if isinstance(given, dict):
         held = _as_list(given)
         given = held if held[0] is not given else [*given.items()]

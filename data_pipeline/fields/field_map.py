@@ -105,6 +105,7 @@ class FieldMap:
     are kept. With `has_turns`, rows may hold conversations in the fields `more` and
     `answer_weights` of `records.QaPair`. `choice` names the field whose value is the
     mark of a choice, and `first_choice` is the first one's number, None if unknown.
+    `packed` names the fields whose texts are lists or objects that hold the text.
     """
 
     parts: dict[str, tuple[str, ...]]
@@ -116,6 +117,7 @@ class FieldMap:
     passed: tuple[str, ...] = ()
     choice: str = ''
     first_choice: int | None = None
+    packed: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return ', '.join(f'{to}={"+".join(parts)}' for to, parts in self.parts.items())
@@ -289,6 +291,7 @@ def _of_names(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> FieldM
         passed=tuple(name for name in others if near_fields.holds_texts(rows, name)),
         choice=choice,
         first_choice=answer_lists.first_choice([*rows], choice) if choice else None,
+        packed=near_fields.packed(rows, chosen),
     )
 
 

@@ -82,6 +82,8 @@ def near(found: Sequence[str]) -> dict[str, tuple[str, ...]]:
     bodies: dict[str, list[tuple[bool, bool, bool, int, str]]] = {}
     titles: dict[str, list[str]] = {}
     for name in found:
+        if _is_one_of_two(name, found):  # model_a, model_b
+            continue
         kinds, others, is_revised, is_right = [], [], False, False
         for word in _words(name):
             if word in _OF:
@@ -177,6 +179,12 @@ def _is_only_one(name: str, found: Sequence[str]) -> bool:
     return stem != name and not {f'{stem}0', f'{stem}2'}.intersection(found)
 
 
+def _is_one_of_two(name: str, found: Sequence[str]) -> bool:
+    """Whether a name of several letters ends in a, and another, else equal, in b."""
+    stem, letter = name[:-1], name[-1:]
+    return bool(stem) and letter in 'aA' and f'{stem}{chr(ord(letter) + 1)}' in found
+
+
 def revised(found: Sequence[str]) -> str:
     """The name of the answer that another one became; '' for none.
 
@@ -261,6 +269,23 @@ def texts_within(rows: Sequence[Mapping[str, Any]], name: str) -> str:
         for value in values
     )
     return f'{name}.{next(iter(values[0]))}' if are_objects else ''
+
+
+def packed(
+    rows: Sequence[Mapping[str, Any]], chosen: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """The fields of questions and answers whose texts are lists or objects in a cell.
+
+    Several questions in one cell are another kind of row.
+    """
+    made = []
+    for target in _KINDS:
+        for name in chosen.get(target, ()):
+            values = [row[name] for row in rows if row.get(name) not in (None, '')]
+            are_one = target == 'answer' or all(map(answer_lists.holds_one, values))
+            if are_one and answer_lists.are_packed(values, name):
+                made.append(name)
+    return tuple(made)
 
 
 def judges(rows: Sequence[Mapping[str, Any]], name: str) -> bool:

@@ -21,7 +21,7 @@ _REVERSED = (
     *('isdeleted', 'removed', 'isremoved', 'exclude', 'excluded', 'hidden'),
     *('ishidden', 'spam', 'isspam', 'skip', 'ignore', 'ignored', 'masked'),
     *('notrain', 'donottrain', 'flagged', 'isflagged', 'toxic', 'istoxic'),
-    'isdraft',
+    *('isdraft', 'isimpossible'),
 )
 # Beside verdicts they hold dates, or a ticket's course: nothing need be said of those.
 _STATES = ('status', 'reviewstatus', 'moderationstatus', 'publishstatus', 'poststatus')
@@ -45,7 +45,15 @@ _NAMES = (
         'isgood',
     ),
     *('ispreferred', 'verdict', 'judgment', 'judgement', 'approved', 'isapproved'),
-    *('ishelpful', 'reward', *_ACCEPTED, *_REVERSED, *_WORDS_ALONE, *_MAY_SAY_MORE),
+    *(
+        'ishelpful',
+        'issafe',
+        'reward',
+        *_ACCEPTED,
+        *_REVERSED,
+        *_WORDS_ALONE,
+        *_MAY_SAY_MORE,
+    ),
 )
 _HOLDERS = ('metadata', 'meta', 'review', 'moderation')  # objects with a row's fields
 _SCORES = ('score', 'ups', 'upvotes', 'votes')
@@ -121,13 +129,20 @@ def among(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, ...], tuple[str
         values = [row[name] for row in rows if row.get(name) not in (None, '')]
         if _key(name) not in _NAMES or not values:
             continue
-        if all(isinstance(value, str) and len(value) > _LONGEST for value in values):
-            continue  # texts, such as a rejected answer's
+        if all(map(_is_text, values)):
+            continue  # such as a rejected answer's
         is_mark = has_score and _key(name) in _ACCEPTED
         are_verdicts = not is_mark and _are_verdicts(values, name)
         if are_verdicts or (name in own and _key(name) not in _MAY_SAY_MORE):
             told[are_verdicts].append(name)
     return tuple(told[True]), tuple(told[False])
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text too long for a verdict, or a list of turns."""
+    if isinstance(value, str):
+        return len(value) > _LONGEST
+    return isinstance(value, list | dict)
 
 
 def _with_held(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,6 +14,8 @@ SQuAD's articles, the dataset viewer's rows, Self-Instruct's instances
 {"question": "Why?", "response_j": "So.", "response_k": "No."}          the first
 a post with its comments                                      `forum_topics`
 {"prompt": "Why?", "answer_a": "So.", "answer_b": "No.", "winner": "a"}
+{"prompt": ["Why?"], "response_a": ["So."], "response_b": ["No."],
+"winner_model_a": 1, "winner_model_b": 0, "winner_tie": 0}       Chatbot Arena's table
 {"inputs": {"question": "Why?"}, "outputs": {"answer": "So."}}          LangSmith's
 {"text": "QUESTION: Why? … REVISED_RESPONSE: So. <END_OF_SET>"}    `labelled`
 """
@@ -43,6 +45,7 @@ UNDECIDED = (
 _PAIRED = ('response_j', 'response_k')  # the better, the worse
 _SCORED = ('answer_0', 'answer_1', 'score_0', 'score_1')  # WebGPT's comparisons
 _OF_RUNS = (('inputs', 'outputs'), ('input', 'output'))
+_ARENA = ('winner_model_a', 'winner_model_b', 'prompt', 'response_a', 'response_b')
 _BETTER, _WORSE = 'chosen_response', 'rejected_response'
 _MARKS = (('a', 'b'), ('0', '1'), ('1', '2'))
 _MARKED = re.compile(
@@ -134,6 +137,8 @@ def _held(row: dict[str, Any]) -> list[dict[str, Any]]:
         return [answer_lists.with_marks(topic)]
     if sets := _sets(row):
         return sets
+    if row.keys() >= {*_ARENA}:
+        row = _of_arena(row)
     judged = [*_judged(row)]
     if not judged and (made := _of_run(row)):
         return [made]
@@ -281,6 +286,27 @@ def _judged(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 made[f'score_{place}'] = made.pop(score)
         yield made
         return
+
+
+def _of_arena(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its two chats, and the mark of the better one as the winner.
+
+    Prompts and responses are lists of turns, or one text each.
+    """
+    cells = [row[name] for name in _ARENA[2:]]
+    held = [answer_lists.in_cell(x) if isinstance(x, str) else x for x in cells]
+    asked, *answers = ([x] if isinstance(x, str) else x for x in held)
+    marks = [answer_lists.number(row[name]) for name in _ARENA[:2]]
+    made = _without(row, *_ARENA, 'winner_tie', 'model_a', 'model_b')
+    made['winner'] = 'ab'[marks.index(1)] if marks.count(1) == 1 else 'tie'
+    for mark, answered in zip('ab', answers, strict=True):
+        turns = zip(asked, answered, strict=False)
+        made[f'conversation_{mark}'] = [
+            {'role': role, 'content': text or ''}
+            for each in turns
+            for role, text in zip(('user', 'assistant'), each, strict=True)
+        ]
+    return made
 
 
 def _of_scores(row: dict[str, Any]) -> str:

@@ -62,7 +62,7 @@ def add(
     counts[f'{kind} rows'] += 1
     asked, answered = (fields.parts.get(name, ()) for name in ('question', 'answer'))
     row, is_unnamed = _with_choice(row, fields, counts)
-    row = _with_one_answer(row, asked, answered, result)
+    row = _with_one_answer(row, asked, answered, fields.packed, result)
     texts = [
         row_values.text(row_values.without_placeholders(row, asked, counts), asked),
         row_values.text(row, answered),
@@ -214,21 +214,25 @@ def _with_one_answer(
     row: dict[str, Any],
     asked: tuple[str, ...],
     answered: tuple[str, ...],
+    packed: tuple[str, ...],
     result: batches.BatchRead,
 ) -> dict[str, Any]:
     """The row with one text for each field of several answers; counts all others.
 
     The others stand in a field of their own, so that their words are counted. Of a
-    question that is an object, the text is taken.
+    question that is an object, the text is taken; `packed` are lists within a text.
     """
     counts = result.counts
     chat_shapes.count_rejected(row, result)
     counts[forum_topics.OTHERS] += len(row.get(forum_topics.OTHERS, ()))
     for name in (*asked, *answered):
         value = row.get(name)
-        if isinstance(value, str) and name.lower() in answer_lists.MANY:
+        if isinstance(value, str) and (
+            name in packed or name.lower() in answer_lists.MANY
+        ):
             value = answer_lists.of_cell(value)
-        if isinstance(value, dict) or (isinstance(value, list) and name in answered):
+        is_list = isinstance(value, list) and name in (*answered, *packed)
+        if isinstance(value, dict) or is_list:
             text, others = answer_lists.best(value)
             if text is not None:
                 row = {**row, name: text, f'other {name}': others}
