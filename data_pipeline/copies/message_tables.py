@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.copies import message_trees
-from data_pipeline.fields import answer_lists, field_map
+from data_pipeline.fields import field_map, numbers
 from data_pipeline.rows import csv_rows, json_rows, message_rows
 from hax_jax import errors
 
@@ -128,7 +128,7 @@ def _columns(rows: Sequence[dict[str, Any]], name: str) -> _Columns | None:
             if keys is _TIMES:
                 raise errors.InputError(_no_order(name, order, rows[0].get(order)))
     for order in (by_key[key] for key in _IDS if key in by_key):
-        places = [answer_lists.number(row.get(order)) for row in rows]
+        places = [numbers.number(row.get(order)) for row in rows]
         if None not in places and places == sorted({*places}, reverse=True):
             return _Columns(found[0], role, found[1], order)  # the newest first
     return _Columns(found[0], role, found[1])
@@ -205,8 +205,8 @@ def _place(row: dict[str, Any], columns: _Columns) -> float | None:
     if not columns.order:
         return 0.0
     value = row.get(columns.order)
-    if (found := answer_lists.number(value)) is None or not columns.are_dates:
-        return answer_lists.seconds(value) if columns.are_dates else found
+    if (found := numbers.number(value)) is None or not columns.are_dates:
+        return numbers.seconds(value) if columns.are_dates else found
     return None
 
 
@@ -254,7 +254,7 @@ def _of_oasst(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _value(cell: str) -> Any:
-    if (number := answer_lists.number(cell)) is not None:
+    if (number := numbers.number(cell)) is not None:
         return number
     return {'': None, 'true': True, 'false': False}.get(cell.lower(), cell)
 

@@ -15,7 +15,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from data_pipeline.copies import message_trees
-from data_pipeline.fields import answer_lists
+from data_pipeline.fields import numbers
 from hax_jax import errors
 
 _BLOCK = 2**20  # characters
@@ -131,7 +131,7 @@ def _joined(post: dict[str, Any], answers: dict[str, str]) -> dict[str, Any]:
         own.append(
             {
                 'body': answer['body'],
-                'score': int(answer_lists.number(answer.get('score')) or 0),
+                'score': int(numbers.number(answer.get('score')) or 0),
                 'is_accepted': number == accepted,
                 'creation_date': answer.get('creationdate', ''),
             }

@@ -15,18 +15,12 @@ An answer that is marked as wrong or deleted is never the best.
 A cell of a table may hold each as JSON, or as Python writes it.
 """
 
-import ast
-import datetime
-import io
-import json
-import math
 import operator
 import re
-import tokenize
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_pipeline.fields import verdicts
+from data_pipeline.fields import cells, numbers, verdicts
 
 # Of a row with several answers.
 MANY = ('completions', 'answers', 'responses', 'generations')
@@ -41,7 +35,9 @@ _ROLES = ('role', 'from', 'speaker')
 _CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
 _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
 _CHOICE = re.compile(r'(?:(?:option|choice)[ _-]?)?([a-j]|[1-9])', re.IGNORECASE)
-_MARK = re.compile(r'\(?([A-Ja-j]|\d{1,2})(?:\.0)?[.)]?')
+_MARK = re.compile(
+    r'\(?(?:(?:option|choice)[ _-]?)?([a-j]|\d{1,2})(?:\.0)?[.)]?', re.IGNORECASE
+)
 _LETTERS = 'abcdefghij'
 _MARKED = re.compile(r'\(?(?P<mark>[A-Ja-j1-9])\s?[).:]\s*(?P<text>\S.*)', re.DOTALL)
 # Columns that name a choice where there is no column of an answer.
@@ -55,10 +51,6 @@ _NAMES_CHOICE = frozenset(
     for what in ('correct', 'correctanswer', 'correctoption', 'correctchoice', 'answer')
     for of in ('', 'id', 'index', 'idx', 'key')
 ) - {'answer', 'answerid'}
-_UNREAD = (
-    *(ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError),
-)
-_ARRAY = re.compile(r'array\((\[.*?\])(?:, dtype=\w+)?\)', re.DOTALL)
 # Names without their case and signs: marks of the answer that someone chose.
 _ACCEPTED = (
     *('isaccepted', 'accepted', 'acceptedanswer', 'isacceptedanswer', 'isanswer'),
@@ -158,7 +150,7 @@ def _with_lists(row: dict[str, Any], name: str) -> dict[str, Any]:
         if mark in ('accepted', 'correct'):
             is_one = all(each in (0, 1) for each in values)
         else:
-            is_one = None not in map(number, values)
+            is_one = None not in map(numbers.number, values)
         if is_one and mark not in made[0]:
             for answer, value in zip(made, values, strict=True):
                 answer[mark] = value
@@ -204,7 +196,7 @@ def of_cell(text: str) -> Any:
 
     pandas writes "{'text': array(['So.'], dtype=object)}".
     """
-    value = in_cell(text)
+    value = cells.in_cell(text)
     return text if best(value)[0] is None else value
 
 
@@ -214,7 +206,7 @@ def are_packed(values: Sequence[Any], name: str) -> bool:
     ["So.", "No."], {"text": "So."}, [{"text": "So.", "score": 9}]. Of a column such as
     `output`, a list of several texts may be what was asked for: it stays.
     """
-    held = [in_cell(each) if isinstance(each, str) else each for each in values]
+    held = [cells.in_cell(each) if isinstance(each, str) else each for each in values]
     lists = [each if isinstance(each, list) else [each] for each in held]
     are_kept = name.lower() in _MADE and any(len(each) > 1 for each in lists)
     are_cells = not any(map(operator.is_, held, values))
@@ -223,7 +215,7 @@ def are_packed(values: Sequence[Any], name: str) -> bool:
 
 def holds_one(cell: Any) -> bool:
     """Whether a cell holds an object, or a list of one value."""
-    value = in_cell(cell) if isinstance(cell, str) else cell
+    value = cells.in_cell(cell) if isinstance(cell, str) else cell
     return isinstance(value, dict) or (isinstance(value, list) and len(value) == 1)
 
 
@@ -240,36 +232,6 @@ def _are_answers(values: list[Any]) -> bool:
     )
 
 
-def in_cell(text: str) -> Any:
-    """The list or object that a cell holds; else its text.
-
-    numpy writes ['So.' 'No.'], without commas.
-    """
-    if text.lstrip()[:1] not in ('[', '{'):
-        return text
-    for read in (json.loads, lambda each: ast.literal_eval(_with_commas(each))):
-        try:
-            return read(text.strip())
-        except _UNREAD:
-            continue
-    return text
-
-
-def _with_commas(text: str) -> str:
-    """What pandas and numpy write of a list, as Python does."""
-    text = _ARRAY.sub(r'\1', text)
-    made: list[tuple[int, str]] = []
-    above = tokenize.OP
-    for kind, token, *_ in tokenize.generate_tokens(io.StringIO(text).readline):
-        if kind == tokenize.NL:
-            continue
-        if kind == above == tokenize.STRING:
-            made.append((tokenize.OP, ','))
-        made.append((kind, token))
-        above = kind
-    return tokenize.untokenize(made)
-
-
 def scored(value: Any) -> list[tuple[str, float | None, float | None]]:
     """(text, score, seconds since 1970) of each answer; None where unknown."""
     if isinstance(value, dict):
@@ -280,7 +242,7 @@ def scored(value: Any) -> list[tuple[str, float | None, float | None]]:
         if isinstance(each, dict) and text is not None:
             score = next((each[key] for key in _SCORES if key in each), None)
             time = next((each[key] for key in _TIMES if key in each), None)
-            found.append((text, number(score), seconds(time)))
+            found.append((text, numbers.votes(score), numbers.seconds(time)))
     return found
 
 
@@ -294,14 +256,16 @@ def rating(answer: Any) -> float | None:
     """What a judge gave an answer, the higher the better; None for no judgment."""
     if not isinstance(answer, dict):
         return None
-    if (rank := number(answer.get('rank'))) is not None:
+    if (rank := numbers.number(answer.get('rank'))) is not None:
         return -rank
-    given = (number(answer[key]) for key in _RATINGS if key in answer)
+    given = (numbers.votes(answer[key]) for key in _RATINGS if key in answer)
     if (found := next((each for each in given if each is not None), None)) is not None:
         return found
     aspects = answer.get('annotations')
     values = aspects.values() if isinstance(aspects, dict) else ()
-    marks = [number(each.get('Rating')) for each in values if isinstance(each, dict)]
+    marks = [
+        numbers.number(each.get('Rating')) for each in values if isinstance(each, dict)
+    ]
     known = [mark for mark in marks if mark is not None]
     return sum(known) / len(known) if known else None
 
@@ -324,7 +288,7 @@ def choices(row: dict[str, Any]) -> tuple[list[str], list[str]]:
             return [], []
         given: Any = {mark: row[key] for mark, key in marked}
     else:
-        given = in_cell(row[name]) if isinstance(row[name], str) else row[name]
+        given = cells.in_cell(row[name]) if isinstance(row[name], str) else row[name]
     if isinstance(given, dict):
         held = _as_list(given)
         given = held if held[0] is not given else [*given.items()]
@@ -371,7 +335,7 @@ def first_choice(rows: list[dict[str, Any]], name: str) -> int | None:
     shown = set()
     for row in rows:
         marks, texts = choices(row)
-        place = number(row.get(name))
+        place = numbers.number(row.get(name))
         if texts and not marks and place is not None:
             shown |= {0} if place == 0 else {1} if place == len(texts) else set()
     return shown.pop() if len(shown) == 1 else None
@@ -393,28 +357,6 @@ def chosen(row: dict[str, Any], name: str, first: int | None) -> str:
     return texts[place] if 0 <= place < len(texts) else ''
 
 
-def number(value: Any) -> float | None:
-    """A finite number, or one that is written as text; None for any other value."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) else None
-
-
-def seconds(value: Any) -> float | None:
-    """A time in seconds since 1970; a date without its zone is in UTC."""
-    if (found := number(value)) is not None:
-        return found or None
-    try:
-        date = datetime.datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return date.replace(tzinfo=date.tzinfo or datetime.UTC).timestamp()
-
-
 def _as_list(value: dict[str, Any]) -> list[Any]:
     """The rows of a dict of columns; the dict itself as the one row of another."""
     lists = {key: each for key, each in value.items() if isinstance(each, list)}
@@ -431,7 +373,9 @@ def _rank(answer: Any) -> tuple[bool, bool, float]:
         return True, True, 0.0
     value = rating(answer)
     if value is None:
-        value = next((number(answer[key]) for key in _SCORES if key in answer), None)
+        value = next(
+            (numbers.votes(answer[key]) for key in _SCORES if key in answer), None
+        )
     return not _is_accepted(answer), value is None, -(value or 0.0)
 
 

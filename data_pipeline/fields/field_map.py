@@ -27,11 +27,11 @@ _COMMON = {
     'question_text input inputs user human post context user_message user_input '
     'human_message patient message_1',
     'answer': 'revised_response chosen+rejected answer response output completion '
-    'completions best_answer answer_text answers responses reply comment assistant '
+    'completions best_answer answer_text answers responses reply assistant '
     'chosen targets '
     'assistant_message bot_response ai_message bot ai doctor solution '
     'generated_solution ground_truth '
-    'expected_answer target gpt chatgpt generation generations message_2',
+    'expected_answer target gpt chatgpt generation generations message_2 comment',
     'id': 'id uuid',
     'group': 'group group_id thread_id post_id question_id',  # of several answers
     'source': 'source',

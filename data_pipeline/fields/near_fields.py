@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from data_pipeline.fields import answer_lists
+from data_pipeline.fields import answer_lists, numbers
 
 _KINDS = {
     'question': 'question q query prompt instruction problem letter questions ques '
@@ -147,6 +147,8 @@ def is_plain(name: str) -> bool:
     'questionText', 'Best Answer'; not 'model_answer', which may be another's.
     """
     words = {match[0].lower() for match in _WORDS.finditer(name)}
+    if words >= {'user', 'answer'}:  # what was tried, beside the answer
+        return False
     return len(words & {*_KINDS}) == 1 and words <= _PLAIN | {*_KINDS}
 
 
@@ -161,7 +163,7 @@ def holds_no_texts(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     if key(name) not in (*_PEOPLE, *_COUNTED):
         return False
     if key(name) in _COUNTED:
-        return all(answer_lists.number(value) is not None for value in values)
+        return all(numbers.number(value) is not None for value in values)
     return all(
         isinstance(value, int)
         or (

@@ -30,7 +30,7 @@ from typing import Any
 
 from data_pipeline.chat_texts import published_chats, transcripts
 from data_pipeline.exports import own_chats, reply_trees, support_tickets
-from data_pipeline.fields import answer_lists, field_map
+from data_pipeline.fields import answer_lists, field_map, numbers
 from data_pipeline.rows import batches
 
 _OBJECTS = re.compile(r'\s*\[\s*\{\s*[\'"]')
@@ -108,7 +108,7 @@ def count_rejected(row: dict[str, Any], result: batches.BatchRead) -> None:
 def score(row: dict[str, Any], answer: str) -> float | None:
     """The row's own score of its answer of a name."""
     names = (form.format(answer) for form in _SCORES)
-    return answer_lists.number(next((row[name] for name in names if name in row), None))
+    return numbers.number(next((row[name] for name in names if name in row), None))
 
 
 def _listed(row: dict[str, Any]) -> list[Any] | None:

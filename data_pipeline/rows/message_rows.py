@@ -20,7 +20,7 @@ from typing import Any
 
 from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import own_chats
-from data_pipeline.fields import answer_lists, field_map, verdicts
+from data_pipeline.fields import field_map, numbers, verdicts
 from data_pipeline.pages import characters
 from data_pipeline.rows import (
     batches,
@@ -253,7 +253,7 @@ def _weight(turn: dict[str, Any], result: batches.BatchRead) -> float:
     given = [turn[key] for key in _WEIGHT_KEYS if turn.get(key) not in (None, '')]
     if not given or verdicts.says_yes_or_no(given[0]):
         return 1.0
-    number = answer_lists.number(given[0])
+    number = numbers.number(given[0])
     if number is None or not 0 < number <= row_exchanges.MOST_WEIGHT:
         result.counts['messages weights of turns out of range'] += 1
         return 1.0

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipeline.exports import forum_topics
-from data_pipeline.fields import answer_lists, field_map
+from data_pipeline.fields import answer_lists, cells, field_map, numbers
 from data_pipeline.layouts import labelled
 from data_pipeline.pages import page
 from data_pipeline.rows import chat_shapes
@@ -293,10 +293,10 @@ def _of_arena(row: dict[str, Any]) -> dict[str, Any]:
 
     Prompts and responses are lists of turns, or one text each.
     """
-    cells = [row[name] for name in _ARENA[2:]]
-    held = [answer_lists.in_cell(x) if isinstance(x, str) else x for x in cells]
+    given = [row[name] for name in _ARENA[2:]]
+    held = [cells.in_cell(each) if isinstance(each, str) else each for each in given]
     asked, *answers = ([x] if isinstance(x, str) else x for x in held)
-    marks = [answer_lists.number(row[name]) for name in _ARENA[:2]]
+    marks = [numbers.number(row[name]) for name in _ARENA[:2]]
     made = _without(row, *_ARENA, 'winner_tie', 'model_a', 'model_b')
     made['winner'] = 'ab'[marks.index(1)] if marks.count(1) == 1 else 'tie'
     for mark, answered in zip('ab', answers, strict=True):
@@ -311,7 +311,7 @@ def _of_arena(row: dict[str, Any]) -> dict[str, Any]:
 
 def _of_scores(row: dict[str, Any]) -> str:
     """The mark of the answer that has the higher score; 'tie', or '' without scores."""
-    scores = [answer_lists.number(row[name]) for name in _SCORED[2:]]
+    scores = [numbers.number(row[name]) for name in _SCORED[2:]]
     if None in scores:
         return ''
     return 'tie' if scores[0] == scores[1] else str(scores.index(max(scores)))

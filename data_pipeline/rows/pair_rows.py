@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import forum_topics
-from data_pipeline.fields import answer_lists, field_map, verdicts
+from data_pipeline.fields import answer_lists, field_map, numbers, verdicts
 from data_pipeline.layouts import spreadsheet_cells
 from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
@@ -264,7 +264,7 @@ def _why_not_learned(
     marks = fields.parts.get('learn', ())
     if any(verdicts.says_no(field_map.value_at(row, name), name) for name in marks):
         return NOT_LEARNED
-    return 'of weight 0' if answer_lists.number(labels['weight'] or '1') == 0 else ''
+    return 'of weight 0' if numbers.number(labels['weight'] or '1') == 0 else ''
 
 
 def _flags(row: dict[str, Any]) -> tuple[str, ...]:

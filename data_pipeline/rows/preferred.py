@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from data_pipeline.exports import reply_trees
-from data_pipeline.fields import answer_lists
+from data_pipeline.fields import answer_lists, numbers
 from data_pipeline.rows import batches, chat_shapes, json_rows, nested_rows
 from hax_jax.data import records
 
@@ -165,14 +165,14 @@ def _alone(
         next((row[name] for name in parts.get(key, (key,)) if name in row), None)
         for key in ('score', 'time')
     )
-    if (votes := answer_lists.number(score)) is None:
+    if (votes := numbers.number(score)) is None:
         return []
     return [
         batches.Answer(
             pair,
             batches.ALONE,
             score=votes,
-            time=answer_lists.seconds(time),
+            time=numbers.seconds(time),
             is_chat=chat_shapes.turns(row) is not None,
         )
     ]

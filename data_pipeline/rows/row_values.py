@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipeline.fields import answer_lists, field_map
+from data_pipeline.fields import field_map, numbers
 from data_pipeline.pages import characters, reddit
 from data_pipeline.rows import batches, json_rows
 
@@ -13,6 +13,11 @@ _UNIX_TIMES = (1e8, 1e11)  # seconds: of 1973 to 5138
 # Self-Instruct too.
 _NO_TEXT = frozenset(['nan', '#n/a', '<na>', 'null', r'\n'])
 _NOTHING = _NO_TEXT | {'none', 'n/a', '<noinput>'}
+# What data sets write for an answer that nobody gave, MS MARCO among them.
+_NO_ANSWERS = frozenset(
+    ['no answer present', 'no answer', 'no answer available', 'answer not available']
+)
+_LONGEST_OF_NONE = 30
 _SHORTEST = 8  # characters of a text that is surely not one of those
 
 
@@ -44,7 +49,9 @@ def text(row: dict[str, Any], names: tuple[str, ...]) -> tuple[str, str]:
         text = '' if value is field_map.MISSING else _as_text(value)
         if text is None:
             return '', f'{name!r} is a {type(value).__name__}, not a text'
-        is_none = len(text) < _SHORTEST and text.strip().lower() in _NO_TEXT
+        said = text.strip().lower() if len(text) < _LONGEST_OF_NONE else ''
+        is_none = len(text) < _SHORTEST and said in _NO_TEXT
+        is_none = is_none or said.removesuffix('.') in _NO_ANSWERS
         texts.append('' if is_none else text)
     if all(_value(row, name) is field_map.MISSING for name in names):
         return '', f'it has no {" + ".join(map(repr, names)) or "field known"}'
@@ -65,7 +72,7 @@ def num_words(row: dict[str, Any], names: Sequence[str]) -> int:
 
 def weight(given: str, kind: str, result: batches.BatchRead) -> float:
     """A row's weight; 1.0 for none, or, counted, for one that is no number above 0."""
-    number = answer_lists.number(given) if given else 1.0
+    number = numbers.number(given) if given else 1.0
     if number is None or number <= 0:
         result.counts[f'{kind} weights that are no number above 0'] += 1
         return 1.0
@@ -74,7 +81,7 @@ def weight(given: str, kind: str, result: batches.BatchRead) -> float:
 
 def score(given: str, kind: str, result: batches.BatchRead) -> int:
     """A row's score; 0 for none, or, counted, for one that is no number."""
-    number = answer_lists.number(given) if given else 0.0
+    number = numbers.votes(given) if given else 0.0
     if number is None or abs(number) >= 2**53:
         result.counts[f'{kind} scores that are no number'] += 1
         return 0
@@ -83,7 +90,7 @@ def score(given: str, kind: str, result: batches.BatchRead) -> int:
 
 def day(given: str) -> str:
     """The time as it is given; seconds since 1970 as their day in UTC."""
-    seconds = answer_lists.number(given)
+    seconds = numbers.number(given)
     if seconds is None or not _UNIX_TIMES[0] <= seconds < _UNIX_TIMES[1]:
         return given
     return str(datetime.datetime.fromtimestamp(seconds, datetime.UTC).date())
