@@ -22,6 +22,11 @@ from data_pipeline.pages import reddit
 # A field of a row: the posts that are none of its answers, for the counts.
 OTHERS = 'posts below a question that do not answer it, left out'
 _BODIES = ('body', 'bodyText', 'body_text')
+# Of comments below a post that has a title, as programs that fetch them call these.
+_OF_COMMENTS = (
+    *('comment_body', 'comment_text', 'commentText', 'comment', 'text', 'content'),
+)
+_TITLES = ('title', 'post_title', 'postTitle')
 _AUTHORS = ('author', 'user', 'owner', 'username', 'user_id', 'author_id')
 # Of an author that is an object.
 _NAMES = ('login', 'id', 'user_id', 'name', 'username')
@@ -48,6 +53,8 @@ def row(value: dict[str, Any]) -> dict[str, Any] | None:
         comments = [{'body': each} for each in comments]
     if not comments or not value.keys().isdisjoint(_ANSWERED):
         return None
+    if any(name in value for name in _TITLES):
+        comments = [*map(_with_body, comments)]
     if not all(isinstance(e, dict) and _body(e) is not None for e in comments):
         return None
     asker = _author(value)
@@ -149,6 +156,18 @@ def _listed(value: Any) -> Sequence[Any]:
     if isinstance(value, dict) and isinstance(value.get('edges'), list):
         return [e.get('node') if isinstance(e, dict) else e for e in value['edges']]
     return value if isinstance(value, list) else ()
+
+
+def _with_body(comment: Any) -> Any:
+    """A comment whose text has one of other names, with the name `body`."""
+    if not isinstance(comment, dict) or _body(comment) is not None:
+        return comment
+    found = next((name for name in _OF_COMMENTS if comment.get(name)), '')
+    if not isinstance(comment.get(found), str):
+        return comment
+    return {key: each for key, each in comment.items() if key != found} | {
+        'body': comment[found]
+    }
 
 
 def _body(comment: dict[str, Any]) -> Any:

@@ -62,7 +62,10 @@ _OF_WRONG = (
 )
 _ACCEPTED_IDS = frozenset(['acceptedanswerid', 'bestanswerid', 'chosenanswerid'])
 _IDS = ('id', 'answer_id', 'answerId', '_id', 'uuid')
-_SCORES = ('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes', 'upvoteCount')
+_SCORES = (
+    *('score', 'pm_score', 'upvotes', 'votes', 'ups', 'likes', 'upvoteCount'),
+    *('comment_score', 'commentScore', 'comment_upvotes'),
+)
 # Lists of the marks of a row's answers, and what each is; of ranks, 1 is the best.
 _LISTS_OF_MARKS = (
     dict.fromkeys(('ranks', 'rank'), 'rank')

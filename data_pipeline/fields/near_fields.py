@@ -48,7 +48,7 @@ _SAY_NOTHING = (
 _SENTENCE = 8  # words
 _OF_PAIRS = (
     *(('source', 'target'), ('src', 'tgt'), ('source_text', 'target_text')),
-    *(('anchor', 'positive'), ('sentence1', 'sentence2')),
+    *(('anchor', 'positive'), ('sentence1', 'sentence2'), ('title', 'answer')),
 )
 _ASKING = 0.8  # of the texts of a column of questions
 _JUDGEMENTS = ('accept', 'reject', 'ignore')

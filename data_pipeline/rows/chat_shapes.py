@@ -168,7 +168,7 @@ def _with_roles(value: Any) -> Any:
             and not any(name in each for name in ROLE_KEYS)
             for each in value
         ):
-            return [{**each, 'role': each[key]} for each in value]
+            return [{**each, **_data(each), 'role': each[key]} for each in value]
     if isinstance(value, list) and are_turns(value):
         roles = [str(_first_of(each, ROLE_KEYS)).lower() for each in value]
         if roles[0] == 'user' and {*roles} == {'user', 'system'}:
@@ -178,6 +178,13 @@ def _with_roles(value: Any) -> Any:
                 for each, role in zip(value, roles, strict=True)
             ]
     return value
+
+
+def _data(turn: dict[str, Any]) -> dict[str, Any]:
+    """What LangChain's turn holds: {"type": "human", "data": {"content": "Why?"}}."""
+    data = turn.get('data')
+    has_text = isinstance(data, dict) and 'content' not in turn
+    return {'content': data.get('content')} if has_text else {}
 
 
 def _is_asked(turns: list[Any]) -> bool:

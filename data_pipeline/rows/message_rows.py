@@ -26,10 +26,10 @@ from data_pipeline.rows import (
     batches,
     chat_shapes,
     json_rows,
-    nested_rows,
     pair_rows,
     preferred,
     row_exchanges,
+    two_answers,
 )
 from hax_jax.data import records
 
@@ -108,7 +108,7 @@ def add(
     if not any(each.weight for each in found):
         row['learn'] = False
     row |= _as_row(found)
-    row |= {key: value[key] for key in nested_rows.UNDECIDED if key in value}
+    row |= {key: value[key] for key in two_answers.UNDECIDED if key in value}
     if any(isinstance(value.get(key), list) and value[key] for key in _MEDIA_FIELDS):
         row['question'] = f'{media_marks.MARK}\n{row["question"]}'
     _, unread = verdicts.among([value])

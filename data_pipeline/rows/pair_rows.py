@@ -14,10 +14,10 @@ from data_pipeline.rows import (
     batches,
     chat_shapes,
     json_rows,
-    nested_rows,
     preferred,
     row_exchanges,
     row_values,
+    two_answers,
 )
 from hax_jax.data import records
 
@@ -89,7 +89,7 @@ def add(
         reason = FORMULA
     reason = UNKNOWN_CHOICE if is_unnamed else reason
     _count_unread(row, fields, counts)
-    undecided = next((f'with {key}' for key in nested_rows.UNDECIDED if key in row), '')
+    undecided = next((f'with {key}' for key in two_answers.UNDECIDED if key in row), '')
     reason = reason or undecided or _why_not_learned(row, fields, labels)
     question, answer = turns[0].question, turns[0].answer
     reason = reason or (REMOVED if reddit.is_removed(answer) else '')

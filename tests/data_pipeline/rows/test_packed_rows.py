@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from data_pipeline.reading import read_report, reader
+from hax_jax import errors
 
 _ASKED = 'Why does the thing number {} of my sister break?'
 _ANSWERED = 'Because nobody has mended part {} since her wedding.'
@@ -159,3 +160,62 @@ def test_what_says_that_there_is_no_answer_is_none() -> None:
     assert pairs == [EXPECTED[0], EXPECTED[3]]
     assert report.counts['pairs rows without answer'] == 1
     assert report.counts['pairs rows marked as not to be learned'] == 1
+
+
+@pytest.mark.parametrize(
+    'fields',
+    [
+        {'title': _ASKED, 'answer': _ANSWERED, 'difficulty': 'easy'},
+        {'questions': [_ASKED], 'answer': _ANSWERED},
+        {
+            'messages': [
+                {'type': 'human', 'data': {'content': _ASKED}},
+                {'type': 'ai', 'data': {'content': _ANSWERED}},
+            ]
+        },
+        {
+            'request': {'messages': [{'role': 'user', 'content': _ASKED}]},
+            'response': {
+                'choices': [{'message': {'role': 'assistant', 'content': _ANSWERED}}]
+            },
+        },
+        {
+            'title': _ASKED,
+            'text': '',
+            'upvotes': 5,
+            'comments': [
+                {'user': 'ann', 'text': _OTHER, 'upvotes': 2},
+                {'user': 'tom', 'text': _ANSWERED, 'upvotes': 9},
+            ],
+        },
+        {
+            'post_title': _ASKED,
+            'post_score': 5,
+            'comments': [
+                {'comment_body': _OTHER, 'comment_score': 3},
+                {'comment_body': _ANSWERED, 'comment_score': 9},
+            ],
+        },
+    ],
+)
+def test_what_programs_write_is_read(fields: dict[str, Any]) -> None:
+    given = json.loads(json.dumps([fields] * 2).replace('{}', '0'))
+    given[1] = json.loads(json.dumps(fields).replace('{}', '1'))
+    assert read_as('jsonl', given)[0] == EXPECTED[:2]
+
+
+def test_titles_that_state_are_no_questions() -> None:
+    with pytest.raises(errors.InputError, match='which of its fields'):
+        read_as('csv', rows(title='My sister {}.', answer=_ANSWERED, level='easy'))
+
+
+def test_the_body_of_a_page_of_questions_belongs_to_its_question() -> None:
+    asked = {
+        '@type': 'Question',
+        'name': _ASKED.format(0),
+        'text': 'It began in May.',
+        'acceptedAnswer': {'@type': 'Answer', 'text': _ANSWERED.format(0)},
+    }
+    given = [{'@type': 'QAPage', 'mainEntity': asked}]
+    expected = (f'{_ASKED.format(0)}\n\nIt began in May.', _ANSWERED.format(0))
+    assert read_as('jsonl', given)[0] == [expected]
