@@ -40,7 +40,7 @@ _SCHEME = re.compile(r'(?:https?|ftp)://$|www\.$', re.IGNORECASE)
 _URL_ENDS = ".,;:!?'’‘*_~…"
 _OPEN = {')': '(', '}': '{'}
 _EMAIL = re.compile(
-    r'(?:\bmailto:)?(?<![\w.+-])[\w.+-]*\w[+-]*@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])'
+    r'(?:\bmailto:)?(?<![\w.+-])[\w.+-]*\w[+-]*@(?!\dx\.)(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,24}(?![\w@])'
 )
 # 'ann [at] a.org', 'ann (at) a dot org'; 'ann at gmail dot com' of known hosts alone.
 _DOT = r'(?:\.|\s{0,3}[\[({]\s?(?:dot|\.)\s?[\])}]\s{0,3}|\s{1,3}dot\s{1,3})'
@@ -69,19 +69,24 @@ _USER = re.compile(
     r'|mixin|namespace|override|page|property|supports|viewport)\b)(?!\w+"\s?:)(?!(?:base'
     r'|context|graph|id|index|json|language|list|reverse|set|type|value|version'
     r'|vocab)["\'])'
-    r'[A-Za-z_]\w{1,29}(?![\w@])',
+    # A package of npm stands behind a slash: @types/node.
+    r'[A-Za-z_]\w{1,29}(?![\w@]|[\w.-]*/\w)',
     re.IGNORECASE,
 )
 _FEWEST_MAYBE = 7  # digits
-_MAYBE_PHONE = re.compile(rf'\d(?:[\s().\-–/]{{0,3}}\d){{{_FEWEST_MAYBE - 1},}}')
+_MAYBE_PHONE = re.compile(
+    rf'\d(?:[\s().\-\u2010-\u2015/]{{0,3}}\d){{{_FEWEST_MAYBE - 1},}}'
+)
 # Bytes of UTF-8 but those that digits begin with, of any script.
 _NOT_OF_DIGITS = bytes(
     set(range(256)) - set(b'0123456789\xd9\xdb\xdf\xe0\xe1\xea\xef\xf0')
 )
 _FEWEST_DIGITS = 9
+_DASH = '\\-\u2010-\u2013'  # within a class; a page's hyphens may not break a line
 # As nothing but a number in North America is written, also one that is not assigned.
 _WRITTEN_AS_ONE = re.compile(
-    r'(?<![\w-])(?:1[- ])?(?:\(\d{3}\) ?|\d{3}-)\d{3}-\d{4}(?![\w-])'
+    rf'(?<![\w-])(?:1[{_DASH} ])?(?:\(\d{{3}}\) ?|\d{{3}}[{_DASH}])'
+    rf'\d{{3}}[{_DASH}]\d{{4}}(?![\w-])'
 )
 _CURRENCY = re.compile(
     r'(?:[$£€¥₹#]|\b(?:AUD|CAD|CHF|CNY|EUR|GBP|INR|JPY|NZD|Rs\.?|USD))\s?$'
@@ -253,7 +258,7 @@ def _phones(text: str, regions: tuple[str, ...]) -> list[tuple[int, int]]:
         overlaps = spans and start < spans[-1][1]
         is_sum = (
             _CURRENCY.search(text[max(0, start - 8) : start])
-            or (not re.search(r'[-()]', written) and _MONEY.match(text, end))
+            or (not re.search(rf'[{_DASH}()]', written) and _MONEY.match(text, end))
             or (written.isdigit() and _COUNTED.match(text, end))
         )
         if digits < _FEWEST_DIGITS or overlaps or is_sum:

@@ -29,6 +29,8 @@ _KNOWN = (
      'and response2 is the one that overall_preference names'),
     ('conversation_a conversation_b winner', 'Chatbot Arena: the better of '
      'conversation_a and conversation_b is the one that winner names'),
+    ('response_a response_b winner_model_a', 'Chatbot Arena: the better of response_a '
+     'and response_b is the one whose winner_model is 1'),
     ('response_j response_k', 'stack-exchange-paired: response_j is the better answer, '
      'response_k the worse'),
     ('answer_0 answer_1 score_0 score_1', 'WebGPT: the better of answer_0 and answer_1 '

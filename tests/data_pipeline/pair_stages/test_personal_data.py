@@ -25,6 +25,11 @@ def replaced(text: str, **chosen: bool) -> str:
         ('Write to ann.b+c@mail.example.org.', 'Write to [EMAIL].'),
         ('(ann@a.co.uk), <bo@b.io>', '([EMAIL]), <[EMAIL]>'),
         ('call 212-555-0143!', 'call [PHONE]!'),
+        (
+            'call 555\u2011123\u20114567 or 1\u2013555\u2013123\u20134567',
+            'call [PHONE] or [PHONE]',
+        ),
+        ('Install @types/node; logo@2x.png', 'Install @types/node; logo@2x.png'),
         ('(202) 456-1111 or 202.456.1111', '[PHONE] or [PHONE]'),
         ('+1 (415) 555-2671, 2025550143', '[PHONE], [PHONE]'),
         ('+44 7700 900123; 020 7946 0958', '[PHONE]; [PHONE]'),
