@@ -231,6 +231,7 @@ def _are_answers(values: list[Any]) -> bool:
         bool(values)
         and are_known
         and not (is_turn and len(values) > 1)
+        and all(isinstance(each, str | dict) for each in values)
         and all(_text(each) is not None for each in values)
     )
 

@@ -82,6 +82,8 @@ def test_what_was_asked_for_as_a_list_stays() -> None:
     names = '["Ann", "Bob {}"]'
     pairs, _ = read_as('csv', rows(instruction='Name two people.', output=names))
     assert [answer for _, answer in pairs] == [f'["Ann", "Bob {i}"]' for i in range(4)]
+    pairs, _ = read_as('csv', rows(question='Which are prime?', answer='[2, 3, {}]'))
+    assert [answer for _, answer in pairs] == [f'[2, 3, {i}]' for i in range(4)]
     entities = '[{"text": "Ann", "label": "PERSON"}]'
     pairs, _ = read_as('jsonl', rows(question=_ASKED, answer=entities))
     assert [answer for _, answer in pairs] == [entities] * 4
