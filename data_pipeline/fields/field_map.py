@@ -214,7 +214,8 @@ def resolve(
                 f'{name}: --fields takes {"+".join(asked)} as question and as answer, '
                 f'so each question would answer itself; it has {_listed(found)}.'
             )
-        return given
+        packed = near_fields.packed(rows, given.parts)
+        return dataclasses.replace(given, packed=packed) if packed else given
     ours = [target for target in TARGETS if target != 'learn']
     if rows and all({*ours, 'file', 'line', 'flags'} <= set(row) for row in rows):
         fields = {target: (target,) for target in ours}

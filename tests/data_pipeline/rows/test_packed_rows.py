@@ -73,6 +73,14 @@ def test_a_column_of_packed_answers_is_unpacked(
     assert read_as(kind, rows(question=_ASKED, **{name: cell}))[0] == EXPECTED
 
 
+def test_so_is_one_that_is_given() -> None:
+    given = rows(asked=_ASKED, said=f'["{_ANSWERED}", "{_OTHER}"]')
+    with pytest.raises(errors.InputError):
+        read_as('csv', given)
+    pairs, _ = reader.read(['a.csv'], fields=['question=asked, answer=said'])
+    assert [(pair.question, pair.answer) for pair in pairs] == EXPECTED
+
+
 def test_so_is_one_of_packed_questions() -> None:
     given = rows(question=f'["{_ASKED}"]', answer=f"['{_ANSWERED}']")
     assert read_as('csv', given)[0] == EXPECTED
