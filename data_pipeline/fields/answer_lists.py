@@ -30,7 +30,7 @@ _TEXTS = (
     *('response_text', 'comment_text', 'comment_body', 'completion', 'output'),
 )
 # Columns of what was asked for, which may be a list.
-_MADE = ('output', 'completion', 'target', 'targets', 'generation')
+_MADE = ('output', 'completion', 'target', 'generation')
 _ROLES = ('role', 'from', 'speaker')
 _CHOICES = ('choices', 'options', 'answer_choices', 'answer_options', 'candidates')
 _MARKS = ('label', 'key', 'id', 'letter')  # of a choice beside its text
@@ -200,26 +200,32 @@ def of_cell(text: str) -> Any:
     pandas writes "{'text': array(['So.'], dtype=object)}".
     """
     value = cells.in_cell(text)
-    return text if best(value)[0] is None else value
+    return text if best(value)[0] is None and not isinstance(value, str) else value
 
 
 def are_packed(values: Sequence[Any], name: str) -> bool:
     """Whether all cells of a column hold answers as JSON or as Python writes them.
 
-    ["So.", "No."], {"text": "So."}, [{"text": "So.", "score": 9}]. Of a column such as
-    `output`, a list of several texts may be what was asked for: it stays.
+    ["So.", "No."], {"text": "So."}, [{"text": "So.", "score": 9}], or a JSON string:
+    "\\"So.\\"". Of a column such as `output`, a list of several texts may be what was
+    asked for: it stays.
     """
     held = [cells.in_cell(each) if isinstance(each, str) else each for each in values]
     lists = [each if isinstance(each, list) else [each] for each in held]
-    are_kept = name.lower() in _MADE and any(len(each) > 1 for each in lists)
+    are_kept = name.lower() in _MADE and any(
+        len(each) > 1 and not any(isinstance(one, dict) for one in each)
+        for each in lists
+    )
     are_cells = not any(map(operator.is_, held, values))
     return bool(held) and are_cells and not are_kept and all(map(_are_answers, lists))
 
 
 def holds_one(cell: Any) -> bool:
-    """Whether a cell holds an object, or a list of one value."""
+    """Whether a cell holds a text, an object, or a list of one value."""
     value = cells.in_cell(cell) if isinstance(cell, str) else cell
-    return isinstance(value, dict) or (isinstance(value, list) and len(value) == 1)
+    return isinstance(value, dict | str) or (
+        isinstance(value, list) and len(value) == 1
+    )
 
 
 def _are_answers(values: list[Any]) -> bool:

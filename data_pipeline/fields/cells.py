@@ -17,10 +17,12 @@ _UNREAD = (
 
 
 def in_cell(text: str) -> Any:
-    """The list or object that a cell holds; else its text.
+    """The list, the object or the JSON string that a cell holds; else its text.
 
     numpy writes ['So.' 'No.'], without commas.
     """
+    if text.lstrip()[:1] == '"':
+        return _of_json(text)
     if text.lstrip()[:1] not in ('[', '{'):
         return text
     for read in (json.loads, lambda each: ast.literal_eval(_with_commas(each))):
@@ -29,6 +31,13 @@ def in_cell(text: str) -> Any:
         except _UNREAD:
             continue
     return text
+
+
+def _of_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except _UNREAD:
+        return text
 
 
 def _with_commas(text: str) -> str:

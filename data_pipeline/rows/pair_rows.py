@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipeline.chat_texts import media_marks
 from data_pipeline.exports import forum_topics
-from data_pipeline.fields import answer_lists, field_map, numbers, verdicts
+from data_pipeline.fields import answer_lists, cells, field_map, numbers, verdicts
 from data_pipeline.layouts import spreadsheet_cells
 from data_pipeline.pages import characters, page, reddit
 from data_pipeline.rows import (
@@ -231,6 +231,11 @@ def _with_one_answer(
             name in packed or name.lower() in answer_lists.MANY
         ):
             value = answer_lists.of_cell(value)
+            if name in packed and isinstance(value, str):
+                row = {**row, name: value}
+        elif isinstance(value, str) and name in answered and value[:1] == '[':
+            is_list = isinstance(cells.in_cell(value), list)
+            counts['answers that are lists, learned as they stand'] += is_list
         is_list = isinstance(value, list) and name in (*answered, *packed)
         if isinstance(value, dict) or is_list:
             text, others = answer_lists.best(value)

@@ -18,6 +18,8 @@ from data_pipeline.fields import cells
         ("['So.", "['So."),
         ("[f('So.')]", "[f('So.')]"),
         ('So.', 'So.'),
+        ('"So.\\nNo."', 'So.\nNo.'),
+        ('"So," she said.', '"So," she said.'),
     ],
 )
 def test_a_cell_holds_what_was_written_into_it(cell: str, held: object) -> None:

@@ -65,6 +65,7 @@ EXPECTED = [(_ASKED.format(i), _ANSWERED.format(i)) for i in range(4)]
         f"{{'text': '{_ANSWERED}'}}",
         f'[{{"text": "{_OTHER}", "score": 3}}, {{"text": "{_ANSWERED}", "score": 9}}]',
         f'{{"role": "assistant", "content": "{_ANSWERED}"}}',
+        f'"{_ANSWERED}"',
     ],
 )
 def test_a_column_of_packed_answers_is_unpacked(
@@ -88,7 +89,9 @@ def test_so_is_one_of_packed_questions() -> None:
 
 def test_what_was_asked_for_as_a_list_stays() -> None:
     names = '["Ann", "Bob {}"]'
-    pairs, _ = read_as('csv', rows(instruction='Name two people.', output=names))
+    given = rows(instruction='Name two people.', output=names)
+    pairs, report = read_as('csv', given)
+    assert report.counts['answers that are lists, learned as they stand'] == 4
     assert [answer for _, answer in pairs] == [f'["Ann", "Bob {i}"]' for i in range(4)]
     pairs, _ = read_as('csv', rows(question='Which are prime?', answer='[2, 3, {}]'))
     assert [answer for _, answer in pairs] == [f'[2, 3, {i}]' for i in range(4)]
