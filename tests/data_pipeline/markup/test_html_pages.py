@@ -553,3 +553,22 @@ def test_attributes_without_a_value_and_elements_of_a_site_are_no_text() -> None
         + '<h3>And if a <b and c> d?</h3><p x-cloak>Ask.</p></my-list>'
     )
     assert read(page) == [PAIRS[0], PAIRS[2], ('And if a <b and c> d?', 'Ask.')]
+
+
+@pytest.mark.parametrize('name', ['Answer', 'Show answer', 'Click here for the answer'])
+@pytest.mark.parametrize('asked', ['<h3>{}</h3>', '<p><strong>{}</strong></p>'])
+@pytest.mark.parametrize(
+    'answered',
+    [
+        '<details><summary>{}</summary>{}</details>',
+        '<a href="#">{}</a><div>{}</div>',
+        '<button>{}</button><div>{}</div>',
+        '<h4>{}</h4>{}',
+        '<p><strong>{}</strong></p>{}',
+    ],
+)
+def test_what_shows_or_names_the_answer_is_no_part_of_it(
+    asked: str, answered: str, name: str
+) -> None:
+    body = (f'{asked.format(q)}{answered.format(name, written(a))}' for q, a in PAIRS)
+    assert read(page_of('\n'.join(body))) == PAIRS
