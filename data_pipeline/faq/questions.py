@@ -63,7 +63,8 @@ NUMBER = (
 # The number of a section, where most headings have one: '1.7 Why?'
 _SECTION = re.compile(r'\d{1,3}(?:\.\d{1,3}){1,3}\s+(?=\S)')
 LABEL = re.compile(
-    r'(?:[*_]{1,3})?(?:(?:the )?(?:answer|ans|a|reply|response)\s?[*_]{0,3}\s?[:：]'
+    r'(?:[*_]{1,3})?'
+    r'(?:(?:the )?(?:answer|ans|a|reply|response)\s?\d{0,3}[*_]{0,3}\s?[:：]'
     r'|#{1,6}\s+(?:the )?(?:answer|ans|solution)\s*[:：]?\s*#*\s*(?:\n|\Z)'
     r'|(?:ans|sol)\s?\d{0,3}[.)])(?:[:–-]{1,2}(?=\s|\*))?[*_]{0,3}\s*',
     re.IGNORECASE,

@@ -17,7 +17,7 @@ def _set(names: str) -> frozenset[str]:
 
 PARAGRAPHS = _set(
     'p h1 h2 h3 h4 h5 h6 ul ol dl blockquote pre table hr article section figure '
-    'fieldset form header footer main nav aside details'
+    'fieldset form header footer main nav aside details menu dir dialog'
 )
 LINES = _set(
     'div li tr dt dd caption figcaption address summary option legend center html body '
@@ -32,10 +32,20 @@ _INLINE = _set(
     'mark picture q rp rt ruby s samp select small span strike strong sub sup textarea '
     'time title tt u var button col colgroup o:p'
 )
+# Seldom in a page, and names in XML: they do not open a page.
+_RARE = _set('menu dir dialog marquee output meter progress nobr')
+# Elements of sites' own, which a page may have under any name with a hyphen.
+_CUSTOM = re.compile(
+    r'(?:g-emoji|clipboard-copy|(?:relative|local|time)-(?:time|ago|until)|user-mention'
+    r'|team-mention|include-fragment|amp-[a-z-]+)\Z'
+)
 # Alone they say nothing without an attribute: `git clone <source>`.
 _VOID = _set('img input meta link source embed param track area base')
 _BREAKS = _set('br hr wbr')
-NAMES = PARAGRAPHS | LINES | CELLS | DROPPED | _INLINE | _VOID | _BREAKS | {'!doctype'}
+NAMES = frozenset.union(
+    *(PARAGRAPHS, LINES, CELLS, DROPPED, _INLINE, _VOID, _BREAKS, _RARE, {'!doctype'})
+)
+OPENING = NAMES - _RARE
 # Their ends may be left out, and nobody writes one as a word in brackets.
 _UNCLOSED = _set('p div li td th tr dt dd ul ol table tbody blockquote')
 # Cut off before their ends. A bare <div> or <b> alone does not make a text HTML.
@@ -46,12 +56,22 @@ _RAW = frozenset(('script', 'style'))  # without an end, they hide all text belo
 _WITHIN_CODE = frozenset(('pre', 'code', 'span', 'br'))
 
 _VALUE = r'(?:"[^"]*+"|\'[^\']*+\'|[^\s"\'=<>`]++)'
-_ATTRIBUTE = (
-    rf'(?:\s++|(?<=["\']))(?:[A-Za-z_:@][\w:.@-]*+\s*+=\s*+{_VALUE}'
-    r'|(?:allowfullscreen|async|autoplay|checked|controls|defer|disabled|hidden|loop'
-    r'|muted|nowrap|open|readonly|required|reversed|selected)(?=[\s/>]))'
+_ATTRIBUTE_NAME = r'[A-Za-z_:@#*\[(][\w:.@#*\[\]()-]*+'
+_BARE = r'(?!\s*+=)(?=[\s/>]|\Z)'  # without a value
+_VALUED = rf'{_ATTRIBUTE_NAME}\s*+=\s*+{_VALUE}'
+# Of HTML and of frameworks: no words of a text.
+_KNOWN = (
+    r'(?:allowfullscreen|async|autofocus|autoplay|border|checked|compact|contenteditable'
+    r'|controls|crossorigin|default|defer|disabled|download|formnovalidate|hidden|inert'
+    r'|ismap|itemscope|loop|multiple|muted|nomodule|noshade|novalidate|nowrap|open'
+    r'|playsinline|readonly|required|reversed|selected'
+    r'|(?:aria|data|hx|ng|v|wire|x)[-:][\w:.@-]++|_ng[\w-]++)'
+    rf'{_BARE}'
 )
-_NAME = r'[A-Za-z][A-Za-z0-9]*+(?::p)?'  # <o:p> is Word's
+_SPACED = r'(?:\s++|(?<=["\']))'
+_ATTRIBUTE = rf'{_SPACED}(?:{_VALUED}|{_ATTRIBUTE_NAME}{_BARE})'
+_PROOF = re.compile(rf'{_SPACED}(?:{_VALUED}|{_KNOWN})', re.IGNORECASE)
+_NAME = r'[A-Za-z][A-Za-z0-9]*+(?::p|(?:-[a-z0-9]++)++)?'  # <o:p> is Word's
 _TAG = re.compile(
     rf'</(?P<closed>{_NAME})\s*+>'
     rf'|<(?P<opened>{_NAME})(?P<attributes>(?:{_ATTRIBUTE}){{0,60}}+)'
@@ -77,6 +97,7 @@ class Tag:
     name: str
     closes: bool = False
     has_attributes: bool = False
+    has_words: bool = False  # bare attributes that may be a text's: a <b and c>
     is_glued: bool = False  # to a word before it, as in Set<b>
     is_matched: bool = False  # whether its other half is there
 
@@ -84,6 +105,8 @@ class Tag:
     def is_markup(self) -> bool:
         if self.is_matched or self.has_attributes or not self.name:
             return True
+        if self.has_words:
+            return self.name in _BREAKS
         if self.closes:
             return self.name != 's'  # </s>, a sign of sarcasm
         return self.name in _ALONE and not (self.is_glued and self.name in _EMPHASIS)
@@ -111,7 +134,7 @@ def markup(text: str, *, of_page: bool = False) -> list[Tag]:
     comments = sorted([*_comments(text, hidden), *_cdata(text, hidden)], key=_start)
     outside = sorted([*hidden, *comments], key=_start)
     within = _WITHIN_CODE | (_INLINE if of_page else frozenset())
-    found = [*comments, *_tags(text, outside, within)]
+    found = [*comments, *_tags(text, outside, within, of_page=of_page)]
     found = [tag for tag in found if tag.is_markup]
     last = max([text.rfind('<'), *(tag.end for tag in found)])
     cut_off = _CUT_OFF.match(text, last)
@@ -166,7 +189,9 @@ def _cdata(text: str, code: Sequence[Tag]) -> list[Tag]:
     return found
 
 
-def _tags(text: str, hidden: Sequence[Tag], within: frozenset[str]) -> list[Tag]:
+def _tags(
+    text: str, hidden: Sequence[Tag], within: frozenset[str], *, of_page: bool
+) -> list[Tag]:
     """The tags outside of code and comments, each with whether it is matched.
 
     `within` has the names of those that are markup in <pre> and <code> too.
@@ -179,14 +204,20 @@ def _tags(text: str, hidden: Sequence[Tag], within: frozenset[str]) -> list[Tag]
     last = {name: folded.rfind(f'</{name}') for name in ('pre', 'code')}
     for match in _TAG.finditer(text):
         name = (match['closed'] or match['opened'] or '!doctype').lower()
-        if name not in NAMES or not outside.has(match.start()):
+        is_one = name in NAMES or ('-' in name and (of_page or _CUSTOM.match(name)))
+        if not is_one or not outside.has(match.start()):
             continue
         closes = match['closed'] is not None
         if inside and name not in within and not (closes and name == inside):
             continue
         is_glued = text[max(0, match.start() - 1) : match.start()].isalnum()
-        tag = Tag(*match.span(), name, closes, bool(match['attributes']), is_glued)
+        tag = Tag(*match.span(), name, closes, is_glued=is_glued)
+        if match['attributes']:
+            tag.has_attributes = bool(_PROOF.search(match['attributes']))
+            tag.has_words = not tag.has_attributes
         found.append(tag)
+        if tag.has_words and is_glued:  # List<p x>
+            continue
         if not closes:
             opened.setdefault(name, []).append(tag)
         elif opened.get(name):

@@ -106,7 +106,7 @@ def without_comments(text: str) -> tuple[str, int]:
 def is_page(text: str) -> bool:
     """Whether a text begins as a page of HTML or a piece of one, or has its terms."""
     found = _PAGE.match(text)
-    begins = found is not None and found[1].lower() in html_tags.NAMES
+    begins = found is not None and found[1].lower() in html_tags.OPENING
     return begins or bool(_TERMS.search(text))
 
 

@@ -4,8 +4,10 @@ import dataclasses
 import html
 import re
 
+from data_pipeline.faq import answer_buttons
 from data_pipeline.layouts import detection, html_text, labelled
 from data_pipeline.markup import (
+    html_buttons,
     html_hidden,
     html_questions,
     html_source,
@@ -74,13 +76,14 @@ class View:
     """A page as its text, without what stands around; `around` is the number of words.
 
     `found` is the page's pairs where it has questions without labels; `why_none` says
-    what its headings lack.
+    what its headings lack. `buttons` is the number of those left out that show answers.
     """
 
     text: str
     around: int
     found: page.Page | None = None
     why_none: str = ''
+    buttons: int = 0
 
 
 def opens_document(text: str) -> bool:
@@ -91,7 +94,23 @@ def opens_document(text: str) -> bool:
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
     text = _DECLARED.sub('', _ENTITY.sub(_decoded, text))
-    text = _with_answers(_with_colons(html_hidden.without(text)))
+    text, buttons = _without_buttons(html_hidden.without(text))
+    made = _viewed(_with_answers(_with_colons(text)), file=file)
+    made.buttons = buttons
+    return made
+
+
+def _without_buttons(text: str) -> tuple[str, int]:
+    """A page with labels for what shows its answers, or without, if it has labels."""
+    cuts = html_buttons.places(text)
+    commands = [cut for cut in cuts if cut[2]]
+    bare = html_buttons.replaced(text, commands, '')
+    if cuts and labelled.kind(_shown(bare)[0].text):
+        return bare, len(commands)
+    return html_buttons.replaced(text, cuts, answer_buttons.LABEL), len(cuts)
+
+
+def _viewed(text: str, *, file: str) -> View:
     if (titled := _with_titles(text)) != text:
         made, _ = _shown(titled)
         if detection.detect(made.text):

@@ -38,16 +38,9 @@ COPYRIGHT = re.compile(
 )
 _FEWEST_TERMS = 2  # of lists and details that are questions
 _LONGEST = 2_000  # signs of an element of a class that is a question, with its tags
-_BLOCK = (
-    r'<(?:/?(?:p|div|li|ul|ol|dl|td|table|pre|section|article|main|body|h\d|blockquote)'
-    r'|[bh]r)\b[^<>]*>'
-)
-_OPENS_BLOCK = re.compile(rf'{_BLOCK}(?:\s|<a\b[^<>]*>|</a>)*\Z', re.IGNORECASE)
-_ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
 # A letter or a word above each text of a class, as a picture of it.
 _Q, _A = (re.compile(rf'\A(?:{word})[.:]?\n+') for word in ('Q|Question', 'A|Answer'))
 _TAGS = re.compile(r'<[^<>]*>')
-_BACK = 500  # signs in front of bold text in which its block opens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,7 +312,11 @@ def _classes(source: html_source.Source) -> list[_Pair]:
 
 def _bold(source: html_source.Source) -> list[_Pair]:
     """The bold texts that open a block and are questions, each up to the next."""
-    opening = [node for node in source.root.of('b', 'strong') if _opens(node, source)]
+    opening = [
+        node
+        for node in source.root.of('b', 'strong')
+        if html_source.opens_block(node, source.text)
+    ]
     texts = {id(node): source.of(node).rstrip(html_source.SIGNS) for node in opening}
     asked = [e for e in opening if questions.is_question(texts[id(e)])]
     if len(asked) < questions.FEWEST:
@@ -357,17 +354,11 @@ def _bold(source: html_source.Source) -> list[_Pair]:
     return _asking(pairs, source, fewest=questions.FEWEST, share=share)
 
 
-def _opens(node: html_tree.Node, source: html_source.Source) -> bool:
-    """Whether an element is the first in its block, or in a line of it."""
-    above = source.text[max(0, node.start - _BACK) : node.start]
-    return bool(_OPENS_BLOCK.search(above))
-
-
 def _stands_alone(node: html_tree.Node, source: html_source.Source) -> bool:
     """Whether its block ends behind an element that no colon announces: 'Type this:'"""
-    above = source.text[max(0, node.start - _BACK) : node.start]
+    above = source.text[max(0, node.start - html_source.BACK) : node.start]
     is_announced = _TAGS.sub('', above).rstrip().endswith(':')
-    return not is_announced and bool(_ENDS_BLOCK.match(source.text, node.end))
+    return not is_announced and html_source.ends_block(node, source.text)
 
 
 def _below(heading: html_tree.Node, closing: Collection[int]) -> tuple[int, int]:

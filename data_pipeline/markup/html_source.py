@@ -13,6 +13,13 @@ from data_pipeline.pages import characters, glued_topics
 SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
 _HEADING = re.compile(r'h[1-6]')  # its lines are one
 _LONGEST_WAY, _FEWEST_WAYS = 40, 3  # signs of a link up, answers that end in it
+_BLOCK = (
+    r'<(?:/?(?:p|div|li|ul|ol|d[dlt]|td|table|pre|section|article|main|body|h\d|blockquote)'
+    r'|[bh]r)\b[^<>]*>'
+)
+_OPENS_BLOCK = re.compile(rf'{_BLOCK}(?:\s|<a\b[^<>]*>|</a>)*\Z', re.IGNORECASE)
+_ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
+BACK = 500  # signs in front of an element in which its block opens
 _LINKED = 0.6  # of a heading's characters: more of a link, and it leads away
 
 
@@ -65,6 +72,16 @@ def without(text: str, cuts: list[tuple[int, int]]) -> str:
         parts.append(text[at : max(at, start)])
         at = max(at, end)
     return '\n'.join([*parts, text[at:]])
+
+
+def opens_block(node: html_tree.Node, text: str) -> bool:
+    """Whether an element is the first in its block, or in a line of it."""
+    return bool(_OPENS_BLOCK.search(text[max(0, node.start - BACK) : node.start]))
+
+
+def ends_block(node: html_tree.Node, text: str) -> bool:
+    """Whether an element is the last in its block, or in a line of it."""
+    return bool(_ENDS_BLOCK.match(text, node.end))
 
 
 def lead_away(

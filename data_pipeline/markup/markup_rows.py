@@ -117,7 +117,7 @@ def rows(path: str, name: str) -> Iterator[str] | None:
         return notes
     declared = _DECLARED.match(opening)
     tag = _TAG.match(opening, declared.end() if declared else 0)
-    if not tag or tag[1].lower() in html_tags.NAMES:
+    if not tag or tag[1].lower() in html_tags.OPENING:
         return None
     is_named = '.xml' in suffixes
     return _of_xml(_text(path), name, is_declared=bool(declared), is_named=is_named)
@@ -268,7 +268,7 @@ def _content(element: ElementTree.Element) -> str | list[str] | None:
     if not len(element):
         return element.text or ''
     within = {_bare(each.tag) for each in element.iter()} - {_bare(element.tag)}
-    if all(tag.lower() in html_tags.NAMES for tag in within):
+    if all(tag.lower() in html_tags.OPENING for tag in within):
         inner = [ElementTree.tostring(each, encoding='unicode') for each in element]
         return (element.text or '') + ''.join(inner)
     are_items = len(within) == 1 and not any(len(child) for child in element)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipeline.exports import reply_threads
-from data_pipeline.faq import faq_pages
+from data_pipeline.faq import answer_buttons, faq_pages
 from data_pipeline.layouts import detection, html_text
 from data_pipeline.markup import html_pages, html_questions
 from data_pipeline.pages import characters, encoding, page
@@ -198,6 +198,8 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         text, words = html_text.without_comments(text)
         result.words['in comments'] += words
         layout = layout and (batch.layout or detection.detect(text))
+    if not is_whole and (not layout or '<summary' in text):
+        text, layout = _without_buttons(text, layout, batch, result)
     if not layout and (is_whole or html_text.is_page(text)):
         view = _of_html(text, batch, result)
         text, found, why_none = view.text, view.found, view.why_none
@@ -223,6 +225,30 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
     result.dropped = [
         f'{name}:{line}: {post} ({reason})' for line, post, reason in found.dropped
     ]
+
+
+def _without_buttons(
+    text: str, layout: str, batch: batches.Batch, result: batches.BatchRead
+) -> tuple[str, str]:
+    """A page without what shows or names its answers, and its layout.
+
+    Lines that name them may be labels: they count where no layout is known.
+    """
+    for label in (answer_buttons.LABEL, answer_buttons.SHORT):
+        bare, times = answer_buttons.without(text, label)
+        found = (batch.layout or detection.detect(bare)) if times else ''
+        if not found and not layout:
+            bare, lines = answer_buttons.without_lines(bare, label)
+            times += lines
+            found = detection.detect(bare) if lines else ''
+        if label == answer_buttons.SHORT and found == faq_pages.SOURCE:
+            break
+        if found:
+            result.counts[answer_buttons.LEFT_OUT] += times
+            words = len(text.split()) - len(bare.split())
+            result.words['in buttons'] += max(0, words)
+            return bare, found
+    return text, layout
 
 
 def _note_unknown(
@@ -272,6 +298,7 @@ def _of_html(
     result.counts['files of HTML, whose lines are those of its text'] += 1
     words = len(text.split()) - len(view.text.split()) - view.around
     result.words['in tags of HTML'] += max(0, words)
+    result.counts[answer_buttons.LEFT_OUT] += view.buttons
     result.words['in navigation and footers of HTML'] += view.around
     if view.found:
         read = page.words(view.found.pieces).total()

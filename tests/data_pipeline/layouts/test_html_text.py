@@ -58,6 +58,26 @@ BASE64 = 'iVBORw0KGgo' + 'Ab3/' * 90
         ('<p>Ann.<o:p></o:p></p><o:p>So.</o:p>', 'Ann.\n\nSo.'),
         ('Call <em>her now', 'Call her now'),
         ('One.<br><b>Two, <i>Set<b> and Set<a>', 'One.\nTwo, Set<b> and Set<a>'),
+        ('<p data-v-7ba5bd90>Call <b lazy>her</b>.</p>', 'Call her.'),
+        ('<p itemscope itemtype="https://a.org/A" itemprop="b">Call.</p>', 'Call.'),
+        ('<a href="b.pdf" download>It</a><hr noshade>', 'It'),
+        ('<div v-else wire:ignore>So</div><span @click.stop>, she</span>', 'So\n, she'),
+        ('<li _ngcontent-c1>Call', '- Call'),
+        ('<p [class]="a" (click)="b()" *ngIf="c">Call.</p>', 'Call.'),
+        (
+            '<p amp>If a <b and c> d, <b>List<p x></b> and #include <stdio.h>.</p>',
+            'If a <b and c> d, List<p x> and #include <stdio.h>.',
+        ),
+        ('<menu><li>One</menu><dialog open>Two</dialog>', '- One\n\nTwo'),
+        (
+            '<nobr>So</nobr> <meter value="1">1 of 2</meter> <output>3</output>',
+            'So 1 of 2 3',
+        ),
+        (
+            '<g-emoji alias="x">🙂</g-emoji> <clipboard-copy value="a">Copy'
+            '</clipboard-copy><amp-img src="a.png"></amp-img>',
+            '🙂 Copy',
+        ),
     ],
 )
 def test_html_becomes_the_text_that_a_reader_sees(text: str, expected: str) -> None:
@@ -70,6 +90,8 @@ def test_html_becomes_the_text_that_a_reader_sees(text: str, expected: str) -> N
     [
         'I <3 him',
         'a < b and c > d, if a <b and c> d',
+        'List<p x> y; if (a <b && c> d) e; unique_ptr<a *b>; <address of hers>',
+        '<p x>, <menu>, <tool-call>ask</tool-call> and `<p data-v-1>x</p>`',
         'List<int> x; Map<String, List<a>> y; Set<b> z',
         'Dear <name>, <sigh>, <sarcasm>nice</sarcasm> </s>',
         'use `<br>` and ``` <p>x</p> ```',
@@ -127,6 +149,9 @@ def test_entities_are_decoded_once_and_the_change_is_counted() -> None:
         *(
             '<a b="" c=\'<a b="',
             'data:image/png;base64,',
+            '<p a ',
+            '<p a-b :c',
+            '<a-',
             '![a](data:',
             '<script>',
             '<!',

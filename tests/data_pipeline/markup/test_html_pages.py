@@ -540,3 +540,35 @@ def test_labels_within_one_answer_are_no_layout_of_a_page_of_headings() -> None:
     made = read(page_of(f'<h3>{rows[0][0]}</h3>{example}{body}'))
     assert [question for question, _ in made] == [question for question, _ in rows]
     assert made[1:] == rows[1:]
+
+
+def test_attributes_without_a_value_and_elements_of_a_site_are_no_text() -> None:
+    page = page_of(
+        '<my-list data-v-7ba5bd90>'
+        + ''.join(
+            f'<h3 data-v-7ba5bd90>{q}</h3><p _ngcontent-c1 fresh>'
+            f'<my-word>{written(a)[3:-4]}</my-word></p>'
+            for q, a in PAIRS[::2]
+        )
+        + '<h3>And if a <b and c> d?</h3><p x-cloak>Ask.</p></my-list>'
+    )
+    assert read(page) == [PAIRS[0], PAIRS[2], ('And if a <b and c> d?', 'Ask.')]
+
+
+@pytest.mark.parametrize('name', ['Answer', 'Show answer', 'Click here for the answer'])
+@pytest.mark.parametrize('asked', ['<h3>{}</h3>', '<p><strong>{}</strong></p>'])
+@pytest.mark.parametrize(
+    'answered',
+    [
+        '<details><summary>{}</summary>{}</details>',
+        '<a href="#">{}</a><div>{}</div>',
+        '<button>{}</button><div>{}</div>',
+        '<h4>{}</h4>{}',
+        '<p><strong>{}</strong></p>{}',
+    ],
+)
+def test_what_shows_or_names_the_answer_is_no_part_of_it(
+    asked: str, answered: str, name: str
+) -> None:
+    body = (f'{asked.format(q)}{answered.format(name, written(a))}' for q, a in PAIRS)
+    assert read(page_of('\n'.join(body))) == PAIRS
