@@ -63,8 +63,9 @@ PIPELINE = {
     'exports': 'pages chat_texts',
     'rows': 'pages faq layouts chat_texts fields exports',
     'markup': 'pages faq layouts chat_texts fields',
-    'copies': 'fields exports rows markup',
-    'reading': 'quiet_tfds pages faq layouts fields exports rows markup copies',
+    'copies': 'chat_texts fields exports rows markup',
+    'reading': 'quiet_tfds pages faq layouts chat_texts fields exports rows markup '
+    'copies',
     'collecting': 'pages rows',
     'dumps': 'collecting',
     'pair_stages': 'settings pages faq layouts',

@@ -30,7 +30,10 @@ _HEADING = re.compile(
 )
 # What chat templates put before a turn and behind it; segments hold it as text. The
 # marks of one template are a text's; those of another are words in it.
-_OPENS = r'(?:<\|begin_of_text\|>|<s>|<bos>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)'
+_OPENS = (
+    r'(?:<\|(?:begin_of_text|startoftext)\|>|<s>|<bos>|<BOS_TOKEN>'
+    '|<｜begin▁of▁sentence｜>)'
+)
 _END = rf'|(?P<end>{{}}<\|(?:endoftext|end_of_text)\|>)|\A\s*{_OPENS}'
 _TEMPLATES = tuple(
     re.compile(rf'(?:{_OPENS}\s*)?(?:{begins})' + _END.format(ends))
@@ -42,7 +45,8 @@ _TEMPLATES = tuple(
             r'<\|eot_id\|>|',
         ),
         (
-            r'<\|(?P<name>(?i:user|assistant|system|prompter|bot))\|>\n?',
+            r'<\|(?P<name>(?i:user|assistant|system|prompter|bot|human|question'
+            r'|answer))\|>\n?',
             r'<\|end\|>|</s>|',
         ),
         (
@@ -64,6 +68,13 @@ _MAY_BE_TEMPLATE = re.compile(r'[<\[]|ASSISTANT:')
 _BEGINS = re.compile(rf'\A\s*(?:{_OPENS}\s*)?')
 _ANY_END = re.compile(
     _END[1:].format(r'<\|(?:im_end|eot_id|end)\|>|<end_of_turn>|</s>|')
+)
+# What trainers put behind a turn that a label opens, glued to it or to a sentence.
+_SEAL = re.compile(
+    r'(?:(?<=\S)|(?<=[.!?…"”’\')\]`*])[ \t]+|\s*\n\s*)'
+    r'(?:</s>|<eos>|<\|(?:endoftext|end_of_text|im_end|end)\|>|<｜end▁of▁sentence｜>'
+    r'|(?<=\n)###[ \t]?End\b)'
+    r'\s*(?=(?:#{2,3} ?)?\w{1,11}:|\Z)'
 )
 # Text behind a mark in its line; '<eos>' and the like are none.
 _IN_LINE = re.compile(r'[ \t]*(?:</?\|?\w{1,24}\|?>[ \t]*)*+\S')
@@ -133,6 +144,13 @@ def opened(text: str) -> list[tuple[str, str]]:
             return []
     made = [(role, each.strip()) for role, each in said]
     return made if made and made[-1][0] == 'user' else []
+
+
+def marks(text: str) -> list[tuple[re.Match[str], str]]:
+    """The marks of the text's template, each with whose turn it opens or ''."""
+    if _template(text) is _ANY_END:
+        return []
+    return [(mark, _role_of(mark)) for mark in _marks(text)]
 
 
 def _by_template(text: str) -> list[tuple[str, str]]:
@@ -313,7 +331,11 @@ def _marked(turn: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labelled(text: str) -> list[tuple[str, str]]:
-    """The turns of a text with headings of roles, or with labels of them."""
+    """The turns of a text with headings of roles, or with labels of them.
+
+    Tokens that begin the text, or end a turn of it, are no words of one.
+    """
+    text = _SEAL.sub('\n\n', _BEGINS.sub('', text))
     above, *parts = _HEADING.split(text)
     if len(parts) > 2 and (not above.strip() or parts[0].lower() == 'instruction'):
         return _joined(parts)

@@ -8,6 +8,7 @@
     Posts.xml                    a question with its answers a line
     messages, a row each         a chat or a tree a line
     exports of messages          a question with its replies a line
+    texts of a chat template     a conversation a line
 
 Copies lie in the folder for temporary files (TMPDIR) until nothing needs them.
 """
@@ -31,6 +32,7 @@ from typing import IO, Any
 
 import zstandard
 
+from data_pipeline.chat_texts import chat_files
 from data_pipeline.copies import (
     json_documents,
     json_survey,
@@ -267,7 +269,18 @@ def _joined(path: str, name: str) -> Copy | None:
     return Copy(_lines(joined[0]), joined[1]) if joined else None
 
 
-_STEPS = (_transcoded, _tabled, _marked_up, _documented, _joined)
+def _chats(path: str, name: str) -> Copy | None:
+    """The conversations of a text with the marks of a chat template, a row each."""
+    del name
+    if not chat_files.may_be(_head(path).decode('utf-8-sig', 'replace')):
+        return None
+    text = pathlib.Path(path).read_bytes().decode('utf-8-sig', 'surrogateescape')
+    found, note = chat_files.rows(text)
+    rows = (json.dumps(row, ensure_ascii=False) for row in found)
+    return Copy(_lines(rows), note) if found else None
+
+
+_STEPS = (_transcoded, _tabled, _marked_up, _documented, _joined, _chats)
 
 
 def _text(path: str) -> str:

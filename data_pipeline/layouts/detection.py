@@ -1,7 +1,13 @@
 """The layouts of written pages: their parsers, and the detection of a text's layout."""
 
 from data_pipeline.faq import faq_pages
-from data_pipeline.layouts import label_lines, labelled, letters, named_chats
+from data_pipeline.layouts import (
+    frame_lines,
+    label_lines,
+    labelled,
+    letters,
+    named_chats,
+)
 from data_pipeline.pages import chat, chat_grammar, merged, page, reddit
 
 PARSERS = {
@@ -16,6 +22,8 @@ PARSERS = {
 }
 _FEWEST_PUT_TOGETHER = 3  # questions of each of two files that are one
 _OF_LABELS = (merged.SOURCE, labelled.QA, labelled.SETS)
+_FRAMED = (*_OF_LABELS, letters.SOURCE)
+_MOST_FRAMES = 3  # one around another, with a headline between them
 
 
 def parse(text: str, *, layout: str, file: str) -> page.Page:
@@ -23,8 +31,22 @@ def parse(text: str, *, layout: str, file: str) -> page.Page:
 
     A chat may stand below a merged file's pairs. Labels of another form below all of a
     file's own are those of another file that was put behind it. Others within its texts
-    that may begin pairs are reported.
+    that may begin pairs are reported. Lines between nearly all pairs are left out.
     """
+    found = _parsed(text, layout=layout, file=file)
+    frame: dict[int, str] = {}
+    for _ in range(_MOST_FRAMES if layout in _FRAMED else 0):
+        if not (more := frame_lines.find(found)):
+            break
+        frame |= more
+        text = frame_lines.without(text, more)
+        found = _parsed(text, layout=layout, file=file)
+    frame_lines.put_back(found, frame)
+    return found
+
+
+def _parsed(text: str, *, layout: str, file: str) -> page.Page:
+    """The same of a text with the lines between its pairs."""
     if layout in (merged.SOURCE, 'chat') and (at := _start_of_chat(text)):
         lines = [piece.text for piece in page.raw_lines(text)]
         above = parse('\n'.join(lines[:at]), layout=merged.SOURCE, file=file)

@@ -28,7 +28,6 @@ QA, SETS = 'qa', 'sets'
 SECTION = 'section'
 _CHOICE = re.compile(r'[\s*_#>-]{0,9}B\d{0,6}[*_]{0,3}(?:[.:)]| [-–—])')
 _LIKE_SECTION = re.compile(r'[A-Z]{2,}(?:_[A-Z]{2,})+:')
-_BOLD = re.compile(r'(?:[^\w*_]|\d{1,6}[.)])*(\*\*|__)')
 _FIELD = re.compile(r'[\w-]+:(?:\s|\Z)')
 _OF_PROGRAM = re.compile(r'\s*([\'"`]).*\1,\s*')
 
@@ -335,10 +334,7 @@ def _opened(
     piece: page.Piece, label: label_forms.Label, kind: str
 ) -> tuple[list[page.Piece], list[page.Piece]]:
     """(the label and the text behind it, the pieces of the text that it opens)."""
-    end = len(piece.text)
-    bold = _BOLD.match(piece.text, 0, label.end)
-    if bold and piece.text[: label.end].count(bold[1]) == 1:
-        end = len(piece.text.rstrip().removesuffix(bold[1]))
+    end = edge_marks.end_of_emphasis(piece.text, label.end)
     cuts = [(label.end, 'label'), (end, kind)]
     if end < len(piece.text):  # **Q: text**
         cuts.append((len(piece.text), 'label'))

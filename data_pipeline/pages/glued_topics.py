@@ -246,6 +246,11 @@ def _closing(
     return {len(answers) - 1: last} if is_one else {}
 
 
+def is_closing(line: str) -> bool:
+    """Whether a line opens as those that end a letter: 'Love, Ann', 'Take care.'"""
+    return bool(_CLOSING.match(line))
+
+
 def _may_come_again(line: str) -> bool:
     """Whether a line that ends several answers may be a topic, as 'Wedding woes' is.
 

@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from data_pipeline.chat_texts import chat_files
 from data_pipeline.copies import plain_copies
 from data_pipeline.layouts import detection
 from data_pipeline.pages import characters, encoding
@@ -205,6 +206,8 @@ def _layout_of(each: one_input.Input) -> str:
     encoding.check_text(first, each.name)
     if each.layout or not first.strip():
         return each.layout
+    if chat_files.opens_with_token(encoding.decode_part(first)[0]):
+        return ''
     suffixes = [suffix.lower() for suffix in pathlib.PurePath(each.path).suffixes]
     is_csv = {'.csv', '.tsv', '.tab'} & set(suffixes) or csv_rows.looks_like(
         each.text_path
