@@ -77,7 +77,10 @@ def without(text: str, label: str = LABEL) -> tuple[str, int]:
 
     A label right below one goes too.
     """
-    found = [*_summaries(text)] if '<summary' in text.lower() else []
+    if '<summary' not in text.lower():
+        return text, 0
+    text = _with_newlines(text)
+    found = [*_summaries(text)]
     names = [is_name(said) for _, said, _ in found]
     if not found or (len(found) < FEWEST and any(names)):
         return text, 0
@@ -92,7 +95,8 @@ def without(text: str, label: str = LABEL) -> tuple[str, int]:
 
 def without_lines(text: str, label: str = LABEL) -> tuple[str, int]:
     """A page of Markdown without the lines that name an answer, and their number."""
-    made, at = [], 0
+    made, at, given = [], 0, text
+    text = _with_newlines(text)
     pieces = page.raw_lines(text)
     for piece, line in zip(pieces, text.split('\n'), strict=True):
         end = at + len(line)
@@ -101,8 +105,12 @@ def without_lines(text: str, label: str = LABEL) -> tuple[str, int]:
             made.append(((at, end), label))
         at = end + 1
     if len(made) < FEWEST:
-        return text, 0
+        return given, 0
     return _replaced(text, made), len(made)
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace('\r\n', '\n').replace('\r', '\n')
 
 
 _Place = tuple[int, int]

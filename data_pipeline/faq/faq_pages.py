@@ -50,6 +50,7 @@ _LABEL = re.compile(r"""["'\[(<]*\w{1,12}["'\])>]*[^\w\s'’]""")
 _SECTION = re.compile(r'\d\.\d')  # a number of one, before a heading
 _DETAILS = re.compile(r'\s*<(/?)details[^<>]*>\s*\Z', re.IGNORECASE)
 _QUOTE = re.compile(r'\s{0,3}>\s?')
+_DEFINED = re.compile(r'[ \t]{0,3}:[ \t]+(?=\S)')  # what Markdown's lists define
 _LINK_AWAY = re.compile(r'\[[^\[\]]*+\]\((?!#)')
 
 
@@ -329,12 +330,14 @@ class _Reading:
 
 
 def _frame(first: str, lead: str, *, may_quote: bool) -> re.Pattern[str]:
-    """What stands before each line of an answer: `lead`, or blanks or '>' as before it.
+    """What stands before each line of an answer: `lead`, blanks, '>' or ':' as there.
 
     `first` is the answer's first line.
     """
     if may_quote and _QUOTE.match(first):
         return _QUOTE
+    if may_quote and (term := _DEFINED.match(first)):
+        return re.compile(rf'{_DEFINED.pattern}|[ \t]{{0,{len(term[0])}}}')
     blanks = len(first) - len(first.lstrip())
     return re.compile(
         rf'{lead}|[ \t]{{0,{blanks}}}' if lead else rf'[ \t]{{0,{blanks}}}'

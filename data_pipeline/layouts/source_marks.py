@@ -5,6 +5,7 @@
     'Why? ->', ' So. END'        what ends each prompt, and each completion
     'B. Ask him.'                the number of a choice before each answer
     'Assistant: Ask him.'        a label before each answer, or each question, alone
+    '**Why?**'                   bold around each question, or each answer
 
 One text can't tell them from a path, code or words; the first rows of a source do.
 """
@@ -41,6 +42,9 @@ _STOP = re.compile(
 )
 _START = re.compile(r'\s*(<s>|<bos>)\s*')
 _ALWAYS_CUT = ('question', 'q', 'answer', 'a')  # by the cleaning, in any source
+_WHOLE_BOLD = re.compile(
+    r'\s*(\*\*|__)(?=[^\s*_])((?:(?!\1).)+)(?<=\S)\1\s*', re.DOTALL
+)
 _CHOICE = re.compile(r'\s*(?:\(([A-Ha-h]|[1-9])\)|([A-H]|[1-9])[.):])\s+(?=\S)')
 
 
@@ -56,6 +60,8 @@ class Marks:
     choices: bool = False
     asked: str = ''
     answered: str = ''
+    bold_asked: bool = False
+    bold_answered: bool = False
 
 
 def find(pairs: Sequence[tuple[str, str]]) -> Marks | None:
@@ -73,6 +79,8 @@ def find(pairs: Sequence[tuple[str, str]]) -> Marks | None:
         separator=_common(_SEPARATOR, asked),
         stop=_common(_STOP, answered),
         choices=_have_choices(answered),
+        bold_asked=_are_bold(asked),
+        bold_answered=_are_bold(answered),
     )
     labels = (
         _common_label(asked, label_forms.QUESTIONS),
@@ -111,6 +119,11 @@ def apply(marks: Marks, question: str, answer: str) -> tuple[str, str, list[str]
     if marks.choices and not _lists(answer):
         name = "texts with a choice's number before the answer, which was cut"
         answer = changed(answer, lambda text: _CHOICE.sub('', text, count=1), name)
+    name = 'texts in bold, as all of their column, whose signs were cut'
+    if marks.bold_asked:
+        question = changed(question, _without_bold, name)
+    if marks.bold_answered:
+        answer = changed(answer, _without_bold, name)
     for own, is_asked in ((marks.asked, True), (marks.answered, False)):
         if not own:
             continue
@@ -182,6 +195,17 @@ def _outside_code(text: str, change: Callable[[str], str]) -> str:
         parts += [change(text[at : kept.start()]), kept[0]]
         at = kept.end()
     return ''.join([*parts, change(text[at:])])
+
+
+def _are_bold(texts: Sequence[str]) -> bool:
+    """Whether all texts are bold as a whole; rules of a table are none."""
+    texts = [text for text in texts if text.strip(' :-')]
+    return len(texts) >= _FEWEST and all(map(_WHOLE_BOLD.fullmatch, texts))
+
+
+def _without_bold(text: str) -> str:
+    found = _WHOLE_BOLD.fullmatch(text)
+    return found[2] if found else text
 
 
 def _common(

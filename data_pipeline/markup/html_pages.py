@@ -4,10 +4,11 @@ import dataclasses
 import html
 import re
 
-from data_pipeline.faq import answer_buttons
+from data_pipeline.faq import answer_buttons, questions
 from data_pipeline.layouts import detection, html_text, labelled
 from data_pipeline.markup import (
     html_buttons,
+    html_controls,
     html_hidden,
     html_questions,
     html_source,
@@ -41,6 +42,12 @@ _LABEL_CELL = re.compile(
     r'(<tr\b[^<>]*>\s*<t[dh]\b[^<>]*>(?:\s|<\w+>)*'
     r'(?P<word>Q|A|Ques|Ans|Question|Answer|QUESTION|ANSWER)(?:[ #]?\d{1,4})?)'
     r'(?=(?:\s|</\w+>)*</t[dh]>\s*<t[dh]\b)'
+)
+# A letter or a number in an element of its own, in front of the words of its line.
+_ICON = re.compile(
+    r'(?P<above><(?:h\d|p|div|dt|dd|summary|button|li|a|span)\b[^<>]*>\s*'
+    r'<(?P<tag>span|i|b|em|strong|small|div)\b[^<>]*>\s*)(?P<said>[QA]|\d{1,3})'
+    r'(?P<end>\s*</(?P=tag)>)(?=\s*(?:<(?:span|a|b|strong|em)\b[^<>]*>\s*)*[^\s<.:)])'
 )
 _TIMES = 3  # as many pairs of headings as of labels: the page's are the headings
 _OF_WAYS = ('ul', 'p', 'div', 'center', 'table')
@@ -76,7 +83,8 @@ class View:
     """A page as its text, without what stands around; `around` is the number of words.
 
     `found` is the page's pairs where it has questions without labels; `why_none` says
-    what its headings lack. `buttons` is the number of those left out that show answers.
+    what its headings lack. `buttons` is the number of those left out that show answers,
+    `controls` that of others.
     """
 
     text: str
@@ -84,6 +92,7 @@ class View:
     found: page.Page | None = None
     why_none: str = ''
     buttons: int = 0
+    controls: int = 0
 
 
 def opens_document(text: str) -> bool:
@@ -94,9 +103,10 @@ def opens_document(text: str) -> bool:
 def view(text: str, *, file: str) -> View:
     """The text of a page of HTML, and its pairs if it has no labels that make any."""
     text = _DECLARED.sub('', _ENTITY.sub(_decoded, text))
-    text, buttons = _without_buttons(html_hidden.without(text))
-    made = _viewed(_with_answers(_with_colons(text)), file=file)
-    made.buttons = buttons
+    text, controls = html_controls.without(html_hidden.without(text))
+    text, buttons = _without_buttons(text)
+    made = _viewed(_with_answers(_with_colons(_with_signs(text))), file=file)
+    made.buttons, made.controls = buttons, controls
     return made
 
 
@@ -154,6 +164,29 @@ def _with_colons(text: str) -> str:
     """
     labels = [match['word'][0] for match in _LABEL_CELL.finditer(text)]
     return _LABEL_CELL.sub(r'\1:', text) if {*labels} == {'Q', 'A'} else text
+
+
+def _with_signs(text: str) -> str:
+    """A page with a sign behind the letters and numbers that open its texts as icons.
+
+    <h3><span>Q</span>Why?</h3> -> 'Q: Why?'; numbers must count up from 0 or 1.
+    """
+    said = [match['said'] for match in _ICON.finditer(text)]
+    numbers = [int(each) for each in said if each.isdigit()]
+    first = numbers[0] if numbers else 0
+    counts = first < 2 and numbers == [*range(first, first + len(numbers))]
+    are_numbers = counts and len(numbers) >= questions.FEWEST
+    are_letters = said.count('Q') >= 2 and said.count('A') in (0, said.count('Q'))
+
+    def signed(match: re.Match[str]) -> str:
+        is_number = match['said'].isdigit()
+        if not (are_numbers if is_number else are_letters):
+            return match[0]
+        return (
+            f'{match["above"]}{match["said"]}{"." if is_number else ":"}{match["end"]} '
+        )
+
+    return _ICON.sub(signed, text)
 
 
 def _with_answers(text: str) -> str:

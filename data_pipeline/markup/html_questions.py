@@ -397,7 +397,9 @@ def _asking(
 ) -> list[_Pair]:
     """The pairs that are questions, if a share of all are; the others are left out."""
     filled = [pair for pair in pairs if pair.question]
-    bare = [questions.without_number(pair.question) for pair in filled]
+    bare = [
+        questions.without_number(html_source.bare(pair.question)) for pair in filled
+    ]
     filled = [
         dataclasses.replace(pair, question=question)
         for pair, question in zip(filled, questions.without_sections(bare), strict=True)

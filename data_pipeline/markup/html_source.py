@@ -10,12 +10,13 @@ from data_pipeline.layouts import html_text
 from data_pipeline.markup import html_tree
 from data_pipeline.pages import characters, glued_topics
 
-SIGNS = '¶# \n+-–×▼▾▸›»'  # links and icons behind a question
+SIGNS = '¶# \n+-–×▼▲▾▴▸›»⌄➕➖✚\ufe0f'  # links and icons behind a question
+_ICONS = '▼▽▾▸▶►›»⌄➕➖✚⊕\ufe0f \n'  # in front of one
 _HEADING = re.compile(r'h[1-6]')  # its lines are one
 _LONGEST_WAY, _FEWEST_WAYS = 40, 3  # signs of a link up, answers that end in it
 _BLOCK = (
-    r'<(?:/?(?:p|div|li|ul|ol|d[dlt]|td|table|pre|section|article|main|body|h\d|blockquote)'
-    r'|[bh]r)\b[^<>]*>'
+    r'<(?:/?(?:p|div|li|ul|ol|d[dlt]|td|table|pre|section|article|main|body|h\d|blockquote'
+    r'|details|summary|form|figure|header|footer|aside|nav)|[bh]r)\b[^<>]*>'
 )
 _OPENS_BLOCK = re.compile(rf'{_BLOCK}(?:\s|<a\b[^<>]*>|</a>)*\Z', re.IGNORECASE)
 _ENDS_BLOCK = re.compile(rf'\s*{_BLOCK}', re.IGNORECASE)
@@ -63,6 +64,11 @@ def shown(inner: str) -> str:
     """The text of an element's content."""
     text, _ = html_text.plain(f'<div>{inner}</div>', of_page=True)
     return characters.clean(text)
+
+
+def bare(question: str) -> str:
+    """A question without the icons around it: '▼ Why? ➕' -> 'Why?'"""
+    return question.lstrip(_ICONS).rstrip(SIGNS)
 
 
 def without(text: str, cuts: list[tuple[int, int]]) -> str:

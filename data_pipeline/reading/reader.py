@@ -299,6 +299,9 @@ def _of_html(
     words = len(text.split()) - len(view.text.split()) - view.around
     result.words['in tags of HTML'] += max(0, words)
     result.counts[answer_buttons.LEFT_OUT] += view.buttons
+    result.counts['buttons, votes and links to share of HTML, left out'] += (
+        view.controls
+    )
     result.words['in navigation and footers of HTML'] += view.around
     if view.found:
         read = page.words(view.found.pieces).total()

@@ -82,3 +82,9 @@ def test_choices_above_the_answer_are_none(name: str, tmp_path: pathlib.Path) ->
     assert [pair.question for pair in made] == [
         f'Why {i}?\nOne, or two.' for i in 'abc'
     ]
+
+
+def test_lines_may_end_in_carriage_returns() -> None:
+    text = '# Why?\r**Answer**\r\nSo.\r\n# Who?\r\n**Answer**\r\nTom.'
+    expected = '# Why?\nAnswer: \nSo.\n# Who?\nAnswer: \nTom.'
+    assert answer_buttons.without_lines(text) == (expected, 2)

@@ -857,3 +857,12 @@ def test_titles_of_sections_between_numbered_headings_end_answers() -> None:
     last = '3.1. Who sings?\n\nTom.'
     whole = f'{contents}\n{title}\n    3.1. Who sings?\n\n{text}\n\n{title}\n\n{last}\n'
     assert texts(parsed(whole)) == [*ROWS, ('Who sings?', 'Tom.')]
+
+
+@pytest.mark.parametrize('form', ['{}\n:   {}', '**{}**\n\n: {}', '### {}\n:\t{}'])
+def test_the_sign_of_a_definition_is_no_part_of_the_answer(form: str) -> None:
+    pairs = [(f'Why is {i} so?', f'Because {i} is.') for i in 'abcdef']
+    text = '\n\n'.join(form.format(*pair) for pair in pairs) + '\n:   Note: it is.\n'
+    made = faq_pages.parse(text, file='a.md').pairs
+    pairs[-1] = pairs[-1][0], f'{pairs[-1][1]}\nNote: it is.'
+    assert [(pair.question, pair.answer) for pair in made] == pairs

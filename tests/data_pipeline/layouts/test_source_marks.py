@@ -160,3 +160,15 @@ def test_a_label_before_each_question_alone_is_cut(tmp_path: pathlib.Path) -> No
     pairs = [(f'Human: {asked}', f'{asked} So.') for asked in ASKED]
     found, _ = _read(tmp_path / 'a.jsonl', pairs)
     assert found == [(asked, f'{asked} So.') for asked in ASKED]
+
+
+def test_bold_around_all_texts_of_a_column_is_cut(tmp_path: pathlib.Path) -> None:
+    rows = [f'| **{asked}** | **No** ladder, **{asked[:4]}**. |' for asked in ASKED]
+    path = tmp_path / 'a.md'
+    path.write_text('\n'.join(['| Question | Answer |', '|---|---|', *rows]))
+    pairs, report = reader.read([str(path)])
+    assert [pair.question for pair in pairs] == ASKED
+    assert pairs[0].answer == f'**No** ladder, **{ASKED[0][:4]}**.'
+    assert [n for what, n in report.counts.items() if 'in bold' in what] == [4]
+    some = [(f'**{asked}**', 'So.') for asked in ASKED[:3]]
+    assert source_marks.find([*some, (ASKED[3], 'So.')]) is None

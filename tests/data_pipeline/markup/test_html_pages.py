@@ -572,3 +572,62 @@ def test_what_shows_or_names_the_answer_is_no_part_of_it(
 ) -> None:
     body = (f'{asked.format(q)}{answered.format(name, written(a))}' for q, a in PAIRS)
     assert read(page_of('\n'.join(body))) == PAIRS
+
+
+@pytest.mark.parametrize(
+    'tail',
+    [
+        '<span>Was this helpful?</span><button>Yes</button><button>No</button>',
+        '<span>Was this answer helpful?</span> <a href="#">Yes</a> <a href="#">No</a>',
+        '<p>{} out of 5 found this helpful</p>',
+        '<button>Copy</button><button>Share</button>',
+        '<p><button>Send me this</button></p>',
+        '<select><option>English</option><option>Deutsch</option></select>',
+    ],
+)
+@pytest.mark.parametrize(
+    'form', ['<h3>{}</h3>{}{}', '<details><summary>{}</summary>{}{}</details>']
+)
+def test_what_a_page_asks_to_press_or_choose_is_no_text(form: str, tail: str) -> None:
+    body = (
+        form.format(q, written(a), tail.format(i)) for i, (q, a) in enumerate(PAIRS)
+    )
+    assert read(page_of('\n'.join(body))) == PAIRS
+
+
+def test_links_to_share_below_the_last_answer_are_left_out() -> None:
+    body = ''.join(f'<h3>{q}</h3>{written(a)}' for q, a in PAIRS)
+    share = '<div class="post-share">Share on Facebook Tweet</div>'
+    kept = '<p class="social">Be polite.</p>'
+    *above, (question, answer) = PAIRS
+    expected = [*above, (question, f'{answer}\n\nBe polite.')]
+    assert read(page_of(f'<section>{body}{kept}{share}</section>')) == expected
+
+
+def test_buttons_of_a_sentence_and_titles_of_parts_stay() -> None:
+    body = ''.join(
+        f'<h3>{q}</h3>{written(a)}<p>Press <button>Yes</button> and wait.</p>'
+        '<button>Part ' + 'I' * i + '</button>'
+        for i, (q, a) in enumerate(PAIRS, 1)
+    )
+    answers = [answer for _, answer in read(page_of(body))]
+    tails = [f'Press Yes and wait.\n\nPart {"I" * i}' for i in (1, 2, 3)]
+    assert all(a.endswith(tail) for a, tail in zip(answers, tails, strict=True))
+
+
+@pytest.mark.parametrize(
+    ('asked', 'answered'),
+    [
+        ('<h3>▼ {q} ➕</h3>', '<p>{a}</p>'),
+        ('<h3><span>0{n}</span>{q}</h3>', '<p>{a}</p>'),
+        ('<button class="x"><i>{n}</i> {q}</button>', '<div>{a}</div>'),
+        ('<h3><span>Q</span>{q}</h3>', '<div><span>A</span>{a}</div>'),
+        ('<dt><b>Q</b>{q}</dt>', '<dd><b>A</b>{a}</dd>'),
+    ],
+)
+def test_icons_in_front_of_texts_are_none_of_them(asked: str, answered: str) -> None:
+    body = (
+        asked.format(q=q, n=n) + answered.format(a=written(a)[3:-4])
+        for n, (q, a) in enumerate([*PAIRS[::2], ('Why not?', 'So.')], 1)
+    )
+    assert read(page_of('\n'.join(body))) == [*PAIRS[::2], ('Why not?', 'So.')]
