@@ -31,3 +31,9 @@ def test_headings_of_the_answers_own_stay() -> None:
     assert 'Steps' in made[-1]
     none_above = answers('Some pairs.\n\n' + PAIR.format(0) + BELOW)
     assert 'What to do' in none_above[0]
+
+
+@pytest.mark.parametrize('rule', ['%', '---', '\n%\n'])
+def test_a_rule_that_opens_an_answer_stands_below_its_heading(rule: str) -> None:
+    made = answers(''.join(f'## Why {i}?\n{rule}\nSo {i}.\n\n' for i in range(4)))
+    assert made == [f'So {i}.' for i in range(4)]
