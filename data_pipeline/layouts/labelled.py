@@ -20,7 +20,13 @@ import re
 from collections.abc import Sequence
 
 from data_pipeline.faq import below_pairs
-from data_pipeline.layouts import edge_marks, label_forms, label_lines, name_lines
+from data_pipeline.layouts import (
+    edge_marks,
+    label_forms,
+    label_lines,
+    name_lines,
+    section_ends,
+)
 from data_pipeline.pages import characters, glued_topics, oversample_marks, page
 from data_pipeline.pages.page import ANSWER, QUESTION
 
@@ -141,8 +147,11 @@ def _leave_out_last(
     `above` has the page's lines above its first question.
     """
     answers = [pair.answer or [] for pair in pairs]
-    below = below_pairs.last_section(answers)
-    below = below or below_pairs.below_last(above, answers)
+    below = (
+        below_pairs.last_section(answers)
+        or section_ends.below_section(above, answers)
+        or below_pairs.below_last(above, answers)
+    )
     for piece in below:
         piece.kind = page.UNKNOWN if piece.kind == ANSWER else piece.kind
     found.leave_out(below)

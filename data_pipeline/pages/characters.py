@@ -30,6 +30,7 @@ _ZERO_WIDTH = re.compile(
 _ZERO_WIDTH_HEAD = re.compile(f'(?:^|(?<=\r))[{_ZERO_WIDTHS}]+', re.MULTILINE)
 _SPACES = re.compile(f'[\t{_OTHER_SPACES}]')
 _BREAKS = re.compile(f'\r\n|[{_OTHER_BREAKS}]')
+_WIDE_BREAKS = re.compile('[\x85\u2028\u2029]')
 _CONTROLS = re.compile(f'[{_CONTROL_SIGNS}]')
 _SURROGATES = re.compile(f'[{_SURROGATE_SIGNS}]')
 # UTF-8 read as latin-1 holds these characters; without them no repair is possible.
@@ -78,6 +79,17 @@ def bare_heads(text: str) -> str:
     if text.isascii() or not any(sign in text for sign in _ZERO_WIDTHS):
         return text
     return _ZERO_WIDTH_HEAD.sub('', text)
+
+
+def line_ends(text: str) -> str:
+    """The text with newlines where most of its lines end in other breaks: U+2028.
+
+    Among more newlines such a break is one within a line, which cleaning makes two.
+    """
+    if text.isascii() or not (found := _WIDE_BREAKS.findall(text)):
+        return text
+    is_own = len(found) > text.count('\n') + text.count('\r')
+    return _WIDE_BREAKS.sub('\n', text) if is_own else text
 
 
 def census(raw: str) -> dict[str, int]:

@@ -364,10 +364,14 @@ def _is_topic(last: page.Piece, above: page.Piece) -> bool:
 def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
     """Marks the rules, headings and links up that end a text of a kind.
 
-    The last of the headings is given, the next text's topic; '' for none.
+    The last of the headings is given, the next text's topic; '' for none. A rule that
+    opens a text and is the only one of it is marked too: it stands below its heading.
     """
     topic = ''
     filled = [piece for piece in pieces if piece.kind == kind and piece.text.strip()]
+    rules = [each for each in filled if page.is_rule(each.text)]
+    if len(rules) == 1 and rules[0] is filled[0] and not filled[0].is_code:
+        filled.pop(0).kind = 'rule'
     below: page.Piece | None = None
     for above, piece in reversed([*itertools.pairwise(filled)]):
         rule, below = below, piece

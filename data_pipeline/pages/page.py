@@ -43,8 +43,11 @@ _SECTION = re.compile(
     r'[*_]{0,3}\s?[:：]',
     re.IGNORECASE,
 )
-# 'File: a.txt', the first line of a block above each question.
-_HEADER = re.compile(r'[\s*_#>-]{0,9}(\w[\w ]{0,30}?)[*_]{0,3}\s?[:：]')
+# 'File: a.txt', 'id=7', the first line of a block above each question.
+_HEADER = re.compile(
+    r'[\s*_#>-]{0,9}(\w[\w ]{0,30}?)[*_]{0,3}\s?[:：=]'
+    r'(?:\s*#?(?P<number>\d{1,9})\s*\Z)?'
+)
 _RECORD, _FEWEST_RECORDS = re.compile(r'%+\s*'), 3
 # More tildes are a rule.
 _FENCE = re.compile(r'\s{0,3}(`{3,}|~{3,5}(?!~))\s*(.*)')
@@ -257,13 +260,14 @@ def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) ->
     """Marks and counts the blocks of lines that stand above questions, below a blank.
 
     Each opens with the word of the page's first line, as no other line does: 'File: a'.
-    Where one stands above several questions that ask of it, each is one paragraph.
+    Where one stands above several questions that ask of it, each is one paragraph, or
+    their numbers count the records: 'id=1', 'id=2', 'id=3'.
     """
     asked = [i for i, kind in enumerate(opens) if kind == QUESTION]
     if len(asked) < _FEWEST_BLOCKS:
         return
     words = [_HEADER.match(piece.text) for piece in pieces[: asked[-1]]]
-    names = [found[1].lower() if found else '' for found in words]
+    names = [word[1].lower() if word else '' for word in words]
     first = next((n for n, p in zip(names, pieces, strict=False) if p.text.strip()), '')
     starts = [
         i
@@ -273,8 +277,13 @@ def _mark_headers(pieces: Sequence[Piece], opens: Sequence[str], found: Page) ->
     below = [next(j for j in range(i, len(opens)) if opens[j]) for i in starts]
     are_above = all(opens[j] == QUESTION for j in below) and len({*below}) == len(below)
     are_apart = all(not pieces[start - 1].text.strip() for start in starts[1:])
+    numbers = [words[i]['number'] for i in starts if first]
+    are_counted = all(numbers) and all(
+        int(b) == int(a) + 1 for a, b in itertools.pairwise(numbers)
+    )
     blocks = [pieces[i:j] for i, j in zip(starts, below, strict=True)]
     are_whole = len(starts) == len(asked) or all(map(_is_paragraph, blocks))
+    are_whole, are_apart = are_whole or are_counted, are_apart or are_counted
     is_one = first and len(starts) >= _FEWEST_BLOCKS and are_whole
     if not is_one or not are_above or not are_apart:
         return

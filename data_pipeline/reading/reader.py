@@ -186,7 +186,7 @@ def _read_page(batch: batches.Batch, result: batches.BatchRead) -> None:
         result.counts['files empty'] += 1
         result.warnings.append(f'{name} is empty.')
         return
-    text = characters.bare_heads(text)
+    text = characters.bare_heads(characters.line_ends(text))
     signs = [sign for markup, sign in _MARKUP if markup in _OF_COMMANDS]
     if not batch.layout and any(sign.search(text) for sign in signs):
         _note_unknown(text, batch, result, '')

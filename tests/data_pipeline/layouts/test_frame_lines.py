@@ -82,3 +82,22 @@ def test_a_line_that_ends_some_texts_or_texts_that_are_alike_stays() -> None:
     assert {pair.answer for pair in parsed(whole).pairs} == {'Yes.'}
     numbers = ''.join(f'Q: What is {i}?\nA: Add.\nIt is {i}.\n' for i in range(9))
     assert parsed(numbers).pairs[7].answer == 'Add.\nIt is 7.'
+
+
+@pytest.mark.parametrize('gap', ['\n', '\n\n'])
+@pytest.mark.parametrize('more', ['', 'Patient:\nThanks {0}.\nDoctor:\nDo {0}.\n'])
+@pytest.mark.parametrize('apart', ['', '\n'])
+def test_the_head_of_a_counted_record_is_no_part_of_the_answer_above(
+    gap: str, more: str, apart: str
+) -> None:
+    form = (
+        'id={0}\nhttps://example.com/{0}\nDescription\nQ. Why is knee {0} sore?\n'
+        f'{apart}Dialogue\nPatient:\nMy knee {{0}} hurts.\n'
+        f'Doctor:\nHello,\n\nRest it.\n{more}{gap}'
+    )
+    found = parsed(''.join(form.format(i) for i in range(7, 12)))
+    answers = {each.answer for each in found.pairs if each.question.startswith('My')}
+    assert answers == {'Hello,\n\nRest it.'}
+    later = [each for each in found.pairs if each.question.startswith('Thanks')]
+    assert [each.answer for each in later] == [f'Do {i}.' for i in range(7, 12) if more]
+    assert found.counts['blocks id: above questions, left out'] == 5

@@ -442,3 +442,19 @@ def test_blank_lines_above_a_text_do_not_stop_the_looks_at_its_opening() -> None
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)
     assert [each.answer for each in pairs] == ['So.']
+
+
+@pytest.mark.parametrize('end', ['\u2028', '\u0085', '\u2029', '\u2028\n'])
+def test_lines_may_end_in_other_breaks_than_newlines(end: str) -> None:
+    text = ''.join(f'Q: Why {i}?\nA: So {i}.\n\n' for i in range(3))
+    path = _write('a.txt', text.replace('\n', end))
+    pairs, _ = reader.read([str(path)])
+    assert [(p.question, p.answer) for p in pairs] == [
+        (f'Why {i}?', f'So {i}.') for i in range(3)
+    ]
+
+
+def test_another_break_within_a_line_is_the_texts_own() -> None:
+    path = _write('a.txt', 'Q: Why?\u2028A: I ask.\nA: So.\n')
+    pairs, _ = reader.read([str(path)])
+    assert [(p.question, p.answer) for p in pairs] == [('Why?\nA: I ask.', 'So.')]
