@@ -87,7 +87,11 @@ def _places(pieces: Sequence[page.Piece]) -> list[list[_Line]]:
     is_answer = True
     for line, parts in by_line.items():
         kinds = [part.kind for part in parts]
-        if 'label' in kinds and any(each.startswith(page.ANSWER) for each in kinds):
+        has_answer = any(each.startswith(page.ANSWER) for each in kinds)
+        is_labelled = any(
+            part.kind == 'label' and part.text.strip(' >\t') for part in parts
+        )
+        if has_answer and (is_labelled or not is_answer):
             is_answer = True
             places.append([])
         elif any(each.startswith(page.QUESTION) for each in kinds):

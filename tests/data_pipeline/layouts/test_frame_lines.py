@@ -10,6 +10,7 @@ FORMS = [
     'Q: Why {0}?\nA: {1}\n',
     '### Instruction:\nWhy {0}?\n\n### Response:\n{1}\n\n',
     'QUESTION: Why {0}?\nANSWER: {1}\n\n',
+    '> **Q:** Why {0}?\n> **A:** {1}\n\n',
 ]
 
 
