@@ -26,8 +26,10 @@ _SEALED = re.compile(rf'\s*(?:(?:{_BEGIN}|{_ENDED}|</s>|<eos>)\s*)+')
 _IN_LINE = re.compile(
     rf'\A\s*(?:{_BEGIN})[ \t]*\S|\S[ \t]*(?:{_ENDED}|</s>|<eos>)\s*\Z'
 )
-# Vicuna's words above a question, which no mark opens.
-_PREAMBLE = re.compile(r'\s*[A-Z][^"{}<>|\[\]]{0,1500}[.:]\s+USER:\s')
+# Vicuna's and Alpaca's words above a question, which no mark opens.
+_PREAMBLE = re.compile(
+    r'\s*[A-Z][^"{}<>|\[\]]{0,1500}[.:]\s+(?:USER:\s|###[ \t]?Instruction:)'
+)
 _TOKEN = re.compile(r'\s*<\|\w{1,40}\|>')
 NOTE = 'nothing parts its conversations, so each question begins one'
 

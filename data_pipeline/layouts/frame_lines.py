@@ -31,6 +31,7 @@ _OF_CONTROL = re.compile(
     r'|top|end|stop)\b',
     re.IGNORECASE,
 )
+_ITEM = re.compile(r'(?:[-*•+]|\(?\w{1,3}[.)])\s')  # the last of a list
 _Line = tuple[int, str, bool]  # its number and text, and whether it may be a frame's
 
 
@@ -86,7 +87,11 @@ def _places(pieces: Sequence[page.Piece]) -> list[list[_Line]]:
     is_answer = True
     for line, parts in by_line.items():
         kinds = [part.kind for part in parts]
-        if 'label' in kinds and any(each.startswith(page.ANSWER) for each in kinds):
+        has_answer = any(each.startswith(page.ANSWER) for each in kinds)
+        is_labelled = any(
+            part.kind == 'label' and part.text.strip(' >\t') for part in parts
+        )
+        if has_answer and (is_labelled or not is_answer):
             is_answer = True
             places.append([])
         elif any(each.startswith(page.QUESTION) for each in kinds):
@@ -100,10 +105,12 @@ def _places(pieces: Sequence[page.Piece]) -> list[list[_Line]]:
 
 
 def _is_own(piece: page.Piece) -> bool:
-    """Whether a line that ends all texts is theirs: a signature, or a count."""
+    """Whether a line that ends all texts is theirs: a signature, an item, a count."""
     line = piece.clean
+    if _PAGE_NUMBER.fullmatch(line):
+        return False
     is_signed = _SIGNED.fullmatch(line) and not _OF_CONTROL.search(line)
-    is_signed = is_signed and not (line.isupper() or _PAGE_NUMBER.fullmatch(line))
+    is_signed = _ITEM.match(line) or (is_signed and not line.isupper())
     is_closing = glued_topics.is_closing(line)
     is_count = chat_grammar.is_number(line)
     return bool(is_signed or is_closing or is_count or page.is_rule(line))

@@ -40,6 +40,7 @@ def read(text: str, folder: pathlib.Path) -> list[tuple[str, ...]]:
         'USER: {} ASSISTANT: {}</s>\n',
         '<|startoftext|>Question: {}\nAnswer: {}<|endoftext|>\n',
         'Q: {}\nA: {}<|endoftext|>',
+        'Below is a task. Do it.\n\n### Instruction:\n{}\n\n### Response:\n{}</s>\n\n',
     ],
 )
 def test_a_file_of_a_chat_template_is_its_conversations(

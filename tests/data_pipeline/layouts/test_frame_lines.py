@@ -10,6 +10,7 @@ FORMS = [
     'Q: Why {0}?\nA: {1}\n',
     '### Instruction:\nWhy {0}?\n\n### Response:\n{1}\n\n',
     'QUESTION: Why {0}?\nANSWER: {1}\n\n',
+    '> **Q:** Why {0}?\n> **A:** {1}\n\n',
 ]
 
 
@@ -80,6 +81,8 @@ def test_a_line_that_ends_some_texts_or_texts_that_are_alike_stays() -> None:
     assert answers == {'Nobody knows.\nAsk again.'}
     whole = ''.join(f'## Question\nWhy {i}?\n## Answer\nYes.\n' for i in range(9))
     assert {pair.answer for pair in parsed(whole).pairs} == {'Yes.'}
+    items = ''.join(f'Q: Why {i}?\nA: Do:\n- {i}\n- Call him\n' for i in range(9))
+    assert parsed(items).pairs[7].answer == 'Do:\n- 7\n- Call him'
     numbers = ''.join(f'Q: What is {i}?\nA: Add.\nIt is {i}.\n' for i in range(9))
     assert parsed(numbers).pairs[7].answer == 'Add.\nIt is 7.'
 
