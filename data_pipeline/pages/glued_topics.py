@@ -71,6 +71,7 @@ _ITEM_SIGN = re.compile(
     r'\A[\s>*•·+-]*(?:o\s+)?(?:\d{1,3}(?:\.\d{1,3}){0,3}[.):]?\s+)?'
 )
 _TITLE = re.compile(r'\s{0,3}={2,6}\s+\w|(={1,6})\s*\w[^=]*\1\s*\Z')  # a wiki's too
+_RESULT = re.compile(r'####\s[-−$£€]*\d[\d.,]*\s?%?\s*')  # of a sum: GSM8K's answers
 _UNDERLINED = re.compile(r'\w.{0,78}(?<![.!?:,;…])')
 
 
@@ -384,6 +385,8 @@ def end_text(pieces: Sequence[page.Piece], kind: str) -> str:
             piece.kind = 'navigation'
         elif above.line + 1 == piece.line and above.text.rstrip().endswith(':'):
             break  # '# reboot' below 'Run this command:' is no heading
+        elif above.line + 1 == piece.line and _RESULT.fullmatch(piece.text):
+            break
         elif not piece.is_code and (
             page.HEADING.match(piece.text) or _TITLE.match(piece.text)
         ):

@@ -966,3 +966,17 @@ def test_a_hosts_farewell_is_no_part_of_the_last_answer() -> None:
     assert said == [hello, 'Ann Lee: Thanks, all.', 'See you.']
     # Who was not heard above may stand in an answer.
     assert texts(parsed(f'Hello.\n\n{pairs}{bye}'))[1][1] == f'Go.\n\n{bye}'
+
+
+def test_the_result_of_a_sum_is_its_answers() -> None:
+    """`#### 5` right below an answer, as GSM8K writes it, is no heading."""
+    sums = ['2 + 3 = 5', '4 - 1 = 3', '6 + 2 = 8']
+    text = ''.join(
+        f'Question: How many are {each[:5]}?\nAnswer: They are {each}.\n'
+        f'#### {each[-1]}\n\n'
+        for each in sums
+    )
+    answers = [pair.answer for pair in parsed(text).pairs]
+    assert answers == [f'They are {each}.\n#### {each[-1]}' for each in sums]
+    headed = text.replace('\n####', '\n\n#')
+    assert parsed(headed).pairs[0].answer == 'They are 2 + 3 = 5.'
