@@ -82,7 +82,7 @@ _TIMES = (
 )
 _OF_ANSWERS = frozenset(
     (*_TEXTS, *_ROLES, *_IDS, *_SCORES, *_RATINGS, *_TIMES, 'rank', 'author', 'user')
-)
+).union(['dataset'])  # WebGPT's, beside its full_text
 
 
 def best(value: Any) -> tuple[str | None, list[Any]]:

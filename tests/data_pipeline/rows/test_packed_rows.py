@@ -83,8 +83,10 @@ def test_so_is_one_that_is_given() -> None:
 
 
 def test_so_is_one_of_packed_questions() -> None:
-    given = rows(question=f'["{_ASKED}"]', answer=f"['{_ANSWERED}']")
-    assert read_as('csv', given)[0] == EXPECTED
+    asked = f'{{"dataset": "eli5", "id": "x", "full_text": "{_ASKED}"}}'
+    for cell in (f'["{_ASKED}"]', asked):
+        given = rows(question=cell, answer=f"['{_ANSWERED}']")
+        assert read_as('csv', given)[0] == EXPECTED
 
 
 def test_what_was_asked_for_as_a_list_stays() -> None:
